@@ -1,0 +1,36 @@
+"""Options that several verbs share, so that each is described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from finops_cli.domain.vocabulary import BackendName
+
+Fails = Annotated[str, typer.Argument(metavar="FAILS.jsonl", help="Fail records, one JSON object per line; - for stdin.")]
+Cases = Annotated[str, typer.Argument(metavar="CASES.jsonl", help="Resolver inputs, one JSON object per line; - for stdin.")]
+Output = Annotated[
+    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where to write; stdout when absent or -."),
+]
+BackendOption = Annotated[BackendName, typer.Option("--backend", help="Who answers.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that work side by side.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")]
+Timing = Annotated[bool, typer.Option("--timing/--no-timing", help="Measure latency_ms, or write null so that equal runs give equal bytes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing summary on stderr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+def path_or_standard(text: str | None) -> Path | None:
+    """A path, or None for standard input or output."""
+    return None if text is None or text == "-" else Path(text)
+
+
+def kb_folder(context: typer.Context) -> Path:
+    """The knowledge base that this call uses: `finops --kb DIR`, else the one that ships."""
+    from finops_cli.kb.load import shipped_kb
+
+    chosen: Path | None = context.obj
+    return chosen if chosen is not None else shipped_kb()

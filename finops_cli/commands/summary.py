@@ -1,0 +1,48 @@
+"""The closing summary of a run, for a person: plain text, 80 columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import get_args
+
+from finops_cli.domain.vocabulary import Action, Status, Tier
+from finops_cli.pipeline.tally import Tally
+
+_LABEL = 12
+
+
+def summary(tally: Tally) -> str:
+    """What came of the lines, most urgent first; rows with nothing to say are left out."""
+    rows = [
+        ("records", f"{tally.lines:,}"),
+        ("status", _counts(tally.statuses, get_args(Status))),
+        ("tier", _counts(tally.tiers, tuple(reversed(get_args(Tier))))),
+        ("action", _counts(tally.actions, get_args(Action))),
+        ("violations", _counts(tally.violations, _most_first(tally.violations))),
+        ("rejected for", _counts(tally.problems, _most_first(tally.problems))),
+    ]
+    if tally.plans:
+        rows.append(("shares", f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,}  ({tally.plans:,} plans)"))
+    if tally.residual:
+        rows.append(("uncovered", _counts(tally.uncovered, (*reversed(get_args(Tier)), "unknown"))))
+    return "\n".join(line for label, text in rows if text for line in _wrapped(label, text))
+
+
+def _counts(counter: Counter[str], order: Iterable[str]) -> str:
+    return "  ".join(f"{name} {counter[name]:,}" for name in order if counter[name])
+
+
+def _most_first(counter: Counter[str]) -> list[str]:
+    return sorted(counter, key=lambda name: (-counter[name], name))
+
+
+def _wrapped(label: str, text: str) -> Iterable[str]:
+    """`label` and the items of `text`, which two blanks part, in lines of at most 80 columns."""
+    line = f"{label:<{_LABEL}} "
+    for item in text.split("  "):
+        if len(line) + len(item) > 79 and line.strip() != label:
+            yield line.rstrip()
+            line = " " * (_LABEL + 1)
+        line += f"{item}  "
+    yield line.rstrip()

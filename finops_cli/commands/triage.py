@@ -1,0 +1,22 @@
+"""`finops triage`."""
+
+from __future__ import annotations
+
+import typer
+
+from finops_cli.commands.options import BackendOption, Fails, Output, Quiet, Resume, Timing, Workers
+from finops_cli.commands.stage import Call, carry_out
+
+
+def triage(
+    context: typer.Context,
+    source: Fails,
+    output: Output = None,
+    backend: BackendOption = "auto",
+    workers: Workers = 1,
+    resume: Resume = False,
+    timing: Timing = True,
+    quiet: Quiet = False,
+) -> None:
+    """Stage 1 alone: priority score, tier, category, action and escalation of each fail."""
+    carry_out(context, "triage", Call(source, output, backend, workers, resume, timing, quiet))

@@ -1,0 +1,63 @@
+"""Progress on stderr, when stderr is a terminal: records, rate, and time left by bytes of input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from finops_cli.pipeline.session import Job, Watch
+    from finops_cli.pipeline.tally import Tally
+
+
+@contextmanager
+def watching(job: Job, quiet: bool) -> Iterator[Watch]:
+    """What a run tells after each part. Says, on interruption, how to go on."""
+    done = 0
+
+    def remember(tally: Tally) -> None:
+        nonlocal done
+        done = tally.lines
+
+    try:
+        if quiet or not sys.stderr.isatty():
+            yield lambda tally, _: remember(tally)
+        else:
+            with _bar(job) as bar:
+
+                def watch(tally: Tally, end: int) -> None:
+                    remember(tally)
+                    bar(tally, end)
+
+                yield watch
+    except KeyboardInterrupt:
+        cure = "the same command with --resume goes on" if job.source and job.output else "its output ends there"
+        print(f"\nfinops: interrupted after {done:,} records; {cure}", file=sys.stderr)
+        raise
+
+
+@contextmanager
+def _bar(job: Job) -> Iterator[Watch]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    total = job.source.stat().st_size if job.source is not None else None
+    columns = (
+        TextColumn("{task.fields[records]:>10,} records"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total, records=0, rate="")
+        start: list[int] = []
+
+        def watch(tally: Tally, end: int) -> None:
+            start.append(tally.lines) if not start else None
+            elapsed = progress.tasks[0].elapsed or 0
+            rate = f"{(tally.lines - start[0]) / elapsed:,.0f}/s" if elapsed > 0 else ""
+            progress.update(task, completed=end, records=tally.lines, rate=rate)
+
+        yield watch

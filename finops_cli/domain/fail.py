@@ -1,0 +1,106 @@
+"""The fail record: stage 1's input (domain spec, section 1), and what stage 2 needs beside it (section 6)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from finops_cli.domain import cusip as cusips
+from finops_cli.domain import limits, money
+from finops_cli.domain.vocabulary import Direction, RegShoStatus, RelatedCategory, SettlementType, Side
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
+Dtc = Annotated[str, Meta(pattern="^DTC-[0-9]{4}$", max_length=8, description="DTC participant, DTC-NNNN")]
+Cusip = Annotated[str, Meta(pattern=cusips.PATTERN, max_length=9, description="nine characters, check digit last")]
+Shares = Annotated[int, Meta(ge=0, le=limits.SHARES)]
+OwedShares = Annotated[int, Meta(gt=0, le=limits.SHARES)]
+SignedShares = Annotated[int, Meta(ge=-limits.SHARES, le=limits.SHARES)]
+Days = Annotated[int, Meta(ge=0, le=limits.AGE_DAYS, description="settlement days")]
+TPlus = Annotated[str, Meta(pattern=r"^T\+[0-9]{1,3}$", max_length=5, description="T+N")]
+FreeText = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
+Usd = Annotated[
+    Decimal,
+    Meta(
+        extra_json_schema={"pattern": money.AMOUNT_PATTERN, "minimum": 0, "maximum": limits.USD},
+        description="US dollars, as a number or as text: $2.1M, $450K, $1,250,000",
+    ),
+]
+Percent = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": limits.PERCENT})]
+RatePercent = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
+
+
+class Inventory(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the desk can deliver from, in shares; `depot_*` only for stock in a local market."""
+
+    box_qty: Shares
+    stock_loan_available: Shares
+    recall_outstanding: Shares
+    pending_receives: Shares
+    depot_qty: Shares = 0
+    depot_transit_days: Days | None = None
+
+
+class Ftr(Struct, frozen=True, forbid_unknown_fields=True):
+    """A fail to receive in the same CUSIP: a counterparty that owes us `qty` shares."""
+
+    dtc: Dtc
+    qty: OwedShares
+    age_days: Days
+    settlement_type: SettlementType
+    settlement_date: TPlus
+    cp_fail_rate_pct: RatePercent
+    partial_delivery_history: bool
+    chase_attempts: Annotated[int, Meta(ge=0, le=limits.AGE_DAYS)] | None = None
+
+
+class RelatedFail(Struct, frozen=True, forbid_unknown_fields=True):
+    """Another fail of the desk in the same CUSIP."""
+
+    category: RelatedCategory
+    dtc: Dtc
+    qty: OwedShares
+    side: Side
+    age_days: Days
+
+
+Ftrs = Annotated[tuple[Ftr, ...], Meta(max_length=limits.FTRS)]
+RelatedFails = Annotated[tuple[RelatedFail, ...], Meta(max_length=limits.FTRS)]
+
+
+class CorporateAction(Struct, frozen=True):
+    """What is known of the event; fields beside these two are kept out of the rules and not refused."""
+
+    pre_event_deliverable: bool | None = None
+    new_cusip: Cusip | None = None
+
+
+class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A trade that did not settle."""
+
+    fail_id: Identifier | None = None
+    cusip: Cusip
+    side: Side
+    qty: OwedShares
+    counterparty: Dtc
+    age_days: Days
+    market_value: Usd
+    cns_position: SignedShares | None = None
+    cns_direction: Direction
+    reg_sho_threshold: bool
+    reg_sho_status: RegShoStatus | None = None
+    inventory_coverage_pct: Percent
+    cp_fail_rate_pct: RatePercent
+    security_fail_rate_pct_adv: Percent | None = None
+    cns_eligible: bool = True
+    dk_reason: FreeText | None = None
+    corporate_action: CorporateAction | None = None
+    awaiting_street_receipt: bool = False
+    notes: FreeText | None = None
+    inventory: Inventory | None = None
+    ftrs: Ftrs = ()
+    related_fails: RelatedFails = ()
+    origin: Annotated[
+        dict[str, Any], Meta(description="where the record came from and what was assumed; no rule reads it")
+    ] | None = None

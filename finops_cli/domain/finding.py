@@ -1,0 +1,27 @@
+"""A broken rule as a value: which, where, what was expected, what was there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Finding(Struct, frozen=True):
+    """One violation in an output. `rule` is an id of the knowledge base, `path` a JSON pointer into the judged object."""
+
+    rule: str
+    path: str
+    expected: Any
+    actual: Any
+    message: str
+
+
+class Problem(Struct, frozen=True):
+    """One reason why an input cannot be used. `value` is a short rendering of what was there."""
+
+    rule: str
+    path: str
+    value: str
+    accepted: str
+    message: str

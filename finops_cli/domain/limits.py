@@ -1,0 +1,22 @@
+"""Guards of the input format: technical bounds, not rules of the desk.
+
+Each keeps hostile or damaged input from costing more than its own line. Whole numbers stay far below 2**53, above which jq and
+JavaScript round silently.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHARES: Final = 10**12
+USD: Final = 10**15
+PERCENT: Final = 10**9
+AGE_DAYS: Final = 100_000
+ID_CHARS: Final = 128
+TEXT_CHARS: Final = 65_536
+FTRS: Final = 10_000
+LINE_BYTES: Final = 16 * 1024 * 1024
+NUMBER_DIGITS: Final = 18
+"""Digits before the point up to which 7.0 counts as the whole number 7."""
+SHOWN_CHARS: Final = 80
+"""How much of an offending value an error repeats."""

@@ -1,0 +1,46 @@
+"""Amounts and percentages as desks write them: `$2.1M`, `$450K`, `$1,250,000`, `4%`. Exact both ways."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+AMOUNT_PATTERN = r"^ *\$? *([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(\.[0-9]{1,30})? *([KMBkmb]?) *$"
+_AMOUNT = re.compile(AMOUNT_PATTERN)
+_PERCENT = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*%?")
+_SCALE = {"": Decimal(1), "K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}
+
+AMOUNT_ACCEPTED = "a number of US dollars of at least 0, or text such as $2.1M, $450K, $1,250,000"
+PERCENT_ACCEPTED = "a percentage of at least 0, such as 4 or 4%"
+
+
+def parse_usd(text: str) -> Decimal:
+    """US dollars that `text` names. Raises ValueError when it is not an amount."""
+    found = _AMOUNT.fullmatch(text)
+    if found is None:
+        raise ValueError(AMOUNT_ACCEPTED)
+    whole, fraction, scale = found.groups()
+    return Decimal(whole.replace(",", "") + (fraction or "")) * _SCALE[scale.upper()]
+
+
+def parse_percent(text: str) -> Decimal:
+    """Percentage that `text` names, with or without its sign. Raises ValueError when it is none."""
+    found = _PERCENT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(PERCENT_ACCEPTED)
+    return Decimal(found.group(1))
+
+
+def plain(number: Decimal) -> str:
+    """`number` without exponent or trailing zeros: 2.10 is 2.1, 1E+3 is 1000."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def render_usd(amount: Decimal) -> str:
+    """The shortest text that `parse_usd` reads back to the same amount: $2.1M, $450K, $1,234.56."""
+    for suffix, digits in (("M", 2), ("K", 1)):
+        scaled = amount / _SCALE[suffix]
+        if scaled >= 1 and scaled == round(scaled, digits):
+            return f"${plain(scaled)}{suffix}"
+    return f"${Decimal(plain(amount)):,}"

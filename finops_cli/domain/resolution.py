@@ -1,0 +1,114 @@
+"""Stage 2: its input and its answer, exactly card 2's schemas, field order included.
+
+The input takes four optional fields that card 2 lacks and its rules need (domain spec, sections 5 and 6): `age_days`,
+`corporate_action`, `inventory.depot_*` and `ftrs[].chase_attempts`; and `fail_id`, to name the output line.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from finops_cli.domain.fail import (
+    CorporateAction,
+    Cusip,
+    Days,
+    Dtc,
+    Ftrs,
+    Identifier,
+    Inventory,
+    OwedShares,
+    RelatedFails,
+    Shares,
+    TPlus,
+)
+from finops_cli.domain.triage import Prose
+from finops_cli.domain.vocabulary import (
+    Action,
+    Category,
+    Direction,
+    Fallback,
+    HandoffEscalationLevel,
+    HandoffFlag,
+    HandoffLifecycleState,
+    ResidualAction,
+    SettlementType,
+    StepAction,
+    Tier,
+)
+
+Points = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
+
+
+class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True):
+    """What each factor adds to the base score, in points."""
+
+    age: Points
+    value: Points
+    regulatory: Points
+    counterparty: Points
+
+
+class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
+    """A triage as card 2 wants it."""
+
+    category: Category
+    cns_direction: Direction
+    lifecycle_state: HandoffLifecycleState
+    priority_score: Points
+    priority_tier: Tier
+    score_components: WeightedContributions
+    reason: str
+    action: Action
+    escalation_level: HandoffEscalationLevel
+    deadline: TPlus | None
+    flags: tuple[HandoffFlag, ...]
+
+
+class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """A fail to resolve: `ftd_qty` shares are owed."""
+
+    triage: HandoffTriage
+    cusip: Cusip
+    ftd_qty: OwedShares
+    inventory: Inventory
+    ftrs: Ftrs = ()
+    related_fails: RelatedFails = ()
+    age_days: Days | None = None
+    corporate_action: CorporateAction | None = None
+    fail_id: Identifier | None = None
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """One action of a plan. Quantities in shares; coverage in percent of the shares owed."""
+
+    step: int
+    action: StepAction
+    dtc: Dtc | None
+    qty: Shares
+    settlement_type: SettlementType | None
+    settlement_date: TPlus | None
+    rationale: Prose
+    coverage_after_step_pct: Decimal
+    remaining_short: Shares
+
+
+class Resolution(Struct, frozen=True, forbid_unknown_fields=True):
+    """The plan: steps in order, what may be sourced beyond them, and what stays uncovered."""
+
+    resolution_steps: tuple[Step, ...]
+    additional_ftrs_chased: Annotated[int, Meta(ge=0)]
+    fallback_strategy: Fallback
+    fallback_qty: Shares
+    secondary_fallback: Fallback
+    secondary_fallback_qty: Shares
+    total_coverable: Annotated[int, Meta(ge=0)]
+    residual_short: Shares
+    residual_action: ResidualAction
+    gridlock_detected: bool
+    gridlock_parties: tuple[Dtc, ...]
+    escalation_required: bool
+    escalation_reason: str
+    narrative: Prose

@@ -1,0 +1,128 @@
+"""The text form of a fail record: what the triage model was trained on [card-1]. Rendering and parsing are inverse.
+
+`Triage this fail record:` and then `Field: value` pairs joined by ` | `. Free text and objects stand as JSON with the bar escaped, so
+that no value can be taken for a separator. `fail_id`, `origin` and the stage-2 fields have no place in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from finops_cli.domain import limits, money
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Problem
+
+HEADING = "Triage this fail record:"
+
+
+class _Field(NamedTuple):
+    label: str
+    name: str
+    render: Callable[[Any], str]
+    parse: Callable[[str], Any]
+    accepted: str
+
+
+def _whole(text: str) -> int:
+    return int(text.replace(",", "")) if len(text) <= limits.SHOWN_CHARS else _refuse()
+
+
+def _refuse() -> int:
+    raise ValueError("too long")
+
+
+def _days(text: str) -> int:
+    return _whole(text.removesuffix("s").removesuffix("day").strip())
+
+
+def _percent(number: Decimal) -> str:
+    return f"{money.plain(number)}%"
+
+
+def _rate_of_volume(text: str) -> Decimal:
+    return money.parse_percent(text.removesuffix("ADV"))
+
+
+def _yes_no(text: str) -> bool:
+    return {"yes": True, "no": False}[text.lower()]
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).replace("|", "\\u007c")
+
+
+def _json(text: str) -> Any:
+    return msgspec.json.decode(text.encode(), float_hook=Decimal)
+
+
+def _unquoted(text: str) -> Any:
+    return _json(text) if text.startswith('"') else text
+
+
+_YES_NO = (lambda flag: "Yes" if flag else "No", _yes_no, "Yes or No")
+_TEXT = (str, str, "text")
+_SHARES = (str, _whole, "a whole number of shares")
+_FIELDS = (
+    _Field("CUSIP", "cusip", *_TEXT),
+    _Field("Side", "side", *_TEXT),
+    _Field("Qty", "qty", *_SHARES),
+    _Field("Counterparty", "counterparty", *_TEXT),
+    _Field("Age", "age_days", lambda days: f"{days} day{'' if days == 1 else 's'}", _days, "a number of days, such as 7 days"),
+    _Field("Market Value", "market_value", money.render_usd, money.parse_usd, money.AMOUNT_ACCEPTED),
+    _Field("CNS Position", "cns_position", *_SHARES),
+    _Field("CNS Direction", "cns_direction", *_TEXT),
+    _Field("Reg SHO Threshold", "reg_sho_threshold", *_YES_NO),
+    _Field("Reg SHO Status", "reg_sho_status", *_TEXT),
+    _Field("Inventory Coverage", "inventory_coverage_pct", _percent, money.parse_percent, money.PERCENT_ACCEPTED),
+    _Field("CP 15-day Fail Rate", "cp_fail_rate_pct", _percent, money.parse_percent, money.PERCENT_ACCEPTED),
+    _Field(
+        "Security Fail Rate",
+        "security_fail_rate_pct_adv",
+        lambda rate: f"{_percent(rate)} ADV",
+        _rate_of_volume,
+        "a percentage of average daily volume, such as 3% ADV",
+    ),
+    _Field("CNS Eligible", "cns_eligible", *_YES_NO),
+    _Field("DK Reason", "dk_reason", _quoted, _unquoted, "text"),
+    _Field("Corporate Action", "corporate_action", _quoted, _json, "a JSON object"),
+    _Field("Awaiting Street Receipt", "awaiting_street_receipt", *_YES_NO),
+    _Field("Notes", "notes", _quoted, _unquoted, "text"),
+)
+_BY_LABEL = {field.label: field for field in _FIELDS}
+_DEFAULTS = {"cns_eligible": True, "awaiting_street_receipt": False}
+
+
+def render(record: FailRecord) -> str:
+    """The text form of `record`, with its heading. Fields at their default are left out."""
+    values = ((field, getattr(record, field.name)) for field in _FIELDS)
+    pairs = [f"{field.label}: {field.render(value)}" for field, value in values if value != _DEFAULTS.get(field.name)]
+    return f"{HEADING} {' | '.join(pairs)}"
+
+
+def parse(text: str) -> dict[str, Any] | list[Problem]:
+    """The fields that `text` gives, or everything in it that cannot be read. Types are not judged here."""
+    fields: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for pair in text.strip().removeprefix(HEADING).split("|"):
+        label, colon, value = (part.strip() for part in pair.partition(":"))
+        field = _BY_LABEL.get(label)
+        if field is None or not colon:
+            problems.append(_problem("schema.unknown", pair, f"Field: value, with a field of {', '.join(_BY_LABEL)}"))
+        elif field.name in fields:
+            problems.append(_problem("schema.unknown", pair, f"{label} once"))
+        else:
+            try:
+                fields[field.name] = field.parse(value)
+            except (ValueError, KeyError, ArithmeticError, RecursionError):
+                problems.append(_problem("schema.format", pair, field.accepted))
+    return problems or fields
+
+
+def _problem(rule: str, pair: str, accepted: str) -> Problem:
+    value = pair.strip()[: limits.SHOWN_CHARS]
+    return Problem(rule, "/text", value, accepted, f"text: cannot read {value!r}; accepted: {accepted}")

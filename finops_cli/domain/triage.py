@@ -1,0 +1,43 @@
+"""Stage 1's answer: exactly card 1's output schema, field order included."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from finops_cli.domain import limits
+from finops_cli.domain.fail import TPlus
+from finops_cli.domain.vocabulary import Action, Category, Direction, EscalationLevel, Flag, LifecycleState, Tier
+
+Prose = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
+
+
+class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True):
+    """The factors, the base score they add up to, and the two modifiers. Exact, unrounded."""
+
+    age_factor: Decimal
+    value_factor: Decimal
+    regulatory_factor: Decimal
+    cp_history_factor: Decimal
+    base_score: Decimal
+    inventory_modifier: Decimal
+    concentration_modifier: Decimal
+
+
+class Triage(Struct, frozen=True, forbid_unknown_fields=True):
+    """How urgent a fail is (0-100, one decimal), and what to do about it."""
+
+    category: Category
+    cns_direction: Direction
+    lifecycle_state: LifecycleState
+    priority_score: Decimal
+    priority_tier: Tier
+    category_priority_override: bool
+    score_components: ScoreComponents
+    reason: Prose
+    action: Action
+    escalation_level: EscalationLevel
+    deadline: TPlus | None
+    flags: tuple[Flag, ...]

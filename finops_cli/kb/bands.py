@@ -1,0 +1,42 @@
+"""A table of bands, compiled for look-up."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb import entries
+
+V = TypeVar("V")
+
+
+class BandTable(Generic[V]):
+    """`table.index(x)` is the band that x falls in, `table.values[i]` what band i is worth. Edges are exact."""
+
+    __slots__ = ("_closed", "_edges", "values")
+
+    def __init__(self, entry: entries.Bands, values: tuple[V, ...]) -> None:
+        *bounded, last = entry.rows
+        if last.to is not None or last.below is not None or any((row.to is None) == (row.below is None) for row in bounded):
+            raise KnowledgeError(f"kb entry {entry.id}: every row needs `to` or `below`, the last row neither")
+        self._edges = tuple(row.to if row.to is not None else row.below for row in bounded)
+        self._closed = tuple(row.to is not None for row in bounded)
+        if any(low >= high for low, high in zip(self._edges, self._edges[1:], strict=False)):  # type: ignore[operator]
+            raise KnowledgeError(f"kb entry {entry.id}: rows must rise")
+        self.values = values
+
+    def index(self, x: Decimal | int) -> int:
+        """The band of `x`, counted from 0."""
+        i = bisect_right(self._edges, x)  # type: ignore[type-var]
+        if i and self._edges[i - 1] == x and self._closed[i - 1]:
+            return i - 1
+        return i
+
+    def of(self, x: Decimal | int) -> V:
+        return self.values[self.index(x)]
+
+    def upper_edge(self, i: int) -> tuple[Decimal, bool] | None:
+        """The edge above band `i` and whether it belongs to the band; None for the last one."""
+        return (self._edges[i], self._closed[i]) if i < len(self._edges) else None  # type: ignore[return-value]

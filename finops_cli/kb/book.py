@@ -1,0 +1,155 @@
+"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar, get_args
+
+from finops_cli.domain import vocabulary as words
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb import entries
+from finops_cli.kb.bands import BandTable
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScoringBook:
+    weights: Mapping[str, Decimal]
+    age_factor: BandTable[Decimal]
+    value_factor: BandTable[Decimal]
+    regulatory_factor: Mapping[str, Decimal]
+    cp_history_factor: BandTable[Decimal]
+    inventory_modifier: BandTable[Decimal]
+    concentration: Mapping[str, Decimal]
+    concentration_cap: Decimal
+    security_rate_over: Decimal
+    cp_rate_over: Decimal
+    cap: Decimal
+    decimals: int
+    tier: BandTable[words.Tier]
+    cns_floor: words.Tier
+    escalation: Mapping[str, words.EscalationLevel]
+    compliance: words.EscalationLevel
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TriageBook:
+    ftr_monitor_to: int
+    dvp_deliver_from: Decimal
+    problem_cp_over: Decimal
+    high_value_from: Decimal
+    aged_from: int
+    close_out_from: int
+    approaching_from: int
+    deadline_standard: int
+    deadline_threshold: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HandoffBook:
+    lifecycle: Mapping[str, words.HandoffLifecycleState]
+    new_to: int
+    escalation: Mapping[str, words.HandoffEscalationLevel]
+    flags: Mapping[str, str]
+    large_position_from: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class WaterfallBook:
+    chase_steps: int
+    offset_older_by: int
+    offset_settles_by: int
+    partial_deadline_days: int
+    recall_notice_days: int
+    b2b_notice_from: int
+    coverage_decimals: int
+    gridlock_brokers_from: int
+    gridlock_attempts_from: int
+    gridlock_aged_from: int
+    gridlock_similar_ratio: Decimal
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Book:
+    """All rules of the desk. `version` is the release and a digest of every value and word in it."""
+
+    version: str
+    entries: Mapping[str, entries.AnyEntry]
+    scoring: ScoringBook
+    triage: TriageBook
+    handoff: HandoffBook
+    waterfall: WaterfallBook
+    tolerance: Decimal
+
+
+class Compiler:
+    """Turns entries into books. Raises KnowledgeError naming the entry when one is missing or of the wrong kind.
+
+    `used` collects the ids that the code reads, so that a test can find numbers that nothing uses.
+    """
+
+    def __init__(self, all_entries: Mapping[str, entries.AnyEntry]) -> None:
+        self._entries = all_entries
+        self.used: set[str] = set()
+
+    def _entry(self, id: str, kind: type[E]) -> E:
+        entry = self._entries.get(id)
+        if not isinstance(entry, kind):
+            raise KnowledgeError(f"kb entry {id}: expected one of kind {kind.__name__.lower()}, found {type(entry).__name__}")
+        self.used.add(id)
+        return entry
+
+    def number(self, id: str) -> Decimal:
+        return self._entry(id, entries.Number).value
+
+    def whole(self, id: str) -> int:
+        value = self.number(id)
+        if value != int(value):
+            raise KnowledgeError(f"kb entry {id}: {value} must be a whole number")
+        return int(value)
+
+    def choice(self, id: str, words_allowed: object) -> str:
+        value = self._entry(id, entries.Choice).value
+        self._check_words(id, [value], words_allowed)
+        return value
+
+    def numbers(self, id: str, keys: tuple[str, ...]) -> dict[str, Decimal]:
+        found = self._members(id, keys)
+        return {key: self._decimal(id, value) for key, value in found.items()}
+
+    def texts(self, id: str, keys: tuple[str, ...], words_allowed: object = None) -> dict[str, str]:
+        found = {key: str(value) for key, value in self._members(id, keys).items()}
+        if words_allowed is not None:
+            self._check_words(id, list(found.values()), words_allowed)
+        return found
+
+    def bands(self, id: str) -> BandTable[Decimal]:
+        entry = self._entry(id, entries.Bands)
+        return BandTable(entry, tuple(self._decimal(id, row.value) for row in entry.rows))
+
+    def word_bands(self, id: str, words_allowed: object) -> BandTable[str]:
+        entry = self._entry(id, entries.Bands)
+        values = tuple(str(row.value) for row in entry.rows)
+        self._check_words(id, list(values), words_allowed)
+        return BandTable(entry, values)
+
+    def _members(self, id: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        members = self._entry(id, entries.Lookup).members
+        if set(members) != set(keys):
+            raise KnowledgeError(f"kb entry {id}: members must be {', '.join(keys)}; found {', '.join(members)}")
+        return members
+
+    @staticmethod
+    def _decimal(id: str, value: Any) -> Decimal:
+        if not isinstance(value, Decimal):
+            raise KnowledgeError(f"kb entry {id}: {value!r} must be a number")
+        return value
+
+    @staticmethod
+    def _check_words(id: str, values: list[str], words_allowed: object) -> None:
+        unknown = [value for value in values if value not in get_args(words_allowed)]
+        if unknown:
+            raise KnowledgeError(f"kb entry {id}: {unknown[0]!r} is none of {', '.join(get_args(words_allowed))}")

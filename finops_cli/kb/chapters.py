@@ -1,0 +1,100 @@
+"""Which entry of the knowledge base becomes which field of which book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast, get_args
+
+from finops_cli.domain import vocabulary as words
+from finops_cli.kb import entries
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.book import Book, Compiler, HandoffBook, ScoringBook, TriageBook, WaterfallBook
+
+
+def compile_book(version: str, all_entries: Mapping[str, entries.AnyEntry]) -> Book:
+    """The typed books of `all_entries`. Raises KnowledgeError when one does not fit."""
+    return compile_with(version, Compiler(all_entries), all_entries)
+
+
+def compile_with(version: str, c: Compiler, all_entries: Mapping[str, entries.AnyEntry]) -> Book:
+    return Book(
+        version=version,
+        entries=all_entries,
+        scoring=_scoring(c),
+        triage=_triage(c),
+        handoff=_handoff(c),
+        waterfall=_waterfall(c),
+        tolerance=c.number("check.tolerance"),
+    )
+
+
+def _scoring(c: Compiler) -> ScoringBook:
+    return ScoringBook(
+        weights=c.numbers("score.base", ("age", "value", "regulatory", "cp_history")),
+        age_factor=c.bands("score.age_factor"),
+        value_factor=c.bands("score.value_factor"),
+        regulatory_factor=c.numbers("score.regulatory_factor", get_args(words.RegShoStatus)),
+        cp_history_factor=c.bands("score.cp_history_factor"),
+        inventory_modifier=c.bands("score.inventory_modifier"),
+        concentration=c.numbers(
+            "score.concentration_modifier", ("THRESHOLD", "NOT_CNS_ELIGIBLE", "SECURITY_FAIL_RATE", "CP_FAIL_RATE")
+        ),
+        concentration_cap=c.number("score.concentration_cap"),
+        security_rate_over=c.number("score.security_rate_over"),
+        cp_rate_over=c.number("score.cp_rate_over"),
+        cap=c.number("score.cap"),
+        decimals=c.whole("score.decimals"),
+        tier=cast(BandTable[words.Tier], c.word_bands("tier.band", words.Tier)),
+        cns_floor=cast(words.Tier, c.choice("tier.cns_floor", words.Tier)),
+        escalation=cast(
+            Mapping[str, words.EscalationLevel],
+            c.texts("tier.escalation", get_args(words.Tier), words.EscalationLevel),
+        ),
+        compliance=cast(words.EscalationLevel, c.choice("tier.compliance", words.EscalationLevel)),
+    )
+
+
+def _triage(c: Compiler) -> TriageBook:
+    return TriageBook(
+        ftr_monitor_to=c.whole("action.ftr_monitor_to"),
+        dvp_deliver_from=c.number("action.dvp_deliver_from"),
+        problem_cp_over=c.number("flag.problem_cp_over"),
+        high_value_from=c.number("flag.high_value_from"),
+        aged_from=c.whole("flag.aged_from"),
+        close_out_from=c.whole("regsho.close_out_from"),
+        approaching_from=c.whole("regsho.approaching_from"),
+        deadline_standard=c.whole("deadline.standard"),
+        deadline_threshold=c.whole("deadline.threshold"),
+    )
+
+
+def _handoff(c: Compiler) -> HandoffBook:
+    return HandoffBook(
+        lifecycle=cast(
+            Mapping[str, words.HandoffLifecycleState],
+            c.texts("handoff.lifecycle", get_args(words.LifecycleState), words.HandoffLifecycleState),
+        ),
+        new_to=c.whole("handoff.new_to"),
+        escalation=cast(
+            Mapping[str, words.HandoffEscalationLevel],
+            c.texts("handoff.escalation", get_args(words.EscalationLevel), words.HandoffEscalationLevel),
+        ),
+        flags=c.texts("handoff.flags", get_args(words.Flag)),
+        large_position_from=c.whole("handoff.large_position_from"),
+    )
+
+
+def _waterfall(c: Compiler) -> WaterfallBook:
+    return WaterfallBook(
+        chase_steps=c.whole("waterfall.chase_steps"),
+        offset_older_by=c.whole("offset.older_by"),
+        offset_settles_by=c.whole("offset.settles_by"),
+        partial_deadline_days=c.whole("partial.deadline_days"),
+        recall_notice_days=c.whole("recall.notice_days"),
+        b2b_notice_from=c.whole("b2b.notice_from"),
+        coverage_decimals=c.whole("coverage.decimals"),
+        gridlock_brokers_from=c.whole("gridlock.brokers_from"),
+        gridlock_attempts_from=c.whole("gridlock.attempts_from"),
+        gridlock_aged_from=c.whole("gridlock.aged_from"),
+        gridlock_similar_ratio=c.number("gridlock.similar_ratio"),
+    )

@@ -1,0 +1,72 @@
+"""The kinds of entry that a knowledge base file may hold. Unknown kinds and unknown keys are refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+
+class Entry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
+    """What every entry has: a stable id, its origin (card-1, card-2, decision, regulation), a date, and prose in Markdown."""
+
+    id: str
+    title: str
+    source: str
+    as_of: str
+    text: str
+
+
+class Rule(Entry, frozen=True, tag="rule"):
+    """A rule in words; the code that follows it names its id."""
+
+
+class Check(Entry, frozen=True, tag="check"):
+    """A rule that only the checker has."""
+
+
+class Number(Entry, frozen=True, tag="number"):
+    unit: str
+    value: Decimal
+
+
+class Choice(Entry, frozen=True, tag="choice"):
+    """One word out of a closed list."""
+
+    value: str
+
+
+class Lookup(Entry, frozen=True, tag="lookup"):
+    """A number or a word for each word of a closed list."""
+
+    members: dict[str, Any]
+
+
+class BandRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """Holds up to and including `to`, or up to but not including `below`; the last row has neither. Worth a number or a word."""
+
+    value: Any
+    to: Decimal | None = None
+    below: Decimal | None = None
+
+
+class Bands(Entry, frozen=True, tag="bands"):
+    unit: str
+    rows: list[BandRow]
+
+
+class Terms(Entry, frozen=True, tag="terms"):
+    """What each word of a closed list means."""
+
+    members: dict[str, str]
+
+
+class Regulation(Entry, frozen=True, tag="regulation"):
+    """What the law says; `differs` names the entries that depart from it."""
+
+    differs: list[str]
+
+
+AnyEntry = Rule | Check | Number | Choice | Lookup | Bands | Terms | Regulation
+SOURCES = ("card-1", "card-2", "decision", "regulation")

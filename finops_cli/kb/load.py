@@ -1,0 +1,81 @@
+"""Reads a knowledge base folder: `kb/` of the checkout, or the copy inside the wheel, or a desk's own."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from finops_cli import __version__
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb import entries
+from finops_cli.kb.book import Book
+from finops_cli.kb.chapters import compile_book
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def data_folder(name: str) -> Path:
+    """The folder `name` that ships with finops: inside the wheel, or at the root of a checkout."""
+    shipped = _PACKAGE / "_data" / name
+    return shipped if shipped.is_dir() else _PACKAGE.parent / name
+
+
+def shipped_kb() -> Path:
+    return data_folder("kb")
+
+
+@cache
+def load_book(folder: Path) -> Book:
+    """The book that the `*.toml` files of `folder` make. Raises KnowledgeError naming file and entry."""
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise KnowledgeError(f"{folder}: no knowledge base here (no .toml file)")
+    found: dict[str, entries.AnyEntry] = {}
+    digest = hashlib.sha256()
+    for file in files:
+        text = file.read_bytes()
+        digest.update(file.name.encode() + b"\0" + text + b"\0")
+        for entry in _read(file, text):
+            if entry.id in found:
+                raise KnowledgeError(f"{file}: the id {entry.id} is used twice")
+            found[entry.id] = entry
+    return compile_book(f"{__version__}+{digest.hexdigest()[:12]}", found)
+
+
+def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
+    try:
+        document: dict[str, Any] = tomllib.loads(text.decode(), parse_float=Decimal)
+    except ValueError as error:
+        raise KnowledgeError(f"{file}: {error}") from error
+    if set(document) != {"entry"}:
+        raise KnowledgeError(f"{file}: holds [[entry]] tables and nothing else")
+    return [_entry(file, fields) for fields in document["entry"]]
+
+
+def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
+    name = fields.get("id", "without an id")
+    try:
+        entry: entries.AnyEntry = msgspec.convert(_exact(fields), entries.AnyEntry, builtin_types=[Decimal])  # type: ignore[arg-type]
+    except msgspec.ValidationError as error:
+        raise KnowledgeError(f"{file}: entry {name}: {error}") from error
+    unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]
+    if unknown:
+        raise KnowledgeError(f"{file}: entry {name}: source {unknown[0]!r} is none of {', '.join(entries.SOURCES)}")
+    return entry
+
+
+def _exact(value: Any) -> Any:
+    """Whole numbers as Decimal too, so that a table does not change its type with its last digit."""
+    if isinstance(value, dict):
+        return {key: _exact(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_exact(inner) for inner in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    return value

@@ -1,0 +1,123 @@
+"""Moves parts of the blotter through the desk, in this process or in several, and gives the output back in input order."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.vocabulary import BackendName
+from finops_cli.errors import WorkerLost
+from finops_cli.kb.load import load_book
+from finops_cli.models.choose import choose
+from finops_cli.pipeline.blotter import Part
+from finops_cli.pipeline.desk import Desk
+from finops_cli.pipeline.duplicates import SeenIds, duplicate
+from finops_cli.pipeline.lines import encode, read
+from finops_cli.pipeline.stations import Stage
+from finops_cli.pipeline.tally import Tally
+
+AHEAD = 3
+"""Parts in flight per worker: enough to keep it busy, few enough to keep memory flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskPlan:
+    """Everything that a process needs to set up a desk of its own."""
+
+    stage: Stage
+    backend: BackendName
+    kb: Path
+    timed: bool
+
+    def open(self) -> Desk:
+        book = load_book(self.kb)
+        return Desk(self.stage, choose(self.backend, book).backend, book, self.timed)
+
+
+class Done(NamedTuple):
+    """The output lines of one part, in order; its tally; the (fail_id, line) pairs it uses; the bytes of input behind it."""
+
+    first: int
+    lines: list[bytes]
+    tally: Tally
+    names: list[tuple[str, int]]
+    owed: list[int]
+    end: int
+
+
+def work(desk: Desk, part: Part) -> Done:
+    """Take every line of `part` through `desk`."""
+    tally = Tally()
+    done = Done(part.first, [], tally, [], [], part.end)
+    for number, line in enumerate(part.lines, start=part.first):
+        written, given_id, owed = desk.process(number, line)
+        done.lines.append(encode(written))
+        done.owed.append(owed)
+        tally.count(written, owed)
+        if given_id is not None:
+            done.names.append((given_id, number))
+    return done
+
+
+def convey(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int, seen: SeenIds) -> Iterator[Done]:
+    """Every part, worked by `desk` or by processes that `plan` sets up, in input order, with repeated names rejected."""
+    worked = (work(desk, part) for part in parts) if workers == 1 else _in_processes(parts, plan, workers)
+    for done in worked:
+        repeated = seen.register(done.names)
+        if repeated:
+            names = {number: name for name, number in done.names}
+            for number, first in repeated.items():
+                _replace(done, number, desk, names[number], duplicate(names[number], first))
+        yield done
+
+
+def _replace(done: Done, number: int, desk: Desk, name: str, problem: Problem) -> None:
+    """Put a rejection in the place of the output of line `number`."""
+    at = number - done.first
+    was, rejected = Tally(), Tally()
+    was.count(read(done.lines[at]), done.owed[at])
+    line = desk.reject(number, name, problem)
+    rejected.count(line, 0)
+    done.tally.add(was, sign=-1)
+    done.tally.add(rejected)
+    done.lines[at] = encode(line)
+
+
+def _in_processes(parts: Iterable[Part], plan: DeskPlan, workers: int) -> Iterator[Done]:
+    """Parts go out to `workers` processes and come back in order; a few are in flight at any time."""
+    context = get_context("spawn")  # the same on every platform, and no threads are copied
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(plan,))
+    flying: deque[Future[Done]] = deque()
+    try:
+        for part in parts:
+            flying.append(pool.submit(_work_here, part))
+            if len(flying) >= workers * AHEAD:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+    except BrokenProcessPool as error:
+        raise WorkerLost("a worker process died (out of memory, or killed); run again with --resume to go on") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_desk_of_this_process: Callable[[], Desk]
+
+
+def _start(plan: DeskPlan) -> None:
+    global _desk_of_this_process  # a pool's initializer can hand its work over in no other way
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    desk = plan.open()
+    _desk_of_this_process = lambda: desk  # noqa: E731
+
+
+def _work_here(part: Part) -> Done:
+    return work(_desk_of_this_process(), part)

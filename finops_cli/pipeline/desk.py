@@ -1,0 +1,85 @@
+"""The desk: one input line to one output line, whatever the line holds."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+from msgspec import UNSET, UnsetType
+
+from finops_cli.domain.finding import Finding, Problem
+from finops_cli.kb.book import Book
+from finops_cli.models.protocol import Backend
+from finops_cli.pipeline.lines import Line, Provenance, Verification, rejection
+from finops_cli.pipeline.stations import STATIONS, Judged, Outcome, Stage
+
+
+class Written(NamedTuple):
+    """An output line, the name its input gave itself (if any), and the shares that the input owes."""
+
+    line: Line
+    given_id: str | None
+    owed: int
+
+
+class Desk:
+    """Takes lines through one stage or both. `timed`: measure each line's latency (else it is null)."""
+
+    def __init__(self, stage: Stage, backend: Backend, book: Book, timed: bool) -> None:
+        self.stage = stage
+        self.backend = backend
+        self.book = book
+        self._station = STATIONS[stage]
+        self._triages = stage != "resolve"
+        self._resolves = stage != "triage"
+        self._timed = timed
+
+    def process(self, number: int, line: bytes) -> Written:
+        """The output of input line `number` (counted from 1)."""
+        started = perf_counter_ns() if self._timed else 0
+        outcome = self._station(line, self.backend, self.book)
+        return Written(self._line(number, outcome, started), outcome.given_id, outcome.owed)
+
+    def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
+        """The output of a line that its neighbours rule out."""
+        return self._line(number, Outcome(fail_id, problems=[problem]), perf_counter_ns())
+
+    def _line(self, number: int, outcome: Outcome, started: int) -> Line:
+        stands, received = _parted(outcome)
+        problems = outcome.problems
+        if problems is not None:
+            status = "rejected"
+        else:
+            status = "failed" if received else "ok"
+        return Line(
+            fail_id=outcome.given_id or f"line-{number}",
+            status=status,  # type: ignore[arg-type]
+            triage=stands.get("triage") if self._triages else UNSET,
+            resolution=stands.get("resolution") if self._resolves else UNSET,
+            verification=Verification(
+                _findings(outcome.triage) if self._triages else UNSET,
+                _findings(outcome.resolution) if self._resolves else UNSET,
+            ),
+            provenance=self._provenance(0 if problems is not None else 1, started),
+            resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
+            error=UNSET if problems is None else rejection(number, problems),
+            raw=received or UNSET,
+        )
+
+    def _provenance(self, attempts: int, started: int) -> Provenance:
+        backend = self.backend
+        latency_ms = round((perf_counter_ns() - started) / 1e6, 3) if self._timed else None
+        return Provenance(backend.name, backend.models, self.book.version, backend.prompt_sha256, attempts, latency_ms)
+
+
+def _parted(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The answers that stand, and those that do not: an answer with findings is only ever kept as raw."""
+    stands, received = {}, {}
+    for name, judged in (("triage", outcome.triage), ("resolution", outcome.resolution)):
+        if judged is not None:
+            (received if judged.findings else stands)[name] = judged.answer
+    return stands, received
+
+
+def _findings(judged: Judged[Any] | None) -> list[Finding] | UnsetType:
+    return [] if judged is None else judged.findings

@@ -1,0 +1,75 @@
+"""One output line, as the contracts draw it (section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.triage import Triage
+from finops_cli.domain.vocabulary import Status
+from finops_cli.models.protocol import ModelNames
+
+
+class Provenance(Struct, frozen=True):
+    """Where an answer came from. `latency_ms` is null when the run was asked not to time itself."""
+
+    backend: str
+    models: ModelNames
+    kb: str
+    prompt_sha256: str | None
+    attempts: int
+    latency_ms: float | None
+
+
+class Verification(Struct, frozen=True):
+    """What the checker found in each stage's answer."""
+
+    triage: list[Finding] | UnsetType = UNSET
+    resolution: list[Finding] | UnsetType = UNSET
+
+
+class Rejection(Struct, frozen=True):
+    """Why an input line could not be used."""
+
+    line: int
+    message: str
+    problems: list[Problem]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """A line of `run`, `triage` or `resolve`; a stage that the command does not have is left out."""
+
+    fail_id: str
+    status: Status
+    triage: Triage | None | UnsetType = UNSET
+    resolution: Resolution | None | UnsetType = UNSET
+    verification: Verification
+    provenance: Provenance
+    resolution_skipped: str | UnsetType = UNSET
+    error: Rejection | UnsetType = UNSET
+    raw: dict[str, Any] | UnsetType = UNSET
+
+
+def rejection(number: int, problems: list[Problem]) -> Rejection:
+    """`number` counts input lines from 1."""
+    return Rejection(number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode(line: Struct) -> bytes:
+    """`line` as JSON with its newline; exact numbers as JSON numbers."""
+    return _ENCODER.encode(line) + b"\n"
+
+
+_DECODER = msgspec.json.Decoder(Line)
+
+
+def read(line: bytes) -> Line:
+    """An output line that was written earlier. Raises msgspec.DecodeError when it is none."""
+    return _DECODER.decode(line)

@@ -1,0 +1,101 @@
+"""A run that can be killed at any moment and continued: the output is its own journal, a note beside it says what it was made from.
+
+The note `OUT.run.json` is written, whole, after the output is emptied and before its first line. A torn last line is cut off. The
+output of a line depends on that line, the book and the backend alone, so n whole output lines mean that n input lines are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.errors import ResumeRefused
+from finops_cli.models.protocol import ModelNames
+
+
+class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an output is made from. Two runs with equal fingerprints write equal lines (latency aside)."""
+
+    command: str
+    finops: str
+    input_bytes: int
+    input_sha256: str
+    kb: str
+    backend: str
+    models: ModelNames
+    prompt_sha256: str | None
+    timed: bool
+
+
+_NAMES = {
+    "command": "the command",
+    "finops": "the version of finops",
+    "input_bytes": "the length of the input",
+    "input_sha256": "the content of the input",
+    "kb": "the rules (kb)",
+    "backend": "the backend",
+    "models": "the models",
+    "prompt_sha256": "the prompts",
+    "timed": "--timing",
+}
+
+
+class RunNote(Struct, frozen=True, forbid_unknown_fields=True):
+    fingerprint: Fingerprint
+    complete: bool
+
+
+def digest(source: Path) -> tuple[int, str]:
+    """Length in bytes and SHA-256 of `source`."""
+    with source.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256")
+        return file.tell(), found.hexdigest()
+
+
+def note_path(output: Path) -> Path:
+    return output.with_name(f"{output.name}.run.json")
+
+
+def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
+    """Replace the note in one step: a reader sees the old one or the new one."""
+    path = note_path(output)
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n")
+    os.replace(new, path)
+
+
+def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
+    """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
+    path = note_path(output)
+    try:
+        made_from = msgspec.json.decode(path.read_bytes(), type=RunNote).fingerprint
+    except FileNotFoundError as error:
+        raise ResumeRefused(f"{output} has lines but no {path.name} that says what made them; delete it to start over") from error
+    except msgspec.DecodeError as error:
+        raise ResumeRefused(f"{path} cannot be read ({error}); delete it and {output.name} to start over") from error
+    changed = [
+        f"{_NAMES[name]}: was {getattr(made_from, name)}, now {getattr(fingerprint, name)}"
+        for name in Fingerprint.__struct_fields__
+        if getattr(made_from, name) != getattr(fingerprint, name)
+    ]
+    if changed:
+        raise ResumeRefused(f"cannot resume {output}: it was made from something else. " + "; ".join(changed))
+
+
+def cut_torn_line(output: BinaryIO) -> None:
+    """Cut `output` (open for reading and writing) behind its last newline."""
+    end = output.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 65536)
+        output.seek(start)
+        at = output.read(end - start).rfind(b"\n")
+        if at >= 0:
+            output.truncate(start + at + 1)
+            return
+        end = start
+    output.truncate(0)

@@ -1,0 +1,84 @@
+"""Category, lifecycle, action and flags of a fail (kb: `triage.*`)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.vocabulary import Action, Category, Flag, LifecycleState, Tier
+from finops_cli.kb.book import TriageBook
+
+
+def category(record: FailRecord) -> Category:
+    """kb: `triage.category`."""
+    if record.dk_reason:
+        return "DK_DISPUTE"
+    if record.corporate_action is not None:
+        return "CA_EVENT"
+    if record.cns_direction != "N_A":
+        return "CNS_FAIL"
+    return "B2B_PENDING" if record.awaiting_street_receipt else "DVP_FAIL"
+
+
+def is_offset(record: FailRecord) -> bool:
+    """Whether the CNS net obligation is gone. kb: `triage.lifecycle`."""
+    position = record.cns_position
+    if position is None:
+        return False
+    return (record.cns_direction == "FTD" and position >= 0) or (record.cns_direction == "FTR" and position <= 0)
+
+
+def lifecycle_state(offset: bool, must_close_out: bool, tier: Tier) -> LifecycleState:
+    """kb: `triage.lifecycle`. `must_close_out`: a delivery obligation with the close-out regulatory factor."""
+    if offset:
+        return "OFFSET"
+    if must_close_out:
+        return "BUYIN"
+    return "ESCALATED" if is_high(tier) else "OPEN"
+
+
+def action(record: FailRecord, fail_category: Category, state: LifecycleState, tier: Tier, book: TriageBook) -> Action:
+    """kb: `triage.action`."""
+    if state == "OFFSET":
+        return "NO_ACTION"
+    if fail_category == "DK_DISPUTE":
+        return "SEND_DK_NOTICE"
+    if state == "BUYIN":
+        return "INITIATE_BUYIN"
+    if fail_category == "CA_EVENT":
+        return "ESCALATE"
+    if fail_category == "CNS_FAIL":
+        if record.cns_direction == "FTD":
+            return "LOCATE_AND_DELIVER"
+        return "MONITOR_PENDING_RECEIPT" if record.age_days <= book.ftr_monitor_to else "INITIATE_BUYIN"
+    if fail_category == "B2B_PENDING":
+        return "ESCALATE" if is_high(tier) else "MONITOR_PENDING_RECEIPT"
+    deliverable = record.side == "Sell" and record.inventory_coverage_pct >= book.dvp_deliver_from
+    return "LOCATE_AND_DELIVER" if deliverable else "CONTACT_COUNTERPARTY"
+
+
+def is_high(tier: Tier) -> bool:
+    return tier in ("HIGH", "CRITICAL")
+
+
+def flags(record: FailRecord, close_out: bool, deadline: int | None, book: TriageBook) -> tuple[Flag, ...]:
+    """kb: `triage.flags`. `close_out`: the regulatory factor is that of CLOSE_OUT."""
+    return _flags(
+        record.reg_sho_threshold,
+        close_out or (deadline is not None and record.age_days >= deadline),
+        record.cp_fail_rate_pct > book.problem_cp_over,
+        record.market_value >= book.high_value_from,
+        record.age_days >= book.aged_from,
+    )
+
+
+@lru_cache(maxsize=32)
+def _flags(threshold: bool, close_out: bool, problem_cp: bool, high_value: bool, aged: bool) -> tuple[Flag, ...]:
+    raised: list[tuple[bool, Flag]] = [
+        (threshold, "THRESHOLD_SECURITY"),
+        (close_out, "REG_SHO_CLOSEOUT"),
+        (problem_cp, "PROBLEM_CP"),
+        (high_value, "HIGH_VALUE"),
+        (aged, "AGED_FAIL"),
+    ]
+    return tuple(flag for is_raised, flag in raised if is_raised)

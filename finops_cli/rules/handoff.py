@@ -1,0 +1,83 @@
+"""The one place where card 1's triage becomes card 2's input (kb: `handoff.*`, `waterfall.applies`)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import HandoffTriage, ResolverInput, WeightedContributions
+from finops_cli.domain.triage import ScoreComponents, Triage
+from finops_cli.domain.vocabulary import Flag, HandoffFlag, HandoffLifecycleState
+from finops_cli.kb.book import Book, HandoffBook, ScoringBook
+from finops_cli.rules.regsho import has_delivery_obligation
+
+
+def not_resolved_because(record: FailRecord, triage: Triage) -> str | None:
+    """Why stage 2 does not apply to `record`; None when it does. kb: `waterfall.applies`."""
+    if not has_delivery_obligation(record):
+        return "no delivery obligation: nothing is owed by us"
+    if triage.category == "DK_DISPUTE":
+        return "disputed trade: nothing is owed until the trade is known"
+    if triage.lifecycle_state == "OFFSET":
+        return "the CNS net obligation is gone"
+    if record.inventory is None:
+        return "the record carries no inventory"
+    return None
+
+
+def handoff(record: FailRecord, triage: Triage, book: Book) -> ResolverInput | str:
+    """The resolver input of a triaged fail, or the reason why it has none."""
+    inventory = record.inventory
+    reason = not_resolved_because(record, triage)
+    if reason is not None or inventory is None:
+        return reason or "the record carries no inventory"
+    rules = book.handoff
+    converted = HandoffTriage(
+        triage.category,
+        triage.cns_direction,
+        _lifecycle(record.age_days, triage, rules),
+        triage.priority_score,
+        triage.priority_tier,
+        _contributions(triage.score_components, book.scoring),
+        triage.reason,
+        triage.action,
+        rules.escalation[triage.escalation_level],
+        triage.deadline,
+        _flags(triage.flags, record.qty >= rules.large_position_from, rules),
+    )
+    return ResolverInput(
+        converted,
+        record.cusip,
+        record.qty,
+        inventory,
+        record.ftrs,
+        record.related_fails,
+        record.age_days,
+        record.corporate_action,
+        record.fail_id,
+    )
+
+
+def _lifecycle(age_days: int, triage: Triage, book: HandoffBook) -> HandoffLifecycleState:
+    state = book.lifecycle[triage.lifecycle_state]
+    if state != "OPEN":
+        return state
+    if "AGED_FAIL" in triage.flags:
+        return "AGED"
+    return "NEW" if age_days <= book.new_to else "OPEN"
+
+
+def _contributions(components: ScoreComponents, book: ScoringBook) -> WeightedContributions:
+    weights = book.weights
+    return WeightedContributions(
+        components.age_factor * weights["age"],
+        components.value_factor * weights["value"],
+        components.regulatory_factor * weights["regulatory"],
+        components.cp_history_factor * weights["cp_history"],
+    )
+
+
+@lru_cache(maxsize=256)
+def _flags(flags: tuple[Flag, ...], large: bool, book: HandoffBook) -> tuple[HandoffFlag, ...]:
+    kept: list[HandoffFlag] = [book.flags[flag] for flag in flags if book.flags[flag]]  # type: ignore[misc]
+    return (*kept, "LARGE_POSITION") if large else tuple(kept)

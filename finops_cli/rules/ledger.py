@@ -1,0 +1,69 @@
+"""The running account of a plan: what is covered, what remains, and the steps so far."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from functools import lru_cache
+
+from finops_cli.domain.resolution import Step
+from finops_cli.domain.vocabulary import SettlementType, StepAction
+
+
+def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:
+    """covered / owed in percent, rounded half-up. kb: `plan.coverage`."""
+    scale: int = 10**decimals
+    return _percentage((covered * 200 * scale + owed) // (2 * owed), decimals)
+
+
+@lru_cache(maxsize=16384)
+def _percentage(units: int, decimals: int) -> Decimal:
+    return Decimal(units).scaleb(-decimals)
+
+
+def exact_coverage(covered: int, owed: int, decimals: int) -> Decimal:
+    """The same by decimal division: the checker's way, so that plan and check do not share one mistake."""
+    with localcontext(prec=60):
+        return (Decimal(covered) * 100 / Decimal(owed)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
+class Ledger:
+    """Steps are added in order; each says how many shares it covers."""
+
+    __slots__ = ("_decimals", "_owed", "remaining", "steps")
+
+    def __init__(self, owed: int, decimals: int) -> None:
+        self._owed = owed
+        self._decimals = decimals
+        self.remaining = owed
+        self.steps: list[Step] = []
+
+    @property
+    def covered(self) -> int:
+        return self._owed - self.remaining
+
+    def take(
+        self,
+        action: StepAction,
+        qty: int,
+        rationale: str,
+        dtc: str | None = None,
+        settlement_type: SettlementType | None = None,
+        settlement_date: str | None = None,
+    ) -> None:
+        """Add a step that covers `qty` shares (0 for a notice)."""
+        self.remaining -= qty
+        coverage = coverage_pct(self._owed - self.remaining, self._owed, self._decimals)
+        steps = self.steps
+        steps.append(
+            Step(
+                len(steps) + 1,
+                action,
+                dtc,
+                qty,
+                settlement_type,
+                settlement_date,
+                rationale,
+                coverage,
+                self.remaining,
+            )
+        )

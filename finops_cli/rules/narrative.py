@@ -1,0 +1,71 @@
+"""A plan in plain English. Wording is free; every number in it is one of the plan's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from finops_cli.domain.resolution import ResolverInput, Step
+from finops_cli.rules.fallback import Fallbacks
+from finops_cli.rules.gridlock import Gridlock
+
+_SOURCES = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
+_FULL_SENTENCES = 3
+"""Receipts told one by one; the rest are summed, so that a narrative stays readable at any number of FTRs."""
+
+
+def narrative(case: ResolverInput, steps: Sequence[Step], gridlock: Gridlock, sources: Fallbacks, residual: int) -> str:
+    """What the desk does, in the order in which it does it."""
+    parts = _receipts(steps)
+    parts += [_TOLD[step.action](step) for step in steps if step.action in _TOLD]
+    if sources.first != "NONE":
+        parts.append(_sourcing(sources))
+    if gridlock.extent == "full":
+        parts.append(f"gridlock among {', '.join(gridlock.parties)}: propose a net settlement to all of them")
+    elif gridlock.extent == "partial":
+        parts.append(f"partial gridlock, {gridlock.parties[0]} is the bottleneck: escalate there")
+    parts.append(f"escalate the residual {residual:,} shares" if residual else "no shares stay uncovered")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}.{_corporate_action(case)}"
+
+
+def _receipts(steps: Sequence[Step]) -> list[str]:
+    receipts = [step for step in steps if step.action in _RECEIPTS]
+    told = [
+        f"{_RECEIPTS[step.action]} {step.dtc or 'the further counterparties'} for {step.qty:,} shares"
+        for step in receipts[:_FULL_SENTENCES]
+    ]
+    rest = receipts[_FULL_SENTENCES:]
+    if rest:
+        told.append(f"{len(rest)} more receipts for {sum(step.qty for step in rest):,} shares")
+    return told
+
+
+def _sourcing(sources: Fallbacks) -> str:
+    first = f"{_SOURCES[sources.first]} {sources.first_qty:,}"
+    if sources.second == "NONE":
+        return f"{first} shares"
+    joined = "and at once" if sources.parallel else "then"
+    return f"{first} {joined} {_SOURCES[sources.second]} {sources.second_qty:,} shares"
+
+
+def _corporate_action(case: ResolverInput) -> str:
+    if case.triage.category != "CA_EVENT":
+        return ""
+    event = case.corporate_action
+    if event is not None and event.pre_event_deliverable:
+        option = "Option A: deliver the pre-event shares"
+    elif event is not None and event.new_cusip is not None:
+        option = f"Option B: deliver the post-event equivalent in {event.new_cusip}"
+    else:
+        option = "Option C: settle in cash, free of payment"
+    return f" {option}; the counterparty must agree."
+
+
+_RECEIPTS = {"CHASE_FTR": "chase", "OFFSET_FTR": "net", "NET_GRIDLOCK": "propose netting to"}
+_TOLD = {
+    "APPLY_BOX": lambda step: f"apply {step.qty:,} shares from the box",
+    "PARTIAL_DELIVER": lambda step: "deliver the partial today",
+    "DEPOT_MOVEMENT": lambda step: f"move {step.qty:,} shares from the depot",
+    "BUY_IN_NOTICE": lambda step: f"serve buy-in notice on {step.dtc or 'the aged counterparties'}",
+    "SPO_SETTLEMENT": lambda step: f"settle {step.qty:,} shares in cash",
+}

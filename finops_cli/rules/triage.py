@@ -1,0 +1,56 @@
+"""Stage 1 as one function of record and book."""
+
+from __future__ import annotations
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.book import Book
+from finops_cli.rules import classification, regsho, scoring
+
+_KIND = {
+    "DVP_FAIL": "DVP fail",
+    "B2B_PENDING": "Back-to-back fail",
+    "CA_EVENT": "Corporate action fail",
+    "DK_DISPUTE": "Disputed trade",
+    "FTD": "CNS fail to deliver",
+    "FTR": "CNS fail to receive",
+}
+
+
+def triage(record: FailRecord, book: Book) -> Triage:
+    """What card 1 asks of a model, computed: score, tier, category, action, escalation, deadline and flags."""
+    state = regsho.regulatory_state(record, book.triage)
+    scored = scoring.score(record, state, book.scoring)
+    category = classification.category(record)
+    tier = scoring.floor_tier(scored.tier, category, book.scoring)
+    regulatory_factor = scored.components.regulatory_factor
+    close_out = regulatory_factor == book.scoring.regulatory_factor["CLOSE_OUT"]
+    deadline = regsho.deadline_day(record, book.triage)
+    lifecycle = classification.lifecycle_state(classification.is_offset(record), close_out and deadline is not None, tier)
+    return Triage(
+        category,
+        record.cns_direction,
+        lifecycle,
+        scored.priority,
+        tier,
+        tier != scored.tier,
+        scored.components,
+        reason(record, scored, category, tier),
+        classification.action(record, category, lifecycle, tier, book.triage),
+        scoring.escalation_level(tier, regulatory_factor, book.scoring),
+        None if deadline is None else f"T+{deadline}",
+        classification.flags(record, close_out, deadline, book.triage),
+    )
+
+
+def reason(record: FailRecord, scored: scoring.Score, category: str, tier: str) -> str:
+    """One sentence that names the drivers. kb: `triage.reason`."""
+    kind = _KIND[record.cns_direction if category == "CNS_FAIL" else category]
+    days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
+    components = scored.components
+    raised = "" if tier == scored.tier else f", tier raised from {scored.tier} because it is a CNS fail"
+    return (
+        f"{kind} of {record.qty:,} shares aged {days} scores {scored.priority} ({tier}): base {components.base_score:f} from "
+        f"{scored.drivers}; inventory modifier {components.inventory_modifier}, concentration modifier "
+        f"{components.concentration_modifier}{raised}."
+    )

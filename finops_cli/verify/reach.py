@@ -1,0 +1,65 @@
+"""What a factor tells about the number behind it: can an age with factor 60 be 10 days or more?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from itertools import combinations
+
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.book import ScoringBook
+
+OPEN = frozenset({True, False})
+"""Nothing can be told."""
+
+
+@lru_cache(maxsize=64)
+def reach(
+    table: BandTable[Decimal], bound: Decimal, strict: bool = False, whole: bool = False
+) -> Mapping[Decimal, frozenset[bool]]:
+    """For each value of `table`: may numbers in its bands be at least `bound` (or over it, when `strict`), may they be less?
+
+    `whole`: the numbers are whole, so the band after `to = 9` starts at 10. Numbers start at 0.
+    """
+    answers: dict[Decimal, frozenset[bool]] = {}
+    for band, value in enumerate(table.values):
+        answers[value] = answers.get(value, frozenset()) | _answers(table, band, bound, strict, whole)
+    return answers
+
+
+def _answers(table: BandTable[Decimal], band: int, bound: Decimal, strict: bool, whole: bool) -> frozenset[bool]:
+    upper = table.upper_edge(band)
+    if upper is None:
+        reaches = True
+    else:
+        edge, belongs = upper
+        top = edge - 1 if whole and not belongs else edge
+        inside = belongs or whole
+        reaches = top > bound or (top == bound and inside and not strict)
+    low, low_inside = _lower(table, band, whole)
+    stays = low < bound or (low == bound and strict and low_inside)
+    return frozenset(answer for answer, possible in ((True, reaches), (False, stays)) if possible)
+
+
+def _lower(table: BandTable[Decimal], band: int, whole: bool) -> tuple[Decimal, bool]:
+    below = table.upper_edge(band - 1) if band else None
+    if below is None:
+        return Decimal(0), True
+    edge, belongs_below = below
+    return (edge + 1, True) if whole and belongs_below else (edge, not belongs_below)
+
+
+@lru_cache(maxsize=8)
+def concentrations(book: ScoringBook, threshold: bool) -> frozenset[Decimal]:
+    """Every concentration modifier that a record can have, given whether its security is on the threshold list."""
+    others = [value for name, value in book.concentration.items() if name != "THRESHOLD"]
+    start = book.concentration["THRESHOLD"] if threshold else Decimal(1)
+    products = set()
+    for count in range(len(others) + 1):
+        for chosen in combinations(others, count):
+            product = start
+            for value in chosen:
+                product *= value
+            products.add(min(product, book.concentration_cap))
+    return frozenset(products)

@@ -1,0 +1,161 @@
+"""The types as JSON Schema (Draft 2020-12), and what a schema finds wrong with an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from finops_cli.domain import limits
+from finops_cli.domain.finding import Problem
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+_RULES = {
+    "required": "schema.required",
+    "additionalProperties": "schema.unknown",
+    "type": "schema.type",
+    "enum": "schema.enum",
+    "pattern": "schema.format",
+}
+
+
+def schema_of(name: str, kind: type[msgspec.Struct], null_is_default: tuple[str, ...]) -> dict[str, Any]:
+    """The schema of `kind`. Fields in `null_is_default` may be null, which means the same as absent."""
+    _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        for field, schema in definition["properties"].items():
+            definition["properties"][field] = _tidy(schema, nullable=field in null_is_default)
+    top = definitions.pop(kind.__name__)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:finops:schema:{name}",
+        **top,
+        "$defs": definitions,
+    }
+
+
+def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
+    """Exact numbers are JSON numbers; `X or null` is one schema where X is not a reference."""
+    if "anyOf" in schema:
+        [inner] = [branch for branch in schema["anyOf"] if branch != {"type": "null"}]
+        schema = {**inner, **{key: value for key, value in schema.items() if key != "anyOf"}}
+        nullable = True
+    if schema.get("format") == "decimal":
+        schema = {key: value for key, value in schema.items() if key != "format"}
+        schema["type"] = ["number", "string"] if "pattern" in schema else "number"
+    if not nullable:
+        return schema
+    if "$ref" in schema:
+        outer = {key: value for key, value in schema.items() if key != "$ref"}
+        return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}], **outer}
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], None]}
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return {**schema, "type": [*types, "null"]}
+
+
+def faults(given: Any, schema: dict[str, Any]) -> list[Problem]:
+    """Everything that keeps `given` from having the shape of `schema`, in the order of the schema."""
+    found = [problem for error in _validator(schema).iter_errors(given) for problem in _problems(error)]
+    return sorted(found, key=lambda problem: problem.path)
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    import jsonschema
+
+    draft = jsonschema.Draft202012Validator
+    checker = draft.TYPE_CHECKER.redefine("number", _is_number).redefine("integer", _is_integer)
+    return jsonschema.validators.extend(draft, type_checker=checker)(schema)
+
+
+def _is_number(_: Any, value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _is_integer(_: Any, value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.adjusted() < limits.NUMBER_DIGITS and value == value.to_integral_value()
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _problems(error: ValidationError) -> Iterator[Problem]:
+    """One problem for each field that a schema error is about."""
+    if error.validator == "anyOf":
+        for inner in error.context or ():
+            if inner.schema_path[0] == 0:  # the branch that is not null
+                yield from _problems(inner)
+        return
+    pointer = "".join(f"/{part}" for part in error.absolute_path)
+    rule = _RULES.get(str(error.validator), "schema.range")
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        name = next(name for name in missing if error.message.startswith(repr(name)))
+        accepted = accepted_by(error.schema["properties"][name])
+        yield _problem(rule, f"{pointer}/{name}", "nothing", accepted, "is missing")
+    elif error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        for name in error.instance:
+            if name not in known:
+                yield _problem(rule, f"{pointer}/{name[: limits.SHOWN_CHARS]}", shown(error.instance[name]), _nearest(name, known), "is not a known field")
+    else:
+        accepted = accepted_by(error.schema)
+        yield _problem(rule, pointer, shown(error.instance), accepted, f"is {shown(error.instance)}")
+
+
+def _problem(rule: str, path: str, value: str, accepted: str, what: str) -> Problem:
+    return Problem(rule, path, value, accepted, f"{path[1:] or 'the line'} {what}; accepted: {accepted}")
+
+
+def _nearest(name: str, known: dict[str, Any]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+
+
+def accepted_by(schema: dict[str, Any]) -> str:
+    """What a property accepts, in words."""
+    if "anyOf" in schema:
+        return " or ".join(accepted_by(branch) for branch in schema["anyOf"])
+    if "$ref" in schema:
+        return f"an object ({schema['$ref'].rpartition('/')[2]})"
+    if "enum" in schema:
+        return ", ".join("null" if word is None else str(word) for word in schema["enum"])
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    words = " or ".join(_TYPE_WORDS.get(kind, kind) for kind in types)
+    bounds = [f"{text} {schema[key]}" for key, text in _BOUNDS.items() if key in schema]
+    return f"{words}{', ' if bounds else ''}{', '.join(bounds)}{_example(schema)}"
+
+
+_TYPE_WORDS = {"integer": "whole number", "string": "text", "boolean": "true or false", "array": "a list", "object": "an object"}
+_BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "from",
+    "maximum": "to",
+    "minLength": "characters from",
+    "maxLength": "characters to",
+    "maxItems": "items to",
+}
+
+
+def _example(schema: dict[str, Any]) -> str:
+    return f" ({schema['description']})" if "description" in schema else ""
+
+
+def shown(value: Any) -> str:
+    """`value` as JSON, short enough to repeat in a message."""
+    if isinstance(value, str):
+        value = value[: limits.SHOWN_CHARS * 2]
+    elif isinstance(value, list | dict):
+        return f"a list of {len(value)}" if isinstance(value, list) else f"an object of {len(value)} fields"
+    elif isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return _cut(str(value))
+    return _cut(msgspec.json.encode(value).decode())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= limits.SHOWN_CHARS else f"{text[: limits.SHOWN_CHARS]}..."
