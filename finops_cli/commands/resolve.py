@@ -18,5 +18,5 @@ def resolve(
     timing: Timing = True,
     quiet: Quiet = False,
 ) -> None:
-    """Stage 2 alone: the ordered plan of each resolver input (card 2)."""
+    """Stage 2 alone: the plan of each resolver input (card 2)."""
     carry_out(context, "resolve", Call(source, output, backend, workers, resume, timing, quiet))

@@ -18,5 +18,5 @@ def run(
     timing: Timing = True,
     quiet: Quiet = False,
 ) -> None:
-    """Triage and resolve each fail, every answer checked; JSONL out, in input order."""
+    """Triage and resolve each fail; check every answer; JSONL out."""
     carry_out(context, "run", Call(source, output, backend, workers, resume, timing, quiet))

@@ -23,10 +23,16 @@ def summary(tally: Tally) -> str:
         ("rejected for", _counts(tally.problems, _most_first(tally.problems))),
     ]
     if tally.plans:
-        rows.append(("shares", f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,}  ({tally.plans:,} plans)"))
+        shares = f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,}  ({tally.plans:,} plans)"
+        rows.append(("shares", shares))
     if tally.residual:
         rows.append(("uncovered", _counts(tally.uncovered, (*reversed(get_args(Tier)), "unknown"))))
     return "\n".join(line for label, text in rows if text for line in _wrapped(label, text))
+
+
+def counts(label: str, counter: Counter[str]) -> str:
+    """A row of its own: every name with its count, the commonest first."""
+    return "\n".join(_wrapped(label, _counts(counter, _most_first(counter))))
 
 
 def _counts(counter: Counter[str], order: Iterable[str]) -> str:

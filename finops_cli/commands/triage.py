@@ -18,5 +18,5 @@ def triage(
     timing: Timing = True,
     quiet: Quiet = False,
 ) -> None:
-    """Stage 1 alone: priority score, tier, category, action and escalation of each fail."""
+    """Stage 1 alone: score, tier, action and escalation of each fail."""
     carry_out(context, "triage", Call(source, output, backend, workers, resume, timing, quiet))

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ*@#"
 PATTERN = r"^[0-9A-Z*@#]{8}[0-9]$"
 _WELL_FORMED = re.compile(r"[0-9A-Z*@#]{8}[0-9]")
 
 
-def _digit_sums(factor: int) -> bytes:
-    table = bytearray(256)
-    for value, character in enumerate(ALPHABET):
-        table[ord(character)] = sum(divmod(value * factor, 10))
-    return bytes(table)
+def _digit_sum(number: int) -> int:
+    return sum(divmod(number, 10))
 
 
-_SINGLE, _DOUBLE = _digit_sums(1), _digit_sums(2)
+_PAIRS = {
+    first + second: _digit_sum(odd) + _digit_sum(even * 2)
+    for odd, first in enumerate(ALPHABET)
+    for even, second in enumerate(ALPHABET)
+}
+"""What a character in an odd place and its neighbour, whose value is doubled, add to the sum."""
 
 
 def check_digit(first_eight: str) -> str:
-    """The check digit of the eight characters (from `ALPHABET`) that precede it, by modulus-10 double-add-double."""
-    issue = first_eight.encode("ascii")
-    total = sum(issue[0::2].translate(_SINGLE)) + sum(issue[1::2].translate(_DOUBLE))
-    return str(-total % 10)
+    """The check digit that follows eight characters (from `ALPHABET`), by modulus-10 double-add-double."""
+    c = first_eight
+    return str(-(_PAIRS[c[0:2]] + _PAIRS[c[2:4]] + _PAIRS[c[4:6]] + _PAIRS[c[6:8]]) % 10)
 
 
-@lru_cache(maxsize=8192)
 def is_valid(cusip: str) -> bool:
     """Whether `cusip` has nine characters of the alphabet and the right check digit."""
-    return _WELL_FORMED.fullmatch(cusip) is not None and check_digit(cusip[:8]) == cusip[8]
+    return _WELL_FORMED.fullmatch(cusip) is not None and ends_right(cusip)
+
+
+def ends_right(well_formed: str) -> bool:
+    """Whether the check digit of a CUSIP that has nine characters of the alphabet is right."""
+    return check_digit(well_formed) == well_formed[8]

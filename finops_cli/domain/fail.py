@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from finops_cli.domain import cusip as cusips
-from finops_cli.domain import limits, money
+from finops_cli.domain import limits
+from finops_cli.domain.exact import Percent, RatePercent, Usd
 from finops_cli.domain.vocabulary import Direction, RegShoStatus, RelatedCategory, SettlementType, Side
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
@@ -20,15 +20,6 @@ SignedShares = Annotated[int, Meta(ge=-limits.SHARES, le=limits.SHARES)]
 Days = Annotated[int, Meta(ge=0, le=limits.AGE_DAYS, description="settlement days")]
 TPlus = Annotated[str, Meta(pattern=r"^T\+[0-9]{1,3}$", max_length=5, description="T+N")]
 FreeText = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
-Usd = Annotated[
-    Decimal,
-    Meta(
-        extra_json_schema={"pattern": money.AMOUNT_PATTERN, "minimum": 0, "maximum": limits.USD},
-        description="US dollars, as a number or as text: $2.1M, $450K, $1,250,000",
-    ),
-]
-Percent = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": limits.PERCENT})]
-RatePercent = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
 
 
 class Inventory(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +92,6 @@ class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     inventory: Inventory | None = None
     ftrs: Ftrs = ()
     related_fails: RelatedFails = ()
-    origin: Annotated[
-        dict[str, Any], Meta(description="where the record came from and what was assumed; no rule reads it")
-    ] | None = None
+    origin: (
+        Annotated[dict[str, Any], Meta(description="where the record came from and what was assumed; no rule reads it")] | None
+    ) = None

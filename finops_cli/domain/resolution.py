@@ -39,16 +39,14 @@ from finops_cli.domain.vocabulary import (
     Tier,
 )
 
-Points = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
-
 
 class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True):
     """What each factor adds to the base score, in points."""
 
-    age: Points
-    value: Points
-    regulatory: Points
-    counterparty: Points
+    age: Decimal
+    value: Decimal
+    regulatory: Decimal
+    counterparty: Decimal
 
 
 class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +55,7 @@ class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
     category: Category
     cns_direction: Direction
     lifecycle_state: HandoffLifecycleState
-    priority_score: Points
+    priority_score: Decimal
     priority_tier: Tier
     score_components: WeightedContributions
     reason: str

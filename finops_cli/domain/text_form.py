@@ -1,7 +1,7 @@
 """The text form of a fail record: what the triage model was trained on [card-1]. Rendering and parsing are inverse.
 
-`Triage this fail record:` and then `Field: value` pairs joined by ` | `. Free text and objects stand as JSON with the bar escaped, so
-that no value can be taken for a separator. `fail_id`, `origin` and the stage-2 fields have no place in it.
+`Triage this fail record:` and then `Field: value` pairs joined by ` | `. Free text and objects stand as JSON with the bar
+escaped, so that no value can be taken for a separator. `fail_id`, `origin` and the stage-2 fields have no place in it.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ def _quoted(value: Any) -> str:
 
 
 def _json(text: str) -> Any:
-    return msgspec.json.decode(text.encode(), float_hook=Decimal)
+    return _EXACT_JSON.decode(text)
 
 
 def _unquoted(text: str) -> Any:
     return _json(text) if text.startswith('"') else text
 
 
+_EXACT_JSON = msgspec.json.Decoder(float_hook=Decimal)
 _YES_NO = (lambda flag: "Yes" if flag else "No", _yes_no, "Yes or No")
 _TEXT = (str, str, "text")
 _SHARES = (str, _whole, "a whole number of shares")

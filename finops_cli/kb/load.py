@@ -61,7 +61,7 @@ def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
 def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
     name = fields.get("id", "without an id")
     try:
-        entry: entries.AnyEntry = msgspec.convert(_exact(fields), entries.AnyEntry, builtin_types=[Decimal])  # type: ignore[arg-type]
+        entry: entries.AnyEntry = msgspec.convert(_exact(fields), entries.AnyEntry, builtin_types=[Decimal])
     except msgspec.ValidationError as error:
         raise KnowledgeError(f"{file}: entry {name}: {error}") from error
     unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]

@@ -23,4 +23,3 @@ def choose(name: BackendName, book: Book) -> Chosen:
     if name == "auto":
         return Chosen(Engine(book), "this version of finops has no model backend")
     raise MissingPiece(f"--backend {name}: this version of finops has no such backend yet; use --backend engine")
-

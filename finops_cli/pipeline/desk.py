@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
 from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.lines import Line, Provenance, Verification, rejection
 from finops_cli.pipeline.stations import STATIONS, Judged, Outcome, Stage
+
+T = TypeVar("T")
 
 
 class Written(NamedTuple):
@@ -45,25 +49,21 @@ class Desk:
         return self._line(number, Outcome(fail_id, problems=[problem]), perf_counter_ns())
 
     def _line(self, number: int, outcome: Outcome, started: int) -> Line:
-        stands, received = _parted(outcome)
-        problems = outcome.problems
-        if problems is not None:
-            status = "rejected"
-        else:
-            status = "failed" if received else "ok"
+        given_id, _, triage, resolution, skipped, problems = outcome
+        received = _fallen(triage, resolution)
         return Line(
-            fail_id=outcome.given_id or f"line-{number}",
-            status=status,  # type: ignore[arg-type]
-            triage=stands.get("triage") if self._triages else UNSET,
-            resolution=stands.get("resolution") if self._resolves else UNSET,
+            fail_id=given_id or f"line-{number}",
+            status="ok" if problems is None and received is UNSET else "failed" if problems is None else "rejected",
+            triage=_standing(triage) if self._triages else UNSET,
+            resolution=_standing(resolution) if self._resolves else UNSET,
             verification=Verification(
-                _findings(outcome.triage) if self._triages else UNSET,
-                _findings(outcome.resolution) if self._resolves else UNSET,
+                _findings(triage) if self._triages else UNSET,
+                _findings(resolution) if self._resolves else UNSET,
             ),
             provenance=self._provenance(0 if problems is not None else 1, started),
-            resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
+            resolution_skipped=UNSET if skipped is None else skipped,
             error=UNSET if problems is None else rejection(number, problems),
-            raw=received or UNSET,
+            raw=received,
         )
 
     def _provenance(self, attempts: int, started: int) -> Provenance:
@@ -72,14 +72,18 @@ class Desk:
         return Provenance(backend.name, backend.models, self.book.version, backend.prompt_sha256, attempts, latency_ms)
 
 
-def _parted(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The answers that stand, and those that do not: an answer with findings is only ever kept as raw."""
-    stands, received = {}, {}
-    for name, judged in (("triage", outcome.triage), ("resolution", outcome.resolution)):
-        if judged is not None:
-            (received if judged.findings else stands)[name] = judged.answer
-    return stands, received
+def _standing(judged: Judged[T] | None) -> T | None:
+    """The answer, when nothing is wrong with it."""
+    return None if judged is None or judged.findings else judged.answer
 
 
-def _findings(judged: Judged[Any] | None) -> list[Finding] | UnsetType:
+def _fallen(triage: Judged[Triage] | None, resolution: Judged[Resolution] | None) -> dict[str, Any] | UnsetType:
+    """Answers with findings, which are only ever kept as raw."""
+    if (triage is None or not triage.findings) and (resolution is None or not resolution.findings):
+        return UNSET
+    judged = {"triage": triage, "resolution": resolution}
+    return {name: stage.answer for name, stage in judged.items() if stage is not None and stage.findings}
+
+
+def _findings(judged: Judged[Any] | None) -> list[Finding]:
     return [] if judged is None else judged.findings

@@ -26,7 +26,7 @@ class SeenIds:
         self._db.close()
 
     def register(self, names: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Remember (fail_id, line) pairs, in file order. Returns, for each line that repeats a name, the line that had it first."""
+        """Remember (fail_id, line) pairs, in file order. Returns, for each line that repeats a name, who had it first."""
         before = self._db.total_changes
         self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
         if self._db.total_changes - before == len(names):

@@ -60,7 +60,14 @@ def _not_json(line: bytes, what: str) -> Problem:
 
 def take_fail(line: bytes) -> Taken[FailRecord]:
     """A fail record, given as an object or as {"fail_id", "text"}."""
-    given = decode(line)
+    fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
+    if fail is not None and not (problems := _fail_problems(fail)):
+        return Taken(fail, fail.fail_id, problems)
+    return fail_from(decode(line))
+
+
+def fail_from(given: Any) -> Taken[FailRecord]:
+    """The same from a decoded line."""
     fail_id = name_of(given)
     if type(given) is dict and "text" in given:
         given = _from_text(given)
@@ -71,8 +78,12 @@ def take_fail(line: bytes) -> Taken[FailRecord]:
 
 def take_case(line: bytes, book: Book) -> Taken[ResolverInput]:
     """A resolver input (card 2)."""
-    given = decode(line)
-    return _take(given, name_of(given), RESOLVER_INPUT, lambda case: case_problems(case, book))
+    return case_from(decode(line), book)
+
+
+def case_from(given: Any, book: Book) -> Taken[ResolverInput]:
+    """The same from a decoded line."""
+    return _take(given, name_of(given), RESOLVER_INPUT, lambda case: _case_problems(case, book))
 
 
 def name_of(given: Any) -> str | None:
@@ -109,15 +120,15 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
 
 
 def _fail_problems(fail: FailRecord) -> list[Problem]:
-    problems = [] if cusip.is_valid(fail.cusip) else [_bad_cusip("/cusip", fail.cusip)]
+    problems = [] if cusip.ends_right(fail.cusip) else [_bad_cusip("/cusip", fail.cusip)]
     if fail.corporate_action is not None:
         problems += _event_problems(fail.corporate_action)
     return problems
 
 
-def case_problems(case: ResolverInput, book: Book) -> list[Problem]:
+def _case_problems(case: ResolverInput, book: Book) -> list[Problem]:
     """What a well-formed resolver input can still lack."""
-    problems = [] if cusip.is_valid(case.cusip) else [_bad_cusip("/cusip", case.cusip)]
+    problems = [] if cusip.ends_right(case.cusip) else [_bad_cusip("/cusip", case.cusip)]
     if case.corporate_action is not None:
         problems += _event_problems(case.corporate_action)
     try:
@@ -131,9 +142,10 @@ def case_problems(case: ResolverInput, book: Book) -> list[Problem]:
 
 def _event_problems(event: CorporateAction) -> list[Problem]:
     new = event.new_cusip
-    return [] if new is None or cusip.is_valid(new) else [_bad_cusip("/corporate_action/new_cusip", new)]
+    return [] if new is None or cusip.ends_right(new) else [_bad_cusip("/corporate_action/new_cusip", new)]
 
 
 def _bad_cusip(path: str, value: str) -> Problem:
     accepted = f"a CUSIP whose check digit is right; {value[:8]} takes {cusip.check_digit(value[:8])}"
-    return Problem("cusip.check_digit", path, value, accepted, f"{path[1:]} is {value}, check digit {value[8]}; accepted: {accepted}")
+    message = f"{path[1:]} is {value}, check digit {value[8]}; accepted: {accepted}"
+    return Problem("cusip.check_digit", path, value, accepted, message)

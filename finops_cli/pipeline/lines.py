@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -45,8 +46,8 @@ class Line(Struct, frozen=True, kw_only=True):
 
     fail_id: str
     status: Status
-    triage: Triage | None | UnsetType = UNSET
-    resolution: Resolution | None | UnsetType = UNSET
+    triage: Triage | UnsetType | None = UNSET
+    resolution: Resolution | UnsetType | None = UNSET
     verification: Verification
     provenance: Provenance
     resolution_skipped: str | UnsetType = UNSET
@@ -59,12 +60,23 @@ def rejection(number: int, problems: list[Problem]) -> Rejection:
     return Rejection(number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems)
 
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+def _as_number(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    raise NotImplementedError(type(value))
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_as_number)
 
 
 def encode(line: Struct) -> bytes:
     """`line` as JSON with its newline; exact numbers as JSON numbers."""
     return _ENCODER.encode(line) + b"\n"
+
+
+def encode_value(value: object) -> str:
+    """Any value of the domain as indented JSON, for `--json`."""
+    return msgspec.json.format(_ENCODER.encode(value)).decode()
 
 
 _DECODER = msgspec.json.Decoder(Line)

@@ -1,4 +1,4 @@
-"""A run that can be killed at any moment and continued: the output is its own journal, a note beside it says what it was made from.
+"""A run that can be killed at any moment and continued: the output is its own journal, a note beside it says what made it.
 
 The note `OUT.run.json` is written, whole, after the output is emptied and before its first line. A torn last line is cut off. The
 output of a line depends on that line, the book and the backend alone, so n whole output lines mean that n input lines are done.
@@ -66,7 +66,7 @@ def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
     path = note_path(output)
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n")
-    os.replace(new, path)
+    new.replace(path)
 
 
 def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:

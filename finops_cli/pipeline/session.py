@@ -66,7 +66,8 @@ def run(job: Job, watch: Watch) -> Tally:
 
 def _refuse_impossible(job: Job) -> None:
     if job.source is not None and not job.source.is_file():
-        raise UsageError(f"{job.source}: {'is a folder' if job.source.is_dir() else 'no such file'}; give a JSONL file, or - for stdin")
+        what = "is a folder" if job.source.is_dir() else "no such file"
+        raise UsageError(f"{job.source}: {what}; give a JSONL file, or - for stdin")
     if job.output is not None and not job.output.parent.is_dir():
         raise UsageError(f"{job.output}: the folder {job.output.parent} does not exist")
     if job.output is not None and job.source is not None and job.output.exists() and job.output.samefile(job.source):
@@ -91,7 +92,15 @@ def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
     length, sha256 = resume.digest(job.source)
     backend = desk.backend
     return resume.Fingerprint(
-        desk.stage, __version__, length, sha256, desk.book.version, backend.name, backend.models, backend.prompt_sha256, job.plan.timed
+        command=desk.stage,
+        finops=__version__,
+        input_bytes=length,
+        input_sha256=sha256,
+        kb=desk.book.version,
+        backend=backend.name,
+        models=backend.models,
+        prompt_sha256=backend.prompt_sha256,
+        timed=job.plan.timed,
     )
 
 

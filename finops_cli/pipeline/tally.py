@@ -47,10 +47,11 @@ class Tally:
         """Count one output line; `owed` is the shares that its input owes."""
         self.statuses[line.status] += 1
         tier = ""
-        if isinstance(line.triage, Struct):
-            tier = line.triage.priority_tier
+        triage = line.triage
+        if isinstance(triage, Struct):
+            tier = triage.priority_tier
             self.tiers[tier] += 1
-            self.actions[line.triage.action] += 1
+            self.actions[triage.action] += 1
         plan = line.resolution
         if isinstance(plan, Struct):
             self.plans += 1
@@ -59,8 +60,10 @@ class Tally:
             self.residual += plan.residual_short
             if plan.residual_short:
                 self.uncovered[tier or "unknown"] += plan.residual_short
+        if line.status == "ok":
+            return
         for findings in (line.verification.triage, line.verification.resolution):
-            if findings and isinstance(findings, list):
+            if isinstance(findings, list):
                 self.violations.update(finding.rule for finding in findings)
         if isinstance(line.error, Struct):
             self.problems.update(problem.rule for problem in line.error.problems)

@@ -1,4 +1,4 @@
-"""The first stage of the waterfall: fails to receive, in rank order (kb: `waterfall.rank`, `.chase`, `.offset`, `.b2b_notice`)."""
+"""The waterfall begins with fails to receive, in rank order (kb: `waterfall.rank`, `.chase`, `.offset`, `.b2b_notice`)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from finops_cli.domain.resolution import ResolverInput, Step
 from finops_cli.rules.fallback import Fallbacks
@@ -36,7 +36,8 @@ def _receipts(steps: Sequence[Step]) -> list[str]:
     ]
     rest = receipts[_FULL_SENTENCES:]
     if rest:
-        told.append(f"{len(rest)} more receipts for {sum(step.qty for step in rest):,} shares")
+        what = "1 more receipt" if len(rest) == 1 else f"{len(rest)} more receipts"
+        told.append(f"{what} for {sum(step.qty for step in rest):,} shares")
     return told
 
 
@@ -62,7 +63,7 @@ def _corporate_action(case: ResolverInput) -> str:
 
 
 _RECEIPTS = {"CHASE_FTR": "chase", "OFFSET_FTR": "net", "NET_GRIDLOCK": "propose netting to"}
-_TOLD = {
+_TOLD: dict[str, Callable[[Step], str]] = {
     "APPLY_BOX": lambda step: f"apply {step.qty:,} shares from the box",
     "PARTIAL_DELIVER": lambda step: "deliver the partial today",
     "DEPOT_MOVEMENT": lambda step: f"move {step.qty:,} shares from the depot",

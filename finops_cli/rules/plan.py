@@ -52,10 +52,14 @@ def _own_stock(ledger: Ledger, case: ResolverInput, days_left: int | None, rules
     if days_left is None:
         return
     if ledger.remaining and ledger.covered and days_left <= rules.partial_deadline_days:
-        ledger.take("PARTIAL_DELIVER", 0, f"{days_left}d to the deadline: deliver today what is in hand")
+        ledger.take("PARTIAL_DELIVER", 0, f"{_days_left(days_left)}: deliver today what is in hand")
     transit, depot = inventory.depot_transit_days, min(inventory.depot_qty, ledger.remaining)
     if depot and transit is not None and transit < days_left:
-        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {transit}d, {days_left}d to the deadline")
+        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {transit}d, {_days_left(days_left)}")
+
+
+def _days_left(days: int) -> str:
+    return f"{days}d to the deadline" if days > 0 else f"deadline reached {-days}d ago" if days else "deadline is today"
 
 
 def _plan(case: ResolverInput, ledger: Ledger, aggregated: int, gridlock: Gridlock, sources: Fallbacks) -> Resolution:

@@ -27,16 +27,16 @@ class Base(NamedTuple):
 class Modifiers(NamedTuple):
     inventory: Decimal
     concentration: Decimal
+    words: str
 
 
 class Score(NamedTuple):
-    """What a record scores; `tier` before the CNS floor."""
+    """What a record scores and why, in words; `tier` before the CNS floor."""
 
     components: ScoreComponents
     priority: Decimal
     tier: Tier
-    state: RegShoStatus
-    drivers: str
+    why: str
 
 
 def score(record: FailRecord, state: RegShoStatus, book: ScoringBook) -> Score:
@@ -57,9 +57,11 @@ def score(record: FailRecord, state: RegShoStatus, book: ScoringBook) -> Score:
         security_rate is not None and security_rate > book.security_rate_over,
         record.cp_fail_rate_pct > book.cp_rate_over,
     )
-    components = ScoreComponents(*base[:5], *modifiers)
-    priority = priority_score(base.score, modifiers.inventory, modifiers.concentration, book)
-    return Score(components, priority, book.tier.of(priority), state, base.drivers)
+    age, value, regulatory, cp_history, base_points, drivers = base
+    inventory, concentration, modified_by = modifiers
+    components = ScoreComponents(age, value, regulatory, cp_history, base_points, inventory, concentration)
+    priority = priority_score(base_points, inventory, concentration, book)
+    return Score(components, priority, book.tier.of(priority), f"{drivers}; {modified_by}")
 
 
 def base_score(age: Decimal, value: Decimal, regulatory: Decimal, cp_history: Decimal, book: ScoringBook) -> Decimal:
@@ -77,10 +79,10 @@ def priority_score(base: Decimal, inventory: Decimal, concentration: Decimal, bo
 
 def floor_tier(tier: Tier, category: str, book: ScoringBook) -> Tier:
     """The tier after the CNS floor. kb: `tier.cns_floor`."""
-    if category == "CNS_FAIL":
-        tiers = book.tier.values
-        return max(tier, book.cns_floor, key=tiers.index)
-    return tier
+    if category != "CNS_FAIL" or tier == book.cns_floor:
+        return tier
+    tiers = book.tier.values
+    return tier if tiers.index(tier) > tiers.index(book.cns_floor) else book.cns_floor
 
 
 def escalation_level(tier: Tier, regulatory_factor: Decimal, book: ScoringBook) -> EscalationLevel:
@@ -109,8 +111,8 @@ def _base(book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus
     }
     strongest_first = sorted(points.items(), key=lambda item: -item[1])
     drivers = ", ".join(f"{name} {plain(value)}" for name, value in strongest_first if value)
-    total = base_score(*factors, book=book)
-    return Base(*factors, Decimal(plain(total)), drivers or "none")
+    total = Decimal(plain(base_score(*factors, book=book)))
+    return Base(*factors, total, f"base {total} from {drivers or 'nothing'}")
 
 
 @lru_cache(maxsize=1024)
@@ -126,4 +128,5 @@ def _modifiers(
     ):
         if applies:
             product *= book.concentration[name]
-    return Modifiers(book.inventory_modifier.values[inventory_band], min(product, book.concentration_cap))
+    inventory, concentration = book.inventory_modifier.values[inventory_band], min(product, book.concentration_cap)
+    return Modifiers(inventory, concentration, f"inventory modifier {inventory}, concentration modifier {concentration}")

@@ -47,10 +47,5 @@ def reason(record: FailRecord, scored: scoring.Score, category: str, tier: str) 
     """One sentence that names the drivers. kb: `triage.reason`."""
     kind = _KIND[record.cns_direction if category == "CNS_FAIL" else category]
     days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
-    components = scored.components
     raised = "" if tier == scored.tier else f", tier raised from {scored.tier} because it is a CNS fail"
-    return (
-        f"{kind} of {record.qty:,} shares aged {days} scores {scored.priority} ({tier}): base {components.base_score:f} from "
-        f"{scored.drivers}; inventory modifier {components.inventory_modifier}, concentration modifier "
-        f"{components.concentration_modifier}{raised}."
-    )
+    return f"{kind} of {record.qty:,} shares aged {days} scores {scored.priority} ({tier}): {scored.why}{raised}."

@@ -19,8 +19,6 @@ def differs(rule: str, path: str, expected: Any, actual: Any, because: str = "")
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, msgspec.Struct):
-        return str(getattr(value, "action", type(value).__name__))
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else shown(value)
 
 

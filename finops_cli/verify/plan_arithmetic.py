@@ -11,7 +11,8 @@ from finops_cli.domain.resolution import Resolution
 from finops_cli.kb.book import Book
 from finops_cli.verify.judged import differs, same
 
-NOTICES = ("BUY_IN_NOTICE", "PARTIAL_DELIVER")
+_NOTICES = ("BUY_IN_NOTICE", "PARTIAL_DELIVER")
+_CHASES = ("CHASE_FTR", "NET_GRIDLOCK")
 
 
 def own_findings(plan: Resolution, owed: int | None, book: Book) -> list[Finding]:
@@ -41,7 +42,7 @@ def _steps_add_up(plan: Resolution, owed: int | None, book: Book) -> Iterator[Fi
         path = f"/resolution_steps/{number - 1}"
         if step.step != number:
             yield differs("plan.numbering", f"{path}/step", number, step.step)
-        if step.qty and step.action in NOTICES:
+        if step.qty and step.action in _NOTICES:
             yield differs("waterfall.quantity", f"{path}/qty", 0, step.qty, "a notice covers nothing")
         if not owed:
             continue
@@ -79,22 +80,27 @@ def _fields_agree(plan: Resolution) -> Iterator[Finding]:
         yield differs("plan.escalation", "/escalation_required", short, plan.escalation_required)
     if bool(plan.escalation_reason) != short:
         yield differs("plan.escalation", "/escalation_reason", "a reason" if short else "", plan.escalation_reason)
-    if plan.gridlock_detected != bool(plan.gridlock_parties):
-        expected = bool(plan.gridlock_parties)
-        yield differs("gridlock.detected", "/gridlock_detected", expected, plan.gridlock_detected, "as its parties say")
-    if (plan.fallback_strategy == "NONE") != (plan.fallback_qty == 0):
-        yield differs("waterfall.fallback", "/fallback_qty", _quantity_for(plan.fallback_strategy), plan.fallback_qty)
-    if (plan.secondary_fallback == "NONE") != (plan.secondary_fallback_qty == 0):
-        expected_qty = _quantity_for(plan.secondary_fallback)
-        yield differs("waterfall.fallback", "/secondary_fallback_qty", expected_qty, plan.secondary_fallback_qty)
-    if plan.secondary_fallback != "NONE" and plan.secondary_fallback != "SOURCE_BORROW":
-        yield differs("waterfall.fallback", "/secondary_fallback", "SOURCE_BORROW", plan.secondary_fallback, "borrow is the last resort")
-    elif plan.secondary_fallback != "NONE" and plan.fallback_strategy != "INITIATE_RECALL":
-        yield differs("waterfall.fallback", "/fallback_strategy", "INITIATE_RECALL", plan.fallback_strategy, "recall comes before borrow")
-    aggregated = any(step.dtc is None and step.action in ("CHASE_FTR", "NET_GRIDLOCK") for step in plan.resolution_steps)
+    in_gridlock = bool(plan.gridlock_parties)
+    if plan.gridlock_detected != in_gridlock:
+        yield differs("gridlock.detected", "/gridlock_detected", in_gridlock, plan.gridlock_detected, "as its parties say")
+    yield from _fallbacks_agree(plan)
+    aggregated = any(step.dtc is None and step.action in _CHASES for step in plan.resolution_steps)
     if (plan.additional_ftrs_chased > 0) != aggregated:
-        expected = "more than 0" if aggregated else 0
-        yield differs("waterfall.chase", "/additional_ftrs_chased", expected, plan.additional_ftrs_chased, "counts what the aggregated step holds")
+        count = "more than 0" if aggregated else 0
+        because = "counts what the aggregated step holds"
+        yield differs("waterfall.chase", "/additional_ftrs_chased", count, plan.additional_ftrs_chased, because)
+
+
+def _fallbacks_agree(plan: Resolution) -> Iterator[Finding]:
+    first, second = plan.fallback_strategy, plan.secondary_fallback
+    if (first == "NONE") != (plan.fallback_qty == 0):
+        yield differs("waterfall.fallback", "/fallback_qty", _quantity_for(first), plan.fallback_qty)
+    if (second == "NONE") != (plan.secondary_fallback_qty == 0):
+        yield differs("waterfall.fallback", "/secondary_fallback_qty", _quantity_for(second), plan.secondary_fallback_qty)
+    if second == "INITIATE_RECALL":
+        yield differs("waterfall.fallback", "/secondary_fallback", "SOURCE_BORROW", second, "borrow is the last resort")
+    elif second == "SOURCE_BORROW" and first != "INITIATE_RECALL":
+        yield differs("waterfall.fallback", "/fallback_strategy", "INITIATE_RECALL", first, "recall comes before borrow")
 
 
 def _quantity_for(strategy: str) -> str | int:

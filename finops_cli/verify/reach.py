@@ -6,18 +6,39 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 from finops_cli.kb.bands import BandTable
-from finops_cli.kb.book import ScoringBook
+from finops_cli.kb.book import Book, ScoringBook
 
-OPEN = frozenset({True, False})
-"""Nothing can be told."""
+YES, NO, OPEN = frozenset({True}), frozenset({False}), frozenset({True, False})
+Reach = Mapping[Decimal, frozenset[bool]]
+"""For each value of a table, whether a number in its bands can reach a bound."""
 
 
-@lru_cache(maxsize=64)
-def reach(
-    table: BandTable[Decimal], bound: Decimal, strict: bool = False, whole: bool = False
-) -> Mapping[Decimal, frozenset[bool]]:
+class Reaches(NamedTuple):
+    """What the factors of a triage tell about its flags and its action."""
+
+    problem_cp: Reach
+    high_value: Reach
+    aged: Reach
+    covered: Reach
+    bought_in: Reach
+
+
+@lru_cache(maxsize=8)
+def reaches(book: Book) -> Reaches:
+    s, t = book.scoring, book.triage
+    return Reaches(
+        problem_cp=reach(s.cp_history_factor, t.problem_cp_over, strict=True),
+        high_value=reach(s.value_factor, t.high_value_from),
+        aged=reach(s.age_factor, Decimal(t.aged_from), whole=True),
+        covered=reach(s.inventory_modifier, t.dvp_deliver_from),
+        bought_in=reach(s.age_factor, Decimal(t.ftr_monitor_to), strict=True, whole=True),
+    )
+
+
+def reach(table: BandTable[Decimal], bound: Decimal, strict: bool = False, whole: bool = False) -> Reach:
     """For each value of `table`: may numbers in its bands be at least `bound` (or over it, when `strict`), may they be less?
 
     `whole`: the numbers are whole, so the band after `to = 9` starts at 10. Numbers start at 0.

@@ -41,9 +41,9 @@ def check_resolution(
 ) -> list[Finding]:
     """What is wrong with `answer`; nothing when it is good.
 
-    `reference` is what the waterfall gives for the input (`rules.plan`) and `owed` the shares that the input owes. Where the steps
-    are as many as the waterfall's, every field is held against it; where not, missing and superfluous steps are named and the
-    plan is held against itself too.
+    `reference` is what the waterfall gives for the input (`rules.plan`) and `owed` the shares that the input owes. Where the
+    steps are as many as the waterfall's, every field is held against it; where not, missing and superfluous steps are named and
+    the plan is held against itself too.
     """
     if reference is None or answer is reference:
         return own_findings(answer, owed, book)
@@ -69,14 +69,15 @@ def _steps(answer: Resolution, reference: Resolution, book: Book) -> Iterator[Fi
     matcher = SequenceMatcher(None, [_what(step) for step in wanted], [_what(step) for step in got], autojunk=False)
     for verdict, wanted_from, wanted_to, got_from, got_to in matcher.get_opcodes():
         if verdict == "equal":
-            for expected, step, i in zip(wanted[wanted_from:wanted_to], got[got_from:got_to], range(got_from, got_to), strict=True):
-                yield from compare(expected, step, _TAKEN_RULES, f"/resolution_steps/{i}", book.tolerance)
+            for expected, i in zip(wanted[wanted_from:wanted_to], range(got_from, got_to), strict=True):
+                yield from compare(expected, got[i], _TAKEN_RULES, f"/resolution_steps/{i}", book.tolerance)
             continue
         for expected in wanted[wanted_from:wanted_to]:
-            because = f"{expected.action} {expected.dtc or ''} {expected.qty} shares".replace("  ", " ")
-            yield differs("waterfall.step_missing", f"/resolution_steps/{got_from}", expected, None, because)
+            message = f"a step is missing here: {_told(expected)}"
+            yield Finding("waterfall.step_missing", f"/resolution_steps/{got_from}", expected, None, message)
         for i in range(got_from, got_to):
-            yield differs("waterfall.step_extra", f"/resolution_steps/{i}", None, got[i])
+            message = f"the waterfall gives no such step here: {_told(got[i])}"
+            yield Finding("waterfall.step_extra", f"/resolution_steps/{i}", None, got[i], message)
 
 
 _TAKEN_RULES = {field: _STEP_RULES[field] for field in ("qty", "settlement_type", "settlement_date")}
@@ -84,3 +85,7 @@ _TAKEN_RULES = {field: _STEP_RULES[field] for field in ("qty", "settlement_type"
 
 def _what(step: Step) -> tuple[str, str | None]:
     return (step.action, step.dtc)
+
+
+def _told(step: Step) -> str:
+    return f"{step.action}{' ' + step.dtc if step.dtc else ''} {step.qty:,} shares"

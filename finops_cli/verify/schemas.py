@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from finops_cli.domain import limits
+from finops_cli.domain.exact import Exact
 from finops_cli.domain.finding import Problem
-
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
 
 _RULES = {
     "required": "schema.required",
@@ -25,7 +23,7 @@ _RULES = {
 
 def schema_of(name: str, kind: type[msgspec.Struct], null_is_default: tuple[str, ...]) -> dict[str, Any]:
     """The schema of `kind`. Fields in `null_is_default` may be null, which means the same as absent."""
-    _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    _, definitions = msgspec.json.schema_components([kind], schema_hook=_exact_schema, ref_template="#/$defs/{name}")
     for definition in definitions.values():
         for field, schema in definition["properties"].items():
             definition["properties"][field] = _tidy(schema, nullable=field in null_is_default)
@@ -38,6 +36,12 @@ def schema_of(name: str, kind: type[msgspec.Struct], null_is_default: tuple[str,
     }
 
 
+def _exact_schema(kind: type) -> dict[str, Any]:
+    if issubclass(kind, Exact):
+        return dict(kind.schema)
+    raise NotImplementedError(kind)
+
+
 def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
     """Exact numbers are JSON numbers; `X or null` is one schema where X is not a reference."""
     if "anyOf" in schema:
@@ -46,7 +50,7 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
         nullable = True
     if schema.get("format") == "decimal":
         schema = {key: value for key, value in schema.items() if key != "format"}
-        schema["type"] = ["number", "string"] if "pattern" in schema else "number"
+        schema["type"] = "number"
     if not nullable:
         return schema
     if "$ref" in schema:
@@ -67,9 +71,10 @@ def faults(given: Any, schema: dict[str, Any]) -> list[Problem]:
 def _validator(schema: dict[str, Any]) -> Any:
     import jsonschema
 
+    extend: Any = jsonschema.validators.extend
     draft = jsonschema.Draft202012Validator
     checker = draft.TYPE_CHECKER.redefine("number", _is_number).redefine("integer", _is_integer)
-    return jsonschema.validators.extend(draft, type_checker=checker)(schema)
+    return extend(draft, type_checker=checker)(schema)
 
 
 def _is_number(_: Any, value: Any) -> bool:
@@ -82,8 +87,8 @@ def _is_integer(_: Any, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
-    """One problem for each field that a schema error is about."""
+def _problems(error: Any) -> Iterator[Problem]:
+    """One problem for each field that a jsonschema.ValidationError is about."""
     if error.validator == "anyOf":
         for inner in error.context or ():
             if inner.schema_path[0] == 0:  # the branch that is not null
@@ -100,7 +105,8 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
         known = error.schema["properties"]
         for name in error.instance:
             if name not in known:
-                yield _problem(rule, f"{pointer}/{name[: limits.SHOWN_CHARS]}", shown(error.instance[name]), _nearest(name, known), "is not a known field")
+                path = f"{pointer}/{name[: limits.SHOWN_CHARS]}"
+                yield _problem(rule, path, shown(error.instance[name]), _nearest(name, known), "is not a known field")
     else:
         accepted = accepted_by(error.schema)
         yield _problem(rule, pointer, shown(error.instance), accepted, f"is {shown(error.instance)}")
@@ -126,8 +132,8 @@ def accepted_by(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join("null" if word is None else str(word) for word in schema["enum"])
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    words = " or ".join(_TYPE_WORDS.get(kind, kind) for kind in types)
-    bounds = [f"{text} {schema[key]}" for key, text in _BOUNDS.items() if key in schema]
+    words = " or ".join(_TYPE_WORDS.get(kind, str(kind)) for kind in types)
+    bounds = [f"{text} {schema[key]:,}" for key, text in _BOUNDS.items() if key in schema]
     return f"{words}{', ' if bounds else ''}{', '.join(bounds)}{_example(schema)}"
 
 

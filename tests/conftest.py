@@ -1,0 +1,64 @@
+"""What the tests share: the shipped book, and finops run as the program that a user runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import load_book, shipped_kb
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+Finops = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="session")
+def book() -> Book:
+    return load_book(shipped_kb())
+
+
+@pytest.fixture
+def finops() -> Finops:
+    """Run finops in a process of its own; bytes in, bytes out."""
+
+    def run(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
+        return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
+
+    return run
+
+
+def rows(output: bytes) -> list[dict[str, Any]]:
+    """JSONL as objects, numbers exact."""
+    return [json.loads(line, parse_float=Decimal) for line in output.splitlines()]
+
+
+def jsonl(*objects: object) -> bytes:
+    return b"".join(json.dumps(item).encode() + b"\n" for item in objects)
+
+
+def a_fail(**changes: object) -> dict[str, Any]:
+    """The card's fail record as an object, with changes."""
+    fail: dict[str, Any] = {
+        "fail_id": "F-1",
+        "cusip": "594918104",
+        "side": "Sell",
+        "qty": 5000,
+        "counterparty": "DTC-0005",
+        "age_days": 7,
+        "market_value": 2_100_000,
+        "cns_position": -5000,
+        "cns_direction": "FTD",
+        "reg_sho_threshold": True,
+        "inventory_coverage_pct": 10,
+        "cp_fail_rate_pct": 4,
+    }
+    return {**fail, **changes}
