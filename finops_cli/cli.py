@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from finops_cli import __version__
 from finops_cli.commands import import_
-from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
 from finops_cli.commands.doctor import doctor
@@ -84,7 +83,6 @@ app.command()(run)
 app.command()(triage)
 app.command()(resolve)
 app.command()(check)
-app.add_typer(import_.app, name="import", help="Fail records from real data: the SEC's files, or a desk's own blotter.")
 app.add_typer(kb_command.app, name="kb")
 app.command()(schema)
 app.command()(doctor)

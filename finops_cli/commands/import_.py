@@ -19,51 +19,43 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-_A_PERCENTAGE = "PCT"
+_PCT = "PCT"
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Fails-to-deliver files of the SEC, unzipped, in any order.")]
+ThresholdList = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--threshold-list", metavar="FILE", help="Reg SHO threshold list of Nasdaq's shape, joined on the symbol."),
+]
+AsOf = Annotated[
+    Optional[str],  # noqa: UP045 - the same
+    typer.Option("--as-of", metavar="YYYYMMDD", help="The settlement day whose fails to write; the latest one when absent."),
+]
+EveryDay = Annotated[bool, typer.Option("--every-day", help="A record for every row, not only for one day's.")]
+Counterparty = Annotated[str, typer.Option("--counterparty", metavar="DTC-NNNN", help="Assumed: the data names none.")]
+CpFailRate = Annotated[str, typer.Option("--cp-fail-rate-pct", metavar=_PCT, help="Assumed fail rate of the counterparty.")]
+SecurityFailRate = Annotated[
+    Optional[str],  # noqa: UP045 - the same
+    typer.Option("--security-fail-rate-pct-adv", metavar=_PCT, help="Assumed fail rate of the security; none when absent."),
+]
+Coverage = Annotated[str, typer.Option("--inventory-coverage-pct", metavar=_PCT, help="Assumed part of the shares in the box.")]
+Recall = Annotated[str, typer.Option("--recall-pct", metavar=_PCT, help="Assumed part that a recall can bring back.")]
+Borrow = Annotated[str, typer.Option("--borrow-pct", metavar=_PCT, help="Assumed part that can be borrowed.")]
+PriceIfMissing = Annotated[str, typer.Option("--price-if-missing", metavar="USD", help="Assumed where the data has no price.")]
 
 
 @app.command("sec-fails")
 def sec_fails(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Fails-to-deliver files of the SEC, unzipped, in any order.")
-    ],
-    threshold_list: Annotated[
-        Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option("--threshold-list", metavar="FILE", help="Reg SHO threshold list of Nasdaq's shape, joined on the symbol."),
-    ] = None,
+    files: Files,
+    threshold_list: ThresholdList = None,
     output: Output = None,
-    as_of: Annotated[
-        Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option(
-            "--as-of", metavar="YYYYMMDD", help="The settlement day whose fails to write; the latest of the files when absent."
-        ),
-    ] = None,
-    every_day: Annotated[bool, typer.Option("--every-day", help="A record for every row, not only for one day's.")] = False,
-    counterparty: Annotated[
-        str, typer.Option(metavar="DTC-NNNN", help="Assumed counterparty: the data names none.")
-    ] = "DTC-0000",
-    cp_fail_rate: Annotated[
-        str, typer.Option("--cp-fail-rate-pct", metavar=_A_PERCENTAGE, help="Assumed fail rate of the counterparty.")
-    ] = "0",
-    security_fail_rate: Annotated[
-        Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option(
-            "--security-fail-rate-pct-adv", metavar=_A_PERCENTAGE, help="Assumed fail rate of the security; none when absent."
-        ),
-    ] = None,
-    coverage: Annotated[
-        str,
-        typer.Option(
-            "--inventory-coverage-pct", metavar=_A_PERCENTAGE, help="Assumed coverage; the box holds that part of the shares."
-        ),
-    ] = "0",
-    recall: Annotated[
-        str, typer.Option("--recall-pct", metavar=_A_PERCENTAGE, help="Assumed shares on loan that a recall can bring back.")
-    ] = "0",
-    borrow: Annotated[
-        str, typer.Option("--borrow-pct", metavar=_A_PERCENTAGE, help="Assumed shares that can be borrowed.")
-    ] = "0",
-    price: Annotated[str, typer.Option("--price-if-missing", metavar="USD", help="Assumed price where the data has none.")] = "0",
+    as_of: AsOf = None,
+    every_day: EveryDay = False,
+    counterparty: Counterparty = "DTC-0000",
+    cp_fail_rate: CpFailRate = "0",
+    security_fail_rate: SecurityFailRate = None,
+    coverage: Coverage = "0",
+    recall: Recall = "0",
+    borrow: Borrow = "0",
+    price: PriceIfMissing = "0",
     quiet: Quiet = False,
 ) -> None:
     """Fail records from the SEC's public fails-to-deliver files; what they cannot know is assumed and marked in each record."""
@@ -140,10 +132,7 @@ def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet
             elif isinstance(item, FileRead):
                 rows, files = rows + item.rows, files + 1
     if not quiet:
-        typer.echo(
-            f"{records:,} records from {rows:,} rows of {files:,} file{'' if files == 1 else 's'}; {damaged:,} damaged lines",
-            err=True,
-        )
+        typer.echo(f"records {records:,}  rows {rows:,}  files {files:,}  damaged lines {damaged:,}", err=True)
     if damaged:
         raise typer.Exit(1)
 

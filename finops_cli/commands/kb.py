@@ -139,6 +139,7 @@ def _band_labels(entry: Any) -> list[str]:
     labels, lower = [], ""
     for row in entry.rows:
         upper = f"to {row.to:,}" if row.to is not None else f"below {row.below:,}" if row.below is not None else ""
-        labels.append(" ".join(part for part in (lower, upper) if part))
+        between = "to " if lower and row.below is not None else ""
+        labels.append(f"{lower} {between}{upper}".strip())
         lower = f"over {row.to:,}" if row.to is not None else f"from {row.below:,}" if row.below is not None else ""
     return labels

@@ -16,6 +16,8 @@ ID_CHARS: Final = 128
 TEXT_CHARS: Final = 65_536
 FTRS: Final = 10_000
 LINE_BYTES: Final = 16 * 1024 * 1024
+FIGURE: Final = 10**6
+"""A score, factor or percentage of an answer, either sign: far beyond any true one, near enough to reckon with."""
 NUMBER_DIGITS: Final = 18
 """Digits before the point up to which 7.0 counts as the whole number 7."""
 SHOWN_CHARS: Final = 80

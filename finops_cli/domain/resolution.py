@@ -6,11 +6,11 @@ The input takes four optional fields that card 2 lacks and its rules need (domai
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from finops_cli.domain import limits
 from finops_cli.domain.fail import (
     CorporateAction,
     Cusip,
@@ -24,7 +24,7 @@ from finops_cli.domain.fail import (
     Shares,
     TPlus,
 )
-from finops_cli.domain.triage import Prose
+from finops_cli.domain.triage import Figure, Prose
 from finops_cli.domain.vocabulary import (
     Action,
     Category,
@@ -43,10 +43,10 @@ from finops_cli.domain.vocabulary import (
 class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True):
     """What each factor adds to the base score, in points."""
 
-    age: Decimal
-    value: Decimal
-    regulatory: Decimal
-    counterparty: Decimal
+    age: Figure
+    value: Figure
+    regulatory: Figure
+    counterparty: Figure
 
 
 class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
     category: Category
     cns_direction: Direction
     lifecycle_state: HandoffLifecycleState
-    priority_score: Decimal
+    priority_score: Figure
     priority_tier: Tier
     score_components: WeightedContributions
     reason: str
@@ -82,14 +82,14 @@ class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True):
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
     """One action of a plan. Quantities in shares; coverage in percent of the shares owed."""
 
-    step: int
+    step: Annotated[int, Meta(ge=0, le=3 * limits.FTRS)]
     action: StepAction
     dtc: Dtc | None
     qty: Shares
     settlement_type: SettlementType | None
     settlement_date: TPlus | None
     rationale: Prose
-    coverage_after_step_pct: Decimal
+    coverage_after_step_pct: Figure
     remaining_short: Shares
 
 
@@ -97,12 +97,12 @@ class Resolution(Struct, frozen=True, forbid_unknown_fields=True):
     """The plan: steps in order, what may be sourced beyond them, and what stays uncovered."""
 
     resolution_steps: tuple[Step, ...]
-    additional_ftrs_chased: Annotated[int, Meta(ge=0)]
+    additional_ftrs_chased: Annotated[int, Meta(ge=0, le=limits.FTRS)]
     fallback_strategy: Fallback
     fallback_qty: Shares
     secondary_fallback: Fallback
     secondary_fallback_qty: Shares
-    total_coverable: Annotated[int, Meta(ge=0)]
+    total_coverable: Annotated[int, Meta(ge=0, le=2 * limits.SHARES)]
     residual_short: Shares
     residual_action: ResidualAction
     gridlock_detected: bool

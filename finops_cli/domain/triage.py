@@ -11,19 +11,20 @@ from finops_cli.domain import limits
 from finops_cli.domain.fail import TPlus
 from finops_cli.domain.vocabulary import Action, Category, Direction, EscalationLevel, Flag, LifecycleState, Tier
 
+Figure = Annotated[Decimal, Meta(extra_json_schema={"minimum": -limits.FIGURE, "maximum": limits.FIGURE})]
 Prose = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
 
 
 class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True):
     """The factors, the base score they add up to, and the two modifiers. Exact, unrounded."""
 
-    age_factor: Decimal
-    value_factor: Decimal
-    regulatory_factor: Decimal
-    cp_history_factor: Decimal
-    base_score: Decimal
-    inventory_modifier: Decimal
-    concentration_modifier: Decimal
+    age_factor: Figure
+    value_factor: Figure
+    regulatory_factor: Figure
+    cp_history_factor: Figure
+    base_score: Figure
+    inventory_modifier: Figure
+    concentration_modifier: Figure
 
 
 class Triage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +33,7 @@ class Triage(Struct, frozen=True, forbid_unknown_fields=True):
     category: Category
     cns_direction: Direction
     lifecycle_state: LifecycleState
-    priority_score: Decimal
+    priority_score: Figure
     priority_tier: Tier
     category_priority_override: bool
     score_components: ScoreComponents

@@ -13,7 +13,7 @@ from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.intake import case_from, decode, fail_from
-from finops_cli.rules.handoff import handoff
+from finops_cli.rules.handoff import case_not_resolved_because, handoff
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 from finops_cli.verify.resolution import check_resolution
@@ -80,6 +80,9 @@ def _judge(given: Any, book: Book) -> list[Finding]:
         case = case_from(given["input"], book)
         if case.value is None:
             return [_finding(problem, "/input") for problem in case.problems]
+        reason = case_not_resolved_because(case.value)
+        if reason is not None:
+            return [] if given["resolution"] is None else [_does_not_apply(reason)]
         return _resolution(given["resolution"], book, case.value)
     fields_of_triage, fields_of_plan = (len(given.keys() & set(kind.__struct_fields__)) for kind in (Triage, Resolution))
     if not fields_of_triage and not fields_of_plan:
@@ -118,8 +121,7 @@ def _judge_answers(given: dict[str, Any], book: Book, fail: FailRecord | None) -
         return findings + _resolution(given["resolution"], book, None)
     case = handoff(fail, reference, book)
     if isinstance(case, str):
-        message = f"the line has a resolution, but stage 2 does not apply: {case}"
-        return [*findings, Finding("waterfall.applies", "", None, "a resolution", message)]
+        return [*findings, _does_not_apply(case)]
     return findings + _resolution(given["resolution"], book, case)
 
 
@@ -141,6 +143,11 @@ def _ill_shaped(given: Any, shape: Shape[Any]) -> list[Finding]:
 
 def _finding(problem: Problem, prefix: str = "") -> Finding:
     return Finding(problem.rule, prefix + problem.path, problem.accepted, problem.value, problem.message)
+
+
+def _does_not_apply(reason: str) -> Finding:
+    message = f"the line has a resolution, but stage 2 does not apply: {reason}"
+    return Finding("waterfall.applies", "", None, "a resolution", message)
 
 
 def _shape(what: str) -> Finding:

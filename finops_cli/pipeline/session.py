@@ -86,8 +86,8 @@ def _source(job: Job) -> Iterator[BinaryIO]:
 
 
 def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
-    """None where a run cannot be resumed: a pipe on either side."""
-    if job.source is None or job.output is None:
+    """None where a run cannot be resumed: a pipe or a device on either side."""
+    if job.source is None or job.output is None or (job.output.exists() and not job.output.is_file()):
         return None
     length, sha256 = resume.digest(job.source)
     backend = desk.backend

@@ -12,7 +12,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
 from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.intake import take_case, take_fail
-from finops_cli.rules.handoff import handoff
+from finops_cli.rules.handoff import case_not_resolved_because, handoff
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 from finops_cli.verify.resolution import check_resolution
@@ -67,6 +67,9 @@ def run_resolution(line: bytes, backend: Backend, book: Book) -> Outcome:
     case, given_id, problems = take_case(line, book)
     if case is None:
         return Outcome(given_id, problems=problems)
+    reason = case_not_resolved_because(case)
+    if reason is not None:
+        return Outcome(given_id, case.ftd_qty, skipped=reason)
     return Outcome(given_id, case.ftd_qty, resolution=_ask_resolution(case, backend, book))
 
 

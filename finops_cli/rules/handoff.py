@@ -11,18 +11,25 @@ from finops_cli.domain.vocabulary import Flag, HandoffFlag, HandoffLifecycleStat
 from finops_cli.kb.book import Book, HandoffBook, ScoringBook
 from finops_cli.rules.regsho import has_delivery_obligation
 
+_DISPUTED = "disputed trade: nothing is owed until the trade is known"
+
 
 def not_resolved_because(record: FailRecord, triage: Triage) -> str | None:
     """Why stage 2 does not apply to `record`; None when it does. kb: `waterfall.applies`."""
     if not has_delivery_obligation(record):
         return "no delivery obligation: nothing is owed by us"
     if triage.category == "DK_DISPUTE":
-        return "disputed trade: nothing is owed until the trade is known"
+        return _DISPUTED
     if triage.lifecycle_state == "OFFSET":
         return "the CNS net obligation is gone"
     if record.inventory is None:
         return "the record carries no inventory"
     return None
+
+
+def case_not_resolved_because(case: ResolverInput) -> str | None:
+    """The same for a resolver input, which says by its `ftd_qty` that shares are owed."""
+    return _DISPUTED if case.triage.category == "DK_DISPUTE" else None
 
 
 def handoff(record: FailRecord, triage: Triage, book: Book) -> ResolverInput | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import Decimal
 from functools import lru_cache
 
 from finops_cli.domain.resolution import Step
@@ -18,12 +18,6 @@ def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:
 @lru_cache(maxsize=16384)
 def _percentage(units: int, decimals: int) -> Decimal:
     return Decimal(units).scaleb(-decimals)
-
-
-def exact_coverage(covered: int, owed: int, decimals: int) -> Decimal:
-    """The same by decimal division: the checker's way, so that plan and check do not share one mistake."""
-    with localcontext(prec=60):
-        return (Decimal(covered) * 100 / Decimal(owed)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 
 class Ledger:

@@ -10,8 +10,8 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution
 from finops_cli.kb.book import Book
 from finops_cli.verify.judged import differs, same
+from finops_cli.verify.plan_steps import steps_make_sense
 
-_NOTICES = ("BUY_IN_NOTICE", "PARTIAL_DELIVER")
 _CHASES = ("CHASE_FTR", "NET_GRIDLOCK")
 
 
@@ -19,7 +19,7 @@ def own_findings(plan: Resolution, owed: int | None, book: Book) -> list[Finding
     """Findings of `plan` against itself. `owed`: the shares owed, told from the plan when None."""
     if owed is None:
         owed = _owed_as_stated(plan)
-    return [*_steps_add_up(plan, owed, book), *_totals_add_up(plan, owed), *_fields_agree(plan)]
+    return [*_steps_add_up(plan, owed, book), *_totals_add_up(plan, owed), *_fields_agree(plan), *steps_make_sense(plan)]
 
 
 def _owed_as_stated(plan: Resolution) -> int | None:
@@ -42,8 +42,6 @@ def _steps_add_up(plan: Resolution, owed: int | None, book: Book) -> Iterator[Fi
         path = f"/resolution_steps/{number - 1}"
         if step.step != number:
             yield differs("plan.numbering", f"{path}/step", number, step.step)
-        if step.qty and step.action in _NOTICES:
-            yield differs("waterfall.quantity", f"{path}/qty", 0, step.qty, "a notice covers nothing")
         if not owed:
             continue
         if covered > owed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
-from itertools import combinations
+from itertools import product
+from math import prod
 from typing import NamedTuple
 
 from finops_cli.kb.bands import BandTable
@@ -24,6 +25,9 @@ class Reaches(NamedTuple):
     aged: Reach
     covered: Reach
     bought_in: Reach
+    past_deadline: Mapping[bool, Reach]
+    """By whether the security is on the threshold list."""
+    concentrated_cp: Reach
 
 
 @lru_cache(maxsize=8)
@@ -35,6 +39,11 @@ def reaches(book: Book) -> Reaches:
         aged=reach(s.age_factor, Decimal(t.aged_from), whole=True),
         covered=reach(s.inventory_modifier, t.dvp_deliver_from),
         bought_in=reach(s.age_factor, Decimal(t.ftr_monitor_to), strict=True, whole=True),
+        past_deadline={
+            threshold: reach(s.age_factor, Decimal(day), whole=True)
+            for threshold, day in ((True, t.deadline_threshold), (False, t.deadline_standard))
+        },
+        concentrated_cp=reach(s.cp_history_factor, s.cp_rate_over, strict=True),
     )
 
 
@@ -72,15 +81,14 @@ def _lower(table: BandTable[Decimal], band: int, whole: bool) -> tuple[Decimal, 
 
 
 @lru_cache(maxsize=8)
-def concentrations(book: ScoringBook, threshold: bool) -> frozenset[Decimal]:
-    """Every concentration modifier that a record can have, given whether its security is on the threshold list."""
-    others = [value for name, value in book.concentration.items() if name != "THRESHOLD"]
-    start = book.concentration["THRESHOLD"] if threshold else Decimal(1)
+def concentrations(book: ScoringBook, threshold: bool, cp_rate: frozenset[bool]) -> frozenset[Decimal]:
+    """Every concentration modifier that a record can have, given whether its security is on the threshold list and whether its
+    counterparty's rate may count as concentrated."""
+    modifiers = book.concentration
+    either = (False, True)
     products = set()
-    for count in range(len(others) + 1):
-        for chosen in combinations(others, count):
-            product = start
-            for value in chosen:
-                product *= value
-            products.add(min(product, book.concentration_cap))
+    for applies in product((threshold,), either, either, cp_rate):
+        names = ("THRESHOLD", "NOT_CNS_ELIGIBLE", "SECURITY_FAIL_RATE", "CP_FAIL_RATE")
+        factors = (modifiers[name] for name, counts in zip(names, applies, strict=True) if counts)
+        products.add(min(prod(factors, start=Decimal(1)), book.concentration_cap))
     return frozenset(products)

@@ -132,24 +132,23 @@ def accepted_by(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join("null" if word is None else str(word) for word in schema["enum"])
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if "description" in schema and "integer" not in types:
+        return str(schema["description"])
     words = " or ".join(_TYPE_WORDS.get(kind, str(kind)) for kind in types)
-    bounds = [f"{text} {schema[key]:,}" for key, text in _BOUNDS.items() if key in schema]
-    return f"{words}{', ' if bounds else ''}{', '.join(bounds)}{_example(schema)}"
+    bounds = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
+    unit = f" ({schema['description']})" if "description" in schema else ""
+    return ", ".join((words, *bounds)) + unit
 
 
 _TYPE_WORDS = {"integer": "whole number", "string": "text", "boolean": "true or false", "array": "a list", "object": "an object"}
 _BOUNDS = {
-    "exclusiveMinimum": "above",
-    "minimum": "from",
-    "maximum": "to",
-    "minLength": "characters from",
-    "maxLength": "characters to",
-    "maxItems": "items to",
+    "exclusiveMinimum": "above {:,}",
+    "minimum": "from {:,}",
+    "maximum": "to {:,}",
+    "minLength": "at least {:,} character",
+    "maxLength": "up to {:,} characters",
+    "maxItems": "up to {:,} items",
 }
-
-
-def _example(schema: dict[str, Any]) -> str:
-    return f" ({schema['description']})" if "description" in schema else ""
 
 
 def shown(value: Any) -> str:

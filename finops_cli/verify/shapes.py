@@ -68,14 +68,16 @@ class Shape(Generic[T]):
 
 
 def _make_exact(given: Any, numbers: Numbers) -> None:
-    """Turn the ints at `numbers` into Decimals, in place."""
+    """Turn the ints at `numbers` into Decimals, in place. Raises ValidationError for one too large to reckon with."""
     if type(given) is not dict:
         return
     for name, inner in numbers.items():
         value = given.get(name)
         if inner is None:
             if type(value) is int:
-                given[name] = Decimal(value)
+                given[name] = value = Decimal(value)
+            if type(value) is Decimal and not -limits.FIGURE <= value <= limits.FIGURE:
+                raise msgspec.ValidationError(name)
         elif type(value) is list:
             for item in value:
                 _make_exact(item, inner)

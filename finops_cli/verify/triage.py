@@ -92,11 +92,12 @@ def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None
     for field, value, values in known:
         if value not in values:
             found.append(differs(_COMPONENT_RULES[field], f"/score_components/{field}", values, value, "one of these"))
-    possible = concentrations(s, "THRESHOLD_SECURITY" in answer.flags)
+    cp_rate = reaches(book).concentrated_cp.get(c.cp_history_factor, OPEN)
+    possible = concentrations(s, "THRESHOLD_SECURITY" in answer.flags, cp_rate)
     stated = c.concentration_modifier
     if stated not in possible and not any(same(value, stated, book.tolerance) for value in possible):
         given = "with" if "THRESHOLD_SECURITY" in answer.flags else "without"
-        because = f"one of these, {given} the flag THRESHOLD_SECURITY"
+        because = f"one of these, {given} the flag THRESHOLD_SECURITY and with cp_history_factor {c.cp_history_factor}"
         path = "/score_components/concentration_modifier"
         found.append(differs("score.concentration_modifier", path, tuple(sorted(possible)), stated, because))
 
@@ -150,7 +151,9 @@ def _flags_fit(answer: Triage, book: Book, found: list[Finding]) -> None:
         found.append(differs("triage.flags", "/flags", ordered, flags, "each once, in this order"))
         return
     c, told = answer.score_components, reaches(book)
-    close_out = YES if _closes_out(answer, book) else (OPEN if answer.deadline is not None else NO)
+    close_out = YES if _closes_out(answer, book) else NO
+    if close_out is NO and answer.deadline is not None:
+        close_out = told.past_deadline["THRESHOLD_SECURITY" in flags].get(c.age_factor, OPEN)
     possible = {
         "REG_SHO_CLOSEOUT": close_out,
         "PROBLEM_CP": told.problem_cp.get(c.cp_history_factor, OPEN),

@@ -1,0 +1,77 @@
+"""How desks write values in a blotter: `5,000`, `(5,000)`, `10%`, `$2.1M`, `Yes`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from finops_cli.domain import money
+
+Value = str | int | bool | Decimal
+
+
+class Cell(NamedTuple):
+    """How the text of a cell becomes the value of a record field. `parse` raises ValueError for text that is none."""
+
+    parse: Callable[[str], Value]
+    accepted: str
+
+
+_WHOLE = re.compile(r"([+-]?)([0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.0{1,9})?")
+_WORDS = {"yes": True, "y": True, "true": True, "1": True, "no": False, "n": False, "false": False, "0": False}
+
+
+def whole(text: str) -> int:
+    """A whole number; the accountant's brackets make it negative. Raises ValueError when `text` is none."""
+    bracketed = text.startswith("(") and text.endswith(")")
+    found = _WHOLE.fullmatch(text[1:-1].strip() if bracketed else text)
+    if found is None or (bracketed and found.group(1)):
+        raise ValueError(text)
+    number = int(found.group(2).replace(",", ""))
+    return -number if bracketed or found.group(1) == "-" else number
+
+
+def truth(text: str) -> bool:
+    """Yes or no. Raises ValueError when `text` is neither."""
+    if text.lower() not in _WORDS:
+        raise ValueError(text)
+    return _WORDS[text.lower()]
+
+
+_TEXT = Cell(str, "text")
+_SHARES = Cell(whole, "a whole number, such as 5000, 5,000 or, where it may be negative, (5,000)")
+_USD = Cell(money.parse_usd, money.AMOUNT_ACCEPTED)
+_PERCENT = Cell(money.parse_percent, money.PERCENT_ACCEPTED)
+_TRUTH = Cell(truth, "Yes, No, Y, N, true, false, 1 or 0")
+
+CELLS: dict[str, Cell] = {
+    "fail_id": _TEXT,
+    "cusip": _TEXT,
+    "side": _TEXT,
+    "qty": _SHARES,
+    "counterparty": _TEXT,
+    "age_days": _SHARES,
+    "market_value": _USD,
+    "cns_position": _SHARES,
+    "cns_direction": _TEXT,
+    "reg_sho_threshold": _TRUTH,
+    "reg_sho_status": _TEXT,
+    "inventory_coverage_pct": _PERCENT,
+    "cp_fail_rate_pct": _PERCENT,
+    "security_fail_rate_pct_adv": _PERCENT,
+    "cns_eligible": _TRUTH,
+    "dk_reason": _TEXT,
+    "corporate_action.pre_event_deliverable": _TRUTH,
+    "corporate_action.new_cusip": _TEXT,
+    "awaiting_street_receipt": _TRUTH,
+    "notes": _TEXT,
+    "inventory.box_qty": _SHARES,
+    "inventory.stock_loan_available": _SHARES,
+    "inventory.recall_outstanding": _SHARES,
+    "inventory.pending_receives": _SHARES,
+    "inventory.depot_qty": _SHARES,
+    "inventory.depot_transit_days": _SHARES,
+}
+"""The fields of a record that a cell can hold. Lists (`ftrs`, `related_fails`) have no place in a row."""

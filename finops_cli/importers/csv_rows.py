@@ -1,0 +1,86 @@
+"""The rows of a CSV file with their physical line numbers. A row that cannot be read costs itself and not its neighbours."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple, TextIO
+
+from finops_cli.domain import limits
+
+csv.field_size_limit(limits.TEXT_CHARS)  # the longest text of a record; csv has one limit for all its readers
+
+
+class CsvRow(NamedTuple):
+    """The cells of a row, or why there are none. `line` is where it begins."""
+
+    line: int
+    cells: list[str]
+    fault: str | None = None
+
+
+class _Lines:
+    """Feeds csv.reader, and remembers the lines of the current row so that a faulty one can be taken back but for its first."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self._again: deque[str] = deque()
+        self._row: list[str] = []
+        self._chars = 0
+        self._number = 0
+
+    def begin(self) -> int:
+        """A row begins with the next line, whose number is returned."""
+        self._row, self._chars = [], 0
+        return self._number + 1
+
+    def take_back(self) -> None:
+        """Give out the lines of this row again, without its first."""
+        self._again.extendleft(reversed(self._row[1:]))
+        self._number -= len(self._row) - 1
+        self._row = self._row[:1]
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._text.readline(limits.LINE_BYTES)
+        if not line:
+            raise StopIteration
+        piece = line
+        while len(piece) == limits.LINE_BYTES and not piece.endswith("\n"):
+            piece = self._text.readline(limits.LINE_BYTES)
+        self._number += 1
+        self._row.append(line)
+        self._chars += len(line)
+        if self._chars >= limits.LINE_BYTES:
+            raise csv.Error(f"is longer than {limits.LINE_BYTES:,} characters")
+        if "\0" in line:
+            raise csv.Error("holds a NUL byte")
+        return line
+
+
+def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
+    """The header and the rows of `text`, opened with newline="". Blank rows are left out; ragged ones have a fault."""
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    width = 0
+    while True:
+        start = lines.begin()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            lines.take_back()
+            yield CsvRow(start, [], str(error))
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        width = width or len(cells)
+        if len(cells) != width:
+            lines.take_back()
+            yield CsvRow(start, [], f"has {len(cells)} cells, and the header {width}")
+            continue
+        yield CsvRow(start, cells)

@@ -1,0 +1,162 @@
+"""SEC fails-to-deliver rows as fail records. What the data cannot know is assumed, and each record says what was."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from finops_cli.errors import UsageError
+from finops_cli.importers import threshold_list
+from finops_cli.importers.sec_rows import Row, is_day
+from finops_cli.importers.sec_runs import Calendar, Failing, failing
+from finops_cli.importers.stream import Damage, Item, admit
+
+ZERO = Decimal(0)
+_ALWAYS_ASSUMED = ("counterparty", "cp_fail_rate_pct", "inventory_coverage_pct", "inventory")
+
+
+class Assumptions(Struct, frozen=True):
+    """What the desk says where the data is silent: a row is the balance of all members, of no firm's counterparty or box."""
+
+    counterparty: str = "DTC-0000"
+    cp_fail_rate_pct: Decimal = ZERO
+    security_fail_rate_pct_adv: Decimal | None = None
+    inventory_coverage_pct: Decimal = ZERO
+    recall_pct: Decimal = ZERO
+    borrow_pct: Decimal = ZERO
+    price_if_missing: Decimal = ZERO
+
+
+class Choice(Struct, frozen=True):
+    """Which rows become records: those of one day (`as_of`; None: the latest of the files), or all."""
+
+    as_of: str | None = None
+    every_day: bool = False
+
+
+LATEST_DAY = Choice()
+
+
+def import_sec_fails(
+    files: Sequence[Path], assumptions: Assumptions, choice: Choice = LATEST_DAY, threshold_file: Path | None = None
+) -> Iterator[Item]:
+    """Records and damages of `files`, by date. Memory holds one entry per CUSIP and the rows of one day. Raises UsageError."""
+    _refuse_impossible(files, assumptions, choice)
+    thresholds: dict[str, bool] = {}
+    for entry in threshold_list.listed(threshold_file) if threshold_file is not None else ():
+        if isinstance(entry, Damage):
+            yield entry
+        else:
+            thresholds[entry.symbol] = entry.threshold
+    calendar = Calendar()
+    for item in _chosen(failing(files, calendar), choice):
+        if isinstance(item, Failing):
+            yield admit(_record(item, assumptions, thresholds), str(item.path), item.row.line)
+        else:
+            yield item
+    if choice.as_of is not None and choice.as_of not in calendar.days:
+        offer = _offer(calendar.days, choice.as_of)
+        raise UsageError(f"--as-of {choice.as_of} is no settlement day of the files; accepted: {offer}")
+
+
+def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: Choice) -> None:
+    for file in files:
+        if not file.is_file():
+            what = "is a folder" if file.is_dir() else "is no regular file" if file.exists() else "does not exist"
+            raise UsageError(f"{file} {what}; give a fails-to-deliver file of the SEC, unzipped")
+    if len({file.resolve() for file in files}) < len(files):
+        raise UsageError("a file is given twice; give each once")
+    if choice.as_of is not None and choice.every_day:
+        raise UsageError("--as-of picks one day and --every-day all; give one of the two")
+    if choice.as_of is not None and not is_day(choice.as_of):
+        raise UsageError(f"--as-of {choice.as_of} is no date; accepted: YYYYMMDD")
+    sample = Row(1, (), "20000103", "594918104", qty=1)
+    judged = admit(_record(Failing(Path("options"), sample, 0, False), assumptions, {}), "options", 1)
+    if isinstance(judged, Damage):
+        wrong = (f"--{p.path[1:].replace('_', '-')} is {p.value}; accepted: {p.accepted}" for p in judged.problems)
+        raise UsageError("; ".join(wrong))
+
+
+def _chosen(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
+    """All that is not a row, and the rows of the chosen day; the latest day is known only at the end."""
+    latest: list[Failing] = []
+    for item in items:
+        if not isinstance(item, Failing) or choice.every_day or item.row.date == choice.as_of:
+            yield item
+        elif choice.as_of is None:
+            if latest and latest[0].row.date != item.row.date:
+                latest.clear()
+            latest.append(item)
+    yield from latest
+
+
+def _record(failing: Failing, given: Assumptions, thresholds: Mapping[str, bool]) -> dict[str, Any]:
+    """The fail record of a row. Only a symbol that the list has is known to be, or not to be, a threshold security."""
+    row = failing.row
+    qty = row.qty or 0
+    price = given.price_if_missing if row.price is None else row.price
+    record: dict[str, Any] = {
+        "fail_id": f"SEC-{row.date}-{row.cusip}",
+        "cusip": row.cusip,
+        "side": "Sell",
+        "qty": qty,
+        "counterparty": given.counterparty,
+        "age_days": failing.age_days,
+        "market_value": price * qty,
+        "cns_position": -qty,
+        "cns_direction": "FTD",
+        "reg_sho_threshold": thresholds.get(row.symbol, False),
+        "inventory_coverage_pct": given.inventory_coverage_pct,
+        "cp_fail_rate_pct": given.cp_fail_rate_pct,
+    }
+    if given.security_fail_rate_pct_adv is not None:
+        record["security_fail_rate_pct_adv"] = given.security_fail_rate_pct_adv
+    record["inventory"] = {
+        "box_qty": _portion(qty, given.inventory_coverage_pct),
+        "stock_loan_available": _portion(qty, given.borrow_pct),
+        "recall_outstanding": _portion(qty, given.recall_pct),
+        "pending_receives": 0,
+    }
+    record["origin"] = _origin(failing, given, known=row.symbol in thresholds)
+    return record
+
+
+def _origin(failing: Failing, given: Assumptions, known: bool) -> dict[str, Any]:
+    row = failing.row
+    assumed = [*_ALWAYS_ASSUMED]
+    if given.security_fail_rate_pct_adv is not None:
+        assumed.append("security_fail_rate_pct_adv")
+    if not known:
+        assumed.append("reg_sho_threshold")
+    if row.price is None:
+        assumed.append("market_value")
+    return {
+        "source": "sec-fails",
+        "file": failing.path.name,
+        "line": row.line,
+        "symbol": row.symbol,
+        "description": row.description,
+        "price": row.price,
+        "settlement_date": row.date,
+        "run_may_be_older": failing.run_may_be_older,
+        "assumed": assumed,
+    }
+
+
+def _portion(qty: int, pct: Decimal) -> int:
+    """Whole shares in `pct` percent of `qty`, rounded down: half a share cannot be delivered."""
+    numerator, denominator = pct.as_integer_ratio()
+    return qty * numerator // (denominator * 100)
+
+
+def _offer(days: Sequence[str], asked: str) -> str:
+    if not days:
+        return "none, the files have no readable row"
+    behind = bisect(days, asked)
+    nearest = days[max(behind - 2, 0) : behind + 2]
+    return f"{len(days)} days from {days[0]} to {days[-1]}, the nearest being {', '.join(nearest)}"

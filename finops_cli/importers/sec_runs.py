@@ -1,0 +1,154 @@
+"""How long a CUSIP has been failing: settlement days since its unbroken run of days began, over all files together.
+
+The settlement days are the dates that occur in the files. The SEC warns that the age of a fail cannot be told from its files: a
+row is the balance of all NSCC members. A run is the only age there is, and it may have begun before the files do.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import date
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from finops_cli.importers.sec_rows import Row, SecItem, rows_of
+from finops_cli.importers.stream import Damage, FileRead, Gap, unusable
+
+LONGEST_CLOSURE_DAYS = 5
+"""Calendar days from one settlement day to the next, at most: a long weekend makes 4, and one more is granted."""
+
+
+class Failing(NamedTuple):
+    """A good row, and the age of its run."""
+
+    path: Path
+    row: Row
+    age_days: int
+    run_may_be_older: bool
+
+
+class _Run(NamedTuple):
+    first: int
+    last: int
+    path: Path
+    line: int
+
+
+class Calendar:
+    """The settlement days so far, and each CUSIP's latest run as indices into them."""
+
+    def __init__(self) -> None:
+        self.days: list[str] = []
+        self._runs: dict[str, _Run] = {}
+        self._known_since = 0
+
+    def turn_to(self, day: str) -> Gap | None:
+        """Make `day`, which is not before any other so far, the current one. A Gap when days are missing before it."""
+        if self.days and self.days[-1] == day:
+            return None
+        self.days.append(day)
+        if len(self.days) == 1 or _calendar_days(self.days[-2], day) <= LONGEST_CLOSURE_DAYS:
+            return None
+        self._known_since = len(self.days) - 1
+        return Gap(self.days[-2], day)
+
+    def same_day(self, cusip: str) -> _Run | None:
+        """The run of `cusip` when it has a row on the current day already."""
+        run = self._runs.get(cusip)
+        return run if run is not None and run.last == len(self.days) - 1 else None
+
+    def extend(self, cusip: str, path: Path, line: int) -> tuple[int, bool]:
+        """Add the current day to the run of `cusip`. Returns its age, and whether it may have begun where no file looks."""
+        today = len(self.days) - 1
+        run = self._runs.get(cusip)
+        first = run.first if run is not None and run.last == today - 1 else today
+        self._runs[cusip] = _Run(first, today, path, line)
+        return today - first, first <= self._known_since
+
+
+def _calendar_days(earlier: str, later: str) -> int:
+    return (date.fromisoformat(later) - date.fromisoformat(earlier)).days
+
+
+def failing(paths: Sequence[Path], calendar: Calendar) -> Iterator[Failing | Damage | FileRead | Gap]:
+    """The rows of all files by date, with their ages. A damaged row that still names its day and CUSIP keeps the run unbroken."""
+    for path, item in _by_date(paths):
+        if not isinstance(item, Row):
+            yield item
+            continue
+        gap = calendar.turn_to(item.date) if item.date is not None else None
+        if gap is not None:
+            yield gap
+        problems = item.problems
+        age, may_be_older = 0, True
+        if item.date is not None and item.cusip is not None:
+            first = calendar.same_day(item.cusip)
+            if first is None:
+                age, may_be_older = calendar.extend(item.cusip, path, item.line)
+            else:
+                accepted = f"one row per settlement date and CUSIP; {item.date} has it in {first.path.name}:{first.line} already"
+                problems += (unusable("input.duplicate", "CUSIP", item.cusip, accepted),)
+        yield Damage(str(path), item.line, problems) if problems else Failing(path, item, age, may_be_older)
+
+
+def _by_date(paths: Sequence[Path]) -> Iterator[tuple[Path, SecItem]]:
+    """The items of all files by date, those of a file that begins earlier first. A file is open while its days last."""
+    firsts = sorted(((_first_day(path), path) for path in paths), key=itemgetter(0))
+    for _, path, item in heapq.merge(*(_dated(path, day) for day, path in firsts), key=itemgetter(0)):
+        if item is not None:
+            yield path, item
+
+
+def _dated(path: Path, first_day: str) -> Iterator[tuple[str, Path, SecItem | None]]:
+    yield first_day, path, None  # so that the merge does not open the file before its turn
+    day = first_day
+    for item in in_order(rows_of(path)):
+        if isinstance(item, Row) and item.date is not None:
+            day = item.date
+        yield day, path, item
+
+
+def _first_day(path: Path) -> str:
+    with closing(rows_of(path)) as rows:
+        return next((row.date for row in in_order(rows) if isinstance(row, Row) and row.date is not None), "")
+
+
+def in_order(items: Iterator[SecItem]) -> Iterator[SecItem]:
+    """`items`, with rows whose date is out of order stripped of it and marked.
+
+    One wrong date must not condemn the rest of the file: a row that the two rows after it disagree with is itself the wrong one.
+    """
+    window: deque[tuple[str, Row]] = deque()
+    latest = ""
+    for item in items:
+        if isinstance(item, Row) and item.date is not None:
+            window.append((item.date, item))
+        while len(window) == 3 or (window and isinstance(item, FileRead)):
+            row, latest = _leave(window, latest)
+            yield row
+        if not isinstance(item, Row) or item.date is None:
+            yield item
+
+
+def _leave(window: deque[tuple[str, Row]], latest: str) -> tuple[Row, str]:
+    """Take a row out: the first where it is in order, else the one that is not. Returns also the latest date in order."""
+    (day, first), *after = window
+    if not after or after[0][0] >= day:
+        window.popleft()
+        return first, day
+    next_day, second = after[0]
+    if len(after) == 2 and latest <= next_day and after[1][0] < day:
+        window.popleft()
+        return _misplaced(first, f"no date after {next_day}, which the next rows have"), latest
+    del window[1]
+    return _misplaced(second, f"no date before {day}, which the rows above have reached"), latest
+
+
+def _misplaced(row: Row, accepted: str) -> Row:
+    return replace(row, date=None, problems=(*row.problems, unusable("import.order", "SETTLEMENT DATE", str(row.date), accepted)))

@@ -1,0 +1,53 @@
+"""What an importer yields: fail records as JSON lines, and beside them, as values, what was damaged and what was read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain.finding import Problem
+from finops_cli.pipeline.intake import take_fail
+from finops_cli.verify.schemas import shown
+
+
+class Damage(Struct, frozen=True):
+    """A line of a file that gave no record, and why. `line` counts from 1."""
+
+    file: str
+    line: int
+    problems: tuple[Problem, ...]
+
+
+class FileRead(Struct, frozen=True):
+    """The end of a file; `rows` counts all its rows, damaged ones too."""
+
+    file: str
+    rows: int
+
+
+class Gap(Struct, frozen=True):
+    """Two dates that follow each other in the files, with settlement days between them that no file has."""
+
+    after: str
+    before: str
+
+
+Item = bytes | Damage | FileRead | Gap
+"""bytes: a fail record as one line of JSON, without its newline."""
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def admit(record: dict[str, Any], file: str, line: int) -> bytes | Damage:
+    """`record` as the line that `finops run` will read, judged by the very gate that `run` has."""
+    encoded = _ENCODER.encode(record)
+    problems = take_fail(encoded).problems
+    return Damage(file, line, tuple(problems)) if problems else encoded
+
+
+def unusable(rule: str, field: str, value: str, accepted: str) -> Problem:
+    """`field` of a row holds `value`, which is not what is `accepted` there."""
+    text = shown(value)
+    return Problem(rule, f"/{field}", text, accepted, f"{field} is {text}; accepted: {accepted}")

@@ -1,0 +1,19 @@
+# `just --list`; each recipe expects the environment of CONTRIBUTING.md to be active
+
+default: check test
+
+test:
+    pytest
+
+check:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+
+examples:
+    bash examples/expect.sh
+
+bench:
+    python benchmarks/desk.py 20000 5
+    python benchmarks/desk.py 100000 3

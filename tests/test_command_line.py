@@ -1,0 +1,164 @@
+"""What a person and a program meet at the command line: streams, exit codes, messages, a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
+
+HEAVY = (
+    "msgspec",
+    "jsonschema",
+    "rich",
+    "yaml",
+    "sqlite3",
+    "pydantic",
+    "multiprocessing",
+    "finops_cli.pipeline",
+    "finops_cli.rules",
+)
+VERBS = ("import", "run", "triage", "resolve", "check", "kb", "schema", "doctor")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`finops --help` answers at once: no JSON library, no rules, no terminal library."""
+    code = (
+        "import sys; sys.argv = ['finops', '--help']\n"
+        "from finops_cli.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "finops_cli.cli" in loaded
+    assert not [name for name in loaded for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")]
+
+
+def test_help_lists_the_verbs_in_the_order_of_the_story(finops: Finops) -> None:
+    """Every verb has a line, none is cut short, nothing is wider than 80 columns."""
+    text = finops("--help").stdout.decode()
+    commands = text.partition("Commands:\n")[2]
+    assert tuple(line.split()[0] for line in commands.splitlines() if line.strip()) == VERBS
+    assert "..." not in commands
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself(verb: str, finops: Finops) -> None:
+    assert finops(verb, "--help").returncode == 0
+
+
+def test_stdout_is_data_and_stderr_is_talk(finops: Finops) -> None:
+    """Every byte of stdout is a JSON line; backend and summary go to stderr."""
+    done = finops("run", EXAMPLES / "monday.jsonl")
+    assert [row["fail_id"] for row in rows(done.stdout)] == [f"F-{number}" for number in range(1001, 1009)]
+    talk = done.stderr.decode()
+    assert talk.startswith("backend      engine: ")
+    for label in ("records      8", "status       ok 8", "tier         CRITICAL 3", "shares       owed", "uncovered    CRITICAL"):
+        assert label in talk
+    assert max(map(len, talk.splitlines())) <= 80
+    assert done.returncode == 0
+
+
+def test_quiet_says_nothing(finops: Finops) -> None:
+    assert finops("run", EXAMPLES / "monday.jsonl", "-q").stderr == b""
+
+
+def test_summary_adds_up(finops: Finops) -> None:
+    """Shares owed = covered + residual, and the residual is told by tier."""
+    done = finops("run", EXAMPLES / "monday.jsonl")
+    plans = [row["resolution"] for row in rows(done.stdout) if row["resolution"]]
+    owed = {"F-1001": 32000, "F-1002": 1200, "F-1003": 50000, "F-1007": 15000}
+    residual = sum(plan["residual_short"] for plan in plans)
+    expected = f"owed {sum(owed.values()):,}  covered {sum(owed.values()) - residual:,}  residual {residual:,}"
+    assert expected in done.stderr.decode()
+    assert f"uncovered    CRITICAL {residual:,}" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "absent.jsonl"], 2, "no such file"),
+        (["run", "."], 2, "is a folder"),
+        (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "ollama"], 3, "--backend engine"),
+        (["run", EXAMPLES / "monday.jsonl", "--workers", "0"], 2, "workers"),
+        (["--kb", EXAMPLES, "run", EXAMPLES / "monday.jsonl"], 2, "no knowledge base"),
+        (["kb", "show", "score.bse"], 2, "did you mean score.base"),
+        (["kb", "search", "xyzzy"], 1, "xyzzy"),
+        (["check", "absent.jsonl"], 2, "no such file"),
+        (["unheard-of"], 2, "unheard-of"),
+        (["run", EXAMPLES / "damaged.jsonl"], 1, "rejected"),
+    ],
+)
+def test_exit_codes_and_messages(arguments: list[object], code: int, says: str, finops: Finops) -> None:
+    """0 verified, 1 some records are not, 2 usage, 3 something is missing; the message names the value and what to do."""
+    done = finops(*arguments)
+    assert done.returncode == code
+    assert says in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_output_never_overwrites_its_input(tmp_path: Path, finops: Finops) -> None:
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(jsonl(a_fail()))
+    done = finops("run", fails, "-o", fails)
+    assert (done.returncode, fails.read_bytes()) == (2, jsonl(a_fail()))
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    """`finops run big.jsonl | head -1` prints one line and no traceback."""
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(3000)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finops_cli", "run", str(fails)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    json.loads(process.stdout.readline())
+    process.stdout.close()
+    talk = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert b"Traceback" not in talk
+    assert b"Exception" not in talk
+
+
+def test_doctor_reports_each_piece_and_its_cure(finops: Finops) -> None:
+    """Python, package, knowledge base and every extra; what is absent names the command that brings it."""
+    found = {piece["what"]: piece for piece in json.loads(finops("doctor", "--json").stdout)}
+    assert {"python", "finops", "kb", "extra llama", "extra train", "extra serve", "extra guard", "extra ray"} == set(found)
+    assert all(found[name]["state"] == "ok" for name in ("python", "finops", "kb"))
+    for name, piece in found.items():
+        if piece["state"] == "absent":
+            assert piece["cure"] == f"pip install 'finops[{name.removeprefix('extra ')}]'"
+
+
+def test_doctor_finds_a_broken_knowledge_base(tmp_path: Path, finops: Finops) -> None:
+    done = finops("--kb", tmp_path, "doctor")
+    assert done.returncode == 3
+    assert "broken   kb" in done.stdout.decode()
+
+
+def test_provenance_says_who_answered_by_which_rules(finops: Finops) -> None:
+    """Backend, models, rules version, attempts and latency on every line; latency is null on request."""
+    [timed] = rows(finops("triage", "-", given=jsonl(a_fail())).stdout)
+    [untimed] = rows(finops("triage", "-", "--no-timing", given=jsonl(a_fail())).stdout)
+    provenance = timed["provenance"]
+    assert provenance.pop("latency_ms") > 0
+    assert untimed["provenance"] == {**provenance, "latency_ms": None}
+    assert provenance == {
+        "backend": "engine",
+        "models": {"triage": None, "resolver": None},
+        "kb": provenance["kb"],
+        "prompt_sha256": None,
+        "attempts": 1,
+    }
+    assert provenance["kb"] in finops("doctor").stdout.decode()

@@ -1,0 +1,123 @@
+"""The desk with answerers of every kind: an answer with findings never stands, and stage 2 runs only where it applies."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.book import Book
+from finops_cli.models.engine import Engine
+from finops_cli.models.protocol import ModelNames
+from finops_cli.pipeline.desk import Desk
+from finops_cli.pipeline.lines import encode
+from finops_cli.pipeline.tally import Tally
+from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
+
+INVENTORY = {"box_qty": 1000, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 9000}
+
+
+class OffByALittle:
+    """A model that is nearly right: one number of one stage is wrong."""
+
+    name = "off-by-a-little"
+    models = ModelNames("small", "smaller")
+    prompt_sha256 = "0" * 64
+    is_reference = False
+
+    def __init__(self, book: Book, stage: str) -> None:
+        self._engine = Engine(book)
+        self._stage = stage
+
+    def triage(self, fail: FailRecord) -> Triage:
+        right = self._engine.triage(fail)
+        wrong = msgspec.structs.replace(right, priority_score=right.priority_score + Decimal("0.1"))
+        return wrong if self._stage == "triage" else right
+
+    def resolve(self, case: ResolverInput) -> Resolution:
+        right = self._engine.resolve(case)
+        wrong = msgspec.structs.replace(right, residual_short=right.residual_short - 1)
+        return wrong if self._stage == "resolution" else right
+
+
+def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
+    line = jsonl(a_fail(inventory=INVENTORY)).strip()
+    written = Desk("run", backend, book, timed=False).process(1, line)
+    tally = Tally()
+    tally.count(written.line, written.owed)
+    return json.loads(encode(written.line), parse_float=Decimal), tally
+
+
+def test_a_wrong_score_never_stands(book: Book) -> None:
+    """The line fails, names rule, expected and actual, keeps what was received as raw, and hands nothing on."""
+    line, tally = _run(book, OffByALittle(book, "triage"))
+    assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
+    [finding] = line["verification"]["triage"]
+    assert (finding["rule"], finding["path"]) == ("score.priority", "/priority_score")
+    assert (finding["expected"], finding["actual"]) == (Decimal("83.4"), Decimal("83.5"))
+    assert line["raw"]["triage"]["priority_score"] == Decimal("83.5")
+    assert line["resolution_skipped"] == "the triage does not stand"
+    assert tally.violations == {"score.priority": 1}
+    assert not tally.all_verified
+
+
+def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
+    line, tally = _run(book, OffByALittle(book, "resolution"))
+    assert (line["status"], line["resolution"]) == ("failed", None)
+    assert line["triage"]["priority_score"] == Decimal("83.4")
+    assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
+    assert line["raw"]["resolution"]["residual_short"] == 3999
+    assert tally.plans == 0
+
+
+def test_a_right_model_stands_under_its_own_name(book: Book) -> None:
+    line, tally = _run(book, OffByALittle(book, "neither"))
+    assert line["status"] == "ok"
+    assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
+    assert (tally.owed, tally.covered, tally.residual, tally.uncovered) == (5000, 1000, 4000, {"CRITICAL": 4000})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cns_direction": "N_A", "side": "Buy"}, "nothing is owed by us"),
+        ({"cns_direction": "FTR", "side": "Buy"}, "nothing is owed by us"),
+        ({"dk_reason": "unknown trade"}, "until the trade is known"),
+        ({"cns_position": 0}, "net obligation is gone"),
+        ({"inventory": None}, "no inventory"),
+    ],
+)
+def test_stage_two_says_why_it_does_not_apply(changes: dict[str, Any], reason: str, finops: Finops) -> None:
+    """kb: waterfall.applies."""
+    [line] = rows(finops("run", "-", given=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout)
+    assert (line["status"], line["resolution"]) == ("ok", None)
+    assert reason in line["resolution_skipped"]
+
+
+def test_a_disputed_case_is_not_resolved(finops: Finops) -> None:
+    """A resolver input of category DK_DISPUTE gets no plan, and the checker refuses one for it."""
+    case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
+    [plan] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    case["triage"]["category"] = "DK_DISPUTE"
+    [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    assert (line["status"], line["resolution"]) == ("ok", None)
+    assert "until the trade is known" in line["resolution_skipped"]
+    judged = {"input": case, "resolution": json.loads(json.dumps(plan["resolution"], default=float))}
+    [verdict] = rows(finops("check", "-", given=jsonl(judged)).stdout)
+    assert [finding["rule"] for finding in verdict["findings"]] == ["waterfall.applies"]
+
+
+def test_the_age_of_a_case_is_told_from_its_component(finops: Finops) -> None:
+    """Without age_days, 18.0 points are factor 60, days 7-9, so 9; no factor of the table gives 17 points."""
+    case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
+    case["triage"]["score_components"]["age"] = 17
+    [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    assert line["error"]["problems"][0]["rule"] == "input.age"
+    [line] = rows(finops("resolve", "-", given=jsonl({**case, "age_days": 9})).stdout)
+    assert line["status"] == "ok"
