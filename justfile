@@ -15,5 +15,4 @@ examples:
     bash examples/expect.sh
 
 bench:
-    python benchmarks/desk.py 20000 5
-    python benchmarks/desk.py 100000 3
+    python benchmarks/desk.py 5

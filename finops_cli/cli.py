@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.triage import triage
-from finops_cli.errors import FinopsError
+from finops_cli.errors import FinopsError, UsageError
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -45,9 +46,26 @@ class Border(TyperGroup):
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
         except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush to
+            _flush_nowhere()
             raise typer.Exit(PIPE_CLOSED) from error
+        except OSError as error:
+            _flush_nowhere()
+            typer.echo(f"finops: {error.filename or 'output'}: {error.strerror}{_CURES.get(error.errno or 0, '')}", err=True)
+            raise typer.Exit(UsageError.exit_code) from error
         return result
+
+
+_CURES = {
+    errno.ENOSPC: "; free some space, then the same command with --resume goes on",
+    errno.EFBIG: "; raise the limit, then the same command with --resume goes on",
+    errno.EISDIR: "; give a file",
+    errno.EACCES: "; choose a place that you may write to",
+}
+
+
+def _flush_nowhere() -> None:
+    """What standard output still holds cannot be written: let the interpreter flush it to nothing at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -89,4 +107,11 @@ app.command()(doctor)
 
 
 def main() -> None:
+    """The program. A closed stderr (`2>&-`) silences the talk; a closed stdin or stdout is refused, for data would be lost."""
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
+    closed = [name for name in ("stdin", "stdout") if getattr(sys, name) is None]
+    if closed:
+        print(f"finops: {closed[0]} is closed; redirect it to a file or to {os.devnull}", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
     app()

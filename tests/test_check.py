@@ -101,15 +101,78 @@ def test_a_run_held_against_its_fails(tmp_path: Path, finops: Finops) -> None:
     assert done.returncode == 1
 
 
-def test_a_usable_fail_may_not_be_rejected(finops: Finops) -> None:
-    output = finops("run", EXAMPLES / "damaged.jsonl").stdout.splitlines(keepends=True)
-    done = finops("check", "-", "--fails", EXAMPLES / "monday.jsonl", given=output[1])
-    assert [finding["path"] for finding in rows(done.stdout)[0]["findings"]] == ["/status"]
+def _held(finops: Finops, tmp_path: Path, output: bytes, fails: bytes) -> list[list[str]]:
+    """The paths of the findings of each line of `output`, held against `fails`."""
+    (tmp_path / "fails.jsonl").write_bytes(fails)
+    done = finops("check", "-", "--fails", tmp_path / "fails.jsonl", given=output)
+    return [[finding["path"] for finding in line["findings"]] for line in rows(done.stdout)]
+
+
+def test_a_run_must_answer_every_fail_and_nothing_else(tmp_path: Path, finops: Finops) -> None:
+    """Missing, dropped, misnamed, needlessly rejected and wrongly accepted answers are findings; so is a line too many."""
+    fails = (EXAMPLES / "monday.jsonl").read_bytes().splitlines(keepends=True)[:2]
+    output = finops("run", "-", "-q", given=b"".join(fails)).stdout.splitlines(keepends=True)
+    first = json.loads(output[0])
+    dropped = {**first, "resolution": None, "resolution_skipped": "because"}
+    untriaged = {**first, "triage": None}
+    deleted = {key: value for key, value in first.items() if key != "resolution"}
+    blamed = {**first, "verification": {"triage": [{"rule": "score.base"}], "resolution": []}}
+    rejected = {**first, "status": "rejected", "error": {"problems": [{"rule": "input.duplicate"}]}, "triage": None}
+    cases = [
+        (output[0], b"".join(fails), [[], [""]]),
+        (b"".join(output), fails[0], [[], [""]]),
+        (output[0].replace(b"F-1001", b"F-9999"), fails[0], [["/fail_id"]]),
+        (jsonl(dropped), fails[0], [["/resolution"]]),
+        (jsonl(deleted), fails[0], [["/resolution_skipped"]]),
+        (jsonl(untriaged), fails[0], [["/triage"]]),
+        (jsonl(blamed), fails[0], [["/verification"]]),
+        (jsonl(rejected), fails[0], [["/status"]]),
+        (output[0], fails[0].replace(b"594918104", b"594918105"), [["/status"]]),
+        (output[0] * 2, fails[0] * 2, [[], ["/status"]]),
+        (jsonl({**first, "status": "failed"}), fails[0], [["/raw"]]),
+        (b'{"priority_score": 1}', fails[0], [[""]]),
+    ]
+    for given, asked, paths in cases:
+        assert _held(finops, tmp_path, given, asked) == paths
+
+
+def test_plans_are_held_against_their_cases(tmp_path: Path, finops: Finops) -> None:
+    """`finops resolve` output with its card-2 inputs as --fails."""
+    case = (EXAMPLES / "cards/cases.jsonl").read_bytes()
+    output = finops("resolve", "-", "-q", given=case).stdout
+    gutted = json.loads(output)
+    gutted["resolution"] |= {"resolution_steps": [], "residual_short": 24000, "total_coverable": 8000}
+    assert _held(finops, tmp_path, output, case) == [[]]
+    [paths] = _held(finops, tmp_path, jsonl(gutted), case)
+    assert "/residual_short" in paths
+
+
+def test_check_never_overwrites_what_it_reads(tmp_path: Path, finops: Finops) -> None:
+    """Neither the outputs nor the fails; and one stdin cannot be both."""
+    file = tmp_path / "out.jsonl"
+    file.write_bytes((EXAMPLES / "cards/published.jsonl").read_bytes())
+    before = file.read_bytes()
+    assert finops("check", file, "-o", file).returncode == 2
+    assert finops("check", "-", "--fails", file, "-o", file).returncode == 2
+    assert finops("check", "-", "--fails", "-").returncode == 2
+    assert file.read_bytes() == before
+
+
+def test_absurd_lines_cost_no_more_than_themselves(finops: Finops) -> None:
+    """100,000 garbage steps and a billion decimals are findings of bounded size."""
+    line = finops("triage", EXAMPLES / "cards/fails.jsonl").stdout
+    absurd = [
+        b'{"resolution_steps": [' + b"{}," * 100_000 + b"{}]}",
+        line.strip().replace(b'"age_factor":60', b'"age_factor":1e-999999999999'),
+    ]
+    done = finops("check", "-", given=b"\n".join(absurd))
+    assert [row["ok"] for row in rows(done.stdout)] == [False, False]
+    assert len(done.stdout) < 20_000
 
 
 def test_binary_float_noise_is_no_wrong_number(finops: Finops) -> None:
     """69.50000000000001 is how a program with floats prints 69.5 (kb: check.tolerance); 69.51 is wrong."""
     line = finops("triage", EXAMPLES / "cards/fails.jsonl").stdout
     [noisy] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.50000000000001,")).stdout)
-    [wrong] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.51,")).stdout)
+    [wrong] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.50001,")).stdout)
     assert (noisy["ok"], [finding["rule"] for finding in wrong["findings"]]) == (True, ["score.base"])

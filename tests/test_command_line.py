@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +62,7 @@ def test_stdout_is_data_and_stderr_is_talk(finops: Finops) -> None:
     done = finops("run", EXAMPLES / "monday.jsonl")
     assert [row["fail_id"] for row in rows(done.stdout)] == [f"F-{number}" for number in range(1001, 1009)]
     talk = done.stderr.decode()
-    assert talk.startswith("backend      engine: ")
+    assert talk.startswith("backend      engine (")
     for label in ("records      8", "status       ok 8", "tier         CRITICAL 3", "shares       owed", "uncovered    CRITICAL"):
         assert label in talk
     assert max(map(len, talk.splitlines())) <= 80
@@ -85,6 +88,10 @@ def test_summary_adds_up(finops: Finops) -> None:
     ("arguments", "code", "says"),
     [
         (["run", "absent.jsonl"], 2, "no such file"),
+        (["run", EXAMPLES / "monday.jsonl", "-o", "."], 2, "is a folder"),
+        (["run", EXAMPLES / "monday.jsonl", "-o", "/dev/full"], 2, "space"),
+        (["check", EXAMPLES / "cards/published.jsonl", "-o", "/dev/full"], 2, "space"),
+        (["resolve", EXAMPLES / "cards/fails.jsonl"], 1, "schema.required"),
         (["run", "."], 2, "is a folder"),
         (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
@@ -104,6 +111,67 @@ def test_exit_codes_and_messages(arguments: list[object], code: int, says: str, 
     assert done.returncode == code
     assert says in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"fail_id,cusip,qty", "finops import csv"),
+        ('{"a": 1}'.encode("utf-16"), "save it as UTF-8"),
+        (b'{"fail_id": "F-1",', "jq -c ."),
+        (b'{"ftd_qty": 5}', "finops resolve"),
+        (json.dumps(a_fail(corporate_action={"pre_event_delivrable": True})).encode(), "did you mean pre_event_deliverable"),
+        (json.dumps(a_fail(corporate_action="merger")).encode(), "an object with the fields pre_event_deliverable, new_cusip"),
+    ],
+)
+def test_common_mistakes_get_their_cure(line: bytes, says: str, finops: Finops) -> None:
+    """A CSV, another encoding, a record over several lines, the other stage's input, a misspelt field that decides."""
+    [row] = rows(finops("run", "-", given=line + b"\n").stdout)
+    assert says in row["error"]["message"]
+
+
+def test_fail_records_are_shown_the_way_from_resolve_to_run(finops: Finops) -> None:
+    [row] = rows(finops("resolve", "-", given=jsonl(a_fail())).stdout)
+    assert "finops run" in row["error"]["message"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_stream_is_refused(closed: str) -> None:
+    """Data would come from nowhere or go nowhere."""
+    command = f"{sys.executable} -m finops_cli run {EXAMPLES / 'monday.jsonl'} -q {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "is closed" in done.stderr) == (2, True)
+
+
+def test_a_pipe_can_be_read_by_name(tmp_path: Path) -> None:
+    """`finops run <(zcat fails.jsonl.gz) -o out.jsonl` reads the pipe once and notes nothing to resume."""
+    output = tmp_path / "out.jsonl"
+    command = f"{sys.executable} -m finops_cli run <(cat {EXAMPLES / 'monday.jsonl'}) -o {output} -q"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
+    assert len(rows(output.read_bytes())) == 8
+    assert not output.with_name("out.jsonl.run.json").exists()
+
+
+def test_the_progress_bar_shows_records_rate_and_time_left(tmp_path: Path) -> None:
+    """On a terminal (a real pty) the bar moves on stderr and leaves stdout to the data."""
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(20_000)))
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "finops_cli", "run", str(fails), "-o", str(tmp_path / "out.jsonl")]
+    process = subprocess.Popen(command, stderr=child, stdin=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"})
+    os.close(child)
+    talk = b""
+    try:
+        while piece := os.read(parent, 65536):
+            talk += piece
+    except OSError:
+        pass  # Linux reports the end of a pty so
+    process.wait()
+    os.close(parent)
+    assert process.returncode == 0
+    assert re.search(rb"[1-9][0-9,]* records", talk)
+    assert re.search(rb"[1-9][0-9,]*/s", talk)
+    assert b"status       ok 20,000" in talk
 
 
 def test_output_never_overwrites_its_input(tmp_path: Path, finops: Finops) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,6 +75,67 @@ def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
     assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
     assert line["raw"]["resolution"]["residual_short"] == 3999
     assert tally.plans == 0
+
+
+class AnswersAnother:
+    """A model whose answer agrees with itself and belongs to another record."""
+
+    name = "answers-another"
+    models = ModelNames("small", "smaller")
+    prompt_sha256 = "0" * 64
+    is_reference = False
+
+    def __init__(self, book: Book, stage: str) -> None:
+        self._engine = Engine(book)
+        self._stage = stage
+
+    def triage(self, fail: FailRecord) -> Triage:
+        return self._engine.triage(msgspec.structs.replace(fail, age_days=2) if self._stage == "triage" else fail)
+
+    def resolve(self, case: ResolverInput) -> Resolution:
+        other = msgspec.structs.replace(case.inventory, box_qty=2000)
+        return self._engine.resolve(msgspec.structs.replace(case, inventory=other) if self._stage == "resolution" else case)
+
+
+@pytest.mark.parametrize(("stage", "rule"), [("triage", "score.age_factor"), ("resolution", "waterfall.quantity")])
+def test_a_consistent_answer_to_another_record_never_stands(stage: str, rule: str, book: Book) -> None:
+    """Only the record can tell: the answer multiplies out, but for another age or another box."""
+    line, _ = _run(book, AnswersAnother(book, stage))
+    assert (line["status"], line[stage]) == ("failed", None)
+    assert rule in [finding["rule"] for finding in line["verification"][stage]]
+
+
+def test_rejected_lines_were_never_asked(finops: Finops) -> None:
+    """attempts counts what was asked of an answerer."""
+    good, bad = rows(finops("triage", "-", given=jsonl(a_fail(), {"qty": 1})).stdout)
+    assert (good["provenance"]["attempts"], bad["provenance"]["attempts"]) == (1, 0)
+
+
+def test_plans_without_a_triage_are_short_of_unknown_priority(finops: Finops) -> None:
+    """The summary of `resolve` has no tiers to tell the residual by."""
+    done = finops("resolve", EXAMPLES / "cards/cases.jsonl")
+    assert "uncovered    unknown 4,000" in done.stderr.decode()
+
+
+def test_an_empty_dk_reason_is_not_set(finops: Finops) -> None:
+    """decision 6: text that says nothing does not make a dispute."""
+    empty, told = rows(finops("triage", "-", given=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price"))).stdout)
+    assert (empty["triage"]["category"], told["triage"]["category"]) == ("CNS_FAIL", "DK_DISPUTE")
+
+
+def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(finops: Finops, tmp_path: Path) -> None:
+    """Full gridlock among 9,000 brokers: the narrative names a few, the plan all, and a repeated name harms nothing."""
+    ftr = {"qty": 1, "age_days": 6, "settlement_type": "RVP", "settlement_date": "T+1", "cp_fail_rate_pct": 1}
+    ftrs = [{**ftr, "dtc": f"DTC-{number:04d}", "partial_delivery_history": False} for number in range(9000)]
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(jsonl(a_fail(inventory=INVENTORY, ftrs=ftrs, qty=20_000), a_fail(ftrs=ftrs, inventory=INVENTORY)))
+    output = finops("run", fails).stdout
+    first, second = rows(output)
+    assert len(first["resolution"]["gridlock_parties"]) == 9000
+    assert first["resolution"]["additional_ftrs_chased"] == 8990
+    assert len(first["resolution"]["narrative"]) < 1000
+    assert second["status"] == "rejected"
+    assert finops("check", "-", "--fails", fails, given=output).returncode == 0
 
 
 def test_a_right_model_stands_under_its_own_name(book: Book) -> None:

@@ -87,10 +87,31 @@ def test_a_hostile_line_is_rejected_with_its_reason_between_unharmed_neighbours(
 
 
 def test_a_line_longer_than_the_limit_is_rejected_and_the_next_one_read(finops: Finops) -> None:
-    """A line of 20 MiB takes no more memory than the limit of 16 MiB and hides nothing behind it."""
-    done = finops("run", "-", given=b'{"notes": "' + b"x" * (20 * 1024 * 1024) + b'"}\n' + GOOD + b"\n")
+    """A line of 6 MiB takes no more memory than the limit of 4 MiB and hides nothing behind it."""
+    done = finops("run", "-", given=b'{"notes": "' + b"x" * (6 * 1024 * 1024) + b'"}\n' + GOOD + b"\n")
     long, good = rows(done.stdout)
     assert "longer than" in long["error"]["message"]
+    assert good["status"] == "ok"
+
+
+def test_a_byte_order_mark_belongs_to_the_first_line_alone(finops: Finops) -> None:
+    given = b"\xef\xbb\xbf" + GOOD + b"\n" + json.dumps(a_fail(fail_id="F-2")).encode() + b"\n"
+    assert [row["status"] for row in rows(finops("run", "-", given=given).stdout)] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("fault", [b"{},", b'"x":1,'])
+def test_a_line_of_many_faults_tells_some_and_costs_little(fault: bytes, finops: Finops) -> None:
+    """100,000 faults in one line: the first twenty are told, the neighbour is read."""
+    inside = (
+        b'"ftrs":[' + fault * 100_000 + b"{}]"
+        if fault == b"{},"
+        else b"".join(b'"x%d":1,' % n for n in range(100_000)) + b'"y":1'
+    )
+    done = finops("run", "-", given=GOOD[:-1] + b", " + inside + b"}\n" + GOOD.replace(b"F-1", b"F-2") + b"\n")
+    bad, good = rows(done.stdout)
+    assert len(bad["error"]["problems"]) == 21
+    assert "and more faults" in bad["error"]["message"]
+    assert len(done.stdout) < 40_000
     assert good["status"] == "ok"
 
 

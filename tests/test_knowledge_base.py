@@ -55,7 +55,7 @@ def test_every_number_of_the_kb_is_used(book: Book) -> None:
     """A table or number that no rule reads would be a promise that changing it changes something."""
     compiler = Compiler(book.entries)
     compile_with("test", compiler, book.entries)
-    data = entries.Number | entries.Choice | entries.Lookup | entries.Bands
+    data = entries.Number | entries.Choice | entries.Lookup | entries.Bands | entries.Quantiles
     assert {id for id, entry in book.entries.items() if isinstance(entry, data)} == compiler.used
 
 
@@ -68,10 +68,19 @@ def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value not in ARITHMETIC
     }
-    cache_sizes = {("scoring.py", 1024), ("ledger.py", 16384), ("classification.py", 32), ("handoff.py", 256), ("reach.py", 8)}
-    sentences = {("narrative.py", 3)}
+    cache_sizes = {
+        ("scoring.py", 1024),
+        ("scoring.py", 4096),
+        ("triage.py", 4096),
+        ("ledger.py", 2048),
+        ("classification.py", 32),
+        ("handoff.py", 256),
+        ("reach.py", 8),
+    }
+    sentences = {("narrative.py", 3)}  # told one by one; ten names
+    slices = {("scoring.py", 5)}
     signals = {("gridlock.py", 3), ("gridlock.py", 4)}
-    assert found - cache_sizes - sentences - signals == set()
+    assert found - cache_sizes - sentences - signals - slices == set()
 
 
 def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:

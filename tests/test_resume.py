@@ -123,9 +123,75 @@ def test_resume_refuses_output_of_unknown_origin(tmp_path: Path, finops: Finops)
         note.unlink() if content is None else note.write_bytes(content)
         assert finops("run", fails, "-o", output, "--resume").returncode == 2
     note.write_bytes(kept)
-    output.write_bytes(output.read_bytes() * 4)
-    done = finops("run", fails, "-o", output, "--resume")
-    assert (done.returncode, b"more lines" in done.stderr) == (2, True)
+    line = output.read_bytes()
+    for content, says in ((line * 2, "answers F-0, the input has F-1"), (_lines_of_four(line), "more lines")):
+        output.write_bytes(content)
+        done = finops("run", fails, "-o", output, "--resume")
+        assert (done.returncode, says in done.stderr.decode()) == (2, True)
+        assert output.read_bytes() == content
+
+
+def _lines_of_four(line: bytes) -> bytes:
+    return b"".join(line.replace(b"F-0", f"F-{number}".encode()) for number in range(4))
+
+
+def test_an_interrupted_run_is_not_lost_by_accident(tmp_path: Path, finops: Finops) -> None:
+    """Without --resume an output that is not complete is only replaced by --overwrite."""
+    fails, output = _partial(tmp_path, finops)
+    note = output.with_name("out.jsonl.run.json")
+    note.write_bytes(note.read_bytes().replace(b"true", b"false", 1).replace(b'"complete": true', b'"complete": false'))
+    before = output.read_bytes()
+    refused = finops("run", fails, "-o", output)
+    assert (refused.returncode, output.read_bytes()) == (2, before)
+    assert b"--overwrite" in refused.stderr
+    assert finops("run", fails, "-o", output, "--overwrite", "-q").returncode == 0
+    assert len(rows(output.read_bytes())) == 3
+
+
+@pytest.mark.parametrize("torn", [b'{"fail_id": "F-0", "sta', b'{"fail_id": "' + b"x" * 200_000])
+def test_a_torn_line_of_any_length_is_cut(torn: bytes, tmp_path: Path, finops: Finops) -> None:
+    """Behind the first line, and where the very first line is torn."""
+    fails, output = _partial(tmp_path, finops)
+    for whole in (output.read_bytes(), b""):
+        output.write_bytes(whole + torn)
+        assert finops("run", fails, "-o", output, "--resume", "-q").returncode == 0
+        assert [row["fail_id"] for row in rows(output.read_bytes())] == ["F-0", "F-1", "F-2"]
+
+
+def test_two_runs_never_write_one_output(blotter: Path, tmp_path: Path, finops: Finops) -> None:
+    """A second run on an output that one is writing is refused and harms nothing."""
+    output = tmp_path / "out.jsonl"
+    first = subprocess.Popen(_command(blotter, output), stderr=subprocess.DEVNULL)
+    while not output.exists() or not output.stat().st_size:
+        time.sleep(0.001)
+    first.send_signal(signal.SIGSTOP)
+    second = finops("run", blotter, "-o", output, "--resume", "--no-timing")
+    first.send_signal(signal.SIGCONT)
+    first.wait()
+    assert (second.returncode, b"another finops" in second.stderr) == (2, True)
+    assert len(rows(output.read_bytes())) == RECORDS
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    """kill -9 of a run leaves no process behind."""
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(60_000)))
+    process = subprocess.Popen(_command(fails, tmp_path / "out.jsonl", "--workers", "2"), stderr=subprocess.DEVNULL)
+    while not (children := _children(process.pid)):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def _children(parent: int) -> list[int]:
+    """The worker processes of `parent`, once there are two of them beside Python's resource tracker."""
+    tasks = Path(f"/proc/{parent}/task/{parent}/children")
+    children = [int(pid) for pid in tasks.read_text().split()] if tasks.exists() else []
+    return children if len(children) > 2 else []
 
 
 def test_resume_needs_files_on_both_sides(tmp_path: Path, finops: Finops) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Annotated, BinaryIO, Optional
+from contextlib import ExitStack
+from typing import Annotated, Optional
 
 import typer
 
@@ -22,44 +20,33 @@ Fails = Annotated[
 def check(context: typer.Context, source: Outputs, output: Output = None, fails: Fails = None, quiet: Quiet = False) -> None:
     """Judge outputs of anything; name every violated rule."""
     from finops_cli.commands.summary import counts
+    from finops_cli.errors import UsageError
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.blotter import lines_of
     from finops_cli.pipeline.check import judge
+    from finops_cli.pipeline.check_run import judge_run
     from finops_cli.pipeline.lines import encode
+    from finops_cli.pipeline.places import reading, writing
 
     book = load_book(kb_folder(context))
+    judged, asked = path_or_standard(source), path_or_standard(fails)
+    if fails is not None and judged is None and asked is None:
+        raise UsageError("outputs and --fails cannot both be stdin; give one of them as a file")
     violations: Counter[str] = Counter()
-    judged = wrong = 0
+    good = wrong = 0
     with ExitStack() as stack:
-        lines = (line for line, _ in lines_of(stack.enter_context(_reading(source))))
-        inputs = None
+        lines = (line for line, _ in lines_of(stack.enter_context(reading(judged))))
+        verdicts = judge(lines, book)
         if fails is not None:
-            inputs = (line for line, _ in lines_of(stack.enter_context(_reading(fails))))
-        target = path_or_standard(output)
-        written: BinaryIO = sys.stdout.buffer if target is None else stack.enter_context(target.open("wb"))
-        for verdict in judge(lines, book, inputs):
+            verdicts = judge_run(lines, (line for line, _ in lines_of(stack.enter_context(reading(asked)))), book)
+        written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))
+        for verdict in verdicts:
             written.write(encode(verdict))
-            judged += 1
-            wrong += not verdict.ok
+            good, wrong = good + verdict.ok, wrong + (not verdict.ok)
             violations.update(finding.rule for finding in verdict.findings)
-        written.flush()
     if not quiet:
-        typer.echo(f"{'checked':<12} {judged:,} lines: {judged - wrong:,} good, {wrong:,} with findings", err=True)
+        typer.echo(f"{'checked':<12} {good + wrong:,} lines: {good:,} good, {wrong:,} with findings", err=True)
         if violations:
             typer.echo(counts("violations", violations), err=True)
     if wrong:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[BinaryIO]:
-    from finops_cli.errors import UsageError
-
-    path = path_or_standard(name)
-    if path is None:
-        yield sys.stdin.buffer
-        return
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; give a JSONL file, or - for stdin")
-    with path.open("rb") as file:
-        yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from finops_cli.commands.options import AsJson, kb_folder
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.markdown import Markdown
     from rich.table import Table
 
     from finops_cli.kb.entries import AnyEntry
@@ -68,9 +71,12 @@ def _print_list(entries: list[AnyEntry], as_json: bool) -> None:
     if as_json:
         _print_json([_plain(entry) for entry in entries])
         return
+    from shutil import get_terminal_size
+
     width = max((len(entry.id) for entry in entries), default=0)
+    room = get_terminal_size().columns if sys.stdout.isatty() else None
     for entry in entries:
-        typer.echo(f"{entry.id:<{width}}  {entry.title} [{entry.source}]")
+        typer.echo(f"{entry.id:<{width}}  {entry.title} [{entry.source}]"[:room])
 
 
 def _print_json(value: Any) -> None:
@@ -81,18 +87,14 @@ def _print_json(value: Any) -> None:
 
 def _plain(entry: AnyEntry) -> dict[str, Any]:
     """The entry without the keys that it does not use."""
+    from decimal import Decimal
+
     import msgspec
 
-    fields: dict[str, Any] = msgspec.to_builtins(entry, builtin_types=(_decimal(),))
+    fields: dict[str, Any] = msgspec.to_builtins(entry, builtin_types=(Decimal,))
     if "rows" in fields:
         fields["rows"] = [{key: value for key, value in row.items() if value is not None} for row in fields["rows"]]
     return fields
-
-
-def _decimal() -> type:
-    from decimal import Decimal
-
-    return Decimal
 
 
 def _print_entry(entry: AnyEntry) -> None:
@@ -100,9 +102,15 @@ def _print_entry(entry: AnyEntry) -> None:
     from rich.markdown import Markdown
 
     console = Console(highlight=False)
+    with console.capture() as captured:
+        _render(entry, console, Markdown(entry.text.strip()))
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _render(entry: AnyEntry, console: Console, text: Markdown) -> None:
     console.print(f"[bold]{entry.title}[/bold]")
     console.print(f"{entry.id} | source {entry.source} | as of {entry.as_of}\n", style="dim")
-    console.print(Markdown(entry.text.strip()))
+    console.print(text)
     table = _table(entry)
     if table is not None:
         console.print()

@@ -18,6 +18,7 @@ Output = Annotated[
 BackendOption = Annotated[BackendName, typer.Option("--backend", help="Who answers.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that work side by side.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over where an interrupted run left its output.")]
 Timing = Annotated[bool, typer.Option("--timing/--no-timing", help="Measure latency_ms, or write null: equal runs, equal bytes.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing summary on stderr.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]

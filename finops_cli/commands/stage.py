@@ -24,6 +24,7 @@ class Call:
     backend: BackendName
     workers: int
     resume: bool
+    overwrite: bool
     timing: bool
     quiet: bool
 
@@ -43,9 +44,10 @@ def carry_out(context: typer.Context, stage: Stage, call: Call) -> None:
     kb = kb_folder(context)
     chosen = choose(call.backend, load_book(kb))
     if call.backend == "auto" and not call.quiet:
-        typer.echo(f"backend      {chosen.backend.name}: {chosen.why}", err=True)
+        typer.echo(f"backend      {chosen.backend.name} ({chosen.why})", err=True)
     plan = DeskPlan(stage, call.backend, kb, call.timing)
-    job = Job(plan, path_or_standard(call.source), path_or_standard(call.output), call.workers, call.resume)
+    source, output = path_or_standard(call.source), path_or_standard(call.output)
+    job = Job(plan, source, output, call.workers, call.resume, call.overwrite)
     with watching(job, call.quiet) as watch:
         tally = run(job, watch)
     if not call.quiet:

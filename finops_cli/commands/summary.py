@@ -22,6 +22,8 @@ def summary(tally: Tally) -> str:
         ("violations", _counts(tally.violations, _most_first(tally.violations))),
         ("rejected for", _counts(tally.problems, _most_first(tally.problems))),
     ]
+    if tally.problems:
+        rows.append(("", "every rejected line says why in .error.message"))
     if tally.plans:
         shares = f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,}  ({tally.plans:,} plans)"
         rows.append(("shares", shares))

@@ -43,7 +43,7 @@ def _bar(job: Job) -> Iterator[Watch]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    total = job.source.stat().st_size if job.source is not None else None
+    total = job.source.stat().st_size if job.source is not None and job.source.is_file() else None
     columns = (
         TextColumn("{task.fields[records]:>10,} records"),
         BarColumn(bar_width=None),
@@ -52,12 +52,15 @@ def _bar(job: Job) -> Iterator[Watch]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total, records=0, rate="")
-        start: list[int] = []
+        first: int | None = None
+        began = 0.0
 
         def watch(tally: Tally, end: int) -> None:
-            start.append(tally.lines) if not start else None
-            elapsed = progress.tasks[0].elapsed or 0
-            rate = f"{(tally.lines - start[0]) / elapsed:,.0f}/s" if elapsed > 0 else ""
+            nonlocal first, began
+            now = progress.get_time()
+            if first is None:
+                first, began = tally.lines, now  # what a resumed run found done, and the start of the processes, are no rate
+            rate = f"{(tally.lines - first) / (now - began):,.0f}/s" if now > began else ""
             progress.update(task, completed=end, records=tally.lines, rate=rate)
 
         yield watch

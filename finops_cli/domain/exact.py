@@ -10,17 +10,16 @@ from finops_cli.domain.money import AMOUNT_PATTERN, parse_usd
 
 
 class Exact(Decimal):
-    """A number from `low` to `high`, both included."""
+    """A number from 0 to `high`, both included."""
 
-    low: ClassVar[Decimal] = Decimal(0)
-    high: ClassVar[Decimal]
+    high: ClassVar[int]
     schema: ClassVar[dict[str, Any]]
 
 
 class Usd(Exact):
     """US dollars; in JSON a number, or text as desks write it."""
 
-    high = Decimal(limits.USD)
+    high = limits.USD
     schema: ClassVar[dict[str, Any]] = {
         "type": ["number", "string"],
         "minimum": 0,
@@ -33,25 +32,23 @@ class Usd(Exact):
 class Percent(Exact):
     """A percentage that may exceed 100."""
 
-    high = Decimal(limits.PERCENT)
+    high = limits.PERCENT
     schema: ClassVar[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": limits.PERCENT}
 
 
 class RatePercent(Exact):
     """A share of a whole, in percent."""
 
-    high = Decimal(100)
+    high = 100
     schema: ClassVar[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 100}
 
 
 def exact(kind: type[Exact], given: object) -> Exact:
     """`given`, as JSON had it, as a number of `kind`. Raises ValueError for another type or a number out of bounds."""
     if type(given) is str and kind is Usd:
-        number: Exact = Usd(parse_usd(given))
-    elif type(given) is int or isinstance(given, Decimal):
-        number = kind(given)
-    else:
+        given = parse_usd(given)
+    if type(given) is not int and not isinstance(given, Decimal):
         raise ValueError("not a number")
-    if kind.low <= number <= kind.high:
-        return number
+    if 0 <= given <= kind.high:
+        return kind(given)
     raise ValueError("out of bounds")

@@ -22,7 +22,7 @@ TPlus = Annotated[str, Meta(pattern=r"^T\+[0-9]{1,3}$", max_length=5, descriptio
 FreeText = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
 
 
-class Inventory(Struct, frozen=True, forbid_unknown_fields=True):
+class Inventory(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the desk can deliver from, in shares; `depot_*` only for stock in a local market."""
 
     box_qty: Shares
@@ -33,7 +33,7 @@ class Inventory(Struct, frozen=True, forbid_unknown_fields=True):
     depot_transit_days: Days | None = None
 
 
-class Ftr(Struct, frozen=True, forbid_unknown_fields=True):
+class Ftr(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A fail to receive in the same CUSIP: a counterparty that owes us `qty` shares."""
 
     dtc: Dtc
@@ -60,14 +60,14 @@ Ftrs = Annotated[tuple[Ftr, ...], Meta(max_length=limits.FTRS)]
 RelatedFails = Annotated[tuple[RelatedFail, ...], Meta(max_length=limits.FTRS)]
 
 
-class CorporateAction(Struct, frozen=True):
+class CorporateAction(Struct, frozen=True, omit_defaults=True):
     """What is known of the event; fields beside these two are kept out of the rules and not refused."""
 
     pre_event_deliverable: bool | None = None
     new_cusip: Cusip | None = None
 
 
-class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """A trade that did not settle."""
 
     fail_id: Identifier | None = None

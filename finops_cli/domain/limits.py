@@ -15,7 +15,10 @@ AGE_DAYS: Final = 100_000
 ID_CHARS: Final = 128
 TEXT_CHARS: Final = 65_536
 FTRS: Final = 10_000
-LINE_BYTES: Final = 16 * 1024 * 1024
+LINE_BYTES: Final = 4 * 1024 * 1024
+STEPS: Final = 1_000
+PROBLEMS: Final = 20
+"""How many faults of one line are told: enough to correct it, few enough that a hostile line costs no more than itself."""
 FIGURE: Final = 10**6
 """A score, factor or percentage of an answer, either sign: far beyond any true one, near enough to reckon with."""
 NUMBER_DIGITS: Final = 18

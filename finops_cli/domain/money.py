@@ -10,6 +10,8 @@ _AMOUNT = re.compile(AMOUNT_PATTERN)
 _PERCENT = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*%?")
 _SCALE = {"": Decimal(1), "K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}
 
+_SANE_DIGITS = 60
+
 AMOUNT_ACCEPTED = "a number of US dollars of at least 0, or text such as $2.1M, $450K, $1,250,000"
 PERCENT_ACCEPTED = "a percentage of at least 0, such as 4 or 4%"
 
@@ -33,6 +35,8 @@ def parse_percent(text: str) -> Decimal:
 
 def plain(number: Decimal) -> str:
     """`number` without exponent or trailing zeros: 2.10 is 2.1, 1E+3 is 1000."""
+    if abs(number.adjusted()) > _SANE_DIGITS:
+        return str(number)  # written out, 1e-999999999 would not fit into memory
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -82,7 +82,7 @@ class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True):
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
     """One action of a plan. Quantities in shares; coverage in percent of the shares owed."""
 
-    step: Annotated[int, Meta(ge=0, le=3 * limits.FTRS)]
+    step: Annotated[int, Meta(ge=0, le=limits.STEPS)]
     action: StepAction
     dtc: Dtc | None
     qty: Shares
@@ -96,7 +96,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
 class Resolution(Struct, frozen=True, forbid_unknown_fields=True):
     """The plan: steps in order, what may be sourced beyond them, and what stays uncovered."""
 
-    resolution_steps: tuple[Step, ...]
+    resolution_steps: Annotated[tuple[Step, ...], Meta(max_length=limits.STEPS)]
     additional_ftrs_chased: Annotated[int, Meta(ge=0, le=limits.FTRS)]
     fallback_strategy: Fallback
     fallback_qty: Shares

@@ -7,13 +7,14 @@ escaped, so that no value can be taken for a separator. `fail_id`, `origin` and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
-from finops_cli.domain import limits, money
+from finops_cli.domain import exact_json, limits, money
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 
@@ -29,11 +30,12 @@ class _Field(NamedTuple):
 
 
 def _whole(text: str) -> int:
-    return int(text.replace(",", "")) if len(text) <= limits.SHOWN_CHARS else _refuse()
+    if len(text) > limits.SHOWN_CHARS or _WHOLE.fullmatch(text) is None:
+        raise ValueError(text)
+    return int(text.replace(",", ""))
 
 
-def _refuse() -> int:
-    raise ValueError("too long")
+_WHOLE = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)")
 
 
 def _days(text: str) -> int:
@@ -57,14 +59,13 @@ def _quoted(value: Any) -> str:
 
 
 def _json(text: str) -> Any:
-    return _EXACT_JSON.decode(text)
+    return exact_json.decode(text)
 
 
 def _unquoted(text: str) -> Any:
     return _json(text) if text.startswith('"') else text
 
 
-_EXACT_JSON = msgspec.json.Decoder(float_hook=Decimal)
 _YES_NO = (lambda flag: "Yes" if flag else "No", _yes_no, "Yes or No")
 _TEXT = (str, str, "text")
 _SHARES = (str, _whole, "a whole number of shares")

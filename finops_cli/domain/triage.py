@@ -15,7 +15,7 @@ Figure = Annotated[Decimal, Meta(extra_json_schema={"minimum": -limits.FIGURE, "
 Prose = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
 
 
-class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True):
+class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """The factors, the base score they add up to, and the two modifiers. Exact, unrounded."""
 
     age_factor: Figure

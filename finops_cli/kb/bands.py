@@ -18,11 +18,15 @@ class BandTable(Generic[V]):
     __slots__ = ("_closed", "_edges", "values")
 
     def __init__(self, entry: entries.Bands, values: tuple[V, ...]) -> None:
+        if not entry.rows:
+            raise KnowledgeError(f"kb entry {entry.id}: a table needs rows")
         *bounded, last = entry.rows
         if last.to is not None or last.below is not None or any((row.to is None) == (row.below is None) for row in bounded):
             raise KnowledgeError(f"kb entry {entry.id}: every row needs `to` or `below`, the last row neither")
         self._edges = tuple(row.to if row.to is not None else row.below for row in bounded)
         self._closed = tuple(row.to is not None for row in bounded)
+        if not all(edge is not None and edge.is_finite() for edge in self._edges):
+            raise KnowledgeError(f"kb entry {entry.id}: edges must be finite numbers")
         if any(low >= high for low, high in zip(self._edges, self._edges[1:], strict=False)):  # type: ignore[operator]
             raise KnowledgeError(f"kb entry {entry.id}: rows must rise")
         self.values = values

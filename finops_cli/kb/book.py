@@ -13,6 +13,8 @@ from finops_cli.kb import entries
 from finops_cli.kb.bands import BandTable
 
 E = TypeVar("E")
+_HIGHEST = 10**15
+_HIGHEST_SCORE = 100
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,6 +75,22 @@ class WaterfallBook:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class DataBook:
+    """What training sets are made of (kb: `data.*`); shares in percent."""
+
+    sizes: Mapping[str, int]
+    eval_every: int
+    categories: Mapping[str, int]
+    participants: Mapping[str, int]
+    ftr_counts: Mapping[str, int]
+    ftr_tiers: Mapping[str, int]
+    ftr_ages: Mapping[str, Decimal]
+    missing: Mapping[str, int]
+    market_values: tuple[Decimal, ...]
+    market_ages: tuple[Decimal, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Book:
     """All rules of the desk. `version` is the release and a digest of every value and word in it."""
 
@@ -82,6 +100,7 @@ class Book:
     triage: TriageBook
     handoff: HandoffBook
     waterfall: WaterfallBook
+    data: DataBook
     tolerance: Decimal
 
 
@@ -102,11 +121,14 @@ class Compiler:
         self.used.add(id)
         return entry
 
-    def number(self, id: str) -> Decimal:
-        return self._entry(id, entries.Number).value
+    def number(self, id: str, highest: int = _HIGHEST) -> Decimal:
+        value = self._decimal(id, self._entry(id, entries.Number).value)
+        if value > highest:
+            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {highest:,}")
+        return value
 
-    def whole(self, id: str) -> int:
-        value = self.number(id)
+    def whole(self, id: str, highest: int = _HIGHEST) -> int:
+        value = self.number(id, highest)
         if value != int(value):
             raise KnowledgeError(f"kb entry {id}: {value} must be a whole number")
         return int(value)
@@ -120,20 +142,40 @@ class Compiler:
         found = self._members(id, keys)
         return {key: self._decimal(id, value) for key, value in found.items()}
 
+    def scores(self, id: str, keys: tuple[str, ...]) -> dict[str, Decimal]:
+        """Numbers that scores are made of: small enough that no product of them leaves the range that an answer may have."""
+        return {key: self._score(id, value) for key, value in self.numbers(id, keys).items()}
+
+    def score_bands(self, id: str) -> BandTable[Decimal]:
+        entry = self._entry(id, entries.Bands)
+        return BandTable(entry, tuple(self._score(id, self._decimal(id, row.value)) for row in entry.rows))
+
+    @staticmethod
+    def _score(id: str, value: Decimal) -> Decimal:
+        if value > _HIGHEST_SCORE:
+            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST_SCORE}")
+        return value
+
+    def wholes(self, id: str, keys: tuple[str, ...]) -> dict[str, int]:
+        return {key: int(value) for key, value in self.numbers(id, keys).items()}
+
+    def quantiles(self, id: str) -> tuple[Decimal, ...]:
+        points = tuple(self._entry(id, entries.Quantiles).points)
+        if len(points) < 2 or list(points) != sorted(points):
+            raise KnowledgeError(f"kb entry {id}: points must rise from a smallest to a largest value")
+        return points
+
     def texts(self, id: str, keys: tuple[str, ...], words_allowed: object = None) -> dict[str, str]:
         found = {key: str(value) for key, value in self._members(id, keys).items()}
         if words_allowed is not None:
             self._check_words(id, list(found.values()), words_allowed)
         return found
 
-    def bands(self, id: str) -> BandTable[Decimal]:
-        entry = self._entry(id, entries.Bands)
-        return BandTable(entry, tuple(self._decimal(id, row.value) for row in entry.rows))
-
-    def word_bands(self, id: str, words_allowed: object) -> BandTable[str]:
+    def word_bands(self, id: str, words_in_order: object) -> BandTable[str]:
         entry = self._entry(id, entries.Bands)
         values = tuple(str(row.value) for row in entry.rows)
-        self._check_words(id, list(values), words_allowed)
+        if values != get_args(words_in_order):
+            raise KnowledgeError(f"kb entry {id}: its values must be {', '.join(get_args(words_in_order))}, in this order")
         return BandTable(entry, values)
 
     def _members(self, id: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -144,8 +186,8 @@ class Compiler:
 
     @staticmethod
     def _decimal(id: str, value: Any) -> Decimal:
-        if not isinstance(value, Decimal):
-            raise KnowledgeError(f"kb entry {id}: {value!r} must be a number")
+        if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= _HIGHEST:
+            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST:,}")
         return value
 
     @staticmethod

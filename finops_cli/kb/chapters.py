@@ -8,7 +8,7 @@ from typing import cast, get_args
 from finops_cli.domain import vocabulary as words
 from finops_cli.kb import entries
 from finops_cli.kb.bands import BandTable
-from finops_cli.kb.book import Book, Compiler, HandoffBook, ScoringBook, TriageBook, WaterfallBook
+from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
 
 
 def compile_book(version: str, all_entries: Mapping[str, entries.AnyEntry]) -> Book:
@@ -24,26 +24,27 @@ def compile_with(version: str, c: Compiler, all_entries: Mapping[str, entries.An
         triage=_triage(c),
         handoff=_handoff(c),
         waterfall=_waterfall(c),
+        data=_data(c),
         tolerance=c.number("check.tolerance"),
     )
 
 
 def _scoring(c: Compiler) -> ScoringBook:
     return ScoringBook(
-        weights=c.numbers("score.base", ("age", "value", "regulatory", "cp_history")),
-        age_factor=c.bands("score.age_factor"),
-        value_factor=c.bands("score.value_factor"),
-        regulatory_factor=c.numbers("score.regulatory_factor", get_args(words.RegShoStatus)),
-        cp_history_factor=c.bands("score.cp_history_factor"),
-        inventory_modifier=c.bands("score.inventory_modifier"),
-        concentration=c.numbers(
+        weights=c.scores("score.base", ("age", "value", "regulatory", "cp_history")),
+        age_factor=c.score_bands("score.age_factor"),
+        value_factor=c.score_bands("score.value_factor"),
+        regulatory_factor=c.scores("score.regulatory_factor", get_args(words.RegShoStatus)),
+        cp_history_factor=c.score_bands("score.cp_history_factor"),
+        inventory_modifier=c.score_bands("score.inventory_modifier"),
+        concentration=c.scores(
             "score.concentration_modifier", ("THRESHOLD", "NOT_CNS_ELIGIBLE", "SECURITY_FAIL_RATE", "CP_FAIL_RATE")
         ),
-        concentration_cap=c.number("score.concentration_cap"),
+        concentration_cap=c.number("score.concentration_cap", highest=100),
         security_rate_over=c.number("score.security_rate_over"),
         cp_rate_over=c.number("score.cp_rate_over"),
-        cap=c.number("score.cap"),
-        decimals=c.whole("score.decimals"),
+        cap=c.number("score.cap", highest=1000),
+        decimals=c.whole("score.decimals", highest=6),
         tier=cast(BandTable[words.Tier], c.word_bands("tier.band", words.Tier)),
         cns_floor=cast(words.Tier, c.choice("tier.cns_floor", words.Tier)),
         escalation=cast(
@@ -63,8 +64,8 @@ def _triage(c: Compiler) -> TriageBook:
         aged_from=c.whole("flag.aged_from"),
         close_out_from=c.whole("regsho.close_out_from"),
         approaching_from=c.whole("regsho.approaching_from"),
-        deadline_standard=c.whole("deadline.standard"),
-        deadline_threshold=c.whole("deadline.threshold"),
+        deadline_standard=c.whole("deadline.standard", highest=999),
+        deadline_threshold=c.whole("deadline.threshold", highest=999),
     )
 
 
@@ -84,15 +85,37 @@ def _handoff(c: Compiler) -> HandoffBook:
     )
 
 
+def _data(c: Compiler) -> DataBook:
+    return DataBook(
+        sizes=c.wholes("data.sizes", ("triage", "resolver", "sentiment")),
+        eval_every=c.whole("data.eval_every"),
+        categories=c.wholes("data.categories", get_args(words.Category)),
+        participants=c.wholes("data.participants", ("high_volume", "highest_number", "uses_each", "per_examples")),
+        ftr_counts=c.wholes("data.ftr_counts", ("simple", "medium", "complex")),
+        ftr_tiers=c.wholes(
+            "data.ftr_tiers",
+            (
+                *(f"{tier}_{end}" for tier in ("simple", "medium", "complex") for end in ("from", "to")),
+                "complex_brokers",
+                "tokens",
+            ),
+        ),
+        ftr_ages=c.numbers("data.ftr_ages", ("tail", "tail_from", "tail_to", "normal_from", "normal_to", "centre", "deviation")),
+        missing=c.wholes("data.missing", ("no_position", "notes", "at_edge")),
+        market_values=c.quantiles("data.market_values"),
+        market_ages=c.quantiles("data.market_ages"),
+    )
+
+
 def _waterfall(c: Compiler) -> WaterfallBook:
     return WaterfallBook(
-        chase_steps=c.whole("waterfall.chase_steps"),
+        chase_steps=c.whole("waterfall.chase_steps", highest=400),
         offset_older_by=c.whole("offset.older_by"),
         offset_settles_by=c.whole("offset.settles_by"),
         partial_deadline_days=c.whole("partial.deadline_days"),
         recall_notice_days=c.whole("recall.notice_days"),
         b2b_notice_from=c.whole("b2b.notice_from"),
-        coverage_decimals=c.whole("coverage.decimals"),
+        coverage_decimals=c.whole("coverage.decimals", highest=6),
         gridlock_brokers_from=c.whole("gridlock.brokers_from"),
         gridlock_attempts_from=c.whole("gridlock.attempts_from"),
         gridlock_aged_from=c.whole("gridlock.aged_from"),

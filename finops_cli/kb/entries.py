@@ -68,5 +68,12 @@ class Regulation(Entry, frozen=True, tag="regulation"):
     differs: list[str]
 
 
-AnyEntry = Rule | Check | Number | Choice | Lookup | Bands | Terms | Regulation
+class Quantiles(Entry, frozen=True, tag="quantiles"):
+    """A distribution by its smallest value, its quantiles at even steps, and its largest value."""
+
+    unit: str
+    points: list[Decimal]
+
+
+AnyEntry = Rule | Check | Number | Choice | Lookup | Bands | Terms | Regulation | Quantiles
 SOURCES = ("card-1", "card-2", "decision", "regulation")

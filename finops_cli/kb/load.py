@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from decimal import Decimal
 from functools import cache
@@ -17,6 +18,7 @@ from finops_cli.kb import entries
 from finops_cli.kb.book import Book
 from finops_cli.kb.chapters import compile_book
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -33,7 +35,7 @@ def shipped_kb() -> Path:
 @cache
 def load_book(folder: Path) -> Book:
     """The book that the `*.toml` files of `folder` make. Raises KnowledgeError naming file and entry."""
-    files = sorted(folder.glob("*.toml"))
+    files = sorted(file for file in folder.glob("*.toml") if file.is_file())
     if not files:
         raise KnowledgeError(f"{folder}: no knowledge base here (no .toml file)")
     found: dict[str, entries.AnyEntry] = {}
@@ -45,6 +47,10 @@ def load_book(folder: Path) -> Book:
             if entry.id in found:
                 raise KnowledgeError(f"{file}: the id {entry.id} is used twice")
             found[entry.id] = entry
+    for entry in found.values():
+        absent = [target for target in getattr(entry, "differs", []) if target not in found]
+        if absent:
+            raise KnowledgeError(f"kb entry {entry.id}: it differs from {absent[0]}, which is no entry")
     return compile_book(f"{__version__}+{digest.hexdigest()[:12]}", found)
 
 
@@ -53,9 +59,10 @@ def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
         document: dict[str, Any] = tomllib.loads(text.decode(), parse_float=Decimal)
     except ValueError as error:
         raise KnowledgeError(f"{file}: {error}") from error
-    if set(document) != {"entry"}:
+    tables = document.get("entry")
+    if set(document) != {"entry"} or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise KnowledgeError(f"{file}: holds [[entry]] tables and nothing else")
-    return [_entry(file, fields) for fields in document["entry"]]
+    return [_entry(file, fields) for fields in tables]
 
 
 def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
@@ -65,6 +72,8 @@ def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
     except msgspec.ValidationError as error:
         raise KnowledgeError(f"{file}: entry {name}: {error}") from error
     unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]
+    if not _DATE.fullmatch(entry.as_of):
+        raise KnowledgeError(f"{file}: entry {name}: as_of {entry.as_of!r} must be a date, YYYY-MM-DD")
     if unknown:
         raise KnowledgeError(f"{file}: entry {name}: source {unknown[0]!r} is none of {', '.join(entries.SOURCES)}")
     return entry

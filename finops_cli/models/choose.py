@@ -21,5 +21,5 @@ def choose(name: BackendName, book: Book) -> Chosen:
     if name == "engine":
         return Chosen(Engine(book), "as asked")
     if name == "auto":
-        return Chosen(Engine(book), "this version of finops has no model backend")
+        return Chosen(Engine(book), "auto: the only one of this version")
     raise MissingPiece(f"--backend {name}: this version of finops has no such backend yet; use --backend engine")

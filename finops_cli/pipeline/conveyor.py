@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gc
-import signal
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.vocabulary import BackendName
-from finops_cli.errors import WorkerLost
 from finops_cli.kb.load import load_book
 from finops_cli.models.choose import choose
 from finops_cli.pipeline.blotter import Part
@@ -21,9 +18,6 @@ from finops_cli.pipeline.duplicates import SeenIds, duplicate
 from finops_cli.pipeline.lines import encode, read
 from finops_cli.pipeline.stations import Stage
 from finops_cli.pipeline.tally import Tally
-
-AHEAD = 3
-"""Parts in flight per worker: enough to keep it busy, few enough to keep memory flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +65,7 @@ def work(desk: Desk, part: Part) -> Done:
 
 def convey(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int, seen: SeenIds) -> Iterator[Done]:
     """Every part, worked by `desk` or by processes that `plan` sets up, in input order, with repeated names rejected."""
-    worked = (work(desk, part) for part in parts) if workers == 1 else _in_processes(parts, plan, workers)
+    worked = (work(desk, part) for part in parts) if workers == 1 else _crew(parts, plan, workers)
     for done in worked:
         repeated = seen.register(done.names)
         if repeated:
@@ -79,6 +73,12 @@ def convey(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int, seen
             for number, first in repeated.items():
                 _replace(done, number, desk, names[number], duplicate(names[number], first))
         yield done
+
+
+def _crew(parts: Iterable[Part], plan: DeskPlan, workers: int) -> Iterator[Done]:
+    from finops_cli.pipeline.crew import in_processes  # multiprocessing costs a single process start-up time that it never uses
+
+    return in_processes(_work_here, parts, workers, _start, (plan,))
 
 
 def _replace(done: Done, number: int, desk: Desk, name: str, problem: Problem) -> None:
@@ -93,37 +93,13 @@ def _replace(done: Done, number: int, desk: Desk, name: str, problem: Problem) -
     done.lines[at] = encode(line)
 
 
-def _in_processes(parts: Iterable[Part], plan: DeskPlan, workers: int) -> Iterator[Done]:
-    """Parts go out to `workers` processes and come back in order; a few are in flight at any time."""
-    from concurrent.futures import Future, ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    context = get_context("spawn")  # the same on every platform, and no threads are copied
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(plan,))
-    flying: deque[Future[Done]] = deque()
-    try:
-        for part in parts:
-            flying.append(pool.submit(_work_here, part))
-            if len(flying) >= workers * AHEAD:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
-    except BrokenProcessPool as error:
-        raise WorkerLost("a worker process died (out of memory, or killed); run again with --resume to go on") from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_desk_of_this_process: Callable[[], Desk]
+_desk_of_this_process: Desk
 
 
 def _start(plan: DeskPlan) -> None:
     global _desk_of_this_process  # a pool's initializer can hand its work over in no other way
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    desk = plan.open()
-    _desk_of_this_process = lambda: desk  # noqa: E731
+    _desk_of_this_process = plan.open()
 
 
 def _work_here(part: Part) -> Done:
-    return work(_desk_of_this_process(), part)
+    return work(_desk_of_this_process, part)

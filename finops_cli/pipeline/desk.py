@@ -37,6 +37,7 @@ class Desk:
         self._triages = stage != "resolve"
         self._resolves = stage != "triage"
         self._timed = timed
+        self._clean = self._verification(None, None)
 
     def process(self, number: int, line: bytes) -> Written:
         """The output of input line `number` (counted from 1)."""
@@ -52,24 +53,32 @@ class Desk:
         given_id, _, triage, resolution, skipped, problems = outcome
         received = _fallen(triage, resolution)
         return Line(
-            fail_id=given_id or f"line-{number}",
+            fail_id=given_id or default_name(number),
             status="ok" if problems is None and received is UNSET else "failed" if problems is None else "rejected",
             triage=_standing(triage) if self._triages else UNSET,
             resolution=_standing(resolution) if self._resolves else UNSET,
-            verification=Verification(
-                _findings(triage) if self._triages else UNSET,
-                _findings(resolution) if self._resolves else UNSET,
-            ),
+            verification=self._clean if received is UNSET else self._verification(triage, resolution),
             provenance=self._provenance(0 if problems is not None else 1, started),
             resolution_skipped=UNSET if skipped is None else skipped,
             error=UNSET if problems is None else rejection(number, problems),
             raw=received,
         )
 
+    def _verification(self, triage: Judged[Triage] | None, resolution: Judged[Resolution] | None) -> Verification:
+        return Verification(
+            _findings(triage) if self._triages else UNSET,
+            _findings(resolution) if self._resolves else UNSET,
+        )
+
     def _provenance(self, attempts: int, started: int) -> Provenance:
         backend = self.backend
         latency_ms = round((perf_counter_ns() - started) / 1e6, 3) if self._timed else None
         return Provenance(backend.name, backend.models, self.book.version, backend.prompt_sha256, attempts, latency_ms)
+
+
+def default_name(number: int) -> str:
+    """What an output line is called whose input names itself not: its line."""
+    return f"line-{number}"
 
 
 def _standing(judged: Judged[T] | None) -> T | None:

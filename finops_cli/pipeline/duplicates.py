@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from finops_cli.domain.finding import Problem
+from finops_cli.errors import Unfinished
 
 
 class SeenIds:
@@ -14,7 +15,7 @@ class SeenIds:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)  # "": a private file that SQLite spills to and deletes
-        for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-4096"):
+        for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-2048"):
             self._db.execute(f"PRAGMA {setting}")
         self._db.execute("CREATE TABLE seen (fail_id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
         self._db.execute("BEGIN")
@@ -28,7 +29,10 @@ class SeenIds:
     def register(self, names: Sequence[tuple[str, int]]) -> dict[int, int]:
         """Remember (fail_id, line) pairs, in file order. Returns, for each line that repeats a name, who had it first."""
         before = self._db.total_changes
-        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
+        try:
+            self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
+        except sqlite3.OperationalError as error:
+            raise Unfinished(f"the names seen so far cannot be kept in the temporary folder: {error}; free some space") from error
         if self._db.total_changes - before == len(names):
             return {}
         first_lines = ((line, self._first_line(name)) for name, line in names)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from finops_cli.domain import cusip, limits, text_form
+from finops_cli.domain import cusip, exact_json, limits, text_form
 from finops_cli.domain.fail import CorporateAction, FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import ResolverInput
@@ -27,7 +27,6 @@ class Taken(NamedTuple, Generic[T]):
     problems: list[Problem]
 
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _ONE_OBJECT = "one JSON object per line, in UTF-8"
 
 
@@ -36,7 +35,7 @@ def decode(line: bytes) -> Any:
     if len(line) > limits.LINE_BYTES:
         return _not_json(line, f"is longer than {limits.LINE_BYTES:,} bytes")
     try:
-        return _DECODER.decode(line)
+        return exact_json.decode(line)
     except RecursionError:
         return _not_json(line, "is nested too deeply")
     except ArithmeticError:
@@ -48,6 +47,12 @@ def decode(line: bytes) -> Any:
 def _in_words(line: bytes, error: str) -> str:
     if not line.strip():
         return "is empty"
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in line[:64]:
+        return f"is not JSON: {error}; the file looks like UTF-16, save it as UTF-8"
+    if line.lstrip()[:1] not in (b"{", b"["):
+        return f"is not JSON: {error}; a CSV goes through `finops import csv`"
+    if "truncated" in error:
+        return f"is not JSON: {error}; a record stands on one line (`jq -c .` puts it there)"
     if b"NaN" in line or b"Infinity" in line:
         return f"is not JSON: {error}; NaN and Infinity are no JSON numbers, give null or leave the field out"
     return f"is not JSON: {error}"
@@ -61,19 +66,21 @@ def _not_json(line: bytes, what: str) -> Problem:
 def take_fail(line: bytes) -> Taken[FailRecord]:
     """A fail record, given as an object or as {"fail_id", "text"}."""
     fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
-    if fail is not None and not (problems := _fail_problems(fail)):
-        return Taken(fail, fail.fail_id, problems)
+    if fail is not None and fail.corporate_action is None and cusip.ends_right(fail.cusip):
+        return Taken(fail, fail.fail_id, [])
     return fail_from(decode(line))
 
 
 def fail_from(given: Any) -> Taken[FailRecord]:
     """The same from a decoded line."""
     fail_id = name_of(given)
+    if type(given) is dict and "ftd_qty" in given:
+        return Taken(None, fail_id, [_other_object("/ftd_qty", "a fail record; resolver inputs go through `finops resolve`")])
     if type(given) is dict and "text" in given:
         given = _from_text(given)
         if isinstance(given, list):
             return Taken(None, fail_id, given)
-    return _take(given, fail_id, FAIL, _fail_problems)
+    return _take(given, fail_id, FAIL, lambda fail: _problems(fail, given))
 
 
 def take_case(line: bytes, book: Book) -> Taken[ResolverInput]:
@@ -83,7 +90,10 @@ def take_case(line: bytes, book: Book) -> Taken[ResolverInput]:
 
 def case_from(given: Any, book: Book) -> Taken[ResolverInput]:
     """The same from a decoded line."""
-    return _take(given, name_of(given), RESOLVER_INPUT, lambda case: _case_problems(case, book))
+    if type(given) is dict and "counterparty" in given and "triage" not in given:
+        problem = _other_object("/counterparty", "a resolver input (card 2); fail records go through `finops run`")
+        return Taken(None, name_of(given), [problem])
+    return _take(given, name_of(given), RESOLVER_INPUT, lambda case: _case_problems(case, given, book))
 
 
 def name_of(given: Any) -> str | None:
@@ -119,18 +129,19 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
     return {**{name: value for name, value in given.items() if name != "text"}, **fields}
 
 
-def _fail_problems(fail: FailRecord) -> list[Problem]:
-    problems = [] if cusip.ends_right(fail.cusip) else [_bad_cusip("/cusip", fail.cusip)]
-    if fail.corporate_action is not None:
-        problems += _event_problems(fail.corporate_action)
+def _problems(value: FailRecord | ResolverInput, given: dict[str, Any]) -> list[Problem]:
+    """What a well-formed input can still have wrong."""
+    problems = [] if cusip.ends_right(value.cusip) else [_bad_cusip("/cusip", value.cusip)]
+    event = value.corporate_action
+    if event is not None:
+        if event.new_cusip is not None and not cusip.ends_right(event.new_cusip):
+            problems.append(_bad_cusip("/corporate_action/new_cusip", event.new_cusip))
+        problems += _misspelt(given["corporate_action"])
     return problems
 
 
-def _case_problems(case: ResolverInput, book: Book) -> list[Problem]:
-    """What a well-formed resolver input can still lack."""
-    problems = [] if cusip.ends_right(case.cusip) else [_bad_cusip("/cusip", case.cusip)]
-    if case.corporate_action is not None:
-        problems += _event_problems(case.corporate_action)
+def _case_problems(case: ResolverInput, given: dict[str, Any], book: Book) -> list[Problem]:
+    problems = _problems(case, given)
     try:
         age_days(case, book.scoring)
     except ValueError as error:
@@ -140,9 +151,19 @@ def _case_problems(case: ResolverInput, book: Book) -> list[Problem]:
     return problems
 
 
-def _event_problems(event: CorporateAction) -> list[Problem]:
-    new = event.new_cusip
-    return [] if new is None or cusip.ends_right(new) else [_bad_cusip("/corporate_action/new_cusip", new)]
+def _misspelt(event: dict[str, Any]) -> list[Problem]:
+    """Fields of a corporate action are free, but one that is nearly a field that decides the option is a mistake."""
+    problems = []
+    for name in event:
+        near = get_close_matches(name, CorporateAction.__struct_fields__, n=1, cutoff=0.8)
+        if near and name not in CorporateAction.__struct_fields__:
+            path, message = f"/corporate_action/{name}", f"corporate_action/{name}: did you mean {near[0]}?"
+            problems.append(Problem("schema.unknown", path, shown(event[name]), near[0], message))
+    return problems
+
+
+def _other_object(path: str, accepted: str) -> Problem:
+    return Problem("schema.shape", path, "another object", accepted, f"the line is another object; accepted: {accepted}")
 
 
 def _bad_cusip(path: str, value: str) -> Problem:

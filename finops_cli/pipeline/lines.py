@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from finops_cli.domain import exact_json
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
@@ -60,23 +60,14 @@ def rejection(number: int, problems: list[Problem]) -> Rejection:
     return Rejection(number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems)
 
 
-def _as_number(value: object) -> Decimal:
-    if isinstance(value, Decimal):
-        return Decimal(value)
-    raise NotImplementedError(type(value))
-
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_as_number)
-
-
 def encode(line: Struct) -> bytes:
     """`line` as JSON with its newline; exact numbers as JSON numbers."""
-    return _ENCODER.encode(line) + b"\n"
+    return exact_json.encode(line) + b"\n"
 
 
 def encode_value(value: object) -> str:
     """Any value of the domain as indented JSON, for `--json`."""
-    return msgspec.json.format(_ENCODER.encode(value)).decode()
+    return msgspec.json.format(exact_json.encode(value)).decode()
 
 
 _DECODER = msgspec.json.Decoder(Line)

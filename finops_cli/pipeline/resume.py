@@ -69,6 +69,16 @@ def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
     new.replace(path)
 
 
+def refuse_to_lose(output: Path) -> None:
+    """Raises ResumeRefused when `output` is what an interrupted run left: hours of a model's work may stand in it."""
+    try:
+        complete = msgspec.json.decode(note_path(output).read_bytes(), type=RunNote).complete
+    except (FileNotFoundError, msgspec.DecodeError):
+        return  # not the output of a run that can be resumed
+    if not complete:
+        raise ResumeRefused(f"{output} holds an interrupted run; --resume goes on with it, --overwrite starts over")
+
+
 def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
     """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
     path = note_path(output)

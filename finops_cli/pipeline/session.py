@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,21 +16,23 @@ from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.pipeline import lines, resume
 from finops_cli.pipeline.blotter import lines_of, parts
 from finops_cli.pipeline.conveyor import DeskPlan, convey
-from finops_cli.pipeline.desk import Desk
+from finops_cli.pipeline.desk import Desk, default_name
 from finops_cli.pipeline.duplicates import SeenIds
 from finops_cli.pipeline.intake import decode, name_of, take_case, take_fail
+from finops_cli.pipeline.places import lock, reading, refuse_unreadable, refuse_unwritable, writing
 from finops_cli.pipeline.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `source` and `output` None: standard input and output."""
+    """What to run. `source` and `output` None: standard input and output. `overwrite`: an interrupted output may be lost."""
 
     plan: DeskPlan
     source: Path | None
     output: Path | None
     workers: int = 1
     resume: bool = False
+    overwrite: bool = False
 
 
 Watch = Callable[[Tally, int], None]
@@ -39,20 +40,20 @@ Watch = Callable[[Tally, int], None]
 
 
 def run(job: Job, watch: Watch) -> Tally:
-    """Carry out `job`; returns the tally of every line of the output. Raises UsageError, ResumeRefused, WorkerLost."""
+    """Carry out `job`; returns the tally of every line of the output. Raises UsageError, ResumeRefused, Unfinished."""
     _refuse_impossible(job)
     desk = job.plan.open()
     tally = Tally()
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
-        source = stack.enter_context(_source(job))
+        source = stack.enter_context(reading(job.source))
+        skip = 0
         note = _fingerprint(job, desk)
         if job.output is None or note is None:
-            output: BinaryIO = sys.stdout.buffer if job.output is None else stack.enter_context(job.output.open("wb"))
-            skip = 0
+            output = stack.enter_context(writing(job.output, [job.source]))
         else:
-            skip = _take_up(job, job.output, note, desk, seen, tally) if job.resume else 0
-            output = stack.enter_context(_open_output(job.output, note, skip))
+            output = stack.enter_context(_held(job.output))
+            skip = _take_up(job, output, note, desk, seen, tally)
         for done in convey(parts(source, skip), desk, job.plan, job.workers, seen):
             output.writelines(done.lines)
             output.flush()
@@ -65,29 +66,23 @@ def run(job: Job, watch: Watch) -> Tally:
 
 
 def _refuse_impossible(job: Job) -> None:
-    if job.source is not None and not job.source.is_file():
-        what = "is a folder" if job.source.is_dir() else "no such file"
-        raise UsageError(f"{job.source}: {what}; give a JSONL file, or - for stdin")
-    if job.output is not None and not job.output.parent.is_dir():
-        raise UsageError(f"{job.output}: the folder {job.output.parent} does not exist")
-    if job.output is not None and job.source is not None and job.output.exists() and job.output.samefile(job.source):
-        raise UsageError(f"{job.output}: input and output are the same file")
-    if job.resume and (job.source is None or job.output is None):
+    if job.source is not None:
+        refuse_unreadable(job.source)
+    if job.output is not None:
+        refuse_unwritable(job.output, [job.source])
+        if job.source is not None and _is_file(job.source) and resume.note_path(job.output).name == job.source.name:
+            raise UsageError(f"{job.source}: is the note of {job.output}, not a blotter; choose another output")
+    if job.resume and not (_is_file(job.source) and job.output is not None):
         raise UsageError("--resume needs a file as input and -o FILE as output: a pipe cannot be read again")
 
 
-@contextmanager
-def _source(job: Job) -> Iterator[BinaryIO]:
-    if job.source is None:
-        yield sys.stdin.buffer
-        return
-    with job.source.open("rb") as file:
-        yield file
+def _is_file(path: Path | None) -> bool:
+    return path is not None and path.is_file()
 
 
 def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
     """None where a run cannot be resumed: a pipe or a device on either side."""
-    if job.source is None or job.output is None or (job.output.exists() and not job.output.is_file()):
+    if job.source is None or job.output is None or not _is_file(job.source) or (job.output.exists() and not _is_file(job.output)):
         return None
     length, sha256 = resume.digest(job.source)
     backend = desk.backend
@@ -104,43 +99,59 @@ def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
     )
 
 
-def _open_output(output: Path, note: resume.Fingerprint, skip: int) -> BinaryIO:
-    """The output, ready for line `skip` + 1. Emptied before its note is written: an empty output is never resumed."""
-    if skip:
-        return output.open("ab")
-    file = output.open("wb")
-    resume.write_note(output, note, complete=False)
-    return file
+@contextmanager
+def _held(output: Path) -> Iterator[BinaryIO]:
+    """`output`, created where it is not there, open for reading and writing at its end, held against other runs."""
+    with output.open("a+b") as file:
+        lock(file, output)
+        yield file
 
 
-def _take_up(job: Job, output: Path, note: resume.Fingerprint, desk: Desk, seen: SeenIds, tally: Tally) -> int:
-    """How many lines are done. Counts them into `tally` and `seen`."""
-    if job.source is None or not output.is_file() or not output.stat().st_size:
+def _take_up(job: Job, output: BinaryIO, note: resume.Fingerprint, desk: Desk, seen: SeenIds, tally: Tally) -> int:
+    """Make `output` ready for the next line and return how many are done, counted into `tally` and `seen`.
+
+    A fresh output is emptied before its note is written: an empty output is never resumed, so no moment leaves lines of one run
+    under the note of another.
+    """
+    path = Path(output.name)
+    if not output.seek(0, os.SEEK_END):
+        resume.write_note(path, note, complete=False)
         return 0
-    resume.refuse_if_different(output, note)
-    with output.open("r+b") as file:
-        resume.cut_torn_line(file)
+    if not job.resume:
+        if not job.overwrite:
+            resume.refuse_to_lose(path)
+        output.truncate(0)
+        resume.write_note(path, note, complete=False)
+        return 0
+    resume.refuse_if_different(path, note)
+    resume.cut_torn_line(output)
+    return _recount(job, path, desk, seen, tally)
+
+
+def _recount(job: Job, output: Path, desk: Desk, seen: SeenIds, tally: Tally) -> int:
+    """Count the lines of `output` and hold each against the input line that it answers."""
     done = 0
-    with output.open("rb") as written, job.source.open("rb") as source:
+    with output.open("rb") as written, reading(job.source) as source:
         given = lines_of(source)
         for number, line in enumerate(written, start=1):
             asked = next(given, None)
             if asked is None:
                 raise ResumeRefused(f"{output} has more lines than {job.source}; delete it to start over")
-            _recount(output, number, line, asked[0], desk, seen, tally)
+            _count(output, number, line, asked[0], desk, seen, tally)
             done = number
     return done
 
 
-def _recount(output: Path, number: int, written: bytes, given: bytes, desk: Desk, seen: SeenIds, tally: Tally) -> None:
+def _count(output: Path, number: int, written: bytes, given: bytes, desk: Desk, seen: SeenIds, tally: Tally) -> None:
     try:
         line = lines.read(written)
-    except msgspec.DecodeError as error:
+    except msgspec.MsgspecError as error:
         raise ResumeRefused(f"{output} line {number} is no output line ({error}); delete it to start over") from error
-    owed = 0
-    if isinstance(line.resolution, msgspec.Struct):
-        owed = _owed(given, desk)
     name = name_of(decode(given))
+    if line.fail_id != (name or default_name(number)):
+        expected = name or default_name(number)
+        raise ResumeRefused(f"{output} line {number} answers {line.fail_id}, the input has {expected}; delete it to start over")
+    owed = _owed(given, desk) if isinstance(line.resolution, msgspec.Struct) else 0
     if name is not None:
         seen.register([(name, number)])
     tally.count(line, owed)

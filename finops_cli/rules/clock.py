@@ -11,8 +11,13 @@ def deadline_days(case: ResolverInput, book: ScoringBook) -> int | None:
 
     Raises ValueError when the age can be told neither from `age_days` nor from the age component.
     """
+    return days_left(case, age_days(case, book))
+
+
+def days_left(case: ResolverInput, age: int) -> int | None:
+    """The same, for a case whose age is known."""
     deadline = case.triage.deadline
-    return None if deadline is None else int(deadline[2:]) - age_days(case, book)
+    return None if deadline is None else int(deadline[2:]) - age
 
 
 def age_days(case: ResolverInput, book: ScoringBook) -> int:

@@ -15,7 +15,7 @@ def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:
     return _percentage((covered * 200 * scale + owed) // (2 * owed), decimals)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _percentage(units: int, decimals: int) -> Decimal:
     return Decimal(units).scaleb(-decimals)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from finops_cli.domain.resolution import ResolverInput, Step
+from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import Fallbacks
 from finops_cli.rules.gridlock import Gridlock
 
 _SOURCES = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
 _FULL_SENTENCES = 3
 """Receipts told one by one; the rest are summed, so that a narrative stays readable at any number of FTRs."""
+_NAMES = 10
+"""Gridlock parties told by name; `gridlock_parties` holds all."""
 
 
 def narrative(case: ResolverInput, steps: Sequence[Step], gridlock: Gridlock, sources: Fallbacks, residual: int) -> str:
@@ -20,7 +23,7 @@ def narrative(case: ResolverInput, steps: Sequence[Step], gridlock: Gridlock, so
     if sources.first != "NONE":
         parts.append(_sourcing(sources))
     if gridlock.extent == "full":
-        parts.append(f"gridlock among {', '.join(gridlock.parties)}: propose a net settlement to all of them")
+        parts.append(f"gridlock among {_named(gridlock.parties)}: propose a net settlement to all of them")
     elif gridlock.extent == "partial":
         parts.append(f"partial gridlock, {gridlock.parties[0]} is the bottleneck: escalate there")
     parts.append(f"escalate the residual {residual:,} shares" if residual else "no shares stay uncovered")
@@ -41,6 +44,11 @@ def _receipts(steps: Sequence[Step]) -> list[str]:
     return told
 
 
+def _named(parties: Sequence[str]) -> str:
+    told = ", ".join(parties[:_NAMES])
+    return f"{told} and {len(parties) - _NAMES:,} more" if len(parties) > _NAMES else told
+
+
 def _sourcing(sources: Fallbacks) -> str:
     first = f"{_SOURCES[sources.first]} {sources.first_qty:,}"
     if sources.second == "NONE":
@@ -50,16 +58,16 @@ def _sourcing(sources: Fallbacks) -> str:
 
 
 def _corporate_action(case: ResolverInput) -> str:
-    if case.triage.category != "CA_EVENT":
+    option = corporate_action_option(case)
+    if option is None:
         return ""
-    event = case.corporate_action
-    if event is not None and event.pre_event_deliverable:
-        option = "Option A: deliver the pre-event shares"
-    elif event is not None and event.new_cusip is not None:
-        option = f"Option B: deliver the post-event equivalent in {event.new_cusip}"
-    else:
-        option = "Option C: settle in cash, free of payment"
-    return f" {option}; the counterparty must agree."
+    new_cusip = case.corporate_action.new_cusip if case.corporate_action is not None else None
+    told = {
+        "A": "Option A: deliver the pre-event shares",
+        "B": f"Option B: deliver the post-event equivalent in {new_cusip}",
+        "C": "Option C: settle in cash, free of payment",
+    }
+    return f" {told[option]}; the counterparty must agree."
 
 
 _RECEIPTS = {"CHASE_FTR": "chase", "OFFSET_FTR": "net", "NET_GRIDLOCK": "propose netting to"}

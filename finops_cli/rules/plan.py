@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.vocabulary import StepAction
 from finops_cli.kb.book import Book, WaterfallBook
 from finops_cli.rules.chase import chase
-from finops_cli.rules.clock import age_days, deadline_days
+from finops_cli.rules.clock import age_days, days_left
+from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import Fallbacks, fallbacks
 from finops_cli.rules.gridlock import Gridlock, assess
 from finops_cli.rules.ledger import Ledger
 from finops_cli.rules.narrative import narrative
-
-CorporateActionOption = Literal["A", "B", "C"]
 
 
 def resolve(case: ResolverInput, book: Book) -> Resolution:
     """The ordered plan for `case`. Raises ValueError when its age cannot be told (see `rules.clock`)."""
     rules = book.waterfall
     age = age_days(case, book.scoring)
-    days_left = deadline_days(case, book.scoring)
+    remaining_days = days_left(case, age)
     gridlock = assess(case, rules)
     ledger = Ledger(case.ftd_qty, rules.coverage_decimals)
     if corporate_action_option(case) == "C":
@@ -29,36 +26,26 @@ def resolve(case: ResolverInput, book: Book) -> Resolution:
         return _plan(case, ledger, 0, gridlock, Fallbacks())
     chase_action: StepAction = "NET_GRIDLOCK" if gridlock.extent == "full" else "CHASE_FTR"
     aggregated = chase(ledger, case.ftrs, chase_action, age, case.triage.category == "B2B_PENDING", rules)
-    _own_stock(ledger, case, days_left, rules)
-    sources = fallbacks(case.inventory, ledger.remaining, days_left, rules)
+    _own_stock(ledger, case, remaining_days, rules)
+    sources = fallbacks(case.inventory, ledger.remaining, remaining_days, rules)
     return _plan(case, ledger, aggregated, gridlock, sources)
 
 
-def corporate_action_option(case: ResolverInput) -> CorporateActionOption | None:
-    """Which of the three paths a corporate action fail takes; None for any other fail. kb: `waterfall.corporate_action`."""
-    if case.triage.category != "CA_EVENT":
-        return None
-    event = case.corporate_action
-    if event is not None and event.pre_event_deliverable:
-        return "A"
-    return "B" if event is not None and event.new_cusip is not None else "C"
-
-
-def _own_stock(ledger: Ledger, case: ResolverInput, days_left: int | None, rules: WaterfallBook) -> None:
+def _own_stock(ledger: Ledger, case: ResolverInput, days: int | None, rules: WaterfallBook) -> None:
     inventory = case.inventory
     box = min(inventory.box_qty, ledger.remaining)
     if box:
         ledger.take("APPLY_BOX", box, f"Free box holds {inventory.box_qty:,} unencumbered shares")
-    if days_left is None:
+    if days is None:
         return
-    if ledger.remaining and ledger.covered and days_left <= rules.partial_deadline_days:
-        ledger.take("PARTIAL_DELIVER", 0, f"{_days_left(days_left)}: deliver today what is in hand")
+    if ledger.remaining and ledger.covered and days <= rules.partial_deadline_days:
+        ledger.take("PARTIAL_DELIVER", 0, f"{_days_in_words(days)}: deliver today what is in hand")
     transit, depot = inventory.depot_transit_days, min(inventory.depot_qty, ledger.remaining)
-    if depot and transit is not None and transit < days_left:
-        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {transit}d, {_days_left(days_left)}")
+    if depot and transit is not None and transit < days:
+        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {transit}d, {_days_in_words(days)}")
 
 
-def _days_left(days: int) -> str:
+def _days_in_words(days: int) -> str:
     return f"{days}d to the deadline" if days > 0 else f"deadline reached {-days}d ago" if days else "deadline is today"
 
 

@@ -41,27 +41,30 @@ class Score(NamedTuple):
 
 def score(record: FailRecord, state: RegShoStatus, book: ScoringBook) -> Score:
     """The score of `record`, whose regulatory state is `state`."""
-    base = _base(
+    security_rate = record.security_fail_rate_pct_adv
+    return _score(
         book,
         book.age_factor.index(record.age_days),
         book.value_factor.index(record.market_value),
         state,
         book.cp_history_factor.index(record.cp_fail_rate_pct),
-    )
-    security_rate = record.security_fail_rate_pct_adv
-    modifiers = _modifiers(
-        book,
         book.inventory_modifier.index(record.inventory_coverage_pct),
         record.reg_sho_threshold,
         not record.cns_eligible,
         security_rate is not None and security_rate > book.security_rate_over,
         record.cp_fail_rate_pct > book.cp_rate_over,
     )
-    age, value, regulatory, cp_history, base_points, drivers = base
-    inventory, concentration, modified_by = modifiers
-    components = ScoreComponents(age, value, regulatory, cp_history, base_points, inventory, concentration)
-    priority = priority_score(base_points, inventory, concentration, book)
-    return Score(components, priority, book.tier.of(priority), f"{drivers}; {modified_by}")
+
+
+@lru_cache(maxsize=4096)
+def _score(
+    book: ScoringBook, age: int, value: int, state: RegShoStatus, cp_history: int, inventory: int, *conditions: bool
+) -> Score:
+    """A score depends on bands and conditions alone; records share it."""
+    base, modifiers = _base(book, age, value, state, cp_history), _modifiers(book, inventory, *conditions)
+    components = ScoreComponents(*base[:5], *modifiers[:2])
+    priority = priority_score(base.score, modifiers.inventory, modifiers.concentration, book)
+    return Score(components, priority, book.tier.of(priority), f"{base.drivers}; {modifiers.words}")
 
 
 def base_score(age: Decimal, value: Decimal, regulatory: Decimal, cp_history: Decimal, book: ScoringBook) -> Decimal:
@@ -97,7 +100,6 @@ def _unit(decimals: int) -> Decimal:
     return Decimal(1).scaleb(-decimals)
 
 
-@lru_cache(maxsize=1024)
 def _base(book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus, cp_band: int) -> Base:
     factors = (
         book.age_factor.values[age_band],
@@ -115,7 +117,6 @@ def _base(book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus
     return Base(*factors, total, f"base {total} from {drivers or 'nothing'}")
 
 
-@lru_cache(maxsize=1024)
 def _modifiers(
     book: ScoringBook, inventory_band: int, threshold: bool, not_cns_eligible: bool, security_rate: bool, cp_rate: bool
 ) -> Modifiers:

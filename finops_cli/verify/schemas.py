@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -63,9 +64,14 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
 
 
 def faults(given: Any, schema: dict[str, Any]) -> list[Problem]:
-    """Everything that keeps `given` from having the shape of `schema`, in the order of the schema."""
-    found = [problem for error in _validator(schema).iter_errors(given) for problem in _problems(error)]
-    return sorted(found, key=lambda problem: problem.path)
+    """What keeps `given` from having the shape of `schema`, by path; the first `limits.PROBLEMS` faults where there are more."""
+    every = (problem for error in _validator(schema).iter_errors(given) for problem in _problems(error))
+    found = list(islice(every, limits.PROBLEMS + 1))
+    told = sorted({problem.message: problem for problem in found[: limits.PROBLEMS]}.values(), key=lambda problem: problem.path)
+    return [*told, _AND_MORE] if len(found) > limits.PROBLEMS else told
+
+
+_AND_MORE = Problem("schema.range", "", "", "a record whose faults can be listed", "and more faults than are listed here")
 
 
 def _validator(schema: dict[str, Any]) -> Any:
@@ -132,6 +138,8 @@ def accepted_by(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join("null" if word is None else str(word) for word in schema["enum"])
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if "object" in types and "properties" in schema:
+        return f"an object with the fields {', '.join(schema['properties'])}"
     if "description" in schema and "integer" not in types:
         return str(schema["description"])
     words = " or ".join(_TYPE_WORDS.get(kind, str(kind)) for kind in types)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import lru_cache
 from itertools import combinations
-from typing import get_args
+from operator import attrgetter
+from typing import Any, get_args
 
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
@@ -49,13 +51,25 @@ def check_triage(answer: Triage, book: Book, reference: Triage | None = None) ->
     `reference` is what the rules give for the record (`rules.triage`). Every field is held against it. Without one, or when all
     fields agree, the answer is held against itself: arithmetic, bands, and what each field implies for the others.
     """
-    found: list[Finding] = []
     if reference is not None and answer is not reference:
-        found += _against(answer, reference, book)
-    if not found:
-        for rule in _OWN_RULES:
-            rule(answer, book, found)
-    return found
+        found = list(_against(answer, reference, book))
+        if found:
+            return found
+    return list(_own_findings(book, *_JUDGED(answer)))
+
+
+@lru_cache(maxsize=4096)
+def _own_findings(book: Book, *judged: Any) -> tuple[Finding, ...]:
+    """Findings of an answer against itself, by all of its fields but the reason, in which many records are alike."""
+    found: list[Finding] = []
+    answer = Triage(**dict(zip(_JUDGED_FIELDS, judged, strict=True)), reason="")
+    for rule in _OWN_RULES:
+        rule(answer, book, found)
+    return tuple(found)
+
+
+_JUDGED_FIELDS = tuple(name for name in Triage.__struct_fields__ if name != "reason")
+_JUDGED = attrgetter(*_JUDGED_FIELDS)
 
 
 def _against(answer: Triage, reference: Triage, book: Book) -> Iterator[Finding]:

@@ -1,0 +1,29 @@
+"""JSON in which numbers stay exact: a fraction is a Decimal on the way in and a number, digit for digit, on the way out."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+
+def _plain(value: object) -> Decimal:
+    """Subclasses of Decimal (`domain.exact`), which the encoder does not know."""
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    raise NotImplementedError(type(value))
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain)
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def encode(value: object) -> bytes:
+    """`value`, a domain object or plain data, as compact JSON."""
+    return _ENCODER.encode(value)
+
+
+def decode(text: bytes | str) -> Any:
+    """The plain data of a JSON text. Raises ValueError, ArithmeticError (a number out of range) or RecursionError."""
+    return _DECODER.decode(text)

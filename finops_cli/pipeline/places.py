@@ -1,0 +1,68 @@
+"""Where a command reads and writes: paths that are safe to open, and an output that one process alone writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from finops_cli.errors import ResumeRefused, UsageError
+
+
+def refuse_unreadable(source: Path) -> None:
+    """Raises UsageError when there is no file, pipe or device at `source`."""
+    if source.is_dir():
+        raise UsageError(f"{source}: is a folder; give a file, or - for stdin")
+    if not source.exists():
+        raise UsageError(f"{source}: no such file; give a file, or - for stdin")
+
+
+def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
+    """Raises UsageError when writing `output` is impossible or would destroy one of `sources`."""
+    if output.is_dir():
+        raise UsageError(f"{output}: is a folder; give a file")
+    if not output.parent.is_dir():
+        raise UsageError(f"{output}: the folder {output.parent} does not exist")
+    for source in sources:
+        if source is not None and output.exists() and source.exists() and output.samefile(source) and output.is_file():
+            raise UsageError(f"{output}: input and output are the same file")
+
+
+@contextmanager
+def reading(source: Path | None) -> Iterator[BinaryIO]:
+    """`source`, or standard input when None. Raises UsageError when it cannot be read."""
+    if source is None:
+        yield sys.stdin.buffer
+        return
+    refuse_unreadable(source)
+    with source.open("rb") as file:
+        yield file
+
+
+@contextmanager
+def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
+    """`output`, emptied, or standard output when None. Raises UsageError when it would destroy one of `sources`."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    refuse_unwritable(output, sources)
+    with output.open("wb") as file:
+        yield file
+
+
+def lock(file: BinaryIO, output: Path) -> None:
+    """Hold `output` for this process until `file` is closed. Raises ResumeRefused when another one holds it.
+
+    Windows has no such lock; there two runs on one output are the user's to avoid.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ResumeRefused(f"{output}: another finops is writing it; wait for it to end") from error
