@@ -15,4 +15,5 @@ examples:
     bash examples/expect.sh
 
 bench:
-    python benchmarks/desk.py 5
+    python benchmarks/desk.py 7
+    python benchmarks/foundry.py

@@ -16,6 +16,7 @@ from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
 from finops_cli.commands.doctor import doctor
+from finops_cli.commands.generate import generate
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
@@ -27,7 +28,7 @@ PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = ("import", "run", "triage", "resolve", "check", "kb", "schema", "doctor")
+STORY = ("import", "run", "triage", "resolve", "check", "generate", "kb", "schema", "doctor")
 
 
 class Border(TyperGroup):
@@ -101,6 +102,7 @@ app.command()(run)
 app.command()(triage)
 app.command()(resolve)
 app.command()(check)
+app.command()(generate)
 app.add_typer(kb_command.app, name="kb")
 app.command()(schema)
 app.command()(doctor)

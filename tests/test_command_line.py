@@ -25,7 +25,7 @@ HEAVY = (
     "finops_cli.pipeline",
     "finops_cli.rules",
 )
-VERBS = ("import", "run", "triage", "resolve", "check", "kb", "schema", "doctor")
+VERBS = ("import", "run", "triage", "resolve", "check", "generate", "kb", "schema", "doctor")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,0 +1,160 @@
+"""Writes a data set: rows made in parallel, verified before they are written, in index order, two files a stage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, get_args
+
+from finops_cli.domain import exact_json
+from finops_cli.errors import FinopsError
+from finops_cli.foundry.coverage import Counts, facts
+from finops_cli.foundry.rows import Row, Stage, faults_of, resolver_row, sentiment_row, triage_row
+from finops_cli.foundry.sentiment import sentence
+from finops_cli.foundry.sentiment_grammar import load_grammar
+from finops_cli.foundry.split import Split, wanted
+from finops_cli.foundry.triage_examples import Profile
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import load_book
+from finops_cli.pipeline.crew import in_processes
+
+_PIECE = 100
+"""Rows made in one go by one process."""
+
+
+class BadExample(FinopsError):
+    """A generated row did not pass the checker: a fault of finops, never written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to make. The same order gives the same bytes, whatever the number of workers."""
+
+    stage: Stage
+    rows: int
+    seed: int
+    profile: Profile
+    kb: Path
+
+
+@dataclass(slots=True)
+class Written:
+    """What came of an order: rows and SHA-256 by file, and everything that was counted."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    digests: dict[str, str] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counter)
+
+
+class Made(NamedTuple):
+    lines: list[tuple[Split, bytes]]
+    counts: Counts
+
+
+def file_name(stage: Stage, split: Split) -> str:
+    return f"{stage}-{split}.jsonl"
+
+
+def write_dataset(order: Order, folder: Path, workers: int, watch: Callable[[int], None]) -> Written:
+    """Make the rows of `order` and write them to `folder`; `watch` is told how many are done. Raises BadExample, Unfinished."""
+    with _Files(order.stage, folder) as files:
+        for made in _made(order, workers):
+            files.written.counts.update(made.counts)
+            for split, line in made.lines:
+                files.write(split, line)
+            watch(files.written.rows.total())
+    return files.written
+
+
+def write_rows(stage: Stage, rows: Iterable[tuple[Row, list[tuple[str, str]]]], folder: Path) -> Written:
+    """Write ready rows, each with its facts, as the files of `stage`."""
+    with _Files(stage, folder) as files:
+        for row, shown in rows:
+            files.write(row.split, exact_json.encode(row) + b"\n")
+            files.written.counts.update(shown)
+    return files.written
+
+
+class _Files:
+    """The two files of a stage, under their names only when both are whole."""
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        self.written = Written()
+        self._paths = {split: folder / file_name(stage, split) for split in get_args(Split)}
+        self._hashes = {split: hashlib.sha256() for split in self._paths}
+
+    def __enter__(self) -> _Files:
+        self._stack = ExitStack()
+        self._files: dict[str, BinaryIO] = {
+            split: self._stack.enter_context(_part(path).open("wb")) for split, path in self._paths.items()
+        }
+        return self
+
+    def write(self, split: Split, line: bytes) -> None:
+        self._files[split].write(line)
+        self._hashes[split].update(line)
+        self.written.rows[self._paths[split].name] += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+        for split, path in self._paths.items():
+            if error is not None:
+                _part(path).unlink()
+                continue
+            _part(path).replace(path)
+            self.written.digests[path.name] = self._hashes[split].hexdigest()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _made(order: Order, workers: int) -> Iterator[Made]:
+    pieces = (range(start, min(start + _PIECE, order.rows)) for start in range(0, order.rows, _PIECE))
+    if workers > 1:
+        yield from in_processes(_make_here, pieces, workers, _start, (order,))
+        return
+    book = load_book(order.kb)
+    for indexes in pieces:
+        yield make(order, indexes, book)
+
+
+def make(order: Order, indexes: range, book: Book) -> Made:
+    """The rows of `indexes`, each judged from its own texts before it counts. Raises BadExample."""
+    made = Made([], Counter())
+    for index in indexes:
+        row = _row(order, index, book)
+        found = faults_of(row, book)
+        if found:
+            raise BadExample(f"{row.id} does not pass its check ({found[0].message}); nothing after it was written")
+        made.counts.update(facts(row, book))
+        made.lines.append((row.split, exact_json.encode(row) + b"\n"))
+    return made
+
+
+def _row(order: Order, index: int, book: Book) -> Row:
+    if order.stage == "triage":
+        return triage_row(index, order.seed, book, order.profile)
+    if order.stage == "resolver":
+        return resolver_row(index, order.seed, book)
+    split = wanted(index, book.data.eval_every)
+    within = index // book.data.eval_every if split == "eval" else index - index // book.data.eval_every
+    return sentiment_row(f"S-{order.seed}-{index:08d}", sentence(within, order.seed, split, load_grammar()))
+
+
+_here: tuple[Order, Book]
+
+
+def _start(order: Order) -> None:
+    global _here  # a pool's initializer can hand its work over in no other way
+    _here = (order, load_book(order.kb))
+
+
+def _make_here(indexes: range) -> Made:
+    order, book = _here
+    return make(order, indexes, book)

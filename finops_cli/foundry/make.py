@@ -1,0 +1,123 @@
+"""The data sets that a call asks for, with their card: what `finops generate` does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.foundry.card import card
+from finops_cli.foundry.dataset import Order, Written, write_dataset, write_rows
+from finops_cli.foundry.phrasebank import PhrasebankRead, read_phrasebank
+from finops_cli.foundry.promises import Promise, promises
+from finops_cli.foundry.report import Report, nested, sentence_promises
+from finops_cli.foundry.rows import Row, Stage, sentiment_row
+from finops_cli.foundry.sentiment import Sentence
+from finops_cli.foundry.triage_examples import Profile
+from finops_cli.importers.stream import Damage
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import load_book
+
+Tell = Callable[[str], None]
+
+
+class Wanted(NamedTuple):
+    """What a call asks for. `stage` None: triage and resolver. `rows` None: the cards' sizes. `phrasebank`: a copy of the user's own."""
+
+    stage: Stage | None
+    rows: int | None
+    seed: int
+    profile: Profile
+    folder: Path
+    parquet: bool
+    workers: int
+    phrasebank: Path | None = None
+
+
+def make_data(wanted: Wanted, kb: Path, tell: Tell) -> list[Report]:
+    """Write the sets and their card; returns what was counted. Raises UsageError, MissingPiece, BadExample, Unfinished."""
+    if wanted.parquet:
+        _refuse_without_parquet()
+    if wanted.folder.exists() and not wanted.folder.is_dir():
+        raise UsageError(f"{wanted.folder}: is a file; give a folder")
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    book = load_book(kb)
+    stages: tuple[Stage, ...] = (wanted.stage,) if wanted.stage is not None else ("triage", "resolver")
+    sets = [_make(stage, wanted, kb, book, tell) for stage in stages]
+    text = card([(order, written, kept) for order, written, kept, _ in sets], book.version, _command(wanted))
+    (wanted.folder / "README.md").write_text(text, encoding="utf-8")
+    return [report for *_, report in sets]
+
+
+def _make(stage: Stage, wanted: Wanted, kb: Path, book: Book, tell: Tell) -> tuple[Order, Written, list[Promise], Report]:
+    rows = wanted.rows if wanted.rows is not None else book.data.sizes[stage]
+    order = Order(stage, rows, wanted.seed, wanted.profile, kb)
+    if stage == "sentiment" and wanted.phrasebank is not None:
+        written = write_rows("sentiment", _phrasebank_rows(wanted.phrasebank, tell), wanted.folder)
+        order = Order(stage, written.rows.total(), wanted.seed, wanted.profile, kb)
+    else:
+        written = write_dataset(order, wanted.folder, wanted.workers, _progress(stage, rows, tell))
+    files = [wanted.folder / name for name in written.digests]
+    kept = promises(stage, written.counts, order.rows, wanted.profile, book)
+    if stage == "sentiment":
+        kept += sentence_promises(files)
+    if wanted.parquet:
+        for file in files:
+            _write_parquet(file)
+    return order, written, kept, Report(stage, order.rows, 0, [], nested(written.counts), kept)
+
+
+def _progress(stage: Stage, rows: int, tell: Tell) -> Callable[[int], None]:
+    tenth = max(1, rows // 10)
+    told = Counter({"next": tenth})
+
+    def watch(done: int) -> None:
+        if done >= told["next"]:
+            tell(f"{stage}: {done:,} of {rows:,} rows")
+            told["next"] = done + tenth
+
+    return watch
+
+
+def _phrasebank_rows(path: Path, tell: Tell) -> Iterator[tuple[Row, list[tuple[str, str]]]]:
+    for number, item in enumerate(read_phrasebank(path)):
+        if isinstance(item, Sentence):
+            row = sentiment_row(f"P-{number:06d}", item)
+            yield row, [("split", row.split), ("label", item.label), ("register", item.register)]
+        elif isinstance(item, Damage):
+            tell("; ".join(f"{item.file}:{item.line}: {problem.message}" for problem in item.problems))
+        elif isinstance(item, PhrasebankRead):
+            tell(
+                f"{item.file}: {item.sentences:,} sentences, {item.duplicates:,} duplicates dropped, {item.damaged:,} damaged lines"
+            )
+
+
+def _command(wanted: Wanted) -> str:
+    parts = ["finops generate"]
+    parts += [f"--stage {wanted.stage}"] if wanted.stage is not None else []
+    parts += [f"-n {wanted.rows}"] if wanted.rows is not None else []
+    parts += [f"--seed {wanted.seed}"]
+    parts += [f"--profile {wanted.profile}"] if wanted.profile != "coverage" else []
+    parts += [f"--phrasebank {wanted.phrasebank.name}"] if wanted.phrasebank is not None else []
+    return " ".join(parts)
+
+
+def _refuse_without_parquet() -> None:
+    try:
+        import pyarrow.parquet  # noqa: F401 - only to see whether it is there
+    except ImportError as error:
+        raise MissingPiece("--parquet needs pyarrow: pip install 'finops[data]'") from error
+
+
+def _write_parquet(file: Path) -> None:
+    """The same rows beside `file`, a block at a time, so that memory does not grow with the file."""
+    import pyarrow.json
+    import pyarrow.parquet
+
+    options = pyarrow.json.ReadOptions(block_size=8 << 20)
+    blocks = pyarrow.json.open_json(file, read_options=options)
+    with blocks, pyarrow.parquet.ParquetWriter(file.with_suffix(".parquet"), blocks.schema) as writer:
+        for block in blocks:
+            writer.write_batch(block)

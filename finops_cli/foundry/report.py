@@ -1,0 +1,126 @@
+"""Recounts a data set from its files: every row judged again, every promise proved again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain.finding import Finding
+from finops_cli.errors import UsageError
+from finops_cli.foundry.coverage import Counts, facts
+from finops_cli.foundry.promises import Promise, promises
+from finops_cli.foundry.rows import Row, Stage, faults_of, sentence_of
+from finops_cli.foundry.sentiment_check import PROMISES, check_sentences
+from finops_cli.foundry.sentiment_grammar import load_grammar
+from finops_cli.foundry.triage_examples import Profile
+from finops_cli.kb.book import Book
+from finops_cli.pipeline.blotter import lines_of
+
+
+class Report(Struct, frozen=True):
+    """What the files of one stage hold. `faults` names the first of them; `bad_rows` counts all."""
+
+    stage: Stage
+    rows: int
+    bad_rows: int
+    faults: list[str]
+    counts: dict[str, dict[str, int]]
+    promises: list[Promise]
+
+    @property
+    def kept(self) -> bool:
+        return not self.bad_rows and all(promise.kept is not False for promise in self.promises)
+
+
+_FAULTS_TOLD = 20
+
+
+def report(files: Sequence[Path], profile: Profile, book: Book) -> list[Report]:
+    """One report a stage found in `files` (JSONL rows, or folders of them). Raises UsageError when there is nothing to read."""
+    counts: dict[Stage, Counts] = {}
+    rows: Counter[Stage] = Counter()
+    bad: Counter[Stage] = Counter()
+    faults: dict[Stage, list[str]] = {}
+    for place, row in _rows(files):
+        if isinstance(row, Row):
+            found = faults_of(row, book)
+            rows[row.stage] += 1
+            counts.setdefault(row.stage, Counter())
+            if not found:
+                counts[row.stage].update(facts(row, book))
+                continue
+            stage, message = row.stage, _told(found[0])
+        else:
+            stage, message = _stage_of(place), row
+            rows[stage] += 1
+        bad[stage] += 1
+        faults.setdefault(stage, []).append(f"{place}: {message}")
+        del faults[stage][_FAULTS_TOLD:]
+    if not rows:
+        raise UsageError(f"{', '.join(map(str, files))}: no rows here; give .jsonl files of `finops generate`, or their folder")
+    return [
+        Report(
+            stage,
+            rows[stage],
+            bad[stage],
+            faults.get(stage, []),
+            nested(counts.get(stage, Counter())),
+            promises(stage, counts.get(stage, Counter()), rows[stage], profile, book)
+            + (sentence_promises(files) if stage == "sentiment" else []),
+        )
+        for stage in rows
+    ]
+
+
+def sentence_promises(files: Sequence[Path]) -> list[Promise]:
+    """The promises of labelled sentences, from all sentiment rows of `files` together."""
+    rows = (row for _, row in _rows(files) if isinstance(row, Row) and row.stage == "sentiment")
+    broken: dict[str, str] = {}
+    for fault in check_sentences(((row.split, sentence_of(row)) for row in rows), load_grammar()).broken:
+        broken.setdefault(fault.promise, f"{fault.rows:,} rows of {fault.split}: {fault.example}")
+    return [Promise(text, name not in broken, broken.get(name, "")) for name, text in PROMISES.items()]
+
+
+def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:
+    """Each row with its place, or what is wrong with its line."""
+    decoder = msgspec.json.Decoder(Row)
+    for file in _files(files):
+        with file.open("rb") as source:
+            for number, (line, _) in enumerate(lines_of(source), start=1):
+                try:
+                    yield f"{file.name}:{number}", decoder.decode(line)
+                except (ValueError, RecursionError) as error:
+                    yield f"{file.name}:{number}", f"is no row: {error}"
+
+
+def _files(given: Iterable[Path]) -> Iterator[Path]:
+    for path in given:
+        if path.is_dir():
+            yield from sorted(path.glob("*.jsonl"))
+        elif path.is_file():
+            yield path
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+
+
+def _stage_of(place: str) -> Stage:
+    """The stage that a file's name says; triage where it says none."""
+    for stage in ("resolver", "sentiment"):
+        if place.startswith(stage):
+            return stage
+    return "triage"
+
+
+def _told(finding: Finding) -> str:
+    return f"{finding.rule}: {finding.message}"
+
+
+def nested(counts: Counts) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (dimension, value), count in sorted(counts.items()):
+        nested.setdefault(dimension, {})[value] = count
+    return nested

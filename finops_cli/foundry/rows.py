@@ -1,0 +1,169 @@
+"""Rows of a training set: the conversation that inference sends, the wanted answer, and record and oracle answer beside them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain import exact_json
+from finops_cli.domain.finding import Finding
+from finops_cli.domain.text_form import parse
+from finops_cli.foundry.resolver_examples import cases
+from finops_cli.foundry.sentiment import Sentence, text_split
+from finops_cli.foundry.split import Split, content_key, first_in_split, split_of, wanted
+from finops_cli.foundry.token_estimate import estimated_tokens
+from finops_cli.foundry.trace import trace
+from finops_cli.foundry.trace_check import check_trace
+from finops_cli.foundry.triage_examples import Profile, fails
+from finops_cli.kb.book import Book
+from finops_cli.models.prompts import Conversation, resolver_prompt, sentiment_prompt, triage_prompt
+from finops_cli.rules.plan import resolve
+from finops_cli.rules.triage import triage
+from finops_cli.verify.resolution import check_resolution
+from finops_cli.verify.shapes import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
+from finops_cli.verify.triage import check_triage
+
+Stage = Literal["triage", "resolver", "sentiment"]
+_THINK, _END_THINK = "<think>\n", "\n</think>\n\n"
+
+
+class Message(Struct, frozen=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class TemplateArguments(Struct, frozen=True):
+    """What a trainer must hand to the model's chat template to get the prompt that inference sends."""
+
+    enable_thinking: bool
+
+
+class Row(Struct, frozen=True):
+    """One example, as TRL reads prompt/completion data. `record` and `answer` are JSON texts: every row has one schema."""
+
+    id: str
+    stage: Stage
+    split: Split
+    prompt: list[Message]
+    completion: list[Message]
+    chat_template_kwargs: TemplateArguments
+    record: str
+    answer: str
+
+
+def triage_row(index: int, seed: int, book: Book, profile: Profile) -> Row:
+    """Example `index` of the triage set."""
+    every = book.data.eval_every
+    record = first_in_split(fails(index, seed, book, profile), index, every)
+    answer = exact_json.encode(triage(record, book)).decode()
+    name = record.fail_id or ""
+    given = exact_json.encode(record).decode()
+    return _row(name, "triage", wanted(index, every), triage_prompt(record), answer, given, answer)
+
+
+def resolver_row(index: int, seed: int, book: Book) -> Row:
+    """Example `index` of the resolver set: the answer is a trace, then the plan. One that would not fit is drawn anew."""
+    every, drawn = book.data.eval_every, cases(index, seed, book)
+    while True:
+        case = first_in_split(drawn, index, every)
+        plan = resolve(case, book)
+        answer = exact_json.encode(plan).decode()
+        completion = f"{_THINK}{trace(case, plan, book)}{_END_THINK}{answer}"
+        asked = resolver_prompt(case)
+        if len(case.ftrs) <= _SURELY_SHORT or fits(asked, completion, book):
+            given = exact_json.encode(case).decode()
+            return _row(case.fail_id or "", "resolver", wanted(index, every), asked, completion, given, answer)
+
+
+_SURELY_SHORT = 20
+"""Fails to receive up to which nothing came near the limit; above it tokens are estimated (measured: docs/decisions/0008)."""
+
+
+def fits(asked: Conversation, completion: str, book: Book) -> bool:
+    """Whether prompt and answer fit into the length that the model is trained on (kb: `data.ftr_tiers`)."""
+    return estimated_tokens(asked.text) + estimated_tokens(completion) <= book.data.ftr_tiers["tokens"]
+
+
+def sentiment_row(name: str, said: Sentence) -> Row:
+    """A labelled sentence as a row; its split is the one that its text gives."""
+    given = exact_json.encode(said).decode()
+    asked = [Message("user", sentiment_prompt(said.text))]
+    answer = [Message("assistant", said.label)]
+    return Row(name, "sentiment", text_split(said.text), asked, answer, TemplateArguments(False), given, said.label)
+
+
+def _row(name: str, stage: Stage, split: Split, asked: Conversation, completion: str, record: str, answer: str) -> Row:
+    return Row(
+        name,
+        stage,
+        split,
+        [Message("system", asked.system), Message("user", asked.user)],
+        [Message("assistant", completion)],
+        TemplateArguments(asked.thinks),
+        record,
+        answer,
+    )
+
+
+def faults_of(row: Row, book: Book) -> list[Finding]:
+    """What is wrong with a row of the triage or resolver set, read from its texts alone; nothing when it is good."""
+    try:
+        if row.stage == "sentiment":
+            return _sentiment_faults(row)
+        given, answer = exact_json.decode(row.record), exact_json.decode(row.answer)
+    except ValueError as error:
+        return [Finding("schema.json", "", "JSON texts", None, f"{row.id}: {error}")]
+    return _triage_faults(row, given, answer, book) if row.stage == "triage" else _resolver_faults(row, given, answer, book)
+
+
+def _triage_faults(row: Row, given: object, answer: object, book: Book) -> list[Finding]:
+    record, said = FAIL.read(given), TRIAGE.read(answer)
+    if record is None or said is None:
+        return [_fault(row, "/record" if record is None else "/answer", "a record and its triage", "does not have the shape")]
+    found = check_triage(said, book, triage(record, book))
+    if row.completion[0].content != row.answer:
+        found.append(_fault(row, "/completion", row.answer, "is not the answer"))
+    if row.prompt[1].content != triage_prompt(record).user or not isinstance(parse(row.prompt[1].content), dict):
+        found.append(_fault(row, "/prompt", triage_prompt(record).user, "is not the prompt that inference sends"))
+    return found + _split_faults(row, content_key(record), book)
+
+
+def _resolver_faults(row: Row, given: object, answer: object, book: Book) -> list[Finding]:
+    case, said = RESOLVER_INPUT.read(given), RESOLUTION.read(answer)
+    if case is None or said is None:
+        return [_fault(row, "/record" if case is None else "/answer", "an input and its plan", "does not have the shape")]
+    found = check_resolution(said, book, resolve(case, book), case.ftd_qty)
+    thought, _, printed = row.completion[0].content.removeprefix(_THINK).partition(_END_THINK)
+    found += check_trace(thought, case, said, book)
+    if printed != row.answer:
+        found.append(_fault(row, "/completion", row.answer, "does not end in the answer"))
+    if row.prompt[1].content != resolver_prompt(case).user:
+        found.append(_fault(row, "/prompt", resolver_prompt(case).user, "is not the prompt that inference sends"))
+    return found + _split_faults(row, content_key(case), book)
+
+
+def _sentiment_faults(row: Row) -> list[Finding]:
+    said = sentence_of(row)
+    expected = sentiment_row(row.id, said)
+    fields = ("split", "prompt", "completion", "answer")
+    return [
+        _fault(row, f"/{name}", str(getattr(expected, name)), "is not what its sentence gives")
+        for name in fields
+        if getattr(row, name) != getattr(expected, name)
+    ]
+
+
+def sentence_of(row: Row) -> Sentence:
+    """The sentence of a sentiment row. Raises ValueError when its record is none."""
+    return msgspec.json.decode(row.record, type=Sentence)
+
+
+def _split_faults(row: Row, key: bytes, book: Book) -> list[Finding]:
+    split = split_of(key, book.data.eval_every)
+    return [] if row.split == split else [_fault(row, "/split", split, "is in the wrong split")]
+
+
+def _fault(row: Row, path: str, expected: str, what: str) -> Finding:
+    return Finding("data.row", path, expected, None, f"{row.id}: {path[1:]} {what}")

@@ -1,0 +1,86 @@
+"""The one renderer of prompts: what training sees and what inference sends, byte for byte.
+
+ChatML as Qwen3 and Qwen3.5 use it. Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
+for whoever renders the messages with the own template of a model. The resolver reasons first: its prompt ends where it answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from typing import Literal, NamedTuple
+
+from finops_cli.domain import exact_json, text_form
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.kb.load import data_folder
+from finops_cli.models.modelfile import read_modelfile
+
+Stage = Literal["triage", "resolver", "sentiment"]
+CASE_HEADING = "Resolve this fail:"
+EMPTY_THINK = "<think>\n\n</think>\n\n"
+_CONTROL = re.compile(r"<(?=\|[a-zA-Z_]+\|>|/?think>|/?tool_|/?s>|\|)", re.IGNORECASE)
+"""The opening bracket of anything that the tokenizers of the models read as control: `<|im_end|>`, `<think>`, `</think>` ..."""
+
+
+class Conversation(NamedTuple):
+    """The turns before the answer."""
+
+    system: str
+    user: str
+    thinks: bool
+    """Whether the model reasons before it answers (`enable_thinking`)."""
+
+    @property
+    def text(self) -> str:
+        """The prompt as it is tokenised."""
+        opening = "" if self.thinks else EMPTY_THINK
+        return (
+            f"<|im_start|>system\n{self.system}<|im_end|>\n<|im_start|>user\n{self.user}<|im_end|>\n"
+            f"<|im_start|>assistant\n{opening}"
+        )
+
+
+def triage_prompt(fail: FailRecord) -> Conversation:
+    """The prompt of stage 1: the text form of the record."""
+    return Conversation(system_prompt("triage"), neutralised(text_form.render(fail)), thinks=False)
+
+
+def resolver_prompt(case: ResolverInput) -> Conversation:
+    """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only names an output line."""
+    return Conversation(system_prompt("resolver"), neutralised(f"{CASE_HEADING}\n{case_json(case)}"), thinks=True)
+
+
+def sentiment_prompt(text: str) -> str:
+    """The user turn of the third model: Mistral has no system turn, so the instruction opens it."""
+    return f"{system_prompt('sentiment')}\n\n{neutralised(text)}"
+
+
+def case_json(case: ResolverInput) -> str:
+    """`case` as compact JSON in card 2's field order; optional fields only where they are given."""
+    fields: dict[str, object] = {name: getattr(case, name) for name in _CARD_2_FIELDS}
+    fields |= {name: value for name in _OPTIONAL_FIELDS if (value := getattr(case, name)) is not None}
+    return exact_json.encode(fields).decode()
+
+
+_CARD_2_FIELDS = ("triage", "cusip", "ftd_qty", "inventory", "ftrs", "related_fails")
+_OPTIONAL_FIELDS = ("age_days", "corporate_action")
+
+
+@cache
+def system_prompt(stage: Stage) -> str:
+    """The system prompt of `modelfiles/<stage>.Modelfile`."""
+    return read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").system
+
+
+@cache
+def prompt_sha256(stage: Stage) -> str:
+    """What a prompt is made with, as one digest: system prompt and layout. It goes into the provenance of every record."""
+    layout = Conversation(system_prompt(stage), "", thinks=stage == "resolver").text
+    return hashlib.sha256(layout.encode()).hexdigest()
+
+
+def neutralised(text: str) -> str:
+    """`text` in which nothing is a control token: a blank behind the bracket breaks each of them and leaves it readable."""
+    return _CONTROL.sub("< ", text)
