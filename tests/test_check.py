@@ -65,6 +65,8 @@ def test_what_cannot_be_judged_is_a_finding(line: bytes, rule: str, finops: Fino
         (("resolution_steps", 3, "dtc"), "DTC-0161", "waterfall.counterparty"),
         (("resolution_steps", 3, "settlement_date"), "T+1", "waterfall.settlement"),
         (("resolution_steps", 1, "step"), 1, "plan.numbering"),
+        (("resolution_steps", 3, "qty"), 99_999, "waterfall.quantity"),
+        (("resolution_steps", 0, "remaining_short"), 0, "plan.remaining"),
         (("resolution_steps", 1, "qty"), 9501, "plan.remaining"),
         (("resolution_steps", 1, "coverage_after_step_pct"), 65.01, "plan.coverage"),
         (("total_coverable",), 1, "plan.total"),

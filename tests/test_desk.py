@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -24,27 +25,40 @@ from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 INVENTORY = {"box_qty": 1000, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 9000}
 
 
-class OffByALittle:
-    """A model that is nearly right: one number of one stage is wrong."""
+class Model:
+    """A real answerer that is wrong in a chosen way: it mishears the question, or misquotes the engine's answer."""
 
-    name = "off-by-a-little"
+    name = "model"
     models = ModelNames("small", "smaller")
     prompt_sha256 = "0" * 64
     is_reference = False
 
-    def __init__(self, book: Book, stage: str) -> None:
-        self._engine = Engine(book)
-        self._stage = stage
+    def __init__(
+        self, book: Book, hears: Callable[[Any], Any] = lambda asked: asked, says: Callable[[Any], Any] = lambda answer: answer
+    ):
+        self._engine, self._hears, self._says = Engine(book), hears, says
 
     def triage(self, fail: FailRecord) -> Triage:
-        right = self._engine.triage(fail)
-        wrong = msgspec.structs.replace(right, priority_score=right.priority_score + Decimal("0.1"))
-        return wrong if self._stage == "triage" else right
+        return cast(Triage, self._says(self._engine.triage(self._hears(fail))))
 
     def resolve(self, case: ResolverInput) -> Resolution:
-        right = self._engine.resolve(case)
-        wrong = msgspec.structs.replace(right, residual_short=right.residual_short - 1)
-        return wrong if self._stage == "resolution" else right
+        return cast(Resolution, self._says(self._engine.resolve(self._hears(case))))
+
+
+def _a_tenth_more(answer: Any) -> Any:
+    return replace(answer, priority_score=answer.priority_score + Decimal("0.1")) if isinstance(answer, Triage) else answer
+
+
+def _a_share_less(answer: Any) -> Any:
+    return replace(answer, residual_short=answer.residual_short - 1) if isinstance(answer, Resolution) else answer
+
+
+def _younger(asked: Any) -> Any:
+    return replace(asked, age_days=2) if isinstance(asked, FailRecord) else asked
+
+
+def _fuller_box(asked: Any) -> Any:
+    return replace(asked, inventory=replace(asked.inventory, box_qty=2000)) if isinstance(asked, ResolverInput) else asked
 
 
 def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
@@ -57,7 +71,7 @@ def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
 
 def test_a_wrong_score_never_stands(book: Book) -> None:
     """The line fails, names rule, expected and actual, keeps what was received as raw, and hands nothing on."""
-    line, tally = _run(book, OffByALittle(book, "triage"))
+    line, tally = _run(book, Model(book, says=_a_tenth_more))
     assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
     [finding] = line["verification"]["triage"]
     assert (finding["rule"], finding["path"]) == ("score.priority", "/priority_score")
@@ -69,7 +83,7 @@ def test_a_wrong_score_never_stands(book: Book) -> None:
 
 
 def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
-    line, tally = _run(book, OffByALittle(book, "resolution"))
+    line, tally = _run(book, Model(book, says=_a_share_less))
     assert (line["status"], line["resolution"]) == ("failed", None)
     assert line["triage"]["priority_score"] == Decimal("83.4")
     assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
@@ -77,30 +91,14 @@ def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
     assert tally.plans == 0
 
 
-class AnswersAnother:
-    """A model whose answer agrees with itself and belongs to another record."""
-
-    name = "answers-another"
-    models = ModelNames("small", "smaller")
-    prompt_sha256 = "0" * 64
-    is_reference = False
-
-    def __init__(self, book: Book, stage: str) -> None:
-        self._engine = Engine(book)
-        self._stage = stage
-
-    def triage(self, fail: FailRecord) -> Triage:
-        return self._engine.triage(msgspec.structs.replace(fail, age_days=2) if self._stage == "triage" else fail)
-
-    def resolve(self, case: ResolverInput) -> Resolution:
-        other = msgspec.structs.replace(case.inventory, box_qty=2000)
-        return self._engine.resolve(msgspec.structs.replace(case, inventory=other) if self._stage == "resolution" else case)
-
-
-@pytest.mark.parametrize(("stage", "rule"), [("triage", "score.age_factor"), ("resolution", "waterfall.quantity")])
-def test_a_consistent_answer_to_another_record_never_stands(stage: str, rule: str, book: Book) -> None:
+@pytest.mark.parametrize(
+    ("stage", "hears", "rule"), [("triage", _younger, "score.age_factor"), ("resolution", _fuller_box, "waterfall.quantity")]
+)
+def test_a_consistent_answer_to_another_record_never_stands(
+    stage: str, hears: Callable[[Any], Any], rule: str, book: Book
+) -> None:
     """Only the record can tell: the answer multiplies out, but for another age or another box."""
-    line, _ = _run(book, AnswersAnother(book, stage))
+    line, _ = _run(book, Model(book, hears=hears))
     assert (line["status"], line[stage]) == ("failed", None)
     assert rule in [finding["rule"] for finding in line["verification"][stage]]
 
@@ -139,7 +137,7 @@ def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(finops: Finops
 
 
 def test_a_right_model_stands_under_its_own_name(book: Book) -> None:
-    line, tally = _run(book, OffByALittle(book, "neither"))
+    line, tally = _run(book, Model(book))
     assert line["status"] == "ok"
     assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
     assert (tally.owed, tally.covered, tally.residual, tally.uncovered) == (5000, 1000, 4000, {"CRITICAL": 4000})

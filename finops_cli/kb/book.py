@@ -19,6 +19,8 @@ _HIGHEST_SCORE = 100
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ScoringBook:
+    """What a score is made of (kb: `score.*`, `tier.*`)."""
+
     weights: Mapping[str, Decimal]
     age_factor: BandTable[Decimal]
     value_factor: BandTable[Decimal]
@@ -39,6 +41,8 @@ class ScoringBook:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TriageBook:
+    """Bounds of flags, actions and the Reg SHO clock (kb: `flag.*`, `action.*`, `regsho.*`, `deadline.*`)."""
+
     ftr_monitor_to: int
     dvp_deliver_from: Decimal
     problem_cp_over: Decimal
@@ -52,6 +56,8 @@ class TriageBook:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HandoffBook:
+    """How card 1's words become card 2's (kb: `handoff.*`)."""
+
     lifecycle: Mapping[str, words.HandoffLifecycleState]
     new_to: int
     escalation: Mapping[str, words.HandoffEscalationLevel]
@@ -61,6 +67,8 @@ class HandoffBook:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class WaterfallBook:
+    """Figures of the waterfall and of gridlock (kb: `waterfall.*`, `offset.*`, `gridlock.*`; days and counts)."""
+
     chase_steps: int
     offset_older_by: int
     offset_settles_by: int

@@ -29,6 +29,7 @@ def data_folder(name: str) -> Path:
 
 
 def shipped_kb() -> Path:
+    """The knowledge base that ships with finops."""
     return data_folder("kb")
 
 

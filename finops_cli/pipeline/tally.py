@@ -37,10 +37,12 @@ class Tally:
 
     @property
     def lines(self) -> int:
+        """How many lines were counted."""
         return self.statuses.total()
 
     @property
     def all_verified(self) -> bool:
+        """Whether every line passed as it came; what exit code 0 says."""
         return self.statuses["ok"] == self.lines
 
     def count(self, line: Line, owed: int) -> None:

@@ -32,6 +32,7 @@ class Reaches(NamedTuple):
 
 @lru_cache(maxsize=8)
 def reaches(book: Book) -> Reaches:
+    """The reach of every bound that a flag or an action of `book` depends on."""
     s, t = book.scoring, book.triage
     return Reaches(
         problem_cp=reach(s.cp_history_factor, t.problem_cp_over, strict=True),
