@@ -202,7 +202,17 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
 def test_doctor_reports_each_piece_and_its_cure(finops: Finops) -> None:
     """Python, package, knowledge base and every extra; what is absent names the command that brings it."""
     found = {piece["what"]: piece for piece in json.loads(finops("doctor", "--json").stdout)}
-    assert {"python", "finops", "kb", "extra llama", "extra train", "extra serve", "extra guard", "extra ray"} == set(found)
+    assert {
+        "python",
+        "finops",
+        "kb",
+        "extra data",
+        "extra llama",
+        "extra train",
+        "extra serve",
+        "extra guard",
+        "extra ray",
+    } == set(found)
     assert all(found[name]["state"] == "ok" for name in ("python", "finops", "kb"))
     for name, piece in found.items():
         if piece["state"] == "absent":
