@@ -57,8 +57,8 @@ class Border(TyperGroup):
 
 
 _CURES = {
-    errno.ENOSPC: "; free some space, then the same command with --resume goes on",
-    errno.EFBIG: "; raise the limit, then the same command with --resume goes on",
+    errno.ENOSPC: "; free some space and run it again (`run`: with --resume)",
+    errno.EFBIG: "; raise the limit and run it again (`run`: with --resume)",
     errno.EISDIR: "; give a file",
     errno.EACCES: "; choose a place that you may write to",
 }

@@ -62,3 +62,21 @@ def a_fail(**changes: object) -> dict[str, Any]:
         "cp_fail_rate_pct": 4,
     }
     return {**fail, **changes}
+
+
+SEED = "11"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cards' sizes: 10,000 triage and 10,000 resolver rows."""
+    folder = tmp_path_factory.mktemp("data")
+    command = [sys.executable, "-m", "finops_cli", "generate", "--seed", SEED, "-o", str(folder), "-q", "--json"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (folder / "report.json").write_bytes(done.stdout)
+    return folder
+
+
+def rows_of_stage(folder: Path, stage: str) -> list[dict[str, Any]]:
+    return [row for split in ("train", "eval") for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())]

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet
 import pytest
 
 from finops_cli.foundry.token_estimate import estimated_tokens
-from tests.conftest import Finops, rows
+from tests.conftest import Finops, rows, rows_of_stage
 from tests.oracle import plan_oracle, triage_oracle
-
-SEED = "11"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cards' sizes: 10,000 triage and 10,000 resolver rows."""
-    import subprocess
-    import sys
-
-    folder = tmp_path_factory.mktemp("data")
-    command = [sys.executable, "-m", "finops_cli", "generate", "--seed", SEED, "-o", str(folder), "-q", "--json"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (folder / "report.json").write_bytes(done.stdout)
-    return folder
 
 
 def _digests(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob("*.jsonl"))}
-
-
-def _lines(folder: Path, stage: str) -> list[dict[str, Any]]:
-    return [row for split in ("train", "eval") for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())]
 
 
 def test_every_promise_holds_at_the_cards_sizes(data: Path) -> None:
@@ -49,7 +27,7 @@ def test_every_promise_holds_at_the_cards_sizes(data: Path) -> None:
         ("resolver", 10_000, 0),
     ]
     promises = [promise for report in reports for promise in report["promises"]]
-    assert len(promises) == 16
+    assert len(promises) == 17
     assert [promise for promise in promises if promise["kept"] is not True] == []
 
 
@@ -68,12 +46,12 @@ def test_report_from_the_files_says_what_the_run_said(data: Path, finops: Finops
 
 def test_an_oracle_that_knows_only_the_specification_agrees(data: Path) -> None:
     """10,000 triage answers and 10,000 plans equal the independent implementation of tests/oracle in every scored field."""
-    for row in _lines(data, "triage"):
+    for row in rows_of_stage(data, "triage"):
         record, answer = (json.loads(row[name], parse_float=Decimal) for name in ("record", "answer"))
         assert json.loads(row["completion"][0]["content"], parse_float=Decimal) == answer
         expected = triage_oracle.triage(record)
         assert {name: answer[name] for name in expected} == expected, row["id"]
-    for row in _lines(data, "resolver"):
+    for row in rows_of_stage(data, "resolver"):
         case, answer = (json.loads(row[name], parse_float=Decimal) for name in ("record", "answer"))
         expected = plan_oracle.resolution(case)
         assert expected["total_coverable"] == answer["total_coverable"]
@@ -84,7 +62,7 @@ def test_an_oracle_that_knows_only_the_specification_agrees(data: Path) -> None:
 
 def test_rows_are_what_a_trainer_reads(data: Path) -> None:
     """Prompt and completion as messages; triage without thinking, the resolver behind a trace, all inside the trained length."""
-    triage, resolver = _lines(data, "triage")[0], _lines(data, "resolver")
+    triage, resolver = rows_of_stage(data, "triage")[0], rows_of_stage(data, "resolver")
     assert [message["role"] for message in triage["prompt"] + triage["completion"]] == ["system", "user", "assistant"]
     assert triage["chat_template_kwargs"] == {"enable_thinking": False}
     for row in resolver[::50]:
@@ -129,72 +107,10 @@ def test_the_card_is_enough_to_make_the_set_again(finops: Finops, tmp_path: Path
     assert "path: triage-eval.jsonl" in card.split("---")[1]
 
 
-def _edited(row: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    changed: dict[str, Any] = json.loads(json.dumps(row, default=float))
-    change(changed)
-    return changed
-
-
-def _wrong_score(row: dict[str, Any]) -> None:
-    row["answer"] = row["answer"].replace('"priority_score":', '"priority_score":1')
-    row["completion"][0]["content"] = row["answer"]
-
-
-def _other_completion(row: dict[str, Any]) -> None:
-    row["completion"][0]["content"] += " "
-
-
-def _other_prompt(row: dict[str, Any]) -> None:
-    row["prompt"][1]["content"] = row["prompt"][1]["content"].replace("Side: ", "Side:  ")
-
-
-def _other_split(row: dict[str, Any]) -> None:
-    row["split"] = "eval"
-
-
-def _no_record(row: dict[str, Any]) -> None:
-    row["record"] = "{}"
-
-
-def _no_json(row: dict[str, Any]) -> None:
-    row["record"] = "{"
-
-
-@pytest.mark.parametrize("change", [_wrong_score, _other_completion, _other_prompt, _other_split, _no_record, _no_json])
-def test_report_finds_a_row_that_was_tampered_with(
-    change: Callable[[dict[str, Any]], None], data: Path, finops: Finops, tmp_path: Path
-) -> None:
-    """One row among many: exit 1, and the row is named."""
-    lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:30]
-    lines[17] = json.dumps(_edited(json.loads(lines[17]), change)).encode() + b"\n"
-    (tmp_path / "triage.jsonl").write_bytes(b"".join(lines))
-    done = finops("generate", "--report", tmp_path / "triage.jsonl")
-    assert (done.returncode, b"triage.jsonl:18" in done.stdout) == (1, True)
-
-
-def test_report_finds_a_false_number_in_a_trace(data: Path, finops: Finops, tmp_path: Path) -> None:
-    lines = (data / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
-    row = json.loads(lines[2])
-    row["completion"][0]["content"] = row["completion"][0]["content"].replace("=", "=1", 1)
-    lines[2] = json.dumps(row).encode() + b"\n"
-    (tmp_path / "resolver.jsonl").write_bytes(b"".join(lines))
-    done = finops("generate", "--report", tmp_path / "resolver.jsonl")
-    assert (done.returncode, b"resolver.jsonl:3: trace." in done.stdout) == (1, True)
-
-
-def test_report_finds_a_broken_promise(data: Path, finops: Finops, tmp_path: Path) -> None:
-    """A set without its B2B fails does not hold the card's categories any more."""
-    lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:2000]
-    (tmp_path / "triage.jsonl").write_bytes(b"".join(line for line in lines if b"B2B_PENDING" not in line))
-    done = finops("generate", "--report", tmp_path / "triage.jsonl")
-    assert done.returncode == 1
-    assert "BROKEN   categories" in done.stdout.decode()
-
-
 def test_the_market_profile_has_the_markets_values_and_ages(finops: Finops, tmp_path: Path) -> None:
     """Most SEC fails are small: the median value is near 3,400 dollars, not millions (kb: data.market_values)."""
     finops("generate", "--stage", "triage", "-n", "2000", "--profile", "market", "-o", tmp_path, "-q")
-    values = sorted(Decimal(str(json.loads(row["record"])["market_value"])) for row in _lines(tmp_path, "triage"))
+    values = sorted(Decimal(str(json.loads(row["record"])["market_value"])) for row in rows_of_stage(tmp_path, "triage"))
     assert 2000 < values[len(values) // 2] < 5500
     assert sum(value < 100_000 for value in values) > 1650
 
@@ -211,7 +127,7 @@ def test_a_phrasebank_of_ones_own_becomes_rows(finops: Finops, tmp_path: Path) -
     bank = tmp_path / "Sentences_50Agree.txt"
     bank.write_bytes(b"Profit rose to EUR 3.1 mn .@positive\nSales fell .@negative\nSales fell .@negative\nno label here\n")
     done = finops("generate", "--stage", "sentiment", "--phrasebank", bank, "-o", tmp_path / "data")
-    labels = sorted(row["answer"] for row in _lines(tmp_path / "data", "sentiment"))
+    labels = sorted(row["answer"] for row in rows_of_stage(tmp_path / "data", "sentiment"))
     assert labels == ["negative", "positive"]
     assert b"1 duplicates" in done.stderr
     assert b"Sentences_50Agree.txt:4" in done.stderr
@@ -229,3 +145,29 @@ def test_a_phrasebank_of_ones_own_becomes_rows(finops: Finops, tmp_path: Path) -
 def test_what_cannot_be_made_is_refused(arguments: list[str], says: str, finops: Finops, tmp_path: Path) -> None:
     done = finops("generate", *arguments, "-o", tmp_path / "data")
     assert (done.returncode, says in done.stderr.decode()) == (2, True)
+
+
+def test_records_do_not_contradict_themselves(data: Path) -> None:
+    """A threshold state has a threshold security, a CNS fail is CNS-eligible, and shares have the price of shares."""
+    prices = []
+    for row in rows_of_stage(data, "triage"):
+        record, category = json.loads(row["record"]), json.loads(row["answer"])["category"]
+        assert record.get("reg_sho_status") != "THRESHOLD" or record["reg_sho_threshold"]
+        assert record.get("reg_sho_status") != "NONE" or not record["reg_sho_threshold"]
+        assert category != "CNS_FAIL" or record.get("cns_eligible", True)
+        price = record["market_value"] / record["qty"]
+        assert record["qty"] == 1 or price >= 0.01
+        prices.append(price)
+    assert 5 < sorted(prices)[len(prices) // 2] < 100
+
+
+def test_a_folder_keeps_its_other_sets(finops: Finops, tmp_path: Path) -> None:
+    """The card of one stage leaves the files of another loadable; Parquet of other rows does not stay behind."""
+    finops("generate", "--stage", "triage", "-n", "100", "--parquet", "-o", tmp_path, "-q")
+    finops("generate", "--stage", "sentiment", "-n", "100", "-o", tmp_path, "-q")
+    front = (tmp_path / "README.md").read_text().split("---")[1]
+    assert "config_name: triage" in front
+    assert "config_name: sentiment" in front
+    finops("generate", "--stage", "triage", "-n", "120", "-o", tmp_path, "-q")
+    assert not list(tmp_path.glob("*.parquet"))
+    assert not list(tmp_path.glob("*.part"))

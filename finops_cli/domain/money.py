@@ -11,6 +11,7 @@ _PERCENT = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*%?")
 _SCALE = {"": Decimal(1), "K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}
 
 _SANE_DIGITS = 60
+_CENT_DIGITS = 2
 
 AMOUNT_ACCEPTED = "a number of US dollars of at least 0, or text such as $2.1M, $450K, $1,250,000"
 PERCENT_ACCEPTED = "a percentage of at least 0, such as 4 or 4%"
@@ -42,9 +43,12 @@ def plain(number: Decimal) -> str:
 
 
 def render_usd(amount: Decimal) -> str:
-    """The shortest text that `parse_usd` reads back to the same amount: $2.1M, $450K, $1,234.56."""
-    for suffix, digits in (("M", 2), ("K", 1)):
+    """The text, as desks write it, that `parse_usd` reads back to the same amount: $2.1M, $450K, $1,234.50."""
+    text = plain(amount)
+    whole, point, fraction = text.partition(".")
+    if not point:
+        suffix, digits = ("M", 2) if amount >= _SCALE["M"] else ("K", 1)
         scaled = amount / _SCALE[suffix]
         if scaled >= 1 and scaled == round(scaled, digits):
             return f"${plain(scaled)}{suffix}"
-    return f"${Decimal(plain(amount)):,}"
+    return f"${int(whole):,}{point}{fraction.ljust(_CENT_DIGITS, '0') if point else ''}"

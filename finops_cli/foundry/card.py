@@ -10,9 +10,12 @@ from finops_cli.foundry.promises import Promise
 _VERDICT = {True: "kept", False: "**broken**", None: "too few rows to judge"}
 
 
-def card(sets: Sequence[tuple[Order, Written, list[Promise]]], rules: str, command: str) -> str:
-    """The README of a data folder. `rules` is the version of the knowledge base, `command` what makes the same bytes again."""
-    stages = [order.stage for order, _, _ in sets]
+def card(sets: Sequence[tuple[Order, Written, list[Promise]]], stages: Sequence[str], rules: str, command: str) -> str:
+    """The README of a data folder that holds `stages`, `sets` of them just made.
+
+    `rules` is the version of the knowledge base, `command` what makes the same bytes again.
+    """
+    profile = "" if sets[0][0].profile == "coverage" else f" --profile {sets[0][0].profile}"
     configs = "\n".join(
         f"- config_name: {stage}\n  data_files:\n  - split: train\n    path: {stage}-train.jsonl\n"
         f"  - split: eval\n    path: {stage}-eval.jsonl"
@@ -27,13 +30,13 @@ configs:
 {configs}
 ---
 
-# finops training data: {", ".join(stages)}
+# finops training data: {", ".join(order.stage for order, _, _ in sets)}
 
 Synthetic. Every row was verified from its own texts by the checker that judges models at the desk before it was written.
 
     {command}
 
-makes the same bytes again, with rules `{rules}`. `finops generate --report .` recounts everything below from the files.
+makes the same bytes again, with rules `{rules}`. `finops generate --report .{profile}` recounts everything below from the files.
 
 Columns: `prompt` and `completion` as messages (`chat_template_kwargs` says whether the model thinks first), `record` and `answer` as JSON texts,
 `id`, `stage`, `split`. Train and eval share no record, and none that differs only in identifiers or free text.

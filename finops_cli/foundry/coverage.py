@@ -124,8 +124,7 @@ def _resolver_facts(case: ResolverInput, plan: Resolution, book: Book) -> Iterat
 
 
 def tier_of(ftr_count: int, book: Book) -> str:
-    """The tier of `data.ftr_tiers` that a number of fails to receive makes."""
+    """The tier of `data.ftr_tiers` that a number of fails to receive makes; "none" for one that no tier has."""
     rules = book.data.ftr_tiers
-    if ftr_count <= rules["simple_to"]:
-        return "simple"
-    return "medium" if ftr_count <= rules["medium_to"] else "complex"
+    tiers = ("simple", "medium", "complex")
+    return next((tier for tier in tiers if rules[f"{tier}_from"] <= ftr_count <= rules[f"{tier}_to"]), "none")

@@ -101,12 +101,18 @@ class _Files:
         self.written.rows[self._paths[split].name] += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.close()
-        for split, path in self._paths.items():
+        try:
+            self._stack.close()
+        except OSError:
+            error = error or OSError()
+            raise
+        finally:
             if error is not None:
-                _part(path).unlink()
-                continue
+                for path in self._paths.values():
+                    _part(path).unlink(missing_ok=True)
+        for split, path in self._paths.items() if error is None else ():
             _part(path).replace(path)
+            path.with_suffix(".parquet").unlink(missing_ok=True)  # it would hold other rows
             self.written.digests[path.name] = self._hashes[split].hexdigest()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.foundry.card import card
-from finops_cli.foundry.dataset import Order, Written, write_dataset, write_rows
+from finops_cli.foundry.dataset import Order, Written, file_name, write_dataset, write_rows
 from finops_cli.foundry.phrasebank import PhrasebankRead, read_phrasebank
 from finops_cli.foundry.promises import Promise, promises
 from finops_cli.foundry.report import Report, nested, sentence_promises
@@ -46,7 +46,8 @@ def make_data(wanted: Wanted, kb: Path, tell: Tell) -> list[Report]:
     book = load_book(kb)
     stages: tuple[Stage, ...] = (wanted.stage,) if wanted.stage is not None else ("triage", "resolver")
     sets = [_make(stage, wanted, kb, book, tell) for stage in stages]
-    text = card([(order, written, kept) for order, written, kept, _ in sets], book.version, _command(wanted))
+    present = [stage for stage in get_args(Stage) if (wanted.folder / file_name(stage, "train")).is_file()]
+    text = card([(order, written, kept) for order, written, kept, _ in sets], present, book.version, _command(wanted))
     (wanted.folder / "README.md").write_text(text, encoding="utf-8")
     return [report for *_, report in sets]
 
@@ -100,6 +101,7 @@ def _command(wanted: Wanted) -> str:
     parts += [f"-n {wanted.rows}"] if wanted.rows is not None else []
     parts += [f"--seed {wanted.seed}"]
     parts += [f"--profile {wanted.profile}"] if wanted.profile != "coverage" else []
+    parts += ["--parquet"] if wanted.parquet else []
     parts += [f"--phrasebank {wanted.phrasebank.name}"] if wanted.phrasebank is not None else []
     return " ".join(parts)
 

@@ -106,11 +106,26 @@ def _resolver(of: Mapping[str, Counter[str]], rows: int, book: Book) -> Iterator
     ages, rules = of["ftr age"], book.data.ftr_ages
     tail = sum(count for age, count in ages.items() if int(age) >= rules["tail_from"])
     yield _shares("FTR ages", Counter(tail=tail, normal=ages.total() - tail), {"tail": int(rules["tail"])}, ages.total(), rows)
+    yield _ages(ages, book)
     yield _all("all thirteen scenarios", of["scenario"], set(SCENARIOS), rows, _SCENARIOS)
     longest = max((int(upper) for upper in of["tokens up to"]), default=0)
     limit = book.data.ftr_tiers["tokens"]
     detail = f"the longest has at most {longest:,} (estimate)"
     yield Promise(f"prompt and answer fit into {limit:,} tokens", longest <= limit, detail)
+
+
+def _ages(ages: Counter[str], book: Book) -> Promise:
+    """The range of the ages, and the centre of the normal ones."""
+    rules = book.data.ftr_ages
+    outside = sum(count for age, count in ages.items() if not rules["normal_from"] <= int(age) <= rules["tail_to"])
+    normal = {int(age): count for age, count in ages.items() if int(age) <= rules["normal_to"]}
+    centre = Decimal(sum(age * count for age, count in normal.items())) / max(1, sum(normal.values()))
+    kept = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
+    name = f"FTR ages T+{rules['normal_from']} to T+{rules['tail_to']} about T+{rules['centre']}"
+    return Promise(name, kept, f"{outside:,} outside, centre {centre:.2f}")
+
+
+_OFF_CENTRE = Decimal("0.25")
 
 
 def _all(name: str, found: Counter[str], wanted: set[str], rows: int, needs: int) -> Promise:

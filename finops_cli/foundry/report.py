@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from msgspec import Struct
 
-from finops_cli.domain.finding import Finding
 from finops_cli.errors import UsageError
 from finops_cli.foundry.coverage import Counts, facts
 from finops_cli.foundry.promises import Promise, promises
 from finops_cli.foundry.rows import Row, Stage, faults_of, sentence_of
 from finops_cli.foundry.sentiment_check import PROMISES, check_sentences
 from finops_cli.foundry.sentiment_grammar import load_grammar
+from finops_cli.foundry.split import Split
 from finops_cli.foundry.triage_examples import Profile
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.blotter import lines_of
+from finops_cli.pipeline.duplicates import SeenIds
 
 
 class Report(Struct, frozen=True):
@@ -45,21 +48,17 @@ def report(files: Sequence[Path], profile: Profile, book: Book) -> list[Report]:
     rows: Counter[Stage] = Counter()
     bad: Counter[Stage] = Counter()
     faults: dict[Stage, list[str]] = {}
-    for place, row in _rows(files):
-        if isinstance(row, Row):
-            found = faults_of(row, book)
-            rows[row.stage] += 1
-            counts.setdefault(row.stage, Counter())
-            if not found:
-                counts[row.stage].update(facts(row, book))
-                continue
-            stage, message = row.stage, _told(found[0])
-        else:
-            stage, message = _stage_of(place), row
+    with SeenIds() as seen:
+        for number, (place, row) in enumerate(_rows(files), start=1):
+            stage = row.stage if isinstance(row, Row) else _stage_of(place)
+            fault = _fault(place, row, number, seen, book)
             rows[stage] += 1
-        bad[stage] += 1
-        faults.setdefault(stage, []).append(f"{place}: {message}")
-        del faults[stage][_FAULTS_TOLD:]
+            if isinstance(row, Row) and fault is None:
+                counts.setdefault(stage, Counter()).update(facts(row, book))
+                continue
+            bad[stage] += 1
+            faults.setdefault(stage, []).append(f"{place}: {fault}")
+            del faults[stage][_FAULTS_TOLD:]
     if not rows:
         raise UsageError(f"{', '.join(map(str, files))}: no rows here; give .jsonl files of `finops generate`, or their folder")
     return [
@@ -74,6 +73,22 @@ def report(files: Sequence[Path], profile: Profile, book: Book) -> list[Report]:
         )
         for stage in rows
     ]
+
+
+def _fault(place: str, row: Row | str, number: int, seen: SeenIds, book: Book) -> str | None:
+    """What is wrong with a row: with itself, with the file that it stands in, or with one that stood before it."""
+    if isinstance(row, str):
+        return row
+    found = faults_of(row, book)
+    if found:
+        return f"{found[0].rule}: {found[0].message}"
+    split = next((split for split in get_args(Split) if f"-{split}." in place), row.split)
+    if split != row.split:
+        return f"data.row: {row.id} belongs to {row.split} and stands in a file of {split}"
+    content = hashlib.sha256(row.record.replace(row.id, "", 1).encode()).hexdigest()
+    if seen.register([(f"id {row.stage} {row.id}", number), (f"content {row.stage} {content}", number)]):
+        return f"data.row: {row.id} stands here a second time"
+    return None
 
 
 def sentence_promises(files: Sequence[Path]) -> list[Promise]:
@@ -113,10 +128,6 @@ def _stage_of(place: str) -> Stage:
         if place.startswith(stage):
             return stage
     return "triage"
-
-
-def _told(finding: Finding) -> str:
-    return f"{finding.rule}: {finding.message}"
 
 
 def nested(counts: Counts) -> dict[str, dict[str, int]]:

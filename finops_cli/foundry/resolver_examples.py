@@ -59,7 +59,8 @@ def cases(index: int, seed: int, book: Book) -> Iterator[ResolverInput]:
     while True:
         case = _case(scenario, draw.randint(rules[f"{tier}_from"], rules[f"{tier}_to"]), f"R-{seed}-{index:08d}", book, draw)
         if isinstance(case, ResolverInput):
-            yield case
+            told = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
+            yield case if told else replace(case, age_days=None)  # card 2's own inputs have no age
 
 
 def _case(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random.Random) -> ResolverInput | str:
@@ -93,7 +94,7 @@ def _case(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random
 def _age(scenario: Scenario, threshold: bool, book: Book, draw: random.Random) -> int:
     deadline = book.triage.deadline_threshold if threshold else book.triage.deadline_standard
     if scenario == "parallel":
-        return deadline - draw.randint(0, book.waterfall.recall_notice_days)
+        return max(0, deadline - draw.randint(0, book.waterfall.recall_notice_days))
     if scenario == "cross_date":
         return draw.randint(0, 1)
     if scenario in ("depot", "ftr_box_recall", "full_waterfall"):
@@ -106,7 +107,8 @@ def _shares(scenario: Scenario, receipts: int, draw: random.Random) -> Shares:
     unit = max(100, receipts // 2)
     box, recall, borrow, depot = (draw.randint(1, unit) for _ in range(4))
     if scenario == "full_ftr":
-        return Shares(draw.randint(max(1, receipts // 3), receipts), box, recall, borrow)
+        exactly = draw.random() < 0.1
+        return Shares(receipts if exactly else draw.randint(max(1, receipts // 3), receipts), box, recall, borrow)
     if scenario in ("ftr_box", "cross_date", "problem_cp"):
         return Shares(receipts + draw.randint(1, box), box, recall, borrow)
     if scenario == "ftr_box_recall":
@@ -125,7 +127,8 @@ def _shares(scenario: Scenario, receipts: int, draw: random.Random) -> Shares:
 
 def _inventory(shares: Shares, threshold: bool, age: int, book: Book, draw: random.Random) -> Inventory:
     deadline = book.triage.deadline_threshold if threshold else book.triage.deadline_standard
-    transit = draw.randint(0, max(0, deadline - age - 1)) if shares.depot else None
+    in_time, too_late = draw.randint(0, max(0, deadline - age - 1)), max(0, deadline - age) + draw.randint(0, 2)
+    transit = draw.choices((in_time, too_late, None), (8, 1, 1))[0] if shares.depot else None
     return Inventory(shares.box, shares.borrow, shares.recall, draw.randint(0, shares.owed), shares.depot, transit)
 
 

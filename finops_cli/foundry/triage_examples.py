@@ -24,6 +24,8 @@ Profile = Literal["coverage", "market"]
 _CENT, _WHOLE = Decimal("0.01"), Decimal(1)
 _OLDEST_DAYS, _HIGHEST_USD, _HIGHEST_RATE, _HIGHEST_COVERAGE = 40, 60_000_000, 30, 250
 """Where the open bands end in generated data; nothing in the rules depends on it."""
+_LOG_PRICE = 3.5
+"""A median price of about 33 dollars."""
 _ROUND_LOTS = (100, 200, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000)
 
 
@@ -48,17 +50,18 @@ def deal(index: int, seed: int, book: Book) -> Dealt:
     age, value, state = dealt(list(product(ages, values, get_args(RegShoStatus))), seed, "bands", index)
     stacks = list(product((False, True), repeat=len(s.concentration)))
     threshold, not_cns, security, cp_rate = dealt(stacks, seed, "stacks", index)
+    category = cast(Category, dealt(hand(book.data.categories), seed, "categories", index))
     over = s.cp_history_factor.index(s.cp_rate_over + _CENT)
     cp_bands = [over] if cp_rate else [band for band in range(len(s.cp_history_factor.values)) if band != over]
     return Dealt(
-        cast(Category, dealt(hand(book.data.categories), seed, "categories", index)),
+        category,
         age,
         value,
         state,
         dealt(range(len(s.inventory_modifier.values)), seed, "inventory", index),
         dealt(cp_bands, seed, "counterparty", index),
-        threshold,
-        not_cns,
+        threshold if state == "CLOSE_OUT" else state == "THRESHOLD",
+        not_cns and category != "CNS_FAIL",
         security,
     )
 
@@ -72,9 +75,9 @@ def fails(index: int, seed: int, book: Book, profile: Profile) -> Iterator[FailR
 
 
 def _record(p: Dealt, index: int, seed: int, book: Book, profile: Profile, draw: random.Random) -> FailRecord:
-    direction, side = _direction(p.category, draw)
-    qty = draw.choice(_ROUND_LOTS) if draw.random() < 0.3 else draw.randint(1, 250_000)
+    direction, side = _direction(p, profile, draw)
     age, value = _age_and_value(p, book, profile, draw)
+    qty = _quantity(value, draw)
     s, edge = book.scoring, book.data.missing["at_edge"]
     coverage = in_band(s.inventory_modifier, p.inventory_band, _CENT, _HIGHEST_COVERAGE, draw, edge)
     cp_rate = in_band(s.cp_history_factor, p.cp_band, _CENT, _HIGHEST_RATE, draw, edge)
@@ -101,12 +104,20 @@ def _record(p: Dealt, index: int, seed: int, book: Book, profile: Profile, draw:
     return FailRecord(fail_id=record.fail_id, reg_sho_status=p.state, **fields)
 
 
-def _direction(category: Category, draw: random.Random) -> tuple[Direction, Side]:
-    if category == "CNS_FAIL":
-        return ("FTD", "Sell") if draw.random() < 0.5 else ("FTR", "Buy")
-    if category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < 0.4:
-        return ("FTD", "Sell") if draw.random() < 0.6 else ("FTR", "Buy")
-    return "N_A", "Sell" if draw.random() < 0.65 else "Buy"
+def _direction(p: Dealt, profile: Profile, draw: random.Random) -> tuple[Direction, Side]:
+    """Only a delivery obligation has a regulatory state; what we wait for has none."""
+    owes = draw.random() < (0.35 if p.state == "NONE" or profile == "market" else 1)
+    if p.category == "CNS_FAIL" or (p.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < 0.4):
+        return ("FTD", "Sell") if owes else ("FTR", "Buy")
+    return "N_A", "Sell" if owes else "Buy"
+
+
+def _quantity(value: Decimal, draw: random.Random) -> int:
+    """Shares that make the value at a price as shares have it; now and then a round lot of the size."""
+    price = Decimal(str(round(draw.lognormvariate(_LOG_PRICE, 1), 2))) + _CENT
+    qty = max(1, int(value / price))
+    lot = max((lot for lot in _ROUND_LOTS if lot <= qty), default=qty)
+    return lot if draw.random() < 0.3 else qty
 
 
 def _age_and_value(p: Dealt, book: Book, profile: Profile, draw: random.Random) -> tuple[int, Decimal]:

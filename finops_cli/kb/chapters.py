@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import cast, get_args
 
 from finops_cli.domain import vocabulary as words
+from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
@@ -86,6 +87,16 @@ def _handoff(c: Compiler) -> HandoffBook:
 
 
 def _data(c: Compiler) -> DataBook:
+    book = _data_book(c)
+    for id, shares in (("data.categories", book.categories), ("data.ftr_counts", book.ftr_counts)):
+        if sum(shares.values()) != 100:
+            raise KnowledgeError(f"kb entry {id}: its members must add up to 100")
+    if book.eval_every < 2:
+        raise KnowledgeError("kb entry data.eval_every: at least one example in two must be for training")
+    return book
+
+
+def _data_book(c: Compiler) -> DataBook:
     return DataBook(
         sizes=c.wholes("data.sizes", ("triage", "resolver", "sentiment")),
         eval_every=c.whole("data.eval_every"),
