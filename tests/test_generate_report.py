@@ -136,3 +136,14 @@ def test_report_finds_a_broken_promise(data: Path, finops: Finops, tmp_path: Pat
     done = finops("generate", "--report", tmp_path / "triage.jsonl")
     assert done.returncode == 1
     assert "BROKEN   categories" in done.stdout.decode()
+
+
+def test_report_takes_a_sentiment_row_without_a_sentence(finops: Finops, tmp_path: Path) -> None:
+    """It is a bad row among the others, not the end of the report."""
+    finops("generate", "--stage", "sentiment", "-n", "60", "-o", tmp_path, "-q")
+    file = tmp_path / "sentiment-train.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([json.dumps({**json.loads(lines[0]), "record": "{"}).encode() + b"\n", *lines[1:]]))
+    done = finops("generate", "--report", tmp_path)
+    assert (done.returncode, b"sentiment-train.jsonl:1: " in done.stdout) == (1, True)
+    assert b"Traceback" not in done.stderr

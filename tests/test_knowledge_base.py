@@ -85,10 +85,10 @@ def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
 
 def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:
     """`finops kb show RULE` explains any rule that the checker or an error names."""
-    named = re.compile(r'"((?:schema|cusip|input|import|score|tier|triage|plan|waterfall|gridlock)\.[a-z_0-9]+)"')
+    named = re.compile(r'"((?:schema|cusip|input|import|data|trace|score|tier|triage|plan|waterfall|gridlock)\.[a-z_0-9]+)"')
     found = {
         rule
-        for package in ("verify", "pipeline", "domain", "importers")
+        for package in ("verify", "pipeline", "domain", "importers", "foundry")
         for file in (ROOT / "finops_cli" / package).glob("*.py")
         for rule in named.findall(file.read_text())
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -114,9 +113,10 @@ def _price(text: str) -> Decimal:
 def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet: bool) -> None:
     """Records to the output, the rest to stderr; exits 1 when anything was damaged."""
     from finops_cli.importers.stream import Damage, FileRead, Gap
+    from finops_cli.pipeline.places import writing_whole
 
     records = rows = files = damaged = 0
-    with _opened(path_or_standard(output), sources) as out:
+    with writing_whole(path_or_standard(output), sources) as out:
         for item in items:
             if isinstance(item, bytes):
                 records += 1
@@ -135,28 +135,3 @@ def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet
         typer.echo(f"records {records:,}  rows {rows:,}  files {files:,}  damaged lines {damaged:,}", err=True)
     if damaged:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _opened(path: Path | None, sources: list[Path]) -> Iterator[BinaryIO]:
-    """The output. A file appears under its name only when the import has gone through."""
-    from finops_cli.errors import UsageError
-
-    if path is None:
-        yield sys.stdout.buffer
-        return
-    if not path.parent.is_dir() or path.is_dir():
-        raise UsageError(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}; give a file")
-    if path.exists() and any(source.exists() and source.samefile(path) for source in sources):
-        raise UsageError(f"{path}: input and output are the same file")
-    if path.exists() and not path.is_file():  # a device or a pipe
-        with path.open("wb") as out:
-            yield out
-        return
-    part = path.resolve().with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as out:
-            yield out
-        part.replace(path.resolve())
-    finally:
-        part.unlink(missing_ok=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, NamedTuple, get_args
 
 from finops_cli.domain import exact_json
@@ -22,6 +21,7 @@ from finops_cli.foundry.triage_examples import Profile
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import load_book
 from finops_cli.pipeline.crew import in_processes
+from finops_cli.pipeline.places import whole
 
 _PIECE = 100
 """Rows made in one go by one process."""
@@ -62,7 +62,7 @@ def file_name(stage: Stage, split: Split) -> str:
 
 def write_dataset(order: Order, folder: Path, workers: int, watch: Callable[[int], None]) -> Written:
     """Make the rows of `order` and write them to `folder`; `watch` is told how many are done. Raises BadExample, Unfinished."""
-    with _Files(order.stage, folder) as files:
+    with _files(order.stage, folder) as files:
         for made in _made(order, workers):
             files.written.counts.update(made.counts)
             for split, line in made.lines:
@@ -73,51 +73,46 @@ def write_dataset(order: Order, folder: Path, workers: int, watch: Callable[[int
 
 def write_rows(stage: Stage, rows: Iterable[tuple[Row, list[tuple[str, str]]]], folder: Path) -> Written:
     """Write ready rows, each with its facts, as the files of `stage`."""
-    with _Files(stage, folder) as files:
+    with _files(stage, folder) as files:
         for row, shown in rows:
             files.write(row.split, exact_json.encode(row) + b"\n")
             files.written.counts.update(shown)
     return files.written
 
 
+@dataclass
 class _Files:
-    """The two files of a stage, under their names only when both are whole."""
+    """The two open files of a stage, and what went into them."""
 
-    def __init__(self, stage: Stage, folder: Path) -> None:
-        self.written = Written()
-        self._paths = {split: folder / file_name(stage, split) for split in get_args(Split)}
-        self._hashes = {split: hashlib.sha256() for split in self._paths}
+    paths: dict[Split, Path]
+    open: dict[Split, BinaryIO]
+    written: Written = field(default_factory=Written)
 
-    def __enter__(self) -> _Files:
-        self._stack = ExitStack()
-        self._files: dict[str, BinaryIO] = {
-            split: self._stack.enter_context(_part(path).open("wb")) for split, path in self._paths.items()
-        }
-        return self
+    def __post_init__(self) -> None:
+        self._hashes = {split: hashlib.sha256() for split in self.paths}
 
     def write(self, split: Split, line: bytes) -> None:
-        self._files[split].write(line)
+        self.open[split].write(line)
         self._hashes[split].update(line)
-        self.written.rows[self._paths[split].name] += 1
+        self.written.rows[self.paths[split].name] += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            self._stack.close()
-        except OSError:
-            error = error or OSError()
-            raise
-        finally:
-            if error is not None:
-                for path in self._paths.values():
-                    _part(path).unlink(missing_ok=True)
-        for split, path in self._paths.items() if error is None else ():
-            _part(path).replace(path)
-            path.with_suffix(".parquet").unlink(missing_ok=True)  # it would hold other rows
+    def finish(self) -> None:
+        """Both files down to the last byte, so that neither takes its name when the other does not fit on the disk."""
+        for split, path in self.paths.items():
+            self.open[split].flush()
             self.written.digests[path.name] = self._hashes[split].hexdigest()
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
+@contextmanager
+def _files(stage: Stage, folder: Path) -> Iterator[_Files]:
+    """The two files of a stage, under their names only when both are whole."""
+    paths: dict[Split, Path] = {split: folder / file_name(stage, split) for split in get_args(Split)}
+    with ExitStack() as stack:
+        files = _Files(paths, {split: stack.enter_context(whole(path)) for split, path in paths.items()})
+        yield files
+        files.finish()
+    for path in paths.values():
+        path.with_suffix(".parquet").unlink(missing_ok=True)  # it would hold other rows
 
 
 def _made(order: Order, workers: int) -> Iterator[Made]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -14,7 +13,8 @@ from finops_cli.foundry.phrasebank import PhrasebankRead, read_phrasebank
 from finops_cli.foundry.promises import Promise, promises
 from finops_cli.foundry.report import Report, nested, sentence_promises
 from finops_cli.foundry.rows import Row, Stage, sentiment_row
-from finops_cli.foundry.sentiment import Sentence
+from finops_cli.foundry.sentiment import Sentence, surely_distinct
+from finops_cli.foundry.sentiment_grammar import load_grammar
 from finops_cli.foundry.triage_examples import Profile
 from finops_cli.importers.stream import Damage
 from finops_cli.kb.book import Book
@@ -59,6 +59,8 @@ def _make(stage: Stage, wanted: Wanted, kb: Path, book: Book, tell: Tell) -> tup
         written = write_rows("sentiment", _phrasebank_rows(wanted.phrasebank, tell), wanted.folder)
         order = Order(stage, written.rows.total(), wanted.seed, wanted.profile, kb)
     else:
+        if stage == "sentiment" and rows > surely_distinct("train", load_grammar()):
+            tell(f"sentiment: in {rows:,} rows a sentence may come twice; the report would say so")
         written = write_dataset(order, wanted.folder, wanted.workers, _progress(stage, rows, tell))
     files = [wanted.folder / name for name in written.digests]
     kept = promises(stage, written.counts, order.rows, wanted.profile, book)
@@ -72,12 +74,13 @@ def _make(stage: Stage, wanted: Wanted, kb: Path, book: Book, tell: Tell) -> tup
 
 def _progress(stage: Stage, rows: int, tell: Tell) -> Callable[[int], None]:
     tenth = max(1, rows // 10)
-    told = Counter({"next": tenth})
+    due = tenth
 
     def watch(done: int) -> None:
-        if done >= told["next"]:
+        nonlocal due
+        if done >= due:
             tell(f"{stage}: {done:,} of {rows:,} rows")
-            told["next"] = done + tenth
+            due = done + tenth
 
     return watch
 

@@ -15,6 +15,7 @@ from finops_cli.errors import UsageError
 from finops_cli.foundry.coverage import Counts, facts
 from finops_cli.foundry.promises import Promise, promises
 from finops_cli.foundry.rows import Row, Stage, faults_of, sentence_of
+from finops_cli.foundry.sentiment import Sentence
 from finops_cli.foundry.sentiment_check import PROMISES, check_sentences
 from finops_cli.foundry.sentiment_grammar import load_grammar
 from finops_cli.foundry.split import Split
@@ -93,11 +94,21 @@ def _fault(place: str, row: Row | str, number: int, seen: SeenIds, book: Book) -
 
 def sentence_promises(files: Sequence[Path]) -> list[Promise]:
     """The promises of labelled sentences, from all sentiment rows of `files` together."""
-    rows = (row for _, row in _rows(files) if isinstance(row, Row) and row.stage == "sentiment")
     broken: dict[str, str] = {}
-    for fault in check_sentences(((row.split, sentence_of(row)) for row in rows), load_grammar()).broken:
+    for fault in check_sentences(_sentences(files), load_grammar()).broken:
         broken.setdefault(fault.promise, f"{fault.rows:,} rows of {fault.split}: {fault.example}")
     return [Promise(text, name not in broken, broken.get(name, "")) for name, text in PROMISES.items()]
+
+
+def _sentences(files: Sequence[Path]) -> Iterator[tuple[Split, Sentence]]:
+    """Every labelled sentence; a row without one is among the bad rows already."""
+    for _, row in _rows(files):
+        if isinstance(row, Row) and row.stage == "sentiment":
+            try:
+                said = sentence_of(row)
+            except (ValueError, RecursionError):
+                continue
+            yield row.split, said
 
 
 def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:

@@ -53,6 +53,30 @@ def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[Bin
         yield file
 
 
+@contextmanager
+def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
+    """The same, but a file appears under its name only when the block has gone through; what stood there stays until then."""
+    if output is None or (output.exists() and not output.is_file() and not output.is_dir()):  # a stream, a device or a pipe
+        with writing(output, sources) as file:
+            yield file
+        return
+    refuse_unwritable(output, sources)
+    with whole(output) as file:
+        yield file
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the name `path` when the block ends well, and leaves nothing when it does not."""
+    part = path.resolve().with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path.resolve())
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def lock(file: BinaryIO, output: Path) -> None:
     """Hold `output` for this process until `file` is closed. Raises ResumeRefused when another one holds it.
 

@@ -112,19 +112,16 @@ def _take_up(job: Job, output: BinaryIO, note: resume.Fingerprint, desk: Desk, s
     A fresh output is emptied before its note is written: an empty output is never resumed, so no moment leaves lines of one run
     under the note of another.
     """
-    path = Path(output.name)
-    if not output.seek(0, os.SEEK_END):
-        resume.write_note(path, note, complete=False)
-        return 0
-    if not job.resume:
-        if not job.overwrite:
-            resume.refuse_to_lose(path)
-        output.truncate(0)
-        resume.write_note(path, note, complete=False)
-        return 0
-    resume.refuse_if_different(path, note)
-    resume.cut_torn_line(output)
-    return _recount(job, path, desk, seen, tally)
+    path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
+    if job.resume and not empty:
+        resume.refuse_if_different(path, note)
+        resume.cut_torn_line(output)
+        return _recount(job, path, desk, seen, tally)
+    if not empty and not job.overwrite:
+        resume.refuse_to_lose(path)
+    output.truncate(0)
+    resume.write_note(path, note, complete=False)
+    return 0
 
 
 def _recount(job: Job, output: Path, desk: Desk, seen: SeenIds, tally: Tally) -> int:
