@@ -15,8 +15,10 @@ from finops_cli import __version__
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
+from finops_cli.commands.create import create
 from finops_cli.commands.doctor import doctor
 from finops_cli.commands.generate import generate
+from finops_cli.commands.models import models
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
@@ -28,7 +30,7 @@ PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = ("import", "run", "triage", "resolve", "check", "generate", "kb", "schema", "doctor")
+STORY = ("import", "run", "triage", "resolve", "check", "generate", "create", "models", "kb", "schema", "doctor")
 
 
 class Border(TyperGroup):
@@ -103,6 +105,8 @@ app.command()(triage)
 app.command()(resolve)
 app.command()(check)
 app.command()(generate)
+app.command()(create)
+app.command()(models)
 app.add_typer(kb_command.app, name="kb")
 app.command()(schema)
 app.command()(doctor)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from finops_cli.devtools.standin import StandIn
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import load_book, shipped_kb
+from tests.models import OPENED, hurried
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -34,6 +37,18 @@ def finops() -> Finops:
         return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
 
     return run
+
+
+GGUF_HEAD = b"GGUF" + (3).to_bytes(4, "little") + bytes(16)
+"""Magic, version, and the counts of a GGUF file that has neither settings nor tensors."""
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    """A model file that is all head."""
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(GGUF_HEAD)
+    return file
 
 
 def rows(output: bytes) -> list[dict[str, Any]]:
@@ -80,3 +95,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows_of_stage(folder: Path, stage: str) -> list[dict[str, Any]]:
     return [row for split in ("train", "eval") for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())]
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """The shipped rules with short pauses."""
+    kb = Path(shutil.copytree(shipped_kb(), tmp_path_factory.mktemp("quick") / "kb"))
+    hurried(kb)
+    return load_book(kb)
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    """A stand-in Ollama with both models."""
+    with StandIn() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def closes() -> Iterator[None]:
+    """Connections to servers end with the test that opened them."""
+    yield
+    while OPENED:
+        OPENED.pop().close()

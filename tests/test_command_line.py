@@ -21,11 +21,13 @@ HEAVY = (
     "yaml",
     "sqlite3",
     "pydantic",
+    "httpx",
+    "ollama",
     "multiprocessing",
     "finops_cli.pipeline",
     "finops_cli.rules",
 )
-VERBS = ("import", "run", "triage", "resolve", "check", "generate", "kb", "schema", "doctor")
+VERBS = ("import", "run", "triage", "resolve", "check", "generate", "create", "models", "kb", "schema", "doctor")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -95,7 +97,10 @@ def test_summary_adds_up(finops: Finops) -> None:
         (["run", "."], 2, "is a folder"),
         (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
-        (["run", EXAMPLES / "monday.jsonl", "--backend", "ollama"], 3, "--backend engine"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp"], 3, "--backend engine"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", "127.0.0.1:9"], 3, "ollama serve"),
+        (["run", EXAMPLES / "monday.jsonl", "--host", "nowhere:port"], 2, "HOST:PORT"),
+        (["run", EXAMPLES / "monday.jsonl", "--on-violation", "ignore"], 2, "ignore"),
         (["run", EXAMPLES / "monday.jsonl", "--workers", "0"], 2, "workers"),
         (["--kb", EXAMPLES, "run", EXAMPLES / "monday.jsonl"], 2, "no knowledge base"),
         (["kb", "show", "score.bse"], 2, "did you mean score.base"),
@@ -199,9 +204,13 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert b"Exception" not in talk
 
 
-def test_doctor_reports_each_piece_and_its_cure(finops: Finops) -> None:
-    """Python, package, knowledge base and every extra; what is absent names the command that brings it."""
-    found = {piece["what"]: piece for piece in json.loads(finops("doctor", "--json").stdout)}
+def test_doctor_reports_each_piece_and_its_cure(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python, package, knowledge base, every extra, and Ollama; what is absent names its cure, and nothing is broken by it."""
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    done = finops("doctor", "--json")
+    found = {piece["what"]: piece for piece in json.loads(done.stdout)}
+    assert (done.returncode, found["ollama"]["state"]) == (0, "absent")
+    assert "ollama serve" in found["ollama"]["cure"]
     assert {
         "python",
         "finops",
@@ -212,10 +221,11 @@ def test_doctor_reports_each_piece_and_its_cure(finops: Finops) -> None:
         "extra serve",
         "extra guard",
         "extra ray",
+        "ollama",
     } == set(found)
     assert all(found[name]["state"] == "ok" for name in ("python", "finops", "kb"))
     for name, piece in found.items():
-        if piece["state"] == "absent":
+        if name.startswith("extra") and piece["state"] == "absent":
             assert piece["cure"] == f"pip install 'finops[{name.removeprefix('extra ')}]'"
 
 

@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
-from finops_cli.models.engine import Engine
-from finops_cli.models.protocol import ModelNames
 from finops_cli.pipeline.desk import Desk
 from finops_cli.pipeline.lines import encode
 from finops_cli.pipeline.tally import Tally
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
+from tests.models import a_model
 
 INVENTORY = {"box_qty": 1000, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 9000}
-
-
-class Model:
-    """A real answerer that is wrong in a chosen way: it mishears the question, or misquotes the engine's answer."""
-
-    name = "model"
-    models = ModelNames("small", "smaller")
-    prompt_sha256 = "0" * 64
-    is_reference = False
-
-    def __init__(
-        self, book: Book, hears: Callable[[Any], Any] = lambda asked: asked, says: Callable[[Any], Any] = lambda answer: answer
-    ):
-        self._engine, self._hears, self._says = Engine(book), hears, says
-
-    def triage(self, fail: FailRecord) -> Triage:
-        return cast(Triage, self._says(self._engine.triage(self._hears(fail))))
-
-    def resolve(self, case: ResolverInput) -> Resolution:
-        return cast(Resolution, self._says(self._engine.resolve(self._hears(case))))
-
-
-def _a_tenth_more(answer: Any) -> Any:
-    return replace(answer, priority_score=answer.priority_score + Decimal("0.1")) if isinstance(answer, Triage) else answer
-
-
-def _a_share_less(answer: Any) -> Any:
-    return replace(answer, residual_short=answer.residual_short - 1) if isinstance(answer, Resolution) else answer
-
-
-def _younger(asked: Any) -> Any:
-    return replace(asked, age_days=2) if isinstance(asked, FailRecord) else asked
-
-
-def _fuller_box(asked: Any) -> Any:
-    return replace(asked, inventory=replace(asked.inventory, box_qty=2000)) if isinstance(asked, ResolverInput) else asked
 
 
 def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
@@ -69,36 +27,62 @@ def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
     return json.loads(encode(written.line), parse_float=Decimal), tally
 
 
+def _a_tenth_more(stage: str, answer: dict[str, Any]) -> None:
+    if stage == "triage":
+        answer["priority_score"] += Decimal("0.1")
+
+
+def _a_share_less(stage: str, answer: dict[str, Any]) -> None:
+    if stage == "resolver":
+        answer["residual_short"] -= 1
+
+
+def _another_age(stage: str, answer: dict[str, Any]) -> None:
+    """Multiplies out: an age of 2 days gives 10 x 0.30 less and a score to match."""
+    if stage == "triage":
+        components = answer["score_components"]
+        components["age_factor"], components["base_score"] = 10, Decimal("54.5")
+        answer["priority_score"], answer["priority_tier"], answer["escalation_level"] = Decimal("65.4"), "HIGH", "L2"
+
+
+def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
+    """Adds up: a box of 2,000 shares where 1,000 are."""
+    if stage == "resolver":
+        box, *notice = answer["resolution_steps"]
+        for step in (box, *notice):
+            step["coverage_after_step_pct"], step["remaining_short"] = 40, 3000
+        box["qty"], answer["total_coverable"], answer["residual_short"] = 2000, 2000, 3000
+
+
 def test_a_wrong_score_never_stands(book: Book) -> None:
     """The line fails, names rule, expected and actual, keeps what was received as raw, and hands nothing on."""
-    line, tally = _run(book, Model(book, says=_a_tenth_more))
+    line, tally = _run(book, a_model(book, _a_tenth_more, "reject"))
     assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
     [finding] = line["verification"]["triage"]
     assert (finding["rule"], finding["path"]) == ("score.priority", "/priority_score")
     assert (finding["expected"], finding["actual"]) == (Decimal("83.4"), Decimal("83.5"))
-    assert line["raw"]["triage"]["priority_score"] == Decimal("83.5")
+    assert '"priority_score":83.5' in line["raw"]["triage"][0]["text"]
     assert line["resolution_skipped"] == "the triage does not stand"
     assert tally.violations == {"score.priority": 1}
     assert not tally.all_verified
 
 
 def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
-    line, tally = _run(book, Model(book, says=_a_share_less))
+    line, tally = _run(book, a_model(book, _a_share_less, "reject"))
     assert (line["status"], line["resolution"]) == ("failed", None)
     assert line["triage"]["priority_score"] == Decimal("83.4")
     assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
-    assert line["raw"]["resolution"]["residual_short"] == 3999
+    assert '"residual_short":3999' in line["raw"]["resolution"][0]["text"]
     assert tally.plans == 0
 
 
 @pytest.mark.parametrize(
-    ("stage", "hears", "rule"), [("triage", _younger, "score.age_factor"), ("resolution", _fuller_box, "waterfall.quantity")]
+    ("stage", "change", "rule"),
+    [("triage", _another_age, "score.age_factor"), ("resolution", _fuller_box, "waterfall.quantity")],
 )
-def test_a_consistent_answer_to_another_record_never_stands(
-    stage: str, hears: Callable[[Any], Any], rule: str, book: Book
-) -> None:
+def test_a_consistent_answer_to_another_record_never_stands(stage: str, change: Any, rule: str, book: Book) -> None:
     """Only the record can tell: the answer multiplies out, but for another age or another box."""
-    line, _ = _run(book, Model(book, hears=hears))
+    line, _ = _run(book, a_model(book, change, "reject"))
     assert (line["status"], line[stage]) == ("failed", None)
     assert rule in [finding["rule"] for finding in line["verification"][stage]]
 
@@ -137,9 +121,10 @@ def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(finops: Finops
 
 
 def test_a_right_model_stands_under_its_own_name(book: Book) -> None:
-    line, tally = _run(book, Model(book))
+    line, tally = _run(book, a_model(book))
     assert line["status"] == "ok"
     assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
+    assert tally.models == {"triage asked": 1, "triage right": 1, "resolver asked": 1, "resolver right": 1}
     assert (tally.owed, tally.covered, tally.residual, tally.uncovered) == (5000, 1000, 4000, {"CRITICAL": 4000})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from finops_cli.foundry.token_estimate import estimated_tokens
+from finops_cli.models.token_estimate import estimated_tokens
 from tests.conftest import Finops, rows, rows_of_stage
 from tests.oracle import plan_oracle, triage_oracle
 

@@ -159,7 +159,7 @@ _LINES = (
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])
 def test_any_bytes_become_one_line(stage: Any, line: bytes) -> None:
     """No line raises; each becomes JSON that is either verified or says why it was rejected."""
-    written = DeskPlan(stage, "engine", shipped_kb(), False).open().process(1, line).line
+    written = DeskPlan(stage, shipped_kb(), timed=False).open().process(1, line).line
     output = json.loads(encode(written))
     assert output["status"] in ("ok", "rejected")
     assert ("error" in output) == (output["status"] == "rejected")

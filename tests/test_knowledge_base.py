@@ -55,7 +55,7 @@ def test_every_number_of_the_kb_is_used(book: Book) -> None:
     """A table or number that no rule reads would be a promise that changing it changes something."""
     compiler = Compiler(book.entries)
     compile_with("test", compiler, book.entries)
-    data = entries.Number | entries.Choice | entries.Lookup | entries.Bands | entries.Quantiles
+    data = entries.Number | entries.Choice | entries.Lookup | entries.Bands | entries.Quantiles | entries.Words
     assert {id for id, entry in book.entries.items() if isinstance(entry, data)} == compiler.used
 
 
@@ -85,10 +85,12 @@ def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
 
 def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:
     """`finops kb show RULE` explains any rule that the checker or an error names."""
-    named = re.compile(r'"((?:schema|cusip|input|import|data|trace|score|tier|triage|plan|waterfall|gridlock)\.[a-z_0-9]+)"')
+    named = re.compile(
+        r'"((?:schema|cusip|input|import|data|trace|reply|score|tier|triage|plan|waterfall|gridlock)\.[a-z_0-9]+)"'
+    )
     found = {
         rule
-        for package in ("verify", "pipeline", "domain", "importers", "foundry")
+        for package in ("verify", "pipeline", "domain", "importers", "foundry", "models", "models/ollama")
         for file in (ROOT / "finops_cli" / package).glob("*.py")
         for rule in named.findall(file.read_text())
     }
@@ -99,7 +101,7 @@ def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:
 def test_ids_that_prose_refers_to_exist(book: Book) -> None:
     """A reference such as `regsho.state` in an entry's text leads somewhere."""
     refers = re.compile(
-        r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan|gridlock|enum|regulation)\.[a-z_0-9]+)`"
+        r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan|gridlock|enum|regulation|answer|reply)\.[a-z_0-9]+)`"
     )
     referred = {(id, target) for id, entry in book.entries.items() for target in refers.findall(entry.text)}
     assert referred

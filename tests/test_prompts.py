@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain import exact_json
-from finops_cli.errors import UsageError
-from finops_cli.kb.load import data_folder
-from finops_cli.models.modelfile import read_modelfile
 from finops_cli.models.prompts import neutralised, prompt_sha256, resolver_prompt, sentiment_prompt, triage_prompt
 from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
 from tests.conftest import EXAMPLES, a_fail
@@ -75,36 +70,3 @@ def test_ordinary_text_is_left_alone() -> None:
 
 def test_the_digest_of_a_prompt_tells_stages_apart() -> None:
     assert len({prompt_sha256("triage"), prompt_sha256("resolver")}) == 2
-
-
-@pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])
-def test_shipped_modelfiles_are_read(stage: str) -> None:
-    modelfile = read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")
-    assert modelfile.base.endswith(".gguf")
-    assert dict(modelfile.parameters)["temperature"]
-
-
-def test_a_modelfile_of_every_form(tmp_path: Path) -> None:
-    """Any case, comments, bare and quoted values, several stops, text over several lines."""
-    file = tmp_path / "Modelfile"
-    file.write_text('# c\nfrom ./a.gguf\nPARAMETER stop "<|im_end|>"\nparameter stop x\nSYSTEM """one\ntwo"""\nLICENSE """l"""\n')
-    read = read_modelfile(file)
-    assert (read.base, read.system, read.others) == ("./a.gguf", "one\ntwo", (("LICENSE", "l"),))
-    assert read.parameters == (("stop", "<|im_end|>"), ("stop", "x"))
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("SYSTEM x", "FROM is missing"),
-        ("FROM a", "SYSTEM is missing"),
-        ("FROM a\nFROM b\nSYSTEM x", ":2: FROM is given twice"),
-        ("FROM a\nSYSTEM x\nPARAMETER stop", "a name and a value"),
-        ("FROM a\nSYSTME x", ":2: SYSTME is none of"),
-        ('FROM a\nSYSTEM """x', "no closing"),
-    ],
-)
-def test_a_broken_modelfile_names_its_line(text: str, says: str, tmp_path: Path) -> None:
-    (tmp_path / "Modelfile").write_text(text)
-    with pytest.raises(UsageError, match=says):
-        read_modelfile(tmp_path / "Modelfile")

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from finops_cli.domain import exact_json
 from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.foundry.token_estimate import estimated_tokens
 from finops_cli.foundry.trace import HEADINGS, trace
 from finops_cli.foundry.trace_check import check_trace
 from finops_cli.kb.book import Book
 from finops_cli.models.prompts import resolver_prompt
+from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.plan import resolve
 from finops_cli.verify.shapes import RESOLVER_INPUT
 from tests.conftest import ROOT

@@ -17,13 +17,24 @@ Fails = Annotated[
 ]
 
 
-def check(context: typer.Context, source: Outputs, output: Output = None, fails: Fails = None, quiet: Quiet = False) -> None:
+Raw = Annotated[bool, typer.Option("--raw", help="Judge what the models said (run --keep-raw) instead of what stands.")]
+
+
+def check(
+    context: typer.Context,
+    source: Outputs,
+    output: Output = None,
+    fails: Fails = None,
+    raw: Raw = False,
+    quiet: Quiet = False,
+) -> None:
     """Judge outputs of anything; name every violated rule."""
     from finops_cli.commands.summary import counts
     from finops_cli.errors import UsageError
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.blotter import lines_of
     from finops_cli.pipeline.check import judge
+    from finops_cli.pipeline.check_raw import judge_raw
     from finops_cli.pipeline.check_run import judge_run
     from finops_cli.pipeline.lines import encode
     from finops_cli.pipeline.places import reading, writing
@@ -36,9 +47,10 @@ def check(context: typer.Context, source: Outputs, output: Output = None, fails:
     good = wrong = 0
     with ExitStack() as stack:
         lines = (line for line, _ in lines_of(stack.enter_context(reading(judged))))
-        verdicts = judge(lines, book)
-        if fails is not None:
-            verdicts = judge_run(lines, (line for line, _ in lines_of(stack.enter_context(reading(asked)))), book)
+        inputs = None if fails is None else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
+        verdicts = judge(lines, book) if inputs is None else judge_run(lines, inputs, book)
+        if raw:
+            verdicts = judge_raw(lines, inputs, book)
         written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))
         for verdict in verdicts:
             written.write(encode(verdict))

@@ -1,33 +1,60 @@
-"""`finops doctor`: what is installed, with the cure for what is not."""
+"""`finops doctor`: what is installed, reachable and loadable, with the cure for what is not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finops_cli.commands.options import AsJson, kb_folder
+from finops_cli.commands.options import AsJson, Hosts, ResolverModel, TriageModel, kb_folder
 
 if TYPE_CHECKING:
-    from finops_cli.diagnosis import Diagnosis
+    from finops_cli.diagnosis.findings import Diagnosis
+
+Live = Annotated[bool, typer.Option("--live/--no-live", help="Load the models that are there and put one record through them.")]
+_WIDTH = 100
+_INDENT = " " * 26
 
 
-def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """What is installed, and the cure for what is not."""
-    from finops_cli.diagnosis import diagnose
+def doctor(
+    context: typer.Context,
+    host: Hosts = None,
+    triage_model: TriageModel = None,
+    resolver_model: ResolverModel = None,
+    live: Live = True,
+    as_json: AsJson = False,
+) -> None:
+    """What is installed and reachable, and the cure for what is not."""
+    from finops_cli.diagnosis.installation import installation
+    from finops_cli.diagnosis.servers import servers
+    from finops_cli.kb.load import load_book
+    from finops_cli.models.wanted import Wanted
     from finops_cli.pipeline.lines import encode_value
 
-    found = diagnose(kb_folder(context))
+    kb = kb_folder(context)
+    found = installation(kb)
+    if not _broken(found):
+        wanted = Wanted(hosts=tuple(host or ()), triage_model=triage_model, resolver_model=resolver_model)
+        found += servers(wanted, load_book(kb), live)
     if as_json:
         typer.echo(encode_value(found))
     else:
         for diagnosis in found:
             _print(diagnosis)
-    if any(diagnosis.state == "broken" for diagnosis in found):
+    if _broken(found):
         raise typer.Exit(3)
 
 
+def _broken(found: list[Diagnosis]) -> bool:
+    return any(diagnosis.state == "broken" for diagnosis in found)
+
+
 def _print(diagnosis: Diagnosis) -> None:
-    typer.echo(f"{diagnosis.state:<8} {diagnosis.what:<16} {diagnosis.detail}")
+    typer.echo(_wrapped(f"{diagnosis.state:<8} {diagnosis.what:<16} ", diagnosis.detail))
     if diagnosis.cure:
-        typer.echo(f"{'':<25} cure: {diagnosis.cure}")
+        typer.echo(_wrapped(f"{'':<26}cure: ", diagnosis.cure))
+
+
+def _wrapped(label: str, text: str) -> str:
+    return fill(text, _WIDTH, initial_indent=label, subsequent_indent=_INDENT, break_on_hyphens=False, break_long_words=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from finops_cli.domain.vocabulary import BackendName
+from finops_cli.domain.vocabulary import BackendName, OnViolation
 
 Fails = Annotated[str, typer.Argument(metavar="FAILS.jsonl", help="Fail records, one JSON object per line; - for stdin.")]
 Cases = Annotated[str, typer.Argument(metavar="CASES.jsonl", help="Resolver inputs, one JSON object per line; - for stdin.")]
@@ -16,7 +16,31 @@ Output = Annotated[
     typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where to write; stdout when absent or -."),
 ]
 BackendOption = Annotated[BackendName, typer.Option("--backend", help="Who answers.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that work side by side.")]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=1, max=256, help="Processes side by side; with models, requests at once to each server."),
+]
+Hosts = Annotated[
+    Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--host", metavar="URL", help="An Ollama server; may be repeated. Else OLLAMA_HOST, else this machine."),
+]
+TriageModel = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--triage-model", metavar="NAME", help="The model of stage 1, instead of finops-triage."),
+]
+ResolverModel = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--resolver-model", metavar="NAME", help="The model of stage 2, instead of finops-resolver."),
+]
+Violation = Annotated[
+    OnViolation,
+    typer.Option("--on-violation", help="What becomes of a model's answer that breaks a rule (finops kb show answer.loop)."),
+]
+KeepRaw = Annotated[bool, typer.Option("--keep-raw", help="Keep what the models said, word for word, in every line.")]
+Deadline = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--deadline", min=0.1, max=86_400, metavar="SECONDS", help="How long a model may take for one answer."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over where an interrupted run left its output.")]
 Timing = Annotated[bool, typer.Option("--timing/--no-timing", help="Measure latency_ms, or write null: equal runs, equal bytes.")]

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from finops_cli.commands.options import BackendOption, Cases, Output, Overwrite, Quiet, Resume, Timing, Workers
-from finops_cli.commands.stage import Call, carry_out
+from finops_cli.commands.options import (
+    BackendOption,
+    Cases,
+    Deadline,
+    Hosts,
+    KeepRaw,
+    Output,
+    Overwrite,
+    Quiet,
+    ResolverModel,
+    Resume,
+    Timing,
+    Violation,
+    Workers,
+)
+from finops_cli.commands.stage import Call, Models, carry_out
 
 
 def resolve(
@@ -14,10 +28,16 @@ def resolve(
     output: Output = None,
     backend: BackendOption = "auto",
     workers: Workers = 1,
+    host: Hosts = None,
+    resolver_model: ResolverModel = None,
+    on_violation: Violation = "repair",
+    keep_raw: KeepRaw = False,
+    deadline: Deadline = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
     quiet: Quiet = False,
 ) -> None:
     """Stage 2 alone: the plan of each resolver input (card 2)."""
-    carry_out(context, "resolve", Call(source, output, backend, workers, resume, overwrite, timing, quiet))
+    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
+    carry_out(context, "resolve", call, Models(host, on_violation, keep_raw, deadline, resolver_model=resolver_model))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
 from finops_cli.commands.options import kb_folder, path_or_standard
-from finops_cli.domain.vocabulary import BackendName
+from finops_cli.domain.vocabulary import BackendName, OnViolation
 
 if TYPE_CHECKING:
+    from finops_cli.kb.book import Book
+    from finops_cli.pipeline.desk import Desk
     from finops_cli.pipeline.stations import Stage
 
 
@@ -29,28 +32,64 @@ class Call:
     quiet: bool
 
 
-def carry_out(context: typer.Context, stage: Stage, call: Call) -> None:
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The options about language models, as given."""
+
+    hosts: list[str] | None
+    on_violation: OnViolation
+    keep_raw: bool
+    deadline: float | None
+    triage_model: str | None = None
+    resolver_model: str | None = None
+
+
+def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
     """Run one job and exit 0 when every record is verified, else 1."""
     from finops_cli.commands.summary import summary
     from finops_cli.commands.watching import watching
     from finops_cli.errors import UsageError
     from finops_cli.kb.load import load_book
-    from finops_cli.models.choose import choose
     from finops_cli.pipeline.conveyor import DeskPlan
-    from finops_cli.pipeline.session import Job, run
+    from finops_cli.pipeline.session import Job, refuse_impossible, run
 
     if call.source == "-" and sys.stdin.isatty():
         raise UsageError("nothing is piped in: give a file, or pipe JSONL lines into finops")
     kb = kb_folder(context)
-    chosen = choose(call.backend, load_book(kb))
-    if call.backend == "auto" and not call.quiet:
-        typer.echo(f"backend      {chosen.backend.name} ({chosen.why})", err=True)
-    plan = DeskPlan(stage, call.backend, kb, call.timing)
+    plan = DeskPlan(stage, kb, call.timing)
     source, output = path_or_standard(call.source), path_or_standard(call.output)
     job = Job(plan, source, output, call.workers, call.resume, call.overwrite)
-    with watching(job, call.quiet) as watch:
-        tally = run(job, watch)
+    refuse_impossible(job)
+    desk = _desk(stage, call, models, load_book(kb))
+    with closing(desk.backend), watching(job, call.quiet) as watch:
+        tally = run(job, desk, watch)
     if not call.quiet:
         typer.echo(summary(tally), err=True)
     if not tally.all_verified:
         raise typer.Exit(1)
+
+
+def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
+    """The desk with the backend that the call wants; says which and why where that was not the call's to decide."""
+    from finops_cli.commands.summary import wrapped
+    from finops_cli.models.choose import choose
+    from finops_cli.models.wanted import Wanted
+    from finops_cli.pipeline.desk import Desk
+    from finops_cli.pipeline.stations import STATIONS
+
+    wanted = Wanted(
+        call.backend,
+        STATIONS[stage].models,
+        tuple(models.hosts or ()),
+        models.triage_model,
+        models.resolver_model,
+        models.on_violation,
+        models.deadline,
+        call.workers,
+    )
+    chosen = choose(wanted, book)
+    if not call.quiet:
+        told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
+        for text in (*told, *chosen.notices):
+            typer.echo(wrapped("backend", text), err=True)
+    return Desk(stage, chosen.backend, book, call.timing, models.keep_raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from textwrap import fill
 from typing import get_args
 
 from finops_cli.domain.vocabulary import Action, Status, Tier
@@ -19,7 +20,9 @@ def summary(tally: Tally) -> str:
         ("status", _counts(tally.statuses, get_args(Status))),
         ("tier", _counts(tally.tiers, tuple(reversed(get_args(Tier))))),
         ("action", _counts(tally.actions, get_args(Action))),
+        *((_MODEL_ROWS[stage], _right(tally, stage)) for stage in _MODEL_ROWS),
         ("violations", _counts(tally.violations, _most_first(tally.violations))),
+        ("server", _counts(tally.server, _most_first(tally.server))),
         ("rejected for", _counts(tally.problems, _most_first(tally.problems))),
     ]
     if tally.problems:
@@ -32,9 +35,27 @@ def summary(tally: Tally) -> str:
     return "\n".join(line for label, text in rows if text for line in _wrapped(label, text))
 
 
+_MODEL_ROWS = {"triage": "triage model", "resolver": "resolver"}
+
+
+def _right(tally: Tally, stage: str) -> str:
+    """How often the model of `stage` was right."""
+    asked, right, again = (tally.models[f"{stage} {what}"] for what in ("asked", "right", "again"))
+    if not asked:
+        return ""
+    share = f"{right:,} of {asked:,} right as they came ({100 * right / asked:.1f} %)"
+    return f"{share}  {again:,} when asked again" if again else share
+
+
 def counts(label: str, counter: Counter[str]) -> str:
     """A row of its own: every name with its count, the commonest first."""
     return "\n".join(_wrapped(label, _counts(counter, _most_first(counter))))
+
+
+def wrapped(label: str, text: str) -> str:
+    """A sentence behind a label of the summary."""
+    indent = " " * (_LABEL + 1)
+    return fill(text, 79, initial_indent=f"{label:<{_LABEL}} ", subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _counts(counter: Counter[str], order: Iterable[str]) -> str:

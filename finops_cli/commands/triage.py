@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from finops_cli.commands.options import BackendOption, Fails, Output, Overwrite, Quiet, Resume, Timing, Workers
-from finops_cli.commands.stage import Call, carry_out
+from finops_cli.commands.options import (
+    BackendOption,
+    Deadline,
+    Fails,
+    Hosts,
+    KeepRaw,
+    Output,
+    Overwrite,
+    Quiet,
+    Resume,
+    Timing,
+    TriageModel,
+    Violation,
+    Workers,
+)
+from finops_cli.commands.stage import Call, Models, carry_out
 
 
 def triage(
@@ -14,10 +28,16 @@ def triage(
     output: Output = None,
     backend: BackendOption = "auto",
     workers: Workers = 1,
+    host: Hosts = None,
+    triage_model: TriageModel = None,
+    on_violation: Violation = "repair",
+    keep_raw: KeepRaw = False,
+    deadline: Deadline = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
     quiet: Quiet = False,
 ) -> None:
     """Stage 1 alone: score, tier, action and escalation of each fail."""
-    carry_out(context, "triage", Call(source, output, backend, workers, resume, overwrite, timing, quiet))
+    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
+    carry_out(context, "triage", call, Models(host, on_violation, keep_raw, deadline, triage_model=triage_model))

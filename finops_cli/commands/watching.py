@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from finops_cli.commands.summary import summary
+from finops_cli.errors import Unfinished
+from finops_cli.models.failures import EverythingDown
+
 if TYPE_CHECKING:
     from finops_cli.pipeline.session import Job, Watch
     from finops_cli.pipeline.tally import Tally
@@ -14,12 +18,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watching(job: Job, quiet: bool) -> Iterator[Watch]:
-    """What a run tells after each part. Says, on interruption, how to go on."""
-    done = 0
+    """What a run tells after each part. Says, when it is cut short, what came of it so far and how to go on."""
+    last: list[Tally] = []
 
     def remember(tally: Tally) -> None:
-        nonlocal done
-        done = tally.lines
+        last[:] = [tally]
 
     try:
         if quiet or not sys.stderr.isatty():
@@ -33,9 +36,21 @@ def watching(job: Job, quiet: bool) -> Iterator[Watch]:
 
                 yield watch
     except KeyboardInterrupt:
-        cure = "the same command with --resume goes on" if job.source and job.output else "its output ends there"
-        print(f"\nfinops: interrupted after {done:,} records; {cure}", file=sys.stderr)
+        print(f"\nfinops: interrupted after {_done(last):,} records; {_cure(job)}", file=sys.stderr)
         raise
+    except (Unfinished, EverythingDown):
+        if last and not quiet:
+            print(summary(last[0]), file=sys.stderr)
+        print(f"finops: ended after {_done(last):,} records; when that is mended, {_cure(job)}", file=sys.stderr)
+        raise
+
+
+def _done(last: list[Tally]) -> int:
+    return last[0].lines if last else 0
+
+
+def _cure(job: Job) -> str:
+    return "the same command with --resume goes on" if job.source and job.output else "its output ends there"
 
 
 @contextmanager

@@ -25,3 +25,7 @@ NUMBER_DIGITS: Final = 18
 """Digits before the point up to which 7.0 counts as the whole number 7."""
 SHOWN_CHARS: Final = 80
 """How much of an offending value an error repeats."""
+REPLY_CHARS: Final = 512 * 1024
+"""What is read of one answer of a model; a plan of `STEPS` steps stays below it."""
+REPLY_OBJECTS: Final = 64
+"""How many opening braces of an answer are tried for the start of its JSON object."""

@@ -14,10 +14,10 @@ from finops_cli.domain.triage import Triage
 from finops_cli.foundry.draws import ends
 from finops_cli.foundry.resolver_examples import scenarios_of
 from finops_cli.foundry.rows import Row, sentence_of
-from finops_cli.foundry.token_estimate import estimated_tokens
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.book import Book
 from finops_cli.models.prompts import resolver_prompt
+from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.regsho import regulatory_state
 from finops_cli.verify.shapes import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
 

@@ -14,12 +14,12 @@ from finops_cli.domain.resolution import ResolverInput
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.sentiment import Sentence, text_split
 from finops_cli.foundry.split import Split, content_key, first_in_split, split_of
-from finops_cli.foundry.token_estimate import estimated_tokens
 from finops_cli.foundry.trace import trace
 from finops_cli.foundry.trace_check import check_trace
 from finops_cli.foundry.triage_examples import Profile, fails
 from finops_cli.kb.book import Book
 from finops_cli.models.prompts import Conversation, resolver_prompt, sentiment_prompt, triage_prompt
+from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 from finops_cli.verify.resolution import check_resolution

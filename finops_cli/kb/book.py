@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 from finops_cli.domain import vocabulary as words
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
+from finops_cli.kb.answering import AnsweringBook
 from finops_cli.kb.bands import BandTable
 
 E = TypeVar("E")
@@ -109,7 +110,9 @@ class Book:
     handoff: HandoffBook
     waterfall: WaterfallBook
     data: DataBook
+    answering: AnsweringBook
     tolerance: Decimal
+    phrases: frozenset[str]
 
 
 class Compiler:
@@ -166,6 +169,14 @@ class Compiler:
 
     def wholes(self, id: str, keys: tuple[str, ...]) -> dict[str, int]:
         return {key: int(value) for key, value in self.numbers(id, keys).items()}
+
+    def floats(self, id: str, keys: tuple[str, ...]) -> dict[str, float]:
+        """Seconds and the like, which no score is made of."""
+        return {key: float(value) for key, value in self.numbers(id, keys).items()}
+
+    def words(self, id: str) -> frozenset[str]:
+        """The words of a list that a desk may lengthen or shorten."""
+        return frozenset(self._entry(id, entries.Words).members)
 
     def quantiles(self, id: str) -> tuple[Decimal, ...]:
         points = tuple(self._entry(id, entries.Quantiles).points)

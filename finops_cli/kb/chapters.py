@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import cast, get_args
 
 from finops_cli.domain import vocabulary as words
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
+from finops_cli.kb.answering import AnsweringBook, Outside
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
+
+_LONGEST_SECONDS = 7 * 86_400
 
 
 def compile_book(version: str, all_entries: Mapping[str, entries.AnyEntry]) -> Book:
@@ -26,7 +30,9 @@ def compile_with(version: str, c: Compiler, all_entries: Mapping[str, entries.An
         handoff=_handoff(c),
         waterfall=_waterfall(c),
         data=_data(c),
+        answering=_answering(c),
         tolerance=c.number("check.tolerance"),
+        phrases=c.words("check.phrases"),
     )
 
 
@@ -132,3 +138,37 @@ def _waterfall(c: Compiler) -> WaterfallBook:
         gridlock_aged_from=c.whole("gridlock.aged_from"),
         gridlock_similar_ratio=c.number("gridlock.similar_ratio"),
     )
+
+
+def _answering(c: Compiler) -> AnsweringBook:
+    book = AnsweringBook(
+        judgements=c.words("answer.judgements"),
+        attempts=c.wholes("answer.attempts", ("structural", "retry")),
+        models=c.texts("answer.models", ("triage", "resolver")),
+        seed=c.whole("answer.seed", highest=2**31),
+        tokens=c.wholes("answer.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")),
+        seconds=c.floats("answer.seconds", ("probe", "connect", "admin", "load", "triage", "resolver", "silence")),
+        retries=c.wholes("answer.retries", ("crashed", "server")),
+        backoff=c.floats("answer.backoff", ("first", "factor", "longest", "jitter")),
+        breaker=c.numbers("answer.breaker", ("failures", "open", "factor", "longest", "probes")),
+        chunk=c.whole("answer.chunk"),
+        keep_alive_minutes=c.whole("answer.keep_alive"),
+        single_slot=c.words("answer.single_slot"),
+        outside=cast(Outside, c.choice("answer.outside", Outside)),
+    )
+    at_least_one: dict[str, Decimal | int] = {
+        "answer.attempts": min(book.attempts.values()),
+        "answer.breaker": min(book.breaker["failures"], book.breaker["probes"], book.breaker["factor"]),
+        "answer.chunk": book.chunk,
+    }
+    for id, value in at_least_one.items():
+        if value < 1:
+            raise KnowledgeError(f"kb entry {id}: {value} must be at least 1")
+    for id, pause in (("answer.seconds", min(book.seconds.values())), ("answer.breaker", float(book.breaker["open"]))):
+        if pause <= 0:
+            raise KnowledgeError(f"kb entry {id}: times must be above 0")
+    if max(*book.seconds.values(), book.backoff["longest"], float(book.breaker["longest"])) > _LONGEST_SECONDS:
+        raise KnowledgeError("kb entry answer.seconds: no time may be above a week")
+    if not 0 <= book.backoff["jitter"] <= 1:
+        raise KnowledgeError("kb entry answer.backoff: jitter must be from 0 to 1")
+    return book

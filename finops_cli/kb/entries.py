@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
-    """What every entry has: a stable id, its origin (card-1, card-2, decision, regulation), a date, and prose in Markdown."""
+    """What every entry has: a stable id, its origin (`SOURCES`), a date, and prose in Markdown."""
 
     id: str
     title: str
@@ -62,6 +62,10 @@ class Terms(Entry, frozen=True, tag="terms"):
     members: dict[str, str]
 
 
+class Words(Terms, frozen=True, tag="words"):
+    """A list that the code goes by and that a desk may lengthen or shorten, with what each word means."""
+
+
 class Regulation(Entry, frozen=True, tag="regulation"):
     """What the law says; `differs` names the entries that depart from it."""
 
@@ -75,5 +79,5 @@ class Quantiles(Entry, frozen=True, tag="quantiles"):
     points: list[Decimal]
 
 
-AnyEntry = Rule | Check | Number | Choice | Lookup | Bands | Terms | Regulation | Quantiles
-SOURCES = ("card-1", "card-2", "decision", "regulation")
+AnyEntry = Rule | Check | Number | Choice | Lookup | Bands | Terms | Words | Regulation | Quantiles
+SOURCES = ("card-1", "card-2", "card-3", "decision", "regulation")

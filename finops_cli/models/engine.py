@@ -6,24 +6,35 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
-from finops_cli.models.protocol import ModelNames
+from finops_cli.models.protocol import Answer, ModelStage, Origin
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
+from finops_cli.verify.resolution import check_resolution
+from finops_cli.verify.triage import check_triage
 
 
 class Engine:
-    """Needs nothing but the package, and is never wrong about its own rules."""
+    """Needs nothing but the package. Its answers are held against themselves: there is no second reckoning to hold them against."""
 
-    name = "engine"
-    models = ModelNames()
-    prompt_sha256: str | None = None
-    is_reference = True
+    origin = Origin("engine")
+    lanes = 0
+    in_turns = False
 
     def __init__(self, book: Book) -> None:
         self._book = book
 
-    def triage(self, fail: FailRecord) -> Triage:
-        return triage(fail, self._book)
+    def prepare(self, stage: ModelStage) -> None:
+        """Nothing to load."""
 
-    def resolve(self, case: ResolverInput) -> Resolution:
-        return resolve(case, self._book)
+    def triage(self, fail: FailRecord) -> Answer[Triage]:
+        answer = triage(fail, self._book)
+        findings = check_triage(answer, self._book, answer)
+        return Answer(None, "failed", findings) if findings else Answer(answer)
+
+    def resolve(self, case: ResolverInput) -> Answer[Resolution]:
+        answer = resolve(case, self._book)
+        findings = check_resolution(answer, self._book, answer, case.ftd_qty)
+        return Answer(None, "failed", findings) if findings else Answer(answer)
+
+    def close(self) -> None:
+        """Nothing is open."""

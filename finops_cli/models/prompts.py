@@ -70,8 +70,8 @@ _OPTIONAL_FIELDS = ("age_days", "corporate_action")
 
 @cache
 def system_prompt(stage: Stage) -> str:
-    """The system prompt of `modelfiles/<stage>.Modelfile`."""
-    return read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").system
+    """The system prompt of `modelfiles/<stage>.Modelfile`. Raises UsageError when the file has none."""
+    return read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").prompt
 
 
 @cache

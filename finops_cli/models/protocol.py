@@ -1,14 +1,24 @@
-"""Who answers the two questions of the desk. The engine is one answerer; language models are others."""
+"""Who answers the two questions of the desk, and what an answer is.
+
+A `Backend` answers with typed, judged answers. The engine is one. A language model becomes one through `models.verified`, which
+asks a `Speaker` (a model behind a server, or in the process) for text, reads it, and has it judged.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
+from finops_cli.domain.vocabulary import Status
+
+A = TypeVar("A")
+ModelStage = Literal["triage", "resolver"]
 
 
 class ModelNames(Struct, frozen=True):
@@ -18,14 +28,105 @@ class ModelNames(Struct, frozen=True):
     resolver: str | None = None
 
 
-class Backend(Protocol):
-    """Answers triage and resolution. `is_reference`: its answers are the rules' own, so they need no second reckoning."""
+class Attempt(Struct, frozen=True):
+    """What was received when a model was asked once. `failure` is the rule of what kept it from being read (`reply.*`)."""
+
+    attempt: int
+    seed: int
+    constrained: bool
+    text: str | None
+    failure: str | UnsetType = UNSET
+
+
+class Trouble(Struct, frozen=True, omit_defaults=True):
+    """An attempt that did not stand as it came: the `rules` that its answer broke, and what the `server` did on the way to it."""
+
+    stage: ModelStage
+    attempt: int
+    rules: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple, Generic[A]):
+    """`value` is what stands, None when nothing does; `findings` are those of the model's last word."""
+
+    value: A | None
+    status: Status = "ok"
+    findings: Sequence[Finding] = ()
+    attempts: int = 1
+    troubles: tuple[Trouble, ...] = ()
+    tolerated: tuple[str, ...] = ()
+    received: tuple[Attempt, ...] = ()
+
+
+class Origin(NamedTuple):
+    """What provenance and the note of a run say of a backend. `digests` are the models' own, `settings` all that sways an answer."""
 
     name: str
-    models: ModelNames
-    prompt_sha256: str | None
-    is_reference: bool
+    models: ModelNames = ModelNames()
+    digests: ModelNames | None = None
+    prompt_sha256: str | None = None
+    settings: str | None = None
 
-    def triage(self, fail: FailRecord) -> Triage: ...
 
-    def resolve(self, case: ResolverInput) -> Resolution: ...
+class Backend(Protocol):
+    """Answers triage and resolution.
+
+    `lanes`: how many records it takes side by side (0: it answers at once, in this process). `in_turns`: after `prepare`, whether
+    its models must take turns, a chunk of records each.
+    """
+
+    origin: Origin
+
+    @property
+    def lanes(self) -> int: ...
+
+    @property
+    def in_turns(self) -> bool: ...
+
+    def prepare(self, stage: ModelStage) -> None: ...
+
+    def triage(self, fail: FailRecord) -> Answer[Triage]: ...
+
+    def resolve(self, case: ResolverInput) -> Answer[Resolution]: ...
+
+    def close(self) -> None: ...
+
+
+class Ask(NamedTuple):
+    """One request for text. `schema`: hold the answer to it from the first token. `predict`: answer tokens at most."""
+
+    stage: ModelStage
+    prompt: str
+    seed: int
+    schema: dict[str, Any] | None = None
+    predict: int | None = None
+    again: bool = False
+    """Whether this prompt was sent before, so that a server may have it in its cache."""
+
+
+class Spoken(NamedTuple):
+    """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the way to it."""
+
+    text: str
+    overcome: tuple[str, ...] = ()
+
+
+class Speaker(Protocol):
+    """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is none to be had."""
+
+    origin: Origin
+
+    @property
+    def lanes(self) -> int: ...
+
+    @property
+    def in_turns(self) -> bool: ...
+
+    def prepare(self, stage: ModelStage) -> None: ...
+
+    def room(self, stage: ModelStage) -> int: ...
+
+    def speak(self, ask: Ask) -> Spoken: ...
+
+    def close(self) -> None: ...

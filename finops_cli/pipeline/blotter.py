@@ -20,7 +20,7 @@ class Part(NamedTuple):
     end: int
 
 
-def parts(source: BinaryIO, skip: int = 0) -> Iterator[Part]:
+def parts(source: BinaryIO, skip: int = 0, at_most: int = PART_LINES) -> Iterator[Part]:
     """The lines of `source` after the first `skip`, without their newlines. An over-long line arrives cut behind the limit."""
     lines: list[bytes] = []
     first, size, end = skip + 1, 0, 0
@@ -30,7 +30,7 @@ def parts(source: BinaryIO, skip: int = 0) -> Iterator[Part]:
             continue
         lines.append(line)
         size += len(line)
-        if len(lines) >= PART_LINES or size >= PART_BYTES:
+        if len(lines) >= at_most or size >= PART_BYTES:
             yield Part(first, lines, end)
             lines, first, size = [], number + 1, 0
     if lines:

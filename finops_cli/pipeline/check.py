@@ -17,6 +17,7 @@ from finops_cli.pipeline.run_lines import faults_of_run_line, is_run_line
 from finops_cli.rules.handoff import case_not_resolved_because, handoff
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
+from finops_cli.verify.prose import check_prose, check_reason
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.schemas import faults, shown
 from finops_cli.verify.shapes import RESOLUTION, TRIAGE, Shape
@@ -59,7 +60,7 @@ def _judge(given: Any, book: Book) -> list[Finding]:
     fields_of_triage, fields_of_plan = (len(given.keys() & set(kind.__struct_fields__)) for kind in (Triage, Resolution))
     if not fields_of_triage and not fields_of_plan:
         return [_shape(f"the line has the fields {', '.join(list(given)[:8]) or 'none'}")]
-    return _triage(given, book, None) if fields_of_triage >= fields_of_plan else _resolution(given, book, None)
+    return _triage(given, book) if fields_of_triage >= fields_of_plan else _resolution(given, book, None)
 
 
 def judge_answers(given: dict[str, Any], book: Book, fail: FailRecord | None) -> list[Finding]:
@@ -67,7 +68,7 @@ def judge_answers(given: dict[str, Any], book: Book, fail: FailRecord | None) ->
     findings: list[Finding] = []
     reference = triage(fail, book) if fail is not None else None
     if given.get("triage") is not None:
-        findings += _triage(given["triage"], book, reference)
+        findings += _triage(given["triage"], book, fail, reference)
     if given.get("resolution") is None:
         return findings
     if fail is None or reference is None:
@@ -103,16 +104,23 @@ def _nothing_answered(given: dict[str, Any]) -> list[Finding]:
     return [_shape("the line has a fail and no answer to it")]
 
 
-def _triage(given: Any, book: Book, reference: Triage | None) -> list[Finding]:
+def _triage(given: Any, book: Book, fail: FailRecord | None = None, reference: Triage | None = None) -> list[Finding]:
     answer = TRIAGE.read(given)
-    return _ill_shaped(given, TRIAGE) if answer is None else check_triage(answer, book, reference)
+    if answer is None:
+        return _ill_shaped(given, TRIAGE)
+    if fail is None or reference is None:
+        return check_triage(answer, book)
+    return [*check_triage(answer, book, reference), *check_reason(answer, reference, fail, book)]
 
 
 def _resolution(given: Any, book: Book, case: ResolverInput | None) -> list[Finding]:
     answer = RESOLUTION.read(given)
     if answer is None:
         return _ill_shaped(given, RESOLUTION)
-    return check_resolution(answer, book) if case is None else check_resolution(answer, book, resolve(case, book), case.ftd_qty)
+    if case is None:
+        return check_resolution(answer, book)
+    reference = resolve(case, book)
+    return [*check_resolution(answer, book, reference, case.ftd_qty), *check_prose(answer, reference, case, book)]
 
 
 def _ill_shaped(given: Any, shape: Shape[Any]) -> list[Finding]:

@@ -1,4 +1,8 @@
-"""Moves parts of the blotter through the desk, in this process or in several, and gives the output back in input order."""
+"""Moves parts of the blotter through the desk and gives the output back in input order.
+
+The engine works in this process or in several. Language models are waited for, by as many threads as they take records side by
+side; where they have to take turns, a chunk of records passes the first before the second begins.
+"""
 
 from __future__ import annotations
 
@@ -6,58 +10,40 @@ import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from finops_cli.domain.finding import Problem
-from finops_cli.domain.vocabulary import BackendName
 from finops_cli.kb.load import load_book
-from finops_cli.models.choose import choose
+from finops_cli.models.engine import Engine
 from finops_cli.pipeline.blotter import Part
 from finops_cli.pipeline.desk import Desk
 from finops_cli.pipeline.duplicates import SeenIds, duplicate
 from finops_cli.pipeline.lines import encode, read
 from finops_cli.pipeline.stations import Stage
 from finops_cli.pipeline.tally import Tally
+from finops_cli.pipeline.turns import through_models
+from finops_cli.pipeline.worked import Done, nothing_done
 
 
 @dataclass(frozen=True, slots=True)
 class DeskPlan:
-    """Everything that a process needs to set up a desk of its own."""
+    """Everything that a process needs to set up a desk of its own with the engine."""
 
     stage: Stage
-    backend: BackendName
     kb: Path
     timed: bool
 
     def open(self) -> Desk:
         book = load_book(self.kb)
-        return Desk(self.stage, choose(self.backend, book).backend, book, self.timed)
-
-
-class Done(NamedTuple):
-    """The output lines of one part, in order; its tally; the (fail_id, line) pairs it uses; the bytes of input behind it."""
-
-    first: int
-    lines: list[bytes]
-    tally: Tally
-    names: list[tuple[str, int]]
-    owed: list[int]
-    end: int
+        return Desk(self.stage, Engine(book), book, self.timed)
 
 
 def work(desk: Desk, part: Part) -> Done:
     """Take every line of `part` through `desk`."""
-    tally = Tally()
-    done = Done(part.first, [], tally, [], [], part.end)
+    done = nothing_done(part.first, part.end)
     gc.disable()  # a line makes no cycles; looking for them after every few hundred objects costs a tenth of the time
     try:
         for number, line in enumerate(part.lines, start=part.first):
-            written, given_id, owed = desk.process(number, line)
-            done.lines.append(encode(written))
-            done.owed.append(owed)
-            tally.count(written, owed)
-            if given_id is not None:
-                done.names.append((given_id, number))
+            done.take_down(number, desk.process(number, line))
     finally:
         gc.enable()
     return done
@@ -65,14 +51,19 @@ def work(desk: Desk, part: Part) -> Done:
 
 def convey(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int, seen: SeenIds) -> Iterator[Done]:
     """Every part, worked by `desk` or by processes that `plan` sets up, in input order, with repeated names rejected."""
-    worked = (work(desk, part) for part in parts) if workers == 1 else _crew(parts, plan, workers)
-    for done in worked:
+    for done in _worked(parts, desk, plan, workers):
         repeated = seen.register(done.names)
         if repeated:
             names = {number: name for name, number in done.names}
             for number, first in repeated.items():
                 _replace(done, number, desk, names[number], duplicate(names[number], first))
         yield done
+
+
+def _worked(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int) -> Iterator[Done]:
+    if desk.backend.lanes:
+        return through_models(parts, desk)
+    return (work(desk, part) for part in parts) if workers == 1 else _crew(parts, plan, workers)
 
 
 def _crew(parts: Iterable[Part], plan: DeskPlan, workers: int) -> Iterator[Done]:

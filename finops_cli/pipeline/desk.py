@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from finops_cli.domain.finding import Finding, Problem
-from finops_cli.domain.resolution import Resolution
-from finops_cli.domain.triage import Triage
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.vocabulary import Status
 from finops_cli.kb.book import Book
-from finops_cli.models.protocol import Backend
+from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.lines import Line, Provenance, Verification, rejection
-from finops_cli.pipeline.stations import STATIONS, Judged, Outcome, Stage
-
-T = TypeVar("T")
+from finops_cli.pipeline.stations import STATIONS, Outcome, Stage
 
 
 class Written(NamedTuple):
@@ -26,14 +23,26 @@ class Written(NamedTuple):
     owed: int
 
 
-class Desk:
-    """Takes lines through one stage or both. `timed`: measure each line's latency (else it is null)."""
+class Begun(NamedTuple):
+    """A line behind its first station; `took_ns` is the time that it spent there."""
 
-    def __init__(self, stage: Stage, backend: Backend, book: Book, timed: bool) -> None:
+    number: int
+    outcome: Outcome
+    took_ns: int
+
+
+class Desk:
+    """Takes lines through one stage or both.
+
+    `timed`: measure each line's latency (else it is null). `keeps_raw`: keep what was received even where an answer stands.
+    """
+
+    def __init__(self, stage: Stage, backend: Backend, book: Book, timed: bool, keeps_raw: bool = False) -> None:
         self.stage = stage
         self.backend = backend
         self.book = book
-        self._station = STATIONS[stage]
+        self.keeps_raw = keeps_raw
+        self._first, self._then, self.models = STATIONS[stage]
         self._triages = stage != "resolve"
         self._resolves = stage != "triage"
         self._timed = timed
@@ -41,39 +50,70 @@ class Desk:
 
     def process(self, number: int, line: bytes) -> Written:
         """The output of input line `number` (counted from 1)."""
+        return self.finish(self.begin(number, line))
+
+    def begin(self, number: int, line: bytes) -> Begun:
+        """The first station alone, for models that take turns."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self._station(line, self.backend, self.book)
-        return Written(self._line(number, outcome, started), outcome.given_id, outcome.owed)
+        outcome = self._first(line, self.backend, self.book)
+        return Begun(number, outcome, perf_counter_ns() - started if self._timed else 0)
+
+    def finish(self, begun: Begun) -> Written:
+        """The stations after the first."""
+        number, outcome, took_ns = begun
+        if self._then is not None:
+            started = perf_counter_ns() if self._timed else 0
+            outcome = self._then(outcome, self.backend, self.book)
+            took_ns += perf_counter_ns() - started if self._timed else 0
+        return Written(self._line(number, outcome, took_ns), outcome.given_id, outcome.owed)
 
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
         """The output of a line that its neighbours rule out."""
-        return self._line(number, Outcome(fail_id, problems=[problem]), perf_counter_ns())
+        return self._line(number, Outcome(fail_id, problems=[problem]), 0)
 
-    def _line(self, number: int, outcome: Outcome, started: int) -> Line:
-        given_id, _, triage, resolution, skipped, problems = outcome
-        received = _fallen(triage, resolution)
+    def _line(self, number: int, outcome: Outcome, took_ns: int) -> Line:
+        given_id, _, triage, resolution, skipped, problems, _ = outcome
+        status = "rejected" if problems is not None else _worst(triage, resolution)
         return Line(
             fail_id=given_id or default_name(number),
-            status="ok" if problems is None and received is UNSET else "failed" if problems is None else "rejected",
+            status=status,
             triage=_standing(triage) if self._triages else UNSET,
             resolution=_standing(resolution) if self._resolves else UNSET,
-            verification=self._clean if received is UNSET else self._verification(triage, resolution),
-            provenance=self._provenance(0 if problems is not None else 1, started),
+            verification=self._clean if status in _WITHOUT_FINDINGS else self._verification(triage, resolution),
+            provenance=self._provenance(triage, resolution, took_ns),
             resolution_skipped=UNSET if skipped is None else skipped,
             error=UNSET if problems is None else rejection(number, problems),
-            raw=received,
+            raw=self._raw(triage, resolution),
         )
 
-    def _verification(self, triage: Judged[Triage] | None, resolution: Judged[Resolution] | None) -> Verification:
+    def _verification(self, triage: Answer[Any] | None, resolution: Answer[Any] | None) -> Verification:
         return Verification(
-            _findings(triage) if self._triages else UNSET,
-            _findings(resolution) if self._resolves else UNSET,
+            list(triage.findings) if self._triages and triage is not None else [] if self._triages else UNSET,
+            list(resolution.findings) if self._resolves and resolution is not None else [] if self._resolves else UNSET,
         )
 
-    def _provenance(self, attempts: int, started: int) -> Provenance:
-        backend = self.backend
-        latency_ms = round((perf_counter_ns() - started) / 1e6, 3) if self._timed else None
-        return Provenance(backend.name, backend.models, self.book.version, backend.prompt_sha256, attempts, latency_ms)
+    def _provenance(self, triage: Answer[Any] | None, resolution: Answer[Any] | None, took_ns: int) -> Provenance:
+        name, models, digests, prompt_sha256, _ = self.backend.origin
+        latency_ms = round(took_ns / 1e6, 3) if self._timed else None
+        attempts = max(triage.attempts if triage is not None else 0, resolution.attempts if resolution is not None else 0)
+        told = Provenance(name, models, self.book.version, prompt_sha256, attempts, latency_ms)
+        if digests is None:
+            return told
+        answers = [answer for answer in (triage, resolution) if answer is not None]
+        told.digests = digests
+        told.tolerated = tuple(sorted({rule for answer in answers for rule in answer.tolerated})) or UNSET
+        told.trouble = tuple(trouble for answer in answers for trouble in answer.troubles) or UNSET
+        return told
+
+    def _raw(self, triage: Answer[Any] | None, resolution: Answer[Any] | None) -> dict[str, Any] | UnsetType:
+        """What was received: of an answer that failed, or of every answer."""
+        answers = {"triage": triage, "resolution": resolution}
+        kept = {
+            stage: list(answer.received)
+            for stage, answer in answers.items()
+            if answer is not None and (answer.status == "failed" or (self.keeps_raw and answer.received))
+        }
+        return kept or UNSET
 
 
 def default_name(number: int) -> str:
@@ -81,18 +121,16 @@ def default_name(number: int) -> str:
     return f"line-{number}"
 
 
-def _standing(judged: Judged[T] | None) -> T | None:
-    """The answer, when nothing is wrong with it."""
-    return None if judged is None or judged.findings else judged.answer
+_WITHOUT_FINDINGS = ("ok", "rejected")
+_WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 
 
-def _fallen(triage: Judged[Triage] | None, resolution: Judged[Resolution] | None) -> dict[str, Any] | UnsetType:
-    """Answers with findings, which are only ever kept as raw."""
-    if (triage is None or not triage.findings) and (resolution is None or not resolution.findings):
-        return UNSET
-    judged = {"triage": triage, "resolution": resolution}
-    return {name: stage.answer for name, stage in judged.items() if stage is not None and stage.findings}
+def _worst(triage: Answer[Any] | None, resolution: Answer[Any] | None) -> Status:
+    """The status of a line: that of its worse answer."""
+    if (triage is None or triage.status == "ok") and (resolution is None or resolution.status == "ok"):
+        return "ok"
+    return max((answer.status for answer in (triage, resolution) if answer is not None), key=_WORST_LAST.index)
 
 
-def _findings(judged: Judged[Any] | None) -> list[Finding]:
-    return [] if judged is None else judged.findings
+def _standing(answer: Answer[Any] | None) -> Any:
+    return None if answer is None else answer.value

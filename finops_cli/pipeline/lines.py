@@ -12,11 +12,15 @@ from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.domain.vocabulary import Status
-from finops_cli.models.protocol import ModelNames
+from finops_cli.models.protocol import ModelNames, Trouble
 
 
-class Provenance(Struct, frozen=True):
-    """Where an answer came from. `latency_ms` is null when the run was asked not to time itself."""
+class Provenance(Struct):
+    """Where an answer came from. `latency_ms` is null when the run was asked not to time itself.
+
+    `attempts`: how often the model was asked, at most, by one stage. Of a language model also: `digests` of the models,
+    `tolerated` (what was around its answer), and `trouble` (each attempt that did not stand as it came).
+    """
 
     backend: str
     models: ModelNames
@@ -24,6 +28,9 @@ class Provenance(Struct, frozen=True):
     prompt_sha256: str | None
     attempts: int
     latency_ms: float | None
+    digests: ModelNames | UnsetType = UNSET
+    tolerated: tuple[str, ...] | UnsetType = UNSET
+    trouble: tuple[Trouble, ...] | UnsetType = UNSET
 
 
 class Verification(Struct, frozen=True):

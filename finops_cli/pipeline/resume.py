@@ -28,7 +28,10 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     kb: str
     backend: str
     models: ModelNames
+    digests: ModelNames | None
     prompt_sha256: str | None
+    settings: str | None
+    keeps_raw: bool
     timed: bool
 
 
@@ -40,7 +43,10 @@ _NAMES = {
     "kb": "the rules (kb)",
     "backend": "the backend",
     "models": "the models",
+    "digests": "the content of the models",
     "prompt_sha256": "the prompts",
+    "settings": "the settings of the models",
+    "keeps_raw": "--keep-raw",
     "timed": "--timing",
 }
 

@@ -14,7 +14,7 @@ import msgspec
 from finops_cli import __version__
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.pipeline import lines, resume
-from finops_cli.pipeline.blotter import lines_of, parts
+from finops_cli.pipeline.blotter import PART_LINES, lines_of, parts
 from finops_cli.pipeline.conveyor import DeskPlan, convey
 from finops_cli.pipeline.desk import Desk, default_name
 from finops_cli.pipeline.duplicates import SeenIds
@@ -25,7 +25,10 @@ from finops_cli.pipeline.tally import Tally
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `source` and `output` None: standard input and output. `overwrite`: an interrupted output may be lost."""
+    """What to run. `source` and `output` None: standard input and output. `overwrite`: an interrupted output may be lost.
+
+    `plan` sets up the desks of further processes.
+    """
 
     plan: DeskPlan
     source: Path | None
@@ -39,10 +42,11 @@ Watch = Callable[[Tally, int], None]
 """Told after each part: the tally so far, and the bytes of input behind it."""
 
 
-def run(job: Job, watch: Watch) -> Tally:
-    """Carry out `job`; returns the tally of every line of the output. Raises UsageError, ResumeRefused, Unfinished."""
-    _refuse_impossible(job)
-    desk = job.plan.open()
+def run(job: Job, desk: Desk, watch: Watch) -> Tally:
+    """Carry out `job` at `desk`; returns the tally of every line of the output.
+
+    Raises ResumeRefused, Unfinished, EverythingDown. `refuse_impossible` is called before, and before models are looked for.
+    """
     tally = Tally()
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
@@ -54,7 +58,7 @@ def run(job: Job, watch: Watch) -> Tally:
         else:
             output = stack.enter_context(_held(job.output))
             skip = _take_up(job, output, note, desk, seen, tally)
-        for done in convey(parts(source, skip), desk, job.plan, job.workers, seen):
+        for done in convey(parts(source, skip, 1 if desk.backend.lanes else PART_LINES), desk, job.plan, job.workers, seen):
             output.write(b"".join(done.lines))  # one call to the system a part
             output.flush()
             tally.add(done.tally)
@@ -64,7 +68,8 @@ def run(job: Job, watch: Watch) -> Tally:
     return tally
 
 
-def _refuse_impossible(job: Job) -> None:
+def refuse_impossible(job: Job) -> None:
+    """Raises UsageError for places that cannot be read or written, and for a pipe that is to be resumed."""
     if job.source is not None:
         refuse_unreadable(job.source)
     if job.output is not None:
@@ -84,16 +89,19 @@ def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
     if job.source is None or job.output is None or not _is_file(job.source) or (job.output.exists() and not _is_file(job.output)):
         return None
     length, sha256 = resume.digest(job.source)
-    backend = desk.backend
+    name, models, digests, prompt_sha256, settings = desk.backend.origin
     return resume.Fingerprint(
         command=desk.stage,
         finops=__version__,
         input_bytes=length,
         input_sha256=sha256,
         kb=desk.book.version,
-        backend=backend.name,
-        models=backend.models,
-        prompt_sha256=backend.prompt_sha256,
+        backend=name,
+        models=models,
+        digests=digests,
+        prompt_sha256=prompt_sha256,
+        settings=settings,
+        keeps_raw=desk.keeps_raw,
         timed=job.plan.timed,
     )
 

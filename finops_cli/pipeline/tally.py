@@ -7,17 +7,24 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from finops_cli.domain.finding import Finding
 from finops_cli.pipeline.lines import Line
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of lines, and shares of the plans among them."""
+    """Counts of lines, and shares of the plans among them.
+
+    `violations` are those of answers as they first came. `models` counts, by stage, what language models were `asked`, had `right` as
+    it came, and had right when asked `again`; `server` counts the failures of servers that were overcome.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    server: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     plans: int = 0
     owed: int = 0
@@ -28,7 +35,7 @@ class Tally:
 
     def add(self, other: Tally, sign: int = 1) -> None:
         """Add the counts of `other`, or take them away (`sign` -1)."""
-        for name in ("statuses", "tiers", "actions", "violations", "problems", "uncovered"):
+        for name in ("statuses", "tiers", "actions", "violations", "models", "server", "problems", "uncovered"):
             mine: Counter[str] = getattr(self, name)
             for key, count in getattr(other, name).items():
                 mine[key] += sign * count
@@ -62,10 +69,34 @@ class Tally:
             self.residual += plan.residual_short
             if plan.residual_short:
                 self.uncovered[tier or "unknown"] += plan.residual_short
+        if isinstance(line.provenance.digests, Struct):
+            self._count_models(line)
         if line.status == "ok":
             return
-        for findings in (line.verification.triage, line.verification.resolution):
-            if isinstance(findings, list):
-                self.violations.update(finding.rule for finding in findings)
+        if not isinstance(line.provenance.digests, Struct):
+            self.violations.update(finding.rule for findings in _findings(line).values() for finding in findings)
         if isinstance(line.error, Struct):
             self.problems.update(problem.rule for problem in line.error.problems)
+
+    def _count_models(self, line: Line) -> None:
+        """A line that language models answered: which stages were asked, and how their answers came."""
+        trouble = line.provenance.trouble or ()
+        for stage, findings in _findings(line).items():
+            mine = [attempt for attempt in trouble if attempt.stage == stage]
+            answered = isinstance(line.triage if stage == "triage" else line.resolution, Struct)
+            if not answered and not findings:
+                continue
+            self.models[f"{stage} asked"] += 1
+            broken = [attempt for attempt in mine if attempt.rules]
+            if not broken:
+                self.models[f"{stage} right"] += 1
+            elif not findings:
+                self.models[f"{stage} again"] += 1
+            self.violations.update(rule for attempt in broken if attempt.attempt == 1 for rule in attempt.rules)
+            self.server.update(rule for attempt in mine for rule in attempt.server)
+
+
+def _findings(line: Line) -> dict[str, list[Finding]]:
+    """By the stage that a model has; stages that the command does not have are left out."""
+    told = {"triage": line.verification.triage, "resolver": line.verification.resolution}
+    return {stage: findings for stage, findings in told.items() if isinstance(findings, list)}

@@ -1,4 +1,4 @@
-"""The state of an installation, as values. Each finding that is not well names its cure."""
+"""The state of an installation, as values."""
 
 from __future__ import annotations
 
@@ -6,31 +6,19 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
-
-from msgspec import Struct
 
 from finops_cli import __version__
+from finops_cli.diagnosis.findings import Diagnosis
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.load import load_book
-
-State = Literal["ok", "absent", "broken"]
-"""absent: optional and not there. broken: the desk cannot work without it."""
 
 _OLDEST_PYTHON = (3, 11)
 _NOT_FOR_USERS = ("dev",)
 
 
-class Diagnosis(Struct, frozen=True):
-    what: str
-    state: State
-    detail: str
-    cure: str | None = None
-
-
-def diagnose(kb: Path) -> list[Diagnosis]:
+def installation(kb: Path) -> list[Diagnosis]:
     """Python, the package, the knowledge base, and each extra that the package offers."""
-    return [_python(), Diagnosis("finops", "ok", f"{__version__} at {Path(__file__).parent}"), _kb(kb), *_extras()]
+    return [_python(), Diagnosis("finops", "ok", f"{__version__} at {Path(__file__).parents[1]}"), _kb(kb), *_extras()]
 
 
 def _python() -> Diagnosis:

@@ -1,0 +1,143 @@
+"""What the verified loop costs: records a second through a server, against a bare concurrent client that sends it the same requests.
+
+    python benchmarks/loop.py [ROUNDS] [--gguf FILE]
+
+The server is the stand-in, as a process of its own: answering at a model's pace, answering as fast as it can, or (with --gguf and the
+extra `llama`) a real model in llama.cpp. Both sides take the same records with as many requests at once, one after the other in each
+round; the best round of each counts. The bare client reads each answer to its end and does nothing with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+import httpx
+
+from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.models.choose import choose
+from finops_cli.models.ollama.opening import open_ollama
+from finops_cli.models.prompts import triage_prompt
+from finops_cli.models.protocol import Ask
+from finops_cli.models.wanted import Wanted
+from finops_cli.pipeline.blotter import Part
+from finops_cli.pipeline.desk import Desk
+from finops_cli.pipeline.turns import through_models
+from finops_cli.verify.shapes import FAIL
+
+MODEL_PACE = "2000"
+
+
+def fails(count: int) -> list[bytes]:
+    """Seeded fail records that differ in what is asked."""
+    draw = Random(7)
+    record = {"cusip": "594918104", "side": "Sell", "counterparty": "DTC-0005", "cns_direction": "FTD", "reg_sho_threshold": True}
+    figures = [
+        {
+            "fail_id": f"F-{n}",
+            "qty": draw.randrange(1, 90_000),
+            "age_days": draw.randrange(15),
+            "market_value": draw.randrange(9_000_000),
+        }
+        for n in range(count)
+    ]
+    rates = {"inventory_coverage_pct": 10, "cp_fail_rate_pct": 4}
+    return [json.dumps({**record, **figure, "cns_position": -figure["qty"], **rates}).encode() for figure in figures]
+
+
+@contextmanager
+def server(*options: str) -> Iterator[str]:
+    """The URL of a stand-in that runs as a process of its own."""
+    command = [sys.executable, "-m", "finops_cli.devtools.standin", "--port", "0", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    url = next(word for word in str(process.stderr and process.stderr.readline()).split() if word.startswith("http"))
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
+    """Seconds that the loop takes for `lines`, models loaded."""
+    book = load_book(shipped_kb())
+    backend = choose(Wanted("ollama", ("triage",), (url,), triage_model=model, workers=at_once), book).backend
+    desk = Desk("triage", backend, book, timed=True)
+    backend.prepare("triage")
+    started = time.perf_counter()
+    done = list(through_models((Part(n, [line], n) for n, line in enumerate(lines, start=1)), desk))
+    taken = time.perf_counter() - started
+    backend.close()
+    if len(done) != len(lines):
+        raise SystemExit(f"{len(done)} of {len(lines)} records came back")
+    return taken
+
+
+def bodies(url: str, lines: list[bytes], model: str) -> list[bytes]:
+    """The requests that the loop sends for `lines`."""
+    speaker, _ = open_ollama(Wanted("ollama", ("triage",), (url,), triage_model=model), load_book(shipped_kb()))
+    records = [FAIL.read_line(line) for line in lines]
+    asked = [speaker.body(Ask("triage", triage_prompt(record).text, 7)) for record in records if record is not None]
+    speaker.close()
+    return [json.dumps(body).encode() for body in asked]
+
+
+def bare(url: str, requests: list[bytes], at_once: int) -> float:
+    """Seconds that a client takes that only reads."""
+    waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    for body in requests:
+        waiting.put(body)
+    for _ in range(at_once):
+        waiting.put(None)
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+
+        def send() -> None:
+            while (body := waiting.get()) is not None:
+                with client.stream("POST", "/api/generate", content=body) as response:
+                    if b'"done":true' not in b"".join(response.iter_raw()):
+                        raise SystemExit("an answer did not end")
+
+        threads = [threading.Thread(target=send) for _ in range(at_once)]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - started
+
+
+def compare(name: str, options: list[str], model: str, at_once: int, count: int, rounds: int) -> None:
+    """Print one row: both rates and their ratio."""
+    lines = fails(count)
+    with server(*options) as url:
+        requests = bodies(url, lines, model)
+        bare(url, requests[:20], at_once)
+        taken = [(verified(url, lines, at_once, model), bare(url, requests, at_once)) for _ in range(rounds)]
+    ours, theirs = (min(side) for side in zip(*taken, strict=True))
+    print(f"| {name} | {at_once} | {count / ours:,.1f} | {count / theirs:,.1f} | {theirs / ours:.3f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    parser.add_argument("--gguf")
+    given = parser.parse_args()
+    print("| server | requests at once | verified, records/s | bare, records/s | ratio |\n|---|---|---|---|---|")
+    pace = ["--tokens-per-second", MODEL_PACE]
+    compare("stand-in at a model's pace, one slot", pace, "finops-triage", 1, 60, given.rounds)
+    compare("stand-in at a model's pace", pace, "finops-resolver", 4, 160, given.rounds)
+    compare("stand-in, as fast as it can", [], "finops-resolver", 4, 400, given.rounds)
+    if given.gguf:
+        compare("llama.cpp", ["--gguf", f"finops-triage={given.gguf}"], "finops-triage", 1, 40, given.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""`finops models`: what the Ollama servers have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from finops_cli.commands.options import AsJson, kb_folder
+
+if TYPE_CHECKING:
+    from finops_cli.models.ollama.inventory import Listed, Server
+
+Hosts = Annotated[
+    Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--host", metavar="URL", help="An Ollama server, once for each; OLLAMA_HOST, else this machine, when absent."),
+]
+_COLUMNS = ("name", "stage", "arch", "quant", "size", "context", "loaded", "digest")
+_WIDTH = 80
+_GAP = "  "
+_SHORT_DIGEST = 8
+
+
+def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) -> None:
+    """What the Ollama servers have: models, stages, memory."""
+    from finops_cli.errors import MissingPiece
+    from finops_cli.foundry.create import default_names
+    from finops_cli.kb.load import load_book
+    from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
+    from finops_cli.models.ollama.inventory import inventory
+    from finops_cli.pipeline.lines import encode_value
+
+    book = load_book(kb_folder(context))
+    stages = {name: stage for stage, name in default_names(book).items()}
+    servers: list[Server] = []
+    missing: MissingPiece | None = None
+    for url in hosts_of(host or []):
+        if book.answering.outside == "refuse":
+            refuse_outside(url)
+        try:
+            servers.append(inventory(url, stages))
+        except MissingPiece as error:  # the others are listed all the same
+            missing = missing or error
+            typer.echo(f"finops: {error}", err=True)
+    typer.echo(encode_value(servers) if as_json else "\n\n".join(map(_table, servers)), nl=bool(servers) or as_json)
+    if missing:
+        raise typer.Exit(missing.exit_code)
+
+
+def _table(server: Server) -> str:
+    """A table of at most 80 columns; a name that does not fit has a line of its own."""
+    heading = f"{server.host}  Ollama {server.version}"
+    if not server.models:
+        return f"{heading}\n  no models; `finops create` makes them"
+    rows = [_COLUMNS, *map(_row, server.models)]
+    rest = [max(len(row[column]) for row in rows) for column in range(1, len(_COLUMNS))]
+    room = _WIDTH - sum(rest) - len(_GAP) * len(rest)
+    first = max((len(row[0]) for row in rows if len(row[0]) <= room), default=0)
+    lines = [heading]
+    for name, *cells in rows:
+        if len(name) > room:
+            lines.append(name)
+            name = ""  # noqa: PLW2901 - its line is written
+        columns = (f"{cell:<{width}}" for cell, width in zip((name, *cells), (first, *rest), strict=True))
+        lines.append(_GAP.join(columns).rstrip())
+    return "\n".join(lines)
+
+
+def _row(model: Listed) -> tuple[str, ...]:
+    from rich.filesize import decimal
+
+    return (
+        model.name,
+        model.stage or "-",
+        model.architecture or "-",
+        model.quantization or "-",
+        decimal(model.size_bytes),
+        str(model.context_length or "-"),
+        _loaded(model),
+        model.digest[:_SHORT_DIGEST],
+    )
+
+
+def _loaded(model: Listed) -> str:
+    if model.remote_host:
+        return "cloud"
+    if not model.loaded:
+        return "no"
+    return "yes" if model.gpu_pct is None else f"{model.gpu_pct}% GPU"

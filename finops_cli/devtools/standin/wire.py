@@ -1,0 +1,131 @@
+"""One HTTP exchange as bytes: answers, chunked NDJSON, a torn connection, and whether the client is still there."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from typing import Any, NoReturn
+
+import msgspec
+
+_BLOCK = 64 * 1024
+_LOOK_AGAIN_SECONDS = 0.05
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+class ClientGone(Exception):
+    """The client closed the connection, or the server is being stopped: nobody reads on."""
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """`moment`, or now, as Ollama writes it: RFC 3339 in UTC."""
+    return (moment or datetime.now(UTC)).isoformat().replace("+00:00", "Z")
+
+
+def encode(value: Any) -> bytes:
+    """JSON as Go's encoder writes it: compact, with <, > and & escaped."""
+    text = msgspec.json.encode(value)
+    return text.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
+
+
+class Wire:
+    """What a handler may do with its connection. Each method that writes raises ClientGone when nobody reads."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
+        self._handler = handler
+        self._socket: socket.socket = handler.connection
+        self.started = False
+        """Whether a status line went out."""
+
+    def body(self) -> Iterator[bytes]:
+        """The body of the request in blocks, by its length or chunked."""
+        if self._handler.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            yield from self._chunked_body()
+            return
+        left = int(self._handler.headers.get("Content-Length") or 0)
+        while left and (block := self._handler.rfile.read(min(left, _BLOCK))):
+            left -= len(block)
+            yield block
+
+    def _chunked_body(self) -> Iterator[bytes]:
+        read = self._handler.rfile
+        while size := int(read.readline().split(b";")[0].strip() or b"0", 16):
+            yield read.read(size)
+            read.readline()
+        while read.readline().strip():
+            pass
+
+    def gone(self, seconds: float = 0.0) -> bool:
+        """Whether the client closed the connection, watched for at most `seconds`."""
+        try:
+            readable, _, _ = select.select([self._socket], [], [], seconds)
+            return bool(readable) and self._socket.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
+            return True
+
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` pass. Raises ClientGone as soon as the client goes."""
+        if self.gone(seconds):
+            raise ClientGone
+
+    def hang(self) -> NoReturn:
+        """Say nothing until the client goes."""
+        while True:
+            self.wait(_LOOK_AGAIN_SECONDS)
+
+    def json(self, status: int, value: Any) -> None:
+        """A whole answer."""
+        self.send(status, encode(value), JSON_TYPE)
+
+    def error(self, status: int, message: str) -> None:
+        """A whole answer that says what is wrong, as Ollama words it: {"error": ...}."""
+        self.json(status, {"error": message})
+
+    def send(self, status: int, content: bytes, kind: str, announced: int | None = None) -> None:
+        """A whole answer of any kind. `announced` bytes are promised where that is to differ from what is sent."""
+        self._head(status, {"Content-Type": kind, "Content-Length": str(len(content) if announced is None else announced)})
+        if self._handler.command != "HEAD":
+            self._write(content)
+
+    def open_stream(self) -> None:
+        """Start an answer of lines."""
+        self._head(200, {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"})
+
+    def line(self, value: Any) -> None:
+        """One line of the stream."""
+        self.raw_line(encode(value) + b"\n")
+
+    def raw_line(self, content: bytes) -> None:
+        """One chunk of the stream, whatever it holds."""
+        self._write(b"%x\r\n%s\r\n" % (len(content), content))
+
+    def end_stream(self) -> None:
+        """End the stream properly; that the client did not wait for it is no matter."""
+        with suppress(ClientGone):
+            self._write(b"0\r\n\r\n")
+
+    def tear(self) -> None:
+        """Close the connection here and now."""
+        self._handler.close_connection = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _head(self, status: int, headers: dict[str, str]) -> None:
+        self.started = True
+        self._handler.send_response_only(status)
+        for name, value in {**headers, "Date": self._handler.date_time_string()}.items():
+            self._handler.send_header(name, value)
+        try:
+            self._handler.end_headers()
+        except OSError as error:
+            raise ClientGone from error
+
+    def _write(self, content: bytes) -> None:
+        try:
+            self._handler.wfile.write(content)
+        except OSError as error:
+            raise ClientGone from error

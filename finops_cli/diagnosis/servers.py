@@ -1,0 +1,157 @@
+"""The state of Ollama servers: reachable, new enough, with the models, and right on a live record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from finops_cli.diagnosis.findings import Diagnosis, State
+from finops_cli.errors import FinopsError, UsageError
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import data_folder
+from finops_cli.models.choose import choose
+from finops_cli.models.ollama import admin, hosts, versions
+from finops_cli.models.ollama.opening import probe_conversation, profile
+from finops_cli.models.protocol import ModelStage
+from finops_cli.models.wanted import Wanted
+from finops_cli.pipeline.desk import Desk
+
+_ONE_LINE = 60
+
+
+def servers(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
+    """What each server of `wanted` can do. `live`: load the models and put one record through them.
+
+    A server that nobody named may be absent; one that was named must work.
+    """
+    try:
+        urls = hosts.hosts_of(wanted.hosts)
+    except UsageError as error:
+        yield Diagnosis("ollama", "broken", str(error), "name the server as http://HOST:PORT")
+        return
+    bad: State = "broken" if wanted.hosts else "absent"
+    for url in urls:
+        try:
+            yield from _server(url, replace(wanted, backend="ollama", hosts=(url,)), book, live, bad)
+        except FinopsError as error:
+            text, _, cure = str(error).partition("; ")
+            yield Diagnosis("ollama", bad, text, cure or None)
+
+
+def _server(url: str, wanted: Wanted, book: Book, live: bool, bad: State) -> Iterator[Diagnosis]:
+    if book.answering.outside == "refuse":
+        hosts.refuse_outside(url)
+    version = admin.version(url)
+    versions.refuse_too_old(version)
+    yield _version(url, version)
+    cards = {stage: admin.card(url, wanted.model(stage, book)) for stage in wanted.stages}
+    for stage, card in cards.items():
+        yield _model(stage, card, wanted, book, bad)
+    there = tuple(stage for stage, card in cards.items() if card is not None and not card.remote_host)
+    if live:
+        for stage in there:
+            yield _template(url, stage, wanted, book)
+        if there == wanted.stages:
+            yield from _live(wanted, book)
+    yield from _memory(url, [wanted.model(stage, book) for stage in there])
+
+
+def _version(url: str, version: str) -> Diagnosis:
+    if not versions.known(version):
+        return Diagnosis("ollama", "ok", f"{version or 'without a version'} at {url}: a build from source, taken as new")
+    lacking = [gate for gate in versions.gates(version) if not gate.required]
+    if not lacking:
+        return Diagnosis("ollama", "ok", f"{version} at {url}")
+    told = "; ".join(f"{gate.what} (since {gate.version})" for gate in lacking)
+    return Diagnosis("ollama", "poor", f"{version} at {url} lacks: {told}", "install a newer Ollama; finops works around it")
+
+
+def _model(stage: ModelStage, card: admin.ModelCard | None, wanted: Wanted, book: Book, bad: State) -> Diagnosis:
+    what, name = f"{stage} model", wanted.model(stage, book)
+    if card is None:
+        return Diagnosis(what, bad, f"no model {name}", f"finops create --stage {stage}")
+    if card.remote_host:
+        where = f"{name} runs at {card.remote_host}: fail records may not leave the house"
+        return Diagnosis(what, bad, where, f"create a local model: finops create --stage {stage}")
+    context = int(profile(stage, name, book).options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
+    slots = (
+        "1 request at a time"
+        if card.architecture in book.answering.single_slot
+        else "requests side by side (OLLAMA_NUM_PARALLEL)"
+    )
+    told = f"{name} {card.digest[:12]}, {card.architecture} {card.quantization}, {slots}, context {context:,} of {card.context_length or 0:,}"
+    if card.context_length is not None and card.context_length < context:
+        return Diagnosis(what, "poor", told, f"the model was made for shorter prompts than {context:,} tokens; take another")
+    return Diagnosis(what, "ok", told)
+
+
+def _template(url: str, stage: ModelStage, wanted: Wanted, book: Book) -> Diagnosis:
+    """The prompt that the model's own template makes, held against ours. Ours is sent raw, so a difference only matters to `ollama run`."""
+    what = f"{stage} prompt"
+    ours = probe_conversation(stage, book)
+    messages = [{"role": "system", "content": ours.system}, {"role": "user", "content": ours.user}]
+    body = {
+        "model": wanted.model(stage, book),
+        "messages": messages,
+        "think": ours.thinks,
+        "stream": False,
+        "_debug_render_only": True,
+    }
+    try:
+        with admin.translated(url), hosts.client(url, timeout=book.answering.seconds["load"]) as client:
+            answer: Any = client.post("/api/chat", json=body).raise_for_status().json()
+    except FinopsError as error:
+        return Diagnosis(
+            what, "poor", f"the server does not tell how it renders: {error}", "none needed: finops sends its own prompt"
+        )
+    info = answer.get("_debug_info") if isinstance(answer, dict) else None
+    theirs = info.get("rendered_template") if isinstance(info, dict) else None
+    if not isinstance(theirs, str):
+        return Diagnosis(what, "poor", "the server does not tell how it renders", "none needed: finops sends its own prompt")
+    if theirs == ours.text:
+        return Diagnosis(what, "ok", f"the model's own template makes the same {len(theirs):,} characters as finops")
+    at = next((i for i, (a, b) in enumerate(zip(ours.text, theirs, strict=False)) if a != b), min(len(ours.text), len(theirs)))
+    shown = f"finops {ours.text[at : at + _ONE_LINE]!r}, the template {theirs[at : at + _ONE_LINE]!r}"
+    return Diagnosis(
+        what, "poor", f"differ from character {at}: {shown}", "none needed for finops, which sends its own; `ollama run` differs"
+    )
+
+
+def _live(wanted: Wanted, book: Book) -> Iterator[Diagnosis]:
+    """The record of `modelfiles/probe.json` through the models, as `finops run` takes it."""
+    line = (data_folder("modelfiles") / "probe.json").read_bytes()
+    with closing(choose(wanted, book).backend) as backend:
+        started = perf_counter()
+        for stage in wanted.stages:
+            backend.prepare(stage)
+        loaded = perf_counter() - started
+        started = perf_counter()
+        written = Desk("run", backend, book, timed=False, keeps_raw=True).process(1, line.strip()).line
+    told = f"one record in {perf_counter() - started:.1f} s, models ready in {loaded:.1f} s: status {written.status}"
+    if written.status == "ok":
+        yield Diagnosis("live record", "ok", told)
+        return
+    findings = [*(written.verification.triage or ()), *(written.verification.resolution or ())]
+    rules = ", ".join(dict.fromkeys(finding.rule for finding in findings))
+    cure = "the checker catches it; `finops kb show RULE` explains, another model or quantization may do better"
+    yield Diagnosis("live record", "poor", f"{told} for {rules}", cure)
+
+
+def _memory(url: str, names: list[str]) -> Iterator[Diagnosis]:
+    """Where the loaded models are, and with which context."""
+    wanted = {admin.short(name) for name in names}
+    loaded = [model for model in admin.loaded(url) if model.name in wanted]
+    for model in loaded:
+        share = round(100 * model.size_vram / model.size) if model.size else 0
+        context = f", context {model.context_length:,}" if model.context_length else ""
+        told = f"{model.name} {share} % on the GPU, {model.size / 1e9:.1f} GB{context}"
+        if share == 100:
+            yield Diagnosis("memory", "ok", told)
+        else:
+            yield Diagnosis("memory", "poor", told, "what is not on the GPU is slow: free GPU memory, or a smaller quantization")
+    if loaded and len(loaded) < len(wanted):
+        absent = ", ".join(sorted(wanted - {model.name for model in loaded}))
+        yield Diagnosis("memory", "poor", f"{absent} is not loaded beside it", "both may not fit: the models then take turns")

@@ -1,0 +1,68 @@
+"""The circuit breaker of one endpoint (kb: `answer.breaker`, after card 3): closed, open, half-open, and given up.
+
+A pure state machine: it is told the time and never looks at a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal
+
+State = Literal["closed", "open", "half-open", "given up"]
+
+
+class Breaker:
+    """Consecutive failures open it; after a pause one request tries the endpoint; too many such tries in vain and it is given up."""
+
+    def __init__(self, settings: Mapping[str, Decimal]) -> None:
+        self.state: State = "closed"
+        self._failures_to_open = int(settings["failures"])
+        self._probes_to_give_up = int(settings["probes"])
+        self._first_pause, self._longest_pause = float(settings["open"]), float(settings["longest"])
+        self._factor = float(settings["factor"])
+        self._failures = 0
+        self._probes = 0
+        self._pause = self._first_pause
+        self._opens_at = 0.0
+
+    def admits(self, now: float) -> bool:
+        """Whether a request may go out at `now`. An open breaker whose pause is over becomes half-open and admits one."""
+        if self.state == "open" and now >= self._opens_at:
+            self.state = "half-open"
+            return True
+        return self.state == "closed"
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until it may admit again; None when time alone changes nothing."""
+        return max(0.0, self._opens_at - now) if self.state == "open" else None
+
+    def succeeded(self) -> None:
+        """The endpoint answered."""
+        if self.state == "given up":
+            return
+        self.state = "closed"
+        self._failures = self._probes = 0
+        self._pause = self._first_pause
+
+    def failed(self, now: float) -> None:
+        """The endpoint failed a request. Late failures of requests from before it opened count for nothing more."""
+        if self.state == "closed":
+            self._failures += 1
+            if self._failures >= self._failures_to_open:
+                self._open(now)
+        elif self.state == "half-open":
+            self._probes += 1
+            if self._probes >= self._probes_to_give_up:
+                self.give_up()
+                return
+            self._pause = min(self._pause * self._factor, self._longest_pause)
+            self._open(now)
+
+    def give_up(self) -> None:
+        """Not to be asked again in this run."""
+        self.state = "given up"
+
+    def _open(self, now: float) -> None:
+        self.state = "open"
+        self._opens_at = now + self._pause

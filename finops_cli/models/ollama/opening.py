@@ -1,0 +1,161 @@
+"""From the wish for Ollama to a speaker: the servers and their models are looked at before any record is sent."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+
+from finops_cli.domain import exact_json
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
+from finops_cli.kb.answering import AnsweringBook
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import data_folder
+from finops_cli.models.breaker import Breaker
+from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.ollama import admin, hosts, versions
+from finops_cli.models.ollama.fleet import Endpoint, Fleet
+from finops_cli.models.ollama.speaker import OllamaSpeaker, Profile, settings_text
+from finops_cli.models.prompts import Conversation, prompt_sha256, resolver_prompt, triage_prompt
+from finops_cli.models.protocol import ModelNames, ModelStage, Origin
+from finops_cli.models.wanted import Wanted
+from finops_cli.rules.handoff import handoff
+from finops_cli.rules.triage import triage
+from finops_cli.verify.shapes import FAIL
+
+_SAID = ("num_ctx", "num_predict", "temperature", "top_p", "top_k", "repeat_penalty", "stop")
+"""Options that no server may choose for itself: their defaults differ from version to version."""
+
+
+class Server(Struct, frozen=True):
+    """A server that can answer: its address, its version, and the cards of its models by stage."""
+
+    url: str
+    version: str
+    cards: dict[str, admin.ModelCard]
+
+
+def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, ...]]:
+    """A speaker, and notices about servers that were left out. Raises MissingPiece or UsageError when none can answer."""
+    servers, notices = _usable(wanted, book)
+    digests = _one_digest_each(servers, wanted)
+    settings = book.answering
+    profiles = {stage: profile(stage, wanted.model(stage, book), book) for stage in wanted.stages}
+    origin = Origin(
+        "ollama",
+        ModelNames(**{stage: wanted.model(stage, book) for stage in wanted.stages}),
+        ModelNames(**digests),
+        prompts_sha256(wanted.stages),
+        settings_text(profiles, wanted.on_violation, wanted.deadline),
+    )
+    fleet = Fleet([_endpoint(server, wanted, settings) for server in servers])
+    names = [profiles[stage].model for stage in wanted.stages]
+    return OllamaSpeaker(origin, profiles, fleet, settings, wanted.deadline, lambda: _must_take_turns(servers, names)), notices
+
+
+def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
+    """One digest of what the prompts of `stages` are made with: that of the one stage, or of their digests put together."""
+    each = [prompt_sha256(stage) for stage in stages]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def profile(stage: ModelStage, model: str, book: Book) -> Profile:
+    """How the model of `stage` is asked: the parameters of its Modelfile, each of them said."""
+    path = data_folder("modelfiles") / f"{stage}.Modelfile"
+    options = typed_parameters(read_modelfile(path))
+    unsaid = [name for name in _SAID if name not in options]
+    if unsaid:
+        raise UsageError(f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose it differently")
+    return Profile(model, options, probe_conversation(stage, book).text)
+
+
+def probe_conversation(stage: ModelStage, book: Book) -> Conversation:
+    """What is asked about the record that ships for trying models (`modelfiles/probe.json`)."""
+    fail = FAIL.read(exact_json.decode((data_folder("modelfiles") / "probe.json").read_bytes()))
+    if fail is None:
+        raise UsageError("modelfiles/probe.json is no fail record")
+    if stage == "triage":
+        return triage_prompt(fail)
+    case = handoff(fail, triage(fail, book), book)
+    if isinstance(case, str):
+        raise UsageError(f"modelfiles/probe.json has no stage 2: {case}")
+    return resolver_prompt(case)
+
+
+def _usable(wanted: Wanted, book: Book) -> tuple[list[Server], tuple[str, ...]]:
+    """Every server that can answer, and why others cannot. One server alone says why itself."""
+    urls = hosts.hosts_of(wanted.hosts)
+    if book.answering.outside == "refuse":
+        for url in urls:
+            hosts.refuse_outside(url)
+    servers: list[Server] = []
+    troubles: list[FinopsError] = []
+    for url in urls:
+        try:
+            servers.append(look_at(url, wanted, book))
+        except (MissingPiece, Unfinished) as error:
+            troubles.append(error)
+    if not servers:
+        raise troubles[0]
+    return servers, tuple(f"left out: {trouble}" for trouble in troubles)
+
+
+def look_at(url: str, wanted: Wanted, book: Book) -> Server:
+    """The server at `url`. Raises MissingPiece when it is too old or lacks a model, UsageError when it would send data elsewhere."""
+    version = admin.version(url)
+    versions.refuse_too_old(version)
+    cards: dict[str, admin.ModelCard] = {}
+    for stage in wanted.stages:
+        name = wanted.model(stage, book)
+        card = admin.card(url, name)
+        if card is None:
+            option = "triage-model" if stage == "triage" else "resolver-model"
+            raise MissingPiece(
+                f"{url} has no model {name}; `finops create --stage {stage}` makes it, `finops models` lists what is there, "
+                f"--{option} NAME takes another"
+            )
+        if card.remote_host and book.answering.outside == "refuse":
+            raise UsageError(
+                f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the house; use a local model"
+            )
+        cards[stage] = card
+    return Server(url, version, cards)
+
+
+def _one_digest_each(servers: list[Server], wanted: Wanted) -> dict[str, str]:
+    """The digest of each stage's model. Raises UsageError where two servers have different models under one name."""
+    digests: dict[str, str] = {}
+    for stage in wanted.stages:
+        by_server = {server.url: server.cards[stage].digest for server in servers}
+        if len(set(by_server.values())) > 1:
+            told = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
+            raise UsageError(
+                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}; create it anew on one of them"
+            )
+        digests[stage] = next(iter(by_server.values()))
+    return digests
+
+
+def _endpoint(server: Server, wanted: Wanted, settings: AnsweringBook) -> Endpoint:
+    slots: dict[ModelStage, int] = {
+        stage: 1 if server.cards[stage].architecture in settings.single_slot else wanted.workers for stage in wanted.stages
+    }
+    return Endpoint(server.url, hosts.client(server.url, limits=_no_limits()), Breaker(settings.breaker), slots)
+
+
+def _no_limits() -> object:
+    import httpx
+
+    return httpx.Limits(max_connections=None, max_keepalive_connections=None)  # the fleet counts the requests
+
+
+def _must_take_turns(servers: list[Server], names: list[str]) -> bool:
+    """Whether a server that has loaded both models no longer holds one of them; a server that does not say is taken to."""
+    wanted = {admin.short(name) for name in names}
+    for server in servers:
+        try:
+            if not wanted <= {model.name for model in admin.loaded(server.url)}:
+                return True
+        except FinopsError:
+            return True
+    return False

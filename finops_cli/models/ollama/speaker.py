@@ -1,0 +1,185 @@
+"""The models of one or several Ollama servers as a `Speaker`: what is sent, how often, and how long is waited."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from random import Random
+from time import sleep
+from typing import Any, NamedTuple
+
+import msgspec
+
+from finops_cli.kb.answering import AnsweringBook
+from finops_cli.models.failures import Cut, NoReply, PromptCut
+from finops_cli.models.ollama.fleet import Endpoint, Fleet
+from finops_cli.models.ollama.wire import Generated, Patience, generate
+from finops_cli.models.parameters import Value
+from finops_cli.models.protocol import Ask, ModelStage, Origin, Spoken
+from finops_cli.models.token_estimate import estimated_tokens
+
+
+class Profile(NamedTuple):
+    """A model as it is asked: its name, its options (all of them, typed), and a prompt to warm it up with."""
+
+    model: str
+    options: Mapping[str, Value]
+    probe: str
+
+
+class OllamaSpeaker:
+    """Sends each request to a server that has room, and again where the server failed it.
+
+    `deadline` is the seconds that one answer may take; `in_turns_now` asks the servers whether the models must take turns.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        profiles: Mapping[ModelStage, Profile],
+        fleet: Fleet,
+        settings: AnsweringBook,
+        deadline: float | None,
+        in_turns_now: Callable[[], bool],
+    ) -> None:
+        self.origin = origin
+        self.in_turns = False
+        self._profiles = profiles
+        self._fleet = fleet
+        self._settings = settings
+        self._deadline = deadline
+        self._in_turns_now = in_turns_now
+        self._tokens_per_estimated: dict[ModelStage, float] = {}
+        self._prepared: set[ModelStage] = set()
+
+    @property
+    def lanes(self) -> int:
+        """More than the slots: while an answer is judged, the next request is already on its way."""
+        slots = max(self._fleet.slots(stage) for stage in self._profiles)
+        return 2 * slots if slots < _MANY_SLOTS else slots + _MANY_SLOTS
+
+    def room(self, stage: ModelStage) -> int:
+        """Tokens of the context that the model is asked with."""
+        return int(self._profiles[stage].options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
+
+    def prepare(self, stage: ModelStage) -> None:
+        """Load the model everywhere. Its first answer also tells how this server counts the tokens of a prompt.
+
+        A server that fails here is tried again by the first record: nothing is given up for a warm-up.
+        """
+        profile = self._profiles[stage]
+        patience = self._patience(stage)._replace(answer=self._load_seconds(), silence=self._load_seconds())
+        body = self.body(Ask(stage, profile.probe, self._settings.seed, predict=1))
+        for endpoint in self._fleet.endpoints:
+            counted = _warm_up(endpoint, body, patience)
+            if counted is not None and counted >= self._settings.tokens["calibration_from"]:
+                self._tokens_per_estimated.setdefault(stage, counted / estimated_tokens(profile.probe))
+        self._prepared.add(stage)
+        if self._prepared == set(self._profiles) and len(self._profiles) > 1:
+            self.in_turns = self._in_turns_now()
+
+    def speak(self, ask: Ask) -> Spoken:
+        """The text that the model says. Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown."""
+        body = self.body(ask)
+        pauses = self._pauses(ask)
+        used = {"server": 0, "crashed": 0}
+        overcome: list[str] = []
+        while True:
+            endpoint: Endpoint | None = None
+            try:
+                with self._fleet.slot(ask.stage) as endpoint:
+                    return Spoken(self._whole(ask, generate(endpoint.client, body, self._patience(ask.stage))), tuple(overcome))
+            except NoReply as failure:
+                budget = _budget(failure, endpoint)
+                if budget not in used or used[budget] >= self._settings.retries[budget]:
+                    failure.overcome = tuple(overcome)
+                    raise
+                used[budget] += 1
+                overcome.append(failure.rule)
+            if endpoint is not None and endpoint.breaker.state == "closed":
+                sleep(pauses(sum(used.values())))  # an open breaker holds the request back by itself
+
+    def close(self) -> None:
+        """Close the connections to every server."""
+        for endpoint in self._fleet.endpoints:
+            endpoint.client.close()
+
+    def _whole(self, ask: Ask, generated: Generated) -> str:
+        """The text, unless the server read far less than it was sent."""
+        ratio, counted = self._tokens_per_estimated.get(ask.stage), generated.prompt_tokens
+        if ratio is None or counted is None or ask.again:
+            return generated.text
+        due = ratio * estimated_tokens(ask.prompt)
+        if counted * 100 < due * self._settings.tokens["floor_pct"]:
+            detail = f"the server counted {counted:,} tokens of a prompt of about {due:,.0f}; it was cut"
+            raise PromptCut(detail, generated.text)
+        return generated.text
+
+    def body(self, ask: Ask) -> dict[str, Any]:
+        """The request for `ask`, every option said."""
+        profile = self._profiles[ask.stage]
+        options = {**profile.options, "seed": ask.seed}
+        if ask.predict is not None:
+            options["num_predict"] = ask.predict
+        body: dict[str, Any] = {
+            "model": profile.model,
+            "prompt": ask.prompt,
+            "raw": True,
+            "think": False,
+            "stream": True,
+            "keep_alive": f"{self._settings.keep_alive_minutes}m",
+            "truncate": False,
+            "shift": False,
+            "options": options,
+        }
+        if ask.schema is not None:
+            body["format"] = ask.schema
+        return body
+
+    def _patience(self, stage: ModelStage) -> Patience:
+        seconds = self._settings.seconds
+        return Patience(seconds["connect"], self._deadline or seconds[stage], seconds["silence"])
+
+    def _load_seconds(self) -> float:
+        """How long a model may take to load; who is in a hurry for answers waits less for it."""
+        load = self._settings.seconds["load"]
+        return load if self._deadline is None else min(load, _LOADS_WITHIN_ANSWERS * self._deadline)
+
+    def _pauses(self, ask: Ask) -> Callable[[int], float]:
+        """Pauses that grow, and differ from record to record but not from run to run."""
+        backoff = self._settings.backoff
+        draw = Random(hashlib.sha256(ask.prompt.encode()).digest())  # noqa: S311 - spreads requests, keeps no secret
+
+        def pause(failed: int) -> float:
+            longest = min(backoff["first"] * backoff["factor"] ** (failed - 1), backoff["longest"])
+            return longest * (1 - backoff["jitter"] * draw.random())
+
+        return pause
+
+
+_MANY_SLOTS = 8
+_LOADS_WITHIN_ANSWERS = 10
+
+
+def _budget(failure: NoReply, endpoint: Endpoint | None) -> str:
+    """Whose retries a failure uses up. While an endpoint is down, its crashes are not held against the record that tries it."""
+    if failure.policy == "give up":
+        return "server"
+    down = endpoint is not None and endpoint.breaker.state != "closed"
+    return "server" if failure.policy == "crashed" and down else failure.policy
+
+
+def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> int | None:
+    """The prompt tokens that the server counts. None where it does not answer as it should; the first record will tell."""
+    try:
+        return generate(endpoint.client, body, patience).prompt_tokens
+    except Cut as cut:  # one token was asked for, so this is how it ends
+        return cut.prompt_tokens
+    except NoReply:
+        return None
+
+
+def settings_text(profiles: Mapping[ModelStage, Profile], policy: str, deadline: float | None) -> str:
+    """All that sways an answer beside the models and the prompts, as one line of JSON."""
+    told: dict[str, Any] = {stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()}
+    return msgspec.json.encode({**told, "on_violation": policy, "deadline": deadline}).decode()

@@ -1,0 +1,73 @@
+"""What each version of Ollama brought that finops builds on, as data, and the oldest version that it works with."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from finops_cli.errors import MissingPiece
+
+Version = tuple[int, int, int]
+
+FROM_SOURCE: Version = (0, 0, 0)
+"""What a server says that was built from source without a version."""
+
+_VERSION = re.compile(r"v?([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?:[-+].*)?", re.DOTALL)
+
+
+class Gate(NamedTuple):
+    """What servers older than `since` lack. `required`: finops does not work without it."""
+
+    since: Version
+    what: str
+    required: bool = False
+
+    @property
+    def version(self) -> str:
+        return ".".join(map(str, self.since))
+
+
+GATES = (
+    Gate((0, 12, 0), "RENDERER and PARSER of a Modelfile"),
+    Gate((0, 12, 11), "log probabilities of the answers"),
+    Gate((0, 14, 0), "REQUIRES of a Modelfile"),
+    Gate((0, 17, 1), "models of the architecture qwen35, the published triage model", required=True),
+    Gate((0, 30, 0), "GGUF models in llama-server, which requests with raw prompts and shift:false need", required=True),
+    Gate((0, 30, 9), "a clear error for a prompt longer than the context"),
+    Gate((0, 31, 2), "the JSON schema with thinking off in chat mode"),
+    Gate((0, 32, 10), "a repeat_penalty of 1.0 where none is given: 1.1 damages JSON"),
+    Gate((0, 32, 15), "recovery of a model whose output parser failed (ollama #17883)"),
+)
+"""Oldest first. A guard against repeated tokens that ends with an error (ollama #18374) came after the last of them, in no known version."""
+
+OLDEST = max((gate for gate in GATES if gate.required), key=lambda gate: gate.since)
+
+
+def parse_version(text: str) -> Version | None:
+    """`0.33.0`, `v0.33.0` or `0.33.0-rc1` as numbers; None for anything else."""
+    found = _VERSION.fullmatch(text.strip())
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def known(version: str) -> bool:
+    """Whether `version` says how old the server is; `0.0.0` (a build from source) and other texts do not."""
+    return parse_version(version) not in (None, FROM_SOURCE)
+
+
+def gates(version: str) -> list[Gate]:
+    """What a server of this version lacks; nothing where the version does not say."""
+    numbers = parse_version(version)
+    if numbers is None or numbers == FROM_SOURCE:
+        return []
+    return [gate for gate in GATES if numbers < gate.since]
+
+
+def refuse_too_old(version: str) -> None:
+    """Raises MissingPiece for a version that lacks what finops needs. One that does not say its age passes: ask `known`."""
+    lacking = [gate for gate in gates(version) if gate.required]
+    if lacking:
+        reason = "; ".join(gate.what for gate in lacking)
+        raise MissingPiece(
+            f"Ollama {version} is too old, it has not: {reason}; "
+            f"install Ollama {OLDEST.version} or newer (https://ollama.com/download) and start it with `ollama serve`"
+        )

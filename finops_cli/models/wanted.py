@@ -1,0 +1,28 @@
+"""What a call says about who is to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finops_cli.domain.vocabulary import BackendName, OnViolation
+from finops_cli.kb.book import Book
+from finops_cli.models.protocol import ModelStage
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`deadline` in seconds for one answer; `workers` requests at once to each server. Names and hosts not given: the defaults."""
+
+    backend: BackendName = "auto"
+    stages: tuple[ModelStage, ...] = ("triage", "resolver")
+    hosts: tuple[str, ...] = ()
+    triage_model: str | None = None
+    resolver_model: str | None = None
+    on_violation: OnViolation = "repair"
+    deadline: float | None = None
+    workers: int = 1
+
+    def model(self, stage: ModelStage, book: Book) -> str:
+        """The name of the model of `stage`."""
+        named = self.triage_model if stage == "triage" else self.resolver_model
+        return named or book.answering.models[stage]

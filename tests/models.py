@@ -1,0 +1,88 @@
+"""Language models for tests: real speakers that say what they are told to, in the words of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from finops_cli.devtools.standin.answers import right_text
+from finops_cli.kb.book import Book
+from finops_cli.models.failures import NoReply
+from finops_cli.models.protocol import Ask, Backend, ModelNames, ModelStage, Origin, Spoken
+from finops_cli.models.verified import OnViolation, Verified
+
+OPENED: list[Backend] = []
+"""Backends with connections; the fixture `closes` closes them when their test ends."""
+Says = Callable[[Ask, int], str | NoReply | Spoken]
+
+
+class Speaking:
+    """Says what `says` gives for each ask and its number (from 1); a failure is raised. `asks` keeps what was asked."""
+
+    lanes = 2
+    in_turns = False
+
+    def __init__(self, says: Says, room: int = 100_000) -> None:
+        names = ModelNames("small", "smaller")
+        self.origin = Origin("speaking", names, ModelNames("1" * 64, "2" * 64), "0" * 64, "{}")
+        self.asks: list[Ask] = []
+        self._says, self._room, self._lock = says, room, Lock()
+
+    def prepare(self, stage: ModelStage) -> None:
+        """Always ready."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def room(self, stage: ModelStage) -> int:
+        return self._room
+
+    def speak(self, ask: Ask) -> Spoken:
+        with self._lock:
+            self.asks.append(ask)
+            number = len(self.asks)
+        said = self._says(ask, number)
+        if isinstance(said, NoReply):
+            raise said
+        return said if isinstance(said, Spoken) else Spoken(said)
+
+
+def right(ask: Ask, book: Book, change: Callable[[dict[str, Any]], Any] | None = None) -> str:
+    """The engine's answer to the record in the prompt, as a model words it, changed by `change`."""
+    return right_text(ask.prompt, ask.schema is not None, book, change)
+
+
+def a_model(book: Book, change: Callable[[str, dict[str, Any]], None] | None = None, policy: OnViolation = "repair") -> Verified:
+    """A backend that is right but for what `change` (given the stage) does to each answer."""
+
+    def says(ask: Ask, _: int) -> str:
+        def changed(answer: dict[str, Any]) -> dict[str, Any]:
+            if change is not None:
+                change(ask.stage, answer)
+            return answer
+
+        return right(ask, book, changed)
+
+    return Verified(Speaking(says), book, policy)
+
+
+def hurried(kb: Path) -> None:
+    """Make the pauses of the knowledge base in `kb` as short as a test wants them; the counts stay."""
+    file = kb / "answering.toml"
+    text = file.read_text()
+    for was, now in (
+        (
+            "{ first = 0.25, factor = 2, longest = 15, jitter = 0.5 }",
+            "{ first = 0.01, factor = 2, longest = 0.05, jitter = 0.5 }",
+        ),
+        ("open = 2, factor = 2, longest = 30", "open = 0.02, factor = 2, longest = 0.1"),
+        (
+            "connect = 5, admin = 20, load = 600, triage = 120, resolver = 600",
+            "connect = 5, admin = 20, load = 30, triage = 30, resolver = 30",
+        ),
+    ):
+        assert was in text
+        text = text.replace(was, now)
+    file.write_text(text)

@@ -1,0 +1,103 @@
+"""The circuit breaker: three states and the end of them, told the time, never looking at a clock (kb: answer.breaker)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from finops_cli.models.breaker import Breaker
+
+FIGURES = {"failures": Decimal(3), "open": Decimal(2), "factor": Decimal(2), "longest": Decimal(5), "probes": Decimal(3)}
+
+
+def _opened(at: float = 0.0) -> Breaker:
+    breaker = Breaker(FIGURES)
+    for _ in range(3):
+        breaker.failed(at)
+    return breaker
+
+
+def test_it_opens_after_so_many_failures_in_a_row() -> None:
+    breaker = Breaker(FIGURES)
+    breaker.failed(0)
+    breaker.failed(0)
+    breaker.succeeded()
+    breaker.failed(0)
+    breaker.failed(0)
+    assert (breaker.state, breaker.admits(0)) == ("closed", True)
+    breaker.failed(0)
+    assert (breaker.state, breaker.admits(0), breaker.wait(0.5)) == ("open", False, 1.5)
+
+
+def test_one_request_tries_an_open_endpoint_when_the_pause_is_over() -> None:
+    """Half-open admits one; its success closes, and failures count from nothing again."""
+    breaker = _opened()
+    assert [breaker.admits(1.9), breaker.admits(2.0), breaker.admits(2.0)] == [False, True, False]
+    assert breaker.state == "half-open"
+    breaker.succeeded()
+    assert (breaker.state, breaker.admits(2.0)) == ("closed", True)
+    breaker.failed(2)
+    assert breaker.state == "closed"
+
+
+def test_each_try_in_vain_waits_longer_up_to_a_bound_and_the_last_gives_up() -> None:
+    """2 s, then 4, then 5 at most; three tries in vain and the endpoint is out of the run."""
+    breaker, now, pauses = _opened(), 0.0, []
+    while (pause := breaker.wait(now)) is not None:
+        pauses.append(pause)
+        now += pause
+        assert breaker.admits(now)
+        breaker.failed(now)
+    assert (pauses, breaker.state) == ([2, 4, 5], "given up")
+    breaker.succeeded()
+    assert (breaker.state, breaker.admits(1e9)) == ("given up", False)
+
+
+def test_late_failures_of_an_open_breaker_change_nothing() -> None:
+    breaker = _opened()
+    breaker.failed(1)
+    assert breaker.wait(1) == 1
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Whatever happens: it admits while closed, at most one request while half-open, none while open or given up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaker, self.now, self.out, self.in_a_row = Breaker(FIGURES), 0.0, 0, 0
+
+    @rule(seconds=st.floats(0, 10))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def asks(self) -> None:
+        before, wait = self.breaker.state, self.breaker.wait(self.now)
+        admitted = self.breaker.admits(self.now)
+        assert admitted == (before == "closed" or wait == 0)
+        self.out += admitted
+
+    @precondition(lambda self: self.out > 0)
+    @rule()
+    def a_request_succeeds(self) -> None:
+        gone = self.breaker.state == "given up"
+        self.out, self.in_a_row = self.out - 1, 0
+        self.breaker.succeeded()
+        assert self.breaker.state == ("given up" if gone else "closed")
+
+    @precondition(lambda self: self.out > 0)
+    @rule()
+    def a_request_fails(self) -> None:
+        self.out, self.in_a_row = self.out - 1, self.in_a_row + 1
+        self.breaker.failed(self.now)
+
+    @invariant()
+    def opens_only_after_enough_failures(self) -> None:
+        assert self.breaker.state == "closed" or self.in_a_row >= 3
+
+
+AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestAnyHistory = AnyHistory.TestCase

@@ -1,0 +1,59 @@
+"""Ten thousand answers of models that went wrong: what stands is right, and marked unless it was right as it came."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from finops_cli.domain import exact_json
+from finops_cli.kb.book import Book
+from finops_cli.models.protocol import Ask
+from finops_cli.models.verified import Verified
+from finops_cli.pipeline.check_run import judge_run
+from finops_cli.pipeline.desk import Desk
+from finops_cli.pipeline.lines import encode
+from tests.conftest import a_fail
+from tests.mangling import mangled
+from tests.models import Speaking, right
+from tests.oracle.random_fails import random_fail
+
+
+@pytest.mark.parametrize("stage", ["triage", "resolve"])
+def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Book) -> None:
+    """Each answer wrong in one or two of twelve ways: what stands passes the checker against its record, and is marked unless it was right."""
+    rng = Random(f"mangled {stage}")
+    fails = [random_fail(rng, f"F-{number}") for number in range(200)]
+    lines = [json.dumps(fail, default=float).encode() for fail in fails if fail.get("inventory")] if stage == "resolve" else []
+    lines = lines or [json.dumps(fail, default=float).encode() for fail in fails]
+    told: dict[str, int] = {}
+    count = 5000
+    for number in range(count):
+        line = lines[number % len(lines)]
+        ways = Random(number)
+
+        def says(ask: Ask, _: int, ways: Random = ways) -> str:
+            wanted = "triage" if stage == "triage" else "resolver"
+            return mangled(right(ask, book), ways) if ask.stage == wanted else right(ask, book)
+
+        desk = Desk("triage" if stage == "triage" else "run", Verified(Speaking(says), book, "repair"), book, timed=False)
+        written = desk.process(1, line).line
+        output = encode(written).strip()
+        [verdict] = judge_run([output], [line], book)
+        assert verdict.findings == [] or verdict.findings[0].path == "/fail_id", (output, verdict)
+        told[written.status] = told.get(written.status, 0) + 1
+        if written.status == "ok":
+            continue
+        findings = written.verification.triage if stage == "triage" else written.verification.resolution
+        assert findings, output
+    assert told["repaired"] > count / 20
+    assert told["fallback"] > count / 20
+
+
+def test_exact_numbers_survive_the_wire(book: Book) -> None:
+    """Scores arrive as the digits that the model wrote, not as floats."""
+    desk = Desk("triage", Verified(Speaking(lambda ask, _: right(ask, book)), book, "repair"), book, timed=False)
+    line = encode(desk.process(1, json.dumps(a_fail()).encode()).line)
+    assert exact_json.decode(line)["triage"]["priority_score"].as_tuple().exponent == -1

@@ -1,0 +1,163 @@
+"""Several servers as one, slots and turns, servers that go and come back, and servers that are refused before anything is sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from finops_cli.devtools.standin import (
+    Model,
+    NotFound,
+    Right,
+    StandIn,
+)
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.kb.book import Book
+from finops_cli.models.failures import EverythingDown
+from finops_cli.models.protocol import Backend
+from finops_cli.pipeline.blotter import Part
+from finops_cli.pipeline.desk import Desk
+from finops_cli.pipeline.turns import through_models
+from tests.conftest import a_fail, jsonl
+from tests.ollama_models import INVENTORY, a_model_at, a_record, asked_of, chosen_at, first_ones, triaged_at, warms_up
+
+
+def test_a_server_that_stays_down_ends_the_run_and_says_why(server: StandIn, quick: Book) -> None:
+    """The breaker opens, tries the endpoint a bounded number of times, and gives it up."""
+    model = a_model_at(quick, server.url, stages=("triage",))
+    model.prepare("triage")
+    server.stop()
+    with pytest.raises(EverythingDown, match=r"cannot be reached.*ollama serve"):
+        model.triage(a_record())
+
+
+def test_a_model_that_disappears_ends_the_run(server: StandIn, quick: Book) -> None:
+    """404 gives the endpoint up at once: no other record will find the model there."""
+    with pytest.raises(EverythingDown, match="model 'finops-triage' not found"):
+        triaged_at(server, quick, first_ones(NotFound()))
+    assert asked_of(server) == 1
+
+
+def test_a_server_that_comes_back_is_used_again(server: StandIn, quick: Book) -> None:
+    """While it is away the record waits; it costs it none of its attempts."""
+    model = a_model_at(quick, server.url, stages=("triage",))
+    model.prepare("triage")
+    server.stop()
+    back = threading.Timer(0.15, server.start)
+    back.start()
+    answer = model.triage(a_record())
+    back.join()
+    assert (answer.status, answer.attempts) == ("ok", 1)
+    assert set(answer.troubles[0].server) == {"reply.unreachable"}
+
+
+def _blotter(count: int) -> Iterator[Part]:
+    fails = [a_fail(fail_id=f"F-{n}", qty=5000 + n, inventory=INVENTORY) for n in range(count)]
+    return (Part(n, [jsonl(fail).strip()], n) for n, fail in enumerate(fails, start=1))
+
+
+def _statuses(model: Backend, book: Book, count: int, stage: Any = "triage") -> list[str]:
+    desk = Desk(stage, model, book, timed=False)
+    done = list(through_models(_blotter(count), desk))
+    assert [one.first for one in done] == list(range(1, count + 1))
+    return [status for one in done for status in one.tally.statuses]
+
+
+def test_records_are_spread_over_servers_and_a_dead_one_is_left_to_the_others(quick: Book) -> None:
+    """Two servers share the work; when one falls over, the other does all of it, and nothing is lost."""
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(StandIn(token_seconds=0.0002)) for _ in range(2))
+        model = a_model_at(quick, first.url, second.url, stages=("triage",))
+        assert set(_statuses(model, quick, 30)) == {"ok"}
+        assert min(asked_of(first), asked_of(second)) > 5
+        second.stop()
+        assert set(_statuses(model, quick, 30)) == {"ok"}
+
+
+@pytest.mark.parametrize(("architecture", "at_once"), [("qwen35", 1), ("qwen3", 4)])
+def test_as_many_requests_at_once_as_the_architecture_takes(architecture: str, at_once: int, quick: Book) -> None:
+    """kb: answer.single_slot. More requests to a model with one slot would only queue."""
+    models = (Model("finops-triage", architecture), Model("finops-resolver", "qwen3"))
+    with StandIn(models=models, token_seconds=0.0005) as server:
+        model = a_model_at(quick, server.url, stages=("triage",), workers=4)
+        assert set(_statuses(model, quick, 24)) == {"ok"}
+        assert server.most_at_once["finops-triage"] == at_once
+
+
+def test_a_full_queue_is_met_with_fewer_requests(quick: Book) -> None:
+    """503 is no failure of a record: all are answered, by a server that takes two and lets none wait."""
+    models = (Model("finops-triage", "qwen3"), Model("finops-resolver", "qwen3"))
+    with StandIn(models=models, num_parallel=2, max_queue=0, token_seconds=0.0005) as server:
+        model = a_model_at(quick, server.url, stages=("triage",), workers=8)
+        assert set(_statuses(model, quick, 30)) == {"ok"}
+
+
+@pytest.mark.parametrize("fits_both", [True, False])
+def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: Book) -> None:
+    """kb: answer.chunk. A chunk passes stage 1 before stage 2 begins: as many loads as chunks, not as records."""
+    with StandIn(fits_both=fits_both) as server:
+        model = a_model_at(quick, server.url)
+        assert set(_statuses(model, quick, 70, "run")) == {"ok"}
+        assert model.in_turns != fits_both
+        stages = [heard.model for heard in server.heard if not warms_up(heard)]
+        if fits_both:
+            assert len(server.loads) == 2
+        else:
+            assert stages[:64] == ["finops-triage"] * 64
+            assert len(server.loads) <= 7
+
+
+def test_a_missing_model_names_its_cure(quick: Book) -> None:
+    with (
+        StandIn(models=(Model("finops-triage", "qwen35"),)) as server,
+        pytest.raises(MissingPiece, match="finops create --stage resolver"),
+    ):
+        a_model_at(quick, server.url)
+
+
+def test_an_old_server_is_refused_with_the_reason(quick: Book) -> None:
+    with StandIn(version="0.29.1") as server, pytest.raises(MissingPiece, match=r"0\.29\.1 is too old"):
+        a_model_at(quick, server.url)
+
+
+def test_servers_with_different_models_under_one_name_are_refused(quick: Book) -> None:
+    """One run, one model: its digest goes into every line."""
+    other = (Model("finops-triage", "qwen35", layer_digest="sha256:" + "f" * 64), Model("finops-resolver", "qwen3"))
+    with StandIn() as first, StandIn(models=other) as second, pytest.raises(UsageError, match="not the same model everywhere"):
+        a_model_at(quick, first.url, second.url)
+
+
+def test_one_dead_server_of_two_is_left_out_with_a_notice(server: StandIn, quick: Book) -> None:
+    with StandIn() as other:
+        dead = other.url
+    chosen = chosen_at(quick, "ollama", dead, server.url)
+    assert [notice for notice in chosen.notices if dead in notice]
+
+
+@pytest.mark.parametrize("host", ["http://8.8.8.8:11434", "https://1.1.1.1"])
+def test_an_address_outside_the_house_is_refused_before_anything_is_sent(host: str, quick: Book) -> None:
+    """kb: answer.outside."""
+    with pytest.raises(UsageError, match="may not leave the house"):
+        a_model_at(quick, host)
+
+
+def test_no_proxy_of_the_environment_sees_a_record(server: StandIn, quick: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that HTTP_PROXY names would carry records out of the house."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert triaged_at(server, quick, lambda _: Right()).status == "ok"
+
+
+def test_auto_takes_ollama_where_it_has_the_models_and_says_why_not_otherwise(server: StandIn, quick: Book) -> None:
+    """Contracts, section 1."""
+    there = chosen_at(quick, "auto", server.url)
+    assert (there.backend.origin.name, "has the models" in there.why) == ("ollama", True)
+    lacking = chosen_at(quick, "auto", server.url, triage_model="other")
+    assert (lacking.backend.origin.name, "has no model other" in lacking.why) == ("engine", True)
+    server.stop()
+    away = chosen_at(quick, "auto", server.url)
+    assert (away.backend.origin.name, "no Ollama answers" in away.why) == ("engine", True)

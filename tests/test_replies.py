@@ -1,0 +1,83 @@
+"""Reading what a model said: what is tolerated and reported, and what leaves open what the answer is."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finops_cli.domain.finding import Finding
+from finops_cli.models.replies import Read, read, split_trace
+
+OBJECT = '{"a": 1.10, "b": {"c": "}"}}'
+GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "thinks", "tolerated"),
+    [
+        (OBJECT, False, ()),
+        (f"  {OBJECT}\n", False, ()),
+        (f"<think>\nx {{y}}\n</think>\n\n{OBJECT}", True, ()),
+        (f"x\n</think>\n{OBJECT}", True, ()),
+        (f"```json\n{OBJECT}\n```", False, ("reply.fence",)),
+        (f"```\n{OBJECT}\n```", False, ("reply.fence",)),
+        (f"Here it is: {OBJECT}", False, ("reply.chatter",)),
+        (f"{OBJECT}\nI hope {{this}} helps.", False, ("reply.chatter",)),
+        (f"Sure!\n```json\n{OBJECT}\n```\nDone.", False, ("reply.fence", "reply.chatter")),
+        (f"<think>x</think>{OBJECT}", False, ("reply.trace",)),
+        (f"<think>\n\n</think>\n\n{OBJECT}", False, ()),
+        (OBJECT, True, ("reply.no_trace",)),
+        (f"{OBJECT}\n{OBJECT}", False, ("reply.chatter",)),
+    ],
+)
+def test_what_is_around_an_answer_is_put_aside_and_reported(text: str, thinks: bool, tolerated: tuple[str, ...]) -> None:
+    """Reasoning, fences, sentences, and the same object twice; numbers stay exact."""
+    found = read(text, thinks)
+    assert isinstance(found, Read)
+    assert (found.given, found.tolerated) == (GIVEN, tolerated)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("", "reply.json"),
+        ("I cannot answer.", "reply.json"),
+        (OBJECT[:-1], "reply.json"),
+        ("[1, 2]", "reply.json"),
+        ('{"a": NaN}', "reply.json"),
+        ("{'a': 1}", "reply.json"),
+        ('{"a": 1e999999999999999999999}', "reply.json"),
+        ('{"a":' * 5000, "reply.json"),
+        ("{" * 100_000, "reply.json"),
+        (f"<think>{OBJECT}", "reply.unclosed"),
+        (f"{OBJECT} or {OBJECT.replace('1.10', '1.11')}", "reply.several"),
+    ],
+)
+def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
+    """No object, a torn one, or two that differ; and hostile text costs no more than its length."""
+    found = read(text, thinks=True)
+    assert isinstance(found, Finding)
+    assert found.rule == rule
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.booleans(), max_size=5), st.text(max_size=40)
+)
+def test_any_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
+    """Words without braces and think tags never hide an object, nor change it."""
+    words = words.replace("{", "(").replace("<", "(")
+    found = read(f"{words}\n{json.dumps(given)}\n{words}", thinks=False)
+    assert isinstance(found, Read)
+    assert found.given == given
+
+
+def test_reasoning_ends_at_its_last_end() -> None:
+    """A model that quotes the tag in its reasoning is not cut in the middle of it."""
+    assert split_trace("<think>say </think> then</think>{}") == ("say </think> then", "{}")
+    assert split_trace("{}") == (None, "{}")
+    assert split_trace("<think>on and on") == ("on and on", None)
