@@ -62,3 +62,13 @@ def test_a_wrong_answer_is_json_with_a_number_that_is_off() -> None:
             wrong, right = said(ask(server, prompt)), said(ask(honest, prompt))
             assert json.loads(wrong.rpartition("</think>")[2]).keys() == json.loads(right.rpartition("</think>")[2]).keys()
             assert wrong != right
+
+
+def test_it_serves_one_command_and_ends_with_its_status() -> None:
+    """`-- COMMAND`: the command finds it through OLLAMA_HOST; a command that is not there is exit 2."""
+    command = [sys.executable, "-m", "finops_cli.devtools.standin", "--"]
+    seen = "import os, urllib.request as u; print(u.urlopen(os.environ['OLLAMA_HOST'] + '/api/version').read().decode()); raise SystemExit(5)"
+    done = subprocess.run([*command, sys.executable, "-c", seen], capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (5, {"version": "0.33.0"})
+    absent = subprocess.run([*command, "no-such-command"], capture_output=True, timeout=SECONDS, check=False)
+    assert (absent.returncode, absent.stderr) == (2, b"no-such-command: No such file or directory\n")

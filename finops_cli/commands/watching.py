@@ -75,7 +75,17 @@ def _bar(job: Job) -> Iterator[Watch]:
             now = progress.get_time()
             if first is None:
                 first, began = tally.lines, now  # what a resumed run found done, and the start of the processes, are no rate
-            rate = f"{(tally.lines - first) / (now - began):,.0f}/s" if now > began else ""
+            rate = _rate((tally.lines - first) / (now - began)) if now > began else ""
             progress.update(task, completed=end, records=tally.lines, rate=rate)
 
         yield watch
+
+
+def _rate(a_second: float) -> str:
+    """Records a second, or a minute where models take their time."""
+    if a_second >= _FAST:
+        return f"{a_second:,.0f}/s"
+    return f"{a_second:.1f}/s" if a_second >= 1 else f"{60 * a_second:.1f}/min"
+
+
+_FAST = 10

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         with server:
             if served:
-                return subprocess.run(served, env={**os.environ, "OLLAMA_HOST": server.url}, check=False).returncode  # noqa: S603 - the caller's own
+                return _serve(served, server.url)
             sys.stderr.write(f"stand-in for Ollama at {server.url} (Ctrl-C stops it)\n")
             sys.stderr.flush()
             with suppress(KeyboardInterrupt):
@@ -48,6 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"port {given.port}: {error.strerror}; another one: --port 0 takes any that is free\n")
         return 2
     return 0
+
+
+def _serve(command: list[str], url: str) -> int:
+    """Run `command`, which finds the server through OLLAMA_HOST. Ctrl-C is the command's to handle; SIGTERM ends both."""
+    try:
+        process = subprocess.Popen(command, env={**os.environ, "OLLAMA_HOST": url})  # noqa: S603 - the caller's own command
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        return 2
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        return process.wait()
 
 
 def _divided(arguments: list[str]) -> tuple[list[str], list[str]]:
