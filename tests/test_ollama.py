@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from finops_cli.devtools.standin import (
 )
 from finops_cli.kb.book import Book
 from finops_cli.rules.triage import triage
-from tests.ollama_models import a_record, asked_of, first_ones, triaged_at, warms_up
+from tests.ollama_models import a_model_at, a_record, asked_of, first_ones, triaged_at, warms_up
 
 ONCE_MORE, CRASHES = 2, 3
 """Requests in all for a record: an answer is asked for once more; a crash is overcome twice."""
@@ -123,3 +124,21 @@ def test_every_option_is_said_and_nothing_is_left_to_the_server(server: StandIn,
         "seed": 7,
     }
     assert not {"template", "system", "context"} & set(body)
+
+
+class _CountsAlike(Behaviour):
+    """A server that says the same number of prompt tokens whatever it is sent."""
+
+    def play(self, exchange: Any) -> None:
+        exchange.prompt_tokens = 300
+        Right().play(exchange)
+
+
+@pytest.mark.parametrize(("stages", "status"), [(("triage", "resolver"), "ok"), (("triage",), "fallback")])
+def test_a_server_that_cannot_count_is_not_believed(stages: Any, status: str, server: StandIn, quick: Book) -> None:
+    """One count for a short prompt and a long one is no count; with one prompt to go by, a longer prompt looks cut."""
+    server.script = lambda _: _CountsAlike()
+    model = a_model_at(quick, server.url, stages=stages)
+    for stage in stages:
+        model.prepare(stage)
+    assert model.triage(a_record(notes="call the broker again " * 40)).status == status

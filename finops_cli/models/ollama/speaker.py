@@ -49,7 +49,7 @@ class OllamaSpeaker:
         self._settings = settings
         self._deadline = deadline
         self._in_turns_now = in_turns_now
-        self._tokens_per_estimated: dict[ModelStage, float] = {}
+        self._counted: dict[ModelStage, int] = {}
         self._prepared: set[ModelStage] = set()
 
     @property
@@ -73,7 +73,7 @@ class OllamaSpeaker:
         for endpoint in self._fleet.endpoints:
             counted = _warm_up(endpoint, body, patience)
             if counted is not None and counted >= self._settings.tokens["calibration_from"]:
-                self._tokens_per_estimated.setdefault(stage, counted / estimated_tokens(profile.probe))
+                self._counted.setdefault(stage, counted)
         self._prepared.add(stage)
         if self._prepared == set(self._profiles) and len(self._profiles) > 1:
             self.in_turns = self._in_turns_now()
@@ -106,14 +106,18 @@ class OllamaSpeaker:
 
     def _whole(self, ask: Ask, generated: Generated) -> str:
         """The text, unless the server read far less than it was sent."""
-        ratio, counted = self._tokens_per_estimated.get(ask.stage), generated.prompt_tokens
-        if ratio is None or counted is None or ask.again:
+        counted = generated.prompt_tokens
+        if counted is None or ask.again or not self._server_counts(ask.stage):
             return generated.text
-        due = ratio * estimated_tokens(ask.prompt)
+        due = self._counted[ask.stage] * estimated_tokens(ask.prompt) / estimated_tokens(self._profiles[ask.stage].probe)
         if counted * 100 < due * self._settings.tokens["floor_pct"]:
             detail = f"the server counted {counted:,} tokens of a prompt of about {due:,.0f}; it was cut"
             raise PromptCut(detail, generated.text)
         return generated.text
+
+    def _server_counts(self, stage: ModelStage) -> bool:
+        """Whether the counts of prompt tokens mean anything: some servers say none, or the same for a long prompt as for a short one."""
+        return stage in self._counted and len(set(self._counted.values())) == len(self._counted)
 
     def body(self, ask: Ask) -> dict[str, Any]:
         """The request for `ask`, every option said."""
