@@ -106,6 +106,14 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Book:
 
 
 @pytest.fixture
+def quick_kb(tmp_path: Path) -> Path:
+    """A folder with the shipped rules and short pauses, for commands."""
+    folder = Path(shutil.copytree(shipped_kb(), tmp_path / "kb"))
+    hurried(folder)
+    return folder
+
+
+@pytest.fixture
 def server() -> Iterator[StandIn]:
     """A stand-in Ollama with both models."""
     with StandIn() as running:

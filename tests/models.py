@@ -33,6 +33,9 @@ class Speaking:
     def prepare(self, stage: ModelStage) -> None:
         """Always ready."""
 
+    def changes(self) -> tuple[str, ...]:
+        return ()
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -79,8 +82,8 @@ def hurried(kb: Path) -> None:
         ),
         ("open = 2, factor = 2, longest = 30", "open = 0.02, factor = 2, longest = 0.1"),
         (
-            "connect = 5, admin = 20, load = 600, triage = 120, resolver = 600",
-            "connect = 5, admin = 20, load = 30, triage = 30, resolver = 30",
+            "connect = 5, load = 600, triage = 120, resolver = 600",
+            "connect = 5, load = 30, triage = 30, resolver = 30",
         ),
     ):
         assert was in text

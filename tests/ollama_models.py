@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from finops_cli.devtools.standin import (
@@ -67,3 +69,18 @@ def triaged_at(server: StandIn, book: Book, script: Any, **wanted: Any) -> Answe
 def asked_of(server: StandIn) -> int:
     """Requests about records."""
     return sum(not warms_up(heard) for heard in server.heard)
+
+
+FTR = {"qty": 300, "age_days": 3, "settlement_type": "RVP", "settlement_date": "T+1", "cp_fail_rate_pct": 1}
+
+
+def some_fails(count: int) -> list[dict[str, Any]]:
+    """Fails that both stages answer, each of another quantity."""
+    ftrs = [{**FTR, "dtc": f"DTC-{n:04d}", "partial_delivery_history": True} for n in (1, 2)]
+    return [a_fail(fail_id=f"F-{n}", qty=5000 + n, age_days=n % 15, inventory=INVENTORY, ftrs=ftrs) for n in range(count)]
+
+
+def model_run(kb: Path, server: StandIn, *arguments: object) -> list[str]:
+    """The command that takes records through the models of `server`."""
+    fixed = ["--backend", "ollama", "--host", server.url, "--no-timing"]
+    return [sys.executable, "-m", "finops_cli", "--kb", str(kb), "run", *map(str, arguments), *fixed]

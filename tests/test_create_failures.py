@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,24 @@ def test_an_error_of_the_servers_stream_is_a_failure(gguf: Path, finops: Finops)
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
         assert server.models.get("finops-triage") is None
     assert (done.returncode, b"not in GGUF format" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--print",)])
+def test_a_file_whose_name_is_no_utf8_is_refused(more: tuple[str, ...], tmp_path: Path, finops: Finops) -> None:
+    """JSON cannot hold it, neither in the request nor in what is told of it; the same for a folder on the way and for --name."""
+    bad = os.fsdecode(b"\xff")
+    (tmp_path / bad).mkdir()
+    files = [tmp_path / f"{bad}.gguf", tmp_path / bad / "tiny.gguf"]
+    for file in files:
+        file.write_bytes(GGUF_HEAD)
+    with Canned({}) as server:
+        orders = [*(("--gguf", file) for file in files), ("--name", bad)]
+        done = [finops("create", "--stage", "triage", "--host", server.url, *order, *more) for order in orders]
+        assert server.asked == []
+    assert [(one.returncode, b"is not UTF-8" in one.stderr) for one in done] == [(2, True)] * 3, done
+
+
+def test_the_home_of_nobody_is_refused(tmp_path: Path, finops: Finops) -> None:
+    (tmp_path / "M").write_text("FROM ~no-such-user/x.gguf\n")
+    done = finops("create", "--stage", "triage", "--modelfile", tmp_path / "M", "--print")
+    assert (done.returncode, b"FROM ~no-such-user/x.gguf" in done.stderr, b"Traceback" in done.stderr) == (2, True, False)

@@ -57,3 +57,26 @@ def test_exact_numbers_survive_the_wire(book: Book) -> None:
     desk = Desk("triage", Verified(Speaking(lambda ask, _: right(ask, book)), book, "repair"), book, timed=False)
     line = encode(desk.process(1, json.dumps(a_fail()).encode()).line)
     assert exact_json.decode(line)["triage"]["priority_score"].as_tuple().exponent == -1
+
+
+def test_what_was_around_an_answer_is_reported_and_nothing_more(book: Book) -> None:
+    """A fence and a sentence: the answer counts as it came, provenance tells what was tolerated."""
+    fenced = Verified(Speaking(lambda ask, _: f"Sure:\n```json\n{right(ask, book)}\n```"), book, "repair")
+    line = Desk("triage", fenced, book, timed=False).process(1, json.dumps(a_fail()).encode()).line
+    assert (line.status, line.verification.triage) == ("ok", [])
+    assert line.provenance.tolerated == ("reply.chatter", "reply.fence")
+
+
+@pytest.mark.parametrize("where", ["reason", "category", "flags", "unknown", "key"])
+def test_half_a_character_never_stands_and_never_stops_a_run(where: str, book: Book) -> None:
+    """A lone surrogate is no text: whatever field it is in, the answer cannot be read, and the line is written."""
+
+    def says(ask: Ask, _: int) -> str:
+        given = json.loads(right(ask, book))
+        given |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(where, {where: "\ud83d CNS"})
+        return json.dumps(given)
+
+    desk = Desk("triage", Verified(Speaking(says), book, "repair"), book, timed=False, keeps_raw=True)
+    line = desk.process(1, json.dumps(a_fail()).encode()).line
+    assert (line.status, [finding.rule for finding in line.verification.triage or ()]) == ("fallback", ["reply.json"])
+    assert b"\\ud83d" in encode(line)

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from finops_cli.devtools.standin import Model, StandIn
-from finops_cli.errors import FinopsError, MissingPiece, Unfinished
-from finops_cli.models.ollama import admin
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
+from finops_cli.models.ollama import admin, hosts
 from tests.canned import Canned
 from tests.conftest import Finops
 
@@ -188,3 +188,77 @@ def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
     with Canned({"GET /api/tags": {"models": []}}) as server:
         assert (admin.installed(server.url), server.asked, server.keys) == ([], ["GET /api/tags"], [])
+
+
+HERE = "http://127.0.0.1:11434"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        (":11434", HERE),
+        ("http://:11434", HERE),
+        (" http://127.0.0.1:11434 ", HERE),
+        ("0.0.0.0", HERE),  # noqa: S104 - to be asked, not bound
+        ("::", HERE),
+        ("::1", "http://[::1]:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("https://box/ollama/", "https://box:443/ollama"),
+        ("HTTP://Box", "http://box:80"),
+        ("m\u00fchle", "http://m\u00fchle:11434"),
+        ("gpu_box.local.", "http://gpu_box.local.:11434"),
+    ],
+)
+def test_addresses_as_ollama_takes_them(host: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By --host and by OLLAMA_HOST alike."""
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    assert hosts.hosts_of(()) == hosts.hosts_of((host,)) == (url,)
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_ollama_host_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", value)
+    assert hosts.hosts_of(()) == (HERE,)
+    with pytest.raises(UsageError, match="--host"):
+        hosts.hosts_of((value,))
+
+
+BAD = [
+    "x" * 64,
+    "a..b",
+    ".",
+    "http://xn--",
+    "a.\u0378",
+    "http://",
+    "http://:pw@host",
+    "me@host",
+    "host#frag",
+    "host?q",
+    "a b",
+    "a\nb",
+    "a\udcff",
+    "http://a,b",
+    "ftp://host",
+    "host:0",
+    "host:65536",
+    "host:" + "9" * 5_000,
+    "[::1",
+    "h/" + "x" * 70_000,
+]
+
+
+@pytest.mark.parametrize("host", BAD, ids=range(len(BAD)))
+def test_what_is_no_address_is_refused_by_its_origin(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a message that can be printed, and that says who said so."""
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    for given, origin in (((), "OLLAMA_HOST="), ((host,), "--host ")):
+        with pytest.raises(UsageError, match="accepted: ") as caught:
+            hosts.hosts_of(given)
+        assert str(caught.value).startswith(origin)
+        assert len(str(caught.value).encode()) < 400
+
+
+def test_an_ipv6_address_with_a_port_needs_brackets() -> None:
+    with pytest.raises(UsageError, match=r"accepted: \[::1\]:11434"):
+        hosts.url_of("::1:11434")

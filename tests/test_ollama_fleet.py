@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import (
-    Model,
-    NotFound,
-    Right,
-    StandIn,
-)
+from finops_cli.devtools.standin import BadRequest, Behaviour, Busy, Crash, Hang, Model, NotFound, Right, StandIn
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.models.failures import EverythingDown
@@ -36,10 +31,32 @@ def test_a_server_that_stays_down_ends_the_run_and_says_why(server: StandIn, qui
 
 
 def test_a_model_that_disappears_ends_the_run(server: StandIn, quick: Book) -> None:
-    """404 gives the endpoint up at once: no other record will find the model there."""
-    with pytest.raises(EverythingDown, match="model 'finops-triage' not found"):
-        triaged_at(server, quick, first_ones(NotFound()))
-    assert asked_of(server) == 1
+    """404 holds the endpoint back at once, and for good when the model is still not there after the pause."""
+    model = a_model_at(quick, server.url, stages=("triage",))
+    model.prepare("triage")
+    server.script = lambda _: NotFound()
+    with pytest.raises(EverythingDown, match=r"model 'finops-triage' not found.*finops create"):
+        model.triage(a_record())
+    assert [warms_up(heard) for heard in server.heard] == [True, True, False, True]  # the last tries the endpoint out
+
+
+def test_a_model_that_is_only_made_anew_is_waited_for(server: StandIn, quick: Book) -> None:
+    """One 404 while a model is replaced costs no record its answer."""
+    answer = triaged_at(server, quick, first_ones(NotFound(), times=1))
+    assert (answer.status, answer.troubles[0].server) == ("ok", ("reply.model_gone",))
+
+
+@pytest.mark.parametrize("behaviour", [Crash(), BadRequest("no"), Busy(), Hang()])
+@pytest.mark.parametrize("poisoned", [range(3, 9), range(14, 20)])
+def test_records_that_a_server_fails_on_do_not_take_it_from_the_others(
+    behaviour: Behaviour, poisoned: range, server: StandIn, quick: Book
+) -> None:
+    """Six poisoned records in a row open the breaker; the warm-up tries the endpoint out, so they settle and the rest is answered."""
+    words = {f"Qty: {5000 + n} " for n in poisoned}
+    server.script = lambda heard: behaviour if any(word in heard.prompt for word in words) else Right()
+    model = a_model_at(quick, server.url, stages=("triage",), deadline=0.3)
+    statuses = _statuses(model, quick, 20)
+    assert [n for n, status in enumerate(statuses) if status != "ok"] == list(poisoned)
 
 
 def test_a_server_that_comes_back_is_used_again(server: StandIn, quick: Book) -> None:
@@ -161,3 +178,19 @@ def test_auto_takes_ollama_where_it_has_the_models_and_says_why_not_otherwise(se
     server.stop()
     away = chosen_at(quick, "auto", server.url)
     assert (away.backend.origin.name, "no Ollama answers" in away.why) == ("engine", True)
+
+
+def test_records_are_asked_in_their_order(server: StandIn, quick: Book) -> None:
+    """First come, first served: no record waits while later ones go by."""
+    model = a_model_at(quick, server.url, stages=("triage",))
+    assert set(_statuses(model, quick, 40)) == {"ok"}
+    asked = [heard.prompt.partition("Qty: ")[2].split(" ")[0] for heard in server.heard if not warms_up(heard)]
+    assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(asked))
+
+
+def test_a_hung_server_holds_up_neither_the_start_nor_the_others(quick: Book) -> None:
+    """Warm-ups go side by side; a server that fails its own is left to the breaker, and decides nothing about turns."""
+    with StandIn() as well, StandIn(script=lambda _: Hang()) as hung:
+        model = a_model_at(quick, hung.url, well.url, deadline=0.3)
+        assert set(_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}
+        assert not model.in_turns

@@ -23,7 +23,7 @@ _SHORT_DIGEST = 8
 
 def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) -> None:
     """What the Ollama servers have: models, stages, memory."""
-    from finops_cli.errors import MissingPiece
+    from finops_cli.errors import MissingPiece, Unfinished
     from finops_cli.foundry.create import default_names
     from finops_cli.kb.load import load_book
     from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
@@ -33,18 +33,18 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     book = load_book(kb_folder(context))
     stages = {name: stage for stage, name in default_names(book).items()}
     servers: list[Server] = []
-    missing: MissingPiece | None = None
+    failed: MissingPiece | Unfinished | None = None
     for url in hosts_of(host or []):
         if book.answering.outside == "refuse":
             refuse_outside(url)
         try:
             servers.append(inventory(url, stages))
-        except MissingPiece as error:  # the others are listed all the same
-            missing = missing or error
+        except (MissingPiece, Unfinished) as error:  # the others are listed all the same
+            failed = failed or error
             typer.echo(f"finops: {error}", err=True)
     typer.echo(encode_value(servers) if as_json else "\n\n".join(map(_table, servers)), nl=bool(servers) or as_json)
-    if missing:
-        raise typer.Exit(missing.exit_code)
+    if failed:
+        raise typer.Exit(failed.exit_code)
 
 
 def _table(server: Server) -> str:

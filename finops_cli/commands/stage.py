@@ -46,7 +46,7 @@ class Models:
 
 def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
     """Run one job and exit 0 when every record is verified, else 1."""
-    from finops_cli.commands.summary import summary
+    from finops_cli.commands.summary import summary, wrapped
     from finops_cli.commands.watching import watching
     from finops_cli.errors import UsageError
     from finops_cli.kb.load import load_book
@@ -63,9 +63,12 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     desk = _desk(stage, call, models, load_book(kb))
     with closing(desk.backend), watching(job, call.quiet) as watch:
         tally = run(job, desk, watch)
+        changes = desk.backend.changes()
     if not call.quiet:
         typer.echo(summary(tally), err=True)
-    if not tally.all_verified:
+    for change in changes:
+        typer.echo(wrapped("backend", f"{change}: the digests in the lines may not be true of all of them"), err=True)
+    if changes or not tally.all_verified:
         raise typer.Exit(1)
 
 
@@ -73,6 +76,7 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
     """The desk with the backend that the call wants; says which and why where that was not the call's to decide."""
     from finops_cli.commands.summary import wrapped
     from finops_cli.models.choose import choose
+    from finops_cli.models.engine import Engine
     from finops_cli.models.wanted import Wanted
     from finops_cli.pipeline.desk import Desk
     from finops_cli.pipeline.stations import STATIONS
@@ -88,8 +92,9 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
         call.workers,
     )
     chosen = choose(wanted, book)
-    if not call.quiet:
-        told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
-        for text in (*told, *chosen.notices):
-            typer.echo(wrapped("backend", text), err=True)
+    told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
+    if call.quiet and isinstance(chosen.backend, Engine):
+        told = []  # that records go to models is said in any case
+    for text in (*told, *chosen.notices):
+        typer.echo(wrapped("backend", text), err=True)
     return Desk(stage, chosen.backend, book, call.timing, models.keep_raw)

@@ -41,7 +41,7 @@ def watching(job: Job, quiet: bool) -> Iterator[Watch]:
     except (Unfinished, EverythingDown):
         if last and not quiet:
             print(summary(last[0]), file=sys.stderr)
-        print(f"finops: ended after {_done(last):,} records; when that is mended, {_cure(job)}", file=sys.stderr)
+        print(f"finops: ended after {_done(last):,} records, for the reason below; {_cure(job)}", file=sys.stderr)
         raise
 
 
@@ -50,7 +50,9 @@ def _done(last: list[Tally]) -> int:
 
 
 def _cure(job: Job) -> str:
-    return "the same command with --resume goes on" if job.source and job.output else "its output ends there"
+    if job.source and job.output:
+        return "the same command with --resume goes on"
+    return "the rest was not done; a run from a file to a file (-o) can be taken up with --resume"
 
 
 @contextmanager

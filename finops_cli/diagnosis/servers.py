@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 from finops_cli.diagnosis.findings import Diagnosis, State
 from finops_cli.errors import FinopsError, UsageError
@@ -101,13 +100,12 @@ def _template(url: str, stage: ModelStage, wanted: Wanted, book: Book) -> Diagno
         "_debug_render_only": True,
     }
     try:
-        with admin.translated(url), hosts.client(url, timeout=book.answering.seconds["load"]) as client:
-            answer: Any = client.post("/api/chat", json=body).raise_for_status().json()
+        answer = admin.ask(url, "POST", "/api/chat", book.answering.seconds["load"], body)
     except FinopsError as error:
         return Diagnosis(
             what, "poor", f"the server does not tell how it renders: {error}", "none needed: finops sends its own prompt"
         )
-    info = answer.get("_debug_info") if isinstance(answer, dict) else None
+    info = answer.get("_debug_info")
     theirs = info.get("rendered_template") if isinstance(info, dict) else None
     if not isinstance(theirs, str):
         return Diagnosis(what, "poor", "the server does not tell how it renders", "none needed: finops sends its own prompt")

@@ -53,6 +53,7 @@ class Plan(NamedTuple):
 
 def plan(order: Order) -> Plan:
     """What `order` comes to. Raises UsageError for a Modelfile or an option that cannot be carried out; files may be missing yet."""
+    _refuse_unwritable("--name", order.name)
     modelfile = read_modelfile(order.modelfile or data_folder("modelfiles") / f"{order.stage}.Modelfile")
     folder = modelfile.path.parent
     bases = (str(order.gguf.absolute()),) if order.gguf else modelfile.bases
@@ -100,12 +101,24 @@ def _source(folder: Path, field: Field, text: str) -> Piece | str:
 
 
 def _piece(folder: Path, field: Field, text: str) -> Piece:
-    given = Path(text).expanduser()
+    try:
+        given = Path(text).expanduser()
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise UsageError(f"FROM {text}: {error}; write the path out") from error
     sought = tuple(dict.fromkeys((folder.absolute() / given, Path.cwd() / given)))
     for path in sought:
         if path.is_dir():
             raise UsageError(f"{path}: is a folder; convert the model to one GGUF file, then name that")
+        _refuse_unwritable("the model's file", str(path))
     return Piece(field, given.name, next((path for path in sought if path.is_file()), None), sought)
+
+
+def _refuse_unwritable(what: str, text: str) -> None:
+    """Raises UsageError for a name that JSON cannot hold, neither in the request nor in what is told of it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} {text!a}: is not UTF-8, which the server takes; rename it") from error
 
 
 def _looks_like_a_file(text: str) -> bool:

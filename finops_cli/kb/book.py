@@ -149,9 +149,12 @@ class Compiler:
         self._check_words(id, [value], words_allowed)
         return value
 
-    def numbers(self, id: str, keys: tuple[str, ...]) -> dict[str, Decimal]:
+    def numbers(self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST) -> dict[str, Decimal]:
         found = self._members(id, keys)
-        return {key: self._decimal(id, value) for key, value in found.items()}
+        numbers = {key: self._decimal(id, value) for key, value in found.items()}
+        if any(value > highest for value in numbers.values()):
+            raise KnowledgeError(f"kb entry {id}: {max(numbers.values())} must be a number from 0 to {highest:,}")
+        return numbers
 
     def scores(self, id: str, keys: tuple[str, ...]) -> dict[str, Decimal]:
         """Numbers that scores are made of: small enough that no product of them leaves the range that an answer may have."""
@@ -167,8 +170,8 @@ class Compiler:
             raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST_SCORE}")
         return value
 
-    def wholes(self, id: str, keys: tuple[str, ...]) -> dict[str, int]:
-        return {key: int(value) for key, value in self.numbers(id, keys).items()}
+    def wholes(self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST) -> dict[str, int]:
+        return {key: int(value) for key, value in self.numbers(id, keys, highest).items()}
 
     def floats(self, id: str, keys: tuple[str, ...]) -> dict[str, float]:
         """Seconds and the like, which no score is made of."""

@@ -143,16 +143,16 @@ def _waterfall(c: Compiler) -> WaterfallBook:
 def _answering(c: Compiler) -> AnsweringBook:
     book = AnsweringBook(
         judgements=c.words("answer.judgements"),
-        attempts=c.wholes("answer.attempts", ("structural", "retry")),
+        attempts=c.wholes("answer.attempts", ("structural", "retry"), highest=10),
         models=c.texts("answer.models", ("triage", "resolver")),
         seed=c.whole("answer.seed", highest=2**31),
         tokens=c.wholes("answer.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")),
-        seconds=c.floats("answer.seconds", ("probe", "connect", "admin", "load", "triage", "resolver", "silence")),
-        retries=c.wholes("answer.retries", ("crashed", "server")),
+        seconds=c.floats("answer.seconds", ("probe", "connect", "load", "triage", "resolver", "silence")),
+        retries=c.wholes("answer.retries", ("crashed", "server"), highest=100),
         backoff=c.floats("answer.backoff", ("first", "factor", "longest", "jitter")),
-        breaker=c.numbers("answer.breaker", ("failures", "open", "factor", "longest", "probes")),
-        chunk=c.whole("answer.chunk"),
-        keep_alive_minutes=c.whole("answer.keep_alive"),
+        breaker=c.numbers("answer.breaker", ("failures", "open", "factor", "longest", "probes"), highest=_LONGEST_SECONDS),
+        chunk=c.whole("answer.chunk", highest=100_000),
+        keep_alive_minutes=c.whole("answer.keep_alive", highest=_LONGEST_SECONDS),
         single_slot=c.words("answer.single_slot"),
         outside=cast(Outside, c.choice("answer.outside", Outside)),
     )

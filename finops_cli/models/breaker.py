@@ -17,6 +17,8 @@ class Breaker:
 
     def __init__(self, settings: Mapping[str, Decimal]) -> None:
         self.state: State = "closed"
+        self.age = 0
+        """Grows with every change of state: a request belongs to the age in which it was admitted."""
         self._failures_to_open = int(settings["failures"])
         self._probes_to_give_up = int(settings["probes"])
         self._first_pause, self._longest_pause = float(settings["open"]), float(settings["longest"])
@@ -29,7 +31,7 @@ class Breaker:
     def admits(self, now: float) -> bool:
         """Whether a request may go out at `now`. An open breaker whose pause is over becomes half-open and admits one."""
         if self.state == "open" and now >= self._opens_at:
-            self.state = "half-open"
+            self._become("half-open")
             return True
         return self.state == "closed"
 
@@ -41,12 +43,15 @@ class Breaker:
         """The endpoint answered."""
         if self.state == "given up":
             return
-        self.state = "closed"
+        if self.state != "closed":
+            self._become("closed")
         self._failures = self._probes = 0
         self._pause = self._first_pause
 
-    def failed(self, now: float) -> None:
-        """The endpoint failed a request. Late failures of requests from before it opened count for nothing more."""
+    def failed(self, now: float, age: int) -> None:
+        """The endpoint failed a request that was admitted at `age`. Late failures, of requests from before a change, count for nothing."""
+        if age != self.age:
+            return
         if self.state == "closed":
             self._failures += 1
             if self._failures >= self._failures_to_open:
@@ -59,10 +64,19 @@ class Breaker:
             self._pause = min(self._pause * self._factor, self._longest_pause)
             self._open(now)
 
+    def trip(self, now: float) -> None:
+        """Open at once, whatever was counted: the failure said that the next request will fail alike."""
+        if self.state == "closed":
+            self._open(now)
+
     def give_up(self) -> None:
         """Not to be asked again in this run."""
-        self.state = "given up"
+        self._become("given up")
 
     def _open(self, now: float) -> None:
-        self.state = "open"
+        self._become("open")
         self._opens_at = now + self._pause
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self.age += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from finops_cli.errors import FinopsError, MissingPiece
+from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
@@ -42,11 +42,20 @@ def _best(wanted: Wanted, book: Book) -> Chosen:
     """Ollama where it answers and has the models, else the engine; a server that is not there costs no more than a look."""
     from finops_cli.models.ollama.hosts import answers, hosts_of
 
-    urls = hosts_of(wanted.hosts)
+    try:
+        urls = hosts_of(wanted.hosts)
+    except UsageError as error:
+        if wanted.hosts:
+            raise  # named by this call; what the environment names is no reason to do without the engine
+        return Chosen(Engine(book), f"auto: {error}")
     if not any(answers(url, book.answering.seconds["probe"]) for url in urls):
         return Chosen(Engine(book), f"auto: no Ollama answers at {', '.join(urls)}")
     try:
         chosen = _ollama(wanted, book)
-    except FinopsError as error:
+    except UsageError as error:
+        if wanted.hosts:
+            raise
+        return Chosen(Engine(book), f"auto: {error}")
+    except (MissingPiece, Unfinished) as error:
         return Chosen(Engine(book), f"auto: {error}")
     return chosen._replace(why=f"auto: Ollama answers at {', '.join(urls)} and has the models")

@@ -36,5 +36,9 @@ class Engine:
         findings = check_resolution(answer, self._book, answer, case.ftd_qty)
         return Answer(None, "failed", findings) if findings else Answer(answer)
 
+    def changes(self) -> tuple[str, ...]:
+        """The rules of a book do not change."""
+        return ()
+
     def close(self) -> None:
         """Nothing is open."""

@@ -13,11 +13,11 @@ NoReply
 +-- ContextExceeded settle     the prompt is longer than the context
 +-- PromptCut       settle     the server read less than it was sent
 +-- Refused         settle     any other 4xx
-+-- ModelGone       give up    404: this endpoint has lost the model
++-- ModelGone       give up    404: the endpoint has lost the model
 
 `server` and `crashed` are sent again where they were sent (`answer.retries`); `once more` is for the loop to ask differently;
-`settle` leaves the record to the policy; `give up` takes the endpoint out of the run. EverythingDown, which ends a run, is a
-MissingPiece: something has to be started.
+`settle` leaves the record to the policy; `give up` holds the endpoint back at once, for good when a try ends so too. EverythingDown, which
+ends a run, is a MissingPiece: something has to be started.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class NoReply(Exception):
     policy: ClassVar[Policy]
     endpoint_failed: ClassVar[bool] = False
     """Whether it counts against the endpoint's breaker."""
+    cure: ClassVar[str] = "see the server's log"
+    """What to do where every request ends so."""
 
     def __init__(self, detail: str, received: str = "") -> None:
         super().__init__(detail)
@@ -46,10 +48,12 @@ class NoReply(Exception):
 
 class Unreachable(NoReply):
     rule, policy, endpoint_failed = "reply.unreachable", "server", True
+    cure = "start it with `ollama serve`"
 
 
 class Busy(NoReply):
     rule, policy, endpoint_failed = "reply.busy", "server", True
+    cure = "wait until others have done, or ask less at once: --workers"
 
 
 class Crashed(NoReply):
@@ -80,6 +84,7 @@ class Flood(NoReply):
 
 class Overdue(NoReply):
     rule, policy, endpoint_failed = "reply.overdue", "settle", True
+    cure = "give it more time: --deadline"
 
 
 class ContextExceeded(NoReply):
@@ -96,6 +101,7 @@ class Refused(NoReply):
 
 class ModelGone(NoReply):
     rule, policy, endpoint_failed = "reply.model_gone", "give up", True
+    cure = "make the model with `finops create`"
 
 
 class EverythingDown(MissingPiece):

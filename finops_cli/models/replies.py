@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from finops_cli.domain import exact_json, limits
 from finops_cli.domain.finding import Finding
 
 OPENED, CLOSED = "<think>", "</think>"
+_BEGUN = re.compile(r'\{\s*"')
 _FENCE = re.compile(r"```[A-Za-z]*")
 
 
@@ -72,12 +72,15 @@ def _objects(text: str) -> list[tuple[dict[str, Any], str]]:
         tried += 1
         end = at + 1
         try:
-            given, end = _DECODER.raw_decode(text, at)
+            _, end = _DECODER.raw_decode(text, at)
         except (ValueError, ArithmeticError, RecursionError) as error:
-            if _torn(error, text):
-                break  # an object within a torn one is a part of an answer, not an answer
+            if _torn(error, text) or _BEGUN.match(text, at):
+                break  # an object within a broken one is a part of an answer, not an answer
             # else a brace in a sentence; the object may begin at a later one
         else:
+            given = _whole(text[at:end])
+            if given is None:
+                break  # not one that stands: half a surrogate pair in a string, a number out of range
             found.append((given, text[:at] + text[end:]))
         at = text.find("{", end)
     return found
@@ -103,7 +106,7 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _fault(rule: str, message: str, expected: str, text: str) -> Finding:

@@ -55,6 +55,9 @@ class Verified:
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
         return Loop(resolver_question(case, self._book), self._speaker, self._book, self._policy).run()
 
+    def changes(self) -> tuple[str, ...]:
+        return self._speaker.changes()
+
     def close(self) -> None:
         self._speaker.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import repeat
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ from finops_cli.kb.book import Book
 from finops_cli.models import replies
 from finops_cli.models.protocol import Attempt
 from finops_cli.pipeline.check import Verdict, finding_of, judge_answers, judge_plan
-from finops_cli.pipeline.intake import case_from, decode, fail_from
+from finops_cli.pipeline.desk import default_name
+from finops_cli.pipeline.intake import case_from, decode, fail_from, name_of
 from finops_cli.pipeline.run_lines import is_run_line, stages_of
 
 
@@ -23,10 +24,27 @@ def judge_raw(lines: Iterable[bytes], inputs: Iterable[bytes] | None, book: Book
 
     Paths point into the answer behind `/raw/STAGE/N`. Lines that nothing was asked for have no faults.
     """
-    for number, (line, asked) in enumerate(zip(lines, inputs if inputs is not None else repeat(None), strict=False), start=1):
-        given = decode(line)
-        findings = [finding_of(given)] if isinstance(given, Problem) else list(_judge(given, asked, book))
+    pairs: Iterable[tuple[bytes | None, bytes | None]] = (
+        zip_longest(lines, inputs) if inputs is not None else ((line, None) for line in lines)
+    )
+    for number, (line, asked) in enumerate(pairs, start=1):
+        findings = list(_verdict(number, line, asked, inputs is not None, book))
         yield Verdict(number, not findings, findings)
+
+
+def _verdict(number: int, line: bytes | None, asked: bytes | None, compared: bool, book: Book) -> Iterator[Finding]:
+    if line is None or (compared and asked is None):
+        yield _shape("", f"one of a pair: {'the input' if asked is None else 'the output'} has no line {number}")
+        return
+    given = decode(line)
+    if isinstance(given, Problem):
+        yield finding_of(given)
+        return
+    name = name_of(decode(asked)) if asked is not None else None
+    if asked is not None and isinstance(given, dict) and given.get("fail_id") != (name or default_name(number)):
+        yield _shape("/fail_id", f"the answer to {name or default_name(number)}")
+        return
+    yield from _judge(given, asked, book)
 
 
 def _judge(given: Any, asked: bytes | None, book: Book) -> Iterator[Finding]:
@@ -36,7 +54,12 @@ def _judge(given: Any, asked: bytes | None, book: Book) -> Iterator[Finding]:
     if given["status"] == "rejected":
         return
     raw = given.get("raw")
-    if not isinstance(raw, dict) or not raw:
+    provenance = given.get("provenance")
+    if raw is None and isinstance(provenance, dict) and provenance.get("attempts") == 0:
+        return  # nothing was asked: the prompt did not fit
+    if not isinstance(raw, dict) or not any(
+        isinstance(raw.get(stage), list) and raw[stage] for stage in ("triage", "resolution")
+    ):
         yield _shape("/raw", "what was received; run with --keep-raw")
         return
     for stage in ("triage", "resolution"):

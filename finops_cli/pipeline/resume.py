@@ -95,12 +95,17 @@ def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
     except msgspec.DecodeError as error:
         raise ResumeRefused(f"{path} cannot be read ({error}); delete it and {output.name} to start over") from error
     changed = [
-        f"{_NAMES[name]}: was {getattr(made_from, name)}, now {getattr(fingerprint, name)}"
+        f"{_NAMES[name]}: was {_said(getattr(made_from, name))}, now {_said(getattr(fingerprint, name))}"
         for name in Fingerprint.__struct_fields__
         if getattr(made_from, name) != getattr(fingerprint, name)
     ]
     if changed:
         raise ResumeRefused(f"cannot resume {output}: it was made from something else. " + "; ".join(changed))
+
+
+def _said(value: object) -> str:
+    """A value of a fingerprint for people."""
+    return msgspec.json.encode(value).decode() if isinstance(value, Struct) else str(value)
 
 
 def cut_torn_line(output: BinaryIO) -> None:

@@ -58,6 +58,7 @@ def run(job: Job, desk: Desk, watch: Watch) -> Tally:
         else:
             output = stack.enter_context(_held(job.output))
             skip = _take_up(job, output, note, desk, seen, tally)
+            watch(tally, 0)
         for done in convey(parts(source, skip, 1 if desk.backend.lanes else PART_LINES), desk, job.plan, job.workers, seen):
             output.write(b"".join(done.lines))  # one call to the system a part
             output.flush()

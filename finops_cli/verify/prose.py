@@ -29,16 +29,17 @@ def check_reason(answer: Triage, reference: Triage, fail: FailRecord, book: Book
     What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, bears nothing out.
     """
     accepted = book.phrases
-    if not unknown_figures(answer.reason, known(reference.reason), accepted):
+    if not unknown_figures(answer.reason, known(reference.reason), accepted, fail.fail_id):
         return
     c, weights = reference.score_components, tuple(book.scoring.weights.values())
     factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
     points = [factor * weight for factor, weight in zip(factors, weights, strict=True)]
     stocked = c.base_score * c.inventory_modifier
-    reckoned = [*points, stocked, stocked * c.concentration_modifier, *_days(reference.deadline, fail.age_days)]
+    reckoned = [*points, stocked, stocked * c.concentration_modifier]
     read = replace(fail, notes=None, dk_reason=None, origin=None)
-    bearing = known(read, reference, weights, reckoned, book.scoring.cap, *_bands(fail, reference, book))
-    unknown = unknown_figures(answer.reason, bearing, accepted)
+    days, edges = _days(reference.deadline, fail.age_days), _bands(fail, reference, book)
+    bearing = known(read, reference, weights, reckoned, book.scoring.cap, *edges, days=days)
+    unknown = unknown_figures(answer.reason, bearing, accepted, fail.fail_id)
     yield from _told(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
 
 
@@ -55,7 +56,7 @@ def check_prose(answer: Resolution, reference: Resolution, case: ResolverInput, 
     of_a_step, of_counterparties = _of_a_step(reference, case, book), _of_counterparties(reference, case)
     of_the_plan = of_a_step | _of_the_plan(reference, case, book)
     for path, text, dtc in unlike:
-        unknown = unknown_figures(text, of_the_plan if dtc is None else of_a_step, accepted)
+        unknown = unknown_figures(text, of_the_plan if dtc is None else of_a_step, accepted, case.fail_id)
         if unknown and dtc is not None:
             named = {dtc, *(f"DTC-{figure.value}" for figure in figures(text) if isinstance(figure.value, str))}
             theirs = [of_counterparties[name] for name in named if name in of_counterparties]
@@ -100,9 +101,16 @@ def _of_a_step(plan: Resolution, case: ResolverInput, book: Book) -> Known:
     """What the rationale of any step may say: the account, the stock, the clock, the score."""
     owed, deadline, steps = case.ftd_qty, case.triage.deadline, plan.resolution_steps
     return known(
-        (owed, case.cusip, case.inventory, case.triage.priority_score, *_days(deadline, age_days(case, book.scoring))),
-        [(step.qty, step.remaining_short, owed - step.remaining_short, step.coverage_after_step_pct) for step in steps],
-        (plan.fallback_qty, plan.secondary_fallback_qty, plan.total_coverable, plan.residual_short),
+        (owed, case.cusip, case.inventory, case.triage.priority_score, [step.qty for step in steps]),
+        days=_days(deadline, age_days(case, book.scoring)),
+        left=(plan.residual_short, *(step.remaining_short for step in steps)),
+        shares=(
+            plan.fallback_qty,
+            plan.secondary_fallback_qty,
+            plan.total_coverable,
+            *(owed - step.remaining_short for step in steps),
+        ),
+        percent=[step.coverage_after_step_pct for step in steps],
     )
 
 
@@ -112,11 +120,12 @@ def _of_the_plan(plan: Resolution, case: ResolverInput, book: Book) -> Known:
     listed = (steps, parties, case.ftrs, case.related_fails, brokers, brokers | {fail.dtc for fail in case.related_fails})
     receipts = [step.qty for step in reversed(steps) if step.action in _RECEIPTS]
     return known(
-        (case, parties, plan.additional_ftrs_chased, book.waterfall.recall_notice_days),
+        (case, parties, plan.additional_ftrs_chased),
         [text for _, text, _ in _texts(plan)],
         (*map(len, listed), *Counter(step.action for step in steps).values(), sum(ftr.qty for ftr in case.ftrs)),
         (*accumulate(receipts), *range(max(len(receipts), len(parties)))),  # "3 more receipts for 8,000 shares"
-        [Decimal(100 * shares) / case.ftd_qty for shares in (plan.total_coverable, plan.residual_short)],
+        days=(book.waterfall.recall_notice_days,),
+        percent=[Decimal(100 * shares) / case.ftd_qty for shares in (plan.total_coverable, plan.residual_short)],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,13 +30,15 @@ class Endpoint:
     busy: dict[ModelStage, int] = field(default_factory=dict)
     last_failure: str = ""
 
-    def free(self, stage: ModelStage) -> float:
+    def free(self, stage: ModelStage) -> int:
         """Slots of `stage` that nothing is sent to."""
         return int(self.room.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
 
-    def settle(self, stage: ModelStage, failure: NoReply | None, now: float) -> None:
-        """Take note of how a request ended. A full queue halves the requests at once; each success wins a part of them back."""
-        self.busy[stage] -= 1
+    def settle(self, stage: ModelStage, failure: NoReply | None, now: float, age: int) -> None:
+        """Take note of how a request ended that was admitted at `age` of the breaker.
+
+        A full queue halves the requests at once; each success wins a part of them back.
+        """
         room = self.room.get(stage, float(self.slots[stage]))
         if isinstance(failure, Busy):
             self.room[stage] = max(1.0, room / 2)
@@ -44,11 +47,13 @@ class Endpoint:
         if failure is None or not failure.endpoint_failed:
             self.breaker.succeeded()
             return
-        self.last_failure = f"{failure.detail} ({failure.rule})"
-        if failure.policy == "give up":
+        self.last_failure = f"{failure.detail} ({failure.rule}); {failure.cure}"
+        if failure.policy != "give up":
+            self.breaker.failed(now, age)
+        elif self.breaker.state == "half-open":
             self.breaker.give_up()
         else:
-            self.breaker.failed(now)
+            self.breaker.trip(now)
 
 
 class Fleet:
@@ -58,6 +63,7 @@ class Fleet:
         self.endpoints = endpoints
         self._clock = clock
         self._changed = Condition()
+        self._queues: dict[ModelStage, deque[object]] = {}
 
     def slots(self, stage: ModelStage) -> int:
         """How many requests of `stage` the fleet takes at once."""
@@ -65,32 +71,65 @@ class Fleet:
 
     @contextmanager
     def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
-        """An endpoint for one request. Waits for one; raises EverythingDown when all have been given up."""
+        """An endpoint for one request, first come, first served. Waits for one; raises EverythingDown when all have been given up."""
         endpoint = self._take(stage)
+        age = endpoint.breaker.age
         failure: NoReply | None = None
+        ended = False
         try:
             yield endpoint
+            ended = True
         except NoReply as error:
-            failure = error
+            failure, ended = error, True
             raise
         finally:
             with self._changed:
-                endpoint.settle(stage, failure, self._clock())
+                endpoint.busy[stage] -= 1
+                if ended:  # an error of ours says nothing about the endpoint
+                    endpoint.settle(stage, failure, self._clock(), age)
                 self._changed.notify_all()
 
-    def _take(self, stage: ModelStage) -> Endpoint:
+    def works(self, endpoint: Endpoint) -> None:
+        """An endpoint that was tried out works again: let the others in."""
         with self._changed:
-            while True:
-                now = self._clock()
-                for endpoint in sorted(self.endpoints, key=lambda one: -one.free(stage)):
-                    if endpoint.free(stage) > 0 and endpoint.breaker.admits(now):
+            endpoint.breaker.succeeded()
+            self._changed.notify_all()
+
+    def failed(self, endpoint: Endpoint, failure: NoReply) -> None:
+        """A warm-up outside of any slot failed."""
+        with self._changed:
+            endpoint.last_failure = f"{failure.detail} ({failure.rule}); {failure.cure}"
+            endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
+
+    def _take(self, stage: ModelStage) -> Endpoint:
+        ticket = object()
+        with self._changed:
+            queue = self._queues.setdefault(stage, deque())
+            queue.append(ticket)
+            try:
+                while True:
+                    now = self._clock()
+                    endpoint = self._open_now(stage, now) if queue[0] is ticket else None
+                    if endpoint is not None:
                         endpoint.busy[stage] = endpoint.busy.get(stage, 0) + 1
                         return endpoint
-                if all(endpoint.breaker.state == "given up" for endpoint in self.endpoints):
-                    raise EverythingDown(self._why())
-                waits = [wait for endpoint in self.endpoints if (wait := endpoint.breaker.wait(now)) is not None]
-                self._changed.wait(min(waits) + 0.001 if waits else None)
+                    if all(one.breaker.state == "given up" for one in self.endpoints):
+                        raise EverythingDown(self._why())
+                    self._changed.wait(self._pause(stage, now) if queue[0] is ticket else None)
+            finally:
+                queue.remove(ticket)
+                self._changed.notify_all()
+
+    def _open_now(self, stage: ModelStage, now: float) -> Endpoint | None:
+        """The least busy endpoint that has a slot and whose breaker lets a request through."""
+        by_room = sorted(self.endpoints, key=lambda one: -one.free(stage))
+        return next((one for one in by_room if one.free(stage) > 0 and one.breaker.admits(now)), None)
+
+    def _pause(self, stage: ModelStage, now: float) -> float | None:
+        """Until a breaker may let a request through; None where only a request that ends can change anything."""
+        waits = [one.breaker.wait(now) for one in self.endpoints if one.free(stage) > 0]
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _why(self) -> str:
         told = "; ".join(f"{endpoint.url}: {endpoint.last_failure}" for endpoint in self.endpoints)
-        return f"no model answers any more: {told}. Start Ollama (`ollama serve`; `finops doctor` tells what is wrong)"
+        return f"no model answers any more. {told}. `finops doctor` tells more"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,34 +22,86 @@ _PORT = 11434
 """Ollama's own default."""
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 _ACCEPTED = "HOST, HOST:PORT or http://HOST:PORT"
+_FOREIGN = " ?#@\\"
+"""No address of Ollama has any of them: no query, no fragment, no password."""
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_LONGEST = 1_000
+_SHOWN_CHARS = 80
+_IPV6 = 6
 
 
 def hosts_of(given: Sequence[str]) -> tuple[str, ...]:
     """The base URLs of `given`, else of `OLLAMA_HOST`, else of this machine. Raises UsageError for one that is no address."""
-    named = tuple(given) or (os.environ.get("OLLAMA_HOST") or "127.0.0.1",)
-    urls = tuple(url_of(host) for host in named)
+    environment = os.environ.get("OLLAMA_HOST", "").strip()
+    if not given:
+        return (url_of(environment, "OLLAMA_HOST=") if environment else url_of("127.0.0.1"),)
+    urls = tuple(url_of(host) for host in given)
     twice = [url for url in urls if urls.count(url) > 1]
     if twice:
         raise UsageError(f"--host {twice[0]} is given twice; one server is asked through one address")
     return urls
 
 
-def url_of(host: str) -> str:
-    """`host` as a base URL without a trailing slash. An address to listen on everywhere is one to reach here."""
-    text = host.strip() if "://" in host else f"http://{host.strip()}"
+def url_of(host: str, origin: str = "--host ") -> str:
+    """`host` as a base URL without a trailing slash. An address to listen on everywhere is one to reach here.
+
+    Raises UsageError, which begins with `origin`, where the address came from.
+    """
+    given = host.strip()
+    shown = origin + (host if host.isprintable() else ascii(host))[:_SHOWN_CHARS]
+    if not given.isprintable() or len(given) > _LONGEST or any(character in given for character in _FOREIGN):
+        raise UsageError(f"{shown}: accepted: {_ACCEPTED}")
+    scheme, marked, rest = given.partition("://")
+    scheme, rest = (scheme.lower(), rest) if marked else ("http", given)
+    rest = f"[{rest}]" if _is_ipv6(rest) else rest
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(f"{scheme}://{rest}")
         name, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"--host {host}: {error}; accepted: {_ACCEPTED}") from error
-    if parts.scheme not in ("http", "https") or not name or parts.query or parts.username:
-        raise UsageError(f"--host {host}: accepted: {_ACCEPTED}")
+        raise UsageError(f"{shown}: {error}; accepted: {_meant(rest) or _ACCEPTED}") from error
+    if name is None and port is not None and rest.startswith(":"):  # as in OLLAMA_HOST=":11434"
+        name = "127.0.0.1"
+    if scheme not in ("http", "https") or not name or port == 0:
+        raise UsageError(f"{shown}: accepted: {_ACCEPTED}")
+    _refuse_no_name(shown, name)
     if name in _EVERYWHERE:
         name = "127.0.0.1"
     if port is None:
-        port = _PORT if "://" not in host else {"http": 80, "https": 443}[parts.scheme]
-    shown = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{shown}:{port}{parts.path.rstrip('/')}"
+        port = {"http": 80, "https": 443}[scheme] if marked else _PORT
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}{parts.path.rstrip('/')}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == _IPV6
+    except ValueError:
+        return False
+
+
+def _meant(text: str) -> str | None:
+    """`[::1]:11434` for `::1:11434`."""
+    address, _, port = text.rpartition(":")
+    return f"[{address}]:{port}" if _is_ipv6(address) else None
+
+
+def _refuse_no_name(shown: str, name: str) -> None:
+    """Raises UsageError for what can be the name of no computer, so that nobody stumbles over it later."""
+    try:
+        name.encode("idna")
+        known = _is_ipv6(name) or _NAME.fullmatch(name) if name.isascii() and "xn--" not in name else _is_international(name)
+    except UnicodeError:
+        known = False
+    if not known:
+        raise UsageError(f"{shown}: {name[:_SHOWN_CHARS]} is no name of a computer; accepted: {_ACCEPTED}")
+
+
+def _is_international(name: str) -> bool:
+    import httpx  # which reads such names by rules of its own, each time that it is asked for one
+
+    try:
+        return bool(httpx.URL(f"http://{name}").host)
+    except (UnicodeError, httpx.InvalidURL):
+        return False
 
 
 def refuse_outside(url: str) -> None:
@@ -56,7 +109,7 @@ def refuse_outside(url: str) -> None:
     outside = [address for address in addresses(url) if ipaddress.ip_address(address).is_global]
     if outside:
         raise UsageError(
-            f"--host {url}: {outside[0]} is a public address, and fail records may not leave the house; "
+            f"{url}: {outside[0]} is a public address, and fail records may not leave the house; "
             "give a server on this machine or in your own network"
         )
 
@@ -66,7 +119,7 @@ def addresses(url: str) -> list[str]:
     parts = urlsplit(url)
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         return []
     return [str(entry[4][0]).partition("%")[0] for entry in found]
 
@@ -77,7 +130,7 @@ def answers(url: str, seconds: float) -> bool:
     try:
         with socket.create_connection((parts.hostname or "", parts.port or _PORT), timeout=seconds):
             return True
-    except OSError:
+    except (OSError, UnicodeError):
         return False
 
 

@@ -42,7 +42,7 @@ def inventory(url: str, stages: Mapping[str, str]) -> Server:
 
 
 def _listed(url: str, model: admin.Installed, loaded: admin.Loaded | None, stage: str | None) -> Listed:
-    card = admin.card(url, model.name, model.digest)
+    card = admin.card(url, model.name, model)
     return Listed(
         name=model.name,
         stage=stage,
@@ -53,5 +53,5 @@ def _listed(url: str, model: admin.Installed, loaded: admin.Loaded | None, stage
         loaded=loaded is not None,
         gpu_pct=round(100 * loaded.size_vram / loaded.size) if loaded and loaded.size else None,
         digest=model.digest,
-        remote_host=model.remote_host or (card.remote_host if card else None),
+        remote_host=card.remote_host if card else model.remote_host,
     )

@@ -16,6 +16,7 @@ from finops_cli.models.modelfile import read_modelfile, typed_parameters
 from finops_cli.models.ollama import admin, hosts, versions
 from finops_cli.models.ollama.fleet import Endpoint, Fleet
 from finops_cli.models.ollama.speaker import OllamaSpeaker, Profile, settings_text
+from finops_cli.models.ollama.timed import TimedTransport
 from finops_cli.models.prompts import Conversation, prompt_sha256, resolver_prompt, triage_prompt
 from finops_cli.models.protocol import ModelNames, ModelStage, Origin
 from finops_cli.models.wanted import Wanted
@@ -50,7 +51,16 @@ def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, .
     )
     fleet = Fleet([_endpoint(server, wanted, settings) for server in servers])
     names = [profiles[stage].model for stage in wanted.stages]
-    return OllamaSpeaker(origin, profiles, fleet, settings, wanted.deadline, lambda: _must_take_turns(servers, names)), notices
+    speaker = OllamaSpeaker(
+        origin,
+        profiles,
+        fleet,
+        settings,
+        wanted.deadline,
+        lambda: _must_take_turns(servers, names),
+        lambda: _changes(servers, wanted, book),
+    )
+    return speaker, notices
 
 
 def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
@@ -66,6 +76,11 @@ def profile(stage: ModelStage, model: str, book: Book) -> Profile:
     unsaid = [name for name in _SAID if name not in options]
     if unsaid:
         raise UsageError(f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose it differently")
+    reserve, context = book.answering.tokens[f"{stage}_reserve"], options["num_ctx"]
+    if isinstance(context, int) and reserve >= context:
+        raise UsageError(
+            f"kb entry answer.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in num_ctx {context:,} of {path}"
+        )
     return Profile(model, options, probe_conversation(stage, book).text)
 
 
@@ -140,22 +155,31 @@ def _endpoint(server: Server, wanted: Wanted, settings: AnsweringBook) -> Endpoi
     slots: dict[ModelStage, int] = {
         stage: 1 if server.cards[stage].architecture in settings.single_slot else wanted.workers for stage in wanted.stages
     }
-    return Endpoint(server.url, hosts.client(server.url, limits=_no_limits()), Breaker(settings.breaker), slots)
-
-
-def _no_limits() -> object:
-    import httpx
-
-    return httpx.Limits(max_connections=None, max_keepalive_connections=None)  # the fleet counts the requests
+    return Endpoint(server.url, hosts.client(server.url, transport=TimedTransport()), Breaker(settings.breaker), slots)
 
 
 def _must_take_turns(servers: list[Server], names: list[str]) -> bool:
-    """Whether a server that has loaded both models no longer holds one of them; a server that does not say is taken to."""
-    wanted = {admin.short(name) for name in names}
+    """Whether a server that has loaded both models no longer holds one of them; one that does not say decides nothing for the others."""
+    wanted, silent = {admin.short(name) for name in names}, 0
     for server in servers:
         try:
             if not wanted <= {model.name for model in admin.loaded(server.url)}:
                 return True
         except FinopsError:
-            return True
-    return False
+            silent += 1
+    return silent == len(servers)
+
+
+def _changes(servers: list[Server], wanted: Wanted, book: Book) -> tuple[str, ...]:
+    """Models that were replaced since the servers were looked at; a server that does not answer any more tells nothing."""
+    changed = []
+    for server in servers:
+        for stage in wanted.stages:
+            try:
+                now = admin.card(server.url, wanted.model(stage, book))
+            except FinopsError:
+                continue
+            was = server.cards[stage].digest
+            if now is not None and now.digest != was:
+                changed.append(f"{now.name} at {server.url} was replaced during the run ({was[:12]} is now {now.digest[:12]})")
+    return tuple(changed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from random import Random
+from threading import Thread
 from time import sleep
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ class Profile(NamedTuple):
 class OllamaSpeaker:
     """Sends each request to a server that has room, and again where the server failed it.
 
-    `deadline` is the seconds that one answer may take; `in_turns_now` asks the servers whether the models must take turns.
+    `deadline` is the seconds that one answer may take; `in_turns_now` asks the servers whether the models must
+    take turns, `changes_now` whether the models are still the same.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class OllamaSpeaker:
         settings: AnsweringBook,
         deadline: float | None,
         in_turns_now: Callable[[], bool],
+        changes_now: Callable[[], tuple[str, ...]],
     ) -> None:
         self.origin = origin
         self.in_turns = False
@@ -49,6 +52,7 @@ class OllamaSpeaker:
         self._settings = settings
         self._deadline = deadline
         self._in_turns_now = in_turns_now
+        self._changes_now = changes_now
         self._counted: dict[ModelStage, int] = {}
         self._prepared: set[ModelStage] = set()
 
@@ -63,20 +67,33 @@ class OllamaSpeaker:
         return int(self._profiles[stage].options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
 
     def prepare(self, stage: ModelStage) -> None:
-        """Load the model everywhere. Its first answer also tells how this server counts the tokens of a prompt.
+        """Load the model everywhere, side by side. Its first answers also tell whether and how a server counts the tokens of a prompt.
 
-        A server that fails here is tried again by the first record: nothing is given up for a warm-up.
+        A server that fails here counts as having failed once; the first record tries it again.
         """
-        profile = self._profiles[stage]
-        patience = self._patience(stage)._replace(answer=self._load_seconds(), silence=self._load_seconds())
-        body = self.body(Ask(stage, profile.probe, self._settings.seed, predict=1))
-        for endpoint in self._fleet.endpoints:
-            counted = _warm_up(endpoint, body, patience)
-            if counted is not None and counted >= self._settings.tokens["calibration_from"]:
-                self._counted.setdefault(stage, counted)
+        waking = [
+            Thread(target=self._wake, args=(endpoint, stage), daemon=True)
+            for endpoint in self._fleet.endpoints
+            if endpoint.breaker.state == "closed"
+        ]
+        for thread in waking:
+            thread.start()
+        for thread in waking:
+            thread.join()
         self._prepared.add(stage)
         if self._prepared == set(self._profiles) and len(self._profiles) > 1:
             self.in_turns = self._in_turns_now()
+
+    def _wake(self, endpoint: Endpoint, stage: ModelStage) -> None:
+        """One server. The second warm-up is in its cache: a server that leaves the cache out of its count cannot be held to it."""
+        try:
+            counts = [_warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))]
+            if stage not in self._counted:
+                counts.append(_warm_up(endpoint, self._warm_up_body(stage), self._loading(stage)))
+                believed = len(set(counts)) == 1 and (counts[0] or 0) >= self._settings.tokens["calibration_from"]
+                self._counted[stage] = counts[0] if believed and counts[0] is not None else _UNCOUNTED
+        except NoReply as failure:
+            self._fleet.failed(endpoint, failure)
 
     def speak(self, ask: Ask) -> Spoken:
         """The text that the model says. Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown."""
@@ -85,29 +102,48 @@ class OllamaSpeaker:
         used = {"server": 0, "crashed": 0}
         overcome: list[str] = []
         while True:
-            endpoint: Endpoint | None = None
+            asked = False
             try:
                 with self._fleet.slot(ask.stage) as endpoint:
-                    return Spoken(self._whole(ask, generate(endpoint.client, body, self._patience(ask.stage))), tuple(overcome))
+                    self._try_out(endpoint, ask.stage)
+                    asked = True
+                    generated = generate(endpoint.client, body, self._patience(ask.stage))
+                    return Spoken(self._whole(ask, generated, bool(overcome)), tuple(overcome))
             except NoReply as failure:
-                budget = _budget(failure, endpoint)
-                if budget not in used or used[budget] >= self._settings.retries[budget]:
-                    failure.overcome = tuple(overcome)
-                    raise
-                used[budget] += 1
-                overcome.append(failure.rule)
-            if endpoint is not None and endpoint.breaker.state == "closed":
+                if asked:
+                    self._spend(used, failure, overcome)
+            if endpoint.breaker.state == "closed":
                 sleep(pauses(sum(used.values())))  # an open breaker holds the request back by itself
+
+    def _try_out(self, endpoint: Endpoint, stage: ModelStage) -> None:
+        """Send an endpoint that failed the warm-up before the record: it is the endpoint that is tried, not what a record asks."""
+        if endpoint.breaker.state != "half-open":
+            return
+        _warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))
+        self._fleet.works(endpoint)
+
+    def _spend(self, used: dict[str, int], failure: NoReply, overcome: list[str]) -> None:
+        """Take a failure off the retries of its kind. Raises it where there are none (left)."""
+        budget = "server" if failure.policy == "give up" else failure.policy
+        if budget not in used or used[budget] >= self._settings.retries[budget]:
+            failure.overcome = tuple(overcome)
+            raise failure
+        used[budget] += 1
+        overcome.append(failure.rule)
+
+    def changes(self) -> tuple[str, ...]:
+        """Models that are no longer the ones that the run began with."""
+        return self._changes_now()
 
     def close(self) -> None:
         """Close the connections to every server."""
         for endpoint in self._fleet.endpoints:
             endpoint.client.close()
 
-    def _whole(self, ask: Ask, generated: Generated) -> str:
+    def _whole(self, ask: Ask, generated: Generated, sent_before: bool) -> str:
         """The text, unless the server read far less than it was sent."""
         counted = generated.prompt_tokens
-        if counted is None or ask.again or not self._server_counts(ask.stage):
+        if counted is None or ask.again or sent_before or not self._server_counts(ask.stage):
             return generated.text
         due = self._counted[ask.stage] * estimated_tokens(ask.prompt) / estimated_tokens(self._profiles[ask.stage].probe)
         if counted * 100 < due * self._settings.tokens["floor_pct"]:
@@ -115,9 +151,13 @@ class OllamaSpeaker:
             raise PromptCut(detail, generated.text)
         return generated.text
 
+    def _warm_up_body(self, stage: ModelStage) -> dict[str, Any]:
+        return self.body(Ask(stage, self._profiles[stage].probe, self._settings.seed, predict=1))
+
     def _server_counts(self, stage: ModelStage) -> bool:
         """Whether the counts of prompt tokens mean anything: some servers say none, or the same for a long prompt as for a short one."""
-        return stage in self._counted and len(set(self._counted.values())) == len(self._counted)
+        counts = list(self._counted.values())
+        return self._counted.get(stage, _UNCOUNTED) != _UNCOUNTED and len(set(counts)) == len(counts)
 
     def body(self, ask: Ask) -> dict[str, Any]:
         """The request for `ask`, every option said."""
@@ -144,10 +184,11 @@ class OllamaSpeaker:
         seconds = self._settings.seconds
         return Patience(seconds["connect"], self._deadline or seconds[stage], seconds["silence"])
 
-    def _load_seconds(self) -> float:
+    def _loading(self, stage: ModelStage) -> Patience:
         """How long a model may take to load; who is in a hurry for answers waits less for it."""
         load = self._settings.seconds["load"]
-        return load if self._deadline is None else min(load, _LOADS_WITHIN_ANSWERS * self._deadline)
+        load = load if self._deadline is None else min(load, _LOADS_WITHIN_ANSWERS * self._deadline)
+        return self._patience(stage)._replace(answer=load, silence=load)
 
     def _pauses(self, ask: Ask) -> Callable[[int], float]:
         """Pauses that grow, and differ from record to record but not from run to run."""
@@ -162,25 +203,16 @@ class OllamaSpeaker:
 
 
 _MANY_SLOTS = 8
+_UNCOUNTED = 0
 _LOADS_WITHIN_ANSWERS = 10
 
 
-def _budget(failure: NoReply, endpoint: Endpoint | None) -> str:
-    """Whose retries a failure uses up. While an endpoint is down, its crashes are not held against the record that tries it."""
-    if failure.policy == "give up":
-        return "server"
-    down = endpoint is not None and endpoint.breaker.state != "closed"
-    return "server" if failure.policy == "crashed" and down else failure.policy
-
-
 def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> int | None:
-    """The prompt tokens that the server counts. None where it does not answer as it should; the first record will tell."""
+    """The prompt tokens that the server counts. Raises NoReply where it does not answer as it should."""
     try:
         return generate(endpoint.client, body, patience).prompt_tokens
     except Cut as cut:  # one token was asked for, so this is how it ends
         return cut.prompt_tokens
-    except NoReply:
-        return None
 
 
 def settings_text(profiles: Mapping[ModelStage, Profile], policy: str, deadline: float | None) -> str:

@@ -7,13 +7,13 @@ By httpx, because the `ollama` package sends every file anew, and knows neither 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from finops_cli.errors import Unfinished
-from finops_cli.models.ollama import hosts
+from finops_cli.models.ollama import admin, hosts
 
 if TYPE_CHECKING:
     import httpx
@@ -24,6 +24,10 @@ _CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 600.0
 """A server that checks or quantizes a model says nothing for minutes."""
 _NOT_FOUND = 404
+_LINE_BYTES = 1024 * 1024
+"""What is kept of one line, or of an answer that is an error: Ollama's own have a few hundred bytes."""
+_SHOWN_BYTES = 80
+_PLAIN = {"Accept-Encoding": "identity"}  # a small packet can hold a line of any length
 
 
 class Step(NamedTuple):
@@ -54,10 +58,10 @@ def sha256_of(path: Path, watch: Watch) -> str:
 
 def has_blob(client: httpx.Client, digest: str) -> bool:
     """Whether the server has this file already."""
-    answer = client.head(f"/api/blobs/{digest}")
-    if answer.status_code == _NOT_FOUND:
-        return False
-    answer.raise_for_status()
+    with client.stream("HEAD", f"/api/blobs/{digest}", headers=_PLAIN) as answer:
+        if answer.status_code == _NOT_FOUND:
+            return False
+        _refuse_error(client, answer)
     return True
 
 
@@ -65,22 +69,35 @@ def send_blob(client: httpx.Client, digest: str, path: Path, watch: Watch) -> No
     """Send the file at `path`. The server reckons its digest itself and refuses a file that changed meanwhile."""
     pieces = _pieces(path, f"sending {path.name}", watch)
     # httpx sends an iterator without a length unless it is told one
-    client.post(f"/api/blobs/{digest}", content=pieces, headers={"Content-Length": str(path.stat().st_size)}).raise_for_status()
+    headers = {**_PLAIN, "Content-Length": str(path.stat().st_size)}
+    with client.stream("POST", f"/api/blobs/{digest}", content=pieces, headers=headers) as answer:
+        _refuse_error(client, answer)
 
 
 def make_model(client: httpx.Client, request: bytes, watch: Watch) -> None:
     """Have the server make the model of `request`. Raises Unfinished unless it ends with the word that it is made."""
     made = False
-    with client.stream("POST", "/api/create", content=request, headers={"Content-Type": "application/json"}) as answer:
-        if not answer.is_success:
-            answer.read()  # what it says is told with the error
-        answer.raise_for_status()
-        for line in _lines(answer.iter_bytes()):
+    headers = {**_PLAIN, "Content-Type": "application/json"}
+    with client.stream("POST", "/api/create", content=request, headers=headers) as answer:
+        _refuse_error(client, answer)
+        for line in _lines(answer.iter_raw()):
             step = _step(line)
             watch(step)
             made = step.what == "success"
     if not made:
         raise Unfinished("the server ended without the word that the model is made; see its log, then try again")
+
+
+def _refuse_error(client: httpx.Client, answer: httpx.Response) -> None:
+    """Raises admin.Refused, with what the server says, for an answer that is an error."""
+    if answer.is_success:
+        return
+    said, until = b"", monotonic() + admin.SECONDS
+    for piece in answer.iter_raw():
+        said += piece
+        if len(said) > _LINE_BYTES or monotonic() > until:
+            break
+    raise admin.Refused(str(client.base_url).rstrip("/"), answer.status_code, said)
 
 
 def _pieces(path: Path, what: str, watch: Watch) -> Iterator[bytes]:
@@ -94,11 +111,15 @@ def _pieces(path: Path, what: str, watch: Watch) -> Iterator[bytes]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines that end with a newline or with the stream, empty ones left out."""
+    """The lines that end with a newline or with the stream, empty ones left out. Raises Unfinished for one without an end."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
         yield from filter(bytes.strip, whole)
+        if len(rest) > _LINE_BYTES:
+            raise Unfinished(
+                f"the server's answer is torn: a line of more than {_LINE_BYTES:,} bytes; see its log, then try again"
+            )
     if rest.strip():
         yield rest
 
@@ -106,10 +127,12 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _step(line: bytes) -> Step:
     """A status line of the server. Raises Unfinished for an error line and for one that is torn."""
     try:
-        status = json.loads(line)
+        status = admin.decoded(line)
     except ValueError as error:
-        raise Unfinished(f"the server's answer is torn ({line[:80]!r}); see its log, then try again") from error
-    if not isinstance(status, dict) or "error" in status or not isinstance(status.get("status"), str):
-        said = status.get("error", status) if isinstance(status, dict) else status
-        raise Unfinished(f"the server could not make the model: {said}")
-    return Step(status["status"], status.get("completed") or 0, status.get("total"))
+        raise Unfinished(f"the server's answer is torn ({line[:_SHOWN_BYTES]!r}); see its log, then try again") from error
+    what = admin.text(status.get("status")) if isinstance(status, dict) and "error" not in status else None
+    if what is None:
+        said = status.get("error") if isinstance(status, dict) else None
+        shown = admin.text(said) or line[:_SHOWN_BYTES].decode("utf-8", "replace")
+        raise Unfinished(f"the server could not make the model: {shown}")
+    return Step(what, admin.whole(status.get("completed")) or 0, admin.whole(status.get("total")))

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from finops_cli.domain import limits
 from finops_cli.models import failures
+from finops_cli.models.ollama.timed import due, hurry
 
 if TYPE_CHECKING:
     import httpx
@@ -21,7 +22,10 @@ _CONTEXT_WORDS = ("exceeds the available context", "longer than the context", "e
 """How Ollama and the llama-server below it say that a prompt is too long."""
 _STREAM_BYTES = 64 * limits.REPLY_CHARS
 """What is read of one stream: a token of four characters comes in a line of about 130 bytes."""
-_LEAST = 0.001
+
+
+_DONE = b'"done":true'
+_GOODBYE_SECONDS = 1.0
 
 
 class Patience(NamedTuple):
@@ -59,7 +63,7 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
     received = bytearray()
     try:
         _receive(client, body, patience, received)
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise failures.Unreachable(f"{client.base_url} cannot be reached: {error}") from error
     except httpx.TimeoutException as error:
         overdue = failures.Overdue(f"no answer within {patience.answer:g} s; the connection was closed")
@@ -80,7 +84,6 @@ def _receive(client: httpx.Client, body: dict[str, Any], patience: Patience, rec
     """Read the stream into `received`, which keeps what came before an error too."""
     import httpx
 
-    until = monotonic() + patience.answer
     request = client.build_request(
         "POST",
         "/api/generate",
@@ -88,20 +91,22 @@ def _receive(client: httpx.Client, body: dict[str, Any], patience: Patience, rec
         headers={"content-type": "application/json", "accept-encoding": "identity"},
         timeout=httpx.Timeout(patience.answer, connect=patience.connect),
     )
-    response = client.send(request, stream=True)
-    try:
-        if response.status_code != httpx.codes.OK:
-            raise refusal(response.status_code, _error_text(response))
-        left = max(_LEAST, until - monotonic())
-        request.extensions["timeout"]["read"] = min(left, patience.silence)  # what is left of the time, for each piece
-        for chunk in response.iter_raw():
-            received += chunk
-            if monotonic() > until:
-                raise httpx.ReadTimeout("the answer came too slowly")
-            if len(received) > _STREAM_BYTES:
-                raise _TooMuch
-    finally:
-        response.close()
+    with due(monotonic() + patience.answer):
+        response = client.send(request, stream=True)
+        try:
+            if response.status_code != httpx.codes.OK:
+                raise refusal(response.status_code, _error_text(response))
+            request.extensions["timeout"]["read"] = min(patience.answer, patience.silence)  # for each piece, from here
+            for chunk in response.iter_raw():
+                received += chunk
+                if _DONE in chunk:
+                    hurry(
+                        _GOODBYE_SECONDS
+                    )  # the end of the stream lets the connection be used again, but is not worth waiting for
+                if len(received) > _STREAM_BYTES:
+                    raise _TooMuch
+        finally:
+            response.close()
 
 
 def _finished(received: bytearray, instead: failures.NoReply | None = None, because: Exception | None = None) -> Generated:
@@ -109,18 +114,20 @@ def _finished(received: bytearray, instead: failures.NoReply | None = None, beca
     whole, _, rest = received.rpartition(b"\n")
     try:
         pieces = _DECODER.decode_lines(whole) if instead is not None else _DECODER.decode_lines(received)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         shown = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[: limits.SHOWN_CHARS]
         raise failures.Torn(f"the stream holds a line that is not Ollama's ({error}): {shown}") from error
+    end = next((i for i, piece in enumerate(pieces) if piece.done), None)
+    if end is not None:
+        del pieces[end + 1 :]  # what is said behind the end belongs to nothing
     text = "".join([piece.response for piece in pieces])
     broken = next((piece.error for piece in pieces if piece.error is not None), None)
     if broken is not None:
         raise failures.Crashed(f"the server broke off: {_shown(broken)}", text)
     if len(text) > limits.REPLY_CHARS:
         raise failures.Flood(f"{len(text):,} characters came", text[: limits.REPLY_CHARS])
-    last = next((piece for piece in reversed(pieces) if piece.done), None)
-    if last is not None:
-        return _generated(text, last)
+    if end is not None:
+        return _generated(text, pieces[end])
     if instead is not None:
         instead.received = text
         raise instead from because
@@ -130,25 +137,29 @@ def _finished(received: bytearray, instead: failures.NoReply | None = None, beca
 def _generated(text: str, last: _Piece) -> Generated:
     if last.done_reason == "length":
         cut = failures.Cut("the answer was cut at its length", text)
-        cut.prompt_tokens = last.prompt_eval_count
+        cut.prompt_tokens = _count(last)
         raise cut
     if last.done_reason != "stop":
         raise failures.NotGenerated(f"the server was done because of {last.done_reason!r}, not because the answer ended", text)
-    return Generated(text, last.prompt_eval_count)
+    return Generated(text, _count(last))
+
+
+def _count(last: _Piece) -> int | None:
+    """The prompt tokens that the server counted; None where the number cannot be one."""
+    count = last.prompt_eval_count
+    return count if count is not None and 0 <= count <= _STREAM_BYTES else None
 
 
 def refusal(status: int, detail: str) -> failures.NoReply:
     """The failure that an HTTP status other than 200 is."""
     told = f"HTTP {status}: {detail}"
+    if status >= 400 and any(words in detail for words in _CONTEXT_WORDS):
+        return failures.ContextExceeded(told)
     if status == 404:
         return failures.ModelGone(told)
     if status in (429, 503):
         return failures.Busy(told)
-    if status >= 500:
-        return failures.Crashed(told)
-    if any(words in detail for words in _CONTEXT_WORDS):
-        return failures.ContextExceeded(told)
-    return failures.Refused(told)
+    return failures.Crashed(told) if status >= 500 else failures.Refused(told)
 
 
 def _error_text(response: httpx.Response) -> str:
@@ -160,7 +171,7 @@ def _error_text(response: httpx.Response) -> str:
             break
     try:
         given = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         given = body.decode("utf-8", "replace")
     return _shown(given.get("error", given) if isinstance(given, dict) else given)
 
@@ -168,4 +179,5 @@ def _error_text(response: httpx.Response) -> str:
 def _shown(error: Any) -> str:
     """An error as Ollama sends it: a text, or an object of the server below it."""
     text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
+    text = text.encode("utf-8", "replace").decode()
     return " ".join(text.split())[: 4 * limits.SHOWN_CHARS] or "no reason given"
