@@ -159,10 +159,9 @@ def test_a_size_that_is_no_number_is_no_ollama() -> None:
 
 def test_a_list_of_millions_is_no_ollama() -> None:
     """pydantic would complain of every entry: 15 seconds and 2 GB for 8 MB."""
-    begun = monotonic()
-    with Canned({"GET /api/tags": b'{"models":[' + b"[]," * 1_000_000 + b"[]]}"}) as server:
-        with pytest.raises(MissingPiece, match="not Ollama") as caught:
-            admin.installed(server.url)
+    many, begun = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}", monotonic()
+    with Canned({"GET /api/tags": many}) as server, pytest.raises(MissingPiece, match="not Ollama") as caught:
+        admin.installed(server.url)
     assert caught.value.__cause__ is None
     assert monotonic() - begun < 4
 
