@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from finops_cli.devtools.standin import StandIn
+from finops_cli.guard.guard import Guard, open_guard
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import load_book, shipped_kb
 from tests.models import OPENED, hurried
@@ -26,6 +27,13 @@ Finops = Callable[..., subprocess.CompletedProcess[bytes]]
 @pytest.fixture(scope="session")
 def book() -> Book:
     return load_book(shipped_kb())
+
+
+@pytest.fixture(scope="session")
+def guard(book: Book) -> Guard:
+    """The guard by the shipped rules; the test is skipped where the guard extra is not installed."""
+    pytest.importorskip("presidio_analyzer")
+    return open_guard(book.guard)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_every_number_of_the_kb_is_used(book: Book) -> None:
     assert {id for id, entry in book.entries.items() if isinstance(entry, data)} == compiler.used
 
 
-@pytest.mark.parametrize("package", ["rules", "verify"])
+@pytest.mark.parametrize("package", ["rules", "verify", "guard"])
 def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
     """Anything but plain arithmetic comes from the book."""
     found = {
@@ -101,7 +101,7 @@ def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:
 def test_ids_that_prose_refers_to_exist(book: Book) -> None:
     """A reference such as `regsho.state` in an entry's text leads somewhere."""
     refers = re.compile(
-        r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan|gridlock|enum|regulation|answer|reply)\.[a-z_0-9]+)`"
+        r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan|gridlock|enum|regulation|answer|reply|guard)\.[a-z_0-9]+)`"
     )
     referred = {(id, target) for id, entry in book.entries.items() for target in refers.findall(entry.text)}
     assert referred

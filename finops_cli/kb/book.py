@@ -12,6 +12,7 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook
 from finops_cli.kb.bands import BandTable
+from finops_cli.kb.guarding import GuardBook
 
 E = TypeVar("E")
 _HIGHEST = 10**15
@@ -111,6 +112,7 @@ class Book:
     waterfall: WaterfallBook
     data: DataBook
     answering: AnsweringBook
+    guard: GuardBook
     tolerance: Decimal
     phrases: frozenset[str]
 

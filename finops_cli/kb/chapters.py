@@ -12,8 +12,10 @@ from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook, Outside
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
+from finops_cli.kb.guarding import FORMS, GuardBook, Kind
 
 _LONGEST_SECONDS = 7 * 86_400
+_FARTHEST = 200
 
 
 def compile_book(version: str, all_entries: Mapping[str, entries.AnyEntry]) -> Book:
@@ -31,6 +33,7 @@ def compile_with(version: str, c: Compiler, all_entries: Mapping[str, entries.An
         waterfall=_waterfall(c),
         data=_data(c),
         answering=_answering(c),
+        guard=_guard(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )
@@ -171,4 +174,36 @@ def _answering(c: Compiler) -> AnsweringBook:
         raise KnowledgeError("kb entry answer.seconds: no time may be above a week")
     if not 0 <= book.backoff["jitter"] <= 1:
         raise KnowledgeError("kb entry answer.backoff: jitter must be from 0 to 1")
+    return book
+
+
+def _guard(c: Compiler) -> GuardBook:
+    book = GuardBook(
+        scores=c.floats("guard.scores", FORMS),
+        context=c.floats("guard.context", ("adjacent", "near", "desk")),
+        thresholds=c.floats("guard.thresholds", ("text", "reference")),
+        reach=c.wholes("guard.reach", ("before", "after")),
+        account_digits=c.wholes("guard.account_digits", ("shortest", "near_from", "long_from", "longest", "mixed")),
+        passes=c.whole("guard.passes", highest=100),
+        linking=c.words("guard.words_linking"),
+        units=c.words("guard.words_units"),
+        desk=c.words("guard.words_desk"),
+        names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
+    )
+    for id, scores in (("scores", book.scores), ("context", book.context), ("thresholds", book.thresholds)):
+        if max(scores.values()) > 1:
+            raise KnowledgeError(f"kb entry guard.{id}: a score must be from 0 to 1")
+    if min(book.thresholds.values()) <= 0 or book.passes < 1 or max(book.reach.values()) > _FARTHEST:
+        raise KnowledgeError(
+            f"kb entries guard.thresholds, guard.passes, guard.reach: above 0, at least 1, and at most {_FARTHEST} characters"
+        )
+    lists = [*book.names.items(), ("desk", book.desk), ("units", book.units), ("linking", book.linking)]
+    for kind, words_of_kind in lists:
+        if any(not word.isascii() or word != word.lower().strip() or not word for word in words_of_kind):
+            raise KnowledgeError(f"kb entry guard.words_{kind.lower()}: words must be small letters of ASCII")
+    digits = book.account_digits
+    if not 0 < digits["shortest"] <= digits["near_from"] <= digits["long_from"] <= digits["longest"] <= _FARTHEST:
+        raise KnowledgeError(
+            f"kb entry guard.account_digits: shortest, near_from, long_from, longest must rise, up to {_FARTHEST}"
+        )
     return book

@@ -1,0 +1,87 @@
+"""The desk's own numbers in a text: what stays as it is, whatever it looks like (kb: `guard.masking`)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from finops_cli.domain import cusip
+from finops_cli.guard.reading import MASKED
+from finops_cli.kb.guarding import GuardBook, Kind
+
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+_DAY = r"[0-9]{1,2}(?:st|nd|rd|th)?"
+_YEAR = r"(?:19|20)[0-9]{2}"
+DATE = (
+    rf"(?:{_YEAR}[-./][0-9]{{1,2}}[-./][0-9]{{1,2}}|[0-9]{{1,2}}[-./][0-9]{{1,2}}[-./](?:{_YEAR}|[0-9]{{2}})"
+    rf"|{_DAY}[- ]?{_MONTH}[- ,.]{{0,2}}[0-9]{{2,4}}|{_MONTH}[ .][ ]?{_DAY},?[ ]?{_YEAR})"
+)
+_STAMP = (
+    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9](?:[0-9]{3})?)?)?"
+)
+_DIGITS = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?"
+_OF_SECURITY = r"of[ ](?=[A-Z]*[0-9])[A-Z0-9]{9}(?:[A-Z0-9]{3})?(?![^\W_])"
+"""As in 5000 of 594918104."""
+_MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
+    "cusip": frozenset(("SSN", "ITIN", "ACCOUNT", "PASSPORT", "LICENSE")),
+    "isin": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),
+    "stamp": frozenset(("ACCOUNT", "PASSPORT", "LICENSE", "DOB")),
+    "date": frozenset(("DOB",)),
+    "long_reference": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),
+}
+"""What a token of the desk is taken for when that name stands right beside it: account 12345678, date of birth 12/1/1980."""
+
+
+class Token(NamedTuple):
+    start: int
+    end: int
+    what: str
+
+    def gives_way_to(self, kind: Kind) -> bool:
+        """Whether the name of `kind` right beside the token decides."""
+        return kind in _MAY_GIVE_WAY.get(self.what, ())
+
+
+def pattern(book: GuardBook) -> re.Pattern[str]:
+    """What `tokens` looks for; quantities are told by the units of `guard.words_units`."""
+    units = "|".join(map(re.escape, sorted(book.units)))
+    edge, after = rf"(?<![^\W_])(?<![^\W_][.,])(?<!{MASKED})", r"(?![^\W_])(?![.,][0-9])"
+    return re.compile(
+        rf"{edge}(?:"
+        rf"(?P<dtc>DTCC?[ ]?[-#:]?[ ]?[0-9]{{1,5}}){after}"
+        rf"|(?P<t_plus>T[ ]?\+[ ]?[0-9]{{1,3}}){after}"
+        rf"|(?P<quantity>(?:{_DIGITS})(?=[ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ ]?[0-9$]|{_OF_SECURITY})))"
+        rf"|(?P<date>{DATE}){after}"
+        rf"|(?P<stamp>{_STAMP}){after}"
+        rf"|(?P<time>[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?){after}"
+        rf"|(?P<reference>[A-Z]{{1,4}}-[0-9]{{3,4}}(?![-.]?[0-9])){after}"
+        rf"|(?P<long_reference>[A-Z]{{1,4}}-[0-9]{{5,6}}(?![-.]?[0-9])){after}"
+        rf"|(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?[KMB]?|[0-9]+\.[0-9]+[KMB]?){after}"
+        rf"|(?P<isin>[A-Z]{{2}}[A-Z0-9]{{9}}[0-9]){after}"
+        rf"|(?P<cusip>[0-9A-Z]{{8}}[0-9]){after}"
+        r")"
+        rf"|(?P<amount>(?:[$€£¥]|(?<![^\W_])(?:USD|EUR|GBP)[ ])[ ]?(?:{_DIGITS})(?:[ ]?(?:K|MM?|BN?|mio)(?![^\W_]))?)(?![0-9])",
+        re.IGNORECASE,
+    )
+
+
+def tokens(text: str, wanted: re.Pattern[str]) -> list[Token]:
+    """The desk's tokens in the order of the text, which overlap nowhere; a CUSIP and an ISIN only with the right check digit."""
+    found = (Token(match.start(), match.end(), match.lastgroup or "") for match in wanted.finditer(text))
+    return [token for token in found if _checks(text[token.start : token.end].upper(), token.what)]
+
+
+def _checks(token: str, what: str) -> bool:
+    return (what != "cusip" or cusip.is_valid(token)) and (what != "isin" or _is_isin(token))
+
+
+def _is_isin(isin: str) -> bool:
+    """Whether the check digit is right: letters as two digits, every second digit from the right doubled, sums of ten."""
+    digits = "".join(str(cusip.ALPHABET.index(sign)) for sign in isin)
+    return luhn(digits)
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit checks the others (ISO/IEC 7812-1, modulus 10)."""
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0

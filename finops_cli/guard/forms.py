@@ -1,0 +1,131 @@
+"""The ways in which personal data is written (kb: `guard.scores`), as patterns over a reading."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from finops_cli.guard.desk_tokens import DATE
+from finops_cli.guard.reading import MASKED
+from finops_cli.kb.guarding import GuardBook, Kind
+
+
+class Form(NamedTuple):
+    """`name` is the key of its score."""
+
+    name: str
+    kind: Kind
+    patterns: tuple[str, ...]
+    crosses_lines: bool = True
+    """Whether a line end inside a run of its digits is looked past."""
+
+
+_ALONE = rf"(?<![0-9{MASKED}])"
+_LEFT = rf"{_ALONE}(?<![0-9{MASKED}]-)"
+_END = rf"(?![0-9{MASKED}])"
+_RIGHT = rf"{_END}(?!-[0-9{MASKED}])"
+_MARK = r"(?:[ \n]?[-._][ \n]?|\n)"
+"""Between two groups: a mark, with or without blanks; or a line end."""
+_GAP = r"(?:[ \n]?[-./_][ \n]?|[ \n])"
+"""The same, or a mere blank or a stroke, which lists of quantities have too."""
+_CARD_GAP = r"(?:[ \n]?[-._][ \n]?|[ \n])"
+_TIGHT = r"(?:[ \n-]?\(|\)[ \n-]?|[ ]?/[ ]?|[-. \n])?"
+"""What may stand between any two digits of an international number."""
+
+_LOCAL = r"[\w.!#$%&'*+/=?^`~-]"
+_AT = r"(?:@|[ ]?[\[({<][ ]?at[ ]?[\])}>][ ]?)"
+_DOT = r"(?:\.|[ ]?[\[({<][ ]?dot[ ]?[\])}>][ ]?)"
+_EMAIL = (
+    rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_DOT}){{1,8}}(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
+)
+_EMAIL_LOCAL = r"[^\W\d_][\w.-]{0,63}+@[^\W\d_][\w-]{1,62}"
+
+_ITIN_GROUP = r"(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])"
+_SSN_LOOSE = rf"{_LEFT}(?:[0-9]{{5}}[-. ][0-9]{{4}}|[0-9]{{3}}[-. ][0-9]{{6}}|[0-9]{{9}}|[0-9](?:[ ][0-9]){{8}}){_RIGHT}"
+_SSN_SPELLED = rf"{_LEFT}[0-9](?:[ ][0-9]){{2}}[ ]?-[ ]?[0-9][ ][0-9][ ]?-[ ]?[0-9](?:[ ][0-9]){{3}}{_RIGHT}"
+_ITIN_LOOSE = rf"{_LEFT}9[0-9]{{2}}(?:{_ITIN_GROUP}[-. ]?[0-9]{{4}}|[-. ]{_ITIN_GROUP}[0-9]{{4}}){_RIGHT}"
+
+_CARDS = (
+    rf"{_ALONE}[2-6][0-9]{{3}}(?:{_CARD_GAP}[0-9]{{4}}){{3}}{_END}",
+    rf"{_ALONE}[2-6][0-9]{{3}}(?:{_CARD_GAP}[0-9]{{4}}){{3}}{_CARD_GAP}[0-9]{{1,3}}{_END}",
+    rf"{_ALONE}3[0-9]{{3}}{_CARD_GAP}[0-9]{{6}}{_CARD_GAP}[0-9]{{4,5}}{_END}",
+    rf"{_ALONE}[2-6][0-9]{{12,18}}{_END}",
+    rf"{_ALONE}[2-6](?:[ .-][0-9]){{12,18}}{_END}",
+)
+_IBAN = rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ \n.-]?[A-Za-z0-9]){{11,30}}"
+_IBAN_LABELLED = (
+    rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .-]?[A-Za-z0-9]{{4}}){{2}}(?:[ .-]?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{4}}){{0,5}}"
+    r"(?:[ .-]?[0-9]{1,3})?(?![A-Za-z0-9])"
+)
+
+_EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?|extension)[ ]?[0-9]{1,6})?"
+_PHONE_LEFT = rf"{_LEFT}(?<![0-9{MASKED}]\.)(?<!\$)"
+_US_CODE = rf"(?:\(?\+?1\)?{_GAP}?)?"
+_PHONE_GROUPED = (
+    rf"{_PHONE_LEFT}{_US_CODE}\([0-9]{{3}}\){_GAP}?[0-9]{{3}}{_GAP}?[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_MARK}[0-9]{{3}}{_CARD_GAP}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}\+1{_GAP}?[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+)
+_PHONE_SPACED = rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{4}}{_EXTENSION}{_RIGHT}"
+
+
+def forms(book: GuardBook) -> tuple[Form, ...]:
+    """All forms. The lengths of account numbers and the units of quantities come from `book`."""
+    units = "|".join(map(re.escape, sorted(book.units)))
+    no_unit = rf"(?![ ]?(?:(?:{units})(?!-?[^\W_])|[%@]|[.,][0-9]))"
+    return (
+        Form("email", "EMAIL", (_EMAIL,)),
+        Form("email_local", "EMAIL", (_EMAIL_LOCAL,)),
+        Form("ssn_grouped", "SSN", (rf"{_LEFT}[0-9]{{3}}{_MARK}[0-9]{{2}}{_MARK}[0-9]{{4}}{_RIGHT}", _SSN_SPELLED)),
+        Form("ssn_spaced", "SSN", (rf"{_LEFT}[0-9]{{3}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{4}}{_RIGHT}{no_unit}",)),
+        Form("ssn_loose", "SSN", (f"{_SSN_LOOSE}{no_unit}",)),
+        Form("itin_grouped", "ITIN", (rf"{_LEFT}9[0-9]{{2}}{_MARK}{_ITIN_GROUP}{_MARK}[0-9]{{4}}{_RIGHT}",)),
+        Form("itin_spaced", "ITIN", (rf"{_LEFT}9[0-9]{{2}}{_GAP}{_ITIN_GROUP}{_GAP}[0-9]{{4}}{_RIGHT}{no_unit}",)),
+        Form("itin_loose", "ITIN", (f"{_ITIN_LOOSE}{no_unit}",)),
+        Form("card", "CARD", _CARDS),
+        Form("card_labelled", "CARD", (rf"{_ALONE}[0-9]{{4}}(?:[-. ]?[0-9]){{8,15}}{_END}{no_unit}",)),
+        Form("iban", "IBAN", (_IBAN,)),
+        Form("iban_labelled", "IBAN", (_IBAN_LABELLED,)),
+        Form("passport", "PASSPORT", (r"(?<!\w)[A-Za-z]{0,2}[0-9]{6,9}(?!\w)",)),
+        Form("license", "LICENSE", (r"(?<!\w)(?=(?:[A-Za-z-]{0,6}[0-9]){4})[A-Za-z0-9](?:-?[A-Za-z0-9]){4,18}(?!\w)",)),
+        Form("dob", "DOB", (rf"(?<!\w){DATE}(?!\w)",)),
+        *_phones(no_unit),
+        *_accounts(book, no_unit),
+    )
+
+
+def _phones(no_unit: str) -> tuple[Form, ...]:
+    international = rf"(?<![0-9{MASKED}])(?<![Tt])\+[ ]?(?:1(?:{_TIGHT}[0-9]){{10}}|(?!1)[0-9](?:{_TIGHT}[0-9]){{8,14}})"
+    dialled = rf"(?<!\w)(?<!\w[-./,])(?:00|011)(?=[0-9]*[-./ (][0-9(])[-./ ]?[1-9](?:{_TIGHT}[0-9]){{7,13}}"
+    bare = rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{_GAP}[0-9]{{7}}|[2-9][0-9]{{5}}{_GAP}[0-9]{{4}})"
+    end = f"{_EXTENSION}{_RIGHT}{no_unit}"
+    return (
+        Form("phone_grouped", "PHONE", tuple(f"{grouped}{no_unit}" for grouped in _PHONE_GROUPED)),
+        Form("phone_spaced", "PHONE", (f"{_PHONE_SPACED}{no_unit}",)),
+        Form("phone_international", "PHONE", (f"{international}{end}", f"{dialled}{end}")),
+        Form("phone_bare", "PHONE", (f"{_PHONE_LEFT}{bare}{end}",)),
+        Form("phone_national", "PHONE", (rf"{_PHONE_LEFT}\(?0[0-9]{{1,4}}\)?(?:{_GAP}?[0-9]){{6,9}}{end}",)),
+        Form("phone_local", "PHONE", (rf"{_PHONE_LEFT}[2-9][0-9]{{2}}[-.][0-9]{{4}}{end}",)),
+    )
+
+
+def _accounts(book: GuardBook, no_unit: str) -> tuple[Form, ...]:
+    shortest, near, long, longest, mixed = (
+        book.account_digits[name] for name in ("shortest", "near_from", "long_from", "longest", "mixed")
+    )
+    alone, end = r"(?<![\w+])(?<!\w[-./,])", r"(?!\w)(?![-./,]\w)"
+    spaced = r"[0-9]{2,4}(?:[ ][0-9]{2,4}){1,5}(?:[ ][0-9])?"
+    dotted = r"[0-9]{1,5}(?:\.[0-9]{1,8}){2,5}"
+    dashed = r"[0-9]{1,12}(?:[-/][0-9]{1,12}){1,4}(?:[ ][0-9]{6,10})?"
+    part = rf"[A-Za-z0-9]{{1,{longest}}}"
+    token = rf"(?=[0-9-]{{0,{longest}}}[A-Za-z])(?=(?:[A-Za-z-]{{0,6}}[0-9]){{{mixed}}}){part}(?:-{part}){{0,4}}"
+    enough = rf"(?=(?:[-/. ]?[0-9]){{{shortest}}})"
+    return (
+        Form("account_long", "ACCOUNT", (rf"{alone}[0-9]{{{long},{longest}}}{end}{no_unit}",), crosses_lines=False),
+        Form("account_near", "ACCOUNT", (rf"{alone}[0-9]{{{near},{longest}}}{end}{no_unit}",), crosses_lines=False),
+        Form("account_adjacent", "ACCOUNT", (rf"{_ALONE}[0-9]{{{shortest},{longest}}}{_END}{no_unit}",)),
+        Form(
+            "account_grouped", "ACCOUNT", tuple(rf"{_ALONE}{enough}{shape}{_END}{no_unit}" for shape in (spaced, dotted, dashed))
+        ),
+        Form("account_mixed", "ACCOUNT", (rf"(?<!\w){token}(?!\w){no_unit}",)),
+    )

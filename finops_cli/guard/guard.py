@@ -1,0 +1,117 @@
+"""The guard: free text in, the same text with personal data masked out (kb: `guard.masking`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol, get_args
+
+from finops_cli.errors import MissingPiece
+from finops_cli.guard import desk_tokens
+from finops_cli.guard.choosing import Candidate, chosen
+from finops_cli.guard.forms import Form, forms
+from finops_cli.guard.names import Surroundings, Unnamed, Vocabulary
+from finops_cli.guard.reading import Reading, joined, read
+from finops_cli.kb.guarding import GuardBook, Kind
+
+_MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]", re.IGNORECASE)
+"""Every form has one of these; most notes have none."""
+
+
+class Masked(NamedTuple):
+    """`kinds`: what was found, each once, in the order of `Kind`; a placeholder that stood there already is not among them."""
+
+    text: str
+    kinds: tuple[Kind, ...]
+
+
+class _Span(Protocol):
+    start: int
+    end: int
+
+
+class Recogniser(Protocol):
+    """Finds one form. Presidio's recognisers are these."""
+
+    form: Form
+    score: float
+
+    def analyze(self, text: str, entities: list[str]) -> Sequence[_Span]: ...
+
+
+def installed() -> bool:
+    """Whether `open_guard` has what it needs; nothing is loaded."""
+    return find_spec("presidio_analyzer") is not None
+
+
+def open_guard(book: GuardBook) -> Guard:
+    """The guard by the rules of `book`; takes a second or two. Raises MissingPiece where the `guard` extra is not installed."""
+    try:
+        from finops_cli.guard.recognisers import recogniser
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] != "presidio_analyzer":
+            raise
+        raise MissingPiece(
+            "free text is masked by presidio-analyzer, which is not installed; pip install 'finops[guard]'"
+        ) from missing
+    return Guard(book, [recogniser(form, book.scores[form.name]) for form in forms(book)])
+
+
+class Guard:
+    """Holds nothing that a call changes: several threads may mask at once."""
+
+    def __init__(self, book: GuardBook, recognisers: Sequence[Recogniser]) -> None:
+        self._book = book
+        self._recognisers = recognisers
+        self._vocabulary = Vocabulary(book)
+        self._desk = desk_tokens.pattern(book)
+
+    def mask(self, text: str) -> Masked:
+        """`text` with each piece of personal data replaced by its placeholder; the rest to the letter. Masking it again changes nothing."""
+        return self._mask(text, self._book.thresholds["text"], Surroundings)
+
+    def mask_reference(self, text: str) -> Masked:
+        """The same for a name by which a record is found again: only what its own form proves."""
+        return self._mask(text, self._book.thresholds["reference"], Unnamed)
+
+    def _mask(self, text: str, threshold: float, around: type[Surroundings]) -> Masked:
+        kinds: set[Kind] = set()
+        for _ in range(self._book.passes):
+            reading = read(text)
+            found = self._found(reading, threshold, around) if _MAY_HOLD.search(reading.text) else []
+            if not found:
+                break
+            kinds.update(candidate.kind for candidate in found)
+            text = _replaced(text, reading, found)
+        return Masked(text, tuple(kind for kind in get_args(Kind) if kind in kinds))
+
+    def _found(self, reading: Reading, threshold: float, around: type[Surroundings]) -> list[Candidate]:
+        candidates = {
+            Candidate(span.start, span.end, recogniser.form.kind, recogniser.score)
+            for recogniser in self._recognisers
+            for span in recogniser.analyze(reading.text, [recogniser.form.kind])
+        }
+        candidates |= self._across_lines(reading)
+        tokens = desk_tokens.tokens(reading.text, self._desk)
+        return chosen(candidates, tokens, around(reading, self._vocabulary), self._book, threshold)
+
+    def _across_lines(self, reading: Reading) -> set[Candidate]:
+        """What is only seen when the line ends inside numbers are looked past."""
+        text, places = joined(reading)
+        return {
+            Candidate(places[span.start], places[span.end - 1] + 1, recogniser.form.kind, recogniser.score)
+            for recogniser in self._recognisers
+            if text and recogniser.form.crosses_lines
+            for span in recogniser.analyze(text, [recogniser.form.kind])
+            if places[span.end - 1] - places[span.start] >= span.end - span.start
+        }
+
+
+def _replaced(text: str, reading: Reading, found: list[Candidate]) -> str:
+    parts = []
+    place = 0
+    for candidate in found:
+        parts += [text[place : reading.starts[candidate.start]], f"[{candidate.kind}]"]
+        place = reading.ends[candidate.end - 1]
+    return "".join([*parts, text[place:]])

@@ -1,0 +1,129 @@
+"""What a number is called in its text: the words before and behind it (kb: `guard.words_*`, `guard.reach`, `guard.context`)."""
+
+from __future__ import annotations
+
+import re
+import string
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, NamedTuple
+
+from finops_cli.guard.reading import Reading
+from finops_cli.kb.guarding import GuardBook, Kind
+
+DESK: Final = "DESK"
+Beside = Literal["adjacent", "joined", "near", "desk", "none"]
+"""`joined`: to what was masked, by and."""
+_SENTENCE_END = re.compile(r"[^\W_]{4,}[)\"']?[.;!?][ \n]|\n")
+"""A full stop behind a word of four letters or more, which acct. and tel. are not; or a line end."""
+_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_AND = re.compile(r"[ \n]?(?:and|or|&|/)[ \n]?", re.IGNORECASE)
+
+
+class Mark(NamedTuple):
+    """A name, or what was masked and names what follows it. `place` is `end` counted with everything masked before it as one character."""
+
+    start: int
+    end: int
+    place: int
+    kinds: frozenset[str]
+    masked: bool = False
+
+
+class Vocabulary:
+    """The words of the book, ready to be looked for."""
+
+    def __init__(self, book: GuardBook) -> None:
+        kinds: dict[str, set[str]] = {word.lower(): {DESK} for word in book.desk}
+        for kind, words in book.names.items():
+            for word in words:
+                kinds.setdefault(word.lower(), set()).add(kind)
+        self.kinds = {word: frozenset(meant) for word, meant in kinds.items()}
+        self.names = re.compile(rf"(?<![^\W_])(?:{_one_of(kinds)})(?![^\W\d_])")
+        self.linked = re.compile(rf"(?:[\s:#.=_*(\[\"'/-]|(?<![^\W\d_])(?:{_one_of(book.linking)})(?![^\W\d_]))*", re.IGNORECASE)
+        self.reach = book.reach
+
+    def marks(self, reading: Reading) -> Iterator[Mark]:
+        """Every name in the text, and every placeholder, in order."""
+        found = [
+            Mark(match.start(), match.end(), match.end(), self.kinds[match.group().replace("\n", " ")])
+            for match in self.names.finditer(reading.text.translate(_SMALL))
+        ]
+        found += [Mark(at, at + 1, at + 1, frozenset((kind,)), masked=True) for at, kind in reading.placeholders.items()]
+        return iter(sorted(found))
+
+
+def _one_of(words: Iterable[str]) -> str:
+    """A pattern for any of `words`, the longest first, a blank of theirs being any blank."""
+    return "|".join(re.escape(word).replace(r"\ ", r"\s") for word in sorted(words, key=lambda word: (-len(word), word)))
+
+
+class Surroundings:
+    """The marks of one text as a reader meets them: `pass_to` a place, then ask `beside` for what stands there."""
+
+    def __init__(self, reading: Reading, vocabulary: Vocabulary) -> None:
+        self._text, self._vocabulary = reading.text, vocabulary
+        self._all = list(vocabulary.marks(reading))
+        self._starts = [mark.start for mark in self._all]
+        self._next = 0
+        self._passed: list[Mark] = []
+        self._shrunk = 0
+        self._masked_to = 0
+
+    def pass_to(self, place: int) -> None:
+        """Take up the names that end at or before `place`. What lies in masked text names nothing."""
+        while self._next < len(self._all) and self._all[self._next].end <= place:
+            mark = self._all[self._next]
+            self._next += 1
+            if mark.start >= self._masked_to:
+                self._passed.append(mark._replace(place=mark.end - self._shrunk))
+
+    def mask(self, start: int, end: int, kind: Kind) -> None:
+        """`start` to `end` will be masked; it names what is joined to it by and."""
+        self._shrunk += end - start - 1
+        self._masked_to = end
+        while self._passed and self._passed[-1].end > start:
+            self._passed.pop()
+        self._passed.append(Mark(start, end, end - self._shrunk, frozenset((kind,)), masked=True))
+
+    def beside(self, start: int, end: int, kind: Kind) -> Beside:
+        """What the nearest names say of `start` to `end`, taken for a `kind`."""
+        nearest = True
+        near: Beside = "none"
+        for mark in reversed(self._passed):
+            if start - self._shrunk - mark.place > self._vocabulary.reach["before"]:
+                break
+            if mark.end > start:
+                continue
+            adjacent = nearest and self._leads(mark, start)
+            nearest = False
+            if adjacent and (kind in mark.kinds or DESK in mark.kinds):
+                return "desk" if kind not in mark.kinds else "joined" if mark.masked else "adjacent"
+            if kind in mark.kinds and not mark.masked and not _SENTENCE_END.search(self._text, mark.end, start):
+                near = "near"
+                break
+        return "adjacent" if self._named_behind(end, kind) else near
+
+    def _leads(self, mark: Mark, start: int) -> bool:
+        """Whether nothing but linking words stands between `mark` and `start`."""
+        between = _AND if mark.masked else self._vocabulary.linked
+        return between.fullmatch(self._text, mark.end, start) is not None
+
+    def _named_behind(self, end: int, kind: Kind) -> bool:
+        """As in 123456789 (SSN)."""
+        at = bisect_left(self._starts, end)
+        mark = self._all[at] if at < len(self._all) else None
+        return (
+            mark is not None
+            and kind in mark.kinds
+            and not mark.masked
+            and mark.start - end <= self._vocabulary.reach["after"]
+            and self._vocabulary.linked.fullmatch(self._text, end, mark.start) is not None
+        )
+
+
+class Unnamed(Surroundings):
+    """Of a text whose words name nothing, such as a reference."""
+
+    def beside(self, start: int, end: int, kind: Kind) -> Beside:
+        return "none"

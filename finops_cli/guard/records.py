@@ -1,0 +1,92 @@
+"""Records without personal data: every text in them that a person may have written is masked.
+
+`fail_id` is a reference, the name by which a line is found again, and no prompt holds it; but it is printed and logged. So only what its
+own form proves is masked in it (`guard.thresholds`): an e-mail address, a grouped SSN, a card number. Two records may then bear one
+name: whether names repeat is asked of the records as given, and the number of a line finds it still.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgspec
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.guard.guard import Guard, Masked
+from finops_cli.kb.guarding import Kind
+
+Guarded = tuple[FailRecord, tuple[Kind, ...]]
+GuardedCase = tuple[ResolverInput, tuple[Kind, ...]]
+
+
+def has_free_text(record: FailRecord | ResolverInput) -> bool:
+    """Whether a prompt made of `record` would hold text that a person may have written.
+
+    `origin` is none of it: no prompt holds it, and importers write it into every record. The reason of a resolver input is, whoever wrote it.
+    """
+    if isinstance(record, FailRecord):
+        return bool(record.notes or record.dk_reason)
+    return bool(record.triage.reason)
+
+
+def guarded_fail(guard: Guard, fail: FailRecord) -> Guarded:
+    """`fail` with its texts masked, and the kinds that were found. A fail without any comes back as it is."""
+    masking = _Masking(guard)
+    changed = {
+        "fail_id": masking.reference(fail.fail_id),
+        "notes": masking.text(fail.notes),
+        "dk_reason": masking.text(fail.dk_reason),
+        "origin": masking.anything(fail.origin),
+    }
+    return (msgspec.structs.replace(fail, **changed), masking.kinds) if masking.found else (fail, ())
+
+
+def guarded_case(guard: Guard, case: ResolverInput) -> GuardedCase:
+    """The same for a resolver input."""
+    masking = _Masking(guard)
+    reason = masking.text(case.triage.reason)
+    fail_id = masking.reference(case.fail_id)
+    if not masking.found:
+        return case, ()
+    triage = msgspec.structs.replace(case.triage, reason=reason)
+    return msgspec.structs.replace(case, triage=triage, fail_id=fail_id), masking.kinds
+
+
+class _Masking:
+    """Masks the parts of one record and remembers what was found. Its typed parts (`corporate_action` among them) hold no free text."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.found: set[Kind] = set()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(kind for kind in get_args(Kind) if kind in self.found)
+
+    def text(self, text: str | None) -> str | None:
+        return self._taken(self._guard.mask(text)) if text else text
+
+    def reference(self, text: str | None) -> str | None:
+        return self._taken(self._guard.mask_reference(text)) if text else text
+
+    def anything(self, value: Any, name: str = "") -> Any:
+        """Every text in `value`, keys included. A key names its value, and a number is read as text: `{"ssn": 123456789}`."""
+        if isinstance(value, dict):
+            return {self.text(key): self.anything(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.anything(inner, name) for inner in value]
+        if isinstance(value, str) or type(value) is int:
+            masked = self._named(name, str(value))
+            return value if masked == str(value) else masked
+        return value
+
+    def _named(self, name: str, text: str) -> str:
+        """`text` masked as if `name` stood before it."""
+        before = f"{name}: "
+        masked = self._guard.mask(before + text)
+        return self._taken(masked if masked.text.startswith(before) else self._guard.mask(text)).removeprefix(before)
+
+    def _taken(self, masked: Masked) -> str:
+        self.found.update(masked.kinds)
+        return masked.text
