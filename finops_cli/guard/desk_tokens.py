@@ -24,7 +24,6 @@ _OF_SECURITY = r"of[ ](?=[A-Z]*[0-9])[A-Z0-9]{9}(?:[A-Z0-9]{3})?(?![^\W_])"
 """As in 5000 of 594918104."""
 _MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
     "cusip": frozenset(("SSN", "ITIN", "ACCOUNT", "PASSPORT", "LICENSE")),
-    "isin": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),
     "stamp": frozenset(("ACCOUNT", "PASSPORT", "LICENSE", "DOB")),
     "date": frozenset(("DOB",)),
     "long_reference": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),

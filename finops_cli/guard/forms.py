@@ -24,20 +24,20 @@ _ALONE = rf"(?<![0-9{MASKED}])"
 _LEFT = rf"{_ALONE}(?<![0-9{MASKED}]-)"
 _END = rf"(?![0-9{MASKED}])"
 _RIGHT = rf"{_END}(?!-[0-9{MASKED}])"
-_MARK = r"(?:[ \n]?[-._][ \n]?|\n)"
-"""Between two groups: a mark, with or without blanks; or a line end."""
-_GAP = r"(?:[ \n]?[-./_][ \n]?|[ \n])"
-"""The same, or a mere blank or a stroke, which lists of quantities have too."""
+_DASH = r"[ \n]?[-_][ \n]?"
+_DOT = r"\.\n?"
+"""Alike on both sides: 177.25 5000 is a price and a quantity."""
+_BLANK = r"(?:[ \n]?[-/_][ \n]?|[ ])"
+_BREAK = r"(?:[ \n]?[-/_][ \n]?|[ \n])"
+"""At most one of two gaps is a mere line end: quantities stand below each other."""
 _CARD_GAP = r"(?:[ \n]?[-._][ \n]?|[ \n])"
 _TIGHT = r"(?:[ \n-]?\(|\)[ \n-]?|[ ]?/[ ]?|[-. \n])?"
 """What may stand between any two digits of an international number."""
 
 _LOCAL = r"[\w.!#$%&'*+/=?^`~-]"
 _AT = r"(?:@|[ ]?[\[({<][ ]?at[ ]?[\])}>][ ]?)"
-_DOT = r"(?:\.|[ ]?[\[({<][ ]?dot[ ]?[\])}>][ ]?)"
-_EMAIL = (
-    rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_DOT}){{1,8}}(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
-)
+_PERIOD = r"(?:\.|[ ]?[\[({<][ ]?dot[ ]?[\])}>][ ]?)"
+_EMAIL = rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_PERIOD}){{1,8}}(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
 _EMAIL_LOCAL = r"[^\W\d_][\w.-]{0,63}+@[^\W\d_][\w-]{1,62}"
 
 _ITIN_GROUP = r"(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])"
@@ -60,13 +60,19 @@ _IBAN_LABELLED = (
 
 _EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?|extension)[ ]?[0-9]{1,6})?"
 _PHONE_LEFT = rf"{_LEFT}(?<![0-9{MASKED}]\.)(?<!\$)"
-_US_CODE = rf"(?:\(?\+?1\)?{_GAP}?)?"
+_US_NEXT = r"(?:[ \n]?[-./_][ \n]?|[ \n])"
+_US_CODE = rf"(?:\(?\+?1\)?{_US_NEXT}?)?"
 _PHONE_GROUPED = (
-    rf"{_PHONE_LEFT}{_US_CODE}\([0-9]{{3}}\){_GAP}?[0-9]{{3}}{_GAP}?[0-9]{{4}}{_EXTENSION}{_RIGHT}",
-    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_MARK}[0-9]{{3}}{_CARD_GAP}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
-    rf"{_PHONE_LEFT}\+1{_GAP}?[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}{_US_CODE}\([0-9]{{3}}\){_US_NEXT}?[0-9]{{3}}{_US_NEXT}?[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DASH}[0-9]{{3}}(?:{_DASH}|[ \n.])[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}\n[0-9]{{3}}{_DASH}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DOT}[0-9]{{3}}{_DOT}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    rf"{_PHONE_LEFT}\+1{_US_NEXT}?[0-9]{{3}}{_US_NEXT}[0-9]{{3}}{_US_NEXT}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
 )
-_PHONE_SPACED = rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{4}}{_EXTENSION}{_RIGHT}"
+_PHONE_SPACED = (
+    rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}(?:{_BLANK}[2-9][0-9]{{2}}{_BREAK}|\n[2-9][0-9]{{2}}{_BLANK})[0-9]{{4}}"
+    rf"{_EXTENSION}{_RIGHT}"
+)
 
 
 def forms(book: GuardBook) -> tuple[Form, ...]:
@@ -76,11 +82,11 @@ def forms(book: GuardBook) -> tuple[Form, ...]:
     return (
         Form("email", "EMAIL", (_EMAIL,)),
         Form("email_local", "EMAIL", (_EMAIL_LOCAL,)),
-        Form("ssn_grouped", "SSN", (rf"{_LEFT}[0-9]{{3}}{_MARK}[0-9]{{2}}{_MARK}[0-9]{{4}}{_RIGHT}", _SSN_SPELLED)),
-        Form("ssn_spaced", "SSN", (rf"{_LEFT}[0-9]{{3}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{4}}{_RIGHT}{no_unit}",)),
+        Form("ssn_grouped", "SSN", (*_grouped("[0-9]{3}", "[0-9]{2}"), _SSN_SPELLED)),
+        Form("ssn_spaced", "SSN", (f"{_spaced('[0-9]{3}', '[0-9]{2}')}{no_unit}",)),
         Form("ssn_loose", "SSN", (f"{_SSN_LOOSE}{no_unit}",)),
-        Form("itin_grouped", "ITIN", (rf"{_LEFT}9[0-9]{{2}}{_MARK}{_ITIN_GROUP}{_MARK}[0-9]{{4}}{_RIGHT}",)),
-        Form("itin_spaced", "ITIN", (rf"{_LEFT}9[0-9]{{2}}{_GAP}{_ITIN_GROUP}{_GAP}[0-9]{{4}}{_RIGHT}{no_unit}",)),
+        Form("itin_grouped", "ITIN", _grouped("9[0-9]{2}", _ITIN_GROUP)),
+        Form("itin_spaced", "ITIN", (f"{_spaced('9[0-9]{2}', _ITIN_GROUP)}{no_unit}",)),
         Form("itin_loose", "ITIN", (f"{_ITIN_LOOSE}{no_unit}",)),
         Form("card", "CARD", _CARDS),
         Form("card_labelled", "CARD", (rf"{_ALONE}[0-9]{{4}}(?:[-. ]?[0-9]){{8,15}}{_END}{no_unit}",)),
@@ -94,17 +100,31 @@ def forms(book: GuardBook) -> tuple[Form, ...]:
     )
 
 
+def _grouped(first: str, second: str) -> tuple[str, ...]:
+    """Three groups of a taxpayer's number with marks between them, one of which a line end may have taken."""
+    ways = ((_DASH, rf"(?:{_DASH}|\n)"), (r"\n", _DASH), (_DOT, _DOT))
+    return tuple(rf"{_LEFT}{first}{one}{second}{two}[0-9]{{4}}{_RIGHT}(?!\.[0-9])" for one, two in ways)
+
+
+def _spaced(first: str, second: str) -> str:
+    return rf"{_LEFT}{first}(?:{_BLANK}{second}{_BREAK}|\n{second}{_BLANK})[0-9]{{4}}{_RIGHT}"
+
+
 def _phones(no_unit: str) -> tuple[Form, ...]:
     international = rf"(?<![0-9{MASKED}])(?<![Tt])\+[ ]?(?:1(?:{_TIGHT}[0-9]){{10}}|(?!1)[0-9](?:{_TIGHT}[0-9]){{8,14}})"
     dialled = rf"(?<!\w)(?<!\w[-./,])(?:00|011)(?=[0-9]*[-./ (][0-9(])[-./ ]?[1-9](?:{_TIGHT}[0-9]){{7,13}}"
-    bare = rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{_GAP}[0-9]{{7}}|[2-9][0-9]{{5}}{_GAP}[0-9]{{4}})"
+    bare = rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{_BREAK}[0-9]{{7}}|[2-9][0-9]{{5}}{_BREAK}[0-9]{{4}})"
     end = f"{_EXTENSION}{_RIGHT}{no_unit}"
     return (
         Form("phone_grouped", "PHONE", tuple(f"{grouped}{no_unit}" for grouped in _PHONE_GROUPED)),
         Form("phone_spaced", "PHONE", (f"{_PHONE_SPACED}{no_unit}",)),
         Form("phone_international", "PHONE", (f"{international}{end}", f"{dialled}{end}")),
-        Form("phone_bare", "PHONE", (f"{_PHONE_LEFT}{bare}{end}",)),
-        Form("phone_national", "PHONE", (rf"{_PHONE_LEFT}\(?0[0-9]{{1,4}}\)?(?:{_GAP}?[0-9]){{6,9}}{end}",)),
+        Form("phone_bare", "PHONE", (rf"(?<![^\W_]){_PHONE_LEFT}{bare}{end}",)),
+        Form(
+            "phone_national",
+            "PHONE",
+            (rf"(?<![^\W_]){_PHONE_LEFT}(?:\(0[0-9]{{1,4}}\)|0[0-9]{{1,4}})(?:{_US_NEXT}?[0-9]){{6,9}}{end}",),
+        ),
         Form("phone_local", "PHONE", (rf"{_PHONE_LEFT}[2-9][0-9]{{2}}[-.][0-9]{{4}}{end}",)),
     )
 

@@ -17,6 +17,9 @@ Beside = Literal["adjacent", "joined", "near", "desk", "none"]
 _SENTENCE_END = re.compile(r"[^\W_]{4,}[)\"']?[.;!?][ \n]|\n")
 """A full stop behind a word of four letters or more, which acct. and tel. are not; or a line end."""
 _SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_BEHIND = re.compile(
+    r"[ ]?[(\[][ ]?|[ ](?:is|was|are)[ ](?:(?:his|her|their|the|a|an|our|my|client's|customer's)[ ])?", re.IGNORECASE
+)
 _AND = re.compile(r"[ \n]?(?:and|or|&|/)[ \n]?", re.IGNORECASE)
 
 
@@ -40,7 +43,9 @@ class Vocabulary:
                 kinds.setdefault(word.lower(), set()).add(kind)
         self.kinds = {word: frozenset(meant) for word, meant in kinds.items()}
         self.names = re.compile(rf"(?<![^\W_])(?:{_one_of(kinds)})(?![^\W\d_])")
-        self.linked = re.compile(rf"(?:[\s:#.=_*(\[\"'/-]|(?<![^\W\d_])(?:{_one_of(book.linking)})(?![^\W\d_]))*", re.IGNORECASE)
+        word = rf"(?<![^\W\d_])(?:{_one_of(book.linking)})(?![^\W\d_])\.?"
+        self.linked = re.compile(rf"\.?(?:[\s:#=_*(\[\"'/-]|{word})*", re.IGNORECASE)
+        self.desk_linked = re.compile(rf"\.?(?:[ :#=_*(\[\"'/]|-(?![ ])|{word})*", re.IGNORECASE)
         self.reach = book.reach
 
     def marks(self, reading: Reading) -> Iterator[Mark]:
@@ -88,38 +93,41 @@ class Surroundings:
 
     def beside(self, start: int, end: int, kind: Kind) -> Beside:
         """What the nearest names say of `start` to `end`, taken for a `kind`."""
+        if self._named_behind(end, kind):
+            return "adjacent"
         nearest = True
-        near: Beside = "none"
         for mark in reversed(self._passed):
             if start - self._shrunk - mark.place > self._vocabulary.reach["before"]:
                 break
             if mark.end > start:
                 continue
-            adjacent = nearest and self._leads(mark, start)
-            nearest = False
-            if adjacent and (kind in mark.kinds or DESK in mark.kinds):
-                return "desk" if kind not in mark.kinds else "joined" if mark.masked else "adjacent"
+            if nearest and kind in mark.kinds and self._leads(mark, start):
+                return "joined" if mark.masked else "adjacent"
+            if nearest and DESK in mark.kinds and self._is_the_desks(mark, start):
+                return "desk"
             if kind in mark.kinds and not mark.masked and not _SENTENCE_END.search(self._text, mark.end, start):
-                near = "near"
-                break
-        return "adjacent" if self._named_behind(end, kind) else near
+                return "near"
+            nearest = False
+        return "none"
 
     def _leads(self, mark: Mark, start: int) -> bool:
         """Whether nothing but linking words stands between `mark` and `start`."""
         between = _AND if mark.masked else self._vocabulary.linked
         return between.fullmatch(self._text, mark.end, start) is not None
 
+    def _is_the_desks(self, mark: Mark, start: int) -> bool:
+        """The same for a name of the desk, in one sentence and line."""
+        linked = self._vocabulary.desk_linked.fullmatch(self._text, mark.end, start)
+        return linked is not None and not _SENTENCE_END.search(self._text, mark.start, start)
+
     def _named_behind(self, end: int, kind: Kind) -> bool:
-        """As in 123456789 (SSN)."""
+        """As in 123456789 (SSN), (123456789 SSN) or 123456789 is his SSN; a name that is merely next may be that of the next number."""
         at = bisect_left(self._starts, end)
         mark = self._all[at] if at < len(self._all) else None
-        return (
-            mark is not None
-            and kind in mark.kinds
-            and not mark.masked
-            and mark.start - end <= self._vocabulary.reach["after"]
-            and self._vocabulary.linked.fullmatch(self._text, end, mark.start) is not None
-        )
+        if mark is None or mark.masked or kind not in mark.kinds or mark.start - end > self._vocabulary.reach["after"]:
+            return False
+        closed = self._text[end : mark.start] == " " and self._text[mark.end : mark.end + 1] in (")", "]")
+        return closed or _BEHIND.fullmatch(self._text, end, mark.start) is not None
 
 
 class Unnamed(Surroundings):

@@ -58,14 +58,15 @@ class Shape(PatternRecognizer):
 
 
 class Card(Shape, CreditCardRecognizer):
-    """A card number of a known network with the right check digit."""
+    """A card number of a known network with the right check digit, on two lines at most: quantities stand below each other."""
 
     def __init__(self, form: Form, score: float) -> None:
         super().__init__(form, score, replacement_pairs=_SEPARATORS)
 
     def validate_result(self, pattern_text: str) -> bool:
         digits = self.sanitize_value(pattern_text, _SEPARATORS)
-        return _ISSUED.fullmatch(digits) is not None and bool(CreditCardRecognizer.validate_result(self, digits))
+        together = pattern_text.count("\n") <= 1
+        return together and _ISSUED.fullmatch(digits) is not None and bool(CreditCardRecognizer.validate_result(self, digits))
 
 
 class Iban(Shape, IbanRecognizer):
