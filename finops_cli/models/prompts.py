@@ -16,6 +16,7 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.kb.load import data_folder
 from finops_cli.models.modelfile import read_modelfile
+from finops_cli.models.protocol import ModelStage
 
 Stage = Literal["triage", "resolver", "sentiment"]
 CASE_HEADING = "Resolve this fail:"
@@ -36,10 +37,7 @@ class Conversation(NamedTuple):
     def text(self) -> str:
         """The prompt as it is tokenised."""
         opening = "" if self.thinks else EMPTY_THINK
-        return (
-            f"<|im_start|>system\n{self.system}<|im_end|>\n<|im_start|>user\n{self.user}<|im_end|>\n"
-            f"<|im_start|>assistant\n{opening}"
-        )
+        return f"{_beginning(self.system)}{self.user}<|im_end|>\n<|im_start|>assistant\n{opening}"
 
 
 def triage_prompt(fail: FailRecord) -> Conversation:
@@ -68,6 +66,15 @@ _CARD_2_FIELDS = ("triage", "cusip", "ftd_qty", "inventory", "ftrs", "related_fa
 _OPTIONAL_FIELDS = ("age_days", "corporate_action")
 
 
+def common_prefix(stage: ModelStage) -> str:
+    """How every prompt of `stage` begins: the system turn, and the header of the user's."""
+    return _beginning(system_prompt(stage))
+
+
+def _beginning(system: str) -> str:
+    return f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
+
+
 @cache
 def system_prompt(stage: Stage) -> str:
     """The system prompt of `modelfiles/<stage>.Modelfile`. Raises UsageError when the file has none."""
@@ -79,6 +86,12 @@ def prompt_sha256(stage: Stage) -> str:
     """What a prompt is made with, as one digest: system prompt and layout. It goes into the provenance of every record."""
     layout = Conversation(system_prompt(stage), "", thinks=stage == "resolver").text
     return hashlib.sha256(layout.encode()).hexdigest()
+
+
+def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
+    """One digest of what the prompts of `stages` are made with: that of the one stage, or of their digests put together."""
+    each = [prompt_sha256(stage) for stage in stages]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 def neutralised(text: str) -> str:

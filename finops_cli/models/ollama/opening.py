@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from msgspec import Struct
 
 from finops_cli.domain import exact_json
@@ -17,7 +15,7 @@ from finops_cli.models.ollama import admin, hosts, versions
 from finops_cli.models.ollama.fleet import Endpoint, Fleet
 from finops_cli.models.ollama.speaker import OllamaSpeaker, Profile, settings_text
 from finops_cli.models.ollama.timed import TimedTransport
-from finops_cli.models.prompts import Conversation, prompt_sha256, resolver_prompt, triage_prompt
+from finops_cli.models.prompts import Conversation, prompts_sha256, resolver_prompt, triage_prompt
 from finops_cli.models.protocol import ModelNames, ModelStage, Origin
 from finops_cli.models.wanted import Wanted
 from finops_cli.rules.handoff import handoff
@@ -61,12 +59,6 @@ def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, .
         lambda: _changes(servers, wanted, book),
     )
     return speaker, notices
-
-
-def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
-    """One digest of what the prompts of `stages` are made with: that of the one stage, or of their digests put together."""
-    each = [prompt_sha256(stage) for stage in stages]
-    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 def profile(stage: ModelStage, model: str, book: Book) -> Profile:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from random import Random
 from threading import Thread
-from time import sleep
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +14,7 @@ from finops_cli.models.ollama.fleet import Endpoint, Fleet
 from finops_cli.models.ollama.wire import Generated, Patience, generate
 from finops_cli.models.parameters import Value
 from finops_cli.models.protocol import Ask, ModelStage, Origin, Spoken
+from finops_cli.models.retries import Retries
 from finops_cli.models.token_estimate import estimated_tokens
 
 
@@ -98,9 +96,7 @@ class OllamaSpeaker:
     def speak(self, ask: Ask) -> Spoken:
         """The text that the model says. Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown."""
         body = self.body(ask)
-        pauses = self._pauses(ask)
-        used = {"server": 0, "crashed": 0}
-        overcome: list[str] = []
+        retries = Retries(self._settings, ask.prompt)
         while True:
             asked = False
             try:
@@ -108,12 +104,13 @@ class OllamaSpeaker:
                     self._try_out(endpoint, ask.stage)
                     asked = True
                     generated = generate(endpoint.client, body, self._patience(ask.stage))
-                    return Spoken(self._whole(ask, generated, bool(overcome)), tuple(overcome))
+                    text = self._whole(ask, generated, bool(retries.overcome))
+                    return Spoken(text, tuple(retries.overcome))
             except NoReply as failure:
                 if asked:
-                    self._spend(used, failure, overcome)
-            if endpoint.breaker.state == "closed":
-                sleep(pauses(sum(used.values())))  # an open breaker holds the request back by itself
+                    retries.spend(failure, "server" if failure.policy == "give up" else failure.policy)
+            if asked and endpoint.breaker.state == "closed":
+                retries.pause()  # an open breaker holds the request back by itself
 
     def _try_out(self, endpoint: Endpoint, stage: ModelStage) -> None:
         """Send an endpoint that failed the warm-up before the record: it is the endpoint that is tried, not what a record asks."""
@@ -121,15 +118,6 @@ class OllamaSpeaker:
             return
         _warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))
         self._fleet.works(endpoint)
-
-    def _spend(self, used: dict[str, int], failure: NoReply, overcome: list[str]) -> None:
-        """Take a failure off the retries of its kind. Raises it where there are none (left)."""
-        budget = "server" if failure.policy == "give up" else failure.policy
-        if budget not in used or used[budget] >= self._settings.retries[budget]:
-            failure.overcome = tuple(overcome)
-            raise failure
-        used[budget] += 1
-        overcome.append(failure.rule)
 
     def changes(self) -> tuple[str, ...]:
         """Models that are no longer the ones that the run began with."""
@@ -189,17 +177,6 @@ class OllamaSpeaker:
         load = self._settings.seconds["load"]
         load = load if self._deadline is None else min(load, _LOADS_WITHIN_ANSWERS * self._deadline)
         return self._patience(stage)._replace(answer=load, silence=load)
-
-    def _pauses(self, ask: Ask) -> Callable[[int], float]:
-        """Pauses that grow, and differ from record to record but not from run to run."""
-        backoff = self._settings.backoff
-        draw = Random(hashlib.sha256(ask.prompt.encode()).digest())  # noqa: S311 - spreads requests, keeps no secret
-
-        def pause(failed: int) -> float:
-            longest = min(backoff["first"] * backoff["factor"] ** (failed - 1), backoff["longest"])
-            return longest * (1 - backoff["jitter"] * draw.random())
-
-        return pause
 
 
 _MANY_SLOTS = 8

@@ -1,0 +1,132 @@
+"""What the embedded decoder is worth: records a second of its speaker, against a plain llama-cpp-python loop over the same prompts.
+
+    python -m benchmarks.embedded [ROUNDS] [--gguf FILE] [--records N] [--tokens N]
+
+The plain loop takes one record at a time and keeps what the last prompt had in common with the next, as `Llama.generate` does; it runs
+with one thread and with one for each core, and the better one counts. The speaker is asked from as many threads as it has lanes. Both
+take the same triage prompts at the sampling of the Modelfile, in turns; the best round of each counts. Without --gguf the models are made
+here, with random weights: they never end an answer, so each has exactly N tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llama_cpp
+
+from benchmarks.loop import fails
+from finops_cli.kb.load import data_folder, load_book, shipped_kb
+from finops_cli.models.failures import Cut
+from finops_cli.models.llama_cpp.opening import profile
+from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker
+from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.prompts import common_prefix, triage_prompt
+from finops_cli.models.protocol import Ask, Origin
+from finops_cli.verify.shapes import FAIL
+from tests.tiny_gguf import Shape, write_tiny_gguf
+
+SHAPES = {
+    "2 layers of 64": Shape(ends=False),
+    "4 layers of 192": Shape(layers=4, width=192, heads=3, feed_forward=512, ends=False),
+}
+
+
+class Work(NamedTuple):
+    """What is asked of both sides."""
+
+    prompts: list[str]
+    prefix: str
+    options: dict[str, Any]
+    tokens: int
+
+
+def work(records: int, tokens: int, temperature: float | None) -> Work:
+    prompts = [triage_prompt(fail).text for line in fails(records) if (fail := FAIL.read_line(line)) is not None]
+    options = dict(typed_parameters(read_modelfile(data_folder("modelfiles") / "triage.Modelfile")))
+    options["num_predict"] = tokens
+    if temperature is not None:
+        options["temperature"] = temperature
+    return Work(prompts, common_prefix("triage"), options, tokens)
+
+
+def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
+    """Seconds of the plain loop, and what it said."""
+    options = asked.options
+    llama = llama_cpp.Llama(str(gguf), n_ctx=options["num_ctx"], n_threads=threads, n_threads_batch=threads, verbose=False)
+    sampling = {"temp": options["temperature"], "top_k": options["top_k"], "top_p": options["top_p"], "min_p": 0.0}
+    answers = []
+    started = time.perf_counter()
+    for seed, prompt in enumerate(asked.prompts, start=1):
+        llama.set_seed(seed)
+        tokens = llama.generate(llama.tokenize(prompt.encode(), add_bos=False, special=True), repeat_penalty=1.0, **sampling)
+        said = itertools.takewhile(lambda token: token != llama.token_eos(), itertools.islice(tokens, asked.tokens))
+        answers.append(llama.detokenize(list(said), special=True).decode("utf-8", "replace"))
+    taken = time.perf_counter() - started
+    llama.close()
+    return taken, answers
+
+
+def embedded(speaker: LlamaCppSpeaker, asked: Work) -> tuple[float, list[str]]:
+    """Seconds of the speaker, its model loaded, and what it said."""
+
+    def said(seed: int) -> str:
+        try:
+            return speaker.speak(Ask("triage", asked.prompts[seed - 1], seed)).text
+        except Cut as cut:
+            return cut.received
+
+    with ThreadPoolExecutor(speaker.lanes) as lanes:
+        started = time.perf_counter()
+        answers = list(lanes.map(said, range(1, len(asked.prompts) + 1)))
+        return time.perf_counter() - started, answers
+
+
+def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
+    """Print one row."""
+    book = load_book(shipped_kb())
+    speaker = LlamaCppSpeaker(Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, book.answering)
+    speaker.prepare("triage")
+    best: dict[str, float] = {}
+    same = 0
+    for _ in range(rounds):
+        taken, answers = embedded(speaker, asked)
+        best["ours"] = min(taken, best.get("ours", taken))
+        for threads in sorted({1, os.cpu_count() or 1}):
+            taken, expected = plain(gguf, asked, threads)
+            best[str(threads)] = min(taken, best.get(str(threads), taken))
+        same = sum(answer == words.rstrip("\ufffd") or answer == words for answer, words in zip(answers, expected, strict=True))
+    speaker.close()
+    count, ours = len(asked.prompts), best.pop("ours")
+    loops = " / ".join(f"{count / taken:,.1f}" for taken in best.values())
+    told = f"{count / ours:,.1f} | {loops} | {min(best.values()) / ours:.2f}"
+    print(f"| {name} | {asked.options['temperature']} | {told} | {same} of {count} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    parser.add_argument("--gguf", type=Path)
+    parser.add_argument("--records", type=int, default=120)
+    parser.add_argument("--tokens", type=int, default=110)
+    given = parser.parse_args()
+    print(
+        "| model | temperature | speaker, records/s | plain loop, 1 thread / all | ratio | equal answers |\n|---|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        models = {
+            name: write_tiny_gguf(Path(folder) / f"{n}.gguf", shape=shape) for n, (name, shape) in enumerate(SHAPES.items())
+        }
+        for name, gguf in {given.gguf.name: given.gguf}.items() if given.gguf else models.items():
+            for temperature in (0.0, None):
+                compare(name, gguf, work(given.records, given.tokens, temperature), given.rounds)
+
+
+if __name__ == "__main__":
+    main()

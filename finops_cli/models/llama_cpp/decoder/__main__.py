@@ -1,0 +1,112 @@
+"""The main loop: one thread hears what is asked, one for each team decodes. The process ends with whoever started it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import IO, TYPE_CHECKING
+
+from finops_cli.models.llama_cpp.wire import TO_DECODER, Cancel, FromDecoder, Load, Loaded, Say, Unloadable, frame, next_frame
+
+if TYPE_CHECKING:
+    from finops_cli.models.llama_cpp.decoder.hold import Holds
+    from finops_cli.models.llama_cpp.decoder.network import Model, Network
+
+Tell = Callable[[FromDecoder], None]
+Asked = tuple[Say, list[int] | int]
+
+
+def main() -> None:
+    """Load the model of the first message, then answer what is asked until stdin ends."""
+    asked, tell = sys.stdin.buffer, _tells()
+    first = next_frame(asked)
+    load = TO_DECODER.decode(first) if first is not None else None
+    if not isinstance(load, Load):
+        return
+    try:
+        from finops_cli.models.llama_cpp.decoder.hold import Holds
+        from finops_cli.models.llama_cpp.decoder.network import LoadFailed, Model, Network
+    except (ImportError, OSError, RuntimeError) as error:  # llama-cpp-python raises the last for a library that does not load
+        tell(Unloadable(f"llama-cpp-python cannot be imported: {error}"))
+        return
+    try:
+        model = Model(load)
+        networks = [Network(model) for _ in range(load.teams)]
+    except LoadFailed as error:
+        tell(Unloadable(str(error)))
+        return
+    tell(Loaded(model.about))
+    waiting: SimpleQueue[Asked] = SimpleQueue()
+    holds = Holds(model)
+    teams = [Team(network, load.sequences, waiting, tell, holds) for network in networks]
+    threading.excepthook = _end
+    for team in teams:
+        Thread(target=team.run, daemon=True).start()
+    _hear(asked, model, waiting, teams)
+
+
+class Team:
+    """A table and who sits down at it: those who wait, as soon as it has a seat."""
+
+    def __init__(self, network: Network, seats: int, waiting: SimpleQueue[Asked], tell: Tell, holds: Holds) -> None:
+        from finops_cli.models.llama_cpp.decoder.table import Table
+
+        self._table = Table(network, seats, tell, holds)
+        self._waiting = waiting
+        self.cancelled: SimpleQueue[int] = SimpleQueue()
+
+    def run(self) -> None:
+        """Decode, for ever."""
+        while True:
+            self._seat()
+            while not self.cancelled.empty():
+                self._table.cancel(self.cancelled.get())
+            self._table.step()
+
+    def _seat(self) -> None:
+        """Fill the free seats; wait for somebody where all are free."""
+        try:
+            while self._table.free:
+                self._table.seat(*self._waiting.get(block=not self._table.busy))
+        except Empty:
+            return
+
+
+def _tells() -> Tell:
+    """What sends messages over stdout, from any thread. What else the process prints goes to stderr."""
+    stdout, lock = os.fdopen(os.dup(1), "wb"), Lock()
+    os.dup2(2, 1)
+
+    def tell(message: FromDecoder) -> None:
+        with lock:
+            stdout.write(frame(message))
+            stdout.flush()
+
+    return tell
+
+
+def _end(trouble: threading.ExceptHookArgs) -> None:
+    """A thread that cannot go on ends the process: whoever waits for an answer must hear of it."""
+    sys.excepthook(trouble.exc_type, trouble.exc_value or trouble.exc_type(), trouble.exc_traceback)
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _hear(asked: IO[bytes], model: Model, waiting: SimpleQueue[Asked], teams: list[Team]) -> None:
+    """Read and tokenise, so that a long prompt keeps no answer waiting. Stdin ends when the speaker closes it or dies."""
+    while (body := next_frame(asked)) is not None:
+        message = TO_DECODER.decode(body)
+        if isinstance(message, Say):
+            waiting.put((message, model.tokenised(message.prompt)))
+        elif isinstance(message, Cancel):
+            for team in teams:
+                team.cancelled.put(message.number)
+    os._exit(0)  # at once, in the middle of a batch too
+
+
+if __name__ == "__main__":
+    main()

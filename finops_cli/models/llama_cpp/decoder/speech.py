@@ -1,0 +1,69 @@
+"""One answer while it is being decoded: the tokens of its prompt, what was said so far, and when it is over."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from finops_cli.models.llama_cpp.wire import End, Said, Say
+
+
+class Choice(Protocol):
+    """Chooses the tokens of one answer."""
+
+    def choose(self, at: int) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Hold(Protocol):
+    """Holds one answer to a schema."""
+
+    def allow(self, logits: object) -> None: ...
+
+    def accept(self, token: int) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Speech:
+    """`fed`: how many tokens of the prompt are evaluated. `left`: how many tokens may still be said. `last`: the token said last."""
+
+    asked: Say
+    prompt: list[int]
+    left: int
+    fed: int = 0
+    last: int = -1
+    spoken: int = 0
+    choice: Choice | None = None
+    hold: Hold | None = None
+    end: End | None = None
+    _bytes: bytearray = field(default_factory=bytearray)
+    _stops: tuple[bytes, ...] = ()
+    _reach: int = 0
+
+    def __post_init__(self) -> None:
+        self._stops = tuple(stop.encode() for stop in self.asked.stops if stop)
+        self._reach = max(map(len, self._stops), default=1) - 1
+
+    def hear(self, token: int, piece: bytes) -> None:
+        """Take `token` down, which says `piece`. Sets `end` when the answer is over with it."""
+        self.last = token
+        self.spoken += 1
+        self.left -= 1
+        said = self._bytes
+        since = max(0, len(said) - self._reach)
+        said += piece
+        if self._stops:
+            found = [at for stop in self._stops if (at := said.find(stop, since)) >= 0]
+            if found:
+                del said[min(found) :]
+                self.end = "stop"
+                return
+        if self.left <= 0:
+            self.end = "length"
+
+    def said(self) -> Said:
+        """The answer as it goes back: whole characters. What is no UTF-8 shows as U+FFFD, a character cut at the end is left out."""
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._bytes), final=self.end == "stop")
+        return Said(self.asked.number, text, self.end or "cancelled", len(self.prompt), self.spoken)

@@ -1,0 +1,136 @@
+"""From GGUF files to a speaker: the files are looked at and the extra is asked for before any record is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import data_folder
+from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
+from finops_cli.models.llama_cpp.wire import Load, Sampling
+from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.parameters import Value
+from finops_cli.models.prompts import common_prefix, prompts_sha256
+from finops_cli.models.protocol import ModelNames, ModelStage, Origin
+from finops_cli.models.wanted import Wanted
+
+_TAKEN = ("num_ctx", "num_predict", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "stop")
+"""Parameters of a Modelfile that sway an answer and are honoured here."""
+_OF_THE_MACHINE = ("num_batch", "num_thread", "num_gpu", "main_gpu", "use_mmap", "num_keep", "seed")
+"""Parameters that do not sway it, or that each request says anew; they are left to `Team`."""
+_SMALL_BYTES = 64 * 1024 * 1024
+"""Up to this size threads wait for each other longer than they compute: one team for each core is faster."""
+_CHUNK_BYTES = 1024 * 1024
+
+
+class Team(NamedTuple):
+    """How many answers are decoded in one batch, how many batches side by side, and by how many threads each."""
+
+    sequences: int
+    teams: int
+    threads: int
+
+
+def open_llama_cpp(
+    files: Mapping[ModelStage, Path], wanted: Wanted, book: Book, sequences: int | None = None, in_turns: bool = False
+) -> LlamaCppSpeaker:
+    """A speaker of the models in `files`, one for each stage of `wanted`, asked as the Modelfiles say.
+
+    `sequences`: answers at once of each model, where somebody said how many. Raises MissingPiece without the extra, UsageError for a
+    file or a parameter that is no use.
+    """
+    refuse_without_extra()
+    options = {
+        stage: typed_parameters(read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")) for stage in wanted.stages
+    }
+    profiles = {stage: profile(files[stage], options[stage], common_prefix(stage), sequences) for stage in wanted.stages}
+    told: dict[str, Any] = {stage: swaying(options[stage]) for stage in wanted.stages}
+    origin = Origin(
+        "llama-cpp",
+        ModelNames(**{stage: files[stage].name for stage in wanted.stages}),
+        ModelNames(**{stage: sha256(files[stage]) for stage in wanted.stages}),
+        prompts_sha256(wanted.stages),
+        msgspec.json.encode({**told, "on_violation": wanted.on_violation, "deadline": wanted.deadline}).decode(),
+    )
+    return LlamaCppSpeaker(origin, profiles, book.answering, wanted.deadline, in_turns)
+
+
+def refuse_without_extra() -> None:
+    """Raises MissingPiece where llama-cpp-python or llguidance is not installed. Neither is imported."""
+    missing = [package for name, package in _PACKAGES.items() if find_spec(name) is None]
+    if missing:
+        raise MissingPiece(f"--backend llama-cpp needs {' and '.join(missing)}: pip install 'finops[llama]'")
+
+
+_PACKAGES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy": "numpy"}
+
+
+def profile(path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None) -> Profile:
+    """How the model in `path` is loaded and asked."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such GGUF file")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise UsageError(f"{path} is no GGUF file")
+    swaying(options)
+    team = team_for(path.stat().st_size, cores(), sequences)
+    load = Load(str(path.resolve()), _number(options, "num_ctx"), *team, prefix=prefix)
+    sampling = Sampling(
+        float(options.get("temperature", 0.8)),  # type: ignore[arg-type]  # typed by the Modelfile; the defaults are Ollama's
+        _number(options, "top_k", 40),
+        float(options.get("top_p", 0.9)),  # type: ignore[arg-type]
+        float(options.get("min_p", 0.0)),  # type: ignore[arg-type]
+        float(options.get("repeat_penalty", 1.0)),  # type: ignore[arg-type]
+        _number(options, "repeat_last_n", 64),
+    )
+    stops = options.get("stop", [])
+    predict = _number(options, "num_predict", -1)
+    return Profile(load, sampling, tuple(stops) if isinstance(stops, list) else (), predict if predict > 0 else None)
+
+
+def swaying(options: Mapping[str, Value]) -> dict[str, Value]:
+    """What of `options` sways an answer, in the order of their names. Raises UsageError for what only other backends do."""
+    strange = [name for name in options if name not in _TAKEN + _OF_THE_MACHINE]
+    if strange:
+        raise UsageError(
+            f"PARAMETER {strange[0]}: --backend llama-cpp does not do that; leave the line out or use --backend ollama"
+        )
+    return {name: options[name] for name in sorted(options) if name in _TAKEN}
+
+
+def team_for(size: int, cores: int, sequences: int | None) -> Team:
+    """How a model of `size` bytes is decoded on `cores`; `sequences` in all, where somebody said how many."""
+    teams = cores if size <= _SMALL_BYTES else 1
+    if sequences is None:
+        return Team(8 if size <= _SMALL_BYTES else 4, teams, cores // teams)
+    teams = min(teams, sequences)
+    return Team(-(-sequences // teams), teams, cores // teams)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _number(options: Mapping[str, Value], name: str, otherwise: int | None = None) -> int:
+    value = options.get(name, otherwise)
+    if not isinstance(value, int):
+        raise UsageError(f"PARAMETER {name} is missing; it takes a whole number")
+    return value

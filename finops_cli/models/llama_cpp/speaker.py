@@ -1,0 +1,169 @@
+"""Language models in processes of this machine as a `Speaker`: what is sent, how often, and what becomes of a process that dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain import limits
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.kb.answering import AnsweringBook
+from finops_cli.models import failures
+from finops_cli.models.breaker import Breaker
+from finops_cli.models.failures import NoReply
+from finops_cli.models.llama_cpp.entrance import Entrance
+from finops_cli.models.llama_cpp.process import NotLoaded, Process
+from finops_cli.models.llama_cpp.wire import Load, Said, Sampling, Say
+from finops_cli.models.protocol import Ask, ModelStage, Origin, Spoken
+from finops_cli.models.retries import Retries
+
+
+class Profile(Struct, frozen=True):
+    """A model and how it is asked. `predict`: tokens of an answer at most, None for what the context has room for."""
+
+    load: Load
+    sampling: Sampling
+    stops: tuple[str, ...] = ()
+    predict: int | None = None
+
+
+class LlamaCppSpeaker:
+    """Answers with one process for each model. `deadline` is the seconds that one answer may take; `in_turns`: only one model fits."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        profiles: Mapping[ModelStage, Profile],
+        settings: AnsweringBook,
+        deadline: float | None = None,
+        in_turns: bool = False,
+        start: Callable[[Load, float], Process] = Process,
+    ) -> None:
+        self.origin = origin
+        self.in_turns = in_turns
+        self._models = {stage: Model(profile, settings, start) for stage, profile in profiles.items()}
+        self._settings = settings
+        self._deadline = deadline
+
+    @property
+    def lanes(self) -> int:
+        """More than what is answered at once: while an answer is judged, the next request is already waiting."""
+        return sum(2 * model.at_once for model in self._models.values())
+
+    def prepare(self, stage: ModelStage) -> None:
+        """Load the model; where they take turns, the other one goes. Raises UsageError or MissingPiece when it cannot be loaded."""
+        for other, model in self._models.items():
+            if self.in_turns and other != stage:
+                model.unload()
+        self._models[stage].prepare()
+
+    def room(self, stage: ModelStage) -> int:
+        """Tokens of the context: those of a prompt and its answer."""
+        return self._models[stage].profile.load.context
+
+    def speak(self, ask: Ask) -> Spoken:
+        """The text that the model says. Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown."""
+        _refuse_no_unicode(ask.prompt)
+        model = self._models[ask.stage]
+        seconds = self._deadline or self._settings.seconds[ask.stage]
+        retries = Retries(self._settings, ask.prompt)
+        suspect = False
+        while True:
+            try:
+                with model.entrance.passed(suspect):
+                    said = model.said(ask, seconds)
+                return Spoken(_whole(said, model.profile), tuple(retries.overcome))
+            except NoReply as failure:
+                suspect = suspect or isinstance(failure, failures.Crashed)
+                retries.spend(failure, failure.policy)
+            if model.entrance.open:
+                retries.pause()
+
+    def changes(self) -> tuple[str, ...]:
+        """The files were read when the run began: what is loaded stays what it was."""
+        return ()
+
+    def close(self) -> None:
+        """End the processes; what waits for an answer gets none, and nothing is loaded any more."""
+        for model in self._models.values():
+            model.unload(for_good=True)
+
+
+class Model:
+    """One model: its process, loaded anew when it has died."""
+
+    def __init__(self, profile: Profile, settings: AnsweringBook, start: Callable[[Load, float], Process]) -> None:
+        self.profile = profile
+        self.at_once = profile.load.sequences * profile.load.teams
+        cure = f"Free some memory, or take a smaller model or context, and `--resume`; {profile.load.path} was being used"
+        self.entrance = Entrance(Breaker(settings.breaker), cure)
+        self._settings = settings
+        self._loading = Lock()
+        self._start = start
+        self._process: Process | None = None
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Load it, unless it is. Before the first record there is nothing to wait for: what keeps it from loading is said at once."""
+        try:
+            self._loaded()
+        except NotLoaded as error:
+            told = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
+            if error.by_itself:
+                raise UsageError(f"{told}; take another GGUF file, or a smaller context") from error
+            raise MissingPiece(f"{told}; free some memory, or take a smaller model") from error
+
+    def said(self, ask: Ask, seconds: float) -> Said:
+        """The answer to `ask`. Raises Crashed when the process dies over it, Unreachable when it cannot be loaded."""
+        try:
+            process = self._loaded()
+        except NotLoaded as error:
+            raise failures.Unreachable(f"the model cannot be loaded: {error}") from error
+        profile = self.profile
+        predict = profile.predict if ask.predict is None else ask.predict
+        schema = None if ask.schema is None else msgspec.json.encode(ask.schema)
+        say = Say(0, ask.prompt, ask.seed, profile.sampling, profile.stops, predict, schema)
+        return process.say(say, seconds, max(seconds, self._settings.seconds["silence"]))
+
+    def unload(self, for_good: bool = False) -> None:
+        """End its process."""
+        with self._loading:
+            self._closed = for_good
+            if self._process is not None:
+                self._process.stop()
+                self._process = None
+
+    def _loaded(self) -> Process:
+        with self._loading:
+            if self._closed:
+                raise failures.EverythingDown("the models have been unloaded; start the run again with --resume")
+            if self._process is None or not self._process.alive:
+                self._process = None
+                self._process = self._start(self.profile.load, self._settings.seconds["load"])
+            return self._process
+
+
+def _whole(said: Said, profile: Profile) -> str:
+    """The text of an answer that came to its end; raises what kept it from that."""
+    if said.end == "context":
+        room = profile.load.context
+        raise failures.ContextExceeded(f"the prompt is {said.prompt_tokens:,} tokens, the context has room for {room:,}")
+    if said.end == "refused":
+        raise failures.Refused(said.text)
+    if len(said.text) > limits.REPLY_CHARS:
+        raise failures.Flood(f"{len(said.text):,} characters came", said.text[: limits.REPLY_CHARS])
+    if said.end == "length":
+        cut = failures.Cut(f"the answer was cut after {said.tokens:,} tokens", said.text)
+        cut.prompt_tokens = said.prompt_tokens
+        raise cut
+    return said.text
+
+
+def _refuse_no_unicode(prompt: str) -> None:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise failures.Refused(f"the prompt is no Unicode text: {error.reason} at character {error.start:,}") from error

@@ -1,0 +1,125 @@
+"""Tiny models in llama.cpp for tests: the plain loop that answers are held against, and a table of several answers."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from finops_cli.kb.book import Book
+from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
+from finops_cli.models.llama_cpp.wire import Begun, Load, Said, Sampling, Say
+from finops_cli.models.protocol import Origin
+
+PREFIX = "<|im_start|>system\nYou are a triage assistant. Output JSON only.<|im_end|>\n<|im_start|>user\n"
+BEHIND = "<|im_end|>\n<|im_start|>assistant\n"
+TIED = 0.02
+"""Two logits so close that the order in which floats are summed may choose between them."""
+CONTEXT = 768
+TOKENS = 40
+
+
+class Plain(NamedTuple):
+    """What the plain loop says: the bytes of each token, and how far its logit was above the next one's."""
+
+    words: list[bytes]
+    margins: list[float]
+    ended: bool
+
+    @property
+    def text(self) -> str:
+        """Whole characters; one that the limit of tokens cut is left out."""
+        return codecs.getincrementaldecoder("utf-8")("replace").decode(b"".join(self.words), final=self.ended)
+
+
+def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
+    """llama-cpp-python as it comes, one prompt after the other."""
+    import llama_cpp
+    import numpy as np
+
+    llama = llama_cpp.Llama(str(gguf), n_ctx=context, n_batch=512, n_threads=1, n_threads_batch=1, verbose=False)
+    vocab = llama_cpp.llama_model_get_vocab(llama.model)
+
+    def say(prompt: str, tokens: int = TOKENS, seed: int = 1, **sampling: Any) -> Plain:
+        llama.set_seed(seed)
+        words: list[bytes] = []
+        margins: list[float] = []
+        given = llama.tokenize(prompt.encode(), add_bos=False, special=True)
+        for token in llama.generate(given, **{"temp": 0.0, "repeat_penalty": 1.0, **sampling}):
+            if llama_cpp.llama_vocab_is_eog(vocab, token):
+                return Plain(words, margins, True)
+            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(llama.ctx, -1), shape=(llama.n_vocab(),))
+            second, first = np.partition(logits, -2)[-2:]
+            margins.append(float(first - second))
+            words.append(llama.detokenize([token], special=True))
+            if len(words) == tokens:
+                break
+        return Plain(words, margins, False)
+
+    return say
+
+
+def agrees(said: Said, plain: Plain) -> bool:
+    """Whether an answer is the plain loop's, token for token, up to where two logits are tied within rounding."""
+    if (said.text, said.tokens, said.end == "stop") == (plain.text, len(plain.words), plain.ended):
+        return True
+    shared = (n for n in range(len(plain.words), -1, -1) if said.text.startswith(_whole_characters(plain.words[:n])))
+    parted = next(shared)
+    return parted < len(plain.words) and plain.margins[parted] < TIED
+
+
+def _whole_characters(words: list[bytes]) -> str:
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(b"".join(words))
+
+
+def prompts(count: int, seed: int = 3, longest: int = 120) -> list[str]:
+    """Seeded prompts of different lengths behind the common prefix."""
+    draw = Random(seed)
+    letters = "abcdefgh ijklmno:\n0123456789ü€"
+    users = ["".join(draw.choices(letters, k=draw.randrange(1, longest))) for _ in range(count)]
+    return [f"{PREFIX}{user}{BEHIND}" for user in users]
+
+
+class Round:
+    """A table in this process, with everyone who is to be seated at it."""
+
+    def __init__(self, gguf: Path, sequences: int, batch: int = 512, prefix: str = PREFIX, context: int = CONTEXT) -> None:
+        from finops_cli.models.llama_cpp.decoder.hold import Holds
+        from finops_cli.models.llama_cpp.decoder.network import Model, Network
+        from finops_cli.models.llama_cpp.decoder.table import Table
+
+        self.model = Model(Load(str(gguf), context, sequences, batch=batch, prefix=prefix))
+        self.network = Network(self.model)
+        self.said: dict[int, Said] = {}
+        self.steps = 0
+        self.table = Table(self.network, sequences, self._hear, Holds(self.model))
+
+    def _hear(self, message: Begun | Said) -> None:
+        if isinstance(message, Said):
+            self.said[message.number] = message
+
+    def answers(self, asked: Iterable[Say], each_step: Callable[[Round], None] = lambda _: None) -> dict[int, Said]:
+        """Seat them in order, as seats become free, until everyone is answered."""
+        waiting = list(asked)[::-1]
+        while waiting or self.table.busy:
+            while waiting and self.table.free:
+                say = waiting.pop()
+                self.table.seat(say, self.model.tokenised(say.prompt))
+            self.table.step()
+            self.steps += 1
+            each_step(self)
+        return self.said
+
+
+def asks(texts: Iterable[str], tokens: int = TOKENS, sampling: Sampling | None = None) -> list[Say]:
+    """One request for each text, numbered and seeded from 1."""
+    return [Say(n, text, n, sampling or Sampling(), predict=tokens) for n, text in enumerate(texts, start=1)]
+
+
+def speaker_of(gguf: Path, book: Book, sequences: int = 4, teams: int = 1, **given: Any) -> LlamaCppSpeaker:
+    """A speaker with one model, which says at most `TOKENS` tokens."""
+    load = Load(str(gguf), CONTEXT, sequences, teams, prefix=PREFIX)
+    profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("predict", TOKENS))
+    return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": profile}, book.answering, **given)

@@ -1,0 +1,139 @@
+"""Answers held to a schema in the embedded decoder: they always parse, and nobody beside them notices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from finops_cli.domain import exact_json
+from finops_cli.kb.book import Book
+from finops_cli.models import failures
+from finops_cli.models.llama_cpp.wire import Sampling, Say
+from finops_cli.models.protocol import Ask
+from finops_cli.models.questions import answer_schema
+from finops_cli.rules.triage import triage
+from finops_cli.verify.shapes import TRIAGE
+from tests.llama_models import CONTEXT, Round, agrees, asks, plain_loop, prompts, speaker_of
+from tests.ollama_models import a_record
+from tests.tiny_gguf import Shape, write_tiny_gguf
+
+np = pytest.importorskip("numpy", reason="llama-cpp-python brings it")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+pytest.importorskip("llguidance", reason="needs llguidance: pip install 'finops[llama]'")
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "category": {"enum": ["CNS_FAIL", "BUY_IN", "größer"]},
+        "score": {"type": "integer", "minimum": 0, "maximum": 100},
+        "reason": {"type": "string", "maxLength": 12},
+        "steps": {"type": "array", "items": {"enum": ["recall", "borrow"]}, "maxItems": 3},
+        "rest": {"anyOf": [{"type": "null"}, {"type": "boolean"}]},
+    },
+    "required": ["category", "score", "reason", "steps", "rest"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("endless") / "endless.gguf", shape=Shape(ends=False))
+
+
+def held(texts: list[str], schema: dict[str, Any], sampling: Sampling | None = None, first: int = 1) -> list[Say]:
+    wire = json.dumps(schema).encode()
+    return [Say(n, text, n, sampling or Sampling(), schema=wire) for n, text in enumerate(texts, start=first)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1, 1.5])
+@pytest.mark.parametrize("model", ["tiny", "endless"])
+def test_what_is_held_to_a_schema_parses_against_it(temperature: float, model: str, request: pytest.FixtureRequest) -> None:
+    """A model of random weights says nothing but nonsense, and yet each answer has the fields, in their order."""
+    said = Round(request.getfixturevalue(model), 5).answers(held(prompts(25), SCHEMA, Sampling(temperature)))
+    for answer in said.values():
+        assert answer.end == "stop"
+        given = json.loads(answer.text)
+        jsonschema.validate(given, SCHEMA)
+        assert list(given) == SCHEMA["required"]
+
+
+@pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {}, {"indent": 2}])
+def test_a_right_answer_passes_in_any_layout(layout: dict[str, Any], tiny: Path, book: Book) -> None:
+    """The schema of triage lets the rules' own answer through, token for token, to its end; compact, spaced or indented."""
+    answer = json.loads(exact_json.encode(triage(a_record(), book)))
+    assert passes(tiny, json.dumps(answer, **layout)) == "complete"
+
+
+def test_a_wrong_shape_does_not_pass(tiny: Path, book: Book) -> None:
+    """Another order of the fields, a word that is not on its list, a fence around it; half an answer is not complete."""
+    answer = json.loads(exact_json.encode(triage(a_record(), book)))
+    turned = dict(reversed(answer.items()))
+    for text in (json.dumps(turned), json.dumps({**answer, "category": "OTHER"}), f"```json\n{json.dumps(answer)}"):
+        assert passes(tiny, text) == "ruled out"
+    assert passes(tiny, json.dumps(answer)[:-1]) == "open"
+
+
+def passes(gguf: Path, text: str) -> str:
+    """What becomes of `text`, held to the schema of triage."""
+    from finops_cli.models.llama_cpp.decoder.hold import Holds
+
+    model = Round(gguf, 1, context=4096).model
+    hold = Holds(model)(json.dumps(answer_schema(TRIAGE)).encode())
+    tokens = model.tokenised(text)
+    assert isinstance(tokens, list)
+    for token in tokens:
+        logits = np.zeros(model.vocabulary, np.float32)
+        hold.allow(logits)
+        if not np.isfinite(logits[token]):
+            return "ruled out"
+        if hold.accept(token):
+            return "complete"
+    return "open"
+
+
+def test_nobody_beside_a_held_answer_notices(tiny: Path) -> None:
+    """Free answers are those of the plain loop, and a held one is the same alone."""
+    texts, plain = prompts(16, seed=21), plain_loop(tiny)
+    free = asks(texts[:8])
+    bound = held(texts[8:], SCHEMA, first=9)
+    said = Round(tiny, 4).answers([say for pair in zip(free, bound, strict=True) for say in pair])
+    assert [say.number for say in free if not agrees(said[say.number], plain(say.prompt))] == []
+    for say in bound:
+        assert Round(tiny, 1).answers([say]) == {say.number: said[say.number]}
+
+
+def test_blanks_cannot_go_on_for_ever(tiny: Path) -> None:
+    """Between two marks there is room to indent, and no more."""
+    said = Round(tiny, 8).answers(held(prompts(40, seed=2), {"type": "array", "items": {"type": "null"}, "maxItems": 1}))
+    assert max(len(answer.text) for answer in said.values()) <= len("[null]") + 3 * 24
+    assert {answer.end for answer in said.values()} == {"stop"}
+
+
+def test_a_schema_that_cannot_be_held_to_is_refused(tiny: Path) -> None:
+    """By name, for its own record alone; the next one sits down in its place."""
+    bad = {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}, "required": ["a"]}
+    said = Round(tiny, 1).answers([*held(["a"], bad), *held(["b"], SCHEMA, first=2)])
+    assert [(said[1].end, said[2].end) for _ in "a"] == [("refused", "stop")]
+    assert "schema" in said[1].text
+
+
+def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: Book) -> None:
+    """The schema is that of the request."""
+    speaker = speaker_of(tiny, quick, predict=None)
+    text = prompts(1)[0]
+    jsonschema.validate(json.loads(speaker.speak(Ask("triage", text, 1, SCHEMA, CONTEXT)).text), SCHEMA)
+    try:
+        free = speaker.speak(Ask("triage", text, 1)).text
+    except failures.Cut as cut:
+        free = cut.received
+    assert free.startswith(plain_loop(tiny)(text).text.rstrip("\ufffd"))
+    speaker.close()
