@@ -49,7 +49,7 @@ def pattern(book: GuardBook) -> re.Pattern[str]:
         rf"{edge}(?:"
         rf"(?P<dtc>DTCC?[ ]?[-#:]?[ ]?[0-9]{{1,5}}){after}"
         rf"|(?P<t_plus>T[ ]?\+[ ]?[0-9]{{1,3}}){after}"
-        rf"|(?P<quantity>(?:{_DIGITS})(?=[ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ ]?[0-9$]|{_OF_SECURITY})))"
+        rf"|(?P<quantity>(?:{_DIGITS})(?=[ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ 0-9$]|{_OF_SECURITY})))"
         rf"|(?P<date>{DATE}){after}"
         rf"|(?P<stamp>{_STAMP}){after}"
         rf"|(?P<time>[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?){after}"

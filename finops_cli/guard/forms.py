@@ -78,7 +78,7 @@ _PHONE_SPACED = (
 def forms(book: GuardBook) -> tuple[Form, ...]:
     """All forms. The lengths of account numbers and the units of quantities come from `book`."""
     units = "|".join(map(re.escape, sorted(book.units)))
-    no_unit = rf"(?![ ]?(?:(?:{units})(?!-?[^\W_])|[%@]|[.,][0-9]))"
+    no_unit = rf"(?![ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ 0-9$]|[.,][0-9]))"
     return (
         Form("email", "EMAIL", (_EMAIL,)),
         Form("email_local", "EMAIL", (_EMAIL_LOCAL,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol, get_args
@@ -18,6 +19,8 @@ from finops_cli.kb.guarding import GuardBook, Kind
 _MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]", re.IGNORECASE)
 """Every form has one of these; most notes have none."""
 
+_PROVEN = frozenset(("CARD", "IBAN", "EMAIL"))
+
 
 class Masked(NamedTuple):
     """`kinds`: what was found, each once, in the order of `Kind`; a placeholder that stood there already is not among them."""
@@ -27,8 +30,11 @@ class Masked(NamedTuple):
 
 
 class _Span(Protocol):
-    start: int
-    end: int
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
 
 
 class Recogniser(Protocol):
@@ -92,19 +98,21 @@ class Guard:
             for recogniser in self._recognisers
             for span in recogniser.analyze(reading.text, [recogniser.form.kind])
         }
-        candidates |= self._across_lines(reading)
         tokens = desk_tokens.tokens(reading.text, self._desk)
+        candidates |= self._across_lines(reading, tokens)
         return chosen(candidates, tokens, around(reading, self._vocabulary), self._book, threshold)
 
-    def _across_lines(self, reading: Reading) -> set[Candidate]:
-        """What is only seen when the line ends inside numbers are looked past."""
+    def _across_lines(self, reading: Reading, tokens: Sequence[_Span]) -> set[Candidate]:
+        """What is only seen when the line ends inside numbers are looked past, and, unless it proves itself, is made of no token of the desk."""
         text, places = joined(reading)
+        starts, ends = [token.start for token in tokens], [token.end for token in tokens]
         return {
-            Candidate(places[span.start], places[span.end - 1] + 1, recogniser.form.kind, recogniser.score)
+            Candidate(start, end, recogniser.form.kind, recogniser.score)
             for recogniser in self._recognisers
             if text and recogniser.form.crosses_lines
             for span in recogniser.analyze(text, [recogniser.form.kind])
-            if places[span.end - 1] - places[span.start] >= span.end - span.start
+            if (end := places[span.end - 1] + 1) - (start := places[span.start]) > span.end - span.start
+            and (recogniser.form.kind in _PROVEN or bisect_right(ends, start) == bisect_left(starts, end))
         }
 
 

@@ -43,9 +43,8 @@ class Vocabulary:
                 kinds.setdefault(word.lower(), set()).add(kind)
         self.kinds = {word: frozenset(meant) for word, meant in kinds.items()}
         self.names = re.compile(rf"(?<![^\W_])(?:{_one_of(kinds)})(?![^\W\d_])")
-        word = rf"(?<![^\W\d_])(?:{_one_of(book.linking)})(?![^\W\d_])\.?"
-        self.linked = re.compile(rf"\.?(?:[\s:#=_*(\[\"'/-]|{word})*", re.IGNORECASE)
-        self.desk_linked = re.compile(rf"\.?(?:[ :#=_*(\[\"'/]|-(?![ ])|{word})*", re.IGNORECASE)
+        self.linked = _linked(r"[\s:#=_*(\[\"'/-]", book.linking)
+        self.desk_linked = _linked(r"[ :#=_*(\[\"'/]|-(?![ ])", book.desk_linking)
         self.reach = book.reach
 
     def marks(self, reading: Reading) -> Iterator[Mark]:
@@ -56,6 +55,11 @@ class Vocabulary:
         ]
         found += [Mark(at, at + 1, at + 1, frozenset((kind,)), masked=True) for at, kind in reading.placeholders.items()]
         return iter(sorted(found))
+
+
+def _linked(marks: str, words: frozenset[str]) -> re.Pattern[str]:
+    """What may stand between a name and its number; a full stop only right behind the name or a word."""
+    return re.compile(rf"\.?(?:{marks}|(?<![^\W\d_])(?:{_one_of(words)})(?![^\W\d_])\.?)*", re.IGNORECASE)
 
 
 def _one_of(words: Iterable[str]) -> str:

@@ -186,6 +186,7 @@ def _guard(c: Compiler) -> GuardBook:
         account_digits=c.wholes("guard.account_digits", ("shortest", "near_from", "long_from", "longest", "mixed")),
         passes=c.whole("guard.passes", highest=100),
         linking=c.words("guard.words_linking"),
+        desk_linking=c.words("guard.words_desk_linking"),
         units=c.words("guard.words_units"),
         desk=c.words("guard.words_desk"),
         names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
@@ -197,7 +198,13 @@ def _guard(c: Compiler) -> GuardBook:
         raise KnowledgeError(
             f"kb entries guard.thresholds, guard.passes, guard.reach: above 0, at least 1, and at most {_FARTHEST} characters"
         )
-    lists = [*book.names.items(), ("desk", book.desk), ("units", book.units), ("linking", book.linking)]
+    lists = [
+        *book.names.items(),
+        ("desk", book.desk),
+        ("units", book.units),
+        ("linking", book.linking),
+        ("desk_linking", book.desk_linking),
+    ]
     for kind, words_of_kind in lists:
         if any(not word.isascii() or word != word.lower().strip() or not word for word in words_of_kind):
             raise KnowledgeError(f"kb entry guard.words_{kind.lower()}: words must be small letters of ASCII")

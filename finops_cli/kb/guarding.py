@@ -28,6 +28,7 @@ class GuardBook:
     account_digits: Mapping[str, int]
     passes: int
     linking: frozenset[str]
+    desk_linking: frozenset[str]
     units: frozenset[str]
     desk: frozenset[str]
     names: Mapping[Kind, frozenset[str]]
