@@ -97,7 +97,7 @@ def test_summary_adds_up(finops: Finops) -> None:
         (["run", "."], 2, "is a folder"),
         (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
-        (["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp"], 3, "--backend engine"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp"], 2, "--triage-gguf FILE"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", "127.0.0.1:9"], 3, "ollama serve"),
         (["run", EXAMPLES / "monday.jsonl", "--host", "nowhere:port"], 2, "HOST:PORT"),
         (["run", EXAMPLES / "monday.jsonl", "--on-violation", "ignore"], 2, "ignore"),
@@ -221,9 +221,12 @@ def test_doctor_reports_each_piece_and_its_cure(finops: Finops, monkeypatch: pyt
         "extra serve",
         "extra guard",
         "extra ray",
+        "guard",
+        "llama.cpp",
         "ollama",
     } == set(found)
     assert all(found[name]["state"] == "ok" for name in ("python", "finops", "kb"))
+    assert found["llama.cpp"]["state"] == "absent"
     for name, piece in found.items():
         if name.startswith("extra") and piece["state"] == "absent":
             assert piece["cure"] == f"pip install 'finops[{name.removeprefix('extra ')}]'"

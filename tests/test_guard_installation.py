@@ -24,14 +24,25 @@ OPENS = "from finops_cli.guard.guard import open_guard\nfrom finops_cli.kb.load 
 def test_without_the_extra_the_cure_is_named() -> None:
     """Whoever asks for the guard is told what to install; asking whether it is there, and masking nothing, needs nothing."""
     done = _python(
-        "import sys\nclass Absent:\n    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] == 'presidio_analyzer':\n            raise ModuleNotFoundError('absent', name=name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
+        "import sys\nsys.modules['presidio_analyzer'] = None\n"
         + OPENS
         + "from finops_cli.errors import MissingPiece\nimport finops_cli.guard.records\n"
         + "try:\n    open_guard(load_book(shipped_kb()).guard)\nexcept MissingPiece as missing:\n    print(missing, missing.exit_code)\n"
     )
     assert done.stdout.strip().endswith("pip install 'finops[guard]' 3"), done.stderr
+
+
+def test_an_extra_that_cannot_be_loaded_is_told_when_it_is_needed() -> None:
+    """A presidio that is there but broken: no text passes unread, and the message says what broke."""
+    pytest.importorskip("presidio_analyzer")
+    done = _python(
+        OPENS
+        + "import sys\nfrom finops_cli.errors import MissingPiece\nguard = open_guard(load_book(shipped_kb()).guard)\n"
+        + "assert guard.mask('no digits that mean a person: 5,000 shares').kinds == ()\n"
+        + "sys.modules['presidio_analyzer'] = None\n"
+        + "try:\n    guard.mask('SSN 123-45-6789')\nexcept MissingPiece as missing:\n    print(missing)\n"
+    )
+    assert "cannot be loaded" in done.stdout, done.stderr
 
 
 def test_nothing_is_loaded_before_the_guard_is_opened() -> None:

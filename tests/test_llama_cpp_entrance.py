@@ -96,7 +96,7 @@ def test_without_the_extra_the_cure_is_told(monkeypatch: pytest.MonkeyPatch, tmp
     """Before a file is looked at, and without an import of what is missing."""
     monkeypatch.setattr(opening, "find_spec", lambda name: None if name != "numpy" else object())
     with pytest.raises(MissingPiece, match=r"llama-cpp-python and llguidance: pip install 'finops\[llama\]'"):
-        open_llama_cpp({"triage": tmp_path / "none.gguf"}, Wanted("llama-cpp", ("triage",)), book)
+        open_llama_cpp(Wanted("llama-cpp", ("triage",), triage_gguf=tmp_path / "none.gguf"), book)
 
 
 OPTIONS = {"num_ctx": 2048, "temperature": 0.1, "top_k": 40, "top_p": 0.9, "repeat_penalty": 1.0, "num_predict": 512}
@@ -133,7 +133,7 @@ def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
 def test_a_speaker_says_what_it_speaks_with(gguf: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """File name, digest of the file, digest of the prompts, and all that sways an answer; how many are decoded at once does not."""
     monkeypatch.setattr(opening, "find_spec", lambda _: object())
-    speakers = [open_llama_cpp({"triage": gguf}, Wanted("llama-cpp", ("triage",)), book, sequences) for sequences in (None, 3)]
+    speakers = [open_llama_cpp(Wanted("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), book) for n in (None, 3)]
     first, second = (speaker.origin for speaker in speakers)
     assert first == second
     assert (first.name, first.models.triage) == ("llama-cpp", "tiny.gguf")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finops_cli.commands.options import AsJson, Hosts, ResolverModel, TriageModel, kb_folder
+from finops_cli.commands.options import AsJson, Hosts, ResolverGguf, ResolverModel, TriageGguf, TriageModel, kb_folder
 
 if TYPE_CHECKING:
     from finops_cli.diagnosis.findings import Diagnosis
@@ -22,10 +22,13 @@ def doctor(
     host: Hosts = None,
     triage_model: TriageModel = None,
     resolver_model: ResolverModel = None,
+    triage_gguf: TriageGguf = None,
+    resolver_gguf: ResolverGguf = None,
     live: Live = True,
     as_json: AsJson = False,
 ) -> None:
     """What is installed and reachable, and the cure for what is not."""
+    from finops_cli.diagnosis.embedded import guard, model_files
     from finops_cli.diagnosis.installation import installation
     from finops_cli.diagnosis.servers import servers
     from finops_cli.kb.load import load_book
@@ -35,8 +38,15 @@ def doctor(
     kb = kb_folder(context)
     found = installation(kb)
     if not _broken(found):
-        wanted = Wanted(hosts=tuple(host or ()), triage_model=triage_model, resolver_model=resolver_model)
-        found += servers(wanted, load_book(kb), live)
+        wanted = Wanted(
+            hosts=tuple(host or ()),
+            triage_model=triage_model,
+            resolver_model=resolver_model,
+            triage_gguf=triage_gguf,
+            resolver_gguf=resolver_gguf,
+        )
+        book = load_book(kb)
+        found += [guard(book), *servers(wanted, book, live), *model_files(wanted, book, live)]
     if as_json:
         typer.echo(encode_value(found))
     else:

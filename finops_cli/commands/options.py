@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from finops_cli.domain.vocabulary import BackendName, OnViolation
+from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
 
 Fails = Annotated[str, typer.Argument(metavar="FAILS.jsonl", help="Fail records, one JSON object per line; - for stdin.")]
 Cases = Annotated[str, typer.Argument(metavar="CASES.jsonl", help="Resolver inputs, one JSON object per line; - for stdin.")]
@@ -17,8 +17,13 @@ Output = Annotated[
 ]
 BackendOption = Annotated[BackendName, typer.Option("--backend", help="Who answers.")]
 Workers = Annotated[
-    int,
-    typer.Option("--workers", min=1, max=256, help="Processes side by side; with models, requests at once to each server."),
+    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option(
+        "--workers",
+        min=1,
+        max=256,
+        help="Engine: processes side by side (1). Ollama: requests at once to each server (1). llama.cpp: answers at once (what is fastest).",
+    ),
 ]
 Hosts = Annotated[
     Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
@@ -31,6 +36,24 @@ TriageModel = Annotated[
 ResolverModel = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--resolver-model", metavar="NAME", help="The model of stage 2, instead of finops-resolver."),
+]
+TriageGguf = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--triage-gguf", envvar="FINOPS_TRIAGE_GGUF", metavar="FILE", help="The model file of stage 1 for llama.cpp."),
+]
+ResolverGguf = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--resolver-gguf", envvar="FINOPS_RESOLVER_GGUF", metavar="FILE", help="The model file of stage 2 for llama.cpp."
+    ),
+]
+Guard = Annotated[
+    Optional[GuardMode],  # noqa: UP045
+    typer.Option(
+        "--guard",
+        help="Mask personal data in free text. require: no such text passes without the guard (default with models); "
+        "on: without the guard it is withheld; off (default with the engine).",
+    ),
 ]
 Violation = Annotated[
     OnViolation,

@@ -8,11 +8,13 @@ from finops_cli.commands.options import (
     BackendOption,
     Cases,
     Deadline,
+    Guard,
     Hosts,
     KeepRaw,
     Output,
     Overwrite,
     Quiet,
+    ResolverGguf,
     ResolverModel,
     Resume,
     Timing,
@@ -27,12 +29,14 @@ def resolve(
     source: Cases,
     output: Output = None,
     backend: BackendOption = "auto",
-    workers: Workers = 1,
+    workers: Workers = None,
     host: Hosts = None,
     resolver_model: ResolverModel = None,
+    resolver_gguf: ResolverGguf = None,
     on_violation: Violation = "repair",
     keep_raw: KeepRaw = False,
     deadline: Deadline = None,
+    guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
@@ -40,4 +44,5 @@ def resolve(
 ) -> None:
     """Stage 2 alone: the plan of each resolver input (card 2)."""
     call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
-    carry_out(context, "resolve", call, Models(host, on_violation, keep_raw, deadline, resolver_model=resolver_model))
+    models = Models(host, on_violation, keep_raw, deadline, guard, resolver_model=resolver_model, resolver_gguf=resolver_gguf)
+    carry_out(context, "resolve", call, models)

@@ -8,14 +8,17 @@ from finops_cli.commands.options import (
     BackendOption,
     Deadline,
     Fails,
+    Guard,
     Hosts,
     KeepRaw,
     Output,
     Overwrite,
     Quiet,
+    ResolverGguf,
     ResolverModel,
     Resume,
     Timing,
+    TriageGguf,
     TriageModel,
     Violation,
     Workers,
@@ -28,13 +31,16 @@ def run(
     source: Fails,
     output: Output = None,
     backend: BackendOption = "auto",
-    workers: Workers = 1,
+    workers: Workers = None,
     host: Hosts = None,
     triage_model: TriageModel = None,
     resolver_model: ResolverModel = None,
+    triage_gguf: TriageGguf = None,
+    resolver_gguf: ResolverGguf = None,
     on_violation: Violation = "repair",
     keep_raw: KeepRaw = False,
     deadline: Deadline = None,
+    guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
@@ -42,9 +48,5 @@ def run(
 ) -> None:
     """Triage and resolve each fail; check every answer; JSONL out."""
     call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
-    carry_out(
-        context,
-        "run",
-        call,
-        Models(host, on_violation, keep_raw, deadline, triage_model=triage_model, resolver_model=resolver_model),
-    )
+    models = Models(host, on_violation, keep_raw, deadline, guard, triage_model, resolver_model, triage_gguf, resolver_gguf)
+    carry_out(context, "run", call, models)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from finops_cli.commands.options import kb_folder, path_or_standard
-from finops_cli.domain.vocabulary import BackendName, OnViolation
+from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
 
 if TYPE_CHECKING:
     from finops_cli.kb.book import Book
@@ -25,7 +26,7 @@ class Call:
     source: str
     output: str | None
     backend: BackendName
-    workers: int
+    workers: int | None
     resume: bool
     overwrite: bool
     timing: bool
@@ -40,8 +41,11 @@ class Models:
     on_violation: OnViolation
     keep_raw: bool
     deadline: float | None
+    guard: GuardMode | None
     triage_model: str | None = None
     resolver_model: str | None = None
+    triage_gguf: Path | None = None
+    resolver_gguf: Path | None = None
 
 
 def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
@@ -51,16 +55,20 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     from finops_cli.errors import UsageError
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.conveyor import DeskPlan
+    from finops_cli.pipeline.screens import Refusing, refuse_free_text
     from finops_cli.pipeline.session import Job, refuse_impossible, run
 
     if call.source == "-" and sys.stdin.isatty():
         raise UsageError("nothing is piped in: give a file, or pipe JSONL lines into finops")
     kb = kb_folder(context)
-    plan = DeskPlan(stage, kb, call.timing)
+    plan = DeskPlan(stage, kb, call.timing, models.guard)
     source, output = path_or_standard(call.source), path_or_standard(call.output)
-    job = Job(plan, source, output, call.workers, call.resume, call.overwrite)
+    job = Job(plan, source, output, call.workers or 1, call.resume, call.overwrite)
     refuse_impossible(job)
-    desk = _desk(stage, call, models, load_book(kb))
+    book = load_book(kb)
+    desk = _desk(stage, call, models, book)
+    if isinstance(desk.screen, Refusing):
+        refuse_free_text(source, stage == "resolve", book)
     with closing(desk.backend), watching(job, call.quiet) as watch:
         tally = run(job, desk, watch)
         changes = desk.backend.changes()
@@ -79,6 +87,7 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
     from finops_cli.models.engine import Engine
     from finops_cli.models.wanted import Wanted
     from finops_cli.pipeline.desk import Desk
+    from finops_cli.pipeline.screens import screen_for
     from finops_cli.pipeline.stations import STATIONS
 
     wanted = Wanted(
@@ -90,6 +99,8 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
         models.on_violation,
         models.deadline,
         call.workers,
+        models.triage_gguf,
+        models.resolver_gguf,
     )
     chosen = choose(wanted, book)
     told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
@@ -97,4 +108,5 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
         told = []  # that records go to models is said in any case
     for text in (*told, *chosen.notices):
         typer.echo(wrapped("backend", text), err=True)
-    return Desk(stage, chosen.backend, book, call.timing, models.keep_raw)
+    screen = screen_for(models.guard, chosen.backend.lanes > 0, book)
+    return Desk(stage, chosen.backend, book, call.timing, models.keep_raw, screen)

@@ -23,6 +23,7 @@ def summary(tally: Tally) -> str:
         *((_MODEL_ROWS[stage], _right(tally, stage)) for stage in _MODEL_ROWS),
         ("violations", _counts(tally.violations, _most_first(tally.violations))),
         ("server", _counts(tally.server, _most_first(tally.server))),
+        ("masked", _counts(tally.masked, _most_first(tally.masked))),
         ("rejected for", _counts(tally.problems, _most_first(tally.problems))),
     ]
     if tally.problems:

@@ -8,6 +8,7 @@ from finops_cli.commands.options import (
     BackendOption,
     Deadline,
     Fails,
+    Guard,
     Hosts,
     KeepRaw,
     Output,
@@ -15,6 +16,7 @@ from finops_cli.commands.options import (
     Quiet,
     Resume,
     Timing,
+    TriageGguf,
     TriageModel,
     Violation,
     Workers,
@@ -27,12 +29,14 @@ def triage(
     source: Fails,
     output: Output = None,
     backend: BackendOption = "auto",
-    workers: Workers = 1,
+    workers: Workers = None,
     host: Hosts = None,
     triage_model: TriageModel = None,
+    triage_gguf: TriageGguf = None,
     on_violation: Violation = "repair",
     keep_raw: KeepRaw = False,
     deadline: Deadline = None,
+    guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
@@ -40,4 +44,5 @@ def triage(
 ) -> None:
     """Stage 1 alone: score, tier, action and escalation of each fail."""
     call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
-    carry_out(context, "triage", call, Models(host, on_violation, keep_raw, deadline, triage_model=triage_model))
+    models = Models(host, on_violation, keep_raw, deadline, guard, triage_model=triage_model, triage_gguf=triage_gguf)
+    carry_out(context, "triage", call, models)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from time import perf_counter
 
 from finops_cli.diagnosis.findings import Diagnosis, State
+from finops_cli.diagnosis.live import live_record
 from finops_cli.errors import FinopsError, UsageError
 from finops_cli.kb.book import Book
-from finops_cli.kb.load import data_folder
-from finops_cli.models.choose import choose
 from finops_cli.models.ollama import admin, hosts, versions
 from finops_cli.models.ollama.opening import probe_conversation, profile
 from finops_cli.models.protocol import ModelStage
 from finops_cli.models.wanted import Wanted
-from finops_cli.pipeline.desk import Desk
 
 _ONE_LINE = 60
 
@@ -54,7 +50,7 @@ def _server(url: str, wanted: Wanted, book: Book, live: bool, bad: State) -> Ite
         for stage in there:
             yield _template(url, stage, wanted, book)
         if there == wanted.stages:
-            yield from _live(wanted, book)
+            yield from live_record(wanted, book)
     yield from _memory(url, [wanted.model(stage, book) for stage in there])
 
 
@@ -116,26 +112,6 @@ def _template(url: str, stage: ModelStage, wanted: Wanted, book: Book) -> Diagno
     return Diagnosis(
         what, "poor", f"differ from character {at}: {shown}", "none needed for finops, which sends its own; `ollama run` differs"
     )
-
-
-def _live(wanted: Wanted, book: Book) -> Iterator[Diagnosis]:
-    """The record of `modelfiles/probe.json` through the models, as `finops run` takes it."""
-    line = (data_folder("modelfiles") / "probe.json").read_bytes()
-    with closing(choose(wanted, book).backend) as backend:
-        started = perf_counter()
-        for stage in wanted.stages:
-            backend.prepare(stage)
-        loaded = perf_counter() - started
-        started = perf_counter()
-        written = Desk("run", backend, book, timed=False, keeps_raw=True).process(1, line.strip()).line
-    told = f"one record in {perf_counter() - started:.1f} s, models ready in {loaded:.1f} s: status {written.status}"
-    if written.status == "ok":
-        yield Diagnosis("live record", "ok", told)
-        return
-    findings = [*(written.verification.triage or ()), *(written.verification.resolution or ())]
-    rules = ", ".join(dict.fromkeys(finding.rule for finding in findings))
-    cure = "the checker catches it; `finops kb show RULE` explains, another model or quantization may do better"
-    yield Diagnosis("live record", "poor", f"{told} for {rules}", cure)
 
 
 def _memory(url: str, names: list[str]) -> Iterator[Diagnosis]:

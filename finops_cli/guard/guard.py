@@ -52,16 +52,37 @@ def installed() -> bool:
 
 
 def open_guard(book: GuardBook) -> Guard:
-    """The guard by the rules of `book`; takes a second or two. Raises MissingPiece where the `guard` extra is not installed."""
+    """The guard by the rules of `book`. Raises MissingPiece where the `guard` extra is not installed."""
+    if not installed():
+        raise MissingPiece(f"free text is masked by presidio-analyzer, which is not installed; {_CURE}")
+    return Guard(book, [_Deferred(form, book.scores[form.name]) for form in forms(book)])
+
+
+_CURE = "pip install 'finops[guard]'"
+
+
+class _Deferred:
+    """Presidio's recogniser of a form, made when a text first has its pattern: presidio takes over a second to load."""
+
+    def __init__(self, form: Form, score: float) -> None:
+        self.form, self.score = form, score
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in form.patterns]
+        self._made: Recogniser | None = None
+
+    def analyze(self, text: str, entities: list[str]) -> Sequence[_Span]:
+        if not any(pattern.search(text) for pattern in self._patterns):
+            return ()
+        if self._made is None:
+            self._made = _presidios(self.form, self.score)
+        return self._made.analyze(text, entities)
+
+
+def _presidios(form: Form, score: float) -> Recogniser:
     try:
         from finops_cli.guard.recognisers import recogniser
-    except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] != "presidio_analyzer":
-            raise
-        raise MissingPiece(
-            "free text is masked by presidio-analyzer, which is not installed; pip install 'finops[guard]'"
-        ) from missing
-    return Guard(book, [recogniser(form, book.scores[form.name]) for form in forms(book)])
+    except ImportError as broken:
+        raise MissingPiece(f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}") from broken
+    return recogniser(form, score)
 
 
 class Guard:

@@ -7,14 +7,18 @@ name: whether names repeat is asked of the records as given, and the number of a
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.guard.guard import Guard, Masked
 from finops_cli.kb.guarding import Kind
+
+if TYPE_CHECKING:
+    from finops_cli.guard.guard import Guard, Masked
 
 Guarded = tuple[FailRecord, tuple[Kind, ...]]
 GuardedCase = tuple[ResolverInput, tuple[Kind, ...]]
@@ -32,7 +36,7 @@ def has_free_text(record: FailRecord | ResolverInput) -> bool:
 
 def guarded_fail(guard: Guard, fail: FailRecord) -> Guarded:
     """`fail` with its texts masked, and the kinds that were found. A fail without any comes back as it is."""
-    masking = _Masking(guard)
+    masking = Mask(guard)
     changed = {
         "fail_id": masking.reference(fail.fail_id),
         "notes": masking.text(fail.notes),
@@ -44,7 +48,7 @@ def guarded_fail(guard: Guard, fail: FailRecord) -> Guarded:
 
 def guarded_case(guard: Guard, case: ResolverInput) -> GuardedCase:
     """The same for a resolver input."""
-    masking = _Masking(guard)
+    masking = Mask(guard)
     reason = masking.text(case.triage.reason)
     fail_id = masking.reference(case.fail_id)
     if not masking.found:
@@ -53,7 +57,16 @@ def guarded_case(guard: Guard, case: ResolverInput) -> GuardedCase:
     return msgspec.structs.replace(case, triage=triage, fail_id=fail_id), masking.kinds
 
 
-class _Masking:
+def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
+    """Whether `masked` is `text` with pieces of these kinds masked, as far as that can be told without the guard."""
+    if not kinds:
+        return False
+    placeholders = "|".join(re.escape(f"[{kind}]") for kind in kinds)
+    kept = re.split(placeholders, masked)
+    return len(kept) > 1 and re.fullmatch(".+".join(map(re.escape, kept)), text, re.DOTALL) is not None
+
+
+class Mask:
     """Masks the parts of one record and remembers what was found. Its typed parts (`corporate_action` among them) hold no free text."""
 
     def __init__(self, guard: Guard) -> None:
@@ -66,6 +79,9 @@ class _Masking:
 
     def text(self, text: str | None) -> str | None:
         return self._taken(self._guard.mask(text)) if text else text
+
+    def some(self, text: str) -> str:
+        return self._taken(self._guard.mask(text))
 
     def reference(self, text: str | None) -> str | None:
         return self._taken(self._guard.mask_reference(text)) if text else text

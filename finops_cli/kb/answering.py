@@ -27,3 +27,4 @@ class AnsweringBook:
     keep_alive_minutes: int
     single_slot: frozenset[str]
     outside: Outside
+    memory_pct: int

@@ -158,6 +158,7 @@ def _answering(c: Compiler) -> AnsweringBook:
         keep_alive_minutes=c.whole("answer.keep_alive", highest=_LONGEST_SECONDS),
         single_slot=c.words("answer.single_slot"),
         outside=cast(Outside, c.choice("answer.outside", Outside)),
+        memory_pct=c.whole("answer.memory_pct", highest=100),
     )
     at_least_one: dict[str, Decimal | int] = {
         "answer.attempts": min(book.attempts.values()),

@@ -8,7 +8,6 @@ from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
-from finops_cli.models.verified import Verified
 from finops_cli.models.wanted import Wanted
 
 
@@ -26,36 +25,54 @@ def choose(wanted: Wanted, book: Book) -> Chosen:
         return Chosen(Engine(book), "as asked")
     if wanted.backend == "ollama":
         return _ollama(wanted, book)
-    if wanted.backend == "auto":
-        return _best(wanted, book)
-    raise MissingPiece(f"--backend {wanted.backend}: this version of finops has no such backend yet; use --backend engine")
+    if wanted.backend == "llama-cpp":
+        return _llama_cpp(wanted, book)
+    return _best(wanted, book)
 
 
 def _ollama(wanted: Wanted, book: Book) -> Chosen:
     from finops_cli.models.ollama.opening import open_ollama
+    from finops_cli.models.verified import Verified
 
     speaker, notices = open_ollama(wanted, book)
     return Chosen(Verified(speaker, book, wanted.on_violation), "as asked", notices)
 
 
+def _llama_cpp(wanted: Wanted, book: Book) -> Chosen:
+    from finops_cli.models.llama_cpp.opening import open_llama_cpp
+    from finops_cli.models.verified import Verified
+
+    return Chosen(Verified(open_llama_cpp(wanted, book), book, wanted.on_violation), "as asked")
+
+
 def _best(wanted: Wanted, book: Book) -> Chosen:
-    """Ollama where it answers and has the models, else the engine; a server that is not there costs no more than a look."""
+    """Ollama where it answers and has the models, else model files that are named, else the engine."""
+    found = _ollama_if_it_answers(wanted, book)
+    if isinstance(found, Chosen):
+        return found
+    if not wanted.ggufs:
+        return Chosen(Engine(book), f"auto: {found}")
+    try:
+        chosen = _llama_cpp(wanted, book)
+        chosen.backend.prepare(wanted.stages[0])
+    except (UsageError, MissingPiece) as error:
+        return Chosen(Engine(book), f"auto: {found}; {error}")
+    return chosen._replace(why=f"auto: {found}; model files are named")
+
+
+def _ollama_if_it_answers(wanted: Wanted, book: Book) -> Chosen | str:
+    """Ollama, or why not; a server that is not there costs no more than a look."""
     from finops_cli.models.ollama.hosts import answers, hosts_of
 
     try:
         urls = hosts_of(wanted.hosts)
-    except UsageError as error:
-        if wanted.hosts:
-            raise  # named by this call; what the environment names is no reason to do without the engine
-        return Chosen(Engine(book), f"auto: {error}")
-    if not any(answers(url, book.answering.seconds["probe"]) for url in urls):
-        return Chosen(Engine(book), f"auto: no Ollama answers at {', '.join(urls)}")
-    try:
+        if not any(answers(url, book.answering.seconds["probe"]) for url in urls):
+            return f"no Ollama answers at {', '.join(urls)}"
         chosen = _ollama(wanted, book)
     except UsageError as error:
         if wanted.hosts:
-            raise
-        return Chosen(Engine(book), f"auto: {error}")
+            raise  # named by this call; what the environment names is no reason to do without an answer
+        return str(error)
     except (MissingPiece, Unfinished) as error:
-        return Chosen(Engine(book), f"auto: {error}")
+        return str(error)
     return chosen._replace(why=f"auto: Ollama answers at {', '.join(urls)} and has the models")

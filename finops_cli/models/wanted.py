@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from finops_cli.domain.vocabulary import BackendName, OnViolation
 from finops_cli.kb.book import Book
@@ -11,7 +12,7 @@ from finops_cli.models.protocol import ModelStage
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`deadline` in seconds for one answer; `workers` requests at once to each server. Names and hosts not given: the defaults."""
+    """`deadline` in seconds for one answer; `workers` requests at once, where somebody said how many. Names not given: the defaults."""
 
     backend: BackendName = "auto"
     stages: tuple[ModelStage, ...] = ("triage", "resolver")
@@ -20,9 +21,17 @@ class Wanted:
     resolver_model: str | None = None
     on_violation: OnViolation = "repair"
     deadline: float | None = None
-    workers: int = 1
+    workers: int | None = None
+    triage_gguf: Path | None = None
+    resolver_gguf: Path | None = None
 
     def model(self, stage: ModelStage, book: Book) -> str:
         """The name of the model of `stage`."""
         named = self.triage_model if stage == "triage" else self.resolver_model
         return named or book.answering.models[stage]
+
+    @property
+    def ggufs(self) -> dict[ModelStage, Path]:
+        """The model files that are named, for the stages that are wanted."""
+        named: dict[ModelStage, Path | None] = {"triage": self.triage_gguf, "resolver": self.resolver_gguf}
+        return {stage: path for stage, path in named.items() if path is not None and stage in self.stages}

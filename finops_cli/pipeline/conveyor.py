@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finops_cli.domain.finding import Problem
+from finops_cli.domain.vocabulary import GuardMode
 from finops_cli.kb.load import load_book
 from finops_cli.models.engine import Engine
 from finops_cli.pipeline.blotter import Part
 from finops_cli.pipeline.desk import Desk
 from finops_cli.pipeline.duplicates import SeenIds, duplicate
 from finops_cli.pipeline.lines import encode, read
+from finops_cli.pipeline.screens import screen_for
 from finops_cli.pipeline.stations import Stage
 from finops_cli.pipeline.tally import Tally
 from finops_cli.pipeline.turns import through_models
@@ -31,10 +33,11 @@ class DeskPlan:
     stage: Stage
     kb: Path
     timed: bool
+    guard: GuardMode | None = None
 
     def open(self) -> Desk:
         book = load_book(self.kb)
-        return Desk(self.stage, Engine(book), book, self.timed)
+        return Desk(self.stage, Engine(book), book, self.timed, screen=screen_for(self.guard, False, book))
 
 
 def work(desk: Desk, part: Part) -> Done:

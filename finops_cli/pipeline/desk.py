@@ -12,6 +12,7 @@ from finops_cli.domain.vocabulary import Status
 from finops_cli.kb.book import Book
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.lines import Line, Provenance, Verification, rejection
+from finops_cli.pipeline.screens import Masks, Screen
 from finops_cli.pipeline.stations import STATIONS, Outcome, Stage
 
 
@@ -35,13 +36,17 @@ class Desk:
     """Takes lines through one stage or both.
 
     `timed`: measure each line's latency (else it is null). `keeps_raw`: keep what was received even where an answer stands.
+    `screen`: reads each record before the backend is asked; None where text goes as it is.
     """
 
-    def __init__(self, stage: Stage, backend: Backend, book: Book, timed: bool, keeps_raw: bool = False) -> None:
+    def __init__(
+        self, stage: Stage, backend: Backend, book: Book, timed: bool, keeps_raw: bool = False, screen: Screen | None = None
+    ) -> None:
         self.stage = stage
         self.backend = backend
         self.book = book
         self.keeps_raw = keeps_raw
+        self.screen = screen
         self._first, self._then, self.models = STATIONS[stage]
         self._triages = stage != "resolve"
         self._resolves = stage != "triage"
@@ -50,12 +55,17 @@ class Desk:
 
     def process(self, number: int, line: bytes) -> Written:
         """The output of input line `number` (counted from 1)."""
-        return self.finish(self.begin(number, line))
+        started = perf_counter_ns() if self._timed else 0
+        outcome = self._first(line, self.backend, self.book, self.screen)
+        if self._then is not None:
+            outcome = self._then(outcome, self.backend, self.book)
+        took_ns = perf_counter_ns() - started if self._timed else 0
+        return Written(self._line(number, outcome, took_ns), outcome.given_id, outcome.owed)
 
     def begin(self, number: int, line: bytes) -> Begun:
         """The first station alone, for models that take turns."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self._first(line, self.backend, self.book)
+        outcome = self._first(line, self.backend, self.book, self.screen)
         return Begun(number, outcome, perf_counter_ns() - started if self._timed else 0)
 
     def finish(self, begun: Begun) -> Written:
@@ -71,8 +81,18 @@ class Desk:
         """The output of a line that its neighbours rule out."""
         return self._line(number, Outcome(fail_id, problems=[problem]), 0)
 
+    def name(self, given_id: str) -> str:
+        """How the output calls a record that is called `given_id`."""
+        return given_id if self.screen is None else self.screen.name(given_id)
+
     def _line(self, number: int, outcome: Outcome, took_ns: int) -> Line:
-        given_id, _, triage, resolution, skipped, problems, _ = outcome
+        given_id, _, triage, resolution, skipped, problems, _, masks = outcome
+        if self.screen is not None:
+            if problems is not None:
+                given_id, problems, found = self.screen.quoted(given_id, problems)
+                masks = tuple(sorted({*(masks or ()), *found}))
+            elif given_id is not None:
+                given_id = self.screen.name(given_id)
         status = "rejected" if problems is not None else _worst(triage, resolution)
         return Line(
             fail_id=given_id or default_name(number),
@@ -80,10 +100,10 @@ class Desk:
             triage=_standing(triage) if self._triages else UNSET,
             resolution=_standing(resolution) if self._resolves else UNSET,
             verification=self._clean if status in _WITHOUT_FINDINGS else self._verification(triage, resolution),
-            provenance=self._provenance(triage, resolution, took_ns),
+            provenance=self._provenance(triage, resolution, took_ns, masks),
             resolution_skipped=UNSET if skipped is None else skipped,
             error=UNSET if problems is None else rejection(number, problems),
-            raw=self._raw(triage, resolution),
+            raw=self._raw(triage, resolution) if self.keeps_raw or status == "failed" else UNSET,
         )
 
     def _verification(self, triage: Answer[Any] | None, resolution: Answer[Any] | None) -> Verification:
@@ -92,11 +112,16 @@ class Desk:
             list(resolution.findings) if self._resolves and resolution is not None else [] if self._resolves else UNSET,
         )
 
-    def _provenance(self, triage: Answer[Any] | None, resolution: Answer[Any] | None, took_ns: int) -> Provenance:
+    def _provenance(
+        self, triage: Answer[Any] | None, resolution: Answer[Any] | None, took_ns: int, masks: Masks | None
+    ) -> Provenance:
         name, models, digests, prompt_sha256, _ = self.backend.origin
         latency_ms = round(took_ns / 1e6, 3) if self._timed else None
-        attempts = max(triage.attempts if triage is not None else 0, resolution.attempts if resolution is not None else 0)
+        first, second = 0 if triage is None else triage.attempts, 0 if resolution is None else resolution.attempts
+        attempts = max(second, first)
         told = Provenance(name, models, self.book.version, prompt_sha256, attempts, latency_ms)
+        if masks is not None:
+            told.masked = masks
         if digests is None:
             return told
         answers = [answer for answer in (triage, resolution) if answer is not None]

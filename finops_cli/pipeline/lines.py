@@ -19,7 +19,8 @@ class Provenance(Struct):
     """Where an answer came from. `latency_ms` is null when the run was asked not to time itself.
 
     `attempts`: how often the model was asked, at most, by one stage. Of a language model also: `digests` of the models,
-    `tolerated` (what was around its answer), and `trouble` (each attempt that did not stand as it came).
+    `tolerated` (what was around its answer), and `trouble` (each attempt that did not stand as it came). `masked`: the kinds of
+    personal data that the guard masked in the record; not there where no guard read it.
     """
 
     backend: str
@@ -31,6 +32,7 @@ class Provenance(Struct):
     digests: ModelNames | UnsetType = UNSET
     tolerated: tuple[str, ...] | UnsetType = UNSET
     trouble: tuple[Trouble, ...] | UnsetType = UNSET
+    masked: tuple[str, ...] | UnsetType = UNSET
 
 
 class Verification(Struct, frozen=True):

@@ -32,6 +32,7 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     prompt_sha256: str | None
     settings: str | None
     keeps_raw: bool
+    guard: str | None
     timed: bool
 
 
@@ -47,6 +48,7 @@ _NAMES = {
     "prompt_sha256": "the prompts",
     "settings": "the settings of the models",
     "keeps_raw": "--keep-raw",
+    "guard": "what becomes of free text (--guard)",
     "timed": "--timing",
 }
 

@@ -103,6 +103,7 @@ def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
         prompt_sha256=prompt_sha256,
         settings=settings,
         keeps_raw=desk.keeps_raw,
+        guard=None if desk.screen is None else desk.screen.way,
         timed=job.plan.timed,
     )
 
@@ -153,8 +154,8 @@ def _count(output: Path, number: int, written: bytes, given: bytes, desk: Desk, 
     except msgspec.MsgspecError as error:
         raise ResumeRefused(f"{output} line {number} is no output line ({error}); delete it to start over") from error
     name = name_of(decode(given))
-    if line.fail_id != (name or default_name(number)):
-        expected = name or default_name(number)
+    expected = default_name(number) if name is None else desk.name(name)
+    if line.fail_id != expected:
         raise ResumeRefused(f"{output} line {number} answers {line.fail_id}, the input has {expected}; delete it to start over")
     owed = _owed(given, desk) if isinstance(line.resolution, msgspec.Struct) else 0
     if name is not None:

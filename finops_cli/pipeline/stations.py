@@ -11,14 +11,18 @@ from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
 from finops_cli.models.protocol import Answer, Backend, ModelStage
-from finops_cli.pipeline.intake import take_case, take_fail
+from finops_cli.pipeline.intake import case_from, fail_from, take_case, take_fail
+from finops_cli.pipeline.screens import Masks, Screen
 from finops_cli.rules.handoff import case_not_resolved_because, handoff
 
 Stage = Literal["run", "triage", "resolve"]
 
 
 class Outcome(NamedTuple):
-    """What one input line came to. `problems` say why it could not be used; `owed` is in shares; `fail` waits for stage 2."""
+    """What one input line came to.
+
+    `problems` say why it could not be used; `owed` is in shares; `fail` waits for stage 2; `masks`: what a guard masked in it.
+    """
 
     given_id: str | None
     owed: int = 0
@@ -27,42 +31,55 @@ class Outcome(NamedTuple):
     skipped: str | None = None
     problems: list[Problem] | None = None
     fail: FailRecord | None = None
+    masks: Masks | None = None
 
 
-First = Callable[[bytes, Backend, Book], Outcome]
+First = Callable[[bytes, Backend, Book, Screen | None], Outcome]
 Next = Callable[[Outcome, Backend, Book], Outcome]
 
 
-def triage_station(line: bytes, backend: Backend, book: Book) -> Outcome:
+def triage_station(line: bytes, backend: Backend, book: Book, screen: Screen | None) -> Outcome:
     """Stage 1 of a fail record."""
     fail, given_id, problems = take_fail(line)
+    masks = None
+    if screen is not None:
+        if fail is None:
+            problems, masks = screen.faults(line, problems, fail_from)
+        else:
+            fail, masks = screen.fail(fail)
     if fail is None:
-        return Outcome(given_id, problems=problems)
-    return Outcome(given_id, fail.qty, backend.triage(fail), fail=fail)
+        return Outcome(given_id, problems=problems, masks=masks)
+    return Outcome(given_id, fail.qty, backend.triage(fail), fail=fail, masks=masks)
 
 
 def resolve_station(outcome: Outcome, backend: Backend, book: Book) -> Outcome:
     """Stage 2 of what stage 1 came to. A triage that does not stand is not handed on."""
-    given_id, owed, first, _, _, _, fail = outcome
+    given_id, owed, first, _, _, _, fail, masks = outcome
     if fail is None or first is None:
         return outcome
     if first.value is None:
-        return Outcome(given_id, owed, first, skipped="the triage does not stand")
+        return Outcome(given_id, owed, first, skipped="the triage does not stand", masks=masks)
     case = handoff(fail, first.value, book)
     if isinstance(case, str):
-        return Outcome(given_id, owed, first, skipped=case)
-    return Outcome(given_id, owed, first, backend.resolve(case))
+        return Outcome(given_id, owed, first, skipped=case, masks=masks)
+    return Outcome(given_id, owed, first, backend.resolve(case), masks=masks)
 
 
-def case_station(line: bytes, backend: Backend, book: Book) -> Outcome:
+def case_station(line: bytes, backend: Backend, book: Book, screen: Screen | None) -> Outcome:
     """Stage 2 alone, of a card-2 input object."""
     case, given_id, problems = take_case(line, book)
+    masks = None
+    if screen is not None:
+        if case is None:
+            problems, masks = screen.faults(line, problems, lambda given: case_from(given, book))
+        else:
+            case, masks = screen.case(case)
     if case is None:
-        return Outcome(given_id, problems=problems)
+        return Outcome(given_id, problems=problems, masks=masks)
     reason = case_not_resolved_because(case)
     if reason is not None:
-        return Outcome(given_id, case.ftd_qty, skipped=reason)
-    return Outcome(given_id, case.ftd_qty, resolution=backend.resolve(case))
+        return Outcome(given_id, case.ftd_qty, skipped=reason, masks=masks)
+    return Outcome(given_id, case.ftd_qty, resolution=backend.resolve(case), masks=masks)
 
 
 class Course(NamedTuple):

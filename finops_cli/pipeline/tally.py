@@ -26,6 +26,8 @@ class Tally:
     models: Counter[str] = field(default_factory=Counter)
     server: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
+    masked: Counter[str] = field(default_factory=Counter)
+    """Lines by the kinds of personal data that were masked in their records."""
     plans: int = 0
     owed: int = 0
     covered: int = 0
@@ -35,7 +37,7 @@ class Tally:
 
     def add(self, other: Tally, sign: int = 1) -> None:
         """Add the counts of `other`, or take them away (`sign` -1)."""
-        for name in ("statuses", "tiers", "actions", "violations", "models", "server", "problems", "uncovered"):
+        for name in ("statuses", "tiers", "actions", "violations", "models", "server", "problems", "masked", "uncovered"):
             mine: Counter[str] = getattr(self, name)
             for key, count in getattr(other, name).items():
                 mine[key] += sign * count
@@ -69,6 +71,8 @@ class Tally:
             self.residual += plan.residual_short
             if plan.residual_short:
                 self.uncovered[tier or "unknown"] += plan.residual_short
+        if line.provenance.masked:
+            self.masked.update(line.provenance.masked)
         if isinstance(line.provenance.digests, Struct):
             self._count_models(line)
         if line.status == "ok":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,19 +40,17 @@ class Team(NamedTuple):
     threads: int
 
 
-def open_llama_cpp(
-    files: Mapping[ModelStage, Path], wanted: Wanted, book: Book, sequences: int | None = None, in_turns: bool = False
-) -> LlamaCppSpeaker:
-    """A speaker of the models in `files`, one for each stage of `wanted`, asked as the Modelfiles say.
+def open_llama_cpp(wanted: Wanted, book: Book) -> LlamaCppSpeaker:
+    """A speaker of the model files of `wanted`, one for each of its stages, asked as the Modelfiles say.
 
-    `sequences`: answers at once of each model, where somebody said how many. Raises MissingPiece without the extra, UsageError for a
-    file or a parameter that is no use.
+    Raises MissingPiece without the extra, UsageError for a file that is not named or is no use, or a parameter that cannot be honoured.
     """
+    files = _named(wanted)
     refuse_without_extra()
     options = {
         stage: typed_parameters(read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")) for stage in wanted.stages
     }
-    profiles = {stage: profile(files[stage], options[stage], common_prefix(stage), sequences) for stage in wanted.stages}
+    profiles = {stage: profile(files[stage], options[stage], common_prefix(stage), wanted.workers) for stage in wanted.stages}
     told: dict[str, Any] = {stage: swaying(options[stage]) for stage in wanted.stages}
     origin = Origin(
         "llama-cpp",
@@ -60,7 +59,33 @@ def open_llama_cpp(
         prompts_sha256(wanted.stages),
         msgspec.json.encode({**told, "on_violation": wanted.on_violation, "deadline": wanted.deadline}).decode(),
     )
+    in_turns = take_turns([path.stat().st_size for path in files.values()], available_bytes(), book.answering.memory_pct)
     return LlamaCppSpeaker(origin, profiles, book.answering, wanted.deadline, in_turns)
+
+
+def _named(wanted: Wanted) -> dict[ModelStage, Path]:
+    files = wanted.ggufs
+    missing = [stage for stage in wanted.stages if stage not in files]
+    if missing:
+        options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
+        variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
+        raise UsageError(f"--backend llama-cpp needs {options} (or {variables}): the model files it is to load")
+    return files
+
+
+def take_turns(sizes: Sequence[int], available: int | None, share_pct: int) -> bool:
+    """Whether model files of these sizes (bytes) are too large for the memory to be loaded side by side; never where that is not known."""
+    return len(sizes) > 1 and available is not None and 100 * sum(sizes) > share_pct * available
+
+
+def available_bytes() -> int | None:
+    """Memory that programs may still take, caches that can be dropped included; None where the system does not tell."""
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable:\s+([0-9]+) kB$", told, re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else None
 
 
 def refuse_without_extra() -> None:

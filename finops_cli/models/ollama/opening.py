@@ -145,7 +145,7 @@ def _one_digest_each(servers: list[Server], wanted: Wanted) -> dict[str, str]:
 
 def _endpoint(server: Server, wanted: Wanted, settings: AnsweringBook) -> Endpoint:
     slots: dict[ModelStage, int] = {
-        stage: 1 if server.cards[stage].architecture in settings.single_slot else wanted.workers for stage in wanted.stages
+        stage: 1 if server.cards[stage].architecture in settings.single_slot else wanted.workers or 1 for stage in wanted.stages
     }
     return Endpoint(server.url, hosts.client(server.url, transport=TimedTransport()), Breaker(settings.breaker), slots)
 

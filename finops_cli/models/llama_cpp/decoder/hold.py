@@ -48,7 +48,7 @@ class SchemaHold:
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
         self._matcher = matcher
-        self._bits = np.zeros(-(-vocabulary // 32), np.uint32)
+        self._bits: Any = np.zeros(-(-vocabulary // 32), np.uint32)
         self._vocabulary = vocabulary
 
     def allow(self, logits: Any) -> None:

@@ -98,9 +98,11 @@ class Network:
 
     def _make_batch(self) -> None:
         size = self.batch
-        self.tokens, self.positions, self.sequences = (np.zeros(size, np.int32) for _ in range(3))
-        self.wanted = np.zeros(size, np.int8)
-        self._each_in_one = np.ones(size, np.int32)
+        self.tokens: Any = np.zeros(size, np.int32)
+        self.positions: Any = np.zeros(size, np.int32)
+        self.sequences: Any = np.zeros(size, np.int32)
+        self.wanted: Any = np.zeros(size, np.int8)
+        self._each_in_one: Any = np.ones(size, np.int32)
         self._owners = (_INT32_P * size)(
             *(ctypes.cast(self.sequences.ctypes.data + 4 * at, _INT32_P) for at in range(size))
         )  # each token's list of sequences, of length one

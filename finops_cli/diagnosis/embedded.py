@@ -1,0 +1,63 @@
+"""The state of what works in this process: the guard, and model files for llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from finops_cli.diagnosis.findings import Diagnosis
+from finops_cli.diagnosis.live import live_record
+from finops_cli.errors import FinopsError
+from finops_cli.guard.guard import installed, open_guard
+from finops_cli.kb.book import Book
+from finops_cli.models.llama_cpp import opening
+from finops_cli.models.wanted import Wanted
+
+_PLANTED = "SSN 123-45-6789, 5,000 shares of 594918104"
+_MASKED = "SSN [SSN], 5,000 shares of 594918104"
+
+
+def guard(book: Book) -> Diagnosis:
+    """Whether personal data would be masked."""
+    if not installed():
+        told = "free text cannot be read before a model does; records that have some stop a run with models"
+        return Diagnosis("guard", "absent", told, "pip install 'finops[guard]'")
+    try:
+        masked = open_guard(book.guard).mask(_PLANTED).text
+    except FinopsError as error:
+        text, _, cure = str(error).partition("; ")
+        return Diagnosis("guard", "broken", text, cure)
+    if masked != _MASKED:
+        return Diagnosis("guard", "broken", f"{_PLANTED!r} comes out as {masked!r}", "correct guard.* of your --kb")
+    return Diagnosis("guard", "ok", "personal data in free text is masked before a model sees it")
+
+
+def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
+    """The model files that are named. `live`: load them and put one record through them. A file that is named must work."""
+    if not wanted.ggufs:
+        cure = "--triage-gguf and --resolver-gguf, or FINOPS_TRIAGE_GGUF and FINOPS_RESOLVER_GGUF, name them"
+        yield Diagnosis("llama.cpp", "absent", "no model file is named", cure)
+        return
+    try:
+        speaker = opening.open_llama_cpp(replace(wanted, backend="llama-cpp"), book)
+    except FinopsError as error:
+        yield _broken(error)
+        return
+    digests = speaker.origin.digests
+    for stage, path in wanted.ggufs.items():
+        digest = getattr(digests, stage)
+        told = f"{path.name} {digest[:12]}, {path.stat().st_size / 1e6:,.1f} MB, context {speaker.room(stage):,}"
+        yield Diagnosis(f"{stage} file", "ok", told)
+    if speaker.in_turns:
+        cure = "free memory, or take smaller files"
+        yield Diagnosis("memory", "poor", "the files do not fit side by side: the models take turns", cure)
+    if live:
+        try:
+            yield from live_record(replace(wanted, backend="llama-cpp"), book)
+        except FinopsError as error:
+            yield _broken(error)
+
+
+def _broken(error: FinopsError) -> Diagnosis:
+    text, _, cure = str(error).partition("; ")
+    return Diagnosis("llama.cpp", "broken", text, cure or "name another file, or none")
