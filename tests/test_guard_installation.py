@@ -81,7 +81,7 @@ def test_nothing_is_logged_of_a_text(guard: Guard, caplog: pytest.LogCaptureFixt
     guard.mask(
         "SSN 123-45-6789 IBAN DE89 3704 0044 0532 0130 0\u00df and GB\u00b2\u00b29 NWBK 6016 1331 9268 19, card 4111 1111 1111 1112"
     )
-    assert not caplog.records
+    assert [record.getMessage() for record in caplog.records if not record.getMessage().startswith("Loaded recognizer: ")] == []
     assert capfd.readouterr() == ("", "")
 
 

@@ -10,7 +10,7 @@ import pytest
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.guard import Guard
-from finops_cli.guard.records import guarded_case, guarded_fail, has_free_text
+from finops_cli.guard.records import could_be_masked, guarded_case, guarded_fail, has_free_text
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.intake import case_from, fail_from
 from tests.conftest import EXAMPLES, a_fail, rows
@@ -110,3 +110,23 @@ def test_a_fail_with_text_for_a_prompt_needs_the_guard(changes: dict[str, Any], 
 def test_a_case_with_a_reason_needs_the_guard(book: Book) -> None:
     assert has_free_text(_case(book))
     assert not has_free_text(_case(book, triage={"reason": ""}))
+
+
+@pytest.mark.parametrize(
+    ("masked", "kinds", "could"),
+    [
+        ("desk/[EMAIL]", ["EMAIL"], True),
+        ("[EMAIL]", ["EMAIL"], True),
+        ("desk/[EMAIL]", [], False),
+        ("desk/[SSN]", ["EMAIL"], False),
+        ("desk/jane@bank.com", ["EMAIL"], False),
+        ("desk/jane@bank.com[EMAIL]", ["EMAIL"], False),
+        ("box/[EMAIL]", ["EMAIL"], False),
+        ("[EMAIL]@[EMAIL]", ["EMAIL"], True),
+        ("[EMAIL]@[EMAIL]m", ["EMAIL"], True),
+        ("[EMAIL]" * 60, ["EMAIL"], False),
+    ],
+)  # fmt: skip
+def test_a_masked_name_is_held_against_the_name_that_it_stands_for(masked: str, kinds: list[str], could: bool) -> None:
+    """What was kept stands in its order, and each placeholder for a character at least; many of them take no time."""
+    assert could_be_masked("desk/jane@bank.com", masked, kinds) is could

@@ -178,6 +178,47 @@ def test_the_engine_masks_when_told(workers: int, finops: Finops) -> None:
         assert b"jane@bank" not in done.stdout + done.stderr
 
 
+CARD = "4111 1111 1111 1111"
+CUT = {
+    "a line that is a text": json.dumps("y" * 60 + f" {CARD}"),
+    "a line that is no JSON": "y" * 63 + f" {CARD}",
+    "a key with a slash": json.dumps({**a_fail(), "rem/ark": "y" * 60 + f" {CARD}"}),
+    "a key that is personal data": json.dumps({**a_fail(), "y" * 63 + f" {CARD}": 1}),
+    "a name that masking makes short enough": json.dumps(a_fail(fail_id="y" * 61 + f" {CARD} " + "z" * 40 + f" {CARD}" * 2)),
+    "a note that masking makes short enough": json.dumps(a_fail(notes=f"{CARD} " * 3449)),
+    "a value of a field": json.dumps(a_fail(side="y" * 60 + f" {CARD}")),
+    "a number with a fraction": json.dumps({**a_fail(), "ssn": 123456789.0}),
+    "a nested value": json.dumps({**a_fail(), "person": {"ssn": 123456789}}),
+    "the text form": json.dumps({"fail_id": "F-1", "text": f"Fail record:\nCUSIP: 594918104 | Side: {'y' * 60} {CARD}"}),
+}
+
+
+@pytest.mark.parametrize("line", CUT.values(), ids=CUT)
+def test_a_value_is_read_whole_before_it_is_cut_short(line: str, finops: Finops, bare: Finops) -> None:
+    """Half a number has no form that anybody knows: no more than four of its digits stand in a row, with and without the guard."""
+    pytest.importorskip("presidio_analyzer")
+    for program, found in ((finops, {"CARD", "SSN"}), (bare, {"WITHHELD"})):
+        done = program("run", "-", "--backend", "engine", "--guard", "on", given=line.encode() + b"\n")
+        [rejected] = rows(done.stdout)
+        assert (done.returncode, rejected["status"]) == (1, "rejected"), done.stderr
+        assert set(rejected["provenance"]["masked"]) & found
+        assert "1111 1" not in done.stdout.decode()
+        assert "12345" not in done.stdout.decode()
+
+
+def test_faults_without_personal_data_are_told_in_full(finops: Finops, bare: Finops) -> None:
+    """A typing error is named with its cure, whether or not a guard is installed."""
+    pytest.importorskip("presidio_analyzer")
+    given = {**a_fail(), "aged_days": 7}
+    del given["age_days"]
+    plain = rows(finops("run", "-", "--backend", "engine", given=jsonl(given)).stdout)[0]
+    for program in (finops, bare):
+        [line] = rows(program("run", "-", "--backend", "engine", "--guard", "on", given=jsonl(given)).stdout)
+        assert "age_days is missing" in line["error"]["message"]
+        assert "did you mean age_days?" in line["error"]["message"]
+    assert "did you mean age_days?" in plain["error"]["message"]
+
+
 def test_repeated_names_are_told_without_being_shown(finops: Finops) -> None:
     """Two people of one placeholder are two records; one address twice is a repetition."""
     pytest.importorskip("presidio_analyzer")
@@ -199,7 +240,7 @@ def test_a_guarded_run_is_taken_up_under_the_same_guard_only(finops: Finops, tmp
     whole = output.read_bytes()
     output.write_bytes(whole.splitlines(keepends=True)[0] + b'{"torn')
     refused = finops(*run, "--resume")
-    assert (refused.returncode, b"what becomes of free text (--guard): was masked, now None" in refused.stderr) == (2, True)
+    assert (refused.returncode, b"what becomes of free text (--guard): was masked, now none" in refused.stderr) == (2, True)
     assert finops(*run, "--resume", "--guard", "require").returncode == 0
     assert output.read_bytes() == whole
 

@@ -55,7 +55,7 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     from finops_cli.errors import UsageError
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.conveyor import DeskPlan
-    from finops_cli.pipeline.screens import Refusing, refuse_free_text
+    from finops_cli.pipeline.screens import Refusing
     from finops_cli.pipeline.session import Job, refuse_impossible, run
 
     if call.source == "-" and sys.stdin.isatty():
@@ -67,9 +67,9 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     refuse_impossible(job)
     book = load_book(kb)
     desk = _desk(stage, call, models, book)
-    if isinstance(desk.screen, Refusing):
-        refuse_free_text(source, stage == "resolve", book)
     with closing(desk.backend), watching(job, call.quiet) as watch:
+        if isinstance(desk.screen, Refusing):
+            desk.screen.look_ahead(source, stage == "resolve", book)
         tally = run(job, desk, watch)
         changes = desk.backend.changes()
     if not call.quiet:
@@ -104,9 +104,9 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
     )
     chosen = choose(wanted, book)
     told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
-    if call.quiet and isinstance(chosen.backend, Engine):
-        told = []  # that records go to models is said in any case
+    if call.quiet and isinstance(chosen.backend, Engine) and not wanted.ggufs:
+        told = []  # that records go to models is said in any case, and that files which are named are not used
     for text in (*told, *chosen.notices):
         typer.echo(wrapped("backend", text), err=True)
-    screen = screen_for(models.guard, chosen.backend.lanes > 0, book)
+    screen = screen_for(models.guard, chosen.backend.origin.digests is not None, book)
     return Desk(stage, chosen.backend, book, call.timing, models.keep_raw, screen)

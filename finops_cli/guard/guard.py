@@ -6,27 +6,18 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol, get_args
+from typing import Protocol, get_args
 
 from finops_cli.errors import MissingPiece
 from finops_cli.guard import desk_tokens
 from finops_cli.guard.choosing import Candidate, chosen
 from finops_cli.guard.forms import Form, forms
+from finops_cli.guard.masks import MAY_HOLD, Masked
 from finops_cli.guard.names import Surroundings, Unnamed, Vocabulary
 from finops_cli.guard.reading import Reading, joined, read
 from finops_cli.kb.guarding import GuardBook, Kind
 
-_MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]", re.IGNORECASE)
-"""Every form has one of these; most notes have none."""
-
 _PROVEN = frozenset(("CARD", "IBAN", "EMAIL"))
-
-
-class Masked(NamedTuple):
-    """`kinds`: what was found, each once, in the order of `Kind`; a placeholder that stood there already is not among them."""
-
-    text: str
-    kinds: tuple[Kind, ...]
 
 
 class _Span(Protocol):
@@ -86,7 +77,9 @@ def _presidios(form: Form, score: float) -> Recogniser:
 
 
 class Guard:
-    """Holds nothing that a call changes: several threads may mask at once."""
+    """Several threads may mask at once."""
+
+    reads = True
 
     def __init__(self, book: GuardBook, recognisers: Sequence[Recogniser]) -> None:
         self._book = book
@@ -106,7 +99,7 @@ class Guard:
         kinds: set[Kind] = set()
         for _ in range(self._book.passes):
             reading = read(text)
-            found = self._found(reading, threshold, around) if _MAY_HOLD.search(reading.text) else []
+            found = self._found(reading, threshold, around) if MAY_HOLD.search(reading.text) else []
             if not found:
                 break
             kinds.update(candidate.kind for candidate in found)

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.guard.masks import WITHHELD, Masked, Reader
 from finops_cli.kb.guarding import Kind
 
 if TYPE_CHECKING:
-    from finops_cli.guard.guard import Guard, Masked
+    from finops_cli.guard.guard import Guard
 
-Guarded = tuple[FailRecord, tuple[Kind, ...]]
-GuardedCase = tuple[ResolverInput, tuple[Kind, ...]]
+Guarded = tuple[FailRecord, tuple[str, ...]]
+GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 
 
 def has_free_text(record: FailRecord | ResolverInput) -> bool:
@@ -59,32 +61,40 @@ def guarded_case(guard: Guard, case: ResolverInput) -> GuardedCase:
 
 def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
     """Whether `masked` is `text` with pieces of these kinds masked, as far as that can be told without the guard."""
-    if not kinds:
-        return False
     placeholders = "|".join(re.escape(f"[{kind}]") for kind in kinds)
-    kept = re.split(placeholders, masked)
-    return len(kept) > 1 and re.fullmatch(".+".join(map(re.escape, kept)), text, re.DOTALL) is not None
+    first, *rest = re.split(placeholders, masked) if placeholders else [masked]
+    if not rest or not text.startswith(first):
+        return False
+    place = len(first)
+    *middle, last = rest
+    for kept in middle:
+        place = text.find(kept, place + 1)  # each placeholder stands for a character at least
+        if place < 0:
+            return False
+        place += len(kept)
+    return text.endswith(last) and len(text) - len(last) > place
 
 
 class Mask:
     """Masks the parts of one record and remembers what was found. Its typed parts (`corporate_action` among them) hold no free text."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self.found: set[Kind] = set()
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.reads = reader.reads
+        self.found: set[str] = set()
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        return tuple(kind for kind in get_args(Kind) if kind in self.found)
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(kind for kind in (*get_args(Kind), WITHHELD) if kind in self.found)
 
     def text(self, text: str | None) -> str | None:
-        return self._taken(self._guard.mask(text)) if text else text
+        return self._taken(self._reader.mask(text)) if text else text
 
     def some(self, text: str) -> str:
-        return self._taken(self._guard.mask(text))
+        return self._taken(self._reader.mask(text))
 
     def reference(self, text: str | None) -> str | None:
-        return self._taken(self._guard.mask_reference(text)) if text else text
+        return self._taken(self._reader.mask_reference(text)) if text else text
 
     def anything(self, value: Any, name: str = "") -> Any:
         """Every text in `value`, keys included. A key names its value, and a number is read as text: `{"ssn": 123456789}`."""
@@ -92,16 +102,19 @@ class Mask:
             return {self.text(key): self.anything(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.anything(inner, name) for inner in value]
-        if isinstance(value, str) or type(value) is int:
-            masked = self._named(name, str(value))
-            return value if masked == str(value) else masked
-        return value
+        if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
+            return value
+        text = f"{value:f}".removesuffix(".0") if isinstance(value, Decimal) else str(value)
+        masked = self._named(name, text)
+        return value if masked == text else masked
 
     def _named(self, name: str, text: str) -> str:
         """`text` masked as if `name` stood before it."""
+        if not self.reads:
+            return self.some(text)
         before = f"{name}: "
-        masked = self._guard.mask(before + text)
-        return self._taken(masked if masked.text.startswith(before) else self._guard.mask(text)).removeprefix(before)
+        masked = self._reader.mask(before + text)
+        return self._taken(masked if masked.text.startswith(before) else self._reader.mask(text)).removeprefix(before)
 
     def _taken(self, masked: Masked) -> str:
         self.found.update(masked.kinds)

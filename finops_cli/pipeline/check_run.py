@@ -47,10 +47,12 @@ def _judge(line: bytes | None, asked: bytes | None, number: int, seen: SeenIds, 
 def _stands_for(given: dict[str, Any], name: str) -> bool:
     """Whether the line is called `name`, or what a guard makes of it by masking pieces of it."""
     called, provenance = given.get("fail_id"), given["provenance"]
-    if called == name or not isinstance(called, str):
-        return called == name
+    if called == name:
+        return True
     masked = provenance.get("masked") if isinstance(provenance, dict) else None
-    return isinstance(masked, list) and could_be_masked(name, called, [kind for kind in masked if isinstance(kind, str)])
+    if not isinstance(called, str) or not isinstance(masked, list):
+        return False
+    return could_be_masked(name, called, [kind for kind in masked if isinstance(kind, str)])
 
 
 def _answer(given: dict[str, Any], wanted: Any, repeated: bool, book: Book) -> list[Finding]:

@@ -79,7 +79,10 @@ class Desk:
 
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
         """The output of a line that its neighbours rule out."""
-        return self._line(number, Outcome(fail_id, problems=[problem]), 0)
+        if self.screen is None:
+            return self._line(number, Outcome(fail_id, problems=[problem]), 0)
+        _, problems, masks = self.screen.quoted(None, fail_id, [problem], None)
+        return self._line(number, Outcome(fail_id, problems=problems, masks=masks), 0)
 
     def name(self, given_id: str) -> str:
         """How the output calls a record that is called `given_id`."""
@@ -87,12 +90,8 @@ class Desk:
 
     def _line(self, number: int, outcome: Outcome, took_ns: int) -> Line:
         given_id, _, triage, resolution, skipped, problems, _, masks = outcome
-        if self.screen is not None:
-            if problems is not None:
-                given_id, problems, found = self.screen.quoted(given_id, problems)
-                masks = tuple(sorted({*(masks or ()), *found}))
-            elif given_id is not None:
-                given_id = self.screen.name(given_id)
+        if self.screen is not None and given_id is not None:
+            given_id = self.screen.name(given_id)
         status = "rejected" if problems is not None else _worst(triage, resolution)
         return Line(
             fail_id=given_id or default_name(number),

@@ -107,7 +107,7 @@ def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
 
 def _said(value: object) -> str:
     """A value of a fingerprint for people."""
-    return msgspec.json.encode(value).decode() if isinstance(value, Struct) else str(value)
+    return msgspec.json.encode(value).decode() if isinstance(value, Struct) else "none" if value is None else str(value)
 
 
 def cut_torn_line(output: BinaryIO) -> None:

@@ -11,6 +11,7 @@ from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
 from finops_cli.models.protocol import Answer, Backend, ModelStage
+from finops_cli.pipeline.faults import Take
 from finops_cli.pipeline.intake import case_from, fail_from, take_case, take_fail
 from finops_cli.pipeline.screens import Masks, Screen
 from finops_cli.rules.handoff import case_not_resolved_because, handoff
@@ -41,22 +42,20 @@ Next = Callable[[Outcome, Backend, Book], Outcome]
 def triage_station(line: bytes, backend: Backend, book: Book, screen: Screen | None) -> Outcome:
     """Stage 1 of a fail record."""
     fail, given_id, problems = take_fail(line)
+    if fail is None:
+        return _rejected(line, given_id, problems, screen, fail_from)
     masks = None
     if screen is not None:
-        if fail is None:
-            problems, masks = screen.faults(line, problems, fail_from)
-        else:
-            fail, masks = screen.fail(fail)
-    if fail is None:
-        return Outcome(given_id, problems=problems, masks=masks)
+        fail, masks = screen.fail(fail)
     return Outcome(given_id, fail.qty, backend.triage(fail), fail=fail, masks=masks)
 
 
 def resolve_station(outcome: Outcome, backend: Backend, book: Book) -> Outcome:
     """Stage 2 of what stage 1 came to. A triage that does not stand is not handed on."""
-    given_id, owed, first, _, _, _, fail, masks = outcome
+    fail, first, masks = outcome.fail, outcome.triage, outcome.masks
     if fail is None or first is None:
         return outcome
+    given_id, owed = outcome.given_id, outcome.owed
     if first.value is None:
         return Outcome(given_id, owed, first, skipped="the triage does not stand", masks=masks)
     case = handoff(fail, first.value, book)
@@ -68,18 +67,22 @@ def resolve_station(outcome: Outcome, backend: Backend, book: Book) -> Outcome:
 def case_station(line: bytes, backend: Backend, book: Book, screen: Screen | None) -> Outcome:
     """Stage 2 alone, of a card-2 input object."""
     case, given_id, problems = take_case(line, book)
+    if case is None:
+        return _rejected(line, given_id, problems, screen, lambda given: case_from(given, book))
     masks = None
     if screen is not None:
-        if case is None:
-            problems, masks = screen.faults(line, problems, lambda given: case_from(given, book))
-        else:
-            case, masks = screen.case(case)
-    if case is None:
-        return Outcome(given_id, problems=problems, masks=masks)
+        case, masks = screen.case(case)
     reason = case_not_resolved_because(case)
     if reason is not None:
         return Outcome(given_id, case.ftd_qty, skipped=reason, masks=masks)
     return Outcome(given_id, case.ftd_qty, resolution=backend.resolve(case), masks=masks)
+
+
+def _rejected(line: bytes, given_id: str | None, problems: list[Problem], screen: Screen | None, take: Take) -> Outcome:
+    if screen is None:
+        return Outcome(given_id, problems=problems)
+    _, shown, masks = screen.quoted(line, given_id, problems, take)
+    return Outcome(given_id, problems=shown, masks=masks)
 
 
 class Course(NamedTuple):
