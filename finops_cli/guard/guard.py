@@ -71,7 +71,7 @@ class _Deferred:
 def _presidios(form: Form, score: float) -> Recogniser:
     try:
         from finops_cli.guard.recognisers import recogniser
-    except ImportError as broken:
+    except Exception as broken:
         raise MissingPiece(f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}") from broken
     return recogniser(form, score)
 

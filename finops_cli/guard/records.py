@@ -22,6 +22,7 @@ from finops_cli.kb.guarding import Kind
 if TYPE_CHECKING:
     from finops_cli.guard.guard import Guard
 
+_DEEPEST = 32
 Guarded = tuple[FailRecord, tuple[str, ...]]
 GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 
@@ -96,15 +97,21 @@ class Mask:
     def reference(self, text: str | None) -> str | None:
         return self._taken(self._reader.mask_reference(text)) if text else text
 
-    def anything(self, value: Any, name: str = "") -> Any:
-        """Every text in `value`, keys included. A key names its value, and a number is read as text: `{"ssn": 123456789}`."""
+    def anything(self, value: Any, name: str = "", depth: int = 0) -> Any:
+        """Every text in `value`, keys included. A key names its value, and a number is read as text: `{"ssn": 123456789}`.
+
+        What is nested deeper than anybody writes is withheld.
+        """
+        if isinstance(value, dict | list) and depth == _DEEPEST:
+            self.found.add(WITHHELD)
+            return f"[{WITHHELD}]"
         if isinstance(value, dict):
-            return {self.text(key): self.anything(inner, key) for key, inner in value.items()}
+            return {self.text(key): self.anything(inner, key, depth + 1) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.anything(inner, name) for inner in value]
+            return [self.anything(inner, name, depth + 1) for inner in value]
         if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
             return value
-        text = f"{value:f}".removesuffix(".0") if isinstance(value, Decimal) else str(value)
+        text = f"{value:f}".partition(".")[0] if isinstance(value, Decimal) else str(value)
         masked = self._named(name, text)
         return value if masked == text else masked
 

@@ -16,7 +16,7 @@ from finops_cli.models.protocol import Attempt
 from finops_cli.pipeline.check import Verdict, finding_of, judge_answers, judge_plan
 from finops_cli.pipeline.desk import default_name
 from finops_cli.pipeline.intake import case_from, decode, fail_from, name_of
-from finops_cli.pipeline.run_lines import is_run_line, stages_of
+from finops_cli.pipeline.run_lines import is_called, is_run_line, stages_of
 
 
 def judge_raw(lines: Iterable[bytes], inputs: Iterable[bytes] | None, book: Book) -> Iterator[Verdict]:
@@ -41,7 +41,7 @@ def _verdict(number: int, line: bytes | None, asked: bytes | None, compared: boo
         yield finding_of(given)
         return
     name = name_of(decode(asked)) if asked is not None else None
-    if asked is not None and isinstance(given, dict) and given.get("fail_id") != (name or default_name(number)):
+    if asked is not None and isinstance(given, dict) and not is_called(given, name or default_name(number)):
         yield _shape("/fail_id", f"the answer to {name or default_name(number)}")
         return
     yield from _judge(given, asked, book)

@@ -7,13 +7,12 @@ from itertools import zip_longest
 from typing import Any
 
 from finops_cli.domain.finding import Finding, Problem
-from finops_cli.guard.records import could_be_masked
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.check import Verdict, finding_of, judge_answers, judge_plan, missing_answer
 from finops_cli.pipeline.desk import default_name
 from finops_cli.pipeline.duplicates import SeenIds
 from finops_cli.pipeline.intake import case_from, decode, fail_from, name_of
-from finops_cli.pipeline.run_lines import faults_of_run_line, is_run_line, stages_of
+from finops_cli.pipeline.run_lines import faults_of_run_line, is_called, is_run_line, stages_of
 from finops_cli.rules.handoff import handoff
 from finops_cli.rules.triage import triage
 
@@ -39,20 +38,9 @@ def _judge(line: bytes | None, asked: bytes | None, number: int, seen: SeenIds, 
     name = name_of(wanted)
     repeated = name is not None and bool(seen.register([(name, number)]))
     expected = name or default_name(number)
-    if not _stands_for(given, expected):
+    if not is_called(given, expected):
         return [_line("/fail_id", expected, given.get("fail_id"), f"the line answers {given.get('fail_id')}, not {expected}")]
     return faults_of_run_line(given) or _answer(given, wanted, repeated, book)
-
-
-def _stands_for(given: dict[str, Any], name: str) -> bool:
-    """Whether the line is called `name`, or what a guard makes of it by masking pieces of it."""
-    called, provenance = given.get("fail_id"), given["provenance"]
-    if called == name:
-        return True
-    masked = provenance.get("masked") if isinstance(provenance, dict) else None
-    if not isinstance(called, str) or not isinstance(masked, list):
-        return False
-    return could_be_masked(name, called, [kind for kind in masked if isinstance(kind, str)])
 
 
 def _answer(given: dict[str, Any], wanted: Any, repeated: bool, book: Book) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ _ANYWHERE = ("text", "notes", "dk_reason", "origin")
 """Fields that hold free text, faulty or not."""
 
 
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 _QUOTING = ("path", "value", "accepted", "message")
 
 
@@ -44,7 +47,7 @@ def _judged_again(mask: Mask, line: bytes, problems: list[Problem], take: Take) 
     """The problems that the line has once it is masked. One that masking cures is told without its value."""
     given = decode(line)
     if isinstance(given, Problem):
-        head = mask.some(line[:_HEAD_BYTES].decode("utf-8", "replace")).strip()
+        head = mask.some(_readable(line[:_HEAD_BYTES])).strip()
         return [replace(each, value=head[: limits.SHOWN_CHARS]) for each in problems]
     masked = _masked(mask, given, problems) if isinstance(given, dict) else mask.anything(given)
     if not mask.found:
@@ -52,6 +55,15 @@ def _judged_again(mask: Mask, line: bytes, problems: list[Problem], take: Take) 
     again = take(masked).problems
     told = {each.path for each in again}
     return [*again, *(_without_value(mask, each) for each in problems if each.path not in told)]
+
+
+def _readable(head: bytes) -> str:
+    """The text of a line that is not JSON, its escapes undone: a number written with them is a number."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # a character cut at the end is left out
+    except UnicodeDecodeError:
+        text = head.decode("cp1252", "replace")  # saved by an old editor
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text).encode("utf-8", "replace").decode()
 
 
 def _masked(mask: Mask, given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.vocabulary import Status
+from finops_cli.guard.records import could_be_masked
 from finops_cli.verify.schemas import shown
 
 _ANSWERED = ("ok", "repaired", "fallback")
@@ -13,6 +14,17 @@ _ANSWERED = ("ok", "repaired", "fallback")
 
 def is_run_line(given: Any) -> bool:
     return isinstance(given, dict) and "status" in given and "provenance" in given
+
+
+def is_called(given: dict[str, Any], name: str) -> bool:
+    """Whether the line is called `name`, or what a guard makes of it by masking pieces of it."""
+    called, provenance = given.get("fail_id"), given.get("provenance")
+    if called == name:
+        return True
+    masked = provenance.get("masked") if isinstance(provenance, dict) else None
+    if not isinstance(called, str) or not isinstance(masked, list):
+        return False
+    return could_be_masked(name, called, [kind for kind in masked if isinstance(kind, str)])
 
 
 def stages_of(given: dict[str, Any]) -> list[str]:
