@@ -76,6 +76,18 @@ def test_a_failure_that_others_would_share_opens_it_at_once() -> None:
     assert (breaker.state, breaker.wait(0)) == ("open", 2)
 
 
+def test_a_try_that_ended_without_news_is_left_to_the_next_request() -> None:
+    """At once, and it costs no try; news that late requests do not bring changes nothing."""
+    breaker = _opened()
+    before = breaker.age
+    assert breaker.admits(2)
+    breaker.withdrawn(2, before)
+    assert breaker.state == "half-open"
+    for _ in range(9):
+        breaker.withdrawn(2, breaker.age)
+        assert (breaker.wait(2), breaker.admits(2), breaker.admits(2)) == (0, True, False)
+
+
 class AnyHistory(RuleBasedStateMachine):
     """Whatever happens: it admits while closed, at most one request while half-open, none while open or given up."""
 

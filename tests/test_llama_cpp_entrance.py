@@ -34,6 +34,9 @@ class Fragile:
         self._changed = Condition()
         self._death = Died("the process of the model was ended by signal 11")
 
+    def ready(self, patience: float) -> None:
+        """At once."""
+
     def say(self, say: Say, seconds: float, silence: float) -> Said:
         with self._changed:
             self._inside.append(say.prompt)
@@ -52,7 +55,7 @@ class Fragile:
         self.alive = False
 
 
-def speaker_with(book: Book, start: Callable[[Load, float], object]) -> LlamaCppSpeaker:
+def speaker_with(book: Book, start: Callable[[Load], object]) -> LlamaCppSpeaker:
     one = Profile(Load("model.gguf", 1000, TOGETHER), Sampling())
     return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": one}, book.answering, start=start)  # type: ignore[arg-type]
 
@@ -68,7 +71,7 @@ def outcome(speaker: LlamaCppSpeaker, prompt: str) -> str:
 def test_records_that_kill_the_process_are_alone_in_the_end(poison: int, quick: Book) -> None:
     """Each of them is settled without the model; every neighbour is answered."""
     log: Counter[str] = Counter()
-    speaker = speaker_with(quick, lambda _, __: Fragile(log))
+    speaker = speaker_with(quick, lambda _: Fragile(log))
     good = [f"record {n}" for n in range(12)]
     texts = [*good[:2], *(f"kills {n}" for n in range(poison)), *good[2:]]
     with ThreadPoolExecutor(TOGETHER) as lanes:
@@ -81,12 +84,12 @@ def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Book)
     """The run ends, with the last reason and what to do."""
     tries: list[int] = []
 
-    def start(_: Load, __: float) -> object:
+    def start(_: Load) -> object:
         tries.append(1)
         raise NotLoaded("no memory", by_itself=True)
 
     speaker = speaker_with(quick, start)
-    with ThreadPoolExecutor(8) as lanes, pytest.raises(failures.EverythingDown, match=r"no memory.*Free some memory.*--resume"):
+    with ThreadPoolExecutor(8) as lanes, pytest.raises(failures.EverythingDown, match=r"no memory.*free some memory.*--resume"):
         list(lanes.map(lambda n: outcome(speaker, f"record {n}"), range(16)))
     settings = quick.answering.breaker
     assert len(tries) <= settings["failures"] + settings["probes"] + 8  # those already inside when it opened

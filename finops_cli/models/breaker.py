@@ -64,6 +64,12 @@ class Breaker:
             self._pause = min(self._pause * self._factor, self._longest_pause)
             self._open(now)
 
+    def withdrawn(self, now: float, age: int) -> None:
+        """A request that was admitted at `age` ended without a word of the endpoint. If it was to try it, the next one does, at once."""
+        if self.state == "half-open" and age == self.age:
+            self._become("open")
+            self._opens_at = now
+
     def trip(self, now: float) -> None:
         """Open at once, whatever was counted: the failure said that the next request will fail alike."""
         if self.state == "closed":

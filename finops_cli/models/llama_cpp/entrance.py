@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Condition
 from time import monotonic
 
 from finops_cli.models.breaker import Breaker
-from finops_cli.models.failures import EverythingDown, NoReply
-
-_A_LITTLE = 0.001
+from finops_cli.models.failures import Crashed, EverythingDown, Unreachable
+from finops_cli.models.visits import Ended, ending, in_words, settle
 
 
 class Entrance:
-    """The door of one model. `cure` ends the message of the EverythingDown that is raised once its breaker has given up."""
+    """The door of one model. `cure` is what to do where its process dies or cannot load; other failures have their own."""
 
     def __init__(self, breaker: Breaker, cure: str, clock: Callable[[], float] = monotonic) -> None:
         self._breaker = breaker
@@ -29,7 +28,8 @@ class Entrance:
         self._inside = 0
         self._suspects: deque[object] = deque()
         self._last_failure = ""
-        self._last_death: object = None
+        self._counted: object = None
+        """The death that the breaker was told of last."""
 
     @property
     def open(self) -> bool:
@@ -40,42 +40,50 @@ class Entrance:
     def passed(self, suspect: bool) -> Iterator[None]:
         """Wait for admission; take note of how the request ended."""
         ticket = object()
-        self._enter(ticket, suspect)
-        failure: NoReply | None = None
+        with self._line(ticket) if suspect else nullcontext():
+            age = self._enter(ticket, suspect)
+            with ending(lambda ended: self._leave(ended, age)):
+                yield
+
+    @contextmanager
+    def _line(self, suspect: object) -> Iterator[None]:
+        """A place in the line of suspects: as long as one stands there, nobody else is let in."""
+        with self._changed:
+            self._suspects.append(suspect)
         try:
             yield
-        except NoReply as error:
-            failure = error
-            raise
         finally:
             with self._changed:
-                self._inside -= 1
-                if suspect:
-                    self._suspects.remove(ticket)
-                self._settle(failure)
+                self._suspects.remove(suspect)
                 self._changed.notify_all()
 
-    def _enter(self, ticket: object, suspect: bool) -> None:
+    def _enter(self, ticket: object, suspect: bool) -> int:
+        """The breaker's age at the admission. Time alone is waited for only where nothing but the breaker holds the request back."""
         with self._changed:
-            if suspect:
-                self._suspects.append(ticket)
-            while not self._admits(ticket, suspect):
-                wait = self._breaker.wait(self._clock())
-                self._changed.wait(None if wait is None else wait + _A_LITTLE)
-            self._inside += 1
+            while True:
+                if self._breaker.state == "given up":
+                    raise EverythingDown(f"no model answers any more. {self._last_failure}")
+                now = self._clock()
+                its_turn = self._suspects[0] is ticket and self._inside == 0 if suspect else not self._suspects
+                if its_turn and self._breaker.admits(now):
+                    self._inside += 1
+                    return self._breaker.age
+                self._changed.wait(self._breaker.wait(now) if its_turn else None)
 
-    def _admits(self, ticket: object, suspect: bool) -> bool:
-        if self._breaker.state == "given up":
-            raise EverythingDown(f"{self._last_failure}. {self._cure}")
-        mine = self._suspects[0] is ticket and self._inside == 0 if suspect else not self._suspects
-        return mine and self._breaker.admits(self._clock())
+    def _leave(self, ended: Ended, age: int) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._settle(ended, age)
+            self._changed.notify_all()
 
-    def _settle(self, failure: NoReply | None) -> None:
+    def _settle(self, ended: Ended, age: int) -> None:
         """A process that dies under many requests has failed once."""
-        if failure is None or not failure.endpoint_failed:
-            self._breaker.succeeded()
-            return
-        death = failure.__cause__
-        if death is None or death is not self._last_death:
-            self._last_death, self._last_failure = death, f"{failure.detail} ({failure.rule})"
-            self._breaker.failed(self._clock(), self._breaker.age)
+        failure = ended.failure
+        if failure is not None and failure.endpoint_failed:
+            about_memory = isinstance(failure, Crashed | Unreachable)
+            self._last_failure = in_words(failure, self._cure if about_memory else "")
+            death = failure.__cause__ if age == self._breaker.age else None  # a late one is counted by nobody
+            if death is not None and death is self._counted:
+                return
+            self._counted = death or self._counted
+        settle(self._breaker, ended, self._clock(), age)

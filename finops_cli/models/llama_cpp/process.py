@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
 from typing import IO
+
+import msgspec
 
 from finops_cli.models.failures import Crashed, Overdue
 from finops_cli.models.llama_cpp.wire import (
@@ -30,11 +33,10 @@ from finops_cli.models.llama_cpp.wire import (
     next_frame,
 )
 
-Answers = SimpleQueue[FromDecoder | None]
-"""What comes for one request; None when the process has died."""
+DECODER = (sys.executable, "-P", "-m", "finops_cli.models.llama_cpp.decoder")
+"""The process of a model: this very Python."""
 _LOADING = 0
 """Stands for the number of the request that loads the model."""
-_MODULE = "finops_cli.models.llama_cpp.decoder"
 _LAST_WORDS_BYTES = 600
 _QUIET = {"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"}
 """No debugger at an abort of ggml, which would take its time; no threads of numpy beside those of llama.cpp."""
@@ -52,30 +54,34 @@ class NotLoaded(Exception):
         self.by_itself = by_itself
 
 
-class Process:
-    """Starts the process and waits, `patience` seconds at most, until its model is loaded. Raises NotLoaded."""
+Answers = SimpleQueue[FromDecoder | Died]
+"""What comes for one request; its last message, where it gets no answer, is the process's death."""
 
-    def __init__(self, load: Load, patience: float) -> None:
+
+class Process:
+    """Starts the process, which begins to load. Raises NotLoaded where the system starts none."""
+
+    def __init__(self, load: Load, command: Sequence[str] = DECODER) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `_hear` closes it when the process is over
-        self._child = _started(self._stderr)
-        self._writing = Lock()
+        try:
+            self._child = _started(command, self._stderr)
+        except OSError as error:
+            self._stderr.close()
+            raise NotLoaded(f"no process can be started: {error}", by_itself=False) from error
+        self._table = Lock()
+        """Held where `_waiting` or `_death` changes: whoever waits is in one, or is told of the other."""
         self._waiting: dict[int, Answers] = {}
+        self._death: Died | None = None
+        self._ended_for = ""
+        self._heard_at = monotonic()
         self._numbers = count(1)
-        self._gone = False
-        self._death = Died("the process of the model has not ended")
-        first = self._expect(_LOADING)
+        self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._first = self._expect(_LOADING)
+        self._is_loaded = False
         self._hearing = Thread(target=self._hear, daemon=True)
         self._hearing.start()
-        self._send(load)
-        try:
-            answer = first.get(timeout=patience)
-        except Empty:
-            self.stop()
-            raise NotLoaded(f"it was not loaded within {patience:g} s", by_itself=False) from None
-        if not isinstance(answer, Loaded):
-            self.stop()
-            raise NotLoaded(answer.why if isinstance(answer, Unloadable) else str(self._death), by_itself=answer is not None)
-        self.about = answer.about
+        Thread(target=self._write, daemon=True).start()
+        self._outgoing.put(frame(load))
 
     @property
     def pid(self) -> int:
@@ -85,7 +91,24 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether requests can still be sent."""
-        return not self._gone
+        return self._death is None and not self._ended_for
+
+    def ready(self, patience: float) -> None:
+        """Wait until the model is loaded. Raises NotLoaded, the process ended, where it is not within `patience` seconds."""
+        if self._is_loaded:
+            return
+        try:
+            answer = self._first.get(timeout=patience)
+        except Empty:
+            self.stop()
+            raise NotLoaded(f"it was not loaded within {patience:g} s", by_itself=False) from None
+        except BaseException:  # Ctrl-C: nobody would wait for it any more
+            self.stop()
+            raise
+        if not isinstance(answer, Loaded):
+            self.stop()
+            raise NotLoaded(answer.why if isinstance(answer, Unloadable) else str(answer), isinstance(answer, Unloadable))
+        self._is_loaded = True
 
     def say(self, say: Say, seconds: float, silence: float) -> Said:
         """The answer to `say`, whose number is given here. Raises Crashed when the process dies, Overdue after `seconds`.
@@ -97,36 +120,38 @@ class Process:
         answers = self._expect(number)
         try:
             self._send(Say(number, say.prompt, say.seed, say.sampling, say.stops, say.predict, say.schema))
-            answer = self._answer(answers, None)
+            answer: FromDecoder | None = self._first_word(answers, seconds + 2 * silence)  # after the seated
             if isinstance(answer, Begun):
-                answer = self._answer(answers, seconds) or self._cancelled(answers, number, seconds, silence)
+                answer = _next(answers, seconds) or self._cancelled(answers, number, seconds, silence)
             assert isinstance(answer, Said)  # noqa: S101 - nothing else has a number
             return answer
         finally:
-            self._waiting.pop(number, None)
+            with self._table:
+                del self._waiting[number]
 
-    def stop(self) -> None:
-        """End the process. What waits for it gets Crashed."""
-        self._gone = True
+    def stop(self, why: str = "was ended by finops") -> None:
+        """End the process and wait until it is gone, its memory with it. What waits for it gets Crashed."""
+        self._ended_for = self._ended_for or why
         self._child.kill()
         self._hearing.join()
 
-    def _answer(self, answers: Answers, seconds: float | None) -> FromDecoder | None:
-        """The next message; None when it does not come in time."""
-        try:
-            answer = answers.get(timeout=seconds)
-        except Empty:
-            return None
-        if answer is None:
-            raise Crashed(str(self._death)) from self._death
+    def _first_word(self, answers: Answers, patience: float) -> FromDecoder:
+        """Begun, or what is said at once. Others may be long before it, but a process that says nothing to anybody hangs."""
+        since = monotonic()
+        while (left := max(since, self._heard_at) + patience - monotonic()) > 0:
+            answer = _next(answers, left)
+            if answer is not None:
+                return answer
+        self.stop(f"said nothing for {patience:g} s and was ended")
+        answer = _next(answers, 0)
+        assert answer is not None  # noqa: S101 - it came in the last moment, or its death raised Crashed
         return answer
 
     def _cancelled(self, answers: Answers, number: int, seconds: float, silence: float) -> Said:
-        until = monotonic() + silence
         self._send(Cancel(number))
-        answer = self._answer(answers, until - monotonic())
+        answer = _next(answers, silence)
         if answer is None:
-            self.stop()
+            self.stop("hung and was ended")
             raise Overdue(f"no answer within {seconds:g} s, and the process of the model hung; it was ended")
         assert isinstance(answer, Said)  # noqa: S101 - Begun came before
         if answer.end == "cancelled":
@@ -135,41 +160,83 @@ class Process:
 
     def _expect(self, number: int) -> Answers:
         answers: Answers = SimpleQueue()
-        self._waiting[number] = answers
-        if self._gone:
-            answers.put(None)
+        with self._table:
+            self._waiting[number] = answers
+            if self._death is not None:
+                answers.put(self._death)
         return answers
 
-    def _send(self, message: Load | Say | Cancel) -> None:
-        data = frame(message)
-        assert self._child.stdin is not None  # noqa: S101 - it is a pipe
-        try:
-            with self._writing:
-                self._child.stdin.write(data)
-                self._child.stdin.flush()
-        except (OSError, ValueError):
-            self._gone = True  # dead, or stopped: who waits hears of it from `_hear`
+    def _send(self, message: Say | Cancel) -> None:
+        self._outgoing.put(frame(message))
+
+    def _write(self) -> None:
+        """Send what is to be sent, in its order. A process that does not read keeps this thread waiting and nobody else."""
+        stdin = self._child.stdin
+        assert stdin is not None  # noqa: S101 - it is a pipe
+        with suppress(OSError), stdin:  # it died: who waits hears of it from `_hear`
+            while (data := self._outgoing.get()) is not None:
+                stdin.write(data)
+                stdin.flush()
 
     def _hear(self) -> None:
-        """Hand out what the process says, until it dies."""
-        with suppress(OSError), self._child, self._stderr:  # closing stdin may say that what it still held reached nobody
-            assert self._child.stdout is not None  # noqa: S101 - it is a pipe
-            while (body := next_frame(self._child.stdout)) is not None:
-                message = FROM_DECODER.decode(body)
-                answers = self._waiting.get(message.number if isinstance(message, Begun | Said) else _LOADING)
+        """Hand out what the process says, until it dies. Whatever goes wrong here, everyone who waits is told."""
+        death = Died("the process of the model can no longer be heard")
+        try:
+            garbled = self._handed_out()
+            death = Died(self._how_it_ended(garbled))
+        finally:
+            self._child.kill()
+            with self._table:
+                self._death = death
+                waiting = list(self._waiting.values())
+            for answers in waiting:
+                answers.put(death)
+            self._outgoing.put(None)
+
+    def _handed_out(self) -> str:
+        """What the process said that is no message; nothing where it went on to its end."""
+        stdout = self._child.stdout
+        assert stdout is not None  # noqa: S101 - it is a pipe
+        with stdout:
+            while (body := next_frame(stdout)) is not None:
+                try:
+                    message = FROM_DECODER.decode(body)
+                except msgspec.DecodeError as error:
+                    self._child.kill()
+                    return f"said what is no message and was ended: {error}"
+                self._heard_at = monotonic()
+                with self._table:
+                    answers = self._waiting.get(message.number if isinstance(message, Begun | Said) else _LOADING)
                 if answers is not None:
                     answers.put(message)
-            self._gone = True
-            self._death = Died(_last_words(self._child.wait(), self._stderr))
-            for answers in list(self._waiting.values()):
-                answers.put(None)
+        return ""
+
+    def _how_it_ended(self, garbled: str) -> str:
+        """In words, the end of what it wrote to stderr with them."""
+        status = self._child.wait()
+        hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+        by_itself = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}{hint}"
+        with self._stderr as stderr:
+            stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+            said = " ".join(stderr.read().decode("utf-8", "replace").split())
+        return f"the process of the model {self._ended_for or garbled or by_itself}{f': {said}' if said else ''}"
 
 
-def _started(stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _next(answers: Answers, seconds: float) -> FromDecoder | None:
+    """The next message; None when it does not come in time. Raises Crashed when the process is dead."""
+    try:
+        answer = answers.get(timeout=max(0.0, seconds))
+    except Empty:
+        return None
+    if isinstance(answer, Died):
+        raise Crashed(str(answer)) from answer
+    return answer
+
+
+def _started(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to handle."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    command = [sys.executable, "-P", "-m", _MODULE]
-    return subprocess.Popen(  # noqa: S603 - this very Python
+    return subprocess.Popen(  # noqa: S603 - DECODER, or what a test puts in its place
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -177,12 +244,3 @@ def _started(stderr: IO[bytes]) -> subprocess.Popen[bytes]:
         env={**os.environ, **_QUIET, "PYTHONPATH": path},
         process_group=0,
     )
-
-
-def _last_words(status: int, stderr: IO[bytes]) -> str:
-    """How a process ended, and the end of what it wrote to stderr."""
-    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
-    said = " ".join(stderr.read().decode("utf-8", "replace").split())
-    ended = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}"
-    hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-    return f"the process of the model {ended}{hint}{f': {said}' if said else ''}"

@@ -40,7 +40,7 @@ class LlamaCppSpeaker:
         settings: AnsweringBook,
         deadline: float | None = None,
         in_turns: bool = False,
-        start: Callable[[Load, float], Process] = Process,
+        start: Callable[[Load], Process] = Process,
     ) -> None:
         self.origin = origin
         self.in_turns = in_turns
@@ -95,13 +95,16 @@ class LlamaCppSpeaker:
 class Model:
     """One model: its process, loaded anew when it has died."""
 
-    def __init__(self, profile: Profile, settings: AnsweringBook, start: Callable[[Load, float], Process]) -> None:
+    def __init__(self, profile: Profile, settings: AnsweringBook, start: Callable[[Load], Process]) -> None:
         self.profile = profile
         self.at_once = profile.load.sequences * profile.load.teams
-        cure = f"Free some memory, or take a smaller model or context, and `--resume`; {profile.load.path} was being used"
+        cure = f"free some memory, or take a smaller model or context, and `--resume`; {profile.load.path} was being used"
         self.entrance = Entrance(Breaker(settings.breaker), cure)
         self._settings = settings
         self._loading = Lock()
+        """Held through a load: who else wants the model waits for it here."""
+        self._holding = Lock()
+        """Held where `_process` or `_closed` changes, never through a load: a model can be closed in the middle of it."""
         self._start = start
         self._process: Process | None = None
         self._closed = False
@@ -129,21 +132,37 @@ class Model:
         return process.say(say, seconds, max(seconds, self._settings.seconds["silence"]))
 
     def unload(self, for_good: bool = False) -> None:
-        """End its process."""
-        with self._loading:
-            self._closed = for_good
+        """End its process, also one that is still loading."""
+        with self._holding:
+            self._closed = self._closed or for_good
             if self._process is not None:
                 self._process.stop()
                 self._process = None
 
     def _loaded(self) -> Process:
         with self._loading:
-            if self._closed:
-                raise failures.EverythingDown("the models have been unloaded; start the run again with --resume")
-            if self._process is None or not self._process.alive:
+            process = self._current()
+            try:
+                process.ready(self._settings.seconds["load"])
+            except NotLoaded:
+                self._refuse_closed()
+                raise
+            return process
+
+    def _current(self) -> Process:
+        """The process, a new one where there is none that lives. The old one is gone first: memory holds one model, not two."""
+        with self._holding:
+            self._refuse_closed()
+            if self._process is not None and not self._process.alive:
+                self._process.stop()
                 self._process = None
-                self._process = self._start(self.profile.load, self._settings.seconds["load"])
+            if self._process is None:
+                self._process = self._start(self.profile.load)
             return self._process
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise failures.EverythingDown("the models have been unloaded; start the run again with --resume")
 
 
 def _whole(said: Said, profile: Profile) -> str:

@@ -59,9 +59,7 @@ class Cancel(Struct, frozen=True, tag=True):
 
 
 class Loaded(Struct, frozen=True, tag=True):
-    """The model can be asked. `about` names it in llama.cpp's words."""
-
-    about: str
+    """The model can be asked."""
 
 
 class Unloadable(Struct, frozen=True, tag=True):

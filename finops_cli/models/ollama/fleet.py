@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from finops_cli.models.breaker import Breaker
 from finops_cli.models.failures import Busy, EverythingDown, NoReply
 from finops_cli.models.protocol import ModelStage
+from finops_cli.models.visits import Ended, ending, in_words, settle
 
 if TYPE_CHECKING:
     import httpx
@@ -34,26 +35,19 @@ class Endpoint:
         """Slots of `stage` that nothing is sent to."""
         return int(self.room.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
 
-    def settle(self, stage: ModelStage, failure: NoReply | None, now: float, age: int) -> None:
+    def settle(self, stage: ModelStage, ended: Ended, now: float, age: int) -> None:
         """Take note of how a request ended that was admitted at `age` of the breaker.
 
         A full queue halves the requests at once; each success wins a part of them back.
         """
-        room = self.room.get(stage, float(self.slots[stage]))
+        room, failure = self.room.get(stage, float(self.slots[stage])), ended.failure
         if isinstance(failure, Busy):
             self.room[stage] = max(1.0, room / 2)
-        elif failure is None:
+        elif failure is None and not ended.by_us:
             self.room[stage] = min(float(self.slots[stage]), room + 1 / room)
-        if failure is None or not failure.endpoint_failed:
-            self.breaker.succeeded()
-            return
-        self.last_failure = f"{failure.detail} ({failure.rule}); {failure.cure}"
-        if failure.policy != "give up":
-            self.breaker.failed(now, age)
-        elif self.breaker.state == "half-open":
-            self.breaker.give_up()
-        else:
-            self.breaker.trip(now)
+        if failure is not None and failure.endpoint_failed:
+            self.last_failure = in_words(failure)
+        settle(self.breaker, ended, now, age)
 
 
 class Fleet:
@@ -72,22 +66,15 @@ class Fleet:
     @contextmanager
     def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
         """An endpoint for one request, first come, first served. Waits for one; raises EverythingDown when all have been given up."""
-        endpoint = self._take(stage)
-        age = endpoint.breaker.age
-        failure: NoReply | None = None
-        ended = False
-        try:
+        endpoint, age = self._take(stage)
+        with ending(lambda ended: self._leave(endpoint, stage, ended, age)):
             yield endpoint
-            ended = True
-        except NoReply as error:
-            failure, ended = error, True
-            raise
-        finally:
-            with self._changed:
-                endpoint.busy[stage] -= 1
-                if ended:  # an error of ours says nothing about the endpoint
-                    endpoint.settle(stage, failure, self._clock(), age)
-                self._changed.notify_all()
+
+    def _leave(self, endpoint: Endpoint, stage: ModelStage, ended: Ended, age: int) -> None:
+        with self._changed:
+            endpoint.busy[stage] -= 1
+            endpoint.settle(stage, ended, self._clock(), age)
+            self._changed.notify_all()
 
     def works(self, endpoint: Endpoint) -> None:
         """An endpoint that was tried out works again: let the others in."""
@@ -98,10 +85,10 @@ class Fleet:
     def failed(self, endpoint: Endpoint, failure: NoReply) -> None:
         """A warm-up outside of any slot failed."""
         with self._changed:
-            endpoint.last_failure = f"{failure.detail} ({failure.rule}); {failure.cure}"
+            endpoint.last_failure = in_words(failure)
             endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
 
-    def _take(self, stage: ModelStage) -> Endpoint:
+    def _take(self, stage: ModelStage) -> tuple[Endpoint, int]:
         ticket = object()
         with self._changed:
             queue = self._queues.setdefault(stage, deque())
@@ -112,7 +99,7 @@ class Fleet:
                     endpoint = self._open_now(stage, now) if queue[0] is ticket else None
                     if endpoint is not None:
                         endpoint.busy[stage] = endpoint.busy.get(stage, 0) + 1
-                        return endpoint
+                        return endpoint, endpoint.breaker.age
                     if all(one.breaker.state == "given up" for one in self.endpoints):
                         raise EverythingDown(self._why())
                     self._changed.wait(self._pause(stage, now) if queue[0] is ticket else None)

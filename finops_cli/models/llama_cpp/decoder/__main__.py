@@ -1,4 +1,4 @@
-"""The main loop: one thread hears what is asked, one for each team decodes. The process ends with whoever started it."""
+"""The main loop: one thread reads what is asked, one tokenises it, one for each team decodes. The process ends with whoever started it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
-from finops_cli.models.llama_cpp.wire import TO_DECODER, Cancel, FromDecoder, Load, Loaded, Say, Unloadable, frame, next_frame
+from finops_cli.models.llama_cpp.wire import (
+    TO_DECODER,
+    Cancel,
+    FromDecoder,
+    Load,
+    Loaded,
+    Say,
+    ToDecoder,
+    Unloadable,
+    frame,
+    next_frame,
+)
 
 if TYPE_CHECKING:
     from finops_cli.models.llama_cpp.decoder.hold import Holds
@@ -22,31 +33,38 @@ Asked = tuple[Say, list[int] | int]
 
 def main() -> None:
     """Load the model of the first message, then answer what is asked until stdin ends."""
-    asked, tell = sys.stdin.buffer, _tells()
+    asked, tell = os.fdopen(os.dup(0), "rb"), _tells()  # not sys.stdin: Python cannot close that while a thread reads
     first = next_frame(asked)
     load = TO_DECODER.decode(first) if first is not None else None
     if not isinstance(load, Load):
         return
+    heard: SimpleQueue[ToDecoder] = SimpleQueue()
+    threading.excepthook = _end
+    Thread(target=_read, args=(asked, heard), daemon=True).start()  # before the model: whoever dies now ends the loading too
+    loaded = _loaded(load)
+    if isinstance(loaded, Unloadable):
+        tell(loaded)
+        return
+    model, networks, holds = loaded
+    tell(Loaded())
+    waiting: SimpleQueue[Asked] = SimpleQueue()
+    teams = [Team(network, load.sequences, waiting, tell, holds) for network in networks]
+    for team in teams:
+        Thread(target=team.run, daemon=True).start()
+    _pass_on(heard, model, waiting, teams)
+
+
+def _loaded(load: Load) -> tuple[Model, list[Network], Holds] | Unloadable:
     try:
         from finops_cli.models.llama_cpp.decoder.hold import Holds
         from finops_cli.models.llama_cpp.decoder.network import LoadFailed, Model, Network
     except (ImportError, OSError, RuntimeError) as error:  # llama-cpp-python raises the last for a library that does not load
-        tell(Unloadable(f"llama-cpp-python cannot be imported: {error}"))
-        return
+        return Unloadable(f"llama-cpp-python cannot be imported: {error}")
     try:
         model = Model(load)
-        networks = [Network(model) for _ in range(load.teams)]
+        return model, [Network(model) for _ in range(load.teams)], Holds(model)
     except LoadFailed as error:
-        tell(Unloadable(str(error)))
-        return
-    tell(Loaded(model.about))
-    waiting: SimpleQueue[Asked] = SimpleQueue()
-    holds = Holds(model)
-    teams = [Team(network, load.sequences, waiting, tell, holds) for network in networks]
-    threading.excepthook = _end
-    for team in teams:
-        Thread(target=team.run, daemon=True).start()
-    _hear(asked, model, waiting, teams)
+        return Unloadable(str(error))
 
 
 class Team:
@@ -96,16 +114,22 @@ def _end(trouble: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-def _hear(asked: IO[bytes], model: Model, waiting: SimpleQueue[Asked], teams: list[Team]) -> None:
-    """Read and tokenise, so that a long prompt keeps no answer waiting. Stdin ends when the speaker closes it or dies."""
+def _read(asked: IO[bytes], heard: SimpleQueue[ToDecoder]) -> None:
+    """Stdin ends when the speaker closes it or dies."""
     while (body := next_frame(asked)) is not None:
-        message = TO_DECODER.decode(body)
+        heard.put(TO_DECODER.decode(body))
+    os._exit(0)  # at once, in the middle of a load or a batch too
+
+
+def _pass_on(heard: SimpleQueue[ToDecoder], model: Model, waiting: SimpleQueue[Asked], teams: list[Team]) -> NoReturn:
+    """Tokenise, so that a long prompt keeps no answer waiting."""
+    while True:
+        message = heard.get()
         if isinstance(message, Say):
             waiting.put((message, model.tokenised(message.prompt)))
         elif isinstance(message, Cancel):
             for team in teams:
                 team.cancelled.put(message.number)
-    os._exit(0)  # at once, in the middle of a batch too
 
 
 if __name__ == "__main__":

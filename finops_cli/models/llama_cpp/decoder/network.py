@@ -55,13 +55,6 @@ class Model:
         self.vocabulary = int(lib.llama_vocab_n_tokens(self.vocab))
         self.words = Words(self.vocab)
 
-    @property
-    def about(self) -> str:
-        """Architecture, size and quantization in llama.cpp's words."""
-        room = ctypes.create_string_buffer(256)
-        lib.llama_model_desc(self.handle, room, len(room))
-        return room.value.decode("utf-8", "replace")
-
     def tokenised(self, text: str) -> list[int] | int:
         """The tokens of `text`; only their number where they leave no room in the context."""
         raw, room = text.encode(), self.load.context
