@@ -74,6 +74,19 @@ def test_the_prefix_is_evaluated_once(tiny: Path) -> None:
     assert counted == [len(behind[0]) - len(behind[1])] * 3
 
 
+def test_every_token_says_all_that_it_says(tiny: Path) -> None:
+    """However long its name is; only the tokens that end an answer say nothing."""
+    model = Round(tiny, 1).model
+    text = "<|im_start|> category:<think></think>"
+    tokens = model.tokenised(text)
+    assert isinstance(tokens, list)
+    assert len(tokens) < len(text) / 2
+    assert b"".join(model.words[token] or b"?" for token in tokens) == text.encode()
+    ended = model.tokenised("<|im_end|><|endoftext|>")
+    assert isinstance(ended, list)
+    assert [model.words[token] for token in ended] == [None, None]
+
+
 @pytest.mark.parametrize("batch", [4, 7, 16])
 def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> None:
     """Either would abort the process; sequences stand in it in order, and only those that will speak ask for logits."""

@@ -122,8 +122,29 @@ def test_a_schema_that_cannot_be_held_to_is_refused(tiny: Path) -> None:
     """By name, for its own record alone; the next one sits down in its place."""
     bad = {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}, "required": ["a"]}
     said = Round(tiny, 1).answers([*held(["a"], bad), *held(["b"], SCHEMA, first=2)])
-    assert [(said[1].end, said[2].end) for _ in "a"] == [("refused", "stop")]
+    assert (said[1].end, said[2].end) == ("refused", "stop")
     assert "schema" in said[1].text
+
+
+def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
+    """It says that it has stopped then, as at a proper end; the reason goes back instead of the text so far, and the next is answered."""
+
+    class Unmasked:
+        """A real hold, and a model that minds no mask."""
+
+        def __init__(self, hold: Any) -> None:
+            self._hold, self.accept = hold, hold.accept
+
+        def allow(self, logits: Any) -> None:
+            """Everything may stand here."""
+
+    table = Round(tiny, 1)
+    holds = table.table._holds
+    table.table._holds = lambda schema: Unmasked(holds(schema)) if b"null" in schema else holds(schema)
+    said = table.answers([*held(["a"], {"type": "null"}), *held(["b"], {"type": "boolean"}, first=2)])
+    assert (said[1].end, said[2].end) == ("refused", "stop")
+    assert said[1].text.startswith("the schema could not be held to: ")
+    assert said[2].text in ("true", "false")
 
 
 def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: Book) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
-from finops_cli.models.protocol import Backend
+from finops_cli.models.protocol import Backend, ModelStage
 from finops_cli.models.wanted import Wanted
 
 
@@ -54,10 +54,20 @@ def _best(wanted: Wanted, book: Book) -> Chosen:
         return Chosen(Engine(book), f"auto: {found}")
     try:
         chosen = _llama_cpp(wanted, book)
-        chosen.backend.prepare(wanted.stages[0])
-    except (UsageError, MissingPiece) as error:
+        _try_to_load(chosen.backend, wanted.stages)
+    except (UsageError, MissingPiece, OSError) as error:
         return Chosen(Engine(book), f"auto: {found}; {error}")
     return chosen._replace(why=f"auto: {found}; model files are named")
+
+
+def _try_to_load(backend: Backend, stages: tuple[ModelStage, ...]) -> None:
+    """All of the models; where one cannot be loaded, none of the others stays in memory."""
+    try:
+        for stage in stages:
+            backend.prepare(stage)
+    except BaseException:  # Ctrl-C too
+        backend.close()
+        raise
 
 
 def _ollama_if_it_answers(wanted: Wanted, book: Book) -> Chosen | str:

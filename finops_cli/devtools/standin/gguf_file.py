@@ -5,29 +5,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-MAGIC = b"GGUF"
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_UINT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 6, 7, 8, 9
+from finops_cli.models.llama_cpp.gguf import MAGIC, NotGguf, gguf_pairs
+
+__all__ = ["MAGIC", "NotGguf", "read_gguf", "write_gguf"]
+_UINT32, _FLOAT32, _BOOL, _STRING = 4, 6, 7, 8
+_LAYOUTS = {_UINT32: "<I", _FLOAT32: "<f", _BOOL: "<?"}
 _VERSION = 3
-_LONGEST = 64 * 1024 * 1024
-
-
-class NotGguf(Exception):
-    """The file is no GGUF file, or ends in the middle of its head."""
 
 
 def read_gguf(path: Path) -> dict[str, Any]:
     """The key-value pairs of the file at `path`. Raises NotGguf."""
-    with path.open("rb") as file:
-        if file.read(4) != MAGIC:
-            raise NotGguf("invalid file magic")
-        try:
-            _, _, pairs = struct.unpack("<IQQ", file.read(20))
-            return {_text(file): _value(file, _scalar(file, _UINT32)) for _ in range(pairs)}
-        except (struct.error, UnicodeDecodeError, KeyError) as error:
-            raise NotGguf("unexpected EOF") from error
+    return dict(gguf_pairs(path))
 
 
 def write_gguf(path: Path, pairs: Mapping[str, str | int | float | bool]) -> None:
@@ -44,25 +34,4 @@ def _pack(value: str | int | float | bool) -> bytes:
     if isinstance(value, str):
         return struct.pack("<I", _STRING) + _pack_text(value)
     kind = _BOOL if isinstance(value, bool) else _UINT32 if isinstance(value, int) else _FLOAT32
-    return struct.pack("<I", kind) + struct.pack(_SCALARS[kind], value)
-
-
-def _scalar(file: BinaryIO, kind: int) -> Any:
-    layout = _SCALARS[kind]
-    return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
-
-
-def _text(file: BinaryIO) -> str:
-    length = struct.unpack("<Q", file.read(8))[0]
-    if length > _LONGEST:
-        raise NotGguf("unexpected EOF")
-    return file.read(length).decode()
-
-
-def _value(file: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
-        return _text(file)
-    if kind == _ARRAY:
-        inner, length = struct.unpack("<IQ", file.read(12))
-        return [_value(file, inner) for _ in range(length)]
-    return _scalar(file, kind)
+    return struct.pack("<I", kind) + struct.pack(_LAYOUTS[kind], value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import msgspec
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import data_folder
+from finops_cli.models.llama_cpp.gguf import MAGIC, hashed, memory_bytes
 from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
 from finops_cli.models.llama_cpp.wire import Load, Sampling
 from finops_cli.models.modelfile import read_modelfile, typed_parameters
@@ -25,11 +25,11 @@ from finops_cli.models.wanted import Wanted
 
 _TAKEN = ("num_ctx", "num_predict", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "stop")
 """Parameters of a Modelfile that sway an answer and are honoured here."""
-_OF_THE_MACHINE = ("num_batch", "num_thread", "num_gpu", "main_gpu", "use_mmap", "num_keep", "seed")
-"""Parameters that do not sway it, or that each request says anew; they are left to `Team`."""
+_OF_THE_MACHINE = ("num_batch", "num_gpu", "num_thread", "main_gpu", "use_mmap", "num_keep", "seed")
+"""Parameters that do not sway it. The first two are honoured; threads are left to `Team`, a context is never shifted, and each request
+says its seed."""
 _SMALL_BYTES = 64 * 1024 * 1024
 """Up to this size threads wait for each other longer than they compute: one team for each core is faster."""
-_CHUNK_BYTES = 1024 * 1024
 
 
 class Team(NamedTuple):
@@ -50,16 +50,19 @@ def open_llama_cpp(wanted: Wanted, book: Book) -> LlamaCppSpeaker:
     options = {
         stage: typed_parameters(read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")) for stage in wanted.stages
     }
-    profiles = {stage: profile(files[stage], options[stage], common_prefix(stage), wanted.workers) for stage in wanted.stages}
+    asked = {stage: profile(files[stage], options[stage], common_prefix(stage), wanted.workers) for stage in wanted.stages}
+    looked_at = {stage: hashed(files[stage]) for stage in wanted.stages}
+    profiles = {stage: msgspec.structs.replace(made, identity=looked_at[stage][1]) for stage, made in asked.items()}
     told: dict[str, Any] = {stage: swaying(options[stage]) for stage in wanted.stages}
     origin = Origin(
         "llama-cpp",
         ModelNames(**{stage: files[stage].name for stage in wanted.stages}),
-        ModelNames(**{stage: sha256(files[stage]) for stage in wanted.stages}),
+        ModelNames(**{stage: digest for stage, (digest, _) in looked_at.items()}),
         prompts_sha256(wanted.stages),
         msgspec.json.encode({**told, "on_violation": wanted.on_violation, "deadline": wanted.deadline}).decode(),
     )
-    in_turns = take_turns([path.stat().st_size for path in files.values()], available_bytes(), book.answering.memory_pct)
+    needs = [memory_bytes(made.load) for made in profiles.values()]
+    in_turns = take_turns(needs, available_bytes(), book.answering.memory_pct)
     return LlamaCppSpeaker(origin, profiles, book.answering, wanted.deadline, in_turns)
 
 
@@ -73,9 +76,9 @@ def _named(wanted: Wanted) -> dict[ModelStage, Path]:
     return files
 
 
-def take_turns(sizes: Sequence[int], available: int | None, share_pct: int) -> bool:
-    """Whether model files of these sizes (bytes) are too large for the memory to be loaded side by side; never where that is not known."""
-    return len(sizes) > 1 and available is not None and 100 * sum(sizes) > share_pct * available
+def take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
+    """Whether models that need so many bytes each are too large to be loaded side by side; never where the memory is not known."""
+    return len(needs) > 1 and available is not None and 100 * sum(needs) > share_pct * available
 
 
 def available_bytes() -> int | None:
@@ -103,22 +106,28 @@ def profile(path: Path, options: Mapping[str, Value], prefix: str, sequences: in
     if not path.is_file():
         raise UsageError(f"{path}: no such GGUF file")
     with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
+        if file.read(len(MAGIC)) != MAGIC:
             raise UsageError(f"{path} is no GGUF file")
     swaying(options)
     team = team_for(path.stat().st_size, cores(), sequences)
-    load = Load(str(path.resolve()), _number(options, "num_ctx"), *team, prefix=prefix)
+    context = _number(options, "num_ctx")
+    load = Load(
+        str(path.resolve()), context, *team, _number(options, "num_batch", 512), _number(options, "num_gpu", -1), prefix=prefix
+    )
+    penalised = _number(options, "repeat_last_n", 64)
     sampling = Sampling(
         float(options.get("temperature", 0.8)),  # type: ignore[arg-type]  # typed by the Modelfile; the defaults are Ollama's
         _number(options, "top_k", 40),
         float(options.get("top_p", 0.9)),  # type: ignore[arg-type]
         float(options.get("min_p", 0.0)),  # type: ignore[arg-type]
         float(options.get("repeat_penalty", 1.0)),  # type: ignore[arg-type]
-        _number(options, "repeat_last_n", 64),
+        context if penalised < 0 else penalised,  # -1: all of it; llama.cpp itself would take that for none
     )
     stops = options.get("stop", [])
+    if not isinstance(stops, list):
+        raise UsageError(f"PARAMETER stop takes texts, not {stops!r}")
     predict = _number(options, "num_predict", -1)
-    return Profile(load, sampling, tuple(stops) if isinstance(stops, list) else (), predict if predict > 0 else None)
+    return Profile(load, sampling, tuple(stops), predict if predict > 0 else None)
 
 
 def swaying(options: Mapping[str, Value]) -> dict[str, Value]:
@@ -143,15 +152,6 @@ def team_for(size: int, cores: int, sequences: int | None) -> Team:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _number(options: Mapping[str, Value], name: str, otherwise: int | None = None) -> int:

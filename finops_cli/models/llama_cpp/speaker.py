@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from threading import Lock
 
 import msgspec
@@ -15,6 +16,7 @@ from finops_cli.models import failures
 from finops_cli.models.breaker import Breaker
 from finops_cli.models.failures import NoReply
 from finops_cli.models.llama_cpp.entrance import Entrance
+from finops_cli.models.llama_cpp.gguf import Identity, identity
 from finops_cli.models.llama_cpp.process import NotLoaded, Process
 from finops_cli.models.llama_cpp.wire import Load, Said, Sampling, Say
 from finops_cli.models.protocol import Ask, ModelStage, Origin, Spoken
@@ -22,12 +24,16 @@ from finops_cli.models.retries import Retries
 
 
 class Profile(Struct, frozen=True):
-    """A model and how it is asked. `predict`: tokens of an answer at most, None for what the context has room for."""
+    """A model and how it is asked. `predict`: tokens of an answer at most, None for what the context has room for.
+
+    `identity`: the file whose digest the lines carry; None where they carry none.
+    """
 
     load: Load
     sampling: Sampling
     stops: tuple[str, ...] = ()
     predict: int | None = None
+    identity: Identity | None = None
 
 
 class LlamaCppSpeaker:
@@ -54,11 +60,22 @@ class LlamaCppSpeaker:
         return sum(2 * model.at_once for model in self._models.values())
 
     def prepare(self, stage: ModelStage) -> None:
-        """Load the model; where they take turns, the other one goes. Raises UsageError or MissingPiece when it cannot be loaded."""
-        for other, model in self._models.items():
-            if self.in_turns and other != stage:
-                model.unload()
-        self._models[stage].prepare()
+        """Load the model; where they take turns, the other one goes. Raises UsageError or MissingPiece when it cannot be loaded.
+
+        How much memory a model takes is an estimate until it is loaded: where one fails beside another, they take turns from then on.
+        """
+        model = self._models[stage]
+        others = [other for other in self._models.values() if other is not model]
+        if self.in_turns:
+            _unload(others)
+        try:
+            model.prepare()
+        except (UsageError, MissingPiece):
+            if not any(other.in_memory for other in others):
+                raise
+            self.in_turns = True
+            _unload(others)
+            model.prepare()
 
     def room(self, stage: ModelStage) -> int:
         """Tokens of the context: those of a prompt and its answer."""
@@ -83,13 +100,19 @@ class LlamaCppSpeaker:
                 retries.pause()
 
     def changes(self) -> tuple[str, ...]:
-        """The files were read when the run began: what is loaded stays what it was."""
-        return ()
+        """Files that are no longer the ones that the run began with."""
+        replaced = [model.profile.load.path for model in self._models.values() if model.is_replaced()]
+        return tuple(f"{path} was replaced during the run" for path in replaced)
 
     def close(self) -> None:
         """End the processes; what waits for an answer gets none, and nothing is loaded any more."""
         for model in self._models.values():
             model.unload(for_good=True)
+
+
+def _unload(models: Iterable[Model]) -> None:
+    for model in models:
+        model.unload()
 
 
 class Model:
@@ -98,7 +121,7 @@ class Model:
     def __init__(self, profile: Profile, settings: AnsweringBook, start: Callable[[Load], Process]) -> None:
         self.profile = profile
         self.at_once = profile.load.sequences * profile.load.teams
-        cure = f"free some memory, or take a smaller model or context, and `--resume`; {profile.load.path} was being used"
+        cure = f"free some memory, or take a smaller model or context or fewer --workers, and `--resume`; {profile.load.path} was used"
         self.entrance = Entrance(Breaker(settings.breaker), cure)
         self._settings = settings
         self._loading = Lock()
@@ -109,6 +132,21 @@ class Model:
         self._process: Process | None = None
         self._closed = False
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is loaded."""
+        return self._process is not None and self._process.alive
+
+    def is_replaced(self) -> bool:
+        """Whether its file is another one than that whose digest the lines carry, or gone."""
+        known = self.profile.identity
+        if known is None:
+            return False
+        try:
+            return identity(Path(self.profile.load.path)) != known
+        except OSError:
+            return True
+
     def prepare(self) -> None:
         """Load it, unless it is. Before the first record there is nothing to wait for: what keeps it from loading is said at once."""
         try:
@@ -116,8 +154,8 @@ class Model:
         except NotLoaded as error:
             told = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
             if error.by_itself:
-                raise UsageError(f"{told}; take another GGUF file, or a smaller context") from error
-            raise MissingPiece(f"{told}; free some memory, or take a smaller model") from error
+                raise UsageError(f"{told}; take another GGUF file, a smaller context, or fewer --workers") from error
+            raise MissingPiece(f"{told}; free some memory, or take a smaller model, or fewer --workers") from error
 
     def said(self, ask: Ask, seconds: float) -> Said:
         """The answer to `ask`. Raises Crashed when the process dies over it, Unreachable when it cannot be loaded."""
@@ -157,8 +195,16 @@ class Model:
                 self._process.stop()
                 self._process = None
             if self._process is None:
+                self._refuse_replaced()
                 self._process = self._start(self.profile.load)
             return self._process
+
+    def _refuse_replaced(self) -> None:
+        if self.is_replaced():
+            raise failures.EverythingDown(
+                f"{self.profile.load.path} is no longer the file that the run began with, and its lines carry that one's digest; "
+                "put it back and --resume, or begin a new run"
+            )
 
     def _refuse_closed(self) -> None:
         if self._closed:

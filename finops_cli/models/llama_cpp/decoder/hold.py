@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from finops_cli.models.llama_cpp.decoder.speech import HoldLost
+
 if TYPE_CHECKING:
     from finops_cli.models.llama_cpp.decoder.network import Model
 
@@ -58,6 +60,8 @@ class SchemaHold:
         logits[allowed == 0] = -np.inf
 
     def accept(self, token: int) -> bool:
-        """Take `token`. True when nothing more can follow."""
+        """Take `token`. True when nothing more can follow. Raises HoldLost when llguidance gave up: it then says that it stopped, too."""
         self._matcher.consume_token(token)
+        if self._matcher.is_error():
+            raise HoldLost(f"the schema could not be held to: {self._matcher.get_error()}")
         return bool(self._matcher.is_stopped())

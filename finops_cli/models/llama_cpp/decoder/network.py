@@ -17,7 +17,7 @@ from finops_cli.models.llama_cpp.wire import Load, Sampling
 _INT32_P = ctypes.POINTER(ctypes.c_int32)
 _ERROR = 3
 _LOUDEST_LINES = 4
-_LONGEST_PIECE = 16 * 1024
+_PIECE_BYTES = 8
 _ALL_LAYERS = 2**31 - 1
 _BEHIND = ("A", "0", " ", "\n", '"', "<|im_end|>")
 """One of each kind of character that tokenizers part texts by."""
@@ -170,9 +170,11 @@ class Words(dict[int, bytes | None]):
         self._vocab = vocab
 
     def __missing__(self, token: int) -> bytes | None:
-        room = ctypes.create_string_buffer(_LONGEST_PIECE)
-        length = lib.llama_token_to_piece(self._vocab, token, room, len(room), 0, True)
-        word = None if lib.llama_vocab_is_eog(self._vocab, token) else room.raw[: max(0, length)]
+        length = -_PIECE_BYTES
+        while length < 0:  # that many bytes are needed
+            room = ctypes.create_string_buffer(-length)
+            length = lib.llama_token_to_piece(self._vocab, token, room, len(room), 0, True)
+        word = None if lib.llama_vocab_is_eog(self._vocab, token) else room.raw[:length]
         self[token] = word
         return word
 

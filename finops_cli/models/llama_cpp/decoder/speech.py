@@ -9,6 +9,10 @@ from typing import Protocol
 from finops_cli.models.llama_cpp.wire import End, Said, Say
 
 
+class HoldLost(Exception):
+    """What held an answer to its schema gave up in the middle of it: the text so far is no answer."""
+
+
 class Choice(Protocol):
     """Chooses the tokens of one answer."""
 
@@ -38,6 +42,8 @@ class Speech:
     choice: Choice | None = None
     hold: Hold | None = None
     end: End | None = None
+    trouble: str = ""
+    """Why it was refused."""
     _bytes: bytearray = field(default_factory=bytearray)
     _stops: tuple[bytes, ...] = ()
     _reach: int = 0
@@ -63,7 +69,11 @@ class Speech:
         if self.left <= 0:
             self.end = "length"
 
+    def refuse(self, trouble: str) -> None:
+        """End it without an answer."""
+        self.end, self.trouble = "refused", trouble
+
     def said(self) -> Said:
         """The answer as it goes back: whole characters. What is no UTF-8 shows as U+FFFD, a character cut at the end is left out."""
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._bytes), final=self.end == "stop")
-        return Said(self.asked.number, text, self.end or "cancelled", len(self.prompt), self.spoken)
+        return Said(self.asked.number, self.trouble or text, self.end or "cancelled", len(self.prompt), self.spoken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from finops_cli.models.llama_cpp.decoder.speech import Choice, Hold, Speech
+from finops_cli.models.llama_cpp.decoder.speech import Choice, Hold, HoldLost, Speech
 from finops_cli.models.llama_cpp.wire import Begun, Said, Sampling, Say
 
 
@@ -162,10 +162,18 @@ class Table:
                 speech.end = "stop"
             else:
                 speech.hear(token, word)
-            if speech.hold is not None and speech.hold.accept(token):
-                speech.end = "stop"
+            if speech.hold is not None:
+                self._held(speech, speech.hold, token)
             if speech.end is not None:
                 self._dismiss(place.seat, speech)
+
+    @staticmethod
+    def _held(speech: Speech, hold: Hold, token: int) -> None:
+        try:
+            if hold.accept(token):
+                speech.end = "stop"
+        except HoldLost as error:
+            speech.refuse(str(error))
 
     @staticmethod
     def _chosen(place: Place, logits: Any) -> int:

@@ -1,0 +1,119 @@
+"""Model files: their digest, whether they are still the ones that were hashed, and what their heads say of the memory for contexts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from finops_cli.models.llama_cpp.wire import Load
+
+MAGIC = b"GGUF"
+_CHUNK_BYTES = 1024 * 1024
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_UINT32, _STRING, _ARRAY = 4, 8, 9
+_LONGEST = 64 * 1024 * 1024
+_F16_BYTES = 2
+
+
+class NotGguf(Exception):
+    """The file is no GGUF file, or ends in the middle of its head."""
+
+
+class Identity(NamedTuple):
+    """What tells a file from another one that was put in its place, or written over it."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
+def identity(path: Path) -> Identity:
+    """That of the file that `path` names now. Raises OSError where there is none."""
+    return _identity(path.stat())
+
+
+def hashed(path: Path) -> tuple[str, Identity]:
+    """The digest of a file, and whose it is. A file that is written to meanwhile is another one afterwards."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        whose = _identity(os.fstat(file.fileno()))
+        while piece := file.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest(), whose
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def memory_bytes(load: Load) -> int:
+    """What the model of `load` takes: its file, and the keys and values (f16) of every token of all its contexts.
+
+    The file alone where its head does not tell how large those are.
+    """
+    path = Path(load.path)
+    tokens = load.context * (load.sequences + 1) * load.teams  # one more sequence holds the common prefix
+    return path.stat().st_size + tokens * (token_bytes(path) or 0)
+
+
+def token_bytes(path: Path) -> int | None:
+    """Bytes of the keys and values of one token, as if every layer kept them; None where the head does not say, or is torn."""
+    try:
+        found = _architecture(path)
+        heads, layers = found["attention.head_count"], found["block_count"]
+        kept = found.get("attention.head_count_kv", heads)
+        each = found["embedding_length"] // (max(heads) if isinstance(heads, list) else heads)
+    except (NotGguf, KeyError, ZeroDivisionError, ValueError):
+        return None  # llama.cpp says what is wrong with it when it loads it
+    length = found.get("attention.key_length", each) + found.get("attention.value_length", each)
+    return int(_F16_BYTES * length * (sum(kept) if isinstance(kept, list) else kept * layers))
+
+
+def _architecture(path: Path) -> dict[str, Any]:
+    """The pairs about the network, without the name of its kind in front. They stand before the vocabulary, which is long."""
+    pairs: dict[str, Any] = {}
+    for name, value in gguf_pairs(path):
+        if name.startswith("tokenizer."):
+            break
+        pairs[name] = value
+    kind = pairs["general.architecture"]
+    return {name.removeprefix(f"{kind}."): value for name, value in pairs.items() if name.startswith(f"{kind}.")}
+
+
+def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
+    """The key-value pairs in the head of the file at `path`; tensors are not looked at. Raises NotGguf."""
+    with path.open("rb") as file:
+        if file.read(4) != MAGIC:
+            raise NotGguf("invalid file magic")
+        try:
+            _, _, count = struct.unpack("<IQQ", file.read(20))
+            for _ in range(count):
+                yield _text(file), _value(file, _scalar(file, _UINT32))
+        except (struct.error, UnicodeDecodeError, KeyError) as error:
+            raise NotGguf("unexpected EOF") from error
+
+
+def _scalar(file: BinaryIO, kind: int) -> Any:
+    layout = _SCALARS[kind]
+    return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
+
+
+def _text(file: BinaryIO) -> str:
+    length = struct.unpack("<Q", file.read(8))[0]
+    if length > _LONGEST:
+        raise NotGguf("unexpected EOF")
+    return file.read(length).decode()
+
+
+def _value(file: BinaryIO, kind: int) -> Any:
+    if kind == _STRING:
+        return _text(file)
+    if kind == _ARRAY:
+        inner, length = struct.unpack("<IQ", file.read(12))
+        return [_value(file, inner) for _ in range(length)]
+    return _scalar(file, kind)
