@@ -74,6 +74,19 @@ def test_auto_takes_model_files_that_are_named_where_no_server_answers(
     assert "is no GGUF file" in " ".join(done.stderr.decode().split())
 
 
+def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(
+    tiny: Path, finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are loaded before the first record: half a file of the second stage is found out in time, and named."""
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    torn = tmp_path / "torn.gguf"
+    torn.write_bytes(tiny.read_bytes()[:300_000])
+    done = finops("run", "-", "--triage-gguf", tiny, "--resolver-gguf", torn, given=jsonl(a_fail()))
+    assert done.returncode == 0, done.stderr
+    assert {line["provenance"]["backend"] for line in rows(done.stdout)} == {"engine"}
+    assert "torn.gguf: llama.cpp cannot load it" in " ".join(done.stderr.decode().split())
+
+
 def test_kill_and_resume_lose_and_repeat_nothing(tiny: Path, finops: Finops, tmp_path: Path) -> None:
     """kill -9 in the middle, then to the end: as many lines as records, in order, and no model process is left behind."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
@@ -123,21 +136,27 @@ def test_the_doctor_looks_at_model_files(tiny: Path, finops: Finops) -> None:
     assert found["llama.cpp"]["cure"]
 
 
+_WATCH = """
+import os, sys
+def note(*words):
+    with open(os.environ["FINOPS_TEST_WATCHED"], "a") as file:
+        print(*words, os.getpid(), file=file)
+def watch(event, given):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg", "socket.gethostbyname"):
+        note("REACHED", event, given)
+sys.addaudithook(watch)
+note("WATCHED")
+"""
+
+
 def test_no_connection_is_opened(tiny: Path, tmp_path: Path) -> None:
-    """Neither by finops nor by the model's process: no socket reaches any address."""
-    watch = (
-        "import sys\n"
-        "def watch(event, given):\n"
-        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto', 'socket.gethostbyname'):\n"
-        "        print('REACHED', event, given, file=sys.stderr)\n"
-        "sys.addaudithook(watch)\n"
-        "print('WATCHED', file=sys.stderr)\n"
-    )
-    (tmp_path / "sitecustomize.py").write_text(watch)
-    command = [sys.executable, "-m", "finops_cli", "run", "-", "--backend", "llama-cpp", *map(str, _files(tiny))]
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": path}
+    """Neither by finops nor by the model's process, which writes its stderr elsewhere: no socket reaches any address."""
+    (tmp_path / "sitecustomize.py").write_text(_WATCH)
+    told = tmp_path / "told.txt"
+    command = [sys.executable, "-m", "finops_cli", "triage", "-", "--backend", "llama-cpp", "--triage-gguf", str(tiny)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "FINOPS_TEST_WATCHED": str(told)}
     done = subprocess.run(command, input=jsonl(a_fail()), capture_output=True, check=False, env=environment, cwd=ROOT)
     assert done.returncode == 1, done.stderr
-    assert b"WATCHED" in done.stderr
-    assert b"REACHED" not in done.stderr, done.stderr
+    lines = [line.split() for line in told.read_text().splitlines()]
+    assert [words for words in lines if words[0] == "REACHED"] == []
+    assert len({pid for word, pid in lines if word == "WATCHED"}) == 2

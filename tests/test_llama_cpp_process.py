@@ -7,10 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import pytest
 
@@ -137,6 +136,15 @@ def test_a_model_that_is_not_loaded_in_time_leaves_no_process() -> None:
     one = process(NEVER_LOADED)
     with pytest.raises(NotLoaded, match=r"not loaded within 0\.1 s"):
         one.ready(0.1)
+    assert not Path(f"/proc/{one.pid}").exists()
+
+
+def test_an_interrupted_load_leaves_no_process() -> None:
+    """Ctrl-C while the run waits for its model."""
+    one = process(NEVER_LOADED)
+    Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        one.ready(SECONDS)
     assert not Path(f"/proc/{one.pid}").exists()
 
 

@@ -1,19 +1,19 @@
 """Why a model said nothing that could be judged: one tree, each class with its rule (`finops kb show RULE`) and its policy.
 
-NoReply
-+-- Unreachable     server     no connection
-+-- Busy            server     503, 429
-+-- Crashed         crashed    5xx, an error line in the stream
-|   +-- Torn        crashed    the stream broke, or is not the protocol
-+-- Incomplete      once more  the stream ended without `done`
-+-- Cut             once more  done_reason length
-+-- NotGenerated    once more  done_reason load, unload, none
-+-- Flood           once more  more than any answer can be
-+-- Overdue         settle     the time of the record ran out
-+-- ContextExceeded settle     the prompt is longer than the context
-+-- PromptCut       settle     the server read less than it was sent
-+-- Refused         settle     any other 4xx
-+-- ModelGone       give up    404: the endpoint has lost the model
+NoReply                         from a server                           from the process of a model file
++-- Unreachable     server      no connection                           not started, or the model not loaded
++-- Busy            server      503, 429
++-- Crashed         crashed     5xx, an error line in the stream        it died, or said what is no message
+|   +-- Torn        crashed     the stream broke, or is no protocol
++-- Incomplete      once more   the stream ended without `done`
++-- Cut             once more   done_reason length                      the limit of tokens
++-- NotGenerated    once more   done_reason load, unload, none
++-- Flood           once more   more than any answer can be             the same
++-- Overdue         settle      the time of the record ran out          the same
++-- ContextExceeded settle      the prompt is longer than the context   the same
++-- PromptCut       settle      it read less than it was sent
++-- Refused         settle      any other 4xx                           prompt or schema is no use
++-- ModelGone       give up     404: the endpoint has lost the model
 
 `server` and `crashed` are sent again where they were sent (`answer.retries`); `once more` is for the loop to ask differently;
 `settle` leaves the record to the policy; `give up` holds the endpoint back at once, for good when a try ends so too. EverythingDown, which
@@ -36,7 +36,7 @@ class NoReply(Exception):
     policy: ClassVar[Policy]
     endpoint_failed: ClassVar[bool] = False
     """Whether it counts against the endpoint's breaker."""
-    cure: ClassVar[str] = "see the server's log"
+    cure: ClassVar[str] = "see the server's log, or what `finops doctor` says of the model file"
     """What to do where every request ends so."""
 
     def __init__(self, detail: str, received: str = "") -> None:
@@ -48,7 +48,7 @@ class NoReply(Exception):
 
 class Unreachable(NoReply):
     rule, policy, endpoint_failed = "reply.unreachable", "server", True
-    cure = "start it with `ollama serve`"
+    cure = "start the server with `ollama serve`, or name a model file that can be loaded"
 
 
 class Busy(NoReply):
@@ -71,7 +71,7 @@ class Incomplete(NoReply):
 class Cut(NoReply):
     rule, policy = "reply.length", "once more"
     prompt_tokens: int | None = None
-    """What the server counted: the answer was cut, the count is whole."""
+    """What was counted: the answer was cut, the count is whole."""
 
 
 class NotGenerated(NoReply):

@@ -225,7 +225,7 @@ class Process:
 def _next(answers: Answers, seconds: float) -> FromDecoder | None:
     """The next message; None when it does not come in time. Raises Crashed when the process is dead."""
     try:
-        answer = answers.get(timeout=max(0.0, seconds))
+        answer = answers.get(timeout=seconds)
     except Empty:
         return None
     if isinstance(answer, Died):

@@ -1,0 +1,191 @@
+"""From the names of model files to a speaker: what is looked at, refused, read from a Modelfile, and weighed against the memory."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.kb.book import Book
+from finops_cli.models.failures import EverythingDown
+from finops_cli.models.llama_cpp.gguf import hashed, memory_bytes, token_bytes
+from finops_cli.models.llama_cpp.opening import Team, open_llama_cpp, profile, take_turns, team_for
+from finops_cli.models.llama_cpp.process import NotLoaded
+from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
+from finops_cli.models.llama_cpp.wire import Load, Sampling
+from finops_cli.models.protocol import Ask, ModelStage, Origin
+from finops_cli.models.wanted import Wanted
+from tests.conftest import ROOT
+from tests.tiny_gguf import Shape, write_tiny_gguf
+
+WITHOUT_THE_EXTRA = (
+    "import sys; sys.modules['llama_cpp'] = sys.modules['llguidance'] = None; from finops_cli.cli import main; main()"
+)
+
+
+def test_without_the_extra_the_cure_is_told(tmp_path: Path) -> None:
+    """Before a file is looked at: whoever has none yet learns what to install, and exit 3 says that something is missing."""
+    command = [sys.executable, "-c", WITHOUT_THE_EXTRA, "triage", "-", "--backend", "llama-cpp", "--triage-gguf", "none.gguf"]
+    done = subprocess.run(command, input=b"", capture_output=True, check=False, cwd=ROOT)
+    assert done.returncode == 3
+    assert b"llama-cpp-python and llguidance: pip install 'finops[llama]'" in b" ".join(done.stderr.split())
+
+
+class Loaded:
+    """A process in name only: it holds memory from its start to its stop, and dies when it is told to."""
+
+    def __init__(self, memory: set[str], path: str, room: int) -> None:
+        self.alive = True
+        self._memory, self._path, self._room = memory, path, room
+        memory.add(path)
+
+    def ready(self, patience: float) -> None:
+        if len(self._memory) > self._room:
+            self.stop()
+            raise NotLoaded("no memory", by_itself=True)
+
+    def stop(self) -> None:
+        self.alive = False
+        self._memory.discard(self._path)
+
+
+def two_models(book: Book, room: int, memory: set[str], *paths: str) -> LlamaCppSpeaker:
+    stages: tuple[ModelStage, ...] = ("triage", "resolver")
+    profiles = {stage: Profile(Load(path, 1000), Sampling()) for stage, path in zip(stages, paths, strict=True)}
+    start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, room)  # noqa: E731 - it is one
+    return LlamaCppSpeaker(Origin("llama-cpp"), profiles, book.answering, start=start)  # type: ignore[arg-type]
+
+
+def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(book: Book) -> None:
+    """The other one goes, and `in_turns` says so to the desk, which asks after all are prepared."""
+    memory: set[str] = set()
+    speaker = two_models(book, 1, memory, "triage.gguf", "resolver.gguf")
+    speaker.prepare("triage")
+    assert not speaker.in_turns
+    speaker.prepare("resolver")
+    assert (speaker.in_turns, memory) == (True, {"resolver.gguf"})
+    speaker.prepare("triage")
+    assert memory == {"triage.gguf"}
+
+
+def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(book: Book) -> None:
+    """Two where there is room for two; where there is room for none, the cure names what takes less."""
+    memory: set[str] = set()
+    speaker = two_models(book, 2, memory, "triage.gguf", "resolver.gguf")
+    for stage in ("triage", "resolver", "triage"):
+        speaker.prepare(stage)
+    assert (speaker.in_turns, memory) == (False, {"triage.gguf", "resolver.gguf"})
+    with pytest.raises(UsageError, match=r"smaller context, or fewer --workers"):
+        two_models(book, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
+
+
+def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
+    """Keys and values of two bytes, for each head, layer, token, sequence (one more for the prefix) and team."""
+    shape = Shape(layers=3, width=64, heads=2)
+    path = write_tiny_gguf(tmp_path / "whole.gguf", shape=shape)
+    assert token_bytes(path) == 2 * 3 * 2 * (32 + 32)
+    load = Load(str(path), 1000, sequences=4, teams=2)
+    assert memory_bytes(load) == path.stat().st_size + 1000 * 5 * 2 * 768
+    assert token_bytes(gguf) is None
+    torn = tmp_path / "torn.gguf"
+    torn.write_bytes(path.read_bytes()[:200])
+    assert memory_bytes(Load(str(torn), 1000)) == 200
+
+
+def test_models_take_turns_where_they_need_too_much_together() -> None:
+    """A share of what is free; one model alone, or a system that does not tell, is left to try."""
+    assert take_turns([40, 31], 100, 70)
+    assert not take_turns([40, 30], 100, 70)
+    assert not take_turns([90], 100, 70)
+    assert not take_turns([90, 90], None, 70)
+
+
+def speaker_of_file(path: Path, book: Book, memory: set[str]) -> LlamaCppSpeaker:
+    one = Profile(Load(str(path), 1000), Sampling(), identity=hashed(path)[1])
+    start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, 1)  # noqa: E731 - it is one
+    return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": one}, book.answering, start=start)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", ["put in its place", "written over", "gone"])
+def test_a_file_that_is_replaced_is_not_loaded(how: str, gguf: Path, tmp_path: Path, quick: Book) -> None:
+    """Its digest stands in the lines: after a death, or in its next turn, the run ends instead, and `changes` tells."""
+    speaker = speaker_of_file(gguf, quick, set())
+    speaker.prepare("triage")
+    assert speaker.changes() == ()
+    speaker._models["triage"].unload()
+    speaker.prepare("triage")
+    speaker._models["triage"].unload()
+    if how == "put in its place":
+        Path(shutil.copy2(gguf, tmp_path / "other.gguf")).replace(gguf)
+    elif how == "written over":
+        gguf.write_bytes(gguf.read_bytes())
+    else:
+        gguf.unlink()
+    assert speaker.changes() == (f"{gguf} was replaced during the run",)
+    with pytest.raises(EverythingDown, match=r"no longer the file that the run began with.*begin a new run"):
+        speaker.speak(Ask("triage", "a", 1))
+    with pytest.raises(MissingPiece, match="no longer the file"):
+        speaker.prepare("triage")
+
+
+OPTIONS = {"num_ctx": 2048, "temperature": 0.1, "top_k": 40, "top_p": 0.9, "repeat_penalty": 1.0, "num_predict": 512}
+
+
+def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
+    """Every parameter that sways an answer arrives; one that only Ollama does is refused, not dropped."""
+    made = profile(gguf, {**OPTIONS, "stop": ["<|im_end|>"], "num_predict": -1, "seed": 3}, "prefix")
+    assert (made.load.context, made.load.prefix, made.sampling, made.stops) == (2048, "prefix", Sampling(0.1), ("<|im_end|>",))
+    assert made.predict is None
+    assert profile(gguf, OPTIONS, "").predict == 512
+    assert profile(gguf, {**OPTIONS, "repeat_last_n": -1}, "").sampling.penalised == 2048
+    assert profile(gguf, {**OPTIONS, "repeat_last_n": 0}, "").sampling.penalised == 0
+    with pytest.raises(UsageError, match="stop takes texts"):
+        profile(gguf, {**OPTIONS, "stop": "<|im_end|>"}, "")
+    with pytest.raises(UsageError, match="presence_penalty: --backend llama-cpp does not do that"):
+        profile(gguf, {**OPTIONS, "presence_penalty": 1.0}, "")
+
+
+def test_what_a_modelfile_says_of_the_machine_is_done(gguf: Path) -> None:
+    """Layers on a GPU and prompt tokens in one go; unsaid, all layers, and as many tokens as Ollama's default."""
+    loads = [profile(gguf, given, "").load for given in (OPTIONS, {**OPTIONS, "num_gpu": 0, "num_batch": 64})]
+    assert [(load.gpu_layers, load.batch) for load in loads] == [(-1, 512), (0, 64)]
+
+
+def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
+    """Not there, a folder, or something else."""
+    (tmp_path / "text.gguf").write_text("hello")
+    for name, told in (("none.gguf", "no such GGUF file"), (".", "no such GGUF file"), ("text.gguf", "is no GGUF file")):
+        with pytest.raises(UsageError, match=told):
+            profile(tmp_path / name, OPTIONS, "")
+
+
+def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
+    """Large ones by all cores together; whoever says how many answers at once gets as many, or a few more."""
+    small, large = 1_000_000, 5_000_000_000
+    assert team_for(small, 2, None) == Team(8, 2, 1)
+    assert team_for(large, 16, None) == Team(4, 1, 16)
+    assert team_for(small, 2, 1) == Team(1, 1, 2)
+    assert team_for(small, 2, 5) == Team(3, 2, 1)
+    assert team_for(large, 4, 12) == Team(12, 1, 4)
+
+
+def test_a_speaker_says_what_it_speaks_with(gguf: Path, book: Book) -> None:
+    """File name, digest of the file, digest of the prompts, and all that sways an answer; how many are decoded at once does not."""
+    pytest.importorskip("llama_cpp")
+    pytest.importorskip("llguidance")
+    speakers = [open_llama_cpp(Wanted("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), book) for n in (None, 3)]
+    first, second = (speaker.origin for speaker in speakers)
+    assert first == second
+    assert (first.name, first.models.triage) == ("llama-cpp", "tiny.gguf")
+    assert first.digests is not None
+    assert first.digests.triage == hashlib.sha256(gguf.read_bytes()).hexdigest()
+    assert first.settings is not None
+    assert '"temperature":0.1' in first.settings
+    assert speakers[0].room("triage") == 2048
+    assert speakers[1].lanes < speakers[0].lanes
