@@ -43,7 +43,7 @@ HANGS_WITH_SOME_SEATED = (
 )
 HANGS_AT_ONCE = LOADED + "os.kill(os.getpid(), signal.SIGSTOP)\n"
 TALKS_NONSENSE = LOADED + "hear()\nsaid.write(b'\\0\\0\\0\\1?')\nsaid.flush()\ntime.sleep(600)\n"
-STOPS_LISTENING_THEN_DIES = LOADED + "given.close()\ntime.sleep(0.5)\nprint('worn out', file=sys.stderr)\nsys.exit(3)\n"
+STOPS_LISTENING_THEN_DIES = LOADED + "os.close(0)\ntime.sleep(0.5)\nprint('worn out', file=sys.stderr)\nsys.exit(3)\n"
 ANSWERS_ALL_IN_TURN = LOADED + (
     "while True:\n    say = hear()\n    tell(Begun(say.number))\n    time.sleep(0.1)\n"
     "    tell(Said(say.number, say.prompt, 'stop', 1))\n"
