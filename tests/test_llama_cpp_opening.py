@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +37,20 @@ def test_without_the_extra_the_cure_is_told(tmp_path: Path) -> None:
     done = subprocess.run(command, input=b"", capture_output=True, check=False, cwd=ROOT)
     assert done.returncode == 3
     assert b"llama-cpp-python and llguidance: pip install 'finops[llama]'" in b" ".join(done.stderr.split())
+
+
+def test_the_extra_brings_what_the_decoder_imports() -> None:
+    """Every package beyond finops and Python that a module of the decoder imports, by the name that it is installed by."""
+    imported = {
+        name.partition(".")[0]
+        for module in (ROOT / "finops_cli" / "models" / "llama_cpp" / "decoder").glob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [n.name for n in getattr(node, "names", [])])
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    beyond = {name.replace("llama_cpp", "llama-cpp-python") for name in imported - sys.stdlib_module_names - {"finops_cli"}}
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["llama"]
+    assert beyond == {wanted.partition(">")[0] for wanted in extra}
 
 
 class Loaded:

@@ -185,13 +185,14 @@ class Process:
             garbled = self._handed_out()
             death = Died(self._how_it_ended(garbled))
         finally:
-            self._child.kill()
             with self._table:
                 self._death = death
                 waiting = list(self._waiting.values())
             for answers in waiting:
                 answers.put(death)
             self._outgoing.put(None)
+            self._child.kill()  # where the trouble was ours, it lives
+            self._child.wait()
 
     def _handed_out(self) -> str:
         """What the process said that is no message; nothing where it went on to its end."""
