@@ -81,10 +81,30 @@ def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     torn = tmp_path / "torn.gguf"
     torn.write_bytes(tiny.read_bytes()[:300_000])
-    done = finops("run", "-", "--triage-gguf", tiny, "--resolver-gguf", torn, given=jsonl(a_fail()))
+    monkeypatch.setenv("FINOPS_TRIAGE_GGUF", str(tiny))
+    monkeypatch.setenv("FINOPS_RESOLVER_GGUF", str(torn))
+    done = finops("run", "-", given=jsonl(a_fail()))
     assert done.returncode == 0, done.stderr
     assert {line["provenance"]["backend"] for line in rows(done.stdout)} == {"engine"}
     assert "torn.gguf: llama.cpp cannot load it" in " ".join(done.stderr.decode().split())
+
+
+def test_auto_does_not_do_without_a_file_that_the_call_names(
+    tiny: Path, finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in an option is a usage error, as one in --host is; with --quiet too."""
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    for told, file in (("no such GGUF file", tmp_path / "slip.gguf"), ("llama.cpp cannot load it", tmp_path / "torn.gguf")):
+        (tmp_path / "torn.gguf").write_bytes(tiny.read_bytes()[:300_000])
+        done = finops("triage", "-", "--quiet", "--triage-gguf", file, given=jsonl(a_fail()))
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert told in done.stderr.decode()
+        assert "says no more" not in done.stderr.decode()
+
+
+def test_options_of_the_other_backend_are_refused(tiny: Path, finops: Finops) -> None:
+    done = finops("triage", "-", "--backend", "llama-cpp", "--triage-gguf", tiny, "--host", "127.0.0.1", given=jsonl(a_fail()))
+    assert (done.returncode, b"are for Ollama" in done.stderr) == (2, True)
 
 
 def test_kill_and_resume_lose_and_repeat_nothing(tiny: Path, finops: Finops, tmp_path: Path) -> None:

@@ -76,6 +76,12 @@ def path_or_standard(text: str | None) -> Path | None:
     return None if text is None or text == "-" else Path(text)
 
 
+def typed(context: typer.Context, name: str) -> bool:
+    """Whether the option stands in the call itself, not in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def kb_folder(context: typer.Context) -> Path:
     """The knowledge base that this call uses: `finops --kb DIR`, else the one that ships."""
     from finops_cli.kb.load import shipped_kb

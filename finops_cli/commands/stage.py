@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from finops_cli.commands.options import kb_folder, path_or_standard
+from finops_cli.commands.options import kb_folder, path_or_standard, typed
 from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     job = Job(plan, source, output, call.workers or 1, call.resume, call.overwrite)
     refuse_impossible(job)
     book = load_book(kb)
-    desk = _desk(stage, call, models, book)
+    desk = _desk(context, stage, call, models, book)
     with closing(desk.backend), watching(job, call.quiet) as watch:
         if isinstance(desk.screen, Refusing):
             desk.screen.look_ahead(source, stage == "resolve", book)
@@ -80,7 +80,7 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
         raise typer.Exit(1)
 
 
-def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
+def _desk(context: typer.Context, stage: Stage, call: Call, models: Models, book: Book) -> Desk:
     """The desk with the backend that the call wants; says which and why where that was not the call's to decide."""
     from finops_cli.commands.summary import wrapped
     from finops_cli.models.choose import choose
@@ -101,6 +101,7 @@ def _desk(stage: Stage, call: Call, models: Models, book: Book) -> Desk:
         call.workers,
         models.triage_gguf,
         models.resolver_gguf,
+        any(typed(context, name) for name in ("triage_gguf", "resolver_gguf")),
     )
     chosen = choose(wanted, book)
     told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []

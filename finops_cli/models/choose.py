@@ -42,6 +42,11 @@ def _llama_cpp(wanted: Wanted, book: Book) -> Chosen:
     from finops_cli.models.llama_cpp.opening import open_llama_cpp
     from finops_cli.models.verified import Verified
 
+    if wanted.backend == "llama-cpp" and (wanted.hosts or wanted.triage_model or wanted.resolver_model):
+        raise UsageError(
+            "--host, --triage-model and --resolver-model are for Ollama; --backend llama-cpp takes --triage-gguf and --resolver-gguf"
+        )
+
     return Chosen(Verified(open_llama_cpp(wanted, book), book, wanted.on_violation), "as asked")
 
 
@@ -56,6 +61,8 @@ def _best(wanted: Wanted, book: Book) -> Chosen:
         chosen = _llama_cpp(wanted, book)
         _try_to_load(chosen.backend, wanted.stages)
     except (UsageError, MissingPiece, OSError) as error:
+        if wanted.files_asked_for:
+            raise
         return Chosen(Engine(book), f"auto: {found}; {error}")
     return chosen._replace(why=f"auto: {found}; model files are named")
 

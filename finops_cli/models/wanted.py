@@ -24,6 +24,8 @@ class Wanted:
     workers: int | None = None
     triage_gguf: Path | None = None
     resolver_gguf: Path | None = None
+    files_asked_for: bool = False
+    """Whether the call itself names a model file: then `auto` does not do without it."""
 
     def model(self, stage: ModelStage, book: Book) -> str:
         """The name of the model of `stage`."""

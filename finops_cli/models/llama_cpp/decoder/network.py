@@ -15,7 +15,7 @@ import numpy as np
 from finops_cli.models.llama_cpp.wire import Load, Sampling
 
 _INT32_P = ctypes.POINTER(ctypes.c_int32)
-_ERROR = 3
+_ERROR = 4  # GGML_LOG_LEVEL_ERROR; 5 goes on with what came before
 _LOUDEST_LINES = 4
 _PIECE_BYTES = 8
 _ALL_LAYERS = 2**31 - 1
