@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_cli.guard.guard import Guard
-from tests import guarded_notes, look_alikes, pii, pii_held_out
+from tests import guarded_notes, look_alikes, pii, pii_attacks, pii_held_out
 
 KINDS = list(pii.PLANTED)
 COUNT = 500
@@ -108,6 +108,18 @@ def test_clauses_of_a_note_do_not_confuse_each_other(guard: Guard) -> None:
 def test_what_stands_beside_a_number_decides(text: str, masked: str, guard: Guard) -> None:
     """The name right beside it, the unit behind it, the check digit in it; the longest form wins."""
     assert guard.mask(text).text == masked
+
+
+@pytest.mark.parametrize(("kind", "marked"), [(kind, text) for kind, texts in pii_attacks.MASKED.items() for text in texts])
+def test_what_an_attacker_wrote_is_masked(kind: str, marked: str, guard: Guard) -> None:
+    """Odd separators, names behind, glued names, capitals: whatever a name or a check digit proves."""
+    given = marked.replace("<", "").replace(">", "")
+    assert guard.mask(given).text == re.sub("<[^>]*>", f"[{kind}]", marked)
+
+
+@pytest.mark.parametrize("text", pii_attacks.LEFT_ALONE)
+def test_what_an_attacker_had_masked_is_left_alone(text: str, guard: Guard) -> None:
+    assert guard.mask(text) == (text, ())
 
 
 def test_kinds_are_told_once_each(guard: Guard) -> None:

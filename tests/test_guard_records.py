@@ -10,9 +10,10 @@ import pytest
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.guard import Guard
-from finops_cli.guard.records import could_be_masked, guarded_case, guarded_fail, has_free_text
+from finops_cli.guard.records import Mask, could_be_masked, guarded_case, guarded_fail, has_free_text
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.intake import case_from, fail_from
+from tests import pii_attacks
 from tests.conftest import EXAMPLES, a_fail, rows
 
 TRIAGE = {
@@ -59,6 +60,12 @@ def test_every_text_of_a_fail_is_masked(guard: Guard) -> None:
     assert fail.origin == {"file": "[EMAIL]", "rows": [{"ssn": "[SSN]", "card": "[CARD]"}], "ring [PHONE]": 4}
     assert kinds == ("EMAIL", "CARD", "SSN", "PHONE", "ACCOUNT")
     assert guarded_fail(guard, fail) == (fail, ())
+
+
+@pytest.mark.parametrize(("given", "masked"), pii_attacks.KEYS)
+def test_a_key_is_read_as_its_words(given: Any, masked: Any, guard: Guard) -> None:
+    """accountNumber, date_of_birth; the key around it names a value too, and the desk's own keys name nothing personal."""
+    assert Mask(guard).anything(given) == masked
 
 
 def test_the_desks_own_fields_are_never_touched(guard: Guard) -> None:

@@ -9,17 +9,19 @@ from finops_cli.domain import cusip
 from finops_cli.guard.reading import MASKED
 from finops_cli.kb.guarding import GuardBook, Kind
 
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
-_DAY = r"[0-9]{1,2}(?:st|nd|rd|th)?"
-_YEAR = r"(?:19|20)[0-9]{2}"
+MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+DAY = r"[0-9]{1,2}(?:st|nd|rd|th)?"
+YEAR = r"(?:19|20)[0-9]{2}"
+_WEEKDAY = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}"
 DATE = (
-    rf"(?:{_YEAR}[-./][0-9]{{1,2}}[-./][0-9]{{1,2}}|[0-9]{{1,2}}[-./][0-9]{{1,2}}[-./](?:{_YEAR}|[0-9]{{2}})"
-    rf"|{_DAY}[- ]?{_MONTH}[- ,.]{{0,2}}[0-9]{{2,4}}|{_MONTH}[ .][ ]?{_DAY},?[ ]?{_YEAR})"
+    rf"(?:(?:{_WEEKDAY},?[ ])?(?:{YEAR}[-./][0-9]{{1,2}}[-./][0-9]{{1,2}}|[0-9]{{1,2}}[-./][0-9]{{1,2}}[-./](?:{YEAR}|[0-9]{{2}})"
+    rf"|{DAY}(?:[- ]?|[ ]of[ ]){MONTH}[- ,.]{{0,2}}[0-9]{{2,4}}|{MONTH}[ .][ ]?{DAY},?[ ]?{YEAR}))"
 )
 _STAMP = (
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9](?:[0-9]{3})?)?)?"
 )
-_DIGITS = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?"
+_DIGITS = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]{1,13}(?![0-9])(?:\.[0-9]+)?"
+"""A longer run is no amount, whatever stands beside it: $4111111111111111 is a card number."""
 _OF_SECURITY = r"of[ ](?=[A-Z]*[0-9])[A-Z0-9]{9}(?:[A-Z0-9]{3})?(?![^\W_])"
 """As in 5000 of 594918104."""
 _MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
@@ -55,7 +57,7 @@ def pattern(book: GuardBook) -> re.Pattern[str]:
         rf"|(?P<time>[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?){after}"
         rf"|(?P<reference>[A-Z]{{1,4}}-[0-9]{{3,4}}(?![-.]?[0-9])){after}"
         rf"|(?P<long_reference>[A-Z]{{1,4}}-[0-9]{{5,6}}(?![-.]?[0-9])){after}"
-        rf"|(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?[KMB]?|[0-9]+\.[0-9]+[KMB]?){after}"
+        rf"|(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?[KMB]?|(?![2-9][0-9]{{2}}\.[0-9]{{7}}(?![0-9]))[0-9]+\.[0-9]+[KMB]?){after}"
         rf"|(?P<isin>[A-Z]{{2}}[A-Z0-9]{{9}}[0-9]){after}"
         rf"|(?P<cusip>[0-9A-Z]{{8}}[0-9]){after}"
         r")"

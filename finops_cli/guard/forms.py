@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from finops_cli.guard.desk_tokens import DATE
+from finops_cli.guard.desk_tokens import DATE, DAY, MONTH, YEAR
 from finops_cli.guard.reading import MASKED
 from finops_cli.kb.guarding import GuardBook, Kind
 
@@ -31,6 +31,12 @@ _BLANK = r"(?:[ \n]?[-/_][ \n]?|[ ])"
 _BREAK = r"(?:[ \n]?[-/_][ \n]?|[ \n])"
 """At most one of two gaps is a mere line end: quantities stand below each other."""
 _CARD_GAP = r"(?:[ \n]?[-._][ \n]?|[ \n])"
+_CARD_MARK = r"(?:[-./,_|]|[ \n])?"
+"""Also where one of its gaps is missing, or the bar between two fields of a record stands in it."""
+_NOT_ROUND = rf"(?=(?:[0-9]{{4}}{_CARD_MARK}){{0,3}}[0-9]{{3}}[1-9])"
+"""4000/5000/2500/3000 are quantities, whatever their check digit."""
+_ANY = r"(?:[ ]?[-./,_|]{1,2}[ ]?|[ ])?"
+"""What may stand between any two digits where a name proves them."""
 _TIGHT = r"(?:[ \n-]?\(|\)[ \n-]?|[ ]?/[ ]?|[-. \n])?"
 """What may stand between any two digits of an international number."""
 
@@ -38,6 +44,16 @@ _LOCAL = r"[\w.!#$%&'*+/=?^`~-]"
 _AT = r"(?:@|[ ]?[\[({<][ ]?at[ ]?[\])}>][ ]?)"
 _PERIOD = r"(?:\.|[ ]?[\[({<][ ]?dot[ ]?[\])}>][ ]?)"
 _EMAIL = rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_PERIOD}){{1,8}}(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
+_EMAIL_AT_HOST = rf"{_LOCAL}{{1,64}}+@\[[0-9a-f.:]{{7,40}}\]"
+_PERSON = r"(?<![\w.])[^\W\d_][\w-]{0,40}+(?:\.[^\W\d_][\w-]{1,40}+){1,3}"
+_SPACED = r"(?:[ ]@[ ]?|@[ ])"
+_HOST = r"[^\W\d_][\w-]{0,62}+(?:\.[^\W_][\w-]{1,62}+){0,4}\.[^\W\d_]{2,24}(?!\w)"
+_EMAIL_SPACED = (
+    rf"{_PERSON}{_SPACED}{_HOST}",
+    rf"{_PERSON}@[^\W\d_][\w-]{{0,62}}+\.\n(?-i:[a-z]{{2,24}})(?!\w)",
+)
+"""Written like a person: BRK.B @ limit is none."""
+_EMAIL_NAMED = rf"(?<![\w.])[^\W\d_][\w.-]{{0,63}}+{_SPACED}{_HOST}"
 _EMAIL_LOCAL = r"[^\W\d_][\w.-]{0,63}+@[^\W\d_][\w-]{1,62}"
 
 _ITIN_GROUP = r"(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])"
@@ -51,8 +67,10 @@ _CARDS = (
     rf"{_ALONE}3[0-9]{{3}}{_CARD_GAP}[0-9]{{6}}{_CARD_GAP}[0-9]{{4,5}}{_END}",
     rf"{_ALONE}[2-6][0-9]{{12,18}}{_END}",
     rf"{_ALONE}[2-6](?:[ .-][0-9]){{12,18}}{_END}",
+    rf"{_ALONE}{_NOT_ROUND}[2-6][0-9]{{3}}(?:{_CARD_MARK}[0-9]{{4}}){{3}}{_END}",
+    rf"{_ALONE}3[0-9]{{3}}{_CARD_MARK}[0-9]{{6}}{_CARD_MARK}[0-9]{{5}}{_END}",
 )
-_IBAN = rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ \n.-]?[A-Za-z0-9]){{11,30}}"
+_IBAN = rf"(?:(?<![A-Za-z0-9{MASKED}])|(?<=IBAN))[A-Za-z]{{2}}[0-9]{{2}}(?:[ \n./_|-]?[A-Za-z0-9]){{11,30}}"
 _IBAN_LABELLED = (
     rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .-]?[A-Za-z0-9]{{4}}){{2}}(?:[ .-]?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{4}}){{0,5}}"
     r"(?:[ .-]?[0-9]{1,3})?(?![A-Za-z0-9])"
@@ -73,6 +91,23 @@ _PHONE_SPACED = (
     rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}(?:{_BLANK}[2-9][0-9]{{2}}{_BREAK}|\n[2-9][0-9]{{2}}{_BLANK})[0-9]{{4}}"
     rf"{_EXTENSION}{_RIGHT}"
 )
+_PHONE_NAMED = (
+    r"[2-9][0-9]{2}[ ]?\.[ ]?[0-9]{3}[ ]?\.[ ]?[0-9]{4}",
+    r"[2-9][0-9]{2}\.[0-9]{7}",
+    r"(?<!called )(?<!calling )(?<!reach )(?![0-9]{5}00)[2-9][0-9]{6}",
+)
+"""The last: seven digits that are no round quantity, nor what a lender called or a position will reach."""
+_CHECKED = r"(?!(?<=\bchecking )[0-9]{1,22}00(?![0-9]))"
+"""Checking is a kind of account and a verb: checking 1200000 against the box."""
+_DL_QUANTITY = r"(?!(?:(?<=\bDL[ :])|(?<=\bDL: ))[0-9]{1,6}(?!\w))"
+"""DL names a licence, but nobody's has six digits or less without a letter."""
+_BORN = (
+    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])",
+    r"[0-9]{1,2}[ ][0-9]{1,2}[ ](?:19|20)[0-9]{2}",
+    r"[0-9]{1,2}[-./][0-9]{1,2}[-./]'[0-9]{2}",
+    rf"{YEAR},?[ ]{MONTH},?[ ]{DAY}",
+)
+"""Dates only behind a name of one of birth: 19610312 is a quantity elsewhere."""
 
 
 def forms(book: GuardBook) -> tuple[Form, ...]:
@@ -80,11 +115,15 @@ def forms(book: GuardBook) -> tuple[Form, ...]:
     units = "|".join(map(re.escape, sorted(book.units)))
     no_unit = rf"(?![ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ 0-9$]|[.,][0-9]))"
     return (
-        Form("email", "EMAIL", (_EMAIL,)),
+        Form("email", "EMAIL", (f"{_no_order(book)}{_EMAIL}", _EMAIL_AT_HOST)),
+        Form("email_spaced", "EMAIL", _EMAIL_SPACED),
+        Form("email_named", "EMAIL", (_EMAIL_NAMED,)),
         Form("email_local", "EMAIL", (_EMAIL_LOCAL,)),
         Form("ssn_grouped", "SSN", (*_grouped("[0-9]{3}", "[0-9]{2}"), _SSN_SPELLED)),
         Form("ssn_spaced", "SSN", (f"{_spaced('[0-9]{3}', '[0-9]{2}')}{no_unit}",)),
         Form("ssn_loose", "SSN", (f"{_SSN_LOOSE}{no_unit}",)),
+        Form("ssn_named", "SSN", (rf"{_LEFT}[0-9](?:{_ANY}[0-9]){{8}}{_RIGHT}{no_unit}",)),
+        Form("itin_named", "ITIN", (rf"{_LEFT}9(?:{_ANY}[0-9]){{8}}{_RIGHT}{no_unit}",)),
         Form("itin_grouped", "ITIN", _grouped("9[0-9]{2}", _ITIN_GROUP)),
         Form("itin_spaced", "ITIN", (f"{_spaced('9[0-9]{2}', _ITIN_GROUP)}{no_unit}",)),
         Form("itin_loose", "ITIN", (f"{_ITIN_LOOSE}{no_unit}",)),
@@ -93,11 +132,30 @@ def forms(book: GuardBook) -> tuple[Form, ...]:
         Form("iban", "IBAN", (_IBAN,)),
         Form("iban_labelled", "IBAN", (_IBAN_LABELLED,)),
         Form("passport", "PASSPORT", (r"(?<!\w)[A-Za-z]{0,2}[0-9]{6,9}(?!\w)",)),
-        Form("license", "LICENSE", (r"(?<!\w)(?=(?:[A-Za-z-]{0,6}[0-9]){4})[A-Za-z0-9](?:-?[A-Za-z0-9]){4,18}(?!\w)",)),
-        Form("dob", "DOB", (rf"(?<!\w){DATE}(?!\w)",)),
+        Form(
+            "passport_named",
+            "PASSPORT",
+            (
+                r"(?<!\w)(?=(?:[A-Za-z]{0,4}[0-9]){4})[A-Za-z0-9]{8,9}(?!\w)",
+                rf"{_LEFT}[0-9]{{2,3}}(?:[ -][0-9]{{3,4}}){{2}}{_RIGHT}{no_unit}",
+            ),
+        ),
+        Form("license_grouped", "LICENSE", (rf"(?<!\w)[A-Za-z]?[0-9]{{2,4}}(?:[ ][0-9]{{2,4}}){{2,3}}{_RIGHT}{no_unit}",)),
+        Form(
+            "license",
+            "LICENSE",
+            (rf"(?<!\w){_DL_QUANTITY}(?=(?:[A-Za-z-]{{0,6}}[0-9]){{4}})[A-Za-z0-9](?:-?[A-Za-z0-9]){{4,18}}(?!\w)",),
+        ),
+        Form("dob", "DOB", tuple(rf"(?:(?<!\w)|(?<=dob)|(?<=born)){way}(?!\w)" for way in (DATE, *_BORN))),
         *_phones(no_unit),
         *_accounts(book, no_unit),
     )
+
+
+def _no_order(book: GuardBook) -> str:
+    """Not where a quantity and its price begin: 5000@limit.now."""
+    prices = "|".join(map(re.escape, sorted(book.orders)))
+    return rf"(?![0-9][0-9,.]{{0,14}}[KMB]?@(?:{prices})(?![^\W_]))"
 
 
 def _grouped(first: str, second: str) -> tuple[str, ...]:
@@ -125,6 +183,7 @@ def _phones(no_unit: str) -> tuple[Form, ...]:
             "PHONE",
             (rf"(?<![^\W_]){_PHONE_LEFT}(?:\(0[0-9]{{1,4}}\)|0[0-9]{{1,4}})(?:{_US_NEXT}?[0-9]){{6,9}}{end}",),
         ),
+        Form("phone_named", "PHONE", tuple(f"(?<![^\\W_]){_PHONE_LEFT}{number}{end}" for number in _PHONE_NAMED)),
         Form("phone_local", "PHONE", (rf"{_PHONE_LEFT}[2-9][0-9]{{2}}[-.][0-9]{{4}}{end}",)),
     )
 
@@ -135,6 +194,7 @@ def _accounts(book: GuardBook, no_unit: str) -> tuple[Form, ...]:
     )
     alone, end = r"(?<![\w+])(?<!\w[-./,])", r"(?!\w)(?![-./,]\w)"
     spaced = r"[0-9]{2,4}(?:[ ][0-9]{2,4}){1,5}(?:[ ][0-9])?"
+    spelled = r"[0-9](?:[ ][0-9]){5,23}"
     dotted = r"[0-9]{1,5}(?:\.[0-9]{1,8}){2,5}"
     dashed = r"[0-9]{1,12}(?:[-/][0-9]{1,12}){1,4}(?:[ ][0-9]{6,10})?"
     part = rf"[A-Za-z0-9]{{1,{longest}}}"
@@ -142,10 +202,17 @@ def _accounts(book: GuardBook, no_unit: str) -> tuple[Form, ...]:
     enough = rf"(?=(?:[-/. ]?[0-9]){{{shortest}}})"
     return (
         Form("account_long", "ACCOUNT", (rf"{alone}[0-9]{{{long},{longest}}}{end}{no_unit}",), crosses_lines=False),
-        Form("account_near", "ACCOUNT", (rf"{alone}[0-9]{{{near},{longest}}}{end}{no_unit}",), crosses_lines=False),
-        Form("account_adjacent", "ACCOUNT", (rf"{_ALONE}[0-9]{{{shortest},{longest}}}{_END}{no_unit}",)),
         Form(
-            "account_grouped", "ACCOUNT", tuple(rf"{_ALONE}{enough}{shape}{_END}{no_unit}" for shape in (spaced, dotted, dashed))
+            "account_near",
+            "ACCOUNT",
+            (rf"{alone}{_CHECKED}(?![0-9]{{0,{longest}}}000(?![0-9]))[0-9]{{{near},{longest}}}{end}{no_unit}",),
+            crosses_lines=False,
+        ),
+        Form("account_adjacent", "ACCOUNT", (rf"{_ALONE}{_CHECKED}[0-9]{{{shortest},{longest}}}{_END}{no_unit}",)),
+        Form(
+            "account_grouped",
+            "ACCOUNT",
+            tuple(rf"{_ALONE}{enough}{shape}{_END}{no_unit}" for shape in (spaced, spelled, dotted, dashed)),
         ),
         Form("account_mixed", "ACCOUNT", (rf"(?<!\w){token}(?!\w){no_unit}",)),
     )

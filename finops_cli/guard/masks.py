@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Protocol
 
-MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]", re.IGNORECASE)
+MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]|(?-i:[ ]AT[ ])", re.IGNORECASE)
 """Every form of personal data has one of these; most notes have none."""
 WITHHELD = "WITHHELD"
 """Stands for a text that nobody could read first, as `[WITHHELD]`, and among what was masked."""

@@ -20,6 +20,9 @@ _SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _BEHIND = re.compile(
     r"[ ]?[(\[][ ]?|[ ](?:is|was|are)[ ](?:(?:his|her|their|the|a|an|our|my|client's|customer's)[ ])?", re.IGNORECASE
 )
+_NAMES_NOTHING_MORE = re.compile(r"[,;!?)]|\.?\Z|\.[ ](?![0-9])")
+_NAMED_BEHIND = frozenset(("SSN", "ITIN", "PASSPORT", "LICENSE", "DOB", "IBAN"))
+"""As in 912701234 ITIN. Not accounts and telephones: in 5000000 account, and 2500000 call, a quantity stands before the word."""
 _AND = re.compile(r"[ \n]?(?:and|or|&|/)[ \n]?", re.IGNORECASE)
 
 
@@ -112,7 +115,15 @@ class Surroundings:
             if kind in mark.kinds and not mark.masked and not _SENTENCE_END.search(self._text, mark.end, start):
                 return "near"
             nearest = False
-        return "none"
+        return "adjacent" if self._closes(end, kind) else "none"
+
+    def _closes(self, end: int, kind: Kind) -> bool:
+        """As in 123456789 SSN, at the end of its clause, so that the name can be that of no number behind it."""
+        at = bisect_left(self._starts, end)
+        mark = self._all[at] if at < len(self._all) and kind in _NAMED_BEHIND else None
+        if mark is None or mark.masked or kind not in mark.kinds or self._text[end : mark.start] != " ":
+            return False
+        return _NAMES_NOTHING_MORE.match(self._text, mark.end) is not None
 
     def _leads(self, mark: Mark, start: int) -> bool:
         """Whether nothing but linking words stands between `mark` and `start`."""

@@ -20,13 +20,15 @@ _PIECE = re.compile(
     rf"|(?P<placeholder>\[(?:{'|'.join(get_args(Kind))})\])"
     rf"|&(?:amp;){{0,3}}(?P<entity>#[0-9]{{1,7}};?|#[xX][0-9a-fA-F]{{1,6}};?|(?:{'|'.join(_NAMED)}))"
     r"|(?P<at>%40(?=[a-zA-Z]))"
+    r"|(?P<dash>(?<=[0-9])%2[dD](?=[0-9]))"
+    r"|(?P<capital_at>(?<=[a-z0-9])[ ]AT[ ](?=[A-Za-z][\w-]{0,62}\.[A-Za-z]{2}))"
     rf"|(?P<blank>[ \t]++(?![{_LINE_ENDS}]))"
     rf"|(?P<break>[ \t]*[{_LINE_ENDS}](?:[ \t>|{_LINE_ENDS}])*)"
     r"|(?P<other>.)",
     re.DOTALL,
 )
 """Blanks and the marks of a quoted mail behind a line end belong to it. Each alternative reads a sign once: the whole is linear."""
-_FIXED = {"placeholder": MASKED, "at": "@", "blank": " ", "break": "\n"}
+_FIXED = {"placeholder": MASKED, "at": "@", "dash": "-", "capital_at": "@", "blank": " ", "break": "\n"}
 _READ_AS = {"Pd": "-", "Zs": " "}
 _INVISIBLE = frozenset(("Cf", "Mn", "Me", "Cc", "Cs"))
 _SPOKEN = {

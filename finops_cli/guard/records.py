@@ -76,6 +76,16 @@ def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
     return text.endswith(last) and len(text) - len(last) > place
 
 
+_SAYS_NOTHING = "value"
+"""A key that leaves the naming to the one around it; in a text it is the desk's, of money."""
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def _spoken(key: str) -> str:
+    """The words of a key: dateOfBirth, drivers_license."""
+    return _HUMP.sub(" ", key).replace("_", " ").strip()
+
+
 class Mask:
     """Masks the parts of one record and remembers what was found. Its typed parts (`corporate_action` among them) hold no free text."""
 
@@ -97,8 +107,8 @@ class Mask:
     def reference(self, text: str | None) -> str | None:
         return self._taken(self._reader.mask_reference(text)) if text else text
 
-    def anything(self, value: Any, name: str = "", depth: int = 0) -> Any:
-        """Every text in `value`, keys included. A key names its value, and a number is read as text: `{"ssn": 123456789}`.
+    def anything(self, value: Any, *names: str, depth: int = 0) -> Any:
+        """Every text in `value`, keys included. A key names what is in it, and a number is read as text: `{"ssn": 123456789}`.
 
         What is nested deeper than anybody writes is withheld.
         """
@@ -106,22 +116,26 @@ class Mask:
             self.found.add(WITHHELD)
             return f"[{WITHHELD}]"
         if isinstance(value, dict):
-            return {self.text(key): self.anything(inner, key, depth + 1) for key, inner in value.items()}
+            return {self.text(key): self.anything(inner, *names[-1:], key, depth=depth + 1) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.anything(inner, name, depth + 1) for inner in value]
+            return [self.anything(inner, *names, depth=depth + 1) for inner in value]
         if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
             return value
         text = f"{value:f}".partition(".")[0] if isinstance(value, Decimal) else str(value)
-        masked = self._named(name, text)
+        masked = self._named(names, text)
         return value if masked == text else masked
 
-    def _named(self, name: str, text: str) -> str:
-        """`text` masked as if `name` stood before it."""
+    def _named(self, names: Sequence[str], text: str) -> str:
+        """`text` masked as if `names` stood before it, or the last of them where one of the others is masked itself."""
         if not self.reads:
             return self.some(text)
-        before = f"{name}: "
-        masked = self._reader.mask(before + text)
-        return self._taken(masked if masked.text.startswith(before) else self._reader.mask(text)).removeprefix(before)
+        spoken = [_spoken(name) for name in names]
+        telling = [name for name in spoken if name.lower() != _SAYS_NOTHING] or spoken
+        for before in (f"{' '.join(telling)}: ", f"{' '.join(telling[-1:])}: "):
+            masked = self._reader.mask(before + text)
+            if masked.text.startswith(before):
+                return self._taken(masked).removeprefix(before)
+        return self.some(text)
 
     def _taken(self, masked: Masked) -> str:
         self.found.update(masked.kinds)

@@ -189,6 +189,7 @@ def _guard(c: Compiler) -> GuardBook:
         linking=c.words("guard.words_linking"),
         desk_linking=c.words("guard.words_desk_linking"),
         units=c.words("guard.words_units"),
+        orders=c.words("guard.words_orders"),
         desk=c.words("guard.words_desk"),
         names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
     )
@@ -203,6 +204,7 @@ def _guard(c: Compiler) -> GuardBook:
         *book.names.items(),
         ("desk", book.desk),
         ("units", book.units),
+        ("orders", book.orders),
         ("linking", book.linking),
         ("desk_linking", book.desk_linking),
     ]

@@ -9,9 +9,10 @@ from typing import Literal
 Kind = Literal["EMAIL", "IBAN", "CARD", "ITIN", "SSN", "PHONE", "PASSPORT", "LICENSE", "DOB", "ACCOUNT"]
 """What is masked, the most specific first."""
 FORMS = (
-    *("email", "email_local", "ssn_grouped", "ssn_spaced", "ssn_loose", "itin_grouped", "itin_spaced", "itin_loose"),
-    *("card", "card_labelled", "iban", "iban_labelled", "passport", "license", "dob"),
-    *("phone_grouped", "phone_spaced", "phone_international", "phone_bare", "phone_national", "phone_local"),
+    *("email", "email_spaced", "email_named", "email_local"),
+    *("ssn_grouped", "ssn_spaced", "ssn_loose", "ssn_named", "itin_grouped", "itin_spaced", "itin_loose", "itin_named"),
+    *("card", "card_labelled", "iban", "iban_labelled", "passport", "passport_named", "license", "license_grouped", "dob"),
+    *("phone_grouped", "phone_spaced", "phone_international", "phone_bare", "phone_national", "phone_local", "phone_named"),
     *("account_long", "account_near", "account_adjacent", "account_grouped", "account_mixed"),
 )
 """The ways in which a kind is written."""
@@ -30,5 +31,6 @@ class GuardBook:
     linking: frozenset[str]
     desk_linking: frozenset[str]
     units: frozenset[str]
+    orders: frozenset[str]
     desk: frozenset[str]
     names: Mapping[Kind, frozenset[str]]
