@@ -47,6 +47,20 @@ def finops() -> Finops:
     return run
 
 
+WITHOUT_THE_GUARD = "import sys; sys.modules['presidio_analyzer'] = None; from finops_cli.cli import main; main()"
+
+
+@pytest.fixture
+def bare() -> Finops:
+    """The same where presidio is not installed."""
+
+    def run(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-c", WITHOUT_THE_GUARD, *map(str, arguments)]
+        return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False, cwd=ROOT)
+
+    return run
+
+
 GGUF_HEAD = b"GGUF" + (3).to_bytes(4, "little") + bytes(16)
 """Magic, version, and the counts of a GGUF file that has neither settings nor tensors."""
 

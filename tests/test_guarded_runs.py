@@ -17,19 +17,6 @@ from tests import look_alikes, pii
 from tests.conftest import EXAMPLES, ROOT, Finops, a_fail, jsonl, rows
 from tests.ollama_models import model_run, warms_up
 
-WITHOUT_THE_GUARD = "import sys; sys.modules['presidio_analyzer'] = None; from finops_cli.cli import main; main()"
-
-
-@pytest.fixture
-def bare() -> Finops:
-    """finops where presidio is not installed."""
-
-    def run(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-c", WITHOUT_THE_GUARD, *map(str, arguments)]
-        return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False, cwd=ROOT)
-
-    return run
-
 
 def _sent(server: StandIn) -> str:
     """All that the server was sent about records, prompts included."""
@@ -176,69 +163,6 @@ def test_the_engine_masks_when_told(workers: int, finops: Finops) -> None:
         assert (first["fail_id"], first["provenance"]["masked"]) == ("[EMAIL]", ["EMAIL", "SSN"])
         assert second["provenance"]["masked"] == ["EMAIL"]
         assert b"jane@bank" not in done.stdout + done.stderr
-
-
-CARD = "4111 1111 1111 1111"
-CUT = {
-    "a line that is a text": json.dumps("y" * 60 + f" {CARD}"),
-    "a file of an old editor": "SSN 123\u201345\u20136789",
-    "a line that is no JSON": "y" * 63 + f" {CARD}",
-    "a key with a slash": json.dumps({**a_fail(), "rem/ark": "y" * 60 + f" {CARD}"}),
-    "a key that is personal data": json.dumps({**a_fail(), "y" * 63 + f" {CARD}": 1}),
-    "a name that masking makes short enough": json.dumps(a_fail(fail_id="y" * 61 + f" {CARD} " + "z" * 40 + f" {CARD}" * 2)),
-    "a note that masking makes short enough": json.dumps(a_fail(notes=f"{CARD} " * 3449)),
-    "a value of a field": json.dumps(a_fail(side="y" * 60 + f" {CARD}")),
-    "a number with a fraction": json.dumps({**a_fail(), "ssn": 123456789.0}),
-    "a nested value": json.dumps({**a_fail(), "person": {"ssn": 123456789}}),
-    "a fraction": json.dumps({**a_fail(), "ssn": 123456789.5}),
-    "a card number with a fraction": '{"fail_id": "F-1", "card": 4111111111111111.0}',
-    "a torn line with escapes": '{"fail_id": "F-1", "notes": "SSN 123\\u201145\\u20116789',
-    "the text form": json.dumps({"fail_id": "F-1", "text": f"Fail record:\nCUSIP: 594918104 | Side: {'y' * 60} {CARD}"}),
-}
-
-
-@pytest.mark.parametrize("line", CUT.values(), ids=CUT)
-def test_a_value_is_read_whole_before_it_is_cut_short(line: str, finops: Finops, bare: Finops) -> None:
-    """Half a number has no form that anybody knows: no more than four of its digits stand in a row, with and without the guard."""
-    pytest.importorskip("presidio_analyzer")
-    for program, found in ((finops, {"CARD", "SSN"}), (bare, {"WITHHELD"})):
-        done = program("run", "-", "--backend", "engine", "--guard", "on", given=line.encode("cp1252") + b"\n")
-        [rejected] = rows(done.stdout)
-        assert (done.returncode, rejected["status"]) == (1, "rejected"), done.stderr
-        assert set(rejected["provenance"]["masked"]) & found
-        assert "1111 1" not in done.stdout.decode()
-        assert "123\u2011" not in done.stdout.decode()
-        assert "11111" not in done.stdout.decode()
-        assert "12345" not in done.stdout.decode()
-
-
-def test_faults_without_personal_data_are_told_in_full(finops: Finops, bare: Finops) -> None:
-    """A typing error is named with its cure, whether or not a guard is installed."""
-    pytest.importorskip("presidio_analyzer")
-    given = {**a_fail(), "aged_days": 7}
-    del given["age_days"]
-    plain = rows(finops("run", "-", "--backend", "engine", given=jsonl(given)).stdout)[0]
-    for program in (finops, bare):
-        [line] = rows(program("run", "-", "--backend", "engine", "--guard", "on", given=jsonl(given)).stdout)
-        assert "age_days is missing" in line["error"]["message"]
-        assert "did you mean age_days?" in line["error"]["message"]
-    assert "did you mean age_days?" in plain["error"]["message"]
-
-
-@pytest.mark.parametrize("depth", [400, 2000])
-def test_a_line_nested_beyond_reason_harms_no_neighbour(depth: int, finops: Finops) -> None:
-    """Where it is free (`origin`) and where it is a fault; what is deeper than anybody writes is withheld."""
-    pytest.importorskip("presidio_analyzer")
-    nested = "[" * depth + '"SSN 123-45-6789"' + "]" * depth
-    deep = [
-        json.dumps(a_fail(fail_id=name))[:-1] + f', "{field}": {nested}}}' for name, field in (("F-1", "origin"), ("F-2", "x"))
-    ]
-    deep[0] = deep[0].replace(nested, '{"a": ' + nested + "}")
-    given = "\n".join([*deep, json.dumps(a_fail(fail_id="F-3"))]).encode()
-    done = finops("run", "-", "--backend", "engine", "--guard", "on", given=given)
-    assert [line["fail_id"] for line in rows(done.stdout)][-1] == "F-3", done.stderr
-    assert len(rows(done.stdout)) == 3
-    assert b"6789" not in done.stdout
 
 
 def test_the_raw_of_a_masked_name_is_judged_too(server: StandIn, finops: Finops, tmp_path: Path) -> None:

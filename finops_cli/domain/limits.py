@@ -17,6 +17,8 @@ TEXT_CHARS: Final = 65_536
 FTRS: Final = 10_000
 LINE_BYTES: Final = 4 * 1024 * 1024
 STEPS: Final = 1_000
+NESTED: Final = 32
+"""How deep free objects are read: deeper than anybody writes."""
 PROBLEMS: Final = 20
 """How many faults of one line are told: enough to correct it, few enough that a hostile line costs no more than itself."""
 FIGURE: Final = 10**6

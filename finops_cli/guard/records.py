@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from finops_cli.domain import limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.masks import WITHHELD, Masked, Reader
@@ -22,7 +23,6 @@ from finops_cli.kb.guarding import Kind
 if TYPE_CHECKING:
     from finops_cli.guard.guard import Guard
 
-_DEEPEST = 32
 Guarded = tuple[FailRecord, tuple[str, ...]]
 GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 
@@ -112,7 +112,7 @@ class Mask:
 
         What is nested deeper than anybody writes is withheld.
         """
-        if isinstance(value, dict | list) and depth == _DEEPEST:
+        if isinstance(value, dict | list) and depth == limits.NESTED:
             self.found.add(WITHHELD)
             return f"[{WITHHELD}]"
         if isinstance(value, dict):
