@@ -19,6 +19,7 @@ from finops_cli.commands.create import create
 from finops_cli.commands.doctor import doctor
 from finops_cli.commands.generate import generate
 from finops_cli.commands.models import models
+from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
@@ -30,7 +31,7 @@ PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = ("import", "run", "triage", "resolve", "check", "generate", "create", "models", "kb", "schema", "doctor")
+STORY = ("import", "run", "triage", "resolve", "check", "generate", "quantize", "create", "models", "kb", "schema", "doctor")
 
 
 class Border(TyperGroup):
@@ -105,6 +106,7 @@ app.command()(triage)
 app.command()(resolve)
 app.command()(check)
 app.command()(generate)
+app.command()(quantize)
 app.command()(create)
 app.command()(models)
 app.add_typer(kb_command.app, name="kb")

@@ -23,11 +23,12 @@ HEAVY = (
     "pydantic",
     "httpx",
     "ollama",
+    "numpy",
     "multiprocessing",
     "finops_cli.pipeline",
     "finops_cli.rules",
 )
-VERBS = ("import", "run", "triage", "resolve", "check", "generate", "create", "models", "kb", "schema", "doctor")
+VERBS = ("import", "run", "triage", "resolve", "check", "generate", "quantize", "create", "models", "kb", "schema", "doctor")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -216,6 +217,7 @@ def test_doctor_reports_each_piece_and_its_cure(finops: Finops, monkeypatch: pyt
         "finops",
         "kb",
         "extra data",
+        "extra export",
         "extra llama",
         "extra train",
         "extra serve",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
+from finops_cli.commands.bars import steps
 from finops_cli.commands.options import AsJson, Quiet, kb_folder
 
 if TYPE_CHECKING:
     from finops_cli.foundry.create import Created
-    from finops_cli.models.ollama.store import Step, Watch
+    from finops_cli.models.ollama.store import Step
 
 OfStage = Annotated[Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")]
 AModelfile = Annotated[
@@ -62,7 +60,11 @@ def create(
 
     book = load_book(kb_folder(context))
     order = Order(stage=stage, name=name or default_names(book)[stage], modelfile=modelfile, gguf=gguf, quantize=quantize)
-    with _watching(quiet) as watch:
+    with steps(quiet, in_bytes=True) as show_step:
+
+        def watch(step: Step) -> None:
+            show_step(step.what, step.done, step.total)
+
         if show:
             typer.echo(encode_value(preview(order, watch)))
             return
@@ -91,50 +93,3 @@ def _tell(made: Created) -> None:
     for name, value in made.parameters.items():
         for one in value if isinstance(value, list) else [value]:
             typer.echo(f"{'parameter':<12} {name} {one}")
-
-
-@contextmanager
-def _watching(quiet: bool) -> Iterator[Watch]:
-    """A bar for each step on a terminal, a line for each step elsewhere, nothing when quiet."""
-    if quiet:
-        yield lambda step: None
-    elif sys.stderr.isatty():
-        with _bars() as watch:
-            yield watch
-    else:
-        yield _Lines()
-
-
-class _Lines:
-    """Says each step when it begins."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, step: Step) -> None:
-        if step.what != self._last:
-            self._last = step.what
-            typer.echo(step.what, err=True)
-
-
-@contextmanager
-def _bars() -> Iterator[Watch]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def watch(step: Step) -> None:
-            if step.what not in tasks:
-                tasks[step.what] = progress.add_task(step.what, total=step.total)
-            progress.update(tasks[step.what], completed=step.done, total=step.total)
-
-        yield watch

@@ -13,6 +13,7 @@ from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.guarding import GuardBook
+from finops_cli.kb.quantizing import QuantizingBook
 
 E = TypeVar("E")
 _HIGHEST = 10**15
@@ -113,6 +114,7 @@ class Book:
     data: DataBook
     answering: AnsweringBook
     guard: GuardBook
+    quantizing: QuantizingBook
     tolerance: Decimal
     phrases: frozenset[str]
 

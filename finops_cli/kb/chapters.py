@@ -13,6 +13,7 @@ from finops_cli.kb.answering import AnsweringBook, Outside
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
 from finops_cli.kb.guarding import FORMS, GuardBook, Kind
+from finops_cli.kb.quantizing import QuantizingBook
 
 _LONGEST_SECONDS = 7 * 86_400
 _FARTHEST = 200
@@ -34,6 +35,7 @@ def compile_with(version: str, c: Compiler, all_entries: Mapping[str, entries.An
         data=_data(c),
         answering=_answering(c),
         guard=_guard(c),
+        quantizing=_quantizing(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )
@@ -216,4 +218,14 @@ def _guard(c: Compiler) -> GuardBook:
         raise KnowledgeError(
             f"kb entry guard.account_digits: shortest, near_from, long_from, longest must rise, up to {_FARTHEST}"
         )
+    return book
+
+
+def _quantizing(c: Compiler) -> QuantizingBook:
+    book = QuantizingBook(
+        rows=c.whole("quantize.rows", highest=1_000_000),
+        loss=c.numbers("quantize.loss", ("readable", "exact"), highest=100),
+    )
+    if book.rows < 1:
+        raise KnowledgeError(f"kb entry quantize.rows: {book.rows} must be at least 1")
     return book

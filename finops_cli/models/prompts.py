@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -95,5 +96,8 @@ def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
 
 
 def neutralised(text: str) -> str:
-    """`text` in which nothing is a control token: a blank behind the bracket breaks each of them and leaves it readable."""
-    return _CONTROL.sub("< ", text)
+    """`text` in which nothing is a control token: a blank behind the bracket breaks each of them and leaves it readable.
+
+    It is composed (NFC) first: the tokenizers that the models are trained with do that, llama.cpp does not.
+    """
+    return _CONTROL.sub("< ", unicodedata.normalize("NFC", text))

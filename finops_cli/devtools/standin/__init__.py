@@ -28,9 +28,9 @@ from finops_cli.devtools.standin.behaviours import (
     Torn,
     WrongStatus,
 )
-from finops_cli.devtools.standin.gguf_file import write_gguf
 from finops_cli.devtools.standin.models import Model, default_models
 from finops_cli.devtools.standin.server import StandIn
+from finops_cli.models.gguf import write_gguf
 
 __all__ = [
     "BadRequest",

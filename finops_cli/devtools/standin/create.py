@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from finops_cli.devtools.standin.asking import Refusal
-from finops_cli.devtools.standin.gguf_file import MAGIC, NotGguf, read_gguf
 from finops_cli.devtools.standin.models import Model, full_name
 from finops_cli.devtools.standin.wire import Wire
+from finops_cli.models.gguf import MAGIC, NotGguf, read_gguf
 
 if TYPE_CHECKING:
     from finops_cli.devtools.standin.server import StandIn

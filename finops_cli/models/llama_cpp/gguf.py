@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
+from finops_cli.models.gguf import NotGguf, gguf_pairs
 from finops_cli.models.llama_cpp.wire import Load
 
-MAGIC = b"GGUF"
 _CHUNK_BYTES = 1024 * 1024
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_UINT32, _STRING, _ARRAY = 4, 8, 9
-_LONGEST = 64 * 1024 * 1024
 _F16_BYTES = 2
-
-
-class NotGguf(Exception):
-    """The file is no GGUF file, or ends in the middle of its head."""
 
 
 class Identity(NamedTuple):
@@ -83,37 +74,3 @@ def _architecture(path: Path) -> dict[str, Any]:
         pairs[name] = value
     kind = pairs["general.architecture"]
     return {name.removeprefix(f"{kind}."): value for name, value in pairs.items() if name.startswith(f"{kind}.")}
-
-
-def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
-    """The key-value pairs in the head of the file at `path`; tensors are not looked at. Raises NotGguf."""
-    with path.open("rb") as file:
-        if file.read(4) != MAGIC:
-            raise NotGguf("invalid file magic")
-        try:
-            _, _, count = struct.unpack("<IQQ", file.read(20))
-            for _ in range(count):
-                yield _text(file), _value(file, _scalar(file, _UINT32))
-        except (struct.error, UnicodeDecodeError, KeyError) as error:
-            raise NotGguf("unexpected EOF") from error
-
-
-def _scalar(file: BinaryIO, kind: int) -> Any:
-    layout = _SCALARS[kind]
-    return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
-
-
-def _text(file: BinaryIO) -> str:
-    length = struct.unpack("<Q", file.read(8))[0]
-    if length > _LONGEST:
-        raise NotGguf("unexpected EOF")
-    return file.read(length).decode()
-
-
-def _value(file: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
-        return _text(file)
-    if kind == _ARRAY:
-        inner, length = struct.unpack("<IQ", file.read(12))
-        return [_value(file, inner) for _ in range(length)]
-    return _scalar(file, kind)

@@ -14,7 +14,8 @@ import msgspec
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import data_folder
-from finops_cli.models.llama_cpp.gguf import MAGIC, hashed, memory_bytes
+from finops_cli.models.gguf import MAGIC
+from finops_cli.models.llama_cpp.gguf import hashed, memory_bytes
 from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
 from finops_cli.models.llama_cpp.wire import Load, Sampling
 from finops_cli.models.modelfile import read_modelfile, typed_parameters

@@ -1,0 +1,150 @@
+"""`finops quantize`."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
+
+import typer
+
+from finops_cli.commands.bars import steps
+from finops_cli.commands.create import OfStage
+from finops_cli.commands.options import AsJson, Quiet, kb_folder
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from finops_cli.foundry.quantize import Order
+    from finops_cli.foundry.weights.manifest import Manifest
+    from finops_cli.foundry.weights.trial import Rates
+
+Base = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--base", metavar="DIR", help="The model as transformers saves it, 16 or 32 bits: Qwen3 or Qwen3.5."),
+]
+Adapter = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--adapter", metavar="DIR", help="A LoRA adapter as PEFT saves it, merged into the base."),
+]
+Gguf = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--gguf", metavar="FILE", help="A model that is converted already, instead of --base."),
+]
+
+
+class KindName(StrEnum):
+    """The kinds of file, as Typer takes a list of words."""
+
+    F16 = "f16"
+    BF16 = "bf16"
+    F32 = "f32"
+    Q8_0 = "q8_0"
+    Q4_K_M = "q4_k_m"
+
+
+Kinds = Annotated[
+    Optional[list[KindName]],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--kind", metavar="KIND", help="f16, bf16, f32, q8_0 or q4_k_m (when absent); may be repeated."),
+]
+Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")]
+Name = Annotated[
+    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--name", metavar="NAME", help="How the files' names begin; from stage, family and size when absent."),
+]
+Eval = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--eval", metavar="FILE", help="Held-out rows to try the model on; data/STAGE-eval.jsonl when absent."),
+]
+Rows = Annotated[
+    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--rows", min=1, max=1_000_000, help="How many of them; as the knowledge base says when absent."),
+]
+Check = Annotated[bool, typer.Option("--check/--no-check", help="Try the model before and after it is quantized.")]
+Threads = Annotated[
+    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--threads", min=1, max=512, help="Threads that quantize; they change nothing in the file."),
+]
+
+
+def quantize(
+    context: typer.Context,
+    stage: OfStage,
+    base: Base = None,
+    adapter: Adapter = None,
+    gguf: Gguf = None,
+    kind: Kinds = None,
+    output: Folder = Path(),
+    name: Name = None,
+    eval: Eval = None,
+    rows: Rows = None,
+    check: Check = True,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge an adapter, convert to GGUF, quantize, and try the result."""
+    from finops_cli.foundry.quantize import Order, create_command
+    from finops_cli.foundry.quantize import quantize as make
+    from finops_cli.kb.load import load_book
+    from finops_cli.pipeline.lines import encode_value
+
+    order = Order(
+        stage=stage,
+        base=base,
+        adapter=adapter,
+        gguf=gguf,
+        kinds=tuple(dict.fromkeys(each.value for each in kind or [KindName.Q4_K_M])),
+        folder=output,
+        name=name,
+        held_out=(eval or Path("data") / f"{stage}-eval.jsonl") if check else None,
+        rows=rows,
+        threads=threads or os.cpu_count() or 1,
+    )
+    with steps(quiet, in_bytes=False) as watch:
+        made = make(order, load_book(kb_folder(context)), watch)
+    if not quiet:
+        _tell(made, create_command(made, output))
+    if as_json:
+        typer.echo(encode_value(made))
+    else:
+        _list(made, order)
+    if not made.kept:
+        raise typer.Exit(1)
+
+
+def _list(made: Manifest, order: Order) -> None:
+    """The files that are there now, one a line."""
+    for each in made.outputs:
+        if each.kept:
+            typer.echo(str(order.folder / each.name))
+
+
+def _tell(made: Manifest, next_command: str | None) -> None:
+    """A table for people: the model before it is quantized, and each file."""
+    lines = [("", "bytes", "readable", "exact", "")]
+    if made.before is not None:
+        lines.append(("before", "", _share(made.before, "readable"), _share(made.before, "exact"), ""))
+    for each in made.outputs:
+        rates = (_share(each.rates, "readable"), _share(each.rates, "exact")) if each.rates else ("-", "-")
+        lines.append((each.kind, f"{each.bytes:,}", *rates, "" if each.kept else "not kept"))
+    for row in lines:
+        typer.echo(f"{row[0]:<8}{row[1]:>18}{row[2]:>14}{row[3]:>14}  {row[4]}".rstrip(), err=True)
+    for each in made.outputs:
+        if not each.kept and each.loss and made.allowed_loss:
+            typer.echo(f"finops: {each.kind} {_cure(each.loss, made.allowed_loss)}", err=True)
+    if made.before is not None and made.before.exact == 0:
+        typer.echo("finops: warning: no answer was exact before; the trial says nothing of what was lost", err=True)
+    if next_command is not None:
+        typer.echo(f"next: {next_command}", err=True)
+
+
+def _share(rates: Rates, what: Literal["readable", "exact"]) -> str:
+    count = rates.readable if what == "readable" else rates.exact
+    return f"{count:,} of {rates.rows:,}"
+
+
+def _cure(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
+    lost = ", ".join(f"{points} points of {what} ({allowed[what]} allowed)" for what, points in loss.items())
+    return f"lost {lost}; take --kind q8_0, train for longer, or allow more (kb: quantize.loss)"

@@ -1,0 +1,244 @@
+"""From a trained model to files that llama.cpp runs: merge, convert, quantize, try, and let go of what stood the trial.
+
+Everything is written in a folder of its own beside the outputs. A file takes its name when it is whole and has been tried; what stood
+under that name stays until then.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.foundry.rows import Row, Stage
+from finops_cli.foundry.weights import ggml
+from finops_cli.foundry.weights.manifest import Input, Made, Manifest, Merged, inputs, versions
+from finops_cli.foundry.weights.trial import Rates, held_out, try_model
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import data_folder
+from finops_cli.models.gguf import Head, NotGguf, read_head
+from finops_cli.models.llama_cpp.opening import refuse_without_extra, sha256
+from finops_cli.models.modelfile import read_modelfile
+from finops_cli.pipeline.places import whole
+
+Unquantized = Literal["f16", "bf16", "f32"]
+UNQUANTIZED: tuple[Unquantized, ...] = get_args(Unquantized)
+"""The first is what others are made of where nobody says otherwise."""
+Kind = Literal["f16", "bf16", "f32", "q8_0", "q4_k_m"]
+_FILE_TYPES: dict[int, Unquantized] = {0: "f32", 1: "f16", 32: "bf16"}
+"""llama.cpp's numbers of files that may be quantized."""
+_FAMILIES = {"qwen3": "qwen3", "qwen35": "qwen3.5"}
+_SIZES = ((10**9, "b"), (10**6, "m"), (10**3, "k"))
+
+Watch = Callable[[str, int, int], None]
+"""Told what is being done, and how much of how much is."""
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What the user asks for: a checkpoint in `base`, with or without an adapter, or a GGUF file to begin with.
+
+    `rows` None: as kb says. `held_out` None: the model is not tried. `name` None: from stage, family and size.
+    """
+
+    stage: Stage
+    base: Path | None
+    adapter: Path | None
+    gguf: Path | None
+    kinds: tuple[Kind, ...]
+    folder: Path
+    name: str | None
+    held_out: Path | None
+    rows: int | None
+    threads: int
+
+
+class _Begun(NamedTuple):
+    """The unquantized file, what it is made of, and what it is called without its kind."""
+
+    path: Path
+    kind: Unquantized
+    name: str
+    architecture: str
+    parameters: int | None
+    base: list[Input]
+    adapter: Merged | None
+
+
+class _Trial(NamedTuple):
+    """The rows, the file that they come from, and what of them the unquantized model gets right."""
+
+    rows: list[Row]
+    source: Input
+    before: Rates
+
+
+def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
+    """Make what `order` asks for. In the manifest `kept` is false where a file lost more than it may; it then has no name.
+
+    Raises UsageError (a model, adapter or option that is no use), MissingPiece (an extra), Unfinished (llama.cpp gave up).
+    """
+    quantized = [kind for kind in order.kinds if kind in ggml.KINDS]
+    _refuse_unusable(order, bool(quantized))
+    rows = held_out(order.held_out, order.stage, order.rows or book.quantizing.rows) if order.held_out else []
+    with tempfile.TemporaryDirectory(prefix=".finops-quantize-", dir=order.folder) as work:
+        begun = _begun_with(order, order.gguf) if order.gguf else _converted(order, Path(work), watch)
+        trial = None
+        if order.held_out:
+            trial = _Trial(rows, inputs([order.held_out])[0], _tried(begun.path, order, rows, book, watch))
+        made: dict[Path, Made] = {}
+        for kind in quantized:
+            path = Path(work) / f"{kind}.gguf"
+            ggml.quantize_file(begun.path, path, kind, order.threads, partial(watch, f"quantizing to {kind}"))
+            made[path] = _made(path, kind, begun.name, trial, _tried(path, order, rows, book, watch) if trial else None, book)
+        if begun.kind in order.kinds:
+            made[begun.path] = _made(begun.path, begun.kind, begun.name, trial, trial.before if trial else None, book)
+        manifest = _manifest(order, book, begun, trial, list(made.values()))
+        for path, each in made.items():
+            if each.kept:
+                path.replace(order.folder / each.name)
+    if any(each.kept for each in manifest.outputs):
+        with whole(order.folder / f"{begun.name}.manifest.json") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    return manifest
+
+
+def file_name(name: str, kind: Kind) -> str:
+    """What a file of a model is called."""
+    return f"{name}-{kind}.gguf"
+
+
+def model_name(stage: Stage, architecture: str, parameters: int) -> str:
+    """What a model is called: as its Modelfile does, when it is the published one."""
+    unit, letter = next(((unit, letter) for unit, letter in _SIZES if parameters >= unit), (1, ""))
+    return f"finops-{stage}-{_FAMILIES[architecture]}-{(parameters + unit // 2) // unit}{letter}"
+
+
+def create_command(manifest: Manifest, folder: Path) -> str | None:
+    """The command that puts the smallest kept file into Ollama; None where nothing was kept."""
+    kept = sorted((made for made in manifest.outputs if made.kept), key=lambda made: made.bytes)
+    if not kept:
+        return None
+    bases = read_modelfile(data_folder("modelfiles") / f"{manifest.stage}.Modelfile").bases
+    named = "" if f"./{kept[0].name}" in bases and folder.resolve() == Path.cwd() else f" --gguf {folder / kept[0].name}"
+    return f"finops create --stage {manifest.stage}{named}"
+
+
+def _refuse_unusable(order: Order, quantizes: bool) -> None:
+    """Raises what would otherwise come up after an hour's work."""
+    if (order.base is None) == (order.gguf is None):
+        raise UsageError("give --base DIR (a model as transformers saves it) or --gguf FILE (one that is converted already)")
+    if order.gguf is not None and order.adapter is not None:
+        raise UsageError("--adapter goes with --base: an adapter is merged into the 16-bit model, before it is converted")
+    if len([kind for kind in order.kinds if kind in UNQUANTIZED]) > 1:
+        raise UsageError("--kind f16, bf16, f32: one of them, from which the others are made")
+    if order.gguf is not None and not quantizes:
+        raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m")
+    if order.name is not None and (Path(order.name).name != order.name or order.name.startswith(".")):
+        raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
+    if not order.folder.is_dir():
+        raise UsageError(f"{order.folder}: no such folder; make it, or leave --output out")
+    if find_spec("numpy") is None:
+        raise MissingPiece("quantizing needs numpy: pip install 'finops[export]'")
+    if quantizes:
+        ggml.refuse_without_llama()
+    if order.held_out is not None:
+        refuse_without_extra()
+
+
+def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
+    from finops_cli.foundry.weights.adapter import read_adapter
+    from finops_cli.foundry.weights.checkpoint import read_checkpoint
+    from finops_cli.foundry.weights.convert import convert, plan_conversion
+    from finops_cli.foundry.weights.vocabulary import FILES
+
+    assert order.base is not None  # noqa: S101 - `_refuse_unusable` saw to it
+    checkpoint = read_checkpoint(order.base)
+    adapter = read_adapter(order.adapter) if order.adapter else None
+    planned = plan_conversion(checkpoint, adapter)
+    kind = next((kind for kind in UNQUANTIZED if kind in order.kinds), UNQUANTIZED[0])
+    _refuse_full(order.folder, planned.bytes(kind))
+    name = order.name or model_name(order.stage, planned.network.name, planned.parameters)
+    path = work / f"{kind}.gguf"
+    convert(planned, path, kind, name, lambda done, total: watch(f"converting to {kind}", done, total))
+    read = [*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file())]
+    merged = Merged(adapter.rank, adapter.alpha, len(adapter.pairs), inputs(adapter.files)) if adapter else None
+    return _Begun(path, kind, name, planned.network.name, planned.parameters, inputs(read), merged)
+
+
+def _begun_with(order: Order, path: Path) -> _Begun:
+    """The GGUF file that the user has already."""
+    head = _head(path)
+    kind = _FILE_TYPES.get(head.pairs.get("general.file_type", -1))
+    if kind is None:
+        raise UsageError(f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from")
+    name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
+    return _Begun(path, kind, name, str(head.pairs.get("general.architecture")), None, inputs([path]), None)
+
+
+def _head(path: Path) -> Head:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such GGUF file")
+    try:
+        return read_head(path)
+    except NotGguf as error:
+        raise UsageError(f"{path}: is no GGUF file: {error}") from error
+
+
+def _refuse_full(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UsageError(
+            f"{folder}: has {free:,} bytes free, and the file before quantizing alone takes {needed:,}; free some space"
+        )
+
+
+def _tried(path: Path, order: Order, rows: list[Row], book: Book, watch: Watch) -> Rates:
+    what = f"asking {path.stem} about {len(rows):,} records"
+    return try_model(path, order.stage, rows, book, lambda done: watch(what, done, len(rows)))
+
+
+def _made(path: Path, kind: Kind, name: str, trial: _Trial | None, rates: Rates | None, book: Book) -> Made:
+    """The file at `path` with what came of its trial: it is kept unless it lost more than it may."""
+    loss = _loss(trial.before, rates) if trial and rates else None
+    return Made(
+        name=file_name(name, kind),
+        kind=kind,
+        bytes=path.stat().st_size,
+        sha256=sha256(path),
+        tensors=_head(path).kinds,
+        rates=rates,
+        loss=loss,
+        kept=loss is None or all(lost <= book.quantizing.loss[what] for what, lost in loss.items()),
+    )
+
+
+def _loss(before: Rates, after: Rates) -> dict[str, Decimal]:
+    """Percentage points, to two places."""
+    pairs = {"readable": before.readable - after.readable, "exact": before.exact - after.exact}
+    return {what: (Decimal(100 * lost) / before.rows).quantize(Decimal("0.01")) for what, lost in pairs.items()}
+
+
+def _manifest(order: Order, book: Book, begun: _Begun, trial: _Trial | None, made: list[Made]) -> Manifest:
+    return Manifest(
+        model=begun.name,
+        stage=order.stage,
+        architecture=begun.architecture,
+        parameters=begun.parameters,
+        base=begun.base,
+        adapter=begun.adapter,
+        held_out=trial.source if trial else None,
+        before=trial.before if trial else None,
+        allowed_loss=dict(book.quantizing.loss) if trial else None,
+        outputs=made,
+        kb=book.version,
+        versions=versions(any(each.kind in ggml.KINDS for each in made)),
+    )

@@ -1,0 +1,162 @@
+"""The head of a GGUF file, read and written: key-value pairs, and what the tensors behind it are called. Version 3, little-endian.
+
+The layout is that of ggml's `docs/gguf.md`: magic, version, counts; pairs; names, dimensions, types and offsets of the tensors; then
+the tensors themselves, each at a multiple of 32 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+MAGIC = b"GGUF"
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
+_VERSION = 3
+_ALIGNED = 32
+_LONGEST = 64 * 1024 * 1024
+_MOST_DIMENSIONS = 8
+
+Pair = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[bool]
+"""A value of the head. A list holds one type, and is not empty; whole numbers are uint32 alone and int32 in a list."""
+
+KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 30: "BF16"}
+"""ggml's names of what a tensor's numbers are stored as, those that occur here."""
+
+
+class NotGguf(Exception):
+    """The file is no GGUF file, or ends in the middle of its head."""
+
+
+class Stored(NamedTuple):
+    """A tensor as the head announces it: `shape` with its slowest dimension first, `kind` by ggml's number, its size in bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    bytes: int
+
+
+class Head(NamedTuple):
+    """What stands in front of the tensors. `kinds` is how many tensors are stored as what (`KINDS`, else the number)."""
+
+    pairs: dict[str, Any]
+    kinds: dict[str, int]
+
+
+def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
+    """The key-value pairs of the file at `path`, one at a time: the vocabulary behind the first ones is long. Raises NotGguf."""
+    with path.open("rb") as file:
+        _, count = _counts(file)
+        yield from _pairs(file, count)
+
+
+def read_gguf(path: Path) -> dict[str, Any]:
+    """The key-value pairs of the file at `path`. Raises NotGguf."""
+    return dict(gguf_pairs(path))
+
+
+def read_head(path: Path) -> Head:
+    """All of the head. Raises NotGguf."""
+    with path.open("rb") as file:
+        tensors, count = _counts(file)
+        pairs = dict(_pairs(file, count))
+        kinds: dict[str, int] = {}
+        try:
+            for _ in range(tensors):
+                _text(file)
+                dimensions = _scalar(file, _UINT32)
+                if dimensions > _MOST_DIMENSIONS:
+                    raise NotGguf("a tensor of too many dimensions")
+                kind, _ = struct.unpack("<IQ", file.read(8 * dimensions + 12)[8 * dimensions :])
+                name = KINDS.get(kind, f"type {kind}")
+                kinds[name] = kinds.get(name, 0) + 1
+        except (struct.error, UnicodeDecodeError) as error:
+            raise NotGguf("unexpected EOF") from error
+    return Head(pairs, dict(sorted(kinds.items())))
+
+
+def head_bytes(pairs: Mapping[str, Pair], tensors: Sequence[Stored]) -> bytes:
+    """The head of a file with `tensors`, filled up to where the first of them begins; each of them is to be filled up by `padding`."""
+    parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(pairs))]
+    parts += [_pack_text(name) + _pack(value) for name, value in pairs.items()]
+    at = 0
+    for tensor in tensors:
+        dimensions = tensor.shape[::-1]
+        parts.append(_pack_text(tensor.name))
+        parts.append(struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, tensor.kind, at))
+        at += tensor.bytes + len(padding(tensor.bytes))
+    head = b"".join(parts)
+    return head + padding(len(head))
+
+
+def padding(length: int) -> bytes:
+    """What fills `length` bytes up to where something may begin."""
+    return bytes(-length % _ALIGNED)
+
+
+def write_gguf(path: Path, pairs: Mapping[str, Pair]) -> None:
+    """A GGUF file with a head and no tensors: enough for the stand-in to create a model from, too little to run."""
+    path.write_bytes(head_bytes(pairs, ()))
+
+
+def _pack_text(text: str) -> bytes:
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def _pack(value: Pair) -> bytes:
+    """A value with its type in front."""
+    if isinstance(value, str):
+        return struct.pack("<I", _STRING) + _pack_text(value)
+    if isinstance(value, Sequence):
+        return _pack_list(value)
+    kind = _BOOL if isinstance(value, bool) else _UINT32 if isinstance(value, int) else _FLOAT32
+    return struct.pack("<I", kind) + struct.pack(_SCALARS[kind], value)
+
+
+def _pack_list(values: Sequence[str] | Sequence[int] | Sequence[bool]) -> bytes:
+    kind = _STRING if isinstance(values[0], str) else _BOOL if isinstance(values[0], bool) else _INT32
+    items = (_pack_text(value) if isinstance(value, str) else struct.pack(_SCALARS[kind], value) for value in values)
+    return struct.pack("<IIQ", _ARRAY, kind, len(values)) + b"".join(items)
+
+
+def _counts(file: BinaryIO) -> tuple[int, int]:
+    """How many tensors and how many pairs the file has; it is read up to the first pair."""
+    if file.read(4) != MAGIC:
+        raise NotGguf("invalid file magic")
+    try:
+        _, tensors, pairs = struct.unpack("<IQQ", file.read(20))
+    except struct.error as error:
+        raise NotGguf("unexpected EOF") from error
+    return tensors, pairs
+
+
+def _pairs(file: BinaryIO, count: int) -> Iterator[tuple[str, Any]]:
+    try:
+        for _ in range(count):
+            yield _text(file), _value(file, _scalar(file, _UINT32))
+    except (struct.error, UnicodeDecodeError, KeyError) as error:
+        raise NotGguf("unexpected EOF") from error
+
+
+def _scalar(file: BinaryIO, kind: int) -> Any:
+    layout = _SCALARS[kind]
+    return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
+
+
+def _text(file: BinaryIO) -> str:
+    length = struct.unpack("<Q", file.read(8))[0]
+    if length > _LONGEST:
+        raise NotGguf("unexpected EOF")
+    return file.read(length).decode()
+
+
+def _value(file: BinaryIO, kind: int) -> Any:
+    if kind == _STRING:
+        return _text(file)
+    if kind == _ARRAY:
+        inner, length = struct.unpack("<IQ", file.read(12))
+        return [_value(file, inner) for _ in range(length)]
+    return _scalar(file, kind)
