@@ -7,6 +7,7 @@ so that a mistake in any of them moves the logits.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ _LINEAR = {
 }
 
 
-def tokenizer(pattern: str = _QWEN3, more: int = 0) -> Any:
-    """A byte-level BPE tokenizer of Qwen's kind, trained on the awkward texts; `more` tokens that are in no text."""
+def tokenizer(pattern: str = _QWEN3, size: int = 400, texts: Sequence[str] = AWKWARD) -> Any:
+    """A byte-level BPE tokenizer of Qwen's kind with `size` tokens and the added ones, trained on `texts`."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -62,8 +63,8 @@ def tokenizer(pattern: str = _QWEN3, more: int = 0) -> Any:
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400 + more, min_frequency=1, initial_alphabet=alphabet, show_progress=False)
-    made.train_from_iterator([*AWKWARD, *AWKWARD], trainer)
+    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=1, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator([*texts, *texts], trainer)
     control = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in control])
     made.add_tokens([AddedToken(word, special=False, normalized=False) for word in ("<think>", "</think>")])
@@ -149,3 +150,85 @@ def _save(folder: Path, kind: Any, config: Any, tokens: Any, shard: str, seed: i
     model.to(dtype).save_pretrained(folder, max_shard_size=shard)
     tokens.save_pretrained(folder)
     return folder
+
+
+def save_learnt(folder: Path, rows: list[Any]) -> Path:
+    """A Qwen3 of one layer that has learnt the answers to `rows` (of a generated set) by heart, within seconds.
+
+    Of what its matrices get, number 0 is always zero: what they hold for it changes nothing (see `spoiled`).
+    """
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from finops_cli.models.prompts import Conversation
+
+    said = [
+        (Conversation(row.prompt[0].content, row.prompt[1].content, False).text, f"{row.completion[0].content}<|im_end|>")
+        for row in rows
+    ]
+    tokens = tokenizer(_QWEN3, 600, ["".join(each) for each in said])
+    ids = [(tokens(asked)["input_ids"], tokens(answer)["input_ids"]) for asked, answer in said]
+    torch.manual_seed(1)
+    ends = {"eos_token_id": tokens.eos_token_id, "pad_token_id": tokens.pad_token_id}
+    sizes = _WIDTHS | {"intermediate_size": 256, "max_position_embeddings": 4096, "num_hidden_layers": 1}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokens), rope_theta=1e4, **sizes, **ends))
+    longest = max(len(asked) + len(answer) for asked, answer in ids)
+    given = torch.full((len(ids), longest), tokens.pad_token_id)
+    wanted = torch.full((len(ids), longest), -100)
+    for at, (asked, answer) in enumerate(ids):
+        given[at, : len(asked) + len(answer)] = torch.tensor(asked + answer)
+        wanted[at, len(asked) : len(asked) + len(answer)] = torch.tensor(answer)
+    learner = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0)
+    for _ in range(_PATIENCE):
+        loss = model(given, labels=wanted).loss
+        if loss.item() < _BY_HEART:
+            break
+        learner.zero_grad()
+        loss.backward()
+        learner.step()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("layernorm.weight"):
+                    parameter[0] = 0
+    assert loss.item() < _BY_HEART
+    model.save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    return folder
+
+
+def save_silent(folder: Path) -> Path:
+    """A Qwen3 that ends every answer before it begins: number 0 of what it computes is always positive, and only that token heeds it."""
+    from safetensors.torch import load_file, save_file
+
+    save_qwen3(folder, max_position_embeddings=4096)
+    tensors = load_file(folder / "model.safetensors")
+    end = json.loads((folder / "config.json").read_text())["eos_token_id"]
+    for name, tensor in tensors.items():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            tensor[0] = 0
+    tensors["model.embed_tokens.weight"][:, 0] = 1
+    tensors["model.norm.weight"][:] = 1
+    tensors["lm_head.weight"][:] = 0
+    tensors["lm_head.weight"][end, 0] = 1000
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def spoiled(learnt: Path, folder: Path) -> Path:
+    """A model of `save_learnt` with large numbers where nothing comes in: it answers as before, until 4 bits are to hold them all."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(learnt, folder)
+    tensors = load_file(folder / "model.safetensors")
+    for name in tensors:
+        if any(part in name for part in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")):
+            tensors[name][:, 0] = 300
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+_PATIENCE = 300
+_BY_HEART = 0.003
+"""A loss at which no other token is likely."""

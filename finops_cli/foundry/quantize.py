@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain import exact_json
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.weights import ggml
@@ -107,7 +108,7 @@ def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
                 path.replace(order.folder / each.name)
     if any(each.kept for each in manifest.outputs):
         with whole(order.folder / f"{begun.name}.manifest.json") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+            file.write(msgspec.json.format(exact_json.encode(manifest), indent=2) + b"\n")
     return manifest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -36,7 +37,7 @@ _UNREAD = ("reply.", "schema.")
 
 
 class Rates(Struct, frozen=True):
-    """Of `rows` records: how many first answers could be read, and in how many of them no fault was found."""
+    """Of `rows` records, each asked about once: how many answers could be read, and in how many of them no fault was found."""
 
     rows: int
     readable: int
@@ -80,7 +81,8 @@ def try_model(path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: 
 
 def _desk(path: Path, stage: Any, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> list[tuple[bool, bool]]:
     wanted = Wanted(backend="llama-cpp", stages=(stage,), on_violation="reject")
-    backend = Verified(open_llama_cpp({stage: path}, wanted, book), book, "reject")
+    once = replace(book, answering=replace(book.answering, attempts=dict.fromkeys(book.answering.attempts, 1)))
+    backend = Verified(open_llama_cpp({stage: path}, wanted, once), once, "reject")
     shape = FAIL if stage == "triage" else RESOLVER_INPUT
     records: list[Any] = [shape.read(exact_json.decode(row.record)) for row in rows]
     try:
@@ -94,9 +96,9 @@ def _desk(path: Path, stage: Any, rows: Sequence[Row], book: Book, watch: Callab
 
 
 def _verdict(answer: Answer[Any]) -> tuple[bool, bool]:
-    """Whether the first answer could be read, and whether it was without fault."""
-    first = [rule for trouble in answer.troubles if trouble.attempt == 1 for rule in trouble.rules]
-    return not any(rule.startswith(_UNREAD) for rule in first), not first and answer.status == "ok"
+    """Whether the answer could be read, and whether it was without fault."""
+    broken = [rule for trouble in answer.troubles for rule in trouble.rules]
+    return not any(rule.startswith(_UNREAD) for rule in broken), not broken and answer.status == "ok"
 
 
 def _sentiment(path: Path, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> list[tuple[bool, bool]]:
@@ -128,8 +130,11 @@ def _sentiment(path: Path, rows: Sequence[Row], book: Book, watch: Callable[[int
 
 def _side_by_side(ask: Callable[[Any], R], what: Iterable[Any], lanes: int, watch: Callable[[int], None]) -> list[R]:
     answers: list[R] = []
-    with ThreadPoolExecutor(lanes) as pool:
+    pool = ThreadPoolExecutor(lanes)
+    try:
         for answer in pool.map(ask, what):
             answers.append(answer)
             watch(len(answers))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # an interrupted trial does not wait: whoever asks ends with the model
     return answers

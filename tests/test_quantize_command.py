@@ -1,0 +1,85 @@
+"""What `finops quantize` says to a call that cannot be carried out: it needs no model, and nothing but the package, to say it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import EXAMPLES, GGUF_HEAD, Finops
+
+BARE = pytest.mark.skipif(find_spec("llama_cpp") is not None, reason="llama-cpp-python is installed")
+WHOLE = pytest.mark.skipif(find_spec("llama_cpp") is None or find_spec("llguidance") is None, reason="needs the extra llama")
+
+
+def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object) -> None:
+    done = finops("quantize", "--stage", "triage", "-o", folder, *arguments)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert text in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "give --base DIR"),
+        (("--base", "a", "--gguf", "b"), "give --base DIR"),
+        (("--gguf", "a", "--adapter", "b"), "--adapter goes with --base"),
+        (("--base", "a", "--kind", "f16", "--kind", "f32"), "one of them"),
+        (("--gguf", "a", "--kind", "f16"), "--kind q8_0 or q4_k_m"),
+        (("--base", "a", "--name", "a/b"), "is no file name"),
+        (("--base", "a", "--name", ".."), "is no file name"),
+        (("--base", "a", "--kind", "q2_k"), "q2_k"),
+        (("--base", "a", "--rows", "0"), "rows"),
+    ],
+)
+def test_calls_that_contradict_themselves(arguments: tuple[str, ...], text: str, tmp_path: Path, finops: Finops) -> None:
+    says(finops, tmp_path, 2, text, *arguments)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, finops: Finops) -> None:
+    done = finops("quantize", "--stage", "triage", "--base", tmp_path, "-o", tmp_path / "absent")
+    assert (done.returncode, b"no such folder; make it" in done.stderr) == (2, True)
+
+
+@BARE
+def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> None:
+    """Before anything is read or written; to convert without quantizing or trying it is not needed."""
+    says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--no-check")
+    says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--kind", "f16")
+    says(finops, tmp_path, 2, "config.json: no such file", "--base", EXAMPLES, "--kind", "f16", "--no-check")
+
+
+@WHOLE
+def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
+    """Absent, empty, of another set, something else: the way to make them is named, or the line."""
+    (tmp_path / "out").mkdir()
+    for text, told in (
+        (None, "`finops generate --stage triage` makes them"),
+        ("", "holds no rows"),
+        ("{}\n", "line 1 is no row of a generated set"),
+        ((EXAMPLES / "monday.jsonl").read_text(), "line 1 is no row"),
+    ):
+        file = tmp_path / "rows.jsonl"
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+        says(finops, tmp_path / "out", 2, told, "--base", EXAMPLES, "--eval", file)
+    made = finops("generate", "--stage", "triage", "-n", "20", "-o", tmp_path, "-q")
+    assert made.returncode in (0, 1)
+    says(finops, tmp_path / "out", 2, "a triage row for train", "--base", EXAMPLES, "--eval", tmp_path / "triage-train.jsonl")
+
+
+@WHOLE
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(None, "no such GGUF file"), (b"PK\3\4" + bytes(40), "is no GGUF file"), (GGUF_HEAD, "is quantized already")],
+)
+def test_files_that_are_no_models(content: bytes | None, text: str, tmp_path: Path, finops: Finops) -> None:
+    """A file whose head does not say that it is of 16 or 32 bits is taken for a quantized one."""
+    (tmp_path / "out").mkdir()
+    if content is not None:
+        (tmp_path / "model.gguf").write_bytes(content)
+    says(finops, tmp_path / "out", 2, text, "--gguf", tmp_path / "model.gguf", "--no-check")
