@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from finops_cli.foundry.weights.convert import Precision, convert, plan_conversi
 from tests.tiny_checkpoints import AWKWARD, save_adapter, save_qwen3, save_qwen35, with_eyes  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's libraries, of several versions
+END = "<|im_end|>"
 CLOSE = 1e-3
 """Between logits: both sides sum float32 in their own order."""
 
@@ -105,4 +107,21 @@ def test_texts_become_the_same_tokens(save: Callable[..., Path], tmp_path: Path)
         assert ours == theirs(text)["input_ids"], text
         assert theirs.decode(ours) == unicodedata.normalize("NFC", text)
     assert other.token_eos() == theirs.eos_token_id
+    other.close()
+
+
+@pytest.mark.parametrize("kind", ["Qwen2Tokenizer", "Qwen3_5Tokenizer"])
+def test_tokenizers_that_transformers_saves_anew_are_taken(kind: str, tmp_path: Path) -> None:
+    """Its own classes of Qwen's tokenizers write patterns, normaliser and template in their own way."""
+    import transformers
+
+    folder = save_qwen3(tmp_path / "model") if kind == "Qwen2Tokenizer" else save_qwen35(tmp_path / "model")
+    made = json.loads((folder / "tokenizer.json").read_text())["model"]
+    merges = [tuple(pair) for pair in made["merges"]]
+    tokens = getattr(transformers, kind)(vocab=made["vocab"], merges=merges, eos_token=END)
+    tokens.save_pretrained(folder)
+    other = llama(converted(folder, tmp_path / "model.gguf"))
+    for text in AWKWARD:
+        composed = unicodedata.normalize("NFC", text)
+        assert other.tokenize(composed.encode(), add_bos=False, special=True) == tokens(text)["input_ids"], text
     other.close()

@@ -180,7 +180,12 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
         ("model/ignore_merges", True, "model/ignore_merges"),
         ("model/merges", [], "model/merges"),
         ("normalizer/type", "Lowercase", "normalizer Lowercase"),
-        ("post_processor/type", "TemplateProcessing", "may add tokens"),
+        ("post_processor/type", "TemplateProcessing", "adds tokens"),
+        ("post_processor", {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}]}, "adds tokens"),
+        ("post_processor", {"type": "Sequence", "processors": [{"type": "RobertaProcessing"}]}, "adds tokens"),
+        ("post_processor", {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}, ""),
+        ("post_processor", {"type": "Sequence", "processors": [{"type": "ByteLevel"}]}, ""),
+        ("post_processor", None, ""),
         ("pre_tokenizer/pretokenizers/0/pattern/Regex", r"\d{1,3}", "parted by none of the patterns"),
         ("pre_tokenizer/pretokenizers/1/add_prefix_space", True, "parted by none of the patterns"),
         ("added_tokens/0/lstrip", True, "takes blanks along"),
@@ -190,7 +195,7 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
     ],
 )
 def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -> None:
-    """What llama.cpp would split otherwise. `<|im_end|>` is special however it is marked: it looks it."""
+    """What llama.cpp would split otherwise, and what it would not. `<|im_end|>` is special however it is marked: it looks it."""
     folder = write_checkpoint(tmp_path)
     (folder / "tokenizer.json").write_text(json.dumps(_tokenizer_with(path, value)))
     if says:

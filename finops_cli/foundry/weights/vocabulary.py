@@ -110,15 +110,22 @@ def _refuse_other_texts(path: Path, tokenizer: _Tokenizer) -> None:
     """Raises UsageError for what changes a text before it is split, or adds tokens to it."""
     if tokenizer.normalizer is not None and tokenizer.normalizer.get("type") != "NFC":
         raise UsageError(f"{path}: normalizer {tokenizer.normalizer.get('type')}; only NFC or none is converted here")
-    if tokenizer.post_processor is not None and tokenizer.post_processor.get("type") != "ByteLevel":
-        raise UsageError(
-            f"{path}: post_processor {tokenizer.post_processor.get('type')} may add tokens; it is not converted here"
-        )
+    if tokenizer.post_processor is not None and not _adds_nothing(tokenizer.post_processor):
+        raise UsageError(f"{path}: post_processor {tokenizer.post_processor.get('type')} adds tokens; it is not converted here")
     for token in tokenizer.added_tokens:
         if token.lstrip or token.rstrip or token.single_word:
             raise UsageError(
                 f"{path}: the token {token.content!r} takes blanks along or stands alone; llama.cpp does not do that"
             )
+
+
+def _adds_nothing(processor: dict[str, Any]) -> bool:
+    """Whether the tokens of a text are all that comes of it; transformers 5 saves a template that is only the text."""
+    kind = processor.get("type")
+    if kind == "Sequence":
+        return all(_adds_nothing(each) for each in processor.get("processors", []))
+    text_alone = all("Sequence" in piece for piece in processor.get("single", [{}]))
+    return kind == "ByteLevel" or (kind == "TemplateProcessing" and text_alone)
 
 
 def _pattern(path: Path, pre_tokenizer: dict[str, Any] | None) -> str:
