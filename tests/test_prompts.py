@@ -19,6 +19,12 @@ CARD_TEXT = (
 )
 
 
+def test_texts_are_composed_as_the_tokenizers_do_it() -> None:
+    """An accent in two characters becomes the one; and a bracket that only composition would make is still broken."""
+    assert neutralised("cafe\u0301 A\u030a") == "caf\u00e9 \u00c5"
+    assert neutralised("<thin\u212a>") == "< thinK>"
+
+
 def test_triage_prompt_is_the_cards_with_an_empty_think_block() -> None:
     """Thinking is off: the prompt ends behind `</think>`, where the JSON begins."""
     fail = FAIL.read(a_fail())
