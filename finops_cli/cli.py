@@ -23,6 +23,7 @@ from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
+from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
 from finops_cli.errors import FinopsError, UsageError
 
@@ -31,7 +32,7 @@ PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = ("import", "run", "triage", "resolve", "check", "generate", "quantize", "create", "models", "kb", "schema", "doctor")
+STORY = ("import", "run", "triage", "resolve", "check", "generate", "train", "quantize", "create", "models", "kb", "schema", "doctor")
 
 
 class Border(TyperGroup):
@@ -106,6 +107,7 @@ app.command()(triage)
 app.command()(resolve)
 app.command()(check)
 app.command()(generate)
+app.command()(train)
 app.command()(quantize)
 app.command()(create)
 app.command()(models)

@@ -25,10 +25,12 @@ HEAVY = (
     "ollama",
     "numpy",
     "multiprocessing",
+    "torch",
+    "transformers",
     "finops_cli.pipeline",
     "finops_cli.rules",
 )
-VERBS = ("import", "run", "triage", "resolve", "check", "generate", "quantize", "create", "models", "kb", "schema", "doctor")
+VERBS = ("import", "run", "triage", "resolve", "check", "generate", "train", "quantize", "create", "models", "kb", "schema", "doctor")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -220,6 +222,7 @@ def test_doctor_reports_each_piece_and_its_cure(finops: Finops, monkeypatch: pyt
         "extra export",
         "extra llama",
         "extra train",
+        "extra unsloth",
         "extra serve",
         "extra guard",
         "extra ray",

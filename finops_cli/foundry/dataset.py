@@ -129,7 +129,7 @@ def make(order: Order, indexes: range, book: Book) -> Made:
     """The rows of `indexes`, each judged from its own texts before it counts. Raises BadExample."""
     made = Made([], Counter())
     for index in indexes:
-        row = _row(order, index, book)
+        row = row_at(order, index, book)
         found = faults_of(row, book)
         if found:
             raise BadExample(f"{row.id} does not pass its check ({found[0].message}); nothing after it was written")
@@ -138,7 +138,8 @@ def make(order: Order, indexes: range, book: Book) -> Made:
     return made
 
 
-def _row(order: Order, index: int, book: Book) -> Row:
+def row_at(order: Order, index: int, book: Book) -> Row:
+    """Row `index` of a set, counted over both splits: it depends on stage, seed, profile and index alone."""
     if order.stage == "triage":
         return triage_row(index, order.seed, book, order.profile)
     if order.stage == "resolver":

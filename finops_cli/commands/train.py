@@ -1,0 +1,90 @@
+"""`finops train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from finops_cli.commands.options import AsJson, Quiet, kb_folder
+
+OfStage = Annotated[Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")]
+Preset = Annotated[
+    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--preset", metavar="NAME", help="What differs by machine: tiny-cpu, 16gb, 24gb, a100."),
+]
+Config = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--config", metavar="FILE", help="A recipe of your own, over that of the stage and the preset."),
+]
+Sets = Annotated[
+    Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--set", metavar="KEY=VALUE", help="One key of the recipe, such as training.batch=4; may be repeated."),
+]
+BaseFolder = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--base", metavar="DIR", help="The base model: a local Hugging Face folder (base.folder)."),
+]
+DataFolder = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--data", metavar="DIR", help="The rows of `finops generate` (data.folder; data when absent)."),
+]
+MaxSteps = Annotated[
+    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--max-steps", min=1, metavar="N", help="End after so many steps (training.max_steps)."),
+]
+Output = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--output", "-o", metavar="DIR", help="Where the model goes; models/STAGE when absent."),
+]
+Accelerator = Annotated[
+    Literal["hf", "unsloth"], typer.Option("--backend", help="Who computes: transformers, or Unsloth on a GPU.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and what stands in the way; needs no GPU.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of an interrupted training.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over where a training left something.")]
+
+
+def train(
+    context: typer.Context,
+    stage: OfStage,
+    preset: Preset = None,
+    config: Config = None,
+    settings: Sets = None,
+    base: BaseFolder = None,
+    data: DataFolder = None,
+    max_steps: MaxSteps = None,
+    output: Output = None,
+    backend: Accelerator = "hf",
+    dry_run: DryRun = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a stage's model from its recipe."""
+    from finops_cli.commands.train_talk import plan_text
+    from finops_cli.foundry.training.plan import plan
+    from finops_cli.foundry.training.recipe import Chosen, resolve
+    from finops_cli.foundry.training.survey import Asked
+    from finops_cli.kb.load import load_book
+    from finops_cli.pipeline.lines import encode_value
+
+    flags = [("--set", text) for text in settings or []]
+    flags += [("--base", f"base.folder={_quoted(base)}")] if base is not None else []
+    flags += [("--data", f"data.folder={_quoted(data)}")] if data is not None else []
+    flags += [("--max-steps", f"training.max_steps={max_steps}")] if max_steps is not None else []
+    resolved = resolve(Chosen(stage, preset, config, flags))
+    kb = kb_folder(context)
+    folder = output if output is not None else Path("models") / stage
+    asked = Asked(resolved, backend, kb, load_book(kb), lambda done, total: None)
+    made = plan(asked, folder)
+    typer.echo(encode_value(made) if as_json else plan_text(made))
+
+
+def _quoted(path: Path) -> str:
+    """A path as a YAML text, whatever is in it."""
+    import json
+
+    return json.dumps(str(path))

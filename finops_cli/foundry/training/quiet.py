@@ -1,0 +1,24 @@
+"""Before any package of training is imported: nothing leaves the house, and what is no news to a user is not printed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "UNSLOTH_AUTO_INSTALL": "0",  # its exporter would call apt-get
+    "UNSLOTH_DISABLE_STATISTICS": "1",
+}
+
+
+def offline_and_quiet() -> None:
+    """Sets what the packages read when they are imported; the bars of transformers and datasets give way to that of finops."""
+    os.environ.update(_ENVIRONMENT)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")

@@ -1,0 +1,183 @@
+"""Everything that is known before a training: its rows in tokens, its steps, its size, and what stands in its way.
+
+Works without a GPU, without weights, and, as far as that goes, without the packages that training needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from finops_cli.errors import UsageError
+from finops_cli.foundry.dataset import Order
+from finops_cli.foundry.rows import Row
+from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams
+from finops_cli.foundry.training.lengths import Lengths, Steps, estimated_length, packed_blocks, steps, summary
+from finops_cli.foundry.training.quiet import offline_and_quiet
+from finops_cli.foundry.training.recipe import Resolved
+from finops_cli.foundry.training.settings import Settings
+from finops_cli.foundry.training.versions import Backend, missing
+from finops_cli.kb.book import Book
+
+if TYPE_CHECKING:
+    from finops_cli.foundry.training.counts import Counts
+    from finops_cli.foundry.training.preflight import Encoded, Fault
+
+_SAMPLE = 200
+"""Rows of a stream, or of data that is not there yet, whose lengths stand for all."""
+
+
+class Asked(NamedTuple):
+    """A training that somebody wants. `watch` is told how many rows were looked at, and of how many."""
+
+    resolved: Resolved
+    backend: Backend
+    kb: Path
+    book: Book
+    watch: Callable[[int, int], None]
+
+
+@dataclass
+class Survey:
+    """What was found. `encoded` and `tokenizer` are None without a local base; `assumed` where there is no data yet."""
+
+    sets: Sets
+    assumed: bool
+    tokenizer: Any | None = None
+    encoded: dict[str, list[Encoded]] | None = None
+    lengths: dict[str, Lengths] = field(default_factory=dict)
+    sequences: int = 0
+    counts: Counts | None = None
+    warnings: list[str] = field(default_factory=list)
+    blockers: list[str] = field(default_factory=list)
+
+    def steps(self, settings: Settings) -> Steps:
+        return steps(self.sequences, settings.training)
+
+
+def survey(asked: Asked) -> Survey:
+    """Look at everything. What would stop the training is in `blockers`; nothing is raised for it."""
+    settings = asked.resolved.settings
+    absent = missing(asked.backend, settings.base.quantization == "nf4")
+    found = _rows(asked)
+    found.blockers[:0] = absent
+    if not absent:
+        offline_and_quiet()
+        _open(asked, found)
+    _measure(asked, found)
+    if not absent:
+        _weigh(asked, found)
+    return found
+
+
+def _rows(asked: Asked) -> Survey:
+    """The rows of the call; where there are none, rows as the generator would make them, as many as the cards have."""
+    stage, settings = asked.resolved.stage, asked.resolved.settings
+    training = settings.training
+    streamed = ((training.max_steps or 0) * training.rows_a_step, settings.evaluation.loss_rows)
+    try:
+        return Survey(sets_of(stage, settings.data, asked.kb, asked.book, streamed), assumed=False)
+    except UsageError as error:
+        sizes, every = asked.book.data.sizes[stage], asked.book.data.eval_every
+        order = Order(stage, 0, settings.data.seed, settings.data.profile, asked.kb)
+        sets = streams(order, asked.book, (sizes - sizes // every, sizes // every))
+        return Survey(sets, assumed=True, blockers=[str(error)])
+
+
+def _open(asked: Asked, found: Survey) -> None:
+    """The tokenizer, and what is wrong with it."""
+    from finops_cli.foundry.training.preflight import tokenizer_faults
+    from finops_cli.foundry.training.tokenizer import open_tokenizer
+
+    base = asked.resolved.settings.base
+    if base.folder is None and base.scratch is None:
+        found.blockers.append(f"{base.name} is not here: get its Hugging Face folder and name it with --base DIR")
+    try:
+        found.tokenizer = open_tokenizer(base, found.sets.train)
+    except UsageError as error:
+        found.blockers.append(str(error))
+    if found.tokenizer is not None:
+        faults = tokenizer_faults(found.tokenizer)
+        found.blockers += faults
+        if faults:
+            found.tokenizer = None
+
+
+def _measure(asked: Asked, found: Survey) -> None:
+    """Lengths and packed sequences: of every row of a file, of a sample of a stream."""
+    training = asked.resolved.settings.training
+    sampled = found.assumed or asked.resolved.settings.data.source == "stream"
+    if found.tokenizer is None:
+        lengths = _estimated(asked, found, sampled)
+        too_long = sum(length > training.max_length for length in lengths["train"])
+        if too_long:
+            found.warnings.append(f"{too_long:,} rows may be longer than training.max_length, by an estimate that errs upwards")
+    else:
+        lengths = _encoded(asked, found, sampled)
+    for split, each in lengths.items():
+        if each:
+            found.lengths[split] = summary(each, training.max_length)
+    total = found.sets.train.note.rows
+    found.sequences = total
+    if training.packing and lengths["train"]:
+        found.sequences = round(packed_blocks(lengths["train"], training.max_length) * total / len(lengths["train"]))
+
+
+def _estimated(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]:
+    return {rows.note.split: [estimated_length(row) for row in _some(rows, sampled, asked)] for rows in found.sets}
+
+
+def _encoded(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]:
+    """The rows in tokens. A row that fails the preflight is a blocker, and is in no list."""
+    from finops_cli.foundry.training.preflight import Fault, encode, row_faults
+
+    longest = asked.resolved.settings.training.max_length
+    faults: list[Fault] = []
+    encoded: dict[str, list[Encoded]] = {}
+    for rows in found.sets:
+        both: Sequence[Encoded | Fault] = [encode(row, found.tokenizer, longest) for row in _some(rows, sampled, asked)]
+        faults += [each for each in both if isinstance(each, Fault)]
+        encoded[rows.note.split] = [each for each in both if not isinstance(each, Fault)]
+    found.blockers += row_faults(faults)
+    if not sampled:
+        found.encoded = encoded
+    return {split: [len(each.input_ids) for each in rows] for split, rows in encoded.items()}
+
+
+def _some(rows: Rows, sampled: bool, asked: Asked) -> Iterable[Row]:
+    """All rows, or the first few."""
+    total = min(rows.note.rows, _SAMPLE) if sampled else rows.note.rows
+    for done, row in enumerate(islice(rows, total), start=1):
+        yield row
+        asked.watch(done, total)
+
+
+def _weigh(asked: Asked, found: Survey) -> None:
+    """Parameters, and what follows from the layers of the base."""
+    from finops_cli.foundry.training.counts import count
+    from finops_cli.foundry.training.machine import machine_faults
+    from finops_cli.foundry.training.preflight import packing_fault
+
+    settings = asked.resolved.settings
+    try:
+        found.counts = count(settings, len(found.tokenizer) if found.tokenizer is not None else None)
+    except UsageError as error:
+        found.blockers.append(str(error))
+    found.blockers += machine_faults(settings)
+    if found.counts is None:
+        return
+    packing = packing_fault(found.counts.linear_attention, settings.training.packing, asked.backend)
+    found.blockers += [packing] if packing is not None else []
+    if found.counts.touched_layers < found.counts.layers:
+        found.warnings.append(
+            f"adapter.targets are in {found.counts.touched_layers} of {found.counts.layers} layers only; preset 24gb names more"
+        )
+    if found.counts.linear_attention and settings.base.quantization == "nf4":
+        found.warnings.append(
+            "4 bit is not advised for the linear-attention layers of this base (Unsloth); preset 24gb trains in bf16"
+        )
+    if found.counts.linear_attention and settings.training.precision == "fp16":
+        found.blockers.append("the linear-attention layers of this base give NaN gradients in fp16; set training.precision=bf16")

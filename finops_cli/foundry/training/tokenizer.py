@@ -1,0 +1,97 @@
+"""The tokenizer of a base: the one of its folder, or a small one learned from generated rows, digits single."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from finops_cli.errors import UsageError
+from finops_cli.foundry.rows import Row
+from finops_cli.foundry.training.settings import Base, Vocabulary
+
+PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+"""How Qwen2 and Qwen3 cut a text before they merge; llama.cpp knows it as `qwen2` and so cuts alike."""
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_THINKING = ("<think>", "</think>")
+"""Tokens of their own, and not special: they are printed, as Qwen3 has it."""
+TEMPLATE = """\
+{%- for m in messages %}
+    {{- '<|im_start|>' + m.role + '\\n' }}
+    {%- if m.role == 'assistant' and '</think>' not in m.content %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+    {{- m.content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+{%- endif %}
+"""
+"""ChatML as Qwen3's own template renders system, user and assistant, byte for byte."""
+
+
+def open_tokenizer(base: Base, rows: Iterable[Row]) -> Any | None:
+    """The tokenizer of `base`, its padding token set; None where only the name of the base is known.
+
+    `rows` are those to learn a vocabulary from. Raises UsageError for a folder without one and for a padding token it does not have.
+    """
+    folder = base.tokenizer if base.scratch is not None else base.folder
+    if folder is not None:
+        tokenizer = _opened(Path(folder))
+    elif base.scratch is not None and base.vocabulary is not None:
+        tokenizer = learned(texts_of(islice(rows, base.vocabulary.rows)), base.vocabulary)
+    else:
+        return None
+    if base.pad_token is not None:
+        if base.pad_token not in tokenizer.get_vocab():
+            raise UsageError(f"base.pad_token is {base.pad_token}, which the tokenizer does not have; name one of its tokens")
+        tokenizer.pad_token = base.pad_token
+    return tokenizer
+
+
+def _opened(folder: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder}: holds no tokenizer that can be read: {error}") from error
+
+
+def learned(texts: Iterable[str], vocabulary: Vocabulary) -> Any:
+    """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one. It has a few special tokens more."""
+    made = Tokenizer(models.BPE())
+    made.normalizer = normalizers.NFC()
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    made.decoder = decoders.ByteLevel()
+    made.post_processor = processors.ByteLevel(trim_offsets=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=vocabulary.size, initial_alphabet=alphabet, show_progress=False)
+    )
+    made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in _SPECIAL])
+    made.add_tokens([AddedToken(text, special=False, normalized=False) for text in _THINKING])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token=_SPECIAL[2], pad_token=_SPECIAL[0], clean_up_tokenization_spaces=False
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def texts_of(rows: Iterable[Row]) -> Iterator[str]:
+    """What a vocabulary is learned from: every turn of every row."""
+    for row in rows:
+        yield from (message.content for message in (*row.prompt, *row.completion))
+
+
+def digests(tokenizer: Any) -> tuple[str, str]:
+    """SHA-256 of the tokenizer with the tokens that end and pad, and of its chat template."""
+    told = f"{tokenizer.backend_tokenizer.to_str()}\0{tokenizer.eos_token}\0{tokenizer.pad_token}"
+    return hashlib.sha256(told.encode()).hexdigest(), hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest()

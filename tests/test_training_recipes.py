@@ -1,0 +1,190 @@
+"""Recipes: the cards' values, four layers of which the last one wins, and nothing that is not a key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.errors import UsageError
+from finops_cli.foundry.rows import Stage
+from finops_cli.foundry.training.lengths import packed_blocks, steps
+from finops_cli.foundry.training.recipe import Chosen, Resolved, presets, resolve
+from tests.conftest import Finops
+
+STAGES: tuple[Stage, ...] = ("triage", "resolver", "sentiment")
+
+
+def recipe(stage: Stage = "triage", preset: str | None = None, *flags: str, config: Path | None = None) -> Resolved:
+    return resolve(Chosen(stage, preset, config, [("--set", flag) for flag in flags]))
+
+
+def values(resolved: Resolved) -> dict[str, Any]:
+    return {setting.key: setting.value for setting in resolved.table}
+
+
+def test_recipes_hold_what_the_cards_print() -> None:
+    """Card 1 and card 2, number by number; card 3 gives quantization, rank, alpha and the attention projections."""
+    shared = {"adapter.rank": 16, "adapter.alpha": 32, "adapter.method": "lora", "base.quantization": "nf4"}
+    batches = {"training.batch": 2, "training.accumulation": 4, "training.epochs": 3, "training.learning_rate": 2e-4}
+    attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    cards: dict[Stage, dict[str, Any]] = {
+        "triage": {
+            **shared,
+            **batches,
+            "base.name": "Qwen/Qwen3.5-9B",
+            "adapter.targets": attention,
+            "adapter.dropout": 0.05,
+            "training.max_length": 1024,
+            "training.warmup": 0.03,
+            "training.scheduler": "cosine",
+            "training.precision": "bf16",
+        },
+        "resolver": {
+            **shared,
+            **batches,
+            "base.name": "Qwen/Qwen3-8B",
+            "adapter.targets": [*attention, "gate_proj", "up_proj", "down_proj"],
+            "adapter.dropout": 0.0,
+            "training.max_length": 5120,
+            "training.warmup": 90,
+            "training.packing": True,
+            "training.scheduler": "cosine",
+        },
+        "sentiment": {**shared, "adapter.targets": attention},
+    }
+    for stage, printed in cards.items():
+        assert values(recipe(stage)).items() >= printed.items()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_preset_makes_a_recipe_without_contradictions(stage: Stage) -> None:
+    assert sorted(presets(stage)) == ["16gb", "24gb", "a100", "tiny-cpu"]
+    for preset in presets(stage):
+        assert recipe(stage, preset).preset == preset
+
+
+def test_later_layers_win_and_the_table_says_which_one_it_was(tmp_path: Path) -> None:
+    """Recipe < preset < file < flags, key by key."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("training:\n  learning_rate: 1e-4\n  epochs: 2\n")
+    resolved = recipe("triage", "16gb", "training.epochs=5", config=mine)
+    found = {setting.key: (setting.value, setting.origin) for setting in resolved.table}
+    assert found["training.max_length"] == (1024, "training/triage.yaml")
+    assert found["training.batch"] == (1, "preset 16gb")
+    assert found["training.learning_rate"] == (1e-4, str(mine))
+    assert found["training.epochs"] == (5, "--set")
+    assert resolved.settings.training.epochs == 5
+
+
+def test_the_table_holds_each_key_once() -> None:
+    """A part that is null, or given key by key, never stands in it both ways."""
+    for resolved in (
+        recipe(),
+        recipe("triage", "tiny-cpu"),
+        recipe("triage", "tiny-cpu", "base.scratch=null", "base.vocabulary=null"),
+    ):
+        keys = [setting.key for setting in resolved.table]
+        assert len(keys) == len(set(keys))
+        assert not [key for key in keys if any(other.startswith(f"{key}.") for other in keys)]
+    assert "base.scratch.hidden_size" in values(recipe("triage", "tiny-cpu"))
+    assert "base.scratch" in values(recipe())
+
+
+@pytest.mark.parametrize(
+    ("flag", "says"),
+    [
+        ("training.bach=3", "training.bach is not a key; did you mean training.batch? accepted in training: epochs, max_steps"),
+        ("batch=4", "batch is not a key; did you mean training.batch?"),
+        ("traning.batch=4", "traning is not a key; did you mean training?"),
+        ("base.scratch.width=4", "base.scratch.width is not a key"),
+        ("training.batch=0", "training.batch is 0; expected `int` >= 1"),
+        ("training.batch=many", "training.batch is 'many'; expected `int`"),
+        ("training.scheduler=cos", "training.scheduler is 'cos'; accepted: cosine, linear, constant_with_warmup"),
+        ("training=3", "training is 3; it takes epochs, max_steps"),
+        ("adapter.targets=q_proj", "adapter.targets is 'q_proj'; expected `array`"),
+        ("training.batch", "takes KEY=VALUE"),
+        ("training.batch=[", "cannot be read as a value"),
+    ],
+)
+def test_what_is_no_key_or_no_value_is_refused(flag: str, says: str) -> None:
+    """The message names the layer, the key, what is accepted, and the nearest name."""
+    with pytest.raises(UsageError) as refused:
+        recipe("triage", None, flag)
+    assert str(refused.value).startswith("--set")
+    assert says in str(refused.value)
+
+
+def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("adapter: {ranc: 8}")
+    with pytest.raises(UsageError, match=r"mine\.yaml: adapter\.ranc is not a key; did you mean adapter\.rank\?"):
+        recipe(config=mine)
+    mine.write_text("- a list")
+    with pytest.raises(UsageError, match=r"mine\.yaml: holds no keys"):
+        recipe(config=mine)
+    with pytest.raises(UsageError, match="no such file"):
+        recipe(config=tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("preset", "flag", "says"),
+    [
+        ("tiny-cpu", "adapter.method=lora", "adapter.method=full"),
+        ("tiny-cpu", "base.folder=x", "exclude each other"),
+        ("tiny-cpu", "base.tokenizer=x", "just one of them"),
+        ("tiny-cpu", "training.max_steps=null", "--max-steps"),
+        ("tiny-cpu", "training.packing=true", "packing=false"),
+        (None, "adapter.method=full", "4-bit weights"),
+    ],
+)
+def test_keys_that_cannot_stand_together_are_refused(preset: str | None, flag: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        recipe("triage", preset, flag)
+
+
+def test_an_unknown_preset_is_told_its_neighbours() -> None:
+    with pytest.raises(UsageError, match="no preset tiny; did you mean tiny-cpu"):
+        recipe("triage", "tiny")
+
+
+def test_steps_are_those_of_the_cards() -> None:
+    """8,000 rows, 8 a step, 3 epochs: 3,000 steps, of which 3 % or 90 warm up."""
+    assert steps(8000, recipe("triage").settings.training) == (3000, 90)
+    assert steps(8000, recipe("resolver").settings.training) == (3000, 90)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "blocks"),
+    [([5, 5], 10, 1), ([6, 5], 10, 2), ([7, 5, 3, 3, 2], 10, 2), ([20, 1], 10, 2), ([], 10, 0), ([6, 5, 4, 4, 1], 10, 2)],
+)
+def test_packing_is_best_fit_decreasing(lengths: list[int], room: int, blocks: int) -> None:
+    """The longest rows first, each into the fullest sequence that has room for it."""
+    assert packed_blocks(lengths, room) == blocks
+
+
+def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(finops: Finops, tmp_path: Path) -> None:
+    """It tells rows, tokens, steps and versions as far as they are known, and what stands in the way."""
+    done = finops("train", "--stage", "triage", "--dry-run", "--json", "--data", tmp_path, "-o", tmp_path / "out")
+    plan = json.loads(done.stdout)
+    assert (done.returncode, plan["data_assumed"]) == (0, True)
+    assert plan["steps"] == {"total": 3000, "warm_up": 90, "without_packing": 3000, "rows_a_step": 8, "sequences": 8000}
+    assert plan["lengths"]["train"]["percentiles"]["p100"] < 1024
+    assert "estimate" in plan["tokens_counted_by"]
+    assert any("finops generate --stage triage" in blocker for blocker in plan["blockers"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_the_rows_that_are_there(finops: Finops, tmp_path: Path) -> None:
+    """Rows and digests are those of the files, and packing is reckoned with."""
+    assert finops("generate", "--stage", "resolver", "-n", 100, "-o", tmp_path, "-q").returncode == 0
+    plan = json.loads(finops("train", "--stage", "resolver", "--dry-run", "--json", "--data", tmp_path).stdout)
+    assert [note["rows"] for note in plan["data"]] == [80, 20]
+    assert all(note["sha256"] for note in plan["data"])
+    assert plan["steps"]["without_packing"] == 30
+    assert plan["steps"]["sequences"] < 80
+    text = finops("train", "--stage", "resolver", "--dry-run", "--data", tmp_path, "--set", "training.epochs=1").stdout.decode()
+    assert "training.epochs                  1.0                          --set" in text
+    assert "80 resolver-train.jsonl, sha256" in text
