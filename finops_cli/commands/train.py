@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
 from finops_cli.commands.options import AsJson, Quiet, kb_folder
+from finops_cli.commands.train_bars import looking, training
+
+if TYPE_CHECKING:
+    from finops_cli.foundry.training.resuming import How
+    from finops_cli.foundry.training.survey import Asked
 
 OfStage = Annotated[Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")]
 Preset = Annotated[
@@ -65,22 +71,47 @@ def train(
 ) -> None:
     """Train a stage's model from its recipe."""
     from finops_cli.commands.train_talk import plan_text
+    from finops_cli.errors import UsageError
     from finops_cli.foundry.training.plan import plan
     from finops_cli.foundry.training.recipe import Chosen, resolve
     from finops_cli.foundry.training.survey import Asked
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.lines import encode_value
 
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a training, --overwrite starts over: give one of them")
     flags = [("--set", text) for text in settings or []]
     flags += [("--base", f"base.folder={_quoted(base)}")] if base is not None else []
     flags += [("--data", f"data.folder={_quoted(data)}")] if data is not None else []
     flags += [("--max-steps", f"training.max_steps={max_steps}")] if max_steps is not None else []
-    resolved = resolve(Chosen(stage, preset, config, flags))
     kb = kb_folder(context)
+    resolved = resolve(Chosen(stage, preset, config, flags))
     folder = output if output is not None else Path("models") / stage
-    asked = Asked(resolved, backend, kb, load_book(kb), lambda done, total: None)
-    made = plan(asked, folder)
-    typer.echo(encode_value(made) if as_json else plan_text(made))
+    with looking(quiet) as watch:
+        asked = Asked(resolved, backend, kb, load_book(kb), watch)
+        if dry_run:
+            made = plan(asked, folder)
+    if dry_run:
+        typer.echo(encode_value(made) if as_json else plan_text(made))
+        return
+    _train(asked, folder, "resume" if resume else "overwrite" if overwrite else "new", as_json, quiet)
+
+
+def _train(asked: Asked, folder: Path, how: How, as_json: bool, quiet: bool) -> None:
+    from finops_cli.commands.train_talk import plan_text, result_text
+    from finops_cli.foundry.training.run import Told
+    from finops_cli.foundry.training.run import train as make
+    from finops_cli.pipeline.lines import encode_value
+
+    with training(quiet) as watch:
+        told = Told(
+            lambda plan: None if quiet else typer.echo(plan_text(plan), err=True),
+            lambda text: None if quiet else typer.echo(text, err=True),
+            watch,
+            lambda: datetime.now(UTC),
+        )
+        made = make(asked, folder, how, told)
+    typer.echo(encode_value(made.run) if as_json else result_text(made))
 
 
 def _quoted(path: Path) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 from finops_cli.foundry.training.lengths import Lengths
 from finops_cli.foundry.training.plan import Plan
+from finops_cli.foundry.training.record import RUN
+from finops_cli.foundry.training.run import Trained
+from finops_cli.foundry.training.scores import DECIDES
 
 _GB = 1e9
 
@@ -14,6 +17,23 @@ _GB = 1e9
 def plan_text(plan: Plan) -> str:
     """The plan, a label and its figures a line."""
     return "\n".join([*_recipe(plan), *_data(plan), *_work(plan), *_sizes(plan), *_verdict(plan)])
+
+
+def result_text(made: Trained) -> str:
+    """What came of a training."""
+    result, stage = made.run.result, made.run.made_from.stage
+    if result is None:
+        return f"{'model':<12} none"
+    best = next(each for each in result.evaluations if each.step == result.best_step)
+    scores = f"valid {best.valid}, exact {best.exact}, same {DECIDES[stage]} {best.decided} of {best.asked} answers"
+    return "\n".join(
+        [
+            f"{'model':<12} {made.folder / next(iter(result.artefacts)).partition('/')[0]}",
+            f"{'kept':<12} step {best.step:,} of {result.steps:,}: {scores}, eval loss {best.loss:.4f}",
+            f"{'trained':<12} {result.trained_parameters:,} of {result.parameters:,} parameters on {result.tokens:,} tokens",
+            f"{'record':<12} {made.folder / RUN}, digest {made.run.digest}",
+        ]
+    )
 
 
 def settings_lines(plan: Plan) -> Iterator[str]:

@@ -73,6 +73,19 @@ class Heard(NamedTuple, Generic[A]):
     once_more: bool = True
 
 
+def heard(question: Question[A], text: str, thinks: bool) -> Heard[A]:
+    """What a model said to `question`, read and judged; `thinks`: whether reasoning is expected before the answer."""
+    read = replies.read(text, thinks)
+    if isinstance(read, Finding):
+        return Heard(None, [read], trace=replies.split_trace(text)[0])
+    answer = question.shape.read(read.given)
+    if answer is None:
+        problems = faults(read.given, question.shape.json_schema)
+        found = [Finding(problem.rule, problem.path, problem.accepted, problem.value, problem.message) for problem in problems]
+        return Heard(None, found, read.tolerated, trace=read.trace)
+    return Heard(answer, question.check(answer), read.tolerated)
+
+
 @dataclass(slots=True)
 class Loop(Generic[A]):
     """The attempts at one question."""
@@ -139,7 +152,8 @@ class Loop(Generic[A]):
         except NoReply as failure:
             return self._nothing_heard(number, ask, failure)
         self.received.append(Attempt(number, seed, constrained, spoken.text))
-        return self._judge(spoken.text, constrained)._replace(server=spoken.overcome)
+        thinks = self.question.prompt.thinks and not constrained
+        return heard(self.question, spoken.text, thinks)._replace(server=spoken.overcome)
 
     def _nothing_heard(self, number: int, ask: Ask, failure: NoReply) -> Heard[A]:
         text = failure.received or None
@@ -147,20 +161,6 @@ class Loop(Generic[A]):
         finding = Finding(failure.rule, "", "an answer", None, failure.detail)
         trace = replies.split_trace(failure.received)[0] if failure.received else None
         return Heard(None, [finding], trace=trace, server=failure.overcome, once_more=failure.policy == "once more")
-
-    def _judge(self, text: str, constrained: bool) -> Heard[A]:
-        thinks = self.question.prompt.thinks and not constrained
-        read = replies.read(text, thinks)
-        if isinstance(read, Finding):
-            return Heard(None, [read], trace=replies.split_trace(text)[0])
-        answer = self.question.shape.read(read.given)
-        if answer is None:
-            problems = faults(read.given, self.question.shape.json_schema)
-            found = [
-                Finding(problem.rule, problem.path, problem.accepted, problem.value, problem.message) for problem in problems
-            ]
-            return Heard(None, found, read.tolerated, trace=read.trace)
-        return Heard(answer, self.question.check(answer), read.tolerated)
 
     def _too_long(self, prompt: str) -> Finding | None:
         """Estimated before sending: a prompt is never cut to fit."""

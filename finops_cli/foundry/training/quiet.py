@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
+from finops_cli.foundry.training.versions import Backend
+
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -18,7 +20,12 @@ _ENVIRONMENT = {
 }
 
 
-def offline_and_quiet() -> None:
-    """Sets what the packages read when they are imported; the bars of transformers and datasets give way to that of finops."""
+def offline_and_quiet(backend: Backend = "hf") -> None:
+    """Sets what the packages read when they are imported; the bars of transformers and datasets give way to that of finops.
+
+    Unsloth patches transformers, TRL and PEFT, so it is imported here, before anything imports them.
+    """
     os.environ.update(_ENVIRONMENT)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")
+    if backend == "unsloth":
+        import unsloth  # noqa: F401 - it works by being imported

@@ -65,7 +65,7 @@ def survey(asked: Asked) -> Survey:
     found = _rows(asked)
     found.blockers[:0] = absent
     if not absent:
-        offline_and_quiet()
+        offline_and_quiet(asked.backend)
         _open(asked, found)
     _measure(asked, found)
     if not absent:

@@ -1,0 +1,94 @@
+"""The model that is trained: random weights of a given shape, or a local Hugging Face folder, as it is or in 4 bit."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3ForCausalLM, set_seed
+
+from finops_cli.errors import UsageError
+from finops_cli.foundry.training.counts import config_of
+from finops_cli.foundry.training.machine import device
+from finops_cli.foundry.training.settings import Settings
+from finops_cli.foundry.training.versions import Backend
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_CHUNK_BYTES = 1 << 20
+
+
+def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
+    """The base with its weights, on the device that trains. Raises UsageError when its folder cannot be read."""
+    if settings.base.scratch is not None:
+        set_seed(settings.training.seed)
+        config = config_of(settings, len(tokenizer))
+        config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+        return Qwen3ForCausalLM(config).to(device())
+    try:
+        return _by_unsloth(settings) if backend == "unsloth" else _by_transformers(settings)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{settings.base.folder}: the base cannot be opened: {error}") from error
+
+
+def _by_transformers(settings: Settings) -> Any:
+    dtype = _DTYPES[settings.training.precision]
+    return AutoModelForCausalLM.from_pretrained(
+        settings.base.folder,
+        dtype=dtype,
+        quantization_config=_four_bit(dtype) if settings.base.quantization == "nf4" else None,
+        device_map={"": device()},
+        attn_implementation="sdpa",
+        local_files_only=True,
+    )
+
+
+def _four_bit(dtype: Any) -> Any:
+    """NF4 with double quantization, as the cards have it."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _by_unsloth(settings: Settings) -> Any:
+    """The base with its adapter, as Unsloth patches both. `quiet.offline_and_quiet` has imported Unsloth before anything that it patches."""
+    from unsloth import FastLanguageModel
+
+    model, _ = FastLanguageModel.from_pretrained(
+        model_name=settings.base.folder,
+        max_seq_length=settings.training.max_length,
+        load_in_4bit=settings.base.quantization == "nf4",
+        dtype=_DTYPES[settings.training.precision],
+        full_finetuning=settings.adapter.method == "full",
+        local_files_only=True,
+    )
+    if settings.adapter.method == "full":
+        return model
+    return FastLanguageModel.get_peft_model(
+        model,
+        r=settings.adapter.rank,
+        lora_alpha=settings.adapter.alpha,
+        lora_dropout=settings.adapter.dropout,
+        target_modules=list(settings.adapter.targets),
+        bias="none",
+        use_gradient_checkpointing="unsloth" if settings.training.gradient_checkpointing else False,
+        random_state=settings.training.seed,
+    )
+
+
+def base_digests(folder: Path | None) -> dict[str, str]:
+    """SHA-256 of the files that make a base: configuration and weights, by name. Empty for random weights."""
+    if folder is None:
+        return {}
+    files = sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")])
+    return {file.name: sha256(file) for file in files}
+
+
+def sha256(file: Path) -> str:
+    """The digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while piece := opened.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

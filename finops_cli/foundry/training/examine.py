@@ -1,0 +1,114 @@
+"""A model examined while it is trained: it answers records of the eval split, and the desk's own checker judges what it says.
+
+The loss says how well the next token is foreseen. Whether the score is right, it does not say; so the checkpoint that is kept is the one
+whose answers are best, and the loss only decides between equals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+
+from finops_cli.domain import exact_json
+from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.triage import Triage
+from finops_cli.errors import UsageError
+from finops_cli.foundry.rows import Row
+from finops_cli.foundry.sentiment_grammar import Label
+from finops_cli.foundry.training.preflight import rendered
+from finops_cli.foundry.training.scores import Scores
+from finops_cli.foundry.training.settings import Evaluation
+from finops_cli.kb.book import Book
+from finops_cli.models.questions import resolver_question, triage_question
+from finops_cli.models.verified import heard
+from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Puts `rows` to a model."""
+
+    rows: Sequence[Row]
+    tokenizer: Any
+    evaluation: Evaluation
+    book: Book
+
+    def examine(self, model: Any) -> Scores:
+        """The scores of `model`, which is left in the mode that it was in. Draws nothing: the most likely token each time."""
+        verdicts = [judged(row, text, self.book) for row, text in self.answers(model)]
+        return Scores(len(verdicts), *(sum(verdict[place] for verdict in verdicts) for place in range(3)))
+
+    def answers(self, model: Any) -> Iterator[tuple[Row, str]]:
+        """Each row with what the model says to it."""
+        trains = model.training
+        model.eval()
+        size = self.evaluation.batch
+        for start in range(0, len(self.rows), size):
+            rows = self.rows[start : start + size]
+            yield from zip(rows, self._say(model, rows), strict=True)
+        model.train(trains)
+
+    def _say(self, model: Any, rows: Sequence[Row]) -> list[str]:
+        asked = [rendered(self.tokenizer, row.prompt, row.chat_template_kwargs.enable_thinking, asks=True) for row in rows]
+        given = self.tokenizer(asked, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+        given = {name: given[name].to(model.device) for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            said = model.generate(
+                **given,
+                max_new_tokens=self.evaluation.new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                use_cache=True,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+            )
+        behind = said[:, given["input_ids"].shape[1] :]
+        texts: list[str] = self.tokenizer.batch_decode(behind, skip_special_tokens=True)
+        return texts
+
+
+def judged(row: Row, text: str, book: Book) -> tuple[bool, bool, bool]:
+    """Whether an answer is valid, exact, and decided as the rules decide."""
+    if row.stage == "sentiment":
+        label = text.strip().lower()
+        return label in get_args(Label), label == row.answer, label == row.answer
+    given = exact_json.decode(row.record)
+    if row.stage == "triage":
+        fail = FAIL.read(given)
+        if fail is None:
+            raise UsageError(f"row {row.id}: its record is no fail record; generate the data anew")
+        triaged = triage_question(fail, book)
+        verdict = heard(triaged, text, thinks=False)
+        return verdict.answer is not None, _stands(verdict), _same_tier(verdict.answer, triaged.reference)
+    case = RESOLVER_INPUT.read(given)
+    if case is None:
+        raise UsageError(f"row {row.id}: its record is no resolver input; generate the data anew")
+    resolved = resolver_question(case, book)
+    plan = heard(resolved, text, thinks=True)
+    return plan.answer is not None, _stands(plan), _same_steps(plan.answer, resolved.reference)
+
+
+def _stands(verdict: Any) -> bool:
+    return verdict.answer is not None and not verdict.findings
+
+
+def _same_tier(said: Triage | None, reference: Triage) -> bool:
+    return said is not None and said.priority_tier == reference.priority_tier
+
+
+def _same_steps(said: Resolution | None, reference: Resolution) -> bool:
+    if said is None:
+        return False
+    steps, wanted = ([(step.action, step.qty) for step in plan.resolution_steps] for plan in (said, reference))
+    return steps == wanted
+
+
+def spread(rows: int, wanted: int) -> list[int]:
+    """At most `wanted` indexes of `rows`, evenly spaced."""
+    count = min(rows, wanted)
+    return [place * rows // count for place in range(count)]

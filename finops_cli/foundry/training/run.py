@@ -1,0 +1,147 @@
+"""`finops train`, from the call to the model: survey, refuse, train, examine, keep the best, write the record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from finops_cli.errors import UsageError
+from finops_cli.foundry.training.plan import Plan, plan_of
+from finops_cli.foundry.training.progress import Watch
+from finops_cli.foundry.training.quiet import offline_and_quiet
+from finops_cli.foundry.training.record import CARD, CURVE, TIMING, MadeFrom, Run, Timing, result_of, write_json, write_run
+from finops_cli.foundry.training.resuming import CHECKPOINTS, How, make_ready
+from finops_cli.foundry.training.scores import DECIDES
+from finops_cli.foundry.training.survey import Asked, Survey, survey
+from finops_cli.foundry.training.versions import refuse_without, versions
+from finops_cli.models.prompts import prompt_sha256
+from finops_cli.pipeline.places import lock
+
+if TYPE_CHECKING:
+    from finops_cli.foundry.training.trainer import DeskTrainer
+
+LOCK = ".lock"
+
+
+class Told(NamedTuple):
+    """Who hears of it: `plan` before it begins, `tell` what happens, `watch` how far it is, `now` says what time it is (UTC)."""
+
+    plan: Callable[[Plan], None]
+    tell: Callable[[str], None]
+    watch: Watch
+    now: Callable[[], datetime]
+
+
+class Trained(NamedTuple):
+    folder: Path
+    run: Run
+
+
+def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
+    """Train a model into `output`. An interrupted training goes on with `how="resume"`, to the same bytes on a processor.
+
+    Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at once), ResumeRefused.
+    """
+    settings = asked.resolved.settings
+    refuse_without(asked.backend, settings.base.quantization == "nf4")
+    offline_and_quiet(asked.backend)
+    begun = told.now()
+    found = survey(asked)
+    plan = plan_of(asked, found, output)
+    told.plan(plan)
+    if plan.blockers:
+        raise UsageError("training cannot begin: " + "; ".join(plan.blockers))
+    made_from = _made_from(asked, found)
+    checkpoint = make_ready(output, how, made_from)
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / LOCK).open("wb") as held:
+        lock(held, output)
+        write_run(output, made_from, None)
+        trainer = _trainer(asked, found, output, told)
+        if checkpoint is not None:
+            told.tell(f"goes on from {checkpoint.name}")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        run = _finish(asked, trainer, output, made_from)
+        resumed_from = int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
+        ended = told.now()
+        write_json(output / TIMING, Timing(ended.isoformat(), (ended - begun).total_seconds(), resumed_from))
+    (output / LOCK).unlink()
+    return Trained(output, run)
+
+
+def _made_from(asked: Asked, found: Survey) -> MadeFrom:
+    from finops_cli.foundry.training.bases import base_digests
+    from finops_cli.foundry.training.machine import device_name
+    from finops_cli.foundry.training.tokenizer import digests
+
+    folder = asked.resolved.settings.base.folder
+    tokenizer, template = digests(found.tokenizer)
+    return MadeFrom(
+        stage=asked.resolved.stage,
+        settings=asked.resolved.table,
+        data=[rows.note for rows in found.sets],
+        kb=asked.book.version,
+        prompt_sha256=prompt_sha256(asked.resolved.stage),
+        tokenizer_sha256=tokenizer,
+        template_sha256=template,
+        base=base_digests(Path(folder) if folder is not None else None),
+        backend=asked.backend,
+        device=device_name(),
+        versions=versions(),
+    )
+
+
+def _trainer(asked: Asked, found: Survey, output: Path, told: Told) -> DeskTrainer:
+    import torch
+
+    from finops_cli.foundry.training.bases import open_base
+    from finops_cli.foundry.training.examine import Examiner, spread
+    from finops_cli.foundry.training.trainer import make_trainer
+
+    settings = asked.resolved.settings
+    if settings.training.threads is not None:
+        torch.set_num_threads(settings.training.threads)
+    evaluation = found.sets.eval
+    rows = [evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)]
+    examiner = Examiner(rows, found.tokenizer, settings.evaluation, asked.book)
+    model = open_base(settings, found.tokenizer, asked.backend)
+    return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)
+
+
+def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFrom) -> Run:
+    """The best model under its name, then the picture, the record and the card; the checkpoints have served."""
+    from finops_cli.foundry.training.curve import draw
+    from finops_cli.foundry.training.model_card import model_card
+
+    stage = asked.resolved.stage
+    folder = output / ("model" if asked.resolved.settings.adapter.method == "full" else "adapter")
+    result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder))
+    draw(result, stage, DECIDES[stage], output / CURVE)
+    run = write_run(output, made_from, result)
+    (output / CARD).write_text(model_card(run), encoding="utf-8")
+    shutil.rmtree(output / CHECKPOINTS)
+    return run
+
+
+def _saved(trainer: DeskTrainer, folder: Path) -> dict[str, str]:
+    """Write model and tokenizer into `folder`; the digest of each file."""
+    from finops_cli.foundry.training.bases import sha256
+
+    trainer.model.save_pretrained(folder)
+    trainer.processing_class.save_pretrained(folder)
+    (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
+    return {f"{folder.name}/{file.name}": sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def _counted(model: Any) -> tuple[int, int]:
+    """Parameters in all, and trained; a 4-bit weight counts as what it stands for."""
+    counted = getattr(model, "get_nb_trainable_parameters", None)
+    if counted is not None:
+        trainable, total = counted()
+        return total, trainable
+    return sum(each.numel() for each in model.parameters()), sum(
+        each.numel() for each in model.parameters() if each.requires_grad
+    )

@@ -1,0 +1,230 @@
+"""Before a training: parameters as the cards count them, rows as inference sends them, and nothing lost without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+
+from msgspec.structs import replace
+
+from finops_cli.errors import UsageError
+from finops_cli.foundry.dataset import Order
+from finops_cli.foundry.rows import Row, Stage, resolver_row, sentiment_row, triage_row
+from finops_cli.foundry.sentiment import Sentence
+from finops_cli.foundry.training.counts import count
+from finops_cli.foundry.training.curve import draw
+from finops_cli.foundry.training.data import Sets, streams
+from finops_cli.foundry.training.examine import judged, spread
+from finops_cli.foundry.training.lengths import packed_blocks, prompt_text
+from finops_cli.foundry.training.memory import memory
+from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode, packing_fault, row_faults, tokenizer_faults
+from finops_cli.foundry.training.quiet import offline_and_quiet
+from finops_cli.foundry.training.record import Evaluated, Loss, Result
+from finops_cli.foundry.training.scores import Scores
+from finops_cli.foundry.training.settings import Vocabulary
+from finops_cli.foundry.training.tokenizer import digests, learned, texts_of
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import shipped_kb
+from tests.training import asked
+
+offline_and_quiet()
+pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
+
+
+def sets(stage: Stage, book: Book) -> Sets:
+    return streams(Order(stage, 0, 7, "coverage", shipped_kb()), book, (20, 5))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(book: Book) -> Any:
+    """A vocabulary of both stages, with the template of the tiny models."""
+    rows = [*sets("triage", book).train, *sets("resolver", book).train]
+    return learned(texts_of(rows), Vocabulary(600, 40))
+
+
+@pytest.fixture
+def row(book: Book) -> Row:
+    return triage_row(0, 7, book, "coverage")
+
+
+@pytest.mark.parametrize(
+    ("stage", "flags", "total", "trainable", "touched"),
+    [
+        ("triage", [], 8_953_803_264, 3_932_160, 8),
+        ("resolver", [], 8_190_735_360, 43_646_976, 36),
+        ("sentiment", [], 7_248_023_552, 13_631_488, 32),
+        ("sentiment", ["adapter.targets=[q_proj]"], 7_248_023_552, 4_194_304, 32),
+    ],
+)
+def test_parameters_are_those_of_the_cards(stage: Stage, flags: list[str], total: int, trainable: int, touched: int) -> None:
+    """Card 1: 3,932,160 trainable. Card 2: 43.6M of 8.2B. Card 3: about 4M, which q_proj alone comes near."""
+    counts = count(asked(stage, None, flags).resolved.settings, None)
+    assert counts is not None
+    assert (counts.total, counts.trainable, counts.touched_layers) == (total, trainable, touched)
+
+
+def test_an_estimate_of_memory_follows_the_recipe() -> None:
+    """4-bit weights of the resolver's base take 6.1 GB (notes), in bf16 16.4 GB; a smaller batch takes less."""
+    four_bit, half = (asked("resolver", None, [f"base.quantization={kind}"]).resolved.settings for kind in ("nf4", "none"))
+    counts = count(four_bit, None)
+    assert counts is not None
+    assert round(memory(four_bit, counts, 5120).weights / 1e9, 1) == 6.1
+    assert round(memory(half, counts, 5120).weights / 1e9, 1) == 16.4
+    smaller = asked("resolver", "16gb", []).resolved.settings
+    assert memory(smaller, counts, 5120).total < min(16e9, memory(four_bit, counts, 5120).total)
+
+
+def test_targets_that_a_base_does_not_have_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"no query; accepted: .*q_proj"):
+        count(asked("resolver", None, ["adapter.targets=[query]"]).resolved.settings, None)
+
+
+@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize("stage", ["triage", "resolver"])
+def test_what_is_trained_is_the_answer_and_its_end(stage: Stage, index: int, tokenizer: Any, book: Book) -> None:
+    """The prompt is what inference sends, byte for byte, and has no label; the rest decodes to the answer and <|im_end|>."""
+    row = sets(stage, book).train.at(index)
+    found = encode(row, tokenizer, 10_000)
+    assert isinstance(found, Encoded)
+    asked_tokens = [token for token, label in zip(found.input_ids, found.labels, strict=True) if label == IGNORED]
+    trained = [label for label in found.labels if label != IGNORED]
+    assert tokenizer.decode(asked_tokens) == prompt_text(row)
+    assert tokenizer.decode(trained) == f"{row.completion[0].content}<|im_end|>\n"
+
+
+def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(tokenizer: Any, book: Book) -> None:
+    rows = [*sets("triage", book).train, *sets("resolver", book).train]
+    assert digests(learned(texts_of(rows), Vocabulary(600, 40))) == digests(tokenizer)
+    assert digests(learned(texts_of(rows[1:]), Vocabulary(600, 40))) != digests(tokenizer)
+    assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list("1234567.89")
+    assert len(tokenizer) == 605
+    for text in ("naïve café 中文\t\r\n  two", '{"a":[1,2]}', "<think>\n\n</think>"):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
+
+
+def a_template(tokenizer: Any, old: str, new: str) -> Any:
+    """The same tokenizer with another chat template."""
+    from copy import deepcopy
+
+    other = deepcopy(tokenizer)
+    assert old in other.chat_template
+    other.chat_template = other.chat_template.replace(old, new)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("prompt", "enable_thinking is defined and enable_thinking is false", "false"),
+        ("prompt", "m.role + '\\n'", "m.role + ':'"),
+        ("prefix", "m.role == 'assistant' and", "m.role == 'nobody' and"),
+        ("answer", "m.content + '<|im_end|>\\n'", "(m.content|upper if m.role == 'assistant' else m.content) + '<|im_end|>\\n'"),
+        ("eos", "m.content + '<|im_end|>\\n'", "m.content + ('\\n' if m.role == 'assistant' else '<|im_end|>\\n')"),
+    ],
+)
+def test_templates_that_train_something_else_are_found(kind: str, old: str, new: str, tokenizer: Any, row: Row) -> None:
+    """Another prompt than inference sends; a prompt that an answer changes; a changed answer; no end."""
+    found = encode(row, a_template(tokenizer, old, new), 10_000)
+    assert isinstance(found, Fault)
+    assert found.kind == kind
+
+
+def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
+    """TRL would cut it, and its end would not be trained."""
+    fitting = encode(row, tokenizer, 10_000)
+    assert isinstance(fitting, Encoded)
+    length = len(fitting.input_ids)
+    assert encode(row, tokenizer, length) == fitting
+    found = encode(row, tokenizer, length - 1)
+    assert isinstance(found, Fault)
+    [told] = row_faults([found, found])
+    assert told.startswith(f"2 rows, the first {row.id}: {length:,} tokens; training.max_length is {length - 1:,}")
+
+
+def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:
+    """It would be masked as padding is, and no answer would ever end."""
+    from copy import deepcopy
+
+    other = deepcopy(tokenizer)
+    assert tokenizer_faults(other) == []
+    other.pad_token = other.eos_token
+    assert "base.pad_token" in tokenizer_faults(other)[0]
+    other.pad_token, other.chat_template = None, None
+    assert len(tokenizer_faults(other)) == 2
+
+
+def test_rows_are_not_packed_where_they_would_leak() -> None:
+    """Linear attention carries its state from one row into the next without its kernels; attention does not."""
+    told = packing_fault(linear_attention=True, packing=True, backend="hf")
+    assert told is not None
+    assert "causal_conv1d" in told
+    assert packing_fault(linear_attention=False, packing=True, backend="hf") is None
+    assert packing_fault(linear_attention=True, packing=False, backend="hf") is None
+
+
+@pytest.mark.parametrize("room", [40, 64, 100, 333])
+def test_finops_packs_lengths_as_trl_packs_rows(room: int) -> None:
+    from random import Random
+
+    from datasets import Dataset
+    from trl import pack_dataset
+
+    lengths = [Random(room).randint(1, 40) for _ in range(1)] + [Random(place).randint(1, 40) for place in range(300)]
+    packed = pack_dataset(Dataset.from_dict({"input_ids": [[1] * length for length in lengths]}), room, "bfd")
+    assert packed_blocks(lengths, room) == len(packed)
+
+
+def test_the_right_answers_pass_the_examination(book: Book) -> None:
+    """Every row's own completion is valid, exact and decided; what is not an answer is nothing of it."""
+    rows = [
+        triage_row(1, 7, book, "coverage"),
+        resolver_row(1, 7, book),
+        sentiment_row("S", Sentence("Up.", "positive", "phrasebank", "")),
+    ]
+    for row in rows:
+        assert judged(row, row.completion[0].content, book) == (True, True, True)
+        assert judged(row, "I would rather not say", book) == (False, False, False)
+
+
+def test_a_wrong_figure_is_valid_and_not_exact(book: Book, row: Row) -> None:
+    said = row.completion[0].content
+    assert judged(row, said.replace('"age_factor":', '"age_factor":1'), book) == (True, False, True)
+    other = resolver_row(2, 7, book)
+    assert judged(resolver_row(1, 7, book), other.completion[0].content, book)[1] is False
+    sentence = sentiment_row("S", Sentence("Up.", "positive", "phrasebank", ""))
+    assert judged(sentence, "negative", book) == (True, False, False)
+
+
+def test_a_record_that_is_none_is_refused(book: Book, row: Row) -> None:
+    with pytest.raises(UsageError, match="no fail record"):
+        judged(replace(row, record='{"fail_id": 3}'), "{}", book)
+
+
+def test_exact_answers_count_before_everything_else() -> None:
+    """Then decisions, then shape; the loss decides between equals only."""
+    rising = [Scores(9, 9, 0, 9), Scores(9, 1, 1, 1), Scores(9, 1, 1, 2), Scores(9, 2, 1, 2), Scores(9, 9, 9, 9)]
+    ranks = [scores.rank(loss) for scores, loss in zip(rising, (0.0, 9.0, 5.0, 5.0, 99.0), strict=True)]
+    assert ranks == sorted(ranks)
+    assert rising[0].rank(0.1) > rising[0].rank(0.2)
+
+
+def test_samples_are_spread_over_the_rows() -> None:
+    assert spread(10, 3) == [0, 3, 6]
+    assert spread(2, 64) == [0, 1]
+
+
+def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
+    """A PNG without a date in it."""
+    losses = [Loss(step, 3 / step, 1e-3, 1.0) for step in range(1, 40, 4)]
+    evaluations = [Evaluated(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)]
+    result = Result(40, 1.0, 1000, 10, 10, 0.5, losses, evaluations, 40, {})
+    for name in ("one.png", "two.png"):
+        draw(result, "triage", "tier", tmp_path / name)
+    one = (tmp_path / "one.png").read_bytes()
+    assert one == (tmp_path / "two.png").read_bytes()
+    assert one.startswith(b"\x89PNG")
+    assert b"Software" not in one

@@ -1,0 +1,231 @@
+"""Real trainings of tiny models: the record, going on after an interruption, the 4-bit path, packing, and which checkpoint is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+
+from finops_cli.errors import ResumeRefused, UsageError
+from finops_cli.foundry.training.bases import open_base
+from finops_cli.foundry.training.examine import Examiner
+from finops_cli.foundry.training.plan import plan_of
+from finops_cli.foundry.training.quiet import offline_and_quiet
+from finops_cli.foundry.training.scores import Scores
+from finops_cli.foundry.training.survey import survey
+from finops_cli.foundry.training.trainer import make_trainer
+from tests.conftest import Finops
+from tests.training import ADAPTED, SMALL, Stopped, asked, files, trained, unplug_at
+
+offline_and_quiet()
+pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty sentiment rows, 48 of them for training: short, so a step takes a tenth of a second."""
+    from finops_cli.foundry.dataset import Order, write_dataset
+    from finops_cli.kb.load import shipped_kb
+
+    folder = tmp_path_factory.mktemp("sentences")
+    write_dataset(Order("sentiment", 60, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model made from random weights on a stream, for adapters to stand on."""
+    output = tmp_path_factory.mktemp("base") / "out"
+    trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], output)
+    return output
+
+
+def lora(base: Path, sentences: Path, *more: str) -> list[str]:
+    return [*ADAPTED, f"base.folder={base / 'model'}", f"data.folder={sentences}", *more]
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter, trained without an interruption: two epochs of six steps."""
+    output = tmp_path_factory.mktemp("adapter") / "out"
+    trained("sentiment", None, lora(base, sentences, "training.epochs=2"), output)
+    return output
+
+
+def run_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
+    return found
+
+
+def test_a_record_says_what_a_model_was_made_from(base: Path) -> None:
+    """Settings with their origin, rows, rules, prompt, tokenizer, versions; steps, tokens, losses, scores, files; no clock, no host."""
+    run = run_of(base)
+    made, result = run["made_from"], run["result"]
+    assert {"key": "training.max_steps", "value": 8, "origin": "--set"} in made["settings"]
+    assert [note["rows"] for note in made["data"]] == [32, 6]
+    assert all("seed 7" in note["stream"] for note in made["data"])
+    assert all(len(made[name]) == 64 for name in ("prompt_sha256", "tokenizer_sha256", "template_sha256"))
+    assert made["versions"]["torch"]
+    assert [each["step"] for each in result["losses"]] == [1, 3, 4, 6, 8]
+    assert [each["step"] for each in result["evaluations"]] == [4, 8]
+    assert result["losses"][-1]["loss"] < result["losses"][0]["loss"]
+    assert (result["steps"], result["best_step"] in (4, 8), result["tokens"] > 32 * 40) == (8, True, True)
+    assert "2026-11-21" not in (base / "run.json").read_text()
+    assert json.loads((base / "timing.json").read_bytes())["ended"].startswith("2026-11-21")
+
+
+def test_the_digests_of_a_record_are_those_of_the_files(base: Path) -> None:
+    from hashlib import sha256
+
+    artefacts = run_of(base)["result"]["artefacts"]
+    assert {"model/model.safetensors", "model/config.json", "model/tokenizer.json"} <= set(artefacts)
+    assert {name: sha256((base / name).read_bytes()).hexdigest() for name in artefacts} == artefacts
+
+
+def test_a_card_and_a_picture_stand_beside_the_model(base: Path) -> None:
+    card = (base / "README.md").read_text()
+    assert run_of(base)["digest"] in card
+    assert "| `training.max_steps` | `8` | --set |" in card
+    assert (base / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert not (base / "checkpoints").exists()
+
+
+def test_equal_calls_make_equal_bytes(base: Path, tmp_path: Path) -> None:
+    """Weights, record, card and picture: on a processor a training is a function of its recipe."""
+    trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], tmp_path / "again")
+    assert files(tmp_path / "again") == files(base)
+
+
+@pytest.mark.parametrize("step", [5, 10])
+def test_an_interrupted_training_goes_on_to_the_same_bytes(
+    step: int, adapter: Path, base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    """Interrupted in the first epoch or in the second, with dropout and a falling rate: weights, losses, scores and card are the same."""
+    flags = lora(base, sentences, "training.epochs=2")
+    with pytest.raises(Stopped):
+        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(step))
+    seen: list[int] = []
+    trained("sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done))
+    assert min(seen) == step // 4 * 4 + 1  # or it had begun anew
+    assert files(tmp_path / "out") == files(adapter)
+
+
+def test_a_torn_checkpoint_is_passed_over(adapter: Path, base: Path, sentences: Path, tmp_path: Path) -> None:
+    """A kill in the middle of writing leaves half a checkpoint: the one before it is taken."""
+    flags = lora(base, sentences, "training.epochs=2")
+    with pytest.raises(Stopped):
+        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(10))
+    (tmp_path / "out/checkpoints/checkpoint-8/trainer_state.json").write_text('{"epoch": 1.3')
+    trained("sentiment", None, flags, tmp_path / "out", "resume")
+    assert files(tmp_path / "out") == files(adapter)
+
+
+def test_going_on_with_something_else_is_refused(base: Path, sentences: Path, tmp_path: Path) -> None:
+    """Other settings and other data are named, with both values; where a value came from does not matter."""
+    flags = lora(base, sentences)
+    with pytest.raises(Stopped):
+        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(5))
+    with pytest.raises(ResumeRefused, match=r"training\.learning_rate: was 0\.001, now 0\.002"):
+        trained("sentiment", None, [*flags, "training.learning_rate=2e-3"], tmp_path / "out", "resume")
+    other = Path(shutil.copytree(sentences, tmp_path / "other"))
+    lines = (other / "sentiment-train.jsonl").read_bytes().splitlines(keepends=True)
+    (other / "sentiment-train.jsonl").write_bytes(b"".join(reversed(lines)))
+    with pytest.raises(ResumeRefused, match=r"the data: was .*sentiment-train\.jsonl"):
+        trained("sentiment", None, lora(base, other), tmp_path / "out", "resume")
+    with pytest.raises(UsageError, match="--resume goes on with it, --overwrite starts over"):
+        trained("sentiment", None, flags, tmp_path / "out")
+
+
+def test_what_is_no_training_is_neither_continued_nor_overwritten(
+    adapter: Path, base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    flags = lora(base, sentences, "training.epochs=2")
+    with pytest.raises(ResumeRefused, match="no training to go on with"):
+        trained("sentiment", None, flags, tmp_path, "resume")
+    with pytest.raises(ResumeRefused, match="has ended"):
+        trained("sentiment", None, flags, adapter, "resume")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for how in ("new", "overwrite"):
+        with pytest.raises(UsageError, match="not empty"):
+            trained("sentiment", None, flags, tmp_path, how)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
+    """The digests of the base stand in the record, and its weights are what they were."""
+    made, result = run_of(adapter)["made_from"], run_of(adapter)["result"]
+    assert made["base"]["model.safetensors"] == run_of(base)["result"]["artefacts"]["model/model.safetensors"]
+    assert result["trained_parameters"] == 2 * 4 * 16 * (64 + 64)  # layers, projections, rank, width in and out
+    assert {"adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(result["artefacts"])
+
+
+def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:
+    """The QLoRA of the cards, NF4 with double quantization through bitsandbytes: the linear layers are packed, and the loss falls."""
+    pytest.importorskip("bitsandbytes")
+    flags = lora(base, sentences, "base.quantization=nf4", "training.max_steps=8", "training.learning_rate=5e-3")
+    model = open_base(asked("sentiment", None, flags).resolved.settings, None, "hf")
+    assert {type(module).__name__ for name, module in model.named_modules() if name.endswith("q_proj")} == {"Linear4bit"}
+    run = trained("sentiment", None, flags, tmp_path / "out").run
+    assert run.result is not None
+    assert run.result.losses[-1].loss < run.result.losses[0].loss
+
+
+def test_packed_rows_make_as_many_sequences_as_planned(base: Path, sentences: Path, tmp_path: Path) -> None:
+    """finops packs lengths as TRL packs rows, so the steps of a plan are those of the training."""
+    flags = lora(base, sentences, "training.packing=true", "training.max_length=512", "training.batch=1", "training.epochs=1")
+    wanted = asked("sentiment", None, flags)
+    plan = plan_of(wanted, survey(wanted), tmp_path)
+    assert plan.steps.total < plan.steps.without_packing
+    run = trained("sentiment", None, flags, tmp_path / "out").run
+    assert run.result is not None
+    assert (run.result.steps, run.result.tokens) == (plan.steps.total, plan.tokens_an_epoch)
+
+
+class Scripted(Examiner):
+    """Finds what the script says: answers were best at the first examination."""
+
+    script = (Scores(3, 3, 2, 2), Scores(3, 3, 1, 3), Scores(3, 3, 1, 3))
+
+    def examine(self, model: Any) -> Scores:
+        model.examined = getattr(model, "examined", 0) + 1
+        return self.script[model.examined - 1]
+
+
+def test_the_checkpoint_with_the_best_answers_is_kept(base: Path, sentences: Path, tmp_path: Path) -> None:
+    """Not the one with the lowest loss: here the loss falls all the way, and the answers were best after four steps."""
+    wanted = asked("sentiment", None, lora(base, sentences, "training.max_steps=12"))
+    settings, found = wanted.resolved.settings, survey(wanted)
+    examiner = Scripted([], found.tokenizer, settings.evaluation, wanted.book)
+    trainer = make_trainer(settings, open_base(settings, None, "hf"), found, examiner, tmp_path, lambda now: None)
+    trainer.train()
+    losses = [each["eval_loss"] for each in trainer.state.log_history if "eval_loss" in each]
+    assert losses == sorted(losses, reverse=True)
+    assert (len(losses), trainer.state.best_global_step) == (3, 4)
+
+
+def test_the_command_trains(finops: Finops, tmp_path: Path) -> None:
+    """stdout is the result, stderr the plan and the steps; a stream of triage rows is made as it goes."""
+    flags = [
+        part for flag in [*SMALL, "training.max_steps=4", "training.batch=1", "evaluation.samples=1"] for part in ("--set", flag)
+    ]
+    done = finops("train", "--stage", "triage", "--preset", "tiny-cpu", *flags, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["model", "kept", "trained", "record"]
+    talk = done.stderr.decode()
+    assert "step 4 of 4  loss" in talk
+    assert "base.scratch.hidden_size         64                           --set" in talk
+    assert run_of(tmp_path / "out")["digest"] in done.stdout.decode()
+
+
+def test_what_stands_in_the_way_is_told_at_once(sentences: Path, tmp_path: Path) -> None:
+    """No base, no GPU: both are named before anything is written."""
+    with pytest.raises(UsageError) as refused:
+        trained("sentiment", None, [f"data.folder={sentences}"], tmp_path / "out")
+    assert "--base DIR" in str(refused.value)
+    assert "no GPU" in str(refused.value)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,91 @@
+"""What the tests of training share: recipes so small that a training takes seconds on one core, and calls that stay in the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from finops_cli.foundry.rows import Stage
+from finops_cli.foundry.training.progress import Progress
+from finops_cli.foundry.training.recipe import Chosen, resolve
+from finops_cli.foundry.training.resuming import How
+from finops_cli.foundry.training.run import Told, Trained, train
+from finops_cli.foundry.training.survey import Asked
+from finops_cli.kb.load import load_book, shipped_kb
+
+SMALL = (
+    "base.scratch.hidden_size=64",
+    "base.scratch.intermediate_size=128",
+    "base.scratch.layers=2",
+    "base.scratch.heads=2",
+    "base.scratch.head_dim=32",
+    "base.vocabulary.size=400",
+    "base.vocabulary.rows=60",
+    "training.batch=4",
+    "training.log_every=3",
+    "evaluation.every=4",
+    "evaluation.samples=3",
+    "evaluation.new_tokens=4",
+    "evaluation.loss_rows=6",
+)
+"""Over preset tiny-cpu: 0.1 million parameters."""
+ADAPTED = (
+    "base.quantization=none",
+    "base.pad_token=<|endoftext|>",
+    "training.precision=fp32",
+    "training.gradient_checkpointing=false",
+    "training.threads=1",
+    "training.batch=4",
+    "training.accumulation=2",
+    "training.log_every=3",
+    "training.learning_rate=1e-3",
+    "evaluation.every=4",
+    "evaluation.samples=3",
+    "evaluation.loss_rows=6",
+)
+"""Over the card's recipe: LoRA with dropout on a processor."""
+SITTING = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+def asked(stage: Stage, preset: str | None, flags: Sequence[str]) -> Asked:
+    kb = shipped_kb()
+    resolved = resolve(Chosen(stage, preset, None, [("--set", flag) for flag in flags]))
+    return Asked(resolved, "hf", kb, load_book(kb), lambda done, total: None)
+
+
+def told(watch: Callable[[Progress], None] = lambda now: None) -> Told:
+    return Told(lambda plan: None, lambda text: None, watch, lambda: SITTING)
+
+
+def trained(
+    stage: Stage,
+    preset: str | None,
+    flags: Sequence[str],
+    output: Path,
+    how: How = "new",
+    watch: Callable[[Progress], None] = lambda now: None,
+) -> Trained:
+    return train(asked(stage, preset, flags), output, how, told(watch))
+
+
+class Stopped(Exception):
+    """Somebody pulled the plug."""
+
+
+def unplug_at(step: int) -> Callable[[Progress], None]:
+    """A watcher that ends the training in the middle of things, once `step` steps are done."""
+
+    def watch(now: Progress) -> None:
+        if now.done == step:
+            raise Stopped
+
+    return watch
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of an output that is to be the same in equal trainings."""
+    found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found.pop("timing.json")
+    return found
