@@ -19,6 +19,7 @@ from finops_cli.foundry.training.counts import count
 from finops_cli.foundry.training.curve import draw
 from finops_cli.foundry.training.data import Sets, streams
 from finops_cli.foundry.training.examine import judged, spread
+from finops_cli.foundry.training.forms import Drill, Piece
 from finops_cli.foundry.training.lengths import packed_blocks, prompt_text
 from finops_cli.foundry.training.memory import memory
 from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode, packing_fault, row_faults, tokenizer_faults
@@ -143,6 +144,18 @@ def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
     assert isinstance(found, Fault)
     [told] = row_faults([found, found])
     assert told.startswith(f"2 rows, the first {row.id}: {length:,} tokens; training.max_length is {length - 1:,}")
+
+
+def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
+    """Pieces are tokenised one by one; one that is given has no label, and one that never ends is an error."""
+    pieces = (Piece("12+34=", learned=False), Piece("46<|im_end|>", learned=True))
+    found = encode(Drill("D-1", pieces), tokenizer, 100)
+    assert isinstance(found, Encoded)
+    assert [tokenizer.decode([token]) for token in found.input_ids] == ["1", "2", "+", "3", "4", "=", "4", "6", "<|im_end|>"]
+    assert found.labels == [IGNORED] * 6 + found.input_ids[6:]
+    endless = encode(Drill("D-2", pieces[:1]), tokenizer, 100)
+    assert isinstance(endless, Fault)
+    assert endless.kind == "eos"
 
 
 def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
         ("tiny-cpu", "training.max_steps=null", "--max-steps"),
         ("tiny-cpu", "training.packing=true", "packing=false"),
         (None, "adapter.method=full", "4-bit weights"),
+        (None, "data.form=tiny", "source=file goes with data.form=card"),
     ],
 )
 def test_keys_that_cannot_stand_together_are_refused(preset: str | None, flag: str, says: str) -> None:
@@ -177,14 +179,21 @@ def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(finops: Finops, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dry_run_counts_the_rows_that_are_there(finops: Finops, tmp_path: Path) -> None:
-    """Rows and digests are those of the files, and packing is reckoned with."""
-    assert finops("generate", "--stage", "resolver", "-n", 100, "-o", tmp_path, "-q").returncode == 0
-    plan = json.loads(finops("train", "--stage", "resolver", "--dry-run", "--json", "--data", tmp_path).stdout)
-    assert [note["rows"] for note in plan["data"]] == [80, 20]
-    assert all(note["sha256"] for note in plan["data"])
-    assert plan["steps"]["without_packing"] == 30
-    assert plan["steps"]["sequences"] < 80
-    text = finops("train", "--stage", "resolver", "--dry-run", "--data", tmp_path, "--set", "training.epochs=1").stdout.decode()
-    assert "training.epochs                  1.0                          --set" in text
-    assert "80 resolver-train.jsonl, sha256" in text
+@pytest.mark.skipif(find_spec("torch") is not None, reason="the extra is installed")
+def test_training_without_the_extra_names_it(finops: Finops, tmp_path: Path) -> None:
+    """Exit code 3, and what to install; the plan can be had without it."""
+    done = finops("train", "--stage", "triage", "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert "pip install 'finops[train]'" in done.stderr.decode()
+
+
+@pytest.mark.skipif(find_spec("unsloth") is not None, reason="Unsloth is installed")
+def test_unsloth_is_asked_for_by_name(finops: Finops, tmp_path: Path) -> None:
+    done = finops("train", "--stage", "triage", "--backend", "unsloth", "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert "pip install 'finops[unsloth]'" in done.stderr.decode()
+
+
+def test_resume_and_overwrite_exclude_each_other(finops: Finops) -> None:
+    done = finops("train", "--stage", "triage", "--resume", "--overwrite")
+    assert (done.returncode, "give one of them" in done.stderr.decode()) == (2, True)

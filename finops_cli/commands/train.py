@@ -110,7 +110,11 @@ def _train(asked: Asked, folder: Path, how: How, as_json: bool, quiet: bool) -> 
             watch,
             lambda: datetime.now(UTC),
         )
-        made = make(asked, folder, how, told)
+        try:
+            made = make(asked, folder, how, told)
+        except KeyboardInterrupt:
+            typer.echo("finops: interrupted; the same call with --resume goes on from the last checkpoint", err=True)
+            raise
     typer.echo(encode_value(made.run) if as_json else result_text(made))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from finops_cli.foundry.rows import Row
+from finops_cli.foundry.training.forms import Drill, Example
 from finops_cli.foundry.training.settings import Training
 from finops_cli.models.prompts import Conversation
 from finops_cli.models.token_estimate import estimated_tokens
@@ -35,8 +36,11 @@ def summary(lengths: Sequence[int], longest: int) -> Lengths:
     return Lengths(len(rising), sum(rising), ranks, sum(length > longest for length in rising))
 
 
-def estimated_length(row: Row) -> int:
-    """An upper estimate of the tokens of a row, without a tokenizer."""
+def estimated_length(example: Example) -> int:
+    """An upper estimate of the tokens of an example, without a tokenizer."""
+    if isinstance(example, Drill):
+        return sum(estimated_tokens(piece.text) for piece in example.pieces)
+    row = example
     return estimated_tokens(prompt_text(row)) + estimated_tokens(row.completion[0].content) + _END_OF_TURN
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.rows import Message, Row
+from finops_cli.foundry.training.forms import Drill, Example
 from finops_cli.foundry.training.lengths import prompt_text
 from finops_cli.foundry.training.versions import Backend
 
@@ -37,8 +38,26 @@ class Fault(NamedTuple):
     message: str
 
 
-def encode(row: Row, tokenizer: Any, longest: int) -> Encoded | Fault:
-    """A row in tokens as it is trained, or why it must not be. `longest` in tokens."""
+def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
+    """An example in tokens as it is trained, or why it must not be. `longest` in tokens."""
+    found = _drilled(example, tokenizer) if isinstance(example, Drill) else _conversed(example, tokenizer)
+    if isinstance(found, Fault):
+        return found
+    if len(found.input_ids) > longest:
+        return Fault("length", example.id, f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}")
+    if tokenizer.eos_token_id not in found.labels:
+        return Fault("eos", example.id, f"{tokenizer.eos_token} is not among the trained tokens: answers would not end")
+    return found
+
+
+def _drilled(drill: Drill, tokenizer: Any) -> Encoded:
+    """Piece by piece: what a model says itself is cut where it begins to say it."""
+    ids = [(_ids(tokenizer, piece.text), piece.learned) for piece in drill.pieces]
+    labels = [token if learned else IGNORED for tokens, learned in ids for token in tokens]
+    return Encoded([token for tokens, _ in ids for token in tokens], labels)
+
+
+def _conversed(row: Row, tokenizer: Any) -> Encoded | Fault:
     thinks = row.chat_template_kwargs.enable_thinking
     prompt = rendered(tokenizer, row.prompt, thinks, asks=True)
     whole = rendered(tokenizer, [*row.prompt, *row.completion], thinks, asks=False)
@@ -51,10 +70,6 @@ def encode(row: Row, tokenizer: Any, longest: int) -> Encoded | Fault:
     asked, ids = _ids(tokenizer, prompt), _ids(tokenizer, whole)
     if ids[: len(asked)] != asked:
         return Fault("prefix", row.id, "the tokens of the prompt are others when an answer follows")
-    if len(ids) > longest:
-        return Fault("length", row.id, f"{len(ids):,} tokens; training.max_length is {longest:,}")
-    if tokenizer.eos_token_id not in ids[len(asked) :]:
-        return Fault("eos", row.id, f"{tokenizer.eos_token} is not among the trained tokens: answers would not end")
     return Encoded(ids, [IGNORED] * len(asked) + ids[len(asked) :])
 
 
@@ -65,9 +80,9 @@ def rendered(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks: bo
     return text
 
 
-def encoded_or_refused(row: Row, tokenizer: Any, longest: int) -> Encoded:
-    """A row in tokens. Raises UsageError when it must not be trained."""
-    found = encode(row, tokenizer, longest)
+def encoded_or_refused(example: Example, tokenizer: Any, longest: int) -> Encoded:
+    """An example in tokens. Raises UsageError when it must not be trained."""
+    found = encode(example, tokenizer, longest)
     if isinstance(found, Fault):
         raise UsageError(f"row {found.row}: {found.message}; {_CURES[found.kind]}")
     return found

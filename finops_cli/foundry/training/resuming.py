@@ -14,7 +14,7 @@ import msgspec
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.foundry.training.record import RUN, MadeFrom, read_run
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LOCK = "checkpoints", ".lock"
 How = Literal["new", "resume", "overwrite"]
 _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
@@ -34,30 +34,40 @@ _NAMES = {
 }
 
 
-def make_ready(output: Path, how: How, made_from: MadeFrom) -> Path | None:
-    """The checkpoint to go on from; None when training begins anew, in a folder that is then empty of an earlier one.
-
-    Raises ResumeRefused, naming every difference, when what stands there was made from something else, and UsageError when something
-    stands there and nobody said what to do with it.
-    """
+def refuse_unready(output: Path, how: How, made_from: MadeFrom) -> None:
+    """Raises ResumeRefused, naming every difference, when what stands in `output` was made from something else, and UsageError when
+    something stands there and nobody said what to do with it. Touches nothing."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; give a folder")
     before = read_run(output) if how != "overwrite" else None
-    if how == "new":
-        _refuse_to_lose(output, before is not None)
-        return None
     if how == "overwrite":
-        _refuse_strangers(output)
-        shutil.rmtree(output, ignore_errors=True)
-        return None
-    if before is None:
+        if _holds_something(output) and not (output / RUN).is_file():
+            raise UsageError(f"{output}: is not empty and holds no training ({RUN}); give a folder of its own")
+    elif how == "new":
+        if before is not None:
+            raise UsageError(f"{output}: holds a training; --resume goes on with it, --overwrite starts over")
+        if _holds_something(output):
+            raise UsageError(f"{output}: is not empty; give a folder of its own")
+    elif before is None:
         raise ResumeRefused(f"{output}: holds no training to go on with (no {RUN}); leave --resume out to begin one")
-    if before.result is not None:
+    elif before.result is not None:
         raise ResumeRefused(f"{output}: holds a training that has ended; --overwrite starts over")
-    changed = list(differences(before.made_from, made_from))
-    if changed:
-        raise ResumeRefused(f"cannot resume {output}: it was made from something else. {'; '.join(changed)}")
-    return newest_checkpoint(output / CHECKPOINTS)
+    else:
+        changed = list(differences(before.made_from, made_from))
+        if changed:
+            raise ResumeRefused(f"cannot resume {output}: it was made from something else. {'; '.join(changed)}")
+
+
+def begin(output: Path, how: How) -> Path | None:
+    """The checkpoint to go on from; None when training begins anew, in a folder that is then empty of an earlier one."""
+    if how == "resume":
+        return newest_checkpoint(output / CHECKPOINTS)
+    for item in output.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item)
+        elif item.name != LOCK:
+            item.unlink()
+    return None
 
 
 def differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
@@ -98,17 +108,8 @@ def _whole(checkpoint: Path) -> bool:
     return True
 
 
-def _refuse_to_lose(output: Path, is_training: bool) -> None:
-    if is_training:
-        raise UsageError(f"{output}: holds a training; --resume goes on with it, --overwrite starts over")
-    if output.is_dir() and any(output.iterdir()):
-        raise UsageError(f"{output}: is not empty; give a folder of its own")
-
-
-def _refuse_strangers(output: Path) -> None:
-    """--overwrite removes a training, never a folder of something else."""
-    if output.is_dir() and any(output.iterdir()) and not (output / RUN).is_file():
-        raise UsageError(f"{output}: is not empty and holds no training ({RUN}); give a folder of its own")
+def _holds_something(output: Path) -> bool:
+    return output.is_dir() and any(item.name != LOCK for item in output.iterdir())
 
 
 def _said(value: object) -> str:

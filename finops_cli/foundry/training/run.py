@@ -13,7 +13,7 @@ from finops_cli.foundry.training.plan import Plan, plan_of
 from finops_cli.foundry.training.progress import Watch
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.record import CARD, CURVE, TIMING, MadeFrom, Run, Timing, result_of, write_json, write_run
-from finops_cli.foundry.training.resuming import CHECKPOINTS, How, make_ready
+from finops_cli.foundry.training.resuming import CHECKPOINTS, LOCK, How, begin, refuse_unready
 from finops_cli.foundry.training.scores import DECIDES
 from finops_cli.foundry.training.survey import Asked, Survey, survey
 from finops_cli.foundry.training.versions import refuse_without, versions
@@ -22,8 +22,6 @@ from finops_cli.pipeline.places import lock
 
 if TYPE_CHECKING:
     from finops_cli.foundry.training.trainer import DeskTrainer
-
-LOCK = ".lock"
 
 
 class Told(NamedTuple):
@@ -46,7 +44,7 @@ def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
     Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at once), ResumeRefused.
     """
     settings = asked.resolved.settings
-    refuse_without(asked.backend, settings.base.quantization == "nf4")
+    refuse_without(asked.backend, settings)
     offline_and_quiet(asked.backend)
     begun = told.now()
     found = survey(asked)
@@ -55,10 +53,11 @@ def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
     if plan.blockers:
         raise UsageError("training cannot begin: " + "; ".join(plan.blockers))
     made_from = _made_from(asked, found)
-    checkpoint = make_ready(output, how, made_from)
+    refuse_unready(output, how, made_from)
     output.mkdir(parents=True, exist_ok=True)
     with (output / LOCK).open("wb") as held:
         lock(held, output)
+        checkpoint = begin(output, how)
         write_run(output, made_from, None)
         trainer = _trainer(asked, found, output, told)
         if checkpoint is not None:
@@ -105,7 +104,7 @@ def _trainer(asked: Asked, found: Survey, output: Path, told: Told) -> DeskTrain
     if settings.training.threads is not None:
         torch.set_num_threads(settings.training.threads)
     evaluation = found.sets.eval
-    rows = [evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)]
+    rows = [evaluation.row(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)]
     examiner = Examiner(rows, found.tokenizer, settings.evaluation, asked.book)
     model = open_base(settings, found.tokenizer, asked.backend)
     return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)

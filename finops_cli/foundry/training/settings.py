@@ -65,7 +65,10 @@ class Adapter(Section, frozen=True):
 
 
 class Data(Section, frozen=True):
+    """`form` is a name in `forms.FORMS`."""
+
     source: Literal["file", "stream"]
+    form: str
     folder: str
     seed: Seed
     profile: Profile
@@ -137,6 +140,9 @@ def refuse_contradictions(settings: Settings) -> None:
         ),
         "data.source=stream has no epochs: give training.max_steps (--max-steps N)": (
             data.source == "stream" and training.max_steps is None
+        ),
+        "data.source=file goes with data.form=card: the rows of a file are worded already": (
+            data.source == "file" and data.form != "card"
         ),
         "data.source=stream goes with training.packing=false: rows are packed by their lengths, which a stream does not know": (
             data.source == "stream" and training.packing

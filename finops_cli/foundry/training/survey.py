@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
-from finops_cli.foundry.rows import Row
 from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams
+from finops_cli.foundry.training.forms import Example
 from finops_cli.foundry.training.lengths import Lengths, Steps, estimated_length, packed_blocks, steps, summary
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.recipe import Resolved
@@ -61,7 +61,7 @@ class Survey:
 def survey(asked: Asked) -> Survey:
     """Look at everything. What would stop the training is in `blockers`; nothing is raised for it."""
     settings = asked.resolved.settings
-    absent = missing(asked.backend, settings.base.quantization == "nf4")
+    absent = missing(asked.backend, settings)
     found = _rows(asked)
     found.blockers[:0] = absent
     if not absent:
@@ -77,7 +77,7 @@ def _rows(asked: Asked) -> Survey:
     """The rows of the call; where there are none, rows as the generator would make them, as many as the cards have."""
     stage, settings = asked.resolved.stage, asked.resolved.settings
     training = settings.training
-    streamed = ((training.max_steps or 0) * training.rows_a_step, settings.evaluation.loss_rows)
+    streamed = ((training.max_steps or 0) * training.rows_a_step, max(settings.evaluation.loss_rows, settings.evaluation.samples))
     try:
         return Survey(sets_of(stage, settings.data, asked.kb, asked.book, streamed), assumed=False)
     except UsageError as error:
@@ -147,7 +147,7 @@ def _encoded(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]
     return {split: [len(each.input_ids) for each in rows] for split, rows in encoded.items()}
 
 
-def _some(rows: Rows, sampled: bool, asked: Asked) -> Iterable[Row]:
+def _some(rows: Rows, sampled: bool, asked: Asked) -> Iterable[Example]:
     """All rows, or the first few."""
     total = min(rows.note.rows, _SAMPLE) if sampled else rows.note.rows
     for done, row in enumerate(islice(rows, total), start=1):

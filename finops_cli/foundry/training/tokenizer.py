@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.rows import Row
+from finops_cli.foundry.training.forms import Drill, Example
 from finops_cli.foundry.training.settings import Base, Vocabulary
 
 PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -34,7 +34,7 @@ TEMPLATE = """\
 """ChatML as Qwen3's own template renders system, user and assistant, byte for byte."""
 
 
-def open_tokenizer(base: Base, rows: Iterable[Row]) -> Any | None:
+def open_tokenizer(base: Base, rows: Iterable[Example]) -> Any | None:
     """The tokenizer of `base`, its padding token set; None where only the name of the base is known.
 
     `rows` are those to learn a vocabulary from. Raises UsageError for a folder without one and for a padding token it does not have.
@@ -85,10 +85,13 @@ def learned(texts: Iterable[str], vocabulary: Vocabulary) -> Any:
     return tokenizer
 
 
-def texts_of(rows: Iterable[Row]) -> Iterator[str]:
-    """What a vocabulary is learned from: every turn of every row."""
-    for row in rows:
-        yield from (message.content for message in (*row.prompt, *row.completion))
+def texts_of(examples: Iterable[Example]) -> Iterator[str]:
+    """What a vocabulary is learned from: every turn of every conversation, every piece of every drill."""
+    for example in examples:
+        if isinstance(example, Drill):
+            yield from (piece.text for piece in example.pieces)
+        else:
+            yield from (message.content for message in (*example.prompt, *example.completion))
 
 
 def digests(tokenizer: Any) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from finops_cli import __version__
 from finops_cli.errors import MissingPiece
+from finops_cli.foundry.training.settings import Settings
 
 Backend = Literal["hf", "unsloth"]
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "unsloth")
@@ -29,9 +30,10 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def missing(backend: Backend, quantized: bool) -> list[str]:
+def missing(backend: Backend, settings: Settings) -> list[str]:
     """What is absent, each with its cure; nothing when training can begin."""
-    needed = [*_NEEDED, *(["bitsandbytes"] if quantized else [])]
+    eight_bit = settings.training.optimizer.endswith("8bit")
+    needed = [*_NEEDED, *(["bitsandbytes"] if eight_bit or settings.base.quantization == "nf4" else [])]
     absent = [package for package in needed if find_spec(package) is None]
     found = [f"training needs {', '.join(absent)}: {_CURE}"] if absent else []
     if backend == "unsloth" and find_spec("unsloth") is None:
@@ -39,8 +41,8 @@ def missing(backend: Backend, quantized: bool) -> list[str]:
     return found
 
 
-def refuse_without(backend: Backend, quantized: bool) -> None:
+def refuse_without(backend: Backend, settings: Settings) -> None:
     """Raises MissingPiece, with the cure, where a package that training needs is not installed."""
-    found = missing(backend, quantized)
+    found = missing(backend, settings)
     if found:
         raise MissingPiece("; ".join(found))

@@ -1,0 +1,106 @@
+"""The plan of a training: what it counts, by what, and what stands in its way. With the extra and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from finops_cli.commands.train_talk import plan_text
+from finops_cli.errors import UsageError
+from finops_cli.foundry.dataset import Order, write_dataset
+from finops_cli.foundry.rows import Stage
+from finops_cli.foundry.training.data import sets_of
+from finops_cli.foundry.training.plan import Plan, plan
+from finops_cli.foundry.training.versions import missing
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import shipped_kb
+from tests.training import asked
+
+pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
+
+
+def planned(stage: Stage, preset: str | None, *flags: str, output: Path = Path()) -> Plan:
+    return plan(asked(stage, preset, flags), output)
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred resolver rows, eighty of them for training."""
+    folder = tmp_path_factory.mktemp("plans")
+    write_dataset(Order("resolver", 100, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
+    return folder
+
+
+def test_a_plan_counts_the_rows_that_are_there(plans: Path) -> None:
+    """Rows and digests are those of the files, and packing is reckoned with: two or three rows stand in a sequence."""
+    found = planned("resolver", None, f"data.folder={plans}")
+    assert [note.rows for note in found.data] == [80, 20]
+    assert all(note.sha256 for note in found.data)
+    assert found.steps.without_packing == 30
+    assert 80 * found.lengths["train"].percentiles["p50"] / 5120 < found.steps.sequences < 80
+    assert not found.data_assumed
+
+
+def test_a_plan_is_a_page_of_text(plans: Path) -> None:
+    """Each key with its value and where it came from; then rows, tokens, steps, and what stands in the way."""
+    text = plan_text(planned("resolver", None, f"data.folder={plans}", "training.epochs=1"))
+    assert "training.epochs                  1.0                          --set" in text
+    assert "80 resolver-train.jsonl, sha256" in text
+    labels = [line.split()[0] for line in text.splitlines() if not line.startswith(" ")]
+    assert labels[:2] == ["recipe", "base"]
+    assert {"train", "eval", "tokens", "steps", "warm-up", "versions", "blocker"} <= set(labels)
+
+
+def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
+    """Rows of both splits are made as needed; nothing else stands in the way where the extra is installed."""
+    found = planned("triage", "tiny-cpu", "training.max_steps=30")
+    assert [note.rows for note in found.data] == [30 * 16, 64]
+    assert found.steps.total == 30
+    assert found.blockers == missing("hf", asked("triage", "tiny-cpu", []).resolved.settings)
+
+
+@pytest.mark.parametrize(
+    ("preset", "flags", "says"),
+    [
+        ("tiny-cpu", ["data.form=cart"], "data.form is cart; accepted: card"),
+        (
+            None,
+            ["data.folder=absent"],
+            "absent/triage-train.jsonl: no such file; make it: finops generate --stage triage -o absent",
+        ),
+    ],
+)
+def test_data_that_cannot_be_had_is_a_blocker(preset: str | None, flags: Sequence[str], says: str) -> None:
+    assert says in planned("triage", preset, *flags).blockers
+
+
+def test_rows_of_another_stage_or_split_are_refused(plans: Path, tmp_path: Path, book: Book) -> None:
+    """File and line are named."""
+    wanted = asked("resolver", None, [f"data.folder={tmp_path}"]).resolved.settings.data
+    (tmp_path / "resolver-train.jsonl").write_bytes((plans / "resolver-eval.jsonl").read_bytes())
+    with pytest.raises(UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"):
+        sets_of("resolver", wanted, shipped_kb(), book, (0, 0))
+    (tmp_path / "resolver-train.jsonl").write_bytes(b'{"id": 3}')
+    with pytest.raises(UsageError, match="line 1: is no row of `finops generate`"):
+        sets_of("resolver", wanted, shipped_kb(), book, (0, 0))
+
+
+@pytest.mark.parametrize("stage", ["triage", "resolver"])
+def test_what_the_cards_do_and_others_advise_against_is_said(stage: Stage, tmp_path: Path) -> None:
+    """4-bit training of linear attention, and adapters in 8 layers of 32: warnings of the triage recipe, not of the resolver's."""
+    pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+    found = planned(stage, None, output=tmp_path / "far" / "away")
+    told = " ".join(found.warnings)
+    assert ("8 of 32 layers" in told, "4 bit is not advised" in told) == (stage == "triage", stage == "triage")
+    assert found.memory_total is not None
+    assert 8e9 < found.memory_total < 16e9
+    assert any("no GPU" in each for each in found.blockers)
+
+
+def test_packing_and_fp16_do_not_go_with_linear_attention() -> None:
+    pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+    told = planned("triage", None, "training.packing=true", "training.precision=fp16").blockers
+    assert any("would leak" in each for each in told)
+    assert any("NaN" in each for each in told)
