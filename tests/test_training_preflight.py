@@ -134,6 +134,23 @@ def test_templates_that_train_something_else_are_found(kind: str, old: str, new:
     assert found.kind == kind
 
 
+def test_a_sentence_is_asked_as_mistral_is_asked(tokenizer: Any) -> None:
+    """No system turn, its own brackets, an end of its own: prompt/completion rows need no ChatML."""
+    from copy import deepcopy
+
+    other = deepcopy(tokenizer)
+    other.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
+    other.chat_template = (
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + '[/INST]' }}"
+        "{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"
+    )
+    row = sentiment_row("S", Sentence("Profit rose.", "positive", "phrasebank", ""))
+    found = encode(row, other, 200)
+    assert isinstance(found, Encoded)
+    assert other.decode([label for label in found.labels if label != IGNORED]) == " positive</s>"
+    assert other.decode(found.input_ids).endswith("Profit rose.[/INST] positive</s>")
+
+
 def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
     """TRL would cut it, and its end would not be trained."""
     fitting = encode(row, tokenizer, 10_000)

@@ -175,6 +175,38 @@ def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_
     assert run.result.losses[-1].loss < run.result.losses[0].loss
 
 
+def test_the_layers_of_the_triage_base_are_trained(base: Path, sentences: Path, tmp_path: Path) -> None:
+    """Qwen3.5: a vision-language folder is opened as its text part, and the adapter is in the linear-attention layers too."""
+    from transformers import AutoTokenizer, Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    tokenizer = AutoTokenizer.from_pretrained(base / "model")
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    linear = {f"linear_num_{name}_heads": 2 for name in ("key", "value")} | {
+        f"linear_{name}_head_dim": 16 for name in ("key", "value")
+    }
+    text = {**sizes, **linear, "head_dim": 32, "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
+    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 64}
+    Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=text, vision_config=vision)).save_pretrained(
+        tmp_path / "base/model"
+    )
+    tokenizer.save_pretrained(tmp_path / "base/model")
+    targets = "adapter.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,in_proj_qkv,in_proj_z,out_proj]"
+    flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
+    wanted = asked("sentiment", None, flags)
+    plan = plan_of(wanted, survey(wanted), tmp_path)
+    run = trained("sentiment", None, flags, tmp_path / "out").run
+    assert plan.parameters is not None
+    assert run.result is not None
+    assert (plan.parameters.touched_layers, plan.parameters.trainable) == (4, run.result.trained_parameters)
+    assert run.result.losses[-1].loss < run.result.losses[0].loss
+
+
 def test_packed_rows_make_as_many_sequences_as_planned(base: Path, sentences: Path, tmp_path: Path) -> None:
     """finops packs lengths as TRL packs rows, so the steps of a plan are those of the training."""
     flags = lora(base, sentences, "training.packing=true", "training.max_length=512", "training.batch=1", "training.epochs=1")

@@ -16,6 +16,11 @@ def device_name() -> str:
     return str(torch.cuda.get_device_name()) if device() == "cuda" else "cpu"
 
 
+def gpu_bytes() -> int | None:
+    """The memory of the GPU; None without one."""
+    return int(torch.cuda.get_device_properties(0).total_memory) if device() == "cuda" else None
+
+
 def machine_faults(settings: Settings) -> list[str]:
     """What this machine cannot do that the recipe asks for, each with its cure."""
     training = settings.training

@@ -77,6 +77,9 @@ def plan_of(asked: Asked, found: Survey, output: Path) -> Plan:
     blockers = list(found.blockers)
     if disk is not None and disk.kept > free:
         blockers.append(f"{output}: about {disk.kept:,} bytes are needed, {free:,} are free")
+    warnings = list(found.warnings)
+    if memory is not None and found.gpu_bytes is not None and memory.total > found.gpu_bytes:
+        warnings.append(f"the GPU has {found.gpu_bytes:,} bytes of memory; a smaller preset or training.batch may be needed")
     return Plan(
         stage=resolved.stage,
         base=settings.base.folder or settings.base.name,
@@ -96,7 +99,7 @@ def plan_of(asked: Asked, found: Survey, output: Path) -> Plan:
         disk=disk,
         disk_free=free,
         versions=versions(),
-        warnings=found.warnings,
+        warnings=warnings,
         blockers=blockers,
     )
 

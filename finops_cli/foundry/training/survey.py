@@ -51,6 +51,7 @@ class Survey:
     lengths: dict[str, Lengths] = field(default_factory=dict)
     sequences: int = 0
     counts: Counts | None = None
+    gpu_bytes: int | None = None
     warnings: list[str] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
 
@@ -158,7 +159,7 @@ def _some(rows: Rows, sampled: bool, asked: Asked) -> Iterable[Example]:
 def _weigh(asked: Asked, found: Survey) -> None:
     """Parameters, and what follows from the layers of the base."""
     from finops_cli.foundry.training.counts import count
-    from finops_cli.foundry.training.machine import machine_faults
+    from finops_cli.foundry.training.machine import gpu_bytes, machine_faults
     from finops_cli.foundry.training.preflight import packing_fault
 
     settings = asked.resolved.settings
@@ -167,6 +168,7 @@ def _weigh(asked: Asked, found: Survey) -> None:
     except UsageError as error:
         found.blockers.append(str(error))
     found.blockers += machine_faults(settings)
+    found.gpu_bytes = gpu_bytes()
     if found.counts is None:
         return
     packing = packing_fault(found.counts.linear_attention, settings.training.packing, asked.backend)

@@ -81,9 +81,18 @@ def make_trainer(
         callbacks=[Reporter(watch)],
     )
     trainer.examiner = examiner
+    if settings.training.precision == "fp16":
+        _wide(trainer.model)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
     logging.disable_progress_bar()
     return trainer
+
+
+def _wide(model: Any) -> None:
+    """Trained weights in 32 bit: the loss scaling of fp16 cannot undo itself in bf16, which TRL makes of an adapter on 4-bit weights."""
+    for weights in model.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.float()
 
 
 def _arguments(settings: Settings, checkpoints: Path, eos: str | None) -> Any:
