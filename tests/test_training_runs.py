@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
@@ -16,6 +17,8 @@ from finops_cli.foundry.training.bases import open_base
 from finops_cli.foundry.training.examine import Examiner
 from finops_cli.foundry.training.plan import plan_of
 from finops_cli.foundry.training.quiet import offline_and_quiet
+from finops_cli.foundry.training.record import read_run
+from finops_cli.foundry.training.resuming import differences
 from finops_cli.foundry.training.scores import Scores
 from finops_cli.foundry.training.survey import survey
 from finops_cli.foundry.training.trainer import make_trainer
@@ -126,7 +129,7 @@ def test_a_torn_checkpoint_is_passed_over(adapter: Path, base: Path, sentences: 
 
 
 def test_going_on_with_something_else_is_refused(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """Other settings and other data are named, with both values; where a value came from does not matter."""
+    """Other settings and other data are named, with both values; where the same data stand does not matter."""
     flags = lora(base, sentences)
     with pytest.raises(Stopped):
         trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(5))
@@ -139,6 +142,17 @@ def test_going_on_with_something_else_is_refused(base: Path, sentences: Path, tm
         trained("sentiment", None, lora(base, other), tmp_path / "out", "resume")
     with pytest.raises(UsageError, match="--resume goes on with it, --overwrite starts over"):
         trained("sentiment", None, flags, tmp_path / "out")
+
+
+def test_where_folders_are_is_no_difference(adapter: Path) -> None:
+    """What is in them has digests."""
+    run = read_run(adapter)
+    assert run is not None
+    made = run.made_from
+    moved = [replace(each, value="elsewhere") if each.key in ("base.folder", "data.folder") else each for each in made.settings]
+    assert list(differences(made, replace(made, settings=moved))) == []
+    [told] = differences(made, replace(made, base={**made.base, "model.safetensors": "0"}))
+    assert told.startswith("the base, model.safetensors: was")
 
 
 def test_what_is_no_training_is_neither_continued_nor_overwritten(

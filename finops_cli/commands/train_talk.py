@@ -65,8 +65,8 @@ def _percentiles(lengths: Lengths) -> str:
 
 def _work(plan: Plan) -> Iterator[str]:
     steps = plan.steps
-    packed = f"; {steps.without_packing:,} without packing" if steps.without_packing != steps.total else ""
-    yield f"{'steps':<12} {steps.total:,} of {steps.rows_a_step} sequences, {steps.sequences:,} sequences in all rows{packed}"
+    packed = f" ({steps.without_packing:,} steps without packing)" if steps.without_packing != steps.total else ""
+    yield f"{'steps':<12} {steps.total:,}, each of {steps.rows_a_step} sequences; all rows make {steps.sequences:,} sequences{packed}"
     yield f"{'warm-up':<12} {steps.warm_up:,} steps"
 
 

@@ -20,6 +20,7 @@ _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
 """What a checkpoint must have beside the weights; transformers writes the state last."""
 _NAME = re.compile(r"checkpoint-(\d+)")
+_PLACES = ("base.folder", "base.tokenizer", "data.folder")
 _NAMES = {
     "stage": "the stage",
     "data": "the data",
@@ -71,8 +72,13 @@ def begin(output: Path, how: How) -> Path | None:
 
 
 def differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
-    """Each thing that differs, with both values: settings by key, everything else by name. Where a value came from does not matter."""
-    was, wanted = ({setting.key: setting.value for setting in each.settings} for each in (before, now))
+    """Each thing that differs, with both values: settings by key, everything else by name.
+
+    Where a value came from does not matter, nor where a folder is: what is in it has a digest.
+    """
+    was, wanted = (
+        {setting.key: setting.value for setting in each.settings if setting.key not in _PLACES} for each in (before, now)
+    )
     for key in sorted(was.keys() | wanted.keys()):
         if was.get(key) != wanted.get(key):
             yield f"{key}: was {_said(was.get(key))}, now {_said(wanted.get(key))}"

@@ -14,7 +14,7 @@ from finops_cli.foundry.training.settings import Settings
 Backend = Literal["hf", "unsloth"]
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "unsloth")
 """Packages whose versions a trained model depends on."""
-_NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+_NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "matplotlib")
 _CURE = "pip install 'finops[train]'"
 _UNSLOTH_CURE = "pip install 'finops[unsloth]' in an environment of its own (its releases pin older trl than finops[train])"
 
