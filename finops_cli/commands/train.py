@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 
 from finops_cli.commands.options import AsJson, Quiet, kb_folder
-from finops_cli.commands.train_bars import looking, training
+from finops_cli.commands.train_bars import bars
 
 if TYPE_CHECKING:
+    from finops_cli.commands.train_bars import Bars
     from finops_cli.foundry.training.resuming import How
+    from finops_cli.foundry.training.run import Trained
     from finops_cli.foundry.training.survey import Asked
 
 OfStage = Annotated[Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")]
@@ -70,7 +72,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a stage's model from its recipe."""
-    from finops_cli.commands.train_talk import plan_text
+    from finops_cli.commands.train_talk import plan_text, result_text
     from finops_cli.errors import UsageError
     from finops_cli.foundry.training.plan import plan
     from finops_cli.foundry.training.recipe import Chosen, resolve
@@ -87,35 +89,33 @@ def train(
     kb = kb_folder(context)
     resolved = resolve(Chosen(stage, preset, config, flags))
     folder = output if output is not None else Path("models") / stage
-    with looking(quiet) as watch:
-        asked = Asked(resolved, backend, kb, load_book(kb), watch)
+    with bars(quiet) as both:
+        asked = Asked(resolved, backend, kb, load_book(kb), both.look)
         if dry_run:
             made = plan(asked, folder)
+        else:
+            done = _train(asked, folder, "resume" if resume else "overwrite" if overwrite else "new", both, quiet)
     if dry_run:
         typer.echo(encode_value(made) if as_json else plan_text(made))
-        return
-    _train(asked, folder, "resume" if resume else "overwrite" if overwrite else "new", as_json, quiet)
+    else:
+        typer.echo(encode_value(done.run) if as_json else result_text(done))
 
 
-def _train(asked: Asked, folder: Path, how: How, as_json: bool, quiet: bool) -> None:
-    from finops_cli.commands.train_talk import plan_text, result_text
+def _train(asked: Asked, folder: Path, how: How, both: Bars, quiet: bool) -> Trained:
+    from finops_cli.commands.train_talk import plan_text
     from finops_cli.foundry.training.run import Told
     from finops_cli.foundry.training.run import train as make
-    from finops_cli.pipeline.lines import encode_value
 
-    with training(quiet) as watch:
-        told = Told(
-            lambda plan: None if quiet else typer.echo(plan_text(plan), err=True),
-            lambda text: None if quiet else typer.echo(text, err=True),
-            watch,
-            lambda: datetime.now(UTC),
-        )
-        try:
-            made = make(asked, folder, how, told)
-        except KeyboardInterrupt:
-            typer.echo("finops: interrupted; the same call with --resume goes on from the last checkpoint", err=True)
-            raise
-    typer.echo(encode_value(made.run) if as_json else result_text(made))
+    def tell(text: str) -> None:
+        if not quiet:
+            typer.echo(text, err=True)
+
+    told = Told(lambda plan: tell(plan_text(plan)), tell, both.watch, lambda: datetime.now(UTC))
+    try:
+        return make(asked, folder, how, told)
+    except KeyboardInterrupt:
+        typer.echo("finops: interrupted; the same call with --resume goes on from the last checkpoint", err=True)
+        raise
 
 
 def _quoted(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -16,41 +16,33 @@ _LOOKED_AT = 2_000
 """Rows below which looking at them takes no time that a person notices."""
 
 
-@contextmanager
-def looking(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Rows that were looked at."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+class Bars(NamedTuple):
+    """`look` is told how many rows were looked at, and of how many; `watch` how many steps are done."""
 
-    columns = (TextColumn("looking at rows"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total >= _LOOKED_AT)
+    look: Callable[[int, int], None]
+    watch: Watch
 
 
 @contextmanager
-def training(quiet: bool) -> Iterator[Watch]:
-    """Steps that were done, with loss, rate and time left."""
+def bars(quiet: bool) -> Iterator[Bars]:
+    """What follows a training."""
     if quiet:
-        yield lambda now: None
+        yield Bars(lambda done, total: None, lambda now: None)
     elif sys.stderr.isatty():
-        with _bar() as watch:
-            yield watch
+        with _on_terminal() as both:
+            yield both
     else:
-        yield _Lines()
+        yield Bars(lambda done, total: None, _Lines())
 
 
 @contextmanager
-def _bar() -> Iterator[Watch]:
+def _on_terminal() -> Iterator[Bars]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("step"),
+        TextColumn("{task.description}"),
         MofNCompleteColumn(),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[figures]}", markup=False),
@@ -58,8 +50,18 @@ def _bar() -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", figures="", visible=False)
-        yield lambda now: bar.update(task, completed=now.done, total=now.total, figures=figures(now), visible=True)
+        rows = bar.add_task("rows", figures="", visible=False)
+        steps = bar.add_task("step", figures="", visible=False)
+
+        def look(done: int, total: int) -> None:
+            bar.update(rows, completed=done, total=total, visible=_LOOKED_AT <= total != done)
+
+        def watch(now: Progress) -> None:
+            if not bar.tasks[steps].visible:
+                bar.reset(steps, total=now.total, visible=True)
+            bar.update(steps, completed=now.done, total=now.total, figures=figures(now))
+
+        yield Bars(look, watch)
 
 
 class _Lines:
