@@ -148,3 +148,33 @@ def closes() -> Iterator[None]:
     yield
     while OPENED:
         OPENED.pop().close()
+
+
+@pytest.fixture(scope="session")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty sentiment rows, 48 of them for training: short, so a step of training takes a tenth of a second."""
+    from finops_cli.foundry.dataset import Order, write_dataset
+
+    folder = tmp_path_factory.mktemp("sentences")
+    write_dataset(Order("sentiment", 60, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that `finops train` made from random weights on a stream, for adapters to stand on."""
+    from tests.training import SMALL, trained
+
+    output = tmp_path_factory.mktemp("base") / "out"
+    trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def adapter(base: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter on `base`, trained without an interruption: two epochs of six steps."""
+    from tests.training import lora, trained
+
+    output = tmp_path_factory.mktemp("adapter") / "out"
+    trained("sentiment", None, lora(base, sentences, "training.epochs=2"), output)
+    return output

@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
-from finops_cli.errors import ResumeRefused, UsageError
+from finops_cli.errors import Unfinished, UsageError
 from finops_cli.foundry.training.bases import open_base
 from finops_cli.foundry.training.examine import Examiner
 from finops_cli.foundry.training.plan import plan_of
 from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.record import read_run
-from finops_cli.foundry.training.resuming import differences
 from finops_cli.foundry.training.scores import Scores
 from finops_cli.foundry.training.survey import survey
 from finops_cli.foundry.training.trainer import make_trainer
 from tests.conftest import Finops
-from tests.training import ADAPTED, SMALL, Stopped, asked, files, trained, unplug_at
+from tests.training import SMALL, asked, files, lora, trained
 
 offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-@pytest.fixture(scope="module")
-def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty sentiment rows, 48 of them for training: short, so a step takes a tenth of a second."""
-    from finops_cli.foundry.dataset import Order, write_dataset
-    from finops_cli.kb.load import shipped_kb
-
-    folder = tmp_path_factory.mktemp("sentences")
-    write_dataset(Order("sentiment", 60, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model made from random weights on a stream, for adapters to stand on."""
-    output = tmp_path_factory.mktemp("base") / "out"
-    trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], output)
-    return output
-
-
-def lora(base: Path, sentences: Path, *more: str) -> list[str]:
-    return [*ADAPTED, f"base.folder={base / 'model'}", f"data.folder={sentences}", *more]
-
-
-@pytest.fixture(scope="module")
-def adapter(base: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter, trained without an interruption: two epochs of six steps."""
-    output = tmp_path_factory.mktemp("adapter") / "out"
-    trained("sentiment", None, lora(base, sentences, "training.epochs=2"), output)
-    return output
-
-
-def run_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
-    return found
+def run_of(folder: Path) -> Any:
+    return json.loads((folder / "run.json").read_bytes())
 
 
 def test_a_record_says_what_a_model_was_made_from(base: Path) -> None:
@@ -80,6 +44,12 @@ def test_a_record_says_what_a_model_was_made_from(base: Path) -> None:
     assert (result["steps"], result["best_step"] in (4, 8), result["tokens"] > 32 * 40) == (8, True, True)
     assert "2026-11-21" not in (base / "run.json").read_text()
     assert json.loads((base / "timing.json").read_bytes())["ended"].startswith("2026-11-21")
+
+
+def test_a_tokenizer_is_saved_as_it_was(base: Path) -> None:
+    """Padding for an examination is none of its properties."""
+    saved = json.loads((base / "model/tokenizer.json").read_bytes())
+    assert (saved["padding"], saved["truncation"]) == (None, None)
 
 
 def test_the_digests_of_a_record_are_those_of_the_files(base: Path) -> None:
@@ -102,72 +72,6 @@ def test_equal_calls_make_equal_bytes(base: Path, tmp_path: Path) -> None:
     """Weights, record, card and picture: on a processor a training is a function of its recipe."""
     trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], tmp_path / "again")
     assert files(tmp_path / "again") == files(base)
-
-
-@pytest.mark.parametrize("step", [5, 10])
-def test_an_interrupted_training_goes_on_to_the_same_bytes(
-    step: int, adapter: Path, base: Path, sentences: Path, tmp_path: Path
-) -> None:
-    """Interrupted in the first epoch or in the second, with dropout and a falling rate: weights, losses, scores and card are the same."""
-    flags = lora(base, sentences, "training.epochs=2")
-    with pytest.raises(Stopped):
-        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(step))
-    seen: list[int] = []
-    trained("sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done))
-    assert min(seen) == step // 4 * 4 + 1  # or it had begun anew
-    assert files(tmp_path / "out") == files(adapter)
-
-
-def test_a_torn_checkpoint_is_passed_over(adapter: Path, base: Path, sentences: Path, tmp_path: Path) -> None:
-    """A kill in the middle of writing leaves half a checkpoint: the one before it is taken."""
-    flags = lora(base, sentences, "training.epochs=2")
-    with pytest.raises(Stopped):
-        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(10))
-    (tmp_path / "out/checkpoints/checkpoint-8/trainer_state.json").write_text('{"epoch": 1.3')
-    trained("sentiment", None, flags, tmp_path / "out", "resume")
-    assert files(tmp_path / "out") == files(adapter)
-
-
-def test_going_on_with_something_else_is_refused(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """Other settings and other data are named, with both values; where the same data stand does not matter."""
-    flags = lora(base, sentences)
-    with pytest.raises(Stopped):
-        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(5))
-    with pytest.raises(ResumeRefused, match=r"training\.learning_rate: was 0\.001, now 0\.002"):
-        trained("sentiment", None, [*flags, "training.learning_rate=2e-3"], tmp_path / "out", "resume")
-    other = Path(shutil.copytree(sentences, tmp_path / "other"))
-    lines = (other / "sentiment-train.jsonl").read_bytes().splitlines(keepends=True)
-    (other / "sentiment-train.jsonl").write_bytes(b"".join(reversed(lines)))
-    with pytest.raises(ResumeRefused, match=r"the data: was .*sentiment-train\.jsonl"):
-        trained("sentiment", None, lora(base, other), tmp_path / "out", "resume")
-    with pytest.raises(UsageError, match="--resume goes on with it, --overwrite starts over"):
-        trained("sentiment", None, flags, tmp_path / "out")
-
-
-def test_where_folders_are_is_no_difference(adapter: Path) -> None:
-    """What is in them has digests."""
-    run = read_run(adapter)
-    assert run is not None
-    made = run.made_from
-    moved = [replace(each, value="elsewhere") if each.key in ("base.folder", "data.folder") else each for each in made.settings]
-    assert list(differences(made, replace(made, settings=moved))) == []
-    [told] = differences(made, replace(made, base={**made.base, "model.safetensors": "0"}))
-    assert told.startswith("the base, model.safetensors: was")
-
-
-def test_what_is_no_training_is_neither_continued_nor_overwritten(
-    adapter: Path, base: Path, sentences: Path, tmp_path: Path
-) -> None:
-    flags = lora(base, sentences, "training.epochs=2")
-    with pytest.raises(ResumeRefused, match="no training to go on with"):
-        trained("sentiment", None, flags, tmp_path, "resume")
-    with pytest.raises(ResumeRefused, match="has ended"):
-        trained("sentiment", None, flags, adapter, "resume")
-    (tmp_path / "thesis.txt").write_text("years of work")
-    for how in ("new", "overwrite"):
-        with pytest.raises(UsageError, match="not empty"):
-            trained("sentiment", None, flags, tmp_path, how)
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
@@ -252,6 +156,17 @@ def test_the_checkpoint_with_the_best_answers_is_kept(base: Path, sentences: Pat
     losses = [each["eval_loss"] for each in trainer.state.log_history if "eval_loss" in each]
     assert losses == sorted(losses, reverse=True)
     assert (len(losses), trainer.state.best_global_step) == (3, 4)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(base: Path, sentences: Path, tmp_path: Path) -> None:
+    wanted = asked("sentiment", None, lora(base, sentences))
+    settings, found = wanted.resolved.settings, survey(wanted)
+    model = open_base(settings, None, "hf")
+    model.lm_head.weight.data.fill_(float("nan"))
+    examiner = Examiner([], found.tokenizer, settings.evaluation, wanted.book)
+    trainer = make_trainer(settings, model, found, examiner, tmp_path, lambda now: None)
+    with pytest.raises(Unfinished, match=r"lower training\.learning_rate"):
+        trainer.evaluate()
 
 
 def test_the_command_trains(finops: Finops, tmp_path: Path) -> None:

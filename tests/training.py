@@ -46,6 +46,13 @@ ADAPTED = (
     "evaluation.loss_rows=6",
 )
 """Over the card's recipe: LoRA with dropout on a processor."""
+
+
+def lora(base: Path, sentences: Path, *more: str) -> list[str]:
+    """A recipe for an adapter on the model in `base`."""
+    return [*ADAPTED, f"base.folder={base / 'model'}", f"data.folder={sentences}", *more]
+
+
 SITTING = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 

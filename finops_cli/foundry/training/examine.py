@@ -53,8 +53,11 @@ class Examiner:
 
     def _say(self, model: Any, rows: Sequence[Row]) -> list[str]:
         asked = [rendered(self.tokenizer, row.prompt, row.chat_template_kwargs.enable_thinking, asks=True) for row in rows]
-        given = self.tokenizer(asked, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
-        given = {name: given[name].to(model.device) for name in ("input_ids", "attention_mask")}
+        ids = self.tokenizer(asked, add_special_tokens=False).input_ids
+        padded = self.tokenizer.pad(
+            {"input_ids": ids}, padding_side="left", return_tensors="pt"
+        )  # a call that pads would leave its mark
+        given = {name: padded[name].to(model.device) for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
             said = model.generate(
                 **given,

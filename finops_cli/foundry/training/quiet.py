@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
+from finops_cli.errors import MissingPiece
 from finops_cli.foundry.training.versions import Backend
 
 _ENVIRONMENT = {
@@ -24,9 +25,12 @@ _ENVIRONMENT = {
 def offline_and_quiet(backend: Backend = "hf") -> None:
     """Sets what the packages read when they are imported; the bars of transformers and datasets give way to that of finops.
 
-    Unsloth patches transformers, TRL and PEFT, so it is imported here, before anything imports them.
+    Unsloth patches transformers, TRL and PEFT, so it is imported here, before anything imports them. Raises MissingPiece when that fails.
     """
     os.environ.update(_ENVIRONMENT)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")
     if backend == "unsloth":
-        import unsloth  # noqa: F401 - it works by being imported
+        try:
+            import unsloth  # noqa: F401 - it works by being imported
+        except (ImportError, NotImplementedError, RuntimeError) as error:  # the last two: it finds no GPU
+            raise MissingPiece(f"--backend unsloth: Unsloth does not start here ({error}); leave --backend out") from error

@@ -87,15 +87,13 @@ class Timing(Struct, frozen=True):
     resumed_from: int
 
 
-def write_run(folder: Path, made_from: MadeFrom, result: Result | None) -> Run:
-    """Replace `run.json` in one step."""
-    told = msgspec.json.encode([made_from, result])
-    run = Run(made_from, result, hashlib.sha256(told).hexdigest())
-    write_json(folder / RUN, run)
-    return run
+def run_of(made_from: MadeFrom, result: Result | None) -> Run:
+    """The record with its digest."""
+    return Run(made_from, result, hashlib.sha256(msgspec.json.encode([made_from, result])).hexdigest())
 
 
 def write_json(path: Path, value: object) -> None:
+    """Replace a file in one step."""
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
     new.replace(path)
@@ -116,9 +114,7 @@ def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -
     """The result that a trainer's state tells. `counted`: parameters in all, and trained."""
     history: list[dict[str, Any]] = state.log_history
     losses = [
-        Loss(each["step"], each["loss"], each["learning_rate"], float(each.get("grad_norm", 0.0)))
-        for each in history
-        if "loss" in each
+        Loss(each["step"], each["loss"], each["learning_rate"], float(each["grad_norm"])) for each in history if "loss" in each
     ]
     evaluated = {each["step"]: each["eval_loss"] for each in history if "eval_loss" in each}
     scores = [

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from finops_cli.errors import UsageError
+from finops_cli.errors import Unfinished, UsageError
 from finops_cli.foundry.training.plan import Plan, plan_of
 from finops_cli.foundry.training.progress import Watch
 from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.record import CARD, CURVE, TIMING, MadeFrom, Run, Timing, result_of, write_json, write_run
+from finops_cli.foundry.training.record import CARD, CURVE, RUN, TIMING, MadeFrom, Run, Timing, result_of, run_of, write_json
 from finops_cli.foundry.training.resuming import CHECKPOINTS, LOCK, How, begin, refuse_unready
 from finops_cli.foundry.training.scores import DECIDES
 from finops_cli.foundry.training.survey import Asked, Survey, survey
@@ -41,7 +41,7 @@ class Trained(NamedTuple):
 def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
     """Train a model into `output`. An interrupted training goes on with `how="resume"`, to the same bytes on a processor.
 
-    Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at once), ResumeRefused.
+    Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at once), ResumeRefused, Unfinished.
     """
     settings = asked.resolved.settings
     refuse_without(asked.backend, settings)
@@ -58,11 +58,11 @@ def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
     with (output / LOCK).open("wb") as held:
         lock(held, output)
         checkpoint = begin(output, how)
-        write_run(output, made_from, None)
+        write_json(output / RUN, run_of(made_from, None))
         trainer = _trainer(asked, found, output, told)
         if checkpoint is not None:
             told.tell(f"goes on from {checkpoint.name}")
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        _go(trainer, checkpoint)
         run = _finish(asked, trainer, output, made_from)
         resumed_from = int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
         ended = told.now()
@@ -110,8 +110,19 @@ def _trainer(asked: Asked, found: Survey, output: Path, told: Told) -> DeskTrain
     return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)
 
 
+def _go(trainer: DeskTrainer, checkpoint: Path | None) -> None:
+    """Train to the end. Raises Unfinished where the GPU's memory is full."""
+    import torch
+
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+    except torch.OutOfMemoryError as error:
+        cure = "take a smaller preset, training.batch or evaluation.batch, and start with --overwrite"
+        raise Unfinished(f"the GPU's memory is full at step {trainer.state.global_step:,}; {cure}") from error
+
+
 def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFrom) -> Run:
-    """The best model under its name, then the picture, the record and the card; the checkpoints have served."""
+    """The best model under its name, then the picture, the card, and last the record: without it, the training goes on from its end."""
     from finops_cli.foundry.training.curve import draw
     from finops_cli.foundry.training.model_card import model_card
 
@@ -119,8 +130,9 @@ def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFro
     folder = output / ("model" if asked.resolved.settings.adapter.method == "full" else "adapter")
     result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder))
     draw(result, stage, DECIDES[stage], output / CURVE)
-    run = write_run(output, made_from, result)
+    run = run_of(made_from, result)
     (output / CARD).write_text(model_card(run), encoding="utf-8")
+    write_json(output / RUN, run)
     shutil.rmtree(output / CHECKPOINTS)
     return run
 

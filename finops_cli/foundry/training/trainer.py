@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
+from finops_cli.errors import Unfinished
 from finops_cli.foundry.training.counts import lora_config
 from finops_cli.foundry.training.examine import Examiner, spread
 from finops_cli.foundry.training.machine import device
@@ -22,12 +24,17 @@ RANK = "eval_rank"
 
 
 class DeskTrainer(SFTTrainer):
-    """Adds the scores of generated answers to what an evaluation measures; the best checkpoint is the one with the highest rank."""
+    """Adds the scores of generated answers to what an evaluation measures; the best checkpoint is the one with the highest rank.
+
+    `evaluate` raises Unfinished when the weights have come to nothing.
+    """
 
     examiner: Examiner
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         metrics: dict[str, float] = super().evaluate(*arguments, **named)
+        if not math.isfinite(metrics["eval_loss"]):
+            raise Unfinished(f"the loss is no number any more at step {self.state.global_step:,}; lower training.learning_rate")
         scores = self.examiner.examine(self.model)
         rank = scores.rank(metrics["eval_loss"])
         found = {
