@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from finops_cli.cli import app
 from finops_cli.commands.train_talk import plan_text
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order, write_dataset
@@ -31,6 +34,19 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plans")
     write_dataset(Order("resolver", 100, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
     return folder
+
+
+def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(tmp_path: Path) -> None:
+    """It tells rows, tokens, steps and versions as far as they are known, and what stands in the way."""
+    arguments = ["train", "--stage", "triage", "--dry-run", "--json", "--data", tmp_path, "-o", tmp_path / "out"]
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    plan = json.loads(done.stdout)
+    assert (done.exit_code, plan["data_assumed"]) == (0, True)
+    assert plan["steps"] == {"total": 3000, "warm_up": 90, "without_packing": 3000, "rows_a_step": 8, "sequences": 8000}
+    assert plan["lengths"]["train"]["percentiles"]["p100"] < 1024
+    assert "estimate" in plan["tokens_counted_by"]
+    assert any("finops generate --stage triage" in blocker for blocker in plan["blockers"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_plan_counts_the_rows_that_are_there(plans: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -165,18 +164,6 @@ def test_steps_are_those_of_the_cards() -> None:
 def test_packing_is_best_fit_decreasing(lengths: list[int], room: int, blocks: int) -> None:
     """The longest rows first, each into the fullest sequence that has room for it."""
     assert packed_blocks(lengths, room) == blocks
-
-
-def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(finops: Finops, tmp_path: Path) -> None:
-    """It tells rows, tokens, steps and versions as far as they are known, and what stands in the way."""
-    done = finops("train", "--stage", "triage", "--dry-run", "--json", "--data", tmp_path, "-o", tmp_path / "out")
-    plan = json.loads(done.stdout)
-    assert (done.returncode, plan["data_assumed"]) == (0, True)
-    assert plan["steps"] == {"total": 3000, "warm_up": 90, "without_packing": 3000, "rows_a_step": 8, "sequences": 8000}
-    assert plan["lengths"]["train"]["percentiles"]["p100"] < 1024
-    assert "estimate" in plan["tokens_counted_by"]
-    assert any("finops generate --stage triage" in blocker for blocker in plan["blockers"])
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="the extra is installed")

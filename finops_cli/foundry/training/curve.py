@@ -7,7 +7,7 @@ from pathlib import Path
 from finops_cli.foundry.rows import Stage
 from finops_cli.foundry.training.record import Result
 
-_SIZE, _DPI = (8, 6), 120
+_SIZE, _DPI = (9, 6), 110
 
 
 def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
@@ -28,9 +28,9 @@ def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
     above.plot(steps, [each.loss for each in result.evaluations], color="tab:blue", marker="o", label="eval rows")
     above.set_yscale("log")
     above.set_ylabel("loss (nats a token)")
-    for name, label, mark in (("valid", "valid", "s"), ("decided", decided, "^"), ("exact", "exact", "o")):
+    for name, label, style in (("valid", "valid", "s-"), ("decided", f"same {decided}", "^-"), ("exact", "exact", "o--")):
         shares = [100 * getattr(each, name) / each.asked for each in result.evaluations]
-        below.plot(steps, shares, marker=mark, label=label)
+        below.plot(steps, shares, style, label=label)
     asked = result.evaluations[-1].asked if result.evaluations else 0
     below.set_ylim(-3, 103)
     below.set_ylabel(f"% of {asked} answers")
@@ -38,6 +38,6 @@ def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
     for axes in (above, below):
         axes.axvline(result.best_step, color="tab:green", linestyle=":", label=f"kept: step {result.best_step:,}")
         axes.grid(visible=True, alpha=0.3)
-        axes.legend(loc="best")
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(f"finops train: {stage}")
     figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
