@@ -32,7 +32,21 @@ PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = ("import", "run", "triage", "resolve", "check", "generate", "train", "quantize", "create", "models", "kb", "schema", "doctor")
+STORY = (
+    "import",
+    "run",
+    "triage",
+    "resolve",
+    "check",
+    "generate",
+    "train",
+    "quantize",
+    "create",
+    "models",
+    "kb",
+    "schema",
+    "doctor",
+)
 
 
 class Border(TyperGroup):

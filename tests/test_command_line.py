@@ -30,7 +30,21 @@ HEAVY = (
     "finops_cli.pipeline",
     "finops_cli.rules",
 )
-VERBS = ("import", "run", "triage", "resolve", "check", "generate", "train", "quantize", "create", "models", "kb", "schema", "doctor")
+VERBS = (
+    "import",
+    "run",
+    "triage",
+    "resolve",
+    "check",
+    "generate",
+    "train",
+    "quantize",
+    "create",
+    "models",
+    "kb",
+    "schema",
+    "doctor",
+)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -80,9 +80,10 @@ def try_model(path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: 
 
 
 def _desk(path: Path, stage: Any, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> list[tuple[bool, bool]]:
-    wanted = Wanted(backend="llama-cpp", stages=(stage,), on_violation="reject")
+    named: dict[str, Any] = {f"{stage}_gguf": path}
+    wanted = Wanted(backend="llama-cpp", stages=(stage,), on_violation="reject", **named)
     once = replace(book, answering=replace(book.answering, attempts=dict.fromkeys(book.answering.attempts, 1)))
-    backend = Verified(open_llama_cpp({stage: path}, wanted, once), once, "reject")
+    backend = Verified(open_llama_cpp(wanted, once), once, "reject")
     shape = FAIL if stage == "triage" else RESOLVER_INPUT
     records: list[Any] = [shape.read(exact_json.decode(row.record)) for row in rows]
     try:
