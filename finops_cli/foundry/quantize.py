@@ -27,7 +27,8 @@ from finops_cli.foundry.weights.trial import Rates, held_out, try_model
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import data_folder
 from finops_cli.models.gguf import Head, NotGguf, read_head
-from finops_cli.models.llama_cpp.opening import refuse_without_extra, sha256
+from finops_cli.models.llama_cpp.gguf import hashed
+from finops_cli.models.llama_cpp.opening import refuse_without_extra
 from finops_cli.models.modelfile import read_modelfile
 from finops_cli.pipeline.places import whole
 
@@ -214,7 +215,7 @@ def _made(path: Path, kind: Kind, name: str, trial: _Trial | None, rates: Rates 
         name=file_name(name, kind),
         kind=kind,
         bytes=path.stat().st_size,
-        sha256=sha256(path),
+        sha256=hashed(path)[0],
         tensors=_head(path).kinds,
         rates=rates,
         loss=loss,

@@ -12,7 +12,7 @@ from msgspec import Struct
 from finops_cli import __version__
 from finops_cli.foundry.rows import Stage
 from finops_cli.foundry.weights.trial import Rates
-from finops_cli.models.llama_cpp.opening import sha256
+from finops_cli.models.llama_cpp.gguf import hashed
 
 _PACKAGES = ("numpy", "llama-cpp-python")
 
@@ -74,7 +74,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 def inputs(files: Iterable[Path]) -> list[Input]:
     """`files` with their digests."""
-    return [Input(file.name, file.stat().st_size, sha256(file)) for file in files]
+    return [Input(file.name, file.stat().st_size, hashed(file)[0]) for file in files]
 
 
 def versions(quantized: bool) -> dict[str, str]:

@@ -111,8 +111,9 @@ def _sentiment(path: Path, rows: Sequence[Row], book: Book, watch: Callable[[int
         )
     how = profile(path, typed_parameters(read_modelfile(data_folder("modelfiles") / "sentiment.Modelfile")), "")
     seconds = book.answering.seconds
+    process = Process(how.load)
     try:
-        process = Process(how.load, seconds["load"])
+        process.ready(seconds["load"])
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
         raise kind(f"{path}: llama.cpp cannot load it: {error}; free some memory, or quantize another model") from error
