@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, NamedTuple
 from finops_cli.models.llama_cpp.wire import Load
 
 MAGIC = b"GGUF"
-_CHUNK_BYTES = 1024 * 1024
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _UINT32, _STRING, _ARRAY = 4, 8, 9
 _LONGEST = 64 * 1024 * 1024
@@ -39,12 +38,9 @@ def identity(path: Path) -> Identity:
 
 def hashed(path: Path) -> tuple[str, Identity]:
     """The digest of a file, and whose it is. A file that is written to meanwhile is another one afterwards."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
         whose = _identity(os.fstat(file.fileno()))
-        while piece := file.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest(), whose
+        return hashlib.file_digest(file, "sha256").hexdigest(), whose
 
 
 def _identity(found: os.stat_result) -> Identity:
