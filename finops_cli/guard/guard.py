@@ -61,9 +61,9 @@ class _Deferred:
         self._made: Recogniser | None = None
 
     def analyze(self, text: str, entities: list[str]) -> Sequence[_Span]:
-        if not any(pattern.search(text) for pattern in self._patterns):
-            return ()
         if self._made is None:
+            if not any(pattern.search(text) for pattern in self._patterns):
+                return ()
             self._made = _presidios(self.form, self.score)
         return self._made.analyze(text, entities)
 
@@ -71,7 +71,7 @@ class _Deferred:
 def _presidios(form: Form, score: float) -> Recogniser:
     try:
         from finops_cli.guard.recognisers import recogniser
-    except Exception as broken:
+    except Exception as broken:  # a torn installation raises what it likes while it loads
         raise MissingPiece(f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}") from broken
     return recogniser(form, score)
 

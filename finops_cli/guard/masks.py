@@ -9,6 +9,7 @@ MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]|(?-i:[ ]AT[ ])", re.IGNO
 """Every form of personal data has one of these; most notes have none."""
 WITHHELD = "WITHHELD"
 """Stands for a text that nobody could read first, as `[WITHHELD]`, and among what was masked."""
+PLACEHOLDER = f"[{WITHHELD}]"
 
 
 class Masked(NamedTuple):
@@ -34,7 +35,7 @@ class Nobody:
     reads = False
 
     def mask(self, text: str) -> Masked:
-        return Masked(f"[{WITHHELD}]", (WITHHELD,)) if MAY_HOLD.search(text) and text != f"[{WITHHELD}]" else Masked(text, ())
+        return Masked(PLACEHOLDER, (WITHHELD,)) if MAY_HOLD.search(text) and text != PLACEHOLDER else Masked(text, ())
 
     def mask_reference(self, text: str) -> Masked:
         return Masked(text, ())

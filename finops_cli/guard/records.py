@@ -10,18 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import msgspec
 
 from finops_cli.domain import limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.guard.masks import WITHHELD, Masked, Reader
+from finops_cli.guard.masks import PLACEHOLDER, WITHHELD, Masked, Reader
 from finops_cli.kb.guarding import Kind
-
-if TYPE_CHECKING:
-    from finops_cli.guard.guard import Guard
 
 Guarded = tuple[FailRecord, tuple[str, ...]]
 GuardedCase = tuple[ResolverInput, tuple[str, ...]]
@@ -37,9 +34,9 @@ def has_free_text(record: FailRecord | ResolverInput) -> bool:
     return bool(record.triage.reason)
 
 
-def guarded_fail(guard: Guard, fail: FailRecord) -> Guarded:
+def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
     """`fail` with its texts masked, and the kinds that were found. A fail without any comes back as it is."""
-    masking = Mask(guard)
+    masking = Mask(reader)
     changed = {
         "fail_id": masking.reference(fail.fail_id),
         "notes": masking.text(fail.notes),
@@ -49,9 +46,9 @@ def guarded_fail(guard: Guard, fail: FailRecord) -> Guarded:
     return (msgspec.structs.replace(fail, **changed), masking.kinds) if masking.found else (fail, ())
 
 
-def guarded_case(guard: Guard, case: ResolverInput) -> GuardedCase:
+def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
     """The same for a resolver input."""
-    masking = Mask(guard)
+    masking = Mask(reader)
     reason = masking.text(case.triage.reason)
     fail_id = masking.reference(case.fail_id)
     if not masking.found:
@@ -114,7 +111,7 @@ class Mask:
         """
         if isinstance(value, dict | list) and depth == limits.NESTED:
             self.found.add(WITHHELD)
-            return f"[{WITHHELD}]"
+            return PLACEHOLDER
         if isinstance(value, dict):
             return {self.text(key): self.anything(inner, *names[-1:], key, depth=depth + 1) for key, inner in value.items()}
         if isinstance(value, list):

@@ -81,7 +81,7 @@ class Desk:
         """The output of a line that its neighbours rule out."""
         if self.screen is None:
             return self._line(number, Outcome(fail_id, problems=[problem]), 0)
-        _, problems, masks = self.screen.quoted(None, fail_id, [problem], None)
+        problems, masks = self.screen.quoted(None, fail_id, [problem], None)
         return self._line(number, Outcome(fail_id, problems=problems, masks=masks), 0)
 
     def name(self, given_id: str) -> str:

@@ -29,7 +29,6 @@ _QUOTING = ("path", "value", "accepted", "message")
 class Quoted(NamedTuple):
     """What may be said of a line that is no input. `masks` None: nothing of it was masked, and no guard read it."""
 
-    name: str | None
     problems: list[Problem]
     masks: tuple[str, ...] | None
 
@@ -37,10 +36,10 @@ class Quoted(NamedTuple):
 def quoted(mask: Mask, line: bytes | None, given_id: str | None, problems: list[Problem], take: Take | None) -> Quoted:
     """`line` and `take` None: the problems quote nothing but the name."""
     told = problems if line is None or take is None else _judged_again(mask, line, problems, take)
-    name = mask.reference(given_id)
+    mask.reference(given_id)  # what is masked in its name is told too
     if mask.reads:
         told = [replace(each, **{part: mask.some(getattr(each, part)) for part in _QUOTING}) for each in told]
-    return Quoted(name, told, mask.kinds if mask.found or mask.reads else None)
+    return Quoted(told, mask.kinds if mask.found or mask.reads else None)
 
 
 def _judged_again(mask: Mask, line: bytes, problems: list[Problem], take: Take) -> list[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.domain.vocabulary import GuardMode
 from finops_cli.errors import MissingPiece
-from finops_cli.guard.masks import WITHHELD, Nobody, Reader
+from finops_cli.guard.masks import PLACEHOLDER, WITHHELD, Nobody, Reader
 from finops_cli.guard.records import Mask, guarded_case, guarded_fail, has_free_text
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.blotter import lines_of
@@ -21,11 +21,7 @@ from finops_cli.pipeline.faults import Quoted, Take, quoted
 from finops_cli.pipeline.intake import take_case, take_fail
 from finops_cli.pipeline.places import reading
 
-if TYPE_CHECKING:
-    from finops_cli.guard.guard import Guard
-
 Masks = tuple[str, ...]
-_PLACEHOLDER = f"[{WITHHELD}]"
 
 
 class Screen(ABC):
@@ -58,15 +54,11 @@ class Masking(Screen):
 
     way = "masked"
 
-    def __init__(self, guard: Guard) -> None:
-        super().__init__(guard)
-        self._guard = guard
-
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks]:
-        return guarded_fail(self._guard, fail)
+        return guarded_fail(self._reader, fail)
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks]:
-        return guarded_case(self._guard, case)
+        return guarded_case(self._reader, case)
 
 
 class Withholding(Screen):
@@ -80,13 +72,13 @@ class Withholding(Screen):
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks | None]:
         if not has_free_text(fail):
             return fail, None
-        notes, dk_reason = (_PLACEHOLDER if text else text for text in (fail.notes, fail.dk_reason))
+        notes, dk_reason = (PLACEHOLDER if text else text for text in (fail.notes, fail.dk_reason))
         return replace(fail, notes=notes, dk_reason=dk_reason), (WITHHELD,)
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks | None]:
         if not has_free_text(case):
             return case, None
-        return replace(case, triage=replace(case.triage, reason=_PLACEHOLDER)), (WITHHELD,)
+        return replace(case, triage=replace(case.triage, reason=PLACEHOLDER)), (WITHHELD,)
 
 
 class Refusing(Screen):

@@ -81,7 +81,7 @@ def case_station(line: bytes, backend: Backend, book: Book, screen: Screen | Non
 def _rejected(line: bytes, given_id: str | None, problems: list[Problem], screen: Screen | None, take: Take) -> Outcome:
     if screen is None:
         return Outcome(given_id, problems=problems)
-    _, shown, masks = screen.quoted(line, given_id, problems, take)
+    shown, masks = screen.quoted(line, given_id, problems, take)
     return Outcome(given_id, problems=shown, masks=masks)
 
 

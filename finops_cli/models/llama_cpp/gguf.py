@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from finops_cli.models.gguf import NotGguf, gguf_pairs
 from finops_cli.models.llama_cpp.wire import Load
 
-_CHUNK_BYTES = 1024 * 1024
 _F16_BYTES = 2
 
 
@@ -30,12 +29,9 @@ def identity(path: Path) -> Identity:
 
 def hashed(path: Path) -> tuple[str, Identity]:
     """The digest of a file, and whose it is. A file that is written to meanwhile is another one afterwards."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
         whose = _identity(os.fstat(file.fileno()))
-        while piece := file.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest(), whose
+        return hashlib.file_digest(file, "sha256").hexdigest(), whose
 
 
 def _identity(found: os.stat_result) -> Identity:
