@@ -1,6 +1,7 @@
 """The one renderer of prompts: what training sees and what inference sends, byte for byte.
 
-ChatML as Qwen3 and Qwen3.5 use it. Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
+ChatML as Qwen3 and Qwen3.5 use it. What the system turn says, and whether the model reasons before it answers, is told by the Modelfile
+that it is made for (`models.shipped`). Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
 for whoever renders the messages with the own template of a model. The resolver reasons first: its prompt ends where it answers.
 """
 
@@ -9,15 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import Literal, NamedTuple
 
 from finops_cli.domain import exact_json, text_form
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.kb.load import data_folder
-from finops_cli.models.modelfile import read_modelfile
-from finops_cli.models.protocol import ModelStage
+from finops_cli.models import shipped
 
 Stage = Literal["triage", "resolver", "sentiment"]
 CASE_HEADING = "Resolve this fail:"
@@ -41,14 +41,18 @@ class Conversation(NamedTuple):
         return f"{_beginning(self.system)}{self.user}<|im_end|>\n<|im_start|>assistant\n{opening}"
 
 
-def triage_prompt(fail: FailRecord) -> Conversation:
+def triage_prompt(fail: FailRecord, modelfile: str = "triage") -> Conversation:
     """The prompt of stage 1: the text form of the record."""
-    return Conversation(system_prompt("triage"), neutralised(text_form.render(fail)), thinks=False)
+    return _asking(modelfile, text_form.render(fail))
 
 
-def resolver_prompt(case: ResolverInput) -> Conversation:
+def resolver_prompt(case: ResolverInput, modelfile: str = "resolver") -> Conversation:
     """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only names an output line."""
-    return Conversation(system_prompt("resolver"), neutralised(f"{CASE_HEADING}\n{case_json(case)}"), thinks=True)
+    return _asking(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
+
+
+def _asking(modelfile: str, user: str) -> Conversation:
+    return Conversation(system_prompt(modelfile), neutralised(user), _read(modelfile).thinks)
 
 
 def sentiment_prompt(text: str) -> str:
@@ -67,31 +71,32 @@ _CARD_2_FIELDS = ("triage", "cusip", "ftd_qty", "inventory", "ftrs", "related_fa
 _OPTIONAL_FIELDS = ("age_days", "corporate_action")
 
 
-def common_prefix(stage: ModelStage) -> str:
-    """How every prompt of `stage` begins: the system turn, and the header of the user's."""
-    return _beginning(system_prompt(stage))
+def common_prefix(modelfile: str) -> str:
+    """How every prompt by a Modelfile begins: the system turn, and the header of the user's."""
+    return _beginning(system_prompt(modelfile))
 
 
 def _beginning(system: str) -> str:
     return f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
 
 
-@cache
-def system_prompt(stage: Stage) -> str:
-    """The system prompt of `modelfiles/<stage>.Modelfile`. Raises UsageError when the file has none."""
-    return read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").prompt
+def system_prompt(modelfile: str) -> str:
+    """The system prompt of `modelfiles/<modelfile>.Modelfile`. Raises UsageError when the file has none."""
+    return _read(modelfile).prompt
+
+
+_read = cache(shipped.modelfile)
 
 
 @cache
-def prompt_sha256(stage: Stage) -> str:
+def prompt_sha256(modelfile: str) -> str:
     """What a prompt is made with, as one digest: system prompt and layout. It goes into the provenance of every record."""
-    layout = Conversation(system_prompt(stage), "", thinks=stage == "resolver").text
-    return hashlib.sha256(layout.encode()).hexdigest()
+    return hashlib.sha256(_asking(modelfile, "").text.encode()).hexdigest()
 
 
-def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
-    """One digest of what the prompts of `stages` are made with: that of the one stage, or of their digests put together."""
-    each = [prompt_sha256(stage) for stage in stages]
+def prompts_sha256(modelfiles: Iterable[str]) -> str:
+    """One digest of what the prompts of a run are made with: that of one Modelfile, or of the digests of several put together."""
+    each = [prompt_sha256(modelfile) for modelfile in modelfiles]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
