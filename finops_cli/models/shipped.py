@@ -1,4 +1,4 @@
-"""What ships with finops for models: the Modelfiles, by name.
+"""What ships with finops for models: the Modelfiles, by name, and small models to answer where nobody has another.
 
 A model may be made for the prompt of one of them: its GGUF file then says which (`finops.modelfile`), and that Modelfile says how it is
 asked, wherever it runs. A model that says nothing is asked by the Modelfile of its stage.
@@ -6,12 +6,14 @@ asked, wherever it runs. A model that says nothing is asked by the Modelfile of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import data_folder
 from finops_cli.models.gguf import NotGguf, gguf_pairs
 from finops_cli.models.modelfile import Modelfile, read_modelfile
+from finops_cli.models.protocol import ModelStage
 
 MADE_FOR = "finops.modelfile"
 """The key of a GGUF file whose value names a Modelfile, without its ending; Ollama shows it in `model_info`."""
@@ -27,6 +29,12 @@ def modelfiles_of(stage: str) -> list[str]:
     """The names of the Modelfiles for models of `stage`: its own, and those that end in it."""
     names = [path.name.removesuffix(_ENDING) for path in data_folder("modelfiles").glob(f"*{_ENDING}")]
     return sorted(name for name in names if name == stage or name.endswith(f"-{stage}"))
+
+
+def model_files(stages: Iterable[ModelStage]) -> dict[ModelStage, Path]:
+    """The model files that ship for `stages`, as far as they do."""
+    files: dict[ModelStage, Path] = {stage: data_folder("models") / f"tiny-{stage}.gguf" for stage in stages}
+    return {stage: path for stage, path in files.items() if path.is_file()}
 
 
 def made_for(stage: str, said: object, place: object) -> str:
