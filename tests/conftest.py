@@ -36,15 +36,21 @@ def guard(book: Book) -> Guard:
     return open_guard(book.guard)
 
 
+def _run_finops(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
+    return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
+
+
 @pytest.fixture
 def finops() -> Finops:
     """Run finops in a process of its own; bytes in, bytes out."""
+    return _run_finops
 
-    def run(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
-        return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
 
-    return run
+@pytest.fixture(scope="session")
+def program() -> Finops:
+    """The same for what a module of tests shares."""
+    return _run_finops
 
 
 WITHOUT_THE_GUARD = "import sys; sys.modules['presidio_analyzer'] = None; from finops_cli.cli import main; main()"
