@@ -1,7 +1,7 @@
 """From nothing to a line that a model answered: generate, train, quantize, run the file; create it at a server, and run again.
 
-The models are tiny and learn two rows of each stage by heart. What they were taught they answer rightly; what they were not, the desk
-catches, and the line says so.
+The models are tiny and learn a row or two by heart. What they were taught they answer rightly; what they were not, the desk catches, and
+the line says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ NEEDED = ("trl", "llama_cpp", "llguidance")
 LACKING = [name for name in NEEDED if find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"needs {', '.join(LACKING)}: pip install 'finops[train,export,llama]'")
 
-LEARNT = 2
+LEARNT = {"triage": (2, 60), "resolver": (1, 90)}
+"""Rows, and steps to learn them in."""
 BY_HEART = (
     "data.source=file",
     "base.scratch.hidden_size=128",
@@ -30,17 +31,13 @@ BY_HEART = (
     "base.scratch.kv_heads=2",
     "base.scratch.head_dim=32",
     "base.vocabulary.size=600",
-    f"base.vocabulary.rows={LEARNT}",
-    f"training.batch={LEARNT}",
     "training.learning_rate=6e-3",
     "training.log_every=50",
-    "training.max_steps=100",
-    "evaluation.every=100",
     "evaluation.samples=1",
     "evaluation.new_tokens=4",
     "evaluation.loss_rows=1",
 )
-"""Over preset tiny-cpu: 0.3 million parameters, two rows, a hundred steps."""
+"""Over preset tiny-cpu: 0.3 million parameters."""
 Models = dict[str, Path]
 
 
@@ -59,11 +56,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(folder: Path, program: Finops) -> Models:
     """A model file for each stage, made by the commands that make one, and what it was taught as `learnt-STAGE.jsonl`."""
     made: Models = {}
-    for stage in ("triage", "resolver"):
+    for stage, (learnt, steps) in LEARNT.items():
         data = folder / stage
         program("generate", "--stage", stage, "-n", 40, "-o", data, "-q")  # exit 1: so few rows keep no promise about shares
-        keep_shortest(data / f"{stage}-train.jsonl", folder / f"learnt-{stage}.jsonl")
-        flags = [part for flag in (*BY_HEART, f"data.folder={data}") for part in ("--set", flag)]
+        keep_shortest(learnt, data / f"{stage}-train.jsonl", folder / f"learnt-{stage}.jsonl")
+        sizes = (
+            f"base.vocabulary.rows={learnt}",
+            f"training.batch={learnt}",
+            f"training.max_steps={steps}",
+            f"evaluation.every={steps}",
+        )
+        flags = [part for flag in (*BY_HEART, *sizes, f"data.folder={data}") for part in ("--set", flag)]
         done_by(program, "train", "--stage", stage, "--preset", "tiny-cpu", *flags, "-o", data / "run", "-q")
         call = ("--base", data / "run/model", "--kind", "q8_0", "--eval", data / f"{stage}-eval.jsonl", "--rows", 1)
         manifest = json.loads(done_by(program, "quantize", "--stage", stage, *call, "-o", data, "--json", "-q"))
@@ -71,9 +74,9 @@ def models(folder: Path, program: Finops) -> Models:
     return made
 
 
-def keep_shortest(path: Path, learnt: Path) -> None:
-    """Leave the rows with the shortest answers in the training set, and write their records to `learnt`."""
-    kept = sorted(path.read_text().splitlines(), key=lambda line: len(json.loads(line)["completion"][0]["content"]))[:LEARNT]
+def keep_shortest(count: int, path: Path, learnt: Path) -> None:
+    """Leave the `count` rows with the shortest answers in the training set, and write their records to `learnt`."""
+    kept = sorted(path.read_text().splitlines(), key=lambda line: len(json.loads(line)["completion"][0]["content"]))[:count]
     path.write_text("\n".join(kept) + "\n")
     learnt.write_text("".join(json.loads(line)["record"] + "\n" for line in kept))
 
@@ -105,7 +108,7 @@ def test_embedded(models: Models, folder: Path, program: Finops, monkeypatch: py
     for stage, file in models.items():
         monkeypatch.setenv(f"FINOPS_{stage.upper()}_GGUF", str(file))
     found = answers_of(program, folder, "--backend", "llama-cpp")
-    assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == ["ok"] * 2 * LEARNT
+    assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == ["ok"] * 3
     assert {line["status"] for line in found["run"]} <= {"repaired", "fallback"}
     assert {line["provenance"]["models"]["triage"] for line in found["run"]} == {models["triage"].name}
 
@@ -116,6 +119,6 @@ def test_through_a_server(models: Models, folder: Path, program: Finops) -> None
         for stage, file in models.items():
             done_by(program, "create", "--stage", stage, "--gguf", file, "--host", server.url, "-q")
         found = answers_of(program, folder, "--backend", "ollama", "--host", server.url)
-    assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == ["ok"] * 2 * LEARNT
+    assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == ["ok"] * 3
     assert {line["status"] for line in found["run"]} <= {"repaired", "fallback"}
     assert {heard.stage for heard in server.heard} == {"triage", "resolver"}
