@@ -17,7 +17,7 @@ from finops_cli.foundry.training.examine import Examiner
 from finops_cli.foundry.training.plan import plan_of
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.survey import survey
-from finops_cli.foundry.training.trainer import make_trainer
+from finops_cli.foundry.training.trainer import _wide, make_trainer
 from tests.conftest import Finops
 from tests.training import SMALL, asked, files, lora, trained
 
@@ -190,3 +190,16 @@ def test_what_stands_in_the_way_is_told_at_once(sentences: Path, tmp_path: Path)
     assert "--base DIR" in str(refused.value)
     assert "no GPU" in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_under_fp16_what_is_trained_has_32_bits(base: Path) -> None:
+    """Its loss scaling cannot be undone in 16 bits; the frozen weights stay as small as they are."""
+    import torch
+
+    model = open_base(asked("sentiment", None, lora(base, base)).resolved.settings, None, "hf").to(torch.bfloat16)
+    trained_one = model.model.layers[0].mlp.up_proj.weight
+    model.requires_grad_(False)
+    trained_one.requires_grad_(True)
+    _wide(model)
+    assert trained_one.dtype == torch.float32
+    assert {weights.dtype for weights in model.parameters() if weights is not trained_one} == {torch.bfloat16}
