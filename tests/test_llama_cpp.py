@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from finops_cli.models.llama_cpp.decoder.batch import Batch
 from finops_cli.models.llama_cpp.wire import Sampling, Say
 from tests.llama_models import BEHIND, CONTEXT, PREFIX, Plain, Round, agrees, asks, plain_loop, prompts
 from tests.tiny_gguf import Shape, write_tiny_gguf
@@ -66,7 +67,7 @@ def test_the_prefix_is_evaluated_once(tiny: Path) -> None:
     counted: list[int] = []
     table = Round(tiny, 1)
     decode = table.network.decode
-    table.network.decode = lambda count: (counted.append(count), decode(count))[1]  # type: ignore[method-assign,func-returns-value]
+    table.network.decode = lambda batch: (counted.append(len(batch.tokens)), decode(batch))[1]  # type: ignore[method-assign,func-returns-value]
     table.answers(asks([f"{PREFIX}abc{BEHIND}"] * 3, tokens=1))
     behind = table.model.tokenised(f"{PREFIX}abc{BEHIND}"), table.model.tokenised(PREFIX)
     assert isinstance(behind[0], list)
@@ -87,17 +88,17 @@ def test_every_token_says_all_that_it_says(tiny: Path) -> None:
     assert [model.words[token] for token in ended] == [None, None]
 
 
-@pytest.mark.parametrize("batch", [4, 7, 16])
+@pytest.mark.parametrize("batch", [4, 7, 16, 24])
 def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> None:
     """Either would abort the process; sequences stand in it in order, and only those that will speak ask for logits."""
     table = Round(tiny, 4, batch=batch)
     decode, network = table.network.decode, table.network
 
-    def checked(count: int) -> None:
-        assert 1 <= count <= batch
-        assert list(network.sequences[:count]) == sorted(network.sequences[:count])
-        assert sum(network.wanted[:count]) <= 4
-        decode(count)
+    def checked(filled: Batch) -> None:
+        assert 1 <= len(filled.tokens) <= batch
+        assert filled.sequences == sorted(filled.sequences)
+        assert filled.rows == sum(filled.wanted) <= 16
+        decode(filled)
 
     network.decode = checked  # type: ignore[method-assign]
     asked = asks(prompts(9), tokens=9)
@@ -119,7 +120,9 @@ def test_a_memory_that_cannot_be_cut_gets_the_prefix_anew(
 
     monkeypatch.setattr(llama_cpp, "llama_memory_seq_rm", only_whole)
     asked = asks(prompts(9, seed=6))
-    said = Round(tiny, 2).answers(asked)
+    table = Round(tiny, 2)
+    table.network.can_take_back = False
+    said = table.answers(asked)
     assert [say.number for say in asked if not agrees(said[say.number], plain(say.prompt))] == []
     assert True in whole
     assert False in whole

@@ -12,6 +12,8 @@ from typing import Any
 import llama_cpp as lib
 import numpy as np
 
+from finops_cli.models.llama_cpp.decoder.batch import Batch
+from finops_cli.models.llama_cpp.decoder.drafts import DRAFTED
 from finops_cli.models.llama_cpp.wire import Load, Sampling
 
 _INT32_P = ctypes.POINTER(ctypes.c_int32)
@@ -72,14 +74,13 @@ class Model:
 
 
 class Network:
-    """A context of `model`. Sequences 0 to `load.sequences` - 1 hold answers, the one behind them the common prefix.
-
-    A batch is written into `tokens`, `positions`, `sequences` and `wanted` (whether logits come of a token), then decoded.
-    """
+    """A context of `model`. Sequences 0 to `load.sequences` - 1 hold answers, the one behind them the common prefix."""
 
     def __init__(self, model: Model) -> None:
         load = model.load
         self.context, self.words, self.vocabulary = load.context, model.words, model.vocabulary
+        self.can_take_back = not (lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle))
+        """Whether tokens at the end of a sequence can be undone: a recurrent state (Qwen3.5) cannot go back."""
         self.batch = max(load.batch, load.sequences)
         self._prefix_sequence = load.sequences
         self._handle = _context(model.handle, load, self.batch)
@@ -91,33 +92,29 @@ class Network:
 
     def _make_batch(self) -> None:
         size = self.batch
-        self.tokens: Any = np.zeros(size, np.int32)
-        self.positions: Any = np.zeros(size, np.int32)
-        self.sequences: Any = np.zeros(size, np.int32)
-        self.wanted: Any = np.zeros(size, np.int8)
+        self._tokens: Any = np.zeros(size, np.int32)
+        self._positions: Any = np.zeros(size, np.int32)
+        self._sequences: Any = np.zeros(size, np.int32)
+        self._wanted: Any = np.zeros(size, np.int8)
         self._each_in_one: Any = np.ones(size, np.int32)
         self._owners = (_INT32_P * size)(
-            *(ctypes.cast(self.sequences.ctypes.data + 4 * at, _INT32_P) for at in range(size))
+            *(ctypes.cast(self._sequences.ctypes.data + 4 * at, _INT32_P) for at in range(size))
         )  # each token's list of sequences, of length one
         self._batch = lib.llama_batch(
-            token=self.tokens.ctypes.data_as(_INT32_P),
-            pos=self.positions.ctypes.data_as(_INT32_P),
+            token=self._tokens.ctypes.data_as(_INT32_P),
+            pos=self._positions.ctypes.data_as(_INT32_P),
             n_seq_id=self._each_in_one.ctypes.data_as(_INT32_P),
             seq_id=ctypes.cast(self._owners, ctypes.POINTER(_INT32_P)),
-            logits=self.wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
         self._logits: Any = None
         self._logits_key = (0, 0)
 
     def _keep_prefix(self, prefix: list[int]) -> None:
         for start in range(0, len(prefix), self.batch):
-            piece = prefix[start : start + self.batch]
-            count = len(piece)
-            self.tokens[:count] = piece
-            self.positions[:count] = range(start, start + count)
-            self.sequences[:count] = self._prefix_sequence
-            self.wanted[:count] = 0
-            self.decode(count)
+            batch = Batch()
+            batch.add(self._prefix_sequence, start, prefix[start : start + self.batch])
+            self.decode(batch)
         self._prefix = prefix
 
     def begin(self, sequence: int, tokens: list[int]) -> int:
@@ -139,9 +136,18 @@ class Network:
             lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
             self._held[sequence] = 0
 
-    def decode(self, count: int) -> None:
-        """Evaluate the first `count` tokens of the batch."""
-        self._batch.n_tokens = count  # more than n_batch, or none, would abort the process
+    def take_back(self, sequence: int, position: int) -> None:
+        """Undo what `sequence` holds from `position` on."""
+        lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
+
+    def decode(self, batch: Batch) -> None:
+        """Evaluate `batch`: neither empty nor larger than `self.batch`, or llama.cpp aborts the process."""
+        count = len(batch.tokens)
+        self._tokens[:count] = batch.tokens
+        self._positions[:count] = batch.positions
+        self._sequences[:count] = batch.sequences
+        self._wanted[:count] = batch.wanted
+        self._batch.n_tokens = count
         status = lib.llama_decode(self._handle, self._batch)
         if status:
             raise DecodeFailed(f"llama_decode gave {status}; {errors()}")
@@ -226,7 +232,8 @@ def _settled(model: Model, prefix: str) -> list[int]:
 def _context(model: Any, load: Load, batch: int) -> Any:
     parameters = lib.llama_context_default_params()
     parameters.n_ctx = load.context * (load.sequences + 1)
-    parameters.n_seq_max = parameters.n_outputs_max = load.sequences + 1
+    parameters.n_seq_max = load.sequences + 1
+    parameters.n_outputs_max = max(parameters.n_seq_max, min(batch, load.sequences * (1 + DRAFTED)))
     parameters.n_batch = parameters.n_ubatch = batch
     parameters.n_threads = parameters.n_threads_batch = load.threads
     parameters.kv_unified = False  # with one common memory each sequence would attend over all of it

@@ -6,6 +6,7 @@ import codecs
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from finops_cli.models.llama_cpp.decoder.drafts import Guesser
 from finops_cli.models.llama_cpp.wire import End, Said, Say
 
 
@@ -41,6 +42,7 @@ class Speech:
     spoken: int = 0
     choice: Choice | None = None
     hold: Hold | None = None
+    guesser: Guesser | None = None
     end: End | None = None
     trouble: str = ""
     """Why it was refused."""
@@ -52,9 +54,21 @@ class Speech:
         self._stops = tuple(stop.encode() for stop in self.asked.stops if stop)
         self._reach = max(map(len, self._stops), default=1) - 1
 
+    @property
+    def saying(self) -> bool:
+        """Whether the prompt is evaluated and the answer has begun."""
+        return self.fed == len(self.prompt)
+
+    @property
+    def position(self) -> int:
+        """Where the token said last stands in the sequence."""
+        return len(self.prompt) + self.spoken - 1
+
     def hear(self, token: int, piece: bytes) -> None:
         """Take `token` down, which says `piece`. Sets `end` when the answer is over with it."""
         self.last = token
+        if self.guesser is not None:
+            self.guesser.learn(token)
         self.spoken += 1
         self.left -= 1
         said = self._bytes

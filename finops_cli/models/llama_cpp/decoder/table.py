@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from finops_cli.models.llama_cpp.decoder.batch import Batch
+from finops_cli.models.llama_cpp.decoder.drafts import DRAFTED, Guesser, Heard
 from finops_cli.models.llama_cpp.decoder.speech import Choice, Hold, HoldLost, Speech
 from finops_cli.models.llama_cpp.wire import Begun, Said, Sampling, Say
 
@@ -14,10 +16,7 @@ class Decodes(Protocol):
 
     batch: int
     context: int
-    tokens: Any
-    positions: Any
-    sequences: Any
-    wanted: Any
+    can_take_back: bool
 
     @property
     def words(self) -> Mapping[int, bytes | None]: ...
@@ -26,7 +25,9 @@ class Decodes(Protocol):
 
     def release(self, sequence: int) -> None: ...
 
-    def decode(self, count: int) -> None: ...
+    def take_back(self, sequence: int, position: int) -> None: ...
+
+    def decode(self, batch: Batch) -> None: ...
 
     def logits(self, rows: int) -> Any: ...
 
@@ -34,11 +35,16 @@ class Decodes(Protocol):
 
 
 class Place(NamedTuple):
-    """Where the logits of an answer come from: the token at `at` of the batch."""
+    """Where the logits of an answer come from: the token at `at` of the batch and the `guessed` ones behind it.
+
+    `row`: which of the logits of the batch are the first of them.
+    """
 
     at: int
+    row: int
     seat: int
     speech: Speech
+    guessed: Sequence[int]
 
 
 class Table:
@@ -54,10 +60,7 @@ class Table:
         self._seats: list[Speech | None] = [None] * seats
         self._tell = tell
         self._holds = holds
-        self._places: list[Place] = []
-        self._plain = True
-        self._steady = 0
-        """How many answers the last batch continued with one token each, if it did nothing else and none of them is over; else 0."""
+        self._heard = Heard()
 
     @property
     def free(self) -> int:
@@ -86,8 +89,9 @@ class Table:
         speech = Speech(say, prompt, room if say.predict is None else max(1, min(say.predict, room)), hold=hold)
         speech.choice = self._network.chooser(say.sampling, say.seed)
         speech.fed = self._network.begin(seat, prompt)
+        if self._network.can_take_back:
+            speech.guesser = Guesser(prompt, speech.fed, self._heard)
         self._seats[seat] = speech
-        self._steady = 0
         self._tell(Begun(say.number))
 
     def cancel(self, number: int) -> None:
@@ -97,75 +101,81 @@ class Table:
                 self._dismiss(seat, speech)
 
     def step(self) -> None:
-        """One batch: a token more for each answer, and of the prompts of those who came as much as it has room for."""
-        places, count = self._continued() if self._steady else self._filled()
-        if count:
-            self._network.decode(count)
+        """One batch: a token or more for each answer, and of the prompts of those who came as much as it has room for."""
+        batch, places = self._filled()
+        if batch.tokens:
+            self._network.decode(batch)
         if places:
-            self._hear(places)
+            self._hear(places, self._network.logits(batch.rows))
 
     def _dismiss(self, seat: int, speech: Speech) -> None:
         self._seats[seat] = None
-        self._steady = 0
         self._network.release(seat)
         if speech.choice is not None:
             speech.choice.close()
+        if speech.guesser is not None:
+            speech.guesser.close()
         self._tell(speech.said())
 
-    def _continued(self) -> tuple[list[Place], int]:
-        """The batch of before, one token on."""
-        count, network = self._steady, self._network
-        network.tokens[:count] = [place.speech.last for place in self._places]
-        network.positions[:count] += 1
-        return self._places, count
-
-    def _filled(self) -> tuple[list[Place], int]:
-        """A batch from nothing: the answers that are being said come first in its room, prompts take what is left."""
+    def _filled(self) -> tuple[Batch, list[Place]]:
+        """The answers that are being said come first in its room, prompts take what is left."""
+        batch, places = Batch(), []
         seated = [(seat, speech) for seat, speech in enumerate(self._seats) if speech is not None]
-        saying = sum(speech.fed == len(speech.prompt) for _, speech in seated)
-        room, count, places = self._network.batch - saying, 0, []
+        saying = [(seat, speech) for seat, speech in seated if speech.saying]
+        guesses = self._guesses(saying) if len(saying) == len(seated) else {}
+        room = self._network.batch - len(saying)
         for seat, speech in seated:
-            fed, length = speech.fed, len(speech.prompt)
-            if fed == length:
-                self._write(count, seat, [speech.last], length + speech.spoken - 1)
-                count += 1
+            guessed = guesses.get(seat, ())
+            if speech.saying:
+                batch.add(seat, speech.position, [speech.last, *guessed], 1 + len(guessed))
             else:
-                piece = speech.prompt[fed : fed + room]
-                self._write(count, seat, piece, fed)
-                speech.fed += len(piece)
+                piece = speech.prompt[speech.fed : speech.fed + room]
                 room -= len(piece)
-                count += len(piece)
-            if speech.fed == length:
-                self._network.wanted[count - 1] = 1
-                places.append(Place(count - 1, seat, speech))
-        self._places = places
-        self._plain = all(place.speech.choice is None and place.speech.hold is None for place in places)
-        self._steady = count if count == len(places) == len(seated) else 0
-        return places, count
+                fed, speech.fed = speech.fed, speech.fed + len(piece)
+                batch.add(seat, fed, piece, int(speech.saying))
+            if speech.saying:
+                wanted = 1 + len(guessed)
+                places.append(Place(len(batch.tokens) - wanted, batch.rows - wanted, seat, speech, guessed))
+        return batch, places
 
-    def _write(self, start: int, seat: int, tokens: list[int], position: int) -> None:
-        network, end = self._network, start + len(tokens)
-        network.tokens[start:end] = tokens
-        network.positions[start:end] = range(position, position + len(tokens))
-        network.sequences[start:end] = seat
-        network.wanted[start:end] = 0
+    def _guesses(self, saying: list[tuple[int, Speech]]) -> dict[int, list[int]]:
+        """What each of them may say next, where enough is foreseen to be worth the larger batch: equally many tokens for each.
 
-    def _hear(self, places: list[Place]) -> None:
-        """Choose a token for each of `places` and take it down."""
-        logits, words = self._network.logits(len(places)), self._network.words
-        chosen = (
-            logits.argmax(axis=1).tolist() if self._plain else [self._chosen(*pair) for pair in zip(places, logits, strict=True)]
-        )
-        for place, token in zip(places, chosen, strict=True):
-            speech, word = place.speech, words[token]
-            if word is None:
-                speech.end = "stop"
-            else:
-                speech.hear(token, word)
-            if speech.hold is not None:
-                self._held(speech, speech.hold, token)
+        llama.cpp evaluates together what has equally many tokens in a batch, so whoever has no good guess gets a bad one.
+        """
+        network = self._network
+        if len(saying) * (1 + DRAFTED) > network.batch or any(s.position + DRAFTED >= network.context for _, s in saying):
+            return {}
+        guessers = {seat: speech.guesser for seat, speech in saying if speech.guesser is not None}
+        if 2 * sum(guesser.knows for guesser in guessers.values()) < max(1, len(saying)):
+            return {}
+        return {seat: guesser.guess() for seat, guesser in guessers.items()}
+
+    def _hear(self, places: list[Place], logits: Any) -> None:
+        """Choose the tokens that follow at each of `places` and take them down, as far as the guessed ones are right."""
+        plain = all(place.speech.choice is None and place.speech.hold is None for place in places)
+        likeliest = logits.argmax(axis=1).tolist() if plain else None
+        for place in places:
+            speech = place.speech
+            for ahead in range(1 + len(place.guessed)):
+                row = place.row + ahead
+                token = likeliest[row] if likeliest is not None else self._chosen(speech, logits[row], place.at + ahead)
+                self._take_down(speech, token)
+                if speech.end is not None or ahead == len(place.guessed) or token != place.guessed[ahead]:
+                    break
             if speech.end is not None:
                 self._dismiss(place.seat, speech)
+            elif ahead < len(place.guessed):
+                self._network.take_back(place.seat, speech.position)
+
+    def _take_down(self, speech: Speech, token: int) -> None:
+        word = self._network.words[token]
+        if word is None:
+            speech.end = "stop"
+        else:
+            speech.hear(token, word)
+        if speech.hold is not None:
+            self._held(speech, speech.hold, token)
 
     @staticmethod
     def _held(speech: Speech, hold: Hold, token: int) -> None:
@@ -176,8 +186,7 @@ class Table:
             speech.refuse(str(error))
 
     @staticmethod
-    def _chosen(place: Place, logits: Any) -> int:
-        speech = place.speech
+    def _chosen(speech: Speech, logits: Any, at: int) -> int:
         if speech.hold is not None:
             speech.hold.allow(logits)
-        return int(logits.argmax()) if speech.choice is None else speech.choice.choose(place.at)
+        return int(logits.argmax()) if speech.choice is None else speech.choice.choose(at)
