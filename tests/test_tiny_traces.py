@@ -80,22 +80,28 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
     for index in range(400):
         record = next(fails(index, 3, book, profile))  # type: ignore[arg-type]
         answer = triage(record, book)
-        qty, factors, modifiers, joint, sums, parts, product, end = triage_trace(record, answer, book).split("\n")
+        qty, owed, factors, modifiers, joint, sums, parts, product, end = triage_trace(record, answer, book).split("\n")
         c = answer.score_components
         said = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
-        assert qty == f"qty {record.qty} {record.qty:,}"
+        assert qty.endswith(f" {record.qty} of {record.qty:,} shares")
+        assert f" of {record.qty:,} shares" in answer.reason
+        category, direction, _, position, netted = owed.split()
+        assert (category, direction) == (answer.category, record.cns_direction)
+        assert position == ("none" if record.cns_position is None else f"{record.cns_position}")
+        assert (netted == "offset") is (answer.lifecycle_state == "OFFSET")
         words = factors.split()
-        assert tuple(map(Decimal, (words[2], words[5], words[12], words[15]))) == said
+        assert tuple(map(Decimal, (words[2], words[6], words[13], words[16]))) == said
         assert words[1] == f"{record.age_days}"
         assert words[4] == render_usd(record.market_value)
-        assert words[7:12] == [
+        assert 10 ** (int(words[5]) - 1) <= record.market_value < 10 ** int(words[5])
+        assert words[8:13] == [
             record.reg_sho_status or "none",
             record.cns_direction,
             record.side,
             "Yes" if record.reg_sho_threshold else "No",
             regulatory_state(record, book.triage),
         ]
-        assert words[14] == f"{plain(record.cp_fail_rate_pct)}%"
+        assert words[15] == f"{plain(record.cp_fail_rate_pct)}%"
         assert Decimal(modifiers.split()[2]) / 100 == c.inventory_modifier
         assert Decimal(modifiers.split()[-1]) / 10_000 == c.concentration_modifier
         assert Decimal(joint.split()[1]) / 10**6 == c.inventory_modifier * c.concentration_modifier
@@ -107,7 +113,8 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
         first, second = map(worth, product.split())
         assert first == worth(parts.split()[0]) * 10 + worth(parts.split()[1])
         assert second == first * 10 + worth(parts.split()[2])
-        assert end == f"{answer.priority_score} {book.scoring.tier.of(answer.priority_score)}"
+        before = book.scoring.tier.of(answer.priority_score)
+        assert end == f"{answer.priority_score} {before} {answer.priority_tier} {answer.lifecycle_state}"
 
 
 def examples(book: Book, count: int) -> list[tuple[ResolverInput, Resolution]]:
@@ -144,7 +151,7 @@ def test_the_digits_of_a_quotient_and_its_rounding_make_the_percentage(book: Boo
 def test_a_drill_is_the_working_that_an_answer_has(book: Book) -> None:
     for index in range(200):
         score = "".join(segment.text for segment in triage_drill(index, 1, book))
-        assert re.fullmatch(r"<think>\nage \d+ .+\ninventory .+ concentration \d{5}\njoint .+\n</think>\n\n", score, re.DOTALL)
+        assert re.fullmatch(r"<think>\n[A-Z0-9_]+ [A-Z_]+ position .+\nage \d+ .+\ninventory .+ concentration \d{5}\njoint .+\n</think>\n\n", score, re.DOTALL)
         plan = resolver_drill(index, 1, book)
         text = "".join(segment.text for segment in plan)
         assert text.startswith("<think>\nowed ")

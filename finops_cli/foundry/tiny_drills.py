@@ -31,6 +31,8 @@ _GIVEN = re.compile(r"(?<=-)\d{8}(?==)|(?<=\n)(?:sequential|parallel)")
 _LEAST, _MOST = 100, 2_000_000
 """Shares owed in a drill, as in the examples of `foundry.resolver_examples`."""
 _CUSIP = "037833100"
+_WORDS, _AMOUNTS = 0.2, 0.25
+"""Shares of the figures that are copied."""
 _NAMES = sorted(
     {
         word
@@ -62,19 +64,29 @@ def copy_drill(index: int, seed: int) -> list[Segment]:
 
 
 def _figure(draw: random.Random) -> str:
-    """A number with, now and then, a sign somewhere in it; or a word."""
-    if draw.random() < 0.2:
+    """A word, an amount with its commas, or a number with, now and then, a sign somewhere in it."""
+    kind = draw.random()
+    if kind < _WORDS:
         return f" {draw.choice(_NAMES)}"
+    if kind < _WORDS + _AMOUNTS:
+        return f" {draw.choice(('', '$', '-'))}{_amount(draw):,}"
     digits = "".join(draw.choices("0123456789", k=draw.randint(1, 6)))
     place = draw.randint(0, len(digits))
     return f" {digits[:place]}{draw.choice('.,-+%')}{digits[place:]}" if draw.random() < 0.4 else f" {digits}"
 
 
+def _amount(draw: random.Random) -> int:
+    """One to seven digits, as often as not ending in zeros."""
+    amount = draw.randrange(10 ** draw.randint(1, 7))
+    zeros: int = 10 ** draw.choice((0, 0, 2, 3))
+    return amount // zeros * zeros or amount
+
+
 def triage_drill(index: int, seed: int, book: Book) -> list[Segment]:
-    """What is read off a record is given; the score is worked out from it."""
+    """What is read off a record is given; score and state are worked out from it."""
     record = next(fails(index, seed, book, "coverage"))
-    components = triage(record, book).score_components
-    given, worked = read_off(record, components, book), worked_out(components, book)
+    answer = triage(record, book)
+    given, worked = read_off(record, answer, book), worked_out(answer, book)
     return [Segment(f"{OPENING}{given}", False), Segment(f"\n{worked}{CLOSING}", True)]
 
 

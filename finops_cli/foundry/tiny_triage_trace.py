@@ -5,16 +5,17 @@ product of card 1 (`score.priority`) is taken apart: each digit of the base in t
 and thirty modifiers, used three times an answer), and their sum, units first, because then every digit follows from two and
 a carry that stand at fixed distances before it.
 
-    qty 9387 9,387                                    as the sentence of the answer copies it
-    age 8 60 value $963K 50 regulatory none FTD Sell Yes THRESHOLD 80 counterparty 0.28% 10
-                                                      what the record says, and the factor that it makes
+    qty 9387 of 9,387 shares                          plain, then as the sentence of the answer copies it
+    CNS_FAIL FTD position -9387 stands                whether CNS has netted the obligation away: stands, offset
+    age 8 60 value $963K 6 50 regulatory none FTD Sell Yes THRESHOLD 80 counterparty 0.28% 10
+                                                      what the record says, and the factor that it makes; of a value its digits, too
     inventory 24.99% 100 threshold Yes 120 eligible Yes 100 volume 13.61% 115 counterparty 100 concentration 13800
                                                       the same for the modifiers, in their last decimals
     joint 1380000                                     the one modifier times the other; all from here on follows from the lines before
     0180+0125=0305+0280=0585+0010=0595                points, and the base, in tenths
     00000960 00002421 00000960                       5, 9 and 5 times the joint modifier, units first
     0002418000 0000112800                             the first times ten and the second; that times ten and the third
-    82.1 CRITICAL                                     the score, and its tier before the CNS floor
+    82.1 CRITICAL CRITICAL ESCALATED                  the score, its tier before and after the CNS floor, and the state of the fail
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from itertools import accumulate
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import plain, render_usd
-from finops_cli.domain.triage import ScoreComponents, Triage
+from finops_cli.domain.triage import Triage
 from finops_cli.kb.book import Book
+from finops_cli.rules.classification import is_offset
 from finops_cli.rules.regsho import regulatory_state
 
 _POINTS, _PART, _PRODUCT = 4, 8, 10
@@ -34,18 +36,20 @@ _JOINT_DECIMALS, _CONCENTRATION_DECIMALS, _INVENTORY_DECIMALS, _BASE_DECIMALS = 
 
 
 def triage_trace(record: FailRecord, answer: Triage, book: Book) -> str:
-    """The steps from `record` to the score of `answer`, without the <think> tags."""
-    c = answer.score_components
-    return "\n".join((f"qty {record.qty} {record.qty:,}", read_off(record, c, book), worked_out(c, book)))
+    """The steps from `record` to the score and the state of `answer`, without the <think> tags."""
+    shares = f"qty {record.qty} of {record.qty:,} shares"
+    return "\n".join((shares, read_off(record, answer, book), worked_out(answer, book)))
 
 
-def read_off(record: FailRecord, c: ScoreComponents, book: Book) -> str:
-    """The two lines of what stands in the record."""
-    volume = record.security_fail_rate_pct_adv
+def read_off(record: FailRecord, answer: Triage, book: Book) -> str:
+    """The three lines of what stands in the record."""
+    c, volume = answer.score_components, record.security_fail_rate_pct_adv
     heavy = volume is not None and volume > book.scoring.security_rate_over
+    position = "none" if record.cns_position is None else f"{record.cns_position}"
+    netted = "offset" if is_offset(record) else "stands"
     told = (
         f"age {record.age_days} {c.age_factor}",
-        f"value {render_usd(record.market_value)} {c.value_factor}",
+        f"value {render_usd(record.market_value)} {len(f'{int(record.market_value)}')} {c.value_factor}",
         f"regulatory {_state(record, book)} {c.regulatory_factor}",
         f"counterparty {plain(record.cp_fail_rate_pct)}% {c.cp_history_factor}",
     )
@@ -58,7 +62,8 @@ def read_off(record: FailRecord, c: ScoreComponents, book: Book) -> str:
         f"counterparty {_counted(record.cp_fail_rate_pct > book.scoring.cp_rate_over, 'CP_FAIL_RATE', book)}",
         f"concentration {_scaled(c.concentration_modifier, _CONCENTRATION_DECIMALS):05d}",
     )
-    return f"{' '.join(told)}\n{' '.join(modifiers)}"
+    obligation = f"{answer.category} {record.cns_direction} position {position} {netted}"
+    return f"{obligation}\n{' '.join(told)}\n{' '.join(modifiers)}"
 
 
 def _state(record: FailRecord, book: Book) -> str:
@@ -79,16 +84,17 @@ def _counted(applies: bool, name: str, book: Book) -> str:
     return f"{_scaled(modifier, _INVENTORY_DECIMALS):03d}"
 
 
-def worked_out(c: ScoreComponents, book: Book) -> str:
-    """The lines of what follows from the factors and modifiers alone."""
+def worked_out(answer: Triage, book: Book) -> str:
+    """The lines of what follows from those three."""
+    c = answer.score_components
     factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
     points = [
         _scaled(factor * weight, _BASE_DECIMALS) for factor, weight in zip(factors, book.scoring.weights.values(), strict=True)
     ]
     joint = _scaled(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
     product, score = _multiplied(sum(points), joint, book)
-    tier = book.scoring.tier.of(score)
-    return "\n".join((f"joint {joint:0{_JOINT_DECIMALS + 1}d}", _summed(points), product, f"{score} {tier}"))
+    end = f"{score} {book.scoring.tier.of(score)} {answer.priority_tier} {answer.lifecycle_state}"
+    return "\n".join((f"joint {joint:0{_JOINT_DECIMALS + 1}d}", _summed(points), product, end))
 
 
 def _summed(points: list[int]) -> str:
