@@ -93,7 +93,7 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
         assert tuple(map(Decimal, (words[2], words[6], words[13], words[16]))) == said
         assert words[1] == f"{record.age_days}"
         assert words[4] == render_usd(record.market_value)
-        assert 10 ** (int(words[5]) - 1) <= record.market_value < 10 ** int(words[5])
+        assert 10 ** (int(words[5]) - 1) <= max(record.market_value, 1) < 10 ** int(words[5])
         assert words[8:13] == [
             record.reg_sho_status or "none",
             record.cns_direction,
