@@ -73,12 +73,12 @@ def test_a_model_is_converted_quantized_and_tried(learnt: Path, rows: Path, tmp_
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert made[0] == made[1]
     [manifest] = [json.loads(text) for name, text in made[0].items() if name.endswith(".manifest.json")]
-    known = {"rows": ROWS, "readable": ROWS, "exact": ROWS}
+    known = {"asked": ROWS, "valid": ROWS, "exact": ROWS, "decided": ROWS}
     assert (manifest["before"], manifest["adapter"]) == (known, None)
     assert [each["kind"] for each in manifest["outputs"]] == ["q8_0", "q4_k_m", "f16"]
     for each in manifest["outputs"]:
         assert hashlib.sha256(made[0][each["name"]]).hexdigest() == each["sha256"]
-        assert (each["rates"], each["loss"], each["kept"]) == (known, {"readable": 0, "exact": 0}, True)
+        assert (each["scores"], each["loss"], each["kept"]) == (known, {"valid": 0, "exact": 0}, True)
     assert {"Q4_K", "Q6_K", "F32"} == set(manifest["outputs"][1]["tensors"])
     assert {entry["name"]: entry["sha256"] for entry in manifest["base"]} == {
         path.name: sha256(path) for path in learnt.iterdir() if path.name != "generation_config.json"
@@ -109,7 +109,7 @@ def test_an_adapter_is_merged(ignorant: Path, rows: Path, tmp_path: Path, finops
     assert (merged["adapter"]["rank"], merged["adapter"]["alpha"], merged["adapter"]["tensors"]) == (8, 32, 14)
     assert [entry["name"] for entry in merged["adapter"]["files"]] == ["adapter_config.json", "adapter_model.safetensors"]
     assert merged["outputs"][0]["sha256"] != plain["outputs"][0]["sha256"]
-    assert (merged["before"], merged["outputs"][0]["rates"]) == (None, None)
+    assert (merged["before"], merged["outputs"][0]["scores"]) == (None, None)
 
 
 def test_a_file_that_lost_too_much_is_not_kept(learnt: Path, rows: Path, tmp_path: Path, finops: Finops) -> None:
@@ -123,7 +123,7 @@ def test_a_file_that_lost_too_much_is_not_kept(learnt: Path, rows: Path, tmp_pat
     assert told["before"]["exact"] == ROWS
     assert {each["kind"]: each["kept"] for each in told["outputs"]} == {"q4_k_m": False, "f16": True}
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".gguf", ".json"]
-    assert "q4_k_m lost 100.00 points of readable (1 allowed)" in done.stderr.decode()
+    assert "q4_k_m lost 100.00 points of valid (1 allowed)" in done.stderr.decode()
     assert done.stdout.decode().split() == [str(next((tmp_path / "out").glob("*-f16.gguf")))]
 
 
@@ -131,7 +131,7 @@ def test_what_may_be_lost_is_data(learnt: Path, rows: Path, tmp_path: Path, quic
     """A desk that allows everything keeps everything."""
     base = spoiled(learnt, tmp_path / "model")
     text = (quick_kb / "quantizing.toml").read_text()
-    (quick_kb / "quantizing.toml").write_text(text.replace("readable = 1, exact = 2", "readable = 100, exact = 100"))
+    (quick_kb / "quantizing.toml").write_text(text.replace("valid = 1, exact = 2", "valid = 100, exact = 100"))
     given = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS, "-q", "-o", tmp_path)
     assert finops("--kb", quick_kb, "quantize", "--stage", "triage", "--base", base, *given).returncode == 0
 

@@ -9,23 +9,21 @@ import pytest
 
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
-from msgspec.structs import replace
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
-from finops_cli.foundry.rows import Row, Stage, resolver_row, sentiment_row, triage_row
+from finops_cli.foundry.rows import Row, Stage, sentiment_row, triage_row
 from finops_cli.foundry.sentiment import Sentence
 from finops_cli.foundry.training.counts import count
 from finops_cli.foundry.training.curve import draw
 from finops_cli.foundry.training.data import Sets, streams
-from finops_cli.foundry.training.examine import judged, spread
+from finops_cli.foundry.training.examine import spread
 from finops_cli.foundry.training.forms import Drill, Piece
 from finops_cli.foundry.training.lengths import packed_blocks, prompt_text
 from finops_cli.foundry.training.memory import memory
 from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode, packing_fault, row_faults, tokenizer_faults
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.record import Evaluated, Loss, Result
-from finops_cli.foundry.training.scores import Scores
 from finops_cli.foundry.training.settings import Vocabulary
 from finops_cli.foundry.training.tokenizer import digests, learned, texts_of
 from finops_cli.kb.book import Book
@@ -206,40 +204,6 @@ def test_finops_packs_lengths_as_trl_packs_rows(room: int) -> None:
     lengths = [Random(room).randint(1, 40) for _ in range(1)] + [Random(place).randint(1, 40) for place in range(300)]
     packed = pack_dataset(Dataset.from_dict({"input_ids": [[1] * length for length in lengths]}), room, "bfd")
     assert packed_blocks(lengths, room) == len(packed)
-
-
-def test_the_right_answers_pass_the_examination(book: Book) -> None:
-    """Every row's own completion is valid, exact and decided; what is not an answer is nothing of it."""
-    rows = [
-        triage_row(1, 7, book, "coverage"),
-        resolver_row(1, 7, book),
-        sentiment_row("S", Sentence("Up.", "positive", "phrasebank", "")),
-    ]
-    for row in rows:
-        assert judged(row, row.completion[0].content, book) == (True, True, True)
-        assert judged(row, "I would rather not say", book) == (False, False, False)
-
-
-def test_a_wrong_figure_is_valid_and_not_exact(book: Book, row: Row) -> None:
-    said = row.completion[0].content
-    assert judged(row, said.replace('"age_factor":', '"age_factor":1'), book) == (True, False, True)
-    other = resolver_row(2, 7, book)
-    assert judged(resolver_row(1, 7, book), other.completion[0].content, book)[1] is False
-    sentence = sentiment_row("S", Sentence("Up.", "positive", "phrasebank", ""))
-    assert judged(sentence, "negative", book) == (True, False, False)
-
-
-def test_a_record_that_is_none_is_refused(book: Book, row: Row) -> None:
-    with pytest.raises(UsageError, match="no fail record"):
-        judged(replace(row, record='{"fail_id": 3}'), "{}", book)
-
-
-def test_exact_answers_count_before_everything_else() -> None:
-    """Then decisions, then shape; the loss decides between equals only."""
-    rising = [Scores(9, 9, 0, 9), Scores(9, 1, 1, 1), Scores(9, 1, 1, 2), Scores(9, 2, 1, 2), Scores(9, 9, 9, 9)]
-    ranks = [scores.rank(loss) for scores, loss in zip(rising, (0.0, 9.0, 5.0, 5.0, 99.0), strict=True)]
-    assert ranks == sorted(ranks)
-    assert rising[0].rank(0.1) > rising[0].rank(0.2)
 
 
 def test_samples_are_spread_over_the_rows() -> None:

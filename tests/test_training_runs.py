@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
 from finops_cli.errors import Unfinished, UsageError
+from finops_cli.foundry.judging import Scores
 from finops_cli.foundry.training.bases import open_base
 from finops_cli.foundry.training.examine import Examiner
 from finops_cli.foundry.training.plan import plan_of
 from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.scores import Scores
 from finops_cli.foundry.training.survey import survey
 from finops_cli.foundry.training.trainer import make_trainer
 from tests.conftest import Finops

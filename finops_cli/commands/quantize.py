@@ -16,9 +16,9 @@ from finops_cli.commands.options import AsJson, Quiet, kb_folder
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from finops_cli.foundry.judging import Scores
     from finops_cli.foundry.quantize import Order
     from finops_cli.foundry.weights.manifest import Manifest
-    from finops_cli.foundry.weights.trial import Rates
 
 Base = Annotated[
     Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
@@ -123,12 +123,12 @@ def _list(made: Manifest, order: Order) -> None:
 
 def _tell(made: Manifest, next_command: str | None) -> None:
     """A table for people: the model before it is quantized, and each file."""
-    lines = [("", "bytes", "readable", "exact", "")]
+    lines = [("", "bytes", "valid", "exact", "")]
     if made.before is not None:
-        lines.append(("before", "", _share(made.before, "readable"), _share(made.before, "exact"), ""))
+        lines.append(("before", "", _share(made.before, "valid"), _share(made.before, "exact"), ""))
     for each in made.outputs:
-        rates = (_share(each.rates, "readable"), _share(each.rates, "exact")) if each.rates else ("-", "-")
-        lines.append((each.kind, f"{each.bytes:,}", *rates, "" if each.kept else "not kept"))
+        scores = (_share(each.scores, "valid"), _share(each.scores, "exact")) if each.scores else ("-", "-")
+        lines.append((each.kind, f"{each.bytes:,}", *scores, "" if each.kept else "not kept"))
     for row in lines:
         typer.echo(f"{row[0]:<8}{row[1]:>18}{row[2]:>14}{row[3]:>14}  {row[4]}".rstrip(), err=True)
     for each in made.outputs:
@@ -140,9 +140,9 @@ def _tell(made: Manifest, next_command: str | None) -> None:
         typer.echo(f"next: {next_command}", err=True)
 
 
-def _share(rates: Rates, what: Literal["readable", "exact"]) -> str:
-    count = rates.readable if what == "readable" else rates.exact
-    return f"{count:,} of {rates.rows:,}"
+def _share(scores: Scores, what: Literal["valid", "exact"]) -> str:
+    count = scores.valid if what == "valid" else scores.exact
+    return f"{count:,} of {scores.asked:,}"
 
 
 def _cure(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from finops_cli.foundry.judging import DECIDES
 from finops_cli.foundry.training.lengths import Lengths
 from finops_cli.foundry.training.plan import Plan
 from finops_cli.foundry.training.record import RUN
 from finops_cli.foundry.training.run import Trained
-from finops_cli.foundry.training.scores import DECIDES
 
 _GB = 1e9
 

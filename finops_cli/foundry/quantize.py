@@ -20,10 +20,11 @@ from msgspec import Struct
 
 from finops_cli.domain import exact_json
 from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.foundry.judging import Scores
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.weights import ggml
 from finops_cli.foundry.weights.manifest import Input, Made, Manifest, Merged, inputs, versions
-from finops_cli.foundry.weights.trial import Rates, held_out, try_model
+from finops_cli.foundry.weights.trial import held_out, try_model
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import data_folder
 from finops_cli.models.gguf import Head, NotGguf, read_head
@@ -80,7 +81,7 @@ class _Trial(NamedTuple):
 
     rows: list[Row]
     source: Input
-    before: Rates
+    before: Scores
 
 
 def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
@@ -203,30 +204,30 @@ def _refuse_full(folder: Path, needed: int) -> None:
         )
 
 
-def _tried(path: Path, order: Order, rows: list[Row], book: Book, watch: Watch) -> Rates:
+def _tried(path: Path, order: Order, rows: list[Row], book: Book, watch: Watch) -> Scores:
     what = f"asking {path.stem} about {len(rows):,} records"
     return try_model(path, order.stage, rows, book, lambda done: watch(what, done, len(rows)))
 
 
-def _made(path: Path, kind: Kind, name: str, trial: _Trial | None, rates: Rates | None, book: Book) -> Made:
+def _made(path: Path, kind: Kind, name: str, trial: _Trial | None, scores: Scores | None, book: Book) -> Made:
     """The file at `path` with what came of its trial: it is kept unless it lost more than it may."""
-    loss = _loss(trial.before, rates) if trial and rates else None
+    loss = _loss(trial.before, scores) if trial and scores else None
     return Made(
         name=file_name(name, kind),
         kind=kind,
         bytes=path.stat().st_size,
         sha256=hashed(path)[0],
         tensors=_head(path).kinds,
-        rates=rates,
+        scores=scores,
         loss=loss,
         kept=loss is None or all(lost <= book.quantizing.loss[what] for what, lost in loss.items()),
     )
 
 
-def _loss(before: Rates, after: Rates) -> dict[str, Decimal]:
+def _loss(before: Scores, after: Scores) -> dict[str, Decimal]:
     """Percentage points, to two places."""
-    pairs = {"readable": before.readable - after.readable, "exact": before.exact - after.exact}
-    return {what: (Decimal(100 * lost) / before.rows).quantize(Decimal("0.01")) for what, lost in pairs.items()}
+    pairs = {"valid": before.valid - after.valid, "exact": before.exact - after.exact}
+    return {what: (Decimal(100 * lost) / before.asked).quantize(Decimal("0.01")) for what, lost in pairs.items()}
 
 
 def _manifest(order: Order, book: Book, begun: _Begun, trial: _Trial | None, made: list[Made]) -> Manifest:

@@ -224,7 +224,7 @@ def _guard(c: Compiler) -> GuardBook:
 def _quantizing(c: Compiler) -> QuantizingBook:
     book = QuantizingBook(
         rows=c.whole("quantize.rows", highest=1_000_000),
-        loss=c.numbers("quantize.loss", ("readable", "exact"), highest=100),
+        loss=c.numbers("quantize.loss", ("valid", "exact"), highest=100),
     )
     if book.rows < 1:
         raise KnowledgeError(f"kb entry quantize.rows: {book.rows} must be at least 1")

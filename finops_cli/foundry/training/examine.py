@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
-from finops_cli.domain import exact_json
-from finops_cli.domain.resolution import Resolution
-from finops_cli.domain.triage import Triage
-from finops_cli.errors import UsageError
+from finops_cli.foundry.judging import Scores, counted, judged
 from finops_cli.foundry.rows import Row
-from finops_cli.foundry.sentiment_grammar import Label
 from finops_cli.foundry.training.preflight import rendered
-from finops_cli.foundry.training.scores import Scores
 from finops_cli.foundry.training.settings import Evaluation
 from finops_cli.kb.book import Book
-from finops_cli.models.questions import resolver_question, triage_question
-from finops_cli.models.verified import heard
-from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
 
 
 @dataclass(frozen=True)
@@ -38,8 +30,7 @@ class Examiner:
 
     def examine(self, model: Any) -> Scores:
         """The scores of `model`, which is left in the mode that it was in. Draws nothing: the most likely token each time."""
-        verdicts = [judged(row, text, self.book) for row, text in self.answers(model)]
-        return Scores(len(verdicts), *(sum(verdict[place] for verdict in verdicts) for place in range(3)))
+        return counted(judged(row, text, self.book) for row, text in self.answers(model))
 
     def answers(self, model: Any) -> Iterator[tuple[Row, str]]:
         """Each row with what the model says to it."""
@@ -73,42 +64,6 @@ class Examiner:
         behind = said[:, given["input_ids"].shape[1] :]
         texts: list[str] = self.tokenizer.batch_decode(behind, skip_special_tokens=True)
         return texts
-
-
-def judged(row: Row, text: str, book: Book) -> tuple[bool, bool, bool]:
-    """Whether an answer is valid, exact, and decided as the rules decide."""
-    if row.stage == "sentiment":
-        label = text.strip().lower()
-        return label in get_args(Label), label == row.answer, label == row.answer
-    given = exact_json.decode(row.record)
-    if row.stage == "triage":
-        fail = FAIL.read(given)
-        if fail is None:
-            raise UsageError(f"row {row.id}: its record is no fail record; generate the data anew")
-        triaged = triage_question(fail, book)
-        verdict = heard(triaged, text, thinks=False)
-        return verdict.answer is not None, _stands(verdict), _same_tier(verdict.answer, triaged.reference)
-    case = RESOLVER_INPUT.read(given)
-    if case is None:
-        raise UsageError(f"row {row.id}: its record is no resolver input; generate the data anew")
-    resolved = resolver_question(case, book)
-    plan = heard(resolved, text, thinks=True)
-    return plan.answer is not None, _stands(plan), _same_steps(plan.answer, resolved.reference)
-
-
-def _stands(verdict: Any) -> bool:
-    return verdict.answer is not None and not verdict.findings
-
-
-def _same_tier(said: Triage | None, reference: Triage) -> bool:
-    return said is not None and said.priority_tier == reference.priority_tier
-
-
-def _same_steps(said: Resolution | None, reference: Resolution) -> bool:
-    if said is None:
-        return False
-    steps, wanted = ([(step.action, step.qty) for step in plan.resolution_steps] for plan in (said, reference))
-    return steps == wanted
 
 
 def spread(rows: int, wanted: int) -> list[int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from finops_cli.foundry.judging import DECIDES
 from finops_cli.foundry.training.recipe import Setting
 from finops_cli.foundry.training.record import CURVE, Evaluated, MadeFrom, Result, Run
-from finops_cli.foundry.training.scores import DECIDES
 
 _REPRODUCES = {
     True: "On a processor the same call makes the same bytes, with the versions below.",

@@ -46,7 +46,7 @@ class Loss(Struct, frozen=True):
 
 
 class Evaluated(Struct, frozen=True):
-    """Of eval rows: the loss, and generated answers as `examine.Scores` counts them."""
+    """Of eval rows: the loss, and generated answers as `judging.Scores` counts them."""
 
     step: int
     loss: float

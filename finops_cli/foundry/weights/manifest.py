@@ -10,8 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from finops_cli import __version__
+from finops_cli.foundry.judging import Scores
 from finops_cli.foundry.rows import Stage
-from finops_cli.foundry.weights.trial import Rates
 from finops_cli.models.llama_cpp.gguf import hashed
 
 _PACKAGES = ("numpy", "llama-cpp-python")
@@ -35,7 +35,7 @@ class Merged(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True, kw_only=True):
-    """A file that was made. `tensors`: how many are stored as what. `rates` and `loss` (percentage points) are null where none was tried.
+    """A file that was made. `tensors`: how many are stored as what. `scores` and `loss` (percentage points) are null where none was tried.
 
     `kept`: it has its name; a file that lost more than it may is gone.
     """
@@ -45,7 +45,7 @@ class Made(Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     tensors: dict[str, int]
-    rates: Rates | None
+    scores: Scores | None
     loss: dict[str, Decimal] | None
     kept: bool
 
@@ -60,7 +60,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     base: list[Input]
     adapter: Merged | None
     held_out: Input | None
-    before: Rates | None
+    before: Scores | None
     allowed_loss: dict[str, Decimal] | None
     outputs: list[Made]
     kb: str

@@ -1,47 +1,32 @@
-"""Whether a model still answers: held-out rows, asked as the desk asks, judged by the same checker, nothing repaired."""
+"""Whether a model file still answers: held-out rows, asked as the desk asks, judged by the same checker, nothing repaired."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
-from msgspec import Struct
 
-from finops_cli.domain import exact_json
 from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.foundry.judging import NOT_HEARD, Scores, Verdict, counted, judged, question_of
 from finops_cli.foundry.rows import Row, Stage
-from finops_cli.foundry.sentiment_grammar import LABELS
 from finops_cli.foundry.weights.architecture import Name
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import data_folder
+from finops_cli.models.failures import NoReply
 from finops_cli.models.gguf import read_head
 from finops_cli.models.llama_cpp.opening import open_llama_cpp, profile, refuse_without_extra
 from finops_cli.models.llama_cpp.process import NotLoaded, Process
 from finops_cli.models.llama_cpp.wire import Say
 from finops_cli.models.modelfile import read_modelfile, typed_parameters
 from finops_cli.models.prompts import EMPTY_THINK
-from finops_cli.models.protocol import Answer
-from finops_cli.models.verified import Verified
+from finops_cli.models.protocol import Ask, ModelStage
 from finops_cli.models.wanted import Wanted
 from finops_cli.pipeline.blotter import lines_of
-from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
-
-R = TypeVar("R")
-_UNREAD = ("reply.", "schema.")
-"""Rules that an answer breaks which cannot be read."""
-
-
-class Rates(Struct, frozen=True):
-    """Of `rows` records, each asked about once: how many answers could be read, and in how many of them no fault was found."""
-
-    rows: int
-    readable: int
-    exact: int
 
 
 def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
@@ -68,42 +53,55 @@ def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
     return rows
 
 
-def try_model(path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> Rates:
+def try_model(path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> Scores:
     """Ask the model in the GGUF file `path` about each row. `watch` is told how many are done.
 
     Raises MissingPiece without llama-cpp-python, UsageError for a file that is no use, EverythingDown when the model keeps dying.
     """
     refuse_without_extra()
-    verdicts = _sentiment(path, rows, book, watch) if stage == "sentiment" else _desk(path, stage, rows, book, watch)
-    readable = sum(read for read, _ in verdicts)
-    return Rates(len(rows), readable, sum(exact for _, exact in verdicts))
+    with _asking(path, stage, book) as asking:
+
+        def verdict(row: Row) -> Verdict:
+            try:
+                return judged(row, asking.ask(row), book)
+            except NoReply:
+                return NOT_HEARD
+
+        return counted(_side_by_side(verdict, rows, asking.lanes, watch))
 
 
-def _desk(path: Path, stage: Any, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> list[tuple[bool, bool]]:
+class _Asking(NamedTuple):
+    """A model that is ready: `ask` gives what it says to a row, or raises NoReply; `lanes` rows are asked at once."""
+
+    ask: Callable[[Row], str]
+    lanes: int
+
+
+@contextmanager
+def _asking(path: Path, stage: Stage, book: Book) -> Iterator[_Asking]:
+    with _sentiment(path, book) if stage == "sentiment" else _desk(path, stage, book) as asking:
+        yield asking
+
+
+@contextmanager
+def _desk(path: Path, stage: ModelStage, book: Book) -> Iterator[_Asking]:
+    """As the desk asks for the first time; what it would do about the answer is left out."""
     named: dict[str, Any] = {f"{stage}_gguf": path}
-    wanted = Wanted(backend="llama-cpp", stages=(stage,), on_violation="reject", **named)
-    once = replace(book, answering=replace(book.answering, attempts=dict.fromkeys(book.answering.attempts, 1)))
-    backend = Verified(open_llama_cpp(wanted, once), once, "reject")
-    shape = FAIL if stage == "triage" else RESOLVER_INPUT
-    records: list[Any] = [shape.read(exact_json.decode(row.record)) for row in rows]
+    speaker = open_llama_cpp(Wanted(backend="llama-cpp", stages=(stage,), **named), book)
+
+    def ask(row: Row) -> str:
+        return speaker.speak(Ask(stage, question_of(row, book).prompt.text, book.answering.seed)).text
+
     try:
-        if None in records:
-            raise UsageError(f"{rows[records.index(None)].id}: its record does not have the shape of stage {stage}")
-        backend.prepare(stage)
-        ask: Callable[[Any], Answer[Any]] = backend.triage if stage == "triage" else backend.resolve
-        return [_verdict(answer) for answer in _side_by_side(ask, records, backend.lanes, watch)]
+        speaker.prepare(stage)
+        yield _Asking(ask, speaker.lanes)
     finally:
-        backend.close()
+        speaker.close()
 
 
-def _verdict(answer: Answer[Any]) -> tuple[bool, bool]:
-    """Whether the answer could be read, and whether it was without fault."""
-    broken = [rule for trouble in answer.troubles for rule in trouble.rules]
-    return not any(rule.startswith(_UNREAD) for rule in broken), not broken and answer.status == "ok"
-
-
-def _sentiment(path: Path, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> list[tuple[bool, bool]]:
-    """The third model has no verified loop: its one word is held against the label."""
+@contextmanager
+def _sentiment(path: Path, book: Book) -> Iterator[_Asking]:
+    """The third model is none of the desk's: nothing is known of how it is asked but its row and the chat of its network."""
     architecture = read_head(path).pairs.get("general.architecture")
     if architecture not in get_args(Name):
         raise UsageError(
@@ -112,26 +110,24 @@ def _sentiment(path: Path, rows: Sequence[Row], book: Book, watch: Callable[[int
     how = profile(path, typed_parameters(read_modelfile(data_folder("modelfiles") / "sentiment.Modelfile")), "")
     seconds = book.answering.seconds
     process = Process(how.load)
+
+    def ask(row: Row) -> str:
+        prompt = f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start|>assistant\n{EMPTY_THINK}"
+        say = Say(0, prompt, book.answering.seed, how.sampling, how.stops, how.predict)
+        return process.say(say, seconds["triage"], seconds["silence"]).text
+
     try:
         process.ready(seconds["load"])
+        yield _Asking(ask, how.load.sequences * how.load.teams)
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
         raise kind(f"{path}: llama.cpp cannot load it: {error}; free some memory, or quantize another model") from error
-
-    def word(row: Row) -> str:
-        prompt = f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start|>assistant\n{EMPTY_THINK}"
-        say = Say(0, prompt, book.answering.seed, how.sampling, how.stops, how.predict)
-        return process.say(say, seconds["triage"], seconds["silence"]).text.strip()
-
-    try:
-        words = _side_by_side(word, rows, how.load.sequences * how.load.teams, watch)
-        return [(said in LABELS, said == row.answer) for said, row in zip(words, rows, strict=True)]
     finally:
         process.stop()
 
 
-def _side_by_side(ask: Callable[[Any], R], what: Iterable[Any], lanes: int, watch: Callable[[int], None]) -> list[R]:
-    answers: list[R] = []
+def _side_by_side(ask: Callable[[Row], Verdict], what: Iterable[Row], lanes: int, watch: Callable[[int], None]) -> list[Verdict]:
+    answers: list[Verdict] = []
     pool = ThreadPoolExecutor(lanes)
     try:
         for answer in pool.map(ask, what):
