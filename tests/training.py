@@ -22,7 +22,6 @@ SMALL = (
     "base.scratch.heads=2",
     "base.scratch.head_dim=32",
     "base.vocabulary.size=400",
-    "base.vocabulary.rows=60",
     "training.batch=4",
     "training.log_every=3",
     "evaluation.every=4",

@@ -10,14 +10,14 @@ import random
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import NamedTuple
-
 from msgspec.structs import replace
 
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.resolution import HandoffTriage, Resolution, ResolverInput, Step, WeightedContributions
 from finops_cli.domain.triage import Triage
 from finops_cli.foundry.draws import rng
+from finops_cli.foundry.drill import Piece
+from finops_cli.foundry.split import first_in_split
 from finops_cli.foundry.tiny_resolver_trace import tiny_trace
 from finops_cli.foundry.tiny_triage_trace import read_off, worked_out
 from finops_cli.foundry.triage_examples import fails
@@ -44,23 +44,16 @@ _NAMES = sorted(
 """The words that fields are named with."""
 
 
-class Segment(NamedTuple):
-    """A piece of a text, and whether a model learns to say it."""
-
-    text: str
-    learned: bool
-
-
-def copy_drill(index: int, seed: int) -> list[Segment]:
+def copy_drill(index: int, seed: int) -> list[Piece]:
     """Named figures in one order, and the same in another: what a model that starts to learn can do first."""
     draw = rng(seed, "copy drill", index)
     names = draw.sample(_NAMES, draw.randint(4, 11))
     figures = {name: _figure(draw) for name in names}
     told = " |".join(f" {name}:{figures[name]}" for name in names)
-    segments = [Segment(f"{told} |\n", False)]
+    pieces = [Piece(f"{told} |\n", False)]
     for name in draw.sample(names, len(names)):
-        segments += [Segment(f" {name}{draw.choice(('', ':'))}", False), Segment(f"{figures[name]} |", True)]
-    return segments
+        pieces += [Piece(f" {name}{draw.choice(('', ':'))}", False), Piece(f"{figures[name]} |", True)]
+    return pieces
 
 
 def _figure(draw: random.Random) -> str:
@@ -82,31 +75,31 @@ def _amount(draw: random.Random) -> int:
     return amount // zeros * zeros or amount
 
 
-def triage_drill(index: int, seed: int, book: Book) -> list[Segment]:
+def triage_drill(index: int, seed: int, book: Book) -> list[Piece]:
     """What is read off a record is given; score and state are worked out from it."""
-    record = next(fails(index, seed, book, "coverage"))
+    record = first_in_split(fails(index, seed, book, "coverage"), index, book.data.eval_every)
     answer = triage(record, book)
     given, worked = read_off(record, answer, book), worked_out(answer, book)
-    return [Segment(f"{OPENING}{given}", False), Segment(f"\n{worked}{CLOSING}", True)]
+    return [Piece(f"{OPENING}{given}", False), Piece(f"\n{worked}{CLOSING}", True)]
 
 
-def resolver_drill(index: int, seed: int, book: Book) -> list[Segment]:
+def resolver_drill(index: int, seed: int, book: Book) -> list[Piece]:
     """The working of a plan without fails to receive: box, depot, recall and borrow of any size."""
     draw = rng(seed, "resolver drill", index)
     case = _case(draw)
     text = tiny_trace(case, resolve(case, book), book)
     worked = text[text.index("\nowed ") + 1 :]
     table = worked.index(" ", len("owed "))
-    return [Segment(f"{OPENING}{worked[:table]}", False), *_apart(f"{worked[table:]}{CLOSING}")]
+    return [Piece(f"{OPENING}{worked[:table]}", False), *_apart(f"{worked[table:]}{CLOSING}")]
 
 
-def _apart(text: str) -> Iterator[Segment]:
+def _apart(text: str) -> Iterator[Piece]:
     end = 0
     for found in _GIVEN.finditer(text):
-        yield Segment(text[end : found.start()], True)
-        yield Segment(found[0], False)
+        yield Piece(text[end : found.start()], True)
+        yield Piece(found[0], False)
         end = found.end()
-    yield Segment(text[end:], True)
+    yield Piece(text[end:], True)
 
 
 def _case(draw: random.Random) -> ResolverInput:

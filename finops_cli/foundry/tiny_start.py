@@ -16,7 +16,7 @@ Training is free to change all of it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -41,6 +41,21 @@ class Shape(NamedTuple):
     inner: int
     theta: float
     content_from: int
+
+
+def shape_of(config: Any, content_from: int) -> Shape:
+    """The shape that a configuration of transformers' Qwen3 has."""
+    return Shape(
+        words=config.vocab_size,
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_width=config.head_dim,
+        inner=config.intermediate_size,
+        theta=config.rope_parameters["rope_theta"],
+        content_from=content_from,
+    )
 
 
 def first_weights(shape: Shape, seed: int) -> dict[str, Tensor]:

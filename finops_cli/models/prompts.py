@@ -2,6 +2,7 @@
 
 ChatML as Qwen3 and Qwen3.5 use it. Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
 for whoever renders the messages with the own template of a model. The resolver reasons first: its prompt ends where it answers.
+The tiny models have Modelfiles of their own, and both reason first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from finops_cli.models.protocol import ModelStage
 
 Stage = Literal["triage", "resolver", "sentiment"]
 CASE_HEADING = "Resolve this fail:"
+ANSWER_AT_ONCE = frozenset(("triage", "sentiment"))
+"""The Modelfiles whose models answer at once; those of all others reason first."""
 EMPTY_THINK = "<think>\n\n</think>\n\n"
 _CONTROL = re.compile(r"<(?=\|[a-zA-Z_]+\|>|/?think>|/?tool_|/?s>|\|)", re.IGNORECASE)
 """The opening bracket of anything that the tokenizers of the models read as control: `<|im_end|>`, `<think>`, `</think>` ..."""
@@ -41,14 +44,18 @@ class Conversation(NamedTuple):
         return f"{_beginning(self.system)}{self.user}<|im_end|>\n<|im_start|>assistant\n{opening}"
 
 
-def triage_prompt(fail: FailRecord) -> Conversation:
-    """The prompt of stage 1: the text form of the record."""
-    return Conversation(system_prompt("triage"), neutralised(text_form.render(fail)), thinks=False)
+def triage_prompt(fail: FailRecord, modelfile: str = "triage") -> Conversation:
+    """The prompt of stage 1 for the models of `modelfile`: the text form of the record."""
+    return _asked(modelfile, text_form.render(fail))
 
 
-def resolver_prompt(case: ResolverInput) -> Conversation:
+def resolver_prompt(case: ResolverInput, modelfile: str = "resolver") -> Conversation:
     """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only names an output line."""
-    return Conversation(system_prompt("resolver"), neutralised(f"{CASE_HEADING}\n{case_json(case)}"), thinks=True)
+    return _asked(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
+
+
+def _asked(modelfile: str, user: str) -> Conversation:
+    return Conversation(system_prompt(modelfile), neutralised(user), modelfile not in ANSWER_AT_ONCE)
 
 
 def sentiment_prompt(text: str) -> str:
@@ -77,15 +84,15 @@ def _beginning(system: str) -> str:
 
 
 @cache
-def system_prompt(stage: Stage) -> str:
-    """The system prompt of `modelfiles/<stage>.Modelfile`. Raises UsageError when the file has none."""
-    return read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").prompt
+def system_prompt(modelfile: str) -> str:
+    """The system prompt of `modelfiles/<modelfile>.Modelfile`; a stage's own has its name. Raises UsageError when the file has none."""
+    return read_modelfile(data_folder("modelfiles") / f"{modelfile}.Modelfile").prompt
 
 
 @cache
-def prompt_sha256(stage: Stage) -> str:
+def prompt_sha256(modelfile: str) -> str:
     """What a prompt is made with, as one digest: system prompt and layout. It goes into the provenance of every record."""
-    layout = Conversation(system_prompt(stage), "", thinks=stage == "resolver").text
+    layout = Conversation(system_prompt(modelfile), "", modelfile not in ANSWER_AT_ONCE).text
     return hashlib.sha256(layout.encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
 """What a checkpoint must have beside the weights; transformers writes the state last."""
 _NAME = re.compile(r"checkpoint-(\d+)")
-_PLACES = ("base.folder", "base.tokenizer", "data.folder")
+_PLACES = ("base.folder", "base.tokenizer", "base.scratch.weights", "data.folder")
 _NAMES = {
     "stage": "the stage",
     "data": "the data",
