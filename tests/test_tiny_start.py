@@ -1,4 +1,4 @@
-"""A tiny model begins with the parts of copying in place, and a tokenizer in which every digit stands alone. Skipped without `train`."""
+"""A tiny model begins with the parts of copying in place. Skipped without `train`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import pytest
 
 from finops_cli.foundry.tiny_start import Shape, first_weights
-from finops_cli.foundry.tiny_tokenizer import CONTROL, PLAIN, train_tokenizer
 
 SHAPE = Shape(words=300, width=128, layers=3, heads=4, kv_heads=2, head_width=32, inner=64, theta=1e6, content_from=6)
 
@@ -40,15 +39,3 @@ def test_head_h_of_layer_0_looks_at_the_token_h_plus_1_back() -> None:
     for head, query in enumerate(queries):
         looks = (query[-1] @ keys[head // 2].T) / math.sqrt(SHAPE.head_width)
         assert 19 - int(looks.argmax()) == head + 1
-
-
-def test_a_digit_is_a_token_and_a_text_comes_back_as_it_was() -> None:
-    pytest.importorskip("tokenizers")
-    texts = ['{"qty":32000,"dtc":"DTC-0161"}', "aged 12 days, 33,414 shares<|im_end|>"] * 40
-    tokenizer = train_tokenizer(texts, 300)
-    assert tokenizer.get_vocab_size() <= 300
-    for text in ("33,414 + 0161", "na\u00efve \u4e2d\t12\r\n", "".join((*CONTROL, *PLAIN))):
-        found = tokenizer.encode(text)
-        assert tokenizer.decode(found.ids, skip_special_tokens=False) == text
-        assert not any(len(token.lstrip("\u0120")) > 1 and any(map(str.isdigit, token)) for token in found.tokens)
-    assert train_tokenizer(texts, 300).to_str() == tokenizer.to_str()

@@ -24,6 +24,9 @@ from finops_cli.rules.regsho import regulatory_state
 from finops_cli.rules.triage import triage
 
 SHARES = st.integers(0, LARGEST)
+_DRILL = re.compile(
+    r"<think>\n[A-Z0-9_]+ [A-Z_]+ position .+\nage \d+ .+\ninventory .+ concentration \d{5}\njoint .+\n</think>\n\n", re.DOTALL
+)
 _OPERATION = re.compile(r"(?<!\d)(\d{8})([+-])(\d{8})=(\d{8})([+0-]?)")
 
 
@@ -151,7 +154,7 @@ def test_the_digits_of_a_quotient_and_its_rounding_make_the_percentage(book: Boo
 def test_a_drill_is_the_working_that_an_answer_has(book: Book) -> None:
     for index in range(200):
         score = "".join(segment.text for segment in triage_drill(index, 1, book))
-        assert re.fullmatch(r"<think>\n[A-Z0-9_]+ [A-Z_]+ position .+\nage \d+ .+\ninventory .+ concentration \d{5}\njoint .+\n</think>\n\n", score, re.DOTALL)
+        assert _DRILL.fullmatch(score)
         plan = resolver_drill(index, 1, book)
         text = "".join(segment.text for segment in plan)
         assert text.startswith("<think>\nowed ")

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+
 from msgspec.structs import replace
 
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory

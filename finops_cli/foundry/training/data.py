@@ -20,7 +20,6 @@ from finops_cli.foundry.training.forms import ANSWERS, Example, form_named
 from finops_cli.foundry.training.settings import Data, Settings
 from finops_cli.kb.book import Book
 
-
 E = TypeVar("E", bound=Example)
 
 
@@ -99,7 +98,9 @@ def vocabulary_texts(stage: Stage, settings: Settings, kb: Path, book: Book) -> 
             yield from (message.content for row in own for message in (*row.prompt, *row.completion))
         else:
             every = range(rows)
-            yield from (text for row in (row_at(order, index, book) for index in every) for text in (row.prompt[-1].content, row.answer))
+            yield from (
+                text for row in (row_at(order, index, book) for index in every) for text in (row.prompt[-1].content, row.answer)
+            )
 
 
 def _file(stage: Stage, split: Split, folder: Path) -> Rows:

@@ -26,7 +26,7 @@ ANSWERS = "answers"
 
 
 class Form(NamedTuple):
-    """`row` is what is asked, answered and judged at a place of the stream; `kinds` are further examples, by the name that a mix has for them."""
+    """`row` is what is asked, answered and judged at a place of the stream; `kinds` are further examples, by their name in a mix."""
 
     row: Callable[[Order, int, Book, Data], Row]
     kinds: dict[str, Maker]

@@ -24,14 +24,14 @@ _EPSILON = 1e-8
 class Muon(torch.optim.Optimizer):
     """Groups with a `momentum` are stepped by Muon, those with `betas` by Adam; weight decay is decoupled in both."""
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:
         """One step from the gradients that there are."""
-        for group in self.param_groups:
-            weights = [each for each in group["params"] if each.grad is not None]
-            for each in weights:
-                each.mul_(1 - group["lr"] * group["weight_decay"])
-            (self._orthogonal if "momentum" in group else self._adam)(group, weights)
+        with torch.no_grad():
+            for group in self.param_groups:
+                weights = [each for each in group["params"] if each.grad is not None]
+                for each in weights:
+                    each.mul_(1 - group["lr"] * group["weight_decay"])
+                (self._orthogonal if "momentum" in group else self._adam)(group, weights)
 
     def _orthogonal(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         momentum = group["momentum"]
@@ -77,7 +77,8 @@ def muon_of(named: Iterable[tuple[str, Tensor]], training: Training) -> Muon | N
     muon = training.muon
     if muon is None:
         return None
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, weights in named:
         (matrices if ".layers." in name and weights.ndim == 2 else others).append(weights)
     by_muon = {"params": matrices, "lr": muon.rate, "momentum": muon.momentum, "iterations": muon.iterations}

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.rows import Message, Row
 from finops_cli.foundry.drill import Drill
+from finops_cli.foundry.rows import Message, Row
 from finops_cli.foundry.training.forms import Example
 from finops_cli.foundry.training.lengths import prompt_text
 from finops_cli.foundry.training.versions import Backend
@@ -47,7 +47,11 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
     if len(found.input_ids) > longest:
         return Fault("length", example.id, f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}")
     if isinstance(example, Drill):
-        return found if found.labels.count(IGNORED) < len(found.labels) else Fault("drill", example.id, "none of its tokens is trained")
+        return (
+            found
+            if found.labels.count(IGNORED) < len(found.labels)
+            else Fault("drill", example.id, "none of its tokens is trained")
+        )
     if tokenizer.eos_token_id not in found.labels:
         return Fault("eos", example.id, f"{tokenizer.eos_token} is not among the trained tokens: answers would not end")
     return found

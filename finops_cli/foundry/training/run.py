@@ -13,7 +13,19 @@ from finops_cli.foundry.judging import DECIDES
 from finops_cli.foundry.training.plan import Plan, plan_of
 from finops_cli.foundry.training.progress import Watch
 from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.record import CARD, CURVE, FINOPS, RUN, TIMING, MadeFrom, Run, Timing, result_of, run_of, write_json
+from finops_cli.foundry.training.record import (
+    CARD,
+    CURVE,
+    FINOPS,
+    RUN,
+    TIMING,
+    MadeFrom,
+    Run,
+    Timing,
+    result_of,
+    run_of,
+    write_json,
+)
 from finops_cli.foundry.training.resuming import CHECKPOINTS, LOCK, How, begin, refuse_unready
 from finops_cli.foundry.training.survey import Asked, Survey, survey
 from finops_cli.foundry.training.versions import refuse_without, versions

@@ -24,7 +24,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Start(Section, frozen=True):
-    """Random weights with the circuits of copying in place (`foundry.tiny_start`). `content_from`: the rotary pair from which words are told apart."""
+    """Random weights ready to copy (`foundry.tiny_start`); by the rotary pairs from `content_from` on words are told apart."""
 
     seed: Seed
     content_from: Natural
@@ -189,7 +189,8 @@ def refuse_contradictions(settings: Settings) -> None:
         "training.tokens goes with data.source=stream, training.batch=1 and training.workers=0: a stream is cut into batches in its order": (
             training.tokens is not None and (data.source, training.batch, training.workers) != ("stream", 1, 0)
         ),
-        "data.mix goes with training.tokens: the kinds are mixed batch by batch": data.mix is not None and training.tokens is None,
+        "data.mix goes with training.tokens: the kinds are mixed batch by batch": data.mix is not None
+        and training.tokens is None,
         "data.source=stream has no epochs: give training.max_steps (--max-steps N)": (
             data.source == "stream" and training.max_steps is None
         ),

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
 from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams, vocabulary_texts
@@ -84,7 +86,8 @@ def _rows(asked: Asked) -> Survey:
     except UsageError as error:
         sizes, every = asked.book.data.sizes[stage], asked.book.data.eval_every
         order = Order(stage, 0, settings.data.seed, settings.data.profile, asked.kb)
-        sets = streams(order, asked.book, (sizes - sizes // every, sizes // every), settings.data)
+        card = replace(settings.data, form="card", modelfile=stage, mix=None)
+        sets = streams(order, asked.book, (sizes - sizes // every, sizes // every), card)
         return Survey(sets, assumed=True, blockers=[str(error)])
 
 

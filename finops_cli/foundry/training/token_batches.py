@@ -31,7 +31,9 @@ class TokenBatches:
         self._made, self._mix, self._tokens, self._count, self._seed = made, mix, tokens, count, seed
         for number in range(count):
             if not any(self._weights(number)):
-                raise UsageError(f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,}; give one a share there")
+                raise UsageError(
+                    f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,}; give one a share there"
+                )
         self._begin()
 
     def _begin(self) -> None:

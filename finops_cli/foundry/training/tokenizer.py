@@ -71,9 +71,7 @@ def learned(texts: Iterable[str], size: int) -> Any:
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    )
+    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in _SPECIAL])
     made.add_tokens([AddedToken(text, special=False, normalized=False) for text in _THINKING])
     tokenizer = PreTrainedTokenizerFast(

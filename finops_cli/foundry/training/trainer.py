@@ -90,7 +90,7 @@ def make_trainer(
         eval_dataset=_loss_rows(settings, found, examiner),
         processing_class=found.tokenizer,
         peft_config=lora_config(settings.adapter) if wants_adapter else None,
-        data_collator=partial(collated, padding=found.tokenizer.pad_token_id) if settings.training.tokens is not None else None,
+        data_collator=_collator(settings, found.tokenizer),
         optimizers=(muon_of(model.named_parameters(), settings.training), None),
         callbacks=[Reporter(watch)],
     )
@@ -154,6 +154,10 @@ def _arguments(settings: Settings, found: Survey, checkpoints: Path) -> Any:
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": not training.packing},  # rows come in tokens, each checked by the preflight
     )
+
+
+def _collator(settings: Settings, tokenizer: Any) -> Callable[..., Any] | None:
+    return partial(collated, padding=tokenizer.pad_token_id) if settings.training.tokens is not None else None
 
 
 def _falling(settings: Settings, found: Survey) -> dict[str, Any] | None:
