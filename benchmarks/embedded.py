@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 import llama_cpp
 
 from benchmarks.loop import fails
-from finops_cli.kb.load import data_folder, load_book, shipped_kb
+from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.models import shipped
 from finops_cli.models.failures import Cut
 from finops_cli.models.llama_cpp.opening import profile
 from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker
-from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.prompts import common_prefix, triage_prompt
 from finops_cli.models.protocol import Ask, Origin
 from finops_cli.verify.shapes import FAIL
@@ -49,7 +50,7 @@ class Work(NamedTuple):
 
 def work(records: int, tokens: int, temperature: float | None) -> Work:
     prompts = [triage_prompt(fail).text for line in fails(records) if (fail := FAIL.read_line(line)) is not None]
-    options = dict(typed_parameters(read_modelfile(data_folder("modelfiles") / "triage.Modelfile")))
+    options = dict(typed_parameters(shipped.modelfile("triage")))
     options["num_predict"] = tokens
     if temperature is not None:
         options["temperature"] = temperature

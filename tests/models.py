@@ -39,6 +39,9 @@ class Speaking:
     def close(self) -> None:
         """Nothing is open."""
 
+    def modelfile(self, stage: ModelStage) -> str:
+        return stage
+
     def room(self, stage: ModelStage) -> int:
         return self._room
 

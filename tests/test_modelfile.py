@@ -34,6 +34,8 @@ def modelfile(folder: Path, text: str) -> Modelfile:
         ("FROM a\nFROM mmproj.gguf", "bases", ("a", "mmproj.gguf")),
         ("\ufeffFROM a", "bases", ("a",)),
         ("FROM a # b", "bases", ("a # b",)),
+        ("# finops: thinks\nFROM a", "thinks", True),
+        ('FROM a\nSYSTEM "one\n# finops: thinks\nend"', "thinks", False),
         ("FROM a\nSYSTEM one two", "system", "one two"),
         ('FROM a\nSystem "one"', "system", "one"),
         ('FROM a\nSYSTEM "one\n# two\nSYSTEM three"', "system", "one\n# two\nSYSTEM three"),
@@ -83,6 +85,7 @@ def test_a_prompt_is_there_or_the_file_is_refused(tmp_path: Path) -> None:
     [
         ("SYSTEM x", "FROM is missing"),
         ("# FROM a", "FROM is missing"),
+        ("# finops: thinks\n# finops: thinkz\nFROM a", ":2: # finops: thinkz tells finops nothing; accepted: # finops: thinks"),
         ("FROM a\n\nSYSTEM x\nSYSTEM y", ":4: SYSTEM is given twice"),
         ("FROM a\nSYSTME x", ":2: SYSTME is none of ADAPTER, DRAFT, FROM, LICENSE, MESSAGE"),
         ("FROM", ":1: FROM has no value"),

@@ -16,7 +16,7 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'fi
 
 from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
 from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import Precision, convert, plan_conversion  # noqa: E402
+from finops_cli.foundry.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
 from tests.tiny_checkpoints import AWKWARD, save_adapter, save_qwen3, save_qwen35, with_eyes  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's libraries, of several versions
@@ -27,7 +27,7 @@ CLOSE = 1e-3
 
 def converted(folder: Path, target: Path, precision: Precision = "f32", adapter: Path | None = None) -> Path:
     planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
-    convert(planned, target, precision, "tiny", lambda done, total: None)
+    convert(planned, target, precision, Named("tiny"), lambda done, total: None)
     return target
 
 

@@ -14,7 +14,7 @@ np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[expor
 from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
 from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import convert, plan_conversion  # noqa: E402
+from finops_cli.foundry.weights.convert import Named, convert, plan_conversion  # noqa: E402
 from tests.plain_checkpoints import (  # noqa: E402
     LORA,
     QWEN3,
@@ -32,7 +32,7 @@ NORM = "model.norm.weight"
 
 def converted(folder: Path, adapter: Path | None) -> None:
     planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
-    convert(planned, folder / "model.gguf", "f16", "tiny", lambda done, total: None)
+    convert(planned, folder / "model.gguf", "f16", Named("tiny"), lambda done, total: None)
 
 
 def refused(folder: Path, says: str, adapter: Path | None = None) -> None:

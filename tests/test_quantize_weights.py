@@ -16,7 +16,7 @@ from finops_cli.foundry.rows import Stage  # noqa: E402
 from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
 from finops_cli.foundry.weights.architecture import architecture_of  # noqa: E402
 from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import Conversion, Precision, blocks, convert, plan_conversion  # noqa: E402
+from finops_cli.foundry.weights.convert import Conversion, Named, Precision, blocks, convert, plan_conversion  # noqa: E402
 from finops_cli.foundry.weights.layout import wanted_tensors  # noqa: E402
 from finops_cli.kb.load import data_folder  # noqa: E402
 from finops_cli.models.gguf import read_head  # noqa: E402
@@ -31,7 +31,7 @@ def planned(folder: Path, adapter: Path | None = None) -> Conversion:
 
 
 def written(folder: Path, precision: Precision, adapter: Path | None = None) -> bytes:
-    convert(planned(folder, adapter), folder / "model.gguf", precision, "tiny", lambda done, total: None)
+    convert(planned(folder, adapter), folder / "model.gguf", precision, Named("tiny"), lambda done, total: None)
     return (folder / "model.gguf").read_bytes()
 
 
@@ -191,7 +191,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         module = "model.layers.0.mlp.gate_proj"
         conversion = planned(folder, write_adapter(folder / "adapter", {module: (2048, width)}))
         tracemalloc.start()
-        convert(conversion, folder / "model.gguf", "f16", "tiny", lambda done, total: None)
+        convert(conversion, folder / "model.gguf", "f16", Named("tiny"), lambda done, total: None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert (folder / "model.gguf").stat().st_size > 5_000_000
@@ -209,7 +209,7 @@ def test_an_interrupted_conversion_leaves_what_was_there(tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert(planned(folder), folder / "model.gguf", "f32", "tiny", interrupt)
+        convert(planned(folder), folder / "model.gguf", "f32", Named("tiny"), interrupt)
     assert (folder / "model.gguf").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir() if "gguf" in path.name) == ["model.gguf"]
 

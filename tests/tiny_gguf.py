@@ -32,11 +32,13 @@ class Shape(NamedTuple):
     ends: bool = True
 
 
-def write_tiny_gguf(path: Path, seed: int = 7, shape: Shape | None = None) -> Path:
-    """Write the model to `path` and return it."""
+def write_tiny_gguf(path: Path, seed: int = 7, shape: Shape | None = None, made_for: str | None = None) -> Path:
+    """Write the model to `path` and return it. `made_for`: the Modelfile that it names."""
     size = shape or Shape()
     vocabulary, merges = _vocabulary()
     pairs = _settings(size, vocabulary, merges)
+    if made_for is not None:
+        pairs["finops.modelfile"] = made_for
     tensors = _tensors(size, len(vocabulary), Random(seed))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
     head += b"".join(_text(name) + _value(value) for name, value in pairs.items())

@@ -1,4 +1,4 @@
-"""`finops models`: what the Ollama servers have."""
+"""`finops models`: what ships with finops, and what the Ollama servers have."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ _SHORT_DIGEST = 8
 
 
 def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) -> None:
-    """What the Ollama servers have: models, stages, memory."""
+    """The models that ship, and those of the Ollama servers."""
     from finops_cli.errors import MissingPiece, Unfinished
     from finops_cli.foundry.create import default_names
     from finops_cli.kb.load import load_book
+    from finops_cli.models.llama_cpp.inventory import shipped_models
     from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
     from finops_cli.models.ollama.inventory import inventory
     from finops_cli.pipeline.lines import encode_value
 
     book = load_book(kb_folder(context))
     stages = {name: stage for stage, name in default_names(book).items()}
-    servers: list[Server] = []
+    shipped = shipped_models()
+    servers: list[Server] = [shipped] if shipped else []
     failed: MissingPiece | Unfinished | None = None
     for url in hosts_of(host or []):
         if book.answering.outside == "refuse":
@@ -49,7 +51,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
 
 def _table(server: Server) -> str:
     """A table of at most 80 columns; a name that does not fit has a line of its own."""
-    heading = f"{server.host}  Ollama {server.version}"
+    heading = f"{server.host}  Ollama {server.version}" if server.host else f"finops {server.version}, for --backend llama-cpp"
     if not server.models:
         return f"{heading}\n  no models; `finops create` makes them"
     rows = [_COLUMNS, *map(_row, server.models)]

@@ -44,7 +44,7 @@ MaxSteps = Annotated[
 ]
 Output = Annotated[
     Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--output", "-o", metavar="DIR", help="Where the model goes; models/STAGE when absent."),
+    typer.Option("--output", "-o", metavar="DIR", help="Where the model goes; runs/STAGE when absent."),
 ]
 Accelerator = Annotated[
     Literal["hf", "unsloth"], typer.Option("--backend", help="Who computes: transformers, or Unsloth on a GPU.")
@@ -88,7 +88,7 @@ def train(
     flags += [("--max-steps", f"training.max_steps={max_steps}")] if max_steps is not None else []
     kb = kb_folder(context)
     resolved = resolve(Chosen(stage, preset, config, flags))
-    folder = output if output is not None else Path("models") / stage
+    folder = output if output is not None else Path("runs") / stage
     with bars(quiet) as both:
         asked = Asked(resolved, backend, kb, load_book(kb), both.look)
         if dry_run:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from finops_cli.diagnosis.findings import Diagnosis
+from finops_cli.diagnosis.findings import Diagnosis, State
 from finops_cli.diagnosis.live import live_record
-from finops_cli.errors import FinopsError
+from finops_cli.errors import FinopsError, MissingPiece
 from finops_cli.guard.guard import installed, open_guard
 from finops_cli.kb.book import Book
 from finops_cli.models.llama_cpp import opening
@@ -33,18 +33,23 @@ def guard(book: Book) -> Diagnosis:
 
 
 def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
-    """The model files that are named. `live`: load them and put one record through them. A file that is named must work."""
-    if not wanted.ggufs:
+    """The model files that are named, else those that ship. `live`: load them and put one record through them.
+
+    A file that is named must work; one that ships is there for whoever has llama.cpp.
+    """
+    files = replace(wanted.or_shipped(), backend="llama-cpp")
+    if not files.ggufs:
         cure = "--triage-gguf and --resolver-gguf, or FINOPS_TRIAGE_GGUF and FINOPS_RESOLVER_GGUF, name them"
         yield Diagnosis("llama.cpp", "absent", "no model file is named", cure)
         return
     try:
-        speaker = opening.open_llama_cpp(replace(wanted, backend="llama-cpp"), book)
+        speaker = opening.open_llama_cpp(files, book)
     except FinopsError as error:
-        yield _broken(error)
+        lacks = not wanted.ggufs and isinstance(error, MissingPiece)
+        yield _trouble(error, "absent" if lacks else "broken")
         return
     digests = speaker.origin.digests
-    for stage, path in wanted.ggufs.items():
+    for stage, path in files.ggufs.items():
         digest = getattr(digests, stage)
         told = f"{path.name} {digest[:12]}, {path.stat().st_size / 1e6:,.1f} MB, context {speaker.room(stage):,}"
         yield Diagnosis(f"{stage} file", "ok", told)
@@ -53,11 +58,11 @@ def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
         yield Diagnosis("memory", "poor", "the files do not fit side by side: the models take turns", cure)
     if live:
         try:
-            yield from live_record(replace(wanted, backend="llama-cpp"), book)
+            yield from live_record(files, book)
         except FinopsError as error:
-            yield _broken(error)
+            yield _trouble(error, "broken")
 
 
-def _broken(error: FinopsError) -> Diagnosis:
+def _trouble(error: FinopsError, state: State) -> Diagnosis:
     text, _, cure = str(error).partition("; ")
-    return Diagnosis("llama.cpp", "broken", text, cure or "name another file, or none")
+    return Diagnosis("llama.cpp", state, text, cure or "name another file, or none")

@@ -12,6 +12,7 @@ from finops_cli.kb.book import Book
 from finops_cli.models.ollama import admin, hosts, versions
 from finops_cli.models.ollama.opening import probe_conversation, profile
 from finops_cli.models.protocol import ModelStage
+from finops_cli.models.shipped import made_for
 from finops_cli.models.wanted import Wanted
 
 _ONE_LINE = 60
@@ -45,11 +46,11 @@ def _server(url: str, wanted: Wanted, book: Book, live: bool, bad: State) -> Ite
     cards = {stage: admin.card(url, wanted.model(stage, book)) for stage in wanted.stages}
     for stage, card in cards.items():
         yield _model(stage, card, wanted, book, bad)
-    there = tuple(stage for stage, card in cards.items() if card is not None and not card.remote_host)
+    there = {stage: card for stage, card in cards.items() if card is not None and not card.remote_host}
     if live:
-        for stage in there:
-            yield _template(url, stage, wanted, book)
-        if there == wanted.stages:
+        for stage, card in there.items():
+            yield _template(url, stage, card, book)
+        if tuple(there) == wanted.stages:
             yield from live_record(wanted, book)
     yield from _memory(url, [wanted.model(stage, book) for stage in there])
 
@@ -71,7 +72,7 @@ def _model(stage: ModelStage, card: admin.ModelCard | None, wanted: Wanted, book
     if card.remote_host:
         where = f"{name} runs at {card.remote_host}: fail records may not leave the house"
         return Diagnosis(what, bad, where, f"create a local model: finops create --stage {stage}")
-    context = int(profile(stage, name, book).options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
+    context = int(profile(stage, card.made_for, name, book).options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
     slots = (
         "1 request at a time"
         if card.architecture in book.answering.single_slot
@@ -83,13 +84,13 @@ def _model(stage: ModelStage, card: admin.ModelCard | None, wanted: Wanted, book
     return Diagnosis(what, "ok", told)
 
 
-def _template(url: str, stage: ModelStage, wanted: Wanted, book: Book) -> Diagnosis:
+def _template(url: str, stage: ModelStage, card: admin.ModelCard, book: Book) -> Diagnosis:
     """The prompt that the model's own template makes, held against ours. Ours is sent raw, so a difference only matters to `ollama run`."""
     what = f"{stage} prompt"
-    ours = probe_conversation(stage, book)
+    ours = probe_conversation(stage, made_for(stage, card.made_for, card.name), book)
     messages = [{"role": "system", "content": ours.system}, {"role": "user", "content": ours.user}]
     body = {
-        "model": wanted.model(stage, book),
+        "model": card.name,
         "messages": messages,
         "think": ours.thinks,
         "stream": False,

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 from msgspec import Struct
 
 from finops_cli.errors import MissingPiece, UsageError
-from finops_cli.kb.load import data_folder
+from finops_cli.models import shipped
 from finops_cli.models.modelfile import Modelfile, read_modelfile, typed_parameters
 from finops_cli.models.parameters import Value
 from finops_cli.models.prompts import Stage
@@ -23,7 +23,7 @@ _MODEL_ENDINGS = (".gguf", ".bin", ".safetensors")
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What the user asks for. `modelfile` is the one that ships where it is None; `gguf` takes the place of its FROM."""
+    """What the user asks for. `modelfile` is one that ships where it is None; `gguf` takes the place of its FROM."""
 
     stage: Stage
     name: str
@@ -54,7 +54,7 @@ class Plan(NamedTuple):
 def plan(order: Order) -> Plan:
     """What `order` comes to. Raises UsageError for a Modelfile or an option that cannot be carried out; files may be missing yet."""
     _refuse_unwritable("--name", order.name)
-    modelfile = read_modelfile(order.modelfile or data_folder("modelfiles") / f"{order.stage}.Modelfile")
+    modelfile = _modelfile(order)
     folder = modelfile.path.parent
     bases = (str(order.gguf.absolute()),) if order.gguf else modelfile.bases
     sources = [_source(folder, "files", base) for base in bases]
@@ -66,6 +66,14 @@ def plan(order: Order) -> Plan:
     files += [_piece(folder, "draft_files", draft) for draft in modelfile.drafts]
     _refuse_equal_names(files)
     return Plan(order.name, named[0] if named else None, tuple(files), typed_parameters(modelfile), _texts(modelfile, order))
+
+
+def _modelfile(order: Order) -> Modelfile:
+    """The one that is named; else the one that the model file is made for; else that of the stage."""
+    if order.modelfile is not None:
+        return read_modelfile(order.modelfile)
+    named = order.gguf is not None and order.gguf.is_file()
+    return shipped.modelfile(shipped.made_for_by_file(order.stage, order.gguf) if named and order.gguf else order.stage)
 
 
 def request(plan: Plan, digests: Mapping[Path, str]) -> dict[str, object]:

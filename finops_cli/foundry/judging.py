@@ -70,13 +70,13 @@ def judged(row: Row, text: str, book: Book) -> Verdict:
     return Verdict(True, not said.findings, _decision(said.answer) == _decision(question.reference))
 
 
-def question_of(row: Row, book: Book) -> Question[Any]:
-    """What the desk asks about the record of `row`. Raises UsageError when it is no record of its stage."""
+def question_of(row: Row, book: Book, modelfile: str | None = None) -> Question[Any]:
+    """What the desk asks about the record of `row`, by the Modelfile of its stage or another. Raises UsageError for no record of the stage."""
     given = exact_json.decode(row.record)
     if row.stage == "triage" and (fail := FAIL.read(given)) is not None:
-        return triage_question(fail, book)
+        return triage_question(fail, book, modelfile or row.stage)
     if row.stage == "resolver" and (case := RESOLVER_INPUT.read(given)) is not None:
-        return resolver_question(case, book)
+        return resolver_question(case, book, modelfile or row.stage)
     raise UsageError(f"row {row.id}: its record does not have the shape of stage {row.stage}; generate the data anew")
 
 

@@ -21,16 +21,16 @@ from msgspec import Struct
 from finops_cli.domain import exact_json
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.foundry.judging import Scores
+from finops_cli.foundry.model_note import NOTE, read_note
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.weights import ggml
 from finops_cli.foundry.weights.manifest import Input, Made, Manifest, Merged, inputs, versions
 from finops_cli.foundry.weights.trial import held_out, try_model
 from finops_cli.kb.book import Book
-from finops_cli.kb.load import data_folder
+from finops_cli.models import shipped
 from finops_cli.models.gguf import Head, NotGguf, read_head
 from finops_cli.models.llama_cpp.gguf import hashed
 from finops_cli.models.llama_cpp.opening import refuse_without_extra
-from finops_cli.models.modelfile import read_modelfile
 from finops_cli.pipeline.places import whole
 
 Unquantized = Literal["f16", "bf16", "f32"]
@@ -70,6 +70,7 @@ class _Begun(NamedTuple):
     path: Path
     kind: Unquantized
     name: str
+    modelfile: str | None
     architecture: str
     parameters: int | None
     base: list[Input]
@@ -130,7 +131,7 @@ def create_command(manifest: Manifest, folder: Path) -> str | None:
     kept = sorted((made for made in manifest.outputs if made.kept), key=lambda made: made.bytes)
     if not kept:
         return None
-    bases = read_modelfile(data_folder("modelfiles") / f"{manifest.stage}.Modelfile").bases
+    bases = shipped.modelfile(manifest.modelfile or manifest.stage).bases
     named = "" if f"./{kept[0].name}" in bases and folder.resolve() == Path.cwd() else f" --gguf {folder / kept[0].name}"
     return f"finops create --stage {manifest.stage}{named}"
 
@@ -160,7 +161,7 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
 def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     from finops_cli.foundry.weights.adapter import read_adapter
     from finops_cli.foundry.weights.checkpoint import read_checkpoint
-    from finops_cli.foundry.weights.convert import convert, plan_conversion
+    from finops_cli.foundry.weights.convert import Named, convert, plan_conversion
     from finops_cli.foundry.weights.vocabulary import FILES
 
     assert order.base is not None  # noqa: S101 - `_refuse_unusable` saw to it
@@ -169,12 +170,13 @@ def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     planned = plan_conversion(checkpoint, adapter)
     kind = next((kind for kind in UNQUANTIZED if kind in order.kinds), UNQUANTIZED[0])
     _refuse_full(order.folder, planned.bytes(kind))
+    modelfile, notes = _noted(order)
     name = order.name or model_name(order.stage, planned.network.name, planned.parameters)
     path = work / f"{kind}.gguf"
-    convert(planned, path, kind, name, lambda done, total: watch(f"converting to {kind}", done, total))
-    read = [*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file())]
+    convert(planned, path, kind, Named(name, modelfile), lambda done, total: watch(f"converting to {kind}", done, total))
+    read = [*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file()), *notes]
     merged = Merged(adapter.rank, adapter.alpha, len(adapter.pairs), inputs(adapter.files)) if adapter else None
-    return _Begun(path, kind, name, planned.network.name, planned.parameters, inputs(read), merged)
+    return _Begun(path, kind, name, modelfile, planned.network.name, planned.parameters, inputs(read), merged)
 
 
 def _begun_with(order: Order, path: Path) -> _Begun:
@@ -184,7 +186,18 @@ def _begun_with(order: Order, path: Path) -> _Begun:
     if kind is None:
         raise UsageError(f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from")
     name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
-    return _Begun(path, kind, name, str(head.pairs.get("general.architecture")), None, inputs([path]), None)
+    said = head.pairs.get(shipped.MADE_FOR)
+    modelfile = None if said is None else shipped.made_for(order.stage, said, path)
+    return _Begun(path, kind, name, modelfile, str(head.pairs.get("general.architecture")), None, inputs([path]), None)
+
+
+def _noted(order: Order) -> tuple[str | None, list[Path]]:
+    """The Modelfile that adapter or base says it is made for, and the note that says so. Raises UsageError for one of another stage."""
+    for folder in (order.adapter, order.base):
+        note = read_note(folder) if folder is not None else None
+        if folder is not None and note is not None:
+            return shipped.made_for(order.stage, note.modelfile, folder / NOTE), [folder / NOTE]
+    return None, []
 
 
 def _head(path: Path) -> Head:
@@ -234,6 +247,7 @@ def _manifest(order: Order, book: Book, begun: _Begun, trial: _Trial | None, mad
     return Manifest(
         model=begun.name,
         stage=order.stage,
+        modelfile=begun.modelfile,
         architecture=begun.architecture,
         parameters=begun.parameters,
         base=begun.base,

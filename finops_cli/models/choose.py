@@ -46,8 +46,10 @@ def _llama_cpp(wanted: Wanted, book: Book) -> Chosen:
         raise UsageError(
             "--host, --triage-model and --resolver-model are for Ollama; --backend llama-cpp takes --triage-gguf and --resolver-gguf"
         )
-
-    return Chosen(Verified(open_llama_cpp(wanted, book), book, wanted.on_violation), "as asked")
+    named = wanted.or_shipped()
+    shipped = " and ".join(path.name for path in named.ggufs.values())
+    told = (f"no model file is named: the small models that ship with finops answer ({shipped})",) if named is not wanted else ()
+    return Chosen(Verified(open_llama_cpp(named, book), book, wanted.on_violation), "as asked", told)
 
 
 def _best(wanted: Wanted, book: Book) -> Chosen:

@@ -3,6 +3,8 @@
 An instruction, blanks, a value: bare to the end of its line, or in "quotes" or in three of them, and then over as many lines as it takes
 to the line that ends with the closing quote. There are no single quotes and no escapes. Instructions know no case, `#` starts a comment
 line. Where Ollama lets the last of two SYSTEM lines or of two equal parameters win in silence, they are refused here.
+
+One comment speaks to finops: `# finops: thinks`, of a model that reasons before it answers, so that its prompt ends where it begins to.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ _ONCE = ("TEMPLATE", "SYSTEM", "RENDERER", "PARSER", "REQUIRES")
 _MANY = ("FROM", "PARAMETER", "ADAPTER", "LICENSE", "MESSAGE", "DRAFT")
 _NAMES = ("FROM", "ADAPTER", "DRAFT", "RENDERER", "PARSER", "REQUIRES")
 """Instructions whose value is a name or a path: one line, not empty."""
+_ASIDE = "# finops:"
 _QUOTES = ('"""', '"')
 _SPLIT = re.compile(r"([^ \t]+)[ \t]*(.*)", re.DOTALL)
 _SEMVER = re.compile(r"v?[0-9]+(\.[0-9]+(\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)?)?")
@@ -55,6 +58,7 @@ class Modelfile(Struct, frozen=True, kw_only=True):
     parser: str | None = None
     requires: str | None = None
     drafts: tuple[str, ...] = ()
+    thinks: bool = False
 
     @property
     def prompt(self) -> str:
@@ -67,9 +71,9 @@ class Modelfile(Struct, frozen=True, kw_only=True):
 def read_modelfile(path: Path) -> Modelfile:
     """The Modelfile at `path`. Raises UsageError naming file, line and what is accepted."""
     once: dict[str, str] = {}
-    many: dict[str, list[_Instruction]] = {name: [] for name in _MANY}
+    many: dict[str, list[_Instruction]] = {name: [] for name in (*_MANY, _ASIDE)}
     for given in _instructions(path):
-        _refuse_empty(path, given)
+        _refuse_unusable(path, given)
         if given.name in many:
             many[given.name].append(given)
         elif given.name in once:
@@ -93,6 +97,7 @@ def read_modelfile(path: Path) -> Modelfile:
         renderer=once.get("RENDERER"),
         parser=once.get("PARSER"),
         requires=once.get("REQUIRES"),
+        thinks=bool(many[_ASIDE]),
     )
 
 
@@ -125,6 +130,8 @@ class _Instruction(NamedTuple):
 def _instructions(path: Path) -> Iterator[_Instruction]:
     lines = enumerate(_text(path).split("\n"), start=1)
     for number, line in lines:
+        if line.startswith(_ASIDE):
+            yield _Instruction(number, _ASIDE, "", line.removeprefix(_ASIDE).strip())
         if not line.strip(" \t") or line.lstrip(" \t").startswith("#"):
             continue
         name, rest = _first_word(line.lstrip(" \t"))
@@ -167,7 +174,9 @@ def _value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, str]])
     return text.rstrip()[len(quote) : -len(quote)]
 
 
-def _refuse_empty(path: Path, given: _Instruction) -> None:
+def _refuse_unusable(path: Path, given: _Instruction) -> None:
+    if given.name == _ASIDE and given.value != "thinks":
+        raise UsageError(f"{path}:{given.line}: {_ASIDE} {given.value} tells finops nothing; accepted: {_ASIDE} thinks")
     if given.name in _NAMES and (not given.value.strip() or "\n" in given.value):
         raise UsageError(f"{path}:{given.line}: {given.name} takes a name or a path, on this line")
 

@@ -1,8 +1,8 @@
 """The one renderer of prompts: what training sees and what inference sends, byte for byte.
 
-ChatML as Qwen3 and Qwen3.5 use it. Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
+ChatML as Qwen3 and Qwen3.5 use it. What the system turn says, and whether the model reasons before it answers, is told by the Modelfile
+that it is made for (`models.shipped`). Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
 for whoever renders the messages with the own template of a model. The resolver reasons first: its prompt ends where it answers.
-The tiny models have Modelfiles of their own, and both reason first.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import Literal, NamedTuple
 
 from finops_cli.domain import exact_json, text_form
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.kb.load import data_folder
-from finops_cli.models.modelfile import read_modelfile
-from finops_cli.models.protocol import ModelStage
+from finops_cli.models import shipped
 
 Stage = Literal["triage", "resolver", "sentiment"]
 CASE_HEADING = "Resolve this fail:"
-ANSWER_AT_ONCE = frozenset(("triage", "sentiment"))
-"""The Modelfiles whose models answer at once; those of all others reason first."""
 EMPTY_THINK = "<think>\n\n</think>\n\n"
 _CONTROL = re.compile(r"<(?=\|[a-zA-Z_]+\|>|/?think>|/?tool_|/?s>|\|)", re.IGNORECASE)
 """The opening bracket of anything that the tokenizers of the models read as control: `<|im_end|>`, `<think>`, `</think>` ..."""
@@ -45,17 +42,17 @@ class Conversation(NamedTuple):
 
 
 def triage_prompt(fail: FailRecord, modelfile: str = "triage") -> Conversation:
-    """The prompt of stage 1 for the models of `modelfile`: the text form of the record."""
-    return _asked(modelfile, text_form.render(fail))
+    """The prompt of stage 1: the text form of the record."""
+    return _asking(modelfile, text_form.render(fail))
 
 
 def resolver_prompt(case: ResolverInput, modelfile: str = "resolver") -> Conversation:
     """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only names an output line."""
-    return _asked(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
+    return _asking(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
 
 
-def _asked(modelfile: str, user: str) -> Conversation:
-    return Conversation(system_prompt(modelfile), neutralised(user), modelfile not in ANSWER_AT_ONCE)
+def _asking(modelfile: str, user: str) -> Conversation:
+    return Conversation(system_prompt(modelfile), neutralised(user), _read(modelfile).thinks)
 
 
 def sentiment_prompt(text: str) -> str:
@@ -74,31 +71,32 @@ _CARD_2_FIELDS = ("triage", "cusip", "ftd_qty", "inventory", "ftrs", "related_fa
 _OPTIONAL_FIELDS = ("age_days", "corporate_action")
 
 
-def common_prefix(stage: ModelStage) -> str:
-    """How every prompt of `stage` begins: the system turn, and the header of the user's."""
-    return _beginning(system_prompt(stage))
+def common_prefix(modelfile: str) -> str:
+    """How every prompt by a Modelfile begins: the system turn, and the header of the user's."""
+    return _beginning(system_prompt(modelfile))
 
 
 def _beginning(system: str) -> str:
     return f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
 
 
-@cache
 def system_prompt(modelfile: str) -> str:
-    """The system prompt of `modelfiles/<modelfile>.Modelfile`; a stage's own has its name. Raises UsageError when the file has none."""
-    return read_modelfile(data_folder("modelfiles") / f"{modelfile}.Modelfile").prompt
+    """The system prompt of `modelfiles/<modelfile>.Modelfile`. Raises UsageError when the file has none."""
+    return _read(modelfile).prompt
+
+
+_read = cache(shipped.modelfile)
 
 
 @cache
 def prompt_sha256(modelfile: str) -> str:
     """What a prompt is made with, as one digest: system prompt and layout. It goes into the provenance of every record."""
-    layout = Conversation(system_prompt(modelfile), "", modelfile not in ANSWER_AT_ONCE).text
-    return hashlib.sha256(layout.encode()).hexdigest()
+    return hashlib.sha256(_asking(modelfile, "").text.encode()).hexdigest()
 
 
-def prompts_sha256(stages: tuple[ModelStage, ...]) -> str:
-    """One digest of what the prompts of `stages` are made with: that of the one stage, or of their digests put together."""
-    each = [prompt_sha256(stage) for stage in stages]
+def prompts_sha256(modelfiles: Iterable[str]) -> str:
+    """One digest of what the prompts of a run are made with: that of one Modelfile, or of the digests of several put together."""
+    each = [prompt_sha256(modelfile) for modelfile in modelfiles]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 

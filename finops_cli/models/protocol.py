@@ -115,7 +115,10 @@ class Spoken(NamedTuple):
 
 
 class Speaker(Protocol):
-    """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is none to be had."""
+    """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is none to be had.
+
+    `modelfile`: the name of the Modelfile that says how the model of a stage is asked. `room`: the tokens of its context.
+    """
 
     origin: Origin
 
@@ -126,6 +129,8 @@ class Speaker(Protocol):
     def in_turns(self) -> bool: ...
 
     def prepare(self, stage: ModelStage) -> None: ...
+
+    def modelfile(self, stage: ModelStage) -> str: ...
 
     def room(self, stage: ModelStage) -> int: ...
 

@@ -38,12 +38,12 @@ class Question(Generic[A]):
     repair: Callable[[A, list[Finding]], A | None]
 
 
-def triage_question(fail: FailRecord, book: Book) -> Question[Triage]:
+def triage_question(fail: FailRecord, book: Book, modelfile: str = "triage") -> Question[Triage]:
     """Stage 1: how urgent is `fail`, and what is to be done?"""
     reference = triage(fail, book)
     return Question(
         "triage",
-        triage_prompt(fail),
+        triage_prompt(fail, modelfile),
         TRIAGE,
         reference,
         lambda answer: [*check_triage(answer, book, reference), *check_reason(answer, reference, fail, book)],
@@ -51,12 +51,12 @@ def triage_question(fail: FailRecord, book: Book) -> Question[Triage]:
     )
 
 
-def resolver_question(case: ResolverInput, book: Book) -> Question[Resolution]:
+def resolver_question(case: ResolverInput, book: Book, modelfile: str = "resolver") -> Question[Resolution]:
     """Stage 2: how are the shares of `case` found?"""
     reference = resolve(case, book)
     return Question(
         "resolver",
-        resolver_prompt(case),
+        resolver_prompt(case, modelfile),
         RESOLUTION,
         reference,
         lambda answer: [*check_resolution(answer, book, reference, case.ftd_qty), *check_prose(answer, reference, case, book)],

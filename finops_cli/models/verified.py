@@ -50,10 +50,14 @@ class Verified:
         self._speaker.prepare(stage)
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
-        return Loop(triage_question(fail, self._book), self._speaker, self._book, self._policy).run()
+        return Loop(
+            triage_question(fail, self._book, self._speaker.modelfile("triage")), self._speaker, self._book, self._policy
+        ).run()
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
-        return Loop(resolver_question(case, self._book), self._speaker, self._book, self._policy).run()
+        return Loop(
+            resolver_question(case, self._book, self._speaker.modelfile("resolver")), self._speaker, self._book, self._policy
+        ).run()
 
     def changes(self) -> tuple[str, ...]:
         return self._speaker.changes()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from finops_cli.domain.vocabulary import BackendName, OnViolation
 from finops_cli.kb.book import Book
 from finops_cli.models.protocol import ModelStage
+from finops_cli.models.shipped import model_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,10 @@ class Wanted:
         """The model files that are named, for the stages that are wanted."""
         named: dict[ModelStage, Path | None] = {"triage": self.triage_gguf, "resolver": self.resolver_gguf}
         return {stage: path for stage, path in named.items() if path is not None and stage in self.stages}
+
+    def or_shipped(self) -> Self:
+        """With the model files that ship, where none is named and there is one for each stage; else as it is."""
+        files = {} if self.ggufs else model_files(self.stages)
+        if len(files) < len(self.stages):
+            return self
+        return replace(self, triage_gguf=files.get("triage"), resolver_gguf=files.get("resolver"))

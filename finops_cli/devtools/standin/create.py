@@ -111,6 +111,8 @@ def _imported(server: StandIn, name: str, body: dict[str, Any]) -> Generator[Sta
         done = model.size * step // _STEPS
         yield {"status": verb, "digest": "0000000000000000000", "total": model.size, "completed": done}
     yield {"status": "verifying conversion"}
+    if server.runs_uploads:
+        server.answer_with(name, path)
     return model
 
 
@@ -128,6 +130,7 @@ def _described(name: str, digest: str, size: int, head: dict[str, Any]) -> Model
         _FILE_TYPES.get(int(head.get("general.file_type", 1)), "unknown"),
         size,
         layer_digest=f"sha256:{hashlib.sha256(f'copy of {digest}'.encode()).hexdigest()}",
+        pairs=head,
     )
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from finops_cli.kb.load import data_folder
-from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models import shipped
+from finops_cli.models.modelfile import typed_parameters
 
 ONE_SLOT = frozenset(
     ("mllama", "qwen35", "qwen35moe", "qwen3next", "qwen3vl", "qwen3vlmoe", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe")
@@ -18,6 +18,8 @@ ONE_SLOT = frozenset(
 """Architectures that Ollama runs one generation at a time, whatever OLLAMA_NUM_PARALLEL says."""
 _MODIFIED = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
 _COLUMN = 30
+_NOT_SHOWN = ("general.name", "tokenizer.chat_template")
+"""Pairs of a file that `model_info` leaves out; lists stand there empty."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Model:
     """Digest of the weights as Ollama stores them; by default one that is made from the name."""
     requires: str = ""
     modified: datetime = _MODIFIED
+    pairs: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in the head of its file, over what is made up here."""
 
     @property
     def full_name(self) -> str:
@@ -121,6 +125,7 @@ class Model:
             f"{self.architecture}.context_length": self.context_length,
             f"{self.architecture}.embedding_length": 4096,
             "tokenizer.ggml.model": "gpt2",
+            **{name: [] if isinstance(value, list) else value for name, value in self.pairs.items() if name not in _NOT_SHOWN},
         }
 
 
@@ -174,5 +179,5 @@ def default_models() -> tuple[Model, Model]:
 
 def _from_modelfile(stage: Literal["triage", "resolver"]) -> tuple[str, dict[str, Any]]:
     """System prompt and parameters, numbers as numbers."""
-    modelfile = read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")
+    modelfile = shipped.modelfile(stage)
     return modelfile.system or "", dict(typed_parameters(modelfile))

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from finops_cli.devtools.standin.models import Model, Models, default_models, fu
 from finops_cli.devtools.standin.routes import route
 from finops_cli.devtools.standin.slots import Slots
 from finops_cli.devtools.standin.wire import ClientGone, Wire
+from finops_cli.models.gguf import read_gguf
 
 HOST = "127.0.0.1"
 _POLL_SECONDS = 0.02
@@ -41,15 +43,22 @@ class StandIn:
         port: int = 0,
         chunk_tokens: int = 1,
         gguf: Mapping[str, Path] | None = None,
+        runs_uploads: bool = False,
         token_seconds: float = 0.0,
     ) -> None:
-        """Raises MissingPiece where `gguf` is given and llama-cpp-python is not installed."""
+        """Models of `gguf` answer with their files, and with `runs_uploads` models that are created of an upload answer with theirs.
+
+        Raises MissingPiece where that is asked for and llama-cpp-python is not installed, UsageError for a file that is none.
+        """
         self.script: Script = script or _right
         self.version, self.chunk_tokens, self.token_seconds = version, chunk_tokens, token_seconds
+        self.runs_uploads = runs_uploads
         self.models = Models(default_models() if models is None else models)
         self.slots = Slots(num_parallel, max_queue, fits_both)
         self.blobs = Blobs()
-        self.llamas = {full_name(name): LlamaModel(path) for name, path in (gguf or {}).items()}
+        self.llamas: dict[str, LlamaModel] = {}
+        for name, path in (gguf or {}).items():
+            self.answer_with(full_name(name), path)
         self.heard: list[Heard] = []
         self.requests: list[tuple[str, str, Any]] = []
         self.cancelled = 0
@@ -100,6 +109,13 @@ class StandIn:
             llama.close()
         if error is None and self.failures:
             raise self.failures[0]
+
+    def answer_with(self, name: str, path: Path) -> None:
+        """From now on the model `name` is the GGUF file at `path`: it shows its pairs, and says what it says."""
+        self.llamas[name] = LlamaModel(path)
+        known = self.models.get(name)
+        if known is not None:
+            self.models.put(replace(known, pairs=read_gguf(path)))
 
     def hear(self, heard: Callable[[int, int], Heard], user: str) -> Heard:
         """Note a request to generate: `heard` makes it of its number and attempt."""

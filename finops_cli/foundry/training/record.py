@@ -18,8 +18,6 @@ from finops_cli.foundry.training.data import DataNote
 from finops_cli.foundry.training.recipe import Setting
 
 RUN, TIMING, CARD, CURVE = "run.json", "timing.json", "README.md", "loss.png"
-FINOPS = "finops.json"
-"""In the folder of a model: the Modelfile that it goes with."""
 
 
 class MadeFrom(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.foundry.judging import DECIDES
+from finops_cli.foundry.model_note import ModelNote, write_note
 from finops_cli.foundry.training.plan import Plan, plan_of
 from finops_cli.foundry.training.progress import Watch
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.record import (
     CARD,
     CURVE,
-    FINOPS,
     RUN,
     TIMING,
     MadeFrom,
@@ -156,7 +156,7 @@ def _saved(trainer: DeskTrainer, folder: Path, modelfile: str) -> dict[str, str]
 
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
-    write_json(folder / FINOPS, {"modelfile": modelfile})
+    write_note(folder, ModelNote(modelfile))
     (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
     return {f"{folder.name}/{file.name}": sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
 

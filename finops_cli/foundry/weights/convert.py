@@ -16,6 +16,7 @@ from finops_cli.foundry.weights.layout import Wanted, wanted_tensors
 from finops_cli.foundry.weights.safetensors import Tensor
 from finops_cli.foundry.weights.vocabulary import vocabulary
 from finops_cli.models import gguf
+from finops_cli.models.shipped import MADE_FOR
 from finops_cli.pipeline.places import whole
 
 Precision = Literal["f32", "f16", "bf16"]
@@ -48,6 +49,13 @@ class Conversion(NamedTuple):
         return sum(_stored(tensor, precision).bytes for tensor in self.tensors)
 
 
+class Named(NamedTuple):
+    """What a file says of its model: its name, and the Modelfile that it is made for where that is not its stage's."""
+
+    name: str
+    modelfile: str | None = None
+
+
 def plan_conversion(checkpoint: Checkpoint, adapter: Adapter | None) -> Conversion:
     """Raises UsageError for a network, tensor, shape, tokenizer or adapter that is not converted here."""
     place = checkpoint.folder / "config.json"
@@ -61,13 +69,14 @@ def plan_conversion(checkpoint: Checkpoint, adapter: Adapter | None) -> Conversi
     return Conversion(checkpoint, network, adapter, tuple(tensors), words)
 
 
-def convert(planned: Conversion, path: Path, precision: Precision, name: str, watch: Watch) -> None:
-    """Write `path`, whole or not at all. `name` goes into the file. Raises UsageError for a number that is none, or too large for f16."""
+def convert(planned: Conversion, path: Path, precision: Precision, named: Named, watch: Watch) -> None:
+    """Write `path`, whole or not at all. `named` goes into the file. Raises UsageError for a number that is none, or too large for f16."""
     stored = [_stored(tensor, precision) for tensor in planned.tensors]
     pairs: dict[str, gguf.Pair] = {
         "general.architecture": planned.network.name,
         "general.type": "model",
-        "general.name": name,
+        "general.name": named.name,
+        **({MADE_FOR: named.modelfile} if named.modelfile else {}),
         **settings(planned.network),
         "general.file_type": _KINDS[precision][2],
         "general.quantization_version": _QUANTIZATION_VERSION,

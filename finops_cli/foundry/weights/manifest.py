@@ -51,10 +51,14 @@ class Made(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """`base` is the checkpoint, or the GGUF file that was begun with. `before`: how the model answers before it is quantized."""
+    """`base` is the checkpoint, or the GGUF file that was begun with. `before`: how the model answers before it is quantized.
+
+    `modelfile`: which one it is made for; null: that of its stage.
+    """
 
     model: str
     stage: Stage
+    modelfile: str | None
     architecture: str
     parameters: int | None
     base: list[Input]

@@ -16,13 +16,13 @@ from finops_cli.foundry.judging import NOT_HEARD, Scores, Verdict, counted, judg
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.weights.architecture import Name
 from finops_cli.kb.book import Book
-from finops_cli.kb.load import data_folder
+from finops_cli.models import shipped
 from finops_cli.models.failures import NoReply
 from finops_cli.models.gguf import read_head
 from finops_cli.models.llama_cpp.opening import open_llama_cpp, profile, refuse_without_extra
 from finops_cli.models.llama_cpp.process import NotLoaded, Process
 from finops_cli.models.llama_cpp.wire import Say
-from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.prompts import EMPTY_THINK
 from finops_cli.models.protocol import Ask, ModelStage
 from finops_cli.models.wanted import Wanted
@@ -88,9 +88,10 @@ def _desk(path: Path, stage: ModelStage, book: Book) -> Iterator[_Asking]:
     """As the desk asks for the first time; what it would do about the answer is left out."""
     named: dict[str, Any] = {f"{stage}_gguf": path}
     speaker = open_llama_cpp(Wanted(backend="llama-cpp", stages=(stage,), **named), book)
+    modelfile = speaker.modelfile(stage)
 
     def ask(row: Row) -> str:
-        return speaker.speak(Ask(stage, question_of(row, book).prompt.text, book.answering.seed)).text
+        return speaker.speak(Ask(stage, question_of(row, book, modelfile).prompt.text, book.answering.seed)).text
 
     try:
         speaker.prepare(stage)
@@ -107,7 +108,7 @@ def _sentiment(path: Path, book: Book) -> Iterator[_Asking]:
         raise UsageError(
             f"{path}: how {architecture} is asked for a sentiment is not known here; --no-check leaves the trial out"
         )
-    how = profile(path, typed_parameters(read_modelfile(data_folder("modelfiles") / "sentiment.Modelfile")), "")
+    how = profile(path, typed_parameters(shipped.modelfile(shipped.made_for_by_file("sentiment", path))), "")
     seconds = book.answering.seconds
     process = Process(how.load)
 

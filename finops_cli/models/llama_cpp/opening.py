@@ -13,12 +13,12 @@ import msgspec
 
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.book import Book
-from finops_cli.kb.load import data_folder
+from finops_cli.models import shipped
 from finops_cli.models.gguf import MAGIC
 from finops_cli.models.llama_cpp.gguf import hashed, memory_bytes
 from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
 from finops_cli.models.llama_cpp.wire import Load, Sampling
-from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.parameters import Value
 from finops_cli.models.prompts import common_prefix, prompts_sha256
 from finops_cli.models.protocol import ModelNames, ModelStage, Origin
@@ -42,24 +42,30 @@ class Team(NamedTuple):
 
 
 def open_llama_cpp(wanted: Wanted, book: Book) -> LlamaCppSpeaker:
-    """A speaker of the model files of `wanted`, one for each of its stages, asked as the Modelfiles say.
+    """A speaker of the model files of `wanted`, one for each of its stages, asked by the Modelfiles that they are made for.
 
     Raises MissingPiece without the extra, UsageError for a file that is not named or is no use, or a parameter that cannot be honoured.
     """
     files = _named(wanted)
     refuse_without_extra()
-    options = {
-        stage: typed_parameters(read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")) for stage in wanted.stages
+    for stage in wanted.stages:
+        _refuse_no_model(files[stage])
+    modelfiles = {stage: shipped.made_for_by_file(stage, files[stage]) for stage in wanted.stages}
+    options = {stage: typed_parameters(shipped.modelfile(name)) for stage, name in modelfiles.items()}
+    asked = {
+        stage: profile(files[stage], options[stage], common_prefix(name), wanted.workers) for stage, name in modelfiles.items()
     }
-    asked = {stage: profile(files[stage], options[stage], common_prefix(stage), wanted.workers) for stage in wanted.stages}
     looked_at = {stage: hashed(files[stage]) for stage in wanted.stages}
-    profiles = {stage: msgspec.structs.replace(made, identity=looked_at[stage][1]) for stage, made in asked.items()}
+    profiles = {
+        stage: msgspec.structs.replace(made, identity=looked_at[stage][1], modelfile=modelfiles[stage])
+        for stage, made in asked.items()
+    }
     told: dict[str, Any] = {stage: swaying(options[stage]) for stage in wanted.stages}
     origin = Origin(
         "llama-cpp",
         ModelNames(**{stage: files[stage].name for stage in wanted.stages}),
         ModelNames(**{stage: digest for stage, (digest, _) in looked_at.items()}),
-        prompts_sha256(wanted.stages),
+        prompts_sha256(modelfiles.values()),
         msgspec.json.encode({**told, "on_violation": wanted.on_violation, "deadline": wanted.deadline}).decode(),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
@@ -104,11 +110,7 @@ _PACKAGES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy
 
 def profile(path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None) -> Profile:
     """How the model in `path` is loaded and asked."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such GGUF file")
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise UsageError(f"{path} is no GGUF file")
+    _refuse_no_model(path)
     swaying(options)
     team = team_for(path.stat().st_size, cores(), sequences)
     context = _number(options, "num_ctx")
@@ -129,6 +131,14 @@ def profile(path: Path, options: Mapping[str, Value], prefix: str, sequences: in
         raise UsageError(f"PARAMETER stop takes texts, not {stops!r}")
     predict = _number(options, "num_predict", -1)
     return Profile(load, sampling, tuple(stops), predict if predict > 0 else None)
+
+
+def _refuse_no_model(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such GGUF file")
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise UsageError(f"{path} is no GGUF file")
 
 
 def swaying(options: Mapping[str, Value]) -> dict[str, Value]:

@@ -26,7 +26,7 @@ from finops_cli.models.retries import Retries
 class Profile(Struct, frozen=True):
     """A model and how it is asked. `predict`: tokens of an answer at most, None for what the context has room for.
 
-    `identity`: the file whose digest the lines carry; None where they carry none.
+    `identity`: the file whose digest the lines carry; None where they carry none. `modelfile`: what it is asked by; None: its stage's.
     """
 
     load: Load
@@ -34,6 +34,7 @@ class Profile(Struct, frozen=True):
     stops: tuple[str, ...] = ()
     predict: int | None = None
     identity: Identity | None = None
+    modelfile: str | None = None
 
 
 class LlamaCppSpeaker:
@@ -76,6 +77,10 @@ class LlamaCppSpeaker:
             self.in_turns = True
             _unload(others)
             model.prepare()
+
+    def modelfile(self, stage: ModelStage) -> str:
+        """The Modelfile that the model was made for."""
+        return self._models[stage].profile.modelfile or stage
 
     def room(self, stage: ModelStage) -> int:
         """Tokens of the context: those of a prompt and its answer."""

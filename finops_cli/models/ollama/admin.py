@@ -20,6 +20,7 @@ from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.models.ollama import hosts
 from finops_cli.models.ollama.timed import TimedTransport, due
 from finops_cli.models.parameters import OPTIONS, Value
+from finops_cli.models.shipped import MADE_FOR
 
 if TYPE_CHECKING:
     import ollama
@@ -56,7 +57,7 @@ class Installed(Struct, frozen=True):
 
 
 class ModelCard(Struct, frozen=True):
-    """What the server knows of one model. `context_length` in tokens, as the model was trained; `parameters` typed as in the API."""
+    """What the server knows of one model. `context_length` in tokens, as trained; `parameters` typed; `made_for`: see `models.shipped`."""
 
     name: str
     digest: str
@@ -66,6 +67,7 @@ class ModelCard(Struct, frozen=True):
     parameters: dict[str, Value]
     quantization: str | None
     remote_host: str | None
+    made_for: str | None
 
 
 class Loaded(Struct, frozen=True):
@@ -130,6 +132,7 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
         parameters=_parameters(said.get("parameters")),
         quantization=text(details.get("quantization_level")),
         remote_host=_remote(said) or known.remote_host,
+        made_for=text(info.get(MADE_FOR)),
     )
 
 

@@ -28,7 +28,9 @@ class Listed(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    host: str
+    """Where models are: an Ollama server; `host` null: with finops itself, for --backend llama-cpp."""
+
+    host: str | None
     version: str
     models: list[Listed]
 

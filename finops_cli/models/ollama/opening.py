@@ -9,8 +9,9 @@ from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.kb.answering import AnsweringBook
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import data_folder
+from finops_cli.models import shipped
 from finops_cli.models.breaker import Breaker
-from finops_cli.models.modelfile import read_modelfile, typed_parameters
+from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.ollama import admin, hosts, versions
 from finops_cli.models.ollama.fleet import Endpoint, Fleet
 from finops_cli.models.ollama.speaker import OllamaSpeaker, Profile, settings_text
@@ -39,12 +40,13 @@ def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, .
     servers, notices = _usable(wanted, book)
     digests = _one_digest_each(servers, wanted)
     settings = book.answering
-    profiles = {stage: profile(stage, wanted.model(stage, book), book) for stage in wanted.stages}
+    cards = servers[0].cards
+    profiles = {stage: profile(stage, cards[stage].made_for, wanted.model(stage, book), book) for stage in wanted.stages}
     origin = Origin(
         "ollama",
         ModelNames(**{stage: wanted.model(stage, book) for stage in wanted.stages}),
         ModelNames(**digests),
-        prompts_sha256(wanted.stages),
+        prompts_sha256(profiles[stage].modelfile for stage in wanted.stages),
         settings_text(profiles, wanted.on_violation, wanted.deadline),
     )
     fleet = Fleet([_endpoint(server, wanted, settings) for server in servers])
@@ -61,10 +63,13 @@ def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, .
     return speaker, notices
 
 
-def profile(stage: ModelStage, model: str, book: Book) -> Profile:
-    """How the model of `stage` is asked: the parameters of its Modelfile, each of them said."""
-    path = data_folder("modelfiles") / f"{stage}.Modelfile"
-    options = typed_parameters(read_modelfile(path))
+def profile(stage: ModelStage, said: str | None, model: str, book: Book) -> Profile:
+    """How the model of `stage` is asked: the parameters of the Modelfile that it is made for, each of them said.
+
+    `said`: which that is, as its card says. Raises UsageError for one that finops does not have.
+    """
+    name = shipped.made_for(stage, said, model)
+    path, options = shipped.modelfile(name).path, typed_parameters(shipped.modelfile(name))
     unsaid = [name for name in _SAID if name not in options]
     if unsaid:
         raise UsageError(f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose it differently")
@@ -73,20 +78,20 @@ def profile(stage: ModelStage, model: str, book: Book) -> Profile:
         raise UsageError(
             f"kb entry answer.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in num_ctx {context:,} of {path}"
         )
-    return Profile(model, options, probe_conversation(stage, book).text)
+    return Profile(model, options, probe_conversation(stage, name, book).text, name)
 
 
-def probe_conversation(stage: ModelStage, book: Book) -> Conversation:
+def probe_conversation(stage: ModelStage, modelfile: str, book: Book) -> Conversation:
     """What is asked about the record that ships for trying models (`modelfiles/probe.json`)."""
     fail = FAIL.read(exact_json.decode((data_folder("modelfiles") / "probe.json").read_bytes()))
     if fail is None:
         raise UsageError("modelfiles/probe.json is no fail record")
     if stage == "triage":
-        return triage_prompt(fail)
+        return triage_prompt(fail, modelfile)
     case = handoff(fail, triage(fail, book), book)
     if isinstance(case, str):
         raise UsageError(f"modelfiles/probe.json has no stage 2: {case}")
-    return resolver_prompt(case)
+    return resolver_prompt(case, modelfile)
 
 
 def _usable(wanted: Wanted, book: Book) -> tuple[list[Server], tuple[str, ...]]:

@@ -19,11 +19,12 @@ from finops_cli.models.token_estimate import estimated_tokens
 
 
 class Profile(NamedTuple):
-    """A model as it is asked: its name, its options (all of them, typed), and a prompt to warm it up with."""
+    """A model as it is asked: its name, its options (all of them, typed), a prompt to warm it up with, and the Modelfile of both."""
 
     model: str
     options: Mapping[str, Value]
     probe: str
+    modelfile: str
 
 
 class OllamaSpeaker:
@@ -59,6 +60,10 @@ class OllamaSpeaker:
         """More than the slots: while an answer is judged, the next request is already on its way."""
         slots = max(self._fleet.slots(stage) for stage in self._profiles)
         return 2 * slots if slots < _MANY_SLOTS else slots + _MANY_SLOTS
+
+    def modelfile(self, stage: ModelStage) -> str:
+        """The Modelfile that the model was made for."""
+        return self._profiles[stage].modelfile
 
     def room(self, stage: ModelStage) -> int:
         """Tokens of the context that the model is asked with."""
