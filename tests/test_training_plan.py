@@ -72,15 +72,15 @@ def test_a_plan_is_a_page_of_text(plans: Path) -> None:
 def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
     """Rows of both splits are made as needed; nothing else stands in the way where the extra is installed."""
     found = planned("triage", "tiny-cpu", "training.max_steps=30")
-    assert [note.rows for note in found.data] == [30 * 16, 64]
-    assert found.steps.total == 30
+    assert [note.rows for note in found.data] == [30, 64]
+    assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
     assert found.blockers == missing("hf", asked("triage", "tiny-cpu", []).resolved.settings)
 
 
 @pytest.mark.parametrize(
     ("preset", "flags", "says"),
     [
-        ("tiny-cpu", ["data.form=cart"], "data.form is cart; accepted: card"),
+        ("tiny-cpu", ["data.form=cart"], "data.form is cart; accepted: card, worked"),
         (
             None,
             ["data.folder=absent"],

@@ -12,20 +12,19 @@ pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'"
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
+from finops_cli.foundry.drill import Drill, Piece
 from finops_cli.foundry.rows import Row, Stage, sentiment_row, triage_row
 from finops_cli.foundry.sentiment import Sentence
 from finops_cli.foundry.training.counts import count
 from finops_cli.foundry.training.curve import draw
 from finops_cli.foundry.training.data import Sets, streams
 from finops_cli.foundry.training.examine import spread
-from finops_cli.foundry.training.forms import Drill, Piece
 from finops_cli.foundry.training.lengths import packed_blocks, prompt_text
 from finops_cli.foundry.training.memory import memory
 from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode, packing_fault, row_faults, tokenizer_faults
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.record import Evaluated, Loss, Result
-from finops_cli.foundry.training.settings import Vocabulary
-from finops_cli.foundry.training.tokenizer import digests, learned, texts_of
+from finops_cli.foundry.training.tokenizer import digests, learned
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import shipped_kb
 from tests.training import asked
@@ -35,14 +34,19 @@ pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn
 
 
 def sets(stage: Stage, book: Book) -> Sets:
-    return streams(Order(stage, 0, 7, "coverage", shipped_kb()), book, (20, 5))
+    data = asked(stage, None, []).resolved.settings.data
+    return streams(Order(stage, 0, 7, "coverage", shipped_kb()), book, (20, 5), data)
+
+
+def texts_of(rows: list[Row]) -> list[str]:
+    return [message.content for row in rows for message in (*row.prompt, *row.completion)]
 
 
 @pytest.fixture(scope="module")
 def tokenizer(book: Book) -> Any:
     """A vocabulary of both stages, with the template of the tiny models."""
     rows = [*sets("triage", book).train, *sets("resolver", book).train]
-    return learned(texts_of(rows), Vocabulary(600, 40))
+    return learned(texts_of(rows), 600)
 
 
 @pytest.fixture
@@ -97,8 +101,8 @@ def test_what_is_trained_is_the_answer_and_its_end(stage: Stage, index: int, tok
 
 def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(tokenizer: Any, book: Book) -> None:
     rows = [*sets("triage", book).train, *sets("resolver", book).train]
-    assert digests(learned(texts_of(rows), Vocabulary(600, 40))) == digests(tokenizer)
-    assert digests(learned(texts_of(rows[1:]), Vocabulary(600, 40))) != digests(tokenizer)
+    assert digests(learned(texts_of(rows), 600)) == digests(tokenizer)
+    assert digests(learned(texts_of(rows[1:]), 600)) != digests(tokenizer)
     assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list("1234567.89")
     assert len(tokenizer) == 605
     for text in ("naïve café 中文\t\r\n  two", '{"a":[1,2]}', "<think>\n\n</think>"):
@@ -162,15 +166,15 @@ def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
 
 
 def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
-    """Pieces are tokenised one by one; one that is given has no label, and one that never ends is an error."""
+    """Pieces are tokenised one by one; one that is given has no label, and one that trains nothing is an error."""
     pieces = (Piece("12+34=", learned=False), Piece("46<|im_end|>", learned=True))
     found = encode(Drill("D-1", pieces), tokenizer, 100)
     assert isinstance(found, Encoded)
     assert [tokenizer.decode([token]) for token in found.input_ids] == ["1", "2", "+", "3", "4", "=", "4", "6", "<|im_end|>"]
     assert found.labels == [IGNORED] * 6 + found.input_ids[6:]
-    endless = encode(Drill("D-2", pieces[:1]), tokenizer, 100)
-    assert isinstance(endless, Fault)
-    assert endless.kind == "eos"
+    idle = encode(Drill("D-2", pieces[:1]), tokenizer, 100)
+    assert isinstance(idle, Fault)
+    assert idle.kind == "drill"
 
 
 def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:

@@ -19,7 +19,7 @@ from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.survey import survey
 from finops_cli.foundry.training.trainer import _wide, make_trainer
 from tests.conftest import Finops
-from tests.training import SMALL, asked, files, lora, trained
+from tests.training import SMALL, WORKED, asked, files, lora, trained
 
 offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -171,9 +171,7 @@ def test_a_loss_that_is_no_number_ends_the_training(base: Path, sentences: Path,
 
 def test_the_command_trains(finops: Finops, tmp_path: Path) -> None:
     """stdout is the result, stderr the plan and the steps; a stream of triage rows is made as it goes."""
-    flags = [
-        part for flag in [*SMALL, "training.max_steps=4", "training.batch=1", "evaluation.samples=1"] for part in ("--set", flag)
-    ]
+    flags = [part for flag in [*WORKED, "training.max_steps=4", "evaluation.samples=1"] for part in ("--set", flag)]
     done = finops("train", "--stage", "triage", "--preset", "tiny-cpu", *flags, "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["model", "kept", "trained", "record"]

@@ -15,6 +15,21 @@ from finops_cli.foundry.training.run import Told, Trained, train
 from finops_cli.foundry.training.survey import Asked
 from finops_cli.kb.load import load_book, shipped_kb
 
+WORKED = (
+    "base.scratch.hidden_size=64",
+    "base.scratch.intermediate_size=128",
+    "base.scratch.layers=2",
+    "base.vocabulary={size: 400, rows: {triage: 40}}",
+    "data.mix={copying: [[0, 1], [0.5, 0]], working: [[0.2, 0], [0.3, 1]], answers: [[0, 0], [0.5, 1]], market: [[0, 0.5]]}",
+    "training.tokens=1500",
+    "training.max_steps=8",
+    "training.log_every=3",
+    "evaluation.every=4",
+    "evaluation.samples=2",
+    "evaluation.new_tokens=4",
+    "evaluation.loss_rows=4",
+)
+"""Over preset tiny-cpu of triage: all kinds of examples, Muon and prepared first weights in a few seconds."""
 SMALL = (
     "base.scratch.hidden_size=64",
     "base.scratch.intermediate_size=128",
@@ -22,7 +37,7 @@ SMALL = (
     "base.scratch.heads=2",
     "base.scratch.head_dim=32",
     "base.vocabulary.size=400",
-    "base.vocabulary.rows=60",
+    "base.vocabulary.rows={sentiment: 60}",
     "training.batch=4",
     "training.log_every=3",
     "evaluation.every=4",
@@ -30,7 +45,7 @@ SMALL = (
     "evaluation.new_tokens=4",
     "evaluation.loss_rows=6",
 )
-"""Over preset tiny-cpu: 0.1 million parameters."""
+"""Over preset tiny-cpu of sentiment: 0.1 million parameters."""
 ADAPTED = (
     "base.quantization=none",
     "base.pad_token=<|endoftext|>",

@@ -65,7 +65,7 @@ def row_of_fail(record: FailRecord, book: Book) -> Row:
     answer = exact_json.encode(triage(record, book)).decode()
     split = split_of(content_key(record), book.data.eval_every)
     given = exact_json.encode(record).decode()
-    return _row(record.fail_id or "", "triage", split, triage_prompt(record), answer, given, answer)
+    return row_of(record.fail_id or "", "triage", split, triage_prompt(record), answer, given, answer)
 
 
 def resolver_row(index: int, seed: int, book: Book) -> Row:
@@ -85,7 +85,7 @@ def row_of_case(case: ResolverInput, book: Book) -> Row:
     completion = f"{_THINK}{trace(case, plan, book)}{_END_THINK}{answer}"
     split = split_of(content_key(case), book.data.eval_every)
     given = exact_json.encode(case).decode()
-    return _row(case.fail_id or "", "resolver", split, resolver_prompt(case), completion, given, answer)
+    return row_of(case.fail_id or "", "resolver", split, resolver_prompt(case), completion, given, answer)
 
 
 _SURELY_SHORT = 20
@@ -105,7 +105,8 @@ def sentiment_row(name: str, said: Sentence) -> Row:
     return Row(name, "sentiment", text_split(said.text), asked, answer, TemplateArguments(False), given, said.label)
 
 
-def _row(name: str, stage: Stage, split: Split, asked: Conversation, completion: str, record: str, answer: str) -> Row:
+def row_of(name: str, stage: Stage, split: Split, asked: Conversation, completion: str, record: str, answer: str) -> Row:
+    """A row of stage 1 or 2 from its parts."""
     return Row(
         name,
         stage,

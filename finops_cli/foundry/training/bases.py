@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3ForCausalLM, set_seed
 
 from finops_cli.errors import UsageError
+from finops_cli.foundry.tiny_start import first_weights, shape_of
 from finops_cli.foundry.training.counts import config_of
 from finops_cli.foundry.training.machine import device
-from finops_cli.foundry.training.settings import Settings
+from finops_cli.foundry.training.settings import Scratch, Settings
 from finops_cli.foundry.training.versions import Backend
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -25,11 +28,24 @@ def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
         set_seed(settings.training.seed)
         config = config_of(settings, len(tokenizer))
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-        return Qwen3ForCausalLM(config).to(device())
+        return _begun(Qwen3ForCausalLM(config), settings.base.scratch).to(device())
     try:
         return _by_unsloth(settings) if backend == "unsloth" else _by_transformers(settings)
     except (OSError, ValueError) as error:
         raise UsageError(f"{settings.base.folder}: the base cannot be opened: {error}") from error
+
+
+def _begun(model: Any, scratch: Scratch) -> Any:
+    """`model` with the weights that it is to begin with. Raises UsageError where they are those of another shape."""
+    if scratch.start is not None:
+        model.load_state_dict(first_weights(shape_of(model.config, scratch.start.content_from), scratch.start.seed))
+    if scratch.weights is not None:
+        file = Path(scratch.weights) / "model.safetensors"
+        try:
+            model.load_state_dict(load_file(file))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise UsageError(f"{file}: is not the weights of a model of this shape and vocabulary: {error}") from error
+    return model
 
 
 def _by_transformers(settings: Settings) -> Any:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.dataset import Order, file_name
+from finops_cli.foundry.dataset import Order, file_name, row_at
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.sentiment import EVAL_EVERY
 from finops_cli.foundry.split import Split
-from finops_cli.foundry.training.forms import Example, form_named
-from finops_cli.foundry.training.settings import Data
+from finops_cli.foundry.training.forms import ANSWERS, Example, form_named
+from finops_cli.foundry.training.settings import Data, Settings
 from finops_cli.kb.book import Book
+
+E = TypeVar("E", bound=Example)
 
 
 class DataNote(Struct, frozen=True):
-    """What the rows of one split are, for the record. Of a file: its name, rows and SHA-256; of a stream: what makes the same rows again."""
+    """What the rows of one split are, for the record. Of a file: its name, rows and SHA-256; of a stream: what makes the same rows again.
+
+    Of a stream that is cut into batches by tokens, `rows` counts the batches.
+    """
 
     split: Split
     rows: int
@@ -33,16 +38,13 @@ class DataNote(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one split, counted from 0: `at` gives the example to learn or to measure the loss of, `row` the record to ask.
+    """The rows of one split, counted from 0. Asking twice for one gives the same. `kinds`: further examples, by the name in `data.mix`."""
 
-    Asking twice gives the same.
-    """
-
-    at: Callable[[int], Example]
-    row: Callable[[int], Row]
+    at: Callable[[int], Row]
     note: DataNote
+    kinds: dict[str, Callable[[int], Example]] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[Row]:
         return map(self.at, range(self.note.rows))
 
 
@@ -57,25 +59,48 @@ def sets_of(stage: Stage, data: Data, kb: Path, book: Book, stream_rows: tuple[i
     Raises UsageError naming file and line where a file is absent, empty, or holds other rows.
     """
     if data.source == "stream":
-        return streams(Order(stage, 0, data.seed, data.profile, kb), book, stream_rows, data.form)
+        return streams(Order(stage, 0, data.seed, data.profile, kb), book, stream_rows, data)
+    if data.modelfile != stage:
+        raise UsageError(f"data.modelfile is {data.modelfile}; the rows of a file are asked as those of {stage}")
     return Sets(_file(stage, "train", Path(data.folder)), _file(stage, "eval", Path(data.folder)))
 
 
-def streams(order: Order, book: Book, rows: tuple[int, int], form: str = "card") -> Sets:
+def streams(order: Order, book: Book, rows: tuple[int, int], data: Data) -> Sets:
     """Rows as the generator makes them. No row of one split is one of the other: their content tells them apart.
 
-    Raises UsageError for an unknown form.
+    Raises UsageError for an unknown form and an unknown kind in its mix.
     """
     every = EVAL_EVERY if order.stage == "sentiment" else book.data.eval_every
-    made_by = f"{order.stage}, form {form}, seed {order.seed}, profile {order.profile}, rules {book.version}"
-    example, row = form_named(form)
-
-    def split(name: Split, count: int, place: Callable[[int], int]) -> Rows:
-        note = DataNote(name, count, stream=made_by)
-        return Rows(lambda i: example(order, place(i), book), lambda i: row(order, place(i), book), note)
-
+    made_by = f"{order.stage}, form {data.form}, seed {order.seed}, profile {order.profile}, rules {book.version}"
+    form = form_named(data.form)
     train, evaluation = rows
-    return Sets(split("train", train, lambda i: i + i // (every - 1)), split("eval", evaluation, lambda i: i * every + every - 1))
+
+    def learned(index: int) -> int:
+        return index + index // (every - 1)
+
+    def at(maker: Callable[..., E], place: Callable[[int], int]) -> Callable[[int], E]:
+        return lambda index: maker(order, place(index), book, data)
+
+    kinds = {kind: at(form.maker(kind), learned) for kind in data.mix or (ANSWERS,)}
+    return Sets(
+        Rows(at(form.row, learned), DataNote("train", train, stream=made_by), kinds),
+        Rows(at(form.row, lambda i: i * every + every - 1), DataNote("eval", evaluation, stream=made_by)),
+    )
+
+
+def vocabulary_texts(stage: Stage, settings: Settings, kb: Path, book: Book) -> Iterator[str]:
+    """What a vocabulary is learned from: whole rows of the stage itself, records and answers of another one."""
+    data, vocabulary = settings.data, settings.base.vocabulary
+    for of, rows in (vocabulary.rows if vocabulary is not None else {}).items():
+        order = Order(of, 0, data.seed, data.profile, kb)
+        if of == stage:
+            own = streams(order, book, (rows, 0), data).train
+            yield from (message.content for row in own for message in (*row.prompt, *row.completion))
+        else:
+            every = range(rows)
+            yield from (
+                text for row in (row_at(order, index, book) for index in every) for text in (row.prompt[-1].content, row.answer)
+            )
 
 
 def _file(stage: Stage, split: Split, folder: Path) -> Rows:
@@ -87,7 +112,7 @@ def _file(stage: Stage, split: Split, folder: Path) -> Rows:
     rows = [_row(path, number, line, stage, split) for number, line in enumerate(text.splitlines(), start=1)]
     if not rows:
         raise UsageError(f"{path}: holds no rows; make some: finops generate --stage {stage} -o {folder}")
-    return Rows(rows.__getitem__, rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest()))
+    return Rows(rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest()))
 
 
 _DECODER = msgspec.json.Decoder(Row)

@@ -1,7 +1,7 @@
 """How the examples of a stream are worded. A form decides what a model is trained to say; what it is asked, and how it is judged, it does not.
 
-`card` is the form of the cards and of `finops generate`. Models of a few million parameters cannot reason in whole sentences: a form for
-them is one more entry here, and `data.form` names it.
+`card` is the form of the cards and of `finops generate`. Models of a few million parameters cannot reason in whole sentences: `worked` has
+them write a working of small steps before the answer, and has drills of that working, which `data.mix` mixes in.
 """
 
 from __future__ import annotations
@@ -11,38 +11,66 @@ from typing import NamedTuple
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order, row_at
+from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.rows import Row
+from finops_cli.foundry.tiny_drills import copy_drill, resolver_drill, triage_drill
+from finops_cli.foundry.tiny_rows import worked_case, worked_fail
+from finops_cli.foundry.training.settings import Data
 from finops_cli.kb.book import Book
 
-
-class Piece(NamedTuple):
-    """A part of a text, and whether a model learns to say it. Pieces are tokenised one by one."""
-
-    text: str
-    learned: bool
-
-
-class Drill(NamedTuple):
-    """An example that is no conversation, or one whose parts are learned apart. Its texts hold every control token, the last one included."""
-
-    id: str
-    pieces: tuple[Piece, ...]
-
-
 Example = Row | Drill
+Maker = Callable[[Order, int, Book, Data], Example]
+"""An example from its place in the stream. It depends on these four alone."""
+ANSWERS = "answers"
+"""The kind in a mix that is the form's own rows."""
 
 
 class Form(NamedTuple):
-    """`example` is what is trained on at a place of the stream, `row` the record that is asked, and judged, at that place.
+    """`row` is what is asked, answered and judged at a place of the stream; `kinds` are further examples, by their name in a mix."""
 
-    Both depend on order, index and book alone.
-    """
+    row: Callable[[Order, int, Book, Data], Row]
+    kinds: dict[str, Maker]
 
-    example: Callable[[Order, int, Book], Example]
-    row: Callable[[Order, int, Book], Row]
+    def maker(self, kind: str) -> Maker:
+        """Raises UsageError naming the kinds that there are."""
+        if kind != ANSWERS and kind not in self.kinds:
+            raise UsageError(f"data.mix names {kind}; accepted: {', '.join((ANSWERS, *self.kinds))}")
+        return self.row if kind == ANSWERS else self.kinds[kind]
 
 
-FORMS: dict[str, Form] = {"card": Form(row_at, row_at)}
+def _card(order: Order, index: int, book: Book, data: Data) -> Row:
+    if data.modelfile != order.stage:
+        raise UsageError(f"data.form=card goes with data.modelfile={order.stage}: its rows are asked as that one is")
+    return row_at(order, index, book)
+
+
+def _worked(order: Order, index: int, book: Book, data: Data) -> Row:
+    if order.stage == "triage":
+        return worked_fail(index, order.seed, book, order.profile, data.modelfile)
+    if order.stage == "resolver":
+        return worked_case(index, order.seed, book, data.most_ftrs, data.modelfile)
+    raise UsageError(f"data.form=worked is for triage and resolver; the model of {order.stage} answers with one word")
+
+
+def _market(order: Order, index: int, book: Book, data: Data) -> Row:
+    if order.stage != "triage":
+        raise UsageError("data.mix: market is a profile of triage records")
+    return worked_fail(index, order.seed, book, "market", data.modelfile)
+
+
+def _copying(order: Order, index: int, book: Book, data: Data) -> Drill:
+    return Drill(f"copying {index}", tuple(copy_drill(index, order.seed)))
+
+
+def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
+    drill = triage_drill if order.stage == "triage" else resolver_drill
+    return Drill(f"working {index}", tuple(drill(index, order.seed + 1, book)))  # other records than those that are answered
+
+
+FORMS: dict[str, Form] = {
+    "card": Form(_card, {}),
+    "worked": Form(_worked, {"market": _market, "copying": _copying, "working": _working}),
+}
 
 
 def form_named(name: str) -> Form:

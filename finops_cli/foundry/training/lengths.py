@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.rows import Row
-from finops_cli.foundry.training.forms import Drill, Example
+from finops_cli.foundry.training.forms import Example
 from finops_cli.foundry.training.settings import Training
 from finops_cli.models.prompts import Conversation
 from finops_cli.models.token_estimate import estimated_tokens

@@ -74,7 +74,7 @@ def memory(settings: Settings, counts: Counts, longest: int) -> Memory:
     wide = each.single if training.precision == "fp32" else each.half
     four_bit = counts.quantizable if settings.base.quantization == "nf4" else 0
     averages = each.optimizer_8bit if training.optimizer.endswith("8bit") else each.optimizer
-    tokens = training.batch * longest
+    tokens = training.batch * longest if training.tokens is None else training.tokens
     kept = each.activation if training.gradient_checkpointing else each.activations_without
     full = settings.adapter.method == "full"
     return Memory(

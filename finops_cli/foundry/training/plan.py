@@ -89,7 +89,7 @@ def plan_of(asked: Asked, found: Survey, output: Path) -> Plan:
         data_assumed=found.assumed,
         tokens_counted_by=ESTIMATE if found.tokenizer is None else "the tokenizer of the base",
         lengths=found.lengths,
-        tokens_an_epoch=round(train.tokens * found.sets.train.note.rows / train.rows) if train is not None else 0,
+        tokens_an_epoch=_tokens(settings, found),
         steps=_steps(settings, found),
         parameters=Parameters(counts.total, counts.trainable, counts.layers, counts.touched_layers)
         if counts is not None
@@ -110,6 +110,14 @@ def _steps(settings: Settings, found: Survey) -> StepCount:
     return StepCount(
         planned.total, planned.warm_up, steps(rows, settings.training).total, settings.training.rows_a_step, found.sequences
     )
+
+
+def _tokens(settings: Settings, found: Survey) -> int:
+    """Tokens of all rows, once each; of batches by tokens, what they hold at most."""
+    train, rows = found.lengths.get("train"), found.sets.train.note.rows
+    if settings.training.tokens is not None:
+        return settings.training.tokens * rows
+    return round(train.tokens * rows / train.rows) if train is not None else 0
 
 
 def _existing(path: Path) -> Path:

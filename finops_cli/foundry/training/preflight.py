@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from finops_cli.errors import UsageError
+from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.rows import Message, Row
-from finops_cli.foundry.training.forms import Drill, Example
+from finops_cli.foundry.training.forms import Example
 from finops_cli.foundry.training.lengths import prompt_text
 from finops_cli.foundry.training.versions import Backend
 
@@ -31,7 +32,7 @@ class Encoded(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a row, by its kind (`length`, `eos`, `prefix`, `prompt`, `answer`)."""
+    """What is wrong with a row, by its kind (`length`, `drill`, `eos`, `prefix`, `prompt`, `answer`)."""
 
     kind: str
     row: str
@@ -45,6 +46,12 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
         return found
     if len(found.input_ids) > longest:
         return Fault("length", example.id, f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}")
+    if isinstance(example, Drill):
+        return (
+            found
+            if found.labels.count(IGNORED) < len(found.labels)
+            else Fault("drill", example.id, "none of its tokens is trained")
+        )
     if tokenizer.eos_token_id not in found.labels:
         return Fault("eos", example.id, f"{tokenizer.eos_token} is not among the trained tokens: answers would not end")
     return found
@@ -114,6 +121,7 @@ def packing_fault(linear_attention: bool, packing: bool, backend: Backend) -> st
 
 _CURES = {
     "length": "raise training.max_length or generate shorter rows",
+    "drill": "take the kind out of data.mix",
     "eos": "take another chat template",
     "prefix": "take another chat template",
     "prompt": "take a base whose template is that of Qwen3 or Qwen3.5",

@@ -20,7 +20,7 @@ _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
 """What a checkpoint must have beside the weights; transformers writes the state last."""
 _NAME = re.compile(r"checkpoint-(\d+)")
-_PLACES = ("base.folder", "base.tokenizer", "data.folder")
+_PLACES = ("base.folder", "base.tokenizer", "base.scratch.weights", "data.folder")
 _NAMES = {
     "stage": "the stage",
     "data": "the data",
@@ -80,7 +80,7 @@ def differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
         {setting.key: setting.value for setting in each.settings if setting.key not in _PLACES} for each in (before, now)
     )
     for key in sorted(was.keys() | wanted.keys()):
-        if was.get(key) != wanted.get(key):
+        if _said(was.get(key)) != _said(wanted.get(key)):  # a pair is a list once it is read back
             yield f"{key}: was {_said(was.get(key))}, now {_said(wanted.get(key))}"
     for field, name in _NAMES.items():
         old, new = getattr(before, field), getattr(now, field)

@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.foundry.judging import DECIDES
+from finops_cli.foundry.model_note import ModelNote, write_note
 from finops_cli.foundry.training.plan import Plan, plan_of
 from finops_cli.foundry.training.progress import Watch
 from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.record import CARD, CURVE, RUN, TIMING, MadeFrom, Run, Timing, result_of, run_of, write_json
+from finops_cli.foundry.training.record import (
+    CARD,
+    CURVE,
+    RUN,
+    TIMING,
+    MadeFrom,
+    Run,
+    Timing,
+    result_of,
+    run_of,
+    write_json,
+)
 from finops_cli.foundry.training.resuming import CHECKPOINTS, LOCK, How, begin, refuse_unready
 from finops_cli.foundry.training.survey import Asked, Survey, survey
 from finops_cli.foundry.training.versions import refuse_without, versions
@@ -76,14 +88,15 @@ def _made_from(asked: Asked, found: Survey) -> MadeFrom:
     from finops_cli.foundry.training.machine import device_name
     from finops_cli.foundry.training.tokenizer import digests
 
-    folder = asked.resolved.settings.base.folder
+    base = asked.resolved.settings.base
+    folder = base.scratch.weights if base.scratch is not None else base.folder
     tokenizer, template = digests(found.tokenizer)
     return MadeFrom(
         stage=asked.resolved.stage,
         settings=asked.resolved.table,
         data=[rows.note for rows in found.sets],
         kb=asked.book.version,
-        prompt_sha256=prompt_sha256(asked.resolved.stage),
+        prompt_sha256=prompt_sha256(asked.resolved.settings.data.modelfile),
         tokenizer_sha256=tokenizer,
         template_sha256=template,
         base=base_digests(Path(folder) if folder is not None else None),
@@ -104,7 +117,7 @@ def _trainer(asked: Asked, found: Survey, output: Path, told: Told) -> DeskTrain
     if settings.training.threads is not None:
         torch.set_num_threads(settings.training.threads)
     evaluation = found.sets.eval
-    rows = [evaluation.row(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)]
+    rows = [evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)]
     examiner = Examiner(rows, found.tokenizer, settings.evaluation, asked.book)
     model = open_base(settings, found.tokenizer, asked.backend)
     return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)
@@ -128,7 +141,7 @@ def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFro
 
     stage = asked.resolved.stage
     folder = output / ("model" if asked.resolved.settings.adapter.method == "full" else "adapter")
-    result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder))
+    result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder, asked.resolved.settings.data.modelfile))
     draw(result, stage, DECIDES[stage], output / CURVE)
     run = run_of(made_from, result)
     (output / CARD).write_text(model_card(run), encoding="utf-8")
@@ -137,12 +150,13 @@ def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFro
     return run
 
 
-def _saved(trainer: DeskTrainer, folder: Path) -> dict[str, str]:
-    """Write model and tokenizer into `folder`; the digest of each file."""
+def _saved(trainer: DeskTrainer, folder: Path, modelfile: str) -> dict[str, str]:
+    """Write model and tokenizer into `folder`, and what `finops quantize` is to know of them; the digest of each file."""
     from finops_cli.foundry.training.bases import sha256
 
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
+    write_note(folder, ModelNote(modelfile))
     (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
     return {f"{folder.name}/{file.name}": sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
 

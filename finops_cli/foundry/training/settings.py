@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from finops_cli.errors import UsageError
+from finops_cli.foundry.rows import Stage
 from finops_cli.foundry.triage_examples import Profile
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -14,6 +15,7 @@ Natural = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0, lt=1)]
+Progress = Annotated[float, Meta(ge=0, le=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
@@ -21,8 +23,18 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a recipe."""
 
 
+class Start(Section, frozen=True):
+    """Random weights ready to copy (`foundry.tiny_start`); by the rotary pairs from `content_from` on words are told apart."""
+
+    seed: Seed
+    content_from: Natural
+
+
 class Scratch(Section, frozen=True):
-    """A model of random weights: widths in units, lengths in tokens. Columns that are multiples of 256 can be quantized by K-quants."""
+    """A model of a shape of its own: widths in units, lengths in tokens. Columns that are multiples of 256 can be quantized by K-quants.
+
+    It begins with evenly random weights, or as `start` says, or with those of `weights`, a folder that a training saved.
+    """
 
     architecture: Literal["qwen3"]
     hidden_size: Positive
@@ -34,13 +46,18 @@ class Scratch(Section, frozen=True):
     max_positions: Positive
     rope_theta: Annotated[float, Meta(gt=0)]
     tied: bool
+    start: Start | None
+    weights: str | None
 
 
 class Vocabulary(Section, frozen=True):
-    """A tokenizer to learn: `size` tokens without the special ones, from the texts of the stream's first `rows` training rows."""
+    """A tokenizer to learn: `size` tokens without the special ones, from the texts of the first training rows, so many a stage.
+
+    Those of the recipe's own stage are its own; of another stage a vocabulary takes records and answers, so that both can share it.
+    """
 
     size: Annotated[int, Meta(ge=256)]
-    rows: Positive
+    rows: dict[Stage, Positive]
 
 
 class Base(Section, frozen=True):
@@ -65,30 +82,51 @@ class Adapter(Section, frozen=True):
 
 
 class Data(Section, frozen=True):
-    """`form` is a name in `forms.FORMS`."""
+    """`form` is a name in `forms.FORMS`; `modelfile` one in `modelfiles`: its SYSTEM is the prompt.
+
+    `mix`: by kind of example, its share of the batches over the training, as points (how far it is, weight) with straight lines between.
+    """
 
     source: Literal["file", "stream"]
     form: str
     folder: str
     seed: Seed
     profile: Profile
+    modelfile: str
+    most_ftrs: Positive | None
+    mix: dict[str, Annotated[list[tuple[Progress, NotNegative]], Meta(min_length=1)]] | None
+
+
+class Muon(Section, frozen=True):
+    """Of the matrices of the layers (`muon.Muon`); `betas` are those of Adam, which trains all else at `training.learning_rate`."""
+
+    rate: Rate
+    momentum: Share
+    iterations: Positive
+    betas: tuple[Share, Share]
 
 
 class Training(Section, frozen=True):
-    """`batch` rows at once, `accumulation` batches a step; `warmup` below 1 is a share of the steps; lengths in tokens."""
+    """`batch` rows at once, `accumulation` batches a step; `warmup` below 1 is a share of the steps; lengths in tokens.
+
+    `tokens`: instead of rows, examples of about one length up to so many tokens make a batch. `hold`: the share of the steps at the full rate.
+    """
 
     epochs: Annotated[float, Meta(gt=0)]
     max_steps: Positive | None
     batch: Positive
+    tokens: Positive | None
     accumulation: Positive
     max_length: Positive
     packing: bool
     learning_rate: Rate
     warmup: NotNegative
-    scheduler: Literal["cosine", "linear", "constant_with_warmup"]
+    scheduler: Literal["cosine", "linear", "constant_with_warmup", "warmup_stable_decay"]
+    hold: Share | None
     weight_decay: NotNegative
     max_grad_norm: Annotated[float, Meta(gt=0)]
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"]
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "muon"]
+    muon: Muon | None
     precision: Literal["bf16", "fp16", "fp32"]
     gradient_checkpointing: bool
     seed: Seed
@@ -138,6 +176,21 @@ def refuse_contradictions(settings: Settings) -> None:
         "base.quantization=nf4 goes with adapter.method=lora: 4-bit weights are not trained themselves": (
             base.quantization == "nf4" and adapter.method == "full"
         ),
+        "base.scratch.start and base.scratch.weights exclude each other": (
+            base.scratch is not None and base.scratch.start is not None and base.scratch.weights is not None
+        ),
+        "training.optimizer=muon goes with training.muon and adapter.method=full": (
+            (training.optimizer == "muon") != (training.muon is not None)
+            or (training.optimizer == "muon" and adapter.method == "lora")
+        ),
+        "training.scheduler=warmup_stable_decay goes with training.hold": (
+            (training.scheduler == "warmup_stable_decay") != (training.hold is not None)
+        ),
+        "training.tokens goes with data.source=stream, training.batch=1 and training.workers=0: a stream is cut into batches in its order": (
+            training.tokens is not None and (data.source, training.batch, training.workers) != ("stream", 1, 0)
+        ),
+        "data.mix goes with training.tokens: the kinds are mixed batch by batch": data.mix is not None
+        and training.tokens is None,
         "data.source=stream has no epochs: give training.max_steps (--max-steps N)": (
             data.source == "stream" and training.max_steps is None
         ),

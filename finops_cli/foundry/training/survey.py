@@ -11,9 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
-from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams
+from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams, vocabulary_texts
 from finops_cli.foundry.training.forms import Example
 from finops_cli.foundry.training.lengths import Lengths, Steps, estimated_length, packed_blocks, steps, summary
 from finops_cli.foundry.training.quiet import offline_and_quiet
@@ -84,7 +86,8 @@ def _rows(asked: Asked) -> Survey:
     except UsageError as error:
         sizes, every = asked.book.data.sizes[stage], asked.book.data.eval_every
         order = Order(stage, 0, settings.data.seed, settings.data.profile, asked.kb)
-        sets = streams(order, asked.book, (sizes - sizes // every, sizes // every))
+        card = replace(settings.data, form="card", modelfile=stage, mix=None)
+        sets = streams(order, asked.book, (sizes - sizes // every, sizes // every), card)
         return Survey(sets, assumed=True, blockers=[str(error)])
 
 
@@ -97,7 +100,8 @@ def _open(asked: Asked, found: Survey) -> None:
     if base.folder is None and base.scratch is None:
         found.blockers.append(f"{base.name} is not here: get its Hugging Face folder and name it with --base DIR")
     try:
-        found.tokenizer = open_tokenizer(base, found.sets.train)
+        texts = vocabulary_texts(asked.resolved.stage, asked.resolved.settings, asked.kb, asked.book)
+        found.tokenizer = open_tokenizer(base, texts)
     except UsageError as error:
         found.blockers.append(str(error))
     if found.tokenizer is not None:

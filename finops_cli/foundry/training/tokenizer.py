@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.training.forms import Drill, Example
-from finops_cli.foundry.training.settings import Base, Vocabulary
+from finops_cli.foundry.training.settings import Base
 
 PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """How Qwen2 and Qwen3 cut a text before they merge; llama.cpp knows it as `qwen2` and so cuts alike."""
@@ -34,16 +32,16 @@ TEMPLATE = """\
 """ChatML as Qwen3's own template renders system, user and assistant, byte for byte."""
 
 
-def open_tokenizer(base: Base, rows: Iterable[Example]) -> Any | None:
+def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
     """The tokenizer of `base`, its padding token set; None where only the name of the base is known.
 
-    `rows` are those to learn a vocabulary from. Raises UsageError for a folder without one and for a padding token it does not have.
+    `texts` are those to learn a vocabulary from. Raises UsageError for a folder without one and for a padding token it does not have.
     """
     folder = base.tokenizer if base.scratch is not None else base.folder
     if folder is not None:
         tokenizer = _opened(Path(folder))
     elif base.scratch is not None and base.vocabulary is not None:
-        tokenizer = learned(texts_of(islice(rows, base.vocabulary.rows)), base.vocabulary)
+        tokenizer = learned(texts, base.vocabulary.size)
     else:
         return None
     if base.pad_token is not None:
@@ -60,8 +58,8 @@ def _opened(folder: Path) -> Any:
         raise UsageError(f"{folder}: holds no tokenizer that can be read: {error}") from error
 
 
-def learned(texts: Iterable[str], vocabulary: Vocabulary) -> Any:
-    """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one. It has a few special tokens more."""
+def learned(texts: Iterable[str], size: int) -> Any:
+    """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one. It has a few special tokens more than `size`."""
     made = Tokenizer(models.BPE())
     made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.Sequence(
@@ -73,9 +71,7 @@ def learned(texts: Iterable[str], vocabulary: Vocabulary) -> Any:
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=vocabulary.size, initial_alphabet=alphabet, show_progress=False)
-    )
+    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in _SPECIAL])
     made.add_tokens([AddedToken(text, special=False, normalized=False) for text in _THINKING])
     tokenizer = PreTrainedTokenizerFast(
@@ -83,15 +79,6 @@ def learned(texts: Iterable[str], vocabulary: Vocabulary) -> Any:
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer
-
-
-def texts_of(examples: Iterable[Example]) -> Iterator[str]:
-    """What a vocabulary is learned from: every turn of every conversation, every piece of every drill."""
-    for example in examples:
-        if isinstance(example, Drill):
-            yield from (piece.text for piece in example.pieces)
-        else:
-            yield from (message.content for message in (*example.prompt, *example.completion))
 
 
 def digests(tokenizer: Any) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from trl import SFTConfig, SFTTrainer
 from finops_cli.errors import Unfinished
 from finops_cli.foundry.training.counts import lora_config
 from finops_cli.foundry.training.examine import Examiner, spread
+from finops_cli.foundry.training.forms import ANSWERS, Example
 from finops_cli.foundry.training.machine import device
+from finops_cli.foundry.training.muon import muon_of
 from finops_cli.foundry.training.preflight import Encoded, encoded_or_refused
 from finops_cli.foundry.training.progress import Progress, Watch
 from finops_cli.foundry.training.settings import Settings
 from finops_cli.foundry.training.survey import Survey
+from finops_cli.foundry.training.token_batches import TokenBatches, collated
 
 RANK = "eval_rank"
 
@@ -80,11 +85,13 @@ def make_trainer(
     wants_adapter = settings.adapter.method == "lora" and not has_adapter
     trainer = DeskTrainer(
         model=model,
-        args=_arguments(settings, checkpoints, found.tokenizer.eos_token if found.tokenizer is not None else None),
+        args=_arguments(settings, found, checkpoints),
         train_dataset=_training_rows(settings, found),
         eval_dataset=_loss_rows(settings, found, examiner),
         processing_class=found.tokenizer,
         peft_config=lora_config(settings.adapter) if wants_adapter else None,
+        data_collator=_collator(settings, found.tokenizer),
+        optimizers=(muon_of(model.named_parameters(), settings.training), None),
         callbacks=[Reporter(watch)],
     )
     trainer.examiner = examiner
@@ -102,7 +109,7 @@ def _wide(model: Any) -> None:
             weights.data = weights.data.float()
 
 
-def _arguments(settings: Settings, checkpoints: Path, eos: str | None) -> Any:
+def _arguments(settings: Settings, found: Survey, checkpoints: Path) -> Any:
     training, evaluation = settings.training, settings.evaluation
     return SFTConfig(
         output_dir=str(checkpoints),
@@ -114,10 +121,11 @@ def _arguments(settings: Settings, checkpoints: Path, eos: str | None) -> Any:
         gradient_accumulation_steps=training.accumulation,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.scheduler,
+        lr_scheduler_kwargs=_falling(settings, found),
         warmup_steps=training.warmup,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        optim=training.optimizer,
+        optim=training.optimizer if training.muon is None else "adamw_torch",  # or the one that is handed over
         bf16=training.precision == "bf16",
         fp16=training.precision == "fp16",
         use_cpu=device() == "cpu",
@@ -127,6 +135,7 @@ def _arguments(settings: Settings, checkpoints: Path, eos: str | None) -> Any:
         eval_packing=False,
         seed=training.seed,
         data_seed=training.seed,
+        train_sampling_strategy="random" if training.tokens is None else "sequential",
         dataloader_num_workers=training.workers,
         logging_steps=training.log_every,
         logging_first_step=True,
@@ -139,7 +148,7 @@ def _arguments(settings: Settings, checkpoints: Path, eos: str | None) -> Any:
         load_best_model_at_end=True,
         metric_for_best_model=RANK,
         greater_is_better=True,
-        eos_token=eos,
+        eos_token=found.tokenizer.eos_token if found.tokenizer is not None else None,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -147,16 +156,42 @@ def _arguments(settings: Settings, checkpoints: Path, eos: str | None) -> Any:
     )
 
 
+def _collator(settings: Settings, tokenizer: Any) -> Callable[..., Any] | None:
+    return partial(collated, padding=tokenizer.pad_token_id) if settings.training.tokens is not None else None
+
+
+def _falling(settings: Settings, found: Survey) -> dict[str, Any] | None:
+    """After `hold` the rate falls evenly to nothing."""
+    hold = settings.training.hold
+    total = found.steps(settings).total
+    return None if hold is None else {"num_decay_steps": total - round(hold * total), "decay_type": "linear"}
+
+
 def _training_rows(settings: Settings, found: Survey) -> Any:
     if found.encoded is not None:
         return _dataset(found.encoded["train"])
     train, tokenizer, longest = found.sets.train, found.tokenizer, settings.training.max_length
+    indexes = Dataset.from_dict({"index": list(range(train.note.rows))})
+    if settings.training.tokens is not None:
+        batches = _batches(settings, found, settings.training.tokens)
+        return indexes.with_transform(lambda asked: {"batch": [batches[number] for number in asked["index"]]})
 
     def fresh(batch: dict[str, list[int]]) -> dict[str, list[list[int]]]:
         encoded = [encoded_or_refused(train.at(index), tokenizer, longest) for index in batch["index"]]
         return {"input_ids": [each.input_ids for each in encoded], "labels": [each.labels for each in encoded]}
 
-    return Dataset.from_dict({"index": list(range(train.note.rows))}).with_transform(fresh)
+    return indexes.with_transform(fresh)
+
+
+def _batches(settings: Settings, found: Survey, tokens: int) -> TokenBatches:
+    train, tokenizer, longest = found.sets.train, found.tokenizer, settings.training.max_length
+
+    def encoding(at: Callable[[int], Example]) -> Callable[[int], Encoded]:
+        return lambda index: encoded_or_refused(at(index), tokenizer, longest)
+
+    mix = settings.data.mix or {ANSWERS: [(0.0, 1.0)]}
+    kinds = {kind: encoding(at) for kind, at in train.kinds.items()}
+    return TokenBatches(kinds, mix, tokens, train.note.rows, settings.training.seed)
 
 
 def _loss_rows(settings: Settings, found: Survey, examiner: Examiner) -> Any:

@@ -1,0 +1,62 @@
+"""What the tiny models are trained on: records with their answer worked out in front, and drills of the working (`foundry.tiny_drills`).
+
+Rows are made as they are needed: an index is seen once, so no row is learned by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from finops_cli.domain import exact_json
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.foundry.resolver_examples import cases
+from finops_cli.foundry.rows import Row, row_of
+from finops_cli.foundry.split import content_key, first_in_split, split_of
+from finops_cli.foundry.tiny_digits import LARGEST
+from finops_cli.foundry.tiny_drills import CLOSING, OPENING
+from finops_cli.foundry.tiny_resolver_trace import tiny_trace
+from finops_cli.foundry.tiny_triage_trace import triage_trace
+from finops_cli.foundry.triage_examples import Profile, fails
+from finops_cli.kb.book import Book
+from finops_cli.models.prompts import resolver_prompt, triage_prompt
+from finops_cli.rules.plan import resolve
+from finops_cli.rules.triage import triage
+
+
+def worked_fail(index: int, seed: int, book: Book, profile: Profile, modelfile: str) -> Row:
+    """Example `index` of stage 1, as the models of `modelfile` are asked and answer."""
+    record = first_in_split(fails(index, seed, book, profile), index, book.data.eval_every)
+    return worked_triage(record, book, modelfile)
+
+
+def worked_triage(record: FailRecord, book: Book, modelfile: str) -> Row:
+    """The working and the answer to a record."""
+    answer = triage(record, book)
+    said = exact_json.encode(answer).decode()
+    completion = f"{OPENING}{triage_trace(record, answer, book)}{CLOSING}{said}"
+    split = split_of(content_key(record), book.data.eval_every)
+    given = exact_json.encode(record).decode()
+    return row_of(record.fail_id or "", "triage", split, triage_prompt(record, modelfile), completion, given, said)
+
+
+def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelfile: str) -> Row:
+    """Example `index` of stage 2, of no more shares than the working has room for, and of `most_ftrs` fails to receive at most."""
+    return worked_plan(first_in_split(_short(index, seed, book, most_ftrs), index, book.data.eval_every), book, modelfile)
+
+
+def _short(index: int, seed: int, book: Book, most_ftrs: int | None) -> Iterator[ResolverInput]:
+    drawn = (case if most_ftrs is None else replace(case, ftrs=case.ftrs[:most_ftrs]) for case in cases(index, seed, book))
+    return (case for case in drawn if case.ftd_qty <= LARGEST)
+
+
+def worked_plan(case: ResolverInput, book: Book, modelfile: str) -> Row:
+    """The working and the plan for a resolver input. Raises ValueError for what `tiny_trace` has no room for."""
+    plan = resolve(case, book)
+    said = exact_json.encode(plan).decode()
+    completion = f"{OPENING}{tiny_trace(case, plan, book)}{CLOSING}{said}"
+    split = split_of(content_key(case), book.data.eval_every)
+    given = exact_json.encode(case).decode()
+    return row_of(case.fail_id or "", "resolver", split, resolver_prompt(case, modelfile), completion, given, said)
