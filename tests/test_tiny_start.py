@@ -1,0 +1,54 @@
+"""A tiny model begins with the parts of copying in place, and a tokenizer in which every digit stands alone. Skipped without `train`."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from finops_cli.foundry.tiny_start import Shape, first_weights
+from finops_cli.foundry.tiny_tokenizer import CONTROL, PLAIN, train_tokenizer
+
+SHAPE = Shape(words=300, width=128, layers=3, heads=4, kv_heads=2, head_width=32, inner=64, theta=1e6, content_from=6)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    torch = pytest.importorskip("torch")
+    first, again, other = first_weights(SHAPE, 1), first_weights(SHAPE, 1), first_weights(SHAPE, 2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
+
+
+def test_head_h_of_layer_0_looks_at_the_token_h_plus_1_back() -> None:
+    torch = pytest.importorskip("torch")
+    weights = first_weights(SHAPE, 1)
+    words = weights["model.embed_tokens.weight"][:20]
+    stream = words / words.pow(2).mean(1, keepdim=True).sqrt()
+    half = SHAPE.head_width // 2
+    angles = torch.arange(20)[:, None] * SHAPE.theta ** (-torch.arange(half) / half)
+
+    def heads(name: str) -> list[object]:
+        rows = (stream @ weights[f"model.layers.0.self_attn.{name}_proj.weight"].T).split(SHAPE.head_width, dim=1)
+        turned = []
+        for row in rows:
+            x, y = (row / row.pow(2).mean(1, keepdim=True).sqrt() * 2).split(half, dim=1)
+            cos, sin = angles.cos(), angles.sin()
+            turned.append(torch.cat((x * cos - y * sin, y * cos + x * sin), dim=1))
+        return turned
+
+    queries, keys = heads("q"), heads("k")
+    for head, query in enumerate(queries):
+        looks = (query[-1] @ keys[head // 2].T) / math.sqrt(SHAPE.head_width)
+        assert 19 - int(looks.argmax()) == head + 1
+
+
+def test_a_digit_is_a_token_and_a_text_comes_back_as_it_was() -> None:
+    pytest.importorskip("tokenizers")
+    texts = ['{"qty":32000,"dtc":"DTC-0161"}', "aged 12 days, 33,414 shares<|im_end|>"] * 40
+    tokenizer = train_tokenizer(texts, 300)
+    assert tokenizer.get_vocab_size() <= 300
+    for text in ("33,414 + 0161", "na\u00efve \u4e2d\t12\r\n", "".join((*CONTROL, *PLAIN))):
+        found = tokenizer.encode(text)
+        assert tokenizer.decode(found.ids, skip_special_tokens=False) == text
+        assert not any(len(token.lstrip("\u0120")) > 1 and any(map(str.isdigit, token)) for token in found.tokens)
+    assert train_tokenizer(texts, 300).to_str() == tokenizer.to_str()
