@@ -9,28 +9,25 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
-from finops_cli.domain.resolution import HandoffTriage, Resolution, ResolverInput, Step, WeightedContributions
+from finops_cli.domain.resolution import Resolution, ResolverInput, Step
 from finops_cli.domain.triage import Triage
 from finops_cli.foundry.draws import rng
-from finops_cli.foundry.tiny_resolver_trace import tiny_trace
+from finops_cli.foundry.tiny_resolver_answer import tiny_plan
+from finops_cli.foundry.tiny_resolver_trace import listed, worked
 from finops_cli.foundry.tiny_triage_trace import read_off, worked_out
+from finops_cli.foundry.trace_reading import read
 from finops_cli.foundry.triage_examples import fails
 from finops_cli.kb.book import Book
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 
 OPENING, CLOSING = "<think>\n", "\n</think>\n\n"
-_GIVEN = re.compile(r"(?<=-)\d{8}(?==)|(?<=\n)(?:sequential|parallel)")
-"""In the working of a plan: what is taken off, and whether the sources run side by side."""
-_LEAST, _MOST = 100, 2_000_000
-"""Shares owed in a drill, as in the examples of `foundry.resolver_examples`."""
-_CUSIP = "037833100"
+_GIVEN = re.compile(
+    r"(?<=\n)(?:\d+ (?:box|depot) \d+ |\d+ (?:partial|notice|cash)|\w+ recall \d+ |borrow \d+ |residual|covered|total|1x)"
+)
+"""In the working of a plan: which source comes next, and what it holds."""
 _NAMES = sorted(
     {
         word
@@ -78,14 +75,13 @@ def triage_drill(index: int, seed: int, book: Book) -> list[Segment]:
     return [Segment(f"{OPENING}{given}", False), Segment(f"\n{worked}{CLOSING}", True)]
 
 
-def resolver_drill(index: int, seed: int, book: Book) -> list[Segment]:
-    """The working of a plan without fails to receive: box, depot, recall and borrow of any size."""
-    draw = rng(seed, "resolver drill", index)
-    case = _case(draw)
-    text = tiny_trace(case, resolve(case, book), book)
-    worked = text[text.index("\nowed ") + 1 :]
-    table = worked.index(" ", len("owed "))
-    return [Segment(f"{OPENING}{worked[:table]}", False), *_apart(f"{worked[table:]}{CLOSING}")]
+def resolver_drill(case: ResolverInput, book: Book) -> list[Segment]:
+    """The working of a plan behind what is read off the input, which is given, as are the sources and their sizes."""
+    reading = read(case, tiny_plan(case, book), book)
+    given, worked_off = "\n".join(listed(reading)), "\n".join(worked(reading))
+    table = worked_off.index(">")
+    opening = Segment(f"{OPENING}{given}\n{worked_off[:table]}", False)
+    return [opening, *_apart(f"{worked_off[table:]}{CLOSING}")]
 
 
 def _apart(text: str) -> Iterator[Segment]:
@@ -95,14 +91,3 @@ def _apart(text: str) -> Iterator[Segment]:
         yield Segment(found[0], False)
         end = found.end()
     yield Segment(text[end:], True)
-
-
-def _case(draw: random.Random) -> ResolverInput:
-    owed = int(_LEAST * (_MOST / _LEAST) ** draw.random())
-    sizes = [draw.choice((0, 1, 1, 1)) * max(1, int(owed * draw.random() * width)) for width in (1.0, 1.0, 0.8, 0.8)]
-    held = Inventory(sizes[0], sizes[3], sizes[2], 0, sizes[1], 0)
-    points = WeightedContributions(Decimal(3), Decimal(0), Decimal(0), Decimal(0))
-    deadline = draw.choice(("T+13", "T+6"))
-    triage = HandoffTriage("CNS_FAIL", "FTD", "OPEN", Decimal(3), "MEDIUM", points, "", "LOCATE_AND_DELIVER", "L1", deadline, ())
-    case = ResolverInput(triage, _CUSIP, owed, held, age_days=draw.randint(0, 5))
-    return case if held.depot_qty else replace(case, inventory=replace(held, depot_transit_days=None))
