@@ -22,7 +22,7 @@ SHARES = st.integers(0, LARGEST)
 DIVISIONS = st.integers(1, LARGEST).flatmap(lambda divisor: st.tuples(st.integers(0, divisor - 1), st.just(divisor)))
 _TAKEN = re.compile(r"(?<!\d)(\d{7})\|(\d{7})>(\d{7})([+0-])(\d{7})?")
 _ADDED = re.compile(r"(?<!\d)(\d{7})\+(\d{7})>(\d{7})")
-_BLOCK = re.compile(r"(?:\d{5})?:?(\d*?)(\d?)([xar])(\d{7})=(\d{7})([+0-])")
+_BLOCK = re.compile(r"(?:\d{5})?([a-e])(\d)([xy])(\d{7})=(\d{7})([+0-])")
 
 
 def worth(digits: str) -> int:
@@ -61,12 +61,12 @@ def test_every_block_of_a_division_takes_a_row_of_the_table_and_no_guess_is_too_
     opening, _, blocks = divided(dividend, divisor, 4).working.partition("+")
     assert opening == f"={units_first(dividend)}"
     rest = dividend
-    for _, digit, kind, row, result, sign in _BLOCK.findall(blocks):
-        rest = rest * 10 - worth(row) if kind in "xr" else rest + divisor
-        assert row == {"x": rows.get(digit), "a": units_first(divisor), "r": rows["5"]}[kind]
+    for place, digit, kind, row, result, sign in _BLOCK.findall(blocks):
+        rest = rest * 10 - worth(row) if kind == "x" else rest + divisor
+        assert row == (rows[digit] if kind == "x" else units_first(divisor))
         assert worth(result) == rest % 10**WIDTH
         assert sign == ("-" if rest < 0 else "0" if rest == 0 else "+")
-        assert rest < divisor or kind == "r"
+        assert rest < divisor or place == "e"
 
 
 def test_a_number_that_does_not_fit_is_refused() -> None:
@@ -129,3 +129,14 @@ def test_inputs_of_few_receipts_are_drawn_so_and_follow_from_seed_and_index(book
         case = next(cases(index, 3, book, (1, 3)))
         assert 1 <= len(case.ftrs) <= 3
         assert case == next(cases(index, 3, book, (1, 3)))
+
+
+def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what_cannot_be_known(book: Book) -> None:
+    for index in range(50):
+        reckoning = tiny_row("reckoning drill", index, 1, book)
+        text = "".join(segment.text for segment in reckoning)
+        for taken, of, result, _, _ in _TAKEN.findall(text):
+            assert worth(result) == (worth(of) - worth(taken)) % 10**WIDTH
+        assert all(re.fullmatch(r"\d{7}[+0-]?(\d{7})?\n?", segment.text) for segment in reckoning if segment.learned)
+        guesses = [segment.text for segment in tiny_row("guess drill", index, 1, book) if segment.learned]
+        assert all(re.fullmatch(r"\dx| \d{1,3}\.\d\d\n", guess) for guess in guesses)

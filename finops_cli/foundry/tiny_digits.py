@@ -20,6 +20,8 @@ LARGEST, MOST = 999_999, 9_999_999
 """The most shares owed that a working has room for, and the most that it has digits for."""
 _GUESSED_FROM, _HEAD = 3, 2
 _FULL = MOST + 1
+PLACES = "abcdefgh"
+"""Letters for the digits of a quotient."""
 
 
 def units_first(number: int) -> str:
@@ -64,24 +66,26 @@ class Divided(NamedTuple):
 def divided(dividend: int, divisor: int, digits: int) -> Divided:
     """`digits` decimal digits of dividend / divisor, which is less than one.
 
-    A block: the first digits of what is divided and of the divisor, the quotient so far with the digit guessed, its multiple,
-    what remains of ten times the remainder before, and the sign of that.
+    A block: the first digits of what is divided and of the divisor, the letter of the place and the digit guessed for it, its
+    multiple, what remains of ten times the remainder before, and the sign of that. The last block tells a half by five times
+    the divisor. All have one length, so that each digit stands at a known distance.
     """
     if not 0 <= dividend < divisor:
         raise ValueError(f"{dividend} / {divisor} is not less than one")
-    blocks, quotient, rest = [f"={units_first(dividend)}+"], "", dividend
-    for _ in range(digits):
+    blocks, quotient, rest = [f"={units_first(dividend)}+"], 0, dividend
+    for place in PLACES[:digits]:
         rest *= 10
         digit = _guessed(rest, divisor)
-        blocks.append(f"{_first_digits(rest, divisor)}{_head(divisor)}:{quotient}{digit}x{_left(rest, digit * divisor)}")
+        blocks.append(f"{_first_digits(rest, divisor)}{_head(divisor)}{place}{digit}x{_left(rest, digit * divisor)}")
         while digit * divisor > rest:
             digit -= 1
             result = rest - digit * divisor
-            blocks.append(f":{quotient}{digit}a{units_first(divisor)}={units_first(result % _FULL)}{_sign(result)}")
-        quotient, rest = f"{quotient}{digit}", rest - digit * divisor
-    up = 10 * rest > 5 * divisor
-    blocks.append(f"{quotient}r{_left(10 * rest, 5 * divisor)}")
-    return Divided("".join(blocks), int(quotient) + up)
+            blocks.append(f"{place}{digit}y{units_first(divisor)}={units_first(result % _FULL)}{_sign(result)}")
+        quotient, rest = quotient * 10 + digit, rest - digit * divisor
+    rest *= 10
+    half = (10 * divisor) // 2
+    blocks.append(f"{_first_digits(rest, divisor)}{_head(divisor)}{PLACES[digits]}5x{_left(rest, half)}")
+    return Divided("".join(blocks), quotient + (rest > half))
 
 
 def _left(of: int, taken: int) -> str:

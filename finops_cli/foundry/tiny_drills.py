@@ -9,12 +9,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import NamedTuple
 
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.resolution import Resolution, ResolverInput, Step
 from finops_cli.domain.triage import Triage
 from finops_cli.foundry.draws import rng
+from finops_cli.foundry.tiny_digits import LARGEST, difference, divided, total
 from finops_cli.foundry.tiny_resolver_answer import tiny_plan
 from finops_cli.foundry.tiny_resolver_trace import listed, worked
 from finops_cli.foundry.tiny_triage_trace import read_off, worked_out
@@ -28,6 +30,11 @@ _GIVEN = re.compile(
     r"(?<=\n)(?:\d+ (?:box|depot) \d+ |\d+ (?:partial|notice|cash)|\w+ recall \d+ |borrow \d+ |residual|covered|total|1x)"
 )
 """In the working of a plan: which source comes next, and what it holds."""
+_GUESSED = re.compile(r"([+0-]\d{5}[a-d])(\d)x")
+_RECKONED = re.compile(r"(?<=[xy]\d{7}=)\d{7}[+0-]")
+_OPERATIONS, _DIVISIONS, _ROUNDING = 7, 10, len("12345e5x1234567=1234567+")
+_LEAST = 100
+"""The fewest shares in a drill."""
 _NAMES = sorted(
     {
         word
@@ -82,6 +89,51 @@ def resolver_drill(case: ResolverInput, book: Book) -> list[Segment]:
     table = worked_off.index(">")
     opening = Segment(f"{OPENING}{given}\n{worked_off[:table]}", False)
     return [opening, *_apart(f"{worked_off[table:]}{CLOSING}")]
+
+
+def guess_drill(index: int, seed: int) -> list[Segment]:
+    """The digits of divisions to be guessed, and the percentages that quotients make, without the reckoning between."""
+    draw = rng(seed, "guess drill", index)
+    segments = [Segment(OPENING, False)]
+    for _ in range(_DIVISIONS):
+        divisor = _shares(draw)
+        told = divided(draw.randrange(divisor), divisor, 4)
+        for before, digit in _GUESSED.findall(told.working):
+            segments += [Segment(before, False), Segment(f"{digit}x", True)]
+        rounded = told.working[-_ROUNDING:]
+        segments += [Segment(rounded, False), Segment(f" {Decimal(10_000 - told.quotient) / 100:.2f}\n", True)]
+    return segments
+
+
+def reckoning_drill(index: int, seed: int) -> list[Segment]:
+    """Differences, sums and the blocks of divisions, of numbers of any size: what is reckoned is given, the result is not."""
+    draw = rng(seed, "reckoning drill", index)
+    segments = [Segment(OPENING, False)]
+    for _ in range(_OPERATIONS):
+        a, b, kind = _shares(draw), _shares(draw), draw.random()
+        if kind < 0.5:
+            told = difference(min(a, b), max(a, b)) if draw.random() < 0.85 else difference(max(a, b), min(a, b))
+        elif kind < 0.6:
+            told = total(a, b)
+        else:
+            segments += _blocks(divided(draw.randrange(a), a, 4).working)
+            continue
+        reckoned = told.index(">") + 1
+        segments += [Segment(told[:reckoned], False), Segment(f"{told[reckoned:]}\n", True)]
+    return segments
+
+
+def _blocks(working: str) -> Iterator[Segment]:
+    end = 0
+    for found in _RECKONED.finditer(working):
+        yield Segment(working[end : found.start()], False)
+        yield Segment(found[0], True)
+        end = found.end()
+    yield Segment("\n", False)
+
+
+def _shares(draw: random.Random) -> int:
+    return int(_LEAST * (LARGEST / _LEAST) ** draw.random())
 
 
 def _apart(text: str) -> Iterator[Segment]:

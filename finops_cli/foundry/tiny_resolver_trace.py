@@ -14,7 +14,7 @@ than there is, it is what was open before. A number is turned round right behind
     1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939
     2 box 174297 7924710|9391200>...-                       steps; the plus and what stays open, or a minus and nothing stays
     1x4143300 2x...                                         the multiples of what is owed
-    1=9391200+656 33:6x...                                  for each step that leaves something open its share, and what is covered
+    1=9391200+65633a6x...                                   for each step that leaves something open its share, and what is covered
     recall ... borrow ... total 0033414 residual 0
 """
 

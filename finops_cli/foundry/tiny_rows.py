@@ -15,7 +15,16 @@ from finops_cli.domain.resolution import ResolverInput
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.split import Split, content_key, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
-from finops_cli.foundry.tiny_drills import CLOSING, OPENING, Segment, copy_drill, resolver_drill, triage_drill
+from finops_cli.foundry.tiny_drills import (
+    CLOSING,
+    OPENING,
+    Segment,
+    copy_drill,
+    guess_drill,
+    reckoning_drill,
+    resolver_drill,
+    triage_drill,
+)
 from finops_cli.foundry.tiny_resolver_answer import tiny_plan
 from finops_cli.foundry.tiny_resolver_trace import listed, tiny_trace
 from finops_cli.foundry.tiny_tokenizer import TURN_ENDS
@@ -29,7 +38,17 @@ from finops_cli.models.prompts import CASE_HEADING, Conversation, case_json, neu
 from finops_cli.models.protocol import ModelStage
 from finops_cli.rules.triage import triage
 
-Kind = Literal["copy drill", "triage", "triage market", "triage drill", "resolver", "resolver reading", "resolver drill"]
+Kind = Literal[
+    "copy drill",
+    "triage",
+    "triage market",
+    "triage drill",
+    "resolver",
+    "resolver reading",
+    "resolver drill",
+    "guess drill",
+    "reckoning drill",
+]
 """Coverage and market are the profiles of `foundry.triage_examples`."""
 E = TypeVar("E", FailRecord, ResolverInput)
 
@@ -100,4 +119,6 @@ _KINDS: dict[Kind, Callable[[int, int, Book], list[Segment]]] = {
     "triage": lambda index, seed, book: answered_fail(unseen_fail(index, seed, book, "coverage", "train"), book),
     "triage market": lambda index, seed, book: answered_fail(unseen_fail(index, seed, book, "market", "train"), book),
     "triage drill": triage_drill,
+    "guess drill": lambda index, seed, book: guess_drill(index, seed),
+    "reckoning drill": lambda index, seed, book: reckoning_drill(index, seed),
 }
