@@ -20,7 +20,7 @@ from finops_cli.models.questions import resolver_question
 
 SHARES = st.integers(0, LARGEST)
 DIVISIONS = st.integers(1, LARGEST).flatmap(lambda divisor: st.tuples(st.integers(0, divisor - 1), st.just(divisor)))
-_TAKEN = re.compile(r"(?<!\d)(\d{7})\|(\d{7})>(\d{7})([+0-])(\d{7})?")
+_TAKEN = re.compile(r"(?<!\d)(\d{7})\|(\d{7})>(\d{7})([+0-])(?:(\d{7}) \d+)?")
 _ADDED = re.compile(r"(?<!\d)(\d{7})\+(\d{7})>(\d{7})")
 _BLOCK = re.compile(r"(?:\d{5})?([a-e])(\d)([xy])(\d{7})=(\d{7})([+0-])")
 
@@ -37,6 +37,7 @@ def test_a_difference_is_written_units_first_with_its_sign_and_what_stays_as_one
     assert worth(found[3]) == (of - taken) % 10**WIDTH
     assert found[4] == ("-" if of < taken else "0" if of == taken else "+")
     assert found[5] == (f"{of - taken:07d}" if of > taken else None)
+    assert difference(taken, of).endswith(f" {of - taken}") == (of > taken)
     assert difference(taken, of).startswith(compared(taken, of))
 
 
@@ -100,10 +101,10 @@ def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(book: Book)
         text = tiny_trace(case, plan, book)
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
-                assert f"+{step.remaining_short:07d}\n" in text
+                assert f"+{step.remaining_short:07d} {step.remaining_short}\n" in text
                 assert re.search(rf"(?m)^{step.step}=.* {step.coverage_after_step_pct:.2f}$", text)
         assert plan.residual_short == 0 or f"{plan.residual_short:07d}" in text
-        assert plan.total_coverable in (0, case.ftd_qty) or f"{plan.total_coverable:07d}" in text
+        assert plan.total_coverable in (0, case.ftd_qty) or f"{plan.total_coverable:07d} {plan.total_coverable}" in text
         assert all(dtc in text for dtc in plan.gridlock_parties)
 
 
@@ -137,6 +138,6 @@ def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what
         text = "".join(segment.text for segment in reckoning)
         for taken, of, result, _, _ in _TAKEN.findall(text):
             assert worth(result) == (worth(of) - worth(taken)) % 10**WIDTH
-        assert all(re.fullmatch(r"\d{7}[+0-]?(\d{7})?\n?", segment.text) for segment in reckoning if segment.learned)
+        assert all(re.fullmatch(r"\d{7}[+0-]?(\d{7} \d+)?\n?", segment.text) for segment in reckoning if segment.learned)
         guesses = [segment.text for segment in tiny_row("guess drill", index, 1, book) if segment.learned]
         assert all(re.fullmatch(r"\dx| \d{1,3}\.\d\d\n", guess) for guess in guesses)

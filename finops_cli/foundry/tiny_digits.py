@@ -1,9 +1,10 @@
 """Written arithmetic for a tiny model: numbers of a fixed width, units first, one operation a line.
 
 A digit of a sum or a difference follows from the two digits above it and the carry, which with units first are all written
-already and stand at distances that never change. 33414 less 18632 is `2368100|4143300>2874100+0014782`: what is taken off, what
+already and stand at distances that never change. 33414 less 18632 is `2368100|4143300>2874100+0014782 14782`: what is taken off, what
 it is taken off from, what stays, the sign that tells whether it went below zero (then the digits are those of the ten's
-complement, as it is written out), and what stays as one reads it. That is the other way round and as wide, so it is a copy too.
+complement, as it is written out), and what stays as one reads it: the other way round and as wide, so each digit stands at a
+known distance, then without its zeros. An answer that had to leave the zeros out by itself did not learn to.
 
 Division is by a table of multiples, one digit of the quotient a block (`divided`). The digit is guessed from the first two
 digits of the divisor and the first three of what is divided, never too small; where it was too large the difference
@@ -42,8 +43,8 @@ def compared(taken: int, of: int) -> str:
 
 
 def difference(taken: int, of: int) -> str:
-    """The same, and what stays as one reads it, where something stays."""
-    return compared(taken, of) + (as_read(of - taken) if of > taken else "")
+    """The same, and what stays as one reads it, where something stays: all digits, and without the zeros before it."""
+    return compared(taken, of) + (f"{as_read(of - taken)} {of - taken}" if of > taken else "")
 
 
 def total(a: int, b: int) -> str:

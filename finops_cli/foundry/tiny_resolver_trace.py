@@ -11,11 +11,11 @@ than there is, it is what was open before. A number is turned round right behind
     A B 2368100|4143300>2874100+                            which of two is larger, where their age does not tell
     order B A                                               rank
     owed 33414 5>4143300                                    what is owed, and its digits
-    1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939
+    1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939
     2 box 174297 7924710|9391200>...-                       steps; the plus and what stays open, or a minus and nothing stays
     1x4143300 2x...                                         the multiples of what is owed
     1=9391200+65633a6x...                                   for each step that leaves something open its share, and what is covered
-    recall ... borrow ... total 0033414 residual 0
+    recall ... borrow ... total 0033414 33414 ...
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def _sources(r: Reading) -> Iterator[str]:
     if parallel:
         sums = (r.covered, r.covered + plan.fallback_qty, plan.total_coverable)
         yield f"covered {compared(left, r.owed)} {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
-        yield f"total {as_read(plan.total_coverable)}"
+        yield f"total {as_read(plan.total_coverable)} {plan.total_coverable}"
         if plan.residual_short:
             yield f"residual {difference(plan.total_coverable, r.owed)}"
             return
