@@ -51,13 +51,17 @@ class Shares(NamedTuple):
     depot: int = 0
 
 
-def cases(index: int, seed: int, book: Book) -> Iterator[ResolverInput]:
-    """Inputs for example `index`, without end: the first that is wanted counts (see `foundry.split`)."""
+def cases(index: int, seed: int, book: Book, counts: tuple[int, int] | None = None) -> Iterator[ResolverInput]:
+    """Inputs for example `index`, without end: the first that is wanted counts (see `foundry.split`).
+
+    `counts`: from how many fails to receive to how many, where not those of the card's mix.
+    """
     scenario = dealt(SCENARIOS, seed, "scenarios", index)
     tier = dealt(hand(book.data.ftr_counts), seed, "ftr counts", index)
     draw, rules = rng(seed, "resolver", index), book.data.ftr_tiers
+    least, most = counts or (rules[f"{tier}_from"], rules[f"{tier}_to"])
     while True:
-        case = _case(scenario, draw.randint(rules[f"{tier}_from"], rules[f"{tier}_to"]), f"R-{seed}-{index:08d}", book, draw)
+        case = _case(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", book, draw)
         if isinstance(case, ResolverInput):
             told = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
             yield case if told else replace(case, age_days=None)  # card 2's own inputs have no age

@@ -7,31 +7,19 @@ that the record would give) is given and not learned.
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Iterator
-from decimal import Decimal
-
-from msgspec.structs import replace
 
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
-from finops_cli.domain.resolution import HandoffTriage, Resolution, ResolverInput, Step, WeightedContributions
+from finops_cli.domain.resolution import Resolution, Step
 from finops_cli.domain.triage import Triage
 from finops_cli.foundry.draws import rng
 from finops_cli.foundry.drill import Piece
 from finops_cli.foundry.split import first_in_split
-from finops_cli.foundry.tiny_resolver_trace import tiny_trace
 from finops_cli.foundry.tiny_triage_trace import read_off, worked_out
 from finops_cli.foundry.triage_examples import fails
 from finops_cli.kb.book import Book
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 
 OPENING, CLOSING = "<think>\n", "\n</think>\n\n"
-_GIVEN = re.compile(r"(?<=-)\d{8}(?==)|(?<=\n)(?:sequential|parallel)")
-"""In the working of a plan: what is taken off, and whether the sources run side by side."""
-_LEAST, _MOST = 100, 2_000_000
-"""Shares owed in a drill, as in the examples of `foundry.resolver_examples`."""
-_CUSIP = "037833100"
 _WORDS, _AMOUNTS = 0.2, 0.25
 """Shares of the figures that are copied."""
 _NAMES = sorted(
@@ -82,33 +70,3 @@ def triage_drill(index: int, seed: int, book: Book) -> list[Piece]:
     answer = triage(record, book)
     given, worked = read_off(record, answer, book), worked_out(answer, book)
     return [Piece(f"{OPENING}{given}", False), Piece(f"\n{worked}{CLOSING}", True)]
-
-
-def resolver_drill(index: int, seed: int, book: Book) -> list[Piece]:
-    """The working of a plan without fails to receive: box, depot, recall and borrow of any size."""
-    draw = rng(seed, "resolver drill", index)
-    case = _case(draw)
-    text = tiny_trace(case, resolve(case, book), book)
-    worked = text[text.index("\nowed ") + 1 :]
-    table = worked.index(" ", len("owed "))
-    return [Piece(f"{OPENING}{worked[:table]}", False), *_apart(f"{worked[table:]}{CLOSING}")]
-
-
-def _apart(text: str) -> Iterator[Piece]:
-    end = 0
-    for found in _GIVEN.finditer(text):
-        yield Piece(text[end : found.start()], True)
-        yield Piece(found[0], False)
-        end = found.end()
-    yield Piece(text[end:], True)
-
-
-def _case(draw: random.Random) -> ResolverInput:
-    owed = int(_LEAST * (_MOST / _LEAST) ** draw.random())
-    sizes = [draw.choice((0, 1, 1, 1)) * max(1, int(owed * draw.random() * width)) for width in (1.0, 1.0, 0.8, 0.8)]
-    held = Inventory(sizes[0], sizes[3], sizes[2], 0, sizes[1], 0)
-    points = WeightedContributions(Decimal(3), Decimal(0), Decimal(0), Decimal(0))
-    deadline = draw.choice(("T+13", "T+6"))
-    triage = HandoffTriage("CNS_FAIL", "FTD", "OPEN", Decimal(3), "MEDIUM", points, "", "LOCATE_AND_DELIVER", "L1", deadline, ())
-    case = ResolverInput(triage, _CUSIP, owed, held, age_days=draw.randint(0, 5))
-    return case if held.depot_qty else replace(case, inventory=replace(held, depot_transit_days=None))

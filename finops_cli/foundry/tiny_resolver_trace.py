@@ -1,27 +1,32 @@
 """What a tiny resolver writes out before its plan: the waterfall by copying, comparing and written arithmetic (`tiny_digits`).
 
 Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get each token from what stands
-before it by one small step. Quantities are units first in `WIDTH` digits where they are reckoned with, and plain where the plan
-copies them.
+before it by one small step. Figures of the answer that stand in the input are copied from there; where less is taken
+than there is, it is what was open before. A number is turned round right behind itself, so that each digit stands at a known distance.
 
-    age 12 T+13 left 1 CNS_FAIL            the clock, and the kind of fail
-    A DTC-1608 3 23681000 FOP T+1 chase stuck
-                                           fails to receive as they are given; does it net across dates, does it move
-    S2 yes S3 yes S4 no ...                the signals of gridlock up to the first No
-    order A B                              rank
-    owed 41433000 33 1x41433000 ...        what is owed, and the table of its multiples
-    step 1 A chase DTC-1608 3 FOP T+1 41433000-23681000=28741000+ ... take 18632 left 14782 pct 55.76
-    recall ... borrow ... total 33414 residual 0
+    score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts net, the kind of fail
+    A DTC-1608 3 yes 2 T+1 FOP chase moves 18632 2368100   a fail to receive as it is given; does it net, does it move
+    C DTC-1666                                              further brokers, while there are less than three
+    S1 yes S2 yes S3 no                                     the signals of gridlock up to the first No
+    A B 2368100|4143300>2874100+                            which of two is larger, where their age does not tell
+    order B A                                               rank
+    owed 33414 5>4143300                                    what is owed, and its digits
+    1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939
+    2 box 174297 7924710|9391200>...-                       steps; the plus and what stays open, or a minus and nothing stays
+    1x4143300 2x...                                         the multiples of what is owed
+    1=9391200+65633a6x...                                   for each step that leaves something open its share, and what is covered
+    recall ... borrow ... total 0033414 33414 ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
 from string import ascii_uppercase
 
 from finops_cli.domain.fail import Ftr
 from finops_cli.domain.resolution import Resolution, ResolverInput, Step
-from finops_cli.foundry.tiny_digits import difference, divided, multiples, total, units_first
+from finops_cli.foundry.tiny_digits import MOST, as_read, compared, difference, divided, multiples, total, units_first
 from finops_cli.foundry.trace_reading import Reading, read, verdict
 from finops_cli.kb.book import Book
 from finops_cli.rules.chase import nets_across_dates
@@ -29,16 +34,19 @@ from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import runs_in_parallel
 
 NAMES: tuple[str, ...] = (*ascii_uppercase, "AA", "BB", "CC", "DD", "EE", "FF", "GG", "HH", "II", "JJ")
-"""Short names of the fails to receive, in the order of the input."""
+"""Short names of the fails to receive, in the order of the input, and of further brokers."""
 _WORDS = {
     "CHASE_FTR": "chase",
     "OFFSET_FTR": "net",
-    "NET_GRIDLOCK": "jam",
+    "NET_GRIDLOCK": "gridlock",
     "APPLY_BOX": "box",
     "PARTIAL_DELIVER": "partial",
     "DEPOT_MOVEMENT": "depot",
     "BUY_IN_NOTICE": "notice",
+    "SPO_SETTLEMENT": "cash",
 }
+_COMPARED_UP_TO = 3
+"""So many fails to receive are ranked by comparing each two; more are ranked at a glance."""
 
 
 def tiny_trace(case: ResolverInput, plan: Resolution, book: Book) -> str:
@@ -47,28 +55,75 @@ def tiny_trace(case: ResolverInput, plan: Resolution, book: Book) -> str:
     Raises ValueError when the age of the fail cannot be told, and for more shares or fails to receive than there is room for.
     """
     r = read(case, plan, book)
-    if len(case.ftrs) > len(NAMES):
-        raise ValueError(f"{len(case.ftrs)} fails to receive; there are {len(NAMES)} names")
-    lines = [_clock(r), *_listed(r), _signals(r)]
+    if len(case.ftrs) + len(case.related_fails) > len(NAMES):
+        raise ValueError(
+            f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones; there are {len(NAMES)} names"
+        )
+    return "\n".join((*listed(r), *worked(r)))
+
+
+def listed(r: Reading) -> Iterator[str]:
+    """The lines that are read off the input: the clock, the fails, the signals, the order."""
+    yield _clock(r)
+    yield from _receipts(r)
+    yield from _others(r)
+    yield f"S1 {_says(r, 1)}" + "".join(f" S{number} {_says(r, number)}" for number in range(2, min(r.gridlock.signals, 2) + 2))
+    yield from _compared(r)
+    if r.gridlock.signals >= 3:
+        yield _similar(r)
+    if len(r.ranked) > 1:
+        yield f"order {' '.join(_named(r, ftr) for ftr in r.ranked)}"
+
+
+def worked(r: Reading) -> Iterator[str]:
+    """The lines that follow from those: steps, shares covered, sources."""
+    yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}"
+    before = r.owed
+    for step in r.plan.resolution_steps:
+        yield f"{step.step} {_taken(r, step, before)}"
+        before = step.remaining_short
     if r.stock.get("SPO_SETTLEMENT"):
-        return "\n".join((*lines, f"cash take {r.owed} left 0 pct 100.00", f"total {r.owed} residual 0"))
-    if r.ranked:
-        lines.append(f"order {' '.join(_named(r, ftr) for ftr in r.ranked)}")
-    lines.append(f"owed {units_first(r.owed)} {multiples(r.owed)}")
-    return "\n".join((*lines, *_steps(r), *_sources(r)))
+        return
+    shares = [step for step in r.plan.resolution_steps if step.qty and step.remaining_short]
+    if shares:
+        yield multiples(r.owed)
+    for step in shares:
+        # The share is rounded down at a half, because 100 less it is rounded up.
+        working = divided(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
+        yield f"{step.step}{working} {step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
+    yield from _sources(r)
 
 
 def _clock(r: Reading) -> str:
-    option = corporate_action_option(r.case)
+    option, held = corporate_action_option(r.case), r.case.inventory
     days = "none" if r.days_left is None else f"{r.case.triage.deadline} left {r.days_left}"
-    return f"age {r.age} {days} {r.case.triage.category}{'' if option is None else f' {option}'}"
+    netted = f"aged {r.age + r.rules.offset_older_by}"
+    told = f"score {r.case.triage.score_components.age} age {r.age} {days} {netted} {r.case.triage.category}"
+    if option is not None:
+        told += f" {option}"
+    if held.depot_qty:
+        transit = held.depot_transit_days
+        in_time = transit is not None and r.days_left is not None and transit < r.days_left
+        told += f" depot {'none' if transit is None else transit} {verdict(in_time).lower()}"
+    return told
 
 
-def _listed(r: Reading) -> Iterator[str]:
+def _receipts(r: Reading) -> Iterator[str]:
     for name, ftr in zip(NAMES, r.case.ftrs, strict=False):
         way = "net" if nets_across_dates(ftr, r.age, r.rules) else "chase"
-        settles = f"{ftr.settlement_type} {ftr.settlement_date}"
-        yield f"{name} {ftr.dtc} {ftr.age_days} {units_first(ftr.qty)} {settles} {way} {_moves(r, ftr)}"
+        tries = "none" if ftr.chase_attempts is None else ftr.chase_attempts
+        history = f"{ftr.age_days} {'yes' if ftr.partial_delivery_history else 'no'} {tries}"
+        settles = f"{ftr.settlement_date} {ftr.settlement_type}"
+        yield f"{name} {ftr.dtc} {history} {settles} {way} {_moves(r, ftr)} {_turned(ftr.qty)}"
+
+
+def _turned(qty: int) -> str:
+    return f"{qty} {units_first(_fitting(qty))}"
+
+
+def _fitting(qty: int) -> int:
+    """More shares than any fail here owes count as the most that can be written."""
+    return min(qty, MOST)
 
 
 def _moves(r: Reading, ftr: Ftr) -> str:
@@ -80,117 +135,99 @@ def _moves(r: Reading, ftr: Ftr) -> str:
     return "moves" if ftr.chase_attempts < r.rules.gridlock_attempts_from else "stuck"
 
 
+def _others(r: Reading) -> Iterator[str]:
+    known = {ftr.dtc for ftr in r.case.ftrs}
+    if not known or len(known) >= r.rules.gridlock_brokers_from:
+        return
+    for name, fail in zip(NAMES[len(r.case.ftrs) :], r.case.related_fails, strict=False):
+        yield f"{name} {'none' if fail.dtc in known else fail.dtc}"
+        known.add(fail.dtc)
+
+
 def _named(r: Reading, ftr: Ftr) -> str:
     return NAMES[next(place for place, given in enumerate(r.case.ftrs) if given is ftr)]
 
 
-def _signals(r: Reading) -> str:
-    signals = r.gridlock.signals
-    told = [f"S{number} {verdict(signals >= number).lower()}" for number in range(1, min(signals + 1, 3) + 1)]
-    if signals >= 3:
-        told.append(_similar(r))
-    if r.plan.gridlock_detected:
-        told.append(f"{r.gridlock.extent} {' '.join(r.plan.gridlock_parties)}")
-    return " ".join(told)
+def _says(r: Reading, number: int) -> str:
+    return verdict(r.gridlock.signals >= number).lower()
+
+
+def _compared(r: Reading) -> Iterator[str]:
+    if len(r.case.ftrs) > _COMPARED_UP_TO:
+        return
+    for (name, one), (other_name, other) in combinations(zip(NAMES, r.case.ftrs, strict=False), 2):
+        if one.age_days == other.age_days or r.gridlock.signals >= 3:
+            yield f"{name} {other_name} {compared(_fitting(one.qty), _fitting(other.qty))}"
 
 
 def _similar(r: Reading) -> str:
-    """S4: the largest quantity of a broker against the smallest, both times what makes the ratio whole."""
-    owed: dict[str, int] = {}
+    """S4: four times what the largest broker has more than the smallest is not more than the smallest has."""
+    sums: dict[str, int] = {}
     for ftr in r.case.ftrs:
-        owed[ftr.dtc] = owed.get(ftr.dtc, 0) + ftr.qty
-    above, below = r.rules.gridlock_similar_ratio.as_integer_ratio()
-    limit = difference(above * min(owed.values()), below * max(owed.values()))
-    return f"{units_first(max(owed.values()))} {units_first(min(owed.values()))} {limit} S4 {verdict(r.gridlock.signals > 3).lower()}"
+        sums[ftr.dtc] = sums.get(ftr.dtc, 0) + _fitting(ftr.qty)
+    if r.rules.gridlock_similar_ratio.as_integer_ratio() != (5, 4):
+        raise ValueError(f"the working of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}")
+    least, gap = min(sums.values()), max(sums.values()) - min(sums.values())
+    told = (
+        f"{compared(least, least + gap)} {total(gap, gap)} {total(2 * gap, 2 * gap)} {compared(4 * gap, least)} " if gap else ""
+    )
+    extent = "all" if r.gridlock.extent == "full" else r.gridlock.extent
+    return f"{told}S4 {_says(r, 4)} {extent} {' '.join(r.plan.gridlock_parties)}"
 
 
-def _steps(r: Reading) -> Iterator[str]:
-    before, pct = r.owed, ""
-    for step in r.plan.resolution_steps:
-        head = f"step {step.step} {_subject(r, step)}"
-        if step.qty:
-            pct = _percentage(r, step)
-            yield f"{head}{_worked(r, step, before)} take {step.qty} left {step.remaining_short} pct {pct}"
-        else:
-            yield f"{head} take 0 left {step.remaining_short} pct {pct}"
-        before = step.remaining_short
-
-
-def _percentage(r: Reading, step: Step) -> str:
-    return f"{step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
-
-
-def _subject(r: Reading, step: Step) -> str:
+def _taken(r: Reading, step: Step, before: int) -> str:
     word = _WORDS[step.action]
-    if step.dtc is None:
-        return f"rest {r.plan.additional_ftrs_chased} {word}" if step.action in ("CHASE_FTR", "NET_GRIDLOCK") else word
-    ftr = _receipt(r, step.dtc, step)
+    if step.action in ("PARTIAL_DELIVER", "SPO_SETTLEMENT"):
+        return word
     if step.action == "BUY_IN_NOTICE":
-        return f"{word} {step.dtc} {ftr.age_days}"
-    return f"{word} {_named(r, ftr)} {step.dtc} {ftr.age_days} {step.settlement_type} {step.settlement_date}"
-
-
-def _receipt(r: Reading, dtc: str, step: Step) -> Ftr:
-    """The fail to receive of a step: the last one so far where a notice follows it."""
-    places = [taken.step.step for _, taken in r.receipts]
-    place = max(number for number in places if number <= step.step)
-    return r.receipts[places.index(place)][0]
-
-
-def _worked(r: Reading, step: Step, before: int) -> str:
-    """What is taken off what is open; then, unless nothing stays open, the open share of what is owed, digit by digit.
-
-    The covered percentage is 100 less that share, so the share is rounded down at a half where the percentage is rounded up.
-    """
-    held = _held(r, step)
-    told = f" {_added(r, step)}{difference(before, held)}"
-    if step.remaining_short:
-        told += divided(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
-    return told
-
-
-def _held(r: Reading, step: Step) -> int:
-    if step.dtc is not None:
-        return _receipt(r, step.dtc, step).qty
+        return f"{word} {step.dtc or 'all'}"
     if step.action == "APPLY_BOX":
-        return r.case.inventory.box_qty
+        return f"{word} {_off(r.case.inventory.box_qty, before)}"
     if step.action == "DEPOT_MOVEMENT":
-        return r.case.inventory.depot_qty
-    return sum(_rest(r))
+        return f"{word} {_off(r.case.inventory.depot_qty, before)}"
+    if step.dtc is None:
+        return f"{word} rest {r.plan.additional_ftrs_chased} {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
+    ftr = next(ftr for ftr, taken in r.receipts if taken.step is step)
+    return f"{word} {_named(r, ftr)} {step.dtc} {step.settlement_date} {step.settlement_type} {_off(ftr.qty, before)}"
 
 
-def _rest(r: Reading) -> Sequence[int]:
+def _off(held: int, before: int) -> str:
+    return f"{held} {difference(_fitting(held), before)}"
+
+
+def _rest(r: Reading) -> Sequence[Ftr]:
     first = len(r.receipts)
-    return [ftr.qty for ftr in r.ranked[first : first + r.plan.additional_ftrs_chased]]
+    return r.ranked[first : first + r.plan.additional_ftrs_chased]
 
 
-def _added(r: Reading, step: Step) -> str:
+def _summed(r: Reading) -> str:
     """The fails to receive of an aggregated step, added one by one."""
-    if step.dtc is not None or step.action not in ("CHASE_FTR", "NET_GRIDLOCK"):
-        return ""
-    told, so_far = [], 0
-    for qty in _rest(r):
-        told.append(f"{total(so_far, qty)} ")
-        so_far += qty
-    return "".join(told)
+    sums = [0]
+    for ftr in _rest(r):
+        sums.append(sums[-1] + ftr.qty)
+    return "".join(f"{total(a, b - a)} " for a, b in pairwise(sums[1:]))
 
 
 def _sources(r: Reading) -> Iterator[str]:
-    left, held = r.owed - r.covered, r.case.inventory
+    left, held, plan = r.owed - r.covered, r.case.inventory, r.plan
     if not left:
-        yield f"total {r.owed} residual 0"
+        yield "residual 0"
         return
     parallel = runs_in_parallel(held, r.days_left, r.rules)
-    first = min(held.recall_outstanding, left)
-    yield f"{'parallel' if parallel else 'sequential'} recall {difference(left, held.recall_outstanding)} take {first}"
-    behind = left if parallel else left - first
-    second = min(held.stock_loan_available, behind)
-    if behind:
-        yield f"borrow {difference(behind, held.stock_loan_available)} take {second}"
-    plan = r.plan
+    behind = left
+    if held.recall_outstanding:
+        yield f"{'parallel' if parallel else 'sequential'} recall {_off(held.recall_outstanding, left)}"
+        behind = left if parallel else left - min(held.recall_outstanding, left)
+    if behind and held.stock_loan_available:
+        yield f"borrow {_off(held.stock_loan_available, behind)}"
     if parallel:
-        covered = r.covered + first
-        yield f"covered {difference(r.owed, left)} {total(r.covered, first)} {total(covered, second)}"
-    elif plan.residual_short:
-        yield f"covered {difference(r.owed, plan.residual_short)}"
-    yield f"total {plan.total_coverable} residual {plan.residual_short}"
+        sums = (r.covered, r.covered + plan.fallback_qty, plan.total_coverable)
+        yield f"covered {compared(left, r.owed)} {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
+        yield f"total {as_read(plan.total_coverable)} {plan.total_coverable}"
+        if plan.residual_short:
+            yield f"residual {difference(plan.total_coverable, r.owed)}"
+            return
+    elif plan.residual_short and plan.total_coverable:
+        yield f"total {difference(plan.residual_short, r.owed)} residual {plan.residual_short}"
+        return
+    yield f"residual {plan.residual_short}"

@@ -1,28 +1,26 @@
-"""What the tiny models are trained on: records with their answer worked out in front, and drills of the working (`foundry.tiny_drills`).
+"""What the tiny models are trained on: records with their answer worked out in front. Drills stand in `tiny_drills` and `tiny_resolver_drills`.
 
 Rows are made as they are needed: an index is seen once, so no row is learned by heart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from msgspec.structs import replace
-
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.foundry.drill import Piece
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.rows import Row, row_of
 from finops_cli.foundry.split import content_key, first_in_split, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
 from finops_cli.foundry.tiny_drills import CLOSING, OPENING
-from finops_cli.foundry.tiny_resolver_trace import tiny_trace
+from finops_cli.foundry.tiny_resolver_answer import tiny_plan
+from finops_cli.foundry.tiny_resolver_trace import listed, tiny_trace
 from finops_cli.foundry.tiny_triage_trace import triage_trace
+from finops_cli.foundry.trace_reading import read
 from finops_cli.foundry.triage_examples import Profile, fails
 from finops_cli.kb.book import Book
 from finops_cli.models.prompts import resolver_prompt, triage_prompt
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 
 
@@ -43,20 +41,27 @@ def worked_triage(record: FailRecord, book: Book, modelfile: str) -> Row:
 
 
 def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelfile: str) -> Row:
-    """Example `index` of stage 2, of no more shares than the working has room for, and of `most_ftrs` fails to receive at most."""
-    return worked_plan(first_in_split(_short(index, seed, book, most_ftrs), index, book.data.eval_every), book, modelfile)
+    """Example `index` of stage 2: see `case_at`."""
+    return worked_plan(case_at(index, seed, book, most_ftrs), book, modelfile)
 
 
-def _short(index: int, seed: int, book: Book, most_ftrs: int | None) -> Iterator[ResolverInput]:
-    drawn = (case if most_ftrs is None else replace(case, ftrs=case.ftrs[:most_ftrs]) for case in cases(index, seed, book))
-    return (case for case in drawn if case.ftd_qty <= LARGEST)
+def case_at(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
+    """Input `index`, of no more shares than the working has room for, and of `most_ftrs` fails to receive at most."""
+    drawn = cases(index, seed, book, None if most_ftrs is None else (1, most_ftrs))
+    return first_in_split((case for case in drawn if case.ftd_qty <= LARGEST), index, book.data.eval_every)
 
 
 def worked_plan(case: ResolverInput, book: Book, modelfile: str) -> Row:
     """The working and the plan for a resolver input. Raises ValueError for what `tiny_trace` has no room for."""
-    plan = resolve(case, book)
+    plan = tiny_plan(case, book)
     said = exact_json.encode(plan).decode()
     completion = f"{OPENING}{tiny_trace(case, plan, book)}{CLOSING}{said}"
     split = split_of(content_key(case), book.data.eval_every)
     given = exact_json.encode(case).decode()
     return row_of(case.fail_id or "", "resolver", split, resolver_prompt(case, modelfile), completion, given, said)
+
+
+def case_read(case: ResolverInput, book: Book, modelfile: str) -> list[Piece]:
+    """The prompt of stage 2 and what is read off it, without what follows from that."""
+    read_off = "\n".join(listed(read(case, tiny_plan(case, book), book)))
+    return [Piece(resolver_prompt(case, modelfile).text, False), Piece(f"{OPENING}{read_off}\nowed {case.ftd_qty} ", True)]

@@ -13,8 +13,9 @@ from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order, row_at
 from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.rows import Row
-from finops_cli.foundry.tiny_drills import copy_drill, resolver_drill, triage_drill
-from finops_cli.foundry.tiny_rows import worked_case, worked_fail
+from finops_cli.foundry.tiny_drills import copy_drill, triage_drill
+from finops_cli.foundry.tiny_resolver_drills import guess_drill, reckoning_drill, resolver_drill
+from finops_cli.foundry.tiny_rows import case_at, case_read, worked_case, worked_fail
 from finops_cli.foundry.training.settings import Data
 from finops_cli.kb.book import Book
 
@@ -63,13 +64,47 @@ def _copying(order: Order, index: int, book: Book, data: Data) -> Drill:
 
 
 def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
-    drill = triage_drill if order.stage == "triage" else resolver_drill
-    return Drill(f"working {index}", tuple(drill(index, order.seed + 1, book)))  # other records than those that are answered
+    seed = order.seed + 1  # other records than those that are answered
+    if order.stage == "triage":
+        return Drill(f"working {index}", tuple(triage_drill(index, seed, book)))
+    return Drill(f"working {index}", tuple(resolver_drill(case_at(index, seed, book, data.most_ftrs), book)))
+
+
+def _of_the_resolver(maker: Maker) -> Maker:
+    def checked(order: Order, index: int, book: Book, data: Data) -> Example:
+        if order.stage != "resolver":
+            raise UsageError("data.mix: reading, guessing and reckoning are drills of the resolver")
+        return maker(order, index, book, data)
+
+    return checked
+
+
+def _reading(order: Order, index: int, book: Book, data: Data) -> Drill:
+    case = case_at(index, order.seed + 2, book, data.most_ftrs)
+    return Drill(f"reading {index}", tuple(case_read(case, book, data.modelfile)))
+
+
+def _guessing(order: Order, index: int, book: Book, data: Data) -> Drill:
+    return Drill(f"guessing {index}", tuple(guess_drill(index, order.seed)))
+
+
+def _reckoning(order: Order, index: int, book: Book, data: Data) -> Drill:
+    return Drill(f"reckoning {index}", tuple(reckoning_drill(index, order.seed)))
 
 
 FORMS: dict[str, Form] = {
     "card": Form(_card, {}),
-    "worked": Form(_worked, {"market": _market, "copying": _copying, "working": _working}),
+    "worked": Form(
+        _worked,
+        {
+            "market": _market,
+            "copying": _copying,
+            "working": _working,
+            "reading": _of_the_resolver(_reading),
+            "guessing": _of_the_resolver(_guessing),
+            "reckoning": _of_the_resolver(_reckoning),
+        },
+    ),
 }
 
 
