@@ -18,14 +18,13 @@ bench:
     python benchmarks/desk.py 7
     python benchmarks/foundry.py
 
-# needs `pip install -e '.[train,export,llama]'`; the same seed on a processor makes the same files (models/README.md)
-models:
-    just model triage
-    just model resolver
+# needs `pip install -e '.[train,export,llama]'`; the same seed on a processor makes the same files (docs/tiny-models.md)
+models: (model "triage" "1000") (model "resolver" "300")
 
-model stage:
-    finops generate --stage {{ stage }} -n 2000 --seed 990 -o build/models
-    finops train --stage {{ stage }} --preset tiny-cpu -o build/models/{{ stage }}
-    finops quantize --stage {{ stage }} --base build/models/{{ stage }}/model --kind q8_0 --eval build/models/{{ stage }}-eval.jsonl -o build/models --name tiny-{{ stage }}
-    mv build/models/tiny-{{ stage }}-q8_0.gguf models/tiny-{{ stage }}.gguf
-    mv build/models/tiny-{{ stage }}.manifest.json models/
+model stage rows:
+    finops generate --stage {{ stage }} -n 10000 --seed 990 -o runs/held-out
+    finops train --stage {{ stage }} --preset tiny-cpu
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --kind q8_0 --eval runs/held-out/{{ stage }}-eval.jsonl --rows {{ rows }} --name tiny-{{ stage }} -o runs
+    cp runs/tiny-{{ stage }}-q8_0.gguf models/tiny-{{ stage }}.gguf
+    cp runs/tiny-{{ stage }}.manifest.json runs/{{ stage }}/run.json models/
+    mv models/run.json models/tiny-{{ stage }}.run.json

@@ -129,8 +129,10 @@ def _tell(made: Manifest, next_command: str | None) -> None:
     for each in made.outputs:
         scores = (_share(each.scores, "valid"), _share(each.scores, "exact")) if each.scores else ("-", "-")
         lines.append((each.kind, f"{each.bytes:,}", *scores, "" if each.kept else "not kept"))
-    for row in lines:
-        typer.echo(f"{row[0]:<8}{row[1]:>18}{row[2]:>14}{row[3]:>14}  {row[4]}".rstrip(), err=True)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        typer.echo("  ".join((f"{first:<{widths[0]}}", *cells)).rstrip(), err=True)
     for each in made.outputs:
         if not each.kept and each.loss and made.allowed_loss:
             typer.echo(f"finops: {each.kind} {_cure(each.loss, made.allowed_loss)}", err=True)
