@@ -4,8 +4,9 @@
 
 The plain loop takes one record at a time and keeps what the last prompt had in common with the next, as `Llama.generate` does; it runs
 with one thread and with one for each core, and the better one counts. The speaker is asked from as many threads as it has lanes. Both
-take the same triage prompts at the sampling of the Modelfile, in turns; the best round of each counts. Without --gguf the models are made
-here, with random weights: they never end an answer, so each has exactly N tokens.
+take the same triage prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of each counts. Without --gguf
+they are the triage model that ships, whose answers end when they end, and models of random weights, made here, whose answers never end, so
+that each has exactly N tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import llama_cpp
 
 from benchmarks.loop import fails
-from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.kb.load import data_folder, load_book, shipped_kb
 from finops_cli.models import shipped
 from finops_cli.models.failures import Cut
 from finops_cli.models.llama_cpp.opening import profile
@@ -37,6 +38,7 @@ SHAPES = {
     "2 layers of 64": Shape(ends=False),
     "4 layers of 192": Shape(layers=4, width=192, heads=3, feed_forward=512, ends=False),
 }
+SHIPPED = data_folder("models") / "tiny-triage.gguf"
 
 
 class Work(NamedTuple):
@@ -48,13 +50,14 @@ class Work(NamedTuple):
     tokens: int
 
 
-def work(records: int, tokens: int, temperature: float | None) -> Work:
-    prompts = [triage_prompt(fail).text for line in fails(records) if (fail := FAIL.read_line(line)) is not None]
-    options = dict(typed_parameters(shipped.modelfile("triage")))
-    options["num_predict"] = tokens
+def work(records: int, tokens: int | None, temperature: float | None, modelfile: str) -> Work:
+    """`tokens` None: as many as the Modelfile allows."""
+    prompts = [triage_prompt(fail, modelfile).text for line in fails(records) if (fail := FAIL.read_line(line)) is not None]
+    options = dict(typed_parameters(shipped.modelfile(modelfile)))
+    options["num_predict"] = options["num_predict"] if tokens is None else tokens
     if temperature is not None:
         options["temperature"] = temperature
-    return Work(prompts, common_prefix("triage"), options, tokens)
+    return Work(prompts, common_prefix(modelfile), options, options["num_predict"])
 
 
 def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
@@ -124,9 +127,13 @@ def main() -> None:
         models = {
             name: write_tiny_gguf(Path(folder) / f"{n}.gguf", shape=shape) for n, (name, shape) in enumerate(SHAPES.items())
         }
-        for name, gguf in {given.gguf.name: given.gguf}.items() if given.gguf else models.items():
+        asked: dict[str, tuple[Path, int | None, str]] = {"the one that ships": (SHIPPED, None, "tiny-triage")}
+        asked |= {name: (gguf, given.tokens, "triage") for name, gguf in models.items()}
+        if given.gguf:
+            asked = {given.gguf.name: (given.gguf, given.tokens, "triage")}
+        for name, (gguf, tokens, modelfile) in asked.items():
             for temperature in (0.0, None):
-                compare(name, gguf, work(given.records, given.tokens, temperature), given.rounds)
+                compare(name, gguf, work(given.records, tokens, temperature, modelfile), given.rounds)
 
 
 if __name__ == "__main__":

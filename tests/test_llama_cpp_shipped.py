@@ -1,0 +1,49 @@
+"""The models that ship do what is written about them: their files are those of the manifests, and they answer as well as it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from finops_cli.foundry.dataset import Order, row_at
+from finops_cli.foundry.rows import Row
+from finops_cli.foundry.weights.trial import try_model
+from finops_cli.kb.book import Book
+from finops_cli.kb.load import shipped_kb
+from finops_cli.models.protocol import ModelStage
+from finops_cli.models.shipped import model_files
+from tests.conftest import ROOT
+
+RATES = {"triage": 95}
+"""Percent of unseen records that each model gets right by itself, at least."""
+ASKED = 60
+
+
+@pytest.mark.parametrize("stage", RATES)
+def test_a_shipped_file_is_the_one_that_its_manifest_was_written_for(stage: str) -> None:
+    """Manifest and record stand beside it, by digest, and the rate in it is no lower than the one that we promise."""
+    told = json.loads((ROOT / "models" / f"tiny-{stage}.manifest.json").read_bytes())
+    [made] = told["outputs"]
+    assert hashlib.sha256((ROOT / "models" / f"tiny-{stage}.gguf").read_bytes()).hexdigest() == made["sha256"]
+    assert 100 * made["scores"]["exact"] >= RATES[stage] * made["scores"]["asked"]
+    run = json.loads((ROOT / "models" / f"tiny-{stage}.run.json").read_bytes())
+    weights = {f"model/{each['name']}": each["sha256"] for each in told["base"]}
+    assert weights["model/model.safetensors"] == run["result"]["artefacts"]["model/model.safetensors"]
+
+
+@pytest.mark.parametrize("stage", RATES)
+def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(stage: ModelStage, book: Book) -> None:
+    """Other records than those that it was measured on; of so few a handful more may be wrong."""
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    rows = [unseen_row(stage, index, book) for index in range(ASKED)]
+    scores = try_model(model_files([stage])[stage], stage, rows, book, lambda done: None)
+    assert scores.asked == ASKED
+    assert 100 * scores.exact >= (RATES[stage] - 7) * ASKED
+
+
+def unseen_row(stage: ModelStage, index: int, book: Book) -> Row:
+    """Row `index` of the evaluation split, of a seed that nothing was made with."""
+    place = index * book.data.eval_every + book.data.eval_every - 1
+    return row_at(Order(stage, 0, 4711, "coverage", shipped_kb()), place, book)
