@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
@@ -138,7 +139,9 @@ class Loop(Generic[A]):
             spoken = self.speaker.speak(ask)
         except NoReply as failure:
             return self._nothing_heard(number, ask, failure)
-        self.received.append(Attempt(number, seed, constrained, spoken.text))
+        tokens = UNSET if spoken.tokens is None else spoken.tokens
+        generating_ms = UNSET if spoken.generating_ms is None else spoken.generating_ms
+        self.received.append(Attempt(number, seed, constrained, spoken.text, UNSET, tokens, generating_ms))
         return self._judge(spoken.text, constrained)._replace(server=spoken.overcome)
 
     def _nothing_heard(self, number: int, ask: Ask, failure: NoReply) -> Heard[A]:
