@@ -15,8 +15,11 @@ from finops_cli import __version__
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
+from finops_cli.commands.compare import compare
 from finops_cli.commands.create import create
 from finops_cli.commands.doctor import doctor
+from finops_cli.commands.drift import drift
+from finops_cli.commands.evaluate import evaluate
 from finops_cli.commands.generate import generate
 from finops_cli.commands.models import models
 from finops_cli.commands.resolve import resolve
@@ -30,7 +33,22 @@ PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = ("import", "run", "triage", "resolve", "check", "generate", "create", "models", "kb", "schema", "doctor")
+STORY = (
+    "import",
+    "run",
+    "triage",
+    "resolve",
+    "check",
+    "generate",
+    "create",
+    "evaluate",
+    "compare",
+    "drift",
+    "models",
+    "kb",
+    "schema",
+    "doctor",
+)
 
 
 class Border(TyperGroup):
@@ -106,6 +124,9 @@ app.command()(resolve)
 app.command()(check)
 app.command()(generate)
 app.command()(create)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(drift)
 app.command()(models)
 app.add_typer(kb_command.app, name="kb")
 app.command()(schema)

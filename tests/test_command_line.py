@@ -27,7 +27,22 @@ HEAVY = (
     "finops_cli.pipeline",
     "finops_cli.rules",
 )
-VERBS = ("import", "run", "triage", "resolve", "check", "generate", "create", "models", "kb", "schema", "doctor")
+VERBS = (
+    "import",
+    "run",
+    "triage",
+    "resolve",
+    "check",
+    "generate",
+    "create",
+    "evaluate",
+    "compare",
+    "drift",
+    "models",
+    "kb",
+    "schema",
+    "doctor",
+)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -12,6 +12,7 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook
 from finops_cli.kb.bands import BandTable
+from finops_cli.kb.evaluating import EvaluationBook
 from finops_cli.kb.guarding import GuardBook
 
 E = TypeVar("E")
@@ -113,6 +114,7 @@ class Book:
     data: DataBook
     answering: AnsweringBook
     guard: GuardBook
+    evaluation: EvaluationBook
     tolerance: Decimal
     phrases: frozenset[str]
 
