@@ -88,6 +88,9 @@ def test_no_answer_is_an_outcome_of_its_own(tmp_path: Path, book: Book, server: 
     assert (f.right.count, f.right.of) == (40 - silent, 40 - silent)
     assert (f.valid_before.count, f.valid_before.of) == (40 - silent, 40)
     assert f.stands_after.count == 40  # asked a second time, the model answers
+    assert f.criticals is not None
+    assert f.criticals.unanswered == f.confusion["priority_tier"]["CRITICAL"]["no answer"] > 0
+    assert (f.criticals.missed.count, f.criticals.missed.of) == (0, f.confusion["priority_tier"]["CRITICAL"]["CRITICAL"])
     assert sum(f.confusion["priority_tier"][tier].get("no answer", 0) for tier in f.confusion["priority_tier"]) == silent
 
 
@@ -135,6 +138,18 @@ def test_a_train_row_is_no_examination(tmp_path: Path, book: Book, finops: Finop
     (tmp_path / "lying.jsonl").write_bytes(lying)
     with pytest.raises(UsageError, match="belongs to the train split"):
         evaluated(tmp_path / "ev", book, Engine(book), rows=9, data=tmp_path / "lying.jsonl")
+
+
+def test_equal_evaluations_are_equal_bytes(tmp_path: Path, server: StandIn, finops: Finops) -> None:
+    """Without timing nothing in the folder depends on when or how fast it was made: not the captures, not the page."""
+    fixed = ("--backend", "ollama", "--host", server.url, "--no-timing", "--no-baselines", "-q", "-n", 4)
+    for stage in ("triage", "resolver"):
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            assert finops("evaluate", "--stage", stage, "-o", tmp_path / name / stage, *fixed).returncode == 0
+        one, two = (sorted((tmp_path / name / stage).iterdir()) for name in ("one", "two"))
+        assert [file.name for file in one] == [file.name for file in two]
+        assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
 def test_the_command_writes_streams_and_statuses(tmp_path: Path, finops: Finops) -> None:

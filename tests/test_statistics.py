@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 
 import pytest
 
 from finops_cli.evaluation.divergence import divergence
 from finops_cli.evaluation.shares import percentile, share, wilson
-from finops_cli.evaluation.significance import holm, paired_interval, sign_test
+from finops_cli.evaluation.significance import chance_of_more, holm, paired_interval, sign_test
 from finops_cli.pipeline.latencies import percentile_ms, step_of
 
 Z = Decimal("1.959964")
@@ -45,6 +45,14 @@ def test_large_splits_stay_exact() -> None:
     """Ten against two is 158/4096; three thousand against none is 2/2**3000."""
     assert sign_test(10, 2) == Fraction(2 * (1 + 12 + 66), 2**12)
     assert sign_test(0, 3000) == Fraction(1, 2**2999)
+
+
+def test_a_group_is_held_against_a_blind_deal() -> None:
+    """Three wrong of ten answers, and a group of four that has two of them: every deal of four is counted."""
+    deals = [sum(card < 3 for card in deal) for deal in combinations(range(10), 4)]
+    assert chance_of_more(2, 4, 3, 10) == Fraction(sum(wrong >= 2 for wrong in deals), len(deals))
+    assert chance_of_more(0, 4, 3, 10) == 1
+    assert chance_of_more(4, 4, 9, 10) == Fraction(sum(9 not in deal for deal in combinations(range(10), 4)), 210)
 
 
 def test_many_tests_are_corrected() -> None:

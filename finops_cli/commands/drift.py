@@ -30,7 +30,7 @@ def drift(
     window: WindowSize = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a run's answers and inputs against a baseline; exit 1 on drift."""
+    """Hold answers and inputs of a run against a baseline."""
     from finops_cli.evaluation.drift import drift as held_against
     from finops_cli.evaluation.drift_text import drift_text
     from finops_cli.evaluation.predictions import shown_in

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from finops_cli.domain.vocabulary import EscalationLevel, Status
 from finops_cli.evaluation.fields import PLAN_FIELDS, TRIAGE_FIELDS
-from finops_cli.evaluation.figures import Criticals, Escalation, Figures, Matrix, Speed
+from finops_cli.evaluation.figures import NO_ANSWER, Criticals, Escalation, Figures, Matrix, Speed
 from finops_cli.evaluation.outcomes import First, Outcome
 from finops_cli.evaluation.plan_totals import PlanCount
 from finops_cli.evaluation.shares import percentile, share
@@ -21,7 +21,6 @@ MATRICES = {
     "triage": ("priority_tier", "category", "action", "escalation_level"),
     "resolver": ("fallback_strategy", "gridlock_detected", "residual_action"),
 }
-NO_ANSWER = "no answer"
 _TOP = "CRITICAL"
 _NAMED = 20
 _TENTH = Decimal("0.1")

@@ -7,12 +7,13 @@ from decimal import Decimal
 from html import escape
 from typing import NamedTuple
 
-from finops_cli.evaluation.figures import Matrix
+from finops_cli.evaluation.figures import NO_ANSWER, Matrix
 from finops_cli.evaluation.shares import Share
 
 _LABEL, _PLOT, _NUMBERS, _ROW = 300, 300, 270, 24
 _CELL_WIDTH, _CELL_HEIGHT, _SIDE, _HEAD = 104, 30, 210, 46
 _FULL, _ONE_LINE = 100, 13
+_DARK = Decimal("0.6")
 _QUARTERS = (0, 25, 50, 75, 100)
 
 
@@ -86,13 +87,14 @@ def _matrix_row(name: str, row: dict[str, int], columns: Sequence[str], y: int) 
     yield f'<text x="{_SIDE - 10}" y="{y + 19}" text-anchor="end">{escape(name)}</text>'
     for j, column in enumerate(columns):
         count, x = row.get(column, 0), _SIDE + j * _CELL_WIDTH
-        kind = "good" if column == name else "bad"
+        kind = "good" if column == name else "none" if column == NO_ANSWER else "bad"
         shade = (Decimal(count) / total).quantize(Decimal("0.01")) if total else Decimal(0)
         yield f'<rect class=cell x="{x}" y="{y}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}"/>'
         if count:
             tint = max(shade, Decimal("0.12"))
             yield f'<rect class={kind} opacity="{tint}" x="{x}" y="{y}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}"/>'
-            yield f'<text x="{x + _CELL_WIDTH // 2}" y="{y + 19}" text-anchor="middle">{count:,}</text>'
+            pale = " class=pale" if kind != "none" and tint > _DARK else ""
+            yield f'<text{pale} x="{x + _CELL_WIDTH // 2}" y="{y + 19}" text-anchor="middle">{count:,}</text>'
 
 
 def _two_lines(name: str) -> tuple[str, ...]:

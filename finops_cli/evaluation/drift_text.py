@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from textwrap import fill
 
 from finops_cli.evaluation.drift import Drift, Drifted
@@ -14,14 +15,14 @@ def drift_text(found: Drift) -> str:
         "",
         f"{found.records:,} records against {found.baseline_records:,}; threshold {found.threshold} nats{window}",
         "",
-        f"{'':<8}{'':<19}{'whole':>9}{'worst window':>14}  {'where':<17}moved most",
+        f"{'':<8}{'':<19}{'whole':>7}{'worst window':>14}",
     ]
-    return "\n".join([*rows, *(_row(each) for each in found.dimensions)])
+    return "\n".join([*rows, *(row for each in found.dimensions for row in _rows(each))])
 
 
-def _row(each: Drifted) -> str:
+def _rows(each: Drifted) -> Iterator[str]:
     verdict = "DRIFT" if each.drifted else "as was"
-    worst = "" if each.worst is None else f"{each.worst.divergence:.3f}"
-    where = "" if each.worst is None else f"{each.worst.first:,}-{each.worst.last:,}"
-    row = f"{verdict:<8}{each.name:<19}{each.divergence:>9.3f}{worst:>14}"
-    return f"{row}  {where:<17}{each.moved} {each.from_pct} to {each.to_pct} %"
+    worst = "" if each.worst is None else f"{each.worst.divergence:>14.3f}  records {each.worst.first:,} to {each.worst.last:,}"
+    yield f"{verdict:<8}{each.name:<19}{each.divergence:>7.3f}{worst}"
+    if each.drifted:
+        yield f"{'':<8}  {each.moved} was {each.from_pct} %, is {each.to_pct} % of the whole"

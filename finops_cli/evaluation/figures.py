@@ -10,6 +10,8 @@ from finops_cli.evaluation.shares import Share
 
 Matrix = dict[str, dict[str, int]]
 """What was expected, then what was said, then how often."""
+NO_ANSWER = "no answer"
+"""What is said where nothing was: it has a column of its own in every matrix."""
 
 
 class Criticals(Struct, frozen=True):

@@ -36,6 +36,7 @@ th, td { text-align: right; padding: .2rem .7rem .2rem 0; border-bottom: 1px sol
 th:first-child, td:first-child, .left { text-align: left } th { font-weight: 600 } .alarm td:first-child { color: var(--bad); font-weight: 600 }
 svg { max-width: 100%; height: auto; display: block } svg text { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink) }
 svg text.axis { fill: var(--soft) } svg text.head { font-size: 11px } .good { fill: var(--good) } .bad { fill: var(--bad) }
+.none { fill: #98a2b3 } svg text.pale { fill: #fff }
 .grid { stroke: var(--line) } .whisker { stroke: var(--ink); fill: none; stroke-width: 1.4 } .cell { fill: var(--panel) }
 details { margin: .6rem 0 } summary { cursor: pointer; color: var(--good) } code { font-size: .9em; overflow-wrap: anywhere }
 """
@@ -77,7 +78,7 @@ def _cards(f: Figures) -> Iterator[str]:
     if f.shares is not None:
         told = f"of {f.shares.coverable:,} coverable; {f.shares.overstated:,} overstated"
         cards.append(_card("shares lost", f"{f.shares.lost:,}", told, bool(f.shares.lost)))
-    cards.append(_card("right as it came", _percent(f.right), _interval(f.right)))
+    cards.append(_card("right of the answers", _percent(f.right), _interval(f.right)))
     split = f"{f.first['wrong']:,} wrong, {f.first['none']:,} no answer"
     cards.append(_card("first answers", f"{f.first['right']:,} right", split))
     cards.append(_card("stands after repair", _percent(f.stands_after), _interval(f.stands_after)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -30,6 +31,18 @@ def paired_interval(first_only: int, second_only: int, pairs: int, z: Decimal) -
     spread = _EXACT.divide(_EXACT.sqrt((b + c) - (b - c) ** 2 / adjusted), adjusted) * z
     one = Decimal(1)
     return _EXACT.divide(Decimal(first_only - second_only), n), max(-one, centre - spread), min(one, centre + spread)
+
+
+def chance_of_more(wrong: int, of: int, all_wrong: int, of_all: int) -> Fraction:
+    """The probability that a group of `of` answers has `wrong` wrong ones or more, were `all_wrong` of `of_all` dealt blindly.
+
+    This is Fisher's exact test, one-sided.
+    """
+    term = tail = math.comb(all_wrong, wrong) * math.comb(of_all - all_wrong, of - wrong)
+    for k in range(wrong, min(of, all_wrong)):
+        term = term * (all_wrong - k) * (of - k) // ((k + 1) * (of_all - all_wrong - of + k + 1))
+        tail += term
+    return Fraction(tail, math.comb(of_all, of))
 
 
 def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 
 from finops_cli.evaluation.figures import Stratum
 from finops_cli.evaluation.outcomes import Outcome
-from finops_cli.evaluation.shares import share, wilson
+from finops_cli.evaluation.shares import share
+from finops_cli.evaluation.significance import chance_of_more
 from finops_cli.kb.evaluating import EvaluationBook
 
 _WORST_FIELDS = 4
@@ -43,10 +45,8 @@ class StrataCount:
         return Stratum(*group, right, first["none"], self._is_worse(first, answered), dict(worst))
 
     def _is_worse(self, first: Counter[str], answered: int) -> bool:
-        """Whether its interval lies wholly below that of all other answers."""
-        others = self._all["right"] + self._all["wrong"] - answered
-        if answered < max(1, self._book.stratum_from) or not others:
+        """Whether so many wrong answers in it are no chance, however many groups are looked at."""
+        if answered < self._book.stratum_from or not first["wrong"]:
             return False
-        _, high = wilson(first["right"], answered, self._book.z)
-        low, _ = wilson(self._all["right"] - first["right"], others, self._book.z)
-        return high < low
+        chance = chance_of_more(first["wrong"], answered, self._all["wrong"], self._all["right"] + self._all["wrong"])
+        return chance * len(self._first) <= Fraction(self._book.significance)
