@@ -15,8 +15,11 @@ from finops_cli import __version__
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
+from finops_cli.commands.compare import compare
 from finops_cli.commands.create import create
 from finops_cli.commands.doctor import doctor
+from finops_cli.commands.drift import drift
+from finops_cli.commands.evaluate import evaluate
 from finops_cli.commands.generate import generate
 from finops_cli.commands.models import models
 from finops_cli.commands.quantize import quantize
@@ -42,6 +45,9 @@ STORY = (
     "train",
     "quantize",
     "create",
+    "evaluate",
+    "compare",
+    "drift",
     "models",
     "kb",
     "schema",
@@ -124,6 +130,9 @@ app.command()(generate)
 app.command()(train)
 app.command()(quantize)
 app.command()(create)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(drift)
 app.command()(models)
 app.add_typer(kb_command.app, name="kb")
 app.command()(schema)

@@ -68,6 +68,12 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over where an interrupted run left its output.")]
 Timing = Annotated[bool, typer.Option("--timing/--no-timing", help="Measure latency_ms, or write null: equal runs, equal bytes.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing summary on stderr.")]
+StatsJson = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--stats-json", metavar="FILE", help="Where to write speed, latencies, errors, predictions and health of the run."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 

@@ -17,6 +17,7 @@ from finops_cli.commands.options import (
     ResolverGguf,
     ResolverModel,
     Resume,
+    StatsJson,
     Timing,
     Violation,
     Workers,
@@ -40,9 +41,10 @@ def resolve(
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
+    stats_json: StatsJson = None,
     quiet: Quiet = False,
 ) -> None:
     """Stage 2 alone: the plan of each resolver input (card 2)."""
-    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
+    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
     models = Models(host, on_violation, keep_raw, deadline, guard, resolver_model=resolver_model, resolver_gguf=resolver_gguf)
     carry_out(context, "resolve", call, models)

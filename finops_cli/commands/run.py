@@ -17,6 +17,7 @@ from finops_cli.commands.options import (
     ResolverGguf,
     ResolverModel,
     Resume,
+    StatsJson,
     Timing,
     TriageGguf,
     TriageModel,
@@ -44,9 +45,10 @@ def run(
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
+    stats_json: StatsJson = None,
     quiet: Quiet = False,
 ) -> None:
     """Triage and resolve each fail; check every answer; JSONL out."""
-    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
+    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
     models = Models(host, on_violation, keep_raw, deadline, guard, triage_model, resolver_model, triage_gguf, resolver_gguf)
     carry_out(context, "run", call, models)

@@ -6,7 +6,8 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -15,8 +16,10 @@ from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
 
 if TYPE_CHECKING:
     from finops_cli.kb.book import Book
+    from finops_cli.models.protocol import Origin
     from finops_cli.pipeline.desk import Desk
     from finops_cli.pipeline.stations import Stage
+    from finops_cli.pipeline.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Call:
     overwrite: bool
     timing: bool
     quiet: bool
+    stats_json: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,35 @@ class Models:
     resolver_gguf: Path | None = None
 
 
+class Conducted(NamedTuple):
+    """What a run came to: its tally, what stands in provenance of who answered, and whether the models changed under it."""
+
+    tally: Tally
+    origin: Origin
+    guard: str | None
+    changed: bool
+
+    @property
+    def verified(self) -> bool:
+        """Whether every record is verified, by the models that the run began with."""
+        return self.tally.all_verified and not self.changed
+
+
 def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
     """Run one job and exit 0 when every record is verified, else 1."""
+    if not conduct(context, stage, call, models).verified:
+        raise typer.Exit(1)
+
+
+def conduct(context: typer.Context, stage: Stage, call: Call, models: Models) -> Conducted:
+    """Run one job, with progress and closing summary on stderr."""
     from finops_cli.commands.summary import summary, wrapped
-    from finops_cli.commands.watching import watching
+    from finops_cli.commands.watching import watched
     from finops_cli.errors import UsageError
+    from finops_cli.evaluation.monitor import Monitor
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.conveyor import DeskPlan
+    from finops_cli.pipeline.places import refuse_unwritable
     from finops_cli.pipeline.screens import Refusing
     from finops_cli.pipeline.session import Job, refuse_impossible, run
 
@@ -65,9 +91,12 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     source, output = path_or_standard(call.source), path_or_standard(call.output)
     job = Job(plan, source, output, call.workers or 1, call.resume, call.overwrite)
     refuse_impossible(job)
+    if call.stats_json is not None:
+        refuse_unwritable(call.stats_json, [source, output])
     book = load_book(kb)
     desk = _desk(context, stage, call, models, book)
-    with closing(desk.backend), watching(job, call.quiet) as watch:
+    monitor = Monitor(monotonic, book.evaluation)
+    with closing(desk.backend), watched(job, call, monitor) as watch:
         if isinstance(desk.screen, Refusing):
             desk.screen.look_ahead(source, stage == "resolve", book)
         tally = run(job, desk, watch)
@@ -76,8 +105,7 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
         typer.echo(summary(tally), err=True)
     for change in changes:
         typer.echo(wrapped("backend", f"{change}: the digests in the lines may not be true of all of them"), err=True)
-    if changes or not tally.all_verified:
-        raise typer.Exit(1)
+    return Conducted(tally, desk.backend.origin, None if desk.screen is None else desk.screen.way, bool(changes))
 
 
 def _desk(context: typer.Context, stage: Stage, call: Call, models: Models, book: Book) -> Desk:

@@ -15,6 +15,7 @@ from finops_cli.commands.options import (
     Overwrite,
     Quiet,
     Resume,
+    StatsJson,
     Timing,
     TriageGguf,
     TriageModel,
@@ -40,9 +41,10 @@ def triage(
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
+    stats_json: StatsJson = None,
     quiet: Quiet = False,
 ) -> None:
     """Stage 1 alone: score, tier, action and escalation of each fail."""
-    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet)
+    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
     models = Models(host, on_violation, keep_raw, deadline, guard, triage_model=triage_model, triage_gguf=triage_gguf)
     carry_out(context, "triage", call, models)

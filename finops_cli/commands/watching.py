@@ -10,14 +10,35 @@ from typing import TYPE_CHECKING
 from finops_cli.commands.summary import summary
 from finops_cli.errors import Unfinished
 from finops_cli.models.failures import EverythingDown
+from finops_cli.pipeline.lines import encode_value
+from finops_cli.pipeline.places import whole
 
 if TYPE_CHECKING:
+    from finops_cli.commands.stage import Call
+    from finops_cli.evaluation.monitor import Monitor, Stats
     from finops_cli.pipeline.session import Job, Watch
     from finops_cli.pipeline.tally import Tally
 
 
 @contextmanager
-def watching(job: Job, quiet: bool) -> Iterator[Watch]:
+def watched(job: Job, call: Call, monitor: Monitor) -> Iterator[Watch]:
+    """The same, with a monitor that is told too; what it knows is written however the run ends."""
+    with watching(job, call.quiet, monitor) as watch:
+        try:
+
+            def told(tally: Tally, end: int) -> None:
+                monitor.saw(tally, end)
+                watch(tally, end)
+
+            yield told
+        finally:
+            if call.stats_json is not None:
+                with whole(call.stats_json) as file:
+                    file.write(encode_value(monitor.stats()).encode() + b"\n")
+
+
+@contextmanager
+def watching(job: Job, quiet: bool, monitor: Monitor) -> Iterator[Watch]:
     """What a run tells after each part. Says, when it is cut short, what came of it so far and how to go on."""
     last: list[Tally] = []
 
@@ -28,7 +49,7 @@ def watching(job: Job, quiet: bool) -> Iterator[Watch]:
         if quiet or not sys.stderr.isatty():
             yield lambda tally, _: remember(tally)
         else:
-            with _bar(job) as bar:
+            with _bar(job, monitor) as bar:
 
                 def watch(tally: Tally, end: int) -> None:
                     remember(tally)
@@ -56,7 +77,7 @@ def _cure(job: Job) -> str:
 
 
 @contextmanager
-def _bar(job: Job) -> Iterator[Watch]:
+def _bar(job: Job, monitor: Monitor) -> Iterator[Watch]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -65,10 +86,11 @@ def _bar(job: Job) -> Iterator[Watch]:
         TextColumn("{task.fields[records]:>10,} records"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total, records=0, rate="")
+        task = progress.add_task("", total=total, records=0, rate="", state="")
         first: int | None = None
         began = 0.0
 
@@ -78,9 +100,16 @@ def _bar(job: Job) -> Iterator[Watch]:
             if first is None:
                 first, began = tally.lines, now  # what a resumed run found done, and the start of the processes, are no rate
             rate = _rate((tally.lines - first) / (now - began)) if now > began else ""
-            progress.update(task, completed=end, records=tally.lines, rate=rate)
+            progress.update(task, completed=end, records=tally.lines, rate=rate, state=_state(monitor.stats()))
 
         yield watch
+
+
+def _state(stats: Stats) -> str:
+    """What a person wants to see while it runs."""
+    p95 = stats.latency_ms["p95"]
+    latency = "" if p95 is None else f"p95 {p95:,.0f} ms  " if p95 >= _FAST else f"p95 {p95:.2f} ms  "
+    return f"{latency}health {stats.health}"
 
 
 def _rate(a_second: float) -> str:

@@ -12,6 +12,7 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook
 from finops_cli.kb.bands import BandTable
+from finops_cli.kb.evaluating import EvaluationBook
 from finops_cli.kb.guarding import GuardBook
 from finops_cli.kb.quantizing import QuantizingBook
 
@@ -115,6 +116,7 @@ class Book:
     answering: AnsweringBook
     guard: GuardBook
     quantizing: QuantizingBook
+    evaluation: EvaluationBook
     tolerance: Decimal
     phrases: frozenset[str]
 

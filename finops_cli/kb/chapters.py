@@ -12,6 +12,7 @@ from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook, Outside
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
+from finops_cli.kb.evaluating import EvaluationBook
 from finops_cli.kb.guarding import FORMS, GuardBook, Kind
 from finops_cli.kb.quantizing import QuantizingBook
 
@@ -36,6 +37,7 @@ def compile_with(version: str, c: Compiler, all_entries: Mapping[str, entries.An
         answering=_answering(c),
         guard=_guard(c),
         quantizing=_quantizing(c),
+        evaluation=_evaluation(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )
@@ -177,6 +179,33 @@ def _answering(c: Compiler) -> AnsweringBook:
         raise KnowledgeError("kb entry answer.seconds: no time may be above a week")
     if not 0 <= book.backoff["jitter"] <= 1:
         raise KnowledgeError("kb entry answer.backoff: jitter must be from 0 to 1")
+    return book
+
+
+def _evaluation(c: Compiler) -> EvaluationBook:
+    book = EvaluationBook(
+        rows=c.wholes("evaluate.rows", ("triage", "resolver", "sentiment", "baseline_train"), highest=10_000_000),
+        z=c.number("evaluate.interval", highest=10),
+        score_within=c.number("evaluate.score_within"),
+        stratum_from=c.whole("evaluate.strata"),
+        significance=c.number("evaluate.significance", highest=1),
+        worth=c.numbers("evaluate.worth", ("missed_pct", "stands_pct"), highest=100),
+        baselines=c.wholes("evaluate.baselines", ("ngrams", "features", "trees", "seed"), highest=2**31),
+        drift_threshold=c.number("drift.threshold"),
+        drift_smoothing=c.number("drift.smoothing"),
+        drift_window=c.whole("drift.window"),
+        health=c.numbers("monitor.health", ("errors", "replaced", "latency", "throughput"), highest=100),
+        health_limits=c.numbers(
+            "monitor.limits", ("errors_pct", "replaced_pct", "latency_from", "latency_to", "throughput_pct", "seconds")
+        ),
+    )
+    limits = book.health_limits
+    if not book.drift_smoothing:
+        raise KnowledgeError("kb entry drift.smoothing: must be above 0, or a value that is new makes the divergence infinite")
+    if limits["latency_to"] <= limits["latency_from"] or not all(limits.values()):
+        raise KnowledgeError("kb entry monitor.limits: all above 0, and latency_to above latency_from")
+    if min(book.rows.values()) < 1 or min(book.baselines.values()) < 1:
+        raise KnowledgeError("kb entries evaluate.rows, evaluate.baselines: must be at least 1")
     return book
 
 

@@ -29,13 +29,18 @@ class ModelNames(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """What was received when a model was asked once. `failure` is the rule of what kept it from being read (`reply.*`)."""
+    """What was received when a model was asked once. `failure` is the rule of what kept it from being read (`reply.*`).
+
+    `tokens` of the answer and the milliseconds that they took to say, where the backend tells.
+    """
 
     attempt: int
     seed: int
     constrained: bool
     text: str | None
     failure: str | UnsetType = UNSET
+    tokens: int | UnsetType = UNSET
+    generating_ms: float | UnsetType = UNSET
 
 
 class Trouble(Struct, frozen=True, omit_defaults=True):
@@ -108,10 +113,15 @@ class Ask(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the way to it."""
+    """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the way to it.
+
+    `tokens`: how many it has, `generating_ms`: how long they took to say; None where the backend does not tell.
+    """
 
     text: str
     overcome: tuple[str, ...] = ()
+    tokens: int | None = None
+    generating_ms: float | None = None
 
 
 class Speaker(Protocol):

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
@@ -155,7 +156,9 @@ class Loop(Generic[A]):
             spoken = self.speaker.speak(ask)
         except NoReply as failure:
             return self._nothing_heard(number, ask, failure)
-        self.received.append(Attempt(number, seed, constrained, spoken.text))
+        tokens = UNSET if spoken.tokens is None else spoken.tokens
+        generating_ms = UNSET if spoken.generating_ms is None else spoken.generating_ms
+        self.received.append(Attempt(number, seed, constrained, spoken.text, UNSET, tokens, generating_ms))
         thinks = self.question.prompt.thinks and not constrained
         return heard(self.question, spoken.text, thinks)._replace(server=spoken.overcome)
 

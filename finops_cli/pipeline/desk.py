@@ -6,6 +6,7 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.vocabulary import Status
@@ -133,7 +134,7 @@ class Desk:
         """What was received: of an answer that failed, or of every answer."""
         answers = {"triage": triage, "resolution": resolution}
         kept = {
-            stage: list(answer.received)
+            stage: [attempt if self._timed else replace(attempt, generating_ms=UNSET) for attempt in answer.received]
             for stage, answer in answers.items()
             if answer is not None and (answer.status == "failed" or (self.keeps_raw and answer.received))
         }

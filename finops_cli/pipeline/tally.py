@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import Struct
 
 from finops_cli.domain.finding import Finding
+from finops_cli.pipeline.latencies import step_of
 from finops_cli.pipeline.lines import Line
 
 
@@ -21,11 +23,14 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     server: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
+    latency: Counter[int] = field(default_factory=Counter)
+    """Lines that were timed, by step of their latency (`pipeline.latencies`)."""
     masked: Counter[str] = field(default_factory=Counter)
     """Lines by the kinds of personal data that were masked in their records."""
     plans: int = 0
@@ -37,8 +42,8 @@ class Tally:
 
     def add(self, other: Tally, sign: int = 1) -> None:
         """Add the counts of `other`, or take them away (`sign` -1)."""
-        for name in ("statuses", "tiers", "actions", "violations", "models", "server", "problems", "masked", "uncovered"):
-            mine: Counter[str] = getattr(self, name)
+        for name in _COUNTERS:
+            mine: Counter[Any] = getattr(self, name)
             for key, count in getattr(other, name).items():
                 mine[key] += sign * count
         for name in ("plans", "owed", "covered", "residual"):
@@ -57,11 +62,14 @@ class Tally:
     def count(self, line: Line, owed: int) -> None:
         """Count one output line; `owed` is the shares that its input owes."""
         self.statuses[line.status] += 1
+        if line.provenance.latency_ms is not None and line.status != "rejected":
+            self.latency[step_of(line.provenance.latency_ms)] += 1
         tier = ""
         triage = line.triage
         if isinstance(triage, Struct):
             tier = triage.priority_tier
             self.tiers[tier] += 1
+            self.categories[triage.category] += 1
             self.actions[triage.action] += 1
         plan = line.resolution
         if isinstance(plan, Struct):
@@ -98,6 +106,23 @@ class Tally:
                 self.models[f"{stage} again"] += 1
             self.violations.update(rule for attempt in broken if attempt.attempt == 1 for rule in attempt.rules)
             self.server.update(rule for attempt in mine for rule in attempt.server)
+
+
+_COUNTERS = (
+    *(
+        "statuses",
+        "tiers",
+        "categories",
+        "actions",
+        "violations",
+        "models",
+        "server",
+        "problems",
+        "latency",
+        "masked",
+        "uncovered",
+    ),
+)
 
 
 def _findings(line: Line) -> dict[str, list[Finding]]:

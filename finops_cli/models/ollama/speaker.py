@@ -110,7 +110,7 @@ class OllamaSpeaker:
                     asked = True
                     generated = generate(endpoint.client, body, self._patience(ask.stage))
                     text = self._whole(ask, generated, bool(retries.overcome))
-                    return Spoken(text, tuple(retries.overcome))
+                    return Spoken(text, tuple(retries.overcome), generated.tokens, generated.generating_ms)
             except NoReply as failure:
                 if asked:
                     retries.spend(failure, "server" if failure.policy == "give up" else failure.policy)

@@ -26,6 +26,8 @@ _STREAM_BYTES = 64 * limits.REPLY_CHARS
 
 _DONE = b'"done":true'
 _GOODBYE_SECONDS = 1.0
+_LONGEST_NS = 86_400 * 10**9
+"""A day: no answer takes longer."""
 
 
 class Patience(NamedTuple):
@@ -37,10 +39,12 @@ class Patience(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """A finished answer, and how many prompt tokens the server says it read (None: it does not say)."""
+    """A finished answer, and what the server says of it (None: it does not say): tokens read, tokens said, and how long that took."""
 
     text: str
     prompt_tokens: int | None
+    tokens: int | None = None
+    generating_ms: float | None = None
 
 
 class _Piece(Struct):
@@ -50,6 +54,8 @@ class _Piece(Struct):
     done: bool = False
     done_reason: str | None = None
     prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
     error: Any = None
 
 
@@ -141,12 +147,18 @@ def _generated(text: str, last: _Piece) -> Generated:
         raise cut
     if last.done_reason != "stop":
         raise failures.NotGenerated(f"the server was done because of {last.done_reason!r}, not because the answer ended", text)
-    return Generated(text, _count(last))
+    took_ns = last.eval_duration
+    generating_ms = round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
+    return Generated(text, _count(last), _possible(last.eval_count), generating_ms)
 
 
 def _count(last: _Piece) -> int | None:
-    """The prompt tokens that the server counted; None where the number cannot be one."""
-    count = last.prompt_eval_count
+    """The prompt tokens that the server counted."""
+    return _possible(last.prompt_eval_count)
+
+
+def _possible(count: int | None) -> int | None:
+    """A count of tokens; None where the number cannot be one."""
     return count if count is not None and 0 <= count <= _STREAM_BYTES else None
 
 

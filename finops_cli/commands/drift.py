@@ -1,0 +1,46 @@
+"""`finops drift`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from finops_cli.commands.options import AsJson, kb_folder
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The output of a run, or the folder of an evaluation.")]
+Baseline = Annotated[Path, typer.Option("--baseline", "-b", metavar="PATH", help="What it is held against: another of the same.")]
+Threshold = Annotated[
+    Optional[float],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option("--threshold", min=0, metavar="NATS", help="Divergence that is drift; kb drift.threshold when absent."),
+]
+WindowSize = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--window", min=0, metavar="N", help="Records of a window; 0 for the whole alone; kb drift.window when absent."),
+]
+
+
+def drift(
+    context: typer.Context,
+    run: Run,
+    baseline: Baseline,
+    threshold: Threshold = None,
+    window: WindowSize = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold answers and inputs of a run against a baseline."""
+    from finops_cli.evaluation.drift import drift as held_against
+    from finops_cli.evaluation.drift_text import drift_text
+    from finops_cli.evaluation.predictions import shown_in
+    from finops_cli.kb.load import load_book
+    from finops_cli.pipeline.lines import encode_value
+
+    book = load_book(kb_folder(context)).evaluation
+    allowed = book.drift_threshold if threshold is None else Decimal(str(threshold))
+    size = book.drift_window if window is None else window
+    found = held_against(shown_in(run), shown_in(baseline), size, allowed, book)
+    typer.echo(encode_value(found) if as_json else drift_text(found))
+    if found.drifted:
+        raise typer.Exit(1)

@@ -1,0 +1,53 @@
+"""A comparison for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from finops_cli.evaluation.compare import Comparison, Paired
+
+
+def comparison_text(comparison: Comparison, first: str, second: str) -> str:
+    return "\n".join(_rows(comparison, first, second))
+
+
+def _rows(c: Comparison, first: str, second: str) -> Iterator[str]:
+    yield f"first        {first}"
+    yield f"second       {second}"
+    alone = c.unpaired_first + c.unpaired_second
+    yield f"pairs        {c.pairs:,} {c.stage} records{f'; {alone:,} are in one of the two alone' if alone else ''}"
+    told = "  ".join(f"{name} {count:,}" for name, count in c.answered.items() if count)
+    yield f"answered     {told}  {_p(c.answered_p)}"
+    if c.figures:
+        yield ""
+        yield f"{'':<18}{'first':>8}{'second':>8}  first less second, % (interval)    p"
+    for figure in c.figures:
+        yield f"{figure.name:<18}{figure.first_right:>8,}{figure.second_right:>8,}  {_difference(figure)}"
+    yield ""
+    if c.shares_lost is not None:
+        yield f"shares lost  first {c.shares_lost['first']:,}  second {c.shares_lost['second']:,}"
+    if c.faster_p is not None:
+        yield f"faster       first {c.faster['first']:,}  second {c.faster['second']:,}  {_p(c.faster_p)}"
+    yield from _verdict(c, first, second)
+
+
+def _difference(figure: Paired) -> str:
+    told = f"{figure.difference_pct:+} ({figure.low_pct:+} to {figure.high_pct:+})"
+    return f"{told:<35}{_p(figure.p_corrected)}"
+
+
+def _verdict(c: Comparison, first: str, second: str) -> Iterator[str]:
+    if not c.figures:
+        yield "No record was answered by both."
+        return
+    main = c.figures[0]
+    if main.better:
+        name = first if main.better == "first" else second
+        yield f"{name} is right more often; chance explains it with {_p(main.p)}."
+    else:
+        yield f"No difference is shown: chance explains it with {_p(main.p)}."
+
+
+def _p(p: Decimal) -> str:
+    return "p < 0.000001" if not p else f"p = {p.normalize():f}"

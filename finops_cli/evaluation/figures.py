@@ -1,0 +1,98 @@
+"""The figures of an evaluation, as `figures.json` has them. Counts stand beside every share, so that anybody can reckon them anew."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from finops_cli.evaluation.shares import Share
+
+Matrix = dict[str, dict[str, int]]
+"""What was expected, then what was said, then how often."""
+NO_ANSWER = "no answer"
+"""What is said where nothing was: it has a column of its own in every matrix."""
+
+
+class Criticals(Struct, frozen=True):
+    """Fails that are CRITICAL (kb: `evaluate.missed_criticals`). `missed_as`: what the first answer made of the missed ones."""
+
+    missed: Share
+    missed_as: dict[str, int]
+    unanswered: int
+    false_alarms: Share
+    missed_ids: list[str]
+    """The first of them, in the order of the file."""
+
+
+class Escalation(Struct, frozen=True):
+    """Escalation levels of the first answers against those of the rules."""
+
+    too_low: Share
+    right: Share
+    too_high: Share
+
+
+class PlanTotals(Struct, frozen=True):
+    """Shares of all plans together (kb: `evaluate.coverage_lost`)."""
+
+    plans: int
+    owed: int
+    coverable: int
+    delivered: int
+    lost: int
+    overstated: int
+    without_loss: Share
+    unanswered: int
+    unanswered_coverable: int
+
+
+class Stratum(Struct, frozen=True):
+    """A group of records. `worst`: the fields most often wrong in it, with how often."""
+
+    dimension: str
+    group: str
+    right: Share
+    unanswered: int
+    singled_out: bool
+    worst: dict[str, int]
+
+
+class Speed(Struct, frozen=True):
+    """Latency of a record as the desk had it, waiting included, and the model's own speed where the backend tells."""
+
+    p50_ms: Decimal | None
+    p95_ms: Decimal | None
+    p99_ms: Decimal | None
+    timed: int
+    tokens: int | None
+    tokens_per_second: Decimal | None
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """All that was counted. `first` tells right, wrong and none (no answer) apart; `fields` are of the answers."""
+
+    stage: str
+    records: int
+    rejected: int
+    first: dict[str, int]
+    right: Share
+    valid_before: Share
+    stands_after: Share
+    statuses: dict[str, int]
+    criticals: Criticals | None
+    escalation: Escalation | None
+    score_within: Share | None
+    fields: dict[str, Share]
+    rules: dict[str, Share]
+    no_answer: dict[str, int]
+    shares: PlanTotals | None
+    shares_by_ftr_count: dict[str, PlanTotals]
+    strata: list[Stratum]
+    confusion: dict[str, Matrix]
+    speed: Speed
+
+    @property
+    def asked(self) -> int:
+        """Records that somebody was asked about."""
+        return self.records - self.rejected

@@ -1,0 +1,73 @@
+"""What came of one record, as a line of `outcomes.jsonl`: every figure of a report can be reckoned anew from these lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain import exact_json
+from finops_cli.domain.vocabulary import Status
+from finops_cli.errors import UsageError
+from finops_cli.evaluation.strata import Strata
+from finops_cli.models.protocol import ModelStage
+
+First = Literal["right", "wrong", "none"]
+"""The first answer (kb: `evaluate.outcomes`)."""
+
+
+class PlanShares(Struct, frozen=True):
+    """Of a resolver input, in shares (kb: `evaluate.coverage_lost`); the last three are null without an answer."""
+
+    owed: int
+    coverable: int
+    delivered: int | None = None
+    lost: int | None = None
+    overstated: int | None = None
+
+
+class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One record. `content` names it by what the rules read of it; `expected` and `said` hold the judged fields.
+
+    `said` is the first answer's, null where none could be read; `why` are the rules that it broke. `status` is that of what stands after repair.
+    """
+
+    id: str
+    content: str
+    stage: ModelStage
+    strata: Strata
+    first: First | None
+    why: tuple[str, ...]
+    status: Status
+    attempts: int
+    expected: dict[str, Any]
+    said: dict[str, Any] | None
+    shares: PlanShares | None = None
+    latency_ms: Any = None
+    tokens: int | None = None
+    generating_ms: Any = None
+
+
+FILE = "outcomes.jsonl"
+NAME_CHARS = 16
+"""Of the digest that names a record by its content."""
+
+
+def encoded(outcome: Outcome) -> bytes:
+    return exact_json.encode(outcome) + b"\n"
+
+
+def outcomes_in(path: Path) -> Iterator[Outcome]:
+    """The outcomes of an evaluation: `path` is its folder or the file. Raises UsageError naming the line that is none."""
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{path}: no evaluation here; give the folder that `finops evaluate -o` wrote")
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield msgspec.convert(exact_json.decode(line), Outcome)
+            except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
+                raise UsageError(f"{file} line {number}: is no outcome of an evaluation ({error})") from error

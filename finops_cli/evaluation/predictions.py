@@ -1,0 +1,116 @@
+"""What a line of a run tells of inputs and predictions: the values whose distributions drift (kb: `drift.threshold`).
+
+Predictions are the model's own words. Where the engine's answer stands instead, the findings keep what the model said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain import vocabulary as words
+from finops_cli.domain.finding import Finding
+from finops_cli.domain.money import plain
+from finops_cli.errors import UsageError
+from finops_cli.evaluation.evaluate import ANSWERS
+from finops_cli.pipeline import lines
+from finops_cli.pipeline.blotter import lines_of
+from finops_cli.pipeline.places import reading
+
+Kind = Literal["prediction", "input"]
+_SILENT = "no answer"
+
+
+class Dimension(NamedTuple):
+    """A distribution that is watched. `known`: values that occur whether or not they were seen."""
+
+    name: str
+    kind: Kind
+    known: tuple[str, ...] = ()
+
+
+_ANSWERS = ("as it came", "repaired", "replaced", _SILENT)
+DIMENSIONS = (
+    Dimension("tier", "prediction", get_args(words.Tier)),
+    Dimension("category", "prediction", get_args(words.Category)),
+    Dimension("action", "prediction", get_args(words.Action)),
+    Dimension("answers", "prediction", _ANSWERS),
+    Dimension("fallback", "prediction", get_args(words.Fallback)),
+    Dimension("residual", "prediction", ("none", "some")),
+    Dimension("age", "input"),
+    Dimension("value", "input"),
+    Dimension("regulatory state", "input"),
+    Dimension("counterparty rate", "input"),
+    Dimension("coverage", "input"),
+    Dimension("direction", "input", get_args(words.Direction)),
+)
+Shown = dict[str, str]
+"""A value for each dimension that a line tells of."""
+
+
+def shown_in(path: Path) -> Iterator[Shown]:
+    """What each line of a run shows; `path` is its output, or the folder of an evaluation. Raises UsageError."""
+    with reading(path / ANSWERS if path.is_dir() else path) as file:
+        for number, (line, _) in enumerate(lines_of(file), start=1):
+            try:
+                written = lines.read(line)
+            except msgspec.MsgspecError as error:
+                raise UsageError(f"{path} line {number}: is no output line of `finops run` ({error})") from error
+            shown = _shown(written)
+            if shown:
+                yield shown
+
+
+def _shown(line: lines.Line) -> Shown:
+    """Nothing of a rejected line: nobody was asked."""
+    if line.status == "rejected":
+        return {}
+    shown = {"answers": _answered(line)}
+    triage, plan = line.triage, line.resolution
+    if isinstance(triage, Struct):
+        findings = _findings(line.verification.triage)
+        for name, field in (("tier", "priority_tier"), ("category", "category"), ("action", "action")):
+            shown[name] = _said(findings, field, getattr(triage, field))
+        shown |= _inputs(triage)
+    if isinstance(plan, Struct):
+        findings = _findings(line.verification.resolution)
+        shown["fallback"] = _said(findings, "fallback_strategy", plan.fallback_strategy)
+        shown["residual"] = "some" if _said(findings, "residual_short", plan.residual_short) != "0" else "none"
+    return shown
+
+
+def _inputs(triage: Any) -> Shown:
+    """The factors of the verified score, which are the bands that the input fell into."""
+    c = triage.score_components
+    return {
+        "age": plain(c.age_factor),
+        "value": plain(c.value_factor),
+        "regulatory state": plain(c.regulatory_factor),
+        "counterparty rate": plain(c.cp_history_factor),
+        "coverage": plain(c.inventory_modifier),
+        "direction": triage.cns_direction,
+    }
+
+
+def _findings(found: Any) -> list[Finding]:
+    return found if isinstance(found, list) else []
+
+
+def _said(findings: list[Finding], field: str, stands: Any) -> str:
+    """What the model said: the value that a finding blames, else what stands. Without an answer it said nothing."""
+    if any(finding.rule.startswith(("reply.", "schema.")) for finding in findings):
+        return _SILENT
+    blamed = next((finding.actual for finding in findings if finding.path == f"/{field}"), stands)
+    return str(blamed)
+
+
+def _answered(line: lines.Line) -> str:
+    """How the answers of the line came to stand: the worse of its stages."""
+    found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
+    if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
+        return _SILENT
+    return {"ok": "as it came", "repaired": "repaired"}.get(line.status, "replaced")

@@ -1,0 +1,116 @@
+"""Which groups a record belongs to (kb: `evaluate.strata`): where a model is wrong shows in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import plain, render_usd
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.book import Book
+from finops_cli.rules.regsho import regulatory_state
+
+Strata = tuple[tuple[str, str], ...]
+"""Dimension and group, in a fixed order."""
+_CENT, _WHOLE = Decimal("0.01"), Decimal(1)
+
+
+class _Banded(NamedTuple):
+    """A field that falls into bands, in steps of `step`."""
+
+    name: str
+    table: BandTable[Decimal]
+    step: Decimal
+    value: Decimal
+    is_usd: bool = False
+
+    def said(self, value: Decimal) -> str:
+        return render_usd(value) if self.is_usd else plain(value)
+
+
+def strata_of_fail(fail: FailRecord, reference: Triage, book: Book) -> Strata:
+    """The groups of a fail record, its tier by the rules among them."""
+    fixed = (
+        ("category", reference.category),
+        ("direction", f"{fail.cns_direction} {fail.side}"),
+        ("tier", reference.priority_tier),
+        ("regulatory state", regulatory_state(fail, book.triage)),
+        ("threshold security", "yes" if fail.reg_sho_threshold else "no"),
+    )
+    without = (("N_A direction", reference.category),) if fail.cns_direction == "N_A" else ()
+    banded = _banded(fail, book)
+    bands = tuple((f"{field.name} band", _band(field)) for field in banded)
+    return (*fixed, *without, *bands, *(("boundary", side) for field in banded for side in _sides(field)))
+
+
+def strata_of_case(case: ResolverInput, reference: Resolution, book: Book) -> Strata:
+    """The groups of a resolver input."""
+    return (
+        ("category", case.triage.category),
+        ("FTR count", _count_of(case, book)),
+        ("tier", case.triage.priority_tier),
+        ("gridlock", "yes" if reference.gridlock_detected else "no"),
+        ("fallback", reference.fallback_strategy),
+        ("residual", "some" if reference.residual_short else "none"),
+        ("steps", "aggregated" if reference.additional_ftrs_chased else str(len(reference.resolution_steps))),
+    )
+
+
+def _banded(fail: FailRecord, book: Book) -> tuple[_Banded, ...]:
+    s = book.scoring
+    return (
+        _Banded("age", s.age_factor, _WHOLE, Decimal(fail.age_days)),
+        _Banded("value", s.value_factor, _CENT, Decimal(fail.market_value), is_usd=True),
+        _Banded("cp rate", s.cp_history_factor, _CENT, Decimal(fail.cp_fail_rate_pct)),
+        _Banded("coverage", s.inventory_modifier, _CENT, Decimal(fail.inventory_coverage_pct)),
+    )
+
+
+def _band(field: _Banded) -> str:
+    """The band that the value is in, by its ends."""
+    band = field.table.index(field.value)
+    low = _first_of(field, band) if band else None
+    high = _last_of(field, band)
+    if high is None:
+        return f"from {field.said(low)}" if low is not None else "all"
+    return f"up to {field.said(high)}" if low is None else f"{field.said(low)} to {field.said(high)}"
+
+
+def _sides(field: _Banded) -> Iterator[str]:
+    """The sides of boundaries that the value lies directly at."""
+    band = field.table.index(field.value)
+    if band and field.value == (first := _first_of(field, band)):
+        yield f"{field.name} {field.said(first)}, just above a boundary"
+    last = _last_of(field, band)
+    if last is not None and field.value == last:
+        yield f"{field.name} {field.said(last)}, just below a boundary"
+
+
+def _first_of(field: _Banded, band: int) -> Decimal:
+    """The first value of a band that has one below it."""
+    edge = field.table.upper_edge(band - 1)
+    assert edge is not None  # noqa: S101 - only the last band has no upper edge
+    return edge[0] + field.step if edge[1] else edge[0]
+
+
+def _last_of(field: _Banded, band: int) -> Decimal | None:
+    edge = field.table.upper_edge(band)
+    if edge is None:
+        return None
+    return edge[0] if edge[1] else edge[0] - field.step
+
+
+def _count_of(case: ResolverInput, book: Book) -> str:
+    """The number of fails to receive, in the ranges that the training data has."""
+    count, ranges = len(case.ftrs), book.data.ftr_tiers
+    for tier in ("simple", "medium", "complex"):
+        low, high = ranges[f"{tier}_from"], ranges[f"{tier}_to"]
+        if count < low:
+            return f"below {low}" if tier == "simple" else f"{count}"
+        if count <= high:
+            return f"{low}-{high}"
+    return f"over {ranges['complex_to']}"

@@ -1,0 +1,146 @@
+"""Something simpler, on the same records: trained, counted, timed; whether a model earns its place against it, by rule."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, sentences, train_examples
+from finops_cli.evaluation.counting import figures_of
+from finops_cli.evaluation.outcomes import outcomes_in
+from finops_cli.evaluation.worth import Duel, duels, worth
+from finops_cli.foundry.split import content_key, first_in_split, split_of
+from finops_cli.foundry.triage_examples import fails
+from finops_cli.kb.book import Book
+from finops_cli.models.engine import Engine
+from tests.conftest import ROOT
+from tests.evaluations import evaluated, lines_of
+
+TARGETS = {"priority_tier", "category"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, book: Book) -> tuple[Path, Baselines]:
+    """The engine's evaluation with baselines that learned from few rows."""
+    pytest.importorskip("sklearn")
+    folder = tmp_path_factory.mktemp("baselines") / "ev"
+    evaluated(folder, book, Engine(book), rows=60)
+    held_out = list(eval_examples(folder / "records.jsonl", outcomes_in(folder), book))
+    return folder, baselines(train_examples(7, 400, book), held_out, folder, book.evaluation, timed=True)
+
+
+def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
+    """Three classifiers of each target; reports and matrices are those of the predictions that were written down."""
+    folder, ran = run
+    assert {(each.name, each.target) for each in ran.list} == {
+        (name, target) for name in ("logistic regression", "random forest", "linear SVC") for target in TARGETS
+    }
+    written = lines_of(folder / "baselines.jsonl")
+    for each in ran.list:
+        pairs = Counter((line["expected"][each.target], line["said"][each.target][each.name]) for line in written)
+        assert each.classified.right.count == sum(n for (e, s), n in pairs.items() if e == s)
+        assert {(e, s): n for e, row in each.classified.confusion.items() for s, n in row.items()} == pairs
+        for name, told in each.classified.classes.items():
+            assert told.recall.of == sum(n for (e, _), n in pairs.items() if e == name)
+            assert told.precision.of == sum(n for (_, s), n in pairs.items() if s == name)
+        assert each.p50_ms is not None
+        assert each.p50_ms > 0
+    assert sum(each.training_cpu_ms or 0 for each in ran.list) < 30_000
+
+
+def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
+    """Category stands in the text almost in so many words; a tier has to be reckoned."""
+    best = {target: max(each.classified.right.count for each in run[1].list if each.target == target) for target in TARGETS}
+    assert best["category"] > 54
+    assert best["priority_tier"] > 20
+
+
+def test_they_learn_from_the_train_split_alone(book: Book) -> None:
+    """No example that they learn from has content of the eval split."""
+    every = book.data.eval_every
+    names = {example.name for example in islice(train_examples(7, 50, book), 50)}
+    assert len(names) == 50
+    train = [first_in_split(fails(i, 7, book, "coverage"), i, every) for i in range(70) if i % every != every - 1]
+    assert names <= {content_key(fail).hex()[:16] for fail in train}
+    assert {split_of(content_key(fail), every) for fail in train} == {"train"}
+
+
+def a_duel(target: str, model: int, baseline: int, model_only: int, baseline_only: int, p: str) -> Duel:
+    return Duel(target, "linear SVC", 100, model, baseline, model_only, baseline_only, Decimal(p))
+
+
+@pytest.mark.parametrize(
+    ("tier", "category", "earned", "says"),
+    [
+        (a_duel("priority_tier", 95, 60, 36, 1, "0.000001"), a_duel("category", 100, 100, 0, 0, "1"), True, "earns its place"),
+        (a_duel("priority_tier", 61, 60, 6, 5, "1"), a_duel("category", 100, 100, 0, 0, "1"), False, "not surely better"),
+        (
+            a_duel("priority_tier", 95, 60, 36, 1, "0.000001"),
+            a_duel("category", 80, 100, 0, 20, "0.000002"),
+            False,
+            "on category it is beaten",
+        ),
+    ],
+)
+def test_the_rule_of_worth(tmp_path: Path, tier: Duel, category: Duel, earned: bool, says: str, book: Book) -> None:
+    """Surely better at one, surely worse at none; what is as good as can be does not count against it."""
+    f = evaluated(tmp_path / "ev", book, Engine(book), rows=5).figures
+    assert f is not None
+    found = worth("small", f, [tier, category], Baselines(400, []), False, book.evaluation)
+    assert found.earned is earned
+    assert says in found.sentence
+
+
+def test_duels_are_fought_with_the_best_on_the_same_records(run: tuple[Path, Baselines], book: Book) -> None:
+    """The engine is right about all; the best baseline is right where `baselines.jsonl` says so."""
+    folder, ran = run
+    for duel in duels(outcomes_in(folder), folder):
+        best = max(each.classified.right.count for each in ran.list if each.target == duel.target)
+        assert (duel.records, duel.model_right, duel.baseline_right, duel.model_only) == (60, 60, best, 60 - best)
+    figures = figures_of(outcomes_in(folder), book.evaluation)
+    assert worth("engine", figures, [], ran, True, book.evaluation).earned is None
+
+
+def test_sentences_have_baselines_too(tmp_path: Path, book: Book) -> None:
+    """Label from text, on the eval split of the sentiment data, whose templates training never saw in part."""
+    pytest.importorskip("sklearn")
+    held_out = list(sentences("eval", 7, 60))
+    ran = baselines(sentences("train", 7, 300), held_out, tmp_path, book.evaluation, timed=False)
+    assert {each.target for each in ran.list} == {"label"}
+    assert all(each.classified.right.of == 60 for each in ran.list)
+    assert all(each.training_cpu_ms is None for each in ran.list)
+
+
+WITHOUT = "import sys; sys.modules['sklearn'] = None; from finops_cli.cli import main; main()"
+
+
+def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
+    """Nothing else depends on it: the evaluation goes on and names the cure; sentences alone need it."""
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT,
+        "evaluate",
+        "--backend",
+        "engine",
+        "-n",
+        "3",
+        "-o",
+        str(tmp_path / "ev"),
+        "--json",
+        "--stage",
+    ]
+    done = subprocess.run([*command, "triage"], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'finops[evaluate]'" in json.loads(done.stdout)["baselines"]["not_run"]
+    assert "were not run" in (tmp_path / "ev/report.html").read_text()
+    done = subprocess.run([*command, "sentiment"], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 3
+    assert b"finops[evaluate]" in done.stderr

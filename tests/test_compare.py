@@ -1,0 +1,78 @@
+"""`finops compare`: two evaluations of the same records in pairs; no answer is set apart, other records are not compared."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.errors import UsageError
+from finops_cli.evaluation.compare import compared
+from finops_cli.evaluation.outcomes import outcomes_in
+from finops_cli.kb.book import Book
+from finops_cli.models.engine import Engine
+from finops_cli.models.protocol import Ask
+from finops_cli.models.verified import Verified
+from tests.conftest import Finops
+from tests.evaluations import evaluated
+from tests.models import Speaking, right
+
+
+def forgetful(book: Book, silent_every: int = 10**9, wrong_every: int = 10**9) -> Verified:
+    """A model that sometimes says nothing of use, and sometimes takes an action for another."""
+
+    def says(ask: Ask, number: int) -> str:
+        def change(answer: dict[str, Any]) -> dict[str, Any]:
+            return answer | ({"action": "ESCALATE"} if number % wrong_every == 0 else {})
+
+        return "no idea" if number % silent_every == 0 else right(ask, book, change)
+
+    speaking = Speaking(says)
+    speaking.lanes = 1
+    return Verified(speaking, book, "reject")
+
+
+def test_a_worse_model_is_told_from_chance(tmp_path: Path, book: Book) -> None:
+    """Every fourth action wrong: found with the exact probability; fields that are alike are not."""
+    evaluated(tmp_path / "a", book, Engine(book), rows=60)
+    evaluated(tmp_path / "b", book, forgetful(book, wrong_every=4), rows=60)
+    found = compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), book.evaluation)
+    by_name = {figure.name: figure for figure in found.figures}
+    action = by_name["action"]
+    assert (found.pairs, found.unpaired_first, found.unpaired_second) == (60, 0, 0)
+    assert action.first_only == by_name["right as it came"].first_only > 5
+    assert action.second_only == 0
+    assert action.p == (2 * Decimal(2) ** -action.first_only).quantize(Decimal("0.000001"))
+    assert action.p_corrected >= action.p
+    assert action.better == "first"
+    assert by_name["priority_tier"].better == ""
+    assert by_name["priority_tier"].p == 1
+
+
+def test_no_answer_is_set_apart(tmp_path: Path, book: Book) -> None:
+    """What one did not answer is in no pair of right and wrong: the models are equal where both spoke."""
+    evaluated(tmp_path / "a", book, Engine(book), rows=30)
+    evaluated(tmp_path / "b", book, forgetful(book, silent_every=5), rows=30)
+    found = compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), book.evaluation)
+    silent = found.answered["first only"]
+    assert silent >= 4
+    assert found.answered["both"] == 30 - silent
+    assert {figure.first_right - figure.second_right for figure in found.figures} == {0}
+    assert found.figures[0].pairs == 30 - silent
+
+
+def test_other_records_are_not_compared(tmp_path: Path, book: Book, finops: Finops) -> None:
+    """No record in common is refused; records in one alone are counted; the command tells JSON and text."""
+    for name, rows, seed in (("a", 10, 7), ("b", 6, 7), ("c", 6, 8)):
+        evaluated(tmp_path / name, book, Engine(book), rows=rows, seed=seed)
+    with pytest.raises(UsageError, match="no record in common"):
+        compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "c"), book.evaluation)
+    told = json.loads(finops("compare", tmp_path / "a", tmp_path / "b", "--json").stdout)
+    assert (told["pairs"], told["unpaired_first"], told["unpaired_second"]) == (6, 4, 0)
+    done = finops("compare", tmp_path / "a", tmp_path / "b")
+    assert b"No difference is shown" in done.stdout
+    assert max(map(len, done.stdout.decode().splitlines())) <= 80 + len(str(tmp_path))
+    assert finops("compare", tmp_path / "a", tmp_path).returncode == 2

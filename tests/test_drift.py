@@ -1,0 +1,117 @@
+"""`finops drift`: what a model says is held against a baseline, as a whole and in windows; other inputs are told from another model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.devtools.standin import Changed, Heard, Right, StandIn
+from finops_cli.errors import UsageError
+from finops_cli.evaluation.drift import Drift, Drifted, drift
+from finops_cli.evaluation.predictions import shown_in
+from finops_cli.kb.book import Book
+from finops_cli.models.engine import Engine
+from tests.conftest import EXAMPLES, Finops
+from tests.evaluations import at_standin, evaluated, lines_of
+
+ROWS = 120
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory, book: Book) -> Path:
+    """Predictions as they should be, of other records of the same mix."""
+    folder = tmp_path_factory.mktemp("baseline") / "ev"
+    evaluated(folder, book, Engine(book), rows=400, seed=11)
+    return folder
+
+
+def held(run: Path, baseline: Path, book: Book, window: int = 0) -> Drift:
+    return drift(shown_in(run), shown_in(baseline), window, book.evaluation.drift_threshold, book.evaluation)
+
+
+def by_name(found: Drift) -> dict[str, Drifted]:
+    return {each.name: each for each in found.dimensions}
+
+
+def drifting(server: StandIn, book: Book, after: int) -> Any:
+    """A model that takes everything for MEDIUM once it has answered `after` records."""
+
+    def medium(answer: dict[str, Any]) -> dict[str, Any]:
+        return answer | {"priority_tier": "MEDIUM"}
+
+    seen: Counter[str] = Counter()
+
+    def script(heard: Heard) -> Right | Changed:
+        seen["records"] += 1
+        return Changed(medium) if seen["records"] > after else Right()
+
+    return at_standin(server, book, script)
+
+
+def test_the_same_mix_does_not_drift(tmp_path: Path, book: Book, baseline: Path) -> None:
+    """Other records of the same mix, by the same answerer: nothing above the threshold, in no window either."""
+    evaluated(tmp_path / "run", book, Engine(book), rows=400)
+    found = held(tmp_path / "run", baseline, book, window=200)
+    assert not found.drifted
+    assert found.sentence.startswith("No drift")
+    assert all(each.worst is not None for each in found.dimensions)
+
+
+def test_drift_half_way_is_found_in_its_window(tmp_path: Path, book: Book, baseline: Path, server: StandIn) -> None:
+    """Planted: from the middle of the file on all is MEDIUM. The engine's figures stand in the output, but the model's words count."""
+    evaluated(tmp_path / "run", book, drifting(server, book, ROWS // 2), rows=ROWS)
+    found = held(tmp_path / "run", baseline, book, window=40)
+    tier = by_name(found)["tier"]
+    assert tier.drifted
+    assert tier.moved == "MEDIUM"
+    assert tier.worst is not None
+    assert tier.worst.first > ROWS // 2 - 20
+    assert tier.worst.divergence > 2 * tier.divergence
+    assert by_name(found)["answers"].drifted
+    assert not any(each.drifted for each in found.dimensions if each.kind == "input" and each.divergence > tier.divergence)
+    assert {line["triage"]["priority_tier"] for line in lines_of(tmp_path / "run/answers.jsonl")[ROWS // 2 :]} > {"MEDIUM"}
+
+
+def test_divergence_is_reckoned_anew_from_the_lines(tmp_path: Path, book: Book, baseline: Path) -> None:
+    """By another way, in floats, from the two outputs alone."""
+    evaluated(tmp_path / "run", book, Engine(book), rows=50, seed=3)
+    found = by_name(held(tmp_path / "run", baseline, book))["action"]
+    now, before = (
+        Counter(line["triage"]["action"] for line in lines_of(path / "answers.jsonl")) for path in (tmp_path / "run", baseline)
+    )
+    values = 7
+    p = {action: (now[action] + 0.5) / (50 + values / 2) for action in {*now, *before}}
+    q = {action: (before[action] + 0.5) / (400 + values / 2) for action in {*now, *before}}
+    assert len(p) == values
+    assert float(found.divergence) == pytest.approx(sum(p[a] * math.log(p[a] / q[a]) for a in p), abs=1e-6)
+
+
+def test_other_fails_are_told_from_another_model(tmp_path: Path, book: Book, baseline: Path, finops: Finops) -> None:
+    """A blotter of fails none of which is old: the inputs drift, and the sentence says that the model is not to blame alone."""
+    young = [line for line in lines_of(baseline / "records.jsonl") if line["age_days"] <= 3]
+    (tmp_path / "young.jsonl").write_bytes(b"".join(json.dumps(line, default=float).encode() + b"\n" for line in young))
+    assert finops("triage", tmp_path / "young.jsonl", "-o", tmp_path / "out.jsonl", "--backend", "engine", "-q").returncode == 0
+    done = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    [age] = [each for each in told["dimensions"] if each["name"] == "age"]
+    assert age["drifted"]
+    assert "The fails are others than in the baseline (age" in told["sentence"]
+    text = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--threshold", "9")
+    assert text.returncode == 0
+    assert b"No drift" in text.stdout
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, book: Book, baseline: Path, finops: Finops) -> None:
+    """A file of fails is no output; the message names file and line. Nothing to hold is no verdict either."""
+    done = finops("drift", EXAMPLES / "monday.jsonl", "--baseline", baseline)
+    assert done.returncode == 2
+    assert b"monday.jsonl line 1" in done.stderr
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    with pytest.raises(UsageError, match="no record with an answer"):
+        held(tmp_path / "empty.jsonl", baseline, book)

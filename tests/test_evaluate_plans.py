@@ -1,0 +1,77 @@
+"""`finops evaluate --stage resolver`: invariants broken by name, and the shares that plans lose or make up."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from finops_cli.devtools.standin import StandIn
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.evaluation.plan_shares import plan_shares
+from finops_cli.kb.book import Book
+from finops_cli.models.engine import Engine
+from finops_cli.rules.plan import resolve
+from finops_cli.verify.shapes import RESOLVER_INPUT
+from tests.conftest import EXAMPLES
+from tests.evaluations import at_standin, evaluated, lines_of, when
+from tests.oracle import plan_oracle
+
+
+def card_case() -> ResolverInput:
+    """The card's example: 12,000 from one counterparty, 8,000 in the box, 5,000 on recall, 3,000 to borrow."""
+    line = (EXAMPLES / "cards/cases.jsonl").read_bytes().splitlines()[0]
+    case = RESOLVER_INPUT.read(json.loads(line, parse_float=Decimal))
+    assert case is not None
+    return case
+
+
+def test_shares_are_counted_source_by_source(book: Book) -> None:
+    """A forgotten box loses what is in it; shares that a source does not have are overstated and cover nothing."""
+    case = card_case()
+    best = resolve(case, book)
+    assert plan_shares(case, best, None, book).delivered is None
+    whole = plan_shares(case, best, best, book)
+    assert (whole.delivered, whole.lost, whole.overstated) == (whole.coverable, 0, 0)
+    boxless = replace(best, resolution_steps=tuple(step for step in best.resolution_steps if step.action != "APPLY_BOX"))
+    lost = plan_shares(case, best, boxless, book)
+    assert (lost.lost, lost.overstated) == (case.inventory.box_qty, 0)
+    doubled = tuple(replace(step, qty=2 * step.qty) if step.action == "APPLY_BOX" else step for step in best.resolution_steps)
+    more = plan_shares(case, best, replace(best, resolution_steps=doubled), book)
+    assert (more.lost, more.overstated) == (0, case.inventory.box_qty)
+
+
+def test_the_engine_loses_no_share(tmp_path: Path, book: Book) -> None:
+    """The optimal plan against itself, over every number of fails to receive."""
+    f = evaluated(tmp_path / "ev", book, Engine(book), "resolver", rows=40).figures
+    assert f.shares is not None
+    assert (f.shares.lost, f.shares.overstated, f.shares.plans) == (0, 0, 40)
+    assert f.shares.delivered == f.shares.coverable > 0
+    assert set(f.shares_by_ftr_count) == {"1-3", "5-10", "11-28"}
+    assert f.first["right"] == 40
+
+
+def test_a_forgotten_source_is_told_by_rule_and_in_shares(tmp_path: Path, book: Book, server: StandIn) -> None:
+    """Planted: no plan ever recalls shares. Lost shares are what the recalls held, reckoned here from the records alone."""
+
+    def no_recall(answer: dict[str, Any]) -> dict[str, Any]:
+        if answer["fallback_strategy"] == "INITIATE_RECALL":
+            answer |= {"fallback_strategy": "NONE", "fallback_qty": 0}
+        return answer
+
+    f = evaluated(
+        tmp_path / "ev", book, at_standin(server, book, when(lambda _: True, no_recall), "resolver"), "resolver", 30
+    ).figures
+    lost = 0
+    for record in lines_of(tmp_path / "ev/records.jsonl"):
+        best = plan_oracle.resolution(record)
+        others = best["total_coverable"] - (best["fallback_qty"] if best["fallback_strategy"] == "INITIATE_RECALL" else 0)
+        lost += min(record["ftd_qty"], best["total_coverable"]) - min(record["ftd_qty"], others)
+    assert f.shares is not None
+    assert f.shares.lost == lost > 0
+    assert set(f.rules) == {"waterfall.fallback"}
+    assert f.fields["fallback_strategy"].count == f.fields["fallback_strategy"].of - f.rules["waterfall.fallback"].count
+    assert f.fields["gridlock_detected"].count == 30

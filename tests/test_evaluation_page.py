@@ -1,0 +1,57 @@
+"""The page of an evaluation: whole without a network, its figures those of `evaluation.json`, foreign text never markup."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from finops_cli.evaluation.drawings import Bar, bars, matrix
+from finops_cli.evaluation.page import page
+from finops_cli.evaluation.shares import share
+from finops_cli.kb.book import Book
+from finops_cli.models.protocol import Ask
+from finops_cli.models.verified import Verified
+from tests.evaluations import evaluated
+from tests.models import Speaking, right
+
+
+def faulty(book: Book) -> Verified:
+    """A model that never says CRITICAL, and is silent now and then."""
+
+    def says(ask: Ask, number: int) -> str:
+        def change(answer: dict[str, Any]) -> dict[str, Any]:
+            return answer | {"priority_tier": "HIGH"} if answer["priority_tier"] == "CRITICAL" else answer
+
+        return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, book, change)
+
+    return Verified(Speaking(says), book, "reject")
+
+
+def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, book: Book) -> None:
+    """No address, no script, no import; verdict, then missed criticals, then where it is worse, each with its counts."""
+    evaluation = evaluated(tmp_path / "ev", book, faulty(book), rows=80)
+    text = page(evaluation)
+    assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
+    f = evaluation.figures
+    assert f is not None
+    assert f.criticals is not None
+    missed = f"{f.criticals.missed.count} of {f.criticals.missed.of}"
+    parts = ('class="verdict', "missed criticals", missed, "Where it is worse", "tier: CRITICAL")
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert f"{f.first['wrong']} wrong, {f.first['none']} no answer" in text
+    for drawn in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', drawn))  # noqa: S314 - our own text
+
+
+def test_plots_show_their_counts() -> None:
+    """A bar is as long as its share of 300 points; a matrix holds each count once; names are never markup."""
+    drawn = bars([Bar("<b>half</b>", share(5, 10, Decimal("1.96")))], "t")
+    assert 'width="150.0"' in drawn
+    assert "5 of 10, 50.0 %" in drawn
+    assert "&lt;b&gt;half" in drawn
+    cells = re.findall(r">(\d+)<", matrix({"LOW": {"LOW": 41, "HIGH": 7}, "HIGH": {"no answer": 3}}, ("LOW", "HIGH"), "t"))
+    assert cells == ["41", "7", "3"]

@@ -1,0 +1,89 @@
+"""The arithmetic of evaluations, held against textbook values and second ways to reckon them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from decimal import Decimal
+from fractions import Fraction
+from itertools import combinations, product
+
+import pytest
+
+from finops_cli.evaluation.divergence import divergence
+from finops_cli.evaluation.shares import percentile, share, wilson
+from finops_cli.evaluation.significance import chance_of_more, holm, paired_interval, sign_test
+from finops_cli.pipeline.latencies import percentile_ms, step_of
+
+Z = Decimal("1.959964")
+HALF = Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "low", "high"),
+    [(0, 10, "0", "0.2775"), (10, 10, "0.7225", "1"), (81, 263, "0.2553", "0.3662"), (15, 148, "0.0624", "0.1605")],
+)
+def test_wilson_is_that_of_the_literature(count: int, of: int, low: str, high: str) -> None:
+    """Newcombe (1998), Statistics in Medicine 17:857, table I, method 3, for the last two."""
+    found = [end.quantize(Decimal("0.0001")) for end in wilson(count, of, Z)]
+    assert found == [Decimal(low), Decimal(high)]
+
+
+def test_nothing_of_nothing_has_no_percentage() -> None:
+    assert share(0, 0, Z).pct is share(0, 0, Z).low_pct is None
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(range(7), range(7))))
+def test_the_paired_test_is_exact(first: int, second: int) -> None:
+    """Every outcome of so many coins is counted: those at least as uneven as what was seen."""
+    n, uneven = first + second, abs(first - second)
+    outcomes = list(product((0, 1), repeat=n))
+    assert sign_test(first, second) == Fraction(sum(abs(2 * sum(coins) - n) >= uneven for coins in outcomes), len(outcomes))
+
+
+def test_large_splits_stay_exact() -> None:
+    """Ten against two is 158/4096; three thousand against none is 2/2**3000."""
+    assert sign_test(10, 2) == Fraction(2 * (1 + 12 + 66), 2**12)
+    assert sign_test(0, 3000) == Fraction(1, 2**2999)
+
+
+def test_a_group_is_held_against_a_blind_deal() -> None:
+    """Three wrong of ten answers, and a group of four that has two of them: every deal of four is counted."""
+    deals = [sum(card < 3 for card in deal) for deal in combinations(range(10), 4)]
+    assert chance_of_more(2, 4, 3, 10) == Fraction(sum(wrong >= 2 for wrong in deals), len(deals))
+    assert chance_of_more(0, 4, 3, 10) == 1
+    assert chance_of_more(4, 4, 9, 10) == Fraction(sum(9 not in deal for deal in combinations(range(10), 4)), 210)
+
+
+def test_many_tests_are_corrected() -> None:
+    """Holm: 0.01 x 3, 0.02 x 2, then never falling, never above 1."""
+    raw = {"a": Fraction(2, 100), "b": Fraction(1, 100), "c": Fraction(9, 10)}
+    assert holm(raw) == {"a": Fraction(4, 100), "b": Fraction(3, 100), "c": Fraction(9, 10)}
+
+
+def test_the_interval_of_a_difference_holds_it() -> None:
+    """40 to 20 of 200: a difference of 10 points, the interval by hand from 40.5, 20.5 and 202."""
+    difference, low, high = paired_interval(40, 20, 200, Z)
+    spread = float(Z) * math.sqrt(61 - 20**2 / 202) / 202
+    assert difference == Decimal("0.1")
+    assert float(low) == pytest.approx(20 / 202 - spread)
+    assert float(high) == pytest.approx(20 / 202 + spread)
+
+
+def test_divergence_by_hand() -> None:
+    """Three to one against one to one, half a record added to each: p is 3.5/5, q 1/2."""
+    found = divergence(Counter(a=3, b=1), Counter(a=5, b=5), (), HALF)
+    assert float(found) == pytest.approx(0.7 * math.log(0.7 / 0.5) + 0.3 * math.log(0.3 / 0.5), abs=1e-6)
+    assert divergence(Counter(a=7), Counter(a=70), (), HALF) == 0
+    assert divergence(Counter(new=9), Counter(a=9), (), HALF).is_finite()
+    assert divergence(Counter(a=9), Counter(a=9), ("never seen",), HALF) == 0
+
+
+def test_percentiles() -> None:
+    """Nearest rank, and the same from steps to within 1 %."""
+    values = [Decimal(n) for n in range(1, 101)]
+    assert [percentile(values, percent) for percent in (50, 95, 99)] == [50, 95, 99]
+    assert percentile([Decimal(3)], 99) == 3
+    steps = Counter(step_of(float(value)) for value in values)
+    assert [percentile_ms(steps, p) for p in (50, 95, 99)] == pytest.approx([50, 95, 99], rel=0.01)
+    assert percentile_ms(Counter(), 50) is None
