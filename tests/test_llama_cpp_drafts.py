@@ -121,6 +121,7 @@ def test_a_small_batch_has_no_room_for_guesses(tiny: Path) -> None:
 
 def test_guesses_stay_within_the_context(tmp_path: Path) -> None:
     """An answer that goes on to its last token is guessed up to there, and no further."""
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
     table = Watched(endless, 1, context=256)
     say = replace(asks(prompts(1, seed=14), sampling=DRAWN)[0], predict=None)

@@ -27,7 +27,7 @@ CLOUD: dict[str, object] = {
 def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
     """Everything that the table shows, as data."""
     with StandIn() as server:
-        [listed] = json.loads(finops("models", "--host", server.url, "--json").stdout)
+        [_, listed] = json.loads(finops("models", "--host", server.url, "--json").stdout)  # what ships comes first
         triage = server.models.get("finops-triage")
     assert triage is not None
     assert (listed["host"], listed["version"]) == (server.url, "0.33.0")
@@ -52,11 +52,12 @@ def test_the_table_fits_a_terminal_of_80_columns(finops: Finops) -> None:
     long = "hf.co/someone/An-Exceedingly-Long-Name-Of-A-Model-GGUF:Q4_K_M-with-more-behind-it"
     with StandIn(models=[Model(long[:70], "qwen35moe"), Model("finops-triage", "qwen35", context_length=262_144)]) as server:
         text = finops("models", "--host", server.url).stdout.decode()
-    lines = text.splitlines()
+    assert text.startswith("finops ")
+    lines = text[text.index(server.url) :].splitlines()
     assert lines[0] == f"{server.url}  Ollama 0.33.0"
     assert lines[1].split() == ["name", "stage", "arch", "quant", "size", "context", "loaded", "digest"]
     assert long[:70] in lines
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, text.splitlines())) <= 80
     assert any(line.startswith("finops-triage  triage  qwen35 ") and " 262144 " in line for line in lines)
 
 
@@ -66,16 +67,16 @@ def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
     tags = {"models": [{"model": name, "size": 4_000, "digest": "d" * 64} for name in ("a:latest", "b:latest")]}
     answers = {"GET /api/ps": running, "GET /api/tags": tags, "POST /api/show": {"model_info": {}}}
     with Canned(answers) as server:
-        lines = finops("models", "--host", server.url).stdout.decode().splitlines()
+        text = finops("models", "--host", server.url).stdout.decode()
         assert admin.loaded(server.url) == [admin.Loaded("a", 4_000, 3_000, 2048)]
-    assert [line.split()[-3:-1] for line in lines[2:]] == [["75%", "GPU"], ["-", "no"]]
+    assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [["75%", "GPU"], ["-", "no"]]
 
 
 def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
     """The stand-in loads a model as Ollama does: on a request without a prompt."""
     with StandIn() as server:
         httpx.post(f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False).raise_for_status()
-        [listed] = json.loads(finops("models", "--host", server.url, "--json").stdout)
+        [_, listed] = json.loads(finops("models", "--host", server.url, "--json").stdout)  # what ships comes first
     assert {model["name"]: model["loaded"] for model in listed["models"]} == {"finops-triage": True, "finops-resolver": False}
 
 
@@ -121,7 +122,7 @@ def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(fi
     with StandIn() as server:
         done = finops("models", "--host", NOWHERE, "--host", server.url)
     assert (done.returncode, b"ollama serve" in done.stderr) == (3, True)
-    assert done.stdout.startswith(server.url.encode())
+    assert f"\n{server.url}  Ollama".encode() in done.stdout
 
 
 def test_a_server_without_models_names_the_command_that_makes_them(finops: Finops) -> None:
