@@ -23,7 +23,7 @@ models: (model "triage" "1000") (model "resolver" "300")
 
 model stage rows:
     finops generate --stage {{ stage }} -n 10000 --seed 990 -o runs/held-out
-    finops train --stage {{ stage }} --preset tiny-cpu
+    finops train --stage {{ stage }} --preset tiny-cpu --overwrite
     finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --kind q8_0 --eval runs/held-out/{{ stage }}-eval.jsonl --rows {{ rows }} --name tiny-{{ stage }} -o runs
     cp runs/tiny-{{ stage }}-q8_0.gguf models/tiny-{{ stage }}.gguf
     cp runs/tiny-{{ stage }}.manifest.json runs/{{ stage }}/run.json models/

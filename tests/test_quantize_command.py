@@ -29,6 +29,7 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
         (("--gguf", "a", "--adapter", "b"), "--adapter goes with --base"),
         (("--base", "a", "--kind", "f16", "--kind", "f32"), "one of them"),
         (("--gguf", "a", "--kind", "f16"), "--kind q8_0 or q4_k_m"),
+        (("--gguf", "a", "--kind", "f32", "--kind", "q8_0"), "and no other"),  # it would move the user's own file
         (("--base", "a", "--name", "a/b"), "is no file name"),
         (("--base", "a", "--name", ".."), "is no file name"),
         (("--base", "a", "--kind", "q2_k"), "q2_k"),
@@ -75,10 +76,10 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
 @WHOLE
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(None, "no such GGUF file"), (b"PK\3\4" + bytes(40), "is no GGUF file"), (GGUF_HEAD, "is quantized already")],
+    [(None, "no such GGUF file"), (b"PK\3\4" + bytes(40), "is no GGUF file"), (GGUF_HEAD, "general.file_type")],
 )
 def test_files_that_are_no_models(content: bytes | None, text: str, tmp_path: Path, finops: Finops) -> None:
-    """A file whose head does not say that it is of 16 or 32 bits is taken for a quantized one."""
+    """A head that does not say of what type the file is, too."""
     (tmp_path / "out").mkdir()
     if content is not None:
         (tmp_path / "model.gguf").write_bytes(content)

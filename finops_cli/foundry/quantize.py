@@ -103,7 +103,7 @@ def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
             path = Path(work) / f"{kind}.gguf"
             ggml.quantize_file(begun.path, path, kind, order.threads, partial(watch, f"quantizing to {kind}"))
             made[path] = _made(path, kind, begun.name, trial, _tried(path, order, rows, book, watch) if trial else None, book)
-        if begun.kind in order.kinds:
+        if order.base is not None and begun.kind in order.kinds:
             made[begun.path] = _made(begun.path, begun.kind, begun.name, trial, trial.before if trial else None, book)
         manifest = _manifest(order, book, begun, trial, list(made.values()))
         for path, each in made.items():
@@ -144,8 +144,8 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
         raise UsageError("--adapter goes with --base: an adapter is merged into the 16-bit model, before it is converted")
     if len([kind for kind in order.kinds if kind in UNQUANTIZED]) > 1:
         raise UsageError("--kind f16, bf16, f32: one of them, from which the others are made")
-    if order.gguf is not None and not quantizes:
-        raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m")
+    if order.gguf is not None and (not quantizes or any(kind in UNQUANTIZED for kind in order.kinds)):
+        raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m, and no other")
     if order.name is not None and (Path(order.name).name != order.name or order.name.startswith(".")):
         raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
     if not order.folder.is_dir():
@@ -184,6 +184,8 @@ def _begun_with(order: Order, path: Path) -> _Begun:
     head = _head(path)
     kind = _FILE_TYPES.get(head.pairs.get("general.file_type", -1))
     if kind is None:
+        if "general.file_type" not in head.pairs:
+            raise UsageError(f"{path}: does not say of what type it is (general.file_type); convert the model with --base DIR")
         raise UsageError(f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from")
     name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
     said = head.pairs.get(shipped.MADE_FOR)

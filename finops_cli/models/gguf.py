@@ -150,7 +150,10 @@ def _text(file: BinaryIO) -> str:
     length = struct.unpack("<Q", file.read(8))[0]
     if length > _LONGEST:
         raise NotGguf("unexpected EOF")
-    return file.read(length).decode()
+    text = file.read(length)
+    if len(text) < length:
+        raise NotGguf("unexpected EOF")
+    return text.decode()
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
@@ -158,5 +161,7 @@ def _value(file: BinaryIO, kind: int) -> Any:
         return _text(file)
     if kind == _ARRAY:
         inner, length = struct.unpack("<IQ", file.read(12))
+        if inner == _ARRAY:
+            raise NotGguf("an array of arrays")
         return [_value(file, inner) for _ in range(length)]
     return _scalar(file, kind)

@@ -57,6 +57,8 @@ def _by_transformers(settings: Settings) -> Any:
         device_map={"": device()},
         attn_implementation="sdpa",
         local_files_only=True,
+        use_safetensors=True,  # a pickle runs what it likes, and has no digest in the record
+        trust_remote_code=False,
     )
 
 

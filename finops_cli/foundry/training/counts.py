@@ -64,7 +64,7 @@ def config_of(settings: Settings, tokens: int | None) -> Any:
     if base.folder is not None:
         if not (Path(base.folder) / "config.json").is_file():
             raise UsageError(f"{base.folder}: holds no config.json; --base takes a Hugging Face folder of {base.name}")
-        return AutoConfig.from_pretrained(base.folder, local_files_only=True)
+        return AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
     if base.scratch is not None:
         return scratch_config(base.scratch, tokens) if tokens is not None else None
     if base.shape is None:

@@ -53,7 +53,7 @@ def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
 
 def _opened(folder: Path) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder}: holds no tokenizer that can be read: {error}") from error
 

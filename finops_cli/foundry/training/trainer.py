@@ -112,7 +112,7 @@ def _wide(model: Any) -> None:
 def _arguments(settings: Settings, found: Survey, checkpoints: Path) -> Any:
     training, evaluation = settings.training, settings.evaluation
     return SFTConfig(
-        output_dir=str(checkpoints),
+        output_dir=str(checkpoints.resolve()),
         max_length=training.max_length,
         num_train_epochs=training.epochs,
         max_steps=training.max_steps if training.max_steps is not None else -1,

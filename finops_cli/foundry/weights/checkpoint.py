@@ -60,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: no such file; the folder is not a whole model or adapter")
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: is no JSON object: {error}") from error
 
 

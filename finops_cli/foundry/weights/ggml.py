@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from finops_cli.errors import MissingPiece, Unfinished
+from finops_cli.models.llama_cpp.process import import_path
 
 Quantized = Literal["q8_0", "q4_k_m"]
 _LAST_LINES = 3
@@ -32,8 +33,8 @@ def refuse_without_llama() -> None:
 
 def quantize_file(source: Path, target: Path, kind: Quantized, threads: int, watch: Callable[[int, int], None]) -> None:
     """Write `target`; `watch` is told how many tensors of how many are done. Raises Unfinished with llama.cpp's last words."""
-    command = [sys.executable, "-m", __spec__.name, str(source), str(target), kind, str(threads)]
-    environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
+    command = [sys.executable, "-P", "-m", __spec__.name, str(source), str(target), kind, str(threads)]
+    environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": import_path()}
     words: deque[str] = deque(maxlen=_LAST_LINES)
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True, errors="replace") as child:  # noqa: S603
         assert child.stderr is not None  # noqa: S101 - it is a pipe

@@ -64,7 +64,7 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
         entries: dict[str, msgspec.Raw] = msgspec.json.decode(head, type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         found = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in entries.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: its head cannot be read ({error}); fetch or save it again") from error
     start = _LENGTH_BYTES + length
     return {name: _tensor(path, name, entry, start, size) for name, entry in found.items()}

@@ -234,14 +234,18 @@ def _next(answers: Answers, seconds: float) -> FromDecoder | None:
     return answer
 
 
+def import_path() -> str:
+    """Where this process imports from, for a child that is not to look into the working directory by itself (`python -P`)."""
+    return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+
+
 def _started(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to handle."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return subprocess.Popen(  # noqa: S603 - DECODER, or what a test puts in its place
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env={**os.environ, **_QUIET, "PYTHONPATH": path},
+        env={**os.environ, **_QUIET, "PYTHONPATH": import_path()},
         process_group=0,
     )
