@@ -236,6 +236,7 @@ def test_doctor_reports_each_piece_and_its_cure(finops: Finops, monkeypatch: pyt
         "finops",
         "kb",
         "extra data",
+        "extra evaluate",
         "extra export",
         "extra llama",
         "extra train",

@@ -148,6 +148,8 @@ def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
         ("tiny-cpu", "base.scratch.weights=x", "base.scratch.start and base.scratch.weights exclude each other"),
         (None, "adapter.method=full", "4-bit weights"),
         (None, "data.form=tiny", "source=file goes with data.form=card"),
+        ("tiny-cpu", "base.scratch.kv_heads=3", "heads is a multiple of base.scratch.kv_heads"),
+        ("tiny-cpu", "base.scratch.head_dim=31", "head_dim is even"),
     ],
 )
 def test_keys_that_cannot_stand_together_are_refused(preset: str | None, flag: str, says: str) -> None:
@@ -193,3 +195,13 @@ def test_unsloth_is_asked_for_by_name(finops: Finops, tmp_path: Path) -> None:
 def test_resume_and_overwrite_exclude_each_other(finops: Finops) -> None:
     done = finops("train", "--stage", "triage", "--resume", "--overwrite")
     assert (done.returncode, "give one of them" in done.stderr.decode()) == (2, True)
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "1" * 5000, "[" * 3000])
+def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> None:
+    """Days that there are not, numbers without end, nesting: in a flag and in a file."""
+    with pytest.raises(UsageError, match="training.batch"):
+        recipe("triage", None, f"training.batch={value}")
+    (tmp_path / "own.yaml").write_text(f"training: {{batch: {value}}}\n")
+    with pytest.raises(UsageError, match="is not YAML"):
+        recipe(config=tmp_path / "own.yaml")

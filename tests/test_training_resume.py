@@ -13,7 +13,7 @@ pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'"
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.record import read_run
-from finops_cli.foundry.training.resuming import differences
+from finops_cli.foundry.training.resuming import begin, differences
 from tests.training import Stopped, files, lora, trained, unplug_at
 
 offline_and_quiet()
@@ -97,3 +97,17 @@ def test_what_is_no_training_is_neither_continued_nor_overwritten(
         with pytest.raises(UsageError, match="not empty"):
             trained("sentiment", None, flags, tmp_path, how)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_starting_over_takes_away_what_a_training_made_and_nothing_else(tmp_path: Path) -> None:
+    """Notes and links of the user stay, and what a link points to."""
+    (tmp_path / "elsewhere").mkdir()
+    output = tmp_path / "out"
+    for folder in ("model", "adapter", "checkpoints/checkpoint-4"):
+        (output / folder).mkdir(parents=True)
+    for file in ("run.json", "README.md", "loss.png", "timing.json", "notes.txt", "model/model.safetensors"):
+        (output / file).write_text("x")
+    (output / "link").symlink_to(tmp_path / "elsewhere")
+    assert begin(output, "overwrite") is None
+    assert sorted(item.name for item in output.iterdir()) == ["link", "notes.txt"]
+    assert (tmp_path / "elsewhere").is_dir()

@@ -87,13 +87,17 @@ def _preset(wanted: str, all_presets: Mapping[str, Any], name: str) -> Layer:
     return Layer(origin, flat(all_presets[wanted], f"{name}, {origin}"))
 
 
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+"""PyYAML answers a date that there is not, a number of thousands of digits and deep nesting with Python's own errors."""
+
+
 def _flag(flag: str, text: str) -> Layer:
     key, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"{flag} {text}: takes KEY=VALUE, such as training.batch=4")
     try:
         read = yaml.safe_load(value) if value else None
-    except yaml.YAMLError as error:
+    except _UNREADABLE as error:
         raise UsageError(f"{flag} {text}: {value} cannot be read as a value") from error
     parts: dict[str, Any] = {}
     place = parts
@@ -109,7 +113,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise UsageError(f"{path}: is not YAML: {error}") from error
     if not isinstance(read, dict):
         raise UsageError(f"{path}: holds no keys")

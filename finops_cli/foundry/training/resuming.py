@@ -12,9 +12,11 @@ from typing import Literal
 import msgspec
 
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.foundry.training.record import RUN, MadeFrom, read_run
+from finops_cli.foundry.training.record import CARD, CURVE, RUN, TIMING, MadeFrom, read_run
 
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
+_MADE = ("model", "adapter", CHECKPOINTS, CURVE, CARD, TIMING, RUN)
+"""What a training leaves in its folder, the record last: without it, nobody would know what the rest is."""
 How = Literal["new", "resume", "overwrite"]
 _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
@@ -60,14 +62,18 @@ def refuse_unready(output: Path, how: How, made_from: MadeFrom) -> None:
 
 
 def begin(output: Path, how: How) -> Path | None:
-    """The checkpoint to go on from; None when training begins anew, in a folder that is then empty of an earlier one."""
+    """The checkpoint to go on from; None when training begins anew, in a folder where nothing is left of an earlier one.
+
+    What else somebody put there stays.
+    """
     if how == "resume":
         return newest_checkpoint(output / CHECKPOINTS)
-    for item in output.iterdir():
-        if item.is_dir():
+    for name in _MADE:
+        item = output / name
+        if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
-        elif item.name != LOCK:
-            item.unlink()
+        else:
+            item.unlink(missing_ok=True)
     return None
 
 

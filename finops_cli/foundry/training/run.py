@@ -69,9 +69,9 @@ def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
     output.mkdir(parents=True, exist_ok=True)
     with (output / LOCK).open("wb") as held:
         lock(held, output)
+        trainer = _trainer(asked, found, output, told)  # before anything goes: a base that does not open costs no earlier model
         checkpoint = begin(output, how)
         write_json(output / RUN, run_of(made_from, None))
-        trainer = _trainer(asked, found, output, told)
         if checkpoint is not None:
             told.tell(f"goes on from {checkpoint.name}")
         _go(trainer, checkpoint)

@@ -112,7 +112,7 @@ class Training(Section, frozen=True):
     `tokens`: instead of rows, examples of about one length up to so many tokens make a batch. `hold`: the share of the steps at the full rate.
     """
 
-    epochs: Annotated[float, Meta(gt=0)]
+    epochs: Annotated[float, Meta(gt=0, le=10_000)]
     max_steps: Positive | None
     batch: Positive
     tokens: Positive | None
@@ -169,6 +169,9 @@ def refuse_contradictions(settings: Settings) -> None:
         ),
         "base.scratch takes base.tokenizer (a folder) or base.vocabulary (one to learn), and just one of them": (
             base.scratch is not None and (base.tokenizer is None) == (base.vocabulary is None)
+        ),
+        "base.scratch.heads is a multiple of base.scratch.kv_heads, and base.scratch.head_dim is even": (
+            base.scratch is not None and (base.scratch.heads % base.scratch.kv_heads != 0 or base.scratch.head_dim % 2 != 0)
         ),
         "base.scratch goes with adapter.method=full: an adapter on random weights learns little": (
             base.scratch is not None and adapter.method == "lora"

@@ -79,7 +79,9 @@ def _named(wanted: Wanted) -> dict[ModelStage, Path]:
     if missing:
         options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
         variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
-        raise UsageError(f"--backend llama-cpp needs {options} (or {variables}): the model files it is to load")
+        alone = [stage for stage in missing if stage in shipped.model_files(missing)]
+        ships = f"; of these only a model for {alone[0]} ships: `finops {alone[0]}` asks it" if alone and not files else ""
+        raise UsageError(f"--backend llama-cpp needs {options} (or {variables}): the model files it is to load{ships}")
     return files
 
 
