@@ -200,7 +200,7 @@ def test_resume_and_overwrite_exclude_each_other(finops: Finops) -> None:
 @pytest.mark.parametrize("value", ["2020-13-45", "1" * 5000, "[" * 3000])
 def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> None:
     """Days that there are not, numbers without end, nesting: in a flag and in a file."""
-    with pytest.raises(UsageError, match="training.batch"):
+    with pytest.raises(UsageError, match=r"training\.batch"):
         recipe("triage", None, f"training.batch={value}")
     (tmp_path / "own.yaml").write_text(f"training: {{batch: {value}}}\n")
     with pytest.raises(UsageError, match="is not YAML"):
