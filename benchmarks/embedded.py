@@ -132,7 +132,7 @@ def main() -> None:
         if given.gguf:
             asked = {given.gguf.name: (given.gguf, given.tokens, "triage")}
         for name, (gguf, tokens, modelfile) in asked.items():
-            for temperature in (0.0, None):
+            for temperature in (0.0,) if modelfile == "tiny-triage" else (0.0, None):  # that one's Modelfile says 0 itself
                 compare(name, gguf, work(given.records, tokens, temperature, modelfile), given.rounds)
 
 
