@@ -87,6 +87,7 @@ def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> 
     finally:
         hidden.rename(folder / FILES[1])
     assert (done.returncode, "--backend llama-cpp needs --triage-gguf FILE and --resolver-gguf FILE" in told(done)) == (2, True)
+    assert "tiny-triage.gguf ships, for triage alone" in told(done)
 
 
 def test_the_doctor_and_models_show_them(installed: Finops) -> None:

@@ -42,6 +42,13 @@ def worked(book: Book, *flags: str) -> Sets:
     return streams(Order("triage", 0, data.seed, data.profile, shipped_kb()), book, (40, 10), data)
 
 
+def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(book: Book) -> None:
+    data = asked("resolver", "tiny-cpu", ("data.most_ftrs=60",)).resolved.settings.data
+    rows = streams(Order("resolver", 0, data.seed, data.profile, shipped_kb()), book, (200, 10), data).train
+    with pytest.raises(UsageError, match=r"data\.form=worked cannot word example [0-9]+: .+; lower data\.most_ftrs"):
+        list(rows)
+
+
 def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_the_rules(book: Book) -> None:
     """Prompt of its own Modelfile, working, then the very JSON of the engine; the desk's judge finds nothing. Each split keeps to its own."""
     for rows in worked(book):

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from finops_cli.commands.summary import summary
 from finops_cli.errors import Unfinished
 from finops_cli.models.failures import EverythingDown
-from finops_cli.pipeline.lines import encode_value
-from finops_cli.pipeline.places import whole
+from finops_cli.pipeline.places import write_json
 
 if TYPE_CHECKING:
     from finops_cli.commands.stage import Call
@@ -33,8 +32,7 @@ def watched(job: Job, call: Call, monitor: Monitor) -> Iterator[Watch]:
             yield told
         finally:
             if call.stats_json is not None:
-                with whole(call.stats_json) as file:
-                    file.write(encode_value(monitor.stats()).encode() + b"\n")
+                write_json(call.stats_json, monitor.stats())
 
 
 @contextmanager

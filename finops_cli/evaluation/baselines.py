@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter_ns, process_time_ns
+from time import process_time_ns
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from finops_cli.errors import MissingPiece
 from finops_cli.evaluation.classified import Classified, Classifying
 from finops_cli.evaluation.outcomes import NAME_CHARS, Outcome
 from finops_cli.evaluation.shares import percentile
+from finops_cli.evaluation.timing import in_ms, times_ms
 from finops_cli.foundry.sentiment import sentence
 from finops_cli.foundry.sentiment_grammar import load_grammar
 from finops_cli.foundry.split import Split, content_key, first_in_split
@@ -23,17 +25,14 @@ from finops_cli.kb.book import Book
 from finops_cli.kb.evaluating import EvaluationBook
 from finops_cli.pipeline.blotter import lines_of
 from finops_cli.pipeline.intake import take_fail
-from finops_cli.pipeline.places import reading
+from finops_cli.pipeline.places import reading, whole
 from finops_cli.rules.triage import triage
 
 TRIAGE_TARGETS = ("priority_tier", "category")
 SENTIMENT_TARGET = "label"
 FILE = "baselines.jsonl"
 CURE = "pip install 'finops[evaluate]'"
-_TIMED = 200
-"""Records that are classified one at a time, to time them as a desk would meet them."""
 _WORD = r"[^\s|]+"
-_NS_MS = Decimal(10**6)
 
 
 class Example(NamedTuple):
@@ -83,9 +82,7 @@ class _Trained(NamedTuple):
 
 def missing() -> str | None:
     """Why baselines cannot be run here, with the cure; None when they can."""
-    try:
-        import sklearn  # noqa: F401 - only to see whether it is there
-    except ImportError:
+    if find_spec("sklearn") is None:
         return f"baselines were not run: scikit-learn is missing ({CURE})"
     return None
 
@@ -140,7 +137,7 @@ def baselines(
     learned = list(train)
     targets = tuple(learned[0].labels)
     vectors = _vectors(learned, book)
-    trained = [_trained(vectors, name, target, make, timed) for target in targets for name, make in _kinds(book)]
+    trained = [_trained(vectors, name, target, make) for target in targets for name, make in _kinds(book)]
     texts = [example.text for example in held_out]
     said = {(each.target, each.name): [str(label) for label in each.model.predict(texts)] for each in trained}
     _write(held_out, said, targets, folder)
@@ -160,7 +157,7 @@ def _kinds(book: EvaluationBook) -> list[tuple[str, Callable[[], Any]]]:
     ]
 
 
-def _trained(vectors: _Vectors, name: str, target: str, make: Callable[[], Any], timed: bool) -> _Trained:
+def _trained(vectors: _Vectors, name: str, target: str, make: Callable[[], Any]) -> _Trained:
     """A classifier fitted to what the examples say of `target`, behind the vectors that all of them share."""
     from sklearn.pipeline import make_pipeline
 
@@ -168,7 +165,7 @@ def _trained(vectors: _Vectors, name: str, target: str, make: Callable[[], Any],
     started = process_time_ns()
     classifier.fit(vectors.matrix, [example.labels[target] for example in vectors.learned])
     took_ns = process_time_ns() - started + vectors.took_ns
-    return _Trained(name, target, make_pipeline(vectors.tfidf, classifier), _ms(took_ns) if timed else Decimal(0))
+    return _Trained(name, target, make_pipeline(vectors.tfidf, classifier), in_ms(took_ns))
 
 
 class _Vectors(NamedTuple):
@@ -194,26 +191,16 @@ def _judged(each: _Trained, held_out: Sequence[Example], said: list[str], book: 
     counted = Classifying(book)
     for example, label in zip(held_out, said, strict=True):
         counted.add(example.labels[each.target], label)
-    ascending = sorted(_times(each.model, [example.text for example in held_out[:_TIMED]])) if timed else []
+    texts = (example.text for example in held_out)
+    ascending = times_ms(lambda text: each.model.predict([text]), texts) if timed else []
     training_cpu_ms = each.training_cpu_ms if timed else None
     return Baseline(
         each.name, each.target, counted.figures(), training_cpu_ms, percentile(ascending, 50), percentile(ascending, 95)
     )
 
 
-def _times(model: Any, texts: Sequence[str]) -> Iterator[Decimal]:
-    for text in texts:
-        started = perf_counter_ns()
-        model.predict([text])
-        yield _ms(perf_counter_ns() - started)
-
-
-def _ms(took_ns: int) -> Decimal:
-    return (took_ns / _NS_MS).quantize(Decimal("0.001"))
-
-
 def _write(held_out: Sequence[Example], said: dict[tuple[str, str], list[str]], targets: Sequence[str], folder: Path) -> None:
-    with (folder / FILE).open("wb") as file:
+    with whole(folder / FILE) as file:
         for place, example in enumerate(held_out):
             by_target: dict[str, dict[str, str]] = {target: {} for target in targets}
             for (target, name), labels in said.items():

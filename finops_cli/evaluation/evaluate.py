@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
-from time import perf_counter_ns
 from typing import NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from finops_cli import __version__
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import ResolverInput
 from finops_cli.errors import UsageError
 from finops_cli.evaluation import marking, outcomes
 from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, missing, sentences, train_examples
@@ -22,16 +20,17 @@ from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.figures import Figures
 from finops_cli.evaluation.records import Wanted
 from finops_cli.evaluation.shares import percentile
+from finops_cli.evaluation.timing import times_ms
 from finops_cli.evaluation.worth import Worth, duels, worth
 from finops_cli.kb.book import Book
+from finops_cli.models.llama_cpp.gguf import hashed
 from finops_cli.models.protocol import ModelNames, Origin
 from finops_cli.pipeline.blotter import lines_of
 from finops_cli.pipeline.intake import take_case, take_fail
-from finops_cli.pipeline.places import reading, whole
+from finops_cli.pipeline.places import reading, whole, write_json
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
 
-_TIMED, _NS_MS = 200, 10**6
 RECORDS, ANSWERS, EVALUATION, REPORT = "records.jsonl", "answers.jsonl", "evaluation.json", "report.html"
 
 
@@ -115,17 +114,20 @@ def _baselines(wanted: Wanted, folder: Path, book: Book, simpler: Simpler) -> Ba
 
 
 def _engine(wanted: Wanted, folder: Path, book: Book, timed: bool) -> Reference:
-    took: list[Decimal] = []
-    if timed:
-        with reading(folder / RECORDS) as file:
-            for line, _ in islice(lines_of(file), _TIMED):
-                given = take_fail(line).value if wanted.stage == "triage" else take_case(line, book).value
-                if given is not None:
-                    started = perf_counter_ns()
-                    triage(given, book) if isinstance(given, FailRecord) else resolve(given, book)
-                    took.append((perf_counter_ns() - started) / Decimal(_NS_MS))
-    took.sort()
+    def reckon(given: FailRecord | ResolverInput) -> None:
+        triage(given, book) if isinstance(given, FailRecord) else resolve(given, book)
+
+    took = times_ms(reckon, _given(wanted, folder, book)) if timed else []
     return Reference(percentile(took, 50), percentile(took, 95))
+
+
+def _given(wanted: Wanted, folder: Path, book: Book) -> Iterator[FailRecord | ResolverInput]:
+    """The records that can be used."""
+    with reading(folder / RECORDS) as file:
+        for line, _ in lines_of(file):
+            given = take_fail(line).value if wanted.stage == "triage" else take_case(line, book).value
+            if given is not None:
+                yield given
 
 
 def of_sentences(seed: int, rows: int | None, folder: Path, book: Book, timed: bool) -> Evaluation:
@@ -142,13 +144,13 @@ def of_sentences(seed: int, rows: int | None, folder: Path, book: Book, timed: b
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    with whole(folder / EVALUATION) as file:
-        file.write(msgspec.json.format(exact_json.encode(evaluation)) + b"\n")
+    """The figures, beside what they were counted from."""
+    write_json(folder / EVALUATION, evaluation)
 
 
 def _made_from(stage: str, wanted: Wanted, records: Path, origin: Origin, guard: str | None, book: Book) -> MadeFrom:
-    with records.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     made = f"seed {wanted.seed}, profile {wanted.profile}" if wanted.data is None else wanted.data.name
     name, models, digests, prompt_sha256, settings = origin
-    return MadeFrom(stage, __version__, book.version, name, models, digests, prompt_sha256, settings, guard, made, sha256)
+    return MadeFrom(
+        stage, __version__, book.version, name, models, digests, prompt_sha256, settings, guard, made, hashed(records)[0]
+    )

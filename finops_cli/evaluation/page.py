@@ -123,10 +123,10 @@ def _stratum_bar(stratum: Stratum) -> Bar:
 
 
 def _fields(f: Figures) -> Iterator[str]:
-    yield "<h2>Field by field</h2><p class=soft>Of the answers that could be read; the whisker is the 95 % interval.</p>"
+    yield "<h2>Field by field</h2><p class=soft>Of the answers that could be read; the whisker is the interval (kb: evaluate.interval).</p>"
     rows = [Bar(name, each, bad=each.count < each.of) for name, each in f.fields.items()]
     if f.score_within is not None:
-        rows.append(Bar("score within 0.05", f.score_within, bad=f.score_within.count < f.score_within.of))
+        rows.append(Bar("score close", f.score_within, bad=f.score_within.count < f.score_within.of))
     yield bars(rows, "share of answers in which each field is right")
 
 

@@ -69,7 +69,7 @@ def _duel(target: str, tables: dict[tuple[str, str], Counter[tuple[bool, bool]]]
     return Duel(target, best, table.total(), model_right, hits(best), model_only, baseline_only, exact)
 
 
-def worth(name: str, f: Figures, fought: list[Duel], ran: Baselines | None, is_engine: bool, book: EvaluationBook) -> Worth:
+def worth(name: str, f: Figures, fought: list[Duel], ran: Baselines, is_engine: bool, book: EvaluationBook) -> Worth:
     """The verdict on the model called `name`."""
     if is_engine:
         return Worth(
@@ -77,9 +77,8 @@ def worth(name: str, f: Figures, fought: list[Duel], ran: Baselines | None, is_e
             "The engine is the reference itself: it is right by definition, and what a model has to be measured against.",
             [],
         )
-    if ran is None or ran.not_run is not None or not fought:
-        why = ran.not_run if ran is not None and ran.not_run else "this stage has no baselines"
-        return Worth(None, f"Whether {name} earns its place was not judged: {why}.", fought)
+    if ran.not_run is not None:
+        return Worth(None, f"Whether {name} earns its place was not judged: {ran.not_run}.", fought)
     against = [*_lost(fought, book), *_unsafe(f, book)]
     told = "; ".join(_in_words(duel) for duel in fought)
     if against:

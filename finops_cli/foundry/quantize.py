@@ -13,17 +13,16 @@ from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from finops_cli.domain import exact_json
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.foundry.judging import Scores
 from finops_cli.foundry.model_note import NOTE, read_note
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.weights import ggml
+from finops_cli.foundry.weights.ggml import PRECISIONS, Precision, Quantized
 from finops_cli.foundry.weights.manifest import Input, Made, Manifest, Merged, inputs, versions
 from finops_cli.foundry.weights.trial import held_out, try_model
 from finops_cli.kb.book import Book
@@ -31,14 +30,9 @@ from finops_cli.models import shipped
 from finops_cli.models.gguf import Head, NotGguf, read_head
 from finops_cli.models.llama_cpp.gguf import hashed
 from finops_cli.models.llama_cpp.opening import refuse_without_extra
-from finops_cli.pipeline.places import whole
+from finops_cli.pipeline.places import write_json
 
-Unquantized = Literal["f16", "bf16", "f32"]
-UNQUANTIZED: tuple[Unquantized, ...] = get_args(Unquantized)
-"""The first is what others are made of where nobody says otherwise."""
-Kind = Literal["f16", "bf16", "f32", "q8_0", "q4_k_m"]
-_FILE_TYPES: dict[int, Unquantized] = {0: "f32", 1: "f16", 32: "bf16"}
-"""llama.cpp's numbers of files that may be quantized."""
+Kind = Precision | Quantized
 _FAMILIES = {"qwen3": "qwen3", "qwen35": "qwen3.5"}
 _SIZES = ((10**9, "b"), (10**6, "m"), (10**3, "k"))
 
@@ -68,7 +62,7 @@ class _Begun(NamedTuple):
     """The unquantized file, what it is made of, and what it is called without its kind."""
 
     path: Path
-    kind: Unquantized
+    kind: Precision
     name: str
     modelfile: str | None
     architecture: str
@@ -103,15 +97,14 @@ def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
             path = Path(work) / f"{kind}.gguf"
             ggml.quantize_file(begun.path, path, kind, order.threads, partial(watch, f"quantizing to {kind}"))
             made[path] = _made(path, kind, begun.name, trial, _tried(path, order, rows, book, watch) if trial else None, book)
-        if order.base is not None and begun.kind in order.kinds:
+        if begun.kind in order.kinds:
             made[begun.path] = _made(begun.path, begun.kind, begun.name, trial, trial.before if trial else None, book)
         manifest = _manifest(order, book, begun, trial, list(made.values()))
         for path, each in made.items():
             if each.kept:
                 path.replace(order.folder / each.name)
     if any(each.kept for each in manifest.outputs):
-        with whole(order.folder / f"{begun.name}.manifest.json") as file:
-            file.write(msgspec.json.format(exact_json.encode(manifest), indent=2) + b"\n")
+        write_json(order.folder / f"{begun.name}.manifest.json", manifest)
     return manifest
 
 
@@ -142,9 +135,9 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
         raise UsageError("give --base DIR (a model as transformers saves it) or --gguf FILE (one that is converted already)")
     if order.gguf is not None and order.adapter is not None:
         raise UsageError("--adapter goes with --base: an adapter is merged into the 16-bit model, before it is converted")
-    if len([kind for kind in order.kinds if kind in UNQUANTIZED]) > 1:
+    if len([kind for kind in order.kinds if kind in PRECISIONS]) > 1:
         raise UsageError("--kind f16, bf16, f32: one of them, from which the others are made")
-    if order.gguf is not None and (not quantizes or any(kind in UNQUANTIZED for kind in order.kinds)):
+    if order.gguf is not None and any(kind in PRECISIONS for kind in order.kinds):
         raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m, and no other")
     if order.name is not None and (Path(order.name).name != order.name or order.name.startswith(".")):
         raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
@@ -168,7 +161,7 @@ def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     checkpoint = read_checkpoint(order.base)
     adapter = read_adapter(order.adapter) if order.adapter else None
     planned = plan_conversion(checkpoint, adapter)
-    kind = next((kind for kind in UNQUANTIZED if kind in order.kinds), UNQUANTIZED[0])
+    kind = next((kind for kind in PRECISIONS if kind in order.kinds), next(iter(PRECISIONS)))
     _refuse_full(order.folder, planned.bytes(kind))
     modelfile, notes = _noted(order)
     name = order.name or model_name(order.stage, planned.network.name, planned.parameters)
@@ -182,14 +175,15 @@ def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
 def _begun_with(order: Order, path: Path) -> _Begun:
     """The GGUF file that the user has already."""
     head = _head(path)
-    kind = _FILE_TYPES.get(head.pairs.get("general.file_type", -1))
+    said = head.pairs.get("general.file_type")
+    kind = next((kind for kind, unquantized in PRECISIONS.items() if unquantized.file_type == said), None)
     if kind is None:
-        if "general.file_type" not in head.pairs:
+        if said is None:
             raise UsageError(f"{path}: does not say of what type it is (general.file_type); convert the model with --base DIR")
         raise UsageError(f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from")
     name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
-    said = head.pairs.get(shipped.MADE_FOR)
-    modelfile = None if said is None else shipped.made_for(order.stage, said, path)
+    for_prompt = head.pairs.get(shipped.MADE_FOR)
+    modelfile = None if for_prompt is None else shipped.made_for(order.stage, for_prompt, path)
     return _Begun(path, kind, name, modelfile, str(head.pairs.get("general.architecture")), None, inputs([path]), None)
 
 

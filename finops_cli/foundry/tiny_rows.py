@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.resolution import ResolverInput
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
 from finops_cli.foundry.drill import Piece
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.rows import Row, row_of
@@ -20,7 +21,8 @@ from finops_cli.foundry.tiny_triage_trace import triage_trace
 from finops_cli.foundry.trace_reading import read
 from finops_cli.foundry.triage_examples import Profile, fails
 from finops_cli.kb.book import Book
-from finops_cli.models.prompts import resolver_prompt, triage_prompt
+from finops_cli.models.prompts import Conversation, resolver_prompt, triage_prompt
+from finops_cli.models.protocol import ModelStage
 from finops_cli.rules.triage import triage
 
 
@@ -33,11 +35,7 @@ def worked_fail(index: int, seed: int, book: Book, profile: Profile, modelfile: 
 def worked_triage(record: FailRecord, book: Book, modelfile: str) -> Row:
     """The working and the answer to a record."""
     answer = triage(record, book)
-    said = exact_json.encode(answer).decode()
-    completion = f"{OPENING}{triage_trace(record, answer, book)}{CLOSING}{said}"
-    split = split_of(content_key(record), book.data.eval_every)
-    given = exact_json.encode(record).decode()
-    return row_of(record.fail_id or "", "triage", split, triage_prompt(record, modelfile), completion, given, said)
+    return _worked("triage", record, triage_prompt(record, modelfile), triage_trace(record, answer, book), answer, book)
 
 
 def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelfile: str) -> Row:
@@ -54,11 +52,21 @@ def case_at(index: int, seed: int, book: Book, most_ftrs: int | None) -> Resolve
 def worked_plan(case: ResolverInput, book: Book, modelfile: str) -> Row:
     """The working and the plan for a resolver input. Raises ValueError for what `tiny_trace` has no room for."""
     plan = tiny_plan(case, book)
-    said = exact_json.encode(plan).decode()
-    completion = f"{OPENING}{tiny_trace(case, plan, book)}{CLOSING}{said}"
-    split = split_of(content_key(case), book.data.eval_every)
-    given = exact_json.encode(case).decode()
-    return row_of(case.fail_id or "", "resolver", split, resolver_prompt(case, modelfile), completion, given, said)
+    return _worked("resolver", case, resolver_prompt(case, modelfile), tiny_trace(case, plan, book), plan, book)
+
+
+def _worked(
+    stage: ModelStage,
+    given: FailRecord | ResolverInput,
+    prompt: Conversation,
+    working: str,
+    answer: Triage | Resolution,
+    book: Book,
+) -> Row:
+    said = exact_json.encode(answer).decode()
+    split = split_of(content_key(given), book.data.eval_every)
+    completion = f"{OPENING}{working}{CLOSING}{said}"
+    return row_of(given.fail_id or "", stage, split, prompt, completion, exact_json.encode(given).decode(), said)
 
 
 def case_read(case: ResolverInput, book: Book, modelfile: str) -> list[Piece]:

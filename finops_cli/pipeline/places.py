@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
+from finops_cli.domain import exact_json
 from finops_cli.errors import ResumeRefused, UsageError
 
 
@@ -75,6 +78,12 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         part.replace(path.resolve())
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """`value` as indented JSON, numbers exact, in a file that appears whole or not at all."""
+    with whole(path) as file:
+        file.write(msgspec.json.format(exact_json.encode(value)) + b"\n")
 
 
 def lock(file: BinaryIO, output: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from finops_cli.foundry.training.counts import config_of
 from finops_cli.foundry.training.machine import device
 from finops_cli.foundry.training.settings import Scratch, Settings
 from finops_cli.foundry.training.versions import Backend
+from finops_cli.models.llama_cpp.gguf import hashed
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-_CHUNK_BYTES = 1 << 20
 
 
 def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
@@ -100,13 +99,4 @@ def base_digests(folder: Path | None) -> dict[str, str]:
     if folder is None:
         return {}
     files = sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")])
-    return {file.name: sha256(file) for file in files}
-
-
-def sha256(file: Path) -> str:
-    """The digest of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while piece := opened.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+    return {file.name: hashed(file)[0] for file in files}

@@ -79,7 +79,13 @@ def streams(order: Order, book: Book, rows: tuple[int, int], data: Data) -> Sets
         return index + index // (every - 1)
 
     def at(maker: Callable[..., E], place: Callable[[int], int]) -> Callable[[int], E]:
-        return lambda index: maker(order, place(index), book, data)
+        def made(index: int) -> E:
+            try:
+                return maker(order, place(index), book, data)
+            except ValueError as error:  # what a working has no room for
+                raise UsageError(f"data.form={data.form} cannot word example {index:,}: {error}; lower data.most_ftrs") from error
+
+        return made
 
     kinds = {kind: at(form.maker(kind), learned) for kind in data.mix or (ANSWERS,)}
     return Sets(

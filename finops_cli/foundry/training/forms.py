@@ -49,10 +49,7 @@ def _worked(order: Order, index: int, book: Book, data: Data) -> Row:
     if order.stage == "triage":
         return worked_fail(index, order.seed, book, order.profile, data.modelfile)
     if order.stage == "resolver":
-        try:
-            return worked_case(index, order.seed, book, data.most_ftrs, data.modelfile)
-        except ValueError as error:
-            raise UsageError(f"data.form=worked has no room for this input: {error}; lower data.most_ftrs") from error
+        return worked_case(index, order.seed, book, data.most_ftrs, data.modelfile)
     raise UsageError(f"data.form=worked is for triage and resolver; the model of {order.stage} answers with one word")
 
 

@@ -92,13 +92,6 @@ def run_of(made_from: MadeFrom, result: Result | None) -> Run:
     return Run(made_from, result, hashlib.sha256(msgspec.json.encode([made_from, result])).hexdigest())
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace a file in one step."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
-    new.replace(path)
-
-
 def read_run(folder: Path) -> Run | None:
     """The record in a folder; None where there is none. Raises ResumeRefused when it cannot be read."""
     path = folder / RUN

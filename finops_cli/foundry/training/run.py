@@ -24,13 +24,13 @@ from finops_cli.foundry.training.record import (
     Timing,
     result_of,
     run_of,
-    write_json,
 )
 from finops_cli.foundry.training.resuming import CHECKPOINTS, LOCK, How, begin, refuse_unready
 from finops_cli.foundry.training.survey import Asked, Survey, survey
 from finops_cli.foundry.training.versions import refuse_without, versions
+from finops_cli.models.llama_cpp.gguf import hashed
 from finops_cli.models.prompts import prompt_sha256
-from finops_cli.pipeline.places import lock
+from finops_cli.pipeline.places import lock, write_json
 
 if TYPE_CHECKING:
     from finops_cli.foundry.training.trainer import DeskTrainer
@@ -152,13 +152,11 @@ def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFro
 
 def _saved(trainer: DeskTrainer, folder: Path, modelfile: str) -> dict[str, str]:
     """Write model and tokenizer into `folder`, and what `finops quantize` is to know of them; the digest of each file."""
-    from finops_cli.foundry.training.bases import sha256
-
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
     write_note(folder, ModelNote(modelfile))
     (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
-    return {f"{folder.name}/{file.name}": sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    return {f"{folder.name}/{file.name}": hashed(file)[0] for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def _counted(model: Any) -> tuple[int, int]:

@@ -12,9 +12,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.training.settings import Base
+from finops_cli.foundry.weights.vocabulary import PATTERNS
 
-PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-"""How Qwen2 and Qwen3 cut a text before they merge; llama.cpp knows it as `qwen2` and so cuts alike."""
+_CUT = PATTERNS["qwen2"]
+"""How Qwen2 and Qwen3 part a text before they merge: llama.cpp knows the pattern, and so parts it alike."""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _THINKING = ("<think>", "</think>")
 """Tokens of their own, and not special: they are printed, as Qwen3 has it."""
@@ -64,7 +65,7 @@ def learned(texts: Iterable[str], size: int) -> Any:
     made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(_CUT), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from finops_cli.errors import UsageError
 from finops_cli.foundry.weights.adapter import Adapter, Merging, Pair, refuse_unmergeable
 from finops_cli.foundry.weights.architecture import Architecture, architecture_of, settings
 from finops_cli.foundry.weights.checkpoint import Checkpoint
+from finops_cli.foundry.weights.ggml import PRECISIONS, Precision
 from finops_cli.foundry.weights.layout import Wanted, wanted_tensors
 from finops_cli.foundry.weights.safetensors import Tensor
 from finops_cli.foundry.weights.vocabulary import vocabulary
@@ -19,9 +20,6 @@ from finops_cli.models import gguf
 from finops_cli.models.shipped import MADE_FOR
 from finops_cli.pipeline.places import whole
 
-Precision = Literal["f32", "f16", "bf16"]
-_KINDS: dict[Precision, tuple[int, int, int]] = {"f32": (0, 4, 0), "f16": (1, 2, 1), "bf16": (30, 2, 32)}
-"""ggml's number for the type of a tensor, its bytes, and llama.cpp's number for a file of such tensors."""
 _QUANTIZATION_VERSION = 2
 _BLOCK_NUMBERS = 256 * 1024
 """Numbers in memory at a time: few enough to stay in a processor's cache while an adapter is added."""
@@ -78,7 +76,7 @@ def convert(planned: Conversion, path: Path, precision: Precision, named: Named,
         "general.name": named.name,
         **({MADE_FOR: named.modelfile} if named.modelfile else {}),
         **settings(planned.network),
-        "general.file_type": _KINDS[precision][2],
+        "general.file_type": PRECISIONS[precision].file_type,
         "general.quantization_version": _QUANTIZATION_VERSION,
         **planned.vocabulary,
     }
@@ -148,7 +146,7 @@ def _encoded(block: Any, kind: Precision, source: Tensor) -> Any:
 
 
 def _stored(tensor: Wanted, precision: Precision) -> gguf.Stored:
-    kind, width, _ = _KINDS["f32" if tensor.exact else precision]
+    kind, width, _ = PRECISIONS["f32" if tensor.exact else precision]
     return gguf.Stored(tensor.name, tensor.shape, kind, int(np.prod(tensor.shape)) * width)
 
 

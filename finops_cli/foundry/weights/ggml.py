@@ -14,15 +14,32 @@ from collections import deque
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from finops_cli.errors import MissingPiece, Unfinished
 from finops_cli.models.llama_cpp.process import import_path
 
 Quantized = Literal["q8_0", "q4_k_m"]
+Precision = Literal["f16", "bf16", "f32"]
 _LAST_LINES = 3
 _COUNTED = re.compile(r"\[ *(\d+)/ *(\d+)\]")
 """How llama.cpp says which tensor it is at."""
+
+
+class Unquantized(NamedTuple):
+    """ggml's number for the type of a tensor, the bytes of a weight, and llama.cpp's number for a file of such tensors."""
+
+    tensor_type: int
+    bytes: int
+    file_type: int
+
+
+PRECISIONS: dict[Precision, Unquantized] = {
+    "f16": Unquantized(1, 2, 1),
+    "bf16": Unquantized(30, 2, 32),
+    "f32": Unquantized(0, 4, 0),
+}
+"""Files that may be quantized. The first is what others are made of where nobody says otherwise."""
 
 
 def refuse_without_llama() -> None:

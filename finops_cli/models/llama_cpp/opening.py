@@ -79,8 +79,7 @@ def _named(wanted: Wanted) -> dict[ModelStage, Path]:
     if missing:
         options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
         variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
-        alone = [stage for stage in missing if stage in shipped.model_files(missing)]
-        ships = f"; of these only a model for {alone[0]} ships: `finops {alone[0]}` asks it" if alone and not files else ""
+        ships = "".join(f"; {path.name} ships, for {stage} alone" for stage, path in shipped.model_files(missing).items())
         raise UsageError(f"--backend llama-cpp needs {options} (or {variables}): the model files it is to load{ships}")
     return files
 
