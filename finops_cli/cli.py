@@ -66,7 +66,7 @@ class Border(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except FinopsError as error:
-            typer.echo(f"finops: {error}", err=True)
+            typer.echo(f"finops: {_shown(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
@@ -86,6 +86,11 @@ _CURES = {
     errno.EISDIR: "; give a file",
     errno.EACCES: "; choose a place that you may write to",
 }
+
+
+def _shown(text: str) -> str:
+    """A message for a terminal: what a foreign file brought into it must not steer that."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def _flush_nowhere() -> None:

@@ -32,6 +32,8 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
         (("--gguf", "a", "--kind", "f32", "--kind", "q8_0"), "and no other"),  # it would move the user's own file
         (("--base", "a", "--name", "a/b"), "is no file name"),
         (("--base", "a", "--name", ".."), "is no file name"),
+        (("--base", "a", "--name", "a\x1b[31m"), r"--name a\x1b[31m: is no file name"),
+        (("--base", "a", "--name", "a" * 300), "give another --name"),
         (("--base", "a", "--kind", "q2_k"), "q2_k"),
         (("--base", "a", "--rows", "0"), "rows"),
     ],
@@ -43,6 +45,12 @@ def test_calls_that_contradict_themselves(arguments: tuple[str, ...], text: str,
 def test_a_folder_that_is_not_there(tmp_path: Path, finops: Finops) -> None:
     done = finops("quantize", "--stage", "triage", "--base", tmp_path, "-o", tmp_path / "absent")
     assert (done.returncode, b"no such folder; make it" in done.stderr) == (2, True)
+
+
+def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> None:
+    (tmp_path / "a-q8_0.gguf").mkdir()
+    done = finops("quantize", "--stage", "triage", "--base", EXAMPLES, "-o", tmp_path, "--name", "a", "--kind", "q8_0")
+    assert (done.returncode, b"a-q8_0.gguf: is no file" in done.stderr) == (2, True)
 
 
 @BARE
@@ -70,6 +78,8 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
         says(finops, tmp_path / "out", 2, told, "--base", EXAMPLES, "--eval", file)
     made = finops("generate", "--stage", "triage", "-n", "20", "-o", tmp_path, "-q")
     assert made.returncode in (0, 1)
+    few = ("--base", EXAMPLES, "--eval", tmp_path / "triage-eval.jsonl", "--rows", 21)
+    says(finops, tmp_path / "out", 2, "--rows 21 asks for more", *few)
     says(finops, tmp_path / "out", 2, "a triage row for train", "--base", EXAMPLES, "--eval", tmp_path / "triage-train.jsonl")
 
 

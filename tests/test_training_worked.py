@@ -22,7 +22,7 @@ from finops_cli.foundry.tiny_start import first_weights, shape_of
 from finops_cli.foundry.training.bases import open_base
 from finops_cli.foundry.training.data import Sets, streams
 from finops_cli.foundry.training.muon import Muon, muon_of
-from finops_cli.foundry.training.preflight import IGNORED, Encoded
+from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.survey import survey
 from finops_cli.foundry.training.token_batches import TokenBatches, collated, cut, weight_at
@@ -82,6 +82,16 @@ def test_a_kind_that_a_form_has_not_is_refused(book: Book) -> None:
         worked(book, "data.mix={sums: [[0, 1]]}")
     with pytest.raises(UsageError, match=r"data\.form=card goes with data.modelfile=triage"):
         next(iter(worked(book, "data.form=card", "data.mix=null").train))
+
+
+def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
+    """200 rows and 64 held-out ones are too long for 100 tokens; of each further kind 20 examples, of which `copying` has short ones, too."""
+    wanted = asked("triage", "tiny-cpu", ("training.max_length=100",))
+    found = survey(wanted)
+    kinds = [maker for kind, maker in found.sets.train.kinds.items() if kind != "answers"]
+    faults = [isinstance(encode(maker(place), found.tokenizer, 100), Fault) for maker in kinds for place in range(20)]
+    assert 0 < sum(faults) <= len(faults) == 60
+    assert f"{264 + sum(faults)} rows, the first" in found.blockers[0]
 
 
 def row(name: int, length: int) -> Encoded:

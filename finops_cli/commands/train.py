@@ -103,6 +103,7 @@ def train(
 
 def _train(asked: Asked, folder: Path, how: How, both: Bars, quiet: bool) -> Trained:
     from finops_cli.commands.train_talk import plan_text
+    from finops_cli.foundry.training.record import RUN
     from finops_cli.foundry.training.run import Told
     from finops_cli.foundry.training.run import train as make
 
@@ -114,7 +115,9 @@ def _train(asked: Asked, folder: Path, how: How, both: Bars, quiet: bool) -> Tra
     try:
         return make(asked, folder, how, told)
     except KeyboardInterrupt:
-        typer.echo("finops: interrupted; the same call with --resume goes on from the last checkpoint", err=True)
+        begun = (folder / RUN).is_file()
+        cure = "the same call with --resume goes on from the last checkpoint" if begun else "nothing was begun"
+        typer.echo(f"finops: interrupted; {cure}", err=True)
         raise
 
 

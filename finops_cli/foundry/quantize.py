@@ -86,8 +86,8 @@ def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
     """
     quantized = [kind for kind in order.kinds if kind in ggml.KINDS]
     _refuse_unusable(order, bool(quantized))
-    rows = held_out(order.held_out, order.stage, order.rows or book.quantizing.rows) if order.held_out else []
-    with tempfile.TemporaryDirectory(prefix=".finops-quantize-", dir=order.folder) as work:
+    rows = _held_out(order, book) if order.held_out else []
+    with tempfile.TemporaryDirectory(prefix="finops-quantizing-", dir=order.folder) as work:
         begun = _begun_with(order, order.gguf) if order.gguf else _converted(order, Path(work), watch)
         trial = None
         if order.held_out:
@@ -139,8 +139,10 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
         raise UsageError("--kind f16, bf16, f32: one of them, from which the others are made")
     if order.gguf is not None and any(kind in PRECISIONS for kind in order.kinds):
         raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m, and no other")
-    if order.name is not None and (Path(order.name).name != order.name or order.name.startswith(".")):
-        raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
+    if order.name is not None:
+        if Path(order.name).name != order.name or order.name.startswith(".") or not order.name.isprintable():
+            raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
+        _refuse_taken(order, order.name)
     if not order.folder.is_dir():
         raise UsageError(f"{order.folder}: no such folder; make it, or leave --output out")
     if find_spec("numpy") is None:
@@ -149,6 +151,25 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
         ggml.refuse_without_llama()
     if order.held_out is not None:
         refuse_without_extra()
+
+
+def _refuse_taken(order: Order, name: str) -> None:
+    """Raises UsageError where a file could not take its name when it is made."""
+    for path in (order.folder / each for each in (*(file_name(name, kind) for kind in order.kinds), f"{name}.manifest.json")):
+        try:
+            taken = path.exists() and not path.is_file()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}; give another --name") from error
+        if taken:
+            raise UsageError(f"{path}: is no file, and would have to be replaced; give another --name, or move it")
+
+
+def _held_out(order: Order, book: Book) -> list[Row]:
+    assert order.held_out is not None  # noqa: S101 - asked by the caller
+    rows = held_out(order.held_out, order.stage, order.rows or book.quantizing.rows)
+    if order.rows is not None and len(rows) < order.rows:
+        raise UsageError(f"{order.held_out}: holds {len(rows):,} rows; --rows {order.rows:,} asks for more")
+    return rows
 
 
 def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
@@ -165,6 +186,7 @@ def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     _refuse_full(order.folder, planned.bytes(kind))
     modelfile, notes = _noted(order)
     name = order.name or model_name(order.stage, planned.network.name, planned.parameters)
+    _refuse_taken(order, name)
     path = work / f"{kind}.gguf"
     convert(planned, path, kind, Named(name, modelfile), lambda done, total: watch(f"converting to {kind}", done, total))
     read = [*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file()), *notes]
@@ -182,6 +204,7 @@ def _begun_with(order: Order, path: Path) -> _Begun:
             raise UsageError(f"{path}: does not say of what type it is (general.file_type); convert the model with --base DIR")
         raise UsageError(f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from")
     name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
+    _refuse_taken(order, name)
     for_prompt = head.pairs.get(shipped.MADE_FOR)
     modelfile = None if for_prompt is None else shipped.made_for(order.stage, for_prompt, path)
     return _Begun(path, kind, name, modelfile, str(head.pairs.get("general.architecture")), None, inputs([path]), None)

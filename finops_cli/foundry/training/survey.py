@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
 from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams, vocabulary_texts
-from finops_cli.foundry.training.forms import Example
+from finops_cli.foundry.training.forms import ANSWERS, Example
 from finops_cli.foundry.training.lengths import Lengths, Steps, estimated_length, packed_blocks, steps, summary
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.recipe import Resolved
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _SAMPLE = 200
 """Rows of a stream, or of data that is not there yet, whose lengths stand for all."""
+_SAMPLE_OF_KIND = 20
+"""Examples of each further kind of `data.mix` that are looked at, whose lengths count for nothing: batches are cut by tokens."""
 
 
 class Asked(NamedTuple):
@@ -144,7 +146,9 @@ def _encoded(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]
     encoded: dict[str, list[Encoded]] = {}
     for rows in found.sets:
         both: Sequence[Encoded | Fault] = [encode(row, found.tokenizer, longest) for row in _some(rows, sampled, asked)]
-        faults += [each for each in both if isinstance(each, Fault)]
+        kinds = [maker(place) for kind, maker in rows.kinds.items() if kind != ANSWERS for place in range(_SAMPLE_OF_KIND)]
+        drills = [encode(example, found.tokenizer, longest) for example in kinds]
+        faults += [each for each in (*both, *drills) if isinstance(each, Fault)]
         encoded[rows.note.split] = [each for each in both if not isinstance(each, Fault)]
     found.blockers += row_faults(faults)
     if not sampled:

@@ -12,7 +12,18 @@ from finops_cli.errors import MissingPiece
 from finops_cli.foundry.training.settings import Settings
 
 Backend = Literal["hf", "unsloth"]
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "unsloth")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "bitsandbytes",
+    "unsloth",
+)
 """Packages whose versions a trained model depends on."""
 _NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "matplotlib")
 _CURE = "pip install 'finops[train]'"

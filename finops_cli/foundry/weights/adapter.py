@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.weights.checkpoint import read_json, text_name
+from finops_cli.foundry.weights.checkpoint import number_in, read_json, text_name
 from finops_cli.foundry.weights.layout import Wanted
 from finops_cli.foundry.weights.safetensors import Tensor, tensors_of
 
@@ -74,14 +74,16 @@ def read_adapter(folder: Path) -> Adapter:
         raise UsageError(f"{folder}: no such folder; give the one with {SETTINGS}")
     config = read_json(folder / SETTINGS)
     _refuse_unknown(folder / SETTINGS, config)
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
-        raise UsageError(f"{folder / SETTINGS}: r is {rank!r} and lora_alpha {alpha!r}; numbers are expected")
+    rank, alpha = config.get("r"), number_in(config, "lora_alpha")
+    if type(rank) is not int or rank < 1 or alpha is None:
+        raise UsageError(
+            f"{folder / SETTINGS}: r is {rank!r} and lora_alpha {config.get('lora_alpha')!r:.40}; numbers are expected"
+        )
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise UsageError(f"{weights}: no such file; save the adapter as safetensors")
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return Adapter(rank, float(alpha), _pairs(weights, rank, scale), (folder / SETTINGS, weights))
+    return Adapter(rank, alpha, _pairs(weights, rank, scale), (folder / SETTINGS, weights))
 
 
 def refuse_unmergeable(adapter: Adapter, wanted: Iterable[Wanted]) -> None:

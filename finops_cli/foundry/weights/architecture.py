@@ -7,12 +7,13 @@ The ggml authors; Qwen3.5 by ggml-org/llama.cpp#19468). Whatever would make anot
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from finops_cli.errors import UsageError
+from finops_cli.foundry.weights.checkpoint import number_in
 from finops_cli.models.gguf import Pair
 
 Name = Literal["qwen3", "qwen35"]
@@ -21,6 +22,8 @@ ARCHITECTURES: dict[str, Name] = {
     "Qwen3_5ForCausalLM": "qwen35",
     "Qwen3_5ForConditionalGeneration": "qwen35",
 }
+_Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+"""As far as llama.cpp counts."""
 _ROPE_SECTIONS = [11, 11, 10]
 _ROTARY_SHARE = 0.25
 """Both as transformers has them where a checkpoint does not say."""
@@ -31,6 +34,9 @@ _FIXED: dict[str, tuple[object, ...]] = {
     "attn_output_gate": (True,),
 }
 """Settings that llama.cpp knows one value of. They may be absent."""
+
+
+_AS_IT_CAME = "take the config.json that came with the model"
 
 
 class LinearAttention(Struct, frozen=True):
@@ -70,23 +76,23 @@ class Architecture(Struct, frozen=True, kw_only=True):
 class _Config(Struct, frozen=True):
     """What config.json must say of either network."""
 
-    num_hidden_layers: int
-    hidden_size: int
-    intermediate_size: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    vocab_size: int
-    max_position_embeddings: int
-    rms_norm_eps: float
+    num_hidden_layers: _Size
+    hidden_size: _Size
+    intermediate_size: _Size
+    num_attention_heads: _Size
+    num_key_value_heads: _Size
+    head_dim: _Size
+    vocab_size: _Size
+    max_position_embeddings: _Size
+    rms_norm_eps: Annotated[float, Meta(gt=0, lt=1)]
 
 
 class _LinearConfig(Struct, frozen=True):
-    linear_num_key_heads: int
-    linear_num_value_heads: int
-    linear_key_head_dim: int
-    linear_value_head_dim: int
-    linear_conv_kernel_dim: int
+    linear_num_key_heads: _Size
+    linear_num_value_heads: _Size
+    linear_key_head_dim: _Size
+    linear_value_head_dim: _Size
+    linear_conv_kernel_dim: _Size
     layer_types: list[str]
 
 
@@ -108,7 +114,10 @@ def architecture_of(config: dict[str, Any], place: Path) -> Architecture:
     linear = _linear(_read(text, _LinearConfig, place), sizes.num_hidden_layers, place) if name == "qwen35" else None
     if linear is None and any(kind != "full_attention" for kind in text.get("layer_types") or ()):
         raise UsageError(f"{place}: layer_types: a Qwen3 whose layers are not all full_attention is not converted here")
-    share = float({"partial_rotary_factor": _ROTARY_SHARE, **text, **rope}["partial_rotary_factor"])
+    given = {"partial_rotary_factor": _ROTARY_SHARE, **text, **rope}
+    share = number_in(given, "partial_rotary_factor")
+    if share is None or not 0 < share <= 1:
+        raise UsageError(f"{place}: partial_rotary_factor is {given['partial_rotary_factor']!r:.40}; a part of 1 is expected")
     return Architecture(
         name=name,
         layers=sizes.num_hidden_layers,
@@ -120,7 +129,7 @@ def architecture_of(config: dict[str, Any], place: Path) -> Architecture:
         vocabulary=sizes.vocab_size,
         context=sizes.max_position_embeddings,
         norm_epsilon=sizes.rms_norm_eps,
-        rope_base=float(rope["rope_theta"]),
+        rope_base=rope["rope_theta"],
         tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
         rope_dimensions=int(sizes.head_dim * share) if linear else 0,
         rope_sections=_sections(rope, place) if linear else (),
@@ -162,7 +171,7 @@ def _read(text: dict[str, Any], shape: Any, place: Path) -> Any:
     try:
         return msgspec.convert(text, shape)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{place}: {error}; take the config.json that came with the model") from error
+        raise UsageError(f"{place}: {error}; {_AS_IT_CAME}") from error
 
 
 def _refuse_unknown(text: dict[str, Any], place: Path) -> None:
@@ -173,13 +182,16 @@ def _refuse_unknown(text: dict[str, Any], place: Path) -> None:
 
 def _rope(text: dict[str, Any], place: Path) -> dict[str, Any]:
     """The settings of the rotary embedding, in transformers' new form or its old one, with `rope_theta`."""
-    rope = {**(text.get("rope_parameters") or text.get("rope_scaling") or {})}
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise UsageError(f"{place}: rope_parameters is {rope!r}; {_AS_IT_CAME}")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise UsageError(f"{place}: rope scaling {kind!r} is not converted here, only 'default'; take the model without it")
-    theta = rope.get("rope_theta", text.get("rope_theta"))
-    if not isinstance(theta, int | float) or theta <= 0:
-        raise UsageError(f"{place}: rope_theta is {theta!r}; take the config.json that came with the model")
+    given = {**text, **rope}
+    theta = number_in(given, "rope_theta")
+    if theta is None or theta <= 0:
+        raise UsageError(f"{place}: rope_theta is {given.get('rope_theta')!r:.40}; a number above 0 is expected")
     if rope.get("mrope_interleaved", True) is not True:
         raise UsageError(f"{place}: mrope_interleaved is {rope['mrope_interleaved']!r}; only True is converted here")
     return {**rope, "rope_theta": theta}
@@ -201,6 +213,8 @@ def _linear(config: _LinearConfig, layers: int, place: Path) -> LinearAttention:
         raise UsageError(f"{place}: linear_num_value_heads is no multiple of linear_num_key_heads")
     kinds = config.layer_types
     interval = kinds.index("full_attention") + 1 if "full_attention" in kinds else 0
+    if len(kinds) != layers:
+        raise UsageError(f"{place}: layer_types: names {len(kinds):,} layers; num_hidden_layers is {layers:,}")
     regular = ["full_attention" if interval and (i + 1) % interval == 0 else "linear_attention" for i in range(layers)]
     if not interval or kinds != regular:
         raise UsageError(f"{place}: layer_types: {layers} layers with a full_attention at a regular interval are expected")

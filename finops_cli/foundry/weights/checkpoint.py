@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ _ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TEXT_PREFIX = "model.language_model."
 _LEFT_OUT = re.compile(r"(model\.)?(visual|mtp)\.|.*\.rotary_emb\.inv_freq$")
 """What the text model does not need: the eyes of Qwen3.5, its speculative layers, and tables that follow from the settings."""
+_LARGEST = sys.float_info.max
 
 
 class Checkpoint(NamedTuple):
-    """`config` is what config.json says; `tensors` are by their names in a text-only model, those left out are counted.
+    """`config` is what config.json says; `tensors` are by their names in a text-only model, without those that it does not need.
 
     `files` are all that were read or will be: config, index, weights.
     """
@@ -26,7 +28,6 @@ class Checkpoint(NamedTuple):
     folder: Path
     config: dict[str, Any]
     tensors: dict[str, Tensor]
-    left_out: int
     files: tuple[Path, ...]
 
 
@@ -38,11 +39,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     _refuse_quantized(folder, config)
     files = _weight_files(folder)
     tensors: dict[str, Tensor] = {}
-    left_out = 0
     for file in files:
         for name, tensor in tensors_of(file).items():
             if _LEFT_OUT.match(name):
-                left_out += 1
                 continue
             known = text_name(name)
             if known in tensors:
@@ -51,7 +50,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     index = folder / _INDEX
     _refuse_other_than_indexed(index, tensors)
     read = [folder / "config.json", *([index] if len(files) > 1 or index.is_file() else []), *files]
-    return Checkpoint(folder, config, tensors, left_out, tuple(read))
+    return Checkpoint(folder, config, tensors, tuple(read))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -62,6 +61,14 @@ def read_json(path: Path) -> dict[str, Any]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: is no JSON object: {error}") from error
+
+
+def number_in(given: dict[str, Any], key: str) -> float | None:
+    """The number under `key`; None where there is none, or none that a float holds."""
+    value = given.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGEST <= value <= _LARGEST:
+        return None
+    return float(value)
 
 
 def text_name(name: str) -> str:

@@ -58,6 +58,8 @@ def plan_conversion(checkpoint: Checkpoint, adapter: Adapter | None) -> Conversi
     """Raises UsageError for a network, tensor, shape, tokenizer or adapter that is not converted here."""
     place = checkpoint.folder / "config.json"
     network = architecture_of(checkpoint.config, place)
+    if network.layers > len(checkpoint.tensors):
+        raise UsageError(f"{place}: num_hidden_layers is {network.layers:,}; the weights are {len(checkpoint.tensors):,} tensors")
     tensors = wanted_tensors(network)
     _refuse_other_tensors(checkpoint, tensors, network)
     if adapter is not None:
@@ -139,9 +141,7 @@ def _encoded(block: Any, kind: Precision, source: Tensor) -> Any:
         made = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype("<u2")
         fits = ((made & 0x7F80) != 0x7F80).all()
     if not fits:
-        raise UsageError(
-            f"{source.path}: {source.name} holds numbers that are too large for {kind}; take --precision f32 or bf16"
-        )
+        raise UsageError(f"{source.path}: {source.name} holds numbers that are too large for {kind}; take --kind f32 or bf16")
     return made
 
 
