@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from finops_cli.kb.book import Book
 from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
 from finops_cli.models.llama_cpp.wire import Begun, Load, Said, Sampling, Say
@@ -98,7 +100,7 @@ class Round:
 
     def _hear(self, message: Begun | Said) -> None:
         if isinstance(message, Said):
-            self.said[message.number] = message
+            self.said[message.number] = replace(message, generating_ms=0.0)  # no two are equal
 
     def answers(self, asked: Iterable[Say], each_step: Callable[[Round], None] = lambda _: None) -> dict[int, Said]:
         """Seat them in order, as seats become free, until everyone is answered."""

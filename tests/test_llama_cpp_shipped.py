@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from finops_cli.kb.book import Book
 from finops_cli.kb.load import shipped_kb
 from finops_cli.models.protocol import ModelStage
 from finops_cli.models.shipped import model_files
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Finops
 
 RATES = {"triage": 95}
 """Percent of unseen records that each model gets right by itself, at least."""
@@ -41,6 +42,15 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(stage: ModelS
     scores = try_model(model_files([stage])[stage], stage, rows, book, lambda done: None)
     assert scores.asked == ASKED
     assert 100 * scores.exact >= (RATES[stage] - 7) * ASKED
+
+
+def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(tmp_path: Path, finops: Finops) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    given = ("--stage", "triage", "--backend", "llama-cpp", "-n", 8, "-o", tmp_path, "--no-baselines", "--json")
+    figures = json.loads(finops("evaluate", *given).stdout)["figures"]
+    assert figures["first"]["right"] >= 6
+    assert figures["speed"]["tokens"] > 8 * 100
+    assert figures["speed"]["tokens_per_second"] > 1
 
 
 def unseen_row(stage: ModelStage, index: int, book: Book) -> Row:

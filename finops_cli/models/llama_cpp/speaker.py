@@ -97,7 +97,7 @@ class LlamaCppSpeaker:
             try:
                 with model.entrance.passed(suspect):
                     said = model.said(ask, seconds)
-                return Spoken(_whole(said, model.profile), tuple(retries.overcome), said.tokens)
+                return Spoken(_whole(said, model.profile), tuple(retries.overcome), said.tokens, said.generating_ms or None)
             except NoReply as failure:
                 suspect = suspect or isinstance(failure, failures.Crashed)
                 retries.spend(failure, failure.policy)

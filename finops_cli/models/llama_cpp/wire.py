@@ -75,13 +75,14 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Said(Struct, frozen=True, tag=True):
-    """The answer to request `number`. `prompt_tokens` are counted, not estimated."""
+    """The answer to request `number`. `prompt_tokens` are counted, not estimated. `generating_ms`: from its first token to its end."""
 
     number: int
     text: str
     end: End
     prompt_tokens: int
     tokens: int = 0
+    generating_ms: float = 0.0
 
 
 ToDecoder = Load | Say | Cancel

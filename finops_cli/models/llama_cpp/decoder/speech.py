@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 from typing import Protocol
 
 from finops_cli.models.llama_cpp.decoder.drafts import Guesser
@@ -49,6 +50,7 @@ class Speech:
     _bytes: bytearray = field(default_factory=bytearray)
     _stops: tuple[bytes, ...] = ()
     _reach: int = 0
+    _began_ns: int = 0
 
     def __post_init__(self) -> None:
         self._stops = tuple(stop.encode() for stop in self.asked.stops if stop)
@@ -66,6 +68,8 @@ class Speech:
 
     def hear(self, token: int, piece: bytes) -> None:
         """Take `token` down, which says `piece`. Sets `end` when the answer is over with it."""
+        if not self.spoken:
+            self._began_ns = perf_counter_ns()
         self.last = token
         if self.guesser is not None:
             self.guesser.learn(token)
@@ -90,4 +94,5 @@ class Speech:
     def said(self) -> Said:
         """The answer as it goes back: whole characters. What is no UTF-8 shows as U+FFFD, a character cut at the end is left out."""
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._bytes), final=self.end == "stop")
-        return Said(self.asked.number, self.trouble or text, self.end or "cancelled", len(self.prompt), self.spoken)
+        took_ms = round((perf_counter_ns() - self._began_ns) / 1e6, 3) if self.spoken else 0.0
+        return Said(self.asked.number, self.trouble or text, self.end or "cancelled", len(self.prompt), self.spoken, took_ms)
