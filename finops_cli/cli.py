@@ -28,6 +28,7 @@ from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
+from finops_cli.domain.printable import printable
 from finops_cli.errors import FinopsError, UsageError
 
 INTERRUPTED = 130
@@ -66,7 +67,7 @@ class Border(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except FinopsError as error:
-            typer.echo(f"finops: {_shown(str(error))}", err=True)
+            typer.echo(f"finops: {printable(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
@@ -86,11 +87,6 @@ _CURES = {
     errno.EISDIR: "; give a file",
     errno.EACCES: "; choose a place that you may write to",
 }
-
-
-def _shown(text: str) -> str:
-    """A message for a terminal: what a foreign file brought into it must not steer that."""
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def _flush_nowhere() -> None:

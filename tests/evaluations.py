@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from finops_cli.devtools.standin import Behaviour, Changed, Heard, Right, StandIn
-from finops_cli.evaluation.evaluate import ANSWERS, RECORDS, Evaluation, Simpler, concluded, write
+from finops_cli.evaluation.evaluate import Evaluation, Simpler, concluded, write
+from finops_cli.evaluation.folder import ANSWERS, RECORDS
 from finops_cli.evaluation.records import Wanted, write_records
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import shipped_kb

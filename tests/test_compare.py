@@ -16,7 +16,7 @@ from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Ask
 from finops_cli.models.verified import Verified
-from tests.conftest import Finops
+from tests.conftest import Finops, jsonl
 from tests.evaluations import evaluated
 from tests.models import Speaking, right
 
@@ -76,3 +76,39 @@ def test_other_records_are_not_compared(tmp_path: Path, book: Book, finops: Fino
     assert b"No difference is shown" in done.stdout
     assert max(map(len, done.stdout.decode().splitlines())) <= 80 + len(str(tmp_path))
     assert finops("compare", tmp_path / "a", tmp_path).returncode == 2
+
+
+def test_a_model_that_is_silent_is_not_told_to_be_as_good(tmp_path: Path, book: Book, finops: Finops) -> None:
+    """Right wherever it speaks, and silent every third time: the first sentence of the verdict says so, whichever stands first."""
+    evaluated(tmp_path / "a", book, Engine(book), rows=30)
+    evaluated(tmp_path / "b", book, forgetful(book, silent_every=3), rows=30)
+    for pair in (("a", "b"), ("b", "a")):
+        *_, answers, right = finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
+        assert answers.startswith(f"{tmp_path / 'a'} answers more often: chance alone would do this with p = 0.0")
+        assert right == "Where both answer, no difference is shown: chance alone would do this with p = 1."
+
+
+def test_evaluations_by_different_rules_are_not_compared(tmp_path: Path, book: Book, finops: Finops) -> None:
+    """The same records with another right answer: two truths are no pair."""
+    for name in ("a", "b"):
+        evaluated(tmp_path / name, book, Engine(book), rows=6)
+    file = tmp_path / "b/outcomes.jsonl"
+    first, *others = file.read_bytes().splitlines(keepends=True)
+    changed = json.loads(first)
+    changed["expected"]["escalation_level"] = "NONE" if changed["expected"]["escalation_level"] != "NONE" else "DESK"
+    file.write_bytes(jsonl(changed) + b"".join(others))
+    done = finops("compare", tmp_path / "a", tmp_path / "b")
+    assert (done.returncode, b"marked by different rules" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("latency_ms", "abc"), ("latency_ms", [1]), ("said", {}), ("expected", {}), ("stage", "resolver"), ("stage", "third")],
+)
+def test_a_line_that_is_no_outcome_is_named(field: str, value: object, tmp_path: Path, book: Book, finops: Finops) -> None:
+    evaluated(tmp_path / "a", book, Engine(book), rows=3)
+    file = tmp_path / "a/outcomes.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0] + jsonl(json.loads(lines[1]) | {field: value}) + lines[2])
+    done = finops("compare", tmp_path / "a", tmp_path / "a")
+    assert (done.returncode, b"outcomes.jsonl line 2: is no outcome of an evaluation" in done.stderr) == (2, True), done.stderr

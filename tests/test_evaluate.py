@@ -164,5 +164,5 @@ def test_the_command_writes_streams_and_statuses(tmp_path: Path, finops: Finops)
     assert finops(*call, "-n", 5, "-q").returncode == 0
     again = finops(*call, "-n", 6, "--resume")
     assert again.returncode == 2
-    assert b"the content of the input" in again.stderr
+    assert b"other records were asked about so far" in again.stderr
     assert finops("evaluate", "--stage", "triage", "-o", tmp_path / "fails.jsonl").returncode == 2

@@ -17,10 +17,11 @@ def compare(context: typer.Context, first: First, second: Second, as_json: AsJso
     """Tell whether two evaluations differ by more than chance."""
     from finops_cli.evaluation.compare import compared
     from finops_cli.evaluation.comparison_text import comparison_text
+    from finops_cli.evaluation.folder import finished
     from finops_cli.evaluation.outcomes import outcomes_in
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.lines import encode_value
 
     book = load_book(kb_folder(context)).evaluation
-    comparison = compared(outcomes_in(first), outcomes_in(second), book)
+    comparison = compared(outcomes_in(finished(first)), outcomes_in(finished(second)), book)
     typer.echo(encode_value(comparison) if as_json else comparison_text(comparison, str(first), str(second)))

@@ -24,11 +24,15 @@ from finops_cli.commands.options import (
     Violation,
     Workers,
     kb_folder,
+    typed,
 )
 from finops_cli.commands.stage import Call, Models, conduct
+from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.evaluation.evaluate import Evaluation
+    from finops_cli.evaluation.records import Wanted
+    from finops_cli.pipeline.stations import Stage
 
 Stages = Annotated[
     Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Which model; sentiment: the baselines alone.")
@@ -77,38 +81,82 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a backend against the rules on held-out records."""
-    from finops_cli.evaluation.evaluate import ANSWERS, RECORDS, Simpler, concluded, of_sentences, open_folder
-    from finops_cli.evaluation.records import Wanted, write_records
-    from finops_cli.kb.load import load_book
+    from finops_cli.evaluation.folder import ANSWERS, RECORDS, held
+    from finops_cli.evaluation.records import Wanted
 
-    book = load_book(kb_folder(context))
-    open_folder(output)
     if stage == "sentiment":
-        _conclude(of_sentences(seed, rows, output, book, timing), output, as_json, quiet)
+        _refuse_options(context)
+        _sentences(context, seed, rows, output, overwrite, timing, as_json, quiet)
         return
-    wanted = Wanted(stage, rows, seed, profile, data)
-    write_records(wanted, output / RECORDS, book)
+    if data is not None and str(data) == "-":
+        raise UsageError("--data -: records are read more than once; give a file")
     if guard is None and data is None:
         guard = "off"  # nobody wrote the texts of records that finops made
+    wanted = Wanted(stage, rows, seed, profile, data)
     call = Call(str(output / RECORDS), str(output / ANSWERS), backend, workers, resume, overwrite, timing, quiet)
     names = (triage_model, resolver_model, triage_gguf, resolver_gguf)
     models = Models(host, on_violation, True, deadline, guard, *names)
-    done = conduct(context, "triage" if stage == "triage" else "resolve", call, models)
-    found = concluded(wanted, output, done.origin, done.guard, book, Simpler(baselines, timing))
-    _conclude(found, output, as_json, quiet)
-    if not done.verified:
+    with held(output, overwrite):
+        found, verified = _measured(context, wanted, output, call, models, baselines)
+        _conclude(found, output, as_json, quiet)
+    if not verified:
         raise typer.Exit(1)
 
 
+def _measured(
+    context: typer.Context, wanted: Wanted, output: Path, call: Call, models: Models, baselines: bool
+) -> tuple[Evaluation, bool]:
+    """The evaluation, and whether every record is verified."""
+    from finops_cli.evaluation.evaluate import Simpler, concluded
+    from finops_cli.evaluation.folder import STAGED, take_up
+    from finops_cli.evaluation.records import write_records
+    from finops_cli.kb.load import load_book
+
+    book = load_book(kb_folder(context))
+    write_records(wanted, output / STAGED, book)
+    stage: Stage = "triage" if wanted.stage == "triage" else "resolve"
+    done = conduct(context, stage, call, models, lambda: take_up(output, call.resume, call.overwrite))
+    try:
+        simpler = Simpler(baselines, call.timing)
+        return concluded(wanted, output, done.origin, done.guard, book, simpler), done.verified
+    except KeyboardInterrupt:
+        typer.echo("finops: interrupted; the same command with --resume marks the answers, which are whole", err=True)
+        raise
+
+
+def _sentences(
+    context: typer.Context, seed: int, rows: int | None, output: Path, overwrite: bool, timing: bool, as_json: bool, quiet: bool
+) -> None:
+    from finops_cli.evaluation.evaluate import of_sentences
+    from finops_cli.evaluation.folder import begin_without_answers, held
+    from finops_cli.kb.load import load_book
+
+    with held(output, overwrite):
+        begin_without_answers(output, overwrite)
+        _conclude(of_sentences(seed, rows, output, load_book(kb_folder(context)), timing), output, as_json, quiet)
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Raises UsageError for an option that asks somebody: no backend serves the third model."""
+    ours = ("stage", "rows", "seed", "output", "overwrite", "timing", "as_json", "quiet")
+    for parameter in context.command.params:
+        if parameter.name not in ours and typed(context, str(parameter.name)):
+            cure = "its baselines alone are measured, on sentences that finops makes"
+            raise UsageError(f"--stage sentiment takes no {parameter.opts[0]}: no backend serves its model; {cure}")
+
+
 def _conclude(evaluation: Evaluation, output: Path, as_json: bool, quiet: bool) -> None:
-    """Write figures and page; say the figures on stdout."""
-    from finops_cli.evaluation.evaluate import REPORT, write
+    """Write page and figures; say the figures on stdout."""
+    from finops_cli.evaluation.evaluate import write
+    from finops_cli.evaluation.folder import REPORT
     from finops_cli.evaluation.page import page
     from finops_cli.evaluation.summary import summary
     from finops_cli.pipeline.lines import encode_value
+    from finops_cli.pipeline.places import whole
 
+    with whole(output / REPORT) as file:
+        file.write(page(evaluation).encode())
     write(evaluation, output)
-    (output / REPORT).write_text(page(evaluation), encoding="utf-8")
     if not quiet:
         typer.echo(f"{'report':<12} {output / REPORT}", err=True)
     typer.echo(encode_value(evaluation) if as_json else summary(evaluation))

@@ -15,9 +15,12 @@ from finops_cli.commands.options import kb_folder, path_or_standard, typed
 from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from finops_cli.kb.book import Book
     from finops_cli.models.protocol import Origin
     from finops_cli.pipeline.desk import Desk
+    from finops_cli.pipeline.session import Job
     from finops_cli.pipeline.stations import Stage
     from finops_cli.pipeline.tally import Tally
 
@@ -68,37 +71,42 @@ class Conducted(NamedTuple):
 
 def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
     """Run one job and exit 0 when every record is verified, else 1."""
+    from finops_cli.errors import UsageError
+    from finops_cli.pipeline.places import refuse_unwritable
+    from finops_cli.pipeline.resume import note_path
+    from finops_cli.pipeline.session import refuse_impossible
+
+    if call.source == "-" and sys.stdin.isatty():
+        raise UsageError("nothing is piped in: give a file, or pipe JSONL lines into finops")
+    job = _job(context, stage, call, models)
+    refuse_impossible(job)
+    if call.stats_json is not None:
+        if str(call.stats_json) == "-":
+            raise UsageError("--stats-json -: stdout is for the lines; give a file, or /dev/stderr")
+        refuse_unwritable(call.stats_json, [job.source, job.output, note_path(job.output) if job.output else None])
     if not conduct(context, stage, call, models).verified:
         raise typer.Exit(1)
 
 
-def conduct(context: typer.Context, stage: Stage, call: Call, models: Models) -> Conducted:
-    """Run one job, with progress and closing summary on stderr."""
+def conduct(
+    context: typer.Context, stage: Stage, call: Call, models: Models, ready: Callable[[], None] = lambda: None
+) -> Conducted:
+    """Run one job, with progress and closing summary on stderr. `ready` is called when there is somebody to ask, before the input is read."""
     from finops_cli.commands.summary import summary, wrapped
     from finops_cli.commands.watching import watched
-    from finops_cli.errors import UsageError
     from finops_cli.evaluation.monitor import Monitor
     from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.conveyor import DeskPlan
-    from finops_cli.pipeline.places import refuse_unwritable
     from finops_cli.pipeline.screens import Refusing
-    from finops_cli.pipeline.session import Job, refuse_impossible, run
+    from finops_cli.pipeline.session import run
 
-    if call.source == "-" and sys.stdin.isatty():
-        raise UsageError("nothing is piped in: give a file, or pipe JSONL lines into finops")
-    kb = kb_folder(context)
-    plan = DeskPlan(stage, kb, call.timing, models.guard)
-    source, output = path_or_standard(call.source), path_or_standard(call.output)
-    job = Job(plan, source, output, call.workers or 1, call.resume, call.overwrite)
-    refuse_impossible(job)
-    if call.stats_json is not None:
-        refuse_unwritable(call.stats_json, [source, output])
-    book = load_book(kb)
+    book = load_book(kb_folder(context))
     desk = _desk(context, stage, call, models, book)
+    ready()
+    job = _job(context, stage, call, models)
     monitor = Monitor(monotonic, book.evaluation)
     with closing(desk.backend), watched(job, call, monitor) as watch:
         if isinstance(desk.screen, Refusing):
-            desk.screen.look_ahead(source, stage == "resolve", book)
+            desk.screen.look_ahead(job.source, stage == "resolve", book)
         tally = run(job, desk, watch)
         changes = desk.backend.changes()
     if not call.quiet:
@@ -106,6 +114,15 @@ def conduct(context: typer.Context, stage: Stage, call: Call, models: Models) ->
     for change in changes:
         typer.echo(wrapped("backend", f"{change}: the digests in the lines may not be true of all of them"), err=True)
     return Conducted(tally, desk.backend.origin, None if desk.screen is None else desk.screen.way, bool(changes))
+
+
+def _job(context: typer.Context, stage: Stage, call: Call, models: Models) -> Job:
+    from finops_cli.pipeline.conveyor import DeskPlan
+    from finops_cli.pipeline.session import Job
+
+    plan = DeskPlan(stage, kb_folder(context), call.timing, models.guard)
+    source, output = path_or_standard(call.source), path_or_standard(call.output)
+    return Job(plan, source, output, call.workers or 1, call.resume, call.overwrite)
 
 
 def _desk(context: typer.Context, stage: Stage, call: Call, models: Models, book: Book) -> Desk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from finops_cli.domain import exact_json
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.outcomes import Outcome
 from finops_cli.evaluation.shares import pct
@@ -51,6 +53,8 @@ class Comparison(Struct, frozen=True):
     unpaired_second: int
     answered: dict[str, int]
     answered_p: Decimal
+    answers_more: str
+    """`first`, `second`, or empty where chance explains the difference."""
     figures: list[Paired]
     faster: dict[str, int]
     faster_p: Decimal | None
@@ -58,15 +62,16 @@ class Comparison(Struct, frozen=True):
 
 
 class _Marks(NamedTuple):
-    """What is kept of a record: its figures, None without an answer, its latency and the shares that its plan lost."""
+    """What is kept of a record: a digest of the right answer, its figures (None without an answer), its latency, shares that its plan lost."""
 
+    expected: bytes
     figures: dict[str, bool] | None
     latency_ms: Decimal | None
     lost: int | None
 
 
 def compared(first: Iterable[Outcome], second: Iterable[Outcome], book: EvaluationBook) -> Comparison:
-    """Raises UsageError where the two have no record in common or are of different stages."""
+    """Raises UsageError where the two have no record in common, are of different stages, or were marked by different rules."""
     one, stage = _by_content(first)
     two, other_stage = _by_content(second)
     if stage != other_stage:
@@ -76,8 +81,11 @@ def compared(first: Iterable[Outcome], second: Iterable[Outcome], book: Evaluati
         raise UsageError(
             "the evaluations have no record in common; make both with the same --seed and --rows, or the same --data"
         )
+    if any(a.expected != b.expected for a, b in pairs):
+        raise UsageError("the evaluations were marked by different rules (kb); make one of them anew with the rules of the other")
     both = [(a.figures, b.figures) for a, b in pairs if a.figures is not None and b.figures is not None]
     counts = Counter(_answered(a.figures is not None, b.figures is not None) for a, b in pairs)
+    answered = sign_test(counts["first only"], counts["second only"])
     faster = _faster(pairs)
     return Comparison(
         stage,
@@ -85,7 +93,8 @@ def compared(first: Iterable[Outcome], second: Iterable[Outcome], book: Evaluati
         len(one) - len(pairs),
         len(two) - len(pairs),
         {name: counts[name] for name in ("both", "first only", "second only", "neither")},
-        _decimal(sign_test(counts["first only"], counts["second only"])),
+        _decimal(answered),
+        _surely(counts["first only"], counts["second only"], answered, book),
         _figures(both, book),
         {"first": faster[0], "second": faster[1]},
         _decimal(sign_test(*faster)) if any(faster) else None,
@@ -99,16 +108,22 @@ def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Mar
     seen: Counter[str] = Counter()
     stage = ""
     for outcome in outcomes:
+        if stage not in ("", outcome.stage):
+            raise UsageError(f"an evaluation holds outcomes of {stage} and {outcome.stage}; make it anew")
         stage = outcome.stage
         if outcome.first is None:
             continue
         seen[outcome.content] += 1
         latency = None if outcome.latency_ms is None else Decimal(outcome.latency_ms)
         lost = None if outcome.shares is None else outcome.shares.lost
-        found[outcome.content, seen[outcome.content]] = _Marks(_marks(outcome), latency, lost)
+        found[outcome.content, seen[outcome.content]] = _Marks(_digest(outcome), _marks(outcome), latency, lost)
     if not stage:
         raise UsageError("an evaluation without outcomes cannot be compared")
     return found, stage
+
+
+def _digest(outcome: Outcome) -> bytes:
+    return hashlib.blake2b(exact_json.encode(outcome.expected), digest_size=8).digest()
 
 
 def _marks(outcome: Outcome) -> dict[str, bool] | None:
@@ -138,8 +153,6 @@ def _figures(both: list[tuple[dict[str, bool], dict[str, bool]]], book: Evaluati
 def _paired(name: str, table: Counter[tuple[bool, bool]], p: Fraction, corrected: Fraction, book: EvaluationBook) -> Paired:
     first_only, second_only, pairs = table[True, False], table[False, True], table.total()
     difference, low, high = paired_interval(first_only, second_only, pairs, book.z)
-    shown = corrected <= Fraction(book.significance)
-    better = "" if not shown or first_only == second_only else "first" if first_only > second_only else "second"
     right = table[True, True]
     return Paired(
         name,
@@ -153,8 +166,15 @@ def _paired(name: str, table: Counter[tuple[bool, bool]], p: Fraction, corrected
         pct(high),
         _decimal(p),
         _decimal(corrected),
-        better,
+        _surely(first_only, second_only, corrected, book),
     )
+
+
+def _surely(first_only: int, second_only: int, p: Fraction, book: EvaluationBook) -> str:
+    """Which of the two has more, if that is no chance."""
+    if p > Fraction(book.significance) or first_only == second_only:
+        return ""
+    return "first" if first_only > second_only else "second"
 
 
 def _answered(first: bool, second: bool) -> str:

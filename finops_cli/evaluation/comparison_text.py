@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from finops_cli.domain.printable import printable
 from finops_cli.evaluation.compare import Comparison, Paired
 
 
@@ -13,6 +14,7 @@ def comparison_text(comparison: Comparison, first: str, second: str) -> str:
 
 
 def _rows(c: Comparison, first: str, second: str) -> Iterator[str]:
+    first, second = printable(first), printable(second)
     yield f"first        {first}"
     yield f"second       {second}"
     alone = c.unpaired_first + c.unpaired_second
@@ -38,15 +40,19 @@ def _difference(figure: Paired) -> str:
 
 
 def _verdict(c: Comparison, first: str, second: str) -> Iterator[str]:
+    """No answer is the worst of all, so it comes first."""
+    names = {"first": first, "second": second}
+    if c.answers_more:
+        yield f"{names[c.answers_more]} answers more often: chance alone would do this with {_p(c.answered_p)}."
     if not c.figures:
         yield "No record was answered by both."
         return
-    main = c.figures[0]
+    main, where = c.figures[0], "Where both answer, " if c.answered["both"] < c.pairs else ""
     if main.better:
-        name = first if main.better == "first" else second
-        yield f"{name} is right more often; chance explains it with {_p(main.p)}."
-    else:
-        yield f"No difference is shown: chance explains it with {_p(main.p)}."
+        yield f"{where}{names[main.better]} is right more often: chance alone would do this with {_p(main.p)}."
+        return
+    told = f"{where}no difference is shown: chance alone would do this with {_p(main.p)}."
+    yield told[0].upper() + told[1:]
 
 
 def _p(p: Decimal) -> str:

@@ -12,12 +12,13 @@ from msgspec import Struct
 from finops_cli import __version__
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.printable import printable
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.errors import UsageError
 from finops_cli.evaluation import marking, outcomes
 from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, missing, sentences, train_examples
 from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.figures import Figures
+from finops_cli.evaluation.folder import ANSWERS, EVALUATION, RECORDS, refuse_other_answers
 from finops_cli.evaluation.records import Wanted
 from finops_cli.evaluation.shares import percentile
 from finops_cli.evaluation.timing import times_ms
@@ -30,8 +31,6 @@ from finops_cli.pipeline.intake import take_case, take_fail
 from finops_cli.pipeline.places import reading, whole, write_json
 from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
-
-RECORDS, ANSWERS, EVALUATION, REPORT = "records.jsonl", "answers.jsonl", "evaluation.json", "report.html"
 
 
 class MadeFrom(Struct, frozen=True):
@@ -67,13 +66,6 @@ class Evaluation(Struct, frozen=True):
     engine: Reference | None = None
 
 
-def open_folder(folder: Path) -> None:
-    """Make the folder where there is none. Raises UsageError for a file."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 class Simpler(NamedTuple):
     """Whether baselines are to be run, and whether they are timed."""
 
@@ -82,7 +74,11 @@ class Simpler(NamedTuple):
 
 
 def concluded(wanted: Wanted, folder: Path, origin: Origin, guard: str | None, book: Book, simpler: Simpler) -> Evaluation:
-    """Mark what the desk answered, write the outcomes, and count them. The figures are reckoned from the written file alone."""
+    """Mark what the desk answered, write the outcomes, and count them. The figures are reckoned from the written file alone.
+
+    Raises ResumeRefused where the answers are those to other records, Unfinished where they end too early.
+    """
+    refuse_other_answers(folder)
     with whole(folder / outcomes.FILE) as file:
         for outcome in marking.marked(folder / RECORDS, folder / ANSWERS, wanted.stage, book):
             file.write(outcomes.encoded(outcome))
@@ -144,12 +140,12 @@ def of_sentences(seed: int, rows: int | None, folder: Path, book: Book, timed: b
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """The figures, beside what they were counted from."""
+    """The figures, beside what they were counted from. Written last, this file says that the evaluation came to its end."""
     write_json(folder / EVALUATION, evaluation)
 
 
 def _made_from(stage: str, wanted: Wanted, records: Path, origin: Origin, guard: str | None, book: Book) -> MadeFrom:
-    made = f"seed {wanted.seed}, profile {wanted.profile}" if wanted.data is None else wanted.data.name
+    made = f"seed {wanted.seed}, profile {wanted.profile}" if wanted.data is None else printable(wanted.data.name)
     name, models, digests, prompt_sha256, settings = origin
     return MadeFrom(
         stage, __version__, book.version, name, models, digests, prompt_sha256, settings, guard, made, hashed(records)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 from finops_cli.domain import exact_json
 from finops_cli.domain.vocabulary import Status
 from finops_cli.errors import UsageError
+from finops_cli.evaluation.fields import PLAN_FIELDS, TRIAGE_FIELDS
 from finops_cli.evaluation.strata import Strata
 from finops_cli.models.protocol import ModelStage
 
@@ -46,9 +48,9 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expected: dict[str, Any]
     said: dict[str, Any] | None
     shares: PlanShares | None = None
-    latency_ms: Any = None
+    latency_ms: Decimal | None = None
     tokens: int | None = None
-    generating_ms: Any = None
+    generating_ms: Decimal | None = None
 
 
 FILE = "outcomes.jsonl"
@@ -68,6 +70,16 @@ def outcomes_in(path: Path) -> Iterator[Outcome]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield msgspec.convert(exact_json.decode(line), Outcome)
+                outcome = msgspec.convert(exact_json.decode(line), Outcome)
+                _refuse_other_fields(outcome)
             except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
                 raise UsageError(f"{file} line {number}: is no outcome of an evaluation ({error})") from error
+            yield outcome
+
+
+def _refuse_other_fields(outcome: Outcome) -> None:
+    """Raises ValueError where what was expected or said has not the judged fields of the stage."""
+    judged = TRIAGE_FIELDS if outcome.stage == "triage" else PLAN_FIELDS
+    for fields in (outcome.expected, outcome.said):
+        if outcome.first is not None and fields is not None and not fields.keys() >= {*judged}:
+            raise ValueError(f"a field of {outcome.stage} is missing")

@@ -16,7 +16,7 @@ from finops_cli.domain import vocabulary as words
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.evaluate import ANSWERS
+from finops_cli.evaluation.folder import ANSWERS, finished
 from finops_cli.pipeline import lines
 from finops_cli.pipeline.blotter import lines_of
 from finops_cli.pipeline.places import reading
@@ -54,7 +54,7 @@ Shown = dict[str, str]
 
 def shown_in(path: Path) -> Iterator[Shown]:
     """What each line of a run shows; `path` is its output, or the folder of an evaluation. Raises UsageError."""
-    with reading(path / ANSWERS if path.is_dir() else path) as file:
+    with reading(finished(path) / ANSWERS if path.is_dir() else path) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             try:
                 written = lines.read(line)

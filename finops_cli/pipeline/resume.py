@@ -87,19 +87,24 @@ def refuse_to_lose(output: Path) -> None:
         raise ResumeRefused(f"{output} holds an interrupted run; --resume goes on with it, --overwrite starts over")
 
 
-def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
-    """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
+def made_from(output: Path) -> Fingerprint:
+    """What the note beside `output` says of it. Raises ResumeRefused where there is none, or none that can be read."""
     path = note_path(output)
     try:
-        made_from = msgspec.json.decode(path.read_bytes(), type=RunNote).fingerprint
+        return msgspec.json.decode(path.read_bytes(), type=RunNote).fingerprint
     except FileNotFoundError as error:
         raise ResumeRefused(f"{output} has lines but no {path.name} that says what made them; delete it to start over") from error
     except msgspec.DecodeError as error:
         raise ResumeRefused(f"{path} cannot be read ({error}); delete it and {output.name} to start over") from error
+
+
+def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
+    """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
+    before = made_from(output)
     changed = [
-        f"{_NAMES[name]}: was {_said(getattr(made_from, name))}, now {_said(getattr(fingerprint, name))}"
+        f"{_NAMES[name]}: was {_said(getattr(before, name))}, now {_said(getattr(fingerprint, name))}"
         for name in Fingerprint.__struct_fields__
-        if getattr(made_from, name) != getattr(fingerprint, name)
+        if getattr(before, name) != getattr(fingerprint, name)
     ]
     if changed:
         raise ResumeRefused(f"cannot resume {output}: it was made from something else. " + "; ".join(changed))
