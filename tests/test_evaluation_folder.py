@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from finops_cli.errors import ResumeRefused
+from finops_cli.evaluation.evaluate import Simpler, concluded
+from finops_cli.evaluation.records import Wanted
+from finops_cli.kb.book import Book
+from finops_cli.models.engine import Engine
 from tests.conftest import Finops
+from tests.evaluations import evaluated
 
 CALL = ("evaluate", "--stage", "triage", "--no-baselines", "--no-timing", "-q")
 
@@ -91,14 +97,15 @@ def test_conclusions_about_other_records_go_before_the_first_new_answer(finished
     assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {file.name for file in finished.iterdir()}
 
 
-def test_answers_to_other_records_are_not_marked(finished: Path, finops: Finops) -> None:
-    """Files that were swapped by hand: --resume finds all answers there and would mark them against the wrong records."""
-    note = finished / "answers.jsonl.run.json"
-    note.write_bytes(
-        note.read_bytes().replace(hashlib.sha256((finished / "records.jsonl").read_bytes()).hexdigest().encode(), b"0" * 64)
-    )
-    done = finops(*CALL, "--backend", "engine", "-n", 5, "-o", finished, "--resume")
-    assert (done.returncode, b"the content of the input" in done.stderr) == (2, True)
+def test_answers_to_other_records_are_not_marked(tmp_path: Path, book: Book) -> None:
+    """Records that somebody changed while they were asked about: the answers are to what they were."""
+    engine = Engine(book)
+    evaluated(tmp_path, book, engine, rows=3)
+    records = tmp_path / "records.jsonl"
+    records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:2]))
+    asked = Wanted("triage", 3, 7, "coverage", None)
+    with pytest.raises(ResumeRefused, match="answers other records"):
+        concluded(asked, tmp_path, engine.origin, None, book, Simpler(wanted=False))
 
 
 @pytest.mark.parametrize("name", ["records.jsonl", "answers.jsonl", "report.html", "evaluation.json.bak"])
