@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,11 +55,11 @@ def test_a_run_without_faults_is_healthy(book: Book) -> None:
 @pytest.mark.parametrize(
     ("tally", "penalties", "health"),
     [
-        (a_tally(ok=95, failed=5), {"errors": 20.0}, 80),
-        (a_tally(ok=50, rejected=50), {"errors": 40.0}, 60),
+        (a_tally(ok=95, failed=5), {"errors": 50.0}, 50),
+        (a_tally(ok=50, rejected=50), {"errors": 100.0}, 0),
         (a_tally(ok=75, repaired=15, fallback=10), {"replaced": 15.0}, 85),
         (a_tally((10.0,) * 90 + (500.0,) * 10, ok=100), {"latency": 20.0}, 80),
-        (a_tally((1.0,) * 50 + (900.0,) * 50, failed=60, fallback=40), {"errors": 40.0, "replaced": 24.0, "latency": 20.0}, 16),
+        (a_tally((1.0,) * 50 + (900.0,) * 50, failed=60, fallback=40), {"errors": 100.0, "replaced": 24.0, "latency": 20.0}, 0),
     ],
 )
 def test_each_signal_takes_its_part_of_health(tally: Tally, penalties: dict[str, float], health: int, book: Book) -> None:
@@ -101,12 +103,39 @@ def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> Non
     assert done.returncode == 1
     told = json.loads(stats.read_bytes())
     assert (told["statuses"], told["error_rate_pct"], told["latency_ms"]["p95"]) == ({"ok": 1, "rejected": 2}, 66.67, None)
-    assert told["health"] <= 60
+    assert told["health"] == 0
 
 
 def test_stats_do_not_overwrite_what_is_read_or_written(tmp_path: Path, finops: Finops) -> None:
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(jsonl(a_fail()))
-    done = finops("triage", fails, "--stats-json", fails, "--backend", "engine")
-    assert done.returncode == 2
-    assert fails.read_bytes() == jsonl(a_fail())
+    output = tmp_path / "out.jsonl"  # not there yet
+    for stats in (fails, output, tmp_path / "out.jsonl.run.json", tmp_path / "." / "out.jsonl", "-"):
+        done = finops("triage", fails, "-o", output, "--stats-json", stats, "--backend", "engine")
+        assert done.returncode == 2, stats
+        assert fails.read_bytes() == jsonl(a_fail())
+        assert [file.name for file in tmp_path.iterdir()] == ["fails.jsonl"]
+
+
+def test_stats_may_go_into_a_pipe(tmp_path: Path, finops: Finops) -> None:
+    """It is written to, never replaced by a file; the same holds for /dev/null and /dev/stderr."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        told = reader.submit(pipe.read_bytes)
+        done = finops("run", EXAMPLES / "monday.jsonl", "--stats-json", pipe, "-q", "--backend", "engine")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(told.result(timeout=30))["records"] == 8
+    assert pipe.is_fifo()
+
+
+def test_stats_are_due_every_few_seconds(book: Book) -> None:
+    """Not at once, then after five seconds each time, however often it is asked."""
+    clock = Clock()
+    monitor = Monitor(clock, book.evaluation)
+    due = []
+    for second in range(1, 13):
+        clock.seconds = 100.0 + second
+        monitor.saw(a_tally(ok=second), 1)
+        due.append(monitor.is_due())
+    assert [second for second, is_due in enumerate(due, start=1) if is_due] == [5, 10]

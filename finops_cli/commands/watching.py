@@ -21,23 +21,26 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watched(job: Job, call: Call, monitor: Monitor) -> Iterator[Watch]:
-    """The same, with a monitor that is told too; what it knows is written however the run ends."""
+    """What a run tells after each part, to `monitor` and to who watches. Stats are written now and then, and however the run ends."""
+    stats = call.stats_json
     with watching(job, call.quiet, monitor) as watch:
         try:
 
             def told(tally: Tally, end: int) -> None:
                 monitor.saw(tally, end)
                 watch(tally, end)
+                if stats is not None and monitor.is_due() and (stats.is_file() or not stats.exists()):
+                    write_json(stats, monitor.stats())
 
             yield told
         finally:
-            if call.stats_json is not None:
-                write_json(call.stats_json, monitor.stats())
+            if stats is not None:
+                write_json(stats, monitor.stats())
 
 
 @contextmanager
 def watching(job: Job, quiet: bool, monitor: Monitor) -> Iterator[Watch]:
-    """What a run tells after each part. Says, when it is cut short, what came of it so far and how to go on."""
+    """Progress for a terminal. Says, when the run is cut short, what came of it so far and how to go on."""
     last: list[Tally] = []
 
     def remember(tally: Tally) -> None:
@@ -107,7 +110,9 @@ def _state(stats: Stats) -> str:
     """What a person wants to see while it runs."""
     p95 = stats.latency_ms["p95"]
     latency = "" if p95 is None else f"p95 {p95:,.0f} ms  " if p95 >= _FAST else f"p95 {p95:.2f} ms  "
-    return f"{latency}health {stats.health}"
+    errors = f"errors {stats.error_rate_pct:.1f} %  " if stats.error_rate_pct else ""
+    critical = f"critical {stats.tiers.get('CRITICAL', 0):,}  " if stats.tiers else ""
+    return f"{latency}{errors}{critical}health {stats.health}"
 
 
 def _rate(a_second: float) -> str:

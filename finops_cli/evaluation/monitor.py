@@ -45,7 +45,7 @@ class Monitor:
         self._first = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._tally = Tally()
-        self._now = self._began
+        self._now = self._told = self._began
 
     def saw(self, tally: Tally, end: int) -> None:
         """The run has come to `tally`, `end` bytes into its input. At 0 it tells what a resumed run found done, which is no speed."""
@@ -56,6 +56,13 @@ class Monitor:
         window = float(self._book.health_limits["seconds"])
         while len(self._marks) > 1 and self._marks[1][0] <= self._now - window:
             self._marks.popleft()
+
+    def is_due(self) -> bool:
+        """Whether it is time to write stats again (kb: `monitor.limits`). Whoever is told so is expected to do it."""
+        if self._now - self._told < float(self._book.health_limits["write_seconds"]):
+            return False
+        self._told = self._now
+        return True
 
     def stats(self) -> Stats:
         """What is known now."""

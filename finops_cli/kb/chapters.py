@@ -196,7 +196,8 @@ def _evaluation(c: Compiler) -> EvaluationBook:
         drift_window=c.whole("drift.window"),
         health=c.numbers("monitor.health", ("errors", "replaced", "latency", "throughput"), highest=100),
         health_limits=c.numbers(
-            "monitor.limits", ("errors_pct", "replaced_pct", "latency_from", "latency_to", "throughput_pct", "seconds")
+            "monitor.limits",
+            ("errors_pct", "replaced_pct", "latency_from", "latency_to", "throughput_pct", "seconds", "write_seconds"),
         ),
     )
     limits = book.health_limits

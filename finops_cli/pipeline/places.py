@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,9 +29,18 @@ def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
         raise UsageError(f"{output}: is a folder; give a file")
     if not output.parent.is_dir():
         raise UsageError(f"{output}: the folder {output.parent} does not exist")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise UsageError(f"{output}: may not be written; choose a place that you may write to")
     for source in sources:
-        if source is not None and output.exists() and source.exists() and output.samefile(source) and output.is_file():
-            raise UsageError(f"{output}: input and output are the same file")
+        if source is not None and _same_file(output, source):
+            raise UsageError(f"{output}: is {source}, which this call needs for something else; give another file")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, be it there already or not; two names of a pipe or a device are no harm."""
+    if one.exists() and other.exists():
+        return one.samefile(other) and one.is_file()
+    return one.resolve() == other.resolve()
 
 
 @contextmanager
@@ -81,8 +91,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """`value` as indented JSON, numbers exact, in a file that appears whole or not at all."""
-    with whole(path) as file:
+    """`value` as indented JSON, numbers exact, in a file that appears whole or not at all; a pipe or a device is written to."""
+    with writing_whole(path, []) as file:
         file.write(msgspec.json.format(exact_json.encode(value)) + b"\n")
 
 
