@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 
 from finops_cli.evaluation.figures import Stratum
 from finops_cli.evaluation.outcomes import Outcome
@@ -49,4 +48,4 @@ class StrataCount:
         if answered < self._book.stratum_from or not first["wrong"]:
             return False
         chance = chance_of_more(first["wrong"], answered, self._all["wrong"], self._all["right"] + self._all["wrong"])
-        return chance * len(self._first) <= Fraction(self._book.significance)
+        return chance * len(self._first) <= self._book.significance
