@@ -44,6 +44,19 @@ def test_shares_are_counted_source_by_source(book: Book) -> None:
     assert (more.lost, more.overstated) == (0, case.inventory.box_qty)
 
 
+def test_a_depot_counts_when_it_is_in_time(book: Book) -> None:
+    """Days to the deadline, T+13 at the age of 10: what arrives in two is there, what arrives on the third is made up."""
+    case = card_case()
+    case = replace(case, triage=replace(case.triage, deadline="T+13"), age_days=10)
+    for transit, overstated in ((2, 0), (3, 900), (None, 900)):
+        given = replace(case, inventory=replace(case.inventory, depot_qty=900, depot_transit_days=transit))
+        best = resolve(given, book)
+        without = tuple(step for step in best.resolution_steps if step.action != "DEPOT_MOVEMENT")
+        moved = replace(without[-1], action="DEPOT_MOVEMENT", dtc=None, qty=900)
+        shares = plan_shares(given, best, replace(best, resolution_steps=(*without, moved)), book)
+        assert (shares.lost, shares.overstated) == (0, overstated)
+
+
 def test_the_engine_loses_no_share(tmp_path: Path, book: Book) -> None:
     """The optimal plan against itself, over every number of fails to receive."""
     f = evaluated(tmp_path / "ev", book, Engine(book), "resolver", rows=40).figures
