@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -116,6 +117,19 @@ def test_sentences_have_baselines_too(tmp_path: Path, book: Book) -> None:
     assert {each.target for each in ran.list} == {"label"}
     assert all(each.classified.right.of == 60 for each in ran.list)
     assert all(each.training_cpu_ms is None for each in ran.list)
+
+
+def test_a_desk_can_change_them(tmp_path: Path, book: Book) -> None:
+    """One step fits neither to its end, leaves that hold all rows tell nothing apart, and one record timed is all that is timed."""
+    exceptions = pytest.importorskip("sklearn.exceptions")
+    own = book.evaluation
+    own = replace(own, baselines={**own.baselines, "iterations": 1, "leaf": 10_000}, rows={**own.rows, "timed": 1})
+    with pytest.warns(exceptions.ConvergenceWarning) as warned:
+        ran = baselines(sentences("train", 7, 300), list(sentences("eval", 7, 60)), tmp_path, own, timed=True)
+    assert {str(warning.message).split()[0] for warning in warned} == {"lbfgs", "Liblinear"}
+    forest = next(each for each in ran.list if each.name == "random forest")
+    assert len({said for row in forest.classified.confusion.values() for said in row}) == 1
+    assert all(each.p50_ms == each.p95_ms for each in ran.list)
 
 
 WITHOUT = "import sys; sys.modules['sklearn'] = None; from finops_cli.cli import main; main()"
