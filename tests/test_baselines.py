@@ -12,10 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as struct_replace
 
 from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, sentences, train_examples
 from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.outcomes import outcomes_in
+from finops_cli.evaluation.summary import summary
 from finops_cli.evaluation.worth import Duel, duels, worth
 from finops_cli.foundry.split import content_key, first_in_split, split_of
 from finops_cli.foundry.triage_examples import fails
@@ -54,6 +56,20 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
         assert each.p50_ms is not None
         assert each.p50_ms > 0
     assert sum(each.training_cpu_ms or 0 for each in ran.list) < 30_000
+
+
+def test_the_terminal_gives_the_times_of_what_is_simpler(run: tuple[Path, Baselines], tmp_path: Path, book: Book) -> None:
+    """The engine's, and beside each baseline's share its own; nothing where nothing was timed."""
+    evaluation = struct_replace(evaluated(tmp_path / "ev", book, Engine(book), rows=5), baselines=run[1])
+    assert evaluation.engine is not None
+    rows = summary(evaluation).splitlines()
+    assert f"engine ms          p50 {evaluation.engine.p50_ms}  p95 {evaluation.engine.p95_ms}" in rows
+    for each in run[1].list:
+        place = next(place for place, row in enumerate(rows) if row.endswith(f"{each.target}: {each.name}"))
+        assert rows[place + 1].endswith(f"); {each.p50_ms} ms")
+        assert len(rows[place + 1]) <= 80
+    untimed = struct_replace(run[1], list=[struct_replace(each, p50_ms=None) for each in run[1].list])
+    assert " ms" not in summary(struct_replace(evaluation, baselines=untimed, engine=None)).partition("baselines")[2]
 
 
 def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
