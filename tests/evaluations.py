@@ -12,7 +12,9 @@ from typing import Any
 from finops_cli.devtools.standin import Behaviour, Changed, Heard, Right, StandIn
 from finops_cli.evaluation.evaluate import Evaluation, Simpler, concluded, write
 from finops_cli.evaluation.folder import ANSWERS, RECORDS
+from finops_cli.evaluation.outcomes import First, Outcome, PlanShares
 from finops_cli.evaluation.records import Wanted, write_records
+from finops_cli.evaluation.strata import Strata
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import shipped_kb
 from finops_cli.models.protocol import Backend, ModelStage
@@ -38,6 +40,23 @@ def evaluated(
     evaluation = concluded(asked, folder, backend.origin, None, book, Simpler(wanted.get("baselines", False)))
     write(evaluation, folder)
     return evaluation
+
+
+def an_outcome(strata: Strata, first: First, stage: ModelStage = "triage", shares: PlanShares | None = None) -> Outcome:
+    """An outcome of which only groups, first answer and shares count."""
+    return Outcome(
+        id="",
+        content="",
+        stage=stage,
+        strata=strata,
+        first=first,
+        why=(),
+        status="ok",
+        attempts=1,
+        expected={},
+        said=None,
+        shares=shares,
+    )
 
 
 def at_standin(server: StandIn, book: Book, script: Callable[[Heard], Behaviour], stage: ModelStage = "triage") -> Backend:

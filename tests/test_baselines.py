@@ -6,15 +6,18 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as struct_replace
 
 from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, sentences, train_examples
 from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.outcomes import outcomes_in
+from finops_cli.evaluation.summary import summary
 from finops_cli.evaluation.worth import Duel, duels, worth
 from finops_cli.foundry.split import content_key, first_in_split, split_of
 from finops_cli.foundry.triage_examples import fails
@@ -53,6 +56,20 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
         assert each.p50_ms is not None
         assert each.p50_ms > 0
     assert sum(each.training_cpu_ms or 0 for each in ran.list) < 30_000
+
+
+def test_the_terminal_gives_the_times_of_what_is_simpler(run: tuple[Path, Baselines], tmp_path: Path, book: Book) -> None:
+    """The engine's, and beside each baseline's share its own; nothing where nothing was timed."""
+    evaluation = struct_replace(evaluated(tmp_path / "ev", book, Engine(book), rows=5), baselines=run[1])
+    assert evaluation.engine is not None
+    rows = summary(evaluation).splitlines()
+    assert f"engine ms          p50 {evaluation.engine.p50_ms}  p95 {evaluation.engine.p95_ms}" in rows
+    for each in run[1].list:
+        place = next(place for place, row in enumerate(rows) if row.endswith(f"{each.target}: {each.name}"))
+        assert rows[place + 1].endswith(f"); {each.p50_ms} ms")
+        assert len(rows[place + 1]) <= 80
+    untimed = struct_replace(run[1], list=[struct_replace(each, p50_ms=None) for each in run[1].list])
+    assert " ms" not in summary(struct_replace(evaluation, baselines=untimed, engine=None)).partition("baselines")[2]
 
 
 def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
@@ -118,6 +135,19 @@ def test_sentences_have_baselines_too(tmp_path: Path, book: Book) -> None:
     assert all(each.training_cpu_ms is None for each in ran.list)
 
 
+def test_a_desk_can_change_them(tmp_path: Path, book: Book) -> None:
+    """One step fits neither to its end, leaves that hold all rows tell nothing apart, and one record timed is all that is timed."""
+    exceptions = pytest.importorskip("sklearn.exceptions")
+    own = book.evaluation
+    own = replace(own, baselines={**own.baselines, "iterations": 1, "leaf": 10_000}, rows={**own.rows, "timed": 1})
+    with pytest.warns(exceptions.ConvergenceWarning) as warned:
+        ran = baselines(sentences("train", 7, 300), list(sentences("eval", 7, 60)), tmp_path, own, timed=True)
+    assert {str(warning.message).split()[0] for warning in warned} == {"lbfgs", "Liblinear"}
+    forest = next(each for each in ran.list if each.name == "random forest")
+    assert len({said for row in forest.classified.confusion.values() for said in row}) == 1
+    assert all(each.p50_ms == each.p95_ms for each in ran.list)
+
+
 WITHOUT = "import sys; sys.modules['sklearn'] = None; from finops_cli.cli import main; main()"
 
 
@@ -128,8 +158,6 @@ def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
         "-c",
         WITHOUT,
         "evaluate",
-        "--backend",
-        "engine",
         "-n",
         "3",
         "-o",
@@ -137,7 +165,7 @@ def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
         "--json",
         "--stage",
     ]
-    done = subprocess.run([*command, "triage"], capture_output=True, cwd=ROOT, check=False)
+    done = subprocess.run([*command, "triage", "--backend", "engine"], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "pip install 'finops[evaluate]'" in json.loads(done.stdout)["baselines"]["not_run"]
     assert "were not run" in (tmp_path / "ev/report.html").read_text()

@@ -11,13 +11,15 @@ from msgspec.structs import replace
 
 from finops_cli.devtools.standin import StandIn
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.evaluation.outcomes import PlanShares
 from finops_cli.evaluation.plan_shares import plan_shares
+from finops_cli.evaluation.plan_totals import PlanCount
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
 from finops_cli.rules.plan import resolve
 from finops_cli.verify.shapes import RESOLVER_INPUT
 from tests.conftest import EXAMPLES
-from tests.evaluations import at_standin, evaluated, lines_of, when
+from tests.evaluations import an_outcome, at_standin, evaluated, lines_of, when
 from tests.oracle import plan_oracle
 
 
@@ -42,6 +44,28 @@ def test_shares_are_counted_source_by_source(book: Book) -> None:
     doubled = tuple(replace(step, qty=2 * step.qty) if step.action == "APPLY_BOX" else step for step in best.resolution_steps)
     more = plan_shares(case, best, replace(best, resolution_steps=doubled), book)
     assert (more.lost, more.overstated) == (0, case.inventory.box_qty)
+
+
+def test_a_depot_counts_when_it_is_in_time(book: Book) -> None:
+    """Days to the deadline, T+13 at the age of 10: what arrives in two is there, what arrives on the third is made up."""
+    case = card_case()
+    case = replace(case, triage=replace(case.triage, deadline="T+13"), age_days=10)
+    for transit, overstated in ((2, 0), (3, 900), (None, 900)):
+        given = replace(case, inventory=replace(case.inventory, depot_qty=900, depot_transit_days=transit))
+        best = resolve(given, book)
+        without = tuple(step for step in best.resolution_steps if step.action != "DEPOT_MOVEMENT")
+        moved = replace(without[-1], action="DEPOT_MOVEMENT", dtc=None, qty=900)
+        shares = plan_shares(given, best, replace(best, resolution_steps=(*without, moved)), book)
+        assert (shares.lost, shares.overstated) == (0, overstated)
+
+
+def test_plans_are_listed_by_number_of_fails_to_receive(book: Book) -> None:
+    """Fewest first, by the number and not by how it is written; below a range comes before it, over a range behind."""
+    ascending = ["below 1", "1-3", "4", "5-10", "11-28", "over 28"]
+    count = PlanCount(book.evaluation)
+    for group in sorted(ascending):
+        count.add(an_outcome((("FTR count", group),), "none", "resolver", PlanShares(100, 100)))
+    assert list(count.by_ftr_count()) == ascending
 
 
 def test_the_engine_loses_no_share(tmp_path: Path, book: Book) -> None:

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from finops_cli.evaluation.drawings import Bar, bars, matrix
 from finops_cli.evaluation.page import page
 from finops_cli.evaluation.shares import share
@@ -47,11 +49,41 @@ def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, book: Bo
         ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', drawn))  # noqa: S314 - our own text
 
 
+def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, book: Book) -> None:
+    """What was valid as it came and what stands after repair, side by side, both of all records that were asked about."""
+    f = (evaluation := evaluated(tmp_path / "ev", book, faulty(book), rows=40)).figures
+    assert f is not None
+    assert f.valid_before.of == f.stands_after.of == 40
+    before, after = f"valid as it came<b>{f.valid_before.pct:.1f} %</b>", f"stands after repair<b>{f.stands_after.pct:.1f} %</b>"
+    text = page(evaluation)
+    assert text.count("class=soft", text.index(before), text.index(after)) == 1
+
+
+def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, book: Book) -> None:
+    """Twelve are drawn; how many more there are is said, and one is one."""
+    evaluation = evaluated(tmp_path / "ev", book, faulty(book), rows=80)
+    f = evaluation.figures
+    assert f is not None
+    worst = next(stratum for stratum in f.strata if stratum.singled_out)
+    for count, told in (
+        (1, "1 group with"),
+        (12, "12 groups with"),
+        (13, "And 1 more group below"),
+        (15, "And 3 more groups below"),
+    ):
+        text = page(replace(evaluation, figures=replace(f, strata=[worst] * count)))
+        where = text.partition("Where it is worse")[2].partition("<h2>")[0]
+        assert told in where
+        assert ("more group" in where) is (count > 12)
+        assert where.count("<rect") == min(count, 12)
+
+
 def test_plots_show_their_counts() -> None:
     """A bar is as long as its share of 300 points; a matrix holds each count once; names are never markup."""
     drawn = bars([Bar("<b>half</b>", share(5, 10, Decimal("1.96")))], "t")
     assert 'width="150.0"' in drawn
     assert "5 of 10, 50.0 %" in drawn
     assert "&lt;b&gt;half" in drawn
+    assert "none to count; &lt;40&gt; no answer<" in bars([Bar("", share(0, 0, Decimal("1.96")), "<40> no answer")], "t")
     cells = re.findall(r">(\d+)<", matrix({"LOW": {"LOW": 41, "HIGH": 7}, "HIGH": {"no answer": 3}}, ("LOW", "HIGH"), "t"))
     assert cells == ["41", "7", "3"]

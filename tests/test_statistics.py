@@ -9,6 +9,8 @@ from fractions import Fraction
 from itertools import combinations, product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finops_cli.evaluation.divergence import divergence
 from finops_cli.evaluation.shares import percentile, share, wilson
@@ -50,9 +52,33 @@ def test_large_splits_stay_exact() -> None:
 def test_a_group_is_held_against_a_blind_deal() -> None:
     """Three wrong of ten answers, and a group of four that has two of them: every deal of four is counted."""
     deals = [sum(card < 3 for card in deal) for deal in combinations(range(10), 4)]
-    assert chance_of_more(2, 4, 3, 10) == Fraction(sum(wrong >= 2 for wrong in deals), len(deals))
-    assert chance_of_more(0, 4, 3, 10) == 1
-    assert chance_of_more(4, 4, 9, 10) == Fraction(sum(9 not in deal for deal in combinations(range(10), 4)), 210)
+    assert_close(chance_of_more(2, 4, 3, 10), Fraction(sum(wrong >= 2 for wrong in deals), len(deals)))
+    assert_close(chance_of_more(0, 4, 3, 10), Fraction(1))
+    assert_close(chance_of_more(4, 4, 9, 10), Fraction(sum(9 not in deal for deal in combinations(range(10), 4)), 210))
+
+
+def assert_close(found: Decimal, exact: Fraction) -> None:
+    """The two agree to 40 digits."""
+    assert abs(Fraction(found) / exact - 1) < Fraction(1, 10**40)
+
+
+@given(st.data())
+def test_a_blind_deal_is_that_of_whole_numbers(data: st.DataObject) -> None:
+    """Whatever the margins: the sum over every possible deal, each a quotient of binomials, in fractions."""
+    of_all = data.draw(st.integers(1, 400))
+    of, marked_in_all = data.draw(st.integers(1, of_all)), data.draw(st.integers(0, of_all))
+    most = min(of, marked_in_all)
+    marked = data.draw(st.integers(max(0, of + marked_in_all - of_all), most))
+    deals = [math.comb(marked_in_all, k) * math.comb(of_all - marked_in_all, of - k) for k in range(marked, most + 1)]
+    assert_close(chance_of_more(marked, of, marked_in_all, of_all), Fraction(sum(deals), math.comb(of_all, of)))
+
+
+def test_a_blind_deal_of_many_records() -> None:
+    """Half of 200,000 records are marked, half are dealt: 50,000 marked ones or more are as likely as 50,000 or fewer."""
+    half, quarter = 100_000, 50_000
+    at_least, more = (chance_of_more(marked, half, half, 2 * half) for marked in (quarter, quarter + 1))
+    assert abs(at_least + more - 1) < Decimal(10) ** -27
+    assert 0 < chance_of_more(half, half, half, 2 * half) < Decimal(10) ** -60_000
 
 
 def test_many_tests_are_corrected() -> None:

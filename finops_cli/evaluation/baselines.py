@@ -151,9 +151,9 @@ def _kinds(book: EvaluationBook) -> list[tuple[str, Callable[[], Any]]]:
 
     b = book.baselines
     return [
-        ("logistic regression", lambda: LogisticRegression(max_iter=1000, random_state=b["seed"])),
-        ("random forest", lambda: RandomForestClassifier(b["trees"], random_state=b["seed"], min_samples_leaf=2)),
-        ("linear SVC", lambda: LinearSVC(random_state=b["seed"])),
+        ("logistic regression", lambda: LogisticRegression(max_iter=b["iterations"], random_state=b["seed"])),
+        ("random forest", lambda: RandomForestClassifier(b["trees"], random_state=b["seed"], min_samples_leaf=b["leaf"])),
+        ("linear SVC", lambda: LinearSVC(max_iter=b["iterations"], random_state=b["seed"])),
     ]
 
 
@@ -192,7 +192,7 @@ def _judged(each: _Trained, held_out: Sequence[Example], said: list[str], book: 
     for example, label in zip(held_out, said, strict=True):
         counted.add(example.labels[each.target], label)
     texts = (example.text for example in held_out)
-    ascending = times_ms(lambda text: each.model.predict([text]), texts) if timed else []
+    ascending = times_ms(lambda text: each.model.predict([text]), texts, book.rows["timed"]) if timed else []
     training_cpu_ms = each.training_cpu_ms if timed else None
     return Baseline(
         each.name, each.target, counted.figures(), training_cpu_ms, percentile(ascending, 50), percentile(ascending, 95)

@@ -47,14 +47,18 @@ def _bar(row: Bar, y: int) -> Iterable[str]:
     yield f'<text x="{_LABEL - 10}" y="{middle + 4}" text-anchor="end">{escape(row.name)}</text>'
     share = row.share
     if share.pct is None or share.low_pct is None or share.high_pct is None:
-        yield f'<text class=axis x="{_LABEL + 8}" y="{middle + 4}">none to count</text>'
+        yield f'<text class=axis x="{_LABEL + 8}" y="{middle + 4}">{escape(_with_note("none to count", row.note))}</text>'
         return
     kind = "bad" if row.bad else "good"
     yield f'<rect class={kind} x="{_LABEL}" y="{y + 2}" width="{_x(share.pct)}" height="13" rx="2"/>'
     low, high = _LABEL + _x(share.low_pct), _LABEL + _x(share.high_pct)
     yield f'<path class=whisker d="M{low} {middle - 4}V{middle + 5}M{low} {middle}H{high}M{high} {middle - 4}V{middle + 5}"/>'
-    told = f"{share.count:,} of {share.of:,}, {_short(share.pct)} %{f'; {row.note}' if row.note else ''}"
+    told = _with_note(f"{share.count:,} of {share.of:,}, {_short(share.pct)} %", row.note)
     yield f'<text class=axis x="{_LABEL + _PLOT + 16}" y="{middle + 4}">{escape(told)}</text>'
+
+
+def _with_note(figures: str, note: str) -> str:
+    return f"{figures}; {note}" if note else figures
 
 
 def _x(percent: Decimal) -> Decimal:

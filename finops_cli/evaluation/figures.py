@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as `figures.json` has them. Counts stand beside every share, so that anybody can reckon them anew."""
+"""The figures of an evaluation, as `evaluation.json` has them. Counts stand beside every share, so that anybody can reckon them anew."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ class Criticals(Struct, frozen=True):
     missed_ids: list[str]
     """The first of them, in the order of the file."""
 
+    @property
+    def silence(self) -> str:
+        """How many have no answer, in words: they are in no share of missed ones. Empty where all have one."""
+        n = self.unanswered
+        return f"{n:,} {'critical has' if n == 1 else 'criticals have'} no answer" if n else ""
+
 
 class Escalation(Struct, frozen=True):
     """Escalation levels of the first answers against those of the rules."""
@@ -48,13 +54,17 @@ class PlanTotals(Struct, frozen=True):
 
 
 class Stratum(Struct, frozen=True):
-    """A group of records. `worst`: the fields most often wrong in it, with how often."""
+    """A group of records. `worst`: the fields most often wrong in it, with how often.
+
+    `singled_out`: it is wrong, or without an answer, more often than chance deals; `silent`: the latter.
+    """
 
     dimension: str
     group: str
     right: Share
     unanswered: int
     singled_out: bool
+    silent: bool
     worst: dict[str, int]
 
 

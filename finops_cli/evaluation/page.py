@@ -72,15 +72,16 @@ def _cards(f: Figures) -> Iterator[str]:
     cards = []
     if f.criticals is not None:
         c = f.criticals
-        cards.append(
-            _card("missed criticals", f"{c.missed.count:,} of {c.missed.of:,}", _interval(c.missed), bool(c.missed.count))
-        )
+        told = "; ".join(filter(None, (_interval(c.missed), c.silence)))
+        alarm = bool(c.missed.count or c.unanswered)
+        cards.append(_card("missed criticals", f"{c.missed.count:,} of {c.missed.of:,}", told, alarm))
     if f.shares is not None:
         told = f"of {f.shares.coverable:,} coverable; {f.shares.overstated:,} overstated"
         cards.append(_card("shares lost", f"{f.shares.lost:,}", told, bool(f.shares.lost)))
     cards.append(_card("right of the answers", _percent(f.right), _interval(f.right)))
     split = f"{f.first['wrong']:,} wrong, {f.first['none']:,} no answer"
     cards.append(_card("first answers", f"{f.first['right']:,} right", split))
+    cards.append(_card("valid as it came", _percent(f.valid_before), _interval(f.valid_before)))
     cards.append(_card("stands after repair", _percent(f.stands_after), _interval(f.stands_after)))
     s = f.speed
     if s.p50_ms is not None:
@@ -98,8 +99,7 @@ def _criticals(f: Figures) -> Iterator[str]:
         told = ", ".join(f"{count:,} as {tier}" for tier, count in c.missed_as.items())
         first = ", ".join(c.missed_ids)
         yield f"<p>Criticals were missed: {told}. The first: <code>{escape(first)}</code></p>"
-    silent = f"; {c.unanswered:,} criticals have no answer" if c.unanswered else ""
-    yield f"<p class=soft>False alarms {c.false_alarms.count:,} of {c.false_alarms.of:,}{silent}.</p>"
+    yield f"<p class=soft>False alarms {c.false_alarms.count:,} of {c.false_alarms.of:,}.</p>"
     if e is not None:
         levels = [
             Bar("escalation too low", e.too_low, bad=True),
@@ -114,12 +114,20 @@ def _where(strata: Sequence[Stratum]) -> Iterator[str]:
     if not worse:
         yield "<h2>Where it is worse</h2><p>No group of records stands out.</p>"
         return
-    yield f"<h2>Where it is worse</h2><p class=soft>{len(worse)} groups whose share of right answers lies surely below that of the rest.</p>"
+    told = f"{_groups(len(worse))} with more wrong or missing answers than chance deals; the bars are of the answers"
+    yield f"<h2>Where it is worse</h2><p class=soft>{told}.</p>"
     yield bars([_stratum_bar(stratum) for stratum in worse[:_SHOWN_STRATA]], "groups that stand out")
+    if len(worse) > _SHOWN_STRATA:
+        yield f"<p class=soft>And {_groups(len(worse) - _SHOWN_STRATA, 'more ')} below, under All groups.</p>"
+
+
+def _groups(count: int, which: str = "") -> str:
+    return f"{count:,} {which}group{'' if count == 1 else 's'}"
 
 
 def _stratum_bar(stratum: Stratum) -> Bar:
-    return Bar(f"{stratum.dimension}: {stratum.group}", stratum.right, next(iter(stratum.worst), ""), stratum.singled_out)
+    note = _silence(stratum) if stratum.silent else next(iter(stratum.worst), "")
+    return Bar(f"{stratum.dimension}: {stratum.group}", stratum.right, note, stratum.singled_out)
 
 
 def _fields(f: Figures) -> Iterator[str]:
@@ -171,11 +179,11 @@ def _all_strata(strata: Sequence[Stratum]) -> Iterator[str]:
     yield "<h2>All groups</h2>"
     for dimension in dict.fromkeys(stratum.dimension for stratum in sorted(strata, key=lambda s: s.dimension)):
         mine = [stratum for stratum in strata if stratum.dimension == dimension]
-        rows = [Bar(stratum.group, stratum.right, _silent(stratum), stratum.singled_out) for stratum in mine]
+        rows = [Bar(stratum.group, stratum.right, _silence(stratum), stratum.singled_out) for stratum in mine]
         yield f"<details><summary>{escape(dimension)}</summary>{bars(rows, dimension)}</details>"
 
 
-def _silent(stratum: Stratum) -> str:
+def _silence(stratum: Stratum) -> str:
     return f"{stratum.unanswered:,} no answer" if stratum.unanswered else ""
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.evaluation.outcomes import PlanShares
 from finops_cli.kb.book import Book
-from finops_cli.rules.clock import age_days, days_left
+from finops_cli.rules.clock import deadline_days, depot_in_time
 from finops_cli.rules.events import corporate_action_option
 
 _CHASES = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
@@ -53,10 +53,9 @@ def _there(case: ResolverInput, book: Book) -> Counter[str]:
         there["SPO_SETTLEMENT"] = case.ftd_qty
         return there
     held = case.inventory
-    days, transit = days_left(case, age_days(case, book.scoring)), held.depot_transit_days
     for ftr in case.ftrs:
         there[ftr.dtc] += ftr.qty
     there["APPLY_BOX"] = held.box_qty
-    there["DEPOT_MOVEMENT"] = held.depot_qty if days is not None and transit is not None and transit < days else 0
+    there["DEPOT_MOVEMENT"] = held.depot_qty if depot_in_time(held, deadline_days(case, book.scoring)) else 0
     there["INITIATE_RECALL"], there["SOURCE_BORROW"] = held.recall_outstanding, held.stock_loan_available
     return there

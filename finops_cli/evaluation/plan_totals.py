@@ -39,7 +39,7 @@ class PlanCount:
 
     def by_ftr_count(self) -> dict[str, PlanTotals]:
         """By range of numbers of fails to receive, fewest first."""
-        ranges = sorted((group for group in self._sums if group != _ALL), key=lambda group: (len(group), group))
+        ranges = sorted((group for group in self._sums if group != _ALL), key=_fewest)
         return {group: self._totals(self._sums[group]) for group in ranges}
 
     def _totals(self, sums: Counter[str]) -> PlanTotals:
@@ -54,3 +54,9 @@ class PlanCount:
             unanswered=sums["unanswered"],
             unanswered_coverable=sums["unanswered_coverable"],
         )
+
+
+def _fewest(group: str) -> tuple[int, bool]:
+    """The number that a range of fails to receive begins with; what lies below it comes before it."""
+    below = group.startswith("below ")
+    return int(group.removeprefix("below ").removeprefix("over ").partition("-")[0]), not below

@@ -1,13 +1,14 @@
-"""Whether a paired difference is more than chance (kb: `evaluate.significance`): exact tests in whole numbers."""
+"""Whether a paired difference is more than chance (kb: `evaluate.significance`): exact tests."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from decimal import Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from fractions import Fraction
 
 _EXACT = Context(prec=34)
+_TINY = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
+"""For products of as many factors as there are records: what they lose to rounding stays far behind every digit that is compared."""
 
 
 def sign_test(first: int, second: int) -> Fraction:
@@ -33,16 +34,30 @@ def paired_interval(first_only: int, second_only: int, pairs: int, z: Decimal) -
     return _EXACT.divide(Decimal(first_only - second_only), n), max(-one, centre - spread), min(one, centre + spread)
 
 
-def chance_of_more(wrong: int, of: int, all_wrong: int, of_all: int) -> Fraction:
-    """The probability that a group of `of` answers has `wrong` wrong ones or more, were `all_wrong` of `of_all` dealt blindly.
+def chance_of_more(marked: int, of: int, all_marked: int, of_all: int) -> Decimal:
+    """The probability that a group of `of` records has `marked` marked ones or more, were `all_marked` of `of_all` dealt blindly.
 
-    This is Fisher's exact test, one-sided.
+    This is Fisher's exact test, one-sided, to some 40 digits: whole numbers would have as many digits as there are records.
     """
-    term = tail = math.comb(all_wrong, wrong) * math.comb(of_all - all_wrong, of - wrong)
-    for k in range(wrong, min(of, all_wrong)):
-        term = term * (all_wrong - k) * (of - k) // ((k + 1) * (of_all - all_wrong - of + k + 1))
-        tail += term
-    return Fraction(tail, math.comb(of_all, of))
+    few, many = sorted((of, all_marked))
+    with localcontext(_TINY):
+        term = tail = _chance_of_exactly(marked, few, many, of_all)
+        for k in range(marked, few):
+            term = term * ((few - k) * (many - k)) / ((k + 1) * (of_all - few - many + k + 1))
+            before, tail = tail, tail + term
+            if tail == before:
+                break
+        return min(Decimal(1), tail)
+
+
+def _chance_of_exactly(both: int, few: int, many: int, of_all: int) -> Decimal:
+    """The probability that `few` records drawn of `of_all` hold `both` of the `many`, factor by factor."""
+    chance = Decimal(1)
+    for drawn in range(both):
+        chance = chance * ((many - drawn) * (few - drawn)) / ((of_all - drawn) * (drawn + 1))
+    for drawn in range(both, few):
+        chance = chance * (of_all - many - drawn + both) / (of_all - drawn)
+    return chance
 
 
 def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:

@@ -1,18 +1,20 @@
-"""Counts right answers by group, and singles out the groups where they are rarer than elsewhere (kb: `evaluate.strata`)."""
+"""Counts first answers by group, and singles out the groups where wrong or missing ones are no chance (kb: `evaluate.strata`)."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
+from decimal import Decimal
 
 from finops_cli.evaluation.figures import Stratum
 from finops_cli.evaluation.outcomes import Outcome
-from finops_cli.evaluation.shares import share
+from finops_cli.evaluation.shares import share, wilson
 from finops_cli.evaluation.significance import chance_of_more
 from finops_cli.kb.evaluating import EvaluationBook
 
 _WORST_FIELDS = 4
+_TESTS = 2
+"""Of each group: one for wrong answers, one for no answer."""
 _Group = tuple[str, str]
 
 
@@ -34,19 +36,31 @@ class StrataCount:
             self._wrong[group].update(wrong)
 
     def figures(self) -> list[Stratum]:
-        """Every group: those singled out first, then by share of right answers, lowest first."""
+        """Every group: those singled out first, then by how many of its records might be right at best, fewest first.
+
+        That is the upper end of the interval of right ones among the records asked: an answer that did not come is not right here.
+        """
         strata = [self._stratum(group, first) for group, first in sorted(self._first.items())]
-        return sorted(strata, key=lambda s: (not s.singled_out, s.right.high_pct if s.right.high_pct is not None else 101))
+        return sorted(strata, key=lambda stratum: (not stratum.singled_out, self._at_best(stratum)))
+
+    def _at_best(self, stratum: Stratum) -> Decimal:
+        return wilson(stratum.right.count, stratum.right.of + stratum.unanswered, self._book.z)[1]
 
     def _stratum(self, group: _Group, first: Counter[str]) -> Stratum:
-        answered = first["right"] + first["wrong"]
+        answered, everywhere = _answered(first), _answered(self._all)
         worst = sorted(self._wrong[group].items(), key=lambda item: (-item[1], item[0]))[:_WORST_FIELDS]
+        is_wrong = self._is_no_chance(first["wrong"], answered, self._all["wrong"], everywhere)
+        is_silent = self._is_no_chance(first["none"], first.total(), self._all["none"], self._all.total())
         right = share(first["right"], answered, self._book.z)
-        return Stratum(*group, right, first["none"], self._is_worse(first, answered), dict(worst))
+        return Stratum(*group, right, first["none"], is_wrong or is_silent, is_silent, dict(worst))
 
-    def _is_worse(self, first: Counter[str], answered: int) -> bool:
-        """Whether so many wrong answers in it are no chance, however many groups are looked at."""
-        if answered < self._book.stratum_from or not first["wrong"]:
+    def _is_no_chance(self, marked: int, of: int, all_marked: int, of_all: int) -> bool:
+        """Whether so many of a group are no chance, however many groups are looked at, and each of them twice."""
+        if of < self._book.stratum_from or not marked:
             return False
-        chance = chance_of_more(first["wrong"], answered, self._all["wrong"], self._all["right"] + self._all["wrong"])
-        return chance * len(self._first) <= Fraction(self._book.significance)
+        chance = chance_of_more(marked, of, all_marked, of_all)
+        return chance * len(self._first) * _TESTS <= self._book.significance
+
+
+def _answered(first: Counter[str]) -> int:
+    return first["right"] + first["wrong"]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from textwrap import fill
 
 from finops_cli.evaluation.baselines import Baselines
-from finops_cli.evaluation.evaluate import Evaluation, MadeFrom
+from finops_cli.evaluation.evaluate import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.figures import Figures
 from finops_cli.evaluation.shares import Share
 
@@ -26,6 +26,8 @@ def _rows(evaluation: Evaluation) -> Iterator[str]:
     yield ""
     if f is not None:
         yield from _of_answers(made, f)
+        yield from _speed(f)
+        yield from _engine(evaluation.engine)
     yield from _baselines(evaluation.baselines)
 
 
@@ -35,6 +37,8 @@ def _of_answers(made: MadeFrom, f: Figures) -> Iterator[str]:
     if f.criticals is not None:
         c = f.criticals
         yield _row("missed criticals", _share(c.missed))
+        if c.unanswered:
+            yield _row("", c.silence)
         yield _row("false alarms", _share(c.false_alarms))
     if f.shares is not None:
         s = f.shares
@@ -50,7 +54,6 @@ def _of_answers(made: MadeFrom, f: Figures) -> Iterator[str]:
     yield from _told("rules broken", [f"{rule} {share.count:,}" for rule, share in f.rules.items()])
     yield from _told("no answer for", [f"{rule} {count:,}" for rule, count in f.no_answer.items()])
     yield from _strata(f)
-    yield from _speed(f)
 
 
 def _fields(f: Figures) -> Iterator[str]:
@@ -68,13 +71,17 @@ def _strata(f: Figures) -> Iterator[str]:
         yield _row("worse where" if not place else "", f"{stratum.dimension}: {stratum.group}")
         fields = ", ".join(stratum.worst)
         yield _row("", f"  right {_share(stratum.right)}{f'; {fields}' if fields else ''}")
+        if stratum.unanswered:
+            yield _row("", f"  {stratum.unanswered:,} no answer")
     if len(worse) > _STRATA:
         yield _row("", f"and {len(worse) - _STRATA} more groups in the report")
 
 
 def _baselines(ran: Baselines) -> Iterator[str]:
     for place, each in enumerate(ran.list):
-        yield _row("baselines" if not place else "", f"{each.target:<14}{each.name:<20} {_share(each.classified.right)}")
+        took = "" if each.p50_ms is None else f"; {each.p50_ms:,} ms"
+        yield _row("baselines" if not place else "", f"{each.target}: {each.name}")
+        yield _row("", f"  right {_share(each.classified.right)}{took}")
 
 
 def _speed(f: Figures) -> Iterator[str]:
@@ -82,6 +89,11 @@ def _speed(f: Figures) -> Iterator[str]:
     if s.p50_ms is not None:
         rate = "" if s.tokens_per_second is None else f"; {s.tokens_per_second:,} tokens/s"
         yield _row("latency ms", f"p50 {s.p50_ms:,}  p95 {s.p95_ms:,}  p99 {s.p99_ms:,}{rate}")
+
+
+def _engine(engine: Reference | None) -> Iterator[str]:
+    if engine is not None and engine.p50_ms is not None:
+        yield _row("engine ms", f"p50 {engine.p50_ms:,}  p95 {engine.p95_ms:,}")
 
 
 def _told(label: str, items: list[str]) -> Iterator[str]:

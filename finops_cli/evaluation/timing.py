@@ -9,16 +9,14 @@ from time import perf_counter_ns
 from typing import TypeVar
 
 T = TypeVar("T")
-_TIMED = 200
-"""Things that are timed, at most."""
 _NS_MS = Decimal(10**6)
 _SHOWN = Decimal("0.001")
 
 
-def times_ms(ask: Callable[[T], object], things: Iterable[T]) -> list[Decimal]:
-    """Milliseconds of each of the first things, shortest first."""
+def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> list[Decimal]:
+    """Milliseconds of each of the first `at_most` things, shortest first."""
     took = []
-    for thing in islice(things, _TIMED):
+    for thing in islice(things, at_most):
         started = perf_counter_ns()
         ask(thing)
         took.append(in_ms(perf_counter_ns() - started))

@@ -30,6 +30,7 @@ from finops_cli.foundry.tiny_digits import MOST, as_read, compared, difference, 
 from finops_cli.foundry.trace_reading import Reading, read, verdict
 from finops_cli.kb.book import Book
 from finops_cli.rules.chase import nets_across_dates
+from finops_cli.rules.clock import depot_in_time
 from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import runs_in_parallel
 
@@ -103,8 +104,7 @@ def _clock(r: Reading) -> str:
         told += f" {option}"
     if held.depot_qty:
         transit = held.depot_transit_days
-        in_time = transit is not None and r.days_left is not None and transit < r.days_left
-        told += f" depot {'none' if transit is None else transit} {verdict(in_time).lower()}"
+        told += f" depot {'none' if transit is None else transit} {verdict(depot_in_time(held, r.days_left)).lower()}"
     return told
 
 

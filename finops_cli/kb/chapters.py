@@ -184,13 +184,13 @@ def _answering(c: Compiler) -> AnsweringBook:
 
 def _evaluation(c: Compiler) -> EvaluationBook:
     book = EvaluationBook(
-        rows=c.wholes("evaluate.rows", ("triage", "resolver", "sentiment", "baseline_train"), highest=10_000_000),
+        rows=c.wholes("evaluate.rows", ("triage", "resolver", "sentiment", "baseline_train", "timed"), highest=10_000_000),
         z=c.number("evaluate.interval", highest=10),
         score_within=c.number("evaluate.score_within"),
         stratum_from=c.whole("evaluate.strata"),
         significance=c.number("evaluate.significance", highest=1),
         worth=c.numbers("evaluate.worth", ("missed_pct", "stands_pct"), highest=100),
-        baselines=c.wholes("evaluate.baselines", ("ngrams", "features", "trees", "seed"), highest=2**31),
+        baselines=c.wholes("evaluate.baselines", ("ngrams", "features", "trees", "leaf", "iterations", "seed"), highest=2**31),
         drift_threshold=c.number("drift.threshold"),
         drift_smoothing=c.number("drift.smoothing"),
         drift_window=c.whole("drift.window"),

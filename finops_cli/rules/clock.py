@@ -1,7 +1,8 @@
-"""Days left to the close-out deadline of a resolver input (kb: `deadline.days`)."""
+"""Days left to the close-out deadline of a resolver input, and what comes within them (kb: `deadline.days`, `waterfall.depot`)."""
 
 from __future__ import annotations
 
+from finops_cli.domain.fail import Inventory
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.kb.book import ScoringBook
 
@@ -18,6 +19,12 @@ def days_left(case: ResolverInput, age: int) -> int | None:
     """The same, for a case whose age is known."""
     deadline = case.triage.deadline
     return None if deadline is None else int(deadline[2:]) - age
+
+
+def depot_in_time(inventory: Inventory, days: int | None) -> bool:
+    """Whether shares of the depot arrive before the deadline that is `days` away (kb: `waterfall.depot`)."""
+    transit = inventory.depot_transit_days
+    return days is not None and transit is not None and transit < days
 
 
 def age_days(case: ResolverInput, book: ScoringBook) -> int:

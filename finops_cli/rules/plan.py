@@ -6,7 +6,7 @@ from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.vocabulary import StepAction
 from finops_cli.kb.book import Book, WaterfallBook
 from finops_cli.rules.chase import chase
-from finops_cli.rules.clock import age_days, days_left
+from finops_cli.rules.clock import age_days, days_left, depot_in_time
 from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import Fallbacks, fallbacks
 from finops_cli.rules.gridlock import Gridlock, assess
@@ -40,9 +40,9 @@ def _own_stock(ledger: Ledger, case: ResolverInput, days: int | None, rules: Wat
         return
     if ledger.remaining and ledger.covered and days <= rules.partial_deadline_days:
         ledger.take("PARTIAL_DELIVER", 0, f"{_days_in_words(days)}: deliver today what is in hand")
-    transit, depot = inventory.depot_transit_days, min(inventory.depot_qty, ledger.remaining)
-    if depot and transit is not None and transit < days:
-        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {transit}d, {_days_in_words(days)}")
+    depot = min(inventory.depot_qty, ledger.remaining)
+    if depot and depot_in_time(inventory, days):
+        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {inventory.depot_transit_days}d, {_days_in_words(days)}")
 
 
 def _days_in_words(days: int) -> str:
