@@ -85,7 +85,7 @@ _CURES = {
     errno.ENOSPC: "; free some space and run it again (`run`: with --resume)",
     errno.EFBIG: "; raise the limit and run it again (`run`: with --resume)",
     errno.EISDIR: "; give a file",
-    errno.EACCES: "; choose a place that you may write to",
+    errno.EACCES: "; you may not read or write it",
 }
 
 

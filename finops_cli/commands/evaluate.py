@@ -116,6 +116,8 @@ def _measured(
     write_records(wanted, output / STAGED, book)
     stage: Stage = "triage" if wanted.stage == "triage" else "resolve"
     done = conduct(context, stage, call, models, lambda: take_up(output, call.resume, call.overwrite))
+    if baselines and wanted.stage == "triage" and not call.quiet:
+        typer.echo(f"{'baselines':<12} text classifiers learn from the train split", err=True)
     try:
         simpler = Simpler(baselines, call.timing)
         return concluded(wanted, output, done.origin, done.guard, book, simpler), done.verified

@@ -76,7 +76,7 @@ def matrix(counts: Matrix, order: Sequence[str], title: str) -> str:
     columns = [*said, *sorted({name for row in counts.values() for name in row} - set(order))]
     width = _SIDE + _CELL_WIDTH * len(columns) + 10
     parts = [_open(width, _HEAD + 4 + _CELL_HEIGHT * len(expected), title)]
-    parts.append(f'<text class=axis x="{_SIDE - 10}" y="14" text-anchor="end">expected, below; said, beside</text>')
+    parts.append(f'<text class=axis x="{_SIDE - 10}" y="14" text-anchor="end">rows: expected; columns: said</text>')
     for j, name in enumerate(columns):
         x = _SIDE + j * _CELL_WIDTH + _CELL_WIDTH // 2
         for line, words in enumerate(_two_lines(name)):

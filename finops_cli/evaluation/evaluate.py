@@ -98,7 +98,7 @@ def concluded(wanted: Wanted, folder: Path, origin: Origin, guard: str | None, b
 
 def _baselines(wanted: Wanted, folder: Path, book: Book, simpler: Simpler) -> Baselines:
     if wanted.stage != "triage":
-        return Baselines(0, [], "plans have no baselines: no text classifier makes one")
+        return Baselines(0, [], "no text classifier makes a plan")
     told = "baselines were not asked for" if not simpler.wanted else missing()
     if told is not None:
         return Baselines(0, [], told)

@@ -34,7 +34,8 @@ p { margin: .3rem 0 } .soft, .axis { color: var(--soft); fill: var(--soft) }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 th:first-child, td:first-child, .left { text-align: left } th { font-weight: 600 } .alarm td:first-child { color: var(--bad); font-weight: 600 }
-svg { max-width: 100%; height: auto; display: block } svg text { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink) }
+svg { max-width: 100%; min-width: 34rem; height: auto; display: block }
+svg text { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink) }
 svg text.axis { fill: var(--soft) } svg text.head { font-size: 11px } .good { fill: var(--good) } .bad { fill: var(--bad) }
 .none { fill: #98a2b3 } svg text.pale { fill: #fff }
 .grid { stroke: var(--line) } .whisker { stroke: var(--ink); fill: none; stroke-width: 1.4 } .cell { fill: var(--panel) }
@@ -192,7 +193,7 @@ def _baselines(ran: Baselines, engine: Reference | None) -> Iterator[str]:
     if engine is not None and engine.p50_ms is not None:
         yield f"<p>The engine, by whose rules all answers are judged: right by definition, {engine.p50_ms:.3f} ms a record.</p>"
     if ran.not_run is not None:
-        yield f"<p>{escape(ran.not_run)}.</p>"
+        yield f"<p>{escape(ran.not_run[:1].upper() + ran.not_run[1:])}.</p>"
         return
     yield f"<p class=soft>TF-IDF classifiers trained on {ran.train_rows:,} rows of the train split, on the same records.</p>"
     yield bars([Bar(f"{each.target}: {each.name}", each.classified.right, _timed(each.p50_ms)) for each in ran.list], "baselines")

@@ -12,7 +12,7 @@ from finops_cli.evaluation.figures import Figures
 from finops_cli.evaluation.shares import Share
 
 _LABEL = 18
-_STRATA = 6
+_STRATA, _FIELDS = 6, 2
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -33,7 +33,8 @@ def _rows(evaluation: Evaluation) -> Iterator[str]:
 
 def _of_answers(made: MadeFrom, f: Figures) -> Iterator[str]:
     model = made.models.triage if f.stage == "triage" else made.models.resolver
-    yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}, {f.asked:,} records ({made.records})")
+    yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
+    yield _row("records", f"{f.asked:,} ({made.records})")
     if f.criticals is not None:
         c = f.criticals
         yield _row("missed criticals", _share(c.missed))
@@ -62,15 +63,16 @@ def _fields(f: Figures) -> Iterator[str]:
         yield _row("score", f"exact {_share(f.fields['priority_score'])}")
         yield _row("", f"within {_share(f.score_within)}")
     for place, (name, each) in enumerate(sorted(flawed.items(), key=lambda item: (item[1].pct or Decimal(0), item[0]))):
-        yield _row("fields" if not place else "", f"{name:<27} {_share(each)}")
+        yield _row("fields" if not place else "", f"{name:<23} {_share(each)}")
 
 
 def _strata(f: Figures) -> Iterator[str]:
     worse = [stratum for stratum in f.strata if stratum.singled_out]
     for place, stratum in enumerate(worse[:_STRATA]):
         yield _row("worse where" if not place else "", f"{stratum.dimension}: {stratum.group}")
-        fields = ", ".join(stratum.worst)
-        yield _row("", f"  right {_share(stratum.right)}{f'; {fields}' if fields else ''}")
+        yield _row("", f"  right {_share(stratum.right)}")
+        if stratum.worst:
+            yield _row("", f"  wrong: {', '.join(list(stratum.worst)[:_FIELDS])}")
         if stratum.unanswered:
             yield _row("", f"  {stratum.unanswered:,} no answer")
     if len(worse) > _STRATA:
@@ -88,7 +90,7 @@ def _speed(f: Figures) -> Iterator[str]:
     s = f.speed
     if s.p50_ms is not None:
         rate = "" if s.tokens_per_second is None else f"; {s.tokens_per_second:,} tokens/s"
-        yield _row("latency ms", f"p50 {s.p50_ms:,}  p95 {s.p95_ms:,}  p99 {s.p99_ms:,}{rate}")
+        yield _row("latency ms", f"p50 {s.p50_ms:,.1f}  p95 {s.p95_ms:,.1f}  p99 {s.p99_ms:,.1f}{rate}")
 
 
 def _engine(engine: Reference | None) -> Iterator[str]:
@@ -102,10 +104,10 @@ def _told(label: str, items: list[str]) -> Iterator[str]:
 
 
 def _share(share: Share) -> str:
-    """1 of 20, 5.00 % (0.89 to 23.61)."""
+    """1 of 20, 5.0 % (0.9 to 23.6)."""
     if share.pct is None:
         return "none to count"
-    return f"{share.count:,} of {share.of:,}, {share.pct} % ({share.low_pct} to {share.high_pct})"
+    return f"{share.count:,} of {share.of:,}, {share.pct:.1f} % ({share.low_pct:.1f} to {share.high_pct:.1f})"
 
 
 def _row(label: str, text: str) -> str:
