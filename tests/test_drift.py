@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from finops_cli.devtools.standin import Changed, Heard, Right, StandIn
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.drift import Drift, Drifted, drift
-from finops_cli.evaluation.predictions import shown_in
+from finops_cli.evaluation.predictions import Shown, shown_in
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
 from tests.conftest import EXAMPLES, Finops
@@ -36,6 +37,11 @@ def held(run: Path, baseline: Path, book: Book, window: int = 0) -> Drift:
 
 def by_name(found: Drift) -> dict[str, Drifted]:
     return {each.name: each for each in found.dimensions}
+
+
+def answers(**times: int) -> Iterator[Shown]:
+    """So many records of each value, in this order."""
+    return ({"answers": value.replace("_", " ")} for value, count in times.items() for _ in range(count))
 
 
 def drifting(server: StandIn, book: Book, after: int) -> Any:
@@ -89,6 +95,13 @@ def test_divergence_is_reckoned_anew_from_the_lines(tmp_path: Path, book: Book, 
     q = {action: (before[action] + 0.5) / (400 + values / 2) for action in {*now, *before}}
     assert len(p) == values
     assert float(found.divergence) == pytest.approx(sum(p[a] * math.log(p[a] / q[a]) for a in p), abs=1e-6)
+
+
+def test_few_records_that_are_as_the_baseline_do_not_diverge(book: Book) -> None:
+    """Eight answers that all came as they should, against four hundred of the same: the size of a file is no drift."""
+    found = drift(answers(as_it_came=8), answers(as_it_came=400), 0, book.evaluation.drift_threshold, book.evaluation)
+    assert by_name(found)["answers"].divergence == 0
+    assert not found.drifted
 
 
 def test_other_fails_are_told_from_another_model(tmp_path: Path, book: Book, baseline: Path, finops: Finops) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 _EXACT = Context(prec=34)
 _MILLIONTH = Decimal("0.000001")
 
 
-def divergence(now: Counter[str], baseline: Counter[str], known: Iterable[str], smoothing: Decimal) -> Decimal:
-    """Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals. Every value gets `smoothing` on both sides."""
-    values = sorted({*now, *baseline, *known})
+def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) -> Decimal:
+    """Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals. Every value of either side gets `smoothing` on both."""
+    values = sorted({*now, *baseline})
     if not values:
         return Decimal(0)
     added = smoothing * len(values)

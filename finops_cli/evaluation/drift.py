@@ -101,7 +101,7 @@ class _Watch:
         for dimension in DIMENSIONS:
             counts = self._halves[0][dimension.name] + self._halves[1][dimension.name]
             if counts and self._baseline[dimension.name]:
-                found = Window(self.records - 2 * self._half + 1, self.records, self._divergence(dimension, counts))
+                found = Window(self.records - 2 * self._half + 1, self.records, self._divergence(dimension.name, counts))
                 worst = self._worst.get(dimension.name)
                 if worst is None or found.divergence > worst.divergence:
                     self._worst[dimension.name] = found
@@ -109,15 +109,15 @@ class _Watch:
     def drifted(self, dimension: Dimension, threshold: Decimal) -> Drifted:
         """The verdict on one dimension."""
         now, before = self.whole[dimension.name], self._baseline[dimension.name]
-        whole, worst = self._divergence(dimension, now), self._worst.get(dimension.name)
+        whole, worst = self._divergence(dimension.name, now), self._worst.get(dimension.name)
         highest = whole if worst is None else max(whole, worst.divergence)
         moved = max(sorted({*now, *before}), key=lambda value: abs(_pct(now, value) - _pct(before, value)))
         return Drifted(
             dimension.name, dimension.kind, whole, highest > threshold, worst, moved, _pct(before, moved), _pct(now, moved)
         )
 
-    def _divergence(self, dimension: Dimension, counts: Counter[str]) -> Decimal:
-        return divergence(counts, self._baseline[dimension.name], dimension.known, self._book.drift_smoothing)
+    def _divergence(self, name: str, counts: Counter[str]) -> Decimal:
+        return divergence(counts, self._baseline[name], self._book.drift_smoothing)
 
 
 def _pct(counts: Counter[str], value: str) -> Decimal:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from finops_cli.domain import vocabulary as words
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.errors import UsageError
@@ -26,27 +25,25 @@ _SILENT = "no answer"
 
 
 class Dimension(NamedTuple):
-    """A distribution that is watched. `known`: values that occur whether or not they were seen."""
+    """A distribution that is watched."""
 
     name: str
     kind: Kind
-    known: tuple[str, ...] = ()
 
 
-_ANSWERS = ("as it came", "repaired", "replaced", _SILENT)
 DIMENSIONS = (
-    Dimension("tier", "prediction", get_args(words.Tier)),
-    Dimension("category", "prediction", get_args(words.Category)),
-    Dimension("action", "prediction", get_args(words.Action)),
-    Dimension("answers", "prediction", _ANSWERS),
-    Dimension("fallback", "prediction", get_args(words.Fallback)),
-    Dimension("residual", "prediction", ("none", "some")),
+    Dimension("tier", "prediction"),
+    Dimension("category", "prediction"),
+    Dimension("action", "prediction"),
+    Dimension("answers", "prediction"),
+    Dimension("fallback", "prediction"),
+    Dimension("residual", "prediction"),
     Dimension("age", "input"),
     Dimension("value", "input"),
     Dimension("regulatory state", "input"),
     Dimension("counterparty rate", "input"),
     Dimension("coverage", "input"),
-    Dimension("direction", "input", get_args(words.Direction)),
+    Dimension("direction", "input"),
 )
 Shown = dict[str, str]
 """A value for each dimension that a line tells of."""
