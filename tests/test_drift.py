@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import Changed, Heard, Right, StandIn
+from finops_cli.devtools.standin import Busy, Changed, Heard, Right, Say, StandIn
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.drift import Drift, Drifted, drift
 from finops_cli.evaluation.predictions import Shown, shown_in
@@ -81,6 +81,32 @@ def test_drift_half_way_is_found_in_its_window(tmp_path: Path, book: Book, basel
     assert by_name(found)["answers"].drifted
     assert not any(each.drifted for each in found.dimensions if each.kind == "input" and each.divergence > tier.divergence)
     assert {line["triage"]["priority_tier"] for line in lines_of(tmp_path / "run/answers.jsonl")[ROWS // 2 :]} > {"MEDIUM"}
+
+
+def test_first_answers_that_asking_again_saved_are_seen(tmp_path: Path, book: Book, server: StandIn) -> None:
+    """Planted: every first answer is prose and every second one right. All stands, nothing was replaced, and yet the model drifted."""
+    evaluated(tmp_path / "before", book, Engine(book), rows=40)
+    prose = at_standin(server, book, lambda heard: Say("I think it is high.") if heard.attempt == 1 else Right())
+    evaluated(tmp_path / "run", book, prose, rows=40)
+    assert {line["status"] for line in lines_of(tmp_path / "run/answers.jsonl")} == {"ok"}
+    found = held(tmp_path / "run", tmp_path / "before", book)
+    drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
+    assert drifted == [("answers", "as it came")]
+    assert Counter(shown["answers"] for shown in shown_in(tmp_path / "run")) == {"asked again": 40}
+    assert "look at the model" in found.sentence
+
+
+def test_what_a_server_overcame_is_not_asked_again(tmp_path: Path, book: Book, server: StandIn) -> None:
+    """A server that was busy once is no fault of the model: the first answer that came stood."""
+    busy: Counter[str] = Counter()
+
+    def script(heard: Heard) -> Busy | Right:
+        busy[heard.prompt] += 1
+        return Busy() if busy[heard.prompt] == 1 else Right()
+
+    evaluated(tmp_path / "run", book, at_standin(server, book, script), rows=5)
+    assert all("trouble" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl"))
+    assert [shown["answers"] for shown in shown_in(tmp_path / "run")] == ["as it came"] * 5
 
 
 def test_divergence_is_reckoned_anew_from_the_lines(tmp_path: Path, book: Book, baseline: Path) -> None:

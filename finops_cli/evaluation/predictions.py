@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
+from finops_cli.domain.vocabulary import Status
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.evaluate import ANSWERS
 from finops_cli.pipeline import lines
@@ -22,6 +23,7 @@ from finops_cli.pipeline.places import reading
 
 Kind = Literal["prediction", "input"]
 _SILENT = "no answer"
+_CAME: dict[Status, str] = {"ok": "as it came", "repaired": "repaired", "fallback": "replaced", "failed": "failed"}
 
 
 class Dimension(NamedTuple):
@@ -106,8 +108,10 @@ def _said(findings: list[Finding], field: str, stands: Any) -> str:
 
 
 def _answered(line: lines.Line) -> str:
-    """How the answers of the line came to stand: the worse of its stages."""
+    """How the answers of the line came to stand: the worst of its stages, and of a stage its last word."""
     found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
         return _SILENT
-    return {"ok": "as it came", "repaired": "repaired"}.get(line.status, "replaced")
+    if line.status == "ok" and any(trouble.rules for trouble in line.provenance.trouble or ()):
+        return "asked again"
+    return _CAME[line.status]
