@@ -14,6 +14,7 @@ import pytest
 from finops_cli.devtools.standin import Busy, Changed, Heard, Right, Say, StandIn
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.drift import Drift, Drifted, drift
+from finops_cli.evaluation.drift_text import drift_text
 from finops_cli.evaluation.predictions import Shown, shown_in
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
@@ -42,6 +43,11 @@ def by_name(found: Drift) -> dict[str, Drifted]:
 def answers(**times: int) -> Iterator[Shown]:
     """So many records of each value, in this order."""
     return ({"answers": value.replace("_", " ")} for value, count in times.items() for _ in range(count))
+
+
+def told(run: Iterator[Shown], window: int, book: Book) -> Drift:
+    """Against four hundred answers that all came as they should."""
+    return drift(run, answers(as_it_came=400), window, book.evaluation.drift_threshold, book.evaluation)
 
 
 def drifting(server: StandIn, book: Book, after: int) -> Any:
@@ -125,9 +131,37 @@ def test_divergence_is_reckoned_anew_from_the_lines(tmp_path: Path, book: Book, 
 
 def test_few_records_that_are_as_the_baseline_do_not_diverge(book: Book) -> None:
     """Eight answers that all came as they should, against four hundred of the same: the size of a file is no drift."""
-    found = drift(answers(as_it_came=8), answers(as_it_came=400), 0, book.evaluation.drift_threshold, book.evaluation)
+    found = told(answers(as_it_came=8), window=0, book=book)
     assert by_name(found)["answers"].divergence == 0
     assert not found.drifted
+
+
+def test_drift_at_the_very_end_is_found(book: Book) -> None:
+    """Planted: the last 15 of 95 records. Whole windows of 40 end with record 80; the last window takes the half before it, too."""
+    found = told(answers(as_it_came=80, repaired=15), window=40, book=book)
+    [drifted] = found.dimensions
+    assert drifted.worst is not None
+    assert (drifted.worst.first, drifted.worst.last) == (61, 95)
+    assert drifted.worst.divergence > drifted.divergence
+    assert drifted.drifted
+
+
+@pytest.mark.parametrize(
+    ("asked", "records", "used"), [(0, 50, 0), (2, 50, 2), (20, 50, 20), (21, 50, 20), (50, 50, 50), (51, 50, 50), (52, 50, 0)]
+)
+def test_the_window_that_is_told_is_the_window_that_was_used(asked: int, records: int, used: int, book: Book) -> None:
+    """An odd number is taken one lower, and a file that is shorter than a window has none, at its end either."""
+    found = told(answers(as_it_came=records), window=asked, book=book)
+    assert found.window == used
+    assert (found.dimensions[0].worst is not None) == (used > 0)
+    assert (f"windows of {used}" in drift_text(found)) == (used > 0) == ("worst window" in drift_text(found))
+
+
+def test_a_window_of_one_record_is_refused(baseline: Path, finops: Finops) -> None:
+    """It has no halves: nothing could be looked at."""
+    done = finops("drift", baseline, "--baseline", baseline, "--window", "1")
+    assert done.returncode == 2
+    assert b"give 2 or more, or 0 for the whole" in done.stderr
 
 
 def test_other_fails_are_told_from_another_model(tmp_path: Path, book: Book, baseline: Path, finops: Finops) -> None:

@@ -17,7 +17,7 @@ _Counts = dict[str, Counter[str]]
 
 
 class Window(Struct, frozen=True):
-    """Consecutive records, counted from 1 over those that have an answer, and how far they diverge."""
+    """Consecutive records, counted from 1 over those that somebody was asked about, and how far they diverge."""
 
     first: int
     last: int
@@ -38,7 +38,7 @@ class Drifted(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """`threshold` in nats; `window` in records, 0 where only the whole was looked at."""
+    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole was looked at."""
 
     records: int
     baseline_records: int
@@ -50,18 +50,21 @@ class Drift(Struct, frozen=True):
 
 
 def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshold: Decimal, book: EvaluationBook) -> Drift:
-    """Raises UsageError where either side has no record with an answer."""
+    """Raises UsageError where either side has no record with an answer, and for a window that has no halves."""
+    if window == 1:
+        raise UsageError("a window of 1 record has no halves: give 2 or more, or 0 for the whole alone")
     known = _counted(baseline)
     watch = _Watch(known, window, book)
     for shown in run:
         watch.add(shown)
+    watch.end()
     records, before = watch.records, known["answers"].total()
     if not records or not before:
         raise UsageError("the run has no record with an answer" if not records else "the baseline has no record with an answer")
     found = [
         watch.drifted(dimension, threshold) for dimension in DIMENSIONS if known[dimension.name] and watch.whole[dimension.name]
     ]
-    return Drift(records, before, threshold, window, any(each.drifted for each in found), _sentence(found), found)
+    return Drift(records, before, threshold, watch.window, any(each.drifted for each in found), _sentence(found), found)
 
 
 def _counted(records: Iterable[Shown]) -> _Counts:
@@ -94,14 +97,25 @@ class _Watch:
         if self._half and self.records % self._half == 0:
             self._halves.append(self._now)
             self._now = defaultdict(Counter)
-            if len(self._halves) == 2:
-                self._look()
+            if self.window:
+                self._look(self._halves[0], self._halves[1], self.window)
 
-    def _look(self) -> None:
+    def end(self) -> None:
+        """No record follows: what is left behind the last window is looked at with the half before it."""
+        left = self.records % self._half if self.window else 0
+        if left:
+            self._look(self._halves[-1], self._now, self._half + left)
+
+    @property
+    def window(self) -> int:
+        """How many records a window has; 0 while there was none."""
+        return 2 * self._half if len(self._halves) == self._halves.maxlen else 0
+
+    def _look(self, first: _Counts, then: _Counts, size: int) -> None:
         for dimension in DIMENSIONS:
-            counts = self._halves[0][dimension.name] + self._halves[1][dimension.name]
+            counts = first[dimension.name] + then[dimension.name]
             if counts and self._baseline[dimension.name]:
-                found = Window(self.records - 2 * self._half + 1, self.records, self._divergence(dimension.name, counts))
+                found = Window(self.records - size + 1, self.records, self._divergence(dimension.name, counts))
                 worst = self._worst.get(dimension.name)
                 if worst is None or found.divergence > worst.divergence:
                     self._worst[dimension.name] = found

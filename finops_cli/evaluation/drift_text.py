@@ -15,7 +15,7 @@ def drift_text(found: Drift) -> str:
         "",
         f"{found.records:,} records against {found.baseline_records:,}; threshold {found.threshold} nats{window}",
         "",
-        f"{'':<8}{'':<19}{'whole':>7}{'worst window':>14}",
+        f"{'':<8}{'':<19}{'whole':>7}{'worst window' if found.window else '':>14}".rstrip(),
     ]
     return "\n".join([*rows, *(row for each in found.dimensions for row in _rows(each))])
 
