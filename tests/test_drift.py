@@ -19,7 +19,8 @@ from finops_cli.evaluation.predictions import Shown, shown_in
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
 from tests.conftest import EXAMPLES, Finops
-from tests.evaluations import at_standin, evaluated, lines_of
+from tests.evaluations import age_of, at_standin, evaluated, lines_of, when
+from tests.ollama_models import a_model_at
 
 ROWS = 120
 
@@ -42,7 +43,7 @@ def by_name(found: Drift) -> dict[str, Drifted]:
 
 def answers(**times: int) -> Iterator[Shown]:
     """So many records of each value, in this order."""
-    return ({"answers": value.replace("_", " ")} for value, count in times.items() for _ in range(count))
+    return (Shown({"answers": value.replace("_", " ")}) for value, count in times.items() for _ in range(count))
 
 
 def told(run: Iterator[Shown], window: int, book: Book) -> Drift:
@@ -98,7 +99,7 @@ def test_first_answers_that_asking_again_saved_are_seen(tmp_path: Path, book: Bo
     found = held(tmp_path / "run", tmp_path / "before", book)
     drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
     assert drifted == [("answers", "as it came")]
-    assert Counter(shown["answers"] for shown in shown_in(tmp_path / "run")) == {"asked again": 40}
+    assert Counter(shown.values["answers"] for shown in shown_in(tmp_path / "run")) == {"asked again": 40}
     assert "look at the model" in found.sentence
 
 
@@ -112,7 +113,7 @@ def test_what_a_server_overcame_is_not_asked_again(tmp_path: Path, book: Book, s
 
     evaluated(tmp_path / "run", book, at_standin(server, book, script), rows=5)
     assert all("trouble" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl"))
-    assert [shown["answers"] for shown in shown_in(tmp_path / "run")] == ["as it came"] * 5
+    assert [shown.values["answers"] for shown in shown_in(tmp_path / "run")] == ["as it came"] * 5
 
 
 def test_divergence_is_reckoned_anew_from_the_lines(tmp_path: Path, book: Book, baseline: Path) -> None:
@@ -178,6 +179,42 @@ def test_other_fails_are_told_from_another_model(tmp_path: Path, book: Book, bas
     text = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--threshold", "9")
     assert text.returncode == 0
     assert b"No drift" in text.stdout
+
+
+def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
+    tmp_path: Path, book: Book, baseline: Path, server: StandIn
+) -> None:
+    """Planted: the tier of every fail above day 3 is wrong, and what is wrong fails. What is left is young, but no other fails came."""
+
+    def another_tier(answer: dict[str, Any]) -> dict[str, Any]:
+        return answer | {"priority_tier": "LOW" if answer["priority_tier"] != "LOW" else "HIGH"}
+
+    at_standin(server, book, when(lambda heard: age_of(heard) > 3, another_tier))
+    rejecting = a_model_at(book, server.url, stages=("triage",), workers=2, on_violation="reject")
+    evaluated(tmp_path / "run", book, rejecting, rows=ROWS)
+    failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))
+    found = held(tmp_path / "run", baseline, book)
+    assert Counter(shown.values["answers"] for shown in shown_in(tmp_path / "run"))["failed"] == failed > ROWS // 3
+    assert by_name(found)["age"].drifted
+    assert (found.records_without_answer, found.baseline_without_answer) == (failed, 0)
+    assert found.sentence == (
+        "The inputs that are known are not as in the baseline (age), nor are the answers (answers): look at the model first."
+        f" No answer stands for {failed} of {ROWS} records: they are in no input."
+    )
+
+
+def test_a_baseline_whose_answers_failed_is_told(book: Book) -> None:
+    """Its inputs are as little known as those of a run."""
+    silent = [Shown({"answers": "failed"}, stands=False)] * 10
+    found = drift(answers(as_it_came=20), silent, 0, book.evaluation.drift_threshold, book.evaluation)
+    assert found.baseline_without_answer == 10
+    assert found.sentence.endswith("No answer stands for 0 of 20 records (in the baseline for 10 of 10): they are in no input.")
+
+
+def test_fails_that_no_line_tells_are_not_called_as_before(book: Book) -> None:
+    """Lines of `finops resolve` hold no triage, and so no input: another model cannot be told from other fails."""
+    sentence = told(answers(replaced=40), window=0, book=book).sentence
+    assert sentence == "The answers are not as in the baseline (answers); whether the fails are, these lines do not tell."
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, book: Book, baseline: Path, finops: Finops) -> None:

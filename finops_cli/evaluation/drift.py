@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from msgspec import Struct
@@ -38,10 +38,15 @@ class Drifted(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole was looked at."""
+    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole was looked at.
+
+    `records_without_answer`: those whose triage does not stand, so that no line tells their inputs.
+    """
 
     records: int
+    records_without_answer: int
     baseline_records: int
+    baseline_without_answer: int
     threshold: Decimal
     window: int
     drifted: bool
@@ -53,7 +58,7 @@ def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshol
     """Raises UsageError where either side has no record with an answer, and for a window that has no halves."""
     if window == 1:
         raise UsageError("a window of 1 record has no halves: give 2 or more, or 0 for the whole alone")
-    known = _counted(baseline)
+    known, known_silent = _counted(baseline)
     watch = _Watch(known, window, book)
     for shown in run:
         watch.add(shown)
@@ -64,15 +69,20 @@ def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshol
     found = [
         watch.drifted(dimension, threshold) for dimension in DIMENSIONS if known[dimension.name] and watch.whole[dimension.name]
     ]
-    return Drift(records, before, threshold, watch.window, any(each.drifted for each in found), _sentence(found), found)
+    sentence = " ".join([_sentence(found, watch.silent + known_silent), *_silence(watch.silent, records, known_silent, before)])
+    drifted = any(each.drifted for each in found)
+    return Drift(records, watch.silent, before, known_silent, threshold, watch.window, drifted, sentence, found)
 
 
-def _counted(records: Iterable[Shown]) -> _Counts:
+def _counted(records: Iterable[Shown]) -> tuple[_Counts, int]:
+    """The counts, and how many records have no answer that stands."""
     counts: _Counts = defaultdict(Counter)
+    silent = 0
     for shown in records:
-        for name, value in shown.items():
+        silent += not shown.stands
+        for name, value in shown.values.items():
             counts[name][value] += 1
-    return counts
+    return counts, silent
 
 
 class _Watch:
@@ -80,7 +90,7 @@ class _Watch:
 
     def __init__(self, baseline: _Counts, window: int, book: EvaluationBook) -> None:
         self.whole: _Counts = defaultdict(Counter)
-        self.records = 0
+        self.records = self.silent = 0
         self._baseline = baseline
         self._book = book
         self._half = window // 2
@@ -91,7 +101,8 @@ class _Watch:
     def add(self, shown: Shown) -> None:
         """Count one record."""
         self.records += 1
-        for name, value in shown.items():
+        self.silent += not shown.stands
+        for name, value in shown.values.items():
             self.whole[name][value] += 1
             self._now[name][value] += 1
         if self._half and self.records % self._half == 0:
@@ -138,14 +149,25 @@ def _pct(counts: Counter[str], value: str) -> Decimal:
     return (Decimal(100 * counts[value]) / counts.total()).quantize(Decimal("0.1"))
 
 
-def _sentence(found: list[Drifted]) -> str:
-    """What an analyst is to think of it: other fails, or another model."""
-    inputs = [each.name for each in found if each.kind == "input" and each.drifted]
-    said = [each.name for each in found if each.kind == "prediction" and each.drifted]
+def _sentence(found: list[Drifted], silent: int) -> str:
+    """What an analyst is to think of it: other fails, or another model. Inputs of `silent` records are not known, so they are no excuse."""
+    inputs = ", ".join(each.name for each in found if each.kind == "input" and each.drifted)
+    said = ", ".join(each.name for each in found if each.kind == "prediction" and each.drifted)
     if not inputs and not said:
         return "No drift: the run is as the baseline was."
-    if inputs and said:
-        return f"The fails are others than in the baseline ({', '.join(inputs)}), and with them the answers ({', '.join(said)})."
-    if inputs:
-        return f"The fails are others than in the baseline ({', '.join(inputs)}); the answers are as before."
-    return f"The fails are as in the baseline, but the answers are not ({', '.join(said)}): look at the model."
+    if not inputs and not any(each.kind == "input" for each in found):
+        return f"The answers are not as in the baseline ({said}); whether the fails are, these lines do not tell."
+    if not inputs:
+        return f"The fails are as in the baseline, but the answers are not ({said}): look at the model."
+    if silent:
+        answers = f", nor are the answers ({said}): look at the model first" if said else ""
+        return f"The inputs that are known are not as in the baseline ({inputs}){answers}."
+    if said:
+        return f"The fails are others than in the baseline ({inputs}), and with them the answers ({said})."
+    return f"The fails are others than in the baseline ({inputs}); the answers are as before."
+
+
+def _silence(silent: int, records: int, before_silent: int, before: int) -> Iterator[str]:
+    if silent or before_silent:
+        baseline = f" (in the baseline for {before_silent:,} of {before:,})" if before_silent else ""
+        yield f"No answer stands for {silent:,} of {records:,} records{baseline}: they are in no input."

@@ -47,8 +47,16 @@ DIMENSIONS = (
     Dimension("coverage", "input"),
     Dimension("direction", "input"),
 )
-Shown = dict[str, str]
-"""A value for each dimension that a line tells of."""
+
+
+class Shown(NamedTuple):
+    """What a line shows: a value for each dimension that it tells of.
+
+    `stands`: whether a triage that was asked for stands. Where none does, as with `--on-violation reject`, nothing tells the inputs.
+    """
+
+    values: dict[str, str]
+    stands: bool = True
 
 
 def shown_in(path: Path) -> Iterator[Shown]:
@@ -59,15 +67,11 @@ def shown_in(path: Path) -> Iterator[Shown]:
                 written = lines.read(line)
             except msgspec.MsgspecError as error:
                 raise UsageError(f"{path} line {number}: is no output line of `finops run` ({error})") from error
-            shown = _shown(written)
-            if shown:
-                yield shown
+            if written.status != "rejected":  # nobody was asked
+                yield Shown(_values(written), stands=written.triage is not None)
 
 
-def _shown(line: lines.Line) -> Shown:
-    """Nothing of a rejected line: nobody was asked."""
-    if line.status == "rejected":
-        return {}
+def _values(line: lines.Line) -> dict[str, str]:
     shown = {"answers": _answered(line)}
     triage, plan = line.triage, line.resolution
     if isinstance(triage, Struct):
@@ -82,7 +86,7 @@ def _shown(line: lines.Line) -> Shown:
     return shown
 
 
-def _inputs(triage: Any) -> Shown:
+def _inputs(triage: Any) -> dict[str, str]:
     """The factors of the verified score, which are the bands that the input fell into."""
     c = triage.score_components
     return {
