@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,25 @@ def test_few_records_that_are_as_the_baseline_do_not_diverge(book: Book) -> None
     found = told(answers(as_it_came=8), window=0, book=book)
     assert by_name(found)["answers"].divergence == 0
     assert not found.drifted
+
+
+def test_what_chance_alone_gives_is_told(book: Book) -> None:
+    """Two samples of one distribution, drawn often, diverge on average by about what is told; the text tells it where something drifted."""
+    draws = random.Random(7)
+    values, weights = ("as it came", "asked again", "repaired", "replaced"), (4, 3, 2, 1)
+
+    def drawn(records: int) -> Iterator[Shown]:
+        return (Shown({"answers": value}) for value in draws.choices(values, weights, k=records))
+
+    held_often = [
+        drift(drawn(60), drawn(90), 40, book.evaluation.drift_threshold, book.evaluation).dimensions[0] for _ in range(200)
+    ]
+    assert {each.by_chance for each in held_often} == {Decimal("0.041667")}
+    assert {each.worst and each.worst.by_chance for each in held_often} == {Decimal("0.054167")}
+    assert float(sum(each.divergence for each in held_often)) / 200 == pytest.approx(0.0417, rel=0.15)
+    few = told(answers(as_it_came=30, repaired=30), window=40, book=book)
+    assert "chance alone gives about 0.010 in the whole, 0.014 in such a window" in drift_text(few)
+    assert "chance alone" not in drift_text(told(answers(as_it_came=60), window=40, book=book))
 
 
 def test_drift_at_the_very_end_is_found(book: Book) -> None:

@@ -21,3 +21,12 @@ def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) ->
         q = _EXACT.divide(baseline[value] + smoothing, baseline.total() + added)
         total = _EXACT.add(total, _EXACT.multiply(p, _EXACT.ln(_EXACT.divide(p, q))))
     return max(Decimal(0), total).quantize(_MILLIONTH, ROUND_HALF_UP)
+
+
+def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
+    """How far two samples of the same diverge on average, in nats (kb: `drift.window`): (k - 1)/2 (1/n + 1/m) of k values."""
+    n, m = now.total(), baseline.total()
+    if not n or not m:
+        return Decimal(0)
+    free = len({*now, *baseline}) - 1
+    return _EXACT.divide(free * (n + m), 2 * n * m).quantize(_MILLIONTH, ROUND_HALF_UP)

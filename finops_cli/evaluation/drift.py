@@ -9,7 +9,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.divergence import divergence
+from finops_cli.evaluation.divergence import by_chance, divergence
 from finops_cli.evaluation.predictions import DIMENSIONS, Dimension, Shown
 from finops_cli.kb.evaluating import EvaluationBook
 
@@ -17,19 +17,24 @@ _Counts = dict[str, Counter[str]]
 
 
 class Window(Struct, frozen=True):
-    """Consecutive records, counted from 1 over those that somebody was asked about, and how far they diverge."""
+    """Consecutive records, counted from 1 over those that somebody was asked about, how far they diverge, and how far so few would by chance."""
 
     first: int
     last: int
     divergence: Decimal
+    by_chance: Decimal
 
 
 class Drifted(Struct, frozen=True):
-    """A dimension: its divergence over the whole run, its worst window, and the value whose share moved most, in percent points."""
+    """A dimension: its divergence over the whole run, its worst window, and the value whose share moved most, in percent points.
+
+    `by_chance`, in nats: about how far so many records diverge from the baseline when nothing drifted. A verdict does not use it.
+    """
 
     name: str
     kind: str
     divergence: Decimal
+    by_chance: Decimal
     drifted: bool
     worst: Window | None
     moved: str
@@ -126,7 +131,8 @@ class _Watch:
         for dimension in DIMENSIONS:
             counts = first[dimension.name] + then[dimension.name]
             if counts and self._baseline[dimension.name]:
-                found = Window(self.records - size + 1, self.records, self._divergence(dimension.name, counts))
+                chance = by_chance(counts, self._baseline[dimension.name])
+                found = Window(self.records - size + 1, self.records, self._divergence(dimension.name, counts), chance)
                 worst = self._worst.get(dimension.name)
                 if worst is None or found.divergence > worst.divergence:
                     self._worst[dimension.name] = found
@@ -137,9 +143,9 @@ class _Watch:
         whole, worst = self._divergence(dimension.name, now), self._worst.get(dimension.name)
         highest = whole if worst is None else max(whole, worst.divergence)
         moved = max(sorted({*now, *before}), key=lambda value: abs(_pct(now, value) - _pct(before, value)))
-        return Drifted(
-            dimension.name, dimension.kind, whole, highest > threshold, worst, moved, _pct(before, moved), _pct(now, moved)
-        )
+        name, kind = dimension
+        shares = _pct(before, moved), _pct(now, moved)
+        return Drifted(name, kind, whole, by_chance(now, before), highest > threshold, worst, moved, *shares)
 
     def _divergence(self, name: str, counts: Counter[str]) -> Decimal:
         return divergence(counts, self._baseline[name], self._book.drift_smoothing)

@@ -26,3 +26,5 @@ def _rows(each: Drifted) -> Iterator[str]:
     yield f"{verdict:<8}{each.name:<19}{each.divergence:>7.3f}{worst}"
     if each.drifted:
         yield f"{'':<8}  {each.moved} was {each.from_pct} %, is {each.to_pct} % of the whole"
+        window = "" if each.worst is None else f", {each.worst.by_chance:.3f} in such a window"
+        yield f"{'':<8}  chance alone gives about {each.by_chance:.3f} in the whole{window}"
