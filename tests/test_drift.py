@@ -244,5 +244,22 @@ def test_what_is_no_run_is_refused(tmp_path: Path, book: Book, baseline: Path, f
     assert done.returncode == 2
     assert b"monday.jsonl line 1" in done.stderr
     (tmp_path / "empty.jsonl").write_bytes(b"")
-    with pytest.raises(UsageError, match="no record with an answer"):
+    with pytest.raises(UsageError, match="the run has no record that anybody was asked about"):
         held(tmp_path / "empty.jsonl", baseline, book)
+    with pytest.raises(UsageError, match="the baseline has no record that anybody was asked about"):
+        held(baseline, tmp_path / "empty.jsonl", book)
+
+
+@pytest.mark.parametrize("place", ["-", "nowhere.jsonl", "."])
+def test_where_no_run_is_the_cure_is_named(place: str, tmp_path: Path, baseline: Path, book: Book) -> None:
+    """A folder that holds no evaluation is called by its own name; stdin is not read, so it is not proposed."""
+    with pytest.raises(UsageError, match="no run here; give the output of a run, or the folder of an evaluation") as refused:
+        held(tmp_path / place, baseline, book)
+    assert str(refused.value).startswith(f"{tmp_path / place}: ")
+
+
+def test_a_threshold_without_end_is_refused(baseline: Path, finops: Finops) -> None:
+    """No divergence would be above it, and JSON has no number for it."""
+    done = finops("drift", baseline, "--baseline", baseline, "--threshold", "inf", "--json")
+    assert done.returncode == 2
+    assert b"a threshold of Infinity is none" in done.stderr

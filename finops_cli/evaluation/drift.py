@@ -60,7 +60,9 @@ class Drift(Struct, frozen=True):
 
 
 def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshold: Decimal, book: EvaluationBook) -> Drift:
-    """Raises UsageError where either side has no record with an answer, and for a window that has no halves."""
+    """Raises UsageError where either side has no record that anybody was asked about, for a window without halves, and for no threshold."""
+    if not threshold.is_finite():
+        raise UsageError(f"a threshold of {threshold} is none: give nats, such as {book.drift_threshold}")
     if window == 1:
         raise UsageError("a window of 1 record has no halves: give 2 or more, or 0 for the whole alone")
     known, known_silent = _counted(baseline)
@@ -70,7 +72,8 @@ def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshol
     watch.end()
     records, before = watch.records, known["answers"].total()
     if not records or not before:
-        raise UsageError("the run has no record with an answer" if not records else "the baseline has no record with an answer")
+        side = "baseline" if records else "run"
+        raise UsageError(f"the {side} has no record that anybody was asked about: it is empty, or every line of it was rejected")
     found = [
         watch.drifted(dimension, threshold) for dimension in DIMENSIONS if known[dimension.name] and watch.whole[dimension.name]
     ]

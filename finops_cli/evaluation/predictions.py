@@ -61,12 +61,15 @@ class Shown(NamedTuple):
 
 def shown_in(path: Path) -> Iterator[Shown]:
     """What each line of a run shows; `path` is its output, or the folder of an evaluation. Raises UsageError."""
-    with reading(path / ANSWERS if path.is_dir() else path) as file:
+    answers = path / ANSWERS if path.is_dir() else path
+    if not answers.exists():
+        raise UsageError(f"{path}: no run here; give the output of a run, or the folder of an evaluation")
+    with reading(answers) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             try:
                 written = lines.read(line)
             except msgspec.MsgspecError as error:
-                raise UsageError(f"{path} line {number}: is no output line of `finops run` ({error})") from error
+                raise UsageError(f"{answers} line {number}: is no output line of `finops run` ({error})") from error
             if written.status != "rejected":  # nobody was asked
                 yield Shown(_values(written), stands=written.triage is not None)
 
