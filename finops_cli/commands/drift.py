@@ -18,7 +18,9 @@ Threshold = Annotated[
 ]
 WindowSize = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--window", min=0, metavar="N", help="Records of a window; 0 for the whole alone; kb drift.window when absent."),
+    typer.Option(
+        "--window", min=0, metavar="N", help="Records of a window, 2 or more; 0 for the whole alone; kb drift.window when absent."
+    ),
 ]
 
 

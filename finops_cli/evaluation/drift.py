@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from msgspec import Struct
 
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.divergence import divergence
+from finops_cli.evaluation.divergence import by_chance, divergence
 from finops_cli.evaluation.predictions import DIMENSIONS, Dimension, Shown
 from finops_cli.kb.evaluating import EvaluationBook
 
@@ -17,19 +17,24 @@ _Counts = dict[str, Counter[str]]
 
 
 class Window(Struct, frozen=True):
-    """Consecutive records, counted from 1 over those that have an answer, and how far they diverge."""
+    """Consecutive records, counted from 1 over those that somebody was asked about, how far they diverge, and how far so few would by chance."""
 
     first: int
     last: int
     divergence: Decimal
+    by_chance: Decimal
 
 
 class Drifted(Struct, frozen=True):
-    """A dimension: its divergence over the whole run, its worst window, and the value whose share moved most, in percent points."""
+    """A dimension: its divergence over the whole run, its worst window, and the value whose share moved most, in percent points.
+
+    `by_chance`, in nats: about how far so many records diverge from the baseline when nothing drifted. A verdict does not use it.
+    """
 
     name: str
     kind: str
     divergence: Decimal
+    by_chance: Decimal
     drifted: bool
     worst: Window | None
     moved: str
@@ -38,10 +43,15 @@ class Drifted(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """`threshold` in nats; `window` in records, 0 where only the whole was looked at."""
+    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole was looked at.
+
+    `records_without_answer`: those whose triage does not stand, so that no line tells their inputs.
+    """
 
     records: int
+    records_without_answer: int
     baseline_records: int
+    baseline_without_answer: int
     threshold: Decimal
     window: int
     drifted: bool
@@ -50,26 +60,45 @@ class Drift(Struct, frozen=True):
 
 
 def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshold: Decimal, book: EvaluationBook) -> Drift:
-    """Raises UsageError where either side has no record with an answer."""
-    known = _counted(baseline)
+    """Raises UsageError where either side has no record that anybody was asked about, for sides of different stages,
+    for a window without halves, and for no threshold."""
+    if not threshold.is_finite():
+        raise UsageError(f"a threshold of {threshold} is none: give nats, such as {book.drift_threshold}")
+    if window == 1:
+        raise UsageError("a window of 1 record has no halves: give 2 or more, or 0 for the whole alone")
+    known, known_silent = _counted(baseline)
     watch = _Watch(known, window, book)
     for shown in run:
         watch.add(shown)
+    watch.end()
     records, before = watch.records, known["answers"].total()
     if not records or not before:
-        raise UsageError("the run has no record with an answer" if not records else "the baseline has no record with an answer")
+        side = "baseline" if records else "run"
+        raise UsageError(f"the {side} has no record that anybody was asked about: it is empty, or every line of it was rejected")
+    if [_stages(known), _stages(watch.whole)] in (["triage", "resolver"], ["resolver", "triage"]):
+        raise UsageError("one side has triages alone, the other plans alone; hold a run against one of the same stage")
     found = [
         watch.drifted(dimension, threshold) for dimension in DIMENSIONS if known[dimension.name] and watch.whole[dimension.name]
     ]
-    return Drift(records, before, threshold, window, any(each.drifted for each in found), _sentence(found), found)
+    sentence = " ".join([_sentence(found, watch.silent + known_silent), *_silence(watch.silent, records, known_silent, before)])
+    drifted = any(each.drifted for each in found)
+    return Drift(records, watch.silent, before, known_silent, threshold, watch.window, drifted, sentence, found)
 
 
-def _counted(records: Iterable[Shown]) -> _Counts:
+def _counted(records: Iterable[Shown]) -> tuple[_Counts, int]:
+    """The counts, and how many records have no answer that stands."""
     counts: _Counts = defaultdict(Counter)
+    silent = 0
     for shown in records:
-        for name, value in shown.items():
+        silent += not shown.stands
+        for name, value in shown.values.items():
             counts[name][value] += 1
-    return counts
+    return counts, silent
+
+
+def _stages(counts: _Counts) -> str:
+    """What the records tell of: triages, plans, both or (where all answers failed) neither."""
+    return " and ".join(stage for stage, name in (("triage", "tier"), ("resolver", "fallback")) if counts[name])
 
 
 class _Watch:
@@ -77,7 +106,7 @@ class _Watch:
 
     def __init__(self, baseline: _Counts, window: int, book: EvaluationBook) -> None:
         self.whole: _Counts = defaultdict(Counter)
-        self.records = 0
+        self.records = self.silent = 0
         self._baseline = baseline
         self._book = book
         self._half = window // 2
@@ -88,20 +117,33 @@ class _Watch:
     def add(self, shown: Shown) -> None:
         """Count one record."""
         self.records += 1
-        for name, value in shown.items():
+        self.silent += not shown.stands
+        for name, value in shown.values.items():
             self.whole[name][value] += 1
             self._now[name][value] += 1
         if self._half and self.records % self._half == 0:
             self._halves.append(self._now)
             self._now = defaultdict(Counter)
-            if len(self._halves) == 2:
-                self._look()
+            if self.window:
+                self._look(self._halves[0], self._halves[1], self.window)
 
-    def _look(self) -> None:
+    def end(self) -> None:
+        """No record follows: what is left behind the last window is looked at with the half before it."""
+        left = self.records % self._half if self.window else 0
+        if left:
+            self._look(self._halves[-1], self._now, self._half + left)
+
+    @property
+    def window(self) -> int:
+        """How many records a window has; 0 while there was none."""
+        return 2 * self._half if len(self._halves) == self._halves.maxlen else 0
+
+    def _look(self, first: _Counts, then: _Counts, size: int) -> None:
         for dimension in DIMENSIONS:
-            counts = self._halves[0][dimension.name] + self._halves[1][dimension.name]
+            counts = first[dimension.name] + then[dimension.name]
             if counts and self._baseline[dimension.name]:
-                found = Window(self.records - 2 * self._half + 1, self.records, self._divergence(dimension, counts))
+                chance = by_chance(counts, self._baseline[dimension.name])
+                found = Window(self.records - size + 1, self.records, self._divergence(dimension.name, counts), chance)
                 worst = self._worst.get(dimension.name)
                 if worst is None or found.divergence > worst.divergence:
                     self._worst[dimension.name] = found
@@ -109,29 +151,40 @@ class _Watch:
     def drifted(self, dimension: Dimension, threshold: Decimal) -> Drifted:
         """The verdict on one dimension."""
         now, before = self.whole[dimension.name], self._baseline[dimension.name]
-        whole, worst = self._divergence(dimension, now), self._worst.get(dimension.name)
+        whole, worst = self._divergence(dimension.name, now), self._worst.get(dimension.name)
         highest = whole if worst is None else max(whole, worst.divergence)
         moved = max(sorted({*now, *before}), key=lambda value: abs(_pct(now, value) - _pct(before, value)))
-        return Drifted(
-            dimension.name, dimension.kind, whole, highest > threshold, worst, moved, _pct(before, moved), _pct(now, moved)
-        )
+        name, kind = dimension
+        shares = _pct(before, moved), _pct(now, moved)
+        return Drifted(name, kind, whole, by_chance(now, before), highest > threshold, worst, moved, *shares)
 
-    def _divergence(self, dimension: Dimension, counts: Counter[str]) -> Decimal:
-        return divergence(counts, self._baseline[dimension.name], dimension.known, self._book.drift_smoothing)
+    def _divergence(self, name: str, counts: Counter[str]) -> Decimal:
+        return divergence(counts, self._baseline[name], self._book.drift_smoothing)
 
 
 def _pct(counts: Counter[str], value: str) -> Decimal:
     return (Decimal(100 * counts[value]) / counts.total()).quantize(Decimal("0.1"))
 
 
-def _sentence(found: list[Drifted]) -> str:
-    """What an analyst is to think of it: other fails, or another model."""
-    inputs = [each.name for each in found if each.kind == "input" and each.drifted]
-    said = [each.name for each in found if each.kind == "prediction" and each.drifted]
+def _sentence(found: list[Drifted], silent: int) -> str:
+    """What an analyst is to think of it: other fails, or another model. Inputs of `silent` records are not known, so they are no excuse."""
+    inputs = ", ".join(each.name for each in found if each.kind == "input" and each.drifted)
+    said = ", ".join(each.name for each in found if each.kind == "prediction" and each.drifted)
     if not inputs and not said:
         return "No drift: the run is as the baseline was."
-    if inputs and said:
-        return f"The fails are others than in the baseline ({', '.join(inputs)}), and with them the answers ({', '.join(said)})."
-    if inputs:
-        return f"The fails are others than in the baseline ({', '.join(inputs)}); the answers are as before."
-    return f"The fails are as in the baseline, but the answers are not ({', '.join(said)}): look at the model."
+    if not inputs and not any(each.kind == "input" for each in found):
+        return f"The answers are not as in the baseline ({said}); whether the fails are, these lines do not tell."
+    if not inputs:
+        return f"The fails are as in the baseline, but the answers are not ({said}): look at the model."
+    if silent:
+        answers = f", nor are the answers ({said}): look at the model first" if said else ""
+        return f"The inputs that are known are not as in the baseline ({inputs}){answers}."
+    if said:
+        return f"The fails are others than in the baseline ({inputs}), and with them the answers ({said})."
+    return f"The fails are others than in the baseline ({inputs}); the answers are as before."
+
+
+def _silence(silent: int, records: int, before_silent: int, before: int) -> Iterator[str]:
+    if silent or before_silent:
+        baseline = f" (in the baseline for {before_silent:,} of {before:,})" if before_silent else ""
+        yield f"No answer stands for {silent:,} of {records:,} records{baseline}: they are in no input."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import fill
 
+from finops_cli.domain.printable import printable
 from finops_cli.evaluation.drift import Drift, Drifted
 
 
@@ -15,7 +16,7 @@ def drift_text(found: Drift) -> str:
         "",
         f"{found.records:,} records against {found.baseline_records:,}; threshold {found.threshold} nats{window}",
         "",
-        f"{'':<8}{'':<19}{'whole':>7}{'worst window':>14}",
+        f"{'':<8}{'':<19}{'whole':>7}{'worst window' if found.window else '':>14}".rstrip(),
     ]
     return "\n".join([*rows, *(row for each in found.dimensions for row in _rows(each))])
 
@@ -25,4 +26,6 @@ def _rows(each: Drifted) -> Iterator[str]:
     worst = "" if each.worst is None else f"{each.worst.divergence:>14.3f}  records {each.worst.first:,} to {each.worst.last:,}"
     yield f"{verdict:<8}{each.name:<19}{each.divergence:>7.3f}{worst}"
     if each.drifted:
-        yield f"{'':<8}  {each.moved} was {each.from_pct} %, is {each.to_pct} % of the whole"
+        yield f"{'':<8}  {printable(' '.join(each.moved.split()))} was {each.from_pct} %, is {each.to_pct} % of the whole"
+        window = "" if each.worst is None else f", {each.worst.by_chance:.3f} in such a window"
+        yield f"{'':<8}  chance alone gives about {each.by_chance:.3f} in the whole{window}"

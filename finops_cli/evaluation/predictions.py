@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from finops_cli.domain import vocabulary as words
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
+from finops_cli.domain.vocabulary import Status
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.folder import ANSWERS, finished
 from finops_cli.pipeline import lines
@@ -23,52 +23,58 @@ from finops_cli.pipeline.places import reading
 
 Kind = Literal["prediction", "input"]
 _SILENT = "no answer"
+_CAME: dict[Status, str] = {"ok": "as it came", "repaired": "repaired", "fallback": "replaced", "failed": "failed"}
 
 
 class Dimension(NamedTuple):
-    """A distribution that is watched. `known`: values that occur whether or not they were seen."""
+    """A distribution that is watched."""
 
     name: str
     kind: Kind
-    known: tuple[str, ...] = ()
 
 
-_ANSWERS = ("as it came", "repaired", "replaced", _SILENT)
 DIMENSIONS = (
-    Dimension("tier", "prediction", get_args(words.Tier)),
-    Dimension("category", "prediction", get_args(words.Category)),
-    Dimension("action", "prediction", get_args(words.Action)),
-    Dimension("answers", "prediction", _ANSWERS),
-    Dimension("fallback", "prediction", get_args(words.Fallback)),
-    Dimension("residual", "prediction", ("none", "some")),
+    Dimension("tier", "prediction"),
+    Dimension("category", "prediction"),
+    Dimension("action", "prediction"),
+    Dimension("answers", "prediction"),
+    Dimension("fallback", "prediction"),
+    Dimension("residual", "prediction"),
     Dimension("age", "input"),
     Dimension("value", "input"),
     Dimension("regulatory state", "input"),
     Dimension("counterparty rate", "input"),
     Dimension("coverage", "input"),
-    Dimension("direction", "input", get_args(words.Direction)),
+    Dimension("direction", "input"),
 )
-Shown = dict[str, str]
-"""A value for each dimension that a line tells of."""
+
+
+class Shown(NamedTuple):
+    """What a line shows: a value for each dimension that it tells of.
+
+    `stands`: whether a triage that was asked for stands. Where none does, as with `--on-violation reject`, nothing tells the inputs.
+    """
+
+    values: dict[str, str]
+    stands: bool = True
 
 
 def shown_in(path: Path) -> Iterator[Shown]:
     """What each line of a run shows; `path` is its output, or the folder of an evaluation. Raises UsageError."""
-    with reading(finished(path) / ANSWERS if path.is_dir() else path) as file:
+    answers = finished(path) / ANSWERS if path.is_dir() else path
+    if not answers.exists():
+        raise UsageError(f"{path}: no run here; give the output of a run, or the folder of an evaluation")
+    with reading(answers) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             try:
                 written = lines.read(line)
             except msgspec.MsgspecError as error:
-                raise UsageError(f"{path} line {number}: is no output line of `finops run` ({error})") from error
-            shown = _shown(written)
-            if shown:
-                yield shown
+                raise UsageError(f"{answers} line {number}: is no output line of `finops run` ({error})") from error
+            if written.status != "rejected":  # nobody was asked
+                yield Shown(_values(written), stands=written.triage is not None)
 
 
-def _shown(line: lines.Line) -> Shown:
-    """Nothing of a rejected line: nobody was asked."""
-    if line.status == "rejected":
-        return {}
+def _values(line: lines.Line) -> dict[str, str]:
     shown = {"answers": _answered(line)}
     triage, plan = line.triage, line.resolution
     if isinstance(triage, Struct):
@@ -83,7 +89,7 @@ def _shown(line: lines.Line) -> Shown:
     return shown
 
 
-def _inputs(triage: Any) -> Shown:
+def _inputs(triage: Any) -> dict[str, str]:
     """The factors of the verified score, which are the bands that the input fell into."""
     c = triage.score_components
     return {
@@ -109,8 +115,10 @@ def _said(findings: list[Finding], field: str, stands: Any) -> str:
 
 
 def _answered(line: lines.Line) -> str:
-    """How the answers of the line came to stand: the worse of its stages."""
+    """How the answers of the line came to stand: the worst of its stages, and of a stage its last word."""
     found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
         return _SILENT
-    return {"ok": "as it came", "repaired": "repaired"}.get(line.status, "replaced")
+    if line.status == "ok" and any(trouble.rules for trouble in line.provenance.trouble or ()):
+        return "asked again"
+    return _CAME[line.status]
