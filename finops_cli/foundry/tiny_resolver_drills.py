@@ -17,10 +17,6 @@ from finops_cli.foundry.tiny_resolver_trace import listed, worked
 from finops_cli.foundry.trace_reading import read
 from finops_cli.kb.book import Book
 
-_GIVEN = re.compile(
-    r"(?<=\n)(?:\d+ (?:box|depot) \d+ |\d+ (?:partial|notice|cash)|\w+ recall \d+ |borrow \d+ |residual|covered|total|1x)"
-)
-"""In the working of a plan: which source comes next, and what it holds."""
 _GUESSED = re.compile(r"([+0-]\d{5}[a-d])(\d)x")
 _RECKONED = re.compile(r"(?<=[xy]\d{7}=)\d{7}[+0-]")
 _OPERATIONS, _DIVISIONS, _ROUNDING = 7, 10, len("12345e5x1234567=1234567+")
@@ -29,12 +25,11 @@ _LEAST = 100
 
 
 def resolver_drill(case: ResolverInput, book: Book) -> list[Piece]:
-    """The working of a plan behind what is read off the input, which is given, as are the sources and their sizes."""
+    """The working of a plan behind what is read off the input, which is given."""
     reading = read(case, tiny_plan(case, book), book)
     given, worked_off = "\n".join(listed(reading)), "\n".join(worked(reading))
     table = worked_off.index(">")
-    opening = Piece(f"{OPENING}{given}\n{worked_off[:table]}", False)
-    return [opening, *_apart(f"{worked_off[table:]}{CLOSING}")]
+    return [Piece(f"{OPENING}{given}\n{worked_off[:table]}", False), Piece(f"{worked_off[table:]}{CLOSING}", True)]
 
 
 def guess_drill(index: int, seed: int) -> list[Piece]:
@@ -80,12 +75,3 @@ def _blocks(working: str) -> Iterator[Piece]:
 
 def _shares(draw: random.Random) -> int:
     return int(_LEAST * (LARGEST / _LEAST) ** draw.random())
-
-
-def _apart(text: str) -> Iterator[Piece]:
-    end = 0
-    for found in _GIVEN.finditer(text):
-        yield Piece(text[end : found.start()], True)
-        yield Piece(found[0], False)
-        end = found.end()
-    yield Piece(text[end:], True)

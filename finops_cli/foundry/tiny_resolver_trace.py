@@ -1,20 +1,21 @@
 """What a tiny resolver writes out before its plan: the waterfall by copying, comparing and written arithmetic (`tiny_digits`).
 
 Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get each token from what stands
-before it by one small step. Figures of the answer that stand in the input are copied from there; where less is taken
-than there is, it is what was open before. A number is turned round right behind itself, so that each digit stands at a known distance.
+before it by one small step. What decides stands directly before the decision: two ages before whether fails net, all stock before
+the steps, the winner behind each comparison. A step says all that its place in the answer copies, on one line. Figures
+of the answer that stand in the input are copied from there; where less is taken than there is, it is what was open before. A number is
+turned round right behind itself, so that each digit stands at a known distance.
 
     score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts net, the kind of fail
-    A DTC-1608 3 yes 2 T+1 FOP chase moves 18632 2368100   a fail to receive as it is given; does it net, does it move
+    A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100   a fail to receive as it is given; does it net, does it move
     C DTC-1666                                              further brokers, while there are less than three
     S1 yes S2 yes S3 no                                     the signals of gridlock up to the first No
-    A B 2368100|4143300>2874100+                            which of two is larger, where their age does not tell
+    A B 3=3 2368100|4143300>2874100+ B                      which of two comes first: the older, else the larger
     order B A                                               rank
-    owed 33414 5>4143300                                    what is owed, and its digits
-    1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939
-    2 box 174297 7924710|9391200>...-                       steps; the plus and what stays open, or a minus and nothing stays
-    1x4143300 2x...                                         the multiples of what is owed
-    1=9391200+65633a6x...                                   for each step that leaves something open its share, and what is covered
+    stock box 174297 depot 0 recall 0 loan 9 partial no parallel no
+    owed 33414 5>4143300 1x4143300 2x...                    what is owed, its digits and their multiples
+    1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34
+    2 box 174297 7924710|9391200>...-                       steps; the plus and what stays open with its share, or a minus
     recall ... borrow ... total 0033414 33414 ...
 """
 
@@ -29,7 +30,7 @@ from finops_cli.domain.resolution import Resolution, ResolverInput, Step
 from finops_cli.foundry.tiny_digits import MOST, as_read, compared, difference, divided, multiples, total, units_first
 from finops_cli.foundry.trace_reading import Reading, read, verdict
 from finops_cli.kb.book import Book
-from finops_cli.rules.chase import nets_across_dates
+from finops_cli.rules.chase import nets_across_dates, rank
 from finops_cli.rules.clock import depot_in_time
 from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import runs_in_parallel
@@ -64,7 +65,7 @@ def tiny_trace(case: ResolverInput, plan: Resolution, book: Book) -> str:
 
 
 def listed(r: Reading) -> Iterator[str]:
-    """The lines that are read off the input: the clock, the fails, the signals, the order."""
+    """The lines that are read off the input: the clock, the fails, the signals, the order, the stock."""
     yield _clock(r)
     yield from _receipts(r)
     yield from _others(r)
@@ -74,47 +75,62 @@ def listed(r: Reading) -> Iterator[str]:
         yield _similar(r)
     if len(r.ranked) > 1:
         yield f"order {' '.join(_named(r, ftr) for ftr in r.ranked)}"
+    yield _stock(r)
 
 
 def worked(r: Reading) -> Iterator[str]:
-    """The lines that follow from those: steps, shares covered, sources."""
-    yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}"
+    """The lines that follow from those: what is owed, steps with the shares that they cover, sources."""
+    table = "" if r.stock.get("SPO_SETTLEMENT") else f" {multiples(r.owed)}"
+    yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}{table}"
     before = r.owed
     for step in r.plan.resolution_steps:
-        yield f"{step.step} {_taken(r, step, before)}"
+        yield f"{step.step} {_taken(r, step, before)}{_share(r, step)}"
         before = step.remaining_short
-    if r.stock.get("SPO_SETTLEMENT"):
-        return
-    shares = [step for step in r.plan.resolution_steps if step.qty and step.remaining_short]
-    if shares:
-        yield multiples(r.owed)
-    for step in shares:
-        # The share is rounded down at a half, because 100 less it is rounded up.
-        working = divided(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
-        yield f"{step.step}{working} {step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
-    yield from _sources(r)
+    if table:
+        yield from _sources(r)
+
+
+def _share(r: Reading, step: Step) -> str:
+    """What a step has covered, where it takes something and leaves something open."""
+    if not (step.qty and step.remaining_short):
+        return ""
+    # The share is rounded down at a half, because 100 less it is rounded up.
+    working = divided(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
+    return f"{working} {step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
 
 
 def _clock(r: Reading) -> str:
-    option, held = corporate_action_option(r.case), r.case.inventory
+    option = corporate_action_option(r.case)
     days = "none" if r.days_left is None else f"{r.case.triage.deadline} left {r.days_left}"
     netted = f"aged {r.age + r.rules.offset_older_by}"
     told = f"score {r.case.triage.score_components.age} age {r.age} {days} {netted} {r.case.triage.category}"
-    if option is not None:
-        told += f" {option}"
+    return told if option is None else f"{told} {option}"
+
+
+def _stock(r: Reading) -> str:
+    """What there is beside the fails to receive, and what the clock lets the desk do with it."""
+    held = r.case.inventory
+    depot = f"{held.depot_qty}"
     if held.depot_qty:
         transit = held.depot_transit_days
-        told += f" depot {'none' if transit is None else transit} {verdict(depot_in_time(held, r.days_left)).lower()}"
-    return told
+        depot += f" {'none' if transit is None else transit} {verdict(depot_in_time(held, r.days_left)).lower()}"
+    due = r.days_left is not None and r.days_left <= r.rules.partial_deadline_days
+    parallel = runs_in_parallel(held, r.days_left, r.rules)
+    sources = f"recall {held.recall_outstanding} loan {held.stock_loan_available}"
+    return f"stock box {held.box_qty} depot {depot} {sources} partial {verdict(due).lower()} parallel {verdict(parallel).lower()}"
 
 
 def _receipts(r: Reading) -> Iterator[str]:
+    aged = r.age + r.rules.offset_older_by
     for name, ftr in zip(NAMES, r.case.ftrs, strict=False):
         way = "net" if nets_across_dates(ftr, r.age, r.rules) else "chase"
-        tries = "none" if ftr.chase_attempts is None else ftr.chase_attempts
-        history = f"{ftr.age_days} {'yes' if ftr.partial_delivery_history else 'no'} {tries}"
-        settles = f"{ftr.settlement_date} {ftr.settlement_type}"
-        yield f"{name} {ftr.dtc} {history} {settles} {way} {_moves(r, ftr)} {_turned(ftr.qty)}"
+        settles = f"{ftr.settlement_date} {ftr.settlement_type} {_against(ftr.age_days, aged)}"
+        yield f"{name} {ftr.dtc} {settles} {way} {_moves(r, ftr)} {_turned(ftr.qty)}"
+
+
+def _against(one: int, other: int) -> str:
+    """Two small numbers and how they compare."""
+    return f"{one}{'<' if one < other else '>' if one > other else '='}{other}"
 
 
 def _turned(qty: int) -> str:
@@ -127,12 +143,12 @@ def _fitting(qty: int) -> int:
 
 
 def _moves(r: Reading, ftr: Ftr) -> str:
-    """Whether a fail to receive speaks against S3."""
+    """Whether a fail to receive speaks against S3, behind what tells it."""
     if ftr.partial_delivery_history:
-        return "moves"
+        return "yes moves"
     if ftr.chase_attempts is None:
-        return "moves" if ftr.age_days < r.rules.gridlock_aged_from else "stuck"
-    return "moves" if ftr.chase_attempts < r.rules.gridlock_attempts_from else "stuck"
+        return f"no none {ftr.age_days} {'moves' if ftr.age_days < r.rules.gridlock_aged_from else 'stuck'}"
+    return f"no {ftr.chase_attempts} {'moves' if ftr.chase_attempts < r.rules.gridlock_attempts_from else 'stuck'}"
 
 
 def _others(r: Reading) -> Iterator[str]:
@@ -156,8 +172,9 @@ def _compared(r: Reading) -> Iterator[str]:
     if len(r.case.ftrs) > _COMPARED_UP_TO:
         return
     for (name, one), (other_name, other) in combinations(zip(NAMES, r.case.ftrs, strict=False), 2):
-        if one.age_days == other.age_days or r.gridlock.signals >= 3:
-            yield f"{name} {other_name} {compared(_fitting(one.qty), _fitting(other.qty))}"
+        quantities = compared(_fitting(one.qty), _fitting(other.qty))
+        first = name if rank([one, other])[0] is one else other_name
+        yield f"{name} {other_name} {_against(one.age_days, other.age_days)} {quantities} {first}"
 
 
 def _similar(r: Reading) -> str:
