@@ -103,8 +103,11 @@ def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(book: Book)
         text = tiny_trace(case, plan, book)
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
-                worked_off = rf"\+{step.remaining_short:07d} {step.remaining_short}=\S+ {step.coverage_after_step_pct:.2f}"
-                assert re.search(rf"(?m)^{step.step} .*{worked_off}$", text)
+                worked_off = rf"\+{step.remaining_short:07d} {step.remaining_short}=\S+ {step.coverage_after_step_pct:.2f} "
+                assert re.search(rf"(?m)^{step.step} .*{worked_off}", text)
+            assert re.search(rf"(?m)^{step.step} {step.action}\b.*{f' took {step.qty}' if step.qty else ''}$", text)
+        for taken in (plan.fallback_qty, plan.secondary_fallback_qty):
+            assert not taken or re.search(rf"(?m)^(\w+ recall|borrow) .* took {taken}$", text)
         assert plan.residual_short == 0 or f"{plan.residual_short:07d}" in text
         assert plan.total_coverable in (0, case.ftd_qty) or f"{plan.total_coverable:07d} {plan.total_coverable}" in text
         assert all(dtc in text for dtc in plan.gridlock_parties)

@@ -2,8 +2,7 @@
 
 Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get each token from what stands
 before it by one small step. What decides stands directly before the decision: two ages before whether fails net, all stock before
-the steps, the winner behind each comparison. A step says all that its place in the answer copies, on one line. Figures
-of the answer that stand in the input are copied from there; where less is taken than there is, it is what was open before. A number is
+the steps, the winner behind each comparison. A step says all that its place in the answer copies, on one line. A number is
 turned round right behind itself, so that each digit stands at a known distance.
 
     score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts net, the kind of fail
@@ -14,8 +13,8 @@ turned round right behind itself, so that each digit stands at a known distance.
     order B A                                               rank
     stock box 174297 depot 0 recall 0 loan 9 partial no parallel no
     owed 33414 5>4143300 1x4143300 2x...                    what is owed, its digits and their multiples
-    1 chase B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34
-    2 box 174297 7924710|9391200>...-                       steps; the plus and what stays open with its share, or a minus
+    1 CHASE_FTR B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34 took 11475
+    2 APPLY_BOX 174297 7924710|9391200>...- took 21939      steps; the plus and what stays open with its share, or a minus
     recall ... borrow ... total 0033414 33414 ...
 """
 
@@ -37,16 +36,6 @@ from finops_cli.rules.fallback import runs_in_parallel
 
 NAMES: tuple[str, ...] = (*ascii_uppercase, "AA", "BB", "CC", "DD", "EE", "FF", "GG", "HH", "II", "JJ")
 """Short names of the fails to receive, in the order of the input, and of further brokers."""
-_WORDS = {
-    "CHASE_FTR": "chase",
-    "OFFSET_FTR": "net",
-    "NET_GRIDLOCK": "gridlock",
-    "APPLY_BOX": "box",
-    "PARTIAL_DELIVER": "partial",
-    "DEPOT_MOVEMENT": "depot",
-    "BUY_IN_NOTICE": "notice",
-    "SPO_SETTLEMENT": "cash",
-}
 _COMPARED_UP_TO = 3
 """So many fails to receive are ranked by comparing each two; more are ranked at a glance."""
 
@@ -84,7 +73,7 @@ def worked(r: Reading) -> Iterator[str]:
     yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}{table}"
     before = r.owed
     for step in r.plan.resolution_steps:
-        yield f"{step.step} {_taken(r, step, before)}{_share(r, step)}"
+        yield f"{step.step} {step.action}{_source(r, step, before)}{_share(r, step)}{f' took {step.qty}' if step.qty else ''}"
         before = step.remaining_short
     if table:
         yield from _sources(r)
@@ -192,20 +181,20 @@ def _similar(r: Reading) -> str:
     return f"{told}S4 {_says(r, 4)} {extent} {' '.join(r.plan.gridlock_parties)}"
 
 
-def _taken(r: Reading, step: Step, before: int) -> str:
-    word = _WORDS[step.action]
+def _source(r: Reading, step: Step, before: int) -> str:
+    """Where a step takes shares from, what is there, and what stays open of what was open `before`."""
     if step.action in ("PARTIAL_DELIVER", "SPO_SETTLEMENT"):
-        return word
+        return ""
     if step.action == "BUY_IN_NOTICE":
-        return f"{word} {step.dtc or 'all'}"
+        return f" {step.dtc or 'all'}"
     if step.action == "APPLY_BOX":
-        return f"{word} {_off(r.case.inventory.box_qty, before)}"
+        return f" {_off(r.case.inventory.box_qty, before)}"
     if step.action == "DEPOT_MOVEMENT":
-        return f"{word} {_off(r.case.inventory.depot_qty, before)}"
+        return f" {_off(r.case.inventory.depot_qty, before)}"
     if step.dtc is None:
-        return f"{word} rest {r.plan.additional_ftrs_chased} {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
+        return f" rest {r.plan.additional_ftrs_chased} {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
     ftr = next(ftr for ftr, taken in r.receipts if taken.step is step)
-    return f"{word} {_named(r, ftr)} {step.dtc} {step.settlement_date} {step.settlement_type} {_off(ftr.qty, before)}"
+    return f" {_named(r, ftr)} {step.dtc} {step.settlement_date} {step.settlement_type} {_off(ftr.qty, before)}"
 
 
 def _off(held: int, before: int) -> str:
@@ -233,10 +222,11 @@ def _sources(r: Reading) -> Iterator[str]:
     parallel = runs_in_parallel(held, r.days_left, r.rules)
     behind = left
     if held.recall_outstanding:
-        yield f"{'parallel' if parallel else 'sequential'} recall {_off(held.recall_outstanding, left)}"
+        way = "parallel" if parallel else "sequential"
+        yield f"{way} recall {_off(held.recall_outstanding, left)} took {min(held.recall_outstanding, left)}"
         behind = left if parallel else left - min(held.recall_outstanding, left)
     if behind and held.stock_loan_available:
-        yield f"borrow {_off(held.stock_loan_available, behind)}"
+        yield f"borrow {_off(held.stock_loan_available, behind)} took {min(held.stock_loan_available, behind)}"
     if parallel:
         sums = (r.covered, r.covered + plan.fallback_qty, plan.total_coverable)
         yield f"covered {compared(left, r.owed)} {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
