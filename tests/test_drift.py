@@ -194,7 +194,7 @@ def test_other_fails_are_told_from_another_model(tmp_path: Path, book: Book, bas
     done = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--json")
     assert done.returncode == 1
     told = json.loads(done.stdout)
-    [age] = [each for each in told["dimensions"] if each["name"] == "age"]
+    [age] = [each for each in told["dimensions"] if each["name"] == "age factor"]
     assert age["drifted"]
     assert "The fails are others than in the baseline (age" in told["sentence"]
     text = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--threshold", "9")
@@ -216,10 +216,10 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))
     found = held(tmp_path / "run", baseline, book)
     assert Counter(shown.values["answers"] for shown in shown_in(tmp_path / "run"))["failed"] == failed > ROWS // 3
-    assert by_name(found)["age"].drifted
+    assert by_name(found)["age factor"].drifted
     assert (found.records_without_answer, found.baseline_without_answer) == (failed, 0)
     assert found.sentence == (
-        "The inputs that are known are not as in the baseline (age), nor are the answers (answers): look at the model first."
+        "The inputs that are known are not as in the baseline (age factor), nor are the answers (answers): look at the model first."
         f" No answer stands for {failed} of {ROWS} records: they are in no input."
     )
 

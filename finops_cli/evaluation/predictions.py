@@ -40,11 +40,11 @@ DIMENSIONS = (
     Dimension("answers", "prediction"),
     Dimension("fallback", "prediction"),
     Dimension("residual", "prediction"),
-    Dimension("age", "input"),
-    Dimension("value", "input"),
-    Dimension("regulatory state", "input"),
-    Dimension("counterparty rate", "input"),
-    Dimension("coverage", "input"),
+    Dimension("age factor", "input"),
+    Dimension("value factor", "input"),
+    Dimension("regulatory factor", "input"),
+    Dimension("counterparty factor", "input"),
+    Dimension("inventory modifier", "input"),
     Dimension("direction", "input"),
 )
 
@@ -93,11 +93,11 @@ def _inputs(triage: Any) -> dict[str, str]:
     """The factors of the verified score, which are the bands that the input fell into."""
     c = triage.score_components
     return {
-        "age": plain(c.age_factor),
-        "value": plain(c.value_factor),
-        "regulatory state": plain(c.regulatory_factor),
-        "counterparty rate": plain(c.cp_history_factor),
-        "coverage": plain(c.inventory_modifier),
+        "age factor": plain(c.age_factor),
+        "value factor": plain(c.value_factor),
+        "regulatory factor": plain(c.regulatory_factor),
+        "counterparty factor": plain(c.cp_history_factor),
+        "inventory modifier": plain(c.inventory_modifier),
         "direction": triage.cns_direction,
     }
 
