@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from finops_cli.evaluation.evaluate import Simpler, concluded
 from finops_cli.evaluation.records import Wanted
 from finops_cli.kb.book import Book
 from finops_cli.models.engine import Engine
-from tests.conftest import Finops
+from tests.conftest import ROOT, Finops, a_fail, jsonl
 from tests.evaluations import evaluated
 
 CALL = ("evaluate", "--stage", "triage", "--no-baselines", "--no-timing", "-q")
@@ -63,6 +64,7 @@ def test_a_refused_call_changes_nothing(arguments: tuple[object, ...], says: str
 
 def test_another_process_is_kept_out(finished: Path, finops: Finops) -> None:
     """Two at once would mix their records: the second is refused before it writes one."""
+    fcntl = pytest.importorskip("fcntl", reason="there is no such lock here")
     with (finished / "evaluation.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         before = contents(finished)
@@ -95,6 +97,34 @@ def test_conclusions_about_other_records_go_before_the_first_new_answer(finished
     (finished / "answers.jsonl").mkdir()
     assert finops(*CALL, "--backend", "engine", "-n", 6, "-o", finished).returncode == 2
     assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {file.name for file in finished.iterdir()}
+
+
+def test_an_evaluation_that_cannot_go_on_begins_anew(finished: Path, finops: Finops) -> None:
+    """--resume where no answers are: what was concluded about other records is gone before the first is asked about."""
+    (finished / "answers.jsonl").unlink()
+    (finished / "answers.jsonl").mkdir()
+    assert finops(*CALL, "--backend", "engine", "-n", 6, "-o", finished, "--resume").returncode == 2
+    assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {file.name for file in finished.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("package", "stage", "more"),
+    [("sklearn", "sentiment", ()), ("presidio_analyzer", "triage", ("--backend", "engine", "--guard", "require"))],
+)
+def test_a_missing_package_costs_no_evaluation(
+    package: str, stage: str, more: tuple[str, ...], finished: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """It is missed before anything goes, and a first call that misses it does not make the folder a stranger's."""
+    (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(notes="call Jane")))
+    data = ("--data", str(tmp_path / "fails.jsonl")) if stage == "triage" else ()
+    hidden = f"import sys; sys.modules[{package!r}] = None; from finops_cli.cli import main; main()"
+    before = contents(finished)
+    for folder in (finished, tmp_path / "new"):
+        call = [sys.executable, "-c", hidden, "evaluate", "--stage", stage, *more, *data, "-o", str(folder)]
+        done = subprocess.run(call, capture_output=True, cwd=ROOT, check=False)
+        assert (done.returncode, b"pip install 'finops[" in done.stderr) == (3, True), done.stderr
+    assert contents(finished) == before
+    assert finops(*CALL, "--backend", "engine", "-n", 3, "-o", tmp_path / "new").returncode == 0
 
 
 def test_answers_to_other_records_are_not_marked(tmp_path: Path, book: Book) -> None:

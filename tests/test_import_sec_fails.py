@@ -196,7 +196,7 @@ def test_the_threshold_list_joins_on_the_symbol() -> None:
         ([REAL, "--recall-pct", "-1"], "--recall-pct is '-1'; accepted: "),
         ([REAL, "--price-if-missing", "cheap"], "--price-if-missing is 'cheap'; accepted: "),
         ([REAL, "--threshold-list", REAL], "is no threshold list"),
-        ([REAL, "-o", REAL], "which this call needs for something else"),
+        ([REAL, "-o", REAL], "this call reads or writes that file already"),
         ([REAL, "-o", EXAMPLES], "is a folder"),
     ],
 )

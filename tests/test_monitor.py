@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -117,8 +119,31 @@ def test_stats_do_not_overwrite_what_is_read_or_written(tmp_path: Path, finops: 
         assert [file.name for file in tmp_path.iterdir()] == ["fails.jsonl"]
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_stats_do_not_replace_what_a_stream_goes_into(stream: str, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    call = [sys.executable, "-m", "finops_cli", "run", EXAMPLES / "monday.jsonl", "--backend", "engine", "--stats-json", file]
+    for path in (file, f"/dev/{stream}"):
+        with file.open("wb") as out:
+            done = subprocess.run([*call[:-1], path], stdout=out if stream == "stdout" else None, stderr=out, check=False)
+        assert done.returncode == 2
+        assert f"{stream} goes there".encode() in file.read_bytes()
+
+
+def test_stats_that_cannot_be_written_hide_no_other_error(tmp_path: Path, finops: Finops) -> None:
+    """A run that is refused says why, and leaves the stats of the run before."""
+    output, stats = tmp_path / "out.jsonl", tmp_path / "stats.json"
+    call = ("triage", EXAMPLES / "monday.jsonl", "-o", output, "--backend", "engine", "--stats-json")
+    assert finops(*call, stats).returncode == 0
+    before = stats.read_bytes()
+    for path in (stats, "/dev/full"):
+        done = finops(*call, path, "--resume", "--no-timing")
+        assert (done.returncode, b"cannot resume" in done.stderr) == (2, True), done.stderr
+    assert stats.read_bytes() == before
+
+
 def test_stats_may_go_into_a_pipe(tmp_path: Path, finops: Finops) -> None:
-    """It is written to, never replaced by a file; the same holds for /dev/null and /dev/stderr."""
+    """It is written to, never replaced by a file; so is a device."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as reader:

@@ -26,7 +26,7 @@ from finops_cli.commands.options import (
     kb_folder,
     typed,
 )
-from finops_cli.commands.stage import Call, Models, conduct
+from finops_cli.commands.stage import Call, Models, Staged, conduct
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def _measured(
     context: typer.Context, wanted: Wanted, output: Path, call: Call, models: Models, baselines: bool
 ) -> tuple[Evaluation, bool]:
     """The evaluation, and whether every record is verified."""
+    from finops_cli.evaluation.baselines import missing
     from finops_cli.evaluation.evaluate import Simpler, concluded
     from finops_cli.evaluation.folder import STAGED, take_up
     from finops_cli.evaluation.records import write_records
@@ -115,9 +116,10 @@ def _measured(
     book = load_book(kb_folder(context))
     write_records(wanted, output / STAGED, book)
     stage: Stage = "triage" if wanted.stage == "triage" else "resolve"
-    done = conduct(context, stage, call, models, lambda: take_up(output, call.resume, call.overwrite))
+    staged = Staged(output / STAGED, lambda: take_up(output, call.resume, call.overwrite))
+    done = conduct(context, stage, call, models, staged)
     if baselines and wanted.stage == "triage" and not call.quiet:
-        typer.echo(f"{'baselines':<12} text classifiers learn from the train split", err=True)
+        typer.echo(f"{'baselines':<12} {missing() or 'text classifiers learn from the train split'}", err=True)
     try:
         simpler = Simpler(baselines, call.timing)
         return concluded(wanted, output, done.origin, done.guard, book, simpler), done.verified
@@ -129,10 +131,12 @@ def _measured(
 def _sentences(
     context: typer.Context, seed: int, rows: int | None, output: Path, overwrite: bool, timing: bool, as_json: bool, quiet: bool
 ) -> None:
+    from finops_cli.evaluation.baselines import refuse_missing
     from finops_cli.evaluation.evaluate import of_sentences
     from finops_cli.evaluation.folder import begin_without_answers, held
     from finops_cli.kb.load import load_book
 
+    refuse_missing()
     with held(output, overwrite):
         begin_without_answers(output, overwrite)
         _conclude(of_sentences(seed, rows, output, load_book(kb_folder(context)), timing), output, as_json, quiet)

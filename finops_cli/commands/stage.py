@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import typer
 
 from finops_cli.commands.options import kb_folder, path_or_standard, typed
 from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
+from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +73,6 @@ class Conducted(NamedTuple):
 
 def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
     """Run one job and exit 0 when every record is verified, else 1."""
-    from finops_cli.errors import UsageError
     from finops_cli.pipeline.places import refuse_unwritable
     from finops_cli.pipeline.resume import note_path
     from finops_cli.pipeline.session import refuse_impossible
@@ -81,39 +82,60 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     job = _job(context, stage, call, models)
     refuse_impossible(job)
     if call.stats_json is not None:
-        if str(call.stats_json) == "-":
-            raise UsageError("--stats-json -: stdout is for the lines; give a file, or /dev/stderr")
+        _refuse_streams(call.stats_json)
         refuse_unwritable(call.stats_json, [job.source, job.output, note_path(job.output) if job.output else None])
     if not conduct(context, stage, call, models).verified:
         raise typer.Exit(1)
 
 
-def conduct(
-    context: typer.Context, stage: Stage, call: Call, models: Models, ready: Callable[[], None] = lambda: None
-) -> Conducted:
-    """Run one job, with progress and closing summary on stderr. `ready` is called when there is somebody to ask, before the input is read."""
+class Staged(NamedTuple):
+    """Input that stands aside until nothing refuses the run any more: `take_up` then puts it where the call has it."""
+
+    at: Path
+    take_up: Callable[[], None]
+
+
+def conduct(context: typer.Context, stage: Stage, call: Call, models: Models, staged: Staged | None = None) -> Conducted:
+    """Run one job, with progress and closing summary on stderr."""
     from finops_cli.commands.summary import summary, wrapped
     from finops_cli.commands.watching import watched
     from finops_cli.evaluation.monitor import Monitor
     from finops_cli.kb.load import load_book
     from finops_cli.pipeline.screens import Refusing
     from finops_cli.pipeline.session import run
+    from finops_cli.pipeline.stations import STATIONS
 
     book = load_book(kb_folder(context))
     desk = _desk(context, stage, call, models, book)
-    ready()
     job = _job(context, stage, call, models)
     monitor = Monitor(monotonic, book.evaluation)
-    with closing(desk.backend), watched(job, call, monitor) as watch:
+    with closing(desk.backend):
         if isinstance(desk.screen, Refusing):
-            desk.screen.look_ahead(job.source, stage == "resolve", book)
-        tally = run(job, desk, watch)
+            desk.screen.look_ahead(staged.at if staged is not None else job.source, stage == "resolve", book)
+        if staged is not None:
+            desk.backend.prepare(STATIONS[stage].models[0])
+            staged.take_up()
+        with watched(job, call, monitor) as watch:
+            tally = run(job, desk, watch)
         changes = desk.backend.changes()
     if not call.quiet:
         typer.echo(summary(tally), err=True)
     for change in changes:
         typer.echo(wrapped("backend", f"{change}: the digests in the lines may not be true of all of them"), err=True)
     return Conducted(tally, desk.backend.origin, None if desk.screen is None else desk.screen.way, bool(changes))
+
+
+def _refuse_streams(stats: Path) -> None:
+    """Raises UsageError for standard output, and for a file that stderr goes into: a file of stats is replaced whole."""
+    if str(stats) == "-":
+        raise UsageError("--stats-json -: stdout is for the lines; give a file")
+    for stream, number in (("stdout", 1), ("stderr", 2)):
+        try:
+            same = os.path.samestat(os.fstat(number), stats.stat())
+        except OSError:  # closed, or not there yet
+            continue
+        if same and (number == 1 or stats.is_file()):
+            raise UsageError(f"--stats-json {stats}: {stream} goes there; give another file")
 
 
 def _job(context: typer.Context, stage: Stage, call: Call, models: Models) -> Job:

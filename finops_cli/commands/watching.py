@@ -13,6 +13,8 @@ from finops_cli.models.failures import EverythingDown
 from finops_cli.pipeline.places import write_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from finops_cli.commands.stage import Call
     from finops_cli.evaluation.monitor import Monitor, Stats
     from finops_cli.pipeline.session import Job, Watch
@@ -23,19 +25,33 @@ if TYPE_CHECKING:
 def watched(job: Job, call: Call, monitor: Monitor) -> Iterator[Watch]:
     """What a run tells after each part, to `monitor` and to who watches. Stats are written now and then, and however the run ends."""
     stats = call.stats_json
+    begun = ended = False
     with watching(job, call.quiet, monitor) as watch:
+
+        def told(tally: Tally, end: int) -> None:
+            nonlocal begun
+            begun = True
+            monitor.saw(tally, end)
+            watch(tally, end)
+            if stats is not None and monitor.is_due() and (stats.is_file() or not stats.exists()):
+                _write_or_say(stats, monitor)
+
         try:
-
-            def told(tally: Tally, end: int) -> None:
-                monitor.saw(tally, end)
-                watch(tally, end)
-                if stats is not None and monitor.is_due() and (stats.is_file() or not stats.exists()):
-                    write_json(stats, monitor.stats())
-
             yield told
+            ended = True
         finally:
-            if stats is not None:
-                write_json(stats, monitor.stats())
+            if stats is not None and begun and not ended:
+                _write_or_say(stats, monitor)
+    if stats is not None:
+        write_json(stats, monitor.stats())
+
+
+def _write_or_say(stats: Path, monitor: Monitor) -> None:
+    """Stats that cannot be written end no run, and hide no error that does."""
+    try:
+        write_json(stats, monitor.stats())
+    except OSError as error:
+        print(f"finops: {stats}: {error.strerror}; the stats are not written", file=sys.stderr)
 
 
 @contextmanager

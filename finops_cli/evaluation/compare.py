@@ -114,9 +114,8 @@ def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Mar
         if outcome.first is None:
             continue
         seen[outcome.content] += 1
-        latency = None if outcome.latency_ms is None else Decimal(outcome.latency_ms)
         lost = None if outcome.shares is None else outcome.shares.lost
-        found[outcome.content, seen[outcome.content]] = _Marks(_digest(outcome), _marks(outcome), latency, lost)
+        found[outcome.content, seen[outcome.content]] = _Marks(_digest(outcome), _marks(outcome), outcome.latency_ms, lost)
     if not stage:
         raise UsageError("an evaluation without outcomes cannot be compared")
     return found, stage

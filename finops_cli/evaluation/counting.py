@@ -78,12 +78,12 @@ class Count:
 
     def _add_time(self, outcome: Outcome) -> None:
         if outcome.latency_ms is not None:
-            self.latencies.append(Decimal(outcome.latency_ms))
+            self.latencies.append(outcome.latency_ms)
         if outcome.tokens is not None:
             self.tokens = (self.tokens or 0) + outcome.tokens
             if outcome.generating_ms is not None:
                 self.timed_tokens += outcome.tokens
-                self.generating_ms += Decimal(outcome.generating_ms)
+                self.generating_ms += outcome.generating_ms
 
     def _add_fields(self, outcome: Outcome) -> list[str]:
         """Count each field; returns those that are wrong in an answer."""

@@ -29,14 +29,14 @@ def held(folder: Path, overwrite: bool) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not overwrite:
         _refuse_foreign(folder)
-    held = folder / _LOCK
-    with held.open("wb") as file:
+    with (folder / _LOCK).open(
+        "wb"
+    ) as file:  # it stays: a lock that goes could be held twice, and it says that the folder is ours
         lock(file, folder)
         try:
             yield
         finally:
             (folder / STAGED).unlink(missing_ok=True)
-            held.unlink()
 
 
 def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
@@ -45,10 +45,11 @@ def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
     Raises ResumeRefused, with all as it was, where an interrupted evaluation would be lost or goes on with other records.
     """
     staged, records, answers = folder / STAGED, folder / RECORDS, folder / ANSWERS
-    if resumes and answers.is_file() and records.is_file() and resume.digest(staged) != resume.digest(records):
+    goes_on = resumes and answers.is_file() and records.is_file()
+    if goes_on and resume.digest(staged) != resume.digest(records):
         cure = "give the same --seed, --rows, --profile or --data again, or --overwrite"
         raise ResumeRefused(f"{folder}: other records were asked about so far; {cure}")
-    if not resumes:
+    if not goes_on:
         if not overwrite:
             resume.refuse_to_lose(answers)
         _forget(folder, _CONCLUSIONS)

@@ -157,10 +157,12 @@ def _refuse_taken(order: Order, name: str) -> None:
     """Raises UsageError where a file could not take its name when it is made."""
     for path in (order.folder / each for each in (*(file_name(name, kind) for kind in order.kinds), f"{name}.manifest.json")):
         try:
-            taken = path.exists() and not path.is_file()
+            path.lstat()
+        except FileNotFoundError:
+            continue
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}; give another --name") from error
-        if taken:
+        if not path.is_file():
             raise UsageError(f"{path}: is no file, and would have to be replaced; give another --name, or move it")
 
 

@@ -27,20 +27,21 @@ def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
     """Raises UsageError when writing `output` is impossible or would destroy one of `sources`."""
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; give a file")
-    if not output.parent.is_dir():
-        raise UsageError(f"{output}: the folder {output.parent} does not exist")
-    if not os.access(output if output.exists() else output.parent, os.W_OK):
+    parent = Path(os.path.realpath(output)).parent if output.is_symlink() else output.parent
+    if not parent.is_dir():
+        raise UsageError(f"{output}: the folder {parent} does not exist")
+    if not os.access(output if output.exists() else parent, os.W_OK):
         raise UsageError(f"{output}: may not be written; choose a place that you may write to")
     for source in sources:
         if source is not None and _same_file(output, source):
-            raise UsageError(f"{output}: is {source}, which this call needs for something else; give another file")
+            raise UsageError(f"{output}: this call reads or writes that file already; give another one")
 
 
 def _same_file(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file, be it there already or not; two names of a pipe or a device are no harm."""
     if one.exists() and other.exists():
         return one.samefile(other) and one.is_file()
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 @contextmanager

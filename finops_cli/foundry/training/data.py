@@ -83,7 +83,8 @@ def streams(order: Order, book: Book, rows: tuple[int, int], data: Data) -> Sets
             try:
                 return maker(order, place(index), book, data)
             except ValueError as error:  # what a working has no room for
-                raise UsageError(f"data.form={data.form} cannot word example {index:,}: {error}; lower data.most_ftrs") from error
+                cure = "; lower data.most_ftrs" if order.stage == "resolver" else ""
+                raise UsageError(f"data.form={data.form} cannot word example {index:,}: {error}{cure}") from error
 
         return made
 
