@@ -159,11 +159,10 @@ def test_a_size_that_is_no_number_is_no_ollama() -> None:
 
 def test_a_list_of_millions_is_no_ollama() -> None:
     """pydantic would complain of every entry: 15 seconds and 2 GB for 8 MB."""
-    many, begun = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}", monotonic()
+    many = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}"
     with Canned({"GET /api/tags": many}) as server, pytest.raises(MissingPiece, match="not Ollama") as caught:
         admin.installed(server.url)
-    assert caught.value.__cause__ is None
-    assert monotonic() - begun < 4
+    assert caught.value.__cause__ is None  # it was refused before pydantic saw it
 
 
 @pytest.mark.parametrize("name", ["", "\udcff"])
