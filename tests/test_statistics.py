@@ -98,11 +98,10 @@ def test_the_interval_of_a_difference_holds_it() -> None:
 
 def test_divergence_by_hand() -> None:
     """Three to one against one to one, half a record added to each: p is 3.5/5, q 1/2."""
-    found = divergence(Counter(a=3, b=1), Counter(a=5, b=5), (), HALF)
+    found = divergence(Counter(a=3, b=1), Counter(a=5, b=5), HALF)
     assert float(found) == pytest.approx(0.7 * math.log(0.7 / 0.5) + 0.3 * math.log(0.3 / 0.5), abs=1e-6)
-    assert divergence(Counter(a=7), Counter(a=70), (), HALF) == 0
-    assert divergence(Counter(new=9), Counter(a=9), (), HALF).is_finite()
-    assert divergence(Counter(a=9), Counter(a=9), ("never seen",), HALF) == 0
+    assert divergence(Counter(a=7), Counter(a=70), HALF) == 0
+    assert divergence(Counter(new=9), Counter(a=9), HALF).is_finite()
 
 
 def test_percentiles() -> None:
