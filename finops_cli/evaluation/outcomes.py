@@ -62,11 +62,11 @@ def encoded(outcome: Outcome) -> bytes:
     return exact_json.encode(outcome) + b"\n"
 
 
-def outcomes_in(path: Path) -> Iterator[Outcome]:
-    """The outcomes of an evaluation: `path` is its folder or the file. Raises UsageError naming the line that is none."""
-    file = path / FILE if path.is_dir() else path
+def outcomes_in(folder: Path) -> Iterator[Outcome]:
+    """The outcomes of the evaluation in `folder`. Raises UsageError naming the line that is none."""
+    file = folder / FILE
     if not file.is_file():
-        raise UsageError(f"{path}: no evaluation here; give the folder that `finops evaluate -o` wrote")
+        raise UsageError(f"{folder}: no evaluation here; give the folder that `finops evaluate -o` wrote")
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:

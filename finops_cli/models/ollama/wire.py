@@ -143,18 +143,13 @@ def _finished(received: bytearray, instead: failures.NoReply | None = None, beca
 def _generated(text: str, last: _Piece) -> Generated:
     if last.done_reason == "length":
         cut = failures.Cut("the answer was cut at its length", text)
-        cut.prompt_tokens = _count(last)
+        cut.prompt_tokens = _possible(last.prompt_eval_count)
         raise cut
     if last.done_reason != "stop":
         raise failures.NotGenerated(f"the server was done because of {last.done_reason!r}, not because the answer ended", text)
     took_ns = last.eval_duration
     generating_ms = round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
-    return Generated(text, _count(last), _possible(last.eval_count), generating_ms)
-
-
-def _count(last: _Piece) -> int | None:
-    """The prompt tokens that the server counted."""
-    return _possible(last.prompt_eval_count)
+    return Generated(text, _possible(last.prompt_eval_count), _possible(last.eval_count), generating_ms)
 
 
 def _possible(count: int | None) -> int | None:
