@@ -196,6 +196,8 @@ def test_the_progress_bar_shows_records_rate_and_time_left(tmp_path: Path) -> No
     assert process.returncode == 0
     assert re.search(rb"[1-9][0-9,]* records", talk)
     assert re.search(rb"[1-9][0-9,]*/s", talk)
+    assert re.search(rb"\d:\d\d:\d\d", talk)
+    assert re.search(rb"p95 .* ms  critical [1-9][0-9,]*  health 100", talk)
     assert b"status       ok 20,000" in talk
 
 

@@ -95,19 +95,28 @@ def _cure(job: Job) -> str:
 
 @contextmanager
 def _bar(job: Job, monitor: Monitor) -> Iterator[Watch]:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     total = job.source.stat().st_size if job.source is not None and job.source.is_file() else None
     columns = (
         TextColumn("{task.fields[records]:>10,} records"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total, records=0, rate="", state="")
+    state = Text()
+
+    class Two(Progress):
+        """How far it is, and below that how well: one line of 80 columns has no room for both."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            yield state
+
+    with Two(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total, records=0, rate="")
         first: int | None = None
         began = 0.0
 
@@ -117,7 +126,8 @@ def _bar(job: Job, monitor: Monitor) -> Iterator[Watch]:
             if first is None:
                 first, began = tally.lines, now  # what a resumed run found done, and the start of the processes, are no rate
             rate = _rate((tally.lines - first) / (now - began)) if now > began else ""
-            progress.update(task, completed=end, records=tally.lines, rate=rate, state=_state(monitor.stats()))
+            progress.update(task, completed=end, records=tally.lines, rate=rate)
+            state.plain = _state(monitor.stats())
 
         yield watch
 
