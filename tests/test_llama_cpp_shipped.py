@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,13 @@ from finops_cli.models.protocol import ModelStage
 from finops_cli.models.shipped import model_files
 from tests.conftest import ROOT, Finops
 
-RATES = {"triage": 95}
+RATES = {"triage": 95, "resolver": 70}
 """Percent of unseen records that each model gets right by itself, at least."""
-ASKED = 60
+ASKED = 40
+CHANCE = 10
+"""Percent that so few may fall short of it."""
+MOST_FTRS = 3
+"""What the resolver is made for: so many fails to receive."""
 
 
 @pytest.mark.parametrize("stage", RATES)
@@ -38,10 +44,10 @@ def test_a_shipped_file_is_the_one_that_its_manifest_was_written_for(stage: str)
 def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(stage: ModelStage, book: Book) -> None:
     """Other records than those that it was measured on; of so few a handful more may be wrong."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
-    rows = [unseen_row(stage, index, book) for index in range(ASKED)]
+    rows = list(islice(unseen_rows(stage, book), ASKED))
     scores = try_model(model_files([stage])[stage], stage, rows, book, lambda done: None)
     assert scores.asked == ASKED
-    assert 100 * scores.exact >= (RATES[stage] - 7) * ASKED
+    assert 100 * scores.exact >= (RATES[stage] - CHANCE) * ASKED
 
 
 def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(tmp_path: Path, finops: Finops) -> None:
@@ -53,7 +59,10 @@ def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_spe
     assert figures["speed"]["tokens_per_second"] > 0
 
 
-def unseen_row(stage: ModelStage, index: int, book: Book) -> Row:
-    """Row `index` of the evaluation split, of a seed that nothing was made with."""
-    place = index * book.data.eval_every + book.data.eval_every - 1
-    return row_at(Order(stage, 0, 4711, "coverage", shipped_kb()), place, book)
+def unseen_rows(stage: ModelStage, book: Book) -> Iterator[Row]:
+    """Rows of the evaluation split that the model is made for, of a seed that nothing was made with."""
+    order = Order(stage, 0, 4711, "coverage", shipped_kb())
+    for index in count():
+        row = row_at(order, index * book.data.eval_every + book.data.eval_every - 1, book)
+        if stage == "triage" or 1 <= len(json.loads(row.record)["ftrs"]) <= MOST_FTRS:
+            yield row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_a_file_that_is_named_takes_the_place_of_all(installed: Finops, tmp_path
     assert "ship with finops" not in told(done)
     done = installed("run", "-", "--backend", "llama-cpp", "--triage-gguf", file, given=jsonl(a_fail()))
     assert (done.returncode, "needs --resolver-gguf FILE" in told(done)) == (2, True)
+    assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", told(done))
 
 
 def test_auto_never_takes_them(installed: Finops) -> None:
@@ -87,7 +89,7 @@ def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> 
     finally:
         hidden.rename(folder / FILES[1])
     assert (done.returncode, "--backend llama-cpp needs --triage-gguf FILE and --resolver-gguf FILE" in told(done)) == (2, True)
-    assert "tiny-triage.gguf ships, for triage alone" in told(done)
+    assert re.search(r"for triage /\S+/tiny-triage.gguf ships", told(done))
 
 
 def test_the_doctor_and_models_show_them(installed: Finops) -> None:

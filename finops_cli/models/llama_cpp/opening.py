@@ -79,7 +79,7 @@ def _named(wanted: Wanted) -> dict[ModelStage, Path]:
     if missing:
         options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
         variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
-        ships = "".join(f"; {path.name} ships, for {stage} alone" for stage, path in shipped.model_files(missing).items())
+        ships = "".join(f"; for {stage} {path} ships" for stage, path in shipped.model_files(missing).items())
         raise UsageError(f"--backend llama-cpp needs {options} (or {variables}): the model files it is to load{ships}")
     return files
 
