@@ -117,7 +117,7 @@ def test_summary_adds_up(finops: Finops) -> None:
         (["run", "."], 2, "is a folder"),
         (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
-        (["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp"], 2, "--triage-gguf FILE"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp", "--triage-gguf", "a.gguf"], 2, "--resolver-gguf FILE"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", "127.0.0.1:9"], 3, "ollama serve"),
         (["run", EXAMPLES / "monday.jsonl", "--host", "nowhere:port"], 2, "HOST:PORT"),
         (["run", EXAMPLES / "monday.jsonl", "--on-violation", "ignore"], 2, "ignore"),

@@ -37,7 +37,8 @@ def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
 
     A file that is named must work; one that ships is there for whoever has llama.cpp.
     """
-    files = replace(wanted.or_shipped(), backend="llama-cpp")
+    named = wanted.or_shipped()
+    files = replace(named, backend="llama-cpp", hosts=(), triage_model=None, resolver_model=None)  # those are Ollama's
     if not files.ggufs:
         cure = "--triage-gguf and --resolver-gguf, or FINOPS_TRIAGE_GGUF and FINOPS_RESOLVER_GGUF, name them"
         yield Diagnosis("llama.cpp", "absent", "no model file is named", cure)
