@@ -35,7 +35,7 @@ def guard(book: Book) -> Diagnosis:
 def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
     """The model files that are named, else those that ship. `live`: load them and put one record through them.
 
-    A file that is named must work; one that ships is there for whoever has llama.cpp.
+    A file that is named must work; one that ships is there for whoever has llama.cpp, and is not asked where the call names a server.
     """
     named = wanted.or_shipped()
     files = replace(named, backend="llama-cpp", hosts=(), triage_model=None, resolver_model=None)  # those are Ollama's
@@ -57,7 +57,7 @@ def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
     if speaker.in_turns:
         cure = "free memory, or take smaller files"
         yield Diagnosis("memory", "poor", "the files do not fit side by side: the models take turns", cure)
-    if live:
+    if live and (wanted.ggufs or not wanted.hosts):
         try:
             yield from live_record(files, book)
         except FinopsError as error:
