@@ -21,8 +21,8 @@ from tests.conftest import ROOT, Finops
 
 RATES = {"triage": 95, "resolver": 70}
 """Percent of unseen records that each model gets right by itself, at least."""
-ASKED = 40
-CHANCE = 10
+ASKED = 60
+CHANCE = {"triage": 7, "resolver": 10}
 """Percent that so few may fall short of it."""
 MOST_FTRS = 3
 """What the resolver is made for: so many fails to receive."""
@@ -47,7 +47,7 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(stage: ModelS
     rows = list(islice(unseen_rows(stage, book), ASKED))
     scores = try_model(model_files([stage])[stage], stage, rows, book, lambda done: None)
     assert scores.asked == ASKED
-    assert 100 * scores.exact >= (RATES[stage] - CHANCE) * ASKED
+    assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
 
 
 def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(tmp_path: Path, finops: Finops) -> None:
