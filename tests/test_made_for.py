@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,26 @@ def test_quantize_passes_on_what_training_wrote(tmp_path: Path, finops: Finops) 
         done = finops(*call, "--stage", "triage")
         assert (done.returncode, done.stdout) == (2, b"")
         assert says in " ".join(done.stderr.decode().split())
+
+
+def test_an_adapter_is_merged_into_the_base_that_it_was_trained_on(tmp_path: Path, finops: Finops) -> None:
+    """Another model of the same shapes is refused before anything is written; where nobody noted the base, shapes decide."""
+    pytest.importorskip("numpy")
+    from tests.plain_checkpoints import QWEN3, noise, write_adapter, write_checkpoint
+
+    base, other = write_checkpoint(tmp_path / "base", QWEN3), write_checkpoint(tmp_path / "other", QWEN3, noise(QWEN3, seed=9))
+    adapter = write_adapter(tmp_path / "adapter", {"model.layers.0.self_attn.q_proj": (64, 64)})
+    weights = {"model-00001-of-00001.safetensors": sha256((base / "model.safetensors").read_bytes()).hexdigest(), "mtp": "0" * 64}
+    call = ("quantize", "--adapter", adapter, "-o", tmp_path, "--kind", "f16", "--no-check", "--stage", "triage", "-q")
+    for noted, given, code in (
+        (None, other, 0),
+        (ModelNote("triage"), other, 0),
+        (ModelNote("triage", weights), base, 0),
+        (ModelNote("triage", weights), other, 2),
+    ):
+        if noted is not None:
+            write_note(adapter, noted)
+        done = finops(*call, "--base", given, "--name", f"made-{code}")
+        assert done.returncode == code, done.stderr
+    assert "was trained on another base: model.safetensors (SHA-256 " in " ".join(done.stderr.decode().split())
+    assert {path.name for path in tmp_path.glob("made-*")} == {"made-0-f16.gguf", "made-0.manifest.json"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'"
 
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.foundry.judging import Scores
+from finops_cli.foundry.model_note import ModelNote, read_note
 from finops_cli.foundry.training.bases import open_base
 from finops_cli.foundry.training.examine import Examiner
 from finops_cli.foundry.training.plan import plan_of
@@ -80,6 +82,9 @@ def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
     assert made["base"]["model.safetensors"] == run_of(base)["result"]["artefacts"]["model/model.safetensors"]
     assert result["trained_parameters"] == 2 * 4 * 16 * (64 + 64)  # layers, projections, rank, width in and out
     assert {"adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(result["artefacts"])
+    weights = base / "model/model.safetensors"
+    assert read_note(adapter / "adapter") == ModelNote("sentiment", {weights.name: sha256(weights.read_bytes()).hexdigest()})
+    assert read_note(base / "model") == ModelNote("sentiment")
 
 
 def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.foundry.judging import Scores
-from finops_cli.foundry.model_note import NOTE, read_note
+from finops_cli.foundry.model_note import NOTE, read_note, refuse_other_base
 from finops_cli.foundry.rows import Row, Stage
 from finops_cli.foundry.weights import ggml
 from finops_cli.foundry.weights.ggml import PRECISIONS, Precision, Quantized
@@ -176,7 +176,7 @@ def _held_out(order: Order, book: Book) -> list[Row]:
 
 def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     from finops_cli.foundry.weights.adapter import read_adapter
-    from finops_cli.foundry.weights.checkpoint import read_checkpoint
+    from finops_cli.foundry.weights.checkpoint import WEIGHTS, read_checkpoint
     from finops_cli.foundry.weights.convert import Named, convert, plan_conversion
     from finops_cli.foundry.weights.vocabulary import FILES
 
@@ -190,10 +190,12 @@ def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     name = order.name or model_name(order.stage, planned.network.name, planned.parameters)
     _refuse_taken(order, name)
     path = work / f"{kind}.gguf"
+    read = inputs([*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file()), *notes])
+    if order.adapter:
+        refuse_other_base(order.adapter, {each.name: each.sha256 for each in read if each.name.endswith(WEIGHTS)})
     convert(planned, path, kind, Named(name, modelfile), lambda done, total: watch(f"converting to {kind}", done, total))
-    read = [*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file()), *notes]
     merged = Merged(adapter.rank, adapter.alpha, len(adapter.pairs), inputs(adapter.files)) if adapter else None
-    return _Begun(path, kind, name, modelfile, planned.network.name, planned.parameters, inputs(read), merged)
+    return _Begun(path, kind, name, modelfile, planned.network.name, planned.parameters, read, merged)
 
 
 def _begun_with(order: Order, path: Path) -> _Begun:

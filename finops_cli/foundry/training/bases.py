@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from finops_cli.foundry.training.counts import config_of
 from finops_cli.foundry.training.machine import device
 from finops_cli.foundry.training.settings import Scratch, Settings
 from finops_cli.foundry.training.versions import Backend
+from finops_cli.foundry.weights.checkpoint import WEIGHTS, is_quantized, read_json
 from finops_cli.models.llama_cpp.gguf import hashed
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -98,5 +100,12 @@ def base_digests(folder: Path | None) -> dict[str, str]:
     """SHA-256 of the files that make a base: configuration and weights, by name. Empty for random weights."""
     if folder is None:
         return {}
-    files = sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")])
+    files = sorted([*folder.glob("config.json"), *folder.glob(f"*{WEIGHTS}")])
     return {file.name: hashed(file)[0] for file in files}
+
+
+def merges_into(folder: Path, digests: Mapping[str, str]) -> dict[str, str]:
+    """Which of a base's `digests` an adapter is merged into; none of a folder in 4 bit, since the merge takes the 16-bit model."""
+    if is_quantized(read_json(folder / "config.json")):
+        return {}
+    return {name: digest for name, digest in digests.items() if name.endswith(WEIGHTS)}

@@ -33,6 +33,7 @@ from finops_cli.models.prompts import prompt_sha256
 from finops_cli.pipeline.places import lock, write_json
 
 if TYPE_CHECKING:
+    from finops_cli.foundry.training.settings import Settings
     from finops_cli.foundry.training.trainer import DeskTrainer
 
 
@@ -139,9 +140,9 @@ def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFro
     from finops_cli.foundry.training.curve import draw
     from finops_cli.foundry.training.model_card import model_card
 
-    stage = asked.resolved.stage
-    folder = output / ("model" if asked.resolved.settings.adapter.method == "full" else "adapter")
-    result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder, asked.resolved.settings.data.modelfile))
+    stage, settings = asked.resolved.stage, asked.resolved.settings
+    folder = output / ("model" if settings.adapter.method == "full" else "adapter")
+    result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder, _note(settings, made_from.base)))
     draw(result, stage, DECIDES[stage], output / CURVE)
     run = run_of(made_from, result)
     (output / CARD).write_text(model_card(run), encoding="utf-8")
@@ -150,11 +151,19 @@ def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFro
     return run
 
 
-def _saved(trainer: DeskTrainer, folder: Path, modelfile: str) -> dict[str, str]:
+def _note(settings: Settings, base: dict[str, str]) -> ModelNote:
+    from finops_cli.foundry.training.bases import merges_into
+
+    if settings.adapter.method == "full" or settings.base.folder is None:
+        return ModelNote(settings.data.modelfile)
+    return ModelNote(settings.data.modelfile, merges_into(Path(settings.base.folder), base))
+
+
+def _saved(trainer: DeskTrainer, folder: Path, note: ModelNote) -> dict[str, str]:
     """Write model and tokenizer into `folder`, and what `finops quantize` is to know of them; the digest of each file."""
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
-    write_note(folder, ModelNote(modelfile))
+    write_note(folder, note)
     (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
     return {f"{folder.name}/{file.name}": hashed(file)[0] for file in sorted(folder.iterdir()) if file.is_file()}
 

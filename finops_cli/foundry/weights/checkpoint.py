@@ -12,7 +12,7 @@ import msgspec
 from finops_cli.errors import UsageError
 from finops_cli.foundry.weights.safetensors import Tensor, tensors_of
 
-_ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_ONE, _INDEX, WEIGHTS = "model.safetensors", "model.safetensors.index.json", ".safetensors"
 _TEXT_PREFIX = "model.language_model."
 _LEFT_OUT = re.compile(r"(model\.)?(visual|mtp)\.|.*\.rotary_emb\.inv_freq$")
 """What the text model does not need: the eyes of Qwen3.5, its speculative layers, and tables that follow from the settings."""
@@ -63,6 +63,12 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: is no JSON object: {error}") from error
 
 
+def is_quantized(config: dict[str, Any]) -> bool:
+    """Whether a config.json says that the weights beside it are quantized, those of the text model or all."""
+    parts = (config, config.get("text_config"))
+    return any(isinstance(part, dict) and bool(part.get("quantization_config")) for part in parts)
+
+
 def number_in(given: dict[str, Any], key: str) -> float | None:
     """The number under `key`; None where there is none, or none that a float holds."""
     value = given.get(key)
@@ -78,9 +84,8 @@ def text_name(name: str) -> str:
 
 def _refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
     """An adapter that was trained over a 4-bit model is merged into the 16-bit one: merging into 4 bits rounds it away."""
-    for part in (config, config.get("text_config")):
-        if isinstance(part, dict) and part.get("quantization_config"):
-            raise UsageError(f"{folder}: is a quantized model (quantization_config); give the 16-bit model that it was made from")
+    if is_quantized(config):
+        raise UsageError(f"{folder}: is a quantized model (quantization_config); give the 16-bit model that it was made from")
 
 
 def _weight_files(folder: Path) -> list[Path]:
