@@ -14,7 +14,7 @@ pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'"
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.foundry.judging import Scores
 from finops_cli.foundry.model_note import ModelNote, read_note
-from finops_cli.foundry.training.bases import open_base
+from finops_cli.foundry.training.bases import merges_into, open_base
 from finops_cli.foundry.training.examine import Examiner
 from finops_cli.foundry.training.plan import plan_of
 from finops_cli.foundry.training.quiet import offline_and_quiet
@@ -85,6 +85,14 @@ def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
     weights = base / "model/model.safetensors"
     assert read_note(adapter / "adapter") == ModelNote("sentiment", {weights.name: sha256(weights.read_bytes()).hexdigest()})
     assert read_note(base / "model") == ModelNote("sentiment")
+
+
+def test_an_adapter_of_weights_in_four_bit_notes_none_to_be_merged_into(tmp_path: Path) -> None:
+    """It is merged into the 16-bit model that those were made from, which nobody has shown."""
+    digests = {"config.json": "1", "model.safetensors": "2"}
+    for told, noted in (({}, {"model.safetensors": "2"}), ({"quantization_config": {"load_in_4bit": True}}, {})):
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        assert merges_into(tmp_path, digests) == noted
 
 
 def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:
