@@ -7,6 +7,7 @@ the tensors themselves, each at a multiple of 32 bytes.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -39,11 +40,24 @@ class Stored(NamedTuple):
     bytes: int
 
 
+class Placed(NamedTuple):
+    """A tensor of a file: `shape` with its slowest dimension first, `kind` by ggml's number, and the byte that it begins at."""
+
+    shape: tuple[int, ...]
+    kind: int
+    at: int
+
+
 class Head(NamedTuple):
-    """What stands in front of the tensors. `kinds` is how many tensors are stored as what (`KINDS`, else the number)."""
+    """What stands in front of the tensors, and where those are, by their names."""
 
     pairs: dict[str, Any]
-    kinds: dict[str, int]
+    tensors: dict[str, Placed]
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many tensors are stored as what (`KINDS`, else the number)."""
+        return dict(sorted(Counter(KINDS.get(tensor.kind, f"type {tensor.kind}") for tensor in self.tensors.values()).items()))
 
 
 def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
@@ -61,21 +75,24 @@ def read_gguf(path: Path) -> dict[str, Any]:
 def read_head(path: Path) -> Head:
     """All of the head. Raises NotGguf."""
     with path.open("rb") as file:
-        tensors, count = _counts(file)
-        pairs = dict(_pairs(file, count))
-        kinds: dict[str, int] = {}
+        count, pair_count = _counts(file)
+        pairs = dict(_pairs(file, pair_count))
         try:
-            for _ in range(tensors):
-                _text(file)
-                dimensions = _scalar(file, _UINT32)
-                if dimensions > _MOST_DIMENSIONS:
-                    raise NotGguf("a tensor of too many dimensions")
-                kind, _ = struct.unpack("<IQ", file.read(8 * dimensions + 12)[8 * dimensions :])
-                name = KINDS.get(kind, f"type {kind}")
-                kinds[name] = kinds.get(name, 0) + 1
+            announced = dict(_announced(file) for _ in range(count))
         except (struct.error, UnicodeDecodeError) as error:
             raise NotGguf("unexpected EOF") from error
-    return Head(pairs, dict(sorted(kinds.items())))
+        begin = file.tell() + len(padding(file.tell()))
+    return Head(pairs, {name: tensor._replace(at=begin + tensor.at) for name, tensor in announced.items()})
+
+
+def _announced(file: BinaryIO) -> tuple[str, Placed]:
+    """The name of the next tensor, and where it stands behind the head."""
+    name = _text(file)
+    dimensions = _scalar(file, _UINT32)
+    if dimensions > _MOST_DIMENSIONS:
+        raise NotGguf("a tensor of too many dimensions")
+    *sizes, kind, at = struct.unpack(f"<{dimensions}QIQ", file.read(8 * dimensions + 12))
+    return name, Placed(tuple(reversed(sizes)), kind, at)
 
 
 def head_bytes(pairs: Mapping[str, Pair], tensors: Sequence[Stored]) -> bytes:

@@ -18,6 +18,7 @@ from finops_cli.foundry.training.machine import device
 from finops_cli.foundry.training.settings import Scratch, Settings
 from finops_cli.foundry.training.versions import Backend
 from finops_cli.foundry.weights.checkpoint import WEIGHTS, is_quantized, read_json
+from finops_cli.foundry.weights.reopened import SUFFIX, weights_in
 from finops_cli.models.llama_cpp.gguf import hashed
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -41,12 +42,17 @@ def _begun(model: Any, scratch: Scratch) -> Any:
     if scratch.start is not None:
         model.load_state_dict(first_weights(shape_of(model.config, scratch.start.content_from), scratch.start.seed))
     if scratch.weights is not None:
-        file = Path(scratch.weights) / "model.safetensors"
+        place = Path(scratch.weights)
+        file = place if place.suffix == SUFFIX else place / "model.safetensors"
         try:
-            model.load_state_dict(load_file(file))
+            model.load_state_dict(_reopened(file) if file.suffix == SUFFIX else load_file(file))
         except (OSError, RuntimeError, SafetensorError) as error:
             raise UsageError(f"{file}: is not the weights of a model of this shape and vocabulary: {error}") from error
     return model
+
+
+def _reopened(file: Path) -> dict[str, Any]:
+    return {name: torch.from_numpy(numbers) for name, numbers in weights_in(file).items()}
 
 
 def _by_transformers(settings: Settings) -> Any:
@@ -96,11 +102,11 @@ def _by_unsloth(settings: Settings) -> Any:
     )
 
 
-def base_digests(folder: Path | None) -> dict[str, str]:
-    """SHA-256 of the files that make a base: configuration and weights, by name. Empty for random weights."""
-    if folder is None:
+def base_digests(place: Path | None) -> dict[str, str]:
+    """SHA-256 of the files that make a base, by name: configuration and weights of a folder, or a GGUF file. Empty for random weights."""
+    if place is None:
         return {}
-    files = sorted([*folder.glob("config.json"), *folder.glob(f"*{WEIGHTS}")])
+    files = [place] if place.is_file() else sorted([*place.glob("config.json"), *place.glob(f"*{WEIGHTS}")])
     return {file.name: hashed(file)[0] for file in files}
 
 

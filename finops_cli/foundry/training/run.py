@@ -90,7 +90,7 @@ def _made_from(asked: Asked, found: Survey) -> MadeFrom:
     from finops_cli.foundry.training.tokenizer import digests
 
     base = asked.resolved.settings.base
-    folder = base.scratch.weights if base.scratch is not None else base.folder
+    place = base.scratch.weights if base.scratch is not None else base.folder
     tokenizer, template = digests(found.tokenizer)
     return MadeFrom(
         stage=asked.resolved.stage,
@@ -100,7 +100,7 @@ def _made_from(asked: Asked, found: Survey) -> MadeFrom:
         prompt_sha256=prompt_sha256(asked.resolved.settings.data.modelfile),
         tokenizer_sha256=tokenizer,
         template_sha256=template,
-        base=base_digests(Path(folder) if folder is not None else None),
+        base=base_digests(Path(place) if place is not None else None),
         backend=asked.backend,
         device=device_name(),
         versions=versions(),

@@ -33,7 +33,8 @@ class Start(Section, frozen=True):
 class Scratch(Section, frozen=True):
     """A model of a shape of its own: widths in units, lengths in tokens. Columns that are multiples of 256 can be quantized by K-quants.
 
-    It begins with evenly random weights, or as `start` says, or with those of `weights`, a folder that a training saved.
+    It begins with evenly random weights, or as `start` says, or with those of `weights`: a folder that a
+    training saved, or a GGUF file that `finops quantize` wrote of one.
     """
 
     architecture: Literal["qwen3"]
@@ -61,7 +62,7 @@ class Vocabulary(Section, frozen=True):
 
 
 class Base(Section, frozen=True):
-    """What is trained. `folder` and `tokenizer` are paths, `shape` a name in `training/shapes`."""
+    """What is trained. `folder` and `tokenizer` are paths (that of a tokenizer may be a GGUF file's), `shape` a name in `training/shapes`."""
 
     name: str
     folder: str | None
@@ -167,7 +168,7 @@ def refuse_contradictions(settings: Settings) -> None:
         "base.folder and base.scratch exclude each other: one is a model that exists, the other one of random weights": (
             base.folder is not None and base.scratch is not None
         ),
-        "base.scratch takes base.tokenizer (a folder) or base.vocabulary (one to learn), and just one of them": (
+        "base.scratch takes base.tokenizer (a folder or GGUF file) or base.vocabulary (one to learn), and just one of them": (
             base.scratch is not None and (base.tokenizer is None) == (base.vocabulary is None)
         ),
         "base.scratch.heads is a multiple of base.scratch.kv_heads, and base.scratch.head_dim is even": (

@@ -1,4 +1,4 @@
-"""The tokenizer of a base: the one of its folder, or a small one learned from generated rows, digits single."""
+"""The tokenizer of a base: the one of its folder or GGUF file, or a small one learned from generated rows, digits single."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.training.settings import Base
-from finops_cli.foundry.weights.vocabulary import PATTERNS
+from finops_cli.foundry.weights.reopened import SUFFIX, head_of
+from finops_cli.foundry.weights.vocabulary import NORMAL, PATTERNS
 
 _CUT = PATTERNS["qwen2"]
 """How Qwen2 and Qwen3 part a text before they merge: llama.cpp knows the pattern, and so parts it alike."""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _THINKING = ("<think>", "</think>")
 """Tokens of their own, and not special: they are printed, as Qwen3 has it."""
+_ADDED = (*_SPECIAL, *_THINKING)
 TEMPLATE = """\
 {%- for m in messages %}
     {{- '<|im_start|>' + m.role + '\\n' }}
@@ -36,11 +38,11 @@ TEMPLATE = """\
 def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
     """The tokenizer of `base`, its padding token set; None where only the name of the base is known.
 
-    `texts` are those to learn a vocabulary from. Raises UsageError for a folder without one and for a padding token it does not have.
+    `texts` are those to learn a vocabulary from. Raises UsageError for a place without one and for a padding token it does not have.
     """
-    folder = base.tokenizer if base.scratch is not None else base.folder
-    if folder is not None:
-        tokenizer = _opened(Path(folder))
+    place = base.tokenizer if base.scratch is not None else base.folder
+    if place is not None:
+        tokenizer = _reopened(Path(place)) if place.endswith(SUFFIX) else _opened(Path(place))
     elif base.scratch is not None and base.vocabulary is not None:
         tokenizer = learned(texts, base.vocabulary.size)
     else:
@@ -61,7 +63,31 @@ def _opened(folder: Path) -> Any:
 
 def learned(texts: Iterable[str], size: int) -> Any:
     """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one. It has a few special tokens more than `size`."""
-    made = Tokenizer(models.BPE())
+    made = _parted(models.BPE())
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
+    return _finished(made, TEMPLATE)
+
+
+def _reopened(path: Path) -> Any:
+    """The tokenizer that `learned` made, out of the GGUF file of the model that was trained with it."""
+    said = head_of(path).pairs
+    try:
+        words, kinds = said["tokenizer.ggml.tokens"], said["tokenizer.ggml.token_type"]
+        merges = [(first, second) for first, second in (pair.split(" ") for pair in said["tokenizer.ggml.merges"])]
+        ours = (said["tokenizer.ggml.pre"], *words[-len(_ADDED) :]) == ("qwen2", *_ADDED)
+        template = said["tokenizer.chat_template"]
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{path}: holds no tokenizer that can be read: {error}") from error
+    if not ours:
+        raise UsageError(f"{path}: its tokenizer is none that a tiny preset learned; give the folder of the model")
+    normal = {word: number for number, (word, kind) in enumerate(zip(words, kinds, strict=True)) if kind == NORMAL}
+    return _finished(_parted(models.BPE(vocab=normal, merges=merges)), template)
+
+
+def _parted(model: Any) -> Any:
+    """A tokenizer of `model` that parts a text as Qwen's do, and takes bytes for letters."""
+    made = Tokenizer(model)
     made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -71,14 +97,17 @@ def learned(texts: Iterable[str], size: int) -> Any:
     )
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
+    return made
+
+
+def _finished(made: Any, template: str) -> Any:
+    """With the tokens that part messages and thoughts, behind all that were learned."""
     made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in _SPECIAL])
     made.add_tokens([AddedToken(text, special=False, normalized=False) for text in _THINKING])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=made, eos_token=_SPECIAL[2], pad_token=_SPECIAL[0], clean_up_tokenization_spaces=False
     )
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = template
     return tokenizer
 
 

@@ -23,7 +23,7 @@ PATTERNS = {
     "qwen35": _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 """How a text is parted before merges, under llama.cpp's names for it (`src/llama-vocab.cpp`)."""
-_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
+NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 _BLANK = chr(ord(" ") + 256)
 """What stands for a blank in a vocabulary of bytes."""
 
@@ -158,7 +158,7 @@ def _words(path: Path, tokenizer: _Tokenizer, size: int) -> tuple[list[str], lis
 
 def _kind(added: _Added | None, known: bool) -> int:
     if added is None:
-        return _NORMAL if known else _UNUSED
+        return NORMAL if known else _UNUSED
     looks_special = added.content.startswith("<|") and added.content.endswith("|>")
     return _CONTROL if added.special or looks_special else _USER_DEFINED
 
