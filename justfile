@@ -28,9 +28,16 @@ held-out stage:
 few:
     jq -c 'select(.record | fromjson | .ftrs | length | . >= 1 and . <= 3)' runs/held-out/resolver-eval.jsonl > runs/held-out/resolver-few.jsonl
 
+# two sittings a model: the second one goes on with what the first one made, as it was quantized
 model stage held rows:
     finops train --stage {{ stage }} --preset tiny-cpu --overwrite
-    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --kind q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs
+    mkdir -p runs/first
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --kind q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs/first
+    cp runs/first/tiny-{{ stage }}-q8_0.gguf models/first/tiny-{{ stage }}.gguf
+    cp runs/first/tiny-{{ stage }}.manifest.json models/first/
+    cp runs/{{ stage }}/run.json models/first/tiny-{{ stage }}.run.json
+    finops train --stage {{ stage }} --preset tiny-cpu --config training/second/{{ stage }}.yaml -o runs/{{ stage }}-second --overwrite
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}-second/model --kind q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs
     cp runs/tiny-{{ stage }}-q8_0.gguf models/tiny-{{ stage }}.gguf
-    cp runs/tiny-{{ stage }}.manifest.json runs/{{ stage }}/run.json models/
-    mv models/run.json models/tiny-{{ stage }}.run.json
+    cp runs/tiny-{{ stage }}.manifest.json models/
+    cp runs/{{ stage }}-second/run.json models/tiny-{{ stage }}.run.json

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.rows import Stage
 from finops_cli.foundry.training.lengths import packed_blocks, steps
 from finops_cli.foundry.training.recipe import Chosen, Resolved, presets, resolve
-from tests.conftest import Finops
+from tests.conftest import ROOT, Finops
 
+HELD_OUT_SEED = 990
+"""Of what the models that ship are measured on (justfile)."""
 STAGES: tuple[Stage, ...] = ("triage", "resolver", "sentiment")
 
 
@@ -205,3 +208,28 @@ def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> Non
     (tmp_path / "own.yaml").write_text(f"training: {{batch: {value}}}\n")
     with pytest.raises(UsageError, match="is not YAML"):
         recipe(config=tmp_path / "own.yaml")
+
+
+SITTINGS: tuple[Stage, ...] = ("triage", "resolver")
+KINDS_OF_STREAM = 4
+"""Kinds of a stream draw from its seed and the numbers behind it: answers, drills of the working, readings, lots."""
+
+
+@pytest.mark.parametrize("stage", SITTINGS)
+def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_rates(stage: Stage) -> None:
+    """What it goes on with is a file of this repository, of the same shape; the held-out rows are drawn from neither."""
+    first = recipe(stage, "tiny-cpu").settings
+    second = recipe(stage, "tiny-cpu", config=ROOT / "training/second" / f"{stage}.yaml").settings
+    assert first.base.scratch is not None
+    assert second.base.scratch is not None
+    began = second.base.scratch.weights
+    assert began == second.base.tokenizer == f"models/first/tiny-{stage}.gguf"
+    assert (ROOT / began).is_file()
+    assert replace(second.base.scratch, weights=None, start=None) == replace(first.base.scratch, weights=None, start=None)
+    seeds = [set(range(each.data.seed, each.data.seed + KINDS_OF_STREAM)) for each in (first, second)]
+    assert not seeds[0] & seeds[1]
+    assert not {HELD_OUT_SEED} & (seeds[0] | seeds[1])
+    assert second.training.learning_rate < first.training.learning_rate
+    assert first.training.muon is not None
+    assert second.training.muon is not None
+    assert second.training.muon.rate < first.training.muon.rate

@@ -5,16 +5,20 @@ Rows are made as they are needed: an index is seen once, so no row is learned by
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
+from finops_cli.foundry.draws import rng
 from finops_cli.foundry.drill import Piece
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.rows import Row, row_of
 from finops_cli.foundry.split import content_key, first_in_split, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
 from finops_cli.foundry.tiny_drills import CLOSING, OPENING
+from finops_cli.foundry.tiny_lots import in_lots
 from finops_cli.foundry.tiny_resolver_answer import tiny_plan
 from finops_cli.foundry.tiny_resolver_trace import listed, tiny_trace
 from finops_cli.foundry.tiny_triage_trace import triage_trace
@@ -45,7 +49,19 @@ def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelf
 
 def case_at(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
     """Input `index`, of no more shares than the working has room for, and of `most_ftrs` fails to receive at most."""
-    drawn = cases(index, seed, book, None if most_ftrs is None else (1, most_ftrs))
+    return _first_that_fits(_drawn(index, seed, book, most_ftrs), index, book)
+
+
+def case_in_lots(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
+    """The same with quantities in round lots (`tiny_lots`)."""
+    return _first_that_fits(in_lots(_drawn(index, seed, book, most_ftrs), rng(seed, "lots", index)), index, book)
+
+
+def _drawn(index: int, seed: int, book: Book, most_ftrs: int | None) -> Iterator[ResolverInput]:
+    return cases(index, seed, book, None if most_ftrs is None else (1, most_ftrs))
+
+
+def _first_that_fits(drawn: Iterator[ResolverInput], index: int, book: Book) -> ResolverInput:
     return first_in_split((case for case in drawn if case.ftd_qty <= LARGEST), index, book.data.eval_every)
 
 

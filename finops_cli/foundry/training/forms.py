@@ -15,7 +15,7 @@ from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.rows import Row
 from finops_cli.foundry.tiny_drills import copy_drill, triage_drill
 from finops_cli.foundry.tiny_resolver_drills import guess_drill, reckoning_drill, resolver_drill
-from finops_cli.foundry.tiny_rows import case_at, case_read, worked_case, worked_fail
+from finops_cli.foundry.tiny_rows import case_at, case_in_lots, case_read, worked_case, worked_fail, worked_plan
 from finops_cli.foundry.training.settings import Data
 from finops_cli.kb.book import Book
 
@@ -73,7 +73,7 @@ def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
 def _of_the_resolver(maker: Maker) -> Maker:
     def checked(order: Order, index: int, book: Book, data: Data) -> Example:
         if order.stage != "resolver":
-            raise UsageError("data.mix: reading, guessing and reckoning are drills of the resolver")
+            raise UsageError("data.mix: lots, reading, guessing and reckoning are kinds of the resolver")
         return maker(order, index, book, data)
 
     return checked
@@ -82,6 +82,10 @@ def _of_the_resolver(maker: Maker) -> Maker:
 def _reading(order: Order, index: int, book: Book, data: Data) -> Drill:
     case = case_at(index, order.seed + 2, book, data.most_ftrs)
     return Drill(f"reading {index}", tuple(case_read(case, book, data.modelfile)))
+
+
+def _lots(order: Order, index: int, book: Book, data: Data) -> Row:
+    return worked_plan(case_in_lots(index, order.seed + 3, book, data.most_ftrs), book, data.modelfile)
 
 
 def _guessing(order: Order, index: int, book: Book, data: Data) -> Drill:
@@ -100,6 +104,7 @@ FORMS: dict[str, Form] = {
             "market": _market,
             "copying": _copying,
             "working": _working,
+            "lots": _of_the_resolver(_lots),
             "reading": _of_the_resolver(_reading),
             "guessing": _of_the_resolver(_guessing),
             "reckoning": _of_the_resolver(_reckoning),

@@ -1,0 +1,76 @@
+"""Inputs in round lots: whole lots everywhere, nothing that was there is gone, and none of them is one that a model is measured on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import gcd
+
+import msgspec
+
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.foundry.draws import rng
+from finops_cli.foundry.resolver_examples import cases
+from finops_cli.foundry.split import content_key, split_of
+from finops_cli.foundry.tiny_digits import LARGEST
+from finops_cli.foundry.tiny_lots import in_lots
+from finops_cli.foundry.tiny_rows import case_in_lots, worked_plan
+from finops_cli.kb.book import Book
+from finops_cli.models.questions import resolver_question
+
+COUNT = 200
+
+
+def quantities(case: ResolverInput) -> list[int]:
+    held = case.inventory
+    mine = [case.ftd_qty, held.box_qty, held.stock_loan_available, held.recall_outstanding, held.pending_receives, held.depot_qty]
+    return [*mine, *(ftr.qty for ftr in case.ftrs), *(fail.qty for fail in case.related_fails)]
+
+
+def drawn(book: Book) -> list[ResolverInput]:
+    return [case_in_lots(index, 5, book, 3) for index in range(COUNT)]
+
+
+def test_every_quantity_is_whole_lots(book: Book) -> None:
+    """Of one size an input: ten shares at least, most often a hundred or more, and thousands now and then."""
+    lots = Counter(min(5_000, gcd(*quantities(case))) for case in drawn(book))
+    assert min(lots) >= 10
+    assert sum(count for lot, count in lots.items() if lot >= 100) > COUNT / 2
+    assert sum(count for lot, count in lots.items() if lot >= 1_000) > COUNT / 10
+
+
+def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book) -> None:
+    """But for fails to receive that are left out all together, and a depot where there was none."""
+    for index in range(COUNT):
+        given = next(cases(index, 5, book, (1, 3)))
+        made = next(in_lots([given], rng(5, "lots", index)))
+        assert len(made.ftrs) in (0, len(given.ftrs))
+        for before, after in zip(given.ftrs, made.ftrs, strict=False):
+            assert (before.dtc, before.age_days) == (after.dtc, after.age_days)
+            assert abs(after.qty - before.qty) <= 5_000
+        for name in ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives"):
+            assert bool(getattr(made.inventory, name)) == bool(getattr(given.inventory, name))
+        assert made.inventory.depot_qty or not given.inventory.depot_qty
+        assert made.triage == given.triage
+
+
+def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) -> None:
+    made = drawn(book)
+    assert COUNT / 20 < sum(not case.ftrs for case in made) < COUNT / 4
+    depots = [case.inventory for case in made if case.inventory.depot_qty]
+    assert COUNT / 6 < len(depots) < COUNT / 2
+    assert {None, 0, 1, 5, 8} <= {held.depot_transit_days for held in depots}
+
+
+def test_their_content_decides_on_which_side_they_stand(book: Book) -> None:
+    """One in ten is made for the evaluation; the others are of the training, also after they were rounded."""
+    for index, case in enumerate(drawn(book)):
+        evaluates = index % book.data.eval_every == book.data.eval_every - 1
+        assert split_of(content_key(case), book.data.eval_every) == ("eval" if evaluates else "train")
+        assert case.ftd_qty <= LARGEST
+
+
+def test_their_plans_are_valid(book: Book) -> None:
+    for case in drawn(book):
+        row = worked_plan(case, book, "tiny-resolver")
+        plan = msgspec.json.decode(row.answer, type=Resolution)
+        assert resolver_question(case, book).check(plan) == []
