@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,25 +19,10 @@ from finops_cli.foundry.rows import Stage  # noqa: E402
 from finops_cli.foundry.training.recipe import Chosen, resolve  # noqa: E402
 from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
 from finops_cli.foundry.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
-from finops_cli.foundry.weights.reopened import weights_in  # noqa: E402
+from finops_cli.foundry.weights.reopened import reopen, weights_of  # noqa: E402
 from finops_cli.models.gguf import Stored, head_bytes, padding, read_head  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
-from tests.plain_checkpoints import QWEN3, QWEN35, noise, write_checkpoint  # noqa: E402
-
-SETTINGS = {
-    "general.architecture": "qwen3",
-    "qwen3.block_count": 1,
-    "qwen3.embedding_length": 64,
-    "qwen3.feed_forward_length": 64,
-    "qwen3.attention.head_count": 2,
-    "qwen3.attention.head_count_kv": 1,
-    "qwen3.attention.key_length": 32,
-    "qwen3.context_length": 64,
-    "qwen3.attention.layer_norm_rms_epsilon": 1e-6,
-    "qwen3.rope.freq_base": 1e6,
-    "tokenizer.ggml.tokens": ["a", "b"],
-}
-"""The head of a file, as far as the names of its tensors follow from it."""
+from tests.plain_checkpoints import QWEN3, noise, write_checkpoint  # noqa: E402
 
 
 def written(folder: Path, precision: Precision, config: dict[str, object] = QWEN3) -> Path:
@@ -48,7 +36,7 @@ def written(folder: Path, precision: Precision, config: dict[str, object] = QWEN
 def test_what_was_written_comes_back_under_its_names(tmp_path: Path, precision: Precision, tied: bool) -> None:
     """In float32 to the bit; in float16 what is left of a number there. Norms stay in float32 in either."""
     config = {**QWEN3, "tie_word_embeddings": tied}
-    found, given = weights_in(written(tmp_path, precision, config)), noise(config)
+    found, given = weights_of(reopen(written(tmp_path, precision, config))), noise(config)
     assert found.keys() == given.keys()
     for name, numbers in given.items():
         kept = numbers if precision == "f32" or "norm" in name else numbers.astype(np.float16).astype(np.float32)
@@ -56,38 +44,112 @@ def test_what_was_written_comes_back_under_its_names(tmp_path: Path, precision: 
         assert np.array_equal(found[name], kept), name
 
 
+Change = Callable[[dict[str, Any], dict[str, Stored], dict[str, bytes]], object]
+
+
+def rewritten(folder: Path, change: Change) -> Path:
+    """A whole small file, made anew behind `change` of its pairs, its tensors, and their bytes."""
+    head, data = read_head(written(folder, "f32")), (folder / "model.gguf").read_bytes()
+    tensors = {name: Stored(name, each.shape, each.kind, 4 * prod(each.shape)) for name, each in head.tensors.items()}
+    numbers = {name: data[each.at : each.at + tensors[name].bytes] for name, each in head.tensors.items()}
+    pairs = dict(head.pairs)
+    change(pairs, tensors, numbers)
+    body = b"".join(numbers[each.name] + padding(each.bytes) for each in tensors.values())
+    made = folder / "made.gguf"
+    made.write_bytes(head_bytes(pairs, list(tensors.values())) + body)
+    return made
+
+
 def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(tmp_path: Path) -> None:
-    """Two rows of two blocks of 32, each block with a scale of its own."""
-    scales, wholes = [0.5, 2.0, -0.25, 0.0], np.arange(-64, 64).reshape(4, 32)
-    blocks = b"".join(struct.pack("<e32b", scale, *row) for scale, row in zip(scales, wholes.tolist(), strict=True))
-    file = tmp_path / "q.gguf"
-    head = head_bytes(SETTINGS, [Stored("token_embd.weight", (2, 64), 8, len(blocks))])
-    file.write_bytes(head + blocks + padding(len(blocks)))
-    expected = (np.array(scales)[:, None] * wholes).reshape(2, 64)
-    assert np.array_equal(weights_in(file)["model.embed_tokens.weight"], expected)
+    """A matrix of 64 by 64 in blocks of 32, each with a scale of its own."""
+    draw = np.random.default_rng(5)
+    scales, wholes = draw.normal(size=128).astype("<f2"), draw.integers(-128, 128, size=(128, 32))
+    blocks = b"".join(struct.pack("<e32b", scale, *row) for scale, row in zip(scales.tolist(), wholes.tolist(), strict=True))
+
+    def quantized(pairs: object, tensors: dict[str, Stored], numbers: dict[str, bytes]) -> None:
+        name = "blk.0.attn_q.weight"
+        tensors[name], numbers[name] = tensors[name]._replace(kind=8, bytes=len(blocks)), blocks
+
+    found = weights_of(reopen(rewritten(tmp_path, quantized)))["model.layers.0.self_attn.q_proj.weight"]
+    expected = (scales.astype(np.float64)[:, None] * wholes).reshape(64, 64)
+    assert found.dtype == np.float32
+    assert np.allclose(found, expected, rtol=1e-6, atol=0)
+    assert abs(expected).max() > 100
 
 
-@pytest.mark.parametrize("cut", [1, 40, 5000])
+@pytest.mark.parametrize("name", ["tiny", "tiny" + 32 * "y"])
+def test_a_file_of_another_alignment_is_read_where_its_tensors_are(tmp_path: Path, name: str) -> None:
+    """Of two heads that differ by 32 bytes, one ends where 64 does not."""
+    file = rewritten(tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": 64, "general.name": name}))
+    begin, data = read_head(written(tmp_path, "f32")), file.read_bytes()
+    body = sum(4 * prod(each.shape) + len(padding(4 * prod(each.shape))) for each in begin.tensors.values())
+    head = data[:-body]
+    file.write_bytes(head + bytes(-len(head) % 64) + data[-body:])
+    found = weights_of(reopen(file))
+    assert all(np.array_equal(found[name], numbers) for name, numbers in noise(QWEN3).items())
+
+
+@pytest.mark.parametrize("odd", [0, 12, "x"])
+def test_an_alignment_that_is_none_is_refused(tmp_path: Path, odd: int | str) -> None:
+    file = rewritten(tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": odd}))
+    with pytest.raises(UsageError, match=r"general\.alignment is .+, which is no multiple of 8"):
+        reopen(file)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 5000, 160_000])
 def test_a_torn_file_is_refused(tmp_path: Path, cut: int) -> None:
     file = written(tmp_path, "f32")
     file.write_bytes(file.read_bytes()[:-cut])
-    with pytest.raises(UsageError, match=r"model\.gguf: is not a whole Qwen3 in f32, f16 or q8_0"):
-        weights_in(file)
+    with pytest.raises(UsageError, match=r"model\.gguf: cannot be taken up again: (it ends in the middle|unexpected EOF)"):
+        reopen(file)
 
 
-def test_other_kinds_of_numbers_other_names_and_other_networks_are_refused(tmp_path: Path) -> None:
+Q = "blk.0.attn_q.weight"
+REFUSED: dict[str, Change] = {
+    "its network is 'qwen35'": lambda pairs, tensors, numbers: pairs.update({"general.architecture": "qwen35"}),
+    "Expected `int` <= 2147483647": lambda pairs, tensors, numbers: pairs.update({"qwen3.block_count": 2**32 - 1}),
+    "it tells of 1,000 layers, and has": lambda pairs, tensors, numbers: pairs.update({"qwen3.block_count": 1000}),
+    "Expected `int`, got `str`": lambda pairs, tensors, numbers: pairs.update({"qwen3.block_count": "2"}),
+    "missing required field `freq_base`": lambda pairs, tensors, numbers: pairs.pop("qwen3.rope.freq_base"),
+    "Expected `array`, got `int`": lambda pairs, tensors, numbers: pairs.update({"tokenizer.ggml.tokens": 3}),
+    "'blk.0.attn_q.weight' is missing, where its head makes it": lambda pairs, tensors, numbers: tensors.pop(Q),
+    "'strange' is .* where its head makes it none": lambda pairs, tensors, numbers: (
+        tensors.update(strange=Stored("strange", (1,), 0, 4)),
+        numbers.update(strange=bytes(4)),
+    ),
+    r"is \(32, 128\), where its head makes it \(64, 64\)": lambda pairs, tensors, numbers: tensors.update(
+        {Q: tensors[Q]._replace(shape=(32, 128))}
+    ),
+    "attn_q.weight is stored as Q4_K": lambda pairs, tensors, numbers: tensors.update({Q: tensors[Q]._replace(kind=12)}),
+    "attn_q.weight is stored as type 99": lambda pairs, tensors, numbers: tensors.update({Q: tensors[Q]._replace(kind=99)}),
+    "the tensor blk.0.attn_k.weight is there twice": lambda pairs, tensors, numbers: tensors.update(
+        {Q: tensors[Q]._replace(name="blk.0.attn_k.weight")}
+    ),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_is_no_whole_qwen3_is_refused_with_the_cure(tmp_path: Path, said: str) -> None:
+    file = rewritten(tmp_path, REFUSED[said])
+    with pytest.raises(UsageError, match=rf"made\.gguf: cannot be taken up again: .*({said}).*give a file that finops quantize"):
+        reopen(file)
+
+
+def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.gguf"
-    for tensor in (Stored("token_embd.weight", (2, 64), 12, 144), Stored("strange", (2, 64), 0, 512)):
-        file.write_bytes(head_bytes(SETTINGS, [tensor]) + bytes(512))
-        with pytest.raises(UsageError, match="is not a whole Qwen3"):
-            weights_in(file)
-    with pytest.raises(UsageError, match="is a qwen35; only qwen3 is taken up again"):
-        weights_in(written(tmp_path / "eyes", "f32", QWEN35))
     file.write_bytes(b"no model at all")
-    with pytest.raises(UsageError, match=r"other\.gguf: is no GGUF file that can be read: invalid file magic"):
-        weights_in(file)
-    with pytest.raises(UsageError, match=r"absent\.gguf: is no GGUF file that can be read"):
-        weights_in(tmp_path / "absent.gguf")
+    with pytest.raises(UsageError, match=r"other\.gguf: cannot be taken up again: invalid file magic"):
+        reopen(file)
+    with pytest.raises(UsageError, match=r"absent\.gguf: cannot be taken up again"):
+        reopen(tmp_path / "absent.gguf")
+
+
+def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
+    def spoilt(pairs: object, tensors: object, numbers: dict[str, bytes]) -> None:
+        numbers[Q] = struct.pack("<f", float("nan")) + numbers[Q][4:]
+
+    with pytest.raises(UsageError, match=r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight holds numbers that are none"):
+        weights_of(reopen(rewritten(tmp_path, spoilt)))
 
 
 def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
@@ -110,7 +172,7 @@ def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
 
     stages: tuple[Stage, ...] = ("triage", "resolver")
     for stage in stages:
-        file = ROOT / "models/first" / f"tiny-{stage}.gguf"
+        file = ROOT / "sittings/first" / f"tiny-{stage}.gguf"
         base = resolve(Chosen(stage, "tiny-cpu", None, [])).settings.base
         tokenizer = open_tokenizer(replace(base, tokenizer=str(file), vocabulary=None), ())
         made_from = json.loads((file.parent / f"tiny-{stage}.run.json").read_bytes())["made_from"]

@@ -1,4 +1,4 @@
-"""Inputs in round lots: whole lots everywhere, nothing that was there is gone, and none of them is one that a model is measured on."""
+"""Inputs in round lots: whole lots everywhere, of a fail that is triaged as it then is, and none that a model is measured on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book
     """But for fails to receive that are left out all together, and a depot where there was none."""
     for index in range(COUNT):
         given = next(cases(index, 5, book, (1, 3)))
-        made = next(in_lots([given], rng(5, "lots", index)))
+        made = next(cases(index, 5, book, (1, 3), lambda fail, index=index: in_lots(fail, book, rng(5, "lots", index))))
         assert len(made.ftrs) in (0, len(given.ftrs))
         for before, after in zip(given.ftrs, made.ftrs, strict=False):
             assert (before.dtc, before.age_days) == (after.dtc, after.age_days)
@@ -50,7 +50,13 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book
         for name in ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives"):
             assert bool(getattr(made.inventory, name)) == bool(getattr(given.inventory, name))
         assert made.inventory.depot_qty or not given.inventory.depot_qty
-        assert made.triage == given.triage
+
+
+def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(book: Book) -> None:
+    """The quantity in its reason, and the flag of large positions."""
+    for case in drawn(book):
+        assert f" {case.ftd_qty:,} shares" in case.triage.reason
+        assert ("LARGE_POSITION" in case.triage.flags) == (case.ftd_qty >= book.handoff.large_position_from)
 
 
 def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) -> None:
@@ -58,7 +64,7 @@ def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) ->
     assert COUNT / 20 < sum(not case.ftrs for case in made) < COUNT / 4
     depots = [case.inventory for case in made if case.inventory.depot_qty]
     assert COUNT / 6 < len(depots) < COUNT / 2
-    assert {None, 0, 1, 5, 8} <= {held.depot_transit_days for held in depots}
+    assert {None, 0, 1, 5, 8, book.triage.deadline_standard} <= {held.depot_transit_days for held in depots}
 
 
 def test_their_content_decides_on_which_side_they_stand(book: Book) -> None:

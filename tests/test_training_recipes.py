@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,11 @@ from msgspec.structs import replace
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.rows import Stage
+from finops_cli.foundry.training.forms import SEEDS
 from finops_cli.foundry.training.lengths import packed_blocks, steps
 from finops_cli.foundry.training.recipe import Chosen, Resolved, presets, resolve
 from tests.conftest import ROOT, Finops
 
-HELD_OUT_SEED = 990
-"""Of what the models that ship are measured on (justfile)."""
 STAGES: tuple[Stage, ...] = ("triage", "resolver", "sentiment")
 
 
@@ -211,24 +211,24 @@ def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> Non
 
 
 SITTINGS: tuple[Stage, ...] = ("triage", "resolver")
-KINDS_OF_STREAM = 4
-"""Kinds of a stream draw from its seed and the numbers behind it: answers, drills of the working, readings, lots."""
 
 
 @pytest.mark.parametrize("stage", SITTINGS)
 def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_rates(stage: Stage) -> None:
     """What it goes on with is a file of this repository, of the same shape; the held-out rows are drawn from neither."""
     first = recipe(stage, "tiny-cpu").settings
-    second = recipe(stage, "tiny-cpu", config=ROOT / "training/second" / f"{stage}.yaml").settings
+    second = recipe(stage, "tiny-cpu", config=ROOT / "sittings" / f"{stage}.yaml").settings
     assert first.base.scratch is not None
     assert second.base.scratch is not None
     began = second.base.scratch.weights
-    assert began == second.base.tokenizer == f"models/first/tiny-{stage}.gguf"
+    assert began == second.base.tokenizer == f"sittings/first/tiny-{stage}.gguf"
     assert (ROOT / began).is_file()
     assert replace(second.base.scratch, weights=None, start=None) == replace(first.base.scratch, weights=None, start=None)
-    seeds = [set(range(each.data.seed, each.data.seed + KINDS_OF_STREAM)) for each in (first, second)]
+    seeds = [{each.data.seed + further for further in SEEDS.values()} for each in (first, second)]
+    held_out = re.findall(r"generate .* --seed (\d+)", (ROOT / "justfile").read_text())
     assert not seeds[0] & seeds[1]
-    assert not {HELD_OUT_SEED} & (seeds[0] | seeds[1])
+    assert {int(seed) for seed in held_out} == {990}
+    assert not {990} & (seeds[0] | seeds[1])
     assert second.training.learning_rate < first.training.learning_rate
     assert first.training.muon is not None
     assert second.training.muon is not None

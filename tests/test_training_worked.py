@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,20 +17,15 @@ from finops_cli.foundry.dataset import Order
 from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.judging import judged
 from finops_cli.foundry.split import content_key, split_of
-from finops_cli.foundry.tiny_start import first_weights, shape_of
-from finops_cli.foundry.training.bases import base_digests, open_base
+from finops_cli.foundry.training.bases import open_base
 from finops_cli.foundry.training.data import Sets, streams
 from finops_cli.foundry.training.muon import Muon, muon_of
 from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.survey import survey
 from finops_cli.foundry.training.token_batches import TokenBatches, collated, cut, weight_at
-from finops_cli.foundry.training.tokenizer import digests
-from finops_cli.foundry.weights.checkpoint import read_checkpoint
-from finops_cli.foundry.weights.convert import Named, convert, plan_conversion
 from finops_cli.kb.book import Book
 from finops_cli.kb.load import shipped_kb
-from finops_cli.models.gguf import write_gguf
 from finops_cli.models.prompts import triage_prompt
 from finops_cli.rules.triage import triage
 from finops_cli.verify.shapes import FAIL
@@ -159,11 +152,6 @@ def test_padding_stands_behind_and_is_not_trained() -> None:
     assert collated([row(5, 1)._asdict(), row(6, 3)._asdict()], 9)["input_ids"].tolist() == [[5, 9, 9], [6, 6, 6]]
 
 
-def small_model() -> Any:
-    wanted = asked("triage", "tiny-cpu", WORKED)
-    return open_base(wanted.resolved.settings, survey(wanted).tokenizer, "hf")
-
-
 def test_muon_steps_matrices_by_nearly_orthogonal_directions() -> None:
     """The singular values of a step are near the rate, whatever those of the gradient are; a standing matrix steps further."""
     torch.manual_seed(1)
@@ -190,65 +178,14 @@ def test_what_is_no_matrix_of_a_layer_is_stepped_by_adam() -> None:
 
 
 def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
-    model = small_model()
-    optimizer = muon_of(model.named_parameters(), asked("triage", "tiny-cpu", WORKED).resolved.settings.training)
+    wanted = asked("triage", "tiny-cpu", WORKED)
+    model = open_base(wanted.resolved.settings, survey(wanted).tokenizer, "hf")
+    optimizer = muon_of(model.named_parameters(), wanted.resolved.settings.training)
     assert optimizer is not None
     matrices, others = ([tuple(each.shape) for each in group["params"]] for group in optimizer.param_groups)
     assert len(matrices) == 2 * 7
     assert len(matrices) + len(others) == len(list(model.parameters()))
     assert (405, 64) in others
-
-
-def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
-    """Prepared weights; or those of a folder, which has to have the shape."""
-    model = small_model()
-    wanted = first_weights(shape_of(model.config, 6), 3)
-    assert all(torch.equal(weights, wanted[name]) for name, weights in model.state_dict().items())
-    model.lm_head.weight.data.fill_(0.5)
-    model.save_pretrained(tmp_path)
-    begun = asked("triage", "tiny-cpu", [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"])
-    tokenizer = survey(begun).tokenizer
-    assert torch.equal(open_base(begun.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight)
-    other = asked(
-        "triage", "tiny-cpu", [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}", "base.scratch.layers=3"]
-    )
-    with pytest.raises(UsageError, match=r"model\.safetensors: is not the weights of a model of this shape"):
-        open_base(other.resolved.settings, tokenizer, "hf")
-
-
-def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: Path) -> None:
-    """Those that `finops quantize` wrote of a saved model, tokenizer included; the record names the file by its digest."""
-    begun = asked("triage", "tiny-cpu", WORKED)
-    tokenizer = survey(begun).tokenizer
-    model = open_base(begun.resolved.settings, tokenizer, "hf")
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    file = tmp_path / "first.gguf"
-    convert(plan_conversion(read_checkpoint(tmp_path), None), file, "f32", Named("first"), lambda done, total: None)
-    places = [f"base.scratch.weights={file}", f"base.tokenizer={file}", "base.vocabulary=null", "base.scratch.start=null"]
-    second = asked("triage", "tiny-cpu", [*WORKED, *places])
-    found = survey(second)
-    assert found.blockers == []
-    assert digests(found.tokenizer) == digests(tokenizer)
-    opened = open_base(second.resolved.settings, found.tokenizer, "hf").state_dict()
-    assert all(torch.equal(weights, opened[name]) for name, weights in model.state_dict().items())
-    assert base_digests(file) == {"first.gguf": hashlib.sha256(file.read_bytes()).hexdigest()}
-    other = asked("triage", "tiny-cpu", [*WORKED, *places, "base.scratch.layers=3"])
-    with pytest.raises(UsageError, match=r"first\.gguf: is not the weights of a model of this shape"):
-        open_base(other.resolved.settings, found.tokenizer, "hf")
-
-
-def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(tmp_path: Path) -> None:
-    file = tmp_path / "other.gguf"
-    write_gguf(file, {"general.architecture": "qwen3"})
-    said = survey(asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])).blockers
-    assert any("other.gguf: holds no tokenizer that can be read: 'tokenizer.ggml.tokens'" in blocker for blocker in said)
-    words = ["a", "b", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    pairs = {"tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.tokens": words, "tokenizer.ggml.token_type": [1] * 5}
-    pairs |= {"tokenizer.ggml.merges": ["a b"], "tokenizer.chat_template": "x"}
-    write_gguf(file, {"general.architecture": "qwen3", **pairs})
-    said = survey(asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])).blockers
-    assert any("its tokenizer is none that a tiny preset learned" in blocker for blocker in said)
 
 
 def test_an_interrupted_training_by_muon_goes_on_to_the_same_bytes(tmp_path: Path) -> None:

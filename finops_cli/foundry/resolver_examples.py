@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Literal, NamedTuple, cast, get_args
 
@@ -51,29 +51,37 @@ class Shares(NamedTuple):
     depot: int = 0
 
 
-def cases(index: int, seed: int, book: Book, counts: tuple[int, int] | None = None) -> Iterator[ResolverInput]:
+def cases(
+    index: int,
+    seed: int,
+    book: Book,
+    counts: tuple[int, int] | None = None,
+    changed: Callable[[FailRecord], FailRecord] = lambda fail: fail,
+) -> Iterator[ResolverInput]:
     """Inputs for example `index`, without end: the first that is wanted counts (see `foundry.split`).
 
-    `counts`: from how many fails to receive to how many, where not those of the card's mix.
+    `counts`: from how many fails to receive to how many, where not those of the card's mix. `changed`: of a fail as it was drawn, the one
+    that is triaged and handed over.
     """
     scenario = dealt(SCENARIOS, seed, "scenarios", index)
     tier = dealt(hand(book.data.ftr_counts), seed, "ftr counts", index)
     draw, rules = rng(seed, "resolver", index), book.data.ftr_tiers
     least, most = counts or (rules[f"{tier}_from"], rules[f"{tier}_to"])
     while True:
-        case = _case(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", book, draw)
+        fail = changed(_fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", book, draw))
+        case = handoff(fail, triage(fail, book), book)
         if isinstance(case, ResolverInput):
             told = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
             yield case if told else replace(case, age_days=None)  # card 2's own inputs have no age
 
 
-def _case(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random.Random) -> ResolverInput | str:
+def _fail(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random.Random) -> FailRecord:
     threshold = draw.random() < 0.2
     age = _age(scenario, threshold, book, draw)
     ftrs = _ftrs(scenario, count, book, draw)
     shares = _shares(scenario, sum(ftr.qty for ftr in ftrs), draw)
     in_cns = scenario not in ("b2b_notice", "ca_spo")
-    fail = FailRecord(
+    return FailRecord(
         fail_id=fail_id,
         cusip=cusip(draw),
         side="Sell",
@@ -84,7 +92,7 @@ def _case(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random
         cns_position=-shares.owed if in_cns else None,
         cns_direction="FTD" if in_cns else "N_A",
         reg_sho_threshold=threshold,
-        inventory_coverage_pct=Percent(tidy((Decimal(shares.box * 100) / shares.owed).quantize(_TENTH))),
+        inventory_coverage_pct=coverage(shares.box, shares.owed),
         cp_fail_rate_pct=RatePercent(tidy(draw.randint(1, 80) * _TENTH)),
         awaiting_street_receipt=scenario == "b2b_notice",
         corporate_action=_event(draw) if scenario == "ca_spo" else None,
@@ -92,7 +100,6 @@ def _case(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random
         ftrs=tuple(ftrs),
         related_fails=_related(scenario, draw),
     )
-    return handoff(fail, triage(fail, book), book)
 
 
 def _age(scenario: Scenario, threshold: bool, book: Book, draw: random.Random) -> int:
@@ -134,6 +141,11 @@ def _inventory(shares: Shares, threshold: bool, age: int, book: Book, draw: rand
     in_time, too_late = draw.randint(0, max(0, deadline - age - 1)), max(0, deadline - age) + draw.randint(0, 2)
     transit = draw.choices((in_time, too_late, None), (8, 1, 1))[0] if shares.depot else None
     return Inventory(shares.box, shares.borrow, shares.recall, draw.randint(0, shares.owed), shares.depot, transit)
+
+
+def coverage(box: int, owed: int) -> Percent:
+    """What the free box covers of what is owed, to a tenth of a percent."""
+    return Percent(tidy((Decimal(box * 100) / owed).quantize(_TENTH)))
 
 
 def _event(draw: random.Random) -> CorporateAction:

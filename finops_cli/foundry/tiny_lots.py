@@ -1,53 +1,54 @@
-"""Inputs as a desk has them: quantities in round lots, and now and then no fail to receive, or shares in a depot.
+"""Fails as a desk has them: quantities in round lots, and now and then no fail to receive, or shares in a depot.
 
-Inputs of the generator are hardly ever round, and what is all zeros is not learned by the way: a model that had seen none copied
-`12000` wrong where it copied `12347` well (docs/tiny-models.md).
+Quantities of the generator are hardly ever round, and rows of zeros are not learned by the way (docs/tiny-models.md).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from finops_cli.domain.fail import Ftr, Inventory, RelatedFail
-from finops_cli.domain.resolution import ResolverInput
+from finops_cli.domain.fail import FailRecord, Ftr, Inventory, RelatedFail
+from finops_cli.foundry.resolver_examples import coverage
+from finops_cli.kb.book import Book
 
 _LOTS = (10, 100, 100, 100, 500, 1_000, 1_000, 5_000)
 """Shares of a lot; 100 is the round lot of most US equities (Reg NMS, Rule 600)."""
 _WITHOUT_RECEIPTS, _WITH_DEPOT = 0.12, 0.3
-_LONGEST_TRANSIT = 8
-"""Days that shares of a depot are under way, at most: beyond any deadline of Reg SHO's 204 it decides nothing more."""
-
+_MOST_LOTS_OF_DEPOT = 500
 _QUANTITIES = ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives")
 
-Held = TypeVar("Held", Ftr, RelatedFail)
+_Qty = TypeVar("_Qty", Ftr, RelatedFail)
 
 
-def in_lots(drawn: Iterable[ResolverInput], draw: random.Random) -> Iterator[ResolverInput]:
-    """Each of the inputs drawn, in lots of its own."""
-    for case in drawn:
-        lot = draw.choice(_LOTS)
-        yield replace(
-            case,
-            ftd_qty=_rounded(case.ftd_qty, lot),
-            inventory=_inventory(case.inventory, lot, draw),
-            ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _all_rounded(case.ftrs, lot),
-            related_fails=_all_rounded(case.related_fails, lot),
-        )
+def in_lots(fail: FailRecord, book: Book, draw: random.Random) -> FailRecord:
+    """`fail`, which has an inventory, with every quantity in lots of one size."""
+    assert fail.inventory is not None  # noqa: S101 - every fail that is drawn for stage 2 has one
+    lot = draw.choice(_LOTS)
+    qty, held = _rounded(fail.qty, lot), _inventory(fail.inventory, lot, book, draw)
+    return replace(
+        fail,
+        qty=qty,
+        cns_position=None if fail.cns_position is None else -qty,
+        inventory_coverage_pct=coverage(held.box_qty, qty),
+        inventory=held,
+        ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _all_rounded(fail.ftrs, lot),
+        related_fails=_all_rounded(fail.related_fails, lot),
+    )
 
 
-def _inventory(held: Inventory, lot: int, draw: random.Random) -> Inventory:
-    quantities = {name: _rounded(getattr(held, name), lot) for name in _QUANTITIES}
+def _inventory(held: Inventory, lot: int, book: Book, draw: random.Random) -> Inventory:
     depot, transit = held.depot_qty, held.depot_transit_days
-    if not depot and draw.random() < _WITH_DEPOT:
-        depot, transit = draw.randint(1, 500) * lot, draw.choice((None, *range(_LONGEST_TRANSIT + 1)))
+    if not depot and draw.random() < _WITH_DEPOT:  # on its way for up to the longest deadline, or nobody knows how long
+        depot = draw.randint(1, _MOST_LOTS_OF_DEPOT) * lot
+        transit = draw.choice((None, *range(book.triage.deadline_standard + 1)))
+    quantities = {name: _rounded(getattr(held, name), lot) for name in _QUANTITIES}
     return replace(held, **quantities, depot_qty=_rounded(depot, lot), depot_transit_days=transit)
 
 
-def _all_rounded(held: tuple[Held, ...], lot: int) -> tuple[Held, ...]:
+def _all_rounded(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
     return tuple(replace(each, qty=_rounded(each.qty, lot)) for each in held)
 
 

@@ -6,6 +6,7 @@ Rows are made as they are needed: an index is seen once, so no row is learned by
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
@@ -49,16 +50,17 @@ def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelf
 
 def case_at(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
     """Input `index`, of no more shares than the working has room for, and of `most_ftrs` fails to receive at most."""
-    return _first_that_fits(_drawn(index, seed, book, most_ftrs), index, book)
+    return _first_that_fits(cases(index, seed, book, _counts(most_ftrs)), index, book)
 
 
 def case_in_lots(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
-    """The same with quantities in round lots (`tiny_lots`)."""
-    return _first_that_fits(in_lots(_drawn(index, seed, book, most_ftrs), rng(seed, "lots", index)), index, book)
+    """The same of a fail as a desk has it (`tiny_lots`), and so now and then without a fail to receive."""
+    lots = partial(in_lots, book=book, draw=rng(seed, "lots", index))
+    return _first_that_fits(cases(index, seed, book, _counts(most_ftrs), lots), index, book)
 
 
-def _drawn(index: int, seed: int, book: Book, most_ftrs: int | None) -> Iterator[ResolverInput]:
-    return cases(index, seed, book, None if most_ftrs is None else (1, most_ftrs))
+def _counts(most_ftrs: int | None) -> tuple[int, int] | None:
+    return None if most_ftrs is None else (1, most_ftrs)
 
 
 def _first_that_fits(drawn: Iterator[ResolverInput], index: int, book: Book) -> ResolverInput:

@@ -77,12 +77,25 @@ def read_head(path: Path) -> Head:
     with path.open("rb") as file:
         count, pair_count = _counts(file)
         pairs = dict(_pairs(file, pair_count))
+        announced: dict[str, Placed] = {}
         try:
-            announced = dict(_announced(file) for _ in range(count))
+            for _ in range(count):
+                name, tensor = _announced(file)
+                if name in announced:
+                    raise NotGguf(f"the tensor {name} is there twice")
+                announced[name] = tensor
         except (struct.error, UnicodeDecodeError) as error:
             raise NotGguf("unexpected EOF") from error
-        begin = file.tell() + len(padding(file.tell()))
+        begin = file.tell() + -file.tell() % _alignment(pairs)
     return Head(pairs, {name: tensor._replace(at=begin + tensor.at) for name, tensor in announced.items()})
+
+
+def _alignment(pairs: Mapping[str, Any]) -> int:
+    """What the first tensor begins at a multiple of: a file may say so."""
+    said = pairs.get("general.alignment", _ALIGNED)
+    if not isinstance(said, int) or said < 1 or said % 8:
+        raise NotGguf(f"general.alignment is {said!r:.40}, which is no multiple of 8")
+    return said
 
 
 def _announced(file: BinaryIO) -> tuple[str, Placed]:

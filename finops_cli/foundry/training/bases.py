@@ -13,15 +13,17 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3ForCausa
 
 from finops_cli.errors import UsageError
 from finops_cli.foundry.tiny_start import first_weights, shape_of
+from finops_cli.foundry.training.beginnings import WEIGHTS_OF_ONE
 from finops_cli.foundry.training.counts import config_of
 from finops_cli.foundry.training.machine import device
 from finops_cli.foundry.training.settings import Scratch, Settings
 from finops_cli.foundry.training.versions import Backend
 from finops_cli.foundry.weights.checkpoint import WEIGHTS, is_quantized, read_json
-from finops_cli.foundry.weights.reopened import SUFFIX, weights_in
+from finops_cli.foundry.weights.reopened import is_gguf, reopen, weights_of
 from finops_cli.models.llama_cpp.gguf import hashed
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_READS, _PREDICTS = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
@@ -43,16 +45,19 @@ def _begun(model: Any, scratch: Scratch) -> Any:
         model.load_state_dict(first_weights(shape_of(model.config, scratch.start.content_from), scratch.start.seed))
     if scratch.weights is not None:
         place = Path(scratch.weights)
-        file = place if place.suffix == SUFFIX else place / "model.safetensors"
+        file = place if is_gguf(place) else place / WEIGHTS_OF_ONE
         try:
-            model.load_state_dict(_reopened(file) if file.suffix == SUFFIX else load_file(file))
-        except (OSError, RuntimeError, SafetensorError) as error:
+            weights = _reopened(file) if is_gguf(place) else load_file(file)
+            if scratch.tied:  # saved once, under the name of what reads tokens
+                weights.setdefault(_PREDICTS, weights[_READS])
+            model.load_state_dict(weights)
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise UsageError(f"{file}: is not the weights of a model of this shape and vocabulary: {error}") from error
     return model
 
 
 def _reopened(file: Path) -> dict[str, Any]:
-    return {name: torch.from_numpy(numbers) for name, numbers in weights_in(file).items()}
+    return {name: torch.from_numpy(numbers) for name, numbers in weights_of(reopen(file)).items()}
 
 
 def _by_transformers(settings: Settings) -> Any:
@@ -103,10 +108,15 @@ def _by_unsloth(settings: Settings) -> Any:
 
 
 def base_digests(place: Path | None) -> dict[str, str]:
-    """SHA-256 of the files that make a base, by name: configuration and weights of a folder, or a GGUF file. Empty for random weights."""
+    """SHA-256 of the files that make a base: configuration and weights of a folder, by name; of a GGUF file, whatever its name is.
+
+    Empty for random weights.
+    """
     if place is None:
         return {}
-    files = [place] if place.is_file() else sorted([*place.glob("config.json"), *place.glob(f"*{WEIGHTS}")])
+    if place.is_file():
+        return {"gguf": hashed(place)[0]}
+    files = sorted([*place.glob("config.json"), *place.glob(f"*{WEIGHTS}")])
     return {file.name: hashed(file)[0] for file in files}
 
 

@@ -24,6 +24,8 @@ Maker = Callable[[Order, int, Book, Data], Example]
 """An example from its place in the stream. It depends on these four alone."""
 ANSWERS = "answers"
 """The kind in a mix that is the form's own rows."""
+SEEDS = {ANSWERS: 0, "working": 1, "reading": 2, "lots": 3}
+"""What is added to the seed of a stream, so that drills show other records than those that are answered."""
 
 
 class Form(NamedTuple):
@@ -64,7 +66,7 @@ def _copying(order: Order, index: int, book: Book, data: Data) -> Drill:
 
 
 def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
-    seed = order.seed + 1  # other records than those that are answered
+    seed = order.seed + SEEDS["working"]
     if order.stage == "triage":
         return Drill(f"working {index}", tuple(triage_drill(index, seed, book)))
     return Drill(f"working {index}", tuple(resolver_drill(case_at(index, seed, book, data.most_ftrs), book)))
@@ -73,19 +75,22 @@ def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
 def _of_the_resolver(maker: Maker) -> Maker:
     def checked(order: Order, index: int, book: Book, data: Data) -> Example:
         if order.stage != "resolver":
-            raise UsageError("data.mix: lots, reading, guessing and reckoning are kinds of the resolver")
+            kinds = ", ".join((ANSWERS, "copying", "market", "working"))
+            raise UsageError(
+                f"data.mix: lots, reading, guessing and reckoning are kinds of the resolver; {order.stage} has {kinds}"
+            )
         return maker(order, index, book, data)
 
     return checked
 
 
 def _reading(order: Order, index: int, book: Book, data: Data) -> Drill:
-    case = case_at(index, order.seed + 2, book, data.most_ftrs)
+    case = case_at(index, order.seed + SEEDS["reading"], book, data.most_ftrs)
     return Drill(f"reading {index}", tuple(case_read(case, book, data.modelfile)))
 
 
 def _lots(order: Order, index: int, book: Book, data: Data) -> Row:
-    return worked_plan(case_in_lots(index, order.seed + 3, book, data.most_ftrs), book, data.modelfile)
+    return worked_plan(case_in_lots(index, order.seed + SEEDS["lots"], book, data.most_ftrs), book, data.modelfile)
 
 
 def _guessing(order: Order, index: int, book: Book, data: Data) -> Drill:

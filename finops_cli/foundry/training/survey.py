@@ -166,6 +166,7 @@ def _some(rows: Rows, sampled: bool, asked: Asked) -> Iterable[Example]:
 
 def _weigh(asked: Asked, found: Survey) -> None:
     """Parameters, and what follows from the layers of the base."""
+    from finops_cli.foundry.training.beginnings import beginning_faults
     from finops_cli.foundry.training.counts import count
     from finops_cli.foundry.training.machine import gpu_bytes, machine_faults
     from finops_cli.foundry.training.preflight import packing_fault
@@ -175,6 +176,8 @@ def _weigh(asked: Asked, found: Survey) -> None:
         found.counts = count(settings, len(found.tokenizer) if found.tokenizer is not None else None)
     except UsageError as error:
         found.blockers.append(str(error))
+    if settings.base.scratch is not None:
+        found.blockers += beginning_faults(settings.base.scratch, found.tokenizer)
     found.blockers += machine_faults(settings)
     found.gpu_bytes = gpu_bytes()
     if found.counts is None:

@@ -11,8 +11,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
+from finops_cli.foundry.training.beginnings import words_of
 from finops_cli.foundry.training.settings import Base
-from finops_cli.foundry.weights.reopened import SUFFIX, head_of
+from finops_cli.foundry.weights.reopened import is_gguf, reopen
 from finops_cli.foundry.weights.vocabulary import NORMAL, PATTERNS
 
 _CUT = PATTERNS["qwen2"]
@@ -20,7 +21,6 @@ _CUT = PATTERNS["qwen2"]
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _THINKING = ("<think>", "</think>")
 """Tokens of their own, and not special: they are printed, as Qwen3 has it."""
-_ADDED = (*_SPECIAL, *_THINKING)
 TEMPLATE = """\
 {%- for m in messages %}
     {{- '<|im_start|>' + m.role + '\\n' }}
@@ -42,7 +42,8 @@ def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
     """
     place = base.tokenizer if base.scratch is not None else base.folder
     if place is not None:
-        tokenizer = _reopened(Path(place)) if place.endswith(SUFFIX) else _opened(Path(place))
+        from_file = base.scratch is not None and is_gguf(Path(place))
+        tokenizer = _reopened(Path(place)) if from_file else _opened(Path(place))
     elif base.scratch is not None and base.vocabulary is not None:
         tokenizer = learned(texts, base.vocabulary.size)
     else:
@@ -71,18 +72,17 @@ def learned(texts: Iterable[str], size: int) -> Any:
 
 def _reopened(path: Path) -> Any:
     """The tokenizer that `learned` made, out of the GGUF file of the model that was trained with it."""
-    said = head_of(path).pairs
-    try:
-        words, kinds = said["tokenizer.ggml.tokens"], said["tokenizer.ggml.token_type"]
-        merges = [(first, second) for first, second in (pair.split(" ") for pair in said["tokenizer.ggml.merges"])]
-        ours = (said["tokenizer.ggml.pre"], *words[-len(_ADDED) :]) == ("qwen2", *_ADDED)
-        template = said["tokenizer.chat_template"]
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{path}: holds no tokenizer that can be read: {error}") from error
-    if not ours:
-        raise UsageError(f"{path}: its tokenizer is none that a tiny preset learned; give the folder of the model")
-    normal = {word: number for number, (word, kind) in enumerate(zip(words, kinds, strict=True)) if kind == NORMAL}
-    return _finished(_parted(models.BPE(vocab=normal, merges=merges)), template)
+    words = reopen(path).words
+    merges = [tuple(pair.split(" ")) for pair in words.merges]
+    normal = {
+        word: number for number, (word, kind) in enumerate(zip(words.tokens, words.token_type, strict=False)) if kind == NORMAL
+    }
+    whole = all(len(pair) == 2 and {*pair, "".join(pair)} <= normal.keys() for pair in merges)
+    if whole and words.pre == "qwen2" and words.chat_template:
+        tokenizer = _finished(_parted(models.BPE(vocab=normal, merges=merges)), words.chat_template)
+        if words_of(tokenizer) == words.tokens:
+            return tokenizer
+    raise UsageError(f"{path}: its tokenizer is none that a tiny preset learned; give the folder that the model was saved in")
 
 
 def _parted(model: Any) -> Any:

@@ -167,6 +167,39 @@ def settings(network: Architecture) -> dict[str, Pair]:
     return {f"{network.name}.{key}": value for key, value in pairs.items()}
 
 
+class _Said(Struct, frozen=True):
+    """What the head of a GGUF file must say of a Qwen3, by the last part of its keys."""
+
+    block_count: _Size
+    context_length: _Size
+    embedding_length: _Size
+    feed_forward_length: _Size
+    head_count: _Size
+    head_count_kv: _Size
+    key_length: _Size
+    layer_norm_rms_epsilon: Annotated[float, Meta(gt=0, lt=1)]
+    freq_base: Annotated[float, Meta(gt=0)]
+
+
+def network_of(pairs: dict[str, Any], vocabulary: int, tied: bool) -> Architecture:
+    """The Qwen3 that `settings` were written of. Raises msgspec.ValidationError where they are not whole."""
+    said = msgspec.convert({key.rpartition(".")[2]: value for key, value in pairs.items() if key.startswith("qwen3.")}, _Said)
+    return Architecture(
+        name="qwen3",
+        layers=said.block_count,
+        width=said.embedding_length,
+        feed_forward=said.feed_forward_length,
+        heads=said.head_count,
+        kv_heads=said.head_count_kv,
+        head_dim=said.key_length,
+        vocabulary=vocabulary,
+        context=said.context_length,
+        norm_epsilon=said.layer_norm_rms_epsilon,
+        rope_base=said.freq_base,
+        tied=tied,
+    )
+
+
 def _read(text: dict[str, Any], shape: Any, place: Path) -> Any:
     try:
         return msgspec.convert(text, shape)

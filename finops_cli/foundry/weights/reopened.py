@@ -1,86 +1,122 @@
-"""The weights of a GGUF file under the names of transformers' Qwen3ForCausalLM: what `finops quantize` wrote, to be trained on.
+"""A GGUF file of a Qwen3, as `finops quantize` writes it, taken up again: its network, its words, and its weights to be trained on.
 
-A quantized weight is the number that it stands for, so the training begins with the model that answers at the desk, to the bit. The
-layout of a block of Q8_0 restates ggml's `block_q8_0` (MIT, The ggml authors): a scale in float16, then 32 whole numbers.
+A quantized weight is the number that it stands for, so a training begins with the model that answers at the desk, to the bit. The layout
+of a block of Q8_0 restates ggml's `block_q8_0` (MIT, The ggml authors): a scale in float16, then 32 whole numbers.
 """
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.weights.architecture import Architecture
+from finops_cli.foundry.weights.architecture import Architecture, network_of
 from finops_cli.foundry.weights.layout import wanted_tensors
 from finops_cli.models.gguf import KINDS, Head, NotGguf, Placed, read_head
 
-SUFFIX = ".gguf"
+_SUFFIX = ".gguf"
 _BLOCK = 32
+_CURE = "give a file that finops quantize wrote of a Qwen3 with --kind q8_0, f16 or f32, or the folder of the model"
 
 
-class _Stored(NamedTuple):
+class _Layout(NamedTuple):
     """How the numbers of a kind lie in a file: so many `numbers` in each `item`."""
 
     item: Any
     numbers: int
 
 
-_STORED = {
-    "F32": _Stored(np.dtype("<f4"), 1),
-    "F16": _Stored(np.dtype("<f2"), 1),
-    "Q8_0": _Stored(np.dtype([("scale", "<f2"), ("numbers", "i1", (_BLOCK,))]), _BLOCK),
+_LAYOUTS = {
+    "F32": _Layout(np.dtype("<f4"), 1),
+    "F16": _Layout(np.dtype("<f2"), 1),
+    "Q8_0": _Layout(np.dtype([("scale", "<f2"), ("numbers", "i1", (_BLOCK,))]), _BLOCK),
 }
 
 
-def head_of(path: Path) -> Head:
-    """The head of a file of one of the tiny models. Raises UsageError for any other."""
+class Words(Struct, frozen=True, rename=lambda name: f"tokenizer.{'' if name == 'chat_template' else 'ggml.'}{name}"):
+    """The vocabulary of a file: `tokens` by their numbers, each of a `token_type`; how texts are parted, and merged."""
+
+    pre: str
+    tokens: list[str]
+    token_type: list[int]
+    merges: list[str] = []
+    chat_template: str = ""
+
+
+class Reopened(NamedTuple):
+    """A file that is whole: every tensor of its network is there, in its shape, in numbers that are read here."""
+
+    path: Path
+    network: Architecture
+    words: Words
+    tensors: dict[str, Placed]
+
+
+def is_gguf(place: Path) -> bool:
+    """Whether a place is meant to be a GGUF file, be it there or not."""
+    return place.suffix == _SUFFIX and not place.is_dir()
+
+
+def reopen(path: Path) -> Reopened:
+    """The file at `path`, none of its weights read yet. Raises UsageError for one that is not whole, or of another kind."""
     try:
-        head = read_head(path)
-    except (OSError, NotGguf) as error:
-        raise UsageError(f"{path}: is no GGUF file that can be read: {error}") from error
-    kind = head.pairs.get("general.architecture")
-    if kind != "qwen3":
-        raise UsageError(f"{path}: is a {kind or 'file without tensors of a network'}; only qwen3 is taken up again")
-    return head
+        return _opened(path)
+    except (OSError, NotGguf, msgspec.ValidationError) as error:
+        raise UsageError(f"{path}: cannot be taken up again: {error}; {_CURE}") from error
 
 
-def weights_in(path: Path) -> dict[str, Any]:
-    """All weights in float32. Raises UsageError for a file that is not whole, or holds numbers of a kind that is not read here."""
-    head = head_of(path)
-    try:
-        names = {tensor.name: tensor.source for tensor in wanted_tensors(_network(head))}
-        return {names[name]: _numbers(path, tensor) for name, tensor in head.tensors.items()}
-    except (KeyError, ValueError, OverflowError) as error:
-        raise UsageError(f"{path}: is not a whole Qwen3 in f32, f16 or q8_0, as finops quantize writes one: {error}") from error
+def _opened(path: Path) -> Reopened:
+    head = read_head(path)
+    if head.pairs.get("general.architecture") != "qwen3":
+        raise NotGguf(f"its network is {head.pairs.get('general.architecture')!r:.40}")
+    words = msgspec.convert(head.pairs, Words)
+    network = network_of(head.pairs, len(words.tokens), "output.weight" not in head.tensors)
+    _refuse_unfit(path, head, network)
+    return Reopened(path, network, words, head.tensors)
 
 
-def _network(head: Head) -> Architecture:
-    """The network that the head tells of; of its sizes only the number of layers decides what tensors are called."""
-    said = {key.removeprefix("qwen3."): value for key, value in head.pairs.items()}
-    return Architecture(
-        name="qwen3",
-        layers=said["block_count"],
-        width=said["embedding_length"],
-        feed_forward=said["feed_forward_length"],
-        heads=said["attention.head_count"],
-        kv_heads=said["attention.head_count_kv"],
-        head_dim=said["attention.key_length"],
-        vocabulary=len(said["tokenizer.ggml.tokens"]),
-        context=said["context_length"],
-        norm_epsilon=said["attention.layer_norm_rms_epsilon"],
-        rope_base=said["rope.freq_base"],
-        tied="output.weight" not in head.tensors,
-    )
+def weights_of(file: Reopened) -> dict[str, Any]:
+    """All weights in float32, under the names of transformers' Qwen3ForCausalLM. Raises UsageError for a number that is none."""
+    found = {tensor.source: _numbers(file, tensor.name) for tensor in wanted_tensors(file.network)}
+    for name, numbers in found.items():
+        if not np.isfinite(numbers).all():
+            raise UsageError(f"{file.path}: {name} holds numbers that are none (NaN or infinite); {_CURE}")
+    return found
 
 
-def _numbers(path: Path, tensor: Placed) -> Any:
-    stored = _STORED[KINDS[tensor.kind]]
-    items = int(np.prod(tensor.shape)) // stored.numbers
-    with path.open("rb") as file:
-        file.seek(tensor.at)
-        read = np.frombuffer(file.read(items * stored.item.itemsize), stored.item, count=items)
-    if stored.numbers == 1:
+def _refuse_unfit(path: Path, head: Head, network: Architecture) -> None:
+    """Raises NotGguf unless the tensors are those of the network, and the file as long as they need it to be."""
+    if network.layers > len(head.tensors):
+        raise NotGguf(f"it tells of {network.layers:,} layers, and has {len(head.tensors):,} tensors")
+    wanted, size = {tensor.name: tensor.shape for tensor in wanted_tensors(network)}, path.stat().st_size
+    for name in sorted(wanted.keys() | head.tensors.keys()):
+        shape = wanted.get(name, "none")
+        given = head.tensors[name].shape if name in head.tensors else "missing"
+        if shape != given:
+            raise NotGguf(f"the tensor {name[:80]!r} is {given}, where its head makes it {shape}")
+        tensor = head.tensors[name]
+        layout = _LAYOUTS.get(KINDS.get(tensor.kind, ""))
+        if layout is None or tensor.shape[-1] % layout.numbers:
+            raise NotGguf(f"the tensor {name} is stored as {KINDS.get(tensor.kind, f'type {tensor.kind}')}")
+        if tensor.at + _items(tensor) * layout.item.itemsize > size:
+            raise NotGguf(f"it ends in the middle of the tensor {name}")
+
+
+def _items(tensor: Placed) -> int:
+    return prod(tensor.shape) // _LAYOUTS[KINDS[tensor.kind]].numbers
+
+
+def _numbers(file: Reopened, name: str) -> Any:
+    tensor = file.tensors[name]
+    layout = _LAYOUTS[KINDS[tensor.kind]]
+    with file.path.open("rb") as opened:
+        opened.seek(tensor.at)
+        read = np.frombuffer(opened.read(_items(tensor) * layout.item.itemsize), layout.item)
+    if layout.numbers == 1:
         return read.astype(np.float32).reshape(tensor.shape)
-    return (read["scale"].astype(np.float32)[:, None] * read["numbers"]).reshape(tensor.shape).astype(np.float32)
+    return (read["scale"].astype(np.float32)[:, None] * read["numbers"].astype(np.float32)).reshape(tensor.shape)
