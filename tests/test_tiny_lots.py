@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from math import gcd
 
 import msgspec
 
+from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.foundry.draws import rng
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.split import content_key, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
-from finops_cli.foundry.tiny_lots import in_lots
+from finops_cli.foundry.tiny_lots import LOTS, in_lots
 from finops_cli.foundry.tiny_rows import case_in_lots, worked_plan
 from finops_cli.kb.book import Book
 from finops_cli.models.questions import resolver_question
@@ -50,6 +52,22 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book
         for name in ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives"):
             assert bool(getattr(made.inventory, name)) == bool(getattr(given.inventory, name))
         assert made.inventory.depot_qty or not given.inventory.depot_qty
+
+
+def test_the_fail_that_is_triaged_is_round_in_itself(book: Book) -> None:
+    """One lot for all of it, the position in CNS is what is owed, and the coverage is that of the rounded box."""
+    for index in range(COUNT):
+        seen: list[FailRecord] = []
+
+        def kept(fail: FailRecord, index: int = index, seen: list[FailRecord] = seen) -> FailRecord:
+            seen.append(in_lots(fail, book, rng(5, "lots", index)))
+            return seen[-1]
+
+        case, lot = next(cases(index, 5, book, (1, 3), kept)), rng(5, "lots", index).choice(LOTS)
+        made = seen[-1]
+        assert [qty for qty in quantities(case) if qty % lot] == []
+        assert made.cns_position in (None, -made.qty)
+        assert abs(made.inventory_coverage_pct - Decimal(100 * case.inventory.box_qty) / case.ftd_qty) <= Decimal("0.05")
 
 
 def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(book: Book) -> None:

@@ -14,7 +14,7 @@ from finops_cli.domain.fail import FailRecord, Ftr, Inventory, RelatedFail
 from finops_cli.foundry.resolver_examples import coverage
 from finops_cli.kb.book import Book
 
-_LOTS = (10, 100, 100, 100, 500, 1_000, 1_000, 5_000)
+LOTS = (10, 100, 100, 100, 500, 1_000, 1_000, 5_000)
 """Shares of a lot; 100 is the round lot of most US equities (Reg NMS, Rule 600)."""
 _WITHOUT_RECEIPTS, _WITH_DEPOT = 0.12, 0.3
 _MOST_LOTS_OF_DEPOT = 500
@@ -26,7 +26,7 @@ _Qty = TypeVar("_Qty", Ftr, RelatedFail)
 def in_lots(fail: FailRecord, book: Book, draw: random.Random) -> FailRecord:
     """`fail`, which has an inventory, with every quantity in lots of one size."""
     assert fail.inventory is not None  # noqa: S101 - every fail that is drawn for stage 2 has one
-    lot = draw.choice(_LOTS)
+    lot = draw.choice(LOTS)
     qty, held = _rounded(fail.qty, lot), _inventory(fail.inventory, lot, book, draw)
     return replace(
         fail,
