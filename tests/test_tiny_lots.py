@@ -7,17 +7,23 @@ from decimal import Decimal
 from math import gcd
 
 import msgspec
+from msgspec.structs import replace
 
+from finops_cli.domain import exact_json
+from finops_cli.domain.exact import Usd
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.foundry.draws import rng
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.split import content_key, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
-from finops_cli.foundry.tiny_lots import LOTS, in_lots
-from finops_cli.foundry.tiny_rows import case_in_lots, worked_plan
+from finops_cli.foundry.tiny_lots import LOTS, in_lots, rounded
+from finops_cli.foundry.tiny_rows import case_in_lots, worked_fail_in_lots, worked_plan
+from finops_cli.foundry.triage_examples import fails
 from finops_cli.kb.book import Book
 from finops_cli.models.questions import resolver_question
+from finops_cli.rules.triage import triage
+from finops_cli.verify.shapes import FAIL
 
 COUNT = 200
 
@@ -98,3 +104,41 @@ def test_their_plans_are_valid(book: Book) -> None:
         row = worked_plan(case, book, "tiny-resolver")
         plan = msgspec.json.decode(row.answer, type=Resolution)
         assert resolver_question(case, book).check(plan) == []
+
+
+def records(book: Book) -> list[tuple[FailRecord, FailRecord]]:
+    """Each as it was drawn, and rounded."""
+    given = [next(fails(index, 5, book, "coverage")) for index in range(COUNT)]
+    return [(fail, rounded(fail, rng(5, "lots", index))) for index, fail in enumerate(given)]
+
+
+def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(book: Book) -> None:
+    """At most four before the zeros, where it is ten thousand dollars or more; the nearest such value, and cents where it is small."""
+    shown = Counter[int]()
+    for index, (given, made) in enumerate(records(book)):
+        assert made.qty % rng(5, "lots", index).choice(LOTS) == 0
+        assert made.qty > 0
+        if given.market_value >= 10_000:
+            shown[len(made.market_value.normalize().as_tuple().digits)] += 1
+            assert abs(made.market_value / given.market_value - 1) <= Decimal("0.5")
+    assert set(shown) == {1, 2, 3, 4}
+
+
+def test_a_position_of_the_whole_quantity_stays_one_and_all_else_stays(book: Book) -> None:
+    for given, made in records(book):
+        whole = given.cns_position is not None and abs(given.cns_position) == given.qty
+        sign = 1 if (given.cns_position or 0) > 0 else -1
+        assert made.cns_position == (sign * made.qty if whole else given.cns_position)
+        assert replace(made, qty=1, cns_position=None, market_value=Usd(Decimal(1))) == replace(
+            given, qty=1, cns_position=None, market_value=Usd(Decimal(1))
+        )
+
+
+def test_rows_of_rounded_records_keep_to_their_side_and_are_answered_by_the_rules(book: Book) -> None:
+    for index in range(40):
+        row = worked_fail_in_lots(index, 5, book, "coverage", "tiny-triage")
+        record = FAIL.read(exact_json.decode(row.record))
+        assert record is not None
+        evaluates = index % book.data.eval_every == book.data.eval_every - 1
+        assert split_of(content_key(record), book.data.eval_every) == row.split == ("eval" if evaluates else "train")
+        assert row.answer == exact_json.encode(triage(record, book)).decode()

@@ -1,26 +1,45 @@
-"""Fails as a desk has them: quantities in round lots, and now and then no fail to receive, or shares in a depot.
+"""Fails as a desk has them: quantities in round lots, values of few digits, and now and then no fail to receive, or shares in a depot.
 
-Quantities of the generator are hardly ever round, and rows of zeros are not learned by the way (docs/tiny-models.md).
+Figures of the generator are hardly ever round, and rows of zeros are not learned by the way (docs/tiny-models.md).
 """
 
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from typing import TypeVar
 
 from msgspec.structs import replace
 
+from finops_cli.domain.exact import Usd
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory, RelatedFail
 from finops_cli.foundry.resolver_examples import coverage
+from finops_cli.foundry.triage_examples import tidy
 from finops_cli.kb.book import Book
 
 LOTS = (10, 100, 100, 100, 500, 1_000, 1_000, 5_000)
 """Shares of a lot; 100 is the round lot of most US equities (Reg NMS, Rule 600)."""
+_DIGITS = (1, 2, 2, 3, 3, 4)
+"""That a value has before its zeros: $300K, $13.4M, $271.2K."""
 _WITHOUT_RECEIPTS, _WITH_DEPOT = 0.12, 0.3
 _MOST_LOTS_OF_DEPOT = 500
 _QUANTITIES = ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives")
 
 _Qty = TypeVar("_Qty", Ftr, RelatedFail)
+
+
+def rounded(fail: FailRecord, draw: random.Random) -> FailRecord:
+    """A record of stage 1 with its quantity in lots and a value of few digits; a position in CNS of the whole quantity stays that."""
+    qty, lot = fail.qty, draw.choice(LOTS)
+    made, value = _rounded(qty, lot), fail.market_value
+    unit = Decimal(1).scaleb(value.adjusted() + 1 - draw.choice(_DIGITS))
+    whole = fail.cns_position is not None and abs(fail.cns_position) == qty
+    return replace(
+        fail,
+        qty=made,
+        cns_position=made * fail.cns_position // qty if whole and fail.cns_position is not None else fail.cns_position,
+        market_value=Usd(tidy((value / unit).to_integral_value() * unit)) if unit > 1 else value,
+    )
 
 
 def in_lots(fail: FailRecord, book: Book, draw: random.Random) -> FailRecord:

@@ -15,7 +15,15 @@ from finops_cli.foundry.drill import Drill
 from finops_cli.foundry.rows import Row
 from finops_cli.foundry.tiny_drills import copy_drill, triage_drill
 from finops_cli.foundry.tiny_resolver_drills import guess_drill, reckoning_drill, resolver_drill
-from finops_cli.foundry.tiny_rows import case_at, case_in_lots, case_read, worked_case, worked_fail, worked_plan
+from finops_cli.foundry.tiny_rows import (
+    case_at,
+    case_in_lots,
+    case_read,
+    worked_case,
+    worked_fail,
+    worked_fail_in_lots,
+    worked_plan,
+)
 from finops_cli.foundry.training.settings import Data
 from finops_cli.kb.book import Book
 
@@ -75,10 +83,8 @@ def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
 def _of_the_resolver(maker: Maker) -> Maker:
     def checked(order: Order, index: int, book: Book, data: Data) -> Example:
         if order.stage != "resolver":
-            kinds = ", ".join((ANSWERS, "copying", "market", "working"))
-            raise UsageError(
-                f"data.mix: lots, reading, guessing and reckoning are kinds of the resolver; {order.stage} has {kinds}"
-            )
+            kinds = ", ".join((ANSWERS, "copying", "lots", "market", "working"))
+            raise UsageError(f"data.mix: reading, guessing and reckoning are kinds of the resolver; {order.stage} has {kinds}")
         return maker(order, index, book, data)
 
     return checked
@@ -90,6 +96,8 @@ def _reading(order: Order, index: int, book: Book, data: Data) -> Drill:
 
 
 def _lots(order: Order, index: int, book: Book, data: Data) -> Row:
+    if order.stage == "triage":
+        return worked_fail_in_lots(index, order.seed + SEEDS["lots"], book, order.profile, data.modelfile)
     return worked_plan(case_in_lots(index, order.seed + SEEDS["lots"], book, data.most_ftrs), book, data.modelfile)
 
 
@@ -109,7 +117,7 @@ FORMS: dict[str, Form] = {
             "market": _market,
             "copying": _copying,
             "working": _working,
-            "lots": _of_the_resolver(_lots),
+            "lots": _lots,
             "reading": _of_the_resolver(_reading),
             "guessing": _of_the_resolver(_guessing),
             "reckoning": _of_the_resolver(_reckoning),
