@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from math import prod
@@ -140,8 +141,12 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"no model at all")
     with pytest.raises(UsageError, match=r"other\.gguf: cannot be taken up again: invalid file magic"):
         reopen(file)
-    with pytest.raises(UsageError, match=r"absent\.gguf: cannot be taken up again"):
-        reopen(tmp_path / "absent.gguf")
+    os.mkfifo(tmp_path / "pipe.gguf")  # nobody writes: who opened it would wait for ever
+    for name in ("absent.gguf", "pipe.gguf"):
+        with pytest.raises(UsageError, match=rf"{name}: no such GGUF file$"):
+            reopen(tmp_path / name)
+    with pytest.raises(UsageError, match=r"absent\.gguf: no such GGUF file in /.+; paths of a recipe count from where"):
+        reopen(Path("absent.gguf"))
 
 
 def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,17 @@ offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
+_FIRST = ROOT / "sittings/first/tiny-triage.gguf"
+SECOND = (
+    f"base.scratch.weights={_FIRST}",
+    f"base.tokenizer={_FIRST}",
+    "base.vocabulary=null",
+    "base.scratch.start=null",
+    "training.max_steps=1",
+)
+"""As `sittings/triage.yaml` begins."""
+
+
 def small_model() -> Any:
     wanted = asked("triage", "tiny-cpu", WORKED)
     return open_base(wanted.resolved.settings, survey(wanted).tokenizer, "hf")
@@ -84,11 +95,19 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
         return "\n".join(survey(asked("triage", "tiny-cpu", [*WORKED, *places, *flags])).blockers)
 
     assert blockers() == ""
+    assert survey(asked("triage", "tiny-cpu", SECOND)).warnings == []
+    other_stage = [flag.replace("triage.gguf", "resolver.gguf") for flag in SECOND]
+    [warning] = survey(asked("triage", "tiny-cpu", other_stage)).warnings
+    assert "tiny-resolver.gguf: is a model made for tiny-resolver; this training makes one for tiny-triage" in warning
     other = blockers("base.scratch.layers=3", "base.scratch.rope_theta=10000", "data.seed=77")
     assert "first.gguf: its layers is 2; base.scratch.layers is 3" in other
     assert "first.gguf: its rope_theta is 1e+06; base.scratch.rope_theta is 10000" in other
     assert "first.gguf: has another vocabulary; name the same file as base.tokenizer" in other
-    assert "absent.gguf: cannot be taken up again" in blockers(f"base.scratch.weights={tmp_path / 'absent.gguf'}")
+    absent = tmp_path / "absent.gguf"
+    assert "absent.gguf: no such GGUF file" in blockers(f"base.scratch.weights={absent}")
+    assert (
+        blockers(f"base.scratch.weights={absent}", f"base.tokenizer={absent}", "base.vocabulary=null").count("absent.gguf") == 1
+    )
     assert "model.safetensors: no such file; train that model first" in blockers(f"base.scratch.weights={tmp_path / 'absent'}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.training.settings import Scratch
+from finops_cli.foundry.training.settings import Scratch, Settings
 
 if TYPE_CHECKING:
     from finops_cli.foundry.weights.reopened import Reopened
@@ -37,6 +37,17 @@ def beginning_faults(scratch: Scratch, tokenizer: Any | None) -> Iterator[str]:
     yield from _other_sizes(file, scratch)
     if tokenizer is not None and words_of(tokenizer) != file.words.tokens:
         yield f"{place}: has another vocabulary; name the same file as base.tokenizer (and base.vocabulary=null)"
+
+
+def beginning_warnings(settings: Settings) -> Iterator[str]:
+    """What may well be meant, and is seldom: a model that goes on with one of another stage."""
+    from finops_cli.foundry.weights.reopened import is_gguf, reopen
+
+    place = Path(settings.base.scratch.weights) if settings.base.scratch is not None and settings.base.scratch.weights else None
+    if place is not None and is_gguf(place):
+        made_for = reopen(place).made_for
+        if made_for not in (None, settings.data.modelfile):
+            yield f"{place}: is a model made for {made_for}; this training makes one for {settings.data.modelfile}"
 
 
 def words_of(tokenizer: Any) -> list[str]:

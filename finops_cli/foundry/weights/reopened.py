@@ -18,6 +18,7 @@ from finops_cli.errors import UsageError
 from finops_cli.foundry.weights.architecture import Architecture, network_of
 from finops_cli.foundry.weights.layout import wanted_tensors
 from finops_cli.models.gguf import KINDS, Head, NotGguf, Placed, read_head
+from finops_cli.models.shipped import MADE_FOR
 
 _SUFFIX = ".gguf"
 _BLOCK = 32
@@ -49,12 +50,16 @@ class Words(Struct, frozen=True, rename=lambda name: f"tokenizer.{'' if name == 
 
 
 class Reopened(NamedTuple):
-    """A file that is whole: every tensor of its network is there, in its shape, in numbers that are read here."""
+    """A file that is whole: every tensor of its network is there, in its shape, in numbers that are read here.
+
+    `made_for`: the Modelfile that its model was trained to be asked by, where it says so.
+    """
 
     path: Path
     network: Architecture
     words: Words
     tensors: dict[str, Placed]
+    made_for: str | None
 
 
 def is_gguf(place: Path) -> bool:
@@ -64,6 +69,9 @@ def is_gguf(place: Path) -> bool:
 
 def reopen(path: Path) -> Reopened:
     """The file at `path`, none of its weights read yet. Raises UsageError for one that is not whole, or of another kind."""
+    if not path.is_file():
+        here = "" if path.is_absolute() else f" in {Path.cwd()}; paths of a recipe count from where finops is called"
+        raise UsageError(f"{path}: no such GGUF file{here}")
     try:
         return _opened(path)
     except (OSError, NotGguf, msgspec.ValidationError) as error:
@@ -77,7 +85,8 @@ def _opened(path: Path) -> Reopened:
     words = msgspec.convert(head.pairs, Words)
     network = network_of(head.pairs, len(words.tokens), "output.weight" not in head.tensors)
     _refuse_unfit(path, head, network)
-    return Reopened(path, network, words, head.tensors)
+    said = head.pairs.get(MADE_FOR)
+    return Reopened(path, network, words, head.tensors, said if isinstance(said, str) else None)
 
 
 def weights_of(file: Reopened) -> dict[str, Any]:
