@@ -282,7 +282,8 @@ def test_provenance_says_who_answered_by_which_rules(finops: Finops) -> None:
 
 def test_what_a_foreign_file_brings_into_a_message_does_not_steer_the_terminal(tmp_path: Path, finops: Finops) -> None:
     """An escape sequence in a name of the user's own file is shown, not obeyed."""
-    done = finops("evaluate", "--stage", "triage", "--backend", "engine", "--data", tmp_path / "a\x1b[31m\u202e.jsonl")
+    strange = tmp_path / "a\x1b[31m\u202e.jsonl"
+    done = finops("evaluate", "--stage", "triage", "--backend", "engine", "--data", strange, "-o", tmp_path / "evaluation")
     assert done.returncode == 2
     assert rb"a\x1b[31m\u202e.jsonl" in done.stderr
     assert b"\x1b" not in done.stderr

@@ -17,7 +17,7 @@ from finops_cli.foundry.draws import rng
 from finops_cli.foundry.resolver_examples import cases
 from finops_cli.foundry.split import content_key, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
-from finops_cli.foundry.tiny_lots import LOTS, in_lots, rounded
+from finops_cli.foundry.tiny_lots import LOTS, in_lots, record_in_lots
 from finops_cli.foundry.tiny_rows import case_in_lots, worked_fail_in_lots, worked_plan
 from finops_cli.foundry.triage_examples import fails
 from finops_cli.kb.book import Book
@@ -92,7 +92,7 @@ def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) ->
 
 
 def test_their_content_decides_on_which_side_they_stand(book: Book) -> None:
-    """One in ten is made for the evaluation; the others are of the training, also after they were rounded."""
+    """One in `eval_every` is made for the evaluation; the others are of the training, also after they were rounded."""
     for index, case in enumerate(drawn(book)):
         evaluates = index % book.data.eval_every == book.data.eval_every - 1
         assert split_of(content_key(case), book.data.eval_every) == ("eval" if evaluates else "train")
@@ -109,7 +109,7 @@ def test_their_plans_are_valid(book: Book) -> None:
 def records(book: Book) -> list[tuple[FailRecord, FailRecord]]:
     """Each as it was drawn, and rounded."""
     given = [next(fails(index, 5, book, "coverage")) for index in range(COUNT)]
-    return [(fail, rounded(fail, rng(5, "lots", index))) for index, fail in enumerate(given)]
+    return [(fail, record_in_lots(fail, rng(5, "lots", index))) for index, fail in enumerate(given)]
 
 
 def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(book: Book) -> None:

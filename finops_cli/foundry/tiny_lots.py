@@ -28,16 +28,17 @@ _QUANTITIES = ("box_qty", "stock_loan_available", "recall_outstanding", "pending
 _Qty = TypeVar("_Qty", Ftr, RelatedFail)
 
 
-def rounded(fail: FailRecord, draw: random.Random) -> FailRecord:
+def record_in_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
     """A record of stage 1 with its quantity in lots and a value of few digits; a position in CNS of the whole quantity stays that."""
-    qty, lot = fail.qty, draw.choice(LOTS)
-    made, value = _rounded(qty, lot), fail.market_value
+    lot, value, position = draw.choice(LOTS), fail.market_value, fail.cns_position
+    qty = _whole_lots(fail.qty, lot)
     unit = Decimal(1).scaleb(value.adjusted() + 1 - draw.choice(_DIGITS))
-    whole = fail.cns_position is not None and abs(fail.cns_position) == qty
+    if position in (fail.qty, -fail.qty):
+        position = qty if position > 0 else -qty
     return replace(
         fail,
-        qty=made,
-        cns_position=made * fail.cns_position // qty if whole and fail.cns_position is not None else fail.cns_position,
+        qty=qty,
+        cns_position=position,
         market_value=Usd(tidy((value / unit).to_integral_value() * unit)) if unit > 1 else value,
     )
 
@@ -46,15 +47,15 @@ def in_lots(fail: FailRecord, book: Book, draw: random.Random) -> FailRecord:
     """`fail`, which has an inventory, with every quantity in lots of one size."""
     assert fail.inventory is not None  # noqa: S101 - every fail that is drawn for stage 2 has one
     lot = draw.choice(LOTS)
-    qty, held = _rounded(fail.qty, lot), _inventory(fail.inventory, lot, book, draw)
+    qty, held = _whole_lots(fail.qty, lot), _inventory(fail.inventory, lot, book, draw)
     return replace(
         fail,
         qty=qty,
         cns_position=None if fail.cns_position is None else -qty,
         inventory_coverage_pct=coverage(held.box_qty, qty),
         inventory=held,
-        ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _all_rounded(fail.ftrs, lot),
-        related_fails=_all_rounded(fail.related_fails, lot),
+        ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _all_in_lots(fail.ftrs, lot),
+        related_fails=_all_in_lots(fail.related_fails, lot),
     )
 
 
@@ -63,14 +64,14 @@ def _inventory(held: Inventory, lot: int, book: Book, draw: random.Random) -> In
     if not depot and draw.random() < _WITH_DEPOT:  # on its way for up to the longest deadline, or nobody knows how long
         depot = draw.randint(1, _MOST_LOTS_OF_DEPOT) * lot
         transit = draw.choice((None, *range(book.triage.deadline_standard + 1)))
-    quantities = {name: _rounded(getattr(held, name), lot) for name in _QUANTITIES}
-    return replace(held, **quantities, depot_qty=_rounded(depot, lot), depot_transit_days=transit)
+    quantities = {name: _whole_lots(getattr(held, name), lot) for name in _QUANTITIES}
+    return replace(held, **quantities, depot_qty=_whole_lots(depot, lot), depot_transit_days=transit)
 
 
-def _all_rounded(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
-    return tuple(replace(each, qty=_rounded(each.qty, lot)) for each in held)
+def _all_in_lots(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
+    return tuple(replace(each, qty=_whole_lots(each.qty, lot)) for each in held)
 
 
-def _rounded(qty: int, lot: int) -> int:
+def _whole_lots(qty: int, lot: int) -> int:
     """`qty` in whole lots: the nearest number of them, and one at least where there is something."""
     return max(lot, round(qty / lot) * lot) if qty else 0

@@ -19,7 +19,7 @@ from finops_cli.foundry.rows import Row, row_of
 from finops_cli.foundry.split import content_key, first_in_split, split_of
 from finops_cli.foundry.tiny_digits import LARGEST
 from finops_cli.foundry.tiny_drills import CLOSING, OPENING
-from finops_cli.foundry.tiny_lots import in_lots, rounded
+from finops_cli.foundry.tiny_lots import in_lots, record_in_lots
 from finops_cli.foundry.tiny_resolver_answer import tiny_plan
 from finops_cli.foundry.tiny_resolver_trace import listed, tiny_trace
 from finops_cli.foundry.tiny_triage_trace import triage_trace
@@ -40,7 +40,9 @@ def worked_fail(index: int, seed: int, book: Book, profile: Profile, modelfile: 
 def worked_fail_in_lots(index: int, seed: int, book: Book, profile: Profile, modelfile: str) -> Row:
     """The same of a record as a desk has it (`tiny_lots`)."""
     draw = rng(seed, "lots", index)
-    record = first_in_split((rounded(fail, draw) for fail in fails(index, seed, book, profile)), index, book.data.eval_every)
+    record = first_in_split(
+        (record_in_lots(fail, draw) for fail in fails(index, seed, book, profile)), index, book.data.eval_every
+    )
     return worked_triage(record, book, modelfile)
 
 

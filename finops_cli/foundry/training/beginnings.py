@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.training.settings import Scratch, Settings
+from finops_cli.foundry.training.settings import Scratch
 
 if TYPE_CHECKING:
     from finops_cli.foundry.weights.reopened import Reopened
@@ -18,36 +18,34 @@ _OTHERWISE = {"width": "hidden_size", "feed_forward": "intermediate_size", "rope
 """Sizes of a network that a recipe has too, under the same names and under other ones. How long a text may be is free to change."""
 
 
-def beginning_faults(scratch: Scratch, tokenizer: Any | None) -> Iterator[str]:
-    """What keeps a training from beginning with `scratch.weights`, before a weight is read. `tokenizer` is None where there is none yet."""
+class Beginning(NamedTuple):
+    """What was found of `base.scratch.weights`, before a weight is read: what keeps a training from it, and what is seldom meant."""
+
+    blockers: list[str]
+    warnings: list[str]
+
+
+def look_at_beginning(scratch: Scratch, modelfile: str, tokenizer: Any | None) -> Beginning:
+    """`modelfile` is the one that the training is for; `tokenizer` is None where there is none yet."""
     from finops_cli.foundry.weights.reopened import is_gguf, reopen
 
     if scratch.weights is None:
-        return
+        return Beginning([], [])
     place = Path(scratch.weights)
     if not is_gguf(place):
-        if not (place / WEIGHTS_OF_ONE).is_file():
-            yield f"{place / WEIGHTS_OF_ONE}: no such file; train that model first, or give another base.scratch.weights"
-        return
+        file = place / WEIGHTS_OF_ONE
+        absent = f"{file}: no such file; train that model first, or give another base.scratch.weights"
+        return Beginning([] if file.is_file() else [absent], [])
     try:
-        file = reopen(place)
+        opened = reopen(place)
     except UsageError as error:
-        yield str(error)
-        return
-    yield from _other_sizes(file, scratch)
-    if tokenizer is not None and words_of(tokenizer) != file.words.tokens:
-        yield f"{place}: has another vocabulary; name the same file as base.tokenizer (and base.vocabulary=null)"
-
-
-def beginning_warnings(settings: Settings) -> Iterator[str]:
-    """What may well be meant, and is seldom: a model that goes on with one of another stage."""
-    from finops_cli.foundry.weights.reopened import is_gguf, reopen
-
-    place = Path(settings.base.scratch.weights) if settings.base.scratch is not None and settings.base.scratch.weights else None
-    if place is not None and is_gguf(place):
-        made_for = reopen(place).made_for
-        if made_for not in (None, settings.data.modelfile):
-            yield f"{place}: is a model made for {made_for}; this training makes one for {settings.data.modelfile}"
+        return Beginning([str(error)], [])
+    blockers, warnings = list(_other_sizes(opened, scratch)), []
+    if tokenizer is not None and words_of(tokenizer) != opened.words.tokens:
+        blockers.append(f"{place}: has another vocabulary; name the same file as base.tokenizer (and base.vocabulary=null)")
+    if opened.made_for not in (None, modelfile):
+        warnings.append(f"{place}: is a model made for {opened.made_for}; this training makes one for {modelfile}")
+    return Beginning(blockers, warnings)
 
 
 def words_of(tokenizer: Any) -> list[str]:

@@ -166,7 +166,7 @@ def _some(rows: Rows, sampled: bool, asked: Asked) -> Iterable[Example]:
 
 def _weigh(asked: Asked, found: Survey) -> None:
     """Parameters, and what follows from the layers of the base."""
-    from finops_cli.foundry.training.beginnings import beginning_faults, beginning_warnings
+    from finops_cli.foundry.training.beginnings import look_at_beginning
     from finops_cli.foundry.training.counts import count
     from finops_cli.foundry.training.machine import gpu_bytes, machine_faults
     from finops_cli.foundry.training.preflight import packing_fault
@@ -177,9 +177,11 @@ def _weigh(asked: Asked, found: Survey) -> None:
     except UsageError as error:
         found.blockers.append(str(error))
     if settings.base.scratch is not None:
-        faults = list(beginning_faults(settings.base.scratch, found.tokenizer))
-        found.blockers += [fault for fault in faults if fault not in found.blockers]  # one file may be weights and tokenizer
-        found.warnings += [] if faults else beginning_warnings(settings)
+        beginning = look_at_beginning(settings.base.scratch, settings.data.modelfile, found.tokenizer)
+        found.blockers += [
+            each for each in beginning.blockers if each not in found.blockers
+        ]  # the tokenizer's file may be the same
+        found.warnings += beginning.warnings
     found.blockers += machine_faults(settings)
     found.gpu_bytes = gpu_bytes()
     if found.counts is None:
