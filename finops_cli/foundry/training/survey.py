@@ -178,9 +178,8 @@ def _weigh(asked: Asked, found: Survey) -> None:
         found.blockers.append(str(error))
     if settings.base.scratch is not None:
         beginning = look_at_beginning(settings.base.scratch, settings.data.modelfile, found.tokenizer)
-        found.blockers += [
-            each for each in beginning.blockers if each not in found.blockers
-        ]  # the tokenizer's file may be the same
+        # The file may be the tokenizer's, too: then its fault has been said.
+        found.blockers += [each for each in beginning.blockers if each not in found.blockers]
         found.warnings += beginning.warnings
     found.blockers += machine_faults(settings)
     found.gpu_bytes = gpu_bytes()
