@@ -1,4 +1,6 @@
-"""Seeded blotters for the benchmarks: plain fails, most of them with an inventory and up to three fails to receive."""
+"""Seeded blotters for the benchmarks: plain fails, most of them with an inventory and up to three
+fails to receive.
+"""
 
 from __future__ import annotations
 

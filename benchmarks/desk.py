@@ -1,10 +1,12 @@
-"""What the desk costs: CPU of `finops run` against only reading and writing the same lines with orjson, and its memory.
+"""What the desk costs: CPU of `finops run` against only reading and writing the same lines with
+orjson, and its memory.
 
     python benchmarks/desk.py [ROUNDS]
 
-All sides run as processes of their own, one after the other, in one go of this script; CPU is user + system, start-up included.
-Two yardsticks: `input`, each input line parsed and printed again; `lines`, each input line parsed and an output line printed for it (the
-first thousand answers, in turn). The least of the rounds counts: what a busy machine adds is no cost of the program.
+All sides run as processes of their own, one after the other, in one go of this script; CPU is user
++ system, start-up included. Two yardsticks: `input`, each input line parsed and printed again;
+`lines`, each input line parsed and an output line printed for it (the first thousand answers, in
+turn). The least of the rounds counts: what a busy machine adds is no cost of the program.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def cpu_and_peak(arguments: list[str]) -> tuple[float, float]:
 
 def measure(records: int, rounds: int, folder: Path) -> float:
     """Print what `records` cost; returns the peak of memory in MiB."""
-    fails, output, copy = (str(folder / name) for name in ("fails.jsonl", "out.jsonl", "copy.jsonl"))
+    fails, output, copy = (
+        str(folder / name) for name in ("fails.jsonl", "out.jsonl", "copy.jsonl")
+    )
     write_blotter(Path(fails), records, SEED)
     finops = [sys.executable, "-m", "finops_cli", "run", fails, "-o", output, "--quiet"]
     programs = {"input": INPUT, "lines": LINES}
@@ -59,10 +63,14 @@ def measure(records: int, rounds: int, folder: Path) -> float:
         for name, program in programs.items():
             cpu[name].append(cpu_and_peak([sys.executable, "-c", program, fails, output, copy])[0])
     least = {name: min(times) for name, times in cpu.items()}
-    size = f"{Path(fails).stat().st_size / records:.0f} bytes in, {Path(output).stat().st_size / records:.0f} out"
+    size = (
+        f"{Path(fails).stat().st_size / records:.0f} bytes in,"
+        f" {Path(output).stat().st_size / records:.0f} out"
+    )
     print(f"{records:,} records ({size}), least of {rounds}")
     print(
-        f"  finops        {least['finops']:.2f} s CPU, {least['finops'] / records * 1e6:.1f} us a record, peak {max(peaks):.1f} MiB"
+        f"  finops        {least['finops']:.2f} s CPU, {least['finops'] / records * 1e6:.1f} us a"
+        f" record, peak {max(peaks):.1f} MiB"
     )
     print(f"  to `lines`    {least['finops'] / least['lines']:.2f} times")
     print(f"  to `input`    {least['finops'] / least['input']:.2f} times")
@@ -72,7 +80,10 @@ def measure(records: int, rounds: int, folder: Path) -> float:
 def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         small, large = (measure(records, rounds, Path(folder)) for records in SIZES)
-        print(f"memory from {SIZES[0]:,} to {SIZES[1]:,} records: {small:.1f} to {large:.1f} MiB ({large / small:.2f} times)")
+        print(
+            f"memory from {SIZES[0]:,} to {SIZES[1]:,} records: {small:.1f} to {large:.1f} MiB"
+            f" ({large / small:.2f} times)"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What the embedded decoder is worth: records a second of its speaker, against a plain llama-cpp-python loop over the same prompts.
+"""What the embedded decoder is worth: records a second of its speaker, against a plain
+llama-cpp-python loop over the same prompts.
 
     python -m benchmarks.embedded [ROUNDS] [--gguf FILE] [--records N] [--tokens N]
 
-The plain loop takes one record at a time and keeps what the last prompt had in common with the next, as `Llama.generate` does; it runs
-with one thread and with one for each core, and the better one counts. The speaker is asked from as many threads as it has lanes. Both
-take the same triage prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of each counts. Without --gguf
-they are the triage model that ships, whose answers end when they end, and models of random weights, made here, whose answers never end, so
-that each has exactly N tokens.
+The plain loop takes one record at a time and keeps what the last prompt had in common with the
+next, as `Llama.generate` does; it runs with one thread and with one for each core, and the better
+one counts. The speaker is asked from as many threads as it has lanes. Both take the same triage
+prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of each
+counts. Without --gguf they are the triage model that ships, whose answers end when they end, and
+models of random weights, made here, whose answers never end, so that each has exactly N tokens.
 """
 
 from __future__ import annotations
@@ -52,7 +54,11 @@ class Work(NamedTuple):
 
 def work(records: int, tokens: int | None, temperature: float | None, modelfile: str) -> Work:
     """`tokens` None: as many as the Modelfile allows."""
-    prompts = [triage_prompt(fail, modelfile).text for line in fails(records) if (fail := FAIL.read_line(line)) is not None]
+    prompts = [
+        triage_prompt(fail, modelfile).text
+        for line in fails(records)
+        if (fail := FAIL.read_line(line)) is not None
+    ]
     options = dict(typed_parameters(shipped.modelfile(modelfile)))
     options["num_predict"] = options["num_predict"] if tokens is None else tokens
     if temperature is not None:
@@ -63,14 +69,31 @@ def work(records: int, tokens: int | None, temperature: float | None, modelfile:
 def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
     """Seconds of the plain loop, and what it said."""
     options = asked.options
-    llama = llama_cpp.Llama(str(gguf), n_ctx=options["num_ctx"], n_threads=threads, n_threads_batch=threads, verbose=False)
-    sampling = {"temp": options["temperature"], "top_k": options["top_k"], "top_p": options["top_p"], "min_p": 0.0}
+    llama = llama_cpp.Llama(
+        str(gguf),
+        n_ctx=options["num_ctx"],
+        n_threads=threads,
+        n_threads_batch=threads,
+        verbose=False,
+    )
+    sampling = {
+        "temp": options["temperature"],
+        "top_k": options["top_k"],
+        "top_p": options["top_p"],
+        "min_p": 0.0,
+    }
     answers = []
     started = time.perf_counter()
     for seed, prompt in enumerate(asked.prompts, start=1):
         llama.set_seed(seed)
-        tokens = llama.generate(llama.tokenize(prompt.encode(), add_bos=False, special=True), repeat_penalty=1.0, **sampling)
-        said = itertools.takewhile(lambda token: token != llama.token_eos(), itertools.islice(tokens, asked.tokens))
+        tokens = llama.generate(
+            llama.tokenize(prompt.encode(), add_bos=False, special=True),
+            repeat_penalty=1.0,
+            **sampling,
+        )
+        said = itertools.takewhile(
+            lambda token: token != llama.token_eos(), itertools.islice(tokens, asked.tokens)
+        )
         answers.append(llama.detokenize(list(said), special=True).decode("utf-8", "replace"))
     taken = time.perf_counter() - started
     llama.close()
@@ -95,7 +118,9 @@ def embedded(speaker: LlamaCppSpeaker, asked: Work) -> tuple[float, list[str]]:
 def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
     """Print one row."""
     book = load_book(shipped_kb())
-    speaker = LlamaCppSpeaker(Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, book.answering)
+    speaker = LlamaCppSpeaker(
+        Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, book.answering
+    )
     speaker.prepare("triage")
     best: dict[str, float] = {}
     same = 0
@@ -105,7 +130,10 @@ def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
         for threads in sorted({1, os.cpu_count() or 1}):
             taken, expected = plain(gguf, asked, threads)
             best[str(threads)] = min(taken, best.get(str(threads), taken))
-        same = sum(answer == words.rstrip("\ufffd") or answer == words for answer, words in zip(answers, expected, strict=True))
+        same = sum(
+            answer == words.rstrip("\ufffd") or answer == words
+            for answer, words in zip(answers, expected, strict=True)
+        )
     speaker.close()
     count, ours = len(asked.prompts), best.pop("ours")
     loops = " / ".join(f"{count / taken:,.1f}" for taken in best.values())
@@ -121,19 +149,27 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=110)
     given = parser.parse_args()
     print(
-        "| model | temperature | speaker, records/s | plain loop, 1 thread / all | ratio | equal answers |\n|---|---|---|---|---|---|"
+        "| model | temperature | speaker, records/s | plain loop, 1 thread / all | ratio | equal"
+        " answers |\n|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
         models = {
-            name: write_tiny_gguf(Path(folder) / f"{n}.gguf", shape=shape) for n, (name, shape) in enumerate(SHAPES.items())
+            name: write_tiny_gguf(Path(folder) / f"{n}.gguf", shape=shape)
+            for n, (name, shape) in enumerate(SHAPES.items())
         }
-        asked: dict[str, tuple[Path, int | None, str]] = {"the one that ships": (SHIPPED, None, "tiny-triage")}
+        asked: dict[str, tuple[Path, int | None, str]] = {
+            "the one that ships": (SHIPPED, None, "tiny-triage")
+        }
         asked |= {name: (gguf, given.tokens, "triage") for name, gguf in models.items()}
         if given.gguf:
             asked = {given.gguf.name: (given.gguf, given.tokens, "triage")}
         for name, (gguf, tokens, modelfile) in asked.items():
-            for temperature in (0.0,) if modelfile == "tiny-triage" else (0.0, None):  # that one's Modelfile says 0 itself
-                compare(name, gguf, work(given.records, tokens, temperature, modelfile), given.rounds)
+            for temperature in (
+                (0.0,) if modelfile == "tiny-triage" else (0.0, None)
+            ):  # that one's Modelfile says 0 itself
+                compare(
+                    name, gguf, work(given.records, tokens, temperature, modelfile), given.rounds
+                )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,19 @@ def main() -> None:
     for stage in ("triage", "resolver", "sentiment"):
         for rows in (2_000, 10_000):
             with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, "-m", "finops_cli", "generate", "--stage", stage, "-n", str(rows), "-o", folder, "-q"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "finops_cli",
+                    "generate",
+                    "--stage",
+                    stage,
+                    "-n",
+                    str(rows),
+                    "-o",
+                    folder,
+                    "-q",
+                ]
                 began = time.perf_counter()
                 process = os.posix_spawn(command[0], command, os.environ)
                 _, status, used = os.wait4(process, 0)
@@ -23,7 +35,8 @@ def main() -> None:
                 if os.waitstatus_to_exitcode(status):
                     raise SystemExit(f"{command} ended with status {status}")
                 print(
-                    f"{stage:<9} {rows:>6,} rows: {took:5.1f} s, {rows / took:7,.0f} a second, peak {used.ru_maxrss / 1024:.0f} MiB",
+                    f"{stage:<9} {rows:>6,} rows: {took:5.1f} s, {rows / took:7,.0f} a second, peak"
+                    f" {used.ru_maxrss / 1024:.0f} MiB",
                     flush=True,
                 )
 

@@ -1,10 +1,12 @@
-"""What the verified loop costs: records a second through a server, against a bare concurrent client that sends it the same requests.
+"""What the verified loop costs: records a second through a server, against a bare concurrent client
+that sends it the same requests.
 
     python benchmarks/loop.py [ROUNDS] [--gguf FILE]
 
-The server is the stand-in, as a process of its own: answering at a model's pace, answering as fast as it can, or (with --gguf and the
-extra `llama`) a real model in llama.cpp. Both sides take the same records with as many requests at once, one after the other in each
-round; the best round of each counts. The bare client reads each answer to its end and does nothing with it.
+The server is the stand-in, as a process of its own: answering at a model's pace, answering as fast
+as it can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
+same records with as many requests at once, one after the other in each round; the best round of
+each counts. The bare client reads each answer to its end and does nothing with it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,13 @@ MODEL_PACE = "2000"
 def fails(count: int) -> list[bytes]:
     """Seeded fail records that differ in what is asked."""
     draw = Random(7)
-    record = {"cusip": "594918104", "side": "Sell", "counterparty": "DTC-0005", "cns_direction": "FTD", "reg_sho_threshold": True}
+    record = {
+        "cusip": "594918104",
+        "side": "Sell",
+        "counterparty": "DTC-0005",
+        "cns_direction": "FTD",
+        "reg_sho_threshold": True,
+    }
     figures = [
         {
             "fail_id": f"F-{n}",
@@ -50,7 +58,10 @@ def fails(count: int) -> list[bytes]:
         for n in range(count)
     ]
     rates = {"inventory_coverage_pct": 10, "cp_fail_rate_pct": 4}
-    return [json.dumps({**record, **figure, "cns_position": -figure["qty"], **rates}).encode() for figure in figures]
+    return [
+        json.dumps({**record, **figure, "cns_position": -figure["qty"], **rates}).encode()
+        for figure in figures
+    ]
 
 
 @contextmanager
@@ -58,7 +69,11 @@ def server(*options: str) -> Iterator[str]:
     """The URL of a stand-in that runs as a process of its own."""
     command = [sys.executable, "-m", "finops_cli.devtools.standin", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    url = next(word for word in str(process.stderr and process.stderr.readline()).split() if word.startswith("http"))
+    url = next(
+        word
+        for word in str(process.stderr and process.stderr.readline()).split()
+        if word.startswith("http")
+    )
     try:
         yield url
     finally:
@@ -69,7 +84,9 @@ def server(*options: str) -> Iterator[str]:
 def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
     """Seconds that the loop takes for `lines`, models loaded."""
     book = load_book(shipped_kb())
-    backend = choose(Wanted("ollama", ("triage",), (url,), triage_model=model, workers=at_once), book).backend
+    backend = choose(
+        Wanted("ollama", ("triage",), (url,), triage_model=model, workers=at_once), book
+    ).backend
     desk = Desk("triage", backend, book, timed=True)
     backend.prepare("triage")
     started = time.perf_counter()
@@ -83,9 +100,15 @@ def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
 
 def bodies(url: str, lines: list[bytes], model: str) -> list[bytes]:
     """The requests that the loop sends for `lines`."""
-    speaker, _ = open_ollama(Wanted("ollama", ("triage",), (url,), triage_model=model), load_book(shipped_kb()))
+    speaker, _ = open_ollama(
+        Wanted("ollama", ("triage",), (url,), triage_model=model), load_book(shipped_kb())
+    )
     records = [FAIL.read_line(line) for line in lines]
-    asked = [speaker.body(Ask("triage", triage_prompt(record).text, 7)) for record in records if record is not None]
+    asked = [
+        speaker.body(Ask("triage", triage_prompt(record).text, 7))
+        for record in records
+        if record is not None
+    ]
     speaker.close()
     return [json.dumps(body).encode() for body in asked]
 
@@ -114,15 +137,24 @@ def bare(url: str, requests: list[bytes], at_once: int) -> float:
         return time.perf_counter() - started
 
 
-def compare(name: str, options: list[str], model: str, at_once: int, count: int, rounds: int) -> None:
+def compare(
+    name: str, options: list[str], model: str, at_once: int, count: int, rounds: int
+) -> None:
     """Print one row: both rates and their ratio."""
     lines = fails(count)
     with server(*options) as url:
         requests = bodies(url, lines, model)
         bare(url, requests[:20], at_once)
-        taken = [(verified(url, lines, at_once, model), bare(url, requests, at_once)) for _ in range(rounds)]
+        taken = [
+            (verified(url, lines, at_once, model), bare(url, requests, at_once))
+            for _ in range(rounds)
+        ]
     ours, theirs = (min(side) for side in zip(*taken, strict=True))
-    print(f"| {name} | {at_once} | {count / ours:,.1f} | {count / theirs:,.1f} | {theirs / ours:.3f} |", flush=True)
+    print(
+        f"| {name} | {at_once} | {count / ours:,.1f} | {count / theirs:,.1f} |"
+        f" {theirs / ours:.3f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -130,13 +162,23 @@ def main() -> None:
     parser.add_argument("rounds", nargs="?", type=int, default=3)
     parser.add_argument("--gguf")
     given = parser.parse_args()
-    print("| server | requests at once | verified, records/s | bare, records/s | ratio |\n|---|---|---|---|---|")
+    print(
+        "| server | requests at once | verified, records/s | bare, records/s | ratio"
+        " |\n|---|---|---|---|---|"
+    )
     pace = ["--tokens-per-second", MODEL_PACE]
     compare("stand-in at a model's pace, one slot", pace, "finops-triage", 1, 60, given.rounds)
     compare("stand-in at a model's pace", pace, "finops-resolver", 4, 160, given.rounds)
     compare("stand-in, as fast as it can", [], "finops-resolver", 4, 400, given.rounds)
     if given.gguf:
-        compare("llama.cpp", ["--gguf", f"finops-triage={given.gguf}"], "finops-triage", 1, 40, given.rounds)
+        compare(
+            "llama.cpp",
+            ["--gguf", f"finops-triage={given.gguf}"],
+            "finops-triage",
+            1,
+            40,
+            given.rounds,
+        )
 
 
 if __name__ == "__main__":

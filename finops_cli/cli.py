@@ -1,4 +1,7 @@
-"""The command line: verbs in the order of the story. Each verb imports its work when it is called, so that --help stays light."""
+"""The command line: verbs in the order of the story.
+
+Each verb imports its work when it is called, so that --help stays light.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -57,7 +60,9 @@ STORY = (
 
 
 class Border(TyperGroup):
-    """Lists the verbs as the story goes; turns what stopped one into a message and an exit code (contracts, section 1)."""
+    """Lists the verbs as the story goes; turns what stopped one into a message and an exit code
+    (contracts, section 1).
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=STORY.index)
@@ -76,7 +81,11 @@ class Border(TyperGroup):
             raise typer.Exit(PIPE_CLOSED) from error
         except OSError as error:
             _flush_nowhere()
-            typer.echo(f"finops: {error.filename or 'output'}: {error.strerror}{_CURES.get(error.errno or 0, '')}", err=True)
+            typer.echo(
+                f"finops: {error.filename or 'output'}:"
+                f" {error.strerror}{_CURES.get(error.errno or 0, '')}",
+                err=True,
+            )
             raise typer.Exit(UsageError.exit_code) from error
         return result
 
@@ -90,7 +99,9 @@ _CURES = {
 
 
 def _flush_nowhere() -> None:
-    """What standard output still holds cannot be written: let the interpreter flush it to nothing at its end."""
+    """What standard output still holds cannot be written: let the interpreter flush it to nothing
+    at its end.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -113,10 +124,16 @@ def _version(asked: bool) -> None:
 def finops(
     context: typer.Context,
     kb: Annotated[
-        Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option("--kb", metavar="DIR", help="A knowledge base of your own instead of the one that ships."),
+        Path | None,
+        typer.Option(
+            "--kb",
+            metavar="DIR",
+            help="A knowledge base of your own instead of the one that ships.",
+        ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Triage and resolve US post-trade settlement fails, every number checked."""
     context.obj = kb
@@ -141,11 +158,18 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """The program. A closed stderr (`2>&-`) silences the talk; a closed stdin or stdout is refused, for data would be lost."""
+    """The program.
+
+    A closed stderr (`2>&-`) silences the talk; a closed stdin or stdout is refused, for data would
+    be lost.
+    """
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
     closed = [name for name in ("stdin", "stdout") if getattr(sys, name) is None]
     if closed:
-        print(f"finops: {closed[0]} is closed; redirect it to a file or to {os.devnull}", file=sys.stderr)
+        print(
+            f"finops: {closed[0]} is closed; redirect it to a file or to {os.devnull}",
+            file=sys.stderr,
+        )
         sys.exit(UsageError.exit_code)
     app()

@@ -1,4 +1,6 @@
-"""A real HTTP server that answers each path with the bytes it was given, for answers that no healthy Ollama gives."""
+"""A real HTTP server that answers each path with the bytes it was given, for answers that no
+healthy Ollama gives.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
 Answers = Mapping[str, bytes | dict[str, object] | int]
-"""`METHOD /path` to a body, an object to be sent as JSON, or the status of an answer without a body."""
+"""`METHOD /path` to a body, an object to be sent as JSON, or the status of an answer without a
+body.
+"""
 HEALTHY: Answers = {"GET /api/version": {"version": "0.33.0"}, "GET /api/ps": {"models": []}}
 
 
 class Canned:
-    """Used in a `with` statement. `torn`: the paths whose answer promises more than it sends. `asked` keeps what was asked."""
+    """Used in a `with` statement.
+
+    `torn`: the paths whose answer promises more than it sends. `asked` keeps what was asked.
+    """
 
     def __init__(self, answers: Answers, torn: tuple[str, ...] = ()) -> None:
         self.asked: list[str] = []
@@ -22,7 +29,9 @@ class Canned:
         """Every Authorization that came."""
         self.received: dict[str, bytes] = {}
         """The body of each path's last request, as long as its Content-Length says."""
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler({**HEALTHY, **answers}, torn))
+        self._http = ThreadingHTTPServer(
+            ("127.0.0.1", 0), self._handler({**HEALTHY, **answers}, torn)
+        )
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property

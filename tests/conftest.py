@@ -31,12 +31,16 @@ def book() -> Book:
 
 @pytest.fixture(scope="session")
 def guard(book: Book) -> Guard:
-    """The guard by the shipped rules; the test is skipped where the guard extra is not installed."""
+    """The guard by the shipped rules; the test is skipped where the guard extra is not
+    installed.
+    """
     pytest.importorskip("presidio_analyzer")
     return open_guard(book.guard)
 
 
-def _run_finops(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+def _run_finops(
+    *arguments: object, given: bytes = b"", timeout: float = 120
+) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
     return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
 
@@ -53,16 +57,22 @@ def program() -> Finops:
     return _run_finops
 
 
-WITHOUT_THE_GUARD = "import sys; sys.modules['presidio_analyzer'] = None; from finops_cli.cli import main; main()"
+WITHOUT_THE_GUARD = (
+    "import sys; sys.modules['presidio_analyzer'] = None; from finops_cli.cli import main; main()"
+)
 
 
 @pytest.fixture
 def bare() -> Finops:
     """The same where presidio is not installed."""
 
-    def run(*arguments: object, given: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        *arguments: object, given: bytes = b"", timeout: float = 120
+    ) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-c", WITHOUT_THE_GUARD, *map(str, arguments)]
-        return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False, cwd=ROOT)
+        return subprocess.run(
+            command, input=given, capture_output=True, timeout=timeout, check=False, cwd=ROOT
+        )
 
     return run
 
@@ -114,7 +124,18 @@ SEED = "11"
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cards' sizes: 10,000 triage and 10,000 resolver rows."""
     folder = tmp_path_factory.mktemp("data")
-    command = [sys.executable, "-m", "finops_cli", "generate", "--seed", SEED, "-o", str(folder), "-q", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "finops_cli",
+        "generate",
+        "--seed",
+        SEED,
+        "-o",
+        str(folder),
+        "-q",
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     (folder / "report.json").write_bytes(done.stdout)
@@ -122,7 +143,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows_of_stage(folder: Path, stage: str) -> list[dict[str, Any]]:
-    return [row for split in ("train", "eval") for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())]
+    return [
+        row
+        for split in ("train", "eval")
+        for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +183,9 @@ def closes() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty sentiment rows, 48 of them for training: short, so a step of training takes a tenth of a second."""
+    """Sixty sentiment rows, 48 of them for training: short, so a step of training takes a tenth of
+    a second.
+    """
     from finops_cli.foundry.dataset import Order, write_dataset
 
     folder = tmp_path_factory.mktemp("sentences")
@@ -168,7 +195,9 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that `finops train` made from random weights on a stream, for adapters to stand on."""
+    """A model that `finops train` made from random weights on a stream, for adapters to
+    stand on.
+    """
     from tests.training import SMALL, trained
 
     output = tmp_path_factory.mktemp("base") / "out"

@@ -1,4 +1,6 @@
-"""Evaluations for tests: the desk, asked about held-out records, with whatever backend a test plugs in."""
+"""Evaluations for tests: the desk, asked about held-out records, with whatever backend a test plugs
+in.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,12 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def evaluated(
-    folder: Path, book: Book, backend: Backend, stage: ModelStage = "triage", rows: int = 100, **wanted: Any
+    folder: Path,
+    book: Book,
+    backend: Backend,
+    stage: ModelStage = "triage",
+    rows: int = 100,
+    **wanted: Any,
 ) -> Evaluation:
     """The evaluation of `backend` in `folder`."""
     folder.mkdir(exist_ok=True)
@@ -37,12 +44,16 @@ def evaluated(
     desk = Desk(station, backend, book, timed=True, keeps_raw=True)
     job = Job(DeskPlan(station, shipped_kb(), timed=True), folder / RECORDS, folder / ANSWERS)
     run(job, desk, lambda tally, end: None)
-    evaluation = concluded(asked, folder, backend.origin, None, book, Simpler(wanted.get("baselines", False)))
+    evaluation = concluded(
+        asked, folder, backend.origin, None, book, Simpler(wanted.get("baselines", False))
+    )
     write(evaluation, folder)
     return evaluation
 
 
-def an_outcome(strata: Strata, first: First, stage: ModelStage = "triage", shares: PlanShares | None = None) -> Outcome:
+def an_outcome(
+    strata: Strata, first: First, stage: ModelStage = "triage", shares: PlanShares | None = None
+) -> Outcome:
     """An outcome of which only groups, first answer and shares count."""
     return Outcome(
         id="",
@@ -59,7 +70,9 @@ def an_outcome(strata: Strata, first: First, stage: ModelStage = "triage", share
     )
 
 
-def at_standin(server: StandIn, book: Book, script: Callable[[Heard], Behaviour], stage: ModelStage = "triage") -> Backend:
+def at_standin(
+    server: StandIn, book: Book, script: Callable[[Heard], Behaviour], stage: ModelStage = "triage"
+) -> Backend:
     """The models of a stand-in that follows `script`, but for warming up."""
     server.script = lambda heard: Right() if warms_up(heard) else script(heard)
     server.chunk_tokens = 1000

@@ -1,4 +1,6 @@
-"""Notes of several clauses, as desks write them: personal data, look-alikes and small talk in any order and with any mark between."""
+"""Notes of several clauses, as desks write them: personal data, look-alikes and small talk in any
+order and with any mark between.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,18 @@ def note(draw: Draw) -> Note:
         mark = draw.choice(("; ", ", ", ". ", " - ", "\n", " "))
         what = draw.choices(("planted", "alike", "talk"), (40, 45, 15))[0]
         if what == "planted":
-            made = draw.choice((pii.planted, pii_held_out.planted))(draw, draw.choice(list(pii.PLANTED)))
+            made = draw.choice((pii.planted, pii_held_out.planted))(
+                draw, draw.choice(list(pii.PLANTED))
+            )
             found.append(made)
             text += made.sentence + mark
             masked += made.sentence.replace(made.what, f"[{made.kind}]") + mark
             continue
         alike = draw.choice((look_alikes.look_alike, pii_held_out.look_alike))
-        clause = desk_note(draw) if what == "talk" else alike(draw, draw.choice(list(look_alikes.LOOK_ALIKES)))
+        clause = (
+            desk_note(draw)
+            if what == "talk"
+            else alike(draw, draw.choice(list(look_alikes.LOOK_ALIKES)))
+        )
         text, masked = text + clause + mark, masked + clause + mark
     return Note(text, masked, found)

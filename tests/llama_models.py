@@ -1,4 +1,6 @@
-"""Tiny models in llama.cpp for tests: the plain loop that answers are held against, and a table of several answers."""
+"""Tiny models in llama.cpp for tests: the plain loop that answers are held against, and a table of
+several answers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
 from finops_cli.models.llama_cpp.wire import Begun, Load, Said, Sampling, Say
 from finops_cli.models.protocol import Origin
 
-PREFIX = "<|im_start|>system\nYou are a triage assistant. Output JSON only.<|im_end|>\n<|im_start|>user\n"
+PREFIX = (
+    "<|im_start|>system\nYou are a triage assistant. Output JSON"
+    " only.<|im_end|>\n<|im_start|>user\n"
+)
 BEHIND = "<|im_end|>\n<|im_start|>assistant\n"
 TIED = 0.02
 """Two logits so close that the order in which floats are summed may choose between them."""
@@ -24,7 +29,9 @@ TOKENS = 40
 
 
 class Plain(NamedTuple):
-    """What the plain loop says: the bytes of each token, and how far its logit was above the next one's."""
+    """What the plain loop says: the bytes of each token, and how far its logit was above the next
+    one's.
+    """
 
     words: list[bytes]
     margins: list[float]
@@ -33,7 +40,9 @@ class Plain(NamedTuple):
     @property
     def text(self) -> str:
         """Whole characters; one that the limit of tokens cut is left out."""
-        return codecs.getincrementaldecoder("utf-8")("replace").decode(b"".join(self.words), final=self.ended)
+        return codecs.getincrementaldecoder("utf-8")("replace").decode(
+            b"".join(self.words), final=self.ended
+        )
 
 
 def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
@@ -41,7 +50,9 @@ def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
     import llama_cpp
     import numpy as np
 
-    llama = llama_cpp.Llama(str(gguf), n_ctx=context, n_batch=512, n_threads=1, n_threads_batch=1, verbose=False)
+    llama = llama_cpp.Llama(
+        str(gguf), n_ctx=context, n_batch=512, n_threads=1, n_threads_batch=1, verbose=False
+    )
     vocab = llama_cpp.llama_model_get_vocab(llama.model)
 
     def say(prompt: str, tokens: int = TOKENS, seed: int = 1, **sampling: Any) -> Plain:
@@ -52,7 +63,9 @@ def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
         for token in llama.generate(given, **{"temp": 0.0, "repeat_penalty": 1.0, **sampling}):
             if llama_cpp.llama_vocab_is_eog(vocab, token):
                 return Plain(words, margins, True)
-            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(llama.ctx, -1), shape=(llama.n_vocab(),))
+            logits = np.ctypeslib.as_array(
+                llama_cpp.llama_get_logits_ith(llama.ctx, -1), shape=(llama.n_vocab(),)
+            )
             second, first = np.partition(logits, -2)[-2:]
             margins.append(float(first - second))
             words.append(llama.detokenize([token], special=True))
@@ -64,10 +77,16 @@ def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
 
 
 def agrees(said: Said, plain: Plain) -> bool:
-    """Whether an answer is the plain loop's, token for token, up to where two logits are tied within rounding."""
+    """Whether an answer is the plain loop's, token for token, up to where two logits are tied
+    within rounding.
+    """
     if (said.text, said.tokens, said.end == "stop") == (plain.text, len(plain.words), plain.ended):
         return True
-    shared = (n for n in range(len(plain.words), -1, -1) if said.text.startswith(_whole_characters(plain.words[:n])))
+    shared = (
+        n
+        for n in range(len(plain.words), -1, -1)
+        if said.text.startswith(_whole_characters(plain.words[:n]))
+    )
     parted = next(shared)
     return parted < len(plain.words) and plain.margins[parted] < TIED
 
@@ -87,7 +106,14 @@ def prompts(count: int, seed: int = 3, longest: int = 120) -> list[str]:
 class Round:
     """A table in this process, with everyone who is to be seated at it."""
 
-    def __init__(self, gguf: Path, sequences: int, batch: int = 512, prefix: str = PREFIX, context: int = CONTEXT) -> None:
+    def __init__(
+        self,
+        gguf: Path,
+        sequences: int,
+        batch: int = 512,
+        prefix: str = PREFIX,
+        context: int = CONTEXT,
+    ) -> None:
         from finops_cli.models.llama_cpp.decoder.hold import Holds
         from finops_cli.models.llama_cpp.decoder.network import Model, Network
         from finops_cli.models.llama_cpp.decoder.table import Table
@@ -102,7 +128,9 @@ class Round:
         if isinstance(message, Said):
             self.said[message.number] = replace(message, generating_ms=0.0)  # no two are equal
 
-    def answers(self, asked: Iterable[Say], each_step: Callable[[Round], None] = lambda _: None) -> dict[int, Said]:
+    def answers(
+        self, asked: Iterable[Say], each_step: Callable[[Round], None] = lambda _: None
+    ) -> dict[int, Said]:
         """Seat them in order, as seats become free, until everyone is answered."""
         waiting = list(asked)[::-1]
         while waiting or self.table.busy:
@@ -117,10 +145,15 @@ class Round:
 
 def asks(texts: Iterable[str], tokens: int = TOKENS, sampling: Sampling | None = None) -> list[Say]:
     """One request for each text, numbered and seeded from 1."""
-    return [Say(n, text, n, sampling or Sampling(), predict=tokens) for n, text in enumerate(texts, start=1)]
+    return [
+        Say(n, text, n, sampling or Sampling(), predict=tokens)
+        for n, text in enumerate(texts, start=1)
+    ]
 
 
-def speaker_of(gguf: Path, book: Book, sequences: int = 4, teams: int = 1, **given: Any) -> LlamaCppSpeaker:
+def speaker_of(
+    gguf: Path, book: Book, sequences: int = 4, teams: int = 1, **given: Any
+) -> LlamaCppSpeaker:
     """A speaker with one model, which says at most `TOKENS` tokens."""
     load = Load(str(gguf), CONTEXT, sequences, teams, prefix=PREFIX)
     profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("predict", TOKENS))

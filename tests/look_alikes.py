@@ -1,4 +1,6 @@
-"""What looks like personal data and is the desk's own: identifiers with right check digits, quantities, prices, dates, references, rates."""
+"""What looks like personal data and is the desk's own: identifiers with right check digits,
+quantities, prices, dates, references, rates.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,15 @@ LOOK_ALIKES: dict[str, tuple[Makes, tuple[str, ...]]] = {
             "trade in {} unknown",
         ),
     ),
-    "ISIN": (an_isin, ("ISIN {} not eligible", "they have {} on their side", "{}/DTC-0161 unmatched", "asks to re-send {}")),
+    "ISIN": (
+        an_isin,
+        (
+            "ISIN {} not eligible",
+            "they have {} on their side",
+            "{}/DTC-0161 unmatched",
+            "asks to re-send {}",
+        ),
+    ),
     "DTC": (
         lambda draw: f"DTC{draw.choice('- ')}{digits(draw, 4)}",
         ("{} delivers tomorrow", "called {} twice", "account with {} is short", "chase {}; T+13"),
@@ -79,8 +89,19 @@ LOOK_ALIKES: dict[str, tuple[Makes, tuple[str, ...]]] = {
             "account short {} shares",
         ),
     ),
-    "price": (price, ("price mismatch: {} vs 171.00", "they have {}", "account agrees at {}", "px {} on the call")),
-    "date": (date, ("settles {}", "account opened {}", "called {} at 10:40", "due {} or T+13", "recall of {}")),
+    "price": (
+        price,
+        (
+            "price mismatch: {} vs 171.00",
+            "they have {}",
+            "account agrees at {}",
+            "px {} on the call",
+        ),
+    ),
+    "date": (
+        date,
+        ("settles {}", "account opened {}", "called {} at 10:40", "due {} or T+13", "recall of {}"),
+    ),
     "reference": (
         lambda draw: draw.choice(
             (

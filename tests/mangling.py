@@ -1,4 +1,6 @@
-"""Model answers as they go wrong: each way a small change of a right answer's text, drawn from a seeded generator."""
+"""Model answers as they go wrong: each way a small change of a right answer's text, drawn from a
+seeded generator.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,18 @@ from typing import Any
 
 Mangle = Callable[[str, Random], str]
 _WORDS = re.compile(r"(?<=\")[A-Z][A-Z_0-9]{2,}(?=\")")
-_OTHER_WORDS = ("CRITICAL", "LOW", "ESCALATE", "DVP_FAIL", "FTR", "L4", "NONE", "CHASE_FTR", "URGENT", "SOURCE_BORROW")
+_OTHER_WORDS = (
+    "CRITICAL",
+    "LOW",
+    "ESCALATE",
+    "DVP_FAIL",
+    "FTR",
+    "L4",
+    "NONE",
+    "CHASE_FTR",
+    "URGENT",
+    "SOURCE_BORROW",
+)
 
 
 def _json_part(text: str) -> tuple[str, dict[str, Any]]:
@@ -33,7 +46,13 @@ def _a_word(text: str, rng: Random) -> str:
 
 
 def _leaves(given: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
+    items = (
+        given.items()
+        if isinstance(given, dict)
+        else enumerate(given)
+        if isinstance(given, list)
+        else ()
+    )
     inner = [leaf for key, value in items for leaf in _leaves(value, (*path, key))]
     return inner or [path]
 
@@ -73,9 +92,16 @@ def _cut(text: str, rng: Random) -> str:
 
 
 def _wrapped(text: str, rng: Random) -> str:
-    return rng.choice(["```json\n{}\n```", "Sure: {}", "{}\nAnything else?", "{0}\n{0}", "{}<|im_end|>", "<think>{}"]).replace(
-        "{}", text
-    )
+    return rng.choice(
+        [
+            "```json\n{}\n```",
+            "Sure: {}",
+            "{}\nAnything else?",
+            "{0}\n{0}",
+            "{}<|im_end|>",
+            "<think>{}",
+        ]
+    ).replace("{}", text)
 
 
 def _said_twice(text: str, rng: Random) -> str:
@@ -109,6 +135,8 @@ WAYS: tuple[Mangle, ...] = (
 def mangled(text: str, rng: Random) -> str:
     """`text`, wrong in one or two ways."""
     for _ in range(rng.choice((1, 1, 1, 2))):
-        with suppress(ValueError, IndexError, KeyError, TypeError):  # already too broken for that way
+        with suppress(
+            ValueError, IndexError, KeyError, TypeError
+        ):  # already too broken for that way
             text = rng.choice(WAYS)(text, rng)
     return text

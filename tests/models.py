@@ -1,4 +1,6 @@
-"""Language models for tests: real speakers that say what they are told to, in the words of a model."""
+"""Language models for tests: real speakers that say what they are told to, in the words of a
+model.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ Says = Callable[[Ask, int], str | NoReply | Spoken]
 
 
 class Speaking:
-    """Says what `says` gives for each ask and its number (from 1); a failure is raised. `asks` keeps what was asked."""
+    """Says what `says` gives for each ask and its number (from 1); a failure is raised.
+
+    `asks` keeps what was asked.
+    """
 
     lanes = 2
     in_turns = False
@@ -60,7 +65,11 @@ def right(ask: Ask, book: Book, change: Callable[[dict[str, Any]], Any] | None =
     return right_text(ask.prompt, ask.schema is not None, book, change)
 
 
-def a_model(book: Book, change: Callable[[str, dict[str, Any]], None] | None = None, policy: OnViolation = "repair") -> Verified:
+def a_model(
+    book: Book,
+    change: Callable[[str, dict[str, Any]], None] | None = None,
+    policy: OnViolation = "repair",
+) -> Verified:
     """A backend that is right but for what `change` (given the stage) does to each answer."""
 
     def says(ask: Ask, _: int) -> str:
@@ -75,7 +84,9 @@ def a_model(book: Book, change: Callable[[str, dict[str, Any]], None] | None = N
 
 
 def hurried(kb: Path) -> None:
-    """Make the pauses of the knowledge base in `kb` as short as a test wants them; the counts stay."""
+    """Make the pauses of the knowledge base in `kb` as short as a test wants them; the
+    counts stay.
+    """
     file = kb / "answering.toml"
     text = file.read_text()
     for was, now in (

@@ -1,4 +1,6 @@
-"""Models behind a stand-in Ollama server, for tests: opened with short pauses, closed with the test."""
+"""Models behind a stand-in Ollama server, for tests: opened with short pauses, closed with the
+test.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finops_cli.devtools.standin import (
-    Behaviour,
-    Heard,
-    Right,
-    StandIn,
-)
+from finops_cli.devtools.standin import Behaviour, Heard, Right, StandIn
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.vocabulary import BackendName
 from finops_cli.kb.book import Book
@@ -22,7 +19,12 @@ from finops_cli.verify.shapes import FAIL
 from tests.conftest import a_fail
 from tests.models import OPENED
 
-INVENTORY = {"box_qty": 1000, "stock_loan_available": 500, "recall_outstanding": 700, "pending_receives": 9000}
+INVENTORY = {
+    "box_qty": 1000,
+    "stock_loan_available": 500,
+    "recall_outstanding": 700,
+    "pending_receives": 9000,
+}
 
 
 def a_record(**changes: Any) -> FailRecord:
@@ -71,16 +73,34 @@ def asked_of(server: StandIn) -> int:
     return sum(not warms_up(heard) for heard in server.heard)
 
 
-FTR = {"qty": 300, "age_days": 3, "settlement_type": "RVP", "settlement_date": "T+1", "cp_fail_rate_pct": 1}
+FTR = {
+    "qty": 300,
+    "age_days": 3,
+    "settlement_type": "RVP",
+    "settlement_date": "T+1",
+    "cp_fail_rate_pct": 1,
+}
 
 
 def some_fails(count: int) -> list[dict[str, Any]]:
     """Fails that both stages answer, each of another quantity."""
     ftrs = [{**FTR, "dtc": f"DTC-{n:04d}", "partial_delivery_history": True} for n in (1, 2)]
-    return [a_fail(fail_id=f"F-{n}", qty=5000 + n, age_days=n % 15, inventory=INVENTORY, ftrs=ftrs) for n in range(count)]
+    return [
+        a_fail(fail_id=f"F-{n}", qty=5000 + n, age_days=n % 15, inventory=INVENTORY, ftrs=ftrs)
+        for n in range(count)
+    ]
 
 
 def model_run(kb: Path, server: StandIn, *arguments: object) -> list[str]:
     """The command that takes records through the models of `server`."""
     fixed = ["--backend", "ollama", "--host", server.url, "--no-timing"]
-    return [sys.executable, "-m", "finops_cli", "--kb", str(kb), "run", *map(str, arguments), *fixed]
+    return [
+        sys.executable,
+        "-m",
+        "finops_cli",
+        "--kb",
+        str(kb),
+        "run",
+        *map(str, arguments),
+        *fixed,
+    ]

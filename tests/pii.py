@@ -33,15 +33,28 @@ def email(draw: Draw) -> str:
         draw.choice(("jane", "raj", "o'neil", "li", "maria")),
         draw.choice(("smith", "patel", "brien", "wu", "garcia-lopez")),
     )
-    local = draw.choice((f"{first}.{last}", f"{first[0]}{last}{digits(draw, 2)}", f"{last}_{first}+fails", first))
+    local = draw.choice(
+        (f"{first}.{last}", f"{first[0]}{last}{digits(draw, 2)}", f"{last}_{first}+fails", first)
+    )
     domain = draw.choice(
-        ("example.com", "mail.bigbank.co.uk", "bank-ops.local", "custody.bank", "BLOOMBERG.NET", "bank.internal")
+        (
+            "example.com",
+            "mail.bigbank.co.uk",
+            "bank-ops.local",
+            "custody.bank",
+            "BLOOMBERG.NET",
+            "bank.internal",
+        )
     )
     return f"{local}@{domain}"
 
 
 def ssn(draw: Draw) -> str:
-    area, group, serial = f"{draw.randrange(1, 900):03}", f"{draw.randrange(1, 100):02}", f"{draw.randrange(1, 10000):04}"
+    area, group, serial = (
+        f"{draw.randrange(1, 900):03}",
+        f"{draw.randrange(1, 100):02}",
+        f"{draw.randrange(1, 10000):04}",
+    )
     return draw.choice("- .").join((area, group, serial))
 
 
@@ -51,12 +64,26 @@ def ssn_bare(draw: Draw) -> str:
 
 def itin(draw: Draw) -> str:
     mark = draw.choice(("-", " ", ""))
-    return mark.join((f"9{digits(draw, 2)}", str(draw.choice([*range(50, 66), *range(70, 89), 90, 92, 94, 99])), digits(draw, 4)))
+    return mark.join(
+        (
+            f"9{digits(draw, 2)}",
+            str(draw.choice([*range(50, 66), *range(70, 89), 90, 92, 94, 99])),
+            digits(draw, 4),
+        )
+    )
 
 
 def card(draw: Draw) -> str:
     stem, length = draw.choice(
-        (("4", 16), ("5" + str(draw.randrange(1, 6)), 16), ("2500", 16), ("37", 15), ("6011", 16), ("3566", 16), ("36", 14))
+        (
+            ("4", 16),
+            ("5" + str(draw.randrange(1, 6)), 16),
+            ("2500", 16),
+            ("37", 15),
+            ("6011", 16),
+            ("3566", 16),
+            ("36", 14),
+        )
     )
     body = stem + digits(draw, length - len(stem) - 1)
     number = body + next(last for last in string.digits if luhn(body + last))
@@ -114,7 +141,11 @@ def iban(draw: Draw) -> str:
     rest = fill(draw, _IBANS[country])
     number = "".join(str(int(sign, 36)) for sign in f"{rest}{country}00")
     whole = f"{country}{98 - int(number) % 97:02}{rest}"
-    return whole if draw.random() < 0.5 else " ".join(whole[at : at + 4] for at in range(0, len(whole), 4))
+    return (
+        whole
+        if draw.random() < 0.5
+        else " ".join(whole[at : at + 4] for at in range(0, len(whole), 4))
+    )
 
 
 def account(draw: Draw) -> str:
@@ -146,7 +177,14 @@ def license_(draw: Draw) -> str:
 
 def born(draw: Draw) -> str:
     year, month, day = draw.randrange(1940, 2005), draw.randrange(1, 13), draw.randrange(1, 29)
-    return draw.choice((f"{month}/{day}/{year}", f"{year}-{month:02}-{day:02}", f"{day} Mar {year}", f"March {day}, {year}"))
+    return draw.choice(
+        (
+            f"{month}/{day}/{year}",
+            f"{year}-{month:02}-{day:02}",
+            f"{day} Mar {year}",
+            f"March {day}, {year}",
+        )
+    )
 
 
 Makes = Callable[[Draw], str]
@@ -181,9 +219,25 @@ PLANTED: dict[str, list[tuple[Makes, tuple[str, ...]]]] = {
             ),
         ),
     ],
-    "ITIN": [(itin, ("ITIN {} on file.", "client's ITIN is {}, 300 shs short", "W-7 shows {}; trade date differs"))],
+    "ITIN": [
+        (
+            itin,
+            (
+                "ITIN {} on file.",
+                "client's ITIN is {}, 300 shs short",
+                "W-7 shows {}; trade date differs",
+            ),
+        )
+    ],
     "CARD": [
-        (card, ("Client read out card {} on the call.", "charged to {} by mistake", "Visa {}, wrong desk; CUSIP 594918104"))
+        (
+            card,
+            (
+                "Client read out card {} on the call.",
+                "charged to {} by mistake",
+                "Visa {}, wrong desk; CUSIP 594918104",
+            ),
+        )
     ],
     "PHONE": [
         (
@@ -195,10 +249,25 @@ PLANTED: dict[str, list[tuple[Makes, tuple[str, ...]]]] = {
                 "call back {} before 10:40",
             ),
         ),
-        (phone_abroad, ("Rang {} in London, no one there.", "their ops: {}, T+13 tomorrow", "use {} after hours; 5,000 shares")),
+        (
+            phone_abroad,
+            (
+                "Rang {} in London, no one there.",
+                "their ops: {}, T+13 tomorrow",
+                "use {} after hours; 5,000 shares",
+            ),
+        ),
     ],
     "IBAN": [
-        (iban, ("Cash to IBAN {} please.", "wire refused by {}, net money differs", "{} 5000 shares still open", "pay {} on T+2"))
+        (
+            iban,
+            (
+                "Cash to IBAN {} please.",
+                "wire refused by {}, net money differs",
+                "{} 5000 shares still open",
+                "pay {} on T+2",
+            ),
+        )
     ],
     "ACCOUNT": [
         (
@@ -212,9 +281,32 @@ PLANTED: dict[str, list[tuple[Makes, tuple[str, ...]]]] = {
             ),
         )
     ],
-    "PASSPORT": [(passport, ("passport {} sent as proof", "copy of passport no. {} on file", "client's passport number is {}"))],
-    "LICENSE": [(license_, ("driver's license {} sent as proof", "Driver licence no. {} on file", "DL# {} by fax"))],
-    "DOB": [(born, ("client DOB {} matches", "date of birth: {}, trade date 2026-11-20", "born {}; unknown trade"))],
+    "PASSPORT": [
+        (
+            passport,
+            (
+                "passport {} sent as proof",
+                "copy of passport no. {} on file",
+                "client's passport number is {}",
+            ),
+        )
+    ],
+    "LICENSE": [
+        (
+            license_,
+            ("driver's license {} sent as proof", "Driver licence no. {} on file", "DL# {} by fax"),
+        )
+    ],
+    "DOB": [
+        (
+            born,
+            (
+                "client DOB {} matches",
+                "date of birth: {}, trade date 2026-11-20",
+                "born {}; unknown trade",
+            ),
+        )
+    ],
 }
 
 

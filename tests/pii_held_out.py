@@ -1,4 +1,7 @@
-"""A second generator: other sentences, other formats, other numbers than `tests/pii.py`. What the guard is measured by, not made by."""
+"""A second generator: other sentences, other formats, other numbers than `tests/pii.py`.
+
+What the guard is measured by, not made by.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from tests.pii import Draw, Makes, Planted, digits, fill
 
 
 def _email(draw: Draw) -> str:
-    name = draw.choice(("t.nguyen", "Ops_Desk7", "k-okafor", "settlements.emea", "x9", "anna.b.lee"))
-    return f"{name}@{draw.choice(('clearing-house.com', 'fund.lu', 'sub.dept.firm.org', 'xn--mnchen-3ya.de', 'brokers.example'))}"
+    name = draw.choice(
+        ("t.nguyen", "Ops_Desk7", "k-okafor", "settlements.emea", "x9", "anna.b.lee")
+    )
+    return (
+        f"{name}@"
+        f"{draw.choice(('clearing-house.com', 'fund.lu', 'sub.dept.firm.org', 'xn--mnchen-3ya.de', 'brokers.example'))}"  # noqa: E501
+    )
 
 
 def _grouped(draw: Draw, number: str, sizes: tuple[int, ...], marks: tuple[str, ...]) -> str:
@@ -33,7 +41,14 @@ def _phone(draw: Draw) -> str:
     return fill(
         draw,
         draw.choice(
-            ("1.^##.^##.####", "(^##) ^## ####", "^##/^##-####", "^## ^## ####", "+1 (^##) ^##-####", "^##-^##-#### ext. ##")
+            (
+                "1.^##.^##.####",
+                "(^##) ^## ####",
+                "^##/^##-####",
+                "^## ^## ####",
+                "+1 (^##) ^##-####",
+                "^##-^##-#### ext. ##",
+            )
         ),
     )
 
@@ -55,12 +70,33 @@ def _abroad(draw: Draw) -> str:
 
 
 def _account(draw: Draw) -> str:
-    return fill(draw, draw.choice(("0########", "###-#####-#", "AA######", "#########", "A-######", "######-##", "##########A")))
+    return fill(
+        draw,
+        draw.choice(
+            (
+                "0########",
+                "###-#####-#",
+                "AA######",
+                "#########",
+                "A-######",
+                "######-##",
+                "##########A",
+            )
+        ),
+    )
 
 
 PLANTED: dict[str, list[tuple[Makes, tuple[str, ...]]]] = {
     "EMAIL": [
-        (_email, ("No reply by {} since Tue.", "fwd: {}: shares recalled", "<{}> confirms 2,500", "cc {} on the DK notice;"))
+        (
+            _email,
+            (
+                "No reply by {} since Tue.",
+                "fwd: {}: shares recalled",
+                "<{}> confirms 2,500",
+                "cc {} on the DK notice;",
+            ),
+        )
     ],
     "SSN": [
         (
@@ -72,17 +108,58 @@ PLANTED: dict[str, list[tuple[Makes, tuple[str, ...]]]] = {
                 "DK-12: beneficial owner {} unknown",
             ),
         ),
-        (pii.ssn_bare, ("Soc sec no {} does not match", "his SSN was {}, ours differs", "tax id: {}; qty mismatch")),
+        (
+            pii.ssn_bare,
+            (
+                "Soc sec no {} does not match",
+                "his SSN was {}, ours differs",
+                "tax id: {}; qty mismatch",
+            ),
+        ),
     ],
-    "ITIN": [(pii.itin, ("per ITIN {} withheld", "taxpayer {} (nonresident)", "ITIN no. {} expired"))],
+    "ITIN": [
+        (pii.itin, ("per ITIN {} withheld", "taxpayer {} (nonresident)", "ITIN no. {} expired"))
+    ],
     "CARD": [
-        (_card, ("paid by Mastercard {} - not us", "reads {} from the card", "{} exp 09/28", "card no {} was emailed in clear"))
+        (
+            _card,
+            (
+                "paid by Mastercard {} - not us",
+                "reads {} from the card",
+                "{} exp 09/28",
+                "card no {} was emailed in clear",
+            ),
+        )
     ],
     "PHONE": [
-        (_phone, ("No pickup on {}, try DTC-0352", "fax {} the DK notice", "desk line {} / 177.25 bid", "ph: {}; 40 shs short")),
-        (_abroad, ("Zurich: {}, 14:30 their time", "try {} before 2026-11-30", "contact {} re the recall")),
+        (
+            _phone,
+            (
+                "No pickup on {}, try DTC-0352",
+                "fax {} the DK notice",
+                "desk line {} / 177.25 bid",
+                "ph: {}; 40 shs short",
+            ),
+        ),
+        (
+            _abroad,
+            (
+                "Zurich: {}, 14:30 their time",
+                "try {} before 2026-11-30",
+                "contact {} re the recall",
+            ),
+        ),
     ],
-    "IBAN": [(pii.iban, ("beneficiary bank {}, net USD 45,000", "returned: {} invalid name", "refund to {} 200 shs case"))],
+    "IBAN": [
+        (
+            pii.iban,
+            (
+                "beneficiary bank {}, net USD 45,000",
+                "returned: {} invalid name",
+                "refund to {} 200 shs case",
+            ),
+        )
+    ],
     "ACCOUNT": [
         (
             _account,
@@ -95,8 +172,18 @@ PLANTED: dict[str, list[tuple[Makes, tuple[str, ...]]]] = {
             ),
         )
     ],
-    "PASSPORT": [(pii.passport, ("Passport: {}", "ID check: passport # {} expired", "his passport ({}) was scanned"))],
-    "LICENSE": [(pii.license_, ("drivers license {} scanned", "driving licence: {}", "Driver's License # {} attached"))],
+    "PASSPORT": [
+        (
+            pii.passport,
+            ("Passport: {}", "ID check: passport # {} expired", "his passport ({}) was scanned"),
+        )
+    ],
+    "LICENSE": [
+        (
+            pii.license_,
+            ("drivers license {} scanned", "driving licence: {}", "Driver's License # {} attached"),
+        )
+    ],
     "DOB": [(pii.born, ("D.O.B. {}", "dob={} per W-9", "client, date of birth {}, called"))],
 }
 
@@ -126,11 +213,21 @@ LOOK_ALIKES: dict[str, tuple[Makes, tuple[str, ...]]] = {
     ),
     "ISIN": (
         look_alikes.an_isin,
-        ("line {} unmatched at Euroclear", "ISIN:{}", "client wants {} bought in", "{} v CUSIP 594918104"),
+        (
+            "line {} unmatched at Euroclear",
+            "ISIN:{}",
+            "client wants {} bought in",
+            "{} v CUSIP 594918104",
+        ),
     ),
     "DTC": (
         lambda draw: f"DTC-{digits(draw, 4)}",
-        ("cover from {}", "{}, DTC-0005 and DTC-0161 wait for each other", "phone {} again", "DK from {}"),
+        (
+            "cover from {}",
+            "{}, DTC-0005 and DTC-0161 wait for each other",
+            "phone {} again",
+            "DK from {}",
+        ),
     ),
     "shares": (
         _quantity,
@@ -145,8 +242,14 @@ LOOK_ALIKES: dict[str, tuple[Makes, tuple[str, ...]]] = {
             "QTY: {}",
         ),
     ),
-    "price": (look_alikes.price, ("bid {}", "executed {} vs {}", "contract price {} disputed by client", "marked at {}")),
-    "date": (look_alikes.date, ("TD {}", "expected {}, not in", "client away until {}", "{} 10:40 chased", "ex-date {}")),
+    "price": (
+        look_alikes.price,
+        ("bid {}", "executed {} vs {}", "contract price {} disputed by client", "marked at {}"),
+    ),
+    "date": (
+        look_alikes.date,
+        ("TD {}", "expected {}, not in", "client away until {}", "{} 10:40 chased", "ex-date {}"),
+    ),
     "reference": (
         lambda draw: draw.choice(
             (

@@ -1,4 +1,7 @@
-"""Tiny checkpoints written by hand: what is to be refused, and what can be judged without PyTorch. The weights are seeded noise."""
+"""Tiny checkpoints written by hand: what is to be refused, and what can be judged without PyTorch.
+
+The weights are seeded noise.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +47,18 @@ def write_safetensors(path: Path, tensors: Mapping[str, Any]) -> Path:
     head: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name, array in tensors.items():
-        head[name] = {"dtype": _TYPES[array.dtype.name], "shape": array.shape, "data_offsets": [at, at + array.nbytes]}
+        head[name] = {
+            "dtype": _TYPES[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": [at, at + array.nbytes],
+        }
         at += array.nbytes
     text = json.dumps(head).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(array.tobytes() for array in tensors.values()))
+    path.write_bytes(
+        len(text).to_bytes(8, "little")
+        + text
+        + b"".join(array.tobytes() for array in tensors.values())
+    )
     return path
 
 
@@ -60,49 +71,93 @@ def noise(config: Mapping[str, Any], seed: int = 1) -> dict[str, Any]:
 
     draw = np.random.default_rng(seed)
     wanted = wanted_tensors(architecture_of(dict(config), Path("config.json")))
-    return {tensor.source: draw.normal(scale=0.05, size=tensor.given).astype(np.float32) for tensor in wanted}
+    return {
+        tensor.source: draw.normal(scale=0.05, size=tensor.given).astype(np.float32)
+        for tensor in wanted
+    }
 
 
 def plain_tokenizer() -> dict[str, Any]:
     """tokenizer.json of the vocabulary that the tiny model of llama.cpp's tests has."""
     words, merges = _vocabulary()
     return {
-        "model": {"type": "BPE", "vocab": {word: at for at, word in enumerate(words)}, "merges": merges},
-        "added_tokens": [{"id": words.index(word), "content": word, "special": word in CONTROL} for word in (*CONTROL, *THINK)],
+        "model": {
+            "type": "BPE",
+            "vocab": {word: at for at, word in enumerate(words)},
+            "merges": merges,
+        },
+        "added_tokens": [
+            {"id": words.index(word), "content": word, "special": word in CONTROL}
+            for word in (*CONTROL, *THINK)
+        ],
         "normalizer": {"type": "NFC"},
         "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": PATTERNS["qwen2"]}, "behavior": "Isolated", "invert": False},
-                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+                {
+                    "type": "Split",
+                    "pattern": {"Regex": PATTERNS["qwen2"]},
+                    "behavior": "Isolated",
+                    "invert": False,
+                },
+                {
+                    "type": "ByteLevel",
+                    "add_prefix_space": False,
+                    "trim_offsets": False,
+                    "use_regex": False,
+                },
             ],
         },
-        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": False},
+        "post_processor": {
+            "type": "ByteLevel",
+            "add_prefix_space": True,
+            "trim_offsets": False,
+            "use_regex": False,
+        },
     }
 
 
-def write_checkpoint(folder: Path, config: Mapping[str, Any] = QWEN3, tensors: Mapping[str, Any] | None = None) -> Path:
+def write_checkpoint(
+    folder: Path, config: Mapping[str, Any] = QWEN3, tensors: Mapping[str, Any] | None = None
+) -> Path:
     """A whole model in `folder`."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text(json.dumps(plain_tokenizer()))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"})
+    )
     write_safetensors(folder / "model.safetensors", noise(config) if tensors is None else tensors)
     return folder
 
 
-LORA: dict[str, Any] = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "bias": "none", "target_modules": ["q_proj"]}
+LORA: dict[str, Any] = {
+    "peft_type": "LORA",
+    "r": 4,
+    "lora_alpha": 8,
+    "bias": "none",
+    "target_modules": ["q_proj"],
+}
 
 
-def write_adapter(folder: Path, shapes: Mapping[str, tuple[int, int]], settings: Mapping[str, Any] = LORA, seed: int = 2) -> Path:
-    """A LoRA adapter that changes the modules of `shapes` (rows, columns), such as `model.layers.0.self_attn.q_proj`."""
+def write_adapter(
+    folder: Path,
+    shapes: Mapping[str, tuple[int, int]],
+    settings: Mapping[str, Any] = LORA,
+    seed: int = 2,
+) -> Path:
+    """A LoRA adapter that changes the modules of `shapes` (rows, columns), such as
+    `model.layers.0.self_attn.q_proj`.
+    """
     import numpy as np
 
     draw = np.random.default_rng(seed)
     tensors = {}
     for module, (rows, columns) in shapes.items():
         for side, shape in (("A", (settings["r"], columns)), ("B", (rows, settings["r"]))):
-            tensors[f"base_model.model.{module}.lora_{side}.weight"] = draw.normal(size=shape).astype(np.float32)
+            tensors[f"base_model.model.{module}.lora_{side}.weight"] = draw.normal(
+                size=shape
+            ).astype(np.float32)
     folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     write_safetensors(folder / "adapter_model.safetensors", tensors)

@@ -1,4 +1,6 @@
-"""Reads the figures of a sentence as a reader with a calculator would, from the text alone; shares nothing with the generator."""
+"""Reads the figures of a sentence as a reader with a calculator would, from the text alone; shares
+nothing with the generator.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,35 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
 _A = r"(?:\$|EUR )?\d[\d,]*(?:\.\d+)?(?: (?:million|billion|percent)\b)?"
-_UP = ["rose", "climbed", "increased", "grew", "advanced", "raising", "raised", "raise", "lifts", "widened", "up", "above"]
+_UP = [
+    "rose",
+    "climbed",
+    "increased",
+    "grew",
+    "advanced",
+    "raising",
+    "raised",
+    "raise",
+    "lifts",
+    "widened",
+    "up",
+    "above",
+]
 _UP += ["fault"]  # hard to find fault with, hard to defend
-_DOWN = ["fell", "declined", "decreased", "dropped", "down", "narrowed", "cutting", "cuts", "lower", "reduced", "shrank", "below"]
+_DOWN = [
+    "fell",
+    "declined",
+    "decreased",
+    "dropped",
+    "down",
+    "narrowed",
+    "cutting",
+    "cuts",
+    "lower",
+    "reduced",
+    "shrank",
+    "below",
+]
 _DOWN += ["defend"]
 _DIRECTION = re.compile(rf"\b({'|'.join(_UP + _DOWN)})\b")
 _FROM_TO = [
@@ -20,7 +48,12 @@ _FROM_TO = [
     rf"(?P<b>{_A})(?: per share)?[^$]{{0,40}}?, (?:well )?(?:above|below) the (?P<a>{_A})",
     rf"pencilled in (?P<a>{_A}) per share and were handed (?P<b>{_A})",
 ]
-_SAME = [rf"(?P<b>{_A})[^$]{{0,60}}?(?:the same as the|unchanged from|against|exactly the|where it stood at) (?P<a>{_A})"]
+_SAME = [
+    (
+        rf"(?P<b>{_A})[^$]{{0,60}}?(?:the same as the|unchanged from|against|exactly the|where it stood"  # noqa: E501
+        rf" at) (?P<a>{_A})"
+    )
+]
 _NO_NEWS = "went from"
 
 
@@ -32,9 +65,15 @@ def judged(text: str) -> list[str] | None:
     """What is wrong with the two values of `text`; None when it does not show two."""
     for pattern in _SAME:
         if found := re.search(pattern, text):
-            return [] if amount(found["a"]) == amount(found["b"]) else ["two values that are said to be the same differ"]
+            return (
+                []
+                if amount(found["a"]) == amount(found["b"])
+                else ["two values that are said to be the same differ"]
+            )
     if found := re.search(
-        rf"of the (?P<a>{_A}) shares we .*?deliver(?:ed)? (?P<b>{_A}).*(?:balance of|missing) (?P<c>{_A})", text
+        rf"of the (?P<a>{_A}) shares we .*?deliver(?:ed)? (?P<b>{_A}).*(?:balance of|missing)"
+        rf" (?P<c>{_A})",
+        text,
     ):
         whole, part, rest = (amount(found[name]) for name in "abc")
         return [] if 0 < part < whole and part + rest == whole else ["the parts do not add up"]
@@ -59,7 +98,9 @@ def _faults(text: str, found: re.Match[str], a: Decimal, b: Decimal) -> Iterator
             yield f"{change[1]} percent, but it is {exact}"
     if (gap := re.search(rf"by ({_A}), $", before)) and amount(gap[1]) != abs(b - a):
         yield f"by {gap[1]}, but it is {abs(b - a)}"
-    if (points := re.search(r"by (\d+) basis points, $", before)) and amount(points[1]) != 100 * abs(b - a):
+    if (points := re.search(r"by (\d+) basis points, $", before)) and amount(
+        points[1]
+    ) != 100 * abs(b - a):
         yield f"by {points[1]} basis points, but it is {100 * abs(b - a)}"
 
 

@@ -1,4 +1,6 @@
-"""The product against a second implementation of the domain spec (tests/oracle), over its true surface: the command line."""
+"""The product against a second implementation of the domain spec (tests/oracle), over its true
+surface: the command line.
+"""
 
 from __future__ import annotations
 
@@ -29,48 +31,70 @@ TEXTS = {"reason", "rationale", "narrative"}
 ENGINE = ("--backend", "engine", "--no-timing", "-q")
 STEP_ACTIONS = set(PLAN_ACTIONS)
 PLAN_FIELDS = [
-    "resolution_steps", "additional_ftrs_chased", "fallback_strategy", "fallback_qty", "secondary_fallback",
-    "secondary_fallback_qty", "total_coverable", "residual_short", "residual_action", "gridlock_detected", "gridlock_parties",
+    "resolution_steps", "additional_ftrs_chased", "fallback_strategy", "fallback_qty",
+    "secondary_fallback",
+    "secondary_fallback_qty", "total_coverable", "residual_short", "residual_action",
+    "gridlock_detected", "gridlock_parties",
     "escalation_required", "escalation_reason", "narrative",
 ]  # fmt: skip
 TRIAGE_FIELDS = [
-    "category", "cns_direction", "lifecycle_state", "priority_score", "priority_tier", "category_priority_override",
+    "category", "cns_direction", "lifecycle_state", "priority_score", "priority_tier",
+    "category_priority_override",
     "score_components", "reason", "action", "escalation_level", "deadline", "flags",
 ]  # fmt: skip
 RECORD_OF_CARD_1: dict[str, Any] = {
-    "cusip": "594918104", "side": "Sell", "qty": 5000, "counterparty": "DTC-0005", "age_days": 7, "market_value": "$2.1M",
-    "cns_position": -5000, "cns_direction": "FTD", "reg_sho_threshold": True, "inventory_coverage_pct": 10, "cp_fail_rate_pct": 4,
+    "cusip": "594918104", "side": "Sell", "qty": 5000, "counterparty": "DTC-0005", "age_days": 7,
+    "market_value": "$2.1M",
+    "cns_position": -5000, "cns_direction": "FTD", "reg_sho_threshold": True,
+    "inventory_coverage_pct": 10, "cp_fail_rate_pct": 4,
 }  # fmt: skip
 INPUT_OF_CARD_2: dict[str, Any] = {
     "triage": {
-        "category": "CNS_FAIL", "cns_direction": "FTD", "lifecycle_state": "ESCALATED", "priority_score": 88.2,
-        "priority_tier": "CRITICAL", "score_components": {"age": 18.0, "value": 12.5, "regulatory": 28.0, "counterparty": 3.0},
-        "reason": "CNS FTD 32000 shs, threshold security, high priority", "action": "LOCATE_AND_DELIVER",
+        "category": "CNS_FAIL", "cns_direction": "FTD", "lifecycle_state": "ESCALATED",
+        "priority_score": 88.2,
+        "priority_tier": "CRITICAL",
+        "score_components": {"age": 18.0, "value": 12.5, "regulatory": 28.0, "counterparty": 3.0},
+        "reason": "CNS FTD 32000 shs, threshold security, high priority",
+        "action": "LOCATE_AND_DELIVER",
         "escalation_level": "L3", "deadline": "T+13", "flags": ["THRESHOLD_SECURITY", "HIGH_VALUE"],
     },
     "cusip": "594918104", "ftd_qty": 32000,
-    "inventory": {"box_qty": 8000, "stock_loan_available": 3000, "recall_outstanding": 5000, "pending_receives": 2000},
+    "inventory": {"box_qty": 8000, "stock_loan_available": 3000, "recall_outstanding": 5000,
+    "pending_receives": 2000},
     "ftrs": [
         {
-            "dtc": "DTC-0161", "qty": 12000, "age_days": 3, "settlement_type": "RVP", "settlement_date": "T+1",
+            "dtc": "DTC-0161", "qty": 12000, "age_days": 3, "settlement_type": "RVP",
+            "settlement_date": "T+1",
             "cp_fail_rate_pct": 2.1, "partial_delivery_history": True,
         }
     ],
-    "related_fails": [{"category": "DVP_FAIL", "dtc": "DTC-0352", "qty": 5000, "side": "Sell", "age_days": 2}],
+    "related_fails": [{"category": "DVP_FAIL", "dtc": "DTC-0352", "qty": 5000, "side": "Sell",
+    "age_days": 2}],
 }  # fmt: skip
 
 
-def finops(command: str, rows: list[dict[str, Any]], options: tuple[str, ...] = ENGINE) -> list[dict[str, Any]]:
+def finops(
+    command: str, rows: list[dict[str, Any]], options: tuple[str, ...] = ENGINE
+) -> list[dict[str, Any]]:
     """`finops COMMAND -` over `rows`, as the lines it prints, numbers exact."""
     call = [sys.executable, "-m", "finops_cli", command, "-", *options]
     given = "".join(f"{json.dumps(row)}\n" for row in rows)
-    done = subprocess.run(call, input=given, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+    done = subprocess.run(
+        call,
+        input=given,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
     assert done.returncode in (0, 1), done.stderr
     return [json.loads(line, parse_float=Decimal) for line in done.stdout.splitlines()]
 
 
 def differences(expected: Any, actual: Any, path: str = "") -> Iterator[str]:
-    """Where `actual` is not `expected`: JSON types must agree, numbers are equal as exact fractions."""
+    """Where `actual` is not `expected`: JSON types must agree, numbers are equal as exact
+    fractions.
+    """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in sorted(expected.keys() | actual.keys()):
             if key not in expected or key not in actual:
@@ -101,7 +125,10 @@ def scored_triage(answer: dict[str, Any]) -> dict[str, Any]:
 def scored_plan(answer: dict[str, Any]) -> dict[str, Any]:
     """The plan without its texts; of the escalation reason, whether there is one."""
     plan = {key: value for key, value in answer.items() if key not in TEXTS}
-    steps = [{key: value for key, value in step.items() if key not in TEXTS} for step in plan["resolution_steps"]]
+    steps = [
+        {key: value for key, value in step.items() if key not in TEXTS}
+        for step in plan["resolution_steps"]
+    ]
     return plan | {"resolution_steps": steps, "escalation_reason": plan["escalation_reason"] != ""}
 
 
@@ -113,22 +140,34 @@ def broken_invariants(case: dict[str, Any], plan: dict[str, Any]) -> Iterator[st
         coverage = Fraction(step["coverage_after_step_pct"])
         if step["step"] != place:
             yield f"step {place} is numbered {step['step']}"
-        if abs(coverage - Fraction(100 * covered, owed)) > Fraction(5, 1000) or (coverage * 100).denominator != 1:
+        if (
+            abs(coverage - Fraction(100 * covered, owed)) > Fraction(5, 1000)
+            or (coverage * 100).denominator != 1
+        ):
             yield f"step {place}: coverage {coverage}"
         if not 0 <= coverage <= 100 or step["qty"] < 0 or step["remaining_short"] != owed - covered:
             yield f"step {place}: quantity, coverage or remaining out of range"
-        if step["action"] not in STEP_ACTIONS or step["settlement_type"] not in (None, "RVP", "DVP", "FOP"):
+        if step["action"] not in STEP_ACTIONS or step["settlement_type"] not in (
+            None,
+            "RVP",
+            "DVP",
+            "FOP",
+        ):
             yield f"step {place}: unknown word"
     total = covered + plan["fallback_qty"] + plan["secondary_fallback_qty"]
     residual = max(0, owed - total)
     if (plan["total_coverable"], plan["residual_short"]) != (total, residual):
         yield "total or residual does not add up"
-    if plan["escalation_required"] is not (residual > 0) or (plan["escalation_reason"] != "") is not (residual > 0):
+    if plan["escalation_required"] is not (residual > 0) or (
+        plan["escalation_reason"] != ""
+    ) is not (residual > 0):
         yield "escalation disagrees with the residual"
     if plan["residual_action"] != ("ESCALATE" if residual else "NONE"):
         yield "residual_action disagrees"
     known = {row["dtc"] for row in [*case["ftrs"], *case["related_fails"]]}
-    if plan["gridlock_detected"] is not bool(plan["gridlock_parties"]) or not known.issuperset(plan["gridlock_parties"]):
+    if plan["gridlock_detected"] is not bool(plan["gridlock_parties"]) or not known.issuperset(
+        plan["gridlock_parties"]
+    ):
         yield "gridlock parties"
     yield from _beyond_its_source(case, plan)
 
@@ -136,19 +175,33 @@ def broken_invariants(case: dict[str, Any], plan: dict[str, Any]) -> Iterator[st
 def _beyond_its_source(case: dict[str, Any], plan: dict[str, Any]) -> Iterator[str]:
     stock, taken = case["inventory"], Counter[str]()
     sources = Counter[str]({"box": stock["box_qty"], "depot": stock.get("depot_qty") or 0})
-    sources.update({"INITIATE_RECALL": stock["recall_outstanding"], "SOURCE_BORROW": stock["stock_loan_available"]})
+    sources.update(
+        {
+            "INITIATE_RECALL": stock["recall_outstanding"],
+            "SOURCE_BORROW": stock["stock_loan_available"],
+        }
+    )
     for ftr in case["ftrs"]:
         sources.update({str(ftr["dtc"]): ftr["qty"], "any FTR": ftr["qty"]})
     for step in plan["resolution_steps"]:
         if step["action"] in ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK"):
-            taken.update({"any FTR": step["qty"]} | ({step["dtc"]: step["qty"]} if step["dtc"] else {}))
+            taken.update(
+                {"any FTR": step["qty"]} | ({step["dtc"]: step["qty"]} if step["dtc"] else {})
+            )
         if step["action"] in ("APPLY_BOX", "DEPOT_MOVEMENT"):
             taken.update({"box" if step["action"] == "APPLY_BOX" else "depot": step["qty"]})
-    for strategy, qty in (("fallback_strategy", "fallback_qty"), ("secondary_fallback", "secondary_fallback_qty")):
+    for strategy, qty in (
+        ("fallback_strategy", "fallback_qty"),
+        ("secondary_fallback", "secondary_fallback_qty"),
+    ):
         if plan[strategy] not in ("NONE", "INITIATE_RECALL", "SOURCE_BORROW"):
             yield f"unknown {plan[strategy]}"
         taken[plan[strategy]] += plan[qty]
-    yield from (f"{source}: took {qty} of {sources[source]}" for source, qty in taken.items() if qty > sources[source])
+    yield from (
+        f"{source}: took {qty} of {sources[source]}"
+        for source, qty in taken.items()
+        if qty > sources[source]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -175,25 +228,38 @@ def plans(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def told(found: list[tuple[str, list[str]]]) -> str:
     """How many records differ, and the first few."""
-    return f"{len(found)} records differ\n" + "\n".join(f"{name}: {where}" for name, where in found[:10])
+    return f"{len(found)} records differ\n" + "\n".join(
+        f"{name}: {where}" for name, where in found[:10]
+    )
 
 
-def test_every_random_fail_is_accepted_in_order(fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]) -> None:
+def test_every_random_fail_is_accepted_in_order(
+    fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
+) -> None:
     """Lines in = lines out, in input order, each verified (contracts, section 2)."""
     assert [line["fail_id"] for line in run_lines] == [fail["fail_id"] for fail in fails]
     assert Counter(line["status"] for line in run_lines) == {"ok": FAILS}
     assert all(list(line["triage"]) == TRIAGE_FIELDS for line in run_lines)
 
 
-def test_triage_equals_the_oracle(fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]) -> None:
+def test_triage_equals_the_oracle(
+    fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
+) -> None:
     """Sections 2 and 3, every field but the sentence."""
     pairs = zip(fails, run_lines, strict=True)
-    found = [(f["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"])))) for f, line in pairs]
+    found = [
+        (f["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"]))))
+        for f, line in pairs
+    ]
     assert not any(where for _, where in found), told([one for one in found if one[1]])
 
 
-def test_stage_2_runs_where_it_applies_as_the_oracle(fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]) -> None:
-    """Section 6: a delivery obligation with an inventory, no DK_DISPUTE, no OFFSET; else a reason in `resolution_skipped`."""
+def test_stage_2_runs_where_it_applies_as_the_oracle(
+    fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
+) -> None:
+    """Section 6: a delivery obligation with an inventory, no DK_DISPUTE, no OFFSET; else a reason
+    in `resolution_skipped`.
+    """
     found = []
     for fail, line in zip(fails, run_lines, strict=True):
         case = plan_oracle.case_of(fail)
@@ -229,21 +295,37 @@ def test_handoff_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
 def test_plan_equals_the_oracle(cases: list[dict[str, Any]], plans: list[dict[str, Any]]) -> None:
     """Sections 5 and 6, every field but the texts."""
     pairs = zip(cases, plans, strict=True)
-    found = [(c["fail_id"], list(differences(plan_oracle.resolution(c), scored_plan(line["resolution"])))) for c, line in pairs]
+    found = [
+        (
+            c["fail_id"],
+            list(differences(plan_oracle.resolution(c), scored_plan(line["resolution"]))),
+        )
+        for c, line in pairs
+    ]
     assert not any(where for _, where in found), told([one for one in found if one[1]])
 
 
-def test_plan_obeys_every_invariant(cases: list[dict[str, Any]], plans: list[dict[str, Any]]) -> None:
-    """The list at the end of section 6, judged without the oracle; card 2's fields in card 2's order."""
+def test_plan_obeys_every_invariant(
+    cases: list[dict[str, Any]], plans: list[dict[str, Any]]
+) -> None:
+    """The list at the end of section 6, judged without the oracle; card 2's fields in card 2's
+    order.
+    """
     pairs = zip(cases, plans, strict=True)
-    found = [(case["fail_id"], list(broken_invariants(case, line["resolution"]))) for case, line in pairs]
+    found = [
+        (case["fail_id"], list(broken_invariants(case, line["resolution"]))) for case, line in pairs
+    ]
     assert not any(where for _, where in found), told([one for one in found if one[1]])
     assert all(list(line["resolution"]) == PLAN_FIELDS for line in plans)
 
 
 def test_random_cases_reach_every_step_and_outcome(plans: list[dict[str, Any]]) -> None:
-    """The comparison is worth something: every action, both fallback orders, all gridlock outcomes occur."""
-    seen = Counter(step["action"] for line in plans for step in line["resolution"]["resolution_steps"])
+    """The comparison is worth something: every action, both fallback orders, all gridlock outcomes
+    occur.
+    """
+    seen = Counter(
+        step["action"] for line in plans for step in line["resolution"]["resolution_steps"]
+    )
     assert seen.keys() >= STEP_ACTIONS - {"INITIATE_RECALL", "SOURCE_BORROW", "ESCALATE"}, seen
     sizes = {min(len(line["resolution"]["gridlock_parties"]), 2) for line in plans}
     assert sizes == {0, 1, 2}
@@ -254,11 +336,14 @@ def test_random_cases_reach_every_step_and_outcome(plans: list[dict[str, Any]]) 
 def _in_words(fail: dict[str, Any]) -> str:
     """The text form of section 1, with the labels of its example."""
     pairs = [
-        f"CUSIP: {fail['cusip']}", f"Side: {fail['side']}", f"Qty: {fail['qty']}", f"Counterparty: {fail['counterparty']}",
+        f"CUSIP: {fail['cusip']}", f"Side: {fail['side']}", f"Qty: {fail['qty']}",
+        f"Counterparty: {fail['counterparty']}",
         f"Age: {fail['age_days']} days", f"Market Value: {fail['market_value']}",
-        *([f"CNS Position: {fail['cns_position']}"] if fail.get("cns_position") is not None else []),
-        f"CNS Direction: {fail['cns_direction']}", f"Reg SHO Threshold: {'Yes' if fail['reg_sho_threshold'] else 'No'}",
-        f"Inventory Coverage: {fail['inventory_coverage_pct']}%", f"CP 15-day Fail Rate: {fail['cp_fail_rate_pct']}%",
+        *([f"CNS Position: {fail['cns_position']}"] if fail.get("cns_position") is not None else []),  # noqa: E501
+        f"CNS Direction: {fail['cns_direction']}",
+        f"Reg SHO Threshold: {'Yes' if fail['reg_sho_threshold'] else 'No'}",
+        f"Inventory Coverage: {fail['inventory_coverage_pct']}%",
+        f"CP 15-day Fail Rate: {fail['cp_fail_rate_pct']}%",
     ]  # fmt: skip
     return f"Triage this fail record: {' | '.join(pairs)}"
 
@@ -266,9 +351,14 @@ def _in_words(fail: dict[str, Any]) -> str:
 def test_text_form_is_triaged_as_the_record(fails: list[dict[str, Any]]) -> None:
     """Section 1: a line may carry the text form; its fields are the record's."""
     known = [{name: fail.get(name) for name in RECORD_OF_CARD_1} for fail in fails[:500]]
-    lines = finops("triage", [{"fail_id": f"T-{n}", "text": _in_words(fail)} for n, fail in enumerate(known)])
+    lines = finops(
+        "triage", [{"fail_id": f"T-{n}", "text": _in_words(fail)} for n, fail in enumerate(known)]
+    )
     pairs = zip(known, lines, strict=True)
-    found = [(line["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"])))) for f, line in pairs]
+    found = [
+        (line["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"]))))
+        for f, line in pairs
+    ]
     assert not any(where for _, where in found), told([one for one in found if one[1]])
 
 
@@ -276,15 +366,33 @@ def test_card_1_record_scores_69_5_and_83_4() -> None:
     """Section 7: the record itself scores 69.5 and 83.4."""
     [line] = finops("triage", [RECORD_OF_CARD_1])
     for answer in (line["triage"], triage_oracle.triage(RECORD_OF_CARD_1)):
-        assert (answer["score_components"]["base_score"], answer["priority_score"]) == (Fraction("69.5"), Fraction("83.4"))
+        assert (answer["score_components"]["base_score"], answer["priority_score"]) == (
+            Fraction("69.5"),
+            Fraction("83.4"),
+        )
 
 
 def test_card_2_input_gives_the_plan_that_the_spec_states() -> None:
-    """Section 7: CHASE_FTR 12,000 (37.5 %), APPLY_BOX 8,000 (62.5 %), recall 5,000, borrow 3,000, of 32,000."""
+    """Section 7: CHASE_FTR 12,000 (37.5 %), APPLY_BOX 8,000 (62.5 %), recall 5,000, borrow 3,000,
+    of 32,000.
+    """
     [line] = finops("resolve", [INPUT_OF_CARD_2])
     for plan in (line["resolution"], plan_oracle.resolution(INPUT_OF_CARD_2)):
-        steps = [(step["action"], step["qty"], step["coverage_after_step_pct"]) for step in plan["resolution_steps"]]
-        assert steps == [("CHASE_FTR", 12_000, Fraction("37.5")), ("APPLY_BOX", 8_000, Fraction("62.5"))]
+        steps = [
+            (step["action"], step["qty"], step["coverage_after_step_pct"])
+            for step in plan["resolution_steps"]
+        ]
+        assert steps == [
+            ("CHASE_FTR", 12_000, Fraction("37.5")),
+            ("APPLY_BOX", 8_000, Fraction("62.5")),
+        ]
         assert (plan["fallback_strategy"], plan["fallback_qty"]) == ("INITIATE_RECALL", 5_000)
-        assert (plan["secondary_fallback"], plan["secondary_fallback_qty"]) == ("SOURCE_BORROW", 3_000)
-        assert (plan["total_coverable"], plan["residual_short"], plan["residual_action"]) == (28_000, 4_000, "ESCALATE")
+        assert (plan["secondary_fallback"], plan["secondary_fallback_qty"]) == (
+            "SOURCE_BORROW",
+            3_000,
+        )
+        assert (plan["total_coverable"], plan["residual_short"], plan["residual_action"]) == (
+            28_000,
+            4_000,
+            "ESCALATE",
+        )

@@ -1,4 +1,6 @@
-"""Something simpler, on the same records: trained, counted, timed; whether a model earns its place against it, by rule."""
+"""Something simpler, on the same records: trained, counted, timed; whether a model earns its place
+against it, by rule.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace as struct_replace
 
-from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, sentences, train_examples
+from finops_cli.evaluation.baselines import (
+    Baselines,
+    baselines,
+    eval_examples,
+    sentences,
+    train_examples,
+)
 from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.outcomes import outcomes_in
 from finops_cli.evaluation.summary import summary
@@ -36,20 +44,31 @@ def run(tmp_path_factory: pytest.TempPathFactory, book: Book) -> tuple[Path, Bas
     folder = tmp_path_factory.mktemp("baselines") / "ev"
     evaluated(folder, book, Engine(book), rows=60)
     held_out = list(eval_examples(folder / "records.jsonl", outcomes_in(folder), book))
-    return folder, baselines(train_examples(7, 400, book), held_out, folder, book.evaluation, timed=True)
+    return folder, baselines(
+        train_examples(7, 400, book), held_out, folder, book.evaluation, timed=True
+    )
 
 
 def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
-    """Three classifiers of each target; reports and matrices are those of the predictions that were written down."""
+    """Three classifiers of each target; reports and matrices are those of the predictions that were
+    written down.
+    """
     folder, ran = run
     assert {(each.name, each.target) for each in ran.list} == {
-        (name, target) for name in ("logistic regression", "random forest", "linear SVC") for target in TARGETS
+        (name, target)
+        for name in ("logistic regression", "random forest", "linear SVC")
+        for target in TARGETS
     }
     written = lines_of(folder / "baselines.jsonl")
     for each in ran.list:
-        pairs = Counter((line["expected"][each.target], line["said"][each.target][each.name]) for line in written)
+        pairs = Counter(
+            (line["expected"][each.target], line["said"][each.target][each.name])
+            for line in written
+        )
         assert each.classified.right.count == sum(n for (e, s), n in pairs.items() if e == s)
-        assert {(e, s): n for e, row in each.classified.confusion.items() for s, n in row.items()} == pairs
+        assert {
+            (e, s): n for e, row in each.classified.confusion.items() for s, n in row.items()
+        } == pairs
         for name, told in each.classified.classes.items():
             assert told.recall.of == sum(n for (e, _), n in pairs.items() if e == name)
             assert told.precision.of == sum(n for (_, s), n in pairs.items() if s == name)
@@ -58,23 +77,41 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
     assert sum(each.training_cpu_ms or 0 for each in ran.list) < 30_000
 
 
-def test_the_terminal_gives_the_times_of_what_is_simpler(run: tuple[Path, Baselines], tmp_path: Path, book: Book) -> None:
+def test_the_terminal_gives_the_times_of_what_is_simpler(
+    run: tuple[Path, Baselines], tmp_path: Path, book: Book
+) -> None:
     """The engine's, and beside each baseline's share its own; nothing where nothing was timed."""
-    evaluation = struct_replace(evaluated(tmp_path / "ev", book, Engine(book), rows=5), baselines=run[1])
+    evaluation = struct_replace(
+        evaluated(tmp_path / "ev", book, Engine(book), rows=5), baselines=run[1]
+    )
     assert evaluation.engine is not None
     rows = summary(evaluation).splitlines()
-    assert f"engine ms          p50 {evaluation.engine.p50_ms}  p95 {evaluation.engine.p95_ms}" in rows
+    assert (
+        f"engine ms          p50 {evaluation.engine.p50_ms}  p95 {evaluation.engine.p95_ms}" in rows
+    )
     for each in run[1].list:
-        place = next(place for place, row in enumerate(rows) if row.endswith(f"{each.target}: {each.name}"))
+        place = next(
+            place for place, row in enumerate(rows) if row.endswith(f"{each.target}: {each.name}")
+        )
         assert rows[place + 1].endswith(f"); {each.p50_ms} ms")
         assert len(rows[place + 1]) <= 80
-    untimed = struct_replace(run[1], list=[struct_replace(each, p50_ms=None) for each in run[1].list])
-    assert " ms" not in summary(struct_replace(evaluation, baselines=untimed, engine=None)).partition("baselines")[2]
+    untimed = struct_replace(
+        run[1], list=[struct_replace(each, p50_ms=None) for each in run[1].list]
+    )
+    assert (
+        " ms"
+        not in summary(struct_replace(evaluation, baselines=untimed, engine=None)).partition(
+            "baselines"
+        )[2]
+    )
 
 
 def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
     """Category stands in the text almost in so many words; a tier has to be reckoned."""
-    best = {target: max(each.classified.right.count for each in run[1].list if each.target == target) for target in TARGETS}
+    best = {
+        target: max(each.classified.right.count for each in run[1].list if each.target == target)
+        for target in TARGETS
+    }
     assert best["category"] > 54
     assert best["priority_tier"] > 20
 
@@ -84,20 +121,36 @@ def test_they_learn_from_the_train_split_alone(book: Book) -> None:
     every = book.data.eval_every
     names = {example.name for example in islice(train_examples(7, 50, book), 50)}
     assert len(names) == 50
-    train = [first_in_split(fails(i, 7, book, "coverage"), i, every) for i in range(70) if i % every != every - 1]
+    train = [
+        first_in_split(fails(i, 7, book, "coverage"), i, every)
+        for i in range(70)
+        if i % every != every - 1
+    ]
     assert names <= {content_key(fail).hex()[:16] for fail in train}
     assert {split_of(content_key(fail), every) for fail in train} == {"train"}
 
 
-def a_duel(target: str, model: int, baseline: int, model_only: int, baseline_only: int, p: str) -> Duel:
+def a_duel(
+    target: str, model: int, baseline: int, model_only: int, baseline_only: int, p: str
+) -> Duel:
     return Duel(target, "linear SVC", 100, model, baseline, model_only, baseline_only, Decimal(p))
 
 
 @pytest.mark.parametrize(
     ("tier", "category", "earned", "says"),
     [
-        (a_duel("priority_tier", 95, 60, 36, 1, "0.000001"), a_duel("category", 100, 100, 0, 0, "1"), True, "earns its place"),
-        (a_duel("priority_tier", 61, 60, 6, 5, "1"), a_duel("category", 100, 100, 0, 0, "1"), False, "not surely better"),
+        (
+            a_duel("priority_tier", 95, 60, 36, 1, "0.000001"),
+            a_duel("category", 100, 100, 0, 0, "1"),
+            True,
+            "earns its place",
+        ),
+        (
+            a_duel("priority_tier", 61, 60, 6, 5, "1"),
+            a_duel("category", 100, 100, 0, 0, "1"),
+            False,
+            "not surely better",
+        ),
         (
             a_duel("priority_tier", 95, 60, 36, 1, "0.000001"),
             a_duel("category", 80, 100, 0, 20, "0.000002"),
@@ -106,8 +159,12 @@ def a_duel(target: str, model: int, baseline: int, model_only: int, baseline_onl
         ),
     ],
 )
-def test_the_rule_of_worth(tmp_path: Path, tier: Duel, category: Duel, earned: bool, says: str, book: Book) -> None:
-    """Surely better at one, surely worse at none; what is as good as can be does not count against it."""
+def test_the_rule_of_worth(
+    tmp_path: Path, tier: Duel, category: Duel, earned: bool, says: str, book: Book
+) -> None:
+    """Surely better at one, surely worse at none; what is as good as can be does not count against
+    it.
+    """
     f = evaluated(tmp_path / "ev", book, Engine(book), rows=5).figures
     assert f is not None
     found = worth("small", f, [tier, category], Baselines(400, []), False, book.evaluation)
@@ -115,18 +172,27 @@ def test_the_rule_of_worth(tmp_path: Path, tier: Duel, category: Duel, earned: b
     assert says in found.sentence
 
 
-def test_duels_are_fought_with_the_best_on_the_same_records(run: tuple[Path, Baselines], book: Book) -> None:
+def test_duels_are_fought_with_the_best_on_the_same_records(
+    run: tuple[Path, Baselines], book: Book
+) -> None:
     """The engine is right about all; the best baseline is right where `baselines.jsonl` says so."""
     folder, ran = run
     for duel in duels(outcomes_in(folder), folder):
         best = max(each.classified.right.count for each in ran.list if each.target == duel.target)
-        assert (duel.records, duel.model_right, duel.baseline_right, duel.model_only) == (60, 60, best, 60 - best)
+        assert (duel.records, duel.model_right, duel.baseline_right, duel.model_only) == (
+            60,
+            60,
+            best,
+            60 - best,
+        )
     figures = figures_of(outcomes_in(folder), book.evaluation)
     assert worth("engine", figures, [], ran, True, book.evaluation).earned is None
 
 
 def test_sentences_have_baselines_too(tmp_path: Path, book: Book) -> None:
-    """Label from text, on the eval split of the sentiment data, whose templates training never saw in part."""
+    """Label from text, on the eval split of the sentiment data, whose templates training never saw
+    in part.
+    """
     pytest.importorskip("sklearn")
     held_out = list(sentences("eval", 7, 60))
     ran = baselines(sentences("train", 7, 300), held_out, tmp_path, book.evaluation, timed=False)
@@ -136,12 +202,20 @@ def test_sentences_have_baselines_too(tmp_path: Path, book: Book) -> None:
 
 
 def test_a_desk_can_change_them(tmp_path: Path, book: Book) -> None:
-    """One step fits neither to its end, leaves that hold all rows tell nothing apart, and one record timed is all that is timed."""
+    """One step fits neither to its end, leaves that hold all rows tell nothing apart, and one
+    record timed is all that is timed.
+    """
     exceptions = pytest.importorskip("sklearn.exceptions")
     own = book.evaluation
-    own = replace(own, baselines={**own.baselines, "iterations": 1, "leaf": 10_000}, rows={**own.rows, "timed": 1})
+    own = replace(
+        own,
+        baselines={**own.baselines, "iterations": 1, "leaf": 10_000},
+        rows={**own.rows, "timed": 1},
+    )
     with pytest.warns(exceptions.ConvergenceWarning) as warned:
-        ran = baselines(sentences("train", 7, 300), list(sentences("eval", 7, 60)), tmp_path, own, timed=True)
+        ran = baselines(
+            sentences("train", 7, 300), list(sentences("eval", 7, 60)), tmp_path, own, timed=True
+        )
     assert {str(warning.message).split()[0] for warning in warned} == {"lbfgs", "Liblinear"}
     forest = next(each for each in ran.list if each.name == "random forest")
     assert len({said for row in forest.classified.confusion.values() for said in row}) == 1
@@ -152,7 +226,9 @@ WITHOUT = "import sys; sys.modules['sklearn'] = None; from finops_cli.cli import
 
 
 def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
-    """Nothing else depends on it: the evaluation goes on and names the cure; sentences alone need it."""
+    """Nothing else depends on it: the evaluation goes on and names the cure; sentences alone need
+    it.
+    """
     command = [
         sys.executable,
         "-c",
@@ -165,7 +241,9 @@ def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
         "--json",
         "--stage",
     ]
-    done = subprocess.run([*command, "triage", "--backend", "engine"], capture_output=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [*command, "triage", "--backend", "engine"], capture_output=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "pip install 'finops[evaluate]'" in json.loads(done.stdout)["baselines"]["not_run"]
     assert "were not run" in (tmp_path / "ev/report.html").read_text()

@@ -1,4 +1,6 @@
-"""The circuit breaker: three states and the end of them, told the time, never looking at a clock (kb: answer.breaker)."""
+"""The circuit breaker: three states and the end of them, told the time, never looking at a clock
+(kb: answer.breaker).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from finops_cli.models.breaker import Breaker
 
-FIGURES = {"failures": Decimal(3), "open": Decimal(2), "factor": Decimal(2), "longest": Decimal(5), "probes": Decimal(3)}
+FIGURES = {
+    "failures": Decimal(3),
+    "open": Decimal(2),
+    "factor": Decimal(2),
+    "longest": Decimal(5),
+    "probes": Decimal(3),
+}
 
 
 def _opened(at: float = 0.0) -> Breaker:
@@ -57,7 +65,9 @@ def test_each_try_in_vain_waits_longer_up_to_a_bound_and_the_last_gives_up() -> 
 
 
 def test_late_failures_change_nothing() -> None:
-    """Requests from before it opened fail while it is open and while one tries the endpoint: neither is that try."""
+    """Requests from before it opened fail while it is open and while one tries the endpoint:
+    neither is that try.
+    """
     breaker = Breaker(FIGURES)
     before = breaker.age
     for _ in range(3):
@@ -89,7 +99,9 @@ def test_a_try_that_ended_without_news_is_left_to_the_next_request() -> None:
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Whatever happens: it admits while closed, at most one request while half-open, none while open or given up."""
+    """Whatever happens: it admits while closed, at most one request while half-open, none while
+    open or given up.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -81,7 +81,9 @@ def test_what_cannot_be_judged_is_a_finding(line: bytes, rule: str, finops: Fino
 def test_a_bare_plan_that_contradicts_itself_is_named(
     path: tuple[Any, ...], value: Any, rule: str, plan: dict[str, Any], finops: Finops
 ) -> None:
-    """Without its input a plan is held against itself: arithmetic, what a step can be, what its fields say of each other."""
+    """Without its input a plan is held against itself: arithmetic, what a step can be, what its
+    fields say of each other.
+    """
     holder: Any = plan
     for key in path[:-1]:
         holder = holder[key]
@@ -99,7 +101,16 @@ def test_a_run_held_against_its_fails(tmp_path: Path, finops: Finops) -> None:
     assert finops("check", "-", given=swapped).returncode == 0
     done = finops("check", "-", "--fails", EXAMPLES / "monday.jsonl", given=swapped)
     verdicts = rows(done.stdout)
-    assert [verdict["ok"] for verdict in verdicts] == [False, False, True, True, True, True, True, True]
+    assert [verdict["ok"] for verdict in verdicts] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert done.returncode == 1
 
 
@@ -111,7 +122,9 @@ def _held(finops: Finops, tmp_path: Path, output: bytes, fails: bytes) -> list[l
 
 
 def test_a_run_must_answer_every_fail_and_nothing_else(tmp_path: Path, finops: Finops) -> None:
-    """Missing, dropped, misnamed, needlessly rejected and wrongly accepted answers are findings; so is a line too many."""
+    """Missing, dropped, misnamed, needlessly rejected and wrongly accepted answers are findings; so
+    is a line too many.
+    """
     fails = (EXAMPLES / "monday.jsonl").read_bytes().splitlines(keepends=True)[:2]
     output = finops("run", "-", "-q", given=b"".join(fails)).stdout.splitlines(keepends=True)
     first = json.loads(output[0])
@@ -119,7 +132,12 @@ def test_a_run_must_answer_every_fail_and_nothing_else(tmp_path: Path, finops: F
     untriaged = {**first, "triage": None}
     deleted = {key: value for key, value in first.items() if key != "resolution"}
     blamed = {**first, "verification": {"triage": [{"rule": "score.base"}], "resolution": []}}
-    rejected = {**first, "status": "rejected", "error": {"problems": [{"rule": "input.duplicate"}]}, "triage": None}
+    rejected = {
+        **first,
+        "status": "rejected",
+        "error": {"problems": [{"rule": "input.duplicate"}]},
+        "triage": None,
+    }
     cases = [
         (output[0], b"".join(fails), [[], [""]]),
         (b"".join(output), fails[0], [[], [""]]),
@@ -143,7 +161,11 @@ def test_plans_are_held_against_their_cases(tmp_path: Path, finops: Finops) -> N
     case = (EXAMPLES / "cards/cases.jsonl").read_bytes()
     output = finops("resolve", "-", "-q", given=case).stdout
     gutted = json.loads(output)
-    gutted["resolution"] |= {"resolution_steps": [], "residual_short": 24000, "total_coverable": 8000}
+    gutted["resolution"] |= {
+        "resolution_steps": [],
+        "residual_short": 24000,
+        "total_coverable": 8000,
+    }
     assert _held(finops, tmp_path, output, case) == [[]]
     [paths] = _held(finops, tmp_path, jsonl(gutted), case)
     assert "/residual_short" in paths
@@ -173,8 +195,13 @@ def test_absurd_lines_cost_no_more_than_themselves(finops: Finops) -> None:
 
 
 def test_binary_float_noise_is_no_wrong_number(finops: Finops) -> None:
-    """69.50000000000001 is how a program with floats prints 69.5 (kb: check.tolerance); 69.51 is wrong."""
+    """69.50000000000001 is how a program with floats prints 69.5 (kb: check.tolerance); 69.51 is
+    wrong.
+    """
     line = finops("triage", EXAMPLES / "cards/fails.jsonl").stdout
     [noisy] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.50000000000001,")).stdout)
     [wrong] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.50001,")).stdout)
-    assert (noisy["ok"], [finding["rule"] for finding in wrong["findings"]]) == (True, ["score.base"])
+    assert (noisy["ok"], [finding["rule"] for finding in wrong["findings"]]) == (
+        True,
+        ["score.base"],
+    )

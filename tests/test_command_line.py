@@ -1,4 +1,6 @@
-"""What a person and a program meet at the command line: streams, exit codes, messages, a terminal of 80 columns."""
+"""What a person and a program meet at the command line: streams, exit codes, messages, a terminal
+of 80 columns.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert "finops_cli.cli" in loaded
-    assert not [name for name in loaded for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")]
+    assert not [
+        name for name in loaded for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")
+    ]
 
 
 def test_help_lists_the_verbs_in_the_order_of_the_story(finops: Finops) -> None:
@@ -82,10 +86,18 @@ def test_each_verb_explains_itself(verb: str, finops: Finops) -> None:
 def test_stdout_is_data_and_stderr_is_talk(finops: Finops) -> None:
     """Every byte of stdout is a JSON line; backend and summary go to stderr."""
     done = finops("run", EXAMPLES / "monday.jsonl")
-    assert [row["fail_id"] for row in rows(done.stdout)] == [f"F-{number}" for number in range(1001, 1009)]
+    assert [row["fail_id"] for row in rows(done.stdout)] == [
+        f"F-{number}" for number in range(1001, 1009)
+    ]
     talk = done.stderr.decode()
     assert talk.startswith("backend      engine (")
-    for label in ("records      8", "status       ok 8", "tier         CRITICAL 3", "shares       owed", "uncovered    CRITICAL"):
+    for label in (
+        "records      8",
+        "status       ok 8",
+        "tier         CRITICAL 3",
+        "shares       owed",
+        "uncovered    CRITICAL",
+    ):
         assert label in talk
     assert max(map(len, talk.splitlines())) <= 80
     assert done.returncode == 0
@@ -101,7 +113,10 @@ def test_summary_adds_up(finops: Finops) -> None:
     plans = [row["resolution"] for row in rows(done.stdout) if row["resolution"]]
     owed = {"F-1001": 32000, "F-1002": 1200, "F-1003": 50000, "F-1007": 15000}
     residual = sum(plan["residual_short"] for plan in plans)
-    expected = f"owed {sum(owed.values()):,}  covered {sum(owed.values()) - residual:,}  residual {residual:,}"
+    expected = (
+        f"owed {sum(owed.values()):,}  covered {sum(owed.values()) - residual:,}  residual"
+        f" {residual:,}"
+    )
     assert expected in done.stderr.decode()
     assert f"uncovered    CRITICAL {residual:,}" in done.stderr.decode()
 
@@ -117,8 +132,16 @@ def test_summary_adds_up(finops: Finops) -> None:
         (["run", "."], 2, "is a folder"),
         (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
         (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
-        (["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp", "--triage-gguf", "a.gguf"], 2, "--resolver-gguf FILE"),
-        (["run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", "127.0.0.1:9"], 3, "ollama serve"),
+        (
+            ["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp", "--triage-gguf", "a.gguf"],
+            2,
+            "--resolver-gguf FILE",
+        ),
+        (
+            ["run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", "127.0.0.1:9"],
+            3,
+            "ollama serve",
+        ),
         (["run", EXAMPLES / "monday.jsonl", "--host", "nowhere:port"], 2, "HOST:PORT"),
         (["run", EXAMPLES / "monday.jsonl", "--on-violation", "ignore"], 2, "ignore"),
         (["run", EXAMPLES / "monday.jsonl", "--workers", "0"], 2, "workers"),
@@ -130,8 +153,12 @@ def test_summary_adds_up(finops: Finops) -> None:
         (["run", EXAMPLES / "damaged.jsonl"], 1, "rejected"),
     ],
 )
-def test_exit_codes_and_messages(arguments: list[object], code: int, says: str, finops: Finops) -> None:
-    """0 verified, 1 some records are not, 2 usage, 3 something is missing; the message names the value and what to do."""
+def test_exit_codes_and_messages(
+    arguments: list[object], code: int, says: str, finops: Finops
+) -> None:
+    """0 verified, 1 some records are not, 2 usage, 3 something is missing; the message names the
+    value and what to do.
+    """
     done = finops(*arguments)
     assert done.returncode == code
     assert says in done.stderr.decode()
@@ -145,12 +172,20 @@ def test_exit_codes_and_messages(arguments: list[object], code: int, says: str, 
         ('{"a": 1}'.encode("utf-16"), "save it as UTF-8"),
         (b'{"fail_id": "F-1",', "jq -c ."),
         (b'{"ftd_qty": 5}', "finops resolve"),
-        (json.dumps(a_fail(corporate_action={"pre_event_delivrable": True})).encode(), "did you mean pre_event_deliverable"),
-        (json.dumps(a_fail(corporate_action="merger")).encode(), "an object with the fields pre_event_deliverable, new_cusip"),
+        (
+            json.dumps(a_fail(corporate_action={"pre_event_delivrable": True})).encode(),
+            "did you mean pre_event_deliverable",
+        ),
+        (
+            json.dumps(a_fail(corporate_action="merger")).encode(),
+            "an object with the fields pre_event_deliverable, new_cusip",
+        ),
     ],
 )
 def test_common_mistakes_get_their_cure(line: bytes, says: str, finops: Finops) -> None:
-    """A CSV, another encoding, a record over several lines, the other stage's input, a misspelt field that decides."""
+    """A CSV, another encoding, a record over several lines, the other stage's input, a misspelt
+    field that decides.
+    """
     [row] = rows(finops("run", "-", given=line + b"\n").stdout)
     assert says in row["error"]["message"]
 
@@ -169,9 +204,13 @@ def test_a_closed_stream_is_refused(closed: str) -> None:
 
 
 def test_a_pipe_can_be_read_by_name(tmp_path: Path) -> None:
-    """`finops run <(zcat fails.jsonl.gz) -o out.jsonl` reads the pipe once and notes nothing to resume."""
+    """`finops run <(zcat fails.jsonl.gz) -o out.jsonl` reads the pipe once and notes nothing to
+    resume.
+    """
     output = tmp_path / "out.jsonl"
-    command = f"{sys.executable} -m finops_cli run <(cat {EXAMPLES / 'monday.jsonl'}) -o {output} -q"
+    command = (
+        f"{sys.executable} -m finops_cli run <(cat {EXAMPLES / 'monday.jsonl'}) -o {output} -q"
+    )
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
     assert len(rows(output.read_bytes())) == 8
     assert not output.with_name("out.jsonl.run.json").exists()
@@ -182,8 +221,18 @@ def test_the_progress_bar_shows_records_rate_and_time_left(tmp_path: Path) -> No
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(20_000)))
     parent, child = pty.openpty()
-    command = [sys.executable, "-m", "finops_cli", "run", str(fails), "-o", str(tmp_path / "out.jsonl")]
-    process = subprocess.Popen(command, stderr=child, stdin=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"})
+    command = [
+        sys.executable,
+        "-m",
+        "finops_cli",
+        "run",
+        str(fails),
+        "-o",
+        str(tmp_path / "out.jsonl"),
+    ]
+    process = subprocess.Popen(
+        command, stderr=child, stdin=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    )
     os.close(child)
     talk = b""
     try:
@@ -213,7 +262,9 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(3000)))
     process = subprocess.Popen(
-        [sys.executable, "-m", "finops_cli", "run", str(fails)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "finops_cli", "run", str(fails)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -226,8 +277,12 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert b"Exception" not in talk
 
 
-def test_doctor_reports_each_piece_and_its_cure(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python, package, knowledge base, every extra, and Ollama; what is absent names its cure, and nothing is broken by it."""
+def test_doctor_reports_each_piece_and_its_cure(
+    finops: Finops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python, package, knowledge base, every extra, and Ollama; what is absent names its cure, and
+    nothing is broken by it.
+    """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     done = finops("doctor", "--json")
     found = {piece["what"]: piece for piece in json.loads(done.stdout)}
@@ -264,7 +319,9 @@ def test_doctor_finds_a_broken_knowledge_base(tmp_path: Path, finops: Finops) ->
 
 
 def test_provenance_says_who_answered_by_which_rules(finops: Finops) -> None:
-    """Backend, models, rules version, attempts and latency on every line; latency is null on request."""
+    """Backend, models, rules version, attempts and latency on every line; latency is null on
+    request.
+    """
     [timed] = rows(finops("triage", "-", given=jsonl(a_fail())).stdout)
     [untimed] = rows(finops("triage", "-", "--no-timing", given=jsonl(a_fail())).stdout)
     provenance = timed["provenance"]
@@ -280,10 +337,22 @@ def test_provenance_says_who_answered_by_which_rules(finops: Finops) -> None:
     assert provenance["kb"] in finops("doctor").stdout.decode()
 
 
-def test_what_a_foreign_file_brings_into_a_message_does_not_steer_the_terminal(tmp_path: Path, finops: Finops) -> None:
+def test_what_a_foreign_file_brings_into_a_message_does_not_steer_the_terminal(
+    tmp_path: Path, finops: Finops
+) -> None:
     """An escape sequence in a name of the user's own file is shown, not obeyed."""
     strange = tmp_path / "a\x1b[31m\u202e.jsonl"
-    done = finops("evaluate", "--stage", "triage", "--backend", "engine", "--data", strange, "-o", tmp_path / "evaluation")
+    done = finops(
+        "evaluate",
+        "--stage",
+        "triage",
+        "--backend",
+        "engine",
+        "--data",
+        strange,
+        "-o",
+        tmp_path / "evaluation",
+    )
     assert done.returncode == 2
     assert rb"a\x1b[31m\u202e.jsonl" in done.stderr
     assert b"\x1b" not in done.stderr

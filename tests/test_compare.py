@@ -1,4 +1,6 @@
-"""`finops compare`: two evaluations of the same records in pairs; no answer is set apart, other records are not compared."""
+"""`finops compare`: two evaluations of the same records in pairs; no answer is set apart, other
+records are not compared.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def forgetful(book: Book, silent_every: int = 10**9, wrong_every: int = 10**9) -
 
 
 def test_a_worse_model_is_told_from_chance(tmp_path: Path, book: Book) -> None:
-    """Every fourth action wrong: found with the exact probability; fields that are alike are not."""
+    """Every fourth action wrong: found with the exact probability; fields that are alike are
+    not.
+    """
     evaluated(tmp_path / "a", book, Engine(book), rows=60)
     evaluated(tmp_path / "b", book, forgetful(book, wrong_every=4), rows=60)
     found = compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), book.evaluation)
@@ -53,7 +57,9 @@ def test_a_worse_model_is_told_from_chance(tmp_path: Path, book: Book) -> None:
 
 
 def test_no_answer_is_set_apart(tmp_path: Path, book: Book) -> None:
-    """What one did not answer is in no pair of right and wrong: the models are equal where both spoke."""
+    """What one did not answer is in no pair of right and wrong: the models are equal where both
+    spoke.
+    """
     evaluated(tmp_path / "a", book, Engine(book), rows=30)
     evaluated(tmp_path / "b", book, forgetful(book, silent_every=5), rows=30)
     found = compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), book.evaluation)
@@ -65,7 +71,9 @@ def test_no_answer_is_set_apart(tmp_path: Path, book: Book) -> None:
 
 
 def test_other_records_are_not_compared(tmp_path: Path, book: Book, finops: Finops) -> None:
-    """No record in common is refused; records in one alone are counted; the command tells JSON and text."""
+    """No record in common is refused; records in one alone are counted; the command tells JSON and
+    text.
+    """
     for name, rows, seed in (("a", 10, 7), ("b", 6, 7), ("c", 6, 8)):
         evaluated(tmp_path / name, book, Engine(book), rows=rows, seed=seed)
     with pytest.raises(UsageError, match="no record in common"):
@@ -78,24 +86,39 @@ def test_other_records_are_not_compared(tmp_path: Path, book: Book, finops: Fino
     assert finops("compare", tmp_path / "a", tmp_path).returncode == 2
 
 
-def test_a_model_that_is_silent_is_not_told_to_be_as_good(tmp_path: Path, book: Book, finops: Finops) -> None:
-    """Right wherever it speaks, and silent every third time: the first sentence of the verdict says so, whichever stands first."""
+def test_a_model_that_is_silent_is_not_told_to_be_as_good(
+    tmp_path: Path, book: Book, finops: Finops
+) -> None:
+    """Right wherever it speaks, and silent every third time: the first sentence of the verdict says
+    so, whichever stands first.
+    """
     evaluated(tmp_path / "a", book, Engine(book), rows=30)
     evaluated(tmp_path / "b", book, forgetful(book, silent_every=3), rows=30)
     for pair in (("a", "b"), ("b", "a")):
-        *_, answers, right = finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
-        assert answers.startswith(f"{tmp_path / 'a'} answers more often: chance alone would do this with p = 0.0")
-        assert right == "Where both answer, no difference is shown: chance alone would do this with p = 1."
+        *_, answers, right = (
+            finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
+        )
+        assert answers.startswith(
+            f"{tmp_path / 'a'} answers more often: chance alone would do this with p = 0.0"
+        )
+        assert (
+            right
+            == "Where both answer, no difference is shown: chance alone would do this with p = 1."
+        )
 
 
-def test_evaluations_by_different_rules_are_not_compared(tmp_path: Path, book: Book, finops: Finops) -> None:
+def test_evaluations_by_different_rules_are_not_compared(
+    tmp_path: Path, book: Book, finops: Finops
+) -> None:
     """The same records with another right answer: two truths are no pair."""
     for name in ("a", "b"):
         evaluated(tmp_path / name, book, Engine(book), rows=6)
     file = tmp_path / "b/outcomes.jsonl"
     first, *others = file.read_bytes().splitlines(keepends=True)
     changed = json.loads(first)
-    changed["expected"]["escalation_level"] = "NONE" if changed["expected"]["escalation_level"] != "NONE" else "DESK"
+    changed["expected"]["escalation_level"] = (
+        "NONE" if changed["expected"]["escalation_level"] != "NONE" else "DESK"
+    )
     file.write_bytes(jsonl(changed) + b"".join(others))
     done = finops("compare", tmp_path / "a", tmp_path / "b")
     assert (done.returncode, b"marked by different rules" in done.stderr) == (2, True)
@@ -103,12 +126,24 @@ def test_evaluations_by_different_rules_are_not_compared(tmp_path: Path, book: B
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("latency_ms", "abc"), ("latency_ms", [1]), ("said", {}), ("expected", {}), ("stage", "resolver"), ("stage", "third")],
+    [
+        ("latency_ms", "abc"),
+        ("latency_ms", [1]),
+        ("said", {}),
+        ("expected", {}),
+        ("stage", "resolver"),
+        ("stage", "third"),
+    ],
 )
-def test_a_line_that_is_no_outcome_is_named(field: str, value: object, tmp_path: Path, book: Book, finops: Finops) -> None:
+def test_a_line_that_is_no_outcome_is_named(
+    field: str, value: object, tmp_path: Path, book: Book, finops: Finops
+) -> None:
     evaluated(tmp_path / "a", book, Engine(book), rows=3)
     file = tmp_path / "a/outcomes.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(lines[0] + jsonl(json.loads(lines[1]) | {field: value}) + lines[2])
     done = finops("compare", tmp_path / "a", tmp_path / "a")
-    assert (done.returncode, b"outcomes.jsonl line 2: is no outcome of an evaluation" in done.stderr) == (2, True), done.stderr
+    assert (
+        done.returncode,
+        b"outcomes.jsonl line 2: is no outcome of an evaluation" in done.stderr,
+    ) == (2, True), done.stderr

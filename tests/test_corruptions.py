@@ -1,4 +1,6 @@
-"""The checker names exactly what was corrupted: hundreds of good answers with one field made wrong, and good ones left alone."""
+"""The checker names exactly what was corrupted: hundreds of good answers with one field made wrong,
+and good ones left alone.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Judged = tuple[Corruption, list[str]]
 
 
 def findings_of(line: Line) -> list[dict[str, Any]]:
-    """What the checker says of one line of `finops check`: `{fail, triage}`, `{input, resolution}`, or a bare answer."""
+    """What the checker says of one line of `finops check`: `{fail, triage}`, `{input, resolution}`,
+    or a bare answer.
+    """
     [verdict] = judge([json.dumps(line).encode()], load_book(shipped_kb()))
     assert verdict.ok is not bool(verdict.findings)
     return [{"rule": finding.rule, "path": finding.path} for finding in verdict.findings]
@@ -42,8 +46,14 @@ def _varied(lines: list[Line], kind: str, most: int) -> list[Line]:
     kept = []
     for line in lines:
         answer = line[kind]
-        words = {f"{key}={value}" for key, value in answer.items() if isinstance(value, str | bool) and len(str(value)) < 30}
-        words |= {step["action"] for step in answer.get("resolution_steps", ())} | set(answer.get("flags", ()))
+        words = {
+            f"{key}={value}"
+            for key, value in answer.items()
+            if isinstance(value, str | bool) and len(str(value)) < 30
+        }
+        words |= {step["action"] for step in answer.get("resolution_steps", ())} | set(
+            answer.get("flags", ())
+        )
         if not words <= seen and len(answer.get("resolution_steps", ())) <= 9:
             seen |= words
             kept.append(line)
@@ -54,7 +64,10 @@ def _varied(lines: list[Line], kind: str, most: int) -> list[Line]:
 def judged_fails() -> list[Line]:
     rng = Random(SEED)
     fails = [random_fail(rng, f"F-{number}") for number in range(GOOD_ONES)]
-    return [{"fail": fail, "triage": plain(line["triage"])} for fail, line in zip(fails, finops("triage", fails), strict=True)]
+    return [
+        {"fail": fail, "triage": plain(line["triage"])}
+        for fail, line in zip(fails, finops("triage", fails), strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +119,17 @@ def test_there_are_enough_corruptions(corrupted: list[Judged]) -> None:
 
 
 def test_every_corruption_is_blamed_on_its_field(corrupted: list[Judged]) -> None:
-    """With the record or input known, a finding's path is the corrupted field (for a missing or unknown one: or its parent)."""
+    """With the record or input known, a finding's path is the corrupted field (for a missing or
+    unknown one: or its parent).
+    """
     missed = list(_misjudged(corrupted))
     assert not missed, told(missed, len(corrupted))
 
 
 def test_no_other_field_is_blamed(corrupted: list[Judged]) -> None:
-    """With the record or input known, the fields that were left alone are right, and are not called wrong."""
+    """With the record or input known, the fields that were left alone are right, and are not called
+    wrong.
+    """
     wrong = []
     for corruption, paths in corrupted:
         if corruption.path == "/resolution_steps":
@@ -125,11 +142,17 @@ def test_no_other_field_is_blamed(corrupted: list[Judged]) -> None:
 
 def test_nothing_good_is_blamed(judged_fails: list[Line], judged_cases: list[Line]) -> None:
     """No finding for what was not corrupted, with the record or input beside it."""
-    blamed = [str((line, found)) for line in [*judged_fails, *judged_cases] if (found := findings_of(line))]
+    blamed = [
+        str((line, found))
+        for line in [*judged_fails, *judged_cases]
+        if (found := findings_of(line))
+    ]
     assert not blamed, told(blamed, 2 * GOOD_ONES)
 
 
-def test_nothing_good_is_blamed_when_bare(judged_fails: list[Line], judged_cases: list[Line]) -> None:
+def test_nothing_good_is_blamed_when_bare(
+    judged_fails: list[Line], judged_cases: list[Line]
+) -> None:
     """No finding for a good answer without its record or input."""
     bare = [line["triage"] for line in judged_fails] + [line["resolution"] for line in judged_cases]
     blamed = [str((answer, found)) for answer in bare if (found := findings_of(answer))]
@@ -142,7 +165,9 @@ def _well_formed(answer: Line) -> bool:
 
 
 def test_the_command_says_the_same(corrupted: list[Judged]) -> None:
-    """`finops check` prints one verdict a line, in order, and counts lines from 1 (contracts, section 3)."""
+    """`finops check` prints one verdict a line, in order, and counts lines from 1 (contracts,
+    section 3).
+    """
     some = [corruption.answer for corruption, _ in corrupted[::20]]
     verdicts = finops("check", some, options=("-q",))
     assert [verdict["line"] for verdict in verdicts] == list(range(1, len(some) + 1))
@@ -152,15 +177,23 @@ def test_the_command_says_the_same(corrupted: list[Judged]) -> None:
 
 @pytest.mark.parametrize("field", ["inventory_modifier", "concentration_modifier"])
 @pytest.mark.parametrize("absurd", [-1e300, -(10**30), 1e300])
-def test_absurd_modifier_is_a_finding_and_no_crash(judged_fails: list[Line], field: str, absurd: float) -> None:
-    """One verdict a line whatever the line holds: a number far out of range is blamed, bare as well as beside its record."""
+def test_absurd_modifier_is_a_finding_and_no_crash(
+    judged_fails: list[Line], field: str, absurd: float
+) -> None:
+    """One verdict a line whatever the line holds: a number far out of range is blamed, bare as well
+    as beside its record.
+    """
     line = judged_fails[0]
-    answer = line["triage"] | {"score_components": line["triage"]["score_components"] | {field: absurd}}
+    answer = line["triage"] | {
+        "score_components": line["triage"]["score_components"] | {field: absurd}
+    }
     for given in (line | {"triage": answer}, answer):
         assert f"/score_components/{field}" in {finding["path"] for finding in findings_of(given)}
 
 
-def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(corrupted: list[Judged]) -> None:
+def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(
+    corrupted: list[Judged],
+) -> None:
     """Internal consistency: the oracle's answers to all records are what may pass."""
     wrong = []
     bare = [corruption for corruption, _ in corrupted if not _is_plan(corruption)]
@@ -168,7 +201,10 @@ def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(corrupted: l
         possible = _well_formed(corruption.answer) and some_record_gives(corruption.answer)
         paths = [finding["path"] for finding in findings_of(corruption.answer)]
         if possible is bool(paths):
-            wrong.append(f"{corruption.path} {corruption.what}: {'possible' if possible else 'impossible'}, blamed {paths}")
+            wrong.append(
+                f"{corruption.path} {corruption.what}: {'possible' if possible else 'impossible'},"
+                f" blamed {paths}"
+            )
     assert not wrong, told(wrong, len(bare))
 
 

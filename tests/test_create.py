@@ -1,4 +1,6 @@
-"""`finops create`: what is sent to the server, what is told, and what is refused before anything is sent."""
+"""`finops create`: what is sent to the server, what is told, and what is refused before anything is
+sent.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,12 @@ def created(server: StandIn) -> dict[str, Any]:
     return body
 
 
-def test_the_model_is_made_of_the_file_and_the_modelfile(server: StandIn, gguf: Path, finops: Finops) -> None:
-    """The file by its digest under its bare name; the system prompt; parameters as numbers; the result is data on stdout."""
+def test_the_model_is_made_of_the_file_and_the_modelfile(
+    server: StandIn, gguf: Path, finops: Finops
+) -> None:
+    """The file by its digest under its bare name; the system prompt; parameters as numbers; the
+    result is data on stdout.
+    """
     done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "--json")
     assert done.returncode == 0, done.stderr
     assert created(server) == {
@@ -60,14 +66,26 @@ def test_the_model_is_made_of_the_file_and_the_modelfile(server: StandIn, gguf: 
         "stream": True,
     }
     result = json.loads(done.stdout)
-    assert (result["model"], result["host"], result["bytes"]) == ("finops-triage", server.url, len(GGUF_HEAD))
+    assert (result["model"], result["host"], result["bytes"]) == (
+        "finops-triage",
+        server.url,
+        len(GGUF_HEAD),
+    )
     assert (result["file"], f"sha256:{result['file_sha256']}") == (str(gguf), DIGEST)
     assert result["parameters"] == created(server)["parameters"]
 
 
-def test_the_digest_of_the_model_is_the_servers_own(server: StandIn, gguf: Path, finops: Finops) -> None:
-    """Since 0.30 Ollama keeps a checked copy: the model's digest is read back, and is not that of the file."""
-    result = json.loads(finops("create", "--stage", "resolver", "--gguf", gguf, "--host", server.url, "--json").stdout)
+def test_the_digest_of_the_model_is_the_servers_own(
+    server: StandIn, gguf: Path, finops: Finops
+) -> None:
+    """Since 0.30 Ollama keeps a checked copy: the model's digest is read back, and is not that of
+    the file.
+    """
+    result = json.loads(
+        finops(
+            "create", "--stage", "resolver", "--gguf", gguf, "--host", server.url, "--json"
+        ).stdout
+    )
     model = server.models.get("finops-resolver")
     assert model is not None
     assert result["model_digest"] == model.digest != result["file_sha256"]
@@ -76,9 +94,15 @@ def test_the_digest_of_the_model_is_the_servers_own(server: StandIn, gguf: Path,
 def test_a_file_is_sent_once(server: StandIn, gguf: Path, finops: Finops) -> None:
     """The server is asked whether it has the file; the second time it has."""
     for stage in ("triage", "resolver"):
-        assert finops("create", "--stage", stage, "--gguf", gguf, "--host", server.url).returncode == 0
+        assert (
+            finops("create", "--stage", stage, "--gguf", gguf, "--host", server.url).returncode == 0
+        )
     blobs = [line for line in asked(server) if "/blobs/" in line]
-    assert blobs == [f"HEAD /api/blobs/{DIGEST}", f"POST /api/blobs/{DIGEST}", f"HEAD /api/blobs/{DIGEST}"]
+    assert blobs == [
+        f"HEAD /api/blobs/{DIGEST}",
+        f"POST /api/blobs/{DIGEST}",
+        f"HEAD /api/blobs/{DIGEST}",
+    ]
 
 
 def test_a_large_file_goes_in_pieces(server: StandIn, tmp_path: Path, finops: Finops) -> None:
@@ -90,14 +114,25 @@ def test_a_large_file_goes_in_pieces(server: StandIn, tmp_path: Path, finops: Fi
     assert f"POST /api/blobs/sha256:{json.loads(done.stdout)['file_sha256']}" in asked(server)
 
 
-def test_everything_that_a_modelfile_says_is_sent(server: StandIn, gguf: Path, tmp_path: Path, finops: Finops) -> None:
-    """Template, licences, messages in order, renderer, parser, requires, quantization; FROM is sought beside the Modelfile."""
+def test_everything_that_a_modelfile_says_is_sent(
+    server: StandIn, gguf: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """Template, licences, messages in order, renderer, parser, requires, quantization; FROM is
+    sought beside the Modelfile.
+    """
     text = (
-        'FROM tiny.gguf\nTEMPLATE """{{ .Prompt }}"""\nLICENSE MIT\nLICENSE "more"\nMESSAGE user hi\nMESSAGE assistant ho\n'
-        "RENDERER qwen3.5\nPARSER qwen3\nREQUIRES v0.30.0\n"
+        'FROM tiny.gguf\nTEMPLATE """{{ .Prompt }}"""\nLICENSE MIT\nLICENSE "more"\nMESSAGE user'
+        " hi\nMESSAGE assistant ho\nRENDERER qwen3.5\nPARSER qwen3\nREQUIRES v0.30.0\n"
     )
     (tmp_path / "My.Modelfile").write_text(text)
-    options = ("--modelfile", tmp_path / "My.Modelfile", "--name", "mine:v2", "--quantize", "Q4_k_m")
+    options = (
+        "--modelfile",
+        tmp_path / "My.Modelfile",
+        "--name",
+        "mine:v2",
+        "--quantize",
+        "Q4_k_m",
+    )
     done = finops("create", "--stage", "triage", "--host", server.url, *options)
     assert done.returncode == 0, done.stderr
     assert created(server) == {
@@ -114,8 +149,12 @@ def test_everything_that_a_modelfile_says_is_sent(server: StandIn, gguf: Path, t
     }
 
 
-def test_a_model_of_the_server_can_be_the_base(server: StandIn, gguf: Path, tmp_path: Path, finops: Finops) -> None:
-    """FROM a name sends no file; a name that the server does not have is not fetched from the internet behind one's back."""
+def test_a_model_of_the_server_can_be_the_base(
+    server: StandIn, gguf: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """FROM a name sends no file; a name that the server does not have is not fetched from the
+    internet behind one's back.
+    """
     (tmp_path / "M").write_text("FROM finops-triage\nPARAMETER seed 7\n")
     order = ("create", "--stage", "resolver", "--modelfile", tmp_path / "M", "--host", server.url)
     refused = finops(*order)
@@ -123,10 +162,17 @@ def test_a_model_of_the_server_can_be_the_base(server: StandIn, gguf: Path, tmp_
     finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
     server.requests.clear()
     assert json.loads(finops(*order, "--json").stdout)["base"] == "finops-triage"
-    assert created(server) == {"model": "finops-resolver", "from": "finops-triage", "parameters": {"seed": 7}, "stream": True}
+    assert created(server) == {
+        "model": "finops-resolver",
+        "from": "finops-triage",
+        "parameters": {"seed": 7},
+        "stream": True,
+    }
 
 
-def test_print_shows_the_request_that_would_be_sent(server: StandIn, gguf: Path, finops: Finops) -> None:
+def test_print_shows_the_request_that_would_be_sent(
+    server: StandIn, gguf: Path, finops: Finops
+) -> None:
     """The same object, and no server is asked."""
     order = ("create", "--stage", "triage", "--gguf", gguf)
     shown = finops(*order, "--print", "--host", NOWHERE)
@@ -142,10 +188,16 @@ def test_print_needs_no_file(finops: Finops) -> None:
     assert shown["parameters"]["num_ctx"] == 5120
 
 
-def test_room_and_steps_are_told_before_and_quiet_tells_nothing(server: StandIn, gguf: Path, finops: Finops) -> None:
+def test_room_and_steps_are_told_before_and_quiet_tells_nothing(
+    server: StandIn, gguf: Path, finops: Finops
+) -> None:
     order = ("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
     talk = finops(*order).stderr.decode().splitlines()
-    assert talk[0] == "needs up to 48 bytes on the server's disk: the files (24 bytes) and a copy that Ollama makes"
+    assert (
+        talk[0]
+        == "needs up to 48 bytes on the server's disk: the files (24 bytes) and a copy that Ollama"
+        " makes"
+    )
     assert talk[1:3] == ["reading tiny.gguf", "sending tiny.gguf"]
     assert talk[-1] == "success"
     assert finops(*order, "-q").stderr == b""
@@ -197,10 +249,14 @@ def test_on_a_terminal_bars_move_on_stderr(server: StandIn, gguf: Path) -> None:
 def test_a_file_that_is_no_use_is_refused_before_anything_is_sent(
     content: bytes | None, code: int, says: str, server: StandIn, tmp_path: Path, finops: Finops
 ) -> None:
-    """Missing, empty, another format, a pointer of Git LFS: the message says what to do, the server hears nothing."""
+    """Missing, empty, another format, a pointer of Git LFS: the message says what to do, the server
+    hears nothing.
+    """
     if content is not None:
         (tmp_path / "model.gguf").write_bytes(content)
-    done = finops("create", "--stage", "triage", "--gguf", tmp_path / "model.gguf", "--host", server.url)
+    done = finops(
+        "create", "--stage", "triage", "--gguf", tmp_path / "model.gguf", "--host", server.url
+    )
     assert (done.returncode, says in done.stderr.decode(), server.requests) == (code, True, [])
 
 
@@ -219,11 +275,26 @@ def test_a_file_that_is_no_use_is_refused_before_anything_is_sent(
     ],
 )
 def test_an_order_that_cannot_be_carried_out_says_why(
-    modelfile: str, options: tuple[str, ...], code: int, says: str, gguf: Path, server: StandIn, finops: Finops
+    modelfile: str,
+    options: tuple[str, ...],
+    code: int,
+    says: str,
+    gguf: Path,
+    server: StandIn,
+    finops: Finops,
 ) -> None:
     """2 for what is written wrongly, 3 for what is missing; nothing is made."""
     (gguf.parent / "M").write_text(modelfile)
-    done = finops("create", "--stage", "triage", "--modelfile", gguf.parent / "M", "--host", server.url, *options)
+    done = finops(
+        "create",
+        "--stage",
+        "triage",
+        "--modelfile",
+        gguf.parent / "M",
+        "--host",
+        server.url,
+        *options,
+    )
     assert (done.returncode, says in done.stderr.decode()) == (code, True), done.stderr
     assert "POST /api/create" not in asked(server)
 
@@ -239,8 +310,12 @@ def test_an_order_that_cannot_be_carried_out_says_why(
         ("0.0.0", 0, "finops: warning:"),
     ],
 )
-def test_the_server_must_be_new_enough(version: str, code: int, says: str, gguf: Path, finops: Finops) -> None:
-    """0.30 brought what the requests need; 0.0.0 is a build from source: it passes, with a warning even when quiet."""
+def test_the_server_must_be_new_enough(
+    version: str, code: int, says: str, gguf: Path, finops: Finops
+) -> None:
+    """0.30 brought what the requests need; 0.0.0 is a build from source: it passes, with a warning
+    even when quiet.
+    """
     with StandIn(version=version, models=[]) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "-q")
         assert (done.returncode, says in done.stderr.decode()) == (code, True)

@@ -1,4 +1,6 @@
-"""The desk with answerers of every kind: an answer with findings never stands, and stage 2 runs only where it applies."""
+"""The desk with answerers of every kind: an answer with findings never stands, and stage 2 runs
+only where it applies.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ from finops_cli.pipeline.tally import Tally
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 from tests.models import a_model
 
-INVENTORY = {"box_qty": 1000, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 9000}
+INVENTORY = {
+    "box_qty": 1000,
+    "stock_loan_available": 0,
+    "recall_outstanding": 0,
+    "pending_receives": 9000,
+}
 
 
 def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
@@ -42,7 +49,11 @@ def _another_age(stage: str, answer: dict[str, Any]) -> None:
     if stage == "triage":
         components = answer["score_components"]
         components["age_factor"], components["base_score"] = 10, Decimal("54.5")
-        answer["priority_score"], answer["priority_tier"], answer["escalation_level"] = Decimal("65.4"), "HIGH", "L2"
+        answer["priority_score"], answer["priority_tier"], answer["escalation_level"] = (
+            Decimal("65.4"),
+            "HIGH",
+            "L2",
+        )
 
 
 def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
@@ -55,7 +66,9 @@ def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
 
 
 def test_a_wrong_score_never_stands(book: Book) -> None:
-    """The line fails, names rule, expected and actual, keeps what was received as raw, and hands nothing on."""
+    """The line fails, names rule, expected and actual, keeps what was received as raw, and hands
+    nothing on.
+    """
     line, tally = _run(book, a_model(book, _a_tenth_more, "reject"))
     assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
     [finding] = line["verification"]["triage"]
@@ -78,9 +91,14 @@ def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "change", "rule"),
-    [("triage", _another_age, "score.age_factor"), ("resolution", _fuller_box, "waterfall.quantity")],
+    [
+        ("triage", _another_age, "score.age_factor"),
+        ("resolution", _fuller_box, "waterfall.quantity"),
+    ],
 )
-def test_a_consistent_answer_to_another_record_never_stands(stage: str, change: Any, rule: str, book: Book) -> None:
+def test_a_consistent_answer_to_another_record_never_stands(
+    stage: str, change: Any, rule: str, book: Book
+) -> None:
     """Only the record can tell: the answer multiplies out, but for another age or another box."""
     line, _ = _run(book, a_model(book, change, "reject"))
     assert (line["status"], line[stage]) == ("failed", None)
@@ -101,16 +119,40 @@ def test_plans_without_a_triage_are_short_of_unknown_priority(finops: Finops) ->
 
 def test_an_empty_dk_reason_is_not_set(finops: Finops) -> None:
     """decision 6: text that says nothing does not make a dispute."""
-    empty, told = rows(finops("triage", "-", given=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price"))).stdout)
+    empty, told = rows(
+        finops(
+            "triage",
+            "-",
+            given=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price")),
+        ).stdout
+    )
     assert (empty["triage"]["category"], told["triage"]["category"]) == ("CNS_FAIL", "DK_DISPUTE")
 
 
-def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(finops: Finops, tmp_path: Path) -> None:
-    """Full gridlock among 9,000 brokers: the narrative names a few, the plan all, and a repeated name harms nothing."""
-    ftr = {"qty": 1, "age_days": 6, "settlement_type": "RVP", "settlement_date": "T+1", "cp_fail_rate_pct": 1}
-    ftrs = [{**ftr, "dtc": f"DTC-{number:04d}", "partial_delivery_history": False} for number in range(9000)]
+def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(
+    finops: Finops, tmp_path: Path
+) -> None:
+    """Full gridlock among 9,000 brokers: the narrative names a few, the plan all, and a repeated
+    name harms nothing.
+    """
+    ftr = {
+        "qty": 1,
+        "age_days": 6,
+        "settlement_type": "RVP",
+        "settlement_date": "T+1",
+        "cp_fail_rate_pct": 1,
+    }
+    ftrs = [
+        {**ftr, "dtc": f"DTC-{number:04d}", "partial_delivery_history": False}
+        for number in range(9000)
+    ]
     fails = tmp_path / "fails.jsonl"
-    fails.write_bytes(jsonl(a_fail(inventory=INVENTORY, ftrs=ftrs, qty=20_000), a_fail(ftrs=ftrs, inventory=INVENTORY)))
+    fails.write_bytes(
+        jsonl(
+            a_fail(inventory=INVENTORY, ftrs=ftrs, qty=20_000),
+            a_fail(ftrs=ftrs, inventory=INVENTORY),
+        )
+    )
     output = finops("run", fails).stdout
     first, second = rows(output)
     assert len(first["resolution"]["gridlock_parties"]) == 9000
@@ -124,8 +166,18 @@ def test_a_right_model_stands_under_its_own_name(book: Book) -> None:
     line, tally = _run(book, a_model(book))
     assert line["status"] == "ok"
     assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
-    assert tally.models == {"triage asked": 1, "triage right": 1, "resolver asked": 1, "resolver right": 1}
-    assert (tally.owed, tally.covered, tally.residual, tally.uncovered) == (5000, 1000, 4000, {"CRITICAL": 4000})
+    assert tally.models == {
+        "triage asked": 1,
+        "triage right": 1,
+        "resolver asked": 1,
+        "resolver right": 1,
+    }
+    assert (tally.owed, tally.covered, tally.residual, tally.uncovered) == (
+        5000,
+        1000,
+        4000,
+        {"CRITICAL": 4000},
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,9 +190,13 @@ def test_a_right_model_stands_under_its_own_name(book: Book) -> None:
         ({"inventory": None}, "no inventory"),
     ],
 )
-def test_stage_two_says_why_it_does_not_apply(changes: dict[str, Any], reason: str, finops: Finops) -> None:
+def test_stage_two_says_why_it_does_not_apply(
+    changes: dict[str, Any], reason: str, finops: Finops
+) -> None:
     """kb: waterfall.applies."""
-    [line] = rows(finops("run", "-", given=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout)
+    [line] = rows(
+        finops("run", "-", given=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout
+    )
     assert (line["status"], line["resolution"]) == ("ok", None)
     assert reason in line["resolution_skipped"]
 
@@ -153,13 +209,18 @@ def test_a_disputed_case_is_not_resolved(finops: Finops) -> None:
     [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
     assert (line["status"], line["resolution"]) == ("ok", None)
     assert "until the trade is known" in line["resolution_skipped"]
-    judged = {"input": case, "resolution": json.loads(json.dumps(plan["resolution"], default=float))}
+    judged = {
+        "input": case,
+        "resolution": json.loads(json.dumps(plan["resolution"], default=float)),
+    }
     [verdict] = rows(finops("check", "-", given=jsonl(judged)).stdout)
     assert [finding["rule"] for finding in verdict["findings"]] == ["waterfall.applies"]
 
 
 def test_the_age_of_a_case_is_told_from_its_component(finops: Finops) -> None:
-    """Without age_days, 18.0 points are factor 60, days 7-9, so 9; no factor of the table gives 17 points."""
+    """Without age_days, 18.0 points are factor 60, days 7-9, so 9; no factor of the table gives 17
+    points.
+    """
     case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
     case["triage"]["score_components"]["age"] = 17
     [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)

@@ -21,11 +21,23 @@ def _found(finops: Finops, *arguments: object) -> tuple[int, dict[str, list[dict
     return done.returncode, by
 
 
-def test_a_healthy_server_is_well_from_version_to_live_record(server: StandIn, finops: Finops) -> None:
-    """Version, both models with slots and context, prompts equal to ours, one live record, memory on the GPU."""
+def test_a_healthy_server_is_well_from_version_to_live_record(
+    server: StandIn, finops: Finops
+) -> None:
+    """Version, both models with slots and context, prompts equal to ours, one live record, memory
+    on the GPU.
+    """
     code, found = _found(finops, "--host", server.url)
     assert code == 0
-    for what in ("ollama", "triage model", "resolver model", "triage prompt", "resolver prompt", "live record", "memory"):
+    for what in (
+        "ollama",
+        "triage model",
+        "resolver model",
+        "triage prompt",
+        "resolver prompt",
+        "live record",
+        "memory",
+    ):
         assert {diagnosis["state"] for diagnosis in found[what]} == {"ok"}, found[what]
     assert "1 request at a time" in found["triage model"][0]["detail"]
     assert "context 2,048 of" in found["triage model"][0]["detail"]
@@ -54,7 +66,9 @@ def test_a_server_that_nobody_named_may_be_absent_and_a_named_one_may_not(finops
         ("0.40.1", "ok", "0.40.1 at"),
     ],
 )
-def test_versions_are_held_against_what_finops_needs(version: str, state: str, says: str, finops: Finops) -> None:
+def test_versions_are_held_against_what_finops_needs(
+    version: str, state: str, says: str, finops: Finops
+) -> None:
     with StandIn(version=version) as server:
         code, found = _found(finops, "--host", server.url, "--no-live")
     assert (found["ollama"][0]["state"], says in found["ollama"][0]["detail"]) == (state, True)
@@ -71,7 +85,9 @@ def test_a_missing_model_is_named_with_the_command_that_makes_it(finops: Finops)
 
 def test_a_model_that_is_wrong_on_the_live_record_is_told(server: StandIn, finops: Finops) -> None:
     """It works, but not as it should: the rule that it broke is named."""
-    server.script = lambda _: Changed(lambda answer: {**answer, "priority_score": 1} if "priority_score" in answer else answer)
+    server.script = lambda _: Changed(
+        lambda answer: {**answer, "priority_score": 1} if "priority_score" in answer else answer
+    )
     code, found = _found(finops, "--host", server.url)
     [live] = found["live record"]
     assert (code, live["state"]) == (0, "poor")

@@ -29,11 +29,24 @@ def _files(tiny: Path) -> tuple[object, ...]:
     return ("--triage-gguf", tiny, "--resolver-gguf", tiny)
 
 
-def test_what_a_model_says_is_checked_whoever_runs_it(tiny: Path, finops: Finops, tmp_path: Path) -> None:
-    """Lines in = lines out, each marked, the checker is content, and every word is kept for a later judgement."""
+def test_what_a_model_says_is_checked_whoever_runs_it(
+    tiny: Path, finops: Finops, tmp_path: Path
+) -> None:
+    """Lines in = lines out, each marked, the checker is content, and every word is kept for a later
+    judgement.
+    """
     output = tmp_path / "out.jsonl"
     done = finops(
-        "run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp", *_files(tiny), "-o", output, "--keep-raw", "--guard", "on"
+        "run",
+        EXAMPLES / "monday.jsonl",
+        "--backend",
+        "llama-cpp",
+        *_files(tiny),
+        "-o",
+        output,
+        "--keep-raw",
+        "--guard",
+        "on",
     )
     assert done.returncode == 1, done.stderr
     lines = rows(output.read_bytes())
@@ -52,7 +65,9 @@ def test_both_backends_are_asked_with_the_same_prompts(tiny: Path, finops: Finop
 
     given = jsonl(a_fail())
     with StandIn() as server:
-        [theirs] = rows(finops("run", "-", "--backend", "ollama", "--host", server.url, given=given).stdout)
+        [theirs] = rows(
+            finops("run", "-", "--backend", "ollama", "--host", server.url, given=given).stdout
+        )
     [ours] = rows(finops("run", "-", "--backend", "llama-cpp", *_files(tiny), given=given).stdout)
     assert ours["provenance"]["prompt_sha256"] == theirs["provenance"]["prompt_sha256"]
 
@@ -60,7 +75,9 @@ def test_both_backends_are_asked_with_the_same_prompts(tiny: Path, finops: Finop
 def test_auto_takes_model_files_that_are_named_where_no_server_answers(
     tiny: Path, finops: Finops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By an option or by the environment; a file that cannot be loaded leaves the engine, and stderr says why."""
+    """By an option or by the environment; a file that cannot be loaded leaves the engine, and
+    stderr says why.
+    """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     monkeypatch.setenv("FINOPS_TRIAGE_GGUF", str(tiny))
     done = finops("triage", "-", given=jsonl(a_fail()))
@@ -77,7 +94,9 @@ def test_auto_takes_model_files_that_are_named_where_no_server_answers(
 def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(
     tiny: Path, finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are loaded before the first record: half a file of the second stage is found out in time, and named."""
+    """Both are loaded before the first record: half a file of the second stage is found out in
+    time, and named.
+    """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     torn = tmp_path / "torn.gguf"
     torn.write_bytes(tiny.read_bytes()[:300_000])
@@ -94,7 +113,10 @@ def test_auto_does_not_do_without_a_file_that_the_call_names(
 ) -> None:
     """A slip in an option is a usage error, as one in --host is; with --quiet too."""
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    for told, file in (("no such GGUF file", tmp_path / "slip.gguf"), ("llama.cpp cannot load it", tmp_path / "torn.gguf")):
+    for told, file in (
+        ("no such GGUF file", tmp_path / "slip.gguf"),
+        ("llama.cpp cannot load it", tmp_path / "torn.gguf"),
+    ):
         (tmp_path / "torn.gguf").write_bytes(tiny.read_bytes()[:300_000])
         done = finops("triage", "-", "--quiet", "--triage-gguf", file, given=jsonl(a_fail()))
         assert (done.returncode, done.stdout) == (2, b"")
@@ -103,16 +125,43 @@ def test_auto_does_not_do_without_a_file_that_the_call_names(
 
 
 def test_options_of_the_other_backend_are_refused(tiny: Path, finops: Finops) -> None:
-    done = finops("triage", "-", "--backend", "llama-cpp", "--triage-gguf", tiny, "--host", "127.0.0.1", given=jsonl(a_fail()))
+    done = finops(
+        "triage",
+        "-",
+        "--backend",
+        "llama-cpp",
+        "--triage-gguf",
+        tiny,
+        "--host",
+        "127.0.0.1",
+        given=jsonl(a_fail()),
+    )
     assert (done.returncode, b"are for Ollama" in done.stderr) == (2, True)
 
 
-def test_kill_and_resume_lose_and_repeat_nothing(tiny: Path, finops: Finops, tmp_path: Path) -> None:
-    """kill -9 in the middle, then to the end: as many lines as records, in order, and no model process is left behind."""
+def test_kill_and_resume_lose_and_repeat_nothing(
+    tiny: Path, finops: Finops, tmp_path: Path
+) -> None:
+    """kill -9 in the middle, then to the end: as many lines as records, in order, and no model
+    process is left behind.
+    """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(40)))
-    run = ["triage", str(fails), "-o", str(output), "--backend", "llama-cpp", "--triage-gguf", str(tiny), "--guard", "off"]
-    process = subprocess.Popen([sys.executable, "-m", "finops_cli", *run], stderr=subprocess.DEVNULL, cwd=ROOT)
+    run = [
+        "triage",
+        str(fails),
+        "-o",
+        str(output),
+        "--backend",
+        "llama-cpp",
+        "--triage-gguf",
+        str(tiny),
+        "--guard",
+        "off",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finops_cli", *run], stderr=subprocess.DEVNULL, cwd=ROOT
+    )
     deadline = time.monotonic() + 60
     while not output.exists() or output.read_bytes().count(b"\n") < 3:
         assert time.monotonic() < deadline
@@ -123,7 +172,9 @@ def test_kill_and_resume_lose_and_repeat_nothing(tiny: Path, finops: Finops, tmp
     process.wait()
     done = finops(*run, "--resume")
     assert done.returncode == 1, done.stderr
-    assert [line["fail_id"] for line in rows(output.read_bytes())] == [fail["fail_id"] for fail in some_fails(40)]
+    assert [line["fail_id"] for line in rows(output.read_bytes())] == [
+        fail["fail_id"] for fail in some_fails(40)
+    ]
     while any(Path(f"/proc/{pid}/cmdline").exists() for pid in decoders):
         assert time.monotonic() < deadline, "a model process outlived its run"
         time.sleep(0.05)
@@ -144,11 +195,16 @@ def _decoders(parent: int) -> list[int]:
 
 
 def test_the_doctor_looks_at_model_files(tiny: Path, finops: Finops) -> None:
-    """A file that is named must work: context, digest, one live record; one that does not is broken, with a cure."""
+    """A file that is named must work: context, digest, one live record; one that does not is
+    broken, with a cure.
+    """
     done = finops("doctor", "--json", *_files(tiny))
     found = {piece["what"]: piece for piece in json.loads(done.stdout)}
     assert found["triage file"]["state"] == found["resolver file"]["state"] == "ok"
-    assert (found["live record"]["state"], "status fallback" in found["live record"]["detail"]) == ("poor", True)
+    assert (found["live record"]["state"], "status fallback" in found["live record"]["detail"]) == (
+        "poor",
+        True,
+    )
     assert done.returncode == 0
     done = finops("doctor", "--json", "--triage-gguf", "absent.gguf", "--resolver-gguf", tiny)
     found = {piece["what"]: piece for piece in json.loads(done.stdout)}
@@ -162,7 +218,9 @@ def note(*words):
     with open(os.environ["FINOPS_TEST_WATCHED"], "a") as file:
         print(*words, os.getpid(), file=file)
 def watch(event, given):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg", "socket.gethostbyname"):
+    if event in (
+        "socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg",
+        "socket.gethostbyname"):
         note("REACHED", event, given)
 sys.addaudithook(watch)
 note("WATCHED")
@@ -170,12 +228,30 @@ note("WATCHED")
 
 
 def test_no_connection_is_opened(tiny: Path, tmp_path: Path) -> None:
-    """Neither by finops nor by the model's process, which writes its stderr elsewhere: no socket reaches any address."""
+    """Neither by finops nor by the model's process, which writes its stderr elsewhere: no socket
+    reaches any address.
+    """
     (tmp_path / "sitecustomize.py").write_text(_WATCH)
     told = tmp_path / "told.txt"
-    command = [sys.executable, "-m", "finops_cli", "triage", "-", "--backend", "llama-cpp", "--triage-gguf", str(tiny)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "FINOPS_TEST_WATCHED": str(told)}
-    done = subprocess.run(command, input=jsonl(a_fail()), capture_output=True, check=False, env=environment, cwd=ROOT)
+    command = [
+        sys.executable,
+        "-m",
+        "finops_cli",
+        "triage",
+        "-",
+        "--backend",
+        "llama-cpp",
+        "--triage-gguf",
+        str(tiny),
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+        "FINOPS_TEST_WATCHED": str(told),
+    }
+    done = subprocess.run(
+        command, input=jsonl(a_fail()), capture_output=True, check=False, env=environment, cwd=ROOT
+    )
     assert done.returncode == 1, done.stderr
     lines = [line.split() for line in told.read_text().splitlines()]
     assert [words for words in lines if words[0] == "REACHED"] == []

@@ -1,4 +1,6 @@
-"""`finops evaluate`: planted faults are found, no answer is not a wrong one, and the figures can be reckoned anew from the raw lines."""
+"""`finops evaluate`: planted faults are found, no answer is not a wrong one, and the figures can be
+reckoned anew from the raw lines.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ ROWS = 120
 
 
 def test_the_engine_is_right_about_everything(tmp_path: Path, book: Book) -> None:
-    """The reference against itself: every field of every record, no critical missed, no group singled out."""
+    """The reference against itself: every field of every record, no critical missed, no group
+    singled out.
+    """
     f = evaluated(tmp_path / "ev", book, Engine(book), rows=60).figures
     assert f.first == {"right": 60, "wrong": 0, "none": 0}
     assert all(each.count == each.of == 60 for each in f.fields.values())
@@ -34,7 +38,10 @@ def test_the_engine_is_right_about_everything(tmp_path: Path, book: Book) -> Non
 
 
 def test_a_fault_at_one_boundary_is_named(tmp_path: Path, book: Book, server: StandIn) -> None:
-    """Planted: the factor of day 9 is taken for that of the band above. The report names the boundary and the fields."""
+    """Planted: the factor of day 9 is taken for that of the band above.
+
+    The report names the boundary and the fields.
+    """
 
     def one_band_up(answer: dict[str, Any]) -> dict[str, Any]:
         answer["score_components"]["age_factor"] = 80
@@ -47,20 +54,32 @@ def test_a_fault_at_one_boundary_is_named(tmp_path: Path, book: Book, server: St
     assert worst.singled_out
     assert worst.right.count == 0
     assert list(worst.worst) == ["age_factor"]
-    others = [stratum for stratum in evaluation.figures.strata if stratum.dimension == "boundary" and stratum is not worst]
+    others = [
+        stratum
+        for stratum in evaluation.figures.strata
+        if stratum.dimension == "boundary" and stratum is not worst
+    ]
     assert not any(stratum.singled_out for stratum in others)
     assert "boundary: age 9, just below a boundary" in summary(evaluation)
 
 
 def test_missed_criticals_are_the_first_figure(tmp_path: Path, book: Book, server: StandIn) -> None:
-    """Planted: nothing is ever CRITICAL. All criticals are missed as HIGH, and that is the first thing said."""
+    """Planted: nothing is ever CRITICAL.
+
+    All criticals are missed as HIGH, and that is the first thing said.
+    """
 
     def never_critical(answer: dict[str, Any]) -> dict[str, Any]:
         if answer["priority_tier"] == "CRITICAL":
             answer |= {"priority_tier": "HIGH", "escalation_level": "L2"}
         return answer
 
-    evaluation = evaluated(tmp_path / "ev", book, at_standin(server, book, when(lambda _: True, never_critical)), rows=ROWS)
+    evaluation = evaluated(
+        tmp_path / "ev",
+        book,
+        at_standin(server, book, when(lambda _: True, never_critical)),
+        rows=ROWS,
+    )
     c, escalation = evaluation.figures.criticals, evaluation.figures.escalation
     assert c is not None
     assert escalation is not None
@@ -69,13 +88,21 @@ def test_missed_criticals_are_the_first_figure(tmp_path: Path, book: Book, serve
     assert c.false_alarms.count == escalation.too_high.count == 0
     assert (
         c.missed_ids
-        == [o["id"] for o in lines_of(tmp_path / "ev/outcomes.jsonl") if o["expected"]["priority_tier"] == "CRITICAL"][:20]
+        == [
+            o["id"]
+            for o in lines_of(tmp_path / "ev/outcomes.jsonl")
+            if o["expected"]["priority_tier"] == "CRITICAL"
+        ][:20]
     )
-    assert [line for line in summary(evaluation).splitlines() if line.endswith(")")][1].startswith("missed criticals")
+    assert [line for line in summary(evaluation).splitlines() if line.endswith(")")][1].startswith(
+        "missed criticals"
+    )
 
 
 def test_no_answer_is_an_outcome_of_its_own(tmp_path: Path, book: Book, server: StandIn) -> None:
-    """A first answer that is no JSON is not wrong: it is in no share of right answers, and counted by its rule."""
+    """A first answer that is no JSON is not wrong: it is in no share of right answers, and counted
+    by its rule.
+    """
 
     def script(heard: Heard) -> Say | Right:
         return Say("I would rather not.") if age_of(heard) > 9 and heard.attempt == 1 else Right()
@@ -90,12 +117,25 @@ def test_no_answer_is_an_outcome_of_its_own(tmp_path: Path, book: Book, server: 
     assert f.stands_after.count == 40  # asked a second time, the model answers
     assert f.criticals is not None
     assert f.criticals.unanswered == f.confusion["priority_tier"]["CRITICAL"]["no answer"] > 0
-    assert (f.criticals.missed.count, f.criticals.missed.of) == (0, f.confusion["priority_tier"]["CRITICAL"]["CRITICAL"])
-    assert sum(f.confusion["priority_tier"][tier].get("no answer", 0) for tier in f.confusion["priority_tier"]) == silent
+    assert (f.criticals.missed.count, f.criticals.missed.of) == (
+        0,
+        f.confusion["priority_tier"]["CRITICAL"]["CRITICAL"],
+    )
+    assert (
+        sum(
+            f.confusion["priority_tier"][tier].get("no answer", 0)
+            for tier in f.confusion["priority_tier"]
+        )
+        == silent
+    )
 
 
-def test_figures_agree_with_an_independent_reckoning(tmp_path: Path, book: Book, server: StandIn) -> None:
-    """From records and raw words alone, by other code and the oracle's rules: shares, Wilson, confusion, latency, tokens."""
+def test_figures_agree_with_an_independent_reckoning(
+    tmp_path: Path, book: Book, server: StandIn
+) -> None:
+    """From records and raw words alone, by other code and the oracle's rules: shares, Wilson,
+    confusion, latency, tokens.
+    """
 
     def off(answer: dict[str, Any]) -> dict[str, Any]:
         answer["priority_score"] += Decimal("0.04") if answer["category"] == "CNS_FAIL" else 3
@@ -106,7 +146,11 @@ def test_figures_agree_with_an_independent_reckoning(tmp_path: Path, book: Book,
     right = close = exact = 0
     tiers: Counter[tuple[str, str]] = Counter()
     latencies, tokens = [], 0
-    for record, answer in zip(lines_of(tmp_path / "ev/records.jsonl"), lines_of(tmp_path / "ev/answers.jsonl"), strict=True):
+    for record, answer in zip(
+        lines_of(tmp_path / "ev/records.jsonl"),
+        lines_of(tmp_path / "ev/answers.jsonl"),
+        strict=True,
+    ):
         first = answer["raw"]["triage"][0]
         said = json.loads(first["text"], parse_float=Decimal)
         truth = triage_oracle.triage(record)
@@ -119,7 +163,9 @@ def test_figures_agree_with_an_independent_reckoning(tmp_path: Path, book: Book,
     assert (f.right.count, f.fields["priority_score"].count) == (right, exact)
     assert f.score_within is not None
     assert f.score_within.count == close > exact
-    assert {(e, s): n for e, row in f.confusion["priority_tier"].items() for s, n in row.items()} == tiers
+    assert {
+        (e, s): n for e, row in f.confusion["priority_tier"].items() for s, n in row.items()
+    } == tiers
     z, p, n = 1.959964, right / 60, 60
     centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert f.right.low_pct is not None
@@ -130,36 +176,72 @@ def test_figures_agree_with_an_independent_reckoning(tmp_path: Path, book: Book,
 
 
 def test_a_train_row_is_no_examination(tmp_path: Path, book: Book, finops: Finops) -> None:
-    """Rows of the train split are refused by their content, whatever their `split` says; those of the eval split are asked about."""
-    assert finops("generate", "--stage", "triage", "-n", 20, "-o", tmp_path / "data", "-q", "--workers", 1).returncode == 0
-    f = evaluated(tmp_path / "ev", book, Engine(book), rows=9, data=tmp_path / "data/triage-eval.jsonl").figures
+    """Rows of the train split are refused by their content, whatever their `split` says; those of
+    the eval split are asked about.
+    """
+    assert (
+        finops(
+            "generate", "--stage", "triage", "-n", 20, "-o", tmp_path / "data", "-q", "--workers", 1
+        ).returncode
+        == 0
+    )
+    f = evaluated(
+        tmp_path / "ev", book, Engine(book), rows=9, data=tmp_path / "data/triage-eval.jsonl"
+    ).figures
     assert f.records == 4
-    lying = (tmp_path / "data/triage-train.jsonl").read_bytes().replace(b'"split":"train"', b'"split":"eval"')
+    lying = (
+        (tmp_path / "data/triage-train.jsonl")
+        .read_bytes()
+        .replace(b'"split":"train"', b'"split":"eval"')
+    )
     (tmp_path / "lying.jsonl").write_bytes(lying)
     with pytest.raises(UsageError, match="belongs to the train split"):
         evaluated(tmp_path / "ev", book, Engine(book), rows=9, data=tmp_path / "lying.jsonl")
 
 
 def test_equal_evaluations_are_equal_bytes(tmp_path: Path, server: StandIn, finops: Finops) -> None:
-    """Without timing nothing in the folder depends on when or how fast it was made: not the captures, not the page."""
-    fixed = ("--backend", "ollama", "--host", server.url, "--no-timing", "--no-baselines", "-q", "-n", 4)
+    """Without timing nothing in the folder depends on when or how fast it was made: not the
+    captures, not the page.
+    """
+    fixed = (
+        "--backend",
+        "ollama",
+        "--host",
+        server.url,
+        "--no-timing",
+        "--no-baselines",
+        "-q",
+        "-n",
+        4,
+    )
     for stage in ("triage", "resolver"):
         for name in ("one", "two"):
             (tmp_path / name).mkdir(exist_ok=True)
-            assert finops("evaluate", "--stage", stage, "-o", tmp_path / name / stage, *fixed).returncode == 0
+            assert (
+                finops(
+                    "evaluate", "--stage", stage, "-o", tmp_path / name / stage, *fixed
+                ).returncode
+                == 0
+            )
         one, two = (sorted((tmp_path / name / stage).iterdir()) for name in ("one", "two"))
         assert [file.name for file in one] == [file.name for file in two]
         assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
 def test_the_command_writes_streams_and_statuses(tmp_path: Path, finops: Finops) -> None:
-    """Own records, one of which cannot be used: JSON on stdout, talk on stderr, exit code 1; --resume refuses other records."""
+    """Own records, one of which cannot be used: JSON on stdout, talk on stderr, exit code 1;
+    --resume refuses other records.
+    """
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(), a_fail(fail_id="F-2", age_days=-1)))
     call = ("evaluate", "--stage", "triage", "--backend", "engine", "-o", tmp_path / "ev", "--json")
     done = finops(*call, "--data", tmp_path / "fails.jsonl")
     assert done.returncode == 1
     told = json.loads(done.stdout)
-    assert (told["figures"]["records"], told["figures"]["rejected"], told["figures"]["right"]["of"]) == (2, 1, 1)
+    assert (
+        told["figures"]["records"],
+        told["figures"]["rejected"],
+        told["figures"]["right"]["of"],
+    ) == (2, 1, 1)
     assert json.loads((tmp_path / "ev/evaluation.json").read_bytes()) == told
     assert finops(*call, "-n", 5, "-q").returncode == 0
     again = finops(*call, "-n", 6, "--resume")

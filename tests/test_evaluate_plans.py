@@ -1,4 +1,6 @@
-"""`finops evaluate --stage resolver`: invariants broken by name, and the shares that plans lose or make up."""
+"""`finops evaluate --stage resolver`: invariants broken by name, and the shares that plans lose or
+make up.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from tests.oracle import plan_oracle
 
 
 def card_case() -> ResolverInput:
-    """The card's example: 12,000 from one counterparty, 8,000 in the box, 5,000 on recall, 3,000 to borrow."""
+    """The card's example: 12,000 from one counterparty, 8,000 in the box, 5,000 on recall, 3,000 to
+    borrow.
+    """
     line = (EXAMPLES / "cards/cases.jsonl").read_bytes().splitlines()[0]
     case = RESOLVER_INPUT.read(json.loads(line, parse_float=Decimal))
     assert case is not None
@@ -32,26 +36,40 @@ def card_case() -> ResolverInput:
 
 
 def test_shares_are_counted_source_by_source(book: Book) -> None:
-    """A forgotten box loses what is in it; shares that a source does not have are overstated and cover nothing."""
+    """A forgotten box loses what is in it; shares that a source does not have are overstated and
+    cover nothing.
+    """
     case = card_case()
     best = resolve(case, book)
     assert plan_shares(case, best, None, book).delivered is None
     whole = plan_shares(case, best, best, book)
     assert (whole.delivered, whole.lost, whole.overstated) == (whole.coverable, 0, 0)
-    boxless = replace(best, resolution_steps=tuple(step for step in best.resolution_steps if step.action != "APPLY_BOX"))
+    boxless = replace(
+        best,
+        resolution_steps=tuple(
+            step for step in best.resolution_steps if step.action != "APPLY_BOX"
+        ),
+    )
     lost = plan_shares(case, best, boxless, book)
     assert (lost.lost, lost.overstated) == (case.inventory.box_qty, 0)
-    doubled = tuple(replace(step, qty=2 * step.qty) if step.action == "APPLY_BOX" else step for step in best.resolution_steps)
+    doubled = tuple(
+        replace(step, qty=2 * step.qty) if step.action == "APPLY_BOX" else step
+        for step in best.resolution_steps
+    )
     more = plan_shares(case, best, replace(best, resolution_steps=doubled), book)
     assert (more.lost, more.overstated) == (0, case.inventory.box_qty)
 
 
 def test_a_depot_counts_when_it_is_in_time(book: Book) -> None:
-    """Days to the deadline, T+13 at the age of 10: what arrives in two is there, what arrives on the third is made up."""
+    """Days to the deadline, T+13 at the age of 10: what arrives in two is there, what arrives on
+    the third is made up.
+    """
     case = card_case()
     case = replace(case, triage=replace(case.triage, deadline="T+13"), age_days=10)
     for transit, overstated in ((2, 0), (3, 900), (None, 900)):
-        given = replace(case, inventory=replace(case.inventory, depot_qty=900, depot_transit_days=transit))
+        given = replace(
+            case, inventory=replace(case.inventory, depot_qty=900, depot_transit_days=transit)
+        )
         best = resolve(given, book)
         without = tuple(step for step in best.resolution_steps if step.action != "DEPOT_MOVEMENT")
         moved = replace(without[-1], action="DEPOT_MOVEMENT", dtc=None, qty=900)
@@ -60,7 +78,9 @@ def test_a_depot_counts_when_it_is_in_time(book: Book) -> None:
 
 
 def test_plans_are_listed_by_number_of_fails_to_receive(book: Book) -> None:
-    """Fewest first, by the number and not by how it is written; below a range comes before it, over a range behind."""
+    """Fewest first, by the number and not by how it is written; below a range comes before it, over
+    a range behind.
+    """
     ascending = ["below 1", "1-3", "4", "5-10", "11-28", "over 28"]
     count = PlanCount(book.evaluation)
     for group in sorted(ascending):
@@ -78,8 +98,13 @@ def test_the_engine_loses_no_share(tmp_path: Path, book: Book) -> None:
     assert f.first["right"] == 40
 
 
-def test_a_forgotten_source_is_told_by_rule_and_in_shares(tmp_path: Path, book: Book, server: StandIn) -> None:
-    """Planted: no plan ever recalls shares. Lost shares are what the recalls held, reckoned here from the records alone."""
+def test_a_forgotten_source_is_told_by_rule_and_in_shares(
+    tmp_path: Path, book: Book, server: StandIn
+) -> None:
+    """Planted: no plan ever recalls shares.
+
+    Lost shares are what the recalls held, reckoned here from the records alone.
+    """
 
     def no_recall(answer: dict[str, Any]) -> dict[str, Any]:
         if answer["fallback_strategy"] == "INITIATE_RECALL":
@@ -87,15 +112,24 @@ def test_a_forgotten_source_is_told_by_rule_and_in_shares(tmp_path: Path, book: 
         return answer
 
     f = evaluated(
-        tmp_path / "ev", book, at_standin(server, book, when(lambda _: True, no_recall), "resolver"), "resolver", 30
+        tmp_path / "ev",
+        book,
+        at_standin(server, book, when(lambda _: True, no_recall), "resolver"),
+        "resolver",
+        30,
     ).figures
     lost = 0
     for record in lines_of(tmp_path / "ev/records.jsonl"):
         best = plan_oracle.resolution(record)
-        others = best["total_coverable"] - (best["fallback_qty"] if best["fallback_strategy"] == "INITIATE_RECALL" else 0)
+        others = best["total_coverable"] - (
+            best["fallback_qty"] if best["fallback_strategy"] == "INITIATE_RECALL" else 0
+        )
         lost += min(record["ftd_qty"], best["total_coverable"]) - min(record["ftd_qty"], others)
     assert f.shares is not None
     assert f.shares.lost == lost > 0
     assert set(f.rules) == {"waterfall.fallback"}
-    assert f.fields["fallback_strategy"].count == f.fields["fallback_strategy"].of - f.rules["waterfall.fallback"].count
+    assert (
+        f.fields["fallback_strategy"].count
+        == f.fields["fallback_strategy"].of - f.rules["waterfall.fallback"].count
+    )
     assert f.fields["gridlock_detected"].count == 30

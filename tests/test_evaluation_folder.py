@@ -1,4 +1,6 @@
-"""The folder of an evaluation: a call that is refused changes nothing in it, and what stands in it belongs together."""
+"""The folder of an evaluation: a call that is refused changes nothing in it, and what stands in it
+belongs together.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,18 @@ def interrupted(folder: Path) -> None:
         (("--backend", "engine", "-n", 6, "--resume"), "other records were asked about so far"),
         (("--backend", "ollama", "--host", "http://127.0.0.1:9", "-n", 6), "127.0.0.1:9"),
         (("--backend", "engine", "-n", 6, "--data", "absent.jsonl"), "absent.jsonl"),
-        (("--backend", "engine", "-n", 5, "--resume", "--guard", "on"), "what becomes of free text"),
+        (
+            ("--backend", "engine", "-n", 5, "--resume", "--guard", "on"),
+            "what becomes of free text",
+        ),
     ],
 )
-def test_a_refused_call_changes_nothing(arguments: tuple[object, ...], says: str, finished: Path, finops: Finops) -> None:
-    """Other records, nobody to ask, no data: the evaluation that stands there is whole, and its figures are still of its records."""
+def test_a_refused_call_changes_nothing(
+    arguments: tuple[object, ...], says: str, finished: Path, finops: Finops
+) -> None:
+    """Other records, nobody to ask, no data: the evaluation that stands there is whole, and its
+    figures are still of its records.
+    """
     before = contents(finished)
     done = finops(*CALL, *arguments, "-o", finished)
     assert done.returncode in (2, 3)
@@ -73,8 +82,12 @@ def test_another_process_is_kept_out(finished: Path, finops: Finops) -> None:
         assert contents(finished) == before
 
 
-def test_an_interrupted_evaluation_is_neither_lost_nor_taken_for_a_whole_one(finished: Path, finops: Finops) -> None:
-    """It is refused to compare and drift, and to a call that would start over; --resume ends it as if nothing had been."""
+def test_an_interrupted_evaluation_is_neither_lost_nor_taken_for_a_whole_one(
+    finished: Path, finops: Finops
+) -> None:
+    """It is refused to compare and drift, and to a call that would start over; --resume ends it as
+    if nothing had been.
+    """
     whole = contents(finished)
     interrupted(finished)
     before = contents(finished)
@@ -85,42 +98,71 @@ def test_an_interrupted_evaluation_is_neither_lost_nor_taken_for_a_whole_one(fin
         ("evaluate", "--stage", "sentiment", "-n", 5, "-o", finished),
     ):
         done = finops(*other)
-        assert (done.returncode, b"--resume goes on with it" in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, b"--resume goes on with it" in done.stderr) == (
+            2,
+            True,
+        ), done.stderr
         assert contents(finished) == before
     assert finops(*CALL, "--backend", "engine", "-n", 5, "-o", finished, "--resume").returncode == 0
     assert contents(finished) == whole
 
 
-def test_conclusions_about_other_records_go_before_the_first_new_answer(finished: Path, finops: Finops) -> None:
-    """Answers cannot be written: what was concluded of the old ones is gone, nothing says that it is about the new records."""
+def test_conclusions_about_other_records_go_before_the_first_new_answer(
+    finished: Path, finops: Finops
+) -> None:
+    """Answers cannot be written: what was concluded of the old ones is gone, nothing says that it
+    is about the new records.
+    """
     (finished / "answers.jsonl").unlink()
     (finished / "answers.jsonl").mkdir()
     assert finops(*CALL, "--backend", "engine", "-n", 6, "-o", finished).returncode == 2
-    assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {file.name for file in finished.iterdir()}
+    assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {
+        file.name for file in finished.iterdir()
+    }
 
 
 def test_an_evaluation_that_cannot_go_on_begins_anew(finished: Path, finops: Finops) -> None:
-    """--resume where no answers are: what was concluded about other records is gone before the first is asked about."""
+    """--resume where no answers are: what was concluded about other records is gone before the
+    first is asked about.
+    """
     (finished / "answers.jsonl").unlink()
     (finished / "answers.jsonl").mkdir()
     assert finops(*CALL, "--backend", "engine", "-n", 6, "-o", finished, "--resume").returncode == 2
-    assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {file.name for file in finished.iterdir()}
+    assert not {"evaluation.json", "report.html", "outcomes.jsonl"} & {
+        file.name for file in finished.iterdir()
+    }
 
 
 @pytest.mark.parametrize(
     ("package", "stage", "more"),
-    [("sklearn", "sentiment", ()), ("presidio_analyzer", "triage", ("--backend", "engine", "--guard", "require"))],
+    [
+        ("sklearn", "sentiment", ()),
+        ("presidio_analyzer", "triage", ("--backend", "engine", "--guard", "require")),
+    ],
 )
 def test_a_missing_package_costs_no_evaluation(
     package: str, stage: str, more: tuple[str, ...], finished: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """It is missed before anything goes, and a first call that misses it does not make the folder a stranger's."""
+    """It is missed before anything goes, and a first call that misses it does not make the folder a
+    stranger's.
+    """
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(notes="call Jane")))
     data = ("--data", str(tmp_path / "fails.jsonl")) if stage == "triage" else ()
     hidden = f"import sys; sys.modules[{package!r}] = None; from finops_cli.cli import main; main()"
     before = contents(finished)
     for folder in (finished, tmp_path / "new"):
-        call = [sys.executable, "-c", hidden, "evaluate", "--stage", stage, *more, *data, "-o", str(folder)]
+        call = [
+            sys.executable,
+            "-c",
+            hidden,
+            "evaluate",
+            "--stage",
+            stage,
+            *more,
+            *data,
+            "-o",
+            str(folder),
+        ]
         done = subprocess.run(call, capture_output=True, cwd=ROOT, check=False)
         assert (done.returncode, b"pip install 'finops[" in done.stderr) == (3, True), done.stderr
     assert contents(finished) == before
@@ -128,7 +170,9 @@ def test_a_missing_package_costs_no_evaluation(
 
 
 def test_answers_to_other_records_are_not_marked(tmp_path: Path, book: Book) -> None:
-    """Records that somebody changed while they were asked about: the answers are to what they were."""
+    """Records that somebody changed while they were asked about: the answers are to what
+    they were.
+    """
     engine = Engine(book)
     evaluated(tmp_path, book, engine, rows=3)
     records = tmp_path / "records.jsonl"
@@ -138,14 +182,22 @@ def test_answers_to_other_records_are_not_marked(tmp_path: Path, book: Book) -> 
         concluded(asked, tmp_path, engine.origin, None, book, Simpler(wanted=False))
 
 
-@pytest.mark.parametrize("name", ["records.jsonl", "answers.jsonl", "report.html", "evaluation.json.bak"])
-def test_files_of_other_origin_are_not_overwritten(name: str, tmp_path: Path, finops: Finops) -> None:
-    """Under one of our names they stop the call; under another they stay where they are. --overwrite is the way to say that they may go."""
+@pytest.mark.parametrize(
+    "name", ["records.jsonl", "answers.jsonl", "report.html", "evaluation.json.bak"]
+)
+def test_files_of_other_origin_are_not_overwritten(
+    name: str, tmp_path: Path, finops: Finops
+) -> None:
+    """Under one of our names they stop the call; under another they stay where they are.
+    --overwrite is the way to say that they may go.
+    """
     (tmp_path / name).write_text("mine\n")
     call = (*CALL, "--backend", "engine", "-n", 3, "-o", tmp_path)
     done = finops(*call)
     ours = name != "evaluation.json.bak"
-    assert (done.returncode, b"was not written by `finops evaluate`" in done.stderr) == ((2, True) if ours else (0, False))
+    assert (done.returncode, b"was not written by `finops evaluate`" in done.stderr) == (
+        (2, True) if ours else (0, False)
+    )
     assert (tmp_path / name).read_text() == "mine\n"
     assert finops(*call, "--overwrite").returncode == 0
 
@@ -159,9 +211,18 @@ def test_no_folder(tmp_path: Path, finops: Finops) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("--data", "x.jsonl"), ("--backend", "engine"), ("--resume",), ("--no-baselines",), ("--guard", "on")]
+    "option",
+    [
+        ("--data", "x.jsonl"),
+        ("--backend", "engine"),
+        ("--resume",),
+        ("--no-baselines",),
+        ("--guard", "on"),
+    ],
 )
-def test_sentiment_refuses_what_it_would_not_do(option: tuple[str, ...], tmp_path: Path, finops: Finops) -> None:
+def test_sentiment_refuses_what_it_would_not_do(
+    option: tuple[str, ...], tmp_path: Path, finops: Finops
+) -> None:
     done = finops("evaluate", "--stage", "sentiment", *option, "-o", tmp_path / "ev")
     assert done.returncode == 2
     assert f"--stage sentiment takes no {option[0].replace('--no-', '--')}" in done.stderr.decode()

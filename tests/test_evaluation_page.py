@@ -1,4 +1,6 @@
-"""The page of an evaluation: whole without a network, its figures those of `evaluation.json`, foreign text never markup."""
+"""The page of an evaluation: whole without a network, its figures those of `evaluation.json`,
+foreign text never markup.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ def faulty(book: Book) -> Verified:
 
     def says(ask: Ask, number: int) -> str:
         def change(answer: dict[str, Any]) -> dict[str, Any]:
-            return answer | {"priority_tier": "HIGH"} if answer["priority_tier"] == "CRITICAL" else answer
+            return (
+                answer | {"priority_tier": "HIGH"}
+                if answer["priority_tier"] == "CRITICAL"
+                else answer
+            )
 
         return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, book, change)
 
@@ -33,7 +39,9 @@ def faulty(book: Book) -> Verified:
 
 
 def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, book: Book) -> None:
-    """No address, no script, no import; verdict, then missed criticals, then where it is worse, each with its counts."""
+    """No address, no script, no import; verdict, then missed criticals, then where it is worse,
+    each with its counts.
+    """
     evaluation = evaluated(tmp_path / "ev", book, faulty(book), rows=80)
     text = page(evaluation)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
@@ -50,11 +58,16 @@ def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, book: Bo
 
 
 def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, book: Book) -> None:
-    """What was valid as it came and what stands after repair, side by side, both of all records that were asked about."""
+    """What was valid as it came and what stands after repair, side by side, both of all records
+    that were asked about.
+    """
     f = (evaluation := evaluated(tmp_path / "ev", book, faulty(book), rows=40)).figures
     assert f is not None
     assert f.valid_before.of == f.stands_after.of == 40
-    before, after = f"valid as it came<b>{f.valid_before.pct:.1f} %</b>", f"stands after repair<b>{f.stands_after.pct:.1f} %</b>"
+    before, after = (
+        f"valid as it came<b>{f.valid_before.pct:.1f} %</b>",
+        f"stands after repair<b>{f.stands_after.pct:.1f} %</b>",
+    )
     text = page(evaluation)
     assert text.count("class=soft", text.index(before), text.index(after)) == 1
 
@@ -79,11 +92,18 @@ def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, book: Book) -> No
 
 
 def test_plots_show_their_counts() -> None:
-    """A bar is as long as its share of 300 points; a matrix holds each count once; names are never markup."""
+    """A bar is as long as its share of 300 points; a matrix holds each count once; names are never
+    markup.
+    """
     drawn = bars([Bar("<b>half</b>", share(5, 10, Decimal("1.96")))], "t")
     assert 'width="150.0"' in drawn
     assert "5 of 10, 50.0 %" in drawn
     assert "&lt;b&gt;half" in drawn
-    assert "none to count; &lt;40&gt; no answer<" in bars([Bar("", share(0, 0, Decimal("1.96")), "<40> no answer")], "t")
-    cells = re.findall(r">(\d+)<", matrix({"LOW": {"LOW": 41, "HIGH": 7}, "HIGH": {"no answer": 3}}, ("LOW", "HIGH"), "t"))
+    assert "none to count; &lt;40&gt; no answer<" in bars(
+        [Bar("", share(0, 0, Decimal("1.96")), "<40> no answer")], "t"
+    )
+    cells = re.findall(
+        r">(\d+)<",
+        matrix({"LOW": {"LOW": 41, "HIGH": 7}, "HIGH": {"no answer": 3}}, ("LOW", "HIGH"), "t"),
+    )
     assert cells == ["41", "7", "3"]

@@ -1,4 +1,7 @@
-"""Every example has its expected output, and gives it. `just examples` writes the expected files anew; read the difference."""
+"""Every example has its expected output, and gives it.
+
+`just examples` writes the expected files anew; read the difference.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,12 @@ def expected_of(example: Path) -> Path:
 
 
 def without_provenance(output: bytes) -> list[dict[str, Any]]:
-    """Rules version and latency differ from checkout to checkout; everything else is expected to the digit."""
-    return [{key: value for key, value in row.items() if key != "provenance"} for row in rows(output)]
+    """Rules version and latency differ from checkout to checkout; everything else is expected to
+    the digit.
+    """
+    return [
+        {key: value for key, value in row.items() if key != "provenance"} for row in rows(output)
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -60,15 +67,22 @@ def test_no_example_is_left_out() -> None:
         (
             "sec-fails",
             (
-                "cnsfails_202212a_202303a_excerpt.txt --threshold-list threshold-list-synthetic.txt "
-                "--inventory-coverage-pct 30 --recall-pct 20 --borrow-pct 25"
+                "cnsfails_202212a_202303a_excerpt.txt --threshold-list threshold-list-synthetic.txt"
+                " --inventory-coverage-pct 30 --recall-pct 20 --borrow-pct 25"
             ),
         ),
         ("csv", "blotter.csv --map mapping.yaml"),
     ],
 )
-def test_imported_examples_are_what_the_importers_give(folder: str, arguments: str, finops: Finops) -> None:
-    """The fails of these folders come from the files beside them, by the command that their README shows."""
-    named = [str(EXAMPLES / folder / word) if (EXAMPLES / folder / word).is_file() else word for word in arguments.split()]
+def test_imported_examples_are_what_the_importers_give(
+    folder: str, arguments: str, finops: Finops
+) -> None:
+    """The fails of these folders come from the files beside them, by the command that their README
+    shows.
+    """
+    named = [
+        str(EXAMPLES / folder / word) if (EXAMPLES / folder / word).is_file() else word
+        for word in arguments.split()
+    ]
     done = finops("import", folder, *named)
     assert done.stdout == (EXAMPLES / folder / "fails.jsonl").read_bytes()

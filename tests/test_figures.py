@@ -11,14 +11,31 @@ from hypothesis import strategies as st
 from finops_cli.domain.money import render_usd
 from finops_cli.verify.figures import figures, known, unknown_figures
 
-PHRASES = frozenset(("Rule 203", "Rule 204", "17 CFR 242.204", "15-day rate", "T+0", "T+1", "L1", "L2", "L3", "L4", "B2B"))
+PHRASES = frozenset(
+    (
+        "Rule 203",
+        "Rule 204",
+        "17 CFR 242.204",
+        "15-day rate",
+        "T+0",
+        "T+1",
+        "L1",
+        "L2",
+        "L3",
+        "L4",
+        "B2B",
+    )
+)
 
 
 @pytest.mark.parametrize(
     ("text", "values"),
     [
         ("12,000 shares, 12000sh, 12\u202f000 shares", [12000, 12000, 12000]),
-        ("$2.1M, $450K, $1.25 million, 5k shares, 3bn, 5mm", [2_100_000, 450_000, 1_250_000, 5_000, 3 * 10**9, 5_000_000]),
+        (
+            "$2.1M, $450K, $1.25 million, 5k shares, 3bn, 5mm",
+            [2_100_000, 450_000, 1_250_000, 5_000, 3 * 10**9, 5_000_000],
+        ),
         ("3.5%, 40.5 %, .65, 1.5x", ["3.5", "40.5", "0.65", "1.5"]),
         ("T+13, 7d, 13+, 7-day", [13, 7, 13, 7]),
         ("position -5000, -$5,000, \u22125000, (5000)", [-5000, -5000, -5000, 5000]),
@@ -27,7 +44,10 @@ PHRASES = frozenset(("Rule 203", "Rule 204", "17 CFR 242.204", "15-day rate", "T
         ("12,00 and 1,2,3", [12, "~00", 1, 2, 3]),
         ("02,000 shares, $07", ["~02,000 shares", "~$07"]),
         ("DTC-0161, DTC 4321, dtc-0161", ["~0161", "~4321", "~0161"]),
-        ("594918104, 037833100, 12345A106, G12345106", [594918104, "~037833100", "~12345A106", "~G12345106"]),
+        (
+            "594918104, 037833100, 12345A106, G12345106",
+            [594918104, "~037833100", "~12345A106", "~G12345106"],
+        ),
         ("L3, S1, F-1001", ["~L3", "~S1", 1001]),
         ("1e6, 2.5E+3, 9e99", [1_000_000, 2_500, 9 * 10**99]),
         ("\u2078 days, \u2467, 7\u200b7, \uff17 days", ["~\u2078", "~\u2467", 77, 7]),
@@ -35,8 +55,13 @@ PHRASES = frozenset(("Rule 203", "Rule 204", "17 CFR 242.204", "15-day rate", "T
     ],
 )
 def test_a_figure_is_read_as_the_desk_writes_it(text: str, values: list[int | str]) -> None:
-    """Numbers are exact, with their suffix multiplied; what stands in a name (here after ~) is that name."""
-    expected = [value[1:] if str(value).startswith("~") and isinstance(value, str) else Decimal(value) for value in values]
+    """Numbers are exact, with their suffix multiplied; what stands in a name (here after ~) is that
+    name.
+    """
+    expected = [
+        value[1:] if str(value).startswith("~") and isinstance(value, str) else Decimal(value)
+        for value in values
+    ]
     assert [figure.value for figure in figures(text)] == expected
 
 
@@ -46,12 +71,20 @@ def test_an_amount_reads_back(amount: Decimal) -> None:
     assert [figure.value for figure in figures(f"worth {render_usd(amount)}.")] == [amount]
 
 
-@given(st.decimals(min_value=-(10**9), max_value=10**9, places=4), st.integers(0, 3), st.sampled_from([-1, 1]))
+@given(
+    st.decimals(min_value=-(10**9), max_value=10**9, places=4),
+    st.integers(0, 3),
+    st.sampled_from([-1, 1]),
+)
 def test_half_up_and_nothing_else_is_borne_out(number: Decimal, decimals: int, off: int) -> None:
-    """A known number bears out itself rounded half-up to fewer decimals, and not the neighbours of that."""
+    """A known number bears out itself rounded half-up to fewer decimals, and not the neighbours of
+    that.
+    """
     unit = Decimal(1).scaleb(-decimals)
     rounded = number.quantize(unit, ROUND_HALF_UP)
-    assert bool(unknown_figures(f"is {rounded} points", known(number))) is (bool(number) and not rounded)  # nothing rounds to 0
+    assert bool(unknown_figures(f"is {rounded} points", known(number))) is (
+        bool(number) and not rounded
+    )  # nothing rounds to 0
     wrong = rounded + off * unit
     if wrong and (wrong > 0) == (number > 0):
         assert unknown_figures(f"is {wrong} points", known(number))
@@ -79,7 +112,9 @@ def test_half_up_and_nothing_else_is_borne_out(number: Decimal, decimals: int, o
     ],
 )
 def test_what_a_known_number_bears_out(text: str, of: object, unknown: list[str]) -> None:
-    """Half-up to where the figure ends; days and shares exactly; an amount of either sign; a name as it is."""
+    """Half-up to where the figure ends; days and shares exactly; an amount of either sign; a name
+    as it is.
+    """
     assert [figure.text for figure in unknown_figures(text, known([of]))] == unknown
 
 
@@ -109,14 +144,20 @@ def test_what_a_known_number_bears_out(text: str, of: object, unknown: list[str]
     ],
 )
 def test_words_of_the_field_claim_nothing(text: str, unknown: list[str]) -> None:
-    """Accepted phrases, step numbers and enumerations are no figures; what only looks like them is."""
+    """Accepted phrases, step numbers and enumerations are no figures; what only looks like
+    them is.
+    """
     assert [figure.text for figure in unknown_figures(text, known(), PHRASES)] == unknown
 
 
 @pytest.mark.parametrize(
     ("text", "known_ones", "unknown"),
     [
-        ("32 000 and 12'000 shares, $1\u2019250\u2019000, 1e6", (32_000, 12_000, 1_250_000, 10**6), []),
+        (
+            "32 000 and 12'000 shares, $1\u2019250\u2019000, 1e6",
+            (32_000, 12_000, 1_250_000, 10**6),
+            [],
+        ),
         ("33 000 shares", (32_000,), ["33", "000 shares"]),
         (
             "0 shares, 0d, 0-day, 0%, 0 percent, $0, $0M, T+0",
@@ -125,11 +166,19 @@ def test_words_of_the_field_claim_nothing(text: str, unknown: list[str]) -> None
         ),
         ("factor 0", (0,), []),
         ("factor 0", (Decimal("0.4"),), ["0"]),
-        ("$594,918,104, $595M, 594918104 shares", ("594918104",), ["$594,918,104", "$595M", "594918104 shares"]),
+        (
+            "$594,918,104, $595M, 594918104 shares",
+            ("594918104",),
+            ["$594,918,104", "$595M", "594918104 shares"],
+        ),
         ("in 594918104, not in 594918105", ("594918104",), ["594918105"]),
         ("$4321 with DTC 4321", ("DTC-4321",), ["$4321"]),
     ],
 )
-def test_zeros_names_and_groups(text: str, known_ones: tuple[object, ...], unknown: list[str]) -> None:
-    """A bare 0 of the rules is no 0 of days, shares, percent or dollars; a name is no number; a blank may group digits."""
+def test_zeros_names_and_groups(
+    text: str, known_ones: tuple[object, ...], unknown: list[str]
+) -> None:
+    """A bare 0 of the rules is no 0 of days, shares, percent or dollars; a name is no number; a
+    blank may group digits.
+    """
     assert [figure.text for figure in unknown_figures(text, known(known_ones))] == unknown

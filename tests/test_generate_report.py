@@ -1,4 +1,6 @@
-"""`finops generate --report`: every tampered, misplaced or repeated row and every broken promise is found in the files."""
+"""`finops generate --report`: every tampered, misplaced or repeated row and every broken promise is
+found in the files.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def _thinking(row: dict[str, Any]) -> None:
 
 def _other_words(row: dict[str, Any]) -> None:
     answer = json.loads(row["answer"])
-    row["answer"] = row["completion"][0]["content"] = json.dumps({**answer, "reason": "because"}, separators=(",", ":"))
+    row["answer"] = row["completion"][0]["content"] = json.dumps(
+        {**answer, "reason": "because"}, separators=(",", ":")
+    )
 
 
 def _nothing_asked(row: dict[str, Any]) -> None:
@@ -97,10 +101,14 @@ def test_report_finds_a_row_that_was_tampered_with(
 
 
 def test_report_finds_leaks_and_repetition(data: Path, finops: Finops, tmp_path: Path) -> None:
-    """A training row in the file of the evaluation split, by whatever name it calls itself, and a row told twice."""
+    """A training row in the file of the evaluation split, by whatever name it calls itself, and a
+    row told twice.
+    """
     lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:20]
     (tmp_path / "triage-eval.jsonl").write_bytes(lines[0])
-    (tmp_path / "triage.jsonl").write_bytes(b"".join(lines) + lines[3] + lines[4].replace(b"-00000005", b"-99999999"))
+    (tmp_path / "triage.jsonl").write_bytes(
+        b"".join(lines) + lines[3] + lines[4].replace(b"-00000005", b"-99999999")
+    )
     said = finops("generate", "--report", tmp_path).stdout.decode()
     assert "triage-eval.jsonl:1: data.row: " in said
     assert "stands in a file of eval" in said
@@ -113,7 +121,9 @@ def test_report_finds_a_gutted_trace(data: Path, finops: Finops, tmp_path: Path)
     lines = (data / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
     row = json.loads(lines[1])
     head, _, rest = row["completion"][0]["content"].partition("4 Chase walk-through\n")
-    row["completion"][0]["content"] = f"{head}4 Chase walk-through\nnothing\n5 Partials{rest.partition('5 Partials')[2]}"
+    row["completion"][0]["content"] = (
+        f"{head}4 Chase walk-through\nnothing\n5 Partials{rest.partition('5 Partials')[2]}"
+    )
     (tmp_path / "resolver.jsonl").write_bytes(lines[0] + json.dumps(row).encode() + b"\n")
     done = finops("generate", "--report", tmp_path / "resolver.jsonl")
     assert (done.returncode, b"resolver.jsonl:2: " in done.stdout) == (1, True)
@@ -132,7 +142,9 @@ def test_report_finds_a_false_number_in_a_trace(data: Path, finops: Finops, tmp_
 def test_report_finds_a_broken_promise(data: Path, finops: Finops, tmp_path: Path) -> None:
     """A set without its B2B fails does not hold the card's categories any more."""
     lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:2000]
-    (tmp_path / "triage.jsonl").write_bytes(b"".join(line for line in lines if b"B2B_PENDING" not in line))
+    (tmp_path / "triage.jsonl").write_bytes(
+        b"".join(line for line in lines if b"B2B_PENDING" not in line)
+    )
     done = finops("generate", "--report", tmp_path / "triage.jsonl")
     assert done.returncode == 1
     assert "BROKEN   categories" in done.stdout.decode()
@@ -143,7 +155,9 @@ def test_report_takes_a_sentiment_row_without_a_sentence(finops: Finops, tmp_pat
     finops("generate", "--stage", "sentiment", "-n", "60", "-o", tmp_path, "-q")
     file = tmp_path / "sentiment-train.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join([json.dumps({**json.loads(lines[0]), "record": "{"}).encode() + b"\n", *lines[1:]]))
+    file.write_bytes(
+        b"".join([json.dumps({**json.loads(lines[0]), "record": "{"}).encode() + b"\n", *lines[1:]])
+    )
     done = finops("generate", "--report", tmp_path)
     assert (done.returncode, b"sentiment-train.jsonl:1: " in done.stdout) == (1, True)
     assert b"Traceback" not in done.stderr

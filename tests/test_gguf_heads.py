@@ -1,4 +1,6 @@
-"""Heads of GGUF files that somebody else wrote: what is torn or nested is refused in words, whatever reads it."""
+"""Heads of GGUF files that somebody else wrote: what is torn or nested is refused in words,
+whatever reads it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ _STRING, _ARRAY = 8, 9
 
 def head(kind: int, value: bytes) -> bytes:
     """A head of one pair, `a`."""
-    return b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<I", kind) + value
+    return (
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 0, 1)
+        + struct.pack("<Q", 1)
+        + b"a"
+        + struct.pack("<I", kind)
+        + value
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,7 +36,9 @@ def head(kind: int, value: bytes) -> bytes:
         (head(99, b""), "unexpected EOF"),
     ],
 )
-def test_a_head_that_is_torn_or_nested_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+def test_a_head_that_is_torn_or_nested_is_refused(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
     (tmp_path / "model.gguf").write_bytes(content)
     with pytest.raises(NotGguf, match=words):
         list(gguf_pairs(tmp_path / "model.gguf"))

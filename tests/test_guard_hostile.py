@@ -19,7 +19,10 @@ from finops_cli.guard.guard import Guard
         ("\u0661\u0662\u0663-\u0664\u0665-\u0666\u0667\u0668\u0669", "[SSN]"),
         ("\u2460\u2461\u2462-\u2463\u2464-\u2465\u2466\u2467\u2468", "[SSN]"),
         ("\U0001d7cf\U0001d7d0\U0001d7d1-45-6789", "[SSN]"),
-        ("123\u201145\u20116789 and 123\u201345\u20146789 and 123\u221245\u00ad6789", "[SSN] and [SSN] and [SSN]"),
+        (
+            "123\u201145\u20116789 and 123\u201345\u20146789 and 123\u221245\u00ad6789",
+            "[SSN] and [SSN] and [SSN]",
+        ),
         ("4111\u00a01111\u20091111\u30001111", "[CARD]"),
         ("1\u03362\u03363\u0336-45-6789", "[SSN]"),
         ("123-45-\n6789", "[SSN]"),
@@ -50,7 +53,9 @@ from finops_cli.guard.guard import Guard
     ],
 )
 def test_a_number_is_read_as_it_is_seen(text: str, masked: str, guard: Guard) -> None:
-    """Whatever stands between its digits and whichever digits they are; look-alikes stay to the letter."""
+    """Whatever stands between its digits and whichever digits they are; look-alikes stay to the
+    letter.
+    """
     assert guard.mask(text).text == masked
 
 
@@ -84,13 +89,26 @@ UNITS = (
         "a-1-",
     ),
     *("at [at] ", "x@x.", '"a"@', "00 1 "),
-    *("4111,", "4111|", "1 . ", "a.bc @ ", "a.bc@d.\n", " AT a.b", "Monday, 3rd of ", "1-|", "DL 1", "DE89/"),
+    *(
+        "4111,",
+        "4111|",
+        "1 . ",
+        "a.bc @ ",
+        "a.bc@d.\n",
+        " AT a.b",
+        "Monday, 3rd of ",
+        "1-|",
+        "DL 1",
+        "DE89/",
+    ),
 )
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_longest_text_is_masked_at_once(unit: str, guard: Guard) -> None:
-    """65,536 characters of anything take well under a second of the processor's time; the bound leaves room for a slow machine."""
+    """65,536 characters of anything take well under a second of the processor's time; the bound
+    leaves room for a slow machine.
+    """
     text = "acct " + (unit * limits.TEXT_CHARS)[: limits.TEXT_CHARS - 11] + "@x.com"
     began = time.process_time()
     guard.mask(text)
@@ -99,7 +117,22 @@ def test_the_longest_text_is_masked_at_once(unit: str, guard: Guard) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["123-45-", "12-", "1 ", "a@", "DE89 ", "acct 12345678 ", "A1", "a-1-", "1.", "jan 1 ", "a.bc @ ", "a.bc.", "4111,", "1 . "],
+    [
+        "123-45-",
+        "12-",
+        "1 ",
+        "a@",
+        "DE89 ",
+        "acct 12345678 ",
+        "A1",
+        "a-1-",
+        "1.",
+        "jan 1 ",
+        "a.bc @ ",
+        "a.bc.",
+        "4111,",
+        "1 . ",
+    ],
 )
 def test_twice_the_text_costs_about_twice(unit: str, guard: Guard) -> None:
     """Linear: four times the text takes at most eight times as long."""

@@ -1,4 +1,6 @@
-"""Every text of a record that a person may have written is masked, and a run can tell beforehand that it needs the guard."""
+"""Every text of a record that a person may have written is masked, and a run can tell beforehand
+that it needs the guard.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ import pytest
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.guard import Guard
-from finops_cli.guard.records import Mask, could_be_masked, guarded_case, guarded_fail, has_free_text
+from finops_cli.guard.records import (
+    Mask,
+    could_be_masked,
+    guarded_case,
+    guarded_fail,
+    has_free_text,
+)
 from finops_cli.kb.book import Book
 from finops_cli.pipeline.intake import case_from, fail_from
 from tests import pii_attacks
@@ -38,40 +46,68 @@ def _fail(**changes: Any) -> FailRecord:
 
 
 def _case(book: Book, **changes: Any) -> ResolverInput:
-    inventory = {"box_qty": 0, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 0}
+    inventory = {
+        "box_qty": 0,
+        "stock_loan_available": 0,
+        "recall_outstanding": 0,
+        "pending_receives": 0,
+    }
     triage = {**TRIAGE, **changes.pop("triage", {})}
-    case = {"fail_id": "F-1", "triage": triage, "cusip": "594918104", "ftd_qty": 5000, "inventory": inventory, **changes}
+    case = {
+        "fail_id": "F-1",
+        "triage": triage,
+        "cusip": "594918104",
+        "ftd_qty": 5000,
+        "inventory": inventory,
+        **changes,
+    }
     taken = case_from(case, book)
     assert taken.value is not None, taken.problems
     return taken.value
 
 
 def test_every_text_of_a_fail_is_masked(guard: Guard) -> None:
-    """Notes, the reason of a dispute, what the importer noted of the origin, keys included, and a name that is an address."""
+    """Notes, the reason of a dispute, what the importer noted of the origin, keys included, and a
+    name that is an address.
+    """
     given = _fail(
         fail_id="jane@example.com",
         notes="SSN 123-45-6789",
         dk_reason="account 12345678 unknown",
-        origin={"file": "jane@example.com.csv", "rows": [{"ssn": 123456789, "card": "4111111111111111"}], "ring 415-555-2671": 4},
+        origin={
+            "file": "jane@example.com.csv",
+            "rows": [{"ssn": 123456789, "card": "4111111111111111"}],
+            "ring 415-555-2671": 4,
+        },
     )
     fail, kinds = guarded_fail(guard, given)
     assert fail.fail_id == "[EMAIL]"
     assert (fail.notes, fail.dk_reason) == ("SSN [SSN]", "account [ACCOUNT] unknown")
-    assert fail.origin == {"file": "[EMAIL]", "rows": [{"ssn": "[SSN]", "card": "[CARD]"}], "ring [PHONE]": 4}
+    assert fail.origin == {
+        "file": "[EMAIL]",
+        "rows": [{"ssn": "[SSN]", "card": "[CARD]"}],
+        "ring [PHONE]": 4,
+    }
     assert kinds == ("EMAIL", "CARD", "SSN", "PHONE", "ACCOUNT")
     assert guarded_fail(guard, fail) == (fail, ())
 
 
 @pytest.mark.parametrize(("given", "masked"), pii_attacks.KEYS)
 def test_a_key_is_read_as_its_words(given: Any, masked: Any, guard: Guard) -> None:
-    """accountNumber, date_of_birth; the key around it names a value too, and the desk's own keys name nothing personal."""
+    """accountNumber, date_of_birth; the key around it names a value too, and the desk's own keys
+    name nothing personal.
+    """
     assert Mask(guard).anything(given) == masked
 
 
 def test_the_desks_own_fields_are_never_touched(guard: Guard) -> None:
-    """A CUSIP that could be an SSN, a quantity that could be a card, an event: typed fields hold no free text."""
+    """A CUSIP that could be an SSN, a quantity that could be a card, an event: typed fields hold no
+    free text.
+    """
     given = _fail(
-        qty=411_111_111_111, corporate_action={"new_cusip": "037833100", "memo": "SSN 123-45-6789"}, notes="123-45-6789"
+        qty=411_111_111_111,
+        corporate_action={"new_cusip": "037833100", "memo": "SSN 123-45-6789"},
+        notes="123-45-6789",
     )
     fail, kinds = guarded_fail(guard, given)
     assert kinds == ("SSN",)
@@ -91,7 +127,11 @@ def test_records_without_personal_data_come_back_as_they_are(guard: Guard) -> No
 
 def test_the_reason_of_a_case_is_masked(guard: Guard, book: Book) -> None:
     """A resolver input is written by whoever made its triage."""
-    given = _case(book, triage={"reason": "Client 123-45-6789 short of 5000 shares, T+13."}, fail_id="4111-1111-1111-1111")
+    given = _case(
+        book,
+        triage={"reason": "Client 123-45-6789 short of 5000 shares, T+13."},
+        fail_id="4111-1111-1111-1111",
+    )
     case, kinds = guarded_case(guard, given)
     assert case.triage.reason == "Client [SSN] short of 5000 shares, T+13."
     assert case.fail_id == "[CARD]"
@@ -109,7 +149,9 @@ def test_the_reason_of_a_case_is_masked(guard: Guard, book: Book) -> None:
         ({"origin": {"source": "csv"}, "fail_id": "a@b.com"}, False),
     ],
 )  # fmt: skip
-def test_a_fail_with_text_for_a_prompt_needs_the_guard(changes: dict[str, Any], holds: bool) -> None:
+def test_a_fail_with_text_for_a_prompt_needs_the_guard(
+    changes: dict[str, Any], holds: bool
+) -> None:
     """`origin` and `fail_id` reach no prompt."""
     assert has_free_text(_fail(**changes)) is holds
 
@@ -134,6 +176,10 @@ def test_a_case_with_a_reason_needs_the_guard(book: Book) -> None:
         ("[EMAIL]" * 60, ["EMAIL"], False),
     ],
 )  # fmt: skip
-def test_a_masked_name_is_held_against_the_name_that_it_stands_for(masked: str, kinds: list[str], could: bool) -> None:
-    """What was kept stands in its order, and each placeholder for a character at least; many of them take no time."""
+def test_a_masked_name_is_held_against_the_name_that_it_stands_for(
+    masked: str, kinds: list[str], could: bool
+) -> None:
+    """What was kept stands in its order, and each placeholder for a character at least; many of
+    them take no time.
+    """
     assert could_be_masked("desk/jane@bank.com", masked, kinds) is could

@@ -1,4 +1,6 @@
-"""`finops import csv`: a desk's own blotter becomes fail records by way of a mapping, and damage is told by line and column."""
+"""`finops import csv`: a desk's own blotter becomes fail records by way of a mapping, and damage is
+told by line and column.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def good(name: str) -> str:
 
 
 def test_a_row_becomes_the_record_that_the_mapping_says(tmp_path: Path) -> None:
-    """Rule: values as desks write them, exact; an empty cell leaves its field out; the record says where it came from."""
+    """Rule: values as desks write them, exact; an empty cell leaves its field out; the record says
+    where it came from.
+    """
     result = imported(tmp_path, f"{HEADER}\n{GOOD}\n{good('D-2').replace('(5,000)', '')}\n")
     assert result.exit_code == 0, result.stderr
     first, second = records(result)
@@ -79,9 +83,19 @@ def test_a_row_becomes_the_record_that_the_mapping_says(tmp_path: Path) -> None:
 
 
 def test_the_example_imports_and_run_accepts_it(tmp_path: Path) -> None:
-    """Rule: what import writes, run reads; D-1004's note spans two lines, so D-1005 stands on line 7."""
+    """Rule: what import writes, run reads; D-1004's note spans two lines, so D-1005 stands on line
+    7.
+    """
     out, ran = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
-    call = ["import", "csv", str(EXAMPLES / "blotter.csv"), "--map", str(EXAMPLES / "mapping.yaml"), "-o", str(out)]
+    call = [
+        "import",
+        "csv",
+        str(EXAMPLES / "blotter.csv"),
+        "--map",
+        str(EXAMPLES / "mapping.yaml"),
+        "-o",
+        str(out),
+    ]
     assert CliRunner().invoke(app, call).exit_code == 0
     given = [json.loads(line) for line in out.read_text().splitlines()]
     assert [record["origin"]["line"] for record in given] == [2, 3, 4, 5, 7]
@@ -102,7 +116,9 @@ def test_the_example_imports_and_run_accepts_it(tmp_path: Path) -> None:
 def test_standard_input_is_a_blotter_too() -> None:
     """Rule: - reads stdin, and gives the records that the file gives but for its name."""
     mapping, source = str(EXAMPLES / "mapping.yaml"), EXAMPLES / "blotter.csv"
-    piped = CliRunner().invoke(app, ["import", "csv", "-", "--map", mapping], input=source.read_bytes())
+    piped = CliRunner().invoke(
+        app, ["import", "csv", "-", "--map", mapping], input=source.read_bytes()
+    )
     from_file = CliRunner().invoke(app, ["import", "csv", str(source), "--map", mapping])
     assert piped.exit_code == 0
     assert piped.stdout == from_file.stdout.replace('"blotter.csv"', '"stdin"')
@@ -111,16 +127,35 @@ def test_standard_input_is_a_blotter_too() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("594918104", "594918105", "column 'Security': cusip is 594918105, check digit 5; accepted: "),
+        (
+            "594918104",
+            "594918105",
+            "column 'Security': cusip is 594918105, check digit 5; accepted: ",
+        ),
         ("594918104", "5.94918E+08", "column 'Security': cusip is \"5.94918E+08\"; accepted: "),
         ("Sell", "SELL", "column 'Side': side is \"SELL\"; accepted: Buy, Sell"),
         ('"5,000",', '"5,00",', "column 'Shares' (qty) is \"5,00\"; accepted: a whole number"),
         ('"5,000",', '"(5,000)",', "column 'Shares': qty is -5000; accepted: "),
         ('"5,000",', ",", "column 'Shares': qty is missing; accepted: "),
-        ("$2.1M", "-3", "column 'Value' (market_value) is \"-3\"; accepted: a number of US dollars"),
+        (
+            "$2.1M",
+            "-3",
+            "column 'Value' (market_value) is \"-3\"; accepted: a number of US dollars",
+        ),
         ("$2.1M", "$9999999B", "column 'Value': market_value is "),
-        ("Yes", "maybe", "column 'Threshold' (reg_sho_threshold) is \"maybe\"; accepted: Yes, No, Y, N, true, false, 1 or 0"),
-        ("10%", "ten", "column 'Coverage' (inventory_coverage_pct) is \"ten\"; accepted: a percentage"),
+        (
+            "Yes",
+            "maybe",
+            (
+                "column 'Threshold' (reg_sho_threshold) is \"maybe\"; accepted: Yes, No, Y, N,"
+                " true, false, 1 or 0"
+            ),
+        ),
+        (
+            "10%",
+            "ten",
+            "column 'Coverage' (inventory_coverage_pct) is \"ten\"; accepted: a percentage",
+        ),
         (",4%", ",400%", "column 'Rate': cp_fail_rate_pct is 400; accepted: "),
         (",4%", "", "the row has 11 cells, and the header 12; accepted: "),
         (",4%", ",4%,,", "the row has 14 cells, and the header 12; accepted: "),
@@ -129,9 +164,15 @@ def test_standard_input_is_a_blotter_too() -> None:
         ("D-1", "x" * 200, "column 'Ref': fail_id is "),
     ],
 )
-def test_a_bad_row_is_told_by_line_and_column_and_its_neighbours_go_on(tmp_path: Path, old: str, new: str, told: str) -> None:
-    """Rule: `file:line: column ... value; accepted: ...` on stderr, exit 1, and every other row gives its record."""
-    result = imported(tmp_path, f"{HEADER}\n{good('D-0')}\n{GOOD.replace(old, new, 1)}\n{good('D-2')}\n")
+def test_a_bad_row_is_told_by_line_and_column_and_its_neighbours_go_on(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    """Rule: `file:line: column ... value; accepted: ...` on stderr, exit 1, and every other row
+    gives its record.
+    """
+    result = imported(
+        tmp_path, f"{HEADER}\n{good('D-0')}\n{GOOD.replace(old, new, 1)}\n{good('D-2')}\n"
+    )
     assert result.exit_code == 1
     assert f"blotter.csv:3: {told}" in result.stderr
     assert names(result) == ["D-0", "D-2"]
@@ -140,25 +181,37 @@ def test_a_bad_row_is_told_by_line_and_column_and_its_neighbours_go_on(tmp_path:
 
 def test_every_problem_of_a_row_is_told(tmp_path: Path) -> None:
     """Rule: what the cell cannot mean and what the record cannot hold are told together."""
-    result = imported(tmp_path, f"{HEADER}\n{GOOD.replace('Yes', 'maybe').replace('Sell', 'SELL')}\n")
+    result = imported(
+        tmp_path, f"{HEADER}\n{GOOD.replace('Yes', 'maybe').replace('Sell', 'SELL')}\n"
+    )
     assert "column 'Threshold' (reg_sho_threshold)" in result.stderr
     assert "column 'Side': side" in result.stderr
     assert "reg_sho_threshold is missing" not in result.stderr
 
 
 def test_an_unclosed_quote_costs_one_row(tmp_path: Path) -> None:
-    """Rule: csv would take all that follows an unclosed quote for one cell; the lines after the first are read again."""
+    """Rule: csv would take all that follows an unclosed quote for one cell; the lines after the
+    first are read again.
+    """
     plain = GOOD.replace('"5,000"', "5000").replace('"(5,000)"', "-5000")
     many = [plain.replace("D-1", f"E-{number}") for number in range(900)]
     broken = plain.replace("D-1", '"D-1')
-    result = imported(tmp_path, "\n".join([HEADER, good("D-0"), broken, *many, broken, good("D-2"), broken]))
-    assert [line.split(": ")[0].rpartition(":")[2] for line in result.stderr.splitlines()[:-1]] == ["3", "904", "906"]
+    result = imported(
+        tmp_path, "\n".join([HEADER, good("D-0"), broken, *many, broken, good("D-2"), broken])
+    )
+    assert [line.split(": ")[0].rpartition(":")[2] for line in result.stderr.splitlines()[:-1]] == [
+        "3",
+        "904",
+        "906",
+    ]
     assert names(result) == ["D-0", *(f"E-{n}" for n in range(900)), "D-2"]
     assert [record["origin"]["line"] for record in records(result)][-1] == 905
 
 
 def test_blank_rows_are_no_records(tmp_path: Path) -> None:
-    """Rule: empty lines and rows of empty cells, as Excel leaves them, are neither records nor damage."""
+    """Rule: empty lines and rows of empty cells, as Excel leaves them, are neither records nor
+    damage.
+    """
     result = imported(tmp_path, f"{HEADER}\r\n\r\n{GOOD}\r\n,,,,,,,,,,,\r\n")
     assert (result.exit_code, names(result)) == (0, ["D-1"])
     assert records(result)[0]["origin"]["line"] == 3
@@ -173,37 +226,64 @@ def test_a_fail_id_given_twice_is_damage(tmp_path: Path) -> None:
 
 
 def test_the_desks_own_words_are_translated(tmp_path: Path) -> None:
-    """Rule: a cell is one of the words under values; any other is damage that names them. YAML's Yes and 1 stay words."""
+    """Rule: a cell is one of the words under values; any other is damage that names them.
+
+    YAML's Yes and 1 stay words.
+    """
     mapping = MAPPING.replace("side: Side", "side: {column: Side, values: {Yes: Buy, 1: Sell}}")
-    rows = [good(name).replace("Sell", word) for name, word in (("A", "1"), ("B", "Yes"), ("C", "Sell"))]
+    rows = [
+        good(name).replace("Sell", word) for name, word in (("A", "1"), ("B", "Yes"), ("C", "Sell"))
+    ]
     result = imported(tmp_path, "\n".join([HEADER, *rows]), mapping)
     assert [record["side"] for record in records(result)] == ["Sell", "Buy"]
     assert "blotter.csv:4: column 'Side' (side) is \"Sell\"; accepted: Yes, 1" in result.stderr
 
 
 def test_constants_stand_in_every_record_and_are_marked(tmp_path: Path) -> None:
-    """Rule: a constant is read as a cell is, and listed under origin.assumed; a CUSIP of digits stays text."""
+    """Rule: a constant is read as a cell is, and listed under origin.assumed; a CUSIP of digits
+    stays text.
+    """
     mapping = MAPPING.replace("  cusip: Security\n", "")
     mapping += "constants: {cusip: 012345674, cns_eligible: No, inventory.box_qty: 10,\n"
-    mapping += "  inventory.stock_loan_available: 0, inventory.recall_outstanding: 0, inventory.pending_receives: 0}\n"
+    mapping += (
+        "  inventory.stock_loan_available: 0, inventory.recall_outstanding: 0,"
+        " inventory.pending_receives: 0}\n"
+    )
     result = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
     assert result.exit_code == 0, result.stderr
     [record] = records(result)
-    assert (record["cusip"], record["cns_eligible"], record["inventory"]["box_qty"]) == ("012345674", False, 10)
+    assert (record["cusip"], record["cns_eligible"], record["inventory"]["box_qty"]) == (
+        "012345674",
+        False,
+        10,
+    )
     assert {"cusip", "cns_eligible", "inventory.box_qty"} <= set(record["origin"]["assumed"])
 
 
 def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
-    """Rule: csv.delimiter and csv.encoding say how the file is written; bytes that are none in it are told by line."""
+    """Rule: csv.delimiter and csv.encoding say how the file is written; bytes that are none in it
+    are told by line.
+    """
     mapping = MAPPING + '  notes: Note\ncsv: {delimiter: "\\t", encoding: cp1252}\n'
-    head, line = HEADER.replace(",", "\t") + "\tNote", GOOD.replace('"', "").replace("5,000", "5000").replace(",", "\t")
+    head, line = (
+        HEADER.replace(",", "\t") + "\tNote",
+        GOOD.replace('"', "").replace("5,000", "5000").replace(",", "\t"),
+    )
     result = imported(tmp_path, f"{head}\n{line}\tcafé\n".encode("cp1252"), mapping)
     assert records(result)[0]["notes"] == "café"
-    as_utf8 = imported(tmp_path, f"{head}\n{line}\tcafé\n".encode("cp1252"), mapping.replace(", encoding: cp1252", ""))
+    as_utf8 = imported(
+        tmp_path,
+        f"{head}\n{line}\tcafé\n".encode("cp1252"),
+        mapping.replace(", encoding: cp1252", ""),
+    )
     assert as_utf8.exit_code == 1
     assert "blotter.csv:2: column 'Note' (notes) is " in as_utf8.stderr
     assert names(imported(tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-8-sig"))) == ["D-1"]
-    assert names(imported(tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-16"), MAPPING + "csv: {encoding: utf-16}\n")) == ["D-1"]
+    assert names(
+        imported(
+            tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-16"), MAPPING + "csv: {encoding: utf-16}\n"
+        )
+    ) == ["D-1"]
 
 
 @pytest.mark.parametrize(
@@ -212,17 +292,41 @@ def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
         (MAPPING.replace("columns:", "colums:"), "unknown field `colums`"),
         (MAPPING + "csv: {separator: ;}\n", "unknown field `separator`"),
         (MAPPING + "csv: {delimiter: tab}\n", "csv.delimiter is 'tab'; accepted: one character"),
-        (MAPPING + "csv: {encoding: klingon}\n", "csv.encoding is 'klingon'; accepted: an encoding"),
-        (MAPPING.replace("side: Side", "side: {column: Side, value: {B: Buy}}"), "unknown field `value`"),
-        (MAPPING + "  quantity: Shares\n", "columns names quantity, which no cell can hold; accepted: fail_id, cusip"),
+        (
+            MAPPING + "csv: {encoding: klingon}\n",
+            "csv.encoding is 'klingon'; accepted: an encoding",
+        ),
+        (
+            MAPPING.replace("side: Side", "side: {column: Side, value: {B: Buy}}"),
+            "unknown field `value`",
+        ),
+        (
+            MAPPING + "  quantity: Shares\n",
+            "columns names quantity, which no cell can hold; accepted: fail_id, cusip",
+        ),
         (MAPPING + "constants: {ftrs: x}\n", "constants names ftrs, which no cell can hold"),
-        (MAPPING + "  notes: Remarks\n", "column 'Remarks', mapped to notes, is not in the header; it has: Ref, Security"),
+        (
+            MAPPING + "  notes: Remarks\n",
+            "column 'Remarks', mapped to notes, is not in the header; it has: Ref, Security",
+        ),
         (MAPPING.replace("  qty: Shares\n", ""), "a fail record needs qty; give each a column"),
-        (MAPPING + "  inventory.box_qty: Shares\n", "a fail record needs inventory.stock_loan_available, inventory.recall"),
-        (MAPPING + "constants: {qty: 5}\n", "qty stands under columns and under constants; keep one"),
+        (
+            MAPPING + "  inventory.box_qty: Shares\n",
+            "a fail record needs inventory.stock_loan_available, inventory.recall",
+        ),
+        (
+            MAPPING + "constants: {qty: 5}\n",
+            "qty stands under columns and under constants; keep one",
+        ),
         (MAPPING + "  qty: Days\n", "qty is given twice; keep one"),
-        (MAPPING + "constants: {cns_eligible: perhaps}\n", "constants: cns_eligible is 'perhaps'; accepted: Yes, No"),
-        (MAPPING + "constants: {reg_sho_status: SOON}\n", 'constants: reg_sho_status is "SOON"; accepted: APPROACHING'),
+        (
+            MAPPING + "constants: {cns_eligible: perhaps}\n",
+            "constants: cns_eligible is 'perhaps'; accepted: Yes, No",
+        ),
+        (
+            MAPPING + "constants: {reg_sho_status: SOON}\n",
+            'constants: reg_sho_status is "SOON"; accepted: APPROACHING',
+        ),
         ("columns: [", "is not YAML"),
         ("", "accepted: csv {delimiter, encoding}, columns"),
         ("!!python/object/apply:os.system [true]", "accepted: csv {delimiter, encoding}, columns"),
@@ -238,7 +342,9 @@ def test_a_mapping_that_cannot_be_used_is_refused(tmp_path: Path, mapping: str, 
 def test_a_header_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     """Rule: an empty file, and a header that has a mapped column twice, end with exit 2."""
     assert "has no header: it is empty" in imported(tmp_path, "").stderr
-    twice = imported(tmp_path, f"{HEADER.replace('Days', 'Shares')}\n{GOOD}\n", MAPPING.replace("Days", "Shares"))
+    twice = imported(
+        tmp_path, f"{HEADER.replace('Days', 'Shares')}\n{GOOD}\n", MAPPING.replace("Days", "Shares")
+    )
     assert twice.exit_code == 2
     assert "column 'Shares', mapped to qty, stands 2 times in the header" in twice.stderr
 
@@ -248,7 +354,10 @@ def test_every_field_of_a_record_can_be_mapped_or_is_a_list() -> None:
     elsewhere = {"ftrs", "related_fails", "origin", "inventory", "corporate_action"}
     own = set(FailRecord.__struct_fields__) - elsewhere
     inner = {f"inventory.{field}" for field in Inventory.__struct_fields__}
-    assert set(CELLS) == own | inner | {"corporate_action.pre_event_deliverable", "corporate_action.new_cusip"}
+    assert set(CELLS) == own | inner | {
+        "corporate_action.pre_event_deliverable",
+        "corporate_action.new_cusip",
+    }
 
 
 @given(st.integers(-(10**12), 10**12))
@@ -261,7 +370,9 @@ def test_whole_numbers_are_read_as_desks_write_them(number: int) -> None:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 260), noise=st.binary(min_size=1, max_size=5))
 def test_no_damage_ends_in_a_traceback(tmp_path: Path, position: int, noise: bytes) -> None:
-    """Rule: whatever bytes stand in the file, the exit code is 0, 1 or 2, and the rows behind the damage still come."""
+    """Rule: whatever bytes stand in the file, the exit code is 0, 1 or 2, and the rows behind the
+    damage still come.
+    """
     body = f"{GOOD}\n{good('D-2')}\n{good('D-3')}\n".encode()
     damaged = body[:position] + noise + body[position:]
     result = imported(tmp_path, f"{HEADER}\n".encode() + damaged + f"\n{good('LAST')}\n".encode())

@@ -1,4 +1,6 @@
-"""What counts as a valid, an exact and a right decision, wherever the answers of a model come from."""
+"""What counts as a valid, an exact and a right decision, wherever the answers of a model
+come from.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def row(book: Book) -> Row:
 
 
 def test_the_right_answers_pass_the_examination(book: Book) -> None:
-    """Every row's own completion is valid, exact and decided; what is not an answer is nothing of it."""
+    """Every row's own completion is valid, exact and decided; what is not an answer is nothing of
+    it.
+    """
     rows = [
         triage_row(1, 7, book, "coverage"),
         resolver_row(1, 7, book),
@@ -50,7 +54,15 @@ def test_a_record_that_is_none_is_refused(book: Book, row: Row) -> None:
 
 def test_exact_answers_count_before_everything_else() -> None:
     """Then decisions, then shape; the loss decides between equals only."""
-    rising = [Scores(9, 9, 0, 9), Scores(9, 1, 1, 1), Scores(9, 1, 1, 2), Scores(9, 2, 1, 2), Scores(9, 9, 9, 9)]
-    ranks = [scores.rank(loss) for scores, loss in zip(rising, (0.0, 9.0, 5.0, 5.0, 99.0), strict=True)]
+    rising = [
+        Scores(9, 9, 0, 9),
+        Scores(9, 1, 1, 1),
+        Scores(9, 1, 1, 2),
+        Scores(9, 2, 1, 2),
+        Scores(9, 9, 9, 9),
+    ]
+    ranks = [
+        scores.rank(loss) for scores, loss in zip(rising, (0.0, 9.0, 5.0, 5.0, 99.0), strict=True)
+    ]
     assert ranks == sorted(ranks)
     assert rising[0].rank(0.1) > rising[0].rank(0.2)

@@ -1,4 +1,6 @@
-"""The rules are data: every number stands in kb/ with its source, the code holds none, and a desk can change one."""
+"""The rules are data: every number stands in kb/ with its source, the code holds none, and a desk
+can change one.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,16 @@ WORD_LISTS = {
     "enum.status": words.Status,
 }
 ARITHMETIC = {-1, 0, 1, 2, 10, 100, 200}
-"""Numbers that the rules' code may hold: places in a list, halves for rounding, percent, powers of ten."""
+"""Numbers that the rules' code may hold: places in a list, halves for rounding, percent, powers of
+ten.
+"""
 
 
 @pytest.mark.parametrize("id", WORD_LISTS)
 def test_every_word_has_a_meaning(id: str, book: Book) -> None:
-    """Each closed list of the code has an entry that says what each of its words means, and no other words."""
+    """Each closed list of the code has an entry that says what each of its words means, and no
+    other words.
+    """
     entry = book.entries[id]
     assert isinstance(entry, entries.Terms)
     assert set(entry.members) == set(get_args(WORD_LISTS[id]))
@@ -52,10 +58,19 @@ def test_every_word_has_a_meaning(id: str, book: Book) -> None:
 
 
 def test_every_number_of_the_kb_is_used(book: Book) -> None:
-    """A table or number that no rule reads would be a promise that changing it changes something."""
+    """A table or number that no rule reads would be a promise that changing it changes
+    something.
+    """
     compiler = Compiler(book.entries)
     compile_with("test", compiler, book.entries)
-    data = entries.Number | entries.Choice | entries.Lookup | entries.Bands | entries.Quantiles | entries.Words
+    data = (
+        entries.Number
+        | entries.Choice
+        | entries.Lookup
+        | entries.Bands
+        | entries.Quantiles
+        | entries.Words
+    )
     assert {id for id, entry in book.entries.items() if isinstance(entry, data)} == compiler.used
 
 
@@ -66,7 +81,9 @@ def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
         (file.name, node.value)
         for file in (ROOT / "finops_cli" / package).glob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value not in ARITHMETIC
+        if isinstance(node, ast.Constant)
+        and type(node.value) in (int, float)
+        and node.value not in ARITHMETIC
     }
     cache_sizes = {
         ("scoring.py", 1024),
@@ -86,11 +103,20 @@ def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
 def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:
     """`finops kb show RULE` explains any rule that the checker or an error names."""
     named = re.compile(
-        r'"((?:schema|cusip|input|import|data|trace|reply|score|tier|triage|plan|waterfall|gridlock)\.[a-z_0-9]+)"'
+        r'"((?:schema|cusip|input|import|data|trace|reply|score|tier|triage|plan|waterfall'
+        r'|gridlock)\.[a-z_0-9]+)"'
     )
     found = {
         rule
-        for package in ("verify", "pipeline", "domain", "importers", "foundry", "models", "models/ollama")
+        for package in (
+            "verify",
+            "pipeline",
+            "domain",
+            "importers",
+            "foundry",
+            "models",
+            "models/ollama",
+        )
         for file in (ROOT / "finops_cli" / package).glob("*.py")
         for rule in named.findall(file.read_text())
     }
@@ -101,15 +127,20 @@ def test_every_rule_that_a_finding_can_name_is_an_entry(book: Book) -> None:
 def test_ids_that_prose_refers_to_exist(book: Book) -> None:
     """A reference such as `regsho.state` in an entry's text leads somewhere."""
     refers = re.compile(
-        r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan|gridlock|enum|regulation|answer|reply|guard)\.[a-z_0-9]+)`"
+        r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan"
+        r"|gridlock|enum|regulation|answer|reply|guard)\.[a-z_0-9]+)`"
     )
-    referred = {(id, target) for id, entry in book.entries.items() for target in refers.findall(entry.text)}
+    referred = {
+        (id, target) for id, entry in book.entries.items() for target in refers.findall(entry.text)
+    }
     assert referred
     assert {pair for pair in referred if pair[1] not in book.entries} == set()
 
 
 def test_regulations_say_what_differs(book: Book) -> None:
-    """The rules that depart from 17 CFR 242.204 and 242.203(b)(3) are named by entries of the regulation."""
+    """The rules that depart from 17 CFR 242.204 and 242.203(b)(3) are named by entries of the
+    regulation.
+    """
     laws = [entry for entry in book.entries.values() if isinstance(entry, entries.Regulation)]
     assert {law.id for law in laws} == {"regulation.204", "regulation.203b3"}
     assert all(target in book.entries for law in laws for target in law.differs)
@@ -127,7 +158,9 @@ def _edit(folder: Path, file: str, old: str, new: str) -> None:
 
 
 def test_a_desk_can_change_a_number_without_touching_code(own_kb: Path, finops: Finops) -> None:
-    """Age factor 60 becomes 40: the base falls by 20 x 0.30, and the provenance names other rules."""
+    """Age factor 60 becomes 40: the base falls by 20 x 0.30, and the provenance names other
+    rules.
+    """
     _edit(own_kb, "scoring.toml", "{ to = 9, value = 60 }", "{ to = 9, value = 40 }")
     [ours] = rows(finops("triage", "-", given=jsonl(a_fail())).stdout)
     [theirs] = rows(finops("--kb", own_kb, "triage", "-", given=jsonl(a_fail())).stdout)
@@ -150,11 +183,15 @@ def test_a_desk_can_change_a_number_without_touching_code(own_kb: Path, finops: 
         ("scoring.toml", "members = { LOW = \"NONE\"", "members = { LOW = \"L9\"", "L9"),
         ("handoff.toml", "value = 50000", "value = fifty", "handoff.toml"),
         ("handoff.toml", "# Between", "stray = 1\n# Between", "nothing else"),
-        ("handoff.toml", 'kind = "rule"\ntitle = "Score components', 'kind = "poem"\ntitle = "Score components', "poem"),
-        ("checks.toml", 'can be told"\nsource = "decision"', 'can be told"\nsource = "rumour"', "rumour"),
+        ("handoff.toml", 'kind = "rule"\ntitle = "Score components',
+        'kind = "poem"\ntitle = "Score components', "poem"),
+        ("checks.toml", 'can be told"\nsource = "decision"', 'can be told"\nsource = "rumour"',
+        "rumour"),
     ],
 )  # fmt: skip
-def test_a_broken_knowledge_base_is_refused_by_file_or_entry(file: str, old: str, new: str, says: str, own_kb: Path) -> None:
+def test_a_broken_knowledge_base_is_refused_by_file_or_entry(
+    file: str, old: str, new: str, says: str, own_kb: Path
+) -> None:
     """Missing, doubled, misspelt, ill-typed and unordered entries are named, never papered over."""
     _edit(own_kb, file, old, new)
     with pytest.raises(KnowledgeError, match=re.escape(says)):
@@ -164,7 +201,9 @@ def test_a_broken_knowledge_base_is_refused_by_file_or_entry(file: str, old: str
 def test_search_finds_by_stem_and_ranks_the_title_first(book: Book) -> None:
     """Words are stemmed (`deadlines` finds deadline); all words count before any."""
     assert search(book.entries, "recall notice")[0].id == "recall.notice_days"
-    assert "deadline.threshold" in [entry.id for entry in search(book.entries, "threshold deadlines")]
+    assert "deadline.threshold" in [
+        entry.id for entry in search(book.entries, "threshold deadlines")
+    ]
     assert search(book.entries, 'xyz"zy (') == []
     assert search(book.entries, "  ") == []
 

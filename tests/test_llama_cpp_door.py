@@ -1,4 +1,6 @@
-"""The door of an embedded model, request by request: what its breaker is told, who is let in next, and what the last word says."""
+"""The door of an embedded model, request by request: what its breaker is told, who is let in next,
+and what the last word says.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from finops_cli.models.failures import Crashed, Cut, EverythingDown, NoReply, Ov
 from finops_cli.models.llama_cpp.entrance import Entrance
 from finops_cli.models.llama_cpp.process import Died
 
-FIGURES = {"failures": Decimal(3), "open": Decimal(2), "factor": Decimal(2), "longest": Decimal(5), "probes": Decimal(3)}
+FIGURES = {
+    "failures": Decimal(3),
+    "open": Decimal(2),
+    "factor": Decimal(2),
+    "longest": Decimal(5),
+    "probes": Decimal(3),
+}
 SECONDS = 30
 
 
@@ -73,7 +81,9 @@ def waits(door: Door, suspect: bool = False) -> Event:
 
 
 def test_late_failures_are_not_those_of_the_request_that_tries() -> None:
-    """They were let in before the breaker opened: whatever becomes of them, the one that is inside now decides."""
+    """They were let in before the breaker opened: whatever becomes of them, the one that is inside
+    now decides.
+    """
     door = Door()
     late = [door.enters() for _ in range(9)]
     door.opens()
@@ -87,7 +97,9 @@ def test_late_failures_are_not_those_of_the_request_that_tries() -> None:
 
 
 def test_a_death_counts_once_and_for_the_request_that_tries() -> None:
-    """Five who lose their answers to one death are one failure; a late one that hears of it first takes nothing from the try."""
+    """Five who lose their answers to one death are one failure; a late one that hears of it first
+    takes nothing from the try.
+    """
     door, death = Door(), Died()
     together = [door.enters() for _ in range(5)]
     for request in together:
@@ -105,7 +117,9 @@ def test_a_death_counts_once_and_for_the_request_that_tries() -> None:
 
 @pytest.mark.parametrize("error", [EverythingDown("closed"), RuntimeError("a bug")])
 def test_an_error_of_ours_is_no_success(error: Exception) -> None:
-    """It says nothing about the model: failures in a row go on being counted, and a try that it ended is left to the next."""
+    """It says nothing about the model: failures in a row go on being counted, and a try that it
+    ended is left to the next.
+    """
     door = Door()
     for _ in range(2):
         door.fails_at_once(crash())
@@ -157,7 +171,9 @@ def test_a_suspect_that_cannot_enter_holds_nobody_back() -> None:
 
 
 def test_who_is_held_back_by_others_waits_for_them_not_for_the_clock() -> None:
-    """The pause of the breaker is over; a suspect that waits for the last one to leave looks at no clock meanwhile."""
+    """The pause of the breaker is over; a suspect that waits for the last one to leave looks at no
+    clock meanwhile.
+    """
     door = Door()
     inside = door.enters()
     door.opens()

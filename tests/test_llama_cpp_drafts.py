@@ -1,4 +1,6 @@
-"""What is guessed ahead changes no answer: right guesses save batches, wrong ones are taken back."""
+"""What is guessed ahead changes no answer: right guesses save batches, wrong ones are taken
+back.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ TOKENS = st.lists(st.integers(0, 5), max_size=40)
 
 
 @given(prompt=TOKENS, said=TOKENS)
-def test_a_guess_is_what_stood_behind_the_longest_equal_end(prompt: list[int], said: list[int]) -> None:
+def test_a_guess_is_what_stood_behind_the_longest_equal_end(
+    prompt: list[int], said: list[int]
+) -> None:
     """Of 8 or 3 tokens, where they stood last; else the last token again."""
     guesser = Guesser([9, *prompt], 0, Heard())
     for token in said:
@@ -27,7 +31,14 @@ def test_a_guess_is_what_stood_behind_the_longest_equal_end(prompt: list[int], s
     text = [9, *prompt, *said]
     assert guesser.knows == any(_stood(text, text[-reach:], reach) for reach in (8, 3))
     for token in guesser.guess():
-        known = next((found for reach in (8, 3) if (found := _stood([9, *prompt, *said], text[-reach:], reach))), text[-1:])
+        known = next(
+            (
+                found
+                for reach in (8, 3)
+                if (found := _stood([9, *prompt, *said], text[-reach:], reach))
+            ),
+            text[-1:],
+        )
         assert token == known[-1]
         text.append(token)
     assert len(text) == 1 + len(prompt) + len(said) + DRAFTED
@@ -35,7 +46,11 @@ def test_a_guess_is_what_stood_behind_the_longest_equal_end(prompt: list[int], s
 
 def _stood(text: list[int], end: list[int], reach: int) -> list[int]:
     """What stood behind `end` in `text`, in order."""
-    return [text[at] for at in range(reach, len(text)) if text[at - reach : at] == end and len(end) == reach]
+    return [
+        text[at]
+        for at in range(reach, len(text))
+        if text[at - reach : at] == end and len(end) == reach
+    ]
 
 
 def test_earlier_answers_are_remembered_and_the_oldest_forgotten() -> None:
@@ -45,7 +60,11 @@ def test_earlier_answers_are_remembered_and_the_oldest_forgotten() -> None:
         for token in range(first + 1, first + 6):
             said.learn(token)
         said.close()
-        assert Guesser([first, first + 1, first + 2], 0, heard).guess() == [first + 3, first + 4, first + 5]
+        assert Guesser([first, first + 1, first + 2], 0, heard).guess() == [
+            first + 3,
+            first + 4,
+            first + 5,
+        ]
     assert Guesser([20, 21, 22], 0, heard).guess() == [23, 24, 25]
     assert Guesser([10, 11, 12], 0, heard).guess() == [12, 12, 12]
 
@@ -59,7 +78,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Watched(Round):
     """Counts the batches that held guesses, and the sequences of which something was taken back."""
 
-    def __init__(self, gguf: Path, sequences: int, batch: int = 512, context: int = CONTEXT) -> None:
+    def __init__(
+        self, gguf: Path, sequences: int, batch: int = 512, context: int = CONTEXT
+    ) -> None:
         super().__init__(gguf, sequences, batch, context=context)
         self.guessed = self.taken_back = 0
         decode, take_back = self.network.decode, self.network.take_back
@@ -72,7 +93,8 @@ class Watched(Round):
             self.taken_back += 1
             take_back(sequence, position)
 
-        self.network.decode, self.network.take_back = decoded, taken_back  # type: ignore[method-assign]
+        self.network.decode = decoded  # type: ignore[method-assign]
+        self.network.take_back = taken_back  # type: ignore[method-assign]
 
 
 def later(say: Say, by: int, seed: int | None = None) -> Say:
@@ -85,17 +107,28 @@ DRAWN = Sampling(1.0, 20, 0.8, 0.05)
 
 @pytest.mark.parametrize("sequences", [1, 3])
 @pytest.mark.parametrize("sampling", [Sampling(), DRAWN, Sampling(0.7, repeat_penalty=1.2)])
-def test_answers_with_guesses_are_those_of_the_plain_loop(sequences: int, sampling: Sampling, tiny: Path) -> None:
-    """The same questions again, so that earlier answers are good guesses; and drawn anew, so that some are bad ones."""
+def test_answers_with_guesses_are_those_of_the_plain_loop(
+    sequences: int, sampling: Sampling, tiny: Path
+) -> None:
+    """The same questions again, so that earlier answers are good guesses; and drawn anew, so that
+    some are bad ones.
+    """
     texts = prompts(5, seed=11)
     table, plain = Watched(tiny, sequences), plain_loop(tiny)
     first = asks(texts, sampling=sampling)
     again = [later(say, 100) for say in first]
     other = [later(say, 200, seed=say.seed + 50) for say in first]
     said = table.answers([*first, *again, *other])
-    loop = {"temp": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p, "min_p": sampling.min_p}
+    loop = {
+        "temp": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+    }
     loop["repeat_penalty"] = sampling.repeat_penalty
-    expected = {say.number: plain(say.prompt, seed=say.seed, **loop) for say in (*first, *again, *other)}
+    expected = {
+        say.number: plain(say.prompt, seed=say.seed, **loop) for say in (*first, *again, *other)
+    }
     assert [number for number, answer in said.items() if not agrees(answer, expected[number])] == []
     assert table.guessed > 10
     assert sampling is not DRAWN or table.taken_back > 5

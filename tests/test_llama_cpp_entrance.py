@@ -1,4 +1,6 @@
-"""Who may send to an embedded model: a record that kills its process takes its neighbours with it once, and never again."""
+"""Who may send to an embedded model: a record that kills its process takes its neighbours with it
+once, and never again.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ TOGETHER = 4
 
 
 class Fragile:
-    """A process in name only: it answers when `TOGETHER` wait or a moment is over, and dies under a prompt that says so."""
+    """A process in name only: it answers when `TOGETHER` wait or a moment is over, and dies under a
+    prompt that says so.
+    """
 
     def __init__(self, log: Counter[str]) -> None:
         self.alive = True
@@ -37,7 +41,9 @@ class Fragile:
             self._inside.append(say.prompt)
             self._log[say.prompt] += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: len(self._inside) >= TOGETHER or not self.alive, timeout=0.05)
+            self._changed.wait_for(
+                lambda: len(self._inside) >= TOGETHER or not self.alive, timeout=0.05
+            )
             if any(prompt.startswith("kills") for prompt in self._inside):
                 self.alive = False
                 self._changed.notify_all()
@@ -72,7 +78,9 @@ def test_records_that_kill_the_process_are_alone_in_the_end(poison: int, quick: 
     with ThreadPoolExecutor(TOGETHER) as lanes:
         outcomes = list(lanes.map(lambda text: outcome(speaker, text), texts))
     assert outcomes == [text.upper() if text in good else "reply.crashed" for text in texts]
-    assert {log[text] for text in texts if text not in good} == {1 + quick.answering.retries["crashed"]}
+    assert {log[text] for text in texts if text not in good} == {
+        1 + quick.answering.retries["crashed"]
+    }
 
 
 def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Book) -> None:
@@ -84,7 +92,12 @@ def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Book)
         raise NotLoaded("no memory", by_itself=True)
 
     speaker = speaker_with(quick, start)
-    with ThreadPoolExecutor(8) as lanes, pytest.raises(failures.EverythingDown, match=r"no memory.*free some memory.*--resume"):
+    with (
+        ThreadPoolExecutor(8) as lanes,
+        pytest.raises(failures.EverythingDown, match=r"no memory.*free some memory.*--resume"),
+    ):
         list(lanes.map(lambda n: outcome(speaker, f"record {n}"), range(16)))
     settings = quick.answering.breaker
-    assert len(tries) <= settings["failures"] + settings["probes"] + 8  # those already inside when it opened
+    assert (
+        len(tries) <= settings["failures"] + settings["probes"] + 8
+    )  # those already inside when it opened

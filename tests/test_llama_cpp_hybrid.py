@@ -1,4 +1,6 @@
-"""A network like Qwen3.5's, most of whose layers keep a state instead of keys: decoded several at once, and never guessed ahead."""
+"""A network like Qwen3.5's, most of whose layers keep a state instead of keys: decoded several at
+once, and never guessed ahead.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,23 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("sequences", [1, 3])
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, 20, 0.8)])
-def test_answers_are_those_of_the_plain_loop(sequences: int, sampling: Sampling, hybrid: Path) -> None:
+def test_answers_are_those_of_the_plain_loop(
+    sequences: int, sampling: Sampling, hybrid: Path
+) -> None:
     """The prefix is forked with its state, seats change hands, and no token is ever taken back."""
     table, plain = Round(hybrid, sequences), plain_loop(hybrid)
     assert not table.network.can_take_back
     asked = asks(prompts(8, seed=21), sampling=sampling)
     said = table.answers(asked)
-    loop = {"temp": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p, "min_p": sampling.min_p}
-    assert [say.number for say in asked if not agrees(said[say.number], plain(say.prompt, seed=say.seed, **loop))] == []
+    loop = {
+        "temp": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+    }
+    assert [
+        say.number
+        for say in asked
+        if not agrees(said[say.number], plain(say.prompt, seed=say.seed, **loop))
+    ] == []
     assert len({answer.text for answer in said.values()}) == len(asked)  # or nothing was compared

@@ -1,4 +1,6 @@
-"""From the names of model files to a speaker: what is looked at, refused, read from a Modelfile, and weighed against the memory."""
+"""From the names of model files to a speaker: what is looked at, refused, read from a Modelfile,
+and weighed against the memory.
+"""
 
 from __future__ import annotations
 
@@ -27,34 +29,62 @@ from tests.conftest import ROOT
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
 WITHOUT_THE_EXTRA = (
-    "import sys; sys.modules['llama_cpp'] = sys.modules['llguidance'] = None; from finops_cli.cli import main; main()"
+    "import sys; sys.modules['llama_cpp'] = sys.modules['llguidance'] = None; from finops_cli.cli"
+    " import main; main()"
 )
 
 
 def test_without_the_extra_the_cure_is_told(tmp_path: Path) -> None:
-    """Before a file is looked at: whoever has none yet learns what to install, and exit 3 says that something is missing."""
-    command = [sys.executable, "-c", WITHOUT_THE_EXTRA, "triage", "-", "--backend", "llama-cpp", "--triage-gguf", "none.gguf"]
+    """Before a file is looked at: whoever has none yet learns what to install, and exit 3 says that
+    something is missing.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT_THE_EXTRA,
+        "triage",
+        "-",
+        "--backend",
+        "llama-cpp",
+        "--triage-gguf",
+        "none.gguf",
+    ]
     done = subprocess.run(command, input=b"", capture_output=True, check=False, cwd=ROOT)
     assert done.returncode == 3
-    assert b"llama-cpp-python and llguidance: pip install 'finops[llama]'" in b" ".join(done.stderr.split())
+    assert b"llama-cpp-python and llguidance: pip install 'finops[llama]'" in b" ".join(
+        done.stderr.split()
+    )
 
 
 def test_the_extra_brings_what_the_decoder_imports() -> None:
-    """Every package beyond finops and Python that a module of the decoder imports, by the name that it is installed by."""
+    """Every package beyond finops and Python that a module of the decoder imports, by the name that
+    it is installed by.
+    """
     imported = {
         name.partition(".")[0]
         for module in (ROOT / "finops_cli" / "models" / "llama_cpp" / "decoder").glob("*.py")
         for node in ast.walk(ast.parse(module.read_text()))
-        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [n.name for n in getattr(node, "names", [])])
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [n.name for n in getattr(node, "names", [])]
+        )
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    beyond = {name.replace("llama_cpp", "llama-cpp-python") for name in imported - sys.stdlib_module_names - {"finops_cli"}}
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["llama"]
+    beyond = {
+        name.replace("llama_cpp", "llama-cpp-python")
+        for name in imported - sys.stdlib_module_names - {"finops_cli"}
+    }
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]["llama"]
     assert beyond == {wanted.partition(">")[0] for wanted in extra}
 
 
 class Loaded:
-    """A process in name only: it holds memory from its start to its stop, and dies when it is told to."""
+    """A process in name only: it holds memory from its start to its stop, and dies when it is told
+    to.
+    """
 
     def __init__(self, memory: set[str], path: str, room: int) -> None:
         self.alive = True
@@ -73,7 +103,10 @@ class Loaded:
 
 def two_models(book: Book, room: int, memory: set[str], *paths: str) -> LlamaCppSpeaker:
     stages: tuple[ModelStage, ...] = ("triage", "resolver")
-    profiles = {stage: Profile(Load(path, 1000), Sampling()) for stage, path in zip(stages, paths, strict=True)}
+    profiles = {
+        stage: Profile(Load(path, 1000), Sampling())
+        for stage, path in zip(stages, paths, strict=True)
+    }
     start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, room)  # noqa: E731 - it is one
     return LlamaCppSpeaker(Origin("llama-cpp"), profiles, book.answering, start=start)  # type: ignore[arg-type]
 
@@ -91,7 +124,9 @@ def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(book: Boo
 
 
 def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(book: Book) -> None:
-    """Two where there is room for two; where there is room for none, the cure names what takes less."""
+    """Two where there is room for two; where there is room for none, the cure names what takes
+    less.
+    """
     memory: set[str] = set()
     speaker = two_models(book, 2, memory, "triage.gguf", "resolver.gguf")
     for stage in ("triage", "resolver", "triage"):
@@ -102,7 +137,9 @@ def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(boo
 
 
 def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
-    """Keys and values of two bytes, for each head, layer, token, sequence (one more for the prefix) and team."""
+    """Keys and values of two bytes, for each head, layer, token, sequence (one more for the prefix)
+    and team.
+    """
     shape = Shape(layers=3, width=64, heads=2)
     path = write_tiny_gguf(tmp_path / "whole.gguf", shape=shape)
     assert token_bytes(path) == 2 * 3 * 2 * (32 + 32)
@@ -129,8 +166,12 @@ def speaker_of_file(path: Path, book: Book, memory: set[str]) -> LlamaCppSpeaker
 
 
 @pytest.mark.parametrize("how", ["put in its place", "written over", "gone"])
-def test_a_file_that_is_replaced_is_not_loaded(how: str, gguf: Path, tmp_path: Path, quick: Book) -> None:
-    """Its digest stands in the lines: after a death, or in its next turn, the run ends instead, and `changes` tells."""
+def test_a_file_that_is_replaced_is_not_loaded(
+    how: str, gguf: Path, tmp_path: Path, quick: Book
+) -> None:
+    """Its digest stands in the lines: after a death, or in its next turn, the run ends instead, and
+    `changes` tells.
+    """
     speaker = speaker_of_file(gguf, quick, set())
     speaker.prepare("triage")
     assert speaker.changes() == ()
@@ -144,19 +185,37 @@ def test_a_file_that_is_replaced_is_not_loaded(how: str, gguf: Path, tmp_path: P
     else:
         gguf.unlink()
     assert speaker.changes() == (f"{gguf} was replaced during the run",)
-    with pytest.raises(EverythingDown, match=r"no longer the file that the run began with.*begin a new run"):
+    with pytest.raises(
+        EverythingDown, match=r"no longer the file that the run began with.*begin a new run"
+    ):
         speaker.speak(Ask("triage", "a", 1))
     with pytest.raises(MissingPiece, match="no longer the file"):
         speaker.prepare("triage")
 
 
-OPTIONS = {"num_ctx": 2048, "temperature": 0.1, "top_k": 40, "top_p": 0.9, "repeat_penalty": 1.0, "num_predict": 512}
+OPTIONS = {
+    "num_ctx": 2048,
+    "temperature": 0.1,
+    "top_k": 40,
+    "top_p": 0.9,
+    "repeat_penalty": 1.0,
+    "num_predict": 512,
+}
 
 
 def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
-    """Every parameter that sways an answer arrives; one that only Ollama does is refused, not dropped."""
-    made = profile(gguf, {**OPTIONS, "stop": ["<|im_end|>"], "num_predict": -1, "seed": 3}, "prefix")
-    assert (made.load.context, made.load.prefix, made.sampling, made.stops) == (2048, "prefix", Sampling(0.1), ("<|im_end|>",))
+    """Every parameter that sways an answer arrives; one that only Ollama does is refused, not
+    dropped.
+    """
+    made = profile(
+        gguf, {**OPTIONS, "stop": ["<|im_end|>"], "num_predict": -1, "seed": 3}, "prefix"
+    )
+    assert (made.load.context, made.load.prefix, made.sampling, made.stops) == (
+        2048,
+        "prefix",
+        Sampling(0.1),
+        ("<|im_end|>",),
+    )
     assert made.predict is None
     assert profile(gguf, OPTIONS, "").predict == 512
     assert profile(gguf, {**OPTIONS, "repeat_last_n": -1}, "").sampling.penalised == 2048
@@ -168,21 +227,32 @@ def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
 
 
 def test_what_a_modelfile_says_of_the_machine_is_done(gguf: Path) -> None:
-    """Layers on a GPU and prompt tokens in one go; unsaid, all layers, and as many tokens as Ollama's default."""
-    loads = [profile(gguf, given, "").load for given in (OPTIONS, {**OPTIONS, "num_gpu": 0, "num_batch": 64})]
+    """Layers on a GPU and prompt tokens in one go; unsaid, all layers, and as many tokens as
+    Ollama's default.
+    """
+    loads = [
+        profile(gguf, given, "").load
+        for given in (OPTIONS, {**OPTIONS, "num_gpu": 0, "num_batch": 64})
+    ]
     assert [(load.gpu_layers, load.batch) for load in loads] == [(-1, 512), (0, 64)]
 
 
 def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
     """Not there, a folder, or something else."""
     (tmp_path / "text.gguf").write_text("hello")
-    for name, told in (("none.gguf", "no such GGUF file"), (".", "no such GGUF file"), ("text.gguf", "is no GGUF file")):
+    for name, told in (
+        ("none.gguf", "no such GGUF file"),
+        (".", "no such GGUF file"),
+        ("text.gguf", "is no GGUF file"),
+    ):
         with pytest.raises(UsageError, match=told):
             profile(tmp_path / name, OPTIONS, "")
 
 
 def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
-    """Large ones by all cores together; whoever says how many answers at once gets as many, or a few more."""
+    """Large ones by all cores together; whoever says how many answers at once gets as many, or a
+    few more.
+    """
     small, large = 1_000_000, 5_000_000_000
     assert team_for(small, 2, None) == Team(8, 2, 1)
     assert team_for(large, 16, None) == Team(4, 1, 16)
@@ -192,10 +262,15 @@ def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
 
 
 def test_a_speaker_says_what_it_speaks_with(gguf: Path, book: Book) -> None:
-    """File name, digest of the file, digest of the prompts, and all that sways an answer; how many are decoded at once does not."""
+    """File name, digest of the file, digest of the prompts, and all that sways an answer; how many
+    are decoded at once does not.
+    """
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llguidance")
-    speakers = [open_llama_cpp(Wanted("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), book) for n in (None, 3)]
+    speakers = [
+        open_llama_cpp(Wanted("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), book)
+        for n in (None, 3)
+    ]
     first, second = (speaker.origin for speaker in speakers)
     assert first == second
     assert (first.name, first.models.triage) == ("llama-cpp", "tiny.gguf")

@@ -1,4 +1,7 @@
-"""The process of a model and whoever waits for it: hung, torn, dead, still loading. Its part is taken by a few lines of Python."""
+"""The process of a model and whoever waits for it: hung, torn, dead, still loading.
+
+Its part is taken by a few lines of Python.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,16 @@ hear()
 LOADED = _HEAD + "tell(Loaded())\n"
 NEVER_LOADED = _HEAD + "time.sleep(600)\n"
 HANGS_WITH_SOME_SEATED = (
-    LOADED + "for _ in range({seats}):\n    tell(Begun(hear().number))\nos.kill(os.getpid(), signal.SIGSTOP)\n"
+    LOADED + "for _ in range({seats}):\n    tell(Begun(hear().number))\nos.kill(os.getpid(),"
+    " signal.SIGSTOP)\n"
 )
 HANGS_AT_ONCE = LOADED + "os.kill(os.getpid(), signal.SIGSTOP)\n"
 TALKS_NONSENSE = LOADED + "hear()\nsaid.write(b'\\0\\0\\0\\1?')\nsaid.flush()\ntime.sleep(600)\n"
-STOPS_LISTENING_THEN_DIES = LOADED + "os.close(0)\ntime.sleep(0.5)\nprint('worn out', file=sys.stderr)\nsys.exit(3)\n"
-ANSWERS_ALL_IN_TURN = LOADED + (
-    "while True:\n    say = hear()\n    tell(Begun(say.number))\n    time.sleep(0.1)\n"
+STOPS_LISTENING_THEN_DIES = (
+    LOADED + "os.close(0)\ntime.sleep(0.5)\nprint('worn out', file=sys.stderr)\nsys.exit(3)\n"
+)
+ANSWERS_ALL_IN_TURN = (
+    LOADED + "while True:\n    say = hear()\n    tell(Begun(say.number))\n    time.sleep(0.1)\n"
     "    tell(Said(say.number, say.prompt, 'stop', 1))\n"
 )
 
@@ -60,7 +66,9 @@ def loaded(script: str) -> Process:
     return made
 
 
-def outcome(one: Process, prompt: str, seconds: float = 0.3, silence: float = 0.3) -> Exception | str:
+def outcome(
+    one: Process, prompt: str, seconds: float = 0.3, silence: float = 0.3
+) -> Exception | str:
     try:
         return one.say(Say(0, prompt, 1), seconds, silence).text
     except (failures.NoReply, ValueError) as failure:
@@ -80,7 +88,9 @@ def outcomes(one: Process, prompts: list[str]) -> list[Exception | str]:
 
 @pytest.mark.parametrize("seats", [1, 4])
 def test_a_process_that_hangs_with_many_long_prompts_in_its_pipe_is_ended(seats: int) -> None:
-    """More than a pipe holds waits to be written: the deadline of the seated is measured all the same, and everybody hears of it."""
+    """More than a pipe holds waits to be written: the deadline of the seated is measured all the
+    same, and everybody hears of it.
+    """
     told = outcomes(loaded(HANGS_WITH_SOME_SEATED.format(seats=seats)), [LONG] * 12)
     kinds = [type(failure) for failure in told]
     assert set(kinds) <= {failures.Overdue, failures.Crashed}
@@ -93,17 +103,23 @@ def test_a_process_that_hangs_with_many_long_prompts_in_its_pipe_is_ended(seats:
 def test_a_process_that_seats_nobody_is_ended_too() -> None:
     """Nobody's time has begun, but nobody hears anything either."""
     told = outcomes(loaded(HANGS_AT_ONCE), [LONG] * 4)
-    assert {str(failure) for failure in told} == {"the process of the model said nothing for 0.9 s and was ended"}
+    assert {str(failure) for failure in told} == {
+        "the process of the model said nothing for 0.9 s and was ended"
+    }
 
 
 def test_waiting_long_behind_others_is_no_silence() -> None:
-    """Twelve answers in turn take longer than any silence that is borne; each of them shows that the process lives."""
+    """Twelve answers in turn take longer than any silence that is borne; each of them shows that
+    the process lives.
+    """
     prompts = [f"{n}" for n in range(12)]
     assert outcomes(loaded(ANSWERS_ALL_IN_TURN), prompts) == prompts
 
 
 def test_a_death_is_one_for_all_who_hear_of_it() -> None:
-    """Also for requests between the first sign of it and the last: one object, with the last words of the process."""
+    """Also for requests between the first sign of it and the last: one object, with the last words
+    of the process.
+    """
     one = loaded(STOPS_LISTENING_THEN_DIES)
     lanes = ThreadPoolExecutor(20)
     waited = []
@@ -112,8 +128,13 @@ def test_a_death_is_one_for_all_who_hear_of_it() -> None:
         time.sleep(0.05)
     told = [request.result(timeout=SECONDS) for request in waited]
     lanes.shutdown()
-    assert {str(failure) for failure in told} == {"the process of the model ended with status 3: worn out"}
-    assert len({id(failure.__cause__) for failure in told if isinstance(failure, failures.Crashed)}) == 1
+    assert {str(failure) for failure in told} == {
+        "the process of the model ended with status 3: worn out"
+    }
+    assert (
+        len({id(failure.__cause__) for failure in told if isinstance(failure, failures.Crashed)})
+        == 1
+    )
     assert isinstance(told[0], failures.Crashed)
     assert isinstance(told[0].__cause__, Died)
 
@@ -195,7 +216,9 @@ def test_a_process_is_gone_before_the_next_one_loads(quick: Book) -> None:
         speaker.prepare("triage")
         one = started[-1]
         lets_go = Event()
-        Thread(target=lambda one=one, lets_go=lets_go: (lets_go.set(), one.stop()), daemon=True).start()  # type: ignore[misc]
+        Thread(
+            target=lambda one=one, lets_go=lets_go: (lets_go.set(), one.stop()), daemon=True
+        ).start()  # type: ignore[misc]
         assert lets_go.wait(SECONDS)
         while one.alive:
             time.sleep(0.001)
@@ -224,10 +247,14 @@ def loading(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_a_parent_that_ends_during_a_load_takes_the_process_with_it(ending: signal.Signals, loading: Path) -> None:
+def test_a_parent_that_ends_during_a_load_takes_the_process_with_it(
+    ending: signal.Signals, loading: Path
+) -> None:
     """Killed, or by Ctrl-C: nobody is left to use what would be loaded."""
     command = [sys.executable, "-c", _PARENT, str(loading)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as parent:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         until = time.monotonic() + SECONDS

@@ -1,4 +1,6 @@
-"""Answers held to a schema in the embedded decoder: they always parse, and nobody beside them notices."""
+"""Answers held to a schema in the embedded decoder: they always parse, and nobody beside them
+notices.
+"""
 
 from __future__ import annotations
 
@@ -46,19 +48,32 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("endless") / "endless.gguf", shape=Shape(ends=False))
+    return write_tiny_gguf(
+        tmp_path_factory.mktemp("endless") / "endless.gguf", shape=Shape(ends=False)
+    )
 
 
-def held(texts: list[str], schema: dict[str, Any], sampling: Sampling | None = None, first: int = 1) -> list[Say]:
+def held(
+    texts: list[str], schema: dict[str, Any], sampling: Sampling | None = None, first: int = 1
+) -> list[Say]:
     wire = json.dumps(schema).encode()
-    return [Say(n, text, n, sampling or Sampling(), schema=wire) for n, text in enumerate(texts, start=first)]
+    return [
+        Say(n, text, n, sampling or Sampling(), schema=wire)
+        for n, text in enumerate(texts, start=first)
+    ]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1, 1.5])
 @pytest.mark.parametrize("model", ["tiny", "endless"])
-def test_what_is_held_to_a_schema_parses_against_it(temperature: float, model: str, request: pytest.FixtureRequest) -> None:
-    """A model of random weights says nothing but nonsense, and yet each answer has the fields, in their order."""
-    said = Round(request.getfixturevalue(model), 5).answers(held(prompts(25), SCHEMA, Sampling(temperature)))
+def test_what_is_held_to_a_schema_parses_against_it(
+    temperature: float, model: str, request: pytest.FixtureRequest
+) -> None:
+    """A model of random weights says nothing but nonsense, and yet each answer has the fields, in
+    their order.
+    """
+    said = Round(request.getfixturevalue(model), 5).answers(
+        held(prompts(25), SCHEMA, Sampling(temperature))
+    )
     for answer in said.values():
         assert answer.end == "stop"
         given = json.loads(answer.text)
@@ -67,17 +82,27 @@ def test_what_is_held_to_a_schema_parses_against_it(temperature: float, model: s
 
 
 @pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {}, {"indent": 2}])
-def test_a_right_answer_passes_in_any_layout(layout: dict[str, Any], tiny: Path, book: Book) -> None:
-    """The schema of triage lets the rules' own answer through, token for token, to its end; compact, spaced or indented."""
+def test_a_right_answer_passes_in_any_layout(
+    layout: dict[str, Any], tiny: Path, book: Book
+) -> None:
+    """The schema of triage lets the rules' own answer through, token for token, to its end;
+    compact, spaced or indented.
+    """
     answer = json.loads(exact_json.encode(triage(a_record(), book)))
     assert passes(tiny, json.dumps(answer, **layout)) == "complete"
 
 
 def test_a_wrong_shape_does_not_pass(tiny: Path, book: Book) -> None:
-    """Another order of the fields, a word that is not on its list, a fence around it; half an answer is not complete."""
+    """Another order of the fields, a word that is not on its list, a fence around it; half an
+    answer is not complete.
+    """
     answer = json.loads(exact_json.encode(triage(a_record(), book)))
     turned = dict(reversed(answer.items()))
-    for text in (json.dumps(turned), json.dumps({**answer, "category": "OTHER"}), f"```json\n{json.dumps(answer)}"):
+    for text in (
+        json.dumps(turned),
+        json.dumps({**answer, "category": "OTHER"}),
+        f"```json\n{json.dumps(answer)}",
+    ):
         assert passes(tiny, text) == "ruled out"
     assert passes(tiny, json.dumps(answer)[:-1]) == "open"
 
@@ -113,7 +138,9 @@ def test_nobody_beside_a_held_answer_notices(tiny: Path) -> None:
 
 def test_blanks_cannot_go_on_for_ever(tiny: Path) -> None:
     """Between two marks there is room to indent, and no more."""
-    said = Round(tiny, 8).answers(held(prompts(40, seed=2), {"type": "array", "items": {"type": "null"}, "maxItems": 1}))
+    said = Round(tiny, 8).answers(
+        held(prompts(40, seed=2), {"type": "array", "items": {"type": "null"}, "maxItems": 1})
+    )
     assert max(len(answer.text) for answer in said.values()) <= len("[null]") + 3 * 24
     assert {answer.end for answer in said.values()} == {"stop"}
 
@@ -127,7 +154,9 @@ def test_a_schema_that_cannot_be_held_to_is_refused(tiny: Path) -> None:
 
 
 def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
-    """It says that it has stopped then, as at a proper end; the reason goes back instead of the text so far, and the next is answered."""
+    """It says that it has stopped then, as at a proper end; the reason goes back instead of the
+    text so far, and the next is answered.
+    """
 
     class Unmasked:
         """A real hold, and a model that minds no mask."""
@@ -140,8 +169,12 @@ def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
 
     table = Round(tiny, 1)
     holds = table.table._holds
-    table.table._holds = lambda schema: Unmasked(holds(schema)) if b"null" in schema else holds(schema)
-    said = table.answers([*held(["a"], {"type": "null"}), *held(["b"], {"type": "boolean"}, first=2)])
+    table.table._holds = lambda schema: (
+        Unmasked(holds(schema)) if b"null" in schema else holds(schema)
+    )
+    said = table.answers(
+        [*held(["a"], {"type": "null"}), *held(["b"], {"type": "boolean"}, first=2)]
+    )
     assert (said[1].end, said[2].end) == ("refused", "stop")
     assert said[1].text.startswith("the schema could not be held to: ")
     assert said[2].text in ("true", "false")
@@ -151,7 +184,9 @@ def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: Book) ->
     """The schema is that of the request."""
     speaker = speaker_of(tiny, quick, predict=None)
     text = prompts(1)[0]
-    jsonschema.validate(json.loads(speaker.speak(Ask("triage", text, 1, SCHEMA, CONTEXT)).text), SCHEMA)
+    jsonschema.validate(
+        json.loads(speaker.speak(Ask("triage", text, 1, SCHEMA, CONTEXT)).text), SCHEMA
+    )
     try:
         free = speaker.speak(Ask("triage", text, 1)).text
     except failures.Cut as cut:

@@ -1,4 +1,6 @@
-"""The models that ship do what is written about them: their files are those of the manifests, and they answer as well as it says."""
+"""The models that ship do what is written about them: their files are those of the manifests, and
+they answer as well as it says.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +36,21 @@ def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder:
     """Manifest and record stand beside it, by digest."""
     told = json.loads((ROOT / folder / f"tiny-{stage}.manifest.json").read_bytes())
     [made] = told["outputs"]
-    assert hashlib.sha256((ROOT / folder / f"tiny-{stage}.gguf").read_bytes()).hexdigest() == made["sha256"]
+    assert (
+        hashlib.sha256((ROOT / folder / f"tiny-{stage}.gguf").read_bytes()).hexdigest()
+        == made["sha256"]
+    )
     run = json.loads((ROOT / folder / f"tiny-{stage}.run.json").read_bytes())
     weights = {f"model/{each['name']}": each["sha256"] for each in told["base"]}
-    assert weights["model/model.safetensors"] == run["result"]["artefacts"]["model/model.safetensors"]
+    assert (
+        weights["model/model.safetensors"] == run["result"]["artefacts"]["model/model.safetensors"]
+    )
 
 
 @pytest.mark.parametrize("stage", RATES)
-def test_a_shipped_model_went_on_with_the_file_of_its_first_sitting_and_is_as_good_as_we_promise(stage: str) -> None:
+def test_a_shipped_model_went_on_with_the_file_of_its_first_sitting_and_is_as_good_as_we_promise(
+    stage: str,
+) -> None:
     run = json.loads((ROOT / "models" / f"tiny-{stage}.run.json").read_bytes())
     first = ROOT / "sittings/first" / f"tiny-{stage}.gguf"
     assert run["made_from"]["base"] == {"gguf": hashlib.sha256(first.read_bytes()).hexdigest()}
@@ -50,7 +59,9 @@ def test_a_shipped_model_went_on_with_the_file_of_its_first_sitting_and_is_as_go
 
 
 @pytest.mark.parametrize("stage", RATES)
-def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(stage: ModelStage, book: Book) -> None:
+def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
+    stage: ModelStage, book: Book
+) -> None:
     """Other records than those that it was measured on; of so few a handful more may be wrong."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
     rows = list(islice(unseen_rows(stage, book), ASKED))
@@ -59,9 +70,22 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(stage: ModelS
     assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
 
 
-def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(tmp_path: Path, finops: Finops) -> None:
+def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(
+    tmp_path: Path, finops: Finops
+) -> None:
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
-    given = ("--stage", "triage", "--backend", "llama-cpp", "-n", 8, "-o", tmp_path, "--no-baselines", "--json")
+    given = (
+        "--stage",
+        "triage",
+        "--backend",
+        "llama-cpp",
+        "-n",
+        8,
+        "-o",
+        tmp_path,
+        "--no-baselines",
+        "--json",
+    )
     figures = json.loads(finops("evaluate", *given).stdout)["figures"]
     assert figures["first"]["right"] >= 6
     assert figures["speed"]["tokens"] > 8 * 100
@@ -69,7 +93,9 @@ def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_spe
 
 
 def unseen_rows(stage: ModelStage, book: Book) -> Iterator[Row]:
-    """Rows of the evaluation split that the model is made for, of a seed that nothing was made with."""
+    """Rows of the evaluation split that the model is made for, of a seed that nothing was made
+    with.
+    """
     order = Order(stage, 0, 4711, "coverage", shipped_kb())
     for index in count():
         row = row_at(order, index * book.data.eval_every + book.data.eval_every - 1, book)

@@ -1,4 +1,6 @@
-"""Models in processes of their own as a speaker: each failure has its class, and none of them is another record's."""
+"""Models in processes of their own as a speaker: each failure has its class, and none of them is
+another record's.
+"""
 
 from __future__ import annotations
 
@@ -103,26 +105,45 @@ def test_records_from_many_threads_get_the_answers_of_the_plain_loop(
     speaker.close()
 
 
-def test_failures_of_a_record_are_its_own(speaker: LlamaCppSpeaker, plain: Callable[..., Plain]) -> None:
-    """Too long, empty, no Unicode: named, settled, and their neighbours answered; the model's process lives on."""
+def test_failures_of_a_record_are_its_own(
+    speaker: LlamaCppSpeaker, plain: Callable[..., Plain]
+) -> None:
+    """Too long, empty, no Unicode: named, settled, and their neighbours answered; the model's
+    process lives on.
+    """
     speaker.prepare("triage")
     pid, good = process_of(speaker), prompts(12, seed=13)
     bad = ["!" * CONTEXT, "", "\udc80", "!" * 2_000_000, "\x00" * CONTEXT, "a" * 3_000_000]
     texts = [text for pair in zip(good, bad * 2, strict=True) for text in pair]
-    rules = ["reply.context", "reply.refused", "reply.refused", "reply.context", "reply.context", "reply.context"]
-    expected = [text for pair in zip([plain(text).text for text in good], rules * 2, strict=True) for text in pair]
+    rules = [
+        "reply.context",
+        "reply.refused",
+        "reply.refused",
+        "reply.context",
+        "reply.context",
+        "reply.context",
+    ]
+    expected = [
+        text
+        for pair in zip([plain(text).text for text in good], rules * 2, strict=True)
+        for text in pair
+    ]
     assert side_by_side(speaker, texts) == expected
     assert process_of(speaker) == pid
 
 
 def test_a_prompt_too_long_is_counted_not_estimated(speaker: LlamaCppSpeaker) -> None:
     """The finding tells tokens of this model, and the room that there is."""
-    with pytest.raises(failures.ContextExceeded, match=f"is 1,000 tokens, the context has room for {CONTEXT}"):
+    with pytest.raises(
+        failures.ContextExceeded, match=f"is 1,000 tokens, the context has room for {CONTEXT}"
+    ):
         speaker.speak(ask("!" * 1000))
     assert speaker.room("triage") == CONTEXT
 
 
-def test_an_answer_at_its_limit_is_cut(speaker: LlamaCppSpeaker, plain: Callable[..., Plain]) -> None:
+def test_an_answer_at_its_limit_is_cut(
+    speaker: LlamaCppSpeaker, plain: Callable[..., Plain]
+) -> None:
     """The limit of the profile, or that of the request; what was said so far is kept."""
     text = next(text for text in prompts(20) if not plain(text).ended)
     for tokens in (7, 40):
@@ -184,7 +205,9 @@ def test_what_was_overcome_is_told(endless: Path, quick: Book) -> None:
 
 
 def test_a_process_that_hangs_is_ended(endless: Path, quick: Book) -> None:
-    """Stopped dead, it does not say that it cancelled: the record is overdue, the next one gets a new process."""
+    """Stopped dead, it does not say that it cancelled: the record is overdue, the next one gets a
+    new process.
+    """
     speaker = speaker_of(endless, quick, predict=None, deadline=0.2)
     speaker.prepare("triage")
     model = speaker._models["triage"]
@@ -204,17 +227,27 @@ def _say(prompt: str) -> object:
     return Say(0, prompt, 1)
 
 
-def test_a_file_that_is_no_model_is_refused_before_the_first_record(tmp_path: Path, quick: Book, tiny: Path) -> None:
-    """Torn, or a head without a body: the file is named, with llama.cpp's reason; a context beyond all memory has its cure."""
+def test_a_file_that_is_no_model_is_refused_before_the_first_record(
+    tmp_path: Path, quick: Book, tiny: Path
+) -> None:
+    """Torn, or a head without a body: the file is named, with llama.cpp's reason; a context beyond
+    all memory has its cure.
+    """
     torn = tmp_path / "torn.gguf"
     torn.write_bytes(tiny.read_bytes()[:300_000])
     speaker = speaker_of(torn, quick)
-    with pytest.raises(UsageError, match=r"torn\.gguf: llama\.cpp cannot load it: .*take another GGUF file"):
+    with pytest.raises(
+        UsageError, match=r"torn\.gguf: llama\.cpp cannot load it: .*take another GGUF file"
+    ):
         speaker.prepare("triage")
 
 
-def test_a_model_that_can_never_be_loaded_ends_the_run(tiny: Path, tmp_path: Path, quick: Book) -> None:
-    """The file goes away during the run and the process dies: the breaker gives the model up, with the reason and a cure."""
+def test_a_model_that_can_never_be_loaded_ends_the_run(
+    tiny: Path, tmp_path: Path, quick: Book
+) -> None:
+    """The file goes away during the run and the process dies: the breaker gives the model up, with
+    the reason and a cure.
+    """
     moved = Path(tmp_path / "moved.gguf")
     moved.write_bytes(tiny.read_bytes())
     speaker = speaker_of(moved, quick)

@@ -8,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.models.llama_cpp.decoder.speech import Speech
-from finops_cli.models.llama_cpp.wire import FROM_DECODER, TO_DECODER, Cancel, Load, Said, Say, frame, next_frame
+from finops_cli.models.llama_cpp.wire import (
+    FROM_DECODER,
+    TO_DECODER,
+    Cancel,
+    Load,
+    Said,
+    Say,
+    frame,
+    next_frame,
+)
 
 
-def spoken(words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, ends: bool = False) -> Said:
+def spoken(
+    words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, ends: bool = False
+) -> Said:
     """What is said by tokens that say `words`, and then, if it `ends`, by the one that ends it."""
     speech = Speech(Say(1, "", 1, stops=stops), [1, 2, 3], limit)
     for word in words:
@@ -23,8 +34,15 @@ def spoken(words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, e
 
 
 def test_a_stop_is_found_over_any_number_of_tokens() -> None:
-    """In one token, split over two or in single bytes; what stands before it is kept, what stands behind is not."""
-    for words in ([b"yes</s> no"], [b"yes<", b"/s> no"], [b"yes<", b"/", b"s", b">", b"no"], [b"yes", b"</s>"]):
+    """In one token, split over two or in single bytes; what stands before it is kept, what stands
+    behind is not.
+    """
+    for words in (
+        [b"yes</s> no"],
+        [b"yes<", b"/s> no"],
+        [b"yes<", b"/", b"s", b">", b"no"],
+        [b"yes", b"</s>"],
+    ):
         said = spoken(words, ("</s>",))
         assert (said.text, said.end) == ("yes", "stop")
 
@@ -41,7 +59,9 @@ def test_the_first_of_several_stops_counts() -> None:
     st.lists(st.integers(1, 5), min_size=60, max_size=60),
     st.text("ab<|>é", min_size=1, max_size=4),
 )
-def test_a_stop_ends_an_answer_as_it_would_the_whole_text(text: str, cuts: list[int], stop: str) -> None:
+def test_a_stop_ends_an_answer_as_it_would_the_whole_text(
+    text: str, cuts: list[int], stop: str
+) -> None:
     """However the bytes of a text come in tokens, it ends where the text first has the stop."""
     left, words = text.encode(), []
     for length in cuts:
@@ -52,7 +72,9 @@ def test_a_stop_ends_an_answer_as_it_would_the_whole_text(text: str, cuts: list[
 
 
 def test_a_character_split_over_tokens_is_one() -> None:
-    """No token of it is an error; one that the limit cuts is left out, one that the model never finished shows as such."""
+    """No token of it is an error; one that the limit cuts is left out, one that the model never
+    finished shows as such.
+    """
     euro = "€".encode()
     words = [b"1", euro[:1], euro[1:2], euro[2:]]
     assert spoken(words, ends=True).text == "1€"
@@ -71,10 +93,16 @@ def test_the_limit_is_one_of_tokens() -> None:
 def test_messages_come_out_as_they_went_in() -> None:
     """Several in one pipe, with every character; a pipe that ends within a message ends."""
     say = Say(3, "\x00€\U0010ffff<|im_end|>", 7, stops=("a",), schema=b"{}")
-    sent = frame(Load("m.gguf", 10)) + frame(say) + frame(Cancel(3)) + frame(Said(3, "x", "stop", 1))
+    sent = (
+        frame(Load("m.gguf", 10)) + frame(say) + frame(Cancel(3)) + frame(Said(3, "x", "stop", 1))
+    )
     stream = io.BytesIO(sent + frame(say)[:-1])
     received = [next_frame(stream) for _ in range(5)]
-    assert [TO_DECODER.decode(body) for body in received[:3] if body] == [Load("m.gguf", 10), say, Cancel(3)]
+    assert [TO_DECODER.decode(body) for body in received[:3] if body] == [
+        Load("m.gguf", 10),
+        say,
+        Cancel(3),
+    ]
     assert received[3] is not None
     assert FROM_DECODER.decode(received[3]) == Said(3, "x", "stop", 1)
     assert received[4] is None

@@ -1,4 +1,6 @@
-"""Ten thousand answers of models that went wrong: what stands is right, and marked unless it was right as it came."""
+"""Ten thousand answers of models that went wrong: what stands is right, and marked unless it was
+right as it came.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,16 @@ from tests.oracle.random_fails import random_fail
 
 @pytest.mark.parametrize("stage", ["triage", "resolve"])
 def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Book) -> None:
-    """Each answer wrong in one or two of twelve ways: what stands passes the checker against its record, and is marked unless it was right."""
+    """Each answer wrong in one or two of twelve ways: what stands passes the checker against its
+    record, and is marked unless it was right.
+    """
     rng = Random(f"mangled {stage}")
     fails = [random_fail(rng, f"F-{number}") for number in range(200)]
-    lines = [json.dumps(fail, default=float).encode() for fail in fails if fail.get("inventory")] if stage == "resolve" else []
+    lines = (
+        [json.dumps(fail, default=float).encode() for fail in fails if fail.get("inventory")]
+        if stage == "resolve"
+        else []
+    )
     lines = lines or [json.dumps(fail, default=float).encode() for fail in fails]
     told: dict[str, int] = {}
     count = 5000
@@ -38,7 +46,12 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Bo
             wanted = "triage" if stage == "triage" else "resolver"
             return mangled(right(ask, book), ways) if ask.stage == wanted else right(ask, book)
 
-        desk = Desk("triage" if stage == "triage" else "run", Verified(Speaking(says), book, "repair"), book, timed=False)
+        desk = Desk(
+            "triage" if stage == "triage" else "run",
+            Verified(Speaking(says), book, "repair"),
+            book,
+            timed=False,
+        )
         written = desk.process(1, line).line
         output = encode(written).strip()
         [verdict] = judge_run([output], [line], book)
@@ -46,7 +59,9 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Bo
         told[written.status] = told.get(written.status, 0) + 1
         if written.status == "ok":
             continue
-        findings = written.verification.triage if stage == "triage" else written.verification.resolution
+        findings = (
+            written.verification.triage if stage == "triage" else written.verification.resolution
+        )
         assert findings, output
     assert told["repaired"] > count / 20
     assert told["fallback"] > count / 20
@@ -54,14 +69,21 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Bo
 
 def test_exact_numbers_survive_the_wire(book: Book) -> None:
     """Scores arrive as the digits that the model wrote, not as floats."""
-    desk = Desk("triage", Verified(Speaking(lambda ask, _: right(ask, book)), book, "repair"), book, timed=False)
+    desk = Desk(
+        "triage",
+        Verified(Speaking(lambda ask, _: right(ask, book)), book, "repair"),
+        book,
+        timed=False,
+    )
     line = encode(desk.process(1, json.dumps(a_fail()).encode()).line)
     assert exact_json.decode(line)["triage"]["priority_score"].as_tuple().exponent == -1
 
 
 def test_what_was_around_an_answer_is_reported_and_nothing_more(book: Book) -> None:
     """A fence and a sentence: the answer counts as it came, provenance tells what was tolerated."""
-    fenced = Verified(Speaking(lambda ask, _: f"Sure:\n```json\n{right(ask, book)}\n```"), book, "repair")
+    fenced = Verified(
+        Speaking(lambda ask, _: f"Sure:\n```json\n{right(ask, book)}\n```"), book, "repair"
+    )
     line = Desk("triage", fenced, book, timed=False).process(1, json.dumps(a_fail()).encode()).line
     assert (line.status, line.verification.triage) == ("ok", [])
     assert line.provenance.tolerated == ("reply.chatter", "reply.fence")
@@ -69,14 +91,23 @@ def test_what_was_around_an_answer_is_reported_and_nothing_more(book: Book) -> N
 
 @pytest.mark.parametrize("where", ["reason", "category", "flags", "unknown", "key"])
 def test_half_a_character_never_stands_and_never_stops_a_run(where: str, book: Book) -> None:
-    """A lone surrogate is no text: whatever field it is in, the answer cannot be read, and the line is written."""
+    """A lone surrogate is no text: whatever field it is in, the answer cannot be read, and the line
+    is written.
+    """
 
     def says(ask: Ask, _: int) -> str:
         given = json.loads(right(ask, book))
-        given |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(where, {where: "\ud83d CNS"})
+        given |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(
+            where, {where: "\ud83d CNS"}
+        )
         return json.dumps(given)
 
-    desk = Desk("triage", Verified(Speaking(says), book, "repair"), book, timed=False, keeps_raw=True)
+    desk = Desk(
+        "triage", Verified(Speaking(says), book, "repair"), book, timed=False, keeps_raw=True
+    )
     line = desk.process(1, json.dumps(a_fail()).encode()).line
-    assert (line.status, [finding.rule for finding in line.verification.triage or ()]) == ("fallback", ["reply.json"])
+    assert (line.status, [finding.rule for finding in line.verification.triage or ()]) == (
+        "fallback",
+        ["reply.json"],
+    )
     assert b"\\ud83d" in encode(line)

@@ -1,4 +1,6 @@
-"""Runs with language models as a user runs them: lines in are lines out, nothing wrong is unmarked, and a run can be taken up again."""
+"""Runs with language models as a user runs them: lines in are lines out, nothing wrong is unmarked,
+and a run can be taken up again.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def _statuses(output: bytes) -> dict[str, int]:
 
 
 def test_the_models_give_what_the_engine_gives(finops: Finops, server: StandIn) -> None:
-    """Right models through all of the protocol: the same answers as the engine's, each under the models' name and digest."""
+    """Right models through all of the protocol: the same answers as the engine's, each under the
+    models' name and digest.
+    """
     wanted = rows(finops("run", EXAMPLES / "monday.jsonl", "--backend", "engine").stdout)
     done = finops("run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", server.url)
     assert done.returncode == 0
@@ -65,8 +69,23 @@ def _one_wrong_figure(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 FAULTS: tuple[Behaviour, ...] = (
-    *(Torn(), NoDone(), Busy(), Crash(), ErrorLine(), Garbled(), Length(), Loaded(), Refused(), Hang(after=3)),
-    *(Say("no idea"), Say('{"category": "CNS_FAIL"}'), Changed(lambda answer: {**answer, "narrative": "", "reason": ""})),
+    *(
+        Torn(),
+        NoDone(),
+        Busy(),
+        Crash(),
+        ErrorLine(),
+        Garbled(),
+        Length(),
+        Loaded(),
+        Refused(),
+        Hang(after=3),
+    ),
+    *(
+        Say("no idea"),
+        Say('{"category": "CNS_FAIL"}'),
+        Changed(lambda answer: {**answer, "narrative": "", "reason": ""}),
+    ),
     *(Changed(_one_wrong_figure), Changed(lambda answer: [answer])),
 )
 
@@ -75,17 +94,32 @@ FAULTS: tuple[Behaviour, ...] = (
 def test_a_storm_of_faults_loses_nothing_and_marks_everything(
     policy: str, quick_kb: Path, server: StandIn, tmp_path: Path, finops: Finops
 ) -> None:
-    """Two requests in five end in one of 15 faults: lines in = lines out in order, the checker passes every line, exit 1."""
+    """Two requests in five end in one of 15 faults: lines in = lines out in order, the checker
+    passes every line, exit 1.
+    """
 
     def script(heard: Heard) -> Behaviour:
-        rng = Random(f"{policy} {heard.attempt} {heard.prompt}")  # by what is asked, not by when it arrives
+        rng = Random(
+            f"{policy} {heard.attempt} {heard.prompt}"
+        )  # by what is asked, not by when it arrives
         return rng.choice(FAULTS) if not warms_up(heard) and rng.random() < 0.4 else Right()
 
     server.script = script
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(60)[:30], {"cusip": "nonsense"}, *some_fails(60)[30:]))
     command = model_run(
-        quick_kb, server, fails, "-o", output, "--on-violation", policy, "--workers", 3, "--deadline", 0.5, "--keep-raw"
+        quick_kb,
+        server,
+        fails,
+        "-o",
+        output,
+        "--on-violation",
+        policy,
+        "--workers",
+        3,
+        "--deadline",
+        0.5,
+        "--keep-raw",
     )
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
@@ -106,36 +140,63 @@ def _slowly(server: StandIn) -> None:
 
 def _uninterrupted(quick_kb: Path, server: StandIn, fails: Path, tmp_path: Path) -> bytes:
     output = tmp_path / "whole.jsonl"
-    assert subprocess.run(model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=False
+        ).returncode
+        == 0
+    )
     return output.read_bytes()
 
 
-def test_kill_and_resume_lose_and_repeat_nothing(quick_kb: Path, server: StandIn, tmp_path: Path) -> None:
-    """kill -9 at several places, then to the end: the bytes of a run that nothing disturbed, and no record asked for twice that stood."""
+def test_kill_and_resume_lose_and_repeat_nothing(
+    quick_kb: Path, server: StandIn, tmp_path: Path
+) -> None:
+    """kill -9 at several places, then to the end: the bytes of a run that nothing disturbed, and no
+    record asked for twice that stood.
+    """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(30)))
     whole = _uninterrupted(quick_kb, server, fails, tmp_path)
     _slowly(server)
     for lines in (3, 11, 20):
-        process = subprocess.Popen(model_run(quick_kb, server, fails, "-o", output, "--resume"), stderr=subprocess.DEVNULL)
-        while process.poll() is None and not (output.exists() and output.read_bytes().count(b"\n") >= lines):
+        process = subprocess.Popen(
+            model_run(quick_kb, server, fails, "-o", output, "--resume"), stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not (
+            output.exists() and output.read_bytes().count(b"\n") >= lines
+        ):
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert 20 <= output.read_bytes().count(b"\n") < 30
-    done = subprocess.run(model_run(quick_kb, server, fails, "-o", output, "--resume"), capture_output=True, check=False)
+    done = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output, "--resume"),
+        capture_output=True,
+        check=False,
+    )
     assert (done.returncode, output.read_bytes()) == (0, whole)
 
 
-def test_ctrl_c_ends_at_once_and_says_how_to_go_on(quick_kb: Path, server: StandIn, tmp_path: Path) -> None:
-    """Exit 130 while an answer hangs; the connection is closed, the output is whole lines, --resume finishes it."""
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
+    quick_kb: Path, server: StandIn, tmp_path: Path
+) -> None:
+    """Exit 130 while an answer hangs; the connection is closed, the output is whole lines, --resume
+    finishes it.
+    """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(6)))
     whole = _uninterrupted(quick_kb, server, fails, tmp_path)
     asked = iter(range(5))
-    server.script = lambda heard: Right() if warms_up(heard) or next(asked, None) is not None else Hang(after=1)
-    process = subprocess.Popen(model_run(quick_kb, server, fails, "-o", output), stderr=subprocess.PIPE)
-    while process.poll() is None and not (output.exists() and output.read_bytes().count(b"\n") >= 2):
+    server.script = lambda heard: (
+        Right() if warms_up(heard) or next(asked, None) is not None else Hang(after=1)
+    )
+    process = subprocess.Popen(
+        model_run(quick_kb, server, fails, "-o", output), stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not (
+        output.exists() and output.read_bytes().count(b"\n") >= 2
+    ):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=30)
@@ -144,14 +205,22 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(quick_kb: Path, server: Stand
     assert output.read_bytes() == whole[: output.stat().st_size]
     server.script = lambda _: Right()
     assert (
-        subprocess.run(model_run(quick_kb, server, fails, "-o", output, "--resume"), capture_output=True, check=False).returncode
+        subprocess.run(
+            model_run(quick_kb, server, fails, "-o", output, "--resume"),
+            capture_output=True,
+            check=False,
+        ).returncode
         == 0
     )
     assert output.read_bytes() == whole
 
 
-def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(quick_kb: Path, server: StandIn, tmp_path: Path) -> None:
-    """Exit 3 with the cause and the counts so far; what is written is whole; with the server back, --resume finishes it."""
+def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
+    quick_kb: Path, server: StandIn, tmp_path: Path
+) -> None:
+    """Exit 3 with the cause and the counts so far; what is written is whole; with the server back,
+    --resume finishes it.
+    """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(12)))
     asked = iter(range(9))
@@ -160,7 +229,12 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(quick_kb: Path
         return Right() if next(asked, None) is not None else Crash()
 
     server.script = falls_over
-    done = subprocess.run(model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=False, timeout=60)
+    done = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
     talk = done.stderr.decode()
     assert done.returncode == 3, talk
     before = output.read_bytes()
@@ -174,14 +248,22 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(quick_kb: Path
     ):
         assert part in talk
     server.script = lambda _: Right()
-    again = subprocess.run(model_run(quick_kb, server, fails, "-o", output, "--resume"), capture_output=True, check=False)
+    again = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output, "--resume"),
+        capture_output=True,
+        check=False,
+    )
     assert again.returncode == (1 if b'"status":"fallback"' in before else 0)
     assert output.read_bytes().startswith(before)
     assert [row["fail_id"] for row in rows(output.read_bytes())] == [f"F-{n}" for n in range(12)]
 
 
-def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(quick_kb: Path, server: StandIn, tmp_path: Path) -> None:
-    """How often the models were right, by stage and rule, is told by the lines: a resumed run tells the same."""
+def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
+    quick_kb: Path, server: StandIn, tmp_path: Path
+) -> None:
+    """How often the models were right, by stage and rule, is told by the lines: a resumed run tells
+    the same.
+    """
     fails, whole, output = (tmp_path / name for name in ("fails.jsonl", "whole.jsonl", "out.jsonl"))
     fails.write_bytes(jsonl(*some_fails(12)))
     fixed = (Say("no"), Busy(), Changed(_one_wrong_figure), Say("```json\n{}\n```"))
@@ -194,7 +276,9 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(quick_kb: Path, serve
     def told(*more: object) -> str:
         server._asked_before.clear()
         server.script = script
-        return subprocess.run(model_run(quick_kb, server, fails, *more), capture_output=True, check=False).stderr.decode()
+        return subprocess.run(
+            model_run(quick_kb, server, fails, *more), capture_output=True, check=False
+        ).stderr.decode()
 
     uninterrupted = told("-o", whole)
     output.write_bytes(b"".join(whole.read_bytes().splitlines(keepends=True)[:5]))
@@ -225,8 +309,12 @@ def test_a_run_is_not_taken_up_with_other_settings(
     """Other policy, other options, other models: the lines would not belong together."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(2)))
-    _ = subprocess.run(model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=True)
+    _ = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=True
+    )
     done = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output, "--resume", *changes), capture_output=True, check=False
+        model_run(quick_kb, server, fails, "-o", output, "--resume", *changes),
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, says in done.stderr.decode()) == (2, True)

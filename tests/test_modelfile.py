@@ -1,4 +1,6 @@
-"""The Modelfile format as a truth table, its errors, and parameters with the types that the API takes."""
+"""The Modelfile format as a truth table, its errors, and parameters with the types that the API
+takes.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,11 @@ def modelfile(folder: Path, text: str) -> Modelfile:
         ('FROM a\nSYSTEM ""', "system", ""),
         ("FROM a\nSYSTEM a\u2028b\x0cc", "system", "a\u2028b\x0cc"),
         ("FROM a", "system", None),
-        (f"FROM a\nTEMPLATE {FENCE}{{{{ .System }}}}\n{{{{ .Prompt }}}}{FENCE}", "template", "{{ .System }}\n{{ .Prompt }}"),
+        (
+            f"FROM a\nTEMPLATE {FENCE}{{{{ .System }}}}\n{{{{ .Prompt }}}}{FENCE}",
+            "template",
+            "{{ .System }}\n{{ .Prompt }}",
+        ),
         ("FROM a\nADAPTER l.gguf", "adapters", ("l.gguf",)),
         ("FROM a\nDRAFT d.gguf", "drafts", ("d.gguf",)),
         (f"FROM a\nLICENSE MIT\nLICENSE {FENCE}x\ny{FENCE}", "licenses", ("MIT", "x\ny")),
@@ -56,15 +62,25 @@ def modelfile(folder: Path, text: str) -> Modelfile:
             "messages",
             (Message("user", "hi: you"), Message("assistant", "yes"), Message("user", "again")),
         ),
-        (f"FROM a\nMESSAGE system {FENCE}one\ntwo{FENCE}", "messages", (Message("system", "one\ntwo"),)),
+        (
+            f"FROM a\nMESSAGE system {FENCE}one\ntwo{FENCE}",
+            "messages",
+            (Message("system", "one\ntwo"),),
+        ),
         ("FROM a\nRENDERER qwen3.5\nPARSER qwen3", "renderer", "qwen3.5"),
         ("FROM a\nRENDERER qwen3.5\nPARSER qwen3", "parser", "qwen3"),
         ("FROM a\nREQUIRES v0.30.0-rc1", "requires", "0.30.0-rc1"),
-        ("FROM a\nPARAMETER Top_K 4\nparameter stop x", "parameters", (("top_k", "4"), ("stop", "x"))),
+        (
+            "FROM a\nPARAMETER Top_K 4\nparameter stop x",
+            "parameters",
+            (("top_k", "4"), ("stop", "x")),
+        ),
     ],
 )
 def test_every_form_of_the_format(text: str, field: str, value: object, tmp_path: Path) -> None:
-    """As Ollama reads it: any case, comments, bare and quoted values, text over several lines, repeated instructions in order."""
+    """As Ollama reads it: any case, comments, bare and quoted values, text over several lines,
+    repeated instructions in order.
+    """
     assert getattr(modelfile(tmp_path, text), field) == value
 
 
@@ -74,7 +90,9 @@ def test_utf_16_is_read_by_its_mark(tmp_path: Path) -> None:
 
 
 def test_a_prompt_is_there_or_the_file_is_refused(tmp_path: Path) -> None:
-    """A Modelfile may leave SYSTEM out; a stage of finops may not: its model was trained with one."""
+    """A Modelfile may leave SYSTEM out; a stage of finops may not: its model was trained
+    with one.
+    """
     assert modelfile(tmp_path, "FROM a\nSYSTEM x").prompt == "x"
     with pytest.raises(UsageError, match="SYSTEM is missing"):
         _ = modelfile(tmp_path, "FROM a").prompt
@@ -85,7 +103,10 @@ def test_a_prompt_is_there_or_the_file_is_refused(tmp_path: Path) -> None:
     [
         ("SYSTEM x", "FROM is missing"),
         ("# FROM a", "FROM is missing"),
-        ("# finops: thinks\n# finops: thinkz\nFROM a", ":2: # finops: thinkz tells finops nothing; accepted: # finops: thinks"),
+        (
+            "# finops: thinks\n# finops: thinkz\nFROM a",
+            ":2: # finops: thinkz tells finops nothing; accepted: # finops: thinks",
+        ),
         ("FROM a\n\nSYSTEM x\nSYSTEM y", ":4: SYSTEM is given twice"),
         ("FROM a\nSYSTME x", ":2: SYSTME is none of ADAPTER, DRAFT, FROM, LICENSE, MESSAGE"),
         ("FROM", ":1: FROM has no value"),
@@ -93,14 +114,22 @@ def test_a_prompt_is_there_or_the_file_is_refused(tmp_path: Path) -> None:
         ('FROM "a\nb"', ":1: FROM takes a name or a path, on this line"),
         ("FROM a\nPARAMETER stop", ":2: PARAMETER stop has no value"),
         ("FROM a\nPARAMETER", ":2: PARAMETER has no value"),
-        ("FROM a\nPARAMETER stop ''\nMESSAGE tool x", ":3: MESSAGE takes a role .system, user, assistant."),
-        ("FROM a\nREQUIRES soon", ":2: REQUIRES takes a version of Ollama such as 0.30.0, not soon"),
+        (
+            "FROM a\nPARAMETER stop ''\nMESSAGE tool x",
+            ":3: MESSAGE takes a role .system, user, assistant.",
+        ),
+        (
+            "FROM a\nREQUIRES soon",
+            ":2: REQUIRES takes a version of Ollama such as 0.30.0, not soon",
+        ),
         (f"FROM a\nSYSTEM {FENCE}x\ny", f":2: .* no closing {FENCE}"),
         (f"FROM a\nSYSTEM {FENCE}x{FENCE} y", ":2: .* no closing"),
         ('FROM a\nSYSTEM "x', ':2: .* no closing "'),
     ],
 )
-def test_a_broken_modelfile_names_its_line_and_what_is_accepted(text: str, says: str, tmp_path: Path) -> None:
+def test_a_broken_modelfile_names_its_line_and_what_is_accepted(
+    text: str, says: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=says):
         modelfile(tmp_path, text)
 
@@ -111,7 +140,9 @@ def test_a_modelfile_of_another_encoding_says_so(tmp_path: Path) -> None:
         read_modelfile(tmp_path / "Modelfile")
 
 
-LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters='"'), max_size=20)
+LINE = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters='"'), max_size=20
+)
 NAME = LINE.map(str.strip).filter(bool)
 TEXT = st.lists(LINE, min_size=1, max_size=4).map("\n".join)
 
@@ -144,16 +175,22 @@ def written(file: Modelfile, upper: bool, fence: str) -> str:
     texts = {"TEMPLATE": file.template, "SYSTEM": file.system}
     lines += [(name, f"{fence}{text}{fence}") for name, text in texts.items() if text is not None]
     lines += [("LICENSE", f"{fence}{text}{fence}") for text in file.licenses]
-    lines += [(f"MESSAGE {message.role}", f"{fence}{message.content}{fence}") for message in file.messages]
+    lines += [
+        (f"MESSAGE {message.role}", f"{fence}{message.content}{fence}") for message in file.messages
+    ]
     names = {"RENDERER": file.renderer, "PARSER": file.parser, "REQUIRES": file.requires}
     lines += [(name, text) for name, text in names.items() if text is not None]
-    lines += [("ADAPTER", text) for text in file.adapters] + [("DRAFT", text) for text in file.drafts]
+    lines += [("ADAPTER", text) for text in file.adapters] + [
+        ("DRAFT", text) for text in file.drafts
+    ]
     return "\n# between\n".join(f"{name if upper else name.lower()} {text}" for name, text in lines)
 
 
 @given(modelfiles(), st.booleans(), st.sampled_from(['"', FENCE]))
 def test_what_is_written_is_read_again(file: Modelfile, upper: bool, fence: str) -> None:
-    """Any names and any texts without a quote, in either case and either quotes, come back as they were."""
+    """Any names and any texts without a quote, in either case and either quotes, come back as they
+    were.
+    """
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
@@ -187,7 +224,8 @@ def test_a_parameter_has_the_type_of_its_option(line: str, value: object, tmp_pa
 def test_every_stop_counts_and_numbers_print_as_they_stand(tmp_path: Path) -> None:
     """The request shows 0.1 where the file says 0.1: no single precision on the way."""
     text = (
-        'FROM a\nPARAMETER stop "<|im_end|>"\nPARAMETER temperature 0.1\nPARAMETER stop """a\nb"""\nPARAMETER repeat_penalty 1.0'
+        'FROM a\nPARAMETER stop "<|im_end|>"\nPARAMETER temperature 0.1\nPARAMETER stop'
+        ' """a\nb"""\nPARAMETER repeat_penalty 1.0'
     )
     shown = json.dumps(typed_parameters(modelfile(tmp_path, text)))
     assert shown == r'{"stop": ["<|im_end|>", "a\nb"], "temperature": 0.1, "repeat_penalty": 1.0}'
@@ -196,9 +234,15 @@ def test_every_stop_counts_and_numbers_print_as_they_stand(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("num_ctxx 2048", ":2: PARAMETER num_ctxx: Ollama has no such option; did you mean num_ctx?"),
+        (
+            "num_ctxx 2048",
+            ":2: PARAMETER num_ctxx: Ollama has no such option; did you mean num_ctx?",
+        ),
         ("zzz 1", "accepted: num_ctx, num_batch"),
-        ("mirostat 1", ":2: PARAMETER mirostat: Ollama no longer has this option; leave the line out"),
+        (
+            "mirostat 1",
+            ":2: PARAMETER mirostat: Ollama no longer has this option; leave the line out",
+        ),
         ("num_ctx 2048.0", ":2: PARAMETER num_ctx takes a whole number, not 2048.0"),
         ("num_ctx 9999999999999999", "num_ctx takes a whole number"),
         ("num_ctx 1_000", "num_ctx takes a whole number"),
@@ -209,8 +253,12 @@ def test_every_stop_counts_and_numbers_print_as_they_stand(tmp_path: Path) -> No
         ("top_k 1\nPARAMETER top_k 2", ":3: PARAMETER top_k is given twice"),
     ],
 )
-def test_a_parameter_that_the_api_would_drop_is_refused(line: str, says: str, tmp_path: Path) -> None:
-    """The API neither checks nor converts: an unknown name is ignored, a number as a text fails with the first record."""
+def test_a_parameter_that_the_api_would_drop_is_refused(
+    line: str, says: str, tmp_path: Path
+) -> None:
+    """The API neither checks nor converts: an unknown name is ignored, a number as a text fails
+    with the first record.
+    """
     with pytest.raises(UsageError) as refused:
         typed_parameters(modelfile(tmp_path, f"FROM a\nPARAMETER {line}"))
     assert says in str(refused.value)
@@ -225,4 +273,8 @@ def test_the_shipped_modelfiles_say_everything(stage: str) -> None:
     assert file.system
     assert settings["num_ctx"] > settings["num_predict"]
     if stage != "sentiment":
-        assert (settings["temperature"], settings["top_k"], settings["repeat_penalty"]) == (0.1, 40, 1.0)
+        assert (settings["temperature"], settings["top_k"], settings["repeat_penalty"]) == (
+            0.1,
+            40,
+            1.0,
+        )

@@ -1,4 +1,6 @@
-"""`finops models` and what lies under it: lists, cards and memory of a server, its faults translated once."""
+"""`finops models` and what lies under it: lists, cards and memory of a server, its faults
+translated once.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,17 @@ CLOUD: dict[str, object] = {
 def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
     """Everything that the table shows, as data."""
     with StandIn() as server:
-        [_, listed] = json.loads(finops("models", "--host", server.url, "--json").stdout)  # what ships comes first
+        [_, listed] = json.loads(
+            finops("models", "--host", server.url, "--json").stdout
+        )  # what ships comes first
         triage = server.models.get("finops-triage")
     assert triage is not None
     assert (listed["host"], listed["version"]) == (server.url, "0.33.0")
     models = {model["name"]: model for model in listed["models"]}
-    assert {name: model["stage"] for name, model in models.items()} == {"finops-triage": "triage", "finops-resolver": "resolver"}
+    assert {name: model["stage"] for name, model in models.items()} == {
+        "finops-triage": "triage",
+        "finops-resolver": "resolver",
+    }
     assert models["finops-triage"] == {
         "name": "finops-triage",
         "stage": "triage",
@@ -50,59 +57,110 @@ def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
 def test_the_table_fits_a_terminal_of_80_columns(finops: Finops) -> None:
     """Heading, columns, a line a model; a long name has a line of its own and is not cut."""
     long = "hf.co/someone/An-Exceedingly-Long-Name-Of-A-Model-GGUF:Q4_K_M-with-more-behind-it"
-    with StandIn(models=[Model(long[:70], "qwen35moe"), Model("finops-triage", "qwen35", context_length=262_144)]) as server:
+    with StandIn(
+        models=[
+            Model(long[:70], "qwen35moe"),
+            Model("finops-triage", "qwen35", context_length=262_144),
+        ]
+    ) as server:
         text = finops("models", "--host", server.url).stdout.decode()
     assert text.startswith("finops ")
     lines = text[text.index(server.url) :].splitlines()
     assert lines[0] == f"{server.url}  Ollama 0.33.0"
-    assert lines[1].split() == ["name", "stage", "arch", "quant", "size", "context", "loaded", "digest"]
+    assert lines[1].split() == [
+        "name",
+        "stage",
+        "arch",
+        "quant",
+        "size",
+        "context",
+        "loaded",
+        "digest",
+    ]
     assert long[:70] in lines
     assert max(map(len, text.splitlines())) <= 80
-    assert any(line.startswith("finops-triage  triage  qwen35 ") and " 262144 " in line for line in lines)
+    assert any(
+        line.startswith("finops-triage  triage  qwen35 ") and " 262144 " in line for line in lines
+    )
 
 
 def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
     """size_vram of size; what is not loaded has no share."""
-    running = {"models": [{"model": "a:latest", "size": 4_000, "size_vram": 3_000, "context_length": 2048}]}
-    tags = {"models": [{"model": name, "size": 4_000, "digest": "d" * 64} for name in ("a:latest", "b:latest")]}
+    running = {
+        "models": [{"model": "a:latest", "size": 4_000, "size_vram": 3_000, "context_length": 2048}]
+    }
+    tags = {
+        "models": [
+            {"model": name, "size": 4_000, "digest": "d" * 64} for name in ("a:latest", "b:latest")
+        ]
+    }
     answers = {"GET /api/ps": running, "GET /api/tags": tags, "POST /api/show": {"model_info": {}}}
     with Canned(answers) as server:
         text = finops("models", "--host", server.url).stdout.decode()
         assert admin.loaded(server.url) == [admin.Loaded("a", 4_000, 3_000, 2048)]
-    assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [["75%", "GPU"], ["-", "no"]]
+    assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [
+        ["75%", "GPU"],
+        ["-", "no"],
+    ]
 
 
 def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
     """The stand-in loads a model as Ollama does: on a request without a prompt."""
     with StandIn() as server:
-        httpx.post(f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False).raise_for_status()
-        [_, listed] = json.loads(finops("models", "--host", server.url, "--json").stdout)  # what ships comes first
-    assert {model["name"]: model["loaded"] for model in listed["models"]} == {"finops-triage": True, "finops-resolver": False}
+        httpx.post(
+            f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False
+        ).raise_for_status()
+        [_, listed] = json.loads(
+            finops("models", "--host", server.url, "--json").stdout
+        )  # what ships comes first
+    assert {model["name"]: model["loaded"] for model in listed["models"]} == {
+        "finops-triage": True,
+        "finops-resolver": False,
+    }
 
 
 def test_a_cloud_model_is_recognised(finops: Finops) -> None:
-    """The server only forwards to `remote_host`, and says little else of it: the card tells, and so does the table."""
-    show = {"remote_host": CLOUD["remote_host"], "remote_model": CLOUD["remote_model"], "details": {"family": "gptoss"}}
+    """The server only forwards to `remote_host`, and says little else of it: the card tells, and so
+    does the table.
+    """
+    show = {
+        "remote_host": CLOUD["remote_host"],
+        "remote_model": CLOUD["remote_model"],
+        "details": {"family": "gptoss"},
+    }
     with Canned({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": show}) as server:
         card = admin.card(server.url, "gpt-oss:120b-cloud")
         [listed] = admin.installed(server.url)
         text = finops("models", "--host", server.url).stdout.decode()
     assert card is not None
-    assert (card.remote_host, card.architecture, listed.remote_host) == (CLOUD["remote_host"], "gptoss", CLOUD["remote_host"])
+    assert (card.remote_host, card.architecture, listed.remote_host) == (
+        CLOUD["remote_host"],
+        "gptoss",
+        CLOUD["remote_host"],
+    )
     assert "  cloud  " in text
 
 
 def test_a_base_that_a_cloud_answers_for_is_refused(tmp_path: Any, finops: Finops) -> None:
     """FROM a cloud model would make a model that sends the records out of the house."""
     (tmp_path / "M").write_text("FROM gpt-oss:120b-cloud\n")
-    with Canned({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": {"remote_host": CLOUD["remote_host"]}}) as server:
-        done = finops("create", "--stage", "triage", "--modelfile", tmp_path / "M", "--host", server.url)
+    with Canned(
+        {
+            "GET /api/tags": {"models": [CLOUD]},
+            "POST /api/show": {"remote_host": CLOUD["remote_host"]},
+        }
+    ) as server:
+        done = finops(
+            "create", "--stage", "triage", "--modelfile", tmp_path / "M", "--host", server.url
+        )
         assert "POST /api/create" not in server.asked
     assert (done.returncode, b"may not leave the house" in done.stderr) == (2, True)
 
 
 def test_a_card_tells_what_the_server_knows() -> None:
-    """Capabilities, context, settings with their types, digest; None where the model is not there."""
+    """Capabilities, context, settings with their types, digest; None where the model is not
+    there.
+    """
     with StandIn() as server:
         card = admin.card(server.url, "finops-resolver")
         again = admin.card(server.url, "finops-resolver:latest")
@@ -111,13 +169,23 @@ def test_a_card_tells_what_the_server_knows() -> None:
     assert card is not None
     assert resolver is not None
     assert again == card
-    assert (card.name, card.digest, card.architecture) == ("finops-resolver", resolver.digest, "qwen3")
+    assert (card.name, card.digest, card.architecture) == (
+        "finops-resolver",
+        resolver.digest,
+        "qwen3",
+    )
     assert (card.context_length, card.quantization, card.remote_host) == (40_960, "Q4_K_M", None)
     assert card.capabilities == ["completion", "thinking"]
-    assert (card.parameters["num_ctx"], card.parameters["temperature"], card.parameters["stop"]) == (5120, 0.1, ["<|im_end|>"])
+    assert (
+        card.parameters["num_ctx"],
+        card.parameters["temperature"],
+        card.parameters["stop"],
+    ) == (5120, 0.1, ["<|im_end|>"])
 
 
-def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(finops: Finops) -> None:
+def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(
+    finops: Finops,
+) -> None:
     """Exit 3, the cure on stderr, the table of the server that answers on stdout."""
     with StandIn() as server:
         done = finops("models", "--host", NOWHERE, "--host", server.url)
@@ -127,7 +195,9 @@ def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(fi
 
 def test_a_server_without_models_names_the_command_that_makes_them(finops: Finops) -> None:
     with StandIn(models=[]) as server:
-        assert "`finops create` makes them" in finops("models", "--host", server.url).stdout.decode()
+        assert (
+            "`finops create` makes them" in finops("models", "--host", server.url).stdout.decode()
+        )
 
 
 def test_an_address_that_the_internet_routes_is_refused(finops: Finops) -> None:
@@ -145,9 +215,16 @@ def test_an_address_that_the_internet_routes_is_refused(finops: Finops) -> None:
         ({"GET /api/version": b"{}"}, ("GET /api/version",), Unfinished, "connection broke"),
     ],
 )
-def test_faults_of_the_version_are_translated(answers: dict[str, Any], torn: tuple[str, ...], kind: type, says: str) -> None:
-    """Something else at that address, a redirect (not followed), a torn answer: an error of finops each."""
-    with Canned({"GET /api/version": 404, **answers}, torn) as server, pytest.raises(kind, match=says):
+def test_faults_of_the_version_are_translated(
+    answers: dict[str, Any], torn: tuple[str, ...], kind: type, says: str
+) -> None:
+    """Something else at that address, a redirect (not followed), a torn answer: an error of finops
+    each.
+    """
+    with (
+        Canned({"GET /api/version": 404, **answers}, torn) as server,
+        pytest.raises(kind, match=says),
+    ):
         admin.version(server.url)
 
 
@@ -169,7 +246,9 @@ def test_faults_of_the_list_are_translated(answer: Any, kind: type[FinopsError],
         admin.installed(server.url)
 
 
-@pytest.mark.parametrize("ask", [admin.version, admin.installed, admin.loaded, lambda url: admin.card(url, "x")])
+@pytest.mark.parametrize(
+    "ask", [admin.version, admin.installed, admin.loaded, lambda url: admin.card(url, "x")]
+)
 def test_no_answer_is_a_missing_piece(ask: Any) -> None:
     with pytest.raises(MissingPiece, match="ollama serve"):
         ask(NOWHERE)
@@ -185,10 +264,16 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The `ollama` package would send OLLAMA_API_KEY to whatever server is asked, over plain HTTP."""
+    """The `ollama` package would send OLLAMA_API_KEY to whatever server is asked, over plain
+    HTTP.
+    """
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
     with Canned({"GET /api/tags": {"models": []}}) as server:
-        assert (admin.installed(server.url), server.asked, server.keys) == ([], ["GET /api/tags"], [])
+        assert (admin.installed(server.url), server.asked, server.keys) == (
+            [],
+            ["GET /api/tags"],
+            [],
+        )
 
 
 HERE = "http://127.0.0.1:11434"
@@ -211,7 +296,9 @@ HERE = "http://127.0.0.1:11434"
         ("gpu_box.local.", "http://gpu_box.local.:11434"),
     ],
 )
-def test_addresses_as_ollama_takes_them(host: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_as_ollama_takes_them(
+    host: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By --host and by OLLAMA_HOST alike."""
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert hosts.hosts_of(()) == hosts.hosts_of((host,)) == (url,)
@@ -250,7 +337,9 @@ BAD = [
 
 
 @pytest.mark.parametrize("host", BAD, ids=range(len(BAD)))
-def test_what_is_no_address_is_refused_by_its_origin(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_address_is_refused_by_its_origin(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a message that can be printed, and that says who said so."""
     monkeypatch.setenv("OLLAMA_HOST", host)
     for given, origin in (((), "OLLAMA_HOST="), ((host,), "--host ")):

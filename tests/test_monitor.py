@@ -1,4 +1,6 @@
-"""What a run tells of itself: latencies, speed by a clock that is passed in, errors, and a health whose parts add up."""
+"""What a run tells of itself: latencies, speed by a clock that is passed in, errors, and a health
+whose parts add up.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Clock:
 
 
 def watched(book: Book, *marks: tuple[float, Tally], found: Tally | None = None) -> Stats:
-    """The stats of a run that comes to each tally after so many seconds; `found`: what a resumed run found done."""
+    """The stats of a run that comes to each tally after so many seconds; `found`: what a resumed
+    run found done.
+    """
     clock = Clock()
     monitor = Monitor(clock, book.evaluation)
     if found is not None:
@@ -61,18 +65,35 @@ def test_a_run_without_faults_is_healthy(book: Book) -> None:
         (a_tally(ok=50, rejected=50), {"errors": 100.0}, 0),
         (a_tally(ok=75, repaired=15, fallback=10), {"replaced": 15.0}, 85),
         (a_tally((10.0,) * 90 + (500.0,) * 10, ok=100), {"latency": 20.0}, 80),
-        (a_tally((1.0,) * 50 + (900.0,) * 50, failed=60, fallback=40), {"errors": 100.0, "replaced": 24.0, "latency": 20.0}, 0),
+        (
+            a_tally((1.0,) * 50 + (900.0,) * 50, failed=60, fallback=40),
+            {"errors": 100.0, "replaced": 24.0, "latency": 20.0},
+            0,
+        ),
     ],
 )
-def test_each_signal_takes_its_part_of_health(tally: Tally, penalties: dict[str, float], health: int, book: Book) -> None:
+def test_each_signal_takes_its_part_of_health(
+    tally: Tally, penalties: dict[str, float], health: int, book: Book
+) -> None:
     """Evenly up to the limit in kb, then no more: 5 % errors of a limit of 10 % take half of 40."""
     stats = watched(book, (10.0, tally))
-    assert stats.penalties == {"errors": 0.0, "replaced": 0.0, "latency": 0.0, "throughput": 0.0} | penalties
+    assert (
+        stats.penalties
+        == {
+            "errors": 0.0,
+            "replaced": 0.0,
+            "latency": 0.0,
+            "throughput": 0.0,
+        }
+        | penalties
+    )
     assert stats.health == health
 
 
 def test_a_run_that_slows_down_is_seen(book: Book) -> None:
-    """100 a second for 100 seconds, then 10 a second for a minute: the last minute tells, the average hides it."""
+    """100 a second for 100 seconds, then 10 a second for a minute: the last minute tells, the
+    average hides it.
+    """
     fast, slow = a_tally(ok=10_000), a_tally(ok=10_600)
     stats = watched(book, (100.0, fast), (130.0, a_tally(ok=10_300)), (160.0, slow))
     assert stats.recent_per_second == 10.0
@@ -86,7 +107,9 @@ def test_what_a_resumed_run_found_done_is_no_speed(book: Book) -> None:
 
 
 def test_parts_of_a_run_add_up(book: Book) -> None:
-    """Latencies of two processes are those of one: tallies add, and a line that is replaced is taken away again."""
+    """Latencies of two processes are those of one: tallies add, and a line that is replaced is
+    taken away again.
+    """
     one, two = a_tally((1.0, 2.0), ok=2), a_tally((500.0,), ok=1)
     one.add(two)
     one.add(two, sign=-1)
@@ -94,17 +117,38 @@ def test_parts_of_a_run_add_up(book: Book) -> None:
 
 
 def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> None:
-    """Counts are those of the lines; rejected lines are errors; without timing there are no latencies."""
+    """Counts are those of the lines; rejected lines are errors; without timing there are no
+    latencies.
+    """
     stats = tmp_path / "stats.json"
-    assert finops("run", EXAMPLES / "monday.jsonl", "--stats-json", stats, "-q", "--backend", "engine").returncode == 0
+    assert (
+        finops(
+            "run", EXAMPLES / "monday.jsonl", "--stats-json", stats, "-q", "--backend", "engine"
+        ).returncode
+        == 0
+    )
     told = json.loads(stats.read_bytes())
     assert (told["records"], told["statuses"], told["tiers"]["CRITICAL"]) == (8, {"ok": 8}, 3)
     assert told["latency_ms"]["p50"] > 0
     given = jsonl(a_fail(), a_fail(fail_id="F-2", age_days=-1), a_fail())
-    done = finops("triage", "-", "--stats-json", stats, "-q", "--backend", "engine", "--no-timing", given=given)
+    done = finops(
+        "triage",
+        "-",
+        "--stats-json",
+        stats,
+        "-q",
+        "--backend",
+        "engine",
+        "--no-timing",
+        given=given,
+    )
     assert done.returncode == 1
     told = json.loads(stats.read_bytes())
-    assert (told["statuses"], told["error_rate_pct"], told["latency_ms"]["p95"]) == ({"ok": 1, "rejected": 2}, 66.67, None)
+    assert (told["statuses"], told["error_rate_pct"], told["latency_ms"]["p95"]) == (
+        {"ok": 1, "rejected": 2},
+        66.67,
+        None,
+    )
     assert told["health"] == 0
 
 
@@ -112,7 +156,13 @@ def test_stats_do_not_overwrite_what_is_read_or_written(tmp_path: Path, finops: 
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(jsonl(a_fail()))
     output = tmp_path / "out.jsonl"  # not there yet
-    for stats in (fails, output, tmp_path / "out.jsonl.run.json", tmp_path / "." / "out.jsonl", "-"):
+    for stats in (
+        fails,
+        output,
+        tmp_path / "out.jsonl.run.json",
+        tmp_path / "." / "out.jsonl",
+        "-",
+    ):
         done = finops("triage", fails, "-o", output, "--stats-json", stats, "--backend", "engine")
         assert done.returncode == 2, stats
         assert fails.read_bytes() == jsonl(a_fail())
@@ -122,10 +172,25 @@ def test_stats_do_not_overwrite_what_is_read_or_written(tmp_path: Path, finops: 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_stats_do_not_replace_what_a_stream_goes_into(stream: str, tmp_path: Path) -> None:
     file = tmp_path / "log"
-    call = [sys.executable, "-m", "finops_cli", "run", EXAMPLES / "monday.jsonl", "--backend", "engine", "--stats-json", file]
+    call = [
+        sys.executable,
+        "-m",
+        "finops_cli",
+        "run",
+        EXAMPLES / "monday.jsonl",
+        "--backend",
+        "engine",
+        "--stats-json",
+        file,
+    ]
     for path in (file, f"/dev/{stream}"):
         with file.open("wb") as out:
-            done = subprocess.run([*call[:-1], path], stdout=out if stream == "stdout" else None, stderr=out, check=False)
+            done = subprocess.run(
+                [*call[:-1], path],
+                stdout=out if stream == "stdout" else None,
+                stderr=out,
+                check=False,
+            )
         assert done.returncode == 2
         assert f"{stream} goes there".encode() in file.read_bytes()
 
@@ -133,7 +198,15 @@ def test_stats_do_not_replace_what_a_stream_goes_into(stream: str, tmp_path: Pat
 def test_stats_that_cannot_be_written_hide_no_other_error(tmp_path: Path, finops: Finops) -> None:
     """A run that is refused says why, and leaves the stats of the run before."""
     output, stats = tmp_path / "out.jsonl", tmp_path / "stats.json"
-    call = ("triage", EXAMPLES / "monday.jsonl", "-o", output, "--backend", "engine", "--stats-json")
+    call = (
+        "triage",
+        EXAMPLES / "monday.jsonl",
+        "-o",
+        output,
+        "--backend",
+        "engine",
+        "--stats-json",
+    )
     assert finops(*call, stats).returncode == 0
     before = stats.read_bytes()
     for path in (stats, "/dev/full"):
@@ -148,7 +221,9 @@ def test_stats_may_go_into_a_pipe(tmp_path: Path, finops: Finops) -> None:
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as reader:
         told = reader.submit(pipe.read_bytes)
-        done = finops("run", EXAMPLES / "monday.jsonl", "--stats-json", pipe, "-q", "--backend", "engine")
+        done = finops(
+            "run", EXAMPLES / "monday.jsonl", "--stats-json", pipe, "-q", "--backend", "engine"
+        )
         assert done.returncode == 0, done.stderr
         assert json.loads(told.result(timeout=30))["records"] == 8
     assert pipe.is_fifo()

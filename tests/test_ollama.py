@@ -1,4 +1,6 @@
-"""Models behind Ollama servers: each failure shape of the protocol over real HTTP, retries that end, several servers, slots, turns."""
+"""Models behind Ollama servers: each failure shape of the protocol over real HTTP, retries that
+end, several servers, slots, turns.
+"""
 
 from __future__ import annotations
 
@@ -64,15 +66,21 @@ ONCE_MORE, CRASHES = 2, 3
 def test_each_failure_has_its_name_and_its_number_of_requests(
     behaviour: Behaviour, rule: str, requests: int, server: StandIn, quick: Book
 ) -> None:
-    """A server that always fails so: the engine answers, the finding names the shape, and retries end."""
+    """A server that always fails so: the engine answers, the finding names the shape, and retries
+    end.
+    """
     answer = triaged_at(server, quick, first_ones(behaviour))
     assert (answer.status, answer.value) == ("fallback", triage(a_record(), quick))
     assert rule in [finding.rule for finding in answer.findings]
     assert asked_of(server) == requests
 
 
-@pytest.mark.parametrize("behaviour", [Torn(), Crash(), ErrorLine(), Refused(), Busy(), WrongStatus(429, "")])
-def test_what_the_server_failed_is_sent_again(behaviour: Behaviour, server: StandIn, quick: Book) -> None:
+@pytest.mark.parametrize(
+    "behaviour", [Torn(), Crash(), ErrorLine(), Refused(), Busy(), WrongStatus(429, "")]
+)
+def test_what_the_server_failed_is_sent_again(
+    behaviour: Behaviour, server: StandIn, quick: Book
+) -> None:
     """The model is right in the end; provenance tells what was overcome, twice the same or not."""
     answer = triaged_at(server, quick, first_ones(behaviour, times=2))
     assert (answer.status, answer.attempts) == ("ok", 1)
@@ -80,7 +88,9 @@ def test_what_the_server_failed_is_sent_again(behaviour: Behaviour, server: Stan
     assert (trouble.rules, len(trouble.server)) == ((), 2)
 
 
-@pytest.mark.parametrize("behaviour", [NoDone(after=4), Length(), Loaded(), Say("Well."), Say("<think>on and on")])
+@pytest.mark.parametrize(
+    "behaviour", [NoDone(after=4), Length(), Loaded(), Say("Well."), Say("<think>on and on")]
+)
 def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
     behaviour: Behaviour, server: StandIn, quick: Book
 ) -> None:
@@ -95,10 +105,17 @@ def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
 
 
 @pytest.mark.parametrize("behaviour", [Hang(), Hang(after=2), Drip(0.05, endless=True)])
-def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(behaviour: Behaviour, server: StandIn, quick: Book) -> None:
-    """The connection is closed, which ends the generation on the server; the record is settled and not asked again."""
+def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
+    behaviour: Behaviour, server: StandIn, quick: Book
+) -> None:
+    """The connection is closed, which ends the generation on the server; the record is settled and
+    not asked again.
+    """
     answer = triaged_at(server, quick, first_ones(behaviour), deadline=0.3)
-    assert (answer.status, [finding.rule for finding in answer.findings]) == ("fallback", ["reply.overdue"])
+    assert (answer.status, [finding.rule for finding in answer.findings]) == (
+        "fallback",
+        ["reply.overdue"],
+    )
     assert asked_of(server) == 1
     for _ in range(200):
         if server.cancelled:
@@ -107,12 +124,23 @@ def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(behaviour: Beh
     assert server.cancelled == 1
 
 
-def test_every_option_is_said_and_nothing_is_left_to_the_server(server: StandIn, quick: Book) -> None:
-    """Raw, thinking off, never truncated or shifted, sampling of the Modelfile, a seed, and a model that stays loaded."""
+def test_every_option_is_said_and_nothing_is_left_to_the_server(
+    server: StandIn, quick: Book
+) -> None:
+    """Raw, thinking off, never truncated or shifted, sampling of the Modelfile, a seed, and a model
+    that stays loaded.
+    """
     triaged_at(server, quick, lambda _: Right())
     body = server.heard[-1].body
     said = {key: body[key] for key in ("raw", "think", "stream", "truncate", "shift", "keep_alive")}
-    assert said == {"raw": True, "think": False, "stream": True, "truncate": False, "shift": False, "keep_alive": "30m"}
+    assert said == {
+        "raw": True,
+        "think": False,
+        "stream": True,
+        "truncate": False,
+        "shift": False,
+        "keep_alive": "30m",
+    }
     assert body["options"] == {
         "temperature": 0.1,
         "top_p": 0.9,
@@ -134,9 +162,15 @@ class _CountsAlike(Behaviour):
         Right().play(exchange)
 
 
-@pytest.mark.parametrize(("stages", "status"), [(("triage", "resolver"), "ok"), (("triage",), "fallback")])
-def test_a_server_that_cannot_count_is_not_believed(stages: Any, status: str, server: StandIn, quick: Book) -> None:
-    """One count for a short prompt and a long one is no count; with one prompt to go by, a longer prompt looks cut."""
+@pytest.mark.parametrize(
+    ("stages", "status"), [(("triage", "resolver"), "ok"), (("triage",), "fallback")]
+)
+def test_a_server_that_cannot_count_is_not_believed(
+    stages: Any, status: str, server: StandIn, quick: Book
+) -> None:
+    """One count for a short prompt and a long one is no count; with one prompt to go by, a longer
+    prompt looks cut.
+    """
     server.script = lambda _: _CountsAlike()
     model = a_model_at(quick, server.url, stages=stages)
     for stage in stages:

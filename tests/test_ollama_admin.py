@@ -1,4 +1,7 @@
-"""A server that says anything at all: too deep, too long, too large, too slow, of the wrong type. No traceback, and no end of waiting."""
+"""A server that says anything at all: too deep, too long, too large, too slow, of the wrong type.
+
+No traceback, and no end of waiting.
+"""
 
 from __future__ import annotations
 
@@ -58,13 +61,20 @@ def test_json_that_cannot_be_read_is_no_ollama(place: str, body: bytes) -> None:
         PLACES[place](server.url)
 
 
-@pytest.mark.parametrize("body", [DEEP, LONG, NO_TEXT, b"[1]"], ids=["deep", "long", "no text", "a list"])
+@pytest.mark.parametrize(
+    "body", [DEEP, LONG, NO_TEXT, b"[1]"], ids=["deep", "long", "no text", "a list"]
+)
 @pytest.mark.parametrize("place", list(PLACES)[1:])
 def test_an_error_that_cannot_be_read_is_an_error_all_the_same(place: str, body: bytes) -> None:
-    """Nor does a charset that is no encoding of texts, which httpx would try to use, get in the way."""
+    """Nor does a charset that is no encoding of texts, which httpx would try to use, get in the
+    way.
+    """
 
     def refuse(connection: socket.socket) -> None:
-        head = f"HTTP/1.1 500 Oh\r\nContent-Type: text/html; charset=base64\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "HTTP/1.1 500 Oh\r\nContent-Type: text/html; charset=base64\r\nContent-Length:"
+            f" {len(body)}\r\n\r\n"
+        )
         connection.sendall(head.encode() + body)
 
     with raw(refuse) as url, pytest.raises(Unfinished, match="answered 500") as caught:
@@ -73,7 +83,13 @@ def test_an_error_that_cannot_be_read_is_an_error_all_the_same(place: str, body:
 
 
 @pytest.mark.parametrize(
-    "line", [DEEP, b'{"status":"x","total":' + b"9" * 5_000 + b"}", b'{"status":"\xff"}', b"x" * (2 * 1024 * 1024)]
+    "line",
+    [
+        DEEP,
+        b'{"status":"x","total":' + b"9" * 5_000 + b"}",
+        b'{"status":"\xff"}',
+        b"x" * (2 * 1024 * 1024),
+    ],
 )
 def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
     with (
@@ -85,7 +101,10 @@ def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
 
 
 def test_counts_and_texts_of_a_step_are_clean() -> None:
-    lines = b'{"status":"a\\ud800\\u001b","completed":"x","total":-1}\n{"status":"success","total":1e400}\n'
+    lines = (
+        b'{"status":"a\\ud800\\u001b","completed":"x","total":-1}\n{"status":"success","total":1e4'
+        b"00}\n"
+    )
     steps: list[store.Step] = []
     with Canned({"POST /api/create": lines}) as server, store.connect(server.url) as client:
         store.make_model(client, b"{}", steps.append)
@@ -111,23 +130,47 @@ def test_an_error_of_create_is_read_up_to_a_limit() -> None:
     ("show", "expected"),
     [
         ({"model_info": {"general.architecture": ["x"]}}, (None, None, None)),
-        ({"model_info": {"general.architecture": 5}, "details": {"family": "qwen3"}}, ("qwen3", None, None)),
-        ({"model_info": {"general.architecture": "a", "a.context_length": "many"}}, ("a", None, None)),
+        (
+            {"model_info": {"general.architecture": 5}, "details": {"family": "qwen3"}},
+            ("qwen3", None, None),
+        ),
+        (
+            {"model_info": {"general.architecture": "a", "a.context_length": "many"}},
+            ("a", None, None),
+        ),
         ({"model_info": {"general.architecture": "a", "a.context_length": [1]}}, ("a", None, None)),
-        ({"model_info": {"general.architecture": "a", "a.context_length": HUGE}}, ("a", None, None)),
+        (
+            {"model_info": {"general.architecture": "a", "a.context_length": HUGE}},
+            ("a", None, None),
+        ),
         ({"model_info": {"general.architecture": "a", "a.context_length": 7}}, ("a", 7, None)),
         (
             {"model_info": 1, "details": {"family": "\ud800", "quantization_level": "\udfffq\n"}},
             ("\ufffd", None, "\ufffdq\ufffd"),
         ),
-        ({"model_info": [], "details": 2, "capabilities": {}, "parameters": [], "remote_host": None}, (None, None, None)),
         (
-            {"model_info": {}, "capabilities": [1, "x"], "parameters": f'seed {HUGE}\nstop [[\nstop "\\ud800"\nnum_gpu -1'},
+            {
+                "model_info": [],
+                "details": 2,
+                "capabilities": {},
+                "parameters": [],
+                "remote_host": None,
+            },
+            (None, None, None),
+        ),
+        (
+            {
+                "model_info": {},
+                "capabilities": [1, "x"],
+                "parameters": f'seed {HUGE}\nstop [[\nstop "\\ud800"\nnum_gpu -1',
+            },
             (None,) * 3,
         ),
     ],
 )
-def test_values_of_the_wrong_type_are_unknown(show: dict[str, Any], expected: tuple[object, ...], finops: Finops) -> None:
+def test_values_of_the_wrong_type_are_unknown(
+    show: dict[str, Any], expected: tuple[object, ...], finops: Finops
+) -> None:
     """And what is left can be printed, as a table and as JSON."""
     with Canned({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
         card = admin.card(server.url, "m")
@@ -139,11 +182,27 @@ def test_values_of_the_wrong_type_are_unknown(show: dict[str, Any], expected: tu
 
 
 def test_lists_of_wild_values_are_listed(finops: Finops) -> None:
-    """A size beyond every disk, a name that is none or no text, for `models` and for what `doctor` says of memory."""
+    """A size beyond every disk, a name that is none or no text, for `models` and for what `doctor`
+    says of memory.
+    """
     wild = [{**TAG, "size": HUGE}, {**TAG, "model": None}, {**TAG, "model": "\ud800"}]
-    ps: dict[str, object] = {"models": [{"model": "m", "size": HUGE, "size_vram": HUGE, "context_length": HUGE}, {"model": None}]}
-    with Canned({"GET /api/tags": {"models": wild}, "GET /api/ps": ps, "GET /api/version": {"version": "\ud800"}}) as server:
-        assert [(model.name, model.size) for model in admin.installed(server.url)] == [("m", 0), ("\ufffd", 4)]
+    ps: dict[str, object] = {
+        "models": [
+            {"model": "m", "size": HUGE, "size_vram": HUGE, "context_length": HUGE},
+            {"model": None},
+        ]
+    }
+    with Canned(
+        {
+            "GET /api/tags": {"models": wild},
+            "GET /api/ps": ps,
+            "GET /api/version": {"version": "\ud800"},
+        }
+    ) as server:
+        assert [(model.name, model.size) for model in admin.installed(server.url)] == [
+            ("m", 0),
+            ("\ufffd", 4),
+        ]
         assert admin.loaded(server.url) == [admin.Loaded("m", 0, 0, None)]
         assert finops("models", "--host", server.url).returncode == 0
         assert finops("models", "--host", server.url, "--json").returncode == 0
@@ -160,7 +219,10 @@ def test_a_size_that_is_no_number_is_no_ollama() -> None:
 def test_a_list_of_millions_is_no_ollama() -> None:
     """pydantic would complain of every entry: 15 seconds and 2 GB for 8 MB."""
     many = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}"
-    with Canned({"GET /api/tags": many}) as server, pytest.raises(MissingPiece, match="not Ollama") as caught:
+    with (
+        Canned({"GET /api/tags": many}) as server,
+        pytest.raises(MissingPiece, match="not Ollama") as caught,
+    ):
         admin.installed(server.url)
     assert caught.value.__cause__ is None  # it was refused before pydantic saw it
 
@@ -171,9 +233,13 @@ def test_a_name_that_cannot_be_asked_for_is_refused(name: str) -> None:
         admin.card(server.url, name)
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 500 Oh\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 500 Oh\r\n\r\n"]
+)
 @pytest.mark.parametrize("place", PLACES)
-def test_an_answer_that_drips_is_waited_for_in_all(place: str, head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_drips_is_waited_for_in_all(
+    place: str, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The body, and the headers too, a byte at a time: the limit is for the whole."""
     monkeypatch.setattr(admin, "SECONDS", 0.4)
     over = threading.Event()
@@ -210,7 +276,9 @@ def test_an_answer_that_was_packed_is_not_unpacked() -> None:
     """A thousandth of its size goes over the wire, so it would pass every limit."""
 
     def packed(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+        )
 
     with raw(packed) as url:
         assert admin.ask(url, "GET", "/", 5) == {}
@@ -229,13 +297,21 @@ def test_a_cloud_is_recognised_from_the_list_alone() -> None:
 
 @pytest.mark.parametrize("tags", [[], [{**TAG, "model": "other"}], [{**TAG, "digest": None}]])
 def test_a_model_without_a_digest_has_no_card(tags: list[object]) -> None:
-    answers: dict[str, Any] = {"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": tags}}
-    with Canned(answers) as server, pytest.raises(Unfinished, match="shows the model m but lists no digest"):
+    answers: dict[str, Any] = {
+        "POST /api/show": {"model_info": {}},
+        "GET /api/tags": {"models": tags},
+    }
+    with (
+        Canned(answers) as server,
+        pytest.raises(Unfinished, match="shows the model m but lists no digest"),
+    ):
         admin.card(server.url, "m")
 
 
 def test_a_full_name_is_found_in_the_list() -> None:
-    with Canned({"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": [TAG]}}) as server:
+    with Canned(
+        {"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": [TAG]}}
+    ) as server:
         card = admin.card(server.url, "registry.ollama.ai/library/M:latest")
     assert card is not None
     assert card.digest == TAG["digest"]
@@ -247,13 +323,22 @@ def test_a_server_that_fails_does_not_hide_the_others(finops: Finops) -> None:
     assert (done.returncode, f"\n{good.url}  Ollama".encode() in done.stdout) == (2, True)
 
 
-@pytest.mark.parametrize("body", [DEEP, LONG, NO_TEXT, b"[]", {"_debug_info": {"rendered_template": 5}}, 500])
+@pytest.mark.parametrize(
+    "body", [DEEP, LONG, NO_TEXT, b"[]", {"_debug_info": {"rendered_template": 5}}, 500]
+)
 def test_the_doctor_bears_any_rendering(body: Any, finops: Finops) -> None:
-    """/api/chat is asked for the prompt that the model's own template makes; sizes beyond every disk come after it."""
+    """/api/chat is asked for the prompt that the model's own template makes; sizes beyond every
+    disk come after it.
+    """
     names = ("finops-triage", "finops-resolver")
     tags = {"models": [{**TAG, "model": name} for name in names]}
     ps = {"models": [{"model": name, "size": HUGE, "size_vram": HUGE} for name in names]}
-    answers = {"GET /api/tags": tags, "GET /api/ps": ps, "POST /api/show": {"model_info": {}}, "POST /api/chat": body}
+    answers = {
+        "GET /api/tags": tags,
+        "GET /api/ps": ps,
+        "POST /api/show": {"model_info": {}},
+        "POST /api/chat": body,
+    }
     with Canned({**answers, "POST /api/generate": 400}) as server:
         done = finops("doctor", "--host", server.url, "--json")
         assert server.asked.count("POST /api/chat") == 2

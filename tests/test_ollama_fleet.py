@@ -1,4 +1,6 @@
-"""Several servers as one, slots and turns, servers that go and come back, and servers that are refused before anything is sent."""
+"""Several servers as one, slots and turns, servers that go and come back, and servers that are
+refused before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import BadRequest, Behaviour, Busy, Crash, Hang, Model, NotFound, Right, StandIn
+from finops_cli.devtools.standin import (
+    BadRequest,
+    Behaviour,
+    Busy,
+    Crash,
+    Hang,
+    Model,
+    NotFound,
+    Right,
+    StandIn,
+)
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.book import Book
 from finops_cli.models.failures import EverythingDown
@@ -18,7 +30,16 @@ from finops_cli.pipeline.blotter import Part
 from finops_cli.pipeline.desk import Desk
 from finops_cli.pipeline.turns import through_models
 from tests.conftest import a_fail, jsonl
-from tests.ollama_models import INVENTORY, a_model_at, a_record, asked_of, chosen_at, first_ones, triaged_at, warms_up
+from tests.ollama_models import (
+    INVENTORY,
+    a_model_at,
+    a_record,
+    asked_of,
+    chosen_at,
+    first_ones,
+    triaged_at,
+    warms_up,
+)
 
 
 def test_a_server_that_stays_down_ends_the_run_and_says_why(server: StandIn, quick: Book) -> None:
@@ -31,13 +52,20 @@ def test_a_server_that_stays_down_ends_the_run_and_says_why(server: StandIn, qui
 
 
 def test_a_model_that_disappears_ends_the_run(server: StandIn, quick: Book) -> None:
-    """404 holds the endpoint back at once, and for good when the model is still not there after the pause."""
+    """404 holds the endpoint back at once, and for good when the model is still not there after the
+    pause.
+    """
     model = a_model_at(quick, server.url, stages=("triage",))
     model.prepare("triage")
     server.script = lambda _: NotFound()
     with pytest.raises(EverythingDown, match=r"model 'finops-triage' not found.*finops create"):
         model.triage(a_record())
-    assert [warms_up(heard) for heard in server.heard] == [True, True, False, True]  # the last tries the endpoint out
+    assert [warms_up(heard) for heard in server.heard] == [
+        True,
+        True,
+        False,
+        True,
+    ]  # the last tries the endpoint out
 
 
 def test_a_model_that_is_only_made_anew_is_waited_for(server: StandIn, quick: Book) -> None:
@@ -51,9 +79,13 @@ def test_a_model_that_is_only_made_anew_is_waited_for(server: StandIn, quick: Bo
 def test_records_that_a_server_fails_on_do_not_take_it_from_the_others(
     behaviour: Behaviour, poisoned: range, server: StandIn, quick: Book
 ) -> None:
-    """Six poisoned records in a row open the breaker; the warm-up tries the endpoint out, so they settle and the rest is answered."""
+    """Six poisoned records in a row open the breaker; the warm-up tries the endpoint out, so they
+    settle and the rest is answered.
+    """
     words = {f"Qty: {5000 + n} " for n in poisoned}
-    server.script = lambda heard: behaviour if any(word in heard.prompt for word in words) else Right()
+    server.script = lambda heard: (
+        behaviour if any(word in heard.prompt for word in words) else Right()
+    )
     model = a_model_at(quick, server.url, stages=("triage",), deadline=0.3)
     statuses = _statuses(model, quick, 20)
     assert [n for n, status in enumerate(statuses) if status != "ok"] == list(poisoned)
@@ -85,7 +117,9 @@ def _statuses(model: Backend, book: Book, count: int, stage: Any = "triage") -> 
 
 
 def test_records_are_spread_over_servers_and_a_dead_one_is_left_to_the_others(quick: Book) -> None:
-    """Two servers share the work; when one falls over, the other does all of it, and nothing is lost."""
+    """Two servers share the work; when one falls over, the other does all of it, and nothing is
+    lost.
+    """
     with ExitStack() as stack:
         first, second = (stack.enter_context(StandIn(token_seconds=0.0002)) for _ in range(2))
         model = a_model_at(quick, first.url, second.url, stages=("triage",))
@@ -96,7 +130,9 @@ def test_records_are_spread_over_servers_and_a_dead_one_is_left_to_the_others(qu
 
 
 @pytest.mark.parametrize(("architecture", "at_once"), [("qwen35", 1), ("qwen3", 4)])
-def test_as_many_requests_at_once_as_the_architecture_takes(architecture: str, at_once: int, quick: Book) -> None:
+def test_as_many_requests_at_once_as_the_architecture_takes(
+    architecture: str, at_once: int, quick: Book
+) -> None:
     """kb: answer.single_slot. More requests to a model with one slot would only queue."""
     models = (Model("finops-triage", architecture), Model("finops-resolver", "qwen3"))
     with StandIn(models=models, token_seconds=0.0005) as server:
@@ -106,7 +142,9 @@ def test_as_many_requests_at_once_as_the_architecture_takes(architecture: str, a
 
 
 def test_a_full_queue_is_met_with_fewer_requests(quick: Book) -> None:
-    """503 is no failure of a record: all are answered, by a server that takes two and lets none wait."""
+    """503 is no failure of a record: all are answered, by a server that takes two and lets none
+    wait.
+    """
     models = (Model("finops-triage", "qwen3"), Model("finops-resolver", "qwen3"))
     with StandIn(models=models, num_parallel=2, max_queue=0, token_seconds=0.0005) as server:
         model = a_model_at(quick, server.url, stages=("triage",), workers=8)
@@ -115,7 +153,10 @@ def test_a_full_queue_is_met_with_fewer_requests(quick: Book) -> None:
 
 @pytest.mark.parametrize("fits_both", [True, False])
 def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: Book) -> None:
-    """kb: answer.chunk. A chunk passes stage 1 before stage 2 begins: as many loads as chunks, not as records."""
+    """kb: answer.chunk.
+
+    A chunk passes stage 1 before stage 2 begins: as many loads as chunks, not as records.
+    """
     with StandIn(fits_both=fits_both) as server:
         model = a_model_at(quick, server.url)
         assert set(_statuses(model, quick, 70, "run")) == {"ok"}
@@ -137,14 +178,24 @@ def test_a_missing_model_names_its_cure(quick: Book) -> None:
 
 
 def test_an_old_server_is_refused_with_the_reason(quick: Book) -> None:
-    with StandIn(version="0.29.1") as server, pytest.raises(MissingPiece, match=r"0\.29\.1 is too old"):
+    with (
+        StandIn(version="0.29.1") as server,
+        pytest.raises(MissingPiece, match=r"0\.29\.1 is too old"),
+    ):
         a_model_at(quick, server.url)
 
 
 def test_servers_with_different_models_under_one_name_are_refused(quick: Book) -> None:
     """One run, one model: its digest goes into every line."""
-    other = (Model("finops-triage", "qwen35", layer_digest="sha256:" + "f" * 64), Model("finops-resolver", "qwen3"))
-    with StandIn() as first, StandIn(models=other) as second, pytest.raises(UsageError, match="not the same model everywhere"):
+    other = (
+        Model("finops-triage", "qwen35", layer_digest="sha256:" + "f" * 64),
+        Model("finops-resolver", "qwen3"),
+    )
+    with (
+        StandIn() as first,
+        StandIn(models=other) as second,
+        pytest.raises(UsageError, match="not the same model everywhere"),
+    ):
         a_model_at(quick, first.url, second.url)
 
 
@@ -156,20 +207,26 @@ def test_one_dead_server_of_two_is_left_out_with_a_notice(server: StandIn, quick
 
 
 @pytest.mark.parametrize("host", ["http://8.8.8.8:11434", "https://1.1.1.1"])
-def test_an_address_outside_the_house_is_refused_before_anything_is_sent(host: str, quick: Book) -> None:
+def test_an_address_outside_the_house_is_refused_before_anything_is_sent(
+    host: str, quick: Book
+) -> None:
     """kb: answer.outside."""
     with pytest.raises(UsageError, match="may not leave the house"):
         a_model_at(quick, host)
 
 
-def test_no_proxy_of_the_environment_sees_a_record(server: StandIn, quick: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_sees_a_record(
+    server: StandIn, quick: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A proxy that HTTP_PROXY names would carry records out of the house."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert triaged_at(server, quick, lambda _: Right()).status == "ok"
 
 
-def test_auto_takes_ollama_where_it_has_the_models_and_says_why_not_otherwise(server: StandIn, quick: Book) -> None:
+def test_auto_takes_ollama_where_it_has_the_models_and_says_why_not_otherwise(
+    server: StandIn, quick: Book
+) -> None:
     """Contracts, section 1."""
     there = chosen_at(quick, "auto", server.url)
     assert (there.backend.origin.name, "has the models" in there.why) == ("ollama", True)
@@ -184,12 +241,18 @@ def test_records_are_asked_in_their_order(server: StandIn, quick: Book) -> None:
     """First come, first served: no record waits while later ones go by."""
     model = a_model_at(quick, server.url, stages=("triage",))
     assert set(_statuses(model, quick, 40)) == {"ok"}
-    asked = [heard.prompt.partition("Qty: ")[2].split(" ")[0] for heard in server.heard if not warms_up(heard)]
+    asked = [
+        heard.prompt.partition("Qty: ")[2].split(" ")[0]
+        for heard in server.heard
+        if not warms_up(heard)
+    ]
     assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(asked))
 
 
 def test_a_hung_server_holds_up_neither_the_start_nor_the_others(quick: Book) -> None:
-    """Warm-ups go side by side; a server that fails its own is left to the breaker, and decides nothing about turns."""
+    """Warm-ups go side by side; a server that fails its own is left to the breaker, and decides
+    nothing about turns.
+    """
     with StandIn() as well, StandIn(script=lambda _: Hang()) as hung:
         model = a_model_at(quick, hung.url, well.url, deadline=0.3)
         assert set(_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}

@@ -24,10 +24,17 @@ def test_a_version_is_three_numbers(text: str, numbers: tuple[int, int, int] | N
 
 
 def test_gates_are_what_an_old_version_lacks() -> None:
-    """Compared as numbers (0.9 is before 0.32.10), oldest first; none where the version does not say its age."""
+    """Compared as numbers (0.9 is before 0.32.10), oldest first; none where the version does not
+    say its age.
+    """
     assert [gate.since for gate in gates("0.32.9")] == [(0, 32, 10), (0, 32, 15)]
     assert [gate.version for gate in gates("0.30.0")] == ["0.30.9", "0.31.2", "0.32.10", "0.32.15"]
     assert len(gates("0.9.0")) == len(gates("0.1.0")) > len(gates("0.30.0"))
-    assert (gates("0.0.0"), gates("nightly"), known("0.0.0"), known("nightly")) == ([], [], False, False)
+    assert (gates("0.0.0"), gates("nightly"), known("0.0.0"), known("nightly")) == (
+        [],
+        [],
+        False,
+        False,
+    )
     with pytest.raises(MissingPiece, match=r"0\.30\.0 or newer"):
         refuse_too_old("0.9.0")

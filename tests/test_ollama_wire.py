@@ -1,4 +1,6 @@
-"""One generation against servers that do not keep to HTTP, JSON or time: every word of theirs is a named failure, none an error of ours."""
+"""One generation against servers that do not keep to HTTP, JSON or time: every word of theirs is a
+named failure, none an error of ours.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def saying(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
             connection, _ = listening.accept()
             with connection:
                 asked = b""
-                while not asked.endswith(b"}"):  # what is left unread at the end would reset the connection
+                while not asked.endswith(
+                    b"}"
+                ):  # what is left unread at the end would reset the connection
                     asked += connection.recv(65536)
                 for piece in pieces:
                     if ended.wait(pause):
@@ -74,7 +78,9 @@ def _generated(url: str, seconds: float = 5.0) -> Generated:
     ],
 )
 def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
-    """Bytes that are no text, nesting without end, types that are none of the protocol's, numbers that cannot be."""
+    """Bytes that are no text, nesting without end, types that are none of the protocol's, numbers
+    that cannot be.
+    """
     with saying([HEAD, body]) as url:
         if failure is Generated:
             assert _generated(url).prompt_tokens in (None, 7)
@@ -93,7 +99,11 @@ def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
         (500, b"", failures.Crashed),
         (204, b"", failures.Refused),
         (999, b"?", failures.Crashed),
-        (400, b'{"error":"request (9 tokens) exceeds the available context size"}', failures.ContextExceeded),
+        (
+            400,
+            b'{"error":"request (9 tokens) exceeds the available context size"}',
+            failures.ContextExceeded,
+        ),
     ],
 )
 def test_a_status_with_any_body(status: int, body: bytes, failure: type[failures.NoReply]) -> None:
@@ -124,7 +134,9 @@ def _for_ever(first: bytes, then: bytes) -> Iterator[bytes]:
     ],
 )
 def test_an_answer_is_overdue_however_it_is_dripped(first: bytes, then: bytes) -> None:
-    """Headers, hints, chunk sizes, errors and lines without an end: the deadline holds for all of it together."""
+    """Headers, hints, chunk sizes, errors and lines without an end: the deadline holds for all of
+    it together.
+    """
     started = time.monotonic()
     with saying(_for_ever(first, then), pause=0.02) as url, pytest.raises(failures.Overdue):
         _generated(url, seconds=0.3)
@@ -140,9 +152,15 @@ def test_an_answer_that_is_there_counts_though_the_connection_never_ends() -> No
 def test_what_came_before_an_end_is_kept() -> None:
     """Torn or overdue, the text so far is there to be looked at."""
     promising = HEAD.replace(b"Connection: close", b"Content-Length: 999")
-    with saying([promising, b'{"response":"so far"}\n']) as url, pytest.raises(failures.Torn) as torn:
+    with (
+        saying([promising, b'{"response":"so far"}\n']) as url,
+        pytest.raises(failures.Torn) as torn,
+    ):
         _generated(url)
-    with saying(_for_ever(HEAD + b'{"response":"so far"}\n', b""), pause=0.02) as url, pytest.raises(failures.Overdue) as overdue:
+    with (
+        saying(_for_ever(HEAD + b'{"response":"so far"}\n', b""), pause=0.02) as url,
+        pytest.raises(failures.Overdue) as overdue,
+    ):
         _generated(url, seconds=0.3)
     assert (torn.value.received, overdue.value.received) == ("so far", "so far")
 

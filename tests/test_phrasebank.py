@@ -1,4 +1,6 @@
-"""A user's own financial_phrasebank: both forms are read as they lie on disk, and damage costs its own line only."""
+"""A user's own financial_phrasebank: both forms are read as they lie on disk, and damage costs its
+own line only.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def pairs(items: list[Item]) -> list[tuple[str, str]]:
 def test_the_original_form(tmp_path: Path) -> None:
     """`sentence@label`, the label behind the last @, CR LF or LF, blank lines between."""
     content = (
-        b"\r\n\r\n".join(f"{text}@{label}".encode() for text, label in PLAIN) + b"\nMail to ir@example.test for it .@neutral"
+        b"\r\n\r\n".join(f"{text}@{label}".encode() for text, label in PLAIN)
+        + b"\nMail to ir@example.test for it .@neutral"
     )
     items, end = read(tmp_path / "Sentences_50Agree.txt", content)
     assert pairs(items) == [*PLAIN, ("Mail to ir@example.test for it .", "neutral")]
@@ -73,7 +76,9 @@ def test_csv_forms(header: str, row: str, tmp_path: Path) -> None:
 
 def test_csv_quotes(tmp_path: Path) -> None:
     """A sentence may hold commas, quotes and @; nothing of it is taken for a label."""
-    items, _ = read(tmp_path / "all-data.csv", b'neutral,"Of ""new"" shares, 5 were issued @neutral"\n')
+    items, _ = read(
+        tmp_path / "all-data.csv", b'neutral,"Of ""new"" shares, 5 were issued @neutral"\n'
+    )
     assert pairs(items) == [('Of "new" shares, 5 were issued @neutral', "neutral")]
 
 
@@ -94,7 +99,9 @@ def test_csv_quotes(tmp_path: Path) -> None:
 def test_damage(form: str, bad: bytes, rule: str, path: str, tmp_path: Path) -> None:
     """A line that cannot be used is a value with file, line and reason; its neighbours are kept."""
     good = [f"{text}@{label}" if form == "bank.txt" else f"{label},{text}" for text, label in PLAIN]
-    items, end = read(tmp_path / form, "\n".join(good[:2]).encode() + b"\n" + bad + b"\n" + good[2].encode())
+    items, end = read(
+        tmp_path / form, "\n".join(good[:2]).encode() + b"\n" + bad + b"\n" + good[2].encode()
+    )
     [damage] = [item for item in items if isinstance(item, Damage)]
     assert (damage.file, damage.line) == (str(tmp_path / form), 3)
     assert [(problem.rule, problem.path) for problem in damage.problems] == [(rule, path)]
@@ -103,15 +110,22 @@ def test_damage(form: str, bad: bytes, rule: str, path: str, tmp_path: Path) -> 
 
 
 def test_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
-    """The same words in other case or spacing are the same sentence, or the splits would share it."""
+    """The same words in other case or spacing are the same sentence, or the splits would
+    share it.
+    """
     again = "The  Company is based in  ESPOO ."
-    items, end = read(tmp_path / "bank.txt", "".join(f"{t}@{s}\n" for t, s in [*PLAIN, PLAIN[0], (again, "neutral")]).encode())
+    items, end = read(
+        tmp_path / "bank.txt",
+        "".join(f"{t}@{s}\n" for t, s in [*PLAIN, PLAIN[0], (again, "neutral")]).encode(),
+    )
     assert pairs(items) == PLAIN
     assert (end.rows, end.sentences, end.duplicates) == (5, 3, 2)
 
 
 def test_split_is_four_to_one_and_told_by_the_text(tmp_path: Path) -> None:
-    """About 80/20, the same for every order of the file, and the report finds nothing wrong with it."""
+    """About 80/20, the same for every order of the file, and the report finds nothing wrong with
+    it.
+    """
     lines = [f"Order number {number} was booked .@neutral" for number in range(2_000)]
     forward, _ = read(tmp_path / "a.txt", "\n".join(lines).encode())
     backward, _ = read(tmp_path / "b.txt", "\n".join(reversed(lines)).encode())

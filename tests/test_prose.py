@@ -1,4 +1,6 @@
-"""Free text says no number that the input and its rules do not bear out, and the engine's own prose is never blamed."""
+"""Free text says no number that the input and its rules do not bear out, and the engine's own prose
+is never blamed.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def plans(book: Book) -> list[tuple[ResolverInput, Resolution]]:
     drawn = [next(cases(i, SEED, book)) for i in range(CASES)]
     rng = Random(SEED)
     for number in range(CASES):
-        case = RESOLVER_INPUT.read(exact_json.decode(exact_json.encode(random_case(rng, f"C-{number}"))))
+        case = RESOLVER_INPUT.read(
+            exact_json.decode(exact_json.encode(random_case(rng, f"C-{number}")))
+        )
         assert case is not None
         drawn.append(case)
     return [(case, resolve(case, book)) for case in drawn]
@@ -54,19 +58,31 @@ def _wordless(plan: Resolution) -> Resolution:
 
 
 def test_the_engine_is_never_blamed(
-    triages: list[tuple[FailRecord, Triage]], plans: list[tuple[ResolverInput, Resolution]], book: Book
+    triages: list[tuple[FailRecord, Triage]],
+    plans: list[tuple[ResolverInput, Resolution]],
+    book: Book,
 ) -> None:
-    """Every figure that the engine writes follows from input and rules, without its own words as a witness."""
+    """Every figure that the engine writes follows from input and rules, without its own words as a
+    witness.
+    """
     for fail, answer in triages:
-        assert not list(check_reason(answer, replace(answer, reason="x"), fail, book)), answer.reason
+        assert not list(check_reason(answer, replace(answer, reason="x"), fail, book)), (
+            answer.reason
+        )
     for case, plan in plans:
         assert not list(check_prose(plan, _wordless(plan), case, book)), plan
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in EXAMPLES.glob("*.jsonl") if "expected" not in path.name))
+@pytest.mark.parametrize(
+    "file", sorted(path.name for path in EXAMPLES.glob("*.jsonl") if "expected" not in path.name)
+)
 def test_examples_are_never_blamed(file: str, book: Book) -> None:
     """The same for the files in examples/."""
-    taken = [fail for line in (EXAMPLES / file).read_bytes().splitlines() if (fail := take_fail(line)[0]) is not None]
+    taken = [
+        fail
+        for line in (EXAMPLES / file).read_bytes().splitlines()
+        if (fail := take_fail(line)[0]) is not None
+    ]
     assert taken
     for fail in taken:
         answer = triage(fail, book)
@@ -79,41 +95,67 @@ def test_examples_are_never_blamed(file: str, book: Book) -> None:
 
 def _other_digit(text: str, rng: Random) -> str:
     at = rng.choice([found.start() for found in re.finditer(r"\d", text)])
-    return f"{text[:at]}{rng.choice([digit for digit in '0123456789' if digit != text[at]])}{text[at + 1 :]}"
+    return (
+        f"{text[:at]}{rng.choice([digit for digit in '0123456789' if digit != text[at]])}"
+        f"{text[at + 1 :]}"
+    )
 
 
 def _added_figure(text: str, rng: Random) -> str:
     words = text.split(" ")
-    said = (f"aged {rng.randint(0, 120)} days", f"score {rng.randint(0, 1000) / 10}", f"of {rng.randint(1, 99) * 500:,} shares")
+    said = (
+        f"aged {rng.randint(0, 120)} days",
+        f"score {rng.randint(0, 1000) / 10}",
+        f"of {rng.randint(1, 99) * 500:,} shares",
+    )
     words.insert(rng.randint(1, len(words)), rng.choice(said))
     return " ".join(words)
 
 
 @pytest.mark.parametrize(("corrupt", "least"), [(_other_digit, 0.90), (_added_figure, 0.93)])
 def test_most_wrong_reasons_are_blamed(
-    corrupt: Callable[[str, Random], str], least: float, triages: list[tuple[FailRecord, Triage]], book: Book
+    corrupt: Callable[[str, Random], str],
+    least: float,
+    triages: list[tuple[FailRecord, Triage]],
+    book: Book,
 ) -> None:
-    """A changed digit or an added figure; the rest are figures that happen to be true of something else."""
+    """A changed digit or an added figure; the rest are figures that happen to be true of something
+    else.
+    """
     rng = Random(SEED)
-    wrong = [(fail, answer, replace(answer, reason=corrupt(answer.reason, rng))) for fail, answer in triages]
+    wrong = [
+        (fail, answer, replace(answer, reason=corrupt(answer.reason, rng)))
+        for fail, answer in triages
+    ]
     seen = sum(bool(list(check_reason(said, answer, fail, book))) for fail, answer, said in wrong)
     assert seen >= least * len(wrong)
 
 
 @pytest.mark.parametrize(("corrupt", "least"), [(_other_digit, 0.75), (_added_figure, 0.93)])
 def test_most_wrong_rationales_are_blamed_and_nothing_else(
-    corrupt: Callable[[str, Random], str], least: float, plans: list[tuple[ResolverInput, Resolution]], book: Book
+    corrupt: Callable[[str, Random], str],
+    least: float,
+    plans: list[tuple[ResolverInput, Resolution]],
+    book: Book,
 ) -> None:
-    """One rationale of a plan is wrong: the finding names it, expects the waterfall's, and no other text is named."""
+    """One rationale of a plan is wrong: the finding names it, expects the waterfall's, and no other
+    text is named.
+    """
     rng, seen, wrong = Random(SEED), 0, 0
     for case, plan in plans:
-        spots = [i for i, step in enumerate(plan.resolution_steps) if re.search(r"\d", step.rationale)]
+        spots = [
+            i for i, step in enumerate(plan.resolution_steps) if re.search(r"\d", step.rationale)
+        ]
         if not spots:
             continue
         i, steps = rng.choice(spots), list(plan.resolution_steps)
         steps[i] = replace(steps[i], rationale=corrupt(steps[i].rationale, rng))
         found = list(check_prose(replace(plan, resolution_steps=tuple(steps)), plan, case, book))
-        wanted = (f"/resolution_steps/{i}/rationale", plan.resolution_steps[i].rationale, steps[i].rationale)
+        wanted = (
+            f"/resolution_steps/{i}/rationale",
+            plan.resolution_steps[i].rationale,
+            steps[i].rationale,
+        )
         assert {(finding.path, finding.expected, finding.actual) for finding in found} <= {wanted}
         seen, wrong = seen + len(found), wrong + 1
     assert wrong > CASES
@@ -133,18 +175,26 @@ def _card_1(book: Book, **changes: object) -> tuple[FailRecord, Triage]:
         ("5,000 shares in 594918104 with DTC-0005, aged 7 days: 1 day past T+6, score 83", None),
         ("$2.1M; 60 x 0.30 = 18 and 70 x 0.25 = 17.5 make 69.5 x 1.20 = 83.4 of at most 100", None),
         ("Rule 204, 15-day fail rate 4%, coverage only 10%: escalate to L3", None),
-        ("Age in the 7-9 day band, coverage below 25%, value from $1M to $5M, rate 3-5%, score over 75", None),
+        (
+            (
+                "Age in the 7-9 day band, coverage below 25%, value from $1M to $5M, rate 3-5%,"
+                " score over 75"
+            ),
+            None,
+        ),
         ("Coverage below 50%, rate over 2%", "50%, 2%"),
         ("The counterparty promises 3,000 shares, ref 45123", "3,000 shares, 45123"),
     ],
 )
 def test_a_reason_says_what_the_record_bears_out(reason: str, says: str | None, book: Book) -> None:
-    """Record, points, products and days left count; what a counterparty wrote into the notes does not."""
+    """Record, points, products and days left count; what a counterparty wrote into the notes does
+    not.
+    """
     fail, reference = _card_1(book, notes="3,000 shares promised, ref 45123")
     found = list(check_reason(replace(reference, reason=reason), reference, fail, book))
-    assert [(finding.rule, finding.path, finding.expected, finding.actual) for finding in found] == (
-        [("triage.reason_figures", "/reason", reference.reason, reason)] if says else []
-    )
+    assert [
+        (finding.rule, finding.path, finding.expected, finding.actual) for finding in found
+    ] == ([("triage.reason_figures", "/reason", reference.reason, reason)] if says else [])
     assert says is None or f"says {says}:" in found[0].message
 
 
@@ -163,15 +213,28 @@ def test_a_reason_says_what_the_record_bears_out(reason: str, says: str | None, 
         ("Age: 8. Value high", "8"),
     ],
 )
-def test_a_reason_rounds_nothing_to_zero_and_takes_no_name_for_a_number(reason: str, says: str | None, book: Book) -> None:
-    fail, reference = _card_1(book, fail_id="F-1001", market_value=13_400_000, inventory_coverage_pct=25)
+def test_a_reason_rounds_nothing_to_zero_and_takes_no_name_for_a_number(
+    reason: str, says: str | None, book: Book
+) -> None:
+    fail, reference = _card_1(
+        book, fail_id="F-1001", market_value=13_400_000, inventory_coverage_pct=25
+    )
     found = list(check_reason(replace(reference, reason=reason), reference, fail, book))
-    assert [finding.message.partition(":")[0] for finding in found] == ([f"reason says {says}"] if says else [])
+    assert [finding.message.partition(":")[0] for finding in found] == (
+        [f"reason says {says}"] if says else []
+    )
 
 
 def test_a_zero_of_the_record_may_be_said(book: Book) -> None:
     """A fail of today without value or coverage."""
-    fail, reference = _card_1(book, age_days=0, market_value=0, inventory_coverage_pct=0, cns_position=0, cp_fail_rate_pct=0)
+    fail, reference = _card_1(
+        book,
+        age_days=0,
+        market_value=0,
+        inventory_coverage_pct=0,
+        cns_position=0,
+        cp_fail_rate_pct=0,
+    )
     said = "0 days, worth $0, coverage 0%, position 0 shares, rate 0 percent"
     assert list(check_reason(replace(reference, reason=said), reference, fail, book)) == []
 
@@ -191,7 +254,9 @@ def test_products_and_days_left_are_reckoned(book: Book) -> None:
 
 
 def test_a_rationale_speaks_of_its_own_counterparty(book: Book) -> None:
-    """DTC-0901 is owed for 8 days, and only a rationale that names it may say so of another's step."""
+    """DTC-0901 is owed for 8 days, and only a rationale that names it may say so of
+    another's step.
+    """
     [line] = islice((EXAMPLES / "back-to-back.jsonl").read_bytes().splitlines(), 1)
     fail = take_fail(line)[0]
     assert fail is not None
@@ -201,7 +266,10 @@ def test_a_rationale_speaks_of_its_own_counterparty(book: Book) -> None:
 
     def blamed(rationale: str) -> list[str]:
         steps = (replace(plan.resolution_steps[0], rationale=rationale), *plan.resolution_steps[1:])
-        return [finding.path for finding in check_prose(replace(plan, resolution_steps=steps), plan, case, book)]
+        return [
+            finding.path
+            for finding in check_prose(replace(plan, resolution_steps=steps), plan, case, book)
+        ]
 
     assert plan.resolution_steps[0].dtc != "DTC-0901"
     assert blamed("Aged 9d, 11,000 shares") == []
@@ -210,8 +278,12 @@ def test_a_rationale_speaks_of_its_own_counterparty(book: Book) -> None:
 
 
 def test_the_texts_of_card_2_are_borne_out(book: Book) -> None:
-    """`Age 3d 12000sh`, `Residual 4000 shs uncoverable` and the card's narrative say nothing wrong."""
-    given, resolution = exact_json.decode((EXAMPLES / "cards/published.jsonl").read_bytes().splitlines()[3]).values()
+    """`Age 3d 12000sh`, `Residual 4000 shs uncoverable` and the card's narrative say nothing
+    wrong.
+    """
+    given, resolution = exact_json.decode(
+        (EXAMPLES / "cards/published.jsonl").read_bytes().splitlines()[3]
+    ).values()
     case, _, problems = take_case(exact_json.encode(given), book)
     assert case is not None, problems
     plan = resolve(case, book)
@@ -219,25 +291,54 @@ def test_the_texts_of_card_2_are_borne_out(book: Book) -> None:
         replace(plan.resolution_steps[0], rationale=resolution["resolution_steps"][0]["rationale"]),
         *plan.resolution_steps[1:],
     )
-    said = replace(plan, resolution_steps=steps, **{key: resolution[key] for key in ("narrative", "escalation_reason")})
+    said = replace(
+        plan,
+        resolution_steps=steps,
+        **{key: resolution[key] for key in ("narrative", "escalation_reason")},
+    )
     assert list(check_prose(said, plan, case, book)) == []
-    wrong = replace(said, narrative="Chase DTC-0161 for 12,500 shs", escalation_reason="Residual 4400 shs")
-    assert [finding.path for finding in check_prose(wrong, plan, case, book)] == ["/narrative", "/escalation_reason"]
+    wrong = replace(
+        said, narrative="Chase DTC-0161 for 12,500 shs", escalation_reason="Residual 4400 shs"
+    )
+    assert [finding.path for finding in check_prose(wrong, plan, case, book)] == [
+        "/narrative",
+        "/escalation_reason",
+    ]
     none_left = "Escalate the residual 0 shares"
-    for narrative in (none_left, "Box 8,000; 0 shares remain", "$0 at risk", "Residual: 0", "Borrow 0 shares"):
+    for narrative in (
+        none_left,
+        "Box 8,000; 0 shares remain",
+        "$0 at risk",
+        "Residual: 0",
+        "Borrow 0 shares",
+    ):
         assert list(check_prose(replace(plan, narrative=narrative), plan, case, book)), narrative
     stocked = replace(case, inventory=replace(case.inventory, pending_receives=0))
     reference = resolve(stocked, book)
-    assert not list(check_prose(replace(reference, narrative="0 shares pending"), reference, stocked, book))
+    assert not list(
+        check_prose(replace(reference, narrative="0 shares pending"), reference, stocked, book)
+    )
     assert list(check_prose(replace(reference, narrative=none_left), reference, stocked, book))
     covered = replace(case, inventory=replace(case.inventory, box_qty=32_000))
     reference = resolve(covered, book)
-    assert not list(check_prose(replace(reference, narrative="Residual 0 shares, 0 shares remain"), reference, covered, book))
+    assert not list(
+        check_prose(
+            replace(reference, narrative="Residual 0 shares, 0 shares remain"),
+            reference,
+            covered,
+            book,
+        )
+    )
 
 
-@pytest.mark.parametrize("text", ["9" * limits.TEXT_CHARS, "1,111" * 13_000, "a1" * 32_000, " 9.5M" * 13_000, "\n 1. " * 10_000])
+@pytest.mark.parametrize(
+    "text",
+    ["9" * limits.TEXT_CHARS, "1,111" * 13_000, "a1" * 32_000, " 9.5M" * 13_000, "\n 1. " * 10_000],
+)
 def test_a_hostile_text_is_read_to_its_end(text: str, book: Book) -> None:
-    """The message of a finding stays short whatever the text holds, and no number is too long to be read."""
+    """The message of a finding stays short whatever the text holds, and no number is too long to be
+    read.
+    """
     fail, reference = _card_1(book)
     for finding in check_reason(replace(reference, reason=text), reference, fail, book):
         assert len(finding.message) < limits.PROBLEMS * (limits.SHOWN_CHARS + 2) + 80

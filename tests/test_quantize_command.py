@@ -1,4 +1,6 @@
-"""What `finops quantize` says to a call that cannot be carried out: it needs no model, and nothing but the package, to say it."""
+"""What `finops quantize` says to a call that cannot be carried out: it needs no model, and nothing
+but the package, to say it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,13 @@ import pytest
 
 from tests.conftest import EXAMPLES, GGUF_HEAD, Finops
 
-BARE = pytest.mark.skipif(find_spec("llama_cpp") is not None, reason="llama-cpp-python is installed")
-WHOLE = pytest.mark.skipif(find_spec("llama_cpp") is None or find_spec("llguidance") is None, reason="needs the extra llama")
+BARE = pytest.mark.skipif(
+    find_spec("llama_cpp") is not None, reason="llama-cpp-python is installed"
+)
+WHOLE = pytest.mark.skipif(
+    find_spec("llama_cpp") is None or find_spec("llguidance") is None,
+    reason="needs the extra llama",
+)
 
 
 def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object) -> None:
@@ -29,7 +36,10 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
         (("--gguf", "a", "--adapter", "b"), "--adapter goes with --base"),
         (("--base", "a", "--kind", "f16", "--kind", "f32"), "one of them"),
         (("--gguf", "a", "--kind", "f16"), "--kind q8_0 or q4_k_m"),
-        (("--gguf", "a", "--kind", "f32", "--kind", "q8_0"), "and no other"),  # it would move the user's own file
+        (
+            ("--gguf", "a", "--kind", "f32", "--kind", "q8_0"),
+            "and no other",
+        ),  # it would move the user's own file
         (("--base", "a", "--name", "a/b"), "is no file name"),
         (("--base", "a", "--name", ".."), "is no file name"),
         (("--base", "a", "--name", "a\x1b[31m"), r"--name a\x1b[31m: is no file name"),
@@ -38,7 +48,9 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
         (("--base", "a", "--rows", "0"), "rows"),
     ],
 )
-def test_calls_that_contradict_themselves(arguments: tuple[str, ...], text: str, tmp_path: Path, finops: Finops) -> None:
+def test_calls_that_contradict_themselves(
+    arguments: tuple[str, ...], text: str, tmp_path: Path, finops: Finops
+) -> None:
     says(finops, tmp_path, 2, text, *arguments)
 
 
@@ -49,16 +61,40 @@ def test_a_folder_that_is_not_there(tmp_path: Path, finops: Finops) -> None:
 
 def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> None:
     (tmp_path / "a-q8_0.gguf").mkdir()
-    done = finops("quantize", "--stage", "triage", "--base", EXAMPLES, "-o", tmp_path, "--name", "a", "--kind", "q8_0")
+    done = finops(
+        "quantize",
+        "--stage",
+        "triage",
+        "--base",
+        EXAMPLES,
+        "-o",
+        tmp_path,
+        "--name",
+        "a",
+        "--kind",
+        "q8_0",
+    )
     assert (done.returncode, b"a-q8_0.gguf: is no file" in done.stderr) == (2, True)
 
 
 @BARE
 def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> None:
-    """Before anything is read or written; to convert without quantizing or trying it is not needed."""
+    """Before anything is read or written; to convert without quantizing or trying it is not
+    needed.
+    """
     says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--no-check")
     says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--kind", "f16")
-    says(finops, tmp_path, 2, "config.json: no such file", "--base", EXAMPLES, "--kind", "f16", "--no-check")
+    says(
+        finops,
+        tmp_path,
+        2,
+        "config.json: no such file",
+        "--base",
+        EXAMPLES,
+        "--kind",
+        "f16",
+        "--no-check",
+    )
 
 
 @WHOLE
@@ -80,15 +116,30 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
     assert made.returncode in (0, 1)
     few = ("--base", EXAMPLES, "--eval", tmp_path / "triage-eval.jsonl", "--rows", 21)
     says(finops, tmp_path / "out", 2, "--rows 21 asks for more", *few)
-    says(finops, tmp_path / "out", 2, "a triage row for train", "--base", EXAMPLES, "--eval", tmp_path / "triage-train.jsonl")
+    says(
+        finops,
+        tmp_path / "out",
+        2,
+        "a triage row for train",
+        "--base",
+        EXAMPLES,
+        "--eval",
+        tmp_path / "triage-train.jsonl",
+    )
 
 
 @WHOLE
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(None, "no such GGUF file"), (b"PK\3\4" + bytes(40), "is no GGUF file"), (GGUF_HEAD, "general.file_type")],
+    [
+        (None, "no such GGUF file"),
+        (b"PK\3\4" + bytes(40), "is no GGUF file"),
+        (GGUF_HEAD, "general.file_type"),
+    ],
 )
-def test_files_that_are_no_models(content: bytes | None, text: str, tmp_path: Path, finops: Finops) -> None:
+def test_files_that_are_no_models(
+    content: bytes | None, text: str, tmp_path: Path, finops: Finops
+) -> None:
     """A head that does not say of what type the file is, too."""
     (tmp_path / "out").mkdir()
     if content is not None:

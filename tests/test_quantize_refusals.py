@@ -1,4 +1,6 @@
-"""What `finops quantize` does not convert it names, with what to do instead, before an hour's work and without a file."""
+"""What `finops quantize` does not convert it names, with what to do instead, before an hour's work
+and without a file.
+"""
 
 from __future__ import annotations
 
@@ -48,44 +50,76 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
     folder = write_checkpoint(tmp_path, config)
     layer = config["num_hidden_layers"] - 1
     rows = 64 if config is QWEN3 else 128  # beside each query of Qwen3.5 there is a gate
-    adapter = write_adapter(tmp_path / "adapter", {f"model.layers.{layer}.self_attn.q_proj": (rows, 64)})
+    adapter = write_adapter(
+        tmp_path / "adapter", {f"model.layers.{layer}.self_attn.q_proj": (rows, 64)}
+    )
     converted(folder, adapter)
-    assert (folder / "model.gguf").stat().st_size > plan_conversion(read_checkpoint(folder), None).bytes("f16")
+    assert (folder / "model.gguf").stat().st_size > plan_conversion(
+        read_checkpoint(folder), None
+    ).bytes("f16")
 
 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (QWEN3 | {"architectures": ["MistralForCausalLM"]}, "MistralForCausalLM; Qwen3ForCausalLM,"),
+        (
+            QWEN3 | {"architectures": ["MistralForCausalLM"]},
+            "MistralForCausalLM; Qwen3ForCausalLM,",
+        ),
         (QWEN3 | {"architectures": None}, "no architecture"),
         (QWEN3 | {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantized model"),
         (QWEN3 | {"text_config": {"quantization_config": {"bits": 4}}}, "quantized model"),
         (QWEN3 | {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope scaling 'yarn'"),
-        (QWEN3 | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6}}, "rope scaling 'linear'"),
+        (
+            QWEN3 | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6}},
+            "rope scaling 'linear'",
+        ),
         (QWEN3 | {"rope_scaling": {"type": "dynamic"}}, "rope scaling 'dynamic'"),
         (QWEN3 | {"rope_theta": None}, "rope_theta is None"),
         (QWEN3 | {"rope_theta": 10**400}, f"rope_theta is 1{'0' * 39}; a number above 0"),
         (QWEN3 | {"rope_parameters": [1]}, "rope_parameters is [1]"),
-        (QWEN3 | {"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000; the weights are"),
+        (
+            QWEN3 | {"num_hidden_layers": 10**9},
+            "num_hidden_layers is 1,000,000,000; the weights are",
+        ),
         (QWEN3 | {"num_hidden_layers": 10**18}, "`int` <= 2147483647"),
         (QWEN3 | {"max_position_embeddings": 2**40}, "`int` <= 2147483647"),
         (QWEN3 | {"num_key_value_heads": 0}, "`int` >= 1"),
         (QWEN3 | {"rms_norm_eps": 0}, "rms_norm_eps"),
-        (QWEN35 | {"num_hidden_layers": 10**9}, "layer_types: names 4 layers; num_hidden_layers is 1,000,000,000"),
-        (QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "partial_rotary_factor": "x"}}, "partial_rotary_factor is 'x'"),
+        (
+            QWEN35 | {"num_hidden_layers": 10**9},
+            "layer_types: names 4 layers; num_hidden_layers is 1,000,000,000",
+        ),
+        (
+            QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "partial_rotary_factor": "x"}},
+            "partial_rotary_factor is 'x'",
+        ),
         (QWEN3 | {"attention_bias": True}, "attention_bias is True"),
         (QWEN3 | {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         (QWEN3 | {"use_sliding_window": True}, "use_sliding_window is True"),
-        (QWEN3 | {"layer_types": ["full_attention", "sliding_attention"]}, "not all full_attention"),
+        (
+            QWEN3 | {"layer_types": ["full_attention", "sliding_attention"]},
+            "not all full_attention",
+        ),
         (QWEN3 | {"head_dim": "64"}, "head_dim"),
         ({key: value for key, value in QWEN3.items() if key != "hidden_size"}, "hidden_size"),
         (QWEN35 | {"layer_types": ["linear_attention"] * 4}, "regular interval"),
-        (QWEN35 | {"layer_types": ["linear_attention", "full_attention"] + ["linear_attention"] * 2}, "regular interval"),
+        (
+            QWEN35
+            | {"layer_types": ["linear_attention", "full_attention"] + ["linear_attention"] * 2},
+            "regular interval",
+        ),
         (QWEN35 | {"linear_value_head_dim": 32}, "differ; llama.cpp has no such network"),
         (QWEN35 | {"linear_num_value_heads": 3}, "no multiple"),
         (QWEN35 | {"attn_output_gate": False}, "attn_output_gate is False"),
-        (QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_interleaved": False}}, "mrope_interleaved"),
-        (QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_section": [1] * 5}}, "mrope_section"),
+        (
+            QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_interleaved": False}},
+            "mrope_interleaved",
+        ),
+        (
+            QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_section": [1] * 5}},
+            "mrope_section",
+        ),
     ],
 )
 def test_other_networks(config: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -144,7 +178,9 @@ def test_other_tensors(spoil: Callable[[dict[str, Any]], None], says: str, tmp_p
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    """A file that was cut, that lies about its length, that is something else; an index that names what is not there."""
+    """A file that was cut, that lies about its length, that is something else; an index that names
+    what is not there.
+    """
     folder = write_checkpoint(tmp_path)
     file = folder / "model.safetensors"
     whole = file.read_bytes()
@@ -160,7 +196,11 @@ def test_damaged_files(tmp_path: Path) -> None:
     file.rename(folder / "model-1.safetensors")
     refused(folder, "has neither model.safetensors nor")
     index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {NORM: "model-1.safetensors", "lm_head.weight": "model-2.safetensors"}}))
+    index.write_text(
+        json.dumps(
+            {"weight_map": {NORM: "model-1.safetensors", "lm_head.weight": "model-2.safetensors"}}
+        )
+    )
     refused(folder, "model-2.safetensors is missing")
     index.write_text(json.dumps({"weight_map": {NORM: "../model-1.safetensors"}}))
     refused(folder, "another folder")
@@ -190,12 +230,28 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
         ("model/merges", [], "model/merges"),
         ("normalizer/type", "Lowercase", "normalizer Lowercase"),
         ("post_processor/type", "TemplateProcessing", "adds tokens"),
-        ("post_processor", {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}]}, "adds tokens"),
-        ("post_processor", {"type": "Sequence", "processors": [{"type": "RobertaProcessing"}]}, "adds tokens"),
-        ("post_processor", {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}, ""),
+        (
+            "post_processor",
+            {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}]},
+            "adds tokens",
+        ),
+        (
+            "post_processor",
+            {"type": "Sequence", "processors": [{"type": "RobertaProcessing"}]},
+            "adds tokens",
+        ),
+        (
+            "post_processor",
+            {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]},
+            "",
+        ),
         ("post_processor", {"type": "Sequence", "processors": [{"type": "ByteLevel"}]}, ""),
         ("post_processor", None, ""),
-        ("pre_tokenizer/pretokenizers/0/pattern/Regex", r"\d{1,3}", "parted by none of the patterns"),
+        (
+            "pre_tokenizer/pretokenizers/0/pattern/Regex",
+            r"\d{1,3}",
+            "parted by none of the patterns",
+        ),
         ("pre_tokenizer/pretokenizers/1/add_prefix_space", True, "parted by none of the patterns"),
         ("added_tokens/0/lstrip", True, "takes blanks along"),
         ("added_tokens/2/special", False, ""),
@@ -204,13 +260,18 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
     ],
 )
 def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -> None:
-    """What llama.cpp would split otherwise, and what it would not. `<|im_end|>` is special however it is marked: it looks it."""
+    """What llama.cpp would split otherwise, and what it would not.
+
+    `<|im_end|>` is special however it is marked: it looks it.
+    """
     folder = write_checkpoint(tmp_path)
     (folder / "tokenizer.json").write_text(json.dumps(_tokenizer_with(path, value)))
     if says:
         refused(folder, says)
     else:
-        assert plan_conversion(read_checkpoint(folder), None).vocabulary["tokenizer.ggml.eos_token_id"]
+        assert plan_conversion(read_checkpoint(folder), None).vocabulary[
+            "tokenizer.ggml.eos_token_id"
+        ]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +279,10 @@ def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -
     [
         ({"pad_token": "<|endoftext|>"}, "no special token ends an answer"),
         ({"eos_token": "<think>"}, "no special token ends an answer"),
-        ({"eos_token": "<|im_end|>", "pad_token": {"content": "<|im_end|>"}}, "never learnt to stop"),
+        (
+            {"eos_token": "<|im_end|>", "pad_token": {"content": "<|im_end|>"}},
+            "never learnt to stop",
+        ),
     ],
 )
 def test_models_that_would_not_stop(said: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -245,7 +309,9 @@ def test_models_that_would_not_stop(said: dict[str, Any], says: str, tmp_path: P
     ],
 )
 def test_other_adapters(settings: dict[str, Any], says: str, tmp_path: Path) -> None:
-    """What changes the model by more than a product of two matrices, and whatever PEFT may think of next."""
+    """What changes the model by more than a product of two matrices, and whatever PEFT may think of
+    next.
+    """
     folder = write_checkpoint(tmp_path / "model")
     adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
     (adapter / "adapter_config.json").write_text(json.dumps(LORA | settings))
@@ -253,7 +319,9 @@ def test_other_adapters(settings: dict[str, Any], says: str, tmp_path: Path) -> 
 
 
 def test_adapters_of_another_model(tmp_path: Path) -> None:
-    """Another shape, a layer that is not there, embeddings, a half, something else beside it, nothing at all."""
+    """Another shape, a layer that is not there, embeddings, a half, something else beside it,
+    nothing at all.
+    """
     folder = write_checkpoint(tmp_path / "model")
     for number, (module, shape, says) in enumerate(
         (

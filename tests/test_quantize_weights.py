@@ -1,4 +1,6 @@
-"""The numbers on their way into a GGUF file: which stands where, how it is rounded, what an adapter adds, in how little memory."""
+"""The numbers on their way into a GGUF file: which stands where, how it is rounded, what an adapter
+adds, in how little memory.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,26 @@ from finops_cli.foundry.rows import Stage  # noqa: E402
 from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
 from finops_cli.foundry.weights.architecture import architecture_of  # noqa: E402
 from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import Conversion, Named, Precision, blocks, convert, plan_conversion  # noqa: E402
+from finops_cli.foundry.weights.convert import (  # noqa: E402
+    Conversion,
+    Named,
+    Precision,
+    blocks,
+    convert,
+    plan_conversion,
+)
 from finops_cli.foundry.weights.layout import wanted_tensors  # noqa: E402
 from finops_cli.kb.load import data_folder  # noqa: E402
 from finops_cli.models.gguf import read_head  # noqa: E402
 from finops_cli.models.modelfile import read_modelfile  # noqa: E402
-from tests.plain_checkpoints import LORA, QWEN3, QWEN35, noise, write_adapter, write_checkpoint  # noqa: E402
+from tests.plain_checkpoints import (  # noqa: E402
+    LORA,
+    QWEN3,
+    QWEN35,
+    noise,
+    write_adapter,
+    write_checkpoint,
+)
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
@@ -31,7 +47,13 @@ def planned(folder: Path, adapter: Path | None = None) -> Conversion:
 
 
 def written(folder: Path, precision: Precision, adapter: Path | None = None) -> bytes:
-    convert(planned(folder, adapter), folder / "model.gguf", precision, Named("tiny"), lambda done, total: None)
+    convert(
+        planned(folder, adapter),
+        folder / "model.gguf",
+        precision,
+        Named("tiny"),
+        lambda done, total: None,
+    )
     return (folder / "model.gguf").read_bytes()
 
 
@@ -81,8 +103,12 @@ REAL: list[tuple[Stage, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("stage", "config", "parameters"), REAL)
-def test_the_published_models_have_their_size_and_name(stage: Stage, config: dict[str, Any], parameters: int) -> None:
-    """The tensors of Qwen3-8B and Qwen3.5-9B add up to what transformers counts, and `finops create` finds the file."""
+def test_the_published_models_have_their_size_and_name(
+    stage: Stage, config: dict[str, Any], parameters: int
+) -> None:
+    """The tensors of Qwen3-8B and Qwen3.5-9B add up to what transformers counts, and `finops
+    create` finds the file.
+    """
     network = architecture_of(config, Path("config.json"))
     assert sum(int(np.prod(tensor.shape)) for tensor in wanted_tensors(network)) == parameters
     [base] = read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").bases
@@ -95,33 +121,46 @@ def test_names_tell_the_size() -> None:
 
 
 def test_value_heads_are_put_as_tiles(tmp_path: Path) -> None:
-    """Heads k0v0 k0v1 k1v0 k1v1, marked 0 to 3, become 0 2 1 3: in rows, in columns, and behind the queries and keys."""
+    """Heads k0v0 k0v1 k1v0 k1v1, marked 0 to 3, become 0 2 1 3: in rows, in columns, and behind the
+    queries and keys.
+    """
     tensors = noise(QWEN35)
     layer = "model.layers.0.linear_attn."
     size, keys = QWEN35["linear_key_head_dim"], 2 * 2 * QWEN35["linear_key_head_dim"]
     marks = np.repeat(np.arange(4, dtype=np.float32), size)
     tiles = np.repeat(np.array([0, 2, 1, 3], np.float32), size)
     tensors[f"{layer}in_proj_z.weight"][:] = marks[:, None]
-    tensors[f"{layer}in_proj_qkv.weight"][:] = np.concatenate([np.full(keys, 9, np.float32), marks])[:, None]
+    tensors[f"{layer}in_proj_qkv.weight"][:] = np.concatenate(
+        [np.full(keys, 9, np.float32), marks]
+    )[:, None]
     tensors[f"{layer}out_proj.weight"][:] = marks
     tensors[f"{layer}dt_bias"][:] = np.arange(4)
     tensors[f"{layer}A_log"][:] = np.arange(4)
     folder = write_checkpoint(tmp_path, QWEN35, tensors)
     assert (rows_of(folder, "blk.0.attn_gate.weight")[:, 0] == tiles).all()
-    assert (rows_of(folder, "blk.0.attn_qkv.weight")[:, 0] == np.concatenate([np.full(keys, 9), tiles])).all()
+    assert (
+        rows_of(folder, "blk.0.attn_qkv.weight")[:, 0] == np.concatenate([np.full(keys, 9), tiles])
+    ).all()
     assert (rows_of(folder, "blk.0.ssm_out.weight")[0] == tiles).all()
     assert (rows_of(folder, "blk.0.ssm_dt.bias") == [0, 2, 1, 3]).all()
-    assert (rows_of(folder, "blk.0.ssm_a") == -np.exp(np.array([0.0, 2.0, 1.0, 3.0])).astype(np.float32)).all()
+    assert (
+        rows_of(folder, "blk.0.ssm_a") == -np.exp(np.array([0.0, 2.0, 1.0, 3.0])).astype(np.float32)
+    ).all()
 
 
 def test_norms_are_moved_in_qwen35_alone(tmp_path: Path) -> None:
-    """Qwen3.5 stores a norm's distance from one, except behind a linear attention; Qwen3 stores the norm."""
+    """Qwen3.5 stores a norm's distance from one, except behind a linear attention; Qwen3 stores the
+    norm.
+    """
     for config, moved in ((QWEN3, 0), (QWEN35, 1)):
         tensors = noise(config)
         folder = write_checkpoint(tmp_path / str(moved), config, tensors)
         expected = tensors["model.norm.weight"] + np.float32(moved)
         assert (rows_of(folder, "output_norm.weight") == expected).all()
-    assert (rows_of(folder, "blk.0.ssm_norm.weight") == tensors["model.layers.0.linear_attn.norm.weight"]).all()
+    assert (
+        rows_of(folder, "blk.0.ssm_norm.weight")
+        == tensors["model.layers.0.linear_attn.norm.weight"]
+    ).all()
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16", "bf16"])
@@ -146,16 +185,22 @@ def test_numbers_are_rounded_to_the_nearest(precision: Precision, tmp_path: Path
     made = written(write_checkpoint(tmp_path, QWEN3, tensors), precision)
     gate = tensors[name]
     if precision == "bf16":
-        upper = np.array([0x3F80, 0xBF80, 0x3F80, 0x3F82, 0x3F80, 0x3F80, 0x3380, 0x0DA2, 0x7F62], np.uint16)
+        upper = np.array(
+            [0x3F80, 0xBF80, 0x3F80, 0x3F82, 0x3F80, 0x3F80, 0x3380, 0x0DA2, 0x7F62], np.uint16
+        )
         assert upper.tobytes() in made
         assert bits.tobytes() in made
     else:
         assert gate.astype(np.float32 if precision == "f32" else np.float16).tobytes() in made
-    assert read_head(tmp_path / "model.gguf").kinds[precision.upper()] == (25 if precision == "f32" else 16)
+    assert read_head(tmp_path / "model.gguf").kinds[precision.upper()] == (
+        25 if precision == "f32" else 16
+    )
 
 
 def test_an_adapter_is_added_as_it_is_defined(tmp_path: Path) -> None:
-    """W + alpha / r * B A, with alpha / sqrt(r) where the adapter says so; what it does not name stays."""
+    """W + alpha / r * B A, with alpha / sqrt(r) where the adapter says so; what it does not name
+    stays.
+    """
     tensors = noise(QWEN3)
     folder = write_checkpoint(tmp_path / "model", QWEN3, tensors)
     for settings, scale in ((LORA, 2.0), (LORA | {"use_rslora": True}, 4.0)):
@@ -164,15 +209,24 @@ def test_an_adapter_is_added_as_it_is_defined(tmp_path: Path) -> None:
         a, b = pair.a.stored().astype(np.float64), pair.b.stored().astype(np.float64)
         merged = rows_of(folder, "blk.0.attn_q.weight", adapter)
         assert np.abs(merged - (tensors[f"{Q_PROJ}.weight"] + scale * (b @ a))).max() < 1e-5
-        assert (rows_of(folder, "blk.1.attn_q.weight", adapter) == tensors["model.layers.1.self_attn.q_proj.weight"]).all()
+        assert (
+            rows_of(folder, "blk.1.attn_q.weight", adapter)
+            == tensors["model.layers.1.self_attn.q_proj.weight"]
+        ).all()
 
 
 def test_an_adapter_reaches_rows_and_columns_that_are_moved(tmp_path: Path) -> None:
-    """It is added before the heads are put in their order: the same as when the merged model is converted."""
+    """It is added before the heads are put in their order: the same as when the merged model is
+    converted.
+    """
     tensors = noise(QWEN35)
     folder = write_checkpoint(tmp_path / "model", QWEN35, tensors)
     layer = "model.layers.0.linear_attn."
-    shapes = {f"{layer}in_proj_qkv": (128, 64), f"{layer}out_proj": (64, 64), f"{layer}in_proj_a": (4, 64)}
+    shapes = {
+        f"{layer}in_proj_qkv": (128, 64),
+        f"{layer}out_proj": (64, 64),
+        f"{layer}in_proj_a": (4, 64),
+    }
     adapter = write_adapter(tmp_path / "adapter", shapes)
     for module in shapes:
         pair = read_adapter(adapter).pairs[f"{module}.weight"]
@@ -183,7 +237,9 @@ def test_an_adapter_reaches_rows_and_columns_that_are_moved(tmp_path: Path) -> N
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    """A few rows at a time: a model of four times the size, with an adapter over its largest matrix, takes no more memory."""
+    """A few rows at a time: a model of four times the size, with an adapter over its largest
+    matrix, takes no more memory.
+    """
     peaks = []
     for width in (256, 1024):
         config = QWEN3 | {"hidden_size": width, "intermediate_size": 2048, "vocab_size": 4000}
@@ -217,9 +273,14 @@ def test_an_interrupted_conversion_leaves_what_was_there(tmp_path: Path) -> None
 def test_equal_checkpoints_give_equal_files(tmp_path: Path) -> None:
     """Wherever they lie; a tied model has one matrix fewer; a seed makes another file."""
     adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
-    first, second = (written(write_checkpoint(tmp_path / name), "f16", adapter) for name in ("one", "two"))
+    first, second = (
+        written(write_checkpoint(tmp_path / name), "f16", adapter) for name in ("one", "two")
+    )
     assert first == second
-    assert written(write_checkpoint(tmp_path / "three", QWEN3, noise(QWEN3, seed=9)), "f16", adapter) != first
+    assert (
+        written(write_checkpoint(tmp_path / "three", QWEN3, noise(QWEN3, seed=9)), "f16", adapter)
+        != first
+    )
     tied = write_checkpoint(tmp_path / "tied", QWEN3 | {"tie_word_embeddings": True}, noise(QWEN3))
     assert len(written(tied, "f16", adapter)) < len(first) - 2 * 400 * 64
 

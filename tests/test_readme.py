@@ -16,7 +16,9 @@ CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 SHOWN = [
     (command, expected)
     for block in CONSOLE.findall((ROOT / "README.md").read_text())
-    for command, _, expected in (part.partition("\n") for part in re.split(r"^\$ ", block, flags=re.MULTILINE) if part)
+    for command, _, expected in (
+        part.partition("\n") for part in re.split(r"^\$ ", block, flags=re.MULTILINE) if part
+    )
 ]
 
 
@@ -29,5 +31,14 @@ def test_a_command_of_the_readme_prints_what_it_shows(command: str, expected: st
     """stdout to the letter; blanks at the ends of lines do not count."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert [line.rstrip() for line in done.stdout.splitlines()] == [line.rstrip() for line in expected.splitlines()]
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [line.rstrip() for line in done.stdout.splitlines()] == [
+        line.rstrip() for line in expected.splitlines()
+    ]

@@ -1,4 +1,6 @@
-"""A GGUF file as the beginning of a training: its weights by their old names, and its tokenizer; what is none is refused."""
+"""A GGUF file as the beginning of a training: its weights by their old names, and its tokenizer;
+what is none is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.foundry.rows import Stage  # noqa: E402
 from finops_cli.foundry.training.recipe import Chosen, resolve  # noqa: E402
 from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
+from finops_cli.foundry.weights.convert import (  # noqa: E402
+    Named,
+    Precision,
+    convert,
+    plan_conversion,
+)
 from finops_cli.foundry.weights.reopened import reopen, weights_of  # noqa: E402
 from finops_cli.models.gguf import Stored, head_bytes, padding, read_head  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
@@ -34,13 +41,22 @@ def written(folder: Path, precision: Precision, config: dict[str, object] = QWEN
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("precision", ["f32", "f16"])
-def test_what_was_written_comes_back_under_its_names(tmp_path: Path, precision: Precision, tied: bool) -> None:
-    """In float32 to the bit; in float16 what is left of a number there. Norms stay in float32 in either."""
+def test_what_was_written_comes_back_under_its_names(
+    tmp_path: Path, precision: Precision, tied: bool
+) -> None:
+    """In float32 to the bit; in float16 what is left of a number there.
+
+    Norms stay in float32 in either.
+    """
     config = {**QWEN3, "tie_word_embeddings": tied}
     found, given = weights_of(reopen(written(tmp_path, precision, config))), noise(config)
     assert found.keys() == given.keys()
     for name, numbers in given.items():
-        kept = numbers if precision == "f32" or "norm" in name else numbers.astype(np.float16).astype(np.float32)
+        kept = (
+            numbers
+            if precision == "f32" or "norm" in name
+            else numbers.astype(np.float16).astype(np.float32)
+        )
         assert found[name].dtype == np.float32
         assert np.array_equal(found[name], kept), name
 
@@ -51,8 +67,13 @@ Change = Callable[[dict[str, Any], dict[str, Stored], dict[str, bytes]], object]
 def rewritten(folder: Path, change: Change) -> Path:
     """A whole small file, made anew behind `change` of its pairs, its tensors, and their bytes."""
     head, data = read_head(written(folder, "f32")), (folder / "model.gguf").read_bytes()
-    tensors = {name: Stored(name, each.shape, each.kind, 4 * prod(each.shape)) for name, each in head.tensors.items()}
-    numbers = {name: data[each.at : each.at + tensors[name].bytes] for name, each in head.tensors.items()}
+    tensors = {
+        name: Stored(name, each.shape, each.kind, 4 * prod(each.shape))
+        for name, each in head.tensors.items()
+    }
+    numbers = {
+        name: data[each.at : each.at + tensors[name].bytes] for name, each in head.tensors.items()
+    }
     pairs = dict(head.pairs)
     change(pairs, tensors, numbers)
     body = b"".join(numbers[each.name] + padding(each.bytes) for each in tensors.values())
@@ -61,17 +82,24 @@ def rewritten(folder: Path, change: Change) -> Path:
     return made
 
 
-def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(tmp_path: Path) -> None:
+def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(
+    tmp_path: Path,
+) -> None:
     """A matrix of 64 by 64 in blocks of 32, each with a scale of its own."""
     draw = np.random.default_rng(5)
     scales, wholes = draw.normal(size=128).astype("<f2"), draw.integers(-128, 128, size=(128, 32))
-    blocks = b"".join(struct.pack("<e32b", scale, *row) for scale, row in zip(scales.tolist(), wholes.tolist(), strict=True))
+    blocks = b"".join(
+        struct.pack("<e32b", scale, *row)
+        for scale, row in zip(scales.tolist(), wholes.tolist(), strict=True)
+    )
 
     def quantized(pairs: object, tensors: dict[str, Stored], numbers: dict[str, bytes]) -> None:
         name = "blk.0.attn_q.weight"
         tensors[name], numbers[name] = tensors[name]._replace(kind=8, bytes=len(blocks)), blocks
 
-    found = weights_of(reopen(rewritten(tmp_path, quantized)))["model.layers.0.self_attn.q_proj.weight"]
+    found = weights_of(reopen(rewritten(tmp_path, quantized)))[
+        "model.layers.0.self_attn.q_proj.weight"
+    ]
     expected = (scales.astype(np.float64)[:, None] * wholes).reshape(64, 64)
     assert found.dtype == np.float32
     assert np.allclose(found, expected, rtol=1e-6, atol=0)
@@ -79,11 +107,20 @@ def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(tmp
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny" + 32 * "y"])
-def test_a_file_of_another_alignment_is_read_where_its_tensors_are(tmp_path: Path, name: str) -> None:
+def test_a_file_of_another_alignment_is_read_where_its_tensors_are(
+    tmp_path: Path, name: str
+) -> None:
     """Of two heads that differ by 32 bytes, one ends where 64 does not."""
-    file = rewritten(tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": 64, "general.name": name}))
+    file = rewritten(
+        tmp_path,
+        lambda pairs, tensors, numbers: pairs.update(
+            {"general.alignment": 64, "general.name": name}
+        ),
+    )
     begin, data = read_head(written(tmp_path, "f32")), file.read_bytes()
-    body = sum(4 * prod(each.shape) + len(padding(4 * prod(each.shape))) for each in begin.tensors.values())
+    body = sum(
+        4 * prod(each.shape) + len(padding(4 * prod(each.shape))) for each in begin.tensors.values()
+    )
     head = data[:-body]
     file.write_bytes(head + bytes(-len(head) % 64) + data[-body:])
     found = weights_of(reopen(file))
@@ -92,7 +129,9 @@ def test_a_file_of_another_alignment_is_read_where_its_tensors_are(tmp_path: Pat
 
 @pytest.mark.parametrize("odd", [0, 12, "x"])
 def test_an_alignment_that_is_none_is_refused(tmp_path: Path, odd: int | str) -> None:
-    file = rewritten(tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": odd}))
+    file = rewritten(
+        tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": odd})
+    )
     with pytest.raises(UsageError, match=r"general\.alignment is .+, which is no multiple of 8"):
         reopen(file)
 
@@ -101,28 +140,49 @@ def test_an_alignment_that_is_none_is_refused(tmp_path: Path, odd: int | str) ->
 def test_a_torn_file_is_refused(tmp_path: Path, cut: int) -> None:
     file = written(tmp_path, "f32")
     file.write_bytes(file.read_bytes()[:-cut])
-    with pytest.raises(UsageError, match=r"model\.gguf: cannot be taken up again: (it ends in the middle|unexpected EOF)"):
+    with pytest.raises(
+        UsageError,
+        match=r"model\.gguf: cannot be taken up again: (it ends in the middle|unexpected EOF)",
+    ):
         reopen(file)
 
 
 Q = "blk.0.attn_q.weight"
 REFUSED: dict[str, Change] = {
-    "its network is 'qwen35'": lambda pairs, tensors, numbers: pairs.update({"general.architecture": "qwen35"}),
-    "Expected `int` <= 2147483647": lambda pairs, tensors, numbers: pairs.update({"qwen3.block_count": 2**32 - 1}),
-    "it tells of 1,000 layers, and has": lambda pairs, tensors, numbers: pairs.update({"qwen3.block_count": 1000}),
-    "Expected `int`, got `str`": lambda pairs, tensors, numbers: pairs.update({"qwen3.block_count": "2"}),
-    "missing required field `freq_base`": lambda pairs, tensors, numbers: pairs.pop("qwen3.rope.freq_base"),
-    "Expected `array`, got `int`": lambda pairs, tensors, numbers: pairs.update({"tokenizer.ggml.tokens": 3}),
-    "'blk.0.attn_q.weight' is missing, where its head makes it": lambda pairs, tensors, numbers: tensors.pop(Q),
+    "its network is 'qwen35'": lambda pairs, tensors, numbers: pairs.update(
+        {"general.architecture": "qwen35"}
+    ),
+    "Expected `int` <= 2147483647": lambda pairs, tensors, numbers: pairs.update(
+        {"qwen3.block_count": 2**32 - 1}
+    ),
+    "it tells of 1,000 layers, and has": lambda pairs, tensors, numbers: pairs.update(
+        {"qwen3.block_count": 1000}
+    ),
+    "Expected `int`, got `str`": lambda pairs, tensors, numbers: pairs.update(
+        {"qwen3.block_count": "2"}
+    ),
+    "missing required field `freq_base`": lambda pairs, tensors, numbers: pairs.pop(
+        "qwen3.rope.freq_base"
+    ),
+    "Expected `array`, got `int`": lambda pairs, tensors, numbers: pairs.update(
+        {"tokenizer.ggml.tokens": 3}
+    ),
+    "'blk.0.attn_q.weight' is missing, where its head makes it": (
+        lambda pairs, tensors, numbers: tensors.pop(Q)
+    ),
     "'strange' is .* where its head makes it none": lambda pairs, tensors, numbers: (
         tensors.update(strange=Stored("strange", (1,), 0, 4)),
         numbers.update(strange=bytes(4)),
     ),
-    r"is \(32, 128\), where its head makes it \(64, 64\)": lambda pairs, tensors, numbers: tensors.update(
-        {Q: tensors[Q]._replace(shape=(32, 128))}
+    r"is \(32, 128\), where its head makes it \(64, 64\)": (
+        lambda pairs, tensors, numbers: tensors.update({Q: tensors[Q]._replace(shape=(32, 128))})
     ),
-    "attn_q.weight is stored as Q4_K": lambda pairs, tensors, numbers: tensors.update({Q: tensors[Q]._replace(kind=12)}),
-    "attn_q.weight is stored as type 99": lambda pairs, tensors, numbers: tensors.update({Q: tensors[Q]._replace(kind=99)}),
+    "attn_q.weight is stored as Q4_K": lambda pairs, tensors, numbers: tensors.update(
+        {Q: tensors[Q]._replace(kind=12)}
+    ),
+    "attn_q.weight is stored as type 99": lambda pairs, tensors, numbers: tensors.update(
+        {Q: tensors[Q]._replace(kind=99)}
+    ),
     "the tensor blk.0.attn_k.weight is there twice": lambda pairs, tensors, numbers: tensors.update(
         {Q: tensors[Q]._replace(name="blk.0.attn_k.weight")}
     ),
@@ -132,20 +192,30 @@ REFUSED: dict[str, Change] = {
 @pytest.mark.parametrize("said", REFUSED)
 def test_what_is_no_whole_qwen3_is_refused_with_the_cure(tmp_path: Path, said: str) -> None:
     file = rewritten(tmp_path, REFUSED[said])
-    with pytest.raises(UsageError, match=rf"made\.gguf: cannot be taken up again: .*({said}).*give a file that finops quantize"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            rf"made\.gguf: cannot be taken up again: .*({said}).*give a file that finops quantize"
+        ),
+    ):
         reopen(file)
 
 
 def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.gguf"
     file.write_bytes(b"no model at all")
-    with pytest.raises(UsageError, match=r"other\.gguf: cannot be taken up again: invalid file magic"):
+    with pytest.raises(
+        UsageError, match=r"other\.gguf: cannot be taken up again: invalid file magic"
+    ):
         reopen(file)
     os.mkfifo(tmp_path / "pipe.gguf")  # nobody writes: who opened it would wait for ever
     for name in ("absent.gguf", "pipe.gguf"):
         with pytest.raises(UsageError, match=rf"{name}: no such GGUF file$"):
             reopen(tmp_path / name)
-    with pytest.raises(UsageError, match=r"absent\.gguf: no such GGUF file in /.+; paths of a recipe count from where"):
+    with pytest.raises(
+        UsageError,
+        match=r"absent\.gguf: no such GGUF file in /.+; paths of a recipe count from where",
+    ):
         reopen(Path("absent.gguf"))
 
 
@@ -153,7 +223,12 @@ def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
     def spoilt(pairs: object, tensors: object, numbers: dict[str, bytes]) -> None:
         numbers[Q] = struct.pack("<f", float("nan")) + numbers[Q][4:]
 
-    with pytest.raises(UsageError, match=r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight holds numbers that are none"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight holds numbers that are none"
+        ),
+    ):
         weights_of(reopen(rewritten(tmp_path, spoilt)))
 
 
@@ -171,7 +246,9 @@ def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
 
 
 def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
-    """By the digests in the record of the training, of both models that the second sittings begin with."""
+    """By the digests in the record of the training, of both models that the second sittings begin
+    with.
+    """
     pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
     from finops_cli.foundry.training.tokenizer import digests, open_tokenizer
 

@@ -1,4 +1,6 @@
-"""Reading what a model said: what is tolerated and reported, and what leaves open what the answer is."""
+"""Reading what a model said: what is tolerated and reported, and what leaves open what the answer
+is.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
         (f"{OBJECT}\n{OBJECT}", False, ("reply.chatter",)),
     ],
 )
-def test_what_is_around_an_answer_is_put_aside_and_reported(text: str, thinks: bool, tolerated: tuple[str, ...]) -> None:
+def test_what_is_around_an_answer_is_put_aside_and_reported(
+    text: str, thinks: bool, tolerated: tuple[str, ...]
+) -> None:
     """Reasoning, fences, sentences, and the same object twice; numbers stay exact."""
     found = read(text, thinks)
     assert isinstance(found, Read)
@@ -66,7 +70,10 @@ def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
 
 
 @given(
-    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.booleans(), max_size=5), st.text(max_size=40)
+    st.dictionaries(
+        st.text(max_size=5), st.integers() | st.text(max_size=9) | st.booleans(), max_size=5
+    ),
+    st.text(max_size=40),
 )
 def test_any_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
     """Words without braces and think tags never hide an object, nor change it."""

@@ -1,4 +1,6 @@
-"""Types and exported JSON Schemas accept the same objects (Draft 2020-12, a validator that knows nothing of finops)."""
+"""Types and exported JSON Schemas accept the same objects (Draft 2020-12, a validator that knows
+nothing of finops).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from finops_cli.verify.schemas import faults
 from finops_cli.verify.shapes import SHAPES
 from tests.conftest import ROOT, a_fail
 
-EXPORTED = {name: json.loads((ROOT / f"kb/schemas/{name}.schema.json").read_text()) for name in SHAPES}
+EXPORTED = {
+    name: json.loads((ROOT / f"kb/schemas/{name}.schema.json").read_text()) for name in SHAPES
+}
 FTR: dict[str, Any] = {
     "dtc": "DTC-0161",
     "qty": 12000,
@@ -35,12 +39,25 @@ INVENTORY: dict[str, Any] = {
     "depot_qty": 10,
     "depot_transit_days": 2,
 }
-RELATED: dict[str, Any] = {"category": "DVP_FAIL", "dtc": "DTC-0352", "qty": 5000, "side": "Sell", "age_days": 2}
+RELATED: dict[str, Any] = {
+    "category": "DVP_FAIL",
+    "dtc": "DTC-0352",
+    "qty": 5000,
+    "side": "Sell",
+    "age_days": 2,
+}
 
 
 def _published() -> dict[str, Any]:
-    lines = [json.loads(line) for line in (ROOT / "examples/cards/published.jsonl").read_text().splitlines()]
-    return {"triage": lines[0], "resolver-input": lines[3]["input"], "resolution": lines[3]["resolution"]}
+    lines = [
+        json.loads(line)
+        for line in (ROOT / "examples/cards/published.jsonl").read_text().splitlines()
+    ]
+    return {
+        "triage": lines[0],
+        "resolver-input": lines[3]["input"],
+        "resolution": lines[3]["resolution"],
+    }
 
 
 GOOD: dict[str, Any] = {
@@ -49,7 +66,11 @@ GOOD: dict[str, Any] = {
         security_fail_rate_pct_adv=1.5,
         cns_eligible=False,
         dk_reason="x",
-        corporate_action={"type": "merger", "new_cusip": "037833100", "pre_event_deliverable": False},
+        corporate_action={
+            "type": "merger",
+            "new_cusip": "037833100",
+            "pre_event_deliverable": False,
+        },
         awaiting_street_receipt=True,
         notes="n",
         inventory=INVENTORY,
@@ -59,12 +80,20 @@ GOOD: dict[str, Any] = {
     ),
     **_published(),
 }
-GOOD["resolver-input"] |= {"inventory": INVENTORY, "ftrs": [FTR], "age_days": 4, "corporate_action": None, "fail_id": "x"}
+GOOD["resolver-input"] |= {
+    "inventory": INVENTORY,
+    "ftrs": [FTR],
+    "age_days": 4,
+    "corporate_action": None,
+    "fail_id": "x",
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_exported_files_are_what_the_types_say(name: str) -> None:
-    """`kb/schemas/*.schema.json` is `finops schema NAME`; each is a valid schema and accepts a full, good object."""
+    """`kb/schemas/*.schema.json` is `finops schema NAME`; each is a valid schema and accepts a
+    full, good object.
+    """
     assert json.loads(json.dumps(SHAPES[name].json_schema)) == EXPORTED[name]
     jsonschema.Draft202012Validator.check_schema(EXPORTED[name])
     jsonschema.Draft202012Validator(EXPORTED[name]).validate(GOOD[name])
@@ -73,15 +102,23 @@ def test_exported_files_are_what_the_types_say(name: str) -> None:
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where an object can be changed: each of its fields and list items, at any depth."""
     if isinstance(value, dict):
-        return [path, *(inner for key, item in value.items() for inner in _paths(item, (*path, key)))]
+        return [
+            path,
+            *(inner for key, item in value.items() for inner in _paths(item, (*path, key))),
+        ]
     if isinstance(value, list):
-        return [path, *(inner for index, item in enumerate(value) for inner in _paths(item, (*path, index)))]
+        return [
+            path,
+            *(inner for index, item in enumerate(value) for inner in _paths(item, (*path, index))),
+        ]
     return [path]
 
 
 VALUES: list[Any] = [
-    None, True, False, 0, 1, -1, 7.0, 0.5, -0.5, 100, 100.5, 10**12, 10**12 + 1, 10**15, 10**16, 10**30, 1e300, "", "x", "7",
-    "T+1", "T+1234", "T+", "DTC-0001", "DTC-001", "DTC-00011", "594918104", "Sell", "$2.1M", "$2,1M", " $450K ", "$", "1e5",
+    None, True, False, 0, 1, -1, 7.0, 0.5, -0.5, 100, 100.5, 10**12, 10**12 + 1, 10**15, 10**16,
+    10**30, 1e300, "", "x", "7",
+    "T+1", "T+1234", "T+", "DTC-0001", "DTC-001", "DTC-00011", "594918104", "Sell", "$2.1M",
+    "$2,1M", " $450K ", "$", "1e5",
     "NaN", "NONE", "ESCALATE", [], [1], {}, {"x": 1}, "n" * 129, "é" * 64,
 ]  # fmt: skip
 
@@ -106,7 +143,9 @@ def _mutated(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
 @settings(max_examples=1500, deadline=None)
 @given(data=st.data())
 def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
-    """Any field set, dropped or added: the type takes the object exactly when the schema does, and else a fault is named."""
+    """Any field set, dropped or added: the type takes the object exactly when the schema does, and
+    else a fault is named.
+    """
     path = data.draw(st.sampled_from(_paths(GOOD[name])))
     how = data.draw(st.sampled_from(["set", "set", "drop", "add"]))
     changed = _mutated(GOOD[name], path, data.draw(st.sampled_from(VALUES)), how)
@@ -115,7 +154,9 @@ def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
     shape = SHAPES[name]
     exact = msgspec.json.Decoder(float_hook=Decimal).decode(line)
     problems = [] if shape.read(exact) is not None else faults(exact, shape.json_schema)
-    assert (shape.read(msgspec.json.Decoder(float_hook=Decimal).decode(line)) is not None) == accepted
+    assert (
+        shape.read(msgspec.json.Decoder(float_hook=Decimal).decode(line)) is not None
+    ) == accepted
     assert bool(problems) != accepted
 
 

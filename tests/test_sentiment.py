@@ -1,4 +1,6 @@
-"""Generated sentences: labels and registers in exact shares, texts distinct, figures that agree with the words around them."""
+"""Generated sentences: labels and registers in exact shares, texts distinct, figures that agree
+with the words around them.
+"""
 
 from __future__ import annotations
 
@@ -53,15 +55,23 @@ def test_a_sentence_depends_on_seed_split_and_index_alone() -> None:
         for index in reversed(range(40)):
             for split in ("eval", "train"):
                 print(sentence(index, 7, split, load_grammar()).text)"""
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    here = [made(7, split)[index].text for index in reversed(range(40)) for split in reversed(SPLITS)]
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    here = [
+        made(7, split)[index].text for index in reversed(range(40)) for split in reversed(SPLITS)
+    ]
     assert told.splitlines() == here
-    assert not {row.text for row in made(7, "train")[:40]} & {row.text for row in made(8, "train")[:40]}
+    assert not {row.text for row in made(7, "train")[:40]} & {
+        row.text for row in made(8, "train")[:40]
+    }
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_shares_are_exact_at_every_length(split: Split) -> None:
-    """After any number of sentences no label is more than one ahead of another, and no register either."""
+    """After any number of sentences no label is more than one ahead of another, and no register
+    either.
+    """
     labels, registers = Counter(dict.fromkeys(LABELS, 0)), Counter(dict.fromkeys(REGISTERS, 0))
     for number, row in enumerate(made(7, split), start=1):
         labels[row.label] += 1
@@ -69,7 +79,9 @@ def test_shares_are_exact_at_every_length(split: Split) -> None:
         assert max(labels.values()) - min(labels.values()) <= 1
         assert max(registers.values()) - min(registers.values()) <= 1
         if number % sentiment.BLOCK == 0:
-            cells = {(r.register, r.label) for r in made(7, split)[number - sentiment.BLOCK : number]}
+            cells = {
+                (r.register, r.label) for r in made(7, split)[number - sentiment.BLOCK : number]
+            }
             assert len(cells) == sentiment.BLOCK
 
 
@@ -81,9 +93,14 @@ def test_no_text_comes_twice(seed: int) -> None:
 
 
 def test_keys_come_round_once() -> None:
-    """Distinct texts do not rest on luck: a walk meets every key of a template before any comes again."""
+    """Distinct texts do not rest on luck: a walk meets every key of a template before any comes
+    again.
+    """
     for template in list(GRAMMAR.templates.values())[::20]:
-        assert len({sentiment._key(template, visit, 7, "train") for visit in range(template.keys())}) == template.keys()
+        assert (
+            len({sentiment._key(template, visit, 7, "train") for visit in range(template.keys())})
+            == template.keys()
+        )
     assert all(surely_distinct(split, GRAMMAR) >= 100_000 for split in SPLITS)
 
 
@@ -97,13 +114,21 @@ def test_held_out_templates_are_half_of_the_eval_split_and_in_no_other() -> None
 
 
 def test_every_cell_has_its_templates() -> None:
-    """At least a dozen for each register and label, three or more of them held out; no text in two places."""
-    assert [len(cell.seen) >= 9 and len(cell.held_out) >= 3 for cell in GRAMMAR.cells.values()] == [True] * sentiment.BLOCK
-    assert len({template.pieces for template in GRAMMAR.templates.values()}) == len(GRAMMAR.templates)
+    """At least a dozen for each register and label, three or more of them held out; no text in two
+    places.
+    """
+    assert [len(cell.seen) >= 9 and len(cell.held_out) >= 3 for cell in GRAMMAR.cells.values()] == [
+        True
+    ] * sentiment.BLOCK
+    assert len({template.pieces for template in GRAMMAR.templates.values()}) == len(
+        GRAMMAR.templates
+    )
 
 
 def test_texts_are_sane() -> None:
-    """One line of plain ASCII; sentences begin with a capital and end; no slot is left, nothing looks like a CUSIP."""
+    """One line of plain ASCII; sentences begin with a capital and end; no slot is left, nothing
+    looks like a CUSIP.
+    """
     for _, row in rows():
         assert row.text.isascii()
         assert row.text.isprintable()
@@ -117,7 +142,10 @@ def test_texts_are_sane() -> None:
 
 def test_second_slots_are_filled_with_something_else() -> None:
     """No segment is merged with itself, and no region's losses are its own gains."""
-    for twos in (r"will report ([a-z]+) and ([a-z]+) as", r"gains of .+ in (.+) and its losses in (.+) are"):
+    for twos in (
+        r"will report ([a-z]+) and ([a-z]+) as",
+        r"gains of .+ in (.+) and its losses in (.+) are",
+    ):
         pairs = [found.groups() for _, row in rows() if (found := re.search(twos, row.text))]
         assert len(pairs) > 100
         assert [pair for pair in pairs if pair[0] == pair[1]] == []
@@ -129,11 +157,15 @@ def shows_two_values(template: Template) -> bool:
 
 
 def test_figures_agree_with_the_words() -> None:
-    """`rose from A to B` has B above A, and the percentage, the difference and the parts are those of the values shown."""
+    """`rose from A to B` has B above A, and the percentage, the difference and the parts are those
+    of the values shown.
+    """
     read = {row.template: sentiment_figures.judged(row.text) for _, row in rows()}
     two = {id for id, template in GRAMMAR.templates.items() if shows_two_values(template)}
     assert {id for id, faults in read.items() if faults is not None} == two
-    assert [(row.text, faults) for _, row in rows() if (faults := sentiment_figures.judged(row.text))] == []
+    assert [
+        (row.text, faults) for _, row in rows() if (faults := sentiment_figures.judged(row.text))
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +180,10 @@ def test_figures_agree_with_the_words() -> None:
 def test_figures_that_contradict_the_words_are_seen(old: str, new: str, tmp_path: Path) -> None:
     """The reader of figures is no rubber stamp."""
     grammar = load_grammar(changed(tmp_path, old, new))
-    assert any(sentiment_figures.judged(sentence(index, 7, "train", grammar).text) for index in range(1_500))
+    assert any(
+        sentiment_figures.judged(sentence(index, 7, "train", grammar).text)
+        for index in range(1_500)
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,14 +191,34 @@ def test_figures_that_contradict_the_words_are_seen(old: str, new: str, tmp_path
     [
         ("[labels]\n", "[labels]\nbullish = 'x'\n", r"bullish"),
         ("[moves]", "[moods]", r"unknown field `moods`"),
-        ('id = "growth", key', 'id = "growth", weight = 2, key', r"unknown field `weight` - at `\$\.cell\[0\]"),
-        ('r = "usd_m up"', 'r = "usd_m sideways"', r"positive\.growth: figures\.r: 'usd_m sideways'"),
+        (
+            'id = "growth", key',
+            'id = "growth", weight = 2, key',
+            r"unknown field `weight` - at `\$\.cell\[0\]",
+        ),
+        (
+            'r = "usd_m up"',
+            'r = "usd_m sideways"',
+            r"positive\.growth: figures\.r: 'usd_m sideways'",
+        ),
         ("{r.pct}", "{r.percent}", r"positive\.growth: text: \{r\.percent\}"),
         ("in the {quarter}, from", "in the {season}, from", r"positive\.growth: text: \{season\}"),
         ("in the {quarter}, from", "in the {Quarter}, from", r"positive\.growth: text: a brace"),
-        ('key = "person", figures = { r', 'key = "quarter", figures = { r', r"positive\.growth: key: 4 keys"),
-        ('key = "person", figures = { r', 'key = "company", figures = { r', r"positive\.growth: key: 'company' is no slot"),
-        ('figures = { r = "usd_m up" }', 'figures = { r = "usd_m up", s = "eps" }', r"figures\.s: not used"),
+        (
+            'key = "person", figures = { r',
+            'key = "quarter", figures = { r',
+            r"positive\.growth: key: 4 keys",
+        ),
+        (
+            'key = "person", figures = { r',
+            'key = "company", figures = { r',
+            r"positive\.growth: key: 'company' is no slot",
+        ),
+        (
+            'figures = { r = "usd_m up" }',
+            'figures = { r = "usd_m up", s = "eps" }',
+            r"figures\.s: not used",
+        ),
         ('id = "loss-narrowed"', 'id = "growth"', r"positive\.growth: the id is used twice"),
         ('id = "beat-own-plan", held_out = true', 'id = "beat-own-plan"', None),
         ("low = 400, high = 48000", "low = 48000, high = 400", r"measures\.usd_m"),
@@ -171,8 +226,12 @@ def test_figures_that_contradict_the_words_are_seen(old: str, new: str, tmp_path
         ("[registers]", "[registers", r"line"),
     ],
 )
-def test_a_grammar_that_is_not_well_formed_is_refused(old: str, new: str, said: str | None, tmp_path: Path) -> None:
-    """The error names the file and the key; a fourth held-out template that becomes a seen one is still a good grammar."""
+def test_a_grammar_that_is_not_well_formed_is_refused(
+    old: str, new: str, said: str | None, tmp_path: Path
+) -> None:
+    """The error names the file and the key; a fourth held-out template that becomes a seen one is
+    still a good grammar.
+    """
     file = changed(tmp_path, old, new)
     if said is None:
         assert load_grammar(file).digest != GRAMMAR.digest
@@ -184,7 +243,9 @@ def test_a_grammar_that_is_not_well_formed_is_refused(old: str, new: str, said: 
 def test_too_few_held_out_templates_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "grammar.toml"
     file.write_text(FILE.read_text().replace("held_out = true, ", "", 2))
-    with pytest.raises(KnowledgeError, match=r"cell earnings_call\.positive: 12 seen and 2 held-out"):
+    with pytest.raises(
+        KnowledgeError, match=r"cell earnings_call\.positive: 12 seen and 2 held-out"
+    ):
         load_grammar(file)
 
 
@@ -199,7 +260,9 @@ def test_the_report_finds_nothing_wrong_with_what_is_generated(count: int) -> No
 
 
 HELD_OUT = next(id for id, template in GRAMMAR.templates.items() if template.held_out)
-A_TRAIN_TEXT = next(f"Text {number}." for number in range(100) if text_split(f"Text {number}.") == "train")
+A_TRAIN_TEXT = next(
+    f"Text {number}." for number in range(100) if text_split(f"Text {number}.") == "train"
+)
 
 
 @pytest.mark.parametrize("promise", PROMISES)
@@ -212,12 +275,26 @@ def test_the_report_finds_each_broken_promise(promise: str) -> None:
         "text_in_one_split": [*good, ("eval", first)],
         "split_by_text": [*good, ("eval", replace(first, text=A_TRAIN_TEXT))],
         "slots_filled": [*good, ("train", replace(first, text="Revenue of {company} rose."))],
-        "template_known": [*good, ("train", replace(first, label=next(word for word in LABELS if word != first.label)))],
-        "held_out_in_eval_only": [*good, next(("train", row) for _, row in good if row.template == HELD_OUT)],
-        "held_out_share": [(s, row) for s, row in good if s == "train" or GRAMMAR.templates[row.template].held_out],
-        "label_share": [(s, row) for place, (s, row) in enumerate(good) if row.label != "neutral" or place % 7],
-        "register_share": [(s, row) for place, (s, row) in enumerate(good) if row.register != "filing" or place % 7],
-        "every_cell": [(s, row) for s, row in good if (row.register, row.label) != ("filing", "neutral")],
+        "template_known": [
+            *good,
+            ("train", replace(first, label=next(word for word in LABELS if word != first.label))),
+        ],
+        "held_out_in_eval_only": [
+            *good,
+            next(("train", row) for _, row in good if row.template == HELD_OUT),
+        ],
+        "held_out_share": [
+            (s, row) for s, row in good if s == "train" or GRAMMAR.templates[row.template].held_out
+        ],
+        "label_share": [
+            (s, row) for place, (s, row) in enumerate(good) if row.label != "neutral" or place % 7
+        ],
+        "register_share": [
+            (s, row) for place, (s, row) in enumerate(good) if row.register != "filing" or place % 7
+        ],
+        "every_cell": [
+            (s, row) for s, row in good if (row.register, row.label) != ("filing", "neutral")
+        ],
     }
     found = {broken.promise: broken for broken in check_sentences(planted[promise], GRAMMAR).broken}
     assert promise in found

@@ -1,4 +1,6 @@
-"""A model that says nothing: silence is told beside the criticals, and the groups of records that it falls on are singled out."""
+"""A model that says nothing: silence is told beside the criticals, and the groups of records that
+it falls on are singled out.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,12 @@ from tests.evaluations import an_outcome, evaluated
 from tests.models import Speaking, right
 
 
-def without_answers(folder: Path, book: Book, applies: Callable[[dict[str, Any]], bool]) -> Evaluation:
-    """The evaluation of a model that is right, and says nothing of use where the answer would be such."""
+def without_answers(
+    folder: Path, book: Book, applies: Callable[[dict[str, Any]], bool]
+) -> Evaluation:
+    """The evaluation of a model that is right, and says nothing of use where the answer would be
+    such.
+    """
 
     def says(ask: Ask, _: int) -> str:
         said = right(ask, book)
@@ -38,13 +44,17 @@ def is_critical(answer: dict[str, Any]) -> bool:
 
 def card_of(text: str, name: str) -> str:
     """The card of that name, whether it is alarming, its figure and its note."""
-    found = re.search(rf'<div class="card([^"]*)">{name}<b>(.*?)</b><span class=soft>(.*?)</span>', text)
+    found = re.search(
+        rf'<div class="card([^"]*)">{name}<b>(.*?)</b><span class=soft>(.*?)</span>', text
+    )
     assert found is not None
     return " | ".join(found.groups())
 
 
 def test_silence_about_criticals_is_told_with_the_missed_ones(tmp_path: Path, book: Book) -> None:
-    """None missed, for none was answered: that is no good news, neither in the terminal nor on the card of the page."""
+    """None missed, for none was answered: that is no good news, neither in the terminal nor on the
+    card of the page.
+    """
     evaluation = without_answers(tmp_path / "ev", book, is_critical)
     c = evaluation.figures.criticals if evaluation.figures else None
     assert c is not None
@@ -59,7 +69,9 @@ def test_silence_about_criticals_is_told_with_the_missed_ones(tmp_path: Path, bo
 
 
 def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, book: Book) -> None:
-    """The words agree with the number, and where every critical is answered nothing is said and nothing is coloured."""
+    """The words agree with the number, and where every critical is answered nothing is said and
+    nothing is coloured.
+    """
     asked: list[bool] = []
 
     def first_critical(answer: dict[str, Any]) -> bool:
@@ -75,19 +87,31 @@ def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, book: B
 
 
 def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, book: Book) -> None:
-    """All answers that came are right, and still the terminal and the page name the group first, with what is missing."""
+    """All answers that came are right, and still the terminal and the page name the group first,
+    with what is missing.
+    """
     evaluation = without_answers(tmp_path / "ev", book, is_critical)
     f = evaluation.figures
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.dimension == "tier")
-    assert (worst.group, worst.singled_out, worst.silent, worst.right.of) == ("CRITICAL", True, True, 0)
+    assert (worst.group, worst.singled_out, worst.silent, worst.right.of) == (
+        "CRITICAL",
+        True,
+        True,
+        0,
+    )
     assert all(stratum.singled_out for stratum in f.strata[: f.strata.index(worst)])
     assert not any(stratum.singled_out for stratum in f.strata if not stratum.unanswered)
     rows = summary(evaluation).splitlines()
     place = next(place for place, row in enumerate(rows) if row.endswith("tier: CRITICAL"))
-    assert [row.strip() for row in rows[place + 1 : place + 3]] == ["right none to count", f"{worst.unanswered} no answer"]
+    assert [row.strip() for row in rows[place + 1 : place + 3]] == [
+        "right none to count",
+        f"{worst.unanswered} no answer",
+    ]
     where = page(evaluation).partition("Where it is worse")[2].partition("<h2>")[0]
-    assert re.search(rf"tier: CRITICAL</text><text[^>]*>none to count; {worst.unanswered} no answer<", where)
+    assert re.search(
+        rf"tier: CRITICAL</text><text[^>]*>none to count; {worst.unanswered} no answer<", where
+    )
 
 
 def count_of(told: list[tuple[str, First]], book: Book) -> StrataCount:
@@ -100,17 +124,34 @@ def count_of(told: list[tuple[str, First]], book: Book) -> StrataCount:
 
 @pytest.mark.parametrize("first", ["wrong", "none"])
 @pytest.mark.parametrize(("rights", "singled_out"), [(5, False), (6, True)])
-def test_both_tests_of_every_group_are_corrected_for(first: First, rights: int, singled_out: bool, book: Book) -> None:
-    """All five of a small group, one of a large one, the rest right: 6/462 with 5 right ones, times 2 groups and 2 tests 0.052; then 6/792."""
-    told: list[tuple[str, First]] = [*[("small", first)] * 5, ("large", first), *[("large", "right")] * rights]
+def test_both_tests_of_every_group_are_corrected_for(
+    first: First, rights: int, singled_out: bool, book: Book
+) -> None:
+    """All five of a small group, one of a large one, the rest right: 6/462 with 5 right ones, times
+    2 groups and 2 tests 0.052; then 6/792.
+    """
+    told: list[tuple[str, First]] = [
+        *[("small", first)] * 5,
+        ("large", first),
+        *[("large", "right")] * rights,
+    ]
     small = next(stratum for stratum in count_of(told, book).figures() if stratum.group == "small")
     assert (small.singled_out, small.silent) == (singled_out, singled_out and first == "none")
 
 
 def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(book: Book) -> None:
-    """Groups with few answers or none are not the last, however right these are, and one record says less than four."""
-    told: list[tuple[str, First]] = [("good", "right")] * 9 + [("half", "right")] * 3 + [("half", "wrong")] * 3
-    told += [("once", "none")] + [("never", "none")] * 4 + [("rarely", "none")] * 5 + [("rarely", "right")]
+    """Groups with few answers or none are not the last, however right these are, and one record
+    says less than four.
+    """
+    told: list[tuple[str, First]] = (
+        [("good", "right")] * 9 + [("half", "right")] * 3 + [("half", "wrong")] * 3
+    )
+    told += (
+        [("once", "none")]
+        + [("never", "none")] * 4
+        + [("rarely", "none")] * 5
+        + [("rarely", "right")]
+    )
     strata = count_of(told, book).figures()
     assert not any(stratum.singled_out for stratum in strata)
     assert [stratum.group for stratum in strata] == ["never", "rarely", "once", "half", "good"]

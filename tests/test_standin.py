@@ -1,4 +1,7 @@
-"""The stand-in for Ollama speaks its protocol: versions, lists, generation, limits, slots. Its failures: test_standin_failures.py."""
+"""The stand-in for Ollama speaks its protocol: versions, lists, generation, limits, slots.
+
+Its failures: test_standin_failures.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,16 @@ from typing import Any
 import httpx
 import pytest
 
-from finops_cli.devtools.standin import Behaviour, Changed, Heard, Model, Right, Say, StandIn, default_models
+from finops_cli.devtools.standin import (
+    Behaviour,
+    Changed,
+    Heard,
+    Model,
+    Right,
+    Say,
+    StandIn,
+    default_models,
+)
 from finops_cli.devtools.standin.exchange import Exchange
 from finops_cli.devtools.standin.tokens import count, split
 from finops_cli.domain import exact_json
@@ -29,8 +41,12 @@ FAIL_RECORD = FAIL.read(a_fail())
 CASE = RESOLVER_INPUT.read(exact_json.decode((EXAMPLES / "cards/cases.jsonl").read_bytes()))
 assert FAIL_RECORD is not None
 assert CASE is not None
-CLIENT = httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), headers={"Connection": "close"})
-"""One for all, because a client takes its time to read certificates; it keeps no connection open."""
+CLIENT = httpx.Client(
+    verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), headers={"Connection": "close"}
+)
+"""One for all, because a client takes its time to read certificates; it keeps no connection
+open.
+"""
 TRIAGE, RESOLVER = triage_prompt(FAIL_RECORD).text, resolver_prompt(CASE).text
 
 
@@ -42,11 +58,20 @@ def server() -> Iterator[StandIn]:
 
 def body(prompt: str = TRIAGE, **more: Any) -> dict[str, Any]:
     model = "finops-resolver" if prompt == RESOLVER else "finops-triage"
-    sent = {"model": model, "prompt": prompt, "raw": True, "think": False, "truncate": False, "shift": False}
+    sent = {
+        "model": model,
+        "prompt": prompt,
+        "raw": True,
+        "think": False,
+        "truncate": False,
+        "shift": False,
+    }
     return {**sent, "options": {"num_ctx": 5120, "num_predict": 4096}, **more}
 
 
-def ask(server: StandIn, prompt: str = TRIAGE, endpoint: str = "generate", **more: Any) -> httpx.Response:
+def ask(
+    server: StandIn, prompt: str = TRIAGE, endpoint: str = "generate", **more: Any
+) -> httpx.Response:
     return CLIENT.post(f"{server.url}/api/{endpoint}", json=body(prompt, **more), timeout=10)
 
 
@@ -67,14 +92,16 @@ def test_it_says_that_it_runs_and_its_version(server: StandIn) -> None:
 
 def test_an_unknown_path_is_404_and_an_unknown_method_405(server: StandIn) -> None:
     """In plain text, as Ollama's router answers."""
-    assert (CLIENT.get(f"{server.url}/api/nothing").text, CLIENT.get(f"{server.url}/api/generate").status_code) == (
-        "404 page not found",
-        405,
-    )
+    assert (
+        CLIENT.get(f"{server.url}/api/nothing").text,
+        CLIENT.get(f"{server.url}/api/generate").status_code,
+    ) == ("404 page not found", 405)
 
 
 def test_tags_and_show_describe_the_models(server: StandIn) -> None:
-    """Names with their tag, digests, architecture, capabilities, and the parameters of the Modelfile."""
+    """Names with their tag, digests, architecture, capabilities, and the parameters of the
+    Modelfile.
+    """
     listed = CLIENT.get(f"{server.url}/api/tags").json()["models"]
     assert {entry["name"]: entry["details"]["family"] for entry in listed} == {
         "finops-triage:latest": "qwen35",
@@ -89,12 +116,18 @@ def test_tags_and_show_describe_the_models(server: StandIn) -> None:
 
 
 def test_a_triage_is_answered_with_the_rules_of_the_desk(server: StandIn, book: Book) -> None:
-    """The streamed pieces make the engine's JSON; the last line has done, its reason and the counts."""
+    """The streamed pieces make the engine's JSON; the last line has done, its reason and the
+    counts.
+    """
     response = ask(server)
     assert response.headers["content-type"] == "application/x-ndjson"
     last = lines(response)[-1]
     assert said(response).encode() == exact_json.encode(triage(FAIL_RECORD, book))
-    assert (last["done"], last["done_reason"], last["prompt_eval_count"]) == (True, "stop", count(TRIAGE))
+    assert (last["done"], last["done_reason"], last["prompt_eval_count"]) == (
+        True,
+        "stop",
+        count(TRIAGE),
+    )
     assert last["eval_count"] == len(lines(response)) - 1
     assert last["total_duration"] >= last["load_duration"] + last["eval_duration"]
 
@@ -106,8 +139,12 @@ def test_a_resolution_comes_behind_its_trace(server: StandIn, book: Book) -> Non
     assert plan.encode() == exact_json.encode(resolve(CASE, book))
 
 
-@pytest.mark.parametrize(("behind", "format"), [("", {"type": "object"}), ("<think>\n</think>\n\n", None)])
-def test_a_grammar_or_a_closed_think_block_leaves_no_trace(server: StandIn, behind: str, format: Any) -> None:
+@pytest.mark.parametrize(
+    ("behind", "format"), [("", {"type": "object"}), ("<think>\n</think>\n\n", None)]
+)
+def test_a_grammar_or_a_closed_think_block_leaves_no_trace(
+    server: StandIn, behind: str, format: Any
+) -> None:
     """Ollama applies `format` from the first token."""
     assert said(ask(server, RESOLVER + behind, format=format)).startswith('{"resolution_steps":')
 
@@ -122,7 +159,11 @@ def test_without_a_stream_one_object_comes(server: StandIn) -> None:
 
 def test_changed_keeps_exact_numbers() -> None:
     """`Changed` gets Decimals, and what it returns is written digit for digit."""
-    with StandIn(lambda heard: Changed(lambda answer: {**answer, "priority_score": answer["priority_score"] + 1})) as server:
+    with StandIn(
+        lambda heard: Changed(
+            lambda answer: {**answer, "priority_score": answer["priority_score"] + 1}
+        )
+    ) as server:
         changed = exact_json.decode(said(ask(server)))
     with StandIn() as server:
         right = exact_json.decode(said(ask(server)))
@@ -131,7 +172,9 @@ def test_changed_keeps_exact_numbers() -> None:
 
 
 def test_what_is_heard_has_number_stage_and_attempt() -> None:
-    """Requests are counted over all models, attempts by user turn; the script gets the same object."""
+    """Requests are counted over all models, attempts by user turn; the script gets the same
+    object.
+    """
     scripted: list[Heard] = []
 
     def script(heard: Heard) -> Behaviour:
@@ -142,7 +185,10 @@ def test_what_is_heard_has_number_stage_and_attempt() -> None:
         for prompt in (TRIAGE, RESOLVER, "", TRIAGE, "hello"):
             ask(server, prompt)
         heard = [(one.number, one.model, one.stage, one.attempt) for one in server.heard]
-        assert heard[:2] == [(1, "finops-triage", "triage", 1), (2, "finops-resolver", "resolver", 1)]
+        assert heard[:2] == [
+            (1, "finops-triage", "triage", 1),
+            (2, "finops-resolver", "resolver", 1),
+        ]
         assert heard[2:] == [(3, "finops-triage", "triage", 2), (4, "finops-triage", None, 1)]
         assert scripted == server.heard
         assert server.requests[0] == ("POST", "/api/generate", server.heard[0].body)
@@ -160,12 +206,20 @@ def test_what_is_heard_has_number_stage_and_attempt() -> None:
         ({"format": "xml"}, 500, "invalid format"),
         ({"options": {"num_ctx": "2048"}}, 500, 'option "num_ctx" must be of type integer'),
         ({"options": {"num_ctx": 64}}, 400, "exceeds the available context size (64 tokens)"),
-        ({"options": {"num_ctx": 64}, "truncate": True}, 400, "the prompt is longer than the context length"),
+        (
+            {"options": {"num_ctx": 64}, "truncate": True},
+            400,
+            "the prompt is longer than the context length",
+        ),
     ],
 )
-def test_what_ollama_refuses_is_refused_in_its_words(more: dict[str, Any], status: int, message: str) -> None:
+def test_what_ollama_refuses_is_refused_in_its_words(
+    more: dict[str, Any], status: int, message: str
+) -> None:
     """Status and {"error": ...}."""
-    with StandIn(models=[*default_models(), Model("plain", capabilities=("completion",))]) as server:
+    with StandIn(
+        models=[*default_models(), Model("plain", capabilities=("completion",))]
+    ) as server:
         response = ask(server, **more)
     assert response.status_code == status
     assert message in response.json()["error"]
@@ -186,7 +240,9 @@ def test_a_long_prompt_is_cut_to_half_in_silence_where_nothing_forbids_it(server
 
 
 def test_num_predict_and_stop_end_the_text() -> None:
-    """done_reason is `length` at the budget and `stop` at a stop sequence, which is not part of the text."""
+    """done_reason is `length` at the budget and `stop` at a stop sequence, which is not part of the
+    text.
+    """
     with StandIn(lambda heard: Say("one two three<|im_end|>four")) as server:
         cut = ask(server, options={"num_predict": 2, "num_ctx": 5120})
         stopped = ask(server)
@@ -205,22 +261,36 @@ def test_chunks_hold_as_many_tokens_as_wanted() -> None:
 
 
 def test_an_empty_prompt_loads_and_keep_alive_0_unloads(server: StandIn) -> None:
-    """One object with done_reason `load` or `unload`; `/api/ps` shows what is loaded, with its context."""
+    """One object with done_reason `load` or `unload`; `/api/ps` shows what is loaded, with its
+    context.
+    """
     assert ask(server, "").json()["done_reason"] == "load"
     loaded = CLIENT.get(f"{server.url}/api/ps").json()["models"]
-    assert [(entry["name"], entry["context_length"]) for entry in loaded] == [("finops-triage:latest", 5120)]
+    assert [(entry["name"], entry["context_length"]) for entry in loaded] == [
+        ("finops-triage:latest", 5120)
+    ]
     assert ask(server, "", keep_alive=0).json()["done_reason"] == "unload"
     assert CLIENT.get(f"{server.url}/api/ps").json() == {"models": []}
     assert server.heard == []
 
 
-@pytest.mark.parametrize(("fits_both", "loaded"), [(True, {"finops-triage", "finops-resolver"}), (False, {"finops-resolver"})])
-def test_models_that_do_not_fit_together_evict_each_other(fits_both: bool, loaded: set[str]) -> None:
-    """`fits_both=False`: asking in turns loads again each time; another num_ctx loads again always."""
+@pytest.mark.parametrize(
+    ("fits_both", "loaded"),
+    [(True, {"finops-triage", "finops-resolver"}), (False, {"finops-resolver"})],
+)
+def test_models_that_do_not_fit_together_evict_each_other(
+    fits_both: bool, loaded: set[str]
+) -> None:
+    """`fits_both=False`: asking in turns loads again each time; another num_ctx loads again
+    always.
+    """
     with StandIn(fits_both=fits_both) as server:
         ask(server)
         ask(server, RESOLVER)
-        names = {entry["name"].removesuffix(":latest") for entry in CLIENT.get(f"{server.url}/api/ps").json()["models"]}
+        names = {
+            entry["name"].removesuffix(":latest")
+            for entry in CLIENT.get(f"{server.url}/api/ps").json()["models"]
+        }
         assert names == loaded
         ask(server, RESOLVER, options={"num_ctx": 2560})
         assert server.loads == ["finops-triage", "finops-resolver", "finops-resolver"]
@@ -253,7 +323,9 @@ def test_qwen35_runs_one_at_a_time() -> None:
 
 
 def test_render_only_returns_the_prompt_and_generates_nothing(server: StandIn) -> None:
-    """`_debug_render_only` over chat renders with the model's template: ChatML, and an empty think block for think false."""
+    """`_debug_render_only` over chat renders with the model's template: ChatML, and an empty think
+    block for think false.
+    """
     messages = [{"role": "user", "content": triage_prompt(FAIL_RECORD).user}]
     response = ask(server, endpoint="chat", messages=messages, _debug_render_only=True)
     assert response.json()["_debug_info"]["rendered_template"] == TRIAGE

@@ -1,4 +1,6 @@
-"""`python -m finops_cli.devtools.standin`: its faults can be repeated, and it ends as a command should."""
+"""`python -m finops_cli.devtools.standin`: its faults can be repeated, and it ends as a command
+should.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_faults_are_drawn_from_seed_prompt_and_attempt() -> None:
     assert 340 < forth.count(Right()) < 460
 
 
-@pytest.mark.parametrize(("shares", "wrong"), [({"earthquake": 0.1}, 0.0), ({"torn": 0.8}, 0.4), ({"torn": -0.1}, 0.0)])
+@pytest.mark.parametrize(
+    ("shares", "wrong"), [({"earthquake": 0.1}, 0.0), ({"torn": 0.8}, 0.4), ({"torn": -0.1}, 0.0)]
+)
 def test_faults_that_cannot_be_are_usage_errors(shares: dict[str, float], wrong: float) -> None:
     with pytest.raises(UsageError, match="--fault"):
         faulty(shares, wrong, 7)
@@ -45,13 +49,21 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
         assert process.stderr is not None
         try:
             url = process.stderr.readline().split()[4]
-            statuses = [CLIENT.post(f"{url}/api/generate", json=body()).status_code, CLIENT.get(f"{url}/api/version").status_code]
+            statuses = [
+                CLIENT.post(f"{url}/api/generate", json=body()).status_code,
+                CLIENT.get(f"{url}/api/version").status_code,
+            ]
             process.send_signal(signal.SIGINT)
             assert (process.wait(SECONDS), statuses, process.stderr.read()) == (0, [503, 200], "")
         finally:
             process.kill()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        second = subprocess.run([*command, str(taken.getsockname()[1])], capture_output=True, timeout=SECONDS, check=False)
+        second = subprocess.run(
+            [*command, str(taken.getsockname()[1])],
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
     assert (second.returncode, b"another one: --port 0" in second.stderr) == (2, True)
 
 
@@ -60,15 +72,30 @@ def test_a_wrong_answer_is_json_with_a_number_that_is_off() -> None:
     with StandIn(faulty({}, 1.0, 7)) as server, StandIn() as honest:
         for prompt in (TRIAGE, RESOLVER):
             wrong, right = said(ask(server, prompt)), said(ask(honest, prompt))
-            assert json.loads(wrong.rpartition("</think>")[2]).keys() == json.loads(right.rpartition("</think>")[2]).keys()
+            assert (
+                json.loads(wrong.rpartition("</think>")[2]).keys()
+                == json.loads(right.rpartition("</think>")[2]).keys()
+            )
             assert wrong != right
 
 
 def test_it_serves_one_command_and_ends_with_its_status() -> None:
-    """`-- COMMAND`: the command finds it through OLLAMA_HOST; a command that is not there is exit 2."""
+    """`-- COMMAND`: the command finds it through OLLAMA_HOST; a command that is not there is exit
+    2.
+    """
     command = [sys.executable, "-m", "finops_cli.devtools.standin", "--"]
-    seen = "import os, urllib.request as u; print(u.urlopen(os.environ['OLLAMA_HOST'] + '/api/version').read().decode()); raise SystemExit(5)"
-    done = subprocess.run([*command, sys.executable, "-c", seen], capture_output=True, timeout=SECONDS, check=False)
+    seen = (
+        "import os, urllib.request as u; print(u.urlopen(os.environ['OLLAMA_HOST'] +"
+        " '/api/version').read().decode()); raise SystemExit(5)"
+    )
+    done = subprocess.run(
+        [*command, sys.executable, "-c", seen], capture_output=True, timeout=SECONDS, check=False
+    )
     assert (done.returncode, json.loads(done.stdout)) == (5, {"version": "0.33.0"})
-    absent = subprocess.run([*command, "no-such-command"], capture_output=True, timeout=SECONDS, check=False)
-    assert (absent.returncode, absent.stderr) == (2, b"no-such-command: No such file or directory\n")
+    absent = subprocess.run(
+        [*command, "no-such-command"], capture_output=True, timeout=SECONDS, check=False
+    )
+    assert (absent.returncode, absent.stderr) == (
+        2,
+        b"no-such-command: No such file or directory\n",
+    )

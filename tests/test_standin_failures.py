@@ -1,4 +1,6 @@
-"""Each way in which the stand-in fails looks to a client as it does from a real Ollama, over real HTTP."""
+"""Each way in which the stand-in fails looks to a client as it does from a real Ollama, over real
+HTTP.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def got(server: StandIn, **more: Any) -> tuple[list[str], Exception | None]:
     """The lines that a streaming client sees, and the error that ended them."""
     seen: list[str] = []
     try:
-        with CLIENT.stream("POST", f"{server.url}/api/generate", json=body(**more), timeout=SECONDS) as response:
+        with CLIENT.stream(
+            "POST", f"{server.url}/api/generate", json=body(**more), timeout=SECONDS
+        ) as response:
             seen.extend(response.iter_lines())
     except httpx.HTTPError as error:
         return seen, error
@@ -92,15 +96,25 @@ def test_no_done_ends_the_stream_properly(after: int | None, seen: int | None) -
     ("behaviour", "status", "message"),
     [
         (Busy(), 503, "server busy, please try again.  maximum pending requests exceeded"),
-        (Crash(), 500, "model runner has unexpectedly stopped, this may be due to resource limitations"),
-        (TooLong(), 400, f"request ({count(TRIAGE)} tokens) exceeds the available context size (5120 tokens)"),
+        (
+            Crash(),
+            500,
+            "model runner has unexpectedly stopped, this may be due to resource limitations",
+        ),
+        (
+            TooLong(),
+            400,
+            f"request ({count(TRIAGE)} tokens) exceeds the available context size (5120 tokens)",
+        ),
         (NotFound(), 404, "model 'finops-triage' not found"),
         (BadRequest("no"), 400, "no"),
         (ErrorLine(after=0), 500, "an error was encountered while running the model"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Behaviour) else "",
 )
-def test_refusals_have_ollamas_status_and_words(behaviour: Behaviour, status: int, message: str) -> None:
+def test_refusals_have_ollamas_status_and_words(
+    behaviour: Behaviour, status: int, message: str
+) -> None:
     """{"error": ...}, whether a stream was asked for or not."""
     with answering(behaviour) as server:
         for stream in (True, False):
@@ -141,12 +155,16 @@ def test_half_the_prompt_count_with_an_answer_that_looks_right() -> None:
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_hanging_server_is_left_by_the_client(after: int) -> None:
-    """The client's own deadline ends it; the stand-in counts the generation as cancelled and its slot is free again."""
+    """The client's own deadline ends it; the stand-in counts the generation as cancelled and its
+    slot is free again.
+    """
     with StandIn(lambda heard: Hang(after) if heard.number == 1 else Right()) as server:
         seen: list[str] = []
         with (
             pytest.raises(httpx.ReadTimeout),
-            CLIENT.stream("POST", f"{server.url}/api/generate", json=body(), timeout=0.3) as response,
+            CLIENT.stream(
+                "POST", f"{server.url}/api/generate", json=body(), timeout=0.3
+            ) as response,
         ):
             seen.extend(response.iter_lines())
         assert eventually(lambda: server.cancelled == 1)
@@ -155,9 +173,13 @@ def test_a_hanging_server_is_left_by_the_client(after: int) -> None:
 
 
 def test_closing_the_connection_cancels_a_running_generation() -> None:
-    """Noticed between chunks, and counted once; an answer that was read to its end is not counted."""
+    """Noticed between chunks, and counted once; an answer that was read to its end is not
+    counted.
+    """
     with answering(Drip(0.01, endless=True)) as server:
-        with CLIENT.stream("POST", f"{server.url}/api/generate", json=body(), timeout=SECONDS) as response:
+        with CLIENT.stream(
+            "POST", f"{server.url}/api/generate", json=body(), timeout=SECONDS
+        ) as response:
             next(response.iter_lines())
         assert eventually(lambda: server.cancelled == 1)
     with StandIn() as server:
@@ -175,7 +197,10 @@ def test_a_client_that_waits_in_the_queue_may_leave_it() -> None:
             release.wait(SECONDS)
             exchange.say("ok")
 
-    with StandIn(lambda heard: Held() if heard.number == 1 else Right()) as server, ThreadPoolExecutor(2) as pool:
+    with (
+        StandIn(lambda heard: Held() if heard.number == 1 else Right()) as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
         first = pool.submit(ask, server)
         assert eventually(lambda: server.most_at_once == {"finops-triage": 1})
         with pytest.raises(httpx.ReadTimeout):
@@ -201,7 +226,9 @@ def test_an_endless_answer_drips_blanks() -> None:
     """The text comes whole, then blanks for as long as the client listens."""
     with answering(Drip(0.0, endless=True)) as server, StandIn() as honest:
         right = said(ask(honest))
-        with CLIENT.stream("POST", f"{server.url}/api/generate", json=body(), timeout=SECONDS) as response:
+        with CLIENT.stream(
+            "POST", f"{server.url}/api/generate", json=body(), timeout=SECONDS
+        ) as response:
             text = ""
             for line in response.iter_lines():
                 text += json.loads(line)["response"]
@@ -231,7 +258,10 @@ def test_a_cut_answer_says_length_and_a_loaded_model_says_load() -> None:
 
 
 def test_a_refused_connection_gives_no_answer_at_all() -> None:
-    with answering(Refused()) as server, pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+    with (
+        answering(Refused()) as server,
+        pytest.raises(httpx.RemoteProtocolError, match="without sending a response"),
+    ):
         ask(server)
 
 
@@ -243,7 +273,9 @@ def test_any_status_and_body_can_be_sent() -> None:
 
 
 def test_a_server_that_falls_over_comes_back_on_the_same_port() -> None:
-    """`stop` ends running streams and refuses connections; `start` listens again; no cancelling is counted."""
+    """`stop` ends running streams and refuses connections; `start` listens again; no cancelling is
+    counted.
+    """
     with StandIn(lambda heard: Hang(after=1) if heard.number == 1 else Right()) as server:
         with ThreadPoolExecutor(1) as pool:
             hanging = pool.submit(got, server)
@@ -263,7 +295,11 @@ def test_a_script_that_raises_fails_the_test_that_uses_it() -> None:
     def script(heard: Heard) -> Behaviour:
         raise LookupError(heard.model)
 
-    with pytest.raises(LookupError, match="finops-triage"), StandIn(script) as server, pytest.raises(httpx.RemoteProtocolError):
+    with (
+        pytest.raises(LookupError, match="finops-triage"),
+        StandIn(script) as server,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
         ask(server)
 
 

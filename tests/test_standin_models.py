@@ -1,4 +1,6 @@
-"""The stand-in takes uploads and makes models as Ollama does, and the official client works with it."""
+"""The stand-in takes uploads and makes models as Ollama does, and the official client works with
+it.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,12 @@ def test_a_blob_is_not_there_then_created_then_there(server: StandIn) -> None:
     content = bytes(range(256)) * 1000
     url = f"{server.url}/api/blobs/{digest_of(content)}"
     blocks = (content[start : start + 5000] for start in range(0, len(content), 5000))
-    statuses = [CLIENT.head(url), CLIENT.post(url, content=blocks), CLIENT.head(url), CLIENT.post(url, content=content)]
+    statuses = [
+        CLIENT.head(url),
+        CLIENT.post(url, content=blocks),
+        CLIENT.head(url),
+        CLIENT.post(url, content=content),
+    ]
     assert [response.status_code for response in statuses] == [404, 201, 200, 200]
 
 
@@ -67,8 +74,14 @@ def test_a_blob_with_another_digest_is_refused_and_kept_under_its_own(server: St
     """400 with both digests; what is no digest is 400 too."""
     expected, real = digest_of(b"one"), digest_of(b"two")
     response = CLIENT.post(f"{server.url}/api/blobs/{expected}", content=b"two")
-    assert (response.status_code, response.json()["error"]) == (400, f'digest mismatch, expected "{expected}", got "{real}"')
-    heads = [CLIENT.head(f"{server.url}/api/blobs/{digest}").status_code for digest in (expected, real, "sha256:12", "..%2Fx")]
+    assert (response.status_code, response.json()["error"]) == (
+        400,
+        f'digest mismatch, expected "{expected}", got "{real}"',
+    )
+    heads = [
+        CLIENT.head(f"{server.url}/api/blobs/{digest}").status_code
+        for digest in (expected, real, "sha256:12", "..%2Fx")
+    ]
     assert heads == [404, 200, 400, 400]
 
 
@@ -99,18 +112,34 @@ def test_a_model_is_created_from_an_upload(server: StandIn, gguf: Path) -> None:
 
 def test_a_model_made_from_another_has_a_digest_of_its_own(server: StandIn) -> None:
     """Parameters are part of it; the weights are the same layer."""
-    sent = {"model": "warmer", "from": "finops-triage", "parameters": {"temperature": 0.7}, "stream": False}
+    sent = {
+        "model": "warmer",
+        "from": "finops-triage",
+        "parameters": {"temperature": 0.7},
+        "stream": False,
+    }
     assert CLIENT.post(f"{server.url}/api/create", json=sent).json() == {"status": "success"}
-    listed = {entry["name"]: entry["digest"] for entry in CLIENT.get(f"{server.url}/api/tags").json()["models"]}
+    listed = {
+        entry["name"]: entry["digest"]
+        for entry in CLIENT.get(f"{server.url}/api/tags").json()["models"]
+    }
     assert listed["warmer:latest"] != listed["finops-triage:latest"]
 
 
 def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: StandIn) -> None:
     """Create neither checks nor converts; text for a number is an error of the first request."""
-    sent = {"model": "text", "from": "finops-triage", "parameters": {"num_ctx": "2048"}, "stream": False}
+    sent = {
+        "model": "text",
+        "from": "finops-triage",
+        "parameters": {"num_ctx": "2048"},
+        "stream": False,
+    }
     assert CLIENT.post(f"{server.url}/api/create", json=sent).status_code == 200
     response = CLIENT.post(f"{server.url}/api/generate", json={"model": "text", "prompt": TRIAGE})
-    assert (response.status_code, response.json()["error"]) == (500, 'option "num_ctx" must be of type integer')
+    assert (response.status_code, response.json()["error"]) == (
+        500,
+        'option "num_ctx" must be of type integer',
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +154,9 @@ def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: StandIn) 
         ({"model": "m", "from": "nobody"}, 404, "model 'nobody' not found"),
     ],
 )
-def test_a_create_that_cannot_start_has_a_status(server: StandIn, sent: dict[str, object], status: int, message: str) -> None:
+def test_a_create_that_cannot_start_has_a_status(
+    server: StandIn, sent: dict[str, object], status: int, message: str
+) -> None:
     """The error comes before the first status line."""
     response = CLIENT.post(f"{server.url}/api/create", json=sent)
     assert response.status_code == status
@@ -157,19 +188,30 @@ def test_a_create_that_fails_later_ends_in_an_error_line(
 
 def test_a_blob_that_was_never_uploaded_is_an_error_line(server: StandIn) -> None:
     sent = {"model": "m", "files": {"a.gguf": digest_of(b"absent")}}
-    assert "no such file or directory" in lines(CLIENT.post(f"{server.url}/api/create", json=sent))[-1]["error"]
+    assert (
+        "no such file or directory"
+        in lines(CLIENT.post(f"{server.url}/api/create", json=sent))[-1]["error"]
+    )
 
 
 def test_a_deleted_model_is_gone(server: StandIn) -> None:
     """200 without a body, then 404."""
     sent = {"model": "finops-triage"}
-    statuses = [CLIENT.request("DELETE", f"{server.url}/api/delete", json=sent).status_code for _ in range(2)]
+    statuses = [
+        CLIENT.request("DELETE", f"{server.url}/api/delete", json=sent).status_code
+        for _ in range(2)
+    ]
     assert statuses == [200, 404]
 
 
-def test_the_official_client_lists_shows_and_generates(client: ollama.Client, server: StandIn) -> None:
+def test_the_official_client_lists_shows_and_generates(
+    client: ollama.Client, server: StandIn
+) -> None:
     """list, show, generate as a stream and whole, ps."""
-    assert [model.model for model in client.list().models] == ["finops-triage:latest", "finops-resolver:latest"]
+    assert [model.model for model in client.list().models] == [
+        "finops-triage:latest",
+        "finops-resolver:latest",
+    ]
     shown = client.show("finops-triage")
     assert (shown.modelinfo or {})["general.architecture"] == "qwen35"
     assert shown.capabilities == ["completion", "thinking"]
@@ -180,10 +222,14 @@ def test_the_official_client_lists_shows_and_generates(client: ollama.Client, se
     assert client.ps().models[0].context_length == 2048
 
 
-def test_the_official_client_uploads_and_creates(client: ollama.Client, server: StandIn, gguf: Path) -> None:
+def test_the_official_client_uploads_and_creates(
+    client: ollama.Client, server: StandIn, gguf: Path
+) -> None:
     """create_blob, create as a stream and whole, delete."""
     digest = client.create_blob(gguf)
-    told = list(client.create("mine", files={gguf.name: digest}, parameters={"num_ctx": 512}, stream=True))
+    told = list(
+        client.create("mine", files={gguf.name: digest}, parameters={"num_ctx": 512}, stream=True)
+    )
     assert told[-1].status == "success"
     assert client.create("other", from_="mine").status == "success"
     assert client.delete("other").status == "success"
@@ -197,7 +243,9 @@ def test_errors_reach_the_official_client(client: ollama.Client) -> None:
     assert caught.value.status_code == 404
 
 
-def test_serving_a_file_without_llama_cpp_names_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_a_file_without_llama_cpp_names_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MissingPiece before anything listens."""
     monkeypatch.setitem(__import__("sys").modules, "llama_cpp", None)
     with pytest.raises(MissingPiece, match=r"pip install 'finops\[llama\]'"):

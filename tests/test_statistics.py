@@ -23,7 +23,12 @@ HALF = Decimal("0.5")
 
 @pytest.mark.parametrize(
     ("count", "of", "low", "high"),
-    [(0, 10, "0", "0.2775"), (10, 10, "0.7225", "1"), (81, 263, "0.2553", "0.3662"), (15, 148, "0.0624", "0.1605")],
+    [
+        (0, 10, "0", "0.2775"),
+        (10, 10, "0.7225", "1"),
+        (81, 263, "0.2553", "0.3662"),
+        (15, 148, "0.0624", "0.1605"),
+    ],
 )
 def test_wilson_is_that_of_the_literature(count: int, of: int, low: str, high: str) -> None:
     """Newcombe (1998), Statistics in Medicine 17:857, table I, method 3, for the last two."""
@@ -40,7 +45,9 @@ def test_the_paired_test_is_exact(first: int, second: int) -> None:
     """Every outcome of so many coins is counted: those at least as uneven as what was seen."""
     n, uneven = first + second, abs(first - second)
     outcomes = list(product((0, 1), repeat=n))
-    assert sign_test(first, second) == Fraction(sum(abs(2 * sum(coins) - n) >= uneven for coins in outcomes), len(outcomes))
+    assert sign_test(first, second) == Fraction(
+        sum(abs(2 * sum(coins) - n) >= uneven for coins in outcomes), len(outcomes)
+    )
 
 
 def test_large_splits_stay_exact() -> None:
@@ -50,11 +57,18 @@ def test_large_splits_stay_exact() -> None:
 
 
 def test_a_group_is_held_against_a_blind_deal() -> None:
-    """Three wrong of ten answers, and a group of four that has two of them: every deal of four is counted."""
+    """Three wrong of ten answers, and a group of four that has two of them: every deal of four is
+    counted.
+    """
     deals = [sum(card < 3 for card in deal) for deal in combinations(range(10), 4)]
-    assert_close(chance_of_more(2, 4, 3, 10), Fraction(sum(wrong >= 2 for wrong in deals), len(deals)))
+    assert_close(
+        chance_of_more(2, 4, 3, 10), Fraction(sum(wrong >= 2 for wrong in deals), len(deals))
+    )
     assert_close(chance_of_more(0, 4, 3, 10), Fraction(1))
-    assert_close(chance_of_more(4, 4, 9, 10), Fraction(sum(9 not in deal for deal in combinations(range(10), 4)), 210))
+    assert_close(
+        chance_of_more(4, 4, 9, 10),
+        Fraction(sum(9 not in deal for deal in combinations(range(10), 4)), 210),
+    )
 
 
 def assert_close(found: Decimal, exact: Fraction) -> None:
@@ -64,19 +78,31 @@ def assert_close(found: Decimal, exact: Fraction) -> None:
 
 @given(st.data())
 def test_a_blind_deal_is_that_of_whole_numbers(data: st.DataObject) -> None:
-    """Whatever the margins: the sum over every possible deal, each a quotient of binomials, in fractions."""
+    """Whatever the margins: the sum over every possible deal, each a quotient of binomials, in
+    fractions.
+    """
     of_all = data.draw(st.integers(1, 400))
     of, marked_in_all = data.draw(st.integers(1, of_all)), data.draw(st.integers(0, of_all))
     most = min(of, marked_in_all)
     marked = data.draw(st.integers(max(0, of + marked_in_all - of_all), most))
-    deals = [math.comb(marked_in_all, k) * math.comb(of_all - marked_in_all, of - k) for k in range(marked, most + 1)]
-    assert_close(chance_of_more(marked, of, marked_in_all, of_all), Fraction(sum(deals), math.comb(of_all, of)))
+    deals = [
+        math.comb(marked_in_all, k) * math.comb(of_all - marked_in_all, of - k)
+        for k in range(marked, most + 1)
+    ]
+    assert_close(
+        chance_of_more(marked, of, marked_in_all, of_all),
+        Fraction(sum(deals), math.comb(of_all, of)),
+    )
 
 
 def test_a_blind_deal_of_many_records() -> None:
-    """Half of 200,000 records are marked, half are dealt: 50,000 marked ones or more are as likely as 50,000 or fewer."""
+    """Half of 200,000 records are marked, half are dealt: 50,000 marked ones or more are as likely
+    as 50,000 or fewer.
+    """
     half, quarter = 100_000, 50_000
-    at_least, more = (chance_of_more(marked, half, half, 2 * half) for marked in (quarter, quarter + 1))
+    at_least, more = (
+        chance_of_more(marked, half, half, 2 * half) for marked in (quarter, quarter + 1)
+    )
     assert abs(at_least + more - 1) < Decimal(10) ** -27
     assert 0 < chance_of_more(half, half, half, 2 * half) < Decimal(10) ** -60_000
 
@@ -99,7 +125,9 @@ def test_the_interval_of_a_difference_holds_it() -> None:
 def test_divergence_by_hand() -> None:
     """Three to one against one to one, half a record added to each: p is 3.5/5, q 1/2."""
     found = divergence(Counter(a=3, b=1), Counter(a=5, b=5), HALF)
-    assert float(found) == pytest.approx(0.7 * math.log(0.7 / 0.5) + 0.3 * math.log(0.3 / 0.5), abs=1e-6)
+    assert float(found) == pytest.approx(
+        0.7 * math.log(0.7 / 0.5) + 0.3 * math.log(0.3 / 0.5), abs=1e-6
+    )
     assert divergence(Counter(a=7), Counter(a=70), HALF) == 0
     assert divergence(Counter(new=9), Counter(a=9), HALF).is_finite()
 

@@ -1,4 +1,6 @@
-"""The text form of a record (domain, section 1): rendering and parsing are inverse, whatever the record holds."""
+"""The text form of a record (domain, section 1): rendering and parsing are inverse, whatever the
+record holds.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ from finops_cli.verify.shapes import FAIL
 from tests.conftest import Finops, a_fail, jsonl, rows
 
 CARD = (
-    "Triage this fail record: CUSIP: 594918104 | Side: Sell | Qty: 5000 | Counterparty: DTC-0005 | Age: 7 days | "
-    "Market Value: $2.1M | CNS Position: -5000 | CNS Direction: FTD | Reg SHO Threshold: Yes | Inventory Coverage: 10% | "
-    "CP 15-day Fail Rate: 4%"
+    "Triage this fail record: CUSIP: 594918104 | Side: Sell | Qty: 5000 | Counterparty: DTC-0005 |"
+    " Age: 7 days | Market Value: $2.1M | CNS Position: -5000 | CNS Direction: FTD | Reg SHO"
+    " Threshold: Yes | Inventory Coverage: 10% | CP 15-day Fail Rate: 4%"
 )
 
 
@@ -54,7 +56,10 @@ RECORDS = st.fixed_dictionaries(
         "qty": st.integers(1, limits.SHARES),
         "counterparty": st.integers(0, 9999).map(lambda number: f"DTC-{number:04d}"),
         "age_days": st.integers(0, limits.AGE_DAYS),
-        "market_value": st.decimals(0, limits.USD, allow_nan=False, places=4) | st.integers(0, 10**9).map(Decimal),
+        "market_value": (
+            st.decimals(0, limits.USD, allow_nan=False, places=4)
+            | st.integers(0, 10**9).map(Decimal)
+        ),
         "cns_position": st.none() | st.integers(-limits.SHARES, limits.SHARES),
         "cns_direction": st.sampled_from(["FTD", "FTR", "N_A"]),
         "reg_sho_threshold": st.booleans(),
@@ -64,8 +69,15 @@ RECORDS = st.fixed_dictionaries(
         "security_fail_rate_pct_adv": st.none() | _EXACT,
         "cns_eligible": st.booleans(),
         "dk_reason": st.none() | _TEXT,
-        "corporate_action": st.none()
-        | st.fixed_dictionaries({"pre_event_deliverable": st.none() | st.booleans(), "new_cusip": st.none() | _CUSIP}),
+        "corporate_action": (
+            st.none()
+            | st.fixed_dictionaries(
+                {
+                    "pre_event_deliverable": st.none() | st.booleans(),
+                    "new_cusip": st.none() | _CUSIP,
+                }
+            )
+        ),
         "awaiting_street_receipt": st.booleans(),
         "notes": st.none() | _TEXT,
     }
@@ -84,8 +96,17 @@ def test_rendering_and_parsing_are_inverse(fields: dict[str, Any]) -> None:
 
 def test_stage_two_fields_may_stand_beside_the_text(finops: Finops) -> None:
     """The text form has no place for an inventory; the line has."""
-    inventory = {"box_qty": 5000, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 0}
-    [line] = rows(finops("run", "-", given=jsonl({"fail_id": "F-1", "text": CARD, "inventory": inventory})).stdout)
+    inventory = {
+        "box_qty": 5000,
+        "stock_loan_available": 0,
+        "recall_outstanding": 0,
+        "pending_receives": 0,
+    }
+    [line] = rows(
+        finops(
+            "run", "-", given=jsonl({"fail_id": "F-1", "text": CARD, "inventory": inventory})
+        ).stdout
+    )
     assert line["resolution"]["resolution_steps"][0]["qty"] == 5000
 
 
@@ -128,7 +149,9 @@ def test_amounts_as_desks_write_them(text: str, usd: str) -> None:
     assert parse_usd(text) == Decimal(usd)
 
 
-@pytest.mark.parametrize("text", ["", "$", "1,25,000", "1.2.3", "-5", "1e5", "NaN", "Infinity", "$2.1MM", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "$", "1,25,000", "1.2.3", "-5", "1e5", "NaN", "Infinity", "$2.1MM", "٣"]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="US dollars"):
         parse_usd(text)
@@ -145,13 +168,17 @@ def test_what_is_no_percentage_is_refused(text: str) -> None:
         parse_percent(text)
 
 
-@pytest.mark.parametrize("cusip", ["594918104", "037833100", "38259P508", "68389X105", "17275R102", "G0085J117"])
+@pytest.mark.parametrize(
+    "cusip", ["594918104", "037833100", "38259P508", "68389X105", "17275R102", "G0085J117"]
+)
 def test_known_cusips_are_valid(cusip: str) -> None:
     """Microsoft, Apple, Google, Oracle, Cisco, and one with a letter at the start."""
     assert is_valid(cusip)
     assert [digit for digit in "0123456789" if is_valid(cusip[:8] + digit)] == [cusip[8]]
 
 
-@pytest.mark.parametrize("cusip", ["", "59491810", "5949181044", "59491810a", "5949181 4", "594918l04", "59491810*"])
+@pytest.mark.parametrize(
+    "cusip", ["", "59491810", "5949181044", "59491810a", "5949181 4", "594918l04", "59491810*"]
+)
 def test_what_is_no_cusip_is_not_valid(cusip: str) -> None:
     assert not is_valid(cusip)

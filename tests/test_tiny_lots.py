@@ -1,4 +1,6 @@
-"""Inputs in round lots: whole lots everywhere, of a fail that is triaged as it then is, and none that a model is measured on."""
+"""Inputs in round lots: whole lots everywhere, of a fail that is triaged as it then is, and none
+that a model is measured on.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,14 @@ COUNT = 200
 
 def quantities(case: ResolverInput) -> list[int]:
     held = case.inventory
-    mine = [case.ftd_qty, held.box_qty, held.stock_loan_available, held.recall_outstanding, held.pending_receives, held.depot_qty]
+    mine = [
+        case.ftd_qty,
+        held.box_qty,
+        held.stock_loan_available,
+        held.recall_outstanding,
+        held.pending_receives,
+        held.depot_qty,
+    ]
     return [*mine, *(ftr.qty for ftr in case.ftrs), *(fail.qty for fail in case.related_fails)]
 
 
@@ -39,7 +48,9 @@ def drawn(book: Book) -> list[ResolverInput]:
 
 
 def test_every_quantity_is_whole_lots(book: Book) -> None:
-    """Of one size an input: ten shares at least, most often a hundred or more, and thousands now and then."""
+    """Of one size an input: ten shares at least, most often a hundred or more, and thousands now
+    and then.
+    """
     lots = Counter(min(5_000, gcd(*quantities(case))) for case in drawn(book))
     assert min(lots) >= 10
     assert sum(count for lot, count in lots.items() if lot >= 100) > COUNT / 2
@@ -50,7 +61,15 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book
     """But for fails to receive that are left out all together, and a depot where there was none."""
     for index in range(COUNT):
         given = next(cases(index, 5, book, (1, 3)))
-        made = next(cases(index, 5, book, (1, 3), lambda fail, index=index: in_lots(fail, book, rng(5, "lots", index))))
+        made = next(
+            cases(
+                index,
+                5,
+                book,
+                (1, 3),
+                lambda fail, index=index: in_lots(fail, book, rng(5, "lots", index)),
+            )
+        )
         assert len(made.ftrs) in (0, len(given.ftrs))
         for before, after in zip(given.ftrs, made.ftrs, strict=False):
             assert (before.dtc, before.age_days) == (after.dtc, after.age_days)
@@ -61,7 +80,9 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book
 
 
 def test_the_fail_that_is_triaged_is_round_in_itself(book: Book) -> None:
-    """One lot for all of it, the position in CNS is what is owed, and the coverage is that of the rounded box."""
+    """One lot for all of it, the position in CNS is what is owed, and the coverage is that of the
+    rounded box.
+    """
     for index in range(COUNT):
         seen: list[FailRecord] = []
 
@@ -73,14 +94,18 @@ def test_the_fail_that_is_triaged_is_round_in_itself(book: Book) -> None:
         made = seen[-1]
         assert [qty for qty in quantities(case) if qty % lot] == []
         assert made.cns_position in (None, -made.qty)
-        assert abs(made.inventory_coverage_pct - Decimal(100 * case.inventory.box_qty) / case.ftd_qty) <= Decimal("0.05")
+        assert abs(
+            made.inventory_coverage_pct - Decimal(100 * case.inventory.box_qty) / case.ftd_qty
+        ) <= Decimal("0.05")
 
 
 def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(book: Book) -> None:
     """The quantity in its reason, and the flag of large positions."""
     for case in drawn(book):
         assert f" {case.ftd_qty:,} shares" in case.triage.reason
-        assert ("LARGE_POSITION" in case.triage.flags) == (case.ftd_qty >= book.handoff.large_position_from)
+        assert ("LARGE_POSITION" in case.triage.flags) == (
+            case.ftd_qty >= book.handoff.large_position_from
+        )
 
 
 def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) -> None:
@@ -88,14 +113,20 @@ def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) ->
     assert COUNT / 20 < sum(not case.ftrs for case in made) < COUNT / 4
     depots = [case.inventory for case in made if case.inventory.depot_qty]
     assert COUNT / 6 < len(depots) < COUNT / 2
-    assert {None, 0, 1, 5, 8, book.triage.deadline_standard} <= {held.depot_transit_days for held in depots}
+    assert {None, 0, 1, 5, 8, book.triage.deadline_standard} <= {
+        held.depot_transit_days for held in depots
+    }
 
 
 def test_their_content_decides_on_which_side_they_stand(book: Book) -> None:
-    """One in `eval_every` is made for the evaluation; the others are of the training, also after they were rounded."""
+    """One in `eval_every` is made for the evaluation; the others are of the training, also after
+    they were rounded.
+    """
     for index, case in enumerate(drawn(book)):
         evaluates = index % book.data.eval_every == book.data.eval_every - 1
-        assert split_of(content_key(case), book.data.eval_every) == ("eval" if evaluates else "train")
+        assert split_of(content_key(case), book.data.eval_every) == (
+            "eval" if evaluates else "train"
+        )
         assert case.ftd_qty <= LARGEST
 
 
@@ -113,7 +144,9 @@ def records(book: Book) -> list[tuple[FailRecord, FailRecord]]:
 
 
 def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(book: Book) -> None:
-    """At most four before the zeros, where it is ten thousand dollars or more; the nearest such value, and cents where it is small."""
+    """At most four before the zeros, where it is ten thousand dollars or more; the nearest such
+    value, and cents where it is small.
+    """
     shown = Counter[int]()
     for index, (given, made) in enumerate(records(book)):
         assert made.qty % rng(5, "lots", index).choice(LOTS) == 0
@@ -134,11 +167,17 @@ def test_a_position_of_the_whole_quantity_stays_one_and_all_else_stays(book: Boo
         )
 
 
-def test_rows_of_rounded_records_keep_to_their_side_and_are_answered_by_the_rules(book: Book) -> None:
+def test_rows_of_rounded_records_keep_to_their_side_and_are_answered_by_the_rules(
+    book: Book,
+) -> None:
     for index in range(40):
         row = worked_fail_in_lots(index, 5, book, "coverage", "tiny-triage")
         record = FAIL.read(exact_json.decode(row.record))
         assert record is not None
         evaluates = index % book.data.eval_every == book.data.eval_every - 1
-        assert split_of(content_key(record), book.data.eval_every) == row.split == ("eval" if evaluates else "train")
+        assert (
+            split_of(content_key(record), book.data.eval_every)
+            == row.split
+            == ("eval" if evaluates else "train")
+        )
         assert row.answer == exact_json.encode(triage(record, book)).decode()

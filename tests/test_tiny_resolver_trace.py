@@ -1,4 +1,6 @@
-"""What the tiny resolver writes out before its plan: every figure of it is right, and its plan passes the checker."""
+"""What the tiny resolver writes out before its plan: every figure of it is right, and its plan
+passes the checker.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from hypothesis import strategies as st
 
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.foundry.resolver_examples import cases
-from finops_cli.foundry.tiny_digits import LARGEST, MOST, WIDTH, compared, difference, divided, multiples, total, units_first
+from finops_cli.foundry.tiny_digits import (
+    LARGEST,
+    MOST,
+    WIDTH,
+    compared,
+    difference,
+    divided,
+    multiples,
+    total,
+    units_first,
+)
 from finops_cli.foundry.tiny_resolver_answer import tiny_plan
 from finops_cli.foundry.tiny_resolver_drills import guess_drill, reckoning_drill, resolver_drill
 from finops_cli.foundry.tiny_resolver_trace import tiny_trace
@@ -21,7 +33,9 @@ from finops_cli.models.prompts import resolver_prompt
 from finops_cli.models.questions import resolver_question
 
 SHARES = st.integers(0, LARGEST)
-DIVISIONS = st.integers(1, LARGEST).flatmap(lambda divisor: st.tuples(st.integers(0, divisor - 1), st.just(divisor)))
+DIVISIONS = st.integers(1, LARGEST).flatmap(
+    lambda divisor: st.tuples(st.integers(0, divisor - 1), st.just(divisor))
+)
 _TAKEN = re.compile(r"(?<!\d)(\d{7})\|(\d{7})>(\d{7})([+0-])(?:(\d{7}) \d+)?")
 _ADDED = re.compile(r"(?<!\d)(\d{7})\+(\d{7})>(\d{7})")
 _BLOCK = re.compile(r"(?:\d{5})?([a-e])(\d)([xy])(\d{7})=(\d{7})([+0-])")
@@ -32,7 +46,9 @@ def worth(digits: str) -> int:
 
 
 @given(SHARES, SHARES)
-def test_a_difference_is_written_units_first_with_its_sign_and_what_stays_as_one_reads_it(taken: int, of: int) -> None:
+def test_a_difference_is_written_units_first_with_its_sign_and_what_stays_as_one_reads_it(
+    taken: int, of: int
+) -> None:
     found = _TAKEN.fullmatch(difference(taken, of))
     assert found is not None
     assert (worth(found[1]), worth(found[2])) == (taken, of)
@@ -58,7 +74,9 @@ def test_a_division_gives_four_digits_and_rounds_a_half_down(numbers: tuple[int,
 
 
 @given(DIVISIONS)
-def test_every_block_of_a_division_takes_a_row_of_the_table_and_no_guess_is_too_small(numbers: tuple[int, int]) -> None:
+def test_every_block_of_a_division_takes_a_row_of_the_table_and_no_guess_is_too_small(
+    numbers: tuple[int, int],
+) -> None:
     dividend, divisor = numbers
     rows = dict(re.findall(r"(\d)x(\d{7})", multiples(divisor))) | {"0": units_first(0)}
     opening, _, blocks = divided(dividend, divisor, 4).working.partition("+")
@@ -103,13 +121,22 @@ def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(book: Book)
         text = tiny_trace(case, plan, book)
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
-                worked_off = rf"\+{step.remaining_short:07d} {step.remaining_short}=\S+ {step.coverage_after_step_pct:.2f} "
+                worked_off = (
+                    rf"\+{step.remaining_short:07d} {step.remaining_short}=\S+"
+                    rf" {step.coverage_after_step_pct:.2f} "
+                )
                 assert re.search(rf"(?m)^{step.step} .*{worked_off}", text)
-            assert re.search(rf"(?m)^{step.step} {step.action}\b.*{f' took {step.qty}' if step.qty else ''}$", text)
+            assert re.search(
+                rf"(?m)^{step.step} {step.action}\b.*{f' took {step.qty}' if step.qty else ''}$",
+                text,
+            )
         for taken in (plan.fallback_qty, plan.secondary_fallback_qty):
             assert not taken or re.search(rf"(?m)^(\w+ recall|borrow) .* took {taken}$", text)
         assert plan.residual_short == 0 or f"{plan.residual_short:07d}" in text
-        assert plan.total_coverable in (0, case.ftd_qty) or f"{plan.total_coverable:07d} {plan.total_coverable}" in text
+        assert (
+            plan.total_coverable in (0, case.ftd_qty)
+            or f"{plan.total_coverable:07d} {plan.total_coverable}" in text
+        )
         assert all(dtc in text for dtc in plan.gridlock_parties)
 
 
@@ -128,7 +155,9 @@ def test_reading_and_drill_are_parts_of_the_answer_to_the_same_input(book: Book)
         asked, reading = case_read(case, book, "tiny-resolver")
         assert row.completion[0].content.startswith(reading.text)
         assert asked.text == resolver_prompt(case, "tiny-resolver").text
-        assert "".join(piece.text for piece in resolver_drill(case, book)) in row.completion[0].content
+        assert (
+            "".join(piece.text for piece in resolver_drill(case, book)) in row.completion[0].content
+        )
 
 
 def test_inputs_of_few_receipts_are_drawn_so_and_follow_from_seed_and_index(book: Book) -> None:
@@ -138,12 +167,18 @@ def test_inputs_of_few_receipts_are_drawn_so_and_follow_from_seed_and_index(book
         assert case == next(cases(index, 3, book, (1, 3)))
 
 
-def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what_cannot_be_known(book: Book) -> None:
+def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what_cannot_be_known(
+    book: Book,
+) -> None:
     for index in range(50):
         reckoning = reckoning_drill(index, 1)
         text = "".join(segment.text for segment in reckoning)
         for taken, of, result, _, _ in _TAKEN.findall(text):
             assert worth(result) == (worth(of) - worth(taken)) % 10**WIDTH
-        assert all(re.fullmatch(r"\d{7}[+0-]?(\d{7} \d+)?\n?", segment.text) for segment in reckoning if segment.learned)
+        assert all(
+            re.fullmatch(r"\d{7}[+0-]?(\d{7} \d+)?\n?", segment.text)
+            for segment in reckoning
+            if segment.learned
+        )
         guesses = [segment.text for segment in guess_drill(index, 1) if segment.learned]
         assert all(re.fullmatch(r"\dx| \d{1,3}\.\d\d\n", guess) for guess in guesses)

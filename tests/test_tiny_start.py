@@ -8,7 +8,17 @@ import pytest
 
 from finops_cli.foundry.tiny_start import Shape, first_weights
 
-SHAPE = Shape(words=300, width=128, layers=3, heads=4, kv_heads=2, head_width=32, inner=64, theta=1e6, content_from=6)
+SHAPE = Shape(
+    words=300,
+    width=128,
+    layers=3,
+    heads=4,
+    kv_heads=2,
+    head_width=32,
+    inner=64,
+    theta=1e6,
+    content_from=6,
+)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -27,7 +37,9 @@ def test_head_h_of_layer_0_looks_at_the_token_h_plus_1_back() -> None:
     angles = torch.arange(20)[:, None] * SHAPE.theta ** (-torch.arange(half) / half)
 
     def heads(name: str) -> list[object]:
-        rows = (stream @ weights[f"model.layers.0.self_attn.{name}_proj.weight"].T).split(SHAPE.head_width, dim=1)
+        rows = (stream @ weights[f"model.layers.0.self_attn.{name}_proj.weight"].T).split(
+            SHAPE.head_width, dim=1
+        )
         turned = []
         for row in rows:
             x, y = (row / row.pow(2).mean(1, keepdim=True).sqrt() * 2).split(half, dim=1)

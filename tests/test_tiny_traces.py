@@ -1,4 +1,6 @@
-"""What the tiny triage model writes out before it answers: every figure of it is right, and nothing in it has to be guessed."""
+"""What the tiny triage model writes out before it answers: every figure of it is right, and nothing
+in it has to be guessed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from finops_cli.rules.regsho import regulatory_state
 from finops_cli.rules.triage import triage
 
 _DRILL = re.compile(
-    r"<think>\n[A-Z0-9_]+ [A-Z_]+ position .+\nage \d+ .+\ninventory .+ concentration \d{5}\njoint .+\n</think>\n\n", re.DOTALL
+    r"<think>\n[A-Z0-9_]+ [A-Z_]+ position .+\nage \d+ .+\ninventory .+ concentration \d{5}\njoint"
+    r" .+\n</think>\n\n",
+    re.DOTALL,
 )
 
 
@@ -30,7 +34,9 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
     for index in range(400):
         record = next(fails(index, 3, book, profile))  # type: ignore[arg-type]
         answer = triage(record, book)
-        qty, owed, factors, modifiers, joint, sums, parts, product, end = triage_trace(record, answer, book).split("\n")
+        qty, owed, factors, modifiers, joint, sums, parts, product, end = triage_trace(
+            record, answer, book
+        ).split("\n")
         c = answer.score_components
         said = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
         assert qty.endswith(f" {record.qty} of {record.qty:,} shares")
@@ -59,12 +65,17 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
         for a, b, s in re.findall(r"(?=(\d{4})\+(\d{4})=(\d{4}))", sums):
             assert int(a) + int(b) == int(s)
         digits = (int(c.base_score // 10), int(c.base_score % 10), int(c.base_score * 10 % 10))
-        assert list(map(worth, parts.split())) == [digit * int(joint.split()[1]) for digit in digits]
+        assert list(map(worth, parts.split())) == [
+            digit * int(joint.split()[1]) for digit in digits
+        ]
         first, second = map(worth, product.split())
         assert first == worth(parts.split()[0]) * 10 + worth(parts.split()[1])
         assert second == first * 10 + worth(parts.split()[2])
         before = book.scoring.tier.of(answer.priority_score)
-        assert end == f"{answer.priority_score} {before} {answer.priority_tier} {answer.lifecycle_state}"
+        assert (
+            end
+            == f"{answer.priority_score} {before} {answer.priority_tier} {answer.lifecycle_state}"
+        )
 
 
 def test_a_drill_is_the_working_that_an_answer_has(book: Book) -> None:

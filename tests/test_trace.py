@@ -1,4 +1,6 @@
-"""The reasoning trace says nothing that input and plan do not say, and its checker sees when one does."""
+"""The reasoning trace says nothing that input and plan do not say, and its checker sees when one
+does.
+"""
 
 from __future__ import annotations
 
@@ -77,12 +79,21 @@ def ftr(place: int, **changes: Any) -> dict[str, Any]:
 
 
 def jammed(place: int) -> dict[str, Any]:
-    return ftr(place, qty=8000 + 300 * place, age_days=6, chase_attempts=3, partial_delivery_history=False, settlement_date="T+2")
+    return ftr(
+        place,
+        qty=8000 + 300 * place,
+        age_days=6,
+        chase_attempts=3,
+        partial_delivery_history=False,
+        settlement_date="T+2",
+    )
 
 
 def test_a_trace_has_no_findings(tellings: list[Told], book: Book) -> None:
     """Whatever the case: sections, numbers, arithmetic and conclusions hold."""
-    found = [(told.case.fail_id, check_trace(told.text, told.case, told.plan, book)) for told in tellings]
+    found = [
+        (told.case.fail_id, check_trace(told.text, told.case, told.plan, book)) for told in tellings
+    ]
     assert [one for one in found if one[1]][:3] == []
 
 
@@ -90,39 +101,63 @@ def test_the_random_cases_tell_everything_that_can_be_told(tellings: list[Told])
     """The test above is worth something: every branch of every section occurs."""
     texts = "\n".join(told.text for told in tellings)
     branches = (
-        "\n0 FTRs", "18 more", "\nrest: ", "\ncash: ", "option A", "option B", "option C", "depot: no deadline", "depot: 5<3 No",
-        "; PARTIAL_DELIVER", "partial today: no deadline", "parallel: min", "sequential: min", "days: no deadline; seq",
-        "recall 0>0 No", "borrow 0>0 No", "S1 FTRs 0>0 No", ">=3 No", "; No\nno gridlock", "full gridlock: NET", "brokers of the FTRs",
-        "partial gridlock: bottleneck", "buy-in notice from age 5: DTC", "the rest", "buy-in notice from age 5: none", "=-2 days left",
-        " points: age", "; no deadline", "NONE 0; NONE 0", "; ESCALATE", "the counterparty must agree", "netting at T+0, or by T+1",
+        "\n0 FTRs", "18 more", "\nrest: ", "\ncash: ", "option A", "option B", "option C",
+        "depot: no deadline", "depot: 5<3 No",
+        "; PARTIAL_DELIVER", "partial today: no deadline", "parallel: min", "sequential: min",
+        "days: no deadline; seq",
+        "recall 0>0 No", "borrow 0>0 No", "S1 FTRs 0>0 No", ">=3 No", "; No\nno gridlock",
+        "full gridlock: NET", "brokers of the FTRs",
+        "partial gridlock: bottleneck", "buy-in notice from age 5: DTC", "the rest",
+        "buy-in notice from age 5: none", "=-2 days left",
+        " points: age", "; no deadline", "NONE 0; NONE 0", "; ESCALATE",
+        "the counterparty must agree", "netting at T+0, or by T+1",
         "coverage 0/", "=100.00%", "accept partials of: none", "flags none", "max(0,-",
     )  # fmt: skip
     assert [branch for branch in branches if branch not in texts] == []
 
 
 def test_the_trace_tells_the_input_and_the_oracle_plan(tellings: list[Told]) -> None:
-    """Read by hand, with neither checker nor engine: the ranking, each step's figures, and the fields of the plan."""
+    """Read by hand, with neither checker nor engine: the ranking, each step's figures, and the
+    fields of the plan.
+    """
     for raw, _, _, text in tellings:
-        sections = dict(zip(HEADINGS, re.split(r"(?:^|\n)\d+ (?:{})\n".format("|".join(HEADINGS)), text)[1:], strict=True))
+        sections = dict(
+            zip(
+                HEADINGS,
+                re.split(r"(?:^|\n)\d+ (?:{})\n".format("|".join(HEADINGS)), text)[1:],
+                strict=True,
+            )
+        )
         ranked = plan_oracle.ranked(raw["ftrs"])[:10]
-        told = re.findall(r"^(\d+) (DTC-\d+) (\d+)d (\d+) (\w+) (T\+\d+)$", sections["FTR ranking"], re.MULTILINE)
+        told = re.findall(
+            r"^(\d+) (DTC-\d+) (\d+)d (\d+) (\w+) (T\+\d+)$", sections["FTR ranking"], re.MULTILINE
+        )
         fields = ("dtc", "age_days", "qty", "settlement_type", "settlement_date")
-        assert told == [(str(n), *(str(row[field]) for field in fields)) for n, row in enumerate(ranked, 1)]
+        assert told == [
+            (str(n), *(str(row[field]) for field in fields)) for n, row in enumerate(ranked, 1)
+        ]
         held = raw["inventory"]
         assert (
-            f"recall {held['recall_outstanding']}; borrow {held['stock_loan_available']}\npending {held['pending_receives']} not"
-            in text
+            f"recall {held['recall_outstanding']}; borrow {held['stock_loan_available']}\npending"
+            f" {held['pending_receives']} not" in text
         )
         plan, walk = plan_oracle.resolution(raw), sections["Chase walk-through"]
         covering = [step for step in plan["resolution_steps"] if step["qty"]]
-        assert re.findall(r"-\d+=(\d+)", walk) == [str(step["remaining_short"]) for step in covering]
+        assert re.findall(r"-\d+=(\d+)", walk) == [
+            str(step["remaining_short"]) for step in covering
+        ]
         shares = [
-            f"{Decimal(step['coverage_after_step_pct'].numerator) / step['coverage_after_step_pct'].denominator:.2f}"
+            f"{Decimal(step['coverage_after_step_pct'].numerator) / step['coverage_after_step_pct'].denominator:.2f}"  # noqa: E501
             for step in covering
         ]
         assert re.findall(r"=([\d.]+)%", walk) == shares
-        assert [int(n) for n in re.findall(r"=(\d+)", sections["Escalation"])][1:2] == [plan["total_coverable"]]
-        final = f"total {plan['total_coverable']}; residual {plan['residual_short']}; {plan['residual_action']}; "
+        assert [int(n) for n in re.findall(r"=(\d+)", sections["Escalation"])][1:2] == [
+            plan["total_coverable"]
+        ]
+        final = (
+            f"total {plan['total_coverable']}; residual {plan['residual_short']};"
+            f" {plan['residual_action']}; "
+        )
         assert sections["Conclusion"].startswith(final)
         wanted = [
             f"{plan[f'{rank}_strategy' if rank == 'fallback' else rank]} {plan[f'{rank}_qty']}"
@@ -133,25 +168,42 @@ def test_the_trace_tells_the_input_and_the_oracle_plan(tellings: list[Told]) -> 
 
 @pytest.mark.parametrize("name", ["simple", "gridlock", "28-ftrs"])
 def test_traces_stay_as_they_are(name: str, book: Book) -> None:
-    """Models were trained on these words: a change is a decision, made by writing tests/golden/ anew."""
+    """Models were trained on these words: a change is a decision, made by writing tests/golden/
+    anew.
+    """
     rows = {
         "simple": [ftr(0, qty=7000), ftr(1, qty=5000), ftr(2, qty=3000)],
         "gridlock": [jammed(place) for place in range(4)],
         "28-ftrs": [ftr(place) for place in range(28)],
     }[name]
-    told = tell(INPUT_OF_CARD_2 | {"ftrs": rows, "ftd_qty": 65000 if name == "28-ftrs" else 32000, "age_days": 8}, book)
+    told = tell(
+        INPUT_OF_CARD_2
+        | {
+            "ftrs": rows,
+            "ftd_qty": 65000 if name == "28-ftrs" else 32000,
+            "age_days": 8,
+        },
+        book,
+    )
     golden = ROOT / "tests" / "golden" / f"trace-{name}.txt"
     assert told.text + "\n" == golden.read_text()
 
 
 def test_a_depot_without_transit_time_moves_nothing(book: Book) -> None:
-    told = tell(INPUT_OF_CARD_2 | {"inventory": INPUT_OF_CARD_2["inventory"] | {"depot_qty": 900}}, book)
+    told = tell(
+        INPUT_OF_CARD_2 | {"inventory": INPUT_OF_CARD_2["inventory"] | {"depot_qty": 900}}, book
+    )
     assert "\ndepot 900; no transit time\n" in told.text
     assert "\ndepot: no transit time\n" in told.text
     assert rules_broken(told.text, told, book) == set()
 
 
-WRONG_PLANS = {"total_coverable": 31_000, "fallback_qty": 4_000, "residual_short": 0, "resolution_steps": ()}
+WRONG_PLANS = {
+    "total_coverable": 31_000,
+    "fallback_qty": 4_000,
+    "residual_short": 0,
+    "resolution_steps": (),
+}
 
 
 @pytest.mark.parametrize("field", WRONG_PLANS)
@@ -168,7 +220,13 @@ def mutated(text: str, rng: Random) -> str | None:
     at = rng.choice(numbers)
     place = rng.choice([i for i, sign in enumerate(at[0]) if sign != "."])
     digit = rng.choice([sign for sign in "0123456789" if sign != at[0][place]])
-    other = rng.choice((at[0][:place] + digit + at[0][place + 1 :], str(Decimal(at[0]) + 1), rng.choice(numbers)[0]))
+    other = rng.choice(
+        (
+            at[0][:place] + digit + at[0][place + 1 :],
+            str(Decimal(at[0]) + 1),
+            rng.choice(numbers)[0],
+        )
+    )
     return None if other == at[0] else text[: at.start()] + other + text[at.end() :]
 
 
@@ -186,25 +244,33 @@ def test_a_changed_number_is_found(tellings: list[Told], book: Book) -> None:
 
 
 def a_28(rng: Random, owed: int) -> list[dict[str, Any]]:
-    """28 FTRs as domain section 8 has them: over 10 brokers and more, aged T+2 to T+5 for the most part."""
+    """28 FTRs as domain section 8 has them: over 10 brokers and more, aged T+2 to T+5 for the most
+    part.
+    """
     brokers = [f"DTC-{number:04d}" for number in rng.sample(range(1, 2000), rng.randint(10, 28))]
     share = owed * rng.choice((1, 2, 2, 4)) // 56
     return [
-        ftr(place, dtc=brokers[place % len(brokers)], qty=max(1, share * rng.randint(30, 180) // 10_000 * 100),
-            age_days=min(10, max(2, round(rng.gauss(3, 1)))), settlement_date=f"T+{rng.choice((0, 1, 1, 2))}")
+        ftr(place, dtc=brokers[place % len(brokers)], qty=max(1, share * rng.randint(30,
+        180) // 10_000 * 100),
+            age_days=min(10, max(2, round(rng.gauss(3, 1)))),
+            settlement_date=f"T+{rng.choice((0, 1, 1, 2))}")
         for place in range(28)
     ]  # fmt: skip
 
 
 def test_28_ftrs_fit_the_budget_of_the_card(book: Book) -> None:
-    """System prompt, input, trace and plan in 5,120 tokens by an estimate that errs high (owed: 5,000 to 300,000 shares)."""
+    """System prompt, input, trace and plan in 5,120 tokens by an estimate that errs high (owed:
+    5,000 to 300,000 shares).
+    """
     rng, sizes = Random(SEED), Counter[str]()
     for n in range(BUDGET_CASES):
         owed = rng.choice((5_000, 12_000, 32_000, 75_000, 150_000, 300_000))
         told = tell(random_case(rng, f"B-{n}") | {"ftd_qty": owed, "ftrs": a_28(rng, owed)}, book)
         thought = estimated_tokens(f"<think>\n{told.text}\n</think>\n\n")
         whole = (
-            estimated_tokens(resolver_prompt(told.case).text) + thought + estimated_tokens(exact_json.encode(told.plan).decode())
+            estimated_tokens(resolver_prompt(told.case).text)
+            + thought
+            + estimated_tokens(exact_json.encode(told.plan).decode())
         )
         sizes |= Counter({"trace": thought, "whole": whole})
     assert sizes["whole"] <= BUDGET_TOKENS
@@ -244,11 +310,25 @@ def test_sections_stand_once_in_order_and_hold_something(card: Told, book: Book)
     lines = card.text.splitlines()
     starts = [lines.index(f"{n} {heading}") for n, heading in enumerate(HEADINGS, 1)] + [len(lines)]
     parts = [lines[start:end] for start, end in pairwise(starts)]
-    for spoilt in (parts[1:], parts[:-1], [*parts, parts[3]], [parts[1], parts[0], *parts[2:]], [parts[0][:1], *parts[1:]], []):
-        assert "trace.sections" in rules_broken("\n".join(line for part in spoilt for line in part), card, book)
+    for spoilt in (
+        parts[1:],
+        parts[:-1],
+        [*parts, parts[3]],
+        [parts[1], parts[0], *parts[2:]],
+        [parts[0][:1], *parts[1:]],
+        [],
+    ):
+        assert "trace.sections" in rules_broken(
+            "\n".join(line for part in spoilt for line in part), card, book
+        )
     assert "trace.sections" in rules_broken(card.text.replace("7 Reg SHO", "6 Reg SHO"), card, book)
     named = "\n".join(
-        f"## {line} (as the card has it)" if line in (lines[start] for start in starts[:-1]) else line for line in lines
+        (
+            f"## {line} (as the card has it)"
+            if line in (lines[start] for start in starts[:-1])
+            else line
+        )
+        for line in lines
     )
     assert rules_broken(named, card, book) == set()
 
@@ -260,7 +340,13 @@ def test_a_line_told_twice_is_found(card: Told, book: Book) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["9" * 9_000, f"total {'9' * 9_000}%", "10 Conclusion\ntotal 1e9 1/0=5%", "min(" + "7777777," * 9_000, "1" * 40 + " Problem"],
+    [
+        "9" * 9_000,
+        f"total {'9' * 9_000}%",
+        "10 Conclusion\ntotal 1e9 1/0=5%",
+        "min(" + "7777777," * 9_000,
+        "1" * 40 + " Problem",
+    ],
 )
 def test_no_text_is_too_odd_to_judge(text: str, card: Told, book: Book) -> None:
     assert check_trace(text, card.case, card.plan, book)
@@ -268,10 +354,14 @@ def test_no_text_is_too_odd_to_judge(text: str, card: Told, book: Book) -> None:
 
 
 WRONG_ENDS = [
-    ("total 28000", "total 32000"), ("residual 4000", "residual 0"), ("87.50%", "100.00%"), ("4000; ESCALATE; no", "4000; NONE; no"),
-    ("\nno gridlock", "\nfull gridlock: NET_GRIDLOCK with DTC-0161"), ("SOURCE_BORROW 3000", "SOURCE_BORROW 5000"),
-    ("INITIATE_RECALL 5000; SOURCE_BORROW 3000", "SOURCE_BORROW 3000"), ("4<=3 No; sequential", "4<=3 No; parallel"),
-    ("sequential: min", "parallel: min"), ("ESCALATE; no gridlock", "ESCALATE; partial gridlock"), ("residual 4000; ", ""),
+    ("total 28000", "total 32000"), ("residual 4000", "residual 0"), ("87.50%", "100.00%"),
+    ("4000; ESCALATE; no", "4000; NONE; no"),
+    ("\nno gridlock", "\nfull gridlock: NET_GRIDLOCK with DTC-0161"),
+    ("SOURCE_BORROW 3000", "SOURCE_BORROW 5000"),
+    ("INITIATE_RECALL 5000; SOURCE_BORROW 3000", "SOURCE_BORROW 3000"),
+    ("4<=3 No; sequential", "4<=3 No; parallel"),
+    ("sequential: min", "parallel: min"), ("ESCALATE; no gridlock", "ESCALATE; partial gridlock"),
+    ("residual 4000; ", ""),
 ]  # fmt: skip
 
 
@@ -282,7 +372,9 @@ def test_conclusions_are_those_of_the_plan(right: str, wrong: str, card: Told, b
 
 
 def test_a_party_left_out_is_found(book: Book) -> None:
-    told = tell(INPUT_OF_CARD_2 | {"ftrs": [jammed(place) for place in range(4)], "age_days": 8}, book)
+    told = tell(
+        INPUT_OF_CARD_2 | {"ftrs": [jammed(place) for place in range(4)], "age_days": 8}, book
+    )
     assert told.plan.gridlock_parties
     for party in told.plan.gridlock_parties:
         verdict = re.sub(rf" {party}\b", "", told.text.split("\n9 ")[0].rsplit("\n", 1)[1])
@@ -292,8 +384,10 @@ def test_a_party_left_out_is_found(book: Book) -> None:
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("", 0), ("12000", 5), (" 12000", 6), ("32000-12000=20000", 17), ('"qty":12000,', 8), ('"dtc":"DTC-0161"', 10),
-     ("settlement", 3), ("_settlement_date", 4), ("CRITICAL", 2), ("RVP", 2), ("T+13", 4), ("\n\n", 1), ("a  b", 3), ("é", 2)],
+    [("", 0), ("12000", 5), (" 12000", 6), ("32000-12000=20000", 17), ('"qty":12000,', 8),
+    ('"dtc":"DTC-0161"', 10),
+     ("settlement", 3), ("_settlement_date", 4), ("CRITICAL", 2), ("RVP", 2), ("T+13", 4),
+     ("\n\n", 1), ("a  b", 3), ("é", 2)],
 )  # fmt: skip
 def test_tokens_are_counted_piece_by_piece(text: str, tokens: int) -> None:
     """Digits one by one, words by length, runs of signs by two, what is not ASCII by byte."""

@@ -1,4 +1,6 @@
-"""What the trainings of the tiny models begin with: prepared weights, those of a folder, those of a GGUF file with its words."""
+"""What the trainings of the tiny models begin with: prepared weights, those of a folder, those of a
+GGUF file with its words.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +47,22 @@ def small_model() -> Any:
 
 
 def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
-    """A model of the recipe and its tokenizer, saved in `folder`, and the GGUF file made of them there."""
+    """A model of the recipe and its tokenizer, saved in `folder`, and the GGUF file made of them
+    there.
+    """
     begun = asked("triage", "tiny-cpu", flags)
     tokenizer = survey(begun).tokenizer
     model = open_base(begun.resolved.settings, tokenizer, "hf")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     file = folder / "first.gguf"
-    convert(plan_conversion(read_checkpoint(folder), None), file, "f32", Named("first"), lambda done, total: None)
+    convert(
+        plan_conversion(read_checkpoint(folder), None),
+        file,
+        "f32",
+        Named("first"),
+        lambda done, total: None,
+    )
     return model, tokenizer, file
 
 
@@ -63,20 +73,42 @@ def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
     assert all(torch.equal(weights, wanted[name]) for name, weights in model.state_dict().items())
     model.lm_head.weight.data.fill_(0.5)
     model.save_pretrained(tmp_path)
-    begun = asked("triage", "tiny-cpu", [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"])
-    tokenizer = survey(begun).tokenizer
-    assert torch.equal(open_base(begun.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight)
-    other = asked(
-        "triage", "tiny-cpu", [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}", "base.scratch.layers=3"]
+    begun = asked(
+        "triage",
+        "tiny-cpu",
+        [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"],
     )
-    with pytest.raises(UsageError, match=r"model\.safetensors: is not the weights of a model of this shape"):
+    tokenizer = survey(begun).tokenizer
+    assert torch.equal(
+        open_base(begun.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight
+    )
+    other = asked(
+        "triage",
+        "tiny-cpu",
+        [
+            *WORKED,
+            "base.scratch.start=null",
+            f"base.scratch.weights={tmp_path}",
+            "base.scratch.layers=3",
+        ],
+    )
+    with pytest.raises(
+        UsageError, match=r"model\.safetensors: is not the weights of a model of this shape"
+    ):
         open_base(other.resolved.settings, tokenizer, "hf")
 
 
 def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: Path) -> None:
-    """Those that `finops quantize` wrote of a saved model, tokenizer included; the record names the file by its digest."""
+    """Those that `finops quantize` wrote of a saved model, tokenizer included; the record names the
+    file by its digest.
+    """
     model, tokenizer, file = saved(tmp_path)
-    places = [f"base.scratch.weights={file}", f"base.tokenizer={file}", "base.vocabulary=null", "base.scratch.start=null"]
+    places = [
+        f"base.scratch.weights={file}",
+        f"base.tokenizer={file}",
+        "base.vocabulary=null",
+        "base.scratch.start=null",
+    ]
     second = asked("triage", "tiny-cpu", [*WORKED, *places])
     found = survey(second)
     assert found.blockers == []
@@ -86,7 +118,9 @@ def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: 
     assert base_digests(file) == {"gguf": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
-def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_weight_is_read(tmp_path: Path) -> None:
+def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_weight_is_read(
+    tmp_path: Path,
+) -> None:
     """Another shape, other words, no file; each by its key, and all at once."""
     _, _, file = saved(tmp_path)
 
@@ -98,7 +132,10 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
     assert survey(asked("triage", "tiny-cpu", SECOND)).warnings == []
     other_stage = [flag.replace("triage.gguf", "resolver.gguf") for flag in SECOND]
     [warning] = survey(asked("triage", "tiny-cpu", other_stage)).warnings
-    assert "tiny-resolver.gguf: is a model made for tiny-resolver; this training makes one for tiny-triage" in warning
+    assert (
+        "tiny-resolver.gguf: is a model made for tiny-resolver; this training makes one for"
+        " tiny-triage" in warning
+    )
     other = blockers("base.scratch.layers=3", "base.scratch.rope_theta=10000", "data.seed=77")
     assert "first.gguf: its layers is 2; base.scratch.layers is 3" in other
     assert "first.gguf: its rope_theta is 1e+06; base.scratch.rope_theta is 10000" in other
@@ -106,9 +143,14 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
     absent = tmp_path / "absent.gguf"
     assert "absent.gguf: no such GGUF file" in blockers(f"base.scratch.weights={absent}")
     assert (
-        blockers(f"base.scratch.weights={absent}", f"base.tokenizer={absent}", "base.vocabulary=null").count("absent.gguf") == 1
+        blockers(
+            f"base.scratch.weights={absent}", f"base.tokenizer={absent}", "base.vocabulary=null"
+        ).count("absent.gguf")
+        == 1
     )
-    assert "model.safetensors: no such file; train that model first" in blockers(f"base.scratch.weights={tmp_path / 'absent'}")
+    assert "model.safetensors: no such file; train that model first" in blockers(
+        f"base.scratch.weights={tmp_path / 'absent'}"
+    )
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
@@ -117,15 +159,24 @@ def test_what_predicts_is_what_reads_where_both_are_one(tmp_path: Path, kind: st
     tied = [*WORKED, "base.scratch.tied=true", "base.scratch.start=null"]
     model, tokenizer, file = saved(tmp_path, tied)
     place = tmp_path if kind == "folder" else file
-    second = asked("triage", "tiny-cpu", [*tied, f"base.scratch.weights={place}", "training.seed=99"])
+    second = asked(
+        "triage", "tiny-cpu", [*tied, f"base.scratch.weights={place}", "training.seed=99"]
+    )
     opened = open_base(second.resolved.settings, tokenizer, "hf").state_dict()
     assert all(torch.equal(weights, opened[name]) for name, weights in model.state_dict().items())
 
 
 @pytest.mark.parametrize(("was", "now"), [(b"qwen2", b"other"), (b"<|im_end|>", b"<|im_enD|>")])
-def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(tmp_path: Path, was: bytes, now: bytes) -> None:
+def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(
+    tmp_path: Path, was: bytes, now: bytes
+) -> None:
     """Texts that are parted otherwise, or other tokens behind those that were learned."""
     file = tmp_path / "other.gguf"
     file.write_bytes((ROOT / "sittings/first/tiny-triage.gguf").read_bytes().replace(was, now))
-    said = survey(asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])).blockers
-    assert any("other.gguf: its tokenizer is none that a tiny preset learned" in blocker for blocker in said)
+    said = survey(
+        asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])
+    ).blockers
+    assert any(
+        "other.gguf: its tokenizer is none that a tiny preset learned" in blocker
+        for blocker in said
+    )

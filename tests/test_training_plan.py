@@ -1,4 +1,7 @@
-"""The plan of a training: what it counts, by what, and what stands in its way. With the extra and without it."""
+"""The plan of a training: what it counts, by what, and what stands in its way.
+
+With the extra and without it.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,30 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(tmp_path: Path) -> None:
-    """It tells rows, tokens, steps and versions as far as they are known, and what stands in the way."""
-    arguments = ["train", "--stage", "triage", "--dry-run", "--json", "--data", tmp_path, "-o", tmp_path / "out"]
+    """It tells rows, tokens, steps and versions as far as they are known, and what stands in the
+    way.
+    """
+    arguments = [
+        "train",
+        "--stage",
+        "triage",
+        "--dry-run",
+        "--json",
+        "--data",
+        tmp_path,
+        "-o",
+        tmp_path / "out",
+    ]
     done = CliRunner().invoke(app, list(map(str, arguments)))
     plan = json.loads(done.stdout)
     assert (done.exit_code, plan["data_assumed"]) == (0, True)
-    assert plan["steps"] == {"total": 3000, "warm_up": 90, "without_packing": 3000, "rows_a_step": 8, "sequences": 8000}
+    assert plan["steps"] == {
+        "total": 3000,
+        "warm_up": 90,
+        "without_packing": 3000,
+        "rows_a_step": 8,
+        "sequences": 8000,
+    }
     assert plan["lengths"]["train"]["percentiles"]["p100"] < 1024
     assert "estimate" in plan["tokens_counted_by"]
     assert any("finops generate --stage triage" in blocker for blocker in plan["blockers"])
@@ -50,7 +71,9 @@ def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(tmp_path: Path) -> Non
 
 
 def test_a_plan_counts_the_rows_that_are_there(plans: Path) -> None:
-    """Rows and digests are those of the files, and packing is reckoned with: two or three rows stand in a sequence."""
+    """Rows and digests are those of the files, and packing is reckoned with: two or three rows
+    stand in a sequence.
+    """
     found = planned("resolver", None, f"data.folder={plans}")
     assert [note.rows for note in found.data] == [80, 20]
     assert all(note.sha256 for note in found.data)
@@ -60,7 +83,9 @@ def test_a_plan_counts_the_rows_that_are_there(plans: Path) -> None:
 
 
 def test_a_plan_is_a_page_of_text(plans: Path) -> None:
-    """Each key with its value and where it came from; then rows, tokens, steps, and what stands in the way."""
+    """Each key with its value and where it came from; then rows, tokens, steps, and what stands in
+    the way.
+    """
     text = plan_text(planned("resolver", None, f"data.folder={plans}", "training.epochs=1"))
     assert "training.epochs                  1.0                          --set" in text
     assert "80 resolver-train.jsonl, sha256" in text
@@ -70,7 +95,9 @@ def test_a_plan_is_a_page_of_text(plans: Path) -> None:
 
 
 def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
-    """Rows of both splits are made as needed; nothing else stands in the way where the extra is installed."""
+    """Rows of both splits are made as needed; nothing else stands in the way where the extra is
+    installed.
+    """
     found = planned("triage", "tiny-cpu", "training.max_steps=30")
     assert [note.rows for note in found.data] == [30, 64]
     assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
@@ -84,19 +111,28 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
         (
             None,
             ["data.folder=absent"],
-            "absent/triage-train.jsonl: no such file; make it: finops generate --stage triage -o absent",
+            (
+                "absent/triage-train.jsonl: no such file; make it: finops generate --stage triage"
+                " -o absent"
+            ),
         ),
     ],
 )
-def test_data_that_cannot_be_had_is_a_blocker(preset: str | None, flags: Sequence[str], says: str) -> None:
+def test_data_that_cannot_be_had_is_a_blocker(
+    preset: str | None, flags: Sequence[str], says: str
+) -> None:
     assert says in planned("triage", preset, *flags).blockers
 
 
-def test_rows_of_another_stage_or_split_are_refused(plans: Path, tmp_path: Path, book: Book) -> None:
+def test_rows_of_another_stage_or_split_are_refused(
+    plans: Path, tmp_path: Path, book: Book
+) -> None:
     """File and line are named."""
     wanted = asked("resolver", None, [f"data.folder={tmp_path}"]).resolved.settings.data
     (tmp_path / "resolver-train.jsonl").write_bytes((plans / "resolver-eval.jsonl").read_bytes())
-    with pytest.raises(UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"):
+    with pytest.raises(
+        UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"
+    ):
         sets_of("resolver", wanted, shipped_kb(), book, (0, 0))
     (tmp_path / "resolver-train.jsonl").write_bytes(b'{"id": 3}')
     with pytest.raises(UsageError, match="line 1: is no row of `finops generate`"):
@@ -105,11 +141,16 @@ def test_rows_of_another_stage_or_split_are_refused(plans: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
 def test_what_the_cards_do_and_others_advise_against_is_said(stage: Stage, tmp_path: Path) -> None:
-    """4-bit training of linear attention, and adapters in 8 layers of 32: warnings of the triage recipe, not of the resolver's."""
+    """4-bit training of linear attention, and adapters in 8 layers of 32: warnings of the triage
+    recipe, not of the resolver's.
+    """
     pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
     found = planned(stage, None, output=tmp_path / "far" / "away")
     told = " ".join(found.warnings)
-    assert ("8 of 32 layers" in told, "4 bit is not advised" in told) == (stage == "triage", stage == "triage")
+    assert ("8 of 32 layers" in told, "4 bit is not advised" in told) == (
+        stage == "triage",
+        stage == "triage",
+    )
     assert found.memory_total is not None
     assert 8e9 < found.memory_total < 16e9
     assert any("no GPU" in each for each in found.blockers)

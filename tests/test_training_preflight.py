@@ -1,4 +1,6 @@
-"""Before a training: parameters as the cards count them, rows as inference sends them, and nothing lost without a word."""
+"""Before a training: parameters as the cards count them, rows as inference sends them, and nothing
+lost without a word.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,15 @@ from finops_cli.foundry.training.data import Sets, streams
 from finops_cli.foundry.training.examine import spread
 from finops_cli.foundry.training.lengths import packed_blocks, prompt_text
 from finops_cli.foundry.training.memory import memory
-from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode, packing_fault, row_faults, tokenizer_faults
+from finops_cli.foundry.training.preflight import (
+    IGNORED,
+    Encoded,
+    Fault,
+    encode,
+    packing_fault,
+    row_faults,
+    tokenizer_faults,
+)
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.record import Evaluated, Loss, Result
 from finops_cli.foundry.training.tokenizer import digests, learned
@@ -63,16 +73,26 @@ def row(book: Book) -> Row:
         ("sentiment", ["adapter.targets=[q_proj]"], 7_248_023_552, 4_194_304, 32),
     ],
 )
-def test_parameters_are_those_of_the_cards(stage: Stage, flags: list[str], total: int, trainable: int, touched: int) -> None:
-    """Card 1: 3,932,160 trainable. Card 2: 43.6M of 8.2B. Card 3: about 4M, which q_proj alone comes near."""
+def test_parameters_are_those_of_the_cards(
+    stage: Stage, flags: list[str], total: int, trainable: int, touched: int
+) -> None:
+    """Card 1: 3,932,160 trainable.
+
+    Card 2: 43.6M of 8.2B. Card 3: about 4M, which q_proj alone comes near.
+    """
     counts = count(asked(stage, None, flags).resolved.settings, None)
     assert counts is not None
     assert (counts.total, counts.trainable, counts.touched_layers) == (total, trainable, touched)
 
 
 def test_an_estimate_of_memory_follows_the_recipe() -> None:
-    """4-bit weights of the resolver's base take 6.1 GB (notes), in bf16 16.4 GB; a smaller batch takes less."""
-    four_bit, half = (asked("resolver", None, [f"base.quantization={kind}"]).resolved.settings for kind in ("nf4", "none"))
+    """4-bit weights of the resolver's base take 6.1 GB (notes), in bf16 16.4 GB; a smaller batch
+    takes less.
+    """
+    four_bit, half = (
+        asked("resolver", None, [f"base.quantization={kind}"]).resolved.settings
+        for kind in ("nf4", "none")
+    )
     counts = count(four_bit, None)
     assert counts is not None
     assert round(memory(four_bit, counts, 5120).weights / 1e9, 1) == 6.1
@@ -88,22 +108,34 @@ def test_targets_that_a_base_does_not_have_are_refused() -> None:
 
 @pytest.mark.parametrize("index", range(5))
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
-def test_what_is_trained_is_the_answer_and_its_end(stage: Stage, index: int, tokenizer: Any, book: Book) -> None:
-    """The prompt is what inference sends, byte for byte, and has no label; the rest decodes to the answer and <|im_end|>."""
+def test_what_is_trained_is_the_answer_and_its_end(
+    stage: Stage, index: int, tokenizer: Any, book: Book
+) -> None:
+    """The prompt is what inference sends, byte for byte, and has no label; the rest decodes to the
+    answer and <|im_end|>.
+    """
     row = sets(stage, book).train.at(index)
     found = encode(row, tokenizer, 10_000)
     assert isinstance(found, Encoded)
-    asked_tokens = [token for token, label in zip(found.input_ids, found.labels, strict=True) if label == IGNORED]
+    asked_tokens = [
+        token
+        for token, label in zip(found.input_ids, found.labels, strict=True)
+        if label == IGNORED
+    ]
     trained = [label for label in found.labels if label != IGNORED]
     assert tokenizer.decode(asked_tokens) == prompt_text(row)
     assert tokenizer.decode(trained) == f"{row.completion[0].content}<|im_end|>\n"
 
 
-def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(tokenizer: Any, book: Book) -> None:
+def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(
+    tokenizer: Any, book: Book
+) -> None:
     rows = [*sets("triage", book).train, *sets("resolver", book).train]
     assert digests(learned(texts_of(rows), 600)) == digests(tokenizer)
     assert digests(learned(texts_of(rows[1:]), 600)) != digests(tokenizer)
-    assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list("1234567.89")
+    assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list(
+        "1234567.89"
+    )
     assert len(tokenizer) == 605
     for text in ("naïve café 中文\t\r\n  two", '{"a":[1,2]}', "<think>\n\n</think>"):
         assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
@@ -125,26 +157,40 @@ def a_template(tokenizer: Any, old: str, new: str) -> Any:
         ("prompt", "enable_thinking is defined and enable_thinking is false", "false"),
         ("prompt", "m.role + '\\n'", "m.role + ':'"),
         ("prefix", "m.role == 'assistant' and", "m.role == 'nobody' and"),
-        ("answer", "m.content + '<|im_end|>\\n'", "(m.content|upper if m.role == 'assistant' else m.content) + '<|im_end|>\\n'"),
-        ("eos", "m.content + '<|im_end|>\\n'", "m.content + ('\\n' if m.role == 'assistant' else '<|im_end|>\\n')"),
+        (
+            "answer",
+            "m.content + '<|im_end|>\\n'",
+            "(m.content|upper if m.role == 'assistant' else m.content) + '<|im_end|>\\n'",
+        ),
+        (
+            "eos",
+            "m.content + '<|im_end|>\\n'",
+            "m.content + ('\\n' if m.role == 'assistant' else '<|im_end|>\\n')",
+        ),
     ],
 )
-def test_templates_that_train_something_else_are_found(kind: str, old: str, new: str, tokenizer: Any, row: Row) -> None:
-    """Another prompt than inference sends; a prompt that an answer changes; a changed answer; no end."""
+def test_templates_that_train_something_else_are_found(
+    kind: str, old: str, new: str, tokenizer: Any, row: Row
+) -> None:
+    """Another prompt than inference sends; a prompt that an answer changes; a changed answer; no
+    end.
+    """
     found = encode(row, a_template(tokenizer, old, new), 10_000)
     assert isinstance(found, Fault)
     assert found.kind == kind
 
 
 def test_a_sentence_is_asked_as_mistral_is_asked(tokenizer: Any) -> None:
-    """No system turn, its own brackets, an end of its own: prompt/completion rows need no ChatML."""
+    """No system turn, its own brackets, an end of its own: prompt/completion rows need no
+    ChatML.
+    """
     from copy import deepcopy
 
     other = deepcopy(tokenizer)
     other.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
     other.chat_template = (
-        "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + '[/INST]' }}"
-        "{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content +"
+        " '[/INST]' }}{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"
     )
     row = sentiment_row("S", Sentence("Profit rose.", "positive", "phrasebank", ""))
     found = encode(row, other, 200)
@@ -162,15 +208,29 @@ def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
     found = encode(row, tokenizer, length - 1)
     assert isinstance(found, Fault)
     [told] = row_faults([found, found])
-    assert told.startswith(f"2 rows, the first {row.id}: {length:,} tokens; training.max_length is {length - 1:,}")
+    assert told.startswith(
+        f"2 rows, the first {row.id}: {length:,} tokens; training.max_length is {length - 1:,}"
+    )
 
 
 def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
-    """Pieces are tokenised one by one; one that is given has no label, and one that trains nothing is an error."""
+    """Pieces are tokenised one by one; one that is given has no label, and one that trains nothing
+    is an error.
+    """
     pieces = (Piece("12+34=", learned=False), Piece("46<|im_end|>", learned=True))
     found = encode(Drill("D-1", pieces), tokenizer, 100)
     assert isinstance(found, Encoded)
-    assert [tokenizer.decode([token]) for token in found.input_ids] == ["1", "2", "+", "3", "4", "=", "4", "6", "<|im_end|>"]
+    assert [tokenizer.decode([token]) for token in found.input_ids] == [
+        "1",
+        "2",
+        "+",
+        "3",
+        "4",
+        "=",
+        "4",
+        "6",
+        "<|im_end|>",
+    ]
     assert found.labels == [IGNORED] * 6 + found.input_ids[6:]
     idle = encode(Drill("D-2", pieces[:1]), tokenizer, 100)
     assert isinstance(idle, Fault)
@@ -190,7 +250,9 @@ def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:
 
 
 def test_rows_are_not_packed_where_they_would_leak() -> None:
-    """Linear attention carries its state from one row into the next without its kernels; attention does not."""
+    """Linear attention carries its state from one row into the next without its kernels; attention
+    does not.
+    """
     told = packing_fault(linear_attention=True, packing=True, backend="hf")
     assert told is not None
     assert "causal_conv1d" in told
@@ -205,8 +267,12 @@ def test_finops_packs_lengths_as_trl_packs_rows(room: int) -> None:
     from datasets import Dataset
     from trl import pack_dataset
 
-    lengths = [Random(room).randint(1, 40) for _ in range(1)] + [Random(place).randint(1, 40) for place in range(300)]
-    packed = pack_dataset(Dataset.from_dict({"input_ids": [[1] * length for length in lengths]}), room, "bfd")
+    lengths = [Random(room).randint(1, 40) for _ in range(1)] + [
+        Random(place).randint(1, 40) for place in range(300)
+    ]
+    packed = pack_dataset(
+        Dataset.from_dict({"input_ids": [[1] * length for length in lengths]}), room, "bfd"
+    )
     assert packed_blocks(lengths, room) == len(packed)
 
 
@@ -218,7 +284,9 @@ def test_samples_are_spread_over_the_rows() -> None:
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     """A PNG without a date in it."""
     losses = [Loss(step, 3 / step, 1e-3, 1.0) for step in range(1, 40, 4)]
-    evaluations = [Evaluated(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)]
+    evaluations = [
+        Evaluated(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)
+    ]
     result = Result(40, 1.0, 1000, 10, 10, 0.5, losses, evaluations, 40, {})
     for name in ("one.png", "two.png"):
         draw(result, "triage", "tier", tmp_path / name)

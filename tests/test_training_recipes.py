@@ -1,4 +1,6 @@
-"""Recipes: the cards' values, four layers of which the last one wins, and nothing that is not a key."""
+"""Recipes: the cards' values, four layers of which the last one wins, and nothing that is not a
+key.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from tests.conftest import ROOT, Finops
 STAGES: tuple[Stage, ...] = ("triage", "resolver", "sentiment")
 
 
-def recipe(stage: Stage = "triage", preset: str | None = None, *flags: str, config: Path | None = None) -> Resolved:
+def recipe(
+    stage: Stage = "triage", preset: str | None = None, *flags: str, config: Path | None = None
+) -> Resolved:
     return resolve(Chosen(stage, preset, config, [("--set", flag) for flag in flags]))
 
 
@@ -29,9 +33,21 @@ def values(resolved: Resolved) -> dict[str, Any]:
 
 
 def test_recipes_hold_what_the_cards_print() -> None:
-    """Card 1 and card 2, number by number; card 3 gives quantization, rank, alpha and the attention projections."""
-    shared = {"adapter.rank": 16, "adapter.alpha": 32, "adapter.method": "lora", "base.quantization": "nf4"}
-    batches = {"training.batch": 2, "training.accumulation": 4, "training.epochs": 3, "training.learning_rate": 2e-4}
+    """Card 1 and card 2, number by number; card 3 gives quantization, rank, alpha and the attention
+    projections.
+    """
+    shared = {
+        "adapter.rank": 16,
+        "adapter.alpha": 32,
+        "adapter.method": "lora",
+        "base.quantization": "nf4",
+    }
+    batches = {
+        "training.batch": 2,
+        "training.accumulation": 4,
+        "training.epochs": 3,
+        "training.learning_rate": 2e-4,
+    }
     attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
     cards: dict[Stage, dict[str, Any]] = {
         "triage": {
@@ -99,7 +115,13 @@ def test_the_table_holds_each_key_once() -> None:
 @pytest.mark.parametrize(
     ("flag", "says"),
     [
-        ("training.bach=3", "training.bach is not a key; did you mean training.batch? accepted in training: epochs, max_steps"),
+        (
+            "training.bach=3",
+            (
+                "training.bach is not a key; did you mean training.batch? accepted in training:"
+                " epochs, max_steps"
+            ),
+        ),
         ("batch=4", "batch is not a key; did you mean training.batch?"),
         ("traning.batch=4", "traning is not a key; did you mean training?"),
         ("base.scratch.width=4", "base.scratch.width is not a key"),
@@ -107,7 +129,10 @@ def test_the_table_holds_each_key_once() -> None:
         ("training.batch=many", "training.batch is 'many'; expected `int`"),
         (
             "training.scheduler=cos",
-            "training.scheduler is 'cos'; accepted: cosine, linear, constant_with_warmup, warmup_stable_decay",
+            (
+                "training.scheduler is 'cos'; accepted: cosine, linear, constant_with_warmup,"
+                " warmup_stable_decay"
+            ),
         ),
         ("training=3", "training is 3; it takes epochs, max_steps"),
         ("adapter.targets=q_proj", "adapter.targets is 'q_proj'; expected `array`"),
@@ -126,7 +151,9 @@ def test_what_is_no_key_or_no_value_is_refused(flag: str, says: str) -> None:
 def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("adapter: {ranc: 8}")
-    with pytest.raises(UsageError, match=r"mine\.yaml: adapter\.ranc is not a key; did you mean adapter\.rank\?"):
+    with pytest.raises(
+        UsageError, match=r"mine\.yaml: adapter\.ranc is not a key; did you mean adapter\.rank\?"
+    ):
         recipe(config=mine)
     mine.write_text("- a list")
     with pytest.raises(UsageError, match=r"mine\.yaml: holds no keys"):
@@ -143,19 +170,29 @@ def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
         ("tiny-cpu", "base.tokenizer=x", "just one of them"),
         ("tiny-cpu", "training.max_steps=null", "--max-steps"),
         ("tiny-cpu", "training.packing=true", "packing=false"),
-        ("tiny-cpu", "training.batch=2", "training.tokens goes with data.source=stream, training.batch=1"),
+        (
+            "tiny-cpu",
+            "training.batch=2",
+            "training.tokens goes with data.source=stream, training.batch=1",
+        ),
         ("tiny-cpu", "training.workers=1", "training.workers=0"),
         ("tiny-cpu", "training.tokens=null", "data.mix goes with training.tokens"),
         ("tiny-cpu", "training.muon=null", "optimizer=muon goes with training.muon"),
         ("tiny-cpu", "training.hold=null", "goes with training.hold"),
-        ("tiny-cpu", "base.scratch.weights=x", "base.scratch.start and base.scratch.weights exclude each other"),
+        (
+            "tiny-cpu",
+            "base.scratch.weights=x",
+            "base.scratch.start and base.scratch.weights exclude each other",
+        ),
         (None, "adapter.method=full", "4-bit weights"),
         (None, "data.form=tiny", "source=file goes with data.form=card"),
         ("tiny-cpu", "base.scratch.kv_heads=3", "heads is a multiple of base.scratch.kv_heads"),
         ("tiny-cpu", "base.scratch.head_dim=31", "head_dim is even"),
     ],
 )
-def test_keys_that_cannot_stand_together_are_refused(preset: str | None, flag: str, says: str) -> None:
+def test_keys_that_cannot_stand_together_are_refused(
+    preset: str | None, flag: str, says: str
+) -> None:
     with pytest.raises(UsageError, match=says):
         recipe("triage", preset, flag)
 
@@ -173,7 +210,14 @@ def test_steps_are_those_of_the_cards() -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "room", "blocks"),
-    [([5, 5], 10, 1), ([6, 5], 10, 2), ([7, 5, 3, 3, 2], 10, 2), ([20, 1], 10, 2), ([], 10, 0), ([6, 5, 4, 4, 1], 10, 2)],
+    [
+        ([5, 5], 10, 1),
+        ([6, 5], 10, 2),
+        ([7, 5, 3, 3, 2], 10, 2),
+        ([20, 1], 10, 2),
+        ([], 10, 0),
+        ([6, 5, 4, 4, 1], 10, 2),
+    ],
 )
 def test_packing_is_best_fit_decreasing(lengths: list[int], room: int, blocks: int) -> None:
     """The longest rows first, each into the fullest sequence that has room for it."""
@@ -214,8 +258,12 @@ SITTINGS: tuple[Stage, ...] = ("triage", "resolver")
 
 
 @pytest.mark.parametrize("stage", SITTINGS)
-def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_rates(stage: Stage) -> None:
-    """What it goes on with is a file of this repository, of the same shape; the held-out rows are drawn from neither."""
+def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_rates(
+    stage: Stage,
+) -> None:
+    """What it goes on with is a file of this repository, of the same shape; the held-out rows are
+    drawn from neither.
+    """
     first = recipe(stage, "tiny-cpu").settings
     second = recipe(stage, "tiny-cpu", config=ROOT / "sittings" / f"{stage}.yaml").settings
     assert first.base.scratch is not None
@@ -223,7 +271,9 @@ def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_r
     began = second.base.scratch.weights
     assert began == second.base.tokenizer == f"sittings/first/tiny-{stage}.gguf"
     assert (ROOT / began).is_file()
-    assert replace(second.base.scratch, weights=None, start=None) == replace(first.base.scratch, weights=None, start=None)
+    assert replace(second.base.scratch, weights=None, start=None) == replace(
+        first.base.scratch, weights=None, start=None
+    )
     seeds = [{each.data.seed + further for further in SEEDS.values()} for each in (first, second)]
     held_out = re.findall(r"generate .* --seed (\d+)", (ROOT / "justfile").read_text())
     assert not seeds[0] & seeds[1]

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn
 def test_an_interrupted_training_goes_on_to_the_same_bytes(
     step: int, adapter: Path, base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """Interrupted in the first epoch or in the second, with dropout and a falling rate: weights, losses, scores and card are the same."""
+    """Interrupted in the first epoch or in the second, with dropout and a falling rate: weights,
+    losses, scores and card are the same.
+    """
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(Stopped):
         trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(step))
@@ -34,7 +36,9 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
     assert files(tmp_path / "out") == files(adapter)
 
 
-def test_a_torn_checkpoint_is_passed_over(adapter: Path, base: Path, sentences: Path, tmp_path: Path) -> None:
+def test_a_torn_checkpoint_is_passed_over(
+    adapter: Path, base: Path, sentences: Path, tmp_path: Path
+) -> None:
     """A kill in the middle of writing leaves half a checkpoint: the one before it is taken."""
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(Stopped):
@@ -44,12 +48,22 @@ def test_a_torn_checkpoint_is_passed_over(adapter: Path, base: Path, sentences: 
     assert files(tmp_path / "out") == files(adapter)
 
 
-def test_a_training_that_failed_at_its_very_end_is_finished(adapter: Path, base: Path, sentences: Path, tmp_path: Path) -> None:
-    """All steps are done and the picture cannot be written: going on writes what is missing, and trains no step."""
+def test_a_training_that_failed_at_its_very_end_is_finished(
+    adapter: Path, base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    """All steps are done and the picture cannot be written: going on writes what is missing, and
+    trains no step.
+    """
     flags = lora(base, sentences, "training.epochs=2")
     picture = tmp_path / "out/loss.png"
     with pytest.raises(OSError, match=r"loss\.png"):
-        trained("sentiment", None, flags, tmp_path / "out", watch=lambda now: picture.mkdir(exist_ok=True))
+        trained(
+            "sentiment",
+            None,
+            flags,
+            tmp_path / "out",
+            watch=lambda now: picture.mkdir(exist_ok=True),
+        )
     picture.rmdir()
     seen: list[int] = []
     trained("sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done))
@@ -57,13 +71,19 @@ def test_a_training_that_failed_at_its_very_end_is_finished(adapter: Path, base:
     assert files(tmp_path / "out") == files(adapter)
 
 
-def test_going_on_with_something_else_is_refused(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """Other settings and other data are named, with both values; where the same data stand does not matter."""
+def test_going_on_with_something_else_is_refused(
+    base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    """Other settings and other data are named, with both values; where the same data stand does not
+    matter.
+    """
     flags = lora(base, sentences)
     with pytest.raises(Stopped):
         trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(5))
     with pytest.raises(ResumeRefused, match=r"training\.learning_rate: was 0\.001, now 0\.002"):
-        trained("sentiment", None, [*flags, "training.learning_rate=2e-3"], tmp_path / "out", "resume")
+        trained(
+            "sentiment", None, [*flags, "training.learning_rate=2e-3"], tmp_path / "out", "resume"
+        )
     other = Path(shutil.copytree(sentences, tmp_path / "other"))
     lines = (other / "sentiment-train.jsonl").read_bytes().splitlines(keepends=True)
     (other / "sentiment-train.jsonl").write_bytes(b"".join(reversed(lines)))
@@ -78,7 +98,10 @@ def test_where_folders_are_is_no_difference(adapter: Path) -> None:
     run = read_run(adapter)
     assert run is not None
     made = run.made_from
-    moved = [replace(each, value="elsewhere") if each.key in ("base.folder", "data.folder") else each for each in made.settings]
+    moved = [
+        replace(each, value="elsewhere") if each.key in ("base.folder", "data.folder") else each
+        for each in made.settings
+    ]
     assert list(differences(made, replace(made, settings=moved))) == []
     [told] = differences(made, replace(made, base={**made.base, "model.safetensors": "0"}))
     assert told.startswith("the base, model.safetensors: was")
@@ -105,7 +128,14 @@ def test_starting_over_takes_away_what_a_training_made_and_nothing_else(tmp_path
     output = tmp_path / "out"
     for folder in ("model", "adapter", "checkpoints/checkpoint-4"):
         (output / folder).mkdir(parents=True)
-    for file in ("run.json", "README.md", "loss.png", "timing.json", "notes.txt", "model/model.safetensors"):
+    for file in (
+        "run.json",
+        "README.md",
+        "loss.png",
+        "timing.json",
+        "notes.txt",
+        "model/model.safetensors",
+    ):
         (output / file).write_text("x")
     (output / "link").symlink_to(tmp_path / "elsewhere")
     assert begin(output, "overwrite") is None

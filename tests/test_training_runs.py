@@ -1,4 +1,6 @@
-"""Real trainings of tiny models: the record, going on after an interruption, the 4-bit path, packing, and which checkpoint is kept."""
+"""Real trainings of tiny models: the record, going on after an interruption, the 4-bit path,
+packing, and which checkpoint is kept.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +34,26 @@ def run_of(folder: Path) -> Any:
 
 
 def test_a_record_says_what_a_model_was_made_from(base: Path) -> None:
-    """Settings with their origin, rows, rules, prompt, tokenizer, versions; steps, tokens, losses, scores, files; no clock, no host."""
+    """Settings with their origin, rows, rules, prompt, tokenizer, versions; steps, tokens, losses,
+    scores, files; no clock, no host.
+    """
     run = run_of(base)
     made, result = run["made_from"], run["result"]
     assert {"key": "training.max_steps", "value": 8, "origin": "--set"} in made["settings"]
     assert [note["rows"] for note in made["data"]] == [32, 6]
     assert all("seed 7" in note["stream"] for note in made["data"])
-    assert all(len(made[name]) == 64 for name in ("prompt_sha256", "tokenizer_sha256", "template_sha256"))
+    assert all(
+        len(made[name]) == 64 for name in ("prompt_sha256", "tokenizer_sha256", "template_sha256")
+    )
     assert made["versions"]["torch"]
     assert [each["step"] for each in result["losses"]] == [1, 3, 4, 6, 8]
     assert [each["step"] for each in result["evaluations"]] == [4, 8]
     assert result["losses"][-1]["loss"] < result["losses"][0]["loss"]
-    assert (result["steps"], result["best_step"] in (4, 8), result["tokens"] > 32 * 40) == (8, True, True)
+    assert (result["steps"], result["best_step"] in (4, 8), result["tokens"] > 32 * 40) == (
+        8,
+        True,
+        True,
+    )
     assert "2026-11-21" not in (base / "run.json").read_text()
     assert json.loads((base / "timing.json").read_bytes())["ended"].startswith("2026-11-21")
 
@@ -58,7 +68,9 @@ def test_the_digests_of_a_record_are_those_of_the_files(base: Path) -> None:
     from hashlib import sha256
 
     artefacts = run_of(base)["result"]["artefacts"]
-    assert {"model/model.safetensors", "model/config.json", "model/tokenizer.json"} <= set(artefacts)
+    assert {"model/model.safetensors", "model/config.json", "model/tokenizer.json"} <= set(
+        artefacts
+    )
     assert {name: sha256((base / name).read_bytes()).hexdigest() for name in artefacts} == artefacts
 
 
@@ -79,35 +91,61 @@ def test_equal_calls_make_equal_bytes(base: Path, tmp_path: Path) -> None:
 def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
     """The digests of the base stand in the record, and its weights are what they were."""
     made, result = run_of(adapter)["made_from"], run_of(adapter)["result"]
-    assert made["base"]["model.safetensors"] == run_of(base)["result"]["artefacts"]["model/model.safetensors"]
-    assert result["trained_parameters"] == 2 * 4 * 16 * (64 + 64)  # layers, projections, rank, width in and out
-    assert {"adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(result["artefacts"])
+    assert (
+        made["base"]["model.safetensors"]
+        == run_of(base)["result"]["artefacts"]["model/model.safetensors"]
+    )
+    assert result["trained_parameters"] == 2 * 4 * 16 * (
+        64 + 64
+    )  # layers, projections, rank, width in and out
+    assert {"adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(
+        result["artefacts"]
+    )
     weights = base / "model/model.safetensors"
-    assert read_note(adapter / "adapter") == ModelNote("sentiment", {weights.name: sha256(weights.read_bytes()).hexdigest()})
+    assert read_note(adapter / "adapter") == ModelNote(
+        "sentiment", {weights.name: sha256(weights.read_bytes()).hexdigest()}
+    )
     assert read_note(base / "model") == ModelNote("sentiment")
 
 
 def test_an_adapter_of_weights_in_four_bit_notes_none_to_be_merged_into(tmp_path: Path) -> None:
     """It is merged into the 16-bit model that those were made from, which nobody has shown."""
     digests = {"config.json": "1", "model.safetensors": "2"}
-    for told, noted in (({}, {"model.safetensors": "2"}), ({"quantization_config": {"load_in_4bit": True}}, {})):
+    for told, noted in (
+        ({}, {"model.safetensors": "2"}),
+        ({"quantization_config": {"load_in_4bit": True}}, {}),
+    ):
         (tmp_path / "config.json").write_text(json.dumps(told))
         assert merges_into(tmp_path, digests) == noted
 
 
 def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """The QLoRA of the cards, NF4 with double quantization through bitsandbytes: the linear layers are packed, and the loss falls."""
+    """The QLoRA of the cards, NF4 with double quantization through bitsandbytes: the linear layers
+    are packed, and the loss falls.
+    """
     pytest.importorskip("bitsandbytes")
-    flags = lora(base, sentences, "base.quantization=nf4", "training.max_steps=8", "training.learning_rate=5e-3")
+    flags = lora(
+        base,
+        sentences,
+        "base.quantization=nf4",
+        "training.max_steps=8",
+        "training.learning_rate=5e-3",
+    )
     model = open_base(asked("sentiment", None, flags).resolved.settings, None, "hf")
-    assert {type(module).__name__ for name, module in model.named_modules() if name.endswith("q_proj")} == {"Linear4bit"}
+    assert {
+        type(module).__name__ for name, module in model.named_modules() if name.endswith("q_proj")
+    } == {"Linear4bit"}
     run = trained("sentiment", None, flags, tmp_path / "out").run
     assert run.result is not None
     assert run.result.losses[-1].loss < run.result.losses[0].loss
 
 
-def test_the_layers_of_the_triage_base_are_trained(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """Qwen3.5: a vision-language folder is opened as its text part, and the adapter is in the linear-attention layers too."""
+def test_the_layers_of_the_triage_base_are_trained(
+    base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    """Qwen3.5: a vision-language folder is opened as its text part, and the adapter is in the
+    linear-attention layers too.
+    """
     from safetensors.torch import load_file
     from transformers import AutoTokenizer, Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
@@ -122,28 +160,56 @@ def test_the_layers_of_the_triage_base_are_trained(base: Path, sentences: Path, 
     linear = {f"linear_num_{name}_heads": 2 for name in ("key", "value")} | {
         f"linear_{name}_head_dim": 16 for name in ("key", "value")
     }
-    text = {**sizes, **linear, "head_dim": 32, "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
-    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 64}
-    Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=text, vision_config=vision)).save_pretrained(
-        tmp_path / "base/model"
-    )
+    text = {
+        **sizes,
+        **linear,
+        "head_dim": 32,
+        "vocab_size": len(tokenizer),
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    vision = {
+        "depth": 1,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": 64,
+    }
+    Qwen3_5ForConditionalGeneration(
+        Qwen3_5Config(text_config=text, vision_config=vision)
+    ).save_pretrained(tmp_path / "base/model")
     tokenizer.save_pretrained(tmp_path / "base/model")
-    targets = "adapter.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,in_proj_qkv,in_proj_z,out_proj]"
+    targets = (
+        "adapter.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,in_proj_qkv,in_proj_z,out_proj]"
+    )
     flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
     wanted = asked("sentiment", None, flags)
     plan = plan_of(wanted, survey(wanted), tmp_path)
     run = trained("sentiment", None, flags, tmp_path / "out").run
     assert plan.parameters is not None
     assert run.result is not None
-    assert (plan.parameters.touched_layers, plan.parameters.trainable) == (4, run.result.trained_parameters)
+    assert (plan.parameters.touched_layers, plan.parameters.trainable) == (
+        4,
+        run.result.trained_parameters,
+    )
     learned = load_file(tmp_path / "out/adapter/adapter_model.safetensors")
-    assert all(bool(weights.any()) for name, weights in learned.items() if "lora_B" in name)  # they begin with nothing
+    assert all(
+        bool(weights.any()) for name, weights in learned.items() if "lora_B" in name
+    )  # they begin with nothing
     assert any("in_proj_qkv" in name for name in learned)
 
 
-def test_packed_rows_make_as_many_sequences_as_planned(base: Path, sentences: Path, tmp_path: Path) -> None:
+def test_packed_rows_make_as_many_sequences_as_planned(
+    base: Path, sentences: Path, tmp_path: Path
+) -> None:
     """finops packs lengths as TRL packs rows, so the steps of a plan are those of the training."""
-    flags = lora(base, sentences, "training.packing=true", "training.max_length=512", "training.batch=1", "training.epochs=1")
+    flags = lora(
+        base,
+        sentences,
+        "training.packing=true",
+        "training.max_length=512",
+        "training.batch=1",
+        "training.epochs=1",
+    )
     wanted = asked("sentiment", None, flags)
     plan = plan_of(wanted, survey(wanted), tmp_path)
     assert plan.steps.total < plan.steps.without_packing
@@ -162,19 +228,27 @@ class Scripted(Examiner):
         return self.script[model.examined - 1]
 
 
-def test_the_checkpoint_with_the_best_answers_is_kept(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """Not the one with the lowest loss: here the loss falls all the way, and the answers were best after four steps."""
+def test_the_checkpoint_with_the_best_answers_is_kept(
+    base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    """Not the one with the lowest loss: here the loss falls all the way, and the answers were best
+    after four steps.
+    """
     wanted = asked("sentiment", None, lora(base, sentences, "training.max_steps=12"))
     settings, found = wanted.resolved.settings, survey(wanted)
     examiner = Scripted([], found.tokenizer, settings.evaluation, wanted.book)
-    trainer = make_trainer(settings, open_base(settings, None, "hf"), found, examiner, tmp_path, lambda now: None)
+    trainer = make_trainer(
+        settings, open_base(settings, None, "hf"), found, examiner, tmp_path, lambda now: None
+    )
     trainer.train()
     losses = [each["eval_loss"] for each in trainer.state.log_history if "eval_loss" in each]
     assert losses == sorted(losses, reverse=True)
     assert (len(losses), trainer.state.best_global_step) == (3, 4)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(base: Path, sentences: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_ends_the_training(
+    base: Path, sentences: Path, tmp_path: Path
+) -> None:
     wanted = asked("sentiment", None, lora(base, sentences))
     settings, found = wanted.resolved.settings, survey(wanted)
     model = open_base(settings, None, "hf")
@@ -186,11 +260,24 @@ def test_a_loss_that_is_no_number_ends_the_training(base: Path, sentences: Path,
 
 
 def test_the_command_trains(finops: Finops, tmp_path: Path) -> None:
-    """stdout is the result, stderr the plan and the steps; a stream of triage rows is made as it goes."""
-    flags = [part for flag in [*WORKED, "training.max_steps=4", "evaluation.samples=1"] for part in ("--set", flag)]
-    done = finops("train", "--stage", "triage", "--preset", "tiny-cpu", *flags, "-o", tmp_path / "out")
+    """stdout is the result, stderr the plan and the steps; a stream of triage rows is made as it
+    goes.
+    """
+    flags = [
+        part
+        for flag in [*WORKED, "training.max_steps=4", "evaluation.samples=1"]
+        for part in ("--set", flag)
+    ]
+    done = finops(
+        "train", "--stage", "triage", "--preset", "tiny-cpu", *flags, "-o", tmp_path / "out"
+    )
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["model", "kept", "trained", "record"]
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == [
+        "model",
+        "kept",
+        "trained",
+        "record",
+    ]
     talk = done.stderr.decode()
     assert "step 4 of 4  loss" in talk
     assert "base.scratch.hidden_size         64                           --set" in talk
@@ -207,13 +294,19 @@ def test_what_stands_in_the_way_is_told_at_once(sentences: Path, tmp_path: Path)
 
 
 def test_under_fp16_what_is_trained_has_32_bits(base: Path) -> None:
-    """Its loss scaling cannot be undone in 16 bits; the frozen weights stay as small as they are."""
+    """Its loss scaling cannot be undone in 16 bits; the frozen weights stay as small as they
+    are.
+    """
     import torch
 
-    model = open_base(asked("sentiment", None, lora(base, base)).resolved.settings, None, "hf").to(torch.bfloat16)
+    model = open_base(asked("sentiment", None, lora(base, base)).resolved.settings, None, "hf").to(
+        torch.bfloat16
+    )
     trained_one = model.model.layers[0].mlp.up_proj.weight
     model.requires_grad_(False)
     trained_one.requires_grad_(True)
     _wide(model)
     assert trained_one.dtype == torch.float32
-    assert {weights.dtype for weights in model.parameters() if weights is not trained_one} == {torch.bfloat16}
+    assert {weights.dtype for weights in model.parameters() if weights is not trained_one} == {
+        torch.bfloat16
+    }

@@ -1,4 +1,6 @@
-"""The trainings of the tiny models: examples that are worked out, batches by tokens, Muon, and what they begin with."""
+"""The trainings of the tiny models: examples that are worked out, batches by tokens, Muon, and what
+they begin with.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +44,21 @@ def worked(book: Book, *flags: str) -> Sets:
 
 def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(book: Book) -> None:
     data = asked("resolver", "tiny-cpu", ("data.most_ftrs=60",)).resolved.settings.data
-    rows = streams(Order("resolver", 0, data.seed, data.profile, shipped_kb()), book, (200, 10), data).train
-    with pytest.raises(UsageError, match=r"data\.form=worked cannot word example [0-9]+: .+; lower data\.most_ftrs"):
+    rows = streams(
+        Order("resolver", 0, data.seed, data.profile, shipped_kb()), book, (200, 10), data
+    ).train
+    with pytest.raises(
+        UsageError, match=r"data\.form=worked cannot word example [0-9]+: .+; lower data\.most_ftrs"
+    ):
         list(rows)
 
 
-def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_the_rules(book: Book) -> None:
-    """Prompt of its own Modelfile, working, then the very JSON of the engine; the desk's judge finds nothing. Each split keeps to its own."""
+def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_the_rules(
+    book: Book,
+) -> None:
+    """Prompt of its own Modelfile, working, then the very JSON of the engine; the desk's judge
+    finds nothing. Each split keeps to its own.
+    """
     for rows in worked(book):
         for row in rows:
             record = FAIL.read(exact_json.decode(row.record))
@@ -57,37 +67,56 @@ def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_
             assert [message.content for message in row.prompt] == [asks.system, asks.user]
             assert asks.thinks
             assert row.chat_template_kwargs.enable_thinking
-            trace, said = row.completion[0].content.removeprefix("<think>\n").split("\n</think>\n\n")
+            trace, said = (
+                row.completion[0].content.removeprefix("<think>\n").split("\n</think>\n\n")
+            )
             assert trace.startswith(f"qty {record.qty} of ")
             assert said == exact_json.encode(triage(record, book)).decode()
             assert judged(row, row.completion[0].content, book) == (True, True, True)
-            assert split_of(content_key(record), book.data.eval_every) == row.split == rows.note.split
+            assert (
+                split_of(content_key(record), book.data.eval_every) == row.split == rows.note.split
+            )
 
 
 def test_drills_show_no_record_of_the_evaluation(book: Book) -> None:
-    """What a drill of the working is given are the figures of a training row, in other order and number than in the answers."""
+    """What a drill of the working is given are the figures of a training row, in other order and
+    number than in the answers.
+    """
     sets = worked(book)
     drills = [sets.train.kinds["working"](index) for index in range(20)]
-    assert all(isinstance(drill, Drill) and drill.pieces[0].text.startswith("<think>\n") for drill in drills)
+    assert all(
+        isinstance(drill, Drill) and drill.pieces[0].text.startswith("<think>\n")
+        for drill in drills
+    )
     answers = "".join(row.completion[0].content for row in sets.train)
     assert not [
-        drill for drill in drills if isinstance(drill, Drill) and drill.pieces[0].text.removeprefix("<think>\n") in answers
+        drill
+        for drill in drills
+        if isinstance(drill, Drill) and drill.pieces[0].text.removeprefix("<think>\n") in answers
     ]
 
 
 def test_a_kind_that_a_form_has_not_is_refused(book: Book) -> None:
-    with pytest.raises(UsageError, match=r"data\.mix names sums; accepted: answers, market, copying, working"):
+    with pytest.raises(
+        UsageError, match=r"data\.mix names sums; accepted: answers, market, copying, working"
+    ):
         worked(book, "data.mix={sums: [[0, 1]]}")
     with pytest.raises(UsageError, match=r"data\.form=card goes with data.modelfile=triage"):
         next(iter(worked(book, "data.form=card", "data.mix=null").train))
 
 
 def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
-    """200 rows and 64 held-out ones are too long for 100 tokens; of each further kind 20 examples, of which `copying` has short ones, too."""
+    """200 rows and 64 held-out ones are too long for 100 tokens; of each further kind 20 examples,
+    of which `copying` has short ones, too.
+    """
     wanted = asked("triage", "tiny-cpu", ("training.max_length=100",))
     found = survey(wanted)
     kinds = [maker for kind, maker in found.sets.train.kinds.items() if kind != "answers"]
-    faults = [isinstance(encode(maker(place), found.tokenizer, 100), Fault) for maker in kinds for place in range(20)]
+    faults = [
+        isinstance(encode(maker(place), found.tokenizer, 100), Fault)
+        for maker in kinds
+        for place in range(20)
+    ]
     assert 0 < sum(faults) <= len(faults) == 60
     assert f"{264 + sum(faults)} rows, the first" in found.blockers[0]
 
@@ -102,13 +131,16 @@ def lengths(name: int) -> Encoded:
 
 
 def test_batches_by_tokens_lose_no_row_and_repeat_none() -> None:
-    """Two kinds, three pools of 128 each at least: every example up to the last pool comes once, and no batch is too large."""
+    """Two kinds, three pools of 128 each at least: every example up to the last pool comes once,
+    and no batch is too large.
+    """
     made = {"even": lambda index: lengths(2 * index), "odd": lambda index: lengths(2 * index + 1)}
     batches = TokenBatches(made, {"even": [(0, 1)], "odd": [(0, 1), (1, 0)]}, 60, 300, seed=1)
     seen = [each.input_ids[0] for number in range(300) for each in batches[number]]
     assert len(seen) == len(set(seen))
     assert all(
-        len(batch) * max(len(each.input_ids) for each in batch) <= 60 for batch in (batches[number] for number in range(300))
+        len(batch) * max(len(each.input_ids) for each in batch) <= 60
+        for batch in (batches[number] for number in range(300))
     )
     for start in (0, 1):
         names = {name // 2 for name in seen if name % 2 == start}
@@ -116,7 +148,9 @@ def test_batches_by_tokens_lose_no_row_and_repeat_none() -> None:
 
 
 def test_a_batch_depends_on_its_place_alone() -> None:
-    """A training that goes on asks for batch 90 first; one that is asked for an earlier batch makes it again."""
+    """A training that goes on asks for batch 90 first; one that is asked for an earlier batch makes
+    it again.
+    """
     made = {"all": lengths}
 
     def fresh() -> TokenBatches:
@@ -130,17 +164,17 @@ def test_a_batch_depends_on_its_place_alone() -> None:
 
 
 def test_rows_of_about_one_length_are_put_together() -> None:
-    assert [[len(each.input_ids) for each in batch] for batch in cut([row(1, n) for n in (5, 1, 9, 2, 5, 40)], 12)] == [
-        [1, 2],
-        [5, 5],
-        [9],
-        [40],
-    ]
+    assert [
+        [len(each.input_ids) for each in batch]
+        for batch in cut([row(1, n) for n in (5, 1, 9, 2, 5, 40)], 12)
+    ] == [[1, 2], [5, 5], [9], [40]]
 
 
 def test_the_weight_of_a_kind_moves_on_straight_lines() -> None:
     points = [(0.1, 1.0), (0.3, 0.0), (0.5, 2.0)]
-    assert [weight_at(points, at) for at in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1)] == pytest.approx([1, 1, 0.5, 0, 1, 2, 2])
+    assert [weight_at(points, at) for at in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1)] == pytest.approx(
+        [1, 1, 0.5, 0, 1, 2, 2]
+    )
     with pytest.raises(UsageError, match="no kind of a weight above 0 at batch 5 of 10"):
         TokenBatches({"all": lengths}, {"all": [(0, 1), (0.5, 0)]}, 30, 10, seed=1)
 
@@ -149,16 +183,24 @@ def test_padding_stands_behind_and_is_not_trained() -> None:
     tensors = collated([{"batch": [row(5, 1), row(6, 3)]}], padding=9)
     assert tensors["input_ids"].tolist() == [[5, 9, 9], [6, 6, 6]]
     assert tensors["labels"].tolist() == [[5, IGNORED, IGNORED], [6, 6, 6]]
-    assert collated([row(5, 1)._asdict(), row(6, 3)._asdict()], 9)["input_ids"].tolist() == [[5, 9, 9], [6, 6, 6]]
+    assert collated([row(5, 1)._asdict(), row(6, 3)._asdict()], 9)["input_ids"].tolist() == [
+        [5, 9, 9],
+        [6, 6, 6],
+    ]
 
 
 def test_muon_steps_matrices_by_nearly_orthogonal_directions() -> None:
-    """The singular values of a step are near the rate, whatever those of the gradient are; a standing matrix steps further."""
+    """The singular values of a step are near the rate, whatever those of the gradient are; a
+    standing matrix steps further.
+    """
     torch.manual_seed(1)
     for shape, further in (((8, 24), 1), ((24, 8), 3**0.5), ((8, 8), 1)):
         weights = torch.nn.Parameter(torch.zeros(shape))
         weights.grad = torch.randn(shape) * 100
-        Muon([{"params": [weights], "momentum": 0.95, "iterations": 5}], {"lr": 0.1, "weight_decay": 0.0}).step()
+        Muon(
+            [{"params": [weights], "momentum": 0.95, "iterations": 5}],
+            {"lr": 0.1, "weight_decay": 0.0},
+        ).step()
         values = torch.linalg.svdvals(weights.detach()) / (0.1 * further)
         assert 0.3 < values.min() <= values.max() < 1.3
 
@@ -182,14 +224,18 @@ def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
     model = open_base(wanted.resolved.settings, survey(wanted).tokenizer, "hf")
     optimizer = muon_of(model.named_parameters(), wanted.resolved.settings.training)
     assert optimizer is not None
-    matrices, others = ([tuple(each.shape) for each in group["params"]] for group in optimizer.param_groups)
+    matrices, others = (
+        [tuple(each.shape) for each in group["params"]] for group in optimizer.param_groups
+    )
     assert len(matrices) == 2 * 7
     assert len(matrices) + len(others) == len(list(model.parameters()))
     assert (405, 64) in others
 
 
 def test_an_interrupted_training_by_muon_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    """Kinds that are mixed, a rate that falls, averages of Muon and of Adam: weights, losses, scores and card are the same."""
+    """Kinds that are mixed, a rate that falls, averages of Muon and of Adam: weights, losses,
+    scores and card are the same.
+    """
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     trained("triage", "tiny-cpu", WORKED, whole)
     with pytest.raises(Stopped):

@@ -1,4 +1,6 @@
-"""The verified loop: what becomes of each kind of answer under each policy, and that nothing unmarked leaves it."""
+"""The verified loop: what becomes of each kind of answer under each policy, and that nothing
+unmarked leaves it.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,19 @@ from tests.conftest import a_fail
 from tests.models import Says, Speaking, a_model, right
 
 BOOK = load_book(shipped_kb())
-INVENTORY = {"box_qty": 1000, "stock_loan_available": 500, "recall_outstanding": 700, "pending_receives": 9000}
-FTR = {"qty": 300, "age_days": 3, "settlement_type": "RVP", "settlement_date": "T+1", "cp_fail_rate_pct": 1}
+INVENTORY = {
+    "box_qty": 1000,
+    "stock_loan_available": 500,
+    "recall_outstanding": 700,
+    "pending_receives": 9000,
+}
+FTR = {
+    "qty": 300,
+    "age_days": 3,
+    "settlement_type": "RVP",
+    "settlement_date": "T+1",
+    "cp_fail_rate_pct": 1,
+}
 POLICIES = ("repair", "retry", "fallback", "reject")
 
 
@@ -90,7 +103,9 @@ def _changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10
     ],
 )
 def test_what_becomes_of_an_answer(policy: Any, says: Says, status: str, attempts: int) -> None:
-    """kb: answer.loop, as a truth table: wrong figures, a wrong judgement, no answer, under each policy."""
+    """kb: answer.loop, as a truth table: wrong figures, a wrong judgement, no answer, under each
+    policy.
+    """
     fail = _fail()
     answer = Verified(Speaking(says), BOOK, policy).triage(fail)
     assert (answer.status, answer.attempts, len(answer.received)) == (status, attempts, attempts)
@@ -103,14 +118,22 @@ def test_what_becomes_of_an_answer(policy: Any, says: Says, status: str, attempt
 
 
 def test_a_repair_keeps_the_models_sentence_and_its_own_value() -> None:
-    """The finding has what the model said and what stands; everything else stands as the model gave it."""
-    answer = Verified(Speaking(_changed(lambda a: {**_wrong_score(a), "reason": "Old and large."})), BOOK, "repair").triage(
-        _fail()
-    )
+    """The finding has what the model said and what stands; everything else stands as the model gave
+    it.
+    """
+    answer = Verified(
+        Speaking(_changed(lambda a: {**_wrong_score(a), "reason": "Old and large."})),
+        BOOK,
+        "repair",
+    ).triage(_fail())
     assert answer.value is not None
     assert answer.value.reason == "Old and large."
     [finding] = answer.findings
-    assert (finding.path, finding.expected, finding.actual) == ("/priority_score", Decimal("83.4"), Decimal("12.5"))
+    assert (finding.path, finding.expected, finding.actual) == (
+        "/priority_score",
+        Decimal("83.4"),
+        Decimal("12.5"),
+    )
 
 
 def _fewer_shares(answer: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +159,10 @@ def _other_order(answer: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, status: str) -> None:
-    """kb: answer.judgements. Which steps, with whom and in which order is the model's judgement; quantities are the record's."""
+    """kb: answer.judgements.
+
+    Which steps, with whom and in which order is the model's judgement; quantities are the record's.
+    """
     fail = _fail()
     answer = _plan(Verified(Speaking(_changed(change)), BOOK, "repair"), fail)
     assert answer.status == status
@@ -165,8 +191,12 @@ def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, statu
         (failures.ModelGone("x"), 1),
     ],
 )
-def test_a_reply_that_never_comes_settles_the_record(failure: failures.NoReply, attempts: int, policy: Any) -> None:
-    """Each failure is asked about again only where asking differently can help, and is named in the finding."""
+def test_a_reply_that_never_comes_settles_the_record(
+    failure: failures.NoReply, attempts: int, policy: Any
+) -> None:
+    """Each failure is asked about again only where asking differently can help, and is named in the
+    finding.
+    """
     speaker = Speaking(_says(failure))
     answer = Verified(speaker, BOOK, policy).triage(_fail())
     assert answer.status == ("failed" if policy == "reject" else "fallback")
@@ -187,7 +217,9 @@ def test_every_failure_is_explained_by_the_knowledge_base() -> None:
 
 
 def test_a_further_attempt_is_another_question() -> None:
-    """A new seed each time; held to the schema, with all the room that is left, after an answer that could not be read."""
+    """A new seed each time; held to the schema, with all the room that is left, after an answer
+    that could not be read.
+    """
     speaker = Speaking(_says("no idea"), room=2048)
     Verified(speaker, BOOK, "repair").triage(_fail())
     first, second = speaker.asks
@@ -201,14 +233,18 @@ def test_a_further_attempt_is_another_question() -> None:
 
 
 def test_a_wrong_figure_is_asked_for_again_without_the_schema() -> None:
-    """The grammar does not know the rules; it would only take the model from what it was trained on."""
+    """The grammar does not know the rules; it would only take the model from what it was trained
+    on.
+    """
     speaker = Speaking(_changed(_wrong_score))
     Verified(speaker, BOOK, "retry").triage(_fail())
     assert [ask.schema for ask in speaker.asks] == [None, None, None]
 
 
 def test_the_resolver_goes_on_behind_its_own_reasoning() -> None:
-    """Reasoning of an answer without JSON is given back, neutralised, so that only the JSON is said anew."""
+    """Reasoning of an answer without JSON is given back, neutralised, so that only the JSON is said
+    anew.
+    """
     speaker = Speaking(_says("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
     answer = _plan(Verified(speaker, BOOK, "repair"), _fail())
     assert answer.status == "ok"
@@ -239,26 +275,41 @@ def test_a_prompt_that_is_too_long_is_never_sent() -> None:
 
 def test_what_the_server_did_is_told_apart_from_what_the_model_said() -> None:
     """A crash that was overcome is trouble of the server; the answer behind it counts as right."""
-    answer = Verified(Speaking(lambda ask, _: Spoken(right(ask, BOOK), ("reply.crashed",))), BOOK, "repair").triage(_fail())
+    answer = Verified(
+        Speaking(lambda ask, _: Spoken(right(ask, BOOK), ("reply.crashed",))), BOOK, "repair"
+    ).triage(_fail())
     assert (answer.status, list(answer.findings)) == ("ok", [])
     assert answer.troubles == (Trouble("triage", 1, (), ("reply.crashed",)),)
 
 
 def test_the_better_of_two_attempts_is_repaired() -> None:
-    """A later attempt that cannot be read, or is worse, does not displace one that can be put right."""
+    """A later attempt that cannot be read, or is worse, does not displace one that can be put
+    right.
+    """
     texts = [_changed(_wrong_score), _says("no idea"), _says("no idea")]
-    answer = Verified(Speaking(lambda ask, number: texts[number - 1](ask, number)), BOOK, "retry").triage(_fail())
-    assert (answer.status, [finding.rule for finding in answer.findings]) == ("repaired", ["score.priority"])
+    answer = Verified(
+        Speaking(lambda ask, number: texts[number - 1](ask, number)), BOOK, "retry"
+    ).triage(_fail())
+    assert (answer.status, [finding.rule for finding in answer.findings]) == (
+        "repaired",
+        ["score.priority"],
+    )
 
 
 def test_the_schema_for_the_grammar_keeps_the_trained_order_and_nothing_it_would_skip() -> None:
-    """Fields in the order of the cards, closed lists, no bounds or patterns; the checker has those."""
+    """Fields in the order of the cards, closed lists, no bounds or patterns; the checker has
+    those.
+    """
     schema = answer_schema(TRIAGE)
     assert list(schema["properties"]) == list(TRIAGE.kind.__struct_fields__)
     assert schema["properties"]["score_components"]["additionalProperties"] is False
     assert schema["properties"]["priority_tier"]["enum"] == ["CRITICAL", "HIGH", "LOW", "MEDIUM"]
     text = repr(answer_schema(RESOLUTION))
-    assert not [word for word in ("pattern", "minimum", "maximum", "maxLength", "$ref", "description") if word in text]
+    assert not [
+        word
+        for word in ("pattern", "minimum", "maximum", "maxLength", "$ref", "description")
+        if word in text
+    ]
 
 
 def test_the_reference_of_a_question_passes_its_own_check(book: Book) -> None:
@@ -270,11 +321,16 @@ def test_the_reference_of_a_question_passes_its_own_check(book: Book) -> None:
 
 @given(
     text=st.one_of(
-        st.text(max_size=200), st.from_regex(r"(<think>)?[{}\[\]\":,a-z0-9` \n]*(</think>)?[{}\":,a-z0-9]*", fullmatch=True)
+        st.text(max_size=200),
+        st.from_regex(
+            r"(<think>)?[{}\[\]\":,a-z0-9` \n]*(</think>)?[{}\":,a-z0-9]*", fullmatch=True
+        ),
     )
 )
 def test_whatever_a_model_says_the_outcome_is_marked(text: str) -> None:
-    """Noise never stands: a status other than ok, findings that say why, and an answer that the rules bear out."""
+    """Noise never stands: a status other than ok, findings that say why, and an answer that the
+    rules bear out.
+    """
     fail = _fail()
     answer = Verified(Speaking(_says(text)), BOOK, "repair").triage(fail)
     assert answer.status == "fallback"

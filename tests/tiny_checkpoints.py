@@ -1,7 +1,8 @@
-"""Tiny models as transformers saves them, of the two networks that are converted, and adapters over them as PEFT saves them.
+"""Tiny models as transformers saves them, of the two networks that are converted, and adapters over
+them as PEFT saves them.
 
-Random weights, but nothing at the value that it is initialised with: norms, decays and time steps are moved, and weights are scaled up,
-so that a mistake in any of them moves the logits.
+Random weights, but nothing at the value that it is initialised with: norms, decays and time steps
+are moved, and weights are scaled up, so that a mistake in any of them moves the logits.
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ from pathlib import Path
 from typing import Any
 
 AWKWARD = (
-    "The counterparty's broker DTC-0161 won't deliver 1234567890123456789012 shares at $2.1M; it's 83.16 %.",
+    (
+        "The counterparty's broker DTC-0161 won't deliver 1234567890123456789012 shares at $2.1M;"
+        " it's 83.16 %."
+    ),
     "café naïve Ångström Übergröße façade ñandú",
     "cafe\u0301 nai\u0308ve A\u030angstro\u0308m",  # NFD
     "結算失敗 的 股票 交割不能 데이터 処理",
     "emoji 🚀📉👩‍👩‍👧‍👦 🇺🇸 and \u200d joiners",
     "\ttabs\t\tand   blanks \u00a0 \u3000 end ",
     "CRLF\r\nline\r\n\r\n  indented\n\n\nend\r",
-    '<|im_start|>user\ntext<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n{"a": 1}<|im_end|>',
+    (
+        '<|im_start|>user\ntext<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n{"a":'
+        " 1}<|im_end|>"
+    ),
     "a<|im_end|>b <think>c</think>d <|endoftext|><|im_start|> <think",
     "भारत में निपटान ไทย العربية עברית Ελληνικά Привет",
     "x²½ Ⅷ ٣٤٥ ①② ﬁ",
@@ -27,11 +34,18 @@ AWKWARD = (
     " ",
     "'s 'S 'LL I'm we'Ve '",
 )
-_QWEN3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_QWEN35 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_QWEN3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-TEMPLATE = "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}"
+_QWEN35 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|"
+    r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+TEMPLATE = (
+    "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n'"
+    " }}{%- endfor %}"
+)
 _ROLES = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 _WIDTHS: dict[str, Any] = {
     "hidden_size": 256,
@@ -51,8 +65,20 @@ _LINEAR = {
 
 
 def tokenizer(pattern: str = _QWEN3, size: int = 400, texts: Sequence[str] = AWKWARD) -> Any:
-    """A byte-level BPE tokenizer of Qwen's kind with `size` tokens and the added ones, trained on `texts`."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    """A byte-level BPE tokenizer of Qwen's kind with `size` tokens and the added ones, trained on
+    `texts`.
+    """
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
     from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
@@ -63,11 +89,15 @@ def tokenizer(pattern: str = _QWEN3, size: int = 400, texts: Sequence[str] = AWK
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=1, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, min_frequency=1, initial_alphabet=alphabet, show_progress=False
+    )
     made.train_from_iterator([*texts, *texts], trainer)
     control = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in control])
-    made.add_tokens([AddedToken(word, special=False, normalized=False) for word in ("<think>", "</think>")])
+    made.add_tokens(
+        [AddedToken(word, special=False, normalized=False) for word in ("<think>", "</think>")]
+    )
     tokens = PreTrainedTokenizerFast(tokenizer_object=made, **_ROLES)
     tokens.chat_template = TEMPLATE
     return tokens
@@ -78,28 +108,46 @@ def save_qwen3(folder: Path, shard: str = "5GB", seed: int = 3, **changes: Any) 
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     tokens = tokenizer()
-    config = Qwen3Config(**{"vocab_size": len(tokens) + 7, "num_hidden_layers": 2, "rope_theta": 1e6, **_WIDTHS, **changes})
+    config = Qwen3Config(
+        **{
+            "vocab_size": len(tokens) + 7,
+            "num_hidden_layers": 2,
+            "rope_theta": 1e6,
+            **_WIDTHS,
+            **changes,
+        }
+    )
     return _save(folder, Qwen3ForCausalLM, config, tokens, shard, seed)
 
 
 def save_qwen35(folder: Path, shard: str = "5GB", seed: int = 4, **changes: Any) -> Path:
-    """A Qwen3.5, text only: three linear attentions and a full one, value heads three to a key head."""
+    """A Qwen3.5, text only: three linear attentions and a full one, value heads three to a key
+    head.
+    """
     from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
     tokens = tokenizer(_QWEN35)
-    config = Qwen3_5TextConfig(**{"vocab_size": len(tokens), "num_hidden_layers": 4, **_WIDTHS, **_LINEAR, **changes})
+    config = Qwen3_5TextConfig(
+        **{"vocab_size": len(tokens), "num_hidden_layers": 4, **_WIDTHS, **_LINEAR, **changes}
+    )
     return _save(folder, Qwen3_5ForCausalLM, config, tokens, shard, seed)
 
 
 def with_eyes(text: Path, folder: Path) -> Path:
-    """The text-only Qwen3.5 in `text` under the names of a checkpoint with eyes, which has tensors and settings of its own besides."""
+    """The text-only Qwen3.5 in `text` under the names of a checkpoint with eyes, which has tensors
+    and settings of its own besides.
+    """
     import torch
     from safetensors.torch import load_file, save_file
     from transformers import AutoTokenizer
 
     AutoTokenizer.from_pretrained(text).save_pretrained(folder)
     tensors = {
-        name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name: tensor
+        (
+            name.replace("model.", "model.language_model.", 1)
+            if name.startswith("model.")
+            else name
+        ): tensor
         for name, tensor in load_file(text / "model.safetensors").items()
     }
     tensors["model.visual.patch_embed.proj.weight"] = torch.ones(4, 4)
@@ -117,14 +165,18 @@ def with_eyes(text: Path, folder: Path) -> Path:
     return folder
 
 
-def save_adapter(base: Path, folder: Path, targets: str | list[str] = "all-linear", seed: int = 5, **changes: Any) -> Path:
+def save_adapter(
+    base: Path, folder: Path, targets: str | list[str] = "all-linear", seed: int = 5, **changes: Any
+) -> Path:
     """A LoRA adapter over the model in `base` whose both halves are random, as after a training."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    config = LoraConfig(**{"r": 8, "lora_alpha": 32, "target_modules": targets, "task_type": "CAUSAL_LM", **changes})
+    config = LoraConfig(
+        **{"r": 8, "lora_alpha": 32, "target_modules": targets, "task_type": "CAUSAL_LM", **changes}
+    )
     adapted = get_peft_model(model, config)
     torch.manual_seed(seed)
     for name, parameter in adapted.named_parameters():
@@ -153,9 +205,11 @@ def _save(folder: Path, kind: Any, config: Any, tokens: Any, shard: str, seed: i
 
 
 def save_learnt(folder: Path, rows: list[Any]) -> Path:
-    """A Qwen3 of one layer that has learnt the answers to `rows` (of a generated set) by heart, within seconds.
+    """A Qwen3 of one layer that has learnt the answers to `rows` (of a generated set) by heart,
+    within seconds.
 
-    Of what its matrices get, number 0 is always zero: what they hold for it changes nothing (see `spoiled`).
+    Of what its matrices get, number 0 is always zero: what they hold for it changes nothing (see
+    `spoiled`).
     """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -163,14 +217,21 @@ def save_learnt(folder: Path, rows: list[Any]) -> Path:
     from finops_cli.models.prompts import Conversation
 
     said = [
-        (Conversation(row.prompt[0].content, row.prompt[1].content, False).text, f"{row.completion[0].content}<|im_end|>")
+        (
+            Conversation(row.prompt[0].content, row.prompt[1].content, False).text,
+            f"{row.completion[0].content}<|im_end|>",
+        )
         for row in rows
     ]
     tokens = tokenizer(_QWEN3, 600, ["".join(each) for each in said])
     ids = [(tokens(asked)["input_ids"], tokens(answer)["input_ids"]) for asked, answer in said]
     torch.manual_seed(1)
     ends = {"eos_token_id": tokens.eos_token_id, "pad_token_id": tokens.pad_token_id}
-    sizes = _WIDTHS | {"intermediate_size": 256, "max_position_embeddings": 4096, "num_hidden_layers": 1}
+    sizes = _WIDTHS | {
+        "intermediate_size": 256,
+        "max_position_embeddings": 4096,
+        "num_hidden_layers": 1,
+    }
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokens), rope_theta=1e4, **sizes, **ends))
     longest = max(len(asked) + len(answer) for asked, answer in ids)
     given = torch.full((len(ids), longest), tokens.pad_token_id)
@@ -197,7 +258,9 @@ def save_learnt(folder: Path, rows: list[Any]) -> Path:
 
 
 def save_silent(folder: Path) -> Path:
-    """A Qwen3 that ends every answer before it begins: number 0 of what it computes is always positive, and only that token heeds it."""
+    """A Qwen3 that ends every answer before it begins: number 0 of what it computes is always
+    positive, and only that token heeds it.
+    """
     from safetensors.torch import load_file, save_file
 
     save_qwen3(folder, max_position_embeddings=4096)
@@ -215,7 +278,9 @@ def save_silent(folder: Path) -> Path:
 
 
 def spoiled(learnt: Path, folder: Path) -> Path:
-    """A model of `save_learnt` with large numbers where nothing comes in: it answers as before, until 4 bits are to hold them all."""
+    """A model of `save_learnt` with large numbers where nothing comes in: it answers as before,
+    until 4 bits are to hold them all.
+    """
     import shutil
 
     from safetensors.torch import load_file, save_file

@@ -1,7 +1,8 @@
-"""A language model of a few hundred kilobytes for tests: the shape of Qwen3, seeded random weights, a byte-level BPE vocabulary.
+"""A language model of a few hundred kilobytes for tests: the shape of Qwen3, seeded random weights,
+a byte-level BPE vocabulary.
 
-What it says is nonsense, but the same nonsense each time: equal arguments give equal bytes. The file is written here, so that no
-package beyond Python is needed to make it.
+What it says is nonsense, but the same nonsense each time: equal arguments give equal bytes. The
+file is written here, so that no package beyond Python is needed to make it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,30 @@ from typing import Any, NamedTuple
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 THINK = ("<think>", "</think>")
-_WORDS = ("the", "fail", "deliver", "category", "score", "reason", "action", "recall", "borrow", '":', '",')
+_WORDS = (
+    "the",
+    "fail",
+    "deliver",
+    "category",
+    "score",
+    "reason",
+    "action",
+    "recall",
+    "borrow",
+    '":',
+    '",',
+)
 _ALIGNED = 32
 _UINT32, _FLOAT32, _BOOL, _STRING, _ARRAY, _INT32 = 4, 6, 7, 8, 9, 5
 _NORMAL, _IS_CONTROL, _IS_USER_DEFINED = 1, 3, 4
 
 
 class Shape(NamedTuple):
-    """Sizes of the network. `sharpness` scales the logits: the larger, the further apart the best two. `ends`: whether it ever ends."""
+    """Sizes of the network.
+
+    `sharpness` scales the logits: the larger, the further apart the best two. `ends`: whether it
+    ever ends.
+    """
 
     layers: int = 2
     width: int = 64
@@ -32,7 +49,9 @@ class Shape(NamedTuple):
     ends: bool = True
 
 
-def write_tiny_gguf(path: Path, seed: int = 7, shape: Shape | None = None, made_for: str | None = None) -> Path:
+def write_tiny_gguf(
+    path: Path, seed: int = 7, shape: Shape | None = None, made_for: str | None = None
+) -> Path:
     """Write the model to `path` and return it. `made_for`: the Modelfile that it names."""
     size = shape or Shape()
     vocabulary, merges = _vocabulary()
@@ -44,7 +63,9 @@ def write_tiny_gguf(path: Path, seed: int = 7, shape: Shape | None = None, made_
     head += b"".join(_text(name) + _value(value) for name, value in pairs.items())
     at = 0
     for name, (dimensions, data) in tensors.items():
-        head += _text(name) + struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, 0, at)
+        head += _text(name) + struct.pack(
+            f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, 0, at
+        )
         at += _padded(len(data))
     with path.open("wb") as file:
         file.write(head.ljust(_padded(len(head)), b"\0"))
@@ -54,7 +75,10 @@ def write_tiny_gguf(path: Path, seed: int = 7, shape: Shape | None = None, made_
 
 
 def _settings(size: Shape, vocabulary: list[str], merges: list[str]) -> dict[str, Any]:
-    kinds = [_IS_CONTROL if word in CONTROL else _IS_USER_DEFINED if word in THINK else _NORMAL for word in vocabulary]
+    kinds = [
+        _IS_CONTROL if word in CONTROL else _IS_USER_DEFINED if word in THINK else _NORMAL
+        for word in vocabulary
+    ]
     return {
         "general.architecture": "qwen3",
         "general.name": "tiny",
@@ -80,7 +104,9 @@ def _settings(size: Shape, vocabulary: list[str], merges: list[str]) -> dict[str
 
 
 def _vocabulary() -> tuple[list[str], list[str]]:
-    """Every byte, the beginnings of a few words, the control tokens; and the merges that make the words."""
+    """Every byte, the beginnings of a few words, the control tokens; and the merges that make the
+    words.
+    """
     symbols = _byte_symbols()
     words: list[str] = []
     merges: list[str] = []
@@ -97,7 +123,11 @@ def _vocabulary() -> tuple[list[str], list[str]]:
 
 def _byte_symbols() -> list[str]:
     """The printable stand-ins of GPT-2's vocabulary for the 256 bytes, byte 0 first."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     others = iter(range(256, 512))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
@@ -108,7 +138,9 @@ def _tensors(size: Shape, words: int, draw: Random) -> dict[str, tuple[tuple[int
 
     def weights(inner: int, outer: int, scale: float = 1.0) -> tuple[tuple[int, ...], bytes]:
         bound = scale * (3 / inner) ** 0.5
-        return (inner, outer), array("f", [draw.uniform(-bound, bound) for _ in range(inner * outer)]).tobytes()
+        return (inner, outer), array(
+            "f", [draw.uniform(-bound, bound) for _ in range(inner * outer)]
+        ).tobytes()
 
     tensors = {
         "token_embd.weight": weights(width, words, width**0.5),
@@ -119,20 +151,37 @@ def _tensors(size: Shape, words: int, draw: Random) -> dict[str, tuple[tuple[int
         tensors["output.weight"] = _mute(tensors["output.weight"], words - len(THINK), len(CONTROL))
     for layer in range(size.layers):
         block = f"blk.{layer}."
-        norms = {"attn_norm": width, "ffn_norm": width, "attn_q_norm": width // size.heads, "attn_k_norm": width // size.heads}
-        tensors |= {f"{block}{name}.weight": ((length,), (ones * length).tobytes()) for name, length in norms.items()}
+        norms = {
+            "attn_norm": width,
+            "ffn_norm": width,
+            "attn_q_norm": width // size.heads,
+            "attn_k_norm": width // size.heads,
+        }
+        tensors |= {
+            f"{block}{name}.weight": ((length,), (ones * length).tobytes())
+            for name, length in norms.items()
+        }
         squares = ("attn_q", "attn_k", "attn_v", "attn_output")
         tensors |= {f"{block}{name}.weight": weights(width, width, 2.0) for name in squares}
-        tensors |= {f"{block}{name}.weight": weights(width, size.feed_forward, 2.0) for name in ("ffn_gate", "ffn_up")}
+        tensors |= {
+            f"{block}{name}.weight": weights(width, size.feed_forward, 2.0)
+            for name in ("ffn_gate", "ffn_up")
+        }
         tensors[f"{block}ffn_down.weight"] = weights(size.feed_forward, width, 2.0)
     return tensors
 
 
-def _mute(weights: tuple[tuple[int, ...], bytes], before: int, count: int) -> tuple[tuple[int, ...], bytes]:
-    """`weights` with zeros in the `count` rows before row `before`: there is always a likelier token than those."""
+def _mute(
+    weights: tuple[tuple[int, ...], bytes], before: int, count: int
+) -> tuple[tuple[int, ...], bytes]:
+    """`weights` with zeros in the `count` rows before row `before`: there is always a likelier
+    token than those.
+    """
     (inner, outer), data = weights
     row = 4 * inner
-    return (inner, outer), data[: (before - count) * row] + bytes(count * row) + data[before * row :]
+    return (inner, outer), data[: (before - count) * row] + bytes(count * row) + data[
+        before * row :
+    ]
 
 
 def _padded(length: int) -> int:
@@ -147,10 +196,16 @@ def _value(value: Any) -> bytes:
     """A value with its type in front."""
     if isinstance(value, list):
         kind = _STRING if isinstance(value[0], str) else _INT32
-        items = b"".join(_text(item) if kind == _STRING else struct.pack("<i", item) for item in value)
+        items = b"".join(
+            _text(item) if kind == _STRING else struct.pack("<i", item) for item in value
+        )
         return struct.pack("<IIQ", _ARRAY, kind, len(value)) + items
     if isinstance(value, str):
         return struct.pack("<I", _STRING) + _text(value)
     if isinstance(value, bool):
         return struct.pack("<I?", _BOOL, value)
-    return struct.pack("<If", _FLOAT32, value) if isinstance(value, float) else struct.pack("<II", _UINT32, value)
+    return (
+        struct.pack("<If", _FLOAT32, value)
+        if isinstance(value, float)
+        else struct.pack("<II", _UINT32, value)
+    )

@@ -1,4 +1,6 @@
-"""What the tests of training share: recipes so small that a training takes seconds on one core, and calls that stay in the process."""
+"""What the tests of training share: recipes so small that a training takes seconds on one core, and
+calls that stay in the process.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ WORKED = (
     "base.scratch.intermediate_size=128",
     "base.scratch.layers=2",
     "base.vocabulary={size: 400, rows: {triage: 40}}",
-    "data.mix={copying: [[0, 1], [0.5, 0]], working: [[0.2, 0], [0.3, 1]], answers: [[0, 0], [0.5, 1]], market: [[0, 0.5]]}",
+    (
+        "data.mix={copying: [[0, 1], [0.5, 0]], working: [[0.2, 0], [0.3, 1]], answers: [[0, 0],"
+        " [0.5, 1]], market: [[0, 0.5]]}"
+    ),
     "training.tokens=1500",
     "training.max_steps=8",
     "training.log_every=3",
@@ -29,7 +34,9 @@ WORKED = (
     "evaluation.new_tokens=4",
     "evaluation.loss_rows=4",
 )
-"""Over preset tiny-cpu of triage: all kinds of examples, Muon and prepared first weights in a few seconds."""
+"""Over preset tiny-cpu of triage: all kinds of examples, Muon and prepared first weights in a few
+seconds.
+"""
 SMALL = (
     "base.scratch.hidden_size=64",
     "base.scratch.intermediate_size=128",
@@ -108,6 +115,10 @@ def unplug_at(step: int) -> Callable[[Progress], None]:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Every file of an output that is to be the same in equal trainings."""
-    found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found: dict[str, Any] = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     found.pop("timing.json")
     return found

@@ -1,4 +1,6 @@
-"""Progress of work that has steps, on stderr: a bar for each step on a terminal, a line for each step elsewhere, nothing when quiet."""
+"""Progress of work that has steps, on stderr: a bar for each step on a terminal, a line for each
+step elsewhere, nothing when quiet.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,15 @@ def _bars(in_bytes: bool) -> Iterator[Show]:
         TransferSpeedColumn,
     )
 
-    counted: tuple[Any, ...] = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (TaskProgressColumn(),)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), *counted, TimeRemainingColumn())
+    counted: tuple[Any, ...] = (
+        (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (TaskProgressColumn(),)
+    )
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        *counted,
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 

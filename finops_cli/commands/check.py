@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from finops_cli.commands.options import Output, Quiet, kb_folder, path_or_standard
 
-Outputs = Annotated[str, typer.Argument(metavar="OUTPUTS.jsonl", help="Output lines of anything; - for stdin.")]
+Outputs = Annotated[
+    str, typer.Argument(metavar="OUTPUTS.jsonl", help="Output lines of anything; - for stdin.")
+]
 Fails = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--fails", metavar="FAILS.jsonl", help="The fails that a run's output answers, to check against them."),
+    str | None,
+    typer.Option(
+        "--fails",
+        metavar="FAILS.jsonl",
+        help="The fails that a run's output answers, to check against them.",
+    ),
 ]
 
 
-Raw = Annotated[bool, typer.Option("--raw", help="Judge what the models said (run --keep-raw) instead of what stands.")]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="Judge what the models said (run --keep-raw) instead of what stands."
+    ),
+]
 
 
 def check(
@@ -47,7 +58,11 @@ def check(
     good = wrong = 0
     with ExitStack() as stack:
         lines = (line for line, _ in lines_of(stack.enter_context(reading(judged))))
-        inputs = None if fails is None else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
+        inputs = (
+            None
+            if fails is None
+            else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
+        )
         verdicts = judge(lines, book) if inputs is None else judge_run(lines, inputs, book)
         if raw:
             verdicts = judge_raw(lines, inputs, book)
@@ -57,7 +72,10 @@ def check(
             good, wrong = good + verdict.ok, wrong + (not verdict.ok)
             violations.update(finding.rule for finding in verdict.findings)
     if not quiet:
-        typer.echo(f"{'checked':<12} {good + wrong:,} lines: {good:,} good, {wrong:,} with findings", err=True)
+        typer.echo(
+            f"{'checked':<12} {good + wrong:,} lines: {good:,} good, {wrong:,} with findings",
+            err=True,
+        )
         if violations:
             typer.echo(counts("violations", violations), err=True)
     if wrong:

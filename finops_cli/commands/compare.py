@@ -10,7 +10,9 @@ import typer
 from finops_cli.commands.options import AsJson, kb_folder
 
 First = Annotated[Path, typer.Argument(metavar="A", help="The folder of an evaluation.")]
-Second = Annotated[Path, typer.Argument(metavar="B", help="The folder of another one, of the same records.")]
+Second = Annotated[
+    Path, typer.Argument(metavar="B", help="The folder of another one, of the same records.")
+]
 
 
 def compare(context: typer.Context, first: First, second: Second, as_json: AsJson = False) -> None:
@@ -24,4 +26,8 @@ def compare(context: typer.Context, first: First, second: Second, as_json: AsJso
 
     book = load_book(kb_folder(context)).evaluation
     comparison = compared(outcomes_in(finished(first)), outcomes_in(finished(second)), book)
-    typer.echo(encode_value(comparison) if as_json else comparison_text(comparison, str(first), str(second)))
+    typer.echo(
+        encode_value(comparison)
+        if as_json
+        else comparison_text(comparison, str(first), str(second))
+    )

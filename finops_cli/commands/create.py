@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,26 +14,40 @@ if TYPE_CHECKING:
     from finops_cli.foundry.create import Created
     from finops_cli.models.ollama.store import Step
 
-OfStage = Annotated[Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")]
+OfStage = Annotated[
+    Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")
+]
 AModelfile = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--modelfile", metavar="PATH", help="A Modelfile of your own instead of the one that ships."),
+    Path | None,
+    typer.Option(
+        "--modelfile", metavar="PATH", help="A Modelfile of your own instead of the one that ships."
+    ),
 ]
 Gguf = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--gguf", metavar="FILE", help="The model's file, in place of the Modelfile's FROM."),
+    Path | None,
+    typer.Option(
+        "--gguf", metavar="FILE", help="The model's file, in place of the Modelfile's FROM."
+    ),
 ]
 Name = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
+    str | None,
     typer.Option("--name", metavar="NAME", help="What Ollama calls it; finops-STAGE when absent."),
 ]
 Host = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--host", metavar="URL", help="The Ollama server; OLLAMA_HOST, else this machine, when absent."),
+    str | None,
+    typer.Option(
+        "--host",
+        metavar="URL",
+        help="The Ollama server; OLLAMA_HOST, else this machine, when absent.",
+    ),
 ]
 Quantize = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--quantize", metavar="KIND", help="Have Ollama quantize an f16, bf16 or f32 file, such as to q4_K_M."),
+    str | None,
+    typer.Option(
+        "--quantize",
+        metavar="KIND",
+        help="Have Ollama quantize an f16, bf16 or f32 file, such as to q4_K_M.",
+    ),
 ]
 Print = Annotated[bool, typer.Option("--print", help="Show the request as JSON and send nothing.")]
 
@@ -59,7 +73,13 @@ def create(
     from finops_cli.pipeline.lines import encode_value
 
     book = load_book(kb_folder(context))
-    order = Order(stage=stage, name=name or default_names(book)[stage], modelfile=modelfile, gguf=gguf, quantize=quantize)
+    order = Order(
+        stage=stage,
+        name=name or default_names(book)[stage],
+        modelfile=modelfile,
+        gguf=gguf,
+        quantize=quantize,
+    )
     with steps(quiet, in_bytes=True) as show_step:
 
         def watch(step: Step) -> None:
@@ -89,7 +109,9 @@ def _tell(made: Created) -> None:
         typer.echo(f"{'file':<12} {made.file} ({made.bytes:,} bytes)")
         typer.echo(f"{'sha256':<12} {made.file_sha256}")
     for more in made.more_files:
-        typer.echo(f"{'and':<12} {more.file} ({more.bytes:,} bytes)\n{'sha256':<12} {more.file_sha256}")
+        typer.echo(
+            f"{'and':<12} {more.file} ({more.bytes:,} bytes)\n{'sha256':<12} {more.file_sha256}"
+        )
     for name, value in made.parameters.items():
         for one in value if isinstance(value, list) else [value]:
             typer.echo(f"{'parameter':<12} {name} {one}")

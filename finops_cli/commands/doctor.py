@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finops_cli.commands.options import AsJson, Hosts, ResolverGguf, ResolverModel, TriageGguf, TriageModel, kb_folder
+from finops_cli.commands.options import (
+    AsJson,
+    Hosts,
+    ResolverGguf,
+    ResolverModel,
+    TriageGguf,
+    TriageModel,
+    kb_folder,
+)
 
 if TYPE_CHECKING:
     from finops_cli.diagnosis.findings import Diagnosis
 
-Live = Annotated[bool, typer.Option("--live/--no-live", help="Load the models that are there and put one record through them.")]
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live/--no-live", help="Load the models that are there and put one record through them."
+    ),
+]
 _WIDTH = 100
 _INDENT = " " * 26
 
@@ -67,4 +80,11 @@ def _print(diagnosis: Diagnosis) -> None:
 
 
 def _wrapped(label: str, text: str) -> str:
-    return fill(text, _WIDTH, initial_indent=label, subsequent_indent=_INDENT, break_on_hyphens=False, break_long_words=False)
+    return fill(
+        text,
+        _WIDTH,
+        initial_indent=label,
+        subsequent_indent=_INDENT,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

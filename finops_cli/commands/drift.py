@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from finops_cli.commands.options import AsJson, kb_folder
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The output of a run, or the folder of an evaluation.")]
-Baseline = Annotated[Path, typer.Option("--baseline", "-b", metavar="PATH", help="What it is held against: another of the same.")]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The output of a run, or the folder of an evaluation.")
+]
+Baseline = Annotated[
+    Path,
+    typer.Option(
+        "--baseline", "-b", metavar="PATH", help="What it is held against: another of the same."
+    ),
+]
 Threshold = Annotated[
-    Optional[float],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--threshold", min=0, metavar="NATS", help="Divergence that is drift; kb drift.threshold when absent."),
+    float | None,
+    typer.Option(
+        "--threshold",
+        min=0,
+        metavar="NATS",
+        help="Divergence that is drift; kb drift.threshold when absent.",
+    ),
 ]
 WindowSize = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
-        "--window", min=0, metavar="N", help="Records of a window, 2 or more; 0 for the whole alone; kb drift.window when absent."
+        "--window",
+        min=0,
+        metavar="N",
+        help="Records of a window, 2 or more; 0 for the whole alone; kb drift.window when absent.",
     ),
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,24 +35,45 @@ if TYPE_CHECKING:
     from finops_cli.pipeline.stations import Stage
 
 Stages = Annotated[
-    Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Which model; sentiment: the baselines alone.")
+    Literal["triage", "resolver", "sentiment"],
+    typer.Option("--stage", help="Which model; sentiment: the baselines alone."),
 ]
 Rows = Annotated[
-    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("-n", "--rows", min=1, max=10_000_000, help="Records; kb evaluate.rows when absent, or all of --data."),
+    int | None,
+    typer.Option(
+        "-n",
+        "--rows",
+        min=1,
+        max=10_000_000,
+        help="Records; kb evaluate.rows when absent, or all of --data.",
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of the held-out records: the same seed makes the same.")]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Of the held-out records: the same seed makes the same.")
+]
 AsProfile = Annotated[
-    Literal["coverage", "market"], typer.Option("--profile", help="Every combination alike, or values and ages of the SEC files.")
+    Literal["coverage", "market"],
+    typer.Option("--profile", help="Every combination alike, or values and ages of the SEC files."),
 ]
 Data = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--data", metavar="FILE", help="Records of your own, or an eval split of finops generate, instead of a seed."),
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="Records of your own, or an eval split of finops generate, instead of a seed.",
+    ),
 ]
 WithBaselines = Annotated[
-    bool, typer.Option("--baselines/--no-baselines", help="Text classifiers on the same records (needs scikit-learn).")
+    bool,
+    typer.Option(
+        "--baselines/--no-baselines",
+        help="Text classifiers on the same records (needs scikit-learn).",
+    ),
 ]
-Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where report, figures and outcomes go.")]
+Folder = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="DIR", help="Where report, figures and outcomes go."),
+]
 
 
 def evaluate(
@@ -93,7 +114,16 @@ def evaluate(
     if guard is None and data is None:
         guard = "off"  # nobody wrote the texts of records that finops made
     wanted = Wanted(stage, rows, seed, profile, data)
-    call = Call(str(output / RECORDS), str(output / ANSWERS), backend, workers, resume, overwrite, timing, quiet)
+    call = Call(
+        str(output / RECORDS),
+        str(output / ANSWERS),
+        backend,
+        workers,
+        resume,
+        overwrite,
+        timing,
+        quiet,
+    )
     names = (triage_model, resolver_model, triage_gguf, resolver_gguf)
     models = Models(host, on_violation, True, deadline, guard, *names)
     with held(output, overwrite):
@@ -104,7 +134,12 @@ def evaluate(
 
 
 def _measured(
-    context: typer.Context, wanted: Wanted, output: Path, call: Call, models: Models, baselines: bool
+    context: typer.Context,
+    wanted: Wanted,
+    output: Path,
+    call: Call,
+    models: Models,
+    baselines: bool,
 ) -> tuple[Evaluation, bool]:
     """The evaluation, and whether every record is verified."""
     from finops_cli.evaluation.baselines import missing
@@ -119,17 +154,31 @@ def _measured(
     staged = Staged(output / STAGED, lambda: take_up(output, call.resume, call.overwrite))
     done = conduct(context, stage, call, models, staged)
     if baselines and wanted.stage == "triage" and not call.quiet:
-        typer.echo(f"{'baselines':<12} {missing() or 'text classifiers learn from the train split'}", err=True)
+        typer.echo(
+            f"{'baselines':<12} {missing() or 'text classifiers learn from the train split'}",
+            err=True,
+        )
     try:
         simpler = Simpler(baselines, call.timing)
         return concluded(wanted, output, done.origin, done.guard, book, simpler), done.verified
     except KeyboardInterrupt:
-        typer.echo("finops: interrupted; the same command with --resume marks the answers, which are whole", err=True)
+        typer.echo(
+            "finops: interrupted; the same command with --resume marks the answers, which are"
+            " whole",
+            err=True,
+        )
         raise
 
 
 def _sentences(
-    context: typer.Context, seed: int, rows: int | None, output: Path, overwrite: bool, timing: bool, as_json: bool, quiet: bool
+    context: typer.Context,
+    seed: int,
+    rows: int | None,
+    output: Path,
+    overwrite: bool,
+    timing: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from finops_cli.evaluation.baselines import refuse_missing
     from finops_cli.evaluation.evaluate import of_sentences
@@ -139,7 +188,12 @@ def _sentences(
     refuse_missing()
     with held(output, overwrite):
         begin_without_answers(output, overwrite)
-        _conclude(of_sentences(seed, rows, output, load_book(kb_folder(context)), timing), output, as_json, quiet)
+        _conclude(
+            of_sentences(seed, rows, output, load_book(kb_folder(context)), timing),
+            output,
+            as_json,
+            quiet,
+        )
 
 
 def _refuse_options(context: typer.Context) -> None:
@@ -148,7 +202,10 @@ def _refuse_options(context: typer.Context) -> None:
     for parameter in context.command.params:
         if parameter.name not in ours and typed(context, str(parameter.name)):
             cure = "its baselines alone are measured, on sentences that finops makes"
-            raise UsageError(f"--stage sentiment takes no {parameter.opts[0]}: no backend serves its model; {cure}")
+            raise UsageError(
+                f"--stage sentiment takes no {parameter.opts[0]}: no backend serves its model;"
+                f" {cure}"
+            )
 
 
 def _conclude(evaluation: Evaluation, output: Path, as_json: bool, quiet: bool) -> None:

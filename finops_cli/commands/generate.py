@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,32 +13,50 @@ if TYPE_CHECKING:
     from finops_cli.foundry.report import Report
 
 Stages = Annotated[
-    Optional[Literal["triage", "resolver", "sentiment"]],  # noqa: UP045 - Typer reads the annotation at run time
+    Literal["triage", "resolver", "sentiment"] | None,
     typer.Option("--stage", help="One set instead of triage and resolver."),
 ]
 Rows = Annotated[
-    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("-n", "--rows", min=1, max=10_000_000, help="Rows per stage; the cards' sizes when absent."),
+    int | None,
+    typer.Option(
+        "-n", "--rows", min=1, max=10_000_000, help="Rows per stage; the cards' sizes when absent."
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed makes the same bytes.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")]
 AsProfile = Annotated[
-    Literal["coverage", "market"], typer.Option("--profile", help="Every combination alike, or values and ages of the SEC files.")
+    Literal["coverage", "market"],
+    typer.Option("--profile", help="Every combination alike, or values and ages of the SEC files."),
 ]
-Parquet = Annotated[bool, typer.Option("--parquet", help="Parquet beside JSONL (needs pyarrow: pip install 'finops[data]').")]
+Parquet = Annotated[
+    bool,
+    typer.Option(
+        "--parquet", help="Parquet beside JSONL (needs pyarrow: pip install 'finops[data]')."
+    ),
+]
 Phrasebank = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--phrasebank", metavar="FILE", help="With --stage sentiment: your own copy of financial_phrasebank instead."),
+    Path | None,
+    typer.Option(
+        "--phrasebank",
+        metavar="FILE",
+        help="With --stage sentiment: your own copy of financial_phrasebank instead.",
+    ),
 ]
 Recount = Annotated[
-    Optional[list[Path]],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--report", metavar="PATH", help="Recount files or folders instead; exit 1 when a promise is broken."),
+    list[Path] | None,
+    typer.Option(
+        "--report",
+        metavar="PATH",
+        help="Recount files or folders instead; exit 1 when a promise is broken.",
+    ),
 ]
 Page = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
+    Path | None,
     typer.Option("--html", metavar="FILE", help="With --report: the distributions as a page."),
 ]
-Crew = Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that work side by side.")]
+Crew = Annotated[
+    int, typer.Option("--workers", min=1, max=256, help="Processes that work side by side.")
+]
 
 
 def generate(

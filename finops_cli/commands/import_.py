@@ -19,26 +19,63 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 _PCT = "PCT"
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Fails-to-deliver files of the SEC, unzipped, in any order.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE", help="Fails-to-deliver files of the SEC, unzipped, in any order."
+    ),
+]
 ThresholdList = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--threshold-list", metavar="FILE", help="Reg SHO threshold list of Nasdaq's shape, joined on the symbol."),
+    Path | None,
+    typer.Option(
+        "--threshold-list",
+        metavar="FILE",
+        help="Reg SHO threshold list of Nasdaq's shape, joined on the symbol.",
+    ),
 ]
 AsOf = Annotated[
     Optional[str],  # noqa: UP045 - the same
-    typer.Option("--as-of", metavar="YYYYMMDD", help="The settlement day whose fails to write; the latest one when absent."),
+    typer.Option(
+        "--as-of",
+        metavar="YYYYMMDD",
+        help="The settlement day whose fails to write; the latest one when absent.",
+    ),
 ]
-EveryDay = Annotated[bool, typer.Option("--every-day", help="A record for every row, not only for one day's.")]
-Counterparty = Annotated[str, typer.Option("--counterparty", metavar="DTC-NNNN", help="Assumed: the data names none.")]
-CpFailRate = Annotated[str, typer.Option("--cp-fail-rate-pct", metavar=_PCT, help="Assumed fail rate of the counterparty.")]
+EveryDay = Annotated[
+    bool, typer.Option("--every-day", help="A record for every row, not only for one day's.")
+]
+Counterparty = Annotated[
+    str, typer.Option("--counterparty", metavar="DTC-NNNN", help="Assumed: the data names none.")
+]
+CpFailRate = Annotated[
+    str,
+    typer.Option("--cp-fail-rate-pct", metavar=_PCT, help="Assumed fail rate of the counterparty."),
+]
 SecurityFailRate = Annotated[
     Optional[str],  # noqa: UP045 - the same
-    typer.Option("--security-fail-rate-pct-adv", metavar=_PCT, help="Assumed fail rate of the security; none when absent."),
+    typer.Option(
+        "--security-fail-rate-pct-adv",
+        metavar=_PCT,
+        help="Assumed fail rate of the security; none when absent.",
+    ),
 ]
-Coverage = Annotated[str, typer.Option("--inventory-coverage-pct", metavar=_PCT, help="Assumed part of the shares in the box.")]
-Recall = Annotated[str, typer.Option("--recall-pct", metavar=_PCT, help="Assumed part that a recall can bring back.")]
-Borrow = Annotated[str, typer.Option("--borrow-pct", metavar=_PCT, help="Assumed part that can be borrowed.")]
-PriceIfMissing = Annotated[str, typer.Option("--price-if-missing", metavar="USD", help="Assumed where the data has no price.")]
+Coverage = Annotated[
+    str,
+    typer.Option(
+        "--inventory-coverage-pct", metavar=_PCT, help="Assumed part of the shares in the box."
+    ),
+]
+Recall = Annotated[
+    str,
+    typer.Option("--recall-pct", metavar=_PCT, help="Assumed part that a recall can bring back."),
+]
+Borrow = Annotated[
+    str, typer.Option("--borrow-pct", metavar=_PCT, help="Assumed part that can be borrowed.")
+]
+PriceIfMissing = Annotated[
+    str,
+    typer.Option("--price-if-missing", metavar="USD", help="Assumed where the data has no price."),
+]
 
 
 @app.command("sec-fails")
@@ -57,26 +94,45 @@ def sec_fails(
     price: PriceIfMissing = "0",
     quiet: Quiet = False,
 ) -> None:
-    """Fail records from the SEC's public fails-to-deliver files; what they cannot know is assumed and marked in each record."""
+    """Fail records from the SEC's public fails-to-deliver files; what they cannot know is assumed
+    and marked in each record.
+    """
     from finops_cli.importers.sec_fails import Assumptions, Choice, import_sec_fails
 
     assumptions = Assumptions(
         counterparty,
         _percent("--cp-fail-rate-pct", cp_fail_rate),
-        None if security_fail_rate is None else _percent("--security-fail-rate-pct-adv", security_fail_rate),
+        (
+            None
+            if security_fail_rate is None
+            else _percent("--security-fail-rate-pct-adv", security_fail_rate)
+        ),
         _percent("--inventory-coverage-pct", coverage),
         _percent("--recall-pct", recall),
         _percent("--borrow-pct", borrow),
         _price(price),
     )
     sources = files if threshold_list is None else [*files, threshold_list]
-    _write(import_sec_fails(files, assumptions, Choice(as_of, every_day), threshold_list), output, sources, quiet)
+    _write(
+        import_sec_fails(files, assumptions, Choice(as_of, every_day), threshold_list),
+        output,
+        sources,
+        quiet,
+    )
 
 
 @app.command("csv")
 def blotter(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The blotter, a CSV file with a header; - for stdin.")],
-    mapping: Annotated[Path, typer.Option("--map", metavar="MAPPING.yaml", help="Which column is which field of a fail record.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="The blotter, a CSV file with a header; - for stdin."),
+    ],
+    mapping: Annotated[
+        Path,
+        typer.Option(
+            "--map", metavar="MAPPING.yaml", help="Which column is which field of a fail record."
+        ),
+    ],
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
@@ -87,7 +143,12 @@ def blotter(
     source = path_or_standard(file)
     if source is None and sys.stdin.isatty():
         raise UsageError("nothing is piped in: give a file, or pipe CSV into finops")
-    _write(import_csv(source, mapping), output, [mapping] if source is None else [source, mapping], quiet)
+    _write(
+        import_csv(source, mapping),
+        output,
+        [mapping] if source is None else [source, mapping],
+        quiet,
+    )
 
 
 def _percent(option: str, text: str) -> Decimal:
@@ -127,11 +188,16 @@ def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet
                     typer.echo(f"{item.file}:{item.line}: {problem.message}", err=True)
             elif isinstance(item, Gap):
                 typer.echo(
-                    f"no file has a row between {item.after} and {item.before}: ages do not count the days between", err=True
+                    f"no file has a row between {item.after} and {item.before}: ages do not count"
+                    " the days between",
+                    err=True,
                 )
             elif isinstance(item, FileRead):
                 rows, files = rows + item.rows, files + 1
     if not quiet:
-        typer.echo(f"records {records:,}  rows {rows:,}  files {files:,}  damaged lines {damaged:,}", err=True)
+        typer.echo(
+            f"records {records:,}  rows {rows:,}  files {files:,}  damaged lines {damaged:,}",
+            err=True,
+        )
     if damaged:
         raise typer.Exit(1)

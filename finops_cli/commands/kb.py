@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from finops_cli.kb.entries import AnyEntry
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help="The rules, with their sources.")
+app = typer.Typer(
+    invoke_without_command=True, rich_markup_mode=None, help="The rules, with their sources."
+)
 
 
 @app.callback()
@@ -33,8 +35,14 @@ def show_list(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Show one entry: a table, a number, a decision, a word list, or a rule that the checker names."""
+def show(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one entry: a table, a number, a decision, a word list, or a rule that the checker
+    names.
+    """
     from difflib import get_close_matches
 
     from finops_cli.errors import UsageError
@@ -42,7 +50,10 @@ def show(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")
     entries = _entries(context)
     if id not in entries:
         near = get_close_matches(id, entries, n=3, cutoff=0.5)
-        raise UsageError(f"kb has no entry {id}; " + (f"did you mean {', '.join(near)}?" if near else "`finops kb` lists them"))
+        raise UsageError(
+            f"kb has no entry {id}; "
+            + (f"did you mean {', '.join(near)}?" if near else "`finops kb` lists them")
+        )
     if as_json:
         _print_json(_plain(entries[id]))
     else:
@@ -50,14 +61,22 @@ def show(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")
 
 
 @app.command()
-def search(context: typer.Context, words: Annotated[list[str], typer.Argument(metavar="WORDS")], as_json: AsJson = False) -> None:
+def search(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="WORDS")],
+    as_json: AsJson = False,
+) -> None:
     """Find entries by words, best first."""
     from finops_cli.kb.search import search as find
 
     found = find(_entries(context), " ".join(words))
     _print_list(found, as_json)
     if not found:
-        typer.echo(f"finops: nothing in the knowledge base holds {' or '.join(words)}; `finops kb` lists it", err=True)
+        typer.echo(
+            f"finops: nothing in the knowledge base holds {' or '.join(words)}; `finops kb`"
+            " lists it",
+            err=True,
+        )
         raise typer.Exit(1)
 
 
@@ -93,7 +112,10 @@ def _plain(entry: AnyEntry) -> dict[str, Any]:
 
     fields: dict[str, Any] = msgspec.to_builtins(entry, builtin_types=(Decimal,))
     if "rows" in fields:
-        fields["rows"] = [{key: value for key, value in row.items() if value is not None} for row in fields["rows"]]
+        fields["rows"] = [
+            {key: value for key, value in row.items() if value is not None}
+            for row in fields["rows"]
+        ]
     return fields
 
 
@@ -126,7 +148,9 @@ def _table(entry: AnyEntry) -> Table | None:
     if isinstance(entry, kinds.Bands):
         table.add_column(entry.unit)
         table.add_column("value", justify="right")
-        for label, value in zip(_band_labels(entry), (row.value for row in entry.rows), strict=True):
+        for label, value in zip(
+            _band_labels(entry), (row.value for row in entry.rows), strict=True
+        ):
             table.add_row(label, str(value))
     elif isinstance(entry, kinds.Lookup | kinds.Terms):
         for name, value in entry.members.items():
@@ -146,8 +170,20 @@ def _table(entry: AnyEntry) -> Table | None:
 def _band_labels(entry: Any) -> list[str]:
     labels, lower = [], ""
     for row in entry.rows:
-        upper = f"to {row.to:,}" if row.to is not None else f"below {row.below:,}" if row.below is not None else ""
+        upper = (
+            f"to {row.to:,}"
+            if row.to is not None
+            else f"below {row.below:,}"
+            if row.below is not None
+            else ""
+        )
         between = "to " if lower and row.below is not None else ""
         labels.append(f"{lower} {between}{upper}".strip())
-        lower = f"over {row.to:,}" if row.to is not None else f"from {row.below:,}" if row.below is not None else ""
+        lower = (
+            f"over {row.to:,}"
+            if row.to is not None
+            else f"from {row.below:,}"
+            if row.below is not None
+            else ""
+        )
     return labels

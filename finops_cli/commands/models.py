@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from finops_cli.models.ollama.inventory import Listed, Server
 
 Hosts = Annotated[
-    Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--host", metavar="URL", help="An Ollama server, once for each; OLLAMA_HOST, else this machine, when absent."),
+    list[str] | None,
+    typer.Option(
+        "--host",
+        metavar="URL",
+        help="An Ollama server, once for each; OLLAMA_HOST, else this machine, when absent.",
+    ),
 ]
 _COLUMNS = ("name", "stage", "arch", "quant", "size", "context", "loaded", "digest")
 _WIDTH = 80
@@ -44,14 +48,21 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
         except (MissingPiece, Unfinished) as error:  # the others are listed all the same
             failed = failed or error
             typer.echo(f"finops: {error}", err=True)
-    typer.echo(encode_value(servers) if as_json else "\n\n".join(map(_table, servers)), nl=bool(servers) or as_json)
+    typer.echo(
+        encode_value(servers) if as_json else "\n\n".join(map(_table, servers)),
+        nl=bool(servers) or as_json,
+    )
     if failed:
         raise typer.Exit(failed.exit_code)
 
 
 def _table(server: Server) -> str:
     """A table of at most 80 columns; a name that does not fit has a line of its own."""
-    heading = f"{server.host}  Ollama {server.version}" if server.host else f"finops {server.version}, for --backend llama-cpp"
+    heading = (
+        f"{server.host}  Ollama {server.version}"
+        if server.host
+        else f"finops {server.version}, for --backend llama-cpp"
+    )
     if not server.models:
         return f"{heading}\n  no models; `finops create` makes them"
     rows = [_COLUMNS, *map(_row, server.models)]
@@ -63,7 +74,9 @@ def _table(server: Server) -> str:
         if len(name) > room:
             lines.append(name)
             name = ""  # noqa: PLW2901 - its line is written
-        columns = (f"{cell:<{width}}" for cell, width in zip((name, *cells), (first, *rest), strict=True))
+        columns = (
+            f"{cell:<{width}}" for cell, width in zip((name, *cells), (first, *rest), strict=True)
+        )
         lines.append(_GAP.join(columns).rstrip())
     return "\n".join(lines)
 

@@ -3,75 +3,134 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
 
-Fails = Annotated[str, typer.Argument(metavar="FAILS.jsonl", help="Fail records, one JSON object per line; - for stdin.")]
-Cases = Annotated[str, typer.Argument(metavar="CASES.jsonl", help="Resolver inputs, one JSON object per line; - for stdin.")]
+Fails = Annotated[
+    str,
+    typer.Argument(
+        metavar="FAILS.jsonl", help="Fail records, one JSON object per line; - for stdin."
+    ),
+]
+Cases = Annotated[
+    str,
+    typer.Argument(
+        metavar="CASES.jsonl", help="Resolver inputs, one JSON object per line; - for stdin."
+    ),
+]
 Output = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where to write; stdout when absent or -."),
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="OUT.jsonl", help="Where to write; stdout when absent or -."
+    ),
 ]
 BackendOption = Annotated[BackendName, typer.Option("--backend", help="Who answers.")]
 Workers = Annotated[
-    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
+    int | None,
     typer.Option(
         "--workers",
         min=1,
         max=256,
-        help="Engine: processes side by side (1). Ollama: requests at once to each server (1). llama.cpp: answers at once (what is fastest).",
+        help=(
+            "Engine: processes side by side (1). Ollama: requests at once to each server (1)."
+            " llama.cpp: answers at once (what is fastest)."
+        ),
     ),
 ]
 Hosts = Annotated[
-    Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--host", metavar="URL", help="An Ollama server; may be repeated. Else OLLAMA_HOST, else this machine."),
+    list[str] | None,
+    typer.Option(
+        "--host",
+        metavar="URL",
+        help="An Ollama server; may be repeated. Else OLLAMA_HOST, else this machine.",
+    ),
 ]
 TriageModel = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--triage-model", metavar="NAME", help="The model of stage 1, instead of finops-triage."),
+    str | None,
+    typer.Option(
+        "--triage-model", metavar="NAME", help="The model of stage 1, instead of finops-triage."
+    ),
 ]
 ResolverModel = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--resolver-model", metavar="NAME", help="The model of stage 2, instead of finops-resolver."),
+    str | None,
+    typer.Option(
+        "--resolver-model", metavar="NAME", help="The model of stage 2, instead of finops-resolver."
+    ),
 ]
 TriageGguf = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--triage-gguf", envvar="FINOPS_TRIAGE_GGUF", metavar="FILE", help="The model file of stage 1 for llama.cpp."),
+    Path | None,
+    typer.Option(
+        "--triage-gguf",
+        envvar="FINOPS_TRIAGE_GGUF",
+        metavar="FILE",
+        help="The model file of stage 1 for llama.cpp.",
+    ),
 ]
 ResolverGguf = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
-        "--resolver-gguf", envvar="FINOPS_RESOLVER_GGUF", metavar="FILE", help="The model file of stage 2 for llama.cpp."
+        "--resolver-gguf",
+        envvar="FINOPS_RESOLVER_GGUF",
+        metavar="FILE",
+        help="The model file of stage 2 for llama.cpp.",
     ),
 ]
 Guard = Annotated[
-    Optional[GuardMode],  # noqa: UP045
+    GuardMode | None,
     typer.Option(
         "--guard",
-        help="Mask personal data in free text. require: no such text passes without the guard (default with models); "
-        "on: without the guard it is withheld; off (default with the engine).",
+        help=(
+            "Mask personal data in free text. require: no such text passes without the guard"
+            " (default with models); on: without the guard it is withheld; off (default with the"
+            " engine)."
+        ),
     ),
 ]
 Violation = Annotated[
     OnViolation,
-    typer.Option("--on-violation", help="What becomes of a model's answer that breaks a rule (finops kb show answer.loop)."),
-]
-KeepRaw = Annotated[bool, typer.Option("--keep-raw", help="Keep what the models said, word for word, in every line.")]
-Deadline = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option("--deadline", min=0.1, max=86_400, metavar="SECONDS", help="How long a model may take for one answer."),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over where an interrupted run left its output.")]
-Timing = Annotated[bool, typer.Option("--timing/--no-timing", help="Measure latency_ms, or write null: equal runs, equal bytes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing summary on stderr.")]
-StatsJson = Annotated[
-    Optional[Path],  # noqa: UP045
     typer.Option(
-        "--stats-json", metavar="FILE", help="Where to write speed, latencies, errors, predictions and health of the run."
+        "--on-violation",
+        help="What becomes of a model's answer that breaks a rule (finops kb show answer.loop).",
+    ),
+]
+KeepRaw = Annotated[
+    bool,
+    typer.Option("--keep-raw", help="Keep what the models said, word for word, in every line."),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(
+        "--deadline",
+        min=0.1,
+        max=86_400,
+        metavar="SECONDS",
+        help="How long a model may take for one answer.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start over where an interrupted run left its output.")
+]
+Timing = Annotated[
+    bool,
+    typer.Option(
+        "--timing/--no-timing", help="Measure latency_ms, or write null: equal runs, equal bytes."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no closing summary on stderr.")
+]
+StatsJson = Annotated[
+    Path | None,
+    typer.Option(
+        "--stats-json",
+        metavar="FILE",
+        help="Where to write speed, latencies, errors, predictions and health of the run.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]

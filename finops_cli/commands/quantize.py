@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
     from finops_cli.foundry.weights.manifest import Manifest
 
 Base = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--base", metavar="DIR", help="The model as transformers saves it, 16 or 32 bits: Qwen3 or Qwen3.5."),
+    Path | None,
+    typer.Option(
+        "--base",
+        metavar="DIR",
+        help="The model as transformers saves it, 16 or 32 bits: Qwen3 or Qwen3.5.",
+    ),
 ]
 Adapter = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--adapter", metavar="DIR", help="A LoRA adapter as PEFT saves it, merged into the base."),
+    Path | None,
+    typer.Option(
+        "--adapter", metavar="DIR", help="A LoRA adapter as PEFT saves it, merged into the base."
+    ),
 ]
 Gguf = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--gguf", metavar="FILE", help="A model that is converted already, instead of --base."),
+    Path | None,
+    typer.Option(
+        "--gguf", metavar="FILE", help="A model that is converted already, instead of --base."
+    ),
 ]
 
 
@@ -45,26 +53,47 @@ class KindName(StrEnum):
 
 
 Kinds = Annotated[
-    Optional[list[KindName]],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--kind", metavar="KIND", help="f16, bf16, f32, q8_0 or q4_k_m (when absent); may be repeated."),
+    list[KindName] | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="f16, bf16, f32, q8_0 or q4_k_m (when absent); may be repeated.",
+    ),
 ]
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")]
 Name = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--name", metavar="NAME", help="How the files' names begin; from stage, family and size when absent."),
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="How the files' names begin; from stage, family and size when absent.",
+    ),
 ]
 Eval = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--eval", metavar="FILE", help="Held-out rows to try the model on; data/STAGE-eval.jsonl when absent."),
+    Path | None,
+    typer.Option(
+        "--eval",
+        metavar="FILE",
+        help="Held-out rows to try the model on; data/STAGE-eval.jsonl when absent.",
+    ),
 ]
 Rows = Annotated[
-    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--rows", min=1, max=1_000_000, help="How many of them; as the knowledge base says when absent."),
+    int | None,
+    typer.Option(
+        "--rows",
+        min=1,
+        max=1_000_000,
+        help="How many of them; as the knowledge base says when absent.",
+    ),
 ]
-Check = Annotated[bool, typer.Option("--check/--no-check", help="Try the model before and after it is quantized.")]
+Check = Annotated[
+    bool, typer.Option("--check/--no-check", help="Try the model before and after it is quantized.")
+]
 Threads = Annotated[
-    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--threads", min=1, max=512, help="Threads that quantize; they change nothing in the file."),
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=512, help="Threads that quantize; they change nothing in the file."
+    ),
 ]
 
 
@@ -127,7 +156,11 @@ def _tell(made: Manifest, next_command: str | None) -> None:
     if made.before is not None:
         lines.append(("before", "", _share(made.before, "valid"), _share(made.before, "exact"), ""))
     for each in made.outputs:
-        scores = (_share(each.scores, "valid"), _share(each.scores, "exact")) if each.scores else ("-", "-")
+        scores = (
+            (_share(each.scores, "valid"), _share(each.scores, "exact"))
+            if each.scores
+            else ("-", "-")
+        )
         lines.append((each.kind, f"{each.bytes:,}", *scores, "" if each.kept else "not kept"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for first, *others in lines:
@@ -137,7 +170,10 @@ def _tell(made: Manifest, next_command: str | None) -> None:
         if not each.kept and each.loss and made.allowed_loss:
             typer.echo(f"finops: {each.kind} {_cure(each.loss, made.allowed_loss)}", err=True)
     if made.before is not None and made.before.exact == 0:
-        typer.echo("finops: warning: no answer was exact before; the trial says nothing of what was lost", err=True)
+        typer.echo(
+            "finops: warning: no answer was exact before; the trial says nothing of what was lost",
+            err=True,
+        )
     if next_command is not None:
         typer.echo(f"next: {next_command}", err=True)
 
@@ -148,5 +184,7 @@ def _share(scores: Scores, what: Literal["valid", "exact"]) -> str:
 
 
 def _cure(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
-    lost = ", ".join(f"{points} points of {what} ({allowed[what]} allowed)" for what, points in loss.items())
+    lost = ", ".join(
+        f"{points} points of {what} ({allowed[what]} allowed)" for what, points in loss.items()
+    )
     return f"lost {lost}; take --kind q8_0, train for longer, or allow more (kb: quantize.loss)"

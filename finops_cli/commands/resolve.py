@@ -46,5 +46,13 @@ def resolve(
 ) -> None:
     """Stage 2 alone: the plan of each resolver input (card 2)."""
     call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
-    models = Models(host, on_violation, keep_raw, deadline, guard, resolver_model=resolver_model, resolver_gguf=resolver_gguf)
+    models = Models(
+        host,
+        on_violation,
+        keep_raw,
+        deadline,
+        guard,
+        resolver_model=resolver_model,
+        resolver_gguf=resolver_gguf,
+    )
     carry_out(context, "resolve", call, models)

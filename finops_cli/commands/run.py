@@ -50,5 +50,15 @@ def run(
 ) -> None:
     """Triage and resolve each fail; check every answer; JSONL out."""
     call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
-    models = Models(host, on_violation, keep_raw, deadline, guard, triage_model, resolver_model, triage_gguf, resolver_gguf)
+    models = Models(
+        host,
+        on_violation,
+        keep_raw,
+        deadline,
+        guard,
+        triage_model,
+        resolver_model,
+        triage_gguf,
+        resolver_gguf,
+    )
     carry_out(context, "run", call, models)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 Name = Annotated[
-    Literal["fail", "triage", "resolver-input", "resolution"], typer.Argument(help="Which object.", show_default=False)
+    Literal["fail", "triage", "resolver-input", "resolution"],
+    typer.Argument(help="Which object.", show_default=False),
 ]
 
 

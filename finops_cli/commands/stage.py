@@ -58,7 +58,9 @@ class Models:
 
 
 class Conducted(NamedTuple):
-    """What a run came to: its tally, what stands in provenance of who answered, and whether the models changed under it."""
+    """What a run came to: its tally, what stands in provenance of who answered, and whether the
+    models changed under it.
+    """
 
     tally: Tally
     origin: Origin
@@ -83,19 +85,25 @@ def carry_out(context: typer.Context, stage: Stage, call: Call, models: Models) 
     refuse_impossible(job)
     if call.stats_json is not None:
         _refuse_streams(call.stats_json)
-        refuse_unwritable(call.stats_json, [job.source, job.output, note_path(job.output) if job.output else None])
+        refuse_unwritable(
+            call.stats_json, [job.source, job.output, note_path(job.output) if job.output else None]
+        )
     if not conduct(context, stage, call, models).verified:
         raise typer.Exit(1)
 
 
 class Staged(NamedTuple):
-    """Input that stands aside until nothing refuses the run any more: `take_up` then puts it where the call has it."""
+    """Input that stands aside until nothing refuses the run any more: `take_up` then puts it where
+    the call has it.
+    """
 
     at: Path
     take_up: Callable[[], None]
 
 
-def conduct(context: typer.Context, stage: Stage, call: Call, models: Models, staged: Staged | None = None) -> Conducted:
+def conduct(
+    context: typer.Context, stage: Stage, call: Call, models: Models, staged: Staged | None = None
+) -> Conducted:
     """Run one job, with progress and closing summary on stderr."""
     from finops_cli.commands.summary import summary, wrapped
     from finops_cli.commands.watching import watched
@@ -111,7 +119,9 @@ def conduct(context: typer.Context, stage: Stage, call: Call, models: Models, st
     monitor = Monitor(monotonic, book.evaluation)
     with closing(desk.backend):
         if isinstance(desk.screen, Refusing):
-            desk.screen.look_ahead(staged.at if staged is not None else job.source, stage == "resolve", book)
+            desk.screen.look_ahead(
+                staged.at if staged is not None else job.source, stage == "resolve", book
+            )
         if staged is not None:
             desk.backend.prepare(STATIONS[stage].models[0])
             staged.take_up()
@@ -121,12 +131,21 @@ def conduct(context: typer.Context, stage: Stage, call: Call, models: Models, st
     if not call.quiet:
         typer.echo(summary(tally), err=True)
     for change in changes:
-        typer.echo(wrapped("backend", f"{change}: the digests in the lines may not be true of all of them"), err=True)
-    return Conducted(tally, desk.backend.origin, None if desk.screen is None else desk.screen.way, bool(changes))
+        typer.echo(
+            wrapped(
+                "backend", f"{change}: the digests in the lines may not be true of all of them"
+            ),
+            err=True,
+        )
+    return Conducted(
+        tally, desk.backend.origin, None if desk.screen is None else desk.screen.way, bool(changes)
+    )
 
 
 def _refuse_streams(stats: Path) -> None:
-    """Raises UsageError for standard output, and for a file that stderr goes into: a file of stats is replaced whole."""
+    """Raises UsageError for standard output, and for a file that stderr goes into: a file of stats
+    is replaced whole.
+    """
     if str(stats) == "-":
         raise UsageError("--stats-json -: stdout is for the lines; give a file")
     for stream, number in (("stdout", 1), ("stderr", 2)):
@@ -148,7 +167,9 @@ def _job(context: typer.Context, stage: Stage, call: Call, models: Models) -> Jo
 
 
 def _desk(context: typer.Context, stage: Stage, call: Call, models: Models, book: Book) -> Desk:
-    """The desk with the backend that the call wants; says which and why where that was not the call's to decide."""
+    """The desk with the backend that the call wants; says which and why where that was not the
+    call's to decide.
+    """
     from finops_cli.commands.summary import wrapped
     from finops_cli.models.choose import choose
     from finops_cli.models.engine import Engine
@@ -173,7 +194,8 @@ def _desk(context: typer.Context, stage: Stage, call: Call, models: Models, book
     chosen = choose(wanted, book)
     told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
     if call.quiet and isinstance(chosen.backend, Engine) and not wanted.ggufs:
-        told = []  # that records go to models is said in any case, and that files which are named are not used
+        # that records go to models is said in any case, and that files which are named are not used
+        told = []
     for text in (*told, *chosen.notices):
         typer.echo(wrapped("backend", text), err=True)
     screen = screen_for(models.guard, chosen.backend.origin.digests is not None, book)

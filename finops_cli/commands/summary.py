@@ -29,7 +29,10 @@ def summary(tally: Tally) -> str:
     if tally.problems:
         rows.append(("", "every rejected line says why in .error.message"))
     if tally.plans:
-        shares = f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,}  ({tally.plans:,} plans)"
+        shares = (
+            f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,} "
+            f" ({tally.plans:,} plans)"
+        )
         rows.append(("shares", shares))
     if tally.residual:
         rows.append(("uncovered", _counts(tally.uncovered, (*reversed(get_args(Tier)), "unknown"))))
@@ -56,7 +59,13 @@ def counts(label: str, counter: Counter[str]) -> str:
 def wrapped(label: str, text: str) -> str:
     """A sentence behind a label of the summary."""
     indent = " " * (_LABEL + 1)
-    return fill(text, 79, initial_indent=f"{label:<{_LABEL}} ", subsequent_indent=indent, break_on_hyphens=False)
+    return fill(
+        text,
+        79,
+        initial_indent=f"{label:<{_LABEL}} ",
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
 
 
 def _counts(counter: Counter[str], order: Iterable[str]) -> str:

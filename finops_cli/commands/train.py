@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,41 +17,74 @@ if TYPE_CHECKING:
     from finops_cli.foundry.training.run import Trained
     from finops_cli.foundry.training.survey import Asked
 
-OfStage = Annotated[Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")]
+OfStage = Annotated[
+    Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")
+]
 Preset = Annotated[
-    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--preset", metavar="NAME", help="What differs by machine: tiny-cpu, 16gb, 24gb, a100."),
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="What differs by machine: tiny-cpu, 16gb, 24gb, a100."
+    ),
 ]
 Config = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--config", metavar="FILE", help="A recipe of your own, over that of the stage and the preset."),
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="A recipe of your own, over that of the stage and the preset.",
+    ),
 ]
 Sets = Annotated[
-    Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--set", metavar="KEY=VALUE", help="One key of the recipe, such as training.batch=4; may be repeated."),
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One key of the recipe, such as training.batch=4; may be repeated.",
+    ),
 ]
 BaseFolder = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--base", metavar="DIR", help="The base model: a local Hugging Face folder (base.folder)."),
+    Path | None,
+    typer.Option(
+        "--base", metavar="DIR", help="The base model: a local Hugging Face folder (base.folder)."
+    ),
 ]
 DataFolder = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--data", metavar="DIR", help="The rows of `finops generate` (data.folder; data when absent)."),
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="The rows of `finops generate` (data.folder; data when absent).",
+    ),
 ]
 MaxSteps = Annotated[
-    Optional[int],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--max-steps", min=1, metavar="N", help="End after so many steps (training.max_steps)."),
+    int | None,
+    typer.Option(
+        "--max-steps", min=1, metavar="N", help="End after so many steps (training.max_steps)."
+    ),
 ]
 Output = Annotated[
-    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option("--output", "-o", metavar="DIR", help="Where the model goes; runs/STAGE when absent."),
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Where the model goes; runs/STAGE when absent."
+    ),
 ]
 Accelerator = Annotated[
-    Literal["hf", "unsloth"], typer.Option("--backend", help="Who computes: transformers, or Unsloth on a GPU.")
+    Literal["hf", "unsloth"],
+    typer.Option("--backend", help="Who computes: transformers, or Unsloth on a GPU."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and what stands in the way; needs no GPU.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of an interrupted training.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over where a training left something.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Tell what would be done, and what stands in the way; needs no GPU."
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from the last checkpoint of an interrupted training."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start over where a training left something.")
+]
 
 
 def train(
@@ -81,7 +114,9 @@ def train(
     from finops_cli.pipeline.lines import encode_value
 
     if resume and overwrite:
-        raise UsageError("--resume goes on with a training, --overwrite starts over: give one of them")
+        raise UsageError(
+            "--resume goes on with a training, --overwrite starts over: give one of them"
+        )
     flags = [("--set", text) for text in settings or []]
     flags += [("--base", f"base.folder={_quoted(base)}")] if base is not None else []
     flags += [("--data", f"data.folder={_quoted(data)}")] if data is not None else []
@@ -94,7 +129,13 @@ def train(
         if dry_run:
             made = plan(asked, folder)
         else:
-            done = _train(asked, folder, "resume" if resume else "overwrite" if overwrite else "new", both, quiet)
+            done = _train(
+                asked,
+                folder,
+                "resume" if resume else "overwrite" if overwrite else "new",
+                both,
+                quiet,
+            )
     if dry_run:
         typer.echo(encode_value(made) if as_json else plan_text(made))
     else:
@@ -116,7 +157,11 @@ def _train(asked: Asked, folder: Path, how: How, both: Bars, quiet: bool) -> Tra
         return make(asked, folder, how, told)
     except KeyboardInterrupt:
         begun = (folder / RUN).is_file()
-        cure = "the same call with --resume goes on from the last checkpoint" if begun else "nothing was begun"
+        cure = (
+            "the same call with --resume goes on from the last checkpoint"
+            if begun
+            else "nothing was begun"
+        )
         typer.echo(f"finops: interrupted; {cure}", err=True)
         raise
 

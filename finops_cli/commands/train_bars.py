@@ -1,4 +1,6 @@
-"""How far `finops train` is, on stderr: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+"""How far `finops train` is, on stderr: a bar on a terminal, a line now and then elsewhere, nothing
+when quiet.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _LOOKED_AT = 2_000
 
 
 class Bars(NamedTuple):
-    """`look` is told how many rows were looked at, and of how many; `watch` how many steps are done."""
+    """`look` is told how many rows were looked at, and of how many; `watch` how many steps are
+    done.
+    """
 
     look: Callable[[int, int], None]
     watch: Watch
@@ -38,7 +42,13 @@ def bars(quiet: bool) -> Iterator[Bars]:
 @contextmanager
 def _on_terminal() -> Iterator[Bars]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
 
     columns = (
@@ -79,7 +89,11 @@ class _Lines:
 
 def figures(now: Progress) -> str:
     """Loss, and how the last examination went."""
-    told = [f"{name} {now.figures[key]:.4f}" for name, key in (("loss", "loss"), ("eval", "eval_loss")) if key in now.figures]
+    told = [
+        f"{name} {now.figures[key]:.4f}"
+        for name, key in (("loss", "loss"), ("eval", "eval_loss"))
+        if key in now.figures
+    ]
     if "eval_asked" in now.figures:
         told.append(f"exact {now.figures['eval_exact']:.0f}/{now.figures['eval_asked']:.0f}")
     return "  ".join(told)

@@ -25,12 +25,21 @@ def result_text(made: Trained) -> str:
     if result is None:
         return f"{'model':<12} none"
     best = next(each for each in result.evaluations if each.step == result.best_step)
-    scores = f"valid {best.valid}, exact {best.exact}, same {DECIDES[stage]} {best.decided} of {best.asked} answers"
+    scores = (
+        f"valid {best.valid}, exact {best.exact}, same {DECIDES[stage]} {best.decided} of"
+        f" {best.asked} answers"
+    )
     return "\n".join(
         [
             f"{'model':<12} {made.folder / next(iter(result.artefacts)).partition('/')[0]}",
-            f"{'kept':<12} step {best.step:,} of {result.steps:,}: {scores}, eval loss {best.loss:.4f}",
-            f"{'trained':<12} {result.trained_parameters:,} of {result.parameters:,} parameters on {result.tokens:,} tokens",
+            (
+                f"{'kept':<12} step {best.step:,} of {result.steps:,}: {scores}, eval loss"
+                f" {best.loss:.4f}"
+            ),
+            (
+                f"{'trained':<12} {result.trained_parameters:,} of {result.parameters:,} parameters"
+                f" on {result.tokens:,} tokens"
+            ),
             f"{'record':<12} {made.folder / RUN}, digest {made.run.digest}",
         ]
     )
@@ -50,10 +59,17 @@ def _recipe(plan: Plan) -> Iterator[str]:
 
 def _data(plan: Plan) -> Iterator[str]:
     for note in plan.data:
-        origin = f"{note.file}, sha256 {note.sha256}" if note.file is not None else f"made as needed ({note.stream})"
+        origin = (
+            f"{note.file}, sha256 {note.sha256}"
+            if note.file is not None
+            else f"made as needed ({note.stream})"
+        )
         assumed = "; assumed, as the cards have them" if plan.data_assumed else ""
         yield f"{f'{note.split} rows':<12} {note.rows:,} {origin}{assumed}"
-    yield f"{'tokens':<12} {plan.tokens_an_epoch:,} of training rows, once each, by: {plan.tokens_counted_by}"
+    yield (
+        f"{'tokens':<12} {plan.tokens_an_epoch:,} of training rows, once each, by:"
+        f" {plan.tokens_counted_by}"
+    )
     for split, lengths in plan.lengths.items():
         yield f"{'':<12} {split}: {_percentiles(lengths)}"
 
@@ -65,8 +81,15 @@ def _percentiles(lengths: Lengths) -> str:
 
 def _work(plan: Plan) -> Iterator[str]:
     steps = plan.steps
-    packed = f" ({steps.without_packing:,} steps without packing)" if steps.without_packing != steps.total else ""
-    yield f"{'steps':<12} {steps.total:,}, each of {steps.rows_a_step} sequences; all rows make {steps.sequences:,} sequences{packed}"
+    packed = (
+        f" ({steps.without_packing:,} steps without packing)"
+        if steps.without_packing != steps.total
+        else ""
+    )
+    yield (
+        f"{'steps':<12} {steps.total:,}, each of {steps.rows_a_step} sequences; all rows make"
+        f" {steps.sequences:,} sequences{packed}"
+    )
     yield f"{'warm-up':<12} {steps.warm_up:,} steps"
 
 
@@ -75,13 +98,19 @@ def _sizes(plan: Plan) -> Iterator[str]:
     if parameters is not None:
         share = 100 * parameters.trainable / parameters.total
         where = f"in {parameters.touched_layers} of {parameters.layers} layers"
-        yield f"{'parameters':<12} {parameters.trainable:,} trainable of {parameters.total:,} ({share:.2f} %), {where}"
+        yield (
+            f"{'parameters':<12} {parameters.trainable:,} trainable of {parameters.total:,}"
+            f" ({share:.2f} %), {where}"
+        )
     if memory is not None and plan.memory_total is not None:
         parts = ("weights", "trained", "activations", "logits", "runtime")
         each = ", ".join(f"{name} {getattr(memory, name) / _GB:.1f}" for name in parts)
         yield f"{'memory':<12} {plan.memory_total / _GB:.1f} GB, estimated ({each})"
     if disk is not None:
-        told = f"base {disk.base / _GB:.1f}, a checkpoint {disk.checkpoint / _GB:.2f}, kept at once {disk.kept / _GB:.2f}"
+        told = (
+            f"base {disk.base / _GB:.1f}, a checkpoint {disk.checkpoint / _GB:.2f}, kept at once"
+            f" {disk.kept / _GB:.2f}"
+        )
         yield f"{'disk':<12} {told} GB, estimated; free {plan.disk_free / _GB:.1f} GB"
 
 
@@ -97,4 +126,10 @@ def _verdict(plan: Plan) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else "-" if value is None else str(value)
+    return (
+        ",".join(map(str, value))
+        if isinstance(value, list)
+        else "-"
+        if value is None
+        else str(value)
+    )

@@ -46,5 +46,13 @@ def triage(
 ) -> None:
     """Stage 1 alone: score, tier, action and escalation of each fail."""
     call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
-    models = Models(host, on_violation, keep_raw, deadline, guard, triage_model=triage_model, triage_gguf=triage_gguf)
+    models = Models(
+        host,
+        on_violation,
+        keep_raw,
+        deadline,
+        guard,
+        triage_model=triage_model,
+        triage_gguf=triage_gguf,
+    )
     carry_out(context, "triage", call, models)

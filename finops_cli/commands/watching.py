@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watched(job: Job, call: Call, monitor: Monitor) -> Iterator[Watch]:
-    """What a run tells after each part, to `monitor` and to who watches. Stats are written now and then, and however the run ends."""
+    """What a run tells after each part, to `monitor` and to who watches.
+
+    Stats are written now and then, and however the run ends.
+    """
     stats = call.stats_json
     begun = ended = False
     with watching(job, call.quiet, monitor) as watch:
@@ -56,7 +59,10 @@ def _write_or_say(stats: Path, monitor: Monitor) -> None:
 
 @contextmanager
 def watching(job: Job, quiet: bool, monitor: Monitor) -> Iterator[Watch]:
-    """Progress for a terminal. Says, when the run is cut short, what came of it so far and how to go on."""
+    """Progress for a terminal.
+
+    Says, when the run is cut short, what came of it so far and how to go on.
+    """
     last: list[Tally] = []
 
     def remember(tally: Tally) -> None:
@@ -79,7 +85,10 @@ def watching(job: Job, quiet: bool, monitor: Monitor) -> Iterator[Watch]:
     except (Unfinished, EverythingDown):
         if last and not quiet:
             print(summary(last[0]), file=sys.stderr)
-        print(f"finops: ended after {_done(last):,} records, for the reason below; {_cure(job)}", file=sys.stderr)
+        print(
+            f"finops: ended after {_done(last):,} records, for the reason below; {_cure(job)}",
+            file=sys.stderr,
+        )
         raise
 
 
@@ -124,7 +133,10 @@ def _bar(job: Job, monitor: Monitor) -> Iterator[Watch]:
             nonlocal first, began
             now = progress.get_time()
             if first is None:
-                first, began = tally.lines, now  # what a resumed run found done, and the start of the processes, are no rate
+                first, began = (
+                    tally.lines,
+                    now,
+                )  # what a resumed run found done, and the start of the processes, are no rate
             rate = _rate((tally.lines - first) / (now - began)) if now > began else ""
             progress.update(task, completed=end, records=tally.lines, rate=rate)
             state.plain = _state(monitor.stats())
@@ -135,7 +147,9 @@ def _bar(job: Job, monitor: Monitor) -> Iterator[Watch]:
 def _state(stats: Stats) -> str:
     """What a person wants to see while it runs."""
     p95 = stats.latency_ms["p95"]
-    latency = "" if p95 is None else f"p95 {p95:,.0f} ms  " if p95 >= _FAST else f"p95 {p95:.2f} ms  "
+    latency = (
+        "" if p95 is None else f"p95 {p95:,.0f} ms  " if p95 >= _FAST else f"p95 {p95:.2f} ms  "
+    )
     errors = f"errors {stats.error_rate_pct:.1f} %  " if stats.error_rate_pct else ""
     critical = f"critical {stats.tiers.get('CRITICAL', 0):,}  " if stats.tiers else ""
     return f"{latency}{errors}{critical}health {stats.health}"

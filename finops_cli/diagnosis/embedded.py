@@ -20,7 +20,10 @@ _MASKED = "SSN [SSN], 5,000 shares of 594918104"
 def guard(book: Book) -> Diagnosis:
     """Whether personal data would be masked."""
     if not installed():
-        told = "free text cannot be read before a model does; records that have some stop a run with models"
+        told = (
+            "free text cannot be read before a model does; records that have some stop a run with"
+            " models"
+        )
         return Diagnosis("guard", "absent", told, "pip install 'finops[guard]'")
     try:
         masked = open_guard(book.guard).mask(_PLANTED).text
@@ -28,19 +31,31 @@ def guard(book: Book) -> Diagnosis:
         text, _, cure = str(error).partition("; ")
         return Diagnosis("guard", "broken", text, cure)
     if masked != _MASKED:
-        return Diagnosis("guard", "broken", f"{_PLANTED!r} comes out as {masked!r}", "correct guard.* of your --kb")
+        return Diagnosis(
+            "guard",
+            "broken",
+            f"{_PLANTED!r} comes out as {masked!r}",
+            "correct guard.* of your --kb",
+        )
     return Diagnosis("guard", "ok", "personal data in free text is masked before a model sees it")
 
 
 def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
-    """The model files that are named, else those that ship. `live`: load them and put one record through them.
+    """The model files that are named, else those that ship. `live`: load them and put one record
+    through them.
 
-    A file that is named must work; one that ships is there for whoever has llama.cpp, and is not asked where the call names a server.
+    A file that is named must work; one that ships is there for whoever has llama.cpp, and is not
+    asked where the call names a server.
     """
     named = wanted.or_shipped()
-    files = replace(named, backend="llama-cpp", hosts=(), triage_model=None, resolver_model=None)  # those are Ollama's
+    files = replace(
+        named, backend="llama-cpp", hosts=(), triage_model=None, resolver_model=None
+    )  # those are Ollama's
     if not files.ggufs:
-        cure = "--triage-gguf and --resolver-gguf, or FINOPS_TRIAGE_GGUF and FINOPS_RESOLVER_GGUF, name them"
+        cure = (
+            "--triage-gguf and --resolver-gguf, or FINOPS_TRIAGE_GGUF and FINOPS_RESOLVER_GGUF,"
+            " name them"
+        )
         yield Diagnosis("llama.cpp", "absent", "no model file is named", cure)
         return
     try:
@@ -52,11 +67,16 @@ def model_files(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
     digests = speaker.origin.digests
     for stage, path in files.ggufs.items():
         digest = getattr(digests, stage)
-        told = f"{path.name} {digest[:12]}, {path.stat().st_size / 1e6:,.1f} MB, context {speaker.room(stage):,}"
+        told = (
+            f"{path.name} {digest[:12]}, {path.stat().st_size / 1e6:,.1f} MB, context"
+            f" {speaker.room(stage):,}"
+        )
         yield Diagnosis(f"{stage} file", "ok", told)
     if speaker.in_turns:
         cure = "free memory, or take smaller files"
-        yield Diagnosis("memory", "poor", "the files do not fit side by side: the models take turns", cure)
+        yield Diagnosis(
+            "memory", "poor", "the files do not fit side by side: the models take turns", cure
+        )
     if live and (wanted.ggufs or not wanted.hosts):
         try:
             yield from live_record(files, book)

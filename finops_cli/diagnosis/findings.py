@@ -7,7 +7,9 @@ from typing import Literal
 from msgspec import Struct
 
 State = Literal["ok", "poor", "absent", "broken"]
-"""poor: works, but not as it should. absent: optional and not there. broken: what was asked for cannot work."""
+"""poor: works, but not as it should. absent: optional and not there. broken: what was asked for
+cannot work.
+"""
 
 
 class Diagnosis(Struct, frozen=True):

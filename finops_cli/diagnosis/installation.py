@@ -18,7 +18,12 @@ _NOT_FOR_USERS = ("dev",)
 
 def installation(kb: Path) -> list[Diagnosis]:
     """Python, the package, the knowledge base, and each extra that the package offers."""
-    return [_python(), Diagnosis("finops", "ok", f"{__version__} at {Path(__file__).parents[1]}"), _kb(kb), *_extras()]
+    return [
+        _python(),
+        Diagnosis("finops", "ok", f"{__version__} at {Path(__file__).parents[1]}"),
+        _kb(kb),
+        *_extras(),
+    ]
 
 
 def _python() -> Diagnosis:
@@ -33,7 +38,12 @@ def _kb(folder: Path) -> Diagnosis:
     try:
         book = load_book(folder)
     except KnowledgeError as error:
-        return Diagnosis("kb", "broken", str(error), "correct the file, or leave --kb out to use the one that ships")
+        return Diagnosis(
+            "kb",
+            "broken",
+            str(error),
+            "correct the file, or leave --kb out to use the one that ships",
+        )
     return Diagnosis("kb", "ok", f"{book.version}, {len(book.entries)} entries at {folder}")
 
 
@@ -42,16 +52,29 @@ def _extras() -> list[Diagnosis]:
     try:
         distribution = metadata.distribution("finops")
     except metadata.PackageNotFoundError:
-        return [Diagnosis("extras", "broken", "the package metadata is not there", "pip install finops")]
-    names = [name for name in distribution.metadata.get_all("Provides-Extra") or [] if name not in _NOT_FOR_USERS]
+        return [
+            Diagnosis("extras", "broken", "the package metadata is not there", "pip install finops")
+        ]
+    names = [
+        name
+        for name in distribution.metadata.get_all("Provides-Extra") or []
+        if name not in _NOT_FOR_USERS
+    ]
     return [_extra(name, distribution.requires or []) for name in names]
 
 
 def _extra(name: str, requirements: list[str]) -> Diagnosis:
-    packages = [_package(text) for text in requirements if f"extra == '{name}'" in text.replace('"', "'")]
+    packages = [
+        _package(text) for text in requirements if f"extra == '{name}'" in text.replace('"', "'")
+    ]
     missing = [package for package in packages if not _installed(package)]
     if missing:
-        return Diagnosis(f"extra {name}", "absent", f"without {', '.join(missing)}", f"pip install 'finops[{name}]'")
+        return Diagnosis(
+            f"extra {name}",
+            "absent",
+            f"without {', '.join(missing)}",
+            f"pip install 'finops[{name}]'",
+        )
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
     return Diagnosis(f"extra {name}", "ok", versions)
 

@@ -15,7 +15,10 @@ from finops_cli.pipeline.desk import Desk
 
 
 def live_record(wanted: Wanted, book: Book) -> Iterator[Diagnosis]:
-    """The record of `modelfiles/probe.json` through the models of `wanted`. Raises what `choose` raises."""
+    """The record of `modelfiles/probe.json` through the models of `wanted`.
+
+    Raises what `choose` raises.
+    """
     line = (data_folder("modelfiles") / "probe.json").read_bytes()
     with closing(choose(wanted, book).backend) as backend:
         started = perf_counter()
@@ -23,12 +26,20 @@ def live_record(wanted: Wanted, book: Book) -> Iterator[Diagnosis]:
             backend.prepare(stage)
         loaded = perf_counter() - started
         started = perf_counter()
-        written = Desk("run", backend, book, timed=False, keeps_raw=True).process(1, line.strip()).line
-    told = f"one record in {perf_counter() - started:.1f} s, models ready in {loaded:.1f} s: status {written.status}"
+        written = (
+            Desk("run", backend, book, timed=False, keeps_raw=True).process(1, line.strip()).line
+        )
+    told = (
+        f"one record in {perf_counter() - started:.1f} s, models ready in {loaded:.1f} s: status"
+        f" {written.status}"
+    )
     if written.status == "ok":
         yield Diagnosis("live record", "ok", told)
         return
     findings = [*(written.verification.triage or ()), *(written.verification.resolution or ())]
     rules = ", ".join(dict.fromkeys(finding.rule for finding in findings))
-    cure = "the checker catches it; `finops kb show RULE` explains, another model or quantization may do better"
+    cure = (
+        "the checker catches it; `finops kb show RULE` explains, another model or quantization may"
+        " do better"
+    )
     yield Diagnosis("live record", "poor", f"{told} for {rules}", cure)

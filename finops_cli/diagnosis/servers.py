@@ -1,4 +1,6 @@
-"""The state of Ollama servers: reachable, new enough, with the models, and right on a live record."""
+"""The state of Ollama servers: reachable, new enough, with the models, and right on a live
+record.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def servers(wanted: Wanted, book: Book, live: bool) -> Iterator[Diagnosis]:
     bad: State = "broken" if wanted.hosts else "absent"
     for url in urls:
         try:
-            yield from _server(url, replace(wanted, backend="ollama", hosts=(url,)), book, live, bad)
+            yield from _server(
+                url, replace(wanted, backend="ollama", hosts=(url,)), book, live, bad
+            )
         except FinopsError as error:
             text, _, cure = str(error).partition("; ")
             yield Diagnosis("ollama", bad, text, cure or None)
@@ -46,7 +50,9 @@ def _server(url: str, wanted: Wanted, book: Book, live: bool, bad: State) -> Ite
     cards = {stage: admin.card(url, wanted.model(stage, book)) for stage in wanted.stages}
     for stage, card in cards.items():
         yield _model(stage, card, wanted, book, bad)
-    there = {stage: card for stage, card in cards.items() if card is not None and not card.remote_host}
+    there = {
+        stage: card for stage, card in cards.items() if card is not None and not card.remote_host
+    }
     if live:
         for stage, card in there.items():
             yield _template(url, stage, card, book)
@@ -57,15 +63,26 @@ def _server(url: str, wanted: Wanted, book: Book, live: bool, bad: State) -> Ite
 
 def _version(url: str, version: str) -> Diagnosis:
     if not versions.known(version):
-        return Diagnosis("ollama", "ok", f"{version or 'without a version'} at {url}: a build from source, taken as new")
+        return Diagnosis(
+            "ollama",
+            "ok",
+            f"{version or 'without a version'} at {url}: a build from source, taken as new",
+        )
     lacking = [gate for gate in versions.gates(version) if not gate.required]
     if not lacking:
         return Diagnosis("ollama", "ok", f"{version} at {url}")
     told = "; ".join(f"{gate.what} (since {gate.version})" for gate in lacking)
-    return Diagnosis("ollama", "poor", f"{version} at {url} lacks: {told}", "install a newer Ollama; finops works around it")
+    return Diagnosis(
+        "ollama",
+        "poor",
+        f"{version} at {url} lacks: {told}",
+        "install a newer Ollama; finops works around it",
+    )
 
 
-def _model(stage: ModelStage, card: admin.ModelCard | None, wanted: Wanted, book: Book, bad: State) -> Diagnosis:
+def _model(
+    stage: ModelStage, card: admin.ModelCard | None, wanted: Wanted, book: Book, bad: State
+) -> Diagnosis:
     what, name = f"{stage} model", wanted.model(stage, book)
     if card is None:
         return Diagnosis(what, bad, f"no model {name}", f"finops create --stage {stage}")
@@ -78,14 +95,25 @@ def _model(stage: ModelStage, card: admin.ModelCard | None, wanted: Wanted, book
         if card.architecture in book.answering.single_slot
         else "requests side by side (OLLAMA_NUM_PARALLEL)"
     )
-    told = f"{name} {card.digest[:12]}, {card.architecture} {card.quantization}, {slots}, context {context:,} of {card.context_length or 0:,}"
+    told = (
+        f"{name} {card.digest[:12]}, {card.architecture} {card.quantization}, {slots}, context"
+        f" {context:,} of {card.context_length or 0:,}"
+    )
     if card.context_length is not None and card.context_length < context:
-        return Diagnosis(what, "poor", told, f"the model was made for shorter prompts than {context:,} tokens; take another")
+        return Diagnosis(
+            what,
+            "poor",
+            told,
+            f"the model was made for shorter prompts than {context:,} tokens; take another",
+        )
     return Diagnosis(what, "ok", told)
 
 
 def _template(url: str, stage: ModelStage, card: admin.ModelCard, book: Book) -> Diagnosis:
-    """The prompt that the model's own template makes, held against ours. Ours is sent raw, so a difference only matters to `ollama run`."""
+    """The prompt that the model's own template makes, held against ours.
+
+    Ours is sent raw, so a difference only matters to `ollama run`.
+    """
     what = f"{stage} prompt"
     ours = probe_conversation(stage, made_for(stage, card.made_for, card.name), book)
     messages = [{"role": "system", "content": ours.system}, {"role": "user", "content": ours.user}]
@@ -100,18 +128,38 @@ def _template(url: str, stage: ModelStage, card: admin.ModelCard, book: Book) ->
         answer = admin.ask(url, "POST", "/api/chat", book.answering.seconds["load"], body)
     except FinopsError as error:
         return Diagnosis(
-            what, "poor", f"the server does not tell how it renders: {error}", "none needed: finops sends its own prompt"
+            what,
+            "poor",
+            f"the server does not tell how it renders: {error}",
+            "none needed: finops sends its own prompt",
         )
     info = answer.get("_debug_info")
     theirs = info.get("rendered_template") if isinstance(info, dict) else None
     if not isinstance(theirs, str):
-        return Diagnosis(what, "poor", "the server does not tell how it renders", "none needed: finops sends its own prompt")
+        return Diagnosis(
+            what,
+            "poor",
+            "the server does not tell how it renders",
+            "none needed: finops sends its own prompt",
+        )
     if theirs == ours.text:
-        return Diagnosis(what, "ok", f"the model's own template makes the same {len(theirs):,} characters as finops")
-    at = next((i for i, (a, b) in enumerate(zip(ours.text, theirs, strict=False)) if a != b), min(len(ours.text), len(theirs)))
-    shown = f"finops {ours.text[at : at + _ONE_LINE]!r}, the template {theirs[at : at + _ONE_LINE]!r}"
+        return Diagnosis(
+            what,
+            "ok",
+            f"the model's own template makes the same {len(theirs):,} characters as finops",
+        )
+    at = next(
+        (i for i, (a, b) in enumerate(zip(ours.text, theirs, strict=False)) if a != b),
+        min(len(ours.text), len(theirs)),
+    )
+    shown = (
+        f"finops {ours.text[at : at + _ONE_LINE]!r}, the template {theirs[at : at + _ONE_LINE]!r}"
+    )
     return Diagnosis(
-        what, "poor", f"differ from character {at}: {shown}", "none needed for finops, which sends its own; `ollama run` differs"
+        what,
+        "poor",
+        f"differ from character {at}: {shown}",
+        "none needed for finops, which sends its own; `ollama run` differs",
     )
 
 
@@ -126,7 +174,17 @@ def _memory(url: str, names: list[str]) -> Iterator[Diagnosis]:
         if share == 100:
             yield Diagnosis("memory", "ok", told)
         else:
-            yield Diagnosis("memory", "poor", told, "what is not on the GPU is slow: free GPU memory, or a smaller quantization")
+            yield Diagnosis(
+                "memory",
+                "poor",
+                told,
+                "what is not on the GPU is slow: free GPU memory, or a smaller quantization",
+            )
     if loaded and len(loaded) < len(wanted):
         absent = ", ".join(sorted(wanted - {model.name for model in loaded}))
-        yield Diagnosis("memory", "poor", f"{absent} is not loaded beside it", "both may not fit: the models then take turns")
+        yield Diagnosis(
+            "memory",
+            "poor",
+            f"{absent} is not loaded beside it",
+            "both may not fit: the models then take turns",
+        )

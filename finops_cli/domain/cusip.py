@@ -1,4 +1,6 @@
-"""CUSIP: nine characters that name a US security, the last a check digit (kb: `cusip.check_digit`)."""
+"""CUSIP: nine characters that name a US security, the last a check digit (kb:
+`cusip.check_digit`).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _PAIRS = {
 
 
 def check_digit(first_eight: str) -> str:
-    """The check digit that follows eight characters (from `ALPHABET`), by modulus-10 double-add-double."""
+    """The check digit that follows eight characters (from `ALPHABET`), by modulus-10
+    double-add-double.
+    """
     c = first_eight
     return str(-(_PAIRS[c[0:2]] + _PAIRS[c[2:4]] + _PAIRS[c[4:6]] + _PAIRS[c[6:8]]) % 10)
 

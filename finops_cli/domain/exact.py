@@ -1,4 +1,7 @@
-"""Exact numbers of the input: Decimals that know their bounds. JSON numbers reach them digit for digit, never as floats."""
+"""Exact numbers of the input: Decimals that know their bounds.
+
+JSON numbers reach them digit for digit, never as floats.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ class RatePercent(Exact):
 
 
 def exact(kind: type[Exact], given: object) -> Exact:
-    """`given`, as JSON had it, as a number of `kind`. Raises ValueError for another type or a number out of bounds."""
+    """`given`, as JSON had it, as a number of `kind`.
+
+    Raises ValueError for another type or a number out of bounds.
+    """
     if type(given) is str and kind is Usd:
         given = parse_usd(given)
     if type(given) is not int and not isinstance(given, Decimal):

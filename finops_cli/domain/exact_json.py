@@ -1,4 +1,6 @@
-"""JSON in which numbers stay exact: a fraction is a Decimal on the way in and a number, digit for digit, on the way out."""
+"""JSON in which numbers stay exact: a fraction is a Decimal on the way in and a number, digit for
+digit, on the way out.
+"""
 
 from __future__ import annotations
 
@@ -25,5 +27,8 @@ def encode(value: object) -> bytes:
 
 
 def decode(text: bytes | str) -> Any:
-    """The plain data of a JSON text. Raises ValueError, ArithmeticError (a number out of range) or RecursionError."""
+    """The plain data of a JSON text.
+
+    Raises ValueError, ArithmeticError (a number out of range) or RecursionError.
+    """
     return _DECODER.decode(text)

@@ -1,4 +1,6 @@
-"""The fail record: stage 1's input (domain spec, section 1), and what stage 2 needs beside it (section 6)."""
+"""The fail record: stage 1's input (domain spec, section 1), and what stage 2 needs beside it
+(section 6).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,21 @@ from msgspec import Meta, Struct
 from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
 from finops_cli.domain.exact import Percent, RatePercent, Usd
-from finops_cli.domain.vocabulary import Direction, RegShoStatus, RelatedCategory, SettlementType, Side
+from finops_cli.domain.vocabulary import (
+    Direction,
+    RegShoStatus,
+    RelatedCategory,
+    SettlementType,
+    Side,
+)
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
-Dtc = Annotated[str, Meta(pattern="^DTC-[0-9]{4}$", max_length=8, description="DTC participant, DTC-NNNN")]
-Cusip = Annotated[str, Meta(pattern=cusips.PATTERN, max_length=9, description="nine characters, check digit last")]
+Dtc = Annotated[
+    str, Meta(pattern="^DTC-[0-9]{4}$", max_length=8, description="DTC participant, DTC-NNNN")
+]
+Cusip = Annotated[
+    str, Meta(pattern=cusips.PATTERN, max_length=9, description="nine characters, check digit last")
+]
 Shares = Annotated[int, Meta(ge=0, le=limits.SHARES)]
 OwedShares = Annotated[int, Meta(gt=0, le=limits.SHARES)]
 SignedShares = Annotated[int, Meta(ge=-limits.SHARES, le=limits.SHARES)]
@@ -61,7 +73,9 @@ RelatedFails = Annotated[tuple[RelatedFail, ...], Meta(max_length=limits.FTRS)]
 
 
 class CorporateAction(Struct, frozen=True, omit_defaults=True):
-    """What is known of the event; fields beside these two are kept out of the rules and not refused."""
+    """What is known of the event; fields beside these two are kept out of the rules and not
+    refused.
+    """
 
     pre_event_deliverable: bool | None = None
     new_cusip: Cusip | None = None
@@ -93,5 +107,9 @@ class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     ftrs: Ftrs = ()
     related_fails: RelatedFails = ()
     origin: (
-        Annotated[dict[str, Any], Meta(description="where the record came from and what was assumed; no rule reads it")] | None
+        Annotated[
+            dict[str, Any],
+            Meta(description="where the record came from and what was assumed; no rule reads it"),
+        ]
+        | None
     ) = None

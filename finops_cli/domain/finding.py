@@ -8,7 +8,10 @@ from msgspec import Struct
 
 
 class Finding(Struct, frozen=True):
-    """One violation in an output. `rule` is an id of the knowledge base, `path` a JSON pointer into the judged object."""
+    """One violation in an output.
+
+    `rule` is an id of the knowledge base, `path` a JSON pointer into the judged object.
+    """
 
     rule: str
     path: str

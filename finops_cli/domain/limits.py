@@ -1,7 +1,7 @@
 """Guards of the input format: technical bounds, not rules of the desk.
 
-Each keeps hostile or damaged input from costing more than its own line. Whole numbers stay far below 2**53, above which jq and
-JavaScript round silently.
+Each keeps hostile or damaged input from costing more than its own line. Whole numbers stay far
+below 2**53, above which jq and JavaScript round silently.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ STEPS: Final = 1_000
 NESTED: Final = 32
 """How deep free objects are read: deeper than anybody writes."""
 PROBLEMS: Final = 20
-"""How many faults of one line are told: enough to correct it, few enough that a hostile line costs no more than itself."""
+"""How many faults of one line are told: enough to correct it, few enough that a hostile line costs
+no more than itself.
+"""
 FIGURE: Final = 10**6
-"""A score, factor or percentage of an answer, either sign: far beyond any true one, near enough to reckon with."""
+"""A score, factor or percentage of an answer, either sign: far beyond any true one, near enough to
+reckon with.
+"""
 NUMBER_DIGITS: Final = 18
 """Digits before the point up to which 7.0 counts as the whole number 7."""
 SHOWN_CHARS: Final = 80

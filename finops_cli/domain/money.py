@@ -1,4 +1,7 @@
-"""Amounts and percentages as desks write them: `$2.1M`, `$450K`, `$1,250,000`, `4%`. Exact both ways."""
+"""Amounts and percentages as desks write them: `$2.1M`, `$450K`, `$1,250,000`, `4%`.
+
+Exact both ways.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def plain(number: Decimal) -> str:
 
 
 def render_usd(amount: Decimal) -> str:
-    """The text, as desks write it, that `parse_usd` reads back to the same amount: $2.1M, $450K, $1,234.50."""
+    """The text, as desks write it, that `parse_usd` reads back to the same amount: $2.1M, $450K,
+    $1,234.50.
+    """
     text = plain(amount)
     whole, point, fraction = text.partition(".")
     if not point:

@@ -1,7 +1,8 @@
 """Stage 2: its input and its answer, exactly card 2's schemas, field order included.
 
-The input takes four optional fields that card 2 lacks and its rules need (domain spec, sections 5 and 6): `age_days`,
-`corporate_action`, `inventory.depot_*` and `ftrs[].chase_attempts`; and `fail_id`, to name the output line.
+The input takes four optional fields that card 2 lacks and its rules need (domain spec, sections 5
+and 6): `age_days`, `corporate_action`, `inventory.depot_*` and `ftrs[].chase_attempts`; and
+`fail_id`, to name the output line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The text form of a fail record: what the triage model was trained on [card-1]. Rendering and parsing are inverse.
+"""The text form of a fail record: what the triage model was trained on [card-1]. Rendering and
+parsing are inverse.
 
-`Triage this fail record:` and then `Field: value` pairs joined by ` | `. Free text and objects stand as JSON with the bar
-escaped, so that no value can be taken for a separator. `fail_id`, `origin` and the stage-2 fields have no place in it.
+`Triage this fail record:` and then `Field: value` pairs joined by ` | `. Free text and objects
+stand as JSON with the bar escaped, so that no value can be taken for a separator. `fail_id`,
+`origin` and the stage-2 fields have no place in it.
 """
 
 from __future__ import annotations
@@ -74,14 +76,34 @@ _FIELDS = (
     _Field("Side", "side", *_TEXT),
     _Field("Qty", "qty", *_SHARES),
     _Field("Counterparty", "counterparty", *_TEXT),
-    _Field("Age", "age_days", lambda days: f"{days} day{'' if days == 1 else 's'}", _days, "a number of days, such as 7 days"),
-    _Field("Market Value", "market_value", money.render_usd, money.parse_usd, money.AMOUNT_ACCEPTED),
+    _Field(
+        "Age",
+        "age_days",
+        lambda days: f"{days} day{'' if days == 1 else 's'}",
+        _days,
+        "a number of days, such as 7 days",
+    ),
+    _Field(
+        "Market Value", "market_value", money.render_usd, money.parse_usd, money.AMOUNT_ACCEPTED
+    ),
     _Field("CNS Position", "cns_position", *_SHARES),
     _Field("CNS Direction", "cns_direction", *_TEXT),
     _Field("Reg SHO Threshold", "reg_sho_threshold", *_YES_NO),
     _Field("Reg SHO Status", "reg_sho_status", *_TEXT),
-    _Field("Inventory Coverage", "inventory_coverage_pct", _percent, money.parse_percent, money.PERCENT_ACCEPTED),
-    _Field("CP 15-day Fail Rate", "cp_fail_rate_pct", _percent, money.parse_percent, money.PERCENT_ACCEPTED),
+    _Field(
+        "Inventory Coverage",
+        "inventory_coverage_pct",
+        _percent,
+        money.parse_percent,
+        money.PERCENT_ACCEPTED,
+    ),
+    _Field(
+        "CP 15-day Fail Rate",
+        "cp_fail_rate_pct",
+        _percent,
+        money.parse_percent,
+        money.PERCENT_ACCEPTED,
+    ),
     _Field(
         "Security Fail Rate",
         "security_fail_rate_pct_adv",
@@ -102,19 +124,30 @@ _DEFAULTS = {"cns_eligible": True, "awaiting_street_receipt": False}
 def render(record: FailRecord) -> str:
     """The text form of `record`, with its heading. Fields at their default are left out."""
     values = ((field, getattr(record, field.name)) for field in _FIELDS)
-    pairs = [f"{field.label}: {field.render(value)}" for field, value in values if value != _DEFAULTS.get(field.name)]
+    pairs = [
+        f"{field.label}: {field.render(value)}"
+        for field, value in values
+        if value != _DEFAULTS.get(field.name)
+    ]
     return f"{HEADING} {' | '.join(pairs)}"
 
 
 def parse(text: str) -> dict[str, Any] | list[Problem]:
-    """The fields that `text` gives, or everything in it that cannot be read. Types are not judged here."""
+    """The fields that `text` gives, or everything in it that cannot be read.
+
+    Types are not judged here.
+    """
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for pair in text.strip().removeprefix(HEADING).split("|"):
         label, colon, value = (part.strip() for part in pair.partition(":"))
         field = _BY_LABEL.get(label)
         if field is None or not colon:
-            problems.append(_problem("schema.unknown", pair, f"Field: value, with a field of {', '.join(_BY_LABEL)}"))
+            problems.append(
+                _problem(
+                    "schema.unknown", pair, f"Field: value, with a field of {', '.join(_BY_LABEL)}"
+                )
+            )
         elif field.name in fields:
             problems.append(_problem("schema.unknown", pair, f"{label} once"))
         else:
@@ -127,4 +160,6 @@ def parse(text: str) -> dict[str, Any] | list[Problem]:
 
 def _problem(rule: str, pair: str, accepted: str) -> Problem:
     value = pair.strip()[: limits.SHOWN_CHARS]
-    return Problem(rule, "/text", value, accepted, f"text: cannot read {value!r}; accepted: {accepted}")
+    return Problem(
+        rule, "/text", value, accepted, f"text: cannot read {value!r}; accepted: {accepted}"
+    )

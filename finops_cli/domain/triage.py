@@ -9,9 +9,19 @@ from msgspec import Meta, Struct
 
 from finops_cli.domain import limits
 from finops_cli.domain.fail import TPlus
-from finops_cli.domain.vocabulary import Action, Category, Direction, EscalationLevel, Flag, LifecycleState, Tier
+from finops_cli.domain.vocabulary import (
+    Action,
+    Category,
+    Direction,
+    EscalationLevel,
+    Flag,
+    LifecycleState,
+    Tier,
+)
 
-Figure = Annotated[Decimal, Meta(extra_json_schema={"minimum": -limits.FIGURE, "maximum": limits.FIGURE})]
+Figure = Annotated[
+    Decimal, Meta(extra_json_schema={"minimum": -limits.FIGURE, "maximum": limits.FIGURE})
+]
 Prose = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
 
 

@@ -1,4 +1,7 @@
-"""Closed word lists of the field. What each word means stands in `kb/vocabulary.toml`; a test holds the two together."""
+"""Closed word lists of the field.
+
+What each word means stands in `kb/vocabulary.toml`; a test holds the two together.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,18 @@ Flag = Literal["THRESHOLD_SECURITY", "REG_SHO_CLOSEOUT", "PROBLEM_CP", "HIGH_VAL
 
 HandoffLifecycleState = Literal["NEW", "OPEN", "ESCALATED", "AGED"]
 HandoffEscalationLevel = Literal["L1", "L2", "L3"]
-HandoffFlag = Literal["THRESHOLD_SECURITY", "HIGH_VALUE", "REG_SHO_CLOSE_OUT", "AGED_FAIL", "LARGE_POSITION", "ILLIQUID"]
+HandoffFlag = Literal[
+    "THRESHOLD_SECURITY",
+    "HIGH_VALUE",
+    "REG_SHO_CLOSE_OUT",
+    "AGED_FAIL",
+    "LARGE_POSITION",
+    "ILLIQUID",
+]
 SettlementType = Literal["RVP", "DVP", "FOP"]
-RelatedCategory = Literal["DVP_FAIL", "CNS_FAIL", "DEPOT_FAIL", "B2B_PENDING", "CA_EVENT", "DK_DISPUTE"]
+RelatedCategory = Literal[
+    "DVP_FAIL", "CNS_FAIL", "DEPOT_FAIL", "B2B_PENDING", "CA_EVENT", "DK_DISPUTE"
+]
 StepAction = Literal[
     "CHASE_FTR",
     "OFFSET_FTR",

@@ -1,4 +1,7 @@
-"""Something simpler: text classifiers trained on the train split (kb: `evaluate.baselines`). Needs the extra `evaluate`."""
+"""Something simpler: text classifiers trained on the train split (kb: `evaluate.baselines`).
+
+Needs the extra `evaluate`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ class Example(NamedTuple):
 
 
 class Baseline(Struct, frozen=True):
-    """A classifier of one target. `training_cpu_ms`: processor time, that of the vectors included; `p50_ms`: of one record, alone.
+    """A classifier of one target. `training_cpu_ms`: processor time, that of the vectors included;
+    `p50_ms`: of one record, alone.
 
     Null where nothing was timed.
     """
@@ -130,18 +134,32 @@ def _example(fail: Any, book: Book) -> Example:
 
 
 def baselines(
-    train: Iterable[Example], held_out: Sequence[Example], folder: Path, book: EvaluationBook, timed: bool
+    train: Iterable[Example],
+    held_out: Sequence[Example],
+    folder: Path,
+    book: EvaluationBook,
+    timed: bool,
 ) -> Baselines:
-    """Train every baseline on `train`, ask it about `held_out`, and write what it said to the folder. Raises MissingPiece."""
+    """Train every baseline on `train`, ask it about `held_out`, and write what it said to the
+    folder. Raises MissingPiece.
+    """
     refuse_missing()
     learned = list(train)
     targets = tuple(learned[0].labels)
     vectors = _vectors(learned, book)
-    trained = [_trained(vectors, name, target, make) for target in targets for name, make in _kinds(book)]
+    trained = [
+        _trained(vectors, name, target, make) for target in targets for name, make in _kinds(book)
+    ]
     texts = [example.text for example in held_out]
-    said = {(each.target, each.name): [str(label) for label in each.model.predict(texts)] for each in trained}
+    said = {
+        (each.target, each.name): [str(label) for label in each.model.predict(texts)]
+        for each in trained
+    }
     _write(held_out, said, targets, folder)
-    return Baselines(len(learned), [_judged(each, held_out, said[each.target, each.name], book, timed) for each in trained])
+    return Baselines(
+        len(learned),
+        [_judged(each, held_out, said[each.target, each.name], book, timed) for each in trained],
+    )
 
 
 def _kinds(book: EvaluationBook) -> list[tuple[str, Callable[[], Any]]]:
@@ -151,14 +169,24 @@ def _kinds(book: EvaluationBook) -> list[tuple[str, Callable[[], Any]]]:
 
     b = book.baselines
     return [
-        ("logistic regression", lambda: LogisticRegression(max_iter=b["iterations"], random_state=b["seed"])),
-        ("random forest", lambda: RandomForestClassifier(b["trees"], random_state=b["seed"], min_samples_leaf=b["leaf"])),
+        (
+            "logistic regression",
+            lambda: LogisticRegression(max_iter=b["iterations"], random_state=b["seed"]),
+        ),
+        (
+            "random forest",
+            lambda: RandomForestClassifier(
+                b["trees"], random_state=b["seed"], min_samples_leaf=b["leaf"]
+            ),
+        ),
         ("linear SVC", lambda: LinearSVC(max_iter=b["iterations"], random_state=b["seed"])),
     ]
 
 
 def _trained(vectors: _Vectors, name: str, target: str, make: Callable[[], Any]) -> _Trained:
-    """A classifier fitted to what the examples say of `target`, behind the vectors that all of them share."""
+    """A classifier fitted to what the examples say of `target`, behind the vectors that all of them
+    share.
+    """
     from sklearn.pipeline import make_pipeline
 
     classifier = make()
@@ -181,28 +209,51 @@ def _vectors(learned: Sequence[Example], book: EvaluationBook) -> _Vectors:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     b = book.baselines
-    tfidf = TfidfVectorizer(ngram_range=(1, b["ngrams"]), max_features=b["features"], token_pattern=_WORD, sublinear_tf=True)
+    tfidf = TfidfVectorizer(
+        ngram_range=(1, b["ngrams"]),
+        max_features=b["features"],
+        token_pattern=_WORD,
+        sublinear_tf=True,
+    )
     started = process_time_ns()
     matrix = tfidf.fit_transform([example.text for example in learned])
     return _Vectors(learned, tfidf, matrix, process_time_ns() - started)
 
 
-def _judged(each: _Trained, held_out: Sequence[Example], said: list[str], book: EvaluationBook, timed: bool) -> Baseline:
+def _judged(
+    each: _Trained, held_out: Sequence[Example], said: list[str], book: EvaluationBook, timed: bool
+) -> Baseline:
     counted = Classifying(book)
     for example, label in zip(held_out, said, strict=True):
         counted.add(example.labels[each.target], label)
     texts = (example.text for example in held_out)
-    ascending = times_ms(lambda text: each.model.predict([text]), texts, book.rows["timed"]) if timed else []
+    ascending = (
+        times_ms(lambda text: each.model.predict([text]), texts, book.rows["timed"])
+        if timed
+        else []
+    )
     training_cpu_ms = each.training_cpu_ms if timed else None
     return Baseline(
-        each.name, each.target, counted.figures(), training_cpu_ms, percentile(ascending, 50), percentile(ascending, 95)
+        each.name,
+        each.target,
+        counted.figures(),
+        training_cpu_ms,
+        percentile(ascending, 50),
+        percentile(ascending, 95),
     )
 
 
-def _write(held_out: Sequence[Example], said: dict[tuple[str, str], list[str]], targets: Sequence[str], folder: Path) -> None:
+def _write(
+    held_out: Sequence[Example],
+    said: dict[tuple[str, str], list[str]],
+    targets: Sequence[str],
+    folder: Path,
+) -> None:
     with whole(folder / FILE) as file:
         for place, example in enumerate(held_out):
             by_target: dict[str, dict[str, str]] = {target: {} for target in targets}
             for (target, name), labels in said.items():
                 by_target[target][name] = labels[place]
-            file.write(exact_json.encode(Predicted(example.name, example.labels, by_target)) + b"\n")
+            file.write(
+                exact_json.encode(Predicted(example.name, example.labels, by_target)) + b"\n"
+            )

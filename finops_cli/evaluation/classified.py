@@ -1,4 +1,6 @@
-"""The classification report of a baseline: accuracy, and precision and recall of every class, counted one record at a time."""
+"""The classification report of a baseline: accuracy, and precision and recall of every class,
+counted one record at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from finops_cli.kb.evaluating import EvaluationBook
 
 
 class ClassFigures(Struct, frozen=True):
-    """`precision`: of what was called so; `recall`: of what is so. `f1_pct` is null where both are nothing."""
+    """`precision`: of what was called so; `recall`: of what is so.
+
+    `f1_pct` is null where both are nothing.
+    """
 
     precision: Share
     recall: Share
@@ -45,6 +50,9 @@ class Classifying:
 
     def _class(self, name: str, names: list[str]) -> ClassFigures:
         hit = self._counts[name, name]
-        called, there = sum(self._counts[e, name] for e in names), sum(self._counts[name, s] for s in names)
+        called, there = (
+            sum(self._counts[e, name] for e in names),
+            sum(self._counts[name, s] for s in names),
+        )
         f1 = pct(Decimal(2 * hit) / (called + there)) if called + there else None
         return ClassFigures(share(hit, called, self._z), share(hit, there, self._z), f1)

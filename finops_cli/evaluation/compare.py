@@ -20,14 +20,30 @@ from finops_cli.kb.evaluating import EvaluationBook
 
 FIRST = "right as it came"
 _FIELDS = {
-    "triage": ("priority_tier", "category", "action", "escalation_level", "priority_score", "flags"),
-    "resolver": ("steps", "fallback_strategy", "total_coverable", "residual_short", "gridlock_detected"),
+    "triage": (
+        "priority_tier",
+        "category",
+        "action",
+        "escalation_level",
+        "priority_score",
+        "flags",
+    ),
+    "resolver": (
+        "steps",
+        "fallback_strategy",
+        "total_coverable",
+        "residual_short",
+        "gridlock_detected",
+    ),
 }
 _MICRO = Decimal("0.000001")
 
 
 class Paired(Struct, frozen=True):
-    """A figure of the pairs that both answered. `difference_pct`: the first's share right less the second's; `p` after Holm."""
+    """A figure of the pairs that both answered.
+
+    `difference_pct`: the first's share right less the second's; `p` after Holm.
+    """
 
     name: str
     pairs: int
@@ -45,7 +61,10 @@ class Paired(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """`unpaired`: records of one evaluation alone. `answered`: pairs that both, one alone or neither answered."""
+    """`unpaired`: records of one evaluation alone.
+
+    `answered`: pairs that both, one alone or neither answered.
+    """
 
     stage: str
     pairs: int
@@ -62,7 +81,9 @@ class Comparison(Struct, frozen=True):
 
 
 class _Marks(NamedTuple):
-    """What is kept of a record: a digest of the right answer, its figures (None without an answer), its latency, shares that its plan lost."""
+    """What is kept of a record: a digest of the right answer, its figures (None without an answer),
+    its latency, shares that its plan lost.
+    """
 
     expected: bytes
     figures: dict[str, bool] | None
@@ -70,20 +91,33 @@ class _Marks(NamedTuple):
     lost: int | None
 
 
-def compared(first: Iterable[Outcome], second: Iterable[Outcome], book: EvaluationBook) -> Comparison:
-    """Raises UsageError where the two have no record in common, are of different stages, or were marked by different rules."""
+def compared(
+    first: Iterable[Outcome], second: Iterable[Outcome], book: EvaluationBook
+) -> Comparison:
+    """Raises UsageError where the two have no record in common, are of different stages, or were
+    marked by different rules.
+    """
     one, stage = _by_content(first)
     two, other_stage = _by_content(second)
     if stage != other_stage:
-        raise UsageError(f"the first evaluation is of stage {stage}, the second of {other_stage}; compare two of one stage")
+        raise UsageError(
+            f"the first evaluation is of stage {stage}, the second of {other_stage}; compare two of"
+            " one stage"
+        )
     pairs = [(marks, two[name]) for name, marks in one.items() if name in two]
     if not pairs:
         raise UsageError(
-            "the evaluations have no record in common; make both with the same --seed and --rows, or the same --data"
+            "the evaluations have no record in common; make both with the same --seed and --rows,"
+            " or the same --data"
         )
     if any(a.expected != b.expected for a, b in pairs):
-        raise UsageError("the evaluations were marked by different rules (kb); make one of them anew with the rules of the other")
-    both = [(a.figures, b.figures) for a, b in pairs if a.figures is not None and b.figures is not None]
+        raise UsageError(
+            "the evaluations were marked by different rules (kb); make one of them anew with the"
+            " rules of the other"
+        )
+    both = [
+        (a.figures, b.figures) for a, b in pairs if a.figures is not None and b.figures is not None
+    ]
     counts = Counter(_answered(a.figures is not None, b.figures is not None) for a, b in pairs)
     answered = sign_test(counts["first only"], counts["second only"])
     faster = _faster(pairs)
@@ -109,13 +143,17 @@ def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Mar
     stage = ""
     for outcome in outcomes:
         if stage not in ("", outcome.stage):
-            raise UsageError(f"an evaluation holds outcomes of {stage} and {outcome.stage}; make it anew")
+            raise UsageError(
+                f"an evaluation holds outcomes of {stage} and {outcome.stage}; make it anew"
+            )
         stage = outcome.stage
         if outcome.first is None:
             continue
         seen[outcome.content] += 1
         lost = None if outcome.shares is None else outcome.shares.lost
-        found[outcome.content, seen[outcome.content]] = _Marks(_digest(outcome), _marks(outcome), outcome.latency_ms, lost)
+        found[outcome.content, seen[outcome.content]] = _Marks(
+            _digest(outcome), _marks(outcome), outcome.latency_ms, lost
+        )
     if not stage:
         raise UsageError("an evaluation without outcomes cannot be compared")
     return found, stage
@@ -136,20 +174,32 @@ def _marks(outcome: Outcome) -> dict[str, bool] | None:
     return marks
 
 
-def _figures(both: list[tuple[dict[str, bool], dict[str, bool]]], book: EvaluationBook) -> list[Paired]:
+def _figures(
+    both: list[tuple[dict[str, bool], dict[str, bool]]], book: EvaluationBook
+) -> list[Paired]:
     """The first figure stands for itself; the others are corrected for being many."""
     tables: dict[str, Counter[tuple[bool, bool]]] = {}
     for one, two in both:
         for name, right in one.items():
             tables.setdefault(name, Counter())[right, two[name]] += 1
-    raw = {name: sign_test(table[True, False], table[False, True]) for name, table in tables.items()}
+    raw = {
+        name: sign_test(table[True, False], table[False, True]) for name, table in tables.items()
+    }
     corrected = holm({name: p for name, p in raw.items() if name != FIRST}) | {
         name: p for name, p in raw.items() if name == FIRST
     }
-    return [_paired(name, table, raw[name], corrected[name], book) for name, table in tables.items()]
+    return [
+        _paired(name, table, raw[name], corrected[name], book) for name, table in tables.items()
+    ]
 
 
-def _paired(name: str, table: Counter[tuple[bool, bool]], p: Fraction, corrected: Fraction, book: EvaluationBook) -> Paired:
+def _paired(
+    name: str,
+    table: Counter[tuple[bool, bool]],
+    p: Fraction,
+    corrected: Fraction,
+    book: EvaluationBook,
+) -> Paired:
     first_only, second_only, pairs = table[True, False], table[False, True], table.total()
     difference, low, high = paired_interval(first_only, second_only, pairs, book.z)
     right = table[True, True]
@@ -177,11 +227,23 @@ def _surely(first_only: int, second_only: int, p: Fraction, book: EvaluationBook
 
 
 def _answered(first: bool, second: bool) -> str:
-    return "both" if first and second else "first only" if first else "second only" if second else "neither"
+    return (
+        "both"
+        if first and second
+        else "first only"
+        if first
+        else "second only"
+        if second
+        else "neither"
+    )
 
 
 def _faster(pairs: list[tuple[_Marks, _Marks]]) -> tuple[int, int]:
-    timed = [(a.latency_ms, b.latency_ms) for a, b in pairs if a.latency_ms is not None and b.latency_ms is not None]
+    timed = [
+        (a.latency_ms, b.latency_ms)
+        for a, b in pairs
+        if a.latency_ms is not None and b.latency_ms is not None
+    ]
     return sum(a < b for a, b in timed), sum(a > b for a, b in timed)
 
 

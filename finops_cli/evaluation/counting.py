@@ -1,4 +1,6 @@
-"""Counts outcomes as they stream by; nothing of a record is kept but its counts, its latency, and the names of missed criticals."""
+"""Counts outcomes as they stream by; nothing of a record is kept but its counts, its latency, and
+the names of missed criticals.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Count:
     fields: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     no_answer: Counter[str] = field(default_factory=Counter)
-    matrices: dict[str, Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
+    matrices: dict[str, Counter[tuple[str, str]]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     within: int = 0
     missed_ids: list[str] = field(default_factory=list)
     latencies: list[Decimal] = field(default_factory=list)
@@ -89,7 +93,9 @@ class Count:
         """Count each field; returns those that are wrong in an answer."""
         expected, said = outcome.expected, outcome.said
         for name in MATRICES[self.stage]:
-            self.matrices[name][word(expected[name]), NO_ANSWER if said is None else word(said[name])] += 1
+            self.matrices[name][
+                word(expected[name]), NO_ANSWER if said is None else word(said[name])
+            ] += 1
         if said is None:
             return []
         wrong = [name for name in self.judged if said[name] != expected[name]]
@@ -97,7 +103,10 @@ class Count:
         if self.stage == "triage":
             off = abs(Decimal(said["priority_score"]) - Decimal(expected["priority_score"]))
             self.within += off <= self.book.score_within
-            if expected["priority_tier"] == _TOP != said["priority_tier"] and len(self.missed_ids) < _NAMED:
+            if (
+                expected["priority_tier"] == _TOP != said["priority_tier"]
+                and len(self.missed_ids) < _NAMED
+            ):
                 self.missed_ids.append(outcome.id)
         return wrong
 
@@ -131,9 +140,13 @@ class Count:
     def _criticals(self) -> Criticals:
         tiers, z = self.matrices["priority_tier"], self.book.z
         missed_as = {
-            said: n for (expected, said), n in sorted(tiers.items()) if expected == _TOP and said not in (_TOP, NO_ANSWER)
+            said: n
+            for (expected, said), n in sorted(tiers.items())
+            if expected == _TOP and said not in (_TOP, NO_ANSWER)
         }
-        answered = sum(n for (expected, said), n in tiers.items() if expected == _TOP and said != NO_ANSWER)
+        answered = sum(
+            n for (expected, said), n in tiers.items() if expected == _TOP and said != NO_ANSWER
+        )
         others = {pair: n for pair, n in tiers.items() if pair[0] != _TOP and pair[1] != NO_ANSWER}
         alarms = sum(n for (_, said), n in others.items() if said == _TOP)
         return Criticals(
@@ -152,14 +165,18 @@ class Count:
                 off = order.index(said) - order.index(expected)
                 counts[(off > 0) - (off < 0)] += n
         total = counts.total()
-        return Escalation(share(counts[-1], total, z), share(counts[0], total, z), share(counts[1], total, z))
+        return Escalation(
+            share(counts[-1], total, z), share(counts[0], total, z), share(counts[1], total, z)
+        )
 
     def _speed(self) -> Speed:
         ascending = sorted(self.latencies)
         p50, p95, p99 = (percentile(ascending, percent) for percent in (50, 95, 99))
         rate = None
         if self.generating_ms:
-            rate = (self.timed_tokens * _SECOND_MS / self.generating_ms).quantize(_TENTH, ROUND_HALF_UP)
+            rate = (self.timed_tokens * _SECOND_MS / self.generating_ms).quantize(
+                _TENTH, ROUND_HALF_UP
+            )
         return Speed(p50, p95, p99, len(ascending), self.tokens, rate)
 
 

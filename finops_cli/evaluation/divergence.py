@@ -10,7 +10,10 @@ _MILLIONTH = Decimal("0.000001")
 
 
 def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) -> Decimal:
-    """Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals. Every value of either side gets `smoothing` on both."""
+    """Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals.
+
+    Every value of either side gets `smoothing` on both.
+    """
     values = sorted({*now, *baseline})
     if not values:
         return Decimal(0)
@@ -24,7 +27,9 @@ def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) ->
 
 
 def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
-    """How far two samples of the same diverge on average, in nats (kb: `drift.window`): (k - 1)/2 (1/n + 1/m) of k values."""
+    """How far two samples of the same diverge on average, in nats (kb: `drift.window`): (k - 1)/2
+    (1/n + 1/m) of k values.
+    """
     n, m = now.total(), baseline.total()
     if not n or not m:
         return Decimal(0)

@@ -1,4 +1,7 @@
-"""Plots as inline SVG: shares with their intervals, and matrices. No script, no font, nothing from outside."""
+"""Plots as inline SVG: shares with their intervals, and matrices.
+
+No script, no font, nothing from outside.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +50,20 @@ def _bar(row: Bar, y: int) -> Iterable[str]:
     yield f'<text x="{_LABEL - 10}" y="{middle + 4}" text-anchor="end">{escape(row.name)}</text>'
     share = row.share
     if share.pct is None or share.low_pct is None or share.high_pct is None:
-        yield f'<text class=axis x="{_LABEL + 8}" y="{middle + 4}">{escape(_with_note("none to count", row.note))}</text>'
+        yield (
+            f'<text class=axis x="{_LABEL + 8}"'
+            f' y="{middle + 4}">{escape(_with_note("none to count", row.note))}</text>'
+        )
         return
     kind = "bad" if row.bad else "good"
-    yield f'<rect class={kind} x="{_LABEL}" y="{y + 2}" width="{_x(share.pct)}" height="13" rx="2"/>'
+    yield (
+        f'<rect class={kind} x="{_LABEL}" y="{y + 2}" width="{_x(share.pct)}" height="13" rx="2"/>'
+    )
     low, high = _LABEL + _x(share.low_pct), _LABEL + _x(share.high_pct)
-    yield f'<path class=whisker d="M{low} {middle - 4}V{middle + 5}M{low} {middle}H{high}M{high} {middle - 4}V{middle + 5}"/>'
+    yield (
+        f'<path class=whisker d="M{low} {middle - 4}V{middle + 5}M{low} {middle}H{high}M{high}'
+        f' {middle - 4}V{middle + 5}"/>'
+    )
     told = _with_note(f"{share.count:,} of {share.of:,}, {_short(share.pct)} %", row.note)
     yield f'<text class=axis x="{_LABEL + _PLOT + 16}" y="{middle + 4}">{escape(told)}</text>'
 
@@ -70,17 +81,25 @@ def _short(percent: Decimal) -> Decimal:
 
 
 def matrix(counts: Matrix, order: Sequence[str], title: str) -> str:
-    """What was expected (rows) and said (columns): right answers on the diagonal, the shade a cell's share of its row."""
+    """What was expected (rows) and said (columns): right answers on the diagonal, the shade a
+    cell's share of its row.
+    """
     said = [name for name in order if any(name in row for row in counts.values())]
     expected = [name for name in order if name in counts]
     columns = [*said, *sorted({name for row in counts.values() for name in row} - set(order))]
     width = _SIDE + _CELL_WIDTH * len(columns) + 10
     parts = [_open(width, _HEAD + 4 + _CELL_HEIGHT * len(expected), title)]
-    parts.append(f'<text class=axis x="{_SIDE - 10}" y="14" text-anchor="end">rows: expected; columns: said</text>')
+    parts.append(
+        f'<text class=axis x="{_SIDE - 10}" y="14" text-anchor="end">rows: expected; columns:'
+        " said</text>"
+    )
     for j, name in enumerate(columns):
         x = _SIDE + j * _CELL_WIDTH + _CELL_WIDTH // 2
         for line, words in enumerate(_two_lines(name)):
-            parts.append(f'<text class=head x="{x}" y="{24 + 14 * line}" text-anchor="middle">{escape(words)}</text>')
+            parts.append(
+                f'<text class=head x="{x}" y="{24 + 14 * line}"'
+                f' text-anchor="middle">{escape(words)}</text>'
+            )
     for i, name in enumerate(expected):
         parts += _matrix_row(name, counts[name], columns, _HEAD + i * _CELL_HEIGHT)
     return "".join(parts) + "</svg>"
@@ -93,21 +112,35 @@ def _matrix_row(name: str, row: dict[str, int], columns: Sequence[str], y: int) 
         count, x = row.get(column, 0), _SIDE + j * _CELL_WIDTH
         kind = "good" if column == name else "none" if column == NO_ANSWER else "bad"
         shade = (Decimal(count) / total).quantize(Decimal("0.01")) if total else Decimal(0)
-        yield f'<rect class=cell x="{x}" y="{y}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}"/>'
+        yield (
+            f'<rect class=cell x="{x}" y="{y}" width="{_CELL_WIDTH - 2}"'
+            f' height="{_CELL_HEIGHT - 2}"/>'
+        )
         if count:
             tint = max(shade, Decimal("0.12"))
-            yield f'<rect class={kind} opacity="{tint}" x="{x}" y="{y}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}"/>'
+            yield (
+                f'<rect class={kind} opacity="{tint}" x="{x}" y="{y}" width="{_CELL_WIDTH - 2}"'
+                f' height="{_CELL_HEIGHT - 2}"/>'
+            )
             pale = " class=pale" if kind != "none" and tint > _DARK else ""
-            yield f'<text{pale} x="{x + _CELL_WIDTH // 2}" y="{y + 19}" text-anchor="middle">{count:,}</text>'
+            yield (
+                f'<text{pale} x="{x + _CELL_WIDTH // 2}" y="{y + 19}"'
+                f' text-anchor="middle">{count:,}</text>'
+            )
 
 
 def _two_lines(name: str) -> tuple[str, ...]:
     """A long word of a closed list on two lines, so that it stands over its cell."""
     if len(name) <= _ONE_LINE or "_" not in name:
         return ("", name)
-    at = min((i for i, sign in enumerate(name) if sign == "_"), key=lambda i: abs(2 * i - len(name)))
+    at = min(
+        (i for i, sign in enumerate(name) if sign == "_"), key=lambda i: abs(2 * i - len(name))
+    )
     return (name[:at], name[at:])
 
 
 def _open(width: int, height: int, title: str) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{escape(title)}">'
+    return (
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img"'
+        f' aria-label="{escape(title)}">'
+    )

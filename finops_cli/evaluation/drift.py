@@ -17,7 +17,9 @@ _Counts = dict[str, Counter[str]]
 
 
 class Window(Struct, frozen=True):
-    """Consecutive records, counted from 1 over those that somebody was asked about, how far they diverge, and how far so few would by chance."""
+    """Consecutive records, counted from 1 over those that somebody was asked about, how far they
+    diverge, and how far so few would by chance.
+    """
 
     first: int
     last: int
@@ -26,9 +28,11 @@ class Window(Struct, frozen=True):
 
 
 class Drifted(Struct, frozen=True):
-    """A dimension: its divergence over the whole run, its worst window, and the value whose share moved most, in percent points.
+    """A dimension: its divergence over the whole run, its worst window, and the value whose share
+    moved most, in percent points.
 
-    `by_chance`, in nats: about how far so many records diverge from the baseline when nothing drifted. A verdict does not use it.
+    `by_chance`, in nats: about how far so many records diverge from the baseline when nothing
+    drifted. A verdict does not use it.
     """
 
     name: str
@@ -43,7 +47,8 @@ class Drifted(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole was looked at.
+    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole
+    was looked at.
 
     `records_without_answer`: those whose triage does not stand, so that no line tells their inputs.
     """
@@ -59,13 +64,24 @@ class Drift(Struct, frozen=True):
     dimensions: list[Drifted]
 
 
-def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshold: Decimal, book: EvaluationBook) -> Drift:
-    """Raises UsageError where either side has no record that anybody was asked about, for sides of different stages,
-    for a window without halves, and for no threshold."""
+def drift(
+    run: Iterable[Shown],
+    baseline: Iterable[Shown],
+    window: int,
+    threshold: Decimal,
+    book: EvaluationBook,
+) -> Drift:
+    """Raises UsageError where either side has no record that anybody was asked about, for sides of
+    different stages, for a window without halves, and for no threshold.
+    """
     if not threshold.is_finite():
-        raise UsageError(f"a threshold of {threshold} is none: give nats, such as {book.drift_threshold}")
+        raise UsageError(
+            f"a threshold of {threshold} is none: give nats, such as {book.drift_threshold}"
+        )
     if window == 1:
-        raise UsageError("a window of 1 record has no halves: give 2 or more, or 0 for the whole alone")
+        raise UsageError(
+            "a window of 1 record has no halves: give 2 or more, or 0 for the whole alone"
+        )
     known, known_silent = _counted(baseline)
     watch = _Watch(known, window, book)
     for shown in run:
@@ -74,15 +90,38 @@ def drift(run: Iterable[Shown], baseline: Iterable[Shown], window: int, threshol
     records, before = watch.records, known["answers"].total()
     if not records or not before:
         side = "baseline" if records else "run"
-        raise UsageError(f"the {side} has no record that anybody was asked about: it is empty, or every line of it was rejected")
+        raise UsageError(
+            f"the {side} has no record that anybody was asked about: it is empty, or every line of"
+            " it was rejected"
+        )
     if [_stages(known), _stages(watch.whole)] in (["triage", "resolver"], ["resolver", "triage"]):
-        raise UsageError("one side has triages alone, the other plans alone; hold a run against one of the same stage")
+        raise UsageError(
+            "one side has triages alone, the other plans alone; hold a run against one of the same"
+            " stage"
+        )
     found = [
-        watch.drifted(dimension, threshold) for dimension in DIMENSIONS if known[dimension.name] and watch.whole[dimension.name]
+        watch.drifted(dimension, threshold)
+        for dimension in DIMENSIONS
+        if known[dimension.name] and watch.whole[dimension.name]
     ]
-    sentence = " ".join([_sentence(found, watch.silent + known_silent), *_silence(watch.silent, records, known_silent, before)])
+    sentence = " ".join(
+        [
+            _sentence(found, watch.silent + known_silent),
+            *_silence(watch.silent, records, known_silent, before),
+        ]
+    )
     drifted = any(each.drifted for each in found)
-    return Drift(records, watch.silent, before, known_silent, threshold, watch.window, drifted, sentence, found)
+    return Drift(
+        records,
+        watch.silent,
+        before,
+        known_silent,
+        threshold,
+        watch.window,
+        drifted,
+        sentence,
+        found,
+    )
 
 
 def _counted(records: Iterable[Shown]) -> tuple[_Counts, int]:
@@ -98,7 +137,9 @@ def _counted(records: Iterable[Shown]) -> tuple[_Counts, int]:
 
 def _stages(counts: _Counts) -> str:
     """What the records tell of: triages, plans, both or (where all answers failed) neither."""
-    return " and ".join(stage for stage, name in (("triage", "tier"), ("resolver", "fallback")) if counts[name])
+    return " and ".join(
+        stage for stage, name in (("triage", "tier"), ("resolver", "fallback")) if counts[name]
+    )
 
 
 class _Watch:
@@ -128,7 +169,9 @@ class _Watch:
                 self._look(self._halves[0], self._halves[1], self.window)
 
     def end(self) -> None:
-        """No record follows: what is left behind the last window is looked at with the half before it."""
+        """No record follows: what is left behind the last window is looked at with the half before
+        it.
+        """
         left = self.records % self._half if self.window else 0
         if left:
             self._look(self._halves[-1], self._now, self._half + left)
@@ -143,7 +186,12 @@ class _Watch:
             counts = first[dimension.name] + then[dimension.name]
             if counts and self._baseline[dimension.name]:
                 chance = by_chance(counts, self._baseline[dimension.name])
-                found = Window(self.records - size + 1, self.records, self._divergence(dimension.name, counts), chance)
+                found = Window(
+                    self.records - size + 1,
+                    self.records,
+                    self._divergence(dimension.name, counts),
+                    chance,
+                )
                 worst = self._worst.get(dimension.name)
                 if worst is None or found.divergence > worst.divergence:
                     self._worst[dimension.name] = found
@@ -153,10 +201,14 @@ class _Watch:
         now, before = self.whole[dimension.name], self._baseline[dimension.name]
         whole, worst = self._divergence(dimension.name, now), self._worst.get(dimension.name)
         highest = whole if worst is None else max(whole, worst.divergence)
-        moved = max(sorted({*now, *before}), key=lambda value: abs(_pct(now, value) - _pct(before, value)))
+        moved = max(
+            sorted({*now, *before}), key=lambda value: abs(_pct(now, value) - _pct(before, value))
+        )
         name, kind = dimension
         shares = _pct(before, moved), _pct(now, moved)
-        return Drifted(name, kind, whole, by_chance(now, before), highest > threshold, worst, moved, *shares)
+        return Drifted(
+            name, kind, whole, by_chance(now, before), highest > threshold, worst, moved, *shares
+        )
 
     def _divergence(self, name: str, counts: Counter[str]) -> Decimal:
         return divergence(counts, self._baseline[name], self._book.drift_smoothing)
@@ -167,24 +219,41 @@ def _pct(counts: Counter[str], value: str) -> Decimal:
 
 
 def _sentence(found: list[Drifted], silent: int) -> str:
-    """What an analyst is to think of it: other fails, or another model. Inputs of `silent` records are not known, so they are no excuse."""
+    """What an analyst is to think of it: other fails, or another model.
+
+    Inputs of `silent` records are not known, so they are no excuse.
+    """
     inputs = ", ".join(each.name for each in found if each.kind == "input" and each.drifted)
     said = ", ".join(each.name for each in found if each.kind == "prediction" and each.drifted)
     if not inputs and not said:
         return "No drift: the run is as the baseline was."
     if not inputs and not any(each.kind == "input" for each in found):
-        return f"The answers are not as in the baseline ({said}); whether the fails are, these lines do not tell."
+        return (
+            f"The answers are not as in the baseline ({said}); whether the fails are, these lines"
+            " do not tell."
+        )
     if not inputs:
-        return f"The fails are as in the baseline, but the answers are not ({said}): look at the model."
+        return (
+            f"The fails are as in the baseline, but the answers are not ({said}): look at the"
+            " model."
+        )
     if silent:
         answers = f", nor are the answers ({said}): look at the model first" if said else ""
         return f"The inputs that are known are not as in the baseline ({inputs}){answers}."
     if said:
-        return f"The fails are others than in the baseline ({inputs}), and with them the answers ({said})."
+        return (
+            f"The fails are others than in the baseline ({inputs}), and with them the answers"
+            f" ({said})."
+        )
     return f"The fails are others than in the baseline ({inputs}); the answers are as before."
 
 
 def _silence(silent: int, records: int, before_silent: int, before: int) -> Iterator[str]:
     if silent or before_silent:
-        baseline = f" (in the baseline for {before_silent:,} of {before:,})" if before_silent else ""
-        yield f"No answer stands for {silent:,} of {records:,} records{baseline}: they are in no input."
+        baseline = (
+            f" (in the baseline for {before_silent:,} of {before:,})" if before_silent else ""
+        )
+        yield (
+            f"No answer stands for {silent:,} of {records:,} records{baseline}: they are in no"
+            " input."
+        )

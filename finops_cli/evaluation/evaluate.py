@@ -1,4 +1,6 @@
-"""An evaluation as a folder: the records, what the desk made of them, the outcomes, and the figures that were counted from these."""
+"""An evaluation as a folder: the records, what the desk made of them, the outcomes, and the figures
+that were counted from these.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.printable import printable
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.evaluation import marking, outcomes
-from finops_cli.evaluation.baselines import Baselines, baselines, eval_examples, missing, sentences, train_examples
+from finops_cli.evaluation.baselines import (
+    Baselines,
+    baselines,
+    eval_examples,
+    missing,
+    sentences,
+    train_examples,
+)
 from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.figures import Figures
 from finops_cli.evaluation.folder import ANSWERS, EVALUATION, RECORDS, refuse_other_answers
@@ -34,7 +43,10 @@ from finops_cli.rules.triage import triage
 
 
 class MadeFrom(Struct, frozen=True):
-    """What an evaluation was made from. `records_sha256` is that of the file that the records came to."""
+    """What an evaluation was made from.
+
+    `records_sha256` is that of the file that the records came to.
+    """
 
     stage: str
     finops: str
@@ -57,7 +69,10 @@ class Reference(Struct, frozen=True):
 
 
 class Evaluation(Struct, frozen=True):
-    """`evaluation.json`: what `--json` prints and the page shows. Of sentences there are baselines alone."""
+    """`evaluation.json`: what `--json` prints and the page shows.
+
+    Of sentences there are baselines alone.
+    """
 
     made_from: MadeFrom
     figures: Figures | None
@@ -73,10 +88,14 @@ class Simpler(NamedTuple):
     timed: bool = True
 
 
-def concluded(wanted: Wanted, folder: Path, origin: Origin, guard: str | None, book: Book, simpler: Simpler) -> Evaluation:
-    """Mark what the desk answered, write the outcomes, and count them. The figures are reckoned from the written file alone.
+def concluded(
+    wanted: Wanted, folder: Path, origin: Origin, guard: str | None, book: Book, simpler: Simpler
+) -> Evaluation:
+    """Mark what the desk answered, write the outcomes, and count them. The figures are reckoned
+    from the written file alone.
 
-    Raises ResumeRefused where the answers are those to other records, Unfinished where they end too early.
+    Raises ResumeRefused where the answers are those to other records, Unfinished where they end too
+    early.
     """
     refuse_other_answers(folder)
     with whole(folder / outcomes.FILE) as file:
@@ -86,7 +105,9 @@ def concluded(wanted: Wanted, folder: Path, origin: Origin, guard: str | None, b
     ran = _baselines(wanted, folder, book, simpler)
     fought = duels(outcomes.outcomes_in(folder), folder) if ran.list else []
     model = origin.models.triage if wanted.stage == "triage" else origin.models.resolver
-    verdict = worth(model or origin.name, figures, fought, ran, origin.digests is None, book.evaluation)
+    verdict = worth(
+        model or origin.name, figures, fought, ran, origin.digests is None, book.evaluation
+    )
     return Evaluation(
         _made_from(wanted.stage, wanted, folder / RECORDS, origin, guard, book),
         figures,
@@ -113,7 +134,11 @@ def _engine(wanted: Wanted, folder: Path, book: Book, timed: bool) -> Reference:
     def reckon(given: FailRecord | ResolverInput) -> None:
         triage(given, book) if isinstance(given, FailRecord) else resolve(given, book)
 
-    took = times_ms(reckon, _given(wanted, folder, book), book.evaluation.rows["timed"]) if timed else []
+    took = (
+        times_ms(reckon, _given(wanted, folder, book), book.evaluation.rows["timed"])
+        if timed
+        else []
+    )
     return Reference(percentile(took, 50), percentile(took, 95))
 
 
@@ -121,32 +146,67 @@ def _given(wanted: Wanted, folder: Path, book: Book) -> Iterator[FailRecord | Re
     """The records that can be used."""
     with reading(folder / RECORDS) as file:
         for line, _ in lines_of(file):
-            given = take_fail(line).value if wanted.stage == "triage" else take_case(line, book).value
+            given = (
+                take_fail(line).value if wanted.stage == "triage" else take_case(line, book).value
+            )
             if given is not None:
                 yield given
 
 
 def of_sentences(seed: int, rows: int | None, folder: Path, book: Book, timed: bool) -> Evaluation:
-    """The baselines of the third model's sentences. Raises MissingPiece without scikit-learn: there is nothing else to tell."""
+    """The baselines of the third model's sentences.
+
+    Raises MissingPiece without scikit-learn: there is nothing else to tell.
+    """
     sizes = book.evaluation.rows
     held_out = list(sentences("eval", seed, rows or sizes["sentiment"]))
     with whole(folder / RECORDS) as file:
         for example in held_out:
             file.write(exact_json.encode(example._asdict()) + b"\n")
-    ran = baselines(sentences("train", seed, sizes["baseline_train"]), held_out, folder, book.evaluation, timed)
-    verdict = Worth(None, "No backend serves the sentiment model yet: these are the figures that it has to beat.", [])
+    ran = baselines(
+        sentences("train", seed, sizes["baseline_train"]), held_out, folder, book.evaluation, timed
+    )
+    verdict = Worth(
+        None,
+        "No backend serves the sentiment model yet: these are the figures that it has to beat.",
+        [],
+    )
     wanted = Wanted("triage", rows, seed, "coverage", None)
-    return Evaluation(_made_from("sentiment", wanted, folder / RECORDS, Origin("none"), None, book), None, ran, verdict)
+    return Evaluation(
+        _made_from("sentiment", wanted, folder / RECORDS, Origin("none"), None, book),
+        None,
+        ran,
+        verdict,
+    )
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """The figures, beside what they were counted from. Written last, this file says that the evaluation came to its end."""
+    """The figures, beside what they were counted from.
+
+    Written last, this file says that the evaluation came to its end.
+    """
     write_json(folder / EVALUATION, evaluation)
 
 
-def _made_from(stage: str, wanted: Wanted, records: Path, origin: Origin, guard: str | None, book: Book) -> MadeFrom:
-    made = f"seed {wanted.seed}, profile {wanted.profile}" if wanted.data is None else printable(wanted.data.name)
+def _made_from(
+    stage: str, wanted: Wanted, records: Path, origin: Origin, guard: str | None, book: Book
+) -> MadeFrom:
+    made = (
+        f"seed {wanted.seed}, profile {wanted.profile}"
+        if wanted.data is None
+        else printable(wanted.data.name)
+    )
     name, models, digests, prompt_sha256, settings = origin
     return MadeFrom(
-        stage, __version__, book.version, name, models, digests, prompt_sha256, settings, guard, made, hashed(records)[0]
+        stage,
+        __version__,
+        book.version,
+        name,
+        models,
+        digests,
+        prompt_sha256,
+        settings,
+        guard,
+        made,
+        hashed(records)[0],
     )

@@ -8,15 +8,25 @@ from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import ScoreComponents, Triage
 
 COMPONENTS = ScoreComponents.__struct_fields__
-TRIAGE_FIELDS = tuple(name for name in Triage.__struct_fields__ if name not in ("score_components", "reason")) + COMPONENTS
+TRIAGE_FIELDS = (
+    tuple(name for name in Triage.__struct_fields__ if name not in ("score_components", "reason"))
+    + COMPONENTS
+)
 PLAN_FIELDS = (
     "steps",
-    *(name for name in Resolution.__struct_fields__ if name not in ("resolution_steps", "escalation_reason", "narrative")),
+    *(
+        name
+        for name in Resolution.__struct_fields__
+        if name not in ("resolution_steps", "escalation_reason", "narrative")
+    ),
 )
 
 
 def triage_fields(answer: Triage) -> dict[str, Any]:
-    """Every judged field of a triage. Sentences are judged by what they claim, not by their wording."""
+    """Every judged field of a triage.
+
+    Sentences are judged by what they claim, not by their wording.
+    """
     said = {name: getattr(answer, name) for name in TRIAGE_FIELDS if name not in COMPONENTS}
     return said | {name: getattr(answer.score_components, name) for name in COMPONENTS}
 

@@ -1,4 +1,7 @@
-"""The figures of an evaluation, as `evaluation.json` has them. Counts stand beside every share, so that anybody can reckon them anew."""
+"""The figures of an evaluation, as `evaluation.json` has them.
+
+Counts stand beside every share, so that anybody can reckon them anew.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ NO_ANSWER = "no answer"
 
 
 class Criticals(Struct, frozen=True):
-    """Fails that are CRITICAL (kb: `evaluate.missed_criticals`). `missed_as`: what the first answer made of the missed ones."""
+    """Fails that are CRITICAL (kb: `evaluate.missed_criticals`).
+
+    `missed_as`: what the first answer made of the missed ones.
+    """
 
     missed: Share
     missed_as: dict[str, int]
@@ -26,7 +32,10 @@ class Criticals(Struct, frozen=True):
 
     @property
     def silence(self) -> str:
-        """How many have no answer, in words: they are in no share of missed ones. Empty where all have one."""
+        """How many have no answer, in words: they are in no share of missed ones.
+
+        Empty where all have one.
+        """
         n = self.unanswered
         return f"{n:,} {'critical has' if n == 1 else 'criticals have'} no answer" if n else ""
 
@@ -56,7 +65,8 @@ class PlanTotals(Struct, frozen=True):
 class Stratum(Struct, frozen=True):
     """A group of records. `worst`: the fields most often wrong in it, with how often.
 
-    `singled_out`: it is wrong, or without an answer, more often than chance deals; `silent`: the latter.
+    `singled_out`: it is wrong, or without an answer, more often than chance deals; `silent`: the
+    latter.
     """
 
     dimension: str
@@ -69,7 +79,9 @@ class Stratum(Struct, frozen=True):
 
 
 class Speed(Struct, frozen=True):
-    """Latency of a record as the desk had it, waiting included, and the model's own speed where the backend tells."""
+    """Latency of a record as the desk had it, waiting included, and the model's own speed where the
+    backend tells.
+    """
 
     p50_ms: Decimal | None
     p95_ms: Decimal | None
@@ -80,7 +92,10 @@ class Speed(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """All that was counted. `first` tells right, wrong and none (no answer) apart; `fields` are of the answers."""
+    """All that was counted.
+
+    `first` tells right, wrong and none (no answer) apart; `fields` are of the answers.
+    """
 
     stage: str
     records: int

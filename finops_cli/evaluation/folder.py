@@ -1,4 +1,6 @@
-"""The folder of an evaluation: one process writes it, it is never a mixture of two evaluations, and nothing foreign in it is lost."""
+"""The folder of an evaluation: one process writes it, it is never a mixture of two evaluations, and
+nothing foreign in it is lost.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from finops_cli.evaluation import baselines, outcomes
 from finops_cli.pipeline import resume
 from finops_cli.pipeline.places import lock
 
-RECORDS, ANSWERS, EVALUATION, REPORT = "records.jsonl", "answers.jsonl", "evaluation.json", "report.html"
+RECORDS, ANSWERS, EVALUATION, REPORT = (
+    "records.jsonl",
+    "answers.jsonl",
+    "evaluation.json",
+    "report.html",
+)
 STAGED = "records.jsonl.new"
 """Records that are not asked about yet."""
 _CONCLUSIONS = (EVALUATION, REPORT, outcomes.FILE, baselines.FILE)
@@ -22,16 +29,17 @@ _LOCK = "evaluation.lock"
 def held(folder: Path, overwrite: bool) -> Iterator[None]:
     """Make the folder where there is none, and keep other processes from writing it.
 
-    Raises UsageError for a folder that holds files of other origin under our names, ResumeRefused while another process writes it.
+    Raises UsageError for a folder that holds files of other origin under our names, ResumeRefused
+    while another process writes it.
     """
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         raise UsageError(f"{folder}: is no folder; give one, or a name that is free")
     folder.mkdir(parents=True, exist_ok=True)
     if not overwrite:
         _refuse_foreign(folder)
-    with (folder / _LOCK).open(
-        "wb"
-    ) as file:  # it stays: a lock that goes could be held twice, and it says that the folder is ours
+    with (
+        (folder / _LOCK).open("wb") as file
+    ):  # it stays: a lock that goes could be held twice, and it says that the folder is ours
         lock(file, folder)
         try:
             yield
@@ -42,7 +50,8 @@ def held(folder: Path, overwrite: bool) -> Iterator[None]:
 def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
     """The staged records are asked about from now on; conclusions about others go.
 
-    Raises ResumeRefused, with all as it was, where an interrupted evaluation would be lost or goes on with other records.
+    Raises ResumeRefused, with all as it was, where an interrupted evaluation would be lost or goes
+    on with other records.
     """
     staged, records, answers = folder / STAGED, folder / RECORDS, folder / ANSWERS
     goes_on = resumes and answers.is_file() and records.is_file()
@@ -57,7 +66,10 @@ def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
 
 
 def begin_without_answers(folder: Path, overwrite: bool) -> None:
-    """The folder of an evaluation that asks nobody. Raises ResumeRefused where an interrupted one would be lost."""
+    """The folder of an evaluation that asks nobody.
+
+    Raises ResumeRefused where an interrupted one would be lost.
+    """
     answers = folder / ANSWERS
     if not overwrite:
         resume.refuse_to_lose(answers)
@@ -68,14 +80,21 @@ def refuse_other_answers(folder: Path) -> None:
     """Raises ResumeRefused where the answers are not those to the records."""
     answers, records = folder / ANSWERS, folder / RECORDS
     if resume.made_from(answers).input_sha256 != resume.digest(records)[1]:
-        raise ResumeRefused(f"{answers}: answers other records than those in {records.name}; --overwrite starts over")
+        raise ResumeRefused(
+            f"{answers}: answers other records than those in {records.name}; --overwrite starts"
+            " over"
+        )
 
 
 def finished(folder: Path) -> Path:
     """`folder`, if it holds an evaluation that came to its end. Raises UsageError."""
     if not (folder / EVALUATION).is_file():
         begun = (folder / ANSWERS).is_file()
-        told = "the evaluation there was interrupted; --resume goes on with it" if begun else "no evaluation here"
+        told = (
+            "the evaluation there was interrupted; --resume goes on with it"
+            if begun
+            else "no evaluation here"
+        )
         raise UsageError(f"{folder}: {told}; give the folder that `finops evaluate -o` wrote")
     return folder
 
@@ -86,7 +105,10 @@ def _refuse_foreign(folder: Path) -> None:
         return
     for name in (RECORDS, ANSWERS, *_CONCLUSIONS):
         if (folder / name).exists():
-            raise UsageError(f"{folder / name}: was not written by `finops evaluate`; give another -o, or --overwrite")
+            raise UsageError(
+                f"{folder / name}: was not written by `finops evaluate`; give another -o, or"
+                " --overwrite"
+            )
 
 
 def _forget(folder: Path, names: tuple[str, ...]) -> None:

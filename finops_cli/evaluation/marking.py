@@ -1,4 +1,6 @@
-"""Marks what the desk made of a record: the first answer as it came, and what stands after repair."""
+"""Marks what the desk made of a record: the first answer as it came, and what stands after
+repair.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,24 @@ from finops_cli.verify.shapes import RESOLUTION, TRIAGE, Shape
 
 
 def marked(records: Path, answers: Path, stage: ModelStage, book: Book) -> Iterator[Outcome]:
-    """An outcome for each record of an evaluation, in order. Raises Unfinished when the two files do not go together."""
+    """An outcome for each record of an evaluation, in order.
+
+    Raises Unfinished when the two files do not go together.
+    """
     with reading(records) as asked, reading(answers) as answered:
         given = lines_of(answered)
         for number, (record, _) in enumerate(lines_of(asked), start=1):
             answer, _ = next(given, (None, 0))
             if answer is None:
-                raise Unfinished(f"{answers} ends before line {number} of {records}; --resume goes on with it")
+                raise Unfinished(
+                    f"{answers} ends before line {number} of {records}; --resume goes on with it"
+                )
             line = lines.read(answer)
-            yield _triage_outcome(record, line, book) if stage == "triage" else _plan_outcome(record, line, book)
+            yield (
+                _triage_outcome(record, line, book)
+                if stage == "triage"
+                else _plan_outcome(record, line, book)
+            )
 
 
 def _triage_outcome(record: bytes, line: lines.Line, book: Book) -> Outcome:
@@ -48,18 +59,37 @@ def _triage_outcome(record: bytes, line: lines.Line, book: Book) -> Outcome:
     reference = triage(fail, book)
     said = _first_said(line, "triage", TRIAGE)
     fields = None if said is None else triage_fields(said)
-    return _outcome("triage", fail, line, strata_of_fail(fail, reference, book), triage_fields(reference), fields)
+    return _outcome(
+        "triage",
+        fail,
+        line,
+        strata_of_fail(fail, reference, book),
+        triage_fields(reference),
+        fields,
+    )
 
 
 def _plan_outcome(record: bytes, line: lines.Line, book: Book) -> Outcome:
     case = take_case(record, book).value
-    if case is None or line.status == "rejected" or not isinstance(line.resolution_skipped, UnsetType):
+    if (
+        case is None
+        or line.status == "rejected"
+        or not isinstance(line.resolution_skipped, UnsetType)
+    ):
         return _rejected("resolver", line)
     reference = resolve(case, book)
     said = _first_said(line, "resolver", RESOLUTION)
     fields = None if said is None else plan_fields(said)
     shares = plan_shares(case, reference, said, book)
-    return _outcome("resolver", case, line, strata_of_case(case, reference, book), plan_fields(reference), fields, shares)
+    return _outcome(
+        "resolver",
+        case,
+        line,
+        strata_of_case(case, reference, book),
+        plan_fields(reference),
+        fields,
+        shares,
+    )
 
 
 def _outcome(
@@ -110,12 +140,18 @@ def _rejected(stage: ModelStage, line: lines.Line) -> Outcome:
 
 
 def _broken(line: lines.Line, stage: ModelStage) -> tuple[str, ...]:
-    """The rules that the first answer broke, as the loop noted them; of the engine, which is asked once, what the line says."""
+    """The rules that the first answer broke, as the loop noted them; of the engine, which is asked
+    once, what the line says.
+    """
     if isinstance(line.provenance.digests, Struct):
         troubles = line.provenance.trouble or ()
-        return next((each.rules for each in troubles if each.stage == stage and each.attempt == 1), ())
+        return next(
+            (each.rules for each in troubles if each.stage == stage and each.attempt == 1), ()
+        )
     findings = line.verification.triage if stage == "triage" else line.verification.resolution
-    return tuple(sorted({finding.rule for finding in findings})) if isinstance(findings, list) else ()
+    return (
+        tuple(sorted({finding.rule for finding in findings})) if isinstance(findings, list) else ()
+    )
 
 
 def _attempts(line: lines.Line, stage: ModelStage) -> list[dict[str, Any]]:
@@ -125,19 +161,29 @@ def _attempts(line: lines.Line, stage: ModelStage) -> list[dict[str, Any]]:
 
 
 def _first_said(line: lines.Line, stage: ModelStage, shape: Shape[Any]) -> Any:
-    """The first answer, read as the loop reads it; None when there is none. The engine's is the one that stands."""
+    """The first answer, read as the loop reads it; None when there is none.
+
+    The engine's is the one that stands.
+    """
     if not isinstance(line.provenance.digests, Struct):
         standing = line.triage if stage == "triage" else line.resolution
         return standing if isinstance(standing, Struct) else None
     attempts = _attempts(line, stage)
-    if not attempts or attempts[0]["attempt"] != 1 or attempts[0].get("failure") or attempts[0]["text"] is None:
+    if (
+        not attempts
+        or attempts[0]["attempt"] != 1
+        or attempts[0].get("failure")
+        or attempts[0]["text"] is None
+    ):
         return None
     read = replies.read(attempts[0]["text"], thinks=stage == "resolver")
     return shape.read(read.given) if isinstance(read, replies.Read) else None
 
 
 def _told(line: lines.Line, stage: ModelStage) -> tuple[int | None, Decimal | None]:
-    """Tokens of all that the model said of the record, and the time they took, where every attempt tells."""
+    """Tokens of all that the model said of the record, and the time they took, where every attempt
+    tells.
+    """
     attempts = _attempts(line, stage)
     if not attempts or any("tokens" not in attempt for attempt in attempts):
         return None, None

@@ -1,4 +1,6 @@
-"""Watches a run: speed, latency, errors, what is predicted, and one figure for how well it is (kb: `monitor.*`)."""
+"""Watches a run: speed, latency, errors, what is predicted, and one figure for how well it is (kb:
+`monitor.*`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ Clock = Callable[[], float]
 
 
 class Stats(Struct, frozen=True):
-    """What `--stats-json` writes. Rates in records a second, latencies in milliseconds to within 1 %; null where nothing was measured."""
+    """What `--stats-json` writes.
+
+    Rates in records a second, latencies in milliseconds to within 1 %; null where nothing was
+    measured.
+    """
 
     records: int
     seconds: float
@@ -48,7 +54,10 @@ class Monitor:
         self._now = self._told = self._began
 
     def saw(self, tally: Tally, end: int) -> None:
-        """The run has come to `tally`, `end` bytes into its input. At 0 it tells what a resumed run found done, which is no speed."""
+        """The run has come to `tally`, `end` bytes into its input.
+
+        At 0 it tells what a resumed run found done, which is no speed.
+        """
         self._now, self._tally = self._clock(), tally
         if not end:
             self._first, self._began = tally.lines, self._now
@@ -58,7 +67,10 @@ class Monitor:
             self._marks.popleft()
 
     def is_due(self) -> bool:
-        """Whether it is time to write stats again (kb: `monitor.limits`). Whoever is told so is expected to do it."""
+        """Whether it is time to write stats again (kb: `monitor.limits`).
+
+        Whoever is told so is expected to do it.
+        """
         if self._now - self._told < float(self._book.health_limits["write_seconds"]):
             return False
         self._told = self._now
@@ -90,7 +102,9 @@ class Monitor:
         )
 
     def _recent(self) -> float | None:
-        """Speed over the last marks; None until they span half of the window, for less says nothing."""
+        """Speed over the last marks; None until they span half of the window, for less says
+        nothing.
+        """
         if not self._marks:
             return None
         (then, before), (now, lines) = self._marks[0], self._marks[-1]
@@ -98,7 +112,9 @@ class Monitor:
             return None
         return _rate(lines - before, now - then)
 
-    def _penalties(self, latency: dict[str, float | None], per_second: float | None, recent: float | None) -> dict[str, float]:
+    def _penalties(
+        self, latency: dict[str, float | None], per_second: float | None, recent: float | None
+    ) -> dict[str, float]:
         statuses, lines = self._tally.statuses, self._tally.lines
         limits = {name: float(value) for name, value in self._book.health_limits.items()}
         errors = _pct(statuses["failed"] + statuses["rejected"], lines)
@@ -109,10 +125,15 @@ class Monitor:
         parts = {
             "errors": errors / limits["errors_pct"],
             "replaced": replaced / limits["replaced_pct"],
-            "latency": (spread - limits["latency_from"]) / (limits["latency_to"] - limits["latency_from"]),
+            "latency": (
+                (spread - limits["latency_from"]) / (limits["latency_to"] - limits["latency_from"])
+            ),
             "throughput": lost / limits["throughput_pct"],
         }
-        return {name: round(float(self._book.health[name]) * min(1.0, max(0.0, part)), 1) for name, part in parts.items()}
+        return {
+            name: round(float(self._book.health[name]) * min(1.0, max(0.0, part)), 1)
+            for name, part in parts.items()
+        }
 
 
 def _rate(records: int, seconds: float) -> float | None:

@@ -1,4 +1,6 @@
-"""What came of one record, as a line of `outcomes.jsonl`: every figure of a report can be reckoned anew from these lines."""
+"""What came of one record, as a line of `outcomes.jsonl`: every figure of a report can be reckoned
+anew from these lines.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ First = Literal["right", "wrong", "none"]
 
 
 class PlanShares(Struct, frozen=True):
-    """Of a resolver input, in shares (kb: `evaluate.coverage_lost`); the last three are null without an answer."""
+    """Of a resolver input, in shares (kb: `evaluate.coverage_lost`); the last three are null
+    without an answer.
+    """
 
     owed: int
     coverable: int
@@ -32,9 +36,11 @@ class PlanShares(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One record. `content` names it by what the rules read of it; `expected` and `said` hold the judged fields.
+    """One record. `content` names it by what the rules read of it; `expected` and `said` hold the
+    judged fields.
 
-    `said` is the first answer's, null where none could be read; `why` are the rules that it broke. `status` is that of what stands after repair.
+    `said` is the first answer's, null where none could be read; `why` are the rules that it broke.
+    `status` is that of what stands after repair.
     """
 
     id: str
@@ -63,17 +69,24 @@ def encoded(outcome: Outcome) -> bytes:
 
 
 def outcomes_in(folder: Path) -> Iterator[Outcome]:
-    """The outcomes of the evaluation in `folder`. Raises UsageError naming the line that is none."""
+    """The outcomes of the evaluation in `folder`.
+
+    Raises UsageError naming the line that is none.
+    """
     file = folder / FILE
     if not file.is_file():
-        raise UsageError(f"{folder}: no evaluation here; give the folder that `finops evaluate -o` wrote")
+        raise UsageError(
+            f"{folder}: no evaluation here; give the folder that `finops evaluate -o` wrote"
+        )
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 outcome = msgspec.convert(exact_json.decode(line), Outcome)
                 _refuse_other_fields(outcome)
             except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
-                raise UsageError(f"{file} line {number}: is no outcome of an evaluation ({error})") from error
+                raise UsageError(
+                    f"{file} line {number}: is no outcome of an evaluation ({error})"
+                ) from error
             yield outcome
 
 

@@ -14,8 +14,12 @@ _CHASES = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 _FURTHER = "further participants"
 
 
-def plan_shares(case: ResolverInput, best: Resolution, said: Resolution | None, book: Book) -> PlanShares:
-    """The shares of `case`: owed, what the engine's plan covers, and what the plan that was said delivers, loses and overstates."""
+def plan_shares(
+    case: ResolverInput, best: Resolution, said: Resolution | None, book: Book
+) -> PlanShares:
+    """The shares of `case`: owed, what the engine's plan covers, and what the plan that was said
+    delivers, loses and overstates.
+    """
     coverable = case.ftd_qty - best.residual_short
     if said is None:
         return PlanShares(case.ftd_qty, coverable)
@@ -37,7 +41,9 @@ def _delivered(plan: Resolution, case: ResolverInput, book: Book) -> tuple[int, 
 
 
 def _taken(plan: Resolution) -> Counter[str]:
-    """By source: a participant, further participants in one step, the box, the depot, recall, loan, or the event's settlement."""
+    """By source: a participant, further participants in one step, the box, the depot, recall, loan,
+    or the event's settlement.
+    """
     taken: Counter[str] = Counter()
     for step in plan.resolution_steps:
         taken[(step.dtc or _FURTHER) if step.action in _CHASES else step.action] += step.qty
@@ -47,7 +53,10 @@ def _taken(plan: Resolution) -> Counter[str]:
 
 
 def _there(case: ResolverInput, book: Book) -> Counter[str]:
-    """What each source has. After an event that ends in cash no share can be delivered; a depot counts when it is in time."""
+    """What each source has.
+
+    After an event that ends in cash no share can be delivered; a depot counts when it is in time.
+    """
     there: Counter[str] = Counter()
     if corporate_action_option(case) == "C":
         there["SPO_SETTLEMENT"] = case.ftd_qty
@@ -56,6 +65,11 @@ def _there(case: ResolverInput, book: Book) -> Counter[str]:
     for ftr in case.ftrs:
         there[ftr.dtc] += ftr.qty
     there["APPLY_BOX"] = held.box_qty
-    there["DEPOT_MOVEMENT"] = held.depot_qty if depot_in_time(held, deadline_days(case, book.scoring)) else 0
-    there["INITIATE_RECALL"], there["SOURCE_BORROW"] = held.recall_outstanding, held.stock_loan_available
+    there["DEPOT_MOVEMENT"] = (
+        held.depot_qty if depot_in_time(held, deadline_days(case, book.scoring)) else 0
+    )
+    there["INITIATE_RECALL"], there["SOURCE_BORROW"] = (
+        held.recall_outstanding,
+        held.stock_loan_available,
+    )
     return there

@@ -13,7 +13,10 @@ _ALL = "all"
 
 
 class PlanCount:
-    """Running sums. Shares that are owed are told of records with an answer; the others stand beside."""
+    """Running sums.
+
+    Shares that are owed are told of records with an answer; the others stand beside.
+    """
 
     def __init__(self, book: EvaluationBook) -> None:
         self._z = book.z
@@ -29,7 +32,12 @@ class PlanCount:
             sums = {"unanswered": 1, "unanswered_coverable": given.coverable}
         else:
             lost, overstated = given.lost or 0, given.overstated or 0
-            sums = {"plans": 1, "owed": given.owed, "coverable": given.coverable, "delivered": given.delivered}
+            sums = {
+                "plans": 1,
+                "owed": given.owed,
+                "coverable": given.coverable,
+                "delivered": given.delivered,
+            }
             sums |= {"lost": lost, "overstated": overstated, "without_loss": not lost}
         for group in groups:
             self._sums[group].update(sums)
@@ -57,6 +65,8 @@ class PlanCount:
 
 
 def _fewest(group: str) -> tuple[int, bool]:
-    """The number that a range of fails to receive begins with; what lies below it comes before it."""
+    """The number that a range of fails to receive begins with; what lies below it comes
+    before it.
+    """
     below = group.startswith("below ")
     return int(group.removeprefix("below ").removeprefix("over ").partition("-")[0]), not below

@@ -1,6 +1,8 @@
-"""What a line of a run tells of inputs and predictions: the values whose distributions drift (kb: `drift.threshold`).
+"""What a line of a run tells of inputs and predictions: the values whose distributions drift (kb:
+`drift.threshold`).
 
-Predictions are the model's own words. Where the engine's answer stands instead, the findings keep what the model said.
+Predictions are the model's own words. Where the engine's answer stands instead, the findings keep
+what the model said.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from finops_cli.pipeline.places import reading
 
 Kind = Literal["prediction", "input"]
 _SILENT = "no answer"
-_CAME: dict[Status, str] = {"ok": "as it came", "repaired": "repaired", "fallback": "replaced", "failed": "failed"}
+_CAME: dict[Status, str] = {
+    "ok": "as it came",
+    "repaired": "repaired",
+    "fallback": "replaced",
+    "failed": "failed",
+}
 
 
 class Dimension(NamedTuple):
@@ -52,7 +59,8 @@ DIMENSIONS = (
 class Shown(NamedTuple):
     """What a line shows: a value for each dimension that it tells of.
 
-    `stands`: whether a triage that was asked for stands. Where none does, as with `--on-violation reject`, nothing tells the inputs.
+    `stands`: whether a triage that was asked for stands. Where none does, as with `--on-violation
+    reject`, nothing tells the inputs.
     """
 
     values: dict[str, str]
@@ -60,16 +68,23 @@ class Shown(NamedTuple):
 
 
 def shown_in(path: Path) -> Iterator[Shown]:
-    """What each line of a run shows; `path` is its output, or the folder of an evaluation. Raises UsageError."""
+    """What each line of a run shows; `path` is its output, or the folder of an evaluation.
+
+    Raises UsageError.
+    """
     answers = finished(path) / ANSWERS if path.is_dir() else path
     if not answers.exists():
-        raise UsageError(f"{path}: no run here; give the output of a run, or the folder of an evaluation")
+        raise UsageError(
+            f"{path}: no run here; give the output of a run, or the folder of an evaluation"
+        )
     with reading(answers) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             try:
                 written = lines.read(line)
             except msgspec.MsgspecError as error:
-                raise UsageError(f"{answers} line {number}: is no output line of `finops run` ({error})") from error
+                raise UsageError(
+                    f"{answers} line {number}: is no output line of `finops run` ({error})"
+                ) from error
             if written.status != "rejected":  # nobody was asked
                 yield Shown(_values(written), stands=written.triage is not None)
 
@@ -79,13 +94,19 @@ def _values(line: lines.Line) -> dict[str, str]:
     triage, plan = line.triage, line.resolution
     if isinstance(triage, Struct):
         findings = _findings(line.verification.triage)
-        for name, field in (("tier", "priority_tier"), ("category", "category"), ("action", "action")):
+        for name, field in (
+            ("tier", "priority_tier"),
+            ("category", "category"),
+            ("action", "action"),
+        ):
             shown[name] = _said(findings, field, getattr(triage, field))
         shown |= _inputs(triage)
     if isinstance(plan, Struct):
         findings = _findings(line.verification.resolution)
         shown["fallback"] = _said(findings, "fallback_strategy", plan.fallback_strategy)
-        shown["residual"] = "some" if _said(findings, "residual_short", plan.residual_short) != "0" else "none"
+        shown["residual"] = (
+            "some" if _said(findings, "residual_short", plan.residual_short) != "0" else "none"
+        )
     return shown
 
 
@@ -107,7 +128,10 @@ def _findings(found: Any) -> list[Finding]:
 
 
 def _said(findings: list[Finding], field: str, stands: Any) -> str:
-    """What the model said: the value that a finding blames, else what stands. Without an answer it said nothing."""
+    """What the model said: the value that a finding blames, else what stands.
+
+    Without an answer it said nothing.
+    """
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in findings):
         return _SILENT
     blamed = next((finding.actual for finding in findings if finding.path == f"/{field}"), stands)
@@ -115,7 +139,9 @@ def _said(findings: list[Finding], field: str, stands: Any) -> str:
 
 
 def _answered(line: lines.Line) -> str:
-    """How the answers of the line came to stand: the worst of its stages, and of a stage its last word."""
+    """How the answers of the line came to stand: the worst of its stages, and of a stage its last
+    word.
+    """
     found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
         return _SILENT

@@ -1,4 +1,7 @@
-"""Held-out records: made afresh from a seed, or read from a file. A row that belongs to the train split is refused."""
+"""Held-out records: made afresh from a seed, or read from a file.
+
+A row that belongs to the train split is refused.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ from finops_cli.pipeline.places import reading, whole
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which records an evaluation asks about. `data` None: made afresh from `seed`. `rows` None: all of a file, else the kb's number."""
+    """Which records an evaluation asks about.
+
+    `data` None: made afresh from `seed`. `rows` None: all of a file, else the kb's number.
+    """
 
     stage: ModelStage
     rows: int | None
@@ -53,16 +59,22 @@ def _lines(wanted: Wanted, book: Book) -> Iterator[bytes]:
 
 
 def _made(wanted: Wanted, number: int, book: Book) -> bytes:
-    """Record `number` of the eval split that `finops generate --seed` would make, counted from 0."""
+    """Record `number` of the eval split that `finops generate --seed` would make, counted
+    from 0.
+    """
     every = book.data.eval_every
     index = number * every + every - 1
     if wanted.stage == "resolver":
         return resolver_row(index, wanted.seed, book).record.encode()
-    return exact_json.encode(first_in_split(fails(index, wanted.seed, book, wanted.profile), index, every))
+    return exact_json.encode(
+        first_in_split(fails(index, wanted.seed, book, wanted.profile), index, every)
+    )
 
 
 def _read(wanted: Wanted, path: Path, book: Book) -> Iterator[bytes]:
-    """Lines of `finops generate`, of which the record counts, or fail records and resolver inputs as they are."""
+    """Lines of `finops generate`, of which the record counts, or fail records and resolver inputs
+    as they are.
+    """
     with reading(path) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             given = decode(line)
@@ -71,7 +83,9 @@ def _read(wanted: Wanted, path: Path, book: Book) -> Iterator[bytes]:
                 continue
             row = _row(given, path, number)
             if row.stage != wanted.stage:
-                raise UsageError(f"{path} line {number}: is a row of stage {row.stage}; give --stage {row.stage}")
+                raise UsageError(
+                    f"{path} line {number}: is a row of stage {row.stage}; give --stage {row.stage}"
+                )
             _refuse_seen(row, path, number, book)
             yield row.record.encode()
 
@@ -80,15 +94,20 @@ def _row(given: dict[str, Any], path: Path, number: int) -> Row:
     try:
         return msgspec.convert(given, Row)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{path} line {number}: is no row of `finops generate` ({error})") from error
+        raise UsageError(
+            f"{path} line {number}: is no row of `finops generate` ({error})"
+        ) from error
 
 
 def _refuse_seen(row: Row, path: Path, number: int, book: Book) -> None:
-    """A model is not examined in what it learned from. The split is told by the content, whatever the row says."""
+    """A model is not examined in what it learned from.
+
+    The split is told by the content, whatever the row says.
+    """
     record = decode(row.record.encode())
     taken = fail_from(record).value if row.stage == "triage" else case_from(record, book).value
     if taken is not None and split_of(content_key(taken), book.data.eval_every) == "train":
         raise UsageError(
-            f"{path} line {number}: {row.id} belongs to the train split, and a model may have learned it; give the eval split "
-            f"({row.stage}-eval.jsonl of `finops generate`)"
+            f"{path} line {number}: {row.id} belongs to the train split, and a model may have"
+            f" learned it; give the eval split ({row.stage}-eval.jsonl of `finops generate`)"
         )

@@ -1,4 +1,6 @@
-"""Shares of counts with their intervals, and percentiles: exact or Decimal, the same on every machine."""
+"""Shares of counts with their intervals, and percentiles: exact or Decimal, the same on every
+machine.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ PERCENT = 100
 
 
 class Share(Struct, frozen=True):
-    """`count` of `of`, in percent, with its interval (kb: `evaluate.interval`). Nothing of nothing has no percentage."""
+    """`count` of `of`, in percent, with its interval (kb: `evaluate.interval`).
+
+    Nothing of nothing has no percentage.
+    """
 
     count: int
     of: int
@@ -48,7 +53,9 @@ def pct(part: Decimal) -> Decimal:
 
 
 def percentile(ascending: Sequence[Decimal], percent: int) -> Decimal | None:
-    """The smallest of the values that at least `percent` percent of them do not exceed (nearest rank)."""
+    """The smallest of the values that at least `percent` percent of them do not exceed (nearest
+    rank).
+    """
     if not ascending:
         return None
     return ascending[max(0, -(-percent * len(ascending) // PERCENT) - 1)]

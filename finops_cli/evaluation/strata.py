@@ -1,4 +1,6 @@
-"""Which groups a record belongs to (kb: `evaluate.strata`): where a model is wrong shows in one of them."""
+"""Which groups a record belongs to (kb: `evaluate.strata`): where a model is wrong shows in one of
+them.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,12 @@ def strata_of_fail(fail: FailRecord, reference: Triage, book: Book) -> Strata:
     without = (("N_A direction", reference.category),) if fail.cns_direction == "N_A" else ()
     banded = _banded(fail, book)
     bands = tuple((f"{field.name} band", _band(field)) for field in banded)
-    return (*fixed, *without, *bands, *(("boundary", side) for field in banded for side in _sides(field)))
+    return (
+        *fixed,
+        *without,
+        *bands,
+        *(("boundary", side) for field in banded for side in _sides(field)),
+    )
 
 
 def strata_of_case(case: ResolverInput, reference: Resolution, book: Book) -> Strata:
@@ -56,7 +63,14 @@ def strata_of_case(case: ResolverInput, reference: Resolution, book: Book) -> St
         ("gridlock", "yes" if reference.gridlock_detected else "no"),
         ("fallback", reference.fallback_strategy),
         ("residual", "some" if reference.residual_short else "none"),
-        ("steps", "aggregated" if reference.additional_ftrs_chased else str(len(reference.resolution_steps))),
+        (
+            "steps",
+            (
+                "aggregated"
+                if reference.additional_ftrs_chased
+                else str(len(reference.resolution_steps))
+            ),
+        ),
     )
 
 
@@ -77,7 +91,9 @@ def _band(field: _Banded) -> str:
     high = _last_of(field, band)
     if high is None:
         return f"from {field.said(low)}" if low is not None else "all"
-    return f"up to {field.said(high)}" if low is None else f"{field.said(low)} to {field.said(high)}"
+    return (
+        f"up to {field.said(high)}" if low is None else f"{field.said(low)} to {field.said(high)}"
+    )
 
 
 def _sides(field: _Banded) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""Counts first answers by group, and singles out the groups where wrong or missing ones are no chance (kb: `evaluate.strata`)."""
+"""Counts first answers by group, and singles out the groups where wrong or missing ones are no
+chance (kb: `evaluate.strata`).
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ class StrataCount:
             self._wrong[group].update(wrong)
 
     def figures(self) -> list[Stratum]:
-        """Every group: those singled out first, then by how many of its records might be right at best, fewest first.
+        """Every group: those singled out first, then by how many of its records might be right at
+        best, fewest first.
 
-        That is the upper end of the interval of right ones among the records asked: an answer that did not come is not right here.
+        That is the upper end of the interval of right ones among the records asked: an answer that
+        did not come is not right here.
         """
         strata = [self._stratum(group, first) for group, first in sorted(self._first.items())]
         return sorted(strata, key=lambda stratum: (not stratum.singled_out, self._at_best(stratum)))
@@ -48,14 +52,20 @@ class StrataCount:
 
     def _stratum(self, group: _Group, first: Counter[str]) -> Stratum:
         answered, everywhere = _answered(first), _answered(self._all)
-        worst = sorted(self._wrong[group].items(), key=lambda item: (-item[1], item[0]))[:_WORST_FIELDS]
+        worst = sorted(self._wrong[group].items(), key=lambda item: (-item[1], item[0]))[
+            :_WORST_FIELDS
+        ]
         is_wrong = self._is_no_chance(first["wrong"], answered, self._all["wrong"], everywhere)
-        is_silent = self._is_no_chance(first["none"], first.total(), self._all["none"], self._all.total())
+        is_silent = self._is_no_chance(
+            first["none"], first.total(), self._all["none"], self._all.total()
+        )
         right = share(first["right"], answered, self._book.z)
         return Stratum(*group, right, first["none"], is_wrong or is_silent, is_silent, dict(worst))
 
     def _is_no_chance(self, marked: int, of: int, all_marked: int, of_all: int) -> bool:
-        """Whether so many of a group are no chance, however many groups are looked at, and each of them twice."""
+        """Whether so many of a group are no chance, however many groups are looked at, and each of
+        them twice.
+        """
         if of < self._book.stratum_from or not marked:
             return False
         chance = chance_of_more(marked, of, all_marked, of_all)

@@ -43,9 +43,14 @@ def _of_answers(made: MadeFrom, f: Figures) -> Iterator[str]:
         yield _row("false alarms", _share(c.false_alarms))
     if f.shares is not None:
         s = f.shares
-        yield _row("shares lost", f"{s.lost:,} of {s.coverable:,} coverable; overstated {s.overstated:,}")
+        yield _row(
+            "shares lost", f"{s.lost:,} of {s.coverable:,} coverable; overstated {s.overstated:,}"
+        )
         yield _row("plans without loss", _share(s.without_loss))
-    yield _row("first answers", f"right {f.first['right']:,}, wrong {f.first['wrong']:,}, no answer {f.first['none']:,}")
+    yield _row(
+        "first answers",
+        f"right {f.first['right']:,}, wrong {f.first['wrong']:,}, no answer {f.first['none']:,}",
+    )
     yield _row("right of answers", _share(f.right))
     yield _row("valid as it came", _share(f.valid_before))
     yield _row("stands after", _share(f.stands_after))
@@ -62,7 +67,9 @@ def _fields(f: Figures) -> Iterator[str]:
     if f.score_within is not None and "priority_score" in flawed:
         yield _row("score", f"exact {_share(f.fields['priority_score'])}")
         yield _row("", f"within {_share(f.score_within)}")
-    for place, (name, each) in enumerate(sorted(flawed.items(), key=lambda item: (item[1].pct or Decimal(0), item[0]))):
+    for place, (name, each) in enumerate(
+        sorted(flawed.items(), key=lambda item: (item[1].pct or Decimal(0), item[0]))
+    ):
         yield _row("fields" if not place else "", f"{name:<23} {_share(each)}")
 
 
@@ -90,7 +97,9 @@ def _speed(f: Figures) -> Iterator[str]:
     s = f.speed
     if s.p50_ms is not None:
         rate = "" if s.tokens_per_second is None else f"; {s.tokens_per_second:,} tokens/s"
-        yield _row("latency ms", f"p50 {s.p50_ms:,.1f}  p95 {s.p95_ms:,.1f}  p99 {s.p99_ms:,.1f}{rate}")
+        yield _row(
+            "latency ms", f"p50 {s.p50_ms:,.1f}  p95 {s.p95_ms:,.1f}  p99 {s.p99_ms:,.1f}{rate}"
+        )
 
 
 def _engine(engine: Reference | None) -> Iterator[str]:
@@ -107,7 +116,10 @@ def _share(share: Share) -> str:
     """1 of 20, 5.0 % (0.9 to 23.6)."""
     if share.pct is None:
         return "none to count"
-    return f"{share.count:,} of {share.of:,}, {share.pct:.1f} % ({share.low_pct:.1f} to {share.high_pct:.1f})"
+    return (
+        f"{share.count:,} of {share.of:,}, {share.pct:.1f} % ({share.low_pct:.1f} to"
+        f" {share.high_pct:.1f})"
+    )
 
 
 def _row(label: str, text: str) -> str:

@@ -22,7 +22,9 @@ _NAMES = {"priority_tier": "tier", "category": "category"}
 
 
 class Duel(Struct, frozen=True):
-    """First answers against the best baseline of one target, on the same records; no answer is not right."""
+    """First answers against the best baseline of one target, on the same records; no answer is not
+    right.
+    """
 
     target: str
     baseline: str
@@ -43,7 +45,10 @@ class Worth(Struct, frozen=True):
 
 
 def duels(outcomes: Iterable[Outcome], folder: Path) -> list[Duel]:
-    """Every target's best baseline against the model. Both files hold the records in the same order."""
+    """Every target's best baseline against the model.
+
+    Both files hold the records in the same order.
+    """
     tables: dict[tuple[str, str], Counter[tuple[bool, bool]]] = {}
     asked = (outcome for outcome in outcomes if outcome.first is not None)
     with (folder / FILE).open("rb") as lines:
@@ -52,7 +57,9 @@ def duels(outcomes: Iterable[Outcome], folder: Path) -> list[Duel]:
             for target, labels in told.said.items():
                 right = outcome.said is not None and outcome.said[target] == told.expected[target]
                 for name, label in labels.items():
-                    tables.setdefault((target, name), Counter())[right, label == told.expected[target]] += 1
+                    tables.setdefault((target, name), Counter())[
+                        right, label == told.expected[target]
+                    ] += 1
     return [_duel(target, tables) for target in dict.fromkeys(target for target, _ in tables)]
 
 
@@ -66,15 +73,20 @@ def _duel(target: str, tables: dict[tuple[str, str], Counter[tuple[bool, bool]]]
     p = sign_test(model_only, baseline_only)
     exact = Decimal(p.numerator) / Decimal(p.denominator)
     model_right = table[True, True] + model_only
-    return Duel(target, best, table.total(), model_right, hits(best), model_only, baseline_only, exact)
+    return Duel(
+        target, best, table.total(), model_right, hits(best), model_only, baseline_only, exact
+    )
 
 
-def worth(name: str, f: Figures, fought: list[Duel], ran: Baselines, is_engine: bool, book: EvaluationBook) -> Worth:
+def worth(
+    name: str, f: Figures, fought: list[Duel], ran: Baselines, is_engine: bool, book: EvaluationBook
+) -> Worth:
     """The verdict on the model called `name`."""
     if is_engine:
         return Worth(
             None,
-            "The engine is the reference itself: it is right by definition, and what a model has to be measured against.",
+            "The engine is the reference itself: it is right by definition, and what a model has to"
+            " be measured against.",
             [],
         )
     if ran.not_run is not None:
@@ -82,7 +94,9 @@ def worth(name: str, f: Figures, fought: list[Duel], ran: Baselines, is_engine: 
     against = [*_lost(fought, book), *_unsafe(f, book)]
     told = "; ".join(_in_words(duel) for duel in fought)
     if against:
-        return Worth(False, f"{name} does not earn its place: {'; '.join(against)} ({told}).", fought)
+        return Worth(
+            False, f"{name} does not earn its place: {'; '.join(against)} ({told}).", fought
+        )
     return Worth(True, f"{name} earns its place over something simpler: {told}.", fought)
 
 
@@ -91,19 +105,33 @@ def _lost(fought: list[Duel], book: EvaluationBook) -> list[str]:
     sure = [duel for duel in fought if Fraction(duel.p) <= Fraction(book.significance)]
     beaten = [duel for duel in sure if duel.model_right < duel.baseline_right]
     if beaten:
-        return [f"on {_NAMES.get(duel.target, duel.target)} it is beaten by {duel.baseline}" for duel in beaten]
+        return [
+            f"on {_NAMES.get(duel.target, duel.target)} it is beaten by {duel.baseline}"
+            for duel in beaten
+        ]
     return [] if sure else ["it is not surely better than the best baselines at anything"]
 
 
 def _unsafe(f: Figures, book: EvaluationBook) -> list[str]:
     found = []
-    if f.criticals is not None and f.criticals.missed.pct is not None and f.criticals.missed.pct > book.worth["missed_pct"]:
-        found.append(f"it misses {f.criticals.missed.count:,} of {f.criticals.missed.of:,} criticals")
+    if (
+        f.criticals is not None
+        and f.criticals.missed.pct is not None
+        and f.criticals.missed.pct > book.worth["missed_pct"]
+    ):
+        found.append(
+            f"it misses {f.criticals.missed.count:,} of {f.criticals.missed.of:,} criticals"
+        )
     if f.stands_after.pct is not None and f.stands_after.pct < book.worth["stands_pct"]:
         found.append(f"only {f.stands_after.pct} % of its answers stand")
     return found
 
 
 def _in_words(duel: Duel) -> str:
-    model, baseline = (pct(Decimal(n) / duel.records) for n in (duel.model_right, duel.baseline_right))
-    return f"{_NAMES.get(duel.target, duel.target)} right in {model} % of records, {duel.baseline} in {baseline} %"
+    model, baseline = (
+        pct(Decimal(n) / duel.records) for n in (duel.model_right, duel.baseline_right)
+    )
+    return (
+        f"{_NAMES.get(duel.target, duel.target)} right in {model} % of records, {duel.baseline} in"
+        f" {baseline} %"
+    )

@@ -1,4 +1,7 @@
-"""The dataset card: what a set is, what it was made from, and what was counted in it. Markdown with the front matter that `datasets` reads."""
+"""The dataset card: what a set is, what it was made from, and what was counted in it.
+
+Markdown with the front matter that `datasets` reads.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ from finops_cli.foundry.promises import Promise
 _VERDICT = {True: "kept", False: "**broken**", None: "too few rows to judge"}
 
 
-def card(sets: Sequence[tuple[Order, Written, list[Promise]]], stages: Sequence[str], rules: str, command: str) -> str:
+def card(
+    sets: Sequence[tuple[Order, Written, list[Promise]]],
+    stages: Sequence[str],
+    rules: str,
+    command: str,
+) -> str:
     """The README of a data folder that holds `stages`, `sets` of them just made.
 
     `rules` is the version of the knowledge base, `command` what makes the same bytes again.
@@ -41,12 +49,17 @@ makes the same bytes again, with rules `{rules}`. `finops generate --report .{pr
 Columns: `prompt` and `completion` as messages (`chat_template_kwargs` says whether the model thinks first), `record` and `answer` as JSON texts,
 `id`, `stage`, `split`. Train and eval share no record, and none that differs only in identifiers or free text.
 
-{sections}"""
+{sections}"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def _section(order: Order, written: Written, kept: list[Promise]) -> str:
-    files = "\n".join(f"| {name} | {written.rows[name]:,} | `{digest}` |" for name, digest in written.digests.items())
-    proofs = "\n".join(f"| {promise.name} | {_VERDICT[promise.kept]} | {promise.detail} |" for promise in kept)
+    files = "\n".join(
+        f"| {name} | {written.rows[name]:,} | `{digest}` |"
+        for name, digest in written.digests.items()
+    )
+    proofs = "\n".join(
+        f"| {promise.name} | {_VERDICT[promise.kept]} | {promise.detail} |" for promise in kept
+    )
     return f"""## {order.stage}
 
 {order.rows:,} rows, seed {order.seed}, profile {order.profile}.

@@ -1,4 +1,6 @@
-"""What a data set shows, counted row by row, and the promises that it must keep (domain, section 8)."""
+"""What a data set shows, counted row by row, and the promises that it must keep (domain, section
+8).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def facts(row: Row, book: Book) -> Iterator[tuple[str, str]]:
     else:
         case = _as(RESOLVER_INPUT, given)
         yield from _resolver_facts(case, _as(RESOLUTION, answer), book)
-        tokens = estimated_tokens(resolver_prompt(case).text) + estimated_tokens(row.completion[0].content)
+        tokens = estimated_tokens(resolver_prompt(case).text) + estimated_tokens(
+            row.completion[0].content
+        )
         yield "tokens up to", str(-(-tokens // _TOKEN_STEP) * _TOKEN_STEP)
 
 
@@ -65,7 +69,10 @@ def _triage_facts(fail: FailRecord, answer: Triage, book: Book) -> Iterator[tupl
     yield "tier", answer.priority_tier
     yield "action", answer.action
     yield "counterparty", fail.counterparty
-    yield from (("optional", f"{name} {'absent' if getattr(fail, name) is None else 'given'}") for name in _OPTIONAL)
+    yield from (
+        ("optional", f"{name} {'absent' if getattr(fail, name) is None else 'given'}")
+        for name in _OPTIONAL
+    )
     yield from (("edge", edge) for edge in edges_met(fail, book))
 
 
@@ -95,12 +102,25 @@ def edges_met(fail: FailRecord, book: Book) -> Iterator[str]:
 def all_edges(book: Book) -> set[str]:
     """Both sides of every boundary of the four band tables."""
     names = {"age": book.scoring.age_factor, "value": book.scoring.value_factor}
-    names |= {"cp rate": book.scoring.cp_history_factor, "coverage": book.scoring.inventory_modifier}
-    last = {f"{name}: last of band {band}" for name, table in names.items() for band in range(len(table.values) - 1)}
-    return last | {f"{name}: first of band {band}" for name, table in names.items() for band in range(1, len(table.values))}
+    names |= {
+        "cp rate": book.scoring.cp_history_factor,
+        "coverage": book.scoring.inventory_modifier,
+    }
+    last = {
+        f"{name}: last of band {band}"
+        for name, table in names.items()
+        for band in range(len(table.values) - 1)
+    }
+    return last | {
+        f"{name}: first of band {band}"
+        for name, table in names.items()
+        for band in range(1, len(table.values))
+    }
 
 
-def _edge_fields(fail: FailRecord, book: Book) -> tuple[tuple[str, BandTable[Decimal], Decimal, Decimal], ...]:
+def _edge_fields(
+    fail: FailRecord, book: Book
+) -> tuple[tuple[str, BandTable[Decimal], Decimal, Decimal], ...]:
     s, cent = book.scoring, Decimal("0.01")
     return (
         ("age", s.age_factor, Decimal(1), Decimal(fail.age_days)),
@@ -116,7 +136,10 @@ def _resolver_facts(case: ResolverInput, plan: Resolution, book: Book) -> Iterat
     yield "ftr tier", tier
     yield "category", case.triage.category
     if tier == "complex":
-        yield "complex brokers", "enough" if brokers >= book.data.ftr_tiers["complex_brokers"] else "too few"
+        yield (
+            "complex brokers",
+            ("enough" if brokers >= book.data.ftr_tiers["complex_brokers"] else "too few"),
+        )
     yield from (("ftr age", str(ftr.age_days)) for ftr in case.ftrs)
     yield from (("scenario", name) for name in scenarios_of(case, plan, book))
     yield from (("step", step.action) for step in plan.resolution_steps)
@@ -124,7 +147,12 @@ def _resolver_facts(case: ResolverInput, plan: Resolution, book: Book) -> Iterat
 
 
 def tier_of(ftr_count: int, book: Book) -> str:
-    """The tier of `data.ftr_tiers` that a number of fails to receive makes; "none" for one that no tier has."""
+    """The tier of `data.ftr_tiers` that a number of fails to receive makes; "none" for one that no
+    tier has.
+    """
     rules = book.data.ftr_tiers
     tiers = ("simple", "medium", "complex")
-    return next((tier for tier in tiers if rules[f"{tier}_from"] <= ftr_count <= rules[f"{tier}_to"]), "none")
+    return next(
+        (tier for tier in tiers if rules[f"{tier}_from"] <= ftr_count <= rules[f"{tier}_to"]),
+        "none",
+    )

@@ -1,4 +1,6 @@
-"""Makes a stage's model on an Ollama server: checks, sends what the server lacks, has the model made, reads back what came of it."""
+"""Makes a stage's model on an Ollama server: checks, sends what the server lacks, has the model
+made, reads back what came of it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ _COPIES = 2
 
 
 class Told(NamedTuple):
-    """Who hears of it: `tell` what is about to happen, `warn` what may go wrong, `watch` how far it is."""
+    """Who hears of it: `tell` what is about to happen, `warn` what may go wrong, `watch` how far it
+    is.
+    """
 
     tell: Callable[[str], None]
     warn: Callable[[str], None]
@@ -41,7 +45,10 @@ class Sent(Struct, frozen=True):
 
 
 class Created(Struct, frozen=True, kw_only=True):
-    """A model that the server has now. `model_digest` is the server's: since Ollama 0.30 it is not that of the file."""
+    """A model that the server has now.
+
+    `model_digest` is the server's: since Ollama 0.30 it is not that of the file.
+    """
 
     model: str
     host: str
@@ -62,7 +69,10 @@ def default_names(book: Book) -> dict[Stage, str]:
 
 
 def preview(order: Order, watch: store.Watch) -> dict[str, object]:
-    """The request that `create` would send, with the digests of the files that are there. No server is asked."""
+    """The request that `create` would send, with the digests of the files that are there.
+
+    No server is asked.
+    """
     planned = plan(order)
     return request(planned, {path: store.sha256_of(path, watch) for path in _paths(planned)})
 
@@ -70,8 +80,9 @@ def preview(order: Order, watch: store.Watch) -> dict[str, object]:
 def create(order: Order, url: str, told: Told) -> Created:
     """Make the model of `order` on the server at `url`.
 
-    Raises MissingPiece (no file, no server, a server that is too old), UsageError (a Modelfile or file that is no use) and Unfinished
-    (the server failed, or ended without saying that the model is made).
+    Raises MissingPiece (no file, no server, a server that is too old), UsageError (a Modelfile or
+    file that is no use) and Unfinished (the server failed, or ended without saying that the model
+    is made).
     """
     planned = plan(order)
     refuse_unusable(planned, order)
@@ -100,20 +111,27 @@ def _usable_version(url: str, told: Told) -> str:
     version = admin.version(url)
     refuse_too_old(version)
     if not known(version):
-        told.warn(f"{url} says it is Ollama {version}, a build from source: whether it is new enough cannot be known")
+        told.warn(
+            f"{url} says it is Ollama {version}, a build from source: whether it is new enough"
+            " cannot be known"
+        )
     return version
 
 
 def _refuse_unusable_base(url: str, base: str) -> None:
-    """Ollama would fetch a missing model from the internet by itself, and take one that a cloud answers for."""
+    """Ollama would fetch a missing model from the internet by itself, and take one that a cloud
+    answers for.
+    """
     found = admin.card(url, base)
     if found is None:
         raise MissingPiece(
-            f"FROM {base}: {url} has no such model; fetch it with `ollama pull {base}`, or name a file: --gguf FILE"
+            f"FROM {base}: {url} has no such model; fetch it with `ollama pull {base}`, or name a"
+            " file: --gguf FILE"
         )
     if found.remote_host:
         raise UsageError(
-            f"FROM {base}: {found.remote_host} answers for it, and fail records may not leave the house; name a local model"
+            f"FROM {base}: {found.remote_host} answers for it, and fail records may not leave the"
+            " house; name a local model"
         )
 
 
@@ -123,14 +141,18 @@ def _tell_room(planned: Plan, told: Told) -> None:
     size = sum(path.stat().st_size for path in _paths(planned))
     if size:
         told.tell(
-            f"needs up to {decimal(_COPIES * size)} on the server's disk: the files ({decimal(size)}) and a copy that Ollama makes"
+            f"needs up to {decimal(_COPIES * size)} on the server's disk: the files"
+            f" ({decimal(size)}) and a copy that Ollama makes"
         )
 
 
 def _created(planned: Plan, url: str, version: str, sent: list[Sent]) -> Created:
     card = admin.card(url, planned.model)
     if card is None:
-        raise Unfinished(f"{url} says that {planned.model} is made, but does not have it; see the server's log, then try again")
+        raise Unfinished(
+            f"{url} says that {planned.model} is made, but does not have it; see the server's log,"
+            " then try again"
+        )
     first = sent[0] if sent else None
     return Created(
         model=planned.model,

@@ -1,4 +1,6 @@
-"""Writes a data set: rows made in parallel, verified before they are written, in index order, two files a stage."""
+"""Writes a data set: rows made in parallel, verified before they are written, in index order, two
+files a stage.
+"""
 
 from __future__ import annotations
 
@@ -60,8 +62,13 @@ def file_name(stage: Stage, split: Split) -> str:
     return f"{stage}-{split}.jsonl"
 
 
-def write_dataset(order: Order, folder: Path, workers: int, watch: Callable[[int], None]) -> Written:
-    """Make the rows of `order` and write them to `folder`; `watch` is told how many are done. Raises BadExample, Unfinished."""
+def write_dataset(
+    order: Order, folder: Path, workers: int, watch: Callable[[int], None]
+) -> Written:
+    """Make the rows of `order` and write them to `folder`; `watch` is told how many are done.
+
+    Raises BadExample, Unfinished.
+    """
     with _files(order.stage, folder) as files:
         for made in _made(order, workers):
             files.written.counts.update(made.counts)
@@ -71,7 +78,9 @@ def write_dataset(order: Order, folder: Path, workers: int, watch: Callable[[int
     return files.written
 
 
-def write_rows(stage: Stage, rows: Iterable[tuple[Row, list[tuple[str, str]]]], folder: Path) -> Written:
+def write_rows(
+    stage: Stage, rows: Iterable[tuple[Row, list[tuple[str, str]]]], folder: Path
+) -> Written:
     """Write ready rows, each with its facts, as the files of `stage`."""
     with _files(stage, folder) as files:
         for row, shown in rows:
@@ -97,7 +106,9 @@ class _Files:
         self.written.rows[self.paths[split].name] += 1
 
     def finish(self) -> None:
-        """Both files down to the last byte, so that neither takes its name when the other does not fit on the disk."""
+        """Both files down to the last byte, so that neither takes its name when the other does not
+        fit on the disk.
+        """
         for split, path in self.paths.items():
             self.open[split].flush()
             self.written.digests[path.name] = self._hashes[split].hexdigest()
@@ -106,9 +117,13 @@ class _Files:
 @contextmanager
 def _files(stage: Stage, folder: Path) -> Iterator[_Files]:
     """The two files of a stage, under their names only when both are whole."""
-    paths: dict[Split, Path] = {split: folder / file_name(stage, split) for split in get_args(Split)}
+    paths: dict[Split, Path] = {
+        split: folder / file_name(stage, split) for split in get_args(Split)
+    }
     with ExitStack() as stack:
-        files = _Files(paths, {split: stack.enter_context(whole(path)) for split, path in paths.items()})
+        files = _Files(
+            paths, {split: stack.enter_context(whole(path)) for split, path in paths.items()}
+        )
         yield files
         files.finish()
     for path in paths.values():
@@ -116,7 +131,9 @@ def _files(stage: Stage, folder: Path) -> Iterator[_Files]:
 
 
 def _made(order: Order, workers: int) -> Iterator[Made]:
-    pieces = (range(start, min(start + _PIECE, order.rows)) for start in range(0, order.rows, _PIECE))
+    pieces = (
+        range(start, min(start + _PIECE, order.rows)) for start in range(0, order.rows, _PIECE)
+    )
     if workers > 1:
         yield from in_processes(_make_here, pieces, workers, _start, (order,))
         return
@@ -132,21 +149,30 @@ def make(order: Order, indexes: range, book: Book) -> Made:
         row = row_at(order, index, book)
         found = faults_of(row, book)
         if found:
-            raise BadExample(f"{row.id} does not pass its check ({found[0].message}); nothing after it was written")
+            raise BadExample(
+                f"{row.id} does not pass its check ({found[0].message}); nothing after it was"
+                " written"
+            )
         made.counts.update(facts(row, book))
         made.lines.append((row.split, exact_json.encode(row) + b"\n"))
     return made
 
 
 def row_at(order: Order, index: int, book: Book) -> Row:
-    """Row `index` of a set, counted over both splits: it depends on stage, seed, profile and index alone."""
+    """Row `index` of a set, counted over both splits: it depends on stage, seed, profile and index
+    alone.
+    """
     if order.stage == "triage":
         return triage_row(index, order.seed, book, order.profile)
     if order.stage == "resolver":
         return resolver_row(index, order.seed, book)
     split = wanted(index, book.data.eval_every)
-    within = index // book.data.eval_every if split == "eval" else index - index // book.data.eval_every
-    return sentiment_row(f"S-{order.seed}-{index:08d}", sentence(within, order.seed, split, load_grammar()))
+    within = (
+        index // book.data.eval_every if split == "eval" else index - index // book.data.eval_every
+    )
+    return sentiment_row(
+        f"S-{order.seed}-{index:08d}", sentence(within, order.seed, split, load_grammar())
+    )
 
 
 _here: tuple[Order, Book]

@@ -1,4 +1,8 @@
-"""Seeded draws. What an example is made of depends on seed and index alone, so that workers and order change nothing."""
+"""Seeded draws.
+
+What an example is made of depends on seed and index alone, so that workers and order change
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,17 @@ T = TypeVar("T")
 
 
 def rng(seed: int, name: str, index: int) -> random.Random:
-    """A stream of its own for `name` and `index`. Python seeds it from a digest of the text, the same on every platform."""
+    """A stream of its own for `name` and `index`.
+
+    Python seeds it from a digest of the text, the same on every platform.
+    """
     return random.Random(f"{seed}:{name}:{index}")  # noqa: S311 - training data, not secrets
 
 
 def dealt(cards: Sequence[T], seed: int, name: str, index: int) -> T:
-    """The card that `index` gets when `cards` are shuffled and dealt, block after block: every block deals each card once."""
+    """The card that `index` gets when `cards` are shuffled and dealt, block after block: every
+    block deals each card once.
+    """
     block, place = divmod(index, len(cards))
     return cards[_order(len(cards), seed, name, block)[place]]
 
@@ -42,8 +51,12 @@ def chance(draw: random.Random, percent: int | Decimal) -> bool:
     return draw.random() * 100 < percent
 
 
-def in_band(table: BandTable[Any], band: int, step: Decimal, top: int, draw: random.Random, at_edge: int) -> Decimal:
-    """A number of band `band`, a multiple of `step`, at most `top`; in `at_edge` percent of the draws one of the band's ends."""
+def in_band(
+    table: BandTable[Any], band: int, step: Decimal, top: int, draw: random.Random, at_edge: int
+) -> Decimal:
+    """A number of band `band`, a multiple of `step`, at most `top`; in `at_edge` percent of the
+    draws one of the band's ends.
+    """
     low, high = ends(table, band, step, top)
     if chance(draw, at_edge):
         return (low if draw.random() < 0.5 else high) * step
@@ -59,7 +72,9 @@ def ends(table: BandTable[Any], band: int, step: Decimal, top: int) -> tuple[int
 
 
 def quantile(points: Sequence[Decimal], at: float, logarithmic: bool) -> float:
-    """The value at quantile `at` (0-1) of a distribution given by its points; evenly between them, or on a logarithmic scale."""
+    """The value at quantile `at` (0-1) of a distribution given by its points; evenly between them,
+    or on a logarithmic scale.
+    """
     place = at * (len(points) - 1)
     i = min(int(place), len(points) - 2)
     low, high, part = float(points[i]), float(points[i + 1]), place - i

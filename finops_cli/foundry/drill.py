@@ -13,7 +13,10 @@ class Piece(NamedTuple):
 
 
 class Drill(NamedTuple):
-    """The pieces of a text, which hold every control token that it is to have. No answer ends where a drill ends."""
+    """The pieces of a text, which hold every control token that it is to have.
+
+    No answer ends where a drill ends.
+    """
 
     id: str
     pieces: tuple[Piece, ...]

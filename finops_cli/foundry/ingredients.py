@@ -1,4 +1,6 @@
-"""What a model is made of: the request to Ollama that a Modelfile stands for, and the files that go with it."""
+"""What a model is made of: the request to Ollama that a Modelfile stands for, and the files that go
+with it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ _MODEL_ENDINGS = (".gguf", ".bin", ".safetensors")
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What the user asks for. `modelfile` is one that ships where it is None; `gguf` takes the place of its FROM."""
+    """What the user asks for.
+
+    `modelfile` is one that ships where it is None; `gguf` takes the place of its FROM.
+    """
 
     stage: Stage
     name: str
@@ -33,7 +38,10 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Piece(NamedTuple):
-    """A file of the request under the name that it has there. `path` is None when it is at none of the places `sought`."""
+    """A file of the request under the name that it has there.
+
+    `path` is None when it is at none of the places `sought`.
+    """
 
     field: Field
     name: str
@@ -42,7 +50,10 @@ class Piece(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A model to be made: of `pieces`, or `base`, a model of the server. `parameters` are typed, `texts` go as they are."""
+    """A model to be made: of `pieces`, or `base`, a model of the server.
+
+    `parameters` are typed, `texts` go as they are.
+    """
 
     model: str
     base: str | None
@@ -52,7 +63,11 @@ class Plan(NamedTuple):
 
 
 def plan(order: Order) -> Plan:
-    """What `order` comes to. Raises UsageError for a Modelfile or an option that cannot be carried out; files may be missing yet."""
+    """What `order` comes to.
+
+    Raises UsageError for a Modelfile or an option that cannot be carried out; files may be missing
+    yet.
+    """
     _refuse_unwritable("--name", order.name)
     modelfile = _modelfile(order)
     folder = modelfile.path.parent
@@ -61,19 +76,32 @@ def plan(order: Order) -> Plan:
     files = [source for source in sources if isinstance(source, Piece)]
     named = [source for source in sources if isinstance(source, str)]
     if len(named) > 1 or (named and files):
-        raise UsageError(f"{modelfile.path}: FROM names {', '.join(bases)}; one model, or one or more files, not both")
+        raise UsageError(
+            f"{modelfile.path}: FROM names {', '.join(bases)}; one model, or one or more files, not"
+            " both"
+        )
     files += [_piece(folder, "adapters", adapter) for adapter in modelfile.adapters]
     files += [_piece(folder, "draft_files", draft) for draft in modelfile.drafts]
     _refuse_equal_names(files)
-    return Plan(order.name, named[0] if named else None, tuple(files), typed_parameters(modelfile), _texts(modelfile, order))
+    return Plan(
+        order.name,
+        named[0] if named else None,
+        tuple(files),
+        typed_parameters(modelfile),
+        _texts(modelfile, order),
+    )
 
 
 def _modelfile(order: Order) -> Modelfile:
-    """The one that is named; else the one that the model file is made for; else that of the stage."""
+    """The one that is named; else the one that the model file is made for; else that of the
+    stage.
+    """
     if order.modelfile is not None:
         return read_modelfile(order.modelfile)
     named = order.gguf is not None and order.gguf.is_file()
-    return shipped.modelfile(shipped.made_for_by_file(order.stage, order.gguf) if named and order.gguf else order.stage)
+    return shipped.modelfile(
+        shipped.made_for_by_file(order.stage, order.gguf) if named and order.gguf else order.stage
+    )
 
 
 def request(plan: Plan, digests: Mapping[Path, str]) -> dict[str, object]:
@@ -82,7 +110,11 @@ def request(plan: Plan, digests: Mapping[Path, str]) -> dict[str, object]:
     if plan.base is not None:
         body["from"] = plan.base
     for field in get_args(Field):
-        files = {piece.name: digests.get(piece.path) if piece.path else None for piece in plan.pieces if piece.field == field}
+        files = {
+            piece.name: digests.get(piece.path) if piece.path else None
+            for piece in plan.pieces
+            if piece.field == field
+        }
         if files:
             body[field] = files
     if plan.parameters:
@@ -96,14 +128,17 @@ def refuse_unusable(plan: Plan, order: Order) -> None:
         if piece.path is None:
             places = " nor ".join(str(place.parent) for place in piece.sought)
             raise MissingPiece(
-                f"{piece.name}: there is no such file in {places}; train and quantize the {order.stage} model or download it, "
-                "then keep it there under this name, or say where it is: --gguf FILE"
+                f"{piece.name}: there is no such file in {places}; train and quantize the"
+                f" {order.stage} model or download it, then keep it there under this name, or say"
+                " where it is: --gguf FILE"
             )
         _refuse_no_gguf(piece.path)
 
 
 def _source(folder: Path, field: Field, text: str) -> Piece | str:
-    """A FROM line as a file, or as the name of a model where no such file is there and it does not look like one."""
+    """A FROM line as a file, or as the name of a model where no such file is there and it does not
+    look like one.
+    """
     piece = _piece(folder, field, text)
     return text if piece.path is None and not _looks_like_a_file(text) else piece
 
@@ -116,28 +151,40 @@ def _piece(folder: Path, field: Field, text: str) -> Piece:
     sought = tuple(dict.fromkeys((folder.absolute() / given, Path.cwd() / given)))
     for path in sought:
         if path.is_dir():
-            raise UsageError(f"{path}: is a folder; convert the model to one GGUF file, then name that")
+            raise UsageError(
+                f"{path}: is a folder; convert the model to one GGUF file, then name that"
+            )
         _refuse_unwritable("the model's file", str(path))
     return Piece(field, given.name, next((path for path in sought if path.is_file()), None), sought)
 
 
 def _refuse_unwritable(what: str, text: str) -> None:
-    """Raises UsageError for a name that JSON cannot hold, neither in the request nor in what is told of it."""
+    """Raises UsageError for a name that JSON cannot hold, neither in the request nor in what is
+    told of it.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"{what} {text!a}: is not UTF-8, which the server takes; rename it") from error
+        raise UsageError(
+            f"{what} {text!a}: is not UTF-8, which the server takes; rename it"
+        ) from error
 
 
 def _looks_like_a_file(text: str) -> bool:
-    return text.startswith((".", "/", "~", "\\")) or text[1:3] == ":\\" or text.lower().endswith(_MODEL_ENDINGS)
+    return (
+        text.startswith((".", "/", "~", "\\"))
+        or text[1:3] == ":\\"
+        or text.lower().endswith(_MODEL_ENDINGS)
+    )
 
 
 def _refuse_equal_names(pieces: list[Piece]) -> None:
     names = [(piece.field, piece.name) for piece in pieces]
     twice = [name for field, name in names if names.count((field, name)) > 1]
     if twice:
-        raise UsageError(f"two files are named {twice[0]}; the server tells them apart by name, so rename one")
+        raise UsageError(
+            f"two files are named {twice[0]}; the server tells them apart by name, so rename one"
+        )
 
 
 def _texts(modelfile: Modelfile, order: Order) -> dict[str, object]:
@@ -160,7 +207,10 @@ def _quantization(kind: str | None) -> str | None:
             return known
     if kind is not None:
         accepted = ", ".join(QUANTIZATIONS)
-        raise UsageError(f"--quantize {kind}: Ollama makes {accepted}; for any other kind quantize with llama.cpp first")
+        raise UsageError(
+            f"--quantize {kind}: Ollama makes {accepted}; for any other kind quantize with"
+            " llama.cpp first"
+        )
     return None
 
 
@@ -168,6 +218,11 @@ def _refuse_no_gguf(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(len(_POINTER))
     if head == _POINTER:
-        raise UsageError(f"{path}: is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`")
+        raise UsageError(
+            f"{path}: is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+        )
     if not head.startswith(_MAGIC):
-        raise UsageError(f"{path}: begins with {head[:4]!r}, not with GGUF; convert the model to GGUF (llama.cpp) first")
+        raise UsageError(
+            f"{path}: begins with {head[:4]!r}, not with GGUF; convert the model to GGUF"
+            " (llama.cpp) first"
+        )

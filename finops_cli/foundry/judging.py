@@ -1,6 +1,8 @@
-"""What a model's answers to held-out rows are worth: the checker of the desk judges them, whoever has the model say them.
+"""What a model's answers to held-out rows are worth: the checker of the desk judges them, whoever
+has the model say them.
 
-`training.examine` asks a model while it is trained, `weights.trial` the file that was made of it. Their scores mean the same.
+`training.examine` asks a model while it is trained, `weights.trial` the file that was made of it.
+Their scores mean the same.
 """
 
 from __future__ import annotations
@@ -22,11 +24,15 @@ from finops_cli.models.verified import heard
 from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
 
 DECIDES: dict[Stage, str] = {"triage": "tier", "resolver": "steps", "sentiment": "label"}
-"""What `Verdict.decided` means: the same tier; the same actions with the same quantities in the same order; the same label."""
+"""What `Verdict.decided` means: the same tier; the same actions with the same quantities in the
+same order; the same label.
+"""
 
 
 class Verdict(NamedTuple):
-    """Whether an answer can be read and has the right shape, is without any finding, and decides as the rules do."""
+    """Whether an answer can be read and has the right shape, is without any finding, and decides as
+    the rules do.
+    """
 
     valid: bool
     exact: bool
@@ -46,7 +52,9 @@ class Scores(Struct, frozen=True):
     decided: int
 
     def rank(self, loss: float) -> float:
-        """Exact counts before decided, decided before valid; a lower loss decides between equals."""
+        """Exact counts before decided, decided before valid; a lower loss decides between
+        equals.
+        """
         places = self.asked + 1
         return (self.exact * places + self.decided) * places + self.valid + 1 / (1 + loss)
 
@@ -58,7 +66,10 @@ def counted(verdicts: Iterable[Verdict]) -> Scores:
 
 
 def judged(row: Row, text: str, book: Book) -> Verdict:
-    """The verdict of what a model said to the record of `row`, nothing repaired. Raises UsageError as `question_of` does."""
+    """The verdict of what a model said to the record of `row`, nothing repaired.
+
+    Raises UsageError as `question_of` does.
+    """
     if row.stage == "sentiment":
         label = text.strip().lower()
         right = label == row.answer
@@ -71,13 +82,19 @@ def judged(row: Row, text: str, book: Book) -> Verdict:
 
 
 def question_of(row: Row, book: Book, modelfile: str | None = None) -> Question[Any]:
-    """What the desk asks about the record of `row`, by the Modelfile of its stage or another. Raises UsageError for no record of the stage."""
+    """What the desk asks about the record of `row`, by the Modelfile of its stage or another.
+
+    Raises UsageError for no record of the stage.
+    """
     given = exact_json.decode(row.record)
     if row.stage == "triage" and (fail := FAIL.read(given)) is not None:
         return triage_question(fail, book, modelfile or row.stage)
     if row.stage == "resolver" and (case := RESOLVER_INPUT.read(given)) is not None:
         return resolver_question(case, book, modelfile or row.stage)
-    raise UsageError(f"row {row.id}: its record does not have the shape of stage {row.stage}; generate the data anew")
+    raise UsageError(
+        f"row {row.id}: its record does not have the shape of stage {row.stage}; generate the data"
+        " anew"
+    )
 
 
 def _decision(answer: Triage | Resolution) -> object:

@@ -24,7 +24,11 @@ Tell = Callable[[str], None]
 
 
 class Wanted(NamedTuple):
-    """What a call asks for. `stage` None: triage and resolver. `rows` None: the cards' sizes. `phrasebank`: a copy of the user's own."""
+    """What a call asks for.
+
+    `stage` None: triage and resolver. `rows` None: the cards' sizes. `phrasebank`: a copy of the
+    user's own.
+    """
 
     stage: Stage | None
     rows: int | None
@@ -37,22 +41,36 @@ class Wanted(NamedTuple):
 
 
 def make_data(wanted: Wanted, kb: Path, tell: Tell) -> list[Report]:
-    """Write the sets and their card; returns what was counted. Raises UsageError, MissingPiece, BadExample, Unfinished."""
+    """Write the sets and their card; returns what was counted.
+
+    Raises UsageError, MissingPiece, BadExample, Unfinished.
+    """
     if wanted.parquet:
         _refuse_without_parquet()
     if wanted.folder.exists() and not wanted.folder.is_dir():
         raise UsageError(f"{wanted.folder}: is a file; give a folder")
     wanted.folder.mkdir(parents=True, exist_ok=True)
     book = load_book(kb)
-    stages: tuple[Stage, ...] = (wanted.stage,) if wanted.stage is not None else ("triage", "resolver")
+    stages: tuple[Stage, ...] = (
+        (wanted.stage,) if wanted.stage is not None else ("triage", "resolver")
+    )
     sets = [_make(stage, wanted, kb, book, tell) for stage in stages]
-    present = [stage for stage in get_args(Stage) if (wanted.folder / file_name(stage, "train")).is_file()]
-    text = card([(order, written, kept) for order, written, kept, _ in sets], present, book.version, _command(wanted))
+    present = [
+        stage for stage in get_args(Stage) if (wanted.folder / file_name(stage, "train")).is_file()
+    ]
+    text = card(
+        [(order, written, kept) for order, written, kept, _ in sets],
+        present,
+        book.version,
+        _command(wanted),
+    )
     (wanted.folder / "README.md").write_text(text, encoding="utf-8")
     return [report for *_, report in sets]
 
 
-def _make(stage: Stage, wanted: Wanted, kb: Path, book: Book, tell: Tell) -> tuple[Order, Written, list[Promise], Report]:
+def _make(
+    stage: Stage, wanted: Wanted, kb: Path, book: Book, tell: Tell
+) -> tuple[Order, Written, list[Promise], Report]:
     rows = wanted.rows if wanted.rows is not None else book.data.sizes[stage]
     order = Order(stage, rows, wanted.seed, wanted.profile, kb)
     if stage == "sentiment" and wanted.phrasebank is not None:
@@ -91,10 +109,15 @@ def _phrasebank_rows(path: Path, tell: Tell) -> Iterator[tuple[Row, list[tuple[s
             row = sentiment_row(f"P-{number:06d}", item)
             yield row, [("split", row.split), ("label", item.label), ("register", item.register)]
         elif isinstance(item, Damage):
-            tell("; ".join(f"{item.file}:{item.line}: {problem.message}" for problem in item.problems))
+            tell(
+                "; ".join(
+                    f"{item.file}:{item.line}: {problem.message}" for problem in item.problems
+                )
+            )
         elif isinstance(item, PhrasebankRead):
             tell(
-                f"{item.file}: {item.sentences:,} sentences, {item.duplicates:,} duplicates dropped, {item.damaged:,} damaged lines"
+                f"{item.file}: {item.sentences:,} sentences, {item.duplicates:,} duplicates"
+                f" dropped, {item.damaged:,} damaged lines"
             )
 
 
@@ -117,12 +140,17 @@ def _refuse_without_parquet() -> None:
 
 
 def _write_parquet(file: Path) -> None:
-    """The same rows beside `file`, a block at a time, so that memory does not grow with the file."""
+    """The same rows beside `file`, a block at a time, so that memory does not grow with the
+    file.
+    """
     import pyarrow.json
     import pyarrow.parquet
 
     options = pyarrow.json.ReadOptions(block_size=8 << 20)
     blocks = pyarrow.json.open_json(file, read_options=options)
-    with blocks, pyarrow.parquet.ParquetWriter(file.with_suffix(".parquet"), blocks.schema) as writer:
+    with (
+        blocks,
+        pyarrow.parquet.ParquetWriter(file.with_suffix(".parquet"), blocks.schema) as writer,
+    ):
         for block in blocks:
             writer.write_batch(block)

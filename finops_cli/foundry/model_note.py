@@ -1,4 +1,6 @@
-"""`finops.json` in a folder that transformers or PEFT saved: what finops needs to know of a model beyond what they write."""
+"""`finops.json` in a folder that transformers or PEFT saved: what finops needs to know of a model
+beyond what they write.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ NOTE = "finops.json"
 
 
 class ModelNote(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`modelfile`: the Modelfile, by name, whose prompt the model was trained with (`models.shipped`).
+    """`modelfile`: the Modelfile, by name, whose prompt the model was trained with
+    (`models.shipped`).
 
-    `base`: SHA-256 of the weights that an adapter belongs to, by file; empty where that is not known, and for a model that is whole.
+    `base`: SHA-256 of the weights that an adapter belongs to, by file; empty where that is not
+    known, and for a model that is whole.
     """
 
     modelfile: str
@@ -24,7 +28,8 @@ class ModelNote(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
 
 def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
-    """Raises UsageError where one of `weights` (SHA-256 by file) is none of those that the adapter was trained on.
+    """Raises UsageError where one of `weights` (SHA-256 by file) is none of those that the adapter
+    was trained on.
 
     Shapes do not tell: an adapter fits every model of its network, and makes sense on one.
     """
@@ -34,8 +39,10 @@ def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
     for name, digest in weights.items():
         if digest not in note.base.values():
             raise UsageError(
-                f"{adapter}: was trained on another base: {name} (SHA-256 {digest}) is none of its files; "
-                f'give that base as --base; where this one is the same, saved anew, take "base" out of {adapter / NOTE}'
+                f"{adapter}: was trained on another base: {name} (SHA-256 {digest}) is none of its"
+                " files; "
+                'give that base as --base; where this one is the same, saved anew, take "base" out'
+                f" of {adapter / NOTE}"
             )
 
 
@@ -44,7 +51,10 @@ def write_note(folder: Path, note: ModelNote) -> None:
 
 
 def read_note(folder: Path) -> ModelNote | None:
-    """The note in `folder`; None where there is none. Raises UsageError for one that cannot be read."""
+    """The note in `folder`; None where there is none.
+
+    Raises UsageError for one that cannot be read.
+    """
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=ModelNote)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,12 +1,29 @@
-"""Free text as desks write it: notes on a fail, replies to chases, reasons of disputes. No rule reads it, nor may a model."""
+"""Free text as desks write it: notes on a fail, replies to chases, reasons of disputes.
+
+No rule reads it, nor may a model.
+"""
 
 from __future__ import annotations
 
 import random
 
 _OPENINGS = ("Chased", "Called", "Left message with", "Emailed", "Spoke to", "No answer from")
-_WHO = ("cpty ops", "their settlements desk", "the custodian", "stock loan", "their fails team", "the prime broker")
-_WHEN = ("this morning", "yesterday", "at 10:40", "twice today", "on the 3pm call", "before cut-off")
+_WHO = (
+    "cpty ops",
+    "their settlements desk",
+    "the custodian",
+    "stock loan",
+    "their fails team",
+    "the prime broker",
+)
+_WHEN = (
+    "this morning",
+    "yesterday",
+    "at 10:40",
+    "twice today",
+    "on the 3pm call",
+    "before cut-off",
+)
 _REPLIES = (
     "waiting on our source",
     "will deliver tomorrow",
@@ -31,7 +48,10 @@ _DISPUTES = (
 
 def desk_note(draw: random.Random) -> str:
     """One or two short sentences."""
-    note = f"{draw.choice(_OPENINGS)} {draw.choice(_WHO)} {draw.choice(_WHEN)}: {draw.choice(_REPLIES)}."
+    note = (
+        f"{draw.choice(_OPENINGS)} {draw.choice(_WHO)} {draw.choice(_WHEN)}:"
+        f" {draw.choice(_REPLIES)}."
+    )
     return f"{note} Ref {draw.randrange(10_000, 99_999)}." if draw.random() < 0.4 else note
 
 

@@ -1,4 +1,6 @@
-"""Who the counterparty is: a few high-volume participants, and many that are seldom seen (kb: `data.participants`)."""
+"""Who the counterparty is: a few high-volume participants, and many that are seldom seen (kb:
+`data.participants`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from finops_cli.kb.book import DataBook
 def high_volume(seed: int, book: DataBook) -> tuple[str, ...]:
     """The DTC numbers that take many assignments, the same for a whole data set."""
     rules = book.participants
-    numbers = rng(seed, "high volume", 0).sample(range(1, rules["highest_number"] + 1), rules["high_volume"])
+    numbers = rng(seed, "high volume", 0).sample(
+        range(1, rules["highest_number"] + 1), rules["high_volume"]
+    )
     return tuple(f"DTC-{number:04d}" for number in sorted(numbers))
 
 
@@ -24,7 +28,9 @@ def counterparty(index: int, seed: int, book: DataBook) -> str:
 
 @lru_cache(maxsize=4)
 def _assignments(seed: int, block: int, book: DataBook) -> list[str]:
-    """One block of assignments: every other participant as often as it may be, the high-volume ones for all the rest."""
+    """One block of assignments: every other participant as often as it may be, the high-volume ones
+    for all the rest.
+    """
     rules, frequent = book.participants, high_volume(seed, book)
     numbers = (f"DTC-{number:04d}" for number in range(1, rules["highest_number"] + 1))
     others = [dtc for dtc in numbers if dtc not in frequent] * rules["uses_each"]

@@ -1,8 +1,9 @@
-"""A user's own copy of financial_phrasebank (Malo and others, 2014), as sentences. finops neither ships nor fetches it.
+"""A user's own copy of financial_phrasebank (Malo and others, 2014), as sentences. finops neither
+ships nor fetches it.
 
-Two forms: the original text files (`Sentences_50Agree.txt` and the like), `sentence@label` a line, the label behind the last @;
-and CSV, `label,sentence` without a header, or with one that names both columns in any order. The originals are ISO 8859-1; a
-copy that is UTF-8 throughout is read as that.
+Two forms: the original text files (`Sentences_50Agree.txt` and the like), `sentence@label` a line,
+the label behind the last @; and CSV, `label,sentence` without a header, or with one that names both
+columns in any order. The originals are ISO 8859-1; a copy that is UTF-8 throughout is read as that.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ _CHUNK = 1024 * 1024
 
 
 class PhrasebankRead(Struct, frozen=True):
-    """The end of a file. Rows are sentences, damaged lines and duplicates; a duplicate has text and label of an earlier row."""
+    """The end of a file.
+
+    Rows are sentences, damaged lines and duplicates; a duplicate has text and label of an earlier
+    row.
+    """
 
     file: str
     rows: int
@@ -55,9 +60,11 @@ class _First(NamedTuple):
 
 
 def read_phrasebank(path: Path) -> Iterator[Item]:
-    """Sentences, and as values the damaged lines; PhrasebankRead at the end. Their splits: `sentiment.text_split`.
+    """Sentences, and as values the damaged lines; PhrasebankRead at the end. Their splits:
+    `sentiment.text_split`.
 
-    A text that differs from an earlier one in case and spaces only is the same. Raises UsageError when `path` cannot be read.
+    A text that differs from an earlier one in case and spaces only is the same. Raises UsageError
+    when `path` cannot be read.
     """
     try:
         encoding = _encoding(path)
@@ -81,9 +88,15 @@ def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | 
     try:
         label = msgspec.convert(word, Label)
     except msgspec.ValidationError:
-        return Damage(file, row.line, (unusable("schema.enum", "label", row.label.strip(), _ACCEPTED),))
+        return Damage(
+            file, row.line, (unusable("schema.enum", "label", row.label.strip(), _ACCEPTED),)
+        )
     if not text or not text.isprintable():
-        return Damage(file, row.line, (unusable("schema.format", "sentence", text, "a sentence of printable characters"),))
+        return Damage(
+            file,
+            row.line,
+            (unusable("schema.format", "sentence", text, "a sentence of printable characters"),),
+        )
     first = seen.setdefault(text.casefold(), _First(row.line, label))
     if first.line == row.line:
         return Sentence(text, label, "phrasebank", "")
@@ -96,7 +109,9 @@ def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | 
 def _lines(path: Path, encoding: str) -> Iterator[_Row | Damage]:
     with path.open("rb") as file:
         for number, (raw, _) in enumerate(lines_of(file), start=1):
-            line = raw.decode(encoding, "replace").strip()  # replace: an over-long line is cut, maybe within a letter
+            line = raw.decode(
+                encoding, "replace"
+            ).strip()  # replace: an over-long line is cut, maybe within a letter
             if not line:
                 continue
             sentence, at, label = line.rpartition("@")
@@ -104,7 +119,9 @@ def _lines(path: Path, encoding: str) -> Iterator[_Row | Damage]:
 
 
 def _csv(path: Path, encoding: str) -> Iterator[_Row | Damage]:
-    """The first row tells which column is which: by its names, or as `label,sentence` when it has none."""
+    """The first row tells which column is which: by its names, or as `label,sentence` when it has
+    none.
+    """
     columns: tuple[int, int] | None = None
     with path.open(encoding=encoding, newline="") as text:
         for number, cells, fault in csv_rows(text, ","):
@@ -135,7 +152,9 @@ def _no_row(path: Path, line: int, what: str) -> Damage:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8 when all bytes are, which text in ISO 8859-1 with any letter beyond ASCII hardly ever is."""
+    """UTF-8 when all bytes are, which text in ISO 8859-1 with any letter beyond ASCII hardly ever
+    is.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         try:

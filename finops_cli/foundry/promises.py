@@ -1,4 +1,7 @@
-"""The promises that a data set makes, held against what was counted. One that needs more rows than there are is not judged."""
+"""The promises that a data set makes, held against what was counted.
+
+One that needs more rows than there are is not judged.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +35,23 @@ _SMALLEST, _MANY, _ALL_EDGES, _SCENARIOS = 100, 10_000, 5_000, 500
 """Rows from which a promise can be judged."""
 
 
-def promises(stage: Stage, counts: Counts, rows: int, profile: Profile, book: Book) -> list[Promise]:
+def promises(
+    stage: Stage, counts: Counts, rows: int, profile: Profile, book: Book
+) -> list[Promise]:
     """Every promise of the set of `stage`, in the order of the card."""
     by_dimension: dict[str, Counter[str]] = {}
     for (dimension, value), count in counts.items():
         by_dimension.setdefault(dimension, Counter())[value] = count
     of = _Dimensions(by_dimension)
     every = book.data.eval_every
-    split = _shares("80/20 split", of["split"], {"train": 100 - 100 // every, "eval": 100 // every}, rows)
+    split = _shares(
+        "80/20 split", of["split"], {"train": 100 - 100 // every, "eval": 100 // every}, rows
+    )
     if stage == "sentiment":
         return [split]  # the sentences themselves are judged by `foundry.sentiment_check`
-    particular = _triage(of, rows, profile, book) if stage == "triage" else _resolver(of, rows, book)
+    particular = (
+        _triage(of, rows, profile, book) if stage == "triage" else _resolver(of, rows, book)
+    )
     return [split, *particular]
 
 
@@ -51,34 +60,65 @@ class _Dimensions(dict[str, Counter[str]]):
         return Counter()
 
 
-def _triage(of: Mapping[str, Counter[str]], rows: int, profile: Profile, book: Book) -> Iterator[Promise]:
+def _triage(
+    of: Mapping[str, Counter[str]], rows: int, profile: Profile, book: Book
+) -> Iterator[Promise]:
     s = book.scoring
     yield _shares("categories", of["category"], book.data.categories, rows)
     yield _all(
-        "inventory modifiers", of["inventory modifier"], {str(value) for value in s.inventory_modifier.values}, rows, _SMALLEST
+        "inventory modifiers",
+        of["inventory modifier"],
+        {str(value) for value in s.inventory_modifier.values},
+        rows,
+        _SMALLEST,
     )
-    yield _all("concentration stacks, the cap among them", of["concentration stack"], _stacks(book), rows, _SMALLEST)
+    yield _all(
+        "concentration stacks, the cap among them",
+        of["concentration stack"],
+        _stacks(book),
+        rows,
+        _SMALLEST,
+    )
     yield from _participants(of["counterparty"], rows, book)
     n_a = {"DVP_FAIL", "B2B_PENDING"}
     yield _all("DVP and B2B fails with direction N_A", of["N_A direction"], n_a, rows, _SMALLEST)
     optional = {
-        f"{name} {state}" for name in ("cns_position", "security_fail_rate_pct_adv", "notes") for state in ("absent", "given")
+        f"{name} {state}"
+        for name in ("cns_position", "security_fail_rate_pct_adv", "notes")
+        for state in ("absent", "given")
     }
     yield _all("optional fields given and absent", of["optional"], optional, rows, _SMALLEST)
     if profile == "market":
         return
     ages, values = range(len(s.age_factor.values)), range(len(s.value_factor.values))
-    combinations = {f"{a} {v} {state}" for a, v, state in product(ages, values, get_args(RegShoStatus))}
-    yield _all("age bands x value tiers x regulatory states", of["age x value x state"], combinations, rows, _SMALLEST)
+    combinations = {
+        f"{a} {v} {state}" for a, v, state in product(ages, values, get_args(RegShoStatus))
+    }
+    yield _all(
+        "age bands x value tiers x regulatory states",
+        of["age x value x state"],
+        combinations,
+        rows,
+        _SMALLEST,
+    )
     directions = {f"{d} {a} {v}" for d, a, v in product(("FTD", "FTR"), ages, values)}
-    yield _all("FTD and FTR over age bands x value tiers", of["direction x age x value"], directions, rows, _ALL_EDGES)
+    yield _all(
+        "FTD and FTR over age bands x value tiers",
+        of["direction x age x value"],
+        directions,
+        rows,
+        _ALL_EDGES,
+    )
     yield _all("both sides of every boundary", of["edge"], all_edges(book), rows, _ALL_EDGES)
 
 
 def _stacks(book: Book) -> set[str]:
     names = tuple(book.scoring.concentration)
     chosen = product((False, True), repeat=len(names))
-    return {"+".join(name for name, on in zip(names, choice, strict=True) if on) or "none" for choice in chosen}
+    return {
+        "+".join(name for name, on in zip(names, choice, strict=True) if on) or "none"
+        for choice in chosen
+    }
 
 
 def _participants(counts: Counter[str], rows: int, book: Book) -> Iterator[Promise]:
@@ -93,10 +133,13 @@ def _participants(counts: Counter[str], rows: int, book: Book) -> Iterator[Promi
     others = max((count for dtc, count in counts.items() if dtc not in dict(common)), default=0)
     expected = (
         Decimal(100)
-        - Decimal(100 * (rules["highest_number"] - rules["high_volume"]) * rules["uses_each"]) / rules["per_examples"]
+        - Decimal(100 * (rules["highest_number"] - rules["high_volume"]) * rules["uses_each"])
+        / rules["per_examples"]
     )
     kept = abs(share - expected) <= _POINT and others <= allowed
-    yield Promise(name, kept, f"{share:.2f} % for the {len(common)}, at most {others} uses of another")
+    yield Promise(
+        name, kept, f"{share:.2f} % for the {len(common)}, at most {others} uses of another"
+    )
 
 
 def _resolver(of: Mapping[str, Counter[str]], rows: int, book: Book) -> Iterator[Promise]:
@@ -105,7 +148,13 @@ def _resolver(of: Mapping[str, Counter[str]], rows: int, book: Book) -> Iterator
     yield Promise(f"complex cases have {least} brokers or more", few == 0, f"{few:,} have fewer")
     ages, rules = of["ftr age"], book.data.ftr_ages
     tail = sum(count for age, count in ages.items() if int(age) >= rules["tail_from"])
-    yield _shares("FTR ages", Counter(tail=tail, normal=ages.total() - tail), {"tail": int(rules["tail"])}, ages.total(), rows)
+    yield _shares(
+        "FTR ages",
+        Counter(tail=tail, normal=ages.total() - tail),
+        {"tail": int(rules["tail"])},
+        ages.total(),
+        rows,
+    )
     yield _ages(ages, book)
     yield _all("all thirteen scenarios", of["scenario"], set(SCENARIOS), rows, _SCENARIOS)
     longest = max((int(upper) for upper in of["tokens up to"]), default=0)
@@ -117,9 +166,15 @@ def _resolver(of: Mapping[str, Counter[str]], rows: int, book: Book) -> Iterator
 def _ages(ages: Counter[str], book: Book) -> Promise:
     """The range of the ages, and the centre of the normal ones."""
     rules = book.data.ftr_ages
-    outside = sum(count for age, count in ages.items() if not rules["normal_from"] <= int(age) <= rules["tail_to"])
+    outside = sum(
+        count
+        for age, count in ages.items()
+        if not rules["normal_from"] <= int(age) <= rules["tail_to"]
+    )
     normal = {int(age): count for age, count in ages.items() if int(age) <= rules["normal_to"]}
-    centre = Decimal(sum(age * count for age, count in normal.items())) / max(1, sum(normal.values()))
+    centre = Decimal(sum(age * count for age, count in normal.items())) / max(
+        1, sum(normal.values())
+    )
     kept = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
     name = f"FTR ages T+{rules['normal_from']} to T+{rules['tail_to']} about T+{rules['centre']}"
     return Promise(name, kept, f"{outside:,} outside, centre {centre:.2f}")
@@ -136,7 +191,9 @@ def _all(name: str, found: Counter[str], wanted: set[str], rows: int, needs: int
     return Promise(name, False if rows >= needs else None, detail)
 
 
-def _shares(name: str, found: Counter[str], wanted: Mapping[str, int], total: int, rows: int | None = None) -> Promise:
+def _shares(
+    name: str, found: Counter[str], wanted: Mapping[str, int], total: int, rows: int | None = None
+) -> Promise:
     shares = {key: Decimal(100 * found[key]) / total if total else Decimal(0) for key in wanted}
     detail = ", ".join(f"{key} {share:.2f} % of {wanted[key]}" for key, share in shares.items())
     kept = all(abs(share - wanted[key]) <= _POINT for key, share in shares.items())

@@ -1,7 +1,8 @@
-"""From a trained model to files that llama.cpp runs: merge, convert, quantize, try, and let go of what stood the trial.
+"""From a trained model to files that llama.cpp runs: merge, convert, quantize, try, and let go of
+what stood the trial.
 
-Everything is written in a folder of its own beside the outputs. A file takes its name when it is whole and has been tried; what stood
-under that name stays until then.
+Everything is written in a folder of its own beside the outputs. A file takes its name when it is
+whole and has been tried; what stood under that name stays until then.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ Watch = Callable[[str, int, int], None]
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What the user asks for: a checkpoint in `base`, with or without an adapter, or a GGUF file to begin with.
+    """What the user asks for: a checkpoint in `base`, with or without an adapter, or a GGUF file to
+    begin with.
 
-    `rows` None: as kb says. `held_out` None: the model is not tried. `name` None: from stage, family and size.
+    `rows` None: as kb says. `held_out` None: the model is not tried. `name` None: from stage,
+    family and size.
     """
 
     stage: Stage
@@ -80,25 +83,42 @@ class _Trial(NamedTuple):
 
 
 def quantize(order: Order, book: Book, watch: Watch) -> Manifest:
-    """Make what `order` asks for. In the manifest `kept` is false where a file lost more than it may; it then has no name.
+    """Make what `order` asks for. In the manifest `kept` is false where a file lost more than it
+    may; it then has no name.
 
-    Raises UsageError (a model, adapter or option that is no use), MissingPiece (an extra), Unfinished (llama.cpp gave up).
+    Raises UsageError (a model, adapter or option that is no use), MissingPiece (an extra),
+    Unfinished (llama.cpp gave up).
     """
     quantized = [kind for kind in order.kinds if kind in ggml.KINDS]
     _refuse_unusable(order, bool(quantized))
     rows = _held_out(order, book) if order.held_out else []
     with tempfile.TemporaryDirectory(prefix="finops-quantizing-", dir=order.folder) as work:
-        begun = _begun_with(order, order.gguf) if order.gguf else _converted(order, Path(work), watch)
+        begun = (
+            _begun_with(order, order.gguf) if order.gguf else _converted(order, Path(work), watch)
+        )
         trial = None
         if order.held_out:
-            trial = _Trial(rows, inputs([order.held_out])[0], _tried(begun.path, order, rows, book, watch))
+            trial = _Trial(
+                rows, inputs([order.held_out])[0], _tried(begun.path, order, rows, book, watch)
+            )
         made: dict[Path, Made] = {}
         for kind in quantized:
             path = Path(work) / f"{kind}.gguf"
-            ggml.quantize_file(begun.path, path, kind, order.threads, partial(watch, f"quantizing to {kind}"))
-            made[path] = _made(path, kind, begun.name, trial, _tried(path, order, rows, book, watch) if trial else None, book)
+            ggml.quantize_file(
+                begun.path, path, kind, order.threads, partial(watch, f"quantizing to {kind}")
+            )
+            made[path] = _made(
+                path,
+                kind,
+                begun.name,
+                trial,
+                _tried(path, order, rows, book, watch) if trial else None,
+                book,
+            )
         if begun.kind in order.kinds:
-            made[begun.path] = _made(begun.path, begun.kind, begun.name, trial, trial.before if trial else None, book)
+            made[begun.path] = _made(
+                begun.path, begun.kind, begun.name, trial, trial.before if trial else None, book
+            )
         manifest = _manifest(order, book, begun, trial, list(made.values()))
         for path, each in made.items():
             if each.kept:
@@ -125,22 +145,36 @@ def create_command(manifest: Manifest, folder: Path) -> str | None:
     if not kept:
         return None
     bases = shipped.modelfile(manifest.modelfile or manifest.stage).bases
-    named = "" if f"./{kept[0].name}" in bases and folder.resolve() == Path.cwd() else f" --gguf {folder / kept[0].name}"
+    named = (
+        ""
+        if f"./{kept[0].name}" in bases and folder.resolve() == Path.cwd()
+        else f" --gguf {folder / kept[0].name}"
+    )
     return f"finops create --stage {manifest.stage}{named}"
 
 
 def _refuse_unusable(order: Order, quantizes: bool) -> None:
     """Raises what would otherwise come up after an hour's work."""
     if (order.base is None) == (order.gguf is None):
-        raise UsageError("give --base DIR (a model as transformers saves it) or --gguf FILE (one that is converted already)")
+        raise UsageError(
+            "give --base DIR (a model as transformers saves it) or --gguf FILE (one that is"
+            " converted already)"
+        )
     if order.gguf is not None and order.adapter is not None:
-        raise UsageError("--adapter goes with --base: an adapter is merged into the 16-bit model, before it is converted")
+        raise UsageError(
+            "--adapter goes with --base: an adapter is merged into the 16-bit model, before it is"
+            " converted"
+        )
     if len([kind for kind in order.kinds if kind in PRECISIONS]) > 1:
         raise UsageError("--kind f16, bf16, f32: one of them, from which the others are made")
     if order.gguf is not None and any(kind in PRECISIONS for kind in order.kinds):
         raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m, and no other")
     if order.name is not None:
-        if Path(order.name).name != order.name or order.name.startswith(".") or not order.name.isprintable():
+        if (
+            Path(order.name).name != order.name
+            or order.name.startswith(".")
+            or not order.name.isprintable()
+        ):
             raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
         _refuse_taken(order, order.name)
     if not order.folder.is_dir():
@@ -155,7 +189,10 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
 
 def _refuse_taken(order: Order, name: str) -> None:
     """Raises UsageError where a file could not take its name when it is made."""
-    for path in (order.folder / each for each in (*(file_name(name, kind) for kind in order.kinds), f"{name}.manifest.json")):
+    for path in (
+        order.folder / each
+        for each in (*(file_name(name, kind) for kind in order.kinds), f"{name}.manifest.json")
+    ):
         try:
             path.lstat()
         except FileNotFoundError:
@@ -163,14 +200,19 @@ def _refuse_taken(order: Order, name: str) -> None:
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}; give another --name") from error
         if not path.is_file():
-            raise UsageError(f"{path}: is no file, and would have to be replaced; give another --name, or move it")
+            raise UsageError(
+                f"{path}: is no file, and would have to be replaced; give another --name, or"
+                " move it"
+            )
 
 
 def _held_out(order: Order, book: Book) -> list[Row]:
     assert order.held_out is not None  # noqa: S101 - asked by the caller
     rows = held_out(order.held_out, order.stage, order.rows or book.quantizing.rows)
     if order.rows is not None and len(rows) < order.rows:
-        raise UsageError(f"{order.held_out}: holds {len(rows):,} rows; --rows {order.rows:,} asks for more")
+        raise UsageError(
+            f"{order.held_out}: holds {len(rows):,} rows; --rows {order.rows:,} asks for more"
+        )
     return rows
 
 
@@ -190,32 +232,71 @@ def _converted(order: Order, work: Path, watch: Watch) -> _Begun:
     name = order.name or model_name(order.stage, planned.network.name, planned.parameters)
     _refuse_taken(order, name)
     path = work / f"{kind}.gguf"
-    read = inputs([*checkpoint.files, *(order.base / file for file in FILES if (order.base / file).is_file()), *notes])
+    read = inputs(
+        [
+            *checkpoint.files,
+            *(order.base / file for file in FILES if (order.base / file).is_file()),
+            *notes,
+        ]
+    )
     if order.adapter:
-        refuse_other_base(order.adapter, {each.name: each.sha256 for each in read if each.name.endswith(WEIGHTS)})
-    convert(planned, path, kind, Named(name, modelfile), lambda done, total: watch(f"converting to {kind}", done, total))
-    merged = Merged(adapter.rank, adapter.alpha, len(adapter.pairs), inputs(adapter.files)) if adapter else None
-    return _Begun(path, kind, name, modelfile, planned.network.name, planned.parameters, read, merged)
+        refuse_other_base(
+            order.adapter, {each.name: each.sha256 for each in read if each.name.endswith(WEIGHTS)}
+        )
+    convert(
+        planned,
+        path,
+        kind,
+        Named(name, modelfile),
+        lambda done, total: watch(f"converting to {kind}", done, total),
+    )
+    merged = (
+        Merged(adapter.rank, adapter.alpha, len(adapter.pairs), inputs(adapter.files))
+        if adapter
+        else None
+    )
+    return _Begun(
+        path, kind, name, modelfile, planned.network.name, planned.parameters, read, merged
+    )
 
 
 def _begun_with(order: Order, path: Path) -> _Begun:
     """The GGUF file that the user has already."""
     head = _head(path)
     said = head.pairs.get("general.file_type")
-    kind = next((kind for kind, unquantized in PRECISIONS.items() if unquantized.file_type == said), None)
+    kind = next(
+        (kind for kind, unquantized in PRECISIONS.items() if unquantized.file_type == said), None
+    )
     if kind is None:
         if said is None:
-            raise UsageError(f"{path}: does not say of what type it is (general.file_type); convert the model with --base DIR")
-        raise UsageError(f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from")
+            raise UsageError(
+                f"{path}: does not say of what type it is (general.file_type); convert the model"
+                " with --base DIR"
+            )
+        raise UsageError(
+            f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from"
+        )
     name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
     _refuse_taken(order, name)
     for_prompt = head.pairs.get(shipped.MADE_FOR)
     modelfile = None if for_prompt is None else shipped.made_for(order.stage, for_prompt, path)
-    return _Begun(path, kind, name, modelfile, str(head.pairs.get("general.architecture")), None, inputs([path]), None)
+    return _Begun(
+        path,
+        kind,
+        name,
+        modelfile,
+        str(head.pairs.get("general.architecture")),
+        None,
+        inputs([path]),
+        None,
+    )
 
 
 def _noted(order: Order) -> tuple[str | None, list[Path]]:
-    """The Modelfile that adapter or base says it is made for, and the note that says so. Raises UsageError for one of another stage."""
+    """The Modelfile that adapter or base says it is made for, and the note that says so.
+
+    Raises UsageError for one of another stage.
+    """
     for folder in (order.adapter, order.base):
         note = read_note(folder) if folder is not None else None
         if folder is not None and note is not None:
@@ -236,7 +317,8 @@ def _refuse_full(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UsageError(
-            f"{folder}: has {free:,} bytes free, and the file before quantizing alone takes {needed:,}; free some space"
+            f"{folder}: has {free:,} bytes free, and the file before quantizing alone takes"
+            f" {needed:,}; free some space"
         )
 
 
@@ -245,8 +327,12 @@ def _tried(path: Path, order: Order, rows: list[Row], book: Book, watch: Watch) 
     return try_model(path, order.stage, rows, book, lambda done: watch(what, done, len(rows)))
 
 
-def _made(path: Path, kind: Kind, name: str, trial: _Trial | None, scores: Scores | None, book: Book) -> Made:
-    """The file at `path` with what came of its trial: it is kept unless it lost more than it may."""
+def _made(
+    path: Path, kind: Kind, name: str, trial: _Trial | None, scores: Scores | None, book: Book
+) -> Made:
+    """The file at `path` with what came of its trial: it is kept unless it lost more than it
+    may.
+    """
     loss = _loss(trial.before, scores) if trial and scores else None
     return Made(
         name=file_name(name, kind),
@@ -263,10 +349,15 @@ def _made(path: Path, kind: Kind, name: str, trial: _Trial | None, scores: Score
 def _loss(before: Scores, after: Scores) -> dict[str, Decimal]:
     """Percentage points, to two places."""
     pairs = {"valid": before.valid - after.valid, "exact": before.exact - after.exact}
-    return {what: (Decimal(100 * lost) / before.asked).quantize(Decimal("0.01")) for what, lost in pairs.items()}
+    return {
+        what: (Decimal(100 * lost) / before.asked).quantize(Decimal("0.01"))
+        for what, lost in pairs.items()
+    }
 
 
-def _manifest(order: Order, book: Book, begun: _Begun, trial: _Trial | None, made: list[Made]) -> Manifest:
+def _manifest(
+    order: Order, book: Book, begun: _Begun, trial: _Trial | None, made: list[Made]
+) -> Manifest:
     return Manifest(
         model=begun.name,
         stage=order.stage,

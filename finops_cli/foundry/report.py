@@ -44,7 +44,10 @@ _FAULTS_TOLD = 20
 
 
 def report(files: Sequence[Path], profile: Profile, book: Book) -> list[Report]:
-    """One report a stage found in `files` (JSONL rows, or folders of them). Raises UsageError when there is nothing to read."""
+    """One report a stage found in `files` (JSONL rows, or folders of them).
+
+    Raises UsageError when there is nothing to read.
+    """
     counts: dict[Stage, Counts] = {}
     rows: Counter[Stage] = Counter()
     bad: Counter[Stage] = Counter()
@@ -61,7 +64,10 @@ def report(files: Sequence[Path], profile: Profile, book: Book) -> list[Report]:
             faults.setdefault(stage, []).append(f"{place}: {fault}")
             del faults[stage][_FAULTS_TOLD:]
     if not rows:
-        raise UsageError(f"{', '.join(map(str, files))}: no rows here; give .jsonl files of `finops generate`, or their folder")
+        raise UsageError(
+            f"{', '.join(map(str, files))}: no rows here; give .jsonl files of `finops generate`,"
+            " or their folder"
+        )
     return [
         Report(
             stage,
@@ -77,7 +83,9 @@ def report(files: Sequence[Path], profile: Profile, book: Book) -> list[Report]:
 
 
 def _fault(place: str, row: Row | str, number: int, seen: SeenIds, book: Book) -> str | None:
-    """What is wrong with a row: with itself, with the file that it stands in, or with one that stood before it."""
+    """What is wrong with a row: with itself, with the file that it stands in, or with one that
+    stood before it.
+    """
     if isinstance(row, str):
         return row
     found = faults_of(row, book)
@@ -87,7 +95,9 @@ def _fault(place: str, row: Row | str, number: int, seen: SeenIds, book: Book) -
     if split != row.split:
         return f"data.row: {row.id} belongs to {row.split} and stands in a file of {split}"
     content = hashlib.sha256(row.record.replace(row.id, "", 1).encode()).hexdigest()
-    if seen.register([(f"id {row.stage} {row.id}", number), (f"content {row.stage} {content}", number)]):
+    if seen.register(
+        [(f"id {row.stage} {row.id}", number), (f"content {row.stage} {content}", number)]
+    ):
         return f"data.row: {row.id} stands here a second time"
     return None
 
@@ -97,7 +107,9 @@ def sentence_promises(files: Sequence[Path]) -> list[Promise]:
     broken: dict[str, str] = {}
     for fault in check_sentences(_sentences(files), load_grammar()).broken:
         broken.setdefault(fault.promise, f"{fault.rows:,} rows of {fault.split}: {fault.example}")
-    return [Promise(text, name not in broken, broken.get(name, "")) for name, text in PROMISES.items()]
+    return [
+        Promise(text, name not in broken, broken.get(name, "")) for name, text in PROMISES.items()
+    ]
 
 
 def _sentences(files: Sequence[Path]) -> Iterator[tuple[Split, Sentence]]:

@@ -1,4 +1,6 @@
-"""Inputs for stage 2: all scenarios of the card at its mix of complexity (domain, section 8; kb: `data.*`)."""
+"""Inputs for stage 2: all scenarios of the card at its mix of complexity (domain, section 8; kb:
+`data.*`).
+"""
 
 from __future__ import annotations
 
@@ -58,24 +60,29 @@ def cases(
     counts: tuple[int, int] | None = None,
     changed: Callable[[FailRecord], FailRecord] = lambda fail: fail,
 ) -> Iterator[ResolverInput]:
-    """Inputs for example `index`, without end: the first that is wanted counts (see `foundry.split`).
+    """Inputs for example `index`, without end: the first that is wanted counts (see
+    `foundry.split`).
 
-    `counts`: from how many fails to receive to how many, where not those of the card's mix. `changed`: of a fail as it was drawn, the one
-    that is triaged and handed over.
+    `counts`: from how many fails to receive to how many, where not those of the card's mix.
+    `changed`: of a fail as it was drawn, the one that is triaged and handed over.
     """
     scenario = dealt(SCENARIOS, seed, "scenarios", index)
     tier = dealt(hand(book.data.ftr_counts), seed, "ftr counts", index)
     draw, rules = rng(seed, "resolver", index), book.data.ftr_tiers
     least, most = counts or (rules[f"{tier}_from"], rules[f"{tier}_to"])
     while True:
-        fail = changed(_fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", book, draw))
+        fail = changed(
+            _fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", book, draw)
+        )
         case = handoff(fail, triage(fail, book), book)
         if isinstance(case, ResolverInput):
             told = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
             yield case if told else replace(case, age_days=None)  # card 2's own inputs have no age
 
 
-def _fail(scenario: Scenario, count: int, fail_id: str, book: Book, draw: random.Random) -> FailRecord:
+def _fail(
+    scenario: Scenario, count: int, fail_id: str, book: Book, draw: random.Random
+) -> FailRecord:
     threshold = draw.random() < 0.2
     age = _age(scenario, threshold, book, draw)
     ftrs = _ftrs(scenario, count, book, draw)
@@ -114,16 +121,25 @@ def _age(scenario: Scenario, threshold: bool, book: Book, draw: random.Random) -
 
 
 def _shares(scenario: Scenario, receipts: int, draw: random.Random) -> Shares:
-    """Sources of a size that leads the waterfall where the scenario wants it; others are left to chance."""
+    """Sources of a size that leads the waterfall where the scenario wants it; others are left to
+    chance.
+    """
     unit = max(100, receipts // 2)
     box, recall, borrow, depot = (draw.randint(1, unit) for _ in range(4))
     if scenario == "full_ftr":
         exactly = draw.random() < 0.1
-        return Shares(receipts if exactly else draw.randint(max(1, receipts // 3), receipts), box, recall, borrow)
+        return Shares(
+            receipts if exactly else draw.randint(max(1, receipts // 3), receipts),
+            box,
+            recall,
+            borrow,
+        )
     if scenario in ("ftr_box", "cross_date", "problem_cp"):
         return Shares(receipts + draw.randint(1, box), box, recall, borrow)
     if scenario == "ftr_box_recall":
-        return Shares(receipts + box + draw.randint(1, recall), box, recall, draw.choice((0, borrow)))
+        return Shares(
+            receipts + box + draw.randint(1, recall), box, recall, draw.choice((0, borrow))
+        )
     if scenario in ("full_waterfall", "parallel"):
         return Shares(receipts + box + recall + draw.randint(1, 2 * borrow), box, recall, borrow)
     if scenario == "zero_inventory":
@@ -133,14 +149,31 @@ def _shares(scenario: Scenario, receipts: int, draw: random.Random) -> Shares:
         return Shares(owed, owed + draw.randint(0, unit), recall, borrow)
     if scenario == "depot":
         return Shares(receipts + box + draw.randint(1, depot), box, recall, borrow, depot)
-    return Shares(receipts + draw.randint(1, unit), draw.choice((0, box)), draw.choice((0, recall)), draw.choice((0, borrow)))
+    return Shares(
+        receipts + draw.randint(1, unit),
+        draw.choice((0, box)),
+        draw.choice((0, recall)),
+        draw.choice((0, borrow)),
+    )
 
 
-def _inventory(shares: Shares, threshold: bool, age: int, book: Book, draw: random.Random) -> Inventory:
+def _inventory(
+    shares: Shares, threshold: bool, age: int, book: Book, draw: random.Random
+) -> Inventory:
     deadline = book.triage.deadline_threshold if threshold else book.triage.deadline_standard
-    in_time, too_late = draw.randint(0, max(0, deadline - age - 1)), max(0, deadline - age) + draw.randint(0, 2)
+    in_time, too_late = (
+        draw.randint(0, max(0, deadline - age - 1)),
+        max(0, deadline - age) + draw.randint(0, 2),
+    )
     transit = draw.choices((in_time, too_late, None), (8, 1, 1))[0] if shares.depot else None
-    return Inventory(shares.box, shares.borrow, shares.recall, draw.randint(0, shares.owed), shares.depot, transit)
+    return Inventory(
+        shares.box,
+        shares.borrow,
+        shares.recall,
+        draw.randint(0, shares.owed),
+        shares.depot,
+        transit,
+    )
 
 
 def coverage(box: int, owed: int) -> Percent:
@@ -150,7 +183,11 @@ def coverage(box: int, owed: int) -> Percent:
 
 def _event(draw: random.Random) -> CorporateAction:
     """Most often neither path A nor B is open, so that settling in cash is well seen."""
-    return CorporateAction(pre_event_deliverable=False) if draw.random() < 0.6 else corporate_action(draw)
+    return (
+        CorporateAction(pre_event_deliverable=False)
+        if draw.random() < 0.6
+        else corporate_action(draw)
+    )
 
 
 def _ftrs(scenario: Scenario, count: int, book: Book, draw: random.Random) -> list[Ftr]:
@@ -159,9 +196,17 @@ def _ftrs(scenario: Scenario, count: int, book: Book, draw: random.Random) -> li
     spread = (100, 112) if scenario == "gridlock" and draw.random() < 0.7 else (10, 200)
     ftrs = [_ftr(scenario, dtc, base * draw.randint(*spread) // 100, book, draw) for dtc in brokers]
     if scenario == "b2b_notice":
-        ftrs[0] = replace(ftrs[0], age_days=max(ftrs[0].age_days, book.waterfall.b2b_notice_from), settlement_date="T+2")
+        ftrs[0] = replace(
+            ftrs[0],
+            age_days=max(ftrs[0].age_days, book.waterfall.b2b_notice_from),
+            settlement_date="T+2",
+        )
     elif scenario == "cross_date":
-        ftrs[0] = replace(ftrs[0], age_days=max(ftrs[0].age_days, 1 + book.waterfall.offset_older_by), settlement_date="T+1")
+        ftrs[0] = replace(
+            ftrs[0],
+            age_days=max(ftrs[0].age_days, 1 + book.waterfall.offset_older_by),
+            settlement_date="T+1",
+        )
     elif scenario == "problem_cp":
         over = RatePercent(tidy(book.triage.problem_cp_over + draw.randint(1, 150) * _TENTH))
         ftrs[0] = replace(ftrs[0], cp_fail_rate_pct=over, partial_delivery_history=True)
@@ -171,7 +216,11 @@ def _ftrs(scenario: Scenario, count: int, book: Book, draw: random.Random) -> li
 
 def _ftr(scenario: Scenario, dtc: str, qty: int, book: Book, draw: random.Random) -> Ftr:
     jammed = scenario == "gridlock"
-    attempts = draw.randint(book.waterfall.gridlock_attempts_from, 6) if jammed else draw.choice((None, None, 0, 1, 2, 3))
+    attempts = (
+        draw.randint(book.waterfall.gridlock_attempts_from, 6)
+        if jammed
+        else draw.choice((None, None, 0, 1, 2, 3))
+    )
     return Ftr(
         dtc,
         max(1, qty),
@@ -193,14 +242,20 @@ def _ftr_age(book: Book, draw: random.Random) -> int:
 
 
 def _brokers(count: int, book: Book, draw: random.Random) -> list[str]:
-    """One broker a receipt, now and then the same one twice; as many of them as a complex case has at least."""
-    distinct = draw.randint(min(count, max(book.data.ftr_tiers["complex_brokers"], count - 3)), count)
+    """One broker a receipt, now and then the same one twice; as many of them as a complex case has
+    at least.
+    """
+    distinct = draw.randint(
+        min(count, max(book.data.ftr_tiers["complex_brokers"], count - 3)), count
+    )
     brokers = [f"DTC-{number:04d}" for number in draw.sample(range(1, 2000), distinct)]
     return brokers + draw.choices(brokers, k=count - distinct)
 
 
 def _related(scenario: Scenario, draw: random.Random) -> tuple[RelatedFail, ...]:
-    """Other fails of the desk in the CUSIP; a gridlock of few receipts gets its third broker here."""
+    """Other fails of the desk in the CUSIP; a gridlock of few receipts gets its third broker
+    here.
+    """
     count = draw.randint(2, 3) if scenario == "gridlock" else draw.choice((0, 0, 0, 1, 2))
     categories = cast(tuple[RelatedCategory, ...], get_args(RelatedCategory))[:3]
     return tuple(
@@ -219,7 +274,11 @@ def scenarios_of(case: ResolverInput, plan: Resolution, book: Book) -> frozenset
     """Which scenarios an input and its plan show (kb: `data.scenarios`)."""
     taken = {step.action: step.qty for step in plan.resolution_steps}
     receipts = any(action in taken for action in _RECEIPTS)
-    boxed, recalled, borrowed = "APPLY_BOX" in taken, "INITIATE_RECALL" in _sources(plan), "SOURCE_BORROW" in _sources(plan)
+    boxed, recalled, borrowed = (
+        "APPLY_BOX" in taken,
+        "INITIATE_RECALL" in _sources(plan),
+        "SOURCE_BORROW" in _sources(plan),
+    )
     sourced, covered = recalled or borrowed, plan.residual_short == 0
     days = deadline_days(case, book.scoring)
     near = days is not None and days <= book.waterfall.recall_notice_days
@@ -235,7 +294,9 @@ def scenarios_of(case: ResolverInput, plan: Resolution, book: Book) -> frozenset
         "depot": "DEPOT_MOVEMENT" in taken,
         "cross_date": "OFFSET_FTR" in taken,
         "parallel": near and recalled and borrowed,
-        "problem_cp": any(ftr.cp_fail_rate_pct > rate and ftr.partial_delivery_history for ftr in case.ftrs),
+        "problem_cp": any(
+            ftr.cp_fail_rate_pct > rate and ftr.partial_delivery_history for ftr in case.ftrs
+        ),
         "zero_inventory": case.inventory.box_qty + case.inventory.depot_qty == 0,
         "full_inventory": case.inventory.box_qty >= case.ftd_qty,
     }

@@ -1,4 +1,6 @@
-"""Rows of a training set: the conversation that inference sends, the wanted answer, and record and oracle answer beside them."""
+"""Rows of a training set: the conversation that inference sends, the wanted answer, and record and
+oracle answer beside them.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,18 @@ class Message(Struct, frozen=True):
 
 
 class TemplateArguments(Struct, frozen=True):
-    """What a trainer must hand to the model's chat template to get the prompt that inference sends."""
+    """What a trainer must hand to the model's chat template to get the prompt that inference
+    sends.
+    """
 
     enable_thinking: bool
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
-    """One example, as TRL reads prompt/completion data. `record` and `answer` are JSON texts: every row has one schema."""
+    """One example, as TRL reads prompt/completion data.
+
+    `record` and `answer` are JSON texts: every row has one schema.
+    """
 
     id: str
     stage: Stage
@@ -65,16 +72,23 @@ def row_of_fail(record: FailRecord, book: Book) -> Row:
     answer = exact_json.encode(triage(record, book)).decode()
     split = split_of(content_key(record), book.data.eval_every)
     given = exact_json.encode(record).decode()
-    return row_of(record.fail_id or "", "triage", split, triage_prompt(record), answer, given, answer)
+    return row_of(
+        record.fail_id or "", "triage", split, triage_prompt(record), answer, given, answer
+    )
 
 
 def resolver_row(index: int, seed: int, book: Book) -> Row:
-    """Example `index` of the resolver set. One that would not fit into the trained length is drawn anew."""
+    """Example `index` of the resolver set.
+
+    One that would not fit into the trained length is drawn anew.
+    """
     drawn = cases(index, seed, book)
     while True:
         case = first_in_split(drawn, index, book.data.eval_every)
         row = row_of_case(case, book)
-        if len(case.ftrs) <= _SURELY_SHORT or fits(resolver_prompt(case), row.completion[0].content, book):
+        if len(case.ftrs) <= _SURELY_SHORT or fits(
+            resolver_prompt(case), row.completion[0].content, book
+        ):
             return row
 
 
@@ -85,16 +99,24 @@ def row_of_case(case: ResolverInput, book: Book) -> Row:
     completion = f"{_THINK}{trace(case, plan, book)}{_END_THINK}{answer}"
     split = split_of(content_key(case), book.data.eval_every)
     given = exact_json.encode(case).decode()
-    return row_of(case.fail_id or "", "resolver", split, resolver_prompt(case), completion, given, answer)
+    return row_of(
+        case.fail_id or "", "resolver", split, resolver_prompt(case), completion, given, answer
+    )
 
 
 _SURELY_SHORT = 20
-"""Fails to receive up to which nothing came near the limit; above it tokens are estimated (docs/decisions/0008)."""
+"""Fails to receive up to which nothing came near the limit; above it tokens are estimated
+(docs/decisions/0008).
+"""
 
 
 def fits(asked: Conversation, completion: str, book: Book) -> bool:
-    """Whether prompt and answer fit into the length that the model is trained on (kb: `data.ftr_tiers`)."""
-    return estimated_tokens(asked.text) + estimated_tokens(completion) <= book.data.ftr_tiers["tokens"]
+    """Whether prompt and answer fit into the length that the model is trained on (kb:
+    `data.ftr_tiers`).
+    """
+    return (
+        estimated_tokens(asked.text) + estimated_tokens(completion) <= book.data.ftr_tiers["tokens"]
+    )
 
 
 def sentiment_row(name: str, said: Sentence) -> Row:
@@ -102,10 +124,27 @@ def sentiment_row(name: str, said: Sentence) -> Row:
     given = exact_json.encode(said).decode()
     asked = [Message("user", sentiment_prompt(said.text))]
     answer = [Message("assistant", said.label)]
-    return Row(name, "sentiment", text_split(said.text), asked, answer, TemplateArguments(False), given, said.label)
+    return Row(
+        name,
+        "sentiment",
+        text_split(said.text),
+        asked,
+        answer,
+        TemplateArguments(False),
+        given,
+        said.label,
+    )
 
 
-def row_of(name: str, stage: Stage, split: Split, asked: Conversation, completion: str, record: str, answer: str) -> Row:
+def row_of(
+    name: str,
+    stage: Stage,
+    split: Split,
+    asked: Conversation,
+    completion: str,
+    record: str,
+    answer: str,
+) -> Row:
     """A row of stage 1 or 2 from its parts."""
     return Row(
         name,
@@ -122,7 +161,8 @@ def row_of(name: str, stage: Stage, split: Split, asked: Conversation, completio
 def faults_of(row: Row, book: Book) -> list[Finding]:
     """What is wrong with a row, read from its texts alone; nothing when it is good.
 
-    First the answer and its trace are judged as a model's would be; then every byte is held against the row that its record gives.
+    First the answer and its trace are judged as a model's would be; then every byte is held against
+    the row that its record gives.
     """
     try:
         if row.stage == "sentiment":
@@ -130,20 +170,40 @@ def faults_of(row: Row, book: Book) -> list[Finding]:
         given, answer = exact_json.decode(row.record), exact_json.decode(row.answer)
     except (ValueError, ArithmeticError, RecursionError) as error:
         return [Finding("data.row", "", "JSON texts", None, f"{row.id}: {error}")]
-    return _triage_faults(row, given, answer, book) if row.stage == "triage" else _resolver_faults(row, given, answer, book)
+    return (
+        _triage_faults(row, given, answer, book)
+        if row.stage == "triage"
+        else _resolver_faults(row, given, answer, book)
+    )
 
 
 def _triage_faults(row: Row, given: object, answer: object, book: Book) -> list[Finding]:
     record, said = FAIL.read(given), TRIAGE.read(answer)
     if record is None or said is None:
-        return [_fault(row, "/record" if record is None else "/answer", "a record and its triage", "does not have the shape")]
-    return check_triage(said, book, triage(record, book)) or _differences(row, row_of_fail(record, book))
+        return [
+            _fault(
+                row,
+                "/record" if record is None else "/answer",
+                "a record and its triage",
+                "does not have the shape",
+            )
+        ]
+    return check_triage(said, book, triage(record, book)) or _differences(
+        row, row_of_fail(record, book)
+    )
 
 
 def _resolver_faults(row: Row, given: object, answer: object, book: Book) -> list[Finding]:
     case, said = RESOLVER_INPUT.read(given), RESOLUTION.read(answer)
     if case is None or said is None:
-        return [_fault(row, "/record" if case is None else "/answer", "an input and its plan", "does not have the shape")]
+        return [
+            _fault(
+                row,
+                "/record" if case is None else "/answer",
+                "an input and its plan",
+                "does not have the shape",
+            )
+        ]
     found = check_resolution(said, book, resolve(case, book), case.ftd_qty)
     text = row.completion[0].content if row.completion else ""
     found += check_trace(text.removeprefix(_THINK).partition(_END_THINK)[0], case, said, book)
@@ -151,8 +211,13 @@ def _resolver_faults(row: Row, given: object, answer: object, book: Book) -> lis
 
 
 def _differences(row: Row, expected: Row) -> list[Finding]:
-    fields = [name for name in Row.__struct_fields__ if getattr(row, name) != getattr(expected, name)]
-    return [_fault(row, f"/{name}", str(getattr(expected, name)), "is not what its record gives") for name in fields]
+    fields = [
+        name for name in Row.__struct_fields__ if getattr(row, name) != getattr(expected, name)
+    ]
+    return [
+        _fault(row, f"/{name}", str(getattr(expected, name)), "is not what its record gives")
+        for name in fields
+    ]
 
 
 def sentence_of(row: Row) -> Sentence:

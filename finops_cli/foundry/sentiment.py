@@ -1,7 +1,9 @@
-"""Labelled financial sentences for the third model. What a sentence is depends on seed, split and index alone.
+"""Labelled financial sentences for the third model. What a sentence is depends on seed, split and
+index alone.
 
-Every twelve consecutive sentences hold each register with each label once, so shares are exact at any length. Texts are distinct
-by construction: within a template and a split no value of its key comes twice, and a digest of the text tells its split.
+Every twelve consecutive sentences hold each register with each label once, so shares are exact at
+any length. Texts are distinct by construction: within a template and a split no value of its key
+comes twice, and a digest of the text tells its split.
 """
 
 from __future__ import annotations
@@ -16,7 +18,15 @@ from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.foundry.draws import dealt, rng
-from finops_cli.foundry.sentiment_grammar import LABELS, REGISTERS, Cell, Grammar, Label, Register, Template
+from finops_cli.foundry.sentiment_grammar import (
+    LABELS,
+    REGISTERS,
+    Cell,
+    Grammar,
+    Label,
+    Register,
+    Template,
+)
 from finops_cli.foundry.split import Split, split_of
 
 BLOCK = len(REGISTERS) * len(LABELS)
@@ -29,7 +39,10 @@ _DRAWS = 2_000
 
 
 class Sentence(Struct, frozen=True):
-    """A sentence with its label. `template` is an id of the grammar, empty for a user's own sentence."""
+    """A sentence with its label.
+
+    `template` is an id of the grammar, empty for a user's own sentence.
+    """
 
     text: str
     label: Label
@@ -54,18 +67,25 @@ def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
         text = _text(template, key, draw)
         if text_split(text) == split:
             return Sentence(text, label, register, template.id)
-    raise KnowledgeError(f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws; give it more slots")
+    raise KnowledgeError(
+        f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws; give it more"
+        " slots"
+    )
 
 
 def surely_distinct(split: Split, grammar: Grammar) -> int:
-    """Up to how many sentences no text of a split comes twice; beyond, keys come again and only the other slots differ."""
+    """Up to how many sentences no text of a split comes twice; beyond, keys come again and only the
+    other slots differ.
+    """
     pools = [pool for cell in grammar.cells.values() for pool in _pools(cell, split)]
     visits = min(len(pool) * min(template.keys() for template in pool) for pool in pools)
     return BLOCK * visits if split == "train" else BLOCK * (2 * visits - 1)
 
 
 def _place(place: int, block: int, seed: int, split: Split) -> tuple[Register, Label]:
-    """Labels come round every three, registers every four, so every twelve hold each pair once; their order is the block's."""
+    """Labels come round every three, registers every four, so every twelve hold each pair once;
+    their order is the block's.
+    """
     order = rng(seed, f"sentiment {split} order", block)
     labels, registers = list(LABELS), list(REGISTERS)
     order.shuffle(labels)
@@ -78,7 +98,10 @@ def _pools(cell: Cell, split: Split) -> tuple[tuple[Template, ...], ...]:
 
 
 def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> tuple[Template, int]:
-    """The template for a cell in a block, and how often it came before. Eval blocks take half of their cells from each pool."""
+    """The template for a cell in a block, and how often it came before.
+
+    Eval blocks take half of their cells from each pool.
+    """
     pools = _pools(cell, split)
     turn, which = divmod(block + number % len(pools), len(pools))
     pool = pools[which]
@@ -87,7 +110,9 @@ def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> t
 
 
 def _key(template: Template, visit: int, seed: int, split: Split) -> int:
-    """A walk through all keys in steps that share no divisor with their number meets each once before any again."""
+    """A walk through all keys in steps that share no divisor with their number meets each once
+    before any again.
+    """
     keys = template.keys()
     draw = rng(seed, f"sentiment {split} keys {template.id}", 0)
     start = draw.randrange(keys)
@@ -102,5 +127,7 @@ def _text(template: Template, key: int, draw: random.Random) -> str:
     values = first.fill(draw, key)
     for filler in others:
         values.update(filler.fill(draw, None))
-    text = "".join(values[piece] if place % 2 else piece for place, piece in enumerate(template.pieces))
+    text = "".join(
+        values[piece] if place % 2 else piece for place, piece in enumerate(template.pieces)
+    )
     return _BEGINNING.sub(lambda found: found.group().upper(), text)

@@ -1,7 +1,8 @@
-"""What fills a sentence's slots: words off a list, and figures that agree (source: training/sentiment-grammar.toml).
+"""What fills a sentence's slots: words off a list, and figures that agree (source:
+training/sentiment-grammar.toml).
 
-All figures are whole numbers of a measure's last decimal, and a percentage is worked out from the two values that are shown, so a
-reader who checks the sentence with a calculator finds it right.
+All figures are whole numbers of a measure's last decimal, and a percentage is worked out from the
+two values that are shown, so a reader who checks the sentence with a calculator finds it right.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _PARTS = ("from", "to", "pct", "diff")
 
 
 class Measure(Struct, frozen=True, forbid_unknown_fields=True):
-    """`low` and `high` in units of the last decimal, each worth `step` of it; `form` has one {} for the number."""
+    """`low` and `high` in units of the last decimal, each worth `step` of it; `form` has one {} for
+    the number.
+    """
 
     low: int
     high: int
@@ -87,7 +90,9 @@ class Figure(NamedTuple):
     def slots(self) -> tuple[str, ...]:
         if self.move is None:
             return (self.slot,)
-        return tuple(f"{self.slot}.{part}" for part in ((*_PARTS, "bp") if self.measure.percent else _PARTS))
+        return tuple(
+            f"{self.slot}.{part}" for part in ((*_PARTS, "bp") if self.measure.percent else _PARTS)
+        )
 
     def keys(self) -> int:
         return self.measure.high - self.measure.low + 1
@@ -97,10 +102,18 @@ class Figure(NamedTuple):
 
     def size_beside_key(self) -> int:
         """How many second values the least first value can have."""
-        return 1 if self.move is None else max(1, self.measure.low * (self.move.high - self.move.low) // 1000)
+        return (
+            1
+            if self.move is None
+            else max(1, self.measure.low * (self.move.high - self.move.low) // 1000)
+        )
 
     def fill(self, draw: random.Random, key: int | None) -> dict[str, str]:
-        start = self.measure.low + key if key is not None else draw.randint(self.measure.low, self.measure.high)
+        start = (
+            self.measure.low + key
+            if key is not None
+            else draw.randint(self.measure.low, self.measure.high)
+        )
         if self.move is None:
             return {self.slot: self.measure.shown(start)}
         end = self.move.applied(start, draw)

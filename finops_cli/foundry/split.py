@@ -1,4 +1,6 @@
-"""Which split an example belongs to: told by its content, so that the same or nearly the same record never stands in both."""
+"""Which split an example belongs to: told by its content, so that the same or nearly the same
+record never stands in both.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,19 @@ from finops_cli.domain.resolution import ResolverInput
 
 T = TypeVar("T", FailRecord, ResolverInput)
 Split = Literal["train", "eval"]
-_NAMES_AND_TEXT = frozenset(("fail_id", "cusip", "counterparty", "dtc", "notes", "dk_reason", "new_cusip", "origin", "reason"))
+_NAMES_AND_TEXT = frozenset(
+    (
+        "fail_id",
+        "cusip",
+        "counterparty",
+        "dtc",
+        "notes",
+        "dk_reason",
+        "new_cusip",
+        "origin",
+        "reason",
+    )
+)
 """What two records may differ in and still be nearly the same: identifiers and free text."""
 
 
@@ -31,7 +45,9 @@ def content_key(example: FailRecord | ResolverInput) -> bytes:
 
 def _without_names(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_names(inner) for key, inner in value.items() if key not in _NAMES_AND_TEXT}
+        return {
+            key: _without_names(inner) for key, inner in value.items() if key not in _NAMES_AND_TEXT
+        }
     if isinstance(value, list | tuple):
         return [_without_names(inner) for inner in value]
     return value
@@ -43,6 +59,8 @@ def split_of(key: bytes, every: int) -> Split:
 
 
 def first_in_split(examples: Iterable[T], index: int, every: int) -> T:
-    """The first of `examples` whose content belongs to the split that example `index` is made for."""
+    """The first of `examples` whose content belongs to the split that example `index` is
+    made for.
+    """
     split = wanted(index, every)
     return next(example for example in examples if split_of(content_key(example), every) == split)

@@ -1,14 +1,17 @@
 """Written arithmetic for a tiny model: numbers of a fixed width, units first, one operation a line.
 
-A digit of a sum or a difference follows from the two digits above it and the carry, which with units first are all written
-already and stand at distances that never change. 33414 less 18632 is `2368100|4143300>2874100+0014782 14782`: what is taken off, what
-it is taken off from, what stays, the sign that tells whether it went below zero (then the digits are those of the ten's
-complement, as it is written out), and what stays as one reads it: the other way round and as wide, so each digit stands at a
-known distance, then without its zeros. An answer that had to leave the zeros out by itself did not learn to.
+A digit of a sum or a difference follows from the two digits above it and the carry, which with
+units first are all written already and stand at distances that never change. 33414 less 18632 is
+`2368100|4143300>2874100+0014782 14782`: what is taken off, what it is taken off from, what stays,
+the sign that tells whether it went below zero (then the digits are those of the ten's complement,
+as it is written out), and what stays as one reads it: the other way round and as wide, so each
+digit stands at a known distance, then without its zeros. An answer that had to leave the zeros out
+by itself did not learn to.
 
-Division is by a table of multiples, one digit of the quotient a block (`divided`). The digit is guessed from the first two
-digits of the divisor and the first three of what is divided, never too small; where it was too large the difference
-is negative, and a block that adds the divisor back corrects it. So no step compares long numbers.
+Division is by a table of multiples, one digit of the quotient a block (`divided`). The digit is
+guessed from the first two digits of the divisor and the first three of what is divided, never too
+small; where it was too large the difference is negative, and a block that adds the divisor back
+corrects it. So no step compares long numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 WIDTH = 7
-"""Digits of a number in the working. Shares owed have one less at most, because a remainder is written times ten."""
+"""Digits of a number in the working.
+
+Shares owed have one less at most, because a remainder is written times ten.
+"""
 LARGEST, MOST = 999_999, 9_999_999
 """The most shares owed that a working has room for, and the most that it has digits for."""
 _GUESSED_FROM, _HEAD = 3, 2
@@ -26,7 +32,10 @@ PLACES = "abcdefgh"
 
 
 def units_first(number: int) -> str:
-    """`number` in `WIDTH` digits, units first. Raises ValueError when it is too large or negative."""
+    """`number` in `WIDTH` digits, units first.
+
+    Raises ValueError when it is too large or negative.
+    """
     return as_read(number)[::-1]
 
 
@@ -39,11 +48,16 @@ def as_read(number: int) -> str:
 
 def compared(taken: int, of: int) -> str:
     """`of` less `taken` worked out, with its sign."""
-    return f"{units_first(taken)}|{units_first(of)}>{units_first((of - taken) % _FULL)}{_sign(of - taken)}"
+    return (
+        f"{units_first(taken)}|{units_first(of)}>{units_first((of - taken) % _FULL)}"
+        f"{_sign(of - taken)}"
+    )
 
 
 def difference(taken: int, of: int) -> str:
-    """The same, and what stays as one reads it, where something stays: all digits, and without the zeros before it."""
+    """The same, and what stays as one reads it, where something stays: all digits, and without the
+    zeros before it.
+    """
     return compared(taken, of) + (f"{as_read(of - taken)} {of - taken}" if of > taken else "")
 
 
@@ -67,9 +81,10 @@ class Divided(NamedTuple):
 def divided(dividend: int, divisor: int, digits: int) -> Divided:
     """`digits` decimal digits of dividend / divisor, which is less than one.
 
-    A block: the first digits of what is divided and of the divisor, the letter of the place and the digit guessed for it, its
-    multiple, what remains of ten times the remainder before, and the sign of that. The last block tells a half by five times
-    the divisor. All have one length, so that each digit stands at a known distance.
+    A block: the first digits of what is divided and of the divisor, the letter of the place and the
+    digit guessed for it, its multiple, what remains of ten times the remainder before, and the sign
+    of that. The last block tells a half by five times the divisor. All have one length, so that
+    each digit stands at a known distance.
     """
     if not 0 <= dividend < divisor:
         raise ValueError(f"{dividend} / {divisor} is not less than one")
@@ -77,15 +92,23 @@ def divided(dividend: int, divisor: int, digits: int) -> Divided:
     for place in PLACES[:digits]:
         rest *= 10
         digit = _guessed(rest, divisor)
-        blocks.append(f"{_first_digits(rest, divisor)}{_head(divisor)}{place}{digit}x{_left(rest, digit * divisor)}")
+        blocks.append(
+            f"{_first_digits(rest, divisor)}{_head(divisor)}{place}{digit}x"
+            f"{_left(rest, digit * divisor)}"
+        )
         while digit * divisor > rest:
             digit -= 1
             result = rest - digit * divisor
-            blocks.append(f"{place}{digit}y{units_first(divisor)}={units_first(result % _FULL)}{_sign(result)}")
+            blocks.append(
+                f"{place}{digit}y{units_first(divisor)}={units_first(result % _FULL)}"
+                f"{_sign(result)}"
+            )
         quotient, rest = quotient * 10 + digit, rest - digit * divisor
     rest *= 10
     half = (10 * divisor) // 2
-    blocks.append(f"{_first_digits(rest, divisor)}{_head(divisor)}{PLACES[digits]}5x{_left(rest, half)}")
+    blocks.append(
+        f"{_first_digits(rest, divisor)}{_head(divisor)}{PLACES[digits]}5x{_left(rest, half)}"
+    )
     return Divided("".join(blocks), quotient + (rest > half))
 
 

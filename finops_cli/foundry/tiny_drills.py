@@ -1,7 +1,8 @@
-"""Exercises for the tiny models: the working alone, without the record before it and the answer behind it.
+"""Exercises for the tiny models: the working alone, without the record before it and the answer
+behind it.
 
-A drill costs a fraction of a whole row and is nothing but what is hard to learn. What a model could not know there (the figures
-that the record would give) is given and not learned.
+A drill costs a fraction of a whole row and is nothing but what is hard to learn. What a model could
+not know there (the figures that the record would give) is given and not learned.
 """
 
 from __future__ import annotations
@@ -34,14 +35,19 @@ _NAMES = sorted(
 
 
 def copy_drill(index: int, seed: int) -> list[Piece]:
-    """Named figures in one order, and the same in another: what a model that starts to learn can do first."""
+    """Named figures in one order, and the same in another: what a model that starts to learn can do
+    first.
+    """
     draw = rng(seed, "copy drill", index)
     names = draw.sample(_NAMES, draw.randint(4, 11))
     figures = {name: _figure(draw) for name in names}
     told = " |".join(f" {name}:{figures[name]}" for name in names)
     pieces = [Piece(f"{told} |\n", False)]
     for name in draw.sample(names, len(names)):
-        pieces += [Piece(f" {name}{draw.choice(('', ':'))}", False), Piece(f"{figures[name]} |", True)]
+        pieces += [
+            Piece(f" {name}{draw.choice(('', ':'))}", False),
+            Piece(f"{figures[name]} |", True),
+        ]
     return pieces
 
 
@@ -54,7 +60,11 @@ def _figure(draw: random.Random) -> str:
         return f" {draw.choice(('', '$', '-'))}{_amount(draw):,}"
     digits = "".join(draw.choices("0123456789", k=draw.randint(1, 6)))
     place = draw.randint(0, len(digits))
-    return f" {digits[:place]}{draw.choice('.,-+%')}{digits[place:]}" if draw.random() < 0.4 else f" {digits}"
+    return (
+        f" {digits[:place]}{draw.choice('.,-+%')}{digits[place:]}"
+        if draw.random() < 0.4
+        else f" {digits}"
+    )
 
 
 def _amount(draw: random.Random) -> int:

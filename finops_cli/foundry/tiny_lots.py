@@ -1,6 +1,8 @@
-"""Fails as a desk has them: quantities in round lots, values of few digits, and now and then no fail to receive, or shares in a depot.
+"""Fails as a desk has them: quantities in round lots, values of few digits, and now and then no
+fail to receive, or shares in a depot.
 
-Figures of the generator are hardly ever round, and rows of zeros are not learned by the way (docs/tiny-models.md).
+Figures of the generator are hardly ever round, and rows of zeros are not learned by the way
+(docs/tiny-models.md).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _Qty = TypeVar("_Qty", Ftr, RelatedFail)
 
 
 def record_in_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
-    """A record of stage 1 with its quantity in lots and a value of few digits; a position in CNS of the whole quantity stays that."""
+    """A record of stage 1 with its quantity in lots and a value of few digits; a position in CNS of
+    the whole quantity stays that.
+    """
     lot, value, position = draw.choice(LOTS), fail.market_value, fail.cns_position
     qty = _whole_lots(fail.qty, lot)
     unit = Decimal(1).scaleb(value.adjusted() + 1 - draw.choice(_DIGITS))
@@ -61,11 +65,15 @@ def in_lots(fail: FailRecord, book: Book, draw: random.Random) -> FailRecord:
 
 def _inventory(held: Inventory, lot: int, book: Book, draw: random.Random) -> Inventory:
     depot, transit = held.depot_qty, held.depot_transit_days
-    if not depot and draw.random() < _WITH_DEPOT:  # on its way for up to the longest deadline, or nobody knows how long
+    if (
+        not depot and draw.random() < _WITH_DEPOT
+    ):  # on its way for up to the longest deadline, or nobody knows how long
         depot = draw.randint(1, _MOST_LOTS_OF_DEPOT) * lot
         transit = draw.choice((None, *range(book.triage.deadline_standard + 1)))
     quantities = {name: _whole_lots(getattr(held, name), lot) for name in _QUANTITIES}
-    return replace(held, **quantities, depot_qty=_whole_lots(depot, lot), depot_transit_days=transit)
+    return replace(
+        held, **quantities, depot_qty=_whole_lots(depot, lot), depot_transit_days=transit
+    )
 
 
 def _all_in_lots(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
@@ -73,5 +81,7 @@ def _all_in_lots(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
 
 
 def _whole_lots(qty: int, lot: int) -> int:
-    """`qty` in whole lots: the nearest number of them, and one at least where there is something."""
+    """`qty` in whole lots: the nearest number of them, and one at least where there is
+    something.
+    """
     return max(lot, round(qty / lot) * lot) if qty else 0

@@ -1,7 +1,9 @@
-"""A plan as a tiny resolver says it: the figures and decisions of the engine, and short sentences without figures.
+"""A plan as a tiny resolver says it: the figures and decisions of the engine, and short sentences
+without figures.
 
-Every word of an answer is something to learn and takes time to say. The checker asks of free text only that it is there and
-that its figures are right; what the rules want said (the corporate action, a partial gridlock) is said.
+Every word of an answer is something to learn and takes time to say. The checker asks of free text
+only that it is there and that its figures are right; what the rules want said (the corporate
+action, a partial gridlock) is said.
 """
 
 from __future__ import annotations
@@ -46,11 +48,21 @@ _OPTIONS = {
 
 
 def tiny_plan(case: ResolverInput, book: Book) -> Resolution:
-    """The engine's plan for `case` in a tiny resolver's words. Raises ValueError when the age of the fail cannot be told."""
+    """The engine's plan for `case` in a tiny resolver's words.
+
+    Raises ValueError when the age of the fail cannot be told.
+    """
     plan = resolve(case, book)
-    steps = tuple(replace(step, rationale=_RATIONALES[step.action]) for step in plan.resolution_steps)
+    steps = tuple(
+        replace(step, rationale=_RATIONALES[step.action]) for step in plan.resolution_steps
+    )
     reason = "The residual has no source" if plan.residual_short else ""
-    return replace(plan, resolution_steps=steps, escalation_reason=reason, narrative=_narrative(case, plan, book))
+    return replace(
+        plan,
+        resolution_steps=steps,
+        escalation_reason=reason,
+        narrative=_narrative(case, plan, book),
+    )
 
 
 def _narrative(case: ResolverInput, plan: Resolution, book: Book) -> str:
@@ -62,7 +74,11 @@ def _narrative(case: ResolverInput, plan: Resolution, book: Book) -> str:
 def _parts(case: ResolverInput, plan: Resolution, book: Book) -> Iterator[str]:
     taken = {step.action for step in plan.resolution_steps}
     yield from (told for action, told in _TOLD.items() if action in taken)
-    yield from (_SOURCES[name] for name in (plan.fallback_strategy, plan.secondary_fallback) if name != "NONE")
+    yield from (
+        _SOURCES[name]
+        for name in (plan.fallback_strategy, plan.secondary_fallback)
+        if name != "NONE"
+    )
     if assess(case, book.waterfall).extent == "partial":
         yield "partial gridlock: escalate there"
     yield "escalate the residual" if plan.residual_short else "no shares stay uncovered"

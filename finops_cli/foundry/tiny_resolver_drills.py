@@ -1,4 +1,7 @@
-"""Exercises for the tiny resolver: one part of its working at a time. What the model could not know there is given and not learned."""
+"""Exercises for the tiny resolver: one part of its working at a time.
+
+What the model could not know there is given and not learned.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,16 @@ def resolver_drill(case: ResolverInput, book: Book) -> list[Piece]:
     reading = read(case, tiny_plan(case, book), book)
     given, worked_off = "\n".join(listed(reading)), "\n".join(worked(reading))
     table = worked_off.index(">")
-    return [Piece(f"{OPENING}{given}\n{worked_off[:table]}", False), Piece(f"{worked_off[table:]}{CLOSING}", True)]
+    return [
+        Piece(f"{OPENING}{given}\n{worked_off[:table]}", False),
+        Piece(f"{worked_off[table:]}{CLOSING}", True),
+    ]
 
 
 def guess_drill(index: int, seed: int) -> list[Piece]:
-    """The digits of divisions to be guessed, and the percentages that quotients make, without the reckoning between."""
+    """The digits of divisions to be guessed, and the percentages that quotients make, without the
+    reckoning between.
+    """
     draw = rng(seed, "guess drill", index)
     pieces = [Piece(OPENING, False)]
     for _ in range(_DIVISIONS):
@@ -42,18 +50,27 @@ def guess_drill(index: int, seed: int) -> list[Piece]:
         for before, digit in _GUESSED.findall(told.working):
             pieces += [Piece(before, False), Piece(f"{digit}x", True)]
         rounded = told.working[-_ROUNDING:]
-        pieces += [Piece(rounded, False), Piece(f" {Decimal(10_000 - told.quotient) / 100:.2f}\n", True)]
+        pieces += [
+            Piece(rounded, False),
+            Piece(f" {Decimal(10_000 - told.quotient) / 100:.2f}\n", True),
+        ]
     return pieces
 
 
 def reckoning_drill(index: int, seed: int) -> list[Piece]:
-    """Differences, sums and the blocks of divisions, of numbers of any size: what is reckoned is given, the result is not."""
+    """Differences, sums and the blocks of divisions, of numbers of any size: what is reckoned is
+    given, the result is not.
+    """
     draw = rng(seed, "reckoning drill", index)
     pieces = [Piece(OPENING, False)]
     for _ in range(_OPERATIONS):
         a, b, kind = _shares(draw), _shares(draw), draw.random()
         if kind < 0.5:
-            told = difference(min(a, b), max(a, b)) if draw.random() < 0.85 else difference(max(a, b), min(a, b))
+            told = (
+                difference(min(a, b), max(a, b))
+                if draw.random() < 0.85
+                else difference(max(a, b), min(a, b))
+            )
         elif kind < 0.6:
             told = total(a, b)
         else:

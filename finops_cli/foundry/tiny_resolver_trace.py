@@ -1,21 +1,23 @@
-"""What a tiny resolver writes out before its plan: the waterfall by copying, comparing and written arithmetic (`tiny_digits`).
+"""What a tiny resolver writes out before its plan: the waterfall by copying, comparing and written
+arithmetic (`tiny_digits`).
 
-Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get each token from what stands
-before it by one small step. What decides stands directly before the decision: two ages before whether fails net, all stock before
-the steps, the winner behind each comparison. A step says all that its place in the answer copies, on one line. A number is
-turned round right behind itself, so that each digit stands at a known distance.
+Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get
+each token from what stands before it by one small step. What decides stands directly before the
+decision: two ages before whether fails net, all stock before the steps, the winner behind each
+comparison. A step says all that its place in the answer copies, on one line. A number is turned
+round right behind itself, so that each digit stands at a known distance.
 
-    score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts net, the kind of fail
-    A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100   a fail to receive as it is given; does it net, does it move
-    C DTC-1666                                              further brokers, while there are less than three
-    S1 yes S2 yes S3 no                                     the signals of gridlock up to the first No
-    A B 3=3 2368100|4143300>2874100+ B                      which of two comes first: the older, else the larger
-    order B A                                               rank
-    stock box 174297 depot 0 recall 0 loan 9 partial no parallel no
-    owed 33414 5>4143300 1x4143300 2x...                    what is owed, its digits and their multiples
-    1 CHASE_FTR B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34 took 11475
-    2 APPLY_BOX 174297 7924710|9391200>...- took 21939      steps; the plus and what stays open with its share, or a minus
-    recall ... borrow ... total 0033414 33414 ...
+    score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts
+    net, the kind of fail A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100   a fail to receive
+    as it is given; does it net, does it move C DTC-1666
+    further brokers, while there are less than three S1 yes S2 yes S3 no
+    the signals of gridlock up to the first No A B 3=3 2368100|4143300>2874100+ B
+    which of two comes first: the older, else the larger order B A
+    rank stock box 174297 depot 0 recall 0 loan 9 partial no parallel no owed 33414 5>4143300
+    1x4143300 2x...                    what is owed, its digits and their multiples 1 CHASE_FTR B
+    DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34 took
+    11475 2 APPLY_BOX 174297 7924710|9391200>...- took 21939      steps; the plus and what stays
+    open with its share, or a minus recall ... borrow ... total 0033414 33414 ...
 """
 
 from __future__ import annotations
@@ -26,7 +28,16 @@ from string import ascii_uppercase
 
 from finops_cli.domain.fail import Ftr
 from finops_cli.domain.resolution import Resolution, ResolverInput, Step
-from finops_cli.foundry.tiny_digits import MOST, as_read, compared, difference, divided, multiples, total, units_first
+from finops_cli.foundry.tiny_digits import (
+    MOST,
+    as_read,
+    compared,
+    difference,
+    divided,
+    multiples,
+    total,
+    units_first,
+)
 from finops_cli.foundry.trace_reading import Reading, read, verdict
 from finops_cli.kb.book import Book
 from finops_cli.rules.chase import nets_across_dates, rank
@@ -34,7 +45,19 @@ from finops_cli.rules.clock import depot_in_time
 from finops_cli.rules.events import corporate_action_option
 from finops_cli.rules.fallback import runs_in_parallel
 
-NAMES: tuple[str, ...] = (*ascii_uppercase, "AA", "BB", "CC", "DD", "EE", "FF", "GG", "HH", "II", "JJ")
+NAMES: tuple[str, ...] = (
+    *ascii_uppercase,
+    "AA",
+    "BB",
+    "CC",
+    "DD",
+    "EE",
+    "FF",
+    "GG",
+    "HH",
+    "II",
+    "JJ",
+)
 """Short names of the fails to receive, in the order of the input, and of further brokers."""
 _COMPARED_UP_TO = 3
 """So many fails to receive are ranked by comparing each two; more are ranked at a glance."""
@@ -43,22 +66,28 @@ _COMPARED_UP_TO = 3
 def tiny_trace(case: ResolverInput, plan: Resolution, book: Book) -> str:
     """The working from `case` to `plan`, without the <think> tags.
 
-    Raises ValueError when the age of the fail cannot be told, and for more shares or fails to receive than there is room for.
+    Raises ValueError when the age of the fail cannot be told, and for more shares or fails to
+    receive than there is room for.
     """
     r = read(case, plan, book)
     if len(case.ftrs) + len(case.related_fails) > len(NAMES):
         raise ValueError(
-            f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones; there are {len(NAMES)} names"
+            f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones; there"
+            f" are {len(NAMES)} names"
         )
     return "\n".join((*listed(r), *worked(r)))
 
 
 def listed(r: Reading) -> Iterator[str]:
-    """The lines that are read off the input: the clock, the fails, the signals, the order, the stock."""
+    """The lines that are read off the input: the clock, the fails, the signals, the order, the
+    stock.
+    """
     yield _clock(r)
     yield from _receipts(r)
     yield from _others(r)
-    yield f"S1 {_says(r, 1)}" + "".join(f" S{number} {_says(r, number)}" for number in range(2, min(r.gridlock.signals, 2) + 2))
+    yield f"S1 {_says(r, 1)}" + "".join(
+        f" S{number} {_says(r, number)}" for number in range(2, min(r.gridlock.signals, 2) + 2)
+    )
     yield from _compared(r)
     if r.gridlock.signals >= 3:
         yield _similar(r)
@@ -68,12 +97,18 @@ def listed(r: Reading) -> Iterator[str]:
 
 
 def worked(r: Reading) -> Iterator[str]:
-    """The lines that follow from those: what is owed, steps with the shares that they cover, sources."""
+    """The lines that follow from those: what is owed, steps with the shares that they cover,
+    sources.
+    """
     table = "" if r.stock.get("SPO_SETTLEMENT") else f" {multiples(r.owed)}"
     yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}{table}"
     before = r.owed
     for step in r.plan.resolution_steps:
-        yield f"{step.step} {step.action}{_source(r, step, before)}{_share(r, step)}{f' took {step.qty}' if step.qty else ''}"
+        yield (
+            f"{step.step}"
+            f" {step.action}{_source(r, step, before)}{_share(r, step)}"
+            f"{f' took {step.qty}' if step.qty else ''}"
+        )
         before = step.remaining_short
     if table:
         yield from _sources(r)
@@ -92,7 +127,10 @@ def _clock(r: Reading) -> str:
     option = corporate_action_option(r.case)
     days = "none" if r.days_left is None else f"{r.case.triage.deadline} left {r.days_left}"
     netted = f"aged {r.age + r.rules.offset_older_by}"
-    told = f"score {r.case.triage.score_components.age} age {r.age} {days} {netted} {r.case.triage.category}"
+    told = (
+        f"score {r.case.triage.score_components.age} age {r.age} {days} {netted}"
+        f" {r.case.triage.category}"
+    )
     return told if option is None else f"{told} {option}"
 
 
@@ -102,11 +140,17 @@ def _stock(r: Reading) -> str:
     depot = f"{held.depot_qty}"
     if held.depot_qty:
         transit = held.depot_transit_days
-        depot += f" {'none' if transit is None else transit} {verdict(depot_in_time(held, r.days_left)).lower()}"
+        depot += (
+            f" {'none' if transit is None else transit}"
+            f" {verdict(depot_in_time(held, r.days_left)).lower()}"
+        )
     due = r.days_left is not None and r.days_left <= r.rules.partial_deadline_days
     parallel = runs_in_parallel(held, r.days_left, r.rules)
     sources = f"recall {held.recall_outstanding} loan {held.stock_loan_available}"
-    return f"stock box {held.box_qty} depot {depot} {sources} partial {verdict(due).lower()} parallel {verdict(parallel).lower()}"
+    return (
+        f"stock box {held.box_qty} depot {depot} {sources} partial {verdict(due).lower()} parallel"
+        f" {verdict(parallel).lower()}"
+    )
 
 
 def _receipts(r: Reading) -> Iterator[str]:
@@ -136,8 +180,14 @@ def _moves(r: Reading, ftr: Ftr) -> str:
     if ftr.partial_delivery_history:
         return "yes moves"
     if ftr.chase_attempts is None:
-        return f"no none {ftr.age_days} {'moves' if ftr.age_days < r.rules.gridlock_aged_from else 'stuck'}"
-    return f"no {ftr.chase_attempts} {'moves' if ftr.chase_attempts < r.rules.gridlock_attempts_from else 'stuck'}"
+        return (
+            f"no none {ftr.age_days}"
+            f" {'moves' if ftr.age_days < r.rules.gridlock_aged_from else 'stuck'}"
+        )
+    return (
+        f"no {ftr.chase_attempts}"
+        f" {'moves' if ftr.chase_attempts < r.rules.gridlock_attempts_from else 'stuck'}"
+    )
 
 
 def _others(r: Reading) -> Iterator[str]:
@@ -167,22 +217,31 @@ def _compared(r: Reading) -> Iterator[str]:
 
 
 def _similar(r: Reading) -> str:
-    """S4: four times what the largest broker has more than the smallest is not more than the smallest has."""
+    """S4: four times what the largest broker has more than the smallest is not more than the
+    smallest has.
+    """
     sums: dict[str, int] = {}
     for ftr in r.case.ftrs:
         sums[ftr.dtc] = sums.get(ftr.dtc, 0) + _fitting(ftr.qty)
     if r.rules.gridlock_similar_ratio.as_integer_ratio() != (5, 4):
-        raise ValueError(f"the working of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}")
+        raise ValueError(
+            f"the working of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}"
+        )
     least, gap = min(sums.values()), max(sums.values()) - min(sums.values())
     told = (
-        f"{compared(least, least + gap)} {total(gap, gap)} {total(2 * gap, 2 * gap)} {compared(4 * gap, least)} " if gap else ""
+        f"{compared(least, least + gap)} {total(gap, gap)} {total(2 * gap, 2 * gap)}"
+        f" {compared(4 * gap, least)} "
+        if gap
+        else ""
     )
     extent = "all" if r.gridlock.extent == "full" else r.gridlock.extent
     return f"{told}S4 {_says(r, 4)} {extent} {' '.join(r.plan.gridlock_parties)}"
 
 
 def _source(r: Reading, step: Step, before: int) -> str:
-    """Where a step takes shares from, what is there, and what stays open of what was open `before`."""
+    """Where a step takes shares from, what is there, and what stays open of what was open
+    `before`.
+    """
     if step.action in ("PARTIAL_DELIVER", "SPO_SETTLEMENT"):
         return ""
     if step.action == "BUY_IN_NOTICE":
@@ -192,9 +251,15 @@ def _source(r: Reading, step: Step, before: int) -> str:
     if step.action == "DEPOT_MOVEMENT":
         return f" {_off(r.case.inventory.depot_qty, before)}"
     if step.dtc is None:
-        return f" rest {r.plan.additional_ftrs_chased} {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
+        return (
+            f" rest {r.plan.additional_ftrs_chased}"
+            f" {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
+        )
     ftr = next(ftr for ftr, taken in r.receipts if taken.step is step)
-    return f" {_named(r, ftr)} {step.dtc} {step.settlement_date} {step.settlement_type} {_off(ftr.qty, before)}"
+    return (
+        f" {_named(r, ftr)} {step.dtc} {step.settlement_date} {step.settlement_type}"
+        f" {_off(ftr.qty, before)}"
+    )
 
 
 def _off(held: int, before: int) -> str:
@@ -223,13 +288,22 @@ def _sources(r: Reading) -> Iterator[str]:
     behind = left
     if held.recall_outstanding:
         way = "parallel" if parallel else "sequential"
-        yield f"{way} recall {_off(held.recall_outstanding, left)} took {min(held.recall_outstanding, left)}"
+        yield (
+            f"{way} recall {_off(held.recall_outstanding, left)} took"
+            f" {min(held.recall_outstanding, left)}"
+        )
         behind = left if parallel else left - min(held.recall_outstanding, left)
     if behind and held.stock_loan_available:
-        yield f"borrow {_off(held.stock_loan_available, behind)} took {min(held.stock_loan_available, behind)}"
+        yield (
+            f"borrow {_off(held.stock_loan_available, behind)} took"
+            f" {min(held.stock_loan_available, behind)}"
+        )
     if parallel:
         sums = (r.covered, r.covered + plan.fallback_qty, plan.total_coverable)
-        yield f"covered {compared(left, r.owed)} {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
+        yield (
+            f"covered {compared(left, r.owed)}"
+            f" {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
+        )
         yield f"total {as_read(plan.total_coverable)} {plan.total_coverable}"
         if plan.residual_short:
             yield f"residual {difference(plan.total_coverable, r.owed)}"

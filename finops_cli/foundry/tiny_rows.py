@@ -1,4 +1,5 @@
-"""What the tiny models are trained on: records with their answer worked out in front. Drills stand in `tiny_drills` and `tiny_resolver_drills`.
+"""What the tiny models are trained on: records with their answer worked out in front. Drills stand
+in `tiny_drills` and `tiny_resolver_drills`.
 
 Rows are made as they are needed: an index is seen once, so no row is learned by heart.
 """
@@ -41,7 +42,9 @@ def worked_fail_in_lots(index: int, seed: int, book: Book, profile: Profile, mod
     """The same of a record as a desk has it (`tiny_lots`)."""
     draw = rng(seed, "lots", index)
     record = first_in_split(
-        (record_in_lots(fail, draw) for fail in fails(index, seed, book, profile)), index, book.data.eval_every
+        (record_in_lots(fail, draw) for fail in fails(index, seed, book, profile)),
+        index,
+        book.data.eval_every,
     )
     return worked_triage(record, book, modelfile)
 
@@ -49,7 +52,14 @@ def worked_fail_in_lots(index: int, seed: int, book: Book, profile: Profile, mod
 def worked_triage(record: FailRecord, book: Book, modelfile: str) -> Row:
     """The working and the answer to a record."""
     answer = triage(record, book)
-    return _worked("triage", record, triage_prompt(record, modelfile), triage_trace(record, answer, book), answer, book)
+    return _worked(
+        "triage",
+        record,
+        triage_prompt(record, modelfile),
+        triage_trace(record, answer, book),
+        answer,
+        book,
+    )
 
 
 def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelfile: str) -> Row:
@@ -58,12 +68,16 @@ def worked_case(index: int, seed: int, book: Book, most_ftrs: int | None, modelf
 
 
 def case_at(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
-    """Input `index`, of no more shares than the working has room for, and of `most_ftrs` fails to receive at most."""
+    """Input `index`, of no more shares than the working has room for, and of `most_ftrs` fails to
+    receive at most.
+    """
     return _first_that_fits(cases(index, seed, book, _counts(most_ftrs)), index, book)
 
 
 def case_in_lots(index: int, seed: int, book: Book, most_ftrs: int | None) -> ResolverInput:
-    """The same of a fail as a desk has it (`tiny_lots`), and so now and then without a fail to receive."""
+    """The same of a fail as a desk has it (`tiny_lots`), and so now and then without a fail to
+    receive.
+    """
     lots = partial(in_lots, book=book, draw=rng(seed, "lots", index))
     return _first_that_fits(cases(index, seed, book, _counts(most_ftrs), lots), index, book)
 
@@ -73,13 +87,20 @@ def _counts(most_ftrs: int | None) -> tuple[int, int] | None:
 
 
 def _first_that_fits(drawn: Iterator[ResolverInput], index: int, book: Book) -> ResolverInput:
-    return first_in_split((case for case in drawn if case.ftd_qty <= LARGEST), index, book.data.eval_every)
+    return first_in_split(
+        (case for case in drawn if case.ftd_qty <= LARGEST), index, book.data.eval_every
+    )
 
 
 def worked_plan(case: ResolverInput, book: Book, modelfile: str) -> Row:
-    """The working and the plan for a resolver input. Raises ValueError for what `tiny_trace` has no room for."""
+    """The working and the plan for a resolver input.
+
+    Raises ValueError for what `tiny_trace` has no room for.
+    """
     plan = tiny_plan(case, book)
-    return _worked("resolver", case, resolver_prompt(case, modelfile), tiny_trace(case, plan, book), plan, book)
+    return _worked(
+        "resolver", case, resolver_prompt(case, modelfile), tiny_trace(case, plan, book), plan, book
+    )
 
 
 def _worked(
@@ -93,10 +114,21 @@ def _worked(
     said = exact_json.encode(answer).decode()
     split = split_of(content_key(given), book.data.eval_every)
     completion = f"{OPENING}{working}{CLOSING}{said}"
-    return row_of(given.fail_id or "", stage, split, prompt, completion, exact_json.encode(given).decode(), said)
+    return row_of(
+        given.fail_id or "",
+        stage,
+        split,
+        prompt,
+        completion,
+        exact_json.encode(given).decode(),
+        said,
+    )
 
 
 def case_read(case: ResolverInput, book: Book, modelfile: str) -> list[Piece]:
     """The prompt of stage 2 and what is read off it, without what follows from that."""
     read_off = "\n".join(listed(read(case, tiny_plan(case, book), book)))
-    return [Piece(resolver_prompt(case, modelfile).text, False), Piece(f"{OPENING}{read_off}\nowed {case.ftd_qty} ", True)]
+    return [
+        Piece(resolver_prompt(case, modelfile).text, False),
+        Piece(f"{OPENING}{read_off}\nowed {case.ftd_qty} ", True),
+    ]

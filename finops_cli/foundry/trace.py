@@ -1,20 +1,20 @@
-"""The reasoning that a resolver model is trained on before it prints its plan: ten sections, the same lines every time.
+"""The reasoning that a resolver model is trained on before it prints its plan: ten sections, the
+same lines every time.
 
-Card 2, 'Thinking Trace Methodology', and issue 3, point 4. A trace is made of input and plan alone. It states every figure of the
-plan by the arithmetic that gives it (`32000-12000=20000`), so that a model with single-digit tokens can work it out by writing it
-down; `foundry.trace_check` reckons all of it again. Digits are plain and tight, because a space before a digit is a token.
-Reckoning goes on from its last result (`1200 +800=2000 /32000=6.25%`); ranks name fails to receive after section 3.
+Card 2, 'Thinking Trace Methodology', and issue 3, point 4. A trace is made of input and plan alone.
+It states every figure of the plan by the arithmetic that gives it (`32000-12000=20000`), so that a
+model with single-digit tokens can work it out by writing it down; `foundry.trace_check` reckons all
+of it again. Digits are plain and tight, because a space before a digit is a token. Reckoning goes
+on from its last result (`1200 +800=2000 /32000=6.25%`); ranks name fails to receive after section
+3.
 
-    1 Problem            what is owed, until when
-    2 Inventory          what the desk has
-    3 FTR ranking        the first ten, oldest then largest
-    4 Chase walk-through `waterfall.chase`, `.box` and `.depot`, the first five fails to receive in full
-    5 Partials ...       `waterfall.partial` and `waterfall.offset`
-    6 Fallback           `waterfall.fallback`
-    7 Reg SHO            `waterfall.parallel`
-    8 Gridlock           `gridlock.signals`, up to the first No
-    9 Escalation         `plan.total`, `plan.residual`, `waterfall.b2b_notice`, `waterfall.corporate_action`
-    10 Conclusion        what the plan will say
+    1 Problem            what is owed, until when 2 Inventory          what the desk has 3 FTR
+    ranking        the first ten, oldest then largest 4 Chase walk-through `waterfall.chase`, `.box`
+    and `.depot`, the first five fails to receive in full 5 Partials ...       `waterfall.partial`
+    and `waterfall.offset` 6 Fallback           `waterfall.fallback` 7 Reg SHO
+    `waterfall.parallel` 8 Gridlock           `gridlock.signals`, up to the first No 9 Escalation
+    `plan.total`, `plan.residual`, `waterfall.b2b_notice`, `waterfall.corporate_action` 10
+    Conclusion        what the plan will say
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from finops_cli.rules.fallback import runs_in_parallel
 from finops_cli.rules.ledger import coverage_pct
 
 TOLD_IN_FULL = 5
-"""Chase steps that spell out a min() even where it decides nothing: card 2, 'first 5 shown, rest summarized'."""
+"""Chase steps that spell out a min() even where it decides nothing: card 2, 'first 5 shown, rest
+summarized'.
+"""
 
 
 def trace(case: ResolverInput, plan: Resolution, book: Book) -> str:
@@ -50,25 +52,46 @@ def trace(case: ResolverInput, plan: Resolution, book: Book) -> str:
 def _problem(r: Reading) -> Iterator[str]:
     triage = r.case.triage
     flags = " ".join(triage.flags) or "none"
-    yield f"CUSIP {r.case.cusip} owed {r.owed}; {triage.category} {triage.priority_tier}; flags {flags}"
-    age = f"age {r.age}" if r.case.age_days is not None else f"{plain(triage.score_components.age)} points: age {r.age}"
+    yield (
+        f"CUSIP {r.case.cusip} owed {r.owed}; {triage.category} {triage.priority_tier}; flags"
+        f" {flags}"
+    )
+    age = (
+        f"age {r.age}"
+        if r.case.age_days is not None
+        else f"{plain(triage.score_components.age)} points: age {r.age}"
+    )
     if triage.deadline is None:
         yield f"{age}; no deadline"
     else:
-        yield f"{age}; deadline {triage.deadline}; {triage.deadline[2:]}-{r.age}={r.days_left} days left"
+        yield (
+            f"{age}; deadline {triage.deadline}; {triage.deadline[2:]}-{r.age}={r.days_left} days"
+            " left"
+        )
     option = corporate_action_option(r.case)
     if option is not None:
         event = r.case.corporate_action
-        means = {"A": "pre-event shares", "B": f"CUSIP {event.new_cusip}" if event else "", "C": "cash"}
+        means = {
+            "A": "pre-event shares",
+            "B": f"CUSIP {event.new_cusip}" if event else "",
+            "C": "cash",
+        }
         yield f"corporate action option {option}: {means[option]}"
 
 
 def _inventory(r: Reading) -> Iterator[str]:
     held = r.case.inventory
-    yield f"box {_share(r, held.box_qty)}; recall {held.recall_outstanding}; borrow {held.stock_loan_available}"
+    yield (
+        f"box {_share(r, held.box_qty)}; recall {held.recall_outstanding}; borrow"
+        f" {held.stock_loan_available}"
+    )
     yield f"pending {held.pending_receives} not counted"
     if held.depot_qty:
-        transit = "no transit time" if held.depot_transit_days is None else f"transit {held.depot_transit_days} days"
+        transit = (
+            "no transit time"
+            if held.depot_transit_days is None
+            else f"transit {held.depot_transit_days} days"
+        )
         yield f"depot {held.depot_qty}; {transit}"
 
 
@@ -76,7 +99,10 @@ def _ranking(r: Reading) -> Iterator[str]:
     count, shown = len(r.ranked), r.rules.chase_steps
     yield f"{count} FTRs, oldest then largest"
     for place, ftr in enumerate(r.ranked[:shown], 1):
-        yield f"{place} {ftr.dtc} {ftr.age_days}d {ftr.qty} {ftr.settlement_type} {ftr.settlement_date}"
+        yield (
+            f"{place} {ftr.dtc} {ftr.age_days}d {ftr.qty} {ftr.settlement_type}"
+            f" {ftr.settlement_date}"
+        )
     if count > shown:
         yield f"{count}-{shown}={count - shown} more"
 
@@ -106,7 +132,9 @@ def _steps_one_by_one(r: Reading) -> Iterator[str]:
 
 
 def _steps_in_two_chains(r: Reading) -> Iterator[str]:
-    """The same where tokens are scarce, because the ranking is cut: what each step leaves open, then the shares covered."""
+    """The same where tokens are scarce, because the ranking is cut: what each step leaves open,
+    then the shares covered.
+    """
     left = [f"open {r.owed}"]
     for ftr, taken in r.receipts:
         step = taken.step
@@ -114,7 +142,10 @@ def _steps_in_two_chains(r: Reading) -> Iterator[str]:
         left.append(f"; min({ftr.qty},{taken.before})={step.qty}; {taken.before}" if cut else " ")
         left.append(f"-{step.qty}={step.remaining_short}")
     yield "".join(left)
-    covered = [f"{r.owed - taken.step.remaining_short}/{r.owed}={_after(r, taken)}%" for _, taken in r.receipts]
+    covered = [
+        f"{r.owed - taken.step.remaining_short}/{r.owed}={_after(r, taken)}%"
+        for _, taken in r.receipts
+    ]
     yield f"covered {' '.join(covered)}"
 
 
@@ -127,7 +158,8 @@ def _rest(r: Reading, taken: Taken) -> str:
         total += qty
         sums.append(f"+{qty}={total}" if place else f"{qty}")
     return (
-        f"rest: {' '.join(sums)}; {len(rest)} FTRs; min({total},{taken.before})={taken.step.qty}; {_open_and_covered(r, taken)}"
+        f"rest: {' '.join(sums)}; {len(rest)} FTRs; min({total},{taken.before})={taken.step.qty};"
+        f" {_open_and_covered(r, taken)}"
     )
 
 
@@ -147,13 +179,21 @@ def _depot(r: Reading) -> str:
     told = f"{transit}<{r.days_left} {verdict(moves)}"
     if not moves:
         return told
-    return f"{told}; {_taken(r, r.case.inventory.depot_qty, r.left_by_box, r.stock.get('DEPOT_MOVEMENT'))}"
+    return (
+        f"{told};"
+        f" {_taken(r, r.case.inventory.depot_qty, r.left_by_box, r.stock.get('DEPOT_MOVEMENT'))}"
+    )
 
 
 def _open_and_covered(r: Reading, taken: Taken) -> str:
-    """What the step leaves open, and what is covered then, in percent (`plan.remaining`, `plan.coverage`)."""
+    """What the step leaves open, and what is covered then, in percent (`plan.remaining`,
+    `plan.coverage`).
+    """
     qty, left = taken.step.qty, taken.step.remaining_short
-    return f"{taken.before}-{qty}={left}; {r.owed - taken.before}+{qty}={r.owed - left} /{r.owed}={_after(r, taken)}%"
+    return (
+        f"{taken.before}-{qty}={left}; {r.owed - taken.before}+{qty}={r.owed - left}"
+        f" /{r.owed}={_after(r, taken)}%"
+    )
 
 
 def _after(r: Reading, taken: Taken) -> str:
@@ -166,12 +206,21 @@ def _share(r: Reading, shares: int) -> str:
 
 def _partials(r: Reading) -> Iterator[str]:
     """Fails to receive are named by their rank."""
-    accepted = [f"{place}" for place, (ftr, _) in enumerate(r.receipts, 1) if ftr.partial_delivery_history]
+    accepted = [
+        f"{place}" for place, (ftr, _) in enumerate(r.receipts, 1) if ftr.partial_delivery_history
+    ]
     yield f"accept partials of: {' '.join(accepted) or 'none'}"
     yield f"partial today: {_partial_step(r)}"
-    netted = [f"{place}" for place, (_, taken) in enumerate(r.receipts, 1) if taken.step.action == "OFFSET_FTR"]
+    netted = [
+        f"{place}"
+        for place, (_, taken) in enumerate(r.receipts, 1)
+        if taken.step.action == "OFFSET_FTR"
+    ]
     from_age = f"{r.age}+{r.rules.offset_older_by}={r.age + r.rules.offset_older_by}"
-    yield f"netting at T+0, or by T+{r.rules.offset_settles_by} from age {from_age}: {' '.join(netted) or 'none'}"
+    yield (
+        f"netting at T+0, or by T+{r.rules.offset_settles_by} from age {from_age}:"
+        f" {' '.join(netted) or 'none'}"
+    )
 
 
 def _partial_step(r: Reading) -> str:
@@ -182,7 +231,9 @@ def _partial_step(r: Reading) -> str:
     told = f"{days}<={limit} {verdict(days <= limit)}"
     if days <= limit:
         covered = r.owed - left
-        told = f"{told}; open {left}>0 {verdict(left > 0)}; covered {covered}>0 {verdict(covered > 0)}"
+        told = (
+            f"{told}; open {left}>0 {verdict(left > 0)}; covered {covered}>0 {verdict(covered > 0)}"
+        )
     return f"{told}; PARTIAL_DELIVER" if any(r.steps("PARTIAL_DELIVER")) else told
 
 
@@ -196,8 +247,15 @@ def _fallback(r: Reading) -> Iterator[str]:
     else:
         mode, borrow_for = "sequential", left - recall
         told = f"{told}; {left}-{recall}={borrow_for}"
-    yield f"{mode}: {told}; min({held.stock_loan_available},{borrow_for})={min(held.stock_loan_available, borrow_for)}"
-    yield f"{plan.fallback_strategy} {plan.fallback_qty}; {plan.secondary_fallback} {plan.secondary_fallback_qty}"
+    yield (
+        f"{mode}: {told};"
+        f" min({held.stock_loan_available},{borrow_for})="
+        f"{min(held.stock_loan_available, borrow_for)}"
+    )
+    yield (
+        f"{plan.fallback_strategy} {plan.fallback_qty}; {plan.secondary_fallback}"
+        f" {plan.secondary_fallback_qty}"
+    )
 
 
 def _parallel(r: Reading) -> bool:
@@ -215,16 +273,24 @@ def _reg_sho(r: Reading) -> Iterator[str]:
     if days <= notice:
         told += f"; recall {held.recall_outstanding}>0 {verdict(held.recall_outstanding > 0)}"
         if held.recall_outstanding:
-            told += f"; borrow {held.stock_loan_available}>0 {verdict(held.stock_loan_available > 0)}"
+            told += (
+                f"; borrow {held.stock_loan_available}>0 {verdict(held.stock_loan_available > 0)}"
+            )
     yield f"{told}; {'parallel' if _parallel(r) else 'sequential'}"
 
 
 def _escalation(r: Reading) -> Iterator[str]:
     plan, covered = r.plan, r.covered
     with_first = covered + plan.fallback_qty
-    total = f"{covered}+{plan.fallback_qty}={with_first} +{plan.secondary_fallback_qty}={plan.total_coverable}"
+    total = (
+        f"{covered}+{plan.fallback_qty}={with_first}"
+        f" +{plan.secondary_fallback_qty}={plan.total_coverable}"
+    )
     short = r.owed - plan.total_coverable
-    yield f"{total}; {r.owed}-{plan.total_coverable}={short}; max(0,{short})={plan.residual_short}; {plan.residual_action}"
+    yield (
+        f"{total}; {r.owed}-{plan.total_coverable}={short}; max(0,{short})={plan.residual_short};"
+        f" {plan.residual_action}"
+    )
     if r.case.triage.category == "B2B_PENDING":
         noticed = [step.dtc or "the rest" for step in r.steps("BUY_IN_NOTICE")]
         yield f"buy-in notice from age {r.rules.b2b_notice_from}: {' '.join(noticed) or 'none'}"
@@ -235,7 +301,10 @@ def _escalation(r: Reading) -> Iterator[str]:
 def _conclusion(r: Reading) -> Iterator[str]:
     plan = r.plan
     extent = f"{r.gridlock.extent} gridlock" if plan.gridlock_detected else "no gridlock"
-    yield f"total {plan.total_coverable}; residual {plan.residual_short}; {plan.residual_action}; {extent}"
+    yield (
+        f"total {plan.total_coverable}; residual {plan.residual_short}; {plan.residual_action};"
+        f" {extent}"
+    )
     yield f"coverage {_share(r, min(plan.total_coverable, r.owed))}"
 
 

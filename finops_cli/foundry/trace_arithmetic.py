@@ -1,9 +1,11 @@
-"""The arithmetic statements of a text, reckoned again: sums, products, shares in percent, min and max, comparisons.
+"""The arithmetic statements of a text, reckoned again: sums, products, shares in percent, min and
+max, comparisons.
 
-    32000-12000=20000    1200 + 800 = 2000 +700=2700 /32000=8.44%    min(12000, 32000)=12000    4<=3 No
+    32000-12000=20000    1200 + 800 = 2000 +700=2700 /32000=8.44%    min(12000, 32000)=12000    4<=3
+    No
 
-Reckoning goes on from its last result. A comparison without a verdict is taken to claim that it holds. Blanks are free. A
-thousands separator is not part of a number: `12,000` reads as 12 and 0.
+Reckoning goes on from its last result. A comparison without a verdict is taken to claim that it
+holds. Blanks are free. A thousands separator is not part of a number: `12,000` reads as 12 and 0.
 """
 
 from __future__ import annotations
@@ -24,18 +26,23 @@ NUMBER = re.compile(rf"(?<![\w.]){_N}")
 """A number that stands by itself: not the 1 of S1."""
 _STATEMENT = re.compile(
     rf"\b(?P<extreme>min|max) ?\( *(?P<among>{_N}(?: *, *{_N})*) *\) *= *(?P<chosen>{_N})"
-    rf"|(?<![\w.])(?P<left>{_N})%? *(?P<sign>[-+*/x\u00d7\u00f7\u2212]) *(?P<right>{_N})%? *= *(?P<result>{_N})(?P<percent> ?%)?"
-    rf"|(?<![\w.])(?P<smaller>{_N})%? *(?P<relation><=|>=|==|<|>|≤|≥) *(?P<larger>{_N})%?(?:[ ,:;]*\b(?P<verdict>yes|no|true|false)\b)?",
+    rf"|(?<![\w.])(?P<left>{_N})%? *(?P<sign>[-+*/x\u00d7\u00f7\u2212]) *(?P<right>{_N})%? *="
+    rf" *(?P<result>{_N})(?P<percent> ?%)?"
+    rf"|(?<![\w.])(?P<smaller>{_N})%? *(?P<relation><=|>=|==|<|>|≤|≥) *(?P<larger>{_N})%?(?:["
+    r" ,:;]*\b(?P<verdict>yes|no|true|false)\b)?",
     re.IGNORECASE,
 )
 _COMPARE: dict[str, Callable[[Number, Number], bool]] = {
-    "<": operator.lt, "<=": operator.le, "≤": operator.le, ">": operator.gt, ">=": operator.ge, "≥": operator.ge, "==": operator.eq,
+    "<": operator.lt, "<=": operator.le, "≤": operator.le, ">": operator.gt, ">=": operator.ge,
+    "≥": operator.ge, "==": operator.eq,
 }  # fmt: skip
 _DENIED = ("no", "false")
 
 
 class Statement(NamedTuple):
-    """`gives` is the true result of the operands, None where there is none; `result` is what the text says."""
+    """`gives` is the true result of the operands, None where there is none; `result` is what the
+    text says.
+    """
 
     text: str
     start: int
@@ -57,7 +64,10 @@ def number(text: str) -> Number:
 
 
 def statements(line: str, decimals: int) -> Iterator[Statement]:
-    """Every statement of `line` in order. Percentages are held to `decimals`, rounded half-up (kb: `plan.coverage`)."""
+    """Every statement of `line` in order.
+
+    Percentages are held to `decimals`, rounded half-up (kb: `plan.coverage`).
+    """
     place = 0
     while (found := _STATEMENT.search(line, place)) is not None:
         place = found.start("result") if found["result"] else found.end()
@@ -101,4 +111,6 @@ def _quotient(left: Number, right: Number, decimals: int | None) -> Number | Non
 def _comparison(found: re.Match[str]) -> Statement:
     left, right = number(found["smaller"]), number(found["larger"])
     claimed = (found["verdict"] or "").lower() not in _DENIED
-    return Statement(found[0], found.start(), (left, right), claimed, _COMPARE[found["relation"]](left, right))
+    return Statement(
+        found[0], found.start(), (left, right), claimed, _COMPARE[found["relation"]](left, right)
+    )

@@ -1,7 +1,9 @@
-"""Judges a reasoning trace, whoever wrote it: sections, numbers, arithmetic and conclusions (kb: `trace.*`).
+"""Judges a reasoning trace, whoever wrote it: sections, numbers, arithmetic and conclusions (kb:
+`trace.*`).
 
-The foundry judges its own traces with it before it writes them, the evaluation those of a model. What it cannot see: a line left out,
-as long as no conclusion is missing, and a wrong word that is no number, name or verdict.
+The foundry judges its own traces with it before it writes them, the evaluation those of a model.
+What it cannot see: a line left out, as long as no conclusion is missing, and a wrong word that is
+no number, name or verdict.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from finops_cli.foundry.trace_conclusions import conclusions
 from finops_cli.foundry.trace_known import NAME, known_names, known_numbers
 from finops_cli.kb.book import Book
 
-_HEADING = re.compile(r"^\W*(\d{{1,3}})[.:)]? +({})\b".format("|".join(map(re.escape, HEADINGS))), re.IGNORECASE)
+_HEADING = re.compile(
+    r"^\W*(\d{{1,3}})[.:)]? +({})\b".format("|".join(map(re.escape, HEADINGS))), re.IGNORECASE
+)
 _PLACES = {heading.casefold(): place for place, heading in enumerate(HEADINGS, 1)}
 _FIGURE = re.compile(rf"{NAME.pattern}|{NUMBER.pattern}%?|\b(?:Yes|No|RVP|DVP|FOP)\b")
 _LIST = re.compile(r"#(?: #)+|(?: \+#=#)+")
@@ -35,14 +39,17 @@ class Section(NamedTuple):
 def check_trace(text: str, case: ResolverInput, plan: Resolution, book: Book) -> list[Finding]:
     """What is wrong with `text` as the reasoning from `case` to `plan`; nothing when it is good.
 
-    `plan` is taken as it is: `verify.check_resolution` judges it. Raises ValueError when the age of the fail cannot be told.
+    `plan` is taken as it is: `verify.check_resolution` judges it. Raises ValueError when the age of
+    the fail cannot be told.
     """
     sections = _sections(text)
     return [
         *_in_order(sections),
         *_derivable(sections, case, plan, book),
         *_as_worded(sections, _sections(trace(case, plan, book))),
-        *conclusions({section.place: "\n".join(section.lines) for section in sections}, case, plan, book),
+        *conclusions(
+            {section.place: "\n".join(section.lines) for section in sections}, case, plan, book
+        ),
     ]
 
 
@@ -68,19 +75,36 @@ def _in_order(sections: list[Section]) -> Iterator[Finding]:
         times = places.count(place)
         if times != 1:
             yield Finding(
-                "trace.sections", _path(place), 1, times, f"section {place} {heading} stands there {times} times, not once"
+                "trace.sections",
+                _path(place),
+                1,
+                times,
+                f"section {place} {heading} stands there {times} times, not once",
             )
     for section in sections:
         if section.place != section.numbered:
-            message = f"section {HEADINGS[section.place - 1]} is numbered {section.numbered}, not {section.place}"
-            yield Finding("trace.sections", _path(section.place), section.place, section.numbered, message)
+            message = (
+                f"section {HEADINGS[section.place - 1]} is numbered {section.numbered}, not"
+                f" {section.place}"
+            )
+            yield Finding(
+                "trace.sections", _path(section.place), section.place, section.numbered, message
+            )
         if section.place and not section.lines:
-            yield Finding("trace.sections", _path(section.place), "at least one line", 0, f"section {section.place} is empty")
+            yield Finding(
+                "trace.sections",
+                _path(section.place),
+                "at least one line",
+                0,
+                f"section {section.place} is empty",
+            )
     if places != sorted(places):
         yield Finding("trace.sections", "", sorted(places), places, "the sections are not in order")
 
 
-def _derivable(sections: list[Section], case: ResolverInput, plan: Resolution, book: Book) -> Iterator[Finding]:
+def _derivable(
+    sections: list[Section], case: ResolverInput, plan: Resolution, book: Book
+) -> Iterator[Finding]:
     """Statements in the order of the text, so that none is derived from what follows from it."""
     names, known = known_names(case, book), known_numbers(case, plan, book)
     decimals = book.waterfall.coverage_decimals
@@ -99,7 +123,13 @@ def _derivable(sections: list[Section], case: ResolverInput, plan: Resolution, b
                     known.add(statement.result)
                 else:
                     said = f"{statement.text} does not hold: it gives {_shown(statement.gives)}"
-                    yield Finding("trace.arithmetic", path, _shown(statement.gives), _shown(statement.result), said)
+                    yield Finding(
+                        "trace.arithmetic",
+                        path,
+                        _shown(statement.gives),
+                        _shown(statement.result),
+                        said,
+                    )
                 rest = rest[: statement.start] + "_" * len(statement.text) + rest[statement.end :]
             for text in NUMBER.findall(rest):
                 if number(text) not in known:
@@ -107,16 +137,27 @@ def _derivable(sections: list[Section], case: ResolverInput, plan: Resolution, b
 
 
 def _shown(value: object) -> str:
-    return ("Yes" if value else "No") if isinstance(value, bool) else "nothing" if value is None else str(value)
+    return (
+        ("Yes" if value else "No")
+        if isinstance(value, bool)
+        else "nothing"
+        if value is None
+        else str(value)
+    )
 
 
 def _unknown(path: str, what: str, line: str) -> Finding:
-    message = f"{what} stands neither in input, plan nor rules, and no statement before it gives it: {line.strip()}"
+    message = (
+        f"{what} stands neither in input, plan nor rules, and no statement before it gives it:"
+        f" {line.strip()}"
+    )
     return Finding("trace.number", path, "a known or derived figure", what, message)
 
 
 def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding]:
-    """A line that only differs in its figures from the line that the foundry would write has the figures wrong; each stands once."""
+    """A line that only differs in its figures from the line that the foundry would write has the
+    figures wrong; each stands once.
+    """
     for section, wanted in _pairs(sections, ours):
         untold, odd = list(wanted.lines), []
         for line in section.lines:
@@ -128,8 +169,13 @@ def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding
         for line, wording in odd:
             if wording in wordings:
                 missing = [one for one in untold if _wording(one) == wording]
-                expected = next((one for one in missing if one.split()[0] == line.split()[0]), missing[0] if missing else None)
-                message = f"{line} should be {expected}" if expected else f"{line} is told once too often"
+                expected = next(
+                    (one for one in missing if one.split()[0] == line.split()[0]),
+                    missing[0] if missing else None,
+                )
+                message = (
+                    f"{line} should be {expected}" if expected else f"{line} is told once too often"
+                )
                 yield Finding("trace.number", _path(section.place), expected, line, message)
 
 

@@ -22,29 +22,65 @@ _ALL = re.compile(r"\ball (\d+) brokers\b")
 _PARTY = re.compile(r"\bDTC-\d+")
 
 
-def conclusions(sections: Mapping[int, str], case: ResolverInput, plan: Resolution, book: Book) -> Iterator[Finding]:
+def conclusions(
+    sections: Mapping[int, str], case: ResolverInput, plan: Resolution, book: Book
+) -> Iterator[Finding]:
     """Findings for every conclusion that is missing from its section or is not the plan's."""
     final = sections.get(_CONCLUSION, "")
-    share = coverage_pct(min(plan.total_coverable, case.ftd_qty), case.ftd_qty, book.waterfall.coverage_decimals)
-    yield from _agree("total coverable", _CONCLUSION, [str(plan.total_coverable)], _after("total", final))
-    yield from _agree("residual", _CONCLUSION, [str(plan.residual_short)], _after("residual", final))
-    yield from _agree("coverage", _CONCLUSION, [f"{share:f}"], [_padded(text, share) for text in _SHARE.findall(final)][-1:])
-    yield from _agree("residual action", _CONCLUSION, [plan.residual_action], re.findall(r"\b(?:ESCALATE|NONE)\b", final))
-    pairs = ((plan.fallback_strategy, plan.fallback_qty), (plan.secondary_fallback, plan.secondary_fallback_qty))
+    share = coverage_pct(
+        min(plan.total_coverable, case.ftd_qty), case.ftd_qty, book.waterfall.coverage_decimals
+    )
+    yield from _agree(
+        "total coverable", _CONCLUSION, [str(plan.total_coverable)], _after("total", final)
+    )
+    yield from _agree(
+        "residual", _CONCLUSION, [str(plan.residual_short)], _after("residual", final)
+    )
+    yield from _agree(
+        "coverage",
+        _CONCLUSION,
+        [f"{share:f}"],
+        [_padded(text, share) for text in _SHARE.findall(final)][-1:],
+    )
+    yield from _agree(
+        "residual action",
+        _CONCLUSION,
+        [plan.residual_action],
+        re.findall(r"\b(?:ESCALATE|NONE)\b", final),
+    )
+    pairs = (
+        (plan.fallback_strategy, plan.fallback_qty),
+        (plan.secondary_fallback, plan.secondary_fallback_qty),
+    )
     sources = [f"{name} {qty}" for name, qty in pairs if name != "NONE"]
-    told = [f"{name} {int(qty)}" for name, qty in _SOURCE.findall(sections.get(_FALLBACKS, "")) if int(qty)]
+    told = [
+        f"{name} {int(qty)}"
+        for name, qty in _SOURCE.findall(sections.get(_FALLBACKS, ""))
+        if int(qty)
+    ]
     yield from _agree("fallbacks", _FALLBACKS, sources, list(dict.fromkeys(told)))
     parallel = runs_in_parallel(case.inventory, deadline_days(case, book.scoring), book.waterfall)
     mode = ["parallel" if parallel else "sequential"]
     yield from _agree(
-        "recall and borrow", _REG_SHO, mode, [word.lower() for word in _MODE.findall(sections.get(_REG_SHO, ""))][-1:]
+        "recall and borrow",
+        _REG_SHO,
+        mode,
+        [word.lower() for word in _MODE.findall(sections.get(_REG_SHO, ""))][-1:],
     )
     yield from _agree(
-        "recall and borrow", _FALLBACKS, mode, [word.lower() for word in _MODE.findall(sections.get(_FALLBACKS, ""))]
+        "recall and borrow",
+        _FALLBACKS,
+        mode,
+        [word.lower() for word in _MODE.findall(sections.get(_FALLBACKS, ""))],
     )
     extent: list[str] = [assess(case, book.waterfall).extent if plan.gridlock_detected else "no"]
     for place in (_GRIDLOCK, _CONCLUSION):
-        yield from _agree("gridlock", place, extent, [word.lower() for word in _EXTENT.findall(sections.get(place, ""))][-1:])
+        yield from _agree(
+            "gridlock",
+            place,
+            extent,
+            [word.lower() for word in _EXTENT.findall(sections.get(place, ""))][-1:],
+        )
     yield from _parties(sections.get(_GRIDLOCK, ""), plan.gridlock_parties)
 
 
@@ -55,12 +91,17 @@ def _parties(text: str, parties: tuple[str, ...]) -> Iterator[Finding]:
     if together:
         yield from _agree("gridlock parties", _GRIDLOCK, [str(len(parties))], together)
     else:
-        yield from _agree("gridlock parties", _GRIDLOCK, list(parties), _PARTY.findall(" ".join(judged)))
+        yield from _agree(
+            "gridlock parties", _GRIDLOCK, list(parties), _PARTY.findall(" ".join(judged))
+        )
 
 
 def _after(word: str, text: str) -> list[str]:
     """The numbers said right behind `word`, a few words of filling allowed."""
-    return [str(int(found)) for found in re.findall(rf"\b{word}\b[^\d\n;]{{0,24}}?(\d{{1,18}})\b", text, re.IGNORECASE)]
+    return [
+        str(int(found))
+        for found in re.findall(rf"\b{word}\b[^\d\n;]{{0,24}}?(\d{{1,18}})\b", text, re.IGNORECASE)
+    ]
 
 
 def _padded(text: str, like: object) -> str:
@@ -73,5 +114,8 @@ def _padded(text: str, like: object) -> str:
 def _agree(what: str, place: int, expected: list[str], told: list[str]) -> Iterator[Finding]:
     if set(expected) != set(told):
         said = ", ".join(told) or "nothing"
-        message = f"section {place} concludes {what}: {said}; the plan says {', '.join(expected) or 'nothing'}"
+        message = (
+            f"section {place} concludes {what}: {said}; the plan says"
+            f" {', '.join(expected) or 'nothing'}"
+        )
         yield Finding("trace.conclusion", f"/think/section {place}", expected, told, message)

@@ -1,4 +1,6 @@
-"""A plan laid beside its input, as the reasoning trace tells it: nothing is reckoned here but what stood before each step."""
+"""A plan laid beside its input, as the reasoning trace tells it: nothing is reckoned here but what
+stood before each step.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`receipts` are the fails to receive with a step of their own, in rank order; `aggregate` is the step of the rest."""
+    """`receipts` are the fails to receive with a step of their own, in rank order; `aggregate` is
+    the step of the rest.
+    """
 
     case: ResolverInput
     plan: Resolution
@@ -55,7 +59,10 @@ class Reading:
 
 
 def read(case: ResolverInput, plan: Resolution, book: Book) -> Reading:
-    """`plan` as the answer to `case`. Raises ValueError when the age of the fail cannot be told (see `rules.clock`)."""
+    """`plan` as the answer to `case`.
+
+    Raises ValueError when the age of the fail cannot be told (see `rules.clock`).
+    """
     ranked, left = rank(case.ftrs), case.ftd_qty
     own: list[Taken] = []
     aggregate: Taken | None = None

@@ -1,4 +1,6 @@
-"""Fail records for stage 1: every band meets every other, both sides of each boundary occur (domain, section 8; kb: `data.*`)."""
+"""Fail records for stage 1: every band meets every other, both sides of each boundary occur
+(domain, section 8; kb: `data.*`).
+"""
 
 from __future__ import annotations
 
@@ -47,12 +49,18 @@ def deal(index: int, seed: int, book: Book) -> Dealt:
     """The dealt part of example `index`."""
     s = book.scoring
     ages, values = range(len(s.age_factor.values)), range(len(s.value_factor.values))
-    age, value, state = dealt(list(product(ages, values, get_args(RegShoStatus))), seed, "bands", index)
+    age, value, state = dealt(
+        list(product(ages, values, get_args(RegShoStatus))), seed, "bands", index
+    )
     stacks = list(product((False, True), repeat=len(s.concentration)))
     threshold, not_cns, security, cp_rate = dealt(stacks, seed, "stacks", index)
     category = cast(Category, dealt(hand(book.data.categories), seed, "categories", index))
     over = s.cp_history_factor.index(s.cp_rate_over + _CENT)
-    cp_bands = [over] if cp_rate else [band for band in range(len(s.cp_history_factor.values)) if band != over]
+    cp_bands = (
+        [over]
+        if cp_rate
+        else [band for band in range(len(s.cp_history_factor.values)) if band != over]
+    )
     return Dealt(
         category,
         age,
@@ -67,14 +75,18 @@ def deal(index: int, seed: int, book: Book) -> Dealt:
 
 
 def fails(index: int, seed: int, book: Book, profile: Profile) -> Iterator[FailRecord]:
-    """Records for example `index`, without end: the first that is wanted counts (see `foundry.split`)."""
+    """Records for example `index`, without end: the first that is wanted counts (see
+    `foundry.split`).
+    """
     asked = deal(index, seed, book)
     draw = rng(seed, f"triage {profile}", index)
     while True:
         yield _record(asked, index, seed, book, profile, draw)
 
 
-def _record(p: Dealt, index: int, seed: int, book: Book, profile: Profile, draw: random.Random) -> FailRecord:
+def _record(
+    p: Dealt, index: int, seed: int, book: Book, profile: Profile, draw: random.Random
+) -> FailRecord:
     direction, side = _direction(p, profile, draw)
     age, value = _age_and_value(p, book, profile, draw)
     qty = _quantity(value, draw)
@@ -107,20 +119,26 @@ def _record(p: Dealt, index: int, seed: int, book: Book, profile: Profile, draw:
 def _direction(p: Dealt, profile: Profile, draw: random.Random) -> tuple[Direction, Side]:
     """Only a delivery obligation has a regulatory state; what we wait for has none."""
     owes = draw.random() < (0.35 if p.state == "NONE" or profile == "market" else 1)
-    if p.category == "CNS_FAIL" or (p.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < 0.4):
+    if p.category == "CNS_FAIL" or (
+        p.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < 0.4
+    ):
         return ("FTD", "Sell") if owes else ("FTR", "Buy")
     return "N_A", "Sell" if owes else "Buy"
 
 
 def _quantity(value: Decimal, draw: random.Random) -> int:
-    """Shares that make the value at a price as shares have it; now and then a round lot of the size."""
+    """Shares that make the value at a price as shares have it; now and then a round lot of the
+    size.
+    """
     price = Decimal(str(round(draw.lognormvariate(_LOG_PRICE, 1), 2))) + _CENT
     qty = max(1, int(value / price))
     lot = max((lot for lot in _ROUND_LOTS if lot <= qty), default=qty)
     return lot if draw.random() < 0.3 else qty
 
 
-def _age_and_value(p: Dealt, book: Book, profile: Profile, draw: random.Random) -> tuple[int, Decimal]:
+def _age_and_value(
+    p: Dealt, book: Book, profile: Profile, draw: random.Random
+) -> tuple[int, Decimal]:
     s, edge = book.scoring, book.data.missing["at_edge"]
     if profile == "market":
         age = quantile(book.data.market_ages, draw.random(), logarithmic=False)
@@ -128,7 +146,9 @@ def _age_and_value(p: Dealt, book: Book, profile: Profile, draw: random.Random) 
         return int(age), Decimal(str(round(value, 2)))
     age_days = in_band(s.age_factor, p.age_band, _WHOLE, _OLDEST_DAYS, draw, edge)
     exact = in_band(s.value_factor, p.value_band, _CENT, _HIGHEST_USD, draw, edge)
-    return int(age_days), tidy(exact if draw.random() < 0.5 else _in_thousands(exact, p.value_band, book))
+    return int(age_days), tidy(
+        exact if draw.random() < 0.5 else _in_thousands(exact, p.value_band, book)
+    )
 
 
 def _in_thousands(value: Decimal, band: int, book: Book) -> Decimal:
@@ -171,11 +191,15 @@ def _category_fields(category: Category, draw: random.Random) -> dict[str, Any]:
 def corporate_action(draw: random.Random) -> CorporateAction:
     """One of the three paths: shares that still deliver, a new CUSIP, or neither."""
     path = draw.randrange(3)
-    return CorporateAction(pre_event_deliverable=path == 0, new_cusip=cusip(draw) if path == 1 else None)
+    return CorporateAction(
+        pre_event_deliverable=path == 0, new_cusip=cusip(draw) if path == 1 else None
+    )
 
 
 def cusip(draw: random.Random) -> str:
-    """A CUSIP with a right check digit: an issuer of five digits and a letter or digit, and a two-digit issue."""
+    """A CUSIP with a right check digit: an issuer of five digits and a letter or digit, and a
+    two-digit issue.
+    """
     issuer = "".join(draw.choices(ALPHABET[:10], k=5)) + draw.choice(ALPHABET[:36])
     issue = f"{issuer}{draw.randrange(10, 100)}"
     return issue + check_digit(issue)

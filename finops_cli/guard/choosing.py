@@ -25,9 +25,15 @@ class Candidate(NamedTuple):
 
 
 def chosen(
-    candidates: Iterable[Candidate], tokens: list[Token], around: Surroundings, book: GuardBook, threshold: float
+    candidates: Iterable[Candidate],
+    tokens: list[Token],
+    around: Surroundings,
+    book: GuardBook,
+    threshold: float,
 ) -> list[Candidate]:
-    """What is masked, in the order of the text, overlapping nowhere: the longest, then the surest, then the most specific."""
+    """What is masked, in the order of the text, overlapping nowhere: the longest, then the surest,
+    then the most specific.
+    """
     starts = [token.start for token in tokens]
     ends = [token.end for token in tokens]
     found: list[Candidate] = []
@@ -59,25 +65,37 @@ def _clusters(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
         yield cluster
 
 
-def _score(candidate: Candidate, over: list[Token], around: Surroundings, book: GuardBook, threshold: float) -> float:
+def _score(
+    candidate: Candidate, over: list[Token], around: Surroundings, book: GuardBook, threshold: float
+) -> float:
     """The score of `candidate` in its place; 0 where a token of the desk stays."""
     beside = around.beside(candidate.start, candidate.end, candidate.kind)
     own = candidate.score
     for token in over:
         larger = own >= threshold and candidate.length > token.end - token.start
-        named = beside == "adjacent" and candidate.length <= token.end - token.start and token.gives_way_to(candidate.kind)
+        named = (
+            beside == "adjacent"
+            and candidate.length <= token.end - token.start
+            and token.gives_way_to(candidate.kind)
+        )
         if not larger and not named:
             return 0
     gain = {"adjacent": "adjacent", "joined": "adjacent", "near": "near"}.get(beside)
-    return min(1, own + (book.context[gain] if gain else -book.context["desk"] if beside == "desk" else 0))
+    return min(
+        1, own + (book.context[gain] if gain else -book.context["desk"] if beside == "desk" else 0)
+    )
 
 
 def _longest(candidates: list[Candidate]) -> list[Candidate]:
     """What stands of `candidates` where they overlap, in the order of the text."""
     kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda each: (-each.length, -each.score, _SPECIFIC[each.kind], each.start)):
+    for candidate in sorted(
+        candidates, key=lambda each: (-each.length, -each.score, _SPECIFIC[each.kind], each.start)
+    ):
         at = bisect_left(kept, candidate)
         before, after = kept[at - 1 : at] if at else [], kept[at : at + 1]
-        if all(other.end <= candidate.start for other in before) and all(other.start >= candidate.end for other in after):
+        if all(other.end <= candidate.start for other in before) and all(
+            other.start >= candidate.end for other in after
+        ):
             kept.insert(at, candidate)
     return kept

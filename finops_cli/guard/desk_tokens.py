@@ -1,4 +1,6 @@
-"""The desk's own numbers in a text: what stays as it is, whatever it looks like (kb: `guard.masking`)."""
+"""The desk's own numbers in a text: what stays as it is, whatever it looks like (kb:
+`guard.masking`).
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,14 @@ DAY = r"[0-9]{1,2}(?:st|nd|rd|th)?"
 YEAR = r"(?:19|20)[0-9]{2}"
 _WEEKDAY = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}"
 DATE = (
-    rf"(?:(?:{_WEEKDAY},?[ ])?(?:{YEAR}[-./][0-9]{{1,2}}[-./][0-9]{{1,2}}|[0-9]{{1,2}}[-./][0-9]{{1,2}}[-./](?:{YEAR}|[0-9]{{2}})"
+    rf"(?:(?:{_WEEKDAY},?["
+    rf" ])?(?:{YEAR}[-./][0-9]{{1,2}}[-./][0-9]{{1,2}}|[0-9]{{1,2}}[-./][0-9]{{1,2}}[-./]"
+    rf"(?:{YEAR}|[0-9]{{2}})"
     rf"|{DAY}(?:[- ]?|[ ]of[ ]){MONTH}[- ,.]{{0,2}}[0-9]{{2,4}}|{MONTH}[ .][ ]?{DAY},?[ ]?{YEAR}))"
 )
 _STAMP = (
-    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9](?:[0-9]{3})?)?)?"
+    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]"
+    r"|2[0-3])[0-5][0-9](?:[0-5][0-9](?:[0-9]{3})?)?)?"
 )
 _DIGITS = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]{1,13}(?![0-9])(?:\.[0-9]+)?"
 """A longer run is no amount, whatever stands beside it: $4111111111111111 is a card number."""
@@ -30,7 +35,9 @@ _MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
     "date": frozenset(("DOB",)),
     "long_reference": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),
 }
-"""What a token of the desk is taken for when that name stands right beside it: account 12345678, date of birth 12/1/1980."""
+"""What a token of the desk is taken for when that name stands right beside it: account 12345678,
+date of birth 12/1/1980.
+"""
 
 
 class Token(NamedTuple):
@@ -51,24 +58,31 @@ def pattern(book: GuardBook) -> re.Pattern[str]:
         rf"{edge}(?:"
         rf"(?P<dtc>DTCC?[ ]?[-#:]?[ ]?[0-9]{{1,5}}){after}"
         rf"|(?P<t_plus>T[ ]?\+[ ]?[0-9]{{1,3}}){after}"
-        rf"|(?P<quantity>(?:{_DIGITS})(?=[ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ 0-9$]|{_OF_SECURITY})))"
+        rf"|(?P<quantity>(?:{_DIGITS})(?=[ ]?(?:(?:{units})(?!-?[^\W_])|%|@["
+        rf" 0-9$]|{_OF_SECURITY})))"
         rf"|(?P<date>{DATE}){after}"
         rf"|(?P<stamp>{_STAMP}){after}"
         rf"|(?P<time>[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?){after}"
         rf"|(?P<reference>[A-Z]{{1,4}}-[0-9]{{3,4}}(?![-.]?[0-9])){after}"
         rf"|(?P<long_reference>[A-Z]{{1,4}}-[0-9]{{5,6}}(?![-.]?[0-9])){after}"
-        rf"|(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?[KMB]?|(?![2-9][0-9]{{2}}\.[0-9]{{7}}(?![0-9]))[0-9]+\.[0-9]+[KMB]?){after}"
+        rf"|(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?[KMB]?|"
+        rf"(?![2-9][0-9]{{2}}\.[0-9]{{7}}(?![0-9]))[0-9]+\.[0-9]+[KMB]?){after}"
         rf"|(?P<isin>[A-Z]{{2}}[A-Z0-9]{{9}}[0-9]){after}"
         rf"|(?P<cusip>[0-9A-Z]{{8}}[0-9]){after}"
         r")"
-        rf"|(?P<amount>(?:[$€£¥]|(?<![^\W_])(?:USD|EUR|GBP)[ ])[ ]?(?:{_DIGITS})(?:[ ]?(?:K|MM?|BN?|mio)(?![^\W_]))?)(?![0-9])",
+        rf"|(?P<amount>(?:[$€£¥]|(?<![^\W_])(?:USD|EUR|GBP)[ ])[ ]?(?:{_DIGITS})(?:["
+        r" ]?(?:K|MM?|BN?|mio)(?![^\W_]))?)(?![0-9])",
         re.IGNORECASE,
     )
 
 
 def tokens(text: str, wanted: re.Pattern[str]) -> list[Token]:
-    """The desk's tokens in the order of the text, which overlap nowhere; a CUSIP and an ISIN only with the right check digit."""
-    found = (Token(match.start(), match.end(), match.lastgroup or "") for match in wanted.finditer(text))
+    """The desk's tokens in the order of the text, which overlap nowhere; a CUSIP and an ISIN only
+    with the right check digit.
+    """
+    found = (
+        Token(match.start(), match.end(), match.lastgroup or "") for match in wanted.finditer(text)
+    )
     return [token for token in found if _checks(text[token.start : token.end].upper(), token.what)]
 
 
@@ -77,7 +91,9 @@ def _checks(token: str, what: str) -> bool:
 
 
 def _is_isin(isin: str) -> bool:
-    """Whether the check digit is right: letters as two digits, every second digit from the right doubled, sums of ten."""
+    """Whether the check digit is right: letters as two digits, every second digit from the right
+    doubled, sums of ten.
+    """
     digits = "".join(str(cusip.ALPHABET.index(sign)) for sign in isin)
     return luhn(digits)
 

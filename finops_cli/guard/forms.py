@@ -43,7 +43,10 @@ _TIGHT = r"(?:[ \n-]?\(|\)[ \n-]?|[ ]?/[ ]?|[-. \n])?"
 _LOCAL = r"[\w.!#$%&'*+/=?^`~-]"
 _AT = r"(?:@|[ ]?[\[({<][ ]?at[ ]?[\])}>][ ]?)"
 _PERIOD = r"(?:\.|[ ]?[\[({<][ ]?dot[ ]?[\])}>][ ]?)"
-_EMAIL = rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_PERIOD}){{1,8}}(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
+_EMAIL = (
+    rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_PERIOD}){{1,8}}"
+    rf"(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
+)
 _EMAIL_AT_HOST = rf"{_LOCAL}{{1,64}}+@\[[0-9a-f.:]{{7,40}}\]"
 _PERSON = r"(?<![\w.])[^\W\d_][\w-]{0,40}+(?:\.[^\W\d_][\w-]{1,40}+){1,3}"
 _SPACED = r"(?:[ ]@[ ]?|@[ ])"
@@ -57,9 +60,16 @@ _EMAIL_NAMED = rf"(?<![\w.])[^\W\d_][\w.-]{{0,63}}+{_SPACED}{_HOST}"
 _EMAIL_LOCAL = r"[^\W\d_][\w.-]{0,63}+@[^\W\d_][\w-]{1,62}"
 
 _ITIN_GROUP = r"(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])"
-_SSN_LOOSE = rf"{_LEFT}(?:[0-9]{{5}}[-. ][0-9]{{4}}|[0-9]{{3}}[-. ][0-9]{{6}}|[0-9]{{9}}|[0-9](?:[ ][0-9]){{8}}){_RIGHT}"
-_SSN_SPELLED = rf"{_LEFT}[0-9](?:[ ][0-9]){{2}}[ ]?-[ ]?[0-9][ ][0-9][ ]?-[ ]?[0-9](?:[ ][0-9]){{3}}{_RIGHT}"
-_ITIN_LOOSE = rf"{_LEFT}9[0-9]{{2}}(?:{_ITIN_GROUP}[-. ]?[0-9]{{4}}|[-. ]{_ITIN_GROUP}[0-9]{{4}}){_RIGHT}"
+_SSN_LOOSE = (
+    rf"{_LEFT}(?:[0-9]{{5}}[-. ][0-9]{{4}}|[0-9]{{3}}[-. ][0-9]{{6}}|[0-9]{{9}}|[0-9](?:["
+    rf" ][0-9]){{8}}){_RIGHT}"
+)
+_SSN_SPELLED = (
+    rf"{_LEFT}[0-9](?:[ ][0-9]){{2}}[ ]?-[ ]?[0-9][ ][0-9][ ]?-[ ]?[0-9](?:[ ][0-9]){{3}}{_RIGHT}"
+)
+_ITIN_LOOSE = (
+    rf"{_LEFT}9[0-9]{{2}}(?:{_ITIN_GROUP}[-. ]?[0-9]{{4}}|[-. ]{_ITIN_GROUP}[0-9]{{4}}){_RIGHT}"
+)
 
 _CARDS = (
     rf"{_ALONE}[2-6][0-9]{{3}}(?:{_CARD_GAP}[0-9]{{4}}){{3}}{_END}",
@@ -70,9 +80,13 @@ _CARDS = (
     rf"{_ALONE}{_NOT_ROUND}[2-6][0-9]{{3}}(?:{_CARD_MARK}[0-9]{{4}}){{3}}{_END}",
     rf"{_ALONE}3[0-9]{{3}}{_CARD_MARK}[0-9]{{6}}{_CARD_MARK}[0-9]{{5}}{_END}",
 )
-_IBAN = rf"(?:(?<![A-Za-z0-9{MASKED}])|(?<=IBAN))[A-Za-z]{{2}}[0-9]{{2}}(?:[ \n./_|-]?[A-Za-z0-9]){{11,30}}"
+_IBAN = (
+    rf"(?:(?<![A-Za-z0-9{MASKED}])|(?<=IBAN))[A-Za-z]{{2}}[0-9]{{2}}(?:["
+    r" \n./_|-]?[A-Za-z0-9]){11,30}"
+)
 _IBAN_LABELLED = (
-    rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .-]?[A-Za-z0-9]{{4}}){{2}}(?:[ .-]?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{4}}){{0,5}}"
+    rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .-]?[A-Za-z0-9]{{4}}){{2}}(?:["
+    r" .-]?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{4}){0,5}"
     r"(?:[ .-]?[0-9]{1,3})?(?![A-Za-z0-9])"
 )
 
@@ -81,14 +95,24 @@ _PHONE_LEFT = rf"{_LEFT}(?<![0-9{MASKED}]\.)(?<!\$)"
 _US_NEXT = r"(?:[ \n]?[-./_][ \n]?|[ \n])"
 _US_CODE = rf"(?:\(?\+?1\)?{_US_NEXT}?)?"
 _PHONE_GROUPED = (
-    rf"{_PHONE_LEFT}{_US_CODE}\([0-9]{{3}}\){_US_NEXT}?[0-9]{{3}}{_US_NEXT}?[0-9]{{4}}{_EXTENSION}{_RIGHT}",
-    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DASH}[0-9]{{3}}(?:{_DASH}|[ \n.])[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    (
+        rf"{_PHONE_LEFT}{_US_CODE}\([0-9]{{3}}\){_US_NEXT}?[0-9]{{3}}{_US_NEXT}?[0-9]{{4}}"
+        rf"{_EXTENSION}{_RIGHT}"
+    ),
+    (
+        rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DASH}[0-9]{{3}}(?:{_DASH}|["
+        rf" \n.])[0-9]{{4}}{_EXTENSION}{_RIGHT}"
+    ),
     rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}\n[0-9]{{3}}{_DASH}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
     rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DOT}[0-9]{{3}}{_DOT}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
-    rf"{_PHONE_LEFT}\+1{_US_NEXT}?[0-9]{{3}}{_US_NEXT}[0-9]{{3}}{_US_NEXT}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
+    (
+        rf"{_PHONE_LEFT}\+1{_US_NEXT}?[0-9]{{3}}{_US_NEXT}[0-9]{{3}}{_US_NEXT}[0-9]{{4}}"
+        rf"{_EXTENSION}{_RIGHT}"
+    ),
 )
 _PHONE_SPACED = (
-    rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}(?:{_BLANK}[2-9][0-9]{{2}}{_BREAK}|\n[2-9][0-9]{{2}}{_BLANK})[0-9]{{4}}"
+    rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}(?:{_BLANK}[2-9][0-9]{{2}}{_BREAK}"
+    rf"|\n[2-9][0-9]{{2}}{_BLANK})[0-9]{{4}}"
     rf"{_EXTENSION}{_RIGHT}"
 )
 _PHONE_NAMED = (
@@ -96,7 +120,9 @@ _PHONE_NAMED = (
     r"[2-9][0-9]{2}\.[0-9]{7}",
     r"(?<!called )(?<!calling )(?<!reach )(?![0-9]{5}00)[2-9][0-9]{6}",
 )
-"""The last: seven digits that are no round quantity, nor what a lender called or a position will reach."""
+"""The last: seven digits that are no round quantity, nor what a lender called or a position will
+reach.
+"""
 _CHECKED = r"(?!(?<=\bchecking )[0-9]{1,22}00(?![0-9]))"
 """Checking is a kind of account and a verb: checking 1200000 against the box."""
 _DL_QUANTITY = r"(?!(?:(?<=\bDL[ :])|(?<=\bDL: ))[0-9]{1,6}(?!\w))"
@@ -128,7 +154,9 @@ def forms(book: GuardBook) -> tuple[Form, ...]:
         Form("itin_spaced", "ITIN", (f"{_spaced('9[0-9]{2}', _ITIN_GROUP)}{no_unit}",)),
         Form("itin_loose", "ITIN", (f"{_ITIN_LOOSE}{no_unit}",)),
         Form("card", "CARD", _CARDS),
-        Form("card_labelled", "CARD", (rf"{_ALONE}[0-9]{{4}}(?:[-. ]?[0-9]){{8,15}}{_END}{no_unit}",)),
+        Form(
+            "card_labelled", "CARD", (rf"{_ALONE}[0-9]{{4}}(?:[-. ]?[0-9]){{8,15}}{_END}{no_unit}",)
+        ),
         Form("iban", "IBAN", (_IBAN,)),
         Form("iban_labelled", "IBAN", (_IBAN_LABELLED,)),
         Form("passport", "PASSPORT", (r"(?<!\w)[A-Za-z]{0,2}[0-9]{6,9}(?!\w)",)),
@@ -140,13 +168,26 @@ def forms(book: GuardBook) -> tuple[Form, ...]:
                 rf"{_LEFT}[0-9]{{2,3}}(?:[ -][0-9]{{3,4}}){{2}}{_RIGHT}{no_unit}",
             ),
         ),
-        Form("license_grouped", "LICENSE", (rf"(?<!\w)[A-Za-z]?[0-9]{{2,4}}(?:[ ][0-9]{{2,4}}){{2,3}}{_RIGHT}{no_unit}",)),
+        Form(
+            "license_grouped",
+            "LICENSE",
+            (rf"(?<!\w)[A-Za-z]?[0-9]{{2,4}}(?:[ ][0-9]{{2,4}}){{2,3}}{_RIGHT}{no_unit}",),
+        ),
         Form(
             "license",
             "LICENSE",
-            (rf"(?<!\w){_DL_QUANTITY}(?=(?:[A-Za-z-]{{0,6}}[0-9]){{4}})[A-Za-z0-9](?:-?[A-Za-z0-9]){{4,18}}(?!\w)",),
+            (
+                (
+                    rf"(?<!\w){_DL_QUANTITY}(?=(?:[A-Za-z-]{{0,6}}[0-9]){{4}})[A-Za-z0-9]"
+                    rf"(?:-?[A-Za-z0-9]){{4,18}}(?!\w)"
+                ),
+            ),
         ),
-        Form("dob", "DOB", tuple(rf"(?:(?<!\w)|(?<=dob)|(?<=born)){way}(?!\w)" for way in (DATE, *_BORN))),
+        Form(
+            "dob",
+            "DOB",
+            tuple(rf"(?:(?<!\w)|(?<=dob)|(?<=born)){way}(?!\w)" for way in (DATE, *_BORN)),
+        ),
         *_phones(no_unit),
         *_accounts(book, no_unit),
     )
@@ -159,9 +200,13 @@ def _no_order(book: GuardBook) -> str:
 
 
 def _grouped(first: str, second: str) -> tuple[str, ...]:
-    """Three groups of a taxpayer's number with marks between them, one of which a line end may have taken."""
+    """Three groups of a taxpayer's number with marks between them, one of which a line end may have
+    taken.
+    """
     ways = ((_DASH, rf"(?:{_DASH}|\n)"), (r"\n", _DASH), (_DOT, _DOT))
-    return tuple(rf"{_LEFT}{first}{one}{second}{two}[0-9]{{4}}{_RIGHT}(?!\.[0-9])" for one, two in ways)
+    return tuple(
+        rf"{_LEFT}{first}{one}{second}{two}[0-9]{{4}}{_RIGHT}(?!\.[0-9])" for one, two in ways
+    )
 
 
 def _spaced(first: str, second: str) -> str:
@@ -169,9 +214,18 @@ def _spaced(first: str, second: str) -> str:
 
 
 def _phones(no_unit: str) -> tuple[Form, ...]:
-    international = rf"(?<![0-9{MASKED}])(?<![Tt])\+[ ]?(?:1(?:{_TIGHT}[0-9]){{10}}|(?!1)[0-9](?:{_TIGHT}[0-9]){{8,14}})"
-    dialled = rf"(?<!\w)(?<!\w[-./,])(?:00|011)(?=[0-9]*[-./ (][0-9(])[-./ ]?[1-9](?:{_TIGHT}[0-9]){{7,13}}"
-    bare = rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{_BREAK}[0-9]{{7}}|[2-9][0-9]{{5}}{_BREAK}[0-9]{{4}})"
+    international = (
+        rf"(?<![0-9{MASKED}])(?<![Tt])\+["
+        rf" ]?(?:1(?:{_TIGHT}[0-9]){{10}}|(?!1)[0-9](?:{_TIGHT}[0-9]){{8,14}})"
+    )
+    dialled = (
+        r"(?<!\w)(?<!\w[-./,])(?:00|011)(?=[0-9]*[-./ (][0-9(])[-./"
+        rf" ]?[1-9](?:{_TIGHT}[0-9]){{7,13}}"
+    )
+    bare = (
+        rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{_BREAK}[0-9]{{7}}"
+        rf"|[2-9][0-9]{{5}}{_BREAK}[0-9]{{4}})"
+    )
     end = f"{_EXTENSION}{_RIGHT}{no_unit}"
     return (
         Form("phone_grouped", "PHONE", tuple(f"{grouped}{no_unit}" for grouped in _PHONE_GROUPED)),
@@ -181,16 +235,26 @@ def _phones(no_unit: str) -> tuple[Form, ...]:
         Form(
             "phone_national",
             "PHONE",
-            (rf"(?<![^\W_]){_PHONE_LEFT}(?:\(0[0-9]{{1,4}}\)|0[0-9]{{1,4}})(?:{_US_NEXT}?[0-9]){{6,9}}{end}",),
+            (
+                (
+                    rf"(?<![^\W_]){_PHONE_LEFT}(?:\(0[0-9]{{1,4}}\)|0[0-9]{{1,4}})"
+                    rf"(?:{_US_NEXT}?[0-9]){{6,9}}{end}"
+                ),
+            ),
         ),
-        Form("phone_named", "PHONE", tuple(f"(?<![^\\W_]){_PHONE_LEFT}{number}{end}" for number in _PHONE_NAMED)),
+        Form(
+            "phone_named",
+            "PHONE",
+            tuple(f"(?<![^\\W_]){_PHONE_LEFT}{number}{end}" for number in _PHONE_NAMED),
+        ),
         Form("phone_local", "PHONE", (rf"{_PHONE_LEFT}[2-9][0-9]{{2}}[-.][0-9]{{4}}{end}",)),
     )
 
 
 def _accounts(book: GuardBook, no_unit: str) -> tuple[Form, ...]:
     shortest, near, long, longest, mixed = (
-        book.account_digits[name] for name in ("shortest", "near_from", "long_from", "longest", "mixed")
+        book.account_digits[name]
+        for name in ("shortest", "near_from", "long_from", "longest", "mixed")
     )
     alone, end = r"(?<![\w+])(?<!\w[-./,])", r"(?!\w)(?![-./,]\w)"
     spaced = r"[0-9]{2,4}(?:[ ][0-9]{2,4}){1,5}(?:[ ][0-9])?"
@@ -198,21 +262,41 @@ def _accounts(book: GuardBook, no_unit: str) -> tuple[Form, ...]:
     dotted = r"[0-9]{1,5}(?:\.[0-9]{1,8}){2,5}"
     dashed = r"[0-9]{1,12}(?:[-/][0-9]{1,12}){1,4}(?:[ ][0-9]{6,10})?"
     part = rf"[A-Za-z0-9]{{1,{longest}}}"
-    token = rf"(?=[0-9-]{{0,{longest}}}[A-Za-z])(?=(?:[A-Za-z-]{{0,6}}[0-9]){{{mixed}}}){part}(?:-{part}){{0,4}}"
+    token = (
+        rf"(?=[0-9-]{{0,{longest}}}[A-Za-z])(?=(?:[A-Za-z-]{{0,6}}[0-9]){{{mixed}}}){part}"
+        rf"(?:-{part}){{0,4}}"
+    )
     enough = rf"(?=(?:[-/. ]?[0-9]){{{shortest}}})"
     return (
-        Form("account_long", "ACCOUNT", (rf"{alone}[0-9]{{{long},{longest}}}{end}{no_unit}",), crosses_lines=False),
+        Form(
+            "account_long",
+            "ACCOUNT",
+            (rf"{alone}[0-9]{{{long},{longest}}}{end}{no_unit}",),
+            crosses_lines=False,
+        ),
         Form(
             "account_near",
             "ACCOUNT",
-            (rf"{alone}{_CHECKED}(?![0-9]{{0,{longest}}}000(?![0-9]))[0-9]{{{near},{longest}}}{end}{no_unit}",),
+            (
+                (
+                    rf"{alone}{_CHECKED}(?![0-9]{{0,{longest}}}000"
+                    rf"(?![0-9]))[0-9]{{{near},{longest}}}{end}{no_unit}"
+                ),
+            ),
             crosses_lines=False,
         ),
-        Form("account_adjacent", "ACCOUNT", (rf"{_ALONE}{_CHECKED}[0-9]{{{shortest},{longest}}}{_END}{no_unit}",)),
+        Form(
+            "account_adjacent",
+            "ACCOUNT",
+            (rf"{_ALONE}{_CHECKED}[0-9]{{{shortest},{longest}}}{_END}{no_unit}",),
+        ),
         Form(
             "account_grouped",
             "ACCOUNT",
-            tuple(rf"{_ALONE}{enough}{shape}{_END}{no_unit}" for shape in (spaced, spelled, dotted, dashed)),
+            tuple(
+                rf"{_ALONE}{enough}{shape}{_END}{no_unit}"
+                for shape in (spaced, spelled, dotted, dashed)
+            ),
         ),
         Form("account_mixed", "ACCOUNT", (rf"(?<!\w){token}(?!\w){no_unit}",)),
     )

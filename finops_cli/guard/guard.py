@@ -43,9 +43,14 @@ def installed() -> bool:
 
 
 def open_guard(book: GuardBook) -> Guard:
-    """The guard by the rules of `book`. Raises MissingPiece where the `guard` extra is not installed."""
+    """The guard by the rules of `book`.
+
+    Raises MissingPiece where the `guard` extra is not installed.
+    """
     if not installed():
-        raise MissingPiece(f"free text is masked by presidio-analyzer, which is not installed; {_CURE}")
+        raise MissingPiece(
+            f"free text is masked by presidio-analyzer, which is not installed; {_CURE}"
+        )
     return Guard(book, [_Deferred(form, book.scores[form.name]) for form in forms(book)])
 
 
@@ -53,7 +58,9 @@ _CURE = "pip install 'finops[guard]'"
 
 
 class _Deferred:
-    """Presidio's recogniser of a form, made when a text first has its pattern: presidio takes over a second to load."""
+    """Presidio's recogniser of a form, made when a text first has its pattern: presidio takes over
+    a second to load.
+    """
 
     def __init__(self, form: Form, score: float) -> None:
         self.form, self.score = form, score
@@ -72,7 +79,9 @@ def _presidios(form: Form, score: float) -> Recogniser:
     try:
         from finops_cli.guard.recognisers import recogniser
     except Exception as broken:  # a torn installation raises what it likes while it loads
-        raise MissingPiece(f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}") from broken
+        raise MissingPiece(
+            f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}"
+        ) from broken
     return recogniser(form, score)
 
 
@@ -88,7 +97,9 @@ class Guard:
         self._desk = desk_tokens.pattern(book)
 
     def mask(self, text: str) -> Masked:
-        """`text` with each piece of personal data replaced by its placeholder; the rest to the letter. Masking it again changes nothing."""
+        """`text` with each piece of personal data replaced by its placeholder; the rest to the
+        letter. Masking it again changes nothing.
+        """
         return self._mask(text, self._book.thresholds["text"], Surroundings)
 
     def mask_reference(self, text: str) -> Masked:
@@ -106,7 +117,9 @@ class Guard:
             text = _replaced(text, reading, found)
         return Masked(text, tuple(kind for kind in get_args(Kind) if kind in kinds))
 
-    def _found(self, reading: Reading, threshold: float, around: type[Surroundings]) -> list[Candidate]:
+    def _found(
+        self, reading: Reading, threshold: float, around: type[Surroundings]
+    ) -> list[Candidate]:
         candidates = {
             Candidate(span.start, span.end, recogniser.form.kind, recogniser.score)
             for recogniser in self._recognisers
@@ -117,7 +130,9 @@ class Guard:
         return chosen(candidates, tokens, around(reading, self._vocabulary), self._book, threshold)
 
     def _across_lines(self, reading: Reading, tokens: Sequence[_Span]) -> set[Candidate]:
-        """What is only seen when the line ends inside numbers are looked past, and, unless it proves itself, is made of no token of the desk."""
+        """What is only seen when the line ends inside numbers are looked past, and, unless it
+        proves itself, is made of no token of the desk.
+        """
         text, places = joined(reading)
         starts, ends = [token.start for token in tokens], [token.end for token in tokens]
         return {
@@ -125,8 +140,12 @@ class Guard:
             for recogniser in self._recognisers
             if text and recogniser.form.crosses_lines
             for span in recogniser.analyze(text, [recogniser.form.kind])
-            if (end := places[span.end - 1] + 1) - (start := places[span.start]) > span.end - span.start
-            and (recogniser.form.kind in _PROVEN or bisect_right(ends, start) == bisect_left(starts, end))
+            if (end := places[span.end - 1] + 1) - (start := places[span.start])
+            > span.end - span.start
+            and (
+                recogniser.form.kind in _PROVEN
+                or bisect_right(ends, start) == bisect_left(starts, end)
+            )
         }
 
 

@@ -13,7 +13,9 @@ PLACEHOLDER = f"[{WITHHELD}]"
 
 
 class Masked(NamedTuple):
-    """`kinds`: what was found, each once, in the order of `Kind`; a placeholder that stood there already is not among them."""
+    """`kinds`: what was found, each once, in the order of `Kind`; a placeholder that stood there
+    already is not among them.
+    """
 
     text: str
     kinds: tuple[str, ...]
@@ -30,12 +32,19 @@ class Reader(Protocol):
 
 
 class Nobody:
-    """There is no guard: a text that may hold personal data is withheld whole. References stand: they are names."""
+    """There is no guard: a text that may hold personal data is withheld whole.
+
+    References stand: they are names.
+    """
 
     reads = False
 
     def mask(self, text: str) -> Masked:
-        return Masked(PLACEHOLDER, (WITHHELD,)) if MAY_HOLD.search(text) and text != PLACEHOLDER else Masked(text, ())
+        return (
+            Masked(PLACEHOLDER, (WITHHELD,))
+            if MAY_HOLD.search(text) and text != PLACEHOLDER
+            else Masked(text, ())
+        )
 
     def mask_reference(self, text: str) -> Masked:
         return Masked(text, ())

@@ -1,8 +1,9 @@
 """Records without personal data: every text in them that a person may have written is masked.
 
-`fail_id` is a reference, the name by which a line is found again, and no prompt holds it; but it is printed and logged. So only what its
-own form proves is masked in it (`guard.thresholds`): an e-mail address, a grouped SSN, a card number. Two records may then bear one
-name: whether names repeat is asked of the records as given, and the number of a line finds it still.
+`fail_id` is a reference, the name by which a line is found again, and no prompt holds it; but it is
+printed and logged. So only what its own form proves is masked in it (`guard.thresholds`): an e-mail
+address, a grouped SSN, a card number. Two records may then bear one name: whether names repeat is
+asked of the records as given, and the number of a line finds it still.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 def has_free_text(record: FailRecord | ResolverInput) -> bool:
     """Whether a prompt made of `record` would hold text that a person may have written.
 
-    `origin` is none of it: no prompt holds it, and importers write it into every record. The reason of a resolver input is, whoever wrote it.
+    `origin` is none of it: no prompt holds it, and importers write it into every record. The reason
+    of a resolver input is, whoever wrote it.
     """
     if isinstance(record, FailRecord):
         return bool(record.notes or record.dk_reason)
@@ -35,7 +37,10 @@ def has_free_text(record: FailRecord | ResolverInput) -> bool:
 
 
 def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
-    """`fail` with its texts masked, and the kinds that were found. A fail without any comes back as it is."""
+    """`fail` with its texts masked, and the kinds that were found.
+
+    A fail without any comes back as it is.
+    """
     masking = Mask(reader)
     changed = {
         "fail_id": masking.reference(fail.fail_id),
@@ -43,7 +48,9 @@ def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
         "dk_reason": masking.text(fail.dk_reason),
         "origin": masking.anything(fail.origin),
     }
-    return (msgspec.structs.replace(fail, **changed), masking.kinds) if masking.found else (fail, ())
+    return (
+        (msgspec.structs.replace(fail, **changed), masking.kinds) if masking.found else (fail, ())
+    )
 
 
 def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
@@ -58,7 +65,9 @@ def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
 
 
 def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
-    """Whether `masked` is `text` with pieces of these kinds masked, as far as that can be told without the guard."""
+    """Whether `masked` is `text` with pieces of these kinds masked, as far as that can be told
+    without the guard.
+    """
     placeholders = "|".join(re.escape(f"[{kind}]") for kind in kinds)
     first, *rest = re.split(placeholders, masked) if placeholders else [masked]
     if not rest or not text.startswith(first):
@@ -84,7 +93,10 @@ def _spoken(key: str) -> str:
 
 
 class Mask:
-    """Masks the parts of one record and remembers what was found. Its typed parts (`corporate_action` among them) hold no free text."""
+    """Masks the parts of one record and remembers what was found.
+
+    Its typed parts (`corporate_action` among them) hold no free text.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -105,7 +117,8 @@ class Mask:
         return self._taken(self._reader.mask_reference(text)) if text else text
 
     def anything(self, value: Any, *names: str, depth: int = 0) -> Any:
-        """Every text in `value`, keys included. A key names what is in it, and a number is read as text: `{"ssn": 123456789}`.
+        """Every text in `value`, keys included. A key names what is in it, and a number is read as
+        text: `{"ssn": 123456789}`.
 
         What is nested deeper than anybody writes is withheld.
         """
@@ -113,7 +126,10 @@ class Mask:
             self.found.add(WITHHELD)
             return PLACEHOLDER
         if isinstance(value, dict):
-            return {self.text(key): self.anything(inner, *names[-1:], key, depth=depth + 1) for key, inner in value.items()}
+            return {
+                self.text(key): self.anything(inner, *names[-1:], key, depth=depth + 1)
+                for key, inner in value.items()
+            }
         if isinstance(value, list):
             return [self.anything(inner, *names, depth=depth + 1) for inner in value]
         if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
@@ -123,7 +139,9 @@ class Mask:
         return value if masked == text else masked
 
     def _named(self, names: Sequence[str], text: str) -> str:
-        """`text` masked as if `names` stood before it, or the last of them where one of the others is masked itself."""
+        """`text` masked as if `names` stood before it, or the last of them where one of the others
+        is masked itself.
+        """
         if not self.reads:
             return self.some(text)
         spoken = [_spoken(name) for name in names]

@@ -32,7 +32,10 @@ class _Place(NamedTuple):
 
 
 def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
-    """Records and damages of a blotter, in its order. `source` None: standard input. Raises UsageError."""
+    """Records and damages of a blotter, in its order.
+
+    `source` None: standard input. Raises UsageError.
+    """
     mapping = read_mapping(mapping_file)
     constants = constants_of(mapping, mapping_file)
     file = "stdin" if source is None else str(source)
@@ -45,13 +48,17 @@ def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
             if row.fault is not None:
                 yield Damage(file, row.line, (_no_row(row),))
             else:
-                yield _first_of_its_name(_imported(file, row, places, constants), file, row, places, seen)
+                yield _first_of_its_name(
+                    _imported(file, row, places, constants), file, row, places, seen
+                )
     yield FileRead(file, rows)
 
 
 @contextmanager
 def _opened(source: Path | None, layout: Layout) -> Iterator[TextIO]:
-    """The text of the source; bytes that are none in its encoding become U+FFFD, for the row to be reported."""
+    """The text of the source; bytes that are none in its encoding become U+FFFD, for the row to be
+    reported.
+    """
     if source is None:
         text = TextIOWrapper(sys.stdin.buffer, layout.encoding, "replace", newline="")
         try:
@@ -63,11 +70,15 @@ def _opened(source: Path | None, layout: Layout) -> Iterator[TextIO]:
         with source.open(encoding=layout.encoding, errors="replace", newline="") as text:
             yield text
     except OSError as error:
-        raise UsageError(f"{source}: cannot be read ({error.strerror}); give a CSV file, or - for stdin") from error
+        raise UsageError(
+            f"{source}: cannot be read ({error.strerror}); give a CSV file, or - for stdin"
+        ) from error
 
 
 def _no_row(row: CsvRow) -> Problem:
-    return Problem("schema.format", "", str(row.fault), _A_ROW, f"the row {row.fault}; accepted: {_A_ROW}")
+    return Problem(
+        "schema.format", "", str(row.fault), _A_ROW, f"the row {row.fault}; accepted: {_A_ROW}"
+    )
 
 
 def _places(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
@@ -81,12 +92,17 @@ def _places(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
         count = names.count(column.column)
         if count != 1:
             what = "is not in the header" if count == 0 else f"stands {count} times in the header"
-            raise UsageError(f"{file}: column {column.column!r}, mapped to {field}, {what}; it has: {', '.join(names)}")
+            raise UsageError(
+                f"{file}: column {column.column!r}, mapped to {field}, {what}; it has:"
+                f" {', '.join(names)}"
+            )
         places.append(_Place(field, names.index(column.column), column))
     return places
 
 
-def _imported(file: str, row: CsvRow, places: list[_Place], constants: dict[str, Value]) -> bytes | Damage:
+def _imported(
+    file: str, row: CsvRow, places: list[_Place], constants: dict[str, Value]
+) -> bytes | Damage:
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for place in places:
@@ -96,27 +112,46 @@ def _imported(file: str, row: CsvRow, places: list[_Place], constants: dict[str,
         elif value is not None:
             fields[place.field] = value
     record = nested({**fields, **constants})
-    record["origin"] = {"source": "csv", "file": Path(file).name, "line": row.line, "assumed": list(constants)}
+    record["origin"] = {
+        "source": "csv",
+        "file": Path(file).name,
+        "line": row.line,
+        "assumed": list(constants),
+    }
     judged = admit(record, file, row.line)
     if isinstance(judged, Damage):
         told = {problem.path for problem in problems}
-        problems += [_in_column(problem, places) for problem in judged.problems if problem.path not in told]
-    return Damage(file, row.line, tuple(problems)) if problems or isinstance(judged, Damage) else judged
+        problems += [
+            _in_column(problem, places) for problem in judged.problems if problem.path not in told
+        ]
+    return (
+        Damage(file, row.line, tuple(problems))
+        if problems or isinstance(judged, Damage)
+        else judged
+    )
 
 
 def _read(place: _Place, text: str) -> Value | Problem | None:
     """The value of a cell; None when it is empty."""
     path = f"/{place.field.replace('.', '/')}"
     if _UNDECODABLE in text:
-        return replace(unusable("schema.format", _named(place), text, "text in the encoding of the mapping"), path=path)
+        return replace(
+            unusable("schema.format", _named(place), text, "text in the encoding of the mapping"),
+            path=path,
+        )
     if place.column.values and (text or "" in place.column.values):
         if text not in place.column.values:
-            return replace(unusable("schema.enum", _named(place), text, ", ".join(place.column.values)), path=path)
+            return replace(
+                unusable("schema.enum", _named(place), text, ", ".join(place.column.values)),
+                path=path,
+            )
         text = place.column.values[text]
     try:
         return CELLS[place.field].parse(text) if text else None
     except (ValueError, ArithmeticError):
-        return replace(unusable("schema.type", _named(place), text, CELLS[place.field].accepted), path=path)
+        return replace(
+            unusable("schema.type", _named(place), text, CELLS[place.field].accepted), path=path
+        )
 
 
 def _named(place: _Place) -> str:
@@ -132,12 +167,20 @@ def _in_column(problem: Problem, places: list[_Place]) -> Problem:
     return problem
 
 
-def _first_of_its_name(judged: bytes | Damage, file: str, row: CsvRow, places: list[_Place], seen: SeenIds) -> bytes | Damage:
-    """`judged`, or a Damage when an earlier record has its fail_id already: `finops run` would refuse it."""
+def _first_of_its_name(
+    judged: bytes | Damage, file: str, row: CsvRow, places: list[_Place], seen: SeenIds
+) -> bytes | Damage:
+    """`judged`, or a Damage when an earlier record has its fail_id already: `finops run` would
+    refuse it.
+    """
     place = next((place for place in places if place.field == "fail_id"), None)
     fail_id = row.cells[place.cell].strip() if place is not None else ""
     if isinstance(judged, Damage) or place is None or not fail_id:
         return judged
     fail_id = place.column.values.get(fail_id, fail_id)
     repeated = seen.register([(fail_id, row.line)])
-    return Damage(file, row.line, (_in_column(duplicate(fail_id, repeated[row.line]), places),)) if repeated else judged
+    return (
+        Damage(file, row.line, (_in_column(duplicate(fail_id, repeated[row.line]), places),))
+        if repeated
+        else judged
+    )

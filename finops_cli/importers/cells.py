@@ -13,18 +13,33 @@ Value = str | int | bool | Decimal
 
 
 class Cell(NamedTuple):
-    """How the text of a cell becomes the value of a record field. `parse` raises ValueError for text that is none."""
+    """How the text of a cell becomes the value of a record field.
+
+    `parse` raises ValueError for text that is none.
+    """
 
     parse: Callable[[str], Value]
     accepted: str
 
 
 _WHOLE = re.compile(r"([+-]?)([0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.0{1,9})?")
-_WORDS = {"yes": True, "y": True, "true": True, "1": True, "no": False, "n": False, "false": False, "0": False}
+_WORDS = {
+    "yes": True,
+    "y": True,
+    "true": True,
+    "1": True,
+    "no": False,
+    "n": False,
+    "false": False,
+    "0": False,
+}
 
 
 def whole(text: str) -> int:
-    """A whole number; the accountant's brackets make it negative. Raises ValueError when `text` is none."""
+    """A whole number; the accountant's brackets make it negative.
+
+    Raises ValueError when `text` is none.
+    """
     bracketed = text.startswith("(") and text.endswith(")")
     found = _WHOLE.fullmatch(text[1:-1].strip() if bracketed else text)
     if found is None or (bracketed and found.group(1)):
@@ -74,4 +89,7 @@ CELLS: dict[str, Cell] = {
     "inventory.depot_qty": _SHARES,
     "inventory.depot_transit_days": _SHARES,
 }
-"""The fields of a record that a cell can hold. Lists (`ftrs`, `related_fails`) have no place in a row."""
+"""The fields of a record that a cell can hold.
+
+Lists (`ftrs`, `related_fails`) have no place in a row.
+"""

@@ -1,4 +1,7 @@
-"""The rows of a CSV file with their physical line numbers. A row that cannot be read costs itself and not its neighbours."""
+"""The rows of a CSV file with their physical line numbers.
+
+A row that cannot be read costs itself and not its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import NamedTuple, TextIO
 
 from finops_cli.domain import limits
 
-csv.field_size_limit(limits.TEXT_CHARS)  # the longest text of a record; csv has one limit for all its readers
+csv.field_size_limit(
+    limits.TEXT_CHARS
+)  # the longest text of a record; csv has one limit for all its readers
 
 
 class CsvRow(NamedTuple):
@@ -21,7 +26,9 @@ class CsvRow(NamedTuple):
 
 
 class _Lines:
-    """Feeds csv.reader, and remembers the lines of the current row so that a faulty one can be taken back but for its first."""
+    """Feeds csv.reader, and remembers the lines of the current row so that a faulty one can be
+    taken back but for its first.
+    """
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
@@ -62,7 +69,10 @@ class _Lines:
 
 
 def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
-    """The header and the rows of `text`, opened with newline="". Blank rows are left out; ragged ones have a fault."""
+    """The header and the rows of `text`, opened with newline="".
+
+    Blank rows are left out; ragged ones have a fault.
+    """
     lines = _Lines(text)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     width = 0

@@ -1,4 +1,7 @@
-"""SEC fails-to-deliver rows as fail records. What the data cannot know is assumed, and each record says what was."""
+"""SEC fails-to-deliver rows as fail records.
+
+What the data cannot know is assumed, and each record says what was.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ _ALWAYS_ASSUMED = ("counterparty", "cp_fail_rate_pct", "inventory_coverage_pct",
 
 
 class Assumptions(Struct, frozen=True):
-    """What the desk says where the data is silent: a row is the balance of all members, of no firm's counterparty or box."""
+    """What the desk says where the data is silent: a row is the balance of all members, of no
+    firm's counterparty or box.
+    """
 
     counterparty: str = "DTC-0000"
     cp_fail_rate_pct: Decimal = ZERO
@@ -33,7 +38,9 @@ class Assumptions(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """Which rows become records: those of one day (`as_of`; None: the latest of the files), or all."""
+    """Which rows become records: those of one day (`as_of`; None: the latest of the files),
+    or all.
+    """
 
     as_of: str | None = None
     every_day: bool = False
@@ -43,9 +50,15 @@ LATEST_DAY = Choice()
 
 
 def import_sec_fails(
-    files: Sequence[Path], assumptions: Assumptions, choice: Choice = LATEST_DAY, threshold_file: Path | None = None
+    files: Sequence[Path],
+    assumptions: Assumptions,
+    choice: Choice = LATEST_DAY,
+    threshold_file: Path | None = None,
 ) -> Iterator[Item]:
-    """Records and damages of `files`, by date. Memory holds one entry per CUSIP and the rows of one day. Raises UsageError."""
+    """Records and damages of `files`, by date.
+
+    Memory holds one entry per CUSIP and the rows of one day. Raises UsageError.
+    """
     _refuse_impossible(files, assumptions, choice)
     thresholds: dict[str, bool] = {}
     for entry in threshold_list.listed(threshold_file) if threshold_file is not None else ():
@@ -61,13 +74,21 @@ def import_sec_fails(
             yield item
     if choice.as_of is not None and choice.as_of not in calendar.days:
         offer = _offer(calendar.days, choice.as_of)
-        raise UsageError(f"--as-of {choice.as_of} is no settlement day of the files; accepted: {offer}")
+        raise UsageError(
+            f"--as-of {choice.as_of} is no settlement day of the files; accepted: {offer}"
+        )
 
 
 def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: Choice) -> None:
     for file in files:
         if not file.is_file():
-            what = "is a folder" if file.is_dir() else "is no regular file" if file.exists() else "does not exist"
+            what = (
+                "is a folder"
+                if file.is_dir()
+                else "is no regular file"
+                if file.exists()
+                else "does not exist"
+            )
             raise UsageError(f"{file} {what}; give a fails-to-deliver file of the SEC, unzipped")
     if len({file.resolve() for file in files}) < len(files):
         raise UsageError("a file is given twice; give each once")
@@ -76,14 +97,21 @@ def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: 
     if choice.as_of is not None and not is_day(choice.as_of):
         raise UsageError(f"--as-of {choice.as_of} is no date; accepted: YYYYMMDD")
     sample = Row(1, (), "20000103", "594918104", qty=1)
-    judged = admit(_record(Failing(Path("options"), sample, 0, False), assumptions, {}), "options", 1)
+    judged = admit(
+        _record(Failing(Path("options"), sample, 0, False), assumptions, {}), "options", 1
+    )
     if isinstance(judged, Damage):
-        wrong = (f"--{p.path[1:].replace('_', '-')} is {p.value}; accepted: {p.accepted}" for p in judged.problems)
+        wrong = (
+            f"--{p.path[1:].replace('_', '-')} is {p.value}; accepted: {p.accepted}"
+            for p in judged.problems
+        )
         raise UsageError("; ".join(wrong))
 
 
 def _chosen(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
-    """All that is not a row, and the rows of the chosen day; the latest day is known only at the end."""
+    """All that is not a row, and the rows of the chosen day; the latest day is known only at the
+    end.
+    """
     latest: list[Failing] = []
     for item in items:
         if not isinstance(item, Failing) or choice.every_day or item.row.date == choice.as_of:
@@ -96,7 +124,10 @@ def _chosen(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
 
 
 def _record(failing: Failing, given: Assumptions, thresholds: Mapping[str, bool]) -> dict[str, Any]:
-    """The fail record of a row. Only a symbol that the list has is known to be, or not to be, a threshold security."""
+    """The fail record of a row.
+
+    Only a symbol that the list has is known to be, or not to be, a threshold security.
+    """
     row = failing.row
     qty = row.qty or 0
     price = given.price_if_missing if row.price is None else row.price

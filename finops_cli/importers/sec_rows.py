@@ -1,8 +1,9 @@
-"""One SEC fails-to-deliver file, row by row (source: the fails-to-deliver data that the SEC publishes).
+"""One SEC fails-to-deliver file, row by row (source: the fails-to-deliver data that the SEC
+publishes).
 
-`SETTLEMENT DATE|CUSIP|SYMBOL|QUANTITY (FAILS)|DESCRIPTION|PRICE`, cp1252, a bar may stand inside DESCRIPTION. Full files end with
-a count of their rows and a sum of their shares. A byte that cp1252 lacks becomes U+FFFD: it costs a row only where it hits a
-figure.
+`SETTLEMENT DATE|CUSIP|SYMBOL|QUANTITY (FAILS)|DESCRIPTION|PRICE`, cp1252, a bar may stand inside
+DESCRIPTION. Full files end with a count of their rows and a sum of their shares. A byte that cp1252
+lacks becomes U+FFFD: it costs a row only where it hits a figure.
 """
 
 from __future__ import annotations
@@ -25,16 +26,24 @@ from finops_cli.pipeline.blotter import lines_of
 
 HEADER = "SETTLEMENT DATE|CUSIP|SYMBOL|QUANTITY (FAILS)|DESCRIPTION|PRICE"
 BARS = HEADER.count("|")
-PRICE_ACCEPTED = "US dollars of at least 0, up to 9 digits before the point and 6 behind it, or . where there is no price"
+PRICE_ACCEPTED = (
+    "US dollars of at least 0, up to 9 digits before the point and 6 behind it, or . where there is"
+    " no price"
+)
 _SHARES_ACCEPTED = "a whole number of shares above 0, of up to 12 digits"
-_PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{0,6})?|\.[0-9]{1,6}")  # times 10**12 shares: 27 digits, which Decimal multiplies exactly
+_PRICE = re.compile(
+    r"[0-9]{1,9}(\.[0-9]{0,6})?|\.[0-9]{1,6}"
+)  # times 10**12 shares: 27 digits, which Decimal multiplies exactly
 _QUANTITY = re.compile(r"[0-9]{1,12}")
 _TRAILER = re.compile(r"Trailer (record count|total quantity of shares) +([0-9]{1,18})")
 _TRAILERS = "Trailer record count N, or Trailer total quantity of shares Q"
 
 
 class Row(Struct, frozen=True):
-    """A row as the file has it. What could not be read is None, and `problems` says why; `price` is also None for `.`."""
+    """A row as the file has it.
+
+    What could not be read is None, and `problems` says why; `price` is also None for `.`.
+    """
 
     line: int
     problems: tuple[Problem, ...]
@@ -67,7 +76,10 @@ class _Sums:
 
 
 def rows_of(path: Path) -> Generator[SecItem, None, None]:
-    """Every row, a Damage for each line that is none, and FileRead at the end. Raises UsageError when `path` cannot be read."""
+    """Every row, a Damage for each line that is none, and FileRead at the end.
+
+    Raises UsageError when `path` cannot be read.
+    """
     sums, stray = _Sums(), 0
     for number, text in _lines(path):
         if number == 1 and text != HEADER:
@@ -80,10 +92,18 @@ def rows_of(path: Path) -> Generator[SecItem, None, None]:
             yield from _judged_trailer(path, number, text, sums)
             sums.closed = True
         elif not text.strip():
-            yield Damage(str(path), number, (unusable("schema.format", "row", text, "no blank line between rows"),))
+            yield Damage(
+                str(path),
+                number,
+                (unusable("schema.format", "row", text, "no blank line between rows"),),
+            )
         elif sums.closed:
             stray += 1
-            yield Damage(str(path), number, (unusable("import.trailer", "row", text, "no row after the trailer lines"),))
+            yield Damage(
+                str(path),
+                number,
+                (unusable("import.trailer", "row", text, "no row after the trailer lines"),),
+            )
         else:
             row = read_row(number, text)
             sums.count(row)
@@ -92,12 +112,16 @@ def rows_of(path: Path) -> Generator[SecItem, None, None]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers and lines; an empty file has one empty line, and blank lines at the end of a file are left out."""
+    """Line numbers and lines; an empty file has one empty line, and blank lines at the end of a
+    file are left out.
+    """
     number = blanks = 0
     try:
         with path.open("rb") as file:
             for number, (line, _) in enumerate(lines_of(file), start=1):
-                text = line.decode("cp1252", "replace").rstrip("\r\n\x1a")  # \x1a: the end-of-file mark of DOS
+                text = line.decode("cp1252", "replace").rstrip(
+                    "\r\n\x1a"
+                )  # \x1a: the end-of-file mark of DOS
                 if not text.strip():
                     blanks += 1
                     continue
@@ -105,7 +129,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 blanks = 0
                 yield number, text
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); give an unzipped file of the SEC") from error
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); give an unzipped file of the SEC"
+        ) from error
     if number == blanks:
         yield 1, ""
 
@@ -119,20 +145,36 @@ def _judged_trailer(path: Path, number: int, text: str, sums: _Sums) -> Iterator
     counted = sums.rows if what == "record count" else sums.shares
     if counted == stated:
         return
-    accepted = f"{counted}, as the rows of this file give; the file was cut or changed, so fetch it again"
+    accepted = (
+        f"{counted}, as the rows of this file give; the file was cut or changed, so fetch it again"
+    )
     if what != "record count" and sums.without_quantity:
         accepted += f" ({sums.without_quantity} of them without a readable quantity)"
-    yield Damage(str(path), number, (unusable("import.trailer", f"Trailer {what}", found.group(2), accepted),))
+    yield Damage(
+        str(path),
+        number,
+        (unusable("import.trailer", f"Trailer {what}", found.group(2), accepted),),
+    )
 
 
 def read_row(number: int, text: str) -> Row:
-    """The row in a line. DESCRIPTION may hold bars: four fields are taken from the left, the price from the right."""
+    """The row in a line.
+
+    DESCRIPTION may hold bars: four fields are taken from the left, the price from the right.
+    """
     if text.count("|") < BARS:
         return Row(number, (unusable("schema.format", "row", text, f"six fields, {HEADER}"),))
     day, cusip, symbol, quantity, rest = text.split("|", 4)
     description, _, price_text = rest.rpartition("|")
-    day, cusip, quantity, price_text = day.strip(), cusip.strip(), quantity.strip(), price_text.strip()
-    qty = int(quantity) if _QUANTITY.fullmatch(quantity) and int(quantity) <= limits.SHARES else None
+    day, cusip, quantity, price_text = (
+        day.strip(),
+        cusip.strip(),
+        quantity.strip(),
+        price_text.strip(),
+    )
+    qty = (
+        int(quantity) if _QUANTITY.fullmatch(quantity) and int(quantity) <= limits.SHARES else None
+    )
     price = None if price_text == "." else read_price(price_text)
     problems = []
     if not is_day(day):
@@ -174,6 +216,8 @@ def read_price(text: str) -> Decimal | None:
 
 def _bad_cusip(value: str) -> Problem:
     if re.fullmatch(cusips.PATTERN, value):
-        right = f"a CUSIP whose check digit is right; {value[:8]} takes {cusips.check_digit(value[:8])}"
+        right = (
+            f"a CUSIP whose check digit is right; {value[:8]} takes {cusips.check_digit(value[:8])}"
+        )
         return unusable("cusip.check_digit", "CUSIP", value, right)
     return unusable("schema.format", "CUSIP", value, "nine characters, check digit last")

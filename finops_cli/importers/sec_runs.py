@@ -1,7 +1,9 @@
-"""How long a CUSIP has been failing: settlement days since its unbroken run of days began, over all files together.
+"""How long a CUSIP has been failing: settlement days since its unbroken run of days began, over all
+files together.
 
-The settlement days are the dates that occur in the files. The SEC warns that the age of a fail cannot be told from its files: a
-row is the balance of all NSCC members. A run is the only age there is, and it may have begun before the files do.
+The settlement days are the dates that occur in the files. The SEC warns that the age of a fail
+cannot be told from its files: a row is the balance of all NSCC members. A run is the only age there
+is, and it may have begun before the files do.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from finops_cli.importers.sec_rows import Row, SecItem, rows_of
 from finops_cli.importers.stream import Damage, FileRead, Gap, unusable
 
 LONGEST_CLOSURE_DAYS = 5
-"""Calendar days from one settlement day to the next, at most: a long weekend makes 4, and one more is granted."""
+"""Calendar days from one settlement day to the next, at most: a long weekend makes 4, and one more
+is granted.
+"""
 
 
 class Failing(NamedTuple):
@@ -49,7 +53,10 @@ class Calendar:
         self._known_since = 0
 
     def turn_to(self, day: str) -> Gap | None:
-        """Make `day`, which is not before any other so far, the current one. A Gap when days are missing before it."""
+        """Make `day`, which is not before any other so far, the current one.
+
+        A Gap when days are missing before it.
+        """
         if self.days and self.days[-1] == day:
             return None
         self.days.append(day)
@@ -64,7 +71,10 @@ class Calendar:
         return run if run is not None and run.last == len(self.days) - 1 else None
 
     def extend(self, cusip: str, path: Path, line: int) -> tuple[int, bool]:
-        """Add the current day to the run of `cusip`. Returns its age, and whether it may have begun where no file looks."""
+        """Add the current day to the run of `cusip`.
+
+        Returns its age, and whether it may have begun where no file looks.
+        """
         today = len(self.days) - 1
         run = self._runs.get(cusip)
         first = run.first if run is not None and run.last == today - 1 else today
@@ -76,8 +86,13 @@ def _calendar_days(earlier: str, later: str) -> int:
     return (date.fromisoformat(later) - date.fromisoformat(earlier)).days
 
 
-def failing(paths: Sequence[Path], calendar: Calendar) -> Iterator[Failing | Damage | FileRead | Gap]:
-    """The rows of all files by date, with their ages. A damaged row that still names its day and CUSIP keeps the run unbroken."""
+def failing(
+    paths: Sequence[Path], calendar: Calendar
+) -> Iterator[Failing | Damage | FileRead | Gap]:
+    """The rows of all files by date, with their ages.
+
+    A damaged row that still names its day and CUSIP keeps the run unbroken.
+    """
     for path, item in _by_date(paths):
         if not isinstance(item, Row):
             yield item
@@ -92,15 +107,27 @@ def failing(paths: Sequence[Path], calendar: Calendar) -> Iterator[Failing | Dam
             if first is None:
                 age, may_be_older = calendar.extend(item.cusip, path, item.line)
             else:
-                accepted = f"one row per settlement date and CUSIP; {item.date} has it in {first.path.name}:{first.line} already"
+                accepted = (
+                    f"one row per settlement date and CUSIP; {item.date} has it in"
+                    f" {first.path.name}:{first.line} already"
+                )
                 problems += (unusable("input.duplicate", "CUSIP", item.cusip, accepted),)
-        yield Damage(str(path), item.line, problems) if problems else Failing(path, item, age, may_be_older)
+        yield (
+            Damage(str(path), item.line, problems)
+            if problems
+            else Failing(path, item, age, may_be_older)
+        )
 
 
 def _by_date(paths: Sequence[Path]) -> Iterator[tuple[Path, SecItem]]:
-    """The items of all files by date, those of a file that begins earlier first. A file is open while its days last."""
+    """The items of all files by date, those of a file that begins earlier first.
+
+    A file is open while its days last.
+    """
     firsts = sorted(((_first_day(path), path) for path in paths), key=itemgetter(0))
-    for _, path, item in heapq.merge(*(_dated(path, day) for day, path in firsts), key=itemgetter(0)):
+    for _, path, item in heapq.merge(
+        *(_dated(path, day) for day, path in firsts), key=itemgetter(0)
+    ):
         if item is not None:
             yield path, item
 
@@ -116,13 +143,17 @@ def _dated(path: Path, first_day: str) -> Iterator[tuple[str, Path, SecItem | No
 
 def _first_day(path: Path) -> str:
     with closing(rows_of(path)) as rows:
-        return next((row.date for row in in_order(rows) if isinstance(row, Row) and row.date is not None), "")
+        return next(
+            (row.date for row in in_order(rows) if isinstance(row, Row) and row.date is not None),
+            "",
+        )
 
 
 def in_order(items: Iterator[SecItem]) -> Iterator[SecItem]:
     """`items`, with rows whose date is out of order stripped of it and marked.
 
-    One wrong date must not condemn the rest of the file: a row that the two rows after it disagree with is itself the wrong one.
+    One wrong date must not condemn the rest of the file: a row that the two rows after it disagree
+    with is itself the wrong one.
     """
     window: deque[tuple[str, Row]] = deque()
     latest = ""
@@ -137,7 +168,10 @@ def in_order(items: Iterator[SecItem]) -> Iterator[SecItem]:
 
 
 def _leave(window: deque[tuple[str, Row]], latest: str) -> tuple[Row, str]:
-    """Take a row out: the first where it is in order, else the one that is not. Returns also the latest date in order."""
+    """Take a row out: the first where it is in order, else the one that is not.
+
+    Returns also the latest date in order.
+    """
     (day, first), *after = window
     if not after or after[0][0] >= day:
         window.popleft()
@@ -151,4 +185,11 @@ def _leave(window: deque[tuple[str, Row]], latest: str) -> tuple[Row, str]:
 
 
 def _misplaced(row: Row, accepted: str) -> Row:
-    return replace(row, date=None, problems=(*row.problems, unusable("import.order", "SETTLEMENT DATE", str(row.date), accepted)))
+    return replace(
+        row,
+        date=None,
+        problems=(
+            *row.problems,
+            unusable("import.order", "SETTLEMENT DATE", str(row.date), accepted),
+        ),
+    )

@@ -1,4 +1,6 @@
-"""What an importer yields: fail records as JSON lines, and beside them, as values, what was damaged and what was read."""
+"""What an importer yields: fail records as JSON lines, and beside them, as values, what was damaged
+and what was read.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class FileRead(Struct, frozen=True):
 
 
 class Gap(Struct, frozen=True):
-    """Two dates that follow each other in the files, with settlement days between them that no file has."""
+    """Two dates that follow each other in the files, with settlement days between them that no file
+    has.
+    """
 
     after: str
     before: str

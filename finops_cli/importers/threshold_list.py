@@ -1,4 +1,5 @@
-"""A Reg SHO threshold list of Nasdaq's shape: which symbols are on it (source: nasdaqtrader.com, Reg SHO Threshold List).
+"""A Reg SHO threshold list of Nasdaq's shape: which symbols are on it (source: nasdaqtrader.com,
+Reg SHO Threshold List).
 
 `Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Rule 3210|Filler`. Only the first
 four names are held to. The last line may be a bare timestamp or `File Creation Time: ...`.
@@ -35,13 +36,18 @@ def listed(path: Path) -> Iterator[Listed | Damage]:
             width = _width(path, next(texts, ""))
             yield from _entries(str(path), enumerate(texts, start=2), width)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); give a threshold list") from error
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); give a threshold list"
+        ) from error
 
 
 def _width(path: Path, header: str) -> int:
     names = tuple(name.strip() for name in header.split("|"))
     if names[:4] != COLUMNS:
-        raise UsageError(f"{path} is no threshold list of Nasdaq's shape: its first line must begin with {'|'.join(COLUMNS)}")
+        raise UsageError(
+            f"{path} is no threshold list of Nasdaq's shape: its first line must begin with"
+            f" {'|'.join(COLUMNS)}"
+        )
     return len(names)
 
 
@@ -52,15 +58,25 @@ def _entries(file: str, lines: Iterator[tuple[int, str]], width: int) -> Iterato
         if not text.strip():
             continue
         if closed:
-            yield Damage(file, number, (unusable("import.trailer", "row", text, "no row after the closing line"),))
+            yield Damage(
+                file,
+                number,
+                (unusable("import.trailer", "row", text, "no row after the closing line"),),
+            )
         elif _CLOSING.fullmatch(text.strip()):
             closed = True
         else:
             entry = _entry(file, number, text, width)
-            first = first_lines.setdefault(entry.symbol, number) if isinstance(entry, Listed) else number
+            first = (
+                first_lines.setdefault(entry.symbol, number)
+                if isinstance(entry, Listed)
+                else number
+            )
             if isinstance(entry, Listed) and first != number:
                 accepted = f"each symbol once; line {first} has it"
-                entry = Damage(file, number, (unusable("input.duplicate", "Symbol", entry.symbol, accepted),))
+                entry = Damage(
+                    file, number, (unusable("input.duplicate", "Symbol", entry.symbol, accepted),)
+                )
             yield entry
 
 
@@ -68,7 +84,11 @@ def _entry(file: str, number: int, text: str, width: int) -> Listed | Damage:
     """The fields behind the name are counted from the right: a name may hold bars."""
     fields = [field.strip() for field in text.split("|")]
     if len(fields) < width:
-        return Damage(file, number, (unusable("schema.format", "row", text, f"{width} fields, as the header has"),))
+        return Damage(
+            file,
+            number,
+            (unusable("schema.format", "row", text, f"{width} fields, as the header has"),),
+        )
     symbol, flag = fields[0], fields[3 - width]
     problems = []
     if not symbol:

@@ -13,7 +13,10 @@ V = TypeVar("V")
 
 
 class BandTable(Generic[V]):
-    """`table.index(x)` is the band that x falls in, `table.values[i]` what band i is worth. Edges are exact."""
+    """`table.index(x)` is the band that x falls in, `table.values[i]` what band i is worth.
+
+    Edges are exact.
+    """
 
     __slots__ = ("_closed", "_edges", "values")
 
@@ -21,8 +24,14 @@ class BandTable(Generic[V]):
         if not entry.rows:
             raise KnowledgeError(f"kb entry {entry.id}: a table needs rows")
         *bounded, last = entry.rows
-        if last.to is not None or last.below is not None or any((row.to is None) == (row.below is None) for row in bounded):
-            raise KnowledgeError(f"kb entry {entry.id}: every row needs `to` or `below`, the last row neither")
+        if (
+            last.to is not None
+            or last.below is not None
+            or any((row.to is None) == (row.below is None) for row in bounded)
+        ):
+            raise KnowledgeError(
+                f"kb entry {entry.id}: every row needs `to` or `below`, the last row neither"
+            )
         self._edges = tuple(row.to if row.to is not None else row.below for row in bounded)
         self._closed = tuple(row.to is not None for row in bounded)
         if not all(edge is not None and edge.is_finite() for edge in self._edges):

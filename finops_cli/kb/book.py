@@ -45,7 +45,9 @@ class ScoringBook:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TriageBook:
-    """Bounds of flags, actions and the Reg SHO clock (kb: `flag.*`, `action.*`, `regsho.*`, `deadline.*`)."""
+    """Bounds of flags, actions and the Reg SHO clock (kb: `flag.*`, `action.*`, `regsho.*`,
+    `deadline.*`).
+    """
 
     ftr_monitor_to: int
     dvp_deliver_from: Decimal
@@ -71,7 +73,9 @@ class HandoffBook:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class WaterfallBook:
-    """Figures of the waterfall and of gridlock (kb: `waterfall.*`, `offset.*`, `gridlock.*`; days and counts)."""
+    """Figures of the waterfall and of gridlock (kb: `waterfall.*`, `offset.*`, `gridlock.*`; days
+    and counts).
+    """
 
     chase_steps: int
     offset_older_by: int
@@ -104,7 +108,10 @@ class DataBook:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Book:
-    """All rules of the desk. `version` is the release and a digest of every value and word in it."""
+    """All rules of the desk.
+
+    `version` is the release and a digest of every value and word in it.
+    """
 
     version: str
     entries: Mapping[str, entries.AnyEntry]
@@ -122,7 +129,8 @@ class Book:
 
 
 class Compiler:
-    """Turns entries into books. Raises KnowledgeError naming the entry when one is missing or of the wrong kind.
+    """Turns entries into books. Raises KnowledgeError naming the entry when one is missing or of
+    the wrong kind.
 
     `used` collects the ids that the code reads, so that a test can find numbers that nothing uses.
     """
@@ -134,7 +142,10 @@ class Compiler:
     def _entry(self, id: str, kind: type[E]) -> E:
         entry = self._entries.get(id)
         if not isinstance(entry, kind):
-            raise KnowledgeError(f"kb entry {id}: expected one of kind {kind.__name__.lower()}, found {type(entry).__name__}")
+            raise KnowledgeError(
+                f"kb entry {id}: expected one of kind {kind.__name__.lower()}, found"
+                f" {type(entry).__name__}"
+            )
         self.used.add(id)
         return entry
 
@@ -155,25 +166,35 @@ class Compiler:
         self._check_words(id, [value], words_allowed)
         return value
 
-    def numbers(self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST) -> dict[str, Decimal]:
+    def numbers(
+        self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST
+    ) -> dict[str, Decimal]:
         found = self._members(id, keys)
         numbers = {key: self._decimal(id, value) for key, value in found.items()}
         if any(value > highest for value in numbers.values()):
-            raise KnowledgeError(f"kb entry {id}: {max(numbers.values())} must be a number from 0 to {highest:,}")
+            raise KnowledgeError(
+                f"kb entry {id}: {max(numbers.values())} must be a number from 0 to {highest:,}"
+            )
         return numbers
 
     def scores(self, id: str, keys: tuple[str, ...]) -> dict[str, Decimal]:
-        """Numbers that scores are made of: small enough that no product of them leaves the range that an answer may have."""
+        """Numbers that scores are made of: small enough that no product of them leaves the range
+        that an answer may have.
+        """
         return {key: self._score(id, value) for key, value in self.numbers(id, keys).items()}
 
     def score_bands(self, id: str) -> BandTable[Decimal]:
         entry = self._entry(id, entries.Bands)
-        return BandTable(entry, tuple(self._score(id, self._decimal(id, row.value)) for row in entry.rows))
+        return BandTable(
+            entry, tuple(self._score(id, self._decimal(id, row.value)) for row in entry.rows)
+        )
 
     @staticmethod
     def _score(id: str, value: Decimal) -> Decimal:
         if value > _HIGHEST_SCORE:
-            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST_SCORE}")
+            raise KnowledgeError(
+                f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST_SCORE}"
+            )
         return value
 
     def wholes(self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST) -> dict[str, int]:
@@ -190,7 +211,9 @@ class Compiler:
     def quantiles(self, id: str) -> tuple[Decimal, ...]:
         points = tuple(self._entry(id, entries.Quantiles).points)
         if len(points) < 2 or list(points) != sorted(points):
-            raise KnowledgeError(f"kb entry {id}: points must rise from a smallest to a largest value")
+            raise KnowledgeError(
+                f"kb entry {id}: points must rise from a smallest to a largest value"
+            )
         return points
 
     def texts(self, id: str, keys: tuple[str, ...], words_allowed: object = None) -> dict[str, str]:
@@ -203,13 +226,18 @@ class Compiler:
         entry = self._entry(id, entries.Bands)
         values = tuple(str(row.value) for row in entry.rows)
         if values != get_args(words_in_order):
-            raise KnowledgeError(f"kb entry {id}: its values must be {', '.join(get_args(words_in_order))}, in this order")
+            raise KnowledgeError(
+                f"kb entry {id}: its values must be {', '.join(get_args(words_in_order))}, in this"
+                " order"
+            )
         return BandTable(entry, values)
 
     def _members(self, id: str, keys: tuple[str, ...]) -> dict[str, Any]:
         members = self._entry(id, entries.Lookup).members
         if set(members) != set(keys):
-            raise KnowledgeError(f"kb entry {id}: members must be {', '.join(keys)}; found {', '.join(members)}")
+            raise KnowledgeError(
+                f"kb entry {id}: members must be {', '.join(keys)}; found {', '.join(members)}"
+            )
         return members
 
     @staticmethod
@@ -222,4 +250,6 @@ class Compiler:
     def _check_words(id: str, values: list[str], words_allowed: object) -> None:
         unknown = [value for value in values if value not in get_args(words_allowed)]
         if unknown:
-            raise KnowledgeError(f"kb entry {id}: {unknown[0]!r} is none of {', '.join(get_args(words_allowed))}")
+            raise KnowledgeError(
+                f"kb entry {id}: {unknown[0]!r} is none of {', '.join(get_args(words_allowed))}"
+            )

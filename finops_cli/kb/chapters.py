@@ -11,7 +11,15 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.answering import AnsweringBook, Outside
 from finops_cli.kb.bands import BandTable
-from finops_cli.kb.book import Book, Compiler, DataBook, HandoffBook, ScoringBook, TriageBook, WaterfallBook
+from finops_cli.kb.book import (
+    Book,
+    Compiler,
+    DataBook,
+    HandoffBook,
+    ScoringBook,
+    TriageBook,
+    WaterfallBook,
+)
 from finops_cli.kb.evaluating import EvaluationBook
 from finops_cli.kb.guarding import FORMS, GuardBook, Kind
 from finops_cli.kb.quantizing import QuantizingBook
@@ -52,7 +60,8 @@ def _scoring(c: Compiler) -> ScoringBook:
         cp_history_factor=c.score_bands("score.cp_history_factor"),
         inventory_modifier=c.score_bands("score.inventory_modifier"),
         concentration=c.scores(
-            "score.concentration_modifier", ("THRESHOLD", "NOT_CNS_ELIGIBLE", "SECURITY_FAIL_RATE", "CP_FAIL_RATE")
+            "score.concentration_modifier",
+            ("THRESHOLD", "NOT_CNS_ELIGIBLE", "SECURITY_FAIL_RATE", "CP_FAIL_RATE"),
         ),
         concentration_cap=c.number("score.concentration_cap", highest=100),
         security_rate_over=c.number("score.security_rate_over"),
@@ -87,12 +96,16 @@ def _handoff(c: Compiler) -> HandoffBook:
     return HandoffBook(
         lifecycle=cast(
             Mapping[str, words.HandoffLifecycleState],
-            c.texts("handoff.lifecycle", get_args(words.LifecycleState), words.HandoffLifecycleState),
+            c.texts(
+                "handoff.lifecycle", get_args(words.LifecycleState), words.HandoffLifecycleState
+            ),
         ),
         new_to=c.whole("handoff.new_to"),
         escalation=cast(
             Mapping[str, words.HandoffEscalationLevel],
-            c.texts("handoff.escalation", get_args(words.EscalationLevel), words.HandoffEscalationLevel),
+            c.texts(
+                "handoff.escalation", get_args(words.EscalationLevel), words.HandoffEscalationLevel
+            ),
         ),
         flags=c.texts("handoff.flags", get_args(words.Flag)),
         large_position_from=c.whole("handoff.large_position_from"),
@@ -105,7 +118,9 @@ def _data(c: Compiler) -> DataBook:
         if sum(shares.values()) != 100:
             raise KnowledgeError(f"kb entry {id}: its members must add up to 100")
     if book.eval_every < 2:
-        raise KnowledgeError("kb entry data.eval_every: at least one example in two must be for training")
+        raise KnowledgeError(
+            "kb entry data.eval_every: at least one example in two must be for training"
+        )
     return book
 
 
@@ -114,17 +129,26 @@ def _data_book(c: Compiler) -> DataBook:
         sizes=c.wholes("data.sizes", ("triage", "resolver", "sentiment")),
         eval_every=c.whole("data.eval_every"),
         categories=c.wholes("data.categories", get_args(words.Category)),
-        participants=c.wholes("data.participants", ("high_volume", "highest_number", "uses_each", "per_examples")),
+        participants=c.wholes(
+            "data.participants", ("high_volume", "highest_number", "uses_each", "per_examples")
+        ),
         ftr_counts=c.wholes("data.ftr_counts", ("simple", "medium", "complex")),
         ftr_tiers=c.wholes(
             "data.ftr_tiers",
             (
-                *(f"{tier}_{end}" for tier in ("simple", "medium", "complex") for end in ("from", "to")),
+                *(
+                    f"{tier}_{end}"
+                    for tier in ("simple", "medium", "complex")
+                    for end in ("from", "to")
+                ),
                 "complex_brokers",
                 "tokens",
             ),
         ),
-        ftr_ages=c.numbers("data.ftr_ages", ("tail", "tail_from", "tail_to", "normal_from", "normal_to", "centre", "deviation")),
+        ftr_ages=c.numbers(
+            "data.ftr_ages",
+            ("tail", "tail_from", "tail_to", "normal_from", "normal_to", "centre", "deviation"),
+        ),
         missing=c.wholes("data.missing", ("no_position", "notes", "at_edge")),
         market_values=c.quantiles("data.market_values"),
         market_ages=c.quantiles("data.market_ages"),
@@ -153,11 +177,19 @@ def _answering(c: Compiler) -> AnsweringBook:
         attempts=c.wholes("answer.attempts", ("structural", "retry"), highest=10),
         models=c.texts("answer.models", ("triage", "resolver")),
         seed=c.whole("answer.seed", highest=2**31),
-        tokens=c.wholes("answer.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")),
-        seconds=c.floats("answer.seconds", ("probe", "connect", "load", "triage", "resolver", "silence")),
+        tokens=c.wholes(
+            "answer.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")
+        ),
+        seconds=c.floats(
+            "answer.seconds", ("probe", "connect", "load", "triage", "resolver", "silence")
+        ),
         retries=c.wholes("answer.retries", ("crashed", "server"), highest=100),
         backoff=c.floats("answer.backoff", ("first", "factor", "longest", "jitter")),
-        breaker=c.numbers("answer.breaker", ("failures", "open", "factor", "longest", "probes"), highest=_LONGEST_SECONDS),
+        breaker=c.numbers(
+            "answer.breaker",
+            ("failures", "open", "factor", "longest", "probes"),
+            highest=_LONGEST_SECONDS,
+        ),
         chunk=c.whole("answer.chunk", highest=100_000),
         keep_alive_minutes=c.whole("answer.keep_alive", highest=_LONGEST_SECONDS),
         single_slot=c.words("answer.single_slot"),
@@ -166,16 +198,24 @@ def _answering(c: Compiler) -> AnsweringBook:
     )
     at_least_one: dict[str, Decimal | int] = {
         "answer.attempts": min(book.attempts.values()),
-        "answer.breaker": min(book.breaker["failures"], book.breaker["probes"], book.breaker["factor"]),
+        "answer.breaker": min(
+            book.breaker["failures"], book.breaker["probes"], book.breaker["factor"]
+        ),
         "answer.chunk": book.chunk,
     }
     for id, value in at_least_one.items():
         if value < 1:
             raise KnowledgeError(f"kb entry {id}: {value} must be at least 1")
-    for id, pause in (("answer.seconds", min(book.seconds.values())), ("answer.breaker", float(book.breaker["open"]))):
+    for id, pause in (
+        ("answer.seconds", min(book.seconds.values())),
+        ("answer.breaker", float(book.breaker["open"])),
+    ):
         if pause <= 0:
             raise KnowledgeError(f"kb entry {id}: times must be above 0")
-    if max(*book.seconds.values(), book.backoff["longest"], float(book.breaker["longest"])) > _LONGEST_SECONDS:
+    if (
+        max(*book.seconds.values(), book.backoff["longest"], float(book.breaker["longest"]))
+        > _LONGEST_SECONDS
+    ):
         raise KnowledgeError("kb entry answer.seconds: no time may be above a week")
     if not 0 <= book.backoff["jitter"] <= 1:
         raise KnowledgeError("kb entry answer.backoff: jitter must be from 0 to 1")
@@ -184,27 +224,50 @@ def _answering(c: Compiler) -> AnsweringBook:
 
 def _evaluation(c: Compiler) -> EvaluationBook:
     book = EvaluationBook(
-        rows=c.wholes("evaluate.rows", ("triage", "resolver", "sentiment", "baseline_train", "timed"), highest=10_000_000),
+        rows=c.wholes(
+            "evaluate.rows",
+            ("triage", "resolver", "sentiment", "baseline_train", "timed"),
+            highest=10_000_000,
+        ),
         z=c.number("evaluate.interval", highest=10),
         score_within=c.number("evaluate.score_within"),
         stratum_from=c.whole("evaluate.strata"),
         significance=c.number("evaluate.significance", highest=1),
         worth=c.numbers("evaluate.worth", ("missed_pct", "stands_pct"), highest=100),
-        baselines=c.wholes("evaluate.baselines", ("ngrams", "features", "trees", "leaf", "iterations", "seed"), highest=2**31),
+        baselines=c.wholes(
+            "evaluate.baselines",
+            ("ngrams", "features", "trees", "leaf", "iterations", "seed"),
+            highest=2**31,
+        ),
         drift_threshold=c.number("drift.threshold"),
         drift_smoothing=c.number("drift.smoothing"),
         drift_window=c.whole("drift.window"),
-        health=c.numbers("monitor.health", ("errors", "replaced", "latency", "throughput"), highest=100),
+        health=c.numbers(
+            "monitor.health", ("errors", "replaced", "latency", "throughput"), highest=100
+        ),
         health_limits=c.numbers(
             "monitor.limits",
-            ("errors_pct", "replaced_pct", "latency_from", "latency_to", "throughput_pct", "seconds", "write_seconds"),
+            (
+                "errors_pct",
+                "replaced_pct",
+                "latency_from",
+                "latency_to",
+                "throughput_pct",
+                "seconds",
+                "write_seconds",
+            ),
         ),
     )
     limits = book.health_limits
     if not book.drift_smoothing:
-        raise KnowledgeError("kb entry drift.smoothing: must be above 0, or a value that is new makes the divergence infinite")
+        raise KnowledgeError(
+            "kb entry drift.smoothing: must be above 0, or a value that is new makes the divergence"
+            " infinite"
+        )
     if limits["latency_to"] <= limits["latency_from"] or not all(limits.values()):
-        raise KnowledgeError("kb entry monitor.limits: all above 0, and latency_to above latency_from")
+        raise KnowledgeError(
+            "kb entry monitor.limits: all above 0, and latency_to above latency_from"
+        )
     if min(book.rows.values()) < 1 or min(book.baselines.values()) < 1:
         raise KnowledgeError("kb entries evaluate.rows, evaluate.baselines: must be at least 1")
     return book
@@ -216,7 +279,9 @@ def _guard(c: Compiler) -> GuardBook:
         context=c.floats("guard.context", ("adjacent", "near", "desk")),
         thresholds=c.floats("guard.thresholds", ("text", "reference")),
         reach=c.wholes("guard.reach", ("before", "after")),
-        account_digits=c.wholes("guard.account_digits", ("shortest", "near_from", "long_from", "longest", "mixed")),
+        account_digits=c.wholes(
+            "guard.account_digits", ("shortest", "near_from", "long_from", "longest", "mixed")
+        ),
         passes=c.whole("guard.passes", highest=100),
         linking=c.words("guard.words_linking"),
         desk_linking=c.words("guard.words_desk_linking"),
@@ -225,12 +290,21 @@ def _guard(c: Compiler) -> GuardBook:
         desk=c.words("guard.words_desk"),
         names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
     )
-    for id, scores in (("scores", book.scores), ("context", book.context), ("thresholds", book.thresholds)):
+    for id, scores in (
+        ("scores", book.scores),
+        ("context", book.context),
+        ("thresholds", book.thresholds),
+    ):
         if max(scores.values()) > 1:
             raise KnowledgeError(f"kb entry guard.{id}: a score must be from 0 to 1")
-    if min(book.thresholds.values()) <= 0 or book.passes < 1 or max(book.reach.values()) > _FARTHEST:
+    if (
+        min(book.thresholds.values()) <= 0
+        or book.passes < 1
+        or max(book.reach.values()) > _FARTHEST
+    ):
         raise KnowledgeError(
-            f"kb entries guard.thresholds, guard.passes, guard.reach: above 0, at least 1, and at most {_FARTHEST} characters"
+            "kb entries guard.thresholds, guard.passes, guard.reach: above 0, at least 1, and at"
+            f" most {_FARTHEST} characters"
         )
     lists = [
         *book.names.items(),
@@ -241,12 +315,24 @@ def _guard(c: Compiler) -> GuardBook:
         ("desk_linking", book.desk_linking),
     ]
     for kind, words_of_kind in lists:
-        if any(not word.isascii() or word != word.lower().strip() or not word for word in words_of_kind):
-            raise KnowledgeError(f"kb entry guard.words_{kind.lower()}: words must be small letters of ASCII")
+        if any(
+            not word.isascii() or word != word.lower().strip() or not word for word in words_of_kind
+        ):
+            raise KnowledgeError(
+                f"kb entry guard.words_{kind.lower()}: words must be small letters of ASCII"
+            )
     digits = book.account_digits
-    if not 0 < digits["shortest"] <= digits["near_from"] <= digits["long_from"] <= digits["longest"] <= _FARTHEST:
+    if (
+        not 0
+        < digits["shortest"]
+        <= digits["near_from"]
+        <= digits["long_from"]
+        <= digits["longest"]
+        <= _FARTHEST
+    ):
         raise KnowledgeError(
-            f"kb entry guard.account_digits: shortest, near_from, long_from, longest must rise, up to {_FARTHEST}"
+            "kb entry guard.account_digits: shortest, near_from, long_from, longest must rise, up"
+            f" to {_FARTHEST}"
         )
     return book
 

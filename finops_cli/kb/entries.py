@@ -1,4 +1,7 @@
-"""The kinds of entry that a knowledge base file may hold. Unknown kinds and unknown keys are refused."""
+"""The kinds of entry that a knowledge base file may hold.
+
+Unknown kinds and unknown keys are refused.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ class Lookup(Entry, frozen=True, tag="lookup"):
 
 
 class BandRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """Holds up to and including `to`, or up to but not including `below`; the last row has neither. Worth a number or a word."""
+    """Holds up to and including `to`, or up to but not including `below`; the last row has neither.
+
+    Worth a number or a word.
+    """
 
     value: Any
     to: Decimal | None = None
@@ -63,7 +69,9 @@ class Terms(Entry, frozen=True, tag="terms"):
 
 
 class Words(Terms, frozen=True, tag="words"):
-    """A list that the code goes by and that a desk may lengthen or shorten, with what each word means."""
+    """A list that the code goes by and that a desk may lengthen or shorten, with what each word
+    means.
+    """
 
 
 class Regulation(Entry, frozen=True, tag="regulation"):

@@ -1,4 +1,6 @@
-"""Reads a knowledge base folder: `kb/` of the checkout, or the copy inside the wheel, or a desk's own."""
+"""Reads a knowledge base folder: `kb/` of the checkout, or the copy inside the wheel, or a desk's
+own.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ def shipped_kb() -> Path:
 
 @cache
 def load_book(folder: Path) -> Book:
-    """The book that the `*.toml` files of `folder` make. Raises KnowledgeError naming file and entry."""
+    """The book that the `*.toml` files of `folder` make.
+
+    Raises KnowledgeError naming file and entry.
+    """
     files = sorted(file for file in folder.glob("*.toml") if file.is_file())
     if not files:
         raise KnowledgeError(f"{folder}: no knowledge base here (no .toml file)")
@@ -51,7 +56,9 @@ def load_book(folder: Path) -> Book:
     for entry in found.values():
         absent = [target for target in getattr(entry, "differs", []) if target not in found]
         if absent:
-            raise KnowledgeError(f"kb entry {entry.id}: it differs from {absent[0]}, which is no entry")
+            raise KnowledgeError(
+                f"kb entry {entry.id}: it differs from {absent[0]}, which is no entry"
+            )
     return compile_book(f"{__version__}+{digest.hexdigest()[:12]}", found)
 
 
@@ -61,7 +68,11 @@ def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
     except ValueError as error:
         raise KnowledgeError(f"{file}: {error}") from error
     tables = document.get("entry")
-    if set(document) != {"entry"} or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+    if (
+        set(document) != {"entry"}
+        or not isinstance(tables, list)
+        or not all(isinstance(table, dict) for table in tables)
+    ):
         raise KnowledgeError(f"{file}: holds [[entry]] tables and nothing else")
     return [_entry(file, fields) for fields in tables]
 
@@ -69,19 +80,27 @@ def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
 def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
     name = fields.get("id", "without an id")
     try:
-        entry: entries.AnyEntry = msgspec.convert(_exact(fields), entries.AnyEntry, builtin_types=[Decimal])
+        entry: entries.AnyEntry = msgspec.convert(
+            _exact(fields), entries.AnyEntry, builtin_types=[Decimal]
+        )
     except msgspec.ValidationError as error:
         raise KnowledgeError(f"{file}: entry {name}: {error}") from error
     unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]
     if not _DATE.fullmatch(entry.as_of):
-        raise KnowledgeError(f"{file}: entry {name}: as_of {entry.as_of!r} must be a date, YYYY-MM-DD")
+        raise KnowledgeError(
+            f"{file}: entry {name}: as_of {entry.as_of!r} must be a date, YYYY-MM-DD"
+        )
     if unknown:
-        raise KnowledgeError(f"{file}: entry {name}: source {unknown[0]!r} is none of {', '.join(entries.SOURCES)}")
+        raise KnowledgeError(
+            f"{file}: entry {name}: source {unknown[0]!r} is none of {', '.join(entries.SOURCES)}"
+        )
     return entry
 
 
 def _exact(value: Any) -> Any:
-    """Whole numbers as Decimal too, so that a table does not change its type with its last digit."""
+    """Whole numbers as Decimal too, so that a table does not change its type with its last
+    digit.
+    """
     if isinstance(value, dict):
         return {key: _exact(inner) for key, inner in value.items()}
     if isinstance(value, list):

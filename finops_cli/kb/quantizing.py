@@ -9,7 +9,9 @@ from decimal import Decimal
 
 @dataclass(frozen=True, eq=False, slots=True)
 class QuantizingBook:
-    """`rows` held-out records are asked about (kb: `quantize.*`); `loss` is in percentage points, of valid and of exact answers."""
+    """`rows` held-out records are asked about (kb: `quantize.*`); `loss` is in percentage points,
+    of valid and of exact answers.
+    """
 
     rows: int
     loss: Mapping[str, Decimal]

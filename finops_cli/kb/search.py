@@ -1,4 +1,6 @@
-"""Finds entries by words: SQLite's full-text index, in memory, ranked by BM25, with English word stems."""
+"""Finds entries by words: SQLite's full-text index, in memory, ranked by BM25, with English word
+stems.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,16 @@ def search(entries: Mapping[str, AnyEntry], words: str) -> list[AnyEntry]:
     if not terms:
         return []
     with sqlite3.connect(":memory:") as db:
-        db.execute("CREATE VIRTUAL TABLE kb USING fts5(id, title, body, tokenize = 'porter unicode61')")
-        db.executemany("INSERT INTO kb VALUES (?, ?, ?)", [(e.id, e.title, body(e)) for e in entries.values()])
+        db.execute(
+            "CREATE VIRTUAL TABLE kb USING fts5(id, title, body, tokenize = 'porter unicode61')"
+        )
+        db.executemany(
+            "INSERT INTO kb VALUES (?, ?, ?)", [(e.id, e.title, body(e)) for e in entries.values()]
+        )
         for joined in (" ".join(terms), " OR ".join(terms)):
-            rows = db.execute("SELECT id FROM kb WHERE kb MATCH ? ORDER BY bm25(kb, 8.0, 4.0, 1.0), id", (joined,)).fetchall()
+            rows = db.execute(
+                "SELECT id FROM kb WHERE kb MATCH ? ORDER BY bm25(kb, 8.0, 4.0, 1.0), id", (joined,)
+            ).fetchall()
             if rows:
                 return [entries[id] for (id,) in rows]
     return []

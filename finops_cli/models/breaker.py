@@ -1,4 +1,5 @@
-"""The circuit breaker of one endpoint (kb: `answer.breaker`, after card 3): closed, open, half-open, and given up.
+"""The circuit breaker of one endpoint (kb: `answer.breaker`, after card 3): closed, open,
+half-open, and given up.
 
 A pure state machine: it is told the time and never looks at a clock.
 """
@@ -13,12 +14,16 @@ State = Literal["closed", "open", "half-open", "given up"]
 
 
 class Breaker:
-    """Consecutive failures open it; after a pause one request tries the endpoint; too many such tries in vain and it is given up."""
+    """Consecutive failures open it; after a pause one request tries the endpoint; too many such
+    tries in vain and it is given up.
+    """
 
     def __init__(self, settings: Mapping[str, Decimal]) -> None:
         self.state: State = "closed"
         self.age = 0
-        """Grows with every change of state: a request belongs to the age in which it was admitted."""
+        """Grows with every change of state: a request belongs to the age in which it was
+        admitted.
+        """
         self._failures_to_open = int(settings["failures"])
         self._probes_to_give_up = int(settings["probes"])
         self._first_pause, self._longest_pause = float(settings["open"]), float(settings["longest"])
@@ -29,7 +34,10 @@ class Breaker:
         self._opens_at = 0.0
 
     def admits(self, now: float) -> bool:
-        """Whether a request may go out at `now`. An open breaker whose pause is over becomes half-open and admits one."""
+        """Whether a request may go out at `now`.
+
+        An open breaker whose pause is over becomes half-open and admits one.
+        """
         if self.state == "open" and now >= self._opens_at:
             self._become("half-open")
             return True
@@ -49,7 +57,10 @@ class Breaker:
         self._pause = self._first_pause
 
     def failed(self, now: float, age: int) -> None:
-        """The endpoint failed a request that was admitted at `age`. Late failures, of requests from before a change, count for nothing."""
+        """The endpoint failed a request that was admitted at `age`.
+
+        Late failures, of requests from before a change, count for nothing.
+        """
         if age != self.age:
             return
         if self.state == "closed":
@@ -65,13 +76,18 @@ class Breaker:
             self._open(now)
 
     def withdrawn(self, now: float, age: int) -> None:
-        """A request that was admitted at `age` ended without a word of the endpoint. If it was to try it, the next one does, at once."""
+        """A request that was admitted at `age` ended without a word of the endpoint.
+
+        If it was to try it, the next one does, at once.
+        """
         if self.state == "half-open" and age == self.age:
             self._become("open")
             self._opens_at = now
 
     def trip(self, now: float) -> None:
-        """Open at once, whatever was counted: the failure said that the next request will fail alike."""
+        """Open at once, whatever was counted: the failure said that the next request will fail
+        alike.
+        """
         if self.state == "closed":
             self._open(now)
 

@@ -20,7 +20,10 @@ class Chosen(NamedTuple):
 
 
 def choose(wanted: Wanted, book: Book) -> Chosen:
-    """The backend that is wanted. Raises MissingPiece or UsageError for one that cannot answer; `auto` falls back on the engine."""
+    """The backend that is wanted.
+
+    Raises MissingPiece or UsageError for one that cannot answer; `auto` falls back on the engine.
+    """
     if wanted.backend == "engine":
         return Chosen(Engine(book), "as asked")
     if wanted.backend == "ollama":
@@ -42,18 +45,29 @@ def _llama_cpp(wanted: Wanted, book: Book) -> Chosen:
     from finops_cli.models.llama_cpp.opening import open_llama_cpp
     from finops_cli.models.verified import Verified
 
-    if wanted.backend == "llama-cpp" and (wanted.hosts or wanted.triage_model or wanted.resolver_model):
+    if wanted.backend == "llama-cpp" and (
+        wanted.hosts or wanted.triage_model or wanted.resolver_model
+    ):
         raise UsageError(
-            "--host, --triage-model and --resolver-model are for Ollama; --backend llama-cpp takes --triage-gguf and --resolver-gguf"
+            "--host, --triage-model and --resolver-model are for Ollama; --backend llama-cpp takes"
+            " --triage-gguf and --resolver-gguf"
         )
     named = wanted.or_shipped()
     shipped = " and ".join(path.name for path in named.ggufs.values())
-    told = (f"no model file is named: the small models that ship with finops answer ({shipped})",) if named is not wanted else ()
-    return Chosen(Verified(open_llama_cpp(named, book), book, wanted.on_violation), "as asked", told)
+    told = (
+        (f"no model file is named: the small models that ship with finops answer ({shipped})",)
+        if named is not wanted
+        else ()
+    )
+    return Chosen(
+        Verified(open_llama_cpp(named, book), book, wanted.on_violation), "as asked", told
+    )
 
 
 def _best(wanted: Wanted, book: Book) -> Chosen:
-    """Ollama where it answers and has the models, else model files that are named, else the engine."""
+    """Ollama where it answers and has the models, else model files that are named, else the
+    engine.
+    """
     found = _ollama_if_it_answers(wanted, book)
     if isinstance(found, Chosen):
         return found
@@ -90,7 +104,9 @@ def _ollama_if_it_answers(wanted: Wanted, book: Book) -> Chosen | str:
         chosen = _ollama(wanted, book)
     except UsageError as error:
         if wanted.hosts:
-            raise  # named by this call; what the environment names is no reason to do without an answer
+            # named by this call; what the environment names is no reason to do
+            # without an answer
+            raise
         return str(error)
     except (MissingPiece, Unfinished) as error:
         return str(error)

@@ -14,7 +14,10 @@ from finops_cli.verify.triage import check_triage
 
 
 class Engine:
-    """Needs nothing but the package. Its answers are held against themselves: there is no second reckoning to hold them against."""
+    """Needs nothing but the package.
+
+    Its answers are held against themselves: there is no second reckoning to hold them against.
+    """
 
     origin = Origin("engine")
     lanes = 0

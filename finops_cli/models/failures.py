@@ -1,23 +1,23 @@
-"""Why a model said nothing that could be judged: one tree, each class with its rule (`finops kb show RULE`) and its policy.
+"""Why a model said nothing that could be judged: one tree, each class with its rule (`finops kb
+show RULE`) and its policy.
 
-NoReply                         from a server                           from the process of a model file
-+-- Unreachable     server      no connection                           not started, or the model not loaded
-+-- Busy            server      503, 429
-+-- Crashed         crashed     5xx, an error line in the stream        it died, or said what is no message
-|   +-- Torn        crashed     the stream broke, or is no protocol
-+-- Incomplete      once more   the stream ended without `done`
-+-- Cut             once more   done_reason length                      the limit of tokens
-+-- NotGenerated    once more   done_reason load, unload, none
-+-- Flood           once more   more than any answer can be             the same
-+-- Overdue         settle      the time of the record ran out          the same
-+-- ContextExceeded settle      the prompt is longer than the context   the same
-+-- PromptCut       settle      it read less than it was sent
-+-- Refused         settle      any other 4xx                           prompt or schema is no use
-+-- ModelGone       give up     404: the endpoint has lost the model
+NoReply                         from a server                           from the process of a model
+file +-- Unreachable     server      no connection                           not started, or the
+model not loaded +-- Busy            server      503, 429 +-- Crashed         crashed     5xx, an
+error line in the stream        it died, or said what is no message |   +-- Torn        crashed
+the stream broke, or is no protocol +-- Incomplete      once more   the stream ended without `done`
++-- Cut             once more   done_reason length                      the limit of tokens +--
+NotGenerated    once more   done_reason load, unload, none +-- Flood           once more   more than
+any answer can be             the same +-- Overdue         settle      the time of the record ran
+out          the same +-- ContextExceeded settle      the prompt is longer than the context   the
+same +-- PromptCut       settle      it read less than it was sent +-- Refused         settle
+any other 4xx                           prompt or schema is no use +-- ModelGone       give up
+404: the endpoint has lost the model
 
-`server` and `crashed` are sent again where they were sent (`answer.retries`); `once more` is for the loop to ask differently;
-`settle` leaves the record to the policy; `give up` holds the endpoint back at once, for good when a try ends so too. EverythingDown, which
-ends a run, is a MissingPiece: something has to be started.
+`server` and `crashed` are sent again where they were sent (`answer.retries`); `once more` is for
+the loop to ask differently; `settle` leaves the record to the policy; `give up` holds the endpoint
+back at once, for good when a try ends so too. EverythingDown, which ends a run, is a MissingPiece:
+something has to be started.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ Policy = Literal["server", "crashed", "once more", "settle", "give up"]
 
 
 class NoReply(Exception):
-    """`detail` is what was seen, for people; `received` the text so far; `overcome` the rules of earlier failures of the request."""
+    """`detail` is what was seen, for people; `received` the text so far; `overcome` the rules of
+    earlier failures of the request.
+    """
 
     rule: ClassVar[str]
     policy: ClassVar[Policy]

@@ -1,7 +1,8 @@
-"""The head of a GGUF file, read and written: key-value pairs, and what the tensors behind it are called. Version 3, little-endian.
+"""The head of a GGUF file, read and written: key-value pairs, and what the tensors behind it are
+called. Version 3, little-endian.
 
-The layout is that of ggml's `docs/gguf.md`: magic, version, counts; pairs; names, dimensions, types and offsets of the tensors; then
-the tensors themselves, each at a multiple of 32 bytes.
+The layout is that of ggml's `docs/gguf.md`: magic, version, counts; pairs; names, dimensions, types
+and offsets of the tensors; then the tensors themselves, each at a multiple of 32 bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 MAGIC = b"GGUF"
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 _VERSION = 3
 _ALIGNED = 32
@@ -21,9 +34,23 @@ _LONGEST = 64 * 1024 * 1024
 _MOST_DIMENSIONS = 8
 
 Pair = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[bool]
-"""A value of the head. A list holds one type, and is not empty; whole numbers are uint32 alone and int32 in a list."""
+"""A value of the head.
 
-KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 30: "BF16"}
+A list holds one type, and is not empty; whole numbers are uint32 alone and int32 in a list.
+"""
+
+KINDS = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    6: "Q5_0",
+    7: "Q5_1",
+    8: "Q8_0",
+    12: "Q4_K",
+    13: "Q5_K",
+    14: "Q6_K",
+    30: "BF16",
+}
 """ggml's names of what a tensor's numbers are stored as, those that occur here."""
 
 
@@ -32,7 +59,9 @@ class NotGguf(Exception):
 
 
 class Stored(NamedTuple):
-    """A tensor as the head announces it: `shape` with its slowest dimension first, `kind` by ggml's number, its size in bytes."""
+    """A tensor as the head announces it: `shape` with its slowest dimension first, `kind` by ggml's
+    number, its size in bytes.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -41,7 +70,9 @@ class Stored(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A tensor of a file: `shape` with its slowest dimension first, `kind` by ggml's number, and the byte that it begins at."""
+    """A tensor of a file: `shape` with its slowest dimension first, `kind` by ggml's number, and
+    the byte that it begins at.
+    """
 
     shape: tuple[int, ...]
     kind: int
@@ -57,11 +88,20 @@ class Head(NamedTuple):
     @property
     def kinds(self) -> dict[str, int]:
         """How many tensors are stored as what (`KINDS`, else the number)."""
-        return dict(sorted(Counter(KINDS.get(tensor.kind, f"type {tensor.kind}") for tensor in self.tensors.values()).items()))
+        return dict(
+            sorted(
+                Counter(
+                    KINDS.get(tensor.kind, f"type {tensor.kind}")
+                    for tensor in self.tensors.values()
+                ).items()
+            )
+        )
 
 
 def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
-    """The key-value pairs of the file at `path`, one at a time: the vocabulary behind the first ones is long. Raises NotGguf."""
+    """The key-value pairs of the file at `path`, one at a time: the vocabulary behind the first
+    ones is long. Raises NotGguf.
+    """
     with path.open("rb") as file:
         _, count = _counts(file)
         yield from _pairs(file, count)
@@ -87,7 +127,9 @@ def read_head(path: Path) -> Head:
         except (struct.error, UnicodeDecodeError) as error:
             raise NotGguf("unexpected EOF") from error
         begin = file.tell() + -file.tell() % _alignment(pairs)
-    return Head(pairs, {name: tensor._replace(at=begin + tensor.at) for name, tensor in announced.items()})
+    return Head(
+        pairs, {name: tensor._replace(at=begin + tensor.at) for name, tensor in announced.items()}
+    )
 
 
 def _alignment(pairs: Mapping[str, Any]) -> int:
@@ -109,14 +151,18 @@ def _announced(file: BinaryIO) -> tuple[str, Placed]:
 
 
 def head_bytes(pairs: Mapping[str, Pair], tensors: Sequence[Stored]) -> bytes:
-    """The head of a file with `tensors`, filled up to where the first of them begins; each of them is to be filled up by `padding`."""
+    """The head of a file with `tensors`, filled up to where the first of them begins; each of them
+    is to be filled up by `padding`.
+    """
     parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(pairs))]
     parts += [_pack_text(name) + _pack(value) for name, value in pairs.items()]
     at = 0
     for tensor in tensors:
         dimensions = tensor.shape[::-1]
         parts.append(_pack_text(tensor.name))
-        parts.append(struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, tensor.kind, at))
+        parts.append(
+            struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, tensor.kind, at)
+        )
         at += tensor.bytes + len(padding(tensor.bytes))
     head = b"".join(parts)
     return head + padding(len(head))
@@ -128,7 +174,9 @@ def padding(length: int) -> bytes:
 
 
 def write_gguf(path: Path, pairs: Mapping[str, Pair]) -> None:
-    """A GGUF file with a head and no tensors: enough for the stand-in to create a model from, too little to run."""
+    """A GGUF file with a head and no tensors: enough for the stand-in to create a model from, too
+    little to run.
+    """
     path.write_bytes(head_bytes(pairs, ()))
 
 
@@ -147,8 +195,13 @@ def _pack(value: Pair) -> bytes:
 
 
 def _pack_list(values: Sequence[str] | Sequence[int] | Sequence[bool]) -> bytes:
-    kind = _STRING if isinstance(values[0], str) else _BOOL if isinstance(values[0], bool) else _INT32
-    items = (_pack_text(value) if isinstance(value, str) else struct.pack(_SCALARS[kind], value) for value in values)
+    kind = (
+        _STRING if isinstance(values[0], str) else _BOOL if isinstance(values[0], bool) else _INT32
+    )
+    items = (
+        _pack_text(value) if isinstance(value, str) else struct.pack(_SCALARS[kind], value)
+        for value in values
+    )
     return struct.pack("<IIQ", _ARRAY, kind, len(values)) + b"".join(items)
 
 

@@ -1,10 +1,13 @@
-"""Reads a Modelfile, all of Ollama's format: what a model is built from, its parameters, prompts and messages.
+"""Reads a Modelfile, all of Ollama's format: what a model is built from, its parameters, prompts
+and messages.
 
-An instruction, blanks, a value: bare to the end of its line, or in "quotes" or in three of them, and then over as many lines as it takes
-to the line that ends with the closing quote. There are no single quotes and no escapes. Instructions know no case, `#` starts a comment
-line. Where Ollama lets the last of two SYSTEM lines or of two equal parameters win in silence, they are refused here.
+An instruction, blanks, a value: bare to the end of its line, or in "quotes" or in three of them,
+and then over as many lines as it takes to the line that ends with the closing quote. There are no
+single quotes and no escapes. Instructions know no case, `#` starts a comment line. Where Ollama
+lets the last of two SYSTEM lines or of two equal parameters win in silence, they are refused here.
 
-One comment speaks to finops: `# finops: thinks`, of a model that reasons before it answers, so that its prompt ends where it begins to.
+One comment speaks to finops: `# finops: thinks`, of a model that reasons before it answers, so that
+its prompt ends where it begins to.
 """
 
 from __future__ import annotations
@@ -40,9 +43,11 @@ class Message(Struct, frozen=True):
 
 
 class Modelfile(Struct, frozen=True, kw_only=True):
-    """What the file says, in file order. Of `bases` (FROM) there is at least one; `requires` is without its `v`.
+    """What the file says, in file order. Of `bases` (FROM) there is at least one; `requires` is
+    without its `v`.
 
-    `parameters` are names in lower case and texts as they stand, `lines` the lines that they stand on; a name may come twice (stop).
+    `parameters` are names in lower case and texts as they stand, `lines` the lines that they stand
+    on; a name may come twice (stop).
     """
 
     path: Path
@@ -62,9 +67,14 @@ class Modelfile(Struct, frozen=True, kw_only=True):
 
     @property
     def prompt(self) -> str:
-        """The system prompt of a model that has to have one. Raises UsageError when the file has none."""
+        """The system prompt of a model that has to have one.
+
+        Raises UsageError when the file has none.
+        """
         if self.system is None:
-            raise UsageError(f"{self.path}: SYSTEM is missing; it is the prompt that the model was trained with")
+            raise UsageError(
+                f"{self.path}: SYSTEM is missing; it is the prompt that the model was trained with"
+            )
         return self.system
 
 
@@ -81,7 +91,10 @@ def read_modelfile(path: Path) -> Modelfile:
         else:
             once[given.name] = _semver(path, given) if given.name == "REQUIRES" else given.value
     if not many["FROM"]:
-        raise UsageError(f"{path}: FROM is missing; it names the GGUF file or the model that this one is made from")
+        raise UsageError(
+            f"{path}: FROM is missing; it names the GGUF file or the model that this one is made"
+            " from"
+        )
     texts = {name: tuple(given.value for given in found) for name, found in many.items()}
     return Modelfile(
         path=path,
@@ -104,8 +117,9 @@ def read_modelfile(path: Path) -> Modelfile:
 def typed_parameters(modelfile: Modelfile) -> dict[str, Value]:
     """The parameters as the API takes them: numbers as numbers, every `stop` in one list.
 
-    Raises UsageError naming file, line and parameter for a name that Ollama does not know, a value of another type, and one given twice:
-    the API itself neither checks nor converts, it ignores what it does not know.
+    Raises UsageError naming file, line and parameter for a name that Ollama does not know, a value
+    of another type, and one given twice: the API itself neither checks nor converts, it ignores
+    what it does not know.
     """
     values: dict[str, Value] = {}
     for (name, text), line in zip(modelfile.parameters, modelfile.lines, strict=True):
@@ -123,7 +137,9 @@ class _Instruction(NamedTuple):
     line: int
     name: str
     head: str
-    """The first word of PARAMETER and MESSAGE: the parameter's name, the role; empty for the others."""
+    """The first word of PARAMETER and MESSAGE: the parameter's name, the role; empty for the
+    others.
+    """
     value: str
 
 
@@ -136,19 +152,26 @@ def _instructions(path: Path) -> Iterator[_Instruction]:
             continue
         name, rest = _first_word(line.lstrip(" \t"))
         if name.upper() not in _ONCE + _MANY:
-            raise UsageError(f"{path}:{number}: {name} is none of {', '.join(sorted(_ONCE + _MANY))}")
+            raise UsageError(
+                f"{path}:{number}: {name} is none of {', '.join(sorted(_ONCE + _MANY))}"
+            )
         head = ""
         if name.upper() in ("PARAMETER", "MESSAGE"):
             head, rest = _first_word(rest)
         if not rest.strip():
-            raise UsageError(f"{path}:{number}: {line.strip()} has no value; an empty one is written as two quotes")
+            raise UsageError(
+                f"{path}:{number}: {line.strip()} has no value; an empty one is written as two"
+                " quotes"
+            )
         yield _Instruction(number, name.upper(), head, _value(path, number, rest, lines))
 
 
 def _text(path: Path) -> str:
     """The text of the file with `\\n` between lines, whatever the system that wrote it."""
     raw = path.read_bytes()
-    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    encoding = (
+        "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    )
     try:
         return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -169,21 +192,29 @@ def _value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, str]])
     while not (len(text.rstrip()) >= 2 * len(quote) and text.rstrip().endswith(quote)):
         _, line = next(lines, (0, None))
         if line is None:
-            raise UsageError(f"{path}:{number}: the text that starts here has no closing {quote} at the end of a line")
+            raise UsageError(
+                f"{path}:{number}: the text that starts here has no closing {quote} at the end of a"
+                " line"
+            )
         text += "\n" + line
     return text.rstrip()[len(quote) : -len(quote)]
 
 
 def _refuse_unusable(path: Path, given: _Instruction) -> None:
     if given.name == _ASIDE and given.value != "thinks":
-        raise UsageError(f"{path}:{given.line}: {_ASIDE} {given.value} tells finops nothing; accepted: {_ASIDE} thinks")
+        raise UsageError(
+            f"{path}:{given.line}: {_ASIDE} {given.value} tells finops nothing; accepted: {_ASIDE}"
+            " thinks"
+        )
     if given.name in _NAMES and (not given.value.strip() or "\n" in given.value):
         raise UsageError(f"{path}:{given.line}: {given.name} takes a name or a path, on this line")
 
 
 def _parameter(path: Path, given: _Instruction) -> tuple[str, str]:
     if not given.value:
-        raise UsageError(f"{path}:{given.line}: PARAMETER takes a name and a value, as in PARAMETER num_ctx 2048")
+        raise UsageError(
+            f"{path}:{given.line}: PARAMETER takes a name and a value, as in PARAMETER num_ctx 2048"
+        )
     return given.head.lower(), given.value
 
 
@@ -192,10 +223,15 @@ def _message(path: Path, given: _Instruction) -> Message:
         if given.head.lower() == role:
             return Message(role, given.value)
     roles = ", ".join(get_args(Role))
-    raise UsageError(f"{path}:{given.line}: MESSAGE takes a role ({roles}) and a text; {given.head} is no role")
+    raise UsageError(
+        f"{path}:{given.line}: MESSAGE takes a role ({roles}) and a text; {given.head} is no role"
+    )
 
 
 def _semver(path: Path, given: _Instruction) -> str:
     if not _SEMVER.fullmatch(given.value):
-        raise UsageError(f"{path}:{given.line}: REQUIRES takes a version of Ollama such as 0.30.0, not {given.value}")
+        raise UsageError(
+            f"{path}:{given.line}: REQUIRES takes a version of Ollama such as 0.30.0, not"
+            f" {given.value}"
+        )
     return given.value.removeprefix("v")

@@ -1,4 +1,6 @@
-"""The options of a model that Ollama knows, with their types: Ollama itself drops an unknown one with a line in its own log."""
+"""The options of a model that Ollama knows, with their types: Ollama itself drops an unknown one
+with a line in its own log.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Value = int | float | str | list[str]
 """What the API takes as an option; true and false count as int."""
 
 _LARGEST = 2**53
-"""Ollama reads every number of JSON as a double: whole numbers beyond this would change on the way."""
+"""Ollama reads every number of JSON as a double: whole numbers beyond this would change on
+the way.
+"""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,16}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -65,7 +69,9 @@ OPTIONS = {
     "frequency_penalty": "a number",
     "stop": "a text",
 }
-"""Name and kind of every option of Ollama 0.33 (api/types.go); `stop` may be given more than once."""
+"""Name and kind of every option of Ollama 0.33 (api/types.go); `stop` may be given more than
+once.
+"""
 
 GONE = (
     "penalize_newline",
@@ -85,7 +91,10 @@ GONE = (
 
 
 def typed(place: str, name: str, text: str) -> Value:
-    """`text` as the type of the option `name`. Raises UsageError, which begins with `place` and names what is accepted."""
+    """`text` as the type of the option `name`.
+
+    Raises UsageError, which begins with `place` and names what is accepted.
+    """
     if name in GONE:
         raise UsageError(f"{place}: Ollama no longer has this option; leave the line out")
     if name not in OPTIONS:

@@ -1,8 +1,9 @@
 """The one renderer of prompts: what training sees and what inference sends, byte for byte.
 
-ChatML as Qwen3 and Qwen3.5 use it. What the system turn says, and whether the model reasons before it answers, is told by the Modelfile
-that it is made for (`models.shipped`). Triage answers at once: its prompt ends in an empty think block; `enable_thinking` is false
-for whoever renders the messages with the own template of a model. The resolver reasons first: its prompt ends where it answers.
+ChatML as Qwen3 and Qwen3.5 use it. What the system turn says, and whether the model reasons before
+it answers, is told by the Modelfile that it is made for (`models.shipped`). Triage answers at once:
+its prompt ends in an empty think block; `enable_thinking` is false for whoever renders the messages
+with the own template of a model. The resolver reasons first: its prompt ends where it answers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ Stage = Literal["triage", "resolver", "sentiment"]
 CASE_HEADING = "Resolve this fail:"
 EMPTY_THINK = "<think>\n\n</think>\n\n"
 _CONTROL = re.compile(r"<(?=\|[a-zA-Z_]+\|>|/?think>|/?tool_|/?s>|\|)", re.IGNORECASE)
-"""The opening bracket of anything that the tokenizers of the models read as control: `<|im_end|>`, `<think>`, `</think>` ..."""
+"""The opening bracket of anything that the tokenizers of the models read as control: `<|im_end|>`,
+`<think>`, `</think>` ...
+"""
 
 
 class Conversation(NamedTuple):
@@ -47,7 +50,9 @@ def triage_prompt(fail: FailRecord, modelfile: str = "triage") -> Conversation:
 
 
 def resolver_prompt(case: ResolverInput, modelfile: str = "resolver") -> Conversation:
-    """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only names an output line."""
+    """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only
+    names an output line.
+    """
     return _asking(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
 
 
@@ -63,7 +68,9 @@ def sentiment_prompt(text: str) -> str:
 def case_json(case: ResolverInput) -> str:
     """`case` as compact JSON in card 2's field order; optional fields only where they are given."""
     fields: dict[str, object] = {name: getattr(case, name) for name in _CARD_2_FIELDS}
-    fields |= {name: value for name in _OPTIONAL_FIELDS if (value := getattr(case, name)) is not None}
+    fields |= {
+        name: value for name in _OPTIONAL_FIELDS if (value := getattr(case, name)) is not None
+    }
     return exact_json.encode(fields).decode()
 
 
@@ -81,7 +88,10 @@ def _beginning(system: str) -> str:
 
 
 def system_prompt(modelfile: str) -> str:
-    """The system prompt of `modelfiles/<modelfile>.Modelfile`. Raises UsageError when the file has none."""
+    """The system prompt of `modelfiles/<modelfile>.Modelfile`.
+
+    Raises UsageError when the file has none.
+    """
     return _read(modelfile).prompt
 
 
@@ -90,19 +100,26 @@ _read = cache(shipped.modelfile)
 
 @cache
 def prompt_sha256(modelfile: str) -> str:
-    """What a prompt is made with, as one digest: system prompt and layout. It goes into the provenance of every record."""
+    """What a prompt is made with, as one digest: system prompt and layout.
+
+    It goes into the provenance of every record.
+    """
     return hashlib.sha256(_asking(modelfile, "").text.encode()).hexdigest()
 
 
 def prompts_sha256(modelfiles: Iterable[str]) -> str:
-    """One digest of what the prompts of a run are made with: that of one Modelfile, or of the digests of several put together."""
+    """One digest of what the prompts of a run are made with: that of one Modelfile, or of the
+    digests of several put together.
+    """
     each = [prompt_sha256(modelfile) for modelfile in modelfiles]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 def neutralised(text: str) -> str:
-    """`text` in which nothing is a control token: a blank behind the bracket breaks each of them and leaves it readable.
+    """`text` in which nothing is a control token: a blank behind the bracket breaks each of them
+    and leaves it readable.
 
-    It is composed (NFC) first: the tokenizers that the models are trained with do that, llama.cpp does not.
+    It is composed (NFC) first: the tokenizers that the models are trained with do that, llama.cpp
+    does not.
     """
     return _CONTROL.sub("< ", unicodedata.normalize("NFC", text))

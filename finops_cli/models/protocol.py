@@ -1,7 +1,8 @@
 """Who answers the two questions of the desk, and what an answer is.
 
-A `Backend` answers with typed, judged answers. The engine is one. A language model becomes one through `models.verified`, which
-asks a `Speaker` (a model behind a server, or in the process) for text, reads it, and has it judged.
+A `Backend` answers with typed, judged answers. The engine is one. A language model becomes one
+through `models.verified`, which asks a `Speaker` (a model behind a server, or in the process) for
+text, reads it, and has it judged.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class ModelNames(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """What was received when a model was asked once. `failure` is the rule of what kept it from being read (`reply.*`).
+    """What was received when a model was asked once. `failure` is the rule of what kept it from
+    being read (`reply.*`).
 
     `tokens` of the answer and the milliseconds that they took to say, where the backend tells.
     """
@@ -44,7 +46,9 @@ class Attempt(Struct, frozen=True):
 
 
 class Trouble(Struct, frozen=True, omit_defaults=True):
-    """An attempt that did not stand as it came: the `rules` that its answer broke, and what the `server` did on the way to it."""
+    """An attempt that did not stand as it came: the `rules` that its answer broke, and what the
+    `server` did on the way to it.
+    """
 
     stage: ModelStage
     attempt: int
@@ -53,7 +57,9 @@ class Trouble(Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(NamedTuple, Generic[A]):
-    """`value` is what stands, None when nothing does; `findings` are those of the model's last word."""
+    """`value` is what stands, None when nothing does; `findings` are those of the model's last
+    word.
+    """
 
     value: A | None
     status: Status = "ok"
@@ -65,7 +71,10 @@ class Answer(NamedTuple, Generic[A]):
 
 
 class Origin(NamedTuple):
-    """What provenance and the note of a run say of a backend. `digests` are the models' own, `settings` all that sways an answer."""
+    """What provenance and the note of a run say of a backend.
+
+    `digests` are the models' own, `settings` all that sways an answer.
+    """
 
     name: str
     models: ModelNames = ModelNames()
@@ -77,8 +86,9 @@ class Origin(NamedTuple):
 class Backend(Protocol):
     """Answers triage and resolution.
 
-    `lanes`: how many records it takes side by side (0: it answers at once, in this process). `in_turns`: after `prepare`, whether
-    its models must take turns, a chunk of records each. `changes`: what is no longer as `origin` says, for people.
+    `lanes`: how many records it takes side by side (0: it answers at once, in this process).
+    `in_turns`: after `prepare`, whether its models must take turns, a chunk of records each.
+    `changes`: what is no longer as `origin` says, for people.
     """
 
     origin: Origin
@@ -101,7 +111,10 @@ class Backend(Protocol):
 
 
 class Ask(NamedTuple):
-    """One request for text. `schema`: hold the answer to it from the first token. `predict`: answer tokens at most."""
+    """One request for text.
+
+    `schema`: hold the answer to it from the first token. `predict`: answer tokens at most.
+    """
 
     stage: ModelStage
     prompt: str
@@ -113,9 +126,11 @@ class Ask(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the way to it.
+    """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the
+    way to it.
 
-    `tokens`: how many it has, `generating_ms`: how long they took to say; None where the backend does not tell.
+    `tokens`: how many it has, `generating_ms`: how long they took to say; None where the backend
+    does not tell.
     """
 
     text: str
@@ -125,9 +140,11 @@ class Spoken(NamedTuple):
 
 
 class Speaker(Protocol):
-    """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is none to be had.
+    """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is
+    none to be had.
 
-    `modelfile`: the name of the Modelfile that says how the model of a stage is asked. `room`: the tokens of its context.
+    `modelfile`: the name of the Modelfile that says how the model of a stage is asked. `room`: the
+    tokens of its context.
     """
 
     origin: Origin

@@ -28,7 +28,10 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[A]):
-    """`reference` is the rules' own answer. `check` judges one of a model; `repair` puts its figures right, or gives None."""
+    """`reference` is the rules' own answer.
+
+    `check` judges one of a model; `repair` puts its figures right, or gives None.
+    """
 
     stage: ModelStage
     prompt: Conversation
@@ -46,12 +49,19 @@ def triage_question(fail: FailRecord, book: Book, modelfile: str = "triage") -> 
         triage_prompt(fail, modelfile),
         TRIAGE,
         reference,
-        lambda answer: [*check_triage(answer, book, reference), *check_reason(answer, reference, fail, book)],
-        lambda answer, findings: repaired_triage(answer, findings, reference, book.answering.judgements),
+        lambda answer: [
+            *check_triage(answer, book, reference),
+            *check_reason(answer, reference, fail, book),
+        ],
+        lambda answer, findings: repaired_triage(
+            answer, findings, reference, book.answering.judgements
+        ),
     )
 
 
-def resolver_question(case: ResolverInput, book: Book, modelfile: str = "resolver") -> Question[Resolution]:
+def resolver_question(
+    case: ResolverInput, book: Book, modelfile: str = "resolver"
+) -> Question[Resolution]:
     """Stage 2: how are the shares of `case` found?"""
     reference = resolve(case, book)
     return Question(
@@ -59,16 +69,22 @@ def resolver_question(case: ResolverInput, book: Book, modelfile: str = "resolve
         resolver_prompt(case, modelfile),
         RESOLUTION,
         reference,
-        lambda answer: [*check_resolution(answer, book, reference, case.ftd_qty), *check_prose(answer, reference, case, book)],
-        lambda answer, findings: repaired_plan(answer, findings, reference, book.answering.judgements),
+        lambda answer: [
+            *check_resolution(answer, book, reference, case.ftd_qty),
+            *check_prose(answer, reference, case, book),
+        ],
+        lambda answer, findings: repaired_plan(
+            answer, findings, reference, book.answering.judgements
+        ),
     )
 
 
 def answer_schema(shape: Shape[Any]) -> dict[str, Any]:
-    """What `format` takes: `shape` as a grammar can hold it, fields in the order that the models were trained on.
+    """What `format` takes: `shape` as a grammar can hold it, fields in the order that the models
+    were trained on.
 
-    Structure and closed word lists only. Grammars skip bounds and patterns silently or enforce them in part; ranges are checked
-    afterwards in any case.
+    Structure and closed word lists only. Grammars skip bounds and patterns silently or enforce them
+    in part; ranges are checked afterwards in any case.
     """
     schema = shape.json_schema
     return _plain(schema, schema["$defs"])
@@ -84,7 +100,9 @@ def _plain(schema: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [_plain(branch, defined) for branch in schema["anyOf"]]}
     plain = {key: schema[key] for key in _KEPT if key in schema}
     if "properties" in schema:
-        plain["properties"] = {name: _plain(inner, defined) for name, inner in schema["properties"].items()}
+        plain["properties"] = {
+            name: _plain(inner, defined) for name, inner in schema["properties"].items()
+        }
         plain["required"] = list(schema["properties"])
         plain["additionalProperties"] = False
     if isinstance(schema.get("items"), dict):

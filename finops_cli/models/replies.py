@@ -1,7 +1,9 @@
-"""From the text of a model to the JSON object in it: reasoning, fences and chatter are put aside and reported.
+"""From the text of a model to the JSON object in it: reasoning, fences and chatter are put aside
+and reported.
 
-Models wrap their answer: `<think> ... </think>` before it, a Markdown fence around it, a sentence before or after. None of it changes what
-the answer is, so it is tolerated. What leaves open what the answer is (two different objects, reasoning without an end) is a fault.
+Models wrap their answer: `<think> ... </think>` before it, a Markdown fence around it, a sentence
+before or after. None of it changes what the answer is, so it is tolerated. What leaves open what
+the answer is (two different objects, reasoning without an end) is a fault.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _FENCE = re.compile(r"```[A-Za-z]*")
 
 
 class Read(NamedTuple):
-    """The one JSON object of a text, the reasoning before it (None where there is none), and what was tolerated (`reply.*`)."""
+    """The one JSON object of a text, the reasoning before it (None where there is none), and what
+    was tolerated (`reply.*`).
+    """
 
     given: dict[str, Any]
     trace: str | None
@@ -27,22 +31,35 @@ class Read(NamedTuple):
 
 
 def read(text: str, thinks: bool) -> Read | Finding:
-    """The object in `text`; a finding that says why there is none. `thinks`: whether reasoning is expected before it."""
+    """The object in `text`; a finding that says why there is none.
+
+    `thinks`: whether reasoning is expected before it.
+    """
     trace, answer = split_trace(text)
     if answer is None:
-        return _fault("reply.unclosed", f"{OPENED} was opened and never closed", "reasoning that ends", text)
+        return _fault(
+            "reply.unclosed", f"{OPENED} was opened and never closed", "reasoning that ends", text
+        )
     found = _objects(answer)
     if not found:
         what = "holds no JSON object that can be read" if answer.strip() else "is empty"
         return _fault("reply.json", f"the answer {what}", "one JSON object", answer)
     given, around = found[0]
     if any(other != given for other, _ in found[1:]):
-        return _fault("reply.several", f"the answer holds {len(found)} JSON objects that differ", "one JSON object", answer)
+        return _fault(
+            "reply.several",
+            f"the answer holds {len(found)} JSON objects that differ",
+            "one JSON object",
+            answer,
+        )
     return Read(given, trace, tuple(_tolerated(around, trace, thinks)))
 
 
 def split_trace(text: str) -> tuple[str | None, str | None]:
-    """Reasoning and answer of `text`. No reasoning: (None, text). Reasoning without an end: (reasoning, None)."""
+    """Reasoning and answer of `text`.
+
+    No reasoning: (None, text). Reasoning without an end: (reasoning, None).
+    """
     before, closed, after = text.rpartition(CLOSED)
     if closed:
         return before.strip().removeprefix(OPENED).strip(), after
@@ -80,7 +97,9 @@ def _objects(text: str) -> list[tuple[dict[str, Any], str]]:
         else:
             given = _whole(text[at:end])
             if given is None:
-                break  # not one that stands: half a surrogate pair in a string, a number out of range
+                # not one that stands: half a surrogate pair in a string, a number
+                # out of range
+                break
             found.append((given, text[:at] + text[end:]))
         at = text.find("{", end)
     return found

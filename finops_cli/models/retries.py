@@ -1,4 +1,6 @@
-"""How often a request is sent again when it was failed, and the pauses between (kb: `answer.retries`, `answer.backoff`)."""
+"""How often a request is sent again when it was failed, and the pauses between (kb:
+`answer.retries`, `answer.backoff`).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class Retries:
         self.overcome: list[str] = []
 
     def spend(self, failure: NoReply, budget: str) -> None:
-        """Take one of `budget` for sending again after `failure`; raises `failure` where there is none left, or no such budget."""
+        """Take one of `budget` for sending again after `failure`; raises `failure` where there is
+        none left, or no such budget.
+        """
         if budget not in self._used or self._used[budget] >= self._settings.retries[budget]:
             failure.overcome = tuple(self.overcome)
             raise failure
@@ -30,5 +34,7 @@ class Retries:
     def pause(self) -> None:
         """Wait; longer each time. Pauses differ from record to record but not from run to run."""
         backoff = self._settings.backoff
-        longest = min(backoff["first"] * backoff["factor"] ** (len(self.overcome) - 1), backoff["longest"])
+        longest = min(
+            backoff["first"] * backoff["factor"] ** (len(self.overcome) - 1), backoff["longest"]
+        )
         sleep(longest * (1 - backoff["jitter"] * self._draw.random()))

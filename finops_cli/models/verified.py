@@ -1,6 +1,8 @@
-"""The verified loop: ask, read, judge, and settle by policy. No answer leaves it that the rules do not bear out, or that is not marked.
+"""The verified loop: ask, read, judge, and settle by policy. No answer leaves it that the rules do
+not bear out, or that is not marked.
 
-What the loop knows of a model is that it says text (`Speaker`); what it knows of a record is its `Question`.
+What the loop knows of a model is that it says text (`Speaker`); what it knows of a record is its
+`Question`.
 """
 
 from __future__ import annotations
@@ -52,12 +54,18 @@ class Verified:
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
         return Loop(
-            triage_question(fail, self._book, self._speaker.modelfile("triage")), self._speaker, self._book, self._policy
+            triage_question(fail, self._book, self._speaker.modelfile("triage")),
+            self._speaker,
+            self._book,
+            self._policy,
         ).run()
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
         return Loop(
-            resolver_question(case, self._book, self._speaker.modelfile("resolver")), self._speaker, self._book, self._policy
+            resolver_question(case, self._book, self._speaker.modelfile("resolver")),
+            self._speaker,
+            self._book,
+            self._policy,
         ).run()
 
     def changes(self) -> tuple[str, ...]:
@@ -68,7 +76,10 @@ class Verified:
 
 
 class Heard(NamedTuple, Generic[A]):
-    """One attempt, read and judged. `answer` is None when it cannot be read; then `findings` say why."""
+    """One attempt, read and judged.
+
+    `answer` is None when it cannot be read; then `findings` say why.
+    """
 
     answer: A | None
     findings: list[Finding]
@@ -79,14 +90,19 @@ class Heard(NamedTuple, Generic[A]):
 
 
 def heard(question: Question[A], text: str, thinks: bool) -> Heard[A]:
-    """What a model said to `question`, read and judged; `thinks`: whether reasoning is expected before the answer."""
+    """What a model said to `question`, read and judged; `thinks`: whether reasoning is expected
+    before the answer.
+    """
     read = replies.read(text, thinks)
     if isinstance(read, Finding):
         return Heard(None, [read], trace=replies.split_trace(text)[0])
     answer = question.shape.read(read.given)
     if answer is None:
         problems = faults(read.given, question.shape.json_schema)
-        found = [Finding(problem.rule, problem.path, problem.accepted, problem.value, problem.message) for problem in problems]
+        found = [
+            Finding(problem.rule, problem.path, problem.accepted, problem.value, problem.message)
+            for problem in problems
+        ]
         return Heard(None, found, read.tolerated, trace=read.trace)
     return Heard(answer, question.check(answer), read.tolerated)
 
@@ -138,10 +154,16 @@ class Loop(Generic[A]):
 
     def _answer(self, value: A | None, heard: Heard[A], status: Any = "ok") -> Answer[A]:
         troubles, received = tuple(self.troubles), tuple(self.received)
-        return Answer(value, status, heard.findings, len(received), troubles, heard.tolerated, received)
+        return Answer(
+            value, status, heard.findings, len(received), troubles, heard.tolerated, received
+        )
 
     def _ask(self, number: int, before: Heard[A] | None) -> Heard[A]:
-        """One attempt. A further one after an answer that could not be read is held to the schema, behind the reasoning it had."""
+        """One attempt.
+
+        A further one after an answer that could not be read is held to the schema, behind the
+        reasoning it had.
+        """
         prompt = self.question.prompt.text
         too_long = self._too_long(prompt)
         if too_long is not None:
@@ -151,14 +173,23 @@ class Loop(Generic[A]):
             prompt = self._with_reasoning(prompt, before.trace if before is not None else None)
         seed = self.book.answering.seed + number - 1
         schema = _schema(self.question.stage) if constrained else None
-        ask = Ask(self.question.stage, prompt, seed, schema, self._room(prompt) if constrained else None, again=number > 1)
+        ask = Ask(
+            self.question.stage,
+            prompt,
+            seed,
+            schema,
+            self._room(prompt) if constrained else None,
+            again=number > 1,
+        )
         try:
             spoken = self.speaker.speak(ask)
         except NoReply as failure:
             return self._nothing_heard(number, ask, failure)
         tokens = UNSET if spoken.tokens is None else spoken.tokens
         generating_ms = UNSET if spoken.generating_ms is None else spoken.generating_ms
-        self.received.append(Attempt(number, seed, constrained, spoken.text, UNSET, tokens, generating_ms))
+        self.received.append(
+            Attempt(number, seed, constrained, spoken.text, UNSET, tokens, generating_ms)
+        )
         thinks = self.question.prompt.thinks and not constrained
         return heard(self.question, spoken.text, thinks)._replace(server=spoken.overcome)
 
@@ -167,26 +198,42 @@ class Loop(Generic[A]):
         self.received.append(Attempt(number, ask.seed, ask.schema is not None, text, failure.rule))
         finding = Finding(failure.rule, "", "an answer", None, failure.detail)
         trace = replies.split_trace(failure.received)[0] if failure.received else None
-        return Heard(None, [finding], trace=trace, server=failure.overcome, once_more=failure.policy == "once more")
+        return Heard(
+            None,
+            [finding],
+            trace=trace,
+            server=failure.overcome,
+            once_more=failure.policy == "once more",
+        )
 
     def _too_long(self, prompt: str) -> Finding | None:
         """Estimated before sending: a prompt is never cut to fit."""
         room, tokens = self._room_for_prompt(), estimated_tokens(prompt)
         if tokens <= room:
             return None
-        message = f"the prompt is about {tokens:,} tokens, the context has room for {room:,} and an answer; it was not sent"
+        message = (
+            f"the prompt is about {tokens:,} tokens, the context has room for {room:,} and an"
+            " answer; it was not sent"
+        )
         return Finding("reply.context", "", room, tokens, message)
 
     def _room_for_prompt(self) -> int:
-        return self.speaker.room(self.question.stage) - self.book.answering.tokens[f"{self.question.stage}_reserve"]
+        return (
+            self.speaker.room(self.question.stage)
+            - self.book.answering.tokens[f"{self.question.stage}_reserve"]
+        )
 
     def _room(self, prompt: str) -> int:
         """What the context has left behind `prompt`: a further attempt may use all of it."""
         return max(1, self.speaker.room(self.question.stage) - estimated_tokens(prompt))
 
     def _with_reasoning(self, prompt: str, trace: str | None) -> str:
-        """The reasoning of an earlier attempt as the beginning of the next one, where it fits, so that only the JSON is said anew."""
-        behind = f"{prompt}{replies.OPENED}\n{neutralised((trace or '').strip())}\n{replies.CLOSED}\n\n"
+        """The reasoning of an earlier attempt as the beginning of the next one, where it fits, so
+        that only the JSON is said anew.
+        """
+        behind = (
+            f"{prompt}{replies.OPENED}\n{neutralised((trace or '').strip())}\n{replies.CLOSED}\n\n"
+        )
         if trace and estimated_tokens(behind) <= self._room_for_prompt():
             return behind
         return f"{prompt}{EMPTY_THINK}"
@@ -200,7 +247,9 @@ def _better(best: Heard[A] | None, heard: Heard[A]) -> Heard[A]:
 
 
 def _trouble(stage: ModelStage, number: int, heard: Heard[Any]) -> Trouble:
-    return Trouble(stage, number, tuple(sorted({finding.rule for finding in heard.findings})), heard.server)
+    return Trouble(
+        stage, number, tuple(sorted({finding.rule for finding in heard.findings})), heard.server
+    )
 
 
 @cache

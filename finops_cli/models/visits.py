@@ -1,4 +1,6 @@
-"""How requests to an endpoint ended, whatever kind of endpoint it is: what its breaker is told of it, and what it is not told."""
+"""How requests to an endpoint ended, whatever kind of endpoint it is: what its breaker is told of
+it, and what it is not told.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from finops_cli.models.failures import NoReply
 
 
 class Ended(NamedTuple):
-    """`by_us`: an error that is none of the model's ended the request, so it says nothing about the endpoint."""
+    """`by_us`: an error that is none of the model's ended the request, so it says nothing about the
+    endpoint.
+    """
 
     failure: NoReply | None = None
     by_us: bool = False
@@ -47,5 +51,7 @@ def settle(breaker: Breaker, ended: Ended, now: float, age: int) -> None:
 
 
 def in_words(failure: NoReply, cure: str = "") -> str:
-    """What was seen, its rule, and what to do; `cure` where that is another than the failure's own."""
+    """What was seen, its rule, and what to do; `cure` where that is another than the
+    failure's own.
+    """
     return f"{failure.detail} ({failure.rule}); {cure or failure.cure}"

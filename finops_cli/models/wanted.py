@@ -14,7 +14,9 @@ from finops_cli.models.shipped import model_files
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`deadline` in seconds for one answer; `workers` requests at once, where somebody said how many. Names not given: the defaults."""
+    """`deadline` in seconds for one answer; `workers` requests at once, where somebody said how
+    many. Names not given: the defaults.
+    """
 
     backend: BackendName = "auto"
     stages: tuple[ModelStage, ...] = ("triage", "resolver")
@@ -37,11 +39,20 @@ class Wanted:
     @property
     def ggufs(self) -> dict[ModelStage, Path]:
         """The model files that are named, for the stages that are wanted."""
-        named: dict[ModelStage, Path | None] = {"triage": self.triage_gguf, "resolver": self.resolver_gguf}
-        return {stage: path for stage, path in named.items() if path is not None and stage in self.stages}
+        named: dict[ModelStage, Path | None] = {
+            "triage": self.triage_gguf,
+            "resolver": self.resolver_gguf,
+        }
+        return {
+            stage: path
+            for stage, path in named.items()
+            if path is not None and stage in self.stages
+        }
 
     def or_shipped(self) -> Self:
-        """With the model files that ship, where none is named and there is one for each stage; else as it is."""
+        """With the model files that ship, where none is named and there is one for each stage; else
+        as it is.
+        """
         files = {} if self.ggufs else model_files(self.stages)
         if len(files) < len(self.stages):
             return self

@@ -1,4 +1,6 @@
-"""Reads a blotter line by line, in parts; a line longer than the limit costs no more memory than the limit."""
+"""Reads a blotter line by line, in parts; a line longer than the limit costs no more memory than
+the limit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ PART_BYTES = 1024 * 1024
 
 
 class Part(NamedTuple):
-    """Consecutive lines, the first one's number (counted from 1), and how many bytes of input end with the last."""
+    """Consecutive lines, the first one's number (counted from 1), and how many bytes of input end
+    with the last.
+    """
 
     first: int
     lines: list[bytes]
@@ -21,7 +25,10 @@ class Part(NamedTuple):
 
 
 def parts(source: BinaryIO, skip: int = 0, at_most: int = PART_LINES) -> Iterator[Part]:
-    """The lines of `source` after the first `skip`, without their newlines. An over-long line arrives cut behind the limit."""
+    """The lines of `source` after the first `skip`, without their newlines.
+
+    An over-long line arrives cut behind the limit.
+    """
     lines: list[bytes] = []
     first, size, end = skip + 1, 0, 0
     for number, (line, consumed) in enumerate(lines_of(source), start=1):

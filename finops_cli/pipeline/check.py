@@ -1,4 +1,7 @@
-"""Judges output lines that anything produced (contracts, section 3). One verdict a line, whatever the line holds."""
+"""Judges output lines that anything produced (contracts, section 3).
+
+One verdict a line, whatever the line holds.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,17 @@ from finops_cli.verify.schemas import faults, shown
 from finops_cli.verify.shapes import RESOLUTION, TRIAGE, Shape
 from finops_cli.verify.triage import check_triage
 
-_SHAPES = "a finops output line, {fail, triage}, {input, resolution}, or a bare triage or resolution object"
+_SHAPES = (
+    "a finops output line, {fail, triage}, {input, resolution}, or a bare triage or resolution"
+    " object"
+)
 
 
 class Verdict(Struct, frozen=True):
-    """What is wrong with line `line` (counted from 1). Paths point into the triage or the resolution of the line."""
+    """What is wrong with line `line` (counted from 1).
+
+    Paths point into the triage or the resolution of the line.
+    """
 
     line: int
     ok: bool
@@ -57,14 +66,22 @@ def _judge(given: Any, book: Book) -> list[Finding]:
         if case.value is None:
             return [finding_of(problem, "/input") for problem in case.problems]
         return judge_plan(given["resolution"], book, case.value)
-    fields_of_triage, fields_of_plan = (len(given.keys() & set(kind.__struct_fields__)) for kind in (Triage, Resolution))
+    fields_of_triage, fields_of_plan = (
+        len(given.keys() & set(kind.__struct_fields__)) for kind in (Triage, Resolution)
+    )
     if not fields_of_triage and not fields_of_plan:
         return [_shape(f"the line has the fields {', '.join(list(given)[:8]) or 'none'}")]
-    return _triage(given, book) if fields_of_triage >= fields_of_plan else _resolution(given, book, None)
+    return (
+        _triage(given, book)
+        if fields_of_triage >= fields_of_plan
+        else _resolution(given, book, None)
+    )
 
 
 def judge_answers(given: dict[str, Any], book: Book, fail: FailRecord | None) -> list[Finding]:
-    """The triage and the resolution that `given` carries, held against `fail` where it is known; null is no answer."""
+    """The triage and the resolution that `given` carries, held against `fail` where it is known;
+    null is no answer.
+    """
     findings: list[Finding] = []
     reference = triage(fail, book) if fail is not None else None
     if given.get("triage") is not None:
@@ -90,12 +107,20 @@ def judge_plan(plan: Any, book: Book, case: ResolverInput) -> list[Finding]:
 
 
 def missing_answer(path: str, expected: str) -> Finding:
-    return Finding("waterfall.applies", path, expected, None, f"{path[1:]} is null; {expected} is due for this input")
+    return Finding(
+        "waterfall.applies",
+        path,
+        expected,
+        None,
+        f"{path[1:]} is null; {expected} is due for this input",
+    )
 
 
 def finding_of(problem: Problem, prefix: str = "") -> Finding:
     """An unusable input as a finding of the line that holds it."""
-    return Finding(problem.rule, prefix + problem.path, problem.accepted, problem.value, problem.message)
+    return Finding(
+        problem.rule, prefix + problem.path, problem.accepted, problem.value, problem.message
+    )
 
 
 def _nothing_answered(given: dict[str, Any]) -> list[Finding]:
@@ -104,7 +129,9 @@ def _nothing_answered(given: dict[str, Any]) -> list[Finding]:
     return [_shape("the line has a fail and no answer to it")]
 
 
-def _triage(given: Any, book: Book, fail: FailRecord | None = None, reference: Triage | None = None) -> list[Finding]:
+def _triage(
+    given: Any, book: Book, fail: FailRecord | None = None, reference: Triage | None = None
+) -> list[Finding]:
     answer = TRIAGE.read(given)
     if answer is None:
         return _ill_shaped(given, TRIAGE)
@@ -120,7 +147,10 @@ def _resolution(given: Any, book: Book, case: ResolverInput | None) -> list[Find
     if case is None:
         return check_resolution(answer, book)
     reference = resolve(case, book)
-    return [*check_resolution(answer, book, reference, case.ftd_qty), *check_prose(answer, reference, case, book)]
+    return [
+        *check_resolution(answer, book, reference, case.ftd_qty),
+        *check_prose(answer, reference, case, book),
+    ]
 
 
 def _ill_shaped(given: Any, shape: Shape[Any]) -> list[Finding]:

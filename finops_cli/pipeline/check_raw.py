@@ -1,4 +1,6 @@
-"""Judges what models said, word for word (`--keep-raw`), instead of what stands: the loop's own reading and rules, without a model."""
+"""Judges what models said, word for word (`--keep-raw`), instead of what stands: the loop's own
+reading and rules, without a model.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ from finops_cli.pipeline.intake import case_from, decode, fail_from, name_of
 from finops_cli.pipeline.run_lines import is_called, is_run_line, stages_of
 
 
-def judge_raw(lines: Iterable[bytes], inputs: Iterable[bytes] | None, book: Book) -> Iterator[Verdict]:
-    """A verdict for each output line: the faults of every attempt that it keeps, against `inputs` (the blotter) where given.
+def judge_raw(
+    lines: Iterable[bytes], inputs: Iterable[bytes] | None, book: Book
+) -> Iterator[Verdict]:
+    """A verdict for each output line: the faults of every attempt that it keeps, against `inputs`
+    (the blotter) where given.
 
-    Paths point into the answer behind `/raw/STAGE/N`. Lines that nothing was asked for have no faults.
+    Paths point into the answer behind `/raw/STAGE/N`. Lines that nothing was asked for have no
+    faults.
     """
     pairs: Iterable[tuple[bytes | None, bytes | None]] = (
         zip_longest(lines, inputs) if inputs is not None else ((line, None) for line in lines)
@@ -32,16 +38,25 @@ def judge_raw(lines: Iterable[bytes], inputs: Iterable[bytes] | None, book: Book
         yield Verdict(number, not findings, findings)
 
 
-def _verdict(number: int, line: bytes | None, asked: bytes | None, compared: bool, book: Book) -> Iterator[Finding]:
+def _verdict(
+    number: int, line: bytes | None, asked: bytes | None, compared: bool, book: Book
+) -> Iterator[Finding]:
     if line is None or (compared and asked is None):
-        yield _shape("", f"one of a pair: {'the input' if asked is None else 'the output'} has no line {number}")
+        yield _shape(
+            "",
+            f"one of a pair: {'the input' if asked is None else 'the output'} has no line {number}",
+        )
         return
     given = decode(line)
     if isinstance(given, Problem):
         yield finding_of(given)
         return
     name = name_of(decode(asked)) if asked is not None else None
-    if asked is not None and isinstance(given, dict) and not is_called(given, name or default_name(number)):
+    if (
+        asked is not None
+        and isinstance(given, dict)
+        and not is_called(given, name or default_name(number))
+    ):
         yield _shape("/fail_id", f"the answer to {name or default_name(number)}")
         return
     yield from _judge(given, asked, book)
@@ -73,21 +88,39 @@ def _judge(given: Any, asked: bytes | None, book: Book) -> Iterator[Finding]:
                 yield replace(finding, path=f"/raw/{stage}/{i}{finding.path}")
 
 
-def _heard(attempt: Attempt, stage: str, given: dict[str, Any], asked: bytes | None, book: Book) -> list[Finding]:
+def _heard(
+    attempt: Attempt, stage: str, given: dict[str, Any], asked: bytes | None, book: Book
+) -> list[Finding]:
     """The faults of one attempt."""
     if isinstance(attempt.failure, str):
-        return [Finding(attempt.failure, "", "an answer", None, f"the attempt ended with {attempt.failure}")]
-    read = replies.read(attempt.text or "", thinks=stage == "resolution" and not attempt.constrained)
+        return [
+            Finding(
+                attempt.failure, "", "an answer", None, f"the attempt ended with {attempt.failure}"
+            )
+        ]
+    read = replies.read(
+        attempt.text or "", thinks=stage == "resolution" and not attempt.constrained
+    )
     if isinstance(read, Finding):
         return [read]
     if asked is None:
         return judge_answers({stage: read.given}, book, None)
     if stages_of(given) == ["resolution"]:
         case = case_from(decode(asked), book)
-        return [finding_of(p) for p in case.problems] if case.value is None else judge_plan(read.given, book, case.value)
+        return (
+            [finding_of(p) for p in case.problems]
+            if case.value is None
+            else judge_plan(read.given, book, case.value)
+        )
     fail = fail_from(decode(asked))
-    return [finding_of(p) for p in fail.problems] if fail.value is None else judge_answers({stage: read.given}, book, fail.value)
+    return (
+        [finding_of(p) for p in fail.problems]
+        if fail.value is None
+        else judge_answers({stage: read.given}, book, fail.value)
+    )
 
 
 def _shape(path: str, expected: str) -> Finding:
-    return Finding("schema.shape", path, expected, None, f"{path[1:] or 'the line'} is not {expected}")
+    return Finding(
+        "schema.shape", path, expected, None, f"{path[1:] or 'the line'} is not {expected}"
+    )

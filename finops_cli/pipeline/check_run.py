@@ -1,4 +1,6 @@
-"""Judges a run against the blotter that it answers: every line has its answer, under its own name, and no answer is missing."""
+"""Judges a run against the blotter that it answers: every line has its answer, under its own name,
+and no answer is missing.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def judge_run(lines: Iterable[bytes], inputs: Iterable[bytes], book: Book) -> It
             yield Verdict(number, not findings, findings)
 
 
-def _judge(line: bytes | None, asked: bytes | None, number: int, seen: SeenIds, book: Book) -> list[Finding]:
+def _judge(
+    line: bytes | None, asked: bytes | None, number: int, seen: SeenIds, book: Book
+) -> list[Finding]:
     if line is None:
         return [_line("", "an output line", None, f"line {number} of the input has no output line")]
     if asked is None:
@@ -34,12 +38,26 @@ def _judge(line: bytes | None, asked: bytes | None, number: int, seen: SeenIds, 
     if isinstance(given, Problem):
         return [finding_of(given)]
     if not is_run_line(given):
-        return [_line("", "a finops output line", None, "only finops output lines can be held against a blotter")]
+        return [
+            _line(
+                "",
+                "a finops output line",
+                None,
+                "only finops output lines can be held against a blotter",
+            )
+        ]
     name = name_of(wanted)
     repeated = name is not None and bool(seen.register([(name, number)]))
     expected = name or default_name(number)
     if not is_called(given, expected):
-        return [_line("/fail_id", expected, given.get("fail_id"), f"the line answers {given.get('fail_id')}, not {expected}")]
+        return [
+            _line(
+                "/fail_id",
+                expected,
+                given.get("fail_id"),
+                f"the line answers {given.get('fail_id')}, not {expected}",
+            )
+        ]
     return faults_of_run_line(given) or _answer(given, wanted, repeated, book)
 
 
@@ -49,7 +67,14 @@ def _answer(given: dict[str, Any], wanted: Any, repeated: bool, book: Book) -> l
     usable = taken.value is not None and not repeated
     if usable == (given["status"] == "rejected"):
         expected, told = ("an answer", "is usable") if usable else ("rejected", "is not usable")
-        return [_line("/status", expected, given["status"], f"status is {given['status']}, but the input {told}")]
+        return [
+            _line(
+                "/status",
+                expected,
+                given["status"],
+                f"status is {given['status']}, but the input {told}",
+            )
+        ]
     if not usable or given["status"] == "failed":
         return []
     if is_case:
@@ -62,7 +87,11 @@ def _missing_plan(given: dict[str, Any], fail: Any, book: Book) -> list[Finding]
     """A line of `run` without a resolution where stage 2 applies."""
     if "resolution" not in stages_of(given) or given.get("resolution") is not None:
         return []
-    return [] if isinstance(handoff(fail, triage(fail, book), book), str) else [missing_answer("/resolution", "a plan")]
+    return (
+        []
+        if isinstance(handoff(fail, triage(fail, book), book), str)
+        else [missing_answer("/resolution", "a plan")]
+    )
 
 
 def _line(path: str, expected: Any, actual: Any, message: str) -> Finding:

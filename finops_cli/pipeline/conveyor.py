@@ -1,7 +1,8 @@
 """Moves parts of the blotter through the desk and gives the output back in input order.
 
-The engine works in this process or in several. Language models are waited for, by as many threads as they take records side by
-side; where they have to take turns, a chunk of records passes the first before the second begins.
+The engine works in this process or in several. Language models are waited for, by as many threads
+as they take records side by side; where they have to take turns, a chunk of records passes the
+first before the second begins.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ class DeskPlan:
 
     def open(self) -> Desk:
         book = load_book(self.kb)
-        return Desk(self.stage, Engine(book), book, self.timed, screen=screen_for(self.guard, False, book))
+        return Desk(
+            self.stage, Engine(book), book, self.timed, screen=screen_for(self.guard, False, book)
+        )
 
 
 def work(desk: Desk, part: Part) -> Done:
     """Take every line of `part` through `desk`."""
     done = nothing_done(part.first, part.end)
-    gc.disable()  # a line makes no cycles; looking for them after every few hundred objects costs a tenth of the time
+    # a line makes no cycles; looking for them after every few hundred objects costs a tenth
+    gc.disable()
     try:
         for number, line in enumerate(part.lines, start=part.first):
             done.take_down(number, desk.process(number, line))
@@ -52,8 +56,12 @@ def work(desk: Desk, part: Part) -> Done:
     return done
 
 
-def convey(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int, seen: SeenIds) -> Iterator[Done]:
-    """Every part, worked by `desk` or by processes that `plan` sets up, in input order, with repeated names rejected."""
+def convey(
+    parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int, seen: SeenIds
+) -> Iterator[Done]:
+    """Every part, worked by `desk` or by processes that `plan` sets up, in input order, with
+    repeated names rejected.
+    """
     for done in _worked(parts, desk, plan, workers):
         repeated = seen.register(done.names)
         if repeated:
@@ -70,7 +78,9 @@ def _worked(parts: Iterable[Part], desk: Desk, plan: DeskPlan, workers: int) -> 
 
 
 def _crew(parts: Iterable[Part], plan: DeskPlan, workers: int) -> Iterator[Done]:
-    from finops_cli.pipeline.crew import in_processes  # multiprocessing costs a single process start-up time that it never uses
+    from finops_cli.pipeline.crew import (
+        in_processes,
+    )  # multiprocessing costs a single process start-up time that it never uses
 
     return in_processes(_work_here, parts, workers, _start, (plan,))
 

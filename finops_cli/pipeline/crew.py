@@ -1,4 +1,6 @@
-"""Work spread over processes, its results back in order; a few pieces are in flight at any time, so memory stays flat."""
+"""Work spread over processes, its results back in order; a few pieces are in flight at any time, so
+memory stays flat.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,24 @@ AHEAD = 3
 
 
 def in_processes(
-    work: Callable[[P], R], pieces: Iterable[P], workers: int, start: Callable[..., None], arguments: tuple[Any, ...]
+    work: Callable[[P], R],
+    pieces: Iterable[P],
+    workers: int,
+    start: Callable[..., None],
+    arguments: tuple[Any, ...],
 ) -> Iterator[R]:
-    """`work` of each piece, in order. Each process calls `start(*arguments)` first. Raises Unfinished when one dies."""
+    """`work` of each piece, in order.
+
+    Each process calls `start(*arguments)` first. Raises Unfinished when one dies.
+    """
     from concurrent.futures import Future, ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     context = get_context("spawn")  # the same on every platform, and no threads are copied
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(start, arguments))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(start, arguments)
+    )
     flying: deque[Future[R]] = deque()
     try:
         for piece in pieces:
@@ -38,13 +49,17 @@ def in_processes(
         while flying:
             yield flying.popleft().result()
     except BrokenProcessPool as error:
-        raise Unfinished("a worker process died (out of memory, or killed); what was written so far is whole") from error
+        raise Unfinished(
+            "a worker process died (out of memory, or killed); what was written so far is whole"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _first(pool: Any, work: Callable[[P], R], piece: P) -> Any:
-    """Submit a piece that may start the processes: they inherit that Ctrl-C is the parent's to handle."""
+    """Submit a piece that may start the processes: they inherit that Ctrl-C is the parent's to
+    handle.
+    """
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return pool.submit(work, piece)

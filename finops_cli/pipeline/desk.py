@@ -18,7 +18,9 @@ from finops_cli.pipeline.stations import STATIONS, Outcome, Stage
 
 
 class Written(NamedTuple):
-    """An output line, the name its input gave itself (if any), and the shares that the input owes."""
+    """An output line, the name its input gave itself (if any), and the shares that the input
+    owes.
+    """
 
     line: Line
     given_id: str | None
@@ -36,12 +38,19 @@ class Begun(NamedTuple):
 class Desk:
     """Takes lines through one stage or both.
 
-    `timed`: measure each line's latency (else it is null). `keeps_raw`: keep what was received even where an answer stands.
-    `screen`: reads each record before the backend is asked; None where text goes as it is.
+    `timed`: measure each line's latency (else it is null). `keeps_raw`: keep what was received even
+    where an answer stands. `screen`: reads each record before the backend is asked; None where text
+    goes as it is.
     """
 
     def __init__(
-        self, stage: Stage, backend: Backend, book: Book, timed: bool, keeps_raw: bool = False, screen: Screen | None = None
+        self,
+        stage: Stage,
+        backend: Backend,
+        book: Book,
+        timed: bool,
+        keeps_raw: bool = False,
+        screen: Screen | None = None,
     ) -> None:
         self.stage = stage
         self.backend = backend
@@ -99,25 +108,50 @@ class Desk:
             status=status,
             triage=_standing(triage) if self._triages else UNSET,
             resolution=_standing(resolution) if self._resolves else UNSET,
-            verification=self._clean if status in _WITHOUT_FINDINGS else self._verification(triage, resolution),
+            verification=(
+                self._clean
+                if status in _WITHOUT_FINDINGS
+                else self._verification(triage, resolution)
+            ),
             provenance=self._provenance(triage, resolution, took_ns, masks),
             resolution_skipped=UNSET if skipped is None else skipped,
             error=UNSET if problems is None else rejection(number, problems),
             raw=self._raw(triage, resolution) if self.keeps_raw or status == "failed" else UNSET,
         )
 
-    def _verification(self, triage: Answer[Any] | None, resolution: Answer[Any] | None) -> Verification:
+    def _verification(
+        self, triage: Answer[Any] | None, resolution: Answer[Any] | None
+    ) -> Verification:
         return Verification(
-            list(triage.findings) if self._triages and triage is not None else [] if self._triages else UNSET,
-            list(resolution.findings) if self._resolves and resolution is not None else [] if self._resolves else UNSET,
+            (
+                list(triage.findings)
+                if self._triages and triage is not None
+                else []
+                if self._triages
+                else UNSET
+            ),
+            (
+                list(resolution.findings)
+                if self._resolves and resolution is not None
+                else []
+                if self._resolves
+                else UNSET
+            ),
         )
 
     def _provenance(
-        self, triage: Answer[Any] | None, resolution: Answer[Any] | None, took_ns: int, masks: Masks | None
+        self,
+        triage: Answer[Any] | None,
+        resolution: Answer[Any] | None,
+        took_ns: int,
+        masks: Masks | None,
     ) -> Provenance:
         name, models, digests, prompt_sha256, _ = self.backend.origin
         latency_ms = round(took_ns / 1e6, 3) if self._timed else None
-        first, second = 0 if triage is None else triage.attempts, 0 if resolution is None else resolution.attempts
+        first, second = (
+            0 if triage is None else triage.attempts,
+            (0 if resolution is None else resolution.attempts),
+        )
         attempts = max(second, first)
         told = Provenance(name, models, self.book.version, prompt_sha256, attempts, latency_ms)
         if masks is not None:
@@ -126,17 +160,25 @@ class Desk:
             return told
         answers = [answer for answer in (triage, resolution) if answer is not None]
         told.digests = digests
-        told.tolerated = tuple(sorted({rule for answer in answers for rule in answer.tolerated})) or UNSET
+        told.tolerated = (
+            tuple(sorted({rule for answer in answers for rule in answer.tolerated})) or UNSET
+        )
         told.trouble = tuple(trouble for answer in answers for trouble in answer.troubles) or UNSET
         return told
 
-    def _raw(self, triage: Answer[Any] | None, resolution: Answer[Any] | None) -> dict[str, Any] | UnsetType:
+    def _raw(
+        self, triage: Answer[Any] | None, resolution: Answer[Any] | None
+    ) -> dict[str, Any] | UnsetType:
         """What was received: of an answer that failed, or of every answer."""
         answers = {"triage": triage, "resolution": resolution}
         kept = {
-            stage: [attempt if self._timed else replace(attempt, generating_ms=UNSET) for attempt in answer.received]
+            stage: [
+                attempt if self._timed else replace(attempt, generating_ms=UNSET)
+                for attempt in answer.received
+            ]
             for stage, answer in answers.items()
-            if answer is not None and (answer.status == "failed" or (self.keeps_raw and answer.received))
+            if answer is not None
+            and (answer.status == "failed" or (self.keeps_raw and answer.received))
         }
         return kept or UNSET
 
@@ -152,9 +194,14 @@ _WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 
 def _worst(triage: Answer[Any] | None, resolution: Answer[Any] | None) -> Status:
     """The status of a line: that of its worse answer."""
-    if (triage is None or triage.status == "ok") and (resolution is None or resolution.status == "ok"):
+    if (triage is None or triage.status == "ok") and (
+        resolution is None or resolution.status == "ok"
+    ):
         return "ok"
-    return max((answer.status for answer in (triage, resolution) if answer is not None), key=_WORST_LAST.index)
+    return max(
+        (answer.status for answer in (triage, resolution) if answer is not None),
+        key=_WORST_LAST.index,
+    )
 
 
 def _standing(answer: Answer[Any] | None) -> Any:

@@ -11,28 +11,45 @@ from finops_cli.errors import Unfinished
 
 
 class SeenIds:
-    """Remembers which line used each `fail_id` first, in a temporary database that vanishes with the run."""
+    """Remembers which line used each `fail_id` first, in a temporary database that vanishes with
+    the run.
+    """
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # "": a private file that SQLite spills to and deletes
+        self._db = sqlite3.connect(
+            "", isolation_level=None
+        )  # "": a private file that SQLite spills to and deletes
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-2048"):
             self._db.execute(f"PRAGMA {setting}")
-        self._db.execute("CREATE TABLE seen (fail_id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
+        self._db.execute(
+            "CREATE TABLE seen (fail_id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID"
+        )
         self._db.execute("BEGIN")
 
     def __enter__(self) -> SeenIds:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._db.close()
 
     def register(self, names: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Remember (fail_id, line) pairs, in file order. Returns, for each line that repeats a name, who had it first."""
+        """Remember (fail_id, line) pairs, in file order.
+
+        Returns, for each line that repeats a name, who had it first.
+        """
         before = self._db.total_changes
         try:
             self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
         except sqlite3.OperationalError as error:
-            raise Unfinished(f"the names seen so far cannot be kept in the temporary folder: {error}; free some space") from error
+            raise Unfinished(
+                f"the names seen so far cannot be kept in the temporary folder: {error}; free some"
+                " space"
+            ) from error
         if self._db.total_changes - before == len(names):
             return {}
         first_lines = ((line, self._first_line(name)) for name, line in names)

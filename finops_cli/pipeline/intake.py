@@ -1,4 +1,7 @@
-"""From a line of bytes to a typed input, or to the reasons why it is none. Never raises for what a line holds."""
+"""From a line of bytes to a typed input, or to the reasons why it is none.
+
+Never raises for what a line holds.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Taken(NamedTuple, Generic[T]):
-    """`value` is None exactly when there are problems; `fail_id` is the record's own name, where it could be read."""
+    """`value` is None exactly when there are problems; `fail_id` is the record's own name, where it
+    could be read.
+    """
 
     value: T | None
     fail_id: str | None
@@ -54,13 +59,18 @@ def _in_words(line: bytes, error: str) -> str:
     if "truncated" in error:
         return f"is not JSON: {error}; a record stands on one line (`jq -c .` puts it there)"
     if b"NaN" in line or b"Infinity" in line:
-        return f"is not JSON: {error}; NaN and Infinity are no JSON numbers, give null or leave the field out"
+        return (
+            f"is not JSON: {error}; NaN and Infinity are no JSON numbers, give null or leave the"
+            " field out"
+        )
     return f"is not JSON: {error}"
 
 
 def _not_json(line: bytes, what: str) -> Problem:
     value = line[: limits.SHOWN_CHARS].decode("utf-8", "replace").strip()
-    return Problem("schema.json", "", value, _ONE_OBJECT, f"the line {what}; accepted: {_ONE_OBJECT}")
+    return Problem(
+        "schema.json", "", value, _ONE_OBJECT, f"the line {what}; accepted: {_ONE_OBJECT}"
+    )
 
 
 def take_fail(line: bytes) -> Taken[FailRecord]:
@@ -75,7 +85,15 @@ def fail_from(given: Any) -> Taken[FailRecord]:
     """The same from a decoded line."""
     fail_id = name_of(given)
     if type(given) is dict and "ftd_qty" in given:
-        return Taken(None, fail_id, [_other_object("/ftd_qty", "a fail record; resolver inputs go through `finops resolve`")])
+        return Taken(
+            None,
+            fail_id,
+            [
+                _other_object(
+                    "/ftd_qty", "a fail record; resolver inputs go through `finops resolve`"
+                )
+            ],
+        )
     if type(given) is dict and "text" in given:
         given = _from_text(given)
         if isinstance(given, list):
@@ -91,9 +109,13 @@ def take_case(line: bytes, book: Book) -> Taken[ResolverInput]:
 def case_from(given: Any, book: Book) -> Taken[ResolverInput]:
     """The same from a decoded line."""
     if type(given) is dict and "counterparty" in given and "triage" not in given:
-        problem = _other_object("/counterparty", "a resolver input (card 2); fail records go through `finops run`")
+        problem = _other_object(
+            "/counterparty", "a resolver input (card 2); fail records go through `finops run`"
+        )
         return Taken(None, name_of(given), [problem])
-    return _take(given, name_of(given), RESOLVER_INPUT, lambda case: _case_problems(case, given, book))
+    return _take(
+        given, name_of(given), RESOLVER_INPUT, lambda case: _case_problems(case, given, book)
+    )
 
 
 def name_of(given: Any) -> str | None:
@@ -118,14 +140,26 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
     text = given["text"]
     if type(text) is not str or len(text) > limits.TEXT_CHARS:
         accepted = f"the text form of a record, up to {limits.TEXT_CHARS:,} characters"
-        return [Problem("schema.type", "/text", shown(text), accepted, f"text is {shown(text)}; accepted: {accepted}")]
+        return [
+            Problem(
+                "schema.type",
+                "/text",
+                shown(text),
+                accepted,
+                f"text is {shown(text)}; accepted: {accepted}",
+            )
+        ]
     fields = text_form.parse(text)
     if isinstance(fields, list):
         return fields
     twice = [name for name in given if name in fields]
     if twice:
         message = f"{twice[0]} is given both in the text and beside it"
-        return [Problem("schema.unknown", f"/{twice[0]}", shown(given[twice[0]]), "one of the two", message)]
+        return [
+            Problem(
+                "schema.unknown", f"/{twice[0]}", shown(given[twice[0]]), "one of the two", message
+            )
+        ]
     return {**{name: value for name, value in given.items() if name != "text"}, **fields}
 
 
@@ -152,21 +186,34 @@ def _case_problems(case: ResolverInput, given: dict[str, Any], book: Book) -> li
 
 
 def _misspelt(event: dict[str, Any]) -> list[Problem]:
-    """Fields of a corporate action are free, but one that is nearly a field that decides the option is a mistake."""
+    """Fields of a corporate action are free, but one that is nearly a field that decides the option
+    is a mistake.
+    """
     problems = []
     for name in event:
         near = get_close_matches(name, CorporateAction.__struct_fields__, n=1, cutoff=0.8)
         if near and name not in CorporateAction.__struct_fields__:
-            path, message = f"/corporate_action/{name}", f"corporate_action/{name}: did you mean {near[0]}?"
+            path, message = (
+                f"/corporate_action/{name}",
+                f"corporate_action/{name}: did you mean {near[0]}?",
+            )
             problems.append(Problem("schema.unknown", path, shown(event[name]), near[0], message))
     return problems
 
 
 def _other_object(path: str, accepted: str) -> Problem:
-    return Problem("schema.shape", path, "another object", accepted, f"the line is another object; accepted: {accepted}")
+    return Problem(
+        "schema.shape",
+        path,
+        "another object",
+        accepted,
+        f"the line is another object; accepted: {accepted}",
+    )
 
 
 def _bad_cusip(path: str, value: str) -> Problem:
-    accepted = f"a CUSIP whose check digit is right; {value[:8]} takes {cusip.check_digit(value[:8])}"
+    accepted = (
+        f"a CUSIP whose check digit is right; {value[:8]} takes {cusip.check_digit(value[:8])}"
+    )
     message = f"{path[1:]} is {value}, check digit {value[8]}; accepted: {accepted}"
     return Problem("cusip.check_digit", path, value, accepted, message)

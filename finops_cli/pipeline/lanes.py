@@ -1,6 +1,8 @@
-"""Work spread over threads that mostly wait, its results in order. Few pieces are in flight at any time, so memory stays flat.
+"""Work spread over threads that mostly wait, its results in order. Few pieces are in flight at any
+time, so memory stays flat.
 
-The threads are daemons: Ctrl-C ends the program at once, and the connections that it closes end what a server was generating.
+The threads are daemons: Ctrl-C ends the program at once, and the connections that it closes end
+what a server was generating.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Generic, TypeVar
 P = TypeVar("P")
 R = TypeVar("R")
 AHEAD = 8
-"""Pieces in flight per lane: a slow piece at the head holds back as many before its lane's neighbours run dry."""
+"""Pieces in flight per lane: a slow piece at the head holds back as many before its lane's
+neighbours run dry.
+"""
 
 
 class _Slip(Generic[P, R]):
@@ -28,7 +32,10 @@ class _Slip(Generic[P, R]):
 
 
 def in_lanes(work: Callable[[P], R], pieces: Iterable[P], lanes: int) -> Iterator[R]:
-    """`work` of each piece, in order. An error of one is raised in its turn: what stands before it is given out first."""
+    """`work` of each piece, in order.
+
+    An error of one is raised in its turn: what stands before it is given out first.
+    """
     waiting: SimpleQueue[_Slip[P, R] | None] = SimpleQueue()
     flying: deque[_Slip[P, R]] = deque()
     threads = [Thread(target=_lane, args=(work, waiting), daemon=True) for _ in range(lanes)]

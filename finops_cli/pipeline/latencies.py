@@ -1,4 +1,6 @@
-"""Latencies of any number of records in little memory: counts by steps that each are a fiftieth wider. Parts add up."""
+"""Latencies of any number of records in little memory: counts by steps that each are a fiftieth
+wider. Parts add up.
+"""
 
 from __future__ import annotations
 

@@ -18,9 +18,10 @@ from finops_cli.models.protocol import ModelNames, Trouble
 class Provenance(Struct):
     """Where an answer came from. `latency_ms` is null when the run was asked not to time itself.
 
-    `attempts`: how often the model was asked, at most, by one stage. Of a language model also: `digests` of the models,
-    `tolerated` (what was around its answer), and `trouble` (each attempt that did not stand as it came). `masked`: the kinds of
-    personal data that the guard masked in the record; not there where no guard read it.
+    `attempts`: how often the model was asked, at most, by one stage. Of a language model also:
+    `digests` of the models, `tolerated` (what was around its answer), and `trouble` (each attempt
+    that did not stand as it came). `masked`: the kinds of personal data that the guard masked in
+    the record; not there where no guard read it.
     """
 
     backend: str
@@ -51,7 +52,9 @@ class Rejection(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """A line of `run`, `triage` or `resolve`; a stage that the command does not have is left out."""
+    """A line of `run`, `triage` or `resolve`; a stage that the command does not have is left
+    out.
+    """
 
     fail_id: str
     status: Status
@@ -66,7 +69,9 @@ class Line(Struct, frozen=True, kw_only=True):
 
 def rejection(number: int, problems: list[Problem]) -> Rejection:
     """`number` counts input lines from 1."""
-    return Rejection(number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems)
+    return Rejection(
+        number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems
+    )
 
 
 def encode(line: Struct) -> bytes:

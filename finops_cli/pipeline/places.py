@@ -1,4 +1,6 @@
-"""Where a command reads and writes: paths that are safe to open, and an output that one process alone writes."""
+"""Where a command reads and writes: paths that are safe to open, and an output that one process
+alone writes.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
         raise UsageError(f"{output}: may not be written; choose a place that you may write to")
     for source in sources:
         if source is not None and _same_file(output, source):
-            raise UsageError(f"{output}: this call reads or writes that file already; give another one")
+            raise UsageError(
+                f"{output}: this call reads or writes that file already; give another one"
+            )
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, be it there already or not; two names of a pipe or a device are no harm."""
+    """Whether two paths lead to one file, be it there already or not; two names of a pipe or a
+    device are no harm.
+    """
     if one.exists() and other.exists():
         return one.samefile(other) and one.is_file()
     return os.path.realpath(one) == os.path.realpath(other)
@@ -57,7 +63,10 @@ def reading(source: Path | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
-    """`output`, emptied, or standard output when None. Raises UsageError when it would destroy one of `sources`."""
+    """`output`, emptied, or standard output when None.
+
+    Raises UsageError when it would destroy one of `sources`.
+    """
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -69,8 +78,12 @@ def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[Bin
 
 @contextmanager
 def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
-    """The same, but a file appears under its name only when the block has gone through; what stood there stays until then."""
-    if output is None or (output.exists() and not output.is_file() and not output.is_dir()):  # a stream, a device or a pipe
+    """The same, but a file appears under its name only when the block has gone through; what stood
+    there stays until then.
+    """
+    if output is None or (
+        output.exists() and not output.is_file() and not output.is_dir()
+    ):  # a stream, a device or a pipe
         with writing(output, sources) as file:
             yield file
         return
@@ -81,7 +94,9 @@ def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterat
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` when the block ends well, and leaves nothing when it does not."""
+    """A new file that takes the name `path` when the block ends well, and leaves nothing when it
+    does not.
+    """
     part = path.resolve().with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
@@ -92,13 +107,16 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """`value` as indented JSON, numbers exact, in a file that appears whole or not at all; a pipe or a device is written to."""
+    """`value` as indented JSON, numbers exact, in a file that appears whole or not at all; a pipe
+    or a device is written to.
+    """
     with writing_whole(path, []) as file:
         file.write(msgspec.json.format(exact_json.encode(value)) + b"\n")
 
 
 def lock(file: BinaryIO, output: Path) -> None:
-    """Hold `output` for this process until `file` is closed. Raises ResumeRefused when another one holds it.
+    """Hold `output` for this process until `file` is closed. Raises ResumeRefused when another one
+    holds it.
 
     Windows has no such lock; there two runs on one output are the user's to avoid.
     """
@@ -109,4 +127,6 @@ def lock(file: BinaryIO, output: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise ResumeRefused(f"{output}: another finops is writing it; wait for it to end") from error
+        raise ResumeRefused(
+            f"{output}: another finops is writing it; wait for it to end"
+        ) from error

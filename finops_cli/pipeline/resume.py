@@ -1,7 +1,9 @@
-"""A run that can be killed at any moment and continued: the output is its own journal, a note beside it says what made it.
+"""A run that can be killed at any moment and continued: the output is its own journal, a note
+beside it says what made it.
 
-The note `OUT.run.json` is written, whole, after the output is emptied and before its first line. A torn last line is cut off. The
-output of a line depends on that line, the book and the backend alone, so n whole output lines mean that n input lines are done.
+The note `OUT.run.json` is written, whole, after the output is emptied and before its first line. A
+torn last line is cut off. The output of a line depends on that line, the book and the backend
+alone, so n whole output lines mean that n input lines are done.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from finops_cli.models.protocol import ModelNames
 
 
 class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an output is made from. Two runs with equal fingerprints write equal lines (latency aside)."""
+    """What an output is made from.
+
+    Two runs with equal fingerprints write equal lines (latency aside).
+    """
 
     command: str
     finops: str
@@ -73,46 +78,69 @@ def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
     """Replace the note in one step: a reader sees the old one or the new one."""
     path = note_path(output)
     new = path.with_name(f"{path.name}.new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n")
+    new.write_bytes(
+        msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n"
+    )
     new.replace(path)
 
 
 def refuse_to_lose(output: Path) -> None:
-    """Raises ResumeRefused when `output` is what an interrupted run left: hours of a model's work may stand in it."""
+    """Raises ResumeRefused when `output` is what an interrupted run left: hours of a model's work
+    may stand in it.
+    """
     try:
         complete = msgspec.json.decode(note_path(output).read_bytes(), type=RunNote).complete
     except (FileNotFoundError, msgspec.DecodeError):
         return  # not the output of a run that can be resumed
     if not complete:
-        raise ResumeRefused(f"{output} holds an interrupted run; --resume goes on with it, --overwrite starts over")
+        raise ResumeRefused(
+            f"{output} holds an interrupted run; --resume goes on with it, --overwrite starts over"
+        )
 
 
 def made_from(output: Path) -> Fingerprint:
-    """What the note beside `output` says of it. Raises ResumeRefused where there is none, or none that can be read."""
+    """What the note beside `output` says of it.
+
+    Raises ResumeRefused where there is none, or none that can be read.
+    """
     path = note_path(output)
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunNote).fingerprint
     except FileNotFoundError as error:
-        raise ResumeRefused(f"{output} has lines but no {path.name} that says what made them; delete it to start over") from error
+        raise ResumeRefused(
+            f"{output} has lines but no {path.name} that says what made them; delete it to start"
+            " over"
+        ) from error
     except msgspec.DecodeError as error:
-        raise ResumeRefused(f"{path} cannot be read ({error}); delete it and {output.name} to start over") from error
+        raise ResumeRefused(
+            f"{path} cannot be read ({error}); delete it and {output.name} to start over"
+        ) from error
 
 
 def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
     """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
     before = made_from(output)
     changed = [
-        f"{_NAMES[name]}: was {_said(getattr(before, name))}, now {_said(getattr(fingerprint, name))}"
+        f"{_NAMES[name]}: was {_said(getattr(before, name))}, now"
+        f" {_said(getattr(fingerprint, name))}"
         for name in Fingerprint.__struct_fields__
         if getattr(before, name) != getattr(fingerprint, name)
     ]
     if changed:
-        raise ResumeRefused(f"cannot resume {output}: it was made from something else. " + "; ".join(changed))
+        raise ResumeRefused(
+            f"cannot resume {output}: it was made from something else. " + "; ".join(changed)
+        )
 
 
 def _said(value: object) -> str:
     """A value of a fingerprint for people."""
-    return msgspec.json.encode(value).decode() if isinstance(value, Struct) else "none" if value is None else str(value)
+    return (
+        msgspec.json.encode(value).decode()
+        if isinstance(value, Struct)
+        else "none"
+        if value is None
+        else str(value)
+    )
 
 
 def cut_torn_line(output: BinaryIO) -> None:

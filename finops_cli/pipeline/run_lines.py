@@ -1,4 +1,6 @@
-"""What an output line of `run`, `triage` or `resolve` says of itself: status, answers, findings and error agree."""
+"""What an output line of `run`, `triage` or `resolve` says of itself: status, answers, findings and
+error agree.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def is_called(given: dict[str, Any], name: str) -> bool:
 
 
 def stages_of(given: dict[str, Any]) -> list[str]:
-    """The stages that the line's command has: `verification` has a list for each, answered or not."""
+    """The stages that the line's command has: `verification` has a list for each, answered
+    or not.
+    """
     verification = given.get("verification")
     named = verification if isinstance(verification, dict) else given
     return [stage for stage in ("triage", "resolution") if stage in named or stage in given]
@@ -39,13 +43,25 @@ def faults_of_run_line(given: dict[str, Any]) -> list[Finding]:
     status = given["status"]
     if not isinstance(status, str) or status not in get_args(Status):
         accepted = ", ".join(get_args(Status))
-        return [Finding("schema.enum", "/status", accepted, shown(status), f"status is {shown(status)}; accepted: {accepted}")]
+        return [
+            Finding(
+                "schema.enum",
+                "/status",
+                accepted,
+                shown(status),
+                f"status is {shown(status)}; accepted: {accepted}",
+            )
+        ]
     if status in _ANSWERED:
         return _faults_of_answered(given, status)
     if status == "rejected" and not isinstance(given.get("error"), dict):
         return [_fault("/error", "why and where", "the line is rejected, but does not say why")]
     if status == "failed" and not isinstance(given.get("raw"), dict):
-        return [_fault("/raw", "what was received", "the line failed, but does not keep what was received")]
+        return [
+            _fault(
+                "/raw", "what was received", "the line failed, but does not keep what was received"
+            )
+        ]
     return []
 
 
@@ -55,8 +71,16 @@ def _faults_of_answered(given: dict[str, Any], status: str) -> list[Finding]:
     skipped = first == "resolution" and isinstance(given.get("resolution_skipped"), str)
     if given.get(first) is None and not skipped:
         return [_fault(f"/{first}", "an answer", f"status is {status}, but {first} is missing")]
-    if "resolution" in stages and given.get("resolution") is None and not isinstance(given.get("resolution_skipped"), str):
-        return [_fault("/resolution_skipped", "a reason", "the line has no resolution and does not say why")]
+    if (
+        "resolution" in stages
+        and given.get("resolution") is None
+        and not isinstance(given.get("resolution_skipped"), str)
+    ):
+        return [
+            _fault(
+                "/resolution_skipped", "a reason", "the line has no resolution and does not say why"
+            )
+        ]
     verification = given.get("verification")
     if status == "ok" and isinstance(verification, dict) and any(verification.values()):
         return [_fault("/verification", "no findings", "status is ok, but the line lists findings")]

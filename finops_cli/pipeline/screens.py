@@ -1,4 +1,6 @@
-"""What becomes of the text that a person wrote, before anything is asked about its record (decision 0012, kb: `guard.*`)."""
+"""What becomes of the text that a person wrote, before anything is asked about its record (decision
+0012, kb: `guard.*`).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Screen(ABC):
         """The name of a record as it may be shown."""
         return self._reader.mask_reference(given_id).text
 
-    def quoted(self, line: bytes | None, given_id: str | None, problems: list[Problem], take: Take | None) -> Quoted:
+    def quoted(
+        self, line: bytes | None, given_id: str | None, problems: list[Problem], take: Take | None
+    ) -> Quoted:
         """What may be said of a line that was rejected: its faults quote it."""
         return quoted(Mask(self._reader), line, given_id, problems, take)
 
@@ -82,7 +86,10 @@ class Withholding(Screen):
 
 
 class Refusing(Screen):
-    """Without a guard no record with free text passes: it ends the run. `asks_models`: whether anybody would read it."""
+    """Without a guard no record with free text passes: it ends the run.
+
+    `asks_models`: whether anybody would read it.
+    """
 
     way = "required"
 
@@ -97,11 +104,14 @@ class Refusing(Screen):
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, None]:
         if has_free_text(case):
-            raise self._refusal(f"resolver input {case.fail_id}" if case.fail_id else "a resolver input")
+            raise self._refusal(
+                f"resolver input {case.fail_id}" if case.fail_id else "a resolver input"
+            )
         return case, None
 
     def look_ahead(self, source: Path | None, resolves: bool, book: Book) -> None:
-        """Raises MissingPiece for the first record of a file that would not pass, so that a run of a file sends all or nothing.
+        """Raises MissingPiece for the first record of a file that would not pass, so that a run of
+        a file sends all or nothing.
 
         A pipe cannot be read twice: its run ends at that record.
         """
@@ -114,19 +124,27 @@ class Refusing(Screen):
                     raise self._refusal(f"line {number}: {taken.fail_id or 'the record'}")
 
     def _refusal(self, what: str) -> MissingPiece:
-        otherwise = "--backend engine asks no model" if self._asks_models else "--guard off lets it stand"
+        otherwise = (
+            "--backend engine asks no model" if self._asks_models else "--guard off lets it stand"
+        )
         return MissingPiece(
-            f"{what} has free text, and no guard is installed to read it: pip install 'finops[guard]'; "
-            f"--guard on withholds such text instead, {otherwise}"
+            f"{what} has free text, and no guard is installed to read it: pip install"
+            f" 'finops[guard]'; --guard on withholds such text instead, {otherwise}"
         )
 
 
 def screen_for(mode: GuardMode | None, asks_models: bool, book: Book) -> Screen | None:
-    """The screen that `mode` means; None where text goes as it is. Not said: required with models, off with the engine."""
+    """The screen that `mode` means; None where text goes as it is.
+
+    Not said: required with models, off with the engine.
+    """
     wanted = mode or ("require" if asks_models else "off")
     if wanted == "off":
         return None
-    from finops_cli.guard.guard import installed, open_guard  # only now: the engine's start-up does not wait for its tables
+    from finops_cli.guard.guard import (
+        installed,
+        open_guard,
+    )  # only now: the engine's start-up does not wait for its tables
 
     if installed():
         return Masking(open_guard(book.guard))

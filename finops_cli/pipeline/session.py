@@ -25,7 +25,8 @@ from finops_cli.pipeline.tally import Tally
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `source` and `output` None: standard input and output. `overwrite`: an interrupted output may be lost.
+    """What to run. `source` and `output` None: standard input and output. `overwrite`: an
+    interrupted output may be lost.
 
     `plan` sets up the desks of further processes.
     """
@@ -45,7 +46,8 @@ Watch = Callable[[Tally, int], None]
 def run(job: Job, desk: Desk, watch: Watch) -> Tally:
     """Carry out `job` at `desk`; returns the tally of every line of the output.
 
-    Raises ResumeRefused, Unfinished, EverythingDown. `refuse_impossible` is called before, and before models are looked for.
+    Raises ResumeRefused, Unfinished, EverythingDown. `refuse_impossible` is called before, and
+    before models are looked for.
     """
     tally = Tally()
     with ExitStack() as stack:
@@ -59,7 +61,13 @@ def run(job: Job, desk: Desk, watch: Watch) -> Tally:
             output = stack.enter_context(_held(job.output))
             skip = _take_up(job, output, note, desk, seen, tally)
             watch(tally, 0)
-        for done in convey(parts(source, skip, 1 if desk.backend.lanes else PART_LINES), desk, job.plan, job.workers, seen):
+        for done in convey(
+            parts(source, skip, 1 if desk.backend.lanes else PART_LINES),
+            desk,
+            job.plan,
+            job.workers,
+            seen,
+        ):
             output.write(b"".join(done.lines))  # one call to the system a part
             output.flush()
             tally.add(done.tally)
@@ -70,15 +78,25 @@ def run(job: Job, desk: Desk, watch: Watch) -> Tally:
 
 
 def refuse_impossible(job: Job) -> None:
-    """Raises UsageError for places that cannot be read or written, and for a pipe that is to be resumed."""
+    """Raises UsageError for places that cannot be read or written, and for a pipe that is to be
+    resumed.
+    """
     if job.source is not None:
         refuse_unreadable(job.source)
     if job.output is not None:
         refuse_unwritable(job.output, [job.source])
-        if job.source is not None and _is_file(job.source) and resume.note_path(job.output).name == job.source.name:
-            raise UsageError(f"{job.source}: is the note of {job.output}, not a blotter; choose another output")
+        if (
+            job.source is not None
+            and _is_file(job.source)
+            and resume.note_path(job.output).name == job.source.name
+        ):
+            raise UsageError(
+                f"{job.source}: is the note of {job.output}, not a blotter; choose another output"
+            )
     if job.resume and not (_is_file(job.source) and job.output is not None):
-        raise UsageError("--resume needs a file as input and -o FILE as output: a pipe cannot be read again")
+        raise UsageError(
+            "--resume needs a file as input and -o FILE as output: a pipe cannot be read again"
+        )
 
 
 def _is_file(path: Path | None) -> bool:
@@ -87,7 +105,12 @@ def _is_file(path: Path | None) -> bool:
 
 def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
     """None where a run cannot be resumed: a pipe or a device on either side."""
-    if job.source is None or job.output is None or not _is_file(job.source) or (job.output.exists() and not _is_file(job.output)):
+    if (
+        job.source is None
+        or job.output is None
+        or not _is_file(job.source)
+        or (job.output.exists() and not _is_file(job.output))
+    ):
         return None
     length, sha256 = resume.digest(job.source)
     name, models, digests, prompt_sha256, settings = desk.backend.origin
@@ -110,17 +133,22 @@ def _fingerprint(job: Job, desk: Desk) -> resume.Fingerprint | None:
 
 @contextmanager
 def _held(output: Path) -> Iterator[BinaryIO]:
-    """`output`, created where it is not there, open for reading and writing at its end, held against other runs."""
+    """`output`, created where it is not there, open for reading and writing at its end, held
+    against other runs.
+    """
     with output.open("a+b") as file:
         lock(file, output)
         yield file
 
 
-def _take_up(job: Job, output: BinaryIO, note: resume.Fingerprint, desk: Desk, seen: SeenIds, tally: Tally) -> int:
-    """Make `output` ready for the next line and return how many are done, counted into `tally` and `seen`.
+def _take_up(
+    job: Job, output: BinaryIO, note: resume.Fingerprint, desk: Desk, seen: SeenIds, tally: Tally
+) -> int:
+    """Make `output` ready for the next line and return how many are done, counted into `tally` and
+    `seen`.
 
-    A fresh output is emptied before its note is written: an empty output is never resumed, so no moment leaves lines of one run
-    under the note of another.
+    A fresh output is emptied before its note is written: an empty output is never resumed, so no
+    moment leaves lines of one run under the note of another.
     """
     path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
     if job.resume and not empty:
@@ -142,21 +170,30 @@ def _recount(job: Job, output: Path, desk: Desk, seen: SeenIds, tally: Tally) ->
         for number, line in enumerate(written, start=1):
             asked = next(given, None)
             if asked is None:
-                raise ResumeRefused(f"{output} has more lines than {job.source}; delete it to start over")
+                raise ResumeRefused(
+                    f"{output} has more lines than {job.source}; delete it to start over"
+                )
             _count(output, number, line, asked[0], desk, seen, tally)
             done = number
     return done
 
 
-def _count(output: Path, number: int, written: bytes, given: bytes, desk: Desk, seen: SeenIds, tally: Tally) -> None:
+def _count(
+    output: Path, number: int, written: bytes, given: bytes, desk: Desk, seen: SeenIds, tally: Tally
+) -> None:
     try:
         line = lines.read(written)
     except msgspec.MsgspecError as error:
-        raise ResumeRefused(f"{output} line {number} is no output line ({error}); delete it to start over") from error
+        raise ResumeRefused(
+            f"{output} line {number} is no output line ({error}); delete it to start over"
+        ) from error
     name = name_of(decode(given))
     expected = default_name(number) if name is None else desk.name(name)
     if line.fail_id != expected:
-        raise ResumeRefused(f"{output} line {number} answers {line.fail_id}, the input has {expected}; delete it to start over")
+        raise ResumeRefused(
+            f"{output} line {number} answers {line.fail_id}, the input has {expected}; delete it to"
+            " start over"
+        )
     owed = _owed(given, desk) if isinstance(line.resolution, msgspec.Struct) else 0
     if name is not None:
         seen.register([(name, number)])

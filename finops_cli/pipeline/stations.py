@@ -1,4 +1,6 @@
-"""The stations of the desk: a line becomes a question, a question is answered, a triage is handed on."""
+"""The stations of the desk: a line becomes a question, a question is answered, a triage is handed
+on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ Stage = Literal["run", "triage", "resolve"]
 class Outcome(NamedTuple):
     """What one input line came to.
 
-    `problems` say why it could not be used; `owed` is in shares; `fail` waits for stage 2; `masks`: what a guard masked in it.
+    `problems` say why it could not be used; `owed` is in shares; `fail` waits for stage 2; `masks`:
+    what a guard masked in it.
     """
 
     given_id: str | None
@@ -78,7 +81,9 @@ def case_station(line: bytes, backend: Backend, book: Book, screen: Screen | Non
     return Outcome(given_id, case.ftd_qty, resolution=backend.resolve(case), masks=masks)
 
 
-def _rejected(line: bytes, given_id: str | None, problems: list[Problem], screen: Screen | None, take: Take) -> Outcome:
+def _rejected(
+    line: bytes, given_id: str | None, problems: list[Problem], screen: Screen | None, take: Take
+) -> Outcome:
     if screen is None:
         return Outcome(given_id, problems=problems)
     shown, masks = screen.quoted(line, given_id, problems, take)

@@ -17,8 +17,9 @@ from finops_cli.pipeline.lines import Line
 class Tally:
     """Counts of lines, and shares of the plans among them.
 
-    `violations` are those of answers as they first came. `models` counts, by stage, what language models were `asked`, had `right` as
-    it came, and had right when asked `again`; `server` counts the failures of servers that were overcome.
+    `violations` are those of answers as they first came. `models` counts, by stage, what language
+    models were `asked`, had `right` as it came, and had right when asked `again`; `server` counts
+    the failures of servers that were overcome.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -86,12 +87,16 @@ class Tally:
         if line.status == "ok":
             return
         if not isinstance(line.provenance.digests, Struct):
-            self.violations.update(finding.rule for findings in _findings(line).values() for finding in findings)
+            self.violations.update(
+                finding.rule for findings in _findings(line).values() for finding in findings
+            )
         if isinstance(line.error, Struct):
             self.problems.update(problem.rule for problem in line.error.problems)
 
     def _count_models(self, line: Line) -> None:
-        """A line that language models answered: which stages were asked, and how their answers came."""
+        """A line that language models answered: which stages were asked, and how their answers
+        came.
+        """
         trouble = line.provenance.trouble or ()
         for stage, findings in _findings(line).items():
             mine = [attempt for attempt in trouble if attempt.stage == stage]
@@ -104,7 +109,9 @@ class Tally:
                 self.models[f"{stage} right"] += 1
             elif not findings:
                 self.models[f"{stage} again"] += 1
-            self.violations.update(rule for attempt in broken if attempt.attempt == 1 for rule in attempt.rules)
+            self.violations.update(
+                rule for attempt in broken if attempt.attempt == 1 for rule in attempt.rules
+            )
             self.server.update(rule for attempt in mine for rule in attempt.server)
 
 

@@ -1,4 +1,6 @@
-"""The blotter through language models, in order: side by side where they are all loaded, in turns where only one fits."""
+"""The blotter through language models, in order: side by side where they are all loaded, in turns
+where only one fits.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from finops_cli.pipeline.worked import Done, nothing_done
 
 
 def through_models(parts: Iterable[Part], desk: Desk) -> Iterator[Done]:
-    """Every part, in order. A part has few lines here: each is written as soon as those before it are."""
+    """Every part, in order.
+
+    A part has few lines here: each is written as soon as those before it are.
+    """
     backend = desk.backend
     for stage in desk.models:
         backend.prepare(stage)
@@ -23,7 +28,10 @@ def through_models(parts: Iterable[Part], desk: Desk) -> Iterator[Done]:
 
 
 def _through(part: Part, desk: Desk) -> Done:
-    return _taken_down(part, (desk.process(number, line) for number, line in enumerate(part.lines, start=part.first)))
+    return _taken_down(
+        part,
+        (desk.process(number, line) for number, line in enumerate(part.lines, start=part.first)),
+    )
 
 
 def _in_turns(parts: Iterator[Part], desk: Desk) -> Iterator[Done]:
@@ -33,7 +41,9 @@ def _in_turns(parts: Iterator[Part], desk: Desk) -> Iterator[Done]:
         backend.prepare(first)
         begun = list(in_lanes(lambda part: _begin(part, desk), chunk, backend.lanes))
         backend.prepare(second)
-        yield from in_lanes(lambda pair: _finish(*pair, desk), zip(chunk, begun, strict=True), backend.lanes)
+        yield from in_lanes(
+            lambda pair: _finish(*pair, desk), zip(chunk, begun, strict=True), backend.lanes
+        )
 
 
 def _begin(part: Part, desk: Desk) -> list[Begun]:

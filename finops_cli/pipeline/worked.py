@@ -10,7 +10,9 @@ from finops_cli.pipeline.tally import Tally
 
 
 class Done(NamedTuple):
-    """The output lines of one part, in order; its tally; the (fail_id, line) pairs it uses; the bytes of input behind it."""
+    """The output lines of one part, in order; its tally; the (fail_id, line) pairs it uses; the
+    bytes of input behind it.
+    """
 
     first: int
     lines: list[bytes]

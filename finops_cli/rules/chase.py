@@ -1,4 +1,6 @@
-"""The waterfall begins with fails to receive, in rank order (kb: `waterfall.rank`, `.chase`, `.offset`, `.b2b_notice`)."""
+"""The waterfall begins with fails to receive, in rank order (kb: `waterfall.rank`, `.chase`,
+`.offset`, `.b2b_notice`).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,18 @@ def _rank_key(ftr: Ftr) -> tuple[int, int, str]:
     return (-ftr.age_days, -ftr.qty, ftr.dtc)
 
 
-def chase(ledger: Ledger, ftrs: Sequence[Ftr], chase_action: StepAction, age_days: int, b2b: bool, book: WaterfallBook) -> int:
+def chase(
+    ledger: Ledger,
+    ftrs: Sequence[Ftr],
+    chase_action: StepAction,
+    age_days: int,
+    b2b: bool,
+    book: WaterfallBook,
+) -> int:
     """Add the chase steps to `ledger`; returns how many fails to receive the aggregated step holds.
 
-    `chase_action` is CHASE_FTR, or NET_GRIDLOCK in full gridlock; `age_days` is the age of the fail itself.
+    `chase_action` is CHASE_FTR, or NET_GRIDLOCK in full gridlock; `age_days` is the age of the fail
+    itself.
     """
     ranked = rank(ftrs) if len(ftrs) > 1 else ftrs
     for ftr in ranked[: book.chase_steps]:
@@ -30,13 +40,22 @@ def chase(ledger: Ledger, ftrs: Sequence[Ftr], chase_action: StepAction, age_day
             return 0
         action = "OFFSET_FTR" if nets_across_dates(ftr, age_days, book) else chase_action
         qty = min(ftr.qty, ledger.remaining)
-        ledger.take(action, qty, _rationale(ftr, action), ftr.dtc, ftr.settlement_type, ftr.settlement_date)
+        ledger.take(
+            action, qty, _rationale(ftr, action), ftr.dtc, ftr.settlement_type, ftr.settlement_date
+        )
         if b2b and action == "CHASE_FTR" and ftr.age_days >= book.b2b_notice_from:
-            ledger.take("BUY_IN_NOTICE", 0, f"Street side {ftr.age_days}d late: formal buy-in notice", ftr.dtc)
+            ledger.take(
+                "BUY_IN_NOTICE",
+                0,
+                f"Street side {ftr.age_days}d late: formal buy-in notice",
+                ftr.dtc,
+            )
     return _chase_rest(ledger, ranked[book.chase_steps :], chase_action, b2b, book)
 
 
-def _chase_rest(ledger: Ledger, rest: Sequence[Ftr], chase_action: StepAction, b2b: bool, book: WaterfallBook) -> int:
+def _chase_rest(
+    ledger: Ledger, rest: Sequence[Ftr], chase_action: StepAction, b2b: bool, book: WaterfallBook
+) -> int:
     qty, needed = 0, 0
     for ftr in rest:
         if qty >= ledger.remaining:
@@ -44,16 +63,26 @@ def _chase_rest(ledger: Ledger, rest: Sequence[Ftr], chase_action: StepAction, b
         qty += ftr.qty
         needed += 1
     if needed:
-        ledger.take(chase_action, min(qty, ledger.remaining), f"{needed} further fails to receive, chased together")
+        ledger.take(
+            chase_action,
+            min(qty, ledger.remaining),
+            f"{needed} further fails to receive, chased together",
+        )
         if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= book.b2b_notice_from:
-            ledger.take("BUY_IN_NOTICE", 0, "Formal buy-in notice to the aged fails to receive chased together")
+            ledger.take(
+                "BUY_IN_NOTICE",
+                0,
+                "Formal buy-in notice to the aged fails to receive chased together",
+            )
     return needed
 
 
 def nets_across_dates(ftr: Ftr, age_days: int, book: WaterfallBook) -> bool:
     """kb: `waterfall.offset`."""
     settles_in = int(ftr.settlement_date[2:])
-    return settles_in == 0 or (settles_in <= book.offset_settles_by and ftr.age_days - age_days >= book.offset_older_by)
+    return settles_in == 0 or (
+        settles_in <= book.offset_settles_by and ftr.age_days - age_days >= book.offset_older_by
+    )
 
 
 def _rationale(ftr: Ftr, action: StepAction) -> str:

@@ -25,11 +25,16 @@ def is_offset(record: FailRecord) -> bool:
     position = record.cns_position
     if position is None:
         return False
-    return (record.cns_direction == "FTD" and position >= 0) or (record.cns_direction == "FTR" and position <= 0)
+    return (record.cns_direction == "FTD" and position >= 0) or (
+        record.cns_direction == "FTR" and position <= 0
+    )
 
 
 def lifecycle_state(offset: bool, must_close_out: bool, tier: Tier) -> LifecycleState:
-    """kb: `triage.lifecycle`. `must_close_out`: a delivery obligation with the close-out regulatory factor."""
+    """kb: `triage.lifecycle`.
+
+    `must_close_out`: a delivery obligation with the close-out regulatory factor.
+    """
     if offset:
         return "OFFSET"
     if must_close_out:
@@ -37,7 +42,9 @@ def lifecycle_state(offset: bool, must_close_out: bool, tier: Tier) -> Lifecycle
     return "ESCALATED" if is_high(tier) else "OPEN"
 
 
-def action(record: FailRecord, fail_category: Category, state: LifecycleState, tier: Tier, book: TriageBook) -> Action:
+def action(
+    record: FailRecord, fail_category: Category, state: LifecycleState, tier: Tier, book: TriageBook
+) -> Action:
     """kb: `triage.action`."""
     if state == "OFFSET":
         return "NO_ACTION"
@@ -50,7 +57,11 @@ def action(record: FailRecord, fail_category: Category, state: LifecycleState, t
     if fail_category == "CNS_FAIL":
         if record.cns_direction == "FTD":
             return "LOCATE_AND_DELIVER"
-        return "MONITOR_PENDING_RECEIPT" if record.age_days <= book.ftr_monitor_to else "INITIATE_BUYIN"
+        return (
+            "MONITOR_PENDING_RECEIPT"
+            if record.age_days <= book.ftr_monitor_to
+            else "INITIATE_BUYIN"
+        )
     if fail_category == "B2B_PENDING":
         return "ESCALATE" if is_high(tier) else "MONITOR_PENDING_RECEIPT"
     deliverable = record.side == "Sell" and record.inventory_coverage_pct >= book.dvp_deliver_from
@@ -61,7 +72,9 @@ def is_high(tier: Tier) -> bool:
     return tier in ("HIGH", "CRITICAL")
 
 
-def flags(record: FailRecord, close_out: bool, deadline: int | None, book: TriageBook) -> tuple[Flag, ...]:
+def flags(
+    record: FailRecord, close_out: bool, deadline: int | None, book: TriageBook
+) -> tuple[Flag, ...]:
     """kb: `triage.flags`. `close_out`: the regulatory factor is that of CLOSE_OUT."""
     return _flags(
         record.reg_sho_threshold,
@@ -73,7 +86,9 @@ def flags(record: FailRecord, close_out: bool, deadline: int | None, book: Triag
 
 
 @lru_cache(maxsize=32)
-def _flags(threshold: bool, close_out: bool, problem_cp: bool, high_value: bool, aged: bool) -> tuple[Flag, ...]:
+def _flags(
+    threshold: bool, close_out: bool, problem_cp: bool, high_value: bool, aged: bool
+) -> tuple[Flag, ...]:
     raised: list[tuple[bool, Flag]] = [
         (threshold, "THRESHOLD_SECURITY"),
         (close_out, "REG_SHO_CLOSEOUT"),

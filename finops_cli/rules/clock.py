@@ -1,4 +1,6 @@
-"""Days left to the close-out deadline of a resolver input, and what comes within them (kb: `deadline.days`, `waterfall.depot`)."""
+"""Days left to the close-out deadline of a resolver input, and what comes within them (kb:
+`deadline.days`, `waterfall.depot`).
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,16 @@ def days_left(case: ResolverInput, age: int) -> int | None:
 
 
 def depot_in_time(inventory: Inventory, days: int | None) -> bool:
-    """Whether shares of the depot arrive before the deadline that is `days` away (kb: `waterfall.depot`)."""
+    """Whether shares of the depot arrive before the deadline that is `days` away (kb:
+    `waterfall.depot`).
+    """
     transit = inventory.depot_transit_days
     return days is not None and transit is not None and transit < days
 
 
 def age_days(case: ResolverInput, book: ScoringBook) -> int:
-    """The age given, or the last day of the band that `score_components.age` implies (the first day of the open band).
+    """The age given, or the last day of the band that `score_components.age` implies (the first day
+    of the open band).
 
     Raises ValueError when the component is no factor of the age table times its weight.
     """
@@ -42,7 +47,9 @@ def age_days(case: ResolverInput, book: ScoringBook) -> int:
 
 
 def accepted_ages(book: ScoringBook) -> str:
-    contributions = ", ".join(str(factor * book.weights["age"]) for factor in book.age_factor.values)
+    contributions = ", ".join(
+        str(factor * book.weights["age"]) for factor in book.age_factor.values
+    )
     return f"age_days, or score_components.age as one of {contributions}"
 
 

@@ -10,7 +10,10 @@ CorporateActionOption = Literal["A", "B", "C"]
 
 
 def corporate_action_option(case: ResolverInput) -> CorporateActionOption | None:
-    """A, the shares still deliver; B, there is a new CUSIP; C, neither: cash. None for a fail without an event."""
+    """A, the shares still deliver; B, there is a new CUSIP; C, neither: cash.
+
+    None for a fail without an event.
+    """
     if case.triage.category != "CA_EVENT":
         return None
     event = case.corporate_action

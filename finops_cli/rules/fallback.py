@@ -1,4 +1,6 @@
-"""Recall and borrow: what may still cover the rest, and how much (kb: `waterfall.fallback`, `waterfall.parallel`)."""
+"""Recall and borrow: what may still cover the rest, and how much (kb: `waterfall.fallback`,
+`waterfall.parallel`).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,13 @@ class Fallbacks(NamedTuple):
     parallel: bool = False
 
 
-def fallbacks(inventory: Inventory, remaining: int, deadline_days: int | None, book: WaterfallBook) -> Fallbacks:
-    """The sources for `remaining` shares, in order. In parallel each is sized against the same shares."""
+def fallbacks(
+    inventory: Inventory, remaining: int, deadline_days: int | None, book: WaterfallBook
+) -> Fallbacks:
+    """The sources for `remaining` shares, in order.
+
+    In parallel each is sized against the same shares.
+    """
     recall = min(inventory.recall_outstanding, remaining)
     if not recall:
         borrow = min(inventory.stock_loan_available, remaining)

@@ -1,4 +1,6 @@
-"""The one place where card 1's triage becomes card 2's input (kb: `handoff.*`, `waterfall.applies`)."""
+"""The one place where card 1's triage becomes card 2's input (kb: `handoff.*`,
+`waterfall.applies`).
+"""
 
 from __future__ import annotations
 

@@ -11,22 +11,34 @@ from finops_cli.rules.gridlock import Gridlock
 
 _SOURCES = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
 _FULL_SENTENCES = 3
-"""Receipts told one by one; the rest are summed, so that a narrative stays readable at any number of FTRs."""
+"""Receipts told one by one; the rest are summed, so that a narrative stays readable at any number
+of FTRs.
+"""
 _NAMES = 10
 """Gridlock parties told by name; `gridlock_parties` holds all."""
 
 
-def narrative(case: ResolverInput, steps: Sequence[Step], gridlock: Gridlock, sources: Fallbacks, residual: int) -> str:
+def narrative(
+    case: ResolverInput,
+    steps: Sequence[Step],
+    gridlock: Gridlock,
+    sources: Fallbacks,
+    residual: int,
+) -> str:
     """What the desk does, in the order in which it does it."""
     parts = _receipts(steps)
     parts += [_TOLD[step.action](step) for step in steps if step.action in _TOLD]
     if sources.first != "NONE":
         parts.append(_sourcing(sources))
     if gridlock.extent == "full":
-        parts.append(f"gridlock among {_named(gridlock.parties)}: propose a net settlement to all of them")
+        parts.append(
+            f"gridlock among {_named(gridlock.parties)}: propose a net settlement to all of them"
+        )
     elif gridlock.extent == "partial":
         parts.append(f"partial gridlock, {gridlock.parties[0]} is the bottleneck: escalate there")
-    parts.append(f"escalate the residual {residual:,} shares" if residual else "no shares stay uncovered")
+    parts.append(
+        f"escalate the residual {residual:,} shares" if residual else "no shares stay uncovered"
+    )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}.{_corporate_action(case)}"
 
@@ -34,7 +46,8 @@ def narrative(case: ResolverInput, steps: Sequence[Step], gridlock: Gridlock, so
 def _receipts(steps: Sequence[Step]) -> list[str]:
     receipts = [step for step in steps if step.action in _RECEIPTS]
     told = [
-        f"{_RECEIPTS[step.action]} {step.dtc or 'the further counterparties'} for {step.qty:,} shares"
+        f"{_RECEIPTS[step.action]} {step.dtc or 'the further counterparties'} for {step.qty:,}"
+        " shares"
         for step in receipts[:_FULL_SENTENCES]
     ]
     rest = receipts[_FULL_SENTENCES:]

@@ -15,17 +15,26 @@ from finops_cli.rules.narrative import narrative
 
 
 def resolve(case: ResolverInput, book: Book) -> Resolution:
-    """The ordered plan for `case`. Raises ValueError when its age cannot be told (see `rules.clock`)."""
+    """The ordered plan for `case`.
+
+    Raises ValueError when its age cannot be told (see `rules.clock`).
+    """
     rules = book.waterfall
     age = age_days(case, book.scoring)
     remaining_days = days_left(case, age)
     gridlock = assess(case, rules)
     ledger = Ledger(case.ftd_qty, rules.coverage_decimals)
     if corporate_action_option(case) == "C":
-        ledger.take("SPO_SETTLEMENT", case.ftd_qty, "Shares cannot be delivered after the event: settle in cash")
+        ledger.take(
+            "SPO_SETTLEMENT",
+            case.ftd_qty,
+            "Shares cannot be delivered after the event: settle in cash",
+        )
         return _plan(case, ledger, 0, gridlock, Fallbacks())
     chase_action: StepAction = "NET_GRIDLOCK" if gridlock.extent == "full" else "CHASE_FTR"
-    aggregated = chase(ledger, case.ftrs, chase_action, age, case.triage.category == "B2B_PENDING", rules)
+    aggregated = chase(
+        ledger, case.ftrs, chase_action, age, case.triage.category == "B2B_PENDING", rules
+    )
     _own_stock(ledger, case, remaining_days, rules)
     sources = fallbacks(case.inventory, ledger.remaining, remaining_days, rules)
     return _plan(case, ledger, aggregated, gridlock, sources)
@@ -42,14 +51,26 @@ def _own_stock(ledger: Ledger, case: ResolverInput, days: int | None, rules: Wat
         ledger.take("PARTIAL_DELIVER", 0, f"{_days_in_words(days)}: deliver today what is in hand")
     depot = min(inventory.depot_qty, ledger.remaining)
     if depot and depot_in_time(inventory, days):
-        ledger.take("DEPOT_MOVEMENT", depot, f"Depot shares arrive in {inventory.depot_transit_days}d, {_days_in_words(days)}")
+        ledger.take(
+            "DEPOT_MOVEMENT",
+            depot,
+            f"Depot shares arrive in {inventory.depot_transit_days}d, {_days_in_words(days)}",
+        )
 
 
 def _days_in_words(days: int) -> str:
-    return f"{days}d to the deadline" if days > 0 else f"deadline reached {-days}d ago" if days else "deadline is today"
+    return (
+        f"{days}d to the deadline"
+        if days > 0
+        else f"deadline reached {-days}d ago"
+        if days
+        else "deadline is today"
+    )
 
 
-def _plan(case: ResolverInput, ledger: Ledger, aggregated: int, gridlock: Gridlock, sources: Fallbacks) -> Resolution:
+def _plan(
+    case: ResolverInput, ledger: Ledger, aggregated: int, gridlock: Gridlock, sources: Fallbacks
+) -> Resolution:
     total = ledger.covered + sources.first_qty + sources.second_qty
     residual = max(0, case.ftd_qty - total)
     return Resolution(

@@ -14,7 +14,9 @@ from finops_cli.kb.book import ScoringBook
 
 
 class Base(NamedTuple):
-    """The four factors, the base score they make, and the same in words, the strongest driver first."""
+    """The four factors, the base score they make, and the same in words, the strongest driver
+    first.
+    """
 
     age: Decimal
     value: Decimal
@@ -58,26 +60,44 @@ def score(record: FailRecord, state: RegShoStatus, book: ScoringBook) -> Score:
 
 @lru_cache(maxsize=4096)
 def _score(
-    book: ScoringBook, age: int, value: int, state: RegShoStatus, cp_history: int, inventory: int, *conditions: bool
+    book: ScoringBook,
+    age: int,
+    value: int,
+    state: RegShoStatus,
+    cp_history: int,
+    inventory: int,
+    *conditions: bool,
 ) -> Score:
     """A score depends on bands and conditions alone; records share it."""
-    base, modifiers = _base(book, age, value, state, cp_history), _modifiers(book, inventory, *conditions)
+    base, modifiers = (
+        _base(book, age, value, state, cp_history),
+        _modifiers(book, inventory, *conditions),
+    )
     components = ScoreComponents(*base[:5], *modifiers[:2])
     priority = priority_score(base.score, modifiers.inventory, modifiers.concentration, book)
     return Score(components, priority, book.tier.of(priority), f"{base.drivers}; {modifiers.words}")
 
 
-def base_score(age: Decimal, value: Decimal, regulatory: Decimal, cp_history: Decimal, book: ScoringBook) -> Decimal:
+def base_score(
+    age: Decimal, value: Decimal, regulatory: Decimal, cp_history: Decimal, book: ScoringBook
+) -> Decimal:
     """The weighted sum of the four factors. kb: `score.base`."""
     weights = book.weights
     return (
-        age * weights["age"] + value * weights["value"] + regulatory * weights["regulatory"] + cp_history * weights["cp_history"]
+        age * weights["age"]
+        + value * weights["value"]
+        + regulatory * weights["regulatory"]
+        + cp_history * weights["cp_history"]
     )
 
 
-def priority_score(base: Decimal, inventory: Decimal, concentration: Decimal, book: ScoringBook) -> Decimal:
+def priority_score(
+    base: Decimal, inventory: Decimal, concentration: Decimal, book: ScoringBook
+) -> Decimal:
     """kb: `score.priority`."""
-    return min(book.cap, base * inventory * concentration).quantize(_unit(book.decimals), ROUND_HALF_UP)
+    return min(book.cap, base * inventory * concentration).quantize(
+        _unit(book.decimals), ROUND_HALF_UP
+    )
 
 
 def floor_tier(tier: Tier, category: str, book: ScoringBook) -> Tier:
@@ -100,7 +120,9 @@ def _unit(decimals: int) -> Decimal:
     return Decimal(1).scaleb(-decimals)
 
 
-def _base(book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus, cp_band: int) -> Base:
+def _base(
+    book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus, cp_band: int
+) -> Base:
     factors = (
         book.age_factor.values[age_band],
         book.value_factor.values[value_band],
@@ -109,7 +131,9 @@ def _base(book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus
     )
     points = {
         name: factor * book.weights[key]
-        for name, key, factor in zip(("age", "value", "regulatory", "counterparty"), book.weights, factors, strict=True)
+        for name, key, factor in zip(
+            ("age", "value", "regulatory", "counterparty"), book.weights, factors, strict=True
+        )
     }
     strongest_first = sorted(points.items(), key=lambda item: -item[1])
     drivers = ", ".join(f"{name} {plain(value)}" for name, value in strongest_first if value)
@@ -118,7 +142,12 @@ def _base(book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus
 
 
 def _modifiers(
-    book: ScoringBook, inventory_band: int, threshold: bool, not_cns_eligible: bool, security_rate: bool, cp_rate: bool
+    book: ScoringBook,
+    inventory_band: int,
+    threshold: bool,
+    not_cns_eligible: bool,
+    security_rate: bool,
+    cp_rate: bool,
 ) -> Modifiers:
     product = Decimal(1)
     for applies, name in (
@@ -129,5 +158,12 @@ def _modifiers(
     ):
         if applies:
             product *= book.concentration[name]
-    inventory, concentration = book.inventory_modifier.values[inventory_band], min(product, book.concentration_cap)
-    return Modifiers(inventory, concentration, f"inventory modifier {inventory}, concentration modifier {concentration}")
+    inventory, concentration = (
+        book.inventory_modifier.values[inventory_band],
+        min(product, book.concentration_cap),
+    )
+    return Modifiers(
+        inventory,
+        concentration,
+        f"inventory modifier {inventory}, concentration modifier {concentration}",
+    )

@@ -18,7 +18,9 @@ _KIND = {
 
 
 def triage(record: FailRecord, book: Book) -> Triage:
-    """What card 1 asks of a model, computed: score, tier, category, action, escalation, deadline and flags."""
+    """What card 1 asks of a model, computed: score, tier, category, action, escalation, deadline
+    and flags.
+    """
     state = regsho.regulatory_state(record, book.triage)
     scored = scoring.score(record, state, book.scoring)
     category = classification.category(record)
@@ -26,7 +28,9 @@ def triage(record: FailRecord, book: Book) -> Triage:
     regulatory_factor = scored.components.regulatory_factor
     close_out = regulatory_factor == book.scoring.regulatory_factor["CLOSE_OUT"]
     deadline = regsho.deadline_day(record, book.triage)
-    lifecycle = classification.lifecycle_state(classification.is_offset(record), close_out and deadline is not None, tier)
+    lifecycle = classification.lifecycle_state(
+        classification.is_offset(record), close_out and deadline is not None, tier
+    )
     return Triage(
         category,
         record.cns_direction,
@@ -47,5 +51,10 @@ def reason(record: FailRecord, scored: scoring.Score, category: str, tier: str) 
     """One sentence that names the drivers. kb: `triage.reason`."""
     kind = _KIND[record.cns_direction if category == "CNS_FAIL" else category]
     days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
-    raised = "" if tier == scored.tier else f", tier raised from {scored.tier} because it is a CNS fail"
-    return f"{kind} of {record.qty:,} shares aged {days} scores {scored.priority} ({tier}): {scored.why}{raised}."
+    raised = (
+        "" if tier == scored.tier else f", tier raised from {scored.tier} because it is a CNS fail"
+    )
+    return (
+        f"{kind} of {record.qty:,} shares aged {days} scores {scored.priority} ({tier}):"
+        f" {scored.why}{raised}."
+    )

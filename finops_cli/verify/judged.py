@@ -13,9 +13,18 @@ from finops_cli.verify.schemas import shown
 
 
 def differs(rule: str, path: str, expected: Any, actual: Any, because: str = "") -> Finding:
-    """The finding that `actual` at `path` is not `expected`. `because` says how the rule gets there."""
+    """The finding that `actual` at `path` is not `expected`.
+
+    `because` says how the rule gets there.
+    """
     why = f" ({because})" if because else ""
-    return Finding(rule, path, expected, actual, f"{path[1:]} is {_said(actual)}; {rule} gives {_said(expected)}{why}")
+    return Finding(
+        rule,
+        path,
+        expected,
+        actual,
+        f"{path[1:]} is {_said(actual)}; {rule} gives {_said(expected)}{why}",
+    )
 
 
 def _said(value: Any) -> str:
@@ -26,11 +35,19 @@ def same(expected: Any, actual: Any, tolerance: Decimal) -> bool:
     """Equality; numbers within `tolerance` (kb: `check.tolerance`)."""
     if expected == actual:
         return True
-    return isinstance(expected, Decimal) and isinstance(actual, Decimal) and abs(expected - actual) < tolerance
+    return (
+        isinstance(expected, Decimal)
+        and isinstance(actual, Decimal)
+        and abs(expected - actual) < tolerance
+    )
 
 
 def compare(
-    expected: msgspec.Struct, actual: msgspec.Struct, rules: Mapping[str, str], prefix: str, tolerance: Decimal
+    expected: msgspec.Struct,
+    actual: msgspec.Struct,
+    rules: Mapping[str, str],
+    prefix: str,
+    tolerance: Decimal,
 ) -> Iterator[Finding]:
     """Findings for the fields named in `rules` (field to rule) that differ between the two."""
     for field, rule in rules.items():

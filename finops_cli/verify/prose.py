@@ -1,4 +1,6 @@
-"""The figures of free text: an analyst reads them, so each must be one of the input, or of what the rules make of it."""
+"""The figures of free text: an analyst reads them, so each must be one of the input, or of what the
+rules make of it.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,14 @@ from finops_cli.verify.figures import Figure, Known, borne_out, figures, known, 
 _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 
 
-def check_reason(answer: Triage, reference: Triage, fail: FailRecord, book: Book) -> Iterator[Finding]:
-    """The figures of a reason are those of the record, its bands and its triage, of the sum and the product, and of the deadline.
+def check_reason(
+    answer: Triage, reference: Triage, fail: FailRecord, book: Book
+) -> Iterator[Finding]:
+    """The figures of a reason are those of the record, its bands and its triage, of the sum and the
+    product, and of the deadline.
 
-    What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, bears nothing out.
+    What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, bears
+    nothing out.
     """
     accepted = book.phrases
     if not unknown_figures(answer.reason, known(reference.reason), accepted, fail.fail_id):
@@ -43,24 +49,42 @@ def check_reason(answer: Triage, reference: Triage, fail: FailRecord, book: Book
     yield from _told(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
 
 
-def check_prose(answer: Resolution, reference: Resolution, case: ResolverInput, book: Book) -> Iterator[Finding]:
-    """The figures of a plan's texts are those of input and plan, counts and sums of them, and of the deadline.
+def check_prose(
+    answer: Resolution, reference: Resolution, case: ResolverInput, book: Book
+) -> Iterator[Finding]:
+    """The figures of a plan's texts are those of input and plan, counts and sums of them, and of
+    the deadline.
 
-    In a step with a counterparty, figures of other counterparties count only when the text names them.
+    In a step with a counterparty, figures of other counterparties count only when the text names
+    them.
     """
     wanted = {path: text for path, text, _ in _texts(reference)}
     unlike = [said for said in _texts(answer) if said[1] != wanted.get(said[0])]
     if not unlike:
         return
     accepted = book.phrases
-    of_a_step, of_counterparties = _of_a_step(reference, case, book), _of_counterparties(reference, case)
+    of_a_step, of_counterparties = (
+        _of_a_step(reference, case, book),
+        _of_counterparties(reference, case),
+    )
     of_the_plan = of_a_step | _of_the_plan(reference, case, book)
     for path, text, dtc in unlike:
-        unknown = unknown_figures(text, of_the_plan if dtc is None else of_a_step, accepted, case.fail_id)
+        unknown = unknown_figures(
+            text, of_the_plan if dtc is None else of_a_step, accepted, case.fail_id
+        )
         if unknown and dtc is not None:
-            named = {dtc, *(f"DTC-{figure.value}" for figure in figures(text) if isinstance(figure.value, str))}
+            named = {
+                dtc,
+                *(
+                    f"DTC-{figure.value}"
+                    for figure in figures(text)
+                    if isinstance(figure.value, str)
+                ),
+            }
             theirs = [of_counterparties[name] for name in named if name in of_counterparties]
-            unknown = [figure for figure in unknown if not any(borne_out(figure, one) for one in theirs)]
+            unknown = [
+                figure for figure in unknown if not any(borne_out(figure, one) for one in theirs)
+            ]
         yield from _told(unknown, "plan.prose_figures", path, wanted.get(path), text)
 
 
@@ -83,11 +107,19 @@ def _bands(fail: FailRecord, reference: Triage, book: Book) -> Iterator[Decimal]
         yield edge[0] + 1  # the first day of the band
 
 
-def _told(unknown: list[Figure], rule: str, path: str, expected: str | None, actual: str) -> Iterator[Finding]:
+def _told(
+    unknown: list[Figure], rule: str, path: str, expected: str | None, actual: str
+) -> Iterator[Finding]:
     if unknown:
         texts = dict.fromkeys(figure.text[: limits.SHOWN_CHARS] for figure in unknown)
         named = ", ".join(list(texts)[: limits.PROBLEMS])
-        yield Finding(rule, path, expected, actual, f"{path[1:]} says {named}: no figure of the input or of its rules")
+        yield Finding(
+            rule,
+            path,
+            expected,
+            actual,
+            f"{path[1:]} says {named}: no figure of the input or of its rules",
+        )
 
 
 def _texts(plan: Resolution) -> Iterator[tuple[str, str, str | None]]:
@@ -101,7 +133,13 @@ def _of_a_step(plan: Resolution, case: ResolverInput, book: Book) -> Known:
     """What the rationale of any step may say: the account, the stock, the clock, the score."""
     owed, deadline, steps = case.ftd_qty, case.triage.deadline, plan.resolution_steps
     return known(
-        (owed, case.cusip, case.inventory, case.triage.priority_score, [step.qty for step in steps]),
+        (
+            owed,
+            case.cusip,
+            case.inventory,
+            case.triage.priority_score,
+            [step.qty for step in steps],
+        ),
         days=_days(deadline, age_days(case, book.scoring)),
         left=(plan.residual_short, *(step.remaining_short for step in steps)),
         shares=(
@@ -115,17 +153,40 @@ def _of_a_step(plan: Resolution, case: ResolverInput, book: Book) -> Known:
 
 
 def _of_the_plan(plan: Resolution, case: ResolverInput, book: Book) -> Known:
-    """What other texts may say beside: everything in input and plan, the counts and sums of it, the notice of a recall."""
-    steps, parties, brokers = plan.resolution_steps, plan.gridlock_parties, {ftr.dtc for ftr in case.ftrs}
-    listed = (steps, parties, case.ftrs, case.related_fails, brokers, brokers | {fail.dtc for fail in case.related_fails})
+    """What other texts may say beside: everything in input and plan, the counts and sums of it, the
+    notice of a recall.
+    """
+    steps, parties, brokers = (
+        plan.resolution_steps,
+        plan.gridlock_parties,
+        {ftr.dtc for ftr in case.ftrs},
+    )
+    listed = (
+        steps,
+        parties,
+        case.ftrs,
+        case.related_fails,
+        brokers,
+        brokers | {fail.dtc for fail in case.related_fails},
+    )
     receipts = [step.qty for step in reversed(steps) if step.action in _RECEIPTS]
     return known(
         (case, parties, plan.additional_ftrs_chased),
         [text for _, text, _ in _texts(plan)],
-        (*map(len, listed), *Counter(step.action for step in steps).values(), sum(ftr.qty for ftr in case.ftrs)),
-        (*accumulate(receipts), *range(max(len(receipts), len(parties)))),  # "3 more receipts for 8,000 shares"
+        (
+            *map(len, listed),
+            *Counter(step.action for step in steps).values(),
+            sum(ftr.qty for ftr in case.ftrs),
+        ),
+        (
+            *accumulate(receipts),
+            *range(max(len(receipts), len(parties))),
+        ),  # "3 more receipts for 8,000 shares"
         days=(book.waterfall.recall_notice_days,),
-        percent=[Decimal(100 * shares) / case.ftd_qty for shares in (plan.total_coverable, plan.residual_short)],
+        percent=[
+            Decimal(100 * shares) / case.ftd_qty
+            for shares in (plan.total_coverable, plan.residual_short)
+        ],
     )
 
 

@@ -48,18 +48,25 @@ def reaches(book: Book) -> Reaches:
     )
 
 
-def reach(table: BandTable[Decimal], bound: Decimal, strict: bool = False, whole: bool = False) -> Reach:
-    """For each value of `table`: may numbers in its bands be at least `bound` (or over it, when `strict`), may they be less?
+def reach(
+    table: BandTable[Decimal], bound: Decimal, strict: bool = False, whole: bool = False
+) -> Reach:
+    """For each value of `table`: may numbers in its bands be at least `bound` (or over it, when
+    `strict`), may they be less?
 
     `whole`: the numbers are whole, so the band after `to = 9` starts at 10. Numbers start at 0.
     """
     answers: dict[Decimal, frozenset[bool]] = {}
     for band, value in enumerate(table.values):
-        answers[value] = answers.get(value, frozenset()) | _answers(table, band, bound, strict, whole)
+        answers[value] = answers.get(value, frozenset()) | _answers(
+            table, band, bound, strict, whole
+        )
     return answers
 
 
-def _answers(table: BandTable[Decimal], band: int, bound: Decimal, strict: bool, whole: bool) -> frozenset[bool]:
+def _answers(
+    table: BandTable[Decimal], band: int, bound: Decimal, strict: bool, whole: bool
+) -> frozenset[bool]:
     upper = table.upper_edge(band)
     if upper is None:
         reaches = True
@@ -82,9 +89,12 @@ def _lower(table: BandTable[Decimal], band: int, whole: bool) -> tuple[Decimal, 
 
 
 @lru_cache(maxsize=8)
-def concentrations(book: ScoringBook, threshold: bool, cp_rate: frozenset[bool]) -> frozenset[Decimal]:
-    """Every concentration modifier that a record can have, given whether its security is on the threshold list and whether its
-    counterparty's rate may count as concentrated."""
+def concentrations(
+    book: ScoringBook, threshold: bool, cp_rate: frozenset[bool]
+) -> frozenset[Decimal]:
+    """Every concentration modifier that a record can have, given whether its security is on the
+    threshold list and whether its counterparty's rate may count as concentrated.
+    """
     modifiers = book.concentration
     either = (False, True)
     products = set()

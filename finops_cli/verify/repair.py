@@ -1,6 +1,8 @@
-"""Puts an answer right where only figures, and what follows from them, are wrong (kb: `answer.loop`, `answer.judgements`).
+"""Puts an answer right where only figures, and what follows from them, are wrong (kb:
+`answer.loop`, `answer.judgements`).
 
-What stands is the reference with the model's own sentences. The sentences that a finding blames are the reference's too.
+What stands is the reference with the model's own sentences. The sentences that a finding blames are
+the reference's too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from finops_cli.domain.resolution import Resolution, Step
 from finops_cli.domain.triage import Triage
 
 
-def repaired_triage(answer: Triage, findings: Iterable[Finding], reference: Triage, judgements: frozenset[str]) -> Triage | None:
+def repaired_triage(
+    answer: Triage, findings: Iterable[Finding], reference: Triage, judgements: frozenset[str]
+) -> Triage | None:
     """`answer` with its figures put right; None when one of `judgements` is wrong."""
     if any(_misjudged(answer, reference, judgements)):
         return None
@@ -24,19 +28,27 @@ def repaired_triage(answer: Triage, findings: Iterable[Finding], reference: Tria
 
 
 def repaired_plan(
-    answer: Resolution, findings: Iterable[Finding], reference: Resolution, judgements: frozenset[str]
+    answer: Resolution,
+    findings: Iterable[Finding],
+    reference: Resolution,
+    judgements: frozenset[str],
 ) -> Resolution | None:
     """The same of a plan. Its steps are a judgement: which actions, with whom, in which order."""
-    if any(_misjudged(answer, reference, judgements)) or ("steps" in judgements and _course(answer) != _course(reference)):
+    if any(_misjudged(answer, reference, judgements)) or (
+        "steps" in judgements and _course(answer) != _course(reference)
+    ):
         return None
     if len(answer.resolution_steps) != len(reference.resolution_steps):
         return None
     blamed = {finding.path for finding in findings}
-    steps = tuple(_step(i, answer, reference, blamed) for i in range(len(reference.resolution_steps)))
+    steps = tuple(
+        _step(i, answer, reference, blamed) for i in range(len(reference.resolution_steps))
+    )
     texts = {
         name: getattr(answer, name)
         for name in ("escalation_reason", "narrative")
-        if f"/{name}" not in blamed and bool(getattr(answer, name)) == bool(getattr(reference, name))
+        if f"/{name}" not in blamed
+        and bool(getattr(answer, name)) == bool(getattr(reference, name))
     }
     return replace(reference, resolution_steps=steps, **texts)
 
@@ -53,4 +65,6 @@ def _course(plan: Resolution) -> list[tuple[str, str | None]]:
 def _step(i: int, answer: Resolution, reference: Resolution, blamed: set[str]) -> Step:
     right = reference.resolution_steps[i]
     path = f"/resolution_steps/{i}/rationale"
-    return right if path in blamed else replace(right, rationale=answer.resolution_steps[i].rationale)
+    return (
+        right if path in blamed else replace(right, rationale=answer.resolution_steps[i].rationale)
+    )

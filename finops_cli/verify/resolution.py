@@ -1,4 +1,6 @@
-"""Judges a plan: against what its input gives, or, without an input, for whether it agrees with itself."""
+"""Judges a plan: against what its input gives, or, without an input, for whether it agrees with
+itself.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,9 @@ def check_resolution(
 ) -> list[Finding]:
     """What is wrong with `answer`; nothing when it is good.
 
-    `reference` is what the waterfall gives for the input (`rules.plan`) and `owed` the shares that the input owes. Where the
-    steps are as many as the waterfall's, every field is held against it; where not, missing and superfluous steps are named and
-    the plan is held against itself too.
+    `reference` is what the waterfall gives for the input (`rules.plan`) and `owed` the shares that
+    the input owes. Where the steps are as many as the waterfall's, every field is held against it;
+    where not, missing and superfluous steps are named and the plan is held against itself too.
     """
     if reference is None or answer is reference:
         return own_findings(answer, owed, book)
@@ -51,36 +53,55 @@ def check_resolution(
     if found and len(answer.resolution_steps) == len(reference.resolution_steps):
         return found
     paths = {finding.path for finding in found}
-    return found + [finding for finding in own_findings(answer, owed, book) if finding.path not in paths]
+    return found + [
+        finding for finding in own_findings(answer, owed, book) if finding.path not in paths
+    ]
 
 
 def _fields(answer: Resolution, reference: Resolution, book: Book) -> Iterator[Finding]:
     yield from compare(reference, answer, _PLAN_RULES, "", book.tolerance)
     if bool(answer.escalation_reason) != bool(reference.escalation_reason):
-        yield differs("plan.escalation", "/escalation_reason", reference.escalation_reason, answer.escalation_reason)
+        yield differs(
+            "plan.escalation",
+            "/escalation_reason",
+            reference.escalation_reason,
+            answer.escalation_reason,
+        )
 
 
 def _steps(answer: Resolution, reference: Resolution, book: Book) -> Iterator[Finding]:
     got, wanted = answer.resolution_steps, reference.resolution_steps
     if len(got) == len(wanted):
         for i, (step, expected) in enumerate(zip(got, wanted, strict=True)):
-            yield from compare(expected, step, _STEP_RULES, f"/resolution_steps/{i}", book.tolerance)
+            yield from compare(
+                expected, step, _STEP_RULES, f"/resolution_steps/{i}", book.tolerance
+            )
         return
-    matcher = SequenceMatcher(None, [_what(step) for step in wanted], [_what(step) for step in got], autojunk=False)
+    matcher = SequenceMatcher(
+        None, [_what(step) for step in wanted], [_what(step) for step in got], autojunk=False
+    )
     for verdict, wanted_from, wanted_to, got_from, got_to in matcher.get_opcodes():
         if verdict == "equal":
-            for expected, i in zip(wanted[wanted_from:wanted_to], range(got_from, got_to), strict=True):
-                yield from compare(expected, got[i], _TAKEN_RULES, f"/resolution_steps/{i}", book.tolerance)
+            for expected, i in zip(
+                wanted[wanted_from:wanted_to], range(got_from, got_to), strict=True
+            ):
+                yield from compare(
+                    expected, got[i], _TAKEN_RULES, f"/resolution_steps/{i}", book.tolerance
+                )
             continue
         for expected in wanted[wanted_from:wanted_to]:
             message = f"a step is missing here: {_told(expected)}"
-            yield Finding("waterfall.step_missing", f"/resolution_steps/{got_from}", expected, None, message)
+            yield Finding(
+                "waterfall.step_missing", f"/resolution_steps/{got_from}", expected, None, message
+            )
         for i in range(got_from, got_to):
             message = f"the waterfall gives no such step here: {_told(got[i])}"
             yield Finding("waterfall.step_extra", f"/resolution_steps/{i}", None, got[i], message)
 
 
-_TAKEN_RULES = {field: _STEP_RULES[field] for field in ("qty", "settlement_type", "settlement_date")}
+_TAKEN_RULES = {
+    field: _STEP_RULES[field] for field in ("qty", "settlement_type", "settlement_date")
+}
 
 
 def _what(step: Step) -> tuple[str, str | None]:

@@ -22,10 +22,19 @@ _RULES = {
 }
 
 
-def schema_of(name: str, kind: type[msgspec.Struct], null_is_default: tuple[str, ...]) -> dict[str, Any]:
-    """The schema of `kind`. Fields in `null_is_default` may be null, which means the same as absent."""
-    _, definitions = msgspec.json.schema_components([kind], schema_hook=_exact_schema, ref_template="#/$defs/{name}")
+def schema_of(
+    name: str, kind: type[msgspec.Struct], null_is_default: tuple[str, ...]
+) -> dict[str, Any]:
+    """The schema of `kind`.
+
+    Fields in `null_is_default` may be null, which means the same as absent.
+    """
+    _, definitions = msgspec.json.schema_components(
+        [kind], schema_hook=_exact_schema, ref_template="#/$defs/{name}"
+    )
     for definition in definitions.values():
+        if "description" in definition:
+            definition["description"] = " ".join(definition["description"].split())
         for field, schema in definition["properties"].items():
             definition["properties"][field] = _tidy(schema, nullable=field in null_is_default)
     top = definitions.pop(kind.__name__)
@@ -64,14 +73,27 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
 
 
 def faults(given: Any, schema: dict[str, Any]) -> list[Problem]:
-    """What keeps `given` from having the shape of `schema`, by path; the first `limits.PROBLEMS` faults where there are more."""
-    every = (problem for error in _validator(schema).iter_errors(given) for problem in _problems(error))
+    """What keeps `given` from having the shape of `schema`, by path; the first `limits.PROBLEMS`
+    faults where there are more.
+    """
+    every = (
+        problem for error in _validator(schema).iter_errors(given) for problem in _problems(error)
+    )
     found = list(islice(every, limits.PROBLEMS + 1))
-    told = sorted({problem.message: problem for problem in found[: limits.PROBLEMS]}.values(), key=lambda problem: problem.path)
+    told = sorted(
+        {problem.message: problem for problem in found[: limits.PROBLEMS]}.values(),
+        key=lambda problem: problem.path,
+    )
     return [*told, _AND_MORE] if len(found) > limits.PROBLEMS else told
 
 
-_AND_MORE = Problem("schema.range", "", "", "a record whose faults can be listed", "and more faults than are listed here")
+_AND_MORE = Problem(
+    "schema.range",
+    "",
+    "",
+    "a record whose faults can be listed",
+    "and more faults than are listed here",
+)
 
 
 def _validator(schema: dict[str, Any]) -> Any:
@@ -112,14 +134,24 @@ def _problems(error: Any) -> Iterator[Problem]:
         for name in error.instance:
             if name not in known:
                 path = f"{pointer}/{name[: limits.SHOWN_CHARS]}"
-                yield _problem(rule, path, shown(error.instance[name]), _nearest(name, known), "is not a known field")
+                yield _problem(
+                    rule,
+                    path,
+                    shown(error.instance[name]),
+                    _nearest(name, known),
+                    "is not a known field",
+                )
     else:
         accepted = accepted_by(error.schema)
-        yield _problem(rule, pointer, shown(error.instance), accepted, f"is {shown(error.instance)}")
+        yield _problem(
+            rule, pointer, shown(error.instance), accepted, f"is {shown(error.instance)}"
+        )
 
 
 def _problem(rule: str, path: str, value: str, accepted: str, what: str) -> Problem:
-    return Problem(rule, path, value, accepted, f"{path[1:] or 'the line'} {what}; accepted: {accepted}")
+    return Problem(
+        rule, path, value, accepted, f"{path[1:] or 'the line'} {what}; accepted: {accepted}"
+    )
 
 
 def _nearest(name: str, known: dict[str, Any]) -> str:
@@ -148,7 +180,13 @@ def accepted_by(schema: dict[str, Any]) -> str:
     return ", ".join((words, *bounds)) + unit
 
 
-_TYPE_WORDS = {"integer": "whole number", "string": "text", "boolean": "true or false", "array": "a list", "object": "an object"}
+_TYPE_WORDS = {
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 _BOUNDS = {
     "exclusiveMinimum": "above {:,}",
     "minimum": "from {:,}",
@@ -164,7 +202,11 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         value = value[: limits.SHOWN_CHARS * 2]
     elif isinstance(value, list | dict):
-        return f"a list of {len(value)}" if isinstance(value, list) else f"an object of {len(value)} fields"
+        return (
+            f"a list of {len(value)}"
+            if isinstance(value, list)
+            else f"an object of {len(value)} fields"
+        )
     elif isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
         return _cut(str(value))
     return _cut(msgspec.json.encode(value).decode())

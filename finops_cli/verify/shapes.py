@@ -1,7 +1,9 @@
-"""JSON objects into domain types. Types decide fast; JSON Schema, made from the same types, says what is wrong.
+"""JSON objects into domain types. Types decide fast; JSON Schema, made from the same types, says
+what is wrong.
 
-A shape accepts exactly what its exported schema accepts (a test holds them together). Numbers stay exact: JSON numbers with a
-fraction arrive as Decimal, and whole ones become Decimal where a field is one.
+A shape accepts exactly what its exported schema accepts (a test holds them together). Numbers stay
+exact: JSON numbers with a fraction arrive as Decimal, and whole ones become Decimal where a field
+is one.
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ from finops_cli.domain.triage import Triage
 
 T = TypeVar("T", bound=msgspec.Struct)
 Numbers = Mapping[str, Any]
-"""Where Decimals of a shape are: a field name to None, or to the Numbers of the object or list of objects under it."""
+"""Where Decimals of a shape are: a field name to None, or to the Numbers of the object or list of
+objects under it.
+"""
 
 
 class Shape(Generic[T]):
     """One of the four objects that finops reads from outside."""
 
-    def __init__(self, name: str, kind: type[T], numbers: Numbers, null_is_default: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, kind: type[T], numbers: Numbers, null_is_default: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.kind = kind
         self._numbers = numbers
@@ -35,7 +41,10 @@ class Shape(Generic[T]):
         self._decoder = msgspec.json.Decoder(kind, dec_hook=exact, float_hook=Decimal)
 
     def read_line(self, line: bytes) -> T | None:
-        """The object in a line of JSON, the fast way; None when `read` must say more. Only for shapes without Decimals."""
+        """The object in a line of JSON, the fast way; None when `read` must say more.
+
+        Only for shapes without Decimals.
+        """
         try:
             return self._decoder.decode(line)
         except (ValueError, ArithmeticError, RecursionError):
@@ -49,7 +58,9 @@ class Shape(Generic[T]):
             return self._read_tolerantly(given)
 
     def _read_tolerantly(self, given: Any) -> T | None:
-        """The spellings that the schema allows and the type does not: 7.0 for 7, null for an absent list."""
+        """The spellings that the schema allows and the type does not: 7.0 for 7, null for an absent
+        list.
+        """
         try:
             return self._convert(_plain(given, self._null_is_default))
         except (msgspec.ValidationError, RecursionError):
@@ -68,7 +79,10 @@ class Shape(Generic[T]):
 
 
 def _make_exact(given: Any, numbers: Numbers) -> None:
-    """Turn the ints at `numbers` into Decimals, in place. Raises ValidationError for one too large to reckon with."""
+    """Turn the ints at `numbers` into Decimals, in place.
+
+    Raises ValidationError for one too large to reckon with.
+    """
     if type(given) is not dict:
         return
     for name, inner in numbers.items():
@@ -88,11 +102,17 @@ def _make_exact(given: Any, numbers: Numbers) -> None:
 def _plain(given: Any, null_is_default: tuple[str, ...]) -> Any:
     if isinstance(given, dict):
         return {
-            key: _plain(value, null_is_default) for key, value in given.items() if not (value is None and key in null_is_default)
+            key: _plain(value, null_is_default)
+            for key, value in given.items()
+            if not (value is None and key in null_is_default)
         }
     if isinstance(given, list):
         return [_plain(value, null_is_default) for value in given]
-    if isinstance(given, Decimal) and given.adjusted() < limits.NUMBER_DIGITS and given == given.to_integral_value():
+    if (
+        isinstance(given, Decimal)
+        and given.adjusted() < limits.NUMBER_DIGITS
+        and given == given.to_integral_value()
+    ):
         return int(given)
     return given
 
@@ -107,13 +127,24 @@ _FACTORS = (
     "concentration_modifier",
 )
 _CONTRIBUTIONS = ("age", "value", "regulatory", "counterparty")
-FAIL = Shape("fail", FailRecord, {}, ("cns_eligible", "awaiting_street_receipt", "ftrs", "related_fails", "depot_qty"))
-TRIAGE = Shape("triage", Triage, {"priority_score": None, "score_components": dict.fromkeys(_FACTORS)})
+FAIL = Shape(
+    "fail",
+    FailRecord,
+    {},
+    ("cns_eligible", "awaiting_street_receipt", "ftrs", "related_fails", "depot_qty"),
+)
+TRIAGE = Shape(
+    "triage", Triage, {"priority_score": None, "score_components": dict.fromkeys(_FACTORS)}
+)
 RESOLVER_INPUT = Shape(
     "resolver-input",
     ResolverInput,
     {"triage": {"priority_score": None, "score_components": dict.fromkeys(_CONTRIBUTIONS)}},
     ("ftrs", "related_fails", "depot_qty"),
 )
-RESOLUTION = Shape("resolution", Resolution, {"resolution_steps": {"coverage_after_step_pct": None}})
-SHAPES: dict[str, Shape[Any]] = {shape.name: shape for shape in (FAIL, TRIAGE, RESOLVER_INPUT, RESOLUTION)}
+RESOLUTION = Shape(
+    "resolution", Resolution, {"resolution_steps": {"coverage_after_step_pct": None}}
+)
+SHAPES: dict[str, Shape[Any]] = {
+    shape.name: shape for shape in (FAIL, TRIAGE, RESOLVER_INPUT, RESOLUTION)
+}

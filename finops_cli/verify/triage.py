@@ -1,4 +1,6 @@
-"""Judges a triage: against what its record gives, or, without a record, for whether it agrees with itself."""
+"""Judges a triage: against what its record gives, or, without a record, for whether it agrees with
+itself.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from finops_cli.verify.judged import compare, differs, same
 from finops_cli.verify.reach import NO, OPEN, YES, concentrations, reaches
 
 _FLAGS: tuple[Flag, ...] = get_args(Flag)
-_IN_ORDER = frozenset(flags for count in range(len(_FLAGS) + 1) for flags in combinations(_FLAGS, count))
+_IN_ORDER = frozenset(
+    flags for count in range(len(_FLAGS) + 1) for flags in combinations(_FLAGS, count)
+)
 _ANY_DIRECTION = ("CA_EVENT", "DK_DISPUTE")
 _FIELD_RULES = {
     "category": "triage.category",
@@ -48,8 +52,9 @@ _COMPONENT_RULES = {
 def check_triage(answer: Triage, book: Book, reference: Triage | None = None) -> list[Finding]:
     """What is wrong with `answer`; nothing when it is good.
 
-    `reference` is what the rules give for the record (`rules.triage`). Every field is held against it. Without one, or when all
-    fields agree, the answer is held against itself: arithmetic, bands, and what each field implies for the others.
+    `reference` is what the rules give for the record (`rules.triage`). Every field is held against
+    it. Without one, or when all fields agree, the answer is held against itself: arithmetic, bands,
+    and what each field implies for the others.
     """
     if reference is not None and answer is not reference:
         found = list(_against(answer, reference, book))
@@ -60,7 +65,9 @@ def check_triage(answer: Triage, book: Book, reference: Triage | None = None) ->
 
 @lru_cache(maxsize=4096)
 def _own_findings(book: Book, *judged: Any) -> tuple[Finding, ...]:
-    """Findings of an answer against itself, by all of its fields but the reason, in which many records are alike."""
+    """Findings of an answer against itself, by all of its fields but the reason, in which many
+    records are alike.
+    """
     found: list[Finding] = []
     answer = Triage(**dict(zip(_JUDGED_FIELDS, judged, strict=True)), reason="")
     for rule in _OWN_RULES:
@@ -74,9 +81,21 @@ _JUDGED = attrgetter(*_JUDGED_FIELDS)
 
 def _against(answer: Triage, reference: Triage, book: Book) -> Iterator[Finding]:
     tolerance = book.tolerance
-    for finding in compare(reference.score_components, answer.score_components, _COMPONENT_RULES, "/score_components", tolerance):
+    for finding in compare(
+        reference.score_components,
+        answer.score_components,
+        _COMPONENT_RULES,
+        "/score_components",
+        tolerance,
+    ):
         if finding.rule == "score.base":
-            yield differs("score.base", finding.path, finding.expected, finding.actual, _sum_in_words(answer, book))
+            yield differs(
+                "score.base",
+                finding.path,
+                finding.expected,
+                finding.actual,
+                _sum_in_words(answer, book),
+            )
         else:
             yield finding
     yield from compare(reference, answer, _FIELD_RULES, "", tolerance)
@@ -85,13 +104,18 @@ def _against(answer: Triage, reference: Triage, book: Book) -> Iterator[Finding]
 def _sum_in_words(answer: Triage, book: Book) -> str:
     c, weights = answer.score_components, book.scoring.weights
     factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
-    terms = " + ".join(f"{plain(factor)} x {weight}" for factor, weight in zip(factors, weights.values(), strict=True))
+    terms = " + ".join(
+        f"{plain(factor)} x {weight}"
+        for factor, weight in zip(factors, weights.values(), strict=True)
+    )
     return f"its own factors give {terms} = {plain(_stated_base(answer, book))}"
 
 
 def _stated_base(answer: Triage, book: Book) -> Decimal:
     c = answer.score_components
-    return base_score(c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor, book.scoring)
+    return base_score(
+        c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor, book.scoring
+    )
 
 
 def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None:
@@ -105,25 +129,50 @@ def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None
     )
     for field, value, values in known:
         if value not in values:
-            found.append(differs(_COMPONENT_RULES[field], f"/score_components/{field}", values, value, "one of these"))
+            found.append(
+                differs(
+                    _COMPONENT_RULES[field],
+                    f"/score_components/{field}",
+                    values,
+                    value,
+                    "one of these",
+                )
+            )
     cp_rate = reaches(book).concentrated_cp.get(c.cp_history_factor, OPEN)
     possible = concentrations(s, "THRESHOLD_SECURITY" in answer.flags, cp_rate)
     stated = c.concentration_modifier
-    if stated not in possible and not any(same(value, stated, book.tolerance) for value in possible):
+    if stated not in possible and not any(
+        same(value, stated, book.tolerance) for value in possible
+    ):
         given = "with" if "THRESHOLD_SECURITY" in answer.flags else "without"
-        because = f"one of these, {given} the flag THRESHOLD_SECURITY and with cp_history_factor {c.cp_history_factor}"
+        because = (
+            f"one of these, {given} the flag THRESHOLD_SECURITY and with cp_history_factor"
+            f" {c.cp_history_factor}"
+        )
         path = "/score_components/concentration_modifier"
-        found.append(differs("score.concentration_modifier", path, tuple(sorted(possible)), stated, because))
+        found.append(
+            differs("score.concentration_modifier", path, tuple(sorted(possible)), stated, because)
+        )
 
 
 def _score_adds_up(answer: Triage, book: Book, found: list[Finding]) -> None:
     c, base = answer.score_components, _stated_base(answer, book)
     if not same(base, c.base_score, book.tolerance):
-        found.append(differs("score.base", "/score_components/base_score", base, c.base_score, _sum_in_words(answer, book)))
+        found.append(
+            differs(
+                "score.base",
+                "/score_components/base_score",
+                base,
+                c.base_score,
+                _sum_in_words(answer, book),
+            )
+        )
     expected = priority_score(base, c.inventory_modifier, c.concentration_modifier, book.scoring)
     if not same(expected, answer.priority_score, book.tolerance):
         because = f"base {plain(base)} x {c.inventory_modifier} x {c.concentration_modifier}"
-        found.append(differs("score.priority", "/priority_score", expected, answer.priority_score, because))
+        found.append(
+            differs("score.priority", "/priority_score", expected, answer.priority_score, because)
+        )
 
 
 def _tier_follows_the_score(answer: Triage, book: Book, found: list[Finding]) -> None:
@@ -131,19 +180,40 @@ def _tier_follows_the_score(answer: Triage, book: Book, found: list[Finding]) ->
     expected = floor_tier(band, answer.category, book.scoring)
     if answer.priority_tier != expected:
         rule = "tier.band" if expected == band else "tier.cns_floor"
-        found.append(differs(rule, "/priority_tier", expected, answer.priority_tier, f"score {answer.priority_score}"))
+        found.append(
+            differs(
+                rule,
+                "/priority_tier",
+                expected,
+                answer.priority_tier,
+                f"score {answer.priority_score}",
+            )
+        )
     elif answer.category_priority_override != (raised := expected != band):
-        found.append(differs("tier.cns_floor", "/category_priority_override", raised, answer.category_priority_override))
-    level = escalation_level(answer.priority_tier, answer.score_components.regulatory_factor, book.scoring)
+        found.append(
+            differs(
+                "tier.cns_floor",
+                "/category_priority_override",
+                raised,
+                answer.category_priority_override,
+            )
+        )
+    level = escalation_level(
+        answer.priority_tier, answer.score_components.regulatory_factor, book.scoring
+    )
     if answer.escalation_level != level:
-        found.append(differs("tier.escalation", "/escalation_level", level, answer.escalation_level))
+        found.append(
+            differs("tier.escalation", "/escalation_level", level, answer.escalation_level)
+        )
 
 
 def _category_fits_the_direction(answer: Triage, book: Book, found: list[Finding]) -> None:
     in_cns = answer.cns_direction != "N_A"
     if answer.category in _ANY_DIRECTION or (answer.category == "CNS_FAIL") == in_cns:
         return
-    expected = ("CNS_FAIL", *_ANY_DIRECTION) if in_cns else ("B2B_PENDING", "DVP_FAIL", *_ANY_DIRECTION)
+    expected = (
+        ("CNS_FAIL", *_ANY_DIRECTION) if in_cns else ("B2B_PENDING", "DVP_FAIL", *_ANY_DIRECTION)
+    )
     because = f"one of these for direction {answer.cns_direction}"
     found.append(differs("triage.category", "/category", expected, answer.category, because))
 
@@ -177,7 +247,11 @@ def _flags_fit(answer: Triage, book: Book, found: list[Finding]) -> None:
     wrong = [flag for flag, answers in possible.items() if (flag in flags) not in answers]
     if wrong:
         expected = tuple(flag for flag in _FLAGS if (flag in flags) != (flag in wrong))
-        found.append(differs("triage.flags", "/flags", expected, flags, f"its factors decide {', '.join(wrong)}"))
+        found.append(
+            differs(
+                "triage.flags", "/flags", expected, flags, f"its factors decide {', '.join(wrong)}"
+            )
+        )
 
 
 def _closes_out(answer: Triage, book: Book) -> bool:
@@ -194,13 +268,22 @@ def _lifecycle_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
         expected += ("OFFSET",)
     if answer.lifecycle_state not in expected:
         wanted = expected[0] if len(expected) == 1 else expected
-        found.append(differs("triage.lifecycle", "/lifecycle_state", wanted, answer.lifecycle_state))
+        found.append(
+            differs("triage.lifecycle", "/lifecycle_state", wanted, answer.lifecycle_state)
+        )
 
 
 def _action_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
     expected = _actions(answer, book)
     if answer.action not in expected:
-        found.append(differs("triage.action", "/action", expected[0] if len(expected) == 1 else expected, answer.action))
+        found.append(
+            differs(
+                "triage.action",
+                "/action",
+                expected[0] if len(expected) == 1 else expected,
+                answer.action,
+            )
+        )
 
 
 def _actions(answer: Triage, book: Book) -> tuple[str, ...]:
@@ -213,17 +296,26 @@ def _actions(answer: Triage, book: Book) -> tuple[str, ...]:
     if answer.category == "CA_EVENT":
         return ("ESCALATE",)
     if answer.category == "CNS_FAIL":
-        return ("LOCATE_AND_DELIVER",) if answer.cns_direction == "FTD" else _receipt_actions(answer, book)
+        return (
+            ("LOCATE_AND_DELIVER",)
+            if answer.cns_direction == "FTD"
+            else _receipt_actions(answer, book)
+        )
     if answer.category == "B2B_PENDING":
         return ("ESCALATE",) if is_high(answer.priority_tier) else ("MONITOR_PENDING_RECEIPT",)
     covered = reaches(book).covered.get(answer.score_components.inventory_modifier, OPEN)
     sells = answer.deadline is not None
-    return tuple("LOCATE_AND_DELIVER" if sells and full else "CONTACT_COUNTERPARTY" for full in sorted(covered, reverse=True))
+    return tuple(
+        "LOCATE_AND_DELIVER" if sells and full else "CONTACT_COUNTERPARTY"
+        for full in sorted(covered, reverse=True)
+    )
 
 
 def _receipt_actions(answer: Triage, book: Book) -> tuple[str, ...]:
     bought_in = reaches(book).bought_in.get(answer.score_components.age_factor, OPEN)
-    return tuple("INITIATE_BUYIN" if older else "MONITOR_PENDING_RECEIPT" for older in sorted(bought_in))
+    return tuple(
+        "INITIATE_BUYIN" if older else "MONITOR_PENDING_RECEIPT" for older in sorted(bought_in)
+    )
 
 
 _OWN_RULES: tuple[Callable[[Triage, Book, list[Finding]], None], ...] = (

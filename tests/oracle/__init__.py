@@ -1,1 +1,3 @@
-"""A second implementation of the binding rules, written from the specification alone, to hold the product against."""
+"""A second implementation of the binding rules, written from the specification alone, to hold the
+product against.
+"""

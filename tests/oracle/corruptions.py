@@ -1,4 +1,6 @@
-"""Good answers with exactly one field made wrong, and what can be told wrong about an answer without its input."""
+"""Good answers with exactly one field made wrong, and what can be told wrong about an answer
+without its input.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from typing import Any, NamedTuple
 from tests.oracle.triage_oracle import FLAGS, REGULATORY, TIERS, exact, half_up, triage
 
 PLAN_ACTIONS = (
-    "CHASE_FTR", "OFFSET_FTR", "APPLY_BOX", "INITIATE_RECALL", "SOURCE_BORROW", "PARTIAL_DELIVER", "DEPOT_MOVEMENT",
+    "CHASE_FTR", "OFFSET_FTR", "APPLY_BOX", "INITIATE_RECALL", "SOURCE_BORROW", "PARTIAL_DELIVER",
+    "DEPOT_MOVEMENT",
     "NET_GRIDLOCK", "BUY_IN_NOTICE", "SPO_SETTLEMENT", "ESCALATE",
 )  # fmt: skip
-ACTIONS = ("LOCATE_AND_DELIVER", "SEND_DK_NOTICE", "MONITOR_PENDING_RECEIPT", "ESCALATE", "CONTACT_COUNTERPARTY",
+ACTIONS = ("LOCATE_AND_DELIVER", "SEND_DK_NOTICE", "MONITOR_PENDING_RECEIPT", "ESCALATE",
+"CONTACT_COUNTERPARTY",
            "INITIATE_BUYIN", "NO_ACTION")  # fmt: skip
 WORDS: dict[str, tuple[Any, ...]] = {
     "category": ("CNS_FAIL", "DVP_FAIL", "B2B_PENDING", "CA_EVENT", "DK_DISPUTE", "CORRESPONDENT"),
@@ -30,7 +34,8 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "settlement_date": (None, "T+0", "T+1", "T+2", "T+9", "tomorrow"),
     "dtc": (None, "DTC-4321", "DTC-1"),
 }
-STEP_SIZES = {"priority_score": 0.1, "base_score": 0.5, "inventory_modifier": 0.05, "concentration_modifier": 0.01,
+STEP_SIZES = {"priority_score": 0.1, "base_score": 0.5, "inventory_modifier": 0.05,
+"concentration_modifier": 0.01,
               "coverage_after_step_pct": 0.01}  # fmt: skip
 MEMBERS: dict[str, tuple[float, ...]] = {
     "age_factor": (10, 30, 60, 80, 100),
@@ -44,7 +49,9 @@ TEXTS = {"reason", "rationale", "narrative"}
 
 
 class Corruption(NamedTuple):
-    """`answer` is good but for the field at `path` (for a missing or unknown field, or a step too many: its parent will do)."""
+    """`answer` is good but for the field at `path` (for a missing or unknown field, or a step too
+    many: its parent will do).
+    """
 
     what: str
     path: str
@@ -58,20 +65,39 @@ def corruptions(good: dict[str, Any]) -> Iterator[Corruption]:
         for what, value in _wrong_values(path, good):
             yield Corruption(f"{what}: {value!r}", path, _with(good, path, value))
         yield Corruption("missing", path, _with(good, path, None, remove=True), parent_will_do=True)
-    for path in ["", *(path for path in _pointers(good, objects=True) if isinstance(_at(good, path), dict))]:
-        yield Corruption("unknown field", f"{path}/comment", _with(good, f"{path}/comment", "x"), parent_will_do=True)
+    for path in [
+        "",
+        *(path for path in _pointers(good, objects=True) if isinstance(_at(good, path), dict)),
+    ]:
+        yield Corruption(
+            "unknown field",
+            f"{path}/comment",
+            _with(good, f"{path}/comment", "x"),
+            parent_will_do=True,
+        )
     if len(good.get("resolution_steps", ())) > 1:
         yield from _wrong_order(good)
 
 
 def _wrong_order(good: dict[str, Any]) -> Iterator[Corruption]:
     steps = good["resolution_steps"]
-    for what, rows in (("last step gone", steps[:-1]), ("first step gone", steps[1:]), ("last step twice", [*steps, steps[-1]])):
-        yield Corruption(what, "/resolution_steps", good | {"resolution_steps": copy.deepcopy(rows)}, parent_will_do=True)
+    for what, rows in (
+        ("last step gone", steps[:-1]),
+        ("first step gone", steps[1:]),
+        ("last step twice", [*steps, steps[-1]]),
+    ):
+        yield Corruption(
+            what,
+            "/resolution_steps",
+            good | {"resolution_steps": copy.deepcopy(rows)},
+            parent_will_do=True,
+        )
 
 
 def _pointers(node: Any, path: str = "", objects: bool = False) -> Iterator[str]:
-    """Each field of each object, by JSON pointer; `objects` for the items of lists of objects instead of for all fields."""
+    """Each field of each object, by JSON pointer; `objects` for the items of lists of objects
+    instead of for all fields.
+    """
     if isinstance(node, dict):
         for key, value in node.items():
             if not objects or isinstance(value, dict):
@@ -120,7 +146,10 @@ def _wrong_values(path: str, good: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from (("other member", member) for member in MEMBERS.get(name, ()) if member != value)
     elif name in ("flags", "gridlock_parties"):
         yield from _wrong_lists(value, FLAGS if name == "flags" else ("DTC-0000", "DTC-9999"))
-    yield from (("wrong type", wrong) for wrong in _wrong_types(value, nullable=name in ("deadline", "dtc", *WORDS)))
+    yield from (
+        ("wrong type", wrong)
+        for wrong in _wrong_types(value, nullable=name in ("deadline", "dtc", *WORDS))
+    )
 
 
 def _wrong_lists(value: list[str], members: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
@@ -129,7 +158,13 @@ def _wrong_lists(value: list[str], members: tuple[str, ...]) -> Iterator[tuple[s
         yield "twice", sorted([*value, member])
     for member in members:
         if member not in value:
-            yield "added", sorted([*value, member], key=lambda word: members.index(word) if word in members else -1)
+            yield (
+                "added",
+                sorted(
+                    [*value, member],
+                    key=lambda word: members.index(word) if word in members else -1,
+                ),
+            )
     if len(value) > 1:
         yield "reordered", value[::-1]
     yield "unknown member", [*value, "NO_SUCH"]
@@ -155,7 +190,13 @@ def _wrong_types(value: Any, nullable: bool) -> Iterator[Any]:
 AGES = {10: (0, 3), 30: (4, 6), 60: (7, 9), 80: (10, 12), 100: (13,)}
 AMOUNTS = {10: 0, 30: 100_000, 50: 500_000, 70: 1_000_000, 100: 6_000_000}
 RATES = {10: 0, 30: 1, 60: 3, 100: 6}
-COVERAGES = {Fraction(1): 0, Fraction(9, 10): 25, Fraction(8, 10): 50, Fraction(65, 100): 75, Fraction(1, 2): 100}
+COVERAGES = {
+    Fraction(1): 0,
+    Fraction(9, 10): 25,
+    Fraction(8, 10): 50,
+    Fraction(65, 100): 75,
+    Fraction(1, 2): 100,
+}
 CATEGORY_FIELDS: dict[str, dict[str, Any]] = {
     "CNS_FAIL": {},
     "DVP_FAIL": {},
@@ -166,15 +207,25 @@ CATEGORY_FIELDS: dict[str, dict[str, Any]] = {
 
 
 def some_record_gives(answer: dict[str, Any]) -> bool:
-    """Whether any fail record at all has this (well-formed) triage by the oracle: what a checker without the record can know."""
+    """Whether any fail record at all has this (well-formed) triage by the oracle: what a checker
+    without the record can know.
+    """
     parts = {name: exact(value) for name, value in answer["score_components"].items()}
     scored = {key: value for key, value in answer.items() if key != "reason"}
     scored |= {"score_components": parts, "priority_score": exact(answer["priority_score"])}
-    factors = (parts["age_factor"], parts["value_factor"], parts["cp_history_factor"], parts["inventory_modifier"])
+    factors = (
+        parts["age_factor"],
+        parts["value_factor"],
+        parts["cp_history_factor"],
+        parts["inventory_modifier"],
+    )
     tables: tuple[list[Any], ...] = (list(AGES), list(AMOUNTS), list(RATES), list(COVERAGES))
     if any(factor not in table for factor, table in zip(factors, tables, strict=True)):
         return False
-    states = [None, *(state for state, factor in REGULATORY.items() if factor == parts["regulatory_factor"])]
+    states = [
+        None,
+        *(state for state, factor in REGULATORY.items() if factor == parts["regulatory_factor"]),
+    ]
     known = {
         "market_value": AMOUNTS[int(parts["value_factor"])],
         "cp_fail_rate_pct": RATES[int(parts["cp_history_factor"])],
@@ -182,8 +233,22 @@ def some_record_gives(answer: dict[str, Any]) -> bool:
         "cns_direction": answer["cns_direction"],
         "reg_sho_threshold": "THRESHOLD_SECURITY" in answer["flags"],
     } | CATEGORY_FIELDS[answer["category"]]
-    free = product(AGES[int(parts["age_factor"])], ("Buy", "Sell"), states, (None, -1, 0, 1), (True, False), (None, 3))
-    names = ("age_days", "side", "reg_sho_status", "cns_position", "cns_eligible", "security_fail_rate_pct_adv")
+    free = product(
+        AGES[int(parts["age_factor"])],
+        ("Buy", "Sell"),
+        states,
+        (None, -1, 0, 1),
+        (True, False),
+        (None, 3),
+    )
+    names = (
+        "age_days",
+        "side",
+        "reg_sho_status",
+        "cns_position",
+        "cns_eligible",
+        "security_fail_rate_pct_adv",
+    )
     return any(triage(known | dict(zip(names, values, strict=True))) == scored for values in free)
 
 
@@ -206,8 +271,14 @@ def _holds(plan: dict[str, Any], owed: int) -> bool:
         stated = (step["step"], step["remaining_short"], exact(step["coverage_after_step_pct"]))
         if stated != (place, owed - covered, coverage):
             return False
-    pairs = (("fallback_strategy", "fallback_qty"), ("secondary_fallback", "secondary_fallback_qty"))
-    total, residual = covered + plan["fallback_qty"] + plan["secondary_fallback_qty"], plan["residual_short"]
+    pairs = (
+        ("fallback_strategy", "fallback_qty"),
+        ("secondary_fallback", "secondary_fallback_qty"),
+    )
+    total, residual = (
+        covered + plan["fallback_qty"] + plan["secondary_fallback_qty"],
+        plan["residual_short"],
+    )
     return (
         all((plan[strategy] == "NONE") == (plan[qty] == 0) for strategy, qty in pairs)
         and plan["total_coverable"] == total

@@ -1,4 +1,7 @@
-"""Stage 2 by the domain spec (sections 4 to 6): dict in, dict out, whole numbers and fractions. Texts left out."""
+"""Stage 2 by the domain spec (sections 4 to 6): dict in, dict out, whole numbers and fractions.
+
+Texts left out.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ from tests.oracle.triage_oracle import exact, half_up, owes_delivery, triage
 
 RECALL_NOTICE_DAYS = 3
 STEPS_IN_FULL = 10
-LAST_DAY_OF_AGE_POINTS = {Fraction(3): 3, Fraction(9): 6, Fraction(18): 9, Fraction(24): 12, Fraction(30): 13}
+LAST_DAY_OF_AGE_POINTS = {
+    Fraction(3): 3,
+    Fraction(9): 6,
+    Fraction(18): 9,
+    Fraction(24): 12,
+    Fraction(30): 13,
+}
 
 Rows = list[dict[str, Any]]
 
@@ -35,7 +44,9 @@ def handoff(fail: dict[str, Any]) -> dict[str, Any]:
     """Card 1's triage as card 2 wants it (section 4), without `reason`."""
     answer = triage(fail)
     factors, flags = answer["score_components"], answer["flags"]
-    state = {"BUYIN": "ESCALATED", "OFFSET": "OPEN"}.get(answer["lifecycle_state"], answer["lifecycle_state"])
+    state = {"BUYIN": "ESCALATED", "OFFSET": "OPEN"}.get(
+        answer["lifecycle_state"], answer["lifecycle_state"]
+    )
     if state == "OPEN" and "AGED_FAIL" in flags:
         state = "AGED"
     elif answer["lifecycle_state"] == "OPEN" and fail["age_days"] <= 1:
@@ -50,7 +61,9 @@ def handoff(fail: dict[str, Any]) -> dict[str, Any]:
             "regulatory": Fraction(factors["regulatory_factor"] * 35, 100),
             "counterparty": Fraction(factors["cp_history_factor"] * 10, 100),
         },
-        "escalation_level": {"NONE": "L1", "L4": "L3"}.get(answer["escalation_level"], answer["escalation_level"]),
+        "escalation_level": (
+            {"NONE": "L1", "L4": "L3"}.get(answer["escalation_level"], answer["escalation_level"])
+        ),
         "flags": kept + (["LARGE_POSITION"] if fail["qty"] >= 50_000 else []),
     }
 
@@ -74,7 +87,9 @@ def ranked(ftrs: Rows) -> Rows:
 
 
 def nets_at_cns(ftr: dict[str, Any], age: int) -> bool:
-    """OFFSET_FTR: settles T+0, or is older than the fail by two days or more and settles by the next day."""
+    """OFFSET_FTR: settles T+0, or is older than the fail by two days or more and settles by the
+    next day.
+    """
     settles = int(ftr["settlement_date"].removeprefix("T+"))
     return settles == 0 or (ftr["age_days"] - age >= 2 and settles <= 1)
 
@@ -108,7 +123,14 @@ class Waterfall:
     def remaining(self) -> int:
         return self.owed - self.covered
 
-    def add(self, action: str, qty: int, dtc: str | None = None, kind: str | None = None, date: str | None = None) -> None:
+    def add(
+        self,
+        action: str,
+        qty: int,
+        dtc: str | None = None,
+        kind: str | None = None,
+        date: str | None = None,
+    ) -> None:
         """One more step; coverage and remaining follow."""
         self.covered += qty
         self.steps.append(
@@ -151,7 +173,9 @@ def chase(case: dict[str, Any], fall: Waterfall, gridlock: str) -> int:
 
 
 def own_stock(case: dict[str, Any], fall: Waterfall, left: int | None) -> None:
-    """APPLY_BOX, PARTIAL_DELIVER when time is short, DEPOT_MOVEMENT when it arrives before the deadline."""
+    """APPLY_BOX, PARTIAL_DELIVER when time is short, DEPOT_MOVEMENT when it arrives before the
+    deadline.
+    """
     stock = case["inventory"]
     if min(stock["box_qty"], fall.remaining) > 0:
         fall.add("APPLY_BOX", min(stock["box_qty"], fall.remaining))
@@ -164,7 +188,9 @@ def own_stock(case: dict[str, Any], fall: Waterfall, left: int | None) -> None:
 
 
 def fallbacks(stock: dict[str, Any], remaining: int, left: int | None) -> list[tuple[str, int]]:
-    """Recall, then borrow; in parallel against the same shares when three days or fewer are left and both are available."""
+    """Recall, then borrow; in parallel against the same shares when three days or fewer are left
+    and both are available.
+    """
     recall, borrow = stock["recall_outstanding"], stock["stock_loan_available"]
     from_recall = min(recall, remaining)
     parallel = left is not None and left <= RECALL_NOTICE_DAYS and recall > 0 and borrow > 0
@@ -177,7 +203,11 @@ def settles_in_cash(case: dict[str, Any]) -> bool:
     """CA_EVENT option C: neither the old shares nor a new CUSIP can be delivered."""
     event = case.get("corporate_action") or {}
     is_event = case["triage"]["category"] == "CA_EVENT"
-    return is_event and event.get("pre_event_deliverable") is not True and event.get("new_cusip") is None
+    return (
+        is_event
+        and event.get("pre_event_deliverable") is not True
+        and event.get("new_cusip") is None
+    )
 
 
 def resolution(case: dict[str, Any]) -> dict[str, Any]:

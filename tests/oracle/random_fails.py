@@ -1,4 +1,6 @@
-"""Seeded fail records and card-2 inputs, as plain dicts, in which the edges of every table are over-represented."""
+"""Seeded fail records and card-2 inputs, as plain dicts, in which the edges of every table are
+over-represented.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,69 @@ from typing import Any
 
 from tests.oracle.plan_oracle import handoff
 
-AMOUNTS = (0, 1, 99_999, 99_999.99, 100_000, 100_000.01, 499_999.99, 500_000, 999_999.99, 1_000_000, 1_000_000.01, 4_999_999.99,
+AMOUNTS = (0, 1, 99_999, 99_999.99, 100_000, 100_000.01, 499_999.99, 500_000, 999_999.99,
+1_000_000, 1_000_000.01, 4_999_999.99,
            5_000_000, 5_000_000.01, 12_345_678.9, 250_000_000)  # fmt: skip
-AMOUNTS_IN_WORDS = ("$2.1M", "$450K", "$1,250,000", "$99.99K", "$100K", "$0.5M", "$1M", "$5M", "$5.00000001M", "$99,999.99")
-CP_RATES = (0, 0.5, 0.99, 0.9999, 1, 1.01, 2, 2.99, 2.999, 3, 3.01, 4, 4.99, 5, 5.0001, 5.01, 7.5, 100)
-COVERAGES = (0, 10, 24.99, 24.9999, 25, 25.01, 49.99, 50, 50.01, 74.99, 75, 75.01, 99.99, 99.9999, 100, 100.01, 250)
+AMOUNTS_IN_WORDS = (
+    "$2.1M",
+    "$450K",
+    "$1,250,000",
+    "$99.99K",
+    "$100K",
+    "$0.5M",
+    "$1M",
+    "$5M",
+    "$5.00000001M",
+    "$99,999.99",
+)
+CP_RATES = (
+    0,
+    0.5,
+    0.99,
+    0.9999,
+    1,
+    1.01,
+    2,
+    2.99,
+    2.999,
+    3,
+    3.01,
+    4,
+    4.99,
+    5,
+    5.0001,
+    5.01,
+    7.5,
+    100,
+)
+COVERAGES = (
+    0,
+    10,
+    24.99,
+    24.9999,
+    25,
+    25.01,
+    49.99,
+    50,
+    50.01,
+    74.99,
+    75,
+    75.01,
+    99.99,
+    99.9999,
+    100,
+    100.01,
+    250,
+)
 SECURITY_RATES = (None, 0, 1.99, 2, 2.0001, 2.01, 12)
 SHARES = (1, 2, 3, 7, 99, 100, 1_000, 3_000, 5_000, 12_000, 32_000, 49_999, 50_000, 50_001, 300_000)
 RATE_STATES = ("NONE", "APPROACHING", "THRESHOLD", "CLOSE_OUT")
 SETTLEMENT_DATES = ("T+0", "T+1", "T+1", "T+2", "T+3", "T+5")
 EVENTS: tuple[dict[str, Any], ...] = (
-    {}, {"pre_event_deliverable": True}, {"pre_event_deliverable": False}, {"pre_event_deliverable": None, "new_cusip": None},
-    {"pre_event_deliverable": True, "new_cusip": "037833100"}, {"pre_event_deliverable": False, "new_cusip": "037833100"},
+    {}, {"pre_event_deliverable": True}, {"pre_event_deliverable": False},
+    {"pre_event_deliverable": None, "new_cusip": None},
+    {"pre_event_deliverable": True, "new_cusip": "037833100"},
+    {"pre_event_deliverable": False, "new_cusip": "037833100"},
     {"new_cusip": "037833100"}, {"type": "merger"},
 )  # fmt: skip
 RELATED = ("DVP_FAIL", "CNS_FAIL", "DEPOT_FAIL")
@@ -52,10 +105,26 @@ def shares(rng: Random) -> int:
 
 
 def stock(rng: Random, owed: int) -> dict[str, Any]:
-    """An inventory beside `owed` shares: often empty, sometimes exactly enough; depot fields sometimes."""
+    """An inventory beside `owed` shares: often empty, sometimes exactly enough; depot fields
+    sometimes.
+    """
 
     def amount() -> int:
-        return rng.choice((0, 0, 0, 1, owed // 4, owed // 3, owed // 2, max(0, owed - 1), owed, owed + 1, shares(rng)))
+        return rng.choice(
+            (
+                0,
+                0,
+                0,
+                1,
+                owed // 4,
+                owed // 3,
+                owed // 2,
+                max(0, owed - 1),
+                owed,
+                owed + 1,
+                shares(rng),
+            )
+        )
 
     inventory: dict[str, Any] = {
         "box_qty": amount(),
@@ -64,7 +133,10 @@ def stock(rng: Random, owed: int) -> dict[str, Any]:
         "pending_receives": amount(),
     }
     if rng.random() < 0.35:
-        inventory |= {"depot_qty": amount(), "depot_transit_days": rng.choice((0, 1, 2, 3, 4, 5, 6, 10, 13))}
+        inventory |= {
+            "depot_qty": amount(),
+            "depot_transit_days": rng.choice((0, 1, 2, 3, 4, 5, 6, 10, 13)),
+        }
     elif rng.random() < 0.1:
         inventory |= {"depot_qty": 0, "depot_transit_days": None}
     return inventory
@@ -86,12 +158,16 @@ def _ftr(rng: Random, qty: int, brokers: int, stuck: bool) -> dict[str, Any]:
 
 
 def ftrs(rng: Random, owed: int) -> list[dict[str, Any]]:
-    """0 to 60 FTRs; equal quantities, brokers that occur twice, and stuck ones (gridlock) are frequent."""
+    """0 to 60 FTRs; equal quantities, brokers that occur twice, and stuck ones (gridlock) are
+    frequent.
+    """
     count = rng.choice((0, 0, 1, 1, 2, 3, 3, 4, 5, 6, 8, 9, 10, 11, 12, 15, 20, 28, 60))
     brokers, stuck = rng.choice((2, 3, 4, 6, 40, 9_999)), rng.random() < 0.45
     typical = max(1, owed // rng.choice((1, 2, max(1, count), 2 * max(1, count), 30, 100)))
     spread = rng.choice(((100, 100), (100, 125), (80, 100), (100, 126), (10, 300)))
-    sizes = [max(1, typical * rng.choice((*spread, rng.randint(*spread))) // 100) for _ in range(count)]
+    sizes = [
+        max(1, typical * rng.choice((*spread, rng.randint(*spread))) // 100) for _ in range(count)
+    ]
     rows = [_ftr(rng, size, brokers, stuck) for size in sizes]
     if stuck and rows and rng.random() < 0.15:
         rng.choice(rows)[rng.choice(("age_days", "chase_attempts"))] = rng.choice((1, 4))
@@ -144,12 +220,18 @@ def random_fail(rng: Random, fail_id: str) -> dict[str, Any]:
     }
     fail |= _optional_fields(rng, qty)
     if rng.random() < 0.75:
-        fail |= {"inventory": stock(rng, qty), "ftrs": ftrs(rng, qty), "related_fails": related_fails(rng)}
+        fail |= {
+            "inventory": stock(rng, qty),
+            "ftrs": ftrs(rng, qty),
+            "related_fails": related_fails(rng),
+        }
     return fail
 
 
 def random_case(rng: Random, fail_id: str) -> dict[str, Any]:
-    """One card-2 input whose triage was handed over from a fail, or is any mixture of its fields."""
+    """One card-2 input whose triage was handed over from a fail, or is any mixture of its
+    fields.
+    """
     fail = random_fail(rng, fail_id) | {"cns_position": None, "dk_reason": None}
     while fail["cns_direction"] != "FTD" and fail["side"] != "Sell":
         fail = random_fail(rng, fail_id) | {"cns_position": None, "dk_reason": None}
@@ -157,7 +239,14 @@ def random_case(rng: Random, fail_id: str) -> dict[str, Any]:
     points = {name: float(value) for name, value in given["score_components"].items()}
     case = {
         "fail_id": fail_id,
-        "triage": given | {"score_components": points, "priority_score": float(given["priority_score"]), "reason": "given"},
+        "triage": (
+            given
+            | {
+                "score_components": points,
+                "priority_score": float(given["priority_score"]),
+                "reason": "given",
+            }
+        ),
         "cusip": fail["cusip"],
         "ftd_qty": fail["qty"],
         "inventory": stock(rng, fail["qty"]),

@@ -1,4 +1,7 @@
-"""Stage 1 by the domain spec (sections 2 and 3): dict in, dict out, numbers as fractions. Every field but `reason`."""
+"""Stage 1 by the domain spec (sections 2 and 3): dict in, dict out, numbers as fractions.
+
+Every field but `reason`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ SCALE = {"": 1, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
 
 
 def exact(number: Any) -> Fraction:
-    """A JSON number as the fraction that its decimal text names, or a USD amount in words: $2.1M, $450K, $1,250,000."""
+    """A JSON number as the fraction that its decimal text names, or a USD amount in words: $2.1M,
+    $450K, $1,250,000.
+    """
     words = re.fullmatch(r"\s*\$?\s*([\d,]+(?:\.\d+)?)\s*([KMBkmb]?)\s*", str(number))
     if words is None:
         return Fraction(str(number))
@@ -101,7 +106,10 @@ def category_of(fail: dict[str, Any]) -> str:
 def components_of(fail: dict[str, Any]) -> dict[str, Any]:
     """Factors, base score and modifiers of section 2."""
     age, value = age_factor(fail["age_days"]), value_factor(exact(fail["market_value"]))
-    regulatory, counterparty = REGULATORY[regulatory_state(fail)], counterparty_factor(exact(fail["cp_fail_rate_pct"]))
+    regulatory, counterparty = (
+        REGULATORY[regulatory_state(fail)],
+        counterparty_factor(exact(fail["cp_fail_rate_pct"])),
+    )
     return {
         "age_factor": age,
         "value_factor": value,
@@ -115,7 +123,11 @@ def components_of(fail: dict[str, Any]) -> dict[str, Any]:
 
 def score_of(components: dict[str, Any]) -> Fraction:
     """`min(100, base * inventory_modifier * concentration_modifier)`, to one decimal."""
-    product = components["base_score"] * components["inventory_modifier"] * components["concentration_modifier"]
+    product = (
+        components["base_score"]
+        * components["inventory_modifier"]
+        * components["concentration_modifier"]
+    )
     return half_up(min(Fraction(100), product), 1)
 
 
@@ -125,7 +137,9 @@ def tier_of(score: Fraction) -> str:
 
 
 def escalation_of(tier: str, regulatory_factor: int) -> str:
-    """LOW NONE, MEDIUM L1, HIGH L2, CRITICAL L3, and L4 when CRITICAL with regulatory factor 100."""
+    """LOW NONE, MEDIUM L1, HIGH L2, CRITICAL L3, and L4 when CRITICAL with regulatory factor
+    100.
+    """
     if tier == "CRITICAL" and regulatory_factor == 100:
         return "L4"
     return ("NONE", "L1", "L2", "L3")[TIERS.index(tier)]
@@ -154,7 +168,9 @@ def flags_of(fail: dict[str, Any], regulatory_factor: int) -> list[str]:
 def lifecycle_of(fail: dict[str, Any], regulatory_factor: int, tier: str) -> str:
     """First match: OFFSET, BUYIN, ESCALATED, OPEN."""
     position, direction = fail.get("cns_position"), fail["cns_direction"]
-    if position is not None and ((direction == "FTD" and position >= 0) or (direction == "FTR" and position <= 0)):
+    if position is not None and (
+        (direction == "FTD" and position >= 0) or (direction == "FTR" and position <= 0)
+    ):
         return "OFFSET"
     if owes_delivery(fail) and regulatory_factor == 100:
         return "BUYIN"

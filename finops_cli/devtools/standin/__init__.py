@@ -1,4 +1,5 @@
-"""A stand-in for an Ollama server: it speaks the HTTP protocol truly and answers with the rules of the desk.
+"""A stand-in for an Ollama server: it speaks the HTTP protocol truly and answers with the rules of
+the desk.
 
 For tests, which script how it answers and fails, and for trying the pipeline with no model:
 `python -m finops_cli.devtools.standin`. What Ollama does was read from its sources, at about v0.33.

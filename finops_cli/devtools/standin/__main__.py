@@ -1,6 +1,8 @@
-"""`python -m finops_cli.devtools.standin`: a server to point finops at where there is no Ollama and no model.
+"""`python -m finops_cli.devtools.standin`: a server to point finops at where there is no Ollama and
+no model.
 
-With `-- COMMAND ...` it serves that one command, which finds it through OLLAMA_HOST, and ends with its exit status.
+With `-- COMMAND ...` it serves that one command, which finds it through OLLAMA_HOST, and ends with
+its exit status.
 """
 
 from __future__ import annotations
@@ -45,13 +47,18 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     except OSError as error:
-        sys.stderr.write(f"port {given.port}: {error.strerror}; another one: --port 0 takes any that is free\n")
+        sys.stderr.write(
+            f"port {given.port}: {error.strerror}; another one: --port 0 takes any that is free\n"
+        )
         return 2
     return 0
 
 
 def _serve(command: list[str], url: str) -> int:
-    """Run `command`, which finds the server through OLLAMA_HOST. Ctrl-C is the command's to handle; SIGTERM ends both."""
+    """Run `command`, which finds the server through OLLAMA_HOST.
+
+    Ctrl-C is the command's to handle; SIGTERM ends both.
+    """
     try:
         process = subprocess.Popen(command, env={**os.environ, "OLLAMA_HOST": url})  # noqa: S603 - the caller's own command
     except OSError as error:
@@ -84,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s [options] [-- COMMAND ...]",
     )
     parser.add_argument(
-        "--port", type=int, default=_OLLAMA_PORT, help=f"default {_OLLAMA_PORT}, Ollama's own; 0 takes any that is free"
+        "--port",
+        type=int,
+        default=_OLLAMA_PORT,
+        help=f"default {_OLLAMA_PORT}, Ollama's own; 0 takes any that is free",
     )
     parser.add_argument(
         "--fault",
@@ -94,12 +104,30 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=SHARE",
         help=f"fail so in this share of the requests: {', '.join(FAULTS)}",
     )
-    parser.add_argument("--wrong", type=float, default=0.0, metavar="SHARE", help="share of answers with a wrong number")
-    parser.add_argument("--seed", type=int, default=7, help="of the draws of --fault and --wrong; default 7")
     parser.add_argument(
-        "--gguf", type=_file, action="append", default=[], metavar="MODEL=FILE", help="answer with this GGUF file"
+        "--wrong",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of answers with a wrong number",
     )
-    parser.add_argument("--tokens-per-second", type=float, metavar="N", help="answer at this speed; default as fast as it can")
+    parser.add_argument(
+        "--seed", type=int, default=7, help="of the draws of --fault and --wrong; default 7"
+    )
+    parser.add_argument(
+        "--gguf",
+        type=_file,
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="answer with this GGUF file",
+    )
+    parser.add_argument(
+        "--tokens-per-second",
+        type=float,
+        metavar="N",
+        help="answer at this speed; default as fast as it can",
+    )
     return parser
 
 

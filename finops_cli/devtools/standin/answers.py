@@ -18,7 +18,9 @@ from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
 
 _TURN = re.compile(r"<\|im_start\|>(system|user)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 _HEADINGS = {text_form.HEADING: "triage", CASE_HEADING: "resolver"}
-NO_RECORD = "No fail record is in this prompt. The stand-in answers the prompts of finops and no others."
+NO_RECORD = (
+    "No fail record is in this prompt. The stand-in answers the prompts of finops and no others."
+)
 _OPEN, _CLOSE = "<think>\n", "\n</think>\n\n"
 Change = Callable[[dict[str, Any]], Any]
 
@@ -36,7 +38,9 @@ class Turns(NamedTuple):
         for stage in stages:
             if self.system == system_prompt(stage):
                 return stage
-        return next((stage for heading, stage in _HEADINGS.items() if self.user.startswith(heading)), None)
+        return next(
+            (stage for heading, stage in _HEADINGS.items() if self.user.startswith(heading)), None
+        )
 
 
 def turns(prompt: str) -> Turns:
@@ -44,7 +48,9 @@ def turns(prompt: str) -> Turns:
     found = _TURN.findall(prompt)
     system = next((text for role, text in found if role == "system"), "")
     users = [text for role, text in found if role == "user"] or [prompt]
-    return Turns(system, next((text for text in users if text.startswith(tuple(_HEADINGS))), users[-1]))
+    return Turns(
+        system, next((text for text in users if text.startswith(tuple(_HEADINGS))), users[-1])
+    )
 
 
 class _Answer(NamedTuple):
@@ -53,9 +59,11 @@ class _Answer(NamedTuple):
 
 
 def right_text(prompt: str, constrained: bool, book: Book, change: Change | None = None) -> str:
-    """What a flawless model goes on with behind `prompt`; the JSON object is changed by `change` before it is written.
+    """What a flawless model goes on with behind `prompt`; the JSON object is changed by `change`
+    before it is written.
 
-    Behind a closed think block, and where a grammar constrains the first token, that is the object alone.
+    Behind a closed think block, and where a grammar constrains the first token, that is the object
+    alone.
     """
     answer = _answer(turns(prompt), book)
     if answer is None:

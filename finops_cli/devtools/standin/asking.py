@@ -29,8 +29,23 @@ _INTEGERS = (
     "seed",
     "repeat_last_n",
 )
-_FLOATS = ("temperature", "top_p", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty")
-_RELOADING = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict")
+_FLOATS = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "repeat_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+)
+_RELOADING = (
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "main_gpu",
+    "use_mmap",
+    "num_thread",
+    "draft_num_predict",
+)
 _KEEP_ALIVE = timedelta(minutes=5)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+)(ms|[smh])")
@@ -100,7 +115,9 @@ def prompt_of(endpoint: Endpoint, body: dict[str, Any], model: Model | None) -> 
     system = body.get("system") or (model.system if model else "")
     if system and messages[0].get("role") != "system":
         messages.insert(0, {"role": "system", "content": system})
-    turns = "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages)
+    turns = "".join(
+        f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages
+    )
     return f"{turns}<|im_start|>assistant\n{_opening(body, model)}"
 
 
@@ -151,7 +168,11 @@ def asked(endpoint: Endpoint, body: dict[str, Any], models: Models) -> Asked:
 
 def _refuse_think(think: Any, model: Model, name: str) -> None:
     if not (think is None or isinstance(think, bool) or think in _LEVELS):
-        raise Refusal(400, f'invalid think value: "{think}" (must be "high", "medium", "low", "max", true, or false)')
+        raise Refusal(
+            400,
+            f'invalid think value: "{think}" (must be "high", "medium", "low", "max", true, or'
+            " false)",
+        )
     if think and not model.thinks:
         raise Refusal(400, f'"{name}" does not support thinking')
 
@@ -166,9 +187,15 @@ def _format(given: Any) -> Any:
 
 
 def _options(model: Model, given: dict[str, Any]) -> dict[str, Any]:
-    """The options in force. Unknown ones are ignored; a wrong type is an error, of the model's own parameters too."""
+    """The options in force.
+
+    Unknown ones are ignored; a wrong type is an error, of the model's own parameters too.
+    """
     options = {**_DEFAULTS, **model.parameters, **given}
-    for names, kinds, kind in ((_INTEGERS, (int, float), "integer"), (_FLOATS, (int, float), "float32")):
+    for names, kinds, kind in (
+        (_INTEGERS, (int, float), "integer"),
+        (_FLOATS, (int, float), "float32"),
+    ):
         for name in names:
             value = options.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, kinds):

@@ -1,6 +1,8 @@
-"""How the stand-in may answer a request to generate: rightly, wrongly, or failing in one of the ways real servers fail.
+"""How the stand-in may answer a request to generate: rightly, wrongly, or failing in one of the
+ways real servers fail.
 
-A script picks one of these for each request. Each says what real Ollama does when it shows this behaviour (notes, table 1.8).
+A script picks one of these for each request. Each says what real Ollama does when it shows this
+behaviour (notes, table 1.8).
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 CRASHED = (
-    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
-    "check ollama server logs for details"
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal"
+    " error, check ollama server logs for details"
 )
 BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 
@@ -24,11 +26,15 @@ class Heard(NamedTuple):
     """One POST /api/generate or /api/chat that asks for text, as it arrived."""
 
     number: int
-    """Counted from 1 over the requests that have a prompt and do not only ask to have it rendered."""
+    """Counted from 1 over the requests that have a prompt and do not only ask to have it
+    rendered.
+    """
     model: str
     """The model's name without `:latest`."""
     stage: str | None
-    """triage, resolver or None, told from the system turn, else from the heading of the user turn."""
+    """triage, resolver or None, told from the system turn, else from the heading of the user
+    turn.
+    """
     prompt: str
     """The prompt as it is tokenised: as it came where it is raw, else rendered."""
     body: dict[str, Any]
@@ -51,7 +57,9 @@ Script = Callable[[Heard], Behaviour]
 
 @dataclass(frozen=True)
 class Right(Behaviour):
-    """The engine's answer for the record in the prompt; from a model served from a GGUF file, that model's own answer."""
+    """The engine's answer for the record in the prompt; from a model served from a GGUF file, that
+    model's own answer.
+    """
 
     def play(self, exchange: Exchange) -> None:
         exchange.say_right()
@@ -59,7 +67,10 @@ class Right(Behaviour):
 
 @dataclass(frozen=True)
 class Say(Behaviour):
-    """This text. A `format` that was asked for is not held: Ollama's issues 14645 and 17871 look like that."""
+    """This text.
+
+    A `format` that was asked for is not held: Ollama's issues 14645 and 17871 look like that.
+    """
 
     text: str
 
@@ -69,7 +80,9 @@ class Say(Behaviour):
 
 @dataclass(frozen=True)
 class Changed(Behaviour):
-    """The engine's answer as a dict with exact numbers, put through `change`; what it returns is encoded. The trace stays right."""
+    """The engine's answer as a dict with exact numbers, put through `change`; what it returns is
+    encoded. The trace stays right.
+    """
 
     change: Callable[[dict[str, Any]], Any]
 
@@ -79,7 +92,9 @@ class Changed(Behaviour):
 
 @dataclass(frozen=True)
 class Torn(Behaviour):
-    """The connection closes after `after` chunks, the chunked encoding unfinished: a server that is killed, or a proxy's limit."""
+    """The connection closes after `after` chunks, the chunked encoding unfinished: a server that is
+    killed, or a proxy's limit.
+    """
 
     after: int = 3
 
@@ -90,7 +105,9 @@ class Torn(Behaviour):
 
 @dataclass(frozen=True)
 class NoDone(Behaviour):
-    """The stream ends properly and no line says `done`: Ollama up to 0.33 does so after 30 equal chunks (its repeat guard)."""
+    """The stream ends properly and no line says `done`: Ollama up to 0.33 does so after 30 equal
+    chunks (its repeat guard).
+    """
 
     after: int | None = None
     """Chunks before the end; None for all of them."""
@@ -112,7 +129,10 @@ class Busy(Behaviour):
 
 @dataclass(frozen=True)
 class Crash(Behaviour):
-    """500: the runner died before its first token, of too little memory most often. The next request loads the model again."""
+    """500: the runner died before its first token, of too little memory most often.
+
+    The next request loads the model again.
+    """
 
     def play(self, exchange: Exchange) -> None:
         exchange.drop_runner()
@@ -121,7 +141,9 @@ class Crash(Behaviour):
 
 @dataclass(frozen=True)
 class ErrorLine(Behaviour):
-    """The runner dies after `after` chunks: the status was 200 by then, so a line `{"error": ...}` ends the stream, no `done`."""
+    """The runner dies after `after` chunks: the status was 200 by then, so a line `{"error": ...}`
+    ends the stream, no `done`.
+    """
 
     after: int = 3
 
@@ -134,7 +156,9 @@ class ErrorLine(Behaviour):
 
 @dataclass(frozen=True)
 class HalfPromptCount(Behaviour):
-    """`prompt_eval_count` halved: where neither `truncate` nor `shift` is false, Ollama cuts a long prompt to half, silently."""
+    """`prompt_eval_count` halved: where neither `truncate` nor `shift` is false, Ollama cuts a long
+    prompt to half, silently.
+    """
 
     then: Behaviour = Right()
 
@@ -145,7 +169,9 @@ class HalfPromptCount(Behaviour):
 
 @dataclass(frozen=True)
 class Hang(Behaviour):
-    """`after` chunks (0: not even headers), then nothing, until the client goes or the server stops: a stuck GPU."""
+    """`after` chunks (0: not even headers), then nothing, until the client goes or the server
+    stops: a stuck GPU.
+    """
 
     after: int = 0
 
@@ -157,7 +183,10 @@ class Hang(Behaviour):
 
 @dataclass(frozen=True)
 class Drip(Behaviour):
-    """One chunk in `seconds`: a model that is half on the CPU. `endless`: blanks for ever behind the text, as grammars allow them."""
+    """One chunk in `seconds`: a model that is half on the CPU.
+
+    `endless`: blanks for ever behind the text, as grammars allow them.
+    """
 
     seconds: float
     endless: bool = False
@@ -170,7 +199,10 @@ class Drip(Behaviour):
 
 @dataclass(frozen=True)
 class Garbled(Behaviour):
-    """A line that is not JSON behind `after` chunks. Ollama does not write such; a proxy that re-chunks or cuts lines does."""
+    """A line that is not JSON behind `after` chunks.
+
+    Ollama does not write such; a proxy that re-chunks or cuts lines does.
+    """
 
     after: int = 2
 
@@ -182,7 +214,9 @@ class Garbled(Behaviour):
 
 @dataclass(frozen=True)
 class Length(Behaviour):
-    """Half an answer with done_reason `length`: num_predict or, with `shift` false, num_ctx is used up."""
+    """Half an answer with done_reason `length`: num_predict or, with `shift` false, num_ctx is used
+    up.
+    """
 
     def play(self, exchange: Exchange) -> None:
         text = exchange.right()
@@ -191,7 +225,9 @@ class Length(Behaviour):
 
 @dataclass(frozen=True)
 class Loaded(Behaviour):
-    """done_reason `load` and no text: what Ollama answers where it finds nothing to generate from (its issue 7465)."""
+    """done_reason `load` and no text: what Ollama answers where it finds nothing to generate from
+    (its issue 7465).
+    """
 
     def play(self, exchange: Exchange) -> None:
         exchange.done("load")
@@ -199,7 +235,9 @@ class Loaded(Behaviour):
 
 @dataclass(frozen=True)
 class TooLong(Behaviour):
-    """400 from llama-server, its JSON as the text of the error, where `truncate` is false and the prompt fills num_ctx."""
+    """400 from llama-server, its JSON as the text of the error, where `truncate` is false and the
+    prompt fills num_ctx.
+    """
 
     def play(self, exchange: Exchange) -> None:
         exchange.refuse_too_long()
@@ -228,7 +266,10 @@ class BadRequest(Behaviour):
 
 @dataclass(frozen=True)
 class Refused(Behaviour):
-    """The connection closes without an answer. (To have no server listening at all, stop the stand-in.)"""
+    """The connection closes without an answer.
+
+    (To have no server listening at all, stop the stand-in.)
+    """
 
     at_once = True
 

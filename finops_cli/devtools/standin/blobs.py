@@ -35,7 +35,10 @@ class Blobs:
             return Path(self._folder.name) / digest.replace(":", "-").lower()
 
     def receive(self, digest: str, blocks: Iterable[bytes]) -> bool:
-        """Keep an upload; whether it is new. As in Ollama, one that has another digest is refused, and kept under its own."""
+        """Keep an upload; whether it is new.
+
+        As in Ollama, one that has another digest is refused, and kept under its own.
+        """
         path = self.path(digest)
         if path.exists():
             for _ in blocks:

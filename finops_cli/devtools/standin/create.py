@@ -17,7 +17,16 @@ from finops_cli.models.gguf import MAGIC, NotGguf, read_gguf
 if TYPE_CHECKING:
     from finops_cli.devtools.standin.server import StandIn
 
-_FILE_TYPES = {0: "F32", 1: "F16", 7: "Q8_0", 14: "Q4_K_S", 15: "Q4_K_M", 17: "Q5_K_M", 18: "Q6_K", 32: "BF16"}
+_FILE_TYPES = {
+    0: "F32",
+    1: "F16",
+    7: "Q8_0",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    32: "BF16",
+}
 _NOT_QUANTIZED = ("F32", "F16", "BF16")
 _QUANTIZED = (*_NOT_QUANTIZED, "Q8_0", "Q4_K_S", "Q4_K_M")
 _STEPS = 4
@@ -25,7 +34,10 @@ Status = dict[str, Any]
 
 
 def create(server: StandIn, wire: Wire, body: dict[str, Any]) -> None:
-    """Answer `POST /api/create`. An error behind the first status line is a line of the stream. Raises Refusal."""
+    """Answer `POST /api/create`.
+
+    An error behind the first status line is a line of the stream. Raises Refusal.
+    """
     name = body.get("model") or body.get("name")
     if not isinstance(name, str) or not name:
         raise Refusal(400, "invalid model name")
@@ -71,7 +83,9 @@ def _created(server: StandIn, name: str, body: dict[str, Any]) -> Iterator[Statu
 
 
 def _with_settings(model: Model, body: dict[str, Any]) -> Model:
-    """Parameters are kept as they come: text for a number is found out by the first request to generate."""
+    """Parameters are kept as they come: text for a number is found out by the first request to
+    generate.
+    """
     template, capabilities = body.get("template") or model.template, model.capabilities
     if (".Thinking" in template or "think" in str(body.get("parser"))) and not model.thinks:
         capabilities = (*capabilities, "thinking")
@@ -86,7 +100,10 @@ def _with_settings(model: Model, body: dict[str, Any]) -> Model:
 
 
 def _imported(server: StandIn, name: str, body: dict[str, Any]) -> Generator[Status, None, Model]:
-    """Import the first GGUF file. It goes through a copy by llama-quantize, so its stored digest is not that of the file."""
+    """Import the first GGUF file.
+
+    It goes through a copy by llama-quantize, so its stored digest is not that of the file.
+    """
     files: dict[str, str] = body["files"]
     if not files:
         raise Refusal(400, "no files provided to convert")
@@ -106,10 +123,17 @@ def _imported(server: StandIn, name: str, body: dict[str, Any]) -> Generator[Sta
     except NotGguf as error:
         raise Refusal(400, "supplied file was not in GGUF format") from error
     model = _described(name, digest, path.stat().st_size, head)
-    verb, model = _quantized(model, str(body.get("quantize") or body.get("quantization") or "").upper())
+    verb, model = _quantized(
+        model, str(body.get("quantize") or body.get("quantization") or "").upper()
+    )
     for step in range(1, _STEPS + 1):
         done = model.size * step // _STEPS
-        yield {"status": verb, "digest": "0000000000000000000", "total": model.size, "completed": done}
+        yield {
+            "status": verb,
+            "digest": "0000000000000000000",
+            "total": model.size,
+            "completed": done,
+        }
     yield {"status": "verifying conversion"}
     if server.runs_uploads:
         server.answer_with(name, path)
@@ -138,7 +162,12 @@ def _quantized(model: Model, kind: str) -> tuple[str, Model]:
     if not kind or kind == model.quantization_level:
         return "validating GGUF model", model
     if kind not in _QUANTIZED:
-        raise Refusal(400, f"unsupported quantization type {kind} - supported types are {', '.join(_QUANTIZED)}")
+        raise Refusal(
+            400,
+            f"unsupported quantization type {kind} - supported types are {', '.join(_QUANTIZED)}",
+        )
     if model.quantization_level not in _NOT_QUANTIZED:
         raise Refusal(400, "quantization is only supported for F16, BF16 and F32 models")
-    return f"quantizing {model.quantization_level} model to {kind}", replace(model, quantization_level=kind)
+    return f"quantizing {model.quantization_level} model to {kind}", replace(
+        model, quantization_level=kind
+    )

@@ -16,14 +16,21 @@ from finops_cli.devtools.standin.wire import JSON_TYPE, Wire, encode, timestamp
 _FACTOR = 10
 """Ollama bounds an open-ended generation to so many times num_ctx."""
 Generate = Callable[["Exchange"], Generator[str, None, None]]
-"""A model of its own: yields pieces of text, and leaves token counts and the reason of its end in the exchange."""
+"""A model of its own: yields pieces of text, and leaves token counts and the reason of its end in
+the exchange.
+"""
 
 
 class Exchange:
     """`wire` gets lines where the client wants a stream, else one object at the end."""
 
     def __init__(
-        self, asked: Asked, wire: Wire, right: Callable[[Change | None], str], chunk_tokens: int, token_seconds: float
+        self,
+        asked: Asked,
+        wire: Wire,
+        right: Callable[[Change | None], str],
+        chunk_tokens: int,
+        token_seconds: float,
     ) -> None:
         self.asked, self._wire, self.right_with = asked, wire, right
         self._chunk_tokens, self._token_seconds = chunk_tokens, token_seconds
@@ -149,7 +156,9 @@ class Exchange:
         self.dropped = True
 
     def _within_bounds(self, text: str, reason: str) -> tuple[str, str]:
-        """`text` up to the first stop sequence, and to the last token that num_predict and num_ctx leave room for."""
+        """`text` up to the first stop sequence, and to the last token that num_predict and num_ctx
+        leave room for.
+        """
         ends = [text.index(stop) for stop in self.asked.options["stop"] if stop and stop in text]
         if ends:
             text, reason = text[: min(ends)], "stop"
@@ -163,7 +172,11 @@ class Exchange:
         bound = _FACTOR * self.asked.num_ctx
         predict = int(self.asked.options["num_predict"])
         budget = predict if 0 <= predict <= bound else bound
-        return budget if self.asked.shift else min(budget, max(self.asked.num_ctx - self.prompt_tokens, 0))
+        return (
+            budget
+            if self.asked.shift
+            else min(budget, max(self.asked.num_ctx - self.prompt_tokens, 0))
+        )
 
     def _chunks(self, text: str) -> Iterator[list[str]]:
         pieces = iter(tokens.split(text))
@@ -211,13 +224,19 @@ class Exchange:
         return {**self._head({kind: text}), "done": False}
 
     def _object(self, end: dict[str, Any]) -> dict[str, Any]:
-        return {**self._head({kind: "".join(parts) for kind, parts in self._gathered.items()}), **end}
+        return {
+            **self._head({kind: "".join(parts) for kind, parts in self._gathered.items()}),
+            **end,
+        }
 
     def _head(self, said: dict[str, str]) -> dict[str, Any]:
         thinking = {"thinking": said["thinking"]} if said.get("thinking") else {}
         opening = {"model": self.asked.name, "created_at": timestamp()}
         if self.asked.endpoint == "chat":
-            return {**opening, "message": {"role": "assistant", "content": said.get("text", ""), **thinking}}
+            return {
+                **opening,
+                "message": {"role": "assistant", "content": said.get("text", ""), **thinking},
+            }
         return {**opening, "response": said.get("text", ""), **thinking}
 
     def _last(self, end: dict[str, Any]) -> None:
@@ -236,7 +255,10 @@ def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
     """The refusal of a prompt that fills the context, where `truncate` is false."""
     error = {
         "code": 400,
-        "message": f"request ({prompt_tokens} tokens) exceeds the available context size ({num_ctx} tokens), try increasing it",
+        "message": (
+            f"request ({prompt_tokens} tokens) exceeds the available context size ({num_ctx}"
+            " tokens), try increasing it"
+        ),
         "type": "exceed_context_size_error",
         "n_prompt_tokens": prompt_tokens,
         "n_ctx": num_ctx,
@@ -245,7 +267,10 @@ def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
 
 
 def cut_prompt(prompt_tokens: int, asked: Asked) -> int:
-    """How many tokens of the prompt the model reads. Raises Refusal where the request forbids to cut it and it must be."""
+    """How many tokens of the prompt the model reads.
+
+    Raises Refusal where the request forbids to cut it and it must be.
+    """
     num_ctx = asked.num_ctx
     if not asked.truncate:
         if prompt_tokens >= num_ctx:
@@ -259,6 +284,6 @@ def cut_prompt(prompt_tokens: int, asked: Asked) -> int:
 
 
 _LONGER = (
-    "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the context "
-    "length in settings, or use a model with a longer context length"
+    "the prompt is longer than the context length currently available to the model; shorten the"
+    " prompt, adjust the context length in settings, or use a model with a longer context length"
 )

@@ -1,4 +1,6 @@
-"""The script of the command: right answers, some wrong, some failing, drawn so that a run can be repeated."""
+"""The script of the command: right answers, some wrong, some failing, drawn so that a run can be
+repeated.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +38,19 @@ _MOST_OFF = 9
 
 
 def faulty(shares: Mapping[str, float], wrong: float, seed: int) -> Script:
-    """A script that fails and errs in these shares of all requests. Raises UsageError for a name or share that cannot be.
+    """A script that fails and errs in these shares of all requests. Raises UsageError for a name or
+    share that cannot be.
 
-    What a request gets depends on seed, prompt and attempt, not on the order of arrival: with many clients at once too.
+    What a request gets depends on seed, prompt and attempt, not on the order of arrival: with many
+    clients at once too.
     """
     unknown = [name for name in shares if name not in FAULTS]
     if unknown:
         raise UsageError(f"--fault {unknown[0]}: none of {', '.join(FAULTS)}")
     if any(share < 0 for share in (*shares.values(), wrong)) or sum(shares.values()) + wrong > 1:
-        raise UsageError("--fault and --wrong: shares from 0 to 1 are expected, and no more than 1 together")
+        raise UsageError(
+            "--fault and --wrong: shares from 0 to 1 are expected, and no more than 1 together"
+        )
 
     def script(heard: Heard) -> Behaviour:
         draw = random.Random(f"{seed}:{heard.attempt}:{heard.prompt}")  # noqa: S311 -- seeded on purpose
@@ -62,6 +68,8 @@ def _wrong(draw: random.Random) -> Behaviour:
     off = draw.randint(1, _MOST_OFF)
 
     def change(answer: dict[str, Any]) -> dict[str, Any]:
-        return {name: value + off if name in _WRONG_FIELDS else value for name, value in answer.items()}
+        return {
+            name: value + off if name in _WRONG_FIELDS else value for name, value in answer.items()
+        }
 
     return Changed(change)

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from finops_cli.devtools.standin.server import StandIn
 
 
-def answer_generation(server: StandIn, endpoint: Endpoint, wire: Wire, body: dict[str, Any]) -> None:
+def answer_generation(
+    server: StandIn, endpoint: Endpoint, wire: Wire, body: dict[str, Any]
+) -> None:
     """Answer a request to generate. Raises Refusal."""
     behaviour = _behaviour(server, endpoint, body)
     request = asked(endpoint, body, server.models)
-    exchange = Exchange(request, wire, partial(_right, request), server.chunk_tokens, server.token_seconds)
+    exchange = Exchange(
+        request, wire, partial(_right, request), server.chunk_tokens, server.token_seconds
+    )
     if behaviour.at_once:
         behaviour.play(exchange)
     elif not request.prompt and request.keep_alive == timedelta(0):
@@ -35,13 +39,18 @@ def answer_generation(server: StandIn, endpoint: Endpoint, wire: Wire, body: dic
 
 
 def _behaviour(server: StandIn, endpoint: Endpoint, body: dict[str, Any]) -> Behaviour:
-    """What the script says; it hears every request that asks for text, those that cannot be carried out too."""
+    """What the script says; it hears every request that asks for text, those that cannot be carried
+    out too.
+    """
     name = str(body.get("model") or "")
     prompt = prompt_of(endpoint, body, server.models.get(name))
     if not prompt or body.get("_debug_render_only"):
         return Right()
     said = turns(prompt)
-    heard = server.hear(lambda number, attempt: Heard(number, short_name(name), said.stage, prompt, body, attempt), said.user)
+    heard = server.hear(
+        lambda number, attempt: Heard(number, short_name(name), said.stage, prompt, body, attempt),
+        said.user,
+    )
     return server.script(heard)
 
 
@@ -53,11 +62,16 @@ def _right(request: Asked, change: Callable[[dict[str, Any]], Any] | None) -> st
 def _run(server: StandIn, exchange: Exchange, wire: Wire, behaviour: Behaviour) -> None:
     request, gone = exchange.asked, wire.gone
     try:
-        with server.slots.runner(request.model, request.settings, request.keep_alive, gone) as runner:
+        with server.slots.runner(
+            request.model, request.settings, request.keep_alive, gone
+        ) as runner:
             if not request.prompt:
                 wire.json(200, _empty(request, "load"))
             elif request.render_only:
-                wire.json(200, {**_empty(request, None), "_debug_info": {"rendered_template": request.prompt}})
+                wire.json(
+                    200,
+                    {**_empty(request, None), "_debug_info": {"rendered_template": request.prompt}},
+                )
             else:
                 with server.slots.slot(runner, gone):
                     _generate(server, exchange, behaviour, runner)
@@ -82,6 +96,10 @@ def _generate(server: StandIn, exchange: Exchange, behaviour: Behaviour, runner:
 
 def _empty(request: Asked, reason: str | None) -> dict[str, Any]:
     """An answer without text."""
-    said: dict[str, Any] = {"message": {"role": "assistant", "content": ""}} if request.endpoint == "chat" else {"response": ""}
+    said: dict[str, Any] = (
+        {"message": {"role": "assistant", "content": ""}}
+        if request.endpoint == "chat"
+        else {"response": ""}
+    )
     done = {"done": False} if reason is None else {"done": True, "done_reason": reason}
     return {"model": request.name, "created_at": timestamp(), **said, **done}

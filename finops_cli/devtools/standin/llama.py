@@ -1,4 +1,6 @@
-"""A model served from a GGUF file by llama-cpp-python: real tokens, real text, one request at a time."""
+"""A model served from a GGUF file by llama-cpp-python: real tokens, real text, one request at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,30 @@ from finops_cli.errors import MissingPiece, UsageError
 if TYPE_CHECKING:
     from finops_cli.devtools.standin.exchange import Exchange
 
-_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty")
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+)
 
 
 class LlamaModel:
-    """A GGUF file, loaded at the first request and again when num_ctx changes. Raises MissingPiece or UsageError."""
+    """A GGUF file, loaded at the first request and again when num_ctx changes.
+
+    Raises MissingPiece or UsageError.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             self._library: Any = importlib.import_module("llama_cpp")
         except ImportError as error:
-            raise MissingPiece("serving a GGUF file needs llama-cpp-python: pip install 'finops[llama]'") from error
+            raise MissingPiece(
+                "serving a GGUF file needs llama-cpp-python: pip install 'finops[llama]'"
+            ) from error
         if not path.is_file():
             raise UsageError(f"{path}: no such GGUF file")
         self._path = path
@@ -42,7 +57,8 @@ class LlamaModel:
     def generate(self, exchange: Exchange) -> Generator[str, None, None]:
         """The pieces of the answer. Token counts and the reason of the end are left in `exchange`.
 
-        Token by token, not by `create_completion`: that reads the whole answer anew for each token while bytes are no UTF-8 yet.
+        Token by token, not by `create_completion`: that reads the whole answer anew for each token
+        while bytes are no UTF-8 yet.
         """
         asked = exchange.asked
         with self._lock:
@@ -52,7 +68,9 @@ class LlamaModel:
             pieces = _Pieces(list(asked.options["stop"]))
             exchange.reason = "length"
             tokens = llama.generate(
-                self._tokens(llama, asked.prompt), grammar=self._grammar(asked.format), **self._sampling(asked)
+                self._tokens(llama, asked.prompt),
+                grammar=self._grammar(asked.format),
+                **self._sampling(asked),
             )
             for token in itertools.islice(tokens, exchange.budget):
                 exchange.breathe()
@@ -84,7 +102,10 @@ class LlamaModel:
         if self._loaded is None or self._loaded[0] != num_ctx:
             if self._loaded is not None:
                 self._loaded[1].close()
-            self._loaded = (num_ctx, self._library.Llama(str(self._path), n_ctx=num_ctx, verbose=False))
+            self._loaded = (
+                num_ctx,
+                self._library.Llama(str(self._path), n_ctx=num_ctx, verbose=False),
+            )
         return self._loaded[1]
 
     @staticmethod

@@ -13,7 +13,18 @@ from finops_cli.models import shipped
 from finops_cli.models.modelfile import typed_parameters
 
 ONE_SLOT = frozenset(
-    ("mllama", "qwen35", "qwen35moe", "qwen3next", "qwen3vl", "qwen3vlmoe", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe")
+    (
+        "mllama",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "qwen3vl",
+        "qwen3vlmoe",
+        "lfm2",
+        "lfm2moe",
+        "nemotron_h",
+        "nemotron_h_moe",
+    )
 )
 """Architectures that Ollama runs one generation at a time, whatever OLLAMA_NUM_PARALLEL says."""
 _MODIFIED = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
@@ -51,12 +62,19 @@ class Model:
     @property
     def layer(self) -> str:
         """The digest of the stored weights, `sha256:<hex>`."""
-        return self.layer_digest or f"sha256:{hashlib.sha256(f'weights of {self.full_name}'.encode()).hexdigest()}"
+        return (
+            self.layer_digest
+            or f"sha256:{hashlib.sha256(f'weights of {self.full_name}'.encode()).hexdigest()}"
+        )
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest, in hex: it changes with weights, system prompt, template and parameters."""
-        manifest = json.dumps([self.layer, self.system, self.template, dict(self.parameters)], sort_keys=True)
+        """The digest of the manifest, in hex: it changes with weights, system prompt, template and
+        parameters.
+        """
+        manifest = json.dumps(
+            [self.layer, self.system, self.template, dict(self.parameters)], sort_keys=True
+        )
         return hashlib.sha256(manifest.encode()).hexdigest()
 
     @property
@@ -81,13 +99,21 @@ class Model:
         """Its entry in `/api/tags`."""
         modified = self.modified.isoformat().replace("+00:00", "Z")
         names = {"name": self.full_name, "model": self.full_name}
-        return {**names, "modified_at": modified, "size": self.size, "digest": self.digest, "details": self.details()}
+        return {
+            **names,
+            "modified_at": modified,
+            "size": self.size,
+            "digest": self.digest,
+            "details": self.details(),
+        }
 
     def shown(self) -> dict[str, Any]:
         """The answer of `/api/show`."""
         answer = {
             "modelfile": self._modelfile(),
-            "parameters": "\n".join(f"{name:<{_COLUMN}} {value}" for name, value in self._settings()),
+            "parameters": "\n".join(
+                f"{name:<{_COLUMN}} {value}" for name, value in self._settings()
+            ),
             "template": self.template,
             "system": self.system,
             "details": self.details(),
@@ -125,7 +151,11 @@ class Model:
             f"{self.architecture}.context_length": self.context_length,
             f"{self.architecture}.embedding_length": 4096,
             "tokenizer.ggml.model": "gpt2",
-            **{name: [] if isinstance(value, list) else value for name, value in self.pairs.items() if name not in _NOT_SHOWN},
+            **{
+                name: [] if isinstance(value, list) else value
+                for name, value in self.pairs.items()
+                if name not in _NOT_SHOWN
+            },
         }
 
 

@@ -29,7 +29,10 @@ _JOIN_SECONDS = 10.0
 
 
 class StandIn:
-    """A stand-in for an Ollama server. Used in a `with` statement; `stop` and `start` let it fall over and come back."""
+    """A stand-in for an Ollama server.
+
+    Used in a `with` statement; `stop` and `start` let it fall over and come back.
+    """
 
     def __init__(
         self,
@@ -46,9 +49,11 @@ class StandIn:
         runs_uploads: bool = False,
         token_seconds: float = 0.0,
     ) -> None:
-        """Models of `gguf` answer with their files, and with `runs_uploads` models that are created of an upload answer with theirs.
+        """Models of `gguf` answer with their files, and with `runs_uploads` models that are created
+        of an upload answer with theirs.
 
-        Raises MissingPiece where that is asked for and llama-cpp-python is not installed, UsageError for a file that is none.
+        Raises MissingPiece where that is asked for and llama-cpp-python is not installed,
+        UsageError for a file that is none.
         """
         self.script: Script = script or _right
         self.version, self.chunk_tokens, self.token_seconds = version, chunk_tokens, token_seconds
@@ -63,7 +68,9 @@ class StandIn:
         self.requests: list[tuple[str, str, Any]] = []
         self.cancelled = 0
         self.failures: list[BaseException] = []
-        """What a script or the stand-in itself raised; the first of them is raised again when the `with` statement ends."""
+        """What a script or the stand-in itself raised; the first of them is raised again when the
+        `with` statement ends.
+        """
         self._port = port
         self._asked_before: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -76,7 +83,9 @@ class StandIn:
 
     @property
     def most_at_once(self) -> dict[str, int]:
-        """The highest number of generations that ran at the same time, by model name without `:latest`."""
+        """The highest number of generations that ran at the same time, by model name without
+        `:latest`.
+        """
         return self.slots.most_at_once
 
     @property
@@ -85,14 +94,19 @@ class StandIn:
         return self.slots.loads
 
     def start(self) -> None:
-        """Listen, on the port of the last time if there was one. Raises OSError when the port is taken."""
+        """Listen, on the port of the last time if there was one.
+
+        Raises OSError when the port is taken.
+        """
         if self._http is None:
             self._http = _Http(self, self._port)
             self._port = self._http.server_address[1]
             self._http.begin()
 
     def stop(self) -> None:
-        """Close the listening socket and all connections, as a server does that falls over; models are no longer loaded."""
+        """Close the listening socket and all connections, as a server does that falls over; models
+        are no longer loaded.
+        """
         http, self._http = self._http, None
         if http is not None:
             http.end()
@@ -102,7 +116,12 @@ class StandIn:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.stop()
         self.blobs.close()
         for llama in self.llamas.values():
@@ -111,7 +130,9 @@ class StandIn:
             raise self.failures[0]
 
     def answer_with(self, name: str, path: Path) -> None:
-        """From now on the model `name` is the GGUF file at `path`: it shows its pairs, and says what it says."""
+        """From now on the model `name` is the GGUF file at `path`: it shows its pairs, and says
+        what it says.
+        """
         self.llamas[name] = LlamaModel(path)
         known = self.models.get(name)
         if known is not None:
@@ -125,7 +146,9 @@ class StandIn:
             return self.heard[-1]
 
     def client_left(self, finished: bool) -> None:
-        """Note that a client closed its connection; it cancelled a generation unless that was `finished`."""
+        """Note that a client closed its connection; it cancelled a generation unless that was
+        `finished`.
+        """
         with self._lock:
             if not finished and self._http is not None:
                 self.cancelled += 1
@@ -174,7 +197,9 @@ class _Http(ThreadingHTTPServer):
             self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A lost connection is nothing to report; anything else is a defect of the script or of the stand-in."""
+        """A lost connection is nothing to report; anything else is a defect of the script or of the
+        stand-in.
+        """
         error = sys.exception()
         if error is not None and not isinstance(error, ConnectionError):
             self.standin.failures.append(error)

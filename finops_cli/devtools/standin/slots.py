@@ -1,4 +1,6 @@
-"""Which models are loaded, and how many generations run at once: Ollama's scheduler and the semaphore of each runner."""
+"""Which models are loaded, and how many generations run at once: Ollama's scheduler and the
+semaphore of each runner.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ class QueueFull(Exception):
 
 @dataclass
 class Loaded:
-    """A runner. `users` counts the requests that were given it, running or waiting for one of its slots."""
+    """A runner.
+
+    `users` counts the requests that were given it, running or waiting for one of its slots.
+    """
 
     model: Model
     settings: Settings
@@ -54,7 +59,9 @@ class Loaded:
 
 
 class Slots:
-    """Requests are given a runner in the order of their arrival, and its slots in the same order."""
+    """Requests are given a runner in the order of their arrival, and its slots in the same
+    order.
+    """
 
     def __init__(self, num_parallel: int, max_queue: int, fits_both: bool) -> None:
         self._num_parallel, self._max_queue, self._fits_both = num_parallel, max_queue, fits_both
@@ -87,8 +94,13 @@ class Slots:
             self._line.clear()
 
     @contextmanager
-    def runner(self, model: Model, settings: Settings, keep_alive: timedelta, gone: Gone) -> Iterator[Loaded]:
-        """A loaded runner for `model`. Raises QueueFull, or ClientGone when the client does not wait."""
+    def runner(
+        self, model: Model, settings: Settings, keep_alive: timedelta, gone: Gone
+    ) -> Iterator[Loaded]:
+        """A loaded runner for `model`.
+
+        Raises QueueFull, or ClientGone when the client does not wait.
+        """
         runner = self._given_runner(model, settings, keep_alive, gone)
         try:
             yield runner
@@ -115,7 +127,9 @@ class Slots:
                 runner.running -= 1
                 self._changed.notify_all()
 
-    def _given_runner(self, model: Model, settings: Settings, keep_alive: timedelta, gone: Gone) -> Loaded:
+    def _given_runner(
+        self, model: Model, settings: Settings, keep_alive: timedelta, gone: Gone
+    ) -> Loaded:
         with self._changed, _in(self._line) as ticket:
             self._until(lambda: self._line[0] is ticket and self._make_room(model, settings), gone)
             runner = self._loaded.get(model.full_name)
@@ -129,12 +143,16 @@ class Slots:
             return runner
 
     def _make_room(self, model: Model, settings: Settings) -> bool:
-        """Whether `model` is loaded so or can be loaded now; whatever must go for it is unloaded."""
+        """Whether `model` is loaded so or can be loaded now; whatever must go for it is
+        unloaded.
+        """
         self._expire()
         mine = self._loaded.get(model.full_name)
         if mine is not None and mine.settings == settings and mine.model == model:
             return True
-        leaving = [mine] if mine is not None else [] if self._fits_both else list(self._loaded.values())
+        leaving = (
+            [mine] if mine is not None else [] if self._fits_both else list(self._loaded.values())
+        )
         if any(runner.users for runner in leaving):
             return False
         for runner in leaving:

@@ -1,7 +1,8 @@
-"""A splitter that stands in for a tokenizer: documented, reversible, and a little below `finops_cli.models.token_estimate`.
+"""A splitter that stands in for a tokenizer: documented, reversible, and a little below
+`finops_cli.models.token_estimate`.
 
-One token each: a control token, `":"` and `","`, up to six letters with the blank or sign that leads them, a digit, up to two signs,
-and a run of blanks.
+One token each: a control token, `":"` and `","`, up to six letters with the blank or sign that
+leads them, a digit, up to two signs, and a run of blanks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 
 _SIGN = r"(?!<\||</?think>)(?:[^\w\s]|_)"
 _TOKEN = re.compile(
-    rf'<\|[a-z_]+\|>|</?think>|":"|","|(?:{_SIGN}|[^\S\r\n])?[^\W\d_]{{1,6}}|\d|(?:{_SIGN}){{1,2}}|\s+|.', re.DOTALL
+    rf'<\|[a-z_]+\|>|</?think>|":"|","|(?:{_SIGN}|[^\S\r\n])?[^\W\d_]{{1,6}}|\d|'
+    rf"(?:{_SIGN}){{1,2}}|\s+|.",
+    re.DOTALL,
 )
 
 

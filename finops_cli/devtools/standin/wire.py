@@ -1,4 +1,6 @@
-"""One HTTP exchange as bytes: answers, chunked NDJSON, a torn connection, and whether the client is still there."""
+"""One HTTP exchange as bytes: answers, chunked NDJSON, a torn connection, and whether the client is
+still there.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def encode(value: Any) -> bytes:
 
 
 class Wire:
-    """What a handler may do with its connection. Each method that writes raises ClientGone when nobody reads."""
+    """What a handler may do with its connection.
+
+    Each method that writes raises ClientGone when nobody reads.
+    """
 
     def __init__(self, handler: BaseHTTPRequestHandler) -> None:
         self._handler = handler
@@ -86,8 +91,17 @@ class Wire:
         self.json(status, {"error": message})
 
     def send(self, status: int, content: bytes, kind: str, announced: int | None = None) -> None:
-        """A whole answer of any kind. `announced` bytes are promised where that is to differ from what is sent."""
-        self._head(status, {"Content-Type": kind, "Content-Length": str(len(content) if announced is None else announced)})
+        """A whole answer of any kind.
+
+        `announced` bytes are promised where that is to differ from what is sent.
+        """
+        self._head(
+            status,
+            {
+                "Content-Type": kind,
+                "Content-Length": str(len(content) if announced is None else announced),
+            },
+        )
         if self._handler.command != "HEAD":
             self._write(content)
 

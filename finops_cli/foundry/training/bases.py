@@ -1,4 +1,6 @@
-"""The model that is trained: random weights of a given shape, or a local Hugging Face folder, as it is or in 4 bit."""
+"""The model that is trained: random weights of a given shape, or a local Hugging Face folder, as it
+is or in 4 bit.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ _READS, _PREDICTS = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
-    """The base with its weights, on the device that trains. Raises UsageError when its folder cannot be read."""
+    """The base with its weights, on the device that trains.
+
+    Raises UsageError when its folder cannot be read.
+    """
     if settings.base.scratch is not None:
         set_seed(settings.training.seed)
         config = config_of(settings, len(tokenizer))
@@ -40,9 +45,14 @@ def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
 
 
 def _begun(model: Any, scratch: Scratch) -> Any:
-    """`model` with the weights that it is to begin with. Raises UsageError where they are those of another shape."""
+    """`model` with the weights that it is to begin with.
+
+    Raises UsageError where they are those of another shape.
+    """
     if scratch.start is not None:
-        model.load_state_dict(first_weights(shape_of(model.config, scratch.start.content_from), scratch.start.seed))
+        model.load_state_dict(
+            first_weights(shape_of(model.config, scratch.start.content_from), scratch.start.seed)
+        )
     if scratch.weights is not None:
         place = Path(scratch.weights)
         file = place if is_gguf(place) else place / WEIGHTS_OF_ONE
@@ -52,7 +62,9 @@ def _begun(model: Any, scratch: Scratch) -> Any:
                 weights.setdefault(_PREDICTS, weights[_READS])
             model.load_state_dict(weights)
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UsageError(f"{file}: is not the weights of a model of this shape and vocabulary: {error}") from error
+            raise UsageError(
+                f"{file}: is not the weights of a model of this shape and vocabulary: {error}"
+            ) from error
     return model
 
 
@@ -77,12 +89,18 @@ def _by_transformers(settings: Settings) -> Any:
 def _four_bit(dtype: Any) -> Any:
     """NF4 with double quantization, as the cards have it."""
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
     )
 
 
 def _by_unsloth(settings: Settings) -> Any:
-    """The base with its adapter, as Unsloth patches both. `quiet.offline_and_quiet` has imported Unsloth before anything that it patches."""
+    """The base with its adapter, as Unsloth patches both.
+
+    `quiet.offline_and_quiet` has imported Unsloth before anything that it patches.
+    """
     from unsloth import FastLanguageModel
 
     model, _ = FastLanguageModel.from_pretrained(
@@ -108,7 +126,8 @@ def _by_unsloth(settings: Settings) -> Any:
 
 
 def base_digests(place: Path | None) -> dict[str, str]:
-    """SHA-256 of the files that make a base: configuration and weights of a folder, by name; of a GGUF file, whatever its name is.
+    """SHA-256 of the files that make a base: configuration and weights of a folder, by name; of a
+    GGUF file, whatever its name is.
 
     Empty for random weights.
     """
@@ -121,7 +140,9 @@ def base_digests(place: Path | None) -> dict[str, str]:
 
 
 def merges_into(folder: Path, digests: Mapping[str, str]) -> dict[str, str]:
-    """Which of a base's `digests` an adapter is merged into; none of a folder in 4 bit, since the merge takes the 16-bit model."""
+    """Which of a base's `digests` an adapter is merged into; none of a folder in 4 bit, since the
+    merge takes the 16-bit model.
+    """
     if is_quantized(read_json(folder / "config.json")):
         return {}
     return {name: digest for name, digest in digests.items() if name.endswith(WEIGHTS)}

@@ -1,4 +1,6 @@
-"""What a model of a recipe's own shape begins with instead of random weights: those of a folder, or of a GGUF file."""
+"""What a model of a recipe's own shape begins with instead of random weights: those of a folder, or
+of a GGUF file.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +16,30 @@ if TYPE_CHECKING:
 
 WEIGHTS_OF_ONE = "model.safetensors"
 _SAME = "layers", "heads", "kv_heads", "head_dim", "tied"
-_OTHERWISE = {"width": "hidden_size", "feed_forward": "intermediate_size", "rope_base": "rope_theta"}
-"""Sizes of a network that a recipe has too, under the same names and under other ones. How long a text may be is free to change."""
+_OTHERWISE = {
+    "width": "hidden_size",
+    "feed_forward": "intermediate_size",
+    "rope_base": "rope_theta",
+}
+"""Sizes of a network that a recipe has too, under the same names and under other ones.
+
+How long a text may be is free to change.
+"""
 
 
 class Beginning(NamedTuple):
-    """What was found of `base.scratch.weights`, before a weight is read: what keeps a training from it, and what is seldom meant."""
+    """What was found of `base.scratch.weights`, before a weight is read: what keeps a training from
+    it, and what is seldom meant.
+    """
 
     blockers: list[str]
     warnings: list[str]
 
 
 def look_at_beginning(scratch: Scratch, modelfile: str, tokenizer: Any | None) -> Beginning:
-    """`modelfile` is the one that the training is for; `tokenizer` is None where there is none yet."""
+    """`modelfile` is the one that the training is for; `tokenizer` is None where there is
+    none yet.
+    """
     from finops_cli.foundry.weights.reopened import is_gguf, reopen
 
     if scratch.weights is None:
@@ -34,7 +47,9 @@ def look_at_beginning(scratch: Scratch, modelfile: str, tokenizer: Any | None) -
     place = Path(scratch.weights)
     if not is_gguf(place):
         file = place / WEIGHTS_OF_ONE
-        absent = f"{file}: no such file; train that model first, or give another base.scratch.weights"
+        absent = (
+            f"{file}: no such file; train that model first, or give another base.scratch.weights"
+        )
         return Beginning([] if file.is_file() else [absent], [])
     try:
         opened = reopen(place)
@@ -42,9 +57,15 @@ def look_at_beginning(scratch: Scratch, modelfile: str, tokenizer: Any | None) -
         return Beginning([str(error)], [])
     blockers, warnings = list(_other_sizes(opened, scratch)), []
     if tokenizer is not None and words_of(tokenizer) != opened.words.tokens:
-        blockers.append(f"{place}: has another vocabulary; name the same file as base.tokenizer (and base.vocabulary=null)")
+        blockers.append(
+            f"{place}: has another vocabulary; name the same file as base.tokenizer (and"
+            " base.vocabulary=null)"
+        )
     if opened.made_for not in (None, modelfile):
-        warnings.append(f"{place}: is a model made for {opened.made_for}; this training makes one for {modelfile}")
+        warnings.append(
+            f"{place}: is a model made for {opened.made_for}; this training makes one for"
+            f" {modelfile}"
+        )
     return Beginning(blockers, warnings)
 
 

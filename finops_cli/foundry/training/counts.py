@@ -1,4 +1,6 @@
-"""Parameters of a base and of its adapter, counted on the meta device: layers are built without memory for their weights."""
+"""Parameters of a base and of its adapter, counted on the meta device: layers are built without
+memory for their weights.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from finops_cli.kb.load import data_folder
 
 
 class Counts(Struct, frozen=True):
-    """Parameters in all and trained; those in the linear layers that 4-bit quantization takes; layers, and those that the adapter touches."""
+    """Parameters in all and trained; those in the linear layers that 4-bit quantization takes;
+    layers, and those that the adapter touches.
+    """
 
     total: int
     trainable: int
@@ -30,7 +34,8 @@ class Counts(Struct, frozen=True):
 
 
 def count(settings: Settings, tokens: int | None) -> Counts | None:
-    """The counts of a recipe's base and adapter; None when it names no shape. `tokens`: of a vocabulary that is to be learned.
+    """The counts of a recipe's base and adapter; None when it names no shape. `tokens`: of a
+    vocabulary that is to be learned.
 
     Raises UsageError for a folder without config.json and for targets that the base does not have.
     """
@@ -41,7 +46,9 @@ def count(settings: Settings, tokens: int | None) -> Counts | None:
         model = AutoModelForCausalLM.from_config(config)
     total = sum(each.numel() for each in model.parameters())
     linear = [
-        module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and not name.endswith("lm_head")
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and not name.endswith("lm_head")
     ]
     text = config.get_text_config()
     trained = model if settings.adapter.method == "full" else with_adapter(model, settings.adapter)
@@ -53,18 +60,27 @@ def count(settings: Settings, tokens: int | None) -> Counts | None:
         hidden_size=text.hidden_size,
         vocabulary=text.vocab_size,
         layers=text.num_hidden_layers,
-        touched_layers=len({name.split(".layers.")[1].split(".")[0] for name in names if ".layers." in name}),
+        touched_layers=len(
+            {name.split(".layers.")[1].split(".")[0] for name in names if ".layers." in name}
+        ),
         linear_attention=has_linear_attention(config),
     )
 
 
 def config_of(settings: Settings, tokens: int | None) -> Any:
-    """The configuration of the base: of its folder, else of random weights, else of the shape that ships. None where there is none."""
+    """The configuration of the base: of its folder, else of random weights, else of the shape that
+    ships. None where there is none.
+    """
     base = settings.base
     if base.folder is not None:
         if not (Path(base.folder) / "config.json").is_file():
-            raise UsageError(f"{base.folder}: holds no config.json; --base takes a Hugging Face folder of {base.name}")
-        return AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+            raise UsageError(
+                f"{base.folder}: holds no config.json; --base takes a Hugging Face folder of"
+                f" {base.name}"
+            )
+        return AutoConfig.from_pretrained(
+            base.folder, local_files_only=True, trust_remote_code=False
+        )
     if base.scratch is not None:
         return scratch_config(base.scratch, tokens) if tokens is not None else None
     if base.shape is None:
@@ -94,11 +110,21 @@ def scratch_config(shape: Scratch, tokens: int) -> Any:
 
 
 def with_adapter(model: Any, adapter: Adapter) -> Any:
-    """`model` with LoRA matrices at the adapter's targets. Raises UsageError naming what the model has when there are none."""
-    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    """`model` with LoRA matrices at the adapter's targets.
+
+    Raises UsageError naming what the model has when there are none.
+    """
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
     absent = [name for name in adapter.targets if name not in linear]
     if absent:
-        raise UsageError(f"adapter.targets: the base has no {absent[0]}; accepted: {', '.join(sorted(linear - {'lm_head'}))}")
+        raise UsageError(
+            f"adapter.targets: the base has no {absent[0]}; accepted:"
+            f" {', '.join(sorted(linear - {'lm_head'}))}"
+        )
     on_meta = next(model.parameters()).is_meta
     return get_peft_model(model, lora_config(adapter), low_cpu_mem_usage=on_meta)
 
@@ -115,5 +141,7 @@ def lora_config(adapter: Adapter) -> Any:
 
 
 def has_linear_attention(config: Any) -> bool:
-    """Whether some layers keep a running state instead of attending: packed rows leak through it where its kernels are absent."""
+    """Whether some layers keep a running state instead of attending: packed rows leak through it
+    where its kernels are absent.
+    """
     return "linear_attention" in (getattr(config.get_text_config(), "layer_types", None) or ())

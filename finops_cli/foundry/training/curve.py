@@ -11,9 +11,11 @@ _SIZE, _DPI = (9, 6), 110
 
 
 def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
-    """Write a PNG. Loss of training and eval rows on a logarithmic scale; shares of generated answers in percent, by step.
+    """Write a PNG. Loss of training and eval rows on a logarithmic scale; shares of generated
+    answers in percent, by step.
 
-    The same result gives the same bytes with the same matplotlib: no date and no version goes into the file.
+    The same result gives the same bytes with the same matplotlib: no date and no version goes into
+    the file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -22,13 +24,26 @@ def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     above.plot(
-        [each.step for each in result.losses], [each.loss for each in result.losses], color="tab:gray", label="training rows"
+        [each.step for each in result.losses],
+        [each.loss for each in result.losses],
+        color="tab:gray",
+        label="training rows",
     )
     steps = [each.step for each in result.evaluations]
-    above.plot(steps, [each.loss for each in result.evaluations], color="tab:blue", marker="o", label="eval rows")
+    above.plot(
+        steps,
+        [each.loss for each in result.evaluations],
+        color="tab:blue",
+        marker="o",
+        label="eval rows",
+    )
     above.set_yscale("log")
     above.set_ylabel("loss (nats a token)")
-    for name, label, style in (("valid", "valid", "s-"), ("decided", f"same {decided}", "^-"), ("exact", "exact", "o--")):
+    for name, label, style in (
+        ("valid", "valid", "s-"),
+        ("decided", f"same {decided}", "^-"),
+        ("exact", "exact", "o--"),
+    ):
         shares = [100 * getattr(each, name) / each.asked for each in result.evaluations]
         below.plot(steps, shares, style, label=label)
     asked = result.evaluations[-1].asked if result.evaluations else 0
@@ -36,7 +51,12 @@ def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
     below.set_ylabel(f"% of {asked} answers")
     below.set_xlabel("step")
     for axes in (above, below):
-        axes.axvline(result.best_step, color="tab:green", linestyle=":", label=f"kept: step {result.best_step:,}")
+        axes.axvline(
+            result.best_step,
+            color="tab:green",
+            linestyle=":",
+            label=f"kept: step {result.best_step:,}",
+        )
         axes.grid(visible=True, alpha=0.3)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(f"finops train: {stage}")

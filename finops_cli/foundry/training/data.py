@@ -1,4 +1,6 @@
-"""Where rows come from: the files that `finops generate` wrote, or the generator itself, a fresh row for every place of every step."""
+"""Where rows come from: the files that `finops generate` wrote, or the generator itself, a fresh
+row for every place of every step.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ E = TypeVar("E", bound=Example)
 
 
 class DataNote(Struct, frozen=True):
-    """What the rows of one split are, for the record. Of a file: its name, rows and SHA-256; of a stream: what makes the same rows again.
+    """What the rows of one split are, for the record. Of a file: its name, rows and SHA-256; of a
+    stream: what makes the same rows again.
 
     Of a stream that is cut into batches by tokens, `rows` counts the batches.
     """
@@ -38,7 +41,10 @@ class DataNote(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one split, counted from 0. Asking twice for one gives the same. `kinds`: further examples, by the name in `data.mix`."""
+    """The rows of one split, counted from 0.
+
+    Asking twice for one gives the same. `kinds`: further examples, by the name in `data.mix`.
+    """
 
     at: Callable[[int], Row]
     note: DataNote
@@ -54,24 +60,31 @@ class Sets(NamedTuple):
 
 
 def sets_of(stage: Stage, data: Data, kb: Path, book: Book, stream_rows: tuple[int, int]) -> Sets:
-    """The rows of both splits. `stream_rows`: how many a stream has for training and for evaluation.
+    """The rows of both splits. `stream_rows`: how many a stream has for training and for
+    evaluation.
 
     Raises UsageError naming file and line where a file is absent, empty, or holds other rows.
     """
     if data.source == "stream":
         return streams(Order(stage, 0, data.seed, data.profile, kb), book, stream_rows, data)
     if data.modelfile != stage:
-        raise UsageError(f"data.modelfile is {data.modelfile}; the rows of a file are asked as those of {stage}")
+        raise UsageError(
+            f"data.modelfile is {data.modelfile}; the rows of a file are asked as those of {stage}"
+        )
     return Sets(_file(stage, "train", Path(data.folder)), _file(stage, "eval", Path(data.folder)))
 
 
 def streams(order: Order, book: Book, rows: tuple[int, int], data: Data) -> Sets:
-    """Rows as the generator makes them. No row of one split is one of the other: their content tells them apart.
+    """Rows as the generator makes them. No row of one split is one of the other: their content
+    tells them apart.
 
     Raises UsageError for an unknown form and an unknown kind in its mix.
     """
     every = EVAL_EVERY if order.stage == "sentiment" else book.data.eval_every
-    made_by = f"{order.stage}, form {data.form}, seed {order.seed}, profile {order.profile}, rules {book.version}"
+    made_by = (
+        f"{order.stage}, form {data.form}, seed {order.seed}, profile {order.profile}, rules"
+        f" {book.version}"
+    )
     form = form_named(data.form)
     train, evaluation = rows
 
@@ -84,29 +97,40 @@ def streams(order: Order, book: Book, rows: tuple[int, int], data: Data) -> Sets
                 return maker(order, place(index), book, data)
             except ValueError as error:  # what a working has no room for
                 cure = "; lower data.most_ftrs" if order.stage == "resolver" else ""
-                raise UsageError(f"data.form={data.form} cannot word example {index:,}: {error}{cure}") from error
+                raise UsageError(
+                    f"data.form={data.form} cannot word example {index:,}: {error}{cure}"
+                ) from error
 
         return made
 
     kinds = {kind: at(form.maker(kind), learned) for kind in data.mix or (ANSWERS,)}
     return Sets(
         Rows(at(form.row, learned), DataNote("train", train, stream=made_by), kinds),
-        Rows(at(form.row, lambda i: i * every + every - 1), DataNote("eval", evaluation, stream=made_by)),
+        Rows(
+            at(form.row, lambda i: i * every + every - 1),
+            DataNote("eval", evaluation, stream=made_by),
+        ),
     )
 
 
 def vocabulary_texts(stage: Stage, settings: Settings, kb: Path, book: Book) -> Iterator[str]:
-    """What a vocabulary is learned from: whole rows of the stage itself, records and answers of another one."""
+    """What a vocabulary is learned from: whole rows of the stage itself, records and answers of
+    another one.
+    """
     data, vocabulary = settings.data, settings.base.vocabulary
     for of, rows in (vocabulary.rows if vocabulary is not None else {}).items():
         order = Order(of, 0, data.seed, data.profile, kb)
         if of == stage:
             own = streams(order, book, (rows, 0), data).train
-            yield from (message.content for row in own for message in (*row.prompt, *row.completion))
+            yield from (
+                message.content for row in own for message in (*row.prompt, *row.completion)
+            )
         else:
             every = range(rows)
             yield from (
-                text for row in (row_at(order, index, book) for index in every) for text in (row.prompt[-1].content, row.answer)
+                text
+                for row in (row_at(order, index, book) for index in every)
+                for text in (row.prompt[-1].content, row.answer)
             )
 
 
@@ -115,11 +139,20 @@ def _file(stage: Stage, split: Split, folder: Path) -> Rows:
     try:
         text = path.read_bytes()
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file; make it: finops generate --stage {stage} -o {folder}") from error
-    rows = [_row(path, number, line, stage, split) for number, line in enumerate(text.splitlines(), start=1)]
+        raise UsageError(
+            f"{path}: no such file; make it: finops generate --stage {stage} -o {folder}"
+        ) from error
+    rows = [
+        _row(path, number, line, stage, split)
+        for number, line in enumerate(text.splitlines(), start=1)
+    ]
     if not rows:
-        raise UsageError(f"{path}: holds no rows; make some: finops generate --stage {stage} -o {folder}")
-    return Rows(rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest()))
+        raise UsageError(
+            f"{path}: holds no rows; make some: finops generate --stage {stage} -o {folder}"
+        )
+    return Rows(
+        rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest())
+    )
 
 
 _DECODER = msgspec.json.Decoder(Row)
@@ -129,7 +162,9 @@ def _row(path: Path, number: int, line: bytes, stage: Stage, split: Split) -> Ro
     try:
         row = _DECODER.decode(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: line {number}: is no row of `finops generate`: {error}") from error
+        raise UsageError(
+            f"{path}: line {number}: is no row of `finops generate`: {error}"
+        ) from error
     if (row.stage, row.split) != (stage, split):
         raise UsageError(f"{path}: line {number}: is a {row.stage} row of the {row.split} split")
     return row

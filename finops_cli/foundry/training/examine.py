@@ -1,7 +1,9 @@
-"""A model examined while it is trained: it answers records of the eval split, and the desk's own checker judges what it says.
+"""A model examined while it is trained: it answers records of the eval split, and the desk's own
+checker judges what it says.
 
-The loss says how well the next token is foreseen. Whether the score is right, it does not say; so the checkpoint that is kept is the one
-whose answers are best, and the loss only decides between equals.
+The loss says how well the next token is foreseen. Whether the score is right, it does not say; so
+the checkpoint that is kept is the one whose answers are best, and the loss only decides between
+equals.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ class Examiner:
     book: Book
 
     def examine(self, model: Any) -> Scores:
-        """The scores of `model`, which is left in the mode that it was in. Draws nothing: the most likely token each time."""
+        """The scores of `model`, which is left in the mode that it was in.
+
+        Draws nothing: the most likely token each time.
+        """
         return counted(judged(row, text, self.book) for row, text in self.answers(model))
 
     def answers(self, model: Any) -> Iterator[tuple[Row, str]]:
@@ -43,7 +48,12 @@ class Examiner:
         model.train(trains)
 
     def _say(self, model: Any, rows: Sequence[Row]) -> list[str]:
-        asked = [rendered(self.tokenizer, row.prompt, row.chat_template_kwargs.enable_thinking, asks=True) for row in rows]
+        asked = [
+            rendered(
+                self.tokenizer, row.prompt, row.chat_template_kwargs.enable_thinking, asks=True
+            )
+            for row in rows
+        ]
         ids = self.tokenizer(asked, add_special_tokens=False).input_ids
         padded = self.tokenizer.pad(
             {"input_ids": ids}, padding_side="left", return_tensors="pt"

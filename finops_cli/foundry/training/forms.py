@@ -1,7 +1,9 @@
-"""How the examples of a stream are worded. A form decides what a model is trained to say; what it is asked, and how it is judged, it does not.
+"""How the examples of a stream are worded. A form decides what a model is trained to say; what it
+is asked, and how it is judged, it does not.
 
-`card` is the form of the cards and of `finops generate`. Models of a few million parameters cannot reason in whole sentences: `worked` has
-them write a working of small steps before the answer, and has drills of that working, which `data.mix` mixes in.
+`card` is the form of the cards and of `finops generate`. Models of a few million parameters cannot
+reason in whole sentences: `worked` has them write a working of small steps before the answer, and
+has drills of that working, which `data.mix` mixes in.
 """
 
 from __future__ import annotations
@@ -33,11 +35,15 @@ Maker = Callable[[Order, int, Book, Data], Example]
 ANSWERS = "answers"
 """The kind in a mix that is the form's own rows."""
 SEEDS = {ANSWERS: 0, "working": 1, "reading": 2, "lots": 3}
-"""What is added to the seed of a stream, so that drills show other records than those that are answered."""
+"""What is added to the seed of a stream, so that drills show other records than those that are
+answered.
+"""
 
 
 class Form(NamedTuple):
-    """`row` is what is asked, answered and judged at a place of the stream; `kinds` are further examples, by their name in a mix."""
+    """`row` is what is asked, answered and judged at a place of the stream; `kinds` are further
+    examples, by their name in a mix.
+    """
 
     row: Callable[[Order, int, Book, Data], Row]
     kinds: dict[str, Maker]
@@ -45,13 +51,18 @@ class Form(NamedTuple):
     def maker(self, kind: str) -> Maker:
         """Raises UsageError naming the kinds that there are."""
         if kind != ANSWERS and kind not in self.kinds:
-            raise UsageError(f"data.mix names {kind}; accepted: {', '.join((ANSWERS, *self.kinds))}")
+            raise UsageError(
+                f"data.mix names {kind}; accepted: {', '.join((ANSWERS, *self.kinds))}"
+            )
         return self.row if kind == ANSWERS else self.kinds[kind]
 
 
 def _card(order: Order, index: int, book: Book, data: Data) -> Row:
     if data.modelfile != order.stage:
-        raise UsageError(f"data.form=card goes with data.modelfile={order.stage}: its rows are asked as that one is")
+        raise UsageError(
+            f"data.form=card goes with data.modelfile={order.stage}: its rows are asked as that"
+            " one is"
+        )
     return row_at(order, index, book)
 
 
@@ -60,7 +71,10 @@ def _worked(order: Order, index: int, book: Book, data: Data) -> Row:
         return worked_fail(index, order.seed, book, order.profile, data.modelfile)
     if order.stage == "resolver":
         return worked_case(index, order.seed, book, data.most_ftrs, data.modelfile)
-    raise UsageError(f"data.form=worked is for triage and resolver; the model of {order.stage} answers with one word")
+    raise UsageError(
+        f"data.form=worked is for triage and resolver; the model of {order.stage} answers with one"
+        " word"
+    )
 
 
 def _market(order: Order, index: int, book: Book, data: Data) -> Row:
@@ -77,14 +91,19 @@ def _working(order: Order, index: int, book: Book, data: Data) -> Drill:
     seed = order.seed + SEEDS["working"]
     if order.stage == "triage":
         return Drill(f"working {index}", tuple(triage_drill(index, seed, book)))
-    return Drill(f"working {index}", tuple(resolver_drill(case_at(index, seed, book, data.most_ftrs), book)))
+    return Drill(
+        f"working {index}", tuple(resolver_drill(case_at(index, seed, book, data.most_ftrs), book))
+    )
 
 
 def _of_the_resolver(maker: Maker) -> Maker:
     def checked(order: Order, index: int, book: Book, data: Data) -> Example:
         if order.stage != "resolver":
             kinds = ", ".join((ANSWERS, "copying", "lots", "market", "working"))
-            raise UsageError(f"data.mix: reading, guessing and reckoning are kinds of the resolver; {order.stage} has {kinds}")
+            raise UsageError(
+                "data.mix: reading, guessing and reckoning are kinds of the resolver;"
+                f" {order.stage} has {kinds}"
+            )
         return maker(order, index, book, data)
 
     return checked
@@ -97,8 +116,12 @@ def _reading(order: Order, index: int, book: Book, data: Data) -> Drill:
 
 def _lots(order: Order, index: int, book: Book, data: Data) -> Row:
     if order.stage == "triage":
-        return worked_fail_in_lots(index, order.seed + SEEDS["lots"], book, order.profile, data.modelfile)
-    return worked_plan(case_in_lots(index, order.seed + SEEDS["lots"], book, data.most_ftrs), book, data.modelfile)
+        return worked_fail_in_lots(
+            index, order.seed + SEEDS["lots"], book, order.profile, data.modelfile
+        )
+    return worked_plan(
+        case_in_lots(index, order.seed + SEEDS["lots"], book, data.most_ftrs), book, data.modelfile
+    )
 
 
 def _guessing(order: Order, index: int, book: Book, data: Data) -> Drill:

@@ -22,7 +22,9 @@ _END_OF_TURN = 2
 
 
 class Lengths(Struct, frozen=True):
-    """Tokens of the rows of a split, prompt and answer together; `percentiles` by nearest rank, the last one is the longest row."""
+    """Tokens of the rows of a split, prompt and answer together; `percentiles` by nearest rank, the
+    last one is the longest row.
+    """
 
     rows: int
     tokens: int
@@ -33,7 +35,10 @@ class Lengths(Struct, frozen=True):
 def summary(lengths: Sequence[int], longest: int) -> Lengths:
     """What `lengths` come to; `longest` is the length that fits."""
     rising = sorted(lengths)
-    ranks = {f"p{percent}": rising[math.ceil(percent / 100 * len(rising)) - 1] for percent in _SHOWN_PERCENT}
+    ranks = {
+        f"p{percent}": rising[math.ceil(percent / 100 * len(rising)) - 1]
+        for percent in _SHOWN_PERCENT
+    }
     return Lengths(len(rising), sum(rising), ranks, sum(length > longest for length in rising))
 
 
@@ -42,11 +47,18 @@ def estimated_length(example: Example) -> int:
     if isinstance(example, Drill):
         return sum(estimated_tokens(piece.text) for piece in example.pieces)
     row = example
-    return estimated_tokens(prompt_text(row)) + estimated_tokens(row.completion[0].content) + _END_OF_TURN
+    return (
+        estimated_tokens(prompt_text(row))
+        + estimated_tokens(row.completion[0].content)
+        + _END_OF_TURN
+    )
 
 
 def prompt_text(row: Row) -> str:
-    """The prompt as inference sends it (`models.prompts`). A row without a system turn is sent by a template of its model's own."""
+    """The prompt as inference sends it (`models.prompts`).
+
+    A row without a system turn is sent by a template of its model's own.
+    """
     said = {message.role: message.content for message in row.prompt}
     if "system" not in said:
         return said["user"]
@@ -54,7 +66,8 @@ def prompt_text(row: Row) -> str:
 
 
 def packed_blocks(lengths: Sequence[int], room: int) -> int:
-    """Into how many sequences of `room` tokens rows are packed: best-fit decreasing, as TRL packs (`packing_strategy="bfd"`).
+    """Into how many sequences of `room` tokens rows are packed: best-fit decreasing, as TRL packs
+    (`packing_strategy="bfd"`).
 
     A row that is longer than `room` counts as one that fills it.
     """
@@ -78,7 +91,9 @@ class Steps(NamedTuple):
 
 
 def steps(sequences: int, training: Training) -> Steps:
-    """Steps for `sequences` a epoch (rows, or packed blocks), counted as transformers' Trainer counts them."""
+    """Steps for `sequences` a epoch (rows, or packed blocks), counted as transformers' Trainer
+    counts them.
+    """
     total = training.max_steps
     if total is None:
         batches = math.ceil(sequences / training.batch)

@@ -25,14 +25,16 @@ def machine_faults(settings: Settings) -> list[str]:
     """What this machine cannot do that the recipe asks for, each with its cure."""
     training = settings.training
     if device() == "cuda":
-        faults = ["this GPU has no bf16; set training.precision=fp16"] if not torch.cuda.is_bf16_supported() else []
+        faults = (
+            ["this GPU has no bf16; set training.precision=fp16"]
+            if not torch.cuda.is_bf16_supported()
+            else []
+        )
         return faults if training.precision == "bf16" else []
     wrong = {
-        f"there is no GPU here, and training.precision={training.precision} needs one; train on a GPU, or take preset tiny-cpu": (
-            training.precision != "fp32"
-        ),
-        f"training.optimizer={training.optimizer} needs a GPU; set training.optimizer=adamw_torch": (
-            training.optimizer.endswith("8bit")
-        ),
+        f"there is no GPU here, and training.precision={training.precision} needs one; train"
+        f" on a GPU, or take preset tiny-cpu": (training.precision != "fp32"),
+        f"training.optimizer={training.optimizer} needs a GPU; set"
+        f" training.optimizer=adamw_torch": training.optimizer.endswith("8bit"),
     }
     return [text for text, holds in wrong.items() if holds]

@@ -1,4 +1,7 @@
-"""What a training would take of a GPU's memory and of the disk. Estimates, reckoned with the figures of `training/estimates.yaml`."""
+"""What a training would take of a GPU's memory and of the disk.
+
+Estimates, reckoned with the figures of `training/estimates.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,9 @@ class Memory(Struct, frozen=True):
 
 
 class Disk(Struct, frozen=True):
-    """Bytes, estimated: the base as it is downloaded (16 bit), one checkpoint, and all that are kept at once."""
+    """Bytes, estimated: the base as it is downloaded (16 bit), one checkpoint, and all that are
+    kept at once.
+    """
 
     base: int
     checkpoint: int
@@ -89,8 +94,14 @@ def memory(settings: Settings, counts: Counts, longest: int) -> Memory:
 
 
 def disk(settings: Settings, counts: Counts) -> Disk:
-    """What the base, the checkpoints that are kept (the newest ones and the best) and the result come to."""
+    """What the base, the checkpoints that are kept (the newest ones and the best) and the result
+    come to.
+    """
     each = figures().bytes
     checkpoint = int(counts.trainable * (each.single + each.optimizer))
     base = 0 if settings.base.scratch is not None else int(counts.total * each.half)
-    return Disk(base, checkpoint, checkpoint * (settings.evaluation.keep + 1) + int(counts.trainable * each.single))
+    return Disk(
+        base,
+        checkpoint,
+        checkpoint * (settings.evaluation.keep + 1) + int(counts.trainable * each.single),
+    )

@@ -1,4 +1,7 @@
-"""The card of a trained model: what it is, how good it was found to be, and what makes it again. Markdown."""
+"""The card of a trained model: what it is, how good it was found to be, and what makes it again.
+
+Markdown.
+"""
 
 from __future__ import annotations
 
@@ -56,14 +59,14 @@ For research and demonstration. finops checks every answer against the rules, an
 | file | SHA-256 |
 |---|---|
 {_table(result.artefacts)}
-"""
+"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def _scores(made: MadeFrom, result: Result, best: Evaluated) -> str:
     decided = DECIDES[made.stage]
     rows = "\n".join(
-        f"| {each.step:,}{' (kept)' if each is best else ''} | {each.loss:.4f} | {_share(each.valid, each)} | "
-        f"{_share(each.exact, each)} | {_share(each.decided, each)} |"
+        f"| {each.step:,}{' (kept)' if each is best else ''} | {each.loss:.4f} |"
+        f" {_share(each.valid, each)} | {_share(each.exact, each)} | {_share(each.decided, each)} |"
         for each in result.evaluations
     )
     return f"""Judged on {best.asked:,} generated answers to records of the eval split, as they came, by the checker that judges at the desk.
@@ -71,7 +74,7 @@ Mean training loss {result.train_loss:.4f}.
 
 | step | eval loss | valid | exact | same {decided} |
 |---|---|---|---|---|
-{rows}"""
+{rows}"""  # noqa: E501 - the same
 
 
 def _share(count: int, each: Evaluated) -> str:
@@ -80,7 +83,10 @@ def _share(count: int, each: Evaluated) -> str:
 
 def _fingerprints(made: MadeFrom) -> str:
     lines = {
-        **{f"{note.split} rows ({note.rows:,})": note.sha256 or note.stream or "" for note in made.data},
+        **{
+            f"{note.split} rows ({note.rows:,})": note.sha256 or note.stream or ""
+            for note in made.data
+        },
         "rules": made.kb,
         "prompt": made.prompt_sha256,
         "tokenizer": made.tokenizer_sha256,
@@ -93,7 +99,9 @@ def _fingerprints(made: MadeFrom) -> str:
 
 
 def _recipe(settings: list[Setting]) -> str:
-    return "\n".join(f"| `{each.key}` | `{_said(each.value)}` | {each.origin} |" for each in settings)
+    return "\n".join(
+        f"| `{each.key}` | `{_said(each.value)}` | {each.origin} |" for each in settings
+    )
 
 
 def _said(value: object) -> str:

@@ -1,7 +1,9 @@
-"""Muon for the matrices of the layers, Adam for all else, in one optimizer, so that a checkpoint holds the whole of it.
+"""Muon for the matrices of the layers, Adam for all else, in one optimizer, so that a checkpoint
+holds the whole of it.
 
-Muon (Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon) makes the averaged gradient of a matrix nearly orthogonal before it steps.
-Here in 32 bit, and equal shapes together: the bfloat16 of torch's own takes a processor as long as all the rest of a step.
+Muon (Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon) makes the averaged gradient of
+a matrix nearly orthogonal before it steps. Here in 32 bit, and equal shapes together: the bfloat16
+of torch's own takes a processor as long as all the rest of a step.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with a `momentum` are stepped by Muon, those with `betas` by Adam; weight decay is decoupled in both."""
+    """Groups with a `momentum` are stepped by Muon, those with `betas` by Adam; weight decay is
+    decoupled in both.
+    """
 
     def step(self, closure: None = None) -> None:
         """One step from the gradients that there are."""
@@ -41,18 +45,29 @@ class Muon(torch.optim.Optimizer):
         for matrices in alike.values():
             wanted = []
             for each in matrices:
-                average = self.state[each].setdefault("average", torch.zeros_like(each)).lerp_(each.grad, 1 - momentum)
+                average = (
+                    self.state[each]
+                    .setdefault("average", torch.zeros_like(each))
+                    .lerp_(each.grad, 1 - momentum)
+                )
                 wanted.append(_lying(each.grad.lerp(average, momentum)))
-            for each, direction in zip(matrices, _orthogonalised(torch.stack(wanted), group["iterations"]), strict=True):
+            for each, direction in zip(
+                matrices, _orthogonalised(torch.stack(wanted), group["iterations"]), strict=True
+            ):
                 rows, columns = each.shape
-                each.add_(direction if rows <= columns else direction.T, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+                each.add_(
+                    direction if rows <= columns else direction.T,
+                    alpha=-group["lr"] * max(1, rows / columns) ** 0.5,
+                )
 
     def _adam(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         first, second = group["betas"]
         for each in weights:
             state = self.state[each]
             mean = state.setdefault("mean", torch.zeros_like(each)).lerp_(each.grad, 1 - first)
-            square = state.setdefault("square", torch.zeros_like(each)).lerp_(each.grad.square(), 1 - second)
+            square = state.setdefault("square", torch.zeros_like(each)).lerp_(
+                each.grad.square(), 1 - second
+            )
             state["steps"] = state.get("steps", 0) + 1
             spread = (square / (1 - second ** state["steps"])).sqrt_().add_(_EPSILON)
             each.addcdiv_(mean, spread, value=-group["lr"] / (1 - first ** state["steps"]))
@@ -73,7 +88,9 @@ def _orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
 
 
 def muon_of(named: Iterable[tuple[str, Tensor]], training: Training) -> Muon | None:
-    """The optimizer of a recipe that wants Muon, for the weights of a model by name; None for another recipe."""
+    """The optimizer of a recipe that wants Muon, for the weights of a model by name; None for
+    another recipe.
+    """
     muon = training.muon
     if muon is None:
         return None
@@ -81,6 +98,11 @@ def muon_of(named: Iterable[tuple[str, Tensor]], training: Training) -> Muon | N
     others: list[Tensor] = []
     for name, weights in named:
         (matrices if ".layers." in name and weights.ndim == 2 else others).append(weights)
-    by_muon = {"params": matrices, "lr": muon.rate, "momentum": muon.momentum, "iterations": muon.iterations}
+    by_muon = {
+        "params": matrices,
+        "lr": muon.rate,
+        "momentum": muon.momentum,
+        "iterations": muon.iterations,
+    }
     by_adam = {"params": others, "lr": training.learning_rate, "betas": muon.betas}
     return Muon([by_muon, by_adam], {"weight_decay": training.weight_decay})

@@ -1,4 +1,6 @@
-"""What `finops train --dry-run` tells: the recipe with its origins, rows, steps, sizes, and what stands in the way."""
+"""What `finops train --dry-run` tells: the recipe with its origins, rows, steps, sizes, and what
+stands in the way.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ ESTIMATE = "estimate of finops, without a tokenizer, which errs upwards"
 
 
 class StepCount(Struct, frozen=True):
-    """Optimizer steps: of this recipe, warming up, and what they would be with a row a sequence. `sequences` of an epoch."""
+    """Optimizer steps: of this recipe, warming up, and what they would be with a row a sequence.
+
+    `sequences` of an epoch.
+    """
 
     total: int
     warm_up: int
@@ -38,7 +43,10 @@ class Parameters(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """A training before it begins. Sizes in bytes; `memory` and `disk` are estimates, None where the parameters are not known."""
+    """A training before it begins.
+
+    Sizes in bytes; `memory` and `disk` are estimates, None where the parameters are not known.
+    """
 
     stage: Stage
     base: str
@@ -70,7 +78,11 @@ def plan_of(asked: Asked, found: Survey, output: Path) -> Plan:
     resolved, counts = asked.resolved, found.counts
     settings = resolved.settings
     train = found.lengths.get("train")
-    longest = settings.training.max_length if settings.training.packing or train is None else train.percentiles["p100"]
+    longest = (
+        settings.training.max_length
+        if settings.training.packing or train is None
+        else train.percentiles["p100"]
+    )
     memory = estimate.memory(settings, counts, longest) if counts is not None else None
     disk = estimate.disk(settings, counts) if counts is not None else None
     free = shutil.disk_usage(_existing(output)).free
@@ -79,7 +91,10 @@ def plan_of(asked: Asked, found: Survey, output: Path) -> Plan:
         blockers.append(f"{output}: about {disk.kept:,} bytes are needed, {free:,} are free")
     warnings = list(found.warnings)
     if memory is not None and found.gpu_bytes is not None and memory.total > found.gpu_bytes:
-        warnings.append(f"the GPU has {found.gpu_bytes:,} bytes of memory; a smaller preset or training.batch may be needed")
+        warnings.append(
+            f"the GPU has {found.gpu_bytes:,} bytes of memory; a smaller preset or training.batch"
+            " may be needed"
+        )
     return Plan(
         stage=resolved.stage,
         base=settings.base.folder or settings.base.name,
@@ -91,9 +106,11 @@ def plan_of(asked: Asked, found: Survey, output: Path) -> Plan:
         lengths=found.lengths,
         tokens_an_epoch=_tokens(settings, found),
         steps=_steps(settings, found),
-        parameters=Parameters(counts.total, counts.trainable, counts.layers, counts.touched_layers)
-        if counts is not None
-        else None,
+        parameters=(
+            Parameters(counts.total, counts.trainable, counts.layers, counts.touched_layers)
+            if counts is not None
+            else None
+        ),
         memory=memory,
         memory_total=memory.total if memory is not None else None,
         disk=disk,
@@ -108,7 +125,11 @@ def _steps(settings: Settings, found: Survey) -> StepCount:
     rows = found.sets.train.note.rows
     planned = found.steps(settings)
     return StepCount(
-        planned.total, planned.warm_up, steps(rows, settings.training).total, settings.training.rows_a_step, found.sequences
+        planned.total,
+        planned.warm_up,
+        steps(rows, settings.training).total,
+        settings.training.rows_a_step,
+        found.sequences,
     )
 
 

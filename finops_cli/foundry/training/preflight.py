@@ -1,8 +1,11 @@
-"""Looked at before a model is loaded: what training data loses without a word. A row that fails is an error, never cut and never left out.
+"""Looked at before a model is loaded: what training data loses without a word. A row that fails is
+an error, never cut and never left out.
 
-What can go wrong, and did elsewhere (issues of TRL and Unsloth): a row that is longer than the model is trained on loses its end, so that
-answers never stop; a padding token that is the one that ends an answer is masked, with the same effect; a chat template that renders the
-prompt otherwise with an answer behind it shifts what is trained; one that renders another prompt than inference sends trains for nothing.
+What can go wrong, and did elsewhere (issues of TRL and Unsloth): a row that is longer than the
+model is trained on loses its end, so that answers never stop; a padding token that is the one that
+ends an answer is masked, with the same effect; a chat template that renders the prompt otherwise
+with an answer behind it shifts what is trained; one that renders another prompt than inference
+sends trains for nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ class Encoded(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a row, by its kind (`length`, `drill`, `eos`, `prefix`, `prompt`, `answer`)."""
+    """What is wrong with a row, by its kind (`length`, `drill`, `eos`, `prefix`, `prompt`,
+    `answer`).
+    """
 
     kind: str
     row: str
@@ -41,11 +46,19 @@ class Fault(NamedTuple):
 
 def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
     """An example in tokens as it is trained, or why it must not be. `longest` in tokens."""
-    found = _drilled(example, tokenizer) if isinstance(example, Drill) else _conversed(example, tokenizer)
+    found = (
+        _drilled(example, tokenizer)
+        if isinstance(example, Drill)
+        else _conversed(example, tokenizer)
+    )
     if isinstance(found, Fault):
         return found
     if len(found.input_ids) > longest:
-        return Fault("length", example.id, f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}")
+        return Fault(
+            "length",
+            example.id,
+            f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}",
+        )
     if isinstance(example, Drill):
         return (
             found
@@ -53,7 +66,11 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
             else Fault("drill", example.id, "none of its tokens is trained")
         )
     if tokenizer.eos_token_id not in found.labels:
-        return Fault("eos", example.id, f"{tokenizer.eos_token} is not among the trained tokens: answers would not end")
+        return Fault(
+            "eos",
+            example.id,
+            f"{tokenizer.eos_token} is not among the trained tokens: answers would not end",
+        )
     return found
 
 
@@ -69,9 +86,15 @@ def _conversed(row: Row, tokenizer: Any) -> Encoded | Fault:
     prompt = rendered(tokenizer, row.prompt, thinks, asks=True)
     whole = rendered(tokenizer, [*row.prompt, *row.completion], thinks, asks=False)
     if any(message.role == "system" for message in row.prompt) and prompt != prompt_text(row):
-        return Fault("prompt", row.id, "the chat template renders another prompt than inference sends")
+        return Fault(
+            "prompt", row.id, "the chat template renders another prompt than inference sends"
+        )
     if not whole.startswith(prompt):
-        return Fault("prefix", row.id, "the chat template renders the prompt otherwise when an answer follows")
+        return Fault(
+            "prefix",
+            row.id,
+            "the chat template renders the prompt otherwise when an answer follows",
+        )
     if not whole[len(prompt) :].lstrip().startswith(row.completion[0].content):
         return Fault("answer", row.id, "the chat template changes the answer")
     asked, ids = _ids(tokenizer, prompt), _ids(tokenizer, whole)
@@ -81,9 +104,13 @@ def _conversed(row: Row, tokenizer: Any) -> Encoded | Fault:
 
 
 def rendered(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks: bool) -> str:
-    """`messages` by the tokenizer's own chat template; `asks`: up to where the model begins to answer."""
+    """`messages` by the tokenizer's own chat template; `asks`: up to where the model begins to
+    answer.
+    """
     told = [{"role": message.role, "content": message.content} for message in messages]
-    text: str = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=asks, enable_thinking=thinks)
+    text: str = tokenizer.apply_chat_template(
+        told, tokenize=False, add_generation_prompt=asks, enable_thinking=thinks
+    )
     return text
 
 
@@ -98,10 +125,15 @@ def encoded_or_refused(example: Example, tokenizer: Any, longest: int) -> Encode
 def tokenizer_faults(tokenizer: Any) -> list[str]:
     """What makes a tokenizer unfit for training, each with its cure."""
     wrong = {
-        "the tokenizer has no chat template; take the base's instruct version": not tokenizer.chat_template,
-        "the tokenizer names no token that ends an answer (eos_token)": tokenizer.eos_token_id is None,
+        "the tokenizer has no chat template; take the base's instruct version": (
+            not tokenizer.chat_template
+        ),
+        "the tokenizer names no token that ends an answer (eos_token)": (
+            tokenizer.eos_token_id is None
+        ),
         "the tokenizer names no padding token; set base.pad_token": tokenizer.pad_token_id is None,
-        f"the padding token is {tokenizer.eos_token}, which ends an answer: it would not be trained; set base.pad_token to another one": (
+        f"the padding token is {tokenizer.eos_token}, which ends an answer: it would not be"
+        f" trained; set base.pad_token to another one": (
             tokenizer.pad_token_id is not None and tokenizer.pad_token_id == tokenizer.eos_token_id
         ),
     }
@@ -109,13 +141,15 @@ def tokenizer_faults(tokenizer: Any) -> list[str]:
 
 
 def packing_fault(linear_attention: bool, packing: bool, backend: Backend) -> str | None:
-    """Why rows must not be packed: layers that keep a running state carry it from one row into the next unless their kernels reset it."""
+    """Why rows must not be packed: layers that keep a running state carry it from one row into the
+    next unless their kernels reset it.
+    """
     absent = [name for name in _KERNELS if find_spec(name) is None]
     if not packing or not linear_attention or backend == "unsloth" or not absent:
         return None
     return (
-        "training.packing=true: the linear-attention layers of this base would leak from one row into the next without "
-        f"{' and '.join(absent)}; set training.packing=false"
+        "training.packing=true: the linear-attention layers of this base would leak from one row"
+        f" into the next without {' and '.join(absent)}; set training.packing=false"
     )
 
 
@@ -135,7 +169,8 @@ def row_faults(faults: Iterable[Fault]) -> list[str]:
     counted = Counter(fault.kind for fault in all_faults)
     first = {fault.kind: fault for fault in reversed(all_faults)}
     return [
-        f"{number:,} row{'s' if number > 1 else ''}, the first {first[kind].row}: {first[kind].message}; {_CURES[kind]}"
+        f"{number:,} row{'s' if number > 1 else ''}, the first {first[kind].row}:"
+        f" {first[kind].message}; {_CURES[kind]}"
         for kind, number in counted.items()
     ]
 

@@ -1,4 +1,6 @@
-"""Before any package of training is imported: nothing leaves the house, and what is no news to a user is not printed."""
+"""Before any package of training is imported: nothing leaves the house, and what is no news to a
+user is not printed.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,22 @@ _ENVIRONMENT = {
 
 
 def offline_and_quiet(backend: Backend = "hf") -> None:
-    """Sets what the packages read when they are imported; the bars of transformers and datasets give way to that of finops.
+    """Sets what the packages read when they are imported; the bars of transformers and datasets
+    give way to that of finops.
 
-    Unsloth patches transformers, TRL and PEFT, so it is imported here, before anything imports them. Raises MissingPiece when that fails.
+    Unsloth patches transformers, TRL and PEFT, so it is imported here, before anything imports
+    them. Raises MissingPiece when that fails.
     """
     os.environ.update(_ENVIRONMENT)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")
     if backend == "unsloth":
         try:
             import unsloth  # noqa: F401 - it works by being imported
-        except (ImportError, NotImplementedError, RuntimeError) as error:  # the last two: it finds no GPU
-            raise MissingPiece(f"--backend unsloth: Unsloth does not start here ({error}); leave --backend out") from error
+        except (
+            ImportError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:  # the last two: it finds no GPU
+            raise MissingPiece(
+                f"--backend unsloth: Unsloth does not start here ({error}); leave --backend out"
+            ) from error

@@ -1,7 +1,9 @@
-"""A recipe put together from its layers: recipe < preset < file < flags. Each value remembers the layer that it came from.
+"""A recipe put together from its layers: recipe < preset < file < flags. Each value remembers the
+layer that it came from.
 
-A key is a dotted path (`training.batch`). What a layer names that is no key, or gives a value that a key does not take, is refused with
-the layer's name, the key, what is accepted, and the nearest key.
+A key is a dotted path (`training.batch`). What a layer names that is no key, or gives a value that
+a key does not take, is refused with the layer's name, the key, what is accepted, and the nearest
+key.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ class Resolved(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What a call says about its recipe. `flags`: the name of each flag, and what it sets (`training.batch=4`)."""
+    """What a call says about its recipe.
+
+    `flags`: the name of each flag, and what it sets (`training.batch=4`).
+    """
 
     stage: Stage
     preset: str | None
@@ -56,7 +61,10 @@ class Chosen(NamedTuple):
 
 
 def resolve(chosen: Chosen) -> Resolved:
-    """The recipe of a stage as a call wants it. Raises UsageError for an unknown preset, key or value, and for contradictions."""
+    """The recipe of a stage as a call wants it.
+
+    Raises UsageError for an unknown preset, key or value, and for contradictions.
+    """
     shipped = data_folder("training") / f"{chosen.stage}.yaml"
     document = _mapping(shipped)
     name = f"training/{shipped.name}"
@@ -71,7 +79,10 @@ def resolve(chosen: Chosen) -> Resolved:
     given = _merged(layers)
     settings = _typed(given)
     refuse_contradictions(settings)
-    table = [Setting(key, _value(settings, key), origin) for key, _, origin in map(msgspec.structs.astuple, given)]
+    table = [
+        Setting(key, _value(settings, key), origin)
+        for key, _, origin in map(msgspec.structs.astuple, given)
+    ]
     return Resolved(chosen.stage, chosen.preset, settings, table)
 
 
@@ -82,13 +93,17 @@ def presets(stage: Stage) -> list[str]:
 
 def _preset(wanted: str, all_presets: Mapping[str, Any], name: str) -> Layer:
     if wanted not in all_presets:
-        raise UsageError(f"{name}: there is no preset {wanted}; {_nearest(wanted, list(all_presets))}")
+        raise UsageError(
+            f"{name}: there is no preset {wanted}; {_nearest(wanted, list(all_presets))}"
+        )
     origin = f"preset {wanted}"
     return Layer(origin, flat(all_presets[wanted], f"{name}, {origin}"))
 
 
 _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
-"""PyYAML answers a date that there is not, a number of thousands of digits and deep nesting with Python's own errors."""
+"""PyYAML answers a date that there is not, a number of thousands of digits and deep nesting with
+Python's own errors.
+"""
 
 
 def _flag(flag: str, text: str) -> Layer:
@@ -120,7 +135,9 @@ def _mapping(path: Path) -> dict[str, Any]:
     return read
 
 
-def flat(given: Mapping[str, Any], origin: str, within: type[Section] = Settings, prefix: str = "") -> dict[str, Any]:
+def flat(
+    given: Mapping[str, Any], origin: str, within: type[Section] = Settings, prefix: str = ""
+) -> dict[str, Any]:
     """Nested keys as dotted ones. Raises UsageError for one that is none of `within`."""
     found: dict[str, Any] = {}
     kinds = _sections(within)
@@ -132,14 +149,19 @@ def flat(given: Mapping[str, Any], origin: str, within: type[Section] = Settings
         if inner is not None and isinstance(value, dict):
             found |= flat(value, origin, inner, f"{key}.")
         elif inner is not None and (value is not None or within is Settings):
-            raise UsageError(f"{origin}: {key} is {value!r}; it takes {', '.join(inner.__struct_fields__)}")
+            raise UsageError(
+                f"{origin}: {key} is {value!r}; it takes {', '.join(inner.__struct_fields__)}"
+            )
         else:
             found[key] = value
     return found
 
 
 def _merged(layers: Sequence[Layer]) -> list[Setting]:
-    """Later layers win. A part that a later layer sets to null loses its keys, one that it gives keys is null no more."""
+    """Later layers win.
+
+    A part that a later layer sets to null loses its keys, one that it gives keys is null no more.
+    """
     values: dict[str, Setting] = {}
     for origin, given in layers:
         for key, value in given.items():
@@ -151,7 +173,9 @@ def _merged(layers: Sequence[Layer]) -> list[Setting]:
 
 
 def _value(settings: Settings, key: str) -> Any:
-    """The value of a key as it is followed: `2e-4`, which YAML reads as a text, is a number there."""
+    """The value of a key as it is followed: `2e-4`, which YAML reads as a text, is a number
+    there.
+    """
     place: Any = settings
     for name in key.split("."):
         place = getattr(place, name)
@@ -224,7 +248,10 @@ def _nearest_key(key: str, within: type[Section], prefix: str) -> str:
     elsewhere = [known for known in _ORDER if known.rpartition(".")[2] == last]
     near = get_close_matches(key, here, n=1) or elsewhere or get_close_matches(key, _ORDER, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
-    return f"{meant}accepted{f' in {prefix[:-1]}' if prefix else ''}: {', '.join(within.__struct_fields__)}"
+    return (
+        f"{meant}accepted{f' in {prefix[:-1]}' if prefix else ''}:"
+        f" {', '.join(within.__struct_fields__)}"
+    )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
-"""`run.json`: what a model was made from, what came of it, and a digest of both. No clock, no host, no path of its own stands in it.
+"""`run.json`: what a model was made from, what came of it, and a digest of both. No clock, no host,
+no path of its own stands in it.
 
-Equal calls on equal machines write equal bytes; when it was, and how long it took, is in `timing.json` beside it.
+Equal calls on equal machines write equal bytes; when it was, and how long it took, is in
+`timing.json` beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ RUN, TIMING, CARD, CURVE = "run.json", "timing.json", "README.md", "loss.png"
 
 
 class MadeFrom(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a training depends on. Where it is equal, training goes on from a checkpoint as if it had never stopped."""
+    """All that a training depends on.
+
+    Where it is equal, training goes on from a checkpoint as if it had never stopped.
+    """
 
     stage: Stage
     settings: list[Setting]
@@ -57,7 +62,10 @@ class Evaluated(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What came of it; `tokens` were trained on, prompts included and padding left out. `artefacts` is SHA-256 by file."""
+    """What came of it; `tokens` were trained on, prompts included and padding left out.
+
+    `artefacts` is SHA-256 by file.
+    """
 
     steps: int
     epochs: float
@@ -89,11 +97,16 @@ class Timing(Struct, frozen=True):
 
 def run_of(made_from: MadeFrom, result: Result | None) -> Run:
     """The record with its digest."""
-    return Run(made_from, result, hashlib.sha256(msgspec.json.encode([made_from, result])).hexdigest())
+    return Run(
+        made_from, result, hashlib.sha256(msgspec.json.encode([made_from, result])).hexdigest()
+    )
 
 
 def read_run(folder: Path) -> Run | None:
-    """The record in a folder; None where there is none. Raises ResumeRefused when it cannot be read."""
+    """The record in a folder; None where there is none.
+
+    Raises ResumeRefused when it cannot be read.
+    """
     path = folder / RUN
     try:
         return msgspec.json.decode(path.read_bytes(), type=Run)
@@ -107,7 +120,9 @@ def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -
     """The result that a trainer's state tells. `counted`: parameters in all, and trained."""
     history: list[dict[str, Any]] = state.log_history
     losses = [
-        Loss(each["step"], each["loss"], each["learning_rate"], float(each["grad_norm"])) for each in history if "loss" in each
+        Loss(each["step"], each["loss"], each["learning_rate"], float(each["grad_norm"]))
+        for each in history
+        if "loss" in each
     ]
     evaluated = {each["step"]: each["eval_loss"] for each in history if "eval_loss" in each}
     scores = [
@@ -135,5 +150,8 @@ def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -
 
 def _mean(losses: list[Loss]) -> float:
     """The mean over steps: each logged loss stands for the steps since the one before."""
-    steps = [each.step - before for each, before in zip(losses, [0, *(each.step for each in losses)], strict=False)]
+    steps = [
+        each.step - before
+        for each, before in zip(losses, [0, *(each.step for each in losses)], strict=False)
+    ]
     return sum(each.loss * count for each, count in zip(losses, steps, strict=True)) / sum(steps)

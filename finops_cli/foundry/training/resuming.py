@@ -16,7 +16,9 @@ from finops_cli.foundry.training.record import CARD, CURVE, RUN, TIMING, MadeFro
 
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
 _MADE = ("model", "adapter", CHECKPOINTS, CURVE, CARD, TIMING, RUN)
-"""What a training leaves in its folder, the record last: without it, nobody would know what the rest is."""
+"""What a training leaves in its folder, the record last: without it, nobody would know what the
+rest is.
+"""
 How = Literal["new", "resume", "overwrite"]
 _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
@@ -38,31 +40,42 @@ _NAMES = {
 
 
 def refuse_unready(output: Path, how: How, made_from: MadeFrom) -> None:
-    """Raises ResumeRefused, naming every difference, when what stands in `output` was made from something else, and UsageError when
-    something stands there and nobody said what to do with it. Touches nothing."""
+    """Raises ResumeRefused, naming every difference, when what stands in `output` was made from
+    something else, and UsageError when something stands there and nobody said what to do with it.
+    Touches nothing.
+    """
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; give a folder")
     before = read_run(output) if how != "overwrite" else None
     if how == "overwrite":
         if _holds_something(output) and not (output / RUN).is_file():
-            raise UsageError(f"{output}: is not empty and holds no training ({RUN}); give a folder of its own")
+            raise UsageError(
+                f"{output}: is not empty and holds no training ({RUN}); give a folder of its own"
+            )
     elif how == "new":
         if before is not None:
-            raise UsageError(f"{output}: holds a training; --resume goes on with it, --overwrite starts over")
+            raise UsageError(
+                f"{output}: holds a training; --resume goes on with it, --overwrite starts over"
+            )
         if _holds_something(output):
             raise UsageError(f"{output}: is not empty; give a folder of its own")
     elif before is None:
-        raise ResumeRefused(f"{output}: holds no training to go on with (no {RUN}); leave --resume out to begin one")
+        raise ResumeRefused(
+            f"{output}: holds no training to go on with (no {RUN}); leave --resume out to begin one"
+        )
     elif before.result is not None:
         raise ResumeRefused(f"{output}: holds a training that has ended; --overwrite starts over")
     else:
         changed = list(differences(before.made_from, made_from))
         if changed:
-            raise ResumeRefused(f"cannot resume {output}: it was made from something else. {'; '.join(changed)}")
+            raise ResumeRefused(
+                f"cannot resume {output}: it was made from something else. {'; '.join(changed)}"
+            )
 
 
 def begin(output: Path, how: How) -> Path | None:
-    """The checkpoint to go on from; None when training begins anew, in a folder where nothing is left of an earlier one.
+    """The checkpoint to go on from; None when training begins anew, in a folder where nothing is
+    left of an earlier one.
 
     What else somebody put there stays.
     """
@@ -83,7 +96,8 @@ def differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
     Where a value came from does not matter, nor where a folder is: what is in it has a digest.
     """
     was, wanted = (
-        {setting.key: setting.value for setting in each.settings if setting.key not in _PLACES} for each in (before, now)
+        {setting.key: setting.value for setting in each.settings if setting.key not in _PLACES}
+        for each in (before, now)
     )
     for key in sorted(was.keys() | wanted.keys()):
         if _said(was.get(key)) != _said(wanted.get(key)):  # a pair is a list once it is read back
@@ -101,8 +115,15 @@ def differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint of `folder`, None where there is none. Torn ones, which a kill leaves, are removed."""
-    found = {int(name.group(1)): path for path in folder.glob("checkpoint-*") if (name := _NAME.fullmatch(path.name))}
+    """The newest whole checkpoint of `folder`, None where there is none.
+
+    Torn ones, which a kill leaves, are removed.
+    """
+    found = {
+        int(name.group(1)): path
+        for path in folder.glob("checkpoint-*")
+        if (name := _NAME.fullmatch(path.name))
+    }
     for _, path in sorted(found.items(), reverse=True):
         if _whole(path):
             return path

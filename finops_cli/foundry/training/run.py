@@ -1,4 +1,6 @@
-"""`finops train`, from the call to the model: survey, refuse, train, examine, keep the best, write the record."""
+"""`finops train`, from the call to the model: survey, refuse, train, examine, keep the best, write
+the record.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
 
 class Told(NamedTuple):
-    """Who hears of it: `plan` before it begins, `tell` what happens, `watch` how far it is, `now` says what time it is (UTC)."""
+    """Who hears of it: `plan` before it begins, `tell` what happens, `watch` how far it is, `now`
+    says what time it is (UTC).
+    """
 
     plan: Callable[[Plan], None]
     tell: Callable[[str], None]
@@ -52,9 +56,11 @@ class Trained(NamedTuple):
 
 
 def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
-    """Train a model into `output`. An interrupted training goes on with `how="resume"`, to the same bytes on a processor.
+    """Train a model into `output`. An interrupted training goes on with `how="resume"`, to the same
+    bytes on a processor.
 
-    Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at once), ResumeRefused, Unfinished.
+    Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at
+    once), ResumeRefused, Unfinished.
     """
     settings = asked.resolved.settings
     refuse_without(asked.backend, settings)
@@ -70,7 +76,9 @@ def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
     output.mkdir(parents=True, exist_ok=True)
     with (output / LOCK).open("wb") as held:
         lock(held, output)
-        trainer = _trainer(asked, found, output, told)  # before anything goes: a base that does not open costs no earlier model
+        trainer = _trainer(
+            asked, found, output, told
+        )  # before anything goes: a base that does not open costs no earlier model
         checkpoint = begin(output, how)
         write_json(output / RUN, run_of(made_from, None))
         if checkpoint is not None:
@@ -79,7 +87,10 @@ def train(asked: Asked, output: Path, how: How, told: Told) -> Trained:
         run = _finish(asked, trainer, output, made_from)
         resumed_from = int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
         ended = told.now()
-        write_json(output / TIMING, Timing(ended.isoformat(), (ended - begun).total_seconds(), resumed_from))
+        write_json(
+            output / TIMING,
+            Timing(ended.isoformat(), (ended - begun).total_seconds(), resumed_from),
+        )
     (output / LOCK).unlink()
     return Trained(output, run)
 
@@ -118,7 +129,9 @@ def _trainer(asked: Asked, found: Survey, output: Path, told: Told) -> DeskTrain
     if settings.training.threads is not None:
         torch.set_num_threads(settings.training.threads)
     evaluation = found.sets.eval
-    rows = [evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)]
+    rows = [
+        evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)
+    ]
     examiner = Examiner(rows, found.tokenizer, settings.evaluation, asked.book)
     model = open_base(settings, found.tokenizer, asked.backend)
     return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)
@@ -131,18 +144,28 @@ def _go(trainer: DeskTrainer, checkpoint: Path | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
     except torch.OutOfMemoryError as error:
-        cure = "take a smaller preset, training.batch or evaluation.batch, and start with --overwrite"
-        raise Unfinished(f"the GPU's memory is full at step {trainer.state.global_step:,}; {cure}") from error
+        cure = (
+            "take a smaller preset, training.batch or evaluation.batch, and start with --overwrite"
+        )
+        raise Unfinished(
+            f"the GPU's memory is full at step {trainer.state.global_step:,}; {cure}"
+        ) from error
 
 
 def _finish(asked: Asked, trainer: DeskTrainer, output: Path, made_from: MadeFrom) -> Run:
-    """The best model under its name, then the picture, the card, and last the record: without it, the training goes on from its end."""
+    """The best model under its name, then the picture, the card, and last the record: without it,
+    the training goes on from its end.
+    """
     from finops_cli.foundry.training.curve import draw
     from finops_cli.foundry.training.model_card import model_card
 
     stage, settings = asked.resolved.stage, asked.resolved.settings
     folder = output / ("model" if settings.adapter.method == "full" else "adapter")
-    result = result_of(trainer.state, _counted(trainer.model), _saved(trainer, folder, _note(settings, made_from.base)))
+    result = result_of(
+        trainer.state,
+        _counted(trainer.model),
+        _saved(trainer, folder, _note(settings, made_from.base)),
+    )
     draw(result, stage, DECIDES[stage], output / CURVE)
     run = run_of(made_from, result)
     (output / CARD).write_text(model_card(run), encoding="utf-8")
@@ -160,12 +183,18 @@ def _note(settings: Settings, base: dict[str, str]) -> ModelNote:
 
 
 def _saved(trainer: DeskTrainer, folder: Path, note: ModelNote) -> dict[str, str]:
-    """Write model and tokenizer into `folder`, and what `finops quantize` is to know of them; the digest of each file."""
+    """Write model and tokenizer into `folder`, and what `finops quantize` is to know of them; the
+    digest of each file.
+    """
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
     write_note(folder, note)
     (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
-    return {f"{folder.name}/{file.name}": hashed(file)[0] for file in sorted(folder.iterdir()) if file.is_file()}
+    return {
+        f"{folder.name}/{file.name}": hashed(file)[0]
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+    }
 
 
 def _counted(model: Any) -> tuple[int, int]:

@@ -1,6 +1,8 @@
-"""Everything that is known before a training: its rows in tokens, its steps, its size, and what stands in its way.
+"""Everything that is known before a training: its rows in tokens, its steps, its size, and what
+stands in its way.
 
-Works without a GPU, without weights, and, as far as that goes, without the packages that training needs.
+Works without a GPU, without weights, and, as far as that goes, without the packages that training
+needs.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from finops_cli.errors import UsageError
 from finops_cli.foundry.dataset import Order
 from finops_cli.foundry.training.data import Rows, Sets, sets_of, streams, vocabulary_texts
 from finops_cli.foundry.training.forms import ANSWERS, Example
-from finops_cli.foundry.training.lengths import Lengths, Steps, estimated_length, packed_blocks, steps, summary
+from finops_cli.foundry.training.lengths import (
+    Lengths,
+    Steps,
+    estimated_length,
+    packed_blocks,
+    steps,
+    summary,
+)
 from finops_cli.foundry.training.quiet import offline_and_quiet
 from finops_cli.foundry.training.recipe import Resolved
 from finops_cli.foundry.training.settings import Settings
@@ -31,11 +40,16 @@ if TYPE_CHECKING:
 _SAMPLE = 200
 """Rows of a stream, or of data that is not there yet, whose lengths stand for all."""
 _SAMPLE_OF_KIND = 20
-"""Examples of each further kind of `data.mix` that are looked at, whose lengths count for nothing: batches are cut by tokens."""
+"""Examples of each further kind of `data.mix` that are looked at, whose lengths count for nothing:
+batches are cut by tokens.
+"""
 
 
 class Asked(NamedTuple):
-    """A training that somebody wants. `watch` is told how many rows were looked at, and of how many."""
+    """A training that somebody wants.
+
+    `watch` is told how many rows were looked at, and of how many.
+    """
 
     resolved: Resolved
     backend: Backend
@@ -46,7 +60,10 @@ class Asked(NamedTuple):
 
 @dataclass
 class Survey:
-    """What was found. `encoded` and `tokenizer` are None without a local base; `assumed` where there is no data yet."""
+    """What was found.
+
+    `encoded` and `tokenizer` are None without a local base; `assumed` where there is no data yet.
+    """
 
     sets: Sets
     assumed: bool
@@ -64,7 +81,10 @@ class Survey:
 
 
 def survey(asked: Asked) -> Survey:
-    """Look at everything. What would stop the training is in `blockers`; nothing is raised for it."""
+    """Look at everything.
+
+    What would stop the training is in `blockers`; nothing is raised for it.
+    """
     settings = asked.resolved.settings
     absent = missing(asked.backend, settings)
     found = _rows(asked)
@@ -79,10 +99,15 @@ def survey(asked: Asked) -> Survey:
 
 
 def _rows(asked: Asked) -> Survey:
-    """The rows of the call; where there are none, rows as the generator would make them, as many as the cards have."""
+    """The rows of the call; where there are none, rows as the generator would make them, as many as
+    the cards have.
+    """
     stage, settings = asked.resolved.stage, asked.resolved.settings
     training = settings.training
-    streamed = ((training.max_steps or 0) * training.rows_a_step, max(settings.evaluation.loss_rows, settings.evaluation.samples))
+    streamed = (
+        (training.max_steps or 0) * training.rows_a_step,
+        max(settings.evaluation.loss_rows, settings.evaluation.samples),
+    )
     try:
         return Survey(sets_of(stage, settings.data, asked.kb, asked.book, streamed), assumed=False)
     except UsageError as error:
@@ -100,9 +125,13 @@ def _open(asked: Asked, found: Survey) -> None:
 
     base = asked.resolved.settings.base
     if base.folder is None and base.scratch is None:
-        found.blockers.append(f"{base.name} is not here: get its Hugging Face folder and name it with --base DIR")
+        found.blockers.append(
+            f"{base.name} is not here: get its Hugging Face folder and name it with --base DIR"
+        )
     try:
-        texts = vocabulary_texts(asked.resolved.stage, asked.resolved.settings, asked.kb, asked.book)
+        texts = vocabulary_texts(
+            asked.resolved.stage, asked.resolved.settings, asked.kb, asked.book
+        )
         found.tokenizer = open_tokenizer(base, texts)
     except UsageError as error:
         found.blockers.append(str(error))
@@ -121,7 +150,10 @@ def _measure(asked: Asked, found: Survey) -> None:
         lengths = _estimated(asked, found, sampled)
         too_long = sum(length > training.max_length for length in lengths["train"])
         if too_long:
-            found.warnings.append(f"{too_long:,} rows may be longer than training.max_length, by an estimate that errs upwards")
+            found.warnings.append(
+                f"{too_long:,} rows may be longer than training.max_length, by an estimate that"
+                " errs upwards"
+            )
     else:
         lengths = _encoded(asked, found, sampled)
     for split, each in lengths.items():
@@ -130,11 +162,16 @@ def _measure(asked: Asked, found: Survey) -> None:
     total = found.sets.train.note.rows
     found.sequences = total
     if training.packing and lengths["train"]:
-        found.sequences = round(packed_blocks(lengths["train"], training.max_length) * total / len(lengths["train"]))
+        found.sequences = round(
+            packed_blocks(lengths["train"], training.max_length) * total / len(lengths["train"])
+        )
 
 
 def _estimated(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]:
-    return {rows.note.split: [estimated_length(row) for row in _some(rows, sampled, asked)] for rows in found.sets}
+    return {
+        rows.note.split: [estimated_length(row) for row in _some(rows, sampled, asked)]
+        for rows in found.sets
+    }
 
 
 def _encoded(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]:
@@ -145,8 +182,15 @@ def _encoded(asked: Asked, found: Survey, sampled: bool) -> dict[str, list[int]]
     faults: list[Fault] = []
     encoded: dict[str, list[Encoded]] = {}
     for rows in found.sets:
-        both: Sequence[Encoded | Fault] = [encode(row, found.tokenizer, longest) for row in _some(rows, sampled, asked)]
-        kinds = [maker(place) for kind, maker in rows.kinds.items() if kind != ANSWERS for place in range(_SAMPLE_OF_KIND)]
+        both: Sequence[Encoded | Fault] = [
+            encode(row, found.tokenizer, longest) for row in _some(rows, sampled, asked)
+        ]
+        kinds = [
+            maker(place)
+            for kind, maker in rows.kinds.items()
+            if kind != ANSWERS
+            for place in range(_SAMPLE_OF_KIND)
+        ]
         drills = [encode(example, found.tokenizer, longest) for example in kinds]
         faults += [each for each in (*both, *drills) if isinstance(each, Fault)]
         encoded[rows.note.split] = [each for each in both if not isinstance(each, Fault)]
@@ -173,11 +217,15 @@ def _weigh(asked: Asked, found: Survey) -> None:
 
     settings = asked.resolved.settings
     try:
-        found.counts = count(settings, len(found.tokenizer) if found.tokenizer is not None else None)
+        found.counts = count(
+            settings, len(found.tokenizer) if found.tokenizer is not None else None
+        )
     except UsageError as error:
         found.blockers.append(str(error))
     if settings.base.scratch is not None:
-        beginning = look_at_beginning(settings.base.scratch, settings.data.modelfile, found.tokenizer)
+        beginning = look_at_beginning(
+            settings.base.scratch, settings.data.modelfile, found.tokenizer
+        )
         # The file may be the tokenizer's, too: then its fault has been said.
         found.blockers += [each for each in beginning.blockers if each not in found.blockers]
         found.warnings += beginning.warnings
@@ -189,11 +237,16 @@ def _weigh(asked: Asked, found: Survey) -> None:
     found.blockers += [packing] if packing is not None else []
     if found.counts.touched_layers < found.counts.layers:
         found.warnings.append(
-            f"adapter.targets are in {found.counts.touched_layers} of {found.counts.layers} layers only; preset 24gb names more"
+            f"adapter.targets are in {found.counts.touched_layers} of {found.counts.layers} layers"
+            " only; preset 24gb names more"
         )
     if found.counts.linear_attention and settings.base.quantization == "nf4":
         found.warnings.append(
-            "4 bit is not advised for the linear-attention layers of this base (Unsloth); preset 24gb trains in bf16"
+            "4 bit is not advised for the linear-attention layers of this base (Unsloth); preset"
+            " 24gb trains in bf16"
         )
     if found.counts.linear_attention and settings.training.precision == "fp16":
-        found.blockers.append("the linear-attention layers of this base give NaN gradients in fp16; set training.precision=bf16")
+        found.blockers.append(
+            "the linear-attention layers of this base give NaN gradients in fp16; set"
+            " training.precision=bf16"
+        )

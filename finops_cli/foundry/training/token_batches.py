@@ -1,8 +1,10 @@
-"""Batches of a stream by tokens: rows of about one length together, so that next to nothing is padding, and kinds mixed as a recipe says.
+"""Batches of a stream by tokens: rows of about one length together, so that next to nothing is
+padding, and kinds mixed as a recipe says.
 
-The examples of each kind come in their order, pool by pool: a pool is sorted by length, cut into batches, and the batches are shuffled. No
-example is lost and none comes twice. What batch follows what depends on the recipe alone, so a training that goes on finds its place again
-by making the batches before it once more.
+The examples of each kind come in their order, pool by pool: a pool is sorted by length, cut into
+batches, and the batches are shuffled. No example is lost and none comes twice. What batch follows
+what depends on the recipe alone, so a training that goes on finds its place again by making the
+batches before it once more.
 """
 
 from __future__ import annotations
@@ -23,16 +25,31 @@ _POOL = 128
 
 
 class TokenBatches:
-    """`made` gives example n of a kind. `mix` has the weight of each kind by how far the training is; `tokens` is the size of a batch."""
+    """`made` gives example n of a kind.
+
+    `mix` has the weight of each kind by how far the training is; `tokens` is the size of a batch.
+    """
 
     def __init__(
-        self, made: Mapping[str, Callable[[int], Encoded]], mix: Mapping[str, Points], tokens: int, count: int, seed: int
+        self,
+        made: Mapping[str, Callable[[int], Encoded]],
+        mix: Mapping[str, Points],
+        tokens: int,
+        count: int,
+        seed: int,
     ) -> None:
-        self._made, self._mix, self._tokens, self._count, self._seed = made, mix, tokens, count, seed
+        self._made, self._mix, self._tokens, self._count, self._seed = (
+            made,
+            mix,
+            tokens,
+            count,
+            seed,
+        )
         for number in range(count):
             if not any(self._weights(number)):
                 raise UsageError(
-                    f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,}; give one a share there"
+                    f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,};"
+                    " give one a share there"
                 )
         self._begin()
 
@@ -46,7 +63,10 @@ class TokenBatches:
         return self._count
 
     def __getitem__(self, number: int) -> list[Encoded]:
-        """Batch `number`. One after the other is quick; one that lies before the last one makes everything anew."""
+        """Batch `number`.
+
+        One after the other is quick; one that lies before the last one makes everything anew.
+        """
         if number < self._next:
             self._begin()
         while True:
@@ -60,7 +80,9 @@ class TokenBatches:
         if not waiting:
             start = self._taken[kind]
             self._taken[kind] = start + _POOL
-            waiting += cut([self._made[kind](index) for index in range(start, start + _POOL)], self._tokens)
+            waiting += cut(
+                [self._made[kind](index) for index in range(start, start + _POOL)], self._tokens
+            )
             self._draw.shuffle(waiting)
         self._next += 1
         return waiting.pop()
@@ -70,7 +92,9 @@ class TokenBatches:
 
 
 def cut(examples: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
-    """`examples` in batches, shortest first; with the padding that it needs none has more than `tokens`, but for an example that has alone."""
+    """`examples` in batches, shortest first; with the padding that it needs none has more than
+    `tokens`, but for an example that has alone.
+    """
     batches: list[list[Encoded]] = []
     for each in sorted(examples, key=lambda each: len(each.input_ids)):
         if not batches or (len(batches[-1]) + 1) * len(each.input_ids) > tokens:
@@ -80,7 +104,9 @@ def cut(examples: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
 
 
 def weight_at(points: Points, progress: float) -> float:
-    """The weight on the straight line between the points around `progress`; before the first and behind the last it stays."""
+    """The weight on the straight line between the points around `progress`; before the first and
+    behind the last it stays.
+    """
     place = bisect_right([at for at, _ in points], progress)
     if place in (0, len(points)):
         return points[min(place, len(points) - 1)][1]
@@ -89,8 +115,15 @@ def weight_at(points: Points, progress: float) -> float:
 
 
 def collated(items: Sequence[Mapping[str, Any]], padding: int) -> dict[str, Any]:
-    """Rows, or the rows of one batch, as tensors. Padding stands behind, where causal attention never looks, so no mask is needed."""
-    rows = [row for item in items for row in item.get("batch", [(item.get("input_ids"), item.get("labels"))])]
+    """Rows, or the rows of one batch, as tensors.
+
+    Padding stands behind, where causal attention never looks, so no mask is needed.
+    """
+    rows = [
+        row
+        for item in items
+        for row in item.get("batch", [(item.get("input_ids"), item.get("labels"))])
+    ]
     longest = max(len(ids) for ids, _ in rows)
     ids = [list(ids) + [padding] * (longest - len(ids)) for ids, _ in rows]
     labels = [list(labels) + [IGNORED] * (longest - len(labels)) for _, labels in rows]

@@ -1,4 +1,6 @@
-"""The tokenizer of a base: the one of its folder or GGUF file, or a small one learned from generated rows, digits single."""
+"""The tokenizer of a base: the one of its folder or GGUF file, or a small one learned from
+generated rows, digits single.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
@@ -17,7 +29,9 @@ from finops_cli.foundry.weights.reopened import is_gguf, reopen
 from finops_cli.foundry.weights.vocabulary import NORMAL, PATTERNS
 
 _CUT = PATTERNS["qwen2"]
-"""How Qwen2 and Qwen3 part a text before they merge: llama.cpp knows the pattern, and so parts it alike."""
+"""How Qwen2 and Qwen3 part a text before they merge: llama.cpp knows the pattern, and so parts it
+alike.
+"""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _THINKING = ("<think>", "</think>")
 """Tokens of their own, and not special: they are printed, as Qwen3 has it."""
@@ -31,14 +45,16 @@ TEMPLATE = """\
     {{- '<|im_start|>assistant\\n' }}
     {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
 {%- endif %}
-"""
+"""  # noqa: E501 - a template, byte for byte
 """ChatML as Qwen3's own template renders system, user and assistant, byte for byte."""
 
 
 def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
-    """The tokenizer of `base`, its padding token set; None where only the name of the base is known.
+    """The tokenizer of `base`, its padding token set; None where only the name of the base is
+    known.
 
-    `texts` are those to learn a vocabulary from. Raises UsageError for a place without one and for a padding token it does not have.
+    `texts` are those to learn a vocabulary from. Raises UsageError for a place without one and for
+    a padding token it does not have.
     """
     place = base.tokenizer if base.scratch is not None else base.folder
     if place is not None:
@@ -50,7 +66,10 @@ def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
         return None
     if base.pad_token is not None:
         if base.pad_token not in tokenizer.get_vocab():
-            raise UsageError(f"base.pad_token is {base.pad_token}, which the tokenizer does not have; name one of its tokens")
+            raise UsageError(
+                f"base.pad_token is {base.pad_token}, which the tokenizer does not have; name one"
+                " of its tokens"
+            )
         tokenizer.pad_token = base.pad_token
     return tokenizer
 
@@ -63,26 +82,38 @@ def _opened(folder: Path) -> Any:
 
 
 def learned(texts: Iterable[str], size: int) -> Any:
-    """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one. It has a few special tokens more than `size`."""
+    """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one.
+
+    It has a few special tokens more than `size`.
+    """
     made = _parted(models.BPE())
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
+    made.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    )
     return _finished(made, TEMPLATE)
 
 
 def _reopened(path: Path) -> Any:
-    """The tokenizer that `learned` made, out of the GGUF file of the model that was trained with it."""
+    """The tokenizer that `learned` made, out of the GGUF file of the model that was trained with
+    it.
+    """
     words = reopen(path).words
     merges = [tuple(pair.split(" ")) for pair in words.merges]
     normal = {
-        word: number for number, (word, kind) in enumerate(zip(words.tokens, words.token_type, strict=False)) if kind == NORMAL
+        word: number
+        for number, (word, kind) in enumerate(zip(words.tokens, words.token_type, strict=False))
+        if kind == NORMAL
     }
     whole = all(len(pair) == 2 and {*pair, "".join(pair)} <= normal.keys() for pair in merges)
     if whole and words.pre == "qwen2" and words.chat_template:
         tokenizer = _finished(_parted(models.BPE(vocab=normal, merges=merges)), words.chat_template)
         if words_of(tokenizer) == words.tokens:
             return tokenizer
-    raise UsageError(f"{path}: its tokenizer is none that a tiny preset learned; give the folder that the model was saved in")
+    raise UsageError(
+        f"{path}: its tokenizer is none that a tiny preset learned; give the folder that the model"
+        " was saved in"
+    )
 
 
 def _parted(model: Any) -> Any:
@@ -105,7 +136,10 @@ def _finished(made: Any, template: str) -> Any:
     made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in _SPECIAL])
     made.add_tokens([AddedToken(text, special=False, normalized=False) for text in _THINKING])
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token=_SPECIAL[2], pad_token=_SPECIAL[0], clean_up_tokenization_spaces=False
+        tokenizer_object=made,
+        eos_token=_SPECIAL[2],
+        pad_token=_SPECIAL[0],
+        clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = template
     return tokenizer
@@ -114,4 +148,7 @@ def _finished(made: Any, template: str) -> Any:
 def digests(tokenizer: Any) -> tuple[str, str]:
     """SHA-256 of the tokenizer with the tokens that end and pad, and of its chat template."""
     told = f"{tokenizer.backend_tokenizer.to_str()}\0{tokenizer.eos_token}\0{tokenizer.pad_token}"
-    return hashlib.sha256(told.encode()).hexdigest(), hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest()
+    return (
+        hashlib.sha256(told.encode()).hexdigest(),
+        hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest(),
+    )

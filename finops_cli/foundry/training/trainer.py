@@ -1,4 +1,6 @@
-"""TRL's SFTTrainer as the desk wants it: examined by generated answers, silent, and without a model card of its own."""
+"""TRL's SFTTrainer as the desk wants it: examined by generated answers, silent, and without a model
+card of its own.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ RANK = "eval_rank"
 
 
 class DeskTrainer(SFTTrainer):
-    """Adds the scores of generated answers to what an evaluation measures; the best checkpoint is the one with the highest rank.
+    """Adds the scores of generated answers to what an evaluation measures; the best checkpoint is
+    the one with the highest rank.
 
     `evaluate` raises Unfinished when the weights have come to nothing.
     """
@@ -39,7 +42,10 @@ class DeskTrainer(SFTTrainer):
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         metrics: dict[str, float] = super().evaluate(*arguments, **named)
         if not math.isfinite(metrics["eval_loss"]):
-            raise Unfinished(f"the loss is no number any more at step {self.state.global_step:,}; lower training.learning_rate")
+            raise Unfinished(
+                f"the loss is no number any more at step {self.state.global_step:,}; lower"
+                " training.learning_rate"
+            )
         scores = self.examiner.examine(self.model)
         rank = scores.rank(metrics["eval_loss"])
         found = {
@@ -58,15 +64,20 @@ class DeskTrainer(SFTTrainer):
 class Reporter(TrainerCallback):
     """Tells each step, and the figures when there are new ones.
 
-    Losses are logged with each checkpoint, so that none is averaged across it: a training that goes on logs what it would have logged.
+    Losses are logged with each checkpoint, so that none is averaged across it: a training that goes
+    on logs what it would have logged.
     """
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._figures: dict[str, float] = {}
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        self._figures |= {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        self._figures |= {
+            name: value for name, value in (logs or {}).items() if isinstance(value, int | float)
+        }
         self._tell(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -78,7 +89,12 @@ class Reporter(TrainerCallback):
 
 
 def make_trainer(
-    settings: Settings, model: Any, found: Survey, examiner: Examiner, checkpoints: Path, watch: Watch
+    settings: Settings,
+    model: Any,
+    found: Survey,
+    examiner: Examiner,
+    checkpoints: Path,
+    watch: Watch,
 ) -> DeskTrainer:
     """A trainer that is ready to begin or to go on; its checkpoints go to `checkpoints`."""
     has_adapter = hasattr(model, "peft_config")
@@ -103,7 +119,9 @@ def make_trainer(
 
 
 def _wide(model: Any) -> None:
-    """Trained weights in 32 bit: the loss scaling of fp16 cannot undo itself in bf16, which TRL makes of an adapter on 4-bit weights."""
+    """Trained weights in 32 bit: the loss scaling of fp16 cannot undo itself in bf16, which TRL
+    makes of an adapter on 4-bit weights.
+    """
     for weights in model.parameters():
         if weights.requires_grad:
             weights.data = weights.data.float()
@@ -125,7 +143,9 @@ def _arguments(settings: Settings, found: Survey, checkpoints: Path) -> Any:
         warmup_steps=training.warmup,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        optim=training.optimizer if training.muon is None else "adamw_torch",  # or the one that is handed over
+        optim=(
+            training.optimizer if training.muon is None else "adamw_torch"
+        ),  # or the one that is handed over
         bf16=training.precision == "bf16",
         fp16=training.precision == "fp16",
         use_cpu=device() == "cpu",
@@ -152,19 +172,29 @@ def _arguments(settings: Settings, found: Survey, checkpoints: Path) -> Any:
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": not training.packing},  # rows come in tokens, each checked by the preflight
+        dataset_kwargs={
+            "skip_prepare_dataset": not training.packing
+        },  # rows come in tokens, each checked by the preflight
     )
 
 
 def _collator(settings: Settings, tokenizer: Any) -> Callable[..., Any] | None:
-    return partial(collated, padding=tokenizer.pad_token_id) if settings.training.tokens is not None else None
+    return (
+        partial(collated, padding=tokenizer.pad_token_id)
+        if settings.training.tokens is not None
+        else None
+    )
 
 
 def _falling(settings: Settings, found: Survey) -> dict[str, Any] | None:
     """After `hold` the rate falls evenly to nothing."""
     hold = settings.training.hold
     total = found.steps(settings).total
-    return None if hold is None else {"num_decay_steps": total - round(hold * total), "decay_type": "linear"}
+    return (
+        None
+        if hold is None
+        else {"num_decay_steps": total - round(hold * total), "decay_type": "linear"}
+    )
 
 
 def _training_rows(settings: Settings, found: Survey) -> Any:
@@ -174,11 +204,18 @@ def _training_rows(settings: Settings, found: Survey) -> Any:
     indexes = Dataset.from_dict({"index": list(range(train.note.rows))})
     if settings.training.tokens is not None:
         batches = _batches(settings, found, settings.training.tokens)
-        return indexes.with_transform(lambda asked: {"batch": [batches[number] for number in asked["index"]]})
+        return indexes.with_transform(
+            lambda asked: {"batch": [batches[number] for number in asked["index"]]}
+        )
 
     def fresh(batch: dict[str, list[int]]) -> dict[str, list[list[int]]]:
-        encoded = [encoded_or_refused(train.at(index), tokenizer, longest) for index in batch["index"]]
-        return {"input_ids": [each.input_ids for each in encoded], "labels": [each.labels for each in encoded]}
+        encoded = [
+            encoded_or_refused(train.at(index), tokenizer, longest) for index in batch["index"]
+        ]
+        return {
+            "input_ids": [each.input_ids for each in encoded],
+            "labels": [each.labels for each in encoded],
+        }
 
     return indexes.with_transform(fresh)
 
@@ -200,9 +237,19 @@ def _loss_rows(settings: Settings, found: Survey, examiner: Examiner) -> Any:
     if found.encoded is not None:
         return _dataset([found.encoded["eval"][place] for place in places])
     return _dataset(
-        [encoded_or_refused(evaluation.at(place), examiner.tokenizer, settings.training.max_length) for place in places]
+        [
+            encoded_or_refused(
+                evaluation.at(place), examiner.tokenizer, settings.training.max_length
+            )
+            for place in places
+        ]
     )
 
 
 def _dataset(encoded: list[Encoded]) -> Any:
-    return Dataset.from_dict({"input_ids": [each.input_ids for each in encoded], "labels": [each.labels for each in encoded]})
+    return Dataset.from_dict(
+        {
+            "input_ids": [each.input_ids for each in encoded],
+            "labels": [each.labels for each in encoded],
+        }
+    )

@@ -27,7 +27,10 @@ PACKAGES = (
 """Packages whose versions a trained model depends on."""
 _NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "matplotlib")
 _CURE = "pip install 'finops[train]'"
-_UNSLOTH_CURE = "pip install 'finops[unsloth]' in an environment of its own (its releases pin older trl than finops[train])"
+_UNSLOTH_CURE = (
+    "pip install 'finops[unsloth]' in an environment of its own (its releases pin older trl than"
+    " finops[train])"
+)
 
 
 def versions() -> dict[str, str | None]:
@@ -44,7 +47,10 @@ def versions() -> dict[str, str | None]:
 def missing(backend: Backend, settings: Settings) -> list[str]:
     """What is absent, each with its cure; nothing when training can begin."""
     eight_bit = settings.training.optimizer.endswith("8bit")
-    needed = [*_NEEDED, *(["bitsandbytes"] if eight_bit or settings.base.quantization == "nf4" else [])]
+    needed = [
+        *_NEEDED,
+        *(["bitsandbytes"] if eight_bit or settings.base.quantization == "nf4" else []),
+    ]
     absent = [package for package in needed if find_spec(package) is None]
     found = [f"training needs {', '.join(absent)}: {_CURE}"] if absent else []
     if backend == "unsloth" and find_spec("unsloth") is None:

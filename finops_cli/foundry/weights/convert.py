@@ -1,4 +1,7 @@
-"""A checkpoint, with or without an adapter, as one GGUF file. A few rows are in memory at a time, whatever the size of the model."""
+"""A checkpoint, with or without an adapter, as one GGUF file.
+
+A few rows are in memory at a time, whatever the size of the model.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,18 @@ from finops_cli.pipeline.places import whole
 
 _QUANTIZATION_VERSION = 2
 _BLOCK_NUMBERS = 256 * 1024
-"""Numbers in memory at a time: few enough to stay in a processor's cache while an adapter is added."""
+"""Numbers in memory at a time: few enough to stay in a processor's cache while an adapter is
+added.
+"""
 
 Watch = Callable[[int, int], None]
 """Told how many bytes of how many are written."""
 
 
 class Conversion(NamedTuple):
-    """A conversion that can be carried out: everything but the numbers themselves has been looked at."""
+    """A conversion that can be carried out: everything but the numbers themselves has been looked
+    at.
+    """
 
     checkpoint: Checkpoint
     network: Architecture
@@ -48,18 +55,25 @@ class Conversion(NamedTuple):
 
 
 class Named(NamedTuple):
-    """What a file says of its model: its name, and the Modelfile that it is made for where that is not its stage's."""
+    """What a file says of its model: its name, and the Modelfile that it is made for where that is
+    not its stage's.
+    """
 
     name: str
     modelfile: str | None = None
 
 
 def plan_conversion(checkpoint: Checkpoint, adapter: Adapter | None) -> Conversion:
-    """Raises UsageError for a network, tensor, shape, tokenizer or adapter that is not converted here."""
+    """Raises UsageError for a network, tensor, shape, tokenizer or adapter that is not converted
+    here.
+    """
     place = checkpoint.folder / "config.json"
     network = architecture_of(checkpoint.config, place)
     if network.layers > len(checkpoint.tensors):
-        raise UsageError(f"{place}: num_hidden_layers is {network.layers:,}; the weights are {len(checkpoint.tensors):,} tensors")
+        raise UsageError(
+            f"{place}: num_hidden_layers is {network.layers:,}; the weights are"
+            f" {len(checkpoint.tensors):,} tensors"
+        )
     tensors = wanted_tensors(network)
     _refuse_other_tensors(checkpoint, tensors, network)
     if adapter is not None:
@@ -69,8 +83,13 @@ def plan_conversion(checkpoint: Checkpoint, adapter: Adapter | None) -> Conversi
     return Conversion(checkpoint, network, adapter, tuple(tensors), words)
 
 
-def convert(planned: Conversion, path: Path, precision: Precision, named: Named, watch: Watch) -> None:
-    """Write `path`, whole or not at all. `named` goes into the file. Raises UsageError for a number that is none, or too large for f16."""
+def convert(
+    planned: Conversion, path: Path, precision: Precision, named: Named, watch: Watch
+) -> None:
+    """Write `path`, whole or not at all.
+
+    `named` goes into the file. Raises UsageError for a number that is none, or too large for f16.
+    """
     stored = [_stored(tensor, precision) for tensor in planned.tensors]
     pairs: dict[str, gguf.Pair] = {
         "general.architecture": planned.network.name,
@@ -96,7 +115,9 @@ def _write(file: BinaryIO, planned: Conversion, tensor: Wanted, precision: Preci
     source = planned.checkpoint.tensors[tensor.source]
     pair = planned.adapter.pairs.get(tensor.source) if planned.adapter else None
     kept = "f32" if tensor.exact else precision
-    file.writelines(_encoded(block, kept, source).tobytes() for block in blocks(source, tensor, pair))
+    file.writelines(
+        _encoded(block, kept, source).tobytes() for block in blocks(source, tensor, pair)
+    )
 
 
 def blocks(source: Tensor, tensor: Wanted, pair: Pair | None) -> Iterator[Any]:
@@ -121,7 +142,9 @@ def blocks(source: Tensor, tensor: Wanted, pair: Pair | None) -> Iterator[Any]:
 def _changed(block: Any, tensor: Wanted) -> Any:
     if tensor.change == "one more":
         return block + np.float32(1)
-    if tensor.change == "minus exp":  # in float64, whose last bits differ between machines; those of the result do not
+    if (
+        tensor.change == "minus exp"
+    ):  # in float64, whose last bits differ between machines; those of the result do not
         return -np.exp(block.astype(np.float64)).astype(np.float32)
     return block
 
@@ -129,7 +152,10 @@ def _changed(block: Any, tensor: Wanted) -> Any:
 def _encoded(block: Any, kind: Precision, source: Tensor) -> Any:
     """`block` in the file's type, rounded to the nearest, ties to even."""
     if not np.isfinite(block).all():
-        raise UsageError(f"{source.path}: {source.name} holds numbers that are none (NaN or infinite); the training went astray")
+        raise UsageError(
+            f"{source.path}: {source.name} holds numbers that are none (NaN or infinite); the"
+            " training went astray"
+        )
     if kind == "f32":
         return block.astype("<f4", copy=False)
     if kind == "f16":
@@ -138,10 +164,15 @@ def _encoded(block: Any, kind: Precision, source: Tensor) -> Any:
         fits = np.isfinite(made).all()
     else:
         bits = np.ascontiguousarray(block).view(np.uint32)
-        made = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype("<u2")
+        made = (
+            (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        ).astype("<u2")
         fits = ((made & 0x7F80) != 0x7F80).all()
     if not fits:
-        raise UsageError(f"{source.path}: {source.name} holds numbers that are too large for {kind}; take --kind f32 or bf16")
+        raise UsageError(
+            f"{source.path}: {source.name} holds numbers that are too large for {kind}; take --kind"
+            " f32 or bf16"
+        )
     return made
 
 
@@ -150,21 +181,32 @@ def _stored(tensor: Wanted, precision: Precision) -> gguf.Stored:
     return gguf.Stored(tensor.name, tensor.shape, kind, int(np.prod(tensor.shape)) * width)
 
 
-def _refuse_other_tensors(checkpoint: Checkpoint, wanted: list[Wanted], network: Architecture) -> None:
-    """Raises UsageError unless the checkpoint holds the network's tensors in their shapes, and no others."""
+def _refuse_other_tensors(
+    checkpoint: Checkpoint, wanted: list[Wanted], network: Architecture
+) -> None:
+    """Raises UsageError unless the checkpoint holds the network's tensors in their shapes, and no
+    others.
+    """
     known = {tensor.source for tensor in wanted} | ({"lm_head.weight"} if network.tied else set())
     strange = sorted(checkpoint.tensors.keys() - known)
     if strange:
         raise UsageError(
-            f"{checkpoint.tensors[strange[0]].path}: {strange[0]} belongs to no {network.name}; {_told(strange)} unknown"
+            f"{checkpoint.tensors[strange[0]].path}: {strange[0]} belongs to no {network.name};"
+            f" {_told(strange)} unknown"
         )
     missing = [tensor.source for tensor in wanted if tensor.source not in checkpoint.tensors]
     if missing:
-        raise UsageError(f"{checkpoint.folder}: {missing[0]} is missing; {_told(missing)} missing, save the model again")
+        raise UsageError(
+            f"{checkpoint.folder}: {missing[0]} is missing; {_told(missing)} missing, save the"
+            " model again"
+        )
     for tensor in wanted:
         source = checkpoint.tensors[tensor.source]
         if source.shape != tensor.given:
-            raise UsageError(f"{source.path}: {source.name} has the shape {source.shape}; config.json makes it {tensor.given}")
+            raise UsageError(
+                f"{source.path}: {source.name} has the shape {source.shape}; config.json makes it"
+                f" {tensor.given}"
+            )
         source.stored()
 
 

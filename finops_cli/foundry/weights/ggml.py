@@ -1,6 +1,8 @@
-"""Quantizes a GGUF file through llama.cpp, in a process of its own: what ggml cannot do it answers by ending the process.
+"""Quantizes a GGUF file through llama.cpp, in a process of its own: what ggml cannot do it answers
+by ending the process.
 
-The bytes that come do not depend on the number of threads. Run as a module, it is that process: source, target, kind, threads.
+The bytes that come do not depend on the number of threads. Run as a module, it is that process:
+source, target, kind, threads.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _COUNTED = re.compile(r"\[ *(\d+)/ *(\d+)\]")
 
 
 class Unquantized(NamedTuple):
-    """ggml's number for the type of a tensor, the bytes of a weight, and llama.cpp's number for a file of such tensors."""
+    """ggml's number for the type of a tensor, the bytes of a weight, and llama.cpp's number for a
+    file of such tensors.
+    """
 
     tensor_type: int
     bytes: int
@@ -45,15 +49,34 @@ PRECISIONS: dict[Precision, Unquantized] = {
 def refuse_without_llama() -> None:
     """Raises MissingPiece where llama-cpp-python is not installed. It is not imported."""
     if find_spec("llama_cpp") is None:
-        raise MissingPiece("quantizing needs llama-cpp-python: pip install 'finops[export,llama]'; or take --kind f16")
+        raise MissingPiece(
+            "quantizing needs llama-cpp-python: pip install 'finops[export,llama]'; or take"
+            " --kind f16"
+        )
 
 
-def quantize_file(source: Path, target: Path, kind: Quantized, threads: int, watch: Callable[[int, int], None]) -> None:
-    """Write `target`; `watch` is told how many tensors of how many are done. Raises Unfinished with llama.cpp's last words."""
-    command = [sys.executable, "-P", "-m", __spec__.name, str(source), str(target), kind, str(threads)]
+def quantize_file(
+    source: Path, target: Path, kind: Quantized, threads: int, watch: Callable[[int, int], None]
+) -> None:
+    """Write `target`; `watch` is told how many tensors of how many are done.
+
+    Raises Unfinished with llama.cpp's last words.
+    """
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        __spec__.name,
+        str(source),
+        str(target),
+        kind,
+        str(threads),
+    ]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": import_path()}
     words: deque[str] = deque(maxlen=_LAST_LINES)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True, errors="replace") as child:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 - this interpreter, and paths that a command was given
+        command, stderr=subprocess.PIPE, env=environment, text=True, errors="replace"
+    ) as child:
         assert child.stderr is not None  # noqa: S101 - it is a pipe
         try:
             for line in child.stderr:
@@ -66,7 +89,10 @@ def quantize_file(source: Path, target: Path, kind: Quantized, threads: int, wat
             child.kill()
             raise
     if child.returncode != 0:
-        raise Unfinished(f"llama.cpp could not make {kind} of {source.name} (exit {child.returncode}): {' / '.join(words)}")
+        raise Unfinished(
+            f"llama.cpp could not make {kind} of {source.name} (exit {child.returncode}):"
+            f" {' / '.join(words)}"
+        )
 
 
 def _quantize_here(source: str, target: str, kind: str, threads: int) -> int:
@@ -75,7 +101,11 @@ def _quantize_here(source: str, target: str, kind: str, threads: int) -> int:
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind.upper()}")
     parameters.nthread = threads
-    return int(llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)))
+    return int(
+        llama_cpp.llama_model_quantize(
+            os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)
+        )
+    )
 
 
 KINDS: tuple[Quantized, ...] = get_args(Quantized)

@@ -1,8 +1,10 @@
-"""Every tensor of a network: its name in a checkpoint and in GGUF, its shape, and what becomes of its numbers on the way.
+"""Every tensor of a network: its name in a checkpoint and in GGUF, its shape, and what becomes of
+its numbers on the way.
 
-The names, the order of the value heads and the changes to norms and decay restate llama.cpp's `conversion/qwen.py` (MIT, The ggml
-authors; ggml-org/llama.cpp#19468). A checkpoint groups the value heads of a linear attention by the key head that they belong to
-(`k0v0 k0v1 k1v0 k1v1`); ggml repeats the key heads as a whole, and so wants them as tiles (`k0v0 k1v0 k0v1 k1v1`).
+The names, the order of the value heads and the changes to norms and decay restate llama.cpp's
+`conversion/qwen.py` (MIT, The ggml authors; ggml-org/llama.cpp#19468). A checkpoint groups the
+value heads of a linear attention by the key head that they belong to (`k0v0 k0v1 k1v0 k1v1`); ggml
+repeats the key heads as a whole, and so wants them as tiles (`k0v0 k1v0 k0v1 k1v1`).
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ Change = Literal["none", "one more", "minus exp"]
 
 
 class Wanted(NamedTuple):
-    """A tensor of the GGUF file. `source` and `given` are its name and shape in the checkpoint, `shape` the one in the file.
+    """A tensor of the GGUF file. `source` and `given` are its name and shape in the checkpoint,
+    `shape` the one in the file.
 
-    `rows` and `columns`: which row or column of the checkpoint stands at each place; None where the order stays. `exact`: float32
-    whatever the file's precision, as llama.cpp wants norms, biases and convolutions.
+    `rows` and `columns`: which row or column of the checkpoint stands at each place; None where the
+    order stays. `exact`: float32 whatever the file's precision, as llama.cpp wants norms, biases
+    and convolutions.
     """
 
     source: str
@@ -70,12 +74,16 @@ def _attention(network: Architecture, source: str, name: str) -> Iterator[Wanted
     yield _plain(f"{source}q_proj.weight", f"{name}attn_q.weight", (queries, width))
     yield _plain(f"{source}k_proj.weight", f"{name}attn_k.weight", (network.kv_heads * size, width))
     yield _plain(f"{source}v_proj.weight", f"{name}attn_v.weight", (network.kv_heads * size, width))
-    yield _plain(f"{source}o_proj.weight", f"{name}attn_output.weight", (width, network.heads * size))
+    yield _plain(
+        f"{source}o_proj.weight", f"{name}attn_output.weight", (width, network.heads * size)
+    )
     yield _norm(network, f"{source}q_norm.weight", f"{name}attn_q_norm.weight", size)
     yield _norm(network, f"{source}k_norm.weight", f"{name}attn_k_norm.weight", size)
 
 
-def _linear_attention(linear: LinearAttention, width: int, source: str, name: str) -> Iterator[Wanted]:
+def _linear_attention(
+    linear: LinearAttention, width: int, source: str, name: str
+) -> Iterator[Wanted]:
     heads, size = linear.value_heads, linear.head_dim
     keys, values = linear.key_heads * size, heads * size
     mixed = 2 * keys + values
@@ -84,15 +92,32 @@ def _linear_attention(linear: LinearAttention, width: int, source: str, name: st
     yield Wanted(f"{source}A_log", (heads,), f"{name}ssm_a", (heads,), True, "minus exp", rows=each)
     yield Wanted(f"{source}dt_bias", (heads,), f"{name}ssm_dt.bias", (heads,), True, rows=each)
     kernel = linear.kernel
-    yield Wanted(f"{source}conv1d.weight", (mixed, 1, kernel), f"{name}ssm_conv1d.weight", (mixed, kernel), True, rows=behind)
+    yield Wanted(
+        f"{source}conv1d.weight",
+        (mixed, 1, kernel),
+        f"{name}ssm_conv1d.weight",
+        (mixed, kernel),
+        True,
+        rows=behind,
+    )
     yield Wanted(
         f"{source}norm.weight", (size,), f"{name}ssm_norm.weight", (size,), True
     )  # not centred at zero, as the others are
-    yield _plain(f"{source}in_proj_qkv.weight", f"{name}attn_qkv.weight", (mixed, width))._replace(rows=behind)
-    yield _plain(f"{source}in_proj_z.weight", f"{name}attn_gate.weight", (values, width))._replace(rows=tiled)
-    yield _plain(f"{source}in_proj_a.weight", f"{name}ssm_alpha.weight", (heads, width))._replace(rows=each)
-    yield _plain(f"{source}in_proj_b.weight", f"{name}ssm_beta.weight", (heads, width))._replace(rows=each)
-    yield _plain(f"{source}out_proj.weight", f"{name}ssm_out.weight", (width, values))._replace(columns=tiled)
+    yield _plain(f"{source}in_proj_qkv.weight", f"{name}attn_qkv.weight", (mixed, width))._replace(
+        rows=behind
+    )
+    yield _plain(f"{source}in_proj_z.weight", f"{name}attn_gate.weight", (values, width))._replace(
+        rows=tiled
+    )
+    yield _plain(f"{source}in_proj_a.weight", f"{name}ssm_alpha.weight", (heads, width))._replace(
+        rows=each
+    )
+    yield _plain(f"{source}in_proj_b.weight", f"{name}ssm_beta.weight", (heads, width))._replace(
+        rows=each
+    )
+    yield _plain(f"{source}out_proj.weight", f"{name}ssm_out.weight", (width, values))._replace(
+        columns=tiled
+    )
 
 
 def _plain(source: str, name: str, shape: tuple[int, ...]) -> Wanted:
@@ -101,11 +126,15 @@ def _plain(source: str, name: str, shape: tuple[int, ...]) -> Wanted:
 
 def _norm(network: Architecture, source: str, name: str, length: int) -> Wanted:
     """A norm; Qwen3.5 stores how far each factor is from one."""
-    return Wanted(source, (length,), name, (length,), True, "none" if network.linear is None else "one more")
+    return Wanted(
+        source, (length,), name, (length,), True, "none" if network.linear is None else "one more"
+    )
 
 
 def _tiles(linear: LinearAttention, size: int) -> Any:
-    """Where each of the value heads' numbers, `size` a head, is to be taken from; None where they stay in their places."""
+    """Where each of the value heads' numbers, `size` a head, is to be taken from; None where they
+    stay in their places.
+    """
     groups, each = linear.key_heads, linear.value_heads // linear.key_heads
     if each == 1:
         return None

@@ -1,4 +1,7 @@
-"""What a quantized model was made of, by which versions and settings, and how it answers. Equal inputs give equal bytes: no clock, no paths."""
+"""What a quantized model was made of, by which versions and settings, and how it answers.
+
+Equal inputs give equal bytes: no clock, no paths.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ class Merged(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True, kw_only=True):
-    """A file that was made. `tensors`: how many are stored as what. `scores` and `loss` (percentage points) are null where none was tried.
+    """A file that was made. `tensors`: how many are stored as what. `scores` and `loss` (percentage
+    points) are null where none was tried.
 
     `kept`: it has its name; a file that lost more than it may is gone.
     """
@@ -51,7 +55,8 @@ class Made(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """`base` is the checkpoint, or the GGUF file that was begun with. `before`: how the model answers before it is quantized.
+    """`base` is the checkpoint, or the GGUF file that was begun with. `before`: how the model
+    answers before it is quantized.
 
     `modelfile`: which one it is made for; null: that of its stage.
     """
@@ -83,4 +88,7 @@ def inputs(files: Iterable[Path]) -> list[Input]:
 
 def versions(quantized: bool) -> dict[str, str]:
     """Of what the bytes of the outputs depend on."""
-    return {"finops": __version__, **{name: version(name) for name in _PACKAGES if quantized or name == "numpy"}}
+    return {
+        "finops": __version__,
+        **{name: version(name) for name in _PACKAGES if quantized or name == "numpy"},
+    }

@@ -1,7 +1,9 @@
-"""A GGUF file of a Qwen3, as `finops quantize` writes it, taken up again: its network, its words, and its weights to be trained on.
+"""A GGUF file of a Qwen3, as `finops quantize` writes it, taken up again: its network, its words,
+and its weights to be trained on.
 
-A quantized weight is the number that it stands for, so a training begins with the model that answers at the desk, to the bit. The layout
-of a block of Q8_0 restates ggml's `block_q8_0` (MIT, The ggml authors): a scale in float16, then 32 whole numbers.
+A quantized weight is the number that it stands for, so a training begins with the model that
+answers at the desk, to the bit. The layout of a block of Q8_0 restates ggml's `block_q8_0` (MIT,
+The ggml authors): a scale in float16, then 32 whole numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from finops_cli.models.shipped import MADE_FOR
 
 _SUFFIX = ".gguf"
 _BLOCK = 32
-_CURE = "give a file that finops quantize wrote of a Qwen3 with --kind q8_0, f16 or f32, or the folder of the model"
+_CURE = (
+    "give a file that finops quantize wrote of a Qwen3 with --kind q8_0, f16 or f32, or the folder"
+    " of the model"
+)
 
 
 class _Layout(NamedTuple):
@@ -39,8 +44,14 @@ _LAYOUTS = {
 }
 
 
-class Words(Struct, frozen=True, rename=lambda name: f"tokenizer.{'' if name == 'chat_template' else 'ggml.'}{name}"):
-    """The vocabulary of a file: `tokens` by their numbers, each of a `token_type`; how texts are parted, and merged."""
+class Words(
+    Struct,
+    frozen=True,
+    rename=lambda name: f"tokenizer.{'' if name == 'chat_template' else 'ggml.'}{name}",
+):
+    """The vocabulary of a file: `tokens` by their numbers, each of a `token_type`; how texts are
+    parted, and merged.
+    """
 
     pre: str
     tokens: list[str]
@@ -50,7 +61,8 @@ class Words(Struct, frozen=True, rename=lambda name: f"tokenizer.{'' if name == 
 
 
 class Reopened(NamedTuple):
-    """A file that is whole: every tensor of its network is there, in its shape, in numbers that are read here.
+    """A file that is whole: every tensor of its network is there, in its shape, in numbers that are
+    read here.
 
     `made_for`: the Modelfile that its model was trained to be asked by, where it says so.
     """
@@ -68,9 +80,16 @@ def is_gguf(place: Path) -> bool:
 
 
 def reopen(path: Path) -> Reopened:
-    """The file at `path`, none of its weights read yet. Raises UsageError for one that is not whole, or of another kind."""
+    """The file at `path`, none of its weights read yet.
+
+    Raises UsageError for one that is not whole, or of another kind.
+    """
     if not path.is_file():
-        here = "" if path.is_absolute() else f" in {Path.cwd()}; paths of a recipe count from where finops is called"
+        here = (
+            ""
+            if path.is_absolute()
+            else f" in {Path.cwd()}; paths of a recipe count from where finops is called"
+        )
         raise UsageError(f"{path}: no such GGUF file{here}")
     try:
         return _opened(path)
@@ -90,19 +109,31 @@ def _opened(path: Path) -> Reopened:
 
 
 def weights_of(file: Reopened) -> dict[str, Any]:
-    """All weights in float32, under the names of transformers' Qwen3ForCausalLM. Raises UsageError for a number that is none."""
+    """All weights in float32, under the names of transformers' Qwen3ForCausalLM.
+
+    Raises UsageError for a number that is none.
+    """
     found = {tensor.source: _numbers(file, tensor.name) for tensor in wanted_tensors(file.network)}
     for name, numbers in found.items():
         if not np.isfinite(numbers).all():
-            raise UsageError(f"{file.path}: {name} holds numbers that are none (NaN or infinite); {_CURE}")
+            raise UsageError(
+                f"{file.path}: {name} holds numbers that are none (NaN or infinite); {_CURE}"
+            )
     return found
 
 
 def _refuse_unfit(path: Path, head: Head, network: Architecture) -> None:
-    """Raises NotGguf unless the tensors are those of the network, and the file as long as they need it to be."""
+    """Raises NotGguf unless the tensors are those of the network, and the file as long as they need
+    it to be.
+    """
     if network.layers > len(head.tensors):
-        raise NotGguf(f"it tells of {network.layers:,} layers, and has {len(head.tensors):,} tensors")
-    wanted, size = {tensor.name: tensor.shape for tensor in wanted_tensors(network)}, path.stat().st_size
+        raise NotGguf(
+            f"it tells of {network.layers:,} layers, and has {len(head.tensors):,} tensors"
+        )
+    wanted, size = (
+        {tensor.name: tensor.shape for tensor in wanted_tensors(network)},
+        path.stat().st_size,
+    )
     for name in sorted(wanted.keys() | head.tensors.keys()):
         shape = wanted.get(name, "none")
         given = head.tensors[name].shape if name in head.tensors else "missing"
@@ -111,7 +142,9 @@ def _refuse_unfit(path: Path, head: Head, network: Architecture) -> None:
         tensor = head.tensors[name]
         layout = _LAYOUTS.get(KINDS.get(tensor.kind, ""))
         if layout is None or tensor.shape[-1] % layout.numbers:
-            raise NotGguf(f"the tensor {name} is stored as {KINDS.get(tensor.kind, f'type {tensor.kind}')}")
+            raise NotGguf(
+                f"the tensor {name} is stored as {KINDS.get(tensor.kind, f'type {tensor.kind}')}"
+            )
         if tensor.at + _items(tensor) * layout.item.itemsize > size:
             raise NotGguf(f"it ends in the middle of the tensor {name}")
 
@@ -128,4 +161,6 @@ def _numbers(file: Reopened, name: str) -> Any:
         read = np.frombuffer(opened.read(_items(tensor) * layout.item.itemsize), layout.item)
     if layout.numbers == 1:
         return read.astype(np.float32).reshape(tensor.shape)
-    return (read["scale"].astype(np.float32)[:, None] * read["numbers"].astype(np.float32)).reshape(tensor.shape)
+    return (read["scale"].astype(np.float32)[:, None] * read["numbers"].astype(np.float32)).reshape(
+        tensor.shape
+    )

@@ -1,4 +1,6 @@
-"""Whether a model file still answers: held-out rows, asked as the desk asks, judged by the same checker, nothing repaired."""
+"""Whether a model file still answers: held-out rows, asked as the desk asks, judged by the same
+checker, nothing repaired.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,14 @@ from finops_cli.pipeline.blotter import lines_of
 
 
 def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
-    """The first `count` rows of a generated evaluation set. Raises UsageError when there are none, or when one is of another set."""
+    """The first `count` rows of a generated evaluation set.
+
+    Raises UsageError when there are none, or when one is of another set.
+    """
     if not path.is_file():
         raise UsageError(
-            f"{path}: no such file; the model is tried on held-out rows: `finops generate --stage {stage}` makes them, "
-            "--eval FILE names them, --no-check leaves the trial out"
+            f"{path}: no such file; the model is tried on held-out rows: `finops generate --stage"
+            f" {stage}` makes them, --eval FILE names them, --no-check leaves the trial out"
         )
     rows: list[Row] = []
     with path.open("rb") as file:
@@ -42,10 +47,13 @@ def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
             try:
                 row = msgspec.json.decode(line, type=Row)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise UsageError(f"{path}: line {number} is no row of a generated set: {error}") from error
+                raise UsageError(
+                    f"{path}: line {number} is no row of a generated set: {error}"
+                ) from error
             if (row.stage, row.split) != (stage, "eval"):
                 raise UsageError(
-                    f"{path}: line {number} is a {row.stage} row for {row.split}; --stage {stage} takes its eval set"
+                    f"{path}: line {number} is a {row.stage} row for {row.split}; --stage {stage}"
+                    " takes its eval set"
                 )
             rows.append(row)
     if not rows:
@@ -53,10 +61,13 @@ def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
     return rows
 
 
-def try_model(path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: Callable[[int], None]) -> Scores:
+def try_model(
+    path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: Callable[[int], None]
+) -> Scores:
     """Ask the model in the GGUF file `path` about each row. `watch` is told how many are done.
 
-    Raises MissingPiece without llama-cpp-python, UsageError for a file that is no use, EverythingDown when the model keeps dying.
+    Raises MissingPiece without llama-cpp-python, UsageError for a file that is no use,
+    EverythingDown when the model keeps dying.
     """
     refuse_without_extra()
     with _asking(path, stage, book) as asking:
@@ -71,7 +82,9 @@ def try_model(path: Path, stage: Stage, rows: Sequence[Row], book: Book, watch: 
 
 
 class _Asking(NamedTuple):
-    """A model that is ready: `ask` gives what it says to a row, or raises NoReply; `lanes` rows are asked at once."""
+    """A model that is ready: `ask` gives what it says to a row, or raises NoReply; `lanes` rows are
+    asked at once.
+    """
 
     ask: Callable[[Row], str]
     lanes: int
@@ -91,7 +104,9 @@ def _desk(path: Path, stage: ModelStage, book: Book) -> Iterator[_Asking]:
     modelfile = speaker.modelfile(stage)
 
     def ask(row: Row) -> str:
-        return speaker.speak(Ask(stage, question_of(row, book, modelfile).prompt.text, book.answering.seed)).text
+        return speaker.speak(
+            Ask(stage, question_of(row, book, modelfile).prompt.text, book.answering.seed)
+        ).text
 
     try:
         speaker.prepare(stage)
@@ -102,18 +117,26 @@ def _desk(path: Path, stage: ModelStage, book: Book) -> Iterator[_Asking]:
 
 @contextmanager
 def _sentiment(path: Path, book: Book) -> Iterator[_Asking]:
-    """The third model is none of the desk's: nothing is known of how it is asked but its row and the chat of its network."""
+    """The third model is none of the desk's: nothing is known of how it is asked but its row and
+    the chat of its network.
+    """
     architecture = read_head(path).pairs.get("general.architecture")
     if architecture not in get_args(Name):
         raise UsageError(
-            f"{path}: how {architecture} is asked for a sentiment is not known here; --no-check leaves the trial out"
+            f"{path}: how {architecture} is asked for a sentiment is not known here; --no-check"
+            " leaves the trial out"
         )
-    how = profile(path, typed_parameters(shipped.modelfile(shipped.made_for_by_file("sentiment", path))), "")
+    how = profile(
+        path, typed_parameters(shipped.modelfile(shipped.made_for_by_file("sentiment", path))), ""
+    )
     seconds = book.answering.seconds
     process = Process(how.load)
 
     def ask(row: Row) -> str:
-        prompt = f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start|>assistant\n{EMPTY_THINK}"
+        prompt = (
+            f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start"
+            f"|>assistant\n{EMPTY_THINK}"
+        )
         say = Say(0, prompt, book.answering.seed, how.sampling, how.stops, how.predict)
         return process.say(say, seconds["triage"], seconds["silence"]).text
 
@@ -122,12 +145,17 @@ def _sentiment(path: Path, book: Book) -> Iterator[_Asking]:
         yield _Asking(ask, how.load.sequences * how.load.teams)
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
-        raise kind(f"{path}: llama.cpp cannot load it: {error}; free some memory, or quantize another model") from error
+        raise kind(
+            f"{path}: llama.cpp cannot load it: {error}; free some memory, or quantize another"
+            " model"
+        ) from error
     finally:
         process.stop()
 
 
-def _side_by_side(ask: Callable[[Row], Verdict], what: Iterable[Row], lanes: int, watch: Callable[[int], None]) -> list[Verdict]:
+def _side_by_side(
+    ask: Callable[[Row], Verdict], what: Iterable[Row], lanes: int, watch: Callable[[int], None]
+) -> list[Verdict]:
     answers: list[Verdict] = []
     pool = ThreadPoolExecutor(lanes)
     try:
@@ -135,5 +163,7 @@ def _side_by_side(ask: Callable[[Row], Verdict], what: Iterable[Row], lanes: int
             answers.append(answer)
             watch(len(answers))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # an interrupted trial does not wait: whoever asks ends with the model
+        pool.shutdown(
+            wait=False, cancel_futures=True
+        )  # an interrupted trial does not wait: whoever asks ends with the model
     return answers

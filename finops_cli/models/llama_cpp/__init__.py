@@ -1,1 +1,3 @@
-"""Language models in llama.cpp without a server: one process of its own for each model, several answers decoded in one batch."""
+"""Language models in llama.cpp without a server: one process of its own for each model, several
+answers decoded in one batch.
+"""

@@ -1,7 +1,8 @@
-"""Who may send a request to a model now: nobody while its breaker is open, and suspects one at a time.
+"""Who may send a request to a model now: nobody while its breaker is open, and suspects one at a
+time.
 
-A suspect was being answered when the model's process died. Alone, it can take nobody with it, and if the process dies again it is
-known who did it.
+A suspect was being answered when the model's process died. Alone, it can take nobody with it, and
+if the process dies again it is known who did it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from finops_cli.models.visits import Ended, ending, in_words, settle
 
 
 class Entrance:
-    """The door of one model. `cure` is what to do where its process dies or cannot load; other failures have their own."""
+    """The door of one model.
+
+    `cure` is what to do where its process dies or cannot load; other failures have their own.
+    """
 
     def __init__(self, breaker: Breaker, cure: str, clock: Callable[[], float] = monotonic) -> None:
         self._breaker = breaker
@@ -58,13 +62,20 @@ class Entrance:
                 self._changed.notify_all()
 
     def _enter(self, ticket: object, suspect: bool) -> int:
-        """The breaker's age at the admission. Time alone is waited for only where nothing but the breaker holds the request back."""
+        """The breaker's age at the admission.
+
+        Time alone is waited for only where nothing but the breaker holds the request back.
+        """
         with self._changed:
             while True:
                 if self._breaker.state == "given up":
                     raise EverythingDown(f"no model answers any more. {self._last_failure}")
                 now = self._clock()
-                its_turn = self._suspects[0] is ticket and self._inside == 0 if suspect else not self._suspects
+                its_turn = (
+                    self._suspects[0] is ticket and self._inside == 0
+                    if suspect
+                    else not self._suspects
+                )
                 if its_turn and self._breaker.admits(now):
                     self._inside += 1
                     return self._breaker.age
@@ -82,7 +93,9 @@ class Entrance:
         if failure is not None and failure.endpoint_failed:
             about_memory = isinstance(failure, Crashed | Unreachable)
             self._last_failure = in_words(failure, self._cure if about_memory else "")
-            death = failure.__cause__ if age == self._breaker.age else None  # a late one is counted by nobody
+            death = (
+                failure.__cause__ if age == self._breaker.age else None
+            )  # a late one is counted by nobody
             if death is not None and death is self._counted:
                 return
             self._counted = death or self._counted

@@ -1,4 +1,6 @@
-"""Model files: their digest, whether they are still the ones that were hashed, and what their heads say of the memory for contexts."""
+"""Model files: their digest, whether they are still the ones that were hashed, and what their heads
+say of the memory for contexts.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def identity(path: Path) -> Identity:
 
 
 def hashed(path: Path) -> tuple[str, Identity]:
-    """The digest of a file, and whose it is. A file that is written to meanwhile is another one afterwards."""
+    """The digest of a file, and whose it is.
+
+    A file that is written to meanwhile is another one afterwards.
+    """
     with path.open("rb") as file:
         whose = _identity(os.fstat(file.fileno()))
         return hashlib.file_digest(file, "sha256").hexdigest(), whose
@@ -39,17 +44,22 @@ def _identity(found: os.stat_result) -> Identity:
 
 
 def memory_bytes(load: Load) -> int:
-    """What the model of `load` takes: its file, and the keys and values (f16) of every token of all its contexts.
+    """What the model of `load` takes: its file, and the keys and values (f16) of every token of all
+    its contexts.
 
     The file alone where its head does not tell how large those are.
     """
     path = Path(load.path)
-    tokens = load.context * (load.sequences + 1) * load.teams  # one more sequence holds the common prefix
+    tokens = (
+        load.context * (load.sequences + 1) * load.teams
+    )  # one more sequence holds the common prefix
     return path.stat().st_size + tokens * (token_bytes(path) or 0)
 
 
 def token_bytes(path: Path) -> int | None:
-    """Bytes of the keys and values of one token, as if every layer kept them; None where the head does not say, or is torn."""
+    """Bytes of the keys and values of one token, as if every layer kept them; None where the head
+    does not say, or is torn.
+    """
     try:
         found = _architecture(path)
         heads, layers = found["attention.head_count"], found["block_count"]
@@ -62,11 +72,18 @@ def token_bytes(path: Path) -> int | None:
 
 
 def _architecture(path: Path) -> dict[str, Any]:
-    """The pairs about the network, without the name of its kind in front. They stand before the vocabulary, which is long."""
+    """The pairs about the network, without the name of its kind in front.
+
+    They stand before the vocabulary, which is long.
+    """
     pairs: dict[str, Any] = {}
     for name, value in gguf_pairs(path):
         if name.startswith("tokenizer."):
             break
         pairs[name] = value
     kind = pairs["general.architecture"]
-    return {name.removeprefix(f"{kind}."): value for name, value in pairs.items() if name.startswith(f"{kind}.")}
+    return {
+        name.removeprefix(f"{kind}."): value
+        for name, value in pairs.items()
+        if name.startswith(f"{kind}.")
+    }

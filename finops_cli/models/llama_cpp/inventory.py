@@ -26,7 +26,9 @@ def _listed(stage: ModelStage, path: Path) -> Listed:
         name=path.name,
         stage=stage,
         architecture=architecture,
-        quantization=max(head.kinds, key=lambda kind: (kind != "F32", head.kinds[kind]), default=None),
+        quantization=max(
+            head.kinds, key=lambda kind: (kind != "F32", head.kinds[kind]), default=None
+        ),
         size_bytes=path.stat().st_size,
         context_length=head.pairs.get(f"{architecture}.context_length"),
         loaded=False,

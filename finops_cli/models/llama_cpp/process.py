@@ -1,4 +1,6 @@
-"""The process of one model, seen from the run: requests go in, answers come out, and its death is news to everyone who waits."""
+"""The process of one model, seen from the run: requests go in, answers come out, and its death is
+news to everyone who waits.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ _LOADING = 0
 """Stands for the number of the request that loads the model."""
 _LAST_WORDS_BYTES = 600
 _QUIET = {"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""No debugger at an abort of ggml, which would take its time; no threads of numpy beside those of llama.cpp."""
+"""No debugger at an abort of ggml, which would take its time; no threads of numpy beside those of
+llama.cpp.
+"""
 
 
 class Died(Exception):
@@ -69,7 +73,9 @@ class Process:
             self._stderr.close()
             raise NotLoaded(f"no process can be started: {error}", by_itself=False) from error
         self._table = Lock()
-        """Held where `_waiting` or `_death` changes: whoever waits is in one, or is told of the other."""
+        """Held where `_waiting` or `_death` changes: whoever waits is in one, or is told of the
+        other.
+        """
         self._waiting: dict[int, Answers] = {}
         self._death: Died | None = None
         self._ended_for = ""
@@ -94,7 +100,10 @@ class Process:
         return self._death is None and not self._ended_for
 
     def ready(self, patience: float) -> None:
-        """Wait until the model is loaded. Raises NotLoaded, the process ended, where it is not within `patience` seconds."""
+        """Wait until the model is loaded.
+
+        Raises NotLoaded, the process ended, where it is not within `patience` seconds.
+        """
         if self._is_loaded:
             return
         try:
@@ -107,22 +116,32 @@ class Process:
             raise
         if not isinstance(answer, Loaded):
             self.stop()
-            raise NotLoaded(answer.why if isinstance(answer, Unloadable) else str(answer), isinstance(answer, Unloadable))
+            raise NotLoaded(
+                answer.why if isinstance(answer, Unloadable) else str(answer),
+                isinstance(answer, Unloadable),
+            )
         self._is_loaded = True
 
     def say(self, say: Say, seconds: float, silence: float) -> Said:
-        """The answer to `say`, whose number is given here. Raises Crashed when the process dies, Overdue after `seconds`.
+        """The answer to `say`, whose number is given here. Raises Crashed when the process dies,
+        Overdue after `seconds`.
 
-        The time counts from when the request has its sequence. Then it is cancelled; a process that does not say so within
-        `silence` seconds hangs, and is ended.
+        The time counts from when the request has its sequence. Then it is cancelled; a process that
+        does not say so within `silence` seconds hangs, and is ended.
         """
         number = next(self._numbers)
         answers = self._expect(number)
         try:
-            self._send(Say(number, say.prompt, say.seed, say.sampling, say.stops, say.predict, say.schema))
-            answer: FromDecoder | None = self._first_word(answers, seconds + 2 * silence)  # after the seated
+            self._send(
+                Say(number, say.prompt, say.seed, say.sampling, say.stops, say.predict, say.schema)
+            )
+            answer: FromDecoder | None = self._first_word(
+                answers, seconds + 2 * silence
+            )  # after the seated
             if isinstance(answer, Begun):
-                answer = _next(answers, seconds) or self._cancelled(answers, number, seconds, silence)
+                answer = _next(answers, seconds) or self._cancelled(
+                    answers, number, seconds, silence
+                )
             assert isinstance(answer, Said)  # noqa: S101 - nothing else has a number
             return answer
         finally:
@@ -130,13 +149,19 @@ class Process:
                 del self._waiting[number]
 
     def stop(self, why: str = "was ended by finops") -> None:
-        """End the process and wait until it is gone, its memory with it. What waits for it gets Crashed."""
+        """End the process and wait until it is gone, its memory with it.
+
+        What waits for it gets Crashed.
+        """
         self._ended_for = self._ended_for or why
         self._child.kill()
         self._hearing.join()
 
     def _first_word(self, answers: Answers, patience: float) -> FromDecoder:
-        """Begun, or what is said at once. Others may be long before it, but a process that says nothing to anybody hangs."""
+        """Begun, or what is said at once.
+
+        Others may be long before it, but a process that says nothing to anybody hangs.
+        """
         since = monotonic()
         while (left := max(since, self._heard_at) + patience - monotonic()) > 0:
             answer = _next(answers, left)
@@ -152,7 +177,9 @@ class Process:
         answer = _next(answers, silence)
         if answer is None:
             self.stop("hung and was ended")
-            raise Overdue(f"no answer within {seconds:g} s, and the process of the model hung; it was ended")
+            raise Overdue(
+                f"no answer within {seconds:g} s, and the process of the model hung; it was ended"
+            )
         assert isinstance(answer, Said)  # noqa: S101 - Begun came before
         if answer.end == "cancelled":
             raise Overdue(f"no answer within {seconds:g} s; the request was cancelled", answer.text)
@@ -170,7 +197,10 @@ class Process:
         self._outgoing.put(frame(message))
 
     def _write(self) -> None:
-        """Send what is to be sent, in its order. A process that does not read keeps this thread waiting and nobody else."""
+        """Send what is to be sent, in its order.
+
+        A process that does not read keeps this thread waiting and nobody else.
+        """
         stdin = self._child.stdin
         assert stdin is not None  # noqa: S101 - it is a pipe
         with suppress(OSError), stdin:  # it died: who waits hears of it from `_hear`
@@ -179,7 +209,10 @@ class Process:
                 stdin.flush()
 
     def _hear(self) -> None:
-        """Hand out what the process says, until it dies. Whatever goes wrong here, everyone who waits is told."""
+        """Hand out what the process says, until it dies.
+
+        Whatever goes wrong here, everyone who waits is told.
+        """
         death = Died("the process of the model can no longer be heard")
         try:
             garbled = self._handed_out()
@@ -207,7 +240,9 @@ class Process:
                     return f"said what is no message and was ended: {error}"
                 self._heard_at = monotonic()
                 with self._table:
-                    answers = self._waiting.get(message.number if isinstance(message, Begun | Said) else _LOADING)
+                    answers = self._waiting.get(
+                        message.number if isinstance(message, Begun | Said) else _LOADING
+                    )
                 if answers is not None:
                     answers.put(message)
         return ""
@@ -216,15 +251,23 @@ class Process:
         """In words, the end of what it wrote to stderr with them."""
         status = self._child.wait()
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-        by_itself = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}{hint}"
+        by_itself = (
+            f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}{hint}"
+        )
         with self._stderr as stderr:
             stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
             said = " ".join(stderr.read().decode("utf-8", "replace").split())
-        return f"the process of the model {self._ended_for or garbled or by_itself}{f': {said}' if said else ''}"
+        return (
+            "the process of the model"
+            f" {self._ended_for or garbled or by_itself}{f': {said}' if said else ''}"
+        )
 
 
 def _next(answers: Answers, seconds: float) -> FromDecoder | None:
-    """The next message; None when it does not come in time. Raises Crashed when the process is dead."""
+    """The next message; None when it does not come in time.
+
+    Raises Crashed when the process is dead.
+    """
     try:
         answer = answers.get(timeout=seconds)
     except Empty:
@@ -235,12 +278,16 @@ def _next(answers: Answers, seconds: float) -> FromDecoder | None:
 
 
 def import_path() -> str:
-    """Where this process imports from, for a child that is not to look into the working directory by itself (`python -P`)."""
+    """Where this process imports from, for a child that is not to look into the working directory
+    by itself (`python -P`).
+    """
     return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
 
 
 def _started(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-    """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to handle."""
+    """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to
+    handle.
+    """
     return subprocess.Popen(  # noqa: S603 - DECODER, or what a test puts in its place
         command,
         stdin=subprocess.PIPE,

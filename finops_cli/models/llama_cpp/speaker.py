@@ -1,4 +1,6 @@
-"""Language models in processes of this machine as a `Speaker`: what is sent, how often, and what becomes of a process that dies."""
+"""Language models in processes of this machine as a `Speaker`: what is sent, how often, and what
+becomes of a process that dies.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ from finops_cli.models.retries import Retries
 
 
 class Profile(Struct, frozen=True):
-    """A model and how it is asked. `predict`: tokens of an answer at most, None for what the context has room for.
+    """A model and how it is asked. `predict`: tokens of an answer at most, None for what the
+    context has room for.
 
-    `identity`: the file whose digest the lines carry; None where they carry none. `modelfile`: what it is asked by; None: its stage's.
+    `identity`: the file whose digest the lines carry; None where they carry none. `modelfile`: what
+    it is asked by; None: its stage's.
     """
 
     load: Load
@@ -38,7 +42,10 @@ class Profile(Struct, frozen=True):
 
 
 class LlamaCppSpeaker:
-    """Answers with one process for each model. `deadline` is the seconds that one answer may take; `in_turns`: only one model fits."""
+    """Answers with one process for each model.
+
+    `deadline` is the seconds that one answer may take; `in_turns`: only one model fits.
+    """
 
     def __init__(
         self,
@@ -51,19 +58,25 @@ class LlamaCppSpeaker:
     ) -> None:
         self.origin = origin
         self.in_turns = in_turns
-        self._models = {stage: Model(profile, settings, start) for stage, profile in profiles.items()}
+        self._models = {
+            stage: Model(profile, settings, start) for stage, profile in profiles.items()
+        }
         self._settings = settings
         self._deadline = deadline
 
     @property
     def lanes(self) -> int:
-        """More than what is answered at once: while an answer is judged, the next request is already waiting."""
+        """More than what is answered at once: while an answer is judged, the next request is
+        already waiting.
+        """
         return sum(2 * model.at_once for model in self._models.values())
 
     def prepare(self, stage: ModelStage) -> None:
-        """Load the model; where they take turns, the other one goes. Raises UsageError or MissingPiece when it cannot be loaded.
+        """Load the model; where they take turns, the other one goes. Raises UsageError or
+        MissingPiece when it cannot be loaded.
 
-        How much memory a model takes is an estimate until it is loaded: where one fails beside another, they take turns from then on.
+        How much memory a model takes is an estimate until it is loaded: where one fails beside
+        another, they take turns from then on.
         """
         model = self._models[stage]
         others = [other for other in self._models.values() if other is not model]
@@ -87,7 +100,10 @@ class LlamaCppSpeaker:
         return self._models[stage].profile.load.context
 
     def speak(self, ask: Ask) -> Spoken:
-        """The text that the model says. Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown."""
+        """The text that the model says.
+
+        Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown.
+        """
         _refuse_no_unicode(ask.prompt)
         model = self._models[ask.stage]
         seconds = self._deadline or self._settings.seconds[ask.stage]
@@ -97,7 +113,12 @@ class LlamaCppSpeaker:
             try:
                 with model.entrance.passed(suspect):
                     said = model.said(ask, seconds)
-                return Spoken(_whole(said, model.profile), tuple(retries.overcome), said.tokens, said.generating_ms or None)
+                return Spoken(
+                    _whole(said, model.profile),
+                    tuple(retries.overcome),
+                    said.tokens,
+                    said.generating_ms or None,
+                )
             except NoReply as failure:
                 suspect = suspect or isinstance(failure, failures.Crashed)
                 retries.spend(failure, failure.policy)
@@ -106,7 +127,9 @@ class LlamaCppSpeaker:
 
     def changes(self) -> tuple[str, ...]:
         """Files that are no longer the ones that the run began with."""
-        replaced = [model.profile.load.path for model in self._models.values() if model.is_replaced()]
+        replaced = [
+            model.profile.load.path for model in self._models.values() if model.is_replaced()
+        ]
         return tuple(f"{path} was replaced during the run" for path in replaced)
 
     def close(self) -> None:
@@ -123,16 +146,23 @@ def _unload(models: Iterable[Model]) -> None:
 class Model:
     """One model: its process, loaded anew when it has died."""
 
-    def __init__(self, profile: Profile, settings: AnsweringBook, start: Callable[[Load], Process]) -> None:
+    def __init__(
+        self, profile: Profile, settings: AnsweringBook, start: Callable[[Load], Process]
+    ) -> None:
         self.profile = profile
         self.at_once = profile.load.sequences * profile.load.teams
-        cure = f"free some memory, or take a smaller model or context or fewer --workers, and `--resume`; {profile.load.path} was used"
+        cure = (
+            "free some memory, or take a smaller model or context or fewer --workers, and"
+            f" `--resume`; {profile.load.path} was used"
+        )
         self.entrance = Entrance(Breaker(settings.breaker), cure)
         self._settings = settings
         self._loading = Lock()
         """Held through a load: who else wants the model waits for it here."""
         self._holding = Lock()
-        """Held where `_process` or `_closed` changes, never through a load: a model can be closed in the middle of it."""
+        """Held where `_process` or `_closed` changes, never through a load: a model can be closed
+        in the middle of it.
+        """
         self._start = start
         self._process: Process | None = None
         self._closed = False
@@ -153,17 +183,28 @@ class Model:
             return True
 
     def prepare(self) -> None:
-        """Load it, unless it is. Before the first record there is nothing to wait for: what keeps it from loading is said at once."""
+        """Load it, unless it is.
+
+        Before the first record there is nothing to wait for: what keeps it from loading is said at
+        once.
+        """
         try:
             self._loaded()
         except NotLoaded as error:
             told = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
             if error.by_itself:
-                raise UsageError(f"{told}; take another GGUF file, a smaller context, or fewer --workers") from error
-            raise MissingPiece(f"{told}; free some memory, or take a smaller model, or fewer --workers") from error
+                raise UsageError(
+                    f"{told}; take another GGUF file, a smaller context, or fewer --workers"
+                ) from error
+            raise MissingPiece(
+                f"{told}; free some memory, or take a smaller model, or fewer --workers"
+            ) from error
 
     def said(self, ask: Ask, seconds: float) -> Said:
-        """The answer to `ask`. Raises Crashed when the process dies over it, Unreachable when it cannot be loaded."""
+        """The answer to `ask`.
+
+        Raises Crashed when the process dies over it, Unreachable when it cannot be loaded.
+        """
         try:
             process = self._loaded()
         except NotLoaded as error:
@@ -193,7 +234,10 @@ class Model:
             return process
 
     def _current(self) -> Process:
-        """The process, a new one where there is none that lives. The old one is gone first: memory holds one model, not two."""
+        """The process, a new one where there is none that lives.
+
+        The old one is gone first: memory holds one model, not two.
+        """
         with self._holding:
             self._refuse_closed()
             if self._process is not None and not self._process.alive:
@@ -207,20 +251,24 @@ class Model:
     def _refuse_replaced(self) -> None:
         if self.is_replaced():
             raise failures.EverythingDown(
-                f"{self.profile.load.path} is no longer the file that the run began with, and its lines carry that one's digest; "
-                "put it back and --resume, or begin a new run"
+                f"{self.profile.load.path} is no longer the file that the run began with, and its"
+                " lines carry that one's digest; put it back and --resume, or begin a new run"
             )
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise failures.EverythingDown("the models have been unloaded; start the run again with --resume")
+            raise failures.EverythingDown(
+                "the models have been unloaded; start the run again with --resume"
+            )
 
 
 def _whole(said: Said, profile: Profile) -> str:
     """The text of an answer that came to its end; raises what kept it from that."""
     if said.end == "context":
         room = profile.load.context
-        raise failures.ContextExceeded(f"the prompt is {said.prompt_tokens:,} tokens, the context has room for {room:,}")
+        raise failures.ContextExceeded(
+            f"the prompt is {said.prompt_tokens:,} tokens, the context has room for {room:,}"
+        )
     if said.end == "refused":
         raise failures.Refused(said.text)
     if len(said.text) > limits.REPLY_CHARS:
@@ -236,4 +284,6 @@ def _refuse_no_unicode(prompt: str) -> None:
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
-        raise failures.Refused(f"the prompt is no Unicode text: {error.reason} at character {error.start:,}") from error
+        raise failures.Refused(
+            f"the prompt is no Unicode text: {error.reason} at character {error.start:,}"
+        ) from error

@@ -1,4 +1,6 @@
-"""What a speaker and the process of a model say to each other: typed messages in frames, over the process's stdin and stdout."""
+"""What a speaker and the process of a model say to each other: typed messages in frames, over the
+process's stdin and stdout.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,18 @@ import msgspec
 from msgspec import Struct
 
 End = Literal["stop", "length", "cancelled", "context", "refused"]
-"""Why an answer ended. `context`: the prompt is longer than it; `refused`: nothing can be decoded, `text` says why."""
+"""Why an answer ended.
+
+`context`: the prompt is longer than it; `refused`: nothing can be decoded, `text` says why.
+"""
 
 
 class Sampling(Struct, frozen=True):
-    """How a token is chosen. Temperature 0: the likeliest one. `penalised`: over how many tokens of the answer the penalty looks."""
+    """How a token is chosen.
+
+    Temperature 0: the likeliest one. `penalised`: over how many tokens of the answer the penalty
+    looks.
+    """
 
     temperature: float = 0.0
     top_k: int = 40
@@ -24,10 +33,11 @@ class Sampling(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True, tag=True):
-    """The first message: the model, and the tokens that an answer may take with its prompt. `prefix`: how the prompts begin.
+    """The first message: the model, and the tokens that an answer may take with its prompt.
+    `prefix`: how the prompts begin.
 
-    `teams` batches are decoded side by side, each of `sequences` answers by `threads` threads; `batch`: prompt tokens evaluated
-    in one go. `gpu_layers`: -1 is all of them.
+    `teams` batches are decoded side by side, each of `sequences` answers by `threads` threads;
+    `batch`: prompt tokens evaluated in one go. `gpu_layers`: -1 is all of them.
     """
 
     path: str
@@ -41,7 +51,11 @@ class Load(Struct, frozen=True, tag=True):
 
 
 class Say(Struct, frozen=True, tag=True):
-    """A request. `predict`: tokens at most (None: what the context has room for). `schema`: JSON that the answer is held to."""
+    """A request.
+
+    `predict`: tokens at most (None: what the context has room for). `schema`: JSON that the answer
+    is held to.
+    """
 
     number: int
     prompt: str
@@ -75,7 +89,10 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Said(Struct, frozen=True, tag=True):
-    """The answer to request `number`. `prompt_tokens` are counted, not estimated. `generating_ms`: from its first token to its end."""
+    """The answer to request `number`.
+
+    `prompt_tokens` are counted, not estimated. `generating_ms`: from its first token to its end.
+    """
 
     number: int
     text: str
@@ -94,13 +111,18 @@ FROM_DECODER: msgspec.msgpack.Decoder[FromDecoder] = msgspec.msgpack.Decoder(Fro
 
 
 def frame(message: ToDecoder | FromDecoder) -> bytes:
-    """`message` as bytes, its length in front. Raises UnicodeEncodeError for a text that is no Unicode (a lone surrogate)."""
+    """`message` as bytes, its length in front.
+
+    Raises UnicodeEncodeError for a text that is no Unicode (a lone surrogate).
+    """
     body = _ENCODER.encode(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def next_frame(stream: IO[bytes]) -> bytes | None:
-    """The body of the next message; None at the end of the stream, also where it ends within a message."""
+    """The body of the next message; None at the end of the stream, also where it ends within a
+    message.
+    """
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None

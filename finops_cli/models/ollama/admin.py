@@ -1,8 +1,11 @@
-"""What an Ollama server has: its version, the models that are installed, one model's card, and what is loaded.
+"""What an Ollama server has: its version, the models that are installed, one model's card, and what
+is loaded.
 
-The official `ollama` package asks; it follows no redirect, uses no proxy of the environment, and an answer is read up to `ANSWER_BYTES` and
-for at most `SECONDS`. What goes wrong is told here, once: no answer is a MissingPiece with its cure, an answer that is no use is Unfinished.
-The package's types drop `remote_host`, which tells a model that the server only forwards to a cloud, so the JSON itself is kept beside them.
+The official `ollama` package asks; it follows no redirect, uses no proxy of the environment, and an
+answer is read up to `ANSWER_BYTES` and for at most `SECONDS`. What goes wrong is told here, once:
+no answer is a MissingPiece with its cure, an answer that is no use is Unfinished. The package's
+types drop `remote_host`, which tells a model that the server only forwards to a cloud, so the JSON
+itself is kept beside them.
 """
 
 from __future__ import annotations
@@ -28,9 +31,13 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 """How long a list, a card or a version is waited for, in all and not for each piece of it."""
 ANSWER_BYTES = 4 * 1024 * 1024
-"""What is read of one answer: a list takes some 500 bytes a model, a card with its licence and its tensors a few 100,000."""
+"""What is read of one answer: a list takes some 500 bytes a model, a card with its licence and its
+tensors a few 100,000.
+"""
 _MODELS = 10_000
-"""What a list may hold: of millions of entries that are all wrong, the checks of the `ollama` package make gigabytes of complaints."""
+"""What a list may hold: of millions of entries that are all wrong, the checks of the `ollama`
+package make gigabytes of complaints.
+"""
 _TEXT_CHARS = 1_000
 _LARGEST = 2**53
 _NOT_FOUND = 404
@@ -46,7 +53,10 @@ class Refused(Unfinished):
 
 
 class Installed(Struct, frozen=True):
-    """One model of the server's list. `size` in bytes; `remote_host` where the server only forwards to a cloud."""
+    """One model of the server's list.
+
+    `size` in bytes; `remote_host` where the server only forwards to a cloud.
+    """
 
     name: str
     digest: str
@@ -57,7 +67,10 @@ class Installed(Struct, frozen=True):
 
 
 class ModelCard(Struct, frozen=True):
-    """What the server knows of one model. `context_length` in tokens, as trained; `parameters` typed; `made_for`: see `models.shipped`."""
+    """What the server knows of one model.
+
+    `context_length` in tokens, as trained; `parameters` typed; `made_for`: see `models.shipped`.
+    """
 
     name: str
     digest: str
@@ -71,7 +84,9 @@ class ModelCard(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """A model in memory: `size` bytes in all, `size_vram` of them on GPUs; `context_length` in tokens, as it was loaded."""
+    """A model in memory: `size` bytes in all, `size_vram` of them on GPUs; `context_length` in
+    tokens, as it was loaded.
+    """
 
     name: str
     size: int
@@ -108,9 +123,11 @@ def installed(url: str) -> list[Installed]:
 
 
 def card(url: str, name: str, known: Installed | None = None) -> ModelCard | None:
-    """The card of the model `name`; None when the server does not have it. Whoever has its line of the list spares the server another.
+    """The card of the model `name`; None when the server does not have it. Whoever has its line of
+    the list spares the server another.
 
-    Raises Unfinished for a model that is shown but not listed with a digest: nobody could tell later what answered.
+    Raises Unfinished for a model that is shown but not listed with a digest: nobody could tell
+    later what answered.
     """
     said = _show(url, name)
     if said is None:
@@ -119,7 +136,10 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
         same = short(name).lower()  # names know no case
         known = next((model for model in installed(url) if model.name.lower() == same), None)
         if known is None or not known.digest:
-            raise Unfinished(f"{url} shows the model {name} but lists no digest of it; `ollama list` there tells what it has")
+            raise Unfinished(
+                f"{url} shows the model {name} but lists no digest of it; `ollama list` there tells"
+                " what it has"
+            )
     details, info = _mapping(said.get("details")), _mapping(said.get("model_info"))
     architecture = text(info.get("general.architecture")) or text(details.get("family"))
     capabilities = said.get("capabilities")
@@ -127,7 +147,9 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
         name=short(name),
         digest=known.digest,
         architecture=architecture,
-        capabilities=list(filter(None, map(text, capabilities))) if isinstance(capabilities, list) else [],
+        capabilities=(
+            list(filter(None, map(text, capabilities))) if isinstance(capabilities, list) else []
+        ),
         context_length=whole(info.get(f"{architecture}.context_length")),
         parameters=_parameters(said.get("parameters")),
         quantization=text(details.get("quantization_level")),
@@ -141,33 +163,54 @@ def loaded(url: str) -> list[Loaded]:
     with _asking(url) as (client, _):
         models = client.ps().models
     return [
-        Loaded(short(name), whole(model.size) or 0, whole(model.size_vram) or 0, whole(model.context_length))
+        Loaded(
+            short(name),
+            whole(model.size) or 0,
+            whole(model.size_vram) or 0,
+            whole(model.context_length),
+        )
         for model in models
         if (name := text(model.model) or text(model.name)) is not None
     ]
 
 
 def short(name: str) -> str:
-    """A model's name without the registry, the namespace and the tag that everyone means when none is given."""
+    """A model's name without the registry, the namespace and the tag that everyone means when none
+    is given.
+    """
     return name.removeprefix("registry.ollama.ai/").removeprefix("library/").removesuffix(":latest")
 
 
 def ask(url: str, method: str, path: str, seconds: float, body: object = None) -> Mapping[str, Any]:
-    """The JSON object that the server answers, whole and in time. Raises Refused for an HTTP status that is an error."""
-    with translated(url), hosts.client(url, timeout=seconds, transport=_Bounded(url, seconds)) as client:
+    """The JSON object that the server answers, whole and in time.
+
+    Raises Refused for an HTTP status that is an error.
+    """
+    with (
+        translated(url),
+        hosts.client(url, timeout=seconds, transport=_Bounded(url, seconds)) as client,
+    ):
         return _heard(url, client.request(method, path, json=body))
 
 
 def text(value: object) -> str | None:
-    """`value` of a server as one line that every terminal and file takes; None where it is no text, or an empty one."""
+    """`value` of a server as one line that every terminal and file takes; None where it is no text,
+    or an empty one.
+    """
     if not isinstance(value, str) or not value:
         return None
-    return "".join(character if character.isprintable() else "\ufffd" for character in value[:_TEXT_CHARS])
+    return "".join(
+        character if character.isprintable() else "\ufffd" for character in value[:_TEXT_CHARS]
+    )
 
 
 def whole(value: object) -> int | None:
     """`value` of a server as a count that every reader of JSON takes; None where it is none."""
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
+    return (
+        int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+        else None
+    )
 
 
 def decoded(body: bytes) -> Any:
@@ -180,7 +223,9 @@ def decoded(body: bytes) -> Any:
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turns what httpx, the `ollama` package and pydantic raise into errors of finops that name the server and the cure."""
+    """Turns what httpx, the `ollama` package and pydantic raise into errors of finops that name the
+    server and the cure.
+    """
     import pydantic
 
     try:
@@ -199,7 +244,9 @@ def translated(url: str) -> Iterator[None]:
 
 
 class _Bounded(TimedTransport):
-    """Reads every answer whole before it hands it on: up to `ANSWER_BYTES` of it, within `seconds` of the request."""
+    """Reads every answer whole before it hands it on: up to `ANSWER_BYTES` of it, within `seconds`
+    of the request.
+    """
 
     def __init__(self, url: str, seconds: float) -> None:
         super().__init__()
@@ -207,13 +254,18 @@ class _Bounded(TimedTransport):
         self._seconds = seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.headers["Accept-Encoding"] = "identity"  # what comes packed is no JSON: a small packet can hold any amount
+        request.headers["Accept-Encoding"] = (
+            "identity"  # what comes packed is no JSON: a small packet can hold any amount
+        )
         body = bytearray()
         with due(monotonic() + self._seconds), closing(super().handle_request(request)) as answer:
             for piece in answer.iter_raw():
                 body += piece
                 if len(body) > ANSWER_BYTES:
-                    raise Unfinished(f"{self._url}: more than {ANSWER_BYTES:,} bytes came of {request.url.path}, unlike Ollama")
+                    raise Unfinished(
+                        f"{self._url}: more than {ANSWER_BYTES:,} bytes came of {request.url.path},"
+                        " unlike Ollama"
+                    )
         return httpx.Response(answer.status_code, content=bytes(body))
 
 
@@ -225,11 +277,19 @@ def _asking(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, Any]]]]
     heard: list[Mapping[str, Any]] = []
 
     def keep_secret(request: httpx.Request) -> None:
-        request.headers.pop("Authorization", None)  # the package sends OLLAMA_API_KEY, a key to Ollama's cloud, to every server
+        request.headers.pop(
+            "Authorization", None
+        )  # the package sends OLLAMA_API_KEY, a key to Ollama's cloud, to every server
 
-    hooks = {"request": [keep_secret], "response": [lambda answer: heard.append(_heard(url, answer))]}
+    hooks = {
+        "request": [keep_secret],
+        "response": [lambda answer: heard.append(_heard(url, answer))],
+    }
     options: dict[str, Any] = {"trust_env": False, "follow_redirects": False, "event_hooks": hooks}
-    with translated(url), ollama.Client(url, timeout=SECONDS, transport=_Bounded(url, SECONDS), **options) as client:
+    with (
+        translated(url),
+        ollama.Client(url, timeout=SECONDS, transport=_Bounded(url, SECONDS), **options) as client,
+    ):
         yield client, heard
 
 
@@ -245,7 +305,10 @@ def _heard(url: str, answer: httpx.Response) -> Mapping[str, Any]:
 
 
 def _show(url: str, name: str) -> Mapping[str, Any] | None:
-    """The answer of /api/show. The package's own type demands `model_info`, which the server leaves out for a cloud model."""
+    """The answer of /api/show.
+
+    The package's own type demands `model_info`, which the server leaves out for a cloud model.
+    """
     import pydantic
 
     with _asking(url) as (client, heard):
@@ -266,7 +329,9 @@ def _no_ollama(url: str) -> str:
 
 
 def _complaint(body: bytes) -> str | None:
-    """What a server says in an answer that is an error: the text of `{"error": ...}`, else the beginning of the body."""
+    """What a server says in an answer that is an error: the text of `{"error": ...}`, else the
+    beginning of the body.
+    """
     said = None
     with suppress(ValueError):
         said = decoded(body)
@@ -283,7 +348,9 @@ def _remote(said: Mapping[str, Any]) -> str | None:
 
 
 def _parameters(said: object) -> dict[str, Value]:
-    """The lines `name    value` of `show`, whose values are written as in JSON; an option unknown here stays a text."""
+    """The lines `name    value` of `show`, whose values are written as in JSON; an option unknown
+    here stays a text.
+    """
     found: dict[str, Value] = {}
     for line in said.splitlines() if isinstance(said, str) else ():
         name, _, rest = (text(line.strip()) or "").partition(" ")
@@ -296,5 +363,7 @@ def _parameters(said: object) -> dict[str, Value]:
             given = str(value).encode(errors="replace").decode()
             found[name] = [*(before if isinstance(before, list) else []), given]
         elif name:
-            found[name] = value if isinstance(value, int | float) and abs(value) <= _LARGEST else rest.strip()
+            found[name] = (
+                value if isinstance(value, int | float) and abs(value) <= _LARGEST else rest.strip()
+            )
     return found

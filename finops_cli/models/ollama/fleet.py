@@ -1,4 +1,6 @@
-"""Several servers as one: each request goes to the least busy endpoint that has a slot and whose breaker lets it through."""
+"""Several servers as one: each request goes to the least busy endpoint that has a slot and whose
+breaker lets it through.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Endpoint:
-    """A server. `slots`: requests at once, by stage; `room` is what is left of them after it said that it had none (503)."""
+    """A server.
+
+    `slots`: requests at once, by stage; `room` is what is left of them after it said that it had
+    none (503).
+    """
 
     url: str
     client: httpx.Client
@@ -65,7 +71,10 @@ class Fleet:
 
     @contextmanager
     def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
-        """An endpoint for one request, first come, first served. Waits for one; raises EverythingDown when all have been given up."""
+        """An endpoint for one request, first come, first served.
+
+        Waits for one; raises EverythingDown when all have been given up.
+        """
         endpoint, age = self._take(stage)
         with ending(lambda ended: self._leave(endpoint, stage, ended, age)):
             yield endpoint
@@ -110,10 +119,14 @@ class Fleet:
     def _open_now(self, stage: ModelStage, now: float) -> Endpoint | None:
         """The least busy endpoint that has a slot and whose breaker lets a request through."""
         by_room = sorted(self.endpoints, key=lambda one: -one.free(stage))
-        return next((one for one in by_room if one.free(stage) > 0 and one.breaker.admits(now)), None)
+        return next(
+            (one for one in by_room if one.free(stage) > 0 and one.breaker.admits(now)), None
+        )
 
     def _pause(self, stage: ModelStage, now: float) -> float | None:
-        """Until a breaker may let a request through; None where only a request that ends can change anything."""
+        """Until a breaker may let a request through; None where only a request that ends can change
+        anything.
+        """
         waits = [one.breaker.wait(now) for one in self.endpoints if one.free(stage) > 0]
         return min((wait for wait in waits if wait is not None), default=None)
 

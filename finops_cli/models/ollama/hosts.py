@@ -1,6 +1,7 @@
 """Where Ollama listens: `OLLAMA_HOST`-like addresses as URLs, and nothing outside the house.
 
-Fail records may not leave the house, so an address that the whole world can reach is refused, and no proxy of the environment is used.
+Fail records may not leave the house, so an address that the whole world can reach is refused, and
+no proxy of the environment is used.
 """
 
 from __future__ import annotations
@@ -31,25 +32,35 @@ _IPV6 = 6
 
 
 def hosts_of(given: Sequence[str]) -> tuple[str, ...]:
-    """The base URLs of `given`, else of `OLLAMA_HOST`, else of this machine. Raises UsageError for one that is no address."""
+    """The base URLs of `given`, else of `OLLAMA_HOST`, else of this machine.
+
+    Raises UsageError for one that is no address.
+    """
     environment = os.environ.get("OLLAMA_HOST", "").strip()
     if not given:
         return (url_of(environment, "OLLAMA_HOST=") if environment else url_of("127.0.0.1"),)
     urls = tuple(url_of(host) for host in given)
     twice = [url for url in urls if urls.count(url) > 1]
     if twice:
-        raise UsageError(f"--host {twice[0]} is given twice; one server is asked through one address")
+        raise UsageError(
+            f"--host {twice[0]} is given twice; one server is asked through one address"
+        )
     return urls
 
 
 def url_of(host: str, origin: str = "--host ") -> str:
-    """`host` as a base URL without a trailing slash. An address to listen on everywhere is one to reach here.
+    """`host` as a base URL without a trailing slash. An address to listen on everywhere is one to
+    reach here.
 
     Raises UsageError, which begins with `origin`, where the address came from.
     """
     given = host.strip()
     shown = origin + (host if host.isprintable() else ascii(host))[:_SHOWN_CHARS]
-    if not given.isprintable() or len(given) > _LONGEST or any(character in given for character in _FOREIGN):
+    if (
+        not given.isprintable()
+        or len(given) > _LONGEST
+        or any(character in given for character in _FOREIGN)
+    ):
         raise UsageError(f"{shown}: accepted: {_ACCEPTED}")
     scheme, marked, rest = given.partition("://")
     scheme, rest = (scheme.lower(), rest) if marked else ("http", given)
@@ -85,14 +96,22 @@ def _meant(text: str) -> str | None:
 
 
 def _refuse_no_name(shown: str, name: str) -> None:
-    """Raises UsageError for what can be the name of no computer, so that nobody stumbles over it later."""
+    """Raises UsageError for what can be the name of no computer, so that nobody stumbles over it
+    later.
+    """
     try:
         name.encode("idna")
-        known = _is_ipv6(name) or _NAME.fullmatch(name) if name.isascii() and "xn--" not in name else _is_international(name)
+        known = (
+            _is_ipv6(name) or _NAME.fullmatch(name)
+            if name.isascii() and "xn--" not in name
+            else _is_international(name)
+        )
     except UnicodeError:
         known = False
     if not known:
-        raise UsageError(f"{shown}: {name[:_SHOWN_CHARS]} is no name of a computer; accepted: {_ACCEPTED}")
+        raise UsageError(
+            f"{shown}: {name[:_SHOWN_CHARS]} is no name of a computer; accepted: {_ACCEPTED}"
+        )
 
 
 def _is_international(name: str) -> bool:
@@ -105,7 +124,9 @@ def _is_international(name: str) -> bool:
 
 
 def refuse_outside(url: str) -> None:
-    """Raises UsageError when `url` has an address that the public internet routes: the data may not leave the house."""
+    """Raises UsageError when `url` has an address that the public internet routes: the data may not
+    leave the house.
+    """
     outside = [address for address in addresses(url) if ipaddress.ip_address(address).is_global]
     if outside:
         raise UsageError(
@@ -125,7 +146,9 @@ def addresses(url: str) -> list[str]:
 
 
 def answers(url: str, seconds: float) -> bool:
-    """Whether anything accepts a connection at `url` within `seconds`; no HTTP library is loaded to find out."""
+    """Whether anything accepts a connection at `url` within `seconds`; no HTTP library is loaded to
+    find out.
+    """
     parts = urlsplit(url)
     try:
         with socket.create_connection((parts.hostname or "", parts.port or _PORT), timeout=seconds):
@@ -135,7 +158,9 @@ def answers(url: str, seconds: float) -> bool:
 
 
 def client(url: str, **options: Any) -> httpx.Client:
-    """An HTTP client for `url` that ignores the proxies of the environment and follows no redirect elsewhere."""
+    """An HTTP client for `url` that ignores the proxies of the environment and follows no redirect
+    elsewhere.
+    """
     import httpx
 
     return httpx.Client(base_url=url, trust_env=False, follow_redirects=False, **options)

@@ -1,4 +1,6 @@
-"""One server at a glance: its version and its models, with the stage that each serves and whether it is loaded."""
+"""One server at a glance: its version and its models, with the stage that each serves and whether
+it is loaded.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from finops_cli.models.ollama import admin
 
 
 class Listed(Struct, frozen=True):
-    """A model of the server. `context_length` in tokens; `gpu_pct` is the share in GPU memory, null while it is not loaded.
+    """A model of the server. `context_length` in tokens; `gpu_pct` is the share in GPU memory, null
+    while it is not loaded.
 
     A model with a `remote_host` is answered for by a cloud: fail records may not go there.
     """
@@ -28,7 +31,9 @@ class Listed(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """Where models are: an Ollama server; `host` null: with finops itself, for --backend llama-cpp."""
+    """Where models are: an Ollama server; `host` null: with finops itself, for --backend
+    llama-cpp.
+    """
 
     host: str | None
     version: str
@@ -36,14 +41,22 @@ class Server(Struct, frozen=True):
 
 
 def inventory(url: str, stages: Mapping[str, str]) -> Server:
-    """What the server at `url` has; `stages` says which model name serves which stage. Raises MissingPiece when nothing answers."""
+    """What the server at `url` has; `stages` says which model name serves which stage.
+
+    Raises MissingPiece when nothing answers.
+    """
     version = admin.version(url)
     loaded = {model.name: model for model in admin.loaded(url)}
-    models = [_listed(url, model, loaded.get(model.name), stages.get(model.name)) for model in admin.installed(url)]
+    models = [
+        _listed(url, model, loaded.get(model.name), stages.get(model.name))
+        for model in admin.installed(url)
+    ]
     return Server(url, version, models)
 
 
-def _listed(url: str, model: admin.Installed, loaded: admin.Loaded | None, stage: str | None) -> Listed:
+def _listed(
+    url: str, model: admin.Installed, loaded: admin.Loaded | None, stage: str | None
+) -> Listed:
     card = admin.card(url, model.name, model)
     return Listed(
         name=model.name,

@@ -1,4 +1,6 @@
-"""From the wish for Ollama to a speaker: the servers and their models are looked at before any record is sent."""
+"""From the wish for Ollama to a speaker: the servers and their models are looked at before any
+record is sent.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,18 @@ class Server(Struct, frozen=True):
 
 
 def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, ...]]:
-    """A speaker, and notices about servers that were left out. Raises MissingPiece or UsageError when none can answer."""
+    """A speaker, and notices about servers that were left out.
+
+    Raises MissingPiece or UsageError when none can answer.
+    """
     servers, notices = _usable(wanted, book)
     digests = _one_digest_each(servers, wanted)
     settings = book.answering
     cards = servers[0].cards
-    profiles = {stage: profile(stage, cards[stage].made_for, wanted.model(stage, book), book) for stage in wanted.stages}
+    profiles = {
+        stage: profile(stage, cards[stage].made_for, wanted.model(stage, book), book)
+        for stage in wanted.stages
+    }
     origin = Origin(
         "ollama",
         ModelNames(**{stage: wanted.model(stage, book) for stage in wanted.stages}),
@@ -64,7 +72,8 @@ def open_ollama(wanted: Wanted, book: Book) -> tuple[OllamaSpeaker, tuple[str, .
 
 
 def profile(stage: ModelStage, said: str | None, model: str, book: Book) -> Profile:
-    """How the model of `stage` is asked: the parameters of the Modelfile that it is made for, each of them said.
+    """How the model of `stage` is asked: the parameters of the Modelfile that it is made for, each
+    of them said.
 
     `said`: which that is, as its card says. Raises UsageError for one that finops does not have.
     """
@@ -72,11 +81,15 @@ def profile(stage: ModelStage, said: str | None, model: str, book: Book) -> Prof
     path, options = shipped.modelfile(name).path, typed_parameters(shipped.modelfile(name))
     unsaid = [name for name in _SAID if name not in options]
     if unsaid:
-        raise UsageError(f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose it differently")
+        raise UsageError(
+            f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose"
+            " it differently"
+        )
     reserve, context = book.answering.tokens[f"{stage}_reserve"], options["num_ctx"]
     if isinstance(context, int) and reserve >= context:
         raise UsageError(
-            f"kb entry answer.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in num_ctx {context:,} of {path}"
+            f"kb entry answer.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
+            f" num_ctx {context:,} of {path}"
         )
     return Profile(model, options, probe_conversation(stage, name, book).text, name)
 
@@ -113,7 +126,11 @@ def _usable(wanted: Wanted, book: Book) -> tuple[list[Server], tuple[str, ...]]:
 
 
 def look_at(url: str, wanted: Wanted, book: Book) -> Server:
-    """The server at `url`. Raises MissingPiece when it is too old or lacks a model, UsageError when it would send data elsewhere."""
+    """The server at `url`.
+
+    Raises MissingPiece when it is too old or lacks a model, UsageError when it would send data
+    elsewhere.
+    """
     version = admin.version(url)
     versions.refuse_too_old(version)
     cards: dict[str, admin.ModelCard] = {}
@@ -123,26 +140,31 @@ def look_at(url: str, wanted: Wanted, book: Book) -> Server:
         if card is None:
             option = "triage-model" if stage == "triage" else "resolver-model"
             raise MissingPiece(
-                f"{url} has no model {name}; `finops create --stage {stage}` makes it, `finops models` lists what is there, "
-                f"--{option} NAME takes another"
+                f"{url} has no model {name}; `finops create --stage {stage}` makes it, `finops"
+                f" models` lists what is there, --{option} NAME takes another"
             )
         if card.remote_host and book.answering.outside == "refuse":
             raise UsageError(
-                f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the house; use a local model"
+                f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the"
+                " house; use a local model"
             )
         cards[stage] = card
     return Server(url, version, cards)
 
 
 def _one_digest_each(servers: list[Server], wanted: Wanted) -> dict[str, str]:
-    """The digest of each stage's model. Raises UsageError where two servers have different models under one name."""
+    """The digest of each stage's model.
+
+    Raises UsageError where two servers have different models under one name.
+    """
     digests: dict[str, str] = {}
     for stage in wanted.stages:
         by_server = {server.url: server.cards[stage].digest for server in servers}
         if len(set(by_server.values())) > 1:
             told = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
             raise UsageError(
-                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}; create it anew on one of them"
+                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}; create"
+                " it anew on one of them"
             )
         digests[stage] = next(iter(by_server.values()))
     return digests
@@ -150,13 +172,23 @@ def _one_digest_each(servers: list[Server], wanted: Wanted) -> dict[str, str]:
 
 def _endpoint(server: Server, wanted: Wanted, settings: AnsweringBook) -> Endpoint:
     slots: dict[ModelStage, int] = {
-        stage: 1 if server.cards[stage].architecture in settings.single_slot else wanted.workers or 1 for stage in wanted.stages
+        stage: (
+            1 if server.cards[stage].architecture in settings.single_slot else wanted.workers or 1
+        )
+        for stage in wanted.stages
     }
-    return Endpoint(server.url, hosts.client(server.url, transport=TimedTransport()), Breaker(settings.breaker), slots)
+    return Endpoint(
+        server.url,
+        hosts.client(server.url, transport=TimedTransport()),
+        Breaker(settings.breaker),
+        slots,
+    )
 
 
 def _must_take_turns(servers: list[Server], names: list[str]) -> bool:
-    """Whether a server that has loaded both models no longer holds one of them; one that does not say decides nothing for the others."""
+    """Whether a server that has loaded both models no longer holds one of them; one that does not
+    say decides nothing for the others.
+    """
     wanted, silent = {admin.short(name) for name in names}, 0
     for server in servers:
         try:
@@ -168,7 +200,9 @@ def _must_take_turns(servers: list[Server], names: list[str]) -> bool:
 
 
 def _changes(servers: list[Server], wanted: Wanted, book: Book) -> tuple[str, ...]:
-    """Models that were replaced since the servers were looked at; a server that does not answer any more tells nothing."""
+    """Models that were replaced since the servers were looked at; a server that does not answer any
+    more tells nothing.
+    """
     changed = []
     for server in servers:
         for stage in wanted.stages:
@@ -178,5 +212,8 @@ def _changes(servers: list[Server], wanted: Wanted, book: Book) -> tuple[str, ..
                 continue
             was = server.cards[stage].digest
             if now is not None and now.digest != was:
-                changed.append(f"{now.name} at {server.url} was replaced during the run ({was[:12]} is now {now.digest[:12]})")
+                changed.append(
+                    f"{now.name} at {server.url} was replaced during the run ({was[:12]} is now"
+                    f" {now.digest[:12]})"
+                )
     return tuple(changed)

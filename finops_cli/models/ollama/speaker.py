@@ -1,4 +1,6 @@
-"""The models of one or several Ollama servers as a `Speaker`: what is sent, how often, and how long is waited."""
+"""The models of one or several Ollama servers as a `Speaker`: what is sent, how often, and how long
+is waited.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from finops_cli.models.token_estimate import estimated_tokens
 
 
 class Profile(NamedTuple):
-    """A model as it is asked: its name, its options (all of them, typed), a prompt to warm it up with, and the Modelfile of both."""
+    """A model as it is asked: its name, its options (all of them, typed), a prompt to warm it up
+    with, and the Modelfile of both.
+    """
 
     model: str
     options: Mapping[str, Value]
@@ -30,8 +34,8 @@ class Profile(NamedTuple):
 class OllamaSpeaker:
     """Sends each request to a server that has room, and again where the server failed it.
 
-    `deadline` is the seconds that one answer may take; `in_turns_now` asks the servers whether the models must
-    take turns, `changes_now` whether the models are still the same.
+    `deadline` is the seconds that one answer may take; `in_turns_now` asks the servers whether the
+    models must take turns, `changes_now` whether the models are still the same.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class OllamaSpeaker:
 
     @property
     def lanes(self) -> int:
-        """More than the slots: while an answer is judged, the next request is already on its way."""
+        """More than the slots: while an answer is judged, the next request is already on its
+        way.
+        """
         slots = max(self._fleet.slots(stage) for stage in self._profiles)
         return 2 * slots if slots < _MANY_SLOTS else slots + _MANY_SLOTS
 
@@ -70,7 +76,8 @@ class OllamaSpeaker:
         return int(self._profiles[stage].options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
 
     def prepare(self, stage: ModelStage) -> None:
-        """Load the model everywhere, side by side. Its first answers also tell whether and how a server counts the tokens of a prompt.
+        """Load the model everywhere, side by side. Its first answers also tell whether and how a
+        server counts the tokens of a prompt.
 
         A server that fails here counts as having failed once; the first record tries it again.
         """
@@ -88,18 +95,30 @@ class OllamaSpeaker:
             self.in_turns = self._in_turns_now()
 
     def _wake(self, endpoint: Endpoint, stage: ModelStage) -> None:
-        """One server. The second warm-up is in its cache: a server that leaves the cache out of its count cannot be held to it."""
+        """One server.
+
+        The second warm-up is in its cache: a server that leaves the cache out of its count cannot
+        be held to it.
+        """
         try:
             counts = [_warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))]
             if stage not in self._counted:
                 counts.append(_warm_up(endpoint, self._warm_up_body(stage), self._loading(stage)))
-                believed = len(set(counts)) == 1 and (counts[0] or 0) >= self._settings.tokens["calibration_from"]
-                self._counted[stage] = counts[0] if believed and counts[0] is not None else _UNCOUNTED
+                believed = (
+                    len(set(counts)) == 1
+                    and (counts[0] or 0) >= self._settings.tokens["calibration_from"]
+                )
+                self._counted[stage] = (
+                    counts[0] if believed and counts[0] is not None else _UNCOUNTED
+                )
         except NoReply as failure:
             self._fleet.failed(endpoint, failure)
 
     def speak(self, ask: Ask) -> Spoken:
-        """The text that the model says. Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown."""
+        """The text that the model says.
+
+        Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown.
+        """
         body = self.body(ask)
         retries = Retries(self._settings, ask.prompt)
         while True:
@@ -110,15 +129,21 @@ class OllamaSpeaker:
                     asked = True
                     generated = generate(endpoint.client, body, self._patience(ask.stage))
                     text = self._whole(ask, generated, bool(retries.overcome))
-                    return Spoken(text, tuple(retries.overcome), generated.tokens, generated.generating_ms)
+                    return Spoken(
+                        text, tuple(retries.overcome), generated.tokens, generated.generating_ms
+                    )
             except NoReply as failure:
                 if asked:
-                    retries.spend(failure, "server" if failure.policy == "give up" else failure.policy)
+                    retries.spend(
+                        failure, "server" if failure.policy == "give up" else failure.policy
+                    )
             if asked and endpoint.breaker.state == "closed":
                 retries.pause()  # an open breaker holds the request back by itself
 
     def _try_out(self, endpoint: Endpoint, stage: ModelStage) -> None:
-        """Send an endpoint that failed the warm-up before the record: it is the endpoint that is tried, not what a record asks."""
+        """Send an endpoint that failed the warm-up before the record: it is the endpoint that is
+        tried, not what a record asks.
+        """
         if endpoint.breaker.state != "half-open":
             return
         _warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))
@@ -138,9 +163,15 @@ class OllamaSpeaker:
         counted = generated.prompt_tokens
         if counted is None or ask.again or sent_before or not self._server_counts(ask.stage):
             return generated.text
-        due = self._counted[ask.stage] * estimated_tokens(ask.prompt) / estimated_tokens(self._profiles[ask.stage].probe)
+        due = (
+            self._counted[ask.stage]
+            * estimated_tokens(ask.prompt)
+            / estimated_tokens(self._profiles[ask.stage].probe)
+        )
         if counted * 100 < due * self._settings.tokens["floor_pct"]:
-            detail = f"the server counted {counted:,} tokens of a prompt of about {due:,.0f}; it was cut"
+            detail = (
+                f"the server counted {counted:,} tokens of a prompt of about {due:,.0f}; it was cut"
+            )
             raise PromptCut(detail, generated.text)
         return generated.text
 
@@ -148,9 +179,13 @@ class OllamaSpeaker:
         return self.body(Ask(stage, self._profiles[stage].probe, self._settings.seed, predict=1))
 
     def _server_counts(self, stage: ModelStage) -> bool:
-        """Whether the counts of prompt tokens mean anything: some servers say none, or the same for a long prompt as for a short one."""
+        """Whether the counts of prompt tokens mean anything: some servers say none, or the same for
+        a long prompt as for a short one.
+        """
         counts = list(self._counted.values())
-        return self._counted.get(stage, _UNCOUNTED) != _UNCOUNTED and len(set(counts)) == len(counts)
+        return self._counted.get(stage, _UNCOUNTED) != _UNCOUNTED and len(set(counts)) == len(
+            counts
+        )
 
     def body(self, ask: Ask) -> dict[str, Any]:
         """The request for `ask`, every option said."""
@@ -190,14 +225,21 @@ _LOADS_WITHIN_ANSWERS = 10
 
 
 def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> int | None:
-    """The prompt tokens that the server counts. Raises NoReply where it does not answer as it should."""
+    """The prompt tokens that the server counts.
+
+    Raises NoReply where it does not answer as it should.
+    """
     try:
         return generate(endpoint.client, body, patience).prompt_tokens
     except Cut as cut:  # one token was asked for, so this is how it ends
         return cut.prompt_tokens
 
 
-def settings_text(profiles: Mapping[ModelStage, Profile], policy: str, deadline: float | None) -> str:
+def settings_text(
+    profiles: Mapping[ModelStage, Profile], policy: str, deadline: float | None
+) -> str:
     """All that sways an answer beside the models and the prompts, as one line of JSON."""
-    told: dict[str, Any] = {stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()}
+    told: dict[str, Any] = {
+        stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()
+    }
     return msgspec.json.encode({**told, "on_violation": policy, "deadline": deadline}).decode()

@@ -1,7 +1,8 @@
-"""Puts files and models on an Ollama server: blobs by their digest, sent in pieces, and a model made of them.
+"""Puts files and models on an Ollama server: blobs by their digest, sent in pieces, and a model
+made of them.
 
-By httpx, because the `ollama` package sends every file anew, and knows neither renderer, parser nor requires. What httpx raises is for
-`admin.translated`.
+By httpx, because the `ollama` package sends every file anew, and knows neither renderer, parser nor
+requires. What httpx raises is for `admin.translated`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _SILENCE_SECONDS = 600.0
 """A server that checks or quantizes a model says nothing for minutes."""
 _NOT_FOUND = 404
 _LINE_BYTES = 1024 * 1024
-"""What is kept of one line, or of an answer that is an error: Ollama's own have a few hundred bytes."""
+"""What is kept of one line, or of an answer that is an error: Ollama's own have a few hundred
+bytes.
+"""
 _SHOWN_BYTES = 80
 _PLAIN = {"Accept-Encoding": "identity"}  # a small packet can hold a line of any length
 
@@ -49,7 +52,9 @@ def connect(url: str) -> httpx.Client:
 
 
 def sha256_of(path: Path, watch: Watch) -> str:
-    """The digest of the file at `path` as the server names it: `sha256:` and 64 hexadecimal digits."""
+    """The digest of the file at `path` as the server names it: `sha256:` and 64 hexadecimal
+    digits.
+    """
     digest = hashlib.sha256()
     for piece in _pieces(path, f"reading {path.name}", watch):
         digest.update(piece)
@@ -66,7 +71,10 @@ def has_blob(client: httpx.Client, digest: str) -> bool:
 
 
 def send_blob(client: httpx.Client, digest: str, path: Path, watch: Watch) -> None:
-    """Send the file at `path`. The server reckons its digest itself and refuses a file that changed meanwhile."""
+    """Send the file at `path`.
+
+    The server reckons its digest itself and refuses a file that changed meanwhile.
+    """
     pieces = _pieces(path, f"sending {path.name}", watch)
     # httpx sends an iterator without a length unless it is told one
     headers = {**_PLAIN, "Content-Length": str(path.stat().st_size)}
@@ -75,7 +83,10 @@ def send_blob(client: httpx.Client, digest: str, path: Path, watch: Watch) -> No
 
 
 def make_model(client: httpx.Client, request: bytes, watch: Watch) -> None:
-    """Have the server make the model of `request`. Raises Unfinished unless it ends with the word that it is made."""
+    """Have the server make the model of `request`.
+
+    Raises Unfinished unless it ends with the word that it is made.
+    """
     made = False
     headers = {**_PLAIN, "Content-Type": "application/json"}
     with client.stream("POST", "/api/create", content=request, headers=headers) as answer:
@@ -85,7 +96,9 @@ def make_model(client: httpx.Client, request: bytes, watch: Watch) -> None:
             watch(step)
             made = step.what == "success"
     if not made:
-        raise Unfinished("the server ended without the word that the model is made; see its log, then try again")
+        raise Unfinished(
+            "the server ended without the word that the model is made; see its log, then try again"
+        )
 
 
 def _refuse_error(client: httpx.Client, answer: httpx.Response) -> None:
@@ -111,14 +124,18 @@ def _pieces(path: Path, what: str, watch: Watch) -> Iterator[bytes]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines that end with a newline or with the stream, empty ones left out. Raises Unfinished for one without an end."""
+    """The lines that end with a newline or with the stream, empty ones left out.
+
+    Raises Unfinished for one without an end.
+    """
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
         yield from filter(bytes.strip, whole)
         if len(rest) > _LINE_BYTES:
             raise Unfinished(
-                f"the server's answer is torn: a line of more than {_LINE_BYTES:,} bytes; see its log, then try again"
+                f"the server's answer is torn: a line of more than {_LINE_BYTES:,} bytes; see its"
+                " log, then try again"
             )
     if rest.strip():
         yield rest
@@ -129,8 +146,14 @@ def _step(line: bytes) -> Step:
     try:
         status = admin.decoded(line)
     except ValueError as error:
-        raise Unfinished(f"the server's answer is torn ({line[:_SHOWN_BYTES]!r}); see its log, then try again") from error
-    what = admin.text(status.get("status")) if isinstance(status, dict) and "error" not in status else None
+        raise Unfinished(
+            f"the server's answer is torn ({line[:_SHOWN_BYTES]!r}); see its log, then try again"
+        ) from error
+    what = (
+        admin.text(status.get("status"))
+        if isinstance(status, dict) and "error" not in status
+        else None
+    )
     if what is None:
         said = status.get("error") if isinstance(status, dict) else None
         shown = admin.text(said) or line[:_SHOWN_BYTES].decode("utf-8", "replace")

@@ -1,6 +1,8 @@
-"""Connections that know when the answer is due: no read waits longer, however slowly a server drips bytes.
+"""Connections that know when the answer is due: no read waits longer, however slowly a server drips
+bytes.
 
-httpx bounds each read, not their sum; a server that sends a byte now and then would hold a record for ever.
+httpx bounds each read, not their sum; a server that sends a byte now and then would hold a record
+for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _due = threading.local()
 
 @contextmanager
 def due(until: float) -> Iterator[None]:
-    """Every read and write of this thread is over by `until` (of `time.monotonic`), or raises httpx.TimeoutException."""
+    """Every read and write of this thread is over by `until` (of `time.monotonic`), or raises
+    httpx.TimeoutException.
+    """
     _due.until = until
     try:
         yield
@@ -58,7 +62,10 @@ class _Stream(httpcore.NetworkStream):
         self._stream.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, _left(timeout)))
 
@@ -78,7 +85,9 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._backend.connect_tcp(host, port, _left(timeout), local_address, socket_options))
+        return _Stream(
+            self._backend.connect_tcp(host, port, _left(timeout), local_address, socket_options)
+        )
 
 
 class TimedTransport(httpx.HTTPTransport):
@@ -87,7 +96,11 @@ class TimedTransport(httpx.HTTPTransport):
     def __init__(self) -> None:
         super().__init__(trust_env=False)
         context = httpx.create_ssl_context(trust_env=False)
-        # httpx takes no network backend; its own pool is replaced by one that does (a test drips headers to see that it holds)
+        # httpx takes no network backend; its own pool is replaced by one that does (a test drips
+        # headers to see that it holds)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=None, max_keepalive_connections=None, network_backend=_Backend()
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=None,
+            network_backend=_Backend(),
         )

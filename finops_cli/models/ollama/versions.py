@@ -1,4 +1,6 @@
-"""What each version of Ollama brought that finops builds on, as data, and the oldest version that it works with."""
+"""What each version of Ollama brought that finops builds on, as data, and the oldest version that
+it works with.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,24 @@ GATES = (
     Gate((0, 12, 0), "RENDERER and PARSER of a Modelfile"),
     Gate((0, 12, 11), "log probabilities of the answers"),
     Gate((0, 14, 0), "REQUIRES of a Modelfile"),
-    Gate((0, 17, 1), "models of the architecture qwen35, the published triage model", required=True),
-    Gate((0, 30, 0), "GGUF models in llama-server, which requests with raw prompts and shift:false need", required=True),
+    Gate(
+        (0, 17, 1), "models of the architecture qwen35, the published triage model", required=True
+    ),
+    Gate(
+        (0, 30, 0),
+        "GGUF models in llama-server, which requests with raw prompts and shift:false need",
+        required=True,
+    ),
     Gate((0, 30, 9), "a clear error for a prompt longer than the context"),
     Gate((0, 31, 2), "the JSON schema with thinking off in chat mode"),
     Gate((0, 32, 10), "a repeat_penalty of 1.0 where none is given: 1.1 damages JSON"),
     Gate((0, 32, 15), "recovery of a model whose output parser failed (ollama #17883)"),
 )
-"""Oldest first. A guard against repeated tokens that ends with an error (ollama #18374) came after the last of them, in no known version."""
+"""Oldest first.
+
+A guard against repeated tokens that ends with an error (ollama #18374) came after the last of them,
+in no known version.
+"""
 
 OLDEST = max((gate for gate in GATES if gate.required), key=lambda gate: gate.since)
 
@@ -50,7 +62,9 @@ def parse_version(text: str) -> Version | None:
 
 
 def known(version: str) -> bool:
-    """Whether `version` says how old the server is; `0.0.0` (a build from source) and other texts do not."""
+    """Whether `version` says how old the server is; `0.0.0` (a build from source) and other texts
+    do not.
+    """
     return parse_version(version) not in (None, FROM_SOURCE)
 
 
@@ -63,11 +77,14 @@ def gates(version: str) -> list[Gate]:
 
 
 def refuse_too_old(version: str) -> None:
-    """Raises MissingPiece for a version that lacks what finops needs. One that does not say its age passes: ask `known`."""
+    """Raises MissingPiece for a version that lacks what finops needs.
+
+    One that does not say its age passes: ask `known`.
+    """
     lacking = [gate for gate in gates(version) if gate.required]
     if lacking:
         reason = "; ".join(gate.what for gate in lacking)
         raise MissingPiece(
-            f"Ollama {version} is too old, it has not: {reason}; "
-            f"install Ollama {OLDEST.version} or newer (https://ollama.com/download) and start it with `ollama serve`"
+            f"Ollama {version} is too old, it has not: {reason}; install Ollama {OLDEST.version} or"
+            " newer (https://ollama.com/download) and start it with `ollama serve`"
         )

@@ -1,6 +1,8 @@
-"""One generation over `/api/generate`: raw, streaming, every option said, and every way that it can fail named.
+"""One generation over `/api/generate`: raw, streaming, every option said, and every way that it can
+fail named.
 
-Success is HTTP 200, `done` true and `done_reason` stop. Anything else is a class of `models.failures`.
+Success is HTTP 200, `done` true and `done_reason` stop. Anything else is a class of
+`models.failures`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Patience(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """A finished answer, and what the server says of it (None: it does not say): tokens read, tokens said, and how long that took."""
+    """A finished answer, and what the server says of it (None: it does not say): tokens read,
+    tokens said, and how long that took.
+    """
 
     text: str
     prompt_tokens: int | None
@@ -63,7 +67,10 @@ _DECODER: msgspec.json.Decoder[_Piece] = msgspec.json.Decoder(_Piece)
 
 
 def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> Generated:
-    """Send `body` and read the answer to its end. Raises a `failures.NoReply`; the connection is closed then."""
+    """Send `body` and read the answer to its end.
+
+    Raises a `failures.NoReply`; the connection is closed then.
+    """
     import httpx
 
     received = bytearray()
@@ -72,10 +79,14 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise failures.Unreachable(f"{client.base_url} cannot be reached: {error}") from error
     except httpx.TimeoutException as error:
-        overdue = failures.Overdue(f"no answer within {patience.answer:g} s; the connection was closed")
+        overdue = failures.Overdue(
+            f"no answer within {patience.answer:g} s; the connection was closed"
+        )
         return _finished(received, instead=overdue, because=error)
     except httpx.TransportError as error:
-        return _finished(received, instead=failures.Torn(f"the connection broke: {error}"), because=error)
+        return _finished(
+            received, instead=failures.Torn(f"the connection broke: {error}"), because=error
+        )
     except _TooMuch as error:
         flood = failures.Flood(f"more than {limits.REPLY_CHARS:,} characters came")
         return _finished(received, instead=flood, because=error)
@@ -86,7 +97,9 @@ class _TooMuch(Exception):
     pass
 
 
-def _receive(client: httpx.Client, body: dict[str, Any], patience: Patience, received: bytearray) -> None:
+def _receive(
+    client: httpx.Client, body: dict[str, Any], patience: Patience, received: bytearray
+) -> None:
     """Read the stream into `received`, which keeps what came before an error too."""
     import httpx
 
@@ -102,27 +115,40 @@ def _receive(client: httpx.Client, body: dict[str, Any], patience: Patience, rec
         try:
             if response.status_code != httpx.codes.OK:
                 raise refusal(response.status_code, _error_text(response))
-            request.extensions["timeout"]["read"] = min(patience.answer, patience.silence)  # for each piece, from here
+            request.extensions["timeout"]["read"] = min(
+                patience.answer, patience.silence
+            )  # for each piece, from here
             for chunk in response.iter_raw():
                 received += chunk
                 if _DONE in chunk:
-                    hurry(
-                        _GOODBYE_SECONDS
-                    )  # the end of the stream lets the connection be used again, but is not worth waiting for
+                    # the end of the stream lets the connection be used again, but is not worth
+                    # waiting for
+                    hurry(_GOODBYE_SECONDS)
                 if len(received) > _STREAM_BYTES:
                     raise _TooMuch
         finally:
             response.close()
 
 
-def _finished(received: bytearray, instead: failures.NoReply | None = None, because: Exception | None = None) -> Generated:
-    """What the stream came to. An answer that is there to its `done` counts, whatever befell the connection behind it."""
+def _finished(
+    received: bytearray, instead: failures.NoReply | None = None, because: Exception | None = None
+) -> Generated:
+    """What the stream came to.
+
+    An answer that is there to its `done` counts, whatever befell the connection behind it.
+    """
     whole, _, rest = received.rpartition(b"\n")
     try:
-        pieces = _DECODER.decode_lines(whole) if instead is not None else _DECODER.decode_lines(received)
+        pieces = (
+            _DECODER.decode_lines(whole) if instead is not None else _DECODER.decode_lines(received)
+        )
     except (ValueError, RecursionError) as error:
-        shown = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[: limits.SHOWN_CHARS]
-        raise failures.Torn(f"the stream holds a line that is not Ollama's ({error}): {shown}") from error
+        shown = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[
+            : limits.SHOWN_CHARS
+        ]
+        raise failures.Torn(
+            f"the stream holds a line that is not Ollama's ({error}): {shown}"
+        ) from error
     end = next((i for i, piece in enumerate(pieces) if piece.done), None)
     if end is not None:
         del pieces[end + 1 :]  # what is said behind the end belongs to nothing
@@ -146,10 +172,17 @@ def _generated(text: str, last: _Piece) -> Generated:
         cut.prompt_tokens = _possible(last.prompt_eval_count)
         raise cut
     if last.done_reason != "stop":
-        raise failures.NotGenerated(f"the server was done because of {last.done_reason!r}, not because the answer ended", text)
+        raise failures.NotGenerated(
+            f"the server was done because of {last.done_reason!r}, not because the answer ended",
+            text,
+        )
     took_ns = last.eval_duration
-    generating_ms = round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
-    return Generated(text, _possible(last.prompt_eval_count), _possible(last.eval_count), generating_ms)
+    generating_ms = (
+        round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
+    )
+    return Generated(
+        text, _possible(last.prompt_eval_count), _possible(last.eval_count), generating_ms
+    )
 
 
 def _possible(count: int | None) -> int | None:

@@ -1,1 +1,4 @@
-"""The process of one model: `python -m finops_cli.models.llama_cpp.decoder`. Nothing else imports llama.cpp or numpy."""
+"""The process of one model: `python -m finops_cli.models.llama_cpp.decoder`.
+
+Nothing else imports llama.cpp or numpy.
+"""

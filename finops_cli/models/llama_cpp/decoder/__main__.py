@@ -1,4 +1,7 @@
-"""The main loop: one thread reads what is asked, one tokenises it, one for each team decodes. The process ends with whoever started it."""
+"""The main loop: one thread reads what is asked, one tokenises it, one for each team decodes.
+
+The process ends with whoever started it.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +36,19 @@ Asked = tuple[Say, list[int] | int]
 
 def main() -> None:
     """Load the model of the first message, then answer what is asked until stdin ends."""
-    asked, tell = os.fdopen(os.dup(0), "rb"), _tells()  # not sys.stdin: Python cannot close that while a thread reads
+    asked, tell = (
+        os.fdopen(os.dup(0), "rb"),
+        _tells(),
+    )  # not sys.stdin: Python cannot close that while a thread reads
     first = next_frame(asked)
     load = TO_DECODER.decode(first) if first is not None else None
     if not isinstance(load, Load):
         return
     heard: SimpleQueue[ToDecoder] = SimpleQueue()
     threading.excepthook = _end
-    Thread(target=_read, args=(asked, heard), daemon=True).start()  # before the model: whoever dies now ends the loading too
+    Thread(
+        target=_read, args=(asked, heard), daemon=True
+    ).start()  # before the model: whoever dies now ends the loading too
     loaded = _loaded(load)
     if isinstance(loaded, Unloadable):
         tell(loaded)
@@ -58,7 +66,11 @@ def _loaded(load: Load) -> tuple[Model, list[Network], Holds] | Unloadable:
     try:
         from finops_cli.models.llama_cpp.decoder.hold import Holds
         from finops_cli.models.llama_cpp.decoder.network import LoadFailed, Model, Network
-    except (ImportError, OSError, RuntimeError) as error:  # llama-cpp-python raises the last for a library that does not load
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # llama-cpp-python raises the last for a library that does not load
         return Unloadable(f"llama-cpp-python cannot be imported: {error}")
     try:
         model = Model(load)
@@ -70,7 +82,9 @@ def _loaded(load: Load) -> tuple[Model, list[Network], Holds] | Unloadable:
 class Team:
     """A table and who sits down at it: those who wait, as soon as it has a seat."""
 
-    def __init__(self, network: Network, seats: int, waiting: SimpleQueue[Asked], tell: Tell, holds: Holds) -> None:
+    def __init__(
+        self, network: Network, seats: int, waiting: SimpleQueue[Asked], tell: Tell, holds: Holds
+    ) -> None:
         from finops_cli.models.llama_cpp.decoder.table import Table
 
         self._table = Table(network, seats, tell, holds)
@@ -95,7 +109,10 @@ class Team:
 
 
 def _tells() -> Tell:
-    """What sends messages over stdout, from any thread. What else the process prints goes to stderr."""
+    """What sends messages over stdout, from any thread.
+
+    What else the process prints goes to stderr.
+    """
     stdout, lock = os.fdopen(os.dup(1), "wb"), Lock()
     os.dup2(2, 1)
 
@@ -121,7 +138,9 @@ def _read(asked: IO[bytes], heard: SimpleQueue[ToDecoder]) -> None:
     os._exit(0)  # at once, in the middle of a load or a batch too
 
 
-def _pass_on(heard: SimpleQueue[ToDecoder], model: Model, waiting: SimpleQueue[Asked], teams: list[Team]) -> NoReturn:
+def _pass_on(
+    heard: SimpleQueue[ToDecoder], model: Model, waiting: SimpleQueue[Asked], teams: list[Team]
+) -> NoReturn:
     """Tokenise, so that a long prompt keeps no answer waiting."""
     while True:
         message = heard.get()

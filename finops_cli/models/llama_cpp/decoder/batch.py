@@ -1,4 +1,6 @@
-"""A batch while it is put together: tokens, each at a position of a sequence, and of which of them logits are wanted."""
+"""A batch while it is put together: tokens, each at a position of a sequence, and of which of them
+logits are wanted.
+"""
 
 from __future__ import annotations
 

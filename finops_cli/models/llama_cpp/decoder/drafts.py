@@ -1,8 +1,10 @@
-"""Guesses at how an answer goes on: what stood behind the same few tokens before, in its prompt, its own words or an earlier answer.
+"""Guesses at how an answer goes on: what stood behind the same few tokens before, in its prompt,
+its own words or an earlier answer.
 
-The network evaluates the guesses of all answers in the batch that it evaluates anyway, and only those that it would have said itself stay.
-So a guess changes no answer, and a right one costs less than half of a batch of its own. The keys of the JSON, the fixed words of a reason and
-the figures copied out of the prompt are guessed this way.
+The network evaluates the guesses of all answers in the batch that it evaluates anyway, and only
+those that it would have said itself stay. So a guess changes no answer, and a right one costs less
+than half of a batch of its own. The keys of the JSON, the fixed words of a reason and the figures
+copied out of the prompt are guessed this way.
 """
 
 from __future__ import annotations
@@ -10,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 DRAFTED = 3
-"""Tokens guessed ahead. Four tokens of each answer make a batch that a processor multiplies as a matrix; more are seldom all right."""
+"""Tokens guessed ahead.
+
+Four tokens of each answer make a batch that a processor multiplies as a matrix; more are seldom all
+right.
+"""
 _REACHES = (8, 3)
 """How many tokens have to be the same, the surest first."""
 _REMEMBERED = 100_000
@@ -40,7 +46,10 @@ class Heard:
 
 
 class Guesser:
-    """Guesses for one answer. `text`: its prompt, of which the first `shared` tokens are those of every prompt."""
+    """Guesses for one answer.
+
+    `text`: its prompt, of which the first `shared` tokens are those of every prompt.
+    """
 
     def __init__(self, text: Sequence[int], shared: int, heard: Heard) -> None:
         self._text = list(text)
@@ -74,7 +83,9 @@ class Guesser:
         return text[-DRAFTED:]
 
     def _next(self, text: list[int]) -> int | None:
-        """What stood behind the longest equal end of `text`, in this answer rather than in another."""
+        """What stood behind the longest equal end of `text`, in this answer rather than in
+        another.
+        """
         for reach in _REACHES:
             key = tuple(text[-reach:])
             token = self._behind.get(key)

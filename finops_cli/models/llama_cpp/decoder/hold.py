@@ -38,7 +38,9 @@ class Holds:
 
         if self._tokenizer is None:
             self._tokenizer = self._model.word_list()
-        grammar = LLMatcher.grammar_from_json_schema(schema.decode(), overrides={"whitespace_pattern": _BLANKS})
+        grammar = LLMatcher.grammar_from_json_schema(
+            schema.decode(), overrides={"whitespace_pattern": _BLANKS}
+        )
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise ValueError(f"the schema cannot be held to: {matcher.get_error()}")
@@ -60,7 +62,11 @@ class SchemaHold:
         logits[allowed == 0] = -np.inf
 
     def accept(self, token: int) -> bool:
-        """Take `token`. True when nothing more can follow. Raises HoldLost when llguidance gave up: it then says that it stopped, too."""
+        """Take `token`.
+
+        True when nothing more can follow. Raises HoldLost when llguidance gave up: it then says
+        that it stopped, too.
+        """
         self._matcher.consume_token(token)
         if self._matcher.is_error():
             raise HoldLost(f"the schema could not be held to: {self._matcher.get_error()}")

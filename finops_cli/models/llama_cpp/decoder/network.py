@@ -1,4 +1,6 @@
-"""One model in llama.cpp: its vocabulary, and a context whose batches and logits are numpy arrays that llama.cpp reads and writes."""
+"""One model in llama.cpp: its vocabulary, and a context whose batches and logits are numpy arrays
+that llama.cpp reads and writes.
+"""
 
 from __future__ import annotations
 
@@ -68,19 +70,30 @@ class Model:
         """The vocabulary, as llguidance takes it."""
         from llguidance.llamacpp import lltokenizer_from_vocab
 
-        eog = [token for token in range(self.vocabulary) if lib.llama_vocab_is_eog(self.vocab, token)]
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # llguidance 1.9 uses an old name
+        eog = [
+            token for token in range(self.vocabulary) if lib.llama_vocab_is_eog(self.vocab, token)
+        ]
+        with warnings.catch_warnings(
+            action="ignore", category=DeprecationWarning
+        ):  # llguidance 1.9 uses an old name
             return lltokenizer_from_vocab(self.vocab, eos_token=eog or None)
 
 
 class Network:
-    """A context of `model`. Sequences 0 to `load.sequences` - 1 hold answers, the one behind them the common prefix."""
+    """A context of `model`.
+
+    Sequences 0 to `load.sequences` - 1 hold answers, the one behind them the common prefix.
+    """
 
     def __init__(self, model: Model) -> None:
         load = model.load
         self.context, self.words, self.vocabulary = load.context, model.words, model.vocabulary
-        self.can_take_back = not (lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle))
-        """Whether tokens at the end of a sequence can be undone: a recurrent state (Qwen3.5) cannot go back."""
+        self.can_take_back = not (
+            lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle)
+        )
+        """Whether tokens at the end of a sequence can be undone: a recurrent state (Qwen3.5) cannot
+        go back.
+        """
         self.batch = max(load.batch, load.sequences)
         self._prefix_sequence = load.sequences
         self._handle = _context(model.handle, load, self.batch)
@@ -118,7 +131,10 @@ class Network:
         self._prefix = prefix
 
     def begin(self, sequence: int, tokens: list[int]) -> int:
-        """Make `sequence` ready for the prompt `tokens`. Returns how many of them it holds already."""
+        """Make `sequence` ready for the prompt `tokens`.
+
+        Returns how many of them it holds already.
+        """
         shared = len(self._prefix)
         if not shared or len(tokens) <= shared or tokens[:shared] != self._prefix:
             lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
@@ -130,7 +146,9 @@ class Network:
         return shared
 
     def release(self, sequence: int) -> None:
-        """The answer of `sequence` is over; the prefix stays, unless the memory of the model cannot be cut in the middle."""
+        """The answer of `sequence` is over; the prefix stays, unless the memory of the model cannot
+        be cut in the middle.
+        """
         held = self._held[sequence]
         if not held or not lib.llama_memory_seq_rm(self._memory, sequence, held, -1):
             lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
@@ -141,7 +159,9 @@ class Network:
         lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
 
     def decode(self, batch: Batch) -> None:
-        """Evaluate `batch`: neither empty nor larger than `self.batch`, or llama.cpp aborts the process."""
+        """Evaluate `batch`: neither empty nor larger than `self.batch`, or llama.cpp aborts the
+        process.
+        """
         count = len(batch.tokens)
         self._tokens[:count] = batch.tokens
         self._positions[:count] = batch.positions
@@ -153,7 +173,9 @@ class Network:
             raise DecodeFailed(f"llama_decode gave {status}; {errors()}")
 
     def logits(self, rows: int) -> Any:
-        """The logits of the wanted tokens, in the order of the batch: a view that the next `decode` overwrites."""
+        """The logits of the wanted tokens, in the order of the batch: a view that the next `decode`
+        overwrites.
+        """
         key = (ctypes.cast(lib.llama_get_logits(self._handle), ctypes.c_void_p).value or 0, rows)
         if key != self._logits_key:
             raw = (ctypes.c_float * (rows * self.vocabulary)).from_address(key[0])
@@ -169,7 +191,10 @@ class Network:
 
 
 class Words(dict[int, bytes | None]):
-    """What each token says, looked up once; None for a token that ends the answer. A control token says its name."""
+    """What each token says, looked up once; None for a token that ends the answer.
+
+    A control token says its name.
+    """
 
     def __init__(self, vocab: Any) -> None:
         super().__init__()
@@ -186,7 +211,8 @@ class Words(dict[int, bytes | None]):
 
 
 class Chooser:
-    """llama.cpp's own samplers in the order of its other front ends, with a generator of this answer alone.
+    """llama.cpp's own samplers in the order of its other front ends, with a generator of this
+    answer alone.
 
     The penalty looks at what was said, not at the prompt, as in llama-cpp-python.
     """
@@ -195,7 +221,11 @@ class Chooser:
         self._handle = handle
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         if sampling.repeat_penalty != 1:
-            self._add(lib.llama_sampler_init_penalties(vocabulary, sampling.penalised, sampling.repeat_penalty, 0.0, 0.0))
+            self._add(
+                lib.llama_sampler_init_penalties(
+                    vocabulary, sampling.penalised, sampling.repeat_penalty, 0.0, 0.0
+                )
+            )
         if sampling.temperature <= 0:
             self._add(lib.llama_sampler_init_greedy())
             return
@@ -223,10 +253,15 @@ def errors() -> str:
 
 
 def _settled(model: Model, prefix: str) -> list[int]:
-    """The tokens that `prefix` begins with whatever comes behind it: the last of them may depend on that."""
+    """The tokens that `prefix` begins with whatever comes behind it: the last of them may depend on
+    that.
+    """
     each = [model.tokenised(prefix + behind) for behind in _BEHIND] if prefix else []
     tokens = [found for found in each if isinstance(found, list)]
-    return [at_once[0] for at_once in takewhile(lambda column: len(set(column)) == 1, zip(*tokens, strict=False))]
+    return [
+        at_once[0]
+        for at_once in takewhile(lambda column: len(set(column)) == 1, zip(*tokens, strict=False))
+    ]
 
 
 def _context(model: Any, load: Load, batch: int) -> Any:
@@ -236,7 +271,9 @@ def _context(model: Any, load: Load, batch: int) -> Any:
     parameters.n_outputs_max = max(parameters.n_seq_max, min(batch, load.sequences * (1 + DRAFTED)))
     parameters.n_batch = parameters.n_ubatch = batch
     parameters.n_threads = parameters.n_threads_batch = load.threads
-    parameters.kv_unified = False  # with one common memory each sequence would attend over all of it
+    parameters.kv_unified = (
+        False  # with one common memory each sequence would attend over all of it
+    )
     on_gpu = load.gpu_layers and lib.llama_supports_gpu_offload()
     parameters.flash_attn_type = (
         lib.LLAMA_FLASH_ATTN_TYPE_AUTO if on_gpu else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -244,5 +281,7 @@ def _context(model: Any, load: Load, batch: int) -> Any:
     parameters.no_perf = True
     context = lib.llama_init_from_model(model, parameters)
     if not context:
-        raise LoadFailed(f"no memory for {load.sequences + 1} contexts of {load.context:,} tokens; {errors()}")
+        raise LoadFailed(
+            f"no memory for {load.sequences + 1} contexts of {load.context:,} tokens; {errors()}"
+        )
     return context

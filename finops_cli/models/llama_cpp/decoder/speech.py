@@ -1,4 +1,6 @@
-"""One answer while it is being decoded: the tokens of its prompt, what was said so far, and when it is over."""
+"""One answer while it is being decoded: the tokens of its prompt, what was said so far, and when it
+is over.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from finops_cli.models.llama_cpp.wire import End, Said, Say
 
 
 class HoldLost(Exception):
-    """What held an answer to its schema gave up in the middle of it: the text so far is no answer."""
+    """What held an answer to its schema gave up in the middle of it: the text so far is no
+    answer.
+    """
 
 
 class Choice(Protocol):
@@ -33,7 +37,10 @@ class Hold(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Speech:
-    """`fed`: how many tokens of the prompt are evaluated. `left`: how many tokens may still be said. `last`: the token said last."""
+    """`fed`: how many tokens of the prompt are evaluated.
+
+    `left`: how many tokens may still be said. `last`: the token said last.
+    """
 
     asked: Say
     prompt: list[int]
@@ -92,7 +99,19 @@ class Speech:
         self.end, self.trouble = "refused", trouble
 
     def said(self) -> Said:
-        """The answer as it goes back: whole characters. What is no UTF-8 shows as U+FFFD, a character cut at the end is left out."""
-        text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._bytes), final=self.end == "stop")
+        """The answer as it goes back: whole characters.
+
+        What is no UTF-8 shows as U+FFFD, a character cut at the end is left out.
+        """
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(
+            bytes(self._bytes), final=self.end == "stop"
+        )
         took_ms = round((perf_counter_ns() - self._began_ns) / 1e6, 3) if self.spoken else 0.0
-        return Said(self.asked.number, self.trouble or text, self.end or "cancelled", len(self.prompt), self.spoken, took_ms)
+        return Said(
+            self.asked.number,
+            self.trouble or text,
+            self.end or "cancelled",
+            len(self.prompt),
+            self.spoken,
+            took_ms,
+        )

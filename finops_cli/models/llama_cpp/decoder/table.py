@@ -1,4 +1,6 @@
-"""Several answers in one batch: each has a seat, and when one is over the next request takes its seat at once."""
+"""Several answers in one batch: each has a seat, and when one is over the next request takes its
+seat at once.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Decodes(Protocol):
 
 
 class Place(NamedTuple):
-    """Where the logits of an answer come from: the token at `at` of the batch and the `guessed` ones behind it.
+    """Where the logits of an answer come from: the token at `at` of the batch and the `guessed`
+    ones behind it.
 
     `row`: which of the logits of the batch are the first of them.
     """
@@ -48,13 +51,19 @@ class Place(NamedTuple):
 
 
 class Table:
-    """`seats` answers at once. `tell` sends what there is to tell; `holds` gives what holds an answer to a schema.
+    """`seats` answers at once. `tell` sends what there is to tell; `holds` gives what holds an
+    answer to a schema.
 
-    Seats are taken lowest first and a batch goes through them in order: llama.cpp evaluates neighbouring sequences together.
+    Seats are taken lowest first and a batch goes through them in order: llama.cpp evaluates
+    neighbouring sequences together.
     """
 
     def __init__(
-        self, network: Decodes, seats: int, tell: Callable[[Begun | Said], None], holds: Callable[[bytes], Hold]
+        self,
+        network: Decodes,
+        seats: int,
+        tell: Callable[[Begun | Said], None],
+        holds: Callable[[bytes], Hold],
     ) -> None:
         self._network = network
         self._seats: list[Speech | None] = [None] * seats
@@ -73,7 +82,9 @@ class Table:
         return self.free < len(self._seats)
 
     def seat(self, say: Say, prompt: list[int] | int) -> None:
-        """Give a request a free seat, its prompt tokenised; a number alone is that of a prompt too long."""
+        """Give a request a free seat, its prompt tokenised; a number alone is that of a prompt too
+        long.
+        """
         if isinstance(prompt, int):
             self._tell(Said(say.number, "", "context", prompt))
             return
@@ -86,7 +97,9 @@ class Table:
             self._tell(Said(say.number, "the prompt is empty", "refused", 0))
             return
         room, seat = self._network.context - len(prompt), self._seats.index(None)
-        speech = Speech(say, prompt, room if say.predict is None else max(1, min(say.predict, room)), hold=hold)
+        speech = Speech(
+            say, prompt, room if say.predict is None else max(1, min(say.predict, room)), hold=hold
+        )
         speech.choice = self._network.chooser(say.sampling, say.seed)
         speech.fed = self._network.begin(seat, prompt)
         if self._network.can_take_back:
@@ -101,7 +114,9 @@ class Table:
                 self._dismiss(seat, speech)
 
     def step(self) -> None:
-        """One batch: a token or more for each answer, and of the prompts of those who came as much as it has room for."""
+        """One batch: a token or more for each answer, and of the prompts of those who came as much
+        as it has room for.
+        """
         batch, places = self._filled()
         if batch.tokens:
             self._network.decode(batch)
@@ -135,16 +150,22 @@ class Table:
                 batch.add(seat, fed, piece, int(speech.saying))
             if speech.saying:
                 wanted = 1 + len(guessed)
-                places.append(Place(len(batch.tokens) - wanted, batch.rows - wanted, seat, speech, guessed))
+                places.append(
+                    Place(len(batch.tokens) - wanted, batch.rows - wanted, seat, speech, guessed)
+                )
         return batch, places
 
     def _guesses(self, saying: list[tuple[int, Speech]]) -> dict[int, list[int]]:
-        """What each of them may say next, where enough is foreseen to be worth the larger batch: equally many tokens for each.
+        """What each of them may say next, where enough is foreseen to be worth the larger batch:
+        equally many tokens for each.
 
-        llama.cpp evaluates together what has equally many tokens in a batch, so whoever has no good guess gets a bad one.
+        llama.cpp evaluates together what has equally many tokens in a batch, so whoever has no good
+        guess gets a bad one.
         """
         network = self._network
-        if len(saying) * (1 + DRAFTED) > network.batch or any(s.position + DRAFTED >= network.context for _, s in saying):
+        if len(saying) * (1 + DRAFTED) > network.batch or any(
+            s.position + DRAFTED >= network.context for _, s in saying
+        ):
             return {}
         guessers = {seat: speech.guesser for seat, speech in saying if speech.guesser is not None}
         if 2 * sum(guesser.knows for guesser in guessers.values()) < max(1, len(saying)):
@@ -152,16 +173,26 @@ class Table:
         return {seat: guesser.guess() for seat, guesser in guessers.items()}
 
     def _hear(self, places: list[Place], logits: Any) -> None:
-        """Choose the tokens that follow at each of `places` and take them down, as far as the guessed ones are right."""
+        """Choose the tokens that follow at each of `places` and take them down, as far as the
+        guessed ones are right.
+        """
         plain = all(place.speech.choice is None and place.speech.hold is None for place in places)
         likeliest = logits.argmax(axis=1).tolist() if plain else None
         for place in places:
             speech = place.speech
             for ahead in range(1 + len(place.guessed)):
                 row = place.row + ahead
-                token = likeliest[row] if likeliest is not None else self._chosen(speech, logits[row], place.at + ahead)
+                token = (
+                    likeliest[row]
+                    if likeliest is not None
+                    else self._chosen(speech, logits[row], place.at + ahead)
+                )
                 self._take_down(speech, token)
-                if speech.end is not None or ahead == len(place.guessed) or token != place.guessed[ahead]:
+                if (
+                    speech.end is not None
+                    or ahead == len(place.guessed)
+                    or token != place.guessed[ahead]
+                ):
                     break
             if speech.end is not None:
                 self._dismiss(place.seat, speech)
