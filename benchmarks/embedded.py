@@ -25,22 +25,22 @@ from typing import Any, NamedTuple
 import llama_cpp
 
 from benchmarks.loop import fails
-from finops_cli.kb.load import data_folder, load_book, shipped_kb
-from finops_cli.models import shipped
-from finops_cli.models.failures import Cut
-from finops_cli.models.llama_cpp.opening import profile
-from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker
+from finops_cli.kb.load import bundled_dir, bundled_kb_dir, load_kb
+from finops_cli.models import bundled
+from finops_cli.models.failures import Truncated
+from finops_cli.models.llama_cpp.connect import profile
+from finops_cli.models.llama_cpp.model import LlamaCppModel
 from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.prompts import common_prefix, triage_prompt
-from finops_cli.models.protocol import Ask, Origin
-from finops_cli.verify.shapes import FAIL
+from finops_cli.models.protocol import CompletionRequest, Origin
+from finops_cli.verify.codecs import FAIL
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
 SHAPES = {
     "2 layers of 64": Shape(ends=False),
     "4 layers of 192": Shape(layers=4, width=192, heads=3, feed_forward=512, ends=False),
 }
-SHIPPED = data_folder("models") / "tiny-triage.gguf"
+SHIPPED = bundled_dir("models") / "tiny-triage.gguf"
 
 
 class Work(NamedTuple):
@@ -59,7 +59,7 @@ def work(records: int, tokens: int | None, temperature: float | None, modelfile:
         for line in fails(records)
         if (fail := FAIL.read_line(line)) is not None
     ]
-    options = dict(typed_parameters(shipped.modelfile(modelfile)))
+    options = dict(typed_parameters(bundled.modelfile(modelfile)))
     options["num_predict"] = options["num_predict"] if tokens is None else tokens
     if temperature is not None:
         options["temperature"] = temperature
@@ -100,13 +100,13 @@ def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
     return taken, answers
 
 
-def embedded(speaker: LlamaCppSpeaker, asked: Work) -> tuple[float, list[str]]:
+def embedded(speaker: LlamaCppModel, asked: Work) -> tuple[float, list[str]]:
     """Seconds of the speaker, its model loaded, and what it said."""
 
     def said(seed: int) -> str:
         try:
-            return speaker.speak(Ask("triage", asked.prompts[seed - 1], seed)).text
-        except Cut as cut:
+            return speaker.speak(CompletionRequest("triage", asked.prompts[seed - 1], seed)).text
+        except Truncated as cut:
             return cut.received
 
     with ThreadPoolExecutor(speaker.lanes) as lanes:
@@ -117,9 +117,9 @@ def embedded(speaker: LlamaCppSpeaker, asked: Work) -> tuple[float, list[str]]:
 
 def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
     """Print one row."""
-    book = load_book(shipped_kb())
-    speaker = LlamaCppSpeaker(
-        Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, book.answering
+    kb = load_kb(bundled_kb_dir())
+    speaker = LlamaCppModel(
+        Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, kb.models
     )
     speaker.prepare("triage")
     best: dict[str, float] = {}

@@ -24,16 +24,16 @@ from random import Random
 
 import httpx
 
-from finops_cli.kb.load import load_book, shipped_kb
-from finops_cli.models.choose import choose
-from finops_cli.models.ollama.opening import open_ollama
+from finops_cli.files.jsonl import Batch
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.backends import select_backend
+from finops_cli.models.ollama.connect import open_ollama
 from finops_cli.models.prompts import triage_prompt
-from finops_cli.models.protocol import Ask
-from finops_cli.models.wanted import Wanted
-from finops_cli.pipeline.blotter import Part
-from finops_cli.pipeline.desk import Desk
-from finops_cli.pipeline.turns import through_models
-from finops_cli.verify.shapes import FAIL
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.scheduler import through_models
+from finops_cli.verify.codecs import FAIL
 
 MODEL_PACE = "2000"
 
@@ -67,7 +67,7 @@ def fails(count: int) -> list[bytes]:
 @contextmanager
 def server(*options: str) -> Iterator[str]:
     """The URL of a stand-in that runs as a process of its own."""
-    command = [sys.executable, "-m", "finops_cli.devtools.standin", "--port", "0", *options]
+    command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     url = next(
         word
@@ -83,14 +83,16 @@ def server(*options: str) -> Iterator[str]:
 
 def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
     """Seconds that the loop takes for `lines`, models loaded."""
-    book = load_book(shipped_kb())
-    backend = choose(
-        Wanted("ollama", ("triage",), (url,), triage_model=model, workers=at_once), book
+    kb = load_kb(bundled_kb_dir())
+    backend = select_backend(
+        BackendRequest("ollama", ("triage",), (url,), triage_model=model, workers=at_once), kb
     ).backend
-    desk = Desk("triage", backend, book, timed=True)
+    desk = Pipeline("triage", backend, kb, timed=True)
     backend.prepare("triage")
     started = time.perf_counter()
-    done = list(through_models((Part(n, [line], n) for n, line in enumerate(lines, start=1)), desk))
+    done = list(
+        through_models((Batch(n, [line], n) for n, line in enumerate(lines, start=1)), desk)
+    )
     taken = time.perf_counter() - started
     backend.close()
     if len(done) != len(lines):
@@ -101,11 +103,11 @@ def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
 def bodies(url: str, lines: list[bytes], model: str) -> list[bytes]:
     """The requests that the loop sends for `lines`."""
     speaker, _ = open_ollama(
-        Wanted("ollama", ("triage",), (url,), triage_model=model), load_book(shipped_kb())
+        BackendRequest("ollama", ("triage",), (url,), triage_model=model), load_kb(bundled_kb_dir())
     )
     records = [FAIL.read_line(line) for line in lines]
     asked = [
-        speaker.body(Ask("triage", triage_prompt(record).text, 7))
+        speaker.body(CompletionRequest("triage", triage_prompt(record).text, 7))
         for record in records
         if record is not None
     ]

@@ -31,15 +31,15 @@ from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
-from finops_cli.domain.printable import printable
 from finops_cli.errors import FinopsError, UsageError
+from finops_cli.files.terminal import printable
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 """What a shell reports of a program that writes to a closed pipe."""
 
 
-STORY = (
+COMMAND_ORDER = (
     "import",
     "run",
     "triage",
@@ -59,13 +59,13 @@ STORY = (
 )
 
 
-class Border(TyperGroup):
+class FinopsGroup(TyperGroup):
     """Lists the verbs as the story goes; turns what stopped one into a message and an exit code
     (contracts, section 1).
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=STORY.index)
+        return sorted(super().list_commands(ctx), key=COMMAND_ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -106,7 +106,7 @@ def _flush_nowhere() -> None:
 
 
 app = typer.Typer(
-    cls=Border,
+    cls=FinopsGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -123,7 +123,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def finops(
     context: typer.Context,
-    kb: Annotated[
+    kb_dir: Annotated[
         Path | None,
         typer.Option(
             "--kb",
@@ -136,7 +136,7 @@ def finops(
     ] = False,
 ) -> None:
     """Triage and resolve US post-trade settlement fails, every number checked."""
-    context.obj = kb
+    context.obj = kb_dir
 
 
 app.add_typer(import_.app, name="import", help="Turn the files of others into fail records.")

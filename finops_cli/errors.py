@@ -1,15 +1,15 @@
 """What can stop a command, as one tree.
 
-FinopsError                    the border in cli.py prints it and exits with its code +-- UsageError
-(2)    the call cannot be carried out as given |   +-- ResumeRefused   (2)    the partial output was
-made from something else, or another finops is writing it |   +-- KnowledgeError  (2)    the
-knowledge base is not well formed +-- Unfinished          (2)    a worker died or a disk is full:
-the output is whole lines, but not all of them +-- MissingPiece        (3)    something to install
-or to start is missing; the message ends with the cure
+FinopsError                    cli.py prints the message and its cure, and exits with the code
++-- UsageError          (2)    the command cannot be carried out as given
+|   +-- ResumeRefused   (2)    the partial output was made from something else, or is locked
+|   +-- KnowledgeError  (2)    the knowledge base is not well formed
++-- Unfinished          (2)    a worker died or a disk is full: whole lines, but not all of them
++-- MissingPiece        (3)    something must be installed or started; `cure` says how
 
-An OSError (a file that cannot be read or written) is reported by the border like a UsageError. A
-bad record is none of these: it is a value (`finops_cli.pipeline.intake.Taken`), and the file goes
-on. Exit codes 0 and 1 always mean that every line has its output.
+cli.py reports an OSError (a file that cannot be read or written) like a UsageError. A bad record is
+a value, not an exception (`finops_cli.pipeline.parse.ParseResult`), and the file goes on. Exit
+codes 0 and 1 always mean that every input line has its output line.
 """
 
 from __future__ import annotations

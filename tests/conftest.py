@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import StandIn
-from finops_cli.guard.guard import Guard, open_guard
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.devtools.fake_ollama import FakeOllama
+from finops_cli.guard.detector import Guard, open_guard
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.kb.rulebook import KnowledgeBase
 from tests.models import OPENED, hurried
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,17 +25,17 @@ Finops = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture(scope="session")
-def book() -> Book:
-    return load_book(shipped_kb())
+def kb() -> KnowledgeBase:
+    return load_kb(bundled_kb_dir())
 
 
 @pytest.fixture(scope="session")
-def guard(book: Book) -> Guard:
+def guard(kb: KnowledgeBase) -> Guard:
     """The guard by the shipped rules; the test is skipped where the guard extra is not
     installed.
     """
     pytest.importorskip("presidio_analyzer")
-    return open_guard(book.guard)
+    return open_guard(kb.guard)
 
 
 def _run_finops(
@@ -151,25 +151,25 @@ def rows_of_stage(folder: Path, stage: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Book:
+def quick(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
     """The shipped rules with short pauses."""
-    kb = Path(shutil.copytree(shipped_kb(), tmp_path_factory.mktemp("quick") / "kb"))
-    hurried(kb)
-    return load_book(kb)
+    kb_dir = Path(shutil.copytree(bundled_kb_dir(), tmp_path_factory.mktemp("quick") / "kb"))
+    hurried(kb_dir)
+    return load_kb(kb_dir)
 
 
 @pytest.fixture
 def quick_kb(tmp_path: Path) -> Path:
     """A folder with the shipped rules and short pauses, for commands."""
-    folder = Path(shutil.copytree(shipped_kb(), tmp_path / "kb"))
+    folder = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
     hurried(folder)
     return folder
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
+def server() -> Iterator[FakeOllama]:
     """A stand-in Ollama with both models."""
-    with StandIn() as running:
+    with FakeOllama() as running:
         yield running
 
 
@@ -186,10 +186,15 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty sentiment rows, 48 of them for training: short, so a step of training takes a tenth of
     a second.
     """
-    from finops_cli.foundry.dataset import Order, write_dataset
+    from finops_cli.datasets.writer import DatasetOptions, write_dataset
 
     folder = tmp_path_factory.mktemp("sentences")
-    write_dataset(Order("sentiment", 60, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
+    write_dataset(
+        DatasetOptions("sentiment", 60, 7, "coverage", bundled_kb_dir()),
+        folder,
+        1,
+        lambda done: None,
+    )
     return folder
 
 

@@ -11,18 +11,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from finops_cli.devtools.standin import Behaviour, Changed, Heard, Right, StandIn
-from finops_cli.evaluation.evaluate import Evaluation, Simpler, concluded, write
-from finops_cli.evaluation.folder import ANSWERS, RECORDS
+from finops_cli.devtools.fake_ollama import (
+    Behaviour,
+    Changed,
+    CorrectAnswer,
+    FakeOllama,
+    ReceivedRequest,
+)
 from finops_cli.evaluation.outcomes import First, Outcome, PlanShares
-from finops_cli.evaluation.records import Wanted, write_records
+from finops_cli.evaluation.results_dir import ANSWERS, RECORDS
+from finops_cli.evaluation.run import BaselineOptions, Evaluation, conclude, write
+from finops_cli.evaluation.samples import SampleOptions, write_records
 from finops_cli.evaluation.strata import Strata
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import shipped_kb
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Backend, ModelStage
-from finops_cli.pipeline.conveyor import DeskPlan
-from finops_cli.pipeline.desk import Desk
-from finops_cli.pipeline.session import Job, run
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.run import RunConfig, run
+from finops_cli.pipeline.scheduler import PipelineConfig
 from tests.ollama_models import a_model_at, warms_up
 
 Change = Callable[[dict[str, Any]], Any]
@@ -30,7 +36,7 @@ Change = Callable[[dict[str, Any]], Any]
 
 def evaluated(
     folder: Path,
-    book: Book,
+    kb: KnowledgeBase,
     backend: Backend,
     stage: ModelStage = "triage",
     rows: int = 100,
@@ -38,14 +44,16 @@ def evaluated(
 ) -> Evaluation:
     """The evaluation of `backend` in `folder`."""
     folder.mkdir(exist_ok=True)
-    asked = Wanted(stage, rows, wanted.get("seed", 7), "coverage", wanted.get("data"))
-    write_records(asked, folder / RECORDS, book)
+    asked = SampleOptions(stage, rows, wanted.get("seed", 7), "coverage", wanted.get("data"))
+    write_records(asked, folder / RECORDS, kb)
     station = "triage" if stage == "triage" else "resolve"
-    desk = Desk(station, backend, book, timed=True, keeps_raw=True)
-    job = Job(DeskPlan(station, shipped_kb(), timed=True), folder / RECORDS, folder / ANSWERS)
+    desk = Pipeline(station, backend, kb, timed=True, keeps_raw=True)
+    job = RunConfig(
+        PipelineConfig(station, bundled_kb_dir(), timed=True), folder / RECORDS, folder / ANSWERS
+    )
     run(job, desk, lambda tally, end: None)
-    evaluation = concluded(
-        asked, folder, backend.origin, None, book, Simpler(wanted.get("baselines", False))
+    evaluation = conclude(
+        asked, folder, backend.origin, None, kb, BaselineOptions(wanted.get("baselines", False))
     )
     write(evaluation, folder)
     return evaluation
@@ -71,24 +79,29 @@ def an_outcome(
 
 
 def at_standin(
-    server: StandIn, book: Book, script: Callable[[Heard], Behaviour], stage: ModelStage = "triage"
+    server: FakeOllama,
+    kb: KnowledgeBase,
+    script: Callable[[ReceivedRequest], Behaviour],
+    stage: ModelStage = "triage",
 ) -> Backend:
     """The models of a stand-in that follows `script`, but for warming up."""
-    server.script = lambda heard: Right() if warms_up(heard) else script(heard)
+    server.script = lambda heard: CorrectAnswer() if warms_up(heard) else script(heard)
     server.chunk_tokens = 1000
-    return a_model_at(book, server.url, stages=(stage,), workers=2)
+    return a_model_at(kb, server.url, stages=(stage,), workers=2)
 
 
-def age_of(heard: Heard) -> int:
+def age_of(heard: ReceivedRequest) -> int:
     """The age that the prompt names."""
     found = re.search(r"Age: (\d+) day", heard.prompt)
     assert found is not None
     return int(found[1])
 
 
-def when(applies: Callable[[Heard], bool], change: Change) -> Callable[[Heard], Behaviour]:
+def when(
+    applies: Callable[[ReceivedRequest], bool], change: Change
+) -> Callable[[ReceivedRequest], Behaviour]:
     """A script that changes some answers and leaves the others right."""
-    return lambda heard: Changed(change) if applies(heard) else Right()
+    return lambda heard: Changed(change) if applies(heard) else CorrectAnswer()
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from finops_cli.foundry.notes import desk_note
+from finops_cli.datasets.desk_notes import desk_note
 from tests import look_alikes, pii, pii_held_out
 from tests.pii import Draw, Planted
 

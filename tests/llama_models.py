@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from finops_cli.kb.book import Book
-from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
-from finops_cli.models.llama_cpp.wire import Begun, Load, Said, Sampling, Say
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.llama_cpp.messages import Begun, Generate, GenerationResult, Load, Sampling
+from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
 from finops_cli.models.protocol import Origin
 
 PREFIX = (
@@ -76,7 +76,7 @@ def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
     return say
 
 
-def agrees(said: Said, plain: Plain) -> bool:
+def agrees(said: GenerationResult, plain: Plain) -> bool:
     """Whether an answer is the plain loop's, token for token, up to where two logits are tied
     within rounding.
     """
@@ -114,23 +114,23 @@ class Round:
         prefix: str = PREFIX,
         context: int = CONTEXT,
     ) -> None:
-        from finops_cli.models.llama_cpp.decoder.hold import Holds
-        from finops_cli.models.llama_cpp.decoder.network import Model, Network
-        from finops_cli.models.llama_cpp.decoder.table import Table
+        from finops_cli.models.llama_cpp.worker.context import DecodingNetwork, Model
+        from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
+        from finops_cli.models.llama_cpp.worker.scheduler import Scheduler
 
         self.model = Model(Load(str(gguf), context, sequences, batch=batch, prefix=prefix))
-        self.network = Network(self.model)
-        self.said: dict[int, Said] = {}
+        self.network = DecodingNetwork(self.model)
+        self.said: dict[int, GenerationResult] = {}
         self.steps = 0
-        self.table = Table(self.network, sequences, self._hear, Holds(self.model))
+        self.table = Scheduler(self.network, sequences, self._hear, GrammarFactory(self.model))
 
-    def _hear(self, message: Begun | Said) -> None:
-        if isinstance(message, Said):
+    def _hear(self, message: Begun | GenerationResult) -> None:
+        if isinstance(message, GenerationResult):
             self.said[message.number] = replace(message, generating_ms=0.0)  # no two are equal
 
     def answers(
-        self, asked: Iterable[Say], each_step: Callable[[Round], None] = lambda _: None
-    ) -> dict[int, Said]:
+        self, asked: Iterable[Generate], each_step: Callable[[Round], None] = lambda _: None
+    ) -> dict[int, GenerationResult]:
         """Seat them in order, as seats become free, until everyone is answered."""
         waiting = list(asked)[::-1]
         while waiting or self.table.busy:
@@ -143,18 +143,20 @@ class Round:
         return self.said
 
 
-def asks(texts: Iterable[str], tokens: int = TOKENS, sampling: Sampling | None = None) -> list[Say]:
+def asks(
+    texts: Iterable[str], tokens: int = TOKENS, sampling: Sampling | None = None
+) -> list[Generate]:
     """One request for each text, numbered and seeded from 1."""
     return [
-        Say(n, text, n, sampling or Sampling(), predict=tokens)
+        Generate(n, text, n, sampling or Sampling(), predict=tokens)
         for n, text in enumerate(texts, start=1)
     ]
 
 
 def speaker_of(
-    gguf: Path, book: Book, sequences: int = 4, teams: int = 1, **given: Any
-) -> LlamaCppSpeaker:
+    gguf: Path, kb: KnowledgeBase, sequences: int = 4, teams: int = 1, **given: Any
+) -> LlamaCppModel:
     """A speaker with one model, which says at most `TOKENS` tokens."""
     load = Load(str(gguf), CONTEXT, sequences, teams, prefix=PREFIX)
     profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("predict", TOKENS))
-    return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": profile}, book.answering, **given)
+    return LlamaCppModel(Origin("llama-cpp"), {"triage": profile}, kb.models, **given)

@@ -9,15 +9,22 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from finops_cli.devtools.standin.answers import right_text
-from finops_cli.kb.book import Book
-from finops_cli.models.failures import NoReply
-from finops_cli.models.protocol import Ask, Backend, ModelNames, ModelStage, Origin, Spoken
-from finops_cli.models.verified import OnViolation, Verified
+from finops_cli.devtools.fake_ollama.reference_answers import right_text
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.failures import ModelError
+from finops_cli.models.protocol import (
+    Backend,
+    Completion,
+    CompletionRequest,
+    ModelNames,
+    ModelStage,
+    Origin,
+)
+from finops_cli.models.verified_backend import OnViolation, VerifiedBackend
 
 OPENED: list[Backend] = []
 """Backends with connections; the fixture `closes` closes them when their test ends."""
-Says = Callable[[Ask, int], str | NoReply | Spoken]
+Says = Callable[[CompletionRequest, int], str | ModelError | Completion]
 
 
 class Speaking:
@@ -32,7 +39,7 @@ class Speaking:
     def __init__(self, says: Says, room: int = 100_000) -> None:
         names = ModelNames("small", "smaller")
         self.origin = Origin("speaking", names, ModelNames("1" * 64, "2" * 64), "0" * 64, "{}")
-        self.asks: list[Ask] = []
+        self.asks: list[CompletionRequest] = []
         self._says, self._room, self._lock = says, room, Lock()
 
     def prepare(self, stage: ModelStage) -> None:
@@ -50,44 +57,48 @@ class Speaking:
     def room(self, stage: ModelStage) -> int:
         return self._room
 
-    def speak(self, ask: Ask) -> Spoken:
+    def speak(self, ask: CompletionRequest) -> Completion:
         with self._lock:
             self.asks.append(ask)
             number = len(self.asks)
         said = self._says(ask, number)
-        if isinstance(said, NoReply):
+        if isinstance(said, ModelError):
             raise said
-        return said if isinstance(said, Spoken) else Spoken(said)
+        return said if isinstance(said, Completion) else Completion(said)
 
 
-def right(ask: Ask, book: Book, change: Callable[[dict[str, Any]], Any] | None = None) -> str:
+def right(
+    ask: CompletionRequest,
+    kb: KnowledgeBase,
+    change: Callable[[dict[str, Any]], Any] | None = None,
+) -> str:
     """The engine's answer to the record in the prompt, as a model words it, changed by `change`."""
-    return right_text(ask.prompt, ask.schema is not None, book, change)
+    return right_text(ask.prompt, ask.schema is not None, kb, change)
 
 
 def a_model(
-    book: Book,
+    kb: KnowledgeBase,
     change: Callable[[str, dict[str, Any]], None] | None = None,
     policy: OnViolation = "repair",
-) -> Verified:
+) -> VerifiedBackend:
     """A backend that is right but for what `change` (given the stage) does to each answer."""
 
-    def says(ask: Ask, _: int) -> str:
+    def says(ask: CompletionRequest, _: int) -> str:
         def changed(answer: dict[str, Any]) -> dict[str, Any]:
             if change is not None:
                 change(ask.stage, answer)
             return answer
 
-        return right(ask, book, changed)
+        return right(ask, kb, changed)
 
-    return Verified(Speaking(says), book, policy)
+    return VerifiedBackend(Speaking(says), kb, policy)
 
 
-def hurried(kb: Path) -> None:
+def hurried(kb_dir: Path) -> None:
     """Make the pauses of the knowledge base in `kb` as short as a test wants them; the
     counts stay.
     """
-    file = kb / "answering.toml"
+    file = kb_dir / "answering.toml"
     text = file.read_text()
     for was, now in (
         (

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finops_cli.devtools.standin import Behaviour, Heard, Right, StandIn
+from finops_cli.devtools.fake_ollama import Behaviour, CorrectAnswer, FakeOllama, ReceivedRequest
+from finops_cli.domain.enums import BackendName
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.vocabulary import BackendName
-from finops_cli.kb.book import Book
-from finops_cli.models.choose import Chosen, choose
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.backends import SelectedBackend, select_backend
 from finops_cli.models.protocol import Answer, Backend
-from finops_cli.models.wanted import Wanted
-from finops_cli.verify.shapes import FAIL
+from finops_cli.verify.codecs import FAIL
 from tests.conftest import a_fail
 from tests.models import OPENED
 
@@ -34,18 +34,20 @@ def a_record(**changes: Any) -> FailRecord:
     return fail
 
 
-def a_model_at(book: Book, *urls: str, **wanted: Any) -> Backend:
+def a_model_at(kb: KnowledgeBase, *urls: str, **wanted: Any) -> Backend:
     """The backend of the models at `urls`; closed when the test ends."""
-    return chosen_at(book, "ollama", *urls, **wanted).backend
+    return chosen_at(kb, "ollama", *urls, **wanted).backend
 
 
-def chosen_at(book: Book, backend: BackendName, *urls: str, **wanted: Any) -> Chosen:
-    chosen = choose(Wanted(backend, hosts=urls, **wanted), book)
+def chosen_at(
+    kb: KnowledgeBase, backend: BackendName, *urls: str, **wanted: Any
+) -> SelectedBackend:
+    chosen = select_backend(BackendRequest(backend, hosts=urls, **wanted), kb)
     OPENED.append(chosen.backend)
     return chosen
 
 
-def warms_up(heard: Heard) -> bool:
+def warms_up(heard: ReceivedRequest) -> bool:
     """Whether a request only warms a model up."""
     return bool(heard.body["options"].get("num_predict") == 1)
 
@@ -54,21 +56,21 @@ def first_ones(behaviour: Behaviour, times: int = 10**9) -> Any:
     """So many requests of records end like this, the others rightly."""
     count = iter(range(times))
 
-    def script(heard: Heard) -> Behaviour:
-        return Right() if warms_up(heard) or next(count, None) is None else behaviour
+    def script(heard: ReceivedRequest) -> Behaviour:
+        return CorrectAnswer() if warms_up(heard) or next(count, None) is None else behaviour
 
     return script
 
 
-def triaged_at(server: StandIn, book: Book, script: Any, **wanted: Any) -> Answer[Any]:
+def triaged_at(server: FakeOllama, kb: KnowledgeBase, script: Any, **wanted: Any) -> Answer[Any]:
     """What becomes of the card's record at a server that follows `script`."""
     server.script = script
-    model = a_model_at(book, server.url, stages=("triage",), **wanted)
+    model = a_model_at(kb, server.url, stages=("triage",), **wanted)
     model.prepare("triage")
     return model.triage(a_record())
 
 
-def asked_of(server: StandIn) -> int:
+def asked_of(server: FakeOllama) -> int:
     """Requests about records."""
     return sum(not warms_up(heard) for heard in server.heard)
 
@@ -91,7 +93,7 @@ def some_fails(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def model_run(kb: Path, server: StandIn, *arguments: object) -> list[str]:
+def model_run(kb_dir: Path, server: FakeOllama, *arguments: object) -> list[str]:
     """The command that takes records through the models of `server`."""
     fixed = ["--backend", "ollama", "--host", server.url, "--no-timing"]
     return [
@@ -99,7 +101,7 @@ def model_run(kb: Path, server: StandIn, *arguments: object) -> list[str]:
         "-m",
         "finops_cli",
         "--kb",
-        str(kb),
+        str(kb_dir),
         "run",
         *map(str, arguments),
         *fixed,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finops_cli.foundry.weights.vocabulary import PATTERNS
+from finops_cli.weights.gguf_tokenizer import PATTERNS
 from tests.tiny_gguf import CONTROL, THINK, _vocabulary
 
 QWEN3: dict[str, Any] = {
@@ -66,11 +66,11 @@ def noise(config: Mapping[str, Any], seed: int = 1) -> dict[str, Any]:
     """Weights for the network of `config`, in float32."""
     import numpy as np
 
-    from finops_cli.foundry.weights.architecture import architecture_of
-    from finops_cli.foundry.weights.layout import wanted_tensors
+    from finops_cli.weights.architecture import architecture_of
+    from finops_cli.weights.tensor_map import tensor_specs
 
     draw = np.random.default_rng(seed)
-    wanted = wanted_tensors(architecture_of(dict(config), Path("config.json")))
+    wanted = tensor_specs(architecture_of(dict(config), Path("config.json")))
     return {
         tensor.source: draw.normal(scale=0.05, size=tensor.given).astype(np.float32)
         for tensor in wanted

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from finops_cli.kb.load import load_book, shipped_kb
-from finops_cli.pipeline.intake import take_fail
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.pipeline.parse import parse_fail_line
 from finops_cli.rules.handoff import handoff
 from finops_cli.rules.triage import triage
 from tests.oracle import plan_oracle, triage_oracle
@@ -277,11 +277,11 @@ def test_stage_2_runs_where_it_applies_as_the_oracle(
 
 def test_handoff_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
     """Section 4: the one conversion between the cards' objects, seen as `finops run` applies it."""
-    book, found = load_book(shipped_kb()), []
+    kb, found = load_kb(bundled_kb_dir()), []
     for fail in fails:
-        record = take_fail(json.dumps(fail).encode()).value
+        record = parse_fail_line(json.dumps(fail).encode()).value
         assert record is not None
-        case = handoff(record, triage(record, book), book)
+        case = handoff(record, triage(record, kb), kb)
         if isinstance(case, str):
             continue
         given = msgspec.to_builtins(case.triage, builtin_types=(Decimal,))

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace as struct_replace
 
+from finops_cli.datasets.splits import content_key, first_in_split, split_of
+from finops_cli.datasets.triage_examples import fails
+from finops_cli.evaluation.aggregate import aggregate
 from finops_cli.evaluation.baselines import (
     Baselines,
     baselines,
@@ -23,13 +26,10 @@ from finops_cli.evaluation.baselines import (
     sentences,
     train_examples,
 )
-from finops_cli.evaluation.counting import figures_of
 from finops_cli.evaluation.outcomes import outcomes_in
-from finops_cli.evaluation.summary import summary
-from finops_cli.evaluation.worth import Duel, duels, worth
-from finops_cli.foundry.split import content_key, first_in_split, split_of
-from finops_cli.foundry.triage_examples import fails
-from finops_cli.kb.book import Book
+from finops_cli.evaluation.reports.text_report import summary
+from finops_cli.evaluation.verdict import BaselineComparison, compare_with_baselines, verdict
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import ROOT
 from tests.evaluations import evaluated, lines_of
@@ -38,14 +38,14 @@ TARGETS = {"priority_tier", "category"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, book: Book) -> tuple[Path, Baselines]:
+def run(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> tuple[Path, Baselines]:
     """The engine's evaluation with baselines that learned from few rows."""
     pytest.importorskip("sklearn")
     folder = tmp_path_factory.mktemp("baselines") / "ev"
-    evaluated(folder, book, Engine(book), rows=60)
-    held_out = list(eval_examples(folder / "records.jsonl", outcomes_in(folder), book))
+    evaluated(folder, kb, Engine(kb), rows=60)
+    held_out = list(eval_examples(folder / "records.jsonl", outcomes_in(folder), kb))
     return folder, baselines(
-        train_examples(7, 400, book), held_out, folder, book.evaluation, timed=True
+        train_examples(7, 400, kb), held_out, folder, kb.evaluation, timed=True
     )
 
 
@@ -78,11 +78,11 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
 
 
 def test_the_terminal_gives_the_times_of_what_is_simpler(
-    run: tuple[Path, Baselines], tmp_path: Path, book: Book
+    run: tuple[Path, Baselines], tmp_path: Path, kb: KnowledgeBase
 ) -> None:
     """The engine's, and beside each baseline's share its own; nothing where nothing was timed."""
     evaluation = struct_replace(
-        evaluated(tmp_path / "ev", book, Engine(book), rows=5), baselines=run[1]
+        evaluated(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
     )
     assert evaluation.engine is not None
     rows = summary(evaluation).splitlines()
@@ -116,13 +116,13 @@ def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
     assert best["priority_tier"] > 20
 
 
-def test_they_learn_from_the_train_split_alone(book: Book) -> None:
+def test_they_learn_from_the_train_split_alone(kb: KnowledgeBase) -> None:
     """No example that they learn from has content of the eval split."""
-    every = book.data.eval_every
-    names = {example.name for example in islice(train_examples(7, 50, book), 50)}
+    every = kb.datasets.eval_every
+    names = {example.name for example in islice(train_examples(7, 50, kb), 50)}
     assert len(names) == 50
     train = [
-        first_in_split(fails(i, 7, book, "coverage"), i, every)
+        first_in_split(fails(i, 7, kb, "coverage"), i, every)
         for i in range(70)
         if i % every != every - 1
     ]
@@ -132,8 +132,10 @@ def test_they_learn_from_the_train_split_alone(book: Book) -> None:
 
 def a_duel(
     target: str, model: int, baseline: int, model_only: int, baseline_only: int, p: str
-) -> Duel:
-    return Duel(target, "linear SVC", 100, model, baseline, model_only, baseline_only, Decimal(p))
+) -> BaselineComparison:
+    return BaselineComparison(
+        target, "linear SVC", 100, model, baseline, model_only, baseline_only, Decimal(p)
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,24 +162,29 @@ def a_duel(
     ],
 )
 def test_the_rule_of_worth(
-    tmp_path: Path, tier: Duel, category: Duel, earned: bool, says: str, book: Book
+    tmp_path: Path,
+    tier: BaselineComparison,
+    category: BaselineComparison,
+    earned: bool,
+    says: str,
+    kb: KnowledgeBase,
 ) -> None:
     """Surely better at one, surely worse at none; what is as good as can be does not count against
     it.
     """
-    f = evaluated(tmp_path / "ev", book, Engine(book), rows=5).figures
+    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=5).figures
     assert f is not None
-    found = worth("small", f, [tier, category], Baselines(400, []), False, book.evaluation)
+    found = verdict("small", f, [tier, category], Baselines(400, []), False, kb.evaluation)
     assert found.earned is earned
     assert says in found.sentence
 
 
 def test_duels_are_fought_with_the_best_on_the_same_records(
-    run: tuple[Path, Baselines], book: Book
+    run: tuple[Path, Baselines], kb: KnowledgeBase
 ) -> None:
     """The engine is right about all; the best baseline is right where `baselines.jsonl` says so."""
     folder, ran = run
-    for duel in duels(outcomes_in(folder), folder):
+    for duel in compare_with_baselines(outcomes_in(folder), folder):
         best = max(each.classified.right.count for each in ran.list if each.target == duel.target)
         assert (duel.records, duel.model_right, duel.baseline_right, duel.model_only) == (
             60,
@@ -185,28 +192,28 @@ def test_duels_are_fought_with_the_best_on_the_same_records(
             best,
             60 - best,
         )
-    figures = figures_of(outcomes_in(folder), book.evaluation)
-    assert worth("engine", figures, [], ran, True, book.evaluation).earned is None
+    figures = aggregate(outcomes_in(folder), kb.evaluation)
+    assert verdict("engine", figures, [], ran, True, kb.evaluation).earned is None
 
 
-def test_sentences_have_baselines_too(tmp_path: Path, book: Book) -> None:
+def test_sentences_have_baselines_too(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Label from text, on the eval split of the sentiment data, whose templates training never saw
     in part.
     """
     pytest.importorskip("sklearn")
     held_out = list(sentences("eval", 7, 60))
-    ran = baselines(sentences("train", 7, 300), held_out, tmp_path, book.evaluation, timed=False)
+    ran = baselines(sentences("train", 7, 300), held_out, tmp_path, kb.evaluation, timed=False)
     assert {each.target for each in ran.list} == {"label"}
     assert all(each.classified.right.of == 60 for each in ran.list)
     assert all(each.training_cpu_ms is None for each in ran.list)
 
 
-def test_a_desk_can_change_them(tmp_path: Path, book: Book) -> None:
+def test_a_desk_can_change_them(tmp_path: Path, kb: KnowledgeBase) -> None:
     """One step fits neither to its end, leaves that hold all rows tell nothing apart, and one
     record timed is all that is timed.
     """
     exceptions = pytest.importorskip("sklearn.exceptions")
-    own = book.evaluation
+    own = kb.evaluation
     own = replace(
         own,
         baselines={**own.baselines, "iterations": 1, "leaf": 10_000},

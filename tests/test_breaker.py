@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from finops_cli.models.breaker import Breaker
+from finops_cli.models.circuit_breaker import CircuitBreaker
 
 FIGURES = {
     "failures": Decimal(3),
@@ -21,15 +21,15 @@ FIGURES = {
 }
 
 
-def _opened(at: float = 0.0) -> Breaker:
-    breaker = Breaker(FIGURES)
+def _opened(at: float = 0.0) -> CircuitBreaker:
+    breaker = CircuitBreaker(FIGURES)
     for _ in range(3):
         breaker.failed(at, breaker.age)
     return breaker
 
 
 def test_it_opens_after_so_many_failures_in_a_row() -> None:
-    breaker = Breaker(FIGURES)
+    breaker = CircuitBreaker(FIGURES)
     breaker.failed(0, breaker.age)
     breaker.failed(0, breaker.age)
     breaker.succeeded()
@@ -68,7 +68,7 @@ def test_late_failures_change_nothing() -> None:
     """Requests from before it opened fail while it is open and while one tries the endpoint:
     neither is that try.
     """
-    breaker = Breaker(FIGURES)
+    breaker = CircuitBreaker(FIGURES)
     before = breaker.age
     for _ in range(3):
         breaker.failed(0, before)
@@ -81,7 +81,7 @@ def test_late_failures_change_nothing() -> None:
 
 
 def test_a_failure_that_others_would_share_opens_it_at_once() -> None:
-    breaker = Breaker(FIGURES)
+    breaker = CircuitBreaker(FIGURES)
     breaker.trip(0)
     assert (breaker.state, breaker.wait(0)) == ("open", 2)
 
@@ -105,7 +105,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.breaker, self.now, self.in_a_row = Breaker(FIGURES), 0.0, 0
+        self.breaker, self.now, self.in_a_row = CircuitBreaker(FIGURES), 0.0, 0
         self.out: list[int] = []
         self.probes_in_vain = 0
 

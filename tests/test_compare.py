@@ -12,38 +12,40 @@ from typing import Any
 import pytest
 
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.compare import compared
+from finops_cli.evaluation.compare import compare
 from finops_cli.evaluation.outcomes import outcomes_in
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
-from finops_cli.models.protocol import Ask
-from finops_cli.models.verified import Verified
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.verified_backend import VerifiedBackend
 from tests.conftest import Finops, jsonl
 from tests.evaluations import evaluated
 from tests.models import Speaking, right
 
 
-def forgetful(book: Book, silent_every: int = 10**9, wrong_every: int = 10**9) -> Verified:
+def forgetful(
+    kb: KnowledgeBase, silent_every: int = 10**9, wrong_every: int = 10**9
+) -> VerifiedBackend:
     """A model that sometimes says nothing of use, and sometimes takes an action for another."""
 
-    def says(ask: Ask, number: int) -> str:
+    def says(ask: CompletionRequest, number: int) -> str:
         def change(answer: dict[str, Any]) -> dict[str, Any]:
             return answer | ({"action": "ESCALATE"} if number % wrong_every == 0 else {})
 
-        return "no idea" if number % silent_every == 0 else right(ask, book, change)
+        return "no idea" if number % silent_every == 0 else right(ask, kb, change)
 
     speaking = Speaking(says)
     speaking.lanes = 1
-    return Verified(speaking, book, "reject")
+    return VerifiedBackend(speaking, kb, "reject")
 
 
-def test_a_worse_model_is_told_from_chance(tmp_path: Path, book: Book) -> None:
+def test_a_worse_model_is_told_from_chance(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Every fourth action wrong: found with the exact probability; fields that are alike are
     not.
     """
-    evaluated(tmp_path / "a", book, Engine(book), rows=60)
-    evaluated(tmp_path / "b", book, forgetful(book, wrong_every=4), rows=60)
-    found = compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), book.evaluation)
+    evaluated(tmp_path / "a", kb, Engine(kb), rows=60)
+    evaluated(tmp_path / "b", kb, forgetful(kb, wrong_every=4), rows=60)
+    found = compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), kb.evaluation)
     by_name = {figure.name: figure for figure in found.figures}
     action = by_name["action"]
     assert (found.pairs, found.unpaired_first, found.unpaired_second) == (60, 0, 0)
@@ -56,13 +58,13 @@ def test_a_worse_model_is_told_from_chance(tmp_path: Path, book: Book) -> None:
     assert by_name["priority_tier"].p == 1
 
 
-def test_no_answer_is_set_apart(tmp_path: Path, book: Book) -> None:
+def test_no_answer_is_set_apart(tmp_path: Path, kb: KnowledgeBase) -> None:
     """What one did not answer is in no pair of right and wrong: the models are equal where both
     spoke.
     """
-    evaluated(tmp_path / "a", book, Engine(book), rows=30)
-    evaluated(tmp_path / "b", book, forgetful(book, silent_every=5), rows=30)
-    found = compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), book.evaluation)
+    evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
+    evaluated(tmp_path / "b", kb, forgetful(kb, silent_every=5), rows=30)
+    found = compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), kb.evaluation)
     silent = found.answered["first only"]
     assert silent >= 4
     assert found.answered["both"] == 30 - silent
@@ -70,14 +72,14 @@ def test_no_answer_is_set_apart(tmp_path: Path, book: Book) -> None:
     assert found.figures[0].pairs == 30 - silent
 
 
-def test_other_records_are_not_compared(tmp_path: Path, book: Book, finops: Finops) -> None:
+def test_other_records_are_not_compared(tmp_path: Path, kb: KnowledgeBase, finops: Finops) -> None:
     """No record in common is refused; records in one alone are counted; the command tells JSON and
     text.
     """
     for name, rows, seed in (("a", 10, 7), ("b", 6, 7), ("c", 6, 8)):
-        evaluated(tmp_path / name, book, Engine(book), rows=rows, seed=seed)
+        evaluated(tmp_path / name, kb, Engine(kb), rows=rows, seed=seed)
     with pytest.raises(UsageError, match="no record in common"):
-        compared(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "c"), book.evaluation)
+        compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "c"), kb.evaluation)
     told = json.loads(finops("compare", tmp_path / "a", tmp_path / "b", "--json").stdout)
     assert (told["pairs"], told["unpaired_first"], told["unpaired_second"]) == (6, 4, 0)
     done = finops("compare", tmp_path / "a", tmp_path / "b")
@@ -87,13 +89,13 @@ def test_other_records_are_not_compared(tmp_path: Path, book: Book, finops: Fino
 
 
 def test_a_model_that_is_silent_is_not_told_to_be_as_good(
-    tmp_path: Path, book: Book, finops: Finops
+    tmp_path: Path, kb: KnowledgeBase, finops: Finops
 ) -> None:
     """Right wherever it speaks, and silent every third time: the first sentence of the verdict says
     so, whichever stands first.
     """
-    evaluated(tmp_path / "a", book, Engine(book), rows=30)
-    evaluated(tmp_path / "b", book, forgetful(book, silent_every=3), rows=30)
+    evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
+    evaluated(tmp_path / "b", kb, forgetful(kb, silent_every=3), rows=30)
     for pair in (("a", "b"), ("b", "a")):
         *_, answers, right = (
             finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
@@ -108,11 +110,11 @@ def test_a_model_that_is_silent_is_not_told_to_be_as_good(
 
 
 def test_evaluations_by_different_rules_are_not_compared(
-    tmp_path: Path, book: Book, finops: Finops
+    tmp_path: Path, kb: KnowledgeBase, finops: Finops
 ) -> None:
     """The same records with another right answer: two truths are no pair."""
     for name in ("a", "b"):
-        evaluated(tmp_path / name, book, Engine(book), rows=6)
+        evaluated(tmp_path / name, kb, Engine(kb), rows=6)
     file = tmp_path / "b/outcomes.jsonl"
     first, *others = file.read_bytes().splitlines(keepends=True)
     changed = json.loads(first)
@@ -136,9 +138,9 @@ def test_evaluations_by_different_rules_are_not_compared(
     ],
 )
 def test_a_line_that_is_no_outcome_is_named(
-    field: str, value: object, tmp_path: Path, book: Book, finops: Finops
+    field: str, value: object, tmp_path: Path, kb: KnowledgeBase, finops: Finops
 ) -> None:
-    evaluated(tmp_path / "a", book, Engine(book), rows=3)
+    evaluated(tmp_path / "a", kb, Engine(kb), rows=3)
     file = tmp_path / "a/outcomes.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(lines[0] + jsonl(json.loads(lines[1]) | {field: value}) + lines[2])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.models.prompts import system_prompt
 from tests.conftest import GGUF_HEAD, Finops
 
@@ -26,16 +26,16 @@ NOWHERE = "127.0.0.1:9"
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with StandIn(models=[]) as standin:
+def server() -> Iterator[FakeOllama]:
+    with FakeOllama(models=[]) as standin:
         yield standin
 
 
-def asked(server: StandIn) -> list[str]:
+def asked(server: FakeOllama) -> list[str]:
     return [f"{method} {path}" for method, path, _ in server.requests]
 
 
-def created(server: StandIn) -> dict[str, Any]:
+def created(server: FakeOllama) -> dict[str, Any]:
     """The body of the one request to create."""
     [body] = [body for method, path, body in server.requests if path == "/api/create"]
     assert isinstance(body, dict)
@@ -43,7 +43,7 @@ def created(server: StandIn) -> dict[str, Any]:
 
 
 def test_the_model_is_made_of_the_file_and_the_modelfile(
-    server: StandIn, gguf: Path, finops: Finops
+    server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
     """The file by its digest under its bare name; the system prompt; parameters as numbers; the
     result is data on stdout.
@@ -76,7 +76,7 @@ def test_the_model_is_made_of_the_file_and_the_modelfile(
 
 
 def test_the_digest_of_the_model_is_the_servers_own(
-    server: StandIn, gguf: Path, finops: Finops
+    server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
     """Since 0.30 Ollama keeps a checked copy: the model's digest is read back, and is not that of
     the file.
@@ -91,7 +91,7 @@ def test_the_digest_of_the_model_is_the_servers_own(
     assert result["model_digest"] == model.digest != result["file_sha256"]
 
 
-def test_a_file_is_sent_once(server: StandIn, gguf: Path, finops: Finops) -> None:
+def test_a_file_is_sent_once(server: FakeOllama, gguf: Path, finops: Finops) -> None:
     """The server is asked whether it has the file; the second time it has."""
     for stage in ("triage", "resolver"):
         assert (
@@ -105,7 +105,7 @@ def test_a_file_is_sent_once(server: StandIn, gguf: Path, finops: Finops) -> Non
     ]
 
 
-def test_a_large_file_goes_in_pieces(server: StandIn, tmp_path: Path, finops: Finops) -> None:
+def test_a_large_file_goes_in_pieces(server: FakeOllama, tmp_path: Path, finops: Finops) -> None:
     """Several pieces make the same digest as the whole."""
     file = tmp_path / "large.gguf"
     file.write_bytes(GGUF_HEAD + os.urandom(9 * 1024 * 1024))
@@ -115,7 +115,7 @@ def test_a_large_file_goes_in_pieces(server: StandIn, tmp_path: Path, finops: Fi
 
 
 def test_everything_that_a_modelfile_says_is_sent(
-    server: StandIn, gguf: Path, tmp_path: Path, finops: Finops
+    server: FakeOllama, gguf: Path, tmp_path: Path, finops: Finops
 ) -> None:
     """Template, licences, messages in order, renderer, parser, requires, quantization; FROM is
     sought beside the Modelfile.
@@ -150,7 +150,7 @@ def test_everything_that_a_modelfile_says_is_sent(
 
 
 def test_a_model_of_the_server_can_be_the_base(
-    server: StandIn, gguf: Path, tmp_path: Path, finops: Finops
+    server: FakeOllama, gguf: Path, tmp_path: Path, finops: Finops
 ) -> None:
     """FROM a name sends no file; a name that the server does not have is not fetched from the
     internet behind one's back.
@@ -171,7 +171,7 @@ def test_a_model_of_the_server_can_be_the_base(
 
 
 def test_print_shows_the_request_that_would_be_sent(
-    server: StandIn, gguf: Path, finops: Finops
+    server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
     """The same object, and no server is asked."""
     order = ("create", "--stage", "triage", "--gguf", gguf)
@@ -189,7 +189,7 @@ def test_print_needs_no_file(finops: Finops) -> None:
 
 
 def test_room_and_steps_are_told_before_and_quiet_tells_nothing(
-    server: StandIn, gguf: Path, finops: Finops
+    server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
     order = ("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
     talk = finops(*order).stderr.decode().splitlines()
@@ -203,7 +203,7 @@ def test_room_and_steps_are_told_before_and_quiet_tells_nothing(
     assert finops(*order, "-q").stderr == b""
 
 
-def test_on_a_terminal_bars_move_on_stderr(server: StandIn, gguf: Path) -> None:
+def test_on_a_terminal_bars_move_on_stderr(server: FakeOllama, gguf: Path) -> None:
     """A real pty: each step has its bar, stdout stays data."""
     parent, child = pty.openpty()
     command = [
@@ -247,7 +247,7 @@ def test_on_a_terminal_bars_move_on_stderr(server: StandIn, gguf: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_use_is_refused_before_anything_is_sent(
-    content: bytes | None, code: int, says: str, server: StandIn, tmp_path: Path, finops: Finops
+    content: bytes | None, code: int, says: str, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """Missing, empty, another format, a pointer of Git LFS: the message says what to do, the server
     hears nothing.
@@ -280,7 +280,7 @@ def test_an_order_that_cannot_be_carried_out_says_why(
     code: int,
     says: str,
     gguf: Path,
-    server: StandIn,
+    server: FakeOllama,
     finops: Finops,
 ) -> None:
     """2 for what is written wrongly, 3 for what is missing; nothing is made."""
@@ -316,7 +316,7 @@ def test_the_server_must_be_new_enough(
     """0.30 brought what the requests need; 0.0.0 is a build from source: it passes, with a warning
     even when quiet.
     """
-    with StandIn(version=version, models=[]) as server:
+    with FakeOllama(version=version, models=[]) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "-q")
         assert (done.returncode, says in done.stderr.decode()) == (code, True)
         assert ("POST /api/create" in asked(server)) == (code == 0)

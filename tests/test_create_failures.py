@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finops_cli.devtools.standin import StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.canned import Canned
 from tests.conftest import GGUF_HEAD, Finops
 
@@ -87,7 +87,7 @@ def test_success_without_a_newline_at_the_end_counts(gguf: Path, finops: Finops)
 def test_an_error_of_the_servers_stream_is_a_failure(gguf: Path, finops: Finops) -> None:
     """A file that only begins like GGUF passes the first look; the server's word counts."""
     gguf.write_bytes(b"GGUF\x03")
-    with StandIn(models=[]) as server:
+    with FakeOllama(models=[]) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
         assert server.models.get("finops-triage") is None
     assert (done.returncode, b"not in GGUF format" in done.stderr) == (2, True), done.stderr

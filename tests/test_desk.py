@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from finops_cli.kb.book import Book
-from finops_cli.pipeline.desk import Desk
-from finops_cli.pipeline.lines import encode
-from finops_cli.pipeline.tally import Tally
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.output import encode
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.summary import count_line
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 from tests.models import a_model
 
@@ -26,11 +27,11 @@ INVENTORY = {
 }
 
 
-def _run(book: Book, backend: Any) -> tuple[dict[str, Any], Tally]:
+def _run(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary]:
     line = jsonl(a_fail(inventory=INVENTORY)).strip()
-    written = Desk("run", backend, book, timed=False).process(1, line)
-    tally = Tally()
-    tally.count(written.line, written.owed)
+    written = Pipeline("run", backend, kb, timed=False).process(1, line)
+    tally = RunSummary()
+    count_line(tally, written.line, written.owed)
     return json.loads(encode(written.line), parse_float=Decimal), tally
 
 
@@ -65,11 +66,11 @@ def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
         box["qty"], answer["total_coverable"], answer["residual_short"] = 2000, 2000, 3000
 
 
-def test_a_wrong_score_never_stands(book: Book) -> None:
+def test_a_wrong_score_never_stands(kb: KnowledgeBase) -> None:
     """The line fails, names rule, expected and actual, keeps what was received as raw, and hands
     nothing on.
     """
-    line, tally = _run(book, a_model(book, _a_tenth_more, "reject"))
+    line, tally = _run(kb, a_model(kb, _a_tenth_more, "reject"))
     assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
     [finding] = line["verification"]["triage"]
     assert (finding["rule"], finding["path"]) == ("score.priority", "/priority_score")
@@ -80,8 +81,8 @@ def test_a_wrong_score_never_stands(book: Book) -> None:
     assert not tally.all_verified
 
 
-def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
-    line, tally = _run(book, a_model(book, _a_share_less, "reject"))
+def test_a_wrong_plan_never_stands_and_its_triage_does(kb: KnowledgeBase) -> None:
+    line, tally = _run(kb, a_model(kb, _a_share_less, "reject"))
     assert (line["status"], line["resolution"]) == ("failed", None)
     assert line["triage"]["priority_score"] == Decimal("83.4")
     assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
@@ -97,10 +98,10 @@ def test_a_wrong_plan_never_stands_and_its_triage_does(book: Book) -> None:
     ],
 )
 def test_a_consistent_answer_to_another_record_never_stands(
-    stage: str, change: Any, rule: str, book: Book
+    stage: str, change: Any, rule: str, kb: KnowledgeBase
 ) -> None:
     """Only the record can tell: the answer multiplies out, but for another age or another box."""
-    line, _ = _run(book, a_model(book, change, "reject"))
+    line, _ = _run(kb, a_model(kb, change, "reject"))
     assert (line["status"], line[stage]) == ("failed", None)
     assert rule in [finding["rule"] for finding in line["verification"][stage]]
 
@@ -162,8 +163,8 @@ def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(
     assert finops("check", "-", "--fails", fails, given=output).returncode == 0
 
 
-def test_a_right_model_stands_under_its_own_name(book: Book) -> None:
-    line, tally = _run(book, a_model(book))
+def test_a_right_model_stands_under_its_own_name(kb: KnowledgeBase) -> None:
+    line, tally = _run(kb, a_model(kb))
     assert line["status"] == "ok"
     assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
     assert tally.models == {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import Changed, Model, StandIn
+from finops_cli.devtools.fake_ollama import Changed, FakeOllama, Model
 from tests.canned import Canned
 from tests.conftest import Finops
 
@@ -22,7 +22,7 @@ def _found(finops: Finops, *arguments: object) -> tuple[int, dict[str, list[dict
 
 
 def test_a_healthy_server_is_well_from_version_to_live_record(
-    server: StandIn, finops: Finops
+    server: FakeOllama, finops: Finops
 ) -> None:
     """Version, both models with slots and context, prompts equal to ours, one live record, memory
     on the GPU.
@@ -45,7 +45,7 @@ def test_a_healthy_server_is_well_from_version_to_live_record(
     assert len(found["memory"]) == 2
 
 
-def test_without_live_nothing_is_loaded(server: StandIn, finops: Finops) -> None:
+def test_without_live_nothing_is_loaded(server: FakeOllama, finops: Finops) -> None:
     code, found = _found(finops, "--host", server.url, "--no-live")
     assert (code, server.loads, "live record" in found) == (0, [], False)
 
@@ -69,21 +69,23 @@ def test_a_server_that_nobody_named_may_be_absent_and_a_named_one_may_not(finops
 def test_versions_are_held_against_what_finops_needs(
     version: str, state: str, says: str, finops: Finops
 ) -> None:
-    with StandIn(version=version) as server:
+    with FakeOllama(version=version) as server:
         code, found = _found(finops, "--host", server.url, "--no-live")
     assert (found["ollama"][0]["state"], says in found["ollama"][0]["detail"]) == (state, True)
     assert code == (3 if state == "broken" else 0)
 
 
 def test_a_missing_model_is_named_with_the_command_that_makes_it(finops: Finops) -> None:
-    with StandIn(models=(Model("finops-triage", "qwen35"),)) as server:
+    with FakeOllama(models=(Model("finops-triage", "qwen35"),)) as server:
         code, found = _found(finops, "--host", server.url)
     assert (code, found["resolver model"][0]["state"]) == (3, "broken")
     assert found["resolver model"][0]["cure"] == "finops create --stage resolver"
     assert "live record" not in found
 
 
-def test_a_model_that_is_wrong_on_the_live_record_is_told(server: StandIn, finops: Finops) -> None:
+def test_a_model_that_is_wrong_on_the_live_record_is_told(
+    server: FakeOllama, finops: Finops
+) -> None:
     """It works, but not as it should: the rule that it broke is named."""
     server.script = lambda _: Changed(
         lambda answer: {**answer, "priority_score": 1} if "priority_score" in answer else answer
@@ -97,7 +99,7 @@ def test_a_model_that_is_wrong_on_the_live_record_is_told(server: StandIn, finop
 def test_a_template_that_renders_otherwise_is_shown_where_it_differs(finops: Finops) -> None:
     """finops sends its own prompt; whoever uses `ollama run` has another."""
     without_thinking = Model("finops-triage", "qwen35", capabilities=("completion",))
-    with StandIn(models=(without_thinking, Model("finops-resolver", "qwen3"))) as server:
+    with FakeOllama(models=(without_thinking, Model("finops-resolver", "qwen3"))) as server:
         _, found = _found(finops, "--host", server.url)
     [triage], [resolver] = found["triage prompt"], found["resolver prompt"]
     assert (triage["state"], resolver["state"]) == ("poor", "ok")
@@ -111,6 +113,6 @@ def test_what_is_no_ollama_is_told(finops: Finops) -> None:
     assert "not Ollama" in found["ollama"][0]["detail"]
 
 
-def test_a_person_reads_it_within_100_columns(server: StandIn, finops: Finops) -> None:
+def test_a_person_reads_it_within_100_columns(server: FakeOllama, finops: Finops) -> None:
     shown = finops("doctor", "--host", server.url).stdout.decode()
     assert max(map(len, shown.splitlines())) <= 100

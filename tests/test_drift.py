@@ -15,12 +15,19 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import Busy, Changed, Heard, Right, Say, StandIn
+from finops_cli.devtools.fake_ollama import (
+    Busy,
+    Changed,
+    CorrectAnswer,
+    FakeOllama,
+    FixedText,
+    ReceivedRequest,
+)
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.drift import Drift, Drifted, drift
-from finops_cli.evaluation.drift_text import drift_text
-from finops_cli.evaluation.predictions import Shown, shown_in
-from finops_cli.kb.book import Book
+from finops_cli.evaluation.drift_dimensions import LineFeatures, read_features
+from finops_cli.evaluation.reports.text_report import drift_text
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import EXAMPLES, Finops
 from tests.evaluations import age_of, at_standin, evaluated, lines_of, when
@@ -30,16 +37,20 @@ ROWS = 120
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory, book: Book) -> Path:
+def baseline(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> Path:
     """Predictions as they should be, of other records of the same mix."""
     folder = tmp_path_factory.mktemp("baseline") / "ev"
-    evaluated(folder, book, Engine(book), rows=400, seed=11)
+    evaluated(folder, kb, Engine(kb), rows=400, seed=11)
     return folder
 
 
-def held(run: Path, baseline: Path, book: Book, window: int = 0) -> Drift:
+def held(run: Path, baseline: Path, kb: KnowledgeBase, window: int = 0) -> Drift:
     return drift(
-        shown_in(run), shown_in(baseline), window, book.evaluation.drift_threshold, book.evaluation
+        read_features(run),
+        read_features(baseline),
+        window,
+        kb.evaluation.drift_threshold,
+        kb.evaluation,
     )
 
 
@@ -47,23 +58,21 @@ def by_name(found: Drift) -> dict[str, Drifted]:
     return {each.name: each for each in found.dimensions}
 
 
-def answers(**times: int) -> Iterator[Shown]:
+def answers(**times: int) -> Iterator[LineFeatures]:
     """So many records of each value, in this order."""
     return (
-        Shown({"answers": value.replace("_", " ")})
+        LineFeatures({"answers": value.replace("_", " ")})
         for value, count in times.items()
         for _ in range(count)
     )
 
 
-def told(run: Iterator[Shown], window: int, book: Book) -> Drift:
+def told(run: Iterator[LineFeatures], window: int, kb: KnowledgeBase) -> Drift:
     """Against four hundred answers that all came as they should."""
-    return drift(
-        run, answers(as_it_came=400), window, book.evaluation.drift_threshold, book.evaluation
-    )
+    return drift(run, answers(as_it_came=400), window, kb.evaluation.drift_threshold, kb.evaluation)
 
 
-def drifting(server: StandIn, book: Book, after: int) -> Any:
+def drifting(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
     """A model that takes everything for MEDIUM once it has answered `after` records."""
 
     def medium(answer: dict[str, Any]) -> dict[str, Any]:
@@ -71,33 +80,33 @@ def drifting(server: StandIn, book: Book, after: int) -> Any:
 
     seen: Counter[str] = Counter()
 
-    def script(heard: Heard) -> Right | Changed:
+    def script(heard: ReceivedRequest) -> CorrectAnswer | Changed:
         seen["records"] += 1
-        return Changed(medium) if seen["records"] > after else Right()
+        return Changed(medium) if seen["records"] > after else CorrectAnswer()
 
-    return at_standin(server, book, script)
+    return at_standin(server, kb, script)
 
 
-def test_the_same_mix_does_not_drift(tmp_path: Path, book: Book, baseline: Path) -> None:
+def test_the_same_mix_does_not_drift(tmp_path: Path, kb: KnowledgeBase, baseline: Path) -> None:
     """Other records of the same mix, by the same answerer: nothing above the threshold, in no
     window either.
     """
-    evaluated(tmp_path / "run", book, Engine(book), rows=400)
-    found = held(tmp_path / "run", baseline, book, window=200)
+    evaluated(tmp_path / "run", kb, Engine(kb), rows=400)
+    found = held(tmp_path / "run", baseline, kb, window=200)
     assert not found.drifted
     assert found.sentence.startswith("No drift")
     assert all(each.worst is not None for each in found.dimensions)
 
 
 def test_drift_half_way_is_found_in_its_window(
-    tmp_path: Path, book: Book, baseline: Path, server: StandIn
+    tmp_path: Path, kb: KnowledgeBase, baseline: Path, server: FakeOllama
 ) -> None:
     """Planted: from the middle of the file on all is MEDIUM.
 
     The engine's figures stand in the output, but the model's words count.
     """
-    evaluated(tmp_path / "run", book, drifting(server, book, ROWS // 2), rows=ROWS)
-    found = held(tmp_path / "run", baseline, book, window=40)
+    evaluated(tmp_path / "run", kb, drifting(server, kb, ROWS // 2), rows=ROWS)
+    found = held(tmp_path / "run", baseline, kb, window=40)
     tier = by_name(found)["tier"]
     assert tier.drifted
     assert tier.moved == "MEDIUM"
@@ -117,48 +126,52 @@ def test_drift_half_way_is_found_in_its_window(
 
 
 def test_first_answers_that_asking_again_saved_are_seen(
-    tmp_path: Path, book: Book, server: StandIn
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
     """Planted: every first answer is prose and every second one right.
 
     All stands, nothing was replaced, and yet the model drifted.
     """
-    evaluated(tmp_path / "before", book, Engine(book), rows=40)
+    evaluated(tmp_path / "before", kb, Engine(kb), rows=40)
     prose = at_standin(
-        server, book, lambda heard: Say("I think it is high.") if heard.attempt == 1 else Right()
+        server,
+        kb,
+        lambda heard: FixedText("I think it is high.") if heard.attempt == 1 else CorrectAnswer(),
     )
-    evaluated(tmp_path / "run", book, prose, rows=40)
+    evaluated(tmp_path / "run", kb, prose, rows=40)
     assert {line["status"] for line in lines_of(tmp_path / "run/answers.jsonl")} == {"ok"}
-    found = held(tmp_path / "run", tmp_path / "before", book)
+    found = held(tmp_path / "run", tmp_path / "before", kb)
     drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
     assert drifted == [("answers", "as it came")]
-    assert Counter(shown.values["answers"] for shown in shown_in(tmp_path / "run")) == {
+    assert Counter(shown.values["answers"] for shown in read_features(tmp_path / "run")) == {
         "asked again": 40
     }
     assert "look at the model" in found.sentence
 
 
 def test_what_a_server_overcame_is_not_asked_again(
-    tmp_path: Path, book: Book, server: StandIn
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
     """A server that was busy once is no fault of the model: the first answer that came stood."""
     busy: Counter[str] = Counter()
 
-    def script(heard: Heard) -> Busy | Right:
+    def script(heard: ReceivedRequest) -> Busy | CorrectAnswer:
         busy[heard.prompt] += 1
-        return Busy() if busy[heard.prompt] == 1 else Right()
+        return Busy() if busy[heard.prompt] == 1 else CorrectAnswer()
 
-    evaluated(tmp_path / "run", book, at_standin(server, book, script), rows=5)
+    evaluated(tmp_path / "run", kb, at_standin(server, kb, script), rows=5)
     assert all("trouble" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl"))
-    assert [shown.values["answers"] for shown in shown_in(tmp_path / "run")] == ["as it came"] * 5
+    assert [shown.values["answers"] for shown in read_features(tmp_path / "run")] == [
+        "as it came"
+    ] * 5
 
 
 def test_divergence_is_reckoned_anew_from_the_lines(
-    tmp_path: Path, book: Book, baseline: Path
+    tmp_path: Path, kb: KnowledgeBase, baseline: Path
 ) -> None:
     """By another way, in floats, from the two outputs alone."""
-    evaluated(tmp_path / "run", book, Engine(book), rows=50, seed=3)
-    found = by_name(held(tmp_path / "run", baseline, book))["action"]
+    evaluated(tmp_path / "run", kb, Engine(kb), rows=50, seed=3)
+    found = by_name(held(tmp_path / "run", baseline, kb))["action"]
     now, before = (
         Counter(line["triage"]["action"] for line in lines_of(path / "answers.jsonl"))
         for path in (tmp_path / "run", baseline)
@@ -172,29 +185,29 @@ def test_divergence_is_reckoned_anew_from_the_lines(
     )
 
 
-def test_few_records_that_are_as_the_baseline_do_not_diverge(book: Book) -> None:
+def test_few_records_that_are_as_the_baseline_do_not_diverge(kb: KnowledgeBase) -> None:
     """Eight answers that all came as they should, against four hundred of the same: the size of a
     file is no drift.
     """
-    found = told(answers(as_it_came=8), window=0, book=book)
+    found = told(answers(as_it_came=8), window=0, kb=kb)
     assert by_name(found)["answers"].divergence == 0
     assert not found.drifted
 
 
-def test_what_chance_alone_gives_is_told(book: Book) -> None:
+def test_what_chance_alone_gives_is_told(kb: KnowledgeBase) -> None:
     """Two samples of one distribution, drawn often, diverge on average by about what is told; the
     text tells it where something drifted.
     """
     draws = random.Random(7)
     values, weights = ("as it came", "asked again", "repaired", "replaced"), (4, 3, 2, 1)
 
-    def drawn(records: int) -> Iterator[Shown]:
-        return (Shown({"answers": value}) for value in draws.choices(values, weights, k=records))
+    def drawn(records: int) -> Iterator[LineFeatures]:
+        return (
+            LineFeatures({"answers": value}) for value in draws.choices(values, weights, k=records)
+        )
 
     held_often = [
-        drift(
-            drawn(60), drawn(90), 40, book.evaluation.drift_threshold, book.evaluation
-        ).dimensions[0]
+        drift(drawn(60), drawn(90), 40, kb.evaluation.drift_threshold, kb.evaluation).dimensions[0]
         for _ in range(200)
     ]
     assert {each.by_chance for each in held_often} == {Decimal("0.041667")}
@@ -202,17 +215,17 @@ def test_what_chance_alone_gives_is_told(book: Book) -> None:
     assert float(sum(each.divergence for each in held_often)) / 200 == pytest.approx(
         0.0417, rel=0.15
     )
-    few = told(answers(as_it_came=30, repaired=30), window=40, book=book)
+    few = told(answers(as_it_came=30, repaired=30), window=40, kb=kb)
     assert "chance alone gives about 0.010 in the whole, 0.014 in such a window" in drift_text(few)
-    assert "chance alone" not in drift_text(told(answers(as_it_came=60), window=40, book=book))
+    assert "chance alone" not in drift_text(told(answers(as_it_came=60), window=40, kb=kb))
 
 
-def test_drift_at_the_very_end_is_found(book: Book) -> None:
+def test_drift_at_the_very_end_is_found(kb: KnowledgeBase) -> None:
     """Planted: the last 15 of 95 records.
 
     Whole windows of 40 end with record 80; the last window takes the half before it, too.
     """
-    found = told(answers(as_it_came=80, repaired=15), window=40, book=book)
+    found = told(answers(as_it_came=80, repaired=15), window=40, kb=kb)
     [drifted] = found.dimensions
     assert drifted.worst is not None
     assert (drifted.worst.first, drifted.worst.last) == (61, 95)
@@ -225,12 +238,12 @@ def test_drift_at_the_very_end_is_found(book: Book) -> None:
     [(0, 50, 0), (2, 50, 2), (20, 50, 20), (21, 50, 20), (50, 50, 50), (51, 50, 50), (52, 50, 0)],
 )
 def test_the_window_that_is_told_is_the_window_that_was_used(
-    asked: int, records: int, used: int, book: Book
+    asked: int, records: int, used: int, kb: KnowledgeBase
 ) -> None:
     """An odd number is taken one lower, and a file that is shorter than a window has none, at its
     end either.
     """
-    found = told(answers(as_it_came=records), window=asked, book=book)
+    found = told(answers(as_it_came=records), window=asked, kb=kb)
     assert found.window == used
     assert (found.dimensions[0].worst is not None) == (used > 0)
     assert (
@@ -248,7 +261,7 @@ def test_a_window_of_one_record_is_refused(baseline: Path, finops: Finops) -> No
 
 
 def test_other_fails_are_told_from_another_model(
-    tmp_path: Path, book: Book, baseline: Path, finops: Finops
+    tmp_path: Path, kb: KnowledgeBase, baseline: Path, finops: Finops
 ) -> None:
     """A blotter of fails none of which is old: the inputs drift, and the sentence says that the
     model is not to blame alone.
@@ -281,7 +294,7 @@ def test_other_fails_are_told_from_another_model(
 
 
 def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
-    tmp_path: Path, book: Book, baseline: Path, server: StandIn
+    tmp_path: Path, kb: KnowledgeBase, baseline: Path, server: FakeOllama
 ) -> None:
     """Planted: the tier of every fail above day 3 is wrong, and what is wrong fails.
 
@@ -291,13 +304,13 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     def another_tier(answer: dict[str, Any]) -> dict[str, Any]:
         return answer | {"priority_tier": "LOW" if answer["priority_tier"] != "LOW" else "HIGH"}
 
-    at_standin(server, book, when(lambda heard: age_of(heard) > 3, another_tier))
-    rejecting = a_model_at(book, server.url, stages=("triage",), workers=2, on_violation="reject")
-    evaluated(tmp_path / "run", book, rejecting, rows=ROWS)
+    at_standin(server, kb, when(lambda heard: age_of(heard) > 3, another_tier))
+    rejecting = a_model_at(kb, server.url, stages=("triage",), workers=2, on_violation="reject")
+    evaluated(tmp_path / "run", kb, rejecting, rows=ROWS)
     failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))
-    found = held(tmp_path / "run", baseline, book)
+    found = held(tmp_path / "run", baseline, kb)
     assert (
-        Counter(shown.values["answers"] for shown in shown_in(tmp_path / "run"))["failed"]
+        Counter(shown.values["answers"] for shown in read_features(tmp_path / "run"))["failed"]
         == failed
         > ROWS // 3
     )
@@ -311,23 +324,21 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     )
 
 
-def test_a_baseline_whose_answers_failed_is_told(book: Book) -> None:
+def test_a_baseline_whose_answers_failed_is_told(kb: KnowledgeBase) -> None:
     """Its inputs are as little known as those of a run."""
-    silent = [Shown({"answers": "failed"}, stands=False)] * 10
-    found = drift(
-        answers(as_it_came=20), silent, 0, book.evaluation.drift_threshold, book.evaluation
-    )
+    silent = [LineFeatures({"answers": "failed"}, stands=False)] * 10
+    found = drift(answers(as_it_came=20), silent, 0, kb.evaluation.drift_threshold, kb.evaluation)
     assert found.baseline_without_answer == 10
     assert found.sentence.endswith(
         "No answer stands for 0 of 20 records (in the baseline for 10 of 10): they are in no input."
     )
 
 
-def test_fails_that_no_line_tells_are_not_called_as_before(book: Book) -> None:
+def test_fails_that_no_line_tells_are_not_called_as_before(kb: KnowledgeBase) -> None:
     """Lines of `finops resolve` hold no triage, and so no input: another model cannot be told from
     other fails.
     """
-    sentence = told(answers(replaced=40), window=0, book=book).sentence
+    sentence = told(answers(replaced=40), window=0, kb=kb).sentence
     assert (
         sentence
         == "The answers are not as in the baseline (answers); whether the fails are, these lines do"
@@ -336,7 +347,7 @@ def test_fails_that_no_line_tells_are_not_called_as_before(book: Book) -> None:
 
 
 def test_what_is_no_run_is_refused(
-    tmp_path: Path, book: Book, baseline: Path, finops: Finops
+    tmp_path: Path, kb: KnowledgeBase, baseline: Path, finops: Finops
 ) -> None:
     """A file of fails is no output; the message names file and line.
 
@@ -347,9 +358,9 @@ def test_what_is_no_run_is_refused(
     assert b"monday.jsonl line 1" in done.stderr
     (tmp_path / "empty.jsonl").write_bytes(b"")
     with pytest.raises(UsageError, match="the run has no record that anybody was asked about"):
-        held(tmp_path / "empty.jsonl", baseline, book)
+        held(tmp_path / "empty.jsonl", baseline, kb)
     with pytest.raises(UsageError, match="the baseline has no record that anybody was asked about"):
-        held(baseline, tmp_path / "empty.jsonl", book)
+        held(baseline, tmp_path / "empty.jsonl", kb)
 
 
 @pytest.mark.parametrize(
@@ -361,13 +372,13 @@ def test_what_is_no_run_is_refused(
     ],
 )
 def test_where_no_run_is_the_cure_is_named(
-    place: str, says: str, tmp_path: Path, baseline: Path, book: Book
+    place: str, says: str, tmp_path: Path, baseline: Path, kb: KnowledgeBase
 ) -> None:
     """A folder that holds no evaluation is called by its own name; stdin is not read, so it is not
     proposed.
     """
     with pytest.raises(UsageError, match=says) as refused:
-        held(tmp_path / place, baseline, book)
+        held(tmp_path / place, baseline, kb)
     assert str(refused.value).startswith(f"{tmp_path / place}: ")
 
 
@@ -378,15 +389,15 @@ def test_a_threshold_without_end_is_refused(baseline: Path, finops: Finops) -> N
     assert b"a threshold of Infinity is none" in done.stderr
 
 
-def test_triages_are_not_held_against_plans(tmp_path: Path, book: Book) -> None:
+def test_triages_are_not_held_against_plans(tmp_path: Path, kb: KnowledgeBase) -> None:
     """They have no distribution in common but how the answers came to stand, which would say that
     all is well.
     """
-    evaluated(tmp_path / "triage", book, Engine(book), rows=5)
-    evaluated(tmp_path / "plans", book, Engine(book), stage="resolver", rows=5)
+    evaluated(tmp_path / "triage", kb, Engine(kb), rows=5)
+    evaluated(tmp_path / "plans", kb, Engine(kb), stage="resolver", rows=5)
     for run, before in (("triage", "plans"), ("plans", "triage")):
         with pytest.raises(UsageError, match="one side has triages alone, the other plans alone"):
-            held(tmp_path / run, tmp_path / before, book)
+            held(tmp_path / run, tmp_path / before, kb)
 
 
 def test_what_a_model_said_does_not_steer_the_terminal() -> None:

@@ -61,10 +61,10 @@ def test_what_a_model_says_is_checked_whoever_runs_it(
 
 def test_both_backends_are_asked_with_the_same_prompts(tiny: Path, finops: Finops) -> None:
     """The digest of the prompts is the one that a run through Ollama has."""
-    from finops_cli.devtools.standin import StandIn
+    from finops_cli.devtools.fake_ollama import FakeOllama
 
     given = jsonl(a_fail())
-    with StandIn() as server:
+    with FakeOllama() as server:
         [theirs] = rows(
             finops("run", "-", "--backend", "ollama", "--host", server.url, given=given).stdout
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.conftest import EXAMPLES, Finops, rows
 
 NEEDED = ("trl", "llama_cpp", "llguidance")
@@ -194,7 +194,7 @@ def test_through_a_server(models: Models, folder: Path, program: Finops) -> None
     """`finops create` sends the files, and the server answers with what it got: the same statuses
     by way of HTTP.
     """
-    with StandIn(models=(), runs_uploads=True) as server:
+    with FakeOllama(models=(), runs_uploads=True) as server:
         for stage, file in models.items():
             done_by(program, "create", "--stage", stage, "--gguf", file, "--host", server.url, "-q")
         found = answers_of(program, folder, "--backend", "ollama", "--host", server.url)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import Heard, Right, Say, StandIn
+from finops_cli.devtools.fake_ollama import CorrectAnswer, FakeOllama, FixedText, ReceivedRequest
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.summary import summary
-from finops_cli.kb.book import Book
+from finops_cli.evaluation.reports.text_report import summary
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import Finops, a_fail, jsonl
 from tests.evaluations import age_of, at_standin, evaluated, lines_of, when
@@ -25,11 +25,11 @@ from tests.oracle import triage_oracle
 ROWS = 120
 
 
-def test_the_engine_is_right_about_everything(tmp_path: Path, book: Book) -> None:
+def test_the_engine_is_right_about_everything(tmp_path: Path, kb: KnowledgeBase) -> None:
     """The reference against itself: every field of every record, no critical missed, no group
     singled out.
     """
-    f = evaluated(tmp_path / "ev", book, Engine(book), rows=60).figures
+    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=60).figures
     assert f.first == {"right": 60, "wrong": 0, "none": 0}
     assert all(each.count == each.of == 60 for each in f.fields.values())
     assert f.criticals is not None
@@ -37,7 +37,9 @@ def test_the_engine_is_right_about_everything(tmp_path: Path, book: Book) -> Non
     assert not any(stratum.singled_out for stratum in f.strata)
 
 
-def test_a_fault_at_one_boundary_is_named(tmp_path: Path, book: Book, server: StandIn) -> None:
+def test_a_fault_at_one_boundary_is_named(
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
+) -> None:
     """Planted: the factor of day 9 is taken for that of the band above.
 
     The report names the boundary and the fields.
@@ -47,8 +49,8 @@ def test_a_fault_at_one_boundary_is_named(tmp_path: Path, book: Book, server: St
         answer["score_components"]["age_factor"] = 80
         return answer
 
-    model = at_standin(server, book, when(lambda heard: age_of(heard) == 9, one_band_up))
-    evaluation = evaluated(tmp_path / "ev", book, model, rows=ROWS)
+    model = at_standin(server, kb, when(lambda heard: age_of(heard) == 9, one_band_up))
+    evaluation = evaluated(tmp_path / "ev", kb, model, rows=ROWS)
     worst = evaluation.figures.strata[0]
     assert (worst.dimension, worst.group) == ("boundary", "age 9, just below a boundary")
     assert worst.singled_out
@@ -63,7 +65,9 @@ def test_a_fault_at_one_boundary_is_named(tmp_path: Path, book: Book, server: St
     assert "boundary: age 9, just below a boundary" in summary(evaluation)
 
 
-def test_missed_criticals_are_the_first_figure(tmp_path: Path, book: Book, server: StandIn) -> None:
+def test_missed_criticals_are_the_first_figure(
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
+) -> None:
     """Planted: nothing is ever CRITICAL.
 
     All criticals are missed as HIGH, and that is the first thing said.
@@ -76,8 +80,8 @@ def test_missed_criticals_are_the_first_figure(tmp_path: Path, book: Book, serve
 
     evaluation = evaluated(
         tmp_path / "ev",
-        book,
-        at_standin(server, book, when(lambda _: True, never_critical)),
+        kb,
+        at_standin(server, kb, when(lambda _: True, never_critical)),
         rows=ROWS,
     )
     c, escalation = evaluation.figures.criticals, evaluation.figures.escalation
@@ -99,15 +103,21 @@ def test_missed_criticals_are_the_first_figure(tmp_path: Path, book: Book, serve
     )
 
 
-def test_no_answer_is_an_outcome_of_its_own(tmp_path: Path, book: Book, server: StandIn) -> None:
+def test_no_answer_is_an_outcome_of_its_own(
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
+) -> None:
     """A first answer that is no JSON is not wrong: it is in no share of right answers, and counted
     by its rule.
     """
 
-    def script(heard: Heard) -> Say | Right:
-        return Say("I would rather not.") if age_of(heard) > 9 and heard.attempt == 1 else Right()
+    def script(heard: ReceivedRequest) -> FixedText | CorrectAnswer:
+        return (
+            FixedText("I would rather not.")
+            if age_of(heard) > 9 and heard.attempt == 1
+            else CorrectAnswer()
+        )
 
-    f = evaluated(tmp_path / "ev", book, at_standin(server, book, script), rows=40).figures
+    f = evaluated(tmp_path / "ev", kb, at_standin(server, kb, script), rows=40).figures
     silent = f.first["none"]
     assert silent > 5
     assert f.first["wrong"] == 0
@@ -131,7 +141,7 @@ def test_no_answer_is_an_outcome_of_its_own(tmp_path: Path, book: Book, server: 
 
 
 def test_figures_agree_with_an_independent_reckoning(
-    tmp_path: Path, book: Book, server: StandIn
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
     """From records and raw words alone, by other code and the oracle's rules: shares, Wilson,
     confusion, latency, tokens.
@@ -141,8 +151,8 @@ def test_figures_agree_with_an_independent_reckoning(
         answer["priority_score"] += Decimal("0.04") if answer["category"] == "CNS_FAIL" else 3
         return answer
 
-    model = at_standin(server, book, when(lambda heard: age_of(heard) % 3 == 0, off))
-    f = evaluated(tmp_path / "ev", book, model, rows=60).figures
+    model = at_standin(server, kb, when(lambda heard: age_of(heard) % 3 == 0, off))
+    f = evaluated(tmp_path / "ev", kb, model, rows=60).figures
     right = close = exact = 0
     tiers: Counter[tuple[str, str]] = Counter()
     latencies, tokens = [], 0
@@ -175,7 +185,7 @@ def test_figures_agree_with_an_independent_reckoning(
     assert f.speed.tokens_per_second is not None
 
 
-def test_a_train_row_is_no_examination(tmp_path: Path, book: Book, finops: Finops) -> None:
+def test_a_train_row_is_no_examination(tmp_path: Path, kb: KnowledgeBase, finops: Finops) -> None:
     """Rows of the train split are refused by their content, whatever their `split` says; those of
     the eval split are asked about.
     """
@@ -186,7 +196,7 @@ def test_a_train_row_is_no_examination(tmp_path: Path, book: Book, finops: Finop
         == 0
     )
     f = evaluated(
-        tmp_path / "ev", book, Engine(book), rows=9, data=tmp_path / "data/triage-eval.jsonl"
+        tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "data/triage-eval.jsonl"
     ).figures
     assert f.records == 4
     lying = (
@@ -196,10 +206,12 @@ def test_a_train_row_is_no_examination(tmp_path: Path, book: Book, finops: Finop
     )
     (tmp_path / "lying.jsonl").write_bytes(lying)
     with pytest.raises(UsageError, match="belongs to the train split"):
-        evaluated(tmp_path / "ev", book, Engine(book), rows=9, data=tmp_path / "lying.jsonl")
+        evaluated(tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "lying.jsonl")
 
 
-def test_equal_evaluations_are_equal_bytes(tmp_path: Path, server: StandIn, finops: Finops) -> None:
+def test_equal_evaluations_are_equal_bytes(
+    tmp_path: Path, server: FakeOllama, finops: Finops
+) -> None:
     """Without timing nothing in the folder depends on when or how fast it was made: not the
     captures, not the page.
     """

@@ -11,15 +11,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from finops_cli.devtools.standin import StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.evaluation.group_counts import PlanCount
 from finops_cli.evaluation.outcomes import PlanShares
-from finops_cli.evaluation.plan_shares import plan_shares
-from finops_cli.evaluation.plan_totals import PlanCount
-from finops_cli.kb.book import Book
+from finops_cli.evaluation.plan_coverage import plan_shares
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
-from finops_cli.rules.plan import resolve
-from finops_cli.verify.shapes import RESOLVER_INPUT
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import RESOLVER_INPUT
 from tests.conftest import EXAMPLES
 from tests.evaluations import an_outcome, at_standin, evaluated, lines_of, when
 from tests.oracle import plan_oracle
@@ -35,14 +35,14 @@ def card_case() -> ResolverInput:
     return case
 
 
-def test_shares_are_counted_source_by_source(book: Book) -> None:
+def test_shares_are_counted_source_by_source(kb: KnowledgeBase) -> None:
     """A forgotten box loses what is in it; shares that a source does not have are overstated and
     cover nothing.
     """
     case = card_case()
-    best = resolve(case, book)
-    assert plan_shares(case, best, None, book).delivered is None
-    whole = plan_shares(case, best, best, book)
+    best = resolve(case, kb)
+    assert plan_shares(case, best, None, kb).delivered is None
+    whole = plan_shares(case, best, best, kb)
     assert (whole.delivered, whole.lost, whole.overstated) == (whole.coverable, 0, 0)
     boxless = replace(
         best,
@@ -50,17 +50,17 @@ def test_shares_are_counted_source_by_source(book: Book) -> None:
             step for step in best.resolution_steps if step.action != "APPLY_BOX"
         ),
     )
-    lost = plan_shares(case, best, boxless, book)
+    lost = plan_shares(case, best, boxless, kb)
     assert (lost.lost, lost.overstated) == (case.inventory.box_qty, 0)
     doubled = tuple(
         replace(step, qty=2 * step.qty) if step.action == "APPLY_BOX" else step
         for step in best.resolution_steps
     )
-    more = plan_shares(case, best, replace(best, resolution_steps=doubled), book)
+    more = plan_shares(case, best, replace(best, resolution_steps=doubled), kb)
     assert (more.lost, more.overstated) == (0, case.inventory.box_qty)
 
 
-def test_a_depot_counts_when_it_is_in_time(book: Book) -> None:
+def test_a_depot_counts_when_it_is_in_time(kb: KnowledgeBase) -> None:
     """Days to the deadline, T+13 at the age of 10: what arrives in two is there, what arrives on
     the third is made up.
     """
@@ -70,27 +70,27 @@ def test_a_depot_counts_when_it_is_in_time(book: Book) -> None:
         given = replace(
             case, inventory=replace(case.inventory, depot_qty=900, depot_transit_days=transit)
         )
-        best = resolve(given, book)
+        best = resolve(given, kb)
         without = tuple(step for step in best.resolution_steps if step.action != "DEPOT_MOVEMENT")
         moved = replace(without[-1], action="DEPOT_MOVEMENT", dtc=None, qty=900)
-        shares = plan_shares(given, best, replace(best, resolution_steps=(*without, moved)), book)
+        shares = plan_shares(given, best, replace(best, resolution_steps=(*without, moved)), kb)
         assert (shares.lost, shares.overstated) == (0, overstated)
 
 
-def test_plans_are_listed_by_number_of_fails_to_receive(book: Book) -> None:
+def test_plans_are_listed_by_number_of_fails_to_receive(kb: KnowledgeBase) -> None:
     """Fewest first, by the number and not by how it is written; below a range comes before it, over
     a range behind.
     """
     ascending = ["below 1", "1-3", "4", "5-10", "11-28", "over 28"]
-    count = PlanCount(book.evaluation)
+    count = PlanCount(kb.evaluation)
     for group in sorted(ascending):
         count.add(an_outcome((("FTR count", group),), "none", "resolver", PlanShares(100, 100)))
     assert list(count.by_ftr_count()) == ascending
 
 
-def test_the_engine_loses_no_share(tmp_path: Path, book: Book) -> None:
+def test_the_engine_loses_no_share(tmp_path: Path, kb: KnowledgeBase) -> None:
     """The optimal plan against itself, over every number of fails to receive."""
-    f = evaluated(tmp_path / "ev", book, Engine(book), "resolver", rows=40).figures
+    f = evaluated(tmp_path / "ev", kb, Engine(kb), "resolver", rows=40).figures
     assert f.shares is not None
     assert (f.shares.lost, f.shares.overstated, f.shares.plans) == (0, 0, 40)
     assert f.shares.delivered == f.shares.coverable > 0
@@ -99,7 +99,7 @@ def test_the_engine_loses_no_share(tmp_path: Path, book: Book) -> None:
 
 
 def test_a_forgotten_source_is_told_by_rule_and_in_shares(
-    tmp_path: Path, book: Book, server: StandIn
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
     """Planted: no plan ever recalls shares.
 
@@ -113,8 +113,8 @@ def test_a_forgotten_source_is_told_by_rule_and_in_shares(
 
     f = evaluated(
         tmp_path / "ev",
-        book,
-        at_standin(server, book, when(lambda _: True, no_recall), "resolver"),
+        kb,
+        at_standin(server, kb, when(lambda _: True, no_recall), "resolver"),
         "resolver",
         30,
     ).figures

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from finops_cli.errors import ResumeRefused
-from finops_cli.evaluation.evaluate import Simpler, concluded
-from finops_cli.evaluation.records import Wanted
-from finops_cli.kb.book import Book
+from finops_cli.evaluation.run import BaselineOptions, conclude
+from finops_cli.evaluation.samples import SampleOptions
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import ROOT, Finops, a_fail, jsonl
 from tests.evaluations import evaluated
@@ -169,17 +169,17 @@ def test_a_missing_package_costs_no_evaluation(
     assert finops(*CALL, "--backend", "engine", "-n", 3, "-o", tmp_path / "new").returncode == 0
 
 
-def test_answers_to_other_records_are_not_marked(tmp_path: Path, book: Book) -> None:
+def test_answers_to_other_records_are_not_marked(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Records that somebody changed while they were asked about: the answers are to what
     they were.
     """
-    engine = Engine(book)
-    evaluated(tmp_path, book, engine, rows=3)
+    engine = Engine(kb)
+    evaluated(tmp_path, kb, engine, rows=3)
     records = tmp_path / "records.jsonl"
     records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:2]))
-    asked = Wanted("triage", 3, 7, "coverage", None)
+    asked = SampleOptions("triage", 3, 7, "coverage", None)
     with pytest.raises(ResumeRefused, match="answers other records"):
-        concluded(asked, tmp_path, engine.origin, None, book, Simpler(wanted=False))
+        conclude(asked, tmp_path, engine.origin, None, kb, BaselineOptions(wanted=False))
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from finops_cli.evaluation.drawings import Bar, bars, matrix
-from finops_cli.evaluation.page import page
-from finops_cli.evaluation.shares import share
-from finops_cli.kb.book import Book
-from finops_cli.models.protocol import Ask
-from finops_cli.models.verified import Verified
+from finops_cli.evaluation.reports.html_report import page
+from finops_cli.evaluation.reports.svg import Bar, bars, matrix
+from finops_cli.evaluation.stats import proportion
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.verified_backend import VerifiedBackend
 from tests.evaluations import evaluated
 from tests.models import Speaking, right
 
 
-def faulty(book: Book) -> Verified:
+def faulty(kb: KnowledgeBase) -> VerifiedBackend:
     """A model that never says CRITICAL, and is silent now and then."""
 
-    def says(ask: Ask, number: int) -> str:
+    def says(ask: CompletionRequest, number: int) -> str:
         def change(answer: dict[str, Any]) -> dict[str, Any]:
             return (
                 answer | {"priority_tier": "HIGH"}
@@ -33,16 +33,16 @@ def faulty(book: Book) -> Verified:
                 else answer
             )
 
-        return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, book, change)
+        return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, kb, change)
 
-    return Verified(Speaking(says), book, "reject")
+    return VerifiedBackend(Speaking(says), kb, "reject")
 
 
-def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, book: Book) -> None:
+def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, kb: KnowledgeBase) -> None:
     """No address, no script, no import; verdict, then missed criticals, then where it is worse,
     each with its counts.
     """
-    evaluation = evaluated(tmp_path / "ev", book, faulty(book), rows=80)
+    evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
     text = page(evaluation)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
     f = evaluation.figures
@@ -57,11 +57,11 @@ def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, book: Bo
         ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', drawn))  # noqa: S314 - our own text
 
 
-def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, book: Book) -> None:
+def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, kb: KnowledgeBase) -> None:
     """What was valid as it came and what stands after repair, side by side, both of all records
     that were asked about.
     """
-    f = (evaluation := evaluated(tmp_path / "ev", book, faulty(book), rows=40)).figures
+    f = (evaluation := evaluated(tmp_path / "ev", kb, faulty(kb), rows=40)).figures
     assert f is not None
     assert f.valid_before.of == f.stands_after.of == 40
     before, after = (
@@ -72,9 +72,9 @@ def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, book: B
     assert text.count("class=soft", text.index(before), text.index(after)) == 1
 
 
-def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, book: Book) -> None:
+def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Twelve are drawn; how many more there are is said, and one is one."""
-    evaluation = evaluated(tmp_path / "ev", book, faulty(book), rows=80)
+    evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
     f = evaluation.figures
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.singled_out)
@@ -95,12 +95,12 @@ def test_plots_show_their_counts() -> None:
     """A bar is as long as its share of 300 points; a matrix holds each count once; names are never
     markup.
     """
-    drawn = bars([Bar("<b>half</b>", share(5, 10, Decimal("1.96")))], "t")
+    drawn = bars([Bar("<b>half</b>", proportion(5, 10, Decimal("1.96")))], "t")
     assert 'width="150.0"' in drawn
     assert "5 of 10, 50.0 %" in drawn
     assert "&lt;b&gt;half" in drawn
     assert "none to count; &lt;40&gt; no answer<" in bars(
-        [Bar("", share(0, 0, Decimal("1.96")), "<40> no answer")], "t"
+        [Bar("", proportion(0, 0, Decimal("1.96")), "<40> no answer")], "t"
     )
     cells = re.findall(
         r">(\d+)<",

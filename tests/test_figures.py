@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain.money import render_usd
-from finops_cli.verify.figures import figures, known, unknown_figures
+from finops_cli.verify.quoted_numbers import known_numbers, quoted_numbers, unsupported_numbers
 
 PHRASES = frozenset(
     (
@@ -62,13 +62,13 @@ def test_a_figure_is_read_as_the_desk_writes_it(text: str, values: list[int | st
         value[1:] if str(value).startswith("~") and isinstance(value, str) else Decimal(value)
         for value in values
     ]
-    assert [figure.value for figure in figures(text)] == expected
+    assert [figure.value for figure in quoted_numbers(text)] == expected
 
 
 @given(st.decimals(min_value=0, max_value=10**12, places=2))
 def test_an_amount_reads_back(amount: Decimal) -> None:
     """What `render_usd` writes, a figure is worth."""
-    assert [figure.value for figure in figures(f"worth {render_usd(amount)}.")] == [amount]
+    assert [figure.value for figure in quoted_numbers(f"worth {render_usd(amount)}.")] == [amount]
 
 
 @given(
@@ -82,12 +82,12 @@ def test_half_up_and_nothing_else_is_borne_out(number: Decimal, decimals: int, o
     """
     unit = Decimal(1).scaleb(-decimals)
     rounded = number.quantize(unit, ROUND_HALF_UP)
-    assert bool(unknown_figures(f"is {rounded} points", known(number))) is (
+    assert bool(unsupported_numbers(f"is {rounded} points", known_numbers(number))) is (
         bool(number) and not rounded
     )  # nothing rounds to 0
     wrong = rounded + off * unit
     if wrong and (wrong > 0) == (number > 0):
-        assert unknown_figures(f"is {wrong} points", known(number))
+        assert unsupported_numbers(f"is {wrong} points", known_numbers(number))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_a_known_number_bears_out(text: str, of: object, unknown: list[str]
     """Half-up to where the figure ends; days and shares exactly; an amount of either sign; a name
     as it is.
     """
-    assert [figure.text for figure in unknown_figures(text, known([of]))] == unknown
+    assert [figure.text for figure in unsupported_numbers(text, known_numbers([of]))] == unknown
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,9 @@ def test_words_of_the_field_claim_nothing(text: str, unknown: list[str]) -> None
     """Accepted phrases, step numbers and enumerations are no figures; what only looks like
     them is.
     """
-    assert [figure.text for figure in unknown_figures(text, known(), PHRASES)] == unknown
+    assert [
+        figure.text for figure in unsupported_numbers(text, known_numbers(), PHRASES)
+    ] == unknown
 
 
 @pytest.mark.parametrize(
@@ -181,4 +183,6 @@ def test_zeros_names_and_groups(
     """A bare 0 of the rules is no 0 of days, shares, percent or dollars; a name is no number; a
     blank may group digits.
     """
-    assert [figure.text for figure in unknown_figures(text, known(known_ones))] == unknown
+    assert [
+        figure.text for figure in unsupported_numbers(text, known_numbers(known_ones))
+    ] == unknown

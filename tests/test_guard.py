@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finops_cli.guard.guard import Guard
+from finops_cli.guard.detector import Guard
 from tests import guarded_notes, look_alikes, pii, pii_attacks, pii_held_out
 
 KINDS = list(pii.PLANTED)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from finops_cli.domain import limits
-from finops_cli.guard.guard import Guard
+from finops_cli.guard.detector import Guard
 
 
 @pytest.mark.parametrize(

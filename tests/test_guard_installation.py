@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from finops_cli.errors import KnowledgeError
-from finops_cli.guard.guard import Guard, open_guard
-from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.guard.detector import Guard, open_guard
+from finops_cli.kb.load import bundled_kb_dir, load_kb
 
 
 def _python(program: str) -> subprocess.CompletedProcess[str]:
@@ -21,7 +21,7 @@ def _python(program: str) -> subprocess.CompletedProcess[str]:
 
 
 OPENS = (
-    "from finops_cli.guard.guard import open_guard\nfrom finops_cli.kb.load import load_book,"
+    "from finops_cli.guard.detector import open_guard\nfrom finops_cli.kb.load import load_book,"
     " shipped_kb\n"
 )
 
@@ -110,11 +110,11 @@ def test_nothing_is_logged_of_a_text(
 
 
 def _own_kb(tmp_path: Path, old: str, new: str) -> Path:
-    kb = Path(shutil.copytree(shipped_kb(), tmp_path / "kb"))
-    text = (kb / "guard.toml").read_text()
+    kb_dir = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
+    text = (kb_dir / "guard.toml").read_text()
     assert text.count(old) == 1
-    (kb / "guard.toml").write_text(text.replace(old, new))
-    return kb
+    (kb_dir / "guard.toml").write_text(text.replace(old, new))
+    return kb_dir
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_desk_changes_scores_and_words_without_touching_code(
     old: str, new: str, text: str, masked: str, tmp_path: Path, guard: Guard
 ) -> None:
     assert guard.mask(text).text != masked
-    assert open_guard(load_book(_own_kb(tmp_path, old, new)).guard).mask(text).text == masked
+    assert open_guard(load_kb(_own_kb(tmp_path, old, new)).guard).mask(text).text == masked
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_a_guard_that_would_not_guard_is_refused(
     old: str, new: str, says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(KnowledgeError, match=says):
-        load_book(_own_kb(tmp_path, old, new))
+        load_kb(_own_kb(tmp_path, old, new))

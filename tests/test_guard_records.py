@@ -11,7 +11,7 @@ import pytest
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.guard.guard import Guard
+from finops_cli.guard.detector import Guard
 from finops_cli.guard.records import (
     Mask,
     could_be_masked,
@@ -19,8 +19,8 @@ from finops_cli.guard.records import (
     guarded_fail,
     has_free_text,
 )
-from finops_cli.kb.book import Book
-from finops_cli.pipeline.intake import case_from, fail_from
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.parse import parse_case, parse_fail
 from tests import pii_attacks
 from tests.conftest import EXAMPLES, a_fail, rows
 
@@ -40,12 +40,12 @@ TRIAGE = {
 
 
 def _fail(**changes: Any) -> FailRecord:
-    taken = fail_from(a_fail(**changes))
+    taken = parse_fail(a_fail(**changes))
     assert taken.value is not None, taken.problems
     return taken.value
 
 
-def _case(book: Book, **changes: Any) -> ResolverInput:
+def _case(kb: KnowledgeBase, **changes: Any) -> ResolverInput:
     inventory = {
         "box_qty": 0,
         "stock_loan_available": 0,
@@ -61,7 +61,7 @@ def _case(book: Book, **changes: Any) -> ResolverInput:
         "inventory": inventory,
         **changes,
     }
-    taken = case_from(case, book)
+    taken = parse_case(case, kb)
     assert taken.value is not None, taken.problems
     return taken.value
 
@@ -117,7 +117,7 @@ def test_the_desks_own_fields_are_never_touched(guard: Guard) -> None:
 
 def test_records_without_personal_data_come_back_as_they_are(guard: Guard) -> None:
     """The shipped examples, to the object."""
-    fails = [fail_from(row).value for row in rows((EXAMPLES / "monday.jsonl").read_bytes())]
+    fails = [parse_fail(row).value for row in rows((EXAMPLES / "monday.jsonl").read_bytes())]
     assert any(fail and fail.dk_reason for fail in fails)
     for fail in fails:
         if fail is not None:
@@ -125,10 +125,10 @@ def test_records_without_personal_data_come_back_as_they_are(guard: Guard) -> No
             assert guarded_fail(guard, fail)[0] is fail
 
 
-def test_the_reason_of_a_case_is_masked(guard: Guard, book: Book) -> None:
+def test_the_reason_of_a_case_is_masked(guard: Guard, kb: KnowledgeBase) -> None:
     """A resolver input is written by whoever made its triage."""
     given = _case(
-        book,
+        kb,
         triage={"reason": "Client 123-45-6789 short of 5000 shares, T+13."},
         fail_id="4111-1111-1111-1111",
     )
@@ -156,9 +156,9 @@ def test_a_fail_with_text_for_a_prompt_needs_the_guard(
     assert has_free_text(_fail(**changes)) is holds
 
 
-def test_a_case_with_a_reason_needs_the_guard(book: Book) -> None:
-    assert has_free_text(_case(book))
-    assert not has_free_text(_case(book, triage={"reason": ""}))
+def test_a_case_with_a_reason_needs_the_guard(kb: KnowledgeBase) -> None:
+    assert has_free_text(_case(kb))
+    assert not has_free_text(_case(kb, triage={"reason": ""}))
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,20 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama
 from tests import look_alikes, pii
 from tests.conftest import EXAMPLES, ROOT, Finops, a_fail, jsonl, rows
 from tests.ollama_models import model_run, warms_up
 
 
-def _sent(server: StandIn) -> str:
+def _sent(server: FakeOllama) -> str:
     """All that the server was sent about records, prompts included."""
     return json.dumps(
         [heard.body for heard in server.heard if not warms_up(heard)], ensure_ascii=False
     )
 
 
-def _everything(server: StandIn, output: bytes, talk: bytes) -> str:
+def _everything(server: FakeOllama, output: bytes, talk: bytes) -> str:
     return _sent(server).replace("\\n", "\n") + output.decode() + talk.decode()
 
 
@@ -56,7 +56,7 @@ def _planted_fails(draw: pii.Draw) -> tuple[list[dict[str, Any]], list[pii.Plant
 
 
 def test_planted_personal_data_is_in_no_prompt_capture_log_or_output(
-    server: StandIn, tmp_path: Path, finops: Finops, quick_kb: Path
+    server: FakeOllama, tmp_path: Path, finops: Finops, quick_kb: Path
 ) -> None:
     """500 pieces of ten kinds in every place that holds text; each line says what was masked in its
     record.
@@ -83,7 +83,7 @@ def test_planted_personal_data_is_in_no_prompt_capture_log_or_output(
 
 
 def test_look_alikes_reach_the_model_to_the_letter(
-    server: StandIn, tmp_path: Path, quick_kb: Path
+    server: FakeOllama, tmp_path: Path, quick_kb: Path
 ) -> None:
     """500 CUSIPs, ISINs, DTC numbers, quantities, prices and dates in notes: none is masked."""
     pytest.importorskip("presidio_analyzer")
@@ -102,7 +102,7 @@ def test_look_alikes_reach_the_model_to_the_letter(
 
 
 def test_nothing_is_sent_of_a_file_with_text_that_nobody_can_read_first(
-    server: StandIn, bare: Finops, tmp_path: Path
+    server: FakeOllama, bare: Finops, tmp_path: Path
 ) -> None:
     """`require` is the default with models: the last record has a note, and not even the first is
     sent. Exit 3 names the cure.
@@ -131,7 +131,7 @@ def test_nothing_is_sent_of_a_file_with_text_that_nobody_can_read_first(
 
 
 def test_a_pipe_ends_at_the_record_that_nobody_can_read_first(
-    server: StandIn, bare: Finops
+    server: FakeOllama, bare: Finops
 ) -> None:
     """It cannot be looked through beforehand; what stands before that record is answered."""
     given = jsonl(
@@ -145,13 +145,13 @@ def test_a_pipe_ends_at_the_record_that_nobody_can_read_first(
     assert "call back" not in _everything(server, done.stdout, done.stderr)
 
 
-def test_records_without_text_need_no_guard(server: StandIn, bare: Finops) -> None:
+def test_records_without_text_need_no_guard(server: FakeOllama, bare: Finops) -> None:
     done = bare("run", "-", "--backend", "ollama", "--host", server.url, given=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (done.returncode, "masked" in line["provenance"]) == (0, False)
 
 
-def test_without_the_guard_text_can_be_withheld(server: StandIn, bare: Finops) -> None:
+def test_without_the_guard_text_can_be_withheld(server: FakeOllama, bare: Finops) -> None:
     """`--guard on`: the record goes, its text stays; the line says so, and the answer is the
     engine's all the same.
     """
@@ -166,7 +166,7 @@ def test_without_the_guard_text_can_be_withheld(server: StandIn, bare: Finops) -
     assert "masked       WITHHELD 1" in done.stderr.decode()
 
 
-def test_a_resolver_input_has_text_too(server: StandIn, bare: Finops, finops: Finops) -> None:
+def test_a_resolver_input_has_text_too(server: FakeOllama, bare: Finops, finops: Finops) -> None:
     """The reason of its triage was written by whoever made it."""
     case = (EXAMPLES / "cards" / "cases.jsonl").read_bytes().splitlines(keepends=True)[0]
     asked = ("resolve", "-", "--backend", "ollama", "--host", server.url)
@@ -182,7 +182,7 @@ def test_a_resolver_input_has_text_too(server: StandIn, bare: Finops, finops: Fi
     assert "123-45-6789" not in _everything(server, masked.stdout, masked.stderr)
 
 
-def test_off_sends_text_as_it_is_and_only_when_told(server: StandIn, finops: Finops) -> None:
+def test_off_sends_text_as_it_is_and_only_when_told(server: FakeOllama, finops: Finops) -> None:
     done = finops(
         "run",
         "-",
@@ -220,7 +220,7 @@ def test_the_engine_masks_when_told(workers: int, finops: Finops) -> None:
 
 
 def test_the_raw_of_a_masked_name_is_judged_too(
-    server: StandIn, finops: Finops, tmp_path: Path
+    server: FakeOllama, finops: Finops, tmp_path: Path
 ) -> None:
     pytest.importorskip("presidio_analyzer")
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(fail_id="desk/jane@bank.com")))
@@ -285,7 +285,7 @@ def test_check_knows_a_masked_name_again_and_no_other(finops: Finops, tmp_path: 
         ), name
 
 
-def test_no_connection_but_loopback_is_opened(server: StandIn, tmp_path: Path) -> None:
+def test_no_connection_but_loopback_is_opened(server: FakeOllama, tmp_path: Path) -> None:
     """A run with models and the guard, watched from its first instruction: names are not looked up,
     and only the server is reached.
     """

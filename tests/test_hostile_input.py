@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from finops_cli.kb.load import shipped_kb
-from finops_cli.pipeline.conveyor import DeskPlan
-from finops_cli.pipeline.lines import encode
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.pipeline.output import encode
+from finops_cli.pipeline.scheduler import PipelineConfig
 from tests.conftest import Finops, a_fail, jsonl, rows
 
 GOOD = json.dumps(a_fail()).encode()
@@ -200,7 +200,7 @@ _LINES = (
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])
 def test_any_bytes_become_one_line(stage: Any, line: bytes) -> None:
     """No line raises; each becomes JSON that is either verified or says why it was rejected."""
-    written = DeskPlan(stage, shipped_kb(), timed=False).open().process(1, line).line
+    written = PipelineConfig(stage, bundled_kb_dir(), timed=False).open().process(1, line).line
     output = json.loads(encode(written))
     assert output["status"] in ("ok", "rejected")
     assert ("error" in output) == (output["status"] == "rejected")

@@ -7,49 +7,49 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from finops_cli.datasets.grading import NO_ANSWER, Scores, grade, total
+from finops_cli.datasets.rows import Row, resolver_row, sentiment_row, triage_row
+from finops_cli.datasets.sentiment.examples import Sentence
 from finops_cli.errors import UsageError
-from finops_cli.foundry.judging import NOT_HEARD, Scores, counted, judged
-from finops_cli.foundry.rows import Row, resolver_row, sentiment_row, triage_row
-from finops_cli.foundry.sentiment import Sentence
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 
 
 @pytest.fixture
-def row(book: Book) -> Row:
-    return triage_row(0, 7, book, "coverage")
+def row(kb: KnowledgeBase) -> Row:
+    return triage_row(0, 7, kb, "coverage")
 
 
-def test_the_right_answers_pass_the_examination(book: Book) -> None:
+def test_the_right_answers_pass_the_examination(kb: KnowledgeBase) -> None:
     """Every row's own completion is valid, exact and decided; what is not an answer is nothing of
     it.
     """
     rows = [
-        triage_row(1, 7, book, "coverage"),
-        resolver_row(1, 7, book),
+        triage_row(1, 7, kb, "coverage"),
+        resolver_row(1, 7, kb),
         sentiment_row("S", Sentence("Up.", "positive", "phrasebank", "")),
     ]
     for row in rows:
-        assert judged(row, row.completion[0].content, book) == (True, True, True)
-        assert judged(row, "I would rather not say", book) == (False, False, False)
+        assert grade(row, row.completion[0].content, kb) == (True, True, True)
+        assert grade(row, "I would rather not say", kb) == (False, False, False)
 
 
-def test_a_wrong_figure_is_valid_and_not_exact(book: Book, row: Row) -> None:
+def test_a_wrong_figure_is_valid_and_not_exact(kb: KnowledgeBase, row: Row) -> None:
     said = row.completion[0].content
-    assert judged(row, said.replace('"age_factor":', '"age_factor":1'), book) == (True, False, True)
-    other = resolver_row(2, 7, book)
-    assert judged(resolver_row(1, 7, book), other.completion[0].content, book)[1] is False
+    assert grade(row, said.replace('"age_factor":', '"age_factor":1'), kb) == (True, False, True)
+    other = resolver_row(2, 7, kb)
+    assert grade(resolver_row(1, 7, kb), other.completion[0].content, kb)[1] is False
     sentence = sentiment_row("S", Sentence("Up.", "positive", "phrasebank", ""))
-    assert judged(sentence, "negative", book) == (True, False, False)
+    assert grade(sentence, "negative", kb) == (True, False, False)
 
 
-def test_silence_counts_as_asked(book: Book, row: Row) -> None:
-    said = judged(row, row.completion[0].content, book)
-    assert counted([said, NOT_HEARD, said]) == Scores(3, 2, 2, 2)
+def test_silence_counts_as_asked(kb: KnowledgeBase, row: Row) -> None:
+    said = grade(row, row.completion[0].content, kb)
+    assert total([said, NO_ANSWER, said]) == Scores(3, 2, 2, 2)
 
 
-def test_a_record_that_is_none_is_refused(book: Book, row: Row) -> None:
+def test_a_record_that_is_none_is_refused(kb: KnowledgeBase, row: Row) -> None:
     with pytest.raises(UsageError, match="does not have the shape of stage triage; generate"):
-        judged(replace(row, record='{"fail_id": 3}'), "{}", book)
+        grade(replace(row, record='{"fail_id": 3}'), "{}", kb)
 
 
 def test_exact_answers_count_before_everything_else() -> None:

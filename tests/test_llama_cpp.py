@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from finops_cli.models.llama_cpp.decoder.batch import Batch
-from finops_cli.models.llama_cpp.wire import Sampling, Say
+from finops_cli.models.llama_cpp.messages import Generate, Sampling
+from finops_cli.models.llama_cpp.worker.batch import Batch
 from tests.llama_models import (
     BEHIND,
     CONTEXT,
@@ -199,7 +199,7 @@ def test_greedy_and_drawn_answers_sit_side_by_side(tiny: Path, plain: Callable[.
     """A greedy request is not swayed by a neighbour that draws."""
     texts = prompts(12, seed=4)
     mixed = [
-        Say(n, text, n, Sampling(1.0 if n % 2 else 0.0), predict=30)
+        Generate(n, text, n, Sampling(1.0 if n % 2 else 0.0), predict=30)
         for n, text in enumerate(texts, start=1)
     ]
     said = Round(tiny, 4).answers(mixed)
@@ -234,7 +234,9 @@ def test_an_answer_uses_the_context_to_its_last_token(tmp_path: Path) -> None:
     """
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
     texts = ["a b c", "!" * 200]
-    said = Round(endless, 2, context=256).answers([Say(n, text, n) for n, text in enumerate(texts)])
+    said = Round(endless, 2, context=256).answers(
+        [Generate(n, text, n) for n, text in enumerate(texts)]
+    )
     assert [(answer.end, answer.prompt_tokens + answer.tokens) for answer in said.values()] == [
         ("length", 256)
     ] * 2

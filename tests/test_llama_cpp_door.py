@@ -11,10 +11,17 @@ from threading import Event, Thread
 
 import pytest
 
-from finops_cli.models.breaker import Breaker
-from finops_cli.models.failures import Crashed, Cut, EverythingDown, NoReply, Overdue, Unreachable
-from finops_cli.models.llama_cpp.entrance import Entrance
-from finops_cli.models.llama_cpp.process import Died
+from finops_cli.models.circuit_breaker import CircuitBreaker
+from finops_cli.models.failures import (
+    Crashed,
+    ModelError,
+    NoEndpointLeft,
+    TimedOut,
+    Truncated,
+    Unreachable,
+)
+from finops_cli.models.llama_cpp.admission import AdmissionControl
+from finops_cli.models.llama_cpp.worker_process import Died
 
 FIGURES = {
     "failures": Decimal(3),
@@ -33,8 +40,8 @@ class Door:
         self.now = 0.0
         self.looks = 0
         self.broken = False
-        self.breaker = Breaker(FIGURES)
-        self.entrance = Entrance(self.breaker, "free some memory", self._clock)
+        self.breaker = CircuitBreaker(FIGURES)
+        self.entrance = AdmissionControl(self.breaker, "free some memory", self._clock)
 
     def _clock(self) -> float:
         self.looks += 1
@@ -48,7 +55,7 @@ class Door:
         request.__enter__()
         return request
 
-    def fails_at_once(self, failure: NoReply) -> None:
+    def fails_at_once(self, failure: ModelError) -> None:
         ends(self.enters(), failure)
 
     def opens(self) -> None:
@@ -115,7 +122,7 @@ def test_a_death_counts_once_and_for_the_request_that_tries() -> None:
     assert door.breaker.state == "open"
 
 
-@pytest.mark.parametrize("error", [EverythingDown("closed"), RuntimeError("a bug")])
+@pytest.mark.parametrize("error", [NoEndpointLeft("closed"), RuntimeError("a bug")])
 def test_an_error_of_ours_is_no_success(error: Exception) -> None:
     """It says nothing about the model: failures in a row go on being counted, and a try that it
     ended is left to the next.
@@ -137,27 +144,32 @@ def test_a_failure_that_is_the_records_own_is_a_success() -> None:
     door = Door()
     for _ in range(9):
         door.fails_at_once(crash())
-        door.fails_at_once(Cut("at its length"))
+        door.fails_at_once(Truncated("at its length"))
     assert door.breaker.state == "closed"
 
 
 @pytest.mark.parametrize(
     ("failure", "cure"),
     [
-        (Overdue("no answer within 1 s"), r"no answer within 1 s \(reply\.overdue\); .*--deadline"),
+        (
+            TimedOut("no answer within 1 s"),
+            r"no answer within 1 s \(reply\.overdue\); .*--deadline",
+        ),
         (Unreachable("not loaded"), r"not loaded \(reply\.unreachable\); free some memory"),
         (Crashed("it died"), r"it died \(reply\.crashed\); free some memory"),
     ],
 )
-def test_the_last_word_says_what_to_do_about_the_last_failure(failure: NoReply, cure: str) -> None:
+def test_the_last_word_says_what_to_do_about_the_last_failure(
+    failure: ModelError, cure: str
+) -> None:
     """Memory helps no deadline."""
     door = Door()
     while door.breaker.state != "given up":
         door.fails_at_once(failure)
         door.now += 10
-    with pytest.raises(EverythingDown, match=cure) as told:
+    with pytest.raises(NoEndpointLeft, match=cure) as told:
         door.enters()
-    assert ("memory" in str(told.value)) == (not isinstance(failure, Overdue))
+    assert ("memory" in str(told.value)) == (not isinstance(failure, TimedOut))
 
 
 def test_a_suspect_that_cannot_enter_holds_nobody_back() -> None:

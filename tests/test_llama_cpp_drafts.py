@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from finops_cli.models.llama_cpp.decoder.batch import Batch
-from finops_cli.models.llama_cpp.decoder.drafts import DRAFTED, Guesser, Heard
-from finops_cli.models.llama_cpp.wire import Sampling, Say
+from finops_cli.models.llama_cpp.messages import Generate, Sampling
+from finops_cli.models.llama_cpp.worker.batch import Batch
+from finops_cli.models.llama_cpp.worker.prompt_lookup import DRAFTED, NGramCache, PromptLookup
 from tests.llama_models import CONTEXT, Round, agrees, asks, plain_loop, prompts
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
@@ -25,7 +25,7 @@ def test_a_guess_is_what_stood_behind_the_longest_equal_end(
     prompt: list[int], said: list[int]
 ) -> None:
     """Of 8 or 3 tokens, where they stood last; else the last token again."""
-    guesser = Guesser([9, *prompt], 0, Heard())
+    guesser = PromptLookup([9, *prompt], 0, NGramCache())
     for token in said:
         guesser.learn(token)
     text = [9, *prompt, *said]
@@ -54,19 +54,19 @@ def _stood(text: list[int], end: list[int], reach: int) -> list[int]:
 
 
 def test_earlier_answers_are_remembered_and_the_oldest_forgotten() -> None:
-    heard = Heard(remembered=2)
+    heard = NGramCache(remembered=2)
     for first in (10, 20, 30):
-        said = Guesser([first], 0, heard)
+        said = PromptLookup([first], 0, heard)
         for token in range(first + 1, first + 6):
             said.learn(token)
         said.close()
-        assert Guesser([first, first + 1, first + 2], 0, heard).guess() == [
+        assert PromptLookup([first, first + 1, first + 2], 0, heard).guess() == [
             first + 3,
             first + 4,
             first + 5,
         ]
-    assert Guesser([20, 21, 22], 0, heard).guess() == [23, 24, 25]
-    assert Guesser([10, 11, 12], 0, heard).guess() == [12, 12, 12]
+    assert PromptLookup([20, 21, 22], 0, heard).guess() == [23, 24, 25]
+    assert PromptLookup([10, 11, 12], 0, heard).guess() == [12, 12, 12]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ class Watched(Round):
         self.network.take_back = taken_back  # type: ignore[method-assign]
 
 
-def later(say: Say, by: int, seed: int | None = None) -> Say:
+def later(say: Generate, by: int, seed: int | None = None) -> Generate:
     """The same question under another number, of another seed where one is given."""
     return replace(say, number=say.number + by, seed=say.seed if seed is None else seed)
 

@@ -11,12 +11,12 @@ from threading import Condition
 
 import pytest
 
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import failures
-from finops_cli.models.llama_cpp.process import Died, NotLoaded
-from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
-from finops_cli.models.llama_cpp.wire import Load, Said, Sampling, Say
-from finops_cli.models.protocol import Ask, Origin
+from finops_cli.models.llama_cpp.messages import Generate, GenerationResult, Load, Sampling
+from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
+from finops_cli.models.llama_cpp.worker_process import Died, NotLoaded
+from finops_cli.models.protocol import CompletionRequest, Origin
 
 TOGETHER = 4
 
@@ -36,7 +36,7 @@ class Fragile:
     def ready(self, patience: float) -> None:
         """At once."""
 
-    def say(self, say: Say, seconds: float, silence: float) -> Said:
+    def say(self, say: Generate, seconds: float, silence: float) -> GenerationResult:
         with self._changed:
             self._inside.append(say.prompt)
             self._log[say.prompt] += 1
@@ -50,26 +50,28 @@ class Fragile:
             self._inside.remove(say.prompt)
             if not self.alive:
                 raise failures.Crashed(str(self._death)) from self._death
-        return Said(say.number, say.prompt.upper(), "stop", 1)
+        return GenerationResult(say.number, say.prompt.upper(), "stop", 1)
 
     def stop(self) -> None:
         self.alive = False
 
 
-def speaker_with(book: Book, start: Callable[[Load], object]) -> LlamaCppSpeaker:
+def speaker_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCppModel:
     one = Profile(Load("model.gguf", 1000, TOGETHER), Sampling())
-    return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": one}, book.answering, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
 
 
-def outcome(speaker: LlamaCppSpeaker, prompt: str) -> str:
+def outcome(speaker: LlamaCppModel, prompt: str) -> str:
     try:
-        return speaker.speak(Ask("triage", prompt, 1)).text
-    except failures.NoReply as failure:
+        return speaker.speak(CompletionRequest("triage", prompt, 1)).text
+    except failures.ModelError as failure:
         return failure.rule
 
 
 @pytest.mark.parametrize("poison", [1, 2, 4])
-def test_records_that_kill_the_process_are_alone_in_the_end(poison: int, quick: Book) -> None:
+def test_records_that_kill_the_process_are_alone_in_the_end(
+    poison: int, quick: KnowledgeBase
+) -> None:
     """Each of them is settled without the model; every neighbour is answered."""
     log: Counter[str] = Counter()
     speaker = speaker_with(quick, lambda _: Fragile(log))
@@ -79,11 +81,11 @@ def test_records_that_kill_the_process_are_alone_in_the_end(poison: int, quick: 
         outcomes = list(lanes.map(lambda text: outcome(speaker, text), texts))
     assert outcomes == [text.upper() if text in good else "reply.crashed" for text in texts]
     assert {log[text] for text in texts if text not in good} == {
-        1 + quick.answering.retries["crashed"]
+        1 + quick.models.retries["crashed"]
     }
 
 
-def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Book) -> None:
+def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: KnowledgeBase) -> None:
     """The run ends, with the last reason and what to do."""
     tries: list[int] = []
 
@@ -94,10 +96,10 @@ def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Book)
     speaker = speaker_with(quick, start)
     with (
         ThreadPoolExecutor(8) as lanes,
-        pytest.raises(failures.EverythingDown, match=r"no memory.*free some memory.*--resume"),
+        pytest.raises(failures.NoEndpointLeft, match=r"no memory.*free some memory.*--resume"),
     ):
         list(lanes.map(lambda n: outcome(speaker, f"record {n}"), range(16)))
-    settings = quick.answering.breaker
+    settings = quick.models.breaker
     assert (
         len(tries) <= settings["failures"] + settings["probes"] + 8
     )  # those already inside when it opened

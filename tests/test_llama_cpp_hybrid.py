@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finops_cli.models.llama_cpp.wire import Sampling
+from finops_cli.models.llama_cpp.messages import Sampling
 from tests.llama_models import Round, agrees, asks, plain_loop, prompts
 from tests.plain_checkpoints import QWEN35, write_checkpoint
 
@@ -17,8 +17,8 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'fi
 
 @pytest.fixture(scope="module")
 def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from finops_cli.foundry.weights.checkpoint import read_checkpoint
-    from finops_cli.foundry.weights.convert import Named, convert, plan_conversion
+    from finops_cli.weights.checkpoint import read_checkpoint
+    from finops_cli.weights.convert import Named, convert, plan_conversion
 
     folder = tmp_path_factory.mktemp("hybrid")
     planned = plan_conversion(read_checkpoint(write_checkpoint(folder / "base", QWEN35)), None)

@@ -16,15 +16,22 @@ from pathlib import Path
 import pytest
 
 from finops_cli.errors import MissingPiece, UsageError
-from finops_cli.kb.book import Book
-from finops_cli.models.failures import EverythingDown
-from finops_cli.models.llama_cpp.gguf import hashed, memory_bytes, token_bytes
-from finops_cli.models.llama_cpp.opening import Team, open_llama_cpp, profile, take_turns, team_for
-from finops_cli.models.llama_cpp.process import NotLoaded
-from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
-from finops_cli.models.llama_cpp.wire import Load, Sampling
-from finops_cli.models.protocol import Ask, ModelStage, Origin
-from finops_cli.models.wanted import Wanted
+from finops_cli.files.digests import sha256_of_file
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.failures import NoEndpointLeft
+from finops_cli.models.llama_cpp.connect import (
+    WorkerLayout,
+    open_llama_cpp,
+    profile,
+    take_turns,
+    worker_layout,
+)
+from finops_cli.models.llama_cpp.memory import memory_bytes, token_bytes
+from finops_cli.models.llama_cpp.messages import Load, Sampling
+from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
+from finops_cli.models.llama_cpp.worker_process import NotLoaded
+from finops_cli.models.protocol import CompletionRequest, ModelStage, Origin
 from tests.conftest import ROOT
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
@@ -101,20 +108,20 @@ class Loaded:
         self._memory.discard(self._path)
 
 
-def two_models(book: Book, room: int, memory: set[str], *paths: str) -> LlamaCppSpeaker:
+def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> LlamaCppModel:
     stages: tuple[ModelStage, ...] = ("triage", "resolver")
     profiles = {
         stage: Profile(Load(path, 1000), Sampling())
         for stage, path in zip(stages, paths, strict=True)
     }
     start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, room)  # noqa: E731 - it is one
-    return LlamaCppSpeaker(Origin("llama-cpp"), profiles, book.answering, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(Origin("llama-cpp"), profiles, kb.models, start=start)  # type: ignore[arg-type]
 
 
-def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(book: Book) -> None:
+def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(kb: KnowledgeBase) -> None:
     """The other one goes, and `in_turns` says so to the desk, which asks after all are prepared."""
     memory: set[str] = set()
-    speaker = two_models(book, 1, memory, "triage.gguf", "resolver.gguf")
+    speaker = two_models(kb, 1, memory, "triage.gguf", "resolver.gguf")
     speaker.prepare("triage")
     assert not speaker.in_turns
     speaker.prepare("resolver")
@@ -123,17 +130,19 @@ def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(book: Boo
     assert memory == {"triage.gguf"}
 
 
-def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(book: Book) -> None:
+def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(
+    kb: KnowledgeBase,
+) -> None:
     """Two where there is room for two; where there is room for none, the cure names what takes
     less.
     """
     memory: set[str] = set()
-    speaker = two_models(book, 2, memory, "triage.gguf", "resolver.gguf")
+    speaker = two_models(kb, 2, memory, "triage.gguf", "resolver.gguf")
     for stage in ("triage", "resolver", "triage"):
         speaker.prepare(stage)
     assert (speaker.in_turns, memory) == (False, {"triage.gguf", "resolver.gguf"})
     with pytest.raises(UsageError, match=r"smaller context, or fewer --workers"):
-        two_models(book, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
+        two_models(kb, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
 
 
 def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
@@ -159,15 +168,15 @@ def test_models_take_turns_where_they_need_too_much_together() -> None:
     assert not take_turns([90, 90], None, 70)
 
 
-def speaker_of_file(path: Path, book: Book, memory: set[str]) -> LlamaCppSpeaker:
-    one = Profile(Load(str(path), 1000), Sampling(), identity=hashed(path)[1])
+def speaker_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
+    one = Profile(Load(str(path), 1000), Sampling(), identity=sha256_of_file(path)[1])
     start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, 1)  # noqa: E731 - it is one
-    return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": one}, book.answering, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", ["put in its place", "written over", "gone"])
 def test_a_file_that_is_replaced_is_not_loaded(
-    how: str, gguf: Path, tmp_path: Path, quick: Book
+    how: str, gguf: Path, tmp_path: Path, quick: KnowledgeBase
 ) -> None:
     """Its digest stands in the lines: after a death, or in its next turn, the run ends instead, and
     `changes` tells.
@@ -186,9 +195,9 @@ def test_a_file_that_is_replaced_is_not_loaded(
         gguf.unlink()
     assert speaker.changes() == (f"{gguf} was replaced during the run",)
     with pytest.raises(
-        EverythingDown, match=r"no longer the file that the run began with.*begin a new run"
+        NoEndpointLeft, match=r"no longer the file that the run began with.*begin a new run"
     ):
-        speaker.speak(Ask("triage", "a", 1))
+        speaker.speak(CompletionRequest("triage", "a", 1))
     with pytest.raises(MissingPiece, match="no longer the file"):
         speaker.prepare("triage")
 
@@ -254,21 +263,21 @@ def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
     few more.
     """
     small, large = 1_000_000, 5_000_000_000
-    assert team_for(small, 2, None) == Team(8, 2, 1)
-    assert team_for(large, 16, None) == Team(4, 1, 16)
-    assert team_for(small, 2, 1) == Team(1, 1, 2)
-    assert team_for(small, 2, 5) == Team(3, 2, 1)
-    assert team_for(large, 4, 12) == Team(12, 1, 4)
+    assert worker_layout(small, 2, None) == WorkerLayout(8, 2, 1)
+    assert worker_layout(large, 16, None) == WorkerLayout(4, 1, 16)
+    assert worker_layout(small, 2, 1) == WorkerLayout(1, 1, 2)
+    assert worker_layout(small, 2, 5) == WorkerLayout(3, 2, 1)
+    assert worker_layout(large, 4, 12) == WorkerLayout(12, 1, 4)
 
 
-def test_a_speaker_says_what_it_speaks_with(gguf: Path, book: Book) -> None:
+def test_a_speaker_says_what_it_speaks_with(gguf: Path, kb: KnowledgeBase) -> None:
     """File name, digest of the file, digest of the prompts, and all that sways an answer; how many
     are decoded at once does not.
     """
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llguidance")
     speakers = [
-        open_llama_cpp(Wanted("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), book)
+        open_llama_cpp(BackendRequest("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), kb)
         for n in (None, 3)
     ]
     first, second = (speaker.origin for speaker in speakers)

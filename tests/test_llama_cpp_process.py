@@ -18,19 +18,19 @@ from threading import Event, Thread, Timer
 import pytest
 
 from finops_cli.errors import MissingPiece
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import failures
-from finops_cli.models.llama_cpp.process import Died, NotLoaded, Process
-from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker, Profile
-from finops_cli.models.llama_cpp.wire import Load, Sampling, Say
-from finops_cli.models.protocol import Ask, Origin
+from finops_cli.models.llama_cpp.messages import Generate, Load, Sampling
+from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
+from finops_cli.models.llama_cpp.worker_process import Died, NotLoaded, WorkerProcess
+from finops_cli.models.protocol import CompletionRequest, Origin
 from tests.conftest import ROOT
 
 SECONDS = 30
 LONG = "!" * 30_000
 _HEAD = """
 import os, signal, sys, time
-from finops_cli.models.llama_cpp.wire import TO_DECODER, Begun, Loaded, Said, frame, next_frame
+from finops_cli.models.llama_cpp.messages import TO_DECODER, Begun, Loaded, Said, frame, next_frame
 given, said = sys.stdin.buffer, sys.stdout.buffer
 def hear():
     return TO_DECODER.decode(next_frame(given))
@@ -56,26 +56,26 @@ ANSWERS_ALL_IN_TURN = (
 )
 
 
-def process(script: str) -> Process:
-    return Process(Load("model.gguf", 10), (sys.executable, "-c", script))
+def process(script: str) -> WorkerProcess:
+    return WorkerProcess(Load("model.gguf", 10), (sys.executable, "-c", script))
 
 
-def loaded(script: str) -> Process:
+def loaded(script: str) -> WorkerProcess:
     made = process(script)
     made.ready(SECONDS)
     return made
 
 
 def outcome(
-    one: Process, prompt: str, seconds: float = 0.3, silence: float = 0.3
+    one: WorkerProcess, prompt: str, seconds: float = 0.3, silence: float = 0.3
 ) -> Exception | str:
     try:
-        return one.say(Say(0, prompt, 1), seconds, silence).text
-    except (failures.NoReply, ValueError) as failure:
+        return one.say(Generate(0, prompt, 1), seconds, silence).text
+    except (failures.ModelError, ValueError) as failure:
         return failure
 
 
-def outcomes(one: Process, prompts: list[str]) -> list[Exception | str]:
+def outcomes(one: WorkerProcess, prompts: list[str]) -> list[Exception | str]:
     """Of all of them side by side. A test does not wait for ever for one that hangs."""
     lanes = ThreadPoolExecutor(len(prompts))
     waited = [lanes.submit(outcome, one, prompt) for prompt in prompts]
@@ -93,8 +93,8 @@ def test_a_process_that_hangs_with_many_long_prompts_in_its_pipe_is_ended(seats:
     """
     told = outcomes(loaded(HANGS_WITH_SOME_SEATED.format(seats=seats)), [LONG] * 12)
     kinds = [type(failure) for failure in told]
-    assert set(kinds) <= {failures.Overdue, failures.Crashed}
-    assert 1 <= kinds.count(failures.Overdue) <= seats
+    assert set(kinds) <= {failures.TimedOut, failures.Crashed}
+    assert 1 <= kinds.count(failures.TimedOut) <= seats
     assert {str(failure) for failure in told if isinstance(failure, failures.Crashed)} == {
         "the process of the model hung and was ended"
     }
@@ -172,22 +172,22 @@ def test_an_interrupted_load_leaves_no_process() -> None:
 
 def test_a_system_that_starts_no_process_says_so() -> None:
     with pytest.raises(NotLoaded, match="no process can be started"):
-        Process(Load("model.gguf", 10), ("/no/such/program",))
+        WorkerProcess(Load("model.gguf", 10), ("/no/such/program",))
 
 
-def speaker_with(book: Book, start: Callable[[Load], Process]) -> LlamaCppSpeaker:
+def speaker_with(kb: KnowledgeBase, start: Callable[[Load], WorkerProcess]) -> LlamaCppModel:
     one = Profile(Load("model.gguf", 1000, 4), Sampling())
-    return LlamaCppSpeaker(Origin("llama-cpp"), {"triage": one}, book.answering, start=start)
+    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)
 
 
-def test_closing_waits_for_no_load(quick: Book) -> None:
+def test_closing_waits_for_no_load(quick: KnowledgeBase) -> None:
     """Whoever waits for the model hears that the run is over."""
     speaker = speaker_with(quick, lambda _: process(NEVER_LOADED))
     told = Event()
 
     def speaks() -> None:
         with pytest.raises(MissingPiece, match="have been unloaded"):
-            speaker.speak(Ask("triage", "a", 1))
+            speaker.speak(CompletionRequest("triage", "a", 1))
         told.set()
 
     Thread(target=speaks, daemon=True).start()
@@ -196,16 +196,16 @@ def test_closing_waits_for_no_load(quick: Book) -> None:
         time.sleep(0.01)
     started = time.monotonic()
     speaker.close()
-    assert time.monotonic() - started < quick.answering.seconds["load"] / 3
+    assert time.monotonic() - started < quick.models.seconds["load"] / 3
     assert told.wait(SECONDS)
 
 
-def test_a_process_is_gone_before_the_next_one_loads(quick: Book) -> None:
+def test_a_process_is_gone_before_the_next_one_loads(quick: KnowledgeBase) -> None:
     """Two models of one file in memory may be more than it holds."""
-    started: list[Process] = []
+    started: list[WorkerProcess] = []
     left_behind: list[int] = []
 
-    def start(_: Load) -> Process:
+    def start(_: Load) -> WorkerProcess:
         left_behind.extend(old.pid for old in started if Path(f"/proc/{old.pid}").exists())
         started.append(process(HANGS_AT_ONCE))
         return started[-1]
@@ -229,8 +229,8 @@ def test_a_process_is_gone_before_the_next_one_loads(quick: Book) -> None:
 
 _PARENT = """
 import sys
-from finops_cli.models.llama_cpp.process import Process
-from finops_cli.models.llama_cpp.wire import Load
+from finops_cli.models.llama_cpp.worker_process import Process
+from finops_cli.models.llama_cpp.messages import Load
 one = Process(Load(sys.argv[1], 512))
 print(one.pid, flush=True)
 one.ready(600)

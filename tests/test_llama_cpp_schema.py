@@ -12,13 +12,13 @@ import jsonschema
 import pytest
 
 from finops_cli.domain import exact_json
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import failures
-from finops_cli.models.llama_cpp.wire import Sampling, Say
-from finops_cli.models.protocol import Ask
-from finops_cli.models.questions import answer_schema
+from finops_cli.models.llama_cpp.messages import Generate, Sampling
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.tasks import answer_schema
 from finops_cli.rules.triage import triage
-from finops_cli.verify.shapes import TRIAGE
+from finops_cli.verify.codecs import TRIAGE
 from tests.llama_models import CONTEXT, Round, agrees, asks, plain_loop, prompts, speaker_of
 from tests.ollama_models import a_record
 from tests.tiny_gguf import Shape, write_tiny_gguf
@@ -55,10 +55,10 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def held(
     texts: list[str], schema: dict[str, Any], sampling: Sampling | None = None, first: int = 1
-) -> list[Say]:
+) -> list[Generate]:
     wire = json.dumps(schema).encode()
     return [
-        Say(n, text, n, sampling or Sampling(), schema=wire)
+        Generate(n, text, n, sampling or Sampling(), schema=wire)
         for n, text in enumerate(texts, start=first)
     ]
 
@@ -83,20 +83,20 @@ def test_what_is_held_to_a_schema_parses_against_it(
 
 @pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {}, {"indent": 2}])
 def test_a_right_answer_passes_in_any_layout(
-    layout: dict[str, Any], tiny: Path, book: Book
+    layout: dict[str, Any], tiny: Path, kb: KnowledgeBase
 ) -> None:
     """The schema of triage lets the rules' own answer through, token for token, to its end;
     compact, spaced or indented.
     """
-    answer = json.loads(exact_json.encode(triage(a_record(), book)))
+    answer = json.loads(exact_json.encode(triage(a_record(), kb)))
     assert passes(tiny, json.dumps(answer, **layout)) == "complete"
 
 
-def test_a_wrong_shape_does_not_pass(tiny: Path, book: Book) -> None:
+def test_a_wrong_shape_does_not_pass(tiny: Path, kb: KnowledgeBase) -> None:
     """Another order of the fields, a word that is not on its list, a fence around it; half an
     answer is not complete.
     """
-    answer = json.loads(exact_json.encode(triage(a_record(), book)))
+    answer = json.loads(exact_json.encode(triage(a_record(), kb)))
     turned = dict(reversed(answer.items()))
     for text in (
         json.dumps(turned),
@@ -109,10 +109,10 @@ def test_a_wrong_shape_does_not_pass(tiny: Path, book: Book) -> None:
 
 def passes(gguf: Path, text: str) -> str:
     """What becomes of `text`, held to the schema of triage."""
-    from finops_cli.models.llama_cpp.decoder.hold import Holds
+    from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
 
     model = Round(gguf, 1, context=4096).model
-    hold = Holds(model)(json.dumps(answer_schema(TRIAGE)).encode())
+    hold = GrammarFactory(model)(json.dumps(answer_schema(TRIAGE)).encode())
     tokens = model.tokenised(text)
     assert isinstance(tokens, list)
     for token in tokens:
@@ -180,16 +180,17 @@ def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
     assert said[2].text in ("true", "false")
 
 
-def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: Book) -> None:
+def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: KnowledgeBase) -> None:
     """The schema is that of the request."""
     speaker = speaker_of(tiny, quick, predict=None)
     text = prompts(1)[0]
     jsonschema.validate(
-        json.loads(speaker.speak(Ask("triage", text, 1, SCHEMA, CONTEXT)).text), SCHEMA
+        json.loads(speaker.speak(CompletionRequest("triage", text, 1, SCHEMA, CONTEXT)).text),
+        SCHEMA,
     )
     try:
-        free = speaker.speak(Ask("triage", text, 1)).text
-    except failures.Cut as cut:
+        free = speaker.speak(CompletionRequest("triage", text, 1)).text
+    except failures.Truncated as cut:
         free = cut.received
     assert free.startswith(plain_loop(tiny)(text).text.rstrip("\ufffd"))
     speaker.close()

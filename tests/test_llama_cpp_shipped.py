@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from finops_cli.foundry.dataset import Order, row_at
-from finops_cli.foundry.rows import Row
-from finops_cli.foundry.weights.trial import try_model
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import shipped_kb
+from finops_cli.datasets.rows import Row
+from finops_cli.datasets.writer import DatasetOptions, row_at
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.bundled import model_files
 from finops_cli.models.protocol import ModelStage
-from finops_cli.models.shipped import model_files
+from finops_cli.quantization.accuracy_check import try_model
 from tests.conftest import ROOT, Finops
 
 RATES = {"triage": 98, "resolver": 80}
@@ -30,7 +30,7 @@ MOST_FTRS = 3
 """What the resolver is made for: so many fails to receive."""
 
 
-@pytest.mark.parametrize("folder", ["models", "sittings/first"])
+@pytest.mark.parametrize("folder", ["models", "training/continue"])
 @pytest.mark.parametrize("stage", RATES)
 def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder: str) -> None:
     """Manifest and record stand beside it, by digest."""
@@ -51,21 +51,23 @@ def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder:
 def test_a_shipped_model_went_on_with_the_file_of_its_first_sitting_and_is_as_good_as_we_promise(
     stage: str,
 ) -> None:
-    run = json.loads((ROOT / "models" / f"tiny-{stage}.run.json").read_bytes())
-    first = ROOT / "sittings/first" / f"tiny-{stage}.gguf"
+    run = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.run.json").read_bytes())
+    first = ROOT / "training/continue" / f"tiny-{stage}.gguf"
     assert run["made_from"]["base"] == {"gguf": hashlib.sha256(first.read_bytes()).hexdigest()}
-    [made] = json.loads((ROOT / "models" / f"tiny-{stage}.manifest.json").read_bytes())["outputs"]
+    [made] = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.manifest.json").read_bytes())[
+        "outputs"
+    ]
     assert 100 * made["scores"]["exact"] >= RATES[stage] * made["scores"]["asked"]
 
 
 @pytest.mark.parametrize("stage", RATES)
 def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
-    stage: ModelStage, book: Book
+    stage: ModelStage, kb: KnowledgeBase
 ) -> None:
     """Other records than those that it was measured on; of so few a handful more may be wrong."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
-    rows = list(islice(unseen_rows(stage, book), ASKED))
-    scores = try_model(model_files([stage])[stage], stage, rows, book, lambda done: None)
+    rows = list(islice(unseen_rows(stage, kb), ASKED))
+    scores = try_model(model_files([stage])[stage], stage, rows, kb, lambda done: None)
     assert scores.asked == ASKED
     assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
 
@@ -92,12 +94,12 @@ def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_spe
     assert figures["speed"]["tokens_per_second"] > 0
 
 
-def unseen_rows(stage: ModelStage, book: Book) -> Iterator[Row]:
+def unseen_rows(stage: ModelStage, kb: KnowledgeBase) -> Iterator[Row]:
     """Rows of the evaluation split that the model is made for, of a seed that nothing was made
     with.
     """
-    order = Order(stage, 0, 4711, "coverage", shipped_kb())
+    order = DatasetOptions(stage, 0, 4711, "coverage", bundled_kb_dir())
     for index in count():
-        row = row_at(order, index * book.data.eval_every + book.data.eval_every - 1, book)
+        row = row_at(order, index * kb.datasets.eval_every + kb.datasets.eval_every - 1, kb)
         if stage == "triage" or 1 <= len(json.loads(row.record)["ftrs"]) <= MOST_FTRS:
             yield row

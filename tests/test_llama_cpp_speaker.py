@@ -17,10 +17,10 @@ from threading import Event, Thread
 import pytest
 
 from finops_cli.errors import MissingPiece, UsageError
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import failures
-from finops_cli.models.llama_cpp.speaker import LlamaCppSpeaker
-from finops_cli.models.protocol import Ask
+from finops_cli.models.llama_cpp.model import LlamaCppModel
+from finops_cli.models.protocol import CompletionRequest
 from tests.conftest import ROOT
 from tests.llama_models import BEHIND, CONTEXT, PREFIX, Plain, plain_loop, prompts, speaker_of
 from tests.tiny_gguf import Shape, write_tiny_gguf
@@ -47,32 +47,32 @@ def plain(tiny: Path) -> Callable[..., Plain]:
 
 
 @pytest.fixture
-def speaker(tiny: Path, quick: Book) -> Iterator[LlamaCppSpeaker]:
+def speaker(tiny: Path, quick: KnowledgeBase) -> Iterator[LlamaCppModel]:
     made = speaker_of(tiny, quick)
     yield made
     made.close()
 
 
-def ask(prompt: str, seed: int = 1, **given: object) -> Ask:
-    return Ask("triage", prompt, seed, **given)  # type: ignore[arg-type]
+def ask(prompt: str, seed: int = 1, **given: object) -> CompletionRequest:
+    return CompletionRequest("triage", prompt, seed, **given)  # type: ignore[arg-type]
 
 
-def heard(speaker: LlamaCppSpeaker, prompt: str, **given: object) -> str:
+def heard(speaker: LlamaCppModel, prompt: str, **given: object) -> str:
     """What is said, cut or not; another failure by its rule."""
     try:
         return speaker.speak(ask(prompt, **given)).text
-    except failures.Cut as cut:
+    except failures.Truncated as cut:
         return cut.received
-    except failures.NoReply as failure:
+    except failures.ModelError as failure:
         return failure.rule
 
 
-def side_by_side(speaker: LlamaCppSpeaker, texts: list[str]) -> list[str]:
+def side_by_side(speaker: LlamaCppModel, texts: list[str]) -> list[str]:
     with ThreadPoolExecutor(speaker.lanes) as lanes:
         return list(lanes.map(lambda text: heard(speaker, text), texts))
 
 
-def process_of(speaker: LlamaCppSpeaker) -> int:
+def process_of(speaker: LlamaCppModel) -> int:
     process = speaker._models["triage"]._process
     assert process is not None
     return process.pid
@@ -95,7 +95,7 @@ def ends(pid: int) -> bool:
 
 @pytest.mark.parametrize("teams", [1, 2])
 def test_records_from_many_threads_get_the_answers_of_the_plain_loop(
-    teams: int, tiny: Path, quick: Book, plain: Callable[..., Plain]
+    teams: int, tiny: Path, quick: KnowledgeBase, plain: Callable[..., Plain]
 ) -> None:
     """Each its own, with more threads than seats, in one team or two."""
     speaker = speaker_of(tiny, quick, sequences=3, teams=teams)
@@ -106,7 +106,7 @@ def test_records_from_many_threads_get_the_answers_of_the_plain_loop(
 
 
 def test_failures_of_a_record_are_its_own(
-    speaker: LlamaCppSpeaker, plain: Callable[..., Plain]
+    speaker: LlamaCppModel, plain: Callable[..., Plain]
 ) -> None:
     """Too long, empty, no Unicode: named, settled, and their neighbours answered; the model's
     process lives on.
@@ -132,7 +132,7 @@ def test_failures_of_a_record_are_its_own(
     assert process_of(speaker) == pid
 
 
-def test_a_prompt_too_long_is_counted_not_estimated(speaker: LlamaCppSpeaker) -> None:
+def test_a_prompt_too_long_is_counted_not_estimated(speaker: LlamaCppModel) -> None:
     """The finding tells tokens of this model, and the room that there is."""
     with pytest.raises(
         failures.ContextExceeded, match=f"is 1,000 tokens, the context has room for {CONTEXT}"
@@ -141,33 +141,33 @@ def test_a_prompt_too_long_is_counted_not_estimated(speaker: LlamaCppSpeaker) ->
     assert speaker.room("triage") == CONTEXT
 
 
-def test_an_answer_at_its_limit_is_cut(
-    speaker: LlamaCppSpeaker, plain: Callable[..., Plain]
-) -> None:
+def test_an_answer_at_its_limit_is_cut(speaker: LlamaCppModel, plain: Callable[..., Plain]) -> None:
     """The limit of the profile, or that of the request; what was said so far is kept."""
     text = next(text for text in prompts(20) if not plain(text).ended)
     for tokens in (7, 40):
-        with pytest.raises(failures.Cut) as cut:
+        with pytest.raises(failures.Truncated) as cut:
             speaker.speak(ask(text, predict=tokens))
         assert cut.value.received == plain(text, tokens=tokens).text
 
 
-def test_an_answer_that_takes_too_long_is_cancelled(endless: Path, quick: Book) -> None:
+def test_an_answer_that_takes_too_long_is_cancelled(endless: Path, quick: KnowledgeBase) -> None:
     """Overdue with what was said so far; the seat is free again, and the process the same."""
     speaker = speaker_of(endless, quick, sequences=2, predict=None, deadline=0.05)
     speaker.prepare("triage")
     pid = process_of(speaker)
     for _ in range(3):
-        with pytest.raises(failures.Overdue) as overdue:
+        with pytest.raises(failures.TimedOut) as overdue:
             speaker.speak(ask(f"{PREFIX}a{BEHIND}"))
         assert overdue.value.received
-    with pytest.raises(failures.Cut):
+    with pytest.raises(failures.Truncated):
         speaker.speak(ask(f"{PREFIX}a{BEHIND}", predict=1))
     assert process_of(speaker) == pid
     speaker.close()
 
 
-def test_waiting_for_a_seat_costs_no_time_of_the_answer(endless: Path, quick: Book) -> None:
+def test_waiting_for_a_seat_costs_no_time_of_the_answer(
+    endless: Path, quick: KnowledgeBase
+) -> None:
     """Eight records at one seat, each far below the deadline that all of them together exceed."""
     speaker = speaker_of(endless, quick, sequences=1, predict=100)
     speaker.prepare("triage")
@@ -179,7 +179,7 @@ def test_waiting_for_a_seat_costs_no_time_of_the_answer(endless: Path, quick: Bo
     speaker.close()
 
 
-def test_a_process_that_is_killed_is_started_again(endless: Path, quick: Book) -> None:
+def test_a_process_that_is_killed_is_started_again(endless: Path, quick: KnowledgeBase) -> None:
     """Its records are asked again and say what they would have said; what was overcome is told."""
     speaker = speaker_of(endless, quick, sequences=4, predict=150)
     speaker.prepare("triage")
@@ -192,19 +192,19 @@ def test_a_process_that_is_killed_is_started_again(endless: Path, quick: Book) -
     speaker.close()
 
 
-def test_what_was_overcome_is_told(endless: Path, quick: Book) -> None:
+def test_what_was_overcome_is_told(endless: Path, quick: KnowledgeBase) -> None:
     """A crash on the way to an answer stands in its provenance."""
     speaker = speaker_of(endless, quick, predict=None, stops=("zzzz",))
     speaker.prepare("triage")
     pid = process_of(speaker)
     Thread(target=lambda: (time.sleep(0.1), os.kill(pid, signal.SIGKILL))).start()
-    with pytest.raises(failures.Cut) as cut:
+    with pytest.raises(failures.Truncated) as cut:
         speaker.speak(ask(f"{PREFIX}a{BEHIND}"))
     assert cut.value.overcome == ("reply.crashed",)
     speaker.close()
 
 
-def test_a_process_that_hangs_is_ended(endless: Path, quick: Book) -> None:
+def test_a_process_that_hangs_is_ended(endless: Path, quick: KnowledgeBase) -> None:
     """Stopped dead, it does not say that it cancelled: the record is overdue, the next one gets a
     new process.
     """
@@ -215,20 +215,20 @@ def test_a_process_that_hangs_is_ended(endless: Path, quick: Book) -> None:
     assert process is not None
     said = model._loaded
     Thread(target=lambda: (time.sleep(0.1), os.kill(process.pid, signal.SIGSTOP))).start()
-    with pytest.raises(failures.Overdue, match="hung"):
+    with pytest.raises(failures.TimedOut, match="hung"):
         process.say(_say(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)
     assert said() is not process
     speaker.close()
 
 
 def _say(prompt: str) -> object:
-    from finops_cli.models.llama_cpp.wire import Say
+    from finops_cli.models.llama_cpp.messages import Generate
 
-    return Say(0, prompt, 1)
+    return Generate(0, prompt, 1)
 
 
 def test_a_file_that_is_no_model_is_refused_before_the_first_record(
-    tmp_path: Path, quick: Book, tiny: Path
+    tmp_path: Path, quick: KnowledgeBase, tiny: Path
 ) -> None:
     """Torn, or a head without a body: the file is named, with llama.cpp's reason; a context beyond
     all memory has its cure.
@@ -243,7 +243,7 @@ def test_a_file_that_is_no_model_is_refused_before_the_first_record(
 
 
 def test_a_model_that_can_never_be_loaded_ends_the_run(
-    tiny: Path, tmp_path: Path, quick: Book
+    tiny: Path, tmp_path: Path, quick: KnowledgeBase
 ) -> None:
     """The file goes away during the run and the process dies: the breaker gives the model up, with
     the reason and a cure.
@@ -255,12 +255,14 @@ def test_a_model_that_can_never_be_loaded_ends_the_run(
     moved.unlink()
     os.kill(process_of(speaker), signal.SIGKILL)
     assert ends(process_of(speaker))
-    with pytest.raises(failures.EverythingDown, match=r"cannot be loaded.*--resume"):
+    with pytest.raises(failures.NoEndpointLeft, match=r"cannot be loaded.*--resume"):
         [heard(speaker, "a") for _ in range(20)]
     speaker.close()
 
 
-def test_closing_ends_the_process_and_what_waits_for_it(endless: Path, quick: Book) -> None:
+def test_closing_ends_the_process_and_what_waits_for_it(
+    endless: Path, quick: KnowledgeBase
+) -> None:
     """No process is left, none is started, and no thread hangs."""
     speaker = speaker_of(endless, quick, predict=None)
     speaker.prepare("triage")

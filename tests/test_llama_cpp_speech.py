@@ -7,24 +7,24 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finops_cli.models.llama_cpp.decoder.speech import Speech
-from finops_cli.models.llama_cpp.wire import (
-    FROM_DECODER,
-    TO_DECODER,
+from finops_cli.models.llama_cpp.messages import (
+    FROM_WORKER,
+    TO_WORKER,
     Cancel,
+    Generate,
+    GenerationResult,
     Load,
-    Said,
-    Say,
     frame,
     next_frame,
 )
+from finops_cli.models.llama_cpp.worker.sequence import Sequence
 
 
 def spoken(
     words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, ends: bool = False
-) -> Said:
+) -> GenerationResult:
     """What is said by tokens that say `words`, and then, if it `ends`, by the one that ends it."""
-    speech = Speech(Say(1, "", 1, stops=stops), [1, 2, 3], limit)
+    speech = Sequence(Generate(1, "", 1, stops=stops), [1, 2, 3], limit)
     for word in words:
         if speech.end is None:
             speech.hear(7, word)
@@ -92,17 +92,20 @@ def test_the_limit_is_one_of_tokens() -> None:
 
 def test_messages_come_out_as_they_went_in() -> None:
     """Several in one pipe, with every character; a pipe that ends within a message ends."""
-    say = Say(3, "\x00€\U0010ffff<|im_end|>", 7, stops=("a",), schema=b"{}")
+    say = Generate(3, "\x00€\U0010ffff<|im_end|>", 7, stops=("a",), schema=b"{}")
     sent = (
-        frame(Load("m.gguf", 10)) + frame(say) + frame(Cancel(3)) + frame(Said(3, "x", "stop", 1))
+        frame(Load("m.gguf", 10))
+        + frame(say)
+        + frame(Cancel(3))
+        + frame(GenerationResult(3, "x", "stop", 1))
     )
     stream = io.BytesIO(sent + frame(say)[:-1])
     received = [next_frame(stream) for _ in range(5)]
-    assert [TO_DECODER.decode(body) for body in received[:3] if body] == [
+    assert [TO_WORKER.decode(body) for body in received[:3] if body] == [
         Load("m.gguf", 10),
         say,
         Cancel(3),
     ]
     assert received[3] is not None
-    assert FROM_DECODER.decode(received[3]) == Said(3, "x", "stop", 1)
+    assert FROM_WORKER.decode(received[3]) == GenerationResult(3, "x", "stop", 1)
     assert received[4] is None

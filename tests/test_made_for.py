@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from finops_cli.devtools.standin import Model, StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama, Model
 from finops_cli.errors import UsageError
-from finops_cli.foundry.model_note import ModelNote, write_note
-from finops_cli.kb.book import Book
-from finops_cli.models import shipped
-from finops_cli.models.gguf import write_gguf
-from finops_cli.models.llama_cpp.opening import open_llama_cpp, swaying
-from finops_cli.models.ollama.opening import profile
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models import bundled
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.llama_cpp.connect import open_llama_cpp, relevant_options
+from finops_cli.models.ollama.connect import profile
 from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha256, triage_prompt
 from finops_cli.models.protocol import ModelStage
-from finops_cli.models.verified import Verified
-from finops_cli.models.wanted import Wanted
+from finops_cli.models.verified_backend import VerifiedBackend
+from finops_cli.weights.gguf_writer import write_gguf
+from finops_cli.weights.model_note import ModelNote, write_note
 from tests.conftest import Finops, a_fail, jsonl, rows
 from tests.models import Speaking, right
 from tests.ollama_models import a_record, warms_up
@@ -65,20 +65,20 @@ def test_only_modelfiles_of_the_stage_are_accepted(said: object) -> None:
     named.
     """
     with pytest.raises(UsageError, match=ACCEPTED):
-        shipped.made_for("triage", said, "a.gguf")
-    assert shipped.made_for("triage", None, "a.gguf") == "triage"
+        bundled.made_for("triage", said, "a.gguf")
+    assert bundled.made_for("triage", None, "a.gguf") == "triage"
 
 
 @pytest.mark.parametrize("name", ["triage", "tiny-triage", "resolver", "tiny-resolver"])
-def test_every_modelfile_of_the_desk_can_be_asked_by(name: str, book: Book) -> None:
+def test_every_modelfile_of_the_desk_can_be_asked_by(name: str, kb: KnowledgeBase) -> None:
     """It says all that servers would choose for themselves, and llama.cpp does all that it says."""
     stage: ModelStage = "triage" if name.endswith("triage") else "resolver"
-    made = profile(stage, name, "m", book)
+    made = profile(stage, name, "m", kb)
     assert (made.modelfile, made.probe.startswith(common_prefix(name))) == (name, True)
-    assert swaying(made.options)["num_ctx"] == made.options["num_ctx"]
+    assert relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
 
 
-def test_the_loop_asks_by_the_modelfile_of_its_speaker(book: Book) -> None:
+def test_the_loop_asks_by_the_modelfile_of_its_speaker(kb: KnowledgeBase) -> None:
     """An answer behind the reasoning of a model that thinks stands, and nothing of it counts as a
     fault.
     """
@@ -87,13 +87,13 @@ def test_the_loop_asks_by_the_modelfile_of_its_speaker(book: Book) -> None:
         def modelfile(self, stage: str) -> str:
             return f"tiny-{stage}"
 
-    speaker = Tiny(lambda ask, _: f"<think>\nage 7 60\n</think>\n\n{right(ask, book)}")
-    answer = Verified(speaker, book, "repair").triage(a_record())
+    speaker = Tiny(lambda ask, _: f"<think>\nage 7 60\n</think>\n\n{right(ask, kb)}")
+    answer = VerifiedBackend(speaker, kb, "repair").triage(a_record())
     assert [ask.prompt for ask in speaker.asks] == [triage_prompt(a_record(), "tiny-triage").text]
     assert (answer.status, answer.tolerated) == ("ok", ())
 
 
-def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, book: Book) -> None:
+def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Prefix, context and options of the named Modelfile; its digest in the origin.
 
     A file that names none is asked by its stage's.
@@ -104,7 +104,7 @@ def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, book: Book) 
         "triage": write_tiny_gguf(tmp_path / "plain.gguf"),
     }
     for name, path in files.items():
-        speaker = open_llama_cpp(Wanted("llama-cpp", ("triage",), triage_gguf=path), book)
+        speaker = open_llama_cpp(BackendRequest("llama-cpp", ("triage",), triage_gguf=path), kb)
         load = speaker._models["triage"].profile.load
         context = {"tiny-triage": 1536, "triage": 2048}[name]
         assert (speaker.modelfile("triage"), speaker.room("triage"), load.prefix) == (
@@ -132,7 +132,7 @@ def test_a_run_with_a_real_model_says_which_prompt_it_was_asked_with(
 
 
 def test_an_ollama_model_is_created_and_asked_as_its_file_says(
-    tmp_path: Path, finops: Finops, server: StandIn
+    tmp_path: Path, finops: Finops, server: FakeOllama
 ) -> None:
     """`finops create` takes the named Modelfile; the run reads the name from the model's card, and
     both backends agree on the digest.
@@ -173,7 +173,7 @@ def test_a_name_that_is_not_known_is_refused_everywhere(tmp_path: Path, finops: 
     """
     file = keyed(tmp_path, "huge-triage")
     model = Model("finops-triage", pairs={"finops.modelfile": "huge-triage"})
-    with StandIn(models=[model]) as server:
+    with FakeOllama(models=[model]) as server:
         for command in (
             ("create", "--stage", "triage", "--gguf", file, "--print"),
             ("triage", "-", "--backend", "ollama", "--host", server.url),
@@ -190,11 +190,12 @@ def test_a_name_that_is_not_known_is_refused_everywhere(tmp_path: Path, finops: 
         ] == [True]
 
 
-def test_a_file_with_an_unknown_name_is_not_loaded(tmp_path: Path, book: Book) -> None:
+def test_a_file_with_an_unknown_name_is_not_loaded(tmp_path: Path, kb: KnowledgeBase) -> None:
     pytest.importorskip("llguidance")
     with pytest.raises(UsageError, match=ACCEPTED):
         open_llama_cpp(
-            Wanted("llama-cpp", ("triage",), triage_gguf=keyed(tmp_path, "huge-triage")), book
+            BackendRequest("llama-cpp", ("triage",), triage_gguf=keyed(tmp_path, "huge-triage")),
+            kb,
         )
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from finops_cli.checking.against_input import judge_run
 from finops_cli.domain import exact_json
-from finops_cli.kb.book import Book
-from finops_cli.models.protocol import Ask
-from finops_cli.models.verified import Verified
-from finops_cli.pipeline.check_run import judge_run
-from finops_cli.pipeline.desk import Desk
-from finops_cli.pipeline.lines import encode
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.verified_backend import VerifiedBackend
+from finops_cli.pipeline.output import encode
+from finops_cli.pipeline.pipeline import Pipeline
 from tests.conftest import a_fail
 from tests.mangling import mangled
 from tests.models import Speaking, right
@@ -24,7 +24,7 @@ from tests.oracle.random_fails import random_fail
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolve"])
-def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Book) -> None:
+def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: KnowledgeBase) -> None:
     """Each answer wrong in one or two of twelve ways: what stands passes the checker against its
     record, and is marked unless it was right.
     """
@@ -42,19 +42,19 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Bo
         line = lines[number % len(lines)]
         ways = Random(number)
 
-        def says(ask: Ask, _: int, ways: Random = ways) -> str:
+        def says(ask: CompletionRequest, _: int, ways: Random = ways) -> str:
             wanted = "triage" if stage == "triage" else "resolver"
-            return mangled(right(ask, book), ways) if ask.stage == wanted else right(ask, book)
+            return mangled(right(ask, kb), ways) if ask.stage == wanted else right(ask, kb)
 
-        desk = Desk(
+        desk = Pipeline(
             "triage" if stage == "triage" else "run",
-            Verified(Speaking(says), book, "repair"),
-            book,
+            VerifiedBackend(Speaking(says), kb, "repair"),
+            kb,
             timed=False,
         )
         written = desk.process(1, line).line
         output = encode(written).strip()
-        [verdict] = judge_run([output], [line], book)
+        [verdict] = judge_run([output], [line], kb)
         assert verdict.findings == [] or verdict.findings[0].path == "/fail_id", (output, verdict)
         told[written.status] = told.get(written.status, 0) + 1
         if written.status == "ok":
@@ -67,43 +67,45 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, book: Bo
     assert told["fallback"] > count / 20
 
 
-def test_exact_numbers_survive_the_wire(book: Book) -> None:
+def test_exact_numbers_survive_the_wire(kb: KnowledgeBase) -> None:
     """Scores arrive as the digits that the model wrote, not as floats."""
-    desk = Desk(
+    desk = Pipeline(
         "triage",
-        Verified(Speaking(lambda ask, _: right(ask, book)), book, "repair"),
-        book,
+        VerifiedBackend(Speaking(lambda ask, _: right(ask, kb)), kb, "repair"),
+        kb,
         timed=False,
     )
     line = encode(desk.process(1, json.dumps(a_fail()).encode()).line)
     assert exact_json.decode(line)["triage"]["priority_score"].as_tuple().exponent == -1
 
 
-def test_what_was_around_an_answer_is_reported_and_nothing_more(book: Book) -> None:
+def test_what_was_around_an_answer_is_reported_and_nothing_more(kb: KnowledgeBase) -> None:
     """A fence and a sentence: the answer counts as it came, provenance tells what was tolerated."""
-    fenced = Verified(
-        Speaking(lambda ask, _: f"Sure:\n```json\n{right(ask, book)}\n```"), book, "repair"
+    fenced = VerifiedBackend(
+        Speaking(lambda ask, _: f"Sure:\n```json\n{right(ask, kb)}\n```"), kb, "repair"
     )
-    line = Desk("triage", fenced, book, timed=False).process(1, json.dumps(a_fail()).encode()).line
+    line = (
+        Pipeline("triage", fenced, kb, timed=False).process(1, json.dumps(a_fail()).encode()).line
+    )
     assert (line.status, line.verification.triage) == ("ok", [])
     assert line.provenance.tolerated == ("reply.chatter", "reply.fence")
 
 
 @pytest.mark.parametrize("where", ["reason", "category", "flags", "unknown", "key"])
-def test_half_a_character_never_stands_and_never_stops_a_run(where: str, book: Book) -> None:
+def test_half_a_character_never_stands_and_never_stops_a_run(where: str, kb: KnowledgeBase) -> None:
     """A lone surrogate is no text: whatever field it is in, the answer cannot be read, and the line
     is written.
     """
 
-    def says(ask: Ask, _: int) -> str:
-        given = json.loads(right(ask, book))
+    def says(ask: CompletionRequest, _: int) -> str:
+        given = json.loads(right(ask, kb))
         given |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(
             where, {where: "\ud83d CNS"}
         )
         return json.dumps(given)
 
-    desk = Desk(
-        "triage", Verified(Speaking(says), book, "repair"), book, timed=False, keeps_raw=True
+    desk = Pipeline(
+        "triage", VerifiedBackend(Speaking(says), kb, "repair"), kb, timed=False, keeps_raw=True
     )
     line = desk.process(1, json.dumps(a_fail()).encode()).line
     assert (line.status, [finding.rule for finding in line.verification.triage or ()]) == (

@@ -14,22 +14,22 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import (
+from finops_cli.devtools.fake_ollama import (
     Behaviour,
     Busy,
     Changed,
+    CorrectAnswer,
     Crash,
     ErrorLine,
+    FakeOllama,
+    FixedText,
     Garbled,
     Hang,
-    Heard,
     Length,
     Loaded,
     NoDone,
+    ReceivedRequest,
     Refused,
-    Right,
-    Say,
-    StandIn,
     Torn,
 )
 from tests.conftest import EXAMPLES, Finops, jsonl, rows
@@ -37,8 +37,8 @@ from tests.ollama_models import model_run, some_fails, warms_up
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with StandIn(chunk_tokens=8) as running:
+def server() -> Iterator[FakeOllama]:
+    with FakeOllama(chunk_tokens=8) as running:
         yield running
 
 
@@ -47,7 +47,7 @@ def _statuses(output: bytes) -> dict[str, int]:
     return {status: found.count(status) for status in set(found)}
 
 
-def test_the_models_give_what_the_engine_gives(finops: Finops, server: StandIn) -> None:
+def test_the_models_give_what_the_engine_gives(finops: Finops, server: FakeOllama) -> None:
     """Right models through all of the protocol: the same answers as the engine's, each under the
     models' name and digest.
     """
@@ -82,8 +82,8 @@ FAULTS: tuple[Behaviour, ...] = (
         Hang(after=3),
     ),
     *(
-        Say("no idea"),
-        Say('{"category": "CNS_FAIL"}'),
+        FixedText("no idea"),
+        FixedText('{"category": "CNS_FAIL"}'),
         Changed(lambda answer: {**answer, "narrative": "", "reason": ""}),
     ),
     *(Changed(_one_wrong_figure), Changed(lambda answer: [answer])),
@@ -92,17 +92,17 @@ FAULTS: tuple[Behaviour, ...] = (
 
 @pytest.mark.parametrize("policy", ["repair", "retry", "fallback", "reject"])
 def test_a_storm_of_faults_loses_nothing_and_marks_everything(
-    policy: str, quick_kb: Path, server: StandIn, tmp_path: Path, finops: Finops
+    policy: str, quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """Two requests in five end in one of 15 faults: lines in = lines out in order, the checker
     passes every line, exit 1.
     """
 
-    def script(heard: Heard) -> Behaviour:
+    def script(heard: ReceivedRequest) -> Behaviour:
         rng = Random(
             f"{policy} {heard.attempt} {heard.prompt}"
         )  # by what is asked, not by when it arrives
-        return rng.choice(FAULTS) if not warms_up(heard) and rng.random() < 0.4 else Right()
+        return rng.choice(FAULTS) if not warms_up(heard) and rng.random() < 0.4 else CorrectAnswer()
 
     server.script = script
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
@@ -134,11 +134,11 @@ def test_a_storm_of_faults_loses_nothing_and_marks_everything(
         assert bool(findings) == (line["status"] in ("repaired", "fallback", "failed"))
 
 
-def _slowly(server: StandIn) -> None:
+def _slowly(server: FakeOllama) -> None:
     server.token_seconds = 0.0001
 
 
-def _uninterrupted(quick_kb: Path, server: StandIn, fails: Path, tmp_path: Path) -> bytes:
+def _uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Path) -> bytes:
     output = tmp_path / "whole.jsonl"
     assert (
         subprocess.run(
@@ -150,7 +150,7 @@ def _uninterrupted(quick_kb: Path, server: StandIn, fails: Path, tmp_path: Path)
 
 
 def test_kill_and_resume_lose_and_repeat_nothing(
-    quick_kb: Path, server: StandIn, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
     """kill -9 at several places, then to the end: the bytes of a run that nothing disturbed, and no
     record asked for twice that stood.
@@ -179,7 +179,7 @@ def test_kill_and_resume_lose_and_repeat_nothing(
 
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
-    quick_kb: Path, server: StandIn, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
     """Exit 130 while an answer hangs; the connection is closed, the output is whole lines, --resume
     finishes it.
@@ -189,7 +189,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
     whole = _uninterrupted(quick_kb, server, fails, tmp_path)
     asked = iter(range(5))
     server.script = lambda heard: (
-        Right() if warms_up(heard) or next(asked, None) is not None else Hang(after=1)
+        CorrectAnswer() if warms_up(heard) or next(asked, None) is not None else Hang(after=1)
     )
     process = subprocess.Popen(
         model_run(quick_kb, server, fails, "-o", output), stderr=subprocess.PIPE
@@ -203,7 +203,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
     assert process.returncode == 130
     assert b"--resume" in talk
     assert output.read_bytes() == whole[: output.stat().st_size]
-    server.script = lambda _: Right()
+    server.script = lambda _: CorrectAnswer()
     assert (
         subprocess.run(
             model_run(quick_kb, server, fails, "-o", output, "--resume"),
@@ -216,7 +216,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
 
 
 def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
-    quick_kb: Path, server: StandIn, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
     """Exit 3 with the cause and the counts so far; what is written is whole; with the server back,
     --resume finishes it.
@@ -225,8 +225,8 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
     fails.write_bytes(jsonl(*some_fails(12)))
     asked = iter(range(9))
 
-    def falls_over(heard: Heard) -> Behaviour:
-        return Right() if next(asked, None) is not None else Crash()
+    def falls_over(heard: ReceivedRequest) -> Behaviour:
+        return CorrectAnswer() if next(asked, None) is not None else Crash()
 
     server.script = falls_over
     done = subprocess.run(
@@ -247,7 +247,7 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
         f"ended after {count} records",
     ):
         assert part in talk
-    server.script = lambda _: Right()
+    server.script = lambda _: CorrectAnswer()
     again = subprocess.run(
         model_run(quick_kb, server, fails, "-o", output, "--resume"),
         capture_output=True,
@@ -259,19 +259,19 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
 
 
 def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
-    quick_kb: Path, server: StandIn, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
     """How often the models were right, by stage and rule, is told by the lines: a resumed run tells
     the same.
     """
     fails, whole, output = (tmp_path / name for name in ("fails.jsonl", "whole.jsonl", "out.jsonl"))
     fails.write_bytes(jsonl(*some_fails(12)))
-    fixed = (Say("no"), Busy(), Changed(_one_wrong_figure), Say("```json\n{}\n```"))
+    fixed = (FixedText("no"), Busy(), Changed(_one_wrong_figure), FixedText("```json\n{}\n```"))
     draws = {n: fixed[n % 4] for n in range(8)}
 
-    def script(heard: Heard) -> Behaviour:
+    def script(heard: ReceivedRequest) -> Behaviour:
         qty = next((n for n in draws if f"Qty: {5000 + n} " in heard.prompt), None)
-        return draws[qty] if qty is not None and heard.attempt == 1 else Right()
+        return draws[qty] if qty is not None and heard.attempt == 1 else CorrectAnswer()
 
     def told(*more: object) -> str:
         server._asked_before.clear()
@@ -304,7 +304,7 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
     ],
 )
 def test_a_run_is_not_taken_up_with_other_settings(
-    changes: list[str], says: str, quick_kb: Path, server: StandIn, tmp_path: Path
+    changes: list[str], says: str, quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
     """Other policy, other options, other models: the lines would not belong together."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"

@@ -7,28 +7,33 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from finops_cli.devtools.standin import (
+from finops_cli.devtools.fake_ollama import (
     Behaviour,
     Changed,
-    Heard,
+    CorrectAnswer,
+    FakeOllama,
+    FixedText,
     Length,
     Model,
-    Right,
-    Say,
-    StandIn,
+    ReceivedRequest,
 )
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 from tests.ollama_models import model_run, some_fails, warms_up
 
 
 def test_what_was_said_can_be_judged_again_without_a_model(
-    quick_kb: Path, server: StandIn, tmp_path: Path, finops: Finops
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """--keep-raw keeps every attempt word for word; check --raw finds in it what the run found."""
-    wrong = {"F-0": Changed(lambda answer: {**answer, "priority_score": 1}), "F-1": Say("no idea")}
+    wrong = {
+        "F-0": Changed(lambda answer: {**answer, "priority_score": 1}),
+        "F-1": FixedText("no idea"),
+    }
     order = iter(wrong.values())
     server.script = lambda heard: (
-        next(order, Right()) if not warms_up(heard) and heard.model == "finops-triage" else Right()
+        next(order, CorrectAnswer())
+        if not warms_up(heard) and heard.model == "finops-triage"
+        else CorrectAnswer()
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(3)))
@@ -62,12 +67,14 @@ def test_what_was_said_can_be_judged_again_without_a_model(
 
 
 def test_what_kept_an_attempt_from_being_read_is_judged_too(
-    quick_kb: Path, server: StandIn, tmp_path: Path, finops: Finops
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """An attempt that was cut has its failure as its finding; outputs and blotter of different
     lengths are told line by line.
     """
-    server.script = lambda heard: Right() if warms_up(heard) or heard.attempt > 1 else Length()
+    server.script = lambda heard: (
+        CorrectAnswer() if warms_up(heard) or heard.attempt > 1 else Length()
+    )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(1)))
     subprocess.run(
@@ -95,7 +102,7 @@ def test_a_run_without_raw_has_nothing_to_judge_again(finops: Finops) -> None:
 
 
 def test_a_model_that_is_replaced_during_a_run_is_told(
-    quick_kb: Path, server: StandIn, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
     """The lines name the digest that the run began with: the talk says that it may not be true, and
     the exit code is 1.
@@ -103,10 +110,10 @@ def test_a_model_that_is_replaced_during_a_run_is_told(
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(3)))
 
-    def replaces(heard: Heard) -> Behaviour:
+    def replaces(heard: ReceivedRequest) -> Behaviour:
         if not warms_up(heard):
             server.models.put(Model("finops-triage", "qwen35", layer_digest="sha256:" + "e" * 64))
-        return Right()
+        return CorrectAnswer()
 
     server.script = replaces
     done = subprocess.run(
@@ -117,7 +124,7 @@ def test_a_model_that_is_replaced_during_a_run_is_told(
 
 
 def test_a_prompt_that_is_too_long_is_one_records_error(
-    quick_kb: Path, server: StandIn, finops: Finops
+    quick_kb: Path, server: FakeOllama, finops: Finops
 ) -> None:
     """Its neighbours go on; it is never cut to fit: the engine answers it, and the finding says
     why.
@@ -136,7 +143,7 @@ def test_a_prompt_that_is_too_long_is_one_records_error(
 
 
 def test_a_record_that_tries_to_answer_for_the_model_is_only_text(
-    quick_kb: Path, server: StandIn, finops: Finops
+    quick_kb: Path, server: FakeOllama, finops: Finops
 ) -> None:
     """Control tokens in free text reach the model broken, so the conversation keeps its three
     turns.

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.errors import UsageError
-from finops_cli.kb.load import data_folder
+from finops_cli.kb.load import bundled_dir
 from finops_cli.models.modelfile import Message, Modelfile, read_modelfile, typed_parameters
-from finops_cli.models.parameters import OPTIONS
+from finops_cli.models.ollama_options import OPTIONS
 
 FENCE = '"""'
 
@@ -267,7 +267,7 @@ def test_a_parameter_that_the_api_would_drop_is_refused(
 @pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])
 def test_the_shipped_modelfiles_say_everything(stage: str) -> None:
     """A file, a prompt and typed settings; where JSON is asked for, nothing that damages it."""
-    file = read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile")
+    file = read_modelfile(bundled_dir("modelfiles") / f"{stage}.Modelfile")
     settings: dict[str, Any] = typed_parameters(file)
     assert file.bases[0].endswith(".gguf")
     assert file.system

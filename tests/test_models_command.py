@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from finops_cli.devtools.standin import Model, StandIn
+from finops_cli.devtools.fake_ollama import FakeOllama, Model
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
-from finops_cli.models.ollama import admin, hosts
+from finops_cli.models.ollama import api, hosts
 from tests.canned import Canned
 from tests.conftest import Finops
 
@@ -28,7 +28,7 @@ CLOUD: dict[str, object] = {
 
 def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
     """Everything that the table shows, as data."""
-    with StandIn() as server:
+    with FakeOllama() as server:
         [_, listed] = json.loads(
             finops("models", "--host", server.url, "--json").stdout
         )  # what ships comes first
@@ -57,7 +57,7 @@ def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
 def test_the_table_fits_a_terminal_of_80_columns(finops: Finops) -> None:
     """Heading, columns, a line a model; a long name has a line of its own and is not cut."""
     long = "hf.co/someone/An-Exceedingly-Long-Name-Of-A-Model-GGUF:Q4_K_M-with-more-behind-it"
-    with StandIn(
+    with FakeOllama(
         models=[
             Model(long[:70], "qwen35moe"),
             Model("finops-triage", "qwen35", context_length=262_144),
@@ -97,7 +97,7 @@ def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
     answers = {"GET /api/ps": running, "GET /api/tags": tags, "POST /api/show": {"model_info": {}}}
     with Canned(answers) as server:
         text = finops("models", "--host", server.url).stdout.decode()
-        assert admin.loaded(server.url) == [admin.Loaded("a", 4_000, 3_000, 2048)]
+        assert api.loaded(server.url) == [api.Loaded("a", 4_000, 3_000, 2048)]
     assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [
         ["75%", "GPU"],
         ["-", "no"],
@@ -106,7 +106,7 @@ def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
 
 def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
     """The stand-in loads a model as Ollama does: on a request without a prompt."""
-    with StandIn() as server:
+    with FakeOllama() as server:
         httpx.post(
             f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False
         ).raise_for_status()
@@ -129,8 +129,8 @@ def test_a_cloud_model_is_recognised(finops: Finops) -> None:
         "details": {"family": "gptoss"},
     }
     with Canned({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": show}) as server:
-        card = admin.card(server.url, "gpt-oss:120b-cloud")
-        [listed] = admin.installed(server.url)
+        card = api.card(server.url, "gpt-oss:120b-cloud")
+        [listed] = api.installed(server.url)
         text = finops("models", "--host", server.url).stdout.decode()
     assert card is not None
     assert (card.remote_host, card.architecture, listed.remote_host) == (
@@ -161,11 +161,11 @@ def test_a_card_tells_what_the_server_knows() -> None:
     """Capabilities, context, settings with their types, digest; None where the model is not
     there.
     """
-    with StandIn() as server:
-        card = admin.card(server.url, "finops-resolver")
-        again = admin.card(server.url, "finops-resolver:latest")
+    with FakeOllama() as server:
+        card = api.card(server.url, "finops-resolver")
+        again = api.card(server.url, "finops-resolver:latest")
         resolver = server.models.get("finops-resolver")
-        assert admin.card(server.url, "absent") is None
+        assert api.card(server.url, "absent") is None
     assert card is not None
     assert resolver is not None
     assert again == card
@@ -187,14 +187,14 @@ def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(
     finops: Finops,
 ) -> None:
     """Exit 3, the cure on stderr, the table of the server that answers on stdout."""
-    with StandIn() as server:
+    with FakeOllama() as server:
         done = finops("models", "--host", NOWHERE, "--host", server.url)
     assert (done.returncode, b"ollama serve" in done.stderr) == (3, True)
     assert f"\n{server.url}  Ollama".encode() in done.stdout
 
 
 def test_a_server_without_models_names_the_command_that_makes_them(finops: Finops) -> None:
-    with StandIn(models=[]) as server:
+    with FakeOllama(models=[]) as server:
         assert (
             "`finops create` makes them" in finops("models", "--host", server.url).stdout.decode()
         )
@@ -225,7 +225,7 @@ def test_faults_of_the_version_are_translated(
         Canned({"GET /api/version": 404, **answers}, torn) as server,
         pytest.raises(kind, match=says),
     ):
-        admin.version(server.url)
+        api.version(server.url)
 
 
 @pytest.mark.parametrize(
@@ -243,11 +243,11 @@ def test_faults_of_the_version_are_translated(
 def test_faults_of_the_list_are_translated(answer: Any, kind: type[FinopsError], says: str) -> None:
     """What the `ollama` package and pydantic raise comes out as an error of finops."""
     with Canned({"GET /api/tags": answer}) as server, pytest.raises(kind, match=says):
-        admin.installed(server.url)
+        api.installed(server.url)
 
 
 @pytest.mark.parametrize(
-    "ask", [admin.version, admin.installed, admin.loaded, lambda url: admin.card(url, "x")]
+    "ask", [api.version, api.installed, api.loaded, lambda url: api.card(url, "x")]
 )
 def test_no_answer_is_a_missing_piece(ask: Any) -> None:
     with pytest.raises(MissingPiece, match="ollama serve"):
@@ -258,9 +258,9 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
     """Nothing of what is asked goes through a third machine."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    with StandIn() as server:
-        assert admin.version(server.url) == "0.33.0"
-        assert len(admin.installed(server.url)) == 2
+    with FakeOllama() as server:
+        assert api.version(server.url) == "0.33.0"
+        assert len(api.installed(server.url)) == 2
 
 
 def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch)
     """
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
     with Canned({"GET /api/tags": {"models": []}}) as server:
-        assert (admin.installed(server.url), server.asked, server.keys) == (
+        assert (api.installed(server.url), server.asked, server.keys) == (
             [],
             ["GET /api/tags"],
             [],

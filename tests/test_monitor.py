@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from finops_cli.evaluation.monitor import Monitor, Stats
-from finops_cli.kb.book import Book
-from finops_cli.pipeline.latencies import step_of
-from finops_cli.pipeline.tally import Tally
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.monitoring.latencies import step_of
+from finops_cli.monitoring.monitor import Monitor, Stats
+from finops_cli.monitoring.run_summary import RunSummary
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl
 
 
@@ -30,12 +30,14 @@ class Clock:
         return self.seconds
 
 
-def watched(book: Book, *marks: tuple[float, Tally], found: Tally | None = None) -> Stats:
+def watched(
+    kb: KnowledgeBase, *marks: tuple[float, RunSummary], found: RunSummary | None = None
+) -> Stats:
     """The stats of a run that comes to each tally after so many seconds; `found`: what a resumed
     run found done.
     """
     clock = Clock()
-    monitor = Monitor(clock, book.evaluation)
+    monitor = Monitor(clock, kb.evaluation)
     if found is not None:
         monitor.saw(found, 0)
     for seconds, tally in marks:
@@ -44,16 +46,16 @@ def watched(book: Book, *marks: tuple[float, Tally], found: Tally | None = None)
     return monitor.stats()
 
 
-def a_tally(latencies: tuple[float, ...] = (), **statuses: int) -> Tally:
-    tally = Tally()
+def a_tally(latencies: tuple[float, ...] = (), **statuses: int) -> RunSummary:
+    tally = RunSummary()
     tally.statuses.update(statuses)
     tally.latency.update(map(step_of, latencies))
     return tally
 
 
-def test_a_run_without_faults_is_healthy(book: Book) -> None:
+def test_a_run_without_faults_is_healthy(kb: KnowledgeBase) -> None:
     """1,000 records in 50 seconds, all alike: 20 a second, health 100."""
-    stats = watched(book, (50.0, a_tally((10.0,) * 1000, ok=1000)))
+    stats = watched(kb, (50.0, a_tally((10.0,) * 1000, ok=1000)))
     assert (stats.per_second, stats.health, stats.error_rate_pct) == (20.0, 100, 0.0)
     assert stats.latency_ms["p50"] == stats.latency_ms["p99"] == pytest.approx(10, rel=0.01)
 
@@ -73,10 +75,10 @@ def test_a_run_without_faults_is_healthy(book: Book) -> None:
     ],
 )
 def test_each_signal_takes_its_part_of_health(
-    tally: Tally, penalties: dict[str, float], health: int, book: Book
+    tally: RunSummary, penalties: dict[str, float], health: int, kb: KnowledgeBase
 ) -> None:
     """Evenly up to the limit in kb, then no more: 5 % errors of a limit of 10 % take half of 40."""
-    stats = watched(book, (10.0, tally))
+    stats = watched(kb, (10.0, tally))
     assert (
         stats.penalties
         == {
@@ -90,30 +92,30 @@ def test_each_signal_takes_its_part_of_health(
     assert stats.health == health
 
 
-def test_a_run_that_slows_down_is_seen(book: Book) -> None:
+def test_a_run_that_slows_down_is_seen(kb: KnowledgeBase) -> None:
     """100 a second for 100 seconds, then 10 a second for a minute: the last minute tells, the
     average hides it.
     """
     fast, slow = a_tally(ok=10_000), a_tally(ok=10_600)
-    stats = watched(book, (100.0, fast), (130.0, a_tally(ok=10_300)), (160.0, slow))
+    stats = watched(kb, (100.0, fast), (130.0, a_tally(ok=10_300)), (160.0, slow))
     assert stats.recent_per_second == 10.0
     assert stats.per_second == 66.25
     assert stats.penalties["throughput"] == 10.0
 
 
-def test_what_a_resumed_run_found_done_is_no_speed(book: Book) -> None:
+def test_what_a_resumed_run_found_done_is_no_speed(kb: KnowledgeBase) -> None:
     """900 of 1,000 records stood there before: 100 in 10 seconds are 10 a second."""
-    assert watched(book, (10.0, a_tally(ok=1000)), found=a_tally(ok=900)).per_second == 10.0
+    assert watched(kb, (10.0, a_tally(ok=1000)), found=a_tally(ok=900)).per_second == 10.0
 
 
-def test_parts_of_a_run_add_up(book: Book) -> None:
+def test_parts_of_a_run_add_up(kb: KnowledgeBase) -> None:
     """Latencies of two processes are those of one: tallies add, and a line that is replaced is
     taken away again.
     """
     one, two = a_tally((1.0, 2.0), ok=2), a_tally((500.0,), ok=1)
     one.add(two)
     one.add(two, sign=-1)
-    assert watched(book, (1.0, one)).latency_ms["p99"] == pytest.approx(2, rel=0.01)
+    assert watched(kb, (1.0, one)).latency_ms["p99"] == pytest.approx(2, rel=0.01)
 
 
 def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> None:
@@ -229,10 +231,10 @@ def test_stats_may_go_into_a_pipe(tmp_path: Path, finops: Finops) -> None:
     assert pipe.is_fifo()
 
 
-def test_stats_are_due_every_few_seconds(book: Book) -> None:
+def test_stats_are_due_every_few_seconds(kb: KnowledgeBase) -> None:
     """Not at once, then after five seconds each time, however often it is asked."""
     clock = Clock()
-    monitor = Monitor(clock, book.evaluation)
+    monitor = Monitor(clock, kb.evaluation)
     due = []
     for second in range(1, 13):
         clock.seconds = 100.0 + second

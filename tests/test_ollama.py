@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import (
+from finops_cli.devtools.fake_ollama import (
     BadRequest,
     Behaviour,
     Busy,
+    CorrectAnswer,
     Crash,
     Drip,
     ErrorLine,
+    FakeOllama,
+    FixedText,
     Garbled,
     HalfPromptCount,
     Hang,
@@ -23,14 +26,11 @@ from finops_cli.devtools.standin import (
     Loaded,
     NoDone,
     Refused,
-    Right,
-    Say,
-    StandIn,
     TooLong,
     Torn,
     WrongStatus,
 )
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.triage import triage
 from tests.ollama_models import a_model_at, a_record, asked_of, first_ones, triaged_at, warms_up
 
@@ -54,8 +54,8 @@ ONCE_MORE, CRASHES = 2, 3
         (Length(), "reply.length", ONCE_MORE),
         (Loaded(), "reply.not_generated", ONCE_MORE),
         (WrongStatus(200, '{"response":"%s"}\n' % ("x" * 600_000)), "reply.flood", ONCE_MORE),
-        (Say("I am not sure."), "reply.json", ONCE_MORE),
-        (Say('{"category": "CNS_FAIL"}'), "schema.required", ONCE_MORE),
+        (FixedText("I am not sure."), "reply.json", ONCE_MORE),
+        (FixedText('{"category": "CNS_FAIL"}'), "schema.required", ONCE_MORE),
         (TooLong(), "reply.context", 1),
         (HalfPromptCount(), "reply.prompt_cut", 1),
         (BadRequest("raw mode does not support template"), "reply.refused", 1),
@@ -64,7 +64,7 @@ ONCE_MORE, CRASHES = 2, 3
     ],
 )
 def test_each_failure_has_its_name_and_its_number_of_requests(
-    behaviour: Behaviour, rule: str, requests: int, server: StandIn, quick: Book
+    behaviour: Behaviour, rule: str, requests: int, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """A server that always fails so: the engine answers, the finding names the shape, and retries
     end.
@@ -79,7 +79,7 @@ def test_each_failure_has_its_name_and_its_number_of_requests(
     "behaviour", [Torn(), Crash(), ErrorLine(), Refused(), Busy(), WrongStatus(429, "")]
 )
 def test_what_the_server_failed_is_sent_again(
-    behaviour: Behaviour, server: StandIn, quick: Book
+    behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """The model is right in the end; provenance tells what was overcome, twice the same or not."""
     answer = triaged_at(server, quick, first_ones(behaviour, times=2))
@@ -89,10 +89,11 @@ def test_what_the_server_failed_is_sent_again(
 
 
 @pytest.mark.parametrize(
-    "behaviour", [NoDone(after=4), Length(), Loaded(), Say("Well."), Say("<think>on and on")]
+    "behaviour",
+    [NoDone(after=4), Length(), Loaded(), FixedText("Well."), FixedText("<think>on and on")],
 )
 def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
-    behaviour: Behaviour, server: StandIn, quick: Book
+    behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """Another seed, a schema, and more room; never the same request again."""
     answer = triaged_at(server, quick, first_ones(behaviour, times=1))
@@ -106,7 +107,7 @@ def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
 
 @pytest.mark.parametrize("behaviour", [Hang(), Hang(after=2), Drip(0.05, endless=True)])
 def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
-    behaviour: Behaviour, server: StandIn, quick: Book
+    behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """The connection is closed, which ends the generation on the server; the record is settled and
     not asked again.
@@ -125,12 +126,12 @@ def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
 
 
 def test_every_option_is_said_and_nothing_is_left_to_the_server(
-    server: StandIn, quick: Book
+    server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """Raw, thinking off, never truncated or shifted, sampling of the Modelfile, a seed, and a model
     that stays loaded.
     """
-    triaged_at(server, quick, lambda _: Right())
+    triaged_at(server, quick, lambda _: CorrectAnswer())
     body = server.heard[-1].body
     said = {key: body[key] for key in ("raw", "think", "stream", "truncate", "shift", "keep_alive")}
     assert said == {
@@ -159,14 +160,14 @@ class _CountsAlike(Behaviour):
 
     def play(self, exchange: Any) -> None:
         exchange.prompt_tokens = 300
-        Right().play(exchange)
+        CorrectAnswer().play(exchange)
 
 
 @pytest.mark.parametrize(
     ("stages", "status"), [(("triage", "resolver"), "ok"), (("triage",), "fallback")]
 )
 def test_a_server_that_cannot_count_is_not_believed(
-    stages: Any, status: str, server: StandIn, quick: Book
+    stages: Any, status: str, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """One count for a short prompt and a long one is no count; with one prompt to go by, a longer
     prompt looks cut.

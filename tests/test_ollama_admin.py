@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
-from finops_cli.models.ollama import admin, store
+from finops_cli.models.ollama import api, uploads
 from tests.canned import Canned
 from tests.conftest import Finops
 
@@ -26,10 +26,10 @@ NO_TEXT = b'{"version":"\xff\xfe"}'
 HUGE = 10**400
 TAG: dict[str, object] = {"model": "m:latest", "size": 4, "digest": "d" * 64}
 PLACES = {
-    "GET /api/version": admin.version,
-    "GET /api/tags": admin.installed,
-    "GET /api/ps": admin.loaded,
-    "POST /api/show": lambda url: admin.card(url, "m"),
+    "GET /api/version": api.version,
+    "GET /api/tags": api.installed,
+    "GET /api/ps": api.loaded,
+    "POST /api/show": lambda url: api.card(url, "m"),
 }
 
 
@@ -94,10 +94,10 @@ def test_an_error_that_cannot_be_read_is_an_error_all_the_same(place: str, body:
 def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
     with (
         Canned({"POST /api/create": line + b"\n"}) as server,
-        store.connect(server.url) as client,
+        uploads.connect(server.url) as client,
         pytest.raises(Unfinished, match="torn"),
     ):
-        store.make_model(client, b"{}", lambda _: None)
+        uploads.make_model(client, b"{}", lambda _: None)
 
 
 def test_counts_and_texts_of_a_step_are_clean() -> None:
@@ -105,9 +105,9 @@ def test_counts_and_texts_of_a_step_are_clean() -> None:
         b'{"status":"a\\ud800\\u001b","completed":"x","total":-1}\n{"status":"success","total":1e4'
         b"00}\n"
     )
-    steps: list[store.Step] = []
-    with Canned({"POST /api/create": lines}) as server, store.connect(server.url) as client:
-        store.make_model(client, b"{}", steps.append)
+    steps: list[uploads.Step] = []
+    with Canned({"POST /api/create": lines}) as server, uploads.connect(server.url) as client:
+        uploads.make_model(client, b"{}", steps.append)
     assert steps == [("a\ufffd\ufffd", 0, None), ("success", 0, None)]
 
 
@@ -119,11 +119,11 @@ def test_an_error_of_create_is_read_up_to_a_limit() -> None:
 
     with (
         raw(refuse) as url,
-        admin.translated(url),
-        store.connect(url) as client,
+        api.translated(url),
+        uploads.connect(url) as client,
         pytest.raises(Unfinished, match="answered 500: xxx"),
     ):
-        store.make_model(client, b"{}", lambda _: None)
+        uploads.make_model(client, b"{}", lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_values_of_the_wrong_type_are_unknown(
 ) -> None:
     """And what is left can be printed, as a table and as JSON."""
     with Canned({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
-        card = admin.card(server.url, "m")
+        card = api.card(server.url, "m")
         done = [finops("models", "--host", server.url, *more) for more in ((), ("--json",))]
     assert card is not None
     assert (card.architecture, card.context_length, card.quantization) == expected
@@ -199,11 +199,11 @@ def test_lists_of_wild_values_are_listed(finops: Finops) -> None:
             "GET /api/version": {"version": "\ud800"},
         }
     ) as server:
-        assert [(model.name, model.size) for model in admin.installed(server.url)] == [
+        assert [(model.name, model.size) for model in api.installed(server.url)] == [
             ("m", 0),
             ("\ufffd", 4),
         ]
-        assert admin.loaded(server.url) == [admin.Loaded("m", 0, 0, None)]
+        assert api.loaded(server.url) == [api.Loaded("m", 0, 0, None)]
         assert finops("models", "--host", server.url).returncode == 0
         assert finops("models", "--host", server.url, "--json").returncode == 0
 
@@ -213,7 +213,7 @@ def test_a_size_that_is_no_number_is_no_ollama() -> None:
         Canned({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
         pytest.raises(MissingPiece, match="not Ollama"),
     ):
-        admin.installed(server.url)
+        api.installed(server.url)
 
 
 def test_a_list_of_millions_is_no_ollama() -> None:
@@ -223,14 +223,14 @@ def test_a_list_of_millions_is_no_ollama() -> None:
         Canned({"GET /api/tags": many}) as server,
         pytest.raises(MissingPiece, match="not Ollama") as caught,
     ):
-        admin.installed(server.url)
+        api.installed(server.url)
     assert caught.value.__cause__ is None  # it was refused before pydantic saw it
 
 
 @pytest.mark.parametrize("name", ["", "\udcff"])
 def test_a_name_that_cannot_be_asked_for_is_refused(name: str) -> None:
     with Canned({}) as server, pytest.raises(UsageError, match="no name of a model"):
-        admin.card(server.url, name)
+        api.card(server.url, name)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_an_answer_that_drips_is_waited_for_in_all(
     place: str, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The body, and the headers too, a byte at a time: the limit is for the whole."""
-    monkeypatch.setattr(admin, "SECONDS", 0.4)
+    monkeypatch.setattr(api, "SECONDS", 0.4)
     over = threading.Event()
 
     def drip(connection: socket.socket) -> None:
@@ -264,12 +264,12 @@ def test_an_answer_is_read_up_to_a_limit(place: str) -> None:
     def flood(connection: socket.socket) -> None:
         nonlocal sent
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        while sent < 10 * admin.ANSWER_BYTES:
+        while sent < 10 * api.ANSWER_BYTES:
             sent += connection.send(b" " * 65_536)
 
     with raw(flood) as url, pytest.raises(Unfinished, match="unlike Ollama"):
         PLACES[place](url)
-    assert sent < 3 * admin.ANSWER_BYTES
+    assert sent < 3 * api.ANSWER_BYTES
 
 
 def test_an_answer_that_was_packed_is_not_unpacked() -> None:
@@ -281,15 +281,15 @@ def test_an_answer_that_was_packed_is_not_unpacked() -> None:
         )
 
     with raw(packed) as url:
-        assert admin.ask(url, "GET", "/", 5) == {}
+        assert api.ask(url, "GET", "/", 5) == {}
 
 
 def test_a_cloud_is_recognised_from_the_list_alone() -> None:
     tags: dict[str, object] = {"models": [{**TAG, "remote_host": "https://ollama.com"}]}
     with Canned({"POST /api/show": {"model_info": {}}, "GET /api/tags": tags}) as server:
-        card = admin.card(server.url, "m")
-        [listed] = admin.installed(server.url)
-        again = admin.card(server.url, "m", listed)
+        card = api.card(server.url, "m")
+        [listed] = api.installed(server.url)
+        again = api.card(server.url, "m", listed)
     assert card == again
     assert card is not None
     assert card.remote_host == "https://ollama.com"
@@ -305,14 +305,14 @@ def test_a_model_without_a_digest_has_no_card(tags: list[object]) -> None:
         Canned(answers) as server,
         pytest.raises(Unfinished, match="shows the model m but lists no digest"),
     ):
-        admin.card(server.url, "m")
+        api.card(server.url, "m")
 
 
 def test_a_full_name_is_found_in_the_list() -> None:
     with Canned(
         {"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": [TAG]}}
     ) as server:
-        card = admin.card(server.url, "registry.ollama.ai/library/M:latest")
+        card = api.card(server.url, "registry.ollama.ai/library/M:latest")
     assert card is not None
     assert card.digest == TAG["digest"]
 

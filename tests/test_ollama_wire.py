@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import pytest
 
 from finops_cli.models import failures
+from finops_cli.models.ollama.generate import Generated, Patience, generate
 from finops_cli.models.ollama.hosts import client
-from finops_cli.models.ollama.timed import TimedTransport
-from finops_cli.models.ollama.wire import Generated, Patience, generate
+from finops_cli.models.ollama.timeouts import TimedTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
 DONE = b'{"response":"","done":true,"done_reason":"stop","prompt_eval_count":7}\n'
@@ -61,20 +61,20 @@ def _generated(url: str, seconds: float = 5.0) -> Generated:
 @pytest.mark.parametrize(
     ("body", "failure"),
     [
-        (b'{"response":"\xff\xfe"}\n' + DONE, failures.Torn),
-        (b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}\n" + DONE, failures.Torn),
-        (b'{"error":' + b"[" * 200_000 + b"]" * 200_000 + b"}\n", failures.Torn),
+        (b'{"response":"\xff\xfe"}\n' + DONE, failures.ConnectionLost),
+        (b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}\n" + DONE, failures.ConnectionLost),
+        (b'{"error":' + b"[" * 200_000 + b"]" * 200_000 + b"}\n", failures.ConnectionLost),
         (b'{"error":null}\n', failures.Incomplete),
         (b'{"error":{"code":500,"message":"out of memory"}}\n', failures.Crashed),
-        (b'{"response":5}\n' + DONE, failures.Torn),
+        (b'{"response":5}\n' + DONE, failures.ConnectionLost),
         (b'{"response":"x","done":true,"done_reason":"stop"}', Generated),
         (b'\n\n{"response":"x"}\r\n\r\n' + DONE + DONE, Generated),
-        (b'{"response":"\\ud83d"}\n' + DONE, failures.Torn),
+        (b'{"response":"\\ud83d"}\n' + DONE, failures.ConnectionLost),
         (b"", failures.Incomplete),
         (DONE.replace(b"7", b"1" + b"0" * 400), Generated),
         (DONE.replace(b"7", b"-7"), Generated),
-        (DONE.replace(b"7", b'"7"'), failures.Torn),
-        (DONE.replace(b'"stop"', b"null"), failures.NotGenerated),
+        (DONE.replace(b"7", b'"7"'), failures.ConnectionLost),
+        (DONE.replace(b'"stop"', b"null"), failures.EmptyGeneration),
     ],
 )
 def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
@@ -93,11 +93,11 @@ def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "failure"),
     [
-        (400, b"[" * 50_000, failures.Refused),
-        (400, b'{"error":"\xff\xfe"}', failures.Refused),
-        (400, b'{"error":"\\ud800"}', failures.Refused),
+        (400, b"[" * 50_000, failures.Rejected),
+        (400, b'{"error":"\xff\xfe"}', failures.Rejected),
+        (400, b'{"error":"\\ud800"}', failures.Rejected),
         (500, b"", failures.Crashed),
-        (204, b"", failures.Refused),
+        (204, b"", failures.Rejected),
         (999, b"?", failures.Crashed),
         (
             400,
@@ -106,7 +106,9 @@ def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
         ),
     ],
 )
-def test_a_status_with_any_body(status: int, body: bytes, failure: type[failures.NoReply]) -> None:
+def test_a_status_with_any_body(
+    status: int, body: bytes, failure: type[failures.ModelError]
+) -> None:
     with (
         saying([b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), body]) as url,
         pytest.raises(failure) as raised,
@@ -138,7 +140,7 @@ def test_an_answer_is_overdue_however_it_is_dripped(first: bytes, then: bytes) -
     it together.
     """
     started = time.monotonic()
-    with saying(_for_ever(first, then), pause=0.02) as url, pytest.raises(failures.Overdue):
+    with saying(_for_ever(first, then), pause=0.02) as url, pytest.raises(failures.TimedOut):
         _generated(url, seconds=0.3)
     assert time.monotonic() - started < 20  # for ever, without the deadline
 
@@ -154,12 +156,12 @@ def test_what_came_before_an_end_is_kept() -> None:
     promising = HEAD.replace(b"Connection: close", b"Content-Length: 999")
     with (
         saying([promising, b'{"response":"so far"}\n']) as url,
-        pytest.raises(failures.Torn) as torn,
+        pytest.raises(failures.ConnectionLost) as torn,
     ):
         _generated(url)
     with (
         saying(_for_ever(HEAD + b'{"response":"so far"}\n', b""), pause=0.02) as url,
-        pytest.raises(failures.Overdue) as overdue,
+        pytest.raises(failures.TimedOut) as overdue,
     ):
         _generated(url, seconds=0.3)
     assert (torn.value.received, overdue.value.received) == ("so far", "so far")
@@ -171,7 +173,7 @@ def test_a_silence_between_pieces_is_not_waited_out() -> None:
     with (
         saying(_for_ever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,
         client(url, transport=TimedTransport()) as open_client,
-        pytest.raises(failures.Overdue),
+        pytest.raises(failures.TimedOut),
     ):
         generate(open_client, {"model": "m"}, Patience(1, 600, 0.3))
     assert time.monotonic() - started < 60
@@ -181,5 +183,8 @@ def test_what_is_said_behind_the_end_belongs_to_nothing() -> None:
     """The first `done` ends the answer: neither text nor another reason behind it counts."""
     with saying([HEAD, b'{"response":"{}"}\n', DONE, b'{"response":"TAIL"}\n', DONE]) as url:
         assert _generated(url).text == "{}"
-    with saying([HEAD, DONE.replace(b"stop", b"length"), DONE]) as url, pytest.raises(failures.Cut):
+    with (
+        saying([HEAD, DONE.replace(b"stop", b"length"), DONE]) as url,
+        pytest.raises(failures.Truncated),
+    ):
         _generated(url)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from finops_cli.datasets.sentiment.checks import check_sentences
+from finops_cli.datasets.sentiment.examples import Sentence, text_split
+from finops_cli.datasets.sentiment.grammar import load_grammar
+from finops_cli.datasets.sentiment.phrasebank import Item, PhrasebankRead, read_phrasebank
 from finops_cli.errors import UsageError
-from finops_cli.foundry.phrasebank import Item, PhrasebankRead, read_phrasebank
-from finops_cli.foundry.sentiment import Sentence, text_split
-from finops_cli.foundry.sentiment_check import check_sentences
-from finops_cli.foundry.sentiment_grammar import load_grammar
 from finops_cli.importers.stream import Damage
 
 PLAIN = [

@@ -16,7 +16,7 @@ from finops_cli.models.prompts import (
     sentiment_prompt,
     triage_prompt,
 )
-from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
+from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT
 from tests.conftest import EXAMPLES, a_fail
 
 CARD_SYSTEM = (

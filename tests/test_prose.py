@@ -13,19 +13,19 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from finops_cli.datasets.resolver_examples import cases
+from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain import exact_json, limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
-from finops_cli.foundry.resolver_examples import cases
-from finops_cli.foundry.triage_examples import fails
-from finops_cli.kb.book import Book
-from finops_cli.pipeline.intake import take_case, take_fail
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.parse import parse_case_line, parse_fail_line
 from finops_cli.rules.handoff import handoff
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
-from finops_cli.verify.prose import check_prose, check_reason
-from finops_cli.verify.shapes import RESOLVER_INPUT
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import RESOLVER_INPUT
+from finops_cli.verify.free_text import check_prose, check_reason
 from tests.conftest import EXAMPLES, a_fail, jsonl
 from tests.oracle.random_fails import random_case
 
@@ -33,14 +33,14 @@ SEED, FAILS, CASES = 20260301, 1_000, 500
 
 
 @pytest.fixture(scope="module")
-def triages(book: Book) -> list[tuple[FailRecord, Triage]]:
-    records = [next(fails(i, SEED, book, "market" if i % 2 else "coverage")) for i in range(FAILS)]
-    return [(record, triage(record, book)) for record in records]
+def triages(kb: KnowledgeBase) -> list[tuple[FailRecord, Triage]]:
+    records = [next(fails(i, SEED, kb, "market" if i % 2 else "coverage")) for i in range(FAILS)]
+    return [(record, triage(record, kb)) for record in records]
 
 
 @pytest.fixture(scope="module")
-def plans(book: Book) -> list[tuple[ResolverInput, Resolution]]:
-    drawn = [next(cases(i, SEED, book)) for i in range(CASES)]
+def plans(kb: KnowledgeBase) -> list[tuple[ResolverInput, Resolution]]:
+    drawn = [next(cases(i, SEED, kb)) for i in range(CASES)]
     rng = Random(SEED)
     for number in range(CASES):
         case = RESOLVER_INPUT.read(
@@ -48,7 +48,7 @@ def plans(book: Book) -> list[tuple[ResolverInput, Resolution]]:
         )
         assert case is not None
         drawn.append(case)
-    return [(case, resolve(case, book)) for case in drawn]
+    return [(case, resolve(case, kb)) for case in drawn]
 
 
 def _wordless(plan: Resolution) -> Resolution:
@@ -60,37 +60,35 @@ def _wordless(plan: Resolution) -> Resolution:
 def test_the_engine_is_never_blamed(
     triages: list[tuple[FailRecord, Triage]],
     plans: list[tuple[ResolverInput, Resolution]],
-    book: Book,
+    kb: KnowledgeBase,
 ) -> None:
     """Every figure that the engine writes follows from input and rules, without its own words as a
     witness.
     """
     for fail, answer in triages:
-        assert not list(check_reason(answer, replace(answer, reason="x"), fail, book)), (
-            answer.reason
-        )
+        assert not list(check_reason(answer, replace(answer, reason="x"), fail, kb)), answer.reason
     for case, plan in plans:
-        assert not list(check_prose(plan, _wordless(plan), case, book)), plan
+        assert not list(check_prose(plan, _wordless(plan), case, kb)), plan
 
 
 @pytest.mark.parametrize(
     "file", sorted(path.name for path in EXAMPLES.glob("*.jsonl") if "expected" not in path.name)
 )
-def test_examples_are_never_blamed(file: str, book: Book) -> None:
+def test_examples_are_never_blamed(file: str, kb: KnowledgeBase) -> None:
     """The same for the files in examples/."""
     taken = [
         fail
         for line in (EXAMPLES / file).read_bytes().splitlines()
-        if (fail := take_fail(line)[0]) is not None
+        if (fail := parse_fail_line(line)[0]) is not None
     ]
     assert taken
     for fail in taken:
-        answer = triage(fail, book)
-        assert not list(check_reason(answer, replace(answer, reason="x"), fail, book))
-        case = handoff(fail, answer, book)
+        answer = triage(fail, kb)
+        assert not list(check_reason(answer, replace(answer, reason="x"), fail, kb))
+        case = handoff(fail, answer, kb)
         if not isinstance(case, str):
-            plan = resolve(case, book)
-            assert not list(check_prose(plan, _wordless(plan), case, book))
+            plan = resolve(case, kb)
+            assert not list(check_prose(plan, _wordless(plan), case, kb))
 
 
 def _other_digit(text: str, rng: Random) -> str:
@@ -117,7 +115,7 @@ def test_most_wrong_reasons_are_blamed(
     corrupt: Callable[[str, Random], str],
     least: float,
     triages: list[tuple[FailRecord, Triage]],
-    book: Book,
+    kb: KnowledgeBase,
 ) -> None:
     """A changed digit or an added figure; the rest are figures that happen to be true of something
     else.
@@ -127,7 +125,7 @@ def test_most_wrong_reasons_are_blamed(
         (fail, answer, replace(answer, reason=corrupt(answer.reason, rng)))
         for fail, answer in triages
     ]
-    seen = sum(bool(list(check_reason(said, answer, fail, book))) for fail, answer, said in wrong)
+    seen = sum(bool(list(check_reason(said, answer, fail, kb))) for fail, answer, said in wrong)
     assert seen >= least * len(wrong)
 
 
@@ -136,7 +134,7 @@ def test_most_wrong_rationales_are_blamed_and_nothing_else(
     corrupt: Callable[[str, Random], str],
     least: float,
     plans: list[tuple[ResolverInput, Resolution]],
-    book: Book,
+    kb: KnowledgeBase,
 ) -> None:
     """One rationale of a plan is wrong: the finding names it, expects the waterfall's, and no other
     text is named.
@@ -150,7 +148,7 @@ def test_most_wrong_rationales_are_blamed_and_nothing_else(
             continue
         i, steps = rng.choice(spots), list(plan.resolution_steps)
         steps[i] = replace(steps[i], rationale=corrupt(steps[i].rationale, rng))
-        found = list(check_prose(replace(plan, resolution_steps=tuple(steps)), plan, case, book))
+        found = list(check_prose(replace(plan, resolution_steps=tuple(steps)), plan, case, kb))
         wanted = (
             f"/resolution_steps/{i}/rationale",
             plan.resolution_steps[i].rationale,
@@ -162,10 +160,10 @@ def test_most_wrong_rationales_are_blamed_and_nothing_else(
     assert seen >= least * wrong
 
 
-def _card_1(book: Book, **changes: object) -> tuple[FailRecord, Triage]:
-    fail, _, problems = take_fail(jsonl(a_fail(**changes)).strip())
+def _card_1(kb: KnowledgeBase, **changes: object) -> tuple[FailRecord, Triage]:
+    fail, _, problems = parse_fail_line(jsonl(a_fail(**changes)).strip())
     assert fail is not None, problems
-    return fail, triage(fail, book)
+    return fail, triage(fail, kb)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +184,14 @@ def _card_1(book: Book, **changes: object) -> tuple[FailRecord, Triage]:
         ("The counterparty promises 3,000 shares, ref 45123", "3,000 shares, 45123"),
     ],
 )
-def test_a_reason_says_what_the_record_bears_out(reason: str, says: str | None, book: Book) -> None:
+def test_a_reason_says_what_the_record_bears_out(
+    reason: str, says: str | None, kb: KnowledgeBase
+) -> None:
     """Record, points, products and days left count; what a counterparty wrote into the notes does
     not.
     """
-    fail, reference = _card_1(book, notes="3,000 shares promised, ref 45123")
-    found = list(check_reason(replace(reference, reason=reason), reference, fail, book))
+    fail, reference = _card_1(kb, notes="3,000 shares promised, ref 45123")
+    found = list(check_reason(replace(reference, reason=reason), reference, fail, kb))
     assert [
         (finding.rule, finding.path, finding.expected, finding.actual) for finding in found
     ] == ([("triage.reason_figures", "/reason", reference.reason, reason)] if says else [])
@@ -214,21 +214,21 @@ def test_a_reason_says_what_the_record_bears_out(reason: str, says: str | None, 
     ],
 )
 def test_a_reason_rounds_nothing_to_zero_and_takes_no_name_for_a_number(
-    reason: str, says: str | None, book: Book
+    reason: str, says: str | None, kb: KnowledgeBase
 ) -> None:
     fail, reference = _card_1(
-        book, fail_id="F-1001", market_value=13_400_000, inventory_coverage_pct=25
+        kb, fail_id="F-1001", market_value=13_400_000, inventory_coverage_pct=25
     )
-    found = list(check_reason(replace(reference, reason=reason), reference, fail, book))
+    found = list(check_reason(replace(reference, reason=reason), reference, fail, kb))
     assert [finding.message.partition(":")[0] for finding in found] == (
         [f"reason says {says}"] if says else []
     )
 
 
-def test_a_zero_of_the_record_may_be_said(book: Book) -> None:
+def test_a_zero_of_the_record_may_be_said(kb: KnowledgeBase) -> None:
     """A fail of today without value or coverage."""
     fail, reference = _card_1(
-        book,
+        kb,
         age_days=0,
         market_value=0,
         inventory_coverage_pct=0,
@@ -236,16 +236,16 @@ def test_a_zero_of_the_record_may_be_said(book: Book) -> None:
         cp_fail_rate_pct=0,
     )
     said = "0 days, worth $0, coverage 0%, position 0 shares, rate 0 percent"
-    assert list(check_reason(replace(reference, reason=said), reference, fail, book)) == []
+    assert list(check_reason(replace(reference, reason=said), reference, fail, kb)) == []
 
 
-def test_products_and_days_left_are_reckoned(book: Book) -> None:
+def test_products_and_days_left_are_reckoned(kb: KnowledgeBase) -> None:
     """Base 51.5 x 0.90 = 46.35, x 1.20 = 55.62, and aged 1 of 6 days: 5 are left, and not 4."""
-    fail, reference = _card_1(book, age_days=1, inventory_coverage_pct=30, cp_fail_rate_pct=2)
+    fail, reference = _card_1(kb, age_days=1, inventory_coverage_pct=30, cp_fail_rate_pct=2)
     assert reference.priority_score == Decimal("55.6")
 
     def blamed(reason: str) -> bool:
-        return bool(list(check_reason(replace(reference, reason=reason), reference, fail, book)))
+        return bool(list(check_reason(replace(reference, reason=reason), reference, fail, kb)))
 
     assert not blamed("46.35 before concentration, 55.62 after, 5 days left")
     assert blamed("46.36 before concentration")
@@ -253,22 +253,22 @@ def test_products_and_days_left_are_reckoned(book: Book) -> None:
     assert blamed("4 days left")
 
 
-def test_a_rationale_speaks_of_its_own_counterparty(book: Book) -> None:
+def test_a_rationale_speaks_of_its_own_counterparty(kb: KnowledgeBase) -> None:
     """DTC-0901 is owed for 8 days, and only a rationale that names it may say so of
     another's step.
     """
     [line] = islice((EXAMPLES / "back-to-back.jsonl").read_bytes().splitlines(), 1)
-    fail = take_fail(line)[0]
+    fail = parse_fail_line(line)[0]
     assert fail is not None
-    case = handoff(fail, triage(fail, book), book)
+    case = handoff(fail, triage(fail, kb), kb)
     assert not isinstance(case, str)
-    plan = resolve(case, book)
+    plan = resolve(case, kb)
 
     def blamed(rationale: str) -> list[str]:
         steps = (replace(plan.resolution_steps[0], rationale=rationale), *plan.resolution_steps[1:])
         return [
             finding.path
-            for finding in check_prose(replace(plan, resolution_steps=steps), plan, case, book)
+            for finding in check_prose(replace(plan, resolution_steps=steps), plan, case, kb)
         ]
 
     assert plan.resolution_steps[0].dtc != "DTC-0901"
@@ -277,16 +277,16 @@ def test_a_rationale_speaks_of_its_own_counterparty(book: Book) -> None:
     assert blamed("Aged 9d, before DTC-0901 with 8d") == []
 
 
-def test_the_texts_of_card_2_are_borne_out(book: Book) -> None:
+def test_the_texts_of_card_2_are_borne_out(kb: KnowledgeBase) -> None:
     """`Age 3d 12000sh`, `Residual 4000 shs uncoverable` and the card's narrative say nothing
     wrong.
     """
     given, resolution = exact_json.decode(
         (EXAMPLES / "cards/published.jsonl").read_bytes().splitlines()[3]
     ).values()
-    case, _, problems = take_case(exact_json.encode(given), book)
+    case, _, problems = parse_case_line(exact_json.encode(given), kb)
     assert case is not None, problems
-    plan = resolve(case, book)
+    plan = resolve(case, kb)
     steps = (
         replace(plan.resolution_steps[0], rationale=resolution["resolution_steps"][0]["rationale"]),
         *plan.resolution_steps[1:],
@@ -296,11 +296,11 @@ def test_the_texts_of_card_2_are_borne_out(book: Book) -> None:
         resolution_steps=steps,
         **{key: resolution[key] for key in ("narrative", "escalation_reason")},
     )
-    assert list(check_prose(said, plan, case, book)) == []
+    assert list(check_prose(said, plan, case, kb)) == []
     wrong = replace(
         said, narrative="Chase DTC-0161 for 12,500 shs", escalation_reason="Residual 4400 shs"
     )
-    assert [finding.path for finding in check_prose(wrong, plan, case, book)] == [
+    assert [finding.path for finding in check_prose(wrong, plan, case, kb)] == [
         "/narrative",
         "/escalation_reason",
     ]
@@ -312,21 +312,21 @@ def test_the_texts_of_card_2_are_borne_out(book: Book) -> None:
         "Residual: 0",
         "Borrow 0 shares",
     ):
-        assert list(check_prose(replace(plan, narrative=narrative), plan, case, book)), narrative
+        assert list(check_prose(replace(plan, narrative=narrative), plan, case, kb)), narrative
     stocked = replace(case, inventory=replace(case.inventory, pending_receives=0))
-    reference = resolve(stocked, book)
+    reference = resolve(stocked, kb)
     assert not list(
-        check_prose(replace(reference, narrative="0 shares pending"), reference, stocked, book)
+        check_prose(replace(reference, narrative="0 shares pending"), reference, stocked, kb)
     )
-    assert list(check_prose(replace(reference, narrative=none_left), reference, stocked, book))
+    assert list(check_prose(replace(reference, narrative=none_left), reference, stocked, kb))
     covered = replace(case, inventory=replace(case.inventory, box_qty=32_000))
-    reference = resolve(covered, book)
+    reference = resolve(covered, kb)
     assert not list(
         check_prose(
             replace(reference, narrative="Residual 0 shares, 0 shares remain"),
             reference,
             covered,
-            book,
+            kb,
         )
     )
 
@@ -335,10 +335,10 @@ def test_the_texts_of_card_2_are_borne_out(book: Book) -> None:
     "text",
     ["9" * limits.TEXT_CHARS, "1,111" * 13_000, "a1" * 32_000, " 9.5M" * 13_000, "\n 1. " * 10_000],
 )
-def test_a_hostile_text_is_read_to_its_end(text: str, book: Book) -> None:
+def test_a_hostile_text_is_read_to_its_end(text: str, kb: KnowledgeBase) -> None:
     """The message of a finding stays short whatever the text holds, and no number is too long to be
     read.
     """
-    fail, reference = _card_1(book)
-    for finding in check_reason(replace(reference, reason=text), reference, fail, book):
+    fail, reference = _card_1(kb)
+    for finding in check_reason(replace(reference, reason=text), reference, fail, kb):
         assert len(finding.message) < limits.PROBLEMS * (limits.SHOWN_CHARS + 2) + 80

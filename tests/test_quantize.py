@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.standin import StandIn
-from finops_cli.foundry.weights.trial import held_out
+from finops_cli.devtools.fake_ollama import FakeOllama
+from finops_cli.quantization.accuracy_check import held_out
 from tests.conftest import Finops
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'finops[train]'")
@@ -131,7 +131,7 @@ def test_a_model_is_converted_quantized_and_tried(
 
 
 def test_ollama_takes_what_was_made(
-    learnt: Path, rows: Path, tmp_path: Path, finops: Finops, server: StandIn
+    learnt: Path, rows: Path, tmp_path: Path, finops: Finops, server: FakeOllama
 ) -> None:
     """`finops create` sends the very file of the manifest."""
     made = json.loads(

@@ -16,15 +16,10 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'finops[
 pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
 
-from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
-from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import (  # noqa: E402
-    Named,
-    Precision,
-    convert,
-    plan_conversion,
-)
-from finops_cli.foundry.weights.safetensors import tensors_of  # noqa: E402
+from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
+from finops_cli.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.lora import read_adapter  # noqa: E402
+from finops_cli.weights.safetensors import tensors_of  # noqa: E402
 from tests.tiny_checkpoints import (  # noqa: E402
     AWKWARD,
     save_adapter,

@@ -14,9 +14,9 @@ import pytest
 np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[export]'")
 
 from finops_cli.errors import UsageError  # noqa: E402
-from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
-from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import Named, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
+from finops_cli.weights.convert import Named, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.lora import read_adapter  # noqa: E402
 from tests.plain_checkpoints import (  # noqa: E402
     LORA,
     QWEN3,

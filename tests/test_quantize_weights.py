@@ -12,13 +12,15 @@ import pytest
 
 np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[export]'")
 
+from finops_cli.datasets.rows import Stage  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402
-from finops_cli.foundry.quantize import file_name, model_name  # noqa: E402
-from finops_cli.foundry.rows import Stage  # noqa: E402
-from finops_cli.foundry.weights.adapter import read_adapter  # noqa: E402
-from finops_cli.foundry.weights.architecture import architecture_of  # noqa: E402
-from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import (  # noqa: E402
+from finops_cli.kb.load import bundled_dir  # noqa: E402
+from finops_cli.models.gguf import read_head  # noqa: E402
+from finops_cli.models.modelfile import read_modelfile  # noqa: E402
+from finops_cli.quantization.quantize import file_name, model_name  # noqa: E402
+from finops_cli.weights.architecture import architecture_of  # noqa: E402
+from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
+from finops_cli.weights.convert import (  # noqa: E402
     Conversion,
     Named,
     Precision,
@@ -26,10 +28,8 @@ from finops_cli.foundry.weights.convert import (  # noqa: E402
     convert,
     plan_conversion,
 )
-from finops_cli.foundry.weights.layout import wanted_tensors  # noqa: E402
-from finops_cli.kb.load import data_folder  # noqa: E402
-from finops_cli.models.gguf import read_head  # noqa: E402
-from finops_cli.models.modelfile import read_modelfile  # noqa: E402
+from finops_cli.weights.lora import read_adapter  # noqa: E402
+from finops_cli.weights.tensor_map import tensor_specs  # noqa: E402
 from tests.plain_checkpoints import (  # noqa: E402
     LORA,
     QWEN3,
@@ -110,8 +110,8 @@ def test_the_published_models_have_their_size_and_name(
     create` finds the file.
     """
     network = architecture_of(config, Path("config.json"))
-    assert sum(int(np.prod(tensor.shape)) for tensor in wanted_tensors(network)) == parameters
-    [base] = read_modelfile(data_folder("modelfiles") / f"{stage}.Modelfile").bases
+    assert sum(int(np.prod(tensor.shape)) for tensor in tensor_specs(network)) == parameters
+    [base] = read_modelfile(bundled_dir("modelfiles") / f"{stage}.Modelfile").bases
     assert base == f"./{file_name(model_name(stage, network.name, parameters), 'q4_k_m')}"
 
 

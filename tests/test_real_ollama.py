@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from finops_cli.errors import FinopsError
-from finops_cli.models.ollama import admin
+from finops_cli.models.ollama import api
 from finops_cli.models.ollama.hosts import answers, hosts_of
 from tests.conftest import EXAMPLES, Finops, rows
 
@@ -23,7 +23,7 @@ def _there() -> bool:
     [url] = hosts_of(())
     try:
         return answers(url, 0.5) and all(
-            admin.card(url, name) is not None for name in (TRIAGE, RESOLVER)
+            api.card(url, name) is not None for name in (TRIAGE, RESOLVER)
         )
     except FinopsError:
         return False

@@ -17,18 +17,14 @@ from msgspec.structs import replace
 
 np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[export]'")
 
+from finops_cli.datasets.rows import Stage  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402
-from finops_cli.foundry.rows import Stage  # noqa: E402
-from finops_cli.foundry.training.recipe import Chosen, resolve  # noqa: E402
-from finops_cli.foundry.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.foundry.weights.convert import (  # noqa: E402
-    Named,
-    Precision,
-    convert,
-    plan_conversion,
-)
-from finops_cli.foundry.weights.reopened import reopen, weights_of  # noqa: E402
-from finops_cli.models.gguf import Stored, head_bytes, padding, read_head  # noqa: E402
+from finops_cli.models.gguf import read_head  # noqa: E402
+from finops_cli.training.recipe import Chosen, resolve  # noqa: E402
+from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
+from finops_cli.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.gguf_weights import open_gguf_weights, weights_of  # noqa: E402
+from finops_cli.weights.gguf_writer import Stored, head_bytes, padding  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.plain_checkpoints import QWEN3, noise, write_checkpoint  # noqa: E402
 
@@ -49,7 +45,10 @@ def test_what_was_written_comes_back_under_its_names(
     Norms stay in float32 in either.
     """
     config = {**QWEN3, "tie_word_embeddings": tied}
-    found, given = weights_of(reopen(written(tmp_path, precision, config))), noise(config)
+    found, given = (
+        weights_of(open_gguf_weights(written(tmp_path, precision, config))),
+        noise(config),
+    )
     assert found.keys() == given.keys()
     for name, numbers in given.items():
         kept = (
@@ -97,7 +96,7 @@ def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(
         name = "blk.0.attn_q.weight"
         tensors[name], numbers[name] = tensors[name]._replace(kind=8, bytes=len(blocks)), blocks
 
-    found = weights_of(reopen(rewritten(tmp_path, quantized)))[
+    found = weights_of(open_gguf_weights(rewritten(tmp_path, quantized)))[
         "model.layers.0.self_attn.q_proj.weight"
     ]
     expected = (scales.astype(np.float64)[:, None] * wholes).reshape(64, 64)
@@ -123,7 +122,7 @@ def test_a_file_of_another_alignment_is_read_where_its_tensors_are(
     )
     head = data[:-body]
     file.write_bytes(head + bytes(-len(head) % 64) + data[-body:])
-    found = weights_of(reopen(file))
+    found = weights_of(open_gguf_weights(file))
     assert all(np.array_equal(found[name], numbers) for name, numbers in noise(QWEN3).items())
 
 
@@ -133,7 +132,7 @@ def test_an_alignment_that_is_none_is_refused(tmp_path: Path, odd: int | str) ->
         tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": odd})
     )
     with pytest.raises(UsageError, match=r"general\.alignment is .+, which is no multiple of 8"):
-        reopen(file)
+        open_gguf_weights(file)
 
 
 @pytest.mark.parametrize("cut", [1, 40, 5000, 160_000])
@@ -144,7 +143,7 @@ def test_a_torn_file_is_refused(tmp_path: Path, cut: int) -> None:
         UsageError,
         match=r"model\.gguf: cannot be taken up again: (it ends in the middle|unexpected EOF)",
     ):
-        reopen(file)
+        open_gguf_weights(file)
 
 
 Q = "blk.0.attn_q.weight"
@@ -198,7 +197,7 @@ def test_what_is_no_whole_qwen3_is_refused_with_the_cure(tmp_path: Path, said: s
             rf"made\.gguf: cannot be taken up again: .*({said}).*give a file that finops quantize"
         ),
     ):
-        reopen(file)
+        open_gguf_weights(file)
 
 
 def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
@@ -207,16 +206,16 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"other\.gguf: cannot be taken up again: invalid file magic"
     ):
-        reopen(file)
+        open_gguf_weights(file)
     os.mkfifo(tmp_path / "pipe.gguf")  # nobody writes: who opened it would wait for ever
     for name in ("absent.gguf", "pipe.gguf"):
         with pytest.raises(UsageError, match=rf"{name}: no such GGUF file$"):
-            reopen(tmp_path / name)
+            open_gguf_weights(tmp_path / name)
     with pytest.raises(
         UsageError,
         match=r"absent\.gguf: no such GGUF file in /.+; paths of a recipe count from where",
     ):
-        reopen(Path("absent.gguf"))
+        open_gguf_weights(Path("absent.gguf"))
 
 
 def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -229,7 +228,7 @@ def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
             r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight holds numbers that are none"
         ),
     ):
-        weights_of(reopen(rewritten(tmp_path, spoilt)))
+        weights_of(open_gguf_weights(rewritten(tmp_path, spoilt)))
 
 
 def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
@@ -250,11 +249,11 @@ def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
     with.
     """
     pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
-    from finops_cli.foundry.training.tokenizer import digests, open_tokenizer
+    from finops_cli.training.data.tokenizer import digests, open_tokenizer
 
     stages: tuple[Stage, ...] = ("triage", "resolver")
     for stage in stages:
-        file = ROOT / "sittings/first" / f"tiny-{stage}.gguf"
+        file = ROOT / "training/continue" / f"tiny-{stage}.gguf"
         base = resolve(Chosen(stage, "tiny-cpu", None, [])).settings.base
         tokenizer = open_tokenizer(replace(base, tokenizer=str(file), vocabulary=None), ())
         made_from = json.loads((file.parent / f"tiny-{stage}.run.json").read_bytes())["made_from"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain.finding import Finding
-from finops_cli.models.replies import Read, read, split_trace
+from finops_cli.models.response_parser import ParsedResponse, parse_response, split_reasoning
 
 OBJECT = '{"a": 1.10, "b": {"c": "}"}}'
 GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
@@ -41,8 +41,8 @@ def test_what_is_around_an_answer_is_put_aside_and_reported(
     text: str, thinks: bool, tolerated: tuple[str, ...]
 ) -> None:
     """Reasoning, fences, sentences, and the same object twice; numbers stay exact."""
-    found = read(text, thinks)
-    assert isinstance(found, Read)
+    found = parse_response(text, thinks)
+    assert isinstance(found, ParsedResponse)
     assert (found.given, found.tolerated) == (GIVEN, tolerated)
 
 
@@ -64,7 +64,7 @@ def test_what_is_around_an_answer_is_put_aside_and_reported(
 )
 def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
     """No object, a torn one, or two that differ; and hostile text costs no more than its length."""
-    found = read(text, thinks=True)
+    found = parse_response(text, thinks=True)
     assert isinstance(found, Finding)
     assert found.rule == rule
 
@@ -78,13 +78,13 @@ def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
 def test_any_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
     """Words without braces and think tags never hide an object, nor change it."""
     words = words.replace("{", "(").replace("<", "(")
-    found = read(f"{words}\n{json.dumps(given)}\n{words}", thinks=False)
-    assert isinstance(found, Read)
+    found = parse_response(f"{words}\n{json.dumps(given)}\n{words}", thinks=False)
+    assert isinstance(found, ParsedResponse)
     assert found.given == given
 
 
 def test_reasoning_ends_at_its_last_end() -> None:
     """A model that quotes the tag in its reasoning is not cut in the middle of it."""
-    assert split_trace("<think>say </think> then</think>{}") == ("say </think> then", "{}")
-    assert split_trace("{}") == (None, "{}")
-    assert split_trace("<think>on and on") == ("on and on", None)
+    assert split_reasoning("<think>say </think> then</think>{}") == ("say </think> then", "{}")
+    assert split_reasoning("{}") == (None, "{}")
+    assert split_reasoning("<think>on and on") == ("on and on", None)

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finops_cli.verify.schemas import faults
-from finops_cli.verify.shapes import SHAPES
+from finops_cli.verify.codecs import CODECS
+from finops_cli.verify.schemas import schema_errors
 from tests.conftest import ROOT, a_fail
 
 EXPORTED = {
-    name: json.loads((ROOT / f"kb/schemas/{name}.schema.json").read_text()) for name in SHAPES
+    name: json.loads((ROOT / f"kb/schemas/{name}.schema.json").read_text()) for name in CODECS
 }
 FTR: dict[str, Any] = {
     "dtc": "DTC-0161",
@@ -89,12 +89,12 @@ GOOD["resolver-input"] |= {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", CODECS)
 def test_exported_files_are_what_the_types_say(name: str) -> None:
     """`kb/schemas/*.schema.json` is `finops schema NAME`; each is a valid schema and accepts a
     full, good object.
     """
-    assert json.loads(json.dumps(SHAPES[name].json_schema)) == EXPORTED[name]
+    assert json.loads(json.dumps(CODECS[name].json_schema)) == EXPORTED[name]
     jsonschema.Draft202012Validator.check_schema(EXPORTED[name])
     jsonschema.Draft202012Validator(EXPORTED[name]).validate(GOOD[name])
 
@@ -139,7 +139,7 @@ def _mutated(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
     return changed
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", CODECS)
 @settings(max_examples=1500, deadline=None)
 @given(data=st.data())
 def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
@@ -151,9 +151,9 @@ def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
     changed = _mutated(GOOD[name], path, data.draw(st.sampled_from(VALUES)), how)
     line = json.dumps(changed).encode()
     accepted = jsonschema.Draft202012Validator(EXPORTED[name]).is_valid(changed)
-    shape = SHAPES[name]
+    shape = CODECS[name]
     exact = msgspec.json.Decoder(float_hook=Decimal).decode(line)
-    problems = [] if shape.read(exact) is not None else faults(exact, shape.json_schema)
+    problems = [] if shape.read(exact) is not None else schema_errors(exact, shape.json_schema)
     assert (
         shape.read(msgspec.json.Decoder(float_hook=Decimal).decode(line)) is not None
     ) == accepted
@@ -163,6 +163,6 @@ def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
 def test_the_fast_way_and_the_slow_way_read_the_same_record() -> None:
     """A line decoded straight into the type equals the line decoded, then converted."""
     line = json.dumps(GOOD["fail"]).encode()
-    fast = SHAPES["fail"].read_line(line)
+    fast = CODECS["fail"].read_line(line)
     assert fast is not None
-    assert fast == SHAPES["fail"].read(msgspec.json.Decoder(float_hook=Decimal).decode(line))
+    assert fast == CODECS["fail"].read(msgspec.json.Decoder(float_hook=Decimal).decode(line))

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from finops_cli.datasets.sentiment import examples
+from finops_cli.datasets.sentiment.checks import PROMISES, check_sentences
+from finops_cli.datasets.sentiment.examples import Sentence, sentence, surely_distinct, text_split
+from finops_cli.datasets.sentiment.grammar import LABELS, REGISTERS, Template, load_grammar
+from finops_cli.datasets.splits import Split
 from finops_cli.errors import KnowledgeError
-from finops_cli.foundry import sentiment
-from finops_cli.foundry.sentiment import Sentence, sentence, surely_distinct, text_split
-from finops_cli.foundry.sentiment_check import PROMISES, check_sentences
-from finops_cli.foundry.sentiment_grammar import LABELS, REGISTERS, Template, load_grammar
-from finops_cli.foundry.split import Split
 from tests import sentiment_figures
 from tests.conftest import ROOT
 
@@ -50,8 +50,8 @@ def changed(folder: Path, old: str, new: str) -> Path:
 def test_a_sentence_depends_on_seed_split_and_index_alone() -> None:
     """Any order, any process: the same texts."""
     program = """if True:
-        from finops_cli.foundry.sentiment import sentence
-        from finops_cli.foundry.sentiment_grammar import load_grammar
+        from finops_cli.datasets.sentiment.examples import sentence
+        from finops_cli.datasets.sentiment.grammar import load_grammar
         for index in reversed(range(40)):
             for split in ("eval", "train"):
                 print(sentence(index, 7, split, load_grammar()).text)"""
@@ -78,11 +78,11 @@ def test_shares_are_exact_at_every_length(split: Split) -> None:
         registers[row.register] += 1  # type: ignore[index]
         assert max(labels.values()) - min(labels.values()) <= 1
         assert max(registers.values()) - min(registers.values()) <= 1
-        if number % sentiment.BLOCK == 0:
+        if number % examples.BLOCK == 0:
             cells = {
-                (r.register, r.label) for r in made(7, split)[number - sentiment.BLOCK : number]
+                (r.register, r.label) for r in made(7, split)[number - examples.BLOCK : number]
             }
-            assert len(cells) == sentiment.BLOCK
+            assert len(cells) == examples.BLOCK
 
 
 @pytest.mark.parametrize("seed", [7, 20260101])
@@ -98,7 +98,7 @@ def test_keys_come_round_once() -> None:
     """
     for template in list(GRAMMAR.templates.values())[::20]:
         assert (
-            len({sentiment._key(template, visit, 7, "train") for visit in range(template.keys())})
+            len({examples._key(template, visit, 7, "train") for visit in range(template.keys())})
             == template.keys()
         )
     assert all(surely_distinct(split, GRAMMAR) >= 100_000 for split in SPLITS)
@@ -110,7 +110,7 @@ def test_held_out_templates_are_half_of_the_eval_split_and_in_no_other() -> None
     assert {row.template for row in made(7, "train")} == set(GRAMMAR.templates) - held_out
     assert {row.template for row in made(7, "eval")} == set(GRAMMAR.templates)
     new = Counter(row.label for row in made(7, "eval") if row.template in held_out)
-    assert all(abs(new[label] - ROWS / 6) <= sentiment.BLOCK for label in LABELS)
+    assert all(abs(new[label] - ROWS / 6) <= examples.BLOCK for label in LABELS)
 
 
 def test_every_cell_has_its_templates() -> None:
@@ -119,7 +119,7 @@ def test_every_cell_has_its_templates() -> None:
     """
     assert [len(cell.seen) >= 9 and len(cell.held_out) >= 3 for cell in GRAMMAR.cells.values()] == [
         True
-    ] * sentiment.BLOCK
+    ] * examples.BLOCK
     assert len({template.pieces for template in GRAMMAR.templates.values()}) == len(
         GRAMMAR.templates
     )

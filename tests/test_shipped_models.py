@@ -34,10 +34,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for name in ("kb", "modelfiles", "training"):
         shutil.copytree(ROOT / name, folder / "finops_cli/_data" / name)
-    (folder / "finops_cli/_data/models").mkdir()
+    (folder / "finops_cli/_data/bundled_models").mkdir()
     for name in FILES:
         write_tiny_gguf(
-            folder / "finops_cli/_data/models" / name, made_for=name.removesuffix(".gguf")
+            folder / "finops_cli/_data/bundled_models" / name, made_for=name.removesuffix(".gguf")
         )
     return folder
 
@@ -117,7 +117,7 @@ def test_auto_never_takes_them(installed: Finops) -> None:
 
 def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> None:
     """One of two stages is not enough for a run."""
-    folder = site / "finops_cli/_data/models"
+    folder = site / "finops_cli/_data/bundled_models"
     hidden = (folder / FILES[1]).rename(folder / "hidden")
     try:
         done = installed("run", "-", "--backend", "llama-cpp", given=jsonl(a_fail()))

@@ -12,30 +12,30 @@ from typing import Any
 
 import pytest
 
-from finops_cli.evaluation.evaluate import Evaluation
+from finops_cli.evaluation.group_counts import GroupCounts
 from finops_cli.evaluation.outcomes import First
-from finops_cli.evaluation.page import page
-from finops_cli.evaluation.strata_count import StrataCount
-from finops_cli.evaluation.summary import summary
-from finops_cli.kb.book import Book
-from finops_cli.models.protocol import Ask
-from finops_cli.models.verified import Verified
+from finops_cli.evaluation.reports.html_report import page
+from finops_cli.evaluation.reports.text_report import summary
+from finops_cli.evaluation.run import Evaluation
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.verified_backend import VerifiedBackend
 from tests.evaluations import an_outcome, evaluated
 from tests.models import Speaking, right
 
 
 def without_answers(
-    folder: Path, book: Book, applies: Callable[[dict[str, Any]], bool]
+    folder: Path, kb: KnowledgeBase, applies: Callable[[dict[str, Any]], bool]
 ) -> Evaluation:
     """The evaluation of a model that is right, and says nothing of use where the answer would be
     such.
     """
 
-    def says(ask: Ask, _: int) -> str:
-        said = right(ask, book)
+    def says(ask: CompletionRequest, _: int) -> str:
+        said = right(ask, kb)
         return "I would rather not." if applies(json.loads(said)) else said
 
-    return evaluated(folder, book, Verified(Speaking(says), book, "reject"), rows=120)
+    return evaluated(folder, kb, VerifiedBackend(Speaking(says), kb, "reject"), rows=120)
 
 
 def is_critical(answer: dict[str, Any]) -> bool:
@@ -51,11 +51,13 @@ def card_of(text: str, name: str) -> str:
     return " | ".join(found.groups())
 
 
-def test_silence_about_criticals_is_told_with_the_missed_ones(tmp_path: Path, book: Book) -> None:
+def test_silence_about_criticals_is_told_with_the_missed_ones(
+    tmp_path: Path, kb: KnowledgeBase
+) -> None:
     """None missed, for none was answered: that is no good news, neither in the terminal nor on the
     card of the page.
     """
-    evaluation = without_answers(tmp_path / "ev", book, is_critical)
+    evaluation = without_answers(tmp_path / "ev", kb, is_critical)
     c = evaluation.figures.criticals if evaluation.figures else None
     assert c is not None
     assert (c.missed.of, c.unanswered > 10) == (0, True)
@@ -68,7 +70,7 @@ def test_silence_about_criticals_is_told_with_the_missed_ones(tmp_path: Path, bo
     )
 
 
-def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, book: Book) -> None:
+def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, kb: KnowledgeBase) -> None:
     """The words agree with the number, and where every critical is answered nothing is said and
     nothing is coloured.
     """
@@ -78,19 +80,19 @@ def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, book: B
         asked.append(is_critical(answer))
         return asked[-1] and asked.count(True) == 1
 
-    one = without_answers(tmp_path / "one", book, first_critical)
+    one = without_answers(tmp_path / "one", kb, first_critical)
     assert "1 critical has no answer" in summary(one)
     assert card_of(page(one), "missed criticals").startswith(" alarm | 0 of ")
-    none = without_answers(tmp_path / "none", book, lambda _: False)
+    none = without_answers(tmp_path / "none", kb, lambda _: False)
     assert "no answer\n" not in summary(none)
     assert card_of(page(none), "missed criticals").startswith(" | 0 of ")
 
 
-def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, book: Book) -> None:
+def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, kb: KnowledgeBase) -> None:
     """All answers that came are right, and still the terminal and the page name the group first,
     with what is missing.
     """
-    evaluation = without_answers(tmp_path / "ev", book, is_critical)
+    evaluation = without_answers(tmp_path / "ev", kb, is_critical)
     f = evaluation.figures
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.dimension == "tier")
@@ -114,9 +116,9 @@ def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, book: Boo
     )
 
 
-def count_of(told: list[tuple[str, First]], book: Book) -> StrataCount:
+def count_of(told: list[tuple[str, First]], kb: KnowledgeBase) -> GroupCounts:
     """The count of records that are given as group and first answer."""
-    count = StrataCount(book.evaluation)
+    count = GroupCounts(kb.evaluation)
     for group, first in told:
         count.add(an_outcome((("size", group),), first), [])
     return count
@@ -125,7 +127,7 @@ def count_of(told: list[tuple[str, First]], book: Book) -> StrataCount:
 @pytest.mark.parametrize("first", ["wrong", "none"])
 @pytest.mark.parametrize(("rights", "singled_out"), [(5, False), (6, True)])
 def test_both_tests_of_every_group_are_corrected_for(
-    first: First, rights: int, singled_out: bool, book: Book
+    first: First, rights: int, singled_out: bool, kb: KnowledgeBase
 ) -> None:
     """All five of a small group, one of a large one, the rest right: 6/462 with 5 right ones, times
     2 groups and 2 tests 0.052; then 6/792.
@@ -135,11 +137,11 @@ def test_both_tests_of_every_group_are_corrected_for(
         ("large", first),
         *[("large", "right")] * rights,
     ]
-    small = next(stratum for stratum in count_of(told, book).figures() if stratum.group == "small")
+    small = next(stratum for stratum in count_of(told, kb).figures() if stratum.group == "small")
     assert (small.singled_out, small.silent) == (singled_out, singled_out and first == "none")
 
 
-def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(book: Book) -> None:
+def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(kb: KnowledgeBase) -> None:
     """Groups with few answers or none are not the last, however right these are, and one record
     says less than four.
     """
@@ -152,6 +154,6 @@ def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(book: Book) ->
         + [("rarely", "none")] * 5
         + [("rarely", "right")]
     )
-    strata = count_of(told, book).figures()
+    strata = count_of(told, kb).figures()
     assert not any(stratum.singled_out for stratum in strata)
     assert [stratum.group for stratum in strata] == ["never", "rarely", "once", "half", "good"]

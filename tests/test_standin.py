@@ -16,25 +16,25 @@ from typing import Any
 import httpx
 import pytest
 
-from finops_cli.devtools.standin import (
+from finops_cli.datasets.reasoning.render import HEADINGS
+from finops_cli.devtools.fake_ollama import (
     Behaviour,
     Changed,
-    Heard,
+    CorrectAnswer,
+    FakeOllama,
+    FixedText,
     Model,
-    Right,
-    Say,
-    StandIn,
+    ReceivedRequest,
     default_models,
 )
-from finops_cli.devtools.standin.exchange import Exchange
-from finops_cli.devtools.standin.tokens import count, split
+from finops_cli.devtools.fake_ollama.response import ResponseStream
+from finops_cli.devtools.fake_ollama.tokens import count, split
 from finops_cli.domain import exact_json
-from finops_cli.foundry.trace import HEADINGS
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import resolver_prompt, triage_prompt
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
-from finops_cli.verify.shapes import FAIL, RESOLVER_INPUT
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT
 from tests.conftest import EXAMPLES, a_fail
 
 FAIL_RECORD = FAIL.read(a_fail())
@@ -51,8 +51,8 @@ TRIAGE, RESOLVER = triage_prompt(FAIL_RECORD).text, resolver_prompt(CASE).text
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with StandIn() as running:
+def server() -> Iterator[FakeOllama]:
+    with FakeOllama() as running:
         yield running
 
 
@@ -70,7 +70,7 @@ def body(prompt: str = TRIAGE, **more: Any) -> dict[str, Any]:
 
 
 def ask(
-    server: StandIn, prompt: str = TRIAGE, endpoint: str = "generate", **more: Any
+    server: FakeOllama, prompt: str = TRIAGE, endpoint: str = "generate", **more: Any
 ) -> httpx.Response:
     return CLIENT.post(f"{server.url}/api/{endpoint}", json=body(prompt, **more), timeout=10)
 
@@ -83,14 +83,14 @@ def said(response: httpx.Response) -> str:
     return "".join(line["response"] for line in lines(response))
 
 
-def test_it_says_that_it_runs_and_its_version(server: StandIn) -> None:
+def test_it_says_that_it_runs_and_its_version(server: FakeOllama) -> None:
     """`GET /` and `GET /api/version`, and their HEAD."""
     assert CLIENT.get(server.url).text == "Ollama is running"
     assert CLIENT.head(server.url).status_code == 200
     assert CLIENT.get(f"{server.url}/api/version").json() == {"version": "0.33.0"}
 
 
-def test_an_unknown_path_is_404_and_an_unknown_method_405(server: StandIn) -> None:
+def test_an_unknown_path_is_404_and_an_unknown_method_405(server: FakeOllama) -> None:
     """In plain text, as Ollama's router answers."""
     assert (
         CLIENT.get(f"{server.url}/api/nothing").text,
@@ -98,7 +98,7 @@ def test_an_unknown_path_is_404_and_an_unknown_method_405(server: StandIn) -> No
     ) == ("404 page not found", 405)
 
 
-def test_tags_and_show_describe_the_models(server: StandIn) -> None:
+def test_tags_and_show_describe_the_models(server: FakeOllama) -> None:
     """Names with their tag, digests, architecture, capabilities, and the parameters of the
     Modelfile.
     """
@@ -115,14 +115,16 @@ def test_tags_and_show_describe_the_models(server: StandIn) -> None:
     assert len({entry["digest"] for entry in listed}) == 2
 
 
-def test_a_triage_is_answered_with_the_rules_of_the_desk(server: StandIn, book: Book) -> None:
+def test_a_triage_is_answered_with_the_rules_of_the_desk(
+    server: FakeOllama, kb: KnowledgeBase
+) -> None:
     """The streamed pieces make the engine's JSON; the last line has done, its reason and the
     counts.
     """
     response = ask(server)
     assert response.headers["content-type"] == "application/x-ndjson"
     last = lines(response)[-1]
-    assert said(response).encode() == exact_json.encode(triage(FAIL_RECORD, book))
+    assert said(response).encode() == exact_json.encode(triage(FAIL_RECORD, kb))
     assert (last["done"], last["done_reason"], last["prompt_eval_count"]) == (
         True,
         "stop",
@@ -132,24 +134,24 @@ def test_a_triage_is_answered_with_the_rules_of_the_desk(server: StandIn, book: 
     assert last["total_duration"] >= last["load_duration"] + last["eval_duration"]
 
 
-def test_a_resolution_comes_behind_its_trace(server: StandIn, book: Book) -> None:
+def test_a_resolution_comes_behind_its_trace(server: FakeOllama, kb: KnowledgeBase) -> None:
     """Raw mode leaves the think tags in the text."""
     thought, _, plan = said(ask(server, RESOLVER)).partition("\n</think>\n\n")
     assert thought.startswith(f"<think>\n1 {HEADINGS[0]}\n")
-    assert plan.encode() == exact_json.encode(resolve(CASE, book))
+    assert plan.encode() == exact_json.encode(resolve(CASE, kb))
 
 
 @pytest.mark.parametrize(
     ("behind", "format"), [("", {"type": "object"}), ("<think>\n</think>\n\n", None)]
 )
 def test_a_grammar_or_a_closed_think_block_leaves_no_trace(
-    server: StandIn, behind: str, format: Any
+    server: FakeOllama, behind: str, format: Any
 ) -> None:
     """Ollama applies `format` from the first token."""
     assert said(ask(server, RESOLVER + behind, format=format)).startswith('{"resolution_steps":')
 
 
-def test_without_a_stream_one_object_comes(server: StandIn) -> None:
+def test_without_a_stream_one_object_comes(server: FakeOllama) -> None:
     """`stream: false`: the same text and counts at once; & < and > are escaped as Go does it."""
     whole = ask(server, RESOLVER, stream=False)
     assert whole.json()["response"] == said(ask(server, RESOLVER))
@@ -159,13 +161,13 @@ def test_without_a_stream_one_object_comes(server: StandIn) -> None:
 
 def test_changed_keeps_exact_numbers() -> None:
     """`Changed` gets Decimals, and what it returns is written digit for digit."""
-    with StandIn(
+    with FakeOllama(
         lambda heard: Changed(
             lambda answer: {**answer, "priority_score": answer["priority_score"] + 1}
         )
     ) as server:
         changed = exact_json.decode(said(ask(server)))
-    with StandIn() as server:
+    with FakeOllama() as server:
         right = exact_json.decode(said(ask(server)))
     assert changed == {**right, "priority_score": right["priority_score"] + 1}
     assert str(changed["score_components"]["inventory_modifier"]) == "1.00"
@@ -175,13 +177,13 @@ def test_what_is_heard_has_number_stage_and_attempt() -> None:
     """Requests are counted over all models, attempts by user turn; the script gets the same
     object.
     """
-    scripted: list[Heard] = []
+    scripted: list[ReceivedRequest] = []
 
-    def script(heard: Heard) -> Behaviour:
+    def script(heard: ReceivedRequest) -> Behaviour:
         scripted.append(heard)
-        return Right()
+        return CorrectAnswer()
 
-    with StandIn(script) as server:
+    with FakeOllama(script) as server:
         for prompt in (TRIAGE, RESOLVER, "", TRIAGE, "hello"):
             ask(server, prompt)
         heard = [(one.number, one.model, one.stage, one.attempt) for one in server.heard]
@@ -217,7 +219,7 @@ def test_what_ollama_refuses_is_refused_in_its_words(
     more: dict[str, Any], status: int, message: str
 ) -> None:
     """Status and {"error": ...}."""
-    with StandIn(
+    with FakeOllama(
         models=[*default_models(), Model("plain", capabilities=("completion",))]
     ) as server:
         response = ask(server, **more)
@@ -226,14 +228,16 @@ def test_what_ollama_refuses_is_refused_in_its_words(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
-def test_a_body_that_is_no_object_is_400(server: StandIn, content: bytes) -> None:
+def test_a_body_that_is_no_object_is_400(server: FakeOllama, content: bytes) -> None:
     """Nothing, half a text, another type."""
     response = CLIENT.post(f"{server.url}/api/generate", content=content)
     assert response.status_code == 400
     assert response.json()["error"]
 
 
-def test_a_long_prompt_is_cut_to_half_in_silence_where_nothing_forbids_it(server: StandIn) -> None:
+def test_a_long_prompt_is_cut_to_half_in_silence_where_nothing_forbids_it(
+    server: FakeOllama,
+) -> None:
     """The trap: 200, and a prompt_eval_count of (num_ctx + num_keep) / 2."""
     response = ask(server, options={"num_ctx": 100}, truncate=None, shift=None)
     assert lines(response)[-1]["prompt_eval_count"] == 52
@@ -243,7 +247,7 @@ def test_num_predict_and_stop_end_the_text() -> None:
     """done_reason is `length` at the budget and `stop` at a stop sequence, which is not part of the
     text.
     """
-    with StandIn(lambda heard: Say("one two three<|im_end|>four")) as server:
+    with FakeOllama(lambda heard: FixedText("one two three<|im_end|>four")) as server:
         cut = ask(server, options={"num_predict": 2, "num_ctx": 5120})
         stopped = ask(server)
     assert (said(cut), lines(cut)[-1]["done_reason"]) == ("one two", "length")
@@ -254,13 +258,13 @@ def test_chunks_hold_as_many_tokens_as_wanted() -> None:
     """`chunk_tokens`; joined they are the text, whatever it holds."""
     text = '{"a":[1,2.50],"b_c":"<think>ä · Ω</think>"}\n\n  <|im_x|> _'
     assert "".join(split(text)) == text
-    with StandIn(lambda heard: Say(text), chunk_tokens=7) as server:
+    with FakeOllama(lambda heard: FixedText(text), chunk_tokens=7) as server:
         response = ask(server)
     assert said(response) == text
     assert len(lines(response)) == -(-count(text) // 7) + 1
 
 
-def test_an_empty_prompt_loads_and_keep_alive_0_unloads(server: StandIn) -> None:
+def test_an_empty_prompt_loads_and_keep_alive_0_unloads(server: FakeOllama) -> None:
     """One object with done_reason `load` or `unload`; `/api/ps` shows what is loaded, with its
     context.
     """
@@ -284,7 +288,7 @@ def test_models_that_do_not_fit_together_evict_each_other(
     """`fits_both=False`: asking in turns loads again each time; another num_ctx loads again
     always.
     """
-    with StandIn(fits_both=fits_both) as server:
+    with FakeOllama(fits_both=fits_both) as server:
         ask(server)
         ask(server, RESOLVER)
         names = {
@@ -302,7 +306,7 @@ class Together(Behaviour):
 
     barrier: threading.Barrier
 
-    def play(self, exchange: Exchange) -> None:
+    def play(self, exchange: ResponseStream) -> None:
         self.barrier.wait(10)
         exchange.say("ok")
 
@@ -310,19 +314,22 @@ class Together(Behaviour):
 def test_the_resolver_runs_as_many_at_once_as_it_has_slots() -> None:
     """Four meet in the middle of their generation, which only four slots allow."""
     together = Together(threading.Barrier(4))
-    with StandIn(lambda heard: together, num_parallel=4) as server, ThreadPoolExecutor(8) as pool:
+    with (
+        FakeOllama(lambda heard: together, num_parallel=4) as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
         statuses = [one.status_code for one in pool.map(lambda _: ask(server, RESOLVER), range(8))]
         assert (statuses, server.most_at_once) == ([200] * 8, {"finops-resolver": 4})
 
 
 def test_qwen35_runs_one_at_a_time() -> None:
     """Whatever num_parallel is."""
-    with StandIn(num_parallel=4) as server, ThreadPoolExecutor(6) as pool:
+    with FakeOllama(num_parallel=4) as server, ThreadPoolExecutor(6) as pool:
         assert {one.status_code for one in pool.map(lambda _: ask(server), range(6))} == {200}
         assert server.most_at_once == {"finops-triage": 1}
 
 
-def test_render_only_returns_the_prompt_and_generates_nothing(server: StandIn) -> None:
+def test_render_only_returns_the_prompt_and_generates_nothing(server: FakeOllama) -> None:
     """`_debug_render_only` over chat renders with the model's template: ChatML, and an empty think
     block for think false.
     """
@@ -333,10 +340,10 @@ def test_render_only_returns_the_prompt_and_generates_nothing(server: StandIn) -
     assert server.heard == []
 
 
-def test_chat_tells_thinking_and_answer_apart(server: StandIn, book: Book) -> None:
+def test_chat_tells_thinking_and_answer_apart(server: FakeOllama, kb: KnowledgeBase) -> None:
     """message.thinking and message.content, without the tags."""
     messages = [{"role": "user", "content": resolver_prompt(CASE).user}]
     response = ask(server, RESOLVER, "chat", messages=messages, think=True, stream=False)
     message = response.json()["message"]
-    assert message["content"].encode() == exact_json.encode(resolve(CASE, book))
+    assert message["content"].encode() == exact_json.encode(resolve(CASE, kb))
     assert message["thinking"].strip().startswith(f"1 {HEADINGS[0]}")

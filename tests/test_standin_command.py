@@ -1,4 +1,4 @@
-"""`python -m finops_cli.devtools.standin`: its faults can be repeated, and it ends as a command
+"""`python -m finops_cli.devtools.fake_ollama`: its faults can be repeated, and it ends as a command
 should.
 """
 
@@ -12,8 +12,15 @@ import sys
 
 import pytest
 
-from finops_cli.devtools.standin import Behaviour, Busy, Heard, Right, StandIn, Torn
-from finops_cli.devtools.standin.faults import faulty
+from finops_cli.devtools.fake_ollama import (
+    Behaviour,
+    Busy,
+    CorrectAnswer,
+    FakeOllama,
+    ReceivedRequest,
+    Torn,
+)
+from finops_cli.devtools.fake_ollama.faults import faulty
 from finops_cli.errors import UsageError
 from tests.test_standin import CLIENT, RESOLVER, TRIAGE, ask, body, said
 
@@ -25,13 +32,16 @@ def test_faults_are_drawn_from_seed_prompt_and_attempt() -> None:
 
     def drawn(seed: int, numbers: range) -> list[Behaviour]:
         script = faulty({"torn": 0.2, "busy": 0.2}, 0.2, seed)
-        return [script(Heard(number, "m", None, f"prompt {number}", {}, 1)) for number in numbers]
+        return [
+            script(ReceivedRequest(number, "m", None, f"prompt {number}", {}, 1))
+            for number in numbers
+        ]
 
     forth, back = drawn(7, range(1000)), drawn(7, range(999, -1, -1))
     assert [type(one) for one in forth] == [type(one) for one in reversed(back)]
     assert [type(one) for one in forth] != [type(one) for one in drawn(8, range(1000))]
     assert all(140 < forth.count(fault) < 260 for fault in (Torn(), Busy()))
-    assert 340 < forth.count(Right()) < 460
+    assert 340 < forth.count(CorrectAnswer()) < 460
 
 
 @pytest.mark.parametrize(
@@ -44,7 +54,14 @@ def test_faults_that_cannot_be_are_usage_errors(shares: dict[str, float], wrong:
 
 def test_the_command_serves_until_it_is_interrupted() -> None:
     """One line on stderr, exit 0 after Ctrl-C, and a port that is taken is exit 2."""
-    command = [sys.executable, "-m", "finops_cli.devtools.standin", "--fault", "busy=1", "--port"]
+    command = [
+        sys.executable,
+        "-m",
+        "finops_cli.devtools.fake_ollama",
+        "--fault",
+        "busy=1",
+        "--port",
+    ]
     with subprocess.Popen([*command, "0"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
@@ -69,7 +86,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
 
 def test_a_wrong_answer_is_json_with_a_number_that_is_off() -> None:
     """`--wrong 1`: whole, well formed, and not the engine's."""
-    with StandIn(faulty({}, 1.0, 7)) as server, StandIn() as honest:
+    with FakeOllama(faulty({}, 1.0, 7)) as server, FakeOllama() as honest:
         for prompt in (TRIAGE, RESOLVER):
             wrong, right = said(ask(server, prompt)), said(ask(honest, prompt))
             assert (
@@ -83,7 +100,7 @@ def test_it_serves_one_command_and_ends_with_its_status() -> None:
     """`-- COMMAND`: the command finds it through OLLAMA_HOST; a command that is not there is exit
     2.
     """
-    command = [sys.executable, "-m", "finops_cli.devtools.standin", "--"]
+    command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--"]
     seen = (
         "import os, urllib.request as u; print(u.urlopen(os.environ['OLLAMA_HOST'] +"
         " '/api/version').read().decode()); raise SystemExit(5)"

@@ -15,40 +15,40 @@ from typing import Any
 import httpx
 import pytest
 
-from finops_cli.devtools.standin import (
+from finops_cli.devtools.fake_ollama import (
     BadRequest,
     Behaviour,
     Busy,
+    CorrectAnswer,
     Crash,
     Drip,
     ErrorLine,
+    FakeOllama,
+    FixedText,
     Garbled,
     HalfPromptCount,
     Hang,
-    Heard,
     Length,
     Loaded,
     NoDone,
     NotFound,
+    ReceivedRequest,
     Refused,
-    Right,
-    Say,
-    StandIn,
     TooLong,
     Torn,
     WrongStatus,
 )
-from finops_cli.devtools.standin.tokens import count
+from finops_cli.devtools.fake_ollama.tokens import count
 from tests.test_standin import CLIENT, TRIAGE, ask, body, lines, said
 
 SECONDS = 10
 
 
-def answering(behaviour: Behaviour) -> StandIn:
-    return StandIn(lambda heard: behaviour)
+def answering(behaviour: Behaviour) -> FakeOllama:
+    return FakeOllama(lambda heard: behaviour)
 
 
-def got(server: StandIn, **more: Any) -> tuple[list[str], Exception | None]:
+def got(server: FakeOllama, **more: Any) -> tuple[list[str], Exception | None]:
     """The lines that a streaming client sees, and the error that ended them."""
     seen: list[str] = []
     try:
@@ -141,13 +141,13 @@ def test_an_error_in_the_stream_is_its_last_line() -> None:
 
 def test_a_dead_runner_is_loaded_again() -> None:
     """After a crash the next request loads the model."""
-    with StandIn(lambda heard: Crash() if heard.number == 1 else Right()) as server:
+    with FakeOllama(lambda heard: Crash() if heard.number == 1 else CorrectAnswer()) as server:
         assert [ask(server).status_code for _ in range(2)] == [500, 200]
         assert server.loads == ["finops-triage"] * 2
 
 
 def test_half_the_prompt_count_with_an_answer_that_looks_right() -> None:
-    with answering(HalfPromptCount()) as server, StandIn() as honest:
+    with answering(HalfPromptCount()) as server, FakeOllama() as honest:
         half, whole = ask(server), ask(honest)
     assert said(half) == said(whole)
     assert lines(half)[-1]["prompt_eval_count"] == count(TRIAGE) // 2
@@ -158,7 +158,7 @@ def test_a_hanging_server_is_left_by_the_client(after: int) -> None:
     """The client's own deadline ends it; the stand-in counts the generation as cancelled and its
     slot is free again.
     """
-    with StandIn(lambda heard: Hang(after) if heard.number == 1 else Right()) as server:
+    with FakeOllama(lambda heard: Hang(after) if heard.number == 1 else CorrectAnswer()) as server:
         seen: list[str] = []
         with (
             pytest.raises(httpx.ReadTimeout),
@@ -182,7 +182,7 @@ def test_closing_the_connection_cancels_a_running_generation() -> None:
         ) as response:
             next(response.iter_lines())
         assert eventually(lambda: server.cancelled == 1)
-    with StandIn() as server:
+    with FakeOllama() as server:
         ask(server)
     assert server.cancelled == 0
 
@@ -198,7 +198,7 @@ def test_a_client_that_waits_in_the_queue_may_leave_it() -> None:
             exchange.say("ok")
 
     with (
-        StandIn(lambda heard: Held() if heard.number == 1 else Right()) as server,
+        FakeOllama(lambda heard: Held() if heard.number == 1 else CorrectAnswer()) as server,
         ThreadPoolExecutor(2) as pool,
     ):
         first = pool.submit(ask, server)
@@ -213,7 +213,7 @@ def test_a_client_that_waits_in_the_queue_may_leave_it() -> None:
 
 def test_a_full_queue_is_503() -> None:
     """With `max_queue=0` a request that would have to wait is refused."""
-    with StandIn(lambda heard: Hang(), max_queue=0) as server, ThreadPoolExecutor(1) as pool:
+    with FakeOllama(lambda heard: Hang(), max_queue=0) as server, ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(got, server)
         assert eventually(lambda: server.most_at_once == {"finops-triage": 1})
         refused = ask(server)
@@ -224,7 +224,7 @@ def test_a_full_queue_is_503() -> None:
 
 def test_an_endless_answer_drips_blanks() -> None:
     """The text comes whole, then blanks for as long as the client listens."""
-    with answering(Drip(0.0, endless=True)) as server, StandIn() as honest:
+    with answering(Drip(0.0, endless=True)) as server, FakeOllama() as honest:
         right = said(ask(honest))
         with CLIENT.stream(
             "POST", f"{server.url}/api/generate", json=body(), timeout=SECONDS
@@ -276,7 +276,9 @@ def test_a_server_that_falls_over_comes_back_on_the_same_port() -> None:
     """`stop` ends running streams and refuses connections; `start` listens again; no cancelling is
     counted.
     """
-    with StandIn(lambda heard: Hang(after=1) if heard.number == 1 else Right()) as server:
+    with FakeOllama(
+        lambda heard: Hang(after=1) if heard.number == 1 else CorrectAnswer()
+    ) as server:
         with ThreadPoolExecutor(1) as pool:
             hanging = pool.submit(got, server)
             assert eventually(lambda: len(server.heard) == 1)
@@ -292,17 +294,17 @@ def test_a_server_that_falls_over_comes_back_on_the_same_port() -> None:
 def test_a_script_that_raises_fails_the_test_that_uses_it() -> None:
     """Its exception comes out of the `with` statement."""
 
-    def script(heard: Heard) -> Behaviour:
+    def script(heard: ReceivedRequest) -> Behaviour:
         raise LookupError(heard.model)
 
     with (
         pytest.raises(LookupError, match="finops-triage"),
-        StandIn(script) as server,
+        FakeOllama(script) as server,
         pytest.raises(httpx.RemoteProtocolError),
     ):
         ask(server)
 
 
 def test_say_says_it_as_it_is() -> None:
-    with answering(Say("Sure! Here is the JSON.")) as server:
+    with answering(FixedText("Sure! Here is the JSON.")) as server:
         assert said(ask(server, format="json")) == "Sure! Here is the JSON."

@@ -11,7 +11,7 @@ from pathlib import Path
 import ollama
 import pytest
 
-from finops_cli.devtools.standin import StandIn, write_gguf
+from finops_cli.devtools.fake_ollama import FakeOllama, write_gguf
 from finops_cli.errors import MissingPiece
 from tests.test_standin import CLIENT, TRIAGE, lines
 
@@ -27,13 +27,13 @@ QWEN = {
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with StandIn() as running:
+def server() -> Iterator[FakeOllama]:
+    with FakeOllama() as running:
         yield running
 
 
 @pytest.fixture
-def client(server: StandIn) -> Iterator[ollama.Client]:
+def client(server: FakeOllama) -> Iterator[ollama.Client]:
     made = ollama.Client(server.url)
     yield made
     made._client.close()
@@ -50,13 +50,13 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def uploaded(server: StandIn, content: bytes) -> str:
+def uploaded(server: FakeOllama, content: bytes) -> str:
     digest = digest_of(content)
     assert CLIENT.post(f"{server.url}/api/blobs/{digest}", content=content).status_code == 201
     return digest
 
 
-def test_a_blob_is_not_there_then_created_then_there(server: StandIn) -> None:
+def test_a_blob_is_not_there_then_created_then_there(server: FakeOllama) -> None:
     """HEAD 404, POST 201, HEAD 200, POST 200; a chunked upload works as one with a length does."""
     content = bytes(range(256)) * 1000
     url = f"{server.url}/api/blobs/{digest_of(content)}"
@@ -70,7 +70,7 @@ def test_a_blob_is_not_there_then_created_then_there(server: StandIn) -> None:
     assert [response.status_code for response in statuses] == [404, 201, 200, 200]
 
 
-def test_a_blob_with_another_digest_is_refused_and_kept_under_its_own(server: StandIn) -> None:
+def test_a_blob_with_another_digest_is_refused_and_kept_under_its_own(server: FakeOllama) -> None:
     """400 with both digests; what is no digest is 400 too."""
     expected, real = digest_of(b"one"), digest_of(b"two")
     response = CLIENT.post(f"{server.url}/api/blobs/{expected}", content=b"two")
@@ -85,7 +85,7 @@ def test_a_blob_with_another_digest_is_refused_and_kept_under_its_own(server: St
     assert heads == [404, 200, 400, 400]
 
 
-def test_a_model_is_created_from_an_upload(server: StandIn, gguf: Path) -> None:
+def test_a_model_is_created_from_an_upload(server: FakeOllama, gguf: Path) -> None:
     """Status lines with progress up to `success`; the stored digest is not that of the file."""
     digest = uploaded(server, gguf.read_bytes())
     sent = {
@@ -110,7 +110,7 @@ def test_a_model_is_created_from_an_upload(server: StandIn, gguf: Path) -> None:
     assert listed[0]["details"]["quantization_level"] == "Q4_K_M"
 
 
-def test_a_model_made_from_another_has_a_digest_of_its_own(server: StandIn) -> None:
+def test_a_model_made_from_another_has_a_digest_of_its_own(server: FakeOllama) -> None:
     """Parameters are part of it; the weights are the same layer."""
     sent = {
         "model": "warmer",
@@ -126,7 +126,7 @@ def test_a_model_made_from_another_has_a_digest_of_its_own(server: StandIn) -> N
     assert listed["warmer:latest"] != listed["finops-triage:latest"]
 
 
-def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: StandIn) -> None:
+def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: FakeOllama) -> None:
     """Create neither checks nor converts; text for a number is an error of the first request."""
     sent = {
         "model": "text",
@@ -155,7 +155,7 @@ def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: StandIn) 
     ],
 )
 def test_a_create_that_cannot_start_has_a_status(
-    server: StandIn, sent: dict[str, object], status: int, message: str
+    server: FakeOllama, sent: dict[str, object], status: int, message: str
 ) -> None:
     """The error comes before the first status line."""
     response = CLIENT.post(f"{server.url}/api/create", json=sent)
@@ -174,7 +174,7 @@ def test_a_create_that_cannot_start_has_a_status(
     ],
 )
 def test_a_create_that_fails_later_ends_in_an_error_line(
-    server: StandIn, gguf: Path, content: bytes | None, quantize: str, message: str
+    server: FakeOllama, gguf: Path, content: bytes | None, quantize: str, message: str
 ) -> None:
     """Status 200, `parsing GGUF`, then {"error": ...}; without a stream, the status is 400."""
     digest = uploaded(server, gguf.read_bytes() if content is None else content)
@@ -186,7 +186,7 @@ def test_a_create_that_fails_later_ends_in_an_error_line(
     assert whole.status_code == (400 if message else 200)
 
 
-def test_a_blob_that_was_never_uploaded_is_an_error_line(server: StandIn) -> None:
+def test_a_blob_that_was_never_uploaded_is_an_error_line(server: FakeOllama) -> None:
     sent = {"model": "m", "files": {"a.gguf": digest_of(b"absent")}}
     assert (
         "no such file or directory"
@@ -194,7 +194,7 @@ def test_a_blob_that_was_never_uploaded_is_an_error_line(server: StandIn) -> Non
     )
 
 
-def test_a_deleted_model_is_gone(server: StandIn) -> None:
+def test_a_deleted_model_is_gone(server: FakeOllama) -> None:
     """200 without a body, then 404."""
     sent = {"model": "finops-triage"}
     statuses = [
@@ -205,7 +205,7 @@ def test_a_deleted_model_is_gone(server: StandIn) -> None:
 
 
 def test_the_official_client_lists_shows_and_generates(
-    client: ollama.Client, server: StandIn
+    client: ollama.Client, server: FakeOllama
 ) -> None:
     """list, show, generate as a stream and whole, ps."""
     assert [model.model for model in client.list().models] == [
@@ -223,7 +223,7 @@ def test_the_official_client_lists_shows_and_generates(
 
 
 def test_the_official_client_uploads_and_creates(
-    client: ollama.Client, server: StandIn, gguf: Path
+    client: ollama.Client, server: FakeOllama, gguf: Path
 ) -> None:
     """create_blob, create as a stream and whole, delete."""
     digest = client.create_blob(gguf)
@@ -249,4 +249,4 @@ def test_serving_a_file_without_llama_cpp_names_its_cure(
     """MissingPiece before anything listens."""
     monkeypatch.setitem(__import__("sys").modules, "llama_cpp", None)
     with pytest.raises(MissingPiece, match=r"pip install 'finops\[llama\]'"):
-        StandIn(gguf={"finops-triage": tmp_path / "a.gguf"})
+        FakeOllama(gguf={"finops-triage": tmp_path / "a.gguf"})

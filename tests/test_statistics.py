@@ -12,10 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finops_cli.evaluation.divergence import divergence
-from finops_cli.evaluation.shares import percentile, share, wilson
-from finops_cli.evaluation.significance import chance_of_more, holm, paired_interval, sign_test
-from finops_cli.pipeline.latencies import percentile_ms, step_of
+from finops_cli.evaluation.stats import (
+    chance_of_more,
+    divergence,
+    holm,
+    paired_interval,
+    percentile,
+    proportion,
+    sign_test,
+    wilson,
+)
+from finops_cli.monitoring.latencies import percentile_ms, step_of
 
 Z = Decimal("1.959964")
 HALF = Decimal("0.5")
@@ -37,7 +44,7 @@ def test_wilson_is_that_of_the_literature(count: int, of: int, low: str, high: s
 
 
 def test_nothing_of_nothing_has_no_percentage() -> None:
-    assert share(0, 0, Z).pct is share(0, 0, Z).low_pct is None
+    assert proportion(0, 0, Z).pct is proportion(0, 0, Z).low_pct is None
 
 
 @pytest.mark.parametrize(("first", "second"), list(product(range(7), range(7))))

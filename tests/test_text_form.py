@@ -17,8 +17,8 @@ from finops_cli.domain import limits, text_form
 from finops_cli.domain.cusip import ALPHABET, check_digit, is_valid
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import parse_percent, parse_usd, render_usd
-from finops_cli.pipeline.intake import take_fail
-from finops_cli.verify.shapes import FAIL
+from finops_cli.pipeline.parse import parse_fail_line
+from finops_cli.verify.codecs import FAIL
 from tests.conftest import Finops, a_fail, jsonl, rows
 
 CARD = (
@@ -29,7 +29,7 @@ CARD = (
 
 
 def _fail(**changes: Any) -> FailRecord:
-    taken = take_fail(json.dumps({**a_fail(**changes), "fail_id": None}).encode())
+    taken = parse_fail_line(json.dumps({**a_fail(**changes), "fail_id": None}).encode())
     assert taken.value is not None, taken.problems
     return taken.value
 
@@ -37,13 +37,13 @@ def _fail(**changes: Any) -> FailRecord:
 def test_the_cards_text_is_the_record_and_back() -> None:
     """The example of card 1, to the letter."""
     assert text_form.render(_fail()) == CARD
-    assert take_fail(json.dumps({"text": CARD}).encode()).value == _fail()
+    assert parse_fail_line(json.dumps({"text": CARD}).encode()).value == _fail()
 
 
 def test_the_cards_own_line_breaks_are_read() -> None:
     """Card 1 prints the text over several lines."""
     broken = CARD.replace("record: ", "record:\n").replace(" | ", " | \n")
-    assert take_fail(json.dumps({"text": broken}).encode()).value == _fail()
+    assert parse_fail_line(json.dumps({"text": broken}).encode()).value == _fail()
 
 
 _EXACT = st.decimals(0, 10**9, places=2, allow_nan=False)
@@ -90,7 +90,7 @@ def test_rendering_and_parsing_are_inverse(fields: dict[str, Any]) -> None:
     record = FAIL.read(fields)
     assert record is not None
     text = text_form.render(record)
-    assert take_fail(msgspec.json.encode({"text": text})).value == record
+    assert parse_fail_line(msgspec.json.encode({"text": text})).value == record
     assert text_form.render(record) == text
 
 
@@ -129,7 +129,7 @@ def test_stage_two_fields_may_stand_beside_the_text(finops: Finops) -> None:
 )
 def test_text_that_cannot_be_read_says_what_and_why(old: str, new: str, says: str) -> None:
     """The reason repeats the pair and names what is accepted."""
-    taken = take_fail(json.dumps({"fail_id": "F-9", "text": CARD.replace(old, new)}).encode())
+    taken = parse_fail_line(json.dumps({"fail_id": "F-9", "text": CARD.replace(old, new)}).encode())
     assert (taken.value, taken.fail_id) == (None, "F-9")
     assert any(says in problem.message for problem in taken.problems)
 

@@ -11,21 +11,21 @@ from math import gcd
 import msgspec
 from msgspec.structs import replace
 
+from finops_cli.datasets.resolver_examples import cases
+from finops_cli.datasets.sampling import rng
+from finops_cli.datasets.scratchpad.digits import LARGEST
+from finops_cli.datasets.scratchpad.round_lots import LOTS, in_lots, record_in_lots
+from finops_cli.datasets.scratchpad.rows import case_in_lots, worked_fail_in_lots, worked_plan
+from finops_cli.datasets.splits import content_key, split_of
+from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain import exact_json
-from finops_cli.domain.exact import Usd
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import Usd
 from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.foundry.draws import rng
-from finops_cli.foundry.resolver_examples import cases
-from finops_cli.foundry.split import content_key, split_of
-from finops_cli.foundry.tiny_digits import LARGEST
-from finops_cli.foundry.tiny_lots import LOTS, in_lots, record_in_lots
-from finops_cli.foundry.tiny_rows import case_in_lots, worked_fail_in_lots, worked_plan
-from finops_cli.foundry.triage_examples import fails
-from finops_cli.kb.book import Book
-from finops_cli.models.questions import resolver_question
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.tasks import resolver_task
 from finops_cli.rules.triage import triage
-from finops_cli.verify.shapes import FAIL
+from finops_cli.verify.codecs import FAIL
 
 COUNT = 200
 
@@ -43,31 +43,31 @@ def quantities(case: ResolverInput) -> list[int]:
     return [*mine, *(ftr.qty for ftr in case.ftrs), *(fail.qty for fail in case.related_fails)]
 
 
-def drawn(book: Book) -> list[ResolverInput]:
-    return [case_in_lots(index, 5, book, 3) for index in range(COUNT)]
+def drawn(kb: KnowledgeBase) -> list[ResolverInput]:
+    return [case_in_lots(index, 5, kb, 3) for index in range(COUNT)]
 
 
-def test_every_quantity_is_whole_lots(book: Book) -> None:
+def test_every_quantity_is_whole_lots(kb: KnowledgeBase) -> None:
     """Of one size an input: ten shares at least, most often a hundred or more, and thousands now
     and then.
     """
-    lots = Counter(min(5_000, gcd(*quantities(case))) for case in drawn(book))
+    lots = Counter(min(5_000, gcd(*quantities(case))) for case in drawn(kb))
     assert min(lots) >= 10
     assert sum(count for lot, count in lots.items() if lot >= 100) > COUNT / 2
     assert sum(count for lot, count in lots.items() if lot >= 1_000) > COUNT / 10
 
 
-def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book) -> None:
+def test_what_was_something_stays_something_and_nothing_stays_nothing(kb: KnowledgeBase) -> None:
     """But for fails to receive that are left out all together, and a depot where there was none."""
     for index in range(COUNT):
-        given = next(cases(index, 5, book, (1, 3)))
+        given = next(cases(index, 5, kb, (1, 3)))
         made = next(
             cases(
                 index,
                 5,
-                book,
+                kb,
                 (1, 3),
-                lambda fail, index=index: in_lots(fail, book, rng(5, "lots", index)),
+                lambda fail, index=index: in_lots(fail, kb, rng(5, "lots", index)),
             )
         )
         assert len(made.ftrs) in (0, len(given.ftrs))
@@ -79,7 +79,7 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(book: Book
         assert made.inventory.depot_qty or not given.inventory.depot_qty
 
 
-def test_the_fail_that_is_triaged_is_round_in_itself(book: Book) -> None:
+def test_the_fail_that_is_triaged_is_round_in_itself(kb: KnowledgeBase) -> None:
     """One lot for all of it, the position in CNS is what is owed, and the coverage is that of the
     rounded box.
     """
@@ -87,10 +87,10 @@ def test_the_fail_that_is_triaged_is_round_in_itself(book: Book) -> None:
         seen: list[FailRecord] = []
 
         def kept(fail: FailRecord, index: int = index, seen: list[FailRecord] = seen) -> FailRecord:
-            seen.append(in_lots(fail, book, rng(5, "lots", index)))
+            seen.append(in_lots(fail, kb, rng(5, "lots", index)))
             return seen[-1]
 
-        case, lot = next(cases(index, 5, book, (1, 3), kept)), rng(5, "lots", index).choice(LOTS)
+        case, lot = next(cases(index, 5, kb, (1, 3), kept)), rng(5, "lots", index).choice(LOTS)
         made = seen[-1]
         assert [qty for qty in quantities(case) if qty % lot] == []
         assert made.cns_position in (None, -made.qty)
@@ -99,56 +99,56 @@ def test_the_fail_that_is_triaged_is_round_in_itself(book: Book) -> None:
         ) <= Decimal("0.05")
 
 
-def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(book: Book) -> None:
+def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(kb: KnowledgeBase) -> None:
     """The quantity in its reason, and the flag of large positions."""
-    for case in drawn(book):
+    for case in drawn(kb):
         assert f" {case.ftd_qty:,} shares" in case.triage.reason
         assert ("LARGE_POSITION" in case.triage.flags) == (
-            case.ftd_qty >= book.handoff.large_position_from
+            case.ftd_qty >= kb.handoff.large_position_from
         )
 
 
-def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(book: Book) -> None:
-    made = drawn(book)
+def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(kb: KnowledgeBase) -> None:
+    made = drawn(kb)
     assert COUNT / 20 < sum(not case.ftrs for case in made) < COUNT / 4
     depots = [case.inventory for case in made if case.inventory.depot_qty]
     assert COUNT / 6 < len(depots) < COUNT / 2
-    assert {None, 0, 1, 5, 8, book.triage.deadline_standard} <= {
+    assert {None, 0, 1, 5, 8, kb.triage.deadline_standard} <= {
         held.depot_transit_days for held in depots
     }
 
 
-def test_their_content_decides_on_which_side_they_stand(book: Book) -> None:
+def test_their_content_decides_on_which_side_they_stand(kb: KnowledgeBase) -> None:
     """One in `eval_every` is made for the evaluation; the others are of the training, also after
     they were rounded.
     """
-    for index, case in enumerate(drawn(book)):
-        evaluates = index % book.data.eval_every == book.data.eval_every - 1
-        assert split_of(content_key(case), book.data.eval_every) == (
+    for index, case in enumerate(drawn(kb)):
+        evaluates = index % kb.datasets.eval_every == kb.datasets.eval_every - 1
+        assert split_of(content_key(case), kb.datasets.eval_every) == (
             "eval" if evaluates else "train"
         )
         assert case.ftd_qty <= LARGEST
 
 
-def test_their_plans_are_valid(book: Book) -> None:
-    for case in drawn(book):
-        row = worked_plan(case, book, "tiny-resolver")
+def test_their_plans_are_valid(kb: KnowledgeBase) -> None:
+    for case in drawn(kb):
+        row = worked_plan(case, kb, "tiny-resolver")
         plan = msgspec.json.decode(row.answer, type=Resolution)
-        assert resolver_question(case, book).check(plan) == []
+        assert resolver_task(case, kb).check(plan) == []
 
 
-def records(book: Book) -> list[tuple[FailRecord, FailRecord]]:
+def records(kb: KnowledgeBase) -> list[tuple[FailRecord, FailRecord]]:
     """Each as it was drawn, and rounded."""
-    given = [next(fails(index, 5, book, "coverage")) for index in range(COUNT)]
+    given = [next(fails(index, 5, kb, "coverage")) for index in range(COUNT)]
     return [(fail, record_in_lots(fail, rng(5, "lots", index))) for index, fail in enumerate(given)]
 
 
-def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(book: Book) -> None:
+def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(kb: KnowledgeBase) -> None:
     """At most four before the zeros, where it is ten thousand dollars or more; the nearest such
     value, and cents where it is small.
     """
     shown = Counter[int]()
-    for index, (given, made) in enumerate(records(book)):
+    for index, (given, made) in enumerate(records(kb)):
         assert made.qty % rng(5, "lots", index).choice(LOTS) == 0
         assert made.qty > 0
         if given.market_value >= 10_000:
@@ -157,8 +157,8 @@ def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(book: Book) -
     assert set(shown) == {1, 2, 3, 4}
 
 
-def test_a_position_of_the_whole_quantity_stays_one_and_all_else_stays(book: Book) -> None:
-    for given, made in records(book):
+def test_a_position_of_the_whole_quantity_stays_one_and_all_else_stays(kb: KnowledgeBase) -> None:
+    for given, made in records(kb):
         whole = given.cns_position is not None and abs(given.cns_position) == given.qty
         sign = 1 if (given.cns_position or 0) > 0 else -1
         assert made.cns_position == (sign * made.qty if whole else given.cns_position)
@@ -168,16 +168,16 @@ def test_a_position_of_the_whole_quantity_stays_one_and_all_else_stays(book: Boo
 
 
 def test_rows_of_rounded_records_keep_to_their_side_and_are_answered_by_the_rules(
-    book: Book,
+    kb: KnowledgeBase,
 ) -> None:
     for index in range(40):
-        row = worked_fail_in_lots(index, 5, book, "coverage", "tiny-triage")
+        row = worked_fail_in_lots(index, 5, kb, "coverage", "tiny-triage")
         record = FAIL.read(exact_json.decode(row.record))
         assert record is not None
-        evaluates = index % book.data.eval_every == book.data.eval_every - 1
+        evaluates = index % kb.datasets.eval_every == kb.datasets.eval_every - 1
         assert (
-            split_of(content_key(record), book.data.eval_every)
+            split_of(content_key(record), kb.datasets.eval_every)
             == row.split
             == ("eval" if evaluates else "train")
         )
-        assert row.answer == exact_json.encode(triage(record, book)).decode()
+        assert row.answer == exact_json.encode(triage(record, kb)).decode()

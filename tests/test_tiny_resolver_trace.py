@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.foundry.resolver_examples import cases
-from finops_cli.foundry.tiny_digits import (
+from finops_cli.datasets.resolver_examples import cases
+from finops_cli.datasets.scratchpad.digits import (
     LARGEST,
     MOST,
     WIDTH,
@@ -24,13 +23,14 @@ from finops_cli.foundry.tiny_digits import (
     total,
     units_first,
 )
-from finops_cli.foundry.tiny_resolver_answer import tiny_plan
-from finops_cli.foundry.tiny_resolver_drills import guess_drill, reckoning_drill, resolver_drill
-from finops_cli.foundry.tiny_resolver_trace import tiny_trace
-from finops_cli.foundry.tiny_rows import case_at, case_read, worked_plan
-from finops_cli.kb.book import Book
+from finops_cli.datasets.scratchpad.drills import guess_drill, reckoning_drill, resolver_drill
+from finops_cli.datasets.scratchpad.resolver import tiny_trace
+from finops_cli.datasets.scratchpad.rows import case_at, case_read, worked_plan
+from finops_cli.datasets.scratchpad.short_plan import tiny_plan
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import resolver_prompt
-from finops_cli.models.questions import resolver_question
+from finops_cli.models.tasks import resolver_task
 
 SHARES = st.integers(0, LARGEST)
 DIVISIONS = st.integers(1, LARGEST).flatmap(
@@ -97,28 +97,28 @@ def test_a_number_that_does_not_fit_is_refused() -> None:
         divided(5, 5, 4)
 
 
-def examples(book: Book, count: int) -> list[tuple[ResolverInput, Resolution]]:
-    drawn = [case_at(index, 4, book, 3 if index % 2 else None) for index in range(count)]
-    return [(case, tiny_plan(case, book)) for case in drawn]
+def examples(kb: KnowledgeBase, count: int) -> list[tuple[ResolverInput, Resolution]]:
+    drawn = [case_at(index, 4, kb, 3 if index % 2 else None) for index in range(count)]
+    return [(case, tiny_plan(case, kb)) for case in drawn]
 
 
-def test_a_tiny_plan_is_valid(book: Book) -> None:
-    for case, plan in examples(book, 300):
-        assert resolver_question(case, book).check(plan) == []
+def test_a_tiny_plan_is_valid(kb: KnowledgeBase) -> None:
+    for case, plan in examples(kb, 300):
+        assert resolver_task(case, kb).check(plan) == []
 
 
-def test_every_operation_in_the_working_of_a_plan_is_right(book: Book) -> None:
-    for case, plan in examples(book, 300):
-        text = tiny_trace(case, plan, book)
+def test_every_operation_in_the_working_of_a_plan_is_right(kb: KnowledgeBase) -> None:
+    for case, plan in examples(kb, 300):
+        text = tiny_trace(case, plan, kb)
         for taken, of, result, _, _ in _TAKEN.findall(text):
             assert worth(result) == (worth(of) - worth(taken)) % 10**WIDTH
         for a, b, result in _ADDED.findall(text):
             assert worth(result) == worth(a) + worth(b)
 
 
-def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(book: Book) -> None:
-    for case, plan in examples(book, 300):
-        text = tiny_trace(case, plan, book)
+def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(kb: KnowledgeBase) -> None:
+    for case, plan in examples(kb, 300):
+        text = tiny_trace(case, plan, kb)
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
                 worked_off = (
@@ -140,35 +140,37 @@ def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(book: Book)
         assert all(dtc in text for dtc in plan.gridlock_parties)
 
 
-def test_the_digits_of_a_quotient_and_its_rounding_make_the_percentage(book: Book) -> None:
-    for case, plan in examples(book, 300):
+def test_the_digits_of_a_quotient_and_its_rounding_make_the_percentage(kb: KnowledgeBase) -> None:
+    for case, plan in examples(kb, 300):
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
                 uncovered = divided(step.remaining_short, case.ftd_qty, 4).quotient
                 assert Decimal(10_000 - uncovered) / 100 == step.coverage_after_step_pct
 
 
-def test_reading_and_drill_are_parts_of_the_answer_to_the_same_input(book: Book) -> None:
+def test_reading_and_drill_are_parts_of_the_answer_to_the_same_input(kb: KnowledgeBase) -> None:
     for index in range(100):
-        case = case_at(index, 1, book, 3)
-        row = worked_plan(case, book, "tiny-resolver")
-        asked, reading = case_read(case, book, "tiny-resolver")
+        case = case_at(index, 1, kb, 3)
+        row = worked_plan(case, kb, "tiny-resolver")
+        asked, reading = case_read(case, kb, "tiny-resolver")
         assert row.completion[0].content.startswith(reading.text)
         assert asked.text == resolver_prompt(case, "tiny-resolver").text
         assert (
-            "".join(piece.text for piece in resolver_drill(case, book)) in row.completion[0].content
+            "".join(piece.text for piece in resolver_drill(case, kb)) in row.completion[0].content
         )
 
 
-def test_inputs_of_few_receipts_are_drawn_so_and_follow_from_seed_and_index(book: Book) -> None:
+def test_inputs_of_few_receipts_are_drawn_so_and_follow_from_seed_and_index(
+    kb: KnowledgeBase,
+) -> None:
     for index in range(50):
-        case = next(cases(index, 3, book, (1, 3)))
+        case = next(cases(index, 3, kb, (1, 3)))
         assert 1 <= len(case.ftrs) <= 3
-        assert case == next(cases(index, 3, book, (1, 3)))
+        assert case == next(cases(index, 3, kb, (1, 3)))
 
 
 def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what_cannot_be_known(
-    book: Book,
+    kb: KnowledgeBase,
 ) -> None:
     for index in range(50):
         reckoning = reckoning_drill(index, 1)

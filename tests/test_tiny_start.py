@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from finops_cli.foundry.tiny_start import Shape, first_weights
+from finops_cli.training.induction_init import Shape, first_weights
 
 SHAPE = Shape(
     words=300,

@@ -10,12 +10,12 @@ from itertools import islice
 
 import pytest
 
+from finops_cli.datasets.scratchpad.drills import triage_drill
+from finops_cli.datasets.scratchpad.triage import triage_trace
+from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain.money import plain, render_usd
-from finops_cli.foundry.tiny_drills import triage_drill
-from finops_cli.foundry.tiny_triage_trace import triage_trace
-from finops_cli.foundry.triage_examples import fails
-from finops_cli.kb.book import Book
-from finops_cli.rules.regsho import regulatory_state
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import regulatory_state
 from finops_cli.rules.triage import triage
 
 _DRILL = re.compile(
@@ -30,12 +30,12 @@ def worth(digits: str) -> int:
 
 
 @pytest.mark.parametrize("profile", ["coverage", "market"])
-def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> None:
+def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBase) -> None:
     for index in range(400):
-        record = next(fails(index, 3, book, profile))  # type: ignore[arg-type]
-        answer = triage(record, book)
+        record = next(fails(index, 3, kb, profile))  # type: ignore[arg-type]
+        answer = triage(record, kb)
         qty, owed, factors, modifiers, joint, sums, parts, product, end = triage_trace(
-            record, answer, book
+            record, answer, kb
         ).split("\n")
         c = answer.score_components
         said = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
@@ -55,7 +55,7 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
             record.cns_direction,
             record.side,
             "Yes" if record.reg_sho_threshold else "No",
-            regulatory_state(record, book.triage),
+            regulatory_state(record, kb.triage),
         ]
         assert words[15] == f"{plain(record.cp_fail_rate_pct)}%"
         assert Decimal(modifiers.split()[2]) / 100 == c.inventory_modifier
@@ -71,20 +71,20 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, book: Book) -> 
         first, second = map(worth, product.split())
         assert first == worth(parts.split()[0]) * 10 + worth(parts.split()[1])
         assert second == first * 10 + worth(parts.split()[2])
-        before = book.scoring.tier.of(answer.priority_score)
+        before = kb.scoring.tier.of(answer.priority_score)
         assert (
             end
             == f"{answer.priority_score} {before} {answer.priority_tier} {answer.lifecycle_state}"
         )
 
 
-def test_a_drill_is_the_working_that_an_answer_has(book: Book) -> None:
+def test_a_drill_is_the_working_that_an_answer_has(kb: KnowledgeBase) -> None:
     for index in range(200):
-        score = "".join(segment.text for segment in triage_drill(index, 1, book))
+        score = "".join(segment.text for segment in triage_drill(index, 1, kb))
         assert _DRILL.fullmatch(score)
 
 
-def test_drills_follow_from_seed_and_index(book: Book) -> None:
-    first = [triage_drill(index, 2, book) for index in range(20)]
-    assert first == [triage_drill(index, 2, book) for index in range(20)]
+def test_drills_follow_from_seed_and_index(kb: KnowledgeBase) -> None:
+    first = [triage_drill(index, 2, kb) for index in range(20)]
+    assert first == [triage_drill(index, 2, kb) for index in range(20)]
     assert len({str(one) for one in islice(first, 20)}) > 15

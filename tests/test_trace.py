@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from finops_cli.datasets.reasoning.check import check_reasoning
+from finops_cli.datasets.reasoning.render import HEADINGS, render_reasoning
 from finops_cli.domain import exact_json
 from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.foundry.trace import HEADINGS, trace
-from finops_cli.foundry.trace_check import check_trace
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import resolver_prompt
 from finops_cli.models.token_estimate import estimated_tokens
-from finops_cli.rules.plan import resolve
-from finops_cli.verify.shapes import RESOLVER_INPUT
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import RESOLVER_INPUT
 from tests.conftest import ROOT
 from tests.oracle import plan_oracle
 from tests.oracle.random_fails import random_case
@@ -42,27 +42,27 @@ class Told(NamedTuple):
     text: str
 
 
-def tell(raw: dict[str, Any], book: Book) -> Told:
+def tell(raw: dict[str, Any], kb: KnowledgeBase) -> Told:
     case = RESOLVER_INPUT.read(exact_json.decode(exact_json.encode(raw)))
     assert case is not None
-    plan = resolve(case, book)
-    return Told(raw, case, plan, trace(case, plan, book))
+    plan = resolve(case, kb)
+    return Told(raw, case, plan, render_reasoning(case, plan, kb))
 
 
-def rules_broken(text: str, told: Told, book: Book) -> set[str]:
-    return {finding.rule for finding in check_trace(text, told.case, told.plan, book)}
+def rules_broken(text: str, told: Told, kb: KnowledgeBase) -> set[str]:
+    return {finding.rule for finding in check_reasoning(text, told.case, told.plan, kb)}
 
 
 @pytest.fixture(scope="module")
-def tellings(book: Book) -> list[Told]:
+def tellings(kb: KnowledgeBase) -> list[Told]:
     rng = Random(SEED)
-    return [tell(random_case(rng, f"T-{n}"), book) for n in range(CASES)]
+    return [tell(random_case(rng, f"T-{n}"), kb) for n in range(CASES)]
 
 
 @pytest.fixture(scope="module")
-def card(book: Book) -> Told:
+def card(kb: KnowledgeBase) -> Told:
     """Card 2's example: 12,000 to receive, 8,000 in the box, of 32,000."""
-    return tell(INPUT_OF_CARD_2, book)
+    return tell(INPUT_OF_CARD_2, kb)
 
 
 def ftr(place: int, **changes: Any) -> dict[str, Any]:
@@ -89,10 +89,11 @@ def jammed(place: int) -> dict[str, Any]:
     )
 
 
-def test_a_trace_has_no_findings(tellings: list[Told], book: Book) -> None:
+def test_a_trace_has_no_findings(tellings: list[Told], kb: KnowledgeBase) -> None:
     """Whatever the case: sections, numbers, arithmetic and conclusions hold."""
     found = [
-        (told.case.fail_id, check_trace(told.text, told.case, told.plan, book)) for told in tellings
+        (told.case.fail_id, check_reasoning(told.text, told.case, told.plan, kb))
+        for told in tellings
     ]
     assert [one for one in found if one[1]][:3] == []
 
@@ -167,7 +168,7 @@ def test_the_trace_tells_the_input_and_the_oracle_plan(tellings: list[Told]) -> 
 
 
 @pytest.mark.parametrize("name", ["simple", "gridlock", "28-ftrs"])
-def test_traces_stay_as_they_are(name: str, book: Book) -> None:
+def test_traces_stay_as_they_are(name: str, kb: KnowledgeBase) -> None:
     """Models were trained on these words: a change is a decision, made by writing tests/golden/
     anew.
     """
@@ -183,19 +184,19 @@ def test_traces_stay_as_they_are(name: str, book: Book) -> None:
             "ftd_qty": 65000 if name == "28-ftrs" else 32000,
             "age_days": 8,
         },
-        book,
+        kb,
     )
     golden = ROOT / "tests" / "golden" / f"trace-{name}.txt"
     assert told.text + "\n" == golden.read_text()
 
 
-def test_a_depot_without_transit_time_moves_nothing(book: Book) -> None:
+def test_a_depot_without_transit_time_moves_nothing(kb: KnowledgeBase) -> None:
     told = tell(
-        INPUT_OF_CARD_2 | {"inventory": INPUT_OF_CARD_2["inventory"] | {"depot_qty": 900}}, book
+        INPUT_OF_CARD_2 | {"inventory": INPUT_OF_CARD_2["inventory"] | {"depot_qty": 900}}, kb
     )
     assert "\ndepot 900; no transit time\n" in told.text
     assert "\ndepot: no transit time\n" in told.text
-    assert rules_broken(told.text, told, book) == set()
+    assert rules_broken(told.text, told, kb) == set()
 
 
 WRONG_PLANS = {
@@ -207,11 +208,11 @@ WRONG_PLANS = {
 
 
 @pytest.mark.parametrize("field", WRONG_PLANS)
-def test_a_wrong_plan_cannot_be_told(field: str, card: Told, book: Book) -> None:
+def test_a_wrong_plan_cannot_be_told(field: str, card: Told, kb: KnowledgeBase) -> None:
     """The trace reads the plan, and the input does not add up to a wrong one."""
     plan = replace(card.plan, **{field: WRONG_PLANS[field]})
-    assert check_trace(trace(card.case, plan, book), card.case, plan, book)
-    assert check_trace(card.text, card.case, plan, book)
+    assert check_reasoning(render_reasoning(card.case, plan, kb), card.case, plan, kb)
+    assert check_reasoning(card.text, card.case, plan, kb)
 
 
 def mutated(text: str, rng: Random) -> str | None:
@@ -230,7 +231,7 @@ def mutated(text: str, rng: Random) -> str | None:
     return None if other == at[0] else text[: at.start()] + other + text[at.end() :]
 
 
-def test_a_changed_number_is_found(tellings: list[Told], book: Book) -> None:
+def test_a_changed_number_is_found(tellings: list[Told], kb: KnowledgeBase) -> None:
     """More than 99 of 100 single changes of a good trace are seen."""
     rng, escaped, tried = Random(SEED), [], 0
     while tried < MUTATIONS:
@@ -238,7 +239,7 @@ def test_a_changed_number_is_found(tellings: list[Told], book: Book) -> None:
         text = mutated(told.text, rng)
         if text is not None:
             tried += 1
-            if not check_trace(text, told.case, told.plan, book):
+            if not check_reasoning(text, told.case, told.plan, kb):
                 escaped.append(text)
     assert len(escaped) < MUTATIONS / 100, escaped[:1]
 
@@ -258,14 +259,14 @@ def a_28(rng: Random, owed: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def test_28_ftrs_fit_the_budget_of_the_card(book: Book) -> None:
+def test_28_ftrs_fit_the_budget_of_the_card(kb: KnowledgeBase) -> None:
     """System prompt, input, trace and plan in 5,120 tokens by an estimate that errs high (owed:
     5,000 to 300,000 shares).
     """
     rng, sizes = Random(SEED), Counter[str]()
     for n in range(BUDGET_CASES):
         owed = rng.choice((5_000, 12_000, 32_000, 75_000, 150_000, 300_000))
-        told = tell(random_case(rng, f"B-{n}") | {"ftd_qty": owed, "ftrs": a_28(rng, owed)}, book)
+        told = tell(random_case(rng, f"B-{n}") | {"ftd_qty": owed, "ftrs": a_28(rng, owed)}, kb)
         thought = estimated_tokens(f"<think>\n{told.text}\n</think>\n\n")
         whole = (
             estimated_tokens(resolver_prompt(told.case).text)
@@ -298,15 +299,15 @@ OWN_WORDS = {
 
 
 @pytest.mark.parametrize("line", OWN_WORDS)
-def test_any_wording_is_judged(line: str, card: Told, book: Book) -> None:
+def test_any_wording_is_judged(line: str, card: Told, kb: KnowledgeBase) -> None:
     """A line in a model's own words needs true statements about known figures, and no more."""
     text = card.text.replace("\n5 Partials", f"\n{line}\n5 Partials")
-    broken = rules_broken(text, card, book)
+    broken = rules_broken(text, card, kb)
     assert broken <= OWN_WORDS[line]
     assert bool(broken) == bool(OWN_WORDS[line])
 
 
-def test_sections_stand_once_in_order_and_hold_something(card: Told, book: Book) -> None:
+def test_sections_stand_once_in_order_and_hold_something(card: Told, kb: KnowledgeBase) -> None:
     lines = card.text.splitlines()
     starts = [lines.index(f"{n} {heading}") for n, heading in enumerate(HEADINGS, 1)] + [len(lines)]
     parts = [lines[start:end] for start, end in pairwise(starts)]
@@ -319,9 +320,9 @@ def test_sections_stand_once_in_order_and_hold_something(card: Told, book: Book)
         [],
     ):
         assert "trace.sections" in rules_broken(
-            "\n".join(line for part in spoilt for line in part), card, book
+            "\n".join(line for part in spoilt for line in part), card, kb
         )
-    assert "trace.sections" in rules_broken(card.text.replace("7 Reg SHO", "6 Reg SHO"), card, book)
+    assert "trace.sections" in rules_broken(card.text.replace("7 Reg SHO", "6 Reg SHO"), card, kb)
     named = "\n".join(
         (
             f"## {line} (as the card has it)"
@@ -330,12 +331,12 @@ def test_sections_stand_once_in_order_and_hold_something(card: Told, book: Book)
         )
         for line in lines
     )
-    assert rules_broken(named, card, book) == set()
+    assert rules_broken(named, card, kb) == set()
 
 
-def test_a_line_told_twice_is_found(card: Told, book: Book) -> None:
+def test_a_line_told_twice_is_found(card: Told, kb: KnowledgeBase) -> None:
     for line in card.text.splitlines():
-        assert rules_broken(card.text.replace(line, f"{line}\n{line}"), card, book)
+        assert rules_broken(card.text.replace(line, f"{line}\n{line}"), card, kb)
 
 
 @pytest.mark.parametrize(
@@ -348,9 +349,9 @@ def test_a_line_told_twice_is_found(card: Told, book: Book) -> None:
         "1" * 40 + " Problem",
     ],
 )
-def test_no_text_is_too_odd_to_judge(text: str, card: Told, book: Book) -> None:
-    assert check_trace(text, card.case, card.plan, book)
-    assert check_trace(f"{card.text}\n{text}", card.case, card.plan, book)
+def test_no_text_is_too_odd_to_judge(text: str, card: Told, kb: KnowledgeBase) -> None:
+    assert check_reasoning(text, card.case, card.plan, kb)
+    assert check_reasoning(f"{card.text}\n{text}", card.case, card.plan, kb)
 
 
 WRONG_ENDS = [
@@ -366,20 +367,22 @@ WRONG_ENDS = [
 
 
 @pytest.mark.parametrize(("right", "wrong"), WRONG_ENDS)
-def test_conclusions_are_those_of_the_plan(right: str, wrong: str, card: Told, book: Book) -> None:
+def test_conclusions_are_those_of_the_plan(
+    right: str, wrong: str, card: Told, kb: KnowledgeBase
+) -> None:
     assert card.text.count(right) == 1
-    assert "trace.conclusion" in rules_broken(card.text.replace(right, wrong), card, book)
+    assert "trace.conclusion" in rules_broken(card.text.replace(right, wrong), card, kb)
 
 
-def test_a_party_left_out_is_found(book: Book) -> None:
+def test_a_party_left_out_is_found(kb: KnowledgeBase) -> None:
     told = tell(
-        INPUT_OF_CARD_2 | {"ftrs": [jammed(place) for place in range(4)], "age_days": 8}, book
+        INPUT_OF_CARD_2 | {"ftrs": [jammed(place) for place in range(4)], "age_days": 8}, kb
     )
     assert told.plan.gridlock_parties
     for party in told.plan.gridlock_parties:
         verdict = re.sub(rf" {party}\b", "", told.text.split("\n9 ")[0].rsplit("\n", 1)[1])
         text = re.sub(r"\nfull gridlock: .*", f"\n{verdict}", told.text)
-        assert "trace.conclusion" in rules_broken(text, told, book)
+        assert "trace.conclusion" in rules_broken(text, told, kb)
 
 
 @pytest.mark.parametrize(

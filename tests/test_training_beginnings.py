@@ -16,13 +16,13 @@ pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'"
 import torch
 
 from finops_cli.errors import UsageError
-from finops_cli.foundry.tiny_start import first_weights, shape_of
-from finops_cli.foundry.training.bases import base_digests, open_base
-from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.survey import survey
-from finops_cli.foundry.training.tokenizer import digests
-from finops_cli.foundry.weights.checkpoint import read_checkpoint
-from finops_cli.foundry.weights.convert import Named, convert, plan_conversion
+from finops_cli.training.base_model import base_digests, open_base
+from finops_cli.training.data.tokenizer import digests
+from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.induction_init import first_weights, shape_of
+from finops_cli.training.planning.inspect import inspect_request
+from finops_cli.weights.checkpoint import read_checkpoint
+from finops_cli.weights.convert import Named, convert, plan_conversion
 from tests.conftest import ROOT
 from tests.training import WORKED, asked
 
@@ -30,7 +30,7 @@ offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-_FIRST = ROOT / "sittings/first/tiny-triage.gguf"
+_FIRST = ROOT / "training/continue/tiny-triage.gguf"
 SECOND = (
     f"base.scratch.weights={_FIRST}",
     f"base.tokenizer={_FIRST}",
@@ -38,12 +38,12 @@ SECOND = (
     "base.scratch.start=null",
     "training.max_steps=1",
 )
-"""As `sittings/triage.yaml` begins."""
+"""As `training/continue/triage.yaml` begins."""
 
 
 def small_model() -> Any:
     wanted = asked("triage", "tiny-cpu", WORKED)
-    return open_base(wanted.resolved.settings, survey(wanted).tokenizer, "hf")
+    return open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
 
 
 def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
@@ -51,7 +51,7 @@ def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
     there.
     """
     begun = asked("triage", "tiny-cpu", flags)
-    tokenizer = survey(begun).tokenizer
+    tokenizer = inspect_request(begun).tokenizer
     model = open_base(begun.resolved.settings, tokenizer, "hf")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -78,7 +78,7 @@ def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
         "tiny-cpu",
         [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"],
     )
-    tokenizer = survey(begun).tokenizer
+    tokenizer = inspect_request(begun).tokenizer
     assert torch.equal(
         open_base(begun.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight
     )
@@ -110,7 +110,7 @@ def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: 
         "base.scratch.start=null",
     ]
     second = asked("triage", "tiny-cpu", [*WORKED, *places])
-    found = survey(second)
+    found = inspect_request(second)
     assert found.blockers == []
     assert digests(found.tokenizer) == digests(tokenizer)
     opened = open_base(second.resolved.settings, found.tokenizer, "hf").state_dict()
@@ -126,12 +126,14 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
 
     def blockers(*flags: str) -> str:
         places = [f"base.scratch.weights={file}", "base.scratch.start=null"]
-        return "\n".join(survey(asked("triage", "tiny-cpu", [*WORKED, *places, *flags])).blockers)
+        return "\n".join(
+            inspect_request(asked("triage", "tiny-cpu", [*WORKED, *places, *flags])).blockers
+        )
 
     assert blockers() == ""
-    assert survey(asked("triage", "tiny-cpu", SECOND)).warnings == []
+    assert inspect_request(asked("triage", "tiny-cpu", SECOND)).warnings == []
     other_stage = [flag.replace("triage.gguf", "resolver.gguf") for flag in SECOND]
-    [warning] = survey(asked("triage", "tiny-cpu", other_stage)).warnings
+    [warning] = inspect_request(asked("triage", "tiny-cpu", other_stage)).warnings
     assert (
         "tiny-resolver.gguf: is a model made for tiny-resolver; this training makes one for"
         " tiny-triage" in warning
@@ -172,8 +174,8 @@ def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(
 ) -> None:
     """Texts that are parted otherwise, or other tokens behind those that were learned."""
     file = tmp_path / "other.gguf"
-    file.write_bytes((ROOT / "sittings/first/tiny-triage.gguf").read_bytes().replace(was, now))
-    said = survey(
+    file.write_bytes((ROOT / "training/continue/tiny-triage.gguf").read_bytes().replace(was, now))
+    said = inspect_request(
         asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])
     ).blockers
     assert any(

@@ -13,15 +13,15 @@ import pytest
 from typer.testing import CliRunner
 
 from finops_cli.cli import app
-from finops_cli.commands.train_talk import plan_text
+from finops_cli.commands.train_report import plan_text
+from finops_cli.datasets.rows import Stage
+from finops_cli.datasets.writer import DatasetOptions, write_dataset
 from finops_cli.errors import UsageError
-from finops_cli.foundry.dataset import Order, write_dataset
-from finops_cli.foundry.rows import Stage
-from finops_cli.foundry.training.data import sets_of
-from finops_cli.foundry.training.plan import Plan, plan
-from finops_cli.foundry.training.versions import missing
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import shipped_kb
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.training.data.sources import sets_of
+from finops_cli.training.planning.plan import Plan, plan
+from finops_cli.training.versions import missing
 from tests.training import asked
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -35,7 +35,12 @@ def planned(stage: Stage, preset: str | None, *flags: str, output: Path = Path()
 def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hundred resolver rows, eighty of them for training."""
     folder = tmp_path_factory.mktemp("plans")
-    write_dataset(Order("resolver", 100, 7, "coverage", shipped_kb()), folder, 1, lambda done: None)
+    write_dataset(
+        DatasetOptions("resolver", 100, 7, "coverage", bundled_kb_dir()),
+        folder,
+        1,
+        lambda done: None,
+    )
     return folder
 
 
@@ -125,7 +130,7 @@ def test_data_that_cannot_be_had_is_a_blocker(
 
 
 def test_rows_of_another_stage_or_split_are_refused(
-    plans: Path, tmp_path: Path, book: Book
+    plans: Path, tmp_path: Path, kb: KnowledgeBase
 ) -> None:
     """File and line are named."""
     wanted = asked("resolver", None, [f"data.folder={tmp_path}"]).resolved.settings.data
@@ -133,10 +138,10 @@ def test_rows_of_another_stage_or_split_are_refused(
     with pytest.raises(
         UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"
     ):
-        sets_of("resolver", wanted, shipped_kb(), book, (0, 0))
+        sets_of("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
     (tmp_path / "resolver-train.jsonl").write_bytes(b'{"id": 3}')
     with pytest.raises(UsageError, match="line 1: is no row of `finops generate`"):
-        sets_of("resolver", wanted, shipped_kb(), book, (0, 0))
+        sets_of("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver"])

@@ -12,18 +12,16 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
 
+from finops_cli.datasets.rows import Row, Stage, sentiment_row, triage_row
+from finops_cli.datasets.scratchpad.drills import Drill, Piece
+from finops_cli.datasets.sentiment.examples import Sentence
+from finops_cli.datasets.writer import DatasetOptions
 from finops_cli.errors import UsageError
-from finops_cli.foundry.dataset import Order
-from finops_cli.foundry.drill import Drill, Piece
-from finops_cli.foundry.rows import Row, Stage, sentiment_row, triage_row
-from finops_cli.foundry.sentiment import Sentence
-from finops_cli.foundry.training.counts import count
-from finops_cli.foundry.training.curve import draw
-from finops_cli.foundry.training.data import Sets, streams
-from finops_cli.foundry.training.examine import spread
-from finops_cli.foundry.training.lengths import packed_blocks, prompt_text
-from finops_cli.foundry.training.memory import memory
-from finops_cli.foundry.training.preflight import (
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.training.answer_eval import spread
+from finops_cli.training.data.lengths import packed_blocks, prompt_text
+from finops_cli.training.data.row_checks import (
     IGNORED,
     Encoded,
     Fault,
@@ -32,20 +30,22 @@ from finops_cli.foundry.training.preflight import (
     row_faults,
     tokenizer_faults,
 )
-from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.record import Evaluated, Loss, Result
-from finops_cli.foundry.training.tokenizer import digests, learned
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import shipped_kb
+from finops_cli.training.data.sources import Sets, streams
+from finops_cli.training.data.tokenizer import digests, learned
+from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.loss_curve import draw
+from finops_cli.training.planning.memory import memory
+from finops_cli.training.planning.parameter_counts import count
+from finops_cli.training.run_record import Evaluated, Loss, Result
 from tests.training import asked
 
 offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def sets(stage: Stage, book: Book) -> Sets:
+def sets(stage: Stage, kb: KnowledgeBase) -> Sets:
     data = asked(stage, None, []).resolved.settings.data
-    return streams(Order(stage, 0, 7, "coverage", shipped_kb()), book, (20, 5), data)
+    return streams(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
 
 
 def texts_of(rows: list[Row]) -> list[str]:
@@ -53,15 +53,15 @@ def texts_of(rows: list[Row]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(book: Book) -> Any:
+def tokenizer(kb: KnowledgeBase) -> Any:
     """A vocabulary of both stages, with the template of the tiny models."""
-    rows = [*sets("triage", book).train, *sets("resolver", book).train]
+    rows = [*sets("triage", kb).train, *sets("resolver", kb).train]
     return learned(texts_of(rows), 600)
 
 
 @pytest.fixture
-def row(book: Book) -> Row:
-    return triage_row(0, 7, book, "coverage")
+def row(kb: KnowledgeBase) -> Row:
+    return triage_row(0, 7, kb, "coverage")
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_targets_that_a_base_does_not_have_are_refused() -> None:
 @pytest.mark.parametrize("index", range(5))
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
 def test_what_is_trained_is_the_answer_and_its_end(
-    stage: Stage, index: int, tokenizer: Any, book: Book
+    stage: Stage, index: int, tokenizer: Any, kb: KnowledgeBase
 ) -> None:
     """The prompt is what inference sends, byte for byte, and has no label; the rest decodes to the
     answer and <|im_end|>.
     """
-    row = sets(stage, book).train.at(index)
+    row = sets(stage, kb).train.at(index)
     found = encode(row, tokenizer, 10_000)
     assert isinstance(found, Encoded)
     asked_tokens = [
@@ -128,9 +128,9 @@ def test_what_is_trained_is_the_answer_and_its_end(
 
 
 def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(
-    tokenizer: Any, book: Book
+    tokenizer: Any, kb: KnowledgeBase
 ) -> None:
-    rows = [*sets("triage", book).train, *sets("resolver", book).train]
+    rows = [*sets("triage", kb).train, *sets("resolver", kb).train]
     assert digests(learned(texts_of(rows), 600)) == digests(tokenizer)
     assert digests(learned(texts_of(rows[1:]), 600)) != digests(tokenizer)
     assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list(

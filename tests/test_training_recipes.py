@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from finops_cli.datasets.rows import Stage
 from finops_cli.errors import UsageError
-from finops_cli.foundry.rows import Stage
-from finops_cli.foundry.training.forms import SEEDS
-from finops_cli.foundry.training.lengths import packed_blocks, steps
-from finops_cli.foundry.training.recipe import Chosen, Resolved, presets, resolve
+from finops_cli.training.data.formats import SEEDS
+from finops_cli.training.data.lengths import packed_blocks, steps
+from finops_cli.training.recipe import Chosen, Resolved, presets, resolve
 from tests.conftest import ROOT, Finops
 
 STAGES: tuple[Stage, ...] = ("triage", "resolver", "sentiment")
@@ -265,11 +265,11 @@ def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_r
     drawn from neither.
     """
     first = recipe(stage, "tiny-cpu").settings
-    second = recipe(stage, "tiny-cpu", config=ROOT / "sittings" / f"{stage}.yaml").settings
+    second = recipe(stage, "tiny-cpu", config=ROOT / "training/continue" / f"{stage}.yaml").settings
     assert first.base.scratch is not None
     assert second.base.scratch is not None
     began = second.base.scratch.weights
-    assert began == second.base.tokenizer == f"sittings/first/tiny-{stage}.gguf"
+    assert began == second.base.tokenizer == f"training/continue/tiny-{stage}.gguf"
     assert (ROOT / began).is_file()
     assert replace(second.base.scratch, weights=None, start=None) == replace(
         first.base.scratch, weights=None, start=None

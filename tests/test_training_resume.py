@@ -11,9 +11,9 @@ from msgspec.structs import replace
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.record import read_run
-from finops_cli.foundry.training.resuming import begin, differences
+from finops_cli.training.checkpoints import begin, differences
+from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.run_record import read_run
 from tests.training import Stopped, files, lora, trained, unplug_at
 
 offline_and_quiet()

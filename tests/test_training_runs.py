@@ -13,15 +13,15 @@ import pytest
 
 pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
 
+from finops_cli.datasets.grading import Scores
 from finops_cli.errors import Unfinished, UsageError
-from finops_cli.foundry.judging import Scores
-from finops_cli.foundry.model_note import ModelNote, read_note
-from finops_cli.foundry.training.bases import merges_into, open_base
-from finops_cli.foundry.training.examine import Examiner
-from finops_cli.foundry.training.plan import plan_of
-from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.survey import survey
-from finops_cli.foundry.training.trainer import _wide, make_trainer
+from finops_cli.training.answer_eval import AnswerEvaluator
+from finops_cli.training.base_model import merges_into, open_base
+from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.planning.inspect import inspect_request
+from finops_cli.training.planning.plan import plan_of
+from finops_cli.training.trainer import _wide, make_trainer
+from finops_cli.weights.model_note import ModelNote, read_note
 from tests.conftest import Finops
 from tests.training import SMALL, WORKED, asked, files, lora, trained
 
@@ -183,7 +183,7 @@ def test_the_layers_of_the_triage_base_are_trained(
     )
     flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
     wanted = asked("sentiment", None, flags)
-    plan = plan_of(wanted, survey(wanted), tmp_path)
+    plan = plan_of(wanted, inspect_request(wanted), tmp_path)
     run = trained("sentiment", None, flags, tmp_path / "out").run
     assert plan.parameters is not None
     assert run.result is not None
@@ -211,14 +211,14 @@ def test_packed_rows_make_as_many_sequences_as_planned(
         "training.epochs=1",
     )
     wanted = asked("sentiment", None, flags)
-    plan = plan_of(wanted, survey(wanted), tmp_path)
+    plan = plan_of(wanted, inspect_request(wanted), tmp_path)
     assert plan.steps.total < plan.steps.without_packing
     run = trained("sentiment", None, flags, tmp_path / "out").run
     assert run.result is not None
     assert (run.result.steps, run.result.tokens) == (plan.steps.total, plan.tokens_an_epoch)
 
 
-class Scripted(Examiner):
+class Scripted(AnswerEvaluator):
     """Finds what the script says: answers were best at the first examination."""
 
     script = (Scores(3, 3, 2, 2), Scores(3, 3, 1, 3), Scores(3, 3, 1, 3))
@@ -235,8 +235,8 @@ def test_the_checkpoint_with_the_best_answers_is_kept(
     after four steps.
     """
     wanted = asked("sentiment", None, lora(base, sentences, "training.max_steps=12"))
-    settings, found = wanted.resolved.settings, survey(wanted)
-    examiner = Scripted([], found.tokenizer, settings.evaluation, wanted.book)
+    settings, found = wanted.resolved.settings, inspect_request(wanted)
+    examiner = Scripted([], found.tokenizer, settings.evaluation, wanted.kb)
     trainer = make_trainer(
         settings, open_base(settings, None, "hf"), found, examiner, tmp_path, lambda now: None
     )
@@ -250,10 +250,10 @@ def test_a_loss_that_is_no_number_ends_the_training(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
     wanted = asked("sentiment", None, lora(base, sentences))
-    settings, found = wanted.resolved.settings, survey(wanted)
+    settings, found = wanted.resolved.settings, inspect_request(wanted)
     model = open_base(settings, None, "hf")
     model.lm_head.weight.data.fill_(float("nan"))
-    examiner = Examiner([], found.tokenizer, settings.evaluation, wanted.book)
+    examiner = AnswerEvaluator([], found.tokenizer, settings.evaluation, wanted.kb)
     trainer = make_trainer(settings, model, found, examiner, tmp_path, lambda now: None)
     with pytest.raises(Unfinished, match=r"lower training\.learning_rate"):
         trainer.evaluate()

@@ -13,39 +13,46 @@ pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'"
 
 import torch
 
+from finops_cli.datasets.grading import grade
+from finops_cli.datasets.scratchpad.drills import Drill
+from finops_cli.datasets.splits import content_key, split_of
+from finops_cli.datasets.writer import DatasetOptions
 from finops_cli.domain import exact_json
 from finops_cli.errors import UsageError
-from finops_cli.foundry.dataset import Order
-from finops_cli.foundry.drill import Drill
-from finops_cli.foundry.judging import judged
-from finops_cli.foundry.split import content_key, split_of
-from finops_cli.foundry.training.bases import open_base
-from finops_cli.foundry.training.data import Sets, streams
-from finops_cli.foundry.training.muon import Muon, muon_of
-from finops_cli.foundry.training.preflight import IGNORED, Encoded, Fault, encode
-from finops_cli.foundry.training.quiet import offline_and_quiet
-from finops_cli.foundry.training.survey import survey
-from finops_cli.foundry.training.token_batches import TokenBatches, collated, cut, weight_at
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import shipped_kb
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import triage_prompt
 from finops_cli.rules.triage import triage
-from finops_cli.verify.shapes import FAIL
+from finops_cli.training.base_model import open_base
+from finops_cli.training.data.batching import TokenBatches, collated, cut, weight_at
+from finops_cli.training.data.row_checks import IGNORED, Encoded, Fault, encode
+from finops_cli.training.data.sources import Sets, streams
+from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.muon import Muon, muon_of
+from finops_cli.training.planning.inspect import inspect_request
+from finops_cli.verify.codecs import FAIL
 from tests.training import WORKED, Stopped, asked, files, trained, unplug_at
 
 offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def worked(book: Book, *flags: str) -> Sets:
+def worked(kb: KnowledgeBase, *flags: str) -> Sets:
     data = asked("triage", "tiny-cpu", flags).resolved.settings.data
-    return streams(Order("triage", 0, data.seed, data.profile, shipped_kb()), book, (40, 10), data)
+    return streams(
+        DatasetOptions("triage", 0, data.seed, data.profile, bundled_kb_dir()), kb, (40, 10), data
+    )
 
 
-def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(book: Book) -> None:
+def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
+    kb: KnowledgeBase,
+) -> None:
     data = asked("resolver", "tiny-cpu", ("data.most_ftrs=60",)).resolved.settings.data
     rows = streams(
-        Order("resolver", 0, data.seed, data.profile, shipped_kb()), book, (200, 10), data
+        DatasetOptions("resolver", 0, data.seed, data.profile, bundled_kb_dir()),
+        kb,
+        (200, 10),
+        data,
     ).train
     with pytest.raises(
         UsageError, match=r"data\.form=worked cannot word example [0-9]+: .+; lower data\.most_ftrs"
@@ -54,12 +61,12 @@ def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(book: 
 
 
 def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_the_rules(
-    book: Book,
+    kb: KnowledgeBase,
 ) -> None:
     """Prompt of its own Modelfile, working, then the very JSON of the engine; the desk's judge
     finds nothing. Each split keeps to its own.
     """
-    for rows in worked(book):
+    for rows in worked(kb):
         for row in rows:
             record = FAIL.read(exact_json.decode(row.record))
             assert record is not None
@@ -71,18 +78,20 @@ def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_
                 row.completion[0].content.removeprefix("<think>\n").split("\n</think>\n\n")
             )
             assert trace.startswith(f"qty {record.qty} of ")
-            assert said == exact_json.encode(triage(record, book)).decode()
-            assert judged(row, row.completion[0].content, book) == (True, True, True)
+            assert said == exact_json.encode(triage(record, kb)).decode()
+            assert grade(row, row.completion[0].content, kb) == (True, True, True)
             assert (
-                split_of(content_key(record), book.data.eval_every) == row.split == rows.note.split
+                split_of(content_key(record), kb.datasets.eval_every)
+                == row.split
+                == rows.note.split
             )
 
 
-def test_drills_show_no_record_of_the_evaluation(book: Book) -> None:
+def test_drills_show_no_record_of_the_evaluation(kb: KnowledgeBase) -> None:
     """What a drill of the working is given are the figures of a training row, in other order and
     number than in the answers.
     """
-    sets = worked(book)
+    sets = worked(kb)
     drills = [sets.train.kinds["working"](index) for index in range(20)]
     assert all(
         isinstance(drill, Drill) and drill.pieces[0].text.startswith("<think>\n")
@@ -96,13 +105,13 @@ def test_drills_show_no_record_of_the_evaluation(book: Book) -> None:
     ]
 
 
-def test_a_kind_that_a_form_has_not_is_refused(book: Book) -> None:
+def test_a_kind_that_a_form_has_not_is_refused(kb: KnowledgeBase) -> None:
     with pytest.raises(
         UsageError, match=r"data\.mix names sums; accepted: answers, market, copying, working"
     ):
-        worked(book, "data.mix={sums: [[0, 1]]}")
+        worked(kb, "data.mix={sums: [[0, 1]]}")
     with pytest.raises(UsageError, match=r"data\.form=card goes with data.modelfile=triage"):
-        next(iter(worked(book, "data.form=card", "data.mix=null").train))
+        next(iter(worked(kb, "data.form=card", "data.mix=null").train))
 
 
 def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
@@ -110,7 +119,7 @@ def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
     of which `copying` has short ones, too.
     """
     wanted = asked("triage", "tiny-cpu", ("training.max_length=100",))
-    found = survey(wanted)
+    found = inspect_request(wanted)
     kinds = [maker for kind, maker in found.sets.train.kinds.items() if kind != "answers"]
     faults = [
         isinstance(encode(maker(place), found.tokenizer, 100), Fault)
@@ -221,7 +230,7 @@ def test_what_is_no_matrix_of_a_layer_is_stepped_by_adam() -> None:
 
 def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
     wanted = asked("triage", "tiny-cpu", WORKED)
-    model = open_base(wanted.resolved.settings, survey(wanted).tokenizer, "hf")
+    model = open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
     optimizer = muon_of(model.named_parameters(), wanted.resolved.settings.training)
     assert optimizer is not None
     matrices, others = (

@@ -13,22 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain.fail import FailRecord
-from finops_cli.kb.book import Book
-from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import failures
-from finops_cli.models.protocol import Answer, Ask, Spoken, Trouble
-from finops_cli.models.questions import answer_schema, resolver_question
-from finops_cli.models.verified import Verified
+from finops_cli.models.protocol import Answer, AttemptError, Completion, CompletionRequest
+from finops_cli.models.tasks import answer_schema, resolver_task
+from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.rules.handoff import handoff
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import FAIL, RESOLUTION, TRIAGE
 from finops_cli.verify.resolution import check_resolution
-from finops_cli.verify.shapes import FAIL, RESOLUTION, TRIAGE
 from finops_cli.verify.triage import check_triage
 from tests.conftest import a_fail
 from tests.models import Says, Speaking, a_model, right
 
-BOOK = load_book(shipped_kb())
+BOOK = load_kb(bundled_kb_dir())
 INVENTORY = {
     "box_qty": 1000,
     "stock_loan_available": 500,
@@ -52,16 +52,16 @@ def _fail(**changes: Any) -> FailRecord:
     return fail
 
 
-def _plan(model: Verified, fail: FailRecord) -> Answer[Any]:
+def _plan(model: VerifiedBackend, fail: FailRecord) -> Answer[Any]:
     case = handoff(fail, triage(fail, BOOK), BOOK)
     assert not isinstance(case, str)
     return model.resolve(case)
 
 
-def _says(*texts: str | failures.NoReply | Spoken | None) -> Says:
+def _says(*texts: str | failures.ModelError | Completion | None) -> Says:
     """Says these in turn, the last of them for ever; None is the right answer."""
 
-    def says(ask: Ask, number: int) -> str | failures.NoReply | Spoken:
+    def says(ask: CompletionRequest, number: int) -> str | failures.ModelError | Completion:
         said = texts[min(number, len(texts)) - 1]
         return right(ask, BOOK) if said is None else said
 
@@ -107,7 +107,7 @@ def test_what_becomes_of_an_answer(policy: Any, says: Says, status: str, attempt
     policy.
     """
     fail = _fail()
-    answer = Verified(Speaking(says), BOOK, policy).triage(fail)
+    answer = VerifiedBackend(Speaking(says), BOOK, policy).triage(fail)
     assert (answer.status, answer.attempts, len(answer.received)) == (status, attempts, attempts)
     assert bool(answer.findings) == (status != "ok")
     if status == "failed":
@@ -121,7 +121,7 @@ def test_a_repair_keeps_the_models_sentence_and_its_own_value() -> None:
     """The finding has what the model said and what stands; everything else stands as the model gave
     it.
     """
-    answer = Verified(
+    answer = VerifiedBackend(
         Speaking(_changed(lambda a: {**_wrong_score(a), "reason": "Old and large."})),
         BOOK,
         "repair",
@@ -164,7 +164,7 @@ def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, statu
     Which steps, with whom and in which order is the model's judgement; quantities are the record's.
     """
     fail = _fail()
-    answer = _plan(Verified(Speaking(_changed(change)), BOOK, "repair"), fail)
+    answer = _plan(VerifiedBackend(Speaking(_changed(change)), BOOK, "repair"), fail)
     assert answer.status == status
     case = handoff(fail, triage(fail, BOOK), BOOK)
     assert not isinstance(case, str)
@@ -177,28 +177,28 @@ def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, statu
     ("failure", "attempts"),
     [
         (failures.Incomplete("x"), 2),
-        (failures.Cut("x"), 2),
-        (failures.NotGenerated("x"), 2),
-        (failures.Flood("x"), 2),
-        (failures.Overdue("x"), 1),
+        (failures.Truncated("x"), 2),
+        (failures.EmptyGeneration("x"), 2),
+        (failures.TooLong("x"), 2),
+        (failures.TimedOut("x"), 1),
         (failures.ContextExceeded("x"), 1),
-        (failures.PromptCut("x"), 1),
-        (failures.Refused("x"), 1),
+        (failures.PromptTruncated("x"), 1),
+        (failures.Rejected("x"), 1),
         (failures.Crashed("x"), 1),
-        (failures.Torn("x"), 1),
+        (failures.ConnectionLost("x"), 1),
         (failures.Busy("x"), 1),
         (failures.Unreachable("x"), 1),
-        (failures.ModelGone("x"), 1),
+        (failures.ModelMissing("x"), 1),
     ],
 )
 def test_a_reply_that_never_comes_settles_the_record(
-    failure: failures.NoReply, attempts: int, policy: Any
+    failure: failures.ModelError, attempts: int, policy: Any
 ) -> None:
     """Each failure is asked about again only where asking differently can help, and is named in the
     finding.
     """
     speaker = Speaking(_says(failure))
-    answer = Verified(speaker, BOOK, policy).triage(_fail())
+    answer = VerifiedBackend(speaker, BOOK, policy).triage(_fail())
     assert answer.status == ("failed" if policy == "reject" else "fallback")
     assert [finding.rule for finding in answer.findings] == [failure.rule]
     tries = attempts if attempts == 1 or policy != "retry" else 3
@@ -208,7 +208,7 @@ def test_a_reply_that_never_comes_settles_the_record(
 
 def test_every_failure_is_explained_by_the_knowledge_base() -> None:
     """`finops kb show RULE` for each class of the tree; no two classes share a rule."""
-    classes = [failures.NoReply]
+    classes = [failures.ModelError]
     for kind in classes:
         classes += kind.__subclasses__()
     rules = [kind.rule for kind in classes[1:]]
@@ -221,9 +221,9 @@ def test_a_further_attempt_is_another_question() -> None:
     that could not be read.
     """
     speaker = Speaking(_says("no idea"), room=2048)
-    Verified(speaker, BOOK, "repair").triage(_fail())
+    VerifiedBackend(speaker, BOOK, "repair").triage(_fail())
     first, second = speaker.asks
-    assert (first.seed, second.seed) == (BOOK.answering.seed, BOOK.answering.seed + 1)
+    assert (first.seed, second.seed) == (BOOK.models.seed, BOOK.models.seed + 1)
     assert (first.schema, first.predict, first.again) == (None, None, False)
     assert second.schema == answer_schema(TRIAGE)
     assert second.predict is not None
@@ -237,7 +237,7 @@ def test_a_wrong_figure_is_asked_for_again_without_the_schema() -> None:
     on.
     """
     speaker = Speaking(_changed(_wrong_score))
-    Verified(speaker, BOOK, "retry").triage(_fail())
+    VerifiedBackend(speaker, BOOK, "retry").triage(_fail())
     assert [ask.schema for ask in speaker.asks] == [None, None, None]
 
 
@@ -246,7 +246,7 @@ def test_the_resolver_goes_on_behind_its_own_reasoning() -> None:
     anew.
     """
     speaker = Speaking(_says("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
-    answer = _plan(Verified(speaker, BOOK, "repair"), _fail())
+    answer = _plan(VerifiedBackend(speaker, BOOK, "repair"), _fail())
     assert answer.status == "ok"
     first, second = speaker.asks
     assert second.prompt == f"{first.prompt}<think>\nBox first.< |im_end|>\n</think>\n\n"
@@ -256,7 +256,7 @@ def test_reasoning_that_does_not_fit_is_left_out() -> None:
     """The prompt of a further attempt keeps to the context too."""
     endless = "<think>\n" + "word " * 4000
     speaker = Speaking(_says(endless, None), room=5120)
-    _plan(Verified(speaker, BOOK, "repair"), _fail())
+    _plan(VerifiedBackend(speaker, BOOK, "repair"), _fail())
     assert speaker.asks[1].prompt == f"{speaker.asks[0].prompt}<think>\n\n</think>\n\n"
 
 
@@ -264,22 +264,22 @@ def test_a_prompt_that_is_too_long_is_never_sent() -> None:
     """An error of that record, with its size; the engine answers, or under `reject` nobody."""
     speaker = Speaking(_says(None), room=2048)
     long = _fail(notes="call them " * 3000)
-    answer = Verified(speaker, BOOK, "repair").triage(long)
+    answer = VerifiedBackend(speaker, BOOK, "repair").triage(long)
     assert (answer.status, answer.attempts, speaker.asks) == ("fallback", 0, [])
     [finding] = answer.findings
     assert finding.rule == "reply.context"
     assert finding.actual > 5000
-    assert Verified(speaker, BOOK, "reject").triage(long).status == "failed"
-    assert Verified(speaker, BOOK, "repair").triage(_fail()).status == "ok"
+    assert VerifiedBackend(speaker, BOOK, "reject").triage(long).status == "failed"
+    assert VerifiedBackend(speaker, BOOK, "repair").triage(_fail()).status == "ok"
 
 
 def test_what_the_server_did_is_told_apart_from_what_the_model_said() -> None:
     """A crash that was overcome is trouble of the server; the answer behind it counts as right."""
-    answer = Verified(
-        Speaking(lambda ask, _: Spoken(right(ask, BOOK), ("reply.crashed",))), BOOK, "repair"
+    answer = VerifiedBackend(
+        Speaking(lambda ask, _: Completion(right(ask, BOOK), ("reply.crashed",))), BOOK, "repair"
     ).triage(_fail())
     assert (answer.status, list(answer.findings)) == ("ok", [])
-    assert answer.troubles == (Trouble("triage", 1, (), ("reply.crashed",)),)
+    assert answer.troubles == (AttemptError("triage", 1, (), ("reply.crashed",)),)
 
 
 def test_the_better_of_two_attempts_is_repaired() -> None:
@@ -287,7 +287,7 @@ def test_the_better_of_two_attempts_is_repaired() -> None:
     right.
     """
     texts = [_changed(_wrong_score), _says("no idea"), _says("no idea")]
-    answer = Verified(
+    answer = VerifiedBackend(
         Speaking(lambda ask, number: texts[number - 1](ask, number)), BOOK, "retry"
     ).triage(_fail())
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
@@ -312,10 +312,10 @@ def test_the_schema_for_the_grammar_keeps_the_trained_order_and_nothing_it_would
     ]
 
 
-def test_the_reference_of_a_question_passes_its_own_check(book: Book) -> None:
-    case = handoff(_fail(), triage(_fail(), book), book)
+def test_the_reference_of_a_question_passes_its_own_check(kb: KnowledgeBase) -> None:
+    case = handoff(_fail(), triage(_fail(), kb), kb)
     assert not isinstance(case, str)
-    question = resolver_question(case, book)
+    question = resolver_task(case, kb)
     assert question.check(question.reference) == []
 
 
@@ -332,7 +332,7 @@ def test_whatever_a_model_says_the_outcome_is_marked(text: str) -> None:
     rules bear out.
     """
     fail = _fail()
-    answer = Verified(Speaking(_says(text)), BOOK, "repair").triage(fail)
+    answer = VerifiedBackend(Speaking(_says(text)), BOOK, "repair").triage(fail)
     assert answer.status == "fallback"
     assert answer.findings
     assert answer.value == triage(fail, BOOK)

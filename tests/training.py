@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from finops_cli.foundry.rows import Stage
-from finops_cli.foundry.training.progress import Progress
-from finops_cli.foundry.training.recipe import Chosen, resolve
-from finops_cli.foundry.training.resuming import How
-from finops_cli.foundry.training.run import Told, Trained, train
-from finops_cli.foundry.training.survey import Asked
-from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.datasets.rows import Stage
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.training.checkpoints import StartMode
+from finops_cli.training.planning.inspect import TrainingRequest
+from finops_cli.training.progress import Progress
+from finops_cli.training.recipe import Chosen, resolve
+from finops_cli.training.run import Told, Trained, train
 
 WORKED = (
     "base.scratch.hidden_size=64",
@@ -78,10 +78,10 @@ def lora(base: Path, sentences: Path, *more: str) -> list[str]:
 SITTING = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
-def asked(stage: Stage, preset: str | None, flags: Sequence[str]) -> Asked:
-    kb = shipped_kb()
+def asked(stage: Stage, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
+    kb_dir = bundled_kb_dir()
     resolved = resolve(Chosen(stage, preset, None, [("--set", flag) for flag in flags]))
-    return Asked(resolved, "hf", kb, load_book(kb), lambda done, total: None)
+    return TrainingRequest(resolved, "hf", kb_dir, load_kb(kb_dir), lambda done, total: None)
 
 
 def told(watch: Callable[[Progress], None] = lambda now: None) -> Told:
@@ -93,7 +93,7 @@ def trained(
     preset: str | None,
     flags: Sequence[str],
     output: Path,
-    how: How = "new",
+    how: StartMode = "new",
     watch: Callable[[Progress], None] = lambda now: None,
 ) -> Trained:
     return train(asked(stage, preset, flags), output, how, told(watch))

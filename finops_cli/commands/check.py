@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finops_cli.commands.options import Output, Quiet, kb_folder, path_or_standard
+from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 
 Outputs = Annotated[
     str, typer.Argument(metavar="OUTPUTS.jsonl", help="Output lines of anything; - for stdin.")
@@ -40,17 +40,17 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Judge outputs of anything; name every violated rule."""
-    from finops_cli.commands.summary import counts
+    from finops_cli.checking.against_input import judge_run
+    from finops_cli.checking.outputs import judge
+    from finops_cli.checking.raw_replies import judge_raw
+    from finops_cli.commands.run_summary import counts
     from finops_cli.errors import UsageError
-    from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.blotter import lines_of
-    from finops_cli.pipeline.check import judge
-    from finops_cli.pipeline.check_raw import judge_raw
-    from finops_cli.pipeline.check_run import judge_run
-    from finops_cli.pipeline.lines import encode
-    from finops_cli.pipeline.places import reading, writing
+    from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode
 
-    book = load_book(kb_folder(context))
+    kb = load_kb(kb_dir_of(context))
     judged, asked = path_or_standard(source), path_or_standard(fails)
     if fails is not None and judged is None and asked is None:
         raise UsageError("outputs and --fails cannot both be stdin; give one of them as a file")
@@ -63,9 +63,9 @@ def check(
             if fails is None
             else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
         )
-        verdicts = judge(lines, book) if inputs is None else judge_run(lines, inputs, book)
+        verdicts = judge(lines, kb) if inputs is None else judge_run(lines, inputs, kb)
         if raw:
-            verdicts = judge_raw(lines, inputs, book)
+            verdicts = judge_raw(lines, inputs, kb)
         written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))
         for verdict in verdicts:
             written.write(encode(verdict))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from finops_cli.commands.options import AsJson, kb_folder
+from finops_cli.commands.options import AsJson, kb_dir_of
 
 First = Annotated[Path, typer.Argument(metavar="A", help="The folder of an evaluation.")]
 Second = Annotated[
@@ -17,15 +17,15 @@ Second = Annotated[
 
 def compare(context: typer.Context, first: First, second: Second, as_json: AsJson = False) -> None:
     """Tell whether two evaluations differ by more than chance."""
-    from finops_cli.evaluation.compare import compared
-    from finops_cli.evaluation.comparison_text import comparison_text
-    from finops_cli.evaluation.folder import finished
+    from finops_cli.evaluation.compare import compare
     from finops_cli.evaluation.outcomes import outcomes_in
-    from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.evaluation.reports.text_report import comparison_text
+    from finops_cli.evaluation.results_dir import finished
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode_value
 
-    book = load_book(kb_folder(context)).evaluation
-    comparison = compared(outcomes_in(finished(first)), outcomes_in(finished(second)), book)
+    settings = load_kb(kb_dir_of(context)).evaluation
+    comparison = compare(outcomes_in(finished(first)), outcomes_in(finished(second)), settings)
     typer.echo(
         encode_value(comparison)
         if as_json

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.bars import steps
-from finops_cli.commands.options import AsJson, Quiet, kb_folder
+from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
+from finops_cli.commands.progress.steps import steps
 
 if TYPE_CHECKING:
-    from finops_cli.foundry.create import Created
-    from finops_cli.models.ollama.store import Step
+    from finops_cli.models.ollama.create import Created
+    from finops_cli.models.ollama.uploads import Step
 
 OfStage = Annotated[
     Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")
@@ -65,17 +65,17 @@ def create(
     quiet: Quiet = False,
 ) -> None:
     """Make a stage's model in Ollama from its Modelfile."""
-    from finops_cli.foundry.create import Told, default_names, preview
-    from finops_cli.foundry.create import create as make
-    from finops_cli.foundry.ingredients import Order
-    from finops_cli.kb.load import load_book
+    from finops_cli.kb.load import load_kb
+    from finops_cli.models.ollama.create import Callbacks, default_names, preview
+    from finops_cli.models.ollama.create import create as make
+    from finops_cli.models.ollama.create_request import CreateOptions
     from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.pipeline.output import encode_value
 
-    book = load_book(kb_folder(context))
-    order = Order(
+    kb = load_kb(kb_dir_of(context))
+    order = CreateOptions(
         stage=stage,
-        name=name or default_names(book)[stage],
+        name=name or default_names(kb)[stage],
         modelfile=modelfile,
         gguf=gguf,
         quantize=quantize,
@@ -89,9 +89,9 @@ def create(
             typer.echo(encode_value(preview(order, watch)))
             return
         url = hosts_of([host] if host else [])[0]
-        if book.answering.outside == "refuse":
+        if kb.models.outside == "refuse":
             refuse_outside(url)
-        told = Told(lambda text: None if quiet else typer.echo(text, err=True), _warn, watch)
+        told = Callbacks(lambda text: None if quiet else typer.echo(text, err=True), _warn, watch)
         made = make(order, url, told)
     typer.echo(encode_value(made)) if as_json else _tell(made)
 

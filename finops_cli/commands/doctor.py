@@ -14,11 +14,11 @@ from finops_cli.commands.options import (
     ResolverModel,
     TriageGguf,
     TriageModel,
-    kb_folder,
+    kb_dir_of,
 )
 
 if TYPE_CHECKING:
-    from finops_cli.diagnosis.findings import Diagnosis
+    from finops_cli.doctor.diagnosis import Diagnosis
 
 Live = Annotated[
     bool,
@@ -41,25 +41,25 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """What is installed and reachable, and the cure for what is not."""
-    from finops_cli.diagnosis.embedded import guard, model_files
-    from finops_cli.diagnosis.installation import installation
-    from finops_cli.diagnosis.servers import servers
-    from finops_cli.kb.load import load_book
-    from finops_cli.models.wanted import Wanted
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.doctor.installation import installation
+    from finops_cli.doctor.llama_cpp import guard, model_files
+    from finops_cli.doctor.ollama import servers
+    from finops_cli.kb.load import load_kb
+    from finops_cli.models.backend_request import BackendRequest
+    from finops_cli.pipeline.output import encode_value
 
-    kb = kb_folder(context)
-    found = installation(kb)
+    kb_dir = kb_dir_of(context)
+    found = installation(kb_dir)
     if not _broken(found):
-        wanted = Wanted(
+        wanted = BackendRequest(
             hosts=tuple(host or ()),
             triage_model=triage_model,
             resolver_model=resolver_model,
             triage_gguf=triage_gguf,
             resolver_gguf=resolver_gguf,
         )
-        book = load_book(kb)
-        found += [guard(book), *servers(wanted, book, live), *model_files(wanted, book, live)]
+        kb = load_kb(kb_dir)
+        found += [guard(kb), *servers(wanted, kb, live), *model_files(wanted, kb, live)]
     if as_json:
         typer.echo(encode_value(found))
     else:

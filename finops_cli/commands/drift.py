@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finops_cli.commands.options import AsJson, kb_folder
+from finops_cli.commands.options import AsJson, kb_dir_of
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="The output of a run, or the folder of an evaluation.")
@@ -49,15 +49,15 @@ def drift(
 ) -> None:
     """Hold answers and inputs of a run against a baseline."""
     from finops_cli.evaluation.drift import drift as held_against
-    from finops_cli.evaluation.drift_text import drift_text
-    from finops_cli.evaluation.predictions import shown_in
-    from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.evaluation.drift_dimensions import read_features
+    from finops_cli.evaluation.reports.text_report import drift_text
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode_value
 
-    book = load_book(kb_folder(context)).evaluation
-    allowed = book.drift_threshold if threshold is None else Decimal(str(threshold))
-    size = book.drift_window if window is None else window
-    found = held_against(shown_in(run), shown_in(baseline), size, allowed, book)
+    settings = load_kb(kb_dir_of(context)).evaluation
+    allowed = settings.drift_threshold if threshold is None else Decimal(str(threshold))
+    size = settings.drift_window if window is None else window
+    found = held_against(read_features(run), read_features(baseline), size, allowed, settings)
     typer.echo(encode_value(found) if as_json else drift_text(found))
     if found.drifted:
         raise typer.Exit(1)

@@ -10,7 +10,6 @@ import typer
 from finops_cli.commands.options import (
     AsJson,
     BackendOption,
-    Deadline,
     Guard,
     Hosts,
     Overwrite,
@@ -18,21 +17,23 @@ from finops_cli.commands.options import (
     ResolverGguf,
     ResolverModel,
     Resume,
+    Timeout,
     Timing,
     TriageGguf,
     TriageModel,
     Violation,
     Workers,
-    kb_folder,
+    kb_dir_of,
     typed,
 )
-from finops_cli.commands.stage import Call, Models, Staged, conduct
+from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_pipeline import Staged, run_pipeline
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from finops_cli.evaluation.evaluate import Evaluation
-    from finops_cli.evaluation.records import Wanted
-    from finops_cli.pipeline.stations import Stage
+    from finops_cli.evaluation.run import Evaluation
+    from finops_cli.evaluation.samples import SampleOptions
+    from finops_cli.pipeline.stages import Stage
 
 Stages = Annotated[
     Literal["triage", "resolver", "sentiment"],
@@ -92,7 +93,7 @@ def evaluate(
     triage_gguf: TriageGguf = None,
     resolver_gguf: ResolverGguf = None,
     on_violation: Violation = "repair",
-    deadline: Deadline = None,
+    deadline: Timeout = None,
     guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -102,8 +103,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a backend against the rules on held-out records."""
-    from finops_cli.evaluation.folder import ANSWERS, RECORDS, held
-    from finops_cli.evaluation.records import Wanted
+    from finops_cli.evaluation.results_dir import ANSWERS, RECORDS, held
+    from finops_cli.evaluation.samples import SampleOptions
 
     if stage == "sentiment":
         _refuse_options(context)
@@ -113,7 +114,7 @@ def evaluate(
         raise UsageError("--data -: records are read more than once; give a file")
     if guard is None and data is None:
         guard = "off"  # nobody wrote the texts of records that finops made
-    wanted = Wanted(stage, rows, seed, profile, data)
+    wanted = SampleOptions(stage, rows, seed, profile, data)
     call = Call(
         str(output / RECORDS),
         str(output / ANSWERS),
@@ -135,7 +136,7 @@ def evaluate(
 
 def _measured(
     context: typer.Context,
-    wanted: Wanted,
+    wanted: SampleOptions,
     output: Path,
     call: Call,
     models: Models,
@@ -143,24 +144,24 @@ def _measured(
 ) -> tuple[Evaluation, bool]:
     """The evaluation, and whether every record is verified."""
     from finops_cli.evaluation.baselines import missing
-    from finops_cli.evaluation.evaluate import Simpler, concluded
-    from finops_cli.evaluation.folder import STAGED, take_up
-    from finops_cli.evaluation.records import write_records
-    from finops_cli.kb.load import load_book
+    from finops_cli.evaluation.results_dir import STAGED, take_up
+    from finops_cli.evaluation.run import BaselineOptions, conclude
+    from finops_cli.evaluation.samples import write_records
+    from finops_cli.kb.load import load_kb
 
-    book = load_book(kb_folder(context))
-    write_records(wanted, output / STAGED, book)
+    kb = load_kb(kb_dir_of(context))
+    write_records(wanted, output / STAGED, kb)
     stage: Stage = "triage" if wanted.stage == "triage" else "resolve"
     staged = Staged(output / STAGED, lambda: take_up(output, call.resume, call.overwrite))
-    done = conduct(context, stage, call, models, staged)
+    done = run_pipeline(context, stage, call, models, staged)
     if baselines and wanted.stage == "triage" and not call.quiet:
         typer.echo(
             f"{'baselines':<12} {missing() or 'text classifiers learn from the train split'}",
             err=True,
         )
     try:
-        simpler = Simpler(baselines, call.timing)
-        return concluded(wanted, output, done.origin, done.guard, book, simpler), done.verified
+        simpler = BaselineOptions(baselines, call.timing)
+        return conclude(wanted, output, done.origin, done.guard, kb, simpler), done.verified
     except KeyboardInterrupt:
         typer.echo(
             "finops: interrupted; the same command with --resume marks the answers, which are"
@@ -181,15 +182,15 @@ def _sentences(
     quiet: bool,
 ) -> None:
     from finops_cli.evaluation.baselines import refuse_missing
-    from finops_cli.evaluation.evaluate import of_sentences
-    from finops_cli.evaluation.folder import begin_without_answers, held
-    from finops_cli.kb.load import load_book
+    from finops_cli.evaluation.results_dir import begin_without_answers, held
+    from finops_cli.evaluation.run import of_sentences
+    from finops_cli.kb.load import load_kb
 
     refuse_missing()
     with held(output, overwrite):
         begin_without_answers(output, overwrite)
         _conclude(
-            of_sentences(seed, rows, output, load_book(kb_folder(context)), timing),
+            of_sentences(seed, rows, output, load_kb(kb_dir_of(context)), timing),
             output,
             as_json,
             quiet,
@@ -210,12 +211,12 @@ def _refuse_options(context: typer.Context) -> None:
 
 def _conclude(evaluation: Evaluation, output: Path, as_json: bool, quiet: bool) -> None:
     """Write page and figures; say the figures on stdout."""
-    from finops_cli.evaluation.evaluate import write
-    from finops_cli.evaluation.folder import REPORT
-    from finops_cli.evaluation.page import page
-    from finops_cli.evaluation.summary import summary
-    from finops_cli.pipeline.lines import encode_value
-    from finops_cli.pipeline.places import whole
+    from finops_cli.evaluation.reports.html_report import page
+    from finops_cli.evaluation.reports.text_report import summary
+    from finops_cli.evaluation.results_dir import REPORT
+    from finops_cli.evaluation.run import write
+    from finops_cli.files.safe_io import whole
+    from finops_cli.pipeline.output import encode_value
 
     with whole(output / REPORT) as file:
         file.write(page(evaluation).encode())

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.options import AsJson, Quiet, kb_folder
+from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 
 if TYPE_CHECKING:
-    from finops_cli.foundry.report import Report
+    from finops_cli.datasets.report import Report
 
 Stages = Annotated[
     Literal["triage", "resolver", "sentiment"] | None,
@@ -75,23 +75,25 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make verified training data, or recount it."""
+    from finops_cli.datasets.generate import GenerateOptions, make_data
     from finops_cli.errors import UsageError
-    from finops_cli.foundry.make import Wanted, make_data
-    from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode_value
 
-    kb = kb_folder(context)
+    kb_dir = kb_dir_of(context)
     if phrasebank is not None and stage != "sentiment":
         raise UsageError("--phrasebank goes with --stage sentiment")
     if report is None:
-        wanted = Wanted(stage, rows, seed, profile, output, parquet, workers, phrasebank)
-        found = make_data(wanted, kb, lambda text: None if quiet else typer.echo(text, err=True))
+        wanted = GenerateOptions(stage, rows, seed, profile, output, parquet, workers, phrasebank)
+        found = make_data(
+            wanted, kb_dir, lambda text: None if quiet else typer.echo(text, err=True)
+        )
     else:
-        from finops_cli.foundry.report import report as recount
+        from finops_cli.datasets.report import report as recount
 
-        found = recount(report, profile, load_book(kb))
+        found = recount(report, profile, load_kb(kb_dir))
     if html is not None:
-        from finops_cli.foundry.report_page import page
+        from finops_cli.datasets.report_html import page
 
         html.write_text(page(found, "finops training data"), encoding="utf-8")
     typer.echo(encode_value(found)) if as_json else _tell(found)
@@ -105,5 +107,5 @@ def _tell(reports: list[Report]) -> None:
         typer.echo(f"{report.stage}: {report.rows:,} rows, {report.bad_rows:,} bad")
         for fault in report.faults:
             typer.echo(f"  bad row  {fault}")
-        for promise in report.promises:
+        for promise in report.requirements:
             typer.echo(f"  {verdicts[promise.kept]:<8} {promise.name}: {promise.detail}")

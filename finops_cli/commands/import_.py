@@ -173,8 +173,8 @@ def _price(text: str) -> Decimal:
 
 def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet: bool) -> None:
     """Records to the output, the rest to stderr; exits 1 when anything was damaged."""
+    from finops_cli.files.safe_io import writing_whole
     from finops_cli.importers.stream import Damage, FileRead, Gap
-    from finops_cli.pipeline.places import writing_whole
 
     records = rows = files = damaged = 0
     with writing_whole(path_or_standard(output), sources) as out:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finops_cli.commands.options import AsJson, kb_folder
+from finops_cli.commands.options import AsJson, kb_dir_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,9 +81,9 @@ def search(
 
 
 def _entries(context: typer.Context) -> dict[str, AnyEntry]:
-    from finops_cli.kb.load import load_book
+    from finops_cli.kb.load import load_kb
 
-    return dict(load_book(kb_folder(context)).entries)
+    return dict(load_kb(kb_dir_of(context)).entries)
 
 
 def _print_list(entries: list[AnyEntry], as_json: bool) -> None:
@@ -99,7 +99,7 @@ def _print_list(entries: list[AnyEntry], as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.pipeline.output import encode_value
 
     typer.echo(encode_value(value))
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finops_cli.commands.options import AsJson, kb_folder
+from finops_cli.commands.options import AsJson, kb_dir_of
 
 if TYPE_CHECKING:
-    from finops_cli.models.ollama.inventory import Listed, Server
+    from finops_cli.models.listing import ListedModel, ModelSource
 
 Hosts = Annotated[
     list[str] | None,
@@ -28,20 +28,20 @@ _SHORT_DIGEST = 8
 def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) -> None:
     """The models that ship, and those of the Ollama servers."""
     from finops_cli.errors import MissingPiece, Unfinished
-    from finops_cli.foundry.create import default_names
-    from finops_cli.kb.load import load_book
-    from finops_cli.models.llama_cpp.inventory import shipped_models
+    from finops_cli.kb.load import load_kb
+    from finops_cli.models.llama_cpp.inventory import bundled_models
+    from finops_cli.models.ollama.create import default_names
     from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
     from finops_cli.models.ollama.inventory import inventory
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.pipeline.output import encode_value
 
-    book = load_book(kb_folder(context))
-    stages = {name: stage for stage, name in default_names(book).items()}
-    shipped = shipped_models()
-    servers: list[Server] = [shipped] if shipped else []
+    kb = load_kb(kb_dir_of(context))
+    stages = {name: stage for stage, name in default_names(kb).items()}
+    shipped = bundled_models()
+    servers: list[ModelSource] = [shipped] if shipped else []
     failed: MissingPiece | Unfinished | None = None
     for url in hosts_of(host or []):
-        if book.answering.outside == "refuse":
+        if kb.models.outside == "refuse":
             refuse_outside(url)
         try:
             servers.append(inventory(url, stages))
@@ -56,7 +56,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
         raise typer.Exit(failed.exit_code)
 
 
-def _table(server: Server) -> str:
+def _table(server: ModelSource) -> str:
     """A table of at most 80 columns; a name that does not fit has a line of its own."""
     heading = (
         f"{server.host}  Ollama {server.version}"
@@ -81,7 +81,7 @@ def _table(server: Server) -> str:
     return "\n".join(lines)
 
 
-def _row(model: Listed) -> tuple[str, ...]:
+def _row(model: ListedModel) -> tuple[str, ...]:
     from rich.filesize import decimal
 
     return (
@@ -96,7 +96,7 @@ def _row(model: Listed) -> tuple[str, ...]:
     )
 
 
-def _loaded(model: Listed) -> str:
+def _loaded(model: ListedModel) -> str:
     if model.remote_host:
         return "cloud"
     if not model.loaded:

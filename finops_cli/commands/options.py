@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from finops_cli.domain.vocabulary import BackendName, GuardMode, OnViolation
+from finops_cli.domain.enums import BackendName, GuardMode, OnViolation
 
 Fails = Annotated[
     str,
@@ -100,7 +100,7 @@ KeepRaw = Annotated[
     bool,
     typer.Option("--keep-raw", help="Keep what the models said, word for word, in every line."),
 ]
-Deadline = Annotated[
+Timeout = Annotated[
     float | None,
     typer.Option(
         "--deadline",
@@ -147,9 +147,9 @@ def typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def kb_folder(context: typer.Context) -> Path:
+def kb_dir_of(context: typer.Context) -> Path:
     """The knowledge base that this call uses: `finops --kb DIR`, else the one that ships."""
-    from finops_cli.kb.load import shipped_kb
+    from finops_cli.kb.load import bundled_kb_dir
 
     chosen: Path | None = context.obj
-    return chosen if chosen is not None else shipped_kb()
+    return chosen if chosen is not None else bundled_kb_dir()

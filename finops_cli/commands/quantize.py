@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.bars import steps
 from finops_cli.commands.create import OfStage
-from finops_cli.commands.options import AsJson, Quiet, kb_folder
+from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
+from finops_cli.commands.progress.steps import steps
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from finops_cli.foundry.judging import Scores
-    from finops_cli.foundry.quantize import Order
-    from finops_cli.foundry.weights.manifest import Manifest
+    from finops_cli.datasets.grading import Scores
+    from finops_cli.quantization.manifest import Manifest
+    from finops_cli.quantization.quantize import Order
 
 Base = Annotated[
     Path | None,
@@ -114,10 +114,10 @@ def quantize(
     quiet: Quiet = False,
 ) -> None:
     """Merge an adapter, convert to GGUF, quantize, and try the result."""
-    from finops_cli.foundry.quantize import Order, create_command
-    from finops_cli.foundry.quantize import quantize as make
-    from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode_value
+    from finops_cli.quantization.quantize import Order, create_command
+    from finops_cli.quantization.quantize import quantize as make
 
     order = Order(
         stage=stage,
@@ -132,7 +132,7 @@ def quantize(
         threads=threads or os.cpu_count() or 1,
     )
     with steps(quiet, in_bytes=False) as watch:
-        made = make(order, load_book(kb_folder(context)), watch)
+        made = make(order, load_kb(kb_dir_of(context)), watch)
     if not quiet:
         _tell(made, create_command(made, output))
     if as_json:

@@ -7,7 +7,6 @@ import typer
 from finops_cli.commands.options import (
     BackendOption,
     Cases,
-    Deadline,
     Guard,
     Hosts,
     KeepRaw,
@@ -18,11 +17,13 @@ from finops_cli.commands.options import (
     ResolverModel,
     Resume,
     StatsJson,
+    Timeout,
     Timing,
     Violation,
     Workers,
 )
-from finops_cli.commands.stage import Call, Models, carry_out
+from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_pipeline import run_command
 
 
 def resolve(
@@ -36,7 +37,7 @@ def resolve(
     resolver_gguf: ResolverGguf = None,
     on_violation: Violation = "repair",
     keep_raw: KeepRaw = False,
-    deadline: Deadline = None,
+    deadline: Timeout = None,
     guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -55,4 +56,4 @@ def resolve(
         resolver_model=resolver_model,
         resolver_gguf=resolver_gguf,
     )
-    carry_out(context, "resolve", call, models)
+    run_command(context, "resolve", call, models)

@@ -6,7 +6,6 @@ import typer
 
 from finops_cli.commands.options import (
     BackendOption,
-    Deadline,
     Fails,
     Guard,
     Hosts,
@@ -18,13 +17,15 @@ from finops_cli.commands.options import (
     ResolverModel,
     Resume,
     StatsJson,
+    Timeout,
     Timing,
     TriageGguf,
     TriageModel,
     Violation,
     Workers,
 )
-from finops_cli.commands.stage import Call, Models, carry_out
+from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_pipeline import run_command
 
 
 def run(
@@ -40,7 +41,7 @@ def run(
     resolver_gguf: ResolverGguf = None,
     on_violation: Violation = "repair",
     keep_raw: KeepRaw = False,
-    deadline: Deadline = None,
+    deadline: Timeout = None,
     guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -61,4 +62,4 @@ def run(
         triage_gguf,
         resolver_gguf,
     )
-    carry_out(context, "run", call, models)
+    run_command(context, "run", call, models)

@@ -16,6 +16,6 @@ def schema(name: Name) -> None:
     """Print the JSON Schema of an input or an output."""
     import json
 
-    from finops_cli.verify.shapes import SHAPES
+    from finops_cli.verify.codecs import CODECS
 
-    typer.echo(json.dumps(SHAPES[name].json_schema, indent=2))
+    typer.echo(json.dumps(CODECS[name].json_schema, indent=2))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.options import AsJson, Quiet, kb_folder
-from finops_cli.commands.train_bars import bars
+from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
+from finops_cli.commands.progress.training import bars
 
 if TYPE_CHECKING:
-    from finops_cli.commands.train_bars import Bars
-    from finops_cli.foundry.training.resuming import How
-    from finops_cli.foundry.training.run import Trained
-    from finops_cli.foundry.training.survey import Asked
+    from finops_cli.commands.progress.training import Bars
+    from finops_cli.training.checkpoints import StartMode
+    from finops_cli.training.planning.inspect import TrainingRequest
+    from finops_cli.training.run import Trained
 
 OfStage = Annotated[
     Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")
@@ -105,13 +105,13 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a stage's model from its recipe."""
-    from finops_cli.commands.train_talk import plan_text, result_text
+    from finops_cli.commands.train_report import plan_text, result_text
     from finops_cli.errors import UsageError
-    from finops_cli.foundry.training.plan import plan
-    from finops_cli.foundry.training.recipe import Chosen, resolve
-    from finops_cli.foundry.training.survey import Asked
-    from finops_cli.kb.load import load_book
-    from finops_cli.pipeline.lines import encode_value
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode_value
+    from finops_cli.training.planning.inspect import TrainingRequest
+    from finops_cli.training.planning.plan import plan
+    from finops_cli.training.recipe import Chosen, resolve
 
     if resume and overwrite:
         raise UsageError(
@@ -121,11 +121,11 @@ def train(
     flags += [("--base", f"base.folder={_quoted(base)}")] if base is not None else []
     flags += [("--data", f"data.folder={_quoted(data)}")] if data is not None else []
     flags += [("--max-steps", f"training.max_steps={max_steps}")] if max_steps is not None else []
-    kb = kb_folder(context)
+    kb_dir = kb_dir_of(context)
     resolved = resolve(Chosen(stage, preset, config, flags))
     folder = output if output is not None else Path("runs") / stage
     with bars(quiet) as both:
-        asked = Asked(resolved, backend, kb, load_book(kb), both.look)
+        asked = TrainingRequest(resolved, backend, kb_dir, load_kb(kb_dir), both.look)
         if dry_run:
             made = plan(asked, folder)
         else:
@@ -142,11 +142,13 @@ def train(
         typer.echo(encode_value(done.run) if as_json else result_text(done))
 
 
-def _train(asked: Asked, folder: Path, how: How, both: Bars, quiet: bool) -> Trained:
-    from finops_cli.commands.train_talk import plan_text
-    from finops_cli.foundry.training.record import RUN
-    from finops_cli.foundry.training.run import Told
-    from finops_cli.foundry.training.run import train as make
+def _train(
+    asked: TrainingRequest, folder: Path, how: StartMode, both: Bars, quiet: bool
+) -> Trained:
+    from finops_cli.commands.train_report import plan_text
+    from finops_cli.training.run import Told
+    from finops_cli.training.run import train as make
+    from finops_cli.training.run_record import RUN
 
     def tell(text: str) -> None:
         if not quiet:

@@ -6,7 +6,6 @@ import typer
 
 from finops_cli.commands.options import (
     BackendOption,
-    Deadline,
     Fails,
     Guard,
     Hosts,
@@ -16,13 +15,15 @@ from finops_cli.commands.options import (
     Quiet,
     Resume,
     StatsJson,
+    Timeout,
     Timing,
     TriageGguf,
     TriageModel,
     Violation,
     Workers,
 )
-from finops_cli.commands.stage import Call, Models, carry_out
+from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_pipeline import run_command
 
 
 def triage(
@@ -36,7 +37,7 @@ def triage(
     triage_gguf: TriageGguf = None,
     on_violation: Violation = "repair",
     keep_raw: KeepRaw = False,
-    deadline: Deadline = None,
+    deadline: Timeout = None,
     guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -55,4 +56,4 @@ def triage(
         triage_model=triage_model,
         triage_gguf=triage_gguf,
     )
-    carry_out(context, "triage", call, models)
+    run_command(context, "triage", call, models)

@@ -10,14 +10,8 @@ from msgspec import Meta, Struct
 
 from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
-from finops_cli.domain.exact import Percent, RatePercent, Usd
-from finops_cli.domain.vocabulary import (
-    Direction,
-    RegShoStatus,
-    RelatedCategory,
-    SettlementType,
-    Side,
-)
+from finops_cli.domain.enums import Direction, RegShoStatus, RelatedCategory, SettlementType, Side
+from finops_cli.domain.money import Percent, RatePercent, Usd
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
 Dtc = Annotated[

@@ -12,6 +12,19 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from finops_cli.domain import limits
+from finops_cli.domain.enums import (
+    Action,
+    Category,
+    Direction,
+    Fallback,
+    HandoffEscalationLevel,
+    HandoffFlag,
+    HandoffLifecycleState,
+    ResidualAction,
+    SettlementType,
+    StepAction,
+    Tier,
+)
 from finops_cli.domain.fail import (
     CorporateAction,
     Cusip,
@@ -25,29 +38,16 @@ from finops_cli.domain.fail import (
     Shares,
     TPlus,
 )
-from finops_cli.domain.triage import Figure, Prose
-from finops_cli.domain.vocabulary import (
-    Action,
-    Category,
-    Direction,
-    Fallback,
-    HandoffEscalationLevel,
-    HandoffFlag,
-    HandoffLifecycleState,
-    ResidualAction,
-    SettlementType,
-    StepAction,
-    Tier,
-)
+from finops_cli.domain.triage import FreeProse, ScoreNumber
 
 
 class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True):
     """What each factor adds to the base score, in points."""
 
-    age: Figure
-    value: Figure
-    regulatory: Figure
-    counterparty: Figure
+    age: ScoreNumber
+    value: ScoreNumber
+    regulatory: ScoreNumber
+    counterparty: ScoreNumber
 
 
 class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
     category: Category
     cns_direction: Direction
     lifecycle_state: HandoffLifecycleState
-    priority_score: Figure
+    priority_score: ScoreNumber
     priority_tier: Tier
     score_components: WeightedContributions
     reason: str
@@ -89,8 +89,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     qty: Shares
     settlement_type: SettlementType | None
     settlement_date: TPlus | None
-    rationale: Prose
-    coverage_after_step_pct: Figure
+    rationale: FreeProse
+    coverage_after_step_pct: ScoreNumber
     remaining_short: Shares
 
 
@@ -110,4 +110,4 @@ class Resolution(Struct, frozen=True, forbid_unknown_fields=True):
     gridlock_parties: tuple[Dtc, ...]
     escalation_required: bool
     escalation_reason: str
-    narrative: Prose
+    narrative: FreeProse

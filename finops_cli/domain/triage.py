@@ -8,8 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from finops_cli.domain import limits
-from finops_cli.domain.fail import TPlus
-from finops_cli.domain.vocabulary import (
+from finops_cli.domain.enums import (
     Action,
     Category,
     Direction,
@@ -18,23 +17,24 @@ from finops_cli.domain.vocabulary import (
     LifecycleState,
     Tier,
 )
+from finops_cli.domain.fail import TPlus
 
-Figure = Annotated[
+ScoreNumber = Annotated[
     Decimal, Meta(extra_json_schema={"minimum": -limits.FIGURE, "maximum": limits.FIGURE})
 ]
-Prose = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
+FreeProse = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
 
 
 class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """The factors, the base score they add up to, and the two modifiers. Exact, unrounded."""
 
-    age_factor: Figure
-    value_factor: Figure
-    regulatory_factor: Figure
-    cp_history_factor: Figure
-    base_score: Figure
-    inventory_modifier: Figure
-    concentration_modifier: Figure
+    age_factor: ScoreNumber
+    value_factor: ScoreNumber
+    regulatory_factor: ScoreNumber
+    cp_history_factor: ScoreNumber
+    base_score: ScoreNumber
+    inventory_modifier: ScoreNumber
+    concentration_modifier: ScoreNumber
 
 
 class Triage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,11 +43,11 @@ class Triage(Struct, frozen=True, forbid_unknown_fields=True):
     category: Category
     cns_direction: Direction
     lifecycle_state: LifecycleState
-    priority_score: Figure
+    priority_score: ScoreNumber
     priority_tier: Tier
     category_priority_override: bool
     score_components: ScoreComponents
-    reason: Prose
+    reason: FreeProse
     action: Action
     escalation_level: EscalationLevel
     deadline: TPlus | None

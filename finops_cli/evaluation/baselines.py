@@ -5,6 +5,7 @@ Needs the extra `evaluate`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from importlib.util import find_spec
@@ -14,21 +15,20 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from finops_cli.datasets.sentiment.examples import sentence
+from finops_cli.datasets.sentiment.grammar import load_grammar
+from finops_cli.datasets.splits import Split, content_key, first_in_split
+from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain import exact_json, text_form
 from finops_cli.errors import MissingPiece
-from finops_cli.evaluation.classified import Classified, Classifying
+from finops_cli.evaluation.metrics import Matrix
 from finops_cli.evaluation.outcomes import NAME_CHARS, Outcome
-from finops_cli.evaluation.shares import percentile
-from finops_cli.evaluation.timing import in_ms, times_ms
-from finops_cli.foundry.sentiment import sentence
-from finops_cli.foundry.sentiment_grammar import load_grammar
-from finops_cli.foundry.split import Split, content_key, first_in_split
-from finops_cli.foundry.triage_examples import fails
-from finops_cli.kb.book import Book
-from finops_cli.kb.evaluating import EvaluationBook
-from finops_cli.pipeline.blotter import lines_of
-from finops_cli.pipeline.intake import take_fail
-from finops_cli.pipeline.places import reading, whole
+from finops_cli.evaluation.stats import Proportion, in_ms, pct, percentile, proportion, times_ms
+from finops_cli.files.jsonl import lines_of
+from finops_cli.files.safe_io import reading, whole
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.parse import parse_fail_line
 from finops_cli.rules.triage import triage
 
 TRIAGE_TARGETS = ("priority_tier", "category")
@@ -98,25 +98,27 @@ def refuse_missing() -> None:
         raise MissingPiece(told)
 
 
-def train_examples(seed: int, count: int, book: Book) -> Iterator[Example]:
+def train_examples(seed: int, count: int, kb: KnowledgeBase) -> Iterator[Example]:
     """Examples of the train split, as `finops generate --seed` makes them."""
-    every, index = book.data.eval_every, 0
+    every, index = kb.datasets.eval_every, 0
     made = 0
     while made < count:
         if index % every != every - 1:
-            fail = first_in_split(fails(index, seed, book, "coverage"), index, every)
-            yield _example(fail, book)
+            fail = first_in_split(fails(index, seed, kb, "coverage"), index, every)
+            yield _example(fail, kb)
             made += 1
         index += 1
 
 
-def eval_examples(records: Path, outcomes: Iterable[Outcome], book: Book) -> Iterator[Example]:
+def eval_examples(
+    records: Path, outcomes: Iterable[Outcome], kb: KnowledgeBase
+) -> Iterator[Example]:
     """The records of an evaluation that somebody was asked about."""
     with reading(records) as file:
         for (line, _), outcome in zip(lines_of(file), outcomes, strict=True):
-            fail = take_fail(line).value
+            fail = parse_fail_line(line).value
             if fail is not None and outcome.first is not None:
-                yield _example(fail, book)
+                yield _example(fail, kb)
 
 
 def sentences(split: Split, seed: int, count: int) -> Iterator[Example]:
@@ -127,8 +129,8 @@ def sentences(split: Split, seed: int, count: int) -> Iterator[Example]:
         yield Example(f"{split} {index}", said.text, {SENTIMENT_TARGET: said.label})
 
 
-def _example(fail: Any, book: Book) -> Example:
-    answer = triage(fail, book)
+def _example(fail: Any, kb: KnowledgeBase) -> Example:
+    answer = triage(fail, kb)
     labels = {target: str(getattr(answer, target)) for target in TRIAGE_TARGETS}
     return Example(content_key(fail).hex()[:NAME_CHARS], text_form.render(fail), labels)
 
@@ -137,7 +139,7 @@ def baselines(
     train: Iterable[Example],
     held_out: Sequence[Example],
     folder: Path,
-    book: EvaluationBook,
+    settings: EvaluationSettings,
     timed: bool,
 ) -> Baselines:
     """Train every baseline on `train`, ask it about `held_out`, and write what it said to the
@@ -146,9 +148,11 @@ def baselines(
     refuse_missing()
     learned = list(train)
     targets = tuple(learned[0].labels)
-    vectors = _vectors(learned, book)
+    vectors = _vectors(learned, settings)
     trained = [
-        _trained(vectors, name, target, make) for target in targets for name, make in _kinds(book)
+        _trained(vectors, name, target, make)
+        for target in targets
+        for name, make in _kinds(settings)
     ]
     texts = [example.text for example in held_out]
     said = {
@@ -158,16 +162,19 @@ def baselines(
     _write(held_out, said, targets, folder)
     return Baselines(
         len(learned),
-        [_judged(each, held_out, said[each.target, each.name], book, timed) for each in trained],
+        [
+            _judged(each, held_out, said[each.target, each.name], settings, timed)
+            for each in trained
+        ],
     )
 
 
-def _kinds(book: EvaluationBook) -> list[tuple[str, Callable[[], Any]]]:
+def _kinds(settings: EvaluationSettings) -> list[tuple[str, Callable[[], Any]]]:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-    b = book.baselines
+    b = settings.baselines
     return [
         (
             "logistic regression",
@@ -205,10 +212,10 @@ class _Vectors(NamedTuple):
     took_ns: int
 
 
-def _vectors(learned: Sequence[Example], book: EvaluationBook) -> _Vectors:
+def _vectors(learned: Sequence[Example], settings: EvaluationSettings) -> _Vectors:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    b = book.baselines
+    b = settings.baselines
     tfidf = TfidfVectorizer(
         ngram_range=(1, b["ngrams"]),
         max_features=b["features"],
@@ -221,14 +228,18 @@ def _vectors(learned: Sequence[Example], book: EvaluationBook) -> _Vectors:
 
 
 def _judged(
-    each: _Trained, held_out: Sequence[Example], said: list[str], book: EvaluationBook, timed: bool
+    each: _Trained,
+    held_out: Sequence[Example],
+    said: list[str],
+    settings: EvaluationSettings,
+    timed: bool,
 ) -> Baseline:
-    counted = Classifying(book)
+    counted = Classifying(settings)
     for example, label in zip(held_out, said, strict=True):
         counted.add(example.labels[each.target], label)
     texts = (example.text for example in held_out)
     ascending = (
-        times_ms(lambda text: each.model.predict([text]), texts, book.rows["timed"])
+        times_ms(lambda text: each.model.predict([text]), texts, settings.rows["timed"])
         if timed
         else []
     )
@@ -257,3 +268,47 @@ def _write(
             file.write(
                 exact_json.encode(Predicted(example.name, example.labels, by_target)) + b"\n"
             )
+
+
+class ClassFigures(Struct, frozen=True):
+    """`precision`: of what was called so; `recall`: of what is so.
+
+    `f1_pct` is null where both are nothing.
+    """
+
+    precision: Proportion
+    recall: Proportion
+    f1_pct: Decimal | None
+
+
+class Classified(Struct, frozen=True):
+    right: Proportion
+    classes: dict[str, ClassFigures]
+    confusion: Matrix
+
+
+class Classifying:
+    """The running count."""
+
+    def __init__(self, settings: EvaluationSettings) -> None:
+        self._z = settings.z
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, expected: str, said: str) -> None:
+        self._counts[expected, said] += 1
+
+    def figures(self) -> Classified:
+        names = sorted({name for pair in self._counts for name in pair})
+        right = sum(self._counts[name, name] for name in names)
+        matrix = {e: {s: self._counts[e, s] for s in names if self._counts[e, s]} for e in names}
+        classes = {name: self._class(name, names) for name in names}
+        return Classified(proportion(right, self._counts.total(), self._z), classes, matrix)
+
+    def _class(self, name: str, names: list[str]) -> ClassFigures:
+        hit = self._counts[name, name]
+        called, there = (
+            sum(self._counts[e, name] for e in names),
+            sum(self._counts[name, s] for s in names),
+        )
+        f1 = pct(Decimal(2 * hit) / (called + there)) if called + there else None
+        return ClassFigures(proportion(hit, called, self._z), proportion(hit, there, self._z), f1)

@@ -14,9 +14,8 @@ from msgspec import Struct
 from finops_cli.domain import exact_json
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.outcomes import Outcome
-from finops_cli.evaluation.shares import pct
-from finops_cli.evaluation.significance import holm, paired_interval, sign_test
-from finops_cli.kb.evaluating import EvaluationBook
+from finops_cli.evaluation.stats import holm, paired_interval, pct, sign_test
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 FIRST = "right as it came"
 _FIELDS = {
@@ -91,8 +90,8 @@ class _Marks(NamedTuple):
     lost: int | None
 
 
-def compared(
-    first: Iterable[Outcome], second: Iterable[Outcome], book: EvaluationBook
+def compare(
+    first: Iterable[Outcome], second: Iterable[Outcome], settings: EvaluationSettings
 ) -> Comparison:
     """Raises UsageError where the two have no record in common, are of different stages, or were
     marked by different rules.
@@ -128,8 +127,8 @@ def compared(
         len(two) - len(pairs),
         {name: counts[name] for name in ("both", "first only", "second only", "neither")},
         _decimal(answered),
-        _surely(counts["first only"], counts["second only"], answered, book),
-        _figures(both, book),
+        _surely(counts["first only"], counts["second only"], answered, settings),
+        _figures(both, settings),
         {"first": faster[0], "second": faster[1]},
         _decimal(sign_test(*faster)) if any(faster) else None,
         _lost(pairs) if stage == "resolver" else None,
@@ -175,7 +174,7 @@ def _marks(outcome: Outcome) -> dict[str, bool] | None:
 
 
 def _figures(
-    both: list[tuple[dict[str, bool], dict[str, bool]]], book: EvaluationBook
+    both: list[tuple[dict[str, bool], dict[str, bool]]], settings: EvaluationSettings
 ) -> list[Paired]:
     """The first figure stands for itself; the others are corrected for being many."""
     tables: dict[str, Counter[tuple[bool, bool]]] = {}
@@ -189,7 +188,7 @@ def _figures(
         name: p for name, p in raw.items() if name == FIRST
     }
     return [
-        _paired(name, table, raw[name], corrected[name], book) for name, table in tables.items()
+        _paired(name, table, raw[name], corrected[name], settings) for name, table in tables.items()
     ]
 
 
@@ -198,10 +197,10 @@ def _paired(
     table: Counter[tuple[bool, bool]],
     p: Fraction,
     corrected: Fraction,
-    book: EvaluationBook,
+    settings: EvaluationSettings,
 ) -> Paired:
     first_only, second_only, pairs = table[True, False], table[False, True], table.total()
-    difference, low, high = paired_interval(first_only, second_only, pairs, book.z)
+    difference, low, high = paired_interval(first_only, second_only, pairs, settings.z)
     right = table[True, True]
     return Paired(
         name,
@@ -215,13 +214,13 @@ def _paired(
         pct(high),
         _decimal(p),
         _decimal(corrected),
-        _surely(first_only, second_only, corrected, book),
+        _surely(first_only, second_only, corrected, settings),
     )
 
 
-def _surely(first_only: int, second_only: int, p: Fraction, book: EvaluationBook) -> str:
+def _surely(first_only: int, second_only: int, p: Fraction, settings: EvaluationSettings) -> str:
     """Which of the two has more, if that is no chance."""
-    if p > Fraction(book.significance) or first_only == second_only:
+    if p > Fraction(settings.significance) or first_only == second_only:
         return ""
     return "first" if first_only > second_only else "second"
 

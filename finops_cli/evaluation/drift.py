@@ -9,9 +9,9 @@ from decimal import Decimal
 from msgspec import Struct
 
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.divergence import by_chance, divergence
-from finops_cli.evaluation.predictions import DIMENSIONS, Dimension, Shown
-from finops_cli.kb.evaluating import EvaluationBook
+from finops_cli.evaluation.drift_dimensions import DIMENSIONS, Dimension, LineFeatures
+from finops_cli.evaluation.stats import by_chance, divergence
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 _Counts = dict[str, Counter[str]]
 
@@ -65,25 +65,25 @@ class Drift(Struct, frozen=True):
 
 
 def drift(
-    run: Iterable[Shown],
-    baseline: Iterable[Shown],
+    run: Iterable[LineFeatures],
+    baseline: Iterable[LineFeatures],
     window: int,
     threshold: Decimal,
-    book: EvaluationBook,
+    settings: EvaluationSettings,
 ) -> Drift:
     """Raises UsageError where either side has no record that anybody was asked about, for sides of
     different stages, for a window without halves, and for no threshold.
     """
     if not threshold.is_finite():
         raise UsageError(
-            f"a threshold of {threshold} is none: give nats, such as {book.drift_threshold}"
+            f"a threshold of {threshold} is none: give nats, such as {settings.drift_threshold}"
         )
     if window == 1:
         raise UsageError(
             "a window of 1 record has no halves: give 2 or more, or 0 for the whole alone"
         )
     known, known_silent = _counted(baseline)
-    watch = _Watch(known, window, book)
+    watch = _Watch(known, window, settings)
     for shown in run:
         watch.add(shown)
     watch.end()
@@ -124,7 +124,7 @@ def drift(
     )
 
 
-def _counted(records: Iterable[Shown]) -> tuple[_Counts, int]:
+def _counted(records: Iterable[LineFeatures]) -> tuple[_Counts, int]:
     """The counts, and how many records have no answer that stands."""
     counts: _Counts = defaultdict(Counter)
     silent = 0
@@ -145,17 +145,17 @@ def _stages(counts: _Counts) -> str:
 class _Watch:
     """The running counts of a run: the whole, and the two halves of the window that ends here."""
 
-    def __init__(self, baseline: _Counts, window: int, book: EvaluationBook) -> None:
+    def __init__(self, baseline: _Counts, window: int, settings: EvaluationSettings) -> None:
         self.whole: _Counts = defaultdict(Counter)
         self.records = self.silent = 0
         self._baseline = baseline
-        self._book = book
+        self._settings = settings
         self._half = window // 2
         self._halves: deque[_Counts] = deque(maxlen=2)
         self._now: _Counts = defaultdict(Counter)
         self._worst: dict[str, Window] = {}
 
-    def add(self, shown: Shown) -> None:
+    def add(self, shown: LineFeatures) -> None:
         """Count one record."""
         self.records += 1
         self.silent += not shown.stands
@@ -211,7 +211,7 @@ class _Watch:
         )
 
     def _divergence(self, name: str, counts: Counter[str]) -> Decimal:
-        return divergence(counts, self._baseline[name], self._book.drift_smoothing)
+        return divergence(counts, self._baseline[name], self._settings.drift_smoothing)
 
 
 def _pct(counts: Counter[str], value: str) -> Decimal:

@@ -13,11 +13,26 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain import exact_json
-from finops_cli.domain.vocabulary import Status
+from finops_cli.domain.enums import Status
+from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.fields import PLAN_FIELDS, TRIAGE_FIELDS
 from finops_cli.evaluation.strata import Strata
 from finops_cli.models.protocol import ModelStage
+
+COMPONENTS = ScoreComponents.__struct_fields__
+TRIAGE_FIELDS = (
+    tuple(name for name in Triage.__struct_fields__ if name not in ("score_components", "reason"))
+    + COMPONENTS
+)
+PLAN_FIELDS = (
+    "steps",
+    *(
+        name
+        for name in Resolution.__struct_fields__
+        if name not in ("resolution_steps", "escalation_reason", "narrative")
+    ),
+)
 
 First = Literal["right", "wrong", "none"]
 """The first answer (kb: `evaluate.outcomes`)."""
@@ -96,3 +111,18 @@ def _refuse_other_fields(outcome: Outcome) -> None:
     for fields in (outcome.expected, outcome.said):
         if outcome.first is not None and fields is not None and not fields.keys() >= {*judged}:
             raise ValueError(f"a field of {outcome.stage} is missing")
+
+
+def triage_fields(answer: Triage) -> dict[str, Any]:
+    """Every judged field of a triage.
+
+    Sentences are judged by what they claim, not by their wording.
+    """
+    said = {name: getattr(answer, name) for name in TRIAGE_FIELDS if name not in COMPONENTS}
+    return said | {name: getattr(answer.score_components, name) for name in COMPONENTS}
+
+
+def plan_fields(plan: Resolution) -> dict[str, Any]:
+    """Every judged field of a plan; its steps as action, participant and shares."""
+    said = {name: getattr(plan, name) for name in PLAN_FIELDS if name != "steps"}
+    return {"steps": [(step.action, step.dtc, step.qty) for step in plan.resolution_steps]} | said

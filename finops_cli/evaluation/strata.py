@@ -13,8 +13,8 @@ from finops_cli.domain.money import plain, render_usd
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.bands import BandTable
-from finops_cli.kb.book import Book
-from finops_cli.rules.regsho import regulatory_state
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import regulatory_state
 
 Strata = tuple[tuple[str, str], ...]
 """Dimension and group, in a fixed order."""
@@ -34,17 +34,17 @@ class _Banded(NamedTuple):
         return render_usd(value) if self.is_usd else plain(value)
 
 
-def strata_of_fail(fail: FailRecord, reference: Triage, book: Book) -> Strata:
+def strata_of_fail(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Strata:
     """The groups of a fail record, its tier by the rules among them."""
     fixed = (
         ("category", reference.category),
         ("direction", f"{fail.cns_direction} {fail.side}"),
         ("tier", reference.priority_tier),
-        ("regulatory state", regulatory_state(fail, book.triage)),
+        ("regulatory state", regulatory_state(fail, kb.triage)),
         ("threshold security", "yes" if fail.reg_sho_threshold else "no"),
     )
     without = (("N_A direction", reference.category),) if fail.cns_direction == "N_A" else ()
-    banded = _banded(fail, book)
+    banded = _banded(fail, kb)
     bands = tuple((f"{field.name} band", _band(field)) for field in banded)
     return (
         *fixed,
@@ -54,11 +54,11 @@ def strata_of_fail(fail: FailRecord, reference: Triage, book: Book) -> Strata:
     )
 
 
-def strata_of_case(case: ResolverInput, reference: Resolution, book: Book) -> Strata:
+def strata_of_case(case: ResolverInput, reference: Resolution, kb: KnowledgeBase) -> Strata:
     """The groups of a resolver input."""
     return (
         ("category", case.triage.category),
-        ("FTR count", _count_of(case, book)),
+        ("FTR count", _count_of(case, kb)),
         ("tier", case.triage.priority_tier),
         ("gridlock", "yes" if reference.gridlock_detected else "no"),
         ("fallback", reference.fallback_strategy),
@@ -74,8 +74,8 @@ def strata_of_case(case: ResolverInput, reference: Resolution, book: Book) -> St
     )
 
 
-def _banded(fail: FailRecord, book: Book) -> tuple[_Banded, ...]:
-    s = book.scoring
+def _banded(fail: FailRecord, kb: KnowledgeBase) -> tuple[_Banded, ...]:
+    s = kb.scoring
     return (
         _Banded("age", s.age_factor, _WHOLE, Decimal(fail.age_days)),
         _Banded("value", s.value_factor, _CENT, Decimal(fail.market_value), is_usd=True),
@@ -120,9 +120,9 @@ def _last_of(field: _Banded, band: int) -> Decimal | None:
     return edge[0] if edge[1] else edge[0] - field.step
 
 
-def _count_of(case: ResolverInput, book: Book) -> str:
+def _count_of(case: ResolverInput, kb: KnowledgeBase) -> str:
     """The number of fails to receive, in the ranges that the training data has."""
-    count, ranges = len(case.ftrs), book.data.ftr_tiers
+    count, ranges = len(case.ftrs), kb.datasets.ftr_tiers
     for tier in ("simple", "medium", "complex"):
         low, high = ranges[f"{tier}_from"], ranges[f"{tier}_to"]
         if count < low:

@@ -8,8 +8,8 @@ import re
 from typing import NamedTuple
 
 from finops_cli.domain import cusip
-from finops_cli.guard.reading import MASKED
-from finops_cli.kb.guarding import GuardBook, Kind
+from finops_cli.guard.normalise import MASKED
+from finops_cli.kb.chapters.guard import GuardSettings, Kind
 
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
 DAY = r"[0-9]{1,2}(?:st|nd|rd|th)?"
@@ -50,9 +50,9 @@ class Token(NamedTuple):
         return kind in _MAY_GIVE_WAY.get(self.what, ())
 
 
-def pattern(book: GuardBook) -> re.Pattern[str]:
+def pattern(settings: GuardSettings) -> re.Pattern[str]:
     """What `tokens` looks for; quantities are told by the units of `guard.words_units`."""
-    units = "|".join(map(re.escape, sorted(book.units)))
+    units = "|".join(map(re.escape, sorted(settings.units)))
     edge, after = rf"(?<![^\W_])(?<![^\W_][.,])(?<!{MASKED})", r"(?![^\W_])(?![.,][0-9])"
     return re.compile(
         rf"{edge}(?:"

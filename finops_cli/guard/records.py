@@ -18,8 +18,8 @@ import msgspec
 from finops_cli.domain import limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.guard.masks import PLACEHOLDER, WITHHELD, Masked, Reader
-from finops_cli.kb.guarding import Kind
+from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, Masked, Reader
+from finops_cli.kb.chapters.guard import Kind
 
 Guarded = tuple[FailRecord, tuple[str, ...]]
 GuardedCase = tuple[ResolverInput, tuple[str, ...]]

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
+from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.importers.cells import CELLS, Value
 from finops_cli.importers.csv_rows import CsvRow, csv_rows
 from finops_cli.importers.mapping import Column, Layout, Mapping, constants_of, nested, read_mapping
 from finops_cli.importers.stream import Damage, FileRead, Item, admit, unusable
-from finops_cli.pipeline.duplicates import SeenIds, duplicate
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
 _UNDECODABLE = "\ufffd"

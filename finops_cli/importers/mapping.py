@@ -1,14 +1,16 @@
 """Which column of a desk's blotter is which field of a fail record: MAPPING.yaml, read into types,
 unknown keys refused.
 
-    csv: {delimiter: ";", encoding: cp1252}                      (optional) columns: qty: Shares
-    (record field: column header) side: {column: B/S, values: {B: Buy, S: Sell}}             (with
-    what its cells stand for) inventory.box_qty: Box constants: {counterparty: DTC-0005}
-    (the same in every record; marked there as assumed)
+    csv: {delimiter: ";", encoding: cp1252}                      (optional)
+    columns:
+      qty: Shares                                                (record field: column header)
+      side: {column: B/S, values: {B: Buy, S: Sell}}             (with what its cells stand for)
+      inventory.box_qty: Box
+    constants: {counterparty: DTC-0005}                          (the same in every record; marked there as assumed)
 
 All scalars are read as text, so that a CUSIP of digits stays one and `Yes` is not turned into a
 boolean on the way.
-"""
+"""  # noqa: E501 - a diagram
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ from msgspec import Struct
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.importers.cells import CELLS, Value
-from finops_cli.verify.schemas import faults
-from finops_cli.verify.shapes import FAIL
+from finops_cli.verify.codecs import FAIL
+from finops_cli.verify.schemas import schema_errors
 
 _SHAPE = (
     "accepted: csv {delimiter, encoding}, columns {field: header, or field: {column, values}},"
@@ -165,7 +167,7 @@ def constants_of(mapping: Mapping, path: Path) -> dict[str, Value]:
 def _wrong(constants: dict[str, Any]) -> list[Problem]:
     return [
         problem
-        for problem in faults(constants, FAIL.json_schema)
+        for problem in schema_errors(constants, FAIL.json_schema)
         if problem.rule != "schema.required"
     ]
 

@@ -21,8 +21,8 @@ from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import lines_of
 from finops_cli.importers.stream import Damage, FileRead, unusable
-from finops_cli.pipeline.blotter import lines_of
 
 HEADER = "SETTLEMENT DATE|CUSIP|SYMBOL|QUANTITY (FAILS)|DESCRIPTION|PRICE"
 BARS = HEADER.count("|")

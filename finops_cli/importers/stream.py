@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain.finding import Problem
-from finops_cli.pipeline.intake import take_fail
-from finops_cli.verify.schemas import shown
+from finops_cli.pipeline.parse import parse_fail_line
+from finops_cli.verify.schemas import show_value
 
 
 class Damage(Struct, frozen=True):
@@ -47,11 +47,11 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 def admit(record: dict[str, Any], file: str, line: int) -> bytes | Damage:
     """`record` as the line that `finops run` will read, judged by the very gate that `run` has."""
     encoded = _ENCODER.encode(record)
-    problems = take_fail(encoded).problems
+    problems = parse_fail_line(encoded).problems
     return Damage(file, line, tuple(problems)) if problems else encoded
 
 
 def unusable(rule: str, field: str, value: str, accepted: str) -> Problem:
     """`field` of a row holds `value`, which is not what is `accepted` there."""
-    text = shown(value)
+    text = show_value(value)
     return Problem(rule, f"/{field}", text, accepted, f"{field} is {text}; accepted: {accepted}")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import lines_of
 from finops_cli.importers.stream import Damage, unusable
-from finops_cli.pipeline.blotter import lines_of
 
 COLUMNS = ("Symbol", "Security Name", "Market Category", "Reg SHO Threshold Flag")
 _CLOSING = re.compile(r"[0-9]{8,14}\|*|File Creation Time:.*")

@@ -17,26 +17,25 @@ import msgspec
 from finops_cli import __version__
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
-from finops_cli.kb.book import Book
-from finops_cli.kb.chapters import compile_book
+from finops_cli.kb.rulebook import KnowledgeBase, compile_kb
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def data_folder(name: str) -> Path:
+def bundled_dir(name: str) -> Path:
     """The folder `name` that ships with finops: inside the wheel, or at the root of a checkout."""
     shipped = _PACKAGE / "_data" / name
     return shipped if shipped.is_dir() else _PACKAGE.parent / name
 
 
-def shipped_kb() -> Path:
+def bundled_kb_dir() -> Path:
     """The knowledge base that ships with finops."""
-    return data_folder("kb")
+    return bundled_dir("kb")
 
 
 @cache
-def load_book(folder: Path) -> Book:
+def load_kb(folder: Path) -> KnowledgeBase:
     """The book that the `*.toml` files of `folder` make.
 
     Raises KnowledgeError naming file and entry.
@@ -59,7 +58,7 @@ def load_book(folder: Path) -> Book:
             raise KnowledgeError(
                 f"kb entry {entry.id}: it differs from {absent[0]}, which is no entry"
             )
-    return compile_book(f"{__version__}+{digest.hexdigest()[:12]}", found)
+    return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found)
 
 
 def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, ModelStage, Origin
-from finops_cli.rules.plan import resolve
 from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
 
@@ -23,20 +23,20 @@ class Engine:
     lanes = 0
     in_turns = False
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, kb: KnowledgeBase) -> None:
+        self._kb = kb
 
     def prepare(self, stage: ModelStage) -> None:
         """Nothing to load."""
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
-        answer = triage(fail, self._book)
-        findings = check_triage(answer, self._book, answer)
+        answer = triage(fail, self._kb)
+        findings = check_triage(answer, self._kb, answer)
         return Answer(None, "failed", findings) if findings else Answer(answer)
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
-        answer = resolve(case, self._book)
-        findings = check_resolution(answer, self._book, answer, case.ftd_qty)
+        answer = resolve(case, self._kb)
+        findings = check_resolution(answer, self._kb, answer, case.ftd_qty)
         return Answer(None, "failed", findings) if findings else Answer(answer)
 
     def changes(self) -> tuple[str, ...]:

@@ -1,23 +1,26 @@
-"""Why a model said nothing that could be judged: one tree, each class with its rule (`finops kb
-show RULE`) and its policy.
+"""Why a model gave no answer that could be checked, as one tree.
 
-NoReply                         from a server                           from the process of a model
-file +-- Unreachable     server      no connection                           not started, or the
-model not loaded +-- Busy            server      503, 429 +-- Crashed         crashed     5xx, an
-error line in the stream        it died, or said what is no message |   +-- Torn        crashed
-the stream broke, or is no protocol +-- Incomplete      once more   the stream ended without `done`
-+-- Cut             once more   done_reason length                      the limit of tokens +--
-NotGenerated    once more   done_reason load, unload, none +-- Flood           once more   more than
-any answer can be             the same +-- Overdue         settle      the time of the record ran
-out          the same +-- ContextExceeded settle      the prompt is longer than the context   the
-same +-- PromptCut       settle      it read less than it was sent +-- Refused         settle
-any other 4xx                           prompt or schema is no use +-- ModelGone       give up
-404: the endpoint has lost the model
+Each class has its rule (`finops kb show RULE`) and its policy.
 
-`server` and `crashed` are sent again where they were sent (`answer.retries`); `once more` is for
-the loop to ask differently; `settle` leaves the record to the policy; `give up` holds the endpoint
-back at once, for good when a try ends so too. EverythingDown, which ends a run, is a MissingPiece:
-something has to be started.
+ModelError                      from a server                       from a llama.cpp worker process
++-- Unreachable     server      no connection                       not started, model not loaded
++-- Busy            server      503, 429
++-- Crashed         crashed     5xx, an error line in the stream    it died, or sent no message
+|   +-- ConnectionLost crashed  the stream broke, or is no protocol
++-- Incomplete      once more   the stream ended without `done`
++-- Truncated       once more   done_reason length                  the limit of tokens
++-- EmptyGeneration once more   done_reason load, unload, none
++-- TooLong         once more   longer than any answer can be       the same
++-- TimedOut        settle      the time of the record ran out      the same
++-- ContextExceeded settle      the prompt is longer than the context   the same
++-- PromptTruncated settle      it read less than it was sent
++-- Rejected        settle      any other 4xx                       unusable prompt or schema
++-- ModelMissing    give up     404: the endpoint has lost the model
+
+Policies: `server` and `crashed` requests are sent again to the same place (kb: `answer.retries`);
+`once more` lets the verification loop ask differently; `settle` leaves the record to the violation
+policy; `give up` takes the endpoint out of use at once, for good when its next try ends the same
+way. NoEndpointLeft ends a run; it is a MissingPiece, because something has to be started.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from finops_cli.errors import MissingPiece
 Policy = Literal["server", "crashed", "once more", "settle", "give up"]
 
 
-class NoReply(Exception):
+class ModelError(Exception):
     """`detail` is what was seen, for people; `received` the text so far; `overcome` the rules of
     earlier failures of the request.
     """
@@ -48,63 +51,63 @@ class NoReply(Exception):
         self.overcome: tuple[str, ...] = ()
 
 
-class Unreachable(NoReply):
+class Unreachable(ModelError):
     rule, policy, endpoint_failed = "reply.unreachable", "server", True
     cure = "start the server with `ollama serve`, or name a model file that can be loaded"
 
 
-class Busy(NoReply):
+class Busy(ModelError):
     rule, policy, endpoint_failed = "reply.busy", "server", True
     cure = "wait until others have done, or ask less at once: --workers"
 
 
-class Crashed(NoReply):
+class Crashed(ModelError):
     rule, policy, endpoint_failed = "reply.crashed", "crashed", True
 
 
-class Torn(Crashed):
+class ConnectionLost(Crashed):
     rule = "reply.torn"
 
 
-class Incomplete(NoReply):
+class Incomplete(ModelError):
     rule, policy = "reply.incomplete", "once more"
 
 
-class Cut(NoReply):
+class Truncated(ModelError):
     rule, policy = "reply.length", "once more"
     prompt_tokens: int | None = None
     """What was counted: the answer was cut, the count is whole."""
 
 
-class NotGenerated(NoReply):
+class EmptyGeneration(ModelError):
     rule, policy = "reply.not_generated", "once more"
 
 
-class Flood(NoReply):
+class TooLong(ModelError):
     rule, policy = "reply.flood", "once more"
 
 
-class Overdue(NoReply):
+class TimedOut(ModelError):
     rule, policy, endpoint_failed = "reply.overdue", "settle", True
     cure = "give it more time: --deadline"
 
 
-class ContextExceeded(NoReply):
+class ContextExceeded(ModelError):
     rule, policy = "reply.context", "settle"
 
 
-class PromptCut(NoReply):
+class PromptTruncated(ModelError):
     rule, policy = "reply.prompt_cut", "settle"
 
 
-class Refused(NoReply):
+class Rejected(ModelError):
     rule, policy, endpoint_failed = "reply.refused", "settle", True
 
 
-class ModelGone(NoReply):
+class ModelMissing(ModelError):
     rule, policy, endpoint_failed = "reply.model_gone", "give up", True
     cure = "make the model with `finops create`"
 
 
-class EverythingDown(MissingPiece):
+class NoEndpointLeft(MissingPiece):
     """No endpoint is left; what was written so far is whole."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 MAGIC = b"GGUF"
-_SCALARS = {
+SCALARS = {
     0: "<B",
     1: "<b",
     2: "<H",
@@ -27,9 +27,9 @@ _SCALARS = {
     11: "<q",
     12: "<d",
 }
-_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
-_VERSION = 3
-_ALIGNED = 32
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+VERSION = 3
+ALIGNMENT = 32
 _LONGEST = 64 * 1024 * 1024
 _MOST_DIMENSIONS = 8
 
@@ -56,17 +56,6 @@ KINDS = {
 
 class NotGguf(Exception):
     """The file is no GGUF file, or ends in the middle of its head."""
-
-
-class Stored(NamedTuple):
-    """A tensor as the head announces it: `shape` with its slowest dimension first, `kind` by ggml's
-    number, its size in bytes.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: int
-    bytes: int
 
 
 class Placed(NamedTuple):
@@ -134,7 +123,7 @@ def read_head(path: Path) -> Head:
 
 def _alignment(pairs: Mapping[str, Any]) -> int:
     """What the first tensor begins at a multiple of: a file may say so."""
-    said = pairs.get("general.alignment", _ALIGNED)
+    said = pairs.get("general.alignment", ALIGNMENT)
     if not isinstance(said, int) or said < 1 or said % 8:
         raise NotGguf(f"general.alignment is {said!r:.40}, which is no multiple of 8")
     return said
@@ -143,66 +132,11 @@ def _alignment(pairs: Mapping[str, Any]) -> int:
 def _announced(file: BinaryIO) -> tuple[str, Placed]:
     """The name of the next tensor, and where it stands behind the head."""
     name = _text(file)
-    dimensions = _scalar(file, _UINT32)
+    dimensions = _scalar(file, UINT32)
     if dimensions > _MOST_DIMENSIONS:
         raise NotGguf("a tensor of too many dimensions")
     *sizes, kind, at = struct.unpack(f"<{dimensions}QIQ", file.read(8 * dimensions + 12))
     return name, Placed(tuple(reversed(sizes)), kind, at)
-
-
-def head_bytes(pairs: Mapping[str, Pair], tensors: Sequence[Stored]) -> bytes:
-    """The head of a file with `tensors`, filled up to where the first of them begins; each of them
-    is to be filled up by `padding`.
-    """
-    parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(pairs))]
-    parts += [_pack_text(name) + _pack(value) for name, value in pairs.items()]
-    at = 0
-    for tensor in tensors:
-        dimensions = tensor.shape[::-1]
-        parts.append(_pack_text(tensor.name))
-        parts.append(
-            struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, tensor.kind, at)
-        )
-        at += tensor.bytes + len(padding(tensor.bytes))
-    head = b"".join(parts)
-    return head + padding(len(head))
-
-
-def padding(length: int) -> bytes:
-    """What fills `length` bytes up to where something may begin."""
-    return bytes(-length % _ALIGNED)
-
-
-def write_gguf(path: Path, pairs: Mapping[str, Pair]) -> None:
-    """A GGUF file with a head and no tensors: enough for the stand-in to create a model from, too
-    little to run.
-    """
-    path.write_bytes(head_bytes(pairs, ()))
-
-
-def _pack_text(text: str) -> bytes:
-    return struct.pack("<Q", len(text.encode())) + text.encode()
-
-
-def _pack(value: Pair) -> bytes:
-    """A value with its type in front."""
-    if isinstance(value, str):
-        return struct.pack("<I", _STRING) + _pack_text(value)
-    if isinstance(value, Sequence):
-        return _pack_list(value)
-    kind = _BOOL if isinstance(value, bool) else _UINT32 if isinstance(value, int) else _FLOAT32
-    return struct.pack("<I", kind) + struct.pack(_SCALARS[kind], value)
-
-
-def _pack_list(values: Sequence[str] | Sequence[int] | Sequence[bool]) -> bytes:
-    kind = (
-        _STRING if isinstance(values[0], str) else _BOOL if isinstance(values[0], bool) else _INT32
-    )
-    items = (
-        _pack_text(value) if isinstance(value, str) else struct.pack(_SCALARS[kind], value)
-        for value in values
-    )
-    return struct.pack("<IIQ", _ARRAY, kind, len(values)) + b"".join(items)
 
 
 def _counts(file: BinaryIO) -> tuple[int, int]:
@@ -219,13 +153,13 @@ def _counts(file: BinaryIO) -> tuple[int, int]:
 def _pairs(file: BinaryIO, count: int) -> Iterator[tuple[str, Any]]:
     try:
         for _ in range(count):
-            yield _text(file), _value(file, _scalar(file, _UINT32))
+            yield _text(file), _value(file, _scalar(file, UINT32))
     except (struct.error, UnicodeDecodeError, KeyError) as error:
         raise NotGguf("unexpected EOF") from error
 
 
 def _scalar(file: BinaryIO, kind: int) -> Any:
-    layout = _SCALARS[kind]
+    layout = SCALARS[kind]
     return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
 
 
@@ -240,11 +174,11 @@ def _text(file: BinaryIO) -> str:
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
+    if kind == STRING:
         return _text(file)
-    if kind == _ARRAY:
+    if kind == ARRAY:
         inner, length = struct.unpack("<IQ", file.read(12))
-        if inner == _ARRAY:
+        if inner == ARRAY:
             raise NotGguf("an array of arrays")
         return [_value(file, inner) for _ in range(length)]
     return _scalar(file, kind)

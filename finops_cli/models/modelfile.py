@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, get_args
 from msgspec import Struct
 
 from finops_cli.errors import UsageError
-from finops_cli.models.parameters import Value, typed
+from finops_cli.models.ollama_options import Value, typed
 
 Role = Literal["system", "user", "assistant"]
 

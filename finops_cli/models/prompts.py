@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from finops_cli.domain import exact_json, text_form
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.models import shipped
+from finops_cli.models import bundled
 
 Stage = Literal["triage", "resolver", "sentiment"]
 CASE_HEADING = "Resolve this fail:"
@@ -95,7 +95,7 @@ def system_prompt(modelfile: str) -> str:
     return _read(modelfile).prompt
 
 
-_read = cache(shipped.modelfile)
+_read = cache(bundled.modelfile)
 
 
 @cache

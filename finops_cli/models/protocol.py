@@ -12,11 +12,11 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
+from finops_cli.domain.enums import Status
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
-from finops_cli.domain.vocabulary import Status
 
 A = TypeVar("A")
 ModelStage = Literal["triage", "resolver"]
@@ -45,7 +45,7 @@ class Attempt(Struct, frozen=True):
     generating_ms: float | UnsetType = UNSET
 
 
-class Trouble(Struct, frozen=True, omit_defaults=True):
+class AttemptError(Struct, frozen=True, omit_defaults=True):
     """An attempt that did not stand as it came: the `rules` that its answer broke, and what the
     `server` did on the way to it.
     """
@@ -65,7 +65,7 @@ class Answer(NamedTuple, Generic[A]):
     status: Status = "ok"
     findings: Sequence[Finding] = ()
     attempts: int = 1
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[AttemptError, ...] = ()
     tolerated: tuple[str, ...] = ()
     received: tuple[Attempt, ...] = ()
 
@@ -110,7 +110,7 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-class Ask(NamedTuple):
+class CompletionRequest(NamedTuple):
     """One request for text.
 
     `schema`: hold the answer to it from the first token. `predict`: answer tokens at most.
@@ -125,7 +125,7 @@ class Ask(NamedTuple):
     """Whether this prompt was sent before, so that a server may have it in its cache."""
 
 
-class Spoken(NamedTuple):
+class Completion(NamedTuple):
     """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the
     way to it.
 
@@ -139,7 +139,7 @@ class Spoken(NamedTuple):
     generating_ms: float | None = None
 
 
-class Speaker(Protocol):
+class TextModel(Protocol):
     """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is
     none to be had.
 
@@ -161,7 +161,7 @@ class Speaker(Protocol):
 
     def room(self, stage: ModelStage) -> int: ...
 
-    def speak(self, ask: Ask) -> Spoken: ...
+    def speak(self, ask: CompletionRequest) -> Completion: ...
 
     def changes(self) -> tuple[str, ...]: ...
 

@@ -4,23 +4,21 @@ trains under.
 Qwen, Qwen2 and Qwen3 split a text with one regular expression before byte-pair merging, and no
 merge crosses a split (the tokenizer of Qwen3.5 was not seen; its vocabulary is larger):
 
-    (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\\r\\n\\p{L}\\p{N}]?\\p{L}+ | \\p{N} |
-    ?[^\\s\\p{L}\\p{N}]+[\\r\\n]* | \\s*[\\r\\n]+ | \\s+(?!\\S) | \\s+
+    (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\\r\\n\\p{L}\\p{N}]?\\p{L}+ | \\p{N} | ?[^\\s\\p{L}\\p{N}]+[\\r\\n]* | \\s*[\\r\\n]+ | \\s+(?!\\S) | \\s+
 
 The split is reproduced here; what the merges make of a piece is not known and is taken high:
 
-* a digit is always a token of its own, and so is the space before it;
-* a word of up to 6 letters, with the sign or space that leads it, is in a vocabulary of 150,000; a
-  longer one is taken as a token for every 4 letters begun (`settlement` as 3, where one is likely);
+* a digit is always a token of its own, and so is the space before it; * a word of up to 6 letters,
+with the sign or space that leads it, is in a vocabulary of 150,000; a longer one is taken as
+  a token for every 4 letters begun (`settlement` as 3, where one is likely);
 * capitals are rarer: 2 tokens from 3 letters on (DTC, FTR, RVP), and never fewer than a token for
-  every 4 letters begun;
-* signs in a run (`},{"`) are a token for every 2 begun; `":"` and `","`, every other piece of
-  compact JSON, are one: they are numbers 3332 and 2247 of cl100k_base, the vocabulary that Qwen's
-  was grown from. Blanks and line ends are one a piece;
+every 4 letters begun; * signs in a run (`},{"`) are a token for every 2 begun; `":"` and `","`,
+every other piece of compact JSON, are one: they are
+  numbers 3332 and 2247 of cl100k_base, the vocabulary that Qwen's was grown from. Blanks and line ends are one a piece;
 * what is not ASCII counts a token a byte, which no byte-level vocabulary exceeds.
 
 Nothing here was held against a real tokenizer: it is an estimate that errs on the side that fits.
-"""
+"""  # noqa: E501 - a diagram
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from finops_cli.domain.enums import StepAction
 from finops_cli.domain.fail import Ftr
-from finops_cli.domain.vocabulary import StepAction
-from finops_cli.kb.book import WaterfallBook
+from finops_cli.kb.chapters.waterfall import WaterfallRules
 from finops_cli.rules.ledger import Ledger
 
 
@@ -27,7 +27,7 @@ def chase(
     chase_action: StepAction,
     age_days: int,
     b2b: bool,
-    book: WaterfallBook,
+    rules: WaterfallRules,
 ) -> int:
     """Add the chase steps to `ledger`; returns how many fails to receive the aggregated step holds.
 
@@ -35,26 +35,26 @@ def chase(
     itself.
     """
     ranked = rank(ftrs) if len(ftrs) > 1 else ftrs
-    for ftr in ranked[: book.chase_steps]:
+    for ftr in ranked[: rules.chase_steps]:
         if not ledger.remaining:
             return 0
-        action = "OFFSET_FTR" if nets_across_dates(ftr, age_days, book) else chase_action
+        action = "OFFSET_FTR" if nets_across_dates(ftr, age_days, rules) else chase_action
         qty = min(ftr.qty, ledger.remaining)
         ledger.take(
             action, qty, _rationale(ftr, action), ftr.dtc, ftr.settlement_type, ftr.settlement_date
         )
-        if b2b and action == "CHASE_FTR" and ftr.age_days >= book.b2b_notice_from:
+        if b2b and action == "CHASE_FTR" and ftr.age_days >= rules.b2b_notice_from:
             ledger.take(
                 "BUY_IN_NOTICE",
                 0,
                 f"Street side {ftr.age_days}d late: formal buy-in notice",
                 ftr.dtc,
             )
-    return _chase_rest(ledger, ranked[book.chase_steps :], chase_action, b2b, book)
+    return _chase_rest(ledger, ranked[rules.chase_steps :], chase_action, b2b, rules)
 
 
 def _chase_rest(
-    ledger: Ledger, rest: Sequence[Ftr], chase_action: StepAction, b2b: bool, book: WaterfallBook
+    ledger: Ledger, rest: Sequence[Ftr], chase_action: StepAction, b2b: bool, rules: WaterfallRules
 ) -> int:
     qty, needed = 0, 0
     for ftr in rest:
@@ -68,7 +68,7 @@ def _chase_rest(
             min(qty, ledger.remaining),
             f"{needed} further fails to receive, chased together",
         )
-        if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= book.b2b_notice_from:
+        if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= rules.b2b_notice_from:
             ledger.take(
                 "BUY_IN_NOTICE",
                 0,
@@ -77,11 +77,11 @@ def _chase_rest(
     return needed
 
 
-def nets_across_dates(ftr: Ftr, age_days: int, book: WaterfallBook) -> bool:
+def nets_across_dates(ftr: Ftr, age_days: int, rules: WaterfallRules) -> bool:
     """kb: `waterfall.offset`."""
     settles_in = int(ftr.settlement_date[2:])
     return settles_in == 0 or (
-        settles_in <= book.offset_settles_by and ftr.age_days - age_days >= book.offset_older_by
+        settles_in <= rules.offset_settles_by and ftr.age_days - age_days >= rules.offset_older_by
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from finops_cli.domain.enums import Action, Category, Flag, LifecycleState, Tier
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.vocabulary import Action, Category, Flag, LifecycleState, Tier
-from finops_cli.kb.book import TriageBook
+from finops_cli.kb.chapters.triage import TriageRules
 
 
 def category(record: FailRecord) -> Category:
@@ -43,7 +43,11 @@ def lifecycle_state(offset: bool, must_close_out: bool, tier: Tier) -> Lifecycle
 
 
 def action(
-    record: FailRecord, fail_category: Category, state: LifecycleState, tier: Tier, book: TriageBook
+    record: FailRecord,
+    fail_category: Category,
+    state: LifecycleState,
+    tier: Tier,
+    rules: TriageRules,
 ) -> Action:
     """kb: `triage.action`."""
     if state == "OFFSET":
@@ -59,12 +63,12 @@ def action(
             return "LOCATE_AND_DELIVER"
         return (
             "MONITOR_PENDING_RECEIPT"
-            if record.age_days <= book.ftr_monitor_to
+            if record.age_days <= rules.ftr_monitor_to
             else "INITIATE_BUYIN"
         )
     if fail_category == "B2B_PENDING":
         return "ESCALATE" if is_high(tier) else "MONITOR_PENDING_RECEIPT"
-    deliverable = record.side == "Sell" and record.inventory_coverage_pct >= book.dvp_deliver_from
+    deliverable = record.side == "Sell" and record.inventory_coverage_pct >= rules.dvp_deliver_from
     return "LOCATE_AND_DELIVER" if deliverable else "CONTACT_COUNTERPARTY"
 
 
@@ -73,15 +77,15 @@ def is_high(tier: Tier) -> bool:
 
 
 def flags(
-    record: FailRecord, close_out: bool, deadline: int | None, book: TriageBook
+    record: FailRecord, close_out: bool, deadline: int | None, rules: TriageRules
 ) -> tuple[Flag, ...]:
     """kb: `triage.flags`. `close_out`: the regulatory factor is that of CLOSE_OUT."""
     return _flags(
         record.reg_sho_threshold,
         close_out or (deadline is not None and record.age_days >= deadline),
-        record.cp_fail_rate_pct > book.problem_cp_over,
-        record.market_value >= book.high_value_from,
-        record.age_days >= book.aged_from,
+        record.cp_fail_rate_pct > rules.problem_cp_over,
+        record.market_value >= rules.high_value_from,
+        record.age_days >= rules.aged_from,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.kb.book import WaterfallBook
+from finops_cli.kb.chapters.waterfall import WaterfallRules
 
 Extent = Literal["none", "partial", "full"]
 
@@ -18,32 +18,32 @@ class Gridlock(NamedTuple):
     parties: tuple[str, ...]
 
 
-def assess(case: ResolverInput, book: WaterfallBook) -> Gridlock:
+def assess(case: ResolverInput, rules: WaterfallRules) -> Gridlock:
     """Evaluate S1 to S4 for `case`. kb: `gridlock.signals`, `gridlock.parties`."""
     if not case.ftrs:
         return Gridlock(0, "none", ())
     brokers = {ftr.dtc for ftr in case.ftrs}
-    if len(brokers | {fail.dtc for fail in case.related_fails}) < book.gridlock_brokers_from:
+    if len(brokers | {fail.dtc for fail in case.related_fails}) < rules.gridlock_brokers_from:
         return Gridlock(1, "none", ())
-    if not _aging_despite_chasing(case, book):
+    if not _aging_despite_chasing(case, rules):
         return Gridlock(2, "none", ())
     quantities = dict.fromkeys(sorted(brokers), 0)
     for ftr in case.ftrs:
         quantities[ftr.dtc] += ftr.qty
     largest = max(quantities.values())
-    if largest <= min(quantities.values()) * book.gridlock_similar_ratio:
+    if largest <= min(quantities.values()) * rules.gridlock_similar_ratio:
         return Gridlock(4, "full", tuple(quantities))
     bottleneck = next(dtc for dtc, qty in quantities.items() if qty == largest)
     return Gridlock(3, "partial", (bottleneck,))
 
 
-def _aging_despite_chasing(case: ResolverInput, book: WaterfallBook) -> bool:
+def _aging_despite_chasing(case: ResolverInput, rules: WaterfallRules) -> bool:
     for ftr in case.ftrs:
         if ftr.partial_delivery_history:
             return False
         if ftr.chase_attempts is None:
-            if ftr.age_days < book.gridlock_aged_from:
+            if ftr.age_days < rules.gridlock_aged_from:
                 return False
-        elif ftr.chase_attempts < book.gridlock_attempts_from:
+        elif ftr.chase_attempts < rules.gridlock_attempts_from:
             return False
     return True

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from finops_cli.domain.enums import Flag, HandoffFlag, HandoffLifecycleState
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import HandoffTriage, ResolverInput, WeightedContributions
 from finops_cli.domain.triage import ScoreComponents, Triage
-from finops_cli.domain.vocabulary import Flag, HandoffFlag, HandoffLifecycleState
-from finops_cli.kb.book import Book, HandoffBook, ScoringBook
-from finops_cli.rules.regsho import has_delivery_obligation
+from finops_cli.kb.chapters.handoff import HandoffRules
+from finops_cli.kb.chapters.scoring import ScoringRules
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import has_delivery_obligation
 
 _DISPUTED = "disputed trade: nothing is owed until the trade is known"
 
@@ -34,20 +36,20 @@ def case_not_resolved_because(case: ResolverInput) -> str | None:
     return _DISPUTED if case.triage.category == "DK_DISPUTE" else None
 
 
-def handoff(record: FailRecord, triage: Triage, book: Book) -> ResolverInput | str:
+def handoff(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> ResolverInput | str:
     """The resolver input of a triaged fail, or the reason why it has none."""
     inventory = record.inventory
     reason = not_resolved_because(record, triage)
     if reason is not None or inventory is None:
         return reason or "the record carries no inventory"
-    rules = book.handoff
+    rules = kb.handoff
     converted = HandoffTriage(
         triage.category,
         triage.cns_direction,
         _lifecycle(record.age_days, triage, rules),
         triage.priority_score,
         triage.priority_tier,
-        _contributions(triage.score_components, book.scoring),
+        _contributions(triage.score_components, kb.scoring),
         triage.reason,
         triage.action,
         rules.escalation[triage.escalation_level],
@@ -67,17 +69,17 @@ def handoff(record: FailRecord, triage: Triage, book: Book) -> ResolverInput | s
     )
 
 
-def _lifecycle(age_days: int, triage: Triage, book: HandoffBook) -> HandoffLifecycleState:
-    state = book.lifecycle[triage.lifecycle_state]
+def _lifecycle(age_days: int, triage: Triage, rules: HandoffRules) -> HandoffLifecycleState:
+    state = rules.lifecycle[triage.lifecycle_state]
     if state != "OPEN":
         return state
     if "AGED_FAIL" in triage.flags:
         return "AGED"
-    return "NEW" if age_days <= book.new_to else "OPEN"
+    return "NEW" if age_days <= rules.new_to else "OPEN"
 
 
-def _contributions(components: ScoreComponents, book: ScoringBook) -> WeightedContributions:
-    weights = book.weights
+def _contributions(components: ScoreComponents, rules: ScoringRules) -> WeightedContributions:
+    weights = rules.weights
     return WeightedContributions(
         components.age_factor * weights["age"],
         components.value_factor * weights["value"],
@@ -87,6 +89,6 @@ def _contributions(components: ScoreComponents, book: ScoringBook) -> WeightedCo
 
 
 @lru_cache(maxsize=256)
-def _flags(flags: tuple[Flag, ...], large: bool, book: HandoffBook) -> tuple[HandoffFlag, ...]:
-    kept: list[HandoffFlag] = [book.flags[flag] for flag in flags if book.flags[flag]]  # type: ignore[misc]
+def _flags(flags: tuple[Flag, ...], large: bool, rules: HandoffRules) -> tuple[HandoffFlag, ...]:
+    kept: list[HandoffFlag] = [rules.flags[flag] for flag in flags if rules.flags[flag]]  # type: ignore[misc]
     return (*kept, "LARGE_POSITION") if large else tuple(kept)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
+from finops_cli.domain.enums import SettlementType, StepAction
 from finops_cli.domain.resolution import Step
-from finops_cli.domain.vocabulary import SettlementType, StepAction
 
 
 def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:

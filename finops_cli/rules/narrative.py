@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from finops_cli.domain.resolution import ResolverInput, Step
-from finops_cli.rules.events import corporate_action_option
-from finops_cli.rules.fallback import Fallbacks
 from finops_cli.rules.gridlock import Gridlock
+from finops_cli.rules.sourcing import Fallbacks, corporate_action_option
 
 _SOURCES = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
 _FULL_SENTENCES = 3

@@ -6,11 +6,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
+from finops_cli.domain.enums import EscalationLevel, RegShoStatus, Tier
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import plain
 from finops_cli.domain.triage import ScoreComponents
-from finops_cli.domain.vocabulary import EscalationLevel, RegShoStatus, Tier
-from finops_cli.kb.book import ScoringBook
+from finops_cli.kb.chapters.scoring import ScoringRules
 
 
 class Base(NamedTuple):
@@ -41,26 +41,26 @@ class Score(NamedTuple):
     why: str
 
 
-def score(record: FailRecord, state: RegShoStatus, book: ScoringBook) -> Score:
+def score(record: FailRecord, state: RegShoStatus, rules: ScoringRules) -> Score:
     """The score of `record`, whose regulatory state is `state`."""
     security_rate = record.security_fail_rate_pct_adv
     return _score(
-        book,
-        book.age_factor.index(record.age_days),
-        book.value_factor.index(record.market_value),
+        rules,
+        rules.age_factor.index(record.age_days),
+        rules.value_factor.index(record.market_value),
         state,
-        book.cp_history_factor.index(record.cp_fail_rate_pct),
-        book.inventory_modifier.index(record.inventory_coverage_pct),
+        rules.cp_history_factor.index(record.cp_fail_rate_pct),
+        rules.inventory_modifier.index(record.inventory_coverage_pct),
         record.reg_sho_threshold,
         not record.cns_eligible,
-        security_rate is not None and security_rate > book.security_rate_over,
-        record.cp_fail_rate_pct > book.cp_rate_over,
+        security_rate is not None and security_rate > rules.security_rate_over,
+        record.cp_fail_rate_pct > rules.cp_rate_over,
     )
 
 
 @lru_cache(maxsize=4096)
 def _score(
-    book: ScoringBook,
+    rules: ScoringRules,
     age: int,
     value: int,
     state: RegShoStatus,
@@ -70,19 +70,21 @@ def _score(
 ) -> Score:
     """A score depends on bands and conditions alone; records share it."""
     base, modifiers = (
-        _base(book, age, value, state, cp_history),
-        _modifiers(book, inventory, *conditions),
+        _base(rules, age, value, state, cp_history),
+        _modifiers(rules, inventory, *conditions),
     )
     components = ScoreComponents(*base[:5], *modifiers[:2])
-    priority = priority_score(base.score, modifiers.inventory, modifiers.concentration, book)
-    return Score(components, priority, book.tier.of(priority), f"{base.drivers}; {modifiers.words}")
+    priority = priority_score(base.score, modifiers.inventory, modifiers.concentration, rules)
+    return Score(
+        components, priority, rules.tier.of(priority), f"{base.drivers}; {modifiers.words}"
+    )
 
 
 def base_score(
-    age: Decimal, value: Decimal, regulatory: Decimal, cp_history: Decimal, book: ScoringBook
+    age: Decimal, value: Decimal, regulatory: Decimal, cp_history: Decimal, rules: ScoringRules
 ) -> Decimal:
     """The weighted sum of the four factors. kb: `score.base`."""
-    weights = book.weights
+    weights = rules.weights
     return (
         age * weights["age"]
         + value * weights["value"]
@@ -92,27 +94,29 @@ def base_score(
 
 
 def priority_score(
-    base: Decimal, inventory: Decimal, concentration: Decimal, book: ScoringBook
+    base: Decimal, inventory: Decimal, concentration: Decimal, rules: ScoringRules
 ) -> Decimal:
     """kb: `score.priority`."""
-    return min(book.cap, base * inventory * concentration).quantize(
-        _unit(book.decimals), ROUND_HALF_UP
+    return min(rules.cap, base * inventory * concentration).quantize(
+        _unit(rules.decimals), ROUND_HALF_UP
     )
 
 
-def floor_tier(tier: Tier, category: str, book: ScoringBook) -> Tier:
+def floor_tier(tier: Tier, category: str, rules: ScoringRules) -> Tier:
     """The tier after the CNS floor. kb: `tier.cns_floor`."""
-    if category != "CNS_FAIL" or tier == book.cns_floor:
+    if category != "CNS_FAIL" or tier == rules.cns_floor:
         return tier
-    tiers = book.tier.values
-    return tier if tiers.index(tier) > tiers.index(book.cns_floor) else book.cns_floor
+    tiers = rules.tier.values
+    return tier if tiers.index(tier) > tiers.index(rules.cns_floor) else rules.cns_floor
 
 
-def escalation_level(tier: Tier, regulatory_factor: Decimal, book: ScoringBook) -> EscalationLevel:
+def escalation_level(
+    tier: Tier, regulatory_factor: Decimal, rules: ScoringRules
+) -> EscalationLevel:
     """Read off the tier after the floor. kb: `tier.escalation`, `tier.compliance`."""
-    if tier == "CRITICAL" and regulatory_factor == book.regulatory_factor["CLOSE_OUT"]:
-        return book.compliance
-    return book.escalation[tier]
+    if tier == "CRITICAL" and regulatory_factor == rules.regulatory_factor["CLOSE_OUT"]:
+        return rules.compliance
+    return rules.escalation[tier]
 
 
 @lru_cache(maxsize=1024)
@@ -121,28 +125,28 @@ def _unit(decimals: int) -> Decimal:
 
 
 def _base(
-    book: ScoringBook, age_band: int, value_band: int, state: RegShoStatus, cp_band: int
+    rules: ScoringRules, age_band: int, value_band: int, state: RegShoStatus, cp_band: int
 ) -> Base:
     factors = (
-        book.age_factor.values[age_band],
-        book.value_factor.values[value_band],
-        book.regulatory_factor[state],
-        book.cp_history_factor.values[cp_band],
+        rules.age_factor.values[age_band],
+        rules.value_factor.values[value_band],
+        rules.regulatory_factor[state],
+        rules.cp_history_factor.values[cp_band],
     )
     points = {
-        name: factor * book.weights[key]
+        name: factor * rules.weights[key]
         for name, key, factor in zip(
-            ("age", "value", "regulatory", "counterparty"), book.weights, factors, strict=True
+            ("age", "value", "regulatory", "counterparty"), rules.weights, factors, strict=True
         )
     }
     strongest_first = sorted(points.items(), key=lambda item: -item[1])
     drivers = ", ".join(f"{name} {plain(value)}" for name, value in strongest_first if value)
-    total = Decimal(plain(base_score(*factors, book=book)))
+    total = Decimal(plain(base_score(*factors, rules=rules)))
     return Base(*factors, total, f"base {total} from {drivers or 'nothing'}")
 
 
 def _modifiers(
-    book: ScoringBook,
+    rules: ScoringRules,
     inventory_band: int,
     threshold: bool,
     not_cns_eligible: bool,
@@ -157,10 +161,10 @@ def _modifiers(
         (cp_rate, "CP_FAIL_RATE"),
     ):
         if applies:
-            product *= book.concentration[name]
+            product *= rules.concentration[name]
     inventory, concentration = (
-        book.inventory_modifier.values[inventory_band],
-        min(product, book.concentration_cap),
+        rules.inventory_modifier.values[inventory_band],
+        min(product, rules.concentration_cap),
     )
     return Modifiers(
         inventory,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.triage import Triage
-from finops_cli.kb.book import Book
-from finops_cli.rules import classification, regsho, scoring
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules import classification, deadlines, scoring
 
 _KIND = {
     "DVP_FAIL": "DVP fail",
@@ -17,17 +17,17 @@ _KIND = {
 }
 
 
-def triage(record: FailRecord, book: Book) -> Triage:
+def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
     """What card 1 asks of a model, computed: score, tier, category, action, escalation, deadline
     and flags.
     """
-    state = regsho.regulatory_state(record, book.triage)
-    scored = scoring.score(record, state, book.scoring)
+    state = deadlines.regulatory_state(record, kb.triage)
+    scored = scoring.score(record, state, kb.scoring)
     category = classification.category(record)
-    tier = scoring.floor_tier(scored.tier, category, book.scoring)
+    tier = scoring.floor_tier(scored.tier, category, kb.scoring)
     regulatory_factor = scored.components.regulatory_factor
-    close_out = regulatory_factor == book.scoring.regulatory_factor["CLOSE_OUT"]
-    deadline = regsho.deadline_day(record, book.triage)
+    close_out = regulatory_factor == kb.scoring.regulatory_factor["CLOSE_OUT"]
+    deadline = deadlines.deadline_day(record, kb.triage)
     lifecycle = classification.lifecycle_state(
         classification.is_offset(record), close_out and deadline is not None, tier
     )
@@ -40,10 +40,10 @@ def triage(record: FailRecord, book: Book) -> Triage:
         tier != scored.tier,
         scored.components,
         reason(record, scored, category, tier),
-        classification.action(record, category, lifecycle, tier, book.triage),
-        scoring.escalation_level(tier, regulatory_factor, book.scoring),
+        classification.action(record, category, lifecycle, tier, kb.triage),
+        scoring.escalation_level(tier, regulatory_factor, kb.scoring),
         None if deadline is None else f"T+{deadline}",
-        classification.flags(record, close_out, deadline, book.triage),
+        classification.flags(record, close_out, deadline, kb.triage),
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from finops_cli.domain import limits
-from finops_cli.domain.exact import Exact
 from finops_cli.domain.finding import Problem
+from finops_cli.domain.money import Exact
 
 _RULES = {
     "required": "schema.required",
@@ -72,7 +72,7 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
     return {**schema, "type": [*types, "null"]}
 
 
-def faults(given: Any, schema: dict[str, Any]) -> list[Problem]:
+def schema_errors(given: Any, schema: dict[str, Any]) -> list[Problem]:
     """What keeps `given` from having the shape of `schema`, by path; the first `limits.PROBLEMS`
     faults where there are more.
     """
@@ -137,14 +137,14 @@ def _problems(error: Any) -> Iterator[Problem]:
                 yield _problem(
                     rule,
                     path,
-                    shown(error.instance[name]),
+                    show_value(error.instance[name]),
                     _nearest(name, known),
                     "is not a known field",
                 )
     else:
         accepted = accepted_by(error.schema)
         yield _problem(
-            rule, pointer, shown(error.instance), accepted, f"is {shown(error.instance)}"
+            rule, pointer, show_value(error.instance), accepted, f"is {show_value(error.instance)}"
         )
 
 
@@ -197,7 +197,7 @@ _BOUNDS = {
 }
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """`value` as JSON, short enough to repeat in a message."""
     if isinstance(value, str):
         value = value[: limits.SHOWN_CHARS * 2]

@@ -11,15 +11,15 @@ from itertools import combinations
 from operator import attrgetter
 from typing import Any, get_args
 
+from finops_cli.domain.enums import Flag
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.domain.triage import Triage
-from finops_cli.domain.vocabulary import Flag
-from finops_cli.kb.book import Book
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.classification import is_high
 from finops_cli.rules.scoring import base_score, escalation_level, floor_tier, priority_score
-from finops_cli.verify.judged import compare, differs, same
-from finops_cli.verify.reach import NO, OPEN, YES, concentrations, reaches
+from finops_cli.verify.comparison import compare, equal_within, mismatch
+from finops_cli.verify.implied_bounds import NO, OPEN, YES, concentrations, implied_bounds
 
 _FLAGS: tuple[Flag, ...] = get_args(Flag)
 _IN_ORDER = frozenset(
@@ -49,7 +49,9 @@ _COMPONENT_RULES = {
 }
 
 
-def check_triage(answer: Triage, book: Book, reference: Triage | None = None) -> list[Finding]:
+def check_triage(
+    answer: Triage, kb: KnowledgeBase, reference: Triage | None = None
+) -> list[Finding]:
     """What is wrong with `answer`; nothing when it is good.
 
     `reference` is what the rules give for the record (`rules.triage`). Every field is held against
@@ -57,21 +59,21 @@ def check_triage(answer: Triage, book: Book, reference: Triage | None = None) ->
     and what each field implies for the others.
     """
     if reference is not None and answer is not reference:
-        found = list(_against(answer, reference, book))
+        found = list(_against(answer, reference, kb))
         if found:
             return found
-    return list(_own_findings(book, *_JUDGED(answer)))
+    return list(_own_findings(kb, *_JUDGED(answer)))
 
 
 @lru_cache(maxsize=4096)
-def _own_findings(book: Book, *judged: Any) -> tuple[Finding, ...]:
+def _own_findings(kb: KnowledgeBase, *judged: Any) -> tuple[Finding, ...]:
     """Findings of an answer against itself, by all of its fields but the reason, in which many
     records are alike.
     """
     found: list[Finding] = []
     answer = Triage(**dict(zip(_JUDGED_FIELDS, judged, strict=True)), reason="")
     for rule in _OWN_RULES:
-        rule(answer, book, found)
+        rule(answer, kb, found)
     return tuple(found)
 
 
@@ -79,8 +81,8 @@ _JUDGED_FIELDS = tuple(name for name in Triage.__struct_fields__ if name != "rea
 _JUDGED = attrgetter(*_JUDGED_FIELDS)
 
 
-def _against(answer: Triage, reference: Triage, book: Book) -> Iterator[Finding]:
-    tolerance = book.tolerance
+def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[Finding]:
+    tolerance = kb.tolerance
     for finding in compare(
         reference.score_components,
         answer.score_components,
@@ -89,37 +91,37 @@ def _against(answer: Triage, reference: Triage, book: Book) -> Iterator[Finding]
         tolerance,
     ):
         if finding.rule == "score.base":
-            yield differs(
+            yield mismatch(
                 "score.base",
                 finding.path,
                 finding.expected,
                 finding.actual,
-                _sum_in_words(answer, book),
+                _sum_in_words(answer, kb),
             )
         else:
             yield finding
     yield from compare(reference, answer, _FIELD_RULES, "", tolerance)
 
 
-def _sum_in_words(answer: Triage, book: Book) -> str:
-    c, weights = answer.score_components, book.scoring.weights
+def _sum_in_words(answer: Triage, kb: KnowledgeBase) -> str:
+    c, weights = answer.score_components, kb.scoring.weights
     factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
     terms = " + ".join(
         f"{plain(factor)} x {weight}"
         for factor, weight in zip(factors, weights.values(), strict=True)
     )
-    return f"its own factors give {terms} = {plain(_stated_base(answer, book))}"
+    return f"its own factors give {terms} = {plain(_stated_base(answer, kb))}"
 
 
-def _stated_base(answer: Triage, book: Book) -> Decimal:
+def _stated_base(answer: Triage, kb: KnowledgeBase) -> Decimal:
     c = answer.score_components
     return base_score(
-        c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor, book.scoring
+        c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor, kb.scoring
     )
 
 
-def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None:
-    c, s = answer.score_components, book.scoring
+def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
+    c, s = answer.score_components, kb.scoring
     known = (
         ("age_factor", c.age_factor, s.age_factor.values),
         ("value_factor", c.value_factor, s.value_factor.values),
@@ -130,7 +132,7 @@ def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None
     for field, value, values in known:
         if value not in values:
             found.append(
-                differs(
+                mismatch(
                     _COMPONENT_RULES[field],
                     f"/score_components/{field}",
                     values,
@@ -138,11 +140,11 @@ def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None
                     "one of these",
                 )
             )
-    cp_rate = reaches(book).concentrated_cp.get(c.cp_history_factor, OPEN)
+    cp_rate = implied_bounds(kb).concentrated_cp.get(c.cp_history_factor, OPEN)
     possible = concentrations(s, "THRESHOLD_SECURITY" in answer.flags, cp_rate)
     stated = c.concentration_modifier
     if stated not in possible and not any(
-        same(value, stated, book.tolerance) for value in possible
+        equal_within(value, stated, kb.tolerance) for value in possible
     ):
         given = "with" if "THRESHOLD_SECURITY" in answer.flags else "without"
         because = (
@@ -151,37 +153,37 @@ def _factors_are_known(answer: Triage, book: Book, found: list[Finding]) -> None
         )
         path = "/score_components/concentration_modifier"
         found.append(
-            differs("score.concentration_modifier", path, tuple(sorted(possible)), stated, because)
+            mismatch("score.concentration_modifier", path, tuple(sorted(possible)), stated, because)
         )
 
 
-def _score_adds_up(answer: Triage, book: Book, found: list[Finding]) -> None:
-    c, base = answer.score_components, _stated_base(answer, book)
-    if not same(base, c.base_score, book.tolerance):
+def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
+    c, base = answer.score_components, _stated_base(answer, kb)
+    if not equal_within(base, c.base_score, kb.tolerance):
         found.append(
-            differs(
+            mismatch(
                 "score.base",
                 "/score_components/base_score",
                 base,
                 c.base_score,
-                _sum_in_words(answer, book),
+                _sum_in_words(answer, kb),
             )
         )
-    expected = priority_score(base, c.inventory_modifier, c.concentration_modifier, book.scoring)
-    if not same(expected, answer.priority_score, book.tolerance):
+    expected = priority_score(base, c.inventory_modifier, c.concentration_modifier, kb.scoring)
+    if not equal_within(expected, answer.priority_score, kb.tolerance):
         because = f"base {plain(base)} x {c.inventory_modifier} x {c.concentration_modifier}"
         found.append(
-            differs("score.priority", "/priority_score", expected, answer.priority_score, because)
+            mismatch("score.priority", "/priority_score", expected, answer.priority_score, because)
         )
 
 
-def _tier_follows_the_score(answer: Triage, book: Book, found: list[Finding]) -> None:
-    band = book.scoring.tier.of(answer.priority_score)
-    expected = floor_tier(band, answer.category, book.scoring)
+def _tier_follows_the_score(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
+    band = kb.scoring.tier.of(answer.priority_score)
+    expected = floor_tier(band, answer.category, kb.scoring)
     if answer.priority_tier != expected:
         rule = "tier.band" if expected == band else "tier.cns_floor"
         found.append(
-            differs(
+            mismatch(
                 rule,
                 "/priority_tier",
                 expected,
@@ -191,7 +193,7 @@ def _tier_follows_the_score(answer: Triage, book: Book, found: list[Finding]) ->
         )
     elif answer.category_priority_override != (raised := expected != band):
         found.append(
-            differs(
+            mismatch(
                 "tier.cns_floor",
                 "/category_priority_override",
                 raised,
@@ -199,15 +201,15 @@ def _tier_follows_the_score(answer: Triage, book: Book, found: list[Finding]) ->
             )
         )
     level = escalation_level(
-        answer.priority_tier, answer.score_components.regulatory_factor, book.scoring
+        answer.priority_tier, answer.score_components.regulatory_factor, kb.scoring
     )
     if answer.escalation_level != level:
         found.append(
-            differs("tier.escalation", "/escalation_level", level, answer.escalation_level)
+            mismatch("tier.escalation", "/escalation_level", level, answer.escalation_level)
         )
 
 
-def _category_fits_the_direction(answer: Triage, book: Book, found: list[Finding]) -> None:
+def _category_fits_the_direction(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     in_cns = answer.cns_direction != "N_A"
     if answer.category in _ANY_DIRECTION or (answer.category == "CNS_FAIL") == in_cns:
         return
@@ -215,27 +217,27 @@ def _category_fits_the_direction(answer: Triage, book: Book, found: list[Finding
         ("CNS_FAIL", *_ANY_DIRECTION) if in_cns else ("B2B_PENDING", "DVP_FAIL", *_ANY_DIRECTION)
     )
     because = f"one of these for direction {answer.cns_direction}"
-    found.append(differs("triage.category", "/category", expected, answer.category, because))
+    found.append(mismatch("triage.category", "/category", expected, answer.category, because))
 
 
-def _deadline_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
+def _deadline_fits(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     threshold = "THRESHOLD_SECURITY" in answer.flags
-    day = book.triage.deadline_threshold if threshold else book.triage.deadline_standard
+    day = kb.triage.deadline_threshold if threshold else kb.triage.deadline_standard
     if answer.deadline is None and answer.cns_direction != "FTD":
         return
     if answer.deadline != f"T+{day}":
         because = "threshold security" if threshold else "not a threshold security"
-        found.append(differs("triage.deadline", "/deadline", f"T+{day}", answer.deadline, because))
+        found.append(mismatch("triage.deadline", "/deadline", f"T+{day}", answer.deadline, because))
 
 
-def _flags_fit(answer: Triage, book: Book, found: list[Finding]) -> None:
+def _flags_fit(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     flags = answer.flags
     if flags not in _IN_ORDER:
         ordered = tuple(flag for flag in _FLAGS if flag in flags)
-        found.append(differs("triage.flags", "/flags", ordered, flags, "each once, in this order"))
+        found.append(mismatch("triage.flags", "/flags", ordered, flags, "each once, in this order"))
         return
-    c, told = answer.score_components, reaches(book)
-    close_out = YES if _closes_out(answer, book) else NO
+    c, told = answer.score_components, implied_bounds(kb)
+    close_out = YES if _closes_out(answer, kb) else NO
     if close_out is NO and answer.deadline is not None:
         close_out = told.past_deadline["THRESHOLD_SECURITY" in flags].get(c.age_factor, OPEN)
     possible = {
@@ -248,19 +250,19 @@ def _flags_fit(answer: Triage, book: Book, found: list[Finding]) -> None:
     if wrong:
         expected = tuple(flag for flag in _FLAGS if (flag in flags) != (flag in wrong))
         found.append(
-            differs(
+            mismatch(
                 "triage.flags", "/flags", expected, flags, f"its factors decide {', '.join(wrong)}"
             )
         )
 
 
-def _closes_out(answer: Triage, book: Book) -> bool:
-    return answer.score_components.regulatory_factor == book.scoring.regulatory_factor["CLOSE_OUT"]
+def _closes_out(answer: Triage, kb: KnowledgeBase) -> bool:
+    return answer.score_components.regulatory_factor == kb.scoring.regulatory_factor["CLOSE_OUT"]
 
 
-def _lifecycle_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
+def _lifecycle_fits(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     expected: tuple[str, ...]
-    if _closes_out(answer, book) and answer.deadline is not None:
+    if _closes_out(answer, kb) and answer.deadline is not None:
         expected = ("BUYIN",)
     else:
         expected = ("ESCALATED",) if is_high(answer.priority_tier) else ("OPEN",)
@@ -269,15 +271,15 @@ def _lifecycle_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
     if answer.lifecycle_state not in expected:
         wanted = expected[0] if len(expected) == 1 else expected
         found.append(
-            differs("triage.lifecycle", "/lifecycle_state", wanted, answer.lifecycle_state)
+            mismatch("triage.lifecycle", "/lifecycle_state", wanted, answer.lifecycle_state)
         )
 
 
-def _action_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
-    expected = _actions(answer, book)
+def _action_fits(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
+    expected = _actions(answer, kb)
     if answer.action not in expected:
         found.append(
-            differs(
+            mismatch(
                 "triage.action",
                 "/action",
                 expected[0] if len(expected) == 1 else expected,
@@ -286,7 +288,7 @@ def _action_fits(answer: Triage, book: Book, found: list[Finding]) -> None:
         )
 
 
-def _actions(answer: Triage, book: Book) -> tuple[str, ...]:
+def _actions(answer: Triage, kb: KnowledgeBase) -> tuple[str, ...]:
     if answer.lifecycle_state == "OFFSET":
         return ("NO_ACTION",)
     if answer.category == "DK_DISPUTE":
@@ -299,11 +301,11 @@ def _actions(answer: Triage, book: Book) -> tuple[str, ...]:
         return (
             ("LOCATE_AND_DELIVER",)
             if answer.cns_direction == "FTD"
-            else _receipt_actions(answer, book)
+            else _receipt_actions(answer, kb)
         )
     if answer.category == "B2B_PENDING":
         return ("ESCALATE",) if is_high(answer.priority_tier) else ("MONITOR_PENDING_RECEIPT",)
-    covered = reaches(book).covered.get(answer.score_components.inventory_modifier, OPEN)
+    covered = implied_bounds(kb).covered.get(answer.score_components.inventory_modifier, OPEN)
     sells = answer.deadline is not None
     return tuple(
         "LOCATE_AND_DELIVER" if sells and full else "CONTACT_COUNTERPARTY"
@@ -311,14 +313,14 @@ def _actions(answer: Triage, book: Book) -> tuple[str, ...]:
     )
 
 
-def _receipt_actions(answer: Triage, book: Book) -> tuple[str, ...]:
-    bought_in = reaches(book).bought_in.get(answer.score_components.age_factor, OPEN)
+def _receipt_actions(answer: Triage, kb: KnowledgeBase) -> tuple[str, ...]:
+    bought_in = implied_bounds(kb).bought_in.get(answer.score_components.age_factor, OPEN)
     return tuple(
         "INITIATE_BUYIN" if older else "MONITOR_PENDING_RECEIPT" for older in sorted(bought_in)
     )
 
 
-_OWN_RULES: tuple[Callable[[Triage, Book, list[Finding]], None], ...] = (
+_OWN_RULES: tuple[Callable[[Triage, KnowledgeBase, list[Finding]], None], ...] = (
     _factors_are_known,
     _score_adds_up,
     _tier_follows_the_score,

@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import get_args
 
 from finops_cli import __version__
+from finops_cli.files.digests import sha256_of_file
+from finops_cli.models.bundled import model_files
 from finops_cli.models.gguf import read_head
-from finops_cli.models.llama_cpp.gguf import hashed
-from finops_cli.models.ollama.inventory import Listed, Server
+from finops_cli.models.listing import ListedModel, ModelSource
 from finops_cli.models.protocol import ModelStage
-from finops_cli.models.shipped import model_files
 
 
-def shipped_models() -> Server | None:
+def bundled_models() -> ModelSource | None:
     """What ships; None where nothing does. Raises NotGguf for a file that is damaged."""
     models = [_listed(stage, path) for stage, path in model_files(get_args(ModelStage)).items()]
-    return Server(None, __version__, models) if models else None
+    return ModelSource(None, __version__, models) if models else None
 
 
-def _listed(stage: ModelStage, path: Path) -> Listed:
+def _listed(stage: ModelStage, path: Path) -> ListedModel:
     head = read_head(path)
     architecture = str(head.pairs.get("general.architecture"))
-    return Listed(
+    return ListedModel(
         name=path.name,
         stage=stage,
         architecture=architecture,
@@ -33,6 +33,6 @@ def _listed(stage: ModelStage, path: Path) -> Listed:
         context_length=head.pairs.get(f"{architecture}.context_length"),
         loaded=False,
         gpu_pct=None,
-        digest=hashed(path)[0],
+        digest=sha256_of_file(path)[0],
         remote_host=None,
     )

@@ -6,59 +6,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
-
-from finops_cli.models.ollama import admin
-
-
-class Listed(Struct, frozen=True):
-    """A model of the server. `context_length` in tokens; `gpu_pct` is the share in GPU memory, null
-    while it is not loaded.
-
-    A model with a `remote_host` is answered for by a cloud: fail records may not go there.
-    """
-
-    name: str
-    stage: str | None
-    architecture: str | None
-    quantization: str | None
-    size_bytes: int
-    context_length: int | None
-    loaded: bool
-    gpu_pct: int | None
-    digest: str
-    remote_host: str | None
+from finops_cli.models.listing import ListedModel, ModelSource
+from finops_cli.models.ollama import api
 
 
-class Server(Struct, frozen=True):
-    """Where models are: an Ollama server; `host` null: with finops itself, for --backend
-    llama-cpp.
-    """
-
-    host: str | None
-    version: str
-    models: list[Listed]
-
-
-def inventory(url: str, stages: Mapping[str, str]) -> Server:
+def inventory(url: str, stages: Mapping[str, str]) -> ModelSource:
     """What the server at `url` has; `stages` says which model name serves which stage.
 
     Raises MissingPiece when nothing answers.
     """
-    version = admin.version(url)
-    loaded = {model.name: model for model in admin.loaded(url)}
+    version = api.version(url)
+    loaded = {model.name: model for model in api.loaded(url)}
     models = [
         _listed(url, model, loaded.get(model.name), stages.get(model.name))
-        for model in admin.installed(url)
+        for model in api.installed(url)
     ]
-    return Server(url, version, models)
+    return ModelSource(url, version, models)
 
 
 def _listed(
-    url: str, model: admin.Installed, loaded: admin.Loaded | None, stage: str | None
-) -> Listed:
-    card = admin.card(url, model.name, model)
-    return Listed(
+    url: str, model: api.Installed, loaded: api.Loaded | None, stage: str | None
+) -> ListedModel:
+    card = api.card(url, model.name, model)
+    return ListedModel(
         name=model.name,
         stage=stage,
         architecture=(card.architecture if card else None) or model.architecture,

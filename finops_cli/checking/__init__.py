@@ -1,0 +1,1 @@
+"""Check output lines of any origin against the rules."""

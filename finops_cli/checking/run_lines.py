@@ -1,0 +1,91 @@
+"""What an output line of `run`, `triage` or `resolve` says of itself: status, answers, findings and
+error agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from finops_cli.domain.enums import Status
+from finops_cli.domain.finding import Finding
+from finops_cli.guard.records import could_be_masked
+from finops_cli.verify.schemas import show_value
+
+_ANSWERED = ("ok", "repaired", "fallback")
+
+
+def is_run_line(given: Any) -> bool:
+    return isinstance(given, dict) and "status" in given and "provenance" in given
+
+
+def is_called(given: dict[str, Any], name: str) -> bool:
+    """Whether the line is called `name`, or what a guard makes of it by masking pieces of it."""
+    called, provenance = given.get("fail_id"), given.get("provenance")
+    if called == name:
+        return True
+    masked = provenance.get("masked") if isinstance(provenance, dict) else None
+    if not isinstance(called, str) or not isinstance(masked, list):
+        return False
+    return could_be_masked(name, called, [kind for kind in masked if isinstance(kind, str)])
+
+
+def stages_of(given: dict[str, Any]) -> list[str]:
+    """The stages that the line's command has: `verification` has a list for each, answered
+    or not.
+    """
+    verification = given.get("verification")
+    named = verification if isinstance(verification, dict) else given
+    return [stage for stage in ("triage", "resolution") if stage in named or stage in given]
+
+
+def faults_of_run_line(given: dict[str, Any]) -> list[Finding]:
+    """What the line says that does not fit together; its answers are judged elsewhere."""
+    status = given["status"]
+    if not isinstance(status, str) or status not in get_args(Status):
+        accepted = ", ".join(get_args(Status))
+        return [
+            Finding(
+                "schema.enum",
+                "/status",
+                accepted,
+                show_value(status),
+                f"status is {show_value(status)}; accepted: {accepted}",
+            )
+        ]
+    if status in _ANSWERED:
+        return _faults_of_answered(given, status)
+    if status == "rejected" and not isinstance(given.get("error"), dict):
+        return [_fault("/error", "why and where", "the line is rejected, but does not say why")]
+    if status == "failed" and not isinstance(given.get("raw"), dict):
+        return [
+            _fault(
+                "/raw", "what was received", "the line failed, but does not keep what was received"
+            )
+        ]
+    return []
+
+
+def _faults_of_answered(given: dict[str, Any], status: str) -> list[Finding]:
+    stages = stages_of(given)
+    first = stages[0] if stages else "triage"
+    skipped = first == "resolution" and isinstance(given.get("resolution_skipped"), str)
+    if given.get(first) is None and not skipped:
+        return [_fault(f"/{first}", "an answer", f"status is {status}, but {first} is missing")]
+    if (
+        "resolution" in stages
+        and given.get("resolution") is None
+        and not isinstance(given.get("resolution_skipped"), str)
+    ):
+        return [
+            _fault(
+                "/resolution_skipped", "a reason", "the line has no resolution and does not say why"
+            )
+        ]
+    verification = given.get("verification")
+    if status == "ok" and isinstance(verification, dict) and any(verification.values()):
+        return [_fault("/verification", "no findings", "status is ok, but the line lists findings")]
+    return []
+
+
+def _fault(path: str, expected: str, message: str) -> Finding:
+    return Finding("schema.shape", path, expected, None, message)

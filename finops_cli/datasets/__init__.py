@@ -1,0 +1,1 @@
+"""Verified training data: examples, splits, reports."""

@@ -1,0 +1,160 @@
+"""What a data set shows, counted row by row, and the promises that it must keep (domain, section
+8).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from finops_cli.datasets.resolver_examples import scenarios_of
+from finops_cli.datasets.rows import Row, sentence_of
+from finops_cli.datasets.sampling import ends
+from finops_cli.domain import exact_json
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.prompts import resolver_prompt
+from finops_cli.models.token_estimate import estimated_tokens
+from finops_cli.rules.deadlines import regulatory_state
+from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
+
+Counts = Counter[tuple[str, str]]
+"""How often each value of each dimension occurs."""
+_OPTIONAL = ("cns_position", "reg_sho_status", "security_fail_rate_pct_adv", "notes")
+_TOKEN_STEP = 256
+
+
+def features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
+    """The (dimension, value) pairs that a good row shows."""
+    yield "split", row.split
+    if row.stage == "sentiment":
+        said = sentence_of(row)
+        yield from (("label", said.label), ("register", said.register), ("template", said.template))
+        return
+    given, answer = exact_json.decode(row.record), exact_json.decode(row.answer)
+    if row.stage == "triage":
+        yield from _triage_facts(_as(FAIL, given), _as(TRIAGE, answer), kb)
+    else:
+        case = _as(RESOLVER_INPUT, given)
+        yield from _resolver_facts(case, _as(RESOLUTION, answer), kb)
+        tokens = estimated_tokens(resolver_prompt(case).text) + estimated_tokens(
+            row.completion[0].content
+        )
+        yield "tokens up to", str(-(-tokens // _TOKEN_STEP) * _TOKEN_STEP)
+
+
+def _as(shape: Any, given: Any) -> Any:
+    value = shape.read(given)
+    if value is None:
+        raise ValueError(f"a row does not have the shape of a {shape.name}")
+    return value
+
+
+def _triage_facts(fail: FailRecord, answer: Triage, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
+    s = kb.scoring
+    age, value = s.age_factor.index(fail.age_days), s.value_factor.index(fail.market_value)
+    yield "category", answer.category
+    yield "age x value x state", f"{age} {value} {regulatory_state(fail, kb.triage)}"
+    yield "inventory modifier", str(answer.score_components.inventory_modifier)
+    yield "concentration stack", stack(fail, kb)
+    if fail.cns_direction != "N_A":
+        yield "direction x age x value", f"{fail.cns_direction} {age} {value}"
+    elif answer.category in ("DVP_FAIL", "B2B_PENDING"):
+        yield "N_A direction", answer.category
+    yield "tier", answer.priority_tier
+    yield "action", answer.action
+    yield "counterparty", fail.counterparty
+    yield from (
+        ("optional", f"{name} {'absent' if getattr(fail, name) is None else 'given'}")
+        for name in _OPTIONAL
+    )
+    yield from (("edge", edge) for edge in edges_met(fail, kb))
+
+
+def stack(fail: FailRecord, kb: KnowledgeBase) -> str:
+    """Which concentration conditions apply, by name."""
+    rate = fail.security_fail_rate_pct_adv
+    applies = {
+        "THRESHOLD": fail.reg_sho_threshold,
+        "NOT_CNS_ELIGIBLE": not fail.cns_eligible,
+        "SECURITY_FAIL_RATE": rate is not None and rate > kb.scoring.security_rate_over,
+        "CP_FAIL_RATE": fail.cp_fail_rate_pct > kb.scoring.cp_rate_over,
+    }
+    return "+".join(name for name, counts in applies.items() if counts) or "none"
+
+
+def edges_met(fail: FailRecord, kb: KnowledgeBase) -> Iterator[str]:
+    """Which sides of which boundaries the record lies directly at."""
+    for name, table, step, number in _edge_fields(fail, kb):
+        band = table.index(number)
+        low, high = ends(table, band, step, int(number) + 1)
+        if band and number == low * step:
+            yield f"{name}: first of band {band}"
+        if band < len(table.values) - 1 and number == high * step:
+            yield f"{name}: last of band {band}"
+
+
+def all_edges(kb: KnowledgeBase) -> set[str]:
+    """Both sides of every boundary of the four band tables."""
+    names = {"age": kb.scoring.age_factor, "value": kb.scoring.value_factor}
+    names |= {
+        "cp rate": kb.scoring.cp_history_factor,
+        "coverage": kb.scoring.inventory_modifier,
+    }
+    last = {
+        f"{name}: last of band {band}"
+        for name, table in names.items()
+        for band in range(len(table.values) - 1)
+    }
+    return last | {
+        f"{name}: first of band {band}"
+        for name, table in names.items()
+        for band in range(1, len(table.values))
+    }
+
+
+def _edge_fields(
+    fail: FailRecord, kb: KnowledgeBase
+) -> tuple[tuple[str, BandTable[Decimal], Decimal, Decimal], ...]:
+    s, cent = kb.scoring, Decimal("0.01")
+    return (
+        ("age", s.age_factor, Decimal(1), Decimal(fail.age_days)),
+        ("value", s.value_factor, cent, fail.market_value),
+        ("cp rate", s.cp_history_factor, cent, fail.cp_fail_rate_pct),
+        ("coverage", s.inventory_modifier, cent, fail.inventory_coverage_pct),
+    )
+
+
+def _resolver_facts(
+    case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> Iterator[tuple[str, str]]:
+    count, brokers = len(case.ftrs), len({ftr.dtc for ftr in case.ftrs})
+    tier = tier_of(count, kb)
+    yield "ftr tier", tier
+    yield "category", case.triage.category
+    if tier == "complex":
+        yield (
+            "complex brokers",
+            ("enough" if brokers >= kb.datasets.ftr_tiers["complex_brokers"] else "too few"),
+        )
+    yield from (("ftr age", str(ftr.age_days)) for ftr in case.ftrs)
+    yield from (("scenario", name) for name in scenarios_of(case, plan, kb))
+    yield from (("step", step.action) for step in plan.resolution_steps)
+    yield "escalation", "required" if plan.escalation_required else "not required"
+
+
+def tier_of(ftr_count: int, kb: KnowledgeBase) -> str:
+    """The tier of `data.ftr_tiers` that a number of fails to receive makes; "none" for one that no
+    tier has.
+    """
+    rules = kb.datasets.ftr_tiers
+    tiers = ("simple", "medium", "complex")
+    return next(
+        (tier for tier in tiers if rules[f"{tier}_from"] <= ftr_count <= rules[f"{tier}_to"]),
+        "none",
+    )

@@ -1,0 +1,1 @@
+"""The written-out reasoning of the resolver, and its check."""

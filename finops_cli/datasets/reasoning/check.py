@@ -1,0 +1,379 @@
+"""Judges a reasoning trace, whoever wrote it: sections, numbers, arithmetic and conclusions (kb:
+`trace.*`).
+
+The foundry judges its own traces with it before it writes them, the evaluation those of a model.
+What it cannot see: a line left out, as long as no conclusion is missing, and a wrong word that is
+no number, name or verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from decimal import Decimal
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from finops_cli.datasets.reasoning.arithmetic import NUMBER, Number, number, statements
+from finops_cli.datasets.reasoning.render import HEADINGS, render_reasoning
+from finops_cli.domain.finding import Finding
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import age_days, deadline_days
+from finops_cli.rules.gridlock import assess
+from finops_cli.rules.ledger import coverage_pct
+from finops_cli.rules.sourcing import runs_in_parallel
+
+NAME = re.compile(
+    r"(?<=CUSIP )\S+(?<![;,.:])|\bDTC-\d+|\bT\+\d+(?:\.\d+)?|\bS\d+\b|\bB\d+B_PENDING\b"
+)
+"""A CUSIP, a counterparty, a settlement day, a signal, a category: their digits are no
+quantities.
+"""
+_SIGNALS = ("S1", "S2", "S3", "S4")
+
+_FALLBACKS, _REG_SHO, _GRIDLOCK, _CONCLUSION = 6, 7, 8, 10
+_SHARE = re.compile(r"(\d{1,9}(?:\.\d+)?) ?%")
+_SOURCE = re.compile(r"\b(INITIATE_RECALL|SOURCE_BORROW)[ :=]+(\d{1,18})\b")
+_MODE = re.compile(r"\b(parallel|sequential)\b", re.IGNORECASE)
+_EXTENT = re.compile(r"\b(full|partial|no) gridlock\b", re.IGNORECASE)
+_ALL = re.compile(r"\ball (\d+) brokers\b")
+_PARTY = re.compile(r"\bDTC-\d+")
+
+_HEADING = re.compile(
+    r"^\W*(\d{{1,3}})[.:)]? +({})\b".format("|".join(map(re.escape, HEADINGS))), re.IGNORECASE
+)
+_PLACES = {heading.casefold(): place for place, heading in enumerate(HEADINGS, 1)}
+_FIGURE = re.compile(rf"{NAME.pattern}|{NUMBER.pattern}%?|\b(?:Yes|No|RVP|DVP|FOP)\b")
+_LIST = re.compile(r"#(?: #)+|(?: \+#=#)+")
+
+
+class Section(NamedTuple):
+    """`place` is that of its heading's words, `numbered` what stands before them."""
+
+    place: int
+    numbered: int
+    lines: list[str]
+
+
+def check_reasoning(
+    text: str, case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> list[Finding]:
+    """What is wrong with `text` as the reasoning from `case` to `plan`; nothing when it is good.
+
+    `plan` is taken as it is: `verify.check_resolution` judges it. Raises ValueError when the age of
+    the fail cannot be told.
+    """
+    sections = _sections(text)
+    return [
+        *_in_order(sections),
+        *_derivable(sections, case, plan, kb),
+        *_as_worded(sections, _sections(render_reasoning(case, plan, kb))),
+        *conclusions(
+            {section.place: "\n".join(section.lines) for section in sections}, case, plan, kb
+        ),
+    ]
+
+
+def _sections(text: str) -> list[Section]:
+    """What stands before the first heading is section 0."""
+    found = [Section(0, 0, [])]
+    for line in text.splitlines():
+        heading = _HEADING.match(line)
+        if heading is not None:
+            found.append(Section(_PLACES[heading[2].casefold()], int(heading[1]), []))
+        elif line.strip():
+            found[-1].lines.append(line)
+    return found if found[0].lines else found[1:]
+
+
+def _path(place: int) -> str:
+    return f"/think/section {place}" if place else ""
+
+
+def _in_order(sections: list[Section]) -> Iterator[Finding]:
+    places = [section.place for section in sections]
+    for place, heading in enumerate(HEADINGS, 1):
+        times = places.count(place)
+        if times != 1:
+            yield Finding(
+                "trace.sections",
+                _path(place),
+                1,
+                times,
+                f"section {place} {heading} stands there {times} times, not once",
+            )
+    for section in sections:
+        if section.place != section.numbered:
+            message = (
+                f"section {HEADINGS[section.place - 1]} is numbered {section.numbered}, not"
+                f" {section.place}"
+            )
+            yield Finding(
+                "trace.sections", _path(section.place), section.place, section.numbered, message
+            )
+        if section.place and not section.lines:
+            yield Finding(
+                "trace.sections",
+                _path(section.place),
+                "at least one line",
+                0,
+                f"section {section.place} is empty",
+            )
+    if places != sorted(places):
+        yield Finding("trace.sections", "", sorted(places), places, "the sections are not in order")
+
+
+def _derivable(
+    sections: list[Section], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """Statements in the order of the text, so that none is derived from what follows from it."""
+    names, known = known_names(case, kb), known_numbers(case, plan, kb)
+    decimals = kb.waterfall.coverage_decimals
+    for section in sections:
+        path = _path(section.place)
+        for line in section.lines:
+            for name in NAME.findall(line):
+                if name not in names:
+                    yield _unknown(path, name, line)
+            rest = NAME.sub(lambda found: "_" * len(found[0]), line)
+            for statement in list(statements(rest, decimals)):
+                for operand in statement.operands:
+                    if operand not in known:
+                        yield _unknown(path, str(operand), line)
+                if statement.is_true:
+                    known.add(statement.result)
+                else:
+                    said = f"{statement.text} does not hold: it gives {_shown(statement.gives)}"
+                    yield Finding(
+                        "trace.arithmetic",
+                        path,
+                        _shown(statement.gives),
+                        _shown(statement.result),
+                        said,
+                    )
+                rest = rest[: statement.start] + "_" * len(statement.text) + rest[statement.end :]
+            for text in NUMBER.findall(rest):
+                if number(text) not in known:
+                    yield _unknown(path, text, line)
+
+
+def _shown(value: object) -> str:
+    return (
+        ("Yes" if value else "No")
+        if isinstance(value, bool)
+        else "nothing"
+        if value is None
+        else str(value)
+    )
+
+
+def _unknown(path: str, what: str, line: str) -> Finding:
+    message = (
+        f"{what} stands neither in input, plan nor rules, and no statement before it gives it:"
+        f" {line.strip()}"
+    )
+    return Finding("trace.number", path, "a known or derived figure", what, message)
+
+
+def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding]:
+    """A line that only differs in its figures from the line that the foundry would write has the
+    figures wrong; each stands once.
+    """
+    for section, wanted in _pairs(sections, ours):
+        untold, odd = list(wanted.lines), []
+        for line in section.lines:
+            if line in untold:
+                untold.remove(line)
+            else:
+                odd.append((line, _wording(line)))
+        wordings = {_wording(line) for line in wanted.lines} if odd else set()
+        for line, wording in odd:
+            if wording in wordings:
+                missing = [one for one in untold if _wording(one) == wording]
+                expected = next(
+                    (one for one in missing if one.split()[0] == line.split()[0]),
+                    missing[0] if missing else None,
+                )
+                message = (
+                    f"{line} should be {expected}" if expected else f"{line} is told once too often"
+                )
+                yield Finding("trace.number", _path(section.place), expected, line, message)
+
+
+def _pairs(sections: list[Section], ours: list[Section]) -> Iterator[tuple[Section, Section]]:
+    wanted = {section.place: section for section in ours}
+    return ((section, wanted[section.place]) for section in sections if section.place in wanted)
+
+
+def _wording(line: str) -> str:
+    """`line` with a # for every name, number and verdict, and a list of them as one."""
+    return _LIST.sub("#", _FIGURE.sub("#", line))
+
+
+def conclusions(
+    sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """Findings for every conclusion that is missing from its section or is not the plan's."""
+    final = sections.get(_CONCLUSION, "")
+    share = coverage_pct(
+        min(plan.total_coverable, case.ftd_qty), case.ftd_qty, kb.waterfall.coverage_decimals
+    )
+    yield from _agree(
+        "total coverable", _CONCLUSION, [str(plan.total_coverable)], _after("total", final)
+    )
+    yield from _agree(
+        "residual", _CONCLUSION, [str(plan.residual_short)], _after("residual", final)
+    )
+    yield from _agree(
+        "coverage",
+        _CONCLUSION,
+        [f"{share:f}"],
+        [_padded(text, share) for text in _SHARE.findall(final)][-1:],
+    )
+    yield from _agree(
+        "residual action",
+        _CONCLUSION,
+        [plan.residual_action],
+        re.findall(r"\b(?:ESCALATE|NONE)\b", final),
+    )
+    pairs = (
+        (plan.fallback_strategy, plan.fallback_qty),
+        (plan.secondary_fallback, plan.secondary_fallback_qty),
+    )
+    sources = [f"{name} {qty}" for name, qty in pairs if name != "NONE"]
+    told = [
+        f"{name} {int(qty)}"
+        for name, qty in _SOURCE.findall(sections.get(_FALLBACKS, ""))
+        if int(qty)
+    ]
+    yield from _agree("fallbacks", _FALLBACKS, sources, list(dict.fromkeys(told)))
+    parallel = runs_in_parallel(case.inventory, deadline_days(case, kb.scoring), kb.waterfall)
+    mode = ["parallel" if parallel else "sequential"]
+    yield from _agree(
+        "recall and borrow",
+        _REG_SHO,
+        mode,
+        [word.lower() for word in _MODE.findall(sections.get(_REG_SHO, ""))][-1:],
+    )
+    yield from _agree(
+        "recall and borrow",
+        _FALLBACKS,
+        mode,
+        [word.lower() for word in _MODE.findall(sections.get(_FALLBACKS, ""))],
+    )
+    extent: list[str] = [assess(case, kb.waterfall).extent if plan.gridlock_detected else "no"]
+    for place in (_GRIDLOCK, _CONCLUSION):
+        yield from _agree(
+            "gridlock",
+            place,
+            extent,
+            [word.lower() for word in _EXTENT.findall(sections.get(place, ""))][-1:],
+        )
+    yield from _parties(sections.get(_GRIDLOCK, ""), plan.gridlock_parties)
+
+
+def _parties(text: str, parties: tuple[str, ...]) -> Iterator[Finding]:
+    """By name, in the line that judges; or all brokers of the FTRs, by their number."""
+    judged = [line for line in text.splitlines() if _EXTENT.search(line)][-1:]
+    together = [count for line in judged for count in _ALL.findall(line)]
+    if together:
+        yield from _agree("gridlock parties", _GRIDLOCK, [str(len(parties))], together)
+    else:
+        yield from _agree(
+            "gridlock parties", _GRIDLOCK, list(parties), _PARTY.findall(" ".join(judged))
+        )
+
+
+def _after(word: str, text: str) -> list[str]:
+    """The numbers said right behind `word`, a few words of filling allowed."""
+    return [
+        str(int(found))
+        for found in re.findall(rf"\b{word}\b[^\d\n;]{{0,24}}?(\d{{1,18}})\b", text, re.IGNORECASE)
+    ]
+
+
+def _padded(text: str, like: object) -> str:
+    """37.5 as 37.50, so that equal percentages are equal texts."""
+    decimals = len(f"{like:f}".partition(".")[2])
+    whole, _, fraction = text.partition(".")
+    return f"{int(whole)}.{fraction.ljust(decimals, '0')}" if decimals else text
+
+
+def _agree(what: str, place: int, expected: list[str], told: list[str]) -> Iterator[Finding]:
+    if set(expected) != set(told):
+        said = ", ".join(told) or "nothing"
+        message = (
+            f"section {place} concludes {what}: {said}; the plan says"
+            f" {', '.join(expected) or 'nothing'}"
+        )
+        yield Finding("trace.conclusion", f"/think/section {place}", expected, told, message)
+
+
+def known_names(case: ResolverInput, kb: KnowledgeBase) -> set[str]:
+    """The names of `case`, the signals of gridlock, and the days that `waterfall.offset` knows."""
+    names = {
+        *_SIGNALS,
+        case.triage.category,
+        case.cusip,
+        "T+0",
+        f"T+{kb.waterfall.offset_settles_by}",
+    }
+    if case.triage.deadline is not None:
+        names.add(case.triage.deadline)
+    if case.corporate_action is not None and case.corporate_action.new_cusip is not None:
+        names.add(case.corporate_action.new_cusip)
+    for ftr in case.ftrs:
+        names.update((ftr.dtc, ftr.settlement_date))
+    return names.union(fail.dtc for fail in case.related_fails)
+
+
+def known_numbers(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> set[Number]:
+    """Every figure of input, plan and waterfall, the age, the day of the deadline, what can be
+    counted in the input.
+
+    And what is covered after each step, which the plan says as what is open.
+    """
+    rules = kb.waterfall
+    known: set[Number] = {0, age_days(case, kb.scoring)}
+    known.update(case.ftd_qty - step.remaining_short for step in plan.resolution_steps)
+    _collect((case, plan, [getattr(rules, field.name) for field in fields(rules)]), known)
+    if case.triage.deadline is not None:
+        known.add(int(case.triage.deadline[2:]))
+    brokers = {ftr.dtc for ftr in case.ftrs}
+    known.update(
+        (
+            len(brokers),
+            len(brokers.union(fail.dtc for fail in case.related_fails)),
+            len(case.related_fails),
+        )
+    )
+    known.update((len(case.ftrs), *range(1, 1 + min(len(case.ftrs), rules.chase_steps))))
+    return known.union(_speaking_against_s3(case, kb))
+
+
+def _speaking_against_s3(case: ResolverInput, kb: KnowledgeBase) -> Iterable[int]:
+    """How many FTRs break each of the three conditions of signal S3 (kb: `gridlock.signals`)."""
+    attempts, aged = kb.waterfall.gridlock_attempts_from, kb.waterfall.gridlock_aged_from
+    yield len([ftr for ftr in case.ftrs if ftr.partial_delivery_history])
+    yield len(
+        [
+            ftr
+            for ftr in case.ftrs
+            if ftr.chase_attempts is not None and ftr.chase_attempts < attempts
+        ]
+    )
+    yield len([ftr for ftr in case.ftrs if ftr.chase_attempts is None and ftr.age_days < aged])
+
+
+def _collect(value: object, known: set[Number]) -> None:
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            _collect(getattr(value, name), known)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _collect(item, known)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        known.add(value)

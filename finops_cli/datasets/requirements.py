@@ -1,0 +1,202 @@
+"""The promises that a data set makes, held against what was counted.
+
+One that needs more rows than there are is not judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import product
+from typing import get_args
+
+from msgspec import Struct
+
+from finops_cli.datasets.coverage import Counts, all_edges
+from finops_cli.datasets.resolver_examples import SCENARIOS
+from finops_cli.datasets.rows import Stage
+from finops_cli.datasets.triage_examples import Profile
+from finops_cli.domain.enums import RegShoStatus
+from finops_cli.kb.rulebook import KnowledgeBase
+
+
+class Requirement(Struct, frozen=True):
+    """`kept` is None where the set is too small to judge it."""
+
+    name: str
+    kept: bool | None
+    detail: str
+
+
+_POINT = Decimal(1)
+"""How far a share may be off, in percent points."""
+_SMALLEST, _MANY, _ALL_EDGES, _SCENARIOS = 100, 10_000, 5_000, 500
+"""Rows from which a promise can be judged."""
+
+
+def requirements(
+    stage: Stage, counts: Counts, rows: int, profile: Profile, kb: KnowledgeBase
+) -> list[Requirement]:
+    """Every promise of the set of `stage`, in the order of the card."""
+    by_dimension: dict[str, Counter[str]] = {}
+    for (dimension, value), count in counts.items():
+        by_dimension.setdefault(dimension, Counter())[value] = count
+    of = _Dimensions(by_dimension)
+    every = kb.datasets.eval_every
+    split = _shares(
+        "80/20 split", of["split"], {"train": 100 - 100 // every, "eval": 100 // every}, rows
+    )
+    if stage == "sentiment":
+        return [split]  # the sentences themselves are judged by `foundry.sentiment_check`
+    particular = _triage(of, rows, profile, kb) if stage == "triage" else _resolver(of, rows, kb)
+    return [split, *particular]
+
+
+class _Dimensions(dict[str, Counter[str]]):
+    def __missing__(self, name: str) -> Counter[str]:
+        return Counter()
+
+
+def _triage(
+    of: Mapping[str, Counter[str]], rows: int, profile: Profile, kb: KnowledgeBase
+) -> Iterator[Requirement]:
+    s = kb.scoring
+    yield _shares("categories", of["category"], kb.datasets.categories, rows)
+    yield _all(
+        "inventory modifiers",
+        of["inventory modifier"],
+        {str(value) for value in s.inventory_modifier.values},
+        rows,
+        _SMALLEST,
+    )
+    yield _all(
+        "concentration stacks, the cap among them",
+        of["concentration stack"],
+        _stacks(kb),
+        rows,
+        _SMALLEST,
+    )
+    yield from _participants(of["counterparty"], rows, kb)
+    n_a = {"DVP_FAIL", "B2B_PENDING"}
+    yield _all("DVP and B2B fails with direction N_A", of["N_A direction"], n_a, rows, _SMALLEST)
+    optional = {
+        f"{name} {state}"
+        for name in ("cns_position", "security_fail_rate_pct_adv", "notes")
+        for state in ("absent", "given")
+    }
+    yield _all("optional fields given and absent", of["optional"], optional, rows, _SMALLEST)
+    if profile == "market":
+        return
+    ages, values = range(len(s.age_factor.values)), range(len(s.value_factor.values))
+    combinations = {
+        f"{a} {v} {state}" for a, v, state in product(ages, values, get_args(RegShoStatus))
+    }
+    yield _all(
+        "age bands x value tiers x regulatory states",
+        of["age x value x state"],
+        combinations,
+        rows,
+        _SMALLEST,
+    )
+    directions = {f"{d} {a} {v}" for d, a, v in product(("FTD", "FTR"), ages, values)}
+    yield _all(
+        "FTD and FTR over age bands x value tiers",
+        of["direction x age x value"],
+        directions,
+        rows,
+        _ALL_EDGES,
+    )
+    yield _all("both sides of every boundary", of["edge"], all_edges(kb), rows, _ALL_EDGES)
+
+
+def _stacks(kb: KnowledgeBase) -> set[str]:
+    names = tuple(kb.scoring.concentration)
+    chosen = product((False, True), repeat=len(names))
+    return {
+        "+".join(name for name, on in zip(names, choice, strict=True) if on) or "none"
+        for choice in chosen
+    }
+
+
+def _participants(counts: Counter[str], rows: int, kb: KnowledgeBase) -> Iterator[Requirement]:
+    rules = kb.datasets.participants
+    name = "participants: 15 take most, the others at most 3 uses each per 10,000"
+    if rows < rules["per_examples"]:
+        yield Requirement(name, None, f"needs {rules['per_examples']:,} rows")
+        return
+    common = counts.most_common(rules["high_volume"])
+    share = Decimal(100 * sum(count for _, count in common)) / rows
+    allowed = rules["uses_each"] * -(-rows // rules["per_examples"])
+    others = max((count for dtc, count in counts.items() if dtc not in dict(common)), default=0)
+    expected = (
+        Decimal(100)
+        - Decimal(100 * (rules["highest_number"] - rules["high_volume"]) * rules["uses_each"])
+        / rules["per_examples"]
+    )
+    kept = abs(share - expected) <= _POINT and others <= allowed
+    yield Requirement(
+        name, kept, f"{share:.2f} % for the {len(common)}, at most {others} uses of another"
+    )
+
+
+def _resolver(
+    of: Mapping[str, Counter[str]], rows: int, kb: KnowledgeBase
+) -> Iterator[Requirement]:
+    yield _shares("complexity tiers", of["ftr tier"], kb.datasets.ftr_counts, rows)
+    few, least = of["complex brokers"]["too few"], kb.datasets.ftr_tiers["complex_brokers"]
+    yield Requirement(
+        f"complex cases have {least} brokers or more", few == 0, f"{few:,} have fewer"
+    )
+    ages, rules = of["ftr age"], kb.datasets.ftr_ages
+    tail = sum(count for age, count in ages.items() if int(age) >= rules["tail_from"])
+    yield _shares(
+        "FTR ages",
+        Counter(tail=tail, normal=ages.total() - tail),
+        {"tail": int(rules["tail"])},
+        ages.total(),
+        rows,
+    )
+    yield _ages(ages, kb)
+    yield _all("all thirteen scenarios", of["scenario"], set(SCENARIOS), rows, _SCENARIOS)
+    longest = max((int(upper) for upper in of["tokens up to"]), default=0)
+    limit = kb.datasets.ftr_tiers["tokens"]
+    detail = f"the longest has at most {longest:,} (estimate)"
+    yield Requirement(f"prompt and answer fit into {limit:,} tokens", longest <= limit, detail)
+
+
+def _ages(ages: Counter[str], kb: KnowledgeBase) -> Requirement:
+    """The range of the ages, and the centre of the normal ones."""
+    rules = kb.datasets.ftr_ages
+    outside = sum(
+        count
+        for age, count in ages.items()
+        if not rules["normal_from"] <= int(age) <= rules["tail_to"]
+    )
+    normal = {int(age): count for age, count in ages.items() if int(age) <= rules["normal_to"]}
+    centre = Decimal(sum(age * count for age, count in normal.items())) / max(
+        1, sum(normal.values())
+    )
+    kept = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
+    name = f"FTR ages T+{rules['normal_from']} to T+{rules['tail_to']} about T+{rules['centre']}"
+    return Requirement(name, kept, f"{outside:,} outside, centre {centre:.2f}")
+
+
+_OFF_CENTRE = Decimal("0.25")
+
+
+def _all(name: str, found: Counter[str], wanted: set[str], rows: int, needs: int) -> Requirement:
+    missing = sorted(wanted - set(found))
+    if not missing:
+        return Requirement(name, True, f"{len(wanted)} of {len(wanted)}")
+    detail = f"{len(wanted) - len(missing)} of {len(wanted)}; missing {', '.join(missing[:5])}"
+    return Requirement(name, False if rows >= needs else None, detail)
+
+
+def _shares(
+    name: str, found: Counter[str], wanted: Mapping[str, int], total: int, rows: int | None = None
+) -> Requirement:
+    shares = {key: Decimal(100 * found[key]) / total if total else Decimal(0) for key in wanted}
+    detail = ", ".join(f"{key} {share:.2f} % of {wanted[key]}" for key, share in shares.items())
+    kept = all(abs(share - wanted[key]) <= _POINT for key, share in shares.items())
+    return Requirement(name, kept if kept or (rows or total) >= _SMALLEST * 10 else None, detail)

@@ -1,0 +1,307 @@
+"""Inputs for stage 2: all scenarios of the card at its mix of complexity (domain, section 8; kb:
+`data.*`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Literal, NamedTuple, cast, get_args
+
+from msgspec.structs import replace
+
+from finops_cli.datasets.sampling import chance, deal_evenly, rng, smallest_deck
+from finops_cli.datasets.triage_examples import corporate_action, cusip, tidy
+from finops_cli.domain.enums import RelatedCategory, SettlementType
+from finops_cli.domain.fail import CorporateAction, FailRecord, Ftr, Inventory, RelatedFail
+from finops_cli.domain.money import Percent, RatePercent, Usd
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import deadline_days
+from finops_cli.rules.handoff import handoff
+from finops_cli.rules.triage import triage
+
+Scenario = Literal[
+    "full_ftr",
+    "ftr_box",
+    "ftr_box_recall",
+    "full_waterfall",
+    "gridlock",
+    "b2b_notice",
+    "ca_spo",
+    "depot",
+    "cross_date",
+    "parallel",
+    "problem_cp",
+    "zero_inventory",
+    "full_inventory",
+]
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+_CENT = Decimal("0.01")
+_TENTH = Decimal("0.1")
+_RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
+
+
+class Shares(NamedTuple):
+    """What is owed and where it may come from."""
+
+    owed: int
+    box: int
+    recall: int
+    borrow: int
+    depot: int = 0
+
+
+def cases(
+    index: int,
+    seed: int,
+    kb: KnowledgeBase,
+    counts: tuple[int, int] | None = None,
+    changed: Callable[[FailRecord], FailRecord] = lambda fail: fail,
+) -> Iterator[ResolverInput]:
+    """Inputs for example `index`, without end: the first that is wanted counts (see
+    `foundry.split`).
+
+    `counts`: from how many fails to receive to how many, where not those of the card's mix.
+    `changed`: of a fail as it was drawn, the one that is triaged and handed over.
+    """
+    scenario = deal_evenly(SCENARIOS, seed, "scenarios", index)
+    tier = deal_evenly(smallest_deck(kb.datasets.ftr_counts), seed, "ftr counts", index)
+    draw, rules = rng(seed, "resolver", index), kb.datasets.ftr_tiers
+    least, most = counts or (rules[f"{tier}_from"], rules[f"{tier}_to"])
+    while True:
+        fail = changed(
+            _fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", kb, draw)
+        )
+        case = handoff(fail, triage(fail, kb), kb)
+        if isinstance(case, ResolverInput):
+            told = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
+            yield case if told else replace(case, age_days=None)  # card 2's own inputs have no age
+
+
+def _fail(
+    scenario: Scenario, count: int, fail_id: str, kb: KnowledgeBase, draw: random.Random
+) -> FailRecord:
+    threshold = draw.random() < 0.2
+    age = _age(scenario, threshold, kb, draw)
+    ftrs = _ftrs(scenario, count, kb, draw)
+    shares = _shares(scenario, sum(ftr.qty for ftr in ftrs), draw)
+    in_cns = scenario not in ("b2b_notice", "ca_spo")
+    return FailRecord(
+        fail_id=fail_id,
+        cusip=cusip(draw),
+        side="Sell",
+        qty=shares.owed,
+        counterparty=f"DTC-{draw.randrange(1, 2000):04d}",
+        age_days=age,
+        market_value=Usd(tidy(shares.owed * draw.randint(50, 40_000) * _CENT)),
+        cns_position=-shares.owed if in_cns else None,
+        cns_direction="FTD" if in_cns else "N_A",
+        reg_sho_threshold=threshold,
+        inventory_coverage_pct=coverage(shares.box, shares.owed),
+        cp_fail_rate_pct=RatePercent(tidy(draw.randint(1, 80) * _TENTH)),
+        awaiting_street_receipt=scenario == "b2b_notice",
+        corporate_action=_event(draw) if scenario == "ca_spo" else None,
+        inventory=_inventory(shares, threshold, age, kb, draw),
+        ftrs=tuple(ftrs),
+        related_fails=_related(scenario, draw),
+    )
+
+
+def _age(scenario: Scenario, threshold: bool, kb: KnowledgeBase, draw: random.Random) -> int:
+    deadline = kb.triage.deadline_threshold if threshold else kb.triage.deadline_standard
+    if scenario == "parallel":
+        return max(0, deadline - draw.randint(0, kb.waterfall.recall_notice_days))
+    if scenario == "cross_date":
+        return draw.randint(0, 1)
+    if scenario in ("depot", "ftr_box_recall", "full_waterfall"):
+        return draw.randint(0, max(0, deadline - kb.waterfall.recall_notice_days - 2))
+    return draw.randint(0, deadline + 2)
+
+
+def _shares(scenario: Scenario, receipts: int, draw: random.Random) -> Shares:
+    """Sources of a size that leads the waterfall where the scenario wants it; others are left to
+    chance.
+    """
+    unit = max(100, receipts // 2)
+    box, recall, borrow, depot = (draw.randint(1, unit) for _ in range(4))
+    if scenario == "full_ftr":
+        exactly = draw.random() < 0.1
+        return Shares(
+            receipts if exactly else draw.randint(max(1, receipts // 3), receipts),
+            box,
+            recall,
+            borrow,
+        )
+    if scenario in ("ftr_box", "cross_date", "problem_cp"):
+        return Shares(receipts + draw.randint(1, box), box, recall, borrow)
+    if scenario == "ftr_box_recall":
+        return Shares(
+            receipts + box + draw.randint(1, recall), box, recall, draw.choice((0, borrow))
+        )
+    if scenario in ("full_waterfall", "parallel"):
+        return Shares(receipts + box + recall + draw.randint(1, 2 * borrow), box, recall, borrow)
+    if scenario == "zero_inventory":
+        return Shares(receipts + draw.randint(1, unit), 0, draw.choice((0, recall)), borrow)
+    if scenario == "full_inventory":
+        owed = receipts + draw.randint(1, unit)
+        return Shares(owed, owed + draw.randint(0, unit), recall, borrow)
+    if scenario == "depot":
+        return Shares(receipts + box + draw.randint(1, depot), box, recall, borrow, depot)
+    return Shares(
+        receipts + draw.randint(1, unit),
+        draw.choice((0, box)),
+        draw.choice((0, recall)),
+        draw.choice((0, borrow)),
+    )
+
+
+def _inventory(
+    shares: Shares, threshold: bool, age: int, kb: KnowledgeBase, draw: random.Random
+) -> Inventory:
+    deadline = kb.triage.deadline_threshold if threshold else kb.triage.deadline_standard
+    in_time, too_late = (
+        draw.randint(0, max(0, deadline - age - 1)),
+        max(0, deadline - age) + draw.randint(0, 2),
+    )
+    transit = draw.choices((in_time, too_late, None), (8, 1, 1))[0] if shares.depot else None
+    return Inventory(
+        shares.box,
+        shares.borrow,
+        shares.recall,
+        draw.randint(0, shares.owed),
+        shares.depot,
+        transit,
+    )
+
+
+def coverage(box: int, owed: int) -> Percent:
+    """What the free box covers of what is owed, to a tenth of a percent."""
+    return Percent(tidy((Decimal(box * 100) / owed).quantize(_TENTH)))
+
+
+def _event(draw: random.Random) -> CorporateAction:
+    """Most often neither path A nor B is open, so that settling in cash is well seen."""
+    return (
+        CorporateAction(pre_event_deliverable=False)
+        if draw.random() < 0.6
+        else corporate_action(draw)
+    )
+
+
+def _ftrs(scenario: Scenario, count: int, kb: KnowledgeBase, draw: random.Random) -> list[Ftr]:
+    brokers = _brokers(count, kb, draw)
+    base = draw.randint(5, 400) * 100
+    spread = (100, 112) if scenario == "gridlock" and draw.random() < 0.7 else (10, 200)
+    ftrs = [_ftr(scenario, dtc, base * draw.randint(*spread) // 100, kb, draw) for dtc in brokers]
+    if scenario == "b2b_notice":
+        ftrs[0] = replace(
+            ftrs[0],
+            age_days=max(ftrs[0].age_days, kb.waterfall.b2b_notice_from),
+            settlement_date="T+2",
+        )
+    elif scenario == "cross_date":
+        ftrs[0] = replace(
+            ftrs[0],
+            age_days=max(ftrs[0].age_days, 1 + kb.waterfall.offset_older_by),
+            settlement_date="T+1",
+        )
+    elif scenario == "problem_cp":
+        over = RatePercent(tidy(kb.triage.problem_cp_over + draw.randint(1, 150) * _TENTH))
+        ftrs[0] = replace(ftrs[0], cp_fail_rate_pct=over, partial_delivery_history=True)
+    draw.shuffle(ftrs)
+    return ftrs
+
+
+def _ftr(scenario: Scenario, dtc: str, qty: int, kb: KnowledgeBase, draw: random.Random) -> Ftr:
+    jammed = scenario == "gridlock"
+    attempts = (
+        draw.randint(kb.waterfall.gridlock_attempts_from, 6)
+        if jammed
+        else draw.choice((None, None, 0, 1, 2, 3))
+    )
+    return Ftr(
+        dtc,
+        max(1, qty),
+        _ftr_age(kb, draw),
+        draw.choice(cast(tuple[SettlementType, ...], get_args(SettlementType))),
+        draw.choices(("T+0", "T+1", "T+2", "T+3"), (2, 50, 33, 15))[0],
+        RatePercent(tidy(draw.randint(1, 80) * _TENTH)),
+        not jammed and draw.random() < 0.4,
+        attempts,
+    )
+
+
+def _ftr_age(kb: KnowledgeBase, draw: random.Random) -> int:
+    ages = kb.datasets.ftr_ages
+    if chance(draw, ages["tail"]):
+        return draw.randint(int(ages["tail_from"]), int(ages["tail_to"]))
+    drawn = round(draw.gauss(float(ages["centre"]), float(ages["deviation"])))
+    return min(max(drawn, int(ages["normal_from"])), int(ages["normal_to"]))
+
+
+def _brokers(count: int, kb: KnowledgeBase, draw: random.Random) -> list[str]:
+    """One broker a receipt, now and then the same one twice; as many of them as a complex case has
+    at least.
+    """
+    distinct = draw.randint(
+        min(count, max(kb.datasets.ftr_tiers["complex_brokers"], count - 3)), count
+    )
+    brokers = [f"DTC-{number:04d}" for number in draw.sample(range(1, 2000), distinct)]
+    return brokers + draw.choices(brokers, k=count - distinct)
+
+
+def _related(scenario: Scenario, draw: random.Random) -> tuple[RelatedFail, ...]:
+    """Other fails of the desk in the CUSIP; a gridlock of few receipts gets its third broker
+    here.
+    """
+    count = draw.randint(2, 3) if scenario == "gridlock" else draw.choice((0, 0, 0, 1, 2))
+    categories = cast(tuple[RelatedCategory, ...], get_args(RelatedCategory))[:3]
+    return tuple(
+        RelatedFail(
+            draw.choice(categories),
+            f"DTC-{draw.randrange(1, 2000):04d}",
+            draw.randint(1, 300) * 100,
+            draw.choice(("Buy", "Sell")),
+            draw.randint(0, 8),
+        )
+        for _ in range(count)
+    )
+
+
+def scenarios_of(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> frozenset[Scenario]:
+    """Which scenarios an input and its plan show (kb: `data.scenarios`)."""
+    taken = {step.action: step.qty for step in plan.resolution_steps}
+    receipts = any(action in taken for action in _RECEIPTS)
+    boxed, recalled, borrowed = (
+        "APPLY_BOX" in taken,
+        "INITIATE_RECALL" in _sources(plan),
+        "SOURCE_BORROW" in _sources(plan),
+    )
+    sourced, covered = recalled or borrowed, plan.residual_short == 0
+    days = deadline_days(case, kb.scoring)
+    near = days is not None and days <= kb.waterfall.recall_notice_days
+    rate = kb.triage.problem_cp_over
+    shown: dict[Scenario, bool] = {
+        "full_ftr": receipts and covered and not (boxed or sourced or "DEPOT_MOVEMENT" in taken),
+        "ftr_box": receipts and boxed and covered and not sourced,
+        "ftr_box_recall": receipts and boxed and recalled and not borrowed,
+        "full_waterfall": receipts and boxed and recalled and borrowed,
+        "gridlock": plan.gridlock_detected,
+        "b2b_notice": "BUY_IN_NOTICE" in taken,
+        "ca_spo": "SPO_SETTLEMENT" in taken,
+        "depot": "DEPOT_MOVEMENT" in taken,
+        "cross_date": "OFFSET_FTR" in taken,
+        "parallel": near and recalled and borrowed,
+        "problem_cp": any(
+            ftr.cp_fail_rate_pct > rate and ftr.partial_delivery_history for ftr in case.ftrs
+        ),
+        "zero_inventory": case.inventory.box_qty + case.inventory.depot_qty == 0,
+        "full_inventory": case.inventory.box_qty >= case.ftd_qty,
+    }
+    return frozenset(name for name, is_shown in shown.items() if is_shown)
+
+
+def _sources(plan: Resolution) -> tuple[str, str]:
+    return plan.fallback_strategy, plan.secondary_fallback

@@ -1,0 +1,1 @@
+"""Training rows with written-out working, for models of a million parameters."""

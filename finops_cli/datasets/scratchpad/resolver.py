@@ -1,0 +1,313 @@
+"""What a tiny resolver writes out before its plan: the waterfall by copying, comparing and written
+arithmetic (`tiny_digits`).
+
+Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get
+each token from what stands before it by one small step. What decides stands directly before the
+decision: two ages before whether fails net, all stock before the steps, the winner behind each
+comparison. A step says all that its place in the answer copies, on one line. A number is turned
+round right behind itself, so that each digit stands at a known distance.
+
+    score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts net, the kind of fail
+    A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100   a fail to receive as it is given; does it net, does it move
+    C DTC-1666                                              further brokers, while there are less than three
+    S1 yes S2 yes S3 no                                     the signals of gridlock up to the first No
+    A B 3=3 2368100|4143300>2874100+ B                      which of two comes first: the older, else the larger
+    order B A                                               rank
+    stock box 174297 depot 0 recall 0 loan 9 partial no parallel no
+    owed 33414 5>4143300 1x4143300 2x...                    what is owed, its digits and their multiples
+    1 CHASE_FTR B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34 took 11475
+    2 APPLY_BOX 174297 7924710|9391200>...- took 21939      steps; the plus and what stays open with its share, or a minus
+    recall ... borrow ... total 0033414 33414 ...
+"""  # noqa: E501 - a diagram
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+from string import ascii_uppercase
+
+from finops_cli.datasets.reasoning.walkthrough import Reading, read, verdict
+from finops_cli.datasets.scratchpad.digits import (
+    MOST,
+    as_read,
+    compared,
+    difference,
+    divided,
+    multiples,
+    total,
+    units_first,
+)
+from finops_cli.domain.fail import Ftr
+from finops_cli.domain.resolution import Resolution, ResolverInput, Step
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.chase import nets_across_dates, rank
+from finops_cli.rules.deadlines import depot_in_time
+from finops_cli.rules.sourcing import corporate_action_option, runs_in_parallel
+
+NAMES: tuple[str, ...] = (
+    *ascii_uppercase,
+    "AA",
+    "BB",
+    "CC",
+    "DD",
+    "EE",
+    "FF",
+    "GG",
+    "HH",
+    "II",
+    "JJ",
+)
+"""Short names of the fails to receive, in the order of the input, and of further brokers."""
+_COMPARED_UP_TO = 3
+"""So many fails to receive are ranked by comparing each two; more are ranked at a glance."""
+
+
+def tiny_trace(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
+    """The working from `case` to `plan`, without the <think> tags.
+
+    Raises ValueError when the age of the fail cannot be told, and for more shares or fails to
+    receive than there is room for.
+    """
+    r = read(case, plan, kb)
+    if len(case.ftrs) + len(case.related_fails) > len(NAMES):
+        raise ValueError(
+            f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones; there"
+            f" are {len(NAMES)} names"
+        )
+    return "\n".join((*listed(r), *worked(r)))
+
+
+def listed(r: Reading) -> Iterator[str]:
+    """The lines that are read off the input: the clock, the fails, the signals, the order, the
+    stock.
+    """
+    yield _clock(r)
+    yield from _receipts(r)
+    yield from _others(r)
+    yield f"S1 {_says(r, 1)}" + "".join(
+        f" S{number} {_says(r, number)}" for number in range(2, min(r.gridlock.signals, 2) + 2)
+    )
+    yield from _compared(r)
+    if r.gridlock.signals >= 3:
+        yield _similar(r)
+    if len(r.ranked) > 1:
+        yield f"order {' '.join(_named(r, ftr) for ftr in r.ranked)}"
+    yield _stock(r)
+
+
+def worked(r: Reading) -> Iterator[str]:
+    """The lines that follow from those: what is owed, steps with the shares that they cover,
+    sources.
+    """
+    table = "" if r.stock.get("SPO_SETTLEMENT") else f" {multiples(r.owed)}"
+    yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}{table}"
+    before = r.owed
+    for step in r.plan.resolution_steps:
+        yield (
+            f"{step.step}"
+            f" {step.action}{_source(r, step, before)}{_share(r, step)}"
+            f"{f' took {step.qty}' if step.qty else ''}"
+        )
+        before = step.remaining_short
+    if table:
+        yield from _sources(r)
+
+
+def _share(r: Reading, step: Step) -> str:
+    """What a step has covered, where it takes something and leaves something open."""
+    if not (step.qty and step.remaining_short):
+        return ""
+    # The share is rounded down at a half, because 100 less it is rounded up.
+    working = divided(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
+    return f"{working} {step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
+
+
+def _clock(r: Reading) -> str:
+    option = corporate_action_option(r.case)
+    days = "none" if r.days_left is None else f"{r.case.triage.deadline} left {r.days_left}"
+    netted = f"aged {r.age + r.rules.offset_older_by}"
+    told = (
+        f"score {r.case.triage.score_components.age} age {r.age} {days} {netted}"
+        f" {r.case.triage.category}"
+    )
+    return told if option is None else f"{told} {option}"
+
+
+def _stock(r: Reading) -> str:
+    """What there is beside the fails to receive, and what the clock lets the desk do with it."""
+    held = r.case.inventory
+    depot = f"{held.depot_qty}"
+    if held.depot_qty:
+        transit = held.depot_transit_days
+        depot += (
+            f" {'none' if transit is None else transit}"
+            f" {verdict(depot_in_time(held, r.days_left)).lower()}"
+        )
+    due = r.days_left is not None and r.days_left <= r.rules.partial_deadline_days
+    parallel = runs_in_parallel(held, r.days_left, r.rules)
+    sources = f"recall {held.recall_outstanding} loan {held.stock_loan_available}"
+    return (
+        f"stock box {held.box_qty} depot {depot} {sources} partial {verdict(due).lower()} parallel"
+        f" {verdict(parallel).lower()}"
+    )
+
+
+def _receipts(r: Reading) -> Iterator[str]:
+    aged = r.age + r.rules.offset_older_by
+    for name, ftr in zip(NAMES, r.case.ftrs, strict=False):
+        way = "net" if nets_across_dates(ftr, r.age, r.rules) else "chase"
+        settles = f"{ftr.settlement_date} {ftr.settlement_type} {_against(ftr.age_days, aged)}"
+        yield f"{name} {ftr.dtc} {settles} {way} {_moves(r, ftr)} {_turned(ftr.qty)}"
+
+
+def _against(one: int, other: int) -> str:
+    """Two small numbers and how they compare."""
+    return f"{one}{'<' if one < other else '>' if one > other else '='}{other}"
+
+
+def _turned(qty: int) -> str:
+    return f"{qty} {units_first(_fitting(qty))}"
+
+
+def _fitting(qty: int) -> int:
+    """More shares than any fail here owes count as the most that can be written."""
+    return min(qty, MOST)
+
+
+def _moves(r: Reading, ftr: Ftr) -> str:
+    """Whether a fail to receive speaks against S3, behind what tells it."""
+    if ftr.partial_delivery_history:
+        return "yes moves"
+    if ftr.chase_attempts is None:
+        return (
+            f"no none {ftr.age_days}"
+            f" {'moves' if ftr.age_days < r.rules.gridlock_aged_from else 'stuck'}"
+        )
+    return (
+        f"no {ftr.chase_attempts}"
+        f" {'moves' if ftr.chase_attempts < r.rules.gridlock_attempts_from else 'stuck'}"
+    )
+
+
+def _others(r: Reading) -> Iterator[str]:
+    known = {ftr.dtc for ftr in r.case.ftrs}
+    if not known or len(known) >= r.rules.gridlock_brokers_from:
+        return
+    for name, fail in zip(NAMES[len(r.case.ftrs) :], r.case.related_fails, strict=False):
+        yield f"{name} {'none' if fail.dtc in known else fail.dtc}"
+        known.add(fail.dtc)
+
+
+def _named(r: Reading, ftr: Ftr) -> str:
+    return NAMES[next(place for place, given in enumerate(r.case.ftrs) if given is ftr)]
+
+
+def _says(r: Reading, number: int) -> str:
+    return verdict(r.gridlock.signals >= number).lower()
+
+
+def _compared(r: Reading) -> Iterator[str]:
+    if len(r.case.ftrs) > _COMPARED_UP_TO:
+        return
+    for (name, one), (other_name, other) in combinations(zip(NAMES, r.case.ftrs, strict=False), 2):
+        quantities = compared(_fitting(one.qty), _fitting(other.qty))
+        first = name if rank([one, other])[0] is one else other_name
+        yield f"{name} {other_name} {_against(one.age_days, other.age_days)} {quantities} {first}"
+
+
+def _similar(r: Reading) -> str:
+    """S4: four times what the largest broker has more than the smallest is not more than the
+    smallest has.
+    """
+    sums: dict[str, int] = {}
+    for ftr in r.case.ftrs:
+        sums[ftr.dtc] = sums.get(ftr.dtc, 0) + _fitting(ftr.qty)
+    if r.rules.gridlock_similar_ratio.as_integer_ratio() != (5, 4):
+        raise ValueError(
+            f"the working of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}"
+        )
+    least, gap = min(sums.values()), max(sums.values()) - min(sums.values())
+    told = (
+        f"{compared(least, least + gap)} {total(gap, gap)} {total(2 * gap, 2 * gap)}"
+        f" {compared(4 * gap, least)} "
+        if gap
+        else ""
+    )
+    extent = "all" if r.gridlock.extent == "full" else r.gridlock.extent
+    return f"{told}S4 {_says(r, 4)} {extent} {' '.join(r.plan.gridlock_parties)}"
+
+
+def _source(r: Reading, step: Step, before: int) -> str:
+    """Where a step takes shares from, what is there, and what stays open of what was open
+    `before`.
+    """
+    if step.action in ("PARTIAL_DELIVER", "SPO_SETTLEMENT"):
+        return ""
+    if step.action == "BUY_IN_NOTICE":
+        return f" {step.dtc or 'all'}"
+    if step.action == "APPLY_BOX":
+        return f" {_off(r.case.inventory.box_qty, before)}"
+    if step.action == "DEPOT_MOVEMENT":
+        return f" {_off(r.case.inventory.depot_qty, before)}"
+    if step.dtc is None:
+        return (
+            f" rest {r.plan.additional_ftrs_chased}"
+            f" {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
+        )
+    ftr = next(ftr for ftr, taken in r.receipts if taken.step is step)
+    return (
+        f" {_named(r, ftr)} {step.dtc} {step.settlement_date} {step.settlement_type}"
+        f" {_off(ftr.qty, before)}"
+    )
+
+
+def _off(held: int, before: int) -> str:
+    return f"{held} {difference(_fitting(held), before)}"
+
+
+def _rest(r: Reading) -> Sequence[Ftr]:
+    first = len(r.receipts)
+    return r.ranked[first : first + r.plan.additional_ftrs_chased]
+
+
+def _summed(r: Reading) -> str:
+    """The fails to receive of an aggregated step, added one by one."""
+    sums = [0]
+    for ftr in _rest(r):
+        sums.append(sums[-1] + ftr.qty)
+    return "".join(f"{total(a, b - a)} " for a, b in pairwise(sums[1:]))
+
+
+def _sources(r: Reading) -> Iterator[str]:
+    left, held, plan = r.owed - r.covered, r.case.inventory, r.plan
+    if not left:
+        yield "residual 0"
+        return
+    parallel = runs_in_parallel(held, r.days_left, r.rules)
+    behind = left
+    if held.recall_outstanding:
+        way = "parallel" if parallel else "sequential"
+        yield (
+            f"{way} recall {_off(held.recall_outstanding, left)} took"
+            f" {min(held.recall_outstanding, left)}"
+        )
+        behind = left if parallel else left - min(held.recall_outstanding, left)
+    if behind and held.stock_loan_available:
+        yield (
+            f"borrow {_off(held.stock_loan_available, behind)} took"
+            f" {min(held.stock_loan_available, behind)}"
+        )
+    if parallel:
+        sums = (r.covered, r.covered + plan.fallback_qty, plan.total_coverable)
+        yield (
+            f"covered {compared(left, r.owed)}"
+            f" {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
+        )
+        yield f"total {as_read(plan.total_coverable)} {plan.total_coverable}"
+        if plan.residual_short:
+            yield f"residual {difference(plan.total_coverable, r.owed)}"
+            return
+    elif plan.residual_short and plan.total_coverable:
+        yield f"total {difference(plan.residual_short, r.owed)} residual {plan.residual_short}"
+        return
+    yield f"residual {plan.residual_short}"

@@ -1,0 +1,84 @@
+"""A plan as a tiny resolver says it: the figures and decisions of the engine, and short sentences
+without figures.
+
+Every word of an answer is something to learn and takes time to say. The checker asks of free text
+only that it is there and that its figures are right; what the rules want said (the corporate
+action, a partial gridlock) is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from finops_cli.domain.enums import StepAction
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.gridlock import assess
+from finops_cli.rules.sourcing import corporate_action_option
+from finops_cli.rules.waterfall import resolve
+
+_RATIONALES: dict[StepAction, str] = {
+    "CHASE_FTR": "Chase the counterparty",
+    "OFFSET_FTR": "Aged: netted across dates",
+    "NET_GRIDLOCK": "In gridlock: propose net settlement",
+    "APPLY_BOX": "Free box holds shares",
+    "PARTIAL_DELIVER": "Deliver the partial today",
+    "DEPOT_MOVEMENT": "Depot shares arrive before the deadline",
+    "BUY_IN_NOTICE": "Formal buy-in notice",
+    "SPO_SETTLEMENT": "Shares cannot be delivered after the event: settle in cash",
+}
+_TOLD: dict[StepAction, str] = {
+    "CHASE_FTR": "chase",
+    "OFFSET_FTR": "net across dates",
+    "NET_GRIDLOCK": "propose a net settlement to all",
+    "BUY_IN_NOTICE": "serve buy-in notice",
+    "APPLY_BOX": "apply the box",
+    "PARTIAL_DELIVER": "deliver the partial",
+    "DEPOT_MOVEMENT": "move from the depot",
+    "SPO_SETTLEMENT": "settle in cash",
+}
+_SOURCES = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
+_OPTIONS = {
+    "A": " Option A: deliver the pre-event shares; the counterparty must agree.",
+    "B": " Option B: deliver the post-event equivalent; the counterparty must agree.",
+    "C": " Option C: settle in cash, free of payment; the counterparty must agree.",
+}
+
+
+def tiny_plan(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
+    """The engine's plan for `case` in a tiny resolver's words.
+
+    Raises ValueError when the age of the fail cannot be told.
+    """
+    plan = resolve(case, kb)
+    steps = tuple(
+        replace(step, rationale=_RATIONALES[step.action]) for step in plan.resolution_steps
+    )
+    reason = "The residual has no source" if plan.residual_short else ""
+    return replace(
+        plan,
+        resolution_steps=steps,
+        escalation_reason=reason,
+        narrative=_narrative(case, plan, kb),
+    )
+
+
+def _narrative(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
+    text = "; ".join(_parts(case, plan, kb))
+    option = corporate_action_option(case)
+    return f"{text[0].upper()}{text[1:]}.{_OPTIONS[option] if option else ''}"
+
+
+def _parts(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> Iterator[str]:
+    taken = {step.action for step in plan.resolution_steps}
+    yield from (told for action, told in _TOLD.items() if action in taken)
+    yield from (
+        _SOURCES[name]
+        for name in (plan.fallback_strategy, plan.secondary_fallback)
+        if name != "NONE"
+    )
+    if assess(case, kb.waterfall).extent == "partial":
+        yield "partial gridlock: escalate there"
+    yield "escalate the residual" if plan.residual_short else "no shares stay uncovered"

@@ -1,0 +1,153 @@
+"""What a tiny triage model writes out before its answer: the score by looking up and adding, one
+small step at a time.
+
+A transformer of a few layers looks up and adds single digits well; it does not multiply, and it
+learns a large table slowly. So the product of card 1 (`score.priority`) is taken apart: each digit
+of the base in tenths times the joint modifier (a table of ten digits and thirty modifiers, used
+three times an answer), and their sum, units first, because then every digit follows from two and a
+carry that stand at fixed distances before it.
+
+    qty 9387 of 9,387 shares                          plain, then as the sentence of the answer copies it
+    CNS_FAIL FTD position -9387 stands                whether CNS has netted the obligation away: stands, offset
+    age 8 60 value $963K 6 50 regulatory none FTD Sell Yes THRESHOLD 80 counterparty 0.28% 10
+                                                      what the record says, and the factor that it makes; of a value its digits, too
+    inventory 24.99% 100 threshold Yes 120 eligible Yes 100 volume 13.61% 115 counterparty 100 concentration 13800
+                                                      the same for the modifiers, in their last decimals
+    joint 1380000                                     the one modifier times the other; all from here on follows from the lines before
+    0180+0125=0305+0280=0585+0010=0595                points, and the base, in tenths
+    00000960 00002421 00000960                       5, 9 and 5 times the joint modifier, units first
+    0002418000 0000112800                             the first times ten and the second; that times ten and the third
+    82.1 CRITICAL CRITICAL ESCALATED                  the score, its tier before and after the CNS floor, and the state of the fail
+"""  # noqa: E501 - a diagram
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import accumulate
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import plain, render_usd
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.classification import is_offset
+from finops_cli.rules.deadlines import regulatory_state
+
+_POINTS, _PART, _PRODUCT = 4, 8, 10
+"""Digits of a base in tenths, of one digit times a joint modifier in millionths, and of all of
+them.
+"""
+_JOINT_DECIMALS, _CONCENTRATION_DECIMALS, _INVENTORY_DECIMALS, _BASE_DECIMALS = 6, 4, 2, 1
+
+
+def triage_trace(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
+    """The steps from `record` to the score and the state of `answer`, without the <think> tags."""
+    shares = f"qty {record.qty} of {record.qty:,} shares"
+    return "\n".join((shares, read_off(record, answer, kb), worked_out(answer, kb)))
+
+
+def read_off(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
+    """The three lines of what stands in the record."""
+    c, volume = answer.score_components, record.security_fail_rate_pct_adv
+    heavy = volume is not None and volume > kb.scoring.security_rate_over
+    position = "none" if record.cns_position is None else f"{record.cns_position}"
+    netted = "offset" if is_offset(record) else "stands"
+    told = (
+        f"age {record.age_days} {c.age_factor}",
+        (
+            f"value {render_usd(record.market_value)} {len(f'{int(record.market_value)}')}"
+            f" {c.value_factor}"
+        ),
+        f"regulatory {_state(record, kb)} {c.regulatory_factor}",
+        f"counterparty {plain(record.cp_fail_rate_pct)}% {c.cp_history_factor}",
+    )
+    inventory = _scaled(c.inventory_modifier, _INVENTORY_DECIMALS)
+    modifiers = (
+        f"inventory {plain(record.inventory_coverage_pct)}% {inventory:03d}",
+        (
+            f"threshold {_yes(record.reg_sho_threshold)}"
+            f" {_counted(record.reg_sho_threshold, 'THRESHOLD', kb)}"
+        ),
+        (
+            f"eligible {_yes(record.cns_eligible)}"
+            f" {_counted(not record.cns_eligible, 'NOT_CNS_ELIGIBLE', kb)}"
+        ),
+        (
+            f"volume {'none' if volume is None else f'{plain(volume)}%'}"
+            f" {_counted(heavy, 'SECURITY_FAIL_RATE', kb)}"
+        ),
+        (
+            "counterparty"
+            f" "
+            f"{_counted(record.cp_fail_rate_pct > kb.scoring.cp_rate_over, 'CP_FAIL_RATE', kb)}"
+        ),
+        f"concentration {_scaled(c.concentration_modifier, _CONCENTRATION_DECIMALS):05d}",
+    )
+    obligation = f"{answer.category} {record.cns_direction} position {position} {netted}"
+    return f"{obligation}\n{' '.join(told)}\n{' '.join(modifiers)}"
+
+
+def _state(record: FailRecord, kb: KnowledgeBase) -> str:
+    """What the regulatory state follows from, the age apart, and the state."""
+    given = record.reg_sho_status or "none"
+    return (
+        f"{given} {record.cns_direction} {record.side} {_yes(record.reg_sho_threshold)}"
+        f" {regulatory_state(record, kb.triage)}"
+    )
+
+
+def _yes(fact: bool) -> str:
+    return "Yes" if fact else "No"
+
+
+def _counted(applies: bool, name: str, kb: KnowledgeBase) -> str:
+    """A concentration modifier in hundredths; 100 where it does not apply."""
+    modifier = kb.scoring.concentration[name] if applies else Decimal(1)
+    return f"{_scaled(modifier, _INVENTORY_DECIMALS):03d}"
+
+
+def worked_out(answer: Triage, kb: KnowledgeBase) -> str:
+    """The lines of what follows from those three."""
+    c = answer.score_components
+    factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
+    points = [
+        _scaled(factor * weight, _BASE_DECIMALS)
+        for factor, weight in zip(factors, kb.scoring.weights.values(), strict=True)
+    ]
+    joint = _scaled(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
+    product, score = _multiplied(sum(points), joint, kb)
+    end = f"{score} {kb.scoring.tier.of(score)} {answer.priority_tier} {answer.lifecycle_state}"
+    return "\n".join((f"joint {joint:0{_JOINT_DECIMALS + 1}d}", _summed(points), product, end))
+
+
+def _summed(points: list[int]) -> str:
+    sums = list(accumulate(points))
+    told = [f"{sums[0]:0{_POINTS}d}"]
+    told += [
+        f"+{point:0{_POINTS}d}={total:0{_POINTS}d}"
+        for point, total in zip(points[1:], sums[1:], strict=True)
+    ]
+    return "".join(told)
+
+
+def _multiplied(base: int, joint: int, kb: KnowledgeBase) -> tuple[str, Decimal]:
+    """Base times joint modifier as it is worked out, and the score that it gives."""
+    tens, digit = divmod(base // 10, 10)
+    parts = [joint * part for part in (tens, digit, base % 10)]
+    sums = list(accumulate(parts, lambda so_far, part: so_far * 10 + part))[1:]
+    exact = Decimal(sums[-1]).scaleb(-_JOINT_DECIMALS - _BASE_DECIMALS)
+    score = min(kb.scoring.cap, exact).quantize(
+        Decimal(1).scaleb(-kb.scoring.decimals), ROUND_HALF_UP
+    )
+    told = [
+        " ".join(f"{number:0{width}d}"[::-1] for number in row)
+        for row, width in ((parts, _PART), (sums, _PRODUCT))
+    ]
+    return "\n".join(told), score
+
+
+def _scaled(number: Decimal, decimals: int) -> int:
+    """`number` in units of its last of `decimals` decimals. Raises ValueError when it has more."""
+    scaled = number.scaleb(decimals)
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{number} has more than {decimals} decimals")
+    return int(scaled)

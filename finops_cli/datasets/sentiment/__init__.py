@@ -1,0 +1,1 @@
+"""Labelled sentences for the sentiment model."""

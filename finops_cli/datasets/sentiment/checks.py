@@ -1,0 +1,201 @@
+"""What a set of labelled sentences holds, and which promises it breaks.
+
+Judges rows alone, whoever made them, in flat memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from finops_cli.datasets.sentiment.examples import BLOCK, Sentence, text_split
+from finops_cli.datasets.sentiment.grammar import LABELS, REGISTERS, Grammar
+from finops_cli.datasets.splits import Split
+
+Promise = Literal[
+    "text_once",
+    "text_in_one_split",
+    "split_by_text",
+    "slots_filled",
+    "template_known",
+    "held_out_in_eval_only",
+    "held_out_share",
+    "label_share",
+    "register_share",
+    "every_cell",
+]
+_SHOWN = 80
+PROMISES: dict[Promise, str] = {
+    "text_once": "No text twice in a split.",
+    "text_in_one_split": "No text in both splits.",
+    "split_by_text": "A text stands in the split that its SHA-256 gives.",
+    "slots_filled": "No text is empty or holds a brace, a tab or a line break.",
+    "template_known": (
+        "A row's template is one of the grammar, and its register and label are the template's."
+    ),
+    "held_out_in_eval_only": "No held-out template in the train split.",
+    "held_out_share": "Half of the eval split comes from held-out templates, to a point.",
+    "label_share": "Each label has a third of a split, to a point.",
+    "register_share": "Each register has a quarter of a split, to a point.",
+    "every_cell": "A split of a dozen rows or more holds every register with every label.",
+}
+"""A user's own sentences (register `phrasebank`) are held to the first four only."""
+
+
+class BrokenPromise(Struct, frozen=True):
+    """`rows` is how many rows of `split` break it, or by how many a share is off; `example` is the
+    first, or the share.
+    """
+
+    promise: Promise
+    split: Split
+    rows: int
+    example: str
+
+
+class SentimentReport(Struct, frozen=True):
+    """Counts of rows by split, and in each split by label, register and template; and what is
+    broken.
+    """
+
+    splits: dict[Split, int]
+    labels: dict[Split, dict[str, int]]
+    registers: dict[Split, dict[str, int]]
+    templates: dict[Split, dict[str, int]]
+    broken: list[BrokenPromise]
+
+
+def check_sentences(rows: Iterable[tuple[Split, Sentence]], grammar: Grammar) -> SentimentReport:
+    """The report over `rows`, counted from 1 in the order in which they come."""
+    census = _Census(grammar)
+    for number, (split, row) in enumerate(rows, start=1):
+        census.take(number, split, row)
+    return census.report()
+
+
+_BIT: dict[Split, int] = {"train": 1, "eval": 2}
+_Count = Counter[tuple[Split, str, str, str]]
+"""Rows by split, label, register and template."""
+
+
+class _Census:
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self._counts: _Count = Counter()
+        self._texts: dict[bytes, int] = {}
+        self._broken: dict[tuple[Promise, Split], BrokenPromise] = {}
+
+    def take(self, number: int, split: Split, row: Sentence) -> None:
+        self._counts[split, row.label, row.register, row.template] += 1
+        faults = [
+            *self._text_faults(split, row.text),
+            *(_template_faults(split, row, self._grammar) if generated(row) else ()),
+        ]
+        for promise in faults:
+            seen = self._broken.get((promise, split))
+            example = (
+                seen.example
+                if seen
+                else f"row {number}, {row.template or row.register}: {row.text[:_SHOWN]}"
+            )
+            self._broken[promise, split] = BrokenPromise(
+                promise, split, seen.rows + 1 if seen else 1, example
+            )
+
+    def _text_faults(self, split: Split, text: str) -> Iterator[Promise]:
+        digest = hashlib.sha256(text.encode()).digest()[:16]
+        seen = self._texts.get(digest, 0)
+        self._texts[digest] = seen | _BIT[split]
+        if seen & _BIT[split]:
+            yield "text_once"
+        if seen & ~_BIT[split]:
+            yield "text_in_one_split"
+        if text_split(text) != split:
+            yield "split_by_text"
+        if not text.strip() or any(character in text for character in "{}\t\r\n"):
+            yield "slots_filled"
+
+    def report(self) -> SentimentReport:
+        splits: dict[Split, int] = dict.fromkeys(_BIT, 0)
+        labels, registers, templates = (
+            {split: dict[str, int]() for split in _BIT} for _ in range(3)
+        )
+        for (split, label, register, template), count in sorted(self._counts.items()):
+            splits[split] += count
+            for table, value in ((labels, label), (registers, register), (templates, template)):
+                table[split][value] = table[split].get(value, 0) + count
+        shares = [
+            broken for split in _BIT for broken in _share_faults(split, self._counts, self._grammar)
+        ]
+        return SentimentReport(
+            splits, labels, registers, templates, [*self._broken.values(), *shares]
+        )
+
+
+def generated(row: Sentence) -> bool:
+    return row.register != "phrasebank"
+
+
+def _template_faults(split: Split, row: Sentence, grammar: Grammar) -> Iterator[Promise]:
+    template = grammar.templates.get(row.template)
+    if template is None or (template.register, template.label) != (row.register, row.label):
+        yield "template_known"
+    elif template.held_out and split == "train":
+        yield "held_out_in_eval_only"
+
+
+def _share_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterator[BrokenPromise]:
+    """Counted over the generated rows of a split.
+
+    A share may be off by a point, or by what an unfinished dozen allows.
+    """
+    mine: _Count = Counter(
+        {key: count for key, count in counts.items() if key[0] == split and key[2] != "phrasebank"}
+    )
+    total = mine.total()
+    by_label, by_register, by_cell = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    held_out = 0
+    for (_, label, register, template), count in mine.items():
+        by_label[label] += count
+        by_register[register] += count
+        by_cell[register, label] += count
+        held_out += (
+            count if template in grammar.templates and grammar.templates[template].held_out else 0
+        )
+    yield from _off(
+        "label_share", split, {name: by_label[name] for name in LABELS}, total, len(LABELS), 1
+    )
+    yield from _off(
+        "register_share",
+        split,
+        {name: by_register[name] for name in REGISTERS},
+        total,
+        len(REGISTERS),
+        1,
+    )
+    if split == "eval":
+        yield from _off(
+            "held_out_share", split, {"held-out templates": held_out}, total, 2, BLOCK // 4
+        )
+    if total >= BLOCK:
+        missing = [cell for cell in itertools.product(REGISTERS, LABELS) if not by_cell[cell]]
+        yield from (
+            BrokenPromise("every_cell", split, 0, f"no row is {' '.join(cell)}") for cell in missing
+        )
+
+
+def _off(
+    promise: Promise, split: Split, found: dict[str, int], total: int, parts: int, rows: int
+) -> Iterator[BrokenPromise]:
+    """The parts that are further from `total` / `parts` than a point and than `rows` rows."""
+    for name, count in found.items():
+        off = abs(count * parts - total)  # in rows times parts
+        if off * 100 > total * parts and off > rows * parts:
+            yield BrokenPromise(
+                promise, split, off // parts, f"{name}: {count:,} of {total:,} rows"
+            )

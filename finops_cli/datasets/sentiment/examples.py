@@ -1,0 +1,133 @@
+"""Labelled financial sentences for the third model. What a sentence is depends on seed, split and
+index alone.
+
+Every twelve consecutive sentences hold each register with each label once, so shares are exact at
+any length. Texts are distinct by construction: within a template and a split no value of its key
+comes twice, and a digest of the text tells its split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+from finops_cli.datasets.sampling import deal_evenly, rng
+from finops_cli.datasets.sentiment.grammar import (
+    LABELS,
+    REGISTERS,
+    Cell,
+    Grammar,
+    Label,
+    Register,
+    Template,
+)
+from finops_cli.datasets.splits import Split, split_of
+from finops_cli.errors import KnowledgeError
+
+BLOCK = len(REGISTERS) * len(LABELS)
+EVAL_EVERY = 5
+"""One text of five belongs to the eval split."""
+_BEGINNING = re.compile(r"(?:^|(?<=[.?] ))[a-z]")
+"""Of a sentence, where a slot may have put a word in lower case."""
+_DRAWS = 2_000
+"""Far beyond need: a draw falls into the eval split one time in five."""
+
+
+class Sentence(Struct, frozen=True):
+    """A sentence with its label.
+
+    `template` is an id of the grammar, empty for a user's own sentence.
+    """
+
+    text: str
+    label: Label
+    register: Register | Literal["phrasebank"]
+    template: str
+
+
+def text_split(text: str) -> Split:
+    """The split that a text belongs to, whatever made it: told by its SHA-256."""
+    return split_of(hashlib.sha256(text.encode()).digest(), EVAL_EVERY)
+
+
+def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
+    """Sentence `index` of a split, counted from 0."""
+    block, place = divmod(index, BLOCK)
+    register, label = _place(place, block, seed, split)
+    cell = list(grammar.cells).index((register, label))
+    template, visit = _template(grammar.cells[register, label], block, cell, seed, split)
+    key = _key(template, visit, seed, split)
+    draw = rng(seed, f"sentiment {split}", index)
+    for _ in range(_DRAWS):
+        text = _text(template, key, draw)
+        if text_split(text) == split:
+            return Sentence(text, label, register, template.id)
+    raise KnowledgeError(
+        f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws; give it more"
+        " slots"
+    )
+
+
+def surely_distinct(split: Split, grammar: Grammar) -> int:
+    """Up to how many sentences no text of a split comes twice; beyond, keys come again and only the
+    other slots differ.
+    """
+    pools = [pool for cell in grammar.cells.values() for pool in _pools(cell, split)]
+    visits = min(len(pool) * min(template.keys() for template in pool) for pool in pools)
+    return BLOCK * visits if split == "train" else BLOCK * (2 * visits - 1)
+
+
+def _place(place: int, block: int, seed: int, split: Split) -> tuple[Register, Label]:
+    """Labels come round every three, registers every four, so every twelve hold each pair once;
+    their order is the block's.
+    """
+    order = rng(seed, f"sentiment {split} order", block)
+    labels, registers = list(LABELS), list(REGISTERS)
+    order.shuffle(labels)
+    order.shuffle(registers)
+    return registers[place % len(registers)], labels[place % len(labels)]
+
+
+def _pools(cell: Cell, split: Split) -> tuple[tuple[Template, ...], ...]:
+    return (cell.seen,) if split == "train" else (cell.seen, cell.held_out)
+
+
+def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> tuple[Template, int]:
+    """The template for a cell in a block, and how often it came before.
+
+    Eval blocks take half of their cells from each pool.
+    """
+    pools = _pools(cell, split)
+    turn, which = divmod(block + number % len(pools), len(pools))
+    pool = pools[which]
+    name = f"sentiment {split} {pool[0].register} {pool[0].label} {which}"
+    return deal_evenly(pool, seed, name, turn), turn // len(pool)
+
+
+def _key(template: Template, visit: int, seed: int, split: Split) -> int:
+    """A walk through all keys in steps that share no divisor with their number meets each once
+    before any again.
+    """
+    keys = template.keys()
+    draw = rng(seed, f"sentiment {split} keys {template.id}", 0)
+    start = draw.randrange(keys)
+    step = draw.randrange(1, keys)
+    while math.gcd(step, keys) != 1:
+        step = draw.randrange(1, keys)
+    return (start + step * visit) % keys
+
+
+def _text(template: Template, key: int, draw: random.Random) -> str:
+    first, *others = template.fillers
+    values = first.fill(draw, key)
+    for filler in others:
+        values.update(filler.fill(draw, None))
+    text = "".join(
+        values[piece] if place % 2 else piece for place, piece in enumerate(template.pieces)
+    )
+    return _BEGINNING.sub(lambda found: found.group().upper(), text)

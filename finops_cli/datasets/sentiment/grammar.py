@@ -1,0 +1,272 @@
+"""The grammar of financial sentences, typed and checked (source: training/sentiment-grammar.toml;
+unknown keys are refused).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.datasets.sentiment.slots import Figure, Filler, Measure, Move, Words
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.load import bundled_dir
+
+Label = Literal["positive", "neutral", "negative"]
+Register = Literal["earnings_call", "analyst_note", "filing", "counterparty_reply"]
+LABELS: tuple[Label, ...] = get_args(Label)
+REGISTERS: tuple[Register, ...] = get_args(Register)
+LEAST_SEEN, LEAST_HELD_OUT = 9, 3
+LEAST_KEYS, LEAST_TEXTS_A_KEY = 1_000, 200
+"""A key serves one text; the slots beside it must leave room to draw until the text falls into its
+split.
+"""
+_SLOT = re.compile(r"\{([a-z_0-9]+(?:\.[a-z]+)?)\}")
+_SECOND = re.compile(r"_[2-9]$")
+
+
+class _Names(Struct, frozen=True, forbid_unknown_fields=True):
+    parts: list[list[str]]
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    id: str
+    key: str
+    text: str
+    figures: dict[str, str] = {}
+    held_out: bool = False
+
+
+class _Cell(Struct, frozen=True, forbid_unknown_fields=True):
+    register: Register
+    label: Label
+    templates: list[_Line]
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    labels: dict[Label, str]
+    registers: dict[Register, str]
+    names: dict[str, _Names]
+    words: dict[str, list[str]]
+    measures: dict[str, Measure]
+    moves: dict[str, Move]
+    cell: list[_Cell]
+
+
+class Template(NamedTuple):
+    """A sentence with slots.
+
+    `pieces` alternates literal text and slot; the first of `fillers` holds the key.
+    """
+
+    id: str
+    register: Register
+    label: Label
+    held_out: bool
+    pieces: tuple[str, ...]
+    fillers: tuple[Filler, ...]
+
+    def keys(self) -> int:
+        return self.fillers[0].keys()
+
+
+class Cell(NamedTuple):
+    """The templates of one register and label: those of both splits, and those of the eval split
+    alone.
+    """
+
+    seen: tuple[Template, ...]
+    held_out: tuple[Template, ...]
+
+
+class Grammar(Struct, frozen=True):
+    """`digest` names the bytes of the file.
+
+    Cells are in the order of REGISTERS, and within a register of LABELS.
+    """
+
+    digest: str
+    labels: dict[Label, str]
+    registers: dict[Register, str]
+    templates: dict[str, Template]
+    cells: dict[tuple[Register, Label], Cell]
+
+
+@cache
+def load_grammar(file: Path | None = None) -> Grammar:
+    """The grammar of `file`, or the shipped one. Raises KnowledgeError naming file and key."""
+    path = file or bundled_dir("training") / "sentiment-grammar.toml"
+    try:
+        text = path.read_bytes()
+        given = msgspec.convert(tomllib.loads(text.decode()), _File)
+    except OSError as error:
+        raise KnowledgeError(
+            f"{path}: cannot be read ({error.strerror}); give a grammar of sentences"
+        ) from error
+    except ValueError as error:  # msgspec.ValidationError is one, and tells the key
+        raise KnowledgeError(f"{path}: {error}") from error
+    try:
+        return _compiled(given, hashlib.sha256(text).hexdigest())
+    except KnowledgeError as error:
+        raise KnowledgeError(f"{path}: {error}") from error
+
+
+def _compiled(given: _File, digest: str) -> Grammar:
+    for name, have, want in (
+        ("labels", given.labels, LABELS),
+        ("registers", given.registers, REGISTERS),
+    ):
+        if set(have) != set(want):
+            raise KnowledgeError(f"{name}: must be {', '.join(want)}")
+    _check_ranges(given)
+    lists = dict(_lists(given))
+    templates: dict[str, Template] = {}
+    for cell in given.cell:
+        for line in cell.templates:
+            template = _template(cell, line, given, lists)
+            if template.id in templates:
+                raise KnowledgeError(f"template {template.id}: the id is used twice in its cell")
+            templates[template.id] = template
+    cells = {place: _cell(place, templates) for place in itertools.product(REGISTERS, LABELS)}
+    return Grammar(digest, given.labels, given.registers, templates, cells)
+
+
+def _check_ranges(given: _File) -> None:
+    for name, measure in given.measures.items():
+        if (
+            not 0 < measure.low < measure.high
+            or measure.form.count("{}") != 1
+            or measure.step < 1
+            or measure.decimals < 0
+        ):
+            raise KnowledgeError(
+                f"measures.{name}: 0 < low < high, step of at least 1, and one {{}} in form"
+            )
+    for name, move in given.moves.items():
+        if (
+            not -900 <= move.low <= move.high
+            or move.low < 0 < move.high
+            or (move.low == 0) != (move.high == 0)
+        ):
+            raise KnowledgeError(
+                f"moves.{name}: low up to high, both of one sign or both 0, at least -900"
+            )
+
+
+def _lists(given: _File) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Names and words, by slot."""
+    for name, names in given.names.items():
+        yield (
+            name,
+            _distinct(
+                f"names.{name}", (" ".join(parts) for parts in itertools.product(*names.parts))
+            ),
+        )
+    for name, words in given.words.items():
+        if name in given.names:
+            raise KnowledgeError(f"words.{name}: the name is one of [names] too")
+        yield name, _distinct(f"words.{name}", iter(words))
+
+
+def _distinct(name: str, values: Iterator[str]) -> tuple[str, ...]:
+    found = tuple(values)
+    if len(set(found)) < len(found) or len(found) < 2 or not all(found):
+        raise KnowledgeError(f"{name}: at least two values, each once, none empty")
+    return found
+
+
+def _template(
+    cell: _Cell, line: _Line, given: _File, lists: dict[str, tuple[str, ...]]
+) -> Template:
+    id = f"{cell.register}.{cell.label}.{line.id}"
+    pieces = tuple(_SLOT.split(line.text))
+    slots = tuple(dict.fromkeys(pieces[1::2]))
+    if any("{" in piece or "}" in piece for piece in pieces):
+        raise KnowledgeError(f"template {id}: text: a brace that is no {{slot}}")
+    try:
+        fillers = _fillers(
+            slots, {name: _figure(name, text, given) for name, text in line.figures.items()}, lists
+        )
+        template = Template(
+            id,
+            cell.register,
+            cell.label,
+            line.held_out,
+            pieces,
+            _key_first(line.key, slots, fillers),
+        )
+    except KnowledgeError as error:
+        raise KnowledgeError(f"template {id}: {error}") from error
+    texts = template.fillers[0].size_beside_key()
+    for filler in template.fillers[1:]:
+        texts *= filler.size()
+    if template.keys() < LEAST_KEYS or texts < LEAST_TEXTS_A_KEY:
+        least = f"at least {LEAST_KEYS:,} and {LEAST_TEXTS_A_KEY}"
+        raise KnowledgeError(
+            f"template {id}: key: {template.keys():,} keys with {texts:,} texts each; {least} are"
+            " needed"
+        )
+    return template
+
+
+def _figure(name: str, text: str, given: _File) -> Figure:
+    measure, _, move = text.partition(" ")
+    if measure not in given.measures or (move and move not in given.moves):
+        raise KnowledgeError(
+            f"figures.{name}: {text!r} is not a measure, or a measure and a move, of this file"
+        )
+    return Figure(name, given.measures[measure], given.moves[move] if move else None)
+
+
+def _fillers(
+    slots: tuple[str, ...], figures: dict[str, Figure], lists: dict[str, tuple[str, ...]]
+) -> dict[str, Filler]:
+    """By the name that `key` may give."""
+    drawn: dict[str, list[str]] = {}
+    for slot in slots:
+        name = slot.partition(".")[0]
+        if name in figures:
+            if slot not in figures[name].slots():
+                raise KnowledgeError(
+                    f"text: {{{slot}}} is none of {', '.join(figures[name].slots())}"
+                )
+            continue
+        name = _SECOND.sub("", slot)
+        if name not in lists:
+            raise KnowledgeError(f"text: {{{slot}}} is in none of names, words and figures")
+        drawn.setdefault(name, []).append(slot)
+    unused = [name for name in figures if name not in {slot.partition(".")[0] for slot in slots}]
+    if unused:
+        raise KnowledgeError(f"figures.{unused[0]}: not used in the text")
+    return {
+        **figures,
+        **{name: Words(tuple(sorted(found)), lists[name]) for name, found in drawn.items()},
+    }
+
+
+def _key_first(key: str, slots: tuple[str, ...], fillers: dict[str, Filler]) -> tuple[Filler, ...]:
+    """The key must be shown: the slot itself, or the first value of its figure."""
+    if key not in fillers or not {key, f"{key}.from"} & set(slots):
+        raise KnowledgeError(f"key: {key!r} is no slot of the text, or its .from is not shown")
+    return (fillers[key], *(filler for name, filler in fillers.items() if name != key))
+
+
+def _cell(place: tuple[Register, Label], templates: dict[str, Template]) -> Cell:
+    found = [
+        template for template in templates.values() if (template.register, template.label) == place
+    ]
+    cell = Cell(tuple(t for t in found if not t.held_out), tuple(t for t in found if t.held_out))
+    if len(cell.seen) < LEAST_SEEN or len(cell.held_out) < LEAST_HELD_OUT:
+        have = f"{len(cell.seen)} seen and {len(cell.held_out)} held-out templates"
+        raise KnowledgeError(
+            f"cell {'.'.join(place)}: {have}; at least {LEAST_SEEN} and {LEAST_HELD_OUT} are needed"
+        )
+    return cell

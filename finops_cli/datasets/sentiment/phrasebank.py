@@ -1,0 +1,166 @@
+"""A user's own copy of financial_phrasebank (Malo and others, 2014), as sentences. finops neither
+ships nor fetches it.
+
+Two forms: the original text files (`Sentences_50Agree.txt` and the like), `sentence@label` a line,
+the label behind the last @; and CSV, `label,sentence` without a header, or with one that names both
+columns in any order. The originals are ISO 8859-1; a copy that is UTF-8 throughout is read as that.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.datasets.sentiment.examples import Sentence
+from finops_cli.datasets.sentiment.grammar import LABELS, Label
+from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import lines_of
+from finops_cli.importers.csv_rows import csv_rows
+from finops_cli.importers.stream import Damage, unusable
+
+_CURE = "give an unzipped text file or CSV file of financial_phrasebank"
+_LABEL_COLUMNS, _SENTENCE_COLUMNS = ("label", "sentiment"), ("sentence", "text")
+_A_LINE = "sentence@label, or in a CSV file label,sentence"
+_ACCEPTED = f"one of {', '.join(LABELS)}"
+_CHUNK = 1024 * 1024
+
+
+class PhrasebankRead(Struct, frozen=True):
+    """The end of a file.
+
+    Rows are sentences, damaged lines and duplicates; a duplicate has text and label of an earlier
+    row.
+    """
+
+    file: str
+    rows: int
+    sentences: int
+    damaged: int
+    duplicates: int
+
+
+Item = Sentence | Damage | PhrasebankRead
+
+
+class _Row(NamedTuple):
+    line: int
+    sentence: str
+    label: str
+
+
+class _First(NamedTuple):
+    line: int
+    label: Label
+
+
+def read_phrasebank(path: Path) -> Iterator[Item]:
+    """Sentences, and as values the damaged lines; PhrasebankRead at the end. Their splits:
+    `sentiment.text_split`.
+
+    A text that differs from an earlier one in case and spaces only is the same. Raises UsageError
+    when `path` cannot be read.
+    """
+    try:
+        encoding = _encoding(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); {_CURE}") from error
+    rows = _csv(path, encoding) if path.suffix.lower() == ".csv" else _lines(path, encoding)
+    seen: dict[str, _First] = {}
+    counts = {Sentence: 0, Damage: 0, type(None): 0}
+    for row in rows:
+        item = row if isinstance(row, Damage) else _read(str(path), row, seen)
+        counts[type(item)] += 1
+        if item is not None:
+            yield item
+    sentences, damaged, duplicates = counts.values()
+    yield PhrasebankRead(str(path), sum(counts.values()), sentences, damaged, duplicates)
+
+
+def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | None:
+    """None for a duplicate."""
+    text, word = " ".join(row.sentence.split()), row.label.strip().lower()
+    try:
+        label = msgspec.convert(word, Label)
+    except msgspec.ValidationError:
+        return Damage(
+            file, row.line, (unusable("schema.enum", "label", row.label.strip(), _ACCEPTED),)
+        )
+    if not text or not text.isprintable():
+        return Damage(
+            file,
+            row.line,
+            (unusable("schema.format", "sentence", text, "a sentence of printable characters"),),
+        )
+    first = seen.setdefault(text.casefold(), _First(row.line, label))
+    if first.line == row.line:
+        return Sentence(text, label, "phrasebank", "")
+    if first.label == label:
+        return None
+    accepted = f"each sentence with one label; line {first.line} has it as {first.label}"
+    return Damage(file, row.line, (unusable("input.duplicate", "label", label, accepted),))
+
+
+def _lines(path: Path, encoding: str) -> Iterator[_Row | Damage]:
+    with path.open("rb") as file:
+        for number, (raw, _) in enumerate(lines_of(file), start=1):
+            line = raw.decode(
+                encoding, "replace"
+            ).strip()  # replace: an over-long line is cut, maybe within a letter
+            if not line:
+                continue
+            sentence, at, label = line.rpartition("@")
+            yield _Row(number, sentence, label) if at else _no_row(path, number, line)
+
+
+def _csv(path: Path, encoding: str) -> Iterator[_Row | Damage]:
+    """The first row tells which column is which: by its names, or as `label,sentence` when it has
+    none.
+    """
+    columns: tuple[int, int] | None = None
+    with path.open(encoding=encoding, newline="") as text:
+        for number, cells, fault in csv_rows(text, ","):
+            if fault is not None:
+                yield _no_row(path, number, fault)
+                continue
+            if columns is None:
+                columns = _header(cells)
+                if columns is not None:
+                    continue
+                columns = (0, 1)
+            if len(cells) > max(columns):
+                yield _Row(number, cells[columns[1]], cells[columns[0]])
+            else:
+                yield _no_row(path, number, ",".join(cells))
+
+
+def _header(cells: list[str]) -> tuple[int, int] | None:
+    """Where label and sentence stand, when `cells` are names of columns."""
+    names = [cell.strip().lower() for cell in cells]
+    labels = [place for place, name in enumerate(names) if name in _LABEL_COLUMNS]
+    sentences = [place for place, name in enumerate(names) if name in _SENTENCE_COLUMNS]
+    return (labels[0], sentences[0]) if labels and sentences else None
+
+
+def _no_row(path: Path, line: int, what: str) -> Damage:
+    return Damage(str(path), line, (unusable("schema.format", "row", what, _A_LINE),))
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 when all bytes are, which text in ISO 8859-1 with any letter beyond ASCII hardly ever
+    is.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            for chunk in iter(partial(file.read, _CHUNK), b""):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "iso-8859-1"
+    return "utf-8-sig"

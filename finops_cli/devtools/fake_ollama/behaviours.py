@@ -1,0 +1,289 @@
+"""How the stand-in may answer a request to generate: rightly, wrongly, or failing in one of the
+ways real servers fail.
+
+A script picks one of these for each request. Each says what real Ollama does when it shows this
+behaviour (notes, table 1.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from finops_cli.devtools.fake_ollama.response import ResponseStream
+
+BUSY = "server busy, please try again.  maximum pending requests exceeded"
+CRASHED = (
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal"
+    " error, check ollama server logs for details"
+)
+BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
+
+
+class ReceivedRequest(NamedTuple):
+    """One POST /api/generate or /api/chat that asks for text, as it arrived."""
+
+    number: int
+    """Counted from 1 over the requests that have a prompt and do not only ask to have it
+    rendered.
+    """
+    model: str
+    """The model's name without `:latest`."""
+    stage: str | None
+    """triage, resolver or None, told from the system turn, else from the heading of the user
+    turn.
+    """
+    prompt: str
+    """The prompt as it is tokenised: as it came where it is raw, else rendered."""
+    body: dict[str, Any]
+    attempt: int
+    """How often the same user turn was asked before, plus 1."""
+
+
+class Behaviour:
+    """One way to answer. `at_once`: without waiting for a slot."""
+
+    at_once: ClassVar[bool] = False
+
+    def play(self, exchange: ResponseStream) -> None:
+        """Answer so."""
+        raise NotImplementedError
+
+
+Script = Callable[[ReceivedRequest], Behaviour]
+
+
+@dataclass(frozen=True)
+class CorrectAnswer(Behaviour):
+    """The engine's answer for the record in the prompt; from a model served from a GGUF file, that
+    model's own answer.
+    """
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.say_right()
+
+
+@dataclass(frozen=True)
+class FixedText(Behaviour):
+    """This text.
+
+    A `format` that was asked for is not held: Ollama's issues 14645 and 17871 look like that.
+    """
+
+    text: str
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.say(self.text)
+
+
+@dataclass(frozen=True)
+class Changed(Behaviour):
+    """The engine's answer as a dict with exact numbers, put through `change`; what it returns is
+    encoded. The trace stays right.
+    """
+
+    change: Callable[[dict[str, Any]], Any]
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.say(exchange.right(self.change))
+
+
+@dataclass(frozen=True)
+class Torn(Behaviour):
+    """The connection closes after `after` chunks, the chunked encoding unfinished: a server that is
+    killed, or a proxy's limit.
+    """
+
+    after: int = 3
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.begin(self.after)
+        exchange.tear()
+
+
+@dataclass(frozen=True)
+class NoDone(Behaviour):
+    """The stream ends properly and no line says `done`: Ollama up to 0.33 does so after 30 equal
+    chunks (its repeat guard).
+    """
+
+    after: int | None = None
+    """Chunks before the end; None for all of them."""
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.begin(self.after)
+        exchange.finish()
+
+
+@dataclass(frozen=True)
+class Busy(Behaviour):
+    """503: more than OLLAMA_MAX_QUEUE requests wait."""
+
+    at_once = True
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.refuse(503, BUSY)
+
+
+@dataclass(frozen=True)
+class Crash(Behaviour):
+    """500: the runner died before its first token, of too little memory most often.
+
+    The next request loads the model again.
+    """
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.drop_runner()
+        exchange.refuse(500, CRASHED)
+
+
+@dataclass(frozen=True)
+class ErrorLine(Behaviour):
+    """The runner dies after `after` chunks: the status was 200 by then, so a line `{"error": ...}`
+    ends the stream, no `done`.
+    """
+
+    after: int = 3
+
+    def play(self, exchange: ResponseStream) -> None:
+        if self.after:
+            exchange.begin(self.after)
+        exchange.drop_runner()
+        exchange.fail(BROKE_OFF)
+
+
+@dataclass(frozen=True)
+class HalfPromptCount(Behaviour):
+    """`prompt_eval_count` halved: where neither `truncate` nor `shift` is false, Ollama cuts a long
+    prompt to half, silently.
+    """
+
+    then: Behaviour = CorrectAnswer()
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.prompt_tokens //= 2
+        self.then.play(exchange)
+
+
+@dataclass(frozen=True)
+class Hang(Behaviour):
+    """`after` chunks (0: not even headers), then nothing, until the client goes or the server
+    stops: a stuck GPU.
+    """
+
+    after: int = 0
+
+    def play(self, exchange: ResponseStream) -> None:
+        if self.after:
+            exchange.begin(self.after)
+        exchange.hang()
+
+
+@dataclass(frozen=True)
+class Drip(Behaviour):
+    """One chunk in `seconds`: a model that is half on the CPU.
+
+    `endless`: blanks for ever behind the text, as grammars allow them.
+    """
+
+    seconds: float
+    endless: bool = False
+
+    def play(self, exchange: ResponseStream) -> None:
+        if self.endless:
+            exchange.drip(self.seconds)
+        exchange.say(exchange.right(), seconds=self.seconds)
+
+
+@dataclass(frozen=True)
+class Garbled(Behaviour):
+    """A line that is not JSON behind `after` chunks.
+
+    Ollama does not write such; a proxy that re-chunks or cuts lines does.
+    """
+
+    after: int = 2
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.begin(self.after)
+        exchange.garble()
+        exchange.done("stop")
+
+
+@dataclass(frozen=True)
+class Length(Behaviour):
+    """Half an answer with done_reason `length`: num_predict or, with `shift` false, num_ctx is used
+    up.
+    """
+
+    def play(self, exchange: ResponseStream) -> None:
+        text = exchange.right()
+        exchange.say(text[: len(text) // 2], reason="length")
+
+
+@dataclass(frozen=True)
+class Loaded(Behaviour):
+    """done_reason `load` and no text: what Ollama answers where it finds nothing to generate from
+    (its issue 7465).
+    """
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.done("load")
+
+
+@dataclass(frozen=True)
+class TooLong(Behaviour):
+    """400 from llama-server, its JSON as the text of the error, where `truncate` is false and the
+    prompt fills num_ctx.
+    """
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.refuse_too_long()
+
+
+@dataclass(frozen=True)
+class NotFound(Behaviour):
+    """404: the model was deleted, or never created here."""
+
+    at_once = True
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.refuse(404, f"model '{exchange.asked.name}' not found")
+
+
+@dataclass(frozen=True)
+class BadRequest(Behaviour):
+    """400 with this message."""
+
+    message: str
+    at_once = True
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.refuse(400, self.message)
+
+
+@dataclass(frozen=True)
+class Refused(Behaviour):
+    """The connection closes without an answer.
+
+    (To have no server listening at all, stop the stand-in.)
+    """
+
+    at_once = True
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.tear()
+
+
+@dataclass(frozen=True)
+class WrongStatus(Behaviour):
+    """Any status and body, such as a proxy's 502 page."""
+
+    status: int
+    body: str = ""
+    at_once = True
+
+    def play(self, exchange: ResponseStream) -> None:
+        exchange.answer_verbatim(self.status, self.body)

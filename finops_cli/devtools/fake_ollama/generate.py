@@ -1,0 +1,118 @@
+"""/api/generate and /api/chat: from the request to the behaviour that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from finops_cli.devtools.fake_ollama.behaviours import (
+    BUSY,
+    Behaviour,
+    CorrectAnswer,
+    ReceivedRequest,
+)
+from finops_cli.devtools.fake_ollama.http_writer import ClientGone, Wire, timestamp
+from finops_cli.devtools.fake_ollama.models import short_name
+from finops_cli.devtools.fake_ollama.reference_answers import right_text, turns
+from finops_cli.devtools.fake_ollama.requests import (
+    Endpoint,
+    OllamaRequest,
+    Refusal,
+    asked,
+    prompt_of,
+)
+from finops_cli.devtools.fake_ollama.response import ResponseStream, cut_prompt
+from finops_cli.devtools.fake_ollama.slots import Loaded, QueueFull
+from finops_cli.devtools.fake_ollama.state import ServerState
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+
+
+def answer_generation(
+    server: ServerState, endpoint: Endpoint, wire: Wire, body: dict[str, Any]
+) -> None:
+    """Answer a request to generate. Raises Refusal."""
+    behaviour = _behaviour(server, endpoint, body)
+    request = asked(endpoint, body, server.models)
+    exchange = ResponseStream(
+        request, wire, partial(_right, request), server.chunk_tokens, server.token_seconds
+    )
+    if behaviour.at_once:
+        behaviour.play(exchange)
+    elif not request.prompt and request.keep_alive == timedelta(0):
+        server.slots.unload(request.model)
+        wire.json(200, _empty(request, "unload"))
+    else:
+        _run(server, exchange, wire, behaviour)
+
+
+def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) -> Behaviour:
+    """What the script says; it hears every request that asks for text, those that cannot be carried
+    out too.
+    """
+    name = str(body.get("model") or "")
+    prompt = prompt_of(endpoint, body, server.models.get(name))
+    if not prompt or body.get("_debug_render_only"):
+        return CorrectAnswer()
+    said = turns(prompt)
+    heard = server.record_request(
+        lambda number, attempt: ReceivedRequest(
+            number, short_name(name), said.stage, prompt, body, attempt
+        ),
+        said.user,
+    )
+    return server.script(heard)
+
+
+def _right(request: OllamaRequest, change: Callable[[dict[str, Any]], Any] | None) -> str:
+    constrained = request.format is not None and request.endpoint == "generate"
+    return right_text(request.prompt, constrained, load_kb(bundled_kb_dir()), change)
+
+
+def _run(server: ServerState, exchange: ResponseStream, wire: Wire, behaviour: Behaviour) -> None:
+    request, gone = exchange.asked, wire.gone
+    try:
+        with server.slots.runner(
+            request.model, request.settings, request.keep_alive, gone
+        ) as runner:
+            if not request.prompt:
+                wire.json(200, _empty(request, "load"))
+            elif request.render_only:
+                wire.json(
+                    200,
+                    {**_empty(request, None), "_debug_info": {"rendered_template": request.prompt}},
+                )
+            else:
+                with server.slots.slot(runner, gone):
+                    _generate(server, exchange, behaviour, runner)
+    except QueueFull as error:
+        raise Refusal(503, BUSY) from error
+    except ClientGone:
+        server.client_left(exchange.finished)
+
+
+def _generate(
+    server: ServerState, exchange: ResponseStream, behaviour: Behaviour, runner: Loaded
+) -> None:
+    llama = server.llamas.get(exchange.asked.model.full_name)
+    if llama is not None:
+        exchange.prompt_tokens = llama.count(exchange.asked)
+        exchange.generate = llama.generate
+    exchange.loaded()
+    exchange.prompt_tokens = cut_prompt(exchange.prompt_tokens, exchange.asked)
+    try:
+        behaviour.play(exchange)
+    finally:
+        runner.ends = runner.ends or exchange.dropped
+
+
+def _empty(request: OllamaRequest, reason: str | None) -> dict[str, Any]:
+    """An answer without text."""
+    said: dict[str, Any] = (
+        {"message": {"role": "assistant", "content": ""}}
+        if request.endpoint == "chat"
+        else {"response": ""}
+    )
+    done = {"done": False} if reason is None else {"done": True, "done_reason": reason}
+    return {"model": request.name, "created_at": timestamp(), **said, **done}

@@ -1,0 +1,149 @@
+"""A model served from a GGUF file by llama-cpp-python: real tokens, real text, one request at a
+time.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+import itertools
+import json
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finops_cli.devtools.fake_ollama.requests import OllamaRequest
+from finops_cli.errors import MissingPiece, UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.devtools.fake_ollama.response import ResponseStream
+
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+)
+
+
+class LlamaModel:
+    """A GGUF file, loaded at the first request and again when num_ctx changes.
+
+    Raises MissingPiece or UsageError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._library: Any = importlib.import_module("llama_cpp")
+        except ImportError as error:
+            raise MissingPiece(
+                "serving a GGUF file needs llama-cpp-python: pip install 'finops[llama]'"
+            ) from error
+        if not path.is_file():
+            raise UsageError(f"{path}: no such GGUF file")
+        self._path = path
+        self._lock = threading.Lock()
+        self._loaded: tuple[int, Any] | None = None
+
+    def count(self, asked: OllamaRequest) -> int:
+        """How many tokens the prompt has."""
+        with self._lock:
+            return len(self._tokens(self._llama(asked.num_ctx), asked.prompt))
+
+    def generate(self, exchange: ResponseStream) -> Generator[str, None, None]:
+        """The pieces of the answer. Token counts and the reason of the end are left in `exchange`.
+
+        Token by token, not by `create_completion`: that reads the whole answer anew for each token
+        while bytes are no UTF-8 yet.
+        """
+        asked = exchange.asked
+        with self._lock:
+            llama = self._llama(asked.num_ctx)
+            vocabulary = self._library.llama_model_get_vocab(llama.model)
+            llama.set_seed(asked.options["seed"])
+            pieces = _Pieces(list(asked.options["stop"]))
+            exchange.reason = "length"
+            tokens = llama.generate(
+                self._tokens(llama, asked.prompt),
+                grammar=self._grammar(asked.format),
+                **self._sampling(asked),
+            )
+            for token in itertools.islice(tokens, exchange.budget):
+                exchange.breathe()
+                if self._library.llama_vocab_is_eog(vocabulary, token):
+                    exchange.reason = "stop"
+                    break
+                exchange.eval_tokens += 1
+                yield from pieces.add(llama.detokenize([token], special=True))
+                if pieces.stopped:
+                    exchange.reason = "stop"
+                    return
+            yield from pieces.rest()
+
+    @staticmethod
+    def _sampling(asked: OllamaRequest) -> dict[str, Any]:
+        given = {name: asked.options[name] for name in _SAMPLING if name in asked.options}
+        if "temperature" in given:
+            given["temp"] = given.pop("temperature")
+        return given
+
+    def close(self) -> None:
+        """Give the memory back."""
+        with self._lock:
+            if self._loaded is not None:
+                self._loaded[1].close()
+                self._loaded = None
+
+    def _llama(self, num_ctx: int) -> Any:
+        if self._loaded is None or self._loaded[0] != num_ctx:
+            if self._loaded is not None:
+                self._loaded[1].close()
+            self._loaded = (
+                num_ctx,
+                self._library.Llama(str(self._path), n_ctx=num_ctx, verbose=False),
+            )
+        return self._loaded[1]
+
+    @staticmethod
+    def _tokens(llama: Any, prompt: str) -> list[int]:
+        tokens: list[int] = llama.tokenize(prompt.encode(), add_bos=False, special=True)
+        return tokens
+
+    def _grammar(self, format: Any) -> Any:
+        if format is None:
+            return None
+        schema = {"type": "object"} if format == "json" else format
+        return self._library.LlamaGrammar.from_json_schema(json.dumps(schema), verbose=False)
+
+
+class _Pieces:
+    """Bytes of tokens into text: whole characters, and nothing from a stop sequence on."""
+
+    def __init__(self, stops: list[str]) -> None:
+        self.stopped = False
+        self._stops = stops
+        self._held = ""
+        self._hold = max((len(stop) for stop in stops), default=1) - 1
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: bytes) -> Iterator[str]:
+        """What can be said by now; what may begin a stop sequence is held back."""
+        self._held += self._decoder.decode(token)
+        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            text, self._held = self._held[: min(found)], ""
+        else:
+            cut = max(0, len(self._held) - self._hold)
+            text, self._held = self._held[:cut], self._held[cut:]
+        if text:
+            yield text
+
+    def rest(self) -> Iterator[str]:
+        """What was held back for nothing."""
+        if self._held:
+            yield self._held

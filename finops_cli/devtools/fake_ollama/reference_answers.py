@@ -1,0 +1,102 @@
+"""What the models should say: the engine's answer for the record that a prompt holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from finops_cli.datasets.reasoning.render import render_reasoning
+from finops_cli.domain import exact_json, text_form
+from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.prompts import CASE_HEADING, system_prompt
+from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT
+
+_TURN = re.compile(r"<\|im_start\|>(system|user)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+_HEADINGS = {text_form.HEADING: "triage", CASE_HEADING: "resolver"}
+NO_RECORD = (
+    "No fail record is in this prompt. The stand-in answers the prompts of finops and no others."
+)
+_OPEN, _CLOSE = "<think>\n", "\n</think>\n\n"
+Change = Callable[[dict[str, Any]], Any]
+
+
+class Turns(NamedTuple):
+    """The turns of a prompt in ChatML. Without any, the whole prompt is the user turn."""
+
+    system: str
+    user: str
+    """The first user turn that asks for a triage or a resolution; the last one where none does."""
+
+    @property
+    def stage(self) -> str | None:
+        stages: tuple[Literal["triage", "resolver"], ...] = ("triage", "resolver")
+        for stage in stages:
+            if self.system == system_prompt(stage):
+                return stage
+        return next(
+            (stage for heading, stage in _HEADINGS.items() if self.user.startswith(heading)), None
+        )
+
+
+def turns(prompt: str) -> Turns:
+    """The turns of `prompt`."""
+    found = _TURN.findall(prompt)
+    system = next((text for role, text in found if role == "system"), "")
+    users = [text for role, text in found if role == "user"] or [prompt]
+    return Turns(
+        system, next((text for text in users if text.startswith(tuple(_HEADINGS))), users[-1])
+    )
+
+
+class _Answer(NamedTuple):
+    value: Triage | Resolution
+    reasoning: str | None
+
+
+def right_text(
+    prompt: str, constrained: bool, kb: KnowledgeBase, change: Change | None = None
+) -> str:
+    """What a flawless model goes on with behind `prompt`; the JSON object is changed by `change`
+    before it is written.
+
+    Behind a closed think block, and where a grammar constrains the first token, that is the object
+    alone.
+    """
+    answer = _answer(turns(prompt), kb)
+    if answer is None:
+        return NO_RECORD
+    given = exact_json.decode(exact_json.encode(answer.value))
+    text = exact_json.encode(given if change is None else change(given)).decode()
+    behind = prompt.rstrip()
+    if constrained or behind.endswith("</think>"):
+        return text
+    if behind.endswith("<think>"):
+        return f"{answer.reasoning or 'By the rules of the desk.'}{_CLOSE}{text}"
+    return text if answer.reasoning is None else f"{_OPEN}{answer.reasoning}{_CLOSE}{text}"
+
+
+def _answer(asked: Turns, kb: KnowledgeBase) -> _Answer | None:
+    """None where the prompt has no record that can be answered."""
+    if asked.user.startswith(text_form.HEADING):
+        fields = text_form.parse(asked.user)
+        fail = FAIL.read(fields) if isinstance(fields, dict) else None
+        return None if fail is None else _Answer(triage(fail, kb), None)
+    if asked.user.startswith(CASE_HEADING):
+        return _resolution(asked.user.removeprefix(CASE_HEADING), kb)
+    return None
+
+
+def _resolution(text: str, kb: KnowledgeBase) -> _Answer | None:
+    try:
+        case = RESOLVER_INPUT.read(exact_json.decode(text))
+        if case is None:
+            return None
+        plan = resolve(case, kb)
+        return _Answer(plan, render_reasoning(case, plan, kb))
+    except (ValueError, ArithmeticError):
+        return None

@@ -1,0 +1,289 @@
+"""One request to generate, being answered: what the behaviours play on."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, NoReturn
+
+from finops_cli.devtools.fake_ollama import tokens
+from finops_cli.devtools.fake_ollama.http_writer import JSON_TYPE, Wire, encode, timestamp
+from finops_cli.devtools.fake_ollama.reference_answers import Change
+from finops_cli.devtools.fake_ollama.requests import OllamaRequest, Refusal
+
+_FACTOR = 10
+"""Ollama bounds an open-ended generation to so many times num_ctx."""
+Generate = Callable[["ResponseStream"], Generator[str, None, None]]
+"""A model of its own: yields pieces of text, and leaves token counts and the reason of its end in
+the exchange.
+"""
+
+
+class ResponseStream:
+    """`wire` gets lines where the client wants a stream, else one object at the end."""
+
+    def __init__(
+        self,
+        asked: OllamaRequest,
+        wire: Wire,
+        right: Callable[[Change | None], str],
+        chunk_tokens: int,
+        token_seconds: float,
+    ) -> None:
+        self.asked, self._wire, self.right_with = asked, wire, right
+        self._chunk_tokens, self._token_seconds = chunk_tokens, token_seconds
+        self.generate: Generate | None = None
+        self.prompt_tokens = tokens.count(asked.prompt)
+        self.eval_tokens = 0
+        self.reason = "stop"
+        self.finished = False
+        """Whether the last word is said: that the client leaves then is no cancelling."""
+        self.dropped = False
+        """Whether the runner died of this."""
+        self._began = self._loaded = time.monotonic_ns()
+        self._first: int | None = None
+        self._gathered: dict[str, list[str]] = {"text": [], "thinking": []}
+        self._thinking: bool | None = asked.prompt.rstrip().endswith("<think>") or None
+        self._garbled = False
+
+    def loaded(self) -> None:
+        """The model is loaded and a slot is free: generation starts."""
+        self._loaded = time.monotonic_ns()
+
+    def right(self, change: Change | None = None) -> str:
+        """The engine's answer, changed by `change`."""
+        return self.right_with(change)
+
+    def say_right(self) -> None:
+        if self.generate is None:
+            self.say(self.right())
+            return
+        with closing(self.generate(self)) as pieces:
+            for piece in pieces:
+                self._send(piece)
+        self.done(self.reason)
+
+    def say(self, text: str, reason: str = "stop", seconds: float = 0.0) -> None:
+        """All of `text`, as far as stop sequences and budget let it, and the last line."""
+        text, reason = self._within_bounds(text, reason)
+        for chunk in self._chunks(text):
+            self._send_chunk(chunk, seconds)
+        self.done(reason)
+
+    def begin(self, chunks: int | None) -> None:
+        """The first chunks of the right answer, None for all of them."""
+        text, _ = self._within_bounds(self.right(), "stop")
+        self._open()
+        for chunk in itertools.islice(self._chunks(text), chunks):
+            self._send_chunk(chunk, 0.0)
+
+    def drip(self, seconds: float) -> NoReturn:
+        """The right answer and then blanks, a chunk in `seconds`, until the client goes."""
+        for chunk in itertools.chain(self._chunks(self.right()), itertools.repeat([" "])):
+            self._send_chunk(chunk, seconds)
+        raise AssertionError
+
+    def done(self, reason: str) -> None:
+        """The last line, or the one object of an answer that is not streamed."""
+        now = time.monotonic_ns()
+        first = self._first or now
+        self._last(
+            {
+                "done": True,
+                "done_reason": reason,
+                "total_duration": now - self._began,
+                "load_duration": self._loaded - self._began,
+                **({"prompt_eval_count": self.prompt_tokens} if self.prompt_tokens else {}),
+                "prompt_eval_duration": max(first - self._loaded, 1),
+                **({"eval_count": self.eval_tokens} if self.eval_tokens else {}),
+                "eval_duration": max(now - first, 1),
+            }
+        )
+
+    def finish(self) -> None:
+        """End the answer properly, without a line that says so."""
+        if self.asked.stream:
+            self.finished = True
+            self._wire.end_stream()
+        else:
+            self._last({"done": False})
+
+    def fail(self, message: str) -> None:
+        """The error that ends a stream; a status where nothing was sent yet."""
+        if not self._wire.started:
+            self.refuse(500, message)
+            return
+        self._wire.line({"error": message})
+        self.finish()
+
+    def refuse(self, status: int, message: str) -> None:
+        self.finished = True
+        self._wire.error(status, message)
+
+    def refuse_too_long(self) -> None:
+        """llama-server's refusal, which Ollama passes on as text."""
+        refusal = too_long(self.prompt_tokens, self.asked.num_ctx)
+        self.refuse(refusal.status, refusal.message)
+
+    def answer_verbatim(self, status: int, content: str) -> None:
+        self.finished = True
+        self._wire.send(status, content.encode(), "text/html; charset=utf-8")
+
+    def tear(self) -> None:
+        """Close the connection; an answer that is not streamed is half written by then."""
+        self.finished = True
+        if not self.asked.stream and self._gathered["text"]:
+            content = encode(self._object({"done": False}))
+            self._wire.send(200, content[: len(content) // 2], JSON_TYPE, announced=len(content))
+        self._wire.tear()
+
+    def hang(self) -> NoReturn:
+        self._wire.hang()
+
+    def garble(self) -> None:
+        """A line that is cut off in the middle."""
+        self._garbled = True
+        if self.asked.stream:
+            self._wire.raw_line(encode(self._line("text", "…"))[:-9] + b"\n")
+
+    def breathe(self) -> None:
+        """Let a token's time pass. Raises ClientGone when the client has gone."""
+        self._wire.wait(self._token_seconds)
+
+    def drop_runner(self) -> None:
+        self.dropped = True
+
+    def _within_bounds(self, text: str, reason: str) -> tuple[str, str]:
+        """`text` up to the first stop sequence, and to the last token that num_predict and num_ctx
+        leave room for.
+        """
+        ends = [text.index(stop) for stop in self.asked.options["stop"] if stop and stop in text]
+        if ends:
+            text, reason = text[: min(ends)], "stop"
+        pieces = tokens.split(text)
+        budget = self.budget
+        return ("".join(pieces[:budget]), "length") if len(pieces) > budget else (text, reason)
+
+    @property
+    def budget(self) -> int:
+        """How many tokens may be generated."""
+        bound = _FACTOR * self.asked.num_ctx
+        predict = int(self.asked.options["num_predict"])
+        budget = predict if 0 <= predict <= bound else bound
+        return (
+            budget
+            if self.asked.shift
+            else min(budget, max(self.asked.num_ctx - self.prompt_tokens, 0))
+        )
+
+    def _chunks(self, text: str) -> Iterator[list[str]]:
+        pieces = iter(tokens.split(text))
+        while chunk := list(itertools.islice(pieces, self._chunk_tokens)):
+            yield chunk
+
+    def _send_chunk(self, chunk: list[str], seconds: float) -> None:
+        self._wire.wait(seconds or self._token_seconds * len(chunk))
+        self.eval_tokens += len(chunk)
+        self._send("".join(chunk))
+
+    def _send(self, text: str) -> None:
+        self._first = self._first or time.monotonic_ns()
+        for kind, part in self._told_apart(text):
+            self._gathered[kind].append(part)
+            if self.asked.stream:
+                self._open()
+                self._wire.line(self._line(kind, part))
+
+    def _told_apart(self, text: str) -> Iterator[tuple[str, str]]:
+        """Thinking apart from the answer, where the prompt is not raw; the tags themselves go."""
+        if self.asked.raw:
+            yield "text", text
+            return
+        if self._thinking is None and text.strip():
+            self._thinking = text.startswith("<think>")
+            text = text.removeprefix("<think>")
+        before, tag, behind = text.partition("</think>")
+        if not self._thinking:
+            before, behind, tag = "", text, ""
+        elif tag:
+            self._thinking = False
+        if not self._gathered["text"]:
+            behind = behind.lstrip("\n")
+        if before:
+            yield "thinking", before
+        if behind:
+            yield "text", behind
+
+    def _open(self) -> None:
+        if self.asked.stream and not self._wire.started:
+            self._wire.open_stream()
+
+    def _line(self, kind: str, text: str) -> dict[str, Any]:
+        return {**self._head({kind: text}), "done": False}
+
+    def _object(self, end: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **self._head({kind: "".join(parts) for kind, parts in self._gathered.items()}),
+            **end,
+        }
+
+    def _head(self, said: dict[str, str]) -> dict[str, Any]:
+        thinking = {"thinking": said["thinking"]} if said.get("thinking") else {}
+        opening = {"model": self.asked.name, "created_at": timestamp()}
+        if self.asked.endpoint == "chat":
+            return {
+                **opening,
+                "message": {"role": "assistant", "content": said.get("text", ""), **thinking},
+            }
+        return {**opening, "response": said.get("text", ""), **thinking}
+
+    def _last(self, end: dict[str, Any]) -> None:
+        if self.asked.stream:
+            self._open()
+            self._wire.line({**self._head({}), **end})
+            self.finished = True
+            self._wire.end_stream()
+        else:
+            content = encode(self._object(end))
+            self.finished = True
+            self._wire.send(200, content[:-9] if self._garbled else content, JSON_TYPE)
+
+
+def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
+    """The refusal of a prompt that fills the context, where `truncate` is false."""
+    error = {
+        "code": 400,
+        "message": (
+            f"request ({prompt_tokens} tokens) exceeds the available context size ({num_ctx}"
+            " tokens), try increasing it"
+        ),
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": prompt_tokens,
+        "n_ctx": num_ctx,
+    }
+    return Refusal(400, encode({"error": error}).decode())
+
+
+def cut_prompt(prompt_tokens: int, asked: OllamaRequest) -> int:
+    """How many tokens of the prompt the model reads.
+
+    Raises Refusal where the request forbids to cut it and it must be.
+    """
+    num_ctx = asked.num_ctx
+    if not asked.truncate:
+        if prompt_tokens >= num_ctx:
+            raise too_long(prompt_tokens, num_ctx)
+    elif prompt_tokens > num_ctx - 1:
+        if not asked.shift:
+            raise Refusal(400, _LONGER)
+        keep = min(int(asked.options["num_keep"]), num_ctx - 1)
+        return num_ctx - max((num_ctx - keep) // 2, 1)
+    return prompt_tokens
+
+
+_LONGER = (
+    "the prompt is longer than the context length currently available to the model; shorten the"
+    " prompt, adjust the context length in settings, or use a model with a longer context length"
+)

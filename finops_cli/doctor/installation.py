@@ -1,0 +1,92 @@
+"""The state of an installation, as values."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from finops_cli import __version__
+from finops_cli.doctor.diagnosis import Diagnosis
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.load import load_kb
+
+_OLDEST_PYTHON = (3, 11)
+_NOT_FOR_USERS = ("dev",)
+
+
+def installation(kb_dir: Path) -> list[Diagnosis]:
+    """Python, the package, the knowledge base, and each extra that the package offers."""
+    return [
+        _python(),
+        Diagnosis("finops", "ok", f"{__version__} at {Path(__file__).parents[1]}"),
+        _kb(kb_dir),
+        *_extras(),
+    ]
+
+
+def _python() -> Diagnosis:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= _OLDEST_PYTHON:
+        return Diagnosis("python", "ok", f"{version} at {sys.executable}")
+    oldest = ".".join(map(str, _OLDEST_PYTHON))
+    return Diagnosis("python", "broken", version, f"install Python {oldest} or newer")
+
+
+def _kb(folder: Path) -> Diagnosis:
+    try:
+        kb = load_kb(folder)
+    except KnowledgeError as error:
+        return Diagnosis(
+            "kb",
+            "broken",
+            str(error),
+            "correct the file, or leave --kb out to use the one that ships",
+        )
+    return Diagnosis("kb", "ok", f"{kb.version}, {len(kb.entries)} entries at {folder}")
+
+
+def _extras() -> list[Diagnosis]:
+    """Read from the package's own metadata, so that pyproject.toml is the one list of extras."""
+    try:
+        distribution = metadata.distribution("finops")
+    except metadata.PackageNotFoundError:
+        return [
+            Diagnosis("extras", "broken", "the package metadata is not there", "pip install finops")
+        ]
+    names = [
+        name
+        for name in distribution.metadata.get_all("Provides-Extra") or []
+        if name not in _NOT_FOR_USERS
+    ]
+    return [_extra(name, distribution.requires or []) for name in names]
+
+
+def _extra(name: str, requirements: list[str]) -> Diagnosis:
+    packages = [
+        _package(text) for text in requirements if f"extra == '{name}'" in text.replace('"', "'")
+    ]
+    missing = [package for package in packages if not _installed(package)]
+    if missing:
+        return Diagnosis(
+            f"extra {name}",
+            "absent",
+            f"without {', '.join(missing)}",
+            f"pip install 'finops[{name}]'",
+        )
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    return Diagnosis(f"extra {name}", "ok", versions)
+
+
+def _package(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found.group() if found else requirement
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""Counts first answers by group, and singles out the groups where wrong or missing ones are no
+chance (kb: `evaluate.strata`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+
+from finops_cli.evaluation.metrics import PlanTotals, Stratum
+from finops_cli.evaluation.outcomes import Outcome
+from finops_cli.evaluation.stats import chance_of_more, proportion, wilson
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
+
+_ALL = "all"
+
+_WORST_FIELDS = 4
+_TESTS = 2
+"""Of each group: one for wrong answers, one for no answer."""
+_Group = tuple[str, str]
+
+
+class GroupCounts:
+    """Running counts by dimension and group."""
+
+    def __init__(self, settings: EvaluationSettings) -> None:
+        self._settings = settings
+        self._first: dict[_Group, Counter[str]] = defaultdict(Counter)
+        self._wrong: dict[_Group, Counter[str]] = defaultdict(Counter)
+        self._all: Counter[str] = Counter()
+
+    def add(self, outcome: Outcome, wrong: Sequence[str]) -> None:
+        """Count a record; `wrong` are the fields that its answer has wrong."""
+        told = outcome.first or ""
+        self._all[told] += 1
+        for group in outcome.strata:
+            self._first[group][told] += 1
+            self._wrong[group].update(wrong)
+
+    def figures(self) -> list[Stratum]:
+        """Every group: those singled out first, then by how many of its records might be right at
+        best, fewest first.
+
+        That is the upper end of the interval of right ones among the records asked: an answer that
+        did not come is not right here.
+        """
+        strata = [self._stratum(group, first) for group, first in sorted(self._first.items())]
+        return sorted(strata, key=lambda stratum: (not stratum.singled_out, self._at_best(stratum)))
+
+    def _at_best(self, stratum: Stratum) -> Decimal:
+        return wilson(stratum.right.count, stratum.right.of + stratum.unanswered, self._settings.z)[
+            1
+        ]
+
+    def _stratum(self, group: _Group, first: Counter[str]) -> Stratum:
+        answered, everywhere = _answered(first), _answered(self._all)
+        worst = sorted(self._wrong[group].items(), key=lambda item: (-item[1], item[0]))[
+            :_WORST_FIELDS
+        ]
+        is_wrong = self._is_no_chance(first["wrong"], answered, self._all["wrong"], everywhere)
+        is_silent = self._is_no_chance(
+            first["none"], first.total(), self._all["none"], self._all.total()
+        )
+        right = proportion(first["right"], answered, self._settings.z)
+        return Stratum(*group, right, first["none"], is_wrong or is_silent, is_silent, dict(worst))
+
+    def _is_no_chance(self, marked: int, of: int, all_marked: int, of_all: int) -> bool:
+        """Whether so many of a group are no chance, however many groups are looked at, and each of
+        them twice.
+        """
+        if of < self._settings.stratum_from or not marked:
+            return False
+        chance = chance_of_more(marked, of, all_marked, of_all)
+        return chance * len(self._first) * _TESTS <= self._settings.significance
+
+
+def _answered(first: Counter[str]) -> int:
+    return first["right"] + first["wrong"]
+
+
+class PlanCount:
+    """Running sums.
+
+    Shares that are owed are told of records with an answer; the others stand beside.
+    """
+
+    def __init__(self, settings: EvaluationSettings) -> None:
+        self._z = settings.z
+        self._sums: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one record; one of triage has no shares."""
+        given = outcome.shares
+        if given is None:
+            return
+        groups = (_ALL, dict(outcome.strata)["FTR count"])
+        if given.delivered is None:
+            sums = {"unanswered": 1, "unanswered_coverable": given.coverable}
+        else:
+            lost, overstated = given.lost or 0, given.overstated or 0
+            sums = {
+                "plans": 1,
+                "owed": given.owed,
+                "coverable": given.coverable,
+                "delivered": given.delivered,
+            }
+            sums |= {"lost": lost, "overstated": overstated, "without_loss": not lost}
+        for group in groups:
+            self._sums[group].update(sums)
+
+    def totals(self) -> PlanTotals:
+        return self._totals(self._sums[_ALL])
+
+    def by_ftr_count(self) -> dict[str, PlanTotals]:
+        """By range of numbers of fails to receive, fewest first."""
+        ranges = sorted((group for group in self._sums if group != _ALL), key=_fewest)
+        return {group: self._totals(self._sums[group]) for group in ranges}
+
+    def _totals(self, sums: Counter[str]) -> PlanTotals:
+        return PlanTotals(
+            plans=sums["plans"],
+            owed=sums["owed"],
+            coverable=sums["coverable"],
+            delivered=sums["delivered"],
+            lost=sums["lost"],
+            overstated=sums["overstated"],
+            without_loss=proportion(sums["without_loss"], sums["plans"], self._z),
+            unanswered=sums["unanswered"],
+            unanswered_coverable=sums["unanswered_coverable"],
+        )
+
+
+def _fewest(group: str) -> tuple[int, bool]:
+    """The number that a range of fails to receive begins with; what lies below it comes
+    before it.
+    """
+    below = group.startswith("below ")
+    return int(group.removeprefix("below ").removeprefix("over ").partition("-")[0]), not below

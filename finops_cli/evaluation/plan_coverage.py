@@ -1,0 +1,75 @@
+"""What a plan can truly deliver, source by source (kb: `evaluate.coverage_lost`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.evaluation.outcomes import PlanShares
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import deadline_days, depot_in_time
+from finops_cli.rules.sourcing import corporate_action_option
+
+_CHASES = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
+_FURTHER = "further participants"
+
+
+def plan_shares(
+    case: ResolverInput, best: Resolution, said: Resolution | None, kb: KnowledgeBase
+) -> PlanShares:
+    """The shares of `case`: owed, what the engine's plan covers, and what the plan that was said
+    delivers, loses and overstates.
+    """
+    coverable = case.ftd_qty - best.residual_short
+    if said is None:
+        return PlanShares(case.ftd_qty, coverable)
+    delivered, overstated = _delivered(said, case, kb)
+    delivered = min(delivered, case.ftd_qty)
+    return PlanShares(case.ftd_qty, coverable, delivered, max(0, coverable - delivered), overstated)
+
+
+def _delivered(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> tuple[int, int]:
+    """Shares that the sources of `plan` have, and shares that it takes beyond them."""
+    taken = _taken(plan)
+    there = _there(case, kb)
+    held: Counter[str] = Counter({source: min(qty, there[source]) for source, qty in taken.items()})
+    rest = sum(qty for source, qty in there.items() if source.startswith("DTC")) - sum(
+        qty for source, qty in held.items() if source.startswith("DTC")
+    )
+    held[_FURTHER] = min(taken[_FURTHER], max(0, rest))
+    return held.total(), taken.total() - held.total()
+
+
+def _taken(plan: Resolution) -> Counter[str]:
+    """By source: a participant, further participants in one step, the box, the depot, recall, loan,
+    or the event's settlement.
+    """
+    taken: Counter[str] = Counter()
+    for step in plan.resolution_steps:
+        taken[(step.dtc or _FURTHER) if step.action in _CHASES else step.action] += step.qty
+    taken[plan.fallback_strategy] += plan.fallback_qty
+    taken[plan.secondary_fallback] += plan.secondary_fallback_qty
+    return taken
+
+
+def _there(case: ResolverInput, kb: KnowledgeBase) -> Counter[str]:
+    """What each source has.
+
+    After an event that ends in cash no share can be delivered; a depot counts when it is in time.
+    """
+    there: Counter[str] = Counter()
+    if corporate_action_option(case) == "C":
+        there["SPO_SETTLEMENT"] = case.ftd_qty
+        return there
+    held = case.inventory
+    for ftr in case.ftrs:
+        there[ftr.dtc] += ftr.qty
+    there["APPLY_BOX"] = held.box_qty
+    there["DEPOT_MOVEMENT"] = (
+        held.depot_qty if depot_in_time(held, deadline_days(case, kb.scoring)) else 0
+    )
+    there["INITIATE_RECALL"], there["SOURCE_BORROW"] = (
+        held.recall_outstanding,
+        held.stock_loan_available,
+    )
+    return there

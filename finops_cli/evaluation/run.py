@@ -1,0 +1,227 @@
+"""An evaluation as a folder: the records, what the desk made of them, the outcomes, and the figures
+that were counted from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from finops_cli import __version__
+from finops_cli.domain import exact_json
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.evaluation import grading, outcomes
+from finops_cli.evaluation.aggregate import aggregate
+from finops_cli.evaluation.baselines import (
+    Baselines,
+    baselines,
+    eval_examples,
+    missing,
+    sentences,
+    train_examples,
+)
+from finops_cli.evaluation.metrics import Metrics
+from finops_cli.evaluation.results_dir import ANSWERS, EVALUATION, RECORDS, refuse_other_answers
+from finops_cli.evaluation.samples import SampleOptions
+from finops_cli.evaluation.stats import percentile, times_ms
+from finops_cli.evaluation.verdict import Verdict, compare_with_baselines, verdict
+from finops_cli.files.digests import sha256_of_file
+from finops_cli.files.jsonl import lines_of
+from finops_cli.files.safe_io import reading, whole, write_json
+from finops_cli.files.terminal import printable
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import ModelNames, Origin
+from finops_cli.pipeline.parse import parse_case_line, parse_fail_line
+from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
+
+
+class MadeFrom(Struct, frozen=True):
+    """What an evaluation was made from.
+
+    `records_sha256` is that of the file that the records came to.
+    """
+
+    stage: str
+    finops: str
+    kb: str
+    backend: str
+    models: ModelNames
+    digests: ModelNames | None
+    prompt_sha256: str | None
+    settings: str | None
+    guard: str | None
+    records: str
+    records_sha256: str
+
+
+class Reference(Struct, frozen=True):
+    """What the engine takes for one of these records, alone; null where nothing was timed."""
+
+    p50_ms: Decimal | None
+    p95_ms: Decimal | None
+
+
+class Evaluation(Struct, frozen=True):
+    """`evaluation.json`: what `--json` prints and the page shows.
+
+    Of sentences there are baselines alone.
+    """
+
+    made_from: MadeFrom
+    figures: Metrics | None
+    baselines: Baselines
+    verdict: Verdict
+    engine: Reference | None = None
+
+
+class BaselineOptions(NamedTuple):
+    """Whether baselines are to be run, and whether they are timed."""
+
+    wanted: bool = True
+    timed: bool = True
+
+
+def conclude(
+    wanted: SampleOptions,
+    folder: Path,
+    origin: Origin,
+    guard: str | None,
+    kb: KnowledgeBase,
+    simpler: BaselineOptions,
+) -> Evaluation:
+    """Mark what the desk answered, write the outcomes, and count them. The figures are reckoned
+    from the written file alone.
+
+    Raises ResumeRefused where the answers are those to other records, Unfinished where they end too
+    early.
+    """
+    refuse_other_answers(folder)
+    with whole(folder / outcomes.FILE) as file:
+        for outcome in grading.grade(folder / RECORDS, folder / ANSWERS, wanted.stage, kb):
+            file.write(outcomes.encoded(outcome))
+    figures = aggregate(outcomes.outcomes_in(folder), kb.evaluation)
+    ran = _baselines(wanted, folder, kb, simpler)
+    fought = compare_with_baselines(outcomes.outcomes_in(folder), folder) if ran.list else []
+    model = origin.models.triage if wanted.stage == "triage" else origin.models.resolver
+    earned = verdict(
+        model or origin.name, figures, fought, ran, origin.digests is None, kb.evaluation
+    )
+    return Evaluation(
+        _made_from(wanted.stage, wanted, folder / RECORDS, origin, guard, kb),
+        figures,
+        ran,
+        earned,
+        _engine(wanted, folder, kb, simpler.timed),
+    )
+
+
+def _baselines(
+    wanted: SampleOptions, folder: Path, kb: KnowledgeBase, simpler: BaselineOptions
+) -> Baselines:
+    if wanted.stage != "triage":
+        return Baselines(0, [], "no text classifier makes a plan")
+    told = "baselines were not asked for" if not simpler.wanted else missing()
+    if told is not None:
+        return Baselines(0, [], told)
+    train = train_examples(wanted.seed, kb.evaluation.rows["baseline_train"], kb)
+    held_out = list(eval_examples(folder / RECORDS, outcomes.outcomes_in(folder), kb))
+    if not held_out:
+        return Baselines(0, [], "baselines were not run: no record can be used")
+    return baselines(train, held_out, folder, kb.evaluation, simpler.timed)
+
+
+def _engine(wanted: SampleOptions, folder: Path, kb: KnowledgeBase, timed: bool) -> Reference:
+    def reckon(given: FailRecord | ResolverInput) -> None:
+        triage(given, kb) if isinstance(given, FailRecord) else resolve(given, kb)
+
+    took = (
+        times_ms(reckon, _given(wanted, folder, kb), kb.evaluation.rows["timed"]) if timed else []
+    )
+    return Reference(percentile(took, 50), percentile(took, 95))
+
+
+def _given(
+    wanted: SampleOptions, folder: Path, kb: KnowledgeBase
+) -> Iterator[FailRecord | ResolverInput]:
+    """The records that can be used."""
+    with reading(folder / RECORDS) as file:
+        for line, _ in lines_of(file):
+            given = (
+                parse_fail_line(line).value
+                if wanted.stage == "triage"
+                else parse_case_line(line, kb).value
+            )
+            if given is not None:
+                yield given
+
+
+def of_sentences(
+    seed: int, rows: int | None, folder: Path, kb: KnowledgeBase, timed: bool
+) -> Evaluation:
+    """The baselines of the third model's sentences.
+
+    Raises MissingPiece without scikit-learn: there is nothing else to tell.
+    """
+    sizes = kb.evaluation.rows
+    held_out = list(sentences("eval", seed, rows or sizes["sentiment"]))
+    with whole(folder / RECORDS) as file:
+        for example in held_out:
+            file.write(exact_json.encode(example._asdict()) + b"\n")
+    ran = baselines(
+        sentences("train", seed, sizes["baseline_train"]), held_out, folder, kb.evaluation, timed
+    )
+    earned = Verdict(
+        None,
+        "No backend serves the sentiment model yet: these are the figures that it has to beat.",
+        [],
+    )
+    wanted = SampleOptions("triage", rows, seed, "coverage", None)
+    return Evaluation(
+        _made_from("sentiment", wanted, folder / RECORDS, Origin("none"), None, kb),
+        None,
+        ran,
+        earned,
+    )
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """The figures, beside what they were counted from.
+
+    Written last, this file says that the evaluation came to its end.
+    """
+    write_json(folder / EVALUATION, evaluation)
+
+
+def _made_from(
+    stage: str,
+    wanted: SampleOptions,
+    records: Path,
+    origin: Origin,
+    guard: str | None,
+    kb: KnowledgeBase,
+) -> MadeFrom:
+    made = (
+        f"seed {wanted.seed}, profile {wanted.profile}"
+        if wanted.data is None
+        else printable(wanted.data.name)
+    )
+    name, models, digests, prompt_sha256, settings = origin
+    return MadeFrom(
+        stage,
+        __version__,
+        kb.version,
+        name,
+        models,
+        digests,
+        prompt_sha256,
+        settings,
+        guard,
+        made,
+        sha256_of_file(records)[0],
+    )

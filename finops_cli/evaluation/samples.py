@@ -1,0 +1,113 @@
+"""Held-out records: made afresh from a seed, or read from a file.
+
+A row that belongs to the train split is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from finops_cli.datasets.rows import Row, resolver_row
+from finops_cli.datasets.splits import content_key, first_in_split, split_of
+from finops_cli.datasets.triage_examples import Profile, fails
+from finops_cli.domain import exact_json
+from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import lines_of
+from finops_cli.files.safe_io import reading, whole
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import ModelStage
+from finops_cli.pipeline.parse import decode, parse_case, parse_fail
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOptions:
+    """Which records an evaluation asks about.
+
+    `data` None: made afresh from `seed`. `rows` None: all of a file, else the kb's number.
+    """
+
+    stage: ModelStage
+    rows: int | None
+    seed: int
+    profile: Profile
+    data: Path | None
+
+
+def write_records(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> int:
+    """Write the records to `path`, one a line, and return how many. Raises UsageError."""
+    count = 0
+    with whole(path) as file:
+        for line in _lines(wanted, kb):
+            file.write(line + b"\n")
+            count += 1
+        if not count:
+            raise UsageError(f"{wanted.data}: holds no record")
+    return count
+
+
+def _lines(wanted: SampleOptions, kb: KnowledgeBase) -> Iterator[bytes]:
+    if wanted.data is None:
+        rows = wanted.rows or kb.evaluation.rows[wanted.stage]
+        return (_made(wanted, index, kb) for index in range(rows))
+    return islice(_read(wanted, wanted.data, kb), wanted.rows)
+
+
+def _made(wanted: SampleOptions, number: int, kb: KnowledgeBase) -> bytes:
+    """Record `number` of the eval split that `finops generate --seed` would make, counted
+    from 0.
+    """
+    every = kb.datasets.eval_every
+    index = number * every + every - 1
+    if wanted.stage == "resolver":
+        return resolver_row(index, wanted.seed, kb).record.encode()
+    return exact_json.encode(
+        first_in_split(fails(index, wanted.seed, kb, wanted.profile), index, every)
+    )
+
+
+def _read(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> Iterator[bytes]:
+    """Lines of `finops generate`, of which the record counts, or fail records and resolver inputs
+    as they are.
+    """
+    with reading(path) as file:
+        for number, (line, _) in enumerate(lines_of(file), start=1):
+            given = decode(line)
+            if not isinstance(given, dict) or "completion" not in given:
+                yield line
+                continue
+            row = _row(given, path, number)
+            if row.stage != wanted.stage:
+                raise UsageError(
+                    f"{path} line {number}: is a row of stage {row.stage}; give --stage {row.stage}"
+                )
+            _refuse_seen(row, path, number, kb)
+            yield row.record.encode()
+
+
+def _row(given: dict[str, Any], path: Path, number: int) -> Row:
+    try:
+        return msgspec.convert(given, Row)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"{path} line {number}: is no row of `finops generate` ({error})"
+        ) from error
+
+
+def _refuse_seen(row: Row, path: Path, number: int, kb: KnowledgeBase) -> None:
+    """A model is not examined in what it learned from.
+
+    The split is told by the content, whatever the row says.
+    """
+    record = decode(row.record.encode())
+    taken = parse_fail(record).value if row.stage == "triage" else parse_case(record, kb).value
+    if taken is not None and split_of(content_key(taken), kb.datasets.eval_every) == "train":
+        raise UsageError(
+            f"{path} line {number}: {row.id} belongs to the train split, and a model may have"
+            f" learned it; give the eval split ({row.stage}-eval.jsonl of `finops generate`)"
+        )

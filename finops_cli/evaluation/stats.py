@@ -1,0 +1,196 @@
+"""Shares of counts with their intervals, and percentiles: exact or Decimal, the same on every
+machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, localcontext
+from fractions import Fraction
+from itertools import islice
+from time import perf_counter_ns
+from typing import TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+_NS_MS = Decimal(10**6)
+_SHOWN = Decimal("0.001")
+
+_MILLIONTH = Decimal("0.000001")
+
+_TINY = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
+"""For products of as many factors as there are records: what they lose to rounding stays far behind
+every digit that is compared.
+"""
+
+_EXACT = Context(prec=34)
+_HUNDREDTH = Decimal("0.01")
+PERCENT = 100
+
+
+class Proportion(Struct, frozen=True):
+    """`count` of `of`, in percent, with its interval (kb: `evaluate.interval`).
+
+    Nothing of nothing has no percentage.
+    """
+
+    count: int
+    of: int
+    pct: Decimal | None
+    low_pct: Decimal | None
+    high_pct: Decimal | None
+
+
+def proportion(count: int, of: int, z: Decimal) -> Proportion:
+    """The share that `count` is of `of`, with Wilson's interval of `z` standard deviations."""
+    if not of:
+        return Proportion(count, of, None, None, None)
+    low, high = wilson(count, of, z)
+    return Proportion(count, of, pct(Decimal(count) / of), pct(low), pct(high))
+
+
+def wilson(count: int, of: int, z: Decimal) -> tuple[Decimal, Decimal]:
+    """The ends of Wilson's score interval, from 0 to 1. `of` is above 0."""
+    c = _EXACT
+    n, squared = Decimal(of), c.multiply(z, z)
+    p = c.divide(Decimal(count), n)
+    centre = p + squared / (2 * n)
+    spread = c.multiply(z, c.sqrt(c.divide(p * (1 - p), n) + squared / (4 * n * n)))
+    scale = 1 + squared / n
+    low, high = c.divide(centre - spread, scale), c.divide(centre + spread, scale)
+    return (low if count else Decimal(0)), (high if count < of else Decimal(1))
+
+
+def pct(part: Decimal) -> Decimal:
+    """A part of 1 as percent, to two decimals."""
+    return (part * PERCENT).quantize(_HUNDREDTH, ROUND_HALF_UP)
+
+
+def percentile(ascending: Sequence[Decimal], percent: int) -> Decimal | None:
+    """The smallest of the values that at least `percent` percent of them do not exceed (nearest
+    rank).
+    """
+    if not ascending:
+        return None
+    return ascending[max(0, -(-percent * len(ascending) // PERCENT) - 1)]
+
+
+def sign_test(first: int, second: int) -> Fraction:
+    """The two-sided probability of a split at least as uneven as `first` against `second`, were
+    both as likely.
+
+    Of the pairs that one has right and the other wrong this is the exact test of McNemar.
+    """
+    n, fewer = first + second, min(first, second)
+    term = tail = 1
+    for k in range(fewer):
+        term = term * (n - k) // (k + 1)
+        tail += term
+    return min(Fraction(1), Fraction(2 * tail, 2**n))
+
+
+def paired_interval(
+    first_only: int, second_only: int, pairs: int, z: Decimal
+) -> tuple[Decimal, Decimal, Decimal]:
+    """Share right of the first less that of the second, and the ends of its interval (Agresti and
+    Min), from -1 to 1.
+    """
+    half, n = Decimal("0.5"), Decimal(pairs)
+    b, c, adjusted = first_only + half, second_only + half, n + 2
+    centre = _EXACT.divide(b - c, adjusted)
+    spread = _EXACT.divide(_EXACT.sqrt((b + c) - (b - c) ** 2 / adjusted), adjusted) * z
+    one = Decimal(1)
+    return (
+        _EXACT.divide(Decimal(first_only - second_only), n),
+        max(-one, centre - spread),
+        min(one, centre + spread),
+    )
+
+
+def chance_of_more(marked: int, of: int, all_marked: int, of_all: int) -> Decimal:
+    """The probability that a group of `of` records has `marked` marked ones or more, were
+    `all_marked` of `of_all` dealt blindly.
+
+    This is Fisher's exact test, one-sided, to some 40 digits: whole numbers would have as many
+    digits as there are records.
+    """
+    few, many = sorted((of, all_marked))
+    with localcontext(_TINY):
+        term = tail = _chance_of_exactly(marked, few, many, of_all)
+        for k in range(marked, few):
+            term = term * ((few - k) * (many - k)) / ((k + 1) * (of_all - few - many + k + 1))
+            before, tail = tail, tail + term
+            if tail == before:
+                break
+        return min(Decimal(1), tail)
+
+
+def _chance_of_exactly(both: int, few: int, many: int, of_all: int) -> Decimal:
+    """The probability that `few` records drawn of `of_all` hold `both` of the `many`, factor by
+    factor.
+    """
+    chance = Decimal(1)
+    for drawn in range(both):
+        chance = chance * ((many - drawn) * (few - drawn)) / ((of_all - drawn) * (drawn + 1))
+    for drawn in range(both, few):
+        chance = chance * (of_all - many - drawn + both) / (of_all - drawn)
+    return chance
+
+
+def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    """Each probability corrected for how many there are: the smallest times all, the next times one
+    fewer, never falling.
+    """
+    corrected: dict[str, Fraction] = {}
+    before = Fraction(0)
+    for place, name in enumerate(
+        sorted(probabilities, key=lambda name: (probabilities[name], name))
+    ):
+        before = max(before, min(Fraction(1), probabilities[name] * (len(probabilities) - place)))
+        corrected[name] = before
+    return {name: corrected[name] for name in probabilities}
+
+
+def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) -> Decimal:
+    """Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals.
+
+    Every value of either side gets `smoothing` on both.
+    """
+    values = sorted({*now, *baseline})
+    if not values:
+        return Decimal(0)
+    added = smoothing * len(values)
+    total = Decimal(0)
+    for value in values:
+        p = _EXACT.divide(now[value] + smoothing, now.total() + added)
+        q = _EXACT.divide(baseline[value] + smoothing, baseline.total() + added)
+        total = _EXACT.add(total, _EXACT.multiply(p, _EXACT.ln(_EXACT.divide(p, q))))
+    return max(Decimal(0), total).quantize(_MILLIONTH, ROUND_HALF_UP)
+
+
+def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
+    """How far two samples of the same diverge on average, in nats (kb: `drift.window`): (k - 1)/2
+    (1/n + 1/m) of k values.
+    """
+    n, m = now.total(), baseline.total()
+    if not n or not m:
+        return Decimal(0)
+    free = len({*now, *baseline}) - 1
+    return _EXACT.divide(free * (n + m), 2 * n * m).quantize(_MILLIONTH, ROUND_HALF_UP)
+
+
+def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> list[Decimal]:
+    """Milliseconds of each of the first `at_most` things, shortest first."""
+    took = []
+    for thing in islice(things, at_most):
+        started = perf_counter_ns()
+        ask(thing)
+        took.append(in_ms(perf_counter_ns() - started))
+    return sorted(took)
+
+
+def in_ms(took_ns: int) -> Decimal:
+    """Nanoseconds as milliseconds, to the microsecond."""
+    return (took_ns / _NS_MS).quantize(_SHOWN)

@@ -1,0 +1,145 @@
+"""Whether a model earns its place (kb: `evaluate.worth`), in one sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.evaluation.baselines import FILE, Baselines, Predicted
+from finops_cli.evaluation.metrics import Metrics
+from finops_cli.evaluation.outcomes import Outcome
+from finops_cli.evaluation.stats import pct, sign_test
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
+
+_NAMES = {"priority_tier": "tier", "category": "category"}
+
+
+class BaselineComparison(Struct, frozen=True):
+    """First answers against the best baseline of one target, on the same records; no answer is not
+    right.
+    """
+
+    target: str
+    baseline: str
+    records: int
+    model_right: int
+    baseline_right: int
+    model_only: int
+    baseline_only: int
+    p: Decimal
+
+
+class Verdict(Struct, frozen=True):
+    """`earned` is null where it was not judged."""
+
+    earned: bool | None
+    sentence: str
+    comparisons: list[BaselineComparison]
+
+
+def compare_with_baselines(outcomes: Iterable[Outcome], folder: Path) -> list[BaselineComparison]:
+    """Every target's best baseline against the model.
+
+    Both files hold the records in the same order.
+    """
+    tables: dict[tuple[str, str], Counter[tuple[bool, bool]]] = {}
+    asked = (outcome for outcome in outcomes if outcome.first is not None)
+    with (folder / FILE).open("rb") as lines:
+        for outcome, line in zip(asked, lines, strict=True):
+            told = msgspec.json.decode(line, type=Predicted)
+            for target, labels in told.said.items():
+                right = outcome.said is not None and outcome.said[target] == told.expected[target]
+                for name, label in labels.items():
+                    tables.setdefault((target, name), Counter())[
+                        right, label == told.expected[target]
+                    ] += 1
+    return [_duel(target, tables) for target in dict.fromkeys(target for target, _ in tables)]
+
+
+def _duel(
+    target: str, tables: dict[tuple[str, str], Counter[tuple[bool, bool]]]
+) -> BaselineComparison:
+    def hits(name: str) -> int:
+        return sum(n for (_, baseline), n in tables[target, name].items() if baseline)
+
+    best = max((name for of, name in tables if of == target), key=lambda name: (hits(name), name))
+    table = tables[target, best]
+    model_only, baseline_only = table[True, False], table[False, True]
+    p = sign_test(model_only, baseline_only)
+    exact = Decimal(p.numerator) / Decimal(p.denominator)
+    model_right = table[True, True] + model_only
+    return BaselineComparison(
+        target, best, table.total(), model_right, hits(best), model_only, baseline_only, exact
+    )
+
+
+def verdict(
+    name: str,
+    f: Metrics,
+    fought: list[BaselineComparison],
+    ran: Baselines,
+    is_engine: bool,
+    settings: EvaluationSettings,
+) -> Verdict:
+    """The verdict on the model called `name`."""
+    if is_engine:
+        return Verdict(
+            None,
+            "The engine is the reference itself: it is right by definition, and what a model has to"
+            " be measured against.",
+            [],
+        )
+    if ran.not_run is not None:
+        return Verdict(
+            None, f"Whether {name} earns its place was not judged: {ran.not_run}.", fought
+        )
+    against = [*_lost(fought, settings), *_unsafe(f, settings)]
+    told = "; ".join(_in_words(duel) for duel in fought)
+    if against:
+        return Verdict(
+            False, f"{name} does not earn its place: {'; '.join(against)} ({told}).", fought
+        )
+    return Verdict(True, f"{name} earns its place over something simpler: {told}.", fought)
+
+
+def _lost(fought: list[BaselineComparison], settings: EvaluationSettings) -> list[str]:
+    """Why the best baselines do as well: one surely beats it, or it surely beats none."""
+    sure = [duel for duel in fought if Fraction(duel.p) <= Fraction(settings.significance)]
+    beaten = [duel for duel in sure if duel.model_right < duel.baseline_right]
+    if beaten:
+        return [
+            f"on {_NAMES.get(duel.target, duel.target)} it is beaten by {duel.baseline}"
+            for duel in beaten
+        ]
+    return [] if sure else ["it is not surely better than the best baselines at anything"]
+
+
+def _unsafe(f: Metrics, settings: EvaluationSettings) -> list[str]:
+    found = []
+    if (
+        f.criticals is not None
+        and f.criticals.missed.pct is not None
+        and f.criticals.missed.pct > settings.worth["missed_pct"]
+    ):
+        found.append(
+            f"it misses {f.criticals.missed.count:,} of {f.criticals.missed.of:,} criticals"
+        )
+    if f.stands_after.pct is not None and f.stands_after.pct < settings.worth["stands_pct"]:
+        found.append(f"only {f.stands_after.pct} % of its answers stand")
+    return found
+
+
+def _in_words(duel: BaselineComparison) -> str:
+    model, baseline = (
+        pct(Decimal(n) / duel.records) for n in (duel.model_right, duel.baseline_right)
+    )
+    return (
+        f"{_NAMES.get(duel.target, duel.target)} right in {model} % of records, {duel.baseline} in"
+        f" {baseline} %"
+    )

@@ -1,0 +1,60 @@
+"""Reads a blotter line by line, in parts; a line longer than the limit costs no more memory than
+the limit.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from finops_cli.domain import limits
+
+PART_LINES = 256
+PART_BYTES = 1024 * 1024
+
+
+class Batch(NamedTuple):
+    """Consecutive lines, the first one's number (counted from 1), and how many bytes of input end
+    with the last.
+    """
+
+    first: int
+    lines: list[bytes]
+    end: int
+
+
+def batches(source: BinaryIO, skip: int = 0, at_most: int = PART_LINES) -> Iterator[Batch]:
+    """The lines of `source` after the first `skip`, without their newlines.
+
+    An over-long line arrives cut behind the limit.
+    """
+    lines: list[bytes] = []
+    first, size, end = skip + 1, 0, 0
+    for number, (line, consumed) in enumerate(lines_of(source), start=1):
+        end += consumed
+        if number <= skip:
+            continue
+        lines.append(line)
+        size += len(line)
+        if len(lines) >= at_most or size >= PART_BYTES:
+            yield Batch(first, lines, end)
+            lines, first, size = [], number + 1, 0
+    if lines:
+        yield Batch(first, lines, end)
+
+
+def lines_of(source: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Each line without its newline, and how many bytes of input it took."""
+    bound = limits.LINE_BYTES + 2
+    line = source.readline(bound)
+    bom = len(codecs.BOM_UTF8) if line.startswith(codecs.BOM_UTF8) else 0
+    while line:
+        consumed = len(line)
+        piece = line
+        while len(piece) == bound and not piece.endswith(b"\n"):
+            piece = source.readline(bound)
+            consumed += len(piece)
+        yield (line[bom:-1] if line.endswith(b"\n") else line[bom:]), consumed
+        bom = 0
+        line = source.readline(bound)

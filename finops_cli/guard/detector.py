@@ -1,0 +1,162 @@
+"""The guard: free text in, the same text with personal data masked out (kb: `guard.masking`)."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Protocol, get_args
+
+from finops_cli.errors import MissingPiece
+from finops_cli.guard import desk_tokens
+from finops_cli.guard.context_words import Surroundings, Unnamed, Vocabulary
+from finops_cli.guard.normalise import Reading, joined, read
+from finops_cli.guard.overlaps import Candidate, chosen
+from finops_cli.guard.patterns import Pattern, patterns
+from finops_cli.guard.placeholders import MAY_HOLD, Masked
+from finops_cli.kb.chapters.guard import GuardSettings, Kind
+
+_PROVEN = frozenset(("CARD", "IBAN", "EMAIL"))
+
+
+class _Span(Protocol):
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+
+class PatternRecogniser(Protocol):
+    """Finds one form. Presidio's recognisers are these."""
+
+    form: Pattern
+    score: float
+
+    def analyze(self, text: str, entities: list[str]) -> Sequence[_Span]: ...
+
+
+def installed() -> bool:
+    """Whether `open_guard` has what it needs; nothing is loaded."""
+    return find_spec("presidio_analyzer") is not None
+
+
+def open_guard(settings: GuardSettings) -> Guard:
+    """The guard by the rules of `book`.
+
+    Raises MissingPiece where the `guard` extra is not installed.
+    """
+    if not installed():
+        raise MissingPiece(
+            f"free text is masked by presidio-analyzer, which is not installed; {_CURE}"
+        )
+    return Guard(
+        settings, [_Deferred(form, settings.scores[form.name]) for form in patterns(settings)]
+    )
+
+
+_CURE = "pip install 'finops[guard]'"
+
+
+class _Deferred:
+    """Presidio's recogniser of a form, made when a text first has its pattern: presidio takes over
+    a second to load.
+    """
+
+    def __init__(self, form: Pattern, score: float) -> None:
+        self.form, self.score = form, score
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in form.patterns]
+        self._made: PatternRecogniser | None = None
+
+    def analyze(self, text: str, entities: list[str]) -> Sequence[_Span]:
+        if self._made is None:
+            if not any(pattern.search(text) for pattern in self._patterns):
+                return ()
+            self._made = _presidios(self.form, self.score)
+        return self._made.analyze(text, entities)
+
+
+def _presidios(form: Pattern, score: float) -> PatternRecogniser:
+    try:
+        from finops_cli.guard.presidio import recogniser
+    except Exception as broken:  # a torn installation raises what it likes while it loads
+        raise MissingPiece(
+            f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}"
+        ) from broken
+    return recogniser(form, score)
+
+
+class Guard:
+    """Several threads may mask at once."""
+
+    reads = True
+
+    def __init__(self, settings: GuardSettings, recognisers: Sequence[PatternRecogniser]) -> None:
+        self._settings = settings
+        self._recognisers = recognisers
+        self._vocabulary = Vocabulary(settings)
+        self._desk = desk_tokens.pattern(settings)
+
+    def mask(self, text: str) -> Masked:
+        """`text` with each piece of personal data replaced by its placeholder; the rest to the
+        letter. Masking it again changes nothing.
+        """
+        return self._mask(text, self._settings.thresholds["text"], Surroundings)
+
+    def mask_reference(self, text: str) -> Masked:
+        """The same for a name by which a record is found again: only what its own form proves."""
+        return self._mask(text, self._settings.thresholds["reference"], Unnamed)
+
+    def _mask(self, text: str, threshold: float, around: type[Surroundings]) -> Masked:
+        kinds: set[Kind] = set()
+        for _ in range(self._settings.passes):
+            reading = read(text)
+            found = self._found(reading, threshold, around) if MAY_HOLD.search(reading.text) else []
+            if not found:
+                break
+            kinds.update(candidate.kind for candidate in found)
+            text = _replaced(text, reading, found)
+        return Masked(text, tuple(kind for kind in get_args(Kind) if kind in kinds))
+
+    def _found(
+        self, reading: Reading, threshold: float, around: type[Surroundings]
+    ) -> list[Candidate]:
+        candidates = {
+            Candidate(span.start, span.end, recogniser.form.kind, recogniser.score)
+            for recogniser in self._recognisers
+            for span in recogniser.analyze(reading.text, [recogniser.form.kind])
+        }
+        tokens = desk_tokens.tokens(reading.text, self._desk)
+        candidates |= self._across_lines(reading, tokens)
+        return chosen(
+            candidates, tokens, around(reading, self._vocabulary), self._settings, threshold
+        )
+
+    def _across_lines(self, reading: Reading, tokens: Sequence[_Span]) -> set[Candidate]:
+        """What is only seen when the line ends inside numbers are looked past, and, unless it
+        proves itself, is made of no token of the desk.
+        """
+        text, places = joined(reading)
+        starts, ends = [token.start for token in tokens], [token.end for token in tokens]
+        return {
+            Candidate(start, end, recogniser.form.kind, recogniser.score)
+            for recogniser in self._recognisers
+            if text and recogniser.form.crosses_lines
+            for span in recogniser.analyze(text, [recogniser.form.kind])
+            if (end := places[span.end - 1] + 1) - (start := places[span.start])
+            > span.end - span.start
+            and (
+                recogniser.form.kind in _PROVEN
+                or bisect_right(ends, start) == bisect_left(starts, end)
+            )
+        }
+
+
+def _replaced(text: str, reading: Reading, found: list[Candidate]) -> str:
+    parts = []
+    place = 0
+    for candidate in found:
+        parts += [text[place : reading.starts[candidate.start]], f"[{candidate.kind}]"]
+        place = reading.ends[candidate.end - 1]
+    return "".join([*parts, text[place:]])

@@ -1,0 +1,109 @@
+"""Which of the candidates in a text are masked (kb: `guard.masking`)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, get_args
+
+from finops_cli.guard.context_words import Surroundings
+from finops_cli.guard.desk_tokens import Token
+from finops_cli.kb.chapters.guard import GuardSettings, Kind
+
+_SPECIFIC = {kind: place for place, kind in enumerate(get_args(Kind))}
+
+
+class Candidate(NamedTuple):
+    start: int
+    end: int
+    kind: Kind
+    score: float
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+def chosen(
+    candidates: Iterable[Candidate],
+    tokens: list[Token],
+    around: Surroundings,
+    settings: GuardSettings,
+    threshold: float,
+) -> list[Candidate]:
+    """What is masked, in the order of the text, overlapping nowhere: the longest, then the surest,
+    then the most specific.
+    """
+    starts = [token.start for token in tokens]
+    ends = [token.end for token in tokens]
+    found: list[Candidate] = []
+    for cluster in _clusters(sorted(candidates)):
+        held = []
+        for candidate in cluster:
+            around.pass_to(candidate.start)
+            over = tokens[bisect_right(ends, candidate.start) : bisect_left(starts, candidate.end)]
+            score = _score(candidate, over, around, settings, threshold)
+            if score >= threshold:
+                held.append(Candidate(candidate.start, candidate.end, candidate.kind, score))
+        for candidate in _longest(held) if held[1:] else held:
+            around.mask(candidate.start, candidate.end, candidate.kind)
+            found.append(candidate)
+    return found
+
+
+def _clusters(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
+    """Candidates that overlap, directly or through others, together."""
+    cluster: list[Candidate] = []
+    end = 0
+    for candidate in candidates:
+        if cluster and candidate.start >= end:
+            yield cluster
+            cluster = []
+        cluster.append(candidate)
+        end = max(end, candidate.end)
+    if cluster:
+        yield cluster
+
+
+def _score(
+    candidate: Candidate,
+    over: list[Token],
+    around: Surroundings,
+    settings: GuardSettings,
+    threshold: float,
+) -> float:
+    """The score of `candidate` in its place; 0 where a token of the desk stays."""
+    beside = around.beside(candidate.start, candidate.end, candidate.kind)
+    own = candidate.score
+    for token in over:
+        larger = own >= threshold and candidate.length > token.end - token.start
+        named = (
+            beside == "adjacent"
+            and candidate.length <= token.end - token.start
+            and token.gives_way_to(candidate.kind)
+        )
+        if not larger and not named:
+            return 0
+    gain = {"adjacent": "adjacent", "joined": "adjacent", "near": "near"}.get(beside)
+    return min(
+        1,
+        own
+        + (
+            settings.context[gain] if gain else -settings.context["desk"] if beside == "desk" else 0
+        ),
+    )
+
+
+def _longest(candidates: list[Candidate]) -> list[Candidate]:
+    """What stands of `candidates` where they overlap, in the order of the text."""
+    kept: list[Candidate] = []
+    for candidate in sorted(
+        candidates, key=lambda each: (-each.length, -each.score, _SPECIFIC[each.kind], each.start)
+    ):
+        at = bisect_left(kept, candidate)
+        before, after = kept[at - 1 : at] if at else [], kept[at : at + 1]
+        if all(other.end <= candidate.start for other in before) and all(
+            other.start >= candidate.end for other in after
+        ):
+            kept.insert(at, candidate)
+    return kept

@@ -1,0 +1,1 @@
+"""One chapter of the knowledge base a module: its typed values, and how they are compiled."""

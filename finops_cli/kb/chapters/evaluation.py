@@ -1,0 +1,79 @@
+"""How models are measured, compared and watched (kb: `evaluate.*`, `drift.*`, `monitor.*`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.compiler import Compiler
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EvaluationSettings:
+    """Sizes, intervals and thresholds; shares in percent, divergence in nats."""
+
+    rows: Mapping[str, int]
+    z: Decimal
+    score_within: Decimal
+    stratum_from: int
+    significance: Decimal
+    worth: Mapping[str, Decimal]
+    baselines: Mapping[str, int]
+    drift_threshold: Decimal
+    drift_smoothing: Decimal
+    drift_window: int
+    health: Mapping[str, Decimal]
+    health_limits: Mapping[str, Decimal]
+
+
+def compile_evaluation(c: Compiler) -> EvaluationSettings:
+    settings = EvaluationSettings(
+        rows=c.wholes(
+            "evaluate.rows",
+            ("triage", "resolver", "sentiment", "baseline_train", "timed"),
+            highest=10_000_000,
+        ),
+        z=c.number("evaluate.interval", highest=10),
+        score_within=c.number("evaluate.score_within"),
+        stratum_from=c.whole("evaluate.strata"),
+        significance=c.number("evaluate.significance", highest=1),
+        worth=c.numbers("evaluate.worth", ("missed_pct", "stands_pct"), highest=100),
+        baselines=c.wholes(
+            "evaluate.baselines",
+            ("ngrams", "features", "trees", "leaf", "iterations", "seed"),
+            highest=2**31,
+        ),
+        drift_threshold=c.number("drift.threshold"),
+        drift_smoothing=c.number("drift.smoothing"),
+        drift_window=c.whole("drift.window"),
+        health=c.numbers(
+            "monitor.health", ("errors", "replaced", "latency", "throughput"), highest=100
+        ),
+        health_limits=c.numbers(
+            "monitor.limits",
+            (
+                "errors_pct",
+                "replaced_pct",
+                "latency_from",
+                "latency_to",
+                "throughput_pct",
+                "seconds",
+                "write_seconds",
+            ),
+        ),
+    )
+    limits = settings.health_limits
+    if not settings.drift_smoothing:
+        raise KnowledgeError(
+            "kb entry drift.smoothing: must be above 0, or a value that is new makes the divergence"
+            " infinite"
+        )
+    if limits["latency_to"] <= limits["latency_from"] or not all(limits.values()):
+        raise KnowledgeError(
+            "kb entry monitor.limits: all above 0, and latency_to above latency_from"
+        )
+    if min(settings.rows.values()) < 1 or min(settings.baselines.values()) < 1:
+        raise KnowledgeError("kb entries evaluate.rows, evaluate.baselines: must be at least 1")
+    return settings

@@ -1,0 +1,136 @@
+"""How personal data is told from the desk's own numbers (kb: `guard.*`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.compiler import Compiler
+
+_FARTHEST = 200
+
+Kind = Literal[
+    "EMAIL", "IBAN", "CARD", "ITIN", "SSN", "PHONE", "PASSPORT", "LICENSE", "DOB", "ACCOUNT"
+]
+"""What is masked, the most specific first."""
+PATTERN_NAMES = (
+    *("email", "email_spaced", "email_named", "email_local"),
+    *(
+        "ssn_grouped",
+        "ssn_spaced",
+        "ssn_loose",
+        "ssn_named",
+        "itin_grouped",
+        "itin_spaced",
+        "itin_loose",
+        "itin_named",
+    ),
+    *(
+        "card",
+        "card_labelled",
+        "iban",
+        "iban_labelled",
+        "passport",
+        "passport_named",
+        "license",
+        "license_grouped",
+        "dob",
+    ),
+    *(
+        "phone_grouped",
+        "phone_spaced",
+        "phone_international",
+        "phone_bare",
+        "phone_national",
+        "phone_local",
+        "phone_named",
+    ),
+    *("account_long", "account_near", "account_adjacent", "account_grouped", "account_mixed"),
+)
+"""The ways in which a kind is written."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GuardSettings:
+    """Scores from 0 to 1, reaches in characters, lengths in digits, and the words that name a
+    number.
+    """
+
+    scores: Mapping[str, float]
+    context: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    reach: Mapping[str, int]
+    account_digits: Mapping[str, int]
+    passes: int
+    linking: frozenset[str]
+    desk_linking: frozenset[str]
+    units: frozenset[str]
+    orders: frozenset[str]
+    desk: frozenset[str]
+    names: Mapping[Kind, frozenset[str]]
+
+
+def compile_guard(c: Compiler) -> GuardSettings:
+    settings = GuardSettings(
+        scores=c.floats("guard.scores", PATTERN_NAMES),
+        context=c.floats("guard.context", ("adjacent", "near", "desk")),
+        thresholds=c.floats("guard.thresholds", ("text", "reference")),
+        reach=c.wholes("guard.reach", ("before", "after")),
+        account_digits=c.wholes(
+            "guard.account_digits", ("shortest", "near_from", "long_from", "longest", "mixed")
+        ),
+        passes=c.whole("guard.passes", highest=100),
+        linking=c.words("guard.words_linking"),
+        desk_linking=c.words("guard.words_desk_linking"),
+        units=c.words("guard.words_units"),
+        orders=c.words("guard.words_orders"),
+        desk=c.words("guard.words_desk"),
+        names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
+    )
+    for id, scores in (
+        ("scores", settings.scores),
+        ("context", settings.context),
+        ("thresholds", settings.thresholds),
+    ):
+        if max(scores.values()) > 1:
+            raise KnowledgeError(f"kb entry guard.{id}: a score must be from 0 to 1")
+    if (
+        min(settings.thresholds.values()) <= 0
+        or settings.passes < 1
+        or max(settings.reach.values()) > _FARTHEST
+    ):
+        raise KnowledgeError(
+            "kb entries guard.thresholds, guard.passes, guard.reach: above 0, at least 1, and at"
+            f" most {_FARTHEST} characters"
+        )
+    lists = [
+        *settings.names.items(),
+        ("desk", settings.desk),
+        ("units", settings.units),
+        ("orders", settings.orders),
+        ("linking", settings.linking),
+        ("desk_linking", settings.desk_linking),
+    ]
+    for kind, words_of_kind in lists:
+        if any(
+            not word.isascii() or word != word.lower().strip() or not word for word in words_of_kind
+        ):
+            raise KnowledgeError(
+                f"kb entry guard.words_{kind.lower()}: words must be small letters of ASCII"
+            )
+    digits = settings.account_digits
+    if (
+        not 0
+        < digits["shortest"]
+        <= digits["near_from"]
+        <= digits["long_from"]
+        <= digits["longest"]
+        <= _FARTHEST
+    ):
+        raise KnowledgeError(
+            "kb entry guard.account_digits: shortest, near_from, long_from, longest must rise, up"
+            f" to {_FARTHEST}"
+        )
+    return settings

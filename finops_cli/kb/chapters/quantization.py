@@ -1,0 +1,30 @@
+"""What a quantized model is held to, as a typed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.compiler import Compiler
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class QuantizationSettings:
+    """`rows` held-out records are asked about (kb: `quantize.*`); `loss` is in percentage points,
+    of valid and of exact answers.
+    """
+
+    rows: int
+    loss: Mapping[str, Decimal]
+
+
+def compile_quantization(c: Compiler) -> QuantizationSettings:
+    settings = QuantizationSettings(
+        rows=c.whole("quantize.rows", highest=1_000_000),
+        loss=c.numbers("quantize.loss", ("valid", "exact"), highest=100),
+    )
+    if settings.rows < 1:
+        raise KnowledgeError(f"kb entry quantize.rows: {settings.rows} must be at least 1")
+    return settings

@@ -1,0 +1,142 @@
+"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeVar, get_args
+
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb import entries
+from finops_cli.kb.bands import BandTable
+
+E = TypeVar("E")
+_HIGHEST = 10**15
+_HIGHEST_SCORE = 100
+
+
+class Compiler:
+    """Turns entries into books. Raises KnowledgeError naming the entry when one is missing or of
+    the wrong kind.
+
+    `used` collects the ids that the code reads, so that a test can find numbers that nothing uses.
+    """
+
+    def __init__(self, all_entries: Mapping[str, entries.AnyEntry]) -> None:
+        self._entries = all_entries
+        self.used: set[str] = set()
+
+    def _entry(self, id: str, kind: type[E]) -> E:
+        entry = self._entries.get(id)
+        if not isinstance(entry, kind):
+            raise KnowledgeError(
+                f"kb entry {id}: expected one of kind {kind.__name__.lower()}, found"
+                f" {type(entry).__name__}"
+            )
+        self.used.add(id)
+        return entry
+
+    def number(self, id: str, highest: int = _HIGHEST) -> Decimal:
+        value = self._decimal(id, self._entry(id, entries.Number).value)
+        if value > highest:
+            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {highest:,}")
+        return value
+
+    def whole(self, id: str, highest: int = _HIGHEST) -> int:
+        value = self.number(id, highest)
+        if value != int(value):
+            raise KnowledgeError(f"kb entry {id}: {value} must be a whole number")
+        return int(value)
+
+    def choice(self, id: str, words_allowed: object) -> str:
+        value = self._entry(id, entries.Choice).value
+        self._check_words(id, [value], words_allowed)
+        return value
+
+    def numbers(
+        self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST
+    ) -> dict[str, Decimal]:
+        found = self._members(id, keys)
+        numbers = {key: self._decimal(id, value) for key, value in found.items()}
+        if any(value > highest for value in numbers.values()):
+            raise KnowledgeError(
+                f"kb entry {id}: {max(numbers.values())} must be a number from 0 to {highest:,}"
+            )
+        return numbers
+
+    def scores(self, id: str, keys: tuple[str, ...]) -> dict[str, Decimal]:
+        """Numbers that scores are made of: small enough that no product of them leaves the range
+        that an answer may have.
+        """
+        return {key: self._score(id, value) for key, value in self.numbers(id, keys).items()}
+
+    def score_bands(self, id: str) -> BandTable[Decimal]:
+        entry = self._entry(id, entries.Bands)
+        return BandTable(
+            entry, tuple(self._score(id, self._decimal(id, row.value)) for row in entry.rows)
+        )
+
+    @staticmethod
+    def _score(id: str, value: Decimal) -> Decimal:
+        if value > _HIGHEST_SCORE:
+            raise KnowledgeError(
+                f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST_SCORE}"
+            )
+        return value
+
+    def wholes(self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST) -> dict[str, int]:
+        return {key: int(value) for key, value in self.numbers(id, keys, highest).items()}
+
+    def floats(self, id: str, keys: tuple[str, ...]) -> dict[str, float]:
+        """Seconds and the like, which no score is made of."""
+        return {key: float(value) for key, value in self.numbers(id, keys).items()}
+
+    def words(self, id: str) -> frozenset[str]:
+        """The words of a list that a desk may lengthen or shorten."""
+        return frozenset(self._entry(id, entries.Words).members)
+
+    def quantiles(self, id: str) -> tuple[Decimal, ...]:
+        points = tuple(self._entry(id, entries.Quantiles).points)
+        if len(points) < 2 or list(points) != sorted(points):
+            raise KnowledgeError(
+                f"kb entry {id}: points must rise from a smallest to a largest value"
+            )
+        return points
+
+    def texts(self, id: str, keys: tuple[str, ...], words_allowed: object = None) -> dict[str, str]:
+        found = {key: str(value) for key, value in self._members(id, keys).items()}
+        if words_allowed is not None:
+            self._check_words(id, list(found.values()), words_allowed)
+        return found
+
+    def word_bands(self, id: str, words_in_order: object) -> BandTable[str]:
+        entry = self._entry(id, entries.Bands)
+        values = tuple(str(row.value) for row in entry.rows)
+        if values != get_args(words_in_order):
+            raise KnowledgeError(
+                f"kb entry {id}: its values must be {', '.join(get_args(words_in_order))}, in this"
+                " order"
+            )
+        return BandTable(entry, values)
+
+    def _members(self, id: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        members = self._entry(id, entries.Lookup).members
+        if set(members) != set(keys):
+            raise KnowledgeError(
+                f"kb entry {id}: members must be {', '.join(keys)}; found {', '.join(members)}"
+            )
+        return members
+
+    @staticmethod
+    def _decimal(id: str, value: Any) -> Decimal:
+        if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= _HIGHEST:
+            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST:,}")
+        return value
+
+    @staticmethod
+    def _check_words(id: str, values: list[str], words_allowed: object) -> None:
+        unknown = [value for value in values if value not in get_args(words_allowed)]
+        if unknown:
+            raise KnowledgeError(
+                f"kb entry {id}: {unknown[0]!r} is none of {', '.join(get_args(words_allowed))}"
+            )

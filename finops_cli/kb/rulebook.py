@@ -1,0 +1,66 @@
+"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from finops_cli.kb import entries
+from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
+from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
+from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
+from finops_cli.kb.chapters.models import ModelSettings, compile_models
+from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
+from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
+from finops_cli.kb.chapters.training_data import DatasetSettings, compile_numbers_of_data
+from finops_cli.kb.chapters.triage import TriageRules, compile_triage
+from finops_cli.kb.chapters.waterfall import WaterfallRules, compile_waterfall
+from finops_cli.kb.compiler import Compiler
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class KnowledgeBase:
+    """All rules of the desk.
+
+    `version` is the release and a digest of every value and word in it.
+    """
+
+    version: str
+    entries: Mapping[str, entries.AnyEntry]
+    scoring: ScoringRules
+    triage: TriageRules
+    handoff: HandoffRules
+    waterfall: WaterfallRules
+    datasets: DatasetSettings
+    models: ModelSettings
+    guard: GuardSettings
+    quantization: QuantizationSettings
+    evaluation: EvaluationSettings
+    tolerance: Decimal
+    phrases: frozenset[str]
+
+
+def compile_kb(version: str, all_entries: Mapping[str, entries.AnyEntry]) -> KnowledgeBase:
+    """The typed books of `all_entries`. Raises KnowledgeError when one does not fit."""
+    return compile_with(version, Compiler(all_entries), all_entries)
+
+
+def compile_with(
+    version: str, c: Compiler, all_entries: Mapping[str, entries.AnyEntry]
+) -> KnowledgeBase:
+    return KnowledgeBase(
+        version=version,
+        entries=all_entries,
+        scoring=compile_scoring(c),
+        triage=compile_triage(c),
+        handoff=compile_handoff(c),
+        waterfall=compile_waterfall(c),
+        datasets=compile_numbers_of_data(c),
+        models=compile_models(c),
+        guard=compile_guard(c),
+        quantization=compile_quantization(c),
+        evaluation=compile_evaluation(c),
+        tolerance=c.number("check.tolerance"),
+        phrases=c.words("check.phrases"),
+    )

@@ -1,0 +1,109 @@
+"""Who may send a request to a model now: nobody while its breaker is open, and suspects one at a
+time.
+
+A suspect was being answered when the model's process died. Alone, it can take nobody with it, and
+if the process dies again it is known who did it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from threading import Condition
+from time import monotonic
+
+from finops_cli.models.circuit_breaker import (
+    CircuitBreaker,
+    RequestOutcome,
+    describe_outcome,
+    record_outcome,
+    request_outcome,
+)
+from finops_cli.models.failures import Crashed, NoEndpointLeft, Unreachable
+
+
+class AdmissionControl:
+    """The door of one model.
+
+    `cure` is what to do where its process dies or cannot load; other failures have their own.
+    """
+
+    def __init__(
+        self, breaker: CircuitBreaker, cure: str, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._breaker = breaker
+        self._cure = cure
+        self._clock = clock
+        self._changed = Condition()
+        self._inside = 0
+        self._suspects: deque[object] = deque()
+        self._last_failure = ""
+        self._counted: object = None
+        """The death that the breaker was told of last."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the breaker holds nobody back."""
+        return self._breaker.state == "closed"
+
+    @contextmanager
+    def passed(self, suspect: bool) -> Iterator[None]:
+        """Wait for admission; take note of how the request ended."""
+        ticket = object()
+        with self._line(ticket) if suspect else nullcontext():
+            age = self._enter(ticket, suspect)
+            with request_outcome(lambda ended: self._leave(ended, age)):
+                yield
+
+    @contextmanager
+    def _line(self, suspect: object) -> Iterator[None]:
+        """A place in the line of suspects: as long as one stands there, nobody else is let in."""
+        with self._changed:
+            self._suspects.append(suspect)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._suspects.remove(suspect)
+                self._changed.notify_all()
+
+    def _enter(self, ticket: object, suspect: bool) -> int:
+        """The breaker's age at the admission.
+
+        Time alone is waited for only where nothing but the breaker holds the request back.
+        """
+        with self._changed:
+            while True:
+                if self._breaker.state == "given up":
+                    raise NoEndpointLeft(f"no model answers any more. {self._last_failure}")
+                now = self._clock()
+                its_turn = (
+                    self._suspects[0] is ticket and self._inside == 0
+                    if suspect
+                    else not self._suspects
+                )
+                if its_turn and self._breaker.admits(now):
+                    self._inside += 1
+                    return self._breaker.age
+                self._changed.wait(self._breaker.wait(now) if its_turn else None)
+
+    def _leave(self, ended: RequestOutcome, age: int) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._settle(ended, age)
+            self._changed.notify_all()
+
+    def _settle(self, ended: RequestOutcome, age: int) -> None:
+        """A process that dies under many requests has failed once."""
+        failure = ended.failure
+        if failure is not None and failure.endpoint_failed:
+            about_memory = isinstance(failure, Crashed | Unreachable)
+            self._last_failure = describe_outcome(failure, self._cure if about_memory else "")
+            death = (
+                failure.__cause__ if age == self._breaker.age else None
+            )  # a late one is counted by nobody
+            if death is not None and death is self._counted:
+                return
+            self._counted = death or self._counted
+        record_outcome(self._breaker, ended, self._clock(), age)

@@ -1,0 +1,230 @@
+"""From GGUF files to a speaker: the files are looked at and the extra is asked for before any
+record is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.files.digests import sha256_of_file
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models import bundled
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.gguf import MAGIC
+from finops_cli.models.llama_cpp.memory import memory_bytes
+from finops_cli.models.llama_cpp.messages import Load, Sampling
+from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
+from finops_cli.models.modelfile import typed_parameters
+from finops_cli.models.ollama_options import Value
+from finops_cli.models.prompts import common_prefix, prompts_sha256
+from finops_cli.models.protocol import ModelNames, ModelStage, Origin
+
+_TAKEN = (
+    "num_ctx",
+    "num_predict",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "stop",
+)
+"""Parameters of a Modelfile that sway an answer and are honoured here."""
+_OF_THE_MACHINE = ("num_batch", "num_gpu", "num_thread", "main_gpu", "use_mmap", "num_keep", "seed")
+"""Parameters that do not sway it. The first two are honoured; threads are left to `Team`, a context
+is never shifted, and each request says its seed.
+"""
+_SMALL_BYTES = 64 * 1024 * 1024
+"""Up to this size threads wait for each other longer than they compute: one team for each core is
+faster.
+"""
+
+
+class WorkerLayout(NamedTuple):
+    """How many answers are decoded in one batch, how many batches side by side, and by how many
+    threads each.
+    """
+
+    sequences: int
+    teams: int
+    threads: int
+
+
+def open_llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
+    """A speaker of the model files of `wanted`, one for each of its stages, asked by the Modelfiles
+    that they are made for.
+
+    Raises MissingPiece without the extra, UsageError for a file that is not named or is no use, or
+    a parameter that cannot be honoured.
+    """
+    files = _named(wanted)
+    refuse_without_extra()
+    for stage in wanted.stages:
+        _refuse_no_model(files[stage])
+    modelfiles = {stage: bundled.made_for_by_file(stage, files[stage]) for stage in wanted.stages}
+    options = {
+        stage: typed_parameters(bundled.modelfile(name)) for stage, name in modelfiles.items()
+    }
+    asked = {
+        stage: profile(files[stage], options[stage], common_prefix(name), wanted.workers)
+        for stage, name in modelfiles.items()
+    }
+    looked_at = {stage: sha256_of_file(files[stage]) for stage in wanted.stages}
+    profiles = {
+        stage: msgspec.structs.replace(
+            made, identity=looked_at[stage][1], modelfile=modelfiles[stage]
+        )
+        for stage, made in asked.items()
+    }
+    told: dict[str, Any] = {stage: relevant_options(options[stage]) for stage in wanted.stages}
+    origin = Origin(
+        "llama-cpp",
+        ModelNames(**{stage: files[stage].name for stage in wanted.stages}),
+        ModelNames(**{stage: digest for stage, (digest, _) in looked_at.items()}),
+        prompts_sha256(modelfiles.values()),
+        msgspec.json.encode(
+            {**told, "on_violation": wanted.on_violation, "deadline": wanted.deadline}
+        ).decode(),
+    )
+    needs = [memory_bytes(made.load) for made in profiles.values()]
+    in_turns = take_turns(needs, available_bytes(), kb.models.memory_pct)
+    return LlamaCppModel(origin, profiles, kb.models, wanted.deadline, in_turns)
+
+
+def _named(wanted: BackendRequest) -> dict[ModelStage, Path]:
+    files = wanted.ggufs
+    missing = [stage for stage in wanted.stages if stage not in files]
+    if missing:
+        options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
+        variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
+        ships = "".join(
+            f"; for {stage} {path} ships" for stage, path in bundled.model_files(missing).items()
+        )
+        raise UsageError(
+            f"--backend llama-cpp needs {options} (or {variables}): the model files it is to"
+            f" load{ships}"
+        )
+    return files
+
+
+def take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
+    """Whether models that need so many bytes each are too large to be loaded side by side; never
+    where the memory is not known.
+    """
+    return len(needs) > 1 and available is not None and 100 * sum(needs) > share_pct * available
+
+
+def available_bytes() -> int | None:
+    """Memory that programs may still take, caches that can be dropped included; None where the
+    system does not tell.
+    """
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable:\s+([0-9]+) kB$", told, re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else None
+
+
+def refuse_without_extra() -> None:
+    """Raises MissingPiece where llama-cpp-python or llguidance is not installed.
+
+    Neither is imported.
+    """
+    missing = [package for name, package in _PACKAGES.items() if find_spec(name) is None]
+    if missing:
+        raise MissingPiece(
+            f"--backend llama-cpp needs {' and '.join(missing)}: pip install 'finops[llama]'"
+        )
+
+
+_PACKAGES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy": "numpy"}
+
+
+def profile(
+    path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None
+) -> Profile:
+    """How the model in `path` is loaded and asked."""
+    _refuse_no_model(path)
+    relevant_options(options)
+    team = worker_layout(path.stat().st_size, cores(), sequences)
+    context = _number(options, "num_ctx")
+    load = Load(
+        str(path.resolve()),
+        context,
+        *team,
+        _number(options, "num_batch", 512),
+        _number(options, "num_gpu", -1),
+        prefix=prefix,
+    )
+    penalised = _number(options, "repeat_last_n", 64)
+    sampling = Sampling(
+        # typed by the Modelfile; the defaults are Ollama's
+        float(options.get("temperature", 0.8)),  # type: ignore[arg-type]
+        _number(options, "top_k", 40),
+        float(options.get("top_p", 0.9)),  # type: ignore[arg-type]
+        float(options.get("min_p", 0.0)),  # type: ignore[arg-type]
+        float(options.get("repeat_penalty", 1.0)),  # type: ignore[arg-type]
+        (
+            context if penalised < 0 else penalised
+        ),  # -1: all of it; llama.cpp itself would take that for none
+    )
+    stops = options.get("stop", [])
+    if not isinstance(stops, list):
+        raise UsageError(f"PARAMETER stop takes texts, not {stops!r}")
+    predict = _number(options, "num_predict", -1)
+    return Profile(load, sampling, tuple(stops), predict if predict > 0 else None)
+
+
+def _refuse_no_model(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such GGUF file")
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise UsageError(f"{path} is no GGUF file")
+
+
+def relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
+    """What of `options` sways an answer, in the order of their names.
+
+    Raises UsageError for what only other backends do.
+    """
+    strange = [name for name in options if name not in _TAKEN + _OF_THE_MACHINE]
+    if strange:
+        raise UsageError(
+            f"PARAMETER {strange[0]}: --backend llama-cpp does not do that; leave the line out or"
+            " use --backend ollama"
+        )
+    return {name: options[name] for name in sorted(options) if name in _TAKEN}
+
+
+def worker_layout(size: int, cores: int, sequences: int | None) -> WorkerLayout:
+    """How a model of `size` bytes is decoded on `cores`; `sequences` in all, where somebody said
+    how many.
+    """
+    teams = cores if size <= _SMALL_BYTES else 1
+    if sequences is None:
+        return WorkerLayout(8 if size <= _SMALL_BYTES else 4, teams, cores // teams)
+    teams = min(teams, sequences)
+    return WorkerLayout(-(-sequences // teams), teams, cores // teams)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _number(options: Mapping[str, Value], name: str, otherwise: int | None = None) -> int:
+    value = options.get(name, otherwise)
+    if not isinstance(value, int):
+        raise UsageError(f"PARAMETER {name} is missing; it takes a whole number")
+    return value

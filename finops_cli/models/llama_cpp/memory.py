@@ -1,0 +1,58 @@
+"""Model files: their digest, whether they are still the ones that were hashed, and what their heads
+say of the memory for contexts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finops_cli.models.gguf import NotGguf, gguf_pairs
+from finops_cli.models.llama_cpp.messages import Load
+
+_F16_BYTES = 2
+
+
+def memory_bytes(load: Load) -> int:
+    """What the model of `load` takes: its file, and the keys and values (f16) of every token of all
+    its contexts.
+
+    The file alone where its head does not tell how large those are.
+    """
+    path = Path(load.path)
+    tokens = (
+        load.context * (load.sequences + 1) * load.teams
+    )  # one more sequence holds the common prefix
+    return path.stat().st_size + tokens * (token_bytes(path) or 0)
+
+
+def token_bytes(path: Path) -> int | None:
+    """Bytes of the keys and values of one token, as if every layer kept them; None where the head
+    does not say, or is torn.
+    """
+    try:
+        found = _architecture(path)
+        heads, layers = found["attention.head_count"], found["block_count"]
+        kept = found.get("attention.head_count_kv", heads)
+        each = found["embedding_length"] // (max(heads) if isinstance(heads, list) else heads)
+    except (NotGguf, KeyError, ZeroDivisionError, ValueError):
+        return None  # llama.cpp says what is wrong with it when it loads it
+    length = found.get("attention.key_length", each) + found.get("attention.value_length", each)
+    return int(_F16_BYTES * length * (sum(kept) if isinstance(kept, list) else kept * layers))
+
+
+def _architecture(path: Path) -> dict[str, Any]:
+    """The pairs about the network, without the name of its kind in front.
+
+    They stand before the vocabulary, which is long.
+    """
+    pairs: dict[str, Any] = {}
+    for name, value in gguf_pairs(path):
+        if name.startswith("tokenizer."):
+            break
+        pairs[name] = value
+    kind = pairs["general.architecture"]
+    return {
+        name.removeprefix(f"{kind}."): value
+        for name, value in pairs.items()
+        if name.startswith(f"{kind}.")
+    }

@@ -1,0 +1,287 @@
+"""One model in llama.cpp: its vocabulary, and a context whose batches and logits are numpy arrays
+that llama.cpp reads and writes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+from collections import deque
+from itertools import takewhile
+from typing import Any
+
+import llama_cpp as lib
+import numpy as np
+
+from finops_cli.models.llama_cpp.messages import Load, Sampling
+from finops_cli.models.llama_cpp.worker.batch import Batch
+from finops_cli.models.llama_cpp.worker.prompt_lookup import DRAFTED
+
+_INT32_P = ctypes.POINTER(ctypes.c_int32)
+_ERROR = 4  # GGML_LOG_LEVEL_ERROR; 5 goes on with what came before
+_LOUDEST_LINES = 4
+_PIECE_BYTES = 8
+_ALL_LAYERS = 2**31 - 1
+_BEHIND = ("A", "0", " ", "\n", '"', "<|im_end|>")
+"""One of each kind of character that tokenizers part texts by."""
+_errors: deque[str] = deque(maxlen=_LOUDEST_LINES)
+"""The last errors that llama.cpp logged; it tells them to nobody else."""
+
+
+class LoadFailed(Exception):
+    """What kept the model from being loaded."""
+
+
+class DecodeFailed(Exception):
+    """llama.cpp could not evaluate a batch: its memory cannot be trusted any more."""
+
+
+@lib.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _: Any) -> None:
+    if level == _ERROR:
+        _errors.append(text.decode("utf-8", "replace").strip())
+
+
+class Model:
+    """The weights and the vocabulary that `load` names, for any number of networks and threads."""
+
+    def __init__(self, load: Load) -> None:
+        lib.llama_log_set(_log, None)
+        lib.llama_backend_init()
+        parameters = lib.llama_model_default_params()
+        parameters.n_gpu_layers = load.gpu_layers if load.gpu_layers >= 0 else _ALL_LAYERS
+        self.handle = lib.llama_model_load_from_file(os.fsencode(load.path), parameters)
+        if not self.handle:
+            raise LoadFailed(errors())
+        self.load = load
+        self.vocab = lib.llama_model_get_vocab(self.handle)
+        self.vocabulary = int(lib.llama_vocab_n_tokens(self.vocab))
+        self.words = TokenTexts(self.vocab)
+
+    def tokenised(self, text: str) -> list[int] | int:
+        """The tokens of `text`; only their number where they leave no room in the context."""
+        raw, room = text.encode(), self.load.context
+        found = (ctypes.c_int32 * room)()
+        count = lib.llama_tokenize(self.vocab, raw, len(raw), found, room, False, True)
+        return -count if count < 0 else found[:count] if count < room else int(count)
+
+    def word_list(self) -> Any:
+        """The vocabulary, as llguidance takes it."""
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        eog = [
+            token for token in range(self.vocabulary) if lib.llama_vocab_is_eog(self.vocab, token)
+        ]
+        with warnings.catch_warnings(
+            action="ignore", category=DeprecationWarning
+        ):  # llguidance 1.9 uses an old name
+            return lltokenizer_from_vocab(self.vocab, eos_token=eog or None)
+
+
+class DecodingNetwork:
+    """A context of `model`.
+
+    Sequences 0 to `load.sequences` - 1 hold answers, the one behind them the common prefix.
+    """
+
+    def __init__(self, model: Model) -> None:
+        load = model.load
+        self.context, self.words, self.vocabulary = load.context, model.words, model.vocabulary
+        self.can_take_back = not (
+            lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle)
+        )
+        """Whether tokens at the end of a sequence can be undone: a recurrent state (Qwen3.5) cannot
+        go back.
+        """
+        self.batch = max(load.batch, load.sequences)
+        self._prefix_sequence = load.sequences
+        self._handle = _context(model.handle, load, self.batch)
+        self._memory = lib.llama_get_memory(self._handle)
+        self._make_batch()
+        self._held = [0] * load.sequences
+        self._prefix: list[int] = []
+        self._keep_prefix(_settled(model, load.prefix))
+
+    def _make_batch(self) -> None:
+        size = self.batch
+        self._tokens: Any = np.zeros(size, np.int32)
+        self._positions: Any = np.zeros(size, np.int32)
+        self._sequences: Any = np.zeros(size, np.int32)
+        self._wanted: Any = np.zeros(size, np.int8)
+        self._each_in_one: Any = np.ones(size, np.int32)
+        self._owners = (_INT32_P * size)(
+            *(ctypes.cast(self._sequences.ctypes.data + 4 * at, _INT32_P) for at in range(size))
+        )  # each token's list of sequences, of length one
+        self._batch = lib.llama_batch(
+            token=self._tokens.ctypes.data_as(_INT32_P),
+            pos=self._positions.ctypes.data_as(_INT32_P),
+            n_seq_id=self._each_in_one.ctypes.data_as(_INT32_P),
+            seq_id=ctypes.cast(self._owners, ctypes.POINTER(_INT32_P)),
+            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+        self._logits: Any = None
+        self._logits_key = (0, 0)
+
+    def _keep_prefix(self, prefix: list[int]) -> None:
+        for start in range(0, len(prefix), self.batch):
+            batch = Batch()
+            batch.add(self._prefix_sequence, start, prefix[start : start + self.batch])
+            self.decode(batch)
+        self._prefix = prefix
+
+    def begin(self, sequence: int, tokens: list[int]) -> int:
+        """Make `sequence` ready for the prompt `tokens`.
+
+        Returns how many of them it holds already.
+        """
+        shared = len(self._prefix)
+        if not shared or len(tokens) <= shared or tokens[:shared] != self._prefix:
+            lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+            self._held[sequence] = 0
+            return 0
+        if not self._held[sequence]:
+            lib.llama_memory_seq_cp(self._memory, self._prefix_sequence, sequence, -1, -1)
+            self._held[sequence] = shared
+        return shared
+
+    def release(self, sequence: int) -> None:
+        """The answer of `sequence` is over; the prefix stays, unless the memory of the model cannot
+        be cut in the middle.
+        """
+        held = self._held[sequence]
+        if not held or not lib.llama_memory_seq_rm(self._memory, sequence, held, -1):
+            lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+            self._held[sequence] = 0
+
+    def take_back(self, sequence: int, position: int) -> None:
+        """Undo what `sequence` holds from `position` on."""
+        lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
+
+    def decode(self, batch: Batch) -> None:
+        """Evaluate `batch`: neither empty nor larger than `self.batch`, or llama.cpp aborts the
+        process.
+        """
+        count = len(batch.tokens)
+        self._tokens[:count] = batch.tokens
+        self._positions[:count] = batch.positions
+        self._sequences[:count] = batch.sequences
+        self._wanted[:count] = batch.wanted
+        self._batch.n_tokens = count
+        status = lib.llama_decode(self._handle, self._batch)
+        if status:
+            raise DecodeFailed(f"llama_decode gave {status}; {errors()}")
+
+    def logits(self, rows: int) -> Any:
+        """The logits of the wanted tokens, in the order of the batch: a view that the next `decode`
+        overwrites.
+        """
+        key = (ctypes.cast(lib.llama_get_logits(self._handle), ctypes.c_void_p).value or 0, rows)
+        if key != self._logits_key:
+            raw = (ctypes.c_float * (rows * self.vocabulary)).from_address(key[0])
+            self._logits = np.frombuffer(raw, np.float32).reshape(rows, self.vocabulary)
+            self._logits_key = key
+        return self._logits
+
+    def chooser(self, sampling: Sampling, seed: int) -> TokenSampler | None:
+        """What chooses the tokens of one answer; None where the likeliest one is always taken."""
+        if sampling.temperature <= 0 and sampling.repeat_penalty == 1:
+            return None
+        return TokenSampler(self._handle, self.vocabulary, sampling, seed)
+
+
+class TokenTexts(dict[int, bytes | None]):
+    """What each token says, looked up once; None for a token that ends the answer.
+
+    A control token says its name.
+    """
+
+    def __init__(self, vocab: Any) -> None:
+        super().__init__()
+        self._vocab = vocab
+
+    def __missing__(self, token: int) -> bytes | None:
+        length = -_PIECE_BYTES
+        while length < 0:  # that many bytes are needed
+            room = ctypes.create_string_buffer(-length)
+            length = lib.llama_token_to_piece(self._vocab, token, room, len(room), 0, True)
+        word = None if lib.llama_vocab_is_eog(self._vocab, token) else room.raw[:length]
+        self[token] = word
+        return word
+
+
+class TokenSampler:
+    """llama.cpp's own samplers in the order of its other front ends, with a generator of this
+    answer alone.
+
+    The penalty looks at what was said, not at the prompt, as in llama-cpp-python.
+    """
+
+    def __init__(self, handle: Any, vocabulary: int, sampling: Sampling, seed: int) -> None:
+        self._handle = handle
+        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        if sampling.repeat_penalty != 1:
+            self._add(
+                lib.llama_sampler_init_penalties(
+                    vocabulary, sampling.penalised, sampling.repeat_penalty, 0.0, 0.0
+                )
+            )
+        if sampling.temperature <= 0:
+            self._add(lib.llama_sampler_init_greedy())
+            return
+        self._add(lib.llama_sampler_init_top_k(sampling.top_k))
+        self._add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
+        self._add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+        self._add(lib.llama_sampler_init_temp(sampling.temperature))
+        self._add(lib.llama_sampler_init_dist(seed & 0xFFFFFFFF))
+
+    def _add(self, sampler: Any) -> None:
+        lib.llama_sampler_chain_add(self._chain, sampler)
+
+    def choose(self, at: int) -> int:
+        """A token, by the logits of the token at `at` of the batch."""
+        return int(lib.llama_sampler_sample(self._chain, self._handle, at))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        lib.llama_sampler_free(self._chain)
+
+
+def errors() -> str:
+    """The last errors of llama.cpp."""
+    return "; ".join(_errors) or "llama.cpp says no more"
+
+
+def _settled(model: Model, prefix: str) -> list[int]:
+    """The tokens that `prefix` begins with whatever comes behind it: the last of them may depend on
+    that.
+    """
+    each = [model.tokenised(prefix + behind) for behind in _BEHIND] if prefix else []
+    tokens = [found for found in each if isinstance(found, list)]
+    return [
+        at_once[0]
+        for at_once in takewhile(lambda column: len(set(column)) == 1, zip(*tokens, strict=False))
+    ]
+
+
+def _context(model: Any, load: Load, batch: int) -> Any:
+    parameters = lib.llama_context_default_params()
+    parameters.n_ctx = load.context * (load.sequences + 1)
+    parameters.n_seq_max = load.sequences + 1
+    parameters.n_outputs_max = max(parameters.n_seq_max, min(batch, load.sequences * (1 + DRAFTED)))
+    parameters.n_batch = parameters.n_ubatch = batch
+    parameters.n_threads = parameters.n_threads_batch = load.threads
+    parameters.kv_unified = (
+        False  # with one common memory each sequence would attend over all of it
+    )
+    on_gpu = load.gpu_layers and lib.llama_supports_gpu_offload()
+    parameters.flash_attn_type = (
+        lib.LLAMA_FLASH_ATTN_TYPE_AUTO if on_gpu else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    )  # slower on a CPU
+    parameters.no_perf = True
+    context = lib.llama_init_from_model(model, parameters)
+    if not context:
+        raise LoadFailed(
+            f"no memory for {load.sequences + 1} contexts of {load.context:,} tokens; {errors()}"
+        )
+    return context

@@ -1,0 +1,306 @@
+"""The process of one model, seen from the run: requests go in, answers come out, and its death is
+news to everyone who waits.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import IO
+
+import msgspec
+
+from finops_cli.models.failures import Crashed, TimedOut
+from finops_cli.models.llama_cpp.messages import (
+    FROM_WORKER,
+    Begun,
+    Cancel,
+    FromWorker,
+    Generate,
+    GenerationResult,
+    Load,
+    Loaded,
+    Unloadable,
+    frame,
+    next_frame,
+)
+
+WORKER_COMMAND = (sys.executable, "-P", "-m", "finops_cli.models.llama_cpp.worker")
+"""The process of a model: this very Python."""
+_LOADING = 0
+"""Stands for the number of the request that loads the model."""
+_LAST_WORDS_BYTES = 600
+_QUIET = {"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""No debugger at an abort of ggml, which would take its time; no threads of numpy beside those of
+llama.cpp.
+"""
+
+
+class Died(Exception):
+    """The end of a process: one object for all who lost their answers with it."""
+
+
+class NotLoaded(Exception):
+    """The process could not load its model. `by_itself`: it said why; else it died over it."""
+
+    def __init__(self, why: str, by_itself: bool) -> None:
+        super().__init__(why)
+        self.by_itself = by_itself
+
+
+Answers = SimpleQueue[FromWorker | Died]
+"""What comes for one request; its last message, where it gets no answer, is the process's death."""
+
+
+class WorkerProcess:
+    """Starts the process, which begins to load. Raises NotLoaded where the system starts none."""
+
+    def __init__(self, load: Load, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `_hear` closes it when the process is over
+        try:
+            self._child = _started(command, self._stderr)
+        except OSError as error:
+            self._stderr.close()
+            raise NotLoaded(f"no process can be started: {error}", by_itself=False) from error
+        self._table = Lock()
+        """Held where `_waiting` or `_death` changes: whoever waits is in one, or is told of the
+        other.
+        """
+        self._waiting: dict[int, Answers] = {}
+        self._death: Died | None = None
+        self._ended_for = ""
+        self._heard_at = monotonic()
+        self._numbers = count(1)
+        self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._first = self._expect(_LOADING)
+        self._is_loaded = False
+        self._hearing = Thread(target=self._hear, daemon=True)
+        self._hearing.start()
+        Thread(target=self._write, daemon=True).start()
+        self._outgoing.put(frame(load))
+
+    @property
+    def pid(self) -> int:
+        """The process's number on this machine."""
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests can still be sent."""
+        return self._death is None and not self._ended_for
+
+    def ready(self, patience: float) -> None:
+        """Wait until the model is loaded.
+
+        Raises NotLoaded, the process ended, where it is not within `patience` seconds.
+        """
+        if self._is_loaded:
+            return
+        try:
+            answer = self._first.get(timeout=patience)
+        except Empty:
+            self.stop()
+            raise NotLoaded(f"it was not loaded within {patience:g} s", by_itself=False) from None
+        except BaseException:  # Ctrl-C: nobody would wait for it any more
+            self.stop()
+            raise
+        if not isinstance(answer, Loaded):
+            self.stop()
+            raise NotLoaded(
+                answer.why if isinstance(answer, Unloadable) else str(answer),
+                isinstance(answer, Unloadable),
+            )
+        self._is_loaded = True
+
+    def say(self, say: Generate, seconds: float, silence: float) -> GenerationResult:
+        """The answer to `say`, whose number is given here. Raises Crashed when the process dies,
+        Overdue after `seconds`.
+
+        The time counts from when the request has its sequence. Then it is cancelled; a process that
+        does not say so within `silence` seconds hangs, and is ended.
+        """
+        number = next(self._numbers)
+        answers = self._expect(number)
+        try:
+            self._send(
+                Generate(
+                    number, say.prompt, say.seed, say.sampling, say.stops, say.predict, say.schema
+                )
+            )
+            answer: FromWorker | None = self._first_word(
+                answers, seconds + 2 * silence
+            )  # after the seated
+            if isinstance(answer, Begun):
+                answer = _next(answers, seconds) or self._cancelled(
+                    answers, number, seconds, silence
+                )
+            assert isinstance(answer, GenerationResult)  # noqa: S101 - nothing else has a number
+            return answer
+        finally:
+            with self._table:
+                del self._waiting[number]
+
+    def stop(self, why: str = "was ended by finops") -> None:
+        """End the process and wait until it is gone, its memory with it.
+
+        What waits for it gets Crashed.
+        """
+        self._ended_for = self._ended_for or why
+        self._child.kill()
+        self._hearing.join()
+
+    def _first_word(self, answers: Answers, patience: float) -> FromWorker:
+        """Begun, or what is said at once.
+
+        Others may be long before it, but a process that says nothing to anybody hangs.
+        """
+        since = monotonic()
+        while (left := max(since, self._heard_at) + patience - monotonic()) > 0:
+            answer = _next(answers, left)
+            if answer is not None:
+                return answer
+        self.stop(f"said nothing for {patience:g} s and was ended")
+        answer = _next(answers, 0)
+        assert answer is not None  # noqa: S101 - it came in the last moment, or its death raised Crashed
+        return answer
+
+    def _cancelled(
+        self, answers: Answers, number: int, seconds: float, silence: float
+    ) -> GenerationResult:
+        self._send(Cancel(number))
+        answer = _next(answers, silence)
+        if answer is None:
+            self.stop("hung and was ended")
+            raise TimedOut(
+                f"no answer within {seconds:g} s, and the process of the model hung; it was ended"
+            )
+        assert isinstance(answer, GenerationResult)  # noqa: S101 - Begun came before
+        if answer.end == "cancelled":
+            raise TimedOut(
+                f"no answer within {seconds:g} s; the request was cancelled", answer.text
+            )
+        return answer
+
+    def _expect(self, number: int) -> Answers:
+        answers: Answers = SimpleQueue()
+        with self._table:
+            self._waiting[number] = answers
+            if self._death is not None:
+                answers.put(self._death)
+        return answers
+
+    def _send(self, message: Generate | Cancel) -> None:
+        self._outgoing.put(frame(message))
+
+    def _write(self) -> None:
+        """Send what is to be sent, in its order.
+
+        A process that does not read keeps this thread waiting and nobody else.
+        """
+        stdin = self._child.stdin
+        assert stdin is not None  # noqa: S101 - it is a pipe
+        with suppress(OSError), stdin:  # it died: who waits hears of it from `_hear`
+            while (data := self._outgoing.get()) is not None:
+                stdin.write(data)
+                stdin.flush()
+
+    def _hear(self) -> None:
+        """Hand out what the process says, until it dies.
+
+        Whatever goes wrong here, everyone who waits is told.
+        """
+        death = Died("the process of the model can no longer be heard")
+        try:
+            garbled = self._handed_out()
+            death = Died(self._how_it_ended(garbled))
+        finally:
+            with self._table:
+                self._death = death
+                waiting = list(self._waiting.values())
+            for answers in waiting:
+                answers.put(death)
+            self._outgoing.put(None)
+            self._child.kill()  # where the trouble was ours, it lives
+            self._child.wait()
+
+    def _handed_out(self) -> str:
+        """What the process said that is no message; nothing where it went on to its end."""
+        stdout = self._child.stdout
+        assert stdout is not None  # noqa: S101 - it is a pipe
+        with stdout:
+            while (body := next_frame(stdout)) is not None:
+                try:
+                    message = FROM_WORKER.decode(body)
+                except msgspec.DecodeError as error:
+                    self._child.kill()
+                    return f"said what is no message and was ended: {error}"
+                self._heard_at = monotonic()
+                with self._table:
+                    answers = self._waiting.get(
+                        message.number
+                        if isinstance(message, Begun | GenerationResult)
+                        else _LOADING
+                    )
+                if answers is not None:
+                    answers.put(message)
+        return ""
+
+    def _how_it_ended(self, garbled: str) -> str:
+        """In words, the end of what it wrote to stderr with them."""
+        status = self._child.wait()
+        hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+        by_itself = (
+            f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}{hint}"
+        )
+        with self._stderr as stderr:
+            stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+            said = " ".join(stderr.read().decode("utf-8", "replace").split())
+        return (
+            "the process of the model"
+            f" {self._ended_for or garbled or by_itself}{f': {said}' if said else ''}"
+        )
+
+
+def _next(answers: Answers, seconds: float) -> FromWorker | None:
+    """The next message; None when it does not come in time.
+
+    Raises Crashed when the process is dead.
+    """
+    try:
+        answer = answers.get(timeout=seconds)
+    except Empty:
+        return None
+    if isinstance(answer, Died):
+        raise Crashed(str(answer)) from answer
+    return answer
+
+
+def import_path() -> str:
+    """Where this process imports from, for a child that is not to look into the working directory
+    by itself (`python -P`).
+    """
+    return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+
+
+def _started(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to
+    handle.
+    """
+    return subprocess.Popen(  # noqa: S603 - DECODER, or what a test puts in its place
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**os.environ, **_QUIET, "PYTHONPATH": import_path()},
+        process_group=0,
+    )

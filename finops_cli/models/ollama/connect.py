@@ -1,0 +1,219 @@
+"""From the wish for Ollama to a speaker: the servers and their models are looked at before any
+record is sent.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from finops_cli.domain import exact_json
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
+from finops_cli.kb.chapters.models import ModelSettings
+from finops_cli.kb.load import bundled_dir
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models import bundled
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.circuit_breaker import CircuitBreaker
+from finops_cli.models.modelfile import typed_parameters
+from finops_cli.models.ollama import api, hosts, versions
+from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
+from finops_cli.models.ollama.model import OllamaModel, Profile, settings_text
+from finops_cli.models.ollama.timeouts import TimedTransport
+from finops_cli.models.prompts import Conversation, prompts_sha256, resolver_prompt, triage_prompt
+from finops_cli.models.protocol import ModelNames, ModelStage, Origin
+from finops_cli.rules.handoff import handoff
+from finops_cli.rules.triage import triage
+from finops_cli.verify.codecs import FAIL
+
+_SAID = ("num_ctx", "num_predict", "temperature", "top_p", "top_k", "repeat_penalty", "stop")
+"""Options that no server may choose for itself: their defaults differ from version to version."""
+
+
+class Server(Struct, frozen=True):
+    """A server that can answer: its address, its version, and the cards of its models by stage."""
+
+    url: str
+    version: str
+    cards: dict[str, api.ModelCard]
+
+
+def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel, tuple[str, ...]]:
+    """A speaker, and notices about servers that were left out.
+
+    Raises MissingPiece or UsageError when none can answer.
+    """
+    servers, notices = _usable(wanted, kb)
+    digests = _one_digest_each(servers, wanted)
+    settings = kb.models
+    cards = servers[0].cards
+    profiles = {
+        stage: profile(stage, cards[stage].made_for, wanted.model(stage, kb), kb)
+        for stage in wanted.stages
+    }
+    origin = Origin(
+        "ollama",
+        ModelNames(**{stage: wanted.model(stage, kb) for stage in wanted.stages}),
+        ModelNames(**digests),
+        prompts_sha256(profiles[stage].modelfile for stage in wanted.stages),
+        settings_text(profiles, wanted.on_violation, wanted.deadline),
+    )
+    fleet = EndpointPool([_endpoint(server, wanted, settings) for server in servers])
+    names = [profiles[stage].model for stage in wanted.stages]
+    speaker = OllamaModel(
+        origin,
+        profiles,
+        fleet,
+        settings,
+        wanted.deadline,
+        lambda: _must_take_turns(servers, names),
+        lambda: _changes(servers, wanted, kb),
+    )
+    return speaker, notices
+
+
+def profile(stage: ModelStage, said: str | None, model: str, kb: KnowledgeBase) -> Profile:
+    """How the model of `stage` is asked: the parameters of the Modelfile that it is made for, each
+    of them said.
+
+    `said`: which that is, as its card says. Raises UsageError for one that finops does not have.
+    """
+    name = bundled.made_for(stage, said, model)
+    path, options = bundled.modelfile(name).path, typed_parameters(bundled.modelfile(name))
+    unsaid = [name for name in _SAID if name not in options]
+    if unsaid:
+        raise UsageError(
+            f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose"
+            " it differently"
+        )
+    reserve, context = kb.models.tokens[f"{stage}_reserve"], options["num_ctx"]
+    if isinstance(context, int) and reserve >= context:
+        raise UsageError(
+            f"kb entry answer.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
+            f" num_ctx {context:,} of {path}"
+        )
+    return Profile(model, options, probe_conversation(stage, name, kb).text, name)
+
+
+def probe_conversation(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Conversation:
+    """What is asked about the record that ships for trying models (`modelfiles/probe.json`)."""
+    fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
+    if fail is None:
+        raise UsageError("modelfiles/probe.json is no fail record")
+    if stage == "triage":
+        return triage_prompt(fail, modelfile)
+    case = handoff(fail, triage(fail, kb), kb)
+    if isinstance(case, str):
+        raise UsageError(f"modelfiles/probe.json has no stage 2: {case}")
+    return resolver_prompt(case, modelfile)
+
+
+def _usable(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[list[Server], tuple[str, ...]]:
+    """Every server that can answer, and why others cannot. One server alone says why itself."""
+    urls = hosts.hosts_of(wanted.hosts)
+    if kb.models.outside == "refuse":
+        for url in urls:
+            hosts.refuse_outside(url)
+    servers: list[Server] = []
+    troubles: list[FinopsError] = []
+    for url in urls:
+        try:
+            servers.append(look_at(url, wanted, kb))
+        except (MissingPiece, Unfinished) as error:
+            troubles.append(error)
+    if not servers:
+        raise troubles[0]
+    return servers, tuple(f"left out: {trouble}" for trouble in troubles)
+
+
+def look_at(url: str, wanted: BackendRequest, kb: KnowledgeBase) -> Server:
+    """The server at `url`.
+
+    Raises MissingPiece when it is too old or lacks a model, UsageError when it would send data
+    elsewhere.
+    """
+    version = api.version(url)
+    versions.refuse_too_old(version)
+    cards: dict[str, api.ModelCard] = {}
+    for stage in wanted.stages:
+        name = wanted.model(stage, kb)
+        card = api.card(url, name)
+        if card is None:
+            option = "triage-model" if stage == "triage" else "resolver-model"
+            raise MissingPiece(
+                f"{url} has no model {name}; `finops create --stage {stage}` makes it, `finops"
+                f" models` lists what is there, --{option} NAME takes another"
+            )
+        if card.remote_host and kb.models.outside == "refuse":
+            raise UsageError(
+                f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the"
+                " house; use a local model"
+            )
+        cards[stage] = card
+    return Server(url, version, cards)
+
+
+def _one_digest_each(servers: list[Server], wanted: BackendRequest) -> dict[str, str]:
+    """The digest of each stage's model.
+
+    Raises UsageError where two servers have different models under one name.
+    """
+    digests: dict[str, str] = {}
+    for stage in wanted.stages:
+        by_server = {server.url: server.cards[stage].digest for server in servers}
+        if len(set(by_server.values())) > 1:
+            told = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
+            raise UsageError(
+                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}; create"
+                " it anew on one of them"
+            )
+        digests[stage] = next(iter(by_server.values()))
+    return digests
+
+
+def _endpoint(server: Server, wanted: BackendRequest, settings: ModelSettings) -> Endpoint:
+    slots: dict[ModelStage, int] = {
+        stage: (
+            1 if server.cards[stage].architecture in settings.single_slot else wanted.workers or 1
+        )
+        for stage in wanted.stages
+    }
+    return Endpoint(
+        server.url,
+        hosts.client(server.url, transport=TimedTransport()),
+        CircuitBreaker(settings.breaker),
+        slots,
+    )
+
+
+def _must_take_turns(servers: list[Server], names: list[str]) -> bool:
+    """Whether a server that has loaded both models no longer holds one of them; one that does not
+    say decides nothing for the others.
+    """
+    wanted, silent = {api.short(name) for name in names}, 0
+    for server in servers:
+        try:
+            if not wanted <= {model.name for model in api.loaded(server.url)}:
+                return True
+        except FinopsError:
+            silent += 1
+    return silent == len(servers)
+
+
+def _changes(servers: list[Server], wanted: BackendRequest, kb: KnowledgeBase) -> tuple[str, ...]:
+    """Models that were replaced since the servers were looked at; a server that does not answer any
+    more tells nothing.
+    """
+    changed = []
+    for server in servers:
+        for stage in wanted.stages:
+            try:
+                now = api.card(server.url, wanted.model(stage, kb))
+            except FinopsError:
+                continue
+            was = server.cards[stage].digest
+            if now is not None and now.digest != was:
+                changed.append(
+                    f"{now.name} at {server.url} was replaced during the run ({was[:12]} is now"
+                    f" {now.digest[:12]})"
+                )
+    return tuple(changed)

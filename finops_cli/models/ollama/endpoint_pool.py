@@ -1,0 +1,144 @@
+"""Several servers as one: each request goes to the least busy endpoint that has a slot and whose
+breaker lets it through.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Condition
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from finops_cli.models.circuit_breaker import (
+    CircuitBreaker,
+    RequestOutcome,
+    describe_outcome,
+    record_outcome,
+    request_outcome,
+)
+from finops_cli.models.failures import Busy, ModelError, NoEndpointLeft
+from finops_cli.models.protocol import ModelStage
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """A server.
+
+    `slots`: requests at once, by stage; `room` is what is left of them after it said that it had
+    none (503).
+    """
+
+    url: str
+    client: httpx.Client
+    breaker: CircuitBreaker
+    slots: Mapping[ModelStage, int]
+    room: dict[ModelStage, float] = field(default_factory=dict)
+    busy: dict[ModelStage, int] = field(default_factory=dict)
+    last_failure: str = ""
+
+    def free(self, stage: ModelStage) -> int:
+        """Slots of `stage` that nothing is sent to."""
+        return int(self.room.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
+
+    def record_outcome(
+        self, stage: ModelStage, ended: RequestOutcome, now: float, age: int
+    ) -> None:
+        """Take note of how a request ended that was admitted at `age` of the breaker.
+
+        A full queue halves the requests at once; each success wins a part of them back.
+        """
+        room, failure = self.room.get(stage, float(self.slots[stage])), ended.failure
+        if isinstance(failure, Busy):
+            self.room[stage] = max(1.0, room / 2)
+        elif failure is None and not ended.by_us:
+            self.room[stage] = min(float(self.slots[stage]), room + 1 / room)
+        if failure is not None and failure.endpoint_failed:
+            self.last_failure = describe_outcome(failure)
+        record_outcome(self.breaker, ended, now, age)
+
+
+class EndpointPool:
+    """Hands out slots of endpoints, and takes back how it went."""
+
+    def __init__(self, endpoints: list[Endpoint], clock: Callable[[], float] = monotonic) -> None:
+        self.endpoints = endpoints
+        self._clock = clock
+        self._changed = Condition()
+        self._queues: dict[ModelStage, deque[object]] = {}
+
+    def slots(self, stage: ModelStage) -> int:
+        """How many requests of `stage` the fleet takes at once."""
+        return sum(endpoint.slots[stage] for endpoint in self.endpoints)
+
+    @contextmanager
+    def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
+        """An endpoint for one request, first come, first served.
+
+        Waits for one; raises EverythingDown when all have been given up.
+        """
+        endpoint, age = self._take(stage)
+        with request_outcome(lambda ended: self._leave(endpoint, stage, ended, age)):
+            yield endpoint
+
+    def _leave(
+        self, endpoint: Endpoint, stage: ModelStage, ended: RequestOutcome, age: int
+    ) -> None:
+        with self._changed:
+            endpoint.busy[stage] -= 1
+            endpoint.record_outcome(stage, ended, self._clock(), age)
+            self._changed.notify_all()
+
+    def works(self, endpoint: Endpoint) -> None:
+        """An endpoint that was tried out works again: let the others in."""
+        with self._changed:
+            endpoint.breaker.succeeded()
+            self._changed.notify_all()
+
+    def failed(self, endpoint: Endpoint, failure: ModelError) -> None:
+        """A warm-up outside of any slot failed."""
+        with self._changed:
+            endpoint.last_failure = describe_outcome(failure)
+            endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
+
+    def _take(self, stage: ModelStage) -> tuple[Endpoint, int]:
+        ticket = object()
+        with self._changed:
+            queue = self._queues.setdefault(stage, deque())
+            queue.append(ticket)
+            try:
+                while True:
+                    now = self._clock()
+                    endpoint = self._open_now(stage, now) if queue[0] is ticket else None
+                    if endpoint is not None:
+                        endpoint.busy[stage] = endpoint.busy.get(stage, 0) + 1
+                        return endpoint, endpoint.breaker.age
+                    if all(one.breaker.state == "given up" for one in self.endpoints):
+                        raise NoEndpointLeft(self._why())
+                    self._changed.wait(self._pause(stage, now) if queue[0] is ticket else None)
+            finally:
+                queue.remove(ticket)
+                self._changed.notify_all()
+
+    def _open_now(self, stage: ModelStage, now: float) -> Endpoint | None:
+        """The least busy endpoint that has a slot and whose breaker lets a request through."""
+        by_room = sorted(self.endpoints, key=lambda one: -one.free(stage))
+        return next(
+            (one for one in by_room if one.free(stage) > 0 and one.breaker.admits(now)), None
+        )
+
+    def _pause(self, stage: ModelStage, now: float) -> float | None:
+        """Until a breaker may let a request through; None where only a request that ends can change
+        anything.
+        """
+        waits = [one.breaker.wait(now) for one in self.endpoints if one.free(stage) > 0]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _why(self) -> str:
+        told = "; ".join(f"{endpoint.url}: {endpoint.last_failure}" for endpoint in self.endpoints)
+        return f"no model answers any more. {told}. `finops doctor` tells more"

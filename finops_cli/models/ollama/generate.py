@@ -1,0 +1,227 @@
+"""One generation over `/api/generate`: raw, streaming, every option said, and every way that it can
+fail named.
+
+Success is HTTP 200, `done` true and `done_reason` stop. Anything else is a class of
+`models.failures`.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain import limits
+from finops_cli.models import failures
+from finops_cli.models.ollama.timeouts import shorten_timeout, total_timeout
+
+if TYPE_CHECKING:
+    import httpx
+
+_CONTEXT_WORDS = ("exceeds the available context", "longer than the context", "exceed_context")
+"""How Ollama and the llama-server below it say that a prompt is too long."""
+_STREAM_BYTES = 64 * limits.REPLY_CHARS
+"""What is read of one stream: a token of four characters comes in a line of about 130 bytes."""
+
+
+_DONE = b'"done":true'
+_GOODBYE_SECONDS = 1.0
+_LONGEST_NS = 86_400 * 10**9
+"""A day: no answer takes longer."""
+
+
+class Patience(NamedTuple):
+    """Seconds: for a connection, for the whole answer, and between two pieces of it."""
+
+    connect: float
+    answer: float
+    silence: float
+
+
+class Generated(NamedTuple):
+    """A finished answer, and what the server says of it (None: it does not say): tokens read,
+    tokens said, and how long that took.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    tokens: int | None = None
+    generating_ms: float | None = None
+
+
+class _Piece(Struct):
+    """A line of the stream. `error` may be of any type."""
+
+    response: str = ""
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
+    error: Any = None
+
+
+_DECODER: msgspec.json.Decoder[_Piece] = msgspec.json.Decoder(_Piece)
+
+
+def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> Generated:
+    """Send `body` and read the answer to its end.
+
+    Raises a `failures.ModelError`; the connection is closed then.
+    """
+    import httpx
+
+    received = bytearray()
+    try:
+        _receive(client, body, patience, received)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise failures.Unreachable(f"{client.base_url} cannot be reached: {error}") from error
+    except httpx.TimeoutException as error:
+        overdue = failures.TimedOut(
+            f"no answer within {patience.answer:g} s; the connection was closed"
+        )
+        return _finished(received, instead=overdue, because=error)
+    except httpx.TransportError as error:
+        return _finished(
+            received,
+            instead=failures.ConnectionLost(f"the connection broke: {error}"),
+            because=error,
+        )
+    except _TooMuch as error:
+        flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters came")
+        return _finished(received, instead=flood, because=error)
+    return _finished(received)
+
+
+class _TooMuch(Exception):
+    pass
+
+
+def _receive(
+    client: httpx.Client, body: dict[str, Any], patience: Patience, received: bytearray
+) -> None:
+    """Read the stream into `received`, which keeps what came before an error too."""
+    import httpx
+
+    request = client.build_request(
+        "POST",
+        "/api/generate",
+        content=msgspec.json.encode(body),
+        headers={"content-type": "application/json", "accept-encoding": "identity"},
+        timeout=httpx.Timeout(patience.answer, connect=patience.connect),
+    )
+    with total_timeout(monotonic() + patience.answer):
+        response = client.send(request, stream=True)
+        try:
+            if response.status_code != httpx.codes.OK:
+                raise refusal(response.status_code, _error_text(response))
+            request.extensions["timeout"]["read"] = min(
+                patience.answer, patience.silence
+            )  # for each piece, from here
+            for chunk in response.iter_raw():
+                received += chunk
+                if _DONE in chunk:
+                    # the end of the stream lets the connection be used again, but is not worth
+                    # waiting for
+                    shorten_timeout(_GOODBYE_SECONDS)
+                if len(received) > _STREAM_BYTES:
+                    raise _TooMuch
+        finally:
+            response.close()
+
+
+def _finished(
+    received: bytearray,
+    instead: failures.ModelError | None = None,
+    because: Exception | None = None,
+) -> Generated:
+    """What the stream came to.
+
+    An answer that is there to its `done` counts, whatever befell the connection behind it.
+    """
+    whole, _, rest = received.rpartition(b"\n")
+    try:
+        pieces = (
+            _DECODER.decode_lines(whole) if instead is not None else _DECODER.decode_lines(received)
+        )
+    except (ValueError, RecursionError) as error:
+        shown = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[
+            : limits.SHOWN_CHARS
+        ]
+        raise failures.ConnectionLost(
+            f"the stream holds a line that is not Ollama's ({error}): {shown}"
+        ) from error
+    end = next((i for i, piece in enumerate(pieces) if piece.done), None)
+    if end is not None:
+        del pieces[end + 1 :]  # what is said behind the end belongs to nothing
+    text = "".join([piece.response for piece in pieces])
+    broken = next((piece.error for piece in pieces if piece.error is not None), None)
+    if broken is not None:
+        raise failures.Crashed(f"the server broke off: {_shown(broken)}", text)
+    if len(text) > limits.REPLY_CHARS:
+        raise failures.TooLong(f"{len(text):,} characters came", text[: limits.REPLY_CHARS])
+    if end is not None:
+        return _generated(text, pieces[end])
+    if instead is not None:
+        instead.received = text
+        raise instead from because
+    raise failures.Incomplete("the stream ended, but the server never said that it was done", text)
+
+
+def _generated(text: str, last: _Piece) -> Generated:
+    if last.done_reason == "length":
+        cut = failures.Truncated("the answer was cut at its length", text)
+        cut.prompt_tokens = _possible(last.prompt_eval_count)
+        raise cut
+    if last.done_reason != "stop":
+        raise failures.EmptyGeneration(
+            f"the server was done because of {last.done_reason!r}, not because the answer ended",
+            text,
+        )
+    took_ns = last.eval_duration
+    generating_ms = (
+        round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
+    )
+    return Generated(
+        text, _possible(last.prompt_eval_count), _possible(last.eval_count), generating_ms
+    )
+
+
+def _possible(count: int | None) -> int | None:
+    """A count of tokens; None where the number cannot be one."""
+    return count if count is not None and 0 <= count <= _STREAM_BYTES else None
+
+
+def refusal(status: int, detail: str) -> failures.ModelError:
+    """The failure that an HTTP status other than 200 is."""
+    told = f"HTTP {status}: {detail}"
+    if status >= 400 and any(words in detail for words in _CONTEXT_WORDS):
+        return failures.ContextExceeded(told)
+    if status == 404:
+        return failures.ModelMissing(told)
+    if status in (429, 503):
+        return failures.Busy(told)
+    return failures.Crashed(told) if status >= 500 else failures.Rejected(told)
+
+
+def _error_text(response: httpx.Response) -> str:
+    """The server's own words, as far as they are worth repeating."""
+    body = b""
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > limits.TEXT_CHARS:
+            break
+    try:
+        given = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        given = body.decode("utf-8", "replace")
+    return _shown(given.get("error", given) if isinstance(given, dict) else given)
+
+
+def _shown(error: Any) -> str:
+    """An error as Ollama sends it: a text, or an object of the server below it."""
+    text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
+    text = text.encode("utf-8", "replace").decode()
+    return " ".join(text.split())[: 4 * limits.SHOWN_CHARS] or "no reason given"

@@ -1,0 +1,106 @@
+"""Connections that know when the answer is due: no read waits longer, however slowly a server drips
+bytes.
+
+httpx bounds each read, not their sum; a server that sends a byte now and then would hold a record
+for ever.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import httpcore
+import httpx
+
+_due = threading.local()
+
+
+@contextmanager
+def total_timeout(until: float) -> Iterator[None]:
+    """Every read and write of this thread is over by `until` (of `time.monotonic`), or raises
+    httpx.TimeoutException.
+    """
+    _due.until = until
+    try:
+        yield
+    finally:
+        del _due.until
+
+
+def shorten_timeout(seconds: float) -> None:
+    """Bring what is due in this thread forward to `seconds` from now."""
+    _due.until = min(_due.until, monotonic() + seconds)
+
+
+def _left(timeout: float | None) -> float | None:
+    """What is left of the time, if that is less than `timeout`."""
+    until: float | None = getattr(_due, "until", None)
+    if until is None:
+        return timeout
+    left = until - monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("the answer is overdue")
+    return left if timeout is None else min(timeout, left)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _left(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self) -> None:
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(
+            self._backend.connect_tcp(host, port, _left(timeout), local_address, socket_options)
+        )
+
+
+class TimedTransport(httpx.HTTPTransport):
+    """As many connections as are asked for, none through a proxy, each of them timed."""
+
+    def __init__(self) -> None:
+        super().__init__(trust_env=False)
+        context = httpx.create_ssl_context(trust_env=False)
+        # httpx takes no network backend; its own pool is replaced by one that does (a test drips
+        # headers to see that it holds)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=None,
+            network_backend=_Backend(),
+        )

@@ -1,0 +1,144 @@
+"""Watches a run: speed, latency, errors, what is predicted, and one figure for how well it is (kb:
+`monitor.*`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
+from finops_cli.monitoring.latencies import percentile_ms
+from finops_cli.monitoring.run_summary import RunSummary
+
+Clock = Callable[[], float]
+"""Seconds, from any beginning."""
+
+
+class Stats(Struct, frozen=True):
+    """What `--stats-json` writes.
+
+    Rates in records a second, latencies in milliseconds to within 1 %; null where nothing was
+    measured.
+    """
+
+    records: int
+    seconds: float
+    per_second: float | None
+    recent_per_second: float | None
+    latency_ms: dict[str, float | None]
+    error_rate_pct: float
+    statuses: dict[str, int]
+    tiers: dict[str, int]
+    categories: dict[str, int]
+    actions: dict[str, int]
+    violations: dict[str, int]
+    server: dict[str, int]
+    health: int
+    penalties: dict[str, float]
+    """What each signal takes from a health of 100."""
+
+
+class Monitor:
+    """Told of the tally after each part of a run. `clock` is asked then, and nowhere else."""
+
+    def __init__(self, clock: Clock, settings: EvaluationSettings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._began = clock()
+        self._first = 0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._tally = RunSummary()
+        self._now = self._told = self._began
+
+    def saw(self, tally: RunSummary, end: int) -> None:
+        """The run has come to `tally`, `end` bytes into its input.
+
+        At 0 it tells what a resumed run found done, which is no speed.
+        """
+        self._now, self._tally = self._clock(), tally
+        if not end:
+            self._first, self._began = tally.lines, self._now
+        self._marks.append((self._now, tally.lines))
+        window = float(self._settings.health_limits["seconds"])
+        while len(self._marks) > 1 and self._marks[1][0] <= self._now - window:
+            self._marks.popleft()
+
+    def is_due(self) -> bool:
+        """Whether it is time to write stats again (kb: `monitor.limits`).
+
+        Whoever is told so is expected to do it.
+        """
+        if self._now - self._told < float(self._settings.health_limits["write_seconds"]):
+            return False
+        self._told = self._now
+        return True
+
+    def stats(self) -> Stats:
+        """What is known now."""
+        tally, seconds = self._tally, self._now - self._began
+        per_second = _rate(tally.lines - self._first, seconds)
+        recent = self._recent()
+        latency = {f"p{percent}": percentile_ms(tally.latency, percent) for percent in (50, 95, 99)}
+        penalties = self._penalties(latency, per_second, recent)
+        errors = tally.statuses["failed"] + tally.statuses["rejected"]
+        return Stats(
+            records=tally.lines,
+            seconds=round(seconds, 3),
+            per_second=per_second,
+            recent_per_second=recent,
+            latency_ms=latency,
+            error_rate_pct=_pct(errors, tally.lines),
+            statuses=dict(tally.statuses),
+            tiers=dict(tally.tiers),
+            categories=dict(tally.categories),
+            actions=dict(tally.actions),
+            violations=dict(tally.violations),
+            server=dict(tally.server),
+            health=max(0, round(100 - sum(penalties.values()))),
+            penalties=penalties,
+        )
+
+    def _recent(self) -> float | None:
+        """Speed over the last marks; None until they span half of the window, for less says
+        nothing.
+        """
+        if not self._marks:
+            return None
+        (then, before), (now, lines) = self._marks[0], self._marks[-1]
+        if now - then < float(self._settings.health_limits["seconds"]) / 2:
+            return None
+        return _rate(lines - before, now - then)
+
+    def _penalties(
+        self, latency: dict[str, float | None], per_second: float | None, recent: float | None
+    ) -> dict[str, float]:
+        statuses, lines = self._tally.statuses, self._tally.lines
+        limits = {name: float(value) for name, value in self._settings.health_limits.items()}
+        errors = _pct(statuses["failed"] + statuses["rejected"], lines)
+        replaced = _pct(statuses["repaired"] + statuses["fallback"], lines)
+        p50, p95 = latency["p50"], latency["p95"]
+        spread = p95 / p50 if p50 and p95 else 0.0
+        lost = 100 * (1 - recent / per_second) if recent is not None and per_second else 0.0
+        parts = {
+            "errors": errors / limits["errors_pct"],
+            "replaced": replaced / limits["replaced_pct"],
+            "latency": (
+                (spread - limits["latency_from"]) / (limits["latency_to"] - limits["latency_from"])
+            ),
+            "throughput": lost / limits["throughput_pct"],
+        }
+        return {
+            name: round(float(self._settings.health[name]) * min(1.0, max(0.0, part)), 1)
+            for name, part in parts.items()
+        }
+
+
+def _rate(records: int, seconds: float) -> float | None:
+    return round(records / seconds, 3) if seconds > 0 else None
+
+
+def _pct(part: int, of: int) -> float:
+    return round(100 * part / of, 2) if of else 0.0

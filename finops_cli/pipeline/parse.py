@@ -1,0 +1,225 @@
+"""From a line of bytes to a typed input, or to the reasons why it is none.
+
+Never raises for what a line holds.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from finops_cli.domain import cusip, exact_json, limits, text_form
+from finops_cli.domain.fail import CorporateAction, FailRecord
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import age_days
+from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT, Codec
+from finops_cli.verify.schemas import schema_errors, show_value
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class ParseResult(NamedTuple, Generic[T]):
+    """`value` is None exactly when there are problems; `fail_id` is the record's own name, where it
+    could be read.
+    """
+
+    value: T | None
+    fail_id: str | None
+    problems: list[Problem]
+
+
+_ONE_OBJECT = "one JSON object per line, in UTF-8"
+
+
+def decode(line: bytes) -> Any:
+    """The JSON of `line`, numbers with a fraction as Decimal; a Problem when it is not JSON."""
+    if len(line) > limits.LINE_BYTES:
+        return _not_json(line, f"is longer than {limits.LINE_BYTES:,} bytes")
+    try:
+        return exact_json.decode(line)
+    except RecursionError:
+        return _not_json(line, "is nested too deeply")
+    except ArithmeticError:
+        return _not_json(line, "holds a number out of any range")
+    except ValueError as error:
+        return _not_json(line, _in_words(line, str(error)))
+
+
+def _in_words(line: bytes, error: str) -> str:
+    if not line.strip():
+        return "is empty"
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in line[:64]:
+        return f"is not JSON: {error}; the file looks like UTF-16, save it as UTF-8"
+    if line.lstrip()[:1] not in (b"{", b"["):
+        return f"is not JSON: {error}; a CSV goes through `finops import csv`"
+    if "truncated" in error:
+        return f"is not JSON: {error}; a record stands on one line (`jq -c .` puts it there)"
+    if b"NaN" in line or b"Infinity" in line:
+        return (
+            f"is not JSON: {error}; NaN and Infinity are no JSON numbers, give null or leave the"
+            " field out"
+        )
+    return f"is not JSON: {error}"
+
+
+def _not_json(line: bytes, what: str) -> Problem:
+    value = line[: limits.SHOWN_CHARS].decode("utf-8", "replace").strip()
+    return Problem(
+        "schema.json", "", value, _ONE_OBJECT, f"the line {what}; accepted: {_ONE_OBJECT}"
+    )
+
+
+def parse_fail_line(line: bytes) -> ParseResult[FailRecord]:
+    """A fail record, given as an object or as {"fail_id", "text"}."""
+    fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
+    if fail is not None and fail.corporate_action is None and cusip.ends_right(fail.cusip):
+        return ParseResult(fail, fail.fail_id, [])
+    return parse_fail(decode(line))
+
+
+def parse_fail(given: Any) -> ParseResult[FailRecord]:
+    """The same from a decoded line."""
+    fail_id = fail_id_of(given)
+    if type(given) is dict and "ftd_qty" in given:
+        return ParseResult(
+            None,
+            fail_id,
+            [
+                _other_object(
+                    "/ftd_qty", "a fail record; resolver inputs go through `finops resolve`"
+                )
+            ],
+        )
+    if type(given) is dict and "text" in given:
+        given = _from_text(given)
+        if isinstance(given, list):
+            return ParseResult(None, fail_id, given)
+    return _take(given, fail_id, FAIL, lambda fail: _problems(fail, given))
+
+
+def parse_case_line(line: bytes, kb: KnowledgeBase) -> ParseResult[ResolverInput]:
+    """A resolver input (card 2)."""
+    return parse_case(decode(line), kb)
+
+
+def parse_case(given: Any, kb: KnowledgeBase) -> ParseResult[ResolverInput]:
+    """The same from a decoded line."""
+    if type(given) is dict and "counterparty" in given and "triage" not in given:
+        problem = _other_object(
+            "/counterparty", "a resolver input (card 2); fail records go through `finops run`"
+        )
+        return ParseResult(None, fail_id_of(given), [problem])
+    return _take(
+        given, fail_id_of(given), RESOLVER_INPUT, lambda case: _case_problems(case, given, kb)
+    )
+
+
+def fail_id_of(given: Any) -> str | None:
+    """The `fail_id` of a decoded line, when it has a usable one."""
+    if type(given) is not dict:
+        return None
+    fail_id = given.get("fail_id")
+    return fail_id if type(fail_id) is str and 0 < len(fail_id) <= limits.ID_CHARS else None
+
+
+def _take(given: Any, fail_id: str | None, shape: Codec[T], problems_of: Any) -> ParseResult[T]:
+    if type(given) is Problem:
+        return ParseResult(None, None, [given])
+    value = shape.read(given)
+    if value is None:
+        return ParseResult(None, fail_id, schema_errors(given, shape.json_schema))
+    problems = problems_of(value)
+    return ParseResult(None, fail_id, problems) if problems else ParseResult(value, fail_id, [])
+
+
+def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
+    text = given["text"]
+    if type(text) is not str or len(text) > limits.TEXT_CHARS:
+        accepted = f"the text form of a record, up to {limits.TEXT_CHARS:,} characters"
+        return [
+            Problem(
+                "schema.type",
+                "/text",
+                show_value(text),
+                accepted,
+                f"text is {show_value(text)}; accepted: {accepted}",
+            )
+        ]
+    fields = text_form.parse(text)
+    if isinstance(fields, list):
+        return fields
+    twice = [name for name in given if name in fields]
+    if twice:
+        message = f"{twice[0]} is given both in the text and beside it"
+        return [
+            Problem(
+                "schema.unknown",
+                f"/{twice[0]}",
+                show_value(given[twice[0]]),
+                "one of the two",
+                message,
+            )
+        ]
+    return {**{name: value for name, value in given.items() if name != "text"}, **fields}
+
+
+def _problems(value: FailRecord | ResolverInput, given: dict[str, Any]) -> list[Problem]:
+    """What a well-formed input can still have wrong."""
+    problems = [] if cusip.ends_right(value.cusip) else [_bad_cusip("/cusip", value.cusip)]
+    event = value.corporate_action
+    if event is not None:
+        if event.new_cusip is not None and not cusip.ends_right(event.new_cusip):
+            problems.append(_bad_cusip("/corporate_action/new_cusip", event.new_cusip))
+        problems += _misspelt(given["corporate_action"])
+    return problems
+
+
+def _case_problems(case: ResolverInput, given: dict[str, Any], kb: KnowledgeBase) -> list[Problem]:
+    problems = _problems(case, given)
+    try:
+        age_days(case, kb.scoring)
+    except ValueError as error:
+        path, age = "/triage/score_components/age", case.triage.score_components.age
+        message = f"the age of the fail cannot be told from {path[1:]} {age}; accepted: {error}"
+        problems.append(Problem("input.age", path, str(age), str(error), message))
+    return problems
+
+
+def _misspelt(event: dict[str, Any]) -> list[Problem]:
+    """Fields of a corporate action are free, but one that is nearly a field that decides the option
+    is a mistake.
+    """
+    problems = []
+    for name in event:
+        near = get_close_matches(name, CorporateAction.__struct_fields__, n=1, cutoff=0.8)
+        if near and name not in CorporateAction.__struct_fields__:
+            path, message = (
+                f"/corporate_action/{name}",
+                f"corporate_action/{name}: did you mean {near[0]}?",
+            )
+            problems.append(
+                Problem("schema.unknown", path, show_value(event[name]), near[0], message)
+            )
+    return problems
+
+
+def _other_object(path: str, accepted: str) -> Problem:
+    return Problem(
+        "schema.shape",
+        path,
+        "another object",
+        accepted,
+        f"the line is another object; accepted: {accepted}",
+    )
+
+
+def _bad_cusip(path: str, value: str) -> Problem:
+    accepted = (
+        f"a CUSIP whose check digit is right; {value[:8]} takes {cusip.check_digit(value[:8])}"
+    )
+    message = f"{path[1:]} is {value}, check digit {value[8]}; accepted: {accepted}"
+    return Problem("cusip.check_digit", path, value, accepted, message)

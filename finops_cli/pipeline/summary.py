@@ -1,0 +1,72 @@
+"""Count the output lines of a run."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from finops_cli.domain.finding import Finding
+from finops_cli.monitoring.latencies import step_of
+from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.output import Line
+
+
+def count_line(summary: RunSummary, line: Line, owed: int) -> None:
+    """Count one output line; `owed` is the shares that its input owes."""
+    summary.statuses[line.status] += 1
+    if line.provenance.latency_ms is not None and line.status != "rejected":
+        summary.latency[step_of(line.provenance.latency_ms)] += 1
+    tier = ""
+    triage = line.triage
+    if isinstance(triage, Struct):
+        tier = triage.priority_tier
+        summary.tiers[tier] += 1
+        summary.categories[triage.category] += 1
+        summary.actions[triage.action] += 1
+    plan = line.resolution
+    if isinstance(plan, Struct):
+        summary.plans += 1
+        summary.owed += owed
+        summary.covered += owed - plan.residual_short
+        summary.residual += plan.residual_short
+        if plan.residual_short:
+            summary.uncovered[tier or "unknown"] += plan.residual_short
+    if line.provenance.masked:
+        summary.masked.update(line.provenance.masked)
+    if isinstance(line.provenance.digests, Struct):
+        _count_models(summary, line)
+    if line.status == "ok":
+        return
+    if not isinstance(line.provenance.digests, Struct):
+        summary.violations.update(
+            finding.rule for findings in _findings(line).values() for finding in findings
+        )
+    if isinstance(line.error, Struct):
+        summary.problems.update(problem.rule for problem in line.error.problems)
+
+
+def _count_models(summary: RunSummary, line: Line) -> None:
+    """A line that language models answered: which stages were asked, and how their answers
+    came.
+    """
+    trouble = line.provenance.trouble or ()
+    for stage, findings in _findings(line).items():
+        mine = [attempt for attempt in trouble if attempt.stage == stage]
+        answered = isinstance(line.triage if stage == "triage" else line.resolution, Struct)
+        if not answered and not findings:
+            continue
+        summary.models[f"{stage} asked"] += 1
+        broken = [attempt for attempt in mine if attempt.rules]
+        if not broken:
+            summary.models[f"{stage} right"] += 1
+        elif not findings:
+            summary.models[f"{stage} again"] += 1
+        summary.violations.update(
+            rule for attempt in broken if attempt.attempt == 1 for rule in attempt.rules
+        )
+        summary.server.update(rule for attempt in mine for rule in attempt.server)
+
+
+def _findings(line: Line) -> dict[str, list[Finding]]:
+    """By the stage that a model has; stages that the command does not have are left out."""
+    told = {"triage": line.verification.triage, "resolver": line.verification.resolution}
+    return {stage: findings for stage, findings in told.items() if isinstance(findings, list)}

@@ -1,0 +1,1 @@
+"""Merge, convert and quantize a model, and measure what it lost."""

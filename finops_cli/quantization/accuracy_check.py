@@ -1,0 +1,169 @@
+"""Whether a model file still answers: held-out rows, asked as the desk asks, judged by the same
+checker, nothing repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+
+from finops_cli.datasets.grading import NO_ANSWER, Grade, Scores, grade, task_of, total
+from finops_cli.datasets.rows import Row, Stage
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.files.jsonl import lines_of
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models import bundled
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.failures import ModelError
+from finops_cli.models.gguf import read_head
+from finops_cli.models.llama_cpp.connect import open_llama_cpp, profile, refuse_without_extra
+from finops_cli.models.llama_cpp.messages import Generate
+from finops_cli.models.llama_cpp.worker_process import NotLoaded, WorkerProcess
+from finops_cli.models.modelfile import typed_parameters
+from finops_cli.models.prompts import EMPTY_THINK
+from finops_cli.models.protocol import CompletionRequest, ModelStage
+from finops_cli.weights.architecture import Name
+
+
+def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
+    """The first `count` rows of a generated evaluation set.
+
+    Raises UsageError when there are none, or when one is of another set.
+    """
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file; the model is tried on held-out rows: `finops generate --stage"
+            f" {stage}` makes them, --eval FILE names them, --no-check leaves the trial out"
+        )
+    rows: list[Row] = []
+    with path.open("rb") as file:
+        for number, (line, _) in enumerate(islice(lines_of(file), count), start=1):
+            try:
+                row = msgspec.json.decode(line, type=Row)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise UsageError(
+                    f"{path}: line {number} is no row of a generated set: {error}"
+                ) from error
+            if (row.stage, row.split) != (stage, "eval"):
+                raise UsageError(
+                    f"{path}: line {number} is a {row.stage} row for {row.split}; --stage {stage}"
+                    " takes its eval set"
+                )
+            rows.append(row)
+    if not rows:
+        raise UsageError(f"{path}: holds no rows; `finops generate --stage {stage}` makes them")
+    return rows
+
+
+def try_model(
+    path: Path, stage: Stage, rows: Sequence[Row], kb: KnowledgeBase, watch: Callable[[int], None]
+) -> Scores:
+    """Ask the model in the GGUF file `path` about each row. `watch` is told how many are done.
+
+    Raises MissingPiece without llama-cpp-python, UsageError for a file that is no use,
+    EverythingDown when the model keeps dying.
+    """
+    refuse_without_extra()
+    with _asking(path, stage, kb) as asking:
+
+        def verdict(row: Row) -> Grade:
+            try:
+                return grade(row, asking.ask(row), kb)
+            except ModelError:
+                return NO_ANSWER
+
+        return total(_side_by_side(verdict, rows, asking.lanes, watch))
+
+
+class _Asking(NamedTuple):
+    """A model that is ready: `ask` gives what it says to a row, or raises NoReply; `lanes` rows are
+    asked at once.
+    """
+
+    ask: Callable[[Row], str]
+    lanes: int
+
+
+@contextmanager
+def _asking(path: Path, stage: Stage, kb: KnowledgeBase) -> Iterator[_Asking]:
+    with _sentiment(path, kb) if stage == "sentiment" else _desk(path, stage, kb) as asking:
+        yield asking
+
+
+@contextmanager
+def _desk(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_Asking]:
+    """As the desk asks for the first time; what it would do about the answer is left out."""
+    named: dict[str, Any] = {f"{stage}_gguf": path}
+    speaker = open_llama_cpp(BackendRequest(backend="llama-cpp", stages=(stage,), **named), kb)
+    modelfile = speaker.modelfile(stage)
+
+    def ask(row: Row) -> str:
+        return speaker.speak(
+            CompletionRequest(stage, task_of(row, kb, modelfile).prompt.text, kb.models.seed)
+        ).text
+
+    try:
+        speaker.prepare(stage)
+        yield _Asking(ask, speaker.lanes)
+    finally:
+        speaker.close()
+
+
+@contextmanager
+def _sentiment(path: Path, kb: KnowledgeBase) -> Iterator[_Asking]:
+    """The third model is none of the desk's: nothing is known of how it is asked but its row and
+    the chat of its network.
+    """
+    architecture = read_head(path).pairs.get("general.architecture")
+    if architecture not in get_args(Name):
+        raise UsageError(
+            f"{path}: how {architecture} is asked for a sentiment is not known here; --no-check"
+            " leaves the trial out"
+        )
+    how = profile(
+        path, typed_parameters(bundled.modelfile(bundled.made_for_by_file("sentiment", path))), ""
+    )
+    seconds = kb.models.seconds
+    process = WorkerProcess(how.load)
+
+    def ask(row: Row) -> str:
+        prompt = (
+            f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start"
+            f"|>assistant\n{EMPTY_THINK}"
+        )
+        say = Generate(0, prompt, kb.models.seed, how.sampling, how.stops, how.predict)
+        return process.say(say, seconds["triage"], seconds["silence"]).text
+
+    try:
+        process.ready(seconds["load"])
+        yield _Asking(ask, how.load.sequences * how.load.teams)
+    except NotLoaded as error:
+        kind = UsageError if error.by_itself else MissingPiece
+        raise kind(
+            f"{path}: llama.cpp cannot load it: {error}; free some memory, or quantize another"
+            " model"
+        ) from error
+    finally:
+        process.stop()
+
+
+def _side_by_side(
+    ask: Callable[[Row], Grade], what: Iterable[Row], lanes: int, watch: Callable[[int], None]
+) -> list[Grade]:
+    answers: list[Grade] = []
+    pool = ThreadPoolExecutor(lanes)
+    try:
+        for answer in pool.map(ask, what):
+            answers.append(answer)
+            watch(len(answers))
+    finally:
+        pool.shutdown(
+            wait=False, cancel_futures=True
+        )  # an interrupted trial does not wait: whoever asks ends with the model
+    return answers

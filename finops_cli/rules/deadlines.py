@@ -1,0 +1,88 @@
+"""Days left to the close-out deadline of a resolver input, and what comes within them (kb:
+`deadline.days`, `waterfall.depot`).
+"""
+
+from __future__ import annotations
+
+from finops_cli.domain.enums import RegShoStatus
+from finops_cli.domain.fail import FailRecord, Inventory
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.kb.chapters.scoring import ScoringRules
+from finops_cli.kb.chapters.triage import TriageRules
+
+
+def deadline_days(case: ResolverInput, rules: ScoringRules) -> int | None:
+    """Settlement days left, negative when past; None when the fail has no deadline.
+
+    Raises ValueError when the age can be told neither from `age_days` nor from the age component.
+    """
+    return days_left(case, age_days(case, rules))
+
+
+def days_left(case: ResolverInput, age: int) -> int | None:
+    """The same, for a case whose age is known."""
+    deadline = case.triage.deadline
+    return None if deadline is None else int(deadline[2:]) - age
+
+
+def depot_in_time(inventory: Inventory, days: int | None) -> bool:
+    """Whether shares of the depot arrive before the deadline that is `days` away (kb:
+    `waterfall.depot`).
+    """
+    transit = inventory.depot_transit_days
+    return days is not None and transit is not None and transit < days
+
+
+def age_days(case: ResolverInput, rules: ScoringRules) -> int:
+    """The age given, or the last day of the band that `score_components.age` implies (the first day
+    of the open band).
+
+    Raises ValueError when the component is no factor of the age table times its weight.
+    """
+    if case.age_days is not None:
+        return case.age_days
+    contribution = case.triage.score_components.age
+    for band, factor in enumerate(rules.age_factor.values):
+        if factor * rules.weights["age"] == contribution:
+            return _last_day(band, rules)
+    raise ValueError(accepted_ages(rules))
+
+
+def accepted_ages(rules: ScoringRules) -> str:
+    contributions = ", ".join(
+        str(factor * rules.weights["age"]) for factor in rules.age_factor.values
+    )
+    return f"age_days, or score_components.age as one of {contributions}"
+
+
+def _last_day(band: int, rules: ScoringRules) -> int:
+    edge = rules.age_factor.upper_edge(band)
+    if edge is None:
+        return _last_day(band - 1, rules) + 1
+    day, belongs = edge
+    return int(day) if belongs else int(day) - 1
+
+
+def has_delivery_obligation(record: FailRecord) -> bool:
+    """kb: `regsho.obligation`."""
+    return record.cns_direction == "FTD" or record.side == "Sell"
+
+
+def regulatory_state(record: FailRecord, rules: TriageRules) -> RegShoStatus:
+    """kb: `regsho.state`."""
+    if record.reg_sho_status is not None:
+        return record.reg_sho_status
+    if not has_delivery_obligation(record):
+        return "NONE"
+    if record.age_days >= rules.close_out_from:
+        return "CLOSE_OUT"
+    if record.reg_sho_threshold:
+        return "THRESHOLD"
+    return "APPROACHING" if record.age_days >= rules.approaching_from else "NONE"
+
+
+def deadline_day(record: FailRecord, rules: TriageRules) -> int | None:
+    """N of the deadline T+N; None without a delivery obligation. kb: `triage.deadline`."""
+    if not has_delivery_obligation(record):
+        return None
+    return rules.deadline_threshold if record.reg_sho_threshold else rules.deadline_standard

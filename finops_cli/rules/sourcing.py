@@ -1,0 +1,64 @@
+"""Recall and borrow: what may still cover the rest, and how much (kb: `waterfall.fallback`,
+`waterfall.parallel`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from finops_cli.domain.enums import Fallback
+from finops_cli.domain.fail import Inventory
+from finops_cli.domain.resolution import ResolverInput
+from finops_cli.kb.chapters.waterfall import WaterfallRules
+
+CorporateActionOption = Literal["A", "B", "C"]
+
+
+class Fallbacks(NamedTuple):
+    first: Fallback = "NONE"
+    first_qty: int = 0
+    second: Fallback = "NONE"
+    second_qty: int = 0
+    parallel: bool = False
+
+
+def fallbacks(
+    inventory: Inventory, remaining: int, deadline_days: int | None, rules: WaterfallRules
+) -> Fallbacks:
+    """The sources for `remaining` shares, in order.
+
+    In parallel each is sized against the same shares.
+    """
+    recall = min(inventory.recall_outstanding, remaining)
+    if not recall:
+        borrow = min(inventory.stock_loan_available, remaining)
+        return Fallbacks("SOURCE_BORROW", borrow) if borrow else Fallbacks()
+    parallel = runs_in_parallel(inventory, deadline_days, rules)
+    borrow = min(inventory.stock_loan_available, remaining if parallel else remaining - recall)
+    if not borrow:
+        return Fallbacks("INITIATE_RECALL", recall)
+    return Fallbacks("INITIATE_RECALL", recall, "SOURCE_BORROW", borrow, parallel)
+
+
+def runs_in_parallel(
+    inventory: Inventory, deadline_days: int | None, rules: WaterfallRules
+) -> bool:
+    return (
+        deadline_days is not None
+        and deadline_days <= rules.recall_notice_days
+        and inventory.recall_outstanding > 0
+        and inventory.stock_loan_available > 0
+    )
+
+
+def corporate_action_option(case: ResolverInput) -> CorporateActionOption | None:
+    """A, the shares still deliver; B, there is a new CUSIP; C, neither: cash.
+
+    None for a fail without an event.
+    """
+    if case.triage.category != "CA_EVENT":
+        return None
+    event = case.corporate_action
+    if event is not None and event.pre_event_deliverable:
+        return "A"
+    return "B" if event is not None and event.new_cusip is not None else "C"

@@ -1,0 +1,1 @@
+"""Training rows: sources, formats, token batches."""

@@ -1,0 +1,191 @@
+"""The weights that a tiny model begins with: ready to copy, because copying is what small models
+are slow to find.
+
+Digits are single tokens, so nearly every figure of an answer is copied digit by digit out of a text
+full of equal digits. The circuit for it needs two layers that are of no use without each other, and
+from evenly random weights a model of a few layers stays without it for thousands of steps. So it
+begins with the parts in place, all else random:
+
+* all words share one direction, by which the heads of layer 0 find 1, 2, 3 ... tokens back by
+position alone; * the heads of layer 1 look where the tokens before are the same as here, and bring
+back the word that stood there
+  (an induction head: Olsson et al., In-context Learning and Induction Heads, 2022);
+* in later layers queries and keys begin alike (after Trockman and Kolter, Mimetic Initialization of
+Self-Attention Layers, 2023); * what layers write into the stream begins at nothing, but for those
+two.
+
+Training is free to change all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_POSITION_PAIRS = 3
+"""The fastest turning pairs of a rotary embedding: by these a head tells neighbours apart."""
+_WORD, _SPREAD, _WRITTEN = 0.5, 0.02, 0.5
+"""Size of word vectors; of the output layer and of noise; of what the two prepared layers write."""
+_GAIN, _PREPARED_GAIN = 1.5, 2.0
+"""Of query and key norms: with the usual 1 no head of 32 dimensions can look at one token among
+hundreds.
+"""
+
+
+class Shape(NamedTuple):
+    """A Qwen3 model.
+
+    `content_from`: the first rotary pair slow enough to tell words apart at a distance.
+    """
+
+    words: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    inner: int
+    theta: float
+    content_from: int
+
+
+def shape_of(config: Any, content_from: int) -> Shape:
+    """The shape that a configuration of transformers' Qwen3 has."""
+    return Shape(
+        words=config.vocab_size,
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_width=config.head_dim,
+        inner=config.intermediate_size,
+        theta=config.rope_parameters["rope_theta"],
+        content_from=content_from,
+    )
+
+
+def first_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
+    """The weights of `shape` under the names of transformers' Qwen3ForCausalLM."""
+    import torch
+
+    random = torch.Generator().manual_seed(seed)
+    common = torch.randint(0, 2, (shape.width,), generator=random).float() * 2 - 1
+    words = torch.randn(shape.words, shape.width, generator=random) * _WORD
+    made = {
+        "model.embed_tokens.weight": _without(words, common) + _WORD * common,
+        "lm_head.weight": torch.randn(shape.words, shape.width, generator=random) * _SPREAD,
+        "model.norm.weight": torch.ones(shape.width),
+    }
+    behind: list[Tensor] = []
+    for number in range(shape.layers):
+        layer = _random_layer(shape, random)
+        if number == 0:
+            behind = _look_back(layer, shape, common, random)
+        elif number == 1:
+            _look_for_the_same(layer, shape, behind, random)
+        else:
+            layer["self_attn.q_proj"] = _per_query_head(layer["self_attn.k_proj"], shape)
+        made |= {f"model.layers.{number}.{name}.weight": weight for name, weight in layer.items()}
+    return made
+
+
+def _random_layer(shape: Shape, random: Generator) -> dict[str, Tensor]:
+    import torch
+
+    s, scale = shape, 1 / math.sqrt(shape.width)
+    queries, keys = s.heads * s.head_width, s.kv_heads * s.head_width
+    sizes = {"self_attn.q_proj": queries, "self_attn.k_proj": keys, "self_attn.v_proj": keys}
+    sizes |= {"mlp.gate_proj": s.inner, "mlp.up_proj": s.inner}
+    layer = {
+        name: torch.randn(size, s.width, generator=random) * scale for name, size in sizes.items()
+    }
+    layer["self_attn.o_proj"] = torch.zeros(s.width, queries)
+    layer["mlp.down_proj"] = torch.zeros(s.width, s.inner)
+    layer |= {
+        name: torch.full((s.head_width,), _GAIN)
+        for name in ("self_attn.q_norm", "self_attn.k_norm")
+    }
+    layer |= {name: torch.ones(s.width) for name in ("input_layernorm", "post_attention_layernorm")}
+    return layer
+
+
+def _look_back(
+    layer: dict[str, Tensor], shape: Shape, common: Tensor, random: Generator
+) -> list[Tensor]:
+    """Head h finds the token h+1 back.
+
+    Returns what reads, from the stream, the value of this token, of the one before, and so on.
+    """
+    import torch
+
+    s, half = shape, shape.head_width // 2
+    turning = s.theta ** (-torch.arange(half) / half)
+    ahead = torch.zeros(half)
+    ahead[:_POSITION_PAIRS] = 1
+    key = torch.cat((ahead, torch.zeros(half)))
+    layer["self_attn.k_proj"] = (
+        layer["self_attn.k_proj"] * 0.1 + key.repeat(s.kv_heads)[:, None] * common / s.width
+    )
+    asked = [
+        torch.cat((ahead * (back * turning).cos(), -ahead * (back * turning).sin()))
+        for back in range(1, s.heads + 1)
+    ]
+    layer["self_attn.q_proj"] = (
+        layer["self_attn.q_proj"] * 0.1 + torch.cat(asked)[:, None] * common / s.width
+    )
+    value = _without(layer["self_attn.v_proj"][: s.head_width], common)
+    layer["self_attn.v_proj"] = value.repeat(s.kv_heads, 1)
+    written = torch.randn(s.width, s.heads * s.head_width, generator=random) * (
+        _WRITTEN / math.sqrt(s.head_width)
+    )
+    layer["self_attn.o_proj"] = written
+    layer |= {
+        name: torch.full((s.head_width,), _PREPARED_GAIN)
+        for name in ("self_attn.q_norm", "self_attn.k_norm")
+    }
+    alike = math.sqrt(s.head_width) / (_WRITTEN * 2 * math.sqrt(s.width)) * 2
+    return [value, *(part.T * alike for part in written.split(s.head_width, dim=1))]
+
+
+def _look_for_the_same(
+    layer: dict[str, Tensor], shape: Shape, behind: list[Tensor], random: Generator
+) -> None:
+    """Heads of key head k find places where the tokens k+1 and k+2 back are those k and k+1 back
+    from here.
+    """
+    import torch
+
+    s, half = shape, shape.head_width // 2
+    slow = half - s.content_from
+
+    def reading(nearer: int, farther: int) -> Tensor:
+        rows = torch.randn(s.head_width, s.width, generator=random) * _SPREAD
+        rows[s.content_from : half] = behind[nearer][:slow]
+        rows[half + s.content_from :] = behind[farther][slow : 2 * slow]
+        return rows
+
+    layer["self_attn.k_proj"] = torch.cat([reading(1 + k, 2 + k) for k in range(s.kv_heads)])
+    group = s.heads // s.kv_heads
+    layer["self_attn.q_proj"] = torch.cat(
+        [reading(head // group, head // group + 1) for head in range(s.heads)]
+    )
+    layer["self_attn.o_proj"] = _per_query_head(layer["self_attn.v_proj"], shape).T * _WRITTEN
+    layer |= {
+        name: torch.full((s.head_width,), _PREPARED_GAIN)
+        for name in ("self_attn.q_norm", "self_attn.k_norm")
+    }
+
+
+def _per_query_head(weight: Tensor, shape: Shape) -> Tensor:
+    """The rows of each key head, once for every query head that it serves."""
+    parts = weight.split(shape.head_width)
+    import torch
+
+    return torch.cat([part for part in parts for _ in range(shape.heads // shape.kv_heads)])
+
+
+def _without(rows: Tensor, direction: Tensor) -> Tensor:
+    return rows - (rows @ direction)[:, None] * direction / len(direction)

@@ -1,0 +1,63 @@
+"""The curves of a training as a picture: loss above, answers below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finops_cli.datasets.rows import Stage
+from finops_cli.training.run_record import Result
+
+_SIZE, _DPI = (9, 6), 110
+
+
+def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
+    """Write a PNG. Loss of training and eval rows on a logarithmic scale; shares of generated
+    answers in percent, by step.
+
+    The same result gives the same bytes with the same matplotlib: no date and no version goes into
+    the file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    above.plot(
+        [each.step for each in result.losses],
+        [each.loss for each in result.losses],
+        color="tab:gray",
+        label="training rows",
+    )
+    steps = [each.step for each in result.evaluations]
+    above.plot(
+        steps,
+        [each.loss for each in result.evaluations],
+        color="tab:blue",
+        marker="o",
+        label="eval rows",
+    )
+    above.set_yscale("log")
+    above.set_ylabel("loss (nats a token)")
+    for name, label, style in (
+        ("valid", "valid", "s-"),
+        ("decided", f"same {decided}", "^-"),
+        ("exact", "exact", "o--"),
+    ):
+        shares = [100 * getattr(each, name) / each.asked for each in result.evaluations]
+        below.plot(steps, shares, style, label=label)
+    asked = result.evaluations[-1].asked if result.evaluations else 0
+    below.set_ylim(-3, 103)
+    below.set_ylabel(f"% of {asked} answers")
+    below.set_xlabel("step")
+    for axes in (above, below):
+        axes.axvline(
+            result.best_step,
+            color="tab:green",
+            linestyle=":",
+            label=f"kept: step {result.best_step:,}",
+        )
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    figure.suptitle(f"finops train: {stage}")
+    figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})

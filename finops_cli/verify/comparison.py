@@ -1,0 +1,56 @@
+"""How a value differs from what a rule gives, as a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from finops_cli.domain.finding import Finding
+from finops_cli.verify.schemas import show_value
+
+
+def mismatch(rule: str, path: str, expected: Any, actual: Any, because: str = "") -> Finding:
+    """The finding that `actual` at `path` is not `expected`.
+
+    `because` says how the rule gets there.
+    """
+    why = f" ({because})" if because else ""
+    return Finding(
+        rule,
+        path,
+        expected,
+        actual,
+        f"{path[1:]} is {_said(actual)}; {rule} gives {_said(expected)}{why}",
+    )
+
+
+def _said(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else show_value(value)
+
+
+def equal_within(expected: Any, actual: Any, tolerance: Decimal) -> bool:
+    """Equality; numbers within `tolerance` (kb: `check.tolerance`)."""
+    if expected == actual:
+        return True
+    return (
+        isinstance(expected, Decimal)
+        and isinstance(actual, Decimal)
+        and abs(expected - actual) < tolerance
+    )
+
+
+def compare(
+    expected: msgspec.Struct,
+    actual: msgspec.Struct,
+    rules: Mapping[str, str],
+    prefix: str,
+    tolerance: Decimal,
+) -> Iterator[Finding]:
+    """Findings for the fields named in `rules` (field to rule) that differ between the two."""
+    for field, rule in rules.items():
+        wanted, got = getattr(expected, field), getattr(actual, field)
+        if not equal_within(wanted, got, tolerance):
+            yield mismatch(rule, f"{prefix}/{field}", wanted, got)

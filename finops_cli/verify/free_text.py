@@ -1,0 +1,215 @@
+"""The figures of free text: an analyst reads them, so each must be one of the input, or of what the
+rules make of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any
+
+from msgspec.structs import replace
+
+from finops_cli.domain import limits
+from finops_cli.domain.fail import FailRecord, Ftr, RelatedFail
+from finops_cli.domain.finding import Finding
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import age_days
+from finops_cli.verify.quoted_numbers import (
+    Known,
+    QuotedNumber,
+    is_supported,
+    known_numbers,
+    quoted_numbers,
+    unsupported_numbers,
+)
+
+_RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
+
+
+def check_reason(
+    answer: Triage, reference: Triage, fail: FailRecord, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """The figures of a reason are those of the record, its bands and its triage, of the sum and the
+    product, and of the deadline.
+
+    What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, bears
+    nothing out.
+    """
+    accepted = kb.phrases
+    if not unsupported_numbers(
+        answer.reason, known_numbers(reference.reason), accepted, fail.fail_id
+    ):
+        return
+    c, weights = reference.score_components, tuple(kb.scoring.weights.values())
+    factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
+    points = [factor * weight for factor, weight in zip(factors, weights, strict=True)]
+    stocked = c.base_score * c.inventory_modifier
+    reckoned = [*points, stocked, stocked * c.concentration_modifier]
+    read = replace(fail, notes=None, dk_reason=None, origin=None)
+    days, edges = _days(reference.deadline, fail.age_days), _bands(fail, reference, kb)
+    bearing = known_numbers(read, reference, weights, reckoned, kb.scoring.cap, *edges, days=days)
+    unknown = unsupported_numbers(answer.reason, bearing, accepted, fail.fail_id)
+    yield from _told(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
+
+
+def check_prose(
+    answer: Resolution, reference: Resolution, case: ResolverInput, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """The figures of a plan's texts are those of input and plan, counts and sums of them, and of
+    the deadline.
+
+    In a step with a counterparty, figures of other counterparties count only when the text names
+    them.
+    """
+    wanted = {path: text for path, text, _ in _texts(reference)}
+    unlike = [said for said in _texts(answer) if said[1] != wanted.get(said[0])]
+    if not unlike:
+        return
+    accepted = kb.phrases
+    of_a_step, of_counterparties = (
+        _of_a_step(reference, case, kb),
+        _of_counterparties(reference, case),
+    )
+    of_the_plan = of_a_step | _of_the_plan(reference, case, kb)
+    for path, text, dtc in unlike:
+        unknown = unsupported_numbers(
+            text, of_the_plan if dtc is None else of_a_step, accepted, case.fail_id
+        )
+        if unknown and dtc is not None:
+            named = {
+                dtc,
+                *(
+                    f"DTC-{figure.value}"
+                    for figure in quoted_numbers(text)
+                    if isinstance(figure.value, str)
+                ),
+            }
+            theirs = [of_counterparties[name] for name in named if name in of_counterparties]
+            unknown = [
+                figure for figure in unknown if not any(is_supported(figure, one) for one in theirs)
+            ]
+        yield from _told(unknown, "plan.prose_figures", path, wanted.get(path), text)
+
+
+def _bands(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Iterator[Decimal]:
+    """The edges of the bands that the record falls in: "below 25%", "7-9 days"."""
+    s = kb.scoring
+    placed: tuple[tuple[BandTable[Any], Decimal | int], ...] = (
+        (s.age_factor, fail.age_days),
+        (s.value_factor, fail.market_value),
+        (s.cp_history_factor, fail.cp_fail_rate_pct),
+        (s.inventory_modifier, fail.inventory_coverage_pct),
+        (s.tier, reference.priority_score),
+    )
+    for table, value in placed:
+        band = table.index(value)
+        edges = [table.upper_edge(i) for i in (band - 1, band) if i >= 0]
+        yield from (edge[0] for edge in edges if edge is not None)
+    below = s.age_factor.index(fail.age_days) - 1
+    if below >= 0 and (edge := s.age_factor.upper_edge(below)) is not None:
+        yield edge[0] + 1  # the first day of the band
+
+
+def _told(
+    unknown: list[QuotedNumber], rule: str, path: str, expected: str | None, actual: str
+) -> Iterator[Finding]:
+    if unknown:
+        texts = dict.fromkeys(figure.text[: limits.SHOWN_CHARS] for figure in unknown)
+        named = ", ".join(list(texts)[: limits.PROBLEMS])
+        yield Finding(
+            rule,
+            path,
+            expected,
+            actual,
+            f"{path[1:]} says {named}: no figure of the input or of its rules",
+        )
+
+
+def _texts(plan: Resolution) -> Iterator[tuple[str, str, str | None]]:
+    for i, step in enumerate(plan.resolution_steps):
+        yield f"/resolution_steps/{i}/rationale", step.rationale, step.dtc
+    yield "/narrative", plan.narrative, None
+    yield "/escalation_reason", plan.escalation_reason, None
+
+
+def _of_a_step(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Known:
+    """What the rationale of any step may say: the account, the stock, the clock, the score."""
+    owed, deadline, steps = case.ftd_qty, case.triage.deadline, plan.resolution_steps
+    return known_numbers(
+        (
+            owed,
+            case.cusip,
+            case.inventory,
+            case.triage.priority_score,
+            [step.qty for step in steps],
+        ),
+        days=_days(deadline, age_days(case, kb.scoring)),
+        left=(plan.residual_short, *(step.remaining_short for step in steps)),
+        shares=(
+            plan.fallback_qty,
+            plan.secondary_fallback_qty,
+            plan.total_coverable,
+            *(owed - step.remaining_short for step in steps),
+        ),
+        percent=[step.coverage_after_step_pct for step in steps],
+    )
+
+
+def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Known:
+    """What other texts may say beside: everything in input and plan, the counts and sums of it, the
+    notice of a recall.
+    """
+    steps, parties, brokers = (
+        plan.resolution_steps,
+        plan.gridlock_parties,
+        {ftr.dtc for ftr in case.ftrs},
+    )
+    listed = (
+        steps,
+        parties,
+        case.ftrs,
+        case.related_fails,
+        brokers,
+        brokers | {fail.dtc for fail in case.related_fails},
+    )
+    receipts = [step.qty for step in reversed(steps) if step.action in _RECEIPTS]
+    return known_numbers(
+        (case, parties, plan.additional_ftrs_chased),
+        [text for _, text, _ in _texts(plan)],
+        (
+            *map(len, listed),
+            *Counter(step.action for step in steps).values(),
+            sum(ftr.qty for ftr in case.ftrs),
+        ),
+        (
+            *accumulate(receipts),
+            *range(max(len(receipts), len(parties))),
+        ),  # "3 more receipts for 8,000 shares"
+        days=(kb.waterfall.recall_notice_days,),
+        percent=[
+            Decimal(100 * shares) / case.ftd_qty
+            for shares in (plan.total_coverable, plan.residual_short)
+        ],
+    )
+
+
+def _of_counterparties(plan: Resolution, case: ResolverInput) -> dict[str, Known]:
+    """The figures of each one's fails, and of what the plan says of it."""
+    said: defaultdict[str, list[object]] = defaultdict(list)
+    fails: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
+    for fail in fails:
+        said[fail.dtc].append(fail)
+    for step in plan.resolution_steps:
+        said[step.dtc or ""].append(step.rationale)
+    return {dtc: known_numbers(objects) for dtc, objects in said.items()}
+
+
+def _days(deadline: str | None, age: int) -> tuple[int, ...]:
+    """The age, the day of the deadline, the days that are left."""
+    return (age,) if deadline is None else (age, day := int(deadline[2:]), day - age)

@@ -1,0 +1,285 @@
+"""The numbers of a text, and which of them nothing bears out.
+
+Figures are looked up by what they are worth, not by what they are said of. So it stays unseen when
+a figure is wrong where it stands but true elsewhere ("aged 3 days" where 3 are the counterparty's
+points), or has a wrong unit, or is spelt out in words.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from finops_cli.domain import limits
+from finops_cli.domain.cusip import PATTERN as CUSIP
+from finops_cli.domain.money import parse_usd
+
+Known = frozenset[Decimal | str]
+"""Numbers; names that hold digits, whose text is kept, so that DTC-0161 does not bear out 161
+shares; the units of zeros: `0 days`.
+"""
+_WORDS_OF = {"days": "d day days", "shares": "sh shs share shares", "percent": "% percent pct"}
+_UNITS = {word: unit for unit, words in _WORDS_OF.items() for word in words.split()}
+_UNIT = (
+    r"[- \u2009]?(?i:(?:(?:settlement|business|trading|calendar)"
+    r" )?(?:days?|d|shs?|shares?|percent|pct)(?!\w)|%)"
+)
+_FIGURE = re.compile(
+    r"(?P<whole>\d(?P<name>(?<=[^\W\d]\d)(?<![xX]\d)(?<!USD\d)|(?<=DTC[- ]\d))?"
+    r"(?P<minus>(?<=-\d)(?<![\w.)%]-\d)(?<![\d%)] -\d)|(?<=-\$\d))?(?P<point>(?<=\.\d)(?<!\w\.\d))?"
+    r"(?P<usd>(?<=\$\d)|(?<=\$[ .-]\d)|(?<=USD\d)|(?<=USD \d))?"
+    r"(?:(?P<cusip>(?=\d*[A-Z])[\dA-Z*@#]{7}\d(?![\w*@#]))|\d{0,2}(?:[,\u2009]\d{3}){1,9}"
+    r"(?!\d)|\d*))"
+    r"(?P<fraction>\.\d+)?(?:[eE]\+?(?P<exponent>\d{1,2})(?!\w))?"
+    r"(?:[ \u2009]?(?i:(?P<suffix>thousand|million|billion|mln|[kmb]|mm|mn|bn)(?!\w)))?"
+    rf"(?P<unit>{_UNIT})?"
+)
+"""Begins with a digit, for which the search is fast; what may stand before it is asked from
+there.
+"""
+_WORD = re.compile(r"(?:DTC[- ]|[^\W\d]+)\Z")
+_UNIT_WORD = re.compile(r"(?:%|[a-z]+)\Z")
+_GROUPING = re.compile(r"[,\u2009]")
+_LOOSE = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:(?: \d{3})+|(?:['\u2019]\d{3})+)(?!\d)")
+"""32 000 and 12'000, which may be two numbers."""
+_AS_TYPED = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+    | dict.fromkeys("\xa0\u2007\u202f", "\u2009")
+    | dict.fromkeys("\xad\u200b\u200c\u200d\u2060\ufeff", "")
+)
+_EXPONENT = {
+    word: parse_usd(f"1{letter}").adjusted()
+    for letter, words in (("K", "k thousand"), ("M", "m mm mn mln million"), ("B", "b bn billion"))
+    for word in words.split()
+}
+_OF_FIELD = {
+    name: unit
+    for unit, names in (
+        ("days", "age_days depot_transit_days"),
+        ("shares", "box_qty stock_loan_available recall_outstanding pending_receives cns_position"),
+        ("percent", "inventory_coverage_pct cp_fail_rate_pct security_fail_rate_pct_adv"),
+        ("usd", "market_value"),
+    )
+    for name in names.split()
+}
+"""What a 0 of a field counts.
+
+Of a field that is 0 where nothing is said (`depot_qty`, the `qty` of a notice) it counts nothing.
+"""
+_LEFT_BEFORE = re.compile(
+    r"\b(?:residual|remain\w*|uncover\w+|short)[ :=]+(?:\w+[ :=]+){0,2}\Z", re.IGNORECASE
+)
+_LEFT_AFTER = re.compile(r" (?:\w+ ){0,2}(?:remain\w*|left|uncover\w+|short)\b", re.IGNORECASE)
+_STEPS = rf"\bsteps? \d{{1,2}}(?: ?(?:-|&|and|to) ?\d{{1,2}})?(?![.,]?\w)(?!{_UNIT})"
+"""Step 2, steps 1-3."""
+_MARK = re.compile(
+    r"(?:(?:(?P<line>\A|\n)[ \t]*|(?P<after>[.;:,])"
+    r" {1,2})(?P<number>\d{1,2})(?P<end>[.)])(?=\s)|(?<![\w)])\((?P<inner>\d{1,2})\))"
+    rf"(?!{_UNIT})"
+)
+"""`1.` and `1)` before what is first, `(2)`."""
+
+
+class QuotedNumber(NamedTuple):
+    """A number as it is written and what it is worth, down to its last digit; or a name that holds
+    digits.
+
+    `unit`: days, shares, percent, usd; of a 0 also left: shares that stay uncovered. Days and
+    shares nobody rounds.
+    """
+
+    text: str
+    value: Decimal | str
+    unit: str = ""
+
+
+def quoted_numbers(text: str) -> Iterator[QuotedNumber]:
+    """Every number of `text`, exact: 12,000 $2.1M 3.5% -5000 T+13 12000sh. Names are L3, DTC-0161,
+    12345A106, 037833100.
+
+    What else Unicode counts as a number (\u00bd, \u2467) is a name that nothing bears.
+    """
+    if not text.isascii():
+        text = text.translate(_AS_TYPED)
+        yield from (
+            QuotedNumber(sign, sign) for sign in text if sign.isnumeric() and not sign.isdecimal()
+        )
+    for found in _FIGURE.finditer(text):
+        whole, name, minus, point, usd, cusip, fraction, exponent, suffix, unit = found.groups()
+        written = found[0] if usd is None else f"${found[0]}"
+        if name is not None:
+            word = _WORD.search(text, max(0, found.start() - limits.SHOWN_CHARS), found.start())
+            written = f"{word[0] if word else ''}{whole}"
+            yield QuotedNumber(written, written.removeprefix("DTC").lstrip("- "))
+        elif cusip or (whole[0] == "0" and len(whole) > 1 and not fraction):
+            yield QuotedNumber(written, written)
+        else:
+            signed = (
+                f"{'' if minus is None else '-'}{'' if point is None else '.'}"
+                f"{_GROUPING.sub('', whole)}{fraction or ''}"
+            )
+            value = Decimal(
+                f"{signed}E{int(exponent or 0) + (_EXPONENT[suffix.lower()] if suffix else 0)}"
+            )
+            counted = (
+                "usd" if usd is not None else _unit(unit) if unit and not (suffix and value) else ""
+            )
+            yield QuotedNumber(
+                written,
+                value,
+                counted if value else _of_zero(counted, text, found.start(), found.end()),
+            )
+
+
+def _unit(written: str) -> str:
+    word = _UNIT_WORD.search(written.lower())
+    return _UNITS[word[0]] if word else ""
+
+
+def _of_zero(unit: str, text: str, start: int, end: int) -> str:
+    """The unit of a 0: T+0 is a day; a residual of 0, and 0 shares that remain, are more than 0
+    shares.
+    """
+    if not unit and text.endswith("T+", 0, start):
+        return "days"
+    if unit in ("", "shares") and _LEFT_BEFORE.search(
+        text, max(0, start - limits.SHOWN_CHARS), start
+    ):
+        return "left"
+    return "left" if unit == "shares" and _LEFT_AFTER.match(text, end) else unit
+
+
+def known_numbers(*given: object, **measured: Iterable[Decimal | int]) -> Known:
+    """Every number in domain objects and lists of them, in their texts too; of a negative one also
+    the amount.
+
+    `measured`: numbers by their unit, so that a 0 of them is one. A `fail_id` and an all-digit
+    CUSIP are names and no numbers.
+    """
+    found: set[Decimal | str] = set()
+    _collect(given, found)
+    for unit, numbers in measured.items():
+        for number in numbers:
+            _collect(number, found, unit)
+    return frozenset(found)
+
+
+def _collect(value: object, found: set[Decimal | str], unit: str = "") -> None:
+    if isinstance(value, str):
+        for figure in quoted_numbers(value):
+            if isinstance(figure.value, str) or re.match(CUSIP, figure.text):
+                found.add(figure.text if isinstance(figure.value, Decimal) else figure.value)
+            else:
+                _collect(figure.value, found, figure.unit)
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            if name != "fail_id":
+                _collect(getattr(value, name), found, _OF_FIELD.get(name, ""))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _collect(item, found)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        number = Decimal(value)
+        found.update((number, number.copy_abs()))
+        if unit and not number:
+            found.update((f"0 {unit}", "0 shares") if unit == "left" else (f"0 {unit}",))
+
+
+def unsupported_numbers(
+    text: str, known_numbers: Known, accepted: frozenset[str] = frozenset(), name: str | None = None
+) -> list[QuotedNumber]:
+    """The figures of `text` that `known` does not hold, exactly or rounded half-up to where the
+    figure ends.
+
+    `accepted`: phrases whose numbers claim nothing (kb: `check.phrases`). Numbers of steps and of
+    lists, and the `name` of the fail, claim nothing.
+    """
+    if all(is_supported(figure, known_numbers) for figure in quoted_numbers(text)):
+        return []
+    claims = _unlisted(text.translate(_AS_TYPED))
+    if name:
+        claims = re.sub(rf"(?<![\w.,+$-]){re.escape(name)}(?![.,]?\d|\w)(?!{_UNIT})", " ", claims)
+    claims = _LOOSE.sub(
+        lambda found: _joined(found[0], known_numbers), _no_claims(accepted).sub(" ", claims)
+    )
+    return [figure for figure in quoted_numbers(claims) if not is_supported(figure, known_numbers)]
+
+
+def _joined(written: str, known_numbers: Known) -> str:
+    digits = re.sub(r"\D", "", written)
+    return digits if Decimal(digits) in known_numbers else written
+
+
+def _unlisted(text: str) -> str:
+    """`text` without the marks of lists: a line may begin with any, others rise from 1 and are at
+    least two.
+    """
+    lists: list[list[re.Match[str]]] = []
+    rising: dict[str, list[re.Match[str]]] = {}
+    for mark in _MARK.finditer(text):
+        kind, number = mark["end"] or "()", int(mark["number"] or mark["inner"])
+        if number == 1:
+            rising[kind] = [mark]
+            lists.append(rising[kind])
+        elif number == len(rising.get(kind, [])) + 1 and mark["after"] != ":":
+            rising[kind].append(mark)
+        elif mark["line"] is not None and len(mark["number"]) == 1:
+            lists.append([mark])
+    marks = [
+        mark for marks in lists if len(marks) > 1 or marks[0]["line"] is not None for mark in marks
+    ]
+    kept, end = [], 0
+    for mark in sorted(marks, key=re.Match.start):
+        kept.append(text[end : mark.start()])
+        end = mark.end()
+    return " ".join((*kept, text[end:]))
+
+
+@lru_cache(maxsize=10)
+def _no_claims(accepted: frozenset[str]) -> re.Pattern[str]:
+    """A phrase may have a blank for its hyphen, or none, and paragraphs after it: Rule 203(b)(3).
+
+    Before a unit it is a claim.
+    """
+    phrases = (
+        re.sub(r"\\[ -]", "[ -]?", re.escape(phrase))
+        for phrase in sorted(accepted, key=len, reverse=True)
+    )
+    ends = rf"(?:\(\w{{1,2}}\))*(?![.,]?\d|\w)(?!(?<=\d){_UNIT})"
+    return re.compile(
+        _STEPS + "".join(rf"|(?<![\w.,+$]){phrase}{ends}" for phrase in phrases), re.IGNORECASE
+    )
+
+
+def is_supported(figure: QuotedNumber, known_numbers: Known) -> bool:
+    """Nothing rounds to 0, and a 0 with a unit is one of that unit."""
+    value = figure.value
+    if not value:
+        return (f"0 {figure.unit}" if figure.unit else value) in known_numbers
+    if value in known_numbers or figure.text in known_numbers:
+        return True
+    if isinstance(value, str) or figure.unit in ("days", "shares"):
+        return False
+    half = Decimal(1).scaleb(int(value.as_tuple().exponent)) / 2
+    amounts, amount = _ascending(known_numbers, value < 0), value.copy_abs()
+    place = bisect_left(amounts, amount - half)
+    return place < len(amounts) and amounts[place] < amount + half
+
+
+@lru_cache(maxsize=10)
+def _ascending(known_numbers: Known, negative: bool) -> list[Decimal]:
+    """The amounts of one sign.
+
+    Sorted once, so that a text of thousands of wrong figures costs no more than itself.
+    """
+    return sorted(
+        number.copy_abs()
+        for number in known_numbers
+        if isinstance(number, Decimal) and (number < 0) is negative
+    )
