@@ -32,12 +32,12 @@ few:
 model stage held rows:
     finops train --stage {{ stage }} --preset tiny-cpu --overwrite
     mkdir -p runs/first
-    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --kind q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs/first
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --type q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs/first
     cp runs/first/tiny-{{ stage }}-q8_0.gguf training/continue/tiny-{{ stage }}.gguf
     cp runs/first/tiny-{{ stage }}.manifest.json training/continue/
     cp runs/{{ stage }}/run.json training/continue/tiny-{{ stage }}.run.json
     finops train --stage {{ stage }} --preset tiny-cpu --config training/continue/{{ stage }}.yaml -o runs/{{ stage }}-second --overwrite
-    finops quantize --stage {{ stage }} --base runs/{{ stage }}-second/model --kind q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}-second/model --type q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs
     cp runs/tiny-{{ stage }}-q8_0.gguf bundled_models/tiny-{{ stage }}.gguf
     cp runs/tiny-{{ stage }}.manifest.json bundled_models/
     cp runs/{{ stage }}-second/run.json bundled_models/tiny-{{ stage }}.run.json

@@ -104,7 +104,7 @@ def models(folder: Path, program: Finops) -> Models:
         call = (
             "--base",
             data / "run/model",
-            "--kind",
+            "--type",
             "q8_0",
             "--eval",
             data / f"{stage}-eval.jsonl",

@@ -94,7 +94,7 @@ def test_a_model_is_converted_quantized_and_tried(
     for threads in (1, 2):
         folder = tmp_path / str(threads)
         folder.mkdir()
-        kinds = ("--kind", "q8_0", "--kind", "q4_k_m", "--kind", "f16")
+        kinds = ("--type", "q8_0", "--type", "q4_k_m", "--type", "f16")
         done = quantize(finops, rows, "--base", learnt, "-o", folder, "--threads", threads, *kinds)
         assert done.returncode == 0, done.stderr
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -189,7 +189,7 @@ def test_a_file_that_lost_too_much_is_not_kept(
     base = spoiled(learnt, tmp_path / "model")
     (tmp_path / "out").mkdir()
     done = quantize(
-        finops, rows, "--base", base, "-o", tmp_path / "out", "--kind", "f16", "--kind", "q4_k_m"
+        finops, rows, "--base", base, "-o", tmp_path / "out", "--type", "f16", "--type", "q4_k_m"
     )
     assert done.returncode == 1
     [manifest] = (tmp_path / "out").glob("*.manifest.json")
@@ -225,7 +225,7 @@ def test_a_trial_that_says_nothing_is_told(rows: Path, tmp_path: Path, finops: F
     silent = save_silent(tmp_path / "silent")
     for stage in ("triage", "resolver", "sentiment"):
         given = ("--eval", rows / f"{stage}-eval.jsonl", "--rows", 1, "-o", tmp_path)
-        done = finops("quantize", "--stage", stage, "--base", silent, "--kind", "q8_0", *given)
+        done = finops("quantize", "--stage", stage, "--base", silent, "--type", "q8_0", *given)
         assert done.returncode == 0, done.stderr
         assert "no answer was exact before" in done.stderr.decode()
         assert done.stdout.decode().split() == [
@@ -248,15 +248,15 @@ def test_a_file_that_is_converted_already(
         tmp_path,
         "--name",
         "one",
-        "--kind",
+        "--type",
         "q8_0",
-        "--kind",
+        "--type",
         "f16",
         "--no-check",
     )
     file = tmp_path / "one-f16.gguf"
     again = shutil.copy(file, tmp_path / "two-F16.gguf")
-    done = quantize(finops, rows, "--gguf", again, "-o", tmp_path, "--kind", "q8_0")
+    done = quantize(finops, rows, "--gguf", again, "-o", tmp_path, "--type", "q8_0")
     assert done.returncode == 0, done.stderr
     assert sha256(tmp_path / "two-q8_0.gguf") == sha256(tmp_path / "one-q8_0.gguf")
     cut = tmp_path / "cut.gguf"
@@ -272,7 +272,7 @@ def test_a_file_that_is_converted_already(
             bad,
             "-o",
             tmp_path,
-            "--kind",
+            "--type",
             "q8_0",
             "--name",
             "bad",

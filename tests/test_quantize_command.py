@@ -34,17 +34,17 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
         ((), "give --base DIR"),
         (("--base", "a", "--gguf", "b"), "give --base DIR"),
         (("--gguf", "a", "--adapter", "b"), "--adapter goes with --base"),
-        (("--base", "a", "--kind", "f16", "--kind", "f32"), "one of them"),
-        (("--gguf", "a", "--kind", "f16"), "--kind q8_0 or q4_k_m"),
+        (("--base", "a", "--type", "f16", "--type", "f32"), "one of them"),
+        (("--gguf", "a", "--type", "f16"), "--type q8_0 or q4_k_m"),
         (
-            ("--gguf", "a", "--kind", "f32", "--kind", "q8_0"),
+            ("--gguf", "a", "--type", "f32", "--type", "q8_0"),
             "and no other",
         ),  # it would move the user's own file
         (("--base", "a", "--name", "a/b"), "is no file name"),
         (("--base", "a", "--name", ".."), "is no file name"),
         (("--base", "a", "--name", "a\x1b[31m"), r"--name a\x1b[31m: is no file name"),
         (("--base", "a", "--name", "a" * 300), "give another --name"),
-        (("--base", "a", "--kind", "q2_k"), "q2_k"),
+        (("--base", "a", "--type", "q2_k"), "q2_k"),
         (("--base", "a", "--rows", "0"), "rows"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> Non
         tmp_path,
         "--name",
         "a",
-        "--kind",
+        "--type",
         "q8_0",
     )
     assert (done.returncode, b"a-q8_0.gguf: is no file" in done.stderr) == (2, True)
@@ -83,7 +83,7 @@ def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> 
     needed.
     """
     says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--no-check")
-    says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--kind", "f16")
+    says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--type", "f16")
     says(
         finops,
         tmp_path,
@@ -91,7 +91,7 @@ def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> 
         "config.json: no such file",
         "--base",
         EXAMPLES,
-        "--kind",
+        "--type",
         "f16",
         "--no-check",
     )

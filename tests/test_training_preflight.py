@@ -253,11 +253,11 @@ def test_rows_are_not_packed_where_they_would_leak() -> None:
     """Linear attention carries its state from one row into the next without its kernels; attention
     does not.
     """
-    told = packing_fault(linear_attention=True, packing=True, backend="hf")
+    told = packing_fault(linear_attention=True, packing=True, trainer="hf")
     assert told is not None
     assert "causal_conv1d" in told
-    assert packing_fault(linear_attention=False, packing=True, backend="hf") is None
-    assert packing_fault(linear_attention=True, packing=False, backend="hf") is None
+    assert packing_fault(linear_attention=False, packing=True, trainer="hf") is None
+    assert packing_fault(linear_attention=True, packing=False, trainer="hf") is None
 
 
 @pytest.mark.parametrize("room", [40, 64, 100, 333])

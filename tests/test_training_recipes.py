@@ -234,7 +234,7 @@ def test_training_without_the_extra_names_it(finops: Finops, tmp_path: Path) -> 
 
 @pytest.mark.skipif(find_spec("unsloth") is not None, reason="Unsloth is installed")
 def test_unsloth_is_asked_for_by_name(finops: Finops, tmp_path: Path) -> None:
-    done = finops("train", "--stage", "triage", "--backend", "unsloth", "-o", tmp_path / "out")
+    done = finops("train", "--stage", "triage", "--trainer", "unsloth", "-o", tmp_path / "out")
     assert done.returncode == 3
     assert "pip install 'finops[unsloth]'" in done.stderr.decode()
 

@@ -42,8 +42,8 @@ Gguf = Annotated[
 ]
 
 
-class KindName(StrEnum):
-    """The kinds of file, as Typer takes a list of words."""
+class FileType(StrEnum):
+    """The types of file that llama.cpp reads and finops writes."""
 
     F16 = "f16"
     BF16 = "bf16"
@@ -52,12 +52,12 @@ class KindName(StrEnum):
     Q4_K_M = "q4_k_m"
 
 
-Kinds = Annotated[
-    list[KindName] | None,
+Types = Annotated[
+    list[FileType] | None,
     typer.Option(
-        "--kind",
-        metavar="KIND",
-        help="f16, bf16, f32, q8_0 or q4_k_m (when absent); may be repeated.",
+        "--type",
+        metavar="TYPE",
+        help="f16, bf16, f32, q8_0 or q4_k_m (the default); may be repeated.",
     ),
 ]
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")]
@@ -103,7 +103,7 @@ def quantize(
     base: Base = None,
     adapter: Adapter = None,
     gguf: Gguf = None,
-    kind: Kinds = None,
+    types: Types = None,
     output: Folder = Path(),
     name: Name = None,
     eval: Eval = None,
@@ -124,7 +124,7 @@ def quantize(
         base=base,
         adapter=adapter,
         gguf=gguf,
-        kinds=tuple(dict.fromkeys(each.value for each in kind or [KindName.Q4_K_M])),
+        kinds=tuple(dict.fromkeys(each.value for each in types or [FileType.Q4_K_M])),
         folder=output,
         name=name,
         held_out=(eval or Path("data") / f"{stage}-eval.jsonl") if check else None,
@@ -187,4 +187,4 @@ def _cure(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
     lost = ", ".join(
         f"{points} points of {what} ({allowed[what]} allowed)" for what, points in loss.items()
     )
-    return f"lost {lost}; take --kind q8_0, train for longer, or allow more (kb: quantize.loss)"
+    return f"lost {lost}; take --type q8_0, train for longer, or allow more (kb: quantize.loss)"

@@ -68,9 +68,9 @@ Output = Annotated[
         "--output", "-o", metavar="DIR", help="Where the model goes; runs/STAGE when absent."
     ),
 ]
-Accelerator = Annotated[
+TrainerOption = Annotated[
     Literal["hf", "unsloth"],
-    typer.Option("--backend", help="Who computes: transformers, or Unsloth on a GPU."),
+    typer.Option("--trainer", help="hf: transformers and TRL; unsloth: Unsloth, on a GPU."),
 ]
 DryRun = Annotated[
     bool,
@@ -97,7 +97,7 @@ def train(
     data: DataFolder = None,
     max_steps: MaxSteps = None,
     output: Output = None,
-    backend: Accelerator = "hf",
+    trainer: TrainerOption = "hf",
     dry_run: DryRun = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -125,7 +125,7 @@ def train(
     resolved = resolve(Chosen(stage, preset, config, flags))
     folder = output if output is not None else Path("runs") / stage
     with bars(quiet) as both:
-        asked = TrainingRequest(resolved, backend, kb_dir, load_kb(kb_dir), both.look)
+        asked = TrainingRequest(resolved, trainer, kb_dir, load_kb(kb_dir), both.look)
         if dry_run:
             made = plan(asked, folder)
         else:

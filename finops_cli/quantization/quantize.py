@@ -166,9 +166,9 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
             " converted"
         )
     if len([kind for kind in order.kinds if kind in PRECISIONS]) > 1:
-        raise UsageError("--kind f16, bf16, f32: one of them, from which the others are made")
+        raise UsageError("--type f16, bf16, f32: one of them, from which the others are made")
     if order.gguf is not None and any(kind in PRECISIONS for kind in order.kinds):
-        raise UsageError("--gguf FILE is to be quantized: --kind q8_0 or q4_k_m, and no other")
+        raise UsageError("--gguf FILE is to be quantized: --type q8_0 or q4_k_m, and no other")
     if order.name is not None:
         if (
             Path(order.name).name != order.name

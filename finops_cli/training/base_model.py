@@ -20,7 +20,7 @@ from finops_cli.training.initial_weights import WEIGHTS_OF_ONE
 from finops_cli.training.machine import device
 from finops_cli.training.planning.parameter_counts import config_of
 from finops_cli.training.recipe_schema import Scratch, Settings
-from finops_cli.training.versions import Backend
+from finops_cli.training.versions import TrainerName
 from finops_cli.weights.checkpoint import WEIGHTS, is_quantized, read_json
 from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights, weights_of
 
@@ -28,7 +28,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _READS, _PREDICTS = "model.embed_tokens.weight", "lm_head.weight"
 
 
-def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
+def open_base(settings: Settings, tokenizer: Any, trainer: TrainerName) -> Any:
     """The base with its weights, on the device that trains.
 
     Raises UsageError when its folder cannot be read.
@@ -39,7 +39,7 @@ def open_base(settings: Settings, tokenizer: Any, backend: Backend) -> Any:
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
         return _begun(Qwen3ForCausalLM(config), settings.base.scratch).to(device())
     try:
-        return _by_unsloth(settings) if backend == "unsloth" else _by_transformers(settings)
+        return _by_unsloth(settings) if trainer == "unsloth" else _by_transformers(settings)
     except (OSError, ValueError) as error:
         raise UsageError(f"{settings.base.folder}: the base cannot be opened: {error}") from error
 

@@ -33,7 +33,7 @@ _NAMES = {
     "tokenizer_sha256": "the tokenizer",
     "template_sha256": "the chat template",
     "base": "the base",
-    "backend": "the backend",
+    "trainer": "the trainer",
     "device": "the device",
     "versions": "the versions",
 }

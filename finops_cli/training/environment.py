@@ -8,7 +8,7 @@ import os
 import warnings
 
 from finops_cli.errors import MissingPiece
-from finops_cli.training.versions import Backend
+from finops_cli.training.versions import TrainerName
 
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -24,7 +24,7 @@ _ENVIRONMENT = {
 }
 
 
-def offline_and_quiet(backend: Backend = "hf") -> None:
+def offline_and_quiet(trainer: TrainerName = "hf") -> None:
     """Sets what the packages read when they are imported; the bars of transformers and datasets
     give way to that of finops.
 
@@ -33,7 +33,7 @@ def offline_and_quiet(backend: Backend = "hf") -> None:
     """
     os.environ.update(_ENVIRONMENT)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")
-    if backend == "unsloth":
+    if trainer == "unsloth":
         try:
             import unsloth  # noqa: F401 - it works by being imported
         except (
@@ -42,5 +42,5 @@ def offline_and_quiet(backend: Backend = "hf") -> None:
             RuntimeError,
         ) as error:  # the last two: it finds no GPU
             raise MissingPiece(
-                f"--backend unsloth: Unsloth does not start here ({error}); leave --backend out"
+                f"--trainer unsloth: Unsloth does not start here ({error}); leave --trainer out"
             ) from error

@@ -63,8 +63,8 @@ def train(asked: TrainingRequest, output: Path, how: StartMode, told: Told) -> T
     once), ResumeRefused, Unfinished.
     """
     settings = asked.resolved.settings
-    refuse_without(asked.backend, settings)
-    offline_and_quiet(asked.backend)
+    refuse_without(asked.trainer, settings)
+    offline_and_quiet(asked.trainer)
     begun = told.now()
     found = inspect_request(asked)
     plan = plan_of(asked, found, output)
@@ -112,7 +112,7 @@ def _made_from(asked: TrainingRequest, found: Inspection) -> MadeFrom:
         tokenizer_sha256=tokenizer,
         template_sha256=template,
         base=base_digests(Path(place) if place is not None else None),
-        backend=asked.backend,
+        trainer=asked.trainer,
         device=device_name(),
         versions=versions(),
     )
@@ -133,7 +133,7 @@ def _trainer(asked: TrainingRequest, found: Inspection, output: Path, told: Told
         evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)
     ]
     examiner = AnswerEvaluator(rows, found.tokenizer, settings.evaluation, asked.kb)
-    model = open_base(settings, found.tokenizer, asked.backend)
+    model = open_base(settings, found.tokenizer, asked.trainer)
     return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from finops_cli.datasets.rows import Stage
 from finops_cli.errors import ResumeRefused
@@ -36,7 +36,8 @@ class MadeFrom(Struct, frozen=True, forbid_unknown_fields=True):
     tokenizer_sha256: str
     template_sha256: str
     base: dict[str, str]
-    backend: str
+    trainer: str = field(name="backend")
+    """The key of the record is the older word: records are compared byte by byte."""
     device: str
     versions: dict[str, str | None]
 

@@ -11,7 +11,7 @@ from finops_cli import __version__
 from finops_cli.errors import MissingPiece
 from finops_cli.training.recipe_schema import Settings
 
-Backend = Literal["hf", "unsloth"]
+TrainerName = Literal["hf", "unsloth"]
 PACKAGES = (
     "torch",
     "transformers",
@@ -44,7 +44,7 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def missing(backend: Backend, settings: Settings) -> list[str]:
+def missing(trainer: TrainerName, settings: Settings) -> list[str]:
     """What is absent, each with its cure; nothing when training can begin."""
     eight_bit = settings.training.optimizer.endswith("8bit")
     needed = [
@@ -53,13 +53,13 @@ def missing(backend: Backend, settings: Settings) -> list[str]:
     ]
     absent = [package for package in needed if find_spec(package) is None]
     found = [f"training needs {', '.join(absent)}: {_CURE}"] if absent else []
-    if backend == "unsloth" and find_spec("unsloth") is None:
-        found.append(f"--backend unsloth needs unsloth: {_UNSLOTH_CURE}")
+    if trainer == "unsloth" and find_spec("unsloth") is None:
+        found.append(f"--trainer unsloth needs unsloth: {_UNSLOTH_CURE}")
     return found
 
 
-def refuse_without(backend: Backend, settings: Settings) -> None:
+def refuse_without(trainer: TrainerName, settings: Settings) -> None:
     """Raises MissingPiece, with the cure, where a package that training needs is not installed."""
-    found = missing(backend, settings)
+    found = missing(trainer, settings)
     if found:
         raise MissingPiece("; ".join(found))

@@ -25,7 +25,7 @@ from finops_cli.weights.tensor_map import tensor_specs
 _SUFFIX = ".gguf"
 _BLOCK = 32
 _CURE = (
-    "give a file that finops quantize wrote of a Qwen3 with --kind q8_0, f16 or f32, or the folder"
+    "give a file that finops quantize wrote of a Qwen3 with --type q8_0, f16 or f32, or the folder"
     " of the model"
 )
 

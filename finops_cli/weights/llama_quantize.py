@@ -51,7 +51,7 @@ def refuse_without_llama() -> None:
     if find_spec("llama_cpp") is None:
         raise MissingPiece(
             "quantizing needs llama-cpp-python: pip install 'finops[export,llama]'; or take"
-            " --kind f16"
+            " --type f16"
         )
 
 

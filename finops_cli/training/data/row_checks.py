@@ -20,7 +20,7 @@ from finops_cli.datasets.scratchpad.drills import Drill
 from finops_cli.errors import UsageError
 from finops_cli.training.data.formats import Example
 from finops_cli.training.data.lengths import prompt_text
-from finops_cli.training.versions import Backend
+from finops_cli.training.versions import TrainerName
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -140,12 +140,12 @@ def tokenizer_faults(tokenizer: Any) -> list[str]:
     return [text for text, holds in wrong.items() if holds]
 
 
-def packing_fault(linear_attention: bool, packing: bool, backend: Backend) -> str | None:
+def packing_fault(linear_attention: bool, packing: bool, trainer: TrainerName) -> str | None:
     """Why rows must not be packed: layers that keep a running state carry it from one row into the
     next unless their kernels reset it.
     """
     absent = [name for name in _KERNELS if find_spec(name) is None]
-    if not packing or not linear_attention or backend == "unsloth" or not absent:
+    if not packing or not linear_attention or trainer == "unsloth" or not absent:
         return None
     return (
         "training.packing=true: the linear-attention layers of this base would leak from one row"

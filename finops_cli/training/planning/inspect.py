@@ -31,7 +31,7 @@ from finops_cli.training.data.sources import Rows, Sets, sets_of, streams, vocab
 from finops_cli.training.environment import offline_and_quiet
 from finops_cli.training.recipe import Resolved
 from finops_cli.training.recipe_schema import Settings
-from finops_cli.training.versions import Backend, missing
+from finops_cli.training.versions import TrainerName, missing
 
 if TYPE_CHECKING:
     from finops_cli.training.data.row_checks import Encoded, Fault
@@ -52,7 +52,7 @@ class TrainingRequest(NamedTuple):
     """
 
     resolved: Resolved
-    backend: Backend
+    trainer: TrainerName
     kb_dir: Path
     kb: KnowledgeBase
     watch: Callable[[int, int], None]
@@ -86,11 +86,11 @@ def inspect_request(asked: TrainingRequest) -> Inspection:
     What would stop the training is in `blockers`; nothing is raised for it.
     """
     settings = asked.resolved.settings
-    absent = missing(asked.backend, settings)
+    absent = missing(asked.trainer, settings)
     found = _rows(asked)
     found.blockers[:0] = absent
     if not absent:
-        offline_and_quiet(asked.backend)
+        offline_and_quiet(asked.trainer)
         _open(asked, found)
     _measure(asked, found)
     if not absent:
@@ -235,7 +235,7 @@ def _weigh(asked: TrainingRequest, found: Inspection) -> None:
     found.gpu_bytes = gpu_bytes()
     if found.counts is None:
         return
-    packing = packing_fault(found.counts.linear_attention, settings.training.packing, asked.backend)
+    packing = packing_fault(found.counts.linear_attention, settings.training.packing, asked.trainer)
     found.blockers += [packing] if packing is not None else []
     if found.counts.touched_layers < found.counts.layers:
         found.warnings.append(
