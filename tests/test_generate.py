@@ -33,7 +33,7 @@ def test_every_promise_holds_at_the_cards_sizes(data: Path) -> None:
         ("triage", 10_000, 0),
         ("resolver", 10_000, 0),
     ]
-    promises = [promise for report in reports for promise in report["promises"]]
+    promises = [promise for report in reports for promise in report["requirements"]]
     assert len(promises) == 17
     assert [promise for promise in promises if promise["kept"] is not True] == []
 

@@ -21,8 +21,8 @@ def _python(program: str) -> subprocess.CompletedProcess[str]:
 
 
 OPENS = (
-    "from finops_cli.guard.detector import open_guard\nfrom finops_cli.kb.load import load_book,"
-    " shipped_kb\n"
+    "from finops_cli.guard.detector import open_guard\nfrom finops_cli.kb.load import load_kb,"
+    " bundled_kb_dir\n"
 )
 
 
@@ -34,7 +34,7 @@ def test_without_the_extra_the_cure_is_named() -> None:
         "import sys\nsys.modules['presidio_analyzer'] = None\n"
         + OPENS
         + "from finops_cli.errors import MissingPiece\nimport finops_cli.guard.records\n"
-        + "try:\n    open_guard(load_book(shipped_kb()).guard)\nexcept MissingPiece as missing:\n  "
+        + "try:\n    open_guard(load_kb(bundled_kb_dir()).guard)\nexcept MissingPiece as missing:\n  "
         "  print(missing, missing.exit_code)\n"
     )
     assert done.stdout.strip().endswith("pip install 'finops[guard]' 3"), done.stderr
@@ -47,7 +47,7 @@ def test_an_extra_that_cannot_be_loaded_is_told_when_it_is_needed() -> None:
     pytest.importorskip("presidio_analyzer")
     done = _python(
         OPENS + "import sys\nfrom finops_cli.errors import MissingPiece\nguard ="
-        " open_guard(load_book(shipped_kb()).guard)\n"
+        " open_guard(load_kb(bundled_kb_dir()).guard)\n"
         + "assert guard.mask('no digits that mean a person: 5,000 shares').kinds == ()\n"
         + "sys.modules['presidio_analyzer'] = None\n"
         + "try:\n    guard.mask('SSN 123-45-6789')\nexcept MissingPiece as missing:\n   "
@@ -77,7 +77,7 @@ def test_no_socket_but_loopback_opens() -> None:
         " 'urllib.Request',\n                 'subprocess.Popen', 'os.system', 'os.posix_spawn'):\n"
         "        print('REACHED', event, given)\nsys.addaudithook(watch)\n"
         + OPENS
-        + "guard = open_guard(load_book(shipped_kb()).guard)\n"
+        + "guard = open_guard(load_kb(bundled_kb_dir()).guard)\n"
         + "text = 'a@b.co.uk x@y.internal jane@xn--mnchen-3ya.de +44 20 7946 0018 4111111111111111"
         " DE89370400440532013000 123-45-6789'\n"
         + "print(guard.mask(text).text, guard.mask_reference(text).kinds)\n"

@@ -30,10 +30,10 @@ SECONDS = 30
 LONG = "!" * 30_000
 _HEAD = """
 import os, signal, sys, time
-from finops_cli.models.llama_cpp.messages import TO_DECODER, Begun, Loaded, Said, frame, next_frame
+from finops_cli.models.llama_cpp.messages import TO_WORKER, Begun, GenerationResult, Loaded, frame, next_frame
 given, said = sys.stdin.buffer, sys.stdout.buffer
 def hear():
-    return TO_DECODER.decode(next_frame(given))
+    return TO_WORKER.decode(next_frame(given))
 def tell(*messages):
     said.write(b"".join(map(frame, messages)))
     said.flush()
@@ -52,7 +52,7 @@ STOPS_LISTENING_THEN_DIES = (
 )
 ANSWERS_ALL_IN_TURN = (
     LOADED + "while True:\n    say = hear()\n    tell(Begun(say.number))\n    time.sleep(0.1)\n"
-    "    tell(Said(say.number, say.prompt, 'stop', 1))\n"
+    "    tell(GenerationResult(say.number, say.prompt, 'stop', 1))\n"
 )
 
 

@@ -284,10 +284,10 @@ def test_closing_ends_the_process_and_what_waits_for_it(
 _PARENT = """
 import sys, threading
 from pathlib import Path
-from finops_cli.kb.load import load_book, shipped_kb
+from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.protocol import Ask
 from tests.llama_models import speaker_of
-speaker = speaker_of(Path(sys.argv[1]), load_book(shipped_kb()), predict=None)
+speaker = speaker_of(Path(sys.argv[1]), load_kb(bundled_kb_dir()), predict=None)
 speaker.prepare("triage")
 threading.Thread(target=speaker.speak, args=(Ask("triage", "a b c", 1),), daemon=True).start()
 print(speaker._models["triage"]._process.pid, flush=True)
