@@ -34,8 +34,8 @@ def test_without_the_extra_the_cure_is_named() -> None:
         "import sys\nsys.modules['presidio_analyzer'] = None\n"
         + OPENS
         + "from finops_cli.errors import MissingPiece\nimport finops_cli.guard.records\n"
-        + "try:\n    open_guard(load_kb(bundled_kb_dir()).guard)\nexcept MissingPiece as missing:\n  "
-        "  print(missing, missing.exit_code)\n"
+        + "try:\n    open_guard(load_kb(bundled_kb_dir()).guard)\n"
+        "except MissingPiece as missing:\n    print(missing, missing.exit_code)\n"
     )
     assert done.stdout.strip().endswith("pip install 'finops[guard]' 3"), done.stderr
 

@@ -49,8 +49,8 @@ def records(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line, parse_float=Decimal) for line in result.stdout.splitlines()]
 
 
-def names(result: Result) -> list[str]:
-    return [record["fail_id"] for record in records(result)]
+def names(result: Result) -> list[str | None]:
+    return [record.get("fail_id") for record in records(result)]
 
 
 def good(name: str) -> str:

@@ -30,7 +30,8 @@ SECONDS = 30
 LONG = "!" * 30_000
 _HEAD = """
 import os, signal, sys, time
-from finops_cli.models.llama_cpp.messages import TO_WORKER, Begun, GenerationResult, Loaded, frame, next_frame
+from finops_cli.models.llama_cpp.messages import TO_WORKER, Begun, GenerationResult, Loaded
+from finops_cli.models.llama_cpp.messages import frame, next_frame
 given, said = sys.stdin.buffer, sys.stdout.buffer
 def hear():
     return TO_WORKER.decode(next_frame(given))
@@ -229,9 +230,9 @@ def test_a_process_is_gone_before_the_next_one_loads(quick: KnowledgeBase) -> No
 
 _PARENT = """
 import sys
-from finops_cli.models.llama_cpp.worker_process import Process
+from finops_cli.models.llama_cpp.worker_process import WorkerProcess
 from finops_cli.models.llama_cpp.messages import Load
-one = Process(Load(sys.argv[1], 512))
+one = WorkerProcess(Load(sys.argv[1], 512))
 print(one.pid, flush=True)
 one.ready(600)
 """

@@ -285,11 +285,12 @@ _PARENT = """
 import sys, threading
 from pathlib import Path
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from finops_cli.models.protocol import Ask
+from finops_cli.models.protocol import CompletionRequest
 from tests.llama_models import speaker_of
 speaker = speaker_of(Path(sys.argv[1]), load_kb(bundled_kb_dir()), predict=None)
 speaker.prepare("triage")
-threading.Thread(target=speaker.speak, args=(Ask("triage", "a b c", 1),), daemon=True).start()
+ask = CompletionRequest("triage", "a b c", 1)
+threading.Thread(target=speaker.speak, args=(ask,), daemon=True).start()
 print(speaker._models["triage"]._process.pid, flush=True)
 threading.Event().wait()
 """
