@@ -5,7 +5,7 @@ llama-cpp-python loop over the same prompts.
 
 The plain loop takes one record at a time and keeps what the last prompt had in common with the
 next, as `Llama.generate` does; it runs with one thread and with one for each core, and the better
-one counts. The speaker is asked from as many threads as it has lanes. Both take the same triage
+one counts. The speaker is asked from as many threads as its concurrency allows. Both take the same triage
 prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of each
 counts. Without --gguf they are the triage model that ships, whose answers end when they end, and
 models of random weights, made here, whose answers never end, so that each has exactly N tokens.
@@ -105,13 +105,13 @@ def embedded(speaker: LlamaCppModel, asked: Work) -> tuple[float, list[str]]:
 
     def said(seed: int) -> str:
         try:
-            return speaker.speak(CompletionRequest("triage", asked.prompts[seed - 1], seed)).text
+            return speaker.complete(CompletionRequest("triage", asked.prompts[seed - 1], seed)).text
         except Truncated as cut:
             return cut.received
 
-    with ThreadPoolExecutor(speaker.lanes) as lanes:
+    with ThreadPoolExecutor(speaker.concurrency) as threads:
         started = time.perf_counter()
-        answers = list(lanes.map(said, range(1, len(asked.prompts) + 1)))
+        answers = list(threads.map(said, range(1, len(asked.prompts) + 1)))
         return time.perf_counter() - started, answers
 
 

@@ -33,8 +33,8 @@ class Speaking:
     `asks` keeps what was asked.
     """
 
-    lanes = 2
-    in_turns = False
+    concurrency = 2
+    must_alternate = False
 
     def __init__(self, says: Says, room: int = 100_000) -> None:
         names = ModelNames("small", "smaller")
@@ -45,7 +45,7 @@ class Speaking:
     def prepare(self, stage: ModelStage) -> None:
         """Always ready."""
 
-    def changes(self) -> tuple[str, ...]:
+    def model_changes(self) -> tuple[str, ...]:
         return ()
 
     def close(self) -> None:
@@ -54,10 +54,10 @@ class Speaking:
     def modelfile(self, stage: ModelStage) -> str:
         return stage
 
-    def room(self, stage: ModelStage) -> int:
+    def context_size(self, stage: ModelStage) -> int:
         return self._room
 
-    def speak(self, ask: CompletionRequest) -> Completion:
+    def complete(self, ask: CompletionRequest) -> Completion:
         with self._lock:
             self.asks.append(ask)
             number = len(self.asks)

@@ -35,7 +35,7 @@ def forgetful(
         return "no idea" if number % silent_every == 0 else right(ask, kb, change)
 
     speaking = Speaking(says)
-    speaking.lanes = 1
+    speaking.concurrency = 1
     return VerifiedBackend(speaking, kb, "reject")
 
 

@@ -221,10 +221,10 @@ def test_text_without_digits_and_addresses_stays(text: str, guard: Guard) -> Non
 
 
 def test_threads_mask_alike(guard: Guard) -> None:
-    """One guard serves all lanes of a run."""
+    """One guard serves all threads of a run."""
     draw = random.Random(503)
     texts = [pii.planted(draw, kind).sentence for kind in KINDS * 20]
     alone = [guard.mask(text) for text in texts]
-    with ThreadPoolExecutor(8) as lanes:
+    with ThreadPoolExecutor(8) as threads:
         for _ in range(3):
-            assert list(lanes.map(guard.mask, texts)) == alone
+            assert list(threads.map(guard.mask, texts)) == alone

@@ -63,7 +63,7 @@ def speaker_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCpp
 
 def outcome(speaker: LlamaCppModel, prompt: str) -> str:
     try:
-        return speaker.speak(CompletionRequest("triage", prompt, 1)).text
+        return speaker.complete(CompletionRequest("triage", prompt, 1)).text
     except failures.ModelError as failure:
         return failure.rule
 
@@ -77,8 +77,8 @@ def test_records_that_kill_the_process_are_alone_in_the_end(
     speaker = speaker_with(quick, lambda _: Fragile(log))
     good = [f"record {n}" for n in range(12)]
     texts = [*good[:2], *(f"kills {n}" for n in range(poison)), *good[2:]]
-    with ThreadPoolExecutor(TOGETHER) as lanes:
-        outcomes = list(lanes.map(lambda text: outcome(speaker, text), texts))
+    with ThreadPoolExecutor(TOGETHER) as threads:
+        outcomes = list(threads.map(lambda text: outcome(speaker, text), texts))
     assert outcomes == [text.upper() if text in good else "reply.crashed" for text in texts]
     assert {log[text] for text in texts if text not in good} == {
         1 + quick.models.retries["crashed"]
@@ -95,10 +95,10 @@ def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Knowl
 
     speaker = speaker_with(quick, start)
     with (
-        ThreadPoolExecutor(8) as lanes,
+        ThreadPoolExecutor(8) as threads,
         pytest.raises(failures.NoEndpointLeft, match=r"no memory.*free some memory.*--resume"),
     ):
-        list(lanes.map(lambda n: outcome(speaker, f"record {n}"), range(16)))
+        list(threads.map(lambda n: outcome(speaker, f"record {n}"), range(16)))
     settings = quick.models.breaker
     assert (
         len(tries) <= settings["failures"] + settings["probes"] + 8

@@ -119,13 +119,13 @@ def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> L
 
 
 def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(kb: KnowledgeBase) -> None:
-    """The other one goes, and `in_turns` says so to the desk, which asks after all are prepared."""
+    """The other one goes, and `must_alternate` says so to the desk, which asks after all are prepared."""
     memory: set[str] = set()
     speaker = two_models(kb, 1, memory, "triage.gguf", "resolver.gguf")
     speaker.prepare("triage")
-    assert not speaker.in_turns
+    assert not speaker.must_alternate
     speaker.prepare("resolver")
-    assert (speaker.in_turns, memory) == (True, {"resolver.gguf"})
+    assert (speaker.must_alternate, memory) == (True, {"resolver.gguf"})
     speaker.prepare("triage")
     assert memory == {"triage.gguf"}
 
@@ -140,7 +140,7 @@ def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(
     speaker = two_models(kb, 2, memory, "triage.gguf", "resolver.gguf")
     for stage in ("triage", "resolver", "triage"):
         speaker.prepare(stage)
-    assert (speaker.in_turns, memory) == (False, {"triage.gguf", "resolver.gguf"})
+    assert (speaker.must_alternate, memory) == (False, {"triage.gguf", "resolver.gguf"})
     with pytest.raises(UsageError, match=r"smaller context, or fewer --workers"):
         two_models(kb, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
 
@@ -183,7 +183,7 @@ def test_a_file_that_is_replaced_is_not_loaded(
     """
     speaker = speaker_of_file(gguf, quick, set())
     speaker.prepare("triage")
-    assert speaker.changes() == ()
+    assert speaker.model_changes() == ()
     speaker._models["triage"].unload()
     speaker.prepare("triage")
     speaker._models["triage"].unload()
@@ -193,11 +193,11 @@ def test_a_file_that_is_replaced_is_not_loaded(
         gguf.write_bytes(gguf.read_bytes())
     else:
         gguf.unlink()
-    assert speaker.changes() == (f"{gguf} was replaced during the run",)
+    assert speaker.model_changes() == (f"{gguf} was replaced during the run",)
     with pytest.raises(
         NoEndpointLeft, match=r"no longer the file that the run began with.*begin a new run"
     ):
-        speaker.speak(CompletionRequest("triage", "a", 1))
+        speaker.complete(CompletionRequest("triage", "a", 1))
     with pytest.raises(MissingPiece, match="no longer the file"):
         speaker.prepare("triage")
 
@@ -287,5 +287,5 @@ def test_a_speaker_says_what_it_speaks_with(gguf: Path, kb: KnowledgeBase) -> No
     assert first.digests.triage == hashlib.sha256(gguf.read_bytes()).hexdigest()
     assert first.settings is not None
     assert '"temperature":0.1' in first.settings
-    assert speakers[0].room("triage") == 2048
-    assert speakers[1].lanes < speakers[0].lanes
+    assert speakers[0].context_size("triage") == 2048
+    assert speakers[1].concurrency < speakers[0].concurrency

@@ -78,13 +78,13 @@ def outcome(
 
 def outcomes(one: WorkerProcess, prompts: list[str]) -> list[Exception | str]:
     """Of all of them side by side. A test does not wait for ever for one that hangs."""
-    lanes = ThreadPoolExecutor(len(prompts))
-    waited = [lanes.submit(outcome, one, prompt) for prompt in prompts]
+    threads = ThreadPoolExecutor(len(prompts))
+    waited = [threads.submit(outcome, one, prompt) for prompt in prompts]
     try:
         return [one.result(timeout=SECONDS) for one in waited]
     finally:
         one.stop()
-        lanes.shutdown()
+        threads.shutdown()
 
 
 @pytest.mark.parametrize("seats", [1, 4])
@@ -122,13 +122,13 @@ def test_a_death_is_one_for_all_who_hear_of_it() -> None:
     of the process.
     """
     one = loaded(STOPS_LISTENING_THEN_DIES)
-    lanes = ThreadPoolExecutor(20)
+    threads = ThreadPoolExecutor(20)
     waited = []
     for _ in range(20):
-        waited.append(lanes.submit(outcome, one, LONG, SECONDS, SECONDS))
+        waited.append(threads.submit(outcome, one, LONG, SECONDS, SECONDS))
         time.sleep(0.05)
     told = [request.result(timeout=SECONDS) for request in waited]
-    lanes.shutdown()
+    threads.shutdown()
     assert {str(failure) for failure in told} == {
         "the process of the model ended with status 3: worn out"
     }
@@ -188,7 +188,7 @@ def test_closing_waits_for_no_load(quick: KnowledgeBase) -> None:
 
     def speaks() -> None:
         with pytest.raises(MissingPiece, match="have been unloaded"):
-            speaker.speak(CompletionRequest("triage", "a", 1))
+            speaker.complete(CompletionRequest("triage", "a", 1))
         told.set()
 
     Thread(target=speaks, daemon=True).start()

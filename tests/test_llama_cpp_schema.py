@@ -185,11 +185,11 @@ def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: Knowledg
     speaker = speaker_of(tiny, quick, predict=None)
     text = prompts(1)[0]
     jsonschema.validate(
-        json.loads(speaker.speak(CompletionRequest("triage", text, 1, SCHEMA, CONTEXT)).text),
+        json.loads(speaker.complete(CompletionRequest("triage", text, 1, SCHEMA, CONTEXT)).text),
         SCHEMA,
     )
     try:
-        free = speaker.speak(CompletionRequest("triage", text, 1)).text
+        free = speaker.complete(CompletionRequest("triage", text, 1)).text
     except failures.Truncated as cut:
         free = cut.received
     assert free.startswith(plain_loop(tiny)(text).text.rstrip("\ufffd"))

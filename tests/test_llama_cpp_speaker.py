@@ -60,7 +60,7 @@ def ask(prompt: str, seed: int = 1, **given: object) -> CompletionRequest:
 def heard(speaker: LlamaCppModel, prompt: str, **given: object) -> str:
     """What is said, cut or not; another failure by its rule."""
     try:
-        return speaker.speak(ask(prompt, **given)).text
+        return speaker.complete(ask(prompt, **given)).text
     except failures.Truncated as cut:
         return cut.received
     except failures.ModelError as failure:
@@ -68,8 +68,8 @@ def heard(speaker: LlamaCppModel, prompt: str, **given: object) -> str:
 
 
 def side_by_side(speaker: LlamaCppModel, texts: list[str]) -> list[str]:
-    with ThreadPoolExecutor(speaker.lanes) as lanes:
-        return list(lanes.map(lambda text: heard(speaker, text), texts))
+    with ThreadPoolExecutor(speaker.concurrency) as threads:
+        return list(threads.map(lambda text: heard(speaker, text), texts))
 
 
 def process_of(speaker: LlamaCppModel) -> int:
@@ -137,8 +137,8 @@ def test_a_prompt_too_long_is_counted_not_estimated(speaker: LlamaCppModel) -> N
     with pytest.raises(
         failures.ContextExceeded, match=f"is 1,000 tokens, the context has room for {CONTEXT}"
     ):
-        speaker.speak(ask("!" * 1000))
-    assert speaker.room("triage") == CONTEXT
+        speaker.complete(ask("!" * 1000))
+    assert speaker.context_size("triage") == CONTEXT
 
 
 def test_an_answer_at_its_limit_is_cut(speaker: LlamaCppModel, plain: Callable[..., Plain]) -> None:
@@ -146,7 +146,7 @@ def test_an_answer_at_its_limit_is_cut(speaker: LlamaCppModel, plain: Callable[.
     text = next(text for text in prompts(20) if not plain(text).ended)
     for tokens in (7, 40):
         with pytest.raises(failures.Truncated) as cut:
-            speaker.speak(ask(text, predict=tokens))
+            speaker.complete(ask(text, predict=tokens))
         assert cut.value.received == plain(text, tokens=tokens).text
 
 
@@ -157,10 +157,10 @@ def test_an_answer_that_takes_too_long_is_cancelled(endless: Path, quick: Knowle
     pid = process_of(speaker)
     for _ in range(3):
         with pytest.raises(failures.TimedOut) as overdue:
-            speaker.speak(ask(f"{PREFIX}a{BEHIND}"))
+            speaker.complete(ask(f"{PREFIX}a{BEHIND}"))
         assert overdue.value.received
     with pytest.raises(failures.Truncated):
-        speaker.speak(ask(f"{PREFIX}a{BEHIND}", predict=1))
+        speaker.complete(ask(f"{PREFIX}a{BEHIND}", predict=1))
     assert process_of(speaker) == pid
     speaker.close()
 
@@ -174,8 +174,8 @@ def test_waiting_for_a_seat_costs_no_time_of_the_answer(
     started = time.monotonic()
     heard(speaker, "a")
     speaker._deadline = 4 * (time.monotonic() - started)
-    with ThreadPoolExecutor(16) as lanes:
-        assert "reply.overdue" not in lanes.map(lambda n: heard(speaker, f"{n} a"), range(16))
+    with ThreadPoolExecutor(16) as threads:
+        assert "reply.overdue" not in threads.map(lambda n: heard(speaker, f"{n} a"), range(16))
     speaker.close()
 
 
@@ -199,7 +199,7 @@ def test_what_was_overcome_is_told(endless: Path, quick: KnowledgeBase) -> None:
     pid = process_of(speaker)
     Thread(target=lambda: (time.sleep(0.1), os.kill(pid, signal.SIGKILL))).start()
     with pytest.raises(failures.Truncated) as cut:
-        speaker.speak(ask(f"{PREFIX}a{BEHIND}"))
+        speaker.complete(ask(f"{PREFIX}a{BEHIND}"))
     assert cut.value.overcome == ("reply.crashed",)
     speaker.close()
 
@@ -271,7 +271,7 @@ def test_closing_ends_the_process_and_what_waits_for_it(
 
     def speaks() -> None:
         with pytest.raises(MissingPiece):
-            speaker.speak(ask("a b c"))
+            speaker.complete(ask("a b c"))
         ended.set()
 
     Thread(target=speaks).start()
@@ -289,8 +289,8 @@ from finops_cli.models.protocol import CompletionRequest
 from tests.llama_models import speaker_of
 speaker = speaker_of(Path(sys.argv[1]), load_kb(bundled_kb_dir()), predict=None)
 speaker.prepare("triage")
-ask = CompletionRequest("triage", "a b c", 1)
-threading.Thread(target=speaker.speak, args=(ask,), daemon=True).start()
+request = CompletionRequest("triage", "a b c", 1)
+threading.Thread(target=speaker.complete, args=(request,), daemon=True).start()
 print(speaker._models["triage"]._process.pid, flush=True)
 threading.Event().wait()
 """

@@ -107,7 +107,7 @@ def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, kb: Knowledg
         speaker = open_llama_cpp(BackendRequest("llama-cpp", ("triage",), triage_gguf=path), kb)
         load = speaker._models["triage"].profile.load
         context = {"tiny-triage": 1536, "triage": 2048}[name]
-        assert (speaker.modelfile("triage"), speaker.room("triage"), load.prefix) == (
+        assert (speaker.modelfile("triage"), speaker.context_size("triage"), load.prefix) == (
             name,
             context,
             common_prefix(name),

@@ -166,7 +166,7 @@ def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: Knowledge
     with FakeOllama(fits_both=fits_both) as server:
         model = a_model_at(quick, server.url)
         assert set(_statuses(model, quick, 70, "run")) == {"ok"}
-        assert model.in_turns != fits_both
+        assert model.must_alternate != fits_both
         stages = [heard.model for heard in server.heard if not warms_up(heard)]
         if fits_both:
             assert len(server.loads) == 2
@@ -264,4 +264,4 @@ def test_a_hung_server_holds_up_neither_the_start_nor_the_others(quick: Knowledg
     with FakeOllama() as well, FakeOllama(script=lambda _: Hang()) as hung:
         model = a_model_at(quick, hung.url, well.url, deadline=0.3)
         assert set(_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}
-        assert not model.in_turns
+        assert not model.must_alternate

@@ -96,7 +96,7 @@ def run_pipeline(
             staged.take_up()
         with watched(job, call, monitor) as watch:
             tally = run(job, desk, watch)
-        changes = desk.backend.changes()
+        changes = desk.backend.model_changes()
     if not call.quiet:
         typer.echo(summary(tally), err=True)
     for change in changes:

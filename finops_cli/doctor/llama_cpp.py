@@ -69,10 +69,10 @@ def model_files(wanted: BackendRequest, kb: KnowledgeBase, live: bool) -> Iterat
         digest = getattr(digests, stage)
         told = (
             f"{path.name} {digest[:12]}, {path.stat().st_size / 1e6:,.1f} MB, context"
-            f" {speaker.room(stage):,}"
+            f" {speaker.context_size(stage):,}"
         )
         yield Diagnosis(f"{stage} file", "ok", told)
-    if speaker.in_turns:
+    if speaker.must_alternate:
         cure = "free memory, or take smaller files"
         yield Diagnosis(
             "memory", "poor", "the files do not fit side by side: the models take turns", cure

@@ -20,8 +20,8 @@ class Engine:
     """
 
     origin = Origin("engine")
-    lanes = 0
-    in_turns = False
+    concurrency = 0
+    must_alternate = False
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
@@ -39,7 +39,7 @@ class Engine:
         findings = check_resolution(answer, self._kb, answer, case.ftd_qty)
         return Answer(None, "failed", findings) if findings else Answer(answer)
 
-    def changes(self) -> tuple[str, ...]:
+    def model_changes(self) -> tuple[str, ...]:
         """The rules of a book do not change."""
         return ()
 

@@ -49,12 +49,12 @@ class VerifiedBackend:
         self._policy = on_violation
 
     @property
-    def lanes(self) -> int:
-        return self._speaker.lanes
+    def concurrency(self) -> int:
+        return self._speaker.concurrency
 
     @property
-    def in_turns(self) -> bool:
-        return self._speaker.in_turns
+    def must_alternate(self) -> bool:
+        return self._speaker.must_alternate
 
     def prepare(self, stage: ModelStage) -> None:
         self._speaker.prepare(stage)
@@ -75,8 +75,8 @@ class VerifiedBackend:
             self._policy,
         ).run()
 
-    def changes(self) -> tuple[str, ...]:
-        return self._speaker.changes()
+    def model_changes(self) -> tuple[str, ...]:
+        return self._speaker.model_changes()
 
     def close(self) -> None:
         self._speaker.close()
@@ -197,7 +197,7 @@ class VerificationLoop(Generic[A]):
             again=number > 1,
         )
         try:
-            spoken = self.speaker.speak(ask)
+            spoken = self.speaker.complete(ask)
         except ModelError as failure:
             return self._nothing_heard(number, ask, failure)
         tokens = UNSET if spoken.tokens is None else spoken.tokens
@@ -236,13 +236,13 @@ class VerificationLoop(Generic[A]):
 
     def _room_for_prompt(self) -> int:
         return (
-            self.speaker.room(self.question.stage)
+            self.speaker.context_size(self.question.stage)
             - self.kb.models.tokens[f"{self.question.stage}_reserve"]
         )
 
     def _room(self, prompt: str) -> int:
         """What the context has left behind `prompt`: a further attempt may use all of it."""
-        return max(1, self.speaker.room(self.question.stage) - estimated_tokens(prompt))
+        return max(1, self.speaker.context_size(self.question.stage) - estimated_tokens(prompt))
 
     def _with_reasoning(self, prompt: str, trace: str | None) -> str:
         """The reasoning of an earlier attempt as the beginning of the next one, where it fits, so

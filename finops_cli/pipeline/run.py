@@ -64,7 +64,7 @@ def run(job: RunConfig, desk: Pipeline, watch: Watch) -> RunSummary:
             skip = _take_up(job, output, note, desk, seen, tally)
             watch(tally, 0)
         for done in process_lines(
-            batches(source, skip, 1 if desk.backend.lanes else PART_LINES),
+            batches(source, skip, 1 if desk.backend.concurrency else PART_LINES),
             desk,
             job.plan,
             job.workers,

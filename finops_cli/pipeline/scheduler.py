@@ -80,7 +80,7 @@ def process_lines(
 def _worked(
     parts: Iterable[Batch], desk: Pipeline, plan: PipelineConfig, workers: int
 ) -> Iterator[BatchResult]:
-    if desk.backend.lanes:
+    if desk.backend.concurrency:
         return through_models(parts, desk)
     return (work(desk, part) for part in parts) if workers == 1 else _crew(parts, plan, workers)
 
@@ -123,10 +123,10 @@ def through_models(parts: Iterable[Batch], desk: Pipeline) -> Iterator[BatchResu
     backend = desk.backend
     for stage in desk.models:
         backend.prepare(stage)
-    if backend.in_turns and len(desk.models) > 1:
+    if backend.must_alternate and len(desk.models) > 1:
         yield from _in_turns(iter(parts), desk)
     else:
-        yield from in_threads(lambda part: _through(part, desk), parts, backend.lanes)
+        yield from in_threads(lambda part: _through(part, desk), parts, backend.concurrency)
 
 
 def _through(part: Batch, desk: Pipeline) -> BatchResult:
@@ -141,10 +141,10 @@ def _in_turns(parts: Iterator[Batch], desk: Pipeline) -> Iterator[BatchResult]:
     backend, (first, second) = desk.backend, desk.models
     while chunk := list(islice(parts, desk.kb.models.chunk)):
         backend.prepare(first)
-        begun = list(in_threads(lambda part: _begin(part, desk), chunk, backend.lanes))
+        begun = list(in_threads(lambda part: _begin(part, desk), chunk, backend.concurrency))
         backend.prepare(second)
         yield from in_threads(
-            lambda pair: _finish(*pair, desk), zip(chunk, begun, strict=True), backend.lanes
+            lambda pair: _finish(*pair, desk), zip(chunk, begun, strict=True), backend.concurrency
         )
 
 

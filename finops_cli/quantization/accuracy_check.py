@@ -78,16 +78,16 @@ def try_model(
             except ModelError:
                 return NO_ANSWER
 
-        return total(_side_by_side(verdict, rows, asking.lanes, watch))
+        return total(_side_by_side(verdict, rows, asking.concurrency, watch))
 
 
 class _Asking(NamedTuple):
-    """A model that is ready: `ask` gives what it says to a row, or raises NoReply; `lanes` rows are
-    asked at once.
+    """A model that is ready: `ask` completes the prompt of a row, or raises ModelError;
+    `concurrency` rows are asked at once.
     """
 
     ask: Callable[[Row], str]
-    lanes: int
+    concurrency: int
 
 
 @contextmanager
@@ -104,13 +104,13 @@ def _desk(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_Asking]
     modelfile = speaker.modelfile(stage)
 
     def ask(row: Row) -> str:
-        return speaker.speak(
+        return speaker.complete(
             CompletionRequest(stage, task_of(row, kb, modelfile).prompt.text, kb.models.seed)
         ).text
 
     try:
         speaker.prepare(stage)
-        yield _Asking(ask, speaker.lanes)
+        yield _Asking(ask, speaker.concurrency)
     finally:
         speaker.close()
 
@@ -154,10 +154,10 @@ def _sentiment(path: Path, kb: KnowledgeBase) -> Iterator[_Asking]:
 
 
 def _side_by_side(
-    ask: Callable[[Row], Grade], what: Iterable[Row], lanes: int, watch: Callable[[int], None]
+    ask: Callable[[Row], Grade], what: Iterable[Row], concurrency: int, watch: Callable[[int], None]
 ) -> list[Grade]:
     answers: list[Grade] = []
-    pool = ThreadPoolExecutor(lanes)
+    pool = ThreadPoolExecutor(concurrency)
     try:
         for answer in pool.map(ask, what):
             answers.append(answer)

@@ -96,8 +96,8 @@ def open_llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         ).decode(),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
-    in_turns = take_turns(needs, available_bytes(), kb.models.memory_pct)
-    return LlamaCppModel(origin, profiles, kb.models, wanted.deadline, in_turns)
+    must_alternate = take_turns(needs, available_bytes(), kb.models.memory_pct)
+    return LlamaCppModel(origin, profiles, kb.models, wanted.deadline, must_alternate)
 
 
 def _named(wanted: BackendRequest) -> dict[ModelStage, Path]:

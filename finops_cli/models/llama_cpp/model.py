@@ -44,7 +44,7 @@ class Profile(Struct, frozen=True):
 class LlamaCppModel:
     """Answers with one process for each model.
 
-    `deadline` is the seconds that one answer may take; `in_turns`: only one model fits.
+    `deadline` is the seconds that one answer may take; `must_alternate`: only one model fits.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class LlamaCppModel:
         profiles: Mapping[ModelStage, Profile],
         settings: ModelSettings,
         deadline: float | None = None,
-        in_turns: bool = False,
+        must_alternate: bool = False,
         start: Callable[[Load], WorkerProcess] = WorkerProcess,
     ) -> None:
         self.origin = origin
-        self.in_turns = in_turns
+        self.must_alternate = must_alternate
         self._models = {
             stage: Model(profile, settings, start) for stage, profile in profiles.items()
         }
@@ -65,7 +65,7 @@ class LlamaCppModel:
         self._deadline = deadline
 
     @property
-    def lanes(self) -> int:
+    def concurrency(self) -> int:
         """More than what is answered at once: while an answer is judged, the next request is
         already waiting.
         """
@@ -80,14 +80,14 @@ class LlamaCppModel:
         """
         model = self._models[stage]
         others = [other for other in self._models.values() if other is not model]
-        if self.in_turns:
+        if self.must_alternate:
             _unload(others)
         try:
             model.prepare()
         except (UsageError, MissingPiece):
             if not any(other.in_memory for other in others):
                 raise
-            self.in_turns = True
+            self.must_alternate = True
             _unload(others)
             model.prepare()
 
@@ -95,11 +95,11 @@ class LlamaCppModel:
         """The Modelfile that the model was made for."""
         return self._models[stage].profile.modelfile or stage
 
-    def room(self, stage: ModelStage) -> int:
+    def context_size(self, stage: ModelStage) -> int:
         """Tokens of the context: those of a prompt and its answer."""
         return self._models[stage].profile.load.context
 
-    def speak(self, ask: CompletionRequest) -> Completion:
+    def complete(self, ask: CompletionRequest) -> Completion:
         """The text that the model says.
 
         Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown.
@@ -125,7 +125,7 @@ class LlamaCppModel:
             if model.entrance.open:
                 retries.pause()
 
-    def changes(self) -> tuple[str, ...]:
+    def model_changes(self) -> tuple[str, ...]:
         """Files that are no longer the ones that the run began with."""
         replaced = [
             model.profile.load.path for model in self._models.values() if model.is_replaced()

@@ -49,7 +49,7 @@ class OllamaModel:
         changes_now: Callable[[], tuple[str, ...]],
     ) -> None:
         self.origin = origin
-        self.in_turns = False
+        self.must_alternate = False
         self._profiles = profiles
         self._fleet = fleet
         self._settings = settings
@@ -60,7 +60,7 @@ class OllamaModel:
         self._prepared: set[ModelStage] = set()
 
     @property
-    def lanes(self) -> int:
+    def concurrency(self) -> int:
         """More than the slots: while an answer is judged, the next request is already on its
         way.
         """
@@ -71,7 +71,7 @@ class OllamaModel:
         """The Modelfile that the model was made for."""
         return self._profiles[stage].modelfile
 
-    def room(self, stage: ModelStage) -> int:
+    def context_size(self, stage: ModelStage) -> int:
         """Tokens of the context that the model is asked with."""
         return int(self._profiles[stage].options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
 
@@ -92,7 +92,7 @@ class OllamaModel:
             thread.join()
         self._prepared.add(stage)
         if self._prepared == set(self._profiles) and len(self._profiles) > 1:
-            self.in_turns = self._in_turns_now()
+            self.must_alternate = self._in_turns_now()
 
     def _wake(self, endpoint: Endpoint, stage: ModelStage) -> None:
         """One server.
@@ -114,7 +114,7 @@ class OllamaModel:
         except ModelError as failure:
             self._fleet.failed(endpoint, failure)
 
-    def speak(self, ask: CompletionRequest) -> Completion:
+    def complete(self, ask: CompletionRequest) -> Completion:
         """The text that the model says.
 
         Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown.
@@ -149,7 +149,7 @@ class OllamaModel:
         _warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))
         self._fleet.works(endpoint)
 
-    def changes(self) -> tuple[str, ...]:
+    def model_changes(self) -> tuple[str, ...]:
         """Models that are no longer the ones that the run began with."""
         return self._changes_now()
 
