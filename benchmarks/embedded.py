@@ -1,14 +1,14 @@
-"""What the embedded decoder is worth: records a second of its speaker, against a plain
+"""What the embedded decoder is worth: records a second of its model, against a plain
 llama-cpp-python loop over the same prompts.
 
     python -m benchmarks.embedded [ROUNDS] [--gguf FILE] [--records N] [--tokens N]
 
 The plain loop takes one record at a time and keeps what the last prompt had in common with the
 next, as `Llama.generate` does; it runs with one thread and with one for each core, and the better
-one counts. The speaker is asked from as many threads as its concurrency allows. Both take the same triage
-prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of each
-counts. Without --gguf they are the triage model that ships, whose answers end when they end, and
-models of random weights, made here, whose answers never end, so that each has exactly N tokens.
+one counts. The model is asked from as many threads as its concurrency allows. Both take the same
+triage prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of
+each counts. Without --gguf they are the triage model that ships, whose answers end when they end,
+and models of random weights, made here, whose answers never end, so that each has exactly N tokens.
 """
 
 from __future__ import annotations
@@ -100,16 +100,16 @@ def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
     return taken, answers
 
 
-def embedded(speaker: LlamaCppModel, asked: Work) -> tuple[float, list[str]]:
-    """Seconds of the speaker, its model loaded, and what it said."""
+def embedded(model: LlamaCppModel, asked: Work) -> tuple[float, list[str]]:
+    """Seconds of the model, its model loaded, and what it said."""
 
     def said(seed: int) -> str:
         try:
-            return speaker.complete(CompletionRequest("triage", asked.prompts[seed - 1], seed)).text
+            return model.complete(CompletionRequest("triage", asked.prompts[seed - 1], seed)).text
         except Truncated as cut:
             return cut.received
 
-    with ThreadPoolExecutor(speaker.concurrency) as threads:
+    with ThreadPoolExecutor(model.concurrency) as threads:
         started = time.perf_counter()
         answers = list(threads.map(said, range(1, len(asked.prompts) + 1)))
         return time.perf_counter() - started, answers
@@ -118,14 +118,14 @@ def embedded(speaker: LlamaCppModel, asked: Work) -> tuple[float, list[str]]:
 def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
     """Print one row."""
     kb = load_kb(bundled_kb_dir())
-    speaker = LlamaCppModel(
+    model = LlamaCppModel(
         Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, kb.models
     )
-    speaker.prepare("triage")
+    model.prepare("triage")
     best: dict[str, float] = {}
     same = 0
     for _ in range(rounds):
-        taken, answers = embedded(speaker, asked)
+        taken, answers = embedded(model, asked)
         best["ours"] = min(taken, best.get("ours", taken))
         for threads in sorted({1, os.cpu_count() or 1}):
             taken, expected = plain(gguf, asked, threads)
@@ -134,7 +134,7 @@ def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
             answer == words.rstrip("\ufffd") or answer == words
             for answer, words in zip(answers, expected, strict=True)
         )
-    speaker.close()
+    model.close()
     count, ours = len(asked.prompts), best.pop("ours")
     loops = " / ".join(f"{count / taken:,.1f}" for taken in best.values())
     told = f"{count / ours:,.1f} | {loops} | {min(best.values()) / ours:.2f}"
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=110)
     given = parser.parse_args()
     print(
-        "| model | temperature | speaker, records/s | plain loop, 1 thread / all | ratio | equal"
+        "| model | temperature | model, records/s | plain loop, 1 thread / all | ratio | equal"
         " answers |\n|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -102,16 +102,16 @@ def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
 
 def bodies(url: str, lines: list[bytes], model: str) -> list[bytes]:
     """The requests that the loop sends for `lines`."""
-    speaker, _ = open_ollama(
+    model, _ = open_ollama(
         BackendRequest("ollama", ("triage",), (url,), triage_model=model), load_kb(bundled_kb_dir())
     )
     records = [FAIL.read_line(line) for line in lines]
     asked = [
-        speaker.body(CompletionRequest("triage", triage_prompt(record).text, 7))
+        model.body(CompletionRequest("triage", triage_prompt(record).text, 7))
         for record in records
         if record is not None
     ]
-    speaker.close()
+    model.close()
     return [json.dumps(body).encode() for body in asked]
 
 

@@ -148,15 +148,15 @@ def asks(
 ) -> list[Generate]:
     """One request for each text, numbered and seeded from 1."""
     return [
-        Generate(n, text, n, sampling or Sampling(), predict=tokens)
+        Generate(n, text, n, sampling or Sampling(), max_tokens=tokens)
         for n, text in enumerate(texts, start=1)
     ]
 
 
-def speaker_of(
+def model_of(
     gguf: Path, kb: KnowledgeBase, sequences: int = 4, teams: int = 1, **given: Any
 ) -> LlamaCppModel:
-    """A speaker with one model, which says at most `TOKENS` tokens."""
+    """A model with one model, which says at most `TOKENS` tokens."""
     load = Load(str(gguf), CONTEXT, sequences, teams, prefix=PREFIX)
-    profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("predict", TOKENS))
+    profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("max_tokens", TOKENS))
     return LlamaCppModel(Origin("llama-cpp"), {"triage": profile}, kb.models, **given)

@@ -1,4 +1,4 @@
-"""Language models for tests: real speakers that say what they are told to, in the words of a
+"""Language models for tests: real models that say what they are told to, in the words of a
 model.
 """
 
@@ -27,7 +27,7 @@ OPENED: list[Backend] = []
 Says = Callable[[CompletionRequest, int], str | ModelError | Completion]
 
 
-class Speaking:
+class ScriptedModel:
     """Says what `says` gives for each ask and its number (from 1); a failure is raised.
 
     `asks` keeps what was asked.
@@ -91,7 +91,7 @@ def a_model(
 
         return right(ask, kb, changed)
 
-    return VerifiedBackend(Speaking(says), kb, policy)
+    return VerifiedBackend(ScriptedModel(says), kb, policy)
 
 
 def hurried(kb_dir: Path) -> None:

@@ -20,7 +20,7 @@ from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
 from tests.conftest import Finops, jsonl
 from tests.evaluations import evaluated
-from tests.models import Speaking, right
+from tests.models import ScriptedModel, right
 
 
 def forgetful(
@@ -34,7 +34,7 @@ def forgetful(
 
         return "no idea" if number % silent_every == 0 else right(ask, kb, change)
 
-    speaking = Speaking(says)
+    speaking = ScriptedModel(says)
     speaking.concurrency = 1
     return VerifiedBackend(speaking, kb, "reject")
 

@@ -160,7 +160,9 @@ def test_what_a_server_overcame_is_not_asked_again(
         return Busy() if busy[heard.prompt] == 1 else CorrectAnswer()
 
     evaluated(tmp_path / "run", kb, at_standin(server, kb, script), rows=5)
-    assert all("trouble" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl"))
+    assert all(
+        "attempt_errors" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl")
+    )
     assert [shown.values["answers"] for shown in read_features(tmp_path / "run")] == [
         "as it came"
     ] * 5

@@ -19,7 +19,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
 from tests.evaluations import evaluated
-from tests.models import Speaking, right
+from tests.models import ScriptedModel, right
 
 
 def faulty(kb: KnowledgeBase) -> VerifiedBackend:
@@ -35,7 +35,7 @@ def faulty(kb: KnowledgeBase) -> VerifiedBackend:
 
         return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, kb, change)
 
-    return VerifiedBackend(Speaking(says), kb, "reject")
+    return VerifiedBackend(ScriptedModel(says), kb, "reject")
 
 
 def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, kb: KnowledgeBase) -> None:

@@ -199,7 +199,7 @@ def test_greedy_and_drawn_answers_sit_side_by_side(tiny: Path, plain: Callable[.
     """A greedy request is not swayed by a neighbour that draws."""
     texts = prompts(12, seed=4)
     mixed = [
-        Generate(n, text, n, Sampling(1.0 if n % 2 else 0.0), predict=30)
+        Generate(n, text, n, Sampling(1.0 if n % 2 else 0.0), max_tokens=30)
         for n, text in enumerate(texts, start=1)
     ]
     said = Round(tiny, 4).answers(mixed)

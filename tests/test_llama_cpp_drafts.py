@@ -157,7 +157,7 @@ def test_guesses_stay_within_the_context(tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
     table = Watched(endless, 1, context=256)
-    say = replace(asks(prompts(1, seed=14), sampling=DRAWN)[0], predict=None)
+    say = replace(asks(prompts(1, seed=14), sampling=DRAWN)[0], max_tokens=None)
     said = table.answers([say, later(say, 100)])
     assert table.guessed > 10
     assert said[101].text == said[1].text

@@ -56,14 +56,14 @@ class Fragile:
         self.alive = False
 
 
-def speaker_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCppModel:
+def model_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCppModel:
     one = Profile(Load("model.gguf", 1000, TOGETHER), Sampling())
     return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
 
 
-def outcome(speaker: LlamaCppModel, prompt: str) -> str:
+def outcome(model: LlamaCppModel, prompt: str) -> str:
     try:
-        return speaker.complete(CompletionRequest("triage", prompt, 1)).text
+        return model.complete(CompletionRequest("triage", prompt, 1)).text
     except failures.ModelError as failure:
         return failure.rule
 
@@ -74,11 +74,11 @@ def test_records_that_kill_the_process_are_alone_in_the_end(
 ) -> None:
     """Each of them is settled without the model; every neighbour is answered."""
     log: Counter[str] = Counter()
-    speaker = speaker_with(quick, lambda _: Fragile(log))
+    model = model_with(quick, lambda _: Fragile(log))
     good = [f"record {n}" for n in range(12)]
     texts = [*good[:2], *(f"kills {n}" for n in range(poison)), *good[2:]]
     with ThreadPoolExecutor(TOGETHER) as threads:
-        outcomes = list(threads.map(lambda text: outcome(speaker, text), texts))
+        outcomes = list(threads.map(lambda text: outcome(model, text), texts))
     assert outcomes == [text.upper() if text in good else "reply.crashed" for text in texts]
     assert {log[text] for text in texts if text not in good} == {
         1 + quick.models.retries["crashed"]
@@ -93,12 +93,12 @@ def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: Knowl
         tries.append(1)
         raise NotLoaded("no memory", by_itself=True)
 
-    speaker = speaker_with(quick, start)
+    model = model_with(quick, start)
     with (
         ThreadPoolExecutor(8) as threads,
         pytest.raises(failures.NoEndpointLeft, match=r"no memory.*free some memory.*--resume"),
     ):
-        list(threads.map(lambda n: outcome(speaker, f"record {n}"), range(16)))
+        list(threads.map(lambda n: outcome(model, f"record {n}"), range(16)))
     settings = quick.models.breaker
     assert (
         len(tries) <= settings["failures"] + settings["probes"] + 8

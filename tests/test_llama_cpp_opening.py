@@ -1,4 +1,4 @@
-"""From the names of model files to a speaker: what is looked at, refused, read from a Modelfile,
+"""From the names of model files to a model: what is looked at, refused, read from a Modelfile,
 and weighed against the memory.
 """
 
@@ -119,14 +119,14 @@ def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> L
 
 
 def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(kb: KnowledgeBase) -> None:
-    """The other one goes, and `must_alternate` says so to the desk, which asks after all are prepared."""
+    """The other one is unloaded, and `must_alternate` becomes true."""
     memory: set[str] = set()
-    speaker = two_models(kb, 1, memory, "triage.gguf", "resolver.gguf")
-    speaker.prepare("triage")
-    assert not speaker.must_alternate
-    speaker.prepare("resolver")
-    assert (speaker.must_alternate, memory) == (True, {"resolver.gguf"})
-    speaker.prepare("triage")
+    model = two_models(kb, 1, memory, "triage.gguf", "resolver.gguf")
+    model.prepare("triage")
+    assert not model.must_alternate
+    model.prepare("resolver")
+    assert (model.must_alternate, memory) == (True, {"resolver.gguf"})
+    model.prepare("triage")
     assert memory == {"triage.gguf"}
 
 
@@ -137,10 +137,10 @@ def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(
     less.
     """
     memory: set[str] = set()
-    speaker = two_models(kb, 2, memory, "triage.gguf", "resolver.gguf")
+    model = two_models(kb, 2, memory, "triage.gguf", "resolver.gguf")
     for stage in ("triage", "resolver", "triage"):
-        speaker.prepare(stage)
-    assert (speaker.must_alternate, memory) == (False, {"triage.gguf", "resolver.gguf"})
+        model.prepare(stage)
+    assert (model.must_alternate, memory) == (False, {"triage.gguf", "resolver.gguf"})
     with pytest.raises(UsageError, match=r"smaller context, or fewer --workers"):
         two_models(kb, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
 
@@ -168,7 +168,7 @@ def test_models_take_turns_where_they_need_too_much_together() -> None:
     assert not take_turns([90, 90], None, 70)
 
 
-def speaker_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
+def model_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
     one = Profile(Load(str(path), 1000), Sampling(), identity=sha256_of_file(path)[1])
     start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, 1)  # noqa: E731 - it is one
     return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
@@ -181,25 +181,25 @@ def test_a_file_that_is_replaced_is_not_loaded(
     """Its digest stands in the lines: after a death, or in its next turn, the run ends instead, and
     `changes` tells.
     """
-    speaker = speaker_of_file(gguf, quick, set())
-    speaker.prepare("triage")
-    assert speaker.model_changes() == ()
-    speaker._models["triage"].unload()
-    speaker.prepare("triage")
-    speaker._models["triage"].unload()
+    model = model_of_file(gguf, quick, set())
+    model.prepare("triage")
+    assert model.model_changes() == ()
+    model._models["triage"].unload()
+    model.prepare("triage")
+    model._models["triage"].unload()
     if how == "put in its place":
         Path(shutil.copy2(gguf, tmp_path / "other.gguf")).replace(gguf)
     elif how == "written over":
         gguf.write_bytes(gguf.read_bytes())
     else:
         gguf.unlink()
-    assert speaker.model_changes() == (f"{gguf} was replaced during the run",)
+    assert model.model_changes() == (f"{gguf} was replaced during the run",)
     with pytest.raises(
         NoEndpointLeft, match=r"no longer the file that the run began with.*begin a new run"
     ):
-        speaker.complete(CompletionRequest("triage", "a", 1))
+        model.complete(CompletionRequest("triage", "a", 1))
     with pytest.raises(MissingPiece, match="no longer the file"):
-        speaker.prepare("triage")
+        model.prepare("triage")
 
 
 OPTIONS = {
@@ -225,8 +225,8 @@ def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
         Sampling(0.1),
         ("<|im_end|>",),
     )
-    assert made.predict is None
-    assert profile(gguf, OPTIONS, "").predict == 512
+    assert made.max_tokens is None
+    assert profile(gguf, OPTIONS, "").max_tokens == 512
     assert profile(gguf, {**OPTIONS, "repeat_last_n": -1}, "").sampling.penalised == 2048
     assert profile(gguf, {**OPTIONS, "repeat_last_n": 0}, "").sampling.penalised == 0
     with pytest.raises(UsageError, match="stop takes texts"):
@@ -276,16 +276,16 @@ def test_a_speaker_says_what_it_speaks_with(gguf: Path, kb: KnowledgeBase) -> No
     """
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llguidance")
-    speakers = [
+    models = [
         open_llama_cpp(BackendRequest("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), kb)
         for n in (None, 3)
     ]
-    first, second = (speaker.origin for speaker in speakers)
+    first, second = (model.origin for model in models)
     assert first == second
     assert (first.name, first.models.triage) == ("llama-cpp", "tiny.gguf")
     assert first.digests is not None
     assert first.digests.triage == hashlib.sha256(gguf.read_bytes()).hexdigest()
     assert first.settings is not None
     assert '"temperature":0.1' in first.settings
-    assert speakers[0].context_size("triage") == 2048
-    assert speakers[1].concurrency < speakers[0].concurrency
+    assert models[0].context_size("triage") == 2048
+    assert models[1].concurrency < models[0].concurrency

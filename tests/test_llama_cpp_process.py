@@ -176,27 +176,27 @@ def test_a_system_that_starts_no_process_says_so() -> None:
         WorkerProcess(Load("model.gguf", 10), ("/no/such/program",))
 
 
-def speaker_with(kb: KnowledgeBase, start: Callable[[Load], WorkerProcess]) -> LlamaCppModel:
+def model_with(kb: KnowledgeBase, start: Callable[[Load], WorkerProcess]) -> LlamaCppModel:
     one = Profile(Load("model.gguf", 1000, 4), Sampling())
     return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)
 
 
 def test_closing_waits_for_no_load(quick: KnowledgeBase) -> None:
     """Whoever waits for the model hears that the run is over."""
-    speaker = speaker_with(quick, lambda _: process(NEVER_LOADED))
+    model = model_with(quick, lambda _: process(NEVER_LOADED))
     told = Event()
 
     def speaks() -> None:
         with pytest.raises(MissingPiece, match="have been unloaded"):
-            speaker.complete(CompletionRequest("triage", "a", 1))
+            model.complete(CompletionRequest("triage", "a", 1))
         told.set()
 
     Thread(target=speaks, daemon=True).start()
     until = time.monotonic() + SECONDS
-    while speaker._models["triage"]._process is None and time.monotonic() < until:
+    while model._models["triage"]._process is None and time.monotonic() < until:
         time.sleep(0.01)
     started = time.monotonic()
-    speaker.close()
+    model.close()
     assert time.monotonic() - started < quick.models.seconds["load"] / 3
     assert told.wait(SECONDS)
 
@@ -211,10 +211,10 @@ def test_a_process_is_gone_before_the_next_one_loads(quick: KnowledgeBase) -> No
         started.append(process(HANGS_AT_ONCE))
         return started[-1]
 
-    speaker = speaker_with(quick, start)
-    model = speaker._models["triage"]
+    model = model_with(quick, start)
+    lifecycle = model._models["triage"]
     for _ in range(3):
-        speaker.prepare("triage")
+        model.prepare("triage")
         one = started[-1]
         lets_go = Event()
         Thread(
@@ -223,8 +223,8 @@ def test_a_process_is_gone_before_the_next_one_loads(quick: KnowledgeBase) -> No
         assert lets_go.wait(SECONDS)
         while one.alive:
             time.sleep(0.001)
-    model._loaded()
-    speaker.close()
+    lifecycle._loaded()
+    model.close()
     assert (len(started), left_behind) == (4, [])
 
 

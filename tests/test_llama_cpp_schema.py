@@ -19,7 +19,7 @@ from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.tasks import answer_schema
 from finops_cli.rules.triage import triage
 from finops_cli.verify.codecs import TRIAGE
-from tests.llama_models import CONTEXT, Round, agrees, asks, plain_loop, prompts, speaker_of
+from tests.llama_models import CONTEXT, Round, agrees, asks, model_of, plain_loop, prompts
 from tests.ollama_models import a_record
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
@@ -182,15 +182,15 @@ def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
 
 def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: KnowledgeBase) -> None:
     """The schema is that of the request."""
-    speaker = speaker_of(tiny, quick, predict=None)
+    model = model_of(tiny, quick, max_tokens=None)
     text = prompts(1)[0]
     jsonschema.validate(
-        json.loads(speaker.complete(CompletionRequest("triage", text, 1, SCHEMA, CONTEXT)).text),
+        json.loads(model.complete(CompletionRequest("triage", text, 1, SCHEMA, CONTEXT)).text),
         SCHEMA,
     )
     try:
-        free = speaker.complete(CompletionRequest("triage", text, 1)).text
+        free = model.complete(CompletionRequest("triage", text, 1)).text
     except failures.Truncated as cut:
         free = cut.received
     assert free.startswith(plain_loop(tiny)(text).text.rstrip("\ufffd"))
-    speaker.close()
+    model.close()

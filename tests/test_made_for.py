@@ -23,7 +23,7 @@ from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.weights.gguf_writer import write_gguf
 from finops_cli.weights.model_note import ModelNote, write_note
 from tests.conftest import Finops, a_fail, jsonl, rows
-from tests.models import Speaking, right
+from tests.models import ScriptedModel, right
 from tests.ollama_models import a_record, warms_up
 from tests.tiny_gguf import write_tiny_gguf
 
@@ -83,14 +83,14 @@ def test_the_loop_asks_by_the_modelfile_of_its_speaker(kb: KnowledgeBase) -> Non
     fault.
     """
 
-    class Tiny(Speaking):
+    class Tiny(ScriptedModel):
         def modelfile(self, stage: str) -> str:
             return f"tiny-{stage}"
 
-    speaker = Tiny(lambda ask, _: f"<think>\nage 7 60\n</think>\n\n{right(ask, kb)}")
-    answer = VerifiedBackend(speaker, kb, "repair").triage(a_record())
-    assert [ask.prompt for ask in speaker.asks] == [triage_prompt(a_record(), "tiny-triage").text]
-    assert (answer.status, answer.tolerated) == ("ok", ())
+    model = Tiny(lambda ask, _: f"<think>\nage 7 60\n</think>\n\n{right(ask, kb)}")
+    answer = VerifiedBackend(model, kb, "repair").triage(a_record())
+    assert [ask.prompt for ask in model.asks] == [triage_prompt(a_record(), "tiny-triage").text]
+    assert (answer.status, answer.format_warnings) == ("ok", ())
 
 
 def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, kb: KnowledgeBase) -> None:
@@ -104,15 +104,15 @@ def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, kb: Knowledg
         "triage": write_tiny_gguf(tmp_path / "plain.gguf"),
     }
     for name, path in files.items():
-        speaker = open_llama_cpp(BackendRequest("llama-cpp", ("triage",), triage_gguf=path), kb)
-        load = speaker._models["triage"].profile.load
+        model = open_llama_cpp(BackendRequest("llama-cpp", ("triage",), triage_gguf=path), kb)
+        load = model._models["triage"].profile.load
         context = {"tiny-triage": 1536, "triage": 2048}[name]
-        assert (speaker.modelfile("triage"), speaker.context_size("triage"), load.prefix) == (
+        assert (model.modelfile("triage"), model.context_size("triage"), load.prefix) == (
             name,
             context,
             common_prefix(name),
         )
-        assert speaker.origin.prompt_sha256 == prompts_sha256([name])
+        assert model.origin.prompt_sha256 == prompts_sha256([name])
 
 
 def test_a_run_with_a_real_model_says_which_prompt_it_was_asked_with(

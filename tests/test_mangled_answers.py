@@ -19,7 +19,7 @@ from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
 from tests.conftest import a_fail
 from tests.mangling import mangled
-from tests.models import Speaking, right
+from tests.models import ScriptedModel, right
 from tests.oracle.random_fails import random_fail
 
 
@@ -48,7 +48,7 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: Know
 
         desk = Pipeline(
             "triage" if stage == "triage" else "run",
-            VerifiedBackend(Speaking(says), kb, "repair"),
+            VerifiedBackend(ScriptedModel(says), kb, "repair"),
             kb,
             timed=False,
         )
@@ -71,7 +71,7 @@ def test_exact_numbers_survive_the_wire(kb: KnowledgeBase) -> None:
     """Scores arrive as the digits that the model wrote, not as floats."""
     desk = Pipeline(
         "triage",
-        VerifiedBackend(Speaking(lambda ask, _: right(ask, kb)), kb, "repair"),
+        VerifiedBackend(ScriptedModel(lambda ask, _: right(ask, kb)), kb, "repair"),
         kb,
         timed=False,
     )
@@ -82,13 +82,13 @@ def test_exact_numbers_survive_the_wire(kb: KnowledgeBase) -> None:
 def test_what_was_around_an_answer_is_reported_and_nothing_more(kb: KnowledgeBase) -> None:
     """A fence and a sentence: the answer counts as it came, provenance tells what was tolerated."""
     fenced = VerifiedBackend(
-        Speaking(lambda ask, _: f"Sure:\n```json\n{right(ask, kb)}\n```"), kb, "repair"
+        ScriptedModel(lambda ask, _: f"Sure:\n```json\n{right(ask, kb)}\n```"), kb, "repair"
     )
     line = (
         Pipeline("triage", fenced, kb, timed=False).process(1, json.dumps(a_fail()).encode()).line
     )
     assert (line.status, line.verification.triage) == ("ok", [])
-    assert line.provenance.tolerated == ("reply.chatter", "reply.fence")
+    assert line.provenance.format_warnings == ("reply.chatter", "reply.fence")
 
 
 @pytest.mark.parametrize("where", ["reason", "category", "flags", "unknown", "key"])
@@ -105,7 +105,11 @@ def test_half_a_character_never_stands_and_never_stops_a_run(where: str, kb: Kno
         return json.dumps(given)
 
     desk = Pipeline(
-        "triage", VerifiedBackend(Speaking(says), kb, "repair"), kb, timed=False, keeps_raw=True
+        "triage",
+        VerifiedBackend(ScriptedModel(says), kb, "repair"),
+        kb,
+        timed=False,
+        keeps_raw=True,
     )
     line = desk.process(1, json.dumps(a_fail()).encode()).line
     assert (line.status, [finding.rule for finding in line.verification.triage or ()]) == (

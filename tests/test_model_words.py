@@ -46,7 +46,7 @@ def test_what_was_said_can_be_judged_again_without_a_model(
     assert [line["status"] for line in (first, second, third)] == ["repaired", "ok", "ok"]
     assert second["raw"]["triage"][0]["text"] == "no idea"
     assert second["provenance"]["attempts"] == 2
-    assert second["provenance"]["trouble"] == [
+    assert second["provenance"]["attempt_errors"] == [
         {"stage": "triage", "attempt": 1, "rules": ["reply.json"]}
     ]
     assert finops("--kb", quick_kb, "check", output, "--fails", fails).returncode == 0

@@ -84,7 +84,7 @@ def test_what_the_server_failed_is_sent_again(
     """The model is right in the end; provenance tells what was overcome, twice the same or not."""
     answer = triaged_at(server, quick, first_ones(behaviour, times=2))
     assert (answer.status, answer.attempts) == ("ok", 1)
-    [trouble] = answer.troubles
+    [trouble] = answer.attempt_errors
     assert (trouble.rules, len(trouble.server)) == ((), 2)
 
 

@@ -75,7 +75,7 @@ def test_a_model_that_is_only_made_anew_is_waited_for(
 ) -> None:
     """One 404 while a model is replaced costs no record its answer."""
     answer = triaged_at(server, quick, first_ones(NotFound(), times=1))
-    assert (answer.status, answer.troubles[0].server) == ("ok", ("reply.model_gone",))
+    assert (answer.status, answer.attempt_errors[0].server) == ("ok", ("reply.model_gone",))
 
 
 @pytest.mark.parametrize("behaviour", [Crash(), BadRequest("no"), Busy(), Hang()])
@@ -105,7 +105,7 @@ def test_a_server_that_comes_back_is_used_again(server: FakeOllama, quick: Knowl
     answer = model.triage(a_record())
     back.join()
     assert (answer.status, answer.attempts) == ("ok", 1)
-    assert set(answer.troubles[0].server) == {"reply.unreachable"}
+    assert set(answer.attempt_errors[0].server) == {"reply.unreachable"}
 
 
 def _blotter(count: int) -> Iterator[Batch]:

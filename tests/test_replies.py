@@ -1,4 +1,4 @@
-"""Reading what a model said: what is tolerated and reported, and what leaves open what the answer
+"""Reading what a model said: what only warns, and what leaves open what the answer
 is.
 """
 
@@ -20,7 +20,7 @@ GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
 
 
 @pytest.mark.parametrize(
-    ("text", "thinks", "tolerated"),
+    ("text", "expects_reasoning", "warnings"),
     [
         (OBJECT, False, ()),
         (f"  {OBJECT}\n", False, ()),
@@ -38,12 +38,12 @@ GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
     ],
 )
 def test_what_is_around_an_answer_is_put_aside_and_reported(
-    text: str, thinks: bool, tolerated: tuple[str, ...]
+    text: str, expects_reasoning: bool, warnings: tuple[str, ...]
 ) -> None:
     """Reasoning, fences, sentences, and the same object twice; numbers stay exact."""
-    found = parse_response(text, thinks)
+    found = parse_response(text, expects_reasoning)
     assert isinstance(found, ParsedResponse)
-    assert (found.given, found.tolerated) == (GIVEN, tolerated)
+    assert (found.value, found.format_warnings) == (GIVEN, warnings)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_is_around_an_answer_is_put_aside_and_reported(
 )
 def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
     """No object, a torn one, or two that differ; and hostile text costs no more than its length."""
-    found = parse_response(text, thinks=True)
+    found = parse_response(text, expects_reasoning=True)
     assert isinstance(found, Finding)
     assert found.rule == rule
 
@@ -78,9 +78,9 @@ def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
 def test_any_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
     """Words without braces and think tags never hide an object, nor change it."""
     words = words.replace("{", "(").replace("<", "(")
-    found = parse_response(f"{words}\n{json.dumps(given)}\n{words}", thinks=False)
+    found = parse_response(f"{words}\n{json.dumps(given)}\n{words}", expects_reasoning=False)
     assert isinstance(found, ParsedResponse)
-    assert found.given == given
+    assert found.value == given
 
 
 def test_reasoning_ends_at_its_last_end() -> None:

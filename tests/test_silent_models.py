@@ -21,7 +21,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
 from tests.evaluations import an_outcome, evaluated
-from tests.models import Speaking, right
+from tests.models import ScriptedModel, right
 
 
 def without_answers(
@@ -35,7 +35,7 @@ def without_answers(
         said = right(ask, kb)
         return "I would rather not." if applies(json.loads(said)) else said
 
-    return evaluated(folder, kb, VerifiedBackend(Speaking(says), kb, "reject"), rows=120)
+    return evaluated(folder, kb, VerifiedBackend(ScriptedModel(says), kb, "reject"), rows=120)
 
 
 def is_critical(answer: dict[str, Any]) -> bool:

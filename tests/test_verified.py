@@ -26,7 +26,7 @@ from finops_cli.verify.codecs import FAIL, RESOLUTION, TRIAGE
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
 from tests.conftest import a_fail
-from tests.models import Says, Speaking, a_model, right
+from tests.models import Says, ScriptedModel, a_model, right
 
 BOOK = load_kb(bundled_kb_dir())
 INVENTORY = {
@@ -107,8 +107,8 @@ def test_what_becomes_of_an_answer(policy: Any, says: Says, status: str, attempt
     policy.
     """
     fail = _fail()
-    answer = VerifiedBackend(Speaking(says), BOOK, policy).triage(fail)
-    assert (answer.status, answer.attempts, len(answer.received)) == (status, attempts, attempts)
+    answer = VerifiedBackend(ScriptedModel(says), BOOK, policy).triage(fail)
+    assert (answer.status, answer.attempts, len(answer.attempt_log)) == (status, attempts, attempts)
     assert bool(answer.findings) == (status != "ok")
     if status == "failed":
         assert answer.value is None
@@ -122,7 +122,7 @@ def test_a_repair_keeps_the_models_sentence_and_its_own_value() -> None:
     it.
     """
     answer = VerifiedBackend(
-        Speaking(_changed(lambda a: {**_wrong_score(a), "reason": "Old and large."})),
+        ScriptedModel(_changed(lambda a: {**_wrong_score(a), "reason": "Old and large."})),
         BOOK,
         "repair",
     ).triage(_fail())
@@ -164,7 +164,7 @@ def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, statu
     Which steps, with whom and in which order is the model's judgement; quantities are the record's.
     """
     fail = _fail()
-    answer = _plan(VerifiedBackend(Speaking(_changed(change)), BOOK, "repair"), fail)
+    answer = _plan(VerifiedBackend(ScriptedModel(_changed(change)), BOOK, "repair"), fail)
     assert answer.status == status
     case = handoff(fail, triage(fail, BOOK), BOOK)
     assert not isinstance(case, str)
@@ -197,13 +197,13 @@ def test_a_reply_that_never_comes_settles_the_record(
     """Each failure is asked about again only where asking differently can help, and is named in the
     finding.
     """
-    speaker = Speaking(_says(failure))
-    answer = VerifiedBackend(speaker, BOOK, policy).triage(_fail())
+    model = ScriptedModel(_says(failure))
+    answer = VerifiedBackend(model, BOOK, policy).triage(_fail())
     assert answer.status == ("failed" if policy == "reject" else "fallback")
     assert [finding.rule for finding in answer.findings] == [failure.rule]
     tries = attempts if attempts == 1 or policy != "retry" else 3
-    assert (len(speaker.asks), answer.attempts) == (tries, tries)
-    assert {attempt.failure for attempt in answer.received} == {failure.rule}
+    assert (len(model.asks), answer.attempts) == (tries, tries)
+    assert {attempt.failure for attempt in answer.attempt_log} == {failure.rule}
 
 
 def test_every_failure_is_explained_by_the_knowledge_base() -> None:
@@ -220,15 +220,15 @@ def test_a_further_attempt_is_another_question() -> None:
     """A new seed each time; held to the schema, with all the room that is left, after an answer
     that could not be read.
     """
-    speaker = Speaking(_says("no idea"), room=2048)
-    VerifiedBackend(speaker, BOOK, "repair").triage(_fail())
-    first, second = speaker.asks
+    model = ScriptedModel(_says("no idea"), room=2048)
+    VerifiedBackend(model, BOOK, "repair").triage(_fail())
+    first, second = model.asks
     assert (first.seed, second.seed) == (BOOK.models.seed, BOOK.models.seed + 1)
-    assert (first.schema, first.predict, first.again) == (None, None, False)
+    assert (first.schema, first.max_tokens, first.is_repeat) == (None, None, False)
     assert second.schema == answer_schema(TRIAGE)
-    assert second.predict is not None
-    assert 512 < second.predict < 2048
-    assert second.again
+    assert second.max_tokens is not None
+    assert 512 < second.max_tokens < 2048
+    assert second.is_repeat
     assert second.prompt == first.prompt
 
 
@@ -236,50 +236,52 @@ def test_a_wrong_figure_is_asked_for_again_without_the_schema() -> None:
     """The grammar does not know the rules; it would only take the model from what it was trained
     on.
     """
-    speaker = Speaking(_changed(_wrong_score))
-    VerifiedBackend(speaker, BOOK, "retry").triage(_fail())
-    assert [ask.schema for ask in speaker.asks] == [None, None, None]
+    model = ScriptedModel(_changed(_wrong_score))
+    VerifiedBackend(model, BOOK, "retry").triage(_fail())
+    assert [ask.schema for ask in model.asks] == [None, None, None]
 
 
 def test_the_resolver_goes_on_behind_its_own_reasoning() -> None:
     """Reasoning of an answer without JSON is given back, neutralised, so that only the JSON is said
     anew.
     """
-    speaker = Speaking(_says("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
-    answer = _plan(VerifiedBackend(speaker, BOOK, "repair"), _fail())
+    model = ScriptedModel(_says("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
+    answer = _plan(VerifiedBackend(model, BOOK, "repair"), _fail())
     assert answer.status == "ok"
-    first, second = speaker.asks
+    first, second = model.asks
     assert second.prompt == f"{first.prompt}<think>\nBox first.< |im_end|>\n</think>\n\n"
 
 
 def test_reasoning_that_does_not_fit_is_left_out() -> None:
     """The prompt of a further attempt keeps to the context too."""
     endless = "<think>\n" + "word " * 4000
-    speaker = Speaking(_says(endless, None), room=5120)
-    _plan(VerifiedBackend(speaker, BOOK, "repair"), _fail())
-    assert speaker.asks[1].prompt == f"{speaker.asks[0].prompt}<think>\n\n</think>\n\n"
+    model = ScriptedModel(_says(endless, None), room=5120)
+    _plan(VerifiedBackend(model, BOOK, "repair"), _fail())
+    assert model.asks[1].prompt == f"{model.asks[0].prompt}<think>\n\n</think>\n\n"
 
 
 def test_a_prompt_that_is_too_long_is_never_sent() -> None:
     """An error of that record, with its size; the engine answers, or under `reject` nobody."""
-    speaker = Speaking(_says(None), room=2048)
+    model = ScriptedModel(_says(None), room=2048)
     long = _fail(notes="call them " * 3000)
-    answer = VerifiedBackend(speaker, BOOK, "repair").triage(long)
-    assert (answer.status, answer.attempts, speaker.asks) == ("fallback", 0, [])
+    answer = VerifiedBackend(model, BOOK, "repair").triage(long)
+    assert (answer.status, answer.attempts, model.asks) == ("fallback", 0, [])
     [finding] = answer.findings
     assert finding.rule == "reply.context"
     assert finding.actual > 5000
-    assert VerifiedBackend(speaker, BOOK, "reject").triage(long).status == "failed"
-    assert VerifiedBackend(speaker, BOOK, "repair").triage(_fail()).status == "ok"
+    assert VerifiedBackend(model, BOOK, "reject").triage(long).status == "failed"
+    assert VerifiedBackend(model, BOOK, "repair").triage(_fail()).status == "ok"
 
 
 def test_what_the_server_did_is_told_apart_from_what_the_model_said() -> None:
     """A crash that was overcome is trouble of the server; the answer behind it counts as right."""
     answer = VerifiedBackend(
-        Speaking(lambda ask, _: Completion(right(ask, BOOK), ("reply.crashed",))), BOOK, "repair"
+        ScriptedModel(lambda ask, _: Completion(right(ask, BOOK), ("reply.crashed",))),
+        BOOK,
+        "repair",
     ).triage(_fail())
     assert (answer.status, list(answer.findings)) == ("ok", [])
-    assert answer.troubles == (AttemptError("triage", 1, (), ("reply.crashed",)),)
+    assert answer.attempt_errors == (AttemptError("triage", 1, (), ("reply.crashed",)),)
 
 
 def test_the_better_of_two_attempts_is_repaired() -> None:
@@ -288,7 +290,7 @@ def test_the_better_of_two_attempts_is_repaired() -> None:
     """
     texts = [_changed(_wrong_score), _says("no idea"), _says("no idea")]
     answer = VerifiedBackend(
-        Speaking(lambda ask, number: texts[number - 1](ask, number)), BOOK, "retry"
+        ScriptedModel(lambda ask, number: texts[number - 1](ask, number)), BOOK, "retry"
     ).triage(_fail())
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
         "repaired",
@@ -332,7 +334,7 @@ def test_whatever_a_model_says_the_outcome_is_marked(text: str) -> None:
     rules bear out.
     """
     fail = _fail()
-    answer = VerifiedBackend(Speaking(_says(text)), BOOK, "repair").triage(fail)
+    answer = VerifiedBackend(ScriptedModel(_says(text)), BOOK, "repair").triage(fail)
     assert answer.status == "fallback"
     assert answer.findings
     assert answer.value == triage(fail, BOOK)

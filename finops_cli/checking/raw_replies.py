@@ -99,24 +99,24 @@ def _heard(
             )
         ]
     read = response_parser.parse_response(
-        attempt.text or "", thinks=stage == "resolution" and not attempt.constrained
+        attempt.text or "", expects_reasoning=stage == "resolution" and not attempt.constrained
     )
     if isinstance(read, Finding):
         return [read]
     if asked is None:
-        return judge_answers({stage: read.given}, kb, None)
+        return judge_answers({stage: read.value}, kb, None)
     if stages_of(given) == ["resolution"]:
         case = parse_case(decode(asked), kb)
         return (
             [finding_of(p) for p in case.problems]
             if case.value is None
-            else judge_plan(read.given, kb, case.value)
+            else judge_plan(read.value, kb, case.value)
         )
     fail = parse_fail(decode(asked))
     return (
         [finding_of(p) for p in fail.problems]
         if fail.value is None
-        else judge_answers({stage: read.given}, kb, fail.value)
+        else judge_answers({stage: read.value}, kb, fail.value)
     )
 
 

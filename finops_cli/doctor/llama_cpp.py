@@ -59,20 +59,20 @@ def model_files(wanted: BackendRequest, kb: KnowledgeBase, live: bool) -> Iterat
         yield Diagnosis("llama.cpp", "absent", "no model file is named", cure)
         return
     try:
-        speaker = connect.open_llama_cpp(files, kb)
+        model = connect.open_llama_cpp(files, kb)
     except FinopsError as error:
         lacks = not wanted.ggufs and isinstance(error, MissingPiece)
         yield _trouble(error, "absent" if lacks else "broken")
         return
-    digests = speaker.origin.digests
+    digests = model.origin.digests
     for stage, path in files.ggufs.items():
         digest = getattr(digests, stage)
         told = (
             f"{path.name} {digest[:12]}, {path.stat().st_size / 1e6:,.1f} MB, context"
-            f" {speaker.context_size(stage):,}"
+            f" {model.context_size(stage):,}"
         )
         yield Diagnosis(f"{stage} file", "ok", told)
-    if speaker.must_alternate:
+    if model.must_alternate:
         cure = "free memory, or take smaller files"
         yield Diagnosis(
             "memory", "poor", "the files do not fit side by side: the models take turns", cure

@@ -145,6 +145,6 @@ def _answered(line: Line) -> str:
     found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
         return _SILENT
-    if line.status == "ok" and any(trouble.rules for trouble in line.provenance.trouble or ()):
+    if line.status == "ok" and any(error.rules for error in line.provenance.attempt_errors or ()):
         return "asked again"
     return _CAME[line.status]

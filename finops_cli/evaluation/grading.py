@@ -143,9 +143,9 @@ def _broken(line: Line, stage: ModelStage) -> tuple[str, ...]:
     once, what the line says.
     """
     if isinstance(line.provenance.digests, Struct):
-        troubles = line.provenance.trouble or ()
+        attempt_errors = line.provenance.attempt_errors or ()
         return next(
-            (each.rules for each in troubles if each.stage == stage and each.attempt == 1), ()
+            (each.rules for each in attempt_errors if each.stage == stage and each.attempt == 1), ()
         )
     findings = line.verification.triage if stage == "triage" else line.verification.resolution
     return (
@@ -175,8 +175,10 @@ def _first_said(line: Line, stage: ModelStage, shape: Codec[Any]) -> Any:
         or attempts[0]["text"] is None
     ):
         return None
-    read = response_parser.parse_response(attempts[0]["text"], thinks=stage == "resolver")
-    return shape.read(read.given) if isinstance(read, response_parser.ParsedResponse) else None
+    read = response_parser.parse_response(
+        attempts[0]["text"], expects_reasoning=stage == "resolver"
+    )
+    return shape.read(read.value) if isinstance(read, response_parser.ParsedResponse) else None
 
 
 def _told(line: Line, stage: ModelStage) -> tuple[int | None, Decimal | None]:

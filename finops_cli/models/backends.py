@@ -37,8 +37,8 @@ def _ollama(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     from finops_cli.models.ollama.connect import open_ollama
     from finops_cli.models.verified_backend import VerifiedBackend
 
-    speaker, notices = open_ollama(wanted, kb)
-    return SelectedBackend(VerifiedBackend(speaker, kb, wanted.on_violation), "as asked", notices)
+    model, notices = open_ollama(wanted, kb)
+    return SelectedBackend(VerifiedBackend(model, kb, wanted.on_violation), "as asked", notices)
 
 
 def _llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:

@@ -1,8 +1,8 @@
-"""Who answers the two questions of the desk, and what an answer is.
+"""Define who answers the two stages of a record, and what an answer is.
 
-A `Backend` answers with typed, judged answers. The engine is one. A language model becomes one
-through `models.verified`, which asks a `Speaker` (a model behind a server, or in the process) for
-text, reads it, and has it judged.
+A `Backend` gives typed, checked answers. The rules engine is one. A language model becomes one
+through `models.verified_backend`, which has a `TextModel` (behind a server, or in a process of its
+own) complete a prompt, parses the text, and checks the answer.
 """
 
 from __future__ import annotations
@@ -23,81 +23,77 @@ ModelStage = Literal["triage", "resolver"]
 
 
 class ModelNames(Struct, frozen=True):
-    """Which model answered each stage; null where none did."""
+    """The name of the model that answered each stage; null for a stage without one."""
 
     triage: str | None = None
     resolver: str | None = None
 
 
 class Attempt(Struct, frozen=True):
-    """What was received when a model was asked once. `failure` is the rule of what kept it from
-    being read (`reply.*`).
-
-    `tokens` of the answer and the milliseconds that they took to say, where the backend tells.
-    """
+    """The text that a model returned to one request."""
 
     attempt: int
     seed: int
     constrained: bool
     text: str | None
     failure: str | UnsetType = UNSET
+    """The rule (`reply.*`) of the failure that ended the request."""
     tokens: int | UnsetType = UNSET
     generating_ms: float | UnsetType = UNSET
+    """Tokens of the answer and the time they took, where the backend reports them."""
 
 
 class AttemptError(Struct, frozen=True, omit_defaults=True):
-    """An attempt that did not stand as it came: the `rules` that its answer broke, and what the
-    `server` did on the way to it.
-    """
+    """An attempt that was not accepted as it came."""
 
     stage: ModelStage
     attempt: int
     rules: tuple[str, ...] = ()
+    """Rules that the answer broke."""
     server: tuple[str, ...] = ()
+    """Rules of the server's failures before the answer came."""
 
 
 class Answer(NamedTuple, Generic[A]):
-    """`value` is what stands, None when nothing does; `findings` are those of the model's last
-    word.
-    """
+    """The answer of a backend to one stage of a record."""
 
     value: A | None
+    """None when nothing is accepted."""
     status: Status = "ok"
     findings: Sequence[Finding] = ()
+    """Findings in the model's last answer."""
     attempts: int = 1
-    troubles: tuple[AttemptError, ...] = ()
-    tolerated: tuple[str, ...] = ()
-    received: tuple[Attempt, ...] = ()
+    attempt_errors: tuple[AttemptError, ...] = ()
+    format_warnings: tuple[str, ...] = ()
+    attempt_log: tuple[Attempt, ...] = ()
 
 
 class Origin(NamedTuple):
-    """What provenance and the note of a run say of a backend.
-
-    `digests` are the models' own, `settings` all that sways an answer.
-    """
+    """The parts of provenance and of a run's notes that describe a backend."""
 
     name: str
     models: ModelNames = ModelNames()
     digests: ModelNames | None = None
+    """Digests of the model files themselves."""
     prompt_sha256: str | None = None
     settings: str | None = None
+    """Every setting that influences an answer."""
 
 
 class Backend(Protocol):
-    """Answers triage and resolution.
-
-    `lanes`: how many records it takes side by side (0: it answers at once, in this process).
-    `must_alternate`: after `prepare`, whether its models must take turns, a chunk of records each.
-    `changes`: what is no longer as `origin` says, for people.
-    """
+    """Answers triage and resolution."""
 
     origin: Origin
 
     @property
-    def concurrency(self) -> int: ...
+    def concurrency(self) -> int:
+        """Number of records it takes side by side (0: it answers at once, in this process)."""
+        ...
 
     @property
-    def must_alternate(self) -> bool: ...
+    def must_alternate(self) -> bool:
+        """True, after `prepare`, if its models must take turns, a batch of records each."""
+        ...
 
     def prepare(self, stage: ModelStage) -> None: ...
 
@@ -105,47 +101,40 @@ class Backend(Protocol):
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]: ...
 
-    def model_changes(self) -> tuple[str, ...]: ...
+    def model_changes(self) -> tuple[str, ...]:
+        """Sentences about models that are no longer as `origin` describes them."""
+        ...
 
     def close(self) -> None: ...
 
 
 class CompletionRequest(NamedTuple):
-    """One request for text.
-
-    `schema`: hold the answer to it from the first token. `predict`: answer tokens at most.
-    """
+    """One request for text."""
 
     stage: ModelStage
     prompt: str
     seed: int
     schema: dict[str, Any] | None = None
-    predict: int | None = None
-    again: bool = False
-    """Whether this prompt was sent before, so that a server may have it in its cache."""
+    """Constrain the answer to this schema from the first token."""
+    max_tokens: int | None = None
+    """Upper limit of tokens in the answer."""
+    is_repeat: bool = False
+    """True if this prompt was sent before, so that a server may have it in its cache."""
 
 
 class Completion(NamedTuple):
-    """The text of an answer, and the rules (`reply.*`) of the failures that were overcome on the
-    way to it.
-
-    `tokens`: how many it has, `generating_ms`: how long they took to say; None where the backend
-    does not tell.
-    """
+    """The text of an answer."""
 
     text: str
     overcome: tuple[str, ...] = ()
+    """Rules (`reply.*`) of the failures before the text came."""
     tokens: int | None = None
     generating_ms: float | None = None
+    """Tokens of the text and the time they took; None where the backend does not report them."""
 
 
 class TextModel(Protocol):
-    """A language model, or several, that says text. `speak` raises `failures.NoReply` when there is
-    none to be had.
-
-    `modelfile`: the name of the Modelfile that says how the model of a stage is asked. `room`: the
-    tokens of its context.
-    """
+    """One or several language models that complete a prompt."""
 
     origin: Origin
 
@@ -157,11 +146,17 @@ class TextModel(Protocol):
 
     def prepare(self, stage: ModelStage) -> None: ...
 
-    def modelfile(self, stage: ModelStage) -> str: ...
+    def modelfile(self, stage: ModelStage) -> str:
+        """Name of the Modelfile that defines the prompt of a stage."""
+        ...
 
-    def context_size(self, stage: ModelStage) -> int: ...
+    def context_size(self, stage: ModelStage) -> int:
+        """Tokens of the context."""
+        ...
 
-    def complete(self, ask: CompletionRequest) -> Completion: ...
+    def complete(self, request: CompletionRequest) -> Completion:
+        """Generate text. Raises `failures.ModelError` when no text can be had."""
+        ...
 
     def model_changes(self) -> tuple[str, ...]: ...
 

@@ -1,9 +1,9 @@
-"""From the text of a model to the JSON object in it: reasoning, fences and chatter are put aside
+"""Find the JSON object in the text of a model: reasoning, fences and surrounding text are put aside
 and reported.
 
 Models wrap their answer: `<think> ... </think>` before it, a Markdown fence around it, a sentence
-before or after. None of it changes what the answer is, so it is tolerated. What leaves open what
-the answer is (two different objects, reasoning without an end) is a fault.
+before or after it. None of this changes the answer, so it is only a warning. Text that leaves the
+answer open (two different objects, reasoning without an end) is an error.
 """
 
 from __future__ import annotations
@@ -21,44 +21,40 @@ _FENCE = re.compile(r"```[A-Za-z]*")
 
 
 class ParsedResponse(NamedTuple):
-    """The one JSON object of a text, the reasoning before it (None where there is none), and what
-    was tolerated (`reply.*`).
-    """
+    """The one JSON object of a text, with the text around it."""
 
-    given: dict[str, Any]
-    trace: str | None
-    tolerated: tuple[str, ...]
+    value: dict[str, Any]
+    reasoning: str | None
+    format_warnings: tuple[str, ...]
+    """Rules (`reply.*`) that the text around the object broke."""
 
 
-def parse_response(text: str, thinks: bool) -> ParsedResponse | Finding:
-    """The object in `text`; a finding that says why there is none.
-
-    `thinks`: whether reasoning is expected before it.
-    """
-    trace, answer = split_reasoning(text)
+def parse_response(text: str, expects_reasoning: bool) -> ParsedResponse | Finding:
+    """Parse the object in `text`; return a finding that gives the reason when there is none."""
+    reasoning, answer = split_reasoning(text)
     if answer is None:
-        return _fault(
+        return _finding(
             "reply.unclosed", f"{OPENED} was opened and never closed", "reasoning that ends", text
         )
-    found = _objects(answer)
+    found = _find_objects(answer)
     if not found:
-        what = "holds no JSON object that can be read" if answer.strip() else "is empty"
-        return _fault("reply.json", f"the answer {what}", "one JSON object", answer)
-    given, around = found[0]
-    if any(other != given for other, _ in found[1:]):
-        return _fault(
+        fault = "holds no JSON object that can be read" if answer.strip() else "is empty"
+        return _finding("reply.json", f"the answer {fault}", "one JSON object", answer)
+    value, around = found[0]
+    if any(other != value for other, _ in found[1:]):
+        return _finding(
             "reply.several",
             f"the answer holds {len(found)} JSON objects that differ",
             "one JSON object",
             answer,
         )
-    return ParsedResponse(given, trace, tuple(_tolerated(around, trace, thinks)))
+    return ParsedResponse(value, reasoning, _warnings(around, reasoning, expects_reasoning))
 
 
 def split_reasoning(text: str) -> tuple[str | None, str | None]:
-    """Reasoning and answer of `text`.
+    """Split `text` into reasoning and answer.
 
-    No reasoning: (None, text). Reasoning without an end: (reasoning, None).
+    Without reasoning: (None, text). With reasoning that does not end: (reasoning, None).
     """
     before, closed, after = text.rpartition(CLOSED)
     if closed:
@@ -67,20 +63,19 @@ def split_reasoning(text: str) -> tuple[str | None, str | None]:
     return (text.lstrip().removeprefix(OPENED), None) if opened else (None, text)
 
 
-def _tolerated(around: str, trace: str | None, thinks: bool) -> list[str]:
-    words = _FENCE.sub("", around).strip()
-    told = {
+def _warnings(around: str, reasoning: str | None, expects_reasoning: bool) -> tuple[str, ...]:
+    rules = {
         "reply.fence": "```" in around,
-        "reply.chatter": bool(words),
-        "reply.trace": bool(trace) and not thinks,
-        "reply.no_trace": trace is None and thinks,
+        "reply.chatter": bool(_FENCE.sub("", around).strip()),
+        "reply.trace": bool(reasoning) and not expects_reasoning,
+        "reply.no_trace": reasoning is None and expects_reasoning,
     }
-    return [rule for rule, holds in told.items() if holds]
+    return tuple(rule for rule, is_broken in rules.items() if is_broken)
 
 
-def _objects(text: str) -> list[tuple[dict[str, Any], str]]:
-    """Every outermost JSON object of `text`, with the text outside of it."""
-    whole = _whole(text)
+def _find_objects(text: str) -> list[tuple[dict[str, Any], str]]:
+    """Find every outermost JSON object of `text`, each with the text outside of it."""
+    whole = _decode_object(text)
     if whole is not None:
         return [(whole, "")]
     found: list[tuple[dict[str, Any], str]] = []
@@ -91,42 +86,41 @@ def _objects(text: str) -> list[tuple[dict[str, Any], str]]:
         try:
             _, end = _DECODER.raw_decode(text, at)
         except (ValueError, ArithmeticError, RecursionError) as error:
-            if _torn(error, text) or _BEGUN.match(text, at):
+            if _is_cut_off(error, text) or _BEGUN.match(text, at):
                 break  # an object within a broken one is a part of an answer, not an answer
             # else a brace in a sentence; the object may begin at a later one
         else:
-            given = _whole(text[at:end])
-            if given is None:
-                # not one that stands: half a surrogate pair in a string, a number
-                # out of range
+            value = _decode_object(text[at:end])
+            if value is None:
+                # not usable: half a surrogate pair in a string, a number out of range
                 break
-            found.append((given, text[:at] + text[end:]))
+            found.append((value, text[:at] + text[end:]))
         at = text.find("{", end)
     return found
 
 
-def _torn(error: Exception, text: str) -> bool:
-    """Whether an object has a beginning and the text ends before it does."""
+def _is_cut_off(error: Exception, text: str) -> bool:
+    """Tell an object that the end of the text cuts off from one that is not JSON."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
 
 
-def _whole(text: str) -> dict[str, Any] | None:
-    """`text` as one object, the fast way that nearly all answers go."""
+def _decode_object(text: str) -> dict[str, Any] | None:
+    """Decode `text` as one object: the fast path, which fits nearly every answer."""
     try:
-        given = exact_json.decode(text)
+        value = exact_json.decode(text)
     except (ValueError, ArithmeticError, RecursionError):
         return None
-    return given if isinstance(given, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _fault(rule: str, message: str, expected: str, text: str) -> Finding:
+def _finding(rule: str, message: str, expected: str, text: str) -> Finding:
     return Finding(rule, "", expected, text[: limits.SHOWN_CHARS], message)

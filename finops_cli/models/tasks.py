@@ -1,4 +1,4 @@
-"""What a record asks of a model, and what the rules know about the answer beforehand."""
+"""Turn a record into a task for a model, with the rules' own answer to it."""
 
 from __future__ import annotations
 
@@ -26,81 +26,82 @@ from finops_cli.verify.triage import check_triage
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Generic[A]):
-    """`reference` is the rules' own answer.
-
-    `check` judges one of a model; `repair` puts its figures right, or gives None.
-    """
+    """One record for one stage: the prompt, and how the answer is read, checked and repaired."""
 
     stage: ModelStage
     prompt: Conversation
-    shape: Codec[A]
+    codec: Codec[A]
     reference: A
+    """The answer of the rules."""
     check: Callable[[A], list[Finding]]
     repair: Callable[[A, list[Finding]], A | None]
+    """Replaces the numbers of an answer by those of the rules; None where that is not enough."""
 
 
 def triage_task(fail: FailRecord, kb: KnowledgeBase, modelfile: str = "triage") -> Task[Triage]:
-    """Stage 1: how urgent is `fail`, and what is to be done?"""
+    """Build the task of stage 1: how urgent is `fail`, and what should be done?"""
     reference = triage(fail, kb)
+    unrepairable = kb.models.judgements
     return Task(
-        "triage",
-        triage_prompt(fail, modelfile),
-        TRIAGE,
-        reference,
-        lambda answer: [
+        stage="triage",
+        prompt=triage_prompt(fail, modelfile),
+        codec=TRIAGE,
+        reference=reference,
+        check=lambda answer: [
             *check_triage(answer, kb, reference),
             *check_reason(answer, reference, fail, kb),
         ],
-        lambda answer, findings: repaired_triage(answer, findings, reference, kb.models.judgements),
+        repair=lambda answer, found: repaired_triage(answer, found, reference, unrepairable),
     )
 
 
 def resolver_task(
     case: ResolverInput, kb: KnowledgeBase, modelfile: str = "resolver"
 ) -> Task[Resolution]:
-    """Stage 2: how are the shares of `case` found?"""
+    """Build the task of stage 2: where do the shares of `case` come from?"""
     reference = resolve(case, kb)
+    unrepairable = kb.models.judgements
     return Task(
-        "resolver",
-        resolver_prompt(case, modelfile),
-        RESOLUTION,
-        reference,
-        lambda answer: [
+        stage="resolver",
+        prompt=resolver_prompt(case, modelfile),
+        codec=RESOLUTION,
+        reference=reference,
+        check=lambda answer: [
             *check_resolution(answer, kb, reference, case.ftd_qty),
             *check_prose(answer, reference, case, kb),
         ],
-        lambda answer, findings: repaired_plan(answer, findings, reference, kb.models.judgements),
+        repair=lambda answer, found: repaired_plan(answer, found, reference, unrepairable),
     )
 
 
-def answer_schema(shape: Codec[Any]) -> dict[str, Any]:
-    """What `format` takes: `shape` as a grammar can hold it, fields in the order that the models
-    were trained on.
+def answer_schema(codec: Codec[Any]) -> dict[str, Any]:
+    """Simplify the schema of `codec` to what a grammar can enforce, with the fields in the order
+    that the models were trained on.
 
-    Structure and closed word lists only. Grammars skip bounds and patterns silently or enforce them
-    in part; ranges are checked afterwards in any case.
+    Only structure and closed word lists stay. Grammars skip bounds and patterns silently, or
+    enforce them in part; ranges are checked afterwards in any case.
     """
-    schema = shape.json_schema
-    return _plain(schema, schema["$defs"])
+    schema = codec.json_schema
+    return _simplify(schema, schema["$defs"])
 
 
-_KEPT = ("type", "enum", "const")
+_KEPT_KEYWORDS = ("type", "enum", "const")
 
 
-def _plain(schema: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
+def _simplify(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
-        return _plain(defined[schema["$ref"].rpartition("/")[2]], defined)
+        return _simplify(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     if "anyOf" in schema:
-        return {"anyOf": [_plain(branch, defined) for branch in schema["anyOf"]]}
-    plain = {key: schema[key] for key in _KEPT if key in schema}
+        return {"anyOf": [_simplify(branch, definitions) for branch in schema["anyOf"]]}
+    simple = {key: schema[key] for key in _KEPT_KEYWORDS if key in schema}
     if "properties" in schema:
-        plain["properties"] = {
-            name: _plain(inner, defined) for name, inner in schema["properties"].items()
+        simple["properties"] = {
+            name: _simplify(inner, definitions) for name, inner in schema["properties"].items()
         }
-        plain["required"] = list(schema["properties"])
-        plain["additionalProperties"] = False
+        simple["required"] = list(schema["properties"])
+        simple["additionalProperties"] = False
     if isinstance(schema.get("items"), dict):
-        plain["items"] = _plain(schema["items"], defined)
-    return plain
+        simple["items"] = _simplify(schema["items"], definitions)
+    return simple

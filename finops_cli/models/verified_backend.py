@@ -1,8 +1,7 @@
-"""The verified loop: ask, read, judge, and settle by policy. No answer leaves it that the rules do
-not bear out, or that is not marked.
+"""Make a language model a backend: ask, parse, check, and settle by the violation policy.
 
-What the loop knows of a model is that it says text (`Speaker`); what it knows of a record is its
-`Question`.
+The loop knows of a model only that it completes text (`TextModel`), and of a record only its
+`Task`. An answer leaves the loop only if the rules support it or its status tells what happened.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from finops_cli.domain.enums import OnViolation
+from finops_cli.domain.enums import OnViolation, Status
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -42,238 +41,221 @@ A = TypeVar("A", bound=msgspec.Struct)
 class VerifiedBackend:
     """A language model as a backend."""
 
-    def __init__(self, speaker: TextModel, kb: KnowledgeBase, on_violation: OnViolation) -> None:
-        self.origin = speaker.origin
-        self._speaker = speaker
+    def __init__(self, model: TextModel, kb: KnowledgeBase, on_violation: OnViolation) -> None:
+        self.origin = model.origin
+        self._model = model
         self._kb = kb
         self._policy = on_violation
 
     @property
     def concurrency(self) -> int:
-        return self._speaker.concurrency
+        return self._model.concurrency
 
     @property
     def must_alternate(self) -> bool:
-        return self._speaker.must_alternate
+        return self._model.must_alternate
 
     def prepare(self, stage: ModelStage) -> None:
-        self._speaker.prepare(stage)
+        self._model.prepare(stage)
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
-        return VerificationLoop(
-            triage_task(fail, self._kb, self._speaker.modelfile("triage")),
-            self._speaker,
-            self._kb,
-            self._policy,
-        ).run()
+        task = triage_task(fail, self._kb, self._model.modelfile("triage"))
+        return VerificationLoop(task, self._model, self._kb, self._policy).run()
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
-        return VerificationLoop(
-            resolver_task(case, self._kb, self._speaker.modelfile("resolver")),
-            self._speaker,
-            self._kb,
-            self._policy,
-        ).run()
+        task = resolver_task(case, self._kb, self._model.modelfile("resolver"))
+        return VerificationLoop(task, self._model, self._kb, self._policy).run()
 
     def model_changes(self) -> tuple[str, ...]:
-        return self._speaker.model_changes()
+        return self._model.model_changes()
 
     def close(self) -> None:
-        self._speaker.close()
+        self._model.close()
 
 
 class ParsedReply(NamedTuple, Generic[A]):
-    """One attempt, read and judged.
-
-    `answer` is None when it cannot be read; then `findings` say why.
-    """
+    """One attempt, parsed and checked."""
 
     answer: A | None
+    """None when the text could not be parsed; then `findings` give the reason."""
     findings: list[Finding]
-    tolerated: tuple[str, ...] = ()
-    trace: str | None = None
-    server: tuple[str, ...] = ()
-    once_more: bool = True
+    format_warnings: tuple[str, ...] = ()
+    reasoning: str | None = None
+    server_errors: tuple[str, ...] = ()
+    """Rules of the failures that the server overcame on the way to this text."""
+    can_retry: bool = True
 
 
-def parse_and_check(question: Task[A], text: str, thinks: bool) -> ParsedReply[A]:
-    """What a model said to `question`, read and judged; `thinks`: whether reasoning is expected
-    before the answer.
-    """
-    read = response_parser.parse_response(text, thinks)
-    if isinstance(read, Finding):
-        return ParsedReply(None, [read], trace=response_parser.split_reasoning(text)[0])
-    answer = question.shape.read(read.given)
+def parse_and_check(task: Task[A], text: str, expects_reasoning: bool) -> ParsedReply[A]:
+    """Parse the text that a model generated for `task`, and check the answer in it."""
+    response = response_parser.parse_response(text, expects_reasoning)
+    if isinstance(response, Finding):
+        return ParsedReply(None, [response], reasoning=response_parser.split_reasoning(text)[0])
+    answer = task.codec.read(response.value)
     if answer is None:
-        problems = schema_errors(read.given, question.shape.json_schema)
-        found = [
+        findings = [
             Finding(problem.rule, problem.path, problem.accepted, problem.value, problem.message)
-            for problem in problems
+            for problem in schema_errors(response.value, task.codec.json_schema)
         ]
-        return ParsedReply(None, found, read.tolerated, trace=read.trace)
-    return ParsedReply(answer, question.check(answer), read.tolerated)
+        return ParsedReply(None, findings, response.format_warnings, response.reasoning)
+    return ParsedReply(answer, task.check(answer), response.format_warnings)
 
 
 @dataclass(slots=True)
 class VerificationLoop(Generic[A]):
-    """The attempts at one question."""
+    """The attempts at one task."""
 
-    question: Task[A]
-    speaker: TextModel
+    task: Task[A]
+    model: TextModel
     kb: KnowledgeBase
     policy: OnViolation
-    received: list[Attempt] = field(default_factory=list)
-    troubles: list[AttemptError] = field(default_factory=list)
+    attempt_log: list[Attempt] = field(default_factory=list)
+    attempt_errors: list[AttemptError] = field(default_factory=list)
 
     def run(self) -> Answer[A]:
-        """Ask until an answer stands or the policy is at its end; then settle."""
+        """Ask until an answer passes or the policy allows no further attempt; then settle."""
         best: ParsedReply[A] | None = None
         for number in range(1, max(self.kb.models.attempts.values()) + 1):
-            parse_and_check = self._ask(number, best)
-            if parse_and_check.answer is not None and not parse_and_check.findings:
-                if parse_and_check.server:
-                    self.troubles.append(_trouble(self.question.stage, number, parse_and_check))
-                return self._answer(parse_and_check.answer, parse_and_check)
-            self.troubles.append(_trouble(self.question.stage, number, parse_and_check))
-            best = _better(best, parse_and_check)
-            if not self._asks_again(parse_and_check, number):
+            reply = self._ask(number, best)
+            passed = reply.answer is not None and not reply.findings
+            if reply.server_errors or not passed:
+                self.attempt_errors.append(_attempt_error(self.task.stage, number, reply))
+            if passed:
+                return self._answer(reply.answer, reply)
+            best = _better_of(best, reply)
+            if not self._may_retry(reply, number):
                 break
-        assert best is not None  # noqa: S101 - the first attempt sets it; a number of attempts below 1 is refused by kb
+        assert best is not None  # noqa: S101 - the first attempt sets it; kb refuses 0 attempts
         return self._settle(best)
 
-    def _asks_again(self, parse_and_check: ParsedReply[A], number: int) -> bool:
-        if not parse_and_check.once_more:
+    def _may_retry(self, reply: ParsedReply[A], number: int) -> bool:
+        if not reply.can_retry:
             return False
         allowed = self.kb.models.attempts
         if self.policy == "retry":
             return number < allowed["retry"]
-        return parse_and_check.answer is None and number < allowed["structural"]
+        return reply.answer is None and number < allowed["structural"]
 
     def _settle(self, best: ParsedReply[A]) -> Answer[A]:
-        """No attempt stood: repair, replace or fail."""
+        """Repair or replace the best answer, or fail, when no attempt passed."""
         if self.policy == "reject":
             return self._answer(None, best, "failed")
         if self.policy in ("repair", "retry") and best.answer is not None:
-            repaired = self.question.repair(best.answer, best.findings)
-            if repaired is not None and not self.question.check(repaired):
+            repaired = self.task.repair(best.answer, best.findings)
+            if repaired is not None and not self.task.check(repaired):
                 return self._answer(repaired, best, "repaired")
-        return self._answer(self.question.reference, best, "fallback")
+        return self._answer(self.task.reference, best, "fallback")
 
-    def _answer(
-        self, value: A | None, parse_and_check: ParsedReply[A], status: Any = "ok"
-    ) -> Answer[A]:
-        troubles, received = tuple(self.troubles), tuple(self.received)
+    def _answer(self, value: A | None, reply: ParsedReply[A], status: Status = "ok") -> Answer[A]:
         return Answer(
             value,
             status,
-            parse_and_check.findings,
-            len(received),
-            troubles,
-            parse_and_check.tolerated,
-            received,
+            findings=reply.findings,
+            attempts=len(self.attempt_log),
+            attempt_errors=tuple(self.attempt_errors),
+            format_warnings=reply.format_warnings,
+            attempt_log=tuple(self.attempt_log),
         )
 
-    def _ask(self, number: int, before: ParsedReply[A] | None) -> ParsedReply[A]:
-        """One attempt.
+    def _ask(self, number: int, best: ParsedReply[A] | None) -> ParsedReply[A]:
+        """Make one attempt.
 
-        A further one after an answer that could not be read is held to the schema, behind the
-        reasoning it had.
+        After an answer that could not be parsed, the next one is constrained to the schema and
+        continues the earlier reasoning.
         """
-        prompt = self.question.prompt.text
-        too_long = self._too_long(prompt)
+        prompt = self.task.prompt.text
+        too_long = self._find_too_long(prompt)
         if too_long is not None:
-            return ParsedReply(None, [too_long], once_more=False)
-        constrained = before is not None and before.answer is None
-        if constrained and self.question.prompt.thinks:
-            prompt = self._with_reasoning(prompt, before.trace if before is not None else None)
-        seed = self.kb.models.seed + number - 1
-        schema = _schema(self.question.stage) if constrained else None
-        ask = CompletionRequest(
-            self.question.stage,
+            return ParsedReply(None, [too_long], can_retry=False)
+        constrained = best is not None and best.answer is None
+        if constrained and self.task.prompt.thinks:
+            prompt = self._with_reasoning(prompt, best.reasoning if best is not None else None)
+        request = CompletionRequest(
+            self.task.stage,
             prompt,
-            seed,
-            schema,
-            self._room(prompt) if constrained else None,
-            again=number > 1,
+            seed=self.kb.models.seed + number - 1,
+            schema=_schema(self.task.stage) if constrained else None,
+            max_tokens=self._tokens_left(prompt) if constrained else None,
+            is_repeat=number > 1,
         )
         try:
-            spoken = self.speaker.complete(ask)
+            completion = self.model.complete(request)
         except ModelError as failure:
-            return self._nothing_heard(number, ask, failure)
-        tokens = UNSET if spoken.tokens is None else spoken.tokens
-        generating_ms = UNSET if spoken.generating_ms is None else spoken.generating_ms
-        self.received.append(
-            Attempt(number, seed, constrained, spoken.text, UNSET, tokens, generating_ms)
+            return self._record_failure(number, request, failure)
+        self.attempt_log.append(
+            Attempt(
+                number,
+                request.seed,
+                constrained,
+                completion.text,
+                tokens=UNSET if completion.tokens is None else completion.tokens,
+                generating_ms=(
+                    UNSET if completion.generating_ms is None else completion.generating_ms
+                ),
+            )
         )
-        thinks = self.question.prompt.thinks and not constrained
-        return parse_and_check(self.question, spoken.text, thinks)._replace(server=spoken.overcome)
+        expects_reasoning = self.task.prompt.thinks and not constrained
+        reply = parse_and_check(self.task, completion.text, expects_reasoning)
+        return reply._replace(server_errors=completion.overcome)
 
-    def _nothing_heard(
-        self, number: int, ask: CompletionRequest, failure: ModelError
+    def _record_failure(
+        self, number: int, request: CompletionRequest, failure: ModelError
     ) -> ParsedReply[A]:
         text = failure.received or None
-        self.received.append(Attempt(number, ask.seed, ask.schema is not None, text, failure.rule))
-        finding = Finding(failure.rule, "", "an answer", None, failure.detail)
-        trace = response_parser.split_reasoning(failure.received)[0] if failure.received else None
+        self.attempt_log.append(
+            Attempt(number, request.seed, request.schema is not None, text, failure.rule)
+        )
         return ParsedReply(
             None,
-            [finding],
-            trace=trace,
-            server=failure.overcome,
-            once_more=failure.policy == "once more",
+            [Finding(failure.rule, "", "an answer", None, failure.detail)],
+            reasoning=response_parser.split_reasoning(text)[0] if text else None,
+            server_errors=failure.overcome,
+            can_retry=failure.policy == "once more",
         )
 
-    def _too_long(self, prompt: str) -> Finding | None:
-        """Estimated before sending: a prompt is never cut to fit."""
-        room, tokens = self._room_for_prompt(), estimated_tokens(prompt)
-        if tokens <= room:
+    def _find_too_long(self, prompt: str) -> Finding | None:
+        """Estimate the prompt before it is sent; a prompt is never truncated to fit."""
+        available, tokens = self._prompt_budget(), estimated_tokens(prompt)
+        if tokens <= available:
             return None
         message = (
-            f"the prompt is about {tokens:,} tokens, the context has room for {room:,} and an"
+            f"the prompt is about {tokens:,} tokens, the context has room for {available:,} and an"
             " answer; it was not sent"
         )
-        return Finding("reply.context", "", room, tokens, message)
+        return Finding("reply.context", "", available, tokens, message)
 
-    def _room_for_prompt(self) -> int:
-        return (
-            self.speaker.context_size(self.question.stage)
-            - self.kb.models.tokens[f"{self.question.stage}_reserve"]
-        )
+    def _prompt_budget(self) -> int:
+        """Tokens of the context that a prompt may use."""
+        stage = self.task.stage
+        return self.model.context_size(stage) - self.kb.models.tokens[f"{stage}_reserve"]
 
-    def _room(self, prompt: str) -> int:
-        """What the context has left behind `prompt`: a further attempt may use all of it."""
-        return max(1, self.speaker.context_size(self.question.stage) - estimated_tokens(prompt))
+    def _tokens_left(self, prompt: str) -> int:
+        """Tokens of the context behind `prompt`: a further attempt may use all of them."""
+        return max(1, self.model.context_size(self.task.stage) - estimated_tokens(prompt))
 
-    def _with_reasoning(self, prompt: str, trace: str | None) -> str:
-        """The reasoning of an earlier attempt as the beginning of the next one, where it fits, so
-        that only the JSON is said anew.
+    def _with_reasoning(self, prompt: str, reasoning: str | None) -> str:
+        """Continue `prompt` with the reasoning of an earlier attempt, where it fits, so that only
+        the JSON has to be generated again.
         """
-        thought = neutralised((trace or "").strip())
-        behind = f"{prompt}{response_parser.OPENED}\n{thought}\n{response_parser.CLOSED}\n\n"
-        if trace and estimated_tokens(behind) <= self._room_for_prompt():
-            return behind
+        text = neutralised((reasoning or "").strip())
+        continued = f"{prompt}{response_parser.OPENED}\n{text}\n{response_parser.CLOSED}\n\n"
+        if reasoning and estimated_tokens(continued) <= self._prompt_budget():
+            return continued
         return f"{prompt}{EMPTY_THINK}"
 
 
-def _better(best: ParsedReply[A] | None, parse_and_check: ParsedReply[A]) -> ParsedReply[A]:
-    """An answer that can be read is better than none; of two, the later one with no more faults."""
+def _better_of(best: ParsedReply[A] | None, reply: ParsedReply[A]) -> ParsedReply[A]:
+    """Prefer a parsed answer to none; of two, the later one if it has no more findings."""
     if best is None or best.answer is None:
-        return parse_and_check
-    return (
-        parse_and_check
-        if parse_and_check.answer is not None
-        and len(parse_and_check.findings) <= len(best.findings)
-        else best
-    )
+        return reply
+    if reply.answer is not None and len(reply.findings) <= len(best.findings):
+        return reply
+    return best
 
 
-def _trouble(stage: ModelStage, number: int, parse_and_check: ParsedReply[Any]) -> AttemptError:
-    return AttemptError(
-        stage,
-        number,
-        tuple(sorted({finding.rule for finding in parse_and_check.findings})),
-        parse_and_check.server,
-    )
+def _attempt_error(stage: ModelStage, number: int, reply: ParsedReply[Any]) -> AttemptError:
+    rules = tuple(sorted({finding.rule for finding in reply.findings}))
+    return AttemptError(stage, number, rules, reply.server_errors)
 
 
 @cache

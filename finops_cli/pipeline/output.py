@@ -19,9 +19,9 @@ class Provenance(Struct):
     """Where an answer came from. `latency_ms` is null when the run was asked not to time itself.
 
     `attempts`: how often the model was asked, at most, by one stage. Of a language model also:
-    `digests` of the models, `tolerated` (what was around its answer), and `trouble` (each attempt
-    that did not stand as it came). `masked`: the kinds of personal data that the guard masked in
-    the record; not there where no guard read it.
+    `digests` of the models, `format_warnings` (text around its answer that was put aside), and
+    `attempt_errors` (each attempt that was not accepted as it came). `masked`: the kinds of
+    personal data that the guard masked in the record; absent where no guard read it.
     """
 
     backend: str
@@ -31,8 +31,8 @@ class Provenance(Struct):
     attempts: int
     latency_ms: float | None
     digests: ModelNames | UnsetType = UNSET
-    tolerated: tuple[str, ...] | UnsetType = UNSET
-    trouble: tuple[AttemptError, ...] | UnsetType = UNSET
+    format_warnings: tuple[str, ...] | UnsetType = UNSET
+    attempt_errors: tuple[AttemptError, ...] | UnsetType = UNSET
     masked: tuple[str, ...] | UnsetType = UNSET
 
 

@@ -160,10 +160,12 @@ class Pipeline:
             return told
         answers = [answer for answer in (triage, resolution) if answer is not None]
         told.digests = digests
-        told.tolerated = (
-            tuple(sorted({rule for answer in answers for rule in answer.tolerated})) or UNSET
+        told.format_warnings = (
+            tuple(sorted({rule for answer in answers for rule in answer.format_warnings})) or UNSET
         )
-        told.trouble = tuple(trouble for answer in answers for trouble in answer.troubles) or UNSET
+        told.attempt_errors = (
+            tuple(error for answer in answers for error in answer.attempt_errors) or UNSET
+        )
         return told
 
     def _raw(
@@ -174,11 +176,11 @@ class Pipeline:
         kept = {
             stage: [
                 attempt if self._timed else replace(attempt, generating_ms=UNSET)
-                for attempt in answer.received
+                for attempt in answer.attempt_log
             ]
             for stage, answer in answers.items()
             if answer is not None
-            and (answer.status == "failed" or (self.keeps_raw and answer.received))
+            and (answer.status == "failed" or (self.keeps_raw and answer.attempt_log))
         }
         return kept or UNSET
 

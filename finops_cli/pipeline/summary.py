@@ -48,9 +48,9 @@ def _count_models(summary: RunSummary, line: Line) -> None:
     """A line that language models answered: which stages were asked, and how their answers
     came.
     """
-    trouble = line.provenance.trouble or ()
+    attempt_errors = line.provenance.attempt_errors or ()
     for stage, findings in _findings(line).items():
-        mine = [attempt for attempt in trouble if attempt.stage == stage]
+        mine = [attempt for attempt in attempt_errors if attempt.stage == stage]
         answered = isinstance(line.triage if stage == "triage" else line.resolution, Struct)
         if not answered and not findings:
             continue

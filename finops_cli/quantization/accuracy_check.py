@@ -100,19 +100,19 @@ def _asking(path: Path, stage: Stage, kb: KnowledgeBase) -> Iterator[_Asking]:
 def _desk(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_Asking]:
     """As the desk asks for the first time; what it would do about the answer is left out."""
     named: dict[str, Any] = {f"{stage}_gguf": path}
-    speaker = open_llama_cpp(BackendRequest(backend="llama-cpp", stages=(stage,), **named), kb)
-    modelfile = speaker.modelfile(stage)
+    model = open_llama_cpp(BackendRequest(backend="llama-cpp", stages=(stage,), **named), kb)
+    modelfile = model.modelfile(stage)
 
     def ask(row: Row) -> str:
-        return speaker.complete(
+        return model.complete(
             CompletionRequest(stage, task_of(row, kb, modelfile).prompt.text, kb.models.seed)
         ).text
 
     try:
-        speaker.prepare(stage)
-        yield _Asking(ask, speaker.concurrency)
+        model.prepare(stage)
+        yield _Asking(ask, model.concurrency)
     finally:
-        speaker.close()
+        model.close()
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def _sentiment(path: Path, kb: KnowledgeBase) -> Iterator[_Asking]:
             f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start"
             f"|>assistant\n{EMPTY_THINK}"
         )
-        say = Generate(0, prompt, kb.models.seed, how.sampling, how.stops, how.predict)
+        say = Generate(0, prompt, kb.models.seed, how.sampling, how.stops, how.max_tokens)
         return process.say(say, seconds["triage"], seconds["silence"]).text
 
     try:

@@ -1,4 +1,4 @@
-"""From GGUF files to a speaker: the files are looked at and the extra is asked for before any
+"""From GGUF files to a model: the files are looked at and the extra is asked for before any
 record is sent.
 """
 
@@ -60,7 +60,7 @@ class WorkerLayout(NamedTuple):
 
 
 def open_llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
-    """A speaker of the model files of `wanted`, one for each of its stages, asked by the Modelfiles
+    """A model of the model files of `wanted`, one for each of its stages, asked by the Modelfiles
     that they are made for.
 
     Raises MissingPiece without the extra, UsageError for a file that is not named or is no use, or
@@ -181,8 +181,8 @@ def profile(
     stops = options.get("stop", [])
     if not isinstance(stops, list):
         raise UsageError(f"PARAMETER stop takes texts, not {stops!r}")
-    predict = _number(options, "num_predict", -1)
-    return Profile(load, sampling, tuple(stops), predict if predict > 0 else None)
+    max_tokens = _number(options, "num_predict", -1)
+    return Profile(load, sampling, tuple(stops), max_tokens if max_tokens > 0 else None)
 
 
 def _refuse_no_model(path: Path) -> None:

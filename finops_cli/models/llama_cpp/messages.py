@@ -1,4 +1,4 @@
-"""What a speaker and the process of a model say to each other: typed messages in frames, over the
+"""What a model and the process of a model say to each other: typed messages in frames, over the
 process's stdin and stdout.
 """
 
@@ -53,8 +53,8 @@ class Load(Struct, frozen=True, tag=True):
 class Generate(Struct, frozen=True, tag=True):
     """A request.
 
-    `predict`: tokens at most (None: what the context has room for). `schema`: JSON that the answer
-    is held to.
+    `max_tokens`: upper limit of tokens (None: what the context has room for). `schema`: constrains
+    the answer to this JSON Schema.
     """
 
     number: int
@@ -62,7 +62,7 @@ class Generate(Struct, frozen=True, tag=True):
     seed: int
     sampling: Sampling = Sampling()
     stops: tuple[str, ...] = ()
-    predict: int | None = None
+    max_tokens: int | None = None
     schema: bytes | None = None
 
 

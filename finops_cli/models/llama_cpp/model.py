@@ -26,7 +26,7 @@ from finops_cli.models.retry_policy import RetryBudget
 
 
 class Profile(Struct, frozen=True):
-    """A model and how it is asked. `predict`: tokens of an answer at most, None for what the
+    """A model and how it is asked. `max_tokens`: tokens of an answer at most, None for what the
     context has room for.
 
     `identity`: the file whose digest the lines carry; None where they carry none. `modelfile`: what
@@ -36,7 +36,7 @@ class Profile(Struct, frozen=True):
     load: Load
     sampling: Sampling
     stops: tuple[str, ...] = ()
-    predict: int | None = None
+    max_tokens: int | None = None
     identity: Identity | None = None
     modelfile: str | None = None
 
@@ -210,9 +210,9 @@ class Model:
         except NotLoaded as error:
             raise failures.Unreachable(f"the model cannot be loaded: {error}") from error
         profile = self.profile
-        predict = profile.predict if ask.predict is None else ask.predict
+        max_tokens = profile.max_tokens if ask.max_tokens is None else ask.max_tokens
         schema = None if ask.schema is None else msgspec.json.encode(ask.schema)
-        say = Generate(0, ask.prompt, ask.seed, profile.sampling, profile.stops, predict, schema)
+        say = Generate(0, ask.prompt, ask.seed, profile.sampling, profile.stops, max_tokens, schema)
         return process.say(say, seconds, max(seconds, self._settings.seconds["silence"]))
 
     def unload(self, for_good: bool = False) -> None:

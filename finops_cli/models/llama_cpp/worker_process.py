@@ -134,7 +134,13 @@ class WorkerProcess:
         try:
             self._send(
                 Generate(
-                    number, say.prompt, say.seed, say.sampling, say.stops, say.predict, say.schema
+                    number,
+                    say.prompt,
+                    say.seed,
+                    say.sampling,
+                    say.stops,
+                    say.max_tokens,
+                    say.schema,
                 )
             )
             answer: FromWorker | None = self._first_word(

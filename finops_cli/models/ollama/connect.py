@@ -1,4 +1,4 @@
-"""From the wish for Ollama to a speaker: the servers and their models are looked at before any
+"""From the wish for Ollama to a model: the servers and their models are looked at before any
 record is sent.
 """
 
@@ -38,7 +38,7 @@ class Server(Struct, frozen=True):
 
 
 def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel, tuple[str, ...]]:
-    """A speaker, and notices about servers that were left out.
+    """A model, and notices about servers that were left out.
 
     Raises MissingPiece or UsageError when none can answer.
     """
@@ -59,7 +59,7 @@ def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel,
     )
     fleet = EndpointPool([_endpoint(server, wanted, settings) for server in servers])
     names = [profiles[stage].model for stage in wanted.stages]
-    speaker = OllamaModel(
+    model = OllamaModel(
         origin,
         profiles,
         fleet,
@@ -68,7 +68,7 @@ def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel,
         lambda: _must_take_turns(servers, names),
         lambda: _changes(servers, wanted, kb),
     )
-    return speaker, notices
+    return model, notices
 
 
 def profile(stage: ModelStage, said: str | None, model: str, kb: KnowledgeBase) -> Profile:

@@ -161,7 +161,7 @@ class OllamaModel:
     def _whole(self, ask: CompletionRequest, generated: Generated, sent_before: bool) -> str:
         """The text, unless the server read far less than it was sent."""
         counted = generated.prompt_tokens
-        if counted is None or ask.again or sent_before or not self._server_counts(ask.stage):
+        if counted is None or ask.is_repeat or sent_before or not self._server_counts(ask.stage):
             return generated.text
         due = (
             self._counted[ask.stage]
@@ -177,7 +177,7 @@ class OllamaModel:
 
     def _warm_up_body(self, stage: ModelStage) -> dict[str, Any]:
         return self.body(
-            CompletionRequest(stage, self._profiles[stage].probe, self._settings.seed, predict=1)
+            CompletionRequest(stage, self._profiles[stage].probe, self._settings.seed, max_tokens=1)
         )
 
     def _server_counts(self, stage: ModelStage) -> bool:
@@ -193,8 +193,8 @@ class OllamaModel:
         """The request for `ask`, every option said."""
         profile = self._profiles[ask.stage]
         options = {**profile.options, "seed": ask.seed}
-        if ask.predict is not None:
-            options["num_predict"] = ask.predict
+        if ask.max_tokens is not None:
+            options["num_predict"] = ask.max_tokens
         body: dict[str, Any] = {
             "model": profile.model,
             "prompt": ask.prompt,

@@ -137,7 +137,7 @@ def _end(trouble: threading.ExceptHookArgs) -> None:
 
 
 def _read(asked: IO[bytes], heard: SimpleQueue[ToWorker]) -> None:
-    """Stdin ends when the speaker closes it or dies."""
+    """Stdin ends when the model closes it or dies."""
     while (body := next_frame(asked)) is not None:
         heard.put(TO_WORKER.decode(body))
     os._exit(0)  # at once, in the middle of a load or a batch too

@@ -104,7 +104,10 @@ class Scheduler:
             return
         room, seat = self._network.context - len(prompt), self._seats.index(None)
         speech = Sequence(
-            say, prompt, room if say.predict is None else max(1, min(say.predict, room)), hold=hold
+            say,
+            prompt,
+            room if say.max_tokens is None else max(1, min(say.max_tokens, room)),
+            hold=hold,
         )
         speech.choice = self._network.chooser(say.sampling, say.seed)
         speech.fed = self._network.begin(seat, prompt)
