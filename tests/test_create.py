@@ -175,7 +175,7 @@ def test_print_shows_the_request_that_would_be_sent(
 ) -> None:
     """The same object, and no server is asked."""
     order = ("create", "--stage", "triage", "--gguf", gguf)
-    shown = finops(*order, "--print", "--host", NOWHERE)
+    shown = finops(*order, "--dry-run", "--host", NOWHERE)
     assert (shown.returncode, server.requests) == (0, [])
     finops(*order, "--host", server.url)
     assert json.loads(shown.stdout) == created(server)
@@ -183,7 +183,7 @@ def test_print_shows_the_request_that_would_be_sent(
 
 def test_print_needs_no_file(finops: Finops) -> None:
     """A file that is not there yet stands with its name and no digest."""
-    shown = json.loads(finops("create", "--stage", "resolver", "--print").stdout)
+    shown = json.loads(finops("create", "--stage", "resolver", "--dry-run").stdout)
     assert list(shown["files"].values()) == [None]
     assert shown["parameters"]["num_ctx"] == 5120
 

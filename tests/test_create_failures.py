@@ -93,7 +93,7 @@ def test_an_error_of_the_servers_stream_is_a_failure(gguf: Path, finops: Finops)
     assert (done.returncode, b"not in GGUF format" in done.stderr) == (2, True), done.stderr
 
 
-@pytest.mark.parametrize("more", [(), ("--print",)])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
 def test_a_file_whose_name_is_no_utf8_is_refused(
     more: tuple[str, ...], tmp_path: Path, finops: Finops
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_file_whose_name_is_no_utf8_is_refused(
 
 def test_the_home_of_nobody_is_refused(tmp_path: Path, finops: Finops) -> None:
     (tmp_path / "M").write_text("FROM ~no-such-user/x.gguf\n")
-    done = finops("create", "--stage", "triage", "--modelfile", tmp_path / "M", "--print")
+    done = finops("create", "--stage", "triage", "--modelfile", tmp_path / "M", "--dry-run")
     assert (
         done.returncode,
         b"FROM ~no-such-user/x.gguf" in done.stderr,

@@ -153,7 +153,7 @@ def test_a_failure_that_is_the_records_own_is_a_success() -> None:
     [
         (
             TimedOut("no answer within 1 s"),
-            r"no answer within 1 s \(reply\.overdue\); .*--deadline",
+            r"no answer within 1 s \(reply\.overdue\); .*--timeout",
         ),
         (Unreachable("not loaded"), r"not loaded \(reply\.unreachable\); free some memory"),
         (Crashed("it died"), r"it died \(reply\.crashed\); free some memory"),
@@ -162,7 +162,7 @@ def test_a_failure_that_is_the_records_own_is_a_success() -> None:
 def test_the_last_word_says_what_to_do_about_the_last_failure(
     failure: ModelError, cure: str
 ) -> None:
-    """Memory helps no deadline."""
+    """Memory helps no timeout."""
     door = Door()
     while door.breaker.state != "given up":
         door.fails_at_once(failure)

@@ -152,7 +152,7 @@ def test_an_answer_at_its_limit_is_cut(model: LlamaCppModel, plain: Callable[...
 
 def test_an_answer_that_takes_too_long_is_cancelled(endless: Path, quick: KnowledgeBase) -> None:
     """Overdue with what was said so far; the seat is free again, and the process the same."""
-    model = model_of(endless, quick, sequences=2, max_tokens=None, deadline=0.05)
+    model = model_of(endless, quick, sequences=2, max_tokens=None, timeout=0.05)
     model.prepare("triage")
     pid = process_of(model)
     for _ in range(3):
@@ -168,12 +168,12 @@ def test_an_answer_that_takes_too_long_is_cancelled(endless: Path, quick: Knowle
 def test_waiting_for_a_seat_costs_no_time_of_the_answer(
     endless: Path, quick: KnowledgeBase
 ) -> None:
-    """Eight records at one seat, each far below the deadline that all of them together exceed."""
+    """Eight records at one seat, each far below the timeout that all of them together exceed."""
     model = model_of(endless, quick, sequences=1, max_tokens=100)
     model.prepare("triage")
     started = time.monotonic()
     heard(model, "a")
-    model._deadline = 4 * (time.monotonic() - started)
+    model._timeout = 4 * (time.monotonic() - started)
     with ThreadPoolExecutor(16) as threads:
         assert "reply.overdue" not in threads.map(lambda n: heard(model, f"{n} a"), range(16))
     model.close()
@@ -208,7 +208,7 @@ def test_a_process_that_hangs_is_ended(endless: Path, quick: KnowledgeBase) -> N
     """Stopped dead, it does not say that it cancelled: the record is overdue, the next one gets a
     new process.
     """
-    model = model_of(endless, quick, max_tokens=None, deadline=0.2)
+    model = model_of(endless, quick, max_tokens=None, timeout=0.2)
     model.prepare("triage")
     lifecycle = model._models["triage"]
     process = lifecycle._process

@@ -89,7 +89,7 @@ def outcomes(one: WorkerProcess, prompts: list[str]) -> list[Exception | str]:
 
 @pytest.mark.parametrize("seats", [1, 4])
 def test_a_process_that_hangs_with_many_long_prompts_in_its_pipe_is_ended(seats: int) -> None:
-    """More than a pipe holds waits to be written: the deadline of the seated is measured all the
+    """More than a pipe holds waits to be written: the timeout of the seated is measured all the
     same, and everybody hears of it.
     """
     told = outcomes(loaded(HANGS_WITH_SOME_SEATED.format(seats=seats)), [LONG] * 12)

@@ -175,7 +175,7 @@ def test_a_name_that_is_not_known_is_refused_everywhere(tmp_path: Path, finops: 
     model = Model("finops-triage", pairs={"finops.modelfile": "huge-triage"})
     with FakeOllama(models=[model]) as server:
         for command in (
-            ("create", "--stage", "triage", "--gguf", file, "--print"),
+            ("create", "--stage", "triage", "--gguf", file, "--dry-run"),
             ("triage", "-", "--backend", "ollama", "--host", server.url),
         ):
             done = finops(*command, given=jsonl(a_fail()))

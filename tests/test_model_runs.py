@@ -117,7 +117,7 @@ def test_a_storm_of_faults_loses_nothing_and_marks_everything(
         policy,
         "--workers",
         3,
-        "--deadline",
+        "--timeout",
         0.5,
         "--keep-raw",
     )
@@ -299,7 +299,7 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
     [
         (["--on-violation", "reject"], "the settings of the models"),
         (["--keep-raw"], "--keep-raw"),
-        (["--deadline", "9"], "settings"),
+        (["--timeout", "9"], "settings"),
         (["--triage-model", "finops-resolver"], "the content of the models"),
     ],
 )

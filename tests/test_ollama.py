@@ -112,7 +112,7 @@ def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
     """The connection is closed, which ends the generation on the server; the record is settled and
     not asked again.
     """
-    answer = triaged_at(server, quick, first_ones(behaviour), deadline=0.3)
+    answer = triaged_at(server, quick, first_ones(behaviour), timeout=0.3)
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
         "fallback",
         ["reply.overdue"],

@@ -97,7 +97,7 @@ def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
         uploads.connect(server.url) as client,
         pytest.raises(Unfinished, match="torn"),
     ):
-        uploads.make_model(client, b"{}", lambda _: None)
+        uploads.create_model(client, b"{}", lambda _: None)
 
 
 def test_counts_and_texts_of_a_step_are_clean() -> None:
@@ -107,7 +107,7 @@ def test_counts_and_texts_of_a_step_are_clean() -> None:
     )
     steps: list[uploads.Step] = []
     with Canned({"POST /api/create": lines}) as server, uploads.connect(server.url) as client:
-        uploads.make_model(client, b"{}", steps.append)
+        uploads.create_model(client, b"{}", steps.append)
     assert steps == [("a\ufffd\ufffd", 0, None), ("success", 0, None)]
 
 
@@ -123,7 +123,7 @@ def test_an_error_of_create_is_read_up_to_a_limit() -> None:
         uploads.connect(url) as client,
         pytest.raises(Unfinished, match="answered 500: xxx"),
     ):
-        uploads.make_model(client, b"{}", lambda _: None)
+        uploads.create_model(client, b"{}", lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_records_that_a_server_fails_on_do_not_take_it_from_the_others(
     server.script = lambda heard: (
         behaviour if any(word in heard.prompt for word in words) else CorrectAnswer()
     )
-    model = a_model_at(quick, server.url, stages=("triage",), deadline=0.3)
+    model = a_model_at(quick, server.url, stages=("triage",), timeout=0.3)
     statuses = _statuses(model, quick, 20)
     assert [n for n, status in enumerate(statuses) if status != "ok"] == list(poisoned)
 
@@ -262,6 +262,6 @@ def test_a_hung_server_holds_up_neither_the_start_nor_the_others(quick: Knowledg
     nothing about turns.
     """
     with FakeOllama() as well, FakeOllama(script=lambda _: Hang()) as hung:
-        model = a_model_at(quick, hung.url, well.url, deadline=0.3)
+        model = a_model_at(quick, hung.url, well.url, timeout=0.3)
         assert set(_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}
         assert not model.must_alternate

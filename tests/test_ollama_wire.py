@@ -136,13 +136,13 @@ def _for_ever(first: bytes, then: bytes) -> Iterator[bytes]:
     ],
 )
 def test_an_answer_is_overdue_however_it_is_dripped(first: bytes, then: bytes) -> None:
-    """Headers, hints, chunk sizes, errors and lines without an end: the deadline holds for all of
+    """Headers, hints, chunk sizes, errors and lines without an end: the timeout holds for all of
     it together.
     """
     started = time.monotonic()
     with saying(_for_ever(first, then), pause=0.02) as url, pytest.raises(failures.TimedOut):
         _generated(url, seconds=0.3)
-    assert time.monotonic() - started < 20  # for ever, without the deadline
+    assert time.monotonic() - started < 20  # for ever, without the timeout
 
 
 def test_an_answer_that_is_there_counts_though_the_connection_never_ends() -> None:
@@ -168,7 +168,7 @@ def test_what_came_before_an_end_is_kept() -> None:
 
 
 def test_a_silence_between_pieces_is_not_waited_out() -> None:
-    """A stalled answer ends after `silence`, long before its deadline."""
+    """A stalled answer ends after `silence`, long before its timeout."""
     started = time.monotonic()
     with (
         saying(_for_ever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,

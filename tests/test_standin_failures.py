@@ -155,7 +155,7 @@ def test_half_the_prompt_count_with_an_answer_that_looks_right() -> None:
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_hanging_server_is_left_by_the_client(after: int) -> None:
-    """The client's own deadline ends it; the stand-in counts the generation as cancelled and its
+    """The client's own timeout ends it; the stand-in counts the generation as cancelled and its
     slot is free again.
     """
     with FakeOllama(lambda heard: Hang(after) if heard.number == 1 else CorrectAnswer()) as server:

@@ -1,4 +1,4 @@
-"""`finops create`."""
+"""`finops create`: make a model in Ollama from its Modelfile."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from finops_cli.models.ollama.uploads import Step
 
 OfStage = Annotated[
-    Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")
+    Literal["triage", "resolver", "sentiment"],
+    typer.Option("--stage", help="Stage that the model is for."),
 ]
-AModelfile = Annotated[
+ModelfilePath = Annotated[
     Path | None,
     typer.Option(
-        "--modelfile", metavar="PATH", help="A Modelfile of your own instead of the one that ships."
+        "--modelfile", metavar="PATH", help="A Modelfile of your own instead of the bundled one."
     ),
 ]
 Gguf = Annotated[
@@ -31,49 +32,52 @@ Gguf = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="What Ollama calls it; finops-STAGE when absent."),
+    typer.Option(
+        "--name", metavar="NAME", help="Name of the model in Ollama (default: finops-STAGE)."
+    ),
 ]
 Host = Annotated[
     str | None,
     typer.Option(
         "--host",
         metavar="URL",
-        help="The Ollama server; OLLAMA_HOST, else this machine, when absent.",
+        help="The Ollama server (default: OLLAMA_HOST, else this machine).",
     ),
 ]
 Quantize = Annotated[
     str | None,
     typer.Option(
         "--quantize",
-        metavar="KIND",
+        metavar="TYPE",
         help="Have Ollama quantize an f16, bf16 or f32 file, such as to q4_K_M.",
     ),
 ]
-Print = Annotated[bool, typer.Option("--print", help="Show the request as JSON and send nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the request as JSON and send nothing.")
+]
 
 
 def create(
     context: typer.Context,
     stage: OfStage,
-    modelfile: AModelfile = None,
+    modelfile: ModelfilePath = None,
     gguf: Gguf = None,
     name: Name = None,
     host: Host = None,
     quantize: Quantize = None,
-    show: Print = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a stage's model in Ollama from its Modelfile."""
     from finops_cli.kb.load import load_kb
-    from finops_cli.models.ollama.create import Callbacks, default_names, preview
-    from finops_cli.models.ollama.create import create as make
+    from finops_cli.models.ollama.create import Callbacks, create_model, default_names, preview
     from finops_cli.models.ollama.create_request import CreateOptions
     from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))
-    order = CreateOptions(
+    options = CreateOptions(
         stage=stage,
         name=name or default_names(kb)[stage],
         modelfile=modelfile,
@@ -82,36 +86,38 @@ def create(
     )
     with steps(quiet, in_bytes=True) as show_step:
 
-        def watch(step: Step) -> None:
+        def on_step(step: Step) -> None:
             show_step(step.what, step.done, step.total)
 
-        if show:
-            typer.echo(encode_value(preview(order, watch)))
+        if dry_run:
+            typer.echo(encode_value(preview(options, on_step)))
             return
         url = hosts_of([host] if host else [])[0]
         if kb.models.outside == "refuse":
             refuse_outside(url)
-        told = Callbacks(lambda text: None if quiet else typer.echo(text, err=True), _warn, watch)
-        made = make(order, url, told)
-    typer.echo(encode_value(made)) if as_json else _tell(made)
+        callbacks = Callbacks(
+            lambda text: None if quiet else typer.echo(text, err=True), _warn, on_step
+        )
+        created = create_model(options, url, callbacks)
+    typer.echo(encode_value(created)) if as_json else _print_created(created)
 
 
 def _warn(text: str) -> None:
     typer.echo(f"finops: warning: {text}", err=True)
 
 
-def _tell(made: Created) -> None:
-    typer.echo(f"{'model':<12} {made.model} at {made.host} (Ollama {made.ollama})")
-    typer.echo(f"{'digest':<12} {made.model_digest}")
-    if made.base:
-        typer.echo(f"{'made from':<12} {made.base}")
-    if made.file:
-        typer.echo(f"{'file':<12} {made.file} ({made.bytes:,} bytes)")
-        typer.echo(f"{'sha256':<12} {made.file_sha256}")
-    for more in made.more_files:
+def _print_created(created: Created) -> None:
+    typer.echo(f"{'model':<12} {created.model} at {created.host} (Ollama {created.ollama})")
+    typer.echo(f"{'digest':<12} {created.model_digest}")
+    if created.base:
+        typer.echo(f"{'made from':<12} {created.base}")
+    if created.file:
+        typer.echo(f"{'file':<12} {created.file} ({created.bytes:,} bytes)")
+        typer.echo(f"{'sha256':<12} {created.file_sha256}")
+    for more in created.more_files:
         typer.echo(
             f"{'and':<12} {more.file} ({more.bytes:,} bytes)\n{'sha256':<12} {more.file_sha256}"
         )
-    for name, value in made.parameters.items():
+    for name, value in created.parameters.items():
         for one in value if isinstance(value, list) else [value]:
             typer.echo(f"{'parameter':<12} {name} {one}")

@@ -93,7 +93,7 @@ def evaluate(
     triage_gguf: TriageGguf = None,
     resolver_gguf: ResolverGguf = None,
     on_violation: Violation = "repair",
-    deadline: Timeout = None,
+    timeout: Timeout = None,
     guard: Guard = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -126,7 +126,7 @@ def evaluate(
         quiet,
     )
     names = (triage_model, resolver_model, triage_gguf, resolver_gguf)
-    models = Models(host, on_violation, True, deadline, guard, *names)
+    models = Models(host, on_violation, True, timeout, guard, *names)
     with held(output, overwrite):
         found, verified = _measured(context, wanted, output, call, models, baselines)
         _conclude(found, output, as_json, quiet)

@@ -103,11 +103,11 @@ KeepRaw = Annotated[
 Timeout = Annotated[
     float | None,
     typer.Option(
-        "--deadline",
+        "--timeout",
         min=0.1,
         max=86_400,
         metavar="SECONDS",
-        help="How long a model may take for one answer.",
+        help="Time limit for one answer of a model (default: by stage, kb entry answer.seconds).",
     ),
 ]
 Resume = Annotated[

@@ -30,7 +30,7 @@ class Models:
     hosts: list[str] | None
     on_violation: OnViolation
     keep_raw: bool
-    deadline: float | None
+    timeout: float | None
     guard: GuardMode | None
     triage_model: str | None = None
     resolver_model: str | None = None

@@ -156,7 +156,7 @@ def _desk(
         models.triage_model,
         models.resolver_model,
         models.on_violation,
-        models.deadline,
+        models.timeout,
         call.workers,
         models.triage_gguf,
         models.resolver_gguf,

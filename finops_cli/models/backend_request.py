@@ -14,7 +14,7 @@ from finops_cli.models.protocol import ModelStage
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """`deadline` in seconds for one answer; `workers` requests at once, where somebody said how
+    """`timeout` in seconds for one answer; `workers` requests at once, where somebody said how
     many. Names not given: the defaults.
     """
 
@@ -24,7 +24,7 @@ class BackendRequest:
     triage_model: str | None = None
     resolver_model: str | None = None
     on_violation: OnViolation = "repair"
-    deadline: float | None = None
+    timeout: float | None = None
     workers: int | None = None
     triage_gguf: Path | None = None
     resolver_gguf: Path | None = None

@@ -89,7 +89,7 @@ class TooLong(ModelError):
 
 class TimedOut(ModelError):
     rule, policy, endpoint_failed = "reply.overdue", "settle", True
-    cure = "give it more time: --deadline"
+    cure = "give it more time: --timeout"
 
 
 class ContextExceeded(ModelError):

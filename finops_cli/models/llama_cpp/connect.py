@@ -92,12 +92,12 @@ def open_llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         ModelNames(**{stage: digest for stage, (digest, _) in looked_at.items()}),
         prompts_sha256(modelfiles.values()),
         msgspec.json.encode(
-            {**told, "on_violation": wanted.on_violation, "deadline": wanted.deadline}
+            {**told, "on_violation": wanted.on_violation, "timeout": wanted.timeout}
         ).decode(),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
     must_alternate = take_turns(needs, available_bytes(), kb.models.memory_pct)
-    return LlamaCppModel(origin, profiles, kb.models, wanted.deadline, must_alternate)
+    return LlamaCppModel(origin, profiles, kb.models, wanted.timeout, must_alternate)
 
 
 def _named(wanted: BackendRequest) -> dict[ModelStage, Path]:

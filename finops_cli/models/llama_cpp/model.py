@@ -44,7 +44,7 @@ class Profile(Struct, frozen=True):
 class LlamaCppModel:
     """Answers with one process for each model.
 
-    `deadline` is the seconds that one answer may take; `must_alternate`: only one model fits.
+    `timeout` is the seconds that one answer may take; `must_alternate`: only one model fits.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class LlamaCppModel:
         origin: Origin,
         profiles: Mapping[ModelStage, Profile],
         settings: ModelSettings,
-        deadline: float | None = None,
+        timeout: float | None = None,
         must_alternate: bool = False,
         start: Callable[[Load], WorkerProcess] = WorkerProcess,
     ) -> None:
@@ -62,7 +62,7 @@ class LlamaCppModel:
             stage: Model(profile, settings, start) for stage, profile in profiles.items()
         }
         self._settings = settings
-        self._deadline = deadline
+        self._timeout = timeout
 
     @property
     def concurrency(self) -> int:
@@ -106,7 +106,7 @@ class LlamaCppModel:
         """
         _refuse_no_unicode(ask.prompt)
         model = self._models[ask.stage]
-        seconds = self._deadline or self._settings.seconds[ask.stage]
+        seconds = self._timeout or self._settings.seconds[ask.stage]
         retries = RetryBudget(self._settings, ask.prompt)
         suspect = False
         while True:

@@ -55,7 +55,7 @@ def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel,
         ModelNames(**{stage: wanted.model(stage, kb) for stage in wanted.stages}),
         ModelNames(**digests),
         prompts_sha256(profiles[stage].modelfile for stage in wanted.stages),
-        settings_text(profiles, wanted.on_violation, wanted.deadline),
+        settings_text(profiles, wanted.on_violation, wanted.timeout),
     )
     fleet = EndpointPool([_endpoint(server, wanted, settings) for server in servers])
     names = [profiles[stage].model for stage in wanted.stages]
@@ -64,7 +64,7 @@ def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel,
         profiles,
         fleet,
         settings,
-        wanted.deadline,
+        wanted.timeout,
         lambda: _must_take_turns(servers, names),
         lambda: _changes(servers, wanted, kb),
     )

@@ -1,5 +1,5 @@
-"""Makes a stage's model on an Ollama server: checks, sends what the server lacks, has the model
-made, reads back what came of it.
+"""Create a stage's model on an Ollama server: check, send the files that the server lacks, have it
+create the model, and read the result back.
 """
 
 from __future__ import annotations
@@ -33,17 +33,15 @@ _COPIES = 2
 
 
 class Callbacks(NamedTuple):
-    """Who hears of it: `tell` what is about to happen, `warn` what may go wrong, `watch` how far it
-    is.
-    """
+    """Functions that receive progress: messages, warnings and steps."""
 
-    tell: Callable[[str], None]
-    warn: Callable[[str], None]
-    watch: uploads.Watch
+    on_message: Callable[[str], None]
+    on_warning: Callable[[str], None]
+    on_step: uploads.OnStep
 
 
-class Sent(Struct, frozen=True):
-    """A file that the model is made of; `file_sha256` is of the file itself, `bytes` its size."""
+class SentFile(Struct, frozen=True):
+    """A file of the model, with the digest and size of the file itself."""
 
     file: str
     file_sha256: str
@@ -51,73 +49,70 @@ class Sent(Struct, frozen=True):
 
 
 class Created(Struct, frozen=True, kw_only=True):
-    """A model that the server has now.
-
-    `model_digest` is the server's: since Ollama 0.30 it is not that of the file.
-    """
+    """A model that the server has created."""
 
     model: str
     host: str
     ollama: str
     model_digest: str
+    """The server's digest: since Ollama 0.30 it differs from the digest of the file."""
     base: str | None
     file: str | None
     file_sha256: str | None
     bytes: int
-    more_files: list[Sent]
+    more_files: list[SentFile]
     parameters: dict[str, Value]
 
 
 def default_names(kb: KnowledgeBase) -> dict[Stage, str]:
-    """What each stage's model is called where nobody says otherwise."""
+    """Give the default name of each stage's model."""
     stages: tuple[Stage, ...] = get_args(Stage)
     return {stage: kb.models.models.get(stage, f"finops-{stage}") for stage in stages}
 
 
-def preview(order: CreateOptions, watch: uploads.Watch) -> dict[str, object]:
-    """The request that `create` would send, with the digests of the files that are there.
+def preview(options: CreateOptions, on_step: uploads.OnStep) -> dict[str, object]:
+    """Build the request that `create_model` would send, with the digests of the files that exist.
 
-    No server is asked.
+    No server is contacted.
     """
-    planned = plan(order)
-    return request(planned, {path: uploads.sha256_of(path, watch) for path in _paths(planned)})
+    planned = plan(options)
+    return request(planned, {path: uploads.sha256_of(path, on_step) for path in _paths(planned)})
 
 
-def create(order: CreateOptions, url: str, told: Callbacks) -> Created:
-    """Make the model of `order` on the server at `url`.
+def create_model(options: CreateOptions, url: str, callbacks: Callbacks) -> Created:
+    """Create the model of `options` on the server at `url`.
 
-    Raises MissingPiece (no file, no server, a server that is too old), UsageError (a Modelfile or
-    file that is no use) and Unfinished (the server failed, or ended without saying that the model
-    is made).
+    Raises MissingPiece (no file, no server, a server that is too old), UsageError (an unusable
+    Modelfile or file) and Unfinished (the server failed, or stopped before it confirmed the model).
     """
-    planned = plan(order)
-    refuse_unusable(planned, order)
-    version = _usable_version(url, told)
+    planned = plan(options)
+    refuse_unusable(planned, options)
+    version = _check_version(url, callbacks)
     if planned.base is not None:
         _refuse_unusable_base(url, planned.base)
-    _tell_room(planned, told)
+    _announce_disk_space(planned, callbacks)
     with api.translated(url), uploads.connect(url) as client:
-        sent = {path: _send(client, path, told) for path in _paths(planned)}
+        sent = {path: _send(client, path, callbacks) for path in _paths(planned)}
         body = request(planned, {path: f"sha256:{file.file_sha256}" for path, file in sent.items()})
-        uploads.make_model(client, exact_json.encode(body), told.watch)
+        uploads.create_model(client, exact_json.encode(body), callbacks.on_step)
     return _created(planned, url, version, list(sent.values()))
 
 
-def _send(client: httpx.Client, path: Path, told: Callbacks) -> Sent:
-    """See to it that the server has the file at `path`."""
-    digest = uploads.sha256_of(path, told.watch)
+def _send(client: httpx.Client, path: Path, callbacks: Callbacks) -> SentFile:
+    """Send the file at `path` unless the server has it."""
+    digest = uploads.sha256_of(path, callbacks.on_step)
     if uploads.has_blob(client, digest):
-        told.tell(f"{path.name} is on the server already")
+        callbacks.on_message(f"{path.name} is on the server already")
     else:
-        uploads.send_blob(client, digest, path, told.watch)
-    return Sent(str(path), digest.removeprefix("sha256:"), path.stat().st_size)
+        uploads.send_blob(client, digest, path, callbacks.on_step)
+    return SentFile(str(path), digest.removeprefix("sha256:"), path.stat().st_size)
 
 
-def _usable_version(url: str, told: Callbacks) -> str:
+def _check_version(url: str, callbacks: Callbacks) -> str:
     version = api.version(url)
     refuse_too_old(version)
     if not known(version):
-        told.warn(
+        callbacks.on_warning(
             f"{url} says it is Ollama {version}, a build from source: whether it is new enough"
             " cannot be known"
         )
@@ -125,8 +120,8 @@ def _usable_version(url: str, told: Callbacks) -> str:
 
 
 def _refuse_unusable_base(url: str, base: str) -> None:
-    """Ollama would fetch a missing model from the internet by itself, and take one that a cloud
-    answers for.
+    """Raise for a base that the server lacks or only forwards to a cloud: Ollama would download the
+    first from the internet, and accept the second.
     """
     found = api.card(url, base)
     if found is None:
@@ -141,18 +136,18 @@ def _refuse_unusable_base(url: str, base: str) -> None:
         )
 
 
-def _tell_room(planned: CreatePlan, told: Callbacks) -> None:
+def _announce_disk_space(planned: CreatePlan, callbacks: Callbacks) -> None:
     from rich.filesize import decimal
 
     size = sum(path.stat().st_size for path in _paths(planned))
     if size:
-        told.tell(
+        callbacks.on_message(
             f"needs up to {decimal(_COPIES * size)} on the server's disk: the files"
             f" ({decimal(size)}) and a copy that Ollama makes"
         )
 
 
-def _created(planned: CreatePlan, url: str, version: str, sent: list[Sent]) -> Created:
+def _created(planned: CreatePlan, url: str, version: str, sent: list[SentFile]) -> Created:
     card = api.card(url, planned.model)
     if card is None:
         raise Unfinished(
@@ -175,5 +170,5 @@ def _created(planned: CreatePlan, url: str, version: str, sent: list[Sent]) -> C
 
 
 def _paths(planned: CreatePlan) -> list[Path]:
-    """The files that are there, each once."""
-    return list(dict.fromkeys(piece.path for piece in planned.pieces if piece.path is not None))
+    """List the files that exist, each once."""
+    return list(dict.fromkeys(file.path for file in planned.files if file.path is not None))

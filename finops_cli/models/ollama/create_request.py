@@ -1,6 +1,4 @@
-"""What a model is made of: the request to Ollama that a Modelfile stands for, and the files that go
-with it.
-"""
+"""Build the request to Ollama that creates a model from a Modelfile, and find its files."""
 
 from __future__ import annotations
 
@@ -25,22 +23,21 @@ _MODEL_ENDINGS = (".gguf", ".bin", ".safetensors")
 
 
 class CreateOptions(Struct, frozen=True, kw_only=True):
-    """What the user asks for.
-
-    `modelfile` is one that ships where it is None; `gguf` takes the place of its FROM.
-    """
+    """Options of `finops create`."""
 
     stage: Stage
     name: str
     modelfile: Path | None = None
+    """None: the bundled one."""
     gguf: Path | None = None
+    """Takes the place of FROM in the Modelfile."""
     quantize: str | None = None
 
 
 class ModelFile(NamedTuple):
-    """A file of the request under the name that it has there.
+    """A file of the request, under its name in the request.
 
-    `path` is None when it is at none of the places `sought`.
+    `path` is None when the file is in none of the places `sought`.
     """
 
     field: Field
@@ -50,28 +47,26 @@ class ModelFile(NamedTuple):
 
 
 class CreatePlan(NamedTuple):
-    """A model to be made: of `pieces`, or `base`, a model of the server.
-
-    `parameters` are typed, `texts` go as they are.
-    """
+    """A model to create, from files or from a model of the server."""
 
     model: str
     base: str | None
-    pieces: tuple[ModelFile, ...]
+    """Name of the server's model that it is made from."""
+    files: tuple[ModelFile, ...]
     parameters: dict[str, Value]
     texts: dict[str, object]
+    """Instructions that are sent unchanged: template, system prompt and so on."""
 
 
-def plan(order: CreateOptions) -> CreatePlan:
-    """What `order` comes to.
+def plan(options: CreateOptions) -> CreatePlan:
+    """Plan the model of `options`; its files may still be missing.
 
-    Raises UsageError for a Modelfile or an option that cannot be carried out; files may be missing
-    yet.
+    Raises UsageError for a Modelfile or an option that cannot be used.
     """
-    _refuse_unwritable("--name", order.name)
-    modelfile = _modelfile(order)
+    _refuse_unwritable("--name", options.name)
+    modelfile = _modelfile(options)
     folder = modelfile.path.parent
-    bases = (str(order.gguf.absolute()),) if order.gguf else modelfile.bases
+    bases = (str(options.gguf.absolute()),) if options.gguf else modelfile.bases
     sources = [_source(folder, "files", base) for base in bases]
     files = [source for source in sources if isinstance(source, ModelFile)]
     named = [source for source in sources if isinstance(source, str)]
@@ -80,40 +75,42 @@ def plan(order: CreateOptions) -> CreatePlan:
             f"{modelfile.path}: FROM names {', '.join(bases)}; one model, or one or more files, not"
             " both"
         )
-    files += [_piece(folder, "adapters", adapter) for adapter in modelfile.adapters]
-    files += [_piece(folder, "draft_files", draft) for draft in modelfile.drafts]
+    files += [_find_file(folder, "adapters", adapter) for adapter in modelfile.adapters]
+    files += [_find_file(folder, "draft_files", draft) for draft in modelfile.drafts]
     _refuse_equal_names(files)
     return CreatePlan(
-        order.name,
+        options.name,
         named[0] if named else None,
         tuple(files),
         typed_parameters(modelfile),
-        _texts(modelfile, order),
+        _texts(modelfile, options),
     )
 
 
-def _modelfile(order: CreateOptions) -> Modelfile:
-    """The one that is named; else the one that the model file is made for; else that of the
-    stage.
+def _modelfile(options: CreateOptions) -> Modelfile:
+    """Choose the Modelfile: the named one, else the one that the model file asks for, else the
+    stage's own.
     """
-    if order.modelfile is not None:
-        return read_modelfile(order.modelfile)
-    named = order.gguf is not None and order.gguf.is_file()
+    if options.modelfile is not None:
+        return read_modelfile(options.modelfile)
+    named = options.gguf is not None and options.gguf.is_file()
     return bundled.modelfile(
-        bundled.made_for_by_file(order.stage, order.gguf) if named and order.gguf else order.stage
+        bundled.made_for_by_file(options.stage, options.gguf)
+        if named and options.gguf
+        else options.stage
     )
 
 
 def request(plan: CreatePlan, digests: Mapping[Path, str]) -> dict[str, object]:
-    """The body of `POST /api/create`. A file whose digest is not known stands with null."""
+    """Build the body of `POST /api/create`; a file without a known digest has null."""
     body: dict[str, object] = {"model": plan.model}
     if plan.base is not None:
         body["from"] = plan.base
     for field in get_args(Field):
         files = {
-            piece.name: digests.get(piece.path) if piece.path else None
-            for piece in plan.pieces
-            if piece.field == field
+            file.name: digests.get(file.path) if file.path else None
+            for file in plan.files
+            if file.field == field
         }
         if files:
             body[field] = files
@@ -122,28 +119,28 @@ def request(plan: CreatePlan, digests: Mapping[Path, str]) -> dict[str, object]:
     return {**body, **plan.texts, "stream": True}
 
 
-def refuse_unusable(plan: CreatePlan, order: CreateOptions) -> None:
-    """Raises MissingPiece for a file that is not there, UsageError for one that is no GGUF file."""
-    for piece in plan.pieces:
-        if piece.path is None:
-            places = " nor ".join(str(place.parent) for place in piece.sought)
+def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
+    """Raise MissingPiece for a file that does not exist, UsageError for one that is not GGUF."""
+    for file in plan.files:
+        if file.path is None:
+            places = " nor ".join(str(place.parent) for place in file.sought)
             raise MissingPiece(
-                f"{piece.name}: there is no such file in {places}; train and quantize the"
-                f" {order.stage} model or download it, then keep it there under this name, or say"
+                f"{file.name}: there is no such file in {places}; train and quantize the"
+                f" {options.stage} model or download it, then keep it there under this name, or say"
                 " where it is: --gguf FILE"
             )
-        _refuse_no_gguf(piece.path)
+        _refuse_not_gguf(file.path)
 
 
 def _source(folder: Path, field: Field, text: str) -> ModelFile | str:
-    """A FROM line as a file, or as the name of a model where no such file is there and it does not
-    look like one.
+    """Read a FROM line as a file, or as the name of a model if there is no such file and the text
+    does not look like a path.
     """
-    piece = _piece(folder, field, text)
-    return text if piece.path is None and not _looks_like_a_file(text) else piece
+    file = _find_file(folder, field, text)
+    return text if file.path is None and not _looks_like_a_file(text) else file
 
 
-def _piece(folder: Path, field: Field, text: str) -> ModelFile:
+def _find_file(folder: Path, field: Field, text: str) -> ModelFile:
     try:
         given = Path(text).expanduser()
     except RuntimeError as error:  # ~somebody who has no home here
@@ -161,9 +158,7 @@ def _piece(folder: Path, field: Field, text: str) -> ModelFile:
 
 
 def _refuse_unwritable(what: str, text: str) -> None:
-    """Raises UsageError for a name that JSON cannot hold, neither in the request nor in what is
-    told of it.
-    """
+    """Raise UsageError for a name that is not UTF-8: JSON cannot hold it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -180,8 +175,8 @@ def _looks_like_a_file(text: str) -> bool:
     )
 
 
-def _refuse_equal_names(pieces: list[ModelFile]) -> None:
-    names = [(piece.field, piece.name) for piece in pieces]
+def _refuse_equal_names(files: list[ModelFile]) -> None:
+    names = [(file.field, file.name) for file in files]
     twice = [name for field, name in names if names.count((field, name)) > 1]
     if twice:
         raise UsageError(
@@ -189,7 +184,7 @@ def _refuse_equal_names(pieces: list[ModelFile]) -> None:
         )
 
 
-def _texts(modelfile: Modelfile, order: CreateOptions) -> dict[str, object]:
+def _texts(modelfile: Modelfile, options: CreateOptions) -> dict[str, object]:
     texts: dict[str, object] = {
         "template": modelfile.template,
         "system": modelfile.system,
@@ -198,7 +193,7 @@ def _texts(modelfile: Modelfile, order: CreateOptions) -> dict[str, object]:
         "renderer": modelfile.renderer,
         "parser": modelfile.parser,
         "requires": modelfile.requires,
-        "quantize": _quantization(order.quantize),
+        "quantize": _quantization(options.quantize),
     }
     return {name: value for name, value in texts.items() if value is not None}
 
@@ -216,7 +211,7 @@ def _quantization(kind: str | None) -> str | None:
     return None
 
 
-def _refuse_no_gguf(path: Path) -> None:
+def _refuse_not_gguf(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(len(_POINTER))
     if head == _POINTER:

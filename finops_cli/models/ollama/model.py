@@ -34,7 +34,7 @@ class Profile(NamedTuple):
 class OllamaModel:
     """Sends each request to a server that has room, and again where the server failed it.
 
-    `deadline` is the seconds that one answer may take; `in_turns_now` asks the servers whether the
+    `timeout` is the seconds that one answer may take; `in_turns_now` asks the servers whether the
     models must take turns, `changes_now` whether the models are still the same.
     """
 
@@ -44,7 +44,7 @@ class OllamaModel:
         profiles: Mapping[ModelStage, Profile],
         fleet: EndpointPool,
         settings: ModelSettings,
-        deadline: float | None,
+        timeout: float | None,
         in_turns_now: Callable[[], bool],
         changes_now: Callable[[], tuple[str, ...]],
     ) -> None:
@@ -53,7 +53,7 @@ class OllamaModel:
         self._profiles = profiles
         self._fleet = fleet
         self._settings = settings
-        self._deadline = deadline
+        self._timeout = timeout
         self._in_turns_now = in_turns_now
         self._changes_now = changes_now
         self._counted: dict[ModelStage, int] = {}
@@ -212,12 +212,12 @@ class OllamaModel:
 
     def _patience(self, stage: ModelStage) -> Patience:
         seconds = self._settings.seconds
-        return Patience(seconds["connect"], self._deadline or seconds[stage], seconds["silence"])
+        return Patience(seconds["connect"], self._timeout or seconds[stage], seconds["silence"])
 
     def _loading(self, stage: ModelStage) -> Patience:
         """How long a model may take to load; who is in a hurry for answers waits less for it."""
         load = self._settings.seconds["load"]
-        load = load if self._deadline is None else min(load, _LOADS_WITHIN_ANSWERS * self._deadline)
+        load = load if self._timeout is None else min(load, _LOADS_WITHIN_ANSWERS * self._timeout)
         return self._patience(stage)._replace(answer=load, silence=load)
 
 
@@ -238,10 +238,10 @@ def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> in
 
 
 def settings_text(
-    profiles: Mapping[ModelStage, Profile], policy: str, deadline: float | None
+    profiles: Mapping[ModelStage, Profile], policy: str, timeout: float | None
 ) -> str:
     """All that sways an answer beside the models and the prompts, as one line of JSON."""
     told: dict[str, Any] = {
         stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()
     }
-    return msgspec.json.encode({**told, "on_violation": policy, "deadline": deadline}).decode()
+    return msgspec.json.encode({**told, "on_violation": policy, "timeout": timeout}).decode()

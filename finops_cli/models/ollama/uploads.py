@@ -1,8 +1,8 @@
-"""Puts files and models on an Ollama server: blobs by their digest, sent in pieces, and a model
-made of them.
+"""Upload files and create models on an Ollama server: blobs by their digest, sent in pieces, and a
+model made of them.
 
-By httpx, because the `ollama` package sends every file anew, and knows neither renderer, parser nor
-requires. What httpx raises is for `admin.translated`.
+This uses httpx because the `ollama` package sends every file again and lacks renderer, parser and
+requires. `api.translated` turns the errors of httpx into errors of finops.
 """
 
 from __future__ import annotations
@@ -23,110 +23,108 @@ _PIECE = 4 * 1024 * 1024
 """Bytes of a file that are in memory at once."""
 _CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 600.0
-"""A server that checks or quantizes a model says nothing for minutes."""
+"""A server that checks or quantizes a model is silent for minutes."""
 _NOT_FOUND = 404
 _LINE_BYTES = 1024 * 1024
-"""What is kept of one line, or of an answer that is an error: Ollama's own have a few hundred
-bytes.
-"""
+"""Limit of one line, and of an error response: Ollama's own have a few hundred bytes."""
 _SHOWN_BYTES = 80
 _PLAIN = {"Accept-Encoding": "identity"}  # a small packet can hold a line of any length
 
 
 class Step(NamedTuple):
-    """How far something is: `done` of `total`, in bytes; `total` is None where nobody counts."""
+    """Progress in bytes: `done` of `total`; `total` is None where it is unknown."""
 
     what: str
     done: int = 0
     total: int | None = None
 
 
-Watch = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 
 
 def connect(url: str) -> httpx.Client:
-    """A client that waits as long as the making of a model takes."""
+    """Open a client that waits as long as it takes to create a model."""
     import httpx
 
     return hosts.client(url, timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS))
 
 
-def sha256_of(path: Path, watch: Watch) -> str:
-    """The digest of the file at `path` as the server names it: `sha256:` and 64 hexadecimal
-    digits.
+def sha256_of(path: Path, on_step: OnStep) -> str:
+    """Compute the digest of the file at `path` as the server writes it: `sha256:` and 64
+    hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for piece in _pieces(path, f"reading {path.name}", watch):
+    for piece in _pieces(path, f"reading {path.name}", on_step):
         digest.update(piece)
     return f"sha256:{digest.hexdigest()}"
 
 
 def has_blob(client: httpx.Client, digest: str) -> bool:
-    """Whether the server has this file already."""
-    with client.stream("HEAD", f"/api/blobs/{digest}", headers=_PLAIN) as answer:
-        if answer.status_code == _NOT_FOUND:
+    """Ask the server whether it has this file."""
+    with client.stream("HEAD", f"/api/blobs/{digest}", headers=_PLAIN) as response:
+        if response.status_code == _NOT_FOUND:
             return False
-        _refuse_error(client, answer)
+        _refuse_error(client, response)
     return True
 
 
-def send_blob(client: httpx.Client, digest: str, path: Path, watch: Watch) -> None:
+def send_blob(client: httpx.Client, digest: str, path: Path, on_step: OnStep) -> None:
     """Send the file at `path`.
 
-    The server reckons its digest itself and refuses a file that changed meanwhile.
+    The server computes the digest again and refuses a file that has changed meanwhile.
     """
-    pieces = _pieces(path, f"sending {path.name}", watch)
+    pieces = _pieces(path, f"sending {path.name}", on_step)
     # httpx sends an iterator without a length unless it is told one
     headers = {**_PLAIN, "Content-Length": str(path.stat().st_size)}
-    with client.stream("POST", f"/api/blobs/{digest}", content=pieces, headers=headers) as answer:
-        _refuse_error(client, answer)
+    with client.stream("POST", f"/api/blobs/{digest}", content=pieces, headers=headers) as response:
+        _refuse_error(client, response)
 
 
-def make_model(client: httpx.Client, request: bytes, watch: Watch) -> None:
-    """Have the server make the model of `request`.
+def create_model(client: httpx.Client, request: bytes, on_step: OnStep) -> None:
+    """Have the server create the model of `request`.
 
-    Raises Unfinished unless it ends with the word that it is made.
+    Raises Unfinished unless its last status is `success`.
     """
-    made = False
+    is_created = False
     headers = {**_PLAIN, "Content-Type": "application/json"}
-    with client.stream("POST", "/api/create", content=request, headers=headers) as answer:
-        _refuse_error(client, answer)
-        for line in _lines(answer.iter_raw()):
+    with client.stream("POST", "/api/create", content=request, headers=headers) as response:
+        _refuse_error(client, response)
+        for line in _lines(response.iter_raw()):
             step = _step(line)
-            watch(step)
-            made = step.what == "success"
-    if not made:
+            on_step(step)
+            is_created = step.what == "success"
+    if not is_created:
         raise Unfinished(
             "the server ended without the word that the model is made; see its log, then try again"
         )
 
 
-def _refuse_error(client: httpx.Client, answer: httpx.Response) -> None:
-    """Raises admin.Refused, with what the server says, for an answer that is an error."""
-    if answer.is_success:
+def _refuse_error(client: httpx.Client, response: httpx.Response) -> None:
+    """Raise api.OllamaRefused, with the server's message, for an error response."""
+    if response.is_success:
         return
     said, until = b"", monotonic() + api.SECONDS
-    for piece in answer.iter_raw():
+    for piece in response.iter_raw():
         said += piece
         if len(said) > _LINE_BYTES or monotonic() > until:
             break
-    raise api.OllamaRefused(str(client.base_url).rstrip("/"), answer.status_code, said)
+    raise api.OllamaRefused(str(client.base_url).rstrip("/"), response.status_code, said)
 
 
-def _pieces(path: Path, what: str, watch: Watch) -> Iterator[bytes]:
+def _pieces(path: Path, what: str, on_step: OnStep) -> Iterator[bytes]:
     total, done = path.stat().st_size, 0
-    watch(Step(what, 0, total))
+    on_step(Step(what, 0, total))
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
             done += len(piece)
-            watch(Step(what, done, total))
+            on_step(Step(what, done, total))
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines that end with a newline or with the stream, empty ones left out.
+    """Split into lines that end with a newline or with the stream; empty ones are left out.
 
-    Raises Unfinished for one without an end.
+    Raises Unfinished for a line that does not end.
     """
     rest = b""
     for piece in pieces:
@@ -142,7 +140,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _step(line: bytes) -> Step:
-    """A status line of the server. Raises Unfinished for an error line and for one that is torn."""
+    """Read a status line. Raises Unfinished for an error, and for a line that is not JSON."""
     try:
         status = api.decoded(line)
     except ValueError as error:
