@@ -20,7 +20,7 @@ from finops_cli.pipeline.parse import decode, parse_case, parse_fail
 from finops_cli.rules.handoff import case_not_resolved_because, handoff
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
-from finops_cli.verify.codecs import RESOLUTION, TRIAGE, Codec
+from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 from finops_cli.verify.free_text import check_prose, check_reason
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.schemas import schema_errors, show_value
@@ -132,9 +132,10 @@ def _nothing_answered(given: dict[str, Any]) -> list[Finding]:
 def _triage(
     given: Any, kb: KnowledgeBase, fail: FailRecord | None = None, reference: Triage | None = None
 ) -> list[Finding]:
-    answer = TRIAGE.read(given)
+    codec = triage_codec(kb.scoring.components)
+    answer = codec.read(given)
     if answer is None:
-        return _ill_shaped(given, TRIAGE)
+        return _ill_shaped(given, codec)
     if fail is None or reference is None:
         return check_triage(answer, kb)
     return [*check_triage(answer, kb, reference), *check_reason(answer, reference, fail, kb)]

@@ -17,10 +17,12 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.bands import BandTable
+from finops_cli.kb.chapters.scoring import quantities
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import resolver_prompt
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.deadlines import regulatory_state
+from finops_cli.rules.scoring import concentration_conditions
 from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
 
 Counts = Counter[tuple[str, str]]
@@ -77,15 +79,8 @@ def _triage_facts(fail: FailRecord, answer: Triage, kb: KnowledgeBase) -> Iterat
 
 
 def stack(fail: FailRecord, kb: KnowledgeBase) -> str:
-    """Which concentration conditions apply, by name."""
-    rate = fail.security_fail_rate_pct_adv
-    applies = {
-        "THRESHOLD": fail.reg_sho_threshold,
-        "NOT_CNS_ELIGIBLE": not fail.cns_eligible,
-        "SECURITY_FAIL_RATE": rate is not None and rate > kb.scoring.security_rate_over,
-        "CP_FAIL_RATE": fail.cp_fail_rate_pct > kb.scoring.cp_rate_over,
-    }
-    return "+".join(name for name, counts in applies.items() if counts) or "none"
+    """The concentration conditions that apply, by name."""
+    return "+".join(concentration_conditions(fail, kb.scoring)) or "none"
 
 
 def edges_met(fail: FailRecord, kb: KnowledgeBase) -> Iterator[str]:
@@ -100,20 +95,21 @@ def edges_met(fail: FailRecord, kb: KnowledgeBase) -> Iterator[str]:
 
 
 def all_edges(kb: KnowledgeBase) -> set[str]:
-    """Both sides of every boundary of the four band tables."""
-    names = {"age": kb.scoring.age_factor, "value": kb.scoring.value_factor}
-    names |= {
-        "cp rate": kb.scoring.cp_history_factor,
-        "coverage": kb.scoring.inventory_modifier,
+    """Both sides of every boundary of every band table."""
+    tables = {
+        factor.row.quantity.name: factor.table
+        for factor in kb.scoring.factors
+        if factor.row.quantity is not None
     }
+    tables["coverage"] = kb.scoring.inventory_modifier
     last = {
         f"{name}: last of band {band}"
-        for name, table in names.items()
+        for name, table in tables.items()
         for band in range(len(table.values) - 1)
     }
     return last | {
         f"{name}: first of band {band}"
-        for name, table in names.items()
+        for name, table in tables.items()
         for band in range(1, len(table.values))
     }
 
@@ -121,12 +117,13 @@ def all_edges(kb: KnowledgeBase) -> set[str]:
 def _edge_fields(
     fail: FailRecord, kb: KnowledgeBase
 ) -> tuple[tuple[str, BandTable[Decimal], Decimal, Decimal], ...]:
-    s, cent = kb.scoring, Decimal("0.01")
+    s = kb.scoring
     return (
-        ("age", s.age_factor, Decimal(1), Decimal(fail.age_days)),
-        ("value", s.value_factor, cent, fail.market_value),
-        ("cp rate", s.cp_history_factor, cent, fail.cp_fail_rate_pct),
-        ("coverage", s.inventory_modifier, cent, fail.inventory_coverage_pct),
+        *(
+            (quantity.name, table, quantity.step, number)
+            for quantity, table, number in quantities(fail, s)
+        ),
+        ("coverage", s.inventory_modifier, Decimal("0.01"), fail.inventory_coverage_pct),
     )
 
 

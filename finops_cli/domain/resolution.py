@@ -41,7 +41,7 @@ from finops_cli.domain.fail import (
 from finops_cli.domain.triage import FreeProse, ScoreNumber
 
 
-class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True):
+class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What each factor adds to the base score, in points."""
 
     age: ScoreNumber

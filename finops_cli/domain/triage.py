@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, defstruct
 
 from finops_cli.domain import limits
 from finops_cli.domain.enums import (
@@ -25,7 +25,9 @@ ScoreNumber = Annotated[
 FreeProse = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
 
 
-class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
+class ScoreComponents(
+    Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True, kw_only=True
+):
     """The factors, the base score they add up to, and the two modifiers. Exact, unrounded."""
 
     age_factor: ScoreNumber
@@ -37,7 +39,27 @@ class ScoreComponents(Struct, frozen=True, forbid_unknown_fields=True, cache_has
     concentration_modifier: ScoreNumber
 
 
-class Triage(Struct, frozen=True, forbid_unknown_fields=True):
+def make_components_type(factor_fields: tuple[str, ...]) -> type[ScoreComponents]:
+    """The type of `score_components` that shows these factors: card 1's fields, and after them one
+    for each further factor.
+    """
+    further = [name for name in factor_fields if name not in ScoreComponents.__struct_fields__]
+    if not further:
+        return ScoreComponents
+    wider: type[ScoreComponents] = defstruct(  # type: ignore[assignment]
+        "ScoreComponents",
+        [(name, ScoreNumber) for name in further],
+        bases=(ScoreComponents,),
+        frozen=True,
+        forbid_unknown_fields=True,
+        cache_hash=True,
+        kw_only=True,
+        module=__name__,
+    )
+    return wider
+
+
+class Triage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How urgent a fail is (0-100, one decimal), and what to do about it."""
 
     category: Category

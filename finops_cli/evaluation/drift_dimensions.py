@@ -21,6 +21,7 @@ from finops_cli.errors import UsageError
 from finops_cli.evaluation.results_dir import ANSWERS, finished
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading
+from finops_cli.kb.factors import FACTORS
 from finops_cli.pipeline.output import Line, read_line
 
 Kind = Literal["prediction", "input"]
@@ -114,10 +115,11 @@ def _inputs(triage: Any) -> dict[str, str]:
     """The factors of the verified score, which are the bands that the input fell into."""
     c = triage.score_components
     return {
-        "age factor": plain(c.age_factor),
-        "value factor": plain(c.value_factor),
-        "regulatory factor": plain(c.regulatory_factor),
-        "counterparty factor": plain(c.cp_history_factor),
+        **{
+            f"{factor.word} factor": plain(getattr(c, factor.field))
+            for factor in FACTORS
+            if factor.field is not None
+        },
         "inventory modifier": plain(c.inventory_modifier),
         "direction": triage.cns_direction,
     }

@@ -6,32 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import NamedTuple
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import plain, render_usd
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
-from finops_cli.kb.bands import BandTable
+from finops_cli.kb.chapters.scoring import BandedNumber, quantities
+from finops_cli.kb.factors import Quantity
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import regulatory_state
 
 Strata = tuple[tuple[str, str], ...]
 """Dimension and group, in a fixed order."""
-_CENT, _WHOLE = Decimal("0.01"), Decimal(1)
-
-
-class _Banded(NamedTuple):
-    """A field that falls into bands, in steps of `step`."""
-
-    name: str
-    table: BandTable[Decimal]
-    step: Decimal
-    value: Decimal
-    is_usd: bool = False
-
-    def said(self, value: Decimal) -> str:
-        return render_usd(value) if self.is_usd else plain(value)
 
 
 def strata_of_fail(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Strata:
@@ -45,7 +31,7 @@ def strata_of_fail(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> St
     )
     without = (("N_A direction", reference.category),) if fail.cns_direction == "N_A" else ()
     banded = _banded(fail, kb)
-    bands = tuple((f"{field.name} band", _band(field)) for field in banded)
+    bands = tuple((f"{field.quantity.name} band", _band(field)) for field in banded)
     return (
         *fixed,
         *without,
@@ -74,50 +60,51 @@ def strata_of_case(case: ResolverInput, reference: Resolution, kb: KnowledgeBase
     )
 
 
-def _banded(fail: FailRecord, kb: KnowledgeBase) -> tuple[_Banded, ...]:
-    s = kb.scoring
+def _banded(fail: FailRecord, kb: KnowledgeBase) -> tuple[BandedNumber, ...]:
+    coverage = Quantity(name="coverage", step=Decimal("0.01"))
     return (
-        _Banded("age", s.age_factor, _WHOLE, Decimal(fail.age_days)),
-        _Banded("value", s.value_factor, _CENT, Decimal(fail.market_value), is_usd=True),
-        _Banded("cp rate", s.cp_history_factor, _CENT, Decimal(fail.cp_fail_rate_pct)),
-        _Banded("coverage", s.inventory_modifier, _CENT, Decimal(fail.inventory_coverage_pct)),
+        *quantities(fail, kb.scoring),
+        BandedNumber(coverage, kb.scoring.inventory_modifier, Decimal(fail.inventory_coverage_pct)),
     )
 
 
-def _band(field: _Banded) -> str:
+def _render(field: BandedNumber, number: Decimal) -> str:
+    return render_usd(number) if field.quantity.is_usd else plain(number)
+
+
+def _band(field: BandedNumber) -> str:
     """The band that the value is in, by its ends."""
-    band = field.table.index(field.value)
+    band = field.table.index(field.number)
     low = _first_of(field, band) if band else None
     high = _last_of(field, band)
     if high is None:
-        return f"from {field.said(low)}" if low is not None else "all"
-    return (
-        f"up to {field.said(high)}" if low is None else f"{field.said(low)} to {field.said(high)}"
-    )
+        return f"from {_render(field, low)}" if low is not None else "all"
+    last = _render(field, high)
+    return f"up to {last}" if low is None else f"{_render(field, low)} to {last}"
 
 
-def _sides(field: _Banded) -> Iterator[str]:
+def _sides(field: BandedNumber) -> Iterator[str]:
     """The sides of boundaries that the value lies directly at."""
-    band = field.table.index(field.value)
-    if band and field.value == (first := _first_of(field, band)):
-        yield f"{field.name} {field.said(first)}, just above a boundary"
+    band = field.table.index(field.number)
+    if band and field.number == (first := _first_of(field, band)):
+        yield f"{field.quantity.name} {_render(field, first)}, just above a boundary"
     last = _last_of(field, band)
-    if last is not None and field.value == last:
-        yield f"{field.name} {field.said(last)}, just below a boundary"
+    if last is not None and field.number == last:
+        yield f"{field.quantity.name} {_render(field, last)}, just below a boundary"
 
 
-def _first_of(field: _Banded, band: int) -> Decimal:
+def _first_of(field: BandedNumber, band: int) -> Decimal:
     """The first value of a band that has one below it."""
     edge = field.table.upper_edge(band - 1)
     assert edge is not None  # noqa: S101 - only the last band has no upper edge
-    return edge[0] + field.step if edge[1] else edge[0]
+    return edge[0] + field.quantity.step if edge[1] else edge[0]
 
 
-def _last_of(field: _Banded, band: int) -> Decimal | None:
+def _last_of(field: BandedNumber, band: int) -> Decimal | None:
     edge = field.table.upper_edge(band)
     if edge is None:
         return None
-    return edge[0] if edge[1] else edge[0] - field.step
+    return edge[0] if edge[1] else edge[0] - field.quantity.step
 
 
 def _count_of(case: ResolverInput, kb: KnowledgeBase) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Generic, TypeVar
 
@@ -53,3 +54,16 @@ class BandTable(Generic[V]):
     def upper_edge(self, i: int) -> tuple[Decimal, bool] | None:
         """The edge above band `i` and whether it belongs to the band; None for the last one."""
         return (self._edges[i], self._closed[i]) if i < len(self._edges) else None  # type: ignore[return-value]
+
+
+class LookupTable(Generic[V]):
+    """A table of words: `table.of(word)` is its value."""
+
+    __slots__ = ("_members", "values")
+
+    def __init__(self, members: Mapping[str, V]) -> None:
+        self._members = members
+        self.values = tuple(members.values())
+
+    def of(self, word: str) -> V:
+        return self._members[word]

@@ -71,10 +71,11 @@ class Compiler:
         return {key: self._score(id, value) for key, value in self.numbers(id, keys).items()}
 
     def score_bands(self, id: str) -> BandTable[Decimal]:
+        """A table of scores. Equal values get one spelling, so that 10 and 10.0 print alike."""
         entry = self._entry(id, entries.Bands)
-        return BandTable(
-            entry, tuple(self._score(id, self._decimal(id, row.value)) for row in entry.rows)
-        )
+        values = [self._score(id, self._decimal(id, row.value)) for row in entry.rows]
+        first_spelling: dict[Decimal, Decimal] = {}
+        return BandTable(entry, tuple(first_spelling.setdefault(value, value) for value in values))
 
     @staticmethod
     def _score(id: str, value: Decimal) -> Decimal:

@@ -1,6 +1,4 @@
-"""Reads a knowledge base folder: `kb/` of the checkout, or the copy inside the wheel, or a desk's
-own.
-"""
+"""Load a knowledge base folder: `kb/` of the checkout, its copy in the wheel, or the desk's own."""
 
 from __future__ import annotations
 
@@ -17,6 +15,7 @@ import msgspec
 from finops_cli import __version__
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
+from finops_cli.kb.factors import FACTORS, Factor
 from finops_cli.kb.rulebook import KnowledgeBase, compile_kb
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -35,8 +34,8 @@ def bundled_kb_dir() -> Path:
 
 
 @cache
-def load_kb(folder: Path) -> KnowledgeBase:
-    """The book that the `*.toml` files of `folder` make.
+def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBase:
+    """Load the knowledge base of the `*.toml` files in `folder`, with these factors of the score.
 
     Raises KnowledgeError naming file and entry.
     """
@@ -58,7 +57,7 @@ def load_kb(folder: Path) -> KnowledgeBase:
             raise KnowledgeError(
                 f"kb entry {entry.id}: it differs from {absent[0]}, which is no entry"
             )
-    return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found)
+    return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found, factors)
 
 
 def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:

@@ -1,4 +1,4 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""The compiled knowledge base: one typed object, with one part for each chapter."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from finops_cli.kb.chapters.training_data import DatasetSettings, compile_number
 from finops_cli.kb.chapters.triage import TriageRules, compile_triage
 from finops_cli.kb.chapters.waterfall import WaterfallRules, compile_waterfall
 from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.factors import FACTORS, Factor
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class KnowledgeBase:
-    """All rules of the desk.
-
-    `version` is the release and a digest of every value and word in it.
-    """
+    """All rules of the desk."""
 
     version: str
+    """The release, and a digest of every value and word."""
     entries: Mapping[str, entries.AnyEntry]
     scoring: ScoringRules
     triage: TriageRules
@@ -41,18 +40,26 @@ class KnowledgeBase:
     phrases: frozenset[str]
 
 
-def compile_kb(version: str, all_entries: Mapping[str, entries.AnyEntry]) -> KnowledgeBase:
-    """The typed books of `all_entries`. Raises KnowledgeError when one does not fit."""
-    return compile_with(version, Compiler(all_entries), all_entries)
+def compile_kb(
+    version: str,
+    all_entries: Mapping[str, entries.AnyEntry],
+    factors: tuple[Factor, ...] = FACTORS,
+) -> KnowledgeBase:
+    """Compile `all_entries`. Raises KnowledgeError when one does not fit."""
+    return compile_with(version, Compiler(all_entries), all_entries, factors)
 
 
 def compile_with(
-    version: str, c: Compiler, all_entries: Mapping[str, entries.AnyEntry]
+    version: str,
+    c: Compiler,
+    all_entries: Mapping[str, entries.AnyEntry],
+    factors: tuple[Factor, ...] = FACTORS,
 ) -> KnowledgeBase:
+    """Compile `all_entries` with the compiler `c`, which remembers the ids that were read."""
     return KnowledgeBase(
         version=version,
         entries=all_entries,
-        scoring=compile_scoring(c),
+        scoring=compile_scoring(c, factors),
         triage=compile_triage(c),
         handoff=compile_handoff(c),
         waterfall=compile_waterfall(c),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from finops_cli.domain.enums import Action, Category, Flag, LifecycleState, Tier
 from finops_cli.domain.fail import FailRecord
 from finops_cli.kb.chapters.triage import TriageRules
@@ -80,24 +78,12 @@ def flags(
     record: FailRecord, close_out: bool, deadline: int | None, rules: TriageRules
 ) -> tuple[Flag, ...]:
     """kb: `triage.flags`. `close_out`: the regulatory factor is that of CLOSE_OUT."""
-    return _flags(
-        record.reg_sho_threshold,
-        close_out or (deadline is not None and record.age_days >= deadline),
-        record.cp_fail_rate_pct > rules.problem_cp_over,
-        record.market_value >= rules.high_value_from,
-        record.age_days >= rules.aged_from,
-    )
-
-
-@lru_cache(maxsize=32)
-def _flags(
-    threshold: bool, close_out: bool, problem_cp: bool, high_value: bool, aged: bool
-) -> tuple[Flag, ...]:
-    raised: list[tuple[bool, Flag]] = [
-        (threshold, "THRESHOLD_SECURITY"),
-        (close_out, "REG_SHO_CLOSEOUT"),
-        (problem_cp, "PROBLEM_CP"),
-        (high_value, "HIGH_VALUE"),
-        (aged, "AGED_FAIL"),
-    ]
-    return tuple(flag for is_raised, flag in raised if is_raised)
+    past_deadline = deadline is not None and record.age_days >= deadline
+    is_raised: dict[Flag, bool] = {
+        "THRESHOLD_SECURITY": record.reg_sho_threshold,
+        "REG_SHO_CLOSEOUT": close_out or past_deadline,
+        "PROBLEM_CP": record.cp_fail_rate_pct > rules.problem_cp_over,
+        "HIGH_VALUE": record.market_value >= rules.high_value_from,
+        "AGED_FAIL": record.age_days >= rules.aged_from,
+    }
+    return tuple(flag for flag, raised in is_raised.items() if raised)

@@ -41,17 +41,16 @@ def age_days(case: ResolverInput, rules: ScoringRules) -> int:
     """
     if case.age_days is not None:
         return case.age_days
-    contribution = case.triage.score_components.age
+    contribution, weight = case.triage.score_components.age, rules.weight("age")
     for band, factor in enumerate(rules.age_factor.values):
-        if factor * rules.weights["age"] == contribution:
+        if factor * weight == contribution:
             return _last_day(band, rules)
     raise ValueError(accepted_ages(rules))
 
 
 def accepted_ages(rules: ScoringRules) -> str:
-    contributions = ", ".join(
-        str(factor * rules.weights["age"]) for factor in rules.age_factor.values
-    )
+    weight = rules.weight("age")
+    contributions = ", ".join(str(factor * weight) for factor in rules.age_factor.values)
     return f"age_days, or score_components.age as one of {contributions}"
 
 

@@ -79,12 +79,12 @@ def _lifecycle(age_days: int, triage: Triage, rules: HandoffRules) -> HandoffLif
 
 
 def _contributions(components: ScoreComponents, rules: ScoringRules) -> WeightedContributions:
-    weights = rules.weights
     return WeightedContributions(
-        components.age_factor * weights["age"],
-        components.value_factor * weights["value"],
-        components.regulatory_factor * weights["regulatory"],
-        components.cp_history_factor * weights["cp_history"],
+        **{
+            factor.row.handoff_field: getattr(components, field) * factor.weight
+            for field, factor in rules.shown_factors
+            if factor.row.handoff_field is not None
+        }
     )
 
 

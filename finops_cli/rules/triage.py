@@ -1,4 +1,4 @@
-"""Stage 1 as one function of record and book."""
+"""Stage 1: triage a fail record by the rules of a knowledge base."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ _KIND = {
 
 
 def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
-    """What card 1 asks of a model, computed: score, tier, category, action, escalation, deadline
-    and flags.
-    """
+    """Triage `record`: score, tier, category, action, escalation, deadline and flags."""
     state = deadlines.regulatory_state(record, kb.triage)
     scored = scoring.score(record, state, kb.scoring)
     category = classification.category(record)
@@ -32,18 +30,18 @@ def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
         classification.is_offset(record), close_out and deadline is not None, tier
     )
     return Triage(
-        category,
-        record.cns_direction,
-        lifecycle,
-        scored.priority,
-        tier,
-        tier != scored.tier,
-        scored.components,
-        reason(record, scored, category, tier),
-        classification.action(record, category, lifecycle, tier, kb.triage),
-        scoring.escalation_level(tier, regulatory_factor, kb.scoring),
-        None if deadline is None else f"T+{deadline}",
-        classification.flags(record, close_out, deadline, kb.triage),
+        category=category,
+        cns_direction=record.cns_direction,
+        lifecycle_state=lifecycle,
+        priority_score=scored.priority,
+        priority_tier=tier,
+        category_priority_override=tier != scored.tier,
+        score_components=scored.components,
+        reason=reason(record, scored, category, tier),
+        action=classification.action(record, category, lifecycle, tier, kb.triage),
+        escalation_level=scoring.escalation_level(tier, regulatory_factor, kb.scoring),
+        deadline=None if deadline is None else f"T+{deadline}",
+        flags=classification.flags(record, close_out, deadline, kb.triage),
     )
 
 
@@ -56,5 +54,5 @@ def reason(record: FailRecord, scored: scoring.Score, category: str, tier: str) 
     )
     return (
         f"{kind} of {record.qty:,} shares aged {days} scores {scored.priority} ({tier}):"
-        f" {scored.why}{raised}."
+        f" {scored.explanation}{raised}."
     )

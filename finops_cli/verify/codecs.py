@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -18,8 +18,8 @@ import msgspec
 from finops_cli.domain import limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import exact
-from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.domain.triage import Triage
+from finops_cli.domain.resolution import Resolution, ResolverInput, WeightedContributions
+from finops_cli.domain.triage import ScoreComponents, Triage
 
 T = TypeVar("T", bound=msgspec.Struct)
 Numbers = Mapping[str, Any]
@@ -117,29 +117,41 @@ def _plain(given: Any, null_is_default: tuple[str, ...]) -> Any:
     return given
 
 
-_FACTORS = (
-    "age_factor",
-    "value_factor",
-    "regulatory_factor",
-    "cp_history_factor",
-    "base_score",
-    "inventory_modifier",
-    "concentration_modifier",
-)
-_CONTRIBUTIONS = ("age", "value", "regulatory", "counterparty")
 FAIL = Codec(
     "fail",
     FailRecord,
     {},
     ("cns_eligible", "awaiting_street_receipt", "ftrs", "related_fails", "depot_qty"),
 )
-TRIAGE = Codec(
-    "triage", Triage, {"priority_score": None, "score_components": dict.fromkeys(_FACTORS)}
-)
+
+
+@cache
+def triage_codec(components: type[ScoreComponents]) -> Codec[Triage]:
+    """The codec of a triage with this type of `score_components` (`ScoringRules.components`)."""
+    kind: type[Triage] = Triage
+    if components is not ScoreComponents:
+        kind = msgspec.defstruct(  # type: ignore[assignment]
+            "Triage",
+            [("score_components", components)],
+            bases=(Triage,),
+            frozen=True,
+            forbid_unknown_fields=True,
+            kw_only=True,
+        )
+    numbers = dict.fromkeys(components.__struct_fields__)
+    return Codec("triage", kind, {"priority_score": None, "score_components": numbers})
+
+
+TRIAGE = triage_codec(ScoreComponents)
 RESOLVER_INPUT = Codec(
     "resolver-input",
     ResolverInput,
-    {"triage": {"priority_score": None, "score_components": dict.fromkeys(_CONTRIBUTIONS)}},
+    {
+        "triage": {
+            "priority_score": None,
+            "score_components": dict.fromkeys(WeightedContributions.__struct_fields__),
+        }
+    },
     ("ftrs", "related_fails", "depot_qty"),
 )
 RESOLUTION = Codec(

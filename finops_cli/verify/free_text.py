@@ -18,6 +18,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.bands import BandTable
+from finops_cli.kb.chapters.scoring import quantities
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import age_days
 from finops_cli.verify.quoted_numbers import (
@@ -46,9 +47,9 @@ def check_reason(
         answer.reason, known_numbers(reference.reason), accepted, fail.fail_id
     ):
         return
-    c, weights = reference.score_components, tuple(kb.scoring.weights.values())
-    factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
-    points = [factor * weight for factor, weight in zip(factors, weights, strict=True)]
+    c = reference.score_components
+    weights = [factor.weight for factor in kb.scoring.factors]
+    points = [getattr(c, field) * factor.weight for field, factor in kb.scoring.shown_factors]
     stocked = c.base_score * c.inventory_modifier
     reckoned = [*points, stocked, stocked * c.concentration_modifier]
     read = replace(fail, notes=None, dk_reason=None, origin=None)
@@ -101,9 +102,7 @@ def _bands(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Iterator[D
     """The edges of the bands that the record falls in: "below 25%", "7-9 days"."""
     s = kb.scoring
     placed: tuple[tuple[BandTable[Any], Decimal | int], ...] = (
-        (s.age_factor, fail.age_days),
-        (s.value_factor, fail.market_value),
-        (s.cp_history_factor, fail.cp_fail_rate_pct),
+        *((banded.table, banded.number) for banded in quantities(fail, s)),
         (s.inventory_modifier, fail.inventory_coverage_pct),
         (s.tier, reference.priority_score),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, product
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from finops_cli.domain.enums import Flag
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.domain.triage import Triage
+from finops_cli.kb.chapters.scoring import ScoringRules
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.classification import is_high
 from finops_cli.rules.scoring import base_score, escalation_level, floor_tier, priority_score
@@ -39,10 +40,6 @@ _FIELD_RULES = {
     "flags": "triage.flags",
 }
 _COMPONENT_RULES = {
-    "age_factor": "score.age_factor",
-    "value_factor": "score.value_factor",
-    "regulatory_factor": "score.regulatory_factor",
-    "cp_history_factor": "score.cp_history_factor",
     "base_score": "score.base",
     "inventory_modifier": "score.inventory_modifier",
     "concentration_modifier": "score.concentration_modifier",
@@ -86,95 +83,104 @@ def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[F
     for finding in compare(
         reference.score_components,
         answer.score_components,
-        _COMPONENT_RULES,
+        _component_rules(kb.scoring),
         "/score_components",
         tolerance,
     ):
         if finding.rule == "score.base":
-            yield mismatch(
-                "score.base",
-                finding.path,
-                finding.expected,
-                finding.actual,
-                _sum_in_words(answer, kb),
-            )
+            because = _explain_base(answer, kb.scoring)
+            yield mismatch("score.base", finding.path, finding.expected, finding.actual, because)
         else:
             yield finding
     yield from compare(reference, answer, _FIELD_RULES, "", tolerance)
 
 
-def _sum_in_words(answer: Triage, kb: KnowledgeBase) -> str:
-    c, weights = answer.score_components, kb.scoring.weights
-    factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
-    terms = " + ".join(
-        f"{plain(factor)} x {weight}"
-        for factor, weight in zip(factors, weights.values(), strict=True)
-    )
-    return f"its own factors give {terms} = {plain(_stated_base(answer, kb))}"
+def _component_rules(rules: ScoringRules) -> dict[str, str]:
+    """The rule of each field of `score_components`, in the order of the fields."""
+    by_field = {field: factor.row.kb_id for field, factor in rules.shown_factors}
+    by_field |= _COMPONENT_RULES
+    return {field: by_field[field] for field in rules.components.__struct_fields__}
 
 
-def _stated_base(answer: Triage, kb: KnowledgeBase) -> Decimal:
+def _explain_base(answer: Triage, rules: ScoringRules) -> str:
+    """The weighted sum of the factors that the answer shows, and what hidden ones may add to it."""
     c = answer.score_components
-    return base_score(
-        c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor, kb.scoring
-    )
+    terms = [
+        f"{plain(getattr(c, field))} x {factor.weight}" for field, factor in rules.shown_factors
+    ]
+    terms += [
+        f"{factor.row.word} (not shown: {' or '.join(map(plain, factor.table.values))})"
+        f" x {factor.weight}"
+        for factor in rules.hidden_factors
+    ]
+    sums = " or ".join(plain(base) for base in _possible_bases(answer, rules))
+    return f"its own factors give {' + '.join(terms)} = {sums}"
+
+
+def _possible_bases(answer: Triage, rules: ScoringRules) -> list[Decimal]:
+    """Every base score that the shown factors allow, ascending.
+
+    One where every factor is shown; else one for each combination of values of the hidden factors.
+    """
+    c = answer.score_components
+    choices = [
+        factor.table.values if factor.row.field is None else (getattr(c, factor.row.field),)
+        for factor in rules.factors
+    ]
+    return sorted({base_score(values, rules) for values in product(*choices)})
 
 
 def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
-    c, s = answer.score_components, kb.scoring
-    known = (
-        ("age_factor", c.age_factor, s.age_factor.values),
-        ("value_factor", c.value_factor, s.value_factor.values),
-        ("regulatory_factor", c.regulatory_factor, tuple(s.regulatory_factor.values())),
-        ("cp_history_factor", c.cp_history_factor, s.cp_history_factor.values),
-        ("inventory_modifier", c.inventory_modifier, s.inventory_modifier.values),
-    )
-    for field, value, values in known:
+    c, rules = answer.score_components, _component_rules(kb.scoring)
+    known = {field: factor.table.values for field, factor in kb.scoring.shown_factors}
+    known["inventory_modifier"] = kb.scoring.inventory_modifier.values
+    for field, values in known.items():
+        value = getattr(c, field)
         if value not in values:
-            found.append(
-                mismatch(
-                    _COMPONENT_RULES[field],
-                    f"/score_components/{field}",
-                    values,
-                    value,
-                    "one of these",
-                )
-            )
+            path = f"/score_components/{field}"
+            found.append(mismatch(rules[field], path, values, value, "one of these"))
+
+
+def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
+    c = answer.score_components
+    is_threshold = "THRESHOLD_SECURITY" in answer.flags
     cp_rate = implied_bounds(kb).concentrated_cp.get(c.cp_history_factor, OPEN)
-    possible = concentrations(s, "THRESHOLD_SECURITY" in answer.flags, cp_rate)
+    possible = concentrations(kb.scoring, is_threshold, cp_rate)
     stated = c.concentration_modifier
-    if stated not in possible and not any(
-        equal_within(value, stated, kb.tolerance) for value in possible
-    ):
-        given = "with" if "THRESHOLD_SECURITY" in answer.flags else "without"
-        because = (
-            f"one of these, {given} the flag THRESHOLD_SECURITY and with cp_history_factor"
-            f" {c.cp_history_factor}"
-        )
-        path = "/score_components/concentration_modifier"
-        found.append(
-            mismatch("score.concentration_modifier", path, tuple(sorted(possible)), stated, because)
-        )
+    if any(equal_within(value, stated, kb.tolerance) for value in possible):
+        return
+    because = (
+        f"one of these, {'with' if is_threshold else 'without'} the flag THRESHOLD_SECURITY and"
+        f" with cp_history_factor {c.cp_history_factor}"
+    )
+    path = "/score_components/concentration_modifier"
+    found.append(
+        mismatch("score.concentration_modifier", path, tuple(sorted(possible)), stated, because)
+    )
 
 
 def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
-    c, base = answer.score_components, _stated_base(answer, kb)
-    if not equal_within(base, c.base_score, kb.tolerance):
+    c, rules = answer.score_components, kb.scoring
+    bases = _possible_bases(answer, rules)
+    stated = [base for base in bases if equal_within(base, c.base_score, kb.tolerance)]
+    if not stated:
+        path, because = "/score_components/base_score", _explain_base(answer, rules)
+        found.append(mismatch("score.base", path, _one_or_all(bases), c.base_score, because))
+    expected = [
+        priority_score(base, c.inventory_modifier, c.concentration_modifier, rules)
+        for base in stated or bases
+    ]
+    given = answer.priority_score
+    if not any(equal_within(score, given, kb.tolerance) for score in expected):
+        base = " or ".join(plain(base) for base in stated or bases)
+        because = f"base {base} x {c.inventory_modifier} x {c.concentration_modifier}"
         found.append(
-            mismatch(
-                "score.base",
-                "/score_components/base_score",
-                base,
-                c.base_score,
-                _sum_in_words(answer, kb),
-            )
+            mismatch("score.priority", "/priority_score", _one_or_all(expected), given, because)
         )
-    expected = priority_score(base, c.inventory_modifier, c.concentration_modifier, kb.scoring)
-    if not equal_within(expected, answer.priority_score, kb.tolerance):
-        because = f"base {plain(base)} x {c.inventory_modifier} x {c.concentration_modifier}"
-        found.append(
-            mismatch("score.priority", "/priority_score", expected, answer.priority_score, because)
-        )
+
+
+def _one_or_all(values: list[Decimal]) -> Decimal | tuple[Decimal, ...]:
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _tier_follows_the_score(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
@@ -322,6 +328,7 @@ def _receipt_actions(answer: Triage, kb: KnowledgeBase) -> tuple[str, ...]:
 
 _OWN_RULES: tuple[Callable[[Triage, KnowledgeBase, list[Finding]], None], ...] = (
     _factors_are_known,
+    _concentration_is_possible,
     _score_adds_up,
     _tier_follows_the_score,
     _category_fits_the_direction,

@@ -108,10 +108,9 @@ def _counted(applies: bool, name: str, kb: KnowledgeBase) -> str:
 def worked_out(answer: Triage, kb: KnowledgeBase) -> str:
     """The lines of what follows from those three."""
     c = answer.score_components
-    factors = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
     points = [
-        _scaled(factor * weight, _BASE_DECIMALS)
-        for factor, weight in zip(factors, kb.scoring.weights.values(), strict=True)
+        _scaled(getattr(c, field) * factor.weight, _BASE_DECIMALS)
+        for field, factor in kb.scoring.shown_factors
     ]
     joint = _scaled(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
     product, score = _multiplied(sum(points), joint, kb)

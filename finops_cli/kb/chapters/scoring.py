@@ -1,22 +1,48 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""The scoring rules: the factors of the base score, the modifiers and the tiers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
-from finops_cli.domain import enums as words
-from finops_cli.kb.bands import BandTable
+from finops_cli.domain import enums
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.triage import ScoreComponents, make_components_type
+from finops_cli.kb.bands import BandTable, LookupTable
 from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.factors import FACTORS, Factor, Quantity
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ScoringRules:
-    """What a score is made of (kb: `score.*`, `tier.*`)."""
+class WeightedFactor:
+    """A factor with its weight and its values from the knowledge base."""
 
-    weights: Mapping[str, Decimal]
+    row: Factor
+    weight: Decimal
+    table: BandTable[Decimal] | LookupTable[Decimal]
+
+    def value_of(self, record: FailRecord, state: enums.RegShoStatus) -> Decimal:
+        """The unweighted value of the factor for a record in regulatory state `state`."""
+        return self.table.of(self.row.read(record, state))  # type: ignore[arg-type]
+
+
+class BandedNumber(NamedTuple):
+    """A number of a record, and the band table that divides numbers of its kind."""
+
+    quantity: Quantity
+    table: BandTable[Decimal]
+    number: Decimal
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ScoringRules:
+    """The parts of a priority score (kb: `score.*`, `tier.*`)."""
+
+    factors: tuple[WeightedFactor, ...]
+    components: type[ScoreComponents]
+    """The type of `score_components`: a field for each factor that is shown."""
     age_factor: BandTable[Decimal]
     value_factor: BandTable[Decimal]
     regulatory_factor: Mapping[str, Decimal]
@@ -28,18 +54,46 @@ class ScoringRules:
     cp_rate_over: Decimal
     cap: Decimal
     decimals: int
-    tier: BandTable[words.Tier]
-    cns_floor: words.Tier
-    escalation: Mapping[str, words.EscalationLevel]
-    compliance: words.EscalationLevel
+    tier: BandTable[enums.Tier]
+    cns_floor: enums.Tier
+    escalation: Mapping[str, enums.EscalationLevel]
+    compliance: enums.EscalationLevel
+
+    @property
+    def shown_factors(self) -> tuple[tuple[str, WeightedFactor], ...]:
+        """The field of `score_components` and the factor, for each factor that is shown."""
+        return tuple((f.row.field, f) for f in self.factors if f.row.field is not None)
+
+    @property
+    def hidden_factors(self) -> tuple[WeightedFactor, ...]:
+        """The factors that enter the base score and are not shown."""
+        return tuple(f for f in self.factors if f.row.field is None)
+
+    def weight(self, name: str) -> Decimal:
+        """The weight of the factor `name`."""
+        return next(factor.weight for factor in self.factors if factor.row.name == name)
 
 
-def compile_scoring(c: Compiler) -> ScoringRules:
+def quantities(record: FailRecord, rules: ScoringRules) -> tuple[BandedNumber, ...]:
+    """The numbers of `record` that its factors are banded by, in the order of the factors."""
+    return tuple(
+        BandedNumber(factor.row.quantity, factor.table, Decimal(factor.row.read(record, "NONE")))
+        for factor in rules.factors
+        if factor.row.quantity is not None and isinstance(factor.table, BandTable)
+    )
+
+
+def compile_scoring(c: Compiler, factors: tuple[Factor, ...] = FACTORS) -> ScoringRules:
+    """Read the scoring rules. Raises KnowledgeError naming the entry that does not fit."""
+    weights = c.scores("score.base", tuple(factor.name for factor in factors))
     return ScoringRules(
-        weights=c.scores("score.base", ("age", "value", "regulatory", "cp_history")),
+        factors=tuple(_weigh(factor, weights[factor.name], c) for factor in factors),
+        components=make_components_type(
+            tuple(factor.field for factor in factors if factor.field is not None)
+        ),
         age_factor=c.score_bands("score.age_factor"),
         value_factor=c.score_bands("score.value_factor"),
-        regulatory_factor=c.scores("score.regulatory_factor", get_args(words.RegShoStatus)),
+        regulatory_factor=c.scores("score.regulatory_factor", get_args(enums.RegShoStatus)),
         cp_history_factor=c.score_bands("score.cp_history_factor"),
         inventory_modifier=c.score_bands("score.inventory_modifier"),
         concentration=c.scores(
@@ -51,11 +105,17 @@ def compile_scoring(c: Compiler) -> ScoringRules:
         cp_rate_over=c.number("score.cp_rate_over"),
         cap=c.number("score.cap", highest=1000),
         decimals=c.whole("score.decimals", highest=6),
-        tier=cast(BandTable[words.Tier], c.word_bands("tier.band", words.Tier)),
-        cns_floor=cast(words.Tier, c.choice("tier.cns_floor", words.Tier)),
+        tier=cast(BandTable[enums.Tier], c.word_bands("tier.band", enums.Tier)),
+        cns_floor=cast(enums.Tier, c.choice("tier.cns_floor", enums.Tier)),
         escalation=cast(
-            Mapping[str, words.EscalationLevel],
-            c.texts("tier.escalation", get_args(words.Tier), words.EscalationLevel),
+            Mapping[str, enums.EscalationLevel],
+            c.texts("tier.escalation", get_args(enums.Tier), enums.EscalationLevel),
         ),
-        compliance=cast(words.EscalationLevel, c.choice("tier.compliance", words.EscalationLevel)),
+        compliance=cast(enums.EscalationLevel, c.choice("tier.compliance", enums.EscalationLevel)),
     )
+
+
+def _weigh(factor: Factor, weight: Decimal, c: Compiler) -> WeightedFactor:
+    if factor.quantity is not None:
+        return WeightedFactor(factor, weight, c.score_bands(factor.kb_id))
+    return WeightedFactor(factor, weight, LookupTable(c.scores(factor.kb_id, factor.members)))
