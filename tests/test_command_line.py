@@ -52,21 +52,44 @@ VERBS = (
 )
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """`finops --help` answers at once: no JSON library, no rules, no terminal library."""
+def modules_loaded_by(*arguments: str) -> set[str]:
+    """Run finops in a process of its own and list the modules that it imported."""
     code = (
-        "import sys; sys.argv = ['finops', '--help']\n"
+        f"import sys; sys.argv = ['finops', *{arguments!r}]\n"
         "from finops_cli.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print('\\n'.join(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stderr.split())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return set(done.stderr.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`finops --help` answers at once: no JSON library, no rules, no terminal library."""
+    loaded = modules_loaded_by("--help")
     assert "finops_cli.cli" in loaded
     assert not [
         name for name in loaded for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")
     ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", str(EXAMPLES / "monday.jsonl"), "--backend", "engine", "-q"),
+        ("import", "csv", "--help"),
+        ("train", "--help"),
+        ("schema", "--help"),
+    ],
+)
+def test_models_of_user_files_are_loaded_only_where_such_a_file_is_read(
+    arguments: tuple[str, ...],
+) -> None:
+    """Typer may import pydantic by itself; finops builds its models only where it needs them."""
+    loaded = modules_loaded_by(*arguments)
+    assert "finops_cli.cli" in loaded
+    assert "finops_cli.files.user_files" not in loaded
 
 
 def test_help_lists_the_verbs_in_the_order_of_the_story(finops: Finops) -> None:

@@ -5,6 +5,7 @@ told by line and column.
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -289,47 +290,61 @@ def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mapping", "told"),
     [
-        (MAPPING.replace("columns:", "colums:"), "unknown field `colums`"),
-        (MAPPING + "csv: {separator: ;}\n", "unknown field `separator`"),
-        (MAPPING + "csv: {delimiter: tab}\n", "csv.delimiter is 'tab'; accepted: one character"),
+        (
+            MAPPING.replace("columns:", "colums:"),
+            "colums is not a known key (did you mean columns?)",
+        ),
+        (MAPPING.replace("columns:", "colums:"), "columns is missing"),
+        (
+            MAPPING + "csv: {separator: ;}\n",
+            "csv.separator is not a known key. Expected one of: del",
+        ),
+        (MAPPING + "csv: {delimiter: tab}\n", "csv.delimiter is 'tab'. Expected one character"),
         (
             MAPPING + "csv: {encoding: klingon}\n",
-            "csv.encoding is 'klingon'; accepted: an encoding",
+            "csv.encoding is 'klingon'. Expected an encoding",
         ),
         (
             MAPPING.replace("side: Side", "side: {column: Side, value: {B: Buy}}"),
-            "unknown field `value`",
+            "columns.side.value is not a known key (did you mean values?)",
         ),
+        (MAPPING.replace("side: Side", "side: [Side]"), "columns.side is a list of 1. Expected "),
         (
             MAPPING + "  quantity: Shares\n",
-            "columns names quantity, which no cell can hold; accepted: fail_id, cusip",
+            "columns.quantity is not a field that a cell can hold. Expected one of: fail_id, cusip",
         ),
-        (MAPPING + "constants: {ftrs: x}\n", "constants names ftrs, which no cell can hold"),
+        (
+            MAPPING + "constants: {ftrs: x}\n",
+            "constants.ftrs is not a field that a cell can hold",
+        ),
         (
             MAPPING + "  notes: Remarks\n",
             "column 'Remarks', mapped to notes, is not in the header; it has: Ref, Security",
         ),
-        (MAPPING.replace("  qty: Shares\n", ""), "a fail record needs qty; give each a column"),
+        (
+            MAPPING.replace("  qty: Shares\n", ""),
+            "columns.qty is missing. Expected a column, or a value under constants",
+        ),
         (
             MAPPING + "  inventory.box_qty: Shares\n",
-            "a fail record needs inventory.stock_loan_available, inventory.recall",
+            "columns.inventory.recall_outstanding is missing",
         ),
         (
             MAPPING + "constants: {qty: 5}\n",
-            "qty stands under columns and under constants; keep one",
+            "constants.qty stands under columns too. Expected one of the two",
         ),
         (MAPPING + "  qty: Days\n", "qty is given twice; keep one"),
         (
             MAPPING + "constants: {cns_eligible: perhaps}\n",
-            "constants: cns_eligible is 'perhaps'; accepted: Yes, No",
+            "constants.cns_eligible is 'perhaps'. Expected Yes, No",
         ),
         (
             MAPPING + "constants: {reg_sho_status: SOON}\n",
-            'constants: reg_sho_status is "SOON"; accepted: APPROACHING',
+            'constants.reg_sho_status is "SOON". Expected APPROACHING',
         ),
         ("columns: [", "is not YAML"),
-        ("", "accepted: csv {delimiter, encoding}, columns"),
-        ("!!python/object/apply:os.system [true]", "accepted: csv {delimiter, encoding}, columns"),
+        ("", "the file is empty. Expected keys with values"),
+        ("!!python/object/apply:os.system [true]", "the file is a list of 1. Expected keys"),
     ],
 )
 def test_a_mapping_that_cannot_be_used_is_refused(tmp_path: Path, mapping: str, told: str) -> None:
@@ -337,6 +352,25 @@ def test_a_mapping_that_cannot_be_used_is_refused(tmp_path: Path, mapping: str, 
     result = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
     assert (result.exit_code, result.stdout) == (2, "")
     assert told in result.stderr
+    assert not re.search("Value error|Input should|pydantic", result.stderr)
+
+
+def test_a_mapping_lists_every_fault_at_once(tmp_path: Path) -> None:
+    """Rule: one run shows all faults of the file, each with its path."""
+    mapping = MAPPING.replace("side: Side", "side: {colum: Side}") + (
+        "  quantity: Shares\ncsv: {delimiter: tab, encoding: klingon}\nconstant: {}\n"
+    )
+    message = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping).stderr
+    assert "mapping.yaml has 6 faults:" in message
+    for path in (
+        "columns.side.column is missing",
+        "columns.side.colum is not a known key",
+        "columns.quantity is not a field",
+        "csv.delimiter is 'tab'",
+        "csv.encoding is 'klingon'",
+        "constant is not a known key (did you mean constants?)",
+    ):
+        assert f"\n  {path}" in message
 
 
 def test_a_header_that_cannot_be_used_is_refused(tmp_path: Path) -> None:

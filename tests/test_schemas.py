@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finops_cli.files.user_files import json_schema, read_yaml
+from finops_cli.importers.mapping import Mapping
 from finops_cli.verify.codecs import CODECS
 from finops_cli.verify.schemas import schema_errors
 from tests.conftest import ROOT, a_fail
@@ -97,6 +99,17 @@ def test_exported_files_are_what_the_types_say(name: str) -> None:
     assert json.loads(json.dumps(CODECS[name].json_schema)) == EXPORTED[name]
     jsonschema.Draft202012Validator.check_schema(EXPORTED[name])
     jsonschema.Draft202012Validator(EXPORTED[name]).validate(GOOD[name])
+
+
+def test_the_exported_schema_of_a_mapping_is_current() -> None:
+    """`kb/schemas/mapping.schema.json` is `finops schema mapping` and accepts the example."""
+    exported = json.loads((ROOT / "kb/schemas/mapping.schema.json").read_text())
+    assert json_schema(Mapping) == exported
+    jsonschema.Draft202012Validator.check_schema(exported)
+    example = read_yaml(ROOT / "examples/csv/mapping.yaml", all_text=True)
+    validator = jsonschema.Draft202012Validator(exported)
+    validator.validate(example)
+    assert not validator.is_valid({**dict(example), "columns": {"quantity": "Shares"}})  # type: ignore[call-overload]
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

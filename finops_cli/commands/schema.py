@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 Name = Annotated[
-    Literal["fail", "triage", "resolver-input", "resolution"],
-    typer.Argument(help="Which object.", show_default=False),
+    Literal["fail", "triage", "resolver-input", "resolution", "mapping"],
+    typer.Argument(
+        help="fail, resolver-input: inputs. triage, resolution: outputs. mapping: the file of"
+        " finops import csv --map.",
+        show_default=False,
+    ),
 ]
 
 
 def schema(name: Name) -> None:
-    """Print the JSON Schema of an input or an output."""
+    """Print the JSON Schema of an input, an output or a mapping."""
     import json
 
+    typer.echo(json.dumps(_schema_of(name), indent=2))
+
+
+def _schema_of(name: str) -> dict[str, Any]:
     from finops_cli.verify.codecs import CODECS
 
-    typer.echo(json.dumps(CODECS[name].json_schema, indent=2))
+    if name in CODECS:
+        return CODECS[name].json_schema
+    from finops_cli.files.user_files import json_schema
+    from finops_cli.importers.mapping import Mapping
+
+    return json_schema(Mapping)

@@ -16,7 +16,14 @@ from finops_cli.errors import UsageError
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.importers.cells import CELLS, Value
 from finops_cli.importers.csv_rows import CsvRow, csv_rows
-from finops_cli.importers.mapping import Column, Layout, Mapping, constants_of, nested, read_mapping
+from finops_cli.importers.mapping import (
+    Column,
+    CsvFormat,
+    Mapping,
+    constants_of,
+    nested,
+    read_mapping,
+)
 from finops_cli.importers.stream import Damage, FileRead, Item, admit, unusable
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
@@ -37,7 +44,7 @@ def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
     `source` None: standard input. Raises UsageError.
     """
     mapping = read_mapping(mapping_file)
-    constants = constants_of(mapping, mapping_file)
+    constants = constants_of(mapping)
     file = "stdin" if source is None else str(source)
     rows = 0
     with _opened(source, mapping.csv) as text, SeenIds() as seen:
@@ -55,7 +62,7 @@ def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
 
 
 @contextmanager
-def _opened(source: Path | None, layout: Layout) -> Iterator[TextIO]:
+def _opened(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
     """The text of the source; bytes that are none in its encoding become U+FFFD, for the row to be
     reported.
     """
@@ -87,8 +94,7 @@ def _places(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
         raise UsageError(f"{file} has no header: {why}; give a CSV file")
     names = [name.strip().removeprefix("\ufeff") for name in header.cells]
     places = []
-    for field in mapping.columns:
-        column = mapping.column_of(field)
+    for field, column in mapping.columns.items():
         count = names.count(column.column)
         if count != 1:
             what = "is not in the header" if count == 0 else f"stands {count} times in the header"
