@@ -24,6 +24,7 @@ from finops_cli.commands.doctor import doctor
 from finops_cli.commands.drift import drift
 from finops_cli.commands.evaluate import evaluate
 from finops_cli.commands.generate import generate
+from finops_cli.commands.messages import report, report_error
 from finops_cli.commands.models import models
 from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
@@ -32,7 +33,6 @@ from finops_cli.commands.schema import schema
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
 from finops_cli.errors import FinopsError, UsageError
-from finops_cli.files.terminal import printable
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -72,7 +72,7 @@ class FinopsGroup(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except FinopsError as error:
-            typer.echo(f"finops: {printable(str(error))}", err=True)
+            report_error(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
@@ -81,20 +81,19 @@ class FinopsGroup(TyperGroup):
             raise typer.Exit(PIPE_CLOSED) from error
         except OSError as error:
             _flush_nowhere()
-            typer.echo(
-                f"finops: {error.filename or 'output'}:"
-                f" {error.strerror}{_CURES.get(error.errno or 0, '')}",
-                err=True,
+            report(
+                f"{error.filename or 'output'}: {error.strerror}",
+                _CURES.get(error.errno or 0, ""),
             )
             raise typer.Exit(UsageError.exit_code) from error
         return result
 
 
 _CURES = {
-    errno.ENOSPC: "; free some space and run it again (`run`: with --resume)",
-    errno.EFBIG: "; raise the limit and run it again (`run`: with --resume)",
-    errno.EISDIR: "; give a file",
-    errno.EACCES: "; you may not read or write it",
+    errno.ENOSPC: "free some space and run it again (`run`: with --resume)",
+    errno.EFBIG: "raise the limit and run it again (`run`: with --resume)",
+    errno.EISDIR: "give a file",
+    errno.EACCES: "choose a file that you may read or write",
 }
 
 
@@ -167,9 +166,6 @@ def main() -> None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
     closed = [name for name in ("stdin", "stdout") if getattr(sys, name) is None]
     if closed:
-        print(
-            f"finops: {closed[0]} is closed; redirect it to a file or to {os.devnull}",
-            file=sys.stderr,
-        )
+        report(f"{closed[0]} is closed", f"redirect it to a file or to {os.devnull}")
         sys.exit(UsageError.exit_code)
     app()

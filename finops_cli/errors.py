@@ -16,9 +16,31 @@ from __future__ import annotations
 
 
 class FinopsError(Exception):
-    """Ends a command. `exit_code` is the process's exit status (contracts, section 1)."""
+    """Ends a command with a message, and with a cure where there is one.
+
+    `str(error)` is the message alone.
+    """
 
     exit_code = 1
+    """Exit status of the process (contracts, section 1)."""
+
+    def __init__(self, message: str, cure: str = "") -> None:
+        super().__init__(message)
+        self.cure = cure
+
+    def one_line(self) -> str:
+        """Message and cure together, for a table or a list of several problems."""
+        return f"{self}; {self.cure}" if self.cure else str(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep `cure`, and what a subclass adds, on the way out of a worker process."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[FinopsError], args: tuple[object, ...], state: dict[str, object]) -> object:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(FinopsError):
@@ -35,6 +57,9 @@ class KnowledgeError(UsageError):
 
 class MissingPiece(FinopsError):
     exit_code = 3
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message, cure)
 
 
 class Unfinished(FinopsError):

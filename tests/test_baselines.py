@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace as struct_replace
 
+from finops_cli import extras
 from finops_cli.datasets.splits import content_key, first_in_split, split_of
 from finops_cli.datasets.triage_examples import fails
 from finops_cli.evaluation.aggregate import aggregate
@@ -252,8 +253,9 @@ def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
         [*command, "triage", "--backend", "engine"], capture_output=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "pip install 'finops[evaluate]'" in json.loads(done.stdout)["baselines"]["not_run"]
+    assert "scikit-learn is missing" in json.loads(done.stdout)["baselines"]["not_run"]
+    assert extras.cure("evaluate") in done.stderr.decode()
     assert "were not run" in (tmp_path / "ev/report.html").read_text()
     done = subprocess.run([*command, "sentiment"], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 3
-    assert b"finops[evaluate]" in done.stderr
+    assert f"fix: {extras.cure('evaluate')}\n" in done.stderr.decode()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from finops_cli import extras
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 
 HEAVY = (
@@ -321,9 +322,7 @@ def test_doctor_reports_each_piece_and_its_cure(
         "extra llama",
         "extra train",
         "extra unsloth",
-        "extra serve",
         "extra guard",
-        "extra ray",
         "guard",
         "llama.cpp",
         "ollama",
@@ -332,7 +331,7 @@ def test_doctor_reports_each_piece_and_its_cure(
     assert found["llama.cpp"]["state"] == "absent"
     for name, piece in found.items():
         if name.startswith("extra") and piece["state"] == "absent":
-            assert piece["cure"] == f"pip install 'finops[{name.removeprefix('extra ')}]'"
+            assert piece["cure"] == extras.cure(name.removeprefix("extra "))
 
 
 def test_doctor_finds_a_broken_knowledge_base(tmp_path: Path, finops: Finops) -> None:

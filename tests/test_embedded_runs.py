@@ -16,7 +16,7 @@ from tests.conftest import EXAMPLES, ROOT, Finops, a_fail, jsonl, rows
 from tests.ollama_models import some_fails
 from tests.tiny_gguf import write_tiny_gguf
 
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
 
 
 @pytest.fixture(scope="module")

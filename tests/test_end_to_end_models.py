@@ -20,7 +20,7 @@ from tests.conftest import EXAMPLES, Finops, rows
 NEEDED = ("trl", "llama_cpp", "llguidance")
 LACKING = [name for name in NEEDED if find_spec(name) is None]
 pytestmark = pytest.mark.skipif(
-    bool(LACKING), reason=f"needs {', '.join(LACKING)}: pip install 'finops[train,export,llama]'"
+    bool(LACKING), reason=f"needs {', '.join(LACKING)}: pip install -e '.[train,export,llama]'"
 )
 
 LEARNT = {"triage": (2, 60), "resolver": (1, 90)}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from finops_cli import extras
 from finops_cli.devtools.fake_ollama import FakeOllama
 from tests import look_alikes, pii
 from tests.conftest import EXAMPLES, ROOT, Finops, a_fail, jsonl, rows
@@ -125,7 +126,7 @@ def test_nothing_is_sent_of_a_file_with_text_that_nobody_can_read_first(
         )
         assert done.returncode == 3
         assert "line 2: F-2 has free text" in done.stderr.decode()
-        assert "pip install 'finops[guard]'" in done.stderr.decode()
+        assert extras.cure("guard") in done.stderr.decode()
         assert not output.exists()
     assert [heard for heard in server.heard if not warms_up(heard)] == []
 

@@ -12,6 +12,7 @@ from finops_cli.datasets.rows import Row, resolver_row, sentiment_row, triage_ro
 from finops_cli.datasets.sentiment.examples import Sentence
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
+from tests.cures import cured_by
 
 
 @pytest.fixture
@@ -48,7 +49,9 @@ def test_silence_counts_as_asked(kb: KnowledgeBase, row: Row) -> None:
 
 
 def test_a_record_that_is_none_is_refused(kb: KnowledgeBase, row: Row) -> None:
-    with pytest.raises(UsageError, match="does not have the shape of stage triage; generate"):
+    with pytest.raises(
+        UsageError, match="does not have the shape of stage triage", check=cured_by("generate")
+    ):
         grade(replace(row, record='{"fail_id": 3}'), "{}", kb)
 
 

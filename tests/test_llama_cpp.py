@@ -25,7 +25,7 @@ from tests.llama_models import (
 )
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
 
 
 @pytest.fixture(scope="module")

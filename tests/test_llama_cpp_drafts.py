@@ -71,7 +71,7 @@ def test_earlier_answers_are_remembered_and_the_oldest_forgotten() -> None:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
@@ -154,7 +154,7 @@ def test_a_small_batch_has_no_room_for_guesses(tiny: Path) -> None:
 
 def test_guesses_stay_within_the_context(tmp_path: Path) -> None:
     """An answer that goes on to its last token is guessed up to there, and no further."""
-    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
     table = Watched(endless, 1, context=256)
     say = replace(asks(prompts(1, seed=14), sampling=DRAWN)[0], max_tokens=None)

@@ -12,7 +12,7 @@ from finops_cli.models.llama_cpp.messages import Sampling
 from tests.llama_models import Round, agrees, asks, plain_loop, prompts
 from tests.plain_checkpoints import QWEN35, write_checkpoint
 
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
 
 
 @pytest.fixture(scope="module")

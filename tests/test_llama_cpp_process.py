@@ -241,7 +241,7 @@ one.ready(600)
 @pytest.fixture
 def loading(tmp_path: Path) -> Path:
     """A model file whose load never ends: a pipe that nobody writes to."""
-    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     pipe = tmp_path / "endless.gguf"
     os.mkfifo(pipe)
     return pipe

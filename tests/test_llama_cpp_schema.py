@@ -24,8 +24,8 @@ from tests.ollama_models import a_record
 from tests.tiny_gguf import Shape, write_tiny_gguf
 
 np = pytest.importorskip("numpy", reason="llama-cpp-python brings it")
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
-pytest.importorskip("llguidance", reason="needs llguidance: pip install 'finops[llama]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
+pytest.importorskip("llguidance", reason="needs llguidance: pip install -e '.[llama]'")
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

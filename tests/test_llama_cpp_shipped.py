@@ -65,7 +65,7 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
     stage: ModelStage, kb: KnowledgeBase
 ) -> None:
     """Other records than those that it was measured on; of so few a handful more may be wrong."""
-    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     rows = list(islice(unseen_rows(stage, kb), ASKED))
     scores = try_model(model_files([stage])[stage], stage, rows, kb, lambda done: None)
     assert scores.asked == ASKED
@@ -75,7 +75,7 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
 def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(
     tmp_path: Path, finops: Finops
 ) -> None:
-    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     given = (
         "--stage",
         "triage",

@@ -16,6 +16,7 @@ from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_dir
 from finops_cli.models.modelfile import Message, Modelfile, read_modelfile, typed_parameters
 from finops_cli.models.ollama_options import OPTIONS
+from tests.cures import cured_by
 
 FENCE = '"""'
 
@@ -136,7 +137,7 @@ def test_a_broken_modelfile_names_its_line_and_what_is_accepted(
 
 def test_a_modelfile_of_another_encoding_says_so(tmp_path: Path) -> None:
     (tmp_path / "Modelfile").write_bytes("FROM a\nSYSTEM é".encode("latin-1"))
-    with pytest.raises(UsageError, match="save it as UTF-8"):
+    with pytest.raises(UsageError, check=cured_by("save it as UTF-8")):
         read_modelfile(tmp_path / "Modelfile")
 
 
@@ -261,7 +262,7 @@ def test_a_parameter_that_the_api_would_drop_is_refused(
     """
     with pytest.raises(UsageError) as refused:
         typed_parameters(modelfile(tmp_path, f"FROM a\nPARAMETER {line}"))
-    assert says in str(refused.value)
+    assert says in refused.value.one_line()
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])

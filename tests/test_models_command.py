@@ -15,6 +15,7 @@ from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.models.ollama import api, hosts
 from tests.canned import Canned
 from tests.conftest import Finops
+from tests.cures import cured_by
 
 NOWHERE = "http://127.0.0.1:9"
 CLOUD: dict[str, object] = {
@@ -250,7 +251,7 @@ def test_faults_of_the_list_are_translated(answer: Any, kind: type[FinopsError],
     "ask", [api.version, api.installed, api.loaded, lambda url: api.card(url, "x")]
 )
 def test_no_answer_is_a_missing_piece(ask: Any) -> None:
-    with pytest.raises(MissingPiece, match="ollama serve"):
+    with pytest.raises(MissingPiece, check=cured_by("ollama serve")):
         ask(NOWHERE)
 
 

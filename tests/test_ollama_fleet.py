@@ -30,6 +30,7 @@ from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import through_models
 from tests.conftest import a_fail, jsonl
+from tests.cures import cured_by
 from tests.ollama_models import (
     INVENTORY,
     a_model_at,
@@ -49,7 +50,7 @@ def test_a_server_that_stays_down_ends_the_run_and_says_why(
     model = a_model_at(quick, server.url, stages=("triage",))
     model.prepare("triage")
     server.stop()
-    with pytest.raises(NoEndpointLeft, match=r"cannot be reached.*ollama serve"):
+    with pytest.raises(NoEndpointLeft, match="cannot be reached", check=cured_by("ollama serve")):
         model.triage(a_record())
 
 
@@ -60,7 +61,9 @@ def test_a_model_that_disappears_ends_the_run(server: FakeOllama, quick: Knowled
     model = a_model_at(quick, server.url, stages=("triage",))
     model.prepare("triage")
     server.script = lambda _: NotFound()
-    with pytest.raises(NoEndpointLeft, match=r"model 'finops-triage' not found.*finops create"):
+    with pytest.raises(
+        NoEndpointLeft, match="model 'finops-triage' not found", check=cured_by("finops create")
+    ):
         model.triage(a_record())
     assert [warms_up(heard) for heard in server.heard] == [
         True,
@@ -178,7 +181,7 @@ def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: Knowledge
 def test_a_missing_model_names_its_cure(quick: KnowledgeBase) -> None:
     with (
         FakeOllama(models=(Model("finops-triage", "qwen35"),)) as server,
-        pytest.raises(MissingPiece, match="finops create --stage resolver"),
+        pytest.raises(MissingPiece, check=cured_by("finops create --stage resolver")),
     ):
         a_model_at(quick, server.url)
 

@@ -14,6 +14,7 @@ from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.sentiment.phrasebank import Item, PhrasebankRead, read_phrasebank
 from finops_cli.errors import UsageError
 from finops_cli.importers.stream import Damage
+from tests.cures import cured_by
 
 PLAIN = [
     ("Sales at the Lahti mill rose to EUR 13.1 mn .", "positive"),
@@ -140,5 +141,7 @@ def test_split_is_four_to_one_and_told_by_the_text(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """The message names the file and says what to give."""
-    with pytest.raises(UsageError, match=r"missing\.txt: cannot be read .*; give an unzipped"):
+    with pytest.raises(
+        UsageError, match=r"missing\.txt: cannot be read", check=cured_by("give an unzipped")
+    ):
         next(read_phrasebank(tmp_path / "missing.txt"))

@@ -20,10 +20,10 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.quantization.accuracy_check import held_out
 from tests.conftest import Finops
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'finops[train]'")
-pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
-pytest.importorskip("llguidance", reason="needs llguidance: pip install 'finops[llama]'")
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[train]'")
+pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
+pytest.importorskip("llguidance", reason="needs llguidance: pip install -e '.[llama]'")
 
 from tests.tiny_checkpoints import (  # noqa: E402
     save_adapter,

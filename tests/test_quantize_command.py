@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from finops_cli import extras
 from tests.conftest import EXAMPLES, GGUF_HEAD, Finops
 
 BARE = pytest.mark.skipif(
@@ -56,7 +57,7 @@ def test_calls_that_contradict_themselves(
 
 def test_a_folder_that_is_not_there(tmp_path: Path, finops: Finops) -> None:
     done = finops("quantize", "--stage", "triage", "--base", tmp_path, "-o", tmp_path / "absent")
-    assert (done.returncode, b"no such folder; make it" in done.stderr) == (2, True)
+    assert (done.returncode, b"no such folder\nfix: make it" in done.stderr) == (2, True)
 
 
 def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> None:
@@ -82,8 +83,8 @@ def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> 
     """Before anything is read or written; to convert without quantizing or trying it is not
     needed.
     """
-    says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--no-check")
-    says(finops, tmp_path, 3, "pip install 'finops[", "--base", EXAMPLES, "--type", "f16")
+    says(finops, tmp_path, 3, extras.cure("export", "llama"), "--base", EXAMPLES, "--no-check")
+    says(finops, tmp_path, 3, extras.cure("llama"), "--base", EXAMPLES, "--type", "f16")
     says(
         finops,
         tmp_path,

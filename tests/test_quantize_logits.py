@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'finops[train]'")
-pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
-pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install 'finops[llama]'")
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[train]'")
+pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
 
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
 from finops_cli.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402

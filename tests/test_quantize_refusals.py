@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[export]'")
+np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
 
 from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402

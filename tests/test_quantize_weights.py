@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[export]'")
+np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
 
 from finops_cli.datasets.rows import Stage  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-np = pytest.importorskip("numpy", reason="needs numpy: pip install 'finops[export]'")
+np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
 
 from finops_cli.datasets.rows import Stage  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402
@@ -248,7 +248,7 @@ def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
     """By the digests in the record of the training, of both models that the second sittings begin
     with.
     """
-    pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
+    pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
     from finops_cli.training.data.tokenizer import digests, open_tokenizer
 
     stages: tuple[Stage, ...] = ("triage", "resolver")

@@ -21,7 +21,7 @@ from tests.tiny_gguf import write_tiny_gguf
 
 FILES = ("tiny-triage.gguf", "tiny-resolver.gguf")
 EMBEDDED = pytest.mark.skipif(
-    find_spec("llguidance") is None, reason="needs llama.cpp: pip install 'finops[llama]'"
+    find_spec("llguidance") is None, reason="needs llama.cpp: pip install -e '.[llama]'"
 )
 
 

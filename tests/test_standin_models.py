@@ -5,14 +5,17 @@ it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import ollama
 import pytest
 
+from finops_cli import extras
 from finops_cli.devtools.fake_ollama import FakeOllama, write_gguf
 from finops_cli.errors import MissingPiece
+from tests.cures import cured_by
 from tests.test_standin import CLIENT, TRIAGE, lines
 
 QWEN = {
@@ -248,5 +251,5 @@ def test_serving_a_file_without_llama_cpp_names_its_cure(
 ) -> None:
     """MissingPiece before anything listens."""
     monkeypatch.setitem(__import__("sys").modules, "llama_cpp", None)
-    with pytest.raises(MissingPiece, match=r"pip install 'finops\[llama\]'"):
+    with pytest.raises(MissingPiece, check=cured_by(re.escape(extras.cure("llama")))):
         FakeOllama(gguf={"finops-triage": tmp_path / "a.gguf"})

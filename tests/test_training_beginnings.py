@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 import torch
 

@@ -149,7 +149,7 @@ def test_what_the_cards_do_and_others_advise_against_is_said(stage: Stage, tmp_p
     """4-bit training of linear attention, and adapters in 8 layers of 32: warnings of the triage
     recipe, not of the resolver's.
     """
-    pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+    pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
     found = planned(stage, None, output=tmp_path / "far" / "away")
     told = " ".join(found.warnings)
     assert ("8 of 32 layers" in told, "4 bit is not advised" in told) == (
@@ -162,7 +162,7 @@ def test_what_the_cards_do_and_others_advise_against_is_said(stage: Stage, tmp_p
 
 
 def test_packing_and_fp16_do_not_go_with_linear_attention() -> None:
-    pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+    pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
     told = planned("triage", None, "training.packing=true", "training.precision=fp16").blockers
     assert any("would leak" in each for each in told)
     assert any("NaN" in each for each in told)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("trl", reason="needs the extra: pip install 'finops[train]'")
+pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 
 from finops_cli.datasets.rows import Row, Stage, sentiment_row, triage_row

@@ -53,7 +53,7 @@ def check(
     kb = load_kb(kb_dir_of(context))
     judged, asked = path_or_standard(source), path_or_standard(fails)
     if fails is not None and judged is None and asked is None:
-        raise UsageError("outputs and --fails cannot both be stdin; give one of them as a file")
+        raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
     violations: Counter[str] = Counter()
     good = wrong = 0
     with ExitStack() as stack:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.messages import warn
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.steps import steps
 
@@ -96,14 +97,10 @@ def create(
         if kb.models.outside == "refuse":
             refuse_outside(url)
         callbacks = Callbacks(
-            lambda text: None if quiet else typer.echo(text, err=True), _warn, on_step
+            lambda text: None if quiet else typer.echo(text, err=True), warn, on_step
         )
         created = create_model(options, url, callbacks)
     typer.echo(encode_value(created)) if as_json else _print_created(created)
-
-
-def _warn(text: str) -> None:
-    typer.echo(f"finops: warning: {text}", err=True)
 
 
 def _print_created(created: Created) -> None:

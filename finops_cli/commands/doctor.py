@@ -76,7 +76,7 @@ def _broken(found: list[Diagnosis]) -> bool:
 def _print(diagnosis: Diagnosis) -> None:
     typer.echo(_wrapped(f"{diagnosis.state:<8} {diagnosis.what:<16} ", diagnosis.detail))
     if diagnosis.cure:
-        typer.echo(_wrapped(f"{'':<26}cure: ", diagnosis.cure))
+        typer.echo(f"{_INDENT}fix: {diagnosis.cure}")
 
 
 def _wrapped(label: str, text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.messages import report
 from finops_cli.commands.options import (
     AsJson,
     BackendOption,
@@ -111,7 +112,7 @@ def evaluate(
         _sentences(context, seed, rows, output, overwrite, timing, as_json, quiet)
         return
     if data is not None and str(data) == "-":
-        raise UsageError("--data -: records are read more than once; give a file")
+        raise UsageError("--data -: records are read more than once", "give a file")
     if guard is None and data is None:
         guard = "off"  # nobody wrote the texts of records that finops made
     wanted = SampleOptions(stage, rows, seed, profile, data)
@@ -155,18 +156,18 @@ def _measured(
     staged = Staged(output / STAGED, lambda: take_up(output, call.resume, call.overwrite))
     done = run_pipeline(context, stage, call, models, staged)
     if baselines and wanted.stage == "triage" and not call.quiet:
+        absent = missing()
+        learning = "text classifiers learn from the train split"
         typer.echo(
-            f"{'baselines':<12} {missing() or 'text classifiers learn from the train split'}",
-            err=True,
+            f"{'baselines':<12} {absent.one_line() if absent is not None else learning}", err=True
         )
     try:
         simpler = BaselineOptions(baselines, call.timing)
         return conclude(wanted, output, done.origin, done.guard, kb, simpler), done.verified
     except KeyboardInterrupt:
-        typer.echo(
-            "finops: interrupted; the same command with --resume marks the answers, which are"
-            " whole",
-            err=True,
+        report(
+            "interrupted; every answer so far is whole",
+            "the same command with --resume goes on and grades them",
         )
         raise
 
@@ -204,8 +205,7 @@ def _refuse_options(context: typer.Context) -> None:
         if parameter.name not in ours and typed(context, str(parameter.name)):
             cure = "its baselines alone are measured, on sentences that finops makes"
             raise UsageError(
-                f"--stage sentiment takes no {parameter.opts[0]}: no backend serves its model;"
-                f" {cure}"
+                f"--stage sentiment takes no {parameter.opts[0]}: no backend serves its model", cure
             )
 
 

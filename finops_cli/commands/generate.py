@@ -30,9 +30,7 @@ AsProfile = Annotated[
 ]
 Parquet = Annotated[
     bool,
-    typer.Option(
-        "--parquet", help="Parquet beside JSONL (needs pyarrow: pip install 'finops[data]')."
-    ),
+    typer.Option("--parquet", help="Parquet beside JSONL (needs pyarrow)."),
 ]
 Phrasebank = Annotated[
     Path | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, kb_dir_of
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ def show(
     entries = _entries(context)
     if id not in entries:
         near = get_close_matches(id, entries, n=3, cutoff=0.5)
-        raise UsageError(
-            f"kb has no entry {id}; "
-            + (f"did you mean {', '.join(near)}?" if near else "`finops kb` lists them")
-        )
+        cure = f"did you mean {', '.join(near)}?" if near else "`finops kb` lists them"
+        raise UsageError(f"kb has no entry {id}", cure)
     if as_json:
         _print_json(_plain(entries[id]))
     else:
@@ -72,11 +71,7 @@ def search(
     found = find(_entries(context), " ".join(words))
     _print_list(found, as_json)
     if not found:
-        typer.echo(
-            f"finops: nothing in the knowledge base holds {' or '.join(words)}; `finops kb`"
-            " lists it",
-            err=True,
-        )
+        report(f"nothing in the knowledge base holds {' or '.join(words)}", "`finops kb` lists it")
         raise typer.Exit(1)
 
 

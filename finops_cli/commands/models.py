@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.messages import report_error
 from finops_cli.commands.options import AsJson, kb_dir_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
             servers.append(inventory(url, stages))
         except (MissingPiece, Unfinished) as error:  # the others are listed all the same
             failed = failed or error
-            typer.echo(f"finops: {error}", err=True)
+            report_error(error)
     typer.echo(
         encode_value(servers) if as_json else "\n\n".join(map(_table, servers)),
         nl=bool(servers) or as_json,

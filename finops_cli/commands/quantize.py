@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finops_cli.commands.create import OfStage
+from finops_cli.commands.messages import report, warn
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.steps import steps
 
@@ -168,12 +169,9 @@ def _tell(made: Manifest, next_command: str | None) -> None:
         typer.echo("  ".join((f"{first:<{widths[0]}}", *cells)).rstrip(), err=True)
     for each in made.outputs:
         if not each.kept and each.loss and made.allowed_loss:
-            typer.echo(f"finops: {each.kind} {_cure(each.loss, made.allowed_loss)}", err=True)
+            report(f"{each.kind} {_lost(each.loss, made.allowed_loss)}", _CURE)
     if made.before is not None and made.before.exact == 0:
-        typer.echo(
-            "finops: warning: no answer was exact before; the trial says nothing of what was lost",
-            err=True,
-        )
+        warn("no answer was exact before quantizing; the check cannot measure what was lost")
     if next_command is not None:
         typer.echo(f"next: {next_command}", err=True)
 
@@ -183,8 +181,9 @@ def _share(scores: Scores, what: Literal["valid", "exact"]) -> str:
     return f"{count:,} of {scores.asked:,}"
 
 
-def _cure(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
-    lost = ", ".join(
-        f"{points} points of {what} ({allowed[what]} allowed)" for what, points in loss.items()
-    )
-    return f"lost {lost}; take --type q8_0, train for longer, or allow more (kb: quantize.loss)"
+_CURE = "take --type q8_0, train for longer, or allow more (kb: quantize.loss)"
+
+
+def _lost(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
+    points = (f"{lost} points of {what} ({allowed[what]} allowed)" for what, lost in loss.items())
+    return f"lost {', '.join(points)}"

@@ -116,14 +116,14 @@ def _refuse_streams(stats: Path) -> None:
     is replaced whole.
     """
     if str(stats) == "-":
-        raise UsageError("--stats-json -: stdout is for the lines; give a file")
+        raise UsageError("--stats-json -: stdout is for the lines", "give a file")
     for stream, number in (("stdout", 1), ("stderr", 2)):
         try:
             same = os.path.samestat(os.fstat(number), stats.stat())
         except OSError:  # closed, or not there yet
             continue
         if same and (number == 1 or stats.is_file()):
-            raise UsageError(f"--stats-json {stats}: {stream} goes there; give another file")
+            raise UsageError(f"--stats-json {stats}: {stream} goes there", "give another file")
 
 
 def _job(context: typer.Context, stage: Stage, call: Call, models: Models) -> RunConfig:

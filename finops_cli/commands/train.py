@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.training import bars
 
@@ -159,12 +160,8 @@ def _train(
         return make(asked, folder, how, told)
     except KeyboardInterrupt:
         begun = (folder / RUN).is_file()
-        cure = (
-            "the same call with --resume goes on from the last checkpoint"
-            if begun
-            else "nothing was begun"
-        )
-        typer.echo(f"finops: interrupted; {cure}", err=True)
+        cure = "the same call with --resume goes on from the last checkpoint" if begun else ""
+        report("interrupted" if begun else "interrupted before anything began", cure)
         raise
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from finops_cli import extras
 from finops_cli.datasets.dataset_card import card
 from finops_cli.datasets.report import Report, nested, sentence_promises
 from finops_cli.datasets.requirements import Requirement, requirements
@@ -48,7 +49,7 @@ def make_data(wanted: GenerateOptions, kb_dir: Path, tell: Tell) -> list[Report]
     if wanted.parquet:
         _refuse_without_parquet()
     if wanted.folder.exists() and not wanted.folder.is_dir():
-        raise UsageError(f"{wanted.folder}: is a file; give a folder")
+        raise UsageError(f"{wanted.folder}: is a file", "give a folder")
     wanted.folder.mkdir(parents=True, exist_ok=True)
     kb = load_kb(kb_dir)
     stages: tuple[Stage, ...] = (
@@ -136,7 +137,7 @@ def _refuse_without_parquet() -> None:
     try:
         import pyarrow.parquet  # noqa: F401 - only to see whether it is there
     except ImportError as error:
-        raise MissingPiece("--parquet needs pyarrow: pip install 'finops[data]'") from error
+        raise MissingPiece("--parquet needs pyarrow", extras.cure("data")) from error
 
 
 def _write_parquet(file: Path) -> None:

@@ -92,8 +92,8 @@ def task_of(row: Row, kb: KnowledgeBase, modelfile: str | None = None) -> Task[A
     if row.stage == "resolver" and (case := RESOLVER_INPUT.read(given)) is not None:
         return resolver_task(case, kb, modelfile or row.stage)
     raise UsageError(
-        f"row {row.id}: its record does not have the shape of stage {row.stage}; generate the data"
-        " anew"
+        f"row {row.id}: its record does not have the shape of stage {row.stage}",
+        "generate the data anew",
     )
 
 

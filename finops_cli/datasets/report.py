@@ -65,8 +65,8 @@ def report(files: Sequence[Path], profile: Profile, kb: KnowledgeBase) -> list[R
             del faults[stage][_FAULTS_TOLD:]
     if not rows:
         raise UsageError(
-            f"{', '.join(map(str, files))}: no rows here; give .jsonl files of `finops generate`,"
-            " or their folder"
+            f"{', '.join(map(str, files))}: no rows here",
+            "give .jsonl files of `finops generate`, or their folder",
         )
     return [
         Report(

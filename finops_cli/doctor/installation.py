@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from finops_cli import __version__
+from finops_cli import __version__, extras
 from finops_cli.doctor.diagnosis import Diagnosis
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.load import load_kb
@@ -48,33 +48,15 @@ def _kb(folder: Path) -> Diagnosis:
 
 
 def _extras() -> list[Diagnosis]:
-    """Read from the package's own metadata, so that pyproject.toml is the one list of extras."""
-    try:
-        distribution = metadata.distribution("finops")
-    except metadata.PackageNotFoundError:
-        return [
-            Diagnosis("extras", "broken", "the package metadata is not there", "pip install finops")
-        ]
-    names = [
-        name
-        for name in distribution.metadata.get_all("Provides-Extra") or []
-        if name not in _NOT_FOR_USERS
-    ]
-    return [_extra(name, distribution.requires or []) for name in names]
+    return [_extra(name) for name in extras.names() if name not in _NOT_FOR_USERS]
 
 
-def _extra(name: str, requirements: list[str]) -> Diagnosis:
-    packages = [
-        _package(text) for text in requirements if f"extra == '{name}'" in text.replace('"', "'")
-    ]
+def _extra(name: str) -> Diagnosis:
+    packages = list(map(_package, extras.requirements(name)))
     missing = [package for package in packages if not _installed(package)]
     if missing:
-        return Diagnosis(
-            f"extra {name}",
-            "absent",
-            f"without {', '.join(missing)}",
-            f"pip install 'finops[{name}]'",
-        )
+        lacks = f"without {', '.join(missing)}"
+        return Diagnosis(f"extra {name}", "absent", lacks, extras.cure(name))
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
     return Diagnosis(f"extra {name}", "ok", versions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from finops_cli import extras
 from finops_cli.doctor.diagnosis import Diagnosis, State
 from finops_cli.doctor.live_record import live_record
 from finops_cli.errors import FinopsError, MissingPiece
@@ -24,12 +25,11 @@ def guard(kb: KnowledgeBase) -> Diagnosis:
             "free text cannot be read before a model does; records that have some stop a run with"
             " models"
         )
-        return Diagnosis("guard", "absent", told, "pip install 'finops[guard]'")
+        return Diagnosis("guard", "absent", told, extras.cure("guard"))
     try:
         masked = open_guard(kb.guard).mask(_PLANTED).text
     except FinopsError as error:
-        text, _, cure = str(error).partition("; ")
-        return Diagnosis("guard", "broken", text, cure)
+        return Diagnosis("guard", "broken", str(error), error.cure)
     if masked != _MASKED:
         return Diagnosis(
             "guard",
@@ -85,5 +85,5 @@ def model_files(wanted: BackendRequest, kb: KnowledgeBase, live: bool) -> Iterat
 
 
 def _trouble(error: FinopsError, state: State) -> Diagnosis:
-    text, _, cure = str(error).partition("; ")
-    return Diagnosis("llama.cpp", state, text, cure or "name another file, or none")
+    cure = error.cure or "name another file, or none"
+    return Diagnosis("llama.cpp", state, str(error), cure)

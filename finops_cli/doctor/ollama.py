@@ -35,8 +35,7 @@ def servers(wanted: BackendRequest, kb: KnowledgeBase, live: bool) -> Iterator[D
         try:
             yield from _server(url, replace(wanted, backend="ollama", hosts=(url,)), kb, live, bad)
         except FinopsError as error:
-            text, _, cure = str(error).partition("; ")
-            yield Diagnosis("ollama", bad, text, cure or None)
+            yield Diagnosis("ollama", bad, str(error), error.cure or None)
 
 
 def _server(

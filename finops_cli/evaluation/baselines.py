@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from finops_cli import extras
 from finops_cli.datasets.sentiment.examples import sentence
 from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.splits import Split, content_key, first_in_split
@@ -34,7 +35,6 @@ from finops_cli.rules.triage import triage
 TRIAGE_TARGETS = ("priority_tier", "category")
 SENTIMENT_TARGET = "label"
 FILE = "baselines.jsonl"
-CURE = "pip install 'finops[evaluate]'"
 _WORD = r"[^\s|]+"
 
 
@@ -84,18 +84,20 @@ class _Trained(NamedTuple):
     training_cpu_ms: Decimal
 
 
-def missing() -> str | None:
+def missing() -> MissingPiece | None:
     """Why baselines cannot be run here, with the cure; None when they can."""
     if find_spec("sklearn") is None:
-        return f"baselines were not run: scikit-learn is missing ({CURE})"
+        return MissingPiece(
+            "baselines were not run: scikit-learn is missing", extras.cure("evaluate")
+        )
     return None
 
 
 def refuse_missing() -> None:
     """Raises MissingPiece."""
-    told = missing()
-    if told is not None:
-        raise MissingPiece(told)
+    error = missing()
+    if error is not None:
+        raise error
 
 
 def train_examples(seed: int, count: int, kb: KnowledgeBase) -> Iterator[Example]:

@@ -100,19 +100,19 @@ def compare(
     two, other_stage = _by_content(second)
     if stage != other_stage:
         raise UsageError(
-            f"the first evaluation is of stage {stage}, the second of {other_stage}; compare two of"
-            " one stage"
+            f"the first evaluation is of stage {stage}, the second of {other_stage}",
+            "compare two of one stage",
         )
     pairs = [(marks, two[name]) for name, marks in one.items() if name in two]
     if not pairs:
         raise UsageError(
-            "the evaluations have no record in common; make both with the same --seed and --rows,"
-            " or the same --data"
+            "the evaluations have no record in common",
+            "make both with the same --seed and --rows, or the same --data",
         )
     if any(a.expected != b.expected for a, b in pairs):
         raise UsageError(
-            "the evaluations were marked by different rules (kb); make one of them anew with the"
-            " rules of the other"
+            "the evaluations were marked by different rules (kb)",
+            "make one of them anew with the rules of the other",
         )
     both = [
         (a.figures, b.figures) for a, b in pairs if a.figures is not None and b.figures is not None
@@ -143,7 +143,7 @@ def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Mar
     for outcome in outcomes:
         if stage not in ("", outcome.stage):
             raise UsageError(
-                f"an evaluation holds outcomes of {stage} and {outcome.stage}; make it anew"
+                f"an evaluation holds outcomes of {stage} and {outcome.stage}", "make it anew"
             )
         stage = outcome.stage
         if outcome.first is None:

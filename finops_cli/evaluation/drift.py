@@ -96,8 +96,8 @@ def drift(
         )
     if [_stages(known), _stages(watch.whole)] in (["triage", "resolver"], ["resolver", "triage"]):
         raise UsageError(
-            "one side has triages alone, the other plans alone; hold a run against one of the same"
-            " stage"
+            "one side has triages alone, the other plans alone",
+            "hold a run against one of the same stage",
         )
     found = [
         watch.drifted(dimension, threshold)

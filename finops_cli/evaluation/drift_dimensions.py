@@ -76,7 +76,7 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
     answers = finished(path) / ANSWERS if path.is_dir() else path
     if not answers.exists():
         raise UsageError(
-            f"{path}: no run here; give the output of a run, or the folder of an evaluation"
+            f"{path}: no run here", "give the output of a run, or the folder of an evaluation"
         )
     with reading(answers) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):

@@ -41,7 +41,7 @@ def grade(records: Path, answers: Path, stage: ModelStage, kb: KnowledgeBase) ->
             answer, _ = next(given, (None, 0))
             if answer is None:
                 raise Unfinished(
-                    f"{answers} ends before line {number} of {records}; --resume goes on with it"
+                    f"{answers} ends before line {number} of {records}", "--resume goes on with it"
                 )
             line = read_line(answer)
             yield (

@@ -91,7 +91,7 @@ def outcomes_in(folder: Path) -> Iterator[Outcome]:
     file = folder / FILE
     if not file.is_file():
         raise UsageError(
-            f"{folder}: no evaluation here; give the folder that `finops evaluate -o` wrote"
+            f"{folder}: no evaluation here", "give the folder that `finops evaluate -o` wrote"
         )
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):

@@ -33,7 +33,7 @@ def held(folder: Path, overwrite: bool) -> Iterator[None]:
     while another process writes it.
     """
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
-        raise UsageError(f"{folder}: is no folder; give one, or a name that is free")
+        raise UsageError(f"{folder}: is no folder", "give one, or a name that is free")
     folder.mkdir(parents=True, exist_ok=True)
     if not overwrite:
         _refuse_foreign(folder)
@@ -57,7 +57,7 @@ def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
     goes_on = resumes and answers.is_file() and records.is_file()
     if goes_on and resume.digest(staged) != resume.digest(records):
         cure = "give the same --seed, --rows, --profile or --data again, or --overwrite"
-        raise ResumeRefused(f"{folder}: other records were asked about so far; {cure}")
+        raise ResumeRefused(f"{folder}: other records were asked about so far", cure)
     if not goes_on:
         if not overwrite:
             resume.refuse_to_lose(answers)
@@ -81,8 +81,8 @@ def refuse_other_answers(folder: Path) -> None:
     answers, records = folder / ANSWERS, folder / RECORDS
     if resume.made_from(answers).input_sha256 != resume.digest(records)[1]:
         raise ResumeRefused(
-            f"{answers}: answers other records than those in {records.name}; --overwrite starts"
-            " over"
+            f"{answers}: answers other records than those in {records.name}",
+            "--overwrite starts over",
         )
 
 
@@ -95,7 +95,7 @@ def finished(folder: Path) -> Path:
             if begun
             else "no evaluation here"
         )
-        raise UsageError(f"{folder}: {told}; give the folder that `finops evaluate -o` wrote")
+        raise UsageError(f"{folder}: {told}", "give the folder that `finops evaluate -o` wrote")
     return folder
 
 
@@ -106,8 +106,8 @@ def _refuse_foreign(folder: Path) -> None:
     for name in (RECORDS, ANSWERS, *_CONCLUSIONS):
         if (folder / name).exists():
             raise UsageError(
-                f"{folder / name}: was not written by `finops evaluate`; give another -o, or"
-                " --overwrite"
+                f"{folder / name}: was not written by `finops evaluate`",
+                "give another -o, or --overwrite",
             )
 
 

@@ -126,9 +126,11 @@ def _baselines(
 ) -> Baselines:
     if wanted.stage != "triage":
         return Baselines(0, [], "no text classifier makes a plan")
-    told = "baselines were not asked for" if not simpler.wanted else missing()
-    if told is not None:
-        return Baselines(0, [], told)
+    if not simpler.wanted:
+        return Baselines(0, [], "baselines were not asked for")
+    absent = missing()
+    if absent is not None:
+        return Baselines(0, [], str(absent))
     train = train_examples(wanted.seed, kb.evaluation.rows["baseline_train"], kb)
     held_out = list(eval_examples(folder / RECORDS, outcomes.outcomes_in(folder), kb))
     if not held_out:

@@ -84,7 +84,8 @@ def _read(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> Iterator[byte
             row = _row(given, path, number)
             if row.stage != wanted.stage:
                 raise UsageError(
-                    f"{path} line {number}: is a row of stage {row.stage}; give --stage {row.stage}"
+                    f"{path} line {number}: is a row of stage {row.stage}",
+                    f"give --stage {row.stage}",
                 )
             _refuse_seen(row, path, number, kb)
             yield row.record.encode()
@@ -109,5 +110,6 @@ def _refuse_seen(row: Row, path: Path, number: int, kb: KnowledgeBase) -> None:
     if taken is not None and split_of(content_key(taken), kb.datasets.eval_every) == "train":
         raise UsageError(
             f"{path} line {number}: {row.id} belongs to the train split, and a model may have"
-            f" learned it; give the eval split ({row.stage}-eval.jsonl of `finops generate`)"
+            " learned it",
+            f"give the eval split ({row.stage}-eval.jsonl of `finops generate`)",
         )

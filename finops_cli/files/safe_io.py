@@ -20,24 +20,24 @@ from finops_cli.errors import ResumeRefused, UsageError
 def refuse_unreadable(source: Path) -> None:
     """Raises UsageError when there is no file, pipe or device at `source`."""
     if source.is_dir():
-        raise UsageError(f"{source}: is a folder; give a file, or - for stdin")
+        raise UsageError(f"{source}: is a folder", "give a file, or - for stdin")
     if not source.exists():
-        raise UsageError(f"{source}: no such file; give a file, or - for stdin")
+        raise UsageError(f"{source}: no such file", "give a file, or - for stdin")
 
 
 def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
     """Raises UsageError when writing `output` is impossible or would destroy one of `sources`."""
     if output.is_dir():
-        raise UsageError(f"{output}: is a folder; give a file")
+        raise UsageError(f"{output}: is a folder", "give a file")
     parent = Path(os.path.realpath(output)).parent if output.is_symlink() else output.parent
     if not parent.is_dir():
         raise UsageError(f"{output}: the folder {parent} does not exist")
     if not os.access(output if output.exists() else parent, os.W_OK):
-        raise UsageError(f"{output}: may not be written; choose a place that you may write to")
+        raise UsageError(f"{output}: may not be written", "choose a place that you may write to")
     for source in sources:
         if source is not None and _same_file(output, source):
             raise UsageError(
-                f"{output}: this call reads or writes that file already; give another one"
+                f"{output}: this call reads or writes that file already", "give another one"
             )
 
 
@@ -128,5 +128,5 @@ def lock(file: BinaryIO, output: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ResumeRefused(
-            f"{output}: another finops is writing it; wait for it to end"
+            f"{output}: another finops is writing it", "wait for it to end"
         ) from error

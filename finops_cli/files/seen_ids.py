@@ -47,8 +47,8 @@ class SeenIds:
             self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
         except sqlite3.OperationalError as error:
             raise Unfinished(
-                f"the names seen so far cannot be kept in the temporary folder: {error}; free some"
-                " space"
+                f"the names seen so far cannot be kept in the temporary folder: {error}",
+                "free some space",
             ) from error
         if self._db.total_changes - before == len(names):
             return {}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Protocol, get_args
 
+from finops_cli import extras
 from finops_cli.errors import MissingPiece
 from finops_cli.guard import desk_tokens
 from finops_cli.guard.context_words import Surroundings, Unnamed, Vocabulary
@@ -49,14 +50,11 @@ def open_guard(settings: GuardSettings) -> Guard:
     """
     if not installed():
         raise MissingPiece(
-            f"free text is masked by presidio-analyzer, which is not installed; {_CURE}"
+            "free text is masked by presidio-analyzer, which is not installed", extras.cure("guard")
         )
     return Guard(
         settings, [_Deferred(form, settings.scores[form.name]) for form in patterns(settings)]
     )
-
-
-_CURE = "pip install 'finops[guard]'"
 
 
 class _Deferred:
@@ -82,7 +80,8 @@ def _presidios(form: Pattern, score: float) -> PatternRecogniser:
         from finops_cli.guard.presidio import recogniser
     except Exception as broken:  # a torn installation raises what it likes while it loads
         raise MissingPiece(
-            f"free text is masked by presidio-analyzer, which cannot be loaded ({broken}); {_CURE}"
+            f"free text is masked by presidio-analyzer, which cannot be loaded ({broken})",
+            extras.cure("guard"),
         ) from broken
     return recogniser(form, score)
 

@@ -78,7 +78,7 @@ def _opened(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
             yield text
     except OSError as error:
         raise UsageError(
-            f"{source}: cannot be read ({error.strerror}); give a CSV file, or - for stdin"
+            f"{source}: cannot be read ({error.strerror})", "give a CSV file, or - for stdin"
         ) from error
 
 
@@ -91,7 +91,7 @@ def _no_row(row: CsvRow) -> Problem:
 def _places(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
     if header is None or header.fault is not None:
         why = "it is empty" if header is None else f"line {header.line} {header.fault}"
-        raise UsageError(f"{file} has no header: {why}; give a CSV file")
+        raise UsageError(f"{file} has no header: {why}", "give a CSV file")
     names = [name.strip().removeprefix("\ufeff") for name in header.cells]
     places = []
     for field, column in mapping.columns.items():

@@ -89,11 +89,11 @@ def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: 
                 if file.exists()
                 else "does not exist"
             )
-            raise UsageError(f"{file} {what}; give a fails-to-deliver file of the SEC, unzipped")
+            raise UsageError(f"{file} {what}", "give a fails-to-deliver file of the SEC, unzipped")
     if len({file.resolve() for file in files}) < len(files):
-        raise UsageError("a file is given twice; give each once")
+        raise UsageError("a file is given twice", "give each once")
     if choice.as_of is not None and choice.every_day:
-        raise UsageError("--as-of picks one day and --every-day all; give one of the two")
+        raise UsageError("--as-of picks one day and --every-day all", "give one of the two")
     if choice.as_of is not None and not is_day(choice.as_of):
         raise UsageError(f"--as-of {choice.as_of} is no date; accepted: YYYYMMDD")
     sample = Row(1, (), "20000103", "594918104", qty=1)

@@ -130,7 +130,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, text
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read ({error.strerror}); give an unzipped file of the SEC"
+            f"{path}: cannot be read ({error.strerror})", "give an unzipped file of the SEC"
         ) from error
     if number == blanks:
         yield 1, ""

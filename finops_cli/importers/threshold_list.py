@@ -37,7 +37,7 @@ def listed(path: Path) -> Iterator[Listed | Damage]:
             yield from _entries(str(path), enumerate(texts, start=2), width)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read ({error.strerror}); give a threshold list"
+            f"{path}: cannot be read ({error.strerror})", "give a threshold list"
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from finops_cli.errors import MissingPiece, Unfinished, UsageError
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.engine import Engine
@@ -79,7 +79,8 @@ def _best(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     except (UsageError, MissingPiece, OSError) as error:
         if wanted.files_asked_for:
             raise
-        return SelectedBackend(Engine(kb), f"auto: {found}; {error}")
+        reason = error.one_line() if isinstance(error, FinopsError) else str(error)
+        return SelectedBackend(Engine(kb), f"auto: {found}; {reason}")
     return chosen._replace(why=f"auto: {found}; model files are named")
 
 
@@ -107,7 +108,7 @@ def _ollama_if_it_answers(wanted: BackendRequest, kb: KnowledgeBase) -> Selected
             # named by this call; what the environment names is no reason to do
             # without an answer
             raise
-        return str(error)
+        return error.one_line()
     except (MissingPiece, Unfinished) as error:
-        return str(error)
+        return error.one_line()
     return chosen._replace(why=f"auto: Ollama answers at {', '.join(urls)} and has the models")

@@ -60,8 +60,8 @@ def made_for(stage: str, said: object, place: object) -> str:
     if not isinstance(said, str) or said not in accepted:
         raise UsageError(
             f"{place}: is made for the Modelfile {said!r} ({MADE_FOR}), which is none of stage"
-            f" {stage}; accepted: {', '.join(accepted)}; take another model, or the finops that"
-            " this one was made with"
+            f" {stage}; accepted: {', '.join(accepted)}",
+            "take another model, or the finops that this one was made with",
         )
     return said
 

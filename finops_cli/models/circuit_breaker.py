@@ -145,8 +145,13 @@ def record_outcome(breaker: CircuitBreaker, ended: RequestOutcome, now: float, a
         breaker.trip(now)
 
 
-def describe_outcome(failure: ModelError, cure: str = "") -> str:
-    """What was seen, its rule, and what to do; `cure` where that is another than the
-    failure's own.
-    """
-    return f"{failure.detail} ({failure.rule}); {cure or failure.cure}"
+class LastFailure(NamedTuple):
+    """The failure that an endpoint had last, for people: `text` names its rule."""
+
+    text: str = ""
+    cure: str = ""
+
+
+def describe_failure(failure: ModelError, cure: str = "") -> LastFailure:
+    """Describe a failure; `cure` replaces the one that its kind of failure has."""
+    return LastFailure(f"{failure.detail} ({failure.rule})", cure or failure.cure)

@@ -87,7 +87,9 @@ def read_modelfile(path: Path) -> Modelfile:
         if given.name in many:
             many[given.name].append(given)
         elif given.name in once:
-            raise UsageError(f"{path}:{given.line}: {given.name} is given twice; leave one of them")
+            raise UsageError(
+                f"{path}:{given.line}: {given.name} is given twice", "leave one of them"
+            )
         else:
             once[given.name] = _semver(path, given) if given.name == "REQUIRES" else given.value
     if not many["FROM"]:
@@ -128,7 +130,7 @@ def typed_parameters(modelfile: Modelfile) -> dict[str, Value]:
         if isinstance(value, list) and isinstance(before, list):
             value = before + value
         elif before is not None:
-            raise UsageError(f"{place} is given twice; leave one of them")
+            raise UsageError(f"{place} is given twice", "leave one of them")
         values[name] = value
     return values
 
@@ -175,7 +177,7 @@ def _text(path: Path) -> str:
     try:
         return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: {error}; save it as UTF-8") from error
+        raise UsageError(f"{path}: {error}", "save it as UTF-8") from error
 
 
 def _first_word(text: str) -> tuple[str, str]:

@@ -96,11 +96,11 @@ def typed(place: str, name: str, text: str) -> Value:
     Raises UsageError, which begins with `place` and names what is accepted.
     """
     if name in GONE:
-        raise UsageError(f"{place}: Ollama no longer has this option; leave the line out")
+        raise UsageError(f"{place}: Ollama no longer has this option", "leave the line out")
     if name not in OPTIONS:
         near = get_close_matches(name, OPTIONS, n=1, cutoff=0.5)
         cure = f"did you mean {near[0]}?" if near else f"accepted: {', '.join(OPTIONS)}"
-        raise UsageError(f"{place}: Ollama has no such option; {cure}")
+        raise UsageError(f"{place}: Ollama has no such option", cure)
     value = _KINDS[OPTIONS[name]](text)
     if value is None:
         raise UsageError(f"{place} takes {OPTIONS[name]}, not {text}")

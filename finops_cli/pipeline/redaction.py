@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from msgspec.structs import replace
 
+from finops_cli import extras
 from finops_cli.domain import limits
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.fail import FailRecord
@@ -140,8 +141,8 @@ class RequireGuard(RedactionPolicy):
             "--backend engine asks no model" if self._asks_models else "--guard off lets it stand"
         )
         return MissingPiece(
-            f"{what} has free text, and no guard is installed to read it: pip install"
-            f" 'finops[guard]'; --guard on withholds such text instead, {otherwise}"
+            f"{what} has free text, and no guard is installed to read it",
+            f"{extras.cure('guard')}; --guard on withholds such text instead, {otherwise}",
         )
 
 

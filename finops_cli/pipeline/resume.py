@@ -94,7 +94,8 @@ def refuse_to_lose(output: Path) -> None:
         return  # not the output of a run that can be resumed
     if not complete:
         raise ResumeRefused(
-            f"{output} holds an interrupted run; --resume goes on with it, --overwrite starts over"
+            f"{output} holds an interrupted run",
+            "--resume goes on with it, --overwrite starts over",
         )
 
 
@@ -108,12 +109,12 @@ def made_from(output: Path) -> Fingerprint:
         return msgspec.json.decode(path.read_bytes(), type=RunNote).fingerprint
     except FileNotFoundError as error:
         raise ResumeRefused(
-            f"{output} has lines but no {path.name} that says what made them; delete it to start"
-            " over"
+            f"{output} has lines but no {path.name} that says what made them",
+            "delete it to start over",
         ) from error
     except msgspec.DecodeError as error:
         raise ResumeRefused(
-            f"{path} cannot be read ({error}); delete it and {output.name} to start over"
+            f"{path} cannot be read ({error})", f"delete it and {output.name} to start over"
         ) from error
 
 

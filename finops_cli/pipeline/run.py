@@ -93,7 +93,7 @@ def refuse_impossible(job: RunConfig) -> None:
             and resume.note_path(job.output).name == job.source.name
         ):
             raise UsageError(
-                f"{job.source}: is the note of {job.output}, not a blotter; choose another output"
+                f"{job.source}: is the note of {job.output}, not a blotter", "choose another output"
             )
     if job.resume and not (_is_file(job.source) and job.output is not None):
         raise UsageError(
@@ -178,7 +178,7 @@ def _recount(job: RunConfig, output: Path, desk: Pipeline, seen: SeenIds, tally:
             asked = next(given, None)
             if asked is None:
                 raise ResumeRefused(
-                    f"{output} has more lines than {job.source}; delete it to start over"
+                    f"{output} has more lines than {job.source}", "delete it to start over"
                 )
             _count(output, number, line, asked[0], desk, seen, tally)
             done = number
@@ -198,14 +198,14 @@ def _count(
         line = read_line(written)
     except msgspec.MsgspecError as error:
         raise ResumeRefused(
-            f"{output} line {number} is no output line ({error}); delete it to start over"
+            f"{output} line {number} is no output line ({error})", "delete it to start over"
         ) from error
     name = fail_id_of(decode(given))
     expected = default_fail_id(number) if name is None else desk.name(name)
     if line.fail_id != expected:
         raise ResumeRefused(
-            f"{output} line {number} answers {line.fail_id}, the input has {expected}; delete it to"
-            " start over"
+            f"{output} line {number} answers {line.fail_id}, the input has {expected}",
+            "delete it to start over",
         )
     owed = _owed(given, desk) if isinstance(line.resolution, msgspec.Struct) else 0
     if name is not None:

@@ -38,8 +38,9 @@ def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
     """
     if not path.is_file():
         raise UsageError(
-            f"{path}: no such file; the model is tried on held-out rows: `finops generate --stage"
-            f" {stage}` makes them, --eval FILE names them, --no-check leaves the trial out"
+            f"{path}: no such file",
+            f"the model is tried on held-out rows: `finops generate --stage {stage}` makes them,"
+            " --eval FILE names them, --no-check leaves the trial out",
         )
     rows: list[Row] = []
     with path.open("rb") as file:
@@ -57,7 +58,7 @@ def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
                 )
             rows.append(row)
     if not rows:
-        raise UsageError(f"{path}: holds no rows; `finops generate --stage {stage}` makes them")
+        raise UsageError(f"{path}: holds no rows", f"`finops generate --stage {stage}` makes them")
     return rows
 
 
@@ -146,8 +147,8 @@ def _sentiment(path: Path, kb: KnowledgeBase) -> Iterator[_Asking]:
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
         raise kind(
-            f"{path}: llama.cpp cannot load it: {error}; free some memory, or quantize another"
-            " model"
+            f"{path}: llama.cpp cannot load it: {error}",
+            "free some memory, or quantize another model",
         ) from error
     finally:
         process.stop()

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from finops_cli import extras
 from finops_cli.datasets.grading import Scores
 from finops_cli.datasets.rows import Row, Stage
 from finops_cli.errors import MissingPiece, UsageError
@@ -175,12 +176,12 @@ def _refuse_unusable(order: Order, quantizes: bool) -> None:
             or order.name.startswith(".")
             or not order.name.isprintable()
         ):
-            raise UsageError(f"--name {order.name}: is no file name; --output DIR says where")
+            raise UsageError(f"--name {order.name}: is no file name", "--output DIR says where")
         _refuse_taken(order, order.name)
     if not order.folder.is_dir():
-        raise UsageError(f"{order.folder}: no such folder; make it, or leave --output out")
+        raise UsageError(f"{order.folder}: no such folder", "make it, or leave --output out")
     if find_spec("numpy") is None:
-        raise MissingPiece("quantizing needs numpy: pip install 'finops[export]'")
+        raise MissingPiece("quantizing needs numpy", extras.cure("export"))
     if quantizes:
         llama_quantize.refuse_without_llama()
     if order.held_out is not None:
@@ -198,11 +199,11 @@ def _refuse_taken(order: Order, name: str) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; give another --name") from error
+            raise UsageError(f"{path}: {error.strerror}", "give another --name") from error
         if not path.is_file():
             raise UsageError(
-                f"{path}: is no file, and would have to be replaced; give another --name, or"
-                " move it"
+                f"{path}: is no file, and would have to be replaced",
+                "give another --name, or move it",
             )
 
 
@@ -270,11 +271,11 @@ def _begun_with(order: Order, path: Path) -> _Begun:
     if kind is None:
         if said is None:
             raise UsageError(
-                f"{path}: does not say of what type it is (general.file_type); convert the model"
-                " with --base DIR"
+                f"{path}: does not say of what type it is (general.file_type)",
+                "convert the model with --base DIR",
             )
         raise UsageError(
-            f"{path}: is quantized already; give the file of 16 or 32 bits that it was made from"
+            f"{path}: is quantized already", "give the file of 16 or 32 bits that it was made from"
         )
     name = order.name or path.stem.removesuffix(f"-{kind}").removesuffix(f"-{kind.upper()}")
     _refuse_taken(order, name)
@@ -318,7 +319,8 @@ def _refuse_full(folder: Path, needed: int) -> None:
     if free < needed:
         raise UsageError(
             f"{folder}: has {free:,} bytes free, and the file before quantizing alone takes"
-            f" {needed:,}; free some space"
+            f" {needed:,}",
+            "free some space",
         )
 
 

@@ -45,26 +45,27 @@ def refuse_unready(output: Path, how: StartMode, made_from: MadeFrom) -> None:
     Touches nothing.
     """
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: is a file; give a folder")
+        raise UsageError(f"{output}: is a file", "give a folder")
     before = read_run(output) if how != "overwrite" else None
     if how == "overwrite":
         if _holds_something(output) and not (output / RUN).is_file():
             raise UsageError(
-                f"{output}: is not empty and holds no training ({RUN}); give a folder of its own"
+                f"{output}: is not empty and holds no training ({RUN})", "give a folder of its own"
             )
     elif how == "new":
         if before is not None:
             raise UsageError(
-                f"{output}: holds a training; --resume goes on with it, --overwrite starts over"
+                f"{output}: holds a training", "--resume goes on with it, --overwrite starts over"
             )
         if _holds_something(output):
-            raise UsageError(f"{output}: is not empty; give a folder of its own")
+            raise UsageError(f"{output}: is not empty", "give a folder of its own")
     elif before is None:
         raise ResumeRefused(
-            f"{output}: holds no training to go on with (no {RUN}); leave --resume out to begin one"
+            f"{output}: holds no training to go on with (no {RUN})",
+            "leave --resume out to begin one",
         )
     elif before.result is not None:
-        raise ResumeRefused(f"{output}: holds a training that has ended; --overwrite starts over")
+        raise ResumeRefused(f"{output}: holds a training that has ended", "--overwrite starts over")
     else:
         changed = list(differences(before.made_from, made_from))
         if changed:

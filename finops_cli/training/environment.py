@@ -42,5 +42,5 @@ def offline_and_quiet(trainer: TrainerName = "hf") -> None:
             RuntimeError,
         ) as error:  # the last two: it finds no GPU
             raise MissingPiece(
-                f"--trainer unsloth: Unsloth does not start here ({error}); leave --trainer out"
+                f"--trainer unsloth: Unsloth does not start here ({error})", "leave --trainer out"
             ) from error

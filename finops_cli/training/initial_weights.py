@@ -56,7 +56,7 @@ def inspect_initial_weights(
     try:
         opened = open_gguf_weights(place)
     except UsageError as error:
-        return InitialWeights([str(error)], [])
+        return InitialWeights([error.one_line()], [])
     blockers, warnings = list(_other_sizes(opened, scratch)), []
     if tokenizer is not None and words_of(tokenizer) != opened.words.tokens:
         blockers.append(

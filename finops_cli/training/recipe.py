@@ -94,7 +94,7 @@ def presets(stage: Stage) -> list[str]:
 def _preset(wanted: str, all_presets: Mapping[str, Any], name: str) -> Layer:
     if wanted not in all_presets:
         raise UsageError(
-            f"{name}: there is no preset {wanted}; {_nearest(wanted, list(all_presets))}"
+            f"{name}: there is no preset {wanted}", _nearest(wanted, list(all_presets))
         )
     origin = f"preset {wanted}"
     return Layer(origin, flat(all_presets[wanted], f"{name}, {origin}"))
@@ -144,7 +144,7 @@ def flat(
     for name, value in given.items():
         key = f"{prefix}{name}"
         if name not in within.__struct_fields__:
-            raise UsageError(f"{origin}: {key} is not a key; {_nearest_key(key, within, prefix)}")
+            raise UsageError(f"{origin}: {key} is not a key", _nearest_key(key, within, prefix))
         inner = kinds.get(name)
         if inner is not None and isinstance(value, dict):
             found |= flat(value, origin, inner, f"{key}.")

@@ -148,7 +148,7 @@ def _go(trainer: DeskTrainer, checkpoint: Path | None) -> None:
             "take a smaller preset, training.batch or evaluation.batch, and start with --overwrite"
         )
         raise Unfinished(
-            f"the GPU's memory is full at step {trainer.state.global_step:,}; {cure}"
+            f"the GPU's memory is full at step {trainer.state.global_step:,}", cure
         ) from error
 
 

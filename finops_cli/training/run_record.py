@@ -114,7 +114,9 @@ def read_run(folder: Path) -> Run | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise ResumeRefused(f"{path} cannot be read ({error}); --overwrite starts over") from error
+        raise ResumeRefused(
+            f"{path} cannot be read ({error})", "--overwrite starts over"
+        ) from error
 
 
 def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -> Result:

@@ -43,8 +43,8 @@ class DeskTrainer(SFTTrainer):
         metrics: dict[str, float] = super().evaluate(*arguments, **named)
         if not math.isfinite(metrics["eval_loss"]):
             raise Unfinished(
-                f"the loss is no number any more at step {self.state.global_step:,}; lower"
-                " training.learning_rate"
+                f"the loss is no number any more at step {self.state.global_step:,}",
+                "lower training.learning_rate",
             )
         scores = self.examiner.examine(self.model)
         rank = scores.rank(metrics["eval_loss"])

@@ -115,8 +115,8 @@ def architecture_of(config: dict[str, Any], place: Path) -> Architecture:
     name = ARCHITECTURES.get(given) if isinstance(given, str) else None
     if name is None:
         raise UsageError(
-            f"{place}: {given or 'no architecture'}; {', '.join(ARCHITECTURES)} are converted here;"
-            " convert any other with llama.cpp's convert_hf_to_gguf.py, and give --gguf FILE"
+            f"{place}: {given or 'no architecture'}; {', '.join(ARCHITECTURES)} are converted here",
+            "convert any other with llama.cpp's convert_hf_to_gguf.py, and give --gguf FILE",
         )
     nested = config.get("text_config")
     text = nested if isinstance(nested, dict) else config
@@ -234,7 +234,7 @@ def _read(text: dict[str, Any], shape: Any, place: Path) -> Any:
     try:
         return msgspec.convert(text, shape)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{place}: {error}; {_AS_IT_CAME}") from error
+        raise UsageError(f"{place}: {error}", _AS_IT_CAME) from error
 
 
 def _refuse_unknown(text: dict[str, Any], place: Path) -> None:
@@ -251,12 +251,12 @@ def _rope(text: dict[str, Any], place: Path) -> dict[str, Any]:
     """
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     if not isinstance(rope, dict):
-        raise UsageError(f"{place}: rope_parameters is {rope!r}; {_AS_IT_CAME}")
+        raise UsageError(f"{place}: rope_parameters is {rope!r}", _AS_IT_CAME)
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise UsageError(
-            f"{place}: rope scaling {kind!r} is not converted here, only 'default'; take the model"
-            " without it"
+            f"{place}: rope scaling {kind!r} is not converted here, only 'default'",
+            "take the model without it",
         )
     given = {**text, **rope}
     theta = number_in(given, "rope_theta")

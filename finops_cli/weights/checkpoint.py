@@ -42,7 +42,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises UsageError when it is none, is not whole, is quantized, or has a tensor twice.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; give the one with the model's config.json")
+        raise UsageError(f"{folder}: no such folder", "give the one with the model's config.json")
     config = read_json(folder / "config.json")
     _refuse_quantized(folder, config)
     files = _weight_files(folder)
@@ -105,25 +105,25 @@ def _refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
     """
     if is_quantized(config):
         raise UsageError(
-            f"{folder}: is a quantized model (quantization_config); give the 16-bit model that it"
-            " was made from"
+            f"{folder}: is a quantized model (quantization_config)",
+            "give the 16-bit model that it was made from",
         )
 
 
 def _weight_files(folder: Path) -> list[Path]:
     one, index = folder / _ONE, folder / _INDEX
     if one.is_file() and index.is_file():
-        raise UsageError(f"{folder}: has {_ONE} and {_INDEX}; delete the one that is out of date")
+        raise UsageError(f"{folder}: has {_ONE} and {_INDEX}", "delete the one that is out of date")
     if one.is_file():
         return [one]
     if not index.is_file():
         raise UsageError(
-            f"{folder}: has neither {_ONE} nor {_INDEX}; save the model as safetensors"
+            f"{folder}: has neither {_ONE} nor {_INDEX}", "save the model as safetensors"
         )
     names = sorted(set(_weight_map(index).values()))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise UsageError(f"{folder}: {missing[0]} is missing, which {_INDEX} names; fetch it")
+        raise UsageError(f"{folder}: {missing[0]} is missing, which {_INDEX} names", "fetch it")
     return [folder / name for name in names]
 
 
@@ -143,8 +143,8 @@ def _refuse_other_than_indexed(index: Path, tensors: dict[str, Tensor]) -> None:
         if indexed.get(name) != found.get(name):
             where = indexed.get(name, "no file")
             raise UsageError(
-                f"{index}: {name} should be in {where}, but is in {found.get(name, 'none')}; save"
-                " the model again"
+                f"{index}: {name} should be in {where}, but is in {found.get(name, 'none')}",
+                "save the model again",
             )
 
 

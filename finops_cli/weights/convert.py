@@ -171,8 +171,8 @@ def _encoded(block: Any, kind: Precision, source: Tensor) -> Any:
         fits = ((made & 0x7F80) != 0x7F80).all()
     if not fits:
         raise UsageError(
-            f"{source.path}: {source.name} holds numbers that are too large for {kind}; take --type"
-            " f32 or bf16"
+            f"{source.path}: {source.name} holds numbers that are too large for {kind}",
+            "take --type f32 or bf16",
         )
     return made
 

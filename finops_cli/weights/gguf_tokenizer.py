@@ -168,8 +168,8 @@ def _pattern(path: Path, pre_tokenizer: dict[str, Any] | None) -> str:
             ):
                 return name
     raise UsageError(
-        f"{path}: texts are parted by none of the patterns {', '.join(PATTERNS)}; train with the"
-        " tokenizer of Qwen"
+        f"{path}: texts are parted by none of the patterns {', '.join(PATTERNS)}",
+        "train with the tokenizer of Qwen",
     )
 
 

@@ -94,7 +94,7 @@ def open_gguf_weights(path: Path) -> GgufWeights:
     try:
         return _opened(path)
     except (OSError, NotGguf, msgspec.ValidationError) as error:
-        raise UsageError(f"{path}: cannot be taken up again: {error}; {_CURE}") from error
+        raise UsageError(f"{path}: cannot be taken up again: {error}", _CURE) from error
 
 
 def _opened(path: Path) -> GgufWeights:
@@ -117,7 +117,7 @@ def weights_of(file: GgufWeights) -> dict[str, Any]:
     for name, numbers in found.items():
         if not np.isfinite(numbers).all():
             raise UsageError(
-                f"{file.path}: {name} holds numbers that are none (NaN or infinite); {_CURE}"
+                f"{file.path}: {name} holds numbers that are none (NaN or infinite)", _CURE
             )
     return found
 

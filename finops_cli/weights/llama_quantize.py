@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from finops_cli import extras
 from finops_cli.errors import MissingPiece, Unfinished
 from finops_cli.models.llama_cpp.worker_process import import_path
 
@@ -50,8 +51,8 @@ def refuse_without_llama() -> None:
     """Raises MissingPiece where llama-cpp-python is not installed. It is not imported."""
     if find_spec("llama_cpp") is None:
         raise MissingPiece(
-            "quantizing needs llama-cpp-python: pip install 'finops[export,llama]'; or take"
-            " --type f16"
+            "quantizing needs llama-cpp-python",
+            f"{extras.cure('export', 'llama')}; or take --type f16",
         )
 
 

@@ -79,7 +79,7 @@ def read_adapter(folder: Path) -> Adapter:
     Raises UsageError when it is none, or asks for more than is merged here.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; give the one with {SETTINGS}")
+        raise UsageError(f"{folder}: no such folder", f"give the one with {SETTINGS}")
     config = read_json(folder / SETTINGS)
     _refuse_unknown(folder / SETTINGS, config)
     rank, alpha = config.get("r"), number_in(config, "lora_alpha")
@@ -90,7 +90,7 @@ def read_adapter(folder: Path) -> Adapter:
         )
     weights = folder / WEIGHTS
     if not weights.is_file():
-        raise UsageError(f"{weights}: no such file; save the adapter as safetensors")
+        raise UsageError(f"{weights}: no such file", "save the adapter as safetensors")
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     return Adapter(rank, alpha, _pairs(weights, rank, scale), (folder / SETTINGS, weights))
 
@@ -167,7 +167,8 @@ def _pairs(path: Path, rank: int, scale: float) -> dict[str, Pair]:
     for name, of in sides.items():
         if set(of) != {"A", "B"}:
             raise UsageError(
-                f"{path}: {name} has lora_{'A' if 'A' in of else 'B'} alone; save the adapter again"
+                f"{path}: {name} has lora_{'A' if 'A' in of else 'B'} alone",
+                "save the adapter again",
             )
         if (
             len(of["A"].shape) != 2

@@ -39,10 +39,10 @@ def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
     for name, digest in weights.items():
         if digest not in note.base.values():
             raise UsageError(
-                f"{adapter}: was trained on another base: {name} (SHA-256 {digest}) is none of its"
-                " files; "
-                'give that base as --base; where this one is the same, saved anew, take "base" out'
-                f" of {adapter / NOTE}"
+                f"{adapter}: was trained on another base: {name} (SHA-256 {digest}) is none of"
+                " its files",
+                'give that base as --base; where this one is the same, saved anew, take "base"'
+                f" out of {adapter / NOTE}",
             )
 
 

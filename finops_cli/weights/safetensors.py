@@ -48,8 +48,8 @@ class Tensor(NamedTuple):
         """
         if self.dtype not in _NUMPY:
             raise UsageError(
-                f"{self.path}: {self.name} is stored as {self.dtype}; give weights of 16 or 32"
-                " bits, not quantized ones"
+                f"{self.path}: {self.name} is stored as {self.dtype}",
+                "give weights of 16 or 32 bits, not quantized ones",
             )
         return np.memmap(self.path, _NUMPY[self.dtype], "r", self.at, self.shape or (1,))
 
@@ -70,7 +70,7 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if size < _LENGTH_BYTES or not 0 < length <= min(size - _LENGTH_BYTES, _LONGEST_HEAD):
             raise UsageError(
-                f"{path}: is no safetensors file, or not all of one; fetch or save it again"
+                f"{path}: is no safetensors file, or not all of one", "fetch or save it again"
             )
         head = file.read(length)
     try:
@@ -79,7 +79,7 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
         found = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in entries.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
-            f"{path}: its head cannot be read ({error}); fetch or save it again"
+            f"{path}: its head cannot be read ({error})", "fetch or save it again"
         ) from error
     start = _LENGTH_BYTES + length
     return {name: _tensor(path, name, entry, start, size) for name, entry in found.items()}
@@ -89,7 +89,7 @@ def _tensor(path: Path, name: str, entry: _Entry, start: int, size: int) -> Tens
     begin, end = entry.data_offsets
     if not 0 <= begin <= end <= size - start:
         raise UsageError(
-            f"{path}: {name} lies outside the file, which was cut; fetch or save it again"
+            f"{path}: {name} lies outside the file, which was cut", "fetch or save it again"
         )
     width = _WIDTHS.get(entry.dtype)
     if width is not None and (

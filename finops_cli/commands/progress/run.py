@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from finops_cli.commands.messages import report
 from finops_cli.commands.run_summary import summary
 from finops_cli.errors import Unfinished
 from finops_cli.files.safe_io import write_json
@@ -54,7 +55,7 @@ def _write_or_say(stats: Path, monitor: Monitor) -> None:
     try:
         write_json(stats, monitor.stats())
     except OSError as error:
-        print(f"finops: {stats}: {error.strerror}; the stats are not written", file=sys.stderr)
+        report(f"{stats}: {error.strerror}; the stats are not written")
 
 
 @contextmanager
@@ -80,15 +81,13 @@ def watching(job: RunConfig, quiet: bool, monitor: Monitor) -> Iterator[Watch]:
 
                 yield watch
     except KeyboardInterrupt:
-        print(f"\nfinops: interrupted after {_done(last):,} records; {_cure(job)}", file=sys.stderr)
+        print(file=sys.stderr)
+        report(f"interrupted after {_done(last):,} records", _cure(job))
         raise
     except (Unfinished, NoEndpointLeft):
         if last and not quiet:
             print(summary(last[0]), file=sys.stderr)
-        print(
-            f"finops: ended after {_done(last):,} records, for the reason below; {_cure(job)}",
-            file=sys.stderr,
-        )
+        report(f"ended after {_done(last):,} records, for the reason below", _cure(job))
         raise
 
 

@@ -68,8 +68,8 @@ def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
         if text_split(text) == split:
             return Sentence(text, label, register, template.id)
     raise KnowledgeError(
-        f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws; give it more"
-        " slots"
+        f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws",
+        "give it more slots",
     )
 
 

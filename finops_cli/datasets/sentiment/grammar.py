@@ -109,14 +109,14 @@ def load_grammar(file: Path | None = None) -> Grammar:
         given = msgspec.convert(tomllib.loads(text.decode()), _File)
     except OSError as error:
         raise KnowledgeError(
-            f"{path}: cannot be read ({error.strerror}); give a grammar of sentences"
+            f"{path}: cannot be read ({error.strerror})", "give a grammar of sentences"
         ) from error
     except ValueError as error:  # msgspec.ValidationError is one, and tells the key
         raise KnowledgeError(f"{path}: {error}") from error
     try:
         return _compiled(given, hashlib.sha256(text).hexdigest())
     except KnowledgeError as error:
-        raise KnowledgeError(f"{path}: {error}") from error
+        raise KnowledgeError(f"{path}: {error}", error.cure) from error
 
 
 def _compiled(given: _File, digest: str) -> Grammar:
@@ -204,7 +204,7 @@ def _template(
             _key_first(line.key, slots, fillers),
         )
     except KnowledgeError as error:
-        raise KnowledgeError(f"template {id}: {error}") from error
+        raise KnowledgeError(f"template {id}: {error}", error.cure) from error
     texts = template.fillers[0].size_beside_key()
     for filler in template.fillers[1:]:
         texts *= filler.size()

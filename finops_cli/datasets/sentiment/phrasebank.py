@@ -69,7 +69,7 @@ def read_phrasebank(path: Path) -> Iterator[Item]:
     try:
         encoding = _encoding(path)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); {_CURE}") from error
+        raise UsageError(f"{path}: cannot be read ({error.strerror})", _CURE) from error
     rows = _csv(path, encoding) if path.suffix.lower() == ".csv" else _lines(path, encoding)
     seen: dict[str, _First] = {}
     counts = {Sentence: 0, Damage: 0, type(None): 0}

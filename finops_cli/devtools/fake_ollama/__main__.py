@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
     except FinopsError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{error.one_line()}\n")
         return error.exit_code
     except OSError as error:
         sys.stderr.write(

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finops_cli import extras
 from finops_cli.devtools.fake_ollama.requests import OllamaRequest
 from finops_cli.errors import MissingPiece, UsageError
 
@@ -41,7 +42,7 @@ class LlamaModel:
             self._library: Any = importlib.import_module("llama_cpp")
         except ImportError as error:
             raise MissingPiece(
-                "serving a GGUF file needs llama-cpp-python: pip install 'finops[llama]'"
+                "serving a GGUF file needs llama-cpp-python", extras.cure("llama")
             ) from error
         if not path.is_file():
             raise UsageError(f"{path}: no such GGUF file")

@@ -15,8 +15,9 @@ from time import monotonic
 
 from finops_cli.models.circuit_breaker import (
     CircuitBreaker,
+    LastFailure,
     RequestOutcome,
-    describe_outcome,
+    describe_failure,
     record_outcome,
     request_outcome,
 )
@@ -38,7 +39,7 @@ class AdmissionControl:
         self._changed = Condition()
         self._inside = 0
         self._suspects: deque[object] = deque()
-        self._last_failure = ""
+        self._last_failure = LastFailure()
         self._counted: object = None
         """The death that the breaker was told of last."""
 
@@ -76,7 +77,8 @@ class AdmissionControl:
         with self._changed:
             while True:
                 if self._breaker.state == "given up":
-                    raise NoEndpointLeft(f"no model answers any more. {self._last_failure}")
+                    text, cure = self._last_failure
+                    raise NoEndpointLeft(f"no model answers any more. {text}", cure)
                 now = self._clock()
                 its_turn = (
                     self._suspects[0] is ticket and self._inside == 0
@@ -99,7 +101,7 @@ class AdmissionControl:
         failure = ended.failure
         if failure is not None and failure.endpoint_failed:
             about_memory = isinstance(failure, Crashed | Unreachable)
-            self._last_failure = describe_outcome(failure, self._cure if about_memory else "")
+            self._last_failure = describe_failure(failure, self._cure if about_memory else "")
             death = (
                 failure.__cause__ if age == self._breaker.age else None
             )  # a late one is counted by nobody

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from finops_cli import extras
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -143,7 +144,7 @@ def refuse_without_extra() -> None:
     missing = [package for name, package in _PACKAGES.items() if find_spec(name) is None]
     if missing:
         raise MissingPiece(
-            f"--backend llama-cpp needs {' and '.join(missing)}: pip install 'finops[llama]'"
+            f"--backend llama-cpp needs {' and '.join(missing)}", extras.cure("llama")
         )
 
 
@@ -201,8 +202,8 @@ def relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
     strange = [name for name in options if name not in _TAKEN + _OF_THE_MACHINE]
     if strange:
         raise UsageError(
-            f"PARAMETER {strange[0]}: --backend llama-cpp does not do that; leave the line out or"
-            " use --backend ollama"
+            f"PARAMETER {strange[0]}: --backend llama-cpp does not do that",
+            "leave the line out or use --backend ollama",
         )
     return {name: options[name] for name in sorted(options) if name in _TAKEN}
 

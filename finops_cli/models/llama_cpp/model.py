@@ -194,10 +194,10 @@ class Model:
             told = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
             if error.by_itself:
                 raise UsageError(
-                    f"{told}; take another GGUF file, a smaller context, or fewer --workers"
+                    told, "take another GGUF file, a smaller context, or fewer --workers"
                 ) from error
             raise MissingPiece(
-                f"{told}; free some memory, or take a smaller model, or fewer --workers"
+                told, "free some memory, or take a smaller model, or fewer --workers"
             ) from error
 
     def said(self, ask: CompletionRequest, seconds: float) -> GenerationResult:
@@ -252,13 +252,14 @@ class Model:
         if self.is_replaced():
             raise failures.NoEndpointLeft(
                 f"{self.profile.load.path} is no longer the file that the run began with, and its"
-                " lines carry that one's digest; put it back and --resume, or begin a new run"
+                " lines carry that one's digest",
+                "put it back and --resume, or begin a new run",
             )
 
     def _refuse_closed(self) -> None:
         if self._closed:
             raise failures.NoEndpointLeft(
-                "the models have been unloaded; start the run again with --resume"
+                "the models have been unloaded", "start the run again with --resume"
             )
 
 

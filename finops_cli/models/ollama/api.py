@@ -48,7 +48,7 @@ class OllamaRefused(Unfinished):
     """The server answered with an HTTP status that is an error."""
 
     def __init__(self, url: str, status: int, body: bytes) -> None:
-        super().__init__(f"{url} answered {status}: {_complaint(body) or 'nothing more'}; {_LOG}")
+        super().__init__(f"{url} answered {status}: {_complaint(body) or 'nothing more'}", _LOG)
         self.status = status
 
 
@@ -100,7 +100,7 @@ def version(url: str) -> str:
     with suppress(OllamaRefused):
         said = ask(url, "GET", "/api/version", SECONDS).get("version")
     if not isinstance(said, str):
-        raise MissingPiece(_no_ollama(url))
+        raise _no_ollama(url)
     return text(said) or ""
 
 
@@ -137,8 +137,8 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
         known = next((model for model in installed(url) if model.name.lower() == same), None)
         if known is None or not known.digest:
             raise Unfinished(
-                f"{url} shows the model {name} but lists no digest of it; `ollama list` there tells"
-                " what it has"
+                f"{url} shows the model {name} but lists no digest of it",
+                "`ollama list` there tells what it has",
             )
     details, info = _mapping(said.get("details")), _mapping(said.get("model_info"))
     architecture = text(info.get("general.architecture")) or text(details.get("family"))
@@ -234,13 +234,13 @@ def translated(url: str) -> Iterator[None]:
         raise  # a ConnectionError too, but of our own output
     except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as error:
         cure = "start Ollama there with `ollama serve`, or name its address: --host"
-        raise MissingPiece(f"nothing answers at {url}; {cure}") from error
+        raise MissingPiece(f"nothing answers at {url}", cure) from error
     except httpx.TimeoutException as error:
-        raise Unfinished(f"{url}: the server fell silent, or is too slow; {_LOG}") from error
+        raise Unfinished(f"{url}: the server fell silent, or is too slow", _LOG) from error
     except httpx.HTTPError as error:
-        raise Unfinished(f"{url}: the connection broke ({error}); {_LOG}") from error
+        raise Unfinished(f"{url}: the connection broke ({error})", _LOG) from error
     except (pydantic.ValidationError, OverflowError, RecursionError) as error:
-        raise MissingPiece(_no_ollama(url)) from error
+        raise _no_ollama(url) from error
 
 
 class _Bounded(TimedTransport):
@@ -304,7 +304,7 @@ def _heard(url: str, answer: httpx.Response) -> Mapping[str, Any]:
         models = said.get("models") if isinstance(said, Mapping) else None
         if isinstance(said, Mapping) and not (isinstance(models, list) and len(models) > _MODELS):
             return said
-    raise MissingPiece(_no_ollama(url))
+    raise _no_ollama(url)
 
 
 def _show(url: str, name: str) -> Mapping[str, Any] | None:
@@ -327,8 +327,8 @@ def _show(url: str, name: str) -> Mapping[str, Any] | None:
         return heard[-1]
 
 
-def _no_ollama(url: str) -> str:
-    return f"{url}: what answers there is not Ollama; name its address: --host"
+def _no_ollama(url: str) -> MissingPiece:
+    return MissingPiece(f"{url}: what answers there is not Ollama", "name its address: --host")
 
 
 def _complaint(body: bytes) -> str | None:

@@ -140,13 +140,15 @@ def look_at(url: str, wanted: BackendRequest, kb: KnowledgeBase) -> Server:
         if card is None:
             option = "triage-model" if stage == "triage" else "resolver-model"
             raise MissingPiece(
-                f"{url} has no model {name}; `finops create --stage {stage}` makes it, `finops"
-                f" models` lists what is there, --{option} NAME takes another"
+                f"{url} has no model {name}",
+                f"`finops create --stage {stage}` makes it, `finops models` lists what is there,"
+                f" --{option} NAME takes another",
             )
         if card.remote_host and kb.models.outside == "refuse":
             raise UsageError(
                 f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the"
-                " house; use a local model"
+                " house",
+                "use a local model",
             )
         cards[stage] = card
     return Server(url, version, cards)
@@ -163,8 +165,8 @@ def _one_digest_each(servers: list[Server], wanted: BackendRequest) -> dict[str,
         if len(set(by_server.values())) > 1:
             told = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
             raise UsageError(
-                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}; create"
-                " it anew on one of them"
+                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}",
+                "create it anew on one of them",
             )
         digests[stage] = next(iter(by_server.values()))
     return digests

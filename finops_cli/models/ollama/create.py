@@ -126,13 +126,14 @@ def _refuse_unusable_base(url: str, base: str) -> None:
     found = api.card(url, base)
     if found is None:
         raise MissingPiece(
-            f"FROM {base}: {url} has no such model; fetch it with `ollama pull {base}`, or name a"
-            " file: --gguf FILE"
+            f"FROM {base}: {url} has no such model",
+            f"fetch it with `ollama pull {base}`, or name a file: --gguf FILE",
         )
     if found.remote_host:
         raise UsageError(
             f"FROM {base}: {found.remote_host} answers for it, and fail records may not leave the"
-            " house; name a local model"
+            " house",
+            "name a local model",
         )
 
 
@@ -151,8 +152,8 @@ def _created(planned: CreatePlan, url: str, version: str, sent: list[SentFile]) 
     card = api.card(url, planned.model)
     if card is None:
         raise Unfinished(
-            f"{url} says that {planned.model} is made, but does not have it; see the server's log,"
-            " then try again"
+            f"{url} says that {planned.model} is made, but does not have it",
+            "see the server's log, then try again",
         )
     first = sent[0] if sent else None
     return Created(

@@ -125,9 +125,9 @@ def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
         if file.path is None:
             places = " nor ".join(str(place.parent) for place in file.sought)
             raise MissingPiece(
-                f"{file.name}: there is no such file in {places}; train and quantize the"
-                f" {options.stage} model or download it, then keep it there under this name, or say"
-                " where it is: --gguf FILE"
+                f"{file.name}: there is no such file in {places}",
+                f"train and quantize the {options.stage} model or download it, then keep it there"
+                " under this name, or say where it is: --gguf FILE",
             )
         _refuse_not_gguf(file.path)
 
@@ -144,12 +144,12 @@ def _find_file(folder: Path, field: Field, text: str) -> ModelFile:
     try:
         given = Path(text).expanduser()
     except RuntimeError as error:  # ~somebody who has no home here
-        raise UsageError(f"FROM {text}: {error}; write the path out") from error
+        raise UsageError(f"FROM {text}: {error}", "write the path out") from error
     sought = tuple(dict.fromkeys((folder.absolute() / given, Path.cwd() / given)))
     for path in sought:
         if path.is_dir():
             raise UsageError(
-                f"{path}: is a folder; convert the model to one GGUF file, then name that"
+                f"{path}: is a folder", "convert the model to one GGUF file, then name that"
             )
         _refuse_unwritable("the model's file", str(path))
     return ModelFile(
@@ -163,7 +163,7 @@ def _refuse_unwritable(what: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"{what} {text!a}: is not UTF-8, which the server takes; rename it"
+            f"{what} {text!a}: is not UTF-8, which the server takes", "rename it"
         ) from error
 
 
@@ -216,10 +216,10 @@ def _refuse_not_gguf(path: Path) -> None:
         head = file.read(len(_POINTER))
     if head == _POINTER:
         raise UsageError(
-            f"{path}: is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+            f"{path}: is a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"
         )
     if not head.startswith(_MAGIC):
         raise UsageError(
-            f"{path}: begins with {head[:4]!r}, not with GGUF; convert the model to GGUF"
-            " (llama.cpp) first"
+            f"{path}: begins with {head[:4]!r}, not with GGUF",
+            "convert the model to GGUF (llama.cpp) first",
         )

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from finops_cli.models.circuit_breaker import (
     CircuitBreaker,
+    LastFailure,
     RequestOutcome,
-    describe_outcome,
+    describe_failure,
     record_outcome,
     request_outcome,
 )
@@ -40,7 +41,7 @@ class Endpoint:
     slots: Mapping[ModelStage, int]
     room: dict[ModelStage, float] = field(default_factory=dict)
     busy: dict[ModelStage, int] = field(default_factory=dict)
-    last_failure: str = ""
+    last_failure: LastFailure = field(default_factory=LastFailure)
 
     def free(self, stage: ModelStage) -> int:
         """Slots of `stage` that nothing is sent to."""
@@ -59,7 +60,7 @@ class Endpoint:
         elif failure is None and not ended.by_us:
             self.room[stage] = min(float(self.slots[stage]), room + 1 / room)
         if failure is not None and failure.endpoint_failed:
-            self.last_failure = describe_outcome(failure)
+            self.last_failure = describe_failure(failure)
         record_outcome(self.breaker, ended, now, age)
 
 
@@ -103,7 +104,7 @@ class EndpointPool:
     def failed(self, endpoint: Endpoint, failure: ModelError) -> None:
         """A warm-up outside of any slot failed."""
         with self._changed:
-            endpoint.last_failure = describe_outcome(failure)
+            endpoint.last_failure = describe_failure(failure)
             endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
 
     def _take(self, stage: ModelStage) -> tuple[Endpoint, int]:
@@ -119,7 +120,7 @@ class EndpointPool:
                         endpoint.busy[stage] = endpoint.busy.get(stage, 0) + 1
                         return endpoint, endpoint.breaker.age
                     if all(one.breaker.state == "given up" for one in self.endpoints):
-                        raise NoEndpointLeft(self._why())
+                        raise self._nobody_left()
                     self._changed.wait(self._pause(stage, now) if queue[0] is ticket else None)
             finally:
                 queue.remove(ticket)
@@ -139,6 +140,11 @@ class EndpointPool:
         waits = [one.breaker.wait(now) for one in self.endpoints if one.free(stage) > 0]
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def _why(self) -> str:
-        told = "; ".join(f"{endpoint.url}: {endpoint.last_failure}" for endpoint in self.endpoints)
-        return f"no model answers any more. {told}. `finops doctor` tells more"
+    def _nobody_left(self) -> NoEndpointLeft:
+        failures = [(endpoint.url, endpoint.last_failure) for endpoint in self.endpoints]
+        seen = "; ".join(f"{url}: {failure.text}" for url, failure in failures)
+        cures = dict.fromkeys(failure.cure for _, failure in failures)
+        return NoEndpointLeft(
+            f"no model answers any more. {seen}",
+            "; ".join((*filter(None, cures), "`finops doctor` shows the state of every server")),
+        )

@@ -43,7 +43,7 @@ def hosts_of(given: Sequence[str]) -> tuple[str, ...]:
     twice = [url for url in urls if urls.count(url) > 1]
     if twice:
         raise UsageError(
-            f"--host {twice[0]} is given twice; one server is asked through one address"
+            f"--host {twice[0]} is given twice", "one server is asked through one address"
         )
     return urls
 
@@ -130,8 +130,8 @@ def refuse_outside(url: str) -> None:
     outside = [address for address in addresses(url) if ipaddress.ip_address(address).is_global]
     if outside:
         raise UsageError(
-            f"{url}: {outside[0]} is a public address, and fail records may not leave the house; "
-            "give a server on this machine or in your own network"
+            f"{url}: {outside[0]} is a public address, and fail records may not leave the house",
+            "give a server on this machine or in your own network",
         )
 
 

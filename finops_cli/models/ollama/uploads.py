@@ -95,7 +95,8 @@ def create_model(client: httpx.Client, request: bytes, on_step: OnStep) -> None:
             is_created = step.what == "success"
     if not is_created:
         raise Unfinished(
-            "the server ended without the word that the model is made; see its log, then try again"
+            "the server ended without the word that the model is made",
+            "see its log, then try again",
         )
 
 
@@ -132,8 +133,8 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from filter(bytes.strip, whole)
         if len(rest) > _LINE_BYTES:
             raise Unfinished(
-                f"the server's answer is torn: a line of more than {_LINE_BYTES:,} bytes; see its"
-                " log, then try again"
+                f"the server's answer is torn: a line of more than {_LINE_BYTES:,} bytes",
+                "see its log, then try again",
             )
     if rest.strip():
         yield rest
@@ -145,7 +146,7 @@ def _step(line: bytes) -> Step:
         status = api.decoded(line)
     except ValueError as error:
         raise Unfinished(
-            f"the server's answer is torn ({line[:_SHOWN_BYTES]!r}); see its log, then try again"
+            f"the server's answer is torn ({line[:_SHOWN_BYTES]!r})", "see its log, then try again"
         ) from error
     what = (
         api.text(status.get("status"))

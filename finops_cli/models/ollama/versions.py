@@ -85,6 +85,7 @@ def refuse_too_old(version: str) -> None:
     if lacking:
         reason = "; ".join(gate.what for gate in lacking)
         raise MissingPiece(
-            f"Ollama {version} is too old, it has not: {reason}; install Ollama {OLDEST.version} or"
-            " newer (https://ollama.com/download) and start it with `ollama serve`"
+            f"Ollama {version} is too old, it has not: {reason}",
+            f"install Ollama {OLDEST.version} or newer (https://ollama.com/download) and start it"
+            " with `ollama serve`",
         )

@@ -48,8 +48,8 @@ class TokenBatches:
         for number in range(count):
             if not any(self._weights(number)):
                 raise UsageError(
-                    f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,};"
-                    " give one a share there"
+                    f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,}",
+                    "give one a share there",
                 )
         self._begin()
 

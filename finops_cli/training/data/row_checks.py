@@ -118,7 +118,7 @@ def encoded_or_refused(example: Example, tokenizer: Any, longest: int) -> Encode
     """An example in tokens. Raises UsageError when it must not be trained."""
     found = encode(example, tokenizer, longest)
     if isinstance(found, Fault):
-        raise UsageError(f"row {found.row}: {found.message}; {_CURES[found.kind]}")
+        raise UsageError(f"row {found.row}: {found.message}", _CURES[found.kind])
     return found
 
 

@@ -100,9 +100,9 @@ def streams(order: DatasetOptions, kb: KnowledgeBase, rows: tuple[int, int], dat
             try:
                 return maker(order, place(index), kb, data)
             except ValueError as error:  # what a working has no room for
-                cure = "; lower data.most_ftrs" if order.stage == "resolver" else ""
+                cure = "lower data.most_ftrs" if order.stage == "resolver" else ""
                 raise UsageError(
-                    f"data.form={data.form} cannot word example {index:,}: {error}{cure}"
+                    f"data.form={data.form} cannot word example {index:,}: {error}", cure
                 ) from error
 
         return made
@@ -146,7 +146,7 @@ def _file(stage: Stage, split: Split, folder: Path) -> Rows:
         text = path.read_bytes()
     except FileNotFoundError as error:
         raise UsageError(
-            f"{path}: no such file; make it: finops generate --stage {stage} -o {folder}"
+            f"{path}: no such file", f"make it: finops generate --stage {stage} -o {folder}"
         ) from error
     rows = [
         _row(path, number, line, stage, split)
@@ -154,7 +154,7 @@ def _file(stage: Stage, split: Split, folder: Path) -> Rows:
     ]
     if not rows:
         raise UsageError(
-            f"{path}: holds no rows; make some: finops generate --stage {stage} -o {folder}"
+            f"{path}: holds no rows", f"make some: finops generate --stage {stage} -o {folder}"
         )
     return Rows(
         rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest())

@@ -67,8 +67,8 @@ def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
     if base.pad_token is not None:
         if base.pad_token not in tokenizer.get_vocab():
             raise UsageError(
-                f"base.pad_token is {base.pad_token}, which the tokenizer does not have; name one"
-                " of its tokens"
+                f"base.pad_token is {base.pad_token}, which the tokenizer does not have",
+                "name one of its tokens",
             )
         tokenizer.pad_token = base.pad_token
     return tokenizer
@@ -111,8 +111,8 @@ def _reopened(path: Path) -> Any:
         if words_of(tokenizer) == words.tokens:
             return tokenizer
     raise UsageError(
-        f"{path}: its tokenizer is none that a tiny preset learned; give the folder that the model"
-        " was saved in"
+        f"{path}: its tokenizer is none that a tiny preset learned",
+        "give the folder that the model was saved in",
     )
 
 

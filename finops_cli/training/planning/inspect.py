@@ -88,7 +88,7 @@ def inspect_request(asked: TrainingRequest) -> Inspection:
     settings = asked.resolved.settings
     absent = missing(asked.trainer, settings)
     found = _rows(asked)
-    found.blockers[:0] = absent
+    found.blockers[:0] = [error.one_line() for error in absent]
     if not absent:
         offline_and_quiet(asked.trainer)
         _open(asked, found)
@@ -117,7 +117,7 @@ def _rows(asked: TrainingRequest) -> Inspection:
         order = DatasetOptions(stage, 0, settings.data.seed, settings.data.profile, asked.kb_dir)
         card = replace(settings.data, form="card", modelfile=stage, mix=None)
         sets = streams(order, asked.kb, (sizes - sizes // every, sizes // every), card)
-        return Inspection(sets, assumed=True, blockers=[str(error)])
+        return Inspection(sets, assumed=True, blockers=[error.one_line()])
 
 
 def _open(asked: TrainingRequest, found: Inspection) -> None:
@@ -136,7 +136,7 @@ def _open(asked: TrainingRequest, found: Inspection) -> None:
         )
         found.tokenizer = open_tokenizer(base, texts)
     except UsageError as error:
-        found.blockers.append(str(error))
+        found.blockers.append(error.one_line())
     if found.tokenizer is not None:
         faults = tokenizer_faults(found.tokenizer)
         found.blockers += faults
@@ -223,7 +223,7 @@ def _weigh(asked: TrainingRequest, found: Inspection) -> None:
             settings, len(found.tokenizer) if found.tokenizer is not None else None
         )
     except UsageError as error:
-        found.blockers.append(str(error))
+        found.blockers.append(error.one_line())
     if settings.base.scratch is not None:
         beginning = inspect_initial_weights(
             settings.base.scratch, settings.data.modelfile, found.tokenizer
