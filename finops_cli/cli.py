@@ -20,6 +20,7 @@ from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
 from finops_cli.commands.compare import compare
 from finops_cli.commands.create import create
+from finops_cli.commands.dataset_report import dataset_report
 from finops_cli.commands.doctor import doctor
 from finops_cli.commands.drift import drift
 from finops_cli.commands.evaluate import evaluate
@@ -46,6 +47,7 @@ COMMAND_ORDER = (
     "resolve",
     "check",
     "generate",
+    "dataset-report",
     "train",
     "quantize",
     "create",
@@ -144,6 +146,7 @@ app.command()(triage)
 app.command()(resolve)
 app.command()(check)
 app.command()(generate)
+app.command()(dataset_report)
 app.command()(train)
 app.command()(quantize)
 app.command()(create)

@@ -77,7 +77,7 @@ def models(folder: Path, program: Finops) -> Models:
         data = folder / stage
         program(
             "generate", "--stage", stage, "-n", 40, "-o", data, "-q"
-        )  # exit 1: so few rows keep no promise about shares
+        )  # exit 1: so few rows do not meet the requirements about proportions
         keep_shortest(learnt, data / f"{stage}-train.jsonl", folder / f"learnt-{stage}.jsonl")
         sizes = (
             f"data.modelfile={stage}",

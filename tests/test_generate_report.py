@@ -1,5 +1,5 @@
-"""`finops generate --report`: every tampered, misplaced or repeated row and every broken promise is
-found in the files.
+"""`finops dataset-report` finds every tampered, misplaced or repeated row, and every requirement
+that is not met.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def test_report_finds_a_row_that_was_tampered_with(
     lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:30]
     lines[17] = json.dumps(_edited(json.loads(lines[17]), change)).encode() + b"\n"
     (tmp_path / "triage.jsonl").write_bytes(b"".join(lines))
-    done = finops("generate", "--report", tmp_path / "triage.jsonl")
+    done = finops("dataset-report", tmp_path / "triage.jsonl")
     assert (done.returncode, b"triage.jsonl:18" in done.stdout) == (1, True)
 
 
@@ -109,7 +109,7 @@ def test_report_finds_leaks_and_repetition(data: Path, finops: Finops, tmp_path:
     (tmp_path / "triage.jsonl").write_bytes(
         b"".join(lines) + lines[3] + lines[4].replace(b"-00000005", b"-99999999")
     )
-    said = finops("generate", "--report", tmp_path).stdout.decode()
+    said = finops("dataset-report", tmp_path).stdout.decode()
     assert "triage-eval.jsonl:1: data.row: " in said
     assert "stands in a file of eval" in said
     assert "triage.jsonl:21: " in said
@@ -125,7 +125,7 @@ def test_report_finds_a_gutted_trace(data: Path, finops: Finops, tmp_path: Path)
         f"{head}4 Chase walk-through\nnothing\n5 Partials{rest.partition('5 Partials')[2]}"
     )
     (tmp_path / "resolver.jsonl").write_bytes(lines[0] + json.dumps(row).encode() + b"\n")
-    done = finops("generate", "--report", tmp_path / "resolver.jsonl")
+    done = finops("dataset-report", tmp_path / "resolver.jsonl")
     assert (done.returncode, b"resolver.jsonl:2: " in done.stdout) == (1, True)
 
 
@@ -135,19 +135,21 @@ def test_report_finds_a_false_number_in_a_trace(data: Path, finops: Finops, tmp_
     row["completion"][0]["content"] = row["completion"][0]["content"].replace("=", "=1", 1)
     lines[2] = json.dumps(row).encode() + b"\n"
     (tmp_path / "resolver.jsonl").write_bytes(b"".join(lines))
-    done = finops("generate", "--report", tmp_path / "resolver.jsonl")
+    done = finops("dataset-report", tmp_path / "resolver.jsonl")
     assert (done.returncode, b"resolver.jsonl:3: trace." in done.stdout) == (1, True)
 
 
-def test_report_finds_a_broken_promise(data: Path, finops: Finops, tmp_path: Path) -> None:
+def test_report_finds_a_requirement_that_is_not_met(
+    data: Path, finops: Finops, tmp_path: Path
+) -> None:
     """A set without its B2B fails does not hold the card's categories any more."""
     lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:2000]
     (tmp_path / "triage.jsonl").write_bytes(
         b"".join(line for line in lines if b"B2B_PENDING" not in line)
     )
-    done = finops("generate", "--report", tmp_path / "triage.jsonl")
+    done = finops("dataset-report", tmp_path / "triage.jsonl")
     assert done.returncode == 1
-    assert "BROKEN   categories" in done.stdout.decode()
+    assert "NOT MET  categories" in done.stdout.decode()
 
 
 def test_report_takes_a_sentiment_row_without_a_sentence(finops: Finops, tmp_path: Path) -> None:
@@ -158,6 +160,6 @@ def test_report_takes_a_sentiment_row_without_a_sentence(finops: Finops, tmp_pat
     file.write_bytes(
         b"".join([json.dumps({**json.loads(lines[0]), "record": "{"}).encode() + b"\n", *lines[1:]])
     )
-    done = finops("generate", "--report", tmp_path)
+    done = finops("dataset-report", tmp_path)
     assert (done.returncode, b"sentiment-train.jsonl:1: " in done.stdout) == (1, True)
     assert b"Traceback" not in done.stderr

@@ -7,9 +7,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from finops_cli.datasets.grading import NO_ANSWER, Scores, grade, total
-from finops_cli.datasets.rows import Row, resolver_row, sentiment_row, triage_row
+from finops_cli.datasets.grading import NO_ANSWER, Scores, total
+from finops_cli.datasets.rows import Row, resolver_row, triage_row
 from finops_cli.datasets.sentiment.examples import Sentence
+from finops_cli.datasets.sentiment.rows import sentiment_row
+from finops_cli.datasets.stages import grade
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.cures import cured_by

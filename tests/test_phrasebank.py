@@ -135,7 +135,7 @@ def test_split_is_four_to_one_and_told_by_the_text(tmp_path: Path) -> None:
     assert 340 < sum(split == "eval" for split in splits.values()) < 460
     rows = [(splits[item.text], item) for item in forward if isinstance(item, Sentence)]
     report = check_sentences(rows, load_grammar())
-    assert report.broken == []
+    assert report.violations == []
     assert report.splits["train"] + report.splits["eval"] == 2_000
 
 

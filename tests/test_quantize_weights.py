@@ -12,7 +12,7 @@ import pytest
 
 np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
 
-from finops_cli.datasets.rows import Stage  # noqa: E402
+from finops_cli.domain.stage_names import StageName  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.kb.load import bundled_dir  # noqa: E402
 from finops_cli.models.gguf import read_head  # noqa: E402
@@ -65,7 +65,7 @@ def rows_of(folder: Path, name: str, adapter: Path | None = None) -> Any:
     return np.concatenate(list(blocks(conversion.checkpoint.tensors[tensor.source], tensor, pair)))
 
 
-REAL: list[tuple[Stage, dict[str, Any], int]] = [
+REAL: list[tuple[StageName, dict[str, Any], int]] = [
     (
         "resolver",
         QWEN3
@@ -104,7 +104,7 @@ REAL: list[tuple[Stage, dict[str, Any], int]] = [
 
 @pytest.mark.parametrize(("stage", "config", "parameters"), REAL)
 def test_the_published_models_have_their_size_and_name(
-    stage: Stage, config: dict[str, Any], parameters: int
+    stage: StageName, config: dict[str, Any], parameters: int
 ) -> None:
     """The tensors of Qwen3-8B and Qwen3.5-9B add up to what transformers counts, and `finops
     create` finds the file.

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
 
-from finops_cli.datasets.rows import Stage  # noqa: E402
+from finops_cli.domain.stage_names import StageName  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.models.gguf import read_head  # noqa: E402
 from finops_cli.training.recipe import Chosen, resolve  # noqa: E402
@@ -251,7 +251,7 @@ def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
     pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
     from finops_cli.training.data.tokenizer import digests, open_tokenizer
 
-    stages: tuple[Stage, ...] = ("triage", "resolver")
+    stages: tuple[StageName, ...] = ("triage", "resolver")
     for stage in stages:
         file = ROOT / "training/continue" / f"tiny-{stage}.gguf"
         base = resolve(Chosen(stage, "tiny-cpu", None, [])).settings.base

@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from finops_cli.datasets.sentiment import examples
-from finops_cli.datasets.sentiment.checks import PROMISES, check_sentences
+from finops_cli.datasets.sentiment.checks import REQUIREMENTS, check_sentences
 from finops_cli.datasets.sentiment.examples import Sentence, sentence, surely_distinct, text_split
 from finops_cli.datasets.sentiment.grammar import LABELS, REGISTERS, Template, load_grammar
 from finops_cli.datasets.splits import Split
@@ -253,7 +253,7 @@ def test_too_few_held_out_templates_are_refused(tmp_path: Path) -> None:
 def test_the_report_finds_nothing_wrong_with_what_is_generated(count: int) -> None:
     """At any size; and it counts every row once in each table."""
     report = check_sentences(rows(count=count), GRAMMAR)
-    assert report.broken == []
+    assert report.violations == []
     assert report.splits == {"train": count, "eval": count}
     for table in (report.labels, report.registers, report.templates):
         assert {split: sum(counts.values()) for split, counts in table.items()} == report.splits
@@ -265,9 +265,9 @@ A_TRAIN_TEXT = next(
 )
 
 
-@pytest.mark.parametrize("promise", PROMISES)
-def test_the_report_finds_each_broken_promise(promise: str) -> None:
-    """Every promise is broken on purpose, once."""
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_the_report_finds_each_violated_requirement(requirement: str) -> None:
+    """Every requirement is broken on purpose, once."""
     good = rows(count=1_200)
     first = good[0][1]
     planted: dict[str, list[tuple[Split, Sentence]]] = {
@@ -296,6 +296,8 @@ def test_the_report_finds_each_broken_promise(promise: str) -> None:
             (s, row) for s, row in good if (row.register, row.label) != ("filing", "neutral")
         ],
     }
-    found = {broken.promise: broken for broken in check_sentences(planted[promise], GRAMMAR).broken}
-    assert promise in found
-    assert found[promise].example
+    found = {
+        each.requirement: each for each in check_sentences(planted[requirement], GRAMMAR).violations
+    }
+    assert requirement in found
+    assert found[requirement].example

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from finops_cli.cli import app
 from finops_cli.commands.train_report import plan_text
-from finops_cli.datasets.rows import Stage
 from finops_cli.datasets.writer import DatasetOptions, write_dataset
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -27,7 +27,7 @@ from tests.training import asked
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def planned(stage: Stage, preset: str | None, *flags: str, output: Path = Path()) -> Plan:
+def planned(stage: StageName, preset: str | None, *flags: str, output: Path = Path()) -> Plan:
     return plan(asked(stage, preset, flags), output)
 
 
@@ -145,7 +145,9 @@ def test_rows_of_another_stage_or_split_are_refused(
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
-def test_what_the_cards_do_and_others_advise_against_is_said(stage: Stage, tmp_path: Path) -> None:
+def test_what_the_cards_do_and_others_advise_against_is_said(
+    stage: StageName, tmp_path: Path
+) -> None:
     """4-bit training of linear attention, and adapters in 8 layers of 32: warnings of the triage
     recipe, not of the resolver's.
     """

@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 
-from finops_cli.datasets.rows import Row, Stage, sentiment_row, triage_row
+from finops_cli.datasets.rows import Row, triage_row
 from finops_cli.datasets.scratchpad.drills import Drill, Piece
 from finops_cli.datasets.sentiment.examples import Sentence
+from finops_cli.datasets.sentiment.rows import sentiment_row
 from finops_cli.datasets.writer import DatasetOptions
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -43,7 +45,7 @@ offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def sets(stage: Stage, kb: KnowledgeBase) -> Sets:
+def sets(stage: StageName, kb: KnowledgeBase) -> Sets:
     data = asked(stage, None, []).resolved.settings.data
     return streams(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
 
@@ -74,7 +76,7 @@ def row(kb: KnowledgeBase) -> Row:
     ],
 )
 def test_parameters_are_those_of_the_cards(
-    stage: Stage, flags: list[str], total: int, trainable: int, touched: int
+    stage: StageName, flags: list[str], total: int, trainable: int, touched: int
 ) -> None:
     """Card 1: 3,932,160 trainable.
 
@@ -109,7 +111,7 @@ def test_targets_that_a_base_does_not_have_are_refused() -> None:
 @pytest.mark.parametrize("index", range(5))
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
 def test_what_is_trained_is_the_answer_and_its_end(
-    stage: Stage, index: int, tokenizer: Any, kb: KnowledgeBase
+    stage: StageName, index: int, tokenizer: Any, kb: KnowledgeBase
 ) -> None:
     """The prompt is what inference sends, byte for byte, and has no label; the rest decodes to the
     answer and <|im_end|>.

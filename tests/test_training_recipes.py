@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from finops_cli import extras
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.training.data.formats import SEEDS
 from finops_cli.training.data.lengths import packed_blocks, steps
@@ -21,11 +21,11 @@ from finops_cli.training.recipe import Chosen, Resolved, presets, resolve
 from tests.conftest import ROOT, Finops
 from tests.cures import cured_by
 
-STAGES: tuple[Stage, ...] = ("triage", "resolver", "sentiment")
+STAGES: tuple[StageName, ...] = ("triage", "resolver", "sentiment")
 
 
 def recipe(
-    stage: Stage = "triage", preset: str | None = None, *flags: str, config: Path | None = None
+    stage: StageName = "triage", preset: str | None = None, *flags: str, config: Path | None = None
 ) -> Resolved:
     return resolve(Chosen(stage, preset, config, [("--set", flag) for flag in flags]))
 
@@ -51,7 +51,7 @@ def test_recipes_hold_what_the_cards_print() -> None:
         "training.learning_rate": 2e-4,
     }
     attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
-    cards: dict[Stage, dict[str, Any]] = {
+    cards: dict[StageName, dict[str, Any]] = {
         "triage": {
             **shared,
             **batches,
@@ -81,7 +81,7 @@ def test_recipes_hold_what_the_cards_print() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_preset_makes_a_recipe_without_contradictions(stage: Stage) -> None:
+def test_every_preset_makes_a_recipe_without_contradictions(stage: StageName) -> None:
     assert sorted(presets(stage)) == ["16gb", "24gb", "a100", "tiny-cpu"]
     for preset in presets(stage):
         assert recipe(stage, preset).preset == preset
@@ -258,12 +258,12 @@ def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> Non
         recipe(config=tmp_path / "own.yaml")
 
 
-SITTINGS: tuple[Stage, ...] = ("triage", "resolver")
+SITTINGS: tuple[StageName, ...] = ("triage", "resolver")
 
 
 @pytest.mark.parametrize("stage", SITTINGS)
 def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_rates(
-    stage: Stage,
+    stage: StageName,
 ) -> None:
     """What it goes on with is a file of this repository, of the same shape; the held-out rows are
     drawn from neither.

@@ -15,9 +15,9 @@ pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 import torch
 
-from finops_cli.datasets.grading import grade
 from finops_cli.datasets.scratchpad.drills import Drill
 from finops_cli.datasets.splits import content_key, split_of
+from finops_cli.datasets.stages import grade
 from finops_cli.datasets.writer import DatasetOptions
 from finops_cli.domain import exact_json
 from finops_cli.errors import UsageError

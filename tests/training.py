@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.training.checkpoints import StartMode
 from finops_cli.training.planning.inspect import TrainingRequest
@@ -78,7 +78,7 @@ def lora(base: Path, sentences: Path, *more: str) -> list[str]:
 SITTING = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
-def asked(stage: Stage, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
+def asked(stage: StageName, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
     kb_dir = bundled_kb_dir()
     resolved = resolve(Chosen(stage, preset, None, [("--set", flag) for flag in flags]))
     return TrainingRequest(resolved, "hf", kb_dir, load_kb(kb_dir), lambda done, total: None)
@@ -89,7 +89,7 @@ def told(watch: Callable[[Progress], None] = lambda now: None) -> Told:
 
 
 def trained(
-    stage: Stage,
+    stage: StageName,
     preset: str | None,
     flags: Sequence[str],
     output: Path,

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finops_cli.commands.messages import warn
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.steps import steps
+from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 
 if TYPE_CHECKING:
     from finops_cli.models.ollama.create import Created
     from finops_cli.models.ollama.uploads import Step
 
 OfStage = Annotated[
-    Literal["triage", "resolver", "sentiment"],
-    typer.Option("--stage", help="Stage that the model is for."),
+    str,
+    typer.Option(
+        "--stage",
+        metavar=STAGE_METAVAR,
+        callback=check_stage,
+        autocompletion=complete_stage,
+        help="Stage that the model is for.",
+    ),
 ]
 ModelfilePath = Annotated[
     Path | None,

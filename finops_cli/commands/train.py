@@ -11,6 +11,7 @@ import typer
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.training import bars
+from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 
 if TYPE_CHECKING:
     from finops_cli.commands.progress.training import Bars
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from finops_cli.training.run import Trained
 
 OfStage = Annotated[
-    Literal["triage", "resolver", "sentiment"], typer.Option("--stage", help="Whose model.")
+    str,
+    typer.Option(
+        "--stage",
+        metavar=STAGE_METAVAR,
+        callback=check_stage,
+        autocompletion=complete_stage,
+        help="The stage whose model it is.",
+    ),
 ]
 Preset = Annotated[
     str | None,

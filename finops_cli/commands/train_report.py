@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from finops_cli.datasets.grading import DECISION_FIELDS
+from finops_cli.datasets.stages import STAGES
 from finops_cli.training.data.lengths import Lengths
 from finops_cli.training.planning.plan import Plan
 from finops_cli.training.run import Trained
@@ -25,8 +25,9 @@ def result_text(made: Trained) -> str:
     if result is None:
         return f"{'model':<12} none"
     best = next(each for each in result.evaluations if each.step == result.best_step)
+    decision = STAGES[stage].decision_field
     scores = (
-        f"valid {best.valid}, exact {best.exact}, same {DECISION_FIELDS[stage]} {best.decided} of"
+        f"valid {best.valid}, exact {best.exact}, same {decision} {best.decided} of"
         f" {best.asked} answers"
     )
     return "\n".join(

@@ -1,16 +1,16 @@
-"""What a data set shows, counted row by row, and the promises that it must keep (domain, section
-8).
-"""
+"""The features that are counted in a dataset, row by row (domain specification, section 8)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from finops_cli.datasets.resolver_examples import scenarios_of
-from finops_cli.datasets.rows import Row, sentence_of
+from finops_cli.datasets.rows import Row
 from finops_cli.datasets.sampling import ends
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
@@ -23,7 +23,9 @@ from finops_cli.models.prompts import resolver_prompt
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.deadlines import regulatory_state
 from finops_cli.rules.scoring import concentration_conditions
-from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
+from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE, Codec
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 Counts = Counter[tuple[str, str]]
 """How often each value of each dimension occurs."""
@@ -31,33 +33,31 @@ _OPTIONAL = ("cns_position", "reg_sho_status", "security_fail_rate_pct_adv", "no
 _TOKEN_STEP = 256
 
 
-def features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
-    """The (dimension, value) pairs that a good row shows."""
-    yield "split", row.split
-    if row.stage == "sentiment":
-        said = sentence_of(row)
-        yield from (("label", said.label), ("register", said.register), ("template", said.template))
-        return
-    given, answer = exact_json.decode(row.record), exact_json.decode(row.answer)
-    if row.stage == "triage":
-        yield from _triage_facts(_as(FAIL, given), _as(TRIAGE, answer), kb)
-    else:
-        case = _as(RESOLVER_INPUT, given)
-        yield from _resolver_facts(case, _as(RESOLUTION, answer), kb)
-        tokens = estimated_tokens(resolver_prompt(case).text) + estimated_tokens(
-            row.completion[0].content
-        )
-        yield "tokens up to", str(-(-tokens // _TOKEN_STEP) * _TOKEN_STEP)
+def triage_features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
+    """The (dimension, value) pairs of a verified triage row."""
+    fail, answer = _read(FAIL, row.record), _read(TRIAGE, row.answer)
+    yield from _fail_features(fail, answer, kb)
 
 
-def _as(shape: Any, given: Any) -> Any:
-    value = shape.read(given)
+def resolver_features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
+    """The (dimension, value) pairs of a verified resolver row."""
+    case = _read(RESOLVER_INPUT, row.record)
+    yield from _case_features(case, _read(RESOLUTION, row.answer), kb)
+    prompt, completion = resolver_prompt(case).text, row.completion[0].content
+    tokens = estimated_tokens(prompt) + estimated_tokens(completion)
+    yield "tokens up to", str(-(-tokens // _TOKEN_STEP) * _TOKEN_STEP)
+
+
+def _read(codec: Codec[T], text: str) -> T:
+    value = codec.read(exact_json.decode(text))
     if value is None:
-        raise ValueError(f"a row does not have the shape of a {shape.name}")
+        raise ValueError(f"a row does not have the shape of a {codec.name}")
     return value
 
 
-def _triage_facts(fail: FailRecord, answer: Triage, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
+def _fail_features(
+    fail: FailRecord, answer: Triage, kb: KnowledgeBase
+) -> Iterator[tuple[str, str]]:
     s = kb.scoring
     age, value = s.age_factor.index(fail.age_days), s.value_factor.index(fail.market_value)
     yield "category", answer.category
@@ -127,7 +127,7 @@ def _edge_fields(
     )
 
 
-def _resolver_facts(
+def _case_features(
     case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[tuple[str, str]]:
     count, brokers = len(case.ftrs), len({ftr.dtc for ftr in case.ftrs})

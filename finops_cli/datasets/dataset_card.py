@@ -1,6 +1,6 @@
 """The dataset card: what a set is, what it was made from, and what was counted in it.
 
-Markdown with the front matter that `datasets` reads.
+Markdown with the front matter that the library `datasets` reads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from finops_cli.datasets.requirements import Requirement
 from finops_cli.datasets.writer import DatasetOptions, Written
 
-_VERDICT = {True: "kept", False: "**broken**", None: "too few rows to judge"}
+_RESULT = {True: "met", False: "**not met**", None: "too few rows to judge"}
 
 
 def card(
@@ -19,9 +19,9 @@ def card(
     rules: str,
     command: str,
 ) -> str:
-    """The README of a data folder that holds `stages`, `sets` of them just made.
+    """The README of a data folder that holds `stages`, of which `sets` were just made.
 
-    `rules` is the version of the knowledge base, `command` what makes the same bytes again.
+    `rules` is the version of the knowledge base; `command` makes the same bytes again.
     """
     profile = "" if sets[0][0].profile == "coverage" else f" --profile {sets[0][0].profile}"
     configs = "\n".join(
@@ -38,37 +38,35 @@ configs:
 {configs}
 ---
 
-# finops training data: {", ".join(order.stage for order, _, _ in sets)}
+# finops training data: {", ".join(options.stage for options, _, _ in sets)}
 
-Synthetic. Every row was verified from its own texts by the checker that judges models at the desk before it was written.
+Synthetic. Every row was verified from its own texts by the checker that judges models in the pipeline before it was written.
 
     {command}
 
-makes the same bytes again, with rules `{rules}`. `finops generate --report .{profile}` recounts everything below from the files.
+makes the same bytes again, with rules `{rules}`. `finops dataset-report .{profile}` counts everything below again from the files.
 
-Columns: `prompt` and `completion` as messages (`chat_template_kwargs` says whether the model thinks first), `record` and `answer` as JSON texts,
+Columns: `prompt` and `completion` as messages (`chat_template_kwargs` says whether the model reasons first), `record` and `answer` as JSON texts,
 `id`, `stage`, `split`. Train and eval share no record, and none that differs only in identifiers or free text.
 
 {sections}"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
-def _section(order: DatasetOptions, written: Written, kept: list[Requirement]) -> str:
+def _section(options: DatasetOptions, written: Written, judged: list[Requirement]) -> str:
     files = "\n".join(
         f"| {name} | {written.rows[name]:,} | `{digest}` |"
         for name, digest in written.digests.items()
     )
-    proofs = "\n".join(
-        f"| {promise.name} | {_VERDICT[promise.kept]} | {promise.detail} |" for promise in kept
-    )
-    return f"""## {order.stage}
+    proofs = "\n".join(f"| {each.name} | {_RESULT[each.met]} | {each.detail} |" for each in judged)
+    return f"""## {options.stage}
 
-{order.rows:,} rows, seed {order.seed}, profile {order.profile}.
+{options.rows:,} rows, seed {options.seed}, profile {options.profile}.
 
 | file | rows | SHA-256 |
 |---|---|---|
 {files}
 
-| promise | verdict | counted |
+| requirement | result | counted |
 |---|---|---|
 {proofs}
 """

@@ -1,148 +1,167 @@
-"""The data sets that a call asks for, with their card: what `finops generate` does."""
+"""Makes the datasets that a call asks for, with their card: the work of `finops generate`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from finops_cli import extras
 from finops_cli.datasets.dataset_card import card
-from finops_cli.datasets.report import Report, nested, sentence_promises
-from finops_cli.datasets.requirements import Requirement, requirements
-from finops_cli.datasets.rows import Row, Stage, sentiment_row
-from finops_cli.datasets.sentiment.examples import Sentence, surely_distinct
-from finops_cli.datasets.sentiment.grammar import load_grammar
-from finops_cli.datasets.sentiment.phrasebank import PhrasebankRead, read_phrasebank
+from finops_cli.datasets.report import Report, nested, requirements
+from finops_cli.datasets.requirements import Requirement
+from finops_cli.datasets.stage_type import Stage
+from finops_cli.datasets.stages import STAGES, stage_named
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.datasets.writer import DatasetOptions, Written, file_name, write_dataset, write_rows
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
-from finops_cli.importers.stream import Damage
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 
-Tell = Callable[[str], None]
+OnMessage = Callable[[str], None]
 
 
-class GenerateOptions(NamedTuple):
-    """What a call asks for.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateOptions:
+    """The options of a call."""
 
-    `stage` None: triage and resolver. `rows` None: the cards' sizes. `phrasebank`: a copy of the
-    user's own.
-    """
-
-    stage: Stage | None
+    stage: StageName | None
+    """None: the stages of the default set."""
     rows: int | None
+    """None: each stage's own number."""
     seed: int
     profile: Profile
     folder: Path
     parquet: bool
     workers: int
     phrasebank: Path | None = None
+    """A copy of financial_phrasebank of the user's own."""
 
 
-def make_data(wanted: GenerateOptions, kb_dir: Path, tell: Tell) -> list[Report]:
-    """Write the sets and their card; returns what was counted.
+class _Made(NamedTuple):
+    options: DatasetOptions
+    written: Written
+    requirements: list[Requirement]
+
+
+def make_data(options: GenerateOptions, kb_dir: Path, on_message: OnMessage) -> list[Report]:
+    """Write the datasets and their card; returns a report on each.
 
     Raises UsageError, MissingPiece, BadExample, Unfinished.
     """
-    if wanted.parquet:
+    stages = _stages(options)
+    if options.parquet:
         _refuse_without_parquet()
-    if wanted.folder.exists() and not wanted.folder.is_dir():
-        raise UsageError(f"{wanted.folder}: is a file", "give a folder")
-    wanted.folder.mkdir(parents=True, exist_ok=True)
+    if options.folder.exists() and not options.folder.is_dir():
+        raise UsageError(f"{options.folder}: is a file", "give a folder")
+    options.folder.mkdir(parents=True, exist_ok=True)
     kb = load_kb(kb_dir)
-    stages: tuple[Stage, ...] = (
-        (wanted.stage,) if wanted.stage is not None else ("triage", "resolver")
-    )
-    sets = [_make(stage, wanted, kb_dir, kb, tell) for stage in stages]
-    present = [
-        stage for stage in get_args(Stage) if (wanted.folder / file_name(stage, "train")).is_file()
+    made = [_make(stage, options, kb_dir, kb, on_message) for stage in stages]
+    present = [name for name in STAGES if (options.folder / file_name(name, "train")).is_file()]
+    text = card(made, present, kb.version, _command(options))
+    (options.folder / "README.md").write_text(text, encoding="utf-8")
+    return [
+        Report(
+            stage=each.options.stage,
+            rows=each.options.rows,
+            bad_rows=0,
+            faults=[],
+            counts=nested(each.written.counts),
+            requirements=each.requirements,
+        )
+        for each in made
     ]
-    text = card(
-        [(order, written, kept) for order, written, kept, _ in sets],
-        present,
-        kb.version,
-        _command(wanted),
-    )
-    (wanted.folder / "README.md").write_text(text, encoding="utf-8")
-    return [report for *_, report in sets]
+
+
+def _stages(options: GenerateOptions) -> list[Stage]:
+    """The stages to make. Raises UsageError for a phrasebank of a stage that takes none."""
+    if options.stage is not None:
+        stages = [stage_named(options.stage)]
+    else:
+        stages = [stage for stage in STAGES.values() if stage.in_default_set]
+    if options.phrasebank is not None and any(stage.import_rows is None for stage in stages):
+        takes = [stage.name for stage in STAGES.values() if stage.import_rows is not None]
+        raise UsageError(f"--phrasebank goes with --stage {' or '.join(takes)}")
+    return stages
 
 
 def _make(
-    stage: Stage, wanted: GenerateOptions, kb_dir: Path, kb: KnowledgeBase, tell: Tell
-) -> tuple[DatasetOptions, Written, list[Requirement], Report]:
-    rows = wanted.rows if wanted.rows is not None else kb.datasets.sizes[stage]
-    order = DatasetOptions(stage, rows, wanted.seed, wanted.profile, kb_dir)
-    if stage == "sentiment" and wanted.phrasebank is not None:
-        written = write_rows("sentiment", _phrasebank_rows(wanted.phrasebank, tell), wanted.folder)
-        order = DatasetOptions(stage, written.rows.total(), wanted.seed, wanted.profile, kb_dir)
+    stage: Stage,
+    options: GenerateOptions,
+    kb_dir: Path,
+    kb: KnowledgeBase,
+    on_message: OnMessage,
+) -> _Made:
+    rows = options.rows if options.rows is not None else stage.default_rows(kb)
+    if stage.import_rows is not None and options.phrasebank is not None:
+        imported = stage.import_rows(options.phrasebank, on_message)
+        written = write_rows(stage.name, imported, options.folder)
+        order = _dataset_options(stage, written.rows.total(), options, kb_dir)
     else:
-        if stage == "sentiment" and rows > surely_distinct("train", load_grammar()):
-            tell(f"sentiment: in {rows:,} rows a sentence may come twice; the report would say so")
-        written = write_dataset(order, wanted.folder, wanted.workers, _progress(stage, rows, tell))
-    files = [wanted.folder / name for name in written.digests]
-    kept = requirements(stage, written.counts, order.rows, wanted.profile, kb)
-    if stage == "sentiment":
-        kept += sentence_promises(files)
-    if wanted.parquet:
+        _warn_of_repetition(stage, rows, on_message)
+        order = _dataset_options(stage, rows, options, kb_dir)
+        progress = _progress(stage.name, rows, on_message)
+        written = write_dataset(order, options.folder, options.workers, progress)
+    files = [options.folder / name for name in written.digests]
+    judged = requirements(stage.name, written.counts, order.rows, files, options.profile, kb)
+    if options.parquet:
         for file in files:
             _write_parquet(file)
-    return order, written, kept, Report(stage, order.rows, 0, [], nested(written.counts), kept)
+    return _Made(order, written, judged)
 
 
-def _progress(stage: Stage, rows: int, tell: Tell) -> Callable[[int], None]:
+def _dataset_options(
+    stage: Stage, rows: int, options: GenerateOptions, kb_dir: Path
+) -> DatasetOptions:
+    return DatasetOptions(stage.name, rows, options.seed, options.profile, kb_dir)
+
+
+def _warn_of_repetition(stage: Stage, rows: int, on_message: OnMessage) -> None:
+    if stage.max_distinct_rows is not None and rows > stage.max_distinct_rows():
+        on_message(
+            f"{stage.name}: in {rows:,} rows a text may come twice; the report will say so if it"
+            " does"
+        )
+
+
+def _progress(stage: StageName, rows: int, on_message: OnMessage) -> Callable[[int], None]:
+    """Report every tenth of the rows."""
     tenth = max(1, rows // 10)
     due = tenth
 
     def watch(done: int) -> None:
         nonlocal due
         if done >= due:
-            tell(f"{stage}: {done:,} of {rows:,} rows")
+            on_message(f"{stage}: {done:,} of {rows:,} rows")
             due = done + tenth
 
     return watch
 
 
-def _phrasebank_rows(path: Path, tell: Tell) -> Iterator[tuple[Row, list[tuple[str, str]]]]:
-    for number, item in enumerate(read_phrasebank(path)):
-        if isinstance(item, Sentence):
-            row = sentiment_row(f"P-{number:06d}", item)
-            yield row, [("split", row.split), ("label", item.label), ("register", item.register)]
-        elif isinstance(item, Damage):
-            tell(
-                "; ".join(
-                    f"{item.file}:{item.line}: {problem.message}" for problem in item.problems
-                )
-            )
-        elif isinstance(item, PhrasebankRead):
-            tell(
-                f"{item.file}: {item.sentences:,} sentences, {item.duplicates:,} duplicates"
-                f" dropped, {item.damaged:,} damaged lines"
-            )
-
-
-def _command(wanted: GenerateOptions) -> str:
+def _command(options: GenerateOptions) -> str:
+    """The command that makes the same bytes again."""
     parts = ["finops generate"]
-    parts += [f"--stage {wanted.stage}"] if wanted.stage is not None else []
-    parts += [f"-n {wanted.rows}"] if wanted.rows is not None else []
-    parts += [f"--seed {wanted.seed}"]
-    parts += [f"--profile {wanted.profile}"] if wanted.profile != "coverage" else []
-    parts += ["--parquet"] if wanted.parquet else []
-    parts += [f"--phrasebank {wanted.phrasebank.name}"] if wanted.phrasebank is not None else []
+    parts += [f"--stage {options.stage}"] if options.stage is not None else []
+    parts += [f"-n {options.rows}"] if options.rows is not None else []
+    parts += [f"--seed {options.seed}"]
+    parts += [f"--profile {options.profile}"] if options.profile != "coverage" else []
+    parts += ["--parquet"] if options.parquet else []
+    parts += [f"--phrasebank {options.phrasebank.name}"] if options.phrasebank is not None else []
     return " ".join(parts)
 
 
 def _refuse_without_parquet() -> None:
     try:
-        import pyarrow.parquet  # noqa: F401 - only to see whether it is there
+        import pyarrow.parquet  # noqa: F401 - only to see whether it is installed
     except ImportError as error:
         raise MissingPiece("--parquet needs pyarrow", extras.cure("data")) from error
 
 
 def _write_parquet(file: Path) -> None:
-    """The same rows beside `file`, a block at a time, so that memory does not grow with the
-    file.
+    """Write the rows of `file` again beside it, a block at a time, so that memory does not grow
+    with the file.
     """
     import pyarrow.json
     import pyarrow.parquet

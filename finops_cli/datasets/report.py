@@ -1,94 +1,127 @@
-"""Recounts a data set from its files: every row judged again, every promise proved again."""
+"""Reports on a dataset from its files: verifies every row and judges every requirement again."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 from msgspec import Struct
 
-from finops_cli.datasets.coverage import Counts, features
-from finops_cli.datasets.requirements import Requirement, requirements
-from finops_cli.datasets.rows import Row, Stage, faults_of, sentence_of
-from finops_cli.datasets.sentiment.checks import PROMISES, check_sentences
-from finops_cli.datasets.sentiment.examples import Sentence
-from finops_cli.datasets.sentiment.grammar import load_grammar
+from finops_cli.datasets.coverage import Counts
+from finops_cli.datasets.requirements import Requirement, by_dimension, split_requirement
+from finops_cli.datasets.rows import Row
 from finops_cli.datasets.splits import Split
+from finops_cli.datasets.stages import STAGES, features, stage_named, verify_row
 from finops_cli.datasets.triage_examples import Profile
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
 
 
-class Report(Struct, frozen=True):
-    """What the files of one stage hold. `faults` names the first of them; `bad_rows` counts all."""
+class Report(Struct, frozen=True, kw_only=True):
+    """What the files of one stage hold."""
 
-    stage: Stage
+    stage: StageName
     rows: int
     bad_rows: int
     faults: list[str]
+    """The first of the bad rows."""
     counts: dict[str, dict[str, int]]
     requirements: list[Requirement]
 
     @property
-    def kept(self) -> bool:
-        return not self.bad_rows and all(promise.kept is not False for promise in self.requirements)
+    def is_met(self) -> bool:
+        """No row is bad, and no requirement is unmet."""
+        return not self.bad_rows and all(each.met is not False for each in self.requirements)
 
 
-_FAULTS_TOLD = 20
+_SHOWN_FAULTS = 20
+
+
+@dataclass(slots=True)
+class _Count:
+    """The running count of one stage."""
+
+    rows: int = 0
+    bad_rows: int = 0
+    faults: list[str] = field(default_factory=list)
+    features: Counts = field(default_factory=Counter)
 
 
 def report(files: Sequence[Path], profile: Profile, kb: KnowledgeBase) -> list[Report]:
-    """One report a stage found in `files` (JSONL rows, or folders of them).
+    """Report on each stage found in `files` (JSONL rows, or folders of them).
 
     Raises UsageError when there is nothing to read.
     """
-    counts: dict[Stage, Counts] = {}
-    rows: Counter[Stage] = Counter()
-    bad: Counter[Stage] = Counter()
-    faults: dict[Stage, list[str]] = {}
+    counts: dict[StageName, _Count] = {}
     with SeenIds() as seen:
         for number, (place, row) in enumerate(_rows(files), start=1):
             stage = row.stage if isinstance(row, Row) else _stage_of(place)
             fault = _fault(place, row, number, seen, kb)
-            rows[stage] += 1
+            count = counts.setdefault(stage, _Count())
+            count.rows += 1
             if isinstance(row, Row) and fault is None:
-                counts.setdefault(stage, Counter()).update(features(row, kb))
+                count.features.update(features(row, kb))
                 continue
-            bad[stage] += 1
-            faults.setdefault(stage, []).append(f"{place}: {fault}")
-            del faults[stage][_FAULTS_TOLD:]
-    if not rows:
+            count.bad_rows += 1
+            if len(count.faults) < _SHOWN_FAULTS:
+                count.faults.append(f"{place}: {fault}")
+    if not counts:
         raise UsageError(
             f"{', '.join(map(str, files))}: no rows here",
             "give .jsonl files of `finops generate`, or their folder",
         )
     return [
         Report(
-            stage,
-            rows[stage],
-            bad[stage],
-            faults.get(stage, []),
-            nested(counts.get(stage, Counter())),
-            requirements(stage, counts.get(stage, Counter()), rows[stage], profile, kb)
-            + (sentence_promises(files) if stage == "sentiment" else []),
+            stage=stage,
+            rows=count.rows,
+            bad_rows=count.bad_rows,
+            faults=count.faults,
+            counts=nested(count.features),
+            requirements=requirements(stage, count.features, count.rows, files, profile, kb),
         )
-        for stage in rows
+        for stage, count in counts.items()
     ]
 
 
+def requirements(
+    stage: StageName,
+    counts: Counts,
+    rows: int,
+    files: Sequence[Path],
+    profile: Profile,
+    kb: KnowledgeBase,
+) -> list[Requirement]:
+    """Judge every requirement of the set of a stage, in the order of the card."""
+    row = stage_named(stage)
+    dimensions = by_dimension(counts)
+    found = [
+        split_requirement(dimensions, rows, kb),
+        *row.requirements(dimensions, rows, profile, kb),
+    ]
+    if row.requirements_of_rows is not None:
+        found += row.requirements_of_rows(_rows_of_stage(files, stage))
+    return found
+
+
+def _rows_of_stage(files: Sequence[Path], stage: StageName) -> Iterator[Row]:
+    return (row for _, row in _rows(files) if isinstance(row, Row) and row.stage == stage)
+
+
 def _fault(place: str, row: Row | str, number: int, seen: SeenIds, kb: KnowledgeBase) -> str | None:
-    """What is wrong with a row: with itself, with the file that it stands in, or with one that
-    stood before it.
+    """The fault of a row: in itself, in the file that it stands in, or as a copy of an earlier
+    row.
     """
     if isinstance(row, str):
         return row
-    found = faults_of(row, kb)
+    found = verify_row(row, kb)
     if found:
         return f"{found[0].rule}: {found[0].message}"
     split = next((split for split in get_args(Split) if f"-{split}." in place), row.split)
@@ -102,38 +135,23 @@ def _fault(place: str, row: Row | str, number: int, seen: SeenIds, kb: Knowledge
     return None
 
 
-def sentence_promises(files: Sequence[Path]) -> list[Requirement]:
-    """The promises of labelled sentences, from all sentiment rows of `files` together."""
-    broken: dict[str, str] = {}
-    for fault in check_sentences(_sentences(files), load_grammar()).broken:
-        broken.setdefault(fault.promise, f"{fault.rows:,} rows of {fault.split}: {fault.example}")
-    return [
-        Requirement(text, name not in broken, broken.get(name, ""))
-        for name, text in PROMISES.items()
-    ]
-
-
-def _sentences(files: Sequence[Path]) -> Iterator[tuple[Split, Sentence]]:
-    """Every labelled sentence; a row without one is among the bad rows already."""
-    for _, row in _rows(files):
-        if isinstance(row, Row) and row.stage == "sentiment":
-            try:
-                said = sentence_of(row)
-            except (ValueError, RecursionError):
-                continue
-            yield row.split, said
-
-
 def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:
-    """Each row with its place, or what is wrong with its line."""
+    """Each row with its place, or the fault of its line."""
     decoder = msgspec.json.Decoder(Row)
     for file in _files(files):
         with file.open("rb") as source:
             for number, (line, _) in enumerate(lines_of(source), start=1):
                 try:
-                    yield f"{file.name}:{number}", decoder.decode(line)
+                    row = decoder.decode(line)
                 except (ValueError, RecursionError) as error:
-                    yield f"{file.name}:{number}", f"is no row: {error}"
+                    yield f"{file.name}:{number}", f"is not a row: {error}"
+                    continue
+                if row.stage in STAGES:
+                    yield f"{file.name}:{number}", row
+                else:
+                    accepted = ", ".join(STAGES)
+                    fault = f"is not a row: stage {row.stage}. Expected {accepted}"
+                    yield f"{file.name}:{number}", fault
 
 
 def _files(given: Iterable[Path]) -> Iterator[Path]:
@@ -146,15 +164,13 @@ def _files(given: Iterable[Path]) -> Iterator[Path]:
             raise UsageError(f"{path}: no such file or folder")
 
 
-def _stage_of(place: str) -> Stage:
-    """The stage that a file's name says; triage where it says none."""
-    for stage in ("resolver", "sentiment"):
-        if place.startswith(stage):
-            return stage
-    return "triage"
+def _stage_of(place: str) -> StageName:
+    """The stage that a file's name says; the first stage where it says none."""
+    return next((name for name in STAGES if place.startswith(name)), next(iter(STAGES)))
 
 
 def nested(counts: Counts) -> dict[str, dict[str, int]]:
+    """Counts of values by dimension, in the order of their names."""
     nested: dict[str, dict[str, int]] = {}
     for (dimension, value), count in sorted(counts.items()):
         nested.setdefault(dimension, {})[value] = count

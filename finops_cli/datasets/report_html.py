@@ -1,6 +1,6 @@
-"""A report as one HTML page: promises, and every distribution as bars.
+"""A dataset report as one HTML page: requirements, and every distribution as bars.
 
-No script, nothing loaded from anywhere.
+The page has no script and loads nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccd3dd }
 h3 { margin: 1.4rem 0 .3rem; font-size: 1rem }
 table { border-collapse: collapse; width: 100% }
 td { padding: .15rem .6rem .15rem 0; vertical-align: top }
-.kept { color: #14713d } .broken { color: #b3261e; font-weight: 600 } .open { color: #77808c }
+.met { color: #14713d } .broken { color: #b3261e; font-weight: 600 } .open { color: #77808c }
 .name { width: 18rem; overflow-wrap: anywhere }
 .count { width: 6rem; text-align: right; font-variant-numeric: tabular-nums }
 .bar { background: #3b6fb6; height: .8rem; border-radius: 2px; display: block }
@@ -28,7 +28,7 @@ td { padding: .15rem .6rem .15rem 0; vertical-align: top }
 
 
 def page(reports: Sequence[Report], title: str) -> str:
-    """`reports` as a page that stands alone."""
+    """Render `reports` as a page that stands alone."""
     body = "".join(_stage(report) for report in reports)
     head = (
         '<meta charset="utf-8"><meta name="viewport"'
@@ -42,22 +42,20 @@ def page(reports: Sequence[Report], title: str) -> str:
 
 
 def _stage(report: Report) -> str:
-    verdict = "every promise kept" if report.kept else "a promise is broken"
+    verdict = "every requirement met" if report.is_met else "not every requirement met"
     head = f"<h2>{report.stage}: {report.rows:,} rows, {report.bad_rows:,} bad, {verdict}</h2>"
     faults = "".join(f"<li class=broken>{escape(fault)}</li>" for fault in report.faults)
-    rows = "".join(
-        _promise(promise.name, promise.kept, promise.detail) for promise in report.requirements
-    )
+    rows = "".join(_requirement(each.name, each.met, each.detail) for each in report.requirements)
     charts = "".join(_chart(dimension, values) for dimension, values in report.counts.items())
     return f"{head}<ul>{faults}</ul><table>{rows}</table>{charts}"
 
 
-def _promise(name: str, kept: bool | None, detail: str) -> str:
+def _requirement(name: str, met: bool | None, detail: str) -> str:
     verdict, style = {
-        True: ("kept", "kept"),
-        False: ("broken", "broken"),
+        True: ("met", "met"),
+        False: ("NOT MET", "broken"),
         None: ("too few rows", "open"),
-    }[kept]
+    }[met]
     return (
         f"<tr><td class={style}>{verdict}</td><td>{escape(name)}</td><td>{escape(detail)}</td></tr>"
     )

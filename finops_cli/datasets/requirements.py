@@ -1,11 +1,11 @@
-"""The promises that a data set makes, held against what was counted.
+"""The requirements that a dataset must meet, judged by what was counted in it.
 
-One that needs more rows than there are is not judged.
+A requirement that needs more rows than there are is not judged.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from itertools import product
@@ -15,86 +15,92 @@ from msgspec import Struct
 
 from finops_cli.datasets.coverage import Counts, all_edges
 from finops_cli.datasets.resolver_examples import SCENARIOS
-from finops_cli.datasets.rows import Stage
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain.enums import RegShoStatus
 from finops_cli.kb.rulebook import KnowledgeBase
 
 
 class Requirement(Struct, frozen=True):
-    """`kept` is None where the set is too small to judge it."""
+    """One requirement and what was counted."""
 
     name: str
-    kept: bool | None
+    met: bool | None
+    """None where the set is too small to judge it."""
     detail: str
 
 
+_OFF_CENTRE = Decimal("0.25")
+"""How far the centre of the ages may be off, in days."""
 _POINT = Decimal(1)
-"""How far a share may be off, in percent points."""
+"""How far a proportion may be off, in percent points."""
 _SMALLEST, _MANY, _ALL_EDGES, _SCENARIOS = 100, 10_000, 5_000, 500
-"""Rows from which a promise can be judged."""
+"""Rows from which a requirement can be judged."""
 
 
-def requirements(
-    stage: Stage, counts: Counts, rows: int, profile: Profile, kb: KnowledgeBase
-) -> list[Requirement]:
-    """Every promise of the set of `stage`, in the order of the card."""
-    by_dimension: dict[str, Counter[str]] = {}
-    for (dimension, value), count in counts.items():
-        by_dimension.setdefault(dimension, Counter())[value] = count
-    of = _Dimensions(by_dimension)
+def split_requirement(
+    counts: Mapping[str, Counter[str]], rows: int, kb: KnowledgeBase
+) -> Requirement:
+    """Every set has the same proportions of train and eval rows."""
     every = kb.datasets.eval_every
-    split = _shares(
-        "80/20 split", of["split"], {"train": 100 - 100 // every, "eval": 100 // every}, rows
-    )
-    if stage == "sentiment":
-        return [split]  # the sentences themselves are judged by `foundry.sentiment_check`
-    particular = _triage(of, rows, profile, kb) if stage == "triage" else _resolver(of, rows, kb)
-    return [split, *particular]
+    wanted = {"train": 100 - 100 // every, "eval": 100 // every}
+    return _proportions("80/20 split", counts["split"], wanted, rows)
 
 
-class _Dimensions(dict[str, Counter[str]]):
-    def __missing__(self, name: str) -> Counter[str]:
-        return Counter()
+def by_dimension(counts: Counts) -> Mapping[str, Counter[str]]:
+    """Counts of values by dimension; a dimension that never occurs has none."""
+    found = defaultdict[str, Counter[str]](Counter)
+    for (dimension, value), count in counts.items():
+        found[dimension][value] = count
+    return found
 
 
-def _triage(
-    of: Mapping[str, Counter[str]], rows: int, profile: Profile, kb: KnowledgeBase
+def triage_requirements(
+    counts: Mapping[str, Counter[str]], rows: int, profile: Profile, kb: KnowledgeBase
 ) -> Iterator[Requirement]:
+    """The requirements of the triage set, in the order of the card."""
     s = kb.scoring
-    yield _shares("categories", of["category"], kb.datasets.categories, rows)
+    yield _proportions("categories", counts["category"], kb.datasets.categories, rows)
     yield _all(
         "inventory modifiers",
-        of["inventory modifier"],
+        counts["inventory modifier"],
         {str(value) for value in s.inventory_modifier.values},
         rows,
         _SMALLEST,
     )
     yield _all(
         "concentration stacks, the cap among them",
-        of["concentration stack"],
+        counts["concentration stack"],
         _stacks(kb),
         rows,
         _SMALLEST,
     )
-    yield from _participants(of["counterparty"], rows, kb)
+    yield from _participants(counts["counterparty"], rows, kb)
     n_a = {"DVP_FAIL", "B2B_PENDING"}
-    yield _all("DVP and B2B fails with direction N_A", of["N_A direction"], n_a, rows, _SMALLEST)
+    yield _all(
+        "DVP and B2B fails with direction N_A", counts["N_A direction"], n_a, rows, _SMALLEST
+    )
     optional = {
         f"{name} {state}"
         for name in ("cns_position", "security_fail_rate_pct_adv", "notes")
         for state in ("absent", "given")
     }
-    yield _all("optional fields given and absent", of["optional"], optional, rows, _SMALLEST)
-    if profile == "market":
-        return
+    yield _all("optional fields given and absent", counts["optional"], optional, rows, _SMALLEST)
+    if profile == "coverage":
+        yield from _coverage_of_bands(counts, rows, kb)
+
+
+def _coverage_of_bands(
+    counts: Mapping[str, Counter[str]], rows: int, kb: KnowledgeBase
+) -> Iterator[Requirement]:
+    """The requirements that the distribution of the market does not meet."""
+    s = kb.scoring
     ages, values = range(len(s.age_factor.values)), range(len(s.value_factor.values))
     combinations = {
         f"{a} {v} {state}" for a, v, state in product(ages, values, get_args(RegShoStatus))
     }
     yield _all(
         "age bands x value tiers x regulatory states",
-        of["age x value x state"],
+        counts["age x value x state"],
         combinations,
         rows,
         _SMALLEST,
@@ -102,12 +108,12 @@ def _triage(
     directions = {f"{d} {a} {v}" for d, a, v in product(("FTD", "FTR"), ages, values)}
     yield _all(
         "FTD and FTR over age bands x value tiers",
-        of["direction x age x value"],
+        counts["direction x age x value"],
         directions,
         rows,
         _ALL_EDGES,
     )
-    yield _all("both sides of every boundary", of["edge"], all_edges(kb), rows, _ALL_EDGES)
+    yield _all("both sides of every boundary", counts["edge"], all_edges(kb), rows, _ALL_EDGES)
 
 
 def _stacks(kb: KnowledgeBase) -> set[str]:
@@ -126,7 +132,7 @@ def _participants(counts: Counter[str], rows: int, kb: KnowledgeBase) -> Iterato
         yield Requirement(name, None, f"needs {rules['per_examples']:,} rows")
         return
     common = counts.most_common(rules["high_volume"])
-    share = Decimal(100 * sum(count for _, count in common)) / rows
+    pct = Decimal(100 * sum(count for _, count in common)) / rows
     allowed = rules["uses_each"] * -(-rows // rules["per_examples"])
     others = max((count for dtc, count in counts.items() if dtc not in dict(common)), default=0)
     expected = (
@@ -134,23 +140,24 @@ def _participants(counts: Counter[str], rows: int, kb: KnowledgeBase) -> Iterato
         - Decimal(100 * (rules["highest_number"] - rules["high_volume"]) * rules["uses_each"])
         / rules["per_examples"]
     )
-    kept = abs(share - expected) <= _POINT and others <= allowed
+    met = abs(pct - expected) <= _POINT and others <= allowed
     yield Requirement(
-        name, kept, f"{share:.2f} % for the {len(common)}, at most {others} uses of another"
+        name, met, f"{pct:.2f} % for the {len(common)}, at most {others} uses of another"
     )
 
 
-def _resolver(
-    of: Mapping[str, Counter[str]], rows: int, kb: KnowledgeBase
+def resolver_requirements(
+    counts: Mapping[str, Counter[str]], rows: int, profile: Profile, kb: KnowledgeBase
 ) -> Iterator[Requirement]:
-    yield _shares("complexity tiers", of["ftr tier"], kb.datasets.ftr_counts, rows)
-    few, least = of["complex brokers"]["too few"], kb.datasets.ftr_tiers["complex_brokers"]
+    """The requirements of the resolver set, in the order of the card."""
+    yield _proportions("complexity tiers", counts["ftr tier"], kb.datasets.ftr_counts, rows)
+    few, least = counts["complex brokers"]["too few"], kb.datasets.ftr_tiers["complex_brokers"]
     yield Requirement(
         f"complex cases have {least} brokers or more", few == 0, f"{few:,} have fewer"
     )
-    ages, rules = of["ftr age"], kb.datasets.ftr_ages
+    ages, rules = counts["ftr age"], kb.datasets.ftr_ages
     tail = sum(count for age, count in ages.items() if int(age) >= rules["tail_from"])
-    yield _shares(
+    yield _proportions(
         "FTR ages",
         Counter(tail=tail, normal=ages.total() - tail),
         {"tail": int(rules["tail"])},
@@ -158,8 +165,8 @@ def _resolver(
         rows,
     )
     yield _ages(ages, kb)
-    yield _all("all thirteen scenarios", of["scenario"], set(SCENARIOS), rows, _SCENARIOS)
-    longest = max((int(upper) for upper in of["tokens up to"]), default=0)
+    yield _all("all thirteen scenarios", counts["scenario"], set(SCENARIOS), rows, _SCENARIOS)
+    longest = max((int(upper) for upper in counts["tokens up to"]), default=0)
     limit = kb.datasets.ftr_tiers["tokens"]
     detail = f"the longest has at most {longest:,} (estimate)"
     yield Requirement(f"prompt and answer fit into {limit:,} tokens", longest <= limit, detail)
@@ -177,12 +184,9 @@ def _ages(ages: Counter[str], kb: KnowledgeBase) -> Requirement:
     centre = Decimal(sum(age * count for age, count in normal.items())) / max(
         1, sum(normal.values())
     )
-    kept = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
+    met = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
     name = f"FTR ages T+{rules['normal_from']} to T+{rules['tail_to']} about T+{rules['centre']}"
-    return Requirement(name, kept, f"{outside:,} outside, centre {centre:.2f}")
-
-
-_OFF_CENTRE = Decimal("0.25")
+    return Requirement(name, met, f"{outside:,} outside, centre {centre:.2f}")
 
 
 def _all(name: str, found: Counter[str], wanted: set[str], rows: int, needs: int) -> Requirement:
@@ -193,10 +197,10 @@ def _all(name: str, found: Counter[str], wanted: set[str], rows: int, needs: int
     return Requirement(name, False if rows >= needs else None, detail)
 
 
-def _shares(
+def _proportions(
     name: str, found: Counter[str], wanted: Mapping[str, int], total: int, rows: int | None = None
 ) -> Requirement:
-    shares = {key: Decimal(100 * found[key]) / total if total else Decimal(0) for key in wanted}
-    detail = ", ".join(f"{key} {share:.2f} % of {wanted[key]}" for key, share in shares.items())
-    kept = all(abs(share - wanted[key]) <= _POINT for key, share in shares.items())
-    return Requirement(name, kept if kept or (rows or total) >= _SMALLEST * 10 else None, detail)
+    pcts = {key: Decimal(100 * found[key]) / total if total else Decimal(0) for key in wanted}
+    detail = ", ".join(f"{key} {pct:.2f} % of {wanted[key]}" for key, pct in pcts.items())
+    met = all(abs(pct - wanted[key]) <= _POINT for key, pct in pcts.items())
+    return Requirement(name, met if met or (rows or total) >= _SMALLEST * 10 else None, detail)

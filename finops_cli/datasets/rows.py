@@ -6,21 +6,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from finops_cli.datasets.reasoning.check import check_reasoning
 from finops_cli.datasets.reasoning.render import render_reasoning
 from finops_cli.datasets.resolver_examples import cases
-from finops_cli.datasets.sentiment.examples import Sentence, text_split
 from finops_cli.datasets.splits import Split, content_key, first_in_split, split_of
 from finops_cli.datasets.triage_examples import Profile, fails
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.prompts import Conversation, resolver_prompt, sentiment_prompt, triage_prompt
+from finops_cli.models.prompts import Conversation, resolver_prompt, triage_prompt
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
@@ -28,7 +27,6 @@ from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
 
-Stage = Literal["triage", "resolver", "sentiment"]
 _THINK, _END_THINK = "<think>\n", "\n</think>\n\n"
 
 
@@ -45,14 +43,14 @@ class TemplateArguments(Struct, frozen=True):
     enable_thinking: bool
 
 
-class Row(Struct, frozen=True, forbid_unknown_fields=True):
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One example, as TRL reads prompt/completion data.
 
     `record` and `answer` are JSON texts: every row has one schema.
     """
 
     id: str
-    stage: Stage
+    stage: StageName
     split: Split
     prompt: list[Message]
     completion: list[Message]
@@ -73,14 +71,21 @@ def row_of_fail(record: FailRecord, kb: KnowledgeBase) -> Row:
     split = split_of(content_key(record), kb.datasets.eval_every)
     given = exact_json.encode(record).decode()
     return row_of(
-        record.fail_id or "", "triage", split, triage_prompt(record), answer, given, answer
+        name=record.fail_id or "",
+        stage="triage",
+        split=split,
+        asked=triage_prompt(record),
+        completion=answer,
+        record=given,
+        answer=answer,
     )
 
 
-def resolver_row(index: int, seed: int, kb: KnowledgeBase) -> Row:
+def resolver_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile = "coverage") -> Row:
     """Example `index` of the resolver set.
 
-    One that would not fit into the trained length is drawn anew.
+    An example that does not fit into the trained length is drawn again. Every profile has the
+    same cases.
     """
     drawn = cases(index, seed, kb)
     while True:
@@ -100,7 +105,13 @@ def row_of_case(case: ResolverInput, kb: KnowledgeBase) -> Row:
     split = split_of(content_key(case), kb.datasets.eval_every)
     given = exact_json.encode(case).decode()
     return row_of(
-        case.fail_id or "", "resolver", split, resolver_prompt(case), completion, given, answer
+        name=case.fail_id or "",
+        stage="resolver",
+        split=split,
+        asked=resolver_prompt(case),
+        completion=completion,
+        record=given,
+        answer=answer,
     )
 
 
@@ -120,66 +131,33 @@ def fits(asked: Conversation, completion: str, kb: KnowledgeBase) -> bool:
     )
 
 
-def sentiment_row(name: str, said: Sentence) -> Row:
-    """A labelled sentence as a row; its split is the one that its text gives."""
-    given = exact_json.encode(said).decode()
-    asked = [Message("user", sentiment_prompt(said.text))]
-    answer = [Message("assistant", said.label)]
-    return Row(
-        name,
-        "sentiment",
-        text_split(said.text),
-        asked,
-        answer,
-        TemplateArguments(False),
-        given,
-        said.label,
-    )
-
-
 def row_of(
+    *,
     name: str,
-    stage: Stage,
+    stage: StageName,
     split: Split,
     asked: Conversation,
     completion: str,
     record: str,
     answer: str,
 ) -> Row:
-    """A row of stage 1 or 2 from its parts."""
+    """A row whose prompt has a system turn, from its parts."""
     return Row(
-        name,
-        stage,
-        split,
-        [Message("system", asked.system), Message("user", asked.user)],
-        [Message("assistant", completion)],
-        TemplateArguments(asked.thinks),
-        record,
-        answer,
+        id=name,
+        stage=stage,
+        split=split,
+        prompt=[Message("system", asked.system), Message("user", asked.user)],
+        completion=[Message("assistant", completion)],
+        chat_template_kwargs=TemplateArguments(asked.thinks),
+        record=record,
+        answer=answer,
     )
 
 
-def faults_of(row: Row, kb: KnowledgeBase) -> list[Finding]:
-    """What is wrong with a row, read from its texts alone; nothing when it is good.
-
-    First the answer and its trace are judged as a model's would be; then every byte is held against
-    the row that its record gives.
-    """
-    try:
-        if row.stage == "sentiment":
-            return _differences(row, sentiment_row(row.id, sentence_of(row)))
-        given, answer = exact_json.decode(row.record), exact_json.decode(row.answer)
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        return [Finding("data.row", "", "JSON texts", None, f"{row.id}: {error}")]
-    return (
-        _triage_faults(row, given, answer, kb)
-        if row.stage == "triage"
-        else _resolver_faults(row, given, answer, kb)
-    )
-
-
-def _triage_faults(row: Row, given: object, answer: object, kb: KnowledgeBase) -> list[Finding]:
-    record, said = FAIL.read(given), TRIAGE.read(answer)
+def verify_triage_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
+    """Check the answer as a model's would be checked, then compare every byte of the row."""
+    record = FAIL.read(exact_json.decode(row.record))
+    said = TRIAGE.read(exact_json.decode(row.answer))
     if record is None or said is None:
         return [
             _fault(
@@ -189,11 +167,13 @@ def _triage_faults(row: Row, given: object, answer: object, kb: KnowledgeBase) -
                 "does not have the shape",
             )
         ]
-    return check_triage(said, kb, triage(record, kb)) or _differences(row, row_of_fail(record, kb))
+    return check_triage(said, kb, triage(record, kb)) or differences(row, row_of_fail(record, kb))
 
 
-def _resolver_faults(row: Row, given: object, answer: object, kb: KnowledgeBase) -> list[Finding]:
-    case, said = RESOLVER_INPUT.read(given), RESOLUTION.read(answer)
+def verify_resolver_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
+    """Check the plan and its reasoning as a model's would be checked, then compare every byte."""
+    case = RESOLVER_INPUT.read(exact_json.decode(row.record))
+    said = RESOLUTION.read(exact_json.decode(row.answer))
     if case is None or said is None:
         return [
             _fault(
@@ -206,10 +186,11 @@ def _resolver_faults(row: Row, given: object, answer: object, kb: KnowledgeBase)
     found = check_resolution(said, kb, resolve(case, kb), case.ftd_qty)
     text = row.completion[0].content if row.completion else ""
     found += check_reasoning(text.removeprefix(_THINK).partition(_END_THINK)[0], case, said, kb)
-    return found or _differences(row, row_of_case(case, kb))
+    return found or differences(row, row_of_case(case, kb))
 
 
-def _differences(row: Row, expected: Row) -> list[Finding]:
+def differences(row: Row, expected: Row) -> list[Finding]:
+    """A finding for each field in which a row differs from the row that its record gives."""
     fields = [
         name for name in Row.__struct_fields__ if getattr(row, name) != getattr(expected, name)
     ]
@@ -217,11 +198,6 @@ def _differences(row: Row, expected: Row) -> list[Finding]:
         _fault(row, f"/{name}", str(getattr(expected, name)), "is not what its record gives")
         for name in fields
     ]
-
-
-def sentence_of(row: Row) -> Sentence:
-    """The sentence of a sentiment row. Raises ValueError when its record is none."""
-    return msgspec.json.decode(row.record, type=Sentence)
 
 
 def _fault(row: Row, path: str, expected: str, what: str) -> Finding:

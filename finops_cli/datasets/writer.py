@@ -1,5 +1,6 @@
-"""Writes a data set: rows made in parallel, verified before they are written, in index order, two
-files a stage.
+"""Writes a dataset: rows are made in parallel, verified, and written in the order of their index.
+
+Each stage has two files.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, get_args
 
-from finops_cli.datasets.coverage import Counts, features
-from finops_cli.datasets.rows import Row, Stage, faults_of, resolver_row, sentiment_row, triage_row
-from finops_cli.datasets.sentiment.examples import sentence
-from finops_cli.datasets.sentiment.grammar import load_grammar
-from finops_cli.datasets.splits import Split, wanted
+from finops_cli.datasets.coverage import Counts
+from finops_cli.datasets.rows import Row
+from finops_cli.datasets.splits import Split
+from finops_cli.datasets.stage_type import Features, Stage
+from finops_cli.datasets.stages import STAGES, features, stage_named, verify_row
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain import exact_json
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import FinopsError
 from finops_cli.files.safe_io import whole
 from finops_cli.kb.load import load_kb
@@ -26,18 +28,18 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.parallel import in_processes
 
 _PIECE = 100
-"""Rows made in one go by one process."""
+"""Rows that a process makes at a time."""
 
 
 class BadExample(FinopsError):
-    """A generated row did not pass the checker: a fault of finops, never written."""
+    """A generated row that did not pass the checker: a fault of finops. It is never written."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetOptions:
-    """What to make. The same order gives the same bytes, whatever the number of workers."""
+    """A dataset to make. The same options give the same bytes, whatever the number of workers."""
 
-    stage: Stage
+    stage: StageName
     rows: int
     seed: int
     profile: Profile
@@ -46,7 +48,7 @@ class DatasetOptions:
 
 @dataclass(slots=True)
 class Written:
-    """What came of an order: rows and SHA-256 by file, and everything that was counted."""
+    """A dataset that was written: rows and SHA-256 by file, and everything that was counted."""
 
     rows: Counter[str] = field(default_factory=Counter)
     digests: dict[str, str] = field(default_factory=dict)
@@ -54,18 +56,21 @@ class Written:
 
 
 class Made(NamedTuple):
+    """Some rows of a dataset, encoded."""
+
     lines: list[tuple[Split, bytes]]
     counts: Counts
 
 
-def file_name(stage: Stage, split: Split) -> str:
+def file_name(stage: StageName, split: Split) -> str:
+    """The name of the file of a stage and split."""
     return f"{stage}-{split}.jsonl"
 
 
 def write_dataset(
     order: DatasetOptions, folder: Path, workers: int, watch: Callable[[int], None]
 ) -> Written:
-    """Make the rows of `order` and write them to `folder`; `watch` is told how many are done.
+    """Make the rows of `order` and write them to `folder`; `watch` receives how many are done.
 
     Raises BadExample, Unfinished.
     """
@@ -78,14 +83,12 @@ def write_dataset(
     return files.written
 
 
-def write_rows(
-    stage: Stage, rows: Iterable[tuple[Row, list[tuple[str, str]]]], folder: Path
-) -> Written:
-    """Write ready rows, each with its facts, as the files of `stage`."""
+def write_rows(stage: StageName, rows: Iterable[tuple[Row, Features]], folder: Path) -> Written:
+    """Write ready rows, each with its features, as the files of `stage`."""
     with _files(stage, folder) as files:
-        for row, shown in rows:
+        for row, pairs in rows:
             files.write(row.split, exact_json.encode(row) + b"\n")
-            files.written.counts.update(shown)
+            files.written.counts.update([("split", row.split), *pairs])
     return files.written
 
 
@@ -106,8 +109,8 @@ class _Files:
         self.written.rows[self.paths[split].name] += 1
 
     def finish(self) -> None:
-        """Both files down to the last byte, so that neither takes its name when the other does not
-        fit on the disk.
+        """Flush both files, so that neither takes its name when the other does not fit on the
+        disk.
         """
         for split, path in self.paths.items():
             self.open[split].flush()
@@ -115,8 +118,8 @@ class _Files:
 
 
 @contextmanager
-def _files(stage: Stage, folder: Path) -> Iterator[_Files]:
-    """The two files of a stage, under their names only when both are whole."""
+def _files(stage: StageName, folder: Path) -> Iterator[_Files]:
+    """Open the two files of a stage; they get their names only when both are complete."""
     paths: dict[Split, Path] = {
         split: folder / file_name(stage, split) for split in get_args(Split)
     }
@@ -135,7 +138,9 @@ def _made(order: DatasetOptions, workers: int) -> Iterator[Made]:
         range(start, min(start + _PIECE, order.rows)) for start in range(0, order.rows, _PIECE)
     )
     if workers > 1:
-        yield from in_processes(_make_here, pieces, workers, _start, (order,))
+        yield from in_processes(
+            _make_here, pieces, workers, _start, (order, stage_named(order.stage))
+        )
         return
     kb = load_kb(order.kb_dir)
     for indexes in pieces:
@@ -143,11 +148,11 @@ def _made(order: DatasetOptions, workers: int) -> Iterator[Made]:
 
 
 def make(order: DatasetOptions, indexes: range, kb: KnowledgeBase) -> Made:
-    """The rows of `indexes`, each judged from its own texts before it counts. Raises BadExample."""
+    """The rows of `indexes`, each verified from its own texts. Raises BadExample."""
     made = Made([], Counter())
     for index in indexes:
         row = row_at(order, index, kb)
-        found = faults_of(row, kb)
+        found = verify_row(row, kb)
         if found:
             raise BadExample(
                 f"{row.id} does not pass its check ({found[0].message}); nothing after it was"
@@ -159,29 +164,21 @@ def make(order: DatasetOptions, indexes: range, kb: KnowledgeBase) -> Made:
 
 
 def row_at(order: DatasetOptions, index: int, kb: KnowledgeBase) -> Row:
-    """Row `index` of a set, counted over both splits: it depends on stage, seed, profile and index
-    alone.
+    """Row `index` of a set, counted over both splits. It depends on stage, seed, profile and index
+    only.
     """
-    if order.stage == "triage":
-        return triage_row(index, order.seed, kb, order.profile)
-    if order.stage == "resolver":
-        return resolver_row(index, order.seed, kb)
-    split = wanted(index, kb.datasets.eval_every)
-    within = (
-        index // kb.datasets.eval_every
-        if split == "eval"
-        else index - index // kb.datasets.eval_every
-    )
-    return sentiment_row(
-        f"S-{order.seed}-{index:08d}", sentence(within, order.seed, split, load_grammar())
-    )
+    return stage_named(order.stage).make_row(index, order.seed, kb, order.profile)
 
 
 _here: tuple[DatasetOptions, KnowledgeBase]
 
 
-def _start(order: DatasetOptions) -> None:
-    global _here  # a pool's initializer can hand its work over in no other way
+def _start(order: DatasetOptions, stage: Stage) -> None:
+    """Prepare a worker process. It receives the stage too: the table of a new process has only the
+    stages of finops itself.
+    """
+    global _here  # the initializer of a pool has no other way to hand over its work
+    STAGES[stage.name] = stage
     _here = (order, load_kb(order.kb_dir))
 
 

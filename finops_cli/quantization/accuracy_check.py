@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 
-from finops_cli.datasets.grading import NO_ANSWER, Grade, Scores, grade, task_of, total
-from finops_cli.datasets.rows import Row, Stage
+from finops_cli.datasets.grading import NO_ANSWER, Grade, Scores, total
+from finops_cli.datasets.rows import Row
+from finops_cli.datasets.stage_type import LabelAnswers
+from finops_cli.datasets.stages import grade, stage_named, task_of
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.jsonl import lines_of
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -31,7 +34,7 @@ from finops_cli.models.protocol import CompletionRequest, ModelStage
 from finops_cli.weights.architecture import Name
 
 
-def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
+def held_out(path: Path, stage: StageName, count: int) -> list[Row]:
     """The first `count` rows of a generated evaluation set.
 
     Raises UsageError when there are none, or when one is of another set.
@@ -63,7 +66,11 @@ def held_out(path: Path, stage: Stage, count: int) -> list[Row]:
 
 
 def try_model(
-    path: Path, stage: Stage, rows: Sequence[Row], kb: KnowledgeBase, watch: Callable[[int], None]
+    path: Path,
+    stage: StageName,
+    rows: Sequence[Row],
+    kb: KnowledgeBase,
+    watch: Callable[[int], None],
 ) -> Scores:
     """Ask the model in the GGUF file `path` about each row. `watch` is told how many are done.
 
@@ -92,8 +99,11 @@ class _Asking(NamedTuple):
 
 
 @contextmanager
-def _asking(path: Path, stage: Stage, kb: KnowledgeBase) -> Iterator[_Asking]:
-    with _sentiment(path, kb) if stage == "sentiment" else _desk(path, stage, kb) as asking:
+def _asking(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
+    has_backend = not isinstance(stage_named(stage).answers, LabelAnswers)
+    with (
+        _desk(path, cast(ModelStage, stage), kb) if has_backend else _chat(path, stage, kb)
+    ) as asking:
         yield asking
 
 
@@ -117,18 +127,18 @@ def _desk(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_Asking]
 
 
 @contextmanager
-def _sentiment(path: Path, kb: KnowledgeBase) -> Iterator[_Asking]:
-    """The third model is none of the desk's: nothing is known of how it is asked but its row and
-    the chat of its network.
+def _chat(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
+    """Ask a model that no backend serves: the prompt of its row, in the chat format of its
+    architecture.
     """
     architecture = read_head(path).pairs.get("general.architecture")
     if architecture not in get_args(Name):
         raise UsageError(
-            f"{path}: how {architecture} is asked for a sentiment is not known here; --no-check"
+            f"{path}: the chat format of {architecture} is not known here; --no-check"
             " leaves the trial out"
         )
     how = profile(
-        path, typed_parameters(bundled.modelfile(bundled.made_for_by_file("sentiment", path))), ""
+        path, typed_parameters(bundled.modelfile(bundled.made_for_by_file(stage, path))), ""
     )
     seconds = kb.models.seconds
     process = WorkerProcess(how.load)

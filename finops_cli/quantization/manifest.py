@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from finops_cli import __version__
 from finops_cli.datasets.grading import Scores
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.files.digests import sha256_of_file
 
 _PACKAGES = ("numpy", "llama-cpp-python")
@@ -62,7 +62,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """
 
     model: str
-    stage: Stage
+    stage: StageName
     modelfile: str | None
     architecture: str
     parameters: int | None

@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from finops_cli import extras
 from finops_cli.datasets.grading import Scores
-from finops_cli.datasets.rows import Row, Stage
+from finops_cli.datasets.rows import Row
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.files.safe_io import write_json
@@ -50,7 +51,7 @@ class Order(Struct, frozen=True, kw_only=True):
     family and size.
     """
 
-    stage: Stage
+    stage: StageName
     base: Path | None
     adapter: Path | None
     gguf: Path | None
@@ -134,7 +135,7 @@ def file_name(name: str, kind: Kind) -> str:
     return f"{name}-{kind}.gguf"
 
 
-def model_name(stage: Stage, architecture: str, parameters: int) -> str:
+def model_name(stage: StageName, architecture: str, parameters: int) -> str:
     """What a model is called: as its Modelfile does, when it is the published one."""
     unit, letter = next(((unit, letter) for unit, letter in _SIZES if parameters >= unit), (1, ""))
     return f"finops-{stage}-{_FAMILIES[architecture]}-{(parameters + unit // 2) // unit}{letter}"

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from finops_cli.datasets.grading import Scores, grade, total
+from finops_cli.datasets.grading import Scores, total
 from finops_cli.datasets.rows import Row
+from finops_cli.datasets.stages import grade
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.training.data.row_checks import rendered
 from finops_cli.training.recipe_schema import Evaluation

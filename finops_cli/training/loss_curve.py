@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.training.run_record import Result
 
 _SIZE, _DPI = (9, 6), 110
 
 
-def draw(result: Result, stage: Stage, decided: str, path: Path) -> None:
+def draw(result: Result, stage: StageName, decided: str, path: Path) -> None:
     """Write a PNG. Loss of training and eval rows on a logarithmic scale; shares of generated
     answers in percent, by step.
 

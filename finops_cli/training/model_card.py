@@ -5,7 +5,7 @@ Markdown.
 
 from __future__ import annotations
 
-from finops_cli.datasets.grading import DECISION_FIELDS
+from finops_cli.datasets.stages import STAGES
 from finops_cli.training.recipe import Setting
 from finops_cli.training.run_record import CURVE, Evaluated, MadeFrom, Result, Run
 
@@ -63,7 +63,7 @@ For research and demonstration. finops checks every answer against the rules, an
 
 
 def _scores(made: MadeFrom, result: Result, best: Evaluated) -> str:
-    decided = DECISION_FIELDS[made.stage]
+    decided = STAGES[made.stage].decision_field
     rows = "\n".join(
         f"| {each.step:,}{' (kept)' if each is best else ''} | {each.loss:.4f} |"
         f" {_share(each.valid, each)} | {_share(each.exact, each)} | {_share(each.decided, each)} |"

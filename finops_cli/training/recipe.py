@@ -18,7 +18,7 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_dir
 from finops_cli.training.recipe_schema import Section, Settings, refuse_contradictions
@@ -42,7 +42,7 @@ class Setting(Struct, frozen=True):
 class Resolved(NamedTuple):
     """A recipe ready to be followed: typed, and as a table of every key in the recipe's order."""
 
-    stage: Stage
+    stage: StageName
     preset: str | None
     settings: Settings
     table: list[Setting]
@@ -54,7 +54,7 @@ class Chosen(NamedTuple):
     `flags`: the name of each flag, and what it sets (`training.batch=4`).
     """
 
-    stage: Stage
+    stage: StageName
     preset: str | None
     config: Path | None
     flags: Sequence[tuple[str, str]]
@@ -86,7 +86,7 @@ def resolve(chosen: Chosen) -> Resolved:
     return Resolved(chosen.stage, chosen.preset, settings, table)
 
 
-def presets(stage: Stage) -> list[str]:
+def presets(stage: StageName) -> list[str]:
     """The names of the presets of a stage."""
     return list(_mapping(bundled_dir("training") / f"{stage}.yaml")["presets"])
 

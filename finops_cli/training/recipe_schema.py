@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from finops_cli.datasets.rows import Stage
 from finops_cli.datasets.triage_examples import Profile
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -66,7 +66,7 @@ class Vocabulary(Section, frozen=True):
     """
 
     size: Annotated[int, Meta(ge=256)]
-    rows: dict[Stage, Positive]
+    rows: dict[StageName, Positive]
 
 
 class Base(Section, frozen=True):

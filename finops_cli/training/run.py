@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from finops_cli.datasets.grading import DECISION_FIELDS
+from finops_cli.datasets.stages import STAGES
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.files.safe_io import lock, write_json
@@ -166,7 +166,7 @@ def _finish(asked: TrainingRequest, trainer: DeskTrainer, output: Path, made_fro
         _counted(trainer.model),
         _saved(trainer, folder, _note(settings, made_from.base)),
     )
-    draw(result, stage, DECISION_FIELDS[stage], output / CURVE)
+    draw(result, stage, STAGES[stage].decision_field, output / CURVE)
     run = run_of(made_from, result)
     (output / CARD).write_text(model_card(run), encoding="utf-8")
     write_json(output / RUN, run)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import ResumeRefused
 from finops_cli.training.data.sources import DataNote
 from finops_cli.training.recipe import Setting
@@ -28,7 +28,7 @@ class MadeFrom(Struct, frozen=True, forbid_unknown_fields=True):
     Where it is equal, training goes on from a checkpoint as if it had never stopped.
     """
 
-    stage: Stage
+    stage: StageName
     settings: list[Setting]
     data: list[DataNote]
     kb: str

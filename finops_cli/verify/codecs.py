@@ -40,6 +40,10 @@ class Codec(Generic[T]):
         self._null_is_default = null_is_default
         self._decoder = msgspec.json.Decoder(kind, dec_hook=exact, float_hook=Decimal)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Worker processes receive a codec by the parts that it was made from."""
+        return Codec, (self.name, self.kind, self._numbers, self._null_is_default)
+
     def read_line(self, line: bytes) -> T | None:
         """The object in a line of JSON, the fast way; None when `read` must say more.
 

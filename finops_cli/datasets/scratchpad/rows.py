@@ -120,13 +120,13 @@ def _worked(
     split = split_of(content_key(given), kb.datasets.eval_every)
     completion = f"{OPENING}{working}{CLOSING}{said}"
     return row_of(
-        given.fail_id or "",
-        stage,
-        split,
-        prompt,
-        completion,
-        exact_json.encode(given).decode(),
-        said,
+        name=given.fail_id or "",
+        stage=stage,
+        split=split,
+        asked=prompt,
+        completion=completion,
+        record=exact_json.encode(given).decode(),
+        answer=said,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a set of labelled sentences holds, and which promises it breaks.
+"""What a set of labelled sentences holds, and which requirements it does not meet.
 
 Judges rows alone, whoever made them, in flat memory.
 """
@@ -17,7 +17,7 @@ from finops_cli.datasets.sentiment.examples import BLOCK, Sentence, text_split
 from finops_cli.datasets.sentiment.grammar import LABELS, REGISTERS, Grammar
 from finops_cli.datasets.splits import Split
 
-Promise = Literal[
+SentenceRequirement = Literal[
     "text_once",
     "text_in_one_split",
     "split_by_text",
@@ -30,7 +30,7 @@ Promise = Literal[
     "every_cell",
 ]
 _SHOWN = 80
-PROMISES: dict[Promise, str] = {
+REQUIREMENTS: dict[SentenceRequirement, str] = {
     "text_once": "No text twice in a split.",
     "text_in_one_split": "No text in both splits.",
     "split_by_text": "A text stands in the split that its SHA-256 gives.",
@@ -47,12 +47,12 @@ PROMISES: dict[Promise, str] = {
 """A user's own sentences (register `phrasebank`) are held to the first four only."""
 
 
-class BrokenPromise(Struct, frozen=True):
+class Violation(Struct, frozen=True):
     """`rows` is how many rows of `split` break it, or by how many a share is off; `example` is the
     first, or the share.
     """
 
-    promise: Promise
+    requirement: SentenceRequirement
     split: Split
     rows: int
     example: str
@@ -67,7 +67,7 @@ class SentimentReport(Struct, frozen=True):
     labels: dict[Split, dict[str, int]]
     registers: dict[Split, dict[str, int]]
     templates: dict[Split, dict[str, int]]
-    broken: list[BrokenPromise]
+    violations: list[Violation]
 
 
 def check_sentences(rows: Iterable[tuple[Split, Sentence]], grammar: Grammar) -> SentimentReport:
@@ -88,7 +88,7 @@ class _Census:
         self._grammar = grammar
         self._counts: _Count = Counter()
         self._texts: dict[bytes, int] = {}
-        self._broken: dict[tuple[Promise, Split], BrokenPromise] = {}
+        self._violations: dict[tuple[SentenceRequirement, Split], Violation] = {}
 
     def take(self, number: int, split: Split, row: Sentence) -> None:
         self._counts[split, row.label, row.register, row.template] += 1
@@ -96,18 +96,18 @@ class _Census:
             *self._text_faults(split, row.text),
             *(_template_faults(split, row, self._grammar) if generated(row) else ()),
         ]
-        for promise in faults:
-            seen = self._broken.get((promise, split))
+        for requirement in faults:
+            seen = self._violations.get((requirement, split))
             example = (
                 seen.example
                 if seen
                 else f"row {number}, {row.template or row.register}: {row.text[:_SHOWN]}"
             )
-            self._broken[promise, split] = BrokenPromise(
-                promise, split, seen.rows + 1 if seen else 1, example
+            self._violations[requirement, split] = Violation(
+                requirement, split, seen.rows + 1 if seen else 1, example
             )
 
-    def _text_faults(self, split: Split, text: str) -> Iterator[Promise]:
+    def _text_faults(self, split: Split, text: str) -> Iterator[SentenceRequirement]:
         digest = hashlib.sha256(text.encode()).digest()[:16]
         seen = self._texts.get(digest, 0)
         self._texts[digest] = seen | _BIT[split]
@@ -130,10 +130,12 @@ class _Census:
             for table, value in ((labels, label), (registers, register), (templates, template)):
                 table[split][value] = table[split].get(value, 0) + count
         shares = [
-            broken for split in _BIT for broken in _share_faults(split, self._counts, self._grammar)
+            broken
+            for split in _BIT
+            for broken in _proportion_faults(split, self._counts, self._grammar)
         ]
         return SentimentReport(
-            splits, labels, registers, templates, [*self._broken.values(), *shares]
+            splits, labels, registers, templates, [*self._violations.values(), *shares]
         )
 
 
@@ -141,7 +143,9 @@ def generated(row: Sentence) -> bool:
     return row.register != "phrasebank"
 
 
-def _template_faults(split: Split, row: Sentence, grammar: Grammar) -> Iterator[Promise]:
+def _template_faults(
+    split: Split, row: Sentence, grammar: Grammar
+) -> Iterator[SentenceRequirement]:
     template = grammar.templates.get(row.template)
     if template is None or (template.register, template.label) != (row.register, row.label):
         yield "template_known"
@@ -149,7 +153,7 @@ def _template_faults(split: Split, row: Sentence, grammar: Grammar) -> Iterator[
         yield "held_out_in_eval_only"
 
 
-def _share_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterator[BrokenPromise]:
+def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterator[Violation]:
     """Counted over the generated rows of a split.
 
     A share may be off by a point, or by what an unfinished dozen allows.
@@ -185,17 +189,22 @@ def _share_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterator[Br
     if total >= BLOCK:
         missing = [cell for cell in itertools.product(REGISTERS, LABELS) if not by_cell[cell]]
         yield from (
-            BrokenPromise("every_cell", split, 0, f"no row is {' '.join(cell)}") for cell in missing
+            Violation("every_cell", split, 0, f"no row is {' '.join(cell)}") for cell in missing
         )
 
 
 def _off(
-    promise: Promise, split: Split, found: dict[str, int], total: int, parts: int, rows: int
-) -> Iterator[BrokenPromise]:
+    requirement: SentenceRequirement,
+    split: Split,
+    found: dict[str, int],
+    total: int,
+    parts: int,
+    rows: int,
+) -> Iterator[Violation]:
     """The parts that are further from `total` / `parts` than a point and than `rows` rows."""
     for name, count in found.items():
         off = abs(count * parts - total)  # in rows times parts
         if off * 100 > total * parts and off > rows * parts:
-            yield BrokenPromise(
-                promise, split, off // parts, f"{name}: {count:,} of {total:,} rows"
+            yield Violation(
+                requirement, split, off // parts, f"{name}: {count:,} of {total:,} rows"
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from finops_cli.domain.stage_names import STAGE_NAMES
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
@@ -32,7 +33,7 @@ def compile_evaluation(c: Compiler) -> EvaluationSettings:
     settings = EvaluationSettings(
         rows=c.wholes(
             "evaluate.rows",
-            ("triage", "resolver", "sentiment", "baseline_train", "timed"),
+            (*STAGE_NAMES, "baseline_train", "timed"),
             highest=10_000_000,
         ),
         z=c.number("evaluate.interval", highest=10),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import get_args
 
 from finops_cli.domain import enums as words
+from finops_cli.domain.stage_names import STAGE_NAMES
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
@@ -45,7 +46,7 @@ def compile_numbers_of_data(c: Compiler) -> DatasetSettings:
 
 def compile_datasets(c: Compiler) -> DatasetSettings:
     return DatasetSettings(
-        sizes=c.wholes("data.sizes", ("triage", "resolver", "sentiment")),
+        sizes=c.wholes("data.sizes", STAGE_NAMES),
         eval_every=c.whole("data.eval_every"),
         categories=c.wholes("data.categories", get_args(words.Category)),
         participants=c.wholes(

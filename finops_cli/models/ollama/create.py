@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.stage_names import STAGE_NAMES, StageName
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.ollama import api, uploads
@@ -23,7 +24,6 @@ from finops_cli.models.ollama.create_request import (
 )
 from finops_cli.models.ollama.versions import known, refuse_too_old
 from finops_cli.models.ollama_options import Value
-from finops_cli.models.prompts import Stage
 
 if TYPE_CHECKING:
     import httpx
@@ -64,10 +64,9 @@ class Created(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Value]
 
 
-def default_names(kb: KnowledgeBase) -> dict[Stage, str]:
+def default_names(kb: KnowledgeBase) -> dict[StageName, str]:
     """Give the default name of each stage's model."""
-    stages: tuple[Stage, ...] = get_args(Stage)
-    return {stage: kb.models.models.get(stage, f"finops-{stage}") for stage in stages}
+    return {stage: kb.models.models.get(stage, f"finops-{stage}") for stage in STAGE_NAMES}
 
 
 def preview(options: CreateOptions, on_step: uploads.OnStep) -> dict[str, object]:

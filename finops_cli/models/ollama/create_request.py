@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple, get_args
 
 from msgspec import Struct
 
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.models import bundled
 from finops_cli.models.modelfile import Modelfile, read_modelfile, typed_parameters
 from finops_cli.models.ollama_options import Value
-from finops_cli.models.prompts import Stage
 
 Field = Literal["files", "adapters", "draft_files"]
 
@@ -25,7 +25,7 @@ _MODEL_ENDINGS = (".gguf", ".bin", ".safetensors")
 class CreateOptions(Struct, frozen=True, kw_only=True):
     """Options of `finops create`."""
 
-    stage: Stage
+    stage: StageName
     name: str
     modelfile: Path | None = None
     """None: the bundled one."""

@@ -13,10 +13,11 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from finops_cli.datasets.rows import Row, Stage
-from finops_cli.datasets.sentiment.examples import EVAL_EVERY
+from finops_cli.datasets.rows import Row
 from finops_cli.datasets.splits import Split
+from finops_cli.datasets.stages import stage_named
 from finops_cli.datasets.writer import DatasetOptions, file_name, row_at
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.training.data.formats import ANSWERS, Example, format_named
@@ -60,7 +61,7 @@ class Sets(NamedTuple):
 
 
 def sets_of(
-    stage: Stage, data: Data, kb_dir: Path, kb: KnowledgeBase, stream_rows: tuple[int, int]
+    stage: StageName, data: Data, kb_dir: Path, kb: KnowledgeBase, stream_rows: tuple[int, int]
 ) -> Sets:
     """The rows of both splits. `stream_rows`: how many a stream has for training and for
     evaluation.
@@ -84,7 +85,7 @@ def streams(order: DatasetOptions, kb: KnowledgeBase, rows: tuple[int, int], dat
 
     Raises UsageError for an unknown form and an unknown kind in its mix.
     """
-    every = EVAL_EVERY if order.stage == "sentiment" else kb.datasets.eval_every
+    every = stage_named(order.stage).eval_every(kb)
     made_by = (
         f"{order.stage}, form {data.form}, seed {order.seed}, profile {order.profile}, rules"
         f" {kb.version}"
@@ -118,7 +119,7 @@ def streams(order: DatasetOptions, kb: KnowledgeBase, rows: tuple[int, int], dat
 
 
 def vocabulary_texts(
-    stage: Stage, settings: Settings, kb_dir: Path, kb: KnowledgeBase
+    stage: StageName, settings: Settings, kb_dir: Path, kb: KnowledgeBase
 ) -> Iterator[str]:
     """What a vocabulary is learned from: whole rows of the stage itself, records and answers of
     another one.
@@ -140,7 +141,7 @@ def vocabulary_texts(
             )
 
 
-def _file(stage: Stage, split: Split, folder: Path) -> Rows:
+def _file(stage: StageName, split: Split, folder: Path) -> Rows:
     path = folder / file_name(stage, split)
     try:
         text = path.read_bytes()
@@ -164,7 +165,7 @@ def _file(stage: Stage, split: Split, folder: Path) -> Rows:
 _DECODER = msgspec.json.Decoder(Row)
 
 
-def _row(path: Path, number: int, line: bytes, stage: Stage, split: Split) -> Row:
+def _row(path: Path, number: int, line: bytes, stage: StageName, split: Split) -> Row:
     try:
         row = _DECODER.decode(line)
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from finops_cli.datasets.rows import Stage
+from finops_cli.domain.stage_names import StageName
 from finops_cli.training.data.lengths import Lengths, steps
 from finops_cli.training.data.sources import DataNote
 from finops_cli.training.planning import memory as estimate
@@ -48,7 +48,7 @@ class Plan(Struct, frozen=True):
     Sizes in bytes; `memory` and `disk` are estimates, None where the parameters are not known.
     """
 
-    stage: Stage
+    stage: StageName
     base: str
     preset: str | None
     settings: list[Setting]

@@ -1,0 +1,73 @@
+"""`finops dataset-report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from finops_cli.commands.options import AsJson, kb_dir_of
+
+if TYPE_CHECKING:
+    from finops_cli.datasets.report import Report
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(metavar="PATH...", help="JSONL files of finops generate, or their folders."),
+]
+ProfileOption = Annotated[
+    Literal["coverage", "market"],
+    typer.Option(
+        "--profile",
+        help=(
+            "coverage: all combinations equally often; market: values and ages as in the data of"
+            " the SEC."
+        ),
+    ),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Also write the distributions as an HTML page."),
+]
+
+
+def dataset_report(
+    context: typer.Context,
+    paths: Paths,
+    profile: ProfileOption = "coverage",
+    html: Page = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify training data and count what it covers."""
+    from finops_cli.datasets.report import report
+    from finops_cli.kb.load import load_kb
+
+    reports = report(paths, profile, load_kb(kb_dir_of(context)))
+    if html is not None:
+        from finops_cli.datasets.report_html import page
+
+        html.write_text(page(reports, "finops training data"), encoding="utf-8")
+    show_reports(reports, as_json)
+
+
+def show_reports(reports: list[Report], as_json: bool) -> None:
+    """Print the reports. Raises Exit with status 1 when a requirement is not met."""
+    from finops_cli.pipeline.output import encode_value
+
+    if as_json:
+        typer.echo(encode_value(reports))
+    else:
+        for each in reports:
+            _show_report(each)
+    if not all(each.is_met for each in reports):
+        raise typer.Exit(1)
+
+
+def _show_report(report: Report) -> None:
+    results = {True: "met", False: "NOT MET", None: "too few"}
+    typer.echo(f"{report.stage}: {report.rows:,} rows, {report.bad_rows:,} bad")
+    for fault in report.faults:
+        typer.echo(f"  bad row  {fault}")
+    for each in report.requirements:
+        typer.echo(f"  {results[each.met]:<8} {each.name}: {each.detail}")
