@@ -67,12 +67,12 @@ def cover_task(position: Position, kb: KnowledgeBase, modelfile: str) -> Task[Co
         return [Finding("cover.short", "/short", reference.short, answer.short, "short is wrong")]
 
     return Task(
-        "toy",
-        Conversation(f"Made for {modelfile}.", f"{position.owed} {position.held}", False),
-        COVER,
-        reference,
-        check,
-        lambda answer, findings: reference,
+        stage="toy",
+        prompt=Conversation(f"Made for {modelfile}.", f"{position.owed} {position.held}", False),
+        codec=COVER,
+        reference=reference,
+        check=check,
+        repair=lambda answer, findings: reference,
     )
 
 
@@ -204,7 +204,7 @@ def test_toy_stage_has_prompt_codec_check_and_repair(kb: KnowledgeBase) -> None:
     """The task of its row is what a verified backend works with."""
     task = task_of(make_row(9, 7, kb, "coverage"), kb, "toy-small")
     assert task.prompt.system == "Made for toy-small."
-    assert answer_schema(task.shape)["required"] == ["short", "covered"]
+    assert answer_schema(task.codec)["required"] == ["short", "covered"]
     reply = parse_and_check(task, 'Well: {"short": 3, "covered": false}', task.prompt.thinks)
     assert reply.answer == Cover(3, False)
     assert [finding.rule for finding in reply.findings] == ["cover.short"]
