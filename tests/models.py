@@ -98,7 +98,7 @@ def hurried(kb_dir: Path) -> None:
     """Make the pauses of the knowledge base in `kb` as short as a test wants them; the
     counts stay.
     """
-    file = kb_dir / "answering.toml"
+    file = kb_dir / "models.toml"
     text = file.read_text()
     for was, now in (
         (

@@ -1,5 +1,5 @@
 """The circuit breaker: three states and the end of them, told the time, never looking at a clock
-(kb: answer.breaker).
+(kb: model.breaker).
 """
 
 from __future__ import annotations

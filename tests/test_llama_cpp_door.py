@@ -154,7 +154,7 @@ def test_a_failure_that_is_the_records_own_is_a_success() -> None:
     [
         (
             TimedOut("no answer within 1 s"),
-            r"no answer within 1 s \(reply\.overdue\)$",
+            r"no answer within 1 s \(reply\.timeout\)$",
             "--timeout",
         ),
         (Unreachable("not loaded"), r"not loaded \(reply\.unreachable\)$", "free some memory"),

@@ -118,8 +118,8 @@ def test_failures_of_a_record_are_its_own(
     texts = [text for pair in zip(good, bad * 2, strict=True) for text in pair]
     rules = [
         "reply.context",
-        "reply.refused",
-        "reply.refused",
+        "reply.rejected",
+        "reply.rejected",
         "reply.context",
         "reply.context",
         "reply.context",
@@ -176,7 +176,7 @@ def test_waiting_for_a_seat_costs_no_time_of_the_answer(
     heard(model, "a")
     model._timeout = 4 * (time.monotonic() - started)
     with ThreadPoolExecutor(16) as threads:
-        assert "reply.overdue" not in threads.map(lambda n: heard(model, f"{n} a"), range(16))
+        assert "reply.timeout" not in threads.map(lambda n: heard(model, f"{n} a"), range(16))
     model.close()
 
 

@@ -197,7 +197,7 @@ def test_closing_waits_for_no_load(quick: KnowledgeBase) -> None:
         time.sleep(0.01)
     started = time.monotonic()
     model.close()
-    assert time.monotonic() - started < quick.models.seconds["load"] / 3
+    assert time.monotonic() - started < quick.models.timeouts["load"] / 3
     assert told.wait(SECONDS)
 
 

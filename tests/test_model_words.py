@@ -84,8 +84,8 @@ def test_what_kept_an_attempt_from_being_read_is_judged_too(
     )
     [verdict] = rows(finops("--kb", quick_kb, "check", output, "--raw", "-q").stdout)
     assert [(finding["rule"], finding["path"]) for finding in verdict["findings"]] == [
-        ("reply.length", "/raw/triage/0"),
-        ("reply.length", "/raw/resolution/0"),
+        ("reply.truncated", "/raw/triage/0"),
+        ("reply.truncated", "/raw/resolution/0"),
     ]
     fails.write_bytes(jsonl(*some_fails(3)))
     verdicts = rows(

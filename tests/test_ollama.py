@@ -41,26 +41,26 @@ ONCE_MORE, CRASHES = 2, 3
 @pytest.mark.parametrize(
     ("behaviour", "rule", "requests"),
     [
-        (Torn(), "reply.torn", CRASHES),
-        (Torn(after=0), "reply.torn", CRASHES),
-        (Refused(), "reply.torn", CRASHES),
-        (Garbled(), "reply.torn", CRASHES),
+        (Torn(), "reply.connection_lost", CRASHES),
+        (Torn(after=0), "reply.connection_lost", CRASHES),
+        (Refused(), "reply.connection_lost", CRASHES),
+        (Garbled(), "reply.connection_lost", CRASHES),
         (Crash(), "reply.crashed", CRASHES),
         (ErrorLine(), "reply.crashed", CRASHES),
         (ErrorLine(after=0), "reply.crashed", CRASHES),
         (WrongStatus(502, "<html>bad gateway</html>"), "reply.crashed", CRASHES),
         (NoDone(), "reply.incomplete", ONCE_MORE),
         (NoDone(after=4), "reply.incomplete", ONCE_MORE),
-        (Length(), "reply.length", ONCE_MORE),
-        (Loaded(), "reply.not_generated", ONCE_MORE),
-        (WrongStatus(200, '{"response":"%s"}\n' % ("x" * 600_000)), "reply.flood", ONCE_MORE),
+        (Length(), "reply.truncated", ONCE_MORE),
+        (Loaded(), "reply.empty", ONCE_MORE),
+        (WrongStatus(200, '{"response":"%s"}\n' % ("x" * 600_000)), "reply.too_large", ONCE_MORE),
         (FixedText("I am not sure."), "reply.json", ONCE_MORE),
         (FixedText('{"category": "CNS_FAIL"}'), "schema.required", ONCE_MORE),
         (TooLong(), "reply.context", 1),
-        (HalfPromptCount(), "reply.prompt_cut", 1),
-        (BadRequest("raw mode does not support template"), "reply.refused", 1),
-        (WrongStatus(401, "who are you"), "reply.refused", 1),
-        (WrongStatus(302, ""), "reply.refused", 1),
+        (HalfPromptCount(), "reply.prompt_truncated", 1),
+        (BadRequest("raw mode does not support template"), "reply.rejected", 1),
+        (WrongStatus(401, "who are you"), "reply.rejected", 1),
+        (WrongStatus(302, ""), "reply.rejected", 1),
     ],
 )
 def test_each_failure_has_its_name_and_its_number_of_requests(
@@ -115,7 +115,7 @@ def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
     answer = triaged_at(server, quick, first_ones(behaviour), timeout=0.3)
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
         "fallback",
-        ["reply.overdue"],
+        ["reply.timeout"],
     )
     assert asked_of(server) == 1
     for _ in range(200):

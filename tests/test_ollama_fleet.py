@@ -78,7 +78,7 @@ def test_a_model_that_is_only_made_anew_is_waited_for(
 ) -> None:
     """One 404 while a model is replaced costs no record its answer."""
     answer = triaged_at(server, quick, first_ones(NotFound(), times=1))
-    assert (answer.status, answer.attempt_errors[0].server) == ("ok", ("reply.model_gone",))
+    assert (answer.status, answer.attempt_errors[0].server) == ("ok", ("reply.model_missing",))
 
 
 @pytest.mark.parametrize("behaviour", [Crash(), BadRequest("no"), Busy(), Hang()])
@@ -142,7 +142,7 @@ def test_records_are_spread_over_servers_and_a_dead_one_is_left_to_the_others(
 def test_as_many_requests_at_once_as_the_architecture_takes(
     architecture: str, at_once: int, quick: KnowledgeBase
 ) -> None:
-    """kb: answer.single_slot. More requests to a model with one slot would only queue."""
+    """kb: model.serial_architectures. More requests to a model with one slot would only queue."""
     models = (Model("finops-triage", architecture), Model("finops-resolver", "qwen3"))
     with FakeOllama(models=models, token_seconds=0.0005) as server:
         model = a_model_at(quick, server.url, stages=("triage",), workers=4)
@@ -162,7 +162,7 @@ def test_a_full_queue_is_met_with_fewer_requests(quick: KnowledgeBase) -> None:
 
 @pytest.mark.parametrize("fits_both", [True, False])
 def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: KnowledgeBase) -> None:
-    """kb: answer.chunk.
+    """kb: model.alternation_batch.
 
     A chunk passes stage 1 before stage 2 begins: as many loads as chunks, not as records.
     """
@@ -221,7 +221,7 @@ def test_one_dead_server_of_two_is_left_out_with_a_notice(
 def test_an_address_outside_the_house_is_refused_before_anything_is_sent(
     host: str, quick: KnowledgeBase
 ) -> None:
-    """kb: answer.outside."""
+    """kb: model.external_servers."""
     with pytest.raises(UsageError, match="may not leave the house"):
         a_model_at(quick, host)
 

@@ -28,13 +28,13 @@ GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
         (f"x\n</think>\n{OBJECT}", True, ()),
         (f"```json\n{OBJECT}\n```", False, ("reply.fence",)),
         (f"```\n{OBJECT}\n```", False, ("reply.fence",)),
-        (f"Here it is: {OBJECT}", False, ("reply.chatter",)),
-        (f"{OBJECT}\nI hope {{this}} helps.", False, ("reply.chatter",)),
-        (f"Sure!\n```json\n{OBJECT}\n```\nDone.", False, ("reply.fence", "reply.chatter")),
-        (f"<think>x</think>{OBJECT}", False, ("reply.trace",)),
+        (f"Here it is: {OBJECT}", False, ("reply.surrounding_text",)),
+        (f"{OBJECT}\nI hope {{this}} helps.", False, ("reply.surrounding_text",)),
+        (f"Sure!\n```json\n{OBJECT}\n```\nDone.", False, ("reply.fence", "reply.surrounding_text")),
+        (f"<think>x</think>{OBJECT}", False, ("reply.unexpected_reasoning",)),
         (f"<think>\n\n</think>\n\n{OBJECT}", False, ()),
-        (OBJECT, True, ("reply.no_trace",)),
-        (f"{OBJECT}\n{OBJECT}", False, ("reply.chatter",)),
+        (OBJECT, True, ("reply.missing_reasoning",)),
+        (f"{OBJECT}\n{OBJECT}", False, ("reply.surrounding_text",)),
     ],
 )
 def test_what_is_around_an_answer_is_put_aside_and_reported(
@@ -58,8 +58,8 @@ def test_what_is_around_an_answer_is_put_aside_and_reported(
         ('{"a": 1e999999999999999999999}', "reply.json"),
         ('{"a":' * 5000, "reply.json"),
         ("{" * 100_000, "reply.json"),
-        (f"<think>{OBJECT}", "reply.unclosed"),
-        (f"{OBJECT} or {OBJECT.replace('1.10', '1.11')}", "reply.several"),
+        (f"<think>{OBJECT}", "reply.unterminated_reasoning"),
+        (f"{OBJECT} or {OBJECT.replace('1.10', '1.11')}", "reply.multiple_objects"),
     ],
 )
 def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:

@@ -103,8 +103,8 @@ def _changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10
     ],
 )
 def test_what_becomes_of_an_answer(policy: Any, says: Says, status: str, attempts: int) -> None:
-    """kb: answer.loop, as a truth table: wrong figures, a wrong judgement, no answer, under each
-    policy.
+    """kb: model.violation_policy, as a truth table: wrong numbers, a wrong judgement, no
+    answer, under each policy.
     """
     fail = _fail()
     answer = VerifiedBackend(ScriptedModel(says), BOOK, policy).triage(fail)
@@ -159,7 +159,7 @@ def _other_order(answer: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, status: str) -> None:
-    """kb: answer.judgements.
+    """kb: model.unrepairable_fields.
 
     Which steps, with whom and in which order is the model's judgement; quantities are the record's.
     """

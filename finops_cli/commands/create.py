@@ -101,7 +101,7 @@ def create(
             typer.echo(encode_value(preview(options, on_step)))
             return
         url = hosts_of([host] if host else [])[0]
-        if kb.models.outside == "refuse":
+        if kb.models.external_servers == "refuse":
             refuse_outside(url)
         callbacks = Callbacks(
             lambda text: None if quiet else typer.echo(text, err=True), warn, on_step

@@ -42,7 +42,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     servers: list[ModelSource] = [shipped] if shipped else []
     failed: MissingPiece | Unfinished | None = None
     for url in hosts_of(host or []):
-        if kb.models.outside == "refuse":
+        if kb.models.external_servers == "refuse":
             refuse_outside(url)
         try:
             servers.append(inventory(url, stages))

@@ -93,7 +93,7 @@ Violation = Annotated[
     OnViolation,
     typer.Option(
         "--on-violation",
-        help="What becomes of a model's answer that breaks a rule (finops kb show answer.loop).",
+        help="What to do with an invalid answer; see `finops kb show model.violation_policy`.",
     ),
 ]
 KeepRaw = Annotated[
@@ -107,7 +107,7 @@ Timeout = Annotated[
         min=0.1,
         max=86_400,
         metavar="SECONDS",
-        help="Time limit for one answer of a model (default: by stage, kb entry answer.seconds).",
+        help="Time limit for one answer of a model (default: by stage, kb entry model.timeouts).",
     ),
 ]
 Resume = Annotated[

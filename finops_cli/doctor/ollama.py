@@ -41,7 +41,7 @@ def servers(wanted: BackendRequest, kb: KnowledgeBase, live: bool) -> Iterator[D
 def _server(
     url: str, wanted: BackendRequest, kb: KnowledgeBase, live: bool, bad: State
 ) -> Iterator[Diagnosis]:
-    if kb.models.outside == "refuse":
+    if kb.models.external_servers == "refuse":
         hosts.refuse_outside(url)
     version = api.version(url)
     versions.refuse_too_old(version)
@@ -95,7 +95,7 @@ def _model(
     context = int(profile(stage, card.made_for, name, kb).options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
     slots = (
         "1 request at a time"
-        if card.architecture in kb.models.single_slot
+        if card.architecture in kb.models.serial_architectures
         else "requests side by side (OLLAMA_NUM_PARALLEL)"
     )
     told = (
@@ -128,7 +128,7 @@ def _template(url: str, stage: ModelStage, card: api.ModelCard, kb: KnowledgeBas
         "_debug_render_only": True,
     }
     try:
-        answer = api.ask(url, "POST", "/api/chat", kb.models.seconds["load"], body)
+        answer = api.ask(url, "POST", "/api/chat", kb.models.timeouts["load"], body)
     except FinopsError as error:
         return Diagnosis(
             what,

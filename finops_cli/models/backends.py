@@ -100,7 +100,7 @@ def _ollama_if_it_answers(wanted: BackendRequest, kb: KnowledgeBase) -> Selected
 
     try:
         urls = hosts_of(wanted.hosts)
-        if not any(answers(url, kb.models.seconds["probe"]) for url in urls):
+        if not any(answers(url, kb.models.timeouts["probe"]) for url in urls):
             return f"no Ollama answers at {', '.join(urls)}"
         chosen = _ollama(wanted, kb)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""The circuit breaker of one endpoint (kb: `answer.breaker`, after card 3): closed, open,
+"""The circuit breaker of one endpoint (kb: `model.breaker`, after card 3): closed, open,
 half-open, and given up.
 
 A pure state machine: it is told the time and never looks at a clock.

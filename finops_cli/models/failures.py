@@ -17,7 +17,7 @@ ModelError                      from a server                       from a llama
 +-- Rejected        settle      any other 4xx                       unusable prompt or schema
 +-- ModelMissing    give up     404: the endpoint has lost the model
 
-Policies: `server` and `crashed` requests are sent again to the same place (kb: `answer.retries`);
+Policies: `server` and `crashed` requests are sent again to the same place (kb: `model.retries`);
 `once more` lets the verification loop ask differently; `settle` leaves the record to the violation
 policy; `give up` takes the endpoint out of use at once, for good when its next try ends the same
 way. NoEndpointLeft ends a run; it is a MissingPiece, because something has to be started.
@@ -66,7 +66,7 @@ class Crashed(ModelError):
 
 
 class ConnectionLost(Crashed):
-    rule = "reply.torn"
+    rule = "reply.connection_lost"
 
 
 class Incomplete(ModelError):
@@ -74,21 +74,21 @@ class Incomplete(ModelError):
 
 
 class Truncated(ModelError):
-    rule, policy = "reply.length", "once more"
+    rule, policy = "reply.truncated", "once more"
     prompt_tokens: int | None = None
     """What was counted: the answer was cut, the count is whole."""
 
 
 class EmptyGeneration(ModelError):
-    rule, policy = "reply.not_generated", "once more"
+    rule, policy = "reply.empty", "once more"
 
 
 class TooLong(ModelError):
-    rule, policy = "reply.flood", "once more"
+    rule, policy = "reply.too_large", "once more"
 
 
 class TimedOut(ModelError):
-    rule, policy, endpoint_failed = "reply.overdue", "settle", True
+    rule, policy, endpoint_failed = "reply.timeout", "settle", True
     cure = "give it more time: --timeout"
 
 
@@ -97,15 +97,15 @@ class ContextExceeded(ModelError):
 
 
 class PromptTruncated(ModelError):
-    rule, policy = "reply.prompt_cut", "settle"
+    rule, policy = "reply.prompt_truncated", "settle"
 
 
 class Rejected(ModelError):
-    rule, policy, endpoint_failed = "reply.refused", "settle", True
+    rule, policy, endpoint_failed = "reply.rejected", "settle", True
 
 
 class ModelMissing(ModelError):
-    rule, policy, endpoint_failed = "reply.model_gone", "give up", True
+    rule, policy, endpoint_failed = "reply.model_missing", "give up", True
     cure = "make the model with `finops create`"
 
 

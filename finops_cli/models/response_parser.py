@@ -34,7 +34,10 @@ def parse_response(text: str, expects_reasoning: bool) -> ParsedResponse | Findi
     reasoning, answer = split_reasoning(text)
     if answer is None:
         return _finding(
-            "reply.unclosed", f"{OPENED} was opened and never closed", "reasoning that ends", text
+            "reply.unterminated_reasoning",
+            f"{OPENED} was opened and never closed",
+            "reasoning that ends",
+            text,
         )
     found = _find_objects(answer)
     if not found:
@@ -43,7 +46,7 @@ def parse_response(text: str, expects_reasoning: bool) -> ParsedResponse | Findi
     value, around = found[0]
     if any(other != value for other, _ in found[1:]):
         return _finding(
-            "reply.several",
+            "reply.multiple_objects",
             f"the answer holds {len(found)} JSON objects that differ",
             "one JSON object",
             answer,
@@ -66,9 +69,9 @@ def split_reasoning(text: str) -> tuple[str | None, str | None]:
 def _warnings(around: str, reasoning: str | None, expects_reasoning: bool) -> tuple[str, ...]:
     rules = {
         "reply.fence": "```" in around,
-        "reply.chatter": bool(_FENCE.sub("", around).strip()),
-        "reply.trace": bool(reasoning) and not expects_reasoning,
-        "reply.no_trace": reasoning is None and expects_reasoning,
+        "reply.surrounding_text": bool(_FENCE.sub("", around).strip()),
+        "reply.unexpected_reasoning": bool(reasoning) and not expects_reasoning,
+        "reply.missing_reasoning": reasoning is None and expects_reasoning,
     }
     return tuple(rule for rule, is_broken in rules.items() if is_broken)
 

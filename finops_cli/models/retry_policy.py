@@ -1,5 +1,5 @@
 """How often a request is sent again when it was failed, and the pauses between (kb:
-`answer.retries`, `answer.backoff`).
+`model.retries`, `model.backoff`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Task(Generic[A]):
 def triage_task(fail: FailRecord, kb: KnowledgeBase, modelfile: str = "triage") -> Task[Triage]:
     """Build the task of stage 1: how urgent is `fail`, and what should be done?"""
     reference = triage(fail, kb)
-    unrepairable = kb.models.judgements
+    unrepairable = kb.models.unrepairable_fields
     return Task(
         stage="triage",
         prompt=triage_prompt(fail, modelfile),
@@ -62,7 +62,7 @@ def resolver_task(
 ) -> Task[Resolution]:
     """Build the task of stage 2: where do the shares of `case` come from?"""
     reference = resolve(case, kb)
-    unrepairable = kb.models.judgements
+    unrepairable = kb.models.unrepairable_fields
     return Task(
         stage="resolver",
         prompt=resolver_prompt(case, modelfile),

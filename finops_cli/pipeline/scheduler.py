@@ -139,7 +139,7 @@ def _through(part: Batch, desk: Pipeline) -> BatchResult:
 def _in_turns(parts: Iterator[Batch], desk: Pipeline) -> Iterator[BatchResult]:
     """A chunk passes stage 1 whole before it enters stage 2: changing over loads a model."""
     backend, (first, second) = desk.backend, desk.models
-    while chunk := list(islice(parts, desk.kb.models.chunk)):
+    while chunk := list(islice(parts, desk.kb.models.alternation_batch)):
         backend.prepare(first)
         begun = list(in_threads(lambda part: _begin(part, desk), chunk, backend.concurrency))
         backend.prepare(second)

@@ -140,7 +140,7 @@ def _chat(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
     how = profile(
         path, typed_parameters(bundled.modelfile(bundled.made_for_by_file(stage, path))), ""
     )
-    seconds = kb.models.seconds
+    seconds = kb.models.timeouts
     process = WorkerProcess(how.load)
 
     def ask(row: Row) -> str:

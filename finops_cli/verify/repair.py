@@ -1,5 +1,5 @@
 """Puts an answer right where only figures, and what follows from them, are wrong (kb:
-`answer.loop`, `answer.judgements`).
+`model.violation_policy`, `model.unrepairable_fields`).
 
 What stands is the reference with the model's own sentences. The sentences that a finding blames are
 the reference's too.

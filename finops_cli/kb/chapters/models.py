@@ -1,4 +1,4 @@
-"""How language models are asked (kb: `answer.*`)."""
+"""Compile the settings of language models (kb: `model.*`)."""
 
 from __future__ import annotations
 
@@ -15,76 +15,76 @@ _LONGEST_SECONDS = 7 * 86_400
 ExternalServerPolicy = Literal["refuse", "allow"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ModelSettings:
-    """Attempts, pauses, times (seconds), the breaker, and room in the context (tokens)."""
+    """How models are called: attempts, pauses, timeouts (seconds), the circuit breaker, tokens."""
 
-    judgements: frozenset[str]
+    unrepairable_fields: frozenset[str]
     attempts: Mapping[str, int]
     models: Mapping[str, str]
     seed: int
     tokens: Mapping[str, int]
-    seconds: Mapping[str, float]
+    timeouts: Mapping[str, float]
     retries: Mapping[str, int]
     backoff: Mapping[str, float]
     breaker: Mapping[str, Decimal]
-    chunk: int
+    alternation_batch: int
     keep_alive_minutes: int
-    single_slot: frozenset[str]
-    outside: ExternalServerPolicy
+    serial_architectures: frozenset[str]
+    external_servers: ExternalServerPolicy
     memory_pct: int
 
 
 def compile_models(c: Compiler) -> ModelSettings:
     settings = ModelSettings(
-        judgements=c.words("answer.judgements"),
-        attempts=c.wholes("answer.attempts", ("structural", "retry"), highest=10),
-        models=c.texts("answer.models", ("triage", "resolver")),
-        seed=c.whole("answer.seed", highest=2**31),
+        unrepairable_fields=c.words("model.unrepairable_fields"),
+        attempts=c.wholes("model.attempts", ("structural", "retry"), highest=10),
+        models=c.texts("model.models", ("triage", "resolver")),
+        seed=c.whole("model.seed", highest=2**31),
         tokens=c.wholes(
-            "answer.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")
+            "model.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")
         ),
-        seconds=c.floats(
-            "answer.seconds", ("probe", "connect", "load", "triage", "resolver", "silence")
+        timeouts=c.floats(
+            "model.timeouts", ("probe", "connect", "load", "triage", "resolver", "silence")
         ),
-        retries=c.wholes("answer.retries", ("crashed", "server"), highest=100),
-        backoff=c.floats("answer.backoff", ("first", "factor", "longest", "jitter")),
+        retries=c.wholes("model.retries", ("crashed", "server"), highest=100),
+        backoff=c.floats("model.backoff", ("first", "factor", "longest", "jitter")),
         breaker=c.numbers(
-            "answer.breaker",
+            "model.breaker",
             ("failures", "open", "factor", "longest", "probes"),
             highest=_LONGEST_SECONDS,
         ),
-        chunk=c.whole("answer.chunk", highest=100_000),
-        keep_alive_minutes=c.whole("answer.keep_alive", highest=_LONGEST_SECONDS),
-        single_slot=c.words("answer.single_slot"),
-        outside=cast(ExternalServerPolicy, c.choice("answer.outside", ExternalServerPolicy)),
-        memory_pct=c.whole("answer.memory_pct", highest=100),
-    )
-    at_least_one: dict[str, Decimal | int] = {
-        "answer.attempts": min(settings.attempts.values()),
-        "answer.breaker": min(
-            settings.breaker["failures"], settings.breaker["probes"], settings.breaker["factor"]
+        alternation_batch=c.whole("model.alternation_batch", highest=100_000),
+        keep_alive_minutes=c.whole("model.keep_alive", highest=_LONGEST_SECONDS),
+        serial_architectures=c.words("model.serial_architectures"),
+        external_servers=cast(
+            ExternalServerPolicy, c.choice("model.external_servers", ExternalServerPolicy)
         ),
-        "answer.chunk": settings.chunk,
+        memory_pct=c.whole("model.memory_pct", highest=100),
+    )
+    _refuse_unusable(settings)
+    return settings
+
+
+def _refuse_unusable(settings: ModelSettings) -> None:
+    """Raise KnowledgeError for values that no run could use."""
+    backoff, breaker = settings.backoff, settings.breaker
+    at_least_one: dict[str, Decimal | int] = {
+        "model.attempts": min(settings.attempts.values()),
+        "model.breaker": min(breaker["failures"], breaker["probes"], breaker["factor"]),
+        "model.alternation_batch": settings.alternation_batch,
     }
     for id, value in at_least_one.items():
         if value < 1:
             raise KnowledgeError(f"kb entry {id}: {value} must be at least 1")
     for id, pause in (
-        ("answer.seconds", min(settings.seconds.values())),
-        ("answer.breaker", float(settings.breaker["open"])),
+        ("model.timeouts", min(settings.timeouts.values())),
+        ("model.breaker", float(breaker["open"])),
     ):
         if pause <= 0:
             raise KnowledgeError(f"kb entry {id}: times must be above 0")
-    if (
-        max(
-            *settings.seconds.values(),
-            settings.backoff["longest"],
-            float(settings.breaker["longest"]),
-        )
-        > _LONGEST_SECONDS
-    ):
-        raise KnowledgeError("kb entry answer.seconds: no time may be above a week")
-    if not 0 <= settings.backoff["jitter"] <= 1:
-        raise KnowledgeError("kb entry answer.backoff: jitter must be from 0 to 1")
-    return settings
+    longest = max(*settings.timeouts.values(), backoff["longest"], float(breaker["longest"]))
+    if longest > _LONGEST_SECONDS:
+        raise KnowledgeError("kb entry model.timeouts: no time may be above a week")
+    if not 0 <= backoff["jitter"] <= 1:
+        raise KnowledgeError("kb entry model.backoff: jitter must be from 0 to 1")

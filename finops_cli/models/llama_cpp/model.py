@@ -102,11 +102,11 @@ class LlamaCppModel:
     def complete(self, ask: CompletionRequest) -> Completion:
         """The text that the model says.
 
-        Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown.
+        Raises NoReply when the retries of `model.retries` are used up, or EverythingDown.
         """
         _refuse_no_unicode(ask.prompt)
         model = self._models[ask.stage]
-        seconds = self._timeout or self._settings.seconds[ask.stage]
+        seconds = self._timeout or self._settings.timeouts[ask.stage]
         retries = RetryBudget(self._settings, ask.prompt)
         suspect = False
         while True:
@@ -213,7 +213,7 @@ class Model:
         max_tokens = profile.max_tokens if ask.max_tokens is None else ask.max_tokens
         schema = None if ask.schema is None else msgspec.json.encode(ask.schema)
         say = Generate(0, ask.prompt, ask.seed, profile.sampling, profile.stops, max_tokens, schema)
-        return process.say(say, seconds, max(seconds, self._settings.seconds["silence"]))
+        return process.say(say, seconds, max(seconds, self._settings.timeouts["silence"]))
 
     def unload(self, for_good: bool = False) -> None:
         """End its process, also one that is still loading."""
@@ -227,7 +227,7 @@ class Model:
         with self._loading:
             process = self._current()
             try:
-                process.ready(self._settings.seconds["load"])
+                process.ready(self._settings.timeouts["load"])
             except NotLoaded:
                 self._refuse_closed()
                 raise

@@ -88,7 +88,7 @@ def profile(stage: ModelStage, said: str | None, model: str, kb: KnowledgeBase) 
     reserve, context = kb.models.tokens[f"{stage}_reserve"], options["num_ctx"]
     if isinstance(context, int) and reserve >= context:
         raise UsageError(
-            f"kb entry answer.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
+            f"kb entry model.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
             f" num_ctx {context:,} of {path}"
         )
     return Profile(model, options, probe_conversation(stage, name, kb).text, name)
@@ -110,7 +110,7 @@ def probe_conversation(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> 
 def _usable(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[list[Server], tuple[str, ...]]:
     """Every server that can answer, and why others cannot. One server alone says why itself."""
     urls = hosts.hosts_of(wanted.hosts)
-    if kb.models.outside == "refuse":
+    if kb.models.external_servers == "refuse":
         for url in urls:
             hosts.refuse_outside(url)
     servers: list[Server] = []
@@ -144,7 +144,7 @@ def look_at(url: str, wanted: BackendRequest, kb: KnowledgeBase) -> Server:
                 f"`finops create --stage {stage}` makes it, `finops models` lists what is there,"
                 f" --{option} NAME takes another",
             )
-        if card.remote_host and kb.models.outside == "refuse":
+        if card.remote_host and kb.models.external_servers == "refuse":
             raise UsageError(
                 f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the"
                 " house",
@@ -175,7 +175,9 @@ def _one_digest_each(servers: list[Server], wanted: BackendRequest) -> dict[str,
 def _endpoint(server: Server, wanted: BackendRequest, settings: ModelSettings) -> Endpoint:
     slots: dict[ModelStage, int] = {
         stage: (
-            1 if server.cards[stage].architecture in settings.single_slot else wanted.workers or 1
+            1
+            if server.cards[stage].architecture in settings.serial_architectures
+            else wanted.workers or 1
         )
         for stage in wanted.stages
     }

@@ -117,7 +117,7 @@ class OllamaModel:
     def complete(self, ask: CompletionRequest) -> Completion:
         """The text that the model says.
 
-        Raises NoReply when the retries of `answer.retries` are used up, or EverythingDown.
+        Raises NoReply when the retries of `model.retries` are used up, or EverythingDown.
         """
         body = self.body(ask)
         retries = RetryBudget(self._settings, ask.prompt)
@@ -211,12 +211,12 @@ class OllamaModel:
         return body
 
     def _patience(self, stage: ModelStage) -> Patience:
-        seconds = self._settings.seconds
+        seconds = self._settings.timeouts
         return Patience(seconds["connect"], self._timeout or seconds[stage], seconds["silence"])
 
     def _loading(self, stage: ModelStage) -> Patience:
         """How long a model may take to load; who is in a hurry for answers waits less for it."""
-        load = self._settings.seconds["load"]
+        load = self._settings.timeouts["load"]
         load = load if self._timeout is None else min(load, _LOADS_WITHIN_ANSWERS * self._timeout)
         return self._patience(stage)._replace(answer=load, silence=load)
 
