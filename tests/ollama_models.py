@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from finops_cli.devtools.fake_ollama import Behaviour, CorrectAnswer, FakeOllama, ReceivedRequest
-from finops_cli.domain.enums import BackendName
 from finops_cli.domain.fail import FailRecord
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
@@ -39,9 +38,7 @@ def a_model_at(kb: KnowledgeBase, *urls: str, **wanted: Any) -> Backend:
     return chosen_at(kb, "ollama", *urls, **wanted).backend
 
 
-def chosen_at(
-    kb: KnowledgeBase, backend: BackendName, *urls: str, **wanted: Any
-) -> SelectedBackend:
+def chosen_at(kb: KnowledgeBase, backend: str, *urls: str, **wanted: Any) -> SelectedBackend:
     chosen = select_backend(BackendRequest(backend, hosts=urls, **wanted), kb)
     OPENED.append(chosen.backend)
     return chosen

@@ -136,7 +136,7 @@ def test_options_of_the_other_backend_are_refused(tiny: Path, finops: Finops) ->
         "127.0.0.1",
         given=jsonl(a_fail()),
     )
-    assert (done.returncode, b"are for Ollama" in done.stderr) == (2, True)
+    assert (done.returncode, b"--host: only for --backend ollama" in done.stderr) == (2, True)
 
 
 def test_kill_and_resume_lose_and_repeat_nothing(

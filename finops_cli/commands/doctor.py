@@ -1,4 +1,4 @@
-"""`finops doctor`: what is installed, reachable and loadable, with the cure for what is not."""
+"""`finops doctor`: check the installation, models and servers, and suggest fixes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from finops_cli.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from finops_cli.doctor.diagnosis import Diagnosis
+    from finops_cli.models.diagnosis import Diagnosis
 
 Live = Annotated[
     bool,
     typer.Option(
-        "--live/--no-live", help="Load the models that are there and put one record through them."
+        "--live/--no-live", help="Load the installed models and put one record through them."
     ),
 ]
 _WIDTH = 100
@@ -40,46 +40,35 @@ def doctor(
     live: Live = True,
     as_json: AsJson = False,
 ) -> None:
-    """What is installed and reachable, and the cure for what is not."""
-    from finops_cli.doctor.installation import installation
-    from finops_cli.doctor.llama_cpp import guard, model_files
-    from finops_cli.doctor.ollama import servers
-    from finops_cli.kb.load import load_kb
+    """Check the installation, models and servers, and suggest fixes."""
+    from finops_cli.doctor.checkup import diagnose, is_broken
     from finops_cli.models.backend_request import BackendRequest
     from finops_cli.pipeline.output import encode_value
 
-    kb_dir = kb_dir_of(context)
-    found = installation(kb_dir)
-    if not _broken(found):
-        wanted = BackendRequest(
-            hosts=tuple(host or ()),
-            triage_model=triage_model,
-            resolver_model=resolver_model,
-            triage_gguf=triage_gguf,
-            resolver_gguf=resolver_gguf,
-        )
-        kb = load_kb(kb_dir)
-        found += [guard(kb), *servers(wanted, kb, live), *model_files(wanted, kb, live)]
+    request = BackendRequest(
+        hosts=tuple(host or ()),
+        triage_model=triage_model,
+        resolver_model=resolver_model,
+        triage_gguf=triage_gguf,
+        resolver_gguf=resolver_gguf,
+    )
+    found = diagnose(kb_dir_of(context), request, live)
     if as_json:
         typer.echo(encode_value(found))
     else:
         for diagnosis in found:
             _print(diagnosis)
-    if _broken(found):
+    if is_broken(found):
         raise typer.Exit(3)
 
 
-def _broken(found: list[Diagnosis]) -> bool:
-    return any(diagnosis.state == "broken" for diagnosis in found)
-
-
 def _print(diagnosis: Diagnosis) -> None:
-    typer.echo(_wrapped(f"{diagnosis.state:<8} {diagnosis.what:<16} ", diagnosis.detail))
+    typer.echo(_wrap(f"{diagnosis.state:<8} {diagnosis.what:<16} ", diagnosis.detail))
     if diagnosis.cure:
         typer.echo(f"{_INDENT}fix: {diagnosis.cure}")
 
 
-def _wrapped(label: str, text: str) -> str:
+def _wrap(label: str, text: str) -> str:
     return fill(
         text,
         _WIDTH,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from finops_cli.domain.enums import BackendName, GuardMode, OnViolation
+from finops_cli.domain.enums import GuardMode, OnViolation
+from finops_cli.models.backends import AUTO, BACKENDS, backend_names
 
 Fails = Annotated[
     str,
@@ -27,7 +28,24 @@ Output = Annotated[
         "--output", "-o", metavar="OUT.jsonl", help="Where to write; stdout when absent or -."
     ),
 ]
-BackendOption = Annotated[BackendName, typer.Option("--backend", help="Who answers.")]
+
+
+def _check_backend(name: str) -> str:
+    if name not in backend_names():
+        raise typer.BadParameter(f"{name} is not a backend; accepted: {', '.join(backend_names())}")
+    return name
+
+
+_SUMMARIES = "\n".join(f"{spec.name}: {spec.summary}" for spec in BACKENDS.values())
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        callback=_check_backend,
+        help=(f"What answers.\n\n\b\n{AUTO}: the first of these that can answer\n{_SUMMARIES}"),
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

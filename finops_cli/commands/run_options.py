@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from finops_cli.domain.enums import BackendName, GuardMode, OnViolation
+from finops_cli.domain.enums import GuardMode, OnViolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Call:
 
     source: str
     output: str | None
-    backend: BackendName
+    backend: str
     workers: int | None
     resume: bool
     overwrite: bool

@@ -143,8 +143,7 @@ def _desk(
     """
     from finops_cli.commands.run_summary import wrapped
     from finops_cli.models.backend_request import BackendRequest
-    from finops_cli.models.backends import select_backend
-    from finops_cli.models.engine import Engine
+    from finops_cli.models.backends import AUTO, select_backend
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.redaction import redaction_policy
     from finops_cli.pipeline.stages import STAGE_SEQUENCES
@@ -160,11 +159,11 @@ def _desk(
         call.workers,
         models.triage_gguf,
         models.resolver_gguf,
-        any(typed(context, name) for name in ("triage_gguf", "resolver_gguf")),
+        frozenset(name for name in ("triage_gguf", "resolver_gguf") if not typed(context, name)),
     )
     chosen = select_backend(wanted, kb)
-    told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == "auto" else []
-    if call.quiet and isinstance(chosen.backend, Engine) and not wanted.ggufs:
+    told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == AUTO else []
+    if call.quiet and chosen.backend.origin.digests is None and not wanted.ggufs:
         # that records go to models is said in any case, and that files which are named are not used
         told = []
     for text in (*told, *chosen.notices):

@@ -1,4 +1,4 @@
-"""The state of an installation, as values."""
+"""Diagnose the installation: Python, the package, the knowledge base, the extras."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from importlib import metadata
 from pathlib import Path
 
 from finops_cli import __version__, extras
-from finops_cli.doctor.diagnosis import Diagnosis
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.load import load_kb
+from finops_cli.models.diagnosis import Diagnosis
 
 _OLDEST_PYTHON = (3, 11)
 _NOT_FOR_USERS = ("dev",)
 
 
-def installation(kb_dir: Path) -> list[Diagnosis]:
-    """Python, the package, the knowledge base, and each extra that the package offers."""
+def diagnose_installation(kb_dir: Path) -> list[Diagnosis]:
+    """Diagnose Python, the package, the knowledge base, and each extra of the package."""
     return [
-        _python(),
+        _diagnose_python(),
         Diagnosis("finops", "ok", f"{__version__} at {Path(__file__).parents[1]}"),
-        _kb(kb_dir),
-        *_extras(),
+        _diagnose_kb(kb_dir),
+        *_diagnose_extras(),
     ]
 
 
-def _python() -> Diagnosis:
+def _diagnose_python() -> Diagnosis:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info >= _OLDEST_PYTHON:
         return Diagnosis("python", "ok", f"{version} at {sys.executable}")
@@ -34,7 +34,7 @@ def _python() -> Diagnosis:
     return Diagnosis("python", "broken", version, f"install Python {oldest} or newer")
 
 
-def _kb(folder: Path) -> Diagnosis:
+def _diagnose_kb(folder: Path) -> Diagnosis:
     try:
         kb = load_kb(folder)
     except KnowledgeError as error:
@@ -47,11 +47,11 @@ def _kb(folder: Path) -> Diagnosis:
     return Diagnosis("kb", "ok", f"{kb.version}, {len(kb.entries)} entries at {folder}")
 
 
-def _extras() -> list[Diagnosis]:
-    return [_extra(name) for name in extras.names() if name not in _NOT_FOR_USERS]
+def _diagnose_extras() -> list[Diagnosis]:
+    return [_diagnose_extra(name) for name in extras.names() if name not in _NOT_FOR_USERS]
 
 
-def _extra(name: str) -> Diagnosis:
+def _diagnose_extra(name: str) -> Diagnosis:
     packages = list(map(_package, extras.requirements(name)))
     missing = [package for package in packages if not _installed(package)]
     if missing:

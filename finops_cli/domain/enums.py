@@ -55,6 +55,5 @@ StepAction = Literal[
 Fallback = Literal["INITIATE_RECALL", "SOURCE_BORROW", "NONE"]
 ResidualAction = Literal["ESCALATE", "NONE"]
 Status = Literal["ok", "repaired", "fallback", "rejected", "failed"]
-BackendName = Literal["auto", "engine", "ollama", "llama-cpp"]
 GuardMode = Literal["require", "on", "off"]
 OnViolation = Literal["repair", "retry", "fallback", "reject"]

@@ -1,4 +1,4 @@
-"""What a call says about who is to answer."""
+"""Describe which backend a call asks for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from finops_cli.domain.enums import BackendName, OnViolation
+from finops_cli.domain.enums import OnViolation
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.bundled import model_files
 from finops_cli.models.protocol import ModelStage
@@ -14,31 +14,32 @@ from finops_cli.models.protocol import ModelStage
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """`timeout` in seconds for one answer; `workers` requests at once, where somebody said how
-    many. Names not given: the defaults.
-    """
+    """The options of a call that concern the backend; None and () stand for the default."""
 
-    backend: BackendName = "auto"
+    backend: str = "auto"
+    """A name of `models.backends.BACKENDS`, or auto."""
     stages: tuple[ModelStage, ...] = ("triage", "resolver")
     hosts: tuple[str, ...] = ()
     triage_model: str | None = None
     resolver_model: str | None = None
     on_violation: OnViolation = "repair"
     timeout: float | None = None
+    """Seconds for one answer."""
     workers: int | None = None
+    """Requests at once."""
     triage_gguf: Path | None = None
     resolver_gguf: Path | None = None
-    files_asked_for: bool = False
-    """Whether the call itself names a model file: then `auto` does not do without it."""
+    from_environment: frozenset[str] = frozenset()
+    """Fields that an environment variable sets, not the call: they are wishes, not orders."""
 
     def model(self, stage: ModelStage, kb: KnowledgeBase) -> str:
-        """The name of the model of `stage`."""
+        """Name the model of `stage`."""
         named = self.triage_model if stage == "triage" else self.resolver_model
         return named or kb.models.models[stage]
 
     @property
     def ggufs(self) -> dict[ModelStage, Path]:
-        """The model files that are named, for the stages that are wanted."""
+        """The model files that are named, for the stages of the call."""
         named: dict[ModelStage, Path | None] = {
             "triage": self.triage_gguf,
             "resolver": self.resolver_gguf,
@@ -49,10 +50,12 @@ class BackendRequest:
             if path is not None and stage in self.stages
         }
 
-    def or_shipped(self) -> Self:
-        """With the model files that ship, where none is named and there is one for each stage; else
-        as it is.
-        """
+    def is_given(self, field: str) -> bool:
+        """Tell a field that the call itself sets."""
+        return bool(getattr(self, field)) and field not in self.from_environment
+
+    def or_bundled(self) -> Self:
+        """Name the bundled model files where none is named and each stage has one."""
         files = {} if self.ggufs else model_files(self.stages)
         if len(files) < len(self.stages):
             return self

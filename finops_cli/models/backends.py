@@ -1,91 +1,189 @@
-"""Which backend answers, and why."""
+"""Choose the backend that answers: a table with one row per backend, and the policy `auto` over it.
+
+A new backend is one more row: `open` builds it, `options` are the options of the command line that
+belong to it alone, `find` lets `auto` choose it, and `diagnose` is its part of `finops doctor`.
+Every row imports its work when it is called, so that `finops --help` stays light.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
-from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.backend_request import BackendRequest
-from finops_cli.models.engine import Engine
-from finops_cli.models.protocol import Backend, ModelStage
+
+if TYPE_CHECKING:
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.models.backend_request import BackendRequest
+    from finops_cli.models.diagnosis import Diagnosis, LiveTest
+    from finops_cli.models.protocol import Backend, ModelStage, TextModel
+
+AUTO = "auto"
 
 
 class SelectedBackend(NamedTuple):
-    """`notices` are for people: what was passed over on the way."""
+    """An open backend."""
 
     backend: Backend
     why: str
+    """Why it was selected, for people."""
     notices: tuple[str, ...] = ()
+    """Sentences about servers that were left out, and the like."""
 
 
-def select_backend(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
-    """The backend that is wanted.
+class NotApplicable(NamedTuple):
+    """A backend that `auto` passes over."""
 
-    Raises MissingPiece or UsageError for one that cannot answer; `auto` falls back on the engine.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec:
+    """One row of the table."""
+
+    name: str
+    summary: str
+    """One line for `--help`."""
+    open: Callable[[BackendRequest, KnowledgeBase], SelectedBackend]
+    """Raises MissingPiece or UsageError when the backend cannot answer."""
+    options: dict[str, str]
+    """Options that belong to this backend: field of BackendRequest -> name on the command line."""
+    find: Callable[[BackendRequest, KnowledgeBase], SelectedBackend | NotApplicable] | None = None
+    """The try of `auto`, in the order of the table; None: `auto` never selects this backend."""
+    diagnose: (
+        Callable[[BackendRequest, KnowledgeBase, LiveTest | None], Iterator[Diagnosis]] | None
+    ) = None
+    """Its part of `finops doctor`; without a live test no model is loaded."""
+
+
+def backend_names() -> list[str]:
+    """List the values that `--backend` accepts."""
+    return [AUTO, *BACKENDS]
+
+
+def select_backend(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    """Open the backend of `request`.
+
+    Raises UsageError for an option of another backend, and what `BackendSpec.open` raises.
     """
-    if wanted.backend == "engine":
-        return SelectedBackend(Engine(kb), "as asked")
-    if wanted.backend == "ollama":
-        return _ollama(wanted, kb)
-    if wanted.backend == "llama-cpp":
-        return _llama_cpp(wanted, kb)
-    return _best(wanted, kb)
+    if request.backend == AUTO:
+        return _select_best(request, kb)
+    spec = BACKENDS.get(request.backend)
+    if spec is None:
+        accepted = ", ".join(backend_names())
+        raise UsageError(f"--backend {request.backend} is not a backend", f"use one of {accepted}")
+    _refuse_foreign_options(spec, request)
+    return spec.open(request, kb)
 
 
-def _ollama(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+def _select_best(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    """Select the first backend of the table that can answer; say why the others cannot."""
+    reasons: list[str] = []
+    for spec in BACKENDS.values():
+        found = spec.find(request, kb) if spec.find is not None else NotApplicable()
+        why = found.why if isinstance(found, SelectedBackend) else found.reason
+        if why:
+            reasons.append(why)
+        if isinstance(found, SelectedBackend):
+            return found._replace(why=f"{AUTO}: {'; '.join(reasons)}")
+    raise UsageError(f"--backend {AUTO}: {'; '.join(reasons)}")
+
+
+def _refuse_foreign_options(spec: BackendSpec, request: BackendRequest) -> None:
+    """Raise UsageError for options that only another backend has.
+
+    Options that come from the environment are left out of account.
+    """
+    for other in BACKENDS.values():
+        given = [
+            option
+            for field, option in other.options.items()
+            if field not in spec.options and request.is_given(field)
+        ]
+        if given:
+            accepted = _join(list(spec.options.values())) if spec.options else "no such option"
+            raise UsageError(
+                f"{_join(given)}: only for --backend {other.name}",
+                f"--backend {spec.name} takes {accepted}",
+            )
+
+
+def _join(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _open_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     from finops_cli.models.ollama.connect import open_ollama
-    from finops_cli.models.verified_backend import VerifiedBackend
 
-    model, notices = open_ollama(wanted, kb)
-    return SelectedBackend(VerifiedBackend(model, kb, wanted.on_violation), "as asked", notices)
-
-
-def _llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
-    from finops_cli.models.llama_cpp.connect import open_llama_cpp
-    from finops_cli.models.verified_backend import VerifiedBackend
-
-    if wanted.backend == "llama-cpp" and (
-        wanted.hosts or wanted.triage_model or wanted.resolver_model
-    ):
-        raise UsageError(
-            "--host, --triage-model and --resolver-model are for Ollama; --backend llama-cpp takes"
-            " --triage-gguf and --resolver-gguf"
-        )
-    named = wanted.or_shipped()
-    shipped = " and ".join(path.name for path in named.ggufs.values())
-    told = (
-        (f"no model file is named: the small models that ship with finops answer ({shipped})",)
-        if named is not wanted
-        else ()
-    )
-    return SelectedBackend(
-        VerifiedBackend(open_llama_cpp(named, kb), kb, wanted.on_violation), "as asked", told
-    )
+    model, notices = open_ollama(request, kb)
+    return SelectedBackend(_verified(model, request, kb), "as asked", notices)
 
 
-def _best(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
-    """Ollama where it answers and has the models, else model files that are named, else the
-    engine.
+def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
+    """Open Ollama if it answers; a server that does not costs no more than the try to connect.
+
+    Hosts of this call must work; hosts of the environment may not.
     """
-    found = _ollama_if_it_answers(wanted, kb)
-    if isinstance(found, SelectedBackend):
-        return found
-    if not wanted.ggufs:
-        return SelectedBackend(Engine(kb), f"auto: {found}")
+    from finops_cli.models.ollama.hosts import answers, hosts_of
+
     try:
-        chosen = _llama_cpp(wanted, kb)
-        _try_to_load(chosen.backend, wanted.stages)
+        urls = hosts_of(request.hosts)
+        if not any(answers(url, kb.models.timeouts["probe"]) for url in urls):
+            return NotApplicable(f"no Ollama answers at {', '.join(urls)}")
+        selected = _open_ollama(request, kb)
+    except UsageError as error:
+        if request.hosts:
+            raise
+        return NotApplicable(error.one_line())
+    except (MissingPiece, Unfinished) as error:
+        return NotApplicable(error.one_line())
+    return selected._replace(why=f"Ollama answers at {', '.join(urls)} and has the models")
+
+
+def _diagnose_ollama(
+    request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
+) -> Iterator[Diagnosis]:
+    from finops_cli.models.ollama.diagnose import diagnose_servers
+
+    return diagnose_servers(request, kb, live_test)
+
+
+def _open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    from finops_cli.models.llama_cpp.connect import open_llama_cpp
+
+    named = request.or_bundled()
+    notices: tuple[str, ...] = ()
+    if named is not request:
+        files = " and ".join(path.name for path in named.ggufs.values())
+        notices = (
+            f"no model file is named: the small models that ship with finops answer ({files})",
+        )
+    model = open_llama_cpp(named, kb)
+    return SelectedBackend(_verified(model, request, kb), "as asked", notices)
+
+
+def _find_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
+    """Open and load the model files that are named.
+
+    Files that this call names must work; files of the environment may not.
+    """
+    if not request.ggufs:
+        return NotApplicable()
+    try:
+        selected = _open_llama_cpp(request, kb)
+        _load(selected.backend, request.stages)
     except (UsageError, MissingPiece, OSError) as error:
-        if wanted.files_asked_for:
+        if request.is_given("triage_gguf") or request.is_given("resolver_gguf"):
             raise
         reason = error.one_line() if isinstance(error, FinopsError) else str(error)
-        return SelectedBackend(Engine(kb), f"auto: {found}; {reason}")
-    return chosen._replace(why=f"auto: {found}; model files are named")
+        return NotApplicable(reason)
+    return selected._replace(why="model files are named")
 
 
-def _try_to_load(backend: Backend, stages: tuple[ModelStage, ...]) -> None:
-    """All of the models; where one cannot be loaded, none of the others stays in memory."""
+def _load(backend: Backend, stages: tuple[ModelStage, ...]) -> None:
+    """Load every model; where one cannot be loaded, none of the others stays in memory."""
     try:
         for stage in stages:
             backend.prepare(stage)
@@ -94,21 +192,59 @@ def _try_to_load(backend: Backend, stages: tuple[ModelStage, ...]) -> None:
         raise
 
 
-def _ollama_if_it_answers(wanted: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | str:
-    """Ollama, or why not; a server that is not there costs no more than a look."""
-    from finops_cli.models.ollama.hosts import answers, hosts_of
+def _diagnose_llama_cpp(
+    request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
+) -> Iterator[Diagnosis]:
+    from finops_cli.models.llama_cpp.diagnose import diagnose_model_files
 
-    try:
-        urls = hosts_of(wanted.hosts)
-        if not any(answers(url, kb.models.timeouts["probe"]) for url in urls):
-            return f"no Ollama answers at {', '.join(urls)}"
-        chosen = _ollama(wanted, kb)
-    except UsageError as error:
-        if wanted.hosts:
-            # named by this call; what the environment names is no reason to do
-            # without an answer
-            raise
-        return error.one_line()
-    except (MissingPiece, Unfinished) as error:
-        return error.one_line()
-    return chosen._replace(why=f"auto: Ollama answers at {', '.join(urls)} and has the models")
+    return diagnose_model_files(request, kb, live_test)
+
+
+def _open_engine(_: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    from finops_cli.models.engine import Engine
+
+    return SelectedBackend(Engine(kb), "as asked")
+
+
+def _find_engine(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    return _open_engine(request, kb)._replace(why="")
+
+
+def _verified(model: TextModel, request: BackendRequest, kb: KnowledgeBase) -> Backend:
+    from finops_cli.models.verified_backend import VerifiedBackend
+
+    return VerifiedBackend(model, kb, request.on_violation)
+
+
+BACKENDS: dict[str, BackendSpec] = {
+    spec.name: spec
+    for spec in (
+        BackendSpec(
+            name="ollama",
+            summary="models on Ollama servers",
+            open=_open_ollama,
+            options={
+                "hosts": "--host",
+                "triage_model": "--triage-model",
+                "resolver_model": "--resolver-model",
+            },
+            find=_find_ollama,
+            diagnose=_diagnose_ollama,
+        ),
+        BackendSpec(
+            name="llama-cpp",
+            summary="model files on this machine",
+            open=_open_llama_cpp,
+            options={"triage_gguf": "--triage-gguf", "resolver_gguf": "--resolver-gguf"},
+            find=_find_llama_cpp,
+            diagnose=_diagnose_llama_cpp,
+        ),
+        BackendSpec(
+            name="engine",
+            summary="the rules themselves, without a model",
+            open=_open_engine,
+            options={},
+            find=_find_engine,
+        ),
+    )
+}
