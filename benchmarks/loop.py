@@ -3,8 +3,8 @@ that sends it the same requests.
 
     python benchmarks/loop.py [ROUNDS] [--gguf FILE]
 
-The server is the stand-in, as a process of its own: answering at a model's pace, answering as fast
-as it can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
+The server is the fake Ollama, as a process of its own: answering at a model's pace, answering as
+fast as it can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
 same records with as many requests at once, one after the other in each round; the best round of
 each counts. The bare client reads each answer to its end and does nothing with it.
 """
@@ -66,7 +66,7 @@ def fails(count: int) -> list[bytes]:
 
 @contextmanager
 def server(*options: str) -> Iterator[str]:
-    """The URL of a stand-in that runs as a process of its own."""
+    """The URL of a fake Ollama that runs as a process of its own."""
     command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     url = next(
@@ -169,9 +169,9 @@ def main() -> None:
         " |\n|---|---|---|---|---|"
     )
     pace = ["--tokens-per-second", MODEL_PACE]
-    compare("stand-in at a model's pace, one slot", pace, "finops-triage", 1, 60, given.rounds)
-    compare("stand-in at a model's pace", pace, "finops-resolver", 4, 160, given.rounds)
-    compare("stand-in, as fast as it can", [], "finops-resolver", 4, 400, given.rounds)
+    compare("fake Ollama at a model's pace, one slot", pace, "finops-triage", 1, 60, given.rounds)
+    compare("fake Ollama at a model's pace", pace, "finops-resolver", 4, 160, given.rounds)
+    compare("fake Ollama, as fast as it can", [], "finops-resolver", 4, 400, given.rounds)
     if given.gguf:
         compare(
             "llama.cpp",

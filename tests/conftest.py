@@ -168,7 +168,7 @@ def quick_kb(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[FakeOllama]:
-    """A stand-in Ollama with both models."""
+    """A fake Ollama with both models."""
     with FakeOllama() as running:
         yield running
 

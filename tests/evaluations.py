@@ -78,21 +78,21 @@ def an_outcome(
     )
 
 
-def at_standin(
+def at_fake_ollama(
     server: FakeOllama,
     kb: KnowledgeBase,
     script: Callable[[ReceivedRequest], Behaviour],
     stage: ModelStage = "triage",
 ) -> Backend:
-    """The models of a stand-in that follows `script`, but for warming up."""
-    server.script = lambda heard: CorrectAnswer() if warms_up(heard) else script(heard)
+    """The models of a fake Ollama that follows `script`, but for warming up."""
+    server.script = lambda request: CorrectAnswer() if warms_up(request) else script(request)
     server.chunk_tokens = 1000
     return a_model_at(kb, server.url, stages=(stage,), workers=2)
 
 
-def age_of(heard: ReceivedRequest) -> int:
+def age_of(request: ReceivedRequest) -> int:
     """The age that the prompt names."""
-    found = re.search(r"Age: (\d+) day", heard.prompt)
+    found = re.search(r"Age: (\d+) day", request.prompt)
     assert found is not None
     return int(found[1])
 
@@ -101,7 +101,7 @@ def when(
     applies: Callable[[ReceivedRequest], bool], change: Change
 ) -> Callable[[ReceivedRequest], Behaviour]:
     """A script that changes some answers and leaves the others right."""
-    return lambda heard: Changed(change) if applies(heard) else CorrectAnswer()
+    return lambda request: Changed(change) if applies(request) else CorrectAnswer()
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from finops_cli.devtools.fake_ollama.reference_answers import right_text
+from finops_cli.devtools.fake_ollama.reference_answers import correct_text
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import ModelError
 from finops_cli.models.protocol import (
@@ -73,7 +73,7 @@ def right(
     change: Callable[[dict[str, Any]], Any] | None = None,
 ) -> str:
     """The engine's answer to the record in the prompt, as a model words it, changed by `change`."""
-    return right_text(ask.prompt, ask.schema is not None, kb, change)
+    return correct_text(ask.prompt, ask.schema is not None, kb, change)
 
 
 def a_model(

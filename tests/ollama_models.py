@@ -1,4 +1,4 @@
-"""Models behind a stand-in Ollama server, for tests: opened with short pauses, closed with the
+"""Models behind a fake Ollama server, for tests: opened with short pauses, closed with the
 test.
 """
 
@@ -44,17 +44,17 @@ def chosen_at(kb: KnowledgeBase, backend: str, *urls: str, **wanted: Any) -> Sel
     return chosen
 
 
-def warms_up(heard: ReceivedRequest) -> bool:
+def warms_up(request: ReceivedRequest) -> bool:
     """Whether a request only warms a model up."""
-    return bool(heard.body["options"].get("num_predict") == 1)
+    return bool(request.body["options"].get("num_predict") == 1)
 
 
 def first_ones(behaviour: Behaviour, times: int = 10**9) -> Any:
     """So many requests of records end like this, the others rightly."""
     count = iter(range(times))
 
-    def script(heard: ReceivedRequest) -> Behaviour:
-        return CorrectAnswer() if warms_up(heard) or next(count, None) is None else behaviour
+    def script(request: ReceivedRequest) -> Behaviour:
+        return CorrectAnswer() if warms_up(request) or next(count, None) is None else behaviour
 
     return script
 
@@ -69,7 +69,7 @@ def triaged_at(server: FakeOllama, kb: KnowledgeBase, script: Any, **wanted: Any
 
 def asked_of(server: FakeOllama) -> int:
     """Requests about records."""
-    return sum(not warms_up(heard) for heard in server.heard)
+    return sum(not warms_up(request) for request in server.received)
 
 
 FTR = {

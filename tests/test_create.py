@@ -27,8 +27,8 @@ NOWHERE = "127.0.0.1:9"
 
 @pytest.fixture
 def server() -> Iterator[FakeOllama]:
-    with FakeOllama(models=[]) as standin:
-        yield standin
+    with FakeOllama(models=[]) as fake:
+        yield fake
 
 
 def asked(server: FakeOllama) -> list[str]:

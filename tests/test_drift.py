@@ -30,7 +30,7 @@ from finops_cli.evaluation.reports.text_report import drift_text
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import EXAMPLES, Finops
-from tests.evaluations import age_of, at_standin, evaluated, lines_of, when
+from tests.evaluations import age_of, at_fake_ollama, evaluated, lines_of, when
 from tests.ollama_models import a_model_at
 
 ROWS = 120
@@ -80,11 +80,11 @@ def drifting(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
 
     seen: Counter[str] = Counter()
 
-    def script(heard: ReceivedRequest) -> CorrectAnswer | Changed:
+    def script(request: ReceivedRequest) -> CorrectAnswer | Changed:
         seen["records"] += 1
         return Changed(medium) if seen["records"] > after else CorrectAnswer()
 
-    return at_standin(server, kb, script)
+    return at_fake_ollama(server, kb, script)
 
 
 def test_the_same_mix_does_not_drift(tmp_path: Path, kb: KnowledgeBase, baseline: Path) -> None:
@@ -133,10 +133,12 @@ def test_first_answers_that_asking_again_saved_are_seen(
     All stands, nothing was replaced, and yet the model drifted.
     """
     evaluated(tmp_path / "before", kb, Engine(kb), rows=40)
-    prose = at_standin(
+    prose = at_fake_ollama(
         server,
         kb,
-        lambda heard: FixedText("I think it is high.") if heard.attempt == 1 else CorrectAnswer(),
+        lambda request: (
+            FixedText("I think it is high.") if request.attempt == 1 else CorrectAnswer()
+        ),
     )
     evaluated(tmp_path / "run", kb, prose, rows=40)
     assert {line["status"] for line in lines_of(tmp_path / "run/answers.jsonl")} == {"ok"}
@@ -155,11 +157,11 @@ def test_what_a_server_overcame_is_not_asked_again(
     """A server that was busy once is no fault of the model: the first answer that came stood."""
     busy: Counter[str] = Counter()
 
-    def script(heard: ReceivedRequest) -> Busy | CorrectAnswer:
-        busy[heard.prompt] += 1
-        return Busy() if busy[heard.prompt] == 1 else CorrectAnswer()
+    def script(request: ReceivedRequest) -> Busy | CorrectAnswer:
+        busy[request.prompt] += 1
+        return Busy() if busy[request.prompt] == 1 else CorrectAnswer()
 
-    evaluated(tmp_path / "run", kb, at_standin(server, kb, script), rows=5)
+    evaluated(tmp_path / "run", kb, at_fake_ollama(server, kb, script), rows=5)
     assert all(
         "attempt_errors" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl")
     )
@@ -306,7 +308,7 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     def another_tier(answer: dict[str, Any]) -> dict[str, Any]:
         return answer | {"priority_tier": "LOW" if answer["priority_tier"] != "LOW" else "HIGH"}
 
-    at_standin(server, kb, when(lambda heard: age_of(heard) > 3, another_tier))
+    at_fake_ollama(server, kb, when(lambda request: age_of(request) > 3, another_tier))
     rejecting = a_model_at(kb, server.url, stages=("triage",), workers=2, on_violation="reject")
     evaluated(tmp_path / "run", kb, rejecting, rows=ROWS)
     failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))

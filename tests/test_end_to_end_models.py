@@ -202,4 +202,4 @@ def test_through_a_server(models: Models, folder: Path, program: Finops) -> None
         "ok"
     ] * 3
     assert {line["status"] for line in found["run"]} <= {"repaired", "fallback"}
-    assert {heard.stage for heard in server.heard} == {"triage", "resolver"}
+    assert {request.stage for request in server.received} == {"triage", "resolver"}

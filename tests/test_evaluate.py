@@ -19,7 +19,7 @@ from finops_cli.evaluation.reports.text_report import summary
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import Finops, a_fail, jsonl
-from tests.evaluations import age_of, at_standin, evaluated, lines_of, when
+from tests.evaluations import age_of, at_fake_ollama, evaluated, lines_of, when
 from tests.oracle import triage_oracle
 
 ROWS = 120
@@ -49,7 +49,7 @@ def test_a_fault_at_one_boundary_is_named(
         answer["score_components"]["age_factor"] = 80
         return answer
 
-    model = at_standin(server, kb, when(lambda heard: age_of(heard) == 9, one_band_up))
+    model = at_fake_ollama(server, kb, when(lambda request: age_of(request) == 9, one_band_up))
     evaluation = evaluated(tmp_path / "ev", kb, model, rows=ROWS)
     worst = evaluation.figures.strata[0]
     assert (worst.dimension, worst.group) == ("boundary", "age 9, just below a boundary")
@@ -81,7 +81,7 @@ def test_missed_criticals_are_the_first_figure(
     evaluation = evaluated(
         tmp_path / "ev",
         kb,
-        at_standin(server, kb, when(lambda _: True, never_critical)),
+        at_fake_ollama(server, kb, when(lambda _: True, never_critical)),
         rows=ROWS,
     )
     c, escalation = evaluation.figures.criticals, evaluation.figures.escalation
@@ -110,14 +110,14 @@ def test_no_answer_is_an_outcome_of_its_own(
     by its rule.
     """
 
-    def script(heard: ReceivedRequest) -> FixedText | CorrectAnswer:
+    def script(request: ReceivedRequest) -> FixedText | CorrectAnswer:
         return (
             FixedText("I would rather not.")
-            if age_of(heard) > 9 and heard.attempt == 1
+            if age_of(request) > 9 and request.attempt == 1
             else CorrectAnswer()
         )
 
-    f = evaluated(tmp_path / "ev", kb, at_standin(server, kb, script), rows=40).figures
+    f = evaluated(tmp_path / "ev", kb, at_fake_ollama(server, kb, script), rows=40).figures
     silent = f.first["none"]
     assert silent > 5
     assert f.first["wrong"] == 0
@@ -151,7 +151,7 @@ def test_figures_agree_with_an_independent_reckoning(
         answer["priority_score"] += Decimal("0.04") if answer["category"] == "CNS_FAIL" else 3
         return answer
 
-    model = at_standin(server, kb, when(lambda heard: age_of(heard) % 3 == 0, off))
+    model = at_fake_ollama(server, kb, when(lambda request: age_of(request) % 3 == 0, off))
     f = evaluated(tmp_path / "ev", kb, model, rows=60).figures
     right = close = exact = 0
     tiers: Counter[tuple[str, str]] = Counter()

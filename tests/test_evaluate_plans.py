@@ -21,7 +21,7 @@ from finops_cli.models.engine import Engine
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import RESOLVER_INPUT
 from tests.conftest import EXAMPLES
-from tests.evaluations import an_outcome, at_standin, evaluated, lines_of, when
+from tests.evaluations import an_outcome, at_fake_ollama, evaluated, lines_of, when
 from tests.oracle import plan_oracle
 
 
@@ -114,7 +114,7 @@ def test_a_forgotten_source_is_told_by_rule_and_in_shares(
     f = evaluated(
         tmp_path / "ev",
         kb,
-        at_standin(server, kb, when(lambda _: True, no_recall), "resolver"),
+        at_fake_ollama(server, kb, when(lambda _: True, no_recall), "resolver"),
         "resolver",
         30,
     ).figures

@@ -24,7 +24,7 @@ from tests.ollama_models import model_run, warms_up
 def _sent(server: FakeOllama) -> str:
     """All that the server was sent about records, prompts included."""
     return json.dumps(
-        [heard.body for heard in server.heard if not warms_up(heard)], ensure_ascii=False
+        [request.body for request in server.received if not warms_up(request)], ensure_ascii=False
     )
 
 
@@ -97,7 +97,7 @@ def test_look_alikes_reach_the_model_to_the_letter(
     command = model_run(quick_kb, server, tmp_path / "fails.jsonl", "--workers", 4)
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    prompts = "\n".join(heard.prompt for heard in server.heard)
+    prompts = "\n".join(request.prompt for request in server.received)
     assert [note for note in notes if note not in prompts] == []
     assert {tuple(line["provenance"]["masked"]) for line in rows(done.stdout)} == {()}
 
@@ -128,7 +128,7 @@ def test_nothing_is_sent_of_a_file_with_text_that_nobody_can_read_first(
         assert "line 2: F-2 has free text" in done.stderr.decode()
         assert extras.cure("guard") in done.stderr.decode()
         assert not output.exists()
-    assert [heard for heard in server.heard if not warms_up(heard)] == []
+    assert [one for one in server.received if not warms_up(one)] == []
 
 
 def test_a_pipe_ends_at_the_record_that_nobody_can_read_first(

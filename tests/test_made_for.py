@@ -156,7 +156,7 @@ def test_an_ollama_model_is_created_and_asked_as_its_file_says(
         "ok",
         prompt_sha256("tiny-triage"),
     )
-    [asked] = [heard for heard in server.heard if not warms_up(heard)]
+    [asked] = [one for one in server.received if not warms_up(one)]
     assert asked.prompt == triage_prompt(a_record(), "tiny-triage").text
     assert (asked.body["options"]["num_ctx"], asked.body["options"]["temperature"]) == (1536, 0)
     shown = server.models.get("finops-triage")

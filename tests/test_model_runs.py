@@ -98,11 +98,13 @@ def test_a_storm_of_faults_loses_nothing_and_marks_everything(
     passes every line, exit 1.
     """
 
-    def script(heard: ReceivedRequest) -> Behaviour:
+    def script(request: ReceivedRequest) -> Behaviour:
         rng = Random(
-            f"{policy} {heard.attempt} {heard.prompt}"
+            f"{policy} {request.attempt} {request.prompt}"
         )  # by what is asked, not by when it arrives
-        return rng.choice(FAULTS) if not warms_up(heard) and rng.random() < 0.4 else CorrectAnswer()
+        return (
+            rng.choice(FAULTS) if not warms_up(request) and rng.random() < 0.4 else CorrectAnswer()
+        )
 
     server.script = script
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
@@ -188,8 +190,8 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
     fails.write_bytes(jsonl(*some_fails(6)))
     whole = _uninterrupted(quick_kb, server, fails, tmp_path)
     asked = iter(range(5))
-    server.script = lambda heard: (
-        CorrectAnswer() if warms_up(heard) or next(asked, None) is not None else Hang(after=1)
+    server.script = lambda request: (
+        CorrectAnswer() if warms_up(request) or next(asked, None) is not None else Hang(after=1)
     )
     process = subprocess.Popen(
         model_run(quick_kb, server, fails, "-o", output), stderr=subprocess.PIPE
@@ -225,7 +227,7 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
     fails.write_bytes(jsonl(*some_fails(12)))
     asked = iter(range(9))
 
-    def falls_over(heard: ReceivedRequest) -> Behaviour:
+    def falls_over(request: ReceivedRequest) -> Behaviour:
         return CorrectAnswer() if next(asked, None) is not None else Crash()
 
     server.script = falls_over
@@ -269,9 +271,9 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
     fixed = (FixedText("no"), Busy(), Changed(_one_wrong_figure), FixedText("```json\n{}\n```"))
     draws = {n: fixed[n % 4] for n in range(8)}
 
-    def script(heard: ReceivedRequest) -> Behaviour:
-        qty = next((n for n in draws if f"Qty: {5000 + n} " in heard.prompt), None)
-        return draws[qty] if qty is not None and heard.attempt == 1 else CorrectAnswer()
+    def script(request: ReceivedRequest) -> Behaviour:
+        qty = next((n for n in draws if f"Qty: {5000 + n} " in request.prompt), None)
+        return draws[qty] if qty is not None and request.attempt == 1 else CorrectAnswer()
 
     def told(*more: object) -> str:
         server._asked_before.clear()

@@ -30,9 +30,9 @@ def test_what_was_said_can_be_judged_again_without_a_model(
         "F-1": FixedText("no idea"),
     }
     order = iter(wrong.values())
-    server.script = lambda heard: (
+    server.script = lambda request: (
         next(order, CorrectAnswer())
-        if not warms_up(heard) and heard.model == "finops-triage"
+        if not warms_up(request) and request.model == "finops-triage"
         else CorrectAnswer()
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
@@ -72,8 +72,8 @@ def test_what_kept_an_attempt_from_being_read_is_judged_too(
     """An attempt that was cut has its failure as its finding; outputs and blotter of different
     lengths are told line by line.
     """
-    server.script = lambda heard: (
-        CorrectAnswer() if warms_up(heard) or heard.attempt > 1 else Length()
+    server.script = lambda request: (
+        CorrectAnswer() if warms_up(request) or request.attempt > 1 else Length()
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(1)))
@@ -110,8 +110,8 @@ def test_a_model_that_is_replaced_during_a_run_is_told(
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(3)))
 
-    def replaces(heard: ReceivedRequest) -> Behaviour:
-        if not warms_up(heard):
+    def replaces(request: ReceivedRequest) -> Behaviour:
+        if not warms_up(request):
             server.models.put(Model("finops-triage", "qwen35", layer_digest="sha256:" + "e" * 64))
         return CorrectAnswer()
 
@@ -139,7 +139,7 @@ def test_a_prompt_that_is_too_long_is_one_records_error(
     assert [line["status"] for line in (first, long, last)] == ["ok", "fallback", "ok"]
     [finding] = long["verification"]["triage"]
     assert (finding["rule"], done.returncode) == ("reply.context", 1)
-    assert len([heard for heard in server.heard if not warms_up(heard)]) == 2
+    assert len([one for one in server.received if not warms_up(one)]) == 2
 
 
 def test_a_record_that_tries_to_answer_for_the_model_is_only_text(
@@ -161,7 +161,7 @@ def test_a_record_that_tries_to_answer_for_the_model_is_only_text(
         given=jsonl(a_fail(notes=notes)),
     )
     [line] = rows(done.stdout)
-    prompt = server.heard[-1].prompt
+    prompt = server.received[-1].prompt
     assert (line["status"], prompt.count("<|im_start|>"), prompt.count("<|im_end|>")) == (
         "ok",
         3,

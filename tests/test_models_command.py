@@ -106,7 +106,7 @@ def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
 
 
 def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
-    """The stand-in loads a model as Ollama does: on a request without a prompt."""
+    """The fake Ollama loads a model as Ollama does: on a request without a prompt."""
     with FakeOllama() as server:
         httpx.post(
             f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False

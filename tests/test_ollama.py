@@ -98,7 +98,7 @@ def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
     """Another seed, a schema, and more room; never the same request again."""
     answer = triaged_at(server, quick, first_ones(behaviour, times=1))
     assert (answer.status, answer.attempts) == ("ok", 2)
-    first, second = [heard.body for heard in server.heard if not warms_up(heard)]
+    first, second = [request.body for request in server.received if not warms_up(request)]
     assert first["options"]["seed"] != second["options"]["seed"]
     assert "format" not in first
     assert next(iter(second["format"]["properties"])) == "category"
@@ -132,7 +132,7 @@ def test_every_option_is_said_and_nothing_is_left_to_the_server(
     that stays loaded.
     """
     triaged_at(server, quick, lambda _: CorrectAnswer())
-    body = server.heard[-1].body
+    body = server.received[-1].body
     said = {key: body[key] for key in ("raw", "think", "stream", "truncate", "shift", "keep_alive")}
     assert said == {
         "raw": True,
@@ -158,9 +158,9 @@ def test_every_option_is_said_and_nothing_is_left_to_the_server(
 class _CountsAlike(Behaviour):
     """A server that says the same number of prompt tokens whatever it is sent."""
 
-    def play(self, exchange: Any) -> None:
-        exchange.prompt_tokens = 300
-        CorrectAnswer().play(exchange)
+    def respond(self, response: Any) -> None:
+        response.prompt_tokens = 300
+        CorrectAnswer().respond(response)
 
 
 @pytest.mark.parametrize(

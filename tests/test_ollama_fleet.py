@@ -65,7 +65,7 @@ def test_a_model_that_disappears_ends_the_run(server: FakeOllama, quick: Knowled
         NoEndpointLeft, match="model 'finops-triage' not found", check=cured_by("finops create")
     ):
         model.triage(a_record())
-    assert [warms_up(heard) for heard in server.heard] == [
+    assert [warms_up(request) for request in server.received] == [
         True,
         True,
         False,
@@ -90,8 +90,8 @@ def test_records_that_a_server_fails_on_do_not_take_it_from_the_others(
     settle and the rest is answered.
     """
     words = {f"Qty: {5000 + n} " for n in poisoned}
-    server.script = lambda heard: (
-        behaviour if any(word in heard.prompt for word in words) else CorrectAnswer()
+    server.script = lambda request: (
+        behaviour if any(word in request.prompt for word in words) else CorrectAnswer()
     )
     model = a_model_at(quick, server.url, stages=("triage",), timeout=0.3)
     statuses = _statuses(model, quick, 20)
@@ -170,7 +170,7 @@ def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: Knowledge
         model = a_model_at(quick, server.url)
         assert set(_statuses(model, quick, 70, "run")) == {"ok"}
         assert model.must_alternate != fits_both
-        stages = [heard.model for heard in server.heard if not warms_up(heard)]
+        stages = [request.model for request in server.received if not warms_up(request)]
         if fits_both:
             assert len(server.loads) == 2
         else:
@@ -253,9 +253,9 @@ def test_records_are_asked_in_their_order(server: FakeOllama, quick: KnowledgeBa
     model = a_model_at(quick, server.url, stages=("triage",))
     assert set(_statuses(model, quick, 40)) == {"ok"}
     asked = [
-        heard.prompt.partition("Qty: ")[2].split(" ")[0]
-        for heard in server.heard
-        if not warms_up(heard)
+        request.prompt.partition("Qty: ")[2].split(" ")[0]
+        for request in server.received
+        if not warms_up(request)
     ]
     assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(asked))
 

@@ -1,5 +1,5 @@
 """Against a real Ollama server, where one answers at OLLAMA_HOST and has the models: the protocol
-as it is, not as the stand-in has it.
+as it is, not as the fake Ollama has it.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def _vocabulary() -> tuple[list[str], list[str]]:
 
 
 def _byte_symbols() -> list[str]:
-    """The printable stand-ins of GPT-2's vocabulary for the 256 bytes, byte 0 first."""
+    """The printable fake Ollamas of GPT-2's vocabulary for the 256 bytes, byte 0 first."""
     printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),

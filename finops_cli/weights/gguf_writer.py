@@ -61,7 +61,7 @@ def padding(length: int) -> bytes:
 
 
 def write_gguf(path: Path, pairs: Mapping[str, Pair]) -> None:
-    """A GGUF file with a head and no tensors: enough for the stand-in to create a model from, too
+    """A GGUF file with a head and no tensors: enough to create a model from in tests, too
     little to run.
     """
     path.write_bytes(head_bytes(pairs, ()))

@@ -1,4 +1,4 @@
-"""A stand-in for an Ollama server: it speaks the HTTP protocol truly and answers with the rules of
+"""A fake Ollama server: it speaks the HTTP protocol truly and answers with the rules of
 the desk.
 
 For tests, which script how it answers and fails, and for trying the pipeline with no model: `python

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         with server:
             if served:
                 return _serve(served, server.url)
-            sys.stderr.write(f"stand-in for Ollama at {server.url} (Ctrl-C stops it)\n")
+            sys.stderr.write(f"fake Ollama at {server.url} (Ctrl-C stops it)\n")
             sys.stderr.flush()
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()

@@ -1,4 +1,4 @@
-"""How the stand-in may answer a request to generate: rightly, wrongly, or failing in one of the
+"""How the fake Ollama may answer a request to generate: rightly, wrongly, or failing in one of the
 ways real servers fail.
 
 A script picks one of these for each request. Each says what real Ollama does when it shows this
@@ -47,7 +47,7 @@ class Behaviour:
 
     at_once: ClassVar[bool] = False
 
-    def play(self, exchange: ResponseStream) -> None:
+    def respond(self, response: ResponseStream) -> None:
         """Answer so."""
         raise NotImplementedError
 
@@ -61,8 +61,8 @@ class CorrectAnswer(Behaviour):
     model's own answer.
     """
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.say_right()
+    def respond(self, response: ResponseStream) -> None:
+        response.send_correct_answer()
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class FixedText(Behaviour):
 
     text: str
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.say(self.text)
+    def respond(self, response: ResponseStream) -> None:
+        response.send_text(self.text)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Changed(Behaviour):
 
     change: Callable[[dict[str, Any]], Any]
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.say(exchange.right(self.change))
+    def respond(self, response: ResponseStream) -> None:
+        response.send_text(response.correct_text(self.change))
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ class Torn(Behaviour):
 
     after: int = 3
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.begin(self.after)
-        exchange.tear()
+    def respond(self, response: ResponseStream) -> None:
+        response.begin(self.after)
+        response.tear()
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class NoDone(Behaviour):
     after: int | None = None
     """Chunks before the end; None for all of them."""
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.begin(self.after)
-        exchange.finish()
+    def respond(self, response: ResponseStream) -> None:
+        response.begin(self.after)
+        response.finish()
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class Busy(Behaviour):
 
     at_once = True
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.refuse(503, BUSY)
+    def respond(self, response: ResponseStream) -> None:
+        response.refuse(503, BUSY)
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class Crash(Behaviour):
     The next request loads the model again.
     """
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.drop_runner()
-        exchange.refuse(500, CRASHED)
+    def respond(self, response: ResponseStream) -> None:
+        response.drop_runner()
+        response.refuse(500, CRASHED)
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,11 @@ class ErrorLine(Behaviour):
 
     after: int = 3
 
-    def play(self, exchange: ResponseStream) -> None:
+    def respond(self, response: ResponseStream) -> None:
         if self.after:
-            exchange.begin(self.after)
-        exchange.drop_runner()
-        exchange.fail(BROKE_OFF)
+            response.begin(self.after)
+        response.drop_runner()
+        response.fail(BROKE_OFF)
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ class HalfPromptCount(Behaviour):
 
     then: Behaviour = CorrectAnswer()
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.prompt_tokens //= 2
-        self.then.play(exchange)
+    def respond(self, response: ResponseStream) -> None:
+        response.prompt_tokens //= 2
+        self.then.respond(response)
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,10 @@ class Hang(Behaviour):
 
     after: int = 0
 
-    def play(self, exchange: ResponseStream) -> None:
+    def respond(self, response: ResponseStream) -> None:
         if self.after:
-            exchange.begin(self.after)
-        exchange.hang()
+            response.begin(self.after)
+        response.hang()
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,10 @@ class Drip(Behaviour):
     seconds: float
     endless: bool = False
 
-    def play(self, exchange: ResponseStream) -> None:
+    def respond(self, response: ResponseStream) -> None:
         if self.endless:
-            exchange.drip(self.seconds)
-        exchange.say(exchange.right(), seconds=self.seconds)
+            response.drip(self.seconds)
+        response.send_text(response.correct_text(), seconds=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -206,10 +206,10 @@ class Garbled(Behaviour):
 
     after: int = 2
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.begin(self.after)
-        exchange.garble()
-        exchange.done("stop")
+    def respond(self, response: ResponseStream) -> None:
+        response.begin(self.after)
+        response.garble()
+        response.done("stop")
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,9 @@ class Length(Behaviour):
     up.
     """
 
-    def play(self, exchange: ResponseStream) -> None:
-        text = exchange.right()
-        exchange.say(text[: len(text) // 2], reason="length")
+    def respond(self, response: ResponseStream) -> None:
+        text = response.correct_text()
+        response.send_text(text[: len(text) // 2], reason="length")
 
 
 @dataclass(frozen=True)
@@ -229,8 +229,8 @@ class Loaded(Behaviour):
     (its issue 7465).
     """
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.done("load")
+    def respond(self, response: ResponseStream) -> None:
+        response.done("load")
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,8 @@ class TooLong(Behaviour):
     prompt fills num_ctx.
     """
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.refuse_too_long()
+    def respond(self, response: ResponseStream) -> None:
+        response.refuse_too_long()
 
 
 @dataclass(frozen=True)
@@ -249,8 +249,8 @@ class NotFound(Behaviour):
 
     at_once = True
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.refuse(404, f"model '{exchange.asked.name}' not found")
+    def respond(self, response: ResponseStream) -> None:
+        response.refuse(404, f"model '{response.request.name}' not found")
 
 
 @dataclass(frozen=True)
@@ -260,21 +260,21 @@ class BadRequest(Behaviour):
     message: str
     at_once = True
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.refuse(400, self.message)
+    def respond(self, response: ResponseStream) -> None:
+        response.refuse(400, self.message)
 
 
 @dataclass(frozen=True)
 class Refused(Behaviour):
     """The connection closes without an answer.
 
-    (To have no server listening at all, stop the stand-in.)
+    (To have no server listening at all, stop the fake Ollama.)
     """
 
     at_once = True
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.tear()
+    def respond(self, response: ResponseStream) -> None:
+        response.tear()
 
 
 @dataclass(frozen=True)
@@ -285,5 +285,5 @@ class WrongStatus(Behaviour):
     body: str = ""
     at_once = True
 
-    def play(self, exchange: ResponseStream) -> None:
-        exchange.answer_verbatim(self.status, self.body)
+    def respond(self, response: ResponseStream) -> None:
+        response.answer_verbatim(self.status, self.body)

@@ -25,7 +25,7 @@ class Blobs:
     @cached_property
     def _folder(self) -> tempfile.TemporaryDirectory[str]:
         self._made = True
-        return tempfile.TemporaryDirectory(prefix="finops-standin-")
+        return tempfile.TemporaryDirectory(prefix="finops-fake-ollama-")
 
     def path(self, digest: str) -> Path:
         """Where the blob is, if it is. Raises Refusal for what is no digest."""

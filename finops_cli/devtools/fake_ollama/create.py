@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from finops_cli.devtools.fake_ollama.http_writer import Wire
+from finops_cli.devtools.fake_ollama.http_writer import HttpWriter
 from finops_cli.devtools.fake_ollama.models import Model, full_name
 from finops_cli.devtools.fake_ollama.requests import Refusal
 from finops_cli.devtools.fake_ollama.state import ServerState
@@ -31,7 +31,7 @@ _STEPS = 4
 Status = dict[str, Any]
 
 
-def create(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
+def create(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
     """Answer `POST /api/create`.
 
     An error behind the first status line is a line of the stream. Raises Refusal.
@@ -42,18 +42,18 @@ def create(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
     if any(_leads_out(file) for file in body.get("files") or ()):
         raise Refusal(400, "file path must be relative")
     if body.get("stream") is False:
-        wire.json(200, list(_created(server, full_name(name), body))[-1])
+        writer.json(200, list(_created(server, full_name(name), body))[-1])
         return
     try:
         for status in _created(server, full_name(name), body):
-            if not wire.started:
-                wire.open_stream()
-            wire.line(status)
+            if not writer.started:
+                writer.open_stream()
+            writer.line(status)
     except Refusal as refusal:
-        if not wire.started:
+        if not writer.started:
             raise
-        wire.line({"error": refusal.message})
-    wire.end_stream()
+        writer.line({"error": refusal.message})
+    writer.end_stream()
 
 
 def _leads_out(file: str) -> bool:

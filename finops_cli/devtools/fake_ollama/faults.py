@@ -33,7 +33,7 @@ FAULTS: dict[str, Callable[[], Behaviour]] = {
     "loaded": behaviours.Loaded,
     "too-long": behaviours.TooLong,
     "not-found": behaviours.NotFound,
-    "bad-request": lambda: behaviours.BadRequest("the stand-in was told to refuse"),
+    "bad-request": lambda: behaviours.BadRequest("the fake Ollama was told to refuse"),
     "refused": behaviours.Refused,
     "prose": lambda: behaviours.FixedText("Sure! Here is the JSON you asked for."),
     "bad-gateway": lambda: behaviours.WrongStatus(502, "<html><h1>502 Bad Gateway</h1></html>"),
@@ -58,8 +58,8 @@ def faulty(shares: Mapping[str, float], wrong: float, seed: int) -> Script:
             "--fault and --wrong: shares from 0 to 1 are expected, and no more than 1 together"
         )
 
-    def script(heard: ReceivedRequest) -> Behaviour:
-        draw = random.Random(f"{seed}:{heard.attempt}:{heard.prompt}")  # noqa: S311 -- seeded on purpose
+    def script(request: ReceivedRequest) -> Behaviour:
+        draw = random.Random(f"{seed}:{request.attempt}:{request.prompt}")  # noqa: S311 -- seeded on purpose
         place = draw.random()
         for name, share in shares.items():
             if place < share:

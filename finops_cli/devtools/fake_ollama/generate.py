@@ -13,14 +13,14 @@ from finops_cli.devtools.fake_ollama.behaviours import (
     CorrectAnswer,
     ReceivedRequest,
 )
-from finops_cli.devtools.fake_ollama.http_writer import ClientGone, Wire, timestamp
+from finops_cli.devtools.fake_ollama.http_writer import ClientGone, HttpWriter, timestamp
 from finops_cli.devtools.fake_ollama.models import short_name
-from finops_cli.devtools.fake_ollama.reference_answers import right_text, turns
+from finops_cli.devtools.fake_ollama.reference_answers import correct_text, turns
 from finops_cli.devtools.fake_ollama.requests import (
     Endpoint,
     OllamaRequest,
     Refusal,
-    asked,
+    parse_request,
     prompt_of,
 )
 from finops_cli.devtools.fake_ollama.response import ResponseStream, cut_prompt
@@ -30,21 +30,21 @@ from finops_cli.kb.load import bundled_kb_dir, load_kb
 
 
 def answer_generation(
-    server: ServerState, endpoint: Endpoint, wire: Wire, body: dict[str, Any]
+    server: ServerState, endpoint: Endpoint, writer: HttpWriter, body: dict[str, Any]
 ) -> None:
     """Answer a request to generate. Raises Refusal."""
     behaviour = _behaviour(server, endpoint, body)
-    request = asked(endpoint, body, server.models)
-    exchange = ResponseStream(
-        request, wire, partial(_right, request), server.chunk_tokens, server.token_seconds
+    request = parse_request(endpoint, body, server.models)
+    response = ResponseStream(
+        request, writer, partial(_right, request), server.chunk_tokens, server.token_seconds
     )
     if behaviour.at_once:
-        behaviour.play(exchange)
+        behaviour.respond(response)
     elif not request.prompt and request.keep_alive == timedelta(0):
         server.slots.unload(request.model)
-        wire.json(200, _empty(request, "unload"))
+        writer.json(200, _empty(request, "unload"))
     else:
-        _run(server, exchange, wire, behaviour)
+        _run(server, response, writer, behaviour)
 
 
 def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) -> Behaviour:
@@ -56,55 +56,57 @@ def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) ->
     if not prompt or body.get("_debug_render_only"):
         return CorrectAnswer()
     said = turns(prompt)
-    heard = server.record_request(
+    request = server.record_request(
         lambda number, attempt: ReceivedRequest(
             number, short_name(name), said.stage, prompt, body, attempt
         ),
         said.user,
     )
-    return server.script(heard)
+    return server.script(request)
 
 
 def _right(request: OllamaRequest, change: Callable[[dict[str, Any]], Any] | None) -> str:
     constrained = request.format is not None and request.endpoint == "generate"
-    return right_text(request.prompt, constrained, load_kb(bundled_kb_dir()), change)
+    return correct_text(request.prompt, constrained, load_kb(bundled_kb_dir()), change)
 
 
-def _run(server: ServerState, exchange: ResponseStream, wire: Wire, behaviour: Behaviour) -> None:
-    request, gone = exchange.asked, wire.gone
+def _run(
+    server: ServerState, response: ResponseStream, writer: HttpWriter, behaviour: Behaviour
+) -> None:
+    request, gone = response.request, writer.gone
     try:
         with server.slots.runner(
             request.model, request.settings, request.keep_alive, gone
         ) as runner:
             if not request.prompt:
-                wire.json(200, _empty(request, "load"))
+                writer.json(200, _empty(request, "load"))
             elif request.render_only:
-                wire.json(
+                writer.json(
                     200,
                     {**_empty(request, None), "_debug_info": {"rendered_template": request.prompt}},
                 )
             else:
                 with server.slots.slot(runner, gone):
-                    _generate(server, exchange, behaviour, runner)
+                    _generate(server, response, behaviour, runner)
     except QueueFull as error:
         raise Refusal(503, BUSY) from error
     except ClientGone:
-        server.client_left(exchange.finished)
+        server.client_left(response.finished)
 
 
 def _generate(
-    server: ServerState, exchange: ResponseStream, behaviour: Behaviour, runner: Loaded
+    server: ServerState, response: ResponseStream, behaviour: Behaviour, runner: Loaded
 ) -> None:
-    llama = server.llamas.get(exchange.asked.model.full_name)
+    llama = server.llamas.get(response.request.model.full_name)
     if llama is not None:
-        exchange.prompt_tokens = llama.count(exchange.asked)
-        exchange.generate = llama.generate
-    exchange.loaded()
-    exchange.prompt_tokens = cut_prompt(exchange.prompt_tokens, exchange.asked)
+        response.prompt_tokens = llama.count(response.request)
+        response.generate = llama.generate
+    response.loaded()
+    response.prompt_tokens = cut_prompt(response.prompt_tokens, response.request)
     try:
-        behaviour.play(exchange)
+        behaviour.respond(response)
     finally:
-        runner.ends = runner.ends or exchange.dropped
+        runner.ends = runner.ends or response.dropped
 
 
 def _empty(request: OllamaRequest, reason: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One HTTP exchange as bytes: answers, chunked NDJSON, a torn connection, and whether the client is
+"""One HTTP response as bytes: answers, chunked NDJSON, a torn connection, and whether the client is
 still there.
 """
 
@@ -34,7 +34,7 @@ def encode(value: Any) -> bytes:
     return text.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
 
 
-class Wire:
+class HttpWriter:
     """What a handler may do with its connection.
 
     Each method that writes raises ClientGone when nobody reads.

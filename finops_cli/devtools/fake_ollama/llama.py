@@ -50,44 +50,44 @@ class LlamaModel:
         self._lock = threading.Lock()
         self._loaded: tuple[int, Any] | None = None
 
-    def count(self, asked: OllamaRequest) -> int:
+    def count(self, request: OllamaRequest) -> int:
         """How many tokens the prompt has."""
         with self._lock:
-            return len(self._tokens(self._llama(asked.num_ctx), asked.prompt))
+            return len(self._tokens(self._llama(request.num_ctx), request.prompt))
 
-    def generate(self, exchange: ResponseStream) -> Generator[str, None, None]:
-        """The pieces of the answer. Token counts and the reason of the end are left in `exchange`.
+    def generate(self, response: ResponseStream) -> Generator[str, None, None]:
+        """The pieces of the answer. Token counts and the reason of the end are left in `response`.
 
         Token by token, not by `create_completion`: that reads the whole answer anew for each token
         while bytes are no UTF-8 yet.
         """
-        asked = exchange.asked
+        request = response.request
         with self._lock:
-            llama = self._llama(asked.num_ctx)
+            llama = self._llama(request.num_ctx)
             vocabulary = self._library.llama_model_get_vocab(llama.model)
-            llama.set_seed(asked.options["seed"])
-            pieces = _Pieces(list(asked.options["stop"]))
-            exchange.reason = "length"
+            llama.set_seed(request.options["seed"])
+            pieces = _Pieces(list(request.options["stop"]))
+            response.reason = "length"
             tokens = llama.generate(
-                self._tokens(llama, asked.prompt),
-                grammar=self._grammar(asked.format),
-                **self._sampling(asked),
+                self._tokens(llama, request.prompt),
+                grammar=self._grammar(request.format),
+                **self._sampling(request),
             )
-            for token in itertools.islice(tokens, exchange.budget):
-                exchange.breathe()
+            for token in itertools.islice(tokens, response.budget):
+                response.breathe()
                 if self._library.llama_vocab_is_eog(vocabulary, token):
-                    exchange.reason = "stop"
+                    response.reason = "stop"
                     break
-                exchange.eval_tokens += 1
+                response.eval_tokens += 1
                 yield from pieces.add(llama.detokenize([token], special=True))
                 if pieces.stopped:
-                    exchange.reason = "stop"
+                    response.reason = "stop"
                     return
             yield from pieces.rest()
 
     @staticmethod
-    def _sampling(asked: OllamaRequest) -> dict[str, Any]:
-        given = {name: asked.options[name] for name in _SAMPLING if name in asked.options}
+    def _sampling(request: OllamaRequest) -> dict[str, Any]:
+        given = {name: request.options[name] for name in _SAMPLING if name in request.options}
         if "temperature" in given:
             given["temp"] = given.pop("temperature")
         return given

@@ -1,4 +1,4 @@
-"""The models that the stand-in says it has, and how Ollama describes them."""
+"""The models that the fake Ollama says it has, and how Ollama describes them."""
 
 from __future__ import annotations
 

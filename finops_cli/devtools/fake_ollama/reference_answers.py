@@ -19,7 +19,7 @@ from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT
 _TURN = re.compile(r"<\|im_start\|>(system|user)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 _HEADINGS = {text_form.HEADING: "triage", CASE_HEADING: "resolver"}
 NO_RECORD = (
-    "No fail record is in this prompt. The stand-in answers the prompts of finops and no others."
+    "No fail record is in this prompt. the fake Ollama answers the prompts of finops and no others."
 )
 _OPEN, _CLOSE = "<think>\n", "\n</think>\n\n"
 Change = Callable[[dict[str, Any]], Any]
@@ -58,7 +58,7 @@ class _Answer(NamedTuple):
     reasoning: str | None
 
 
-def right_text(
+def correct_text(
     prompt: str, constrained: bool, kb: KnowledgeBase, change: Change | None = None
 ) -> str:
     """What a flawless model goes on with behind `prompt`; the JSON object is changed by `change`

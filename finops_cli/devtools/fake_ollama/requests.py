@@ -141,7 +141,7 @@ def find(models: Models, body: dict[str, Any]) -> Model:
     return model
 
 
-def asked(endpoint: Endpoint, body: dict[str, Any], models: Models) -> OllamaRequest:
+def parse_request(endpoint: Endpoint, body: dict[str, Any], models: Models) -> OllamaRequest:
     """What `body` asks for. Raises Refusal."""
     model = find(models, body)
     if not 0 <= body.get("top_logprobs", 0) <= _TOP_LOGPROBS:

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any, NoReturn
 
 from finops_cli.devtools.fake_ollama import tokens
-from finops_cli.devtools.fake_ollama.http_writer import JSON_TYPE, Wire, encode, timestamp
+from finops_cli.devtools.fake_ollama.http_writer import JSON_TYPE, HttpWriter, encode, timestamp
 from finops_cli.devtools.fake_ollama.reference_answers import Change
 from finops_cli.devtools.fake_ollama.requests import OllamaRequest, Refusal
 
@@ -17,25 +17,26 @@ _FACTOR = 10
 """Ollama bounds an open-ended generation to so many times num_ctx."""
 Generate = Callable[["ResponseStream"], Generator[str, None, None]]
 """A model of its own: yields pieces of text, and leaves token counts and the reason of its end in
-the exchange.
+the response.
 """
 
 
 class ResponseStream:
-    """`wire` gets lines where the client wants a stream, else one object at the end."""
+    """`writer` gets lines where the client wants a stream, else one object at the end."""
 
     def __init__(
         self,
-        asked: OllamaRequest,
-        wire: Wire,
-        right: Callable[[Change | None], str],
+        request: OllamaRequest,
+        writer: HttpWriter,
+        make_correct_text: Callable[[Change | None], str],
         chunk_tokens: int,
         token_seconds: float,
     ) -> None:
-        self.asked, self._wire, self.right_with = asked, wire, right
+        self.request, self._writer = request, writer
+        self._make_correct_text = make_correct_text
         self._chunk_tokens, self._token_seconds = chunk_tokens, token_seconds
         self.generate: Generate | None = None
-        self.prompt_tokens = tokens.count(asked.prompt)
+        self.prompt_tokens = tokens.count(request.prompt)
         self.eval_tokens = 0
         self.reason = "stop"
         self.finished = False
@@ -45,27 +46,27 @@ class ResponseStream:
         self._began = self._loaded = time.monotonic_ns()
         self._first: int | None = None
         self._gathered: dict[str, list[str]] = {"text": [], "thinking": []}
-        self._thinking: bool | None = asked.prompt.rstrip().endswith("<think>") or None
+        self._thinking: bool | None = request.prompt.rstrip().endswith("<think>") or None
         self._garbled = False
 
     def loaded(self) -> None:
         """The model is loaded and a slot is free: generation starts."""
         self._loaded = time.monotonic_ns()
 
-    def right(self, change: Change | None = None) -> str:
+    def correct_text(self, change: Change | None = None) -> str:
         """The engine's answer, changed by `change`."""
-        return self.right_with(change)
+        return self._make_correct_text(change)
 
-    def say_right(self) -> None:
+    def send_correct_answer(self) -> None:
         if self.generate is None:
-            self.say(self.right())
+            self.send_text(self.correct_text())
             return
         with closing(self.generate(self)) as pieces:
             for piece in pieces:
                 self._send(piece)
         self.done(self.reason)
 
-    def say(self, text: str, reason: str = "stop", seconds: float = 0.0) -> None:
+    def send_text(self, text: str, reason: str = "stop", seconds: float = 0.0) -> None:
         """All of `text`, as far as stop sequences and budget let it, and the last line."""
         text, reason = self._within_bounds(text, reason)
         for chunk in self._chunks(text):
@@ -74,14 +75,14 @@ class ResponseStream:
 
     def begin(self, chunks: int | None) -> None:
         """The first chunks of the right answer, None for all of them."""
-        text, _ = self._within_bounds(self.right(), "stop")
+        text, _ = self._within_bounds(self.correct_text(), "stop")
         self._open()
         for chunk in itertools.islice(self._chunks(text), chunks):
             self._send_chunk(chunk, 0.0)
 
     def drip(self, seconds: float) -> NoReturn:
         """The right answer and then blanks, a chunk in `seconds`, until the client goes."""
-        for chunk in itertools.chain(self._chunks(self.right()), itertools.repeat([" "])):
+        for chunk in itertools.chain(self._chunks(self.correct_text()), itertools.repeat([" "])):
             self._send_chunk(chunk, seconds)
         raise AssertionError
 
@@ -104,53 +105,53 @@ class ResponseStream:
 
     def finish(self) -> None:
         """End the answer properly, without a line that says so."""
-        if self.asked.stream:
+        if self.request.stream:
             self.finished = True
-            self._wire.end_stream()
+            self._writer.end_stream()
         else:
             self._last({"done": False})
 
     def fail(self, message: str) -> None:
         """The error that ends a stream; a status where nothing was sent yet."""
-        if not self._wire.started:
+        if not self._writer.started:
             self.refuse(500, message)
             return
-        self._wire.line({"error": message})
+        self._writer.line({"error": message})
         self.finish()
 
     def refuse(self, status: int, message: str) -> None:
         self.finished = True
-        self._wire.error(status, message)
+        self._writer.error(status, message)
 
     def refuse_too_long(self) -> None:
         """llama-server's refusal, which Ollama passes on as text."""
-        refusal = too_long(self.prompt_tokens, self.asked.num_ctx)
+        refusal = too_long(self.prompt_tokens, self.request.num_ctx)
         self.refuse(refusal.status, refusal.message)
 
     def answer_verbatim(self, status: int, content: str) -> None:
         self.finished = True
-        self._wire.send(status, content.encode(), "text/html; charset=utf-8")
+        self._writer.send(status, content.encode(), "text/html; charset=utf-8")
 
     def tear(self) -> None:
         """Close the connection; an answer that is not streamed is half written by then."""
         self.finished = True
-        if not self.asked.stream and self._gathered["text"]:
+        if not self.request.stream and self._gathered["text"]:
             content = encode(self._object({"done": False}))
-            self._wire.send(200, content[: len(content) // 2], JSON_TYPE, announced=len(content))
-        self._wire.tear()
+            self._writer.send(200, content[: len(content) // 2], JSON_TYPE, announced=len(content))
+        self._writer.tear()
 
     def hang(self) -> NoReturn:
-        self._wire.hang()
+        self._writer.hang()
 
     def garble(self) -> None:
         """A line that is cut off in the middle."""
         self._garbled = True
-        if self.asked.stream:
-            self._wire.raw_line(encode(self._line("text", "…"))[:-9] + b"\n")
+        if self.request.stream:
+            self._writer.raw_line(encode(self._line("text", "…"))[:-9] + b"\n")
 
     def breathe(self) -> None:
         """Let a token's time pass. Raises ClientGone when the client has gone."""
-        self._wire.wait(self._token_seconds)
+        self._writer.wait(self._token_seconds)
 
     def drop_runner(self) -> None:
         self.dropped = True
@@ -159,7 +160,7 @@ class ResponseStream:
         """`text` up to the first stop sequence, and to the last token that num_predict and num_ctx
         leave room for.
         """
-        ends = [text.index(stop) for stop in self.asked.options["stop"] if stop and stop in text]
+        ends = [text.index(stop) for stop in self.request.options["stop"] if stop and stop in text]
         if ends:
             text, reason = text[: min(ends)], "stop"
         pieces = tokens.split(text)
@@ -169,13 +170,13 @@ class ResponseStream:
     @property
     def budget(self) -> int:
         """How many tokens may be generated."""
-        bound = _FACTOR * self.asked.num_ctx
-        predict = int(self.asked.options["num_predict"])
+        bound = _FACTOR * self.request.num_ctx
+        predict = int(self.request.options["num_predict"])
         budget = predict if 0 <= predict <= bound else bound
         return (
             budget
-            if self.asked.shift
-            else min(budget, max(self.asked.num_ctx - self.prompt_tokens, 0))
+            if self.request.shift
+            else min(budget, max(self.request.num_ctx - self.prompt_tokens, 0))
         )
 
     def _chunks(self, text: str) -> Iterator[list[str]]:
@@ -184,7 +185,7 @@ class ResponseStream:
             yield chunk
 
     def _send_chunk(self, chunk: list[str], seconds: float) -> None:
-        self._wire.wait(seconds or self._token_seconds * len(chunk))
+        self._writer.wait(seconds or self._token_seconds * len(chunk))
         self.eval_tokens += len(chunk)
         self._send("".join(chunk))
 
@@ -192,13 +193,13 @@ class ResponseStream:
         self._first = self._first or time.monotonic_ns()
         for kind, part in self._told_apart(text):
             self._gathered[kind].append(part)
-            if self.asked.stream:
+            if self.request.stream:
                 self._open()
-                self._wire.line(self._line(kind, part))
+                self._writer.line(self._line(kind, part))
 
     def _told_apart(self, text: str) -> Iterator[tuple[str, str]]:
         """Thinking apart from the answer, where the prompt is not raw; the tags themselves go."""
-        if self.asked.raw:
+        if self.request.raw:
             yield "text", text
             return
         if self._thinking is None and text.strip():
@@ -217,8 +218,8 @@ class ResponseStream:
             yield "text", behind
 
     def _open(self) -> None:
-        if self.asked.stream and not self._wire.started:
-            self._wire.open_stream()
+        if self.request.stream and not self._writer.started:
+            self._writer.open_stream()
 
     def _line(self, kind: str, text: str) -> dict[str, Any]:
         return {**self._head({kind: text}), "done": False}
@@ -231,8 +232,8 @@ class ResponseStream:
 
     def _head(self, said: dict[str, str]) -> dict[str, Any]:
         thinking = {"thinking": said["thinking"]} if said.get("thinking") else {}
-        opening = {"model": self.asked.name, "created_at": timestamp()}
-        if self.asked.endpoint == "chat":
+        opening = {"model": self.request.name, "created_at": timestamp()}
+        if self.request.endpoint == "chat":
             return {
                 **opening,
                 "message": {"role": "assistant", "content": said.get("text", ""), **thinking},
@@ -240,15 +241,15 @@ class ResponseStream:
         return {**opening, "response": said.get("text", ""), **thinking}
 
     def _last(self, end: dict[str, Any]) -> None:
-        if self.asked.stream:
+        if self.request.stream:
             self._open()
-            self._wire.line({**self._head({}), **end})
+            self._writer.line({**self._head({}), **end})
             self.finished = True
-            self._wire.end_stream()
+            self._writer.end_stream()
         else:
             content = encode(self._object(end))
             self.finished = True
-            self._wire.send(200, content[:-9] if self._garbled else content, JSON_TYPE)
+            self._writer.send(200, content[:-9] if self._garbled else content, JSON_TYPE)
 
 
 def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
@@ -266,19 +267,19 @@ def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
     return Refusal(400, encode({"error": error}).decode())
 
 
-def cut_prompt(prompt_tokens: int, asked: OllamaRequest) -> int:
+def cut_prompt(prompt_tokens: int, request: OllamaRequest) -> int:
     """How many tokens of the prompt the model reads.
 
     Raises Refusal where the request forbids to cut it and it must be.
     """
-    num_ctx = asked.num_ctx
-    if not asked.truncate:
+    num_ctx = request.num_ctx
+    if not request.truncate:
         if prompt_tokens >= num_ctx:
             raise too_long(prompt_tokens, num_ctx)
     elif prompt_tokens > num_ctx - 1:
-        if not asked.shift:
+        if not request.shift:
             raise Refusal(400, _LONGER)
-        keep = min(int(asked.options["num_keep"]), num_ctx - 1)
+        keep = min(int(request.options["num_keep"]), num_ctx - 1)
         return num_ctx - max((num_ctx - keep) // 2, 1)
     return prompt_tokens
 

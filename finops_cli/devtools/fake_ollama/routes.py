@@ -8,33 +8,33 @@ from typing import Any
 
 from finops_cli.devtools.fake_ollama.create import create
 from finops_cli.devtools.fake_ollama.generate import answer_generation
-from finops_cli.devtools.fake_ollama.http_writer import Wire
+from finops_cli.devtools.fake_ollama.http_writer import HttpWriter
 from finops_cli.devtools.fake_ollama.requests import Refusal, body_of, find
 from finops_cli.devtools.fake_ollama.state import ServerState
 
-Answer = Callable[[ServerState, Wire, dict[str, Any]], None]
+Answer = Callable[[ServerState, HttpWriter, dict[str, Any]], None]
 _BLOB = re.compile(r"/api/blobs/([^/]+)")
 _PLAIN = "text/plain"
 
 
-def route(server: ServerState, method: str, path: str, wire: Wire) -> None:
+def route(server: ServerState, method: str, path: str, writer: HttpWriter) -> None:
     """Answer one request. Raises ClientGone."""
     try:
         blob = _BLOB.fullmatch(path)
         if blob is not None and method in ("HEAD", "POST"):
             server.requests.append((method, path, None))
-            _blob(server, wire, method, blob[1])
+            _blob(server, writer, method, blob[1])
         else:
-            _answer(server, wire, method, path)
+            _answer(server, writer, method, path)
     except Refusal as refusal:
-        wire.error(refusal.status, refusal.message)
+        writer.error(refusal.status, refusal.message)
 
 
-def _answer(server: ServerState, wire: Wire, method: str, path: str) -> None:
-    content = b"".join(wire.body())
+def _answer(server: ServerState, writer: HttpWriter, method: str, path: str) -> None:
+    content = b"".join(writer.body())
     if path not in _ROUTES:
         server.requests.append((method, path, None))
-        wire.send(404, b"404 page not found", _PLAIN)
+        writer.send(404, b"404 page not found", _PLAIN)
         return
     methods, takes_body, answer = _ROUTES[path]
     try:
@@ -44,53 +44,53 @@ def _answer(server: ServerState, wire: Wire, method: str, path: str) -> None:
         raise
     server.requests.append((method, path, body))
     if method in methods:
-        answer(server, wire, body or {})
+        answer(server, writer, body or {})
     else:
-        wire.send(405, b"405 method not allowed", _PLAIN)
+        writer.send(405, b"405 method not allowed", _PLAIN)
 
 
-def _blob(server: ServerState, wire: Wire, method: str, digest: str) -> None:
+def _blob(server: ServerState, writer: HttpWriter, method: str, digest: str) -> None:
     if method == "POST":
-        wire.send(201 if server.blobs.receive(digest, wire.body()) else 200, b"", _PLAIN)
+        writer.send(201 if server.blobs.receive(digest, writer.body()) else 200, b"", _PLAIN)
     elif server.blobs.path(digest).exists():
-        wire.send(200, b"", _PLAIN)
+        writer.send(200, b"", _PLAIN)
     else:
-        wire.error(404, f'blob "{digest}" not found')
+        writer.error(404, f'blob "{digest}" not found')
 
 
-def _root(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    wire.send(200, b"Ollama is running", f"{_PLAIN}; charset=utf-8")
+def _root(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    writer.send(200, b"Ollama is running", f"{_PLAIN}; charset=utf-8")
 
 
-def _version(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    wire.json(200, {"version": server.version})
+def _version(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    writer.json(200, {"version": server.version})
 
 
-def _tags(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    wire.json(200, {"models": [model.listed() for model in server.models]})
+def _tags(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    writer.json(200, {"models": [model.listed() for model in server.models]})
 
 
-def _ps(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    wire.json(200, {"models": server.slots.ps()})
+def _ps(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    writer.json(200, {"models": server.slots.ps()})
 
 
-def _show(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    wire.json(200, find(server.models, body).shown())
+def _show(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    writer.json(200, find(server.models, body).shown())
 
 
-def _delete(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
+def _delete(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
     model = find(server.models, body)
     server.models.remove(model.name)
     server.slots.unload(model)
-    wire.send(200, b"", _PLAIN)
+    writer.send(200, b"", _PLAIN)
 
 
-def _generate(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    answer_generation(server, "generate", wire, body)
+def _generate(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    answer_generation(server, "generate", writer, body)
 
 
-def _chat(server: ServerState, wire: Wire, body: dict[str, Any]) -> None:
-    answer_generation(server, "chat", wire, body)
+def _chat(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
+    answer_generation(server, "chat", writer, body)
 
 
 _ROUTES: dict[str, tuple[tuple[str, ...], bool, Answer]] = {

@@ -1,4 +1,4 @@
-"""The stand-in itself: a server on 127.0.0.1 that speaks Ollama's HTTP protocol."""
+"""The fake Ollama itself: a server on 127.0.0.1 that speaks Ollama's HTTP protocol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, cast
 
-from finops_cli.devtools.fake_ollama.http_writer import ClientGone, Wire
+from finops_cli.devtools.fake_ollama.http_writer import ClientGone, HttpWriter
 from finops_cli.devtools.fake_ollama.routes import route
 from finops_cli.devtools.fake_ollama.state import ServerState
 
@@ -20,7 +20,7 @@ _JOIN_SECONDS = 10.0
 
 
 class FakeOllama(ServerState):
-    """A stand-in for an Ollama server.
+    """A fake Ollama server.
 
     Used in a `with` statement; `stop` and `start` let it fall over and come back.
     """
@@ -111,7 +111,7 @@ class _Http(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A lost connection is nothing to report; anything else is a defect of the script or of the
-        stand-in.
+        fake Ollama.
         """
         error = sys.exception()
         if error is not None and not isinstance(error, ConnectionError):
@@ -123,9 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def _answer(self) -> None:
-        wire = Wire(self)
+        writer = HttpWriter(self)
         with suppress(ClientGone):
-            route(cast(_Http, self.server).state, self.command, self.path.partition("?")[0], wire)
+            route(cast(_Http, self.server).state, self.command, self.path.partition("?")[0], writer)
 
     do_GET = do_HEAD = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815 -- named by http.server
 

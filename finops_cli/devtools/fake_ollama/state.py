@@ -55,12 +55,12 @@ class ServerState:
         self.llamas: dict[str, LlamaModel] = {}
         for name, path in (gguf or {}).items():
             self.answer_with(full_name(name), path)
-        self.heard: list[ReceivedRequest] = []
+        self.received: list[ReceivedRequest] = []
         self.requests: list[tuple[str, str, Any]] = []
         self.cancelled = 0
         self.failures: list[BaseException] = []
-        """What a script or the stand-in itself raised; the first of them is raised again when the
-        `with` statement ends.
+        """What a script or the fake Ollama itself raised; the first of them is raised again when
+        the `with` statement ends.
         """
         self.port = port
         """Where it listens; 0 until it was started: any free port."""
@@ -95,8 +95,8 @@ class ServerState:
         """Note a request to generate: `make` builds it from its number and attempt."""
         with self._lock:
             self._asked_before[user] += 1
-            self.heard.append(make(len(self.heard) + 1, self._asked_before[user]))
-            return self.heard[-1]
+            self.received.append(make(len(self.received) + 1, self._asked_before[user]))
+            return self.received[-1]
 
     def client_left(self, finished: bool) -> None:
         """Note that a client closed its connection; it cancelled a generation unless that was
@@ -107,5 +107,5 @@ class ServerState:
                 self.cancelled += 1
 
 
-def _right(heard: ReceivedRequest) -> Behaviour:
+def _right(request: ReceivedRequest) -> Behaviour:
     return CorrectAnswer()

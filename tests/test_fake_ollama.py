@@ -1,6 +1,6 @@
-"""The stand-in for Ollama speaks its protocol: versions, lists, generation, limits, slots.
+"""The fake Ollama speaks its protocol: versions, lists, generation, limits, slots.
 
-Its failures: test_standin_failures.py.
+Its failures: test_fake_ollama_failures.py.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def test_without_a_stream_one_object_comes(server: FakeOllama) -> None:
 def test_changed_keeps_exact_numbers() -> None:
     """`Changed` gets Decimals, and what it returns is written digit for digit."""
     with FakeOllama(
-        lambda heard: Changed(
+        lambda request: Changed(
             lambda answer: {**answer, "priority_score": answer["priority_score"] + 1}
         )
     ) as server:
@@ -179,21 +179,21 @@ def test_what_is_heard_has_number_stage_and_attempt() -> None:
     """
     scripted: list[ReceivedRequest] = []
 
-    def script(heard: ReceivedRequest) -> Behaviour:
-        scripted.append(heard)
+    def script(request: ReceivedRequest) -> Behaviour:
+        scripted.append(request)
         return CorrectAnswer()
 
     with FakeOllama(script) as server:
         for prompt in (TRIAGE, RESOLVER, "", TRIAGE, "hello"):
             ask(server, prompt)
-        heard = [(one.number, one.model, one.stage, one.attempt) for one in server.heard]
-        assert heard[:2] == [
+        seen = [(one.number, one.model, one.stage, one.attempt) for one in server.received]
+        assert seen[:2] == [
             (1, "finops-triage", "triage", 1),
             (2, "finops-resolver", "resolver", 1),
         ]
-        assert heard[2:] == [(3, "finops-triage", "triage", 2), (4, "finops-triage", None, 1)]
-        assert scripted == server.heard
-        assert server.requests[0] == ("POST", "/api/generate", server.heard[0].body)
+        assert seen[2:] == [(3, "finops-triage", "triage", 2), (4, "finops-triage", None, 1)]
+        assert scripted == server.received
+        assert server.requests[0] == ("POST", "/api/generate", server.received[0].body)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_num_predict_and_stop_end_the_text() -> None:
     """done_reason is `length` at the budget and `stop` at a stop sequence, which is not part of the
     text.
     """
-    with FakeOllama(lambda heard: FixedText("one two three<|im_end|>four")) as server:
+    with FakeOllama(lambda request: FixedText("one two three<|im_end|>four")) as server:
         cut = ask(server, options={"num_predict": 2, "num_ctx": 5120})
         stopped = ask(server)
     assert (said(cut), lines(cut)[-1]["done_reason"]) == ("one two", "length")
@@ -258,7 +258,7 @@ def test_chunks_hold_as_many_tokens_as_wanted() -> None:
     """`chunk_tokens`; joined they are the text, whatever it holds."""
     text = '{"a":[1,2.50],"b_c":"<think>ä · Ω</think>"}\n\n  <|im_x|> _'
     assert "".join(split(text)) == text
-    with FakeOllama(lambda heard: FixedText(text), chunk_tokens=7) as server:
+    with FakeOllama(lambda request: FixedText(text), chunk_tokens=7) as server:
         response = ask(server)
     assert said(response) == text
     assert len(lines(response)) == -(-count(text) // 7) + 1
@@ -275,7 +275,7 @@ def test_an_empty_prompt_loads_and_keep_alive_0_unloads(server: FakeOllama) -> N
     ]
     assert ask(server, "", keep_alive=0).json()["done_reason"] == "unload"
     assert CLIENT.get(f"{server.url}/api/ps").json() == {"models": []}
-    assert server.heard == []
+    assert server.received == []
 
 
 @pytest.mark.parametrize(
@@ -306,16 +306,16 @@ class Together(Behaviour):
 
     barrier: threading.Barrier
 
-    def play(self, exchange: ResponseStream) -> None:
+    def respond(self, response: ResponseStream) -> None:
         self.barrier.wait(10)
-        exchange.say("ok")
+        response.send_text("ok")
 
 
 def test_the_resolver_runs_as_many_at_once_as_it_has_slots() -> None:
     """Four meet in the middle of their generation, which only four slots allow."""
     together = Together(threading.Barrier(4))
     with (
-        FakeOllama(lambda heard: together, num_parallel=4) as server,
+        FakeOllama(lambda request: together, num_parallel=4) as server,
         ThreadPoolExecutor(8) as pool,
     ):
         statuses = [one.status_code for one in pool.map(lambda _: ask(server, RESOLVER), range(8))]
@@ -337,7 +337,7 @@ def test_render_only_returns_the_prompt_and_generates_nothing(server: FakeOllama
     response = ask(server, endpoint="chat", messages=messages, _debug_render_only=True)
     assert response.json()["_debug_info"]["rendered_template"] == TRIAGE
     assert ask(server, _debug_render_only=True).json()["_debug_info"]["rendered_template"] == TRIAGE
-    assert server.heard == []
+    assert server.received == []
 
 
 def test_chat_tells_thinking_and_answer_apart(server: FakeOllama, kb: KnowledgeBase) -> None:

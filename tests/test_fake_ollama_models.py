@@ -1,4 +1,4 @@
-"""The stand-in takes uploads and makes models as Ollama does, and the official client works with
+"""The fake Ollama takes uploads and makes models as Ollama does, and the official client works with
 it.
 """
 
@@ -16,7 +16,7 @@ from finops_cli import extras
 from finops_cli.devtools.fake_ollama import FakeOllama, write_gguf
 from finops_cli.errors import MissingPiece
 from tests.cures import cured_by
-from tests.test_standin import CLIENT, TRIAGE, lines
+from tests.test_fake_ollama import CLIENT, TRIAGE, lines
 
 QWEN = {
     "general.architecture": "qwen3",

@@ -1,4 +1,4 @@
-"""Each way in which the stand-in fails looks to a client as it does from a real Ollama, over real
+"""Each failure of the fake Ollama looks to a client as it does from a real one, over real
 HTTP.
 """
 
@@ -39,13 +39,13 @@ from finops_cli.devtools.fake_ollama import (
     WrongStatus,
 )
 from finops_cli.devtools.fake_ollama.tokens import count
-from tests.test_standin import CLIENT, TRIAGE, ask, body, lines, said
+from tests.test_fake_ollama import CLIENT, TRIAGE, ask, body, lines, said
 
 SECONDS = 10
 
 
 def answering(behaviour: Behaviour) -> FakeOllama:
-    return FakeOllama(lambda heard: behaviour)
+    return FakeOllama(lambda request: behaviour)
 
 
 def got(server: FakeOllama, **more: Any) -> tuple[list[str], Exception | None]:
@@ -141,7 +141,7 @@ def test_an_error_in_the_stream_is_its_last_line() -> None:
 
 def test_a_dead_runner_is_loaded_again() -> None:
     """After a crash the next request loads the model."""
-    with FakeOllama(lambda heard: Crash() if heard.number == 1 else CorrectAnswer()) as server:
+    with FakeOllama(lambda request: Crash() if request.number == 1 else CorrectAnswer()) as server:
         assert [ask(server).status_code for _ in range(2)] == [500, 200]
         assert server.loads == ["finops-triage"] * 2
 
@@ -155,10 +155,12 @@ def test_half_the_prompt_count_with_an_answer_that_looks_right() -> None:
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_hanging_server_is_left_by_the_client(after: int) -> None:
-    """The client's own timeout ends it; the stand-in counts the generation as cancelled and its
+    """The client's own timeout ends it; the fake Ollama counts the generation as cancelled and its
     slot is free again.
     """
-    with FakeOllama(lambda heard: Hang(after) if heard.number == 1 else CorrectAnswer()) as server:
+    with FakeOllama(
+        lambda request: Hang(after) if request.number == 1 else CorrectAnswer()
+    ) as server:
         seen: list[str] = []
         with (
             pytest.raises(httpx.ReadTimeout),
@@ -193,12 +195,12 @@ def test_a_client_that_waits_in_the_queue_may_leave_it() -> None:
 
     @dataclass(frozen=True)
     class Held(Behaviour):
-        def play(self, exchange: Any) -> None:
+        def respond(self, response: Any) -> None:
             release.wait(SECONDS)
-            exchange.say("ok")
+            response.send_text("ok")
 
     with (
-        FakeOllama(lambda heard: Held() if heard.number == 1 else CorrectAnswer()) as server,
+        FakeOllama(lambda request: Held() if request.number == 1 else CorrectAnswer()) as server,
         ThreadPoolExecutor(2) as pool,
     ):
         first = pool.submit(ask, server)
@@ -213,7 +215,7 @@ def test_a_client_that_waits_in_the_queue_may_leave_it() -> None:
 
 def test_a_full_queue_is_503() -> None:
     """With `max_queue=0` a request that would have to wait is refused."""
-    with FakeOllama(lambda heard: Hang(), max_queue=0) as server, ThreadPoolExecutor(1) as pool:
+    with FakeOllama(lambda request: Hang(), max_queue=0) as server, ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(got, server)
         assert eventually(lambda: server.most_at_once == {"finops-triage": 1})
         refused = ask(server)
@@ -277,11 +279,11 @@ def test_a_server_that_falls_over_comes_back_on_the_same_port() -> None:
     counted.
     """
     with FakeOllama(
-        lambda heard: Hang(after=1) if heard.number == 1 else CorrectAnswer()
+        lambda request: Hang(after=1) if request.number == 1 else CorrectAnswer()
     ) as server:
         with ThreadPoolExecutor(1) as pool:
             hanging = pool.submit(got, server)
-            assert eventually(lambda: len(server.heard) == 1)
+            assert eventually(lambda: len(server.received) == 1)
             url = server.url
             server.stop()
             assert isinstance(hanging.result(SECONDS)[1], httpx.RemoteProtocolError)
@@ -294,8 +296,8 @@ def test_a_server_that_falls_over_comes_back_on_the_same_port() -> None:
 def test_a_script_that_raises_fails_the_test_that_uses_it() -> None:
     """Its exception comes out of the `with` statement."""
 
-    def script(heard: ReceivedRequest) -> Behaviour:
-        raise LookupError(heard.model)
+    def script(request: ReceivedRequest) -> Behaviour:
+        raise LookupError(request.model)
 
     with (
         pytest.raises(LookupError, match="finops-triage"),

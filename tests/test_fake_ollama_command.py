@@ -22,7 +22,7 @@ from finops_cli.devtools.fake_ollama import (
 )
 from finops_cli.devtools.fake_ollama.faults import faulty
 from finops_cli.errors import UsageError
-from tests.test_standin import CLIENT, RESOLVER, TRIAGE, ask, body, said
+from tests.test_fake_ollama import CLIENT, RESOLVER, TRIAGE, ask, body, said
 
 SECONDS = 10
 
