@@ -15,8 +15,8 @@ examples:
     bash examples/expect.sh
 
 bench:
-    python benchmarks/desk.py 7
-    python benchmarks/foundry.py
+    python -m benchmarks.pipeline 7
+    python -m benchmarks.datasets
 
 # needs `pip install -e '.[train,export,llama]'` and jq; the same seed on a processor makes the same files (docs/tiny-models.md)
 models: (held-out "triage") (model "triage" "triage-eval.jsonl" "1000") (held-out "resolver") few (model "resolver" "resolver-few.jsonl" "600")

@@ -1,10 +1,10 @@
-"""What the verified loop costs: records a second through a server, against a bare concurrent client
-that sends it the same requests.
+"""Measure the verification loop: records a second through a server, against a bare concurrent
+client that sends it the same requests.
 
-    python benchmarks/loop.py [ROUNDS] [--gguf FILE]
+    python -m benchmarks.verification_loop [ROUNDS] [--gguf FILE]
 
-The server is the fake Ollama, as a process of its own: answering at a model's pace, as fast as it
-can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
+The server is the fake Ollama, as a process of its own: answering at a model's pace, answering as fast
+as it can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
 same records with as many requests at once, one after the other in each round; the best round of
 each counts. The bare client reads each answer to its end and does nothing with it.
 """
@@ -38,7 +38,7 @@ from finops_cli.verify.codecs import FAIL
 MODEL_PACE = "2000"
 
 
-def fails(count: int) -> list[bytes]:
+def make_fails(count: int) -> list[bytes]:
     """Seeded fail records that differ in what is asked."""
     draw = Random(7)
     record = {
@@ -48,7 +48,7 @@ def fails(count: int) -> list[bytes]:
         "cns_direction": "FTD",
         "reg_sho_threshold": True,
     }
-    figures = [
+    varying = [
         {
             "fail_id": f"F-{n}",
             "qty": draw.randrange(1, 90_000),
@@ -59,14 +59,14 @@ def fails(count: int) -> list[bytes]:
     ]
     rates = {"inventory_coverage_pct": 10, "cp_fail_rate_pct": 4}
     return [
-        json.dumps({**record, **figure, "cns_position": -figure["qty"], **rates}).encode()
-        for figure in figures
+        json.dumps({**record, **values, "cns_position": -values["qty"], **rates}).encode()
+        for values in varying
     ]
 
 
 @contextmanager
 def server(*options: str) -> Iterator[str]:
-    """The URL of a fake Ollama that runs as a process of its own."""
+    """Start a fake Ollama as a process of its own; gives its URL."""
     command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     url = next(
@@ -81,17 +81,17 @@ def server(*options: str) -> Iterator[str]:
         process.wait()
 
 
-def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
-    """Seconds that the loop takes for `lines`, models loaded."""
+def run_verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
+    """Run `lines` through the loop, models loaded; returns the seconds."""
     kb = load_kb(bundled_kb_dir())
     backend = select_backend(
         BackendRequest("ollama", ("triage",), (url,), triage_model=model, workers=at_once), kb
     ).backend
-    desk = Pipeline("triage", backend, kb, timed=True)
+    pipeline = Pipeline("triage", backend, kb, timed=True)
     backend.prepare("triage")
     started = time.perf_counter()
     done = list(
-        through_models((Batch(n, [line], n) for n, line in enumerate(lines, start=1)), desk)
+        through_models((Batch(n, [line], n) for n, line in enumerate(lines, start=1)), pipeline)
     )
     taken = time.perf_counter() - started
     backend.close()
@@ -100,8 +100,8 @@ def verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
     return taken
 
 
-def bodies(url: str, lines: list[bytes], model: str) -> list[bytes]:
-    """The requests that the loop sends for `lines`."""
+def make_requests(url: str, lines: list[bytes], model: str) -> list[bytes]:
+    """Make the requests that the loop sends for `lines`."""
     model, _ = open_ollama(
         BackendRequest("ollama", ("triage",), (url,), triage_model=model), load_kb(bundled_kb_dir())
     )
@@ -115,8 +115,8 @@ def bodies(url: str, lines: list[bytes], model: str) -> list[bytes]:
     return [json.dumps(body).encode() for body in asked]
 
 
-def bare(url: str, requests: list[bytes], at_once: int) -> float:
-    """Seconds that a client takes that only reads."""
+def run_bare(url: str, requests: list[bytes], at_once: int) -> float:
+    """Send the requests by a client that only reads; returns the seconds."""
     waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     for body in requests:
         waiting.put(body)
@@ -143,12 +143,12 @@ def compare(
     name: str, options: list[str], model: str, at_once: int, count: int, rounds: int
 ) -> None:
     """Print one row: both rates and their ratio."""
-    lines = fails(count)
+    lines = make_fails(count)
     with server(*options) as url:
-        requests = bodies(url, lines, model)
-        bare(url, requests[:20], at_once)
+        requests = make_requests(url, lines, model)
+        run_bare(url, requests[:20], at_once)
         taken = [
-            (verified(url, lines, at_once, model), bare(url, requests, at_once))
+            (run_verified(url, lines, at_once, model), run_bare(url, requests, at_once))
             for _ in range(rounds)
         ]
     ours, theirs = (min(side) for side in zip(*taken, strict=True))

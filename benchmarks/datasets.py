@@ -1,6 +1,6 @@
-"""What training data costs: rows a second on two workers, and memory at 2,000 and at 10,000 rows.
+"""Measure the generator: rows a second on two workers, and memory at 2,000 and at 10,000 rows.
 
-python benchmarks/foundry.py
+python -m benchmarks.datasets
 """
 
 from __future__ import annotations

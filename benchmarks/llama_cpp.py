@@ -1,11 +1,11 @@
-"""What the embedded decoder is worth: records a second of its model, against a plain
-llama-cpp-python loop over the same prompts.
+"""Measure the llama.cpp backend: records a second, against a plain llama-cpp-python loop over the
+same prompts.
 
-    python -m benchmarks.embedded [ROUNDS] [--gguf FILE] [--records N] [--tokens N]
+    python -m benchmarks.llama_cpp [ROUNDS] [--gguf FILE] [--records N] [--tokens N]
 
 The plain loop takes one record at a time and keeps what the last prompt had in common with the
 next, as `Llama.generate` does; it runs with one thread and with one for each core, and the better
-one counts. The model is asked from as many threads as its concurrency allows. Both take the same
+one counts. The model is work from as many threads as its concurrency allows. Both take the same
 triage prompts at temperature 0 and at the sampling of the Modelfile, in turns; the best round of
 each counts. Without --gguf they are the triage model that ships, whose answers end when they end,
 and models of random weights, made here, whose answers never end, so that each has exactly N tokens.
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import llama_cpp
 
-from benchmarks.loop import fails
+from benchmarks.verification_loop import make_fails
 from finops_cli.kb.load import bundled_dir, bundled_kb_dir, load_kb
 from finops_cli.models import bundled
 from finops_cli.models.failures import Truncated
@@ -40,11 +40,11 @@ SHAPES = {
     "2 layers of 64": Shape(ends=False),
     "4 layers of 192": Shape(layers=4, width=192, heads=3, feed_forward=512, ends=False),
 }
-SHIPPED = bundled_dir("models") / "tiny-triage.gguf"
+BUNDLED = bundled_dir("bundled_models") / "tiny-triage.gguf"
 
 
 class Work(NamedTuple):
-    """What is asked of both sides."""
+    """The prompts and settings that both sides get."""
 
     prompts: list[str]
     prefix: str
@@ -52,11 +52,13 @@ class Work(NamedTuple):
     tokens: int
 
 
-def work(records: int, tokens: int | None, temperature: float | None, modelfile: str) -> Work:
+def prepare_work(
+    records: int, tokens: int | None, temperature: float | None, modelfile: str
+) -> Work:
     """`tokens` None: as many as the Modelfile allows."""
     prompts = [
         triage_prompt(fail, modelfile).text
-        for line in fails(records)
+        for line in make_fails(records)
         if (fail := FAIL.read_line(line)) is not None
     ]
     options = dict(typed_parameters(bundled.modelfile(modelfile)))
@@ -66,9 +68,9 @@ def work(records: int, tokens: int | None, temperature: float | None, modelfile:
     return Work(prompts, common_prefix(modelfile), options, options["num_predict"])
 
 
-def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
-    """Seconds of the plain loop, and what it said."""
-    options = asked.options
+def run_plain(gguf: Path, work: Work, threads: int) -> tuple[float, list[str]]:
+    """Run the plain loop; returns its seconds and its answers."""
+    options = work.options
     llama = llama_cpp.Llama(
         str(gguf),
         n_ctx=options["num_ctx"],
@@ -84,61 +86,61 @@ def plain(gguf: Path, asked: Work, threads: int) -> tuple[float, list[str]]:
     }
     answers = []
     started = time.perf_counter()
-    for seed, prompt in enumerate(asked.prompts, start=1):
+    for seed, prompt in enumerate(work.prompts, start=1):
         llama.set_seed(seed)
         tokens = llama.generate(
             llama.tokenize(prompt.encode(), add_bos=False, special=True),
             repeat_penalty=1.0,
             **sampling,
         )
-        said = itertools.takewhile(
-            lambda token: token != llama.token_eos(), itertools.islice(tokens, asked.tokens)
+        answer = itertools.takewhile(
+            lambda token: token != llama.token_eos(), itertools.islice(tokens, work.tokens)
         )
-        answers.append(llama.detokenize(list(said), special=True).decode("utf-8", "replace"))
+        answers.append(llama.detokenize(list(answer), special=True).decode("utf-8", "replace"))
     taken = time.perf_counter() - started
     llama.close()
     return taken, answers
 
 
-def embedded(model: LlamaCppModel, asked: Work) -> tuple[float, list[str]]:
-    """Seconds of the model, its model loaded, and what it said."""
+def run_backend(model: LlamaCppModel, work: Work) -> tuple[float, list[str]]:
+    """Run the backend, its model loaded; returns its seconds and its answers."""
 
-    def said(seed: int) -> str:
+    def complete(seed: int) -> str:
         try:
-            return model.complete(CompletionRequest("triage", asked.prompts[seed - 1], seed)).text
+            return model.complete(CompletionRequest("triage", work.prompts[seed - 1], seed)).text
         except Truncated as cut:
             return cut.received
 
     with ThreadPoolExecutor(model.concurrency) as threads:
         started = time.perf_counter()
-        answers = list(threads.map(said, range(1, len(asked.prompts) + 1)))
+        answers = list(threads.map(complete, range(1, len(work.prompts) + 1)))
         return time.perf_counter() - started, answers
 
 
-def compare(name: str, gguf: Path, asked: Work, rounds: int) -> None:
+def compare(name: str, gguf: Path, work: Work, rounds: int) -> None:
     """Print one row."""
     kb = load_kb(bundled_kb_dir())
     model = LlamaCppModel(
-        Origin("llama-cpp"), {"triage": profile(gguf, asked.options, asked.prefix)}, kb.models
+        Origin("llama-cpp"), {"triage": profile(gguf, work.options, work.prefix)}, kb.models
     )
     model.prepare("triage")
     best: dict[str, float] = {}
     same = 0
     for _ in range(rounds):
-        taken, answers = embedded(model, asked)
+        taken, answers = run_backend(model, work)
         best["ours"] = min(taken, best.get("ours", taken))
         for threads in sorted({1, os.cpu_count() or 1}):
-            taken, expected = plain(gguf, asked, threads)
+            taken, expected = run_plain(gguf, work, threads)
             best[str(threads)] = min(taken, best.get(str(threads), taken))
         same = sum(
             answer == words.rstrip("\ufffd") or answer == words
             for answer, words in zip(answers, expected, strict=True)
         )
     model.close()
-    count, ours = len(asked.prompts), best.pop("ours")
+    count, ours = len(work.prompts), best.pop("ours")
     loops = " / ".join(f"{count / taken:,.1f}" for taken in best.values())
-    told = f"{count / ours:,.1f} | {loops} | {min(best.values()) / ours:.2f}"
-    print(f"| {name} | {asked.options['temperature']} | {told} | {same} of {count} |", flush=True)
+    rates = f"{count / ours:,.1f} | {loops} | {min(best.values()) / ours:.2f}"
+    print(f"| {name} | {work.options['temperature']} | {rates} | {same} of {count} |", flush=True)
 
 
 def main() -> None:
@@ -157,18 +159,21 @@ def main() -> None:
             name: write_tiny_gguf(Path(folder) / f"{n}.gguf", shape=shape)
             for n, (name, shape) in enumerate(SHAPES.items())
         }
-        asked: dict[str, tuple[Path, int | None, str]] = {
-            "the one that ships": (SHIPPED, None, "tiny-triage")
+        work: dict[str, tuple[Path, int | None, str]] = {
+            "bundled triage model": (BUNDLED, None, "tiny-triage")
         }
-        asked |= {name: (gguf, given.tokens, "triage") for name, gguf in models.items()}
+        work |= {name: (gguf, given.tokens, "triage") for name, gguf in models.items()}
         if given.gguf:
-            asked = {given.gguf.name: (given.gguf, given.tokens, "triage")}
-        for name, (gguf, tokens, modelfile) in asked.items():
+            work = {given.gguf.name: (given.gguf, given.tokens, "triage")}
+        for name, (gguf, tokens, modelfile) in work.items():
             for temperature in (
                 (0.0,) if modelfile == "tiny-triage" else (0.0, None)
             ):  # that one's Modelfile says 0 itself
                 compare(
-                    name, gguf, work(given.records, tokens, temperature, modelfile), given.rounds
+                    name,
+                    gguf,
+                    prepare_work(given.records, tokens, temperature, modelfile),
+                    given.rounds,
                 )
 
 

@@ -1,7 +1,7 @@
-"""What the desk costs: CPU of `finops run` against only reading and writing the same lines with
-orjson, and its memory.
+"""Measure what the pipeline costs: CPU of `finops run` against only reading and writing the same
+lines with orjson, and its memory.
 
-    python benchmarks/desk.py [ROUNDS]
+    python -m benchmarks.pipeline [ROUNDS]
 
 All sides run as processes of their own, one after the other, in one go of this script; CPU is user
 + system, start-up included. Two yardsticks: `input`, each input line parsed and printed again;
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from blotters import write_blotter
+from benchmarks.blotters import write_blotter
 
 INPUT = """
 import sys, orjson
