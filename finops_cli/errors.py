@@ -1,4 +1,4 @@
-"""What can stop a command, as one tree.
+"""The errors that stop a command, as one tree.
 
 FinopsError                    cli.py prints the message and its cure, and exits with the code
 +-- UsageError          (2)    the command cannot be carried out as given
