@@ -30,6 +30,7 @@ from finops_cli.evaluation.reports.text_report import drift_text
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import EXAMPLES, Finops
+from tests.cures import cured_by
 from tests.evaluations import age_of, at_fake_ollama, evaluated, lines_of, when
 from tests.ollama_models import a_model_at
 
@@ -368,20 +369,20 @@ def test_what_is_no_run_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("place", "says"),
+    ("place", "says", "cure"),
     [
-        ("-", "no run here; give the output of a run"),
-        ("nowhere.jsonl", "no run here"),
-        (".", "no evaluation here"),
+        ("-", "no run here", "give the output of a run"),
+        ("nowhere.jsonl", "no run here", "give the output of a run"),
+        (".", "no evaluation here", "give the folder"),
     ],
 )
 def test_where_no_run_is_the_cure_is_named(
-    place: str, says: str, tmp_path: Path, baseline: Path, kb: KnowledgeBase
+    place: str, says: str, cure: str, tmp_path: Path, baseline: Path, kb: KnowledgeBase
 ) -> None:
     """A folder that holds no evaluation is called by its own name; stdin is not read, so it is not
     proposed.
     """
-    with pytest.raises(UsageError, match=says) as refused:
+    with pytest.raises(UsageError, match=says, check=cured_by(cure)) as refused:
         held(tmp_path / place, baseline, kb)
     assert str(refused.value).startswith(f"{tmp_path / place}: ")
 
