@@ -18,7 +18,8 @@ from finops_cli.devtools.fake_ollama import (
     FakeOllama,
     ReceivedRequest,
 )
-from finops_cli.evaluation.outcomes import First, Outcome, PlanShares
+from finops_cli.evaluation.outcomes import First, Outcome
+from finops_cli.evaluation.plan_coverage import PlanShares
 from finops_cli.evaluation.results_dir import ANSWERS, RECORDS
 from finops_cli.evaluation.run import BaselineOptions, Evaluation, conclude, write
 from finops_cli.evaluation.samples import SampleOptions, write_records

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.evaluation.group_counts import PlanCount
-from finops_cli.evaluation.outcomes import PlanShares
-from finops_cli.evaluation.plan_coverage import plan_shares
+from finops_cli.evaluation.plan_coverage import PlanShares, plan_shares
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from finops_cli.rules.waterfall import resolve

@@ -29,16 +29,22 @@ from finops_cli.commands.options import (
 )
 from finops_cli.commands.run_options import Call, Models
 from finops_cli.commands.run_pipeline import Staged, run_pipeline
+from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.evaluation.run import Evaluation
     from finops_cli.evaluation.samples import SampleOptions
-    from finops_cli.pipeline.stages import Stage
 
 Stages = Annotated[
-    Literal["triage", "resolver", "sentiment"],
-    typer.Option("--stage", help="Which model; sentiment: the baselines alone."),
+    str,
+    typer.Option(
+        "--stage",
+        metavar=STAGE_METAVAR,
+        callback=check_stage,
+        autocompletion=complete_stage,
+        help="The stage to evaluate; of sentiment the baselines only.",
+    ),
 ]
 Rows = Annotated[
     int | None,
@@ -104,28 +110,21 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a backend against the rules on held-out records."""
+    from finops_cli.evaluation.graded_stages import GRADED_STAGES
     from finops_cli.evaluation.results_dir import ANSWERS, RECORDS, held
     from finops_cli.evaluation.samples import SampleOptions
 
-    if stage == "sentiment":
-        _refuse_options(context)
-        _sentences(context, seed, rows, output, overwrite, timing, as_json, quiet)
+    if stage not in GRADED_STAGES:
+        _refuse_options(context, stage)
+        _measure_baselines(context, stage, seed, rows, output, overwrite, timing, as_json, quiet)
         return
     if data is not None and str(data) == "-":
         raise UsageError("--data -: records are read more than once", "give a file")
     if guard is None and data is None:
         guard = "off"  # nobody wrote the texts of records that finops made
-    wanted = SampleOptions(stage, rows, seed, profile, data)
-    call = Call(
-        str(output / RECORDS),
-        str(output / ANSWERS),
-        backend,
-        workers,
-        resume,
-        overwrite,
-        timing,
-        quiet,
-    )
+    wanted = SampleOptions(GRADED_STAGES[stage].name, rows, seed, profile, data)
+    files = str(output / RECORDS), str(output / ANSWERS)
+    call = Call(*files, backend, workers, resume, overwrite, timing, quiet)
     names = (triage_model, resolver_model, triage_gguf, resolver_gguf)
     models = Models(host, on_violation, True, timeout, guard, *names)
     with held(output, overwrite):
@@ -145,6 +144,7 @@ def _measured(
 ) -> tuple[Evaluation, bool]:
     """The evaluation, and whether every record is verified."""
     from finops_cli.evaluation.baselines import missing
+    from finops_cli.evaluation.graded_stages import GRADED_STAGES
     from finops_cli.evaluation.results_dir import STAGED, take_up
     from finops_cli.evaluation.run import BaselineOptions, conclude
     from finops_cli.evaluation.samples import write_records
@@ -152,10 +152,10 @@ def _measured(
 
     kb = load_kb(kb_dir_of(context))
     write_records(wanted, output / STAGED, kb)
-    stage: Stage = "triage" if wanted.stage == "triage" else "resolve"
+    graded = GRADED_STAGES[wanted.stage]
     staged = Staged(output / STAGED, lambda: take_up(output, call.resume, call.overwrite))
-    done = run_pipeline(context, stage, call, models, staged)
-    if baselines and wanted.stage == "triage" and not call.quiet:
+    done = run_pipeline(context, graded.command, call, models, staged)
+    if baselines and graded.has_baselines and not call.quiet:
         absent = missing()
         learning = "text classifiers learn from the train split"
         typer.echo(
@@ -172,8 +172,9 @@ def _measured(
         raise
 
 
-def _sentences(
+def _measure_baselines(
     context: typer.Context,
+    stage: str,
     seed: int,
     rows: int | None,
     output: Path,
@@ -184,28 +185,28 @@ def _sentences(
 ) -> None:
     from finops_cli.evaluation.baselines import refuse_missing
     from finops_cli.evaluation.results_dir import begin_without_answers, held
-    from finops_cli.evaluation.run import of_sentences
+    from finops_cli.evaluation.run import evaluate_baselines
     from finops_cli.kb.load import load_kb
 
     refuse_missing()
     with held(output, overwrite):
         begin_without_answers(output, overwrite)
         _conclude(
-            of_sentences(seed, rows, output, load_kb(kb_dir_of(context)), timing),
+            evaluate_baselines(stage, seed, rows, output, load_kb(kb_dir_of(context)), timing),
             output,
             as_json,
             quiet,
         )
 
 
-def _refuse_options(context: typer.Context) -> None:
-    """Raises UsageError for an option that asks somebody: no backend serves the third model."""
+def _refuse_options(context: typer.Context, stage: str) -> None:
+    """Raises UsageError for an option of a backend: none serves the model of this stage."""
     ours = ("stage", "rows", "seed", "output", "overwrite", "timing", "as_json", "quiet")
     for parameter in context.command.params:
         if parameter.name not in ours and typed(context, str(parameter.name)):
             cure = "its baselines alone are measured, on sentences that finops makes"
             raise UsageError(
-                f"--stage sentiment takes no {parameter.opts[0]}: no backend serves its model", cure
+                f"--stage {stage} takes no {parameter.opts[0]}: no backend serves its model", cure
             )
 
 

@@ -11,16 +11,13 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, get_args
 
 from finops_cli.domain.enums import EscalationLevel, Status
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.group_counts import GroupCounts, PlanCount
 from finops_cli.evaluation.metrics import NO_ANSWER, Criticals, Escalation, Matrix, Metrics, Speed
-from finops_cli.evaluation.outcomes import PLAN_FIELDS, TRIAGE_FIELDS, First, Outcome
+from finops_cli.evaluation.outcomes import First, Outcome
 from finops_cli.evaluation.stats import percentile, proportion
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
-MATRICES = {
-    "triage": ("priority_tier", "category", "action", "escalation_level"),
-    "resolver": ("fallback_strategy", "gridlock_detected", "residual_action"),
-}
 _TOP = "CRITICAL"
 _NAMED = 20
 _TENTH = Decimal("0.1")
@@ -61,7 +58,7 @@ class Aggregate:
     generating_ms: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
-        self.judged = TRIAGE_FIELDS if self.stage == "triage" else PLAN_FIELDS
+        self.graded = GRADED_STAGES[self.stage]
         self.strata = GroupCounts(self.settings)
         self.plans = PlanCount(self.settings)
 
@@ -90,15 +87,15 @@ class Aggregate:
     def _add_fields(self, outcome: Outcome) -> list[str]:
         """Count each field; returns those that are wrong in an answer."""
         expected, said = outcome.expected, outcome.said
-        for name in MATRICES[self.stage]:
+        for name in self.graded.matrices:
             self.matrices[name][
                 word(expected[name]), NO_ANSWER if said is None else word(said[name])
             ] += 1
         if said is None:
             return []
-        wrong = [name for name in self.judged if said[name] != expected[name]]
-        self.fields.update(name for name in self.judged if name not in wrong)
-        if self.stage == "triage":
+        wrong = [name for name in self.graded.fields if said[name] != expected[name]]
+        self.fields.update(name for name in self.graded.fields if name not in wrong)
+        if self.graded.has_tiers:
             off = abs(Decimal(said["priority_score"]) - Decimal(expected["priority_score"]))
             self.within += off <= self.settings.score_within
             if (
@@ -110,7 +107,8 @@ class Aggregate:
 
     def figures(self) -> Metrics:
         """What was counted so far."""
-        z, triages = self.settings.z, self.stage == "triage"
+        z, has_tiers = self.settings.z, self.graded.has_tiers
+        has_plans = self.graded.plan_shares is not None
         asked, answered = self.first.total(), self.first["right"] + self.first["wrong"]
         stands = self.statuses["ok"] + self.statuses["repaired"]
         return Metrics(
@@ -122,14 +120,16 @@ class Aggregate:
             valid_before=proportion(self.first["right"], asked, z),
             stands_after=proportion(stands, asked, z),
             statuses={name: self.statuses[name] for name in get_args(Status)},
-            criticals=self._criticals() if triages else None,
-            escalation=self._escalation() if triages else None,
-            score_within=proportion(self.within, answered, z) if triages else None,
-            fields={name: proportion(self.fields[name], answered, z) for name in self.judged},
+            criticals=self._criticals() if has_tiers else None,
+            escalation=self._escalation() if has_tiers else None,
+            score_within=proportion(self.within, answered, z) if has_tiers else None,
+            fields={
+                name: proportion(self.fields[name], answered, z) for name in self.graded.fields
+            },
             rules={rule: proportion(count, answered, z) for rule, count in _most_first(self.rules)},
             no_answer=dict(_most_first(self.no_answer)),
-            shares=None if triages else self.plans.totals(),
-            shares_by_ftr_count={} if triages else self.plans.by_ftr_count(),
+            shares=self.plans.totals() if has_plans else None,
+            shares_by_ftr_count=self.plans.by_ftr_count() if has_plans else {},
             strata=self.strata.figures(),
             confusion={name: _matrix(counts) for name, counts in self.matrices.items()},
             speed=self._speed(),

@@ -21,7 +21,8 @@ from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.splits import Split, content_key, first_in_split
 from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain import exact_json, text_form
-from finops_cli.errors import MissingPiece
+from finops_cli.domain.stage_names import StageName
+from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.evaluation.metrics import Matrix
 from finops_cli.evaluation.outcomes import NAME_CHARS, Outcome
 from finops_cli.evaluation.stats import Proportion, in_ms, pct, percentile, proportion, times_ms
@@ -129,6 +130,19 @@ def sentences(split: Split, seed: int, count: int) -> Iterator[Example]:
     for index in range(count):
         said = sentence(index, seed, split, grammar)
         yield Example(f"{split} {index}", said.text, {SENTIMENT_TARGET: said.label})
+
+
+LABELLED_STAGES: dict[StageName, Callable[[Split, int, int], Iterator[Example]]] = {
+    "sentiment": sentences
+}
+"""Stages whose answers are labels of texts: split, seed and number give the texts."""
+
+
+def labelled_texts(stage: StageName) -> Callable[[Split, int, int], Iterator[Example]]:
+    """Find the labelled texts of a stage. Raises UsageError where there are none."""
+    if stage not in LABELLED_STAGES:
+        raise UsageError(f"--stage {stage}: no backend serves its model, and it has no baselines")
+    return LABELLED_STAGES[stage]
 
 
 def _example(fail: Any, kb: KnowledgeBase) -> Example:

@@ -13,28 +13,12 @@ from msgspec import Struct
 
 from finops_cli.domain import exact_json
 from finops_cli.errors import UsageError
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.outcomes import Outcome
 from finops_cli.evaluation.stats import holm, paired_interval, pct, sign_test
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 FIRST = "right as it came"
-_FIELDS = {
-    "triage": (
-        "priority_tier",
-        "category",
-        "action",
-        "escalation_level",
-        "priority_score",
-        "flags",
-    ),
-    "resolver": (
-        "steps",
-        "fallback_strategy",
-        "total_coverable",
-        "residual_short",
-        "gridlock_detected",
-    ),
-}
 _MICRO = Decimal("0.000001")
 
 
@@ -131,7 +115,7 @@ def compare(
         _figures(both, settings),
         {"first": faster[0], "second": faster[1]},
         _decimal(sign_test(*faster)) if any(faster) else None,
-        _lost(pairs) if stage == "resolver" else None,
+        _lost(pairs) if GRADED_STAGES[stage].plan_shares is not None else None,
     )
 
 
@@ -167,7 +151,7 @@ def _marks(outcome: Outcome) -> dict[str, bool] | None:
     if said is None:
         return None
     marks = {FIRST: outcome.first == "right"}
-    marks |= {name: said[name] == expected[name] for name in _FIELDS[outcome.stage]}
+    marks |= {name: said[name] == expected[name] for name in GRADED_STAGES[outcome.stage].compared}
     if expected.get("priority_tier") == "CRITICAL":
         marks["criticals caught"] = said["priority_tier"] == "CRITICAL"
     return marks

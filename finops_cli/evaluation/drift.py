@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.drift_dimensions import DIMENSIONS, Dimension, LineFeatures
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.stats import by_chance, divergence
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
@@ -74,14 +75,7 @@ def drift(
     """Raises UsageError where either side has no record that anybody was asked about, for sides of
     different stages, for a window without halves, and for no threshold.
     """
-    if not threshold.is_finite():
-        raise UsageError(
-            f"a threshold of {threshold} is none: give nats, such as {settings.drift_threshold}"
-        )
-    if window == 1:
-        raise UsageError(
-            "a window of 1 record has no halves: give 2 or more, or 0 for the whole alone"
-        )
+    _refuse_options(window, threshold, settings)
     known, known_silent = _counted(baseline)
     watch = _Watch(known, window, settings)
     for shown in run:
@@ -94,11 +88,7 @@ def drift(
             f"the {side} has no record that anybody was asked about: it is empty, or every line of"
             " it was rejected"
         )
-    if [_stages(known), _stages(watch.whole)] in (["triage", "resolver"], ["resolver", "triage"]):
-        raise UsageError(
-            "one side has triages alone, the other plans alone",
-            "hold a run against one of the same stage",
-        )
+    _refuse_other_stage(known, watch.whole)
     found = [
         watch.drifted(dimension, threshold)
         for dimension in DIMENSIONS
@@ -124,6 +114,26 @@ def drift(
     )
 
 
+def _refuse_options(window: int, threshold: Decimal, settings: EvaluationSettings) -> None:
+    if not threshold.is_finite():
+        raise UsageError(
+            f"a threshold of {threshold} is none: give nats, such as {settings.drift_threshold}"
+        )
+    if window == 1:
+        raise UsageError(
+            "a window of 1 record has no halves: give 2 or more, or 0 for the whole alone"
+        )
+
+
+def _refuse_other_stage(known: _Counts, whole: _Counts) -> None:
+    sides = _stages(known), _stages(whole)
+    if sides[0] != sides[1] and all(side in GRADED_STAGES for side in sides):
+        raise UsageError(
+            "one side has triages alone, the other plans alone",
+            "hold a run against one of the same stage",
+        )
+
+
 def _counted(records: Iterable[LineFeatures]) -> tuple[_Counts, int]:
     """The counts, and how many records have no answer that stands."""
     counts: _Counts = defaultdict(Counter)
@@ -138,7 +148,7 @@ def _counted(records: Iterable[LineFeatures]) -> tuple[_Counts, int]:
 def _stages(counts: _Counts) -> str:
     """What the records tell of: triages, plans, both or (where all answers failed) neither."""
     return " and ".join(
-        stage for stage, name in (("triage", "tier"), ("resolver", "fallback")) if counts[name]
+        stage.name for stage in GRADED_STAGES.values() if counts[stage.drift_dimension]
     )
 
 

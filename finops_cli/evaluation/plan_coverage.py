@@ -1,17 +1,30 @@
-"""What a plan can truly deliver, source by source (kb: `evaluate.coverage_lost`)."""
+"""Computes what a plan can truly deliver, source by source (kb: `evaluate.coverage_lost`)."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from msgspec import Struct
+
 from finops_cli.domain.resolution import Resolution, ResolverInput
-from finops_cli.evaluation.outcomes import PlanShares
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import deadline_days, depot_in_time
 from finops_cli.rules.sourcing import corporate_action_option
 
 _CHASES = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 _FURTHER = "further participants"
+
+
+class PlanShares(Struct, frozen=True):
+    """Shares of stock of a resolver input (kb: `evaluate.coverage_lost`); the last three are null
+    without an answer.
+    """
+
+    owed: int
+    coverable: int
+    delivered: int | None = None
+    lost: int | None = None
+    overstated: int | None = None
 
 
 def plan_shares(

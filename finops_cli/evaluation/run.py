@@ -13,18 +13,17 @@ from msgspec import Struct
 
 from finops_cli import __version__
 from finops_cli.domain import exact_json
-from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.resolution import ResolverInput
 from finops_cli.evaluation import grading, outcomes
 from finops_cli.evaluation.aggregate import aggregate
 from finops_cli.evaluation.baselines import (
     Baselines,
     baselines,
     eval_examples,
+    labelled_texts,
     missing,
-    sentences,
     train_examples,
 )
+from finops_cli.evaluation.graded_stages import GRADED_STAGES, Record
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.results_dir import ANSWERS, EVALUATION, RECORDS, refuse_other_answers
 from finops_cli.evaluation.samples import SampleOptions
@@ -36,9 +35,6 @@ from finops_cli.files.safe_io import reading, whole, write_json
 from finops_cli.files.terminal import printable
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import ModelNames, Origin
-from finops_cli.pipeline.parse import parse_case_line, parse_fail_line
-from finops_cli.rules.triage import triage
-from finops_cli.rules.waterfall import resolve
 
 
 class MadeFrom(Struct, frozen=True):
@@ -108,7 +104,7 @@ def conclude(
     figures = aggregate(outcomes.outcomes_in(folder), kb.evaluation)
     ran = _baselines(wanted, folder, kb, simpler)
     fought = compare_with_baselines(outcomes.outcomes_in(folder), folder) if ran.list else []
-    model = origin.models.triage if wanted.stage == "triage" else origin.models.resolver
+    model = GRADED_STAGES[wanted.stage].model(origin.models)
     earned = verdict(
         model or origin.name, figures, fought, ran, origin.digests is None, kb.evaluation
     )
@@ -124,7 +120,7 @@ def conclude(
 def _baselines(
     wanted: SampleOptions, folder: Path, kb: KnowledgeBase, simpler: BaselineOptions
 ) -> Baselines:
-    if wanted.stage != "triage":
+    if not GRADED_STAGES[wanted.stage].has_baselines:
         return Baselines(0, [], "no text classifier makes a plan")
     if not simpler.wanted:
         return Baselines(0, [], "baselines were not asked for")
@@ -139,53 +135,47 @@ def _baselines(
 
 
 def _engine(wanted: SampleOptions, folder: Path, kb: KnowledgeBase, timed: bool) -> Reference:
-    def reckon(given: FailRecord | ResolverInput) -> None:
-        triage(given, kb) if isinstance(given, FailRecord) else resolve(given, kb)
+    def answer(given: Record) -> object:
+        return GRADED_STAGES[wanted.stage].answer(given, kb)
 
-    took = (
-        times_ms(reckon, _given(wanted, folder, kb), kb.evaluation.rows["timed"]) if timed else []
-    )
+    records = _given(wanted, folder, kb)
+    took = times_ms(answer, records, kb.evaluation.rows["timed"]) if timed else []
     return Reference(percentile(took, 50), percentile(took, 95))
 
 
-def _given(
-    wanted: SampleOptions, folder: Path, kb: KnowledgeBase
-) -> Iterator[FailRecord | ResolverInput]:
+def _given(wanted: SampleOptions, folder: Path, kb: KnowledgeBase) -> Iterator[Record]:
     """The records that can be used."""
     with reading(folder / RECORDS) as file:
         for line, _ in lines_of(file):
-            given = (
-                parse_fail_line(line).value
-                if wanted.stage == "triage"
-                else parse_case_line(line, kb).value
-            )
+            given = GRADED_STAGES[wanted.stage].parse_line(line, kb)
             if given is not None:
                 yield given
 
 
-def of_sentences(
-    seed: int, rows: int | None, folder: Path, kb: KnowledgeBase, timed: bool
+def evaluate_baselines(
+    stage: str, seed: int, rows: int | None, folder: Path, kb: KnowledgeBase, timed: bool
 ) -> Evaluation:
-    """The baselines of the third model's sentences.
+    """Evaluate the baselines of a stage that no backend serves.
 
-    Raises MissingPiece without scikit-learn: there is nothing else to tell.
+    Raises MissingPiece without scikit-learn, UsageError for a stage without labelled texts.
     """
+    labelled = labelled_texts(stage)
     sizes = kb.evaluation.rows
-    held_out = list(sentences("eval", seed, rows or sizes["sentiment"]))
+    held_out = list(labelled("eval", seed, rows or sizes[stage]))
     with whole(folder / RECORDS) as file:
         for example in held_out:
             file.write(exact_json.encode(example._asdict()) + b"\n")
     ran = baselines(
-        sentences("train", seed, sizes["baseline_train"]), held_out, folder, kb.evaluation, timed
+        labelled("train", seed, sizes["baseline_train"]), held_out, folder, kb.evaluation, timed
     )
     earned = Verdict(
         None,
-        "No backend serves the sentiment model yet: these are the figures that it has to beat.",
+        f"No backend serves the {stage} model yet: these are the figures that it has to beat.",
         [],
     )
     wanted = SampleOptions("triage", rows, seed, "coverage", None)
     return Evaluation(
-        _made_from("sentiment", wanted, folder / RECORDS, Origin("none"), None, kb),
+        _made_from(stage, wanted, folder / RECORDS, Origin("none"), None, kb),
         None,
         ran,
         earned,

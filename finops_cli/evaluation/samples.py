@@ -13,16 +13,17 @@ from typing import Any
 
 import msgspec
 
-from finops_cli.datasets.rows import Row, resolver_row
-from finops_cli.datasets.splits import content_key, first_in_split, split_of
-from finops_cli.datasets.triage_examples import Profile, fails
-from finops_cli.domain import exact_json
+from finops_cli.datasets.rows import Row
+from finops_cli.datasets.splits import content_key, split_of
+from finops_cli.datasets.stages import STAGES
+from finops_cli.datasets.triage_examples import Profile
 from finops_cli.errors import UsageError
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading, whole
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import ModelStage
-from finops_cli.pipeline.parse import decode, parse_case, parse_fail
+from finops_cli.pipeline.parse import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,8 @@ def _made(wanted: SampleOptions, number: int, kb: KnowledgeBase) -> bytes:
     """
     every = kb.datasets.eval_every
     index = number * every + every - 1
-    if wanted.stage == "resolver":
-        return resolver_row(index, wanted.seed, kb).record.encode()
-    return exact_json.encode(
-        first_in_split(fails(index, wanted.seed, kb, wanted.profile), index, every)
-    )
+    row = STAGES[wanted.stage].make_row(index, wanted.seed, kb, wanted.profile)
+    return row.record.encode()
 
 
 def _read(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> Iterator[bytes]:
@@ -106,7 +104,7 @@ def _refuse_seen(row: Row, path: Path, number: int, kb: KnowledgeBase) -> None:
     The split is told by the content, whatever the row says.
     """
     record = decode(row.record.encode())
-    taken = parse_fail(record).value if row.stage == "triage" else parse_case(record, kb).value
+    taken = GRADED_STAGES[row.stage].parse(record, kb)
     if taken is not None and split_of(content_key(taken), kb.datasets.eval_every) == "train":
         raise UsageError(
             f"{path} line {number}: {row.id} belongs to the train split, and a model may have"

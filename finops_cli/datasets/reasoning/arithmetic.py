@@ -1,11 +1,12 @@
-"""The arithmetic statements of a text, reckoned again: sums, products, shares in percent, min and
-max, comparisons.
+"""Finds the arithmetic statements of a text and computes them again: sums, products, percentages,
+min and max, comparisons.
 
-    32000-12000=20000    1200 + 800 = 2000 +700=2700 /32000=8.44%    min(12000, 32000)=12000    4<=3 No
+    32000-12000=20000    1200 + 800 = 2000 +700=2700 /32000=8.44%
+    min(12000, 32000)=12000    4<=3 No
 
-Reckoning goes on from its last result. A comparison without a verdict is taken to claim that it
-holds. Blanks are free. A thousands separator is not part of a number: `12,000` reads as 12 and 0.
-"""  # noqa: E501 - a diagram
+A calculation goes on from its last result. A comparison without a verdict claims that it holds.
+Spaces do not count. A thousands separator is not part of a number: `12,000` reads as 12 and 0.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Judges a reasoning trace, whoever wrote it: sections, numbers, arithmetic and conclusions (kb:
+"""Checks a reasoning text, whoever wrote it: sections, numbers, arithmetic and conclusions (kb:
 `trace.*`).
 
-The foundry judges its own traces with it before it writes them, the evaluation those of a model.
-What it cannot see: a line left out, as long as no conclusion is missing, and a wrong word that is
-no number, name or verdict.
+`finops generate` checks its own reasoning with it, an evaluation that of a model. It cannot see a
+line that was left out, as long as no conclusion is missing, or a wrong word that is not a number, a
+name or a verdict.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ quantities.
 _SIGNALS = ("S1", "S2", "S3", "S4")
 
 _FALLBACKS, _REG_SHO, _GRIDLOCK, _CONCLUSION = 6, 7, 8, 10
-_SHARE = re.compile(r"(\d{1,9}(?:\.\d+)?) ?%")
+_PERCENTAGE = re.compile(r"(\d{1,9}(?:\.\d+)?) ?%")
 _SOURCE = re.compile(r"\b(INITIATE_RECALL|SOURCE_BORROW)[ :=]+(\d{1,18})\b")
 _MODE = re.compile(r"\b(parallel|sequential)\b", re.IGNORECASE)
 _EXTENT = re.compile(r"\b(full|partial|no) gridlock\b", re.IGNORECASE)
@@ -46,12 +46,14 @@ _HEADING = re.compile(
     r"^\W*(\d{{1,3}})[.:)]? +({})\b".format("|".join(map(re.escape, HEADINGS))), re.IGNORECASE
 )
 _PLACES = {heading.casefold(): place for place, heading in enumerate(HEADINGS, 1)}
-_FIGURE = re.compile(rf"{NAME.pattern}|{NUMBER.pattern}%?|\b(?:Yes|No|RVP|DVP|FOP)\b")
+_TOKEN = re.compile(rf"{NAME.pattern}|{NUMBER.pattern}%?|\b(?:Yes|No|RVP|DVP|FOP)\b")
 _LIST = re.compile(r"#(?: #)+|(?: \+#=#)+")
 
 
 class Section(NamedTuple):
-    """`place` is that of its heading's words, `numbered` what stands before them."""
+    """`place` is the number that the words of its heading have, `numbered` the number before
+    them.
+    """
 
     place: int
     numbered: int
@@ -61,10 +63,10 @@ class Section(NamedTuple):
 def check_reasoning(
     text: str, case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> list[Finding]:
-    """What is wrong with `text` as the reasoning from `case` to `plan`; nothing when it is good.
+    """Check `text` as the reasoning from `case` to `plan`; returns no finding when it is good.
 
-    `plan` is taken as it is: `verify.check_resolution` judges it. Raises ValueError when the age of
-    the fail cannot be told.
+    `plan` itself is not checked: `verify.check_resolution` does that. Raises ValueError when the
+    age of the fail is not known.
     """
     sections = _sections(text)
     return [
@@ -78,7 +80,7 @@ def check_reasoning(
 
 
 def _sections(text: str) -> list[Section]:
-    """What stands before the first heading is section 0."""
+    """Split a text at its headings; lines before the first are section 0."""
     found = [Section(0, 0, [])]
     for line in text.splitlines():
         heading = _HEADING.match(line)
@@ -129,7 +131,7 @@ def _in_order(sections: list[Section]) -> Iterator[Finding]:
 def _derivable(
     sections: list[Section], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Statements in the order of the text, so that none is derived from what follows from it."""
+    """Check the statements in the order of the text, so that none is derived from a later one."""
     names, known = known_names(case, kb), known_numbers(case, plan, kb)
     decimals = kb.waterfall.coverage_decimals
     for section in sections:
@@ -179,8 +181,8 @@ def _unknown(path: str, what: str, line: str) -> Finding:
 
 
 def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding]:
-    """A line that only differs in its figures from the line that the foundry would write has the
-    figures wrong; each stands once.
+    """A line that differs only in its numbers from the line that finops would write has the wrong
+    numbers. Each line stands once.
     """
     for section, wanted in _pairs(sections, ours):
         untold, odd = list(wanted.lines), []
@@ -210,69 +212,65 @@ def _pairs(sections: list[Section], ours: list[Section]) -> Iterator[tuple[Secti
 
 def _wording(line: str) -> str:
     """`line` with a # for every name, number and verdict, and a list of them as one."""
-    return _LIST.sub("#", _FIGURE.sub("#", line))
+    return _LIST.sub("#", _TOKEN.sub("#", line))
 
 
 def conclusions(
     sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Findings for every conclusion that is missing from its section or is not the plan's."""
-    final = sections.get(_CONCLUSION, "")
-    share = coverage_pct(
+    """Findings for every conclusion that is missing from its section or differs from the plan."""
+    yield from _quantities(sections.get(_CONCLUSION, ""), case, plan, kb)
+    yield from _sources(sections, case, plan, kb)
+    yield from _gridlock(sections, case, plan, kb)
+
+
+def _quantities(
+    text: str, case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """Total, residual and coverage in the last section."""
+    coverage = coverage_pct(
         min(plan.total_coverable, case.ftd_qty), case.ftd_qty, kb.waterfall.coverage_decimals
     )
-    yield from _agree(
-        "total coverable", _CONCLUSION, [str(plan.total_coverable)], _after("total", final)
-    )
-    yield from _agree(
-        "residual", _CONCLUSION, [str(plan.residual_short)], _after("residual", final)
-    )
-    yield from _agree(
-        "coverage",
-        _CONCLUSION,
-        [f"{share:f}"],
-        [_padded(text, share) for text in _SHARE.findall(final)][-1:],
-    )
-    yield from _agree(
-        "residual action",
-        _CONCLUSION,
-        [plan.residual_action],
-        re.findall(r"\b(?:ESCALATE|NONE)\b", final),
-    )
-    pairs = (
+    total, residual = str(plan.total_coverable), str(plan.residual_short)
+    percentages = [_padded(each, coverage) for each in _PERCENTAGE.findall(text)]
+    actions = re.findall(r"\b(?:ESCALATE|NONE)\b", text)
+    yield from _agree("total coverable", _CONCLUSION, [total], _after("total", text))
+    yield from _agree("residual", _CONCLUSION, [residual], _after("residual", text))
+    yield from _agree("coverage", _CONCLUSION, [f"{coverage:f}"], percentages[-1:])
+    yield from _agree("residual action", _CONCLUSION, [plan.residual_action], actions)
+
+
+def _sources(
+    sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """Recall and borrow: their quantities, and whether they start together."""
+    fallbacks, reg_sho = sections.get(_FALLBACKS, ""), sections.get(_REG_SHO, "")
+    planned = (
         (plan.fallback_strategy, plan.fallback_qty),
         (plan.secondary_fallback, plan.secondary_fallback_qty),
     )
-    sources = [f"{name} {qty}" for name, qty in pairs if name != "NONE"]
-    told = [
-        f"{name} {int(qty)}"
-        for name, qty in _SOURCE.findall(sections.get(_FALLBACKS, ""))
-        if int(qty)
-    ]
-    yield from _agree("fallbacks", _FALLBACKS, sources, list(dict.fromkeys(told)))
+    expected = [f"{name} {qty}" for name, qty in planned if name != "NONE"]
+    stated = [f"{name} {int(qty)}" for name, qty in _SOURCE.findall(fallbacks) if int(qty)]
+    yield from _agree("fallbacks", _FALLBACKS, expected, list(dict.fromkeys(stated)))
     parallel = runs_in_parallel(case.inventory, deadline_days(case, kb.scoring), kb.waterfall)
     mode = ["parallel" if parallel else "sequential"]
-    yield from _agree(
-        "recall and borrow",
-        _REG_SHO,
-        mode,
-        [word.lower() for word in _MODE.findall(sections.get(_REG_SHO, ""))][-1:],
-    )
-    yield from _agree(
-        "recall and borrow",
-        _FALLBACKS,
-        mode,
-        [word.lower() for word in _MODE.findall(sections.get(_FALLBACKS, ""))],
-    )
+    yield from _agree("recall and borrow", _REG_SHO, mode, _words(_MODE, reg_sho)[-1:])
+    yield from _agree("recall and borrow", _FALLBACKS, mode, _words(_MODE, fallbacks))
+
+
+def _gridlock(
+    sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """The extent of a gridlock in both sections that state it, and its parties."""
     extent: list[str] = [assess(case, kb.waterfall).extent if plan.gridlock_detected else "no"]
     for place in (_GRIDLOCK, _CONCLUSION):
-        yield from _agree(
-            "gridlock",
-            place,
-            extent,
-            [word.lower() for word in _EXTENT.findall(sections.get(place, ""))][-1:],
-        )
+        stated = _words(_EXTENT, sections.get(place, ""))[-1:]
+        yield from _agree("gridlock", place, extent, stated)
     yield from _parties(sections.get(_GRIDLOCK, ""), plan.gridlock_parties)
+
+
+def _words(pattern: re.Pattern[str], text: str) -> list[str]:
+    return [word.lower() for word in pattern.findall(text)]
 
 
 def _parties(text: str, parties: tuple[str, ...]) -> Iterator[Finding]:

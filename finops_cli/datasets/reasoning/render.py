@@ -1,24 +1,26 @@
-"""The reasoning that a resolver model is trained on before it prints its plan: ten sections, the
-same lines every time.
+"""Renders the reasoning that a resolver model is trained to write before its plan: ten sections,
+always with the same lines.
 
-Card 2, 'Thinking Trace Methodology', and issue 3, point 4. A trace is made of input and plan alone.
-It states every figure of the plan by the arithmetic that gives it (`32000-12000=20000`), so that a
-model with single-digit tokens can work it out by writing it down; `foundry.trace_check` reckons all
-of it again. Digits are plain and tight, because a space before a digit is a token. Reckoning goes
-on from its last result (`1200 +800=2000 /32000=6.25%`); ranks name fails to receive after section
-3.
+Source: card 2, 'Thinking Trace Methodology', and issue 3, point 4. The reasoning is made of input
+and plan only. It states every number of the plan by the arithmetic that gives it
+(`32000-12000=20000`), so that a model with single-digit tokens can compute it by writing it down;
+`datasets.reasoning.check` computes all of it again. Digits have no space before them, because that
+would be a token. A calculation goes on from its last result (`1200 +800=2000 /32000=6.25%`). After
+section 3 the fails to receive are named by their rank.
 
-    1 Problem            what is owed, until when
-    2 Inventory          what the desk has
+    1 Problem            shares owed, and the deadline
+    2 Inventory          shares that the desk has
     3 FTR ranking        the first ten, oldest then largest
-    4 Chase walk-through `waterfall.chase`, `.box` and `.depot`, the first five fails to receive in full
+    4 Chase walk-through `waterfall.chase`, `.box` and `.depot`; the first five fails to receive in
+                         full
     5 Partials ...       `waterfall.partial` and `waterfall.offset`
     6 Fallback           `waterfall.fallback`
     7 Reg SHO            `waterfall.parallel`
     8 Gridlock           `gridlock.signals`, up to the first No
-    9 Escalation         `plan.total`, `plan.residual`, `waterfall.b2b_notice`, `waterfall.corporate_action`
-    10 Conclusion        what the plan will say
-"""  # noqa: E501 - a diagram
+    9 Escalation         `plan.total`, `plan.residual`, `waterfall.b2b_notice`,
+                         `waterfall.corporate_action`
+    10 Conclusion        the values that the plan will state
+"""
 
 from __future__ import annotations
 

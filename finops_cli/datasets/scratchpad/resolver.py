@@ -1,24 +1,33 @@
-"""What a tiny resolver writes out before its plan: the waterfall by copying, comparing and written
-arithmetic (`tiny_digits`).
+"""Writes the scratchpad of a tiny resolver model: the waterfall by copying, comparing and written
+arithmetic (`scratchpad.digits`).
 
-Shorter and stricter than the trace of card 2 (`foundry.trace`): a model of a few layers must get
-each token from what stands before it by one small step. What decides stands directly before the
-decision: two ages before whether fails net, all stock before the steps, the winner behind each
-comparison. A step says all that its place in the answer copies, on one line. A number is turned
-round right behind itself, so that each digit stands at a known distance.
+It is shorter and stricter than the reasoning of card 2 (`reasoning.render`): a model of a few
+layers must get each token from the text before it by one small step. The facts that decide stand
+directly before the decision: two ages before whether fails net, all stock before the steps, the
+winner behind each comparison. A step says on one line all that its place in the answer copies. The
+reverse of a number stands directly behind it, so that each digit is at a known distance.
 
-    score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL         the clock, the age from which receipts net, the kind of fail
-    A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100   a fail to receive as it is given; does it net, does it move
-    C DTC-1666                                              further brokers, while there are less than three
-    S1 yes S2 yes S3 no                                     the signals of gridlock up to the first No
-    A B 3=3 2368100|4143300>2874100+ B                      which of two comes first: the older, else the larger
-    order B A                                               rank
+    score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL
+        the clock, the age from which receipts net, the kind of fail
+    A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100
+        a fail to receive as it is given; does it net, does it move
+    C DTC-1666
+        further brokers, while there are fewer than three
+    S1 yes S2 yes S3 no
+        the signals of gridlock up to the first No
+    A B 3=3 2368100|4143300>2874100+ B
+        which of two comes first: the older, else the larger
+    order B A
+        the ranking
     stock box 174297 depot 0 recall 0 loan 9 partial no parallel no
-    owed 33414 5>4143300 1x4143300 2x...                    what is owed, its digits and their multiples
-    1 CHASE_FTR B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x... 34.34 took 11475
-    2 APPLY_BOX 174297 7924710|9391200>...- took 21939      steps; the plus and what stays open with its share, or a minus
+    owed 33414 5>4143300 1x4143300 2x...
+        shares owed, their digits and the multiples of these
+    1 CHASE_FTR B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x...
+    34.34 took 11475
+    2 APPLY_BOX 174297 7924710|9391200>...- took 21939
+        steps (one line each); a plus and the open rest with its proportion, or a minus
     recall ... borrow ... total 0033414 33414 ...
-"""  # noqa: E501 - a diagram
+"""
 
 from __future__ import annotations
 

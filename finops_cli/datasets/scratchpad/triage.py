@@ -1,24 +1,32 @@
-"""What a tiny triage model writes out before its answer: the score by looking up and adding, one
-small step at a time.
+"""Writes the scratchpad of a tiny triage model: the score by looking up and adding, one small step
+at a time.
 
-A transformer of a few layers looks up and adds single digits well; it does not multiply, and it
-learns a large table slowly. So the product of card 1 (`score.priority`) is taken apart: each digit
-of the base in tenths times the joint modifier (a table of ten digits and thirty modifiers, used
-three times an answer), and their sum, units first, because then every digit follows from two and a
-carry that stand at fixed distances before it.
+A transformer of a few layers looks up and adds single digits well. It does not multiply, and it
+learns a large table slowly. So the product of card 1 (`score.priority`) is taken apart into a table
+of ten digits and thirty modifiers, used three times for each answer: each digit of the base, in
+tenths, times the joint modifier. Their sum is written with the units first: then every digit
+follows from two digits and a carry at fixed distances before it.
 
-    qty 9387 of 9,387 shares                          plain, then as the sentence of the answer copies it
-    CNS_FAIL FTD position -9387 stands                whether CNS has netted the obligation away: stands, offset
+    qty 9387 of 9,387 shares
+        plain, then as the sentence of the answer copies it
+    CNS_FAIL FTD position -9387 stands
+        whether CNS has netted the obligation away: stands, offset
     age 8 60 value $963K 6 50 regulatory none FTD Sell Yes THRESHOLD 80 counterparty 0.28% 10
-                                                      what the record says, and the factor that it makes; of a value its digits, too
-    inventory 24.99% 100 threshold Yes 120 eligible Yes 100 volume 13.61% 115 counterparty 100 concentration 13800
-                                                      the same for the modifiers, in their last decimals
-    joint 1380000                                     the one modifier times the other; all from here on follows from the lines before
-    0180+0125=0305+0280=0585+0010=0595                points, and the base, in tenths
-    00000960 00002421 00000960                       5, 9 and 5 times the joint modifier, units first
-    0002418000 0000112800                             the first times ten and the second; that times ten and the third
-    82.1 CRITICAL CRITICAL ESCALATED                  the score, its tier before and after the CNS floor, and the state of the fail
-"""  # noqa: E501 - a diagram
+        the fields of the record, each with its factor; a value with its digits, too
+    inventory 24.99% 100 threshold Yes 120 eligible Yes 100 volume 13.61% 115 counterparty 100
+    concentration 13800
+        (one line) the same for the modifiers, in their last decimals
+    joint 1380000
+        one modifier times the other; everything below follows from the lines above
+    0180+0125=0305+0280=0585+0010=0595
+        points, and the base, in tenths
+    00000960 00002421 00000960
+        5, 9 and 5 times the joint modifier, units first
+    0002418000 0000112800
+        the first times ten, and the second; that times ten, and the third
+    82.1 CRITICAL CRITICAL ESCALATED
+        the score, its tier before and after the CNS floor, and the state of the fail
+"""
 
 from __future__ import annotations
 

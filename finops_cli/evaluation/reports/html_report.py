@@ -10,6 +10,7 @@ from typing import get_args
 
 from finops_cli.domain import enums as words
 from finops_cli.evaluation.baselines import Baselines
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics, PlanTotals, Stratum
 from finops_cli.evaluation.reports.svg import Bar, bars, matrix
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
@@ -66,12 +67,11 @@ _SHOWN_STRATA = 12
 def page(evaluation: Evaluation) -> str:
     """The page. It loads nothing from anywhere."""
     made, f = evaluation.made_from, evaluation.figures
-    model = made.models.triage if made.stage == "triage" else made.models.resolver
-    title = (
-        f"{made.stage}: {model or made.backend} against the rules"
-        if f is not None
-        else "sentiment: the baselines"
-    )
+    if f is None:
+        title = f"{made.stage}: the baselines"
+    else:
+        model = GRADED_STAGES[f.stage].model(made.models)
+        title = f"{made.stage}: {model or made.backend} against the rules"
     kind = {True: "yes", False: "no", None: ""}[evaluation.verdict.earned]
     parts = [
         f"<h1>{escape(title)}</h1>",

@@ -9,6 +9,7 @@ from textwrap import fill
 from finops_cli.evaluation.baselines import Baselines
 from finops_cli.evaluation.compare import Comparison, Paired
 from finops_cli.evaluation.drift import Drift, Drifted
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.stats import Proportion
@@ -35,7 +36,7 @@ def _rows(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _of_answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
-    model = made.models.triage if f.stage == "triage" else made.models.resolver
+    model = GRADED_STAGES[f.stage].model(made.models)
     yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
     yield _row("records", f"{f.asked:,} ({made.records})")
     if f.criticals is not None:

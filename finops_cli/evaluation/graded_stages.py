@@ -1,0 +1,152 @@
+"""The stages whose answers an evaluation grades, one row each: those of `datasets.stages.STAGES`
+that a backend serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import ScoreComponents, Triage
+from finops_cli.evaluation.plan_coverage import PlanShares, plan_shares
+from finops_cli.evaluation.strata import Strata, strata_of_case, strata_of_fail
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import ModelNames, ModelStage
+from finops_cli.pipeline.output import Line
+from finops_cli.pipeline.parse import parse_case, parse_case_line, parse_fail, parse_fail_line
+from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
+from finops_cli.verify.codecs import RESOLUTION, TRIAGE, Codec
+
+Record = FailRecord | ResolverInput
+COMPONENTS = ScoreComponents.__struct_fields__
+TRIAGE_FIELDS = (
+    tuple(name for name in Triage.__struct_fields__ if name not in ("score_components", "reason"))
+    + COMPONENTS
+)
+PLAN_FIELDS = (
+    "steps",
+    *(
+        name
+        for name in Resolution.__struct_fields__
+        if name not in ("resolution_steps", "escalation_reason", "narrative")
+    ),
+)
+
+
+def triage_fields(answer: Triage) -> dict[str, Any]:
+    """Every graded field of a triage. Sentences are graded by what they claim, not by their
+    wording.
+    """
+    fields = {name: getattr(answer, name) for name in TRIAGE_FIELDS if name not in COMPONENTS}
+    return fields | {name: getattr(answer.score_components, name) for name in COMPONENTS}
+
+
+def plan_fields(plan: Resolution) -> dict[str, Any]:
+    """Every graded field of a plan; its steps as action, participant and shares."""
+    steps = [(step.action, step.dtc, step.qty) for step in plan.resolution_steps]
+    return {"steps": steps} | {name: getattr(plan, name) for name in PLAN_FIELDS if name != "steps"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GradedStage:
+    """Everything that an evaluation needs of one stage."""
+
+    name: ModelStage
+    command: Literal["triage", "resolve"]
+    """The pipeline that runs this stage alone."""
+    parse_line: Callable[[bytes, KnowledgeBase], Record | None]
+    parse: Callable[[Any, KnowledgeBase], Record | None]
+    answer: Callable[[Any, KnowledgeBase], Any]
+    """The answer of the rules to a record."""
+    codec: Codec[Any]
+    has_reasoning: bool
+    """The model reasons before it answers."""
+    line_answer: Callable[[Line], Any]
+    """The answer that stands in an output line."""
+    line_findings: Callable[[Line], Any]
+    raw_key: str
+    """The key of the attempts in `raw` of an output line."""
+    model: Callable[[ModelNames], str | None]
+    fields: tuple[str, ...]
+    fields_of: Callable[[Any], dict[str, Any]]
+    strata: Callable[[Any, Any, KnowledgeBase], Strata]
+    """Groups of a record, from the record and the answer of the rules."""
+    plan_shares: Callable[[Any, Any, Any, KnowledgeBase], PlanShares] | None = None
+    """Shares of stock that a plan covers; None for a stage that makes no plan."""
+    matrices: tuple[str, ...]
+    """Fields with a confusion matrix."""
+    compared: tuple[str, ...]
+    """Fields that `finops compare` compares."""
+    has_tiers: bool
+    """Its answers have a tier, an escalation level and a score."""
+    has_baselines: bool
+    """Text classifiers can learn a field of its answers."""
+    drift_dimension: str
+    """The dimension that only lines with an answer of this stage have."""
+
+
+GRADED_STAGES: dict[str, GradedStage] = {
+    stage.name: stage
+    for stage in (
+        GradedStage(
+            name="triage",
+            command="triage",
+            parse_line=lambda line, kb: parse_fail_line(line).value,
+            parse=lambda record, kb: parse_fail(record).value,
+            answer=triage,
+            codec=TRIAGE,
+            has_reasoning=False,
+            line_answer=lambda line: line.triage,
+            line_findings=lambda line: line.verification.triage,
+            raw_key="triage",
+            model=lambda models: models.triage,
+            fields=TRIAGE_FIELDS,
+            fields_of=triage_fields,
+            strata=strata_of_fail,
+            matrices=("priority_tier", "category", "action", "escalation_level"),
+            compared=(
+                "priority_tier",
+                "category",
+                "action",
+                "escalation_level",
+                "priority_score",
+                "flags",
+            ),
+            has_tiers=True,
+            has_baselines=True,
+            drift_dimension="tier",
+        ),
+        GradedStage(
+            name="resolver",
+            command="resolve",
+            parse_line=lambda line, kb: parse_case_line(line, kb).value,
+            parse=lambda record, kb: parse_case(record, kb).value,
+            answer=resolve,
+            codec=RESOLUTION,
+            has_reasoning=True,
+            line_answer=lambda line: line.resolution,
+            line_findings=lambda line: line.verification.resolution,
+            raw_key="resolution",
+            model=lambda models: models.resolver,
+            fields=PLAN_FIELDS,
+            fields_of=plan_fields,
+            strata=strata_of_case,
+            plan_shares=plan_shares,
+            matrices=("fallback_strategy", "gridlock_detected", "residual_action"),
+            compared=(
+                "steps",
+                "fallback_strategy",
+                "total_coverable",
+                "residual_short",
+                "gridlock_detected",
+            ),
+            has_tiers=False,
+            has_baselines=False,
+            drift_dimension="fallback",
+        ),
+    )
+}
