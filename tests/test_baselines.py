@@ -28,7 +28,7 @@ from finops_cli.evaluation.baselines import (
     train_examples,
 )
 from finops_cli.evaluation.outcomes import outcomes_in
-from finops_cli.evaluation.reports.text_report import summary
+from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.evaluation.verdict import BaselineComparison, compare_with_baselines, verdict
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
@@ -55,13 +55,13 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
     written down.
     """
     folder, ran = run
-    assert {(each.name, each.target) for each in ran.list} == {
+    assert {(each.name, each.target) for each in ran.results} == {
         (name, target)
         for name in ("logistic regression", "random forest", "linear SVC")
         for target in TARGETS
     }
     written = lines_of(folder / "baselines.jsonl")
-    for each in ran.list:
+    for each in ran.results:
         pairs = Counter(
             (line["expected"][each.target], line["said"][each.target][each.name])
             for line in written
@@ -75,7 +75,7 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
             assert told.precision.of == sum(n for (_, s), n in pairs.items() if s == name)
         assert each.p50_ms is not None
         assert each.p50_ms > 0
-    assert sum(each.training_cpu_ms or 0 for each in ran.list) < 30_000
+    assert sum(each.training_cpu_ms or 0 for each in ran.results) < 30_000
 
 
 def test_the_terminal_gives_the_times_of_what_is_simpler(
@@ -86,31 +86,31 @@ def test_the_terminal_gives_the_times_of_what_is_simpler(
         evaluated(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
     )
     assert evaluation.engine is not None
-    rows = summary(evaluation).splitlines()
+    rows = evaluation_text(evaluation).splitlines()
     assert (
         f"engine ms          p50 {evaluation.engine.p50_ms}  p95 {evaluation.engine.p95_ms}" in rows
     )
-    for each in run[1].list:
+    for each in run[1].results:
         place = next(
             place for place, row in enumerate(rows) if row.endswith(f"{each.target}: {each.name}")
         )
         assert rows[place + 1].endswith(f"); {each.p50_ms} ms")
         assert len(rows[place + 1]) <= 80
     untimed = struct_replace(
-        run[1], list=[struct_replace(each, p50_ms=None) for each in run[1].list]
+        run[1], results=[struct_replace(each, p50_ms=None) for each in run[1].results]
     )
     assert (
         " ms"
-        not in summary(struct_replace(evaluation, baselines=untimed, engine=None)).partition(
-            "baselines"
-        )[2]
+        not in evaluation_text(
+            struct_replace(evaluation, baselines=untimed, engine=None)
+        ).partition("baselines")[2]
     )
 
 
 def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
     """Category stands in the text almost in so many words; a tier has to be reckoned."""
     best = {
-        target: max(each.classified.right.count for each in run[1].list if each.target == target)
+        target: max(each.classified.right.count for each in run[1].results if each.target == target)
         for target in TARGETS
     }
     assert best["category"] > 54
@@ -173,7 +173,7 @@ def test_the_rule_of_worth(
     """Surely better at one, surely worse at none; what is as good as can be does not count against
     it.
     """
-    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=5).figures
+    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=5).metrics
     assert f is not None
     found = verdict("small", f, [tier, category], Baselines(400, []), False, kb.evaluation)
     assert found.earned is earned
@@ -186,7 +186,9 @@ def test_duels_are_fought_with_the_best_on_the_same_records(
     """The engine is right about all; the best baseline is right where `baselines.jsonl` says so."""
     folder, ran = run
     for duel in compare_with_baselines(outcomes_in(folder), folder):
-        best = max(each.classified.right.count for each in ran.list if each.target == duel.target)
+        best = max(
+            each.classified.right.count for each in ran.results if each.target == duel.target
+        )
         assert (duel.records, duel.model_right, duel.baseline_right, duel.model_only) == (
             60,
             60,
@@ -204,9 +206,9 @@ def test_sentences_have_baselines_too(tmp_path: Path, kb: KnowledgeBase) -> None
     pytest.importorskip("sklearn")
     held_out = list(sentences("eval", 7, 60))
     ran = baselines(sentences("train", 7, 300), held_out, tmp_path, kb.evaluation, timed=False)
-    assert {each.target for each in ran.list} == {"label"}
-    assert all(each.classified.right.of == 60 for each in ran.list)
-    assert all(each.training_cpu_ms is None for each in ran.list)
+    assert {each.target for each in ran.results} == {"label"}
+    assert all(each.classified.right.of == 60 for each in ran.results)
+    assert all(each.training_cpu_ms is None for each in ran.results)
 
 
 def test_a_desk_can_change_them(tmp_path: Path, kb: KnowledgeBase) -> None:
@@ -225,9 +227,9 @@ def test_a_desk_can_change_them(tmp_path: Path, kb: KnowledgeBase) -> None:
             sentences("train", 7, 300), list(sentences("eval", 7, 60)), tmp_path, own, timed=True
         )
     assert {str(warning.message).split()[0] for warning in warned} == {"lbfgs", "Liblinear"}
-    forest = next(each for each in ran.list if each.name == "random forest")
+    forest = next(each for each in ran.results if each.name == "random forest")
     assert len({said for row in forest.classified.confusion.values() for said in row}) == 1
-    assert all(each.p50_ms == each.p95_ms for each in ran.list)
+    assert all(each.p50_ms == each.p95_ms for each in ran.results)
 
 
 WITHOUT = "import sys; sys.modules['sklearn'] = None; from finops_cli.cli import main; main()"

@@ -46,7 +46,7 @@ def test_a_worse_model_is_told_from_chance(tmp_path: Path, kb: KnowledgeBase) ->
     evaluated(tmp_path / "a", kb, Engine(kb), rows=60)
     evaluated(tmp_path / "b", kb, forgetful(kb, wrong_every=4), rows=60)
     found = compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), kb.evaluation)
-    by_name = {figure.name: figure for figure in found.figures}
+    by_name = {figure.name: figure for figure in found.metrics}
     action = by_name["action"]
     assert (found.pairs, found.unpaired_first, found.unpaired_second) == (60, 0, 0)
     assert action.first_only == by_name["right as it came"].first_only > 5
@@ -68,8 +68,8 @@ def test_no_answer_is_set_apart(tmp_path: Path, kb: KnowledgeBase) -> None:
     silent = found.answered["first only"]
     assert silent >= 4
     assert found.answered["both"] == 30 - silent
-    assert {figure.first_right - figure.second_right for figure in found.figures} == {0}
-    assert found.figures[0].pairs == 30 - silent
+    assert {figure.first_right - figure.second_right for figure in found.metrics} == {0}
+    assert found.metrics[0].pairs == 30 - silent
 
 
 def test_other_records_are_not_compared(tmp_path: Path, kb: KnowledgeBase, finops: Finops) -> None:

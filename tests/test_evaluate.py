@@ -15,7 +15,7 @@ import pytest
 
 from finops_cli.devtools.fake_ollama import CorrectAnswer, FakeOllama, FixedText, ReceivedRequest
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.reports.text_report import summary
+from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import Finops, a_fail, jsonl
@@ -29,12 +29,12 @@ def test_the_engine_is_right_about_everything(tmp_path: Path, kb: KnowledgeBase)
     """The reference against itself: every field of every record, no critical missed, no group
     singled out.
     """
-    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=60).figures
-    assert f.first == {"right": 60, "wrong": 0, "none": 0}
+    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=60).metrics
+    assert f.first_answers == {"right": 60, "wrong": 0, "none": 0}
     assert all(each.count == each.of == 60 for each in f.fields.values())
     assert f.criticals is not None
     assert (f.criticals.missed.count, f.rules, f.no_answer) == (0, {}, {})
-    assert not any(stratum.singled_out for stratum in f.strata)
+    assert not any(stratum.flagged for stratum in f.strata)
 
 
 def test_a_fault_at_one_boundary_is_named(
@@ -51,18 +51,18 @@ def test_a_fault_at_one_boundary_is_named(
 
     model = at_fake_ollama(server, kb, when(lambda request: age_of(request) == 9, one_band_up))
     evaluation = evaluated(tmp_path / "ev", kb, model, rows=ROWS)
-    worst = evaluation.figures.strata[0]
+    worst = evaluation.metrics.strata[0]
     assert (worst.dimension, worst.group) == ("boundary", "age 9, just below a boundary")
-    assert worst.singled_out
+    assert worst.flagged
     assert worst.right.count == 0
     assert list(worst.worst) == ["age_factor"]
     others = [
         stratum
-        for stratum in evaluation.figures.strata
+        for stratum in evaluation.metrics.strata
         if stratum.dimension == "boundary" and stratum is not worst
     ]
-    assert not any(stratum.singled_out for stratum in others)
-    assert "boundary: age 9, just below a boundary" in summary(evaluation)
+    assert not any(stratum.flagged for stratum in others)
+    assert "boundary: age 9, just below a boundary" in evaluation_text(evaluation)
 
 
 def test_missed_criticals_are_the_first_figure(
@@ -84,7 +84,7 @@ def test_missed_criticals_are_the_first_figure(
         at_fake_ollama(server, kb, when(lambda _: True, never_critical)),
         rows=ROWS,
     )
-    c, escalation = evaluation.figures.criticals, evaluation.figures.escalation
+    c, escalation = evaluation.metrics.criticals, evaluation.metrics.escalation
     assert c is not None
     assert escalation is not None
     assert c.missed.count == c.missed.of == c.missed_as["HIGH"] > 10
@@ -98,9 +98,9 @@ def test_missed_criticals_are_the_first_figure(
             if o["expected"]["priority_tier"] == "CRITICAL"
         ][:20]
     )
-    assert [line for line in summary(evaluation).splitlines() if line.endswith(")")][1].startswith(
-        "missed criticals"
-    )
+    assert [line for line in evaluation_text(evaluation).splitlines() if line.endswith(")")][
+        1
+    ].startswith("missed criticals")
 
 
 def test_no_answer_is_an_outcome_of_its_own(
@@ -117,14 +117,14 @@ def test_no_answer_is_an_outcome_of_its_own(
             else CorrectAnswer()
         )
 
-    f = evaluated(tmp_path / "ev", kb, at_fake_ollama(server, kb, script), rows=40).figures
-    silent = f.first["none"]
+    f = evaluated(tmp_path / "ev", kb, at_fake_ollama(server, kb, script), rows=40).metrics
+    silent = f.first_answers["none"]
     assert silent > 5
-    assert f.first["wrong"] == 0
+    assert f.first_answers["wrong"] == 0
     assert f.no_answer == {"reply.json": silent}
     assert (f.right.count, f.right.of) == (40 - silent, 40 - silent)
-    assert (f.valid_before.count, f.valid_before.of) == (40 - silent, 40)
-    assert f.stands_after.count == 40  # asked a second time, the model answers
+    assert (f.valid_first_try.count, f.valid_first_try.of) == (40 - silent, 40)
+    assert f.accepted_after_repair.count == 40  # asked a second time, the model answers
     assert f.criticals is not None
     assert f.criticals.unanswered == f.confusion["priority_tier"]["CRITICAL"]["no answer"] > 0
     assert (f.criticals.missed.count, f.criticals.missed.of) == (
@@ -152,7 +152,7 @@ def test_figures_agree_with_an_independent_reckoning(
         return answer
 
     model = at_fake_ollama(server, kb, when(lambda request: age_of(request) % 3 == 0, off))
-    f = evaluated(tmp_path / "ev", kb, model, rows=60).figures
+    f = evaluated(tmp_path / "ev", kb, model, rows=60).metrics
     right = close = exact = 0
     tiers: Counter[tuple[str, str]] = Counter()
     latencies, tokens = [], 0
@@ -197,7 +197,7 @@ def test_a_train_row_is_no_examination(tmp_path: Path, kb: KnowledgeBase, finops
     )
     f = evaluated(
         tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "data/triage-eval.jsonl"
-    ).figures
+    ).metrics
     assert f.records == 4
     lying = (
         (tmp_path / "data/triage-train.jsonl")
@@ -250,9 +250,9 @@ def test_the_command_writes_streams_and_statuses(tmp_path: Path, finops: Finops)
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert (
-        told["figures"]["records"],
-        told["figures"]["rejected"],
-        told["figures"]["right"]["of"],
+        told["metrics"]["records"],
+        told["metrics"]["rejected"],
+        told["metrics"]["right"]["of"],
     ) == (2, 1, 1)
     assert json.loads((tmp_path / "ev/evaluation.json").read_bytes()) == told
     assert finops(*call, "-n", 5, "-q").returncode == 0

@@ -89,12 +89,12 @@ def test_plans_are_listed_by_number_of_fails_to_receive(kb: KnowledgeBase) -> No
 
 def test_the_engine_loses_no_share(tmp_path: Path, kb: KnowledgeBase) -> None:
     """The optimal plan against itself, over every number of fails to receive."""
-    f = evaluated(tmp_path / "ev", kb, Engine(kb), "resolver", rows=40).figures
+    f = evaluated(tmp_path / "ev", kb, Engine(kb), "resolver", rows=40).metrics
     assert f.shares is not None
     assert (f.shares.lost, f.shares.overstated, f.shares.plans) == (0, 0, 40)
     assert f.shares.delivered == f.shares.coverable > 0
     assert set(f.shares_by_ftr_count) == {"1-3", "5-10", "11-28"}
-    assert f.first["right"] == 40
+    assert f.first_answers["right"] == 40
 
 
 def test_a_forgotten_source_is_told_by_rule_and_in_shares(
@@ -116,7 +116,7 @@ def test_a_forgotten_source_is_told_by_rule_and_in_shares(
         at_fake_ollama(server, kb, when(lambda _: True, no_recall), "resolver"),
         "resolver",
         30,
-    ).figures
+    ).metrics
     lost = 0
     for record in lines_of(tmp_path / "ev/records.jsonl"):
         best = plan_oracle.resolution(record)

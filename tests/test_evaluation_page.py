@@ -45,14 +45,14 @@ def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, kb: Know
     evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
     text = page(evaluation)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
-    f = evaluation.figures
+    f = evaluation.metrics
     assert f is not None
     assert f.criticals is not None
     missed = f"{f.criticals.missed.count} of {f.criticals.missed.of}"
     parts = ('class="verdict', "missed criticals", missed, "Where it is worse", "tier: CRITICAL")
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
-    assert f"{f.first['wrong']} wrong, {f.first['none']} no answer" in text
+    assert f"{f.first_answers['wrong']} wrong, {f.first_answers['none']} no answer" in text
     for drawn in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', drawn))  # noqa: S314 - our own text
 
@@ -61,12 +61,12 @@ def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, kb: Kno
     """What was valid as it came and what stands after repair, side by side, both of all records
     that were asked about.
     """
-    f = (evaluation := evaluated(tmp_path / "ev", kb, faulty(kb), rows=40)).figures
+    f = (evaluation := evaluated(tmp_path / "ev", kb, faulty(kb), rows=40)).metrics
     assert f is not None
-    assert f.valid_before.of == f.stands_after.of == 40
+    assert f.valid_first_try.of == f.accepted_after_repair.of == 40
     before, after = (
-        f"valid as it came<b>{f.valid_before.pct:.1f} %</b>",
-        f"stands after repair<b>{f.stands_after.pct:.1f} %</b>",
+        f"valid as it came<b>{f.valid_first_try.pct:.1f} %</b>",
+        f"stands after repair<b>{f.accepted_after_repair.pct:.1f} %</b>",
     )
     text = page(evaluation)
     assert text.count("class=soft", text.index(before), text.index(after)) == 1
@@ -75,16 +75,16 @@ def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, kb: Kno
 def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Twelve are drawn; how many more there are is said, and one is one."""
     evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
-    f = evaluation.figures
+    f = evaluation.metrics
     assert f is not None
-    worst = next(stratum for stratum in f.strata if stratum.singled_out)
+    worst = next(stratum for stratum in f.strata if stratum.flagged)
     for count, told in (
         (1, "1 group with"),
         (12, "12 groups with"),
         (13, "And 1 more group below"),
         (15, "And 3 more groups below"),
     ):
-        text = page(replace(evaluation, figures=replace(f, strata=[worst] * count)))
+        text = page(replace(evaluation, metrics=replace(f, strata=[worst] * count)))
         where = text.partition("Where it is worse")[2].partition("<h2>")[0]
         assert told in where
         assert ("more group" in where) is (count > 12)

@@ -15,7 +15,7 @@ import pytest
 from finops_cli.evaluation.group_counts import GroupCounts
 from finops_cli.evaluation.outcomes import First
 from finops_cli.evaluation.reports.html_report import page
-from finops_cli.evaluation.reports.text_report import summary
+from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.evaluation.run import Evaluation
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import CompletionRequest
@@ -58,10 +58,10 @@ def test_silence_about_criticals_is_told_with_the_missed_ones(
     card of the page.
     """
     evaluation = without_answers(tmp_path / "ev", kb, is_critical)
-    c = evaluation.figures.criticals if evaluation.figures else None
+    c = evaluation.metrics.criticals if evaluation.metrics else None
     assert c is not None
     assert (c.missed.of, c.unanswered > 10) == (0, True)
-    rows = summary(evaluation).splitlines()
+    rows = evaluation_text(evaluation).splitlines()
     place = rows.index("missed criticals   none to count")
     assert rows[place + 1].strip() == f"{c.unanswered} criticals have no answer"
     assert (
@@ -81,10 +81,10 @@ def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, kb: Kno
         return asked[-1] and asked.count(True) == 1
 
     one = without_answers(tmp_path / "one", kb, first_critical)
-    assert "1 critical has no answer" in summary(one)
+    assert "1 critical has no answer" in evaluation_text(one)
     assert card_of(page(one), "missed criticals").startswith(" alarm | 0 of ")
     none = without_answers(tmp_path / "none", kb, lambda _: False)
-    assert "no answer\n" not in summary(none)
+    assert "no answer\n" not in evaluation_text(none)
     assert card_of(page(none), "missed criticals").startswith(" | 0 of ")
 
 
@@ -93,18 +93,18 @@ def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, kb: Knowl
     with what is missing.
     """
     evaluation = without_answers(tmp_path / "ev", kb, is_critical)
-    f = evaluation.figures
+    f = evaluation.metrics
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.dimension == "tier")
-    assert (worst.group, worst.singled_out, worst.silent, worst.right.of) == (
+    assert (worst.group, worst.flagged, worst.silent, worst.right.of) == (
         "CRITICAL",
         True,
         True,
         0,
     )
-    assert all(stratum.singled_out for stratum in f.strata[: f.strata.index(worst)])
-    assert not any(stratum.singled_out for stratum in f.strata if not stratum.unanswered)
-    rows = summary(evaluation).splitlines()
+    assert all(stratum.flagged for stratum in f.strata[: f.strata.index(worst)])
+    assert not any(stratum.flagged for stratum in f.strata if not stratum.unanswered)
+    rows = evaluation_text(evaluation).splitlines()
     place = next(place for place, row in enumerate(rows) if row.endswith("tier: CRITICAL"))
     assert [row.strip() for row in rows[place + 1 : place + 3]] == [
         "right none to count",
@@ -125,9 +125,9 @@ def count_of(told: list[tuple[str, First]], kb: KnowledgeBase) -> GroupCounts:
 
 
 @pytest.mark.parametrize("first", ["wrong", "none"])
-@pytest.mark.parametrize(("rights", "singled_out"), [(5, False), (6, True)])
+@pytest.mark.parametrize(("rights", "flagged"), [(5, False), (6, True)])
 def test_both_tests_of_every_group_are_corrected_for(
-    first: First, rights: int, singled_out: bool, kb: KnowledgeBase
+    first: First, rights: int, flagged: bool, kb: KnowledgeBase
 ) -> None:
     """All five of a small group, one of a large one, the rest right: 6/462 with 5 right ones, times
     2 groups and 2 tests 0.052; then 6/792.
@@ -137,8 +137,8 @@ def test_both_tests_of_every_group_are_corrected_for(
         ("large", first),
         *[("large", "right")] * rights,
     ]
-    small = next(stratum for stratum in count_of(told, kb).figures() if stratum.group == "small")
-    assert (small.singled_out, small.silent) == (singled_out, singled_out and first == "none")
+    small = next(stratum for stratum in count_of(told, kb).groups() if stratum.group == "small")
+    assert (small.flagged, small.flagged_unanswered) == (flagged, flagged and first == "none")
 
 
 def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(kb: KnowledgeBase) -> None:
@@ -154,6 +154,6 @@ def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(kb: KnowledgeB
         + [("rarely", "none")] * 5
         + [("rarely", "right")]
     )
-    strata = count_of(told, kb).figures()
-    assert not any(stratum.singled_out for stratum in strata)
+    strata = count_of(told, kb).groups()
+    assert not any(stratum.flagged for stratum in strata)
     assert [stratum.group for stratum in strata] == ["never", "rarely", "once", "half", "good"]

@@ -213,7 +213,7 @@ def _refuse_options(context: typer.Context, stage: str) -> None:
 def _conclude(evaluation: Evaluation, output: Path, as_json: bool, quiet: bool) -> None:
     """Write page and figures; say the figures on stdout."""
     from finops_cli.evaluation.reports.html_report import page
-    from finops_cli.evaluation.reports.text_report import summary
+    from finops_cli.evaluation.reports.text_report import evaluation_text
     from finops_cli.evaluation.results_dir import REPORT
     from finops_cli.evaluation.run import write
     from finops_cli.files.safe_io import whole
@@ -224,4 +224,4 @@ def _conclude(evaluation: Evaluation, output: Path, as_json: bool, quiet: bool) 
     write(evaluation, output)
     if not quiet:
         typer.echo(f"{'report':<12} {output / REPORT}", err=True)
-    typer.echo(encode_value(evaluation) if as_json else summary(evaluation))
+    typer.echo(encode_value(evaluation) if as_json else evaluation_text(evaluation))

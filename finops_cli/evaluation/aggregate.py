@@ -32,7 +32,7 @@ def aggregate(outcomes: Iterable[Outcome], settings: EvaluationSettings) -> Metr
         count.add(outcome)
     if count is None:
         raise ValueError("no outcome to count")
-    return count.figures()
+    return count.metrics()
 
 
 @dataclass
@@ -105,7 +105,7 @@ class Aggregate:
                 self.missed_ids.append(outcome.id)
         return wrong
 
-    def figures(self) -> Metrics:
+    def metrics(self) -> Metrics:
         """What was counted so far."""
         z, has_tiers = self.settings.z, self.graded.has_tiers
         has_plans = self.graded.plan_shares is not None
@@ -115,10 +115,10 @@ class Aggregate:
             stage=self.stage,
             records=self.records,
             rejected=self.statuses["rejected"],
-            first={name: self.first[name] for name in get_args(First)},
+            first_answers={name: self.first[name] for name in get_args(First)},
             right=proportion(self.first["right"], answered, z),
-            valid_before=proportion(self.first["right"], asked, z),
-            stands_after=proportion(stands, asked, z),
+            valid_first_try=proportion(self.first["right"], asked, z),
+            accepted_after_repair=proportion(stands, asked, z),
             statuses={name: self.statuses[name] for name in get_args(Status)},
             criticals=self._criticals() if has_tiers else None,
             escalation=self._escalation() if has_tiers else None,
@@ -130,7 +130,7 @@ class Aggregate:
             no_answer=dict(_most_first(self.no_answer)),
             shares=self.plans.totals() if has_plans else None,
             shares_by_ftr_count=self.plans.by_ftr_count() if has_plans else {},
-            strata=self.strata.figures(),
+            strata=self.strata.groups(),
             confusion={name: _matrix(counts) for name, counts in self.matrices.items()},
             speed=self._speed(),
         )

@@ -66,7 +66,7 @@ class Baselines(Struct, frozen=True):
     """What came of them; `not_run` says why there are none."""
 
     train_rows: int
-    list: list[Baseline]
+    results: list[Baseline]
     not_run: str | None = None
 
 
@@ -250,7 +250,7 @@ def _judged(
     settings: EvaluationSettings,
     timed: bool,
 ) -> Baseline:
-    counted = Classifying(settings)
+    counted = ClassifierCount(settings)
     for example, label in zip(held_out, said, strict=True):
         counted.add(example.labels[each.target], label)
     texts = (example.text for example in held_out)
@@ -263,7 +263,7 @@ def _judged(
     return Baseline(
         each.name,
         each.target,
-        counted.figures(),
+        counted.result(),
         training_cpu_ms,
         percentile(ascending, 50),
         percentile(ascending, 95),
@@ -286,7 +286,7 @@ def _write(
             )
 
 
-class ClassFigures(Struct, frozen=True):
+class ClassMetrics(Struct, frozen=True):
     """`precision`: of what was called so; `recall`: of what is so.
 
     `f1_pct` is null where both are nothing.
@@ -299,11 +299,11 @@ class ClassFigures(Struct, frozen=True):
 
 class Classified(Struct, frozen=True):
     right: Proportion
-    classes: dict[str, ClassFigures]
+    classes: dict[str, ClassMetrics]
     confusion: Matrix
 
 
-class Classifying:
+class ClassifierCount:
     """The running count."""
 
     def __init__(self, settings: EvaluationSettings) -> None:
@@ -313,18 +313,18 @@ class Classifying:
     def add(self, expected: str, said: str) -> None:
         self._counts[expected, said] += 1
 
-    def figures(self) -> Classified:
+    def result(self) -> Classified:
         names = sorted({name for pair in self._counts for name in pair})
         right = sum(self._counts[name, name] for name in names)
         matrix = {e: {s: self._counts[e, s] for s in names if self._counts[e, s]} for e in names}
         classes = {name: self._class(name, names) for name in names}
         return Classified(proportion(right, self._counts.total(), self._z), classes, matrix)
 
-    def _class(self, name: str, names: list[str]) -> ClassFigures:
+    def _class(self, name: str, names: list[str]) -> ClassMetrics:
         hit = self._counts[name, name]
         called, there = (
             sum(self._counts[e, name] for e in names),
             sum(self._counts[name, s] for s in names),
         )
         f1 = pct(Decimal(2 * hit) / (called + there)) if called + there else None
-        return ClassFigures(proportion(hit, called, self._z), proportion(hit, there, self._z), f1)
+        return ClassMetrics(proportion(hit, called, self._z), proportion(hit, there, self._z), f1)

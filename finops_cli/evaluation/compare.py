@@ -57,7 +57,7 @@ class Comparison(Struct, frozen=True):
     answered_p: Decimal
     answers_more: str
     """`first`, `second`, or empty where chance explains the difference."""
-    figures: list[Paired]
+    metrics: list[Paired]
     faster: dict[str, int]
     faster_p: Decimal | None
     shares_lost: dict[str, int] | None
@@ -69,7 +69,7 @@ class _Marks(NamedTuple):
     """
 
     expected: bytes
-    figures: dict[str, bool] | None
+    right: dict[str, bool] | None
     latency_ms: Decimal | None
     lost: int | None
 
@@ -98,10 +98,8 @@ def compare(
             "the evaluations were marked by different rules (kb)",
             "make one of them anew with the rules of the other",
         )
-    both = [
-        (a.figures, b.figures) for a, b in pairs if a.figures is not None and b.figures is not None
-    ]
-    counts = Counter(_answered(a.figures is not None, b.figures is not None) for a, b in pairs)
+    both = [(a.right, b.right) for a, b in pairs if a.right is not None and b.right is not None]
+    counts = Counter(_answered(a.right is not None, b.right is not None) for a, b in pairs)
     answered = sign_test(counts["first only"], counts["second only"])
     faster = _faster(pairs)
     return Comparison(
@@ -112,7 +110,7 @@ def compare(
         {name: counts[name] for name in ("both", "first only", "second only", "neither")},
         _decimal(answered),
         _surely(counts["first only"], counts["second only"], answered, settings),
-        _figures(both, settings),
+        _paired_metrics(both, settings),
         {"first": faster[0], "second": faster[1]},
         _decimal(sign_test(*faster)) if any(faster) else None,
         _lost(pairs) if GRADED_STAGES[stage].plan_shares is not None else None,
@@ -157,7 +155,7 @@ def _marks(outcome: Outcome) -> dict[str, bool] | None:
     return marks
 
 
-def _figures(
+def _paired_metrics(
     both: list[tuple[dict[str, bool], dict[str, bool]]], settings: EvaluationSettings
 ) -> list[Paired]:
     """The first figure stands for itself; the others are corrected for being many."""

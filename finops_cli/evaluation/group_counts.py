@@ -38,7 +38,7 @@ class GroupCounts:
             self._first[group][told] += 1
             self._wrong[group].update(wrong)
 
-    def figures(self) -> list[Stratum]:
+    def groups(self) -> list[Stratum]:
         """Every group: those singled out first, then by how many of its records might be right at
         best, fewest first.
 
@@ -46,7 +46,7 @@ class GroupCounts:
         did not come is not right here.
         """
         strata = [self._stratum(group, first) for group, first in sorted(self._first.items())]
-        return sorted(strata, key=lambda stratum: (not stratum.singled_out, self._at_best(stratum)))
+        return sorted(strata, key=lambda stratum: (not stratum.flagged, self._at_best(stratum)))
 
     def _at_best(self, stratum: Stratum) -> Decimal:
         return wilson(stratum.right.count, stratum.right.of + stratum.unanswered, self._settings.z)[

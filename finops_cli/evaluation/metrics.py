@@ -1,6 +1,6 @@
-"""The figures of an evaluation, as `evaluation.json` has them.
+"""The metrics of an evaluation, as `evaluation.json` has them.
 
-Counts stand beside every share, so that anybody can reckon them anew.
+Counts stand beside every proportion, so that anybody can compute it again.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ class PlanTotals(Struct, frozen=True):
 class Stratum(Struct, frozen=True):
     """A group of records. `worst`: the fields most often wrong in it, with how often.
 
-    `singled_out`: it is wrong, or without an answer, more often than chance deals; `silent`: the
-    latter.
+    `flagged`: it is wrong or without an answer more often than chance explains;
+    `flagged_unanswered`: it is without an answer more often.
     """
 
     dimension: str
     group: str
     right: Proportion
     unanswered: int
-    singled_out: bool
-    silent: bool
+    flagged: bool
+    flagged_unanswered: bool
     worst: dict[str, int]
 
 
@@ -94,16 +94,16 @@ class Speed(Struct, frozen=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     """All that was counted.
 
-    `first` tells right, wrong and none (no answer) apart; `fields` are of the answers.
+    `first_answers` counts right, wrong and none (no answer); `fields` are of the answers.
     """
 
     stage: str
     records: int
     rejected: int
-    first: dict[str, int]
+    first_answers: dict[str, int]
     right: Proportion
-    valid_before: Proportion
-    stands_after: Proportion
+    valid_first_try: Proportion
+    accepted_after_repair: Proportion
     statuses: dict[str, int]
     criticals: Criticals | None
     escalation: Escalation | None

@@ -70,7 +70,7 @@ class Evaluation(Struct, frozen=True):
     """
 
     made_from: MadeFrom
-    figures: Metrics | None
+    metrics: Metrics | None
     baselines: Baselines
     verdict: Verdict
     engine: Reference | None = None
@@ -101,16 +101,16 @@ def conclude(
     with whole(folder / outcomes.FILE) as file:
         for outcome in grading.grade(folder / RECORDS, folder / ANSWERS, wanted.stage, kb):
             file.write(outcomes.encoded(outcome))
-    figures = aggregate(outcomes.outcomes_in(folder), kb.evaluation)
+    metrics = aggregate(outcomes.outcomes_in(folder), kb.evaluation)
     ran = _baselines(wanted, folder, kb, simpler)
-    fought = compare_with_baselines(outcomes.outcomes_in(folder), folder) if ran.list else []
+    compared = compare_with_baselines(outcomes.outcomes_in(folder), folder) if ran.results else []
     model = GRADED_STAGES[wanted.stage].model(origin.models)
     earned = verdict(
-        model or origin.name, figures, fought, ran, origin.digests is None, kb.evaluation
+        model or origin.name, metrics, compared, ran, origin.digests is None, kb.evaluation
     )
     return Evaluation(
         _made_from(wanted.stage, wanted, folder / RECORDS, origin, guard, kb),
-        figures,
+        metrics,
         ran,
         earned,
         _engine(wanted, folder, kb, simpler.timed),

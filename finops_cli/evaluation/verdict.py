@@ -1,4 +1,4 @@
-"""Whether a model earns its place (kb: `evaluate.worth`), in one sentence."""
+"""Judges whether a model earns its place (kb: `evaluate.worth`), in one sentence."""
 
 from __future__ import annotations
 
@@ -59,10 +59,13 @@ def compare_with_baselines(outcomes: Iterable[Outcome], folder: Path) -> list[Ba
                     tables.setdefault((target, name), Counter())[
                         right, label == told.expected[target]
                     ] += 1
-    return [_duel(target, tables) for target in dict.fromkeys(target for target, _ in tables)]
+    return [
+        _compare_with_best(target, tables)
+        for target in dict.fromkeys(target for target, _ in tables)
+    ]
 
 
-def _duel(
+def _compare_with_best(
     target: str, tables: dict[tuple[str, str], Counter[tuple[bool, bool]]]
 ) -> BaselineComparison:
     def hits(name: str) -> int:
@@ -82,7 +85,7 @@ def _duel(
 def verdict(
     name: str,
     f: Metrics,
-    fought: list[BaselineComparison],
+    comparisons: list[BaselineComparison],
     ran: Baselines,
     is_engine: bool,
     settings: EvaluationSettings,
@@ -97,26 +100,29 @@ def verdict(
         )
     if ran.not_run is not None:
         return Verdict(
-            None, f"Whether {name} earns its place was not judged: {ran.not_run}.", fought
+            None, f"Whether {name} earns its place was not judged: {ran.not_run}.", comparisons
         )
-    against = [*_lost(fought, settings), *_unsafe(f, settings)]
-    told = "; ".join(_in_words(duel) for duel in fought)
+    against = [*_lost(comparisons, settings), *_unsafe(f, settings)]
+    told = "; ".join(_describe(each) for each in comparisons)
     if against:
         return Verdict(
-            False, f"{name} does not earn its place: {'; '.join(against)} ({told}).", fought
+            False, f"{name} does not earn its place: {'; '.join(against)} ({told}).", comparisons
         )
-    return Verdict(True, f"{name} earns its place over something simpler: {told}.", fought)
+    return Verdict(True, f"{name} earns its place over something simpler: {told}.", comparisons)
 
 
-def _lost(fought: list[BaselineComparison], settings: EvaluationSettings) -> list[str]:
+def _lost(comparisons: list[BaselineComparison], settings: EvaluationSettings) -> list[str]:
     """Why the best baselines do as well: one surely beats it, or it surely beats none."""
-    sure = [duel for duel in fought if Fraction(duel.p) <= Fraction(settings.significance)]
-    beaten = [duel for duel in sure if duel.model_right < duel.baseline_right]
+    sure = [
+        comparison
+        for comparison in comparisons
+        if Fraction(comparison.p) <= Fraction(settings.significance)
+    ]
+    beaten = [
+        comparison for comparison in sure if comparison.model_right < comparison.baseline_right
+    ]
     if beaten:
-        return [
-            f"on {_NAMES.get(duel.target, duel.target)} it is beaten by {duel.baseline}"
-            for duel in beaten
-        ]
+        return [f"on {_name(each)} it is beaten by {each.baseline}" for each in beaten]
     return [] if sure else ["it is not surely better than the best baselines at anything"]
 
 
@@ -130,16 +136,23 @@ def _unsafe(f: Metrics, settings: EvaluationSettings) -> list[str]:
         found.append(
             f"it misses {f.criticals.missed.count:,} of {f.criticals.missed.of:,} criticals"
         )
-    if f.stands_after.pct is not None and f.stands_after.pct < settings.worth["stands_pct"]:
-        found.append(f"only {f.stands_after.pct} % of its answers stand")
+    if (
+        f.accepted_after_repair.pct is not None
+        and f.accepted_after_repair.pct < settings.worth["stands_pct"]
+    ):
+        found.append(f"only {f.accepted_after_repair.pct} % of its answers stand")
     return found
 
 
-def _in_words(duel: BaselineComparison) -> str:
+def _describe(comparison: BaselineComparison) -> str:
     model, baseline = (
-        pct(Decimal(n) / duel.records) for n in (duel.model_right, duel.baseline_right)
+        pct(Decimal(count) / comparison.records)
+        for count in (comparison.model_right, comparison.baseline_right)
     )
     return (
-        f"{_NAMES.get(duel.target, duel.target)} right in {model} % of records, {duel.baseline} in"
-        f" {baseline} %"
+        f"{_name(comparison)} right in {model} % of records, {comparison.baseline} in {baseline} %"
     )
+
+
+def _name(comparison: BaselineComparison) -> str:
+    return _NAMES.get(comparison.target, comparison.target)

@@ -1,5 +1,5 @@
-"""An evaluation as a page that stands alone: the verdict, missed criticals, where it is wrong, then
-everything.
+"""Renders an evaluation as an HTML page that stands alone: the verdict, missed criticals, groups
+with more errors, then everything.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from finops_cli.domain import enums as words
 from finops_cli.evaluation.baselines import Baselines
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics, PlanTotals, Stratum
+from finops_cli.evaluation.reports.columns import COLUMNS, Column
 from finops_cli.evaluation.reports.svg import Bar, bars, matrix
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.stats import Proportion
@@ -65,8 +66,8 @@ _SHOWN_STRATA = 12
 
 
 def page(evaluation: Evaluation) -> str:
-    """The page. It loads nothing from anywhere."""
-    made, f = evaluation.made_from, evaluation.figures
+    """Render an evaluation; the page loads nothing from anywhere."""
+    made, f = evaluation.made_from, evaluation.metrics
     if f is None:
         title = f"{made.stage}: the baselines"
     else:
@@ -78,7 +79,7 @@ def page(evaluation: Evaluation) -> str:
         f'<p class="verdict {kind}">{escape(evaluation.verdict.sentence)}</p>',
     ]
     if f is not None:
-        parts += _of_answers(f)
+        parts += _answers(f)
     parts += [*_baselines(evaluation.baselines, evaluation.engine), *_made_from(made)]
     head = (
         '<meta charset="utf-8"><meta name="viewport"'
@@ -90,7 +91,7 @@ def page(evaluation: Evaluation) -> str:
     )
 
 
-def _of_answers(f: Metrics) -> Iterator[str]:
+def _answers(f: Metrics) -> Iterator[str]:
     yield from _cards(f)
     yield from _where(f.strata)
     yield from _fields(f)
@@ -101,7 +102,7 @@ def _of_answers(f: Metrics) -> Iterator[str]:
 
 
 def _cards(f: Metrics) -> Iterator[str]:
-    """The first figures; missed criticals before all."""
+    """The main metrics, missed criticals first."""
     cards = []
     if f.criticals is not None:
         c = f.criticals
@@ -113,11 +114,11 @@ def _cards(f: Metrics) -> Iterator[str]:
     if f.shares is not None:
         told = f"of {f.shares.coverable:,} coverable; {f.shares.overstated:,} overstated"
         cards.append(_card("shares lost", f"{f.shares.lost:,}", told, bool(f.shares.lost)))
-    cards.append(_card("right of the answers", _percent(f.right), _interval(f.right)))
-    split = f"{f.first['wrong']:,} wrong, {f.first['none']:,} no answer"
-    cards.append(_card("first answers", f"{f.first['right']:,} right", split))
-    cards.append(_card("valid as it came", _percent(f.valid_before), _interval(f.valid_before)))
-    cards.append(_card("stands after repair", _percent(f.stands_after), _interval(f.stands_after)))
+    first, *others = (_column_card(column, f) for column in COLUMNS)
+    wrong, none = f.first_answers["wrong"], f.first_answers["none"]
+    split = f"{wrong:,} wrong, {none:,} no answer"
+    counts = _card("first answers", f"{f.first_answers['right']:,} right", split)
+    cards += [first, counts, *others]
     s = f.speed
     if s.p50_ms is not None:
         rate = "" if s.tokens_per_second is None else f", {s.tokens_per_second:,} tokens/s"
@@ -131,6 +132,14 @@ def _cards(f: Metrics) -> Iterator[str]:
     yield f"<div class=cards>{''.join(cards)}</div>"
     if f.criticals is not None:
         yield from _criticals(f)
+
+
+def _column_card(column: Column, f: Metrics) -> str:
+    """The card of a column; empty where the stage does not have it."""
+    proportion = column.proportion(f)
+    if proportion is None:
+        return ""
+    return _card(column.title, _percent(proportion), _interval(proportion))
 
 
 def _criticals(f: Metrics) -> Iterator[str]:
@@ -151,7 +160,7 @@ def _criticals(f: Metrics) -> Iterator[str]:
 
 
 def _where(strata: Sequence[Stratum]) -> Iterator[str]:
-    worse = [stratum for stratum in strata if stratum.singled_out]
+    worse = [stratum for stratum in strata if stratum.flagged]
     if not worse:
         yield "<h2>Where it is worse</h2><p>No group of records stands out.</p>"
         return
@@ -175,8 +184,8 @@ def _groups(count: int, which: str = "") -> str:
 
 
 def _stratum_bar(stratum: Stratum) -> Bar:
-    note = _silence(stratum) if stratum.silent else next(iter(stratum.worst), "")
-    return Bar(f"{stratum.dimension}: {stratum.group}", stratum.right, note, stratum.singled_out)
+    note = _silence(stratum) if stratum.flagged_unanswered else next(iter(stratum.worst), "")
+    return Bar(f"{stratum.dimension}: {stratum.group}", stratum.right, note, stratum.flagged)
 
 
 def _fields(f: Metrics) -> Iterator[str]:
@@ -189,7 +198,7 @@ def _fields(f: Metrics) -> Iterator[str]:
         rows.append(
             Bar("score close", f.score_within, bad=f.score_within.count < f.score_within.of)
         )
-    yield bars(rows, "share of answers in which each field is right")
+    yield bars(rows, "proportion of answers in which each field is right")
 
 
 def _matrices(f: Metrics) -> Iterator[str]:
@@ -246,7 +255,7 @@ def _all_strata(strata: Sequence[Stratum]) -> Iterator[str]:
     ):
         mine = [stratum for stratum in strata if stratum.dimension == dimension]
         rows = [
-            Bar(stratum.group, stratum.right, _silence(stratum), stratum.singled_out)
+            Bar(stratum.group, stratum.right, _silence(stratum), stratum.flagged)
             for stratum in mine
         ]
         yield f"<details><summary>{escape(dimension)}</summary>{bars(rows, dimension)}</details>"
@@ -273,11 +282,11 @@ def _baselines(ran: Baselines, engine: Reference | None) -> Iterator[str]:
     yield bars(
         [
             Bar(f"{each.target}: {each.name}", each.classified.right, _timed(each.p50_ms))
-            for each in ran.list
+            for each in ran.results
         ],
         "baselines",
     )
-    for each in ran.list:
+    for each in ran.results:
         order = _ORDERS.get(each.target, tuple(each.classified.classes))
         drawn = matrix(each.classified.confusion, order, each.name)
         report = "".join(
@@ -322,24 +331,22 @@ def _made_from(made: MadeFrom) -> Iterator[str]:
     )
     yield f"<h2>Made from</h2><table>{rows}</table>"
     yield (
-        "<p class=soft>Every figure can be reckoned anew from <code>outcomes.jsonl</code>. What"
+        "<p class=soft>Every number can be counted again from <code>outcomes.jsonl</code>. What"
         " they mean: "
     )
     yield "<code>finops kb search evaluate</code>.</p>"
 
 
-def _card(name: str, figure: str, note: str, alarm: bool = False) -> str:
+def _card(name: str, value: str, note: str, alarm: bool = False) -> str:
     return (
-        f'<div class="card{" alarm" if alarm else ""}">{escape(name)}<b>{figure}</b><span'
+        f'<div class="card{" alarm" if alarm else ""}">{escape(name)}<b>{value}</b><span'
         f" class=soft>{escape(note)}</span></div>"
     )
 
 
-def _percent(share: Proportion) -> str:
-    return "none" if share.pct is None else f"{share.pct:.1f} %"
+def _percent(part: Proportion) -> str:
+    return "none" if part.pct is None else f"{part.pct:.1f} %"
 
 
-def _interval(share: Proportion) -> str:
-    return (
-        "none to count" if share.pct is None else f"{share.low_pct:.1f} to {share.high_pct:.1f} %"
-    )
+def _interval(part: Proportion) -> str:
+    return "none to count" if part.pct is None else f"{part.low_pct:.1f} to {part.high_pct:.1f} %"

@@ -21,7 +21,7 @@ _QUARTERS = (0, 25, 50, 75, 100)
 
 
 class Bar(NamedTuple):
-    """A share with a name; `note` stands behind its figures."""
+    """A proportion with a name; `note` stands behind its numbers."""
 
     name: str
     share: Proportion
@@ -30,7 +30,7 @@ class Bar(NamedTuple):
 
 
 def bars(rows: Sequence[Bar], title: str) -> str:
-    """Shares from 0 to 100 %, each with the whisker of its interval and its figures in words."""
+    """Draw proportions from 0 to 100 %, each with the whisker of its interval and its numbers."""
     height = _ROW * len(rows) + 30
     parts = [_open(_LABEL + _PLOT + _NUMBERS, height, title), *_grid(height)]
     for place, row in enumerate(rows):
@@ -68,8 +68,8 @@ def _bar(row: Bar, y: int) -> Iterable[str]:
     yield f'<text class=axis x="{_LABEL + _PLOT + 16}" y="{middle + 4}">{escape(told)}</text>'
 
 
-def _with_note(figures: str, note: str) -> str:
-    return f"{figures}; {note}" if note else figures
+def _with_note(numbers: str, note: str) -> str:
+    return f"{numbers}; {note}" if note else numbers
 
 
 def _x(percent: Decimal) -> Decimal:

@@ -1,4 +1,4 @@
-"""An evaluation for a terminal of 80 columns, missed criticals first."""
+"""Renders an evaluation, a comparison and a drift report for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from finops_cli.evaluation.compare import Comparison, Paired
 from finops_cli.evaluation.drift import Drift, Drifted
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics
+from finops_cli.evaluation.reports.columns import COLUMNS
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.stats import Proportion
 from finops_cli.files.terminal import printable
@@ -19,69 +20,69 @@ _LABEL = 18
 _STRATA, _FIELDS = 6, 2
 
 
-def summary(evaluation: Evaluation) -> str:
-    """What an analyst reads first."""
+def evaluation_text(evaluation: Evaluation) -> str:
+    """Render an evaluation, missed criticals first."""
     return "\n".join(_rows(evaluation))
 
 
 def _rows(evaluation: Evaluation) -> Iterator[str]:
-    made, f = evaluation.made_from, evaluation.figures
+    made, f = evaluation.made_from, evaluation.metrics
     yield fill(evaluation.verdict.sentence, 79)
     yield ""
     if f is not None:
-        yield from _of_answers(made, f)
+        yield from _answers(made, f)
         yield from _speed(f)
         yield from _engine(evaluation.engine)
     yield from _baselines(evaluation.baselines)
 
 
-def _of_answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
+def _answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
     model = GRADED_STAGES[f.stage].model(made.models)
     yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
     yield _row("records", f"{f.asked:,} ({made.records})")
     if f.criticals is not None:
         c = f.criticals
-        yield _row("missed criticals", _share(c.missed))
+        yield _row("missed criticals", _proportion(c.missed))
         if c.unanswered:
             yield _row("", c.silence)
-        yield _row("false alarms", _share(c.false_alarms))
+        yield _row("false alarms", _proportion(c.false_alarms))
     if f.shares is not None:
         s = f.shares
         yield _row(
             "shares lost", f"{s.lost:,} of {s.coverable:,} coverable; overstated {s.overstated:,}"
         )
-        yield _row("plans without loss", _share(s.without_loss))
-    yield _row(
-        "first answers",
-        f"right {f.first['right']:,}, wrong {f.first['wrong']:,}, no answer {f.first['none']:,}",
-    )
-    yield _row("right of answers", _share(f.right))
-    yield _row("valid as it came", _share(f.valid_before))
-    yield _row("stands after", _share(f.stands_after))
+        yield _row("plans without loss", _proportion(s.without_loss))
+    first = f.first_answers
+    right, wrong, none = (f"{first[name]:,}" for name in ("right", "wrong", "none"))
+    yield _row("first answers", f"right {right}, wrong {wrong}, no answer {none}")
+    for column in COLUMNS:
+        proportion = column.proportion(f)
+        if proportion is not None:
+            yield _row(column.label, _proportion(proportion))
     if f.rejected:
         yield _row("rejected", f"{f.rejected:,} records that cannot be used")
     yield from _fields(f)
-    yield from _told("rules broken", [f"{rule} {share.count:,}" for rule, share in f.rules.items()])
-    yield from _told("no answer for", [f"{rule} {count:,}" for rule, count in f.no_answer.items()])
+    yield from _list("rules broken", [f"{rule} {share.count:,}" for rule, share in f.rules.items()])
+    yield from _list("no answer for", [f"{rule} {count:,}" for rule, count in f.no_answer.items()])
     yield from _strata(f)
 
 
 def _fields(f: Metrics) -> Iterator[str]:
     flawed = {name: each for name, each in f.fields.items() if each.count < each.of}
     if f.score_within is not None and "priority_score" in flawed:
-        yield _row("score", f"exact {_share(f.fields['priority_score'])}")
-        yield _row("", f"within {_share(f.score_within)}")
+        yield _row("score", f"exact {_proportion(f.fields['priority_score'])}")
+        yield _row("", f"within {_proportion(f.score_within)}")
     for place, (name, each) in enumerate(
         sorted(flawed.items(), key=lambda item: (item[1].pct or Decimal(0), item[0]))
     ):
-        yield _row("fields" if not place else "", f"{name:<23} {_share(each)}")
+        yield _row("fields" if not place else "", f"{name:<23} {_proportion(each)}")
 
 
 def _strata(f: Metrics) -> Iterator[str]:
-    worse = [stratum for stratum in f.strata if stratum.singled_out]
+    worse = [stratum for stratum in f.strata if stratum.flagged]
     for place, stratum in enumerate(worse[:_STRATA]):
         yield _row("worse where" if not place else "", f"{stratum.dimension}: {stratum.group}")
-        yield _row("", f"  right {_share(stratum.right)}")
+        yield _row("", f"  right {_proportion(stratum.right)}")
         if stratum.worst:
             yield _row("", f"  wrong: {', '.join(list(stratum.worst)[:_FIELDS])}")
         if stratum.unanswered:
@@ -91,10 +92,10 @@ def _strata(f: Metrics) -> Iterator[str]:
 
 
 def _baselines(ran: Baselines) -> Iterator[str]:
-    for place, each in enumerate(ran.list):
+    for place, each in enumerate(ran.results):
         took = "" if each.p50_ms is None else f"; {each.p50_ms:,} ms"
         yield _row("baselines" if not place else "", f"{each.target}: {each.name}")
-        yield _row("", f"  right {_share(each.classified.right)}{took}")
+        yield _row("", f"  right {_proportion(each.classified.right)}{took}")
 
 
 def _speed(f: Metrics) -> Iterator[str]:
@@ -111,18 +112,18 @@ def _engine(engine: Reference | None) -> Iterator[str]:
         yield _row("engine ms", f"p50 {engine.p50_ms:,}  p95 {engine.p95_ms:,}")
 
 
-def _told(label: str, items: list[str]) -> Iterator[str]:
+def _list(label: str, items: list[str]) -> Iterator[str]:
     for place, item in enumerate(items):
         yield _row(label if not place else "", item)
 
 
-def _share(share: Proportion) -> str:
+def _proportion(part: Proportion) -> str:
     """1 of 20, 5.0 % (0.9 to 23.6)."""
-    if share.pct is None:
+    if part.pct is None:
         return "none to count"
     return (
-        f"{share.count:,} of {share.of:,}, {share.pct:.1f} % ({share.low_pct:.1f} to"
-        f" {share.high_pct:.1f})"
+        f"{part.count:,} of {part.of:,}, {part.pct:.1f} % ({part.low_pct:.1f} to"
+        f" {part.high_pct:.1f})"
     )
 
 
@@ -131,6 +132,7 @@ def _row(label: str, text: str) -> str:
 
 
 def comparison_text(comparison: Comparison, first: str, second: str) -> str:
+    """Render a comparison of two evaluations."""
     return "\n".join(_comparison_rows(comparison, first, second))
 
 
@@ -145,13 +147,13 @@ def _comparison_rows(c: Comparison, first: str, second: str) -> Iterator[str]:
     )
     told = "  ".join(f"{name} {count:,}" for name, count in c.answered.items() if count)
     yield f"answered     {told}  {_p(c.answered_p)}"
-    if c.figures:
+    if c.metrics:
         yield ""
         yield f"{'':<18}{'first':>8}{'second':>8}  first less second, % (interval)    p"
-    for figure in c.figures:
+    for metric in c.metrics:
         yield (
-            f"{figure.name:<18}{figure.first_right:>8,}{figure.second_right:>8,} "
-            f" {_difference(figure)}"
+            f"{metric.name:<18}{metric.first_right:>8,}{metric.second_right:>8,} "
+            f" {_difference(metric)}"
         )
     yield ""
     if c.shares_lost is not None:
@@ -164,23 +166,23 @@ def _comparison_rows(c: Comparison, first: str, second: str) -> Iterator[str]:
     yield from _verdict(c, first, second)
 
 
-def _difference(figure: Paired) -> str:
-    told = f"{figure.difference_pct:+} ({figure.low_pct:+} to {figure.high_pct:+})"
-    return f"{told:<35}{_p(figure.p_corrected)}"
+def _difference(metric: Paired) -> str:
+    told = f"{metric.difference_pct:+} ({metric.low_pct:+} to {metric.high_pct:+})"
+    return f"{told:<35}{_p(metric.p_corrected)}"
 
 
 def _verdict(c: Comparison, first: str, second: str) -> Iterator[str]:
-    """No answer is the worst of all, so it comes first."""
+    """A missing answer is worse than a wrong one, so it comes first."""
     names = {"first": first, "second": second}
     if c.answers_more:
         yield (
             f"{names[c.answers_more]} answers more often: chance alone would do this with"
             f" {_p(c.answered_p)}."
         )
-    if not c.figures:
+    if not c.metrics:
         yield "No record was answered by both."
         return
-    main, where = c.figures[0], "Where both answer, " if c.answered["both"] < c.pairs else ""
+    main, where = c.metrics[0], "Where both answer, " if c.answered["both"] < c.pairs else ""
     if main.better:
         yield (
             f"{where}{names[main.better]} is right more often: chance alone would do this with"
@@ -196,6 +198,7 @@ def _p(p: Decimal) -> str:
 
 
 def drift_text(found: Drift) -> str:
+    """Render a drift report."""
     window = f"; windows of {found.window:,}" if found.window else ""
     rows = [
         fill(found.sentence, 79),
