@@ -96,7 +96,7 @@ def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, kb: Knowl
     f = evaluation.metrics
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.dimension == "tier")
-    assert (worst.group, worst.flagged, worst.silent, worst.right.of) == (
+    assert (worst.group, worst.flagged, worst.flagged_unanswered, worst.right.of) == (
         "CRITICAL",
         True,
         True,
