@@ -1,4 +1,4 @@
-"""Tiny models in llama.cpp for tests: the plain loop that answers are held against, and a table of
+"""Tiny models in llama.cpp for tests: the plain loop that answers are held against, and a round of
 several answers.
 """
 
@@ -104,7 +104,7 @@ def prompts(count: int, seed: int = 3, longest: int = 120) -> list[str]:
 
 
 class Round:
-    """A table in this process, with everyone who is to be seated at it."""
+    """A round in this process, with everyone who is to be seated at it."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Round:
         self.network = DecodingNetwork(self.model)
         self.said: dict[int, GenerationResult] = {}
         self.steps = 0
-        self.table = Scheduler(self.network, sequences, self._hear, GrammarFactory(self.model))
+        self.scheduler = Scheduler(self.network, sequences, self._hear, GrammarFactory(self.model))
 
     def _hear(self, message: Begun | GenerationResult) -> None:
         if isinstance(message, GenerationResult):
@@ -133,11 +133,11 @@ class Round:
     ) -> dict[int, GenerationResult]:
         """Seat them in order, as seats become free, until everyone is answered."""
         waiting = list(asked)[::-1]
-        while waiting or self.table.busy:
-            while waiting and self.table.free:
+        while waiting or self.scheduler.is_busy:
+            while waiting and self.scheduler.free_slots:
                 say = waiting.pop()
-                self.table.seat(say, self.model.tokenised(say.prompt))
-            self.table.step()
+                self.scheduler.start(say, self.model.tokenize(say.prompt))
+            self.scheduler.step()
             self.steps += 1
             each_step(self)
         return self.said
@@ -154,9 +154,9 @@ def asks(
 
 
 def model_of(
-    gguf: Path, kb: KnowledgeBase, sequences: int = 4, teams: int = 1, **given: Any
+    gguf: Path, kb: KnowledgeBase, sequences: int = 4, groups: int = 1, **given: Any
 ) -> LlamaCppModel:
     """A model with one model, which says at most `TOKENS` tokens."""
-    load = Load(str(gguf), CONTEXT, sequences, teams, prefix=PREFIX)
+    load = Load(str(gguf), CONTEXT, sequences, groups, prefix=PREFIX)
     profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("max_tokens", TOKENS))
     return LlamaCppModel(Origin("llama-cpp"), {"triage": profile}, kb.models, **given)

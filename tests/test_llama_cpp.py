@@ -91,11 +91,11 @@ def test_the_common_prefix_changes_nothing(
 def test_the_prefix_is_evaluated_once(tiny: Path) -> None:
     """A request evaluates what comes behind the prefix, and nothing before."""
     counted: list[int] = []
-    table = Round(tiny, 1)
-    decode = table.network.decode
-    table.network.decode = lambda batch: (counted.append(len(batch.tokens)), decode(batch))[1]  # type: ignore[method-assign,func-returns-value]
-    table.answers(asks([f"{PREFIX}abc{BEHIND}"] * 3, tokens=1))
-    behind = table.model.tokenised(f"{PREFIX}abc{BEHIND}"), table.model.tokenised(PREFIX)
+    round = Round(tiny, 1)
+    decode = round.network.decode
+    round.network.decode = lambda batch: (counted.append(len(batch.tokens)), decode(batch))[1]  # type: ignore[method-assign,func-returns-value]
+    round.answers(asks([f"{PREFIX}abc{BEHIND}"] * 3, tokens=1))
+    behind = round.model.tokenize(f"{PREFIX}abc{BEHIND}"), round.model.tokenize(PREFIX)
     assert isinstance(behind[0], list)
     assert isinstance(behind[1], list)
     assert counted == [len(behind[0]) - len(behind[1])] * 3
@@ -105,13 +105,13 @@ def test_every_token_says_all_that_it_says(tiny: Path) -> None:
     """However long its name is; only the tokens that end an answer say nothing."""
     model = Round(tiny, 1).model
     text = "<|im_start|> category:<think></think>"
-    tokens = model.tokenised(text)
+    tokens = model.tokenize(text)
     assert isinstance(tokens, list)
     assert len(tokens) < len(text) / 2
-    assert b"".join(model.words[token] or b"?" for token in tokens) == text.encode()
-    ended = model.tokenised("<|im_end|><|endoftext|>")
+    assert b"".join(model.token_texts[token] or b"?" for token in tokens) == text.encode()
+    ended = model.tokenize("<|im_end|><|endoftext|>")
     assert isinstance(ended, list)
-    assert [model.words[token] for token in ended] == [None, None]
+    assert [model.token_texts[token] for token in ended] == [None, None]
 
 
 @pytest.mark.parametrize("batch", [4, 7, 16, 24])
@@ -119,8 +119,8 @@ def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> N
     """Either would abort the process; sequences stand in it in order, and only those that will
     speak ask for logits.
     """
-    table = Round(tiny, 4, batch=batch)
-    decode, network = table.network.decode, table.network
+    round = Round(tiny, 4, batch=batch)
+    decode, network = round.network.decode, round.network
 
     def checked(filled: Batch) -> None:
         assert 1 <= len(filled.tokens) <= batch
@@ -130,7 +130,7 @@ def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> N
 
     network.decode = checked  # type: ignore[method-assign]
     asked = asks(prompts(9), tokens=9)
-    assert table.answers(asked) == Round(tiny, 4).answers(asked)
+    assert round.answers(asked) == Round(tiny, 4).answers(asked)
 
 
 def test_a_memory_that_cannot_be_cut_gets_the_prefix_anew(
@@ -150,9 +150,9 @@ def test_a_memory_that_cannot_be_cut_gets_the_prefix_anew(
 
     monkeypatch.setattr(llama_cpp, "llama_memory_seq_rm", only_whole)
     asked = asks(prompts(9, seed=6))
-    table = Round(tiny, 2)
-    table.network.can_take_back = False
-    said = table.answers(asked)
+    round = Round(tiny, 2)
+    round.network.can_rewind = False
+    said = round.answers(asked)
     assert [say.number for say in asked if not agrees(said[say.number], plain(say.prompt))] == []
     assert True in whole
     assert False in whole
@@ -248,10 +248,10 @@ def test_a_cancelled_answer_harms_no_neighbour(tiny: Path, plain: Callable[..., 
     """
     texts = ["".join(prompts(1)) + "!" * 400, *prompts(11, seed=8)]
 
-    def cancels(table: Round) -> None:
-        if table.steps in (3, 20):
-            table.table.cancel(
-                1 if table.steps == 3 else next(n for n in range(2, 13) if n not in table.said)
+    def cancels(round: Round) -> None:
+        if round.steps in (3, 20):
+            round.scheduler.cancel(
+                1 if round.steps == 3 else next(n for n in range(2, 13) if n not in round.said)
             )
 
     said = Round(tiny, 3, batch=32).answers(asks(texts), cancels)

@@ -52,7 +52,7 @@ class Door:
 
     def enters(self, suspect: bool = False) -> AbstractContextManager[None]:
         """A request that is inside."""
-        request = self.entrance.passed(suspect)
+        request = self.entrance.admit(suspect)
         request.__enter__()
         return request
 
@@ -80,7 +80,7 @@ def waits(door: Door, suspect: bool = False) -> Event:
     over = Event()
 
     def goes_through() -> None:
-        with door.entrance.passed(suspect):
+        with door.entrance.admit(suspect):
             pass
         over.set()
 

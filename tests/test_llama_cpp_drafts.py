@@ -25,12 +25,12 @@ def test_a_guess_is_what_stood_behind_the_longest_equal_end(
     prompt: list[int], said: list[int]
 ) -> None:
     """Of 8 or 3 tokens, where they stood last; else the last token again."""
-    guesser = PromptLookup([9, *prompt], 0, NGramCache())
+    lookup = PromptLookup([9, *prompt], 0, NGramCache())
     for token in said:
-        guesser.learn(token)
+        lookup.append(token)
     text = [9, *prompt, *said]
-    assert guesser.knows == any(_stood(text, text[-reach:], reach) for reach in (8, 3))
-    for token in guesser.guess():
+    assert lookup.can_draft == any(_stood(text, text[-reach:], reach) for reach in (8, 3))
+    for token in lookup.draft():
         known = next(
             (
                 found
@@ -54,19 +54,19 @@ def _stood(text: list[int], end: list[int], reach: int) -> list[int]:
 
 
 def test_earlier_answers_are_remembered_and_the_oldest_forgotten() -> None:
-    heard = NGramCache(remembered=2)
+    cache = NGramCache(max_entries=2)
     for first in (10, 20, 30):
-        said = PromptLookup([first], 0, heard)
+        earlier = PromptLookup([first], 0, cache)
         for token in range(first + 1, first + 6):
-            said.learn(token)
-        said.close()
-        assert PromptLookup([first, first + 1, first + 2], 0, heard).guess() == [
+            earlier.append(token)
+        earlier.close()
+        assert PromptLookup([first, first + 1, first + 2], 0, cache).draft() == [
             first + 3,
             first + 4,
             first + 5,
         ]
-    assert PromptLookup([20, 21, 22], 0, heard).guess() == [23, 24, 25]
-    assert PromptLookup([10, 11, 12], 0, heard).guess() == [12, 12, 12]
+    assert PromptLookup([20, 21, 22], 0, cache).draft() == [23, 24, 25]
+    assert PromptLookup([10, 11, 12], 0, cache).draft() == [12, 12, 12]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ class Watched(Round):
     ) -> None:
         super().__init__(gguf, sequences, batch, context=context)
         self.guessed = self.taken_back = 0
-        decode, take_back = self.network.decode, self.network.take_back
+        decode, rewind = self.network.decode, self.network.rewind
 
         def decoded(batch: Batch) -> None:
             self.guessed += batch.rows > sequences
@@ -91,10 +91,10 @@ class Watched(Round):
 
         def taken_back(sequence: int, position: int) -> None:
             self.taken_back += 1
-            take_back(sequence, position)
+            rewind(sequence, position)
 
         self.network.decode = decoded  # type: ignore[method-assign]
-        self.network.take_back = taken_back  # type: ignore[method-assign]
+        self.network.rewind = taken_back  # type: ignore[method-assign]
 
 
 def later(say: Generate, by: int, seed: int | None = None) -> Generate:
@@ -114,11 +114,11 @@ def test_answers_with_guesses_are_those_of_the_plain_loop(
     some are bad ones.
     """
     texts = prompts(5, seed=11)
-    table, plain = Watched(tiny, sequences), plain_loop(tiny)
+    round, plain = Watched(tiny, sequences), plain_loop(tiny)
     first = asks(texts, sampling=sampling)
     again = [later(say, 100) for say in first]
     other = [later(say, 200, seed=say.seed + 50) for say in first]
-    said = table.answers([*first, *again, *other])
+    said = round.answers([*first, *again, *other])
     loop = {
         "temp": sampling.temperature,
         "top_k": sampling.top_k,
@@ -130,19 +130,19 @@ def test_answers_with_guesses_are_those_of_the_plain_loop(
         say.number: plain(say.prompt, seed=say.seed, **loop) for say in (*first, *again, *other)
     }
     assert [number for number, answer in said.items() if not agrees(answer, expected[number])] == []
-    assert table.guessed > 10
-    assert sampling is not DRAWN or table.taken_back > 5
+    assert round.guessed > 10
+    assert sampling is not DRAWN or round.taken_back > 5
 
 
 def test_a_right_guess_saves_batches(tiny: Path) -> None:
     """An answer that was heard before takes less than half as many."""
     say = asks(prompts(1, seed=12), sampling=DRAWN)[0]
-    table = Round(tiny, 1)
-    table.answers([say])
-    alone, table.steps = table.steps, 0
-    table.answers([later(say, 100)])
-    assert table.steps < alone / 2
-    assert table.said[say.number].text == table.said[say.number + 100].text
+    round = Round(tiny, 1)
+    round.answers([say])
+    alone, round.steps = round.steps, 0
+    round.answers([later(say, 100)])
+    assert round.steps < alone / 2
+    assert round.said[say.number].text == round.said[say.number + 100].text
 
 
 def test_a_small_batch_has_no_room_for_guesses(tiny: Path) -> None:
@@ -156,14 +156,14 @@ def test_guesses_stay_within_the_context(tmp_path: Path) -> None:
     """An answer that goes on to its last token is guessed up to there, and no further."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
-    table = Watched(endless, 1, context=256)
+    round = Watched(endless, 1, context=256)
     say = replace(asks(prompts(1, seed=14), sampling=DRAWN)[0], max_tokens=None)
-    said = table.answers([say, later(say, 100)])
-    assert table.guessed > 10
+    said = round.answers([say, later(say, 100)])
+    assert round.guessed > 10
     assert said[101].text == said[1].text
     assert said[101].prompt_tokens + said[101].tokens == 256
 
 
-def _guessed(table: Watched, texts: list[str]) -> int:
-    table.answers([*asks(texts), *(later(say, 100) for say in asks(texts))])
-    return table.guessed
+def _guessed(round: Watched, texts: list[str]) -> int:
+    round.answers([*asks(texts), *(later(say, 100) for say in asks(texts))])
+    return round.guessed

@@ -32,10 +32,10 @@ def test_answers_are_those_of_the_plain_loop(
     sequences: int, sampling: Sampling, hybrid: Path
 ) -> None:
     """The prefix is forked with its state, seats change hands, and no token is ever taken back."""
-    table, plain = Round(hybrid, sequences), plain_loop(hybrid)
-    assert not table.network.can_take_back
+    round, plain = Round(hybrid, sequences), plain_loop(hybrid)
+    assert not round.network.can_rewind
     asked = asks(prompts(8, seed=21), sampling=sampling)
-    said = table.answers(asked)
+    said = round.answers(asked)
     loop = {
         "temp": sampling.temperature,
         "top_k": sampling.top_k,

@@ -94,12 +94,12 @@ def ends(pid: int) -> bool:
     return not is_running(pid)
 
 
-@pytest.mark.parametrize("teams", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2])
 def test_records_from_many_threads_get_the_answers_of_the_plain_loop(
-    teams: int, tiny: Path, quick: KnowledgeBase, plain: Callable[..., Plain]
+    groups: int, tiny: Path, quick: KnowledgeBase, plain: Callable[..., Plain]
 ) -> None:
-    """Each its own, with more threads than seats, in one team or two."""
-    model = model_of(tiny, quick, sequences=3, teams=teams)
+    """Each its own, with more threads than seats, in one group or two."""
+    model = model_of(tiny, quick, sequences=3, groups=groups)
     model.prepare("triage")
     texts = prompts(40, seed=12)
     assert side_by_side(model, texts) == [plain(text).text for text in texts]

@@ -147,12 +147,12 @@ def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(
 
 def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
     """Keys and values of two bytes, for each head, layer, token, sequence (one more for the prefix)
-    and team.
+    and group.
     """
     shape = Shape(layers=3, width=64, heads=2)
     path = write_tiny_gguf(tmp_path / "whole.gguf", shape=shape)
     assert token_bytes(path) == 2 * 3 * 2 * (32 + 32)
-    load = Load(str(path), 1000, sequences=4, teams=2)
+    load = Load(str(path), 1000, sequences=4, groups=2)
     assert memory_bytes(load) == path.stat().st_size + 1000 * 5 * 2 * 768
     assert token_bytes(gguf) is None
     torn = tmp_path / "torn.gguf"

@@ -113,11 +113,11 @@ def passes(gguf: Path, text: str) -> str:
 
     model = Round(gguf, 1, context=4096).model
     hold = GrammarFactory(model)(json.dumps(answer_schema(TRIAGE)).encode())
-    tokens = model.tokenised(text)
+    tokens = model.tokenize(text)
     assert isinstance(tokens, list)
     for token in tokens:
         logits = np.zeros(model.vocabulary, np.float32)
-        hold.allow(logits)
+        hold.mask(logits)
         if not np.isfinite(logits[token]):
             return "ruled out"
         if hold.accept(token):
@@ -159,20 +159,20 @@ def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
     """
 
     class Unmasked:
-        """A real hold, and a model that minds no mask."""
+        """A real grammar, and a model that ignores the mask."""
 
-        def __init__(self, hold: Any) -> None:
-            self._hold, self.accept = hold, hold.accept
+        def __init__(self, grammar: Any) -> None:
+            self.accept = grammar.accept
 
-        def allow(self, logits: Any) -> None:
-            """Everything may stand here."""
+        def mask(self, logits: Any) -> None:
+            """Allow every token."""
 
-    table = Round(tiny, 1)
-    holds = table.table._holds
-    table.table._holds = lambda schema: (
-        Unmasked(holds(schema)) if b"null" in schema else holds(schema)
+    round = Round(tiny, 1)
+    make_grammar = round.scheduler._make_grammar
+    round.scheduler._make_grammar = lambda schema: (
+        Unmasked(make_grammar(schema)) if b"null" in schema else make_grammar(schema)
     )
-    said = table.answers(
+    said = round.answers(
         [*held(["a"], {"type": "null"}), *held(["b"], {"type": "boolean"}, first=2)]
     )
     assert (said[1].end, said[2].end) == ("refused", "stop")

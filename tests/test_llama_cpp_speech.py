@@ -20,17 +20,17 @@ from finops_cli.models.llama_cpp.messages import (
 from finops_cli.models.llama_cpp.worker.sequence import Sequence
 
 
-def completion(
+def decode(
     words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, ends: bool = False
 ) -> GenerationResult:
     """What is said by tokens that say `words`, and then, if it `ends`, by the one that ends it."""
-    speech = Sequence(Generate(1, "", 1, stops=stops), [1, 2, 3], limit)
+    sequence = Sequence(Generate(1, "", 1, stops=stops), [1, 2, 3], limit)
     for word in words:
-        if speech.end is None:
-            speech.hear(7, word)
-    if ends and speech.end is None:
-        speech.end = "stop"
-    return speech.said()
+        if sequence.end is None:
+            sequence.append(7, word)
+    if ends and sequence.end is None:
+        sequence.end = "stop"
+    return sequence.result()
 
 
 def test_a_stop_is_found_over_any_number_of_tokens() -> None:
@@ -43,15 +43,15 @@ def test_a_stop_is_found_over_any_number_of_tokens() -> None:
         [b"yes<", b"/", b"s", b">", b"no"],
         [b"yes", b"</s>"],
     ):
-        said = completion(words, ("</s>",))
+        said = decode(words, ("</s>",))
         assert (said.text, said.end) == ("yes", "stop")
 
 
 def test_the_first_of_several_stops_counts() -> None:
     """Wherever it stands, also where one begins like the other."""
-    assert completion([b"a<|im", b"_end|>b</s>"], ("</s>", "<|im_end|>")).text == "a"
-    assert completion([b"one, two. three"], (".", ",")).text == "one"
-    assert completion([b"<|im_", b"start|><|im_end|>"], ("<|im_end|>",)).text == "<|im_start|>"
+    assert decode([b"a<|im", b"_end|>b</s>"], ("</s>", "<|im_end|>")).text == "a"
+    assert decode([b"one, two. three"], (".", ",")).text == "one"
+    assert decode([b"<|im_", b"start|><|im_end|>"], ("<|im_end|>",)).text == "<|im_start|>"
 
 
 @given(
@@ -67,7 +67,7 @@ def test_a_stop_ends_an_answer_as_it_would_the_whole_text(
     for length in cuts:
         words.append(left[:length])
         left = left[length:]
-    said = completion([*words, left], (stop,), ends=True)
+    said = decode([*words, left], (stop,), ends=True)
     assert said.text == text.split(stop)[0]
 
 
@@ -77,20 +77,20 @@ def test_a_character_split_over_tokens_is_one() -> None:
     """
     euro = "€".encode()
     words = [b"1", euro[:1], euro[1:2], euro[2:]]
-    assert completion(words, ends=True).text == "1€"
-    assert completion(words, limit=3).text == "1"
-    assert completion(words[:3], ends=True).text == "1\ufffd"
-    assert completion([b"\xff", b"a"], ends=True).text == "\ufffda"
+    assert decode(words, ends=True).text == "1€"
+    assert decode(words, limit=3).text == "1"
+    assert decode(words[:3], ends=True).text == "1\ufffd"
+    assert decode([b"\xff", b"a"], ends=True).text == "\ufffda"
 
 
 def test_the_limit_is_one_of_tokens() -> None:
     """Exactly so many are said; a stop within the last of them is a stop."""
-    assert (completion([b"a"] * 9, limit=4).text, completion([b"a"] * 9, limit=4).tokens) == (
+    assert (decode([b"a"] * 9, limit=4).text, decode([b"a"] * 9, limit=4).tokens) == (
         "aaaa",
         4,
     )
-    assert completion([b"a", b"b."], stops=(".",), limit=2).end == "stop"
-    assert completion([b"a", b"b"], limit=2).end == "length"
+    assert decode([b"a", b"b."], stops=(".",), limit=2).end == "stop"
+    assert decode([b"a", b"b"], limit=2).end == "length"
 
 
 def test_messages_come_out_as_they_went_in() -> None:

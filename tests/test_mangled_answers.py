@@ -88,7 +88,7 @@ def test_what_was_around_an_answer_is_reported_and_nothing_more(kb: KnowledgeBas
         Pipeline("triage", fenced, kb, timed=False).process(1, json.dumps(a_fail()).encode()).line
     )
     assert (line.status, line.verification.triage) == ("ok", [])
-    assert line.provenance.format_warnings == ("reply.surrounding_text", "reply.fence")
+    assert line.provenance.format_warnings == ("reply.fence", "reply.surrounding_text")
 
 
 @pytest.mark.parametrize("where", ["reason", "category", "flags", "unknown", "key"])

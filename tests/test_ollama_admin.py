@@ -171,7 +171,7 @@ def test_an_error_of_create_is_read_up_to_a_limit() -> None:
 def test_values_of_the_wrong_type_are_unknown(
     show: dict[str, Any], expected: tuple[object, ...], finops: Finops
 ) -> None:
-    """And what is left can be printed, as a table and as JSON."""
+    """And what is left can be printed, as a round and as JSON."""
     with Canned({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
         card = api.card(server.url, "m")
         done = [finops("models", "--host", server.url, *more) for more in ((), ("--json",))]

@@ -75,7 +75,7 @@ def try_model(
     """Ask the model in the GGUF file `path` about each row. `watch` is told how many are done.
 
     Raises MissingPiece without llama-cpp-python, UsageError for a file that is no use,
-    EverythingDown when the model keeps dying.
+    NoEndpointLeft when the model keeps dying.
     """
     refuse_without_extra()
     with _asking(path, stage, kb) as asking:
@@ -153,7 +153,7 @@ def _chat(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
 
     try:
         process.ready(seconds["load"])
-        yield _Asking(ask, how.load.sequences * how.load.teams)
+        yield _Asking(ask, how.load.sequences * how.load.groups)
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
         raise kind(

@@ -49,7 +49,7 @@ class AdmissionControl:
         return self._breaker.state == "closed"
 
     @contextmanager
-    def passed(self, suspect: bool) -> Iterator[None]:
+    def admit(self, suspect: bool) -> Iterator[None]:
         """Wait for admission; take note of how the request ended."""
         ticket = object()
         with self._line(ticket) if suspect else nullcontext():

@@ -45,7 +45,7 @@ _OF_THE_MACHINE = ("num_batch", "num_gpu", "num_thread", "main_gpu", "use_mmap",
 is never shifted, and each request says its seed.
 """
 _SMALL_BYTES = 64 * 1024 * 1024
-"""Up to this size threads wait for each other longer than they compute: one team for each core is
+"""Up to this size threads wait for each other longer than they compute: one group for each core is
 faster.
 """
 
@@ -56,7 +56,7 @@ class WorkerLayout(NamedTuple):
     """
 
     sequences: int
-    teams: int
+    groups: int
     threads: int
 
 
@@ -157,12 +157,12 @@ def profile(
     """How the model in `path` is loaded and asked."""
     _refuse_no_model(path)
     relevant_options(options)
-    team = worker_layout(path.stat().st_size, cores(), sequences)
+    group = worker_layout(path.stat().st_size, cores(), sequences)
     context = _number(options, "num_ctx")
     load = Load(
         str(path.resolve()),
         context,
-        *team,
+        *group,
         _number(options, "num_batch", 512),
         _number(options, "num_gpu", -1),
         prefix=prefix,
@@ -212,11 +212,11 @@ def worker_layout(size: int, cores: int, sequences: int | None) -> WorkerLayout:
     """How a model of `size` bytes is decoded on `cores`; `sequences` in all, where somebody said
     how many.
     """
-    teams = cores if size <= _SMALL_BYTES else 1
+    groups = cores if size <= _SMALL_BYTES else 1
     if sequences is None:
-        return WorkerLayout(8 if size <= _SMALL_BYTES else 4, teams, cores // teams)
-    teams = min(teams, sequences)
-    return WorkerLayout(-(-sequences // teams), teams, cores // teams)
+        return WorkerLayout(8 if size <= _SMALL_BYTES else 4, groups, cores // groups)
+    groups = min(groups, sequences)
+    return WorkerLayout(-(-sequences // groups), groups, cores // groups)
 
 
 def cores() -> int:

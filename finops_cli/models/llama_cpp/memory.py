@@ -20,7 +20,7 @@ def memory_bytes(load: Load) -> int:
     """
     path = Path(load.path)
     tokens = (
-        load.context * (load.sequences + 1) * load.teams
+        load.context * (load.sequences + 1) * load.groups
     )  # one more sequence holds the common prefix
     return path.stat().st_size + tokens * (token_bytes(path) or 0)
 

@@ -36,14 +36,14 @@ class Load(Struct, frozen=True, tag=True):
     """The first message: the model, and the tokens that an answer may take with its prompt.
     `prefix`: how the prompts begin.
 
-    `teams` batches are decoded side by side, each of `sequences` answers by `threads` threads;
+    `groups` batches are decoded side by side, each of `sequences` answers by `threads` threads;
     `batch`: prompt tokens evaluated in one go. `gpu_layers`: -1 is all of them.
     """
 
     path: str
     context: int
     sequences: int = 8
-    teams: int = 1
+    groups: int = 1
     threads: int = 1
     batch: int = 512
     gpu_layers: int = -1

@@ -1,4 +1,4 @@
-"""Language models in processes of this machine as a `Speaker`: what is sent, how often, and what
+"""Language models in processes of this machine as a `TextModel`: what is sent, how often, and what
 becomes of a process that dies.
 """
 
@@ -102,7 +102,7 @@ class LlamaCppModel:
     def complete(self, ask: CompletionRequest) -> Completion:
         """The text that the model says.
 
-        Raises NoReply when the retries of `model.retries` are used up, or EverythingDown.
+        Raises ModelError when the retries of `model.retries` are used up, or NoEndpointLeft.
         """
         _refuse_no_unicode(ask.prompt)
         model = self._models[ask.stage]
@@ -111,7 +111,7 @@ class LlamaCppModel:
         suspect = False
         while True:
             try:
-                with model.entrance.passed(suspect):
+                with model.entrance.admit(suspect):
                     said = model.said(ask, seconds)
                 return Completion(
                     _whole(said, model.profile),
@@ -150,7 +150,7 @@ class Model:
         self, profile: Profile, settings: ModelSettings, start: Callable[[Load], WorkerProcess]
     ) -> None:
         self.profile = profile
-        self.at_once = profile.load.sequences * profile.load.teams
+        self.at_once = profile.load.sequences * profile.load.groups
         cure = (
             "free some memory, or take a smaller model or context or fewer --workers, and"
             f" `--resume`; {profile.load.path} was used"

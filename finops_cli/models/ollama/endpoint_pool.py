@@ -81,7 +81,7 @@ class EndpointPool:
     def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
         """An endpoint for one request, first come, first served.
 
-        Waits for one; raises EverythingDown when all have been given up.
+        Waits for one; raises NoEndpointLeft when all have been given up.
         """
         endpoint, age = self._take(stage)
         with request_outcome(lambda ended: self._leave(endpoint, stage, ended, age)):

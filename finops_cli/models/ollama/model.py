@@ -1,6 +1,4 @@
-"""The models of one or several Ollama servers as a `Speaker`: what is sent, how often, and how long
-is waited.
-"""
+"""The models of one or several Ollama servers as a `TextModel`: requests, retries and timeouts."""
 
 from __future__ import annotations
 
@@ -117,7 +115,7 @@ class OllamaModel:
     def complete(self, ask: CompletionRequest) -> Completion:
         """The text that the model says.
 
-        Raises NoReply when the retries of `model.retries` are used up, or EverythingDown.
+        Raises ModelError when the retries of `model.retries` are used up, or NoEndpointLeft.
         """
         body = self.body(ask)
         retries = RetryBudget(self._settings, ask.prompt)
@@ -229,7 +227,7 @@ _LOADS_WITHIN_ANSWERS = 10
 def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> int | None:
     """The prompt tokens that the server counts.
 
-    Raises NoReply where it does not answer as it should.
+    Raises ModelError where it does not answer as it should.
     """
     try:
         return generate(endpoint.client, body, patience).prompt_tokens

@@ -1,6 +1,6 @@
-"""The main loop: one thread reads what is asked, one tokenises it, one for each team decodes.
+"""Main loop of a worker: one thread reads requests, one tokenizes them, one per group decodes.
 
-The process ends with whoever started it.
+The process ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -30,130 +30,129 @@ if TYPE_CHECKING:
     from finops_cli.models.llama_cpp.worker.context import DecodingNetwork, Model
     from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
 
-Tell = Callable[[FromWorker], None]
-Asked = tuple[Generate, list[int] | int]
+Send = Callable[[FromWorker], None]
+TokenizedRequest = tuple[Generate, list[int] | int]
 
 
 def main() -> None:
-    """Load the model of the first message, then answer what is asked until stdin ends."""
-    asked, tell = (
-        os.fdopen(os.dup(0), "rb"),
-        _tells(),
-    )  # not sys.stdin: Python cannot close that while a thread reads
-    first = next_frame(asked)
+    """Load the model of the first message, then answer requests until stdin ends."""
+    # not sys.stdin: Python cannot close that while a thread reads
+    stdin, send = os.fdopen(os.dup(0), "rb"), _open_stdout()
+    first = next_frame(stdin)
     load = TO_WORKER.decode(first) if first is not None else None
     if not isinstance(load, Load):
         return
-    heard: SimpleQueue[ToWorker] = SimpleQueue()
-    threading.excepthook = _end
-    Thread(
-        target=_read, args=(asked, heard), daemon=True
-    ).start()  # before the model: whoever dies now ends the loading too
-    loaded = _loaded(load)
+    messages: SimpleQueue[ToWorker] = SimpleQueue()
+    threading.excepthook = _exit_on_error
+    # before the model is loaded: the end of stdin ends the loading too
+    Thread(target=_read, args=(stdin, messages), daemon=True).start()
+    loaded = _load(load)
     if isinstance(loaded, Unloadable):
-        tell(loaded)
+        send(loaded)
         return
-    model, networks, holds = loaded
-    tell(Loaded())
-    waiting: SimpleQueue[Asked] = SimpleQueue()
-    teams = [Team(network, load.sequences, waiting, tell, holds) for network in networks]
-    for team in teams:
-        Thread(target=team.run, daemon=True).start()
-    _pass_on(heard, model, waiting, teams)
+    model, networks, make_grammar = loaded
+    send(Loaded())
+    waiting: SimpleQueue[TokenizedRequest] = SimpleQueue()
+    groups = [
+        WorkerGroup(network, load.sequences, waiting, send, make_grammar) for network in networks
+    ]
+    for group in groups:
+        Thread(target=group.run, daemon=True).start()
+    _dispatch(messages, model, waiting, groups)
 
 
-def _loaded(load: Load) -> tuple[Model, list[DecodingNetwork], GrammarFactory] | Unloadable:
+def _load(load: Load) -> tuple[Model, list[DecodingNetwork], GrammarFactory] | Unloadable:
     try:
         from finops_cli.models.llama_cpp.worker.context import DecodingNetwork, LoadFailed, Model
         from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # llama-cpp-python raises the last for a library that does not load
+    except (ImportError, OSError, RuntimeError) as error:
+        # llama-cpp-python raises RuntimeError for a library that does not load
         return Unloadable(f"llama-cpp-python cannot be imported: {error}")
     try:
         model = Model(load)
-        return model, [DecodingNetwork(model) for _ in range(load.teams)], GrammarFactory(model)
+        return model, [DecodingNetwork(model) for _ in range(load.groups)], GrammarFactory(model)
     except LoadFailed as error:
         return Unloadable(str(error))
 
 
-class Team:
-    """A table and who sits down at it: those who wait, as soon as it has a seat."""
+class WorkerGroup:
+    """A scheduler with a thread of its own, which takes waiting requests as slots become free."""
 
     def __init__(
         self,
         network: DecodingNetwork,
-        seats: int,
-        waiting: SimpleQueue[Asked],
-        tell: Tell,
-        holds: GrammarFactory,
+        slots: int,
+        waiting: SimpleQueue[TokenizedRequest],
+        send: Send,
+        make_grammar: GrammarFactory,
     ) -> None:
         from finops_cli.models.llama_cpp.worker.scheduler import Scheduler
 
-        self._table = Scheduler(network, seats, tell, holds)
+        self._scheduler = Scheduler(network, slots, send, make_grammar)
         self._waiting = waiting
         self.cancelled: SimpleQueue[int] = SimpleQueue()
 
-    def run(self) -> None:
-        """Decode, for ever."""
+    def run(self) -> NoReturn:
+        """Decode for ever."""
         while True:
-            self._seat()
+            self._fill_slots()
             while not self.cancelled.empty():
-                self._table.cancel(self.cancelled.get())
-            self._table.step()
+                self._scheduler.cancel(self.cancelled.get())
+            self._scheduler.step()
 
-    def _seat(self) -> None:
-        """Fill the free seats; wait for somebody where all are free."""
+    def _fill_slots(self) -> None:
+        """Start waiting requests in the free slots; wait for one where all slots are free."""
         try:
-            while self._table.free:
-                self._table.seat(*self._waiting.get(block=not self._table.busy))
+            while self._scheduler.free_slots:
+                self._scheduler.start(*self._waiting.get(block=not self._scheduler.is_busy))
         except Empty:
             return
 
 
-def _tells() -> Tell:
-    """What sends messages over stdout, from any thread.
+def _open_stdout() -> Send:
+    """Return the function that sends messages over stdout, from any thread.
 
-    What else the process prints goes to stderr.
+    Anything else that the process prints goes to stderr.
     """
     stdout, lock = os.fdopen(os.dup(1), "wb"), Lock()
     os.dup2(2, 1)
 
-    def tell(message: FromWorker) -> None:
+    def send(message: FromWorker) -> None:
         with lock:
             stdout.write(frame(message))
             stdout.flush()
 
-    return tell
+    return send
 
 
-def _end(trouble: threading.ExceptHookArgs) -> None:
-    """A thread that cannot go on ends the process: whoever waits for an answer must hear of it."""
-    sys.excepthook(trouble.exc_type, trouble.exc_value or trouble.exc_type(), trouble.exc_traceback)
+def _exit_on_error(failure: threading.ExceptHookArgs) -> None:
+    """End the process when a thread fails, so that every pending request fails too."""
+    sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
     sys.stderr.flush()
     os._exit(1)
 
 
-def _read(asked: IO[bytes], heard: SimpleQueue[ToWorker]) -> None:
-    """Stdin ends when the model closes it or dies."""
-    while (body := next_frame(asked)) is not None:
-        heard.put(TO_WORKER.decode(body))
-    os._exit(0)  # at once, in the middle of a load or a batch too
+def _read(stdin: IO[bytes], messages: SimpleQueue[ToWorker]) -> None:
+    """Read messages until the parent closes stdin or dies."""
+    while (body := next_frame(stdin)) is not None:
+        messages.put(TO_WORKER.decode(body))
+    os._exit(0)  # at once, also in the middle of a load or a batch
 
 
-def _pass_on(
-    heard: SimpleQueue[ToWorker], model: Model, waiting: SimpleQueue[Asked], teams: list[Team]
+def _dispatch(
+    messages: SimpleQueue[ToWorker],
+    model: Model,
+    waiting: SimpleQueue[TokenizedRequest],
+    groups: list[WorkerGroup],
 ) -> NoReturn:
-    """Tokenise, so that a long prompt keeps no answer waiting."""
+    """Tokenize requests in a thread of their own, so that a long prompt delays no answer."""
     while True:
-        message = heard.get()
+        message = messages.get()
         if isinstance(message, Generate):
-            waiting.put((message, model.tokenised(message.prompt)))
+            waiting.put((message, model.tokenize(message.prompt)))
         elif isinstance(message, Cancel):
-            for team in teams:
-                team.cancelled.put(message.number)
+            for group in groups:
+                group.cancelled.put(message.number)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""A batch while it is put together: tokens, each at a position of a sequence, and of which of them
-logits are wanted.
-"""
+"""Build a batch: tokens at positions of sequences, and which of them give logits."""
 
 from __future__ import annotations
 
@@ -10,17 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Batch:
-    """Columns of equal length. `wanted`: 1 where logits come of the token."""
+    """Columns of equal length; `wanted` is 1 for a token that gives logits."""
 
     tokens: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     sequences: list[int] = field(default_factory=list)
     wanted: list[int] = field(default_factory=list)
     rows: int = 0
-    """How many logits are wanted so far."""
+    """Number of tokens that give logits."""
 
     def add(self, sequence: int, position: int, tokens: Sequence[int], wanted: int = 0) -> None:
-        """`tokens` of `sequence`, the first at `position`; logits of the last `wanted` of them."""
+        """Add `tokens` to `sequence` from `position` on; the last `wanted` of them give logits."""
         count = len(tokens)
         self.tokens += tokens
         self.positions += range(position, position + count)

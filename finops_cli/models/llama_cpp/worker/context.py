@@ -1,5 +1,5 @@
-"""One model in llama.cpp: its vocabulary, and a context whose batches and logits are numpy arrays
-that llama.cpp reads and writes.
+"""Wrap one model of llama.cpp: its vocabulary, and a context whose batches and logits are numpy
+arrays that llama.cpp reads and writes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import llama_cpp as lib
 import numpy as np
+from numpy.typing import NDArray
 
 from finops_cli.models.llama_cpp.messages import Load, Sampling
 from finops_cli.models.llama_cpp.worker.batch import Batch
@@ -20,17 +21,17 @@ from finops_cli.models.llama_cpp.worker.prompt_lookup import DRAFTED
 
 _INT32_P = ctypes.POINTER(ctypes.c_int32)
 _ERROR = 4  # GGML_LOG_LEVEL_ERROR; 5 goes on with what came before
-_LOUDEST_LINES = 4
+_KEPT_ERRORS = 4
 _PIECE_BYTES = 8
 _ALL_LAYERS = 2**31 - 1
-_BEHIND = ("A", "0", " ", "\n", '"', "<|im_end|>")
-"""One of each kind of character that tokenizers part texts by."""
-_errors: deque[str] = deque(maxlen=_LOUDEST_LINES)
-"""The last errors that llama.cpp logged; it tells them to nobody else."""
+_CONTINUATIONS = ("A", "0", " ", "\n", '"', "<|im_end|>")
+"""One of each kind of character at which tokenizers split a text."""
+_errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
+"""The last errors that llama.cpp logged; it reports them nowhere else."""
 
 
 class LoadFailed(Exception):
-    """What kept the model from being loaded."""
+    """The model cannot be loaded; the message gives the reason."""
 
 
 class DecodeFailed(Exception):
@@ -57,17 +58,22 @@ class Model:
         self.load = load
         self.vocab = lib.llama_model_get_vocab(self.handle)
         self.vocabulary = int(lib.llama_vocab_n_tokens(self.vocab))
-        self.words = TokenTexts(self.vocab)
+        self.token_texts = TokenTexts(self.vocab)
 
-    def tokenised(self, text: str) -> list[int] | int:
-        """The tokens of `text`; only their number where they leave no room in the context."""
-        raw, room = text.encode(), self.load.context
-        found = (ctypes.c_int32 * room)()
-        count = lib.llama_tokenize(self.vocab, raw, len(raw), found, room, False, True)
-        return -count if count < 0 else found[:count] if count < room else int(count)
+    def tokenize(self, text: str) -> list[int] | int:
+        """Tokenize `text`; return only the number of tokens that leave no room in the context."""
+        raw, size = text.encode(), self.load.context
+        tokens = (ctypes.c_int32 * size)()
+        count = lib.llama_tokenize(self.vocab, raw, len(raw), tokens, size, False, True)
+        if count < 0:
+            return int(-count)
+        if count >= size:
+            return int(count)
+        found: list[int] = tokens[:count]
+        return found
 
-    def word_list(self) -> Any:
-        """The vocabulary, as llguidance takes it."""
+    def build_tokenizer(self) -> Any:
+        """Build the tokenizer object of llguidance from the vocabulary."""
         from llguidance.llamacpp import lltokenizer_from_vocab
 
         eog = [
@@ -80,20 +86,19 @@ class Model:
 
 
 class DecodingNetwork:
-    """A context of `model`.
+    """A context of a model.
 
-    Sequences 0 to `load.sequences` - 1 hold answers, the one behind them the common prefix.
+    Sequences 0 to `load.sequences` - 1 hold answers, the one after them the common prefix.
     """
 
     def __init__(self, model: Model) -> None:
         load = model.load
-        self.context, self.words, self.vocabulary = load.context, model.words, model.vocabulary
-        self.can_take_back = not (
+        self.context = load.context
+        self.token_texts, self.vocabulary = model.token_texts, model.vocabulary
+        self.can_rewind = not (
             lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle)
         )
-        """Whether tokens at the end of a sequence can be undone: a recurrent state (Qwen3.5) cannot
-        go back.
-        """
+        """False for a recurrent state (Qwen3.5): such a sequence cannot be shortened."""
         self.batch = max(load.batch, load.sequences)
         self._prefix_sequence = load.sequences
         self._handle = _context(model.handle, load, self.batch)
@@ -101,29 +106,33 @@ class DecodingNetwork:
         self._make_batch()
         self._held = [0] * load.sequences
         self._prefix: list[int] = []
-        self._keep_prefix(_settled(model, load.prefix))
+        self._evaluate_prefix(_stable_tokens(model, load.prefix))
 
     def _make_batch(self) -> None:
+        """Allocate the columns of a batch, which llama.cpp reads in place.
+
+        Shape: each column (batch,).
+        """
         size = self.batch
-        self._tokens: Any = np.zeros(size, np.int32)
-        self._positions: Any = np.zeros(size, np.int32)
-        self._sequences: Any = np.zeros(size, np.int32)
-        self._wanted: Any = np.zeros(size, np.int8)
-        self._each_in_one: Any = np.ones(size, np.int32)
+        self._tokens: NDArray[np.int32] = np.zeros(size, np.int32)
+        self._positions: NDArray[np.int32] = np.zeros(size, np.int32)
+        self._sequences: NDArray[np.int32] = np.zeros(size, np.int32)
+        self._wanted: NDArray[np.int8] = np.zeros(size, np.int8)
+        self._sequence_counts: NDArray[np.int32] = np.ones(size, np.int32)
         self._owners = (_INT32_P * size)(
             *(ctypes.cast(self._sequences.ctypes.data + 4 * at, _INT32_P) for at in range(size))
         )  # each token's list of sequences, of length one
         self._batch = lib.llama_batch(
             token=self._tokens.ctypes.data_as(_INT32_P),
             pos=self._positions.ctypes.data_as(_INT32_P),
-            n_seq_id=self._each_in_one.ctypes.data_as(_INT32_P),
+            n_seq_id=self._sequence_counts.ctypes.data_as(_INT32_P),
             seq_id=ctypes.cast(self._owners, ctypes.POINTER(_INT32_P)),
             logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
-        self._logits: Any = None
+        self._logits: NDArray[np.float32] = np.empty((0, self.vocabulary), np.float32)
         self._logits_key = (0, 0)
 
-    def _keep_prefix(self, prefix: list[int]) -> None:
+    def _evaluate_prefix(self, prefix: list[int]) -> None:
         for start in range(0, len(prefix), self.batch):
             batch = Batch()
             batch.add(self._prefix_sequence, start, prefix[start : start + self.batch])
@@ -131,10 +140,7 @@ class DecodingNetwork:
         self._prefix = prefix
 
     def begin(self, sequence: int, tokens: list[int]) -> int:
-        """Make `sequence` ready for the prompt `tokens`.
-
-        Returns how many of them it holds already.
-        """
+        """Prepare `sequence` for the prompt `tokens`; return how many of them it holds already."""
         shared = len(self._prefix)
         if not shared or len(tokens) <= shared or tokens[:shared] != self._prefix:
             lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
@@ -146,7 +152,7 @@ class DecodingNetwork:
         return shared
 
     def release(self, sequence: int) -> None:
-        """The answer of `sequence` is over; the prefix stays, unless the memory of the model cannot
+        """Remove the answer of `sequence`; the prefix stays, unless the memory of the model cannot
         be cut in the middle.
         """
         held = self._held[sequence]
@@ -154,13 +160,14 @@ class DecodingNetwork:
             lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
             self._held[sequence] = 0
 
-    def take_back(self, sequence: int, position: int) -> None:
-        """Undo what `sequence` holds from `position` on."""
+    def rewind(self, sequence: int, position: int) -> None:
+        """Remove what `sequence` holds from `position` on."""
         lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
 
     def decode(self, batch: Batch) -> None:
-        """Evaluate `batch`: neither empty nor larger than `self.batch`, or llama.cpp aborts the
-        process.
+        """Evaluate `batch`.
+
+        llama.cpp aborts the process if it is empty or larger than `self.batch`.
         """
         count = len(batch.tokens)
         self._tokens[:count] = batch.tokens
@@ -172,9 +179,11 @@ class DecodingNetwork:
         if status:
             raise DecodeFailed(f"llama_decode gave {status}; {errors()}")
 
-    def logits(self, rows: int) -> Any:
-        """The logits of the wanted tokens, in the order of the batch: a view that the next `decode`
-        overwrites.
+    def logits(self, rows: int) -> NDArray[np.float32]:
+        """Return the logits of the wanted tokens, in the order of the batch: a view that the next
+        `decode` overwrites.
+
+        Shape: (rows, vocabulary) float32.
         """
         key = (ctypes.cast(lib.llama_get_logits(self._handle), ctypes.c_void_p).value or 0, rows)
         if key != self._logits_key:
@@ -183,17 +192,17 @@ class DecodingNetwork:
             self._logits_key = key
         return self._logits
 
-    def chooser(self, sampling: Sampling, seed: int) -> TokenSampler | None:
-        """What chooses the tokens of one answer; None where the likeliest one is always taken."""
+    def sampler(self, sampling: Sampling, seed: int) -> TokenSampler | None:
+        """Make the sampler of one answer; None where the likeliest token is always taken."""
         if sampling.temperature <= 0 and sampling.repeat_penalty == 1:
             return None
         return TokenSampler(self._handle, self.vocabulary, sampling, seed)
 
 
 class TokenTexts(dict[int, bytes | None]):
-    """What each token says, looked up once; None for a token that ends the answer.
+    """The text of each token, looked up once; None for a token that ends the answer.
 
-    A control token says its name.
+    The text of a control token is its name.
     """
 
     def __init__(self, vocab: Any) -> None:
@@ -203,18 +212,18 @@ class TokenTexts(dict[int, bytes | None]):
     def __missing__(self, token: int) -> bytes | None:
         length = -_PIECE_BYTES
         while length < 0:  # that many bytes are needed
-            room = ctypes.create_string_buffer(-length)
-            length = lib.llama_token_to_piece(self._vocab, token, room, len(room), 0, True)
-        word = None if lib.llama_vocab_is_eog(self._vocab, token) else room.raw[:length]
-        self[token] = word
-        return word
+            buffer = ctypes.create_string_buffer(-length)
+            length = lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
+        text = None if lib.llama_vocab_is_eog(self._vocab, token) else buffer.raw[:length]
+        self[token] = text
+        return text
 
 
 class TokenSampler:
-    """llama.cpp's own samplers in the order of its other front ends, with a generator of this
-    answer alone.
+    """The samplers of llama.cpp in the order of its other front ends, with a random generator of
+    its own for each answer.
 
-    The penalty looks at what was said, not at the prompt, as in llama-cpp-python.
+    The penalty looks at the answer, not at the prompt, as in llama-cpp-python.
     """
 
     def __init__(self, handle: Any, vocabulary: int, sampling: Sampling, seed: int) -> None:
@@ -239,24 +248,22 @@ class TokenSampler:
         lib.llama_sampler_chain_add(self._chain, sampler)
 
     def choose(self, at: int) -> int:
-        """A token, by the logits of the token at `at` of the batch."""
+        """Choose a token by the logits of the token at index `at` of the batch."""
         return int(lib.llama_sampler_sample(self._chain, self._handle, at))
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         lib.llama_sampler_free(self._chain)
 
 
 def errors() -> str:
-    """The last errors of llama.cpp."""
-    return "; ".join(_errors) or "llama.cpp says no more"
+    """Join the last errors of llama.cpp."""
+    return "; ".join(_errors) or "llama.cpp gives no reason"
 
 
-def _settled(model: Model, prefix: str) -> list[int]:
-    """The tokens that `prefix` begins with whatever comes behind it: the last of them may depend on
-    that.
-    """
-    each = [model.tokenised(prefix + behind) for behind in _BEHIND] if prefix else []
+def _stable_tokens(model: Model, prefix: str) -> list[int]:
+    """Find the tokens of `prefix` that do not depend on the text after it: the last ones may."""
+    each = [model.tokenize(prefix + text) for text in _CONTINUATIONS] if prefix else []
     tokens = [found for found in each if isinstance(found, list)]
     return [
         at_once[0]

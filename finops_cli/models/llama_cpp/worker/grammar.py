@@ -1,4 +1,4 @@
-"""Holds an answer to a schema: before each token, llguidance tells which tokens can stand there."""
+"""Constrain an answer to a schema: llguidance lists the tokens that are possible next."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finops_cli.models.llama_cpp.worker.sequence import GrammarLost
 
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from finops_cli.models.llama_cpp.worker.context import Model
 
 _BLANKS = r"[\x20\x0A\x0D\x09]{0,24}"
-"""Between two marks of the JSON: room to indent, no room to go on for ever."""
+"""Blanks between two JSON tokens: enough to indent, too few to go on for ever."""
 
 
 class GrammarFactory:
-    """Makes a hold for each answer. The vocabulary is prepared once, each schema compiled once."""
+    """Makes a grammar for each answer; each schema is compiled once."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -26,7 +27,7 @@ class GrammarFactory:
         self._compiled: dict[bytes, Any] = {}
 
     def __call__(self, schema: bytes) -> SchemaGrammar:
-        """Raises ValueError for a schema that llguidance does not take."""
+        """Make a grammar. Raises ValueError for a schema that llguidance does not support."""
         with self._lock:
             matcher = self._compiled.get(schema)
             if matcher is None:
@@ -37,7 +38,7 @@ class GrammarFactory:
         from llguidance import LLMatcher
 
         if self._tokenizer is None:
-            self._tokenizer = self._model.word_list()
+            self._tokenizer = self._model.build_tokenizer()
         grammar = LLMatcher.grammar_from_json_schema(
             schema.decode(), overrides={"whitespace_pattern": _BLANKS}
         )
@@ -48,24 +49,26 @@ class GrammarFactory:
 
 
 class SchemaGrammar:
-    """One answer, held to its schema from the first token."""
+    """Constrains one answer to its schema from the first token."""
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
         self._matcher = matcher
-        self._bits: Any = np.zeros(-(-vocabulary // 32), np.uint32)
+        self._bits: NDArray[np.uint32] = np.zeros(-(-vocabulary // 32), np.uint32)
         self._vocabulary = vocabulary
 
-    def allow(self, logits: Any) -> None:
-        """Rule out what cannot stand here."""
+    def mask(self, logits: NDArray[np.float32]) -> None:
+        """Rule out the tokens that are not possible next.
+
+        Shape: logits (vocabulary,) float32.
+        """
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         allowed = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocabulary]
         logits[allowed == 0] = -np.inf
 
     def accept(self, token: int) -> bool:
-        """Take `token`.
+        """Advance by `token`; return True when nothing more can follow.
 
-        True when nothing more can follow. Raises HoldLost when llguidance gave up: it then says
-        that it stopped, too.
+        Raises GrammarLost when llguidance gave up: it then reports that it stopped, too.
         """
         self._matcher.consume_token(token)
         if self._matcher.is_error():

@@ -1,10 +1,10 @@
-"""Guesses at how an answer goes on: what stood behind the same few tokens before, in its prompt,
-its own words or an earlier answer.
+"""Prompt-lookup decoding: draft the next tokens from what followed the same few tokens before, in
+the prompt, the answer so far or an earlier answer.
 
-The network evaluates the guesses of all answers in the batch that it evaluates anyway, and only
-those that it would have said itself stay. So a guess changes no answer, and a right one costs less
-than half of a batch of its own. The keys of the JSON, the fixed words of a reason and the figures
-copied out of the prompt are guessed this way.
+The model evaluates the drafts of all answers in the batch that it evaluates anyway, and only tokens
+that it would have generated itself are kept. So a draft changes no answer, and a right one costs
+less than half of a batch of its own. This drafts the keys of the JSON, the fixed words of a reason
+and the numbers copied from the prompt.
 """
 
 from __future__ import annotations
@@ -12,89 +12,86 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 DRAFTED = 3
-"""Tokens guessed ahead.
+"""Tokens drafted ahead.
 
 Four tokens of each answer make a batch that a processor multiplies as a matrix; more are seldom all
 right.
 """
-_REACHES = (8, 3)
-"""How many tokens have to be the same, the surest first."""
-_REMEMBERED = 100_000
-"""Keys of one generation of `Heard`: some tens of megabytes."""
+_NGRAM_LENGTHS = (8, 3)
+"""How many tokens must be equal; the surest length first."""
+_CACHE_ENTRIES = 100_000
+"""N-grams in one half of `NGramCache`: some tens of megabytes."""
 
-Behind = dict[tuple[int, ...], int]
+NGrams = dict[tuple[int, ...], int]
+"""N-gram of tokens -> the token that followed it last."""
 
 
 class NGramCache:
-    """What earlier answers said behind which tokens. It forgets the older half when it is full."""
+    """The n-grams of earlier answers. It drops the older half when it is full."""
 
-    def __init__(self, remembered: int = _REMEMBERED) -> None:
-        self._remembered = remembered
-        self._new: Behind = {}
-        self._old: Behind = {}
+    def __init__(self, max_entries: int = _CACHE_ENTRIES) -> None:
+        self._max_entries = max_entries
+        self._new: NGrams = {}
+        self._old: NGrams = {}
 
-    def keep(self, behind: Behind) -> None:
-        """Remember what one answer was made of."""
-        if len(self._new) > self._remembered:
+    def add(self, ngrams: NGrams) -> None:
+        """Add the n-grams of one answer."""
+        if len(self._new) > self._max_entries:
             self._old, self._new = self._new, {}
-        self._new.update(behind)
+        self._new.update(ngrams)
 
     def get(self, key: tuple[int, ...]) -> int | None:
-        """What stood behind `key` last."""
+        """Return the token that followed `key` last."""
         found = self._new.get(key)
         return self._old.get(key) if found is None else found
 
 
 class PromptLookup:
-    """Guesses for one answer.
+    """Drafts tokens for one answer."""
 
-    `text`: its prompt, of which the first `shared` tokens are those of every prompt.
-    """
-
-    def __init__(self, text: Sequence[int], shared: int, heard: NGramCache) -> None:
-        self._text = list(text)
-        self._heard = heard
-        self._behind: Behind = {}
-        for end in range(max(shared, 1), len(self._text)):
+    def __init__(self, prompt: Sequence[int], shared: int, cache: NGramCache) -> None:
+        """Learn the n-grams of `prompt` after its first `shared` tokens, which every prompt has."""
+        self._tokens = list(prompt)
+        self._cache = cache
+        self._ngrams: NGrams = {}
+        for end in range(max(shared, 1), len(self._tokens)):
             self._learn(end)
 
-    def learn(self, token: int) -> None:
-        """`token` was said."""
-        self._text.append(token)
-        self._learn(len(self._text) - 1)
+    def append(self, token: int) -> None:
+        """Add a generated token."""
+        self._tokens.append(token)
+        self._learn(len(self._tokens) - 1)
 
     def _learn(self, end: int) -> None:
-        text = self._text
-        for reach in _REACHES:
-            if end >= reach:
-                self._behind[tuple(text[end - reach : end])] = text[end]
+        tokens = self._tokens
+        for length in _NGRAM_LENGTHS:
+            if end >= length:
+                self._ngrams[tuple(tokens[end - length : end])] = tokens[end]
 
     @property
-    def knows(self) -> bool:
-        """Whether the next token can be foreseen at all."""
-        return self._next(self._text) is not None
+    def can_draft(self) -> bool:
+        """True if the next token can be predicted."""
+        return self._predict(self._tokens) is not None
 
-    def guess(self) -> list[int]:
-        """`DRAFTED` tokens; where nothing is foreseen, the last one once more."""
-        text = self._text[-_REACHES[0] :]
+    def draft(self) -> list[int]:
+        """Predict `DRAFTED` tokens; where nothing is predicted, the last one is repeated."""
+        tokens = self._tokens[-_NGRAM_LENGTHS[0] :]
         for _ in range(DRAFTED):
-            token = self._next(text)
-            text.append(text[-1] if token is None else token)
-        return text[-DRAFTED:]
+            token = self._predict(tokens)
+            tokens.append(tokens[-1] if token is None else token)
+        return tokens[-DRAFTED:]
 
-    def _next(self, text: list[int]) -> int | None:
-        """What stood behind the longest equal end of `text`, in this answer rather than in
-        another.
-        """
-        for reach in _REACHES:
-            key = tuple(text[-reach:])
-            token = self._behind.get(key)
+    def _predict(self, tokens: list[int]) -> int | None:
+        """Look up the longest known n-gram at the end of `tokens`, in this answer first."""
+        for length in _NGRAM_LENGTHS:
+            key = tuple(tokens[-length:])
+            token = self._ngrams.get(key)
             if token is None:
-                token = self._heard.get(key)
+                token = self._cache.get(key)
             if token is not None:
                 return token
         return None
 
     def close(self) -> None:
-        """The answer is over: others may use what it was made of."""
-        self._heard.keep(self._behind)
+        """Give the n-grams of the finished answer to the cache."""
+        self._cache.add(self._ngrams)

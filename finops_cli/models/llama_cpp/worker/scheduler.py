@@ -1,5 +1,5 @@
-"""Several answers in one batch: each has a seat, and when one is over the next request takes its
-seat at once.
+"""Decode several answers in one batch: each has a slot, and as soon as its answer ends, the next
+request takes the slot.
 """
 
 from __future__ import annotations
@@ -20,215 +20,212 @@ from finops_cli.models.llama_cpp.worker.sequence import (
 
 
 class DecodingContext(Protocol):
-    """What a table needs of a network (`decoder.network.Network`)."""
+    """The part of `worker.context.DecodingNetwork` that the scheduler uses."""
 
     batch: int
     context: int
-    can_take_back: bool
+    can_rewind: bool
 
     @property
-    def words(self) -> Mapping[int, bytes | None]: ...
+    def token_texts(self) -> Mapping[int, bytes | None]: ...
 
     def begin(self, sequence: int, tokens: list[int]) -> int: ...
 
     def release(self, sequence: int) -> None: ...
 
-    def take_back(self, sequence: int, position: int) -> None: ...
+    def rewind(self, sequence: int, position: int) -> None: ...
 
     def decode(self, batch: Batch) -> None: ...
 
     def logits(self, rows: int) -> Any: ...
 
-    def chooser(self, sampling: Sampling, seed: int) -> Sampler | None: ...
+    def sampler(self, sampling: Sampling, seed: int) -> Sampler | None: ...
 
 
 class BatchEntry(NamedTuple):
-    """Where the logits of an answer come from: the token at `at` of the batch and the `guessed`
-    ones behind it.
-
-    `row`: which of the logits of the batch are the first of them.
-    """
+    """Tokens of one answer in a batch: the last generated one, and the drafts after it."""
 
     at: int
+    """Index of the first token in the batch."""
     row: int
-    seat: int
-    speech: Sequence
-    guessed: abc.Sequence[int]
+    """Index of its logits among those of the batch."""
+    slot: int
+    sequence: Sequence
+    drafts: abc.Sequence[int]
 
 
 class Scheduler:
-    """`seats` answers at once. `tell` sends what there is to tell; `holds` gives what holds an
-    answer to a schema.
+    """Decodes one answer in each of its slots.
 
-    Seats are taken lowest first and a batch goes through them in order: llama.cpp evaluates
+    Free slots are taken lowest first and a batch goes through them in order: llama.cpp evaluates
     neighbouring sequences together.
     """
 
     def __init__(
         self,
         network: DecodingContext,
-        seats: int,
-        tell: Callable[[Begun | GenerationResult], None],
-        holds: Callable[[bytes], GrammarConstraint],
+        slots: int,
+        send: Callable[[Begun | GenerationResult], None],
+        make_grammar: Callable[[bytes], GrammarConstraint],
     ) -> None:
         self._network = network
-        self._seats: list[Sequence | None] = [None] * seats
-        self._tell = tell
-        self._holds = holds
-        self._heard = NGramCache()
+        self._slots: list[Sequence | None] = [None] * slots
+        self._send = send
+        self._make_grammar = make_grammar
+        self._ngrams = NGramCache()
 
     @property
-    def free(self) -> int:
-        """Seats that nobody has."""
-        return self._seats.count(None)
+    def free_slots(self) -> int:
+        return self._slots.count(None)
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is left to decode."""
-        return self.free < len(self._seats)
+    def is_busy(self) -> bool:
+        """True while anything is left to decode."""
+        return self.free_slots < len(self._slots)
 
-    def seat(self, say: Generate, prompt: list[int] | int) -> None:
-        """Give a request a free seat, its prompt tokenised; a number alone is that of a prompt too
-        long.
+    def start(self, request: Generate, prompt: list[int] | int) -> None:
+        """Give a request with a tokenized prompt a free slot; a prompt that is only a number of
+        tokens is too long.
         """
         if isinstance(prompt, int):
-            self._tell(GenerationResult(say.number, "", "context", prompt))
+            self._send(GenerationResult(request.number, "", "context", prompt))
             return
         try:
-            hold = self._holds(say.schema) if say.schema is not None else None
+            grammar = self._make_grammar(request.schema) if request.schema is not None else None
         except ValueError as error:
-            self._tell(GenerationResult(say.number, str(error), "refused", len(prompt)))
+            self._send(GenerationResult(request.number, str(error), "refused", len(prompt)))
             return
         if not prompt:
-            self._tell(GenerationResult(say.number, "the prompt is empty", "refused", 0))
+            self._send(GenerationResult(request.number, "the prompt is empty", "refused", 0))
             return
-        room, seat = self._network.context - len(prompt), self._seats.index(None)
-        speech = Sequence(
-            say,
-            prompt,
-            room if say.max_tokens is None else max(1, min(say.max_tokens, room)),
-            hold=hold,
-        )
-        speech.choice = self._network.chooser(say.sampling, say.seed)
-        speech.fed = self._network.begin(seat, prompt)
-        if self._network.can_take_back:
-            speech.guesser = PromptLookup(prompt, speech.fed, self._heard)
-        self._seats[seat] = speech
-        self._tell(Begun(say.number))
+        limit = self._network.context - len(prompt)
+        if request.max_tokens is not None:
+            limit = max(1, min(request.max_tokens, limit))
+        slot = self._slots.index(None)
+        sequence = Sequence(request, prompt, limit, grammar=grammar)
+        sequence.sampler = self._network.sampler(request.sampling, request.seed)
+        sequence.evaluated = self._network.begin(slot, prompt)
+        if self._network.can_rewind:
+            sequence.prompt_lookup = PromptLookup(prompt, sequence.evaluated, self._ngrams)
+        self._slots[slot] = sequence
+        self._send(Begun(request.number))
 
     def cancel(self, number: int) -> None:
-        """End that request; one that has no seat here is left alone."""
-        for seat, speech in enumerate(self._seats):
-            if speech is not None and speech.asked.number == number:
-                self._dismiss(seat, speech)
+        """End request `number` if it has a slot here."""
+        for slot, sequence in enumerate(self._slots):
+            if sequence is not None and sequence.request.number == number:
+                self._finish(slot, sequence)
 
     def step(self) -> None:
-        """One batch: a token or more for each answer, and of the prompts of those who came as much
-        as it has room for.
-        """
-        batch, places = self._filled()
+        """Decode one batch: a token or more of each answer, and as much of new prompts as fits."""
+        batch, entries = self._fill_batch()
         if batch.tokens:
             self._network.decode(batch)
-        if places:
-            self._hear(places, self._network.logits(batch.rows))
+        if entries:
+            self._append_tokens(entries, self._network.logits(batch.rows))
 
-    def _dismiss(self, seat: int, speech: Sequence) -> None:
-        self._seats[seat] = None
-        self._network.release(seat)
-        if speech.choice is not None:
-            speech.choice.close()
-        if speech.guesser is not None:
-            speech.guesser.close()
-        self._tell(speech.said())
+    def _finish(self, slot: int, sequence: Sequence) -> None:
+        self._slots[slot] = None
+        self._network.release(slot)
+        if sequence.sampler is not None:
+            sequence.sampler.close()
+        if sequence.prompt_lookup is not None:
+            sequence.prompt_lookup.close()
+        self._send(sequence.result())
 
-    def _filled(self) -> tuple[Batch, list[BatchEntry]]:
-        """The answers that are being said come first in its room, prompts take what is left."""
-        batch, places = Batch(), []
-        seated = [(seat, speech) for seat, speech in enumerate(self._seats) if speech is not None]
-        saying = [(seat, speech) for seat, speech in seated if speech.saying]
-        guesses = self._guesses(saying) if len(saying) == len(seated) else {}
-        room = self._network.batch - len(saying)
-        for seat, speech in seated:
-            guessed = guesses.get(seat, ())
-            if speech.saying:
-                batch.add(seat, speech.position, [speech.last, *guessed], 1 + len(guessed))
+    def _fill_batch(self) -> tuple[Batch, list[BatchEntry]]:
+        """Put the answers that are being generated into the batch first; prompts take the rest."""
+        batch, entries = Batch(), []
+        active = [(slot, one) for slot, one in enumerate(self._slots) if one is not None]
+        generating = [(slot, sequence) for slot, sequence in active if sequence.is_generating]
+        all_drafts = self._draft(generating) if len(generating) == len(active) else {}
+        room = self._network.batch - len(generating)
+        for slot, sequence in active:
+            drafts = all_drafts.get(slot, ())
+            wanted = 1 + len(drafts)
+            if sequence.is_generating:
+                batch.add(slot, sequence.position, [sequence.last_token, *drafts], wanted)
             else:
-                piece = speech.prompt[speech.fed : speech.fed + room]
+                start = sequence.evaluated
+                piece = sequence.prompt[start : start + room]
                 room -= len(piece)
-                fed, speech.fed = speech.fed, speech.fed + len(piece)
-                batch.add(seat, fed, piece, int(speech.saying))
-            if speech.saying:
-                wanted = 1 + len(guessed)
-                places.append(
-                    BatchEntry(
-                        len(batch.tokens) - wanted, batch.rows - wanted, seat, speech, guessed
-                    )
-                )
-        return batch, places
+                sequence.evaluated += len(piece)
+                batch.add(slot, start, piece, int(sequence.is_generating))
+            if sequence.is_generating:
+                at, row = len(batch.tokens) - wanted, batch.rows - wanted
+                entries.append(BatchEntry(at, row, slot, sequence, drafts))
+        return batch, entries
 
-    def _guesses(self, saying: list[tuple[int, Sequence]]) -> dict[int, list[int]]:
-        """What each of them may say next, where enough is foreseen to be worth the larger batch:
-        equally many tokens for each.
+    def _draft(self, generating: list[tuple[int, Sequence]]) -> dict[int, list[int]]:
+        """Draft equally many tokens for each answer, where enough can be predicted to be worth the
+        larger batch.
 
-        llama.cpp evaluates together what has equally many tokens in a batch, so whoever has no good
-        guess gets a bad one.
+        llama.cpp evaluates together what has equally many tokens in a batch, so an answer without a
+        good draft gets a bad one.
         """
         network = self._network
-        if len(saying) * (1 + DRAFTED) > network.batch or any(
-            s.position + DRAFTED >= network.context for _, s in saying
+        if len(generating) * (1 + DRAFTED) > network.batch or any(
+            sequence.position + DRAFTED >= network.context for _, sequence in generating
         ):
             return {}
-        guessers = {seat: speech.guesser for seat, speech in saying if speech.guesser is not None}
-        if 2 * sum(guesser.knows for guesser in guessers.values()) < max(1, len(saying)):
+        lookups = {
+            slot: sequence.prompt_lookup
+            for slot, sequence in generating
+            if sequence.prompt_lookup is not None
+        }
+        if 2 * sum(lookup.can_draft for lookup in lookups.values()) < max(1, len(generating)):
             return {}
-        return {seat: guesser.guess() for seat, guesser in guessers.items()}
+        return {slot: lookup.draft() for slot, lookup in lookups.items()}
 
-    def _hear(self, places: list[BatchEntry], logits: Any) -> None:
-        """Choose the tokens that follow at each of `places` and take them down, as far as the
-        guessed ones are right.
+    def _append_tokens(self, entries: list[BatchEntry], logits: Any) -> None:
+        """Choose the token that follows each entry and append it, as long as the drafts are right.
+
+        Shape: logits (rows, vocabulary) float32.
         """
-        plain = all(place.speech.choice is None and place.speech.hold is None for place in places)
-        likeliest = logits.argmax(axis=1).tolist() if plain else None
-        for place in places:
-            speech = place.speech
-            for ahead in range(1 + len(place.guessed)):
-                row = place.row + ahead
+        greedy = all(
+            entry.sequence.sampler is None and entry.sequence.grammar is None for entry in entries
+        )
+        likeliest = logits.argmax(axis=1).tolist() if greedy else None
+        for entry in entries:
+            sequence = entry.sequence
+            for ahead in range(1 + len(entry.drafts)):
+                row = entry.row + ahead
                 token = (
                     likeliest[row]
                     if likeliest is not None
-                    else self._chosen(speech, logits[row], place.at + ahead)
+                    else self._choose(sequence, logits[row], entry.at + ahead)
                 )
-                self._take_down(speech, token)
+                self._append(sequence, token)
                 if (
-                    speech.end is not None
-                    or ahead == len(place.guessed)
-                    or token != place.guessed[ahead]
+                    sequence.end is not None
+                    or ahead == len(entry.drafts)
+                    or token != entry.drafts[ahead]
                 ):
                     break
-            if speech.end is not None:
-                self._dismiss(place.seat, speech)
-            elif ahead < len(place.guessed):
-                self._network.take_back(place.seat, speech.position)
+            if sequence.end is not None:
+                self._finish(entry.slot, sequence)
+            elif ahead < len(entry.drafts):
+                self._network.rewind(entry.slot, sequence.position)
 
-    def _take_down(self, speech: Sequence, token: int) -> None:
-        word = self._network.words[token]
-        if word is None:
-            speech.end = "stop"
+    def _append(self, sequence: Sequence, token: int) -> None:
+        text = self._network.token_texts[token]
+        if text is None:
+            sequence.end = "stop"
         else:
-            speech.hear(token, word)
-        if speech.hold is not None:
-            self._held(speech, speech.hold, token)
+            sequence.append(token, text)
+        if sequence.grammar is not None:
+            self._advance_grammar(sequence, sequence.grammar, token)
 
     @staticmethod
-    def _held(speech: Sequence, hold: GrammarConstraint, token: int) -> None:
+    def _advance_grammar(sequence: Sequence, grammar: GrammarConstraint, token: int) -> None:
         try:
-            if hold.accept(token):
-                speech.end = "stop"
+            if grammar.accept(token):
+                sequence.end = "stop"
         except GrammarLost as error:
-            speech.refuse(str(error))
+            sequence.refuse(str(error))
 
     @staticmethod
-    def _chosen(speech: Sequence, logits: Any, at: int) -> int:
-        if speech.hold is not None:
-            speech.hold.allow(logits)
-        return int(logits.argmax()) if speech.choice is None else speech.choice.choose(at)
+    def _choose(sequence: Sequence, logits: Any, at: int) -> int:
+        if sequence.grammar is not None:
+            sequence.grammar.mask(logits)
+        return int(logits.argmax()) if sequence.sampler is None else sequence.sampler.choose(at)

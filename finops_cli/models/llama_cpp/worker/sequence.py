@@ -1,6 +1,4 @@
-"""One answer while it is being decoded: the tokens of its prompt, what was said so far, and when it
-is over.
-"""
+"""One answer while it is decoded: its prompt, the tokens generated so far, and when it ends."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from finops_cli.models.llama_cpp.worker.prompt_lookup import PromptLookup
 
 
 class GrammarLost(Exception):
-    """What held an answer to its schema gave up in the middle of it: the text so far is no
-    answer.
-    """
+    """The grammar gave up in the middle of an answer, so the text so far is not an answer."""
 
 
 class Sampler(Protocol):
@@ -28,90 +24,94 @@ class Sampler(Protocol):
 
 
 class GrammarConstraint(Protocol):
-    """Holds one answer to a schema."""
+    """Constrains one answer to a schema."""
 
-    def allow(self, logits: object) -> None: ...
+    def mask(self, logits: object) -> None: ...
 
     def accept(self, token: int) -> bool: ...
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """`fed`: how many tokens of the prompt are evaluated.
+    """One request in a slot of the scheduler."""
 
-    `left`: how many tokens may still be said. `last`: the token said last.
-    """
-
-    asked: Generate
+    request: Generate
     prompt: list[int]
-    left: int
-    fed: int = 0
-    last: int = -1
-    spoken: int = 0
-    choice: Sampler | None = None
-    hold: GrammarConstraint | None = None
-    guesser: PromptLookup | None = None
+    tokens_left: int
+    """Number of tokens that may still be generated."""
+    evaluated: int = 0
+    """Number of prompt tokens that are evaluated."""
+    last_token: int = -1
+    generated: int = 0
+    """Number of tokens generated so far."""
+    sampler: Sampler | None = None
+    """None: the likeliest token is taken."""
+    grammar: GrammarConstraint | None = None
+    prompt_lookup: PromptLookup | None = None
     end: End | None = None
-    trouble: str = ""
-    """Why it was refused."""
-    _bytes: bytearray = field(default_factory=bytearray)
+    error: str = ""
+    """Why the request was refused."""
+    _text: bytearray = field(default_factory=bytearray)
     _stops: tuple[bytes, ...] = ()
-    _reach: int = 0
+    _overlap: int = 0
+    """Bytes of the text so far in which a stop sequence may begin."""
     _began_ns: int = 0
 
     def __post_init__(self) -> None:
-        self._stops = tuple(stop.encode() for stop in self.asked.stops if stop)
-        self._reach = max(map(len, self._stops), default=1) - 1
+        self._stops = tuple(stop.encode() for stop in self.request.stops if stop)
+        self._overlap = max(map(len, self._stops), default=1) - 1
 
     @property
-    def saying(self) -> bool:
-        """Whether the prompt is evaluated and the answer has begun."""
-        return self.fed == len(self.prompt)
+    def is_generating(self) -> bool:
+        """True once the whole prompt is evaluated."""
+        return self.evaluated == len(self.prompt)
 
     @property
     def position(self) -> int:
-        """Where the token said last stands in the sequence."""
-        return len(self.prompt) + self.spoken - 1
+        """Position of the last generated token in the sequence."""
+        return len(self.prompt) + self.generated - 1
 
-    def hear(self, token: int, piece: bytes) -> None:
-        """Take `token` down, which says `piece`. Sets `end` when the answer is over with it."""
-        if not self.spoken:
+    def append(self, token: int, piece: bytes) -> None:
+        """Append `token`, whose text is `piece`; sets `end` when the answer is complete with it."""
+        if not self.generated:
             self._began_ns = perf_counter_ns()
-        self.last = token
-        if self.guesser is not None:
-            self.guesser.learn(token)
-        self.spoken += 1
-        self.left -= 1
-        said = self._bytes
-        since = max(0, len(said) - self._reach)
-        said += piece
+        self.last_token = token
+        if self.prompt_lookup is not None:
+            self.prompt_lookup.append(token)
+        self.generated += 1
+        self.tokens_left -= 1
+        text = self._text
+        since = max(0, len(text) - self._overlap)
+        text += piece
         if self._stops:
-            found = [at for stop in self._stops if (at := said.find(stop, since)) >= 0]
+            found = [at for stop in self._stops if (at := text.find(stop, since)) >= 0]
             if found:
-                del said[min(found) :]
+                del text[min(found) :]
                 self.end = "stop"
                 return
-        if self.left <= 0:
+        if self.tokens_left <= 0:
             self.end = "length"
 
-    def refuse(self, trouble: str) -> None:
-        """End it without an answer."""
-        self.end, self.trouble = "refused", trouble
+    def refuse(self, error: str) -> None:
+        """End the sequence without an answer."""
+        self.end, self.error = "refused", error
 
-    def said(self) -> GenerationResult:
-        """The answer as it goes back: whole characters.
+    def result(self) -> GenerationResult:
+        """Decode the text so far.
 
-        What is no UTF-8 shows as U+FFFD, a character cut at the end is left out.
+        Bytes that are not UTF-8 become U+FFFD; a character that is cut off at the end is left out.
         """
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(
-            bytes(self._bytes), final=self.end == "stop"
+            bytes(self._text), final=self.end == "stop"
         )
-        took_ms = round((perf_counter_ns() - self._began_ns) / 1e6, 3) if self.spoken else 0.0
+        generating_ms = (
+            round((perf_counter_ns() - self._began_ns) / 1e6, 3) if self.generated else 0.0
+        )
         return GenerationResult(
-            self.asked.number,
-            self.trouble or text,
+            self.request.number,
+            self.error or text,
             self.end or "cancelled",
             len(self.prompt),
-            self.spoken,
-            took_ms,
+            self.generated,
+            generating_ms,
         )
