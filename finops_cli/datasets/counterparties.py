@@ -1,4 +1,4 @@
-"""Who the counterparty is: a few high-volume participants, and many that are seldom seen (kb:
+"""Draws counterparties: a few high-volume participants, and many rare ones (kb:
 `data.participants`).
 """
 

@@ -26,7 +26,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What the files of one stage hold."""
+    """The content of the files of one stage."""
 
     stage: StageName
     rows: int

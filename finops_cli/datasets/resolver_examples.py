@@ -44,7 +44,7 @@ _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 
 
 class Shares(NamedTuple):
-    """What is owed and where it may come from."""
+    """The shares that are owed, and the sources that may cover them."""
 
     owed: int
     box: int
@@ -177,7 +177,7 @@ def _inventory(
 
 
 def coverage(box: int, owed: int) -> Percent:
-    """What the free box covers of what is owed, to a tenth of a percent."""
+    """The percentage of the shares owed that the free box covers, to a tenth."""
     return Percent(tidy((Decimal(box * 100) / owed).quantize(_TENTH)))
 
 

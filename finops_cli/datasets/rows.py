@@ -36,15 +36,13 @@ class Message(Struct, frozen=True):
 
 
 class TemplateArguments(Struct, frozen=True):
-    """What a trainer must hand to the model's chat template to get the prompt that inference
-    sends.
-    """
+    """The arguments of the model's chat template that give the prompt which inference sends."""
 
     enable_thinking: bool
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One example, as TRL reads prompt/completion data.
+    """One example, as the trainer TRL reads prompt/completion data.
 
     `record` and `answer` are JSON texts: every row has one schema.
     """
@@ -122,9 +120,7 @@ _SURELY_SHORT = 20
 
 
 def fits(asked: Conversation, completion: str, kb: KnowledgeBase) -> bool:
-    """Whether prompt and answer fit into the length that the model is trained on (kb:
-    `data.ftr_tiers`).
-    """
+    """Prompt and answer fit into the length that the model is trained on (kb: `data.ftr_tiers`)."""
     return (
         estimated_tokens(asked.text) + estimated_tokens(completion)
         <= kb.datasets.ftr_tiers["tokens"]

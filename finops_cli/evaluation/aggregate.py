@@ -25,7 +25,7 @@ _SECOND_MS = 1000
 
 
 def aggregate(outcomes: Iterable[Outcome], settings: EvaluationSettings) -> Metrics:
-    """The figures of all `outcomes`. Raises ValueError for none."""
+    """Aggregate the metrics of all `outcomes`. Raises ValueError when there are none."""
     count: Aggregate | None = None
     for outcome in outcomes:
         count = count or Aggregate(outcome.stage, settings)

@@ -23,7 +23,7 @@ _MICRO = Decimal("0.000001")
 
 
 class Paired(Struct, frozen=True):
-    """A figure of the pairs that both answered.
+    """One metric of the pairs that both answered.
 
     `difference_pct`: the first's share right less the second's; `p` after Holm.
     """
@@ -158,7 +158,7 @@ def _marks(outcome: Outcome) -> dict[str, bool] | None:
 def _paired_metrics(
     both: list[tuple[dict[str, bool], dict[str, bool]]], settings: EvaluationSettings
 ) -> list[Paired]:
-    """The first figure stands for itself; the others are corrected for being many."""
+    """Compare each metric; all but the first are corrected for being many."""
     tables: dict[str, Counter[tuple[bool, bool]]] = {}
     for one, two in both:
         for name, right in one.items():
@@ -201,7 +201,7 @@ def _paired(
 
 
 def _surely(first_only: int, second_only: int, p: Fraction, settings: EvaluationSettings) -> str:
-    """Which of the two has more, if that is no chance."""
+    """The side that has more, if chance does not explain it."""
     if p > Fraction(settings.significance) or first_only == second_only:
         return ""
     return "first" if first_only > second_only else "second"

@@ -1,5 +1,5 @@
-"""Counts first answers by group, and singles out the groups where wrong or missing ones are no
-chance (kb: `evaluate.strata`).
+"""Counts first answers and shares of plans by group, and flags the groups where chance does not
+explain the wrong or missing answers (kb: `evaluate.strata`).
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def _engine(wanted: SampleOptions, folder: Path, kb: KnowledgeBase, timed: bool)
 
 
 def _given(wanted: SampleOptions, folder: Path, kb: KnowledgeBase) -> Iterator[Record]:
-    """The records that can be used."""
+    """The records that are valid."""
     with reading(folder / RECORDS) as file:
         for line, _ in lines_of(file):
             given = GRADED_STAGES[wanted.stage].parse_line(line, kb)
@@ -183,7 +183,7 @@ def evaluate_baselines(
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """The figures, beside what they were counted from.
+    """Write the metrics beside the files that they were counted from.
 
     Written last, this file says that the evaluation came to its end.
     """

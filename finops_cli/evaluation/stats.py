@@ -1,5 +1,5 @@
-"""Shares of counts with their intervals, and percentiles: exact or Decimal, the same on every
-machine.
+"""Statistics of an evaluation: proportions with intervals, percentiles, significance tests,
+divergence and timing. All but the timing is exact or Decimal, so equal on every machine.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Proportion(Struct, frozen=True):
 
 
 def proportion(count: int, of: int, z: Decimal) -> Proportion:
-    """The share that `count` is of `of`, with Wilson's interval of `z` standard deviations."""
+    """The proportion that `count` is of `of`, with Wilson's interval of `z` standard deviations."""
     if not of:
         return Proportion(count, of, None, None, None)
     low, high = wilson(count, of, z)
@@ -94,8 +94,8 @@ def sign_test(first: int, second: int) -> Fraction:
 def paired_interval(
     first_only: int, second_only: int, pairs: int, z: Decimal
 ) -> tuple[Decimal, Decimal, Decimal]:
-    """Share right of the first less that of the second, and the ends of its interval (Agresti and
-    Min), from -1 to 1.
+    """The difference between the right proportions of two sides, and the ends of its interval
+    (Agresti and Min), from -1 to 1.
     """
     half, n = Decimal("0.5"), Decimal(pairs)
     b, c, adjusted = first_only + half, second_only + half, n + 2
