@@ -32,7 +32,8 @@ from finops_cli.models.ollama.connect import open_ollama
 from finops_cli.models.prompts import triage_prompt
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.scheduler import through_models
+from finops_cli.pipeline.scheduler import process_with_models
+from finops_cli.pipeline.stages import SEQUENCES
 from finops_cli.verify.codecs import FAIL
 
 MODEL_PACE = "2000"
@@ -87,11 +88,13 @@ def run_verified(url: str, lines: list[bytes], at_once: int, model: str) -> floa
     backend = select_backend(
         BackendRequest("ollama", ("triage",), (url,), triage_model=model, workers=at_once), kb
     ).backend
-    pipeline = Pipeline("triage", backend, kb, timed=True)
+    pipeline = Pipeline(SEQUENCES["triage"], backend, kb, timed=True)
     backend.prepare("triage")
     started = time.perf_counter()
     done = list(
-        through_models((Batch(n, [line], n) for n, line in enumerate(lines, start=1)), pipeline)
+        process_with_models(
+            (Batch(n, [line], n) for n, line in enumerate(lines, start=1)), pipeline
+        )
     )
     taken = time.perf_counter() - started
     backend.close()

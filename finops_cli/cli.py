@@ -73,6 +73,9 @@ class FinopsGroup(TyperGroup):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
+        except typer.BadParameter as error:
+            error.message = _describe_bad_value(error)
+            raise
         except FinopsError as error:
             report_error(error)
             raise typer.Exit(error.exit_code) from error
@@ -99,6 +102,23 @@ _CURES = {
 }
 
 
+def _describe_bad_value(error: typer.BadParameter) -> str:
+    """Say in plain words what a bad option value is and what is accepted.
+
+    Typer checks values with pydantic and repeats its wording ("Value error, ...").
+    """
+    find_faults = getattr(error.__cause__, "errors", None)
+    if find_faults is None:
+        return error.message
+    from finops_cli.files.user_files import describe_expected, show
+
+    detail = find_faults()[0]
+    raised = detail.get("ctx", {}).get("error")
+    if raised is not None:
+        return str(raised)
+    return f"{show(detail['input'])}. Expected {describe_expected(detail)}."
+
+
 def _flush_nowhere() -> None:
     """What standard output still holds cannot be written: let the interpreter flush it to nothing
     at its end.
@@ -108,6 +128,7 @@ def _flush_nowhere() -> None:
 
 app = typer.Typer(
     cls=FinopsGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -30,6 +30,7 @@ from finops_cli.models.protocol import Backend, ModelStage
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
+from finops_cli.pipeline.stages import SEQUENCES
 from tests.ollama_models import a_model_at, warms_up
 
 Change = Callable[[dict[str, Any]], Any]
@@ -48,9 +49,11 @@ def evaluated(
     asked = SampleOptions(stage, rows, wanted.get("seed", 7), "coverage", wanted.get("data"))
     write_records(asked, folder / RECORDS, kb)
     station = "triage" if stage == "triage" else "resolve"
-    desk = Pipeline(station, backend, kb, timed=True, keeps_raw=True)
+    desk = Pipeline(SEQUENCES[station], backend, kb, timed=True, keeps_raw=True)
     job = RunConfig(
-        PipelineConfig(station, bundled_kb_dir(), timed=True), folder / RECORDS, folder / ANSWERS
+        PipelineConfig(sequence=SEQUENCES[station], kb_dir=bundled_kb_dir(), timed=True),
+        folder / RECORDS,
+        folder / ANSWERS,
     )
     run(job, desk, lambda tally, end: None)
     evaluation = conclude(

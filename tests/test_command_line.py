@@ -11,10 +11,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from finops_cli import extras
+from finops_cli import cli, extras
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 
 HEAVY = (
@@ -100,6 +103,72 @@ def test_help_lists_the_verbs_in_the_order_of_the_story(finops: Finops) -> None:
     assert tuple(line.split()[0] for line in commands.splitlines() if line.strip()) == VERBS
     assert "..." not in commands
     assert max(map(len, text.splitlines())) <= 80
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """List the words that call each command, those of the groups `import` and `kb` too."""
+
+    def below(command: Any, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+        inner = getattr(command, "commands", {})
+        return [words, *(each for name in inner for each in below(inner[name], (*words, name)))]
+
+    return below(typer.main.get_command(cli.app), ())
+
+
+def command_at(words: tuple[str, ...]) -> Any:
+    command: Any = typer.main.get_command(cli.app)
+    for word in words:
+        command = command.commands[word]
+    return command
+
+
+def every_choice() -> list[tuple[tuple[str, ...], str, list[str]]]:
+    """List every option and argument that accepts one of several words."""
+    return [
+        (words, parameter.opts[0], [str(choice) for choice in descriptor.choices])
+        for words in every_command()
+        for parameter in command_at(words).params
+        if (descriptor := getattr(parameter, "type_descriptor", None)) and descriptor.choices
+    ]
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_h_is_help(words: tuple[str, ...]) -> None:
+    """`-h` prints what `--help` prints, for every command and group."""
+    short, long = (CliRunner().invoke(cli.app, [*words, flag]) for flag in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "Usage: " in short.output
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "choices"), every_choice(), ids=lambda part: "".join(part)[:20]
+)
+def test_a_bad_choice_says_what_it_is_and_what_is_accepted(
+    words: tuple[str, ...], name: str, choices: list[str]
+) -> None:
+    """Every option with choices names the bad word and all accepted ones, in plain words."""
+    given = [name, "klingon"] if name.startswith("-") else ["klingon"]
+    result = CliRunner().invoke(cli.app, [*words, *given])
+    assert result.exit_code == 2
+    assert "'klingon' is not one of" in result.stderr
+    assert all(f"'{choice}'" in result.stderr for choice in choices)
+    assert "Value error" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "'--workers': '0'. Expected a number from 1 up."),
+        (["--workers", "many"], "'--workers': 'many'. Expected a whole number."),
+        (["--timeout", "soon"], "'--timeout': 'soon'. Expected a number."),
+    ],
+)
+def test_a_bad_number_says_what_it_is_and_what_is_accepted(
+    arguments: list[str], message: str
+) -> None:
+    result = CliRunner().invoke(cli.app, ["run", "-", *arguments])
+    assert (result.exit_code, message in result.stderr) == (2, True)
+    assert "Input should" not in result.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -15,6 +15,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.stages import SEQUENCES
 from finops_cli.pipeline.summary import count_line
 from tests.conftest import EXAMPLES, Finops, a_fail, jsonl, rows
 from tests.models import a_model
@@ -29,7 +30,7 @@ INVENTORY = {
 
 def _run(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary]:
     line = jsonl(a_fail(inventory=INVENTORY)).strip()
-    written = Pipeline("run", backend, kb, timed=False).process(1, line)
+    written = Pipeline(SEQUENCES["run"], backend, kb, timed=False).process(1, line)
     tally = RunSummary()
     count_line(tally, written.line, written.owed)
     return json.loads(encode(written.line), parse_float=Decimal), tally

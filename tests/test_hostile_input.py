@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.scheduler import PipelineConfig
+from finops_cli.pipeline.stages import SEQUENCES
 from tests.conftest import Finops, a_fail, jsonl, rows
 
 GOOD = json.dumps(a_fail()).encode()
@@ -200,7 +201,12 @@ _LINES = (
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])
 def test_any_bytes_become_one_line(stage: Any, line: bytes) -> None:
     """No line raises; each becomes JSON that is either verified or says why it was rejected."""
-    written = PipelineConfig(stage, bundled_kb_dir(), timed=False).open().process(1, line).line
+    written = (
+        PipelineConfig(sequence=SEQUENCES[stage], kb_dir=bundled_kb_dir(), timed=False)
+        .open()
+        .process(1, line)
+        .line
+    )
     output = json.loads(encode(written))
     assert output["status"] in ("ok", "rejected")
     assert ("error" in output) == (output["status"] == "rejected")

@@ -17,6 +17,7 @@ from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.stages import SEQUENCES
 from tests.conftest import a_fail
 from tests.mangling import mangled
 from tests.models import ScriptedModel, right
@@ -70,7 +71,7 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: Know
 def test_exact_numbers_survive_the_wire(kb: KnowledgeBase) -> None:
     """Scores arrive as the digits that the model wrote, not as floats."""
     desk = Pipeline(
-        "triage",
+        SEQUENCES["triage"],
         VerifiedBackend(ScriptedModel(lambda ask, _: right(ask, kb)), kb, "repair"),
         kb,
         timed=False,
@@ -85,7 +86,9 @@ def test_what_was_around_an_answer_is_reported_and_nothing_more(kb: KnowledgeBas
         ScriptedModel(lambda ask, _: f"Sure:\n```json\n{right(ask, kb)}\n```"), kb, "repair"
     )
     line = (
-        Pipeline("triage", fenced, kb, timed=False).process(1, json.dumps(a_fail()).encode()).line
+        Pipeline(SEQUENCES["triage"], fenced, kb, timed=False)
+        .process(1, json.dumps(a_fail()).encode())
+        .line
     )
     assert (line.status, line.verification.triage) == ("ok", [])
     assert line.provenance.format_warnings == ("reply.fence", "reply.surrounding_text")
@@ -105,7 +108,7 @@ def test_half_a_character_never_stands_and_never_stops_a_run(where: str, kb: Kno
         return json.dumps(given)
 
     desk = Pipeline(
-        "triage",
+        SEQUENCES["triage"],
         VerifiedBackend(ScriptedModel(says), kb, "repair"),
         kb,
         timed=False,

@@ -39,10 +39,10 @@ def watched(
     clock = Clock()
     monitor = Monitor(clock, kb.evaluation)
     if found is not None:
-        monitor.saw(found, 0)
+        monitor.update(found, 0)
     for seconds, tally in marks:
         clock.seconds = 100.0 + seconds
-        monitor.saw(tally, 1)
+        monitor.update(tally, 1)
     return monitor.stats()
 
 
@@ -238,6 +238,6 @@ def test_stats_are_due_every_few_seconds(kb: KnowledgeBase) -> None:
     due = []
     for second in range(1, 13):
         clock.seconds = 100.0 + second
-        monitor.saw(a_tally(ok=second), 1)
+        monitor.update(a_tally(ok=second), 1)
         due.append(monitor.is_due())
     assert [second for second, is_due in enumerate(due, start=1) if is_due] == [5, 10]

@@ -28,7 +28,8 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import NoEndpointLeft
 from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.scheduler import through_models
+from finops_cli.pipeline.scheduler import process_with_models
+from finops_cli.pipeline.stages import SEQUENCES
 from tests.conftest import a_fail, jsonl
 from tests.cures import cured_by
 from tests.ollama_models import (
@@ -117,8 +118,8 @@ def _blotter(count: int) -> Iterator[Batch]:
 
 
 def _statuses(model: Backend, kb: KnowledgeBase, count: int, stage: Any = "triage") -> list[str]:
-    desk = Pipeline(stage, model, kb, timed=False)
-    done = list(through_models(_blotter(count), desk))
+    desk = Pipeline(SEQUENCES[stage], model, kb, timed=False)
+    done = list(process_with_models(_blotter(count), desk))
     assert [one.first for one in done] == list(range(1, count + 1))
     return [status for one in done for status in one.tally.statuses]
 

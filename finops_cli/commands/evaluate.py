@@ -24,11 +24,11 @@ from finops_cli.commands.options import (
     TriageModel,
     Violation,
     Workers,
+    is_typed,
     kb_dir_of,
-    typed,
 )
-from finops_cli.commands.run_options import Call, Models
-from finops_cli.commands.run_pipeline import Staged, run_pipeline
+from finops_cli.commands.run_options import ModelOptions, RunOptions
+from finops_cli.commands.run_pipeline import StagedInput, run_pipeline
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.errors import UsageError
 
@@ -123,12 +123,29 @@ def evaluate(
     if guard is None and data is None:
         guard = "off"  # nobody wrote the texts of records that finops made
     wanted = SampleOptions(GRADED_STAGES[stage].name, rows, seed, profile, data)
-    files = str(output / RECORDS), str(output / ANSWERS)
-    call = Call(*files, backend, workers, resume, overwrite, timing, quiet)
-    names = (triage_model, resolver_model, triage_gguf, resolver_gguf)
-    models = Models(host, on_violation, True, timeout, guard, *names)
+    options = RunOptions(
+        source=str(output / RECORDS),
+        output=str(output / ANSWERS),
+        backend=backend,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        timing=timing,
+        quiet=quiet,
+    )
+    models = ModelOptions(
+        hosts=host,
+        on_violation=on_violation,
+        keep_raw=True,
+        timeout=timeout,
+        guard=guard,
+        triage_model=triage_model,
+        resolver_model=resolver_model,
+        triage_gguf=triage_gguf,
+        resolver_gguf=resolver_gguf,
+    )
     with held(output, overwrite):
-        found, verified = _measured(context, wanted, output, call, models, baselines)
+        found, verified = _measured(context, wanted, output, options, models, baselines)
         _conclude(found, output, as_json, quiet)
     if not verified:
         raise typer.Exit(1)
@@ -138,8 +155,8 @@ def _measured(
     context: typer.Context,
     wanted: SampleOptions,
     output: Path,
-    call: Call,
-    models: Models,
+    options: RunOptions,
+    models: ModelOptions,
     baselines: bool,
 ) -> tuple[Evaluation, bool]:
     """The evaluation, and whether every record is verified."""
@@ -153,17 +170,19 @@ def _measured(
     kb = load_kb(kb_dir_of(context))
     write_records(wanted, output / STAGED, kb)
     graded = GRADED_STAGES[wanted.stage]
-    staged = Staged(output / STAGED, lambda: take_up(output, call.resume, call.overwrite))
-    done = run_pipeline(context, graded.command, call, models, staged)
-    if baselines and graded.has_baselines and not call.quiet:
+    staged = StagedInput(
+        output / STAGED, lambda: take_up(output, options.resume, options.overwrite)
+    )
+    done = run_pipeline(context, graded.command, options, models, staged)
+    if baselines and graded.has_baselines and not options.quiet:
         absent = missing()
         learning = "text classifiers learn from the train split"
         typer.echo(
             f"{'baselines':<12} {absent.one_line() if absent is not None else learning}", err=True
         )
     try:
-        simpler = BaselineOptions(baselines, call.timing)
-        return conclude(wanted, output, done.origin, done.guard, kb, simpler), done.verified
+        simpler = BaselineOptions(baselines, options.timing)
+        return conclude(wanted, output, done.origin, done.guard, kb, simpler), done.is_verified
     except KeyboardInterrupt:
         report(
             "interrupted; every answer so far is whole",
@@ -203,7 +222,7 @@ def _refuse_options(context: typer.Context, stage: str) -> None:
     """Raises UsageError for an option of a backend: none serves the model of this stage."""
     ours = ("stage", "rows", "seed", "output", "overwrite", "timing", "as_json", "quiet")
     for parameter in context.command.params:
-        if parameter.name not in ours and typed(context, str(parameter.name)):
+        if parameter.name not in ours and is_typed(context, str(parameter.name)):
             cure = "its baselines alone are measured, on sentences that finops makes"
             raise UsageError(
                 f"--stage {stage} takes no {parameter.opts[0]}: no backend serves its model", cure

@@ -159,8 +159,8 @@ def path_or_standard(text: str | None) -> Path | None:
     return None if text is None or text == "-" else Path(text)
 
 
-def typed(context: typer.Context, name: str) -> bool:
-    """Whether the option stands in the call itself, not in the environment."""
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Return true when the option is in the command itself, not in the environment."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 

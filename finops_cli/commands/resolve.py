@@ -22,7 +22,7 @@ from finops_cli.commands.options import (
     Violation,
     Workers,
 )
-from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_options import ModelOptions, RunOptions
 from finops_cli.commands.run_pipeline import run_command
 
 
@@ -46,14 +46,24 @@ def resolve(
     quiet: Quiet = False,
 ) -> None:
     """Stage 2 alone: the plan of each resolver input (card 2)."""
-    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
-    models = Models(
-        host,
-        on_violation,
-        keep_raw,
-        timeout,
-        guard,
+    options = RunOptions(
+        source=source,
+        output=output,
+        backend=backend,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        timing=timing,
+        quiet=quiet,
+        stats_json=stats_json,
+    )
+    models = ModelOptions(
+        hosts=host,
+        on_violation=on_violation,
+        keep_raw=keep_raw,
+        timeout=timeout,
+        guard=guard,
         resolver_model=resolver_model,
         resolver_gguf=resolver_gguf,
     )
-    run_command(context, "resolve", call, models)
+    run_command(context, "resolve", options, models)

@@ -24,7 +24,7 @@ from finops_cli.commands.options import (
     Violation,
     Workers,
 )
-from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_options import ModelOptions, RunOptions
 from finops_cli.commands.run_pipeline import run_command
 
 
@@ -50,16 +50,26 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Triage and resolve each fail; check every answer; JSONL out."""
-    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
-    models = Models(
-        host,
-        on_violation,
-        keep_raw,
-        timeout,
-        guard,
-        triage_model,
-        resolver_model,
-        triage_gguf,
-        resolver_gguf,
+    options = RunOptions(
+        source=source,
+        output=output,
+        backend=backend,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        timing=timing,
+        quiet=quiet,
+        stats_json=stats_json,
     )
-    run_command(context, "run", call, models)
+    models = ModelOptions(
+        hosts=host,
+        on_violation=on_violation,
+        keep_raw=keep_raw,
+        timeout=timeout,
+        guard=guard,
+        triage_model=triage_model,
+        resolver_model=resolver_model,
+        triage_gguf=triage_gguf,
+        resolver_gguf=resolver_gguf,
+    )
+    run_command(context, "run", options, models)

@@ -1,4 +1,4 @@
-"""What `run`, `triage` and `resolve` do alike: set up the job, show it, report it."""
+"""The options that `run`, `triage`, `resolve` and `evaluate` share, as the user gave them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from finops_cli.domain.enums import GuardMode, OnViolation
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The options of a stage command, as given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Where a run reads and writes, and how it behaves. `source` "-" is stdin."""
 
     source: str
     output: str | None
@@ -23,9 +23,9 @@ class Call:
     stats_json: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The options about language models, as given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """Which language models answer, and how their answers are treated. `timeout` is in seconds."""
 
     hosts: list[str] | None
     on_violation: OnViolation

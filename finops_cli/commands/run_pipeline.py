@@ -1,18 +1,19 @@
-"""What `run`, `triage` and `resolve` do alike: set up the job, show it, report it."""
+"""Runs the pipeline for `run`, `triage`, `resolve` and `evaluate`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from finops_cli.commands.options import kb_dir_of, path_or_standard, typed
-from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.options import is_typed, kb_dir_of, path_or_standard
+from finops_cli.commands.run_options import ModelOptions, RunOptions
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,98 +24,107 @@ if TYPE_CHECKING:
     from finops_cli.monitoring.run_summary import RunSummary
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
-    from finops_cli.pipeline.stages import Stage
+    from finops_cli.pipeline.stages import Command
 
 
-class Conducted(NamedTuple):
-    """What a run came to: its tally, what stands in provenance of who answered, and whether the
-    models changed under it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """The result of a run.
+
+    `origin` and `guard` are what provenance records; `models_changed` is true when a model was
+    replaced during the run.
     """
 
-    tally: RunSummary
+    summary: RunSummary
     origin: Origin
     guard: str | None
-    changed: bool
+    models_changed: bool
 
     @property
-    def verified(self) -> bool:
-        """Whether every record is verified, by the models that the run began with."""
-        return self.tally.all_verified and not self.changed
+    def is_verified(self) -> bool:
+        """Return true when every record is verified, by the models that the run started with."""
+        return self.summary.all_verified and not self.models_changed
 
 
-def run_command(context: typer.Context, stage: Stage, call: Call, models: Models) -> None:
-    """Run one job and exit 0 when every record is verified, else 1."""
+def run_command(
+    context: typer.Context, command: Command, options: RunOptions, models: ModelOptions
+) -> None:
+    """Run a command and exit with 0 when every record is verified, else with 1."""
     from finops_cli.files.safe_io import refuse_unwritable
     from finops_cli.pipeline.resume import note_path
     from finops_cli.pipeline.run import refuse_impossible
 
-    if call.source == "-" and sys.stdin.isatty():
+    if options.source == "-" and sys.stdin.isatty():
         raise UsageError("nothing is piped in: give a file, or pipe JSONL lines into finops")
-    job = _job(context, stage, call, models)
-    refuse_impossible(job)
-    if call.stats_json is not None:
-        _refuse_streams(call.stats_json)
-        refuse_unwritable(
-            call.stats_json, [job.source, job.output, note_path(job.output) if job.output else None]
-        )
-    if not run_pipeline(context, stage, call, models).verified:
+    config = _run_config(context, command, options, models)
+    refuse_impossible(config)
+    if options.stats_json is not None:
+        _refuse_streams(options.stats_json)
+        note = note_path(config.output) if config.output else None
+        refuse_unwritable(options.stats_json, [config.source, config.output, note])
+    if not run_pipeline(context, command, options, models).is_verified:
         raise typer.Exit(1)
 
 
-class Staged(NamedTuple):
-    """Input that stands aside until nothing refuses the run any more: `take_up` then puts it where
-    the call has it.
+class StagedInput(NamedTuple):
+    """Input that waits at `path` until nothing refuses the run any more.
+
+    `move_into_place` then moves it to the source of the run.
     """
 
-    at: Path
-    take_up: Callable[[], None]
+    path: Path
+    move_into_place: Callable[[], None]
 
 
 def run_pipeline(
-    context: typer.Context, stage: Stage, call: Call, models: Models, staged: Staged | None = None
-) -> Conducted:
-    """Run one job, with progress and closing summary on stderr."""
-    from finops_cli.commands.progress.run import watched
+    context: typer.Context,
+    command: Command,
+    options: RunOptions,
+    models: ModelOptions,
+    staged: StagedInput | None = None,
+) -> RunResult:
+    """Run the pipeline, with progress and a closing summary on stderr."""
+    from finops_cli.commands.progress.run import RunProgress
     from finops_cli.commands.run_summary import summary, wrapped
     from finops_cli.kb.load import load_kb
     from finops_cli.monitoring.monitor import Monitor
-    from finops_cli.pipeline.redaction import RequireGuard
     from finops_cli.pipeline.run import run
-    from finops_cli.pipeline.stages import STAGE_SEQUENCES
 
     kb = load_kb(kb_dir_of(context))
-    desk = _desk(context, stage, call, models, kb)
-    job = _job(context, stage, call, models)
+    pipeline = _open_pipeline(context, command, options, models, kb)
+    config = _run_config(context, command, options, models)
     monitor = Monitor(monotonic, kb.evaluation)
-    with closing(desk.backend):
-        if isinstance(desk.screen, RequireGuard):
-            desk.screen.look_ahead(
-                staged.at if staged is not None else job.source, stage == "resolve", kb
-            )
+    with closing(pipeline.backend) as backend:
+        _refuse_unguarded_text(pipeline, staged.path if staged is not None else config.source)
         if staged is not None:
-            desk.backend.prepare(STAGE_SEQUENCES[stage].models[0])
-            staged.take_up()
-        with watched(job, call, monitor) as watch:
-            tally = run(job, desk, watch)
-        changes = desk.backend.model_changes()
-    if not call.quiet:
-        typer.echo(summary(tally), err=True)
+            backend.prepare(pipeline.models[0])
+            staged.move_into_place()
+        with RunProgress(config, options, monitor) as progress:
+            run_summary = run(config, pipeline, progress.update)
+        changes = backend.model_changes()
+    if not options.quiet:
+        typer.echo(summary(run_summary), err=True)
     for change in changes:
-        typer.echo(
-            wrapped(
-                "backend", f"{change}: the digests in the lines may not be true of all of them"
-            ),
-            err=True,
-        )
-    return Conducted(
-        tally, desk.backend.origin, None if desk.screen is None else desk.screen.way, bool(changes)
+        warning = f"{change}: the digests in the lines may not be true of all of them"
+        typer.echo(wrapped("backend", warning), err=True)
+    return RunResult(
+        summary=run_summary,
+        origin=pipeline.backend.origin,
+        guard=None if pipeline.redaction is None else pipeline.redaction.way,
+        models_changed=bool(changes),
     )
 
 
+def _refuse_unguarded_text(pipeline: Pipeline, source: Path | None) -> None:
+    """Raises MissingPiece when `--guard require` finds text that no installed guard can read."""
+    from finops_cli.pipeline.redaction import RequireGuard
+
+    if isinstance(pipeline.redaction, RequireGuard):
+        pipeline.redaction.look_ahead(source, pipeline.sequence.parse_line, pipeline.kb)
+
+
 def _refuse_streams(stats: Path) -> None:
-    """Raises UsageError for standard output, and for a file that stderr goes into: a file of stats
-    is replaced whole.
-    """
+    """Raises UsageError when the statistics would overwrite stdout or the file behind stderr."""
     if str(stats) == "-":
         raise UsageError("--stats-json -: stdout is for the lines", "give a file")
     for stream, number in (("stdout", 1), ("stderr", 2)):
@@ -126,47 +136,72 @@ def _refuse_streams(stats: Path) -> None:
             raise UsageError(f"--stats-json {stats}: {stream} goes there", "give another file")
 
 
-def _job(context: typer.Context, stage: Stage, call: Call, models: Models) -> RunConfig:
+def _run_config(
+    context: typer.Context, command: Command, options: RunOptions, models: ModelOptions
+) -> RunConfig:
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.scheduler import PipelineConfig
+    from finops_cli.pipeline.stages import SEQUENCES
 
-    plan = PipelineConfig(stage, kb_dir_of(context), call.timing, models.guard)
-    source, output = path_or_standard(call.source), path_or_standard(call.output)
-    return RunConfig(plan, source, output, call.workers or 1, call.resume, call.overwrite)
+    return RunConfig(
+        pipeline=PipelineConfig(
+            sequence=SEQUENCES[command],
+            kb_dir=kb_dir_of(context),
+            timed=options.timing,
+            guard=models.guard,
+        ),
+        source=path_or_standard(options.source),
+        output=path_or_standard(options.output),
+        workers=options.workers or 1,
+        resume=options.resume,
+        overwrite=options.overwrite,
+    )
 
 
-def _desk(
-    context: typer.Context, stage: Stage, call: Call, models: Models, kb: KnowledgeBase
+def _open_pipeline(
+    context: typer.Context,
+    command: Command,
+    options: RunOptions,
+    models: ModelOptions,
+    kb: KnowledgeBase,
 ) -> Pipeline:
-    """The desk with the backend that the call wants; says which and why where that was not the
-    call's to decide.
-    """
+    """Open the pipeline with its backend; report a backend that the user did not name."""
     from finops_cli.commands.run_summary import wrapped
     from finops_cli.models.backend_request import BackendRequest
     from finops_cli.models.backends import AUTO, select_backend
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.redaction import redaction_policy
-    from finops_cli.pipeline.stages import STAGE_SEQUENCES
+    from finops_cli.pipeline.stages import SEQUENCES
 
-    wanted = BackendRequest(
-        call.backend,
-        STAGE_SEQUENCES[stage].models,
-        tuple(models.hosts or ()),
-        models.triage_model,
-        models.resolver_model,
-        models.on_violation,
-        models.timeout,
-        call.workers,
-        models.triage_gguf,
-        models.resolver_gguf,
-        frozenset(name for name in ("triage_gguf", "resolver_gguf") if not typed(context, name)),
+    sequence = SEQUENCES[command]
+    request = BackendRequest(
+        backend=options.backend,
+        stages=sequence.models,
+        hosts=tuple(models.hosts or ()),
+        triage_model=models.triage_model,
+        resolver_model=models.resolver_model,
+        on_violation=models.on_violation,
+        timeout=models.timeout,
+        workers=options.workers,
+        triage_gguf=models.triage_gguf,
+        resolver_gguf=models.resolver_gguf,
+        from_environment=frozenset(
+            name for name in ("triage_gguf", "resolver_gguf") if not is_typed(context, name)
+        ),
     )
-    chosen = select_backend(wanted, kb)
-    told = [f"{chosen.backend.origin.name} ({chosen.why})"] if call.backend == AUTO else []
-    if call.quiet and chosen.backend.origin.digests is None and not wanted.ggufs:
-        # that records go to models is said in any case, and that files which are named are not used
-        told = []
-    for text in (*told, *chosen.notices):
+    selected = select_backend(request, kb)
+    is_auto = options.backend == AUTO
+    # --quiet still reports that records go to models, and that named model files are not used
+    is_engine = selected.backend.origin.digests is None
+    is_silent = options.quiet and is_engine and not request.ggufs
+    chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
+    for text in (*([] if is_silent else chosen), *selected.notices):
         typer.echo(wrapped("backend", text), err=True)
-    screen = redaction_policy(models.guard, chosen.backend.origin.digests is not None, kb)
-    return Pipeline(stage, chosen.backend, kb, call.timing, models.keep_raw, screen)
+    return Pipeline(
+        sequence,
+        selected.backend,
+        kb,
+        timed=options.timing,
+        keeps_raw=models.keep_raw,
+        redaction=redaction_policy(models.guard, selected.backend.origin.digests is not None, kb),
+    )

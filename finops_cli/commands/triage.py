@@ -22,7 +22,7 @@ from finops_cli.commands.options import (
     Violation,
     Workers,
 )
-from finops_cli.commands.run_options import Call, Models
+from finops_cli.commands.run_options import ModelOptions, RunOptions
 from finops_cli.commands.run_pipeline import run_command
 
 
@@ -46,14 +46,24 @@ def triage(
     quiet: Quiet = False,
 ) -> None:
     """Stage 1 alone: score, tier, action and escalation of each fail."""
-    call = Call(source, output, backend, workers, resume, overwrite, timing, quiet, stats_json)
-    models = Models(
-        host,
-        on_violation,
-        keep_raw,
-        timeout,
-        guard,
+    options = RunOptions(
+        source=source,
+        output=output,
+        backend=backend,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        timing=timing,
+        quiet=quiet,
+        stats_json=stats_json,
+    )
+    models = ModelOptions(
+        hosts=host,
+        on_violation=on_violation,
+        keep_raw=keep_raw,
+        timeout=timeout,
+        guard=guard,
         triage_model=triage_model,
         triage_gguf=triage_gguf,
     )
-    run_command(context, "triage", call, models)
+    run_command(context, "triage", options, models)

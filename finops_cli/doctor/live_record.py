@@ -12,6 +12,7 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.backends import select_backend
 from finops_cli.models.diagnosis import Diagnosis
 from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.stages import SEQUENCES
 
 
 def try_live_record(request: BackendRequest, kb: KnowledgeBase) -> Iterator[Diagnosis]:
@@ -26,7 +27,8 @@ def try_live_record(request: BackendRequest, kb: KnowledgeBase) -> Iterator[Diag
             backend.prepare(stage)
         load_seconds = perf_counter() - started
         started = perf_counter()
-        line = Pipeline("run", backend, kb, timed=False, keeps_raw=True).process(1, record).line
+        pipeline = Pipeline(SEQUENCES["run"], backend, kb, timed=False, keeps_raw=True)
+        line = pipeline.process(1, record).line
     detail = (
         f"one record in {perf_counter() - started:.1f} s, models ready in {load_seconds:.1f} s:"
         f" status {line.status}"

@@ -10,8 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 from finops_cli.domain import limits
 
-PART_LINES = 256
-PART_BYTES = 1024 * 1024
+BATCH_LINES = 256
+BATCH_BYTES = 1024 * 1024
 
 
 class Batch(NamedTuple):
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     end: int
 
 
-def batches(source: BinaryIO, skip: int = 0, at_most: int = PART_LINES) -> Iterator[Batch]:
+def batches(source: BinaryIO, skip: int = 0, at_most: int = BATCH_LINES) -> Iterator[Batch]:
     """The lines of `source` after the first `skip`, without their newlines.
 
     An over-long line arrives cut behind the limit.
@@ -37,7 +37,7 @@ def batches(source: BinaryIO, skip: int = 0, at_most: int = PART_LINES) -> Itera
             continue
         lines.append(line)
         size += len(line)
-        if len(lines) >= at_most or size >= PART_BYTES:
+        if len(lines) >= at_most or size >= BATCH_BYTES:
             yield Batch(first, lines, end)
             lines, first, size = [], number + 1, 0
     if lines:

@@ -159,7 +159,7 @@ def _faults_of_detail(model_class: type[BaseModel], detail: Any, given: object) 
             for fault in raised.faults:
                 yield fault._replace(path=(*path, *fault.path))
         else:
-            expected = str(raised) if isinstance(raised, ValueError) else _expected(detail)
+            expected = str(raised) if isinstance(raised, ValueError) else describe_expected(detail)
             yield Fault(path, f"is {show(detail['input'])}", expected)
 
 
@@ -261,7 +261,7 @@ _BOUNDS = {
 }
 
 
-def _expected(detail: Any) -> str:
+def describe_expected(detail: Any) -> str:
     """Describe what a value of pydantic's error type has to be."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in _BOUNDS:

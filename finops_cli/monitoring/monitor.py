@@ -53,7 +53,7 @@ class Monitor:
         self._tally = RunSummary()
         self._now = self._told = self._began
 
-    def saw(self, tally: RunSummary, end: int) -> None:
+    def update(self, tally: RunSummary, end: int) -> None:
         """The run has come to `tally`, `end` bytes into its input.
 
         At 0 it tells what a resumed run found done, which is no speed.

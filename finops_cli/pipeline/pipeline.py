@@ -1,4 +1,4 @@
-"""The desk: one input line to one output line, whatever the line holds."""
+"""The pipeline: one output line for one input line, whatever the line holds."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from finops_cli.domain.enums import Status
-from finops_cli.domain.finding import Problem
+from finops_cli.domain.finding import Finding, Problem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
-from finops_cli.pipeline.redaction import Masks, RedactionPolicy
-from finops_cli.pipeline.stages import STAGE_SEQUENCES, Stage, StageOutcome
+from finops_cli.pipeline.redaction import RedactionPolicy
+from finops_cli.pipeline.stages import NextStage, StageOutcome, StageSequence
 
 
 class ProcessedLine(NamedTuple):
-    """An output line, the name its input gave itself (if any), and the shares that the input
-    owes.
-    """
+    """An output line, the `fail_id` of its input (if any), and the shares that the input owes."""
 
     line: Line
     given_id: str | None
@@ -28,7 +26,7 @@ class ProcessedLine(NamedTuple):
 
 
 class PartialResult(NamedTuple):
-    """A line behind its first station; `took_ns` is the time that it spent there."""
+    """A line between two stages; `took_ns` is the time that its stages took so far."""
 
     number: int
     outcome: StageOutcome
@@ -36,149 +34,127 @@ class PartialResult(NamedTuple):
 
 
 class Pipeline:
-    """Takes lines through one stage or both.
+    """Takes input lines through the stages of a sequence.
 
-    `timed`: measure each line's latency (else it is null). `keeps_raw`: keep what was received even
-    where an answer stands. `screen`: reads each record before the backend is asked; None where text
-    goes as it is.
+    `timed`: measure the latency of each line (else it is null). `keeps_raw`: keep the models' text
+    even where an answer was accepted. `redaction`: reads each record before a model does; None
+    sends text unchanged.
     """
 
     def __init__(
         self,
-        stage: Stage,
+        sequence: StageSequence,
         backend: Backend,
         kb: KnowledgeBase,
         timed: bool,
         keeps_raw: bool = False,
-        screen: RedactionPolicy | None = None,
+        redaction: RedactionPolicy | None = None,
     ) -> None:
-        self.stage = stage
+        self.sequence = sequence
         self.backend = backend
         self.kb = kb
         self.keeps_raw = keeps_raw
-        self.screen = screen
-        self._first, self._then, self.models = STAGE_SEQUENCES[stage]
-        self._triages = stage != "resolve"
-        self._resolves = stage != "triage"
+        self.redaction = redaction
+        self.models = sequence.models
+        self._has_triage = "triage" in sequence.answers
+        self._has_resolution = "resolution" in sequence.answers
         self._timed = timed
-        self._clean = self._verification(None, None)
+        self._no_findings = self._verification(StageOutcome(None))
 
     def process(self, number: int, line: bytes) -> ProcessedLine:
-        """The output of input line `number` (counted from 1)."""
+        """Return the output of input line `number` (counted from 1)."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self._first(line, self.backend, self.kb, self.screen)
-        if self._then is not None:
-            outcome = self._then(outcome, self.backend, self.kb)
+        outcome = self.sequence.first(line, self.backend, self.kb, self.redaction)
+        for stage in self.sequence.later:
+            outcome = stage.run(outcome, self.backend, self.kb)
         took_ns = perf_counter_ns() - started if self._timed else 0
-        return ProcessedLine(self._line(number, outcome, took_ns), outcome.given_id, outcome.owed)
+        return self.finish(PartialResult(number, outcome, took_ns))
 
     def begin(self, number: int, line: bytes) -> PartialResult:
-        """The first station alone, for models that take turns."""
+        """Run the first stage alone, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self._first(line, self.backend, self.kb, self.screen)
+        outcome = self.sequence.first(line, self.backend, self.kb, self.redaction)
         return PartialResult(number, outcome, perf_counter_ns() - started if self._timed else 0)
 
-    def finish(self, begun: PartialResult) -> ProcessedLine:
-        """The stations after the first."""
-        number, outcome, took_ns = begun
-        if self._then is not None:
-            started = perf_counter_ns() if self._timed else 0
-            outcome = self._then(outcome, self.backend, self.kb)
-            took_ns += perf_counter_ns() - started if self._timed else 0
-        return ProcessedLine(self._line(number, outcome, took_ns), outcome.given_id, outcome.owed)
+    def advance(self, partial: PartialResult, stage: NextStage) -> PartialResult:
+        """Run one later stage, for models that alternate."""
+        started = perf_counter_ns() if self._timed else 0
+        outcome = stage.run(partial.outcome, self.backend, self.kb)
+        took_ns = perf_counter_ns() - started if self._timed else 0
+        return PartialResult(partial.number, outcome, partial.took_ns + took_ns)
+
+    def finish(self, partial: PartialResult) -> ProcessedLine:
+        """Write the output line of a record that has passed every stage."""
+        outcome = partial.outcome
+        line = self._line(partial.number, outcome, partial.took_ns)
+        return ProcessedLine(line, outcome.given_id, outcome.owed)
 
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
-        """The output of a line that its neighbours rule out."""
-        if self.screen is None:
+        """Return the output of a line that another line rules out."""
+        if self.redaction is None:
             return self._line(number, StageOutcome(fail_id, problems=[problem]), 0)
-        problems, masks = self.screen.redact_problems(None, fail_id, [problem], None)
+        problems, masks = self.redaction.redact_problems(None, fail_id, [problem], None)
         return self._line(number, StageOutcome(fail_id, problems=problems, masks=masks), 0)
 
     def name(self, given_id: str) -> str:
-        """How the output calls a record that is called `given_id`."""
-        return given_id if self.screen is None else self.screen.name(given_id)
+        """Return the `fail_id` that the output gives to a record named `given_id`."""
+        return given_id if self.redaction is None else self.redaction.name(given_id)
 
     def _line(self, number: int, outcome: StageOutcome, took_ns: int) -> Line:
-        given_id, _, triage, resolution, skipped, problems, _, masks = outcome
-        if self.screen is not None and given_id is not None:
-            given_id = self.screen.name(given_id)
-        status = "rejected" if problems is not None else _worst(triage, resolution)
+        given_id, problems = outcome.given_id, outcome.problems
+        status = "rejected" if problems is not None else _worst_status(outcome)
+        keeps_raw = self.keeps_raw or status == "failed"
         return Line(
-            fail_id=given_id or default_fail_id(number),
+            fail_id=default_fail_id(number) if not given_id else self.name(given_id),
             status=status,
-            triage=_standing(triage) if self._triages else UNSET,
-            resolution=_standing(resolution) if self._resolves else UNSET,
+            triage=_accepted(outcome.triage) if self._has_triage else UNSET,
+            resolution=_accepted(outcome.resolution) if self._has_resolution else UNSET,
             verification=(
-                self._clean
-                if status in _WITHOUT_FINDINGS
-                else self._verification(triage, resolution)
+                self._no_findings if status in _WITHOUT_FINDINGS else self._verification(outcome)
             ),
-            provenance=self._provenance(triage, resolution, took_ns, masks),
-            resolution_skipped=UNSET if skipped is None else skipped,
+            provenance=self._provenance(outcome, took_ns),
+            resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
             error=UNSET if problems is None else rejection(number, problems),
-            raw=self._raw(triage, resolution) if self.keeps_raw or status == "failed" else UNSET,
+            raw=self._raw(outcome) if keeps_raw else UNSET,
         )
 
-    def _verification(
-        self, triage: Answer[Any] | None, resolution: Answer[Any] | None
-    ) -> Verification:
+    def _verification(self, outcome: StageOutcome) -> Verification:
         return Verification(
-            (
-                list(triage.findings)
-                if self._triages and triage is not None
-                else []
-                if self._triages
-                else UNSET
-            ),
-            (
-                list(resolution.findings)
-                if self._resolves and resolution is not None
-                else []
-                if self._resolves
-                else UNSET
-            ),
+            triage=_findings(outcome.triage) if self._has_triage else UNSET,
+            resolution=_findings(outcome.resolution) if self._has_resolution else UNSET,
         )
 
-    def _provenance(
-        self,
-        triage: Answer[Any] | None,
-        resolution: Answer[Any] | None,
-        took_ns: int,
-        masks: Masks | None,
-    ) -> Provenance:
-        name, models, digests, prompt_sha256, _ = self.backend.origin
-        latency_ms = round(took_ns / 1e6, 3) if self._timed else None
-        first, second = (
-            0 if triage is None else triage.attempts,
-            (0 if resolution is None else resolution.attempts),
+    def _provenance(self, outcome: StageOutcome, took_ns: int) -> Provenance:
+        origin, answers = self.backend.origin, _answers(outcome)
+        provenance = Provenance(
+            backend=origin.name,
+            models=origin.models,
+            kb=self.kb.version,
+            prompt_sha256=origin.prompt_sha256,
+            attempts=max((answer.attempts for answer in answers), default=0),
+            latency_ms=round(took_ns / 1e6, 3) if self._timed else None,
         )
-        attempts = max(second, first)
-        told = Provenance(name, models, self.kb.version, prompt_sha256, attempts, latency_ms)
-        if masks is not None:
-            told.masked = masks
-        if digests is None:
-            return told
-        answers = [answer for answer in (triage, resolution) if answer is not None]
-        told.digests = digests
-        told.format_warnings = (
-            tuple(sorted({rule for answer in answers for rule in answer.format_warnings})) or UNSET
-        )
-        told.attempt_errors = (
+        if outcome.masks is not None:
+            provenance.masked = outcome.masks
+        if origin.digests is None:
+            return provenance
+        warnings = {rule for answer in answers for rule in answer.format_warnings}
+        provenance.digests = origin.digests
+        provenance.format_warnings = tuple(sorted(warnings)) or UNSET
+        provenance.attempt_errors = (
             tuple(error for answer in answers for error in answer.attempt_errors) or UNSET
         )
-        return told
+        return provenance
 
-    def _raw(
-        self, triage: Answer[Any] | None, resolution: Answer[Any] | None
-    ) -> dict[str, Any] | UnsetType:
-        """What was received: of an answer that failed, or of every answer."""
-        answers = {"triage": triage, "resolution": resolution}
+    def _raw(self, outcome: StageOutcome) -> dict[str, Any] | UnsetType:
+        """Return the received text: of an answer that failed, or of every answer."""
+        answers = {"triage": outcome.triage, "resolution": outcome.resolution}
         kept = {
-            stage: [
+            name: [
                 attempt if self._timed else replace(attempt, generating_ms=UNSET)
                 for attempt in answer.attempt_log
             ]
-            for stage, answer in answers.items()
+            for name, answer in answers.items()
             if answer is not None
             and (answer.status == "failed" or (self.keeps_raw and answer.attempt_log))
         }
@@ -186,7 +162,7 @@ class Pipeline:
 
 
 def default_fail_id(number: int) -> str:
-    """What an output line is called whose input names itself not: its line."""
+    """Return the default `fail_id` for an input without one: `line-N`."""
     return f"line-{number}"
 
 
@@ -194,17 +170,22 @@ _WITHOUT_FINDINGS = ("ok", "rejected")
 _WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 
 
-def _worst(triage: Answer[Any] | None, resolution: Answer[Any] | None) -> Status:
-    """The status of a line: that of its worse answer."""
-    if (triage is None or triage.status == "ok") and (
-        resolution is None or resolution.status == "ok"
-    ):
-        return "ok"
-    return max(
-        (answer.status for answer in (triage, resolution) if answer is not None),
-        key=_WORST_LAST.index,
-    )
+def _answers(outcome: StageOutcome) -> list[Answer[Any]]:
+    return [answer for answer in (outcome.triage, outcome.resolution) if answer is not None]
 
 
-def _standing(answer: Answer[Any] | None) -> Any:
+def _worst_status(outcome: StageOutcome) -> Status:
+    """Return the status of a line, which is the worse status of its answers."""
+    worst: Status = "ok"
+    for answer in _answers(outcome):
+        if answer.status != "ok":
+            worst = max(worst, answer.status, key=_WORST_LAST.index)
+    return worst
+
+
+def _findings(answer: Answer[Any] | None) -> list[Finding]:
+    return [] if answer is None else list(answer.findings)
+
+
+def _accepted(answer: Answer[Any] | None) -> Any:
     return None if answer is None else answer.value

@@ -25,7 +25,7 @@ from finops_cli.files.safe_io import reading
 from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, NoDetector, Reader
 from finops_cli.guard.records import Mask, guarded_case, guarded_fail, has_free_text
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.pipeline.parse import ParseResult, decode, parse_case_line, parse_fail_line
+from finops_cli.pipeline.parse import ParseResult, decode
 
 Take = Callable[[Any], ParseResult[Any]]
 """From a decoded line to an input, or to its problems."""
@@ -122,7 +122,12 @@ class RequireGuard(RedactionPolicy):
             )
         return case, None
 
-    def look_ahead(self, source: Path | None, resolves: bool, kb: KnowledgeBase) -> None:
+    def look_ahead(
+        self,
+        source: Path | None,
+        parse_line: Callable[[bytes, KnowledgeBase], ParseResult[Any]],
+        kb: KnowledgeBase,
+    ) -> None:
         """Raises MissingPiece for the first record of a file that would not pass, so that a run of
         a file sends all or nothing.
 
@@ -132,9 +137,9 @@ class RequireGuard(RedactionPolicy):
             return
         with reading(source) as file:
             for number, (line, _) in enumerate(lines_of(file), start=1):
-                taken = parse_case_line(line, kb).value if resolves else parse_fail_line(line).value
-                if taken is not None and has_free_text(taken):
-                    raise self._refusal(f"line {number}: {taken.fail_id or 'the record'}")
+                record = parse_line(line, kb).value
+                if record is not None and has_free_text(record):
+                    raise self._refusal(f"line {number}: {record.fail_id or 'the record'}")
 
     def _refusal(self, what: str) -> MissingPiece:
         otherwise = (

@@ -13,13 +13,13 @@ import msgspec
 
 from finops_cli import __version__
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.files.jsonl import PART_LINES, batches, lines_of
+from finops_cli.files.jsonl import BATCH_LINES, batches, lines_of
 from finops_cli.files.safe_io import lock, reading, refuse_unreadable, refuse_unwritable, writing
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
 from finops_cli.pipeline.output import read_line
-from finops_cli.pipeline.parse import decode, fail_id_of, parse_case_line, parse_fail_line
+from finops_cli.pipeline.parse import decode, fail_id_of
 from finops_cli.pipeline.pipeline import Pipeline, default_fail_id
 from finops_cli.pipeline.scheduler import PipelineConfig, process_lines
 from finops_cli.pipeline.summary import count_line
@@ -27,13 +27,13 @@ from finops_cli.pipeline.summary import count_line
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What to run. `source` and `output` None: standard input and output. `overwrite`: an
-    interrupted output may be lost.
+    """The input, output and pipeline of a run. `source` and `output` None mean stdin and stdout.
 
-    `plan` sets up the desks of further processes.
+    `overwrite`: an interrupted output may be lost. `pipeline` sets up the pipelines of further
+    processes.
     """
 
-    plan: PipelineConfig
+    pipeline: PipelineConfig
     source: Path | None
     output: Path | None
     workers: int = 1
@@ -41,61 +41,60 @@ class RunConfig:
     overwrite: bool = False
 
 
-Watch = Callable[[RunSummary, int], None]
-"""Told after each part: the tally so far, and the bytes of input behind it."""
+OnBatch = Callable[[RunSummary, int], None]
+"""Called after each batch with the summary so far and the bytes of input that it covers."""
 
 
-def run(job: RunConfig, desk: Pipeline, watch: Watch) -> RunSummary:
-    """Carry out `job` at `desk`; returns the tally of every line of the output.
+def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
+    """Run a pipeline from source to output and return the summary of every output line.
 
-    Raises ResumeRefused, Unfinished, EverythingDown. `refuse_impossible` is called before, and
-    before models are looked for.
+    Callers call `refuse_impossible` first, before they look for models. Raises ResumeRefused,
+    Unfinished, NoEndpointLeft.
     """
-    tally = RunSummary()
+    summary = RunSummary()
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
-        source = stack.enter_context(reading(job.source))
+        source = stack.enter_context(reading(config.source))
         skip = 0
-        note = _fingerprint(job, desk)
-        if job.output is None or note is None:
-            output = stack.enter_context(writing(job.output, [job.source]))
+        note = _fingerprint(config, pipeline)
+        if config.output is None or note is None:
+            output = stack.enter_context(writing(config.output, [config.source]))
         else:
-            output = stack.enter_context(_held(job.output))
-            skip = _take_up(job, output, note, desk, seen, tally)
-            watch(tally, 0)
-        for done in process_lines(
-            batches(source, skip, 1 if desk.backend.concurrency else PART_LINES),
-            desk,
-            job.plan,
-            job.workers,
+            output = stack.enter_context(_locked(config.output))
+            skip = _resume_or_start(config, output, note, pipeline, seen, summary)
+            on_batch(summary, 0)
+        for result in process_lines(
+            batches(source, skip, 1 if pipeline.backend.concurrency else BATCH_LINES),
+            pipeline,
+            config.pipeline,
+            config.workers,
             seen,
         ):
-            output.write(b"".join(done.lines))  # one call to the system a part
+            output.write(b"".join(result.lines))  # one system call a batch
             output.flush()
-            tally.add(done.tally)
-            watch(tally, done.end)
-        if job.output is not None and note is not None:
-            resume.write_note(job.output, note, complete=True)
-    return tally
+            summary.add(result.summary)
+            on_batch(summary, result.end)
+        if config.output is not None and note is not None:
+            resume.write_note(config.output, note, complete=True)
+    return summary
 
 
-def refuse_impossible(job: RunConfig) -> None:
-    """Raises UsageError for places that cannot be read or written, and for a pipe that is to be
-    resumed.
-    """
-    if job.source is not None:
-        refuse_unreadable(job.source)
-    if job.output is not None:
-        refuse_unwritable(job.output, [job.source])
+def refuse_impossible(config: RunConfig) -> None:
+    """Raises UsageError for paths that cannot be read or written, and for resuming a pipe."""
+    if config.source is not None:
+        refuse_unreadable(config.source)
+    if config.output is not None:
+        refuse_unwritable(config.output, [config.source])
         if (
-            job.source is not None
-            and _is_file(job.source)
-            and resume.note_path(job.output).name == job.source.name
+            config.source is not None
+            and _is_file(config.source)
+            and resume.note_path(config.output).name == config.source.name
         ):
             raise UsageError(
-                f"{job.source}: is the note of {job.output}, not a blotter", "choose another output"
+                f"{config.source}: is the note of {config.output}, not a blotter",
+                "choose another output",
             )
-    if job.resume and not (_is_file(job.source) and job.output is not None):
+    if config.resume and not (_is_file(config.source) and config.output is not None):
         raise UsageError(
             "--resume needs a file as input and -o FILE as output: a pipe cannot be read again"
         )
@@ -105,82 +104,83 @@ def _is_file(path: Path | None) -> bool:
     return path is not None and path.is_file()
 
 
-def _fingerprint(job: RunConfig, desk: Pipeline) -> resume.Fingerprint | None:
-    """None where a run cannot be resumed: a pipe or a device on either side."""
+def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | None:
+    """Describe what the output is made from; None where a pipe or a device prevents resuming."""
     if (
-        job.source is None
-        or job.output is None
-        or not _is_file(job.source)
-        or (job.output.exists() and not _is_file(job.output))
+        config.source is None
+        or config.output is None
+        or not _is_file(config.source)
+        or (config.output.exists() and not _is_file(config.output))
     ):
         return None
-    length, sha256 = resume.digest(job.source)
-    name, models, digests, prompt_sha256, settings = desk.backend.origin
+    length, sha256 = resume.digest(config.source)
+    origin = pipeline.backend.origin
     return resume.Fingerprint(
-        command=desk.stage,
+        command=pipeline.sequence.command,
         finops=__version__,
         input_bytes=length,
         input_sha256=sha256,
-        kb=desk.kb.version,
-        backend=name,
-        models=models,
-        digests=digests,
-        prompt_sha256=prompt_sha256,
-        settings=settings,
-        keeps_raw=desk.keeps_raw,
-        guard=None if desk.screen is None else desk.screen.way,
-        timed=job.plan.timed,
+        kb=pipeline.kb.version,
+        backend=origin.name,
+        models=origin.models,
+        digests=origin.digests,
+        prompt_sha256=origin.prompt_sha256,
+        settings=origin.settings,
+        keeps_raw=pipeline.keeps_raw,
+        guard=None if pipeline.redaction is None else pipeline.redaction.way,
+        timed=config.pipeline.timed,
     )
 
 
 @contextmanager
-def _held(output: Path) -> Iterator[BinaryIO]:
-    """`output`, created where it is not there, open for reading and writing at its end, held
-    against other runs.
-    """
+def _locked(output: Path) -> Iterator[BinaryIO]:
+    """Open `output` to read and append, create it where it is missing, lock out other runs."""
     with output.open("a+b") as file:
         lock(file, output)
         yield file
 
 
-def _take_up(
-    job: RunConfig,
+def _resume_or_start(
+    config: RunConfig,
     output: BinaryIO,
     note: resume.Fingerprint,
-    desk: Pipeline,
+    pipeline: Pipeline,
     seen: SeenIds,
-    tally: RunSummary,
+    summary: RunSummary,
 ) -> int:
-    """Make `output` ready for the next line and return how many are done, counted into `tally` and
-    `seen`.
+    """Prepare `output` for its next line and return how many lines it has.
+
+    These lines are counted into `summary` and `seen`.
 
     A fresh output is emptied before its note is written: an empty output is never resumed, so no
     moment leaves lines of one run under the note of another.
     """
     path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
-    if job.resume and not empty:
+    if config.resume and not empty:
         resume.refuse_if_different(path, note)
         resume.cut_torn_line(output)
-        return _recount(job, path, desk, seen, tally)
-    if not empty and not job.overwrite:
+        return _recount(config, path, pipeline, seen, summary)
+    if not empty and not config.overwrite:
         resume.refuse_to_lose(path)
     output.truncate(0)
     resume.write_note(path, note, complete=False)
     return 0
 
 
-def _recount(job: RunConfig, output: Path, desk: Pipeline, seen: SeenIds, tally: RunSummary) -> int:
-    """Count the lines of `output` and hold each against the input line that it answers."""
+def _recount(
+    config: RunConfig, output: Path, pipeline: Pipeline, seen: SeenIds, summary: RunSummary
+) -> int:
+    """Count the lines of `output` and compare each with the input line that it answers."""
     done = 0
-    with output.open("rb") as written, reading(job.source) as source:
+    with output.open("rb") as written, reading(config.source) as source:
         given = lines_of(source)
         for number, line in enumerate(written, start=1):
             asked = next(given, None)
             if asked is None:
                 raise ResumeRefused(
-                    f"{output} has more lines than {job.source}", "delete it to start over"
+                    f"{output} has more lines than {config.source}", "delete it to start over"
                 )
-            _count(output, number, line, asked[0], desk, seen, tally)
+            _count(output, number, line, asked[0], pipeline, seen, summary)
             done = number
     return done
 
@@ -190,9 +190,9 @@ def _count(
     number: int,
     written: bytes,
     given: bytes,
-    desk: Pipeline,
+    pipeline: Pipeline,
     seen: SeenIds,
-    tally: RunSummary,
+    summary: RunSummary,
 ) -> None:
     try:
         line = read_line(written)
@@ -201,21 +201,18 @@ def _count(
             f"{output} line {number} is no output line ({error})", "delete it to start over"
         ) from error
     name = fail_id_of(decode(given))
-    expected = default_fail_id(number) if name is None else desk.name(name)
+    expected = default_fail_id(number) if name is None else pipeline.name(name)
     if line.fail_id != expected:
         raise ResumeRefused(
             f"{output} line {number} answers {line.fail_id}, the input has {expected}",
             "delete it to start over",
         )
-    owed = _owed(given, desk) if isinstance(line.resolution, msgspec.Struct) else 0
+    owed = _owed(given, pipeline) if isinstance(line.resolution, msgspec.Struct) else 0
     if name is not None:
         seen.register([(name, number)])
-    count_line(tally, line, owed)
+    count_line(summary, line, owed)
 
 
-def _owed(given: bytes, desk: Pipeline) -> int:
-    if desk.stage == "resolve":
-        case = parse_case_line(given, desk.kb).value
-        return case.ftd_qty if case is not None else 0
-    fail = parse_fail_line(given).value
-    return fail.qty if fail is not None else 0
+def _owed(given: bytes, pipeline: Pipeline) -> int:
+    value = pipeline.sequence.parse_line(given, pipeline.kb).value
+    return pipeline.sequence.shares_owed(value) if value is not None else 0

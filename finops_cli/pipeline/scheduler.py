@@ -1,39 +1,39 @@
-"""Moves parts of the blotter through the desk and gives the output back in input order.
+"""Takes batches of the blotter through the pipeline and returns the output in input order.
 
-The engine works in this process or in several. Language models are waited for, by as many threads
-as they take records side by side; where they have to take turns, a chunk of records passes the
-first before the second begins.
+The engine works in this process or in several. Language models are asked from as many threads as
+they take records at once; where the models have to alternate, a group of records passes one stage
+before the next stage begins.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial as partial_call
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from finops_cli.domain.enums import GuardMode
-from finops_cli.domain.finding import Problem
 from finops_cli.files.jsonl import Batch
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
+from finops_cli.models.protocol import Backend, ModelStage
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.parallel import in_threads
-from finops_cli.pipeline.output import encode, read_line
+from finops_cli.pipeline.output import Line, encode, read_line
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline, ProcessedLine
 from finops_cli.pipeline.redaction import redaction_policy
-from finops_cli.pipeline.stages import Stage
+from finops_cli.pipeline.stages import NextStage, StageSequence
 from finops_cli.pipeline.summary import count_line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineConfig:
-    """Everything that a process needs to set up a desk of its own with the engine."""
+    """Everything that a process needs to set up its own pipeline with the engine."""
 
-    stage: Stage
+    sequence: StageSequence
     kb_dir: Path
     timed: bool
     guard: GuardMode | None = None
@@ -41,150 +41,179 @@ class PipelineConfig:
     def open(self) -> Pipeline:
         kb = load_kb(self.kb_dir)
         return Pipeline(
-            self.stage,
+            self.sequence,
             Engine(kb),
             kb,
             self.timed,
-            screen=redaction_policy(self.guard, False, kb),
+            redaction=redaction_policy(self.guard, False, kb),
         )
 
 
-def work(desk: Pipeline, part: Batch) -> BatchResult:
-    """Take every line of `part` through `desk`."""
-    done = empty_result(part.first, part.end)
-    # a line makes no cycles; looking for them after every few hundred objects costs a tenth
-    gc.disable()
-    try:
-        for number, line in enumerate(part.lines, start=part.first):
-            done.take_down(number, desk.process(number, line))
-    finally:
-        gc.enable()
-    return done
+@dataclass(slots=True, kw_only=True)
+class BatchResult:
+    """The output lines of one batch, in order, and what they come to.
 
-
-def process_lines(
-    parts: Iterable[Batch], desk: Pipeline, plan: PipelineConfig, workers: int, seen: SeenIds
-) -> Iterator[BatchResult]:
-    """Every part, worked by `desk` or by processes that `plan` sets up, in input order, with
-    repeated names rejected.
-    """
-    for done in _worked(parts, desk, plan, workers):
-        repeated = seen.register(done.names)
-        if repeated:
-            names = {number: name for name, number in done.names}
-            for number, first in repeated.items():
-                _replace(done, number, desk, names[number], duplicate(names[number], first))
-        yield done
-
-
-def _worked(
-    parts: Iterable[Batch], desk: Pipeline, plan: PipelineConfig, workers: int
-) -> Iterator[BatchResult]:
-    if desk.backend.concurrency:
-        return through_models(parts, desk)
-    return (work(desk, part) for part in parts) if workers == 1 else _crew(parts, plan, workers)
-
-
-def _crew(parts: Iterable[Batch], plan: PipelineConfig, workers: int) -> Iterator[BatchResult]:
-    from finops_cli.parallel import in_processes
-
-    return in_processes(_work_here, parts, workers, _start, (plan,))
-
-
-def _replace(done: BatchResult, number: int, desk: Pipeline, name: str, problem: Problem) -> None:
-    """Put a rejection in the place of the output of line `number`."""
-    at = number - done.first
-    was, rejected = RunSummary(), RunSummary()
-    count_line(was, read_line(done.lines[at]), done.owed[at])
-    line = desk.reject(number, name, problem)
-    count_line(rejected, line, 0)
-    done.tally.add(was, sign=-1)
-    done.tally.add(rejected)
-    done.lines[at] = encode(line)
-
-
-_desk_of_this_process: Pipeline
-
-
-def _start(plan: PipelineConfig) -> None:
-    global _desk_of_this_process  # a pool's initializer can hand its work over in no other way
-    _desk_of_this_process = plan.open()
-
-
-def _work_here(part: Batch) -> BatchResult:
-    return work(_desk_of_this_process, part)
-
-
-def through_models(parts: Iterable[Batch], desk: Pipeline) -> Iterator[BatchResult]:
-    """Every part, in order.
-
-    A part has few lines here: each is written as soon as those before it are.
-    """
-    backend = desk.backend
-    for stage in desk.models:
-        backend.prepare(stage)
-    if backend.must_alternate and len(desk.models) > 1:
-        yield from _in_turns(iter(parts), desk)
-    else:
-        yield from in_threads(lambda part: _through(part, desk), parts, backend.concurrency)
-
-
-def _through(part: Batch, desk: Pipeline) -> BatchResult:
-    return _taken_down(
-        part,
-        (desk.process(number, line) for number, line in enumerate(part.lines, start=part.first)),
-    )
-
-
-def _in_turns(parts: Iterator[Batch], desk: Pipeline) -> Iterator[BatchResult]:
-    """A chunk passes stage 1 whole before it enters stage 2: changing over loads a model."""
-    backend, (first, second) = desk.backend, desk.models
-    while chunk := list(islice(parts, desk.kb.models.alternation_batch)):
-        backend.prepare(first)
-        begun = list(in_threads(lambda part: _begin(part, desk), chunk, backend.concurrency))
-        backend.prepare(second)
-        yield from in_threads(
-            lambda pair: _finish(*pair, desk), zip(chunk, begun, strict=True), backend.concurrency
-        )
-
-
-def _begin(part: Batch, desk: Pipeline) -> list[PartialResult]:
-    return [desk.begin(number, line) for number, line in enumerate(part.lines, start=part.first)]
-
-
-def _finish(part: Batch, begun: list[PartialResult], desk: Pipeline) -> BatchResult:
-    return _taken_down(part, map(desk.finish, begun))
-
-
-def _taken_down(part: Batch, outputs: Iterable[ProcessedLine]) -> BatchResult:
-    done = empty_result(part.first, part.end)
-    for number, output in enumerate(outputs, start=part.first):
-        done.take_down(number, output)
-    return done
-
-
-class BatchResult(NamedTuple):
-    """The output lines of one part, in order; its tally; the (fail_id, line) pairs it uses; the
-    bytes of input behind it.
+    `names` are the (fail_id, line number) pairs of the inputs, `owed` the shares that each owes,
+    `end` the bytes of input up to the end of the batch.
     """
 
     first: int
-    lines: list[bytes]
-    tally: RunSummary
-    names: list[tuple[str, int]]
-    owed: list[int]
     end: int
+    lines: list[bytes] = field(default_factory=list)
+    summary: RunSummary = field(default_factory=RunSummary)
+    names: list[tuple[str, int]] = field(default_factory=list)
+    owed: list[int] = field(default_factory=list)
 
-    def take_down(self, number: int, output: ProcessedLine) -> None:
+    def append(self, number: int, output: ProcessedLine) -> None:
         """Add the output of line `number`, which is the next."""
-        written, given_id, owed = output
-        self.lines.append(encode(written))
-        self.owed.append(owed)
-        count_line(self.tally, written, owed)
-        if given_id is not None:
-            self.names.append((given_id, number))
+        self.lines.append(encode(output.line))
+        self.owed.append(output.owed)
+        count_line(self.summary, output.line, output.owed)
+        if output.given_id is not None:
+            self.names.append((output.given_id, number))
+
+    def replace(self, number: int, line: Line) -> None:
+        """Put the rejection `line` in the place of the output of line `number`."""
+        at = number - self.first
+        replaced, rejected = RunSummary(), RunSummary()
+        count_line(replaced, read_line(self.lines[at]), self.owed[at])
+        count_line(rejected, line, 0)
+        self.summary.add(replaced, sign=-1)
+        self.summary.add(rejected)
+        self.lines[at] = encode(line)
 
 
-def empty_result(first: int, end: int) -> BatchResult:
-    """A part that starts with line `first`, before its lines are worked."""
-    return BatchResult(first, [], RunSummary(), [], [], end)
+def process_batch(pipeline: Pipeline, batch: Batch) -> BatchResult:
+    """Take every line of a batch through the pipeline."""
+    # a line makes no cycles; looking for them after every few hundred objects costs a tenth
+    gc.disable()
+    try:
+        return _collect(
+            batch,
+            (pipeline.process(number, line) for number, line in _numbered(batch)),
+        )
+    finally:
+        gc.enable()
+
+
+def process_lines(
+    batches: Iterable[Batch],
+    pipeline: Pipeline,
+    config: PipelineConfig,
+    workers: int,
+    seen: SeenIds,
+) -> Iterator[BatchResult]:
+    """Process every batch, in input order, and reject lines that repeat a `fail_id`.
+
+    With several workers, `config` sets up the pipelines of their processes.
+    """
+    for result in _process(batches, pipeline, config, workers):
+        repeated = seen.register(result.names)
+        if repeated:
+            names = {number: name for name, number in result.names}
+            for number, first in repeated.items():
+                name = names[number]
+                result.replace(number, pipeline.reject(number, name, duplicate(name, first)))
+        yield result
+
+
+def _process(
+    batches: Iterable[Batch], pipeline: Pipeline, config: PipelineConfig, workers: int
+) -> Iterator[BatchResult]:
+    if pipeline.backend.concurrency:
+        return process_with_models(batches, pipeline)
+    if workers == 1:
+        return (process_batch(pipeline, batch) for batch in batches)
+    return _process_in_workers(batches, config, workers)
+
+
+def _process_in_workers(
+    batches: Iterable[Batch], config: PipelineConfig, workers: int
+) -> Iterator[BatchResult]:
+    from finops_cli.parallel import in_processes
+
+    return in_processes(_process_here, batches, workers, _open_pipeline, (config,))
+
+
+_pipeline_of_this_process: Pipeline
+
+
+def _open_pipeline(config: PipelineConfig) -> None:
+    global _pipeline_of_this_process  # the only way for a pool's initializer to pass its result on
+    _pipeline_of_this_process = config.open()
+
+
+def _process_here(batch: Batch) -> BatchResult:
+    return process_batch(_pipeline_of_this_process, batch)
+
+
+def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
+    """Process every batch with language models, in order.
+
+    A batch has few lines here: each is written as soon as those before it are.
+    """
+    backend = pipeline.backend
+    for model in pipeline.models:
+        backend.prepare(model)
+    if backend.must_alternate and len(pipeline.models) > 1:
+        yield from _alternate(iter(batches), pipeline)
+    else:
+        yield from in_threads(
+            lambda batch: _collect(
+                batch, (pipeline.process(number, line) for number, line in _numbered(batch))
+            ),
+            batches,
+            backend.concurrency,
+        )
+
+
+def _alternate(batches: Iterator[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
+    """Take a group of batches through one stage before the next: a change loads a model."""
+    backend, sequence = pipeline.backend, pipeline.sequence
+    while group := list(islice(batches, pipeline.kb.models.alternation_batch)):
+        _prepare(backend, sequence.first_model)
+        partial = list(
+            in_threads(lambda batch: _begin(batch, pipeline), group, backend.concurrency)
+        )
+        for stage in sequence.later[:-1]:
+            _prepare(backend, stage.model)
+            advance = partial_call(_advance, pipeline=pipeline, stage=stage)
+            partial = list(in_threads(advance, partial, backend.concurrency))
+        last = sequence.later[-1]
+        _prepare(backend, last.model)
+        yield from in_threads(
+            lambda pair: _finish(*pair, pipeline),
+            zip(group, partial, strict=True),
+            backend.concurrency,
+        )
+
+
+def _prepare(backend: Backend, model: ModelStage | None) -> None:
+    if model is not None:
+        backend.prepare(model)
+
+
+def _begin(batch: Batch, pipeline: Pipeline) -> list[PartialResult]:
+    return [pipeline.begin(number, line) for number, line in _numbered(batch)]
+
+
+def _advance(
+    partial: list[PartialResult], pipeline: Pipeline, stage: NextStage
+) -> list[PartialResult]:
+    return [pipeline.advance(each, stage) for each in partial]
+
+
+def _finish(batch: Batch, partial: list[PartialResult], pipeline: Pipeline) -> BatchResult:
+    last = pipeline.sequence.later[-1]
+    return _collect(batch, (pipeline.finish(pipeline.advance(each, last)) for each in partial))
+
+
+def _numbered(batch: Batch) -> Iterator[tuple[int, bytes]]:
+    return enumerate(batch.lines, start=batch.first)
+
+
+def _collect(batch: Batch, outputs: Iterable[ProcessedLine]) -> BatchResult:
+    result = BatchResult(first=batch.first, end=batch.end)
+    for number, output in enumerate(outputs, start=batch.first):
+        result.append(number, output)
+    return result

@@ -1,30 +1,43 @@
-"""The stations of the desk: a line becomes a question, a question is answered, a triage is handed
-on.
+"""The stages that a record passes, and the sequences of them that the commands run.
+
+To add a stage, write a function that turns one StageOutcome into the next and put it in a
+StageSequence; the pipeline, the scheduler and the resume note know sequences only by their fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
-from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend, ModelStage
-from finops_cli.pipeline.parse import parse_case, parse_case_line, parse_fail, parse_fail_line
+from finops_cli.pipeline.parse import (
+    ParseResult,
+    parse_case,
+    parse_case_line,
+    parse_fail,
+    parse_fail_line,
+)
 from finops_cli.pipeline.redaction import Masks, RedactionPolicy, Take
 from finops_cli.rules.handoff import case_not_resolved_because, handoff
 
-Stage = Literal["run", "triage", "resolve"]
+Command = Literal["run", "triage", "resolve"]
+"""The commands that take records through the pipeline."""
+
+AnswerName = Literal["triage", "resolution"]
+"""The fields of an output line that hold an answer."""
 
 
 class StageOutcome(NamedTuple):
-    """What one input line came to.
+    """The result of one input line so far.
 
-    `problems` say why it could not be used; `owed` is in shares; `fail` waits for stage 2; `masks`:
-    what a guard masked in it.
+    `problems` say why the line could not be used; `owed` is in shares; `fail` is the record that
+    the resolver stage reads; `masks` are the kinds of personal data that the guard masked.
     """
 
     given_id: str | None
@@ -37,25 +50,25 @@ class StageOutcome(NamedTuple):
     masks: Masks | None = None
 
 
-First = Callable[[bytes, Backend, KnowledgeBase, RedactionPolicy | None], StageOutcome]
-Next = Callable[[StageOutcome, Backend, KnowledgeBase], StageOutcome]
+FirstStage = Callable[[bytes, Backend, KnowledgeBase, RedactionPolicy | None], StageOutcome]
+LaterStage = Callable[[StageOutcome, Backend, KnowledgeBase], StageOutcome]
 
 
 def triage_stage(
-    line: bytes, backend: Backend, kb: KnowledgeBase, screen: RedactionPolicy | None
+    line: bytes, backend: Backend, kb: KnowledgeBase, redaction: RedactionPolicy | None
 ) -> StageOutcome:
-    """Stage 1 of a fail record."""
+    """Triage a fail record."""
     fail, given_id, problems = parse_fail_line(line)
     if fail is None:
-        return _rejected(line, given_id, problems, screen, parse_fail)
+        return _rejected(line, given_id, problems, redaction, parse_fail)
     masks = None
-    if screen is not None:
-        fail, masks = screen.fail(fail)
+    if redaction is not None:
+        fail, masks = redaction.fail(fail)
     return StageOutcome(given_id, fail.qty, backend.triage(fail), fail=fail, masks=masks)
 
 
 def resolve_stage(outcome: StageOutcome, backend: Backend, kb: KnowledgeBase) -> StageOutcome:
-    """Stage 2 of what stage 1 came to. A triage that does not stand is not handed on."""
+    """Resolve a fail that was triaged. A triage that was not accepted is not handed on."""
     fail, first, masks = outcome.fail, outcome.triage, outcome.masks
     if fail is None or first is None:
         return outcome
@@ -69,15 +82,15 @@ def resolve_stage(outcome: StageOutcome, backend: Backend, kb: KnowledgeBase) ->
 
 
 def case_stage(
-    line: bytes, backend: Backend, kb: KnowledgeBase, screen: RedactionPolicy | None
+    line: bytes, backend: Backend, kb: KnowledgeBase, redaction: RedactionPolicy | None
 ) -> StageOutcome:
-    """Stage 2 alone, of a card-2 input object."""
+    """Resolve a case (a resolver input)."""
     case, given_id, problems = parse_case_line(line, kb)
     if case is None:
-        return _rejected(line, given_id, problems, screen, lambda given: parse_case(given, kb))
+        return _rejected(line, given_id, problems, redaction, lambda given: parse_case(given, kb))
     masks = None
-    if screen is not None:
-        case, masks = screen.case(case)
+    if redaction is not None:
+        case, masks = redaction.case(case)
     reason = case_not_resolved_because(case)
     if reason is not None:
         return StageOutcome(given_id, case.ftd_qty, skipped=reason, masks=masks)
@@ -88,25 +101,81 @@ def _rejected(
     line: bytes,
     given_id: str | None,
     problems: list[Problem],
-    screen: RedactionPolicy | None,
+    redaction: RedactionPolicy | None,
     take: Take,
 ) -> StageOutcome:
-    if screen is None:
+    if redaction is None:
         return StageOutcome(given_id, problems=problems)
-    shown, masks = screen.redact_problems(line, given_id, problems, take)
+    shown, masks = redaction.redact_problems(line, given_id, problems, take)
     return StageOutcome(given_id, problems=shown, masks=masks)
 
 
-class StageSequence(NamedTuple):
-    """The stations of a command, and the model that each of them asks."""
+class NextStage(NamedTuple):
+    """A stage after the first, and the model that it asks (None: no model)."""
 
-    first: First
-    then: Next | None
-    models: tuple[ModelStage, ...]
+    run: LaterStage
+    model: ModelStage | None = None
 
 
-STAGE_SEQUENCES: dict[Stage, StageSequence] = {
-    "run": StageSequence(triage_stage, resolve_stage, ("triage", "resolver")),
-    "triage": StageSequence(triage_stage, None, ("triage",)),
-    "resolve": StageSequence(case_stage, None, ("resolver",)),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSequence:
+    """What a command does with each record."""
+
+    command: str
+    """The name of the command in the resume note."""
+    parse_line: Callable[[bytes, KnowledgeBase], ParseResult[Any]]
+    """Parses an input line as the first stage does."""
+    shares_owed: Callable[[Any], int]
+    """Returns the shares that a parsed input owes."""
+    first: FirstStage
+    first_model: ModelStage | None
+    later: tuple[NextStage, ...] = ()
+    answers: tuple[AnswerName, ...]
+    """The answers that an output line of the command has."""
+
+    @property
+    def models(self) -> tuple[ModelStage, ...]:
+        """List the models that the stages ask, in order."""
+        asked = (self.first_model, *(stage.model for stage in self.later))
+        return tuple(model for model in asked if model is not None)
+
+
+def _parse_fail_line(line: bytes, _: KnowledgeBase) -> ParseResult[FailRecord]:
+    return parse_fail_line(line)
+
+
+def _shares_of_fail(fail: FailRecord) -> int:
+    return fail.qty
+
+
+def _shares_of_case(case: ResolverInput) -> int:
+    return case.ftd_qty
+
+
+SEQUENCES: dict[Command, StageSequence] = {
+    "run": StageSequence(
+        command="run",
+        parse_line=_parse_fail_line,
+        shares_owed=_shares_of_fail,
+        first=triage_stage,
+        first_model="triage",
+        later=(NextStage(resolve_stage, "resolver"),),
+        answers=("triage", "resolution"),
+    ),
+    "triage": StageSequence(
+        command="triage",
+        parse_line=_parse_fail_line,
+        shares_owed=_shares_of_fail,
+        first=triage_stage,
+        first_model="triage",
+        answers=("triage",),
+    ),
+    "resolve": StageSequence(
+        command="resolve",
+        parse_line=parse_case_line,
+        shares_owed=_shares_of_case,
+        first=case_stage,
+        first_model="resolver",
+        answers=("resolution",),
+    ),
 }

@@ -1,11 +1,11 @@
-"""Progress on stderr, when stderr is a terminal: records, rate, and time left by bytes of input."""
+"""Progress of a run on stderr, when stderr is a terminal: records, rate, and time left."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Self
 
 from finops_cli.commands.messages import report
 from finops_cli.commands.run_summary import summary
@@ -14,100 +14,93 @@ from finops_cli.files.safe_io import write_json
 from finops_cli.models.failures import NoEndpointLeft
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from types import TracebackType
 
-    from finops_cli.commands.run_options import Call
+    from finops_cli.commands.run_options import RunOptions
     from finops_cli.monitoring.monitor import Monitor, Stats
     from finops_cli.monitoring.run_summary import RunSummary
-    from finops_cli.pipeline.run import RunConfig, Watch
+    from finops_cli.pipeline.run import OnBatch, RunConfig
 
 
-@contextmanager
-def watched(job: RunConfig, call: Call, monitor: Monitor) -> Iterator[Watch]:
-    """What a run tells after each part, to `monitor` and to who watches.
+class RunProgress:
+    """Shows a run while it lasts, and says how to go on when it is cut short.
 
-    Stats are written now and then, and however the run ends.
+    `update` is called after each batch. Statistics (`--stats-json`) are written from time to time,
+    and however the run ends.
     """
-    stats = call.stats_json
-    begun = ended = False
-    with watching(job, call.quiet, monitor) as watch:
 
-        def told(tally: RunSummary, end: int) -> None:
-            nonlocal begun
-            begun = True
-            monitor.saw(tally, end)
-            watch(tally, end)
-            if stats is not None and monitor.is_due() and (stats.is_file() or not stats.exists()):
-                _write_or_say(stats, monitor)
+    def __init__(self, config: RunConfig, options: RunOptions, monitor: Monitor) -> None:
+        self._config = config
+        self._quiet = options.quiet
+        self._stats = options.stats_json
+        self._monitor = monitor
+        self._summary: RunSummary | None = None
+        self._update_bar: OnBatch | None = None
+        self._bar = ExitStack()
 
-        try:
-            yield told
-            ended = True
-        finally:
-            if stats is not None and begun and not ended:
-                _write_or_say(stats, monitor)
-    if stats is not None:
-        write_json(stats, monitor.stats())
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            self._update_bar = self._bar.enter_context(_bar(self._config, self._monitor))
+        return self
 
+    def update(self, summary: RunSummary, end: int) -> None:
+        """Record that the run has come to `summary`, `end` bytes into its input."""
+        self._summary = summary
+        self._monitor.update(summary, end)
+        if self._update_bar is not None:
+            self._update_bar(summary, end)
+        stats = self._stats
+        if stats is not None and self._monitor.is_due() and (stats.is_file() or not stats.exists()):
+            self._try_to_write_stats()
 
-def _write_or_say(stats: Path, monitor: Monitor) -> None:
-    """Stats that cannot be written end no run, and hide no error that does."""
-    try:
-        write_json(stats, monitor.stats())
-    except OSError as error:
-        report(f"{stats}: {error.strerror}; the stats are not written")
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None and self._summary is not None:
+            self._try_to_write_stats()
+        self._bar.close()
+        if error is None and self._stats is not None:
+            write_json(self._stats, self._monitor.stats())
+        if isinstance(error, KeyboardInterrupt):
+            print(file=sys.stderr)
+            self._report(f"interrupted after {self._records:,} records")
+        elif isinstance(error, Unfinished | NoEndpointLeft):
+            if self._summary is not None and not self._quiet:
+                print(summary(self._summary), file=sys.stderr)
+            self._report(f"ended after {self._records:,} records, for the reason below")
 
+    @property
+    def _records(self) -> int:
+        return 0 if self._summary is None else self._summary.lines
 
-@contextmanager
-def watching(job: RunConfig, quiet: bool, monitor: Monitor) -> Iterator[Watch]:
-    """Progress for a terminal.
-
-    Says, when the run is cut short, what came of it so far and how to go on.
-    """
-    last: list[RunSummary] = []
-
-    def remember(tally: RunSummary) -> None:
-        last[:] = [tally]
-
-    try:
-        if quiet or not sys.stderr.isatty():
-            yield lambda tally, _: remember(tally)
+    def _report(self, event: str) -> None:
+        if self._config.source and self._config.output:
+            cure = "run the same command with --resume to continue"
         else:
-            with _bar(job, monitor) as bar:
+            cure = "the rest was not processed; only a run from a file to a file (-o) can --resume"
+        report(event, cure)
 
-                def watch(tally: RunSummary, end: int) -> None:
-                    remember(tally)
-                    bar(tally, end)
-
-                yield watch
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        report(f"interrupted after {_done(last):,} records", _cure(job))
-        raise
-    except (Unfinished, NoEndpointLeft):
-        if last and not quiet:
-            print(summary(last[0]), file=sys.stderr)
-        report(f"ended after {_done(last):,} records, for the reason below", _cure(job))
-        raise
-
-
-def _done(last: list[RunSummary]) -> int:
-    return last[0].lines if last else 0
-
-
-def _cure(job: RunConfig) -> str:
-    if job.source and job.output:
-        return "the same command with --resume goes on"
-    return "the rest was not done; a run from a file to a file (-o) can be taken up with --resume"
+    def _try_to_write_stats(self) -> None:
+        """Write the statistics; a failure ends no run and hides no error that does."""
+        if self._stats is None:
+            return
+        try:
+            write_json(self._stats, self._monitor.stats())
+        except OSError as error:
+            report(f"{self._stats}: {error.strerror}; the statistics are not written")
 
 
 @contextmanager
-def _bar(job: RunConfig, monitor: Monitor) -> Iterator[Watch]:
+def _bar(config: RunConfig, monitor: Monitor) -> Iterator[OnBatch]:
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    total = job.source.stat().st_size if job.source is not None and job.source.is_file() else None
+    source = config.source
+    total = source.stat().st_size if source is not None and source.is_file() else None
     columns = (
         TextColumn("{task.fields[records]:>10,} records"),
         BarColumn(bar_width=None),
@@ -116,35 +109,32 @@ def _bar(job: RunConfig, monitor: Monitor) -> Iterator[Watch]:
     )
     state = Text()
 
-    class Two(Progress):
-        """How far it is, and below that how well: one line of 80 columns has no room for both."""
+    class BarAndState(Progress):
+        """The bar, and the state of the run below it: one line of 80 columns cannot hold both."""
 
         def get_renderables(self) -> Iterator[RenderableType]:
             yield from super().get_renderables()
             yield state
 
-    with Two(*columns, console=Console(stderr=True), transient=True) as progress:
+    with BarAndState(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total, records=0, rate="")
-        first: int | None = None
-        began = 0.0
+        # the first call comes before any speed: what a resumed run finds done, the processes' start
+        start: list[tuple[int, float]] = []
 
-        def watch(tally: RunSummary, end: int) -> None:
-            nonlocal first, began
+        def update(summary: RunSummary, end: int) -> None:
             now = progress.get_time()
-            if first is None:
-                first, began = (
-                    tally.lines,
-                    now,
-                )  # what a resumed run found done, and the start of the processes, are no rate
-            rate = _rate((tally.lines - first) / (now - began)) if now > began else ""
-            progress.update(task, completed=end, records=tally.lines, rate=rate)
-            state.plain = _state(monitor.stats())
+            if not start:
+                start.append((summary.lines, now))
+            lines, began = start[0]
+            rate = _format_rate((summary.lines - lines) / (now - began)) if now > began else ""
+            progress.update(task, completed=end, records=summary.lines, rate=rate)
+            state.plain = _format_state(monitor.stats())
 
-        yield watch
+        yield update
 
 
-def _state(stats: Stats) -> str:
-    """What a person wants to see while it runs."""
+def _format_state(stats: Stats) -> str:
+    """Write what a person wants to see during a run."""
     p95 = stats.latency_ms["p95"]
     latency = (
         "" if p95 is None else f"p95 {p95:,.0f} ms  " if p95 >= _FAST else f"p95 {p95:.2f} ms  "
@@ -154,11 +144,11 @@ def _state(stats: Stats) -> str:
     return f"{latency}{errors}{critical}health {stats.health}"
 
 
-def _rate(a_second: float) -> str:
-    """Records a second, or a minute where models take their time."""
-    if a_second >= _FAST:
-        return f"{a_second:,.0f}/s"
-    return f"{a_second:.1f}/s" if a_second >= 1 else f"{60 * a_second:.1f}/min"
+def _format_rate(per_second: float) -> str:
+    """Write records a second, or a minute where models are slow."""
+    if per_second >= _FAST:
+        return f"{per_second:,.0f}/s"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
 
 
 _FAST = 10
