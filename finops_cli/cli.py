@@ -1,7 +1,4 @@
-"""The command line: verbs in the order of the story.
-
-Each verb imports its work when it is called, so that --help stays light.
-"""
+"""The command line. Each command imports its work when it is called, so that --help stays light."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ from finops_cli.errors import FinopsError, UsageError
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-"""What a shell reports of a program that writes to a closed pipe."""
+"""The exit code that a shell reports for a program that writes to a closed pipe."""
 
 
 COMMAND_ORDER = (
@@ -62,8 +59,9 @@ COMMAND_ORDER = (
 
 
 class FinopsGroup(TyperGroup):
-    """Lists the verbs as the story goes; turns what stopped one into a message and an exit code
-    (contracts, section 1).
+    """Lists the commands in COMMAND_ORDER, and turns errors into messages and exit codes.
+
+    The exit codes are those of the contracts, section 1.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -120,9 +118,7 @@ def _describe_bad_value(error: typer.BadParameter) -> str:
 
 
 def _flush_nowhere() -> None:
-    """What standard output still holds cannot be written: let the interpreter flush it to nothing
-    at its end.
-    """
+    """Discard the rest of stdout, which cannot be written, so that the interpreter can end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -181,10 +177,10 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """The program.
+    """Run the program.
 
-    A closed stderr (`2>&-`) silences the talk; a closed stdin or stdout is refused, for data would
-    be lost.
+    A closed stderr (`2>&-`) discards messages. A closed stdin or stdout is refused, because data
+    would be lost.
     """
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends

@@ -1,5 +1,6 @@
-"""Work spread over processes, its results back in order; a few pieces are in flight at any time, so
-memory stays flat.
+"""Spreads work over processes or threads and returns the results in input order.
+
+Only a few pieces are in flight at a time, so memory stays flat.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from typing import Any, Generic, TypeVar
 from finops_cli.errors import Unfinished
 
 AHEAD_PER_THREAD = 8
-"""Pieces in flight per lane: a slow piece at the head holds back as many before its lane's
-neighbours run dry.
-"""
+"""Pieces in flight per thread: a slow piece can hold back this many before threads run idle."""
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -34,7 +33,7 @@ def in_processes(
     start: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> Iterator[R]:
-    """`work` of each piece, in order.
+    """Yield `work(piece)` for each piece, in order, computed in worker processes.
 
     Each process calls `start(*arguments)` first. Raises Unfinished when one dies.
     """
@@ -46,14 +45,14 @@ def in_processes(
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_begin, initargs=(start, arguments)
     )
-    flying: deque[Future[R]] = deque()
+    in_flight: deque[Future[R]] = deque()
     try:
         for piece in pieces:
-            flying.append(pool.submit(work, piece) if flying else _first(pool, work, piece))
-            if len(flying) >= workers * AHEAD:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
+            in_flight.append(pool.submit(work, piece) if in_flight else _first(pool, work, piece))
+            if len(in_flight) >= workers * AHEAD:
+                yield in_flight.popleft().result()
+        while in_flight:
+            yield in_flight.popleft().result()
     except BrokenProcessPool as error:
         raise Unfinished(
             "a worker process died (out of memory, or killed); what was written so far is whole"
@@ -63,8 +62,8 @@ def in_processes(
 
 
 def _first(pool: Any, work: Callable[[P], R], piece: P) -> Any:
-    """Submit a piece that may start the processes: they inherit that Ctrl-C is the parent's to
-    handle.
+    """Submit a piece that may start the processes: they inherit that only the parent handles
+    Ctrl-C.
     """
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -80,15 +79,15 @@ def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot end its workers: they end themselves."""
+    """End this worker when its parent dies: a killed parent cannot end it."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
 
 
-class _Slip(Generic[P, R]):
-    """A piece on its way through a lane."""
+class _Job(Generic[P, R]):
+    """A piece of work in a thread, and its result."""
 
     def __init__(self, piece: P) -> None:
         self.piece = piece
@@ -97,41 +96,45 @@ class _Slip(Generic[P, R]):
         self.error: BaseException | None = None
 
 
-def in_threads(work: Callable[[P], R], pieces: Iterable[P], lanes: int) -> Iterator[R]:
-    """`work` of each piece, in order.
+def in_threads(work: Callable[[P], R], pieces: Iterable[P], thread_count: int) -> Iterator[R]:
+    """Yield `work(piece)` for each piece, in order, computed in threads.
 
-    An error of one is raised in its turn: what stands before it is given out first.
+    An error is raised when the turn of its piece comes: earlier results are yielded first.
     """
-    waiting: SimpleQueue[_Slip[P, R] | None] = SimpleQueue()
-    flying: deque[_Slip[P, R]] = deque()
-    threads = [Thread(target=_lane, args=(work, waiting), daemon=True) for _ in range(lanes)]
+    waiting: SimpleQueue[_Job[P, R] | None] = SimpleQueue()
+    in_flight: deque[_Job[P, R]] = deque()
+    threads = [
+        Thread(target=_run_jobs, args=(work, waiting), daemon=True) for _ in range(thread_count)
+    ]
     for thread in threads:
         thread.start()
     try:
         for piece in pieces:
-            slip: _Slip[P, R] = _Slip(piece)
-            flying.append(slip)
-            waiting.put(slip)
-            while flying and (len(flying) >= lanes * AHEAD_PER_THREAD or flying[0].done.is_set()):
-                yield _result(flying.popleft())
-        while flying:
-            yield _result(flying.popleft())
+            job: _Job[P, R] = _Job(piece)
+            in_flight.append(job)
+            waiting.put(job)
+            while in_flight and (
+                len(in_flight) >= thread_count * AHEAD_PER_THREAD or in_flight[0].done.is_set()
+            ):
+                yield _result(in_flight.popleft())
+        while in_flight:
+            yield _result(in_flight.popleft())
     finally:
         for _ in threads:
             waiting.put(None)
 
 
-def _lane(work: Callable[[P], R], waiting: SimpleQueue[_Slip[P, R] | None]) -> None:
-    while (slip := waiting.get()) is not None:
+def _run_jobs(work: Callable[[P], R], waiting: SimpleQueue[_Job[P, R] | None]) -> None:
+    while (job := waiting.get()) is not None:
         try:
-            slip.result = work(slip.piece)
+            job.result = work(job.piece)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that waits for it, never lost
-            slip.error = error
-        slip.done.set()
+            job.error = error
+        job.done.set()
 
 
-def _result(slip: _Slip[P, R]) -> R:
-    slip.done.wait()
-    if slip.error is not None:
-        raise slip.error
-    return slip.result  # type: ignore[return-value]  # set where there is no error
+def _result(job: _Job[P, R]) -> R:
+    job.done.wait()
+    if job.error is not None:
+        raise job.error
+    return job.result  # type: ignore[return-value]  # set where there is no error

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.checking.outputs import judge
+from finops_cli.checking.outputs import check_lines
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.verify.codecs import RESOLUTION, TRIAGE
 from tests.oracle.corruptions import Corruption, corruptions, some_input_may_give, some_record_gives
@@ -28,7 +28,7 @@ def findings_of(line: Line) -> list[dict[str, Any]]:
     """What the checker says of one line of `finops check`: `{fail, triage}`, `{input, resolution}`,
     or a bare answer.
     """
-    [verdict] = judge([json.dumps(line).encode()], load_kb(bundled_kb_dir()))
+    [verdict] = check_lines([json.dumps(line).encode()], load_kb(bundled_kb_dir()))
     assert verdict.ok is not bool(verdict.findings)
     return [{"rule": finding.rule, "path": finding.path} for finding in verdict.findings]
 

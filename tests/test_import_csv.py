@@ -331,7 +331,7 @@ def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
         ),
         (
             MAPPING + "constants: {qty: 5}\n",
-            "constants.qty stands under columns too. Expected one of the two",
+            "constants.qty is given under columns too. Expected one of the two",
         ),
         (MAPPING + "  qty: Days\n", "qty is given twice; keep one"),
         (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.checking.against_input import judge_run
+from finops_cli.checking.against_input import check_run
 from finops_cli.domain import exact_json
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import CompletionRequest
@@ -55,7 +55,7 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: Know
         )
         written = desk.process(1, line).line
         output = encode(written).strip()
-        [verdict] = judge_run([output], [line], kb)
+        [verdict] = check_run([output], [line], kb)
         assert verdict.findings == [] or verdict.findings[0].path == "/fail_id", (output, verdict)
         told[written.status] = told.get(written.status, 0) + 1
         if written.status == "ok":

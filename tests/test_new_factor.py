@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from finops_cli.checking.outputs import judge
+from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json
 from finops_cli.domain.triage import ScoreComponents
 from finops_cli.errors import KnowledgeError
@@ -90,7 +90,7 @@ def answer_of(kb: KnowledgeBase) -> dict[str, Any]:
 
 def faults(answer: dict[str, Any], kb: KnowledgeBase, *, with_record: bool) -> list[str]:
     line = {"fail": RECORD, "triage": answer} if with_record else answer
-    [verdict] = judge([exact_json.encode(line)], kb)
+    [verdict] = check_lines([exact_json.encode(line)], kb)
     return [finding.rule for finding in verdict.findings]
 
 

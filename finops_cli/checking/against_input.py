@@ -1,6 +1,4 @@
-"""Judges a run against the blotter that it answers: every line has its answer, under its own name,
-and no answer is missing.
-"""
+"""Checks a run against its blotter: each input line has its answer, under its own `fail_id`."""
 
 from __future__ import annotations
 
@@ -10,12 +8,12 @@ from typing import Any
 
 from finops_cli.checking.outputs import (
     Verdict,
+    check_answers,
+    check_plan,
     finding_of,
-    judge_answers,
-    judge_plan,
     missing_answer,
 )
-from finops_cli.checking.run_lines import faults_of_run_line, is_called, is_run_line, stages_of
+from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -25,24 +23,24 @@ from finops_cli.rules.handoff import handoff
 from finops_cli.rules.triage import triage
 
 
-def judge_run(
+def check_run(
     lines: Iterable[bytes], inputs: Iterable[bytes], kb: KnowledgeBase
 ) -> Iterator[Verdict]:
-    """A verdict for each output line, and one for each input line that has none."""
+    """Check each output line, and report each input line that has none."""
     with SeenIds() as seen:
-        for number, (line, asked) in enumerate(zip_longest(lines, inputs), start=1):
-            findings = _judge(line, asked, number, seen, kb)
+        for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
+            findings = _check_line(line, input_line, number, seen, kb)
             yield Verdict(number, not findings, findings)
 
 
-def _judge(
-    line: bytes | None, asked: bytes | None, number: int, seen: SeenIds, kb: KnowledgeBase
+def _check_line(
+    line: bytes | None, input_line: bytes | None, number: int, seen: SeenIds, kb: KnowledgeBase
 ) -> list[Finding]:
     if line is None:
         return [_line("", "an output line", None, f"line {number} of the input has no output line")]
-    if asked is None:
+    if input_line is None:
         return [_line("", None, "an output line", f"the input has no line {number}")]
-    given, wanted = decode(line), decode(asked)
+    given, record = decode(line), decode(input_line)
     if isinstance(given, Problem):
         return [finding_of(given)]
     if not is_run_line(given):
@@ -51,13 +49,13 @@ def _judge(
                 "",
                 "a finops output line",
                 None,
-                "only finops output lines can be held against a blotter",
+                "only finops output lines can be compared with a blotter",
             )
         ]
-    name = fail_id_of(wanted)
+    name = fail_id_of(record)
     repeated = name is not None and bool(seen.register([(name, number)]))
     expected = name or default_fail_id(number)
-    if not is_called(given, expected):
+    if not has_fail_id(given, expected):
         return [
             _line(
                 "/fail_id",
@@ -66,34 +64,34 @@ def _judge(
                 f"the line answers {given.get('fail_id')}, not {expected}",
             )
         ]
-    return faults_of_run_line(given) or _answer(given, wanted, repeated, kb)
+    return check_run_line(given) or _answer(given, record, repeated, kb)
 
 
-def _answer(given: dict[str, Any], wanted: Any, repeated: bool, kb: KnowledgeBase) -> list[Finding]:
-    is_case = stages_of(given) == ["resolution"]
-    taken = parse_case(wanted, kb) if is_case else parse_fail(wanted)
-    usable = taken.value is not None and not repeated
+def _answer(given: dict[str, Any], record: Any, repeated: bool, kb: KnowledgeBase) -> list[Finding]:
+    is_case = answers_of(given) == ["resolution"]
+    parsed = parse_case(record, kb) if is_case else parse_fail(record)
+    usable = parsed.value is not None and not repeated
     if usable == (given["status"] == "rejected"):
-        expected, told = ("an answer", "is usable") if usable else ("rejected", "is not usable")
+        expected, problem = ("an answer", "is usable") if usable else ("rejected", "is not usable")
         return [
             _line(
                 "/status",
                 expected,
                 given["status"],
-                f"status is {given['status']}, but the input {told}",
+                f"status is {given['status']}, but the input {problem}",
             )
         ]
     if not usable or given["status"] == "failed":
         return []
     if is_case:
-        return judge_plan(given.get("resolution"), kb, taken.value)  # type: ignore[arg-type]
-    found = judge_answers(given, kb, taken.value)  # type: ignore[arg-type]
-    return found or _missing_plan(given, taken.value, kb)
+        return check_plan(given.get("resolution"), kb, parsed.value)  # type: ignore[arg-type]
+    found = check_answers(given, kb, parsed.value)  # type: ignore[arg-type]
+    return found or _missing_plan(given, parsed.value, kb)
 
 
 def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[Finding]:
-    """A line of `run` without a resolution where stage 2 applies."""
-    if "resolution" not in stages_of(given) or given.get("resolution") is not None:
+    """Report a line of `run` that lacks the resolution that its fail needs."""
+    if "resolution" not in answers_of(given) or given.get("resolution") is not None:
         return []
     return (
         []

@@ -1,6 +1,6 @@
-"""Judges output lines that anything produced (contracts, section 3).
+"""Checks triage and resolution outputs from any source (contracts, section 3).
 
-One verdict a line, whatever the line holds.
+There is one verdict for each line, whatever the line holds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from finops_cli.checking.run_lines import faults_of_run_line, is_run_line
+from finops_cli.checking.run_lines import check_run_line, is_run_line
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -33,7 +33,7 @@ _SHAPES = (
 
 
 class Verdict(Struct, frozen=True):
-    """What is wrong with line `line` (counted from 1).
+    """The findings about line `line` (counted from 1).
 
     Paths point into the triage or the resolution of the line.
     """
@@ -43,67 +43,70 @@ class Verdict(Struct, frozen=True):
     findings: list[Finding]
 
 
-def judge(lines: Iterable[bytes], kb: KnowledgeBase) -> Iterator[Verdict]:
-    """A verdict for each line."""
+def check_lines(lines: Iterable[bytes], kb: KnowledgeBase) -> Iterator[Verdict]:
+    """Check each line."""
     for number, line in enumerate(lines, start=1):
         given = decode(line)
-        findings = [finding_of(given)] if isinstance(given, Problem) else _judge(given, kb)
+        findings = [finding_of(given)] if isinstance(given, Problem) else _check_line(given, kb)
         yield Verdict(number, not findings, findings)
 
 
-def _judge(given: Any, kb: KnowledgeBase) -> list[Finding]:
+def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
     if not isinstance(given, dict):
-        return [_shape(f"the line is {show_value(given)}")]
+        return [_wrong_shape(f"the line is {show_value(given)}")]
     if is_run_line(given):
-        return faults_of_run_line(given) or judge_answers(given, kb, None)
+        return check_run_line(given) or check_answers(given, kb, None)
     if "fail" in given and ("triage" in given or "resolution" in given):
-        taken = parse_fail(given["fail"])
-        if taken.value is None:
-            return [finding_of(problem, "/fail") for problem in taken.problems]
-        return judge_answers(given, kb, taken.value) or _nothing_answered(given)
+        parsed = parse_fail(given["fail"])
+        if parsed.value is None:
+            return [finding_of(problem, "/fail") for problem in parsed.problems]
+        return check_answers(given, kb, parsed.value) or _refuse_unanswered(given)
     if "input" in given and "resolution" in given:
         case = parse_case(given["input"], kb)
         if case.value is None:
             return [finding_of(problem, "/input") for problem in case.problems]
-        return judge_plan(given["resolution"], kb, case.value)
+        return check_plan(given["resolution"], kb, case.value)
     fields_of_triage, fields_of_plan = (
         len(given.keys() & set(kind.__struct_fields__)) for kind in (Triage, Resolution)
     )
     if not fields_of_triage and not fields_of_plan:
-        return [_shape(f"the line has the fields {', '.join(list(given)[:8]) or 'none'}")]
+        return [_wrong_shape(f"the line has the fields {', '.join(list(given)[:8]) or 'none'}")]
     return (
-        _triage(given, kb) if fields_of_triage >= fields_of_plan else _resolution(given, kb, None)
+        _check_triage(given, kb)
+        if fields_of_triage >= fields_of_plan
+        else _check_resolution(given, kb, None)
     )
 
 
-def judge_answers(
+def check_answers(
     given: dict[str, Any], kb: KnowledgeBase, fail: FailRecord | None
 ) -> list[Finding]:
-    """The triage and the resolution that `given` carries, held against `fail` where it is known;
-    null is no answer.
+    """Check the triage and the resolution of a line, against `fail` where it is known.
+
+    A null is not an answer and has no findings.
     """
     findings: list[Finding] = []
     reference = triage(fail, kb) if fail is not None else None
     if given.get("triage") is not None:
-        findings += _triage(given["triage"], kb, fail, reference)
+        findings += _check_triage(given["triage"], kb, fail, reference)
     if given.get("resolution") is None:
         return findings
     if fail is None or reference is None:
-        return findings + _resolution(given["resolution"], kb, None)
+        return findings + _check_resolution(given["resolution"], kb, None)
     case = handoff(fail, reference, kb)
     if isinstance(case, str):
         return [*findings, _does_not_apply(case)]
-    return findings + _resolution(given["resolution"], kb, case)
+    return findings + _check_resolution(given["resolution"], kb, case)
 
 
-def judge_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Finding]:
-    """A resolution held against the resolver input that it answers."""
+def check_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Finding]:
+    """Check a resolution against the case (resolver input) that it answers."""
     reason = case_not_resolved_because(case)
     if reason is not None:
         return [] if plan is None else [_does_not_apply(reason)]
     if plan is None:
         return [missing_answer("/resolution", "a plan")]
-    return _resolution(plan, kb, case)
+    return _check_resolution(plan, kb, case)
 
 
 def missing_answer(path: str, expected: str) -> Finding:
@@ -117,34 +120,34 @@ def missing_answer(path: str, expected: str) -> Finding:
 
 
 def finding_of(problem: Problem, prefix: str = "") -> Finding:
-    """An unusable input as a finding of the line that holds it."""
+    """Report an invalid input as a finding of the line that holds it."""
     return Finding(
         problem.rule, prefix + problem.path, problem.accepted, problem.value, problem.message
     )
 
 
-def _nothing_answered(given: dict[str, Any]) -> list[Finding]:
+def _refuse_unanswered(given: dict[str, Any]) -> list[Finding]:
     if given.get("triage") is not None or given.get("resolution") is not None:
         return []
-    return [_shape("the line has a fail and no answer to it")]
+    return [_wrong_shape("the line has a fail and no answer to it")]
 
 
-def _triage(
+def _check_triage(
     given: Any, kb: KnowledgeBase, fail: FailRecord | None = None, reference: Triage | None = None
 ) -> list[Finding]:
     codec = triage_codec(kb.scoring.components)
     answer = codec.read(given)
     if answer is None:
-        return _ill_shaped(given, codec)
+        return _schema_findings(given, codec)
     if fail is None or reference is None:
         return check_triage(answer, kb)
     return [*check_triage(answer, kb, reference), *check_reason(answer, reference, fail, kb)]
 
 
-def _resolution(given: Any, kb: KnowledgeBase, case: ResolverInput | None) -> list[Finding]:
+def _check_resolution(given: Any, kb: KnowledgeBase, case: ResolverInput | None) -> list[Finding]:
     answer = RESOLUTION.read(given)
     if answer is None:
-        return _ill_shaped(given, RESOLUTION)
+        return _schema_findings(given, RESOLUTION)
     if case is None:
         return check_resolution(answer, kb)
     reference = resolve(case, kb)
@@ -154,7 +157,7 @@ def _resolution(given: Any, kb: KnowledgeBase, case: ResolverInput | None) -> li
     ]
 
 
-def _ill_shaped(given: Any, shape: Codec[Any]) -> list[Finding]:
+def _schema_findings(given: Any, shape: Codec[Any]) -> list[Finding]:
     return [finding_of(problem) for problem in schema_errors(given, shape.json_schema)]
 
 
@@ -163,5 +166,5 @@ def _does_not_apply(reason: str) -> Finding:
     return Finding("waterfall.applies", "/resolution", None, "a resolution", message)
 
 
-def _shape(what: str) -> Finding:
+def _wrong_shape(what: str) -> Finding:
     return Finding("schema.shape", "", _SHAPES, None, f"{what}; accepted: {_SHAPES}")

@@ -1,5 +1,6 @@
-"""Judges what models said, word for word (`--keep-raw`), instead of what stands: the loop's own
-reading and rules, without a model.
+"""Checks the raw replies of models (`--keep-raw`) instead of the accepted answers.
+
+Replies are parsed and checked as the verification loop does, without a model.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from finops_cli.checking.outputs import Verdict, finding_of, judge_answers, judge_plan
-from finops_cli.checking.run_lines import is_called, is_run_line, stages_of
+from finops_cli.checking.outputs import Verdict, check_answers, check_plan, finding_of
+from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
@@ -21,48 +22,45 @@ from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
 from finops_cli.pipeline.pipeline import default_fail_id
 
 
-def judge_raw(
+def check_raw(
     lines: Iterable[bytes], inputs: Iterable[bytes] | None, kb: KnowledgeBase
 ) -> Iterator[Verdict]:
-    """A verdict for each output line: the faults of every attempt that it keeps, against `inputs`
-    (the blotter) where given.
+    """Check every attempt that each output line keeps, against `inputs` (the blotter) where given.
 
-    Paths point into the answer behind `/raw/STAGE/N`. Lines that nothing was asked for have no
-    faults.
+    Paths point into the answer at `/raw/ANSWER/N`. Lines for which no model was asked have no
+    findings.
     """
     pairs: Iterable[tuple[bytes | None, bytes | None]] = (
         zip_longest(lines, inputs) if inputs is not None else ((line, None) for line in lines)
     )
-    for number, (line, asked) in enumerate(pairs, start=1):
-        findings = list(_verdict(number, line, asked, inputs is not None, kb))
+    for number, (line, input_line) in enumerate(pairs, start=1):
+        findings = list(_check_pair(number, line, input_line, inputs is not None, kb))
         yield Verdict(number, not findings, findings)
 
 
-def _verdict(
-    number: int, line: bytes | None, asked: bytes | None, compared: bool, kb: KnowledgeBase
+def _check_pair(
+    number: int, line: bytes | None, input_line: bytes | None, has_inputs: bool, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    if line is None or (compared and asked is None):
-        yield _shape(
-            "",
-            f"one of a pair: {'the input' if asked is None else 'the output'} has no line {number}",
-        )
+    if line is None or (has_inputs and input_line is None):
+        absent = "the input" if input_line is None else "the output"
+        yield _shape("", f"one of a pair: {absent} has no line {number}")
         return
     given = decode(line)
     if isinstance(given, Problem):
         yield finding_of(given)
         return
-    name = fail_id_of(decode(asked)) if asked is not None else None
+    name = fail_id_of(decode(input_line)) if input_line is not None else None
     if (
-        asked is not None
+        input_line is not None
         and isinstance(given, dict)
-        and not is_called(given, name or default_fail_id(number))
+        and not has_fail_id(given, name or default_fail_id(number))
     ):
         yield _shape("/fail_id", f"the answer to {name or default_fail_id(number)}")
         return
-    yield from _judge(given, asked, kb)
+    yield from _check_line(given, input_line, kb)
 
 
-def _judge(given: Any, asked: bytes | None, kb: KnowledgeBase) -> Iterator[Finding]:
+def _check_line(given: Any, input_line: bytes | None, kb: KnowledgeBase) -> Iterator[Finding]:
     if not is_run_line(given):
         yield _shape("", "a finops output line")
         return
@@ -71,52 +69,58 @@ def _judge(given: Any, asked: bytes | None, kb: KnowledgeBase) -> Iterator[Findi
     raw = given.get("raw")
     provenance = given.get("provenance")
     if raw is None and isinstance(provenance, dict) and provenance.get("attempts") == 0:
-        return  # nothing was asked: the prompt did not fit
+        return  # no model was asked: the prompt did not fit
     if not isinstance(raw, dict) or not any(
-        isinstance(raw.get(stage), list) and raw[stage] for stage in ("triage", "resolution")
+        isinstance(raw.get(answer_name), list) and raw[answer_name]
+        for answer_name in ("triage", "resolution")
     ):
         yield _shape("/raw", "what was received; run with --keep-raw")
         return
-    for stage in ("triage", "resolution"):
+    for answer_name in ("triage", "resolution"):
         try:
-            attempts = msgspec.convert(raw.get(stage, []), list[Attempt])
+            attempts = msgspec.convert(raw.get(answer_name, []), list[Attempt])
         except msgspec.ValidationError as error:
-            yield _shape(f"/raw/{stage}", f"a list of attempts ({error})")
+            yield _shape(f"/raw/{answer_name}", f"a list of attempts ({error})")
             continue
         for i, attempt in enumerate(attempts):
-            for finding in _heard(attempt, stage, given, asked, kb):
-                yield replace(finding, path=f"/raw/{stage}/{i}{finding.path}")
+            for finding in _check_attempt(attempt, answer_name, given, input_line, kb):
+                yield replace(finding, path=f"/raw/{answer_name}/{i}{finding.path}")
 
 
-def _heard(
-    attempt: Attempt, stage: str, given: dict[str, Any], asked: bytes | None, kb: KnowledgeBase
+def _check_attempt(
+    attempt: Attempt,
+    answer_name: str,
+    given: dict[str, Any],
+    input_line: bytes | None,
+    kb: KnowledgeBase,
 ) -> list[Finding]:
-    """The faults of one attempt."""
+    """Parse one attempt and check its answer."""
     if isinstance(attempt.failure, str):
         return [
             Finding(
                 attempt.failure, "", "an answer", None, f"the attempt ended with {attempt.failure}"
             )
         ]
-    read = response_parser.parse_response(
-        attempt.text or "", expects_reasoning=stage == "resolution" and not attempt.constrained
+    response = response_parser.parse_response(
+        attempt.text or "",
+        expects_reasoning=answer_name == "resolution" and not attempt.constrained,
     )
-    if isinstance(read, Finding):
-        return [read]
-    if asked is None:
-        return judge_answers({stage: read.value}, kb, None)
-    if stages_of(given) == ["resolution"]:
-        case = parse_case(decode(asked), kb)
+    if isinstance(response, Finding):
+        return [response]
+    if input_line is None:
+        return check_answers({answer_name: response.value}, kb, None)
+    if answers_of(given) == ["resolution"]:
+        case = parse_case(decode(input_line), kb)
         return (
             [finding_of(p) for p in case.problems]
             if case.value is None
-            else judge_plan(read.value, kb, case.value)
+            else check_plan(response.value, kb, case.value)
         )
-    fail = parse_fail(decode(asked))
+    fail = parse_fail(decode(input_line))
     return (
         [finding_of(p) for p in fail.problems]
         if fail.value is None
-        else judge_answers({stage: read.value}, kb, fail.value)
+        else check_answers({answer_name: response.value}, kb, fail.value)
     )
 
 

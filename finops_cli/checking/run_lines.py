@@ -1,6 +1,4 @@
-"""What an output line of `run`, `triage` or `resolve` says of itself: status, answers, findings and
-error agree.
-"""
+"""Checks that the parts of a run's output line agree: status, answers, findings and error."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ def is_run_line(given: Any) -> bool:
     return isinstance(given, dict) and "status" in given and "provenance" in given
 
 
-def is_called(given: dict[str, Any], name: str) -> bool:
-    """Whether the line is called `name`, or what a guard makes of it by masking pieces of it."""
+def has_fail_id(given: dict[str, Any], name: str) -> bool:
+    """Return true when the line has the `fail_id` `name`, or `name` as the guard masks it."""
     called, provenance = given.get("fail_id"), given.get("provenance")
     if called == name:
         return True
@@ -29,17 +27,15 @@ def is_called(given: dict[str, Any], name: str) -> bool:
     return could_be_masked(name, called, [kind for kind in masked if isinstance(kind, str)])
 
 
-def stages_of(given: dict[str, Any]) -> list[str]:
-    """The stages that the line's command has: `verification` has a list for each, answered
-    or not.
-    """
+def answers_of(given: dict[str, Any]) -> list[str]:
+    """List the answers that the line's command has: `verification` names each, given or not."""
     verification = given.get("verification")
     named = verification if isinstance(verification, dict) else given
     return [stage for stage in ("triage", "resolution") if stage in named or stage in given]
 
 
-def faults_of_run_line(given: dict[str, Any]) -> list[Finding]:
-    """What the line says that does not fit together; its answers are judged elsewhere."""
+def check_run_line(given: dict[str, Any]) -> list[Finding]:
+    """List the contradictions within a line; its answers are checked elsewhere."""
     status = given["status"]
     if not isinstance(status, str) or status not in get_args(Status):
         accepted = ", ".join(get_args(Status))
@@ -66,7 +62,7 @@ def faults_of_run_line(given: dict[str, Any]) -> list[Finding]:
 
 
 def _faults_of_answered(given: dict[str, Any], status: str) -> list[Finding]:
-    stages = stages_of(given)
+    stages = answers_of(given)
     first = stages[0] if stages else "triage"
     skipped = first == "resolution" and isinstance(given.get("resolution_skipped"), str)
     if given.get(first) is None and not skipped:

@@ -40,10 +40,10 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Judge outputs of anything; name every violated rule."""
-    from finops_cli.checking.against_input import judge_run
-    from finops_cli.checking.outputs import judge
-    from finops_cli.checking.raw_replies import judge_raw
-    from finops_cli.commands.run_summary import counts
+    from finops_cli.checking.against_input import check_run
+    from finops_cli.checking.outputs import check_lines
+    from finops_cli.checking.raw_replies import check_raw
+    from finops_cli.commands.run_summary import render_counts
     from finops_cli.errors import UsageError
     from finops_cli.files.jsonl import lines_of
     from finops_cli.files.safe_io import reading, writing
@@ -63,9 +63,9 @@ def check(
             if fails is None
             else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
         )
-        verdicts = judge(lines, kb) if inputs is None else judge_run(lines, inputs, kb)
+        verdicts = check_lines(lines, kb) if inputs is None else check_run(lines, inputs, kb)
         if raw:
-            verdicts = judge_raw(lines, inputs, kb)
+            verdicts = check_raw(lines, inputs, kb)
         written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))
         for verdict in verdicts:
             written.write(encode(verdict))
@@ -77,6 +77,6 @@ def check(
             err=True,
         )
         if violations:
-            typer.echo(counts("violations", violations), err=True)
+            typer.echo(render_counts("violations", violations), err=True)
     if wrong:
         raise typer.Exit(1)

@@ -85,7 +85,7 @@ def run_pipeline(
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr."""
     from finops_cli.commands.progress.run import RunProgress
-    from finops_cli.commands.run_summary import summary, wrapped
+    from finops_cli.commands.run_summary import render_summary, wrap_label
     from finops_cli.kb.load import load_kb
     from finops_cli.monitoring.monitor import Monitor
     from finops_cli.pipeline.run import run
@@ -103,10 +103,10 @@ def run_pipeline(
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
     if not options.quiet:
-        typer.echo(summary(run_summary), err=True)
+        typer.echo(render_summary(run_summary), err=True)
     for change in changes:
         warning = f"{change}: the digests in the lines may not be true of all of them"
-        typer.echo(wrapped("backend", warning), err=True)
+        typer.echo(wrap_label("backend", warning), err=True)
     return RunResult(
         summary=run_summary,
         origin=pipeline.backend.origin,
@@ -166,7 +166,7 @@ def _open_pipeline(
     kb: KnowledgeBase,
 ) -> Pipeline:
     """Open the pipeline with its backend; report a backend that the user did not name."""
-    from finops_cli.commands.run_summary import wrapped
+    from finops_cli.commands.run_summary import wrap_label
     from finops_cli.models.backend_request import BackendRequest
     from finops_cli.models.backends import AUTO, select_backend
     from finops_cli.pipeline.pipeline import Pipeline
@@ -196,7 +196,7 @@ def _open_pipeline(
     is_silent = options.quiet and is_engine and not request.ggufs
     chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
     for text in (*([] if is_silent else chosen), *selected.notices):
-        typer.echo(wrapped("backend", text), err=True)
+        typer.echo(wrap_label("backend", text), err=True)
     return Pipeline(
         sequence,
         selected.backend,

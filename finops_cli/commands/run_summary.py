@@ -13,51 +13,53 @@ from finops_cli.monitoring.run_summary import RunSummary
 _LABEL = 12
 
 
-def summary(tally: RunSummary) -> str:
-    """What came of the lines, most urgent first; rows with nothing to say are left out."""
+def render_summary(run: RunSummary) -> str:
+    """Write the counts of a run, most urgent first; empty rows are left out."""
     rows = [
-        ("records", f"{tally.lines:,}"),
-        ("status", _counts(tally.statuses, get_args(Status))),
-        ("tier", _counts(tally.tiers, tuple(reversed(get_args(Tier))))),
-        ("action", _counts(tally.actions, get_args(Action))),
-        *((_MODEL_ROWS[stage], _right(tally, stage)) for stage in _MODEL_ROWS),
-        ("violations", _counts(tally.violations, _most_first(tally.violations))),
-        ("server", _counts(tally.server, _most_first(tally.server))),
-        ("masked", _counts(tally.masked, _most_first(tally.masked))),
-        ("rejected for", _counts(tally.problems, _most_first(tally.problems))),
+        ("records", f"{run.lines:,}"),
+        ("status", _format_counts(run.statuses, get_args(Status))),
+        ("tier", _format_counts(run.tiers, tuple(reversed(get_args(Tier))))),
+        ("action", _format_counts(run.actions, get_args(Action))),
+        *((_MODEL_ROWS[stage], _format_first_answers(run, stage)) for stage in _MODEL_ROWS),
+        ("violations", _format_counts(run.violations, _most_first(run.violations))),
+        ("server", _format_counts(run.server, _most_first(run.server))),
+        ("masked", _format_counts(run.masked, _most_first(run.masked))),
+        ("rejected for", _format_counts(run.problems, _most_first(run.problems))),
     ]
-    if tally.problems:
+    if run.problems:
         rows.append(("", "every rejected line says why in .error.message"))
-    if tally.plans:
+    if run.plans:
         shares = (
-            f"owed {tally.owed:,}  covered {tally.covered:,}  residual {tally.residual:,} "
-            f" ({tally.plans:,} plans)"
+            f"owed {run.owed:,}  covered {run.covered:,}  residual {run.residual:,} "
+            f" ({run.plans:,} plans)"
         )
         rows.append(("shares", shares))
-    if tally.residual:
-        rows.append(("uncovered", _counts(tally.uncovered, (*reversed(get_args(Tier)), "unknown"))))
-    return "\n".join(line for label, text in rows if text for line in _wrapped(label, text))
+    if run.residual:
+        rows.append(
+            ("uncovered", _format_counts(run.uncovered, (*reversed(get_args(Tier)), "unknown")))
+        )
+    return "\n".join(line for label, text in rows if text for line in _wrap_items(label, text))
 
 
 _MODEL_ROWS = {"triage": "triage model", "resolver": "resolver"}
 
 
-def _right(tally: RunSummary, stage: str) -> str:
+def _format_first_answers(run: RunSummary, stage: str) -> str:
     """How often the model of `stage` was right."""
-    asked, right, again = (tally.models[f"{stage} {what}"] for what in ("asked", "right", "again"))
+    asked, right, again = (run.models[f"{stage} {what}"] for what in ("asked", "right", "again"))
     if not asked:
         return ""
     share = f"{right:,} of {asked:,} right as they came ({100 * right / asked:.1f} %)"
     return f"{share}  {again:,} when asked again" if again else share
 
 
-def counts(label: str, counter: Counter[str]) -> str:
-    """A row of its own: every name with its count, the commonest first."""
-    return "\n".join(_wrapped(label, _counts(counter, _most_first(counter))))
+def render_counts(label: str, counter: Counter[str]) -> str:
+    """Write one row: every name with its count, the most frequent first."""
+    return "\n".join(_wrap_items(label, _format_counts(counter, _most_first(counter))))
 
 
-def wrapped(label: str, text: str) -> str:
-    """A sentence behind a label of the summary."""
+def wrap_label(label: str, text: str) -> str:
+    """Write a sentence after a label of the summary."""
     indent = " " * (_LABEL + 1)
     return fill(
         text,
@@ -68,7 +70,7 @@ def wrapped(label: str, text: str) -> str:
     )
 
 
-def _counts(counter: Counter[str], order: Iterable[str]) -> str:
+def _format_counts(counter: Counter[str], order: Iterable[str]) -> str:
     return "  ".join(f"{name} {counter[name]:,}" for name in order if counter[name])
 
 
@@ -76,7 +78,7 @@ def _most_first(counter: Counter[str]) -> list[str]:
     return sorted(counter, key=lambda name: (-counter[name], name))
 
 
-def _wrapped(label: str, text: str) -> Iterable[str]:
+def _wrap_items(label: str, text: str) -> Iterable[str]:
     """`label` and the items of `text`, which two blanks part, in lines of at most 80 columns."""
     line = f"{label:<{_LABEL}} "
     for item in text.split("  "):

@@ -1,5 +1,4 @@
-"""Model files: their digest, whether they are still the ones that were hashed, and what their heads
-say of the memory for contexts."""
+"""Digests of large files, and the identity that shows whether a file was replaced since."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """What tells a file from another one that was put in its place, or written over it."""
+    """Distinguishes a file from one that replaced it or was written over it."""
 
     device: int
     inode: int
@@ -19,14 +18,14 @@ class Identity(NamedTuple):
 
 
 def identity(path: Path) -> Identity:
-    """That of the file that `path` names now. Raises OSError where there is none."""
+    """Identify the file that `path` names now. Raises OSError where there is none."""
     return _identity(path.stat())
 
 
 def sha256_of_file(path: Path) -> tuple[str, Identity]:
-    """The digest of a file, and whose it is.
+    """Return the SHA-256 of a file, and the identity of the file that was hashed.
 
-    A file that is written to meanwhile is another one afterwards.
+    A file that is written to meanwhile has another identity afterwards.
     """
     with path.open("rb") as file:
         whose = _identity(os.fstat(file.fileno()))

@@ -1,6 +1,4 @@
-"""Reads a blotter line by line, in parts; a line longer than the limit costs no more memory than
-the limit.
-"""
+"""Reads a blotter in batches of lines; no line takes more memory than the limit of a line."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ BATCH_BYTES = 1024 * 1024
 
 
 class Batch(NamedTuple):
-    """Consecutive lines, the first one's number (counted from 1), and how many bytes of input end
-    with the last.
+    """Consecutive lines; `first` is the number of the first (counted from 1).
+
+    `end` counts the bytes of input up to the end of the last.
     """
 
     first: int
@@ -25,9 +24,9 @@ class Batch(NamedTuple):
 
 
 def batches(source: BinaryIO, skip: int = 0, at_most: int = BATCH_LINES) -> Iterator[Batch]:
-    """The lines of `source` after the first `skip`, without their newlines.
+    """Yield the lines of `source` after the first `skip`, without their newlines.
 
-    An over-long line arrives cut behind the limit.
+    A line over the limit is cut just after it.
     """
     lines: list[bytes] = []
     first, size, end = skip + 1, 0, 0
@@ -45,7 +44,7 @@ def batches(source: BinaryIO, skip: int = 0, at_most: int = BATCH_LINES) -> Iter
 
 
 def lines_of(source: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Each line without its newline, and how many bytes of input it took."""
+    """Yield each line without its newline, and its length in the input in bytes."""
     bound = limits.LINE_BYTES + 2
     line = source.readline(bound)
     bom = len(codecs.BOM_UTF8) if line.startswith(codecs.BOM_UTF8) else 0

@@ -1,6 +1,4 @@
-"""Where a command reads and writes: paths that are safe to open, and an output that one process
-alone writes.
-"""
+"""Opens the inputs and outputs of a command safely; one process at a time writes an output."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from finops_cli.errors import ResumeRefused, UsageError
 
 
 def refuse_unreadable(source: Path) -> None:
-    """Raises UsageError when there is no file, pipe or device at `source`."""
+    """Raises UsageError when `source` is a folder or is missing."""
     if source.is_dir():
         raise UsageError(f"{source}: is a folder", "give a file, or - for stdin")
     if not source.exists():
@@ -42,8 +40,9 @@ def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, be it there already or not; two names of a pipe or a
-    device are no harm.
+    """Return true when two paths lead to one file, whether it exists or not.
+
+    Two names of one pipe or device are harmless and give false.
     """
     if one.exists() and other.exists():
         return one.samefile(other) and one.is_file()
@@ -52,7 +51,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 @contextmanager
 def reading(source: Path | None) -> Iterator[BinaryIO]:
-    """`source`, or standard input when None. Raises UsageError when it cannot be read."""
+    """Open `source`, or stdin when None. Raises UsageError when it cannot be read."""
     if source is None:
         yield sys.stdin.buffer
         return
@@ -63,7 +62,7 @@ def reading(source: Path | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
-    """`output`, emptied, or standard output when None.
+    """Open and empty `output`, or stdout when None.
 
     Raises UsageError when it would destroy one of `sources`.
     """
@@ -78,9 +77,7 @@ def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[Bin
 
 @contextmanager
 def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
-    """The same, but a file appears under its name only when the block has gone through; what stood
-    there stays until then.
-    """
+    """Open `output` like `writing`, but replace the file only when the block ends without error."""
     if output is None or (
         output.exists() and not output.is_file() and not output.is_dir()
     ):  # a stream, a device or a pipe
@@ -94,8 +91,9 @@ def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterat
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` when the block ends well, and leaves nothing when it
-    does not.
+    """Write a new file that takes the name `path` when the block ends without error.
+
+    Otherwise nothing is left of it.
     """
     part = path.resolve().with_name(f"{path.name}.part")
     try:
@@ -107,18 +105,18 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """`value` as indented JSON, numbers exact, in a file that appears whole or not at all; a pipe
-    or a device is written to.
+    """Write `value` as indented JSON with exact numbers.
+
+    A file is replaced whole or not at all; a pipe or a device is written to.
     """
     with writing_whole(path, []) as file:
         file.write(msgspec.json.format(exact_json.encode(value)) + b"\n")
 
 
 def lock(file: BinaryIO, output: Path) -> None:
-    """Hold `output` for this process until `file` is closed. Raises ResumeRefused when another one
-    holds it.
+    """Lock `output` until `file` is closed. Raises ResumeRefused when another process holds it.
 
-    Windows has no such lock; there two runs on one output are the user's to avoid.
+    Windows has no such lock: there, users have to avoid two runs on one output.
     """
     try:
         import fcntl

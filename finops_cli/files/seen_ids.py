@@ -1,4 +1,4 @@
-"""Names seen in a run, kept on disk so that memory does not grow with the file."""
+"""The `fail_id`s of a run, kept on disk so that memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from finops_cli.errors import Unfinished
 
 
 class SeenIds:
-    """Remembers which line used each `fail_id` first, in a temporary database that vanishes with
-    the run.
+    """Remembers which line used each `fail_id` first.
+
+    It keeps them in a temporary database that is deleted at the end of the run.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class SeenIds:
     def register(self, names: Sequence[tuple[str, int]]) -> dict[int, int]:
         """Remember (fail_id, line) pairs, in file order.
 
-        Returns, for each line that repeats a name, who had it first.
+        Returns the number of the first line with the same name, for each line that repeats one.
         """
         before = self._db.total_changes
         try:

@@ -1,11 +1,12 @@
-"""Text of foreign origin, for a terminal and for files in UTF-8."""
+"""Makes text from outside safe for a terminal and for files in UTF-8."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """`text` on which nothing steers a terminal: what is not printable, a lone surrogate too,
-    stands as Python writes it; lines stay.
+    """Escape everything in `text` that could steer a terminal, and lone surrogates.
+
+    Newlines stay.
     """
     return "".join(
         each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text

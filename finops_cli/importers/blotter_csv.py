@@ -1,4 +1,4 @@
-"""A desk's own blotter, a CSV file, as fail records: each column goes where the mapping says."""
+"""Imports a desk's own blotter, a CSV file: a mapping names the column of each record field."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNDECODABLE = "\ufffd"
 
 
 class _Place(NamedTuple):
-    """Where a record field stands in a row."""
+    """The cell of a row that gives a record field."""
 
     field: str
     cell: int
@@ -39,33 +39,31 @@ class _Place(NamedTuple):
 
 
 def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
-    """Records and damages of a blotter, in its order.
+    """Yield the records and damages of a blotter, in its order.
 
-    `source` None: standard input. Raises UsageError.
+    `source` None means stdin. Raises UsageError.
     """
     mapping = read_mapping(mapping_file)
     constants = constants_of(mapping)
     file = "stdin" if source is None else str(source)
     rows = 0
-    with _opened(source, mapping.csv) as text, SeenIds() as seen:
+    with _open_text(source, mapping.csv) as text, SeenIds() as seen:
         lines = csv_rows(text, mapping.csv.delimiter)
-        places = _places(file, next(lines, None), mapping)
+        places = _find_columns(file, next(lines, None), mapping)
         for row in lines:
             rows += 1
             if row.fault is not None:
-                yield Damage(file, row.line, (_no_row(row),))
+                yield Damage(file, row.line, (_describe_fault(row),))
             else:
-                yield _first_of_its_name(
-                    _imported(file, row, places, constants), file, row, places, seen
+                yield _refuse_repeated(
+                    _import_row(file, row, places, constants), file, row, places, seen
                 )
     yield FileRead(file, rows)
 
 
 @contextmanager
-def _opened(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
-    """The text of the source; bytes that are none in its encoding become U+FFFD, for the row to be
-    reported.
-    """
+def _open_text(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
+    """Open the source as text; bytes that its encoding lacks become U+FFFD, which is reported."""
     if source is None:
         text = TextIOWrapper(sys.stdin.buffer, layout.encoding, "replace", newline="")
         try:
@@ -82,13 +80,13 @@ def _opened(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
         ) from error
 
 
-def _no_row(row: CsvRow) -> Problem:
+def _describe_fault(row: CsvRow) -> Problem:
     return Problem(
         "schema.format", "", str(row.fault), _A_ROW, f"the row {row.fault}; accepted: {_A_ROW}"
     )
 
 
-def _places(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
+def _find_columns(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
     if header is None or header.fault is not None:
         why = "it is empty" if header is None else f"line {header.line} {header.fault}"
         raise UsageError(f"{file} has no header: {why}", "give a CSV file")
@@ -106,7 +104,7 @@ def _places(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
     return places
 
 
-def _imported(
+def _import_row(
     file: str, row: CsvRow, places: list[_Place], constants: dict[str, Value]
 ) -> bytes | Damage:
     fields: dict[str, Any] = {}
@@ -124,31 +122,35 @@ def _imported(
         "line": row.line,
         "assumed": list(constants),
     }
-    judged = admit(record, file, row.line)
-    if isinstance(judged, Damage):
-        told = {problem.path for problem in problems}
+    imported = admit(record, file, row.line)
+    if isinstance(imported, Damage):
+        reported = {problem.path for problem in problems}
         problems += [
-            _in_column(problem, places) for problem in judged.problems if problem.path not in told
+            _in_column(problem, places)
+            for problem in imported.problems
+            if problem.path not in reported
         ]
     return (
         Damage(file, row.line, tuple(problems))
-        if problems or isinstance(judged, Damage)
-        else judged
+        if problems or isinstance(imported, Damage)
+        else imported
     )
 
 
 def _read(place: _Place, text: str) -> Value | Problem | None:
-    """The value of a cell; None when it is empty."""
+    """Read a cell; None when it is empty."""
     path = f"/{place.field.replace('.', '/')}"
     if _UNDECODABLE in text:
         return replace(
-            unusable("schema.format", _named(place), text, "text in the encoding of the mapping"),
+            unusable(
+                "schema.format", _name_column(place), text, "text in the encoding of the mapping"
+            ),
             path=path,
         )
     if place.column.values and (text or "" in place.column.values):
         if text not in place.column.values:
             return replace(
-                unusable("schema.enum", _named(place), text, ", ".join(place.column.values)),
+                unusable("schema.enum", _name_column(place), text, ", ".join(place.column.values)),
                 path=path,
             )
         text = place.column.values[text]
@@ -156,16 +158,17 @@ def _read(place: _Place, text: str) -> Value | Problem | None:
         return CELLS[place.field].parse(text) if text else None
     except (ValueError, ArithmeticError):
         return replace(
-            unusable("schema.type", _named(place), text, CELLS[place.field].accepted), path=path
+            unusable("schema.type", _name_column(place), text, CELLS[place.field].accepted),
+            path=path,
         )
 
 
-def _named(place: _Place) -> str:
+def _name_column(place: _Place) -> str:
     return f"column {place.column.column!r} ({place.field})"
 
 
 def _in_column(problem: Problem, places: list[_Place]) -> Problem:
-    """`problem`, which names a record field, with the column that gives it."""
+    """Add the column to the message of a problem that names a record field."""
     field = problem.path[1:].replace("/", ".")
     for place in places:
         if place.field == field:
@@ -173,20 +176,18 @@ def _in_column(problem: Problem, places: list[_Place]) -> Problem:
     return problem
 
 
-def _first_of_its_name(
-    judged: bytes | Damage, file: str, row: CsvRow, places: list[_Place], seen: SeenIds
+def _refuse_repeated(
+    imported: bytes | Damage, file: str, row: CsvRow, places: list[_Place], seen: SeenIds
 ) -> bytes | Damage:
-    """`judged`, or a Damage when an earlier record has its fail_id already: `finops run` would
-    refuse it.
-    """
+    """Replace a record by a Damage when an earlier one has its fail_id: `run` would refuse it."""
     place = next((place for place in places if place.field == "fail_id"), None)
     fail_id = row.cells[place.cell].strip() if place is not None else ""
-    if isinstance(judged, Damage) or place is None or not fail_id:
-        return judged
+    if isinstance(imported, Damage) or place is None or not fail_id:
+        return imported
     fail_id = place.column.values.get(fail_id, fail_id)
     repeated = seen.register([(fail_id, row.line)])
     return (
         Damage(file, row.line, (_in_column(duplicate(fail_id, repeated[row.line]), places),))
         if repeated
-        else judged
+        else imported
     )

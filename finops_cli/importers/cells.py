@@ -15,7 +15,7 @@ Value = str | int | bool | Decimal
 class Cell(NamedTuple):
     """How the text of a cell becomes the value of a record field.
 
-    `parse` raises ValueError for text that is none.
+    `parse` raises ValueError for other text.
     """
 
     parse: Callable[[str], Value]
@@ -36,9 +36,9 @@ _WORDS = {
 
 
 def whole(text: str) -> int:
-    """A whole number; the accountant's brackets make it negative.
+    """Parse a whole number; the accountant's brackets make it negative.
 
-    Raises ValueError when `text` is none.
+    Raises ValueError for other text.
     """
     bracketed = text.startswith("(") and text.endswith(")")
     found = _WHOLE.fullmatch(text[1:-1].strip() if bracketed else text)
@@ -49,7 +49,7 @@ def whole(text: str) -> int:
 
 
 def truth(text: str) -> bool:
-    """Yes or no. Raises ValueError when `text` is neither."""
+    """Parse yes or no. Raises ValueError for other text."""
     if text.lower() not in _WORDS:
         raise ValueError(text)
     return _WORDS[text.lower()]

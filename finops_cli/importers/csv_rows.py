@@ -1,6 +1,6 @@
-"""The rows of a CSV file with their physical line numbers.
+"""Reads the rows of a CSV file with their physical line numbers.
 
-A row that cannot be read costs itself and not its neighbours.
+A row that cannot be read does not affect the other rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ csv.field_size_limit(
 
 
 class CsvRow(NamedTuple):
-    """The cells of a row, or why there are none. `line` is where it begins."""
+    """The cells of a row, or its fault. `line` is the number of its first line."""
 
     line: int
     cells: list[str]
@@ -26,8 +26,9 @@ class CsvRow(NamedTuple):
 
 
 class _Lines:
-    """Feeds csv.reader, and remembers the lines of the current row so that a faulty one can be
-    taken back but for its first.
+    """Feeds csv.reader, and remembers the lines of the current row.
+
+    After a faulty row, all its lines but the first are read again.
     """
 
     def __init__(self, text: TextIO) -> None:
@@ -38,12 +39,12 @@ class _Lines:
         self._number = 0
 
     def begin(self) -> int:
-        """A row begins with the next line, whose number is returned."""
+        """Start a row and return the number of its first line."""
         self._row, self._chars = [], 0
         return self._number + 1
 
     def take_back(self) -> None:
-        """Give out the lines of this row again, without its first."""
+        """Read the lines of this row again, without the first."""
         self._again.extendleft(reversed(self._row[1:]))
         self._number -= len(self._row) - 1
         self._row = self._row[:1]
@@ -69,9 +70,9 @@ class _Lines:
 
 
 def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
-    """The header and the rows of `text`, opened with newline="".
+    """Yield the header and the rows of `text`, which is opened with newline="".
 
-    Blank rows are left out; ragged ones have a fault.
+    Blank rows are left out; rows with another number of cells have a fault.
     """
     lines = _Lines(text)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)

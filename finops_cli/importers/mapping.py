@@ -110,7 +110,7 @@ def read_mapping(path: Path) -> Mapping:
 
 def _repeated_fields(mapping: Mapping) -> list[Fault]:
     return [
-        Fault(("constants", field), "stands under columns too", "one of the two")
+        Fault(("constants", field), "is given under columns too", "one of the two")
         for field in mapping.constants
         if field in mapping.columns
     ]

@@ -1,6 +1,4 @@
-"""What an importer yields: fail records as JSON lines, and beside them, as values, what was damaged
-and what was read.
-"""
+"""The items that an importer yields: fail records as JSON lines, and reports of the rest."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ class FileRead(Struct, frozen=True):
 
 
 class Gap(Struct, frozen=True):
-    """Two dates that follow each other in the files, with settlement days between them that no file
-    has.
-    """
+    """Two successive dates of the files, with settlement days between them that no file has."""
 
     after: str
     before: str
@@ -45,13 +41,13 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def admit(record: dict[str, Any], file: str, line: int) -> bytes | Damage:
-    """`record` as the line that `finops run` will read, judged by the very gate that `run` has."""
+    """Encode `record` as a line of JSON, after checking it as `finops run` does."""
     encoded = _ENCODER.encode(record)
     problems = parse_fail_line(encoded).problems
     return Damage(file, line, tuple(problems)) if problems else encoded
 
 
 def unusable(rule: str, field: str, value: str, accepted: str) -> Problem:
-    """`field` of a row holds `value`, which is not what is `accepted` there."""
+    """Report that `field` of a row holds `value`, where only `accepted` is valid."""
     text = show_value(value)
     return Problem(rule, f"/{field}", text, accepted, f"{field} is {text}; accepted: {accepted}")

@@ -1,1 +1,1 @@
-"""Watch a run while it goes: speed, errors, health."""
+"""Watch a run: speed, errors, health."""

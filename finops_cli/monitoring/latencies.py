@@ -1,6 +1,6 @@
 """Latencies of any number of records in little memory, counted in steps of two percent.
 
-Counts of parts of a run add up.
+The counts of the batches of a run add up.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import math
 from collections import Counter
 
 _STEP = math.log(1.02)
-"""A percentile is told to within 1 %."""
+"""Percentiles are exact to within 1 %."""
 
 
 def step_of(latency_ms: float) -> int:
-    """The step that a latency falls into; below a microsecond all are one."""
+    """Return the step of a latency; all latencies below a microsecond share one."""
     return round(math.log(max(latency_ms, 0.001)) / _STEP)
 
 
 def percentile_ms(steps: Counter[int], percent: int) -> float | None:
-    """The latency that `percent` percent of the records do not exceed; None for no record."""
+    """Return the latency that `percent` % of the records do not exceed; None without records."""
     due = -(-percent * steps.total() // 100)
     if not due:
         return None

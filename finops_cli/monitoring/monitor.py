@@ -1,6 +1,4 @@
-"""Watches a run: speed, latency, errors, what is predicted, and one figure for how well it is (kb:
-`monitor.*`).
-"""
+"""Watches a run: speed, latency, errors, predictions, and one health score (kb: `monitor.*`)."""
 
 from __future__ import annotations
 
@@ -14,11 +12,11 @@ from finops_cli.monitoring.latencies import percentile_ms
 from finops_cli.monitoring.run_summary import RunSummary
 
 Clock = Callable[[], float]
-"""Seconds, from any beginning."""
+"""Returns seconds since any fixed time."""
 
 
 class Stats(Struct, frozen=True):
-    """What `--stats-json` writes.
+    """The statistics that `--stats-json` writes.
 
     Rates in records a second, latencies in milliseconds to within 1 %; null where nothing was
     measured.
@@ -38,11 +36,11 @@ class Stats(Struct, frozen=True):
     server: dict[str, int]
     health: int
     penalties: dict[str, float]
-    """What each signal takes from a health of 100."""
+    """Points that each signal takes from a health of 100."""
 
 
 class Monitor:
-    """Told of the tally after each part of a run. `clock` is asked then, and nowhere else."""
+    """Keeps the statistics of a run. Only `update` reads the clock."""
 
     def __init__(self, clock: Clock, settings: EvaluationSettings) -> None:
         self._clock = clock
@@ -50,61 +48,61 @@ class Monitor:
         self._began = clock()
         self._first = 0
         self._marks: deque[tuple[float, int]] = deque()
-        self._tally = RunSummary()
-        self._now = self._told = self._began
+        self._summary = RunSummary()
+        self._now = self._written = self._began
 
-    def update(self, tally: RunSummary, end: int) -> None:
-        """The run has come to `tally`, `end` bytes into its input.
+    def update(self, summary: RunSummary, end: int) -> None:
+        """Record the summary so far, after a batch that ends `end` bytes into the input.
 
-        At 0 it tells what a resumed run found done, which is no speed.
+        With `end` 0 the summary counts the lines that a resumed run found: they are not a speed.
         """
-        self._now, self._tally = self._clock(), tally
+        self._now, self._summary = self._clock(), summary
         if not end:
-            self._first, self._began = tally.lines, self._now
-        self._marks.append((self._now, tally.lines))
+            self._first, self._began = summary.lines, self._now
+        self._marks.append((self._now, summary.lines))
         window = float(self._settings.health_limits["seconds"])
         while len(self._marks) > 1 and self._marks[1][0] <= self._now - window:
             self._marks.popleft()
 
     def is_due(self) -> bool:
-        """Whether it is time to write stats again (kb: `monitor.limits`).
+        """Return true when it is time to write the statistics (kb: `monitor.limits`).
 
-        Whoever is told so is expected to do it.
+        The caller is expected to write them then.
         """
-        if self._now - self._told < float(self._settings.health_limits["write_seconds"]):
+        if self._now - self._written < float(self._settings.health_limits["write_seconds"]):
             return False
-        self._told = self._now
+        self._written = self._now
         return True
 
     def stats(self) -> Stats:
-        """What is known now."""
-        tally, seconds = self._tally, self._now - self._began
-        per_second = _rate(tally.lines - self._first, seconds)
+        """Return the statistics so far."""
+        summary, seconds = self._summary, self._now - self._began
+        per_second = _rate(summary.lines - self._first, seconds)
         recent = self._recent()
-        latency = {f"p{percent}": percentile_ms(tally.latency, percent) for percent in (50, 95, 99)}
+        latency = {
+            f"p{percent}": percentile_ms(summary.latency, percent) for percent in (50, 95, 99)
+        }
         penalties = self._penalties(latency, per_second, recent)
-        errors = tally.statuses["failed"] + tally.statuses["rejected"]
+        errors = summary.statuses["failed"] + summary.statuses["rejected"]
         return Stats(
-            records=tally.lines,
+            records=summary.lines,
             seconds=round(seconds, 3),
             per_second=per_second,
             recent_per_second=recent,
             latency_ms=latency,
-            error_rate_pct=_pct(errors, tally.lines),
-            statuses=dict(tally.statuses),
-            tiers=dict(tally.tiers),
-            categories=dict(tally.categories),
-            actions=dict(tally.actions),
-            violations=dict(tally.violations),
-            server=dict(tally.server),
+            error_rate_pct=_pct(errors, summary.lines),
+            statuses=dict(summary.statuses),
+            tiers=dict(summary.tiers),
+            categories=dict(summary.categories),
+            actions=dict(summary.actions),
+            violations=dict(summary.violations),
+            server=dict(summary.server),
             health=max(0, round(100 - sum(penalties.values()))),
             penalties=penalties,
         )
 
     def _recent(self) -> float | None:
-        """Speed over the last marks; None until they span half of the window, for less says
-        nothing.
-        """
+        """Return the speed over the last marks; None until they span half of the window."""
         if not self._marks:
             return None
         (then, before), (now, lines) = self._marks[0], self._marks[-1]
@@ -115,7 +113,7 @@ class Monitor:
     def _penalties(
         self, latency: dict[str, float | None], per_second: float | None, recent: float | None
     ) -> dict[str, float]:
-        statuses, lines = self._tally.statuses, self._tally.lines
+        statuses, lines = self._summary.statuses, self._summary.lines
         limits = {name: float(value) for name, value in self._settings.health_limits.items()}
         errors = _pct(statuses["failed"] + statuses["rejected"], lines)
         replaced = _pct(statuses["repaired"] + statuses["fallback"], lines)

@@ -1,4 +1,4 @@
-"""What a run came to, in counts. Summaries of parts of a run add up."""
+"""Counts of a run. The summaries of its batches add up."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _COUNTERS = (
 class RunSummary:
     """Counts of lines, and shares of the plans among them.
 
-    `violations` are those of answers as they first came. `models` counts, by stage, what language
-    models were `asked`, had `right` as it came, and had right when asked `again`; `server` counts
-    the failures of servers that were overcome.
+    `violations` counts the rules that first answers broke. `models` counts, by stage, the answers
+    that models were `asked` for, had `right` at the first attempt, or `again` at a later one.
+    `server` counts the failures of servers after which a later attempt succeeded.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -60,10 +60,10 @@ class RunSummary:
 
     @property
     def lines(self) -> int:
-        """How many lines were counted."""
+        """Return the number of lines."""
         return self.statuses.total()
 
     @property
     def all_verified(self) -> bool:
-        """Whether every line passed as it came; what exit code 0 says."""
+        """Return true when the status of every line is `ok`: exit code 0."""
         return self.statuses["ok"] == self.lines

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self
 
 from finops_cli.commands.messages import report
-from finops_cli.commands.run_summary import summary
+from finops_cli.commands.run_summary import render_summary
 from finops_cli.errors import Unfinished
 from finops_cli.files.safe_io import write_json
 from finops_cli.models.failures import NoEndpointLeft
@@ -69,7 +69,7 @@ class RunProgress:
             self._report(f"interrupted after {self._records:,} records")
         elif isinstance(error, Unfinished | NoEndpointLeft):
             if self._summary is not None and not self._quiet:
-                print(summary(self._summary), file=sys.stderr)
+                print(render_summary(self._summary), file=sys.stderr)
             self._report(f"ended after {self._records:,} records, for the reason below")
 
     @property
