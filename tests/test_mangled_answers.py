@@ -48,7 +48,7 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: Know
             return mangled(right(ask, kb), ways) if ask.stage == wanted else right(ask, kb)
 
         desk = Pipeline(
-            "triage" if stage == "triage" else "run",
+            SEQUENCES["triage" if stage == "triage" else "run"],
             VerifiedBackend(ScriptedModel(says), kb, "repair"),
             kb,
             timed=False,

@@ -121,7 +121,7 @@ def _statuses(model: Backend, kb: KnowledgeBase, count: int, stage: Any = "triag
     desk = Pipeline(SEQUENCES[stage], model, kb, timed=False)
     done = list(process_with_models(_blotter(count), desk))
     assert [one.first for one in done] == list(range(1, count + 1))
-    return [status for one in done for status in one.tally.statuses]
+    return [status for one in done for status in one.summary.statuses]
 
 
 def test_records_are_spread_over_servers_and_a_dead_one_is_left_to_the_others(
