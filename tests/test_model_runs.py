@@ -244,7 +244,7 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
     for part in (
         "reply.crashed",
         "see the server's log",
-        "--resume goes on",
+        "--resume to continue",
         f"records      {count}",
         f"ended after {count} records",
     ):
