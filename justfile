@@ -28,16 +28,16 @@ held-out stage:
 few:
     jq -c 'select(.record | fromjson | .ftrs | length | . >= 1 and . <= 3)' runs/held-out/resolver-eval.jsonl > runs/held-out/resolver-few.jsonl
 
-# two sittings a model: the second one goes on with what the first one made, as it was quantized
+# two training phases per model: phase 2 continues from the quantized model of phase 1
 model stage held rows:
     finops train --stage {{ stage }} --preset tiny-cpu --overwrite
-    mkdir -p runs/first
-    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --type q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs/first
-    cp runs/first/tiny-{{ stage }}-q8_0.gguf training/continue/tiny-{{ stage }}.gguf
-    cp runs/first/tiny-{{ stage }}.manifest.json training/continue/
+    mkdir -p runs/phase-1
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}/model --type q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs/phase-1
+    cp runs/phase-1/tiny-{{ stage }}-q8_0.gguf training/continue/tiny-{{ stage }}.gguf
+    cp runs/phase-1/tiny-{{ stage }}.manifest.json training/continue/
     cp runs/{{ stage }}/run.json training/continue/tiny-{{ stage }}.run.json
-    finops train --stage {{ stage }} --preset tiny-cpu --config training/continue/{{ stage }}.yaml -o runs/{{ stage }}-second --overwrite
-    finops quantize --stage {{ stage }} --base runs/{{ stage }}-second/model --type q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs
+    finops train --stage {{ stage }} --preset tiny-cpu --config training/continue/{{ stage }}.yaml -o runs/{{ stage }}-phase-2 --overwrite
+    finops quantize --stage {{ stage }} --base runs/{{ stage }}-phase-2/model --type q8_0 --eval runs/held-out/{{ held }} --rows {{ rows }} --name tiny-{{ stage }} -o runs
     cp runs/tiny-{{ stage }}-q8_0.gguf bundled_models/tiny-{{ stage }}.gguf
     cp runs/tiny-{{ stage }}.manifest.json bundled_models/
-    cp runs/{{ stage }}-second/run.json bundled_models/tiny-{{ stage }}.run.json
+    cp runs/{{ stage }}-phase-2/run.json bundled_models/tiny-{{ stage }}.run.json

@@ -66,13 +66,13 @@ def noise(config: Mapping[str, Any], seed: int = 1) -> dict[str, Any]:
     """Weights for the network of `config`, in float32."""
     import numpy as np
 
-    from finops_cli.weights.architecture import architecture_of
-    from finops_cli.weights.tensor_map import tensor_specs
+    from finops_cli.weights.architecture import read_architecture
+    from finops_cli.weights.tensor_map import list_tensors
 
     draw = np.random.default_rng(seed)
-    wanted = tensor_specs(architecture_of(dict(config), Path("config.json")))
+    wanted = list_tensors(read_architecture(dict(config), Path("config.json")))
     return {
-        tensor.source: draw.normal(scale=0.05, size=tensor.given).astype(np.float32)
+        tensor.source: draw.normal(scale=0.05, size=tensor.source_shape).astype(np.float32)
         for tensor in wanted
     }
 

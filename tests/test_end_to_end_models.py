@@ -27,7 +27,7 @@ LEARNT = {"triage": (2, 60), "resolver": (1, 90)}
 """Rows, and steps to learn them in."""
 BY_HEART = (
     "data.source=file",
-    "data.form=card",
+    "data.format=card",
     "data.mix=null",
     "base.scratch.hidden_size=128",
     "base.scratch.intermediate_size=256",

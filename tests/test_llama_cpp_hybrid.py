@@ -18,11 +18,13 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e 
 @pytest.fixture(scope="module")
 def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from finops_cli.weights.checkpoint import read_checkpoint
-    from finops_cli.weights.convert import Named, convert, plan_conversion
+    from finops_cli.weights.convert import ModelName, convert, plan_conversion
 
     folder = tmp_path_factory.mktemp("hybrid")
     planned = plan_conversion(read_checkpoint(write_checkpoint(folder / "base", QWEN35)), None)
-    convert(planned, folder / "hybrid.gguf", "f32", Named("hybrid", None), lambda done, total: None)
+    convert(
+        planned, folder / "hybrid.gguf", "f32", ModelName("hybrid", None), lambda done, total: None
+    )
     return folder / "hybrid.gguf"
 
 

@@ -18,7 +18,7 @@ from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.bundled import model_files
 from finops_cli.models.protocol import ModelStage
-from finops_cli.quantization.accuracy_check import try_model
+from finops_cli.quantization.accuracy_check import check_accuracy
 from tests.conftest import ROOT, Finops
 
 RATES = {"triage": 98, "resolver": 80}
@@ -30,7 +30,7 @@ MOST_FTRS = 3
 """What the resolver is made for: so many fails to receive."""
 
 
-@pytest.mark.parametrize("folder", ["models", "training/continue"])
+@pytest.mark.parametrize("folder", ["bundled_models", "training/continue"])
 @pytest.mark.parametrize("stage", RATES)
 def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder: str) -> None:
     """Manifest and record stand beside it, by digest."""
@@ -48,7 +48,7 @@ def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder:
 
 
 @pytest.mark.parametrize("stage", RATES)
-def test_a_shipped_model_went_on_with_the_file_of_its_first_sitting_and_is_as_good_as_we_promise(
+def test_a_bundled_model_continued_from_phase_1_and_is_as_good_as_stated(
     stage: str,
 ) -> None:
     run = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.run.json").read_bytes())
@@ -67,7 +67,7 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
     """Other records than those that it was measured on; of so few a handful more may be wrong."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     rows = list(islice(unseen_rows(stage, kb), ASKED))
-    scores = try_model(model_files([stage])[stage], stage, rows, kb, lambda done: None)
+    scores = check_accuracy(model_files([stage])[stage], stage, rows, kb, lambda done: None)
     assert scores.asked == ASKED
     assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
 

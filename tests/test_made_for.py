@@ -241,7 +241,7 @@ def test_quantize_passes_on_what_training_wrote(tmp_path: Path, finops: Finops) 
         )
     for text, says in (
         ('{"modelfile": "tiny-resolver"}', ACCEPTED),
-        ("{}", 'accepted: {"modelfile": NAME}'),
+        ("{}", 'Expected {"modelfile": NAME}'),
     ):
         (base / "finops.json").write_text(text)
         done = finops(*call, "--stage", "triage")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama
-from finops_cli.quantization.accuracy_check import held_out
+from finops_cli.quantization.accuracy_check import read_held_out
 from tests.conftest import Finops
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[train]'")
@@ -65,7 +65,7 @@ def learnt(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     return save_learnt(
         tmp_path_factory.mktemp("learnt") / "model",
-        held_out(rows / "triage-eval.jsonl", "triage", ROWS),
+        read_held_out(rows / "triage-eval.jsonl", "triage", ROWS),
     )
 
 

@@ -32,18 +32,18 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((), "give --base DIR"),
-        (("--base", "a", "--gguf", "b"), "give --base DIR"),
-        (("--gguf", "a", "--adapter", "b"), "--adapter goes with --base"),
-        (("--base", "a", "--type", "f16", "--type", "f32"), "one of them"),
+        ((), "give either --base DIR"),
+        (("--base", "a", "--gguf", "b"), "give either --base DIR"),
+        (("--gguf", "a", "--adapter", "b"), "--adapter needs --base"),
+        (("--base", "a", "--type", "f16", "--type", "f32"), "give at most one of"),
         (("--gguf", "a", "--type", "f16"), "--type q8_0 or q4_k_m"),
         (
             ("--gguf", "a", "--type", "f32", "--type", "q8_0"),
-            "and no other",
+            "can only be quantized",
         ),  # it would move the user's own file
-        (("--base", "a", "--name", "a/b"), "is no file name"),
-        (("--base", "a", "--name", ".."), "is no file name"),
-        (("--base", "a", "--name", "a\x1b[31m"), r"--name a\x1b[31m: is no file name"),
+        (("--base", "a", "--name", "a/b"), "is not a file name"),
+        (("--base", "a", "--name", ".."), "is not a file name"),
+        (("--base", "a", "--name", "a\x1b[31m"), r"--name a\x1b[31m is not a file name"),
         (("--base", "a", "--name", "a" * 300), "give another --name"),
         (("--base", "a", "--type", "q2_k"), "q2_k"),
         (("--base", "a", "--rows", "0"), "rows"),
@@ -134,7 +134,7 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
     ("content", "text"),
     [
         (None, "no such GGUF file"),
-        (b"PK\3\4" + bytes(40), "is no GGUF file"),
+        (b"PK\3\4" + bytes(40), "is not a GGUF file"),
         (GGUF_HEAD, "general.file_type"),
     ],
 )

@@ -17,9 +17,9 @@ pytest.importorskip("transformers", reason="needs transformers: pip install -e '
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
 
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.convert import ModelName, Precision, convert, plan_conversion  # noqa: E402
 from finops_cli.weights.lora import read_adapter  # noqa: E402
-from finops_cli.weights.safetensors import tensors_of  # noqa: E402
+from finops_cli.weights.safetensors import read_tensors  # noqa: E402
 from tests.tiny_checkpoints import (  # noqa: E402
     AWKWARD,
     save_adapter,
@@ -38,7 +38,7 @@ def converted(
     folder: Path, target: Path, precision: Precision = "f32", adapter: Path | None = None
 ) -> Path:
     planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
-    convert(planned, target, precision, Named("tiny"), lambda done, total: None)
+    convert(planned, target, precision, ModelName("tiny"), lambda done, total: None)
     return target
 
 
@@ -101,7 +101,7 @@ def test_a_model_with_eyes_is_converted_without_them(tmp_path: Path) -> None:
     text = save_qwen35(tmp_path / "text")
     (tmp_path / "eyes").mkdir()
     eyes = with_eyes(text, tmp_path / "eyes")
-    assert len(tensors_of(eyes / "model.safetensors")) == len(read_checkpoint(eyes).tensors) + 2
+    assert len(read_tensors(eyes / "model.safetensors")) == len(read_checkpoint(eyes).tensors) + 2
     assert (
         converted(eyes, tmp_path / "eyes.gguf").read_bytes()
         == converted(text, tmp_path / "text.gguf").read_bytes()

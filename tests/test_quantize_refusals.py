@@ -15,7 +15,7 @@ np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]
 
 from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.weights.convert import Named, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.convert import ModelName, convert, plan_conversion  # noqa: E402
 from finops_cli.weights.lora import read_adapter  # noqa: E402
 from tests.plain_checkpoints import (  # noqa: E402
     LORA,
@@ -34,7 +34,7 @@ NORM = "model.norm.weight"
 
 def converted(folder: Path, adapter: Path | None) -> None:
     planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
-    convert(planned, folder / "model.gguf", "f16", Named("tiny"), lambda done, total: None)
+    convert(planned, folder / "model.gguf", "f16", ModelName("tiny"), lambda done, total: None)
 
 
 def refused(folder: Path, says: str, adapter: Path | None = None) -> None:
@@ -64,7 +64,7 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
     [
         (
             QWEN3 | {"architectures": ["MistralForCausalLM"]},
-            "MistralForCausalLM; Qwen3ForCausalLM,",
+            "MistralForCausalLM is not supported. Expected one of: Qwen3ForCausalLM,",
         ),
         (QWEN3 | {"architectures": None}, "no architecture"),
         (QWEN3 | {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantized model"),
@@ -76,7 +76,7 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
         ),
         (QWEN3 | {"rope_scaling": {"type": "dynamic"}}, "rope scaling 'dynamic'"),
         (QWEN3 | {"rope_theta": None}, "rope_theta is None"),
-        (QWEN3 | {"rope_theta": 10**400}, f"rope_theta is 1{'0' * 39}; a number above 0"),
+        (QWEN3 | {"rope_theta": 10**400}, f"rope_theta is 1{'0' * 39}. Expected a number above 0"),
         (QWEN3 | {"rope_parameters": [1]}, "rope_parameters is [1]"),
         (
             QWEN3 | {"num_hidden_layers": 10**9},
@@ -88,7 +88,7 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
         (QWEN3 | {"rms_norm_eps": 0}, "rms_norm_eps"),
         (
             QWEN35 | {"num_hidden_layers": 10**9},
-            "layer_types: names 4 layers; num_hidden_layers is 1,000,000,000",
+            "layer_types has 4 layers; num_hidden_layers is 1,000,000,000",
         ),
         (
             QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "partial_rotary_factor": "x"}},
@@ -99,7 +99,7 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
         (QWEN3 | {"use_sliding_window": True}, "use_sliding_window is True"),
         (
             QWEN3 | {"layer_types": ["full_attention", "sliding_attention"]},
-            "not all full_attention",
+            "needs full_attention in every layer",
         ),
         (QWEN3 | {"head_dim": "64"}, "head_dim"),
         ({key: value for key, value in QWEN3.items() if key != "hidden_size"}, "hidden_size"),
@@ -109,8 +109,8 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
             | {"layer_types": ["linear_attention", "full_attention"] + ["linear_attention"] * 2},
             "regular interval",
         ),
-        (QWEN35 | {"linear_value_head_dim": 32}, "differ; llama.cpp has no such network"),
-        (QWEN35 | {"linear_num_value_heads": 3}, "no multiple"),
+        (QWEN35 | {"linear_value_head_dim": 32}, "differ; llama.cpp does not support that"),
+        (QWEN35 | {"linear_num_value_heads": 3}, "not a multiple"),
         (QWEN35 | {"attn_output_gate": False}, "attn_output_gate is False"),
         (
             QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_interleaved": False}},
@@ -162,11 +162,11 @@ def _too_large(tensors: dict[str, Any]) -> None:
     ("spoil", "says"),
     [
         (_dropped, "model.layers.1.mlp.up_proj.weight is missing; 1 tensor is missing"),
-        (_with_bias, "q_proj.bias belongs to no qwen3"),
+        (_with_bias, "q_proj.bias is not a tensor of qwen3"),
         (_wrong_shape, "has the shape (63,); config.json makes it (64,)"),
-        (_twice, "is there twice"),
+        (_twice, "is stored twice"),
         (_in_bytes, "is stored as U8"),
-        (_not_a_number, "holds numbers that are none"),
+        (_not_a_number, "contains NaN or infinity; the training diverged"),
         (_too_large, "too large for f16"),
     ],
 )
@@ -250,13 +250,13 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
         (
             "pre_tokenizer/pretokenizers/0/pattern/Regex",
             r"\d{1,3}",
-            "parted by none of the patterns",
+            "split by an unsupported pattern",
         ),
-        ("pre_tokenizer/pretokenizers/1/add_prefix_space", True, "parted by none of the patterns"),
-        ("added_tokens/0/lstrip", True, "takes blanks along"),
+        ("pre_tokenizer/pretokenizers/1/add_prefix_space", True, "split by an unsupported pattern"),
+        ("added_tokens/0/lstrip", True, "includes spaces"),
         ("added_tokens/2/special", False, ""),
         ("added_tokens/4/id", 400, "do not belong together"),
-        ("added_tokens/4/content", "<think>", "two tokens have one text"),
+        ("added_tokens/4/content", "<think>", "two tokens have the same text"),
     ],
 )
 def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -
         ({"eos_token": "<think>"}, "no special token ends an answer"),
         (
             {"eos_token": "<|im_end|>", "pad_token": {"content": "<|im_end|>"}},
-            "never learnt to stop",
+            "did not learn to stop",
         ),
     ],
 )

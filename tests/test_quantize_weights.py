@@ -17,19 +17,19 @@ from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.kb.load import bundled_dir  # noqa: E402
 from finops_cli.models.gguf import read_head  # noqa: E402
 from finops_cli.models.modelfile import read_modelfile  # noqa: E402
-from finops_cli.quantization.quantize import file_name, model_name  # noqa: E402
-from finops_cli.weights.architecture import architecture_of  # noqa: E402
+from finops_cli.quantization.request import make_file_name, make_model_name  # noqa: E402
+from finops_cli.weights.architecture import read_architecture  # noqa: E402
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
 from finops_cli.weights.convert import (  # noqa: E402
     Conversion,
-    Named,
+    ModelName,
     Precision,
-    blocks,
     convert,
     plan_conversion,
+    read_blocks,
 )
 from finops_cli.weights.lora import read_adapter  # noqa: E402
-from finops_cli.weights.tensor_map import tensor_specs  # noqa: E402
+from finops_cli.weights.tensor_map import list_tensors  # noqa: E402
 from tests.plain_checkpoints import (  # noqa: E402
     LORA,
     QWEN3,
@@ -51,7 +51,7 @@ def written(folder: Path, precision: Precision, adapter: Path | None = None) -> 
         planned(folder, adapter),
         folder / "model.gguf",
         precision,
-        Named("tiny"),
+        ModelName("tiny"),
         lambda done, total: None,
     )
     return (folder / "model.gguf").read_bytes()
@@ -62,7 +62,9 @@ def rows_of(folder: Path, name: str, adapter: Path | None = None) -> Any:
     conversion = planned(folder, adapter)
     [tensor] = [each for each in conversion.tensors if each.name == name]
     pair = conversion.adapter.pairs.get(tensor.source) if conversion.adapter else None
-    return np.concatenate(list(blocks(conversion.checkpoint.tensors[tensor.source], tensor, pair)))
+    return np.concatenate(
+        list(read_blocks(conversion.checkpoint.tensors[tensor.source], tensor, pair))
+    )
 
 
 REAL: list[tuple[StageName, dict[str, Any], int]] = [
@@ -109,15 +111,15 @@ def test_the_published_models_have_their_size_and_name(
     """The tensors of Qwen3-8B and Qwen3.5-9B add up to what transformers counts, and `finops
     create` finds the file.
     """
-    network = architecture_of(config, Path("config.json"))
-    assert sum(int(np.prod(tensor.shape)) for tensor in tensor_specs(network)) == parameters
+    network = read_architecture(config, Path("config.json"))
+    assert sum(int(np.prod(tensor.shape)) for tensor in list_tensors(network)) == parameters
     [base] = read_modelfile(bundled_dir("modelfiles") / f"{stage}.Modelfile").bases
-    assert base == f"./{file_name(model_name(stage, network.name, parameters), 'q4_k_m')}"
+    assert base == f"./{make_file_name(make_model_name(stage, network.name, parameters), 'q4_k_m')}"
 
 
 def test_names_tell_the_size() -> None:
-    assert model_name("triage", "qwen3", 2_570_000) == "finops-triage-qwen3-3m"
-    assert model_name("resolver", "qwen35", 601_472) == "finops-resolver-qwen3.5-601k"
+    assert make_model_name("triage", "qwen3", 2_570_000) == "finops-triage-qwen3-3m"
+    assert make_model_name("resolver", "qwen35", 601_472) == "finops-resolver-qwen3.5-601k"
 
 
 def test_value_heads_are_put_as_tiles(tmp_path: Path) -> None:
@@ -247,7 +249,9 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         module = "model.layers.0.mlp.gate_proj"
         conversion = planned(folder, write_adapter(folder / "adapter", {module: (2048, width)}))
         tracemalloc.start()
-        convert(conversion, folder / "model.gguf", "f16", Named("tiny"), lambda done, total: None)
+        convert(
+            conversion, folder / "model.gguf", "f16", ModelName("tiny"), lambda done, total: None
+        )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert (folder / "model.gguf").stat().st_size > 5_000_000
@@ -265,7 +269,7 @@ def test_an_interrupted_conversion_leaves_what_was_there(tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert(planned(folder), folder / "model.gguf", "f32", Named("tiny"), interrupt)
+        convert(planned(folder), folder / "model.gguf", "f32", ModelName("tiny"), interrupt)
     assert (folder / "model.gguf").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir() if "gguf" in path.name) == ["model.gguf"]
 

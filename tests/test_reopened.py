@@ -13,25 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
 
 from finops_cli.domain.stage_names import StageName  # noqa: E402
 from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.models.gguf import read_head  # noqa: E402
-from finops_cli.training.recipe import Chosen, resolve  # noqa: E402
+from finops_cli.training.recipe import RecipeRequest, resolve_recipe  # noqa: E402
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
-from finops_cli.weights.convert import Named, Precision, convert, plan_conversion  # noqa: E402
-from finops_cli.weights.gguf_weights import open_gguf_weights, weights_of  # noqa: E402
-from finops_cli.weights.gguf_writer import Stored, head_bytes, padding  # noqa: E402
+from finops_cli.weights.convert import ModelName, Precision, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.gguf_weights import open_gguf_weights, read_weights  # noqa: E402
+from finops_cli.weights.gguf_writer import TensorHeader, encode_head, make_padding  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.plain_checkpoints import QWEN3, noise, write_checkpoint  # noqa: E402
 
 
 def written(folder: Path, precision: Precision, config: dict[str, object] = QWEN3) -> Path:
     planned = plan_conversion(read_checkpoint(write_checkpoint(folder, config)), None)
-    convert(planned, folder / "model.gguf", precision, Named("tiny"), lambda done, total: None)
+    convert(planned, folder / "model.gguf", precision, ModelName("tiny"), lambda done, total: None)
     return folder / "model.gguf"
 
 
@@ -46,7 +45,7 @@ def test_what_was_written_comes_back_under_its_names(
     """
     config = {**QWEN3, "tie_word_embeddings": tied}
     found, given = (
-        weights_of(open_gguf_weights(written(tmp_path, precision, config))),
+        read_weights(open_gguf_weights(written(tmp_path, precision, config))),
         noise(config),
     )
     assert found.keys() == given.keys()
@@ -60,14 +59,14 @@ def test_what_was_written_comes_back_under_its_names(
         assert np.array_equal(found[name], kept), name
 
 
-Change = Callable[[dict[str, Any], dict[str, Stored], dict[str, bytes]], object]
+Change = Callable[[dict[str, Any], dict[str, TensorHeader], dict[str, bytes]], object]
 
 
 def rewritten(folder: Path, change: Change) -> Path:
     """A whole small file, made anew behind `change` of its pairs, its tensors, and their bytes."""
     head, data = read_head(written(folder, "f32")), (folder / "model.gguf").read_bytes()
     tensors = {
-        name: Stored(name, each.shape, each.kind, 4 * prod(each.shape))
+        name: TensorHeader(name, each.shape, each.kind, 4 * prod(each.shape))
         for name, each in head.tensors.items()
     }
     numbers = {
@@ -75,9 +74,9 @@ def rewritten(folder: Path, change: Change) -> Path:
     }
     pairs = dict(head.pairs)
     change(pairs, tensors, numbers)
-    body = b"".join(numbers[each.name] + padding(each.bytes) for each in tensors.values())
+    body = b"".join(numbers[each.name] + make_padding(each.bytes) for each in tensors.values())
     made = folder / "made.gguf"
-    made.write_bytes(head_bytes(pairs, list(tensors.values())) + body)
+    made.write_bytes(encode_head(pairs, list(tensors.values())) + body)
     return made
 
 
@@ -92,11 +91,13 @@ def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(
         for scale, row in zip(scales.tolist(), wholes.tolist(), strict=True)
     )
 
-    def quantized(pairs: object, tensors: dict[str, Stored], numbers: dict[str, bytes]) -> None:
+    def quantized(
+        pairs: object, tensors: dict[str, TensorHeader], numbers: dict[str, bytes]
+    ) -> None:
         name = "blk.0.attn_q.weight"
         tensors[name], numbers[name] = tensors[name]._replace(kind=8, bytes=len(blocks)), blocks
 
-    found = weights_of(open_gguf_weights(rewritten(tmp_path, quantized)))[
+    found = read_weights(open_gguf_weights(rewritten(tmp_path, quantized)))[
         "model.layers.0.self_attn.q_proj.weight"
     ]
     expected = (scales.astype(np.float64)[:, None] * wholes).reshape(64, 64)
@@ -118,11 +119,12 @@ def test_a_file_of_another_alignment_is_read_where_its_tensors_are(
     )
     begin, data = read_head(written(tmp_path, "f32")), file.read_bytes()
     body = sum(
-        4 * prod(each.shape) + len(padding(4 * prod(each.shape))) for each in begin.tensors.values()
+        4 * prod(each.shape) + len(make_padding(4 * prod(each.shape)))
+        for each in begin.tensors.values()
     )
     head = data[:-body]
     file.write_bytes(head + bytes(-len(head) % 64) + data[-body:])
-    found = weights_of(open_gguf_weights(file))
+    found = read_weights(open_gguf_weights(file))
     assert all(np.array_equal(found[name], numbers) for name, numbers in noise(QWEN3).items())
 
 
@@ -141,7 +143,7 @@ def test_a_torn_file_is_refused(tmp_path: Path, cut: int) -> None:
     file.write_bytes(file.read_bytes()[:-cut])
     with pytest.raises(
         UsageError,
-        match=r"model\.gguf: cannot be taken up again: (it ends in the middle|unexpected EOF)",
+        match=r"model\.gguf cannot be used .*: (it ends in the middle|unexpected EOF)",
     ):
         open_gguf_weights(file)
 
@@ -154,7 +156,7 @@ REFUSED: dict[str, Change] = {
     "Expected `int` <= 2147483647": lambda pairs, tensors, numbers: pairs.update(
         {"qwen3.block_count": 2**32 - 1}
     ),
-    "it tells of 1,000 layers, and has": lambda pairs, tensors, numbers: pairs.update(
+    "it should have 1,000 layers, but has": lambda pairs, tensors, numbers: pairs.update(
         {"qwen3.block_count": 1000}
     ),
     "Expected `int`, got `str`": lambda pairs, tensors, numbers: pairs.update(
@@ -166,14 +168,14 @@ REFUSED: dict[str, Change] = {
     "Expected `array`, got `int`": lambda pairs, tensors, numbers: pairs.update(
         {"tokenizer.ggml.tokens": 3}
     ),
-    "'blk.0.attn_q.weight' is missing, where its head makes it": (
+    "'blk.0.attn_q.weight' is missing, but its network needs": (
         lambda pairs, tensors, numbers: tensors.pop(Q)
     ),
-    "'strange' is .* where its head makes it none": lambda pairs, tensors, numbers: (
-        tensors.update(strange=Stored("strange", (1,), 0, 4)),
+    "'strange' is .* but its network needs none": lambda pairs, tensors, numbers: (
+        tensors.update(strange=TensorHeader("strange", (1,), 0, 4)),
         numbers.update(strange=bytes(4)),
     ),
-    r"is \(32, 128\), where its head makes it \(64, 64\)": (
+    r"is \(32, 128\), but its network needs \(64, 64\)": (
         lambda pairs, tensors, numbers: tensors.update({Q: tensors[Q]._replace(shape=(32, 128))})
     ),
     "attn_q.weight is stored as Q4_K": lambda pairs, tensors, numbers: tensors.update(
@@ -193,9 +195,7 @@ def test_what_is_no_whole_qwen3_is_refused_with_the_cure(tmp_path: Path, said: s
     file = rewritten(tmp_path, REFUSED[said])
     with pytest.raises(
         UsageError,
-        match=(
-            rf"made\.gguf: cannot be taken up again: .*({said}).*give a file that finops quantize"
-        ),
+        match=rf"made\.gguf cannot be used as a starting point: .*({said}).*give a Qwen3 file",
     ):
         open_gguf_weights(file)
 
@@ -204,7 +204,7 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.gguf"
     file.write_bytes(b"no model at all")
     with pytest.raises(
-        UsageError, match=r"other\.gguf: cannot be taken up again: invalid file magic"
+        UsageError, match=r"other\.gguf cannot be used as a starting point: invalid file magic"
     ):
         open_gguf_weights(file)
     os.mkfifo(tmp_path / "pipe.gguf")  # nobody writes: who opened it would wait for ever
@@ -224,11 +224,9 @@ def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(
         UsageError,
-        match=(
-            r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight holds numbers that are none"
-        ),
+        match=(r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight contains NaN or infinity"),
     ):
-        weights_of(open_gguf_weights(rewritten(tmp_path, spoilt)))
+        read_weights(open_gguf_weights(rewritten(tmp_path, spoilt)))
 
 
 def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
@@ -239,22 +237,26 @@ def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
         size = int(np.prod(tensor.shape)) * (4 if tensor.kind == 0 else 2)
         assert at in (None, tensor.at)
         assert tensor.at % 32 == 0
-        at = tensor.at + size + len(padding(size))
+        at = tensor.at + size + len(make_padding(size))
     assert at == file.stat().st_size
     assert sum(head.kinds.values()) == len(head.tensors)
 
 
 def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
-    """By the digests in the record of the training, of both models that the second sittings begin
+    """By the digests in the training record, for both models that phase 2 starts
     with.
     """
-    pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
-    from finops_cli.training.data.tokenizer import digests, open_tokenizer
+    pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
+    from finops_cli.training.data.tokenizer import digest_tokenizer, open_tokenizer
 
     stages: tuple[StageName, ...] = ("triage", "resolver")
     for stage in stages:
         file = ROOT / "training/continue" / f"tiny-{stage}.gguf"
-        base = resolve(Chosen(stage, "tiny-cpu", None, [])).settings.base
-        tokenizer = open_tokenizer(replace(base, tokenizer=str(file), vocabulary=None), ())
+        from_file = {"tokenizer": str(file), "vocabulary": None}
+        base = resolve_recipe(RecipeRequest(stage, "tiny-cpu", None, [])).settings.base
+        tokenizer = open_tokenizer(base.model_copy(update=from_file), ())
         made_from = json.loads((file.parent / f"tiny-{stage}.run.json").read_bytes())["made_from"]
-        assert digests(tokenizer) == (made_from["tokenizer_sha256"], made_from["template_sha256"])
+        assert digest_tokenizer(tokenizer) == (
+            made_from["tokenizer_sha256"],
+            made_from["template_sha256"],
+        )

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from finops_cli.training.induction_init import Shape, first_weights
+from finops_cli.training.induction_init import Shape, make_initial_weights
 
 SHAPE = Shape(
-    words=300,
+    vocabulary=300,
     width=128,
     layers=3,
     heads=4,
@@ -23,14 +23,18 @@ SHAPE = Shape(
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     torch = pytest.importorskip("torch")
-    first, again, other = first_weights(SHAPE, 1), first_weights(SHAPE, 1), first_weights(SHAPE, 2)
+    first, again, other = (
+        make_initial_weights(SHAPE, 1),
+        make_initial_weights(SHAPE, 1),
+        make_initial_weights(SHAPE, 2),
+    )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
 
 
 def test_head_h_of_layer_0_looks_at_the_token_h_plus_1_back() -> None:
     torch = pytest.importorskip("torch")
-    weights = first_weights(SHAPE, 1)
+    weights = make_initial_weights(SHAPE, 1)
     words = weights["model.embed_tokens.weight"][:20]
     stream = words / words.pow(2).mean(1, keepdim=True).sqrt()
     half = SHAPE.head_width // 2

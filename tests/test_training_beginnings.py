@@ -16,17 +16,17 @@ pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 import torch
 
 from finops_cli.errors import UsageError
-from finops_cli.training.base_model import base_digests, open_base
-from finops_cli.training.data.tokenizer import digests
-from finops_cli.training.environment import offline_and_quiet
-from finops_cli.training.induction_init import first_weights, shape_of
+from finops_cli.training.base_model import digest_base, open_base
+from finops_cli.training.data.tokenizer import digest_tokenizer
+from finops_cli.training.environment import go_offline_and_quiet
+from finops_cli.training.induction_init import make_initial_weights, read_shape
 from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.weights.checkpoint import read_checkpoint
-from finops_cli.weights.convert import Named, convert, plan_conversion
+from finops_cli.weights.convert import ModelName, convert, plan_conversion
 from tests.conftest import ROOT
 from tests.training import WORKED, asked
 
-offline_and_quiet()
+go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
@@ -60,7 +60,7 @@ def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
         plan_conversion(read_checkpoint(folder), None),
         file,
         "f32",
-        Named("first"),
+        ModelName("first"),
         lambda done, total: None,
     )
     return model, tokenizer, file
@@ -69,7 +69,7 @@ def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
 def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
     """Prepared weights; or those of a folder, which has to have the shape."""
     model = small_model()
-    wanted = first_weights(shape_of(model.config, 6), 3)
+    wanted = make_initial_weights(read_shape(model.config, 6), 3)
     assert all(torch.equal(weights, wanted[name]) for name, weights in model.state_dict().items())
     model.lm_head.weight.data.fill_(0.5)
     model.save_pretrained(tmp_path)
@@ -112,10 +112,10 @@ def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: 
     second = asked("triage", "tiny-cpu", [*WORKED, *places])
     found = inspect_request(second)
     assert found.blockers == []
-    assert digests(found.tokenizer) == digests(tokenizer)
+    assert digest_tokenizer(found.tokenizer) == digest_tokenizer(tokenizer)
     opened = open_base(second.resolved.settings, found.tokenizer, "hf").state_dict()
     assert all(torch.equal(weights, opened[name]) for name, weights in model.state_dict().items())
-    assert base_digests(file) == {"gguf": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert digest_base(file) == {"gguf": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_weight_is_read(

@@ -13,22 +13,24 @@ import pytest
 from typer.testing import CliRunner
 
 from finops_cli.cli import app
-from finops_cli.commands.train_report import plan_text
+from finops_cli.commands.train_report import render_plan
 from finops_cli.datasets.writer import DatasetOptions, write_dataset
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.training.data.sources import sets_of
-from finops_cli.training.planning.plan import Plan, plan
-from finops_cli.training.versions import missing
+from finops_cli.training.data.sources import open_row_sources
+from finops_cli.training.planning.plan import TrainingPlan, make_plan
+from finops_cli.training.versions import find_missing
 from tests.training import asked
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def planned(stage: StageName, preset: str | None, *flags: str, output: Path = Path()) -> Plan:
-    return plan(asked(stage, preset, flags), output)
+def planned(
+    stage: StageName, preset: str | None, *flags: str, output: Path = Path()
+) -> TrainingPlan:
+    return make_plan(asked(stage, preset, flags), output)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_a_plan_is_a_page_of_text(plans: Path) -> None:
     """Each key with its value and where it came from; then rows, tokens, steps, and what stands in
     the way.
     """
-    text = plan_text(planned("resolver", None, f"data.folder={plans}", "training.epochs=1"))
+    text = render_plan(planned("resolver", None, f"data.folder={plans}", "training.epochs=1"))
     assert "training.epochs                  1.0                          --set" in text
     assert "80 resolver-train.jsonl, sha256" in text
     labels = [line.split()[0] for line in text.splitlines() if not line.startswith(" ")]
@@ -106,18 +108,22 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
     found = planned("triage", "tiny-cpu", "training.max_steps=30")
     assert [note.rows for note in found.data] == [30, 64]
     assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
-    assert found.blockers == missing("hf", asked("triage", "tiny-cpu", []).resolved.settings)
+    assert found.blockers == find_missing("hf", asked("triage", "tiny-cpu", []).resolved.settings)
 
 
 @pytest.mark.parametrize(
     ("preset", "flags", "says"),
     [
-        ("tiny-cpu", ["data.form=cart"], "data.form is cart; accepted: card, worked"),
+        (
+            "tiny-cpu",
+            ["data.format=cart"],
+            "data.format is cart. Expected one of: card, scratchpad.",
+        ),
         (
             None,
             ["data.folder=absent"],
             (
-                "absent/triage-train.jsonl: no such file; make it: finops generate --stage triage"
+                "absent/triage-train.jsonl: no such file. Fix: finops generate --stage triage"
                 " -o absent"
             ),
         ),
@@ -138,10 +144,10 @@ def test_rows_of_another_stage_or_split_are_refused(
     with pytest.raises(
         UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"
     ):
-        sets_of("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
+        open_row_sources("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
     (tmp_path / "resolver-train.jsonl").write_bytes(b'{"id": 3}')
-    with pytest.raises(UsageError, match="line 1: is no row of `finops generate`"):
-        sets_of("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
+    with pytest.raises(UsageError, match="line 1: is not a row of `finops generate`"):
+        open_row_sources("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver"])

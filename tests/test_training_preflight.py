@@ -21,33 +21,33 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.training.answer_eval import spread
-from finops_cli.training.data.lengths import packed_blocks, prompt_text
+from finops_cli.training.answer_eval import spread_indexes
+from finops_cli.training.data.lengths import count_packed_blocks, render_prompt
 from finops_cli.training.data.row_checks import (
     IGNORED,
     Encoded,
-    Fault,
+    RowFault,
+    check_packing,
+    check_tokenizer,
+    describe_row_faults,
     encode,
-    packing_fault,
-    row_faults,
-    tokenizer_faults,
 )
-from finops_cli.training.data.sources import Sets, streams
-from finops_cli.training.data.tokenizer import digests, learned
-from finops_cli.training.environment import offline_and_quiet
-from finops_cli.training.loss_curve import draw
-from finops_cli.training.planning.memory import memory
-from finops_cli.training.planning.parameter_counts import count
-from finops_cli.training.run_record import Evaluated, Loss, Result
+from finops_cli.training.data.sources import RowSources, stream_rows
+from finops_cli.training.data.tokenizer import digest_tokenizer, learn_tokenizer
+from finops_cli.training.environment import go_offline_and_quiet
+from finops_cli.training.loss_curve import draw_curves
+from finops_cli.training.planning.memory import estimate_memory
+from finops_cli.training.planning.parameter_counts import count_parameters
+from finops_cli.training.run_record import EvaluationPoint, LossPoint, TrainingResult
 from tests.training import asked
 
-offline_and_quiet()
+go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def sets(stage: StageName, kb: KnowledgeBase) -> Sets:
+def sets(stage: StageName, kb: KnowledgeBase) -> RowSources:
     data = asked(stage, None, []).resolved.settings.data
-    return streams(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
+    return stream_rows(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
 
 
 def texts_of(rows: list[Row]) -> list[str]:
@@ -58,7 +58,7 @@ def texts_of(rows: list[Row]) -> list[str]:
 def tokenizer(kb: KnowledgeBase) -> Any:
     """A vocabulary of both stages, with the template of the tiny models."""
     rows = [*sets("triage", kb).train, *sets("resolver", kb).train]
-    return learned(texts_of(rows), 600)
+    return learn_tokenizer(texts_of(rows), 600)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_parameters_are_those_of_the_cards(
 
     Card 2: 43.6M of 8.2B. Card 3: about 4M, which q_proj alone comes near.
     """
-    counts = count(asked(stage, None, flags).resolved.settings, None)
+    counts = count_parameters(asked(stage, None, flags).resolved.settings, None)
     assert counts is not None
     assert (counts.total, counts.trainable, counts.touched_layers) == (total, trainable, touched)
 
@@ -95,17 +95,21 @@ def test_an_estimate_of_memory_follows_the_recipe() -> None:
         asked("resolver", None, [f"base.quantization={kind}"]).resolved.settings
         for kind in ("nf4", "none")
     )
-    counts = count(four_bit, None)
+    counts = count_parameters(four_bit, None)
     assert counts is not None
-    assert round(memory(four_bit, counts, 5120).weights / 1e9, 1) == 6.1
-    assert round(memory(half, counts, 5120).weights / 1e9, 1) == 16.4
+    assert round(estimate_memory(four_bit, counts, 5120).weights / 1e9, 1) == 6.1
+    assert round(estimate_memory(half, counts, 5120).weights / 1e9, 1) == 16.4
     smaller = asked("resolver", "16gb", []).resolved.settings
-    assert memory(smaller, counts, 5120).total < min(16e9, memory(four_bit, counts, 5120).total)
+    assert estimate_memory(smaller, counts, 5120).total < min(
+        16e9, estimate_memory(four_bit, counts, 5120).total
+    )
 
 
 def test_targets_that_a_base_does_not_have_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"no query; accepted: .*q_proj"):
-        count(asked("resolver", None, ["adapter.targets=[query]"]).resolved.settings, None)
+    with pytest.raises(UsageError, match=r"no query. Expected some of: .*q_proj"):
+        count_parameters(
+            asked("resolver", None, ["adapter.targets=[query]"]).resolved.settings, None
+        )
 
 
 @pytest.mark.parametrize("index", range(5))
@@ -125,7 +129,7 @@ def test_what_is_trained_is_the_answer_and_its_end(
         if label == IGNORED
     ]
     trained = [label for label in found.labels if label != IGNORED]
-    assert tokenizer.decode(asked_tokens) == prompt_text(row)
+    assert tokenizer.decode(asked_tokens) == render_prompt(row)
     assert tokenizer.decode(trained) == f"{row.completion[0].content}<|im_end|>\n"
 
 
@@ -133,8 +137,8 @@ def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(
     tokenizer: Any, kb: KnowledgeBase
 ) -> None:
     rows = [*sets("triage", kb).train, *sets("resolver", kb).train]
-    assert digests(learned(texts_of(rows), 600)) == digests(tokenizer)
-    assert digests(learned(texts_of(rows[1:]), 600)) != digests(tokenizer)
+    assert digest_tokenizer(learn_tokenizer(texts_of(rows), 600)) == digest_tokenizer(tokenizer)
+    assert digest_tokenizer(learn_tokenizer(texts_of(rows[1:]), 600)) != digest_tokenizer(tokenizer)
     assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list(
         "1234567.89"
     )
@@ -178,7 +182,7 @@ def test_templates_that_train_something_else_are_found(
     end.
     """
     found = encode(row, a_template(tokenizer, old, new), 10_000)
-    assert isinstance(found, Fault)
+    assert isinstance(found, RowFault)
     assert found.kind == kind
 
 
@@ -208,8 +212,8 @@ def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
     length = len(fitting.input_ids)
     assert encode(row, tokenizer, length) == fitting
     found = encode(row, tokenizer, length - 1)
-    assert isinstance(found, Fault)
-    [told] = row_faults([found, found])
+    assert isinstance(found, RowFault)
+    [told] = describe_row_faults([found, found])
     assert told.startswith(
         f"2 rows, the first {row.id}: {length:,} tokens; training.max_length is {length - 1:,}"
     )
@@ -235,7 +239,7 @@ def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
     ]
     assert found.labels == [IGNORED] * 6 + found.input_ids[6:]
     idle = encode(Drill("D-2", pieces[:1]), tokenizer, 100)
-    assert isinstance(idle, Fault)
+    assert isinstance(idle, RowFault)
     assert idle.kind == "drill"
 
 
@@ -244,22 +248,22 @@ def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:
     from copy import deepcopy
 
     other = deepcopy(tokenizer)
-    assert tokenizer_faults(other) == []
+    assert check_tokenizer(other) == []
     other.pad_token = other.eos_token
-    assert "base.pad_token" in tokenizer_faults(other)[0]
+    assert "base.pad_token" in check_tokenizer(other)[0]
     other.pad_token, other.chat_template = None, None
-    assert len(tokenizer_faults(other)) == 2
+    assert len(check_tokenizer(other)) == 2
 
 
 def test_rows_are_not_packed_where_they_would_leak() -> None:
     """Linear attention carries its state from one row into the next without its kernels; attention
     does not.
     """
-    told = packing_fault(linear_attention=True, packing=True, trainer="hf")
+    told = check_packing(linear_attention=True, packing=True, trainer="hf")
     assert told is not None
     assert "causal_conv1d" in told
-    assert packing_fault(linear_attention=False, packing=True, trainer="hf") is None
-    assert packing_fault(linear_attention=True, packing=False, trainer="hf") is None
+    assert check_packing(linear_attention=False, packing=True, trainer="hf") is None
+    assert check_packing(linear_attention=True, packing=False, trainer="hf") is None
 
 
 @pytest.mark.parametrize("room", [40, 64, 100, 333])
@@ -275,23 +279,34 @@ def test_finops_packs_lengths_as_trl_packs_rows(room: int) -> None:
     packed = pack_dataset(
         Dataset.from_dict({"input_ids": [[1] * length for length in lengths]}), room, "bfd"
     )
-    assert packed_blocks(lengths, room) == len(packed)
+    assert count_packed_blocks(lengths, room) == len(packed)
 
 
 def test_samples_are_spread_over_the_rows() -> None:
-    assert spread(10, 3) == [0, 3, 6]
-    assert spread(2, 64) == [0, 1]
+    assert spread_indexes(10, 3) == [0, 3, 6]
+    assert spread_indexes(2, 64) == [0, 1]
 
 
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     """A PNG without a date in it."""
-    losses = [Loss(step, 3 / step, 1e-3, 1.0) for step in range(1, 40, 4)]
+    losses = [LossPoint(step, 3 / step, 1e-3, 1.0) for step in range(1, 40, 4)]
     evaluations = [
-        Evaluated(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)
+        EvaluationPoint(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)
     ]
-    result = Result(40, 1.0, 1000, 10, 10, 0.5, losses, evaluations, 40, {})
+    result = TrainingResult(
+        steps=40,
+        epochs=1.0,
+        tokens=1000,
+        parameters=10,
+        trained_parameters=10,
+        train_loss=0.5,
+        losses=losses,
+        evaluations=evaluations,
+        best_step=40,
+        artefacts={},
+    )
     for name in ("one.png", "two.png"):
-        draw(result, "triage", "tier", tmp_path / name)
+        draw_curves(result, "triage", "tier", tmp_path / name)
     one = (tmp_path / "one.png").read_bytes()
     assert one == (tmp_path / "two.png").read_bytes()
     assert one.startswith(b"\x89PNG")

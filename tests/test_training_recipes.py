@@ -4,33 +4,42 @@ key.
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from msgspec.structs import replace
 
 from finops_cli import extras
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
+from finops_cli.files.user_files import read_yaml
 from finops_cli.training.data.formats import SEEDS
-from finops_cli.training.data.lengths import packed_blocks, steps
-from finops_cli.training.recipe import Chosen, Resolved, presets, resolve
+from finops_cli.training.data.lengths import count_packed_blocks, count_steps
+from finops_cli.training.recipe import (
+    RecipeRequest,
+    ResolvedRecipe,
+    config_schema,
+    preset_names,
+    resolve_recipe,
+)
 from tests.conftest import ROOT, Finops
-from tests.cures import cured_by
 
 STAGES: tuple[StageName, ...] = ("triage", "resolver", "sentiment")
+PHASE_2: tuple[StageName, ...] = ("triage", "resolver")
+"""Stages whose tiny model is trained in two phases."""
 
 
 def recipe(
     stage: StageName = "triage", preset: str | None = None, *flags: str, config: Path | None = None
-) -> Resolved:
-    return resolve(Chosen(stage, preset, config, [("--set", flag) for flag in flags]))
+) -> ResolvedRecipe:
+    return resolve_recipe(RecipeRequest(stage, preset, config, [("--set", flag) for flag in flags]))
 
 
-def values(resolved: Resolved) -> dict[str, Any]:
+def values(resolved: ResolvedRecipe) -> dict[str, Any]:
     return {setting.key: setting.value for setting in resolved.table}
 
 
@@ -82,8 +91,8 @@ def test_recipes_hold_what_the_cards_print() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_preset_makes_a_recipe_without_contradictions(stage: StageName) -> None:
-    assert sorted(presets(stage)) == ["16gb", "24gb", "a100", "tiny-cpu"]
-    for preset in presets(stage):
+    assert sorted(preset_names(stage)) == ["16gb", "24gb", "a100", "tiny-cpu"]
+    for preset in preset_names(stage):
         assert recipe(stage, preset).preset == preset
 
 
@@ -120,26 +129,32 @@ def test_the_table_holds_each_key_once() -> None:
         (
             "training.bach=3",
             (
-                "training.bach is not a key; did you mean training.batch? accepted in training:"
+                "training.bach is not a known key (did you mean training.batch?). Expected one of:"
                 " epochs, max_steps"
             ),
         ),
-        ("batch=4", "batch is not a key; did you mean training.batch?"),
-        ("traning.batch=4", "traning is not a key; did you mean training?"),
-        ("base.scratch.width=4", "base.scratch.width is not a key"),
-        ("training.batch=0", "training.batch is 0; expected `int` >= 1"),
-        ("training.batch=many", "training.batch is 'many'; expected `int`"),
+        ("batch=4", "batch is not a known key (did you mean training.batch?)"),
+        ("traning.batch=4", "traning is not a known key (did you mean training?)"),
+        ("base.scratch.width=4", "base.scratch.width is not a known key"),
+        ("training.batch=0", "training.batch is 0. Expected a number from 1 up."),
+        ("training.batch=many", "training.batch is 'many'. Expected a whole number."),
+        ("training.batch=true", "training.batch is true. Expected a number."),
+        (
+            "training.learning_rate=.nan",
+            "training.learning_rate is nan. Expected a finite number.",
+        ),
+        ("base.name=null", "base.name is empty. Expected text."),
         (
             "training.scheduler=cos",
             (
-                "training.scheduler is 'cos'; accepted: cosine, linear, constant_with_warmup,"
-                " warmup_stable_decay"
+                "training.scheduler is 'cos'. Expected one of: cosine, linear,"
+                " constant_with_warmup, warmup_stable_decay."
             ),
         ),
-        ("training=3", "training is 3; it takes epochs, max_steps"),
-        ("adapter.targets=q_proj", "adapter.targets is 'q_proj'; expected `array`"),
-        ("training.batch", "takes KEY=VALUE"),
-        ("training.batch=[", "cannot be read as a value"),
+        ("training=3", "training is 3. Expected keys with values: epochs, max_steps"),
+        ("adapter.targets=q_proj", "adapter.targets is 'q_proj'. Expected a list."),
+        ("training.batch", "Expected KEY=VALUE"),
+        ("training.batch=[", "Expected a value that YAML can read."),
     ],
 )
 def test_what_is_no_key_or_no_value_is_refused(flag: str, says: str) -> None:
@@ -150,19 +165,62 @@ def test_what_is_no_key_or_no_value_is_refused(flag: str, says: str) -> None:
     assert says in refused.value.one_line()
 
 
+def test_every_fault_of_every_layer_is_reported_at_once(tmp_path: Path) -> None:
+    """Each with the origin of its value, its key, the value and what is accepted."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("adapter: {ranc: 8, rank: -1}\ndata: {seed: false}\n")
+    with pytest.raises(UsageError) as refused:
+        recipe("triage", "16gb", "training.scheduler=cos", "evaluation.keep=0", config=mine)
+    meant = "(did you mean adapter.rank?). Expected one of: method, rank, alpha, dropout, targets."
+    words = "cosine, linear, constant_with_warmup, warmup_stable_decay"
+    assert str(refused.value).splitlines() == [
+        "the recipe has 5 faults:",
+        f"  {mine}: adapter.ranc is not a known key {meant}",
+        f"  {mine}: adapter.rank is -1. Expected a number from 1 up.",
+        f"  {mine}: data.seed is false. Expected a number.",
+        f"  --set: training.scheduler is 'cos'. Expected one of: {words}.",
+        "  --set: evaluation.keep is 0. Expected a number from 1 up.",
+    ]
+
+
+def test_every_broken_rule_is_reported_with_the_values_and_their_origins() -> None:
+    """No sentence begins with "Value error"; the origins say which layer to change."""
+    with pytest.raises(UsageError) as refused:
+        recipe("triage", "tiny-cpu", "adapter.method=lora", "training.packing=true")
+    assert str(refused.value) == (
+        "the recipe contradicts itself: base.scratch needs adapter.method=full: an adapter on"
+        " random weights learns little (base.scratch from preset tiny-cpu, adapter.method='lora'"
+        " from --set); training.optimizer=muon needs adapter.method=full"
+        " (training.optimizer='muon' from preset tiny-cpu, adapter.method='lora' from --set);"
+        " data.source=stream needs training.packing=false: packing needs the lengths of all rows"
+        " (data.source='stream' from preset tiny-cpu, training.packing=true from --set)"
+    )
+
+
+def test_the_json_schema_accepts_the_configs_that_ship() -> None:
+    """`kb/schemas/recipe.schema.json` is `finops schema recipe`. A config may leave any key out."""
+    schema = config_schema()
+    assert json.loads((ROOT / "kb/schemas/recipe.schema.json").read_text()) == schema
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for stage in PHASE_2:
+        config = read_yaml(ROOT / "training/continue" / f"{stage}.yaml")
+        jsonschema.validate(config, schema)
+        with pytest.raises(jsonschema.ValidationError, match="ranc"):
+            jsonschema.validate({"adapter": {"ranc": 8}}, schema)
+
+
 def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("adapter: {ranc: 8}")
     with pytest.raises(
         UsageError,
-        match=r"mine\.yaml: adapter\.ranc is not a key",
-        check=cured_by(r"did you mean adapter\.rank\?"),
+        match=r"mine\.yaml: adapter\.ranc is not a known key \(did you mean adapter\.rank\?\)",
     ):
         recipe(config=mine)
     mine.write_text("- a list")
-    with pytest.raises(UsageError, match=r"mine\.yaml: holds no keys"):
+    with pytest.raises(UsageError, match=r"mine\.yaml holds no keys"):
         recipe(config=mine)
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="cannot be read"):
         recipe(config=tmp_path / "absent.yaml")
 
 
@@ -171,27 +229,31 @@ def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
     [
         ("tiny-cpu", "adapter.method=lora", "adapter.method=full"),
         ("tiny-cpu", "base.folder=x", "exclude each other"),
-        ("tiny-cpu", "base.tokenizer=x", "just one of them"),
+        ("tiny-cpu", "base.tokenizer=x", "exactly one of base.tokenizer"),
         ("tiny-cpu", "training.max_steps=null", "--max-steps"),
         ("tiny-cpu", "training.packing=true", "packing=false"),
         (
             "tiny-cpu",
             "training.batch=2",
-            "training.tokens goes with data.source=stream, training.batch=1",
+            "training.tokens needs data.source=stream, training.batch=1",
         ),
         ("tiny-cpu", "training.workers=1", "training.workers=0"),
-        ("tiny-cpu", "training.tokens=null", "data.mix goes with training.tokens"),
-        ("tiny-cpu", "training.muon=null", "optimizer=muon goes with training.muon"),
-        ("tiny-cpu", "training.hold=null", "goes with training.hold"),
+        ("tiny-cpu", "training.tokens=null", "data.mix needs training.tokens"),
+        ("tiny-cpu", "training.muon=null", "optimizer=muon and training.muon need each other"),
+        ("tiny-cpu", "training.hold=null", "and training.hold need each other"),
         (
             "tiny-cpu",
             "base.scratch.weights=x",
             "base.scratch.start and base.scratch.weights exclude each other",
         ),
-        (None, "adapter.method=full", "4-bit weights"),
-        (None, "data.form=tiny", "source=file goes with data.form=card"),
-        ("tiny-cpu", "base.scratch.kv_heads=3", "heads is a multiple of base.scratch.kv_heads"),
-        ("tiny-cpu", "base.scratch.head_dim=31", "head_dim is even"),
+        (None, "adapter.method=full", "4-bit weights cannot be trained"),
+        (None, "data.format=tiny", "source=file needs data.format=card"),
+        (
+            "tiny-cpu",
+            "base.scratch.kv_heads=3",
+            "heads must be a multiple",
+        ),
+        ("tiny-cpu", "base.scratch.head_dim=31", "head_dim must be even"),
     ],
 )
 def test_keys_that_cannot_stand_together_are_refused(
@@ -202,14 +264,14 @@ def test_keys_that_cannot_stand_together_are_refused(
 
 
 def test_an_unknown_preset_is_told_its_neighbours() -> None:
-    with pytest.raises(UsageError, match="no preset tiny", check=cured_by("did you mean tiny-cpu")):
+    with pytest.raises(UsageError, match=r"no preset tiny \(did you mean tiny-cpu\?\)"):
         recipe("triage", "tiny")
 
 
 def test_steps_are_those_of_the_cards() -> None:
     """8,000 rows, 8 a step, 3 epochs: 3,000 steps, of which 3 % or 90 warm up."""
-    assert steps(8000, recipe("triage").settings.training) == (3000, 90)
-    assert steps(8000, recipe("resolver").settings.training) == (3000, 90)
+    assert count_steps(8000, recipe("triage").settings.training) == (3000, 90)
+    assert count_steps(8000, recipe("resolver").settings.training) == (3000, 90)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +287,7 @@ def test_steps_are_those_of_the_cards() -> None:
 )
 def test_packing_is_best_fit_decreasing(lengths: list[int], room: int, blocks: int) -> None:
     """The longest rows first, each into the fullest sequence that has room for it."""
-    assert packed_blocks(lengths, room) == blocks
+    assert count_packed_blocks(lengths, room) == blocks
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="the extra is installed")
@@ -258,11 +320,8 @@ def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> Non
         recipe(config=tmp_path / "own.yaml")
 
 
-SITTINGS: tuple[StageName, ...] = ("triage", "resolver")
-
-
-@pytest.mark.parametrize("stage", SITTINGS)
-def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_rates(
+@pytest.mark.parametrize("stage", PHASE_2)
+def test_phase_2_has_the_recipe_of_phase_1_with_other_rows_and_lower_rates(
     stage: StageName,
 ) -> None:
     """What it goes on with is a file of this repository, of the same shape; the held-out rows are
@@ -275,9 +334,12 @@ def test_a_second_sitting_is_the_first_ones_recipe_with_other_rows_and_smaller_r
     began = second.base.scratch.weights
     assert began == second.base.tokenizer == f"training/continue/tiny-{stage}.gguf"
     assert (ROOT / began).is_file()
-    assert replace(second.base.scratch, weights=None, start=None) == replace(
-        first.base.scratch, weights=None, start=None
-    )
+    shapes = [
+        each.base.scratch.model_copy(update={"weights": None, "start": None})
+        for each in (first, second)
+        if each.base.scratch is not None
+    ]
+    assert shapes[0] == shapes[1]
     seeds = [{each.data.seed + further for further in SEEDS.values()} for each in (first, second)]
     held_out = re.findall(r"generate .* --seed (\d+)", (ROOT / "justfile").read_text())
     assert not seeds[0] & seeds[1]

@@ -13,12 +13,12 @@ from tests.cures import cured_by
 pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.training.checkpoints import begin, differences
-from finops_cli.training.environment import offline_and_quiet
-from finops_cli.training.run_record import read_run
+from finops_cli.training.checkpoints import find_differences, prepare_output
+from finops_cli.training.environment import go_offline_and_quiet
+from finops_cli.training.run_record import read_record
 from tests.training import Stopped, files, lora, trained, unplug_at
 
-offline_and_quiet()
+go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
@@ -99,15 +99,15 @@ def test_going_on_with_something_else_is_refused(
 
 def test_where_folders_are_is_no_difference(adapter: Path) -> None:
     """What is in them has digests."""
-    run = read_run(adapter)
+    run = read_record(adapter)
     assert run is not None
     made = run.made_from
     moved = [
         replace(each, value="elsewhere") if each.key in ("base.folder", "data.folder") else each
         for each in made.settings
     ]
-    assert list(differences(made, replace(made, settings=moved))) == []
-    [told] = differences(made, replace(made, base={**made.base, "model.safetensors": "0"}))
+    assert list(find_differences(made, replace(made, settings=moved))) == []
+    [told] = find_differences(made, replace(made, base={**made.base, "model.safetensors": "0"}))
     assert told.startswith("the base, model.safetensors: was")
 
 
@@ -142,6 +142,6 @@ def test_starting_over_takes_away_what_a_training_made_and_nothing_else(tmp_path
     ):
         (output / file).write_text("x")
     (output / "link").symlink_to(tmp_path / "elsewhere")
-    assert begin(output, "overwrite") is None
+    assert prepare_output(output, "overwrite") is None
     assert sorted(item.name for item in output.iterdir()) == ["link", "notes.txt"]
     assert (tmp_path / "elsewhere").is_dir()

@@ -16,16 +16,16 @@ pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 from finops_cli.datasets.grading import Scores
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.training.answer_eval import AnswerEvaluator
-from finops_cli.training.base_model import merges_into, open_base
-from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.base_model import open_base, select_merge_base
+from finops_cli.training.environment import go_offline_and_quiet
 from finops_cli.training.planning.inspect import inspect_request
-from finops_cli.training.planning.plan import plan_of
-from finops_cli.training.trainer import _wide, make_trainer
+from finops_cli.training.planning.plan import plan_from_inspection
+from finops_cli.training.trainer import _widen_trained_weights, make_trainer
 from finops_cli.weights.model_note import ModelNote, read_note
 from tests.conftest import Finops
 from tests.training import SMALL, WORKED, asked, files, lora, trained
 
-offline_and_quiet()
+go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
@@ -116,7 +116,7 @@ def test_an_adapter_of_weights_in_four_bit_notes_none_to_be_merged_into(tmp_path
         ({"quantization_config": {"load_in_4bit": True}}, {}),
     ):
         (tmp_path / "config.json").write_text(json.dumps(told))
-        assert merges_into(tmp_path, digests) == noted
+        assert select_merge_base(tmp_path, digests) == noted
 
 
 def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_
     assert {
         type(module).__name__ for name, module in model.named_modules() if name.endswith("q_proj")
     } == {"Linear4bit"}
-    run = trained("sentiment", None, flags, tmp_path / "out").run
+    run = trained("sentiment", None, flags, tmp_path / "out").record
     assert run.result is not None
     assert run.result.losses[-1].loss < run.result.losses[0].loss
 
@@ -183,8 +183,8 @@ def test_the_layers_of_the_triage_base_are_trained(
     )
     flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
     wanted = asked("sentiment", None, flags)
-    plan = plan_of(wanted, inspect_request(wanted), tmp_path)
-    run = trained("sentiment", None, flags, tmp_path / "out").run
+    plan = plan_from_inspection(wanted, inspect_request(wanted), tmp_path)
+    run = trained("sentiment", None, flags, tmp_path / "out").record
     assert plan.parameters is not None
     assert run.result is not None
     assert (plan.parameters.touched_layers, plan.parameters.trainable) == (
@@ -211,9 +211,9 @@ def test_packed_rows_make_as_many_sequences_as_planned(
         "training.epochs=1",
     )
     wanted = asked("sentiment", None, flags)
-    plan = plan_of(wanted, inspect_request(wanted), tmp_path)
+    plan = plan_from_inspection(wanted, inspect_request(wanted), tmp_path)
     assert plan.steps.total < plan.steps.without_packing
-    run = trained("sentiment", None, flags, tmp_path / "out").run
+    run = trained("sentiment", None, flags, tmp_path / "out").record
     assert run.result is not None
     assert (run.result.steps, run.result.tokens) == (plan.steps.total, plan.tokens_an_epoch)
 
@@ -305,7 +305,7 @@ def test_under_fp16_what_is_trained_has_32_bits(base: Path) -> None:
     trained_one = model.model.layers[0].mlp.up_proj.weight
     model.requires_grad_(False)
     trained_one.requires_grad_(True)
-    _wide(model)
+    _widen_trained_weights(model)
     assert trained_one.dtype == torch.float32
     assert {weights.dtype for weights in model.parameters() if weights is not trained_one} == {
         torch.bfloat16

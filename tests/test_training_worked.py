@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cures import cured_by
-
 pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 import torch
@@ -26,22 +24,22 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import triage_prompt
 from finops_cli.rules.triage import triage
 from finops_cli.training.base_model import open_base
-from finops_cli.training.data.batching import TokenBatches, collated, cut, weight_at
-from finops_cli.training.data.row_checks import IGNORED, Encoded, Fault, encode
-from finops_cli.training.data.sources import Sets, streams
-from finops_cli.training.environment import offline_and_quiet
-from finops_cli.training.muon import Muon, muon_of
+from finops_cli.training.data.batching import TokenBatches, collate, cut_into_batches, weight_at
+from finops_cli.training.data.row_checks import IGNORED, Encoded, RowFault, encode
+from finops_cli.training.data.sources import RowSources, stream_rows
+from finops_cli.training.environment import go_offline_and_quiet
+from finops_cli.training.muon import Muon, make_muon
 from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.verify.codecs import FAIL
 from tests.training import WORKED, Stopped, asked, files, trained, unplug_at
 
-offline_and_quiet()
+go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def worked(kb: KnowledgeBase, *flags: str) -> Sets:
+def worked(kb: KnowledgeBase, *flags: str) -> RowSources:
     data = asked("triage", "tiny-cpu", flags).resolved.settings.data
-    return streams(
+    return stream_rows(
         DatasetOptions("triage", 0, data.seed, data.profile, bundled_kb_dir()), kb, (40, 10), data
     )
 
@@ -49,8 +47,8 @@ def worked(kb: KnowledgeBase, *flags: str) -> Sets:
 def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
     kb: KnowledgeBase,
 ) -> None:
-    data = asked("resolver", "tiny-cpu", ("data.most_ftrs=60",)).resolved.settings.data
-    rows = streams(
+    data = asked("resolver", "tiny-cpu", ("data.max_ftrs=60",)).resolved.settings.data
+    rows = stream_rows(
         DatasetOptions("resolver", 0, data.seed, data.profile, bundled_kb_dir()),
         kb,
         (200, 10),
@@ -58,8 +56,7 @@ def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
     ).train
     with pytest.raises(
         UsageError,
-        match=r"data\.form=worked cannot word example [0-9]+: ",
-        check=cured_by("lower data.most_ftrs"),
+        match=r"data\.format=scratchpad cannot word example [0-9]+: .+; lower data\.max_ftrs",
     ):
         list(rows)
 
@@ -96,7 +93,7 @@ def test_drills_show_no_record_of_the_evaluation(kb: KnowledgeBase) -> None:
     number than in the answers.
     """
     sets = worked(kb)
-    drills = [sets.train.kinds["working"](index) for index in range(20)]
+    drills = [sets.train.kinds["scratchpad"](index) for index in range(20)]
     assert all(
         isinstance(drill, Drill) and drill.pieces[0].text.startswith("<think>\n")
         for drill in drills
@@ -111,11 +108,12 @@ def test_drills_show_no_record_of_the_evaluation(kb: KnowledgeBase) -> None:
 
 def test_a_kind_that_a_form_has_not_is_refused(kb: KnowledgeBase) -> None:
     with pytest.raises(
-        UsageError, match=r"data\.mix names sums; accepted: answers, market, copying, working"
+        UsageError,
+        match=r"data\.mix has no kind sums. Expected one of: answers, market, copying, scratchpad",
     ):
         worked(kb, "data.mix={sums: [[0, 1]]}")
-    with pytest.raises(UsageError, match=r"data\.form=card goes with data.modelfile=triage"):
-        next(iter(worked(kb, "data.form=card", "data.mix=null").train))
+    with pytest.raises(UsageError, match=r"data\.format=card goes with data.modelfile=triage"):
+        next(iter(worked(kb, "data.format=card", "data.mix=null").train))
 
 
 def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
@@ -124,9 +122,9 @@ def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
     """
     wanted = asked("triage", "tiny-cpu", ("training.max_length=100",))
     found = inspect_request(wanted)
-    kinds = [maker for kind, maker in found.sets.train.kinds.items() if kind != "answers"]
+    kinds = [maker for kind, maker in found.sources.train.kinds.items() if kind != "answers"]
     faults = [
-        isinstance(encode(maker(place), found.tokenizer, 100), Fault)
+        isinstance(encode(maker(place), found.tokenizer, 100), RowFault)
         for maker in kinds
         for place in range(20)
     ]
@@ -179,7 +177,7 @@ def test_a_batch_depends_on_its_place_alone() -> None:
 def test_rows_of_about_one_length_are_put_together() -> None:
     assert [
         [len(each.input_ids) for each in batch]
-        for batch in cut([row(1, n) for n in (5, 1, 9, 2, 5, 40)], 12)
+        for batch in cut_into_batches([row(1, n) for n in (5, 1, 9, 2, 5, 40)], 12)
     ] == [[1, 2], [5, 5], [9], [40]]
 
 
@@ -188,15 +186,15 @@ def test_the_weight_of_a_kind_moves_on_straight_lines() -> None:
     assert [weight_at(points, at) for at in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1)] == pytest.approx(
         [1, 1, 0.5, 0, 1, 2, 2]
     )
-    with pytest.raises(UsageError, match="no kind of a weight above 0 at batch 5 of 10"):
+    with pytest.raises(UsageError, match="every kind has weight 0 at batch 5 of 10"):
         TokenBatches({"all": lengths}, {"all": [(0, 1), (0.5, 0)]}, 30, 10, seed=1)
 
 
 def test_padding_stands_behind_and_is_not_trained() -> None:
-    tensors = collated([{"batch": [row(5, 1), row(6, 3)]}], padding=9)
+    tensors = collate([{"batch": [row(5, 1), row(6, 3)]}], padding=9)
     assert tensors["input_ids"].tolist() == [[5, 9, 9], [6, 6, 6]]
     assert tensors["labels"].tolist() == [[5, IGNORED, IGNORED], [6, 6, 6]]
-    assert collated([row(5, 1)._asdict(), row(6, 3)._asdict()], 9)["input_ids"].tolist() == [
+    assert collate([row(5, 1)._asdict(), row(6, 3)._asdict()], 9)["input_ids"].tolist() == [
         [5, 9, 9],
         [6, 6, 6],
     ]
@@ -235,7 +233,7 @@ def test_what_is_no_matrix_of_a_layer_is_stepped_by_adam() -> None:
 def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
     wanted = asked("triage", "tiny-cpu", WORKED)
     model = open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
-    optimizer = muon_of(model.named_parameters(), wanted.resolved.settings.training)
+    optimizer = make_muon(model.named_parameters(), wanted.resolved.settings.training)
     assert optimizer is not None
     matrices, others = (
         [tuple(each.shape) for each in group["params"]] for group in optimizer.param_groups

@@ -14,8 +14,8 @@ from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.training.checkpoints import StartMode
 from finops_cli.training.planning.inspect import TrainingRequest
 from finops_cli.training.progress import Progress
-from finops_cli.training.recipe import Chosen, resolve
-from finops_cli.training.run import Told, Trained, train
+from finops_cli.training.recipe import RecipeRequest, resolve_recipe
+from finops_cli.training.run import Callbacks, FinishedTraining, train
 
 WORKED = (
     "base.scratch.hidden_size=64",
@@ -23,7 +23,7 @@ WORKED = (
     "base.scratch.layers=2",
     "base.vocabulary={size: 400, rows: {triage: 40}}",
     (
-        "data.mix={copying: [[0, 1], [0.5, 0]], working: [[0.2, 0], [0.3, 1]], answers: [[0, 0],"
+        "data.mix={copying: [[0, 1], [0.5, 0]], scratchpad: [[0.2, 0], [0.3, 1]], answers: [[0, 0],"
         " [0.5, 1]], market: [[0, 0.5]]}"
     ),
     "training.tokens=1500",
@@ -75,17 +75,19 @@ def lora(base: Path, sentences: Path, *more: str) -> list[str]:
     return [*ADAPTED, f"base.folder={base / 'model'}", f"data.folder={sentences}", *more]
 
 
-SITTING = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+ENDED = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
 def asked(stage: StageName, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
     kb_dir = bundled_kb_dir()
-    resolved = resolve(Chosen(stage, preset, None, [("--set", flag) for flag in flags]))
+    resolved = resolve_recipe(
+        RecipeRequest(stage, preset, None, [("--set", flag) for flag in flags])
+    )
     return TrainingRequest(resolved, "hf", kb_dir, load_kb(kb_dir), lambda done, total: None)
 
 
-def told(watch: Callable[[Progress], None] = lambda now: None) -> Told:
-    return Told(lambda plan: None, lambda text: None, watch, lambda: SITTING)
+def told(watch: Callable[[Progress], None] = lambda now: None) -> Callbacks:
+    return Callbacks(lambda plan: None, lambda text: None, watch, lambda: ENDED)
 
 
 def trained(
@@ -95,7 +97,7 @@ def trained(
     output: Path,
     how: StartMode = "new",
     watch: Callable[[Progress], None] = lambda now: None,
-) -> Trained:
+) -> FinishedTraining:
     return train(asked(stage, preset, flags), output, how, told(watch))
 
 

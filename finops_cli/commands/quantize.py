@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finops_cli.commands.create import OfStage
-from finops_cli.commands.messages import report, warn
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.steps import steps
 
@@ -19,31 +18,29 @@ if TYPE_CHECKING:
 
     from finops_cli.datasets.grading import Scores
     from finops_cli.quantization.manifest import Manifest
-    from finops_cli.quantization.quantize import Order
+    from finops_cli.quantization.request import QuantizationRequest
 
 Base = Annotated[
     Path | None,
     typer.Option(
         "--base",
         metavar="DIR",
-        help="The model as transformers saves it, 16 or 32 bits: Qwen3 or Qwen3.5.",
+        help="The model to convert: a folder saved by transformers, 16 or 32 bits.",
     ),
 ]
 Adapter = Annotated[
     Path | None,
     typer.Option(
-        "--adapter", metavar="DIR", help="A LoRA adapter as PEFT saves it, merged into the base."
+        "--adapter", metavar="DIR", help="A LoRA adapter saved by PEFT, to merge into the base."
     ),
 ]
 Gguf = Annotated[
     Path | None,
-    typer.Option(
-        "--gguf", metavar="FILE", help="A model that is converted already, instead of --base."
-    ),
+    typer.Option("--gguf", metavar="FILE", help="A converted model, instead of --base."),
 ]
 
 
-class FileType(StrEnum):
+class TypeOption(StrEnum):
     """The types of file that llama.cpp reads and finops writes."""
 
     F16 = "f16"
@@ -54,20 +51,25 @@ class FileType(StrEnum):
 
 
 Types = Annotated[
-    list[FileType] | None,
+    list[TypeOption] | None,
     typer.Option(
         "--type",
         metavar="TYPE",
         help="f16, bf16, f32, q8_0 or q4_k_m (the default); may be repeated.",
     ),
 ]
-Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="The folder for the files. Default: the current one."
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Option(
         "--name",
         metavar="NAME",
-        help="How the files' names begin; from stage, family and size when absent.",
+        help="Prefix of the output file names. Default: stage, family and size.",
     ),
 ]
 Eval = Annotated[
@@ -75,7 +77,7 @@ Eval = Annotated[
     typer.Option(
         "--eval",
         metavar="FILE",
-        help="Held-out rows to try the model on; data/STAGE-eval.jsonl when absent.",
+        help="Held-out rows for the accuracy check. Default: data/STAGE-eval.jsonl.",
     ),
 ]
 Rows = Annotated[
@@ -84,16 +86,19 @@ Rows = Annotated[
         "--rows",
         min=1,
         max=1_000_000,
-        help="How many of them; as the knowledge base says when absent.",
+        help="The number of these rows. Default: from the knowledge base (quantize.rows).",
     ),
 ]
 Check = Annotated[
-    bool, typer.Option("--check/--no-check", help="Try the model before and after it is quantized.")
+    bool, typer.Option("--check/--no-check", help="Check the accuracy before and after quantizing.")
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, max=512, help="Threads that quantize; they change nothing in the file."
+        "--threads",
+        min=1,
+        max=512,
+        help="Threads for quantizing. Default: one per processor. They do not change the files.",
     ),
 ]
 
@@ -114,18 +119,19 @@ def quantize(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge an adapter, convert to GGUF, quantize, and try the result."""
+    """Merge an adapter, convert to GGUF, quantize, and check the accuracy."""
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
-    from finops_cli.quantization.quantize import Order, create_command
+    from finops_cli.quantization.quantize import make_create_command
     from finops_cli.quantization.quantize import quantize as make
+    from finops_cli.quantization.request import QuantizationRequest
 
-    order = Order(
+    request = QuantizationRequest(
         stage=stage,
         base=base,
         adapter=adapter,
         gguf=gguf,
-        kinds=tuple(dict.fromkeys(each.value for each in types or [FileType.Q4_K_M])),
+        types=tuple(dict.fromkeys(each.value for each in types or [TypeOption.Q4_K_M])),
         folder=output,
         name=name,
         held_out=(eval or Path("data") / f"{stage}-eval.jsonl") if check else None,
@@ -133,32 +139,40 @@ def quantize(
         threads=threads or os.cpu_count() or 1,
     )
     with steps(quiet, in_bytes=False) as watch:
-        made = make(order, load_kb(kb_dir_of(context)), watch)
+        made = make(request, load_kb(kb_dir_of(context)), watch)
     if not quiet:
-        _tell(made, create_command(made, output))
+        _print_table(made, make_create_command(made, output))
     if as_json:
         typer.echo(encode_value(made))
     else:
-        _list(made, order)
+        _print_files(made, request)
     if not made.kept:
         raise typer.Exit(1)
 
 
-def _list(made: Manifest, order: Order) -> None:
-    """The files that are there now, one a line."""
+def _print_files(made: Manifest, request: QuantizationRequest) -> None:
+    """Print the paths of the files that were made, one per line."""
     for each in made.outputs:
         if each.kept:
-            typer.echo(str(order.folder / each.name))
+            typer.echo(str(request.folder / each.name))
 
 
-def _tell(made: Manifest, next_command: str | None) -> None:
-    """A table for people: the model before it is quantized, and each file."""
+def _print_table(made: Manifest, next_command: str | None) -> None:
+    """Print a table on stderr: the unquantized model, and each file."""
     lines = [("", "bytes", "valid", "exact", "")]
     if made.before is not None:
-        lines.append(("before", "", _share(made.before, "valid"), _share(made.before, "exact"), ""))
+        lines.append(
+            (
+                "before",
+                "",
+                _format_count(made.before, "valid"),
+                _format_count(made.before, "exact"),
+                "",
+            )
+        )
     for each in made.outputs:
         scores = (
-            (_share(each.scores, "valid"), _share(each.scores, "exact"))
+            (_format_count(each.scores, "valid"), _format_count(each.scores, "exact"))
             if each.scores
             else ("-", "-")
         )
@@ -169,21 +183,25 @@ def _tell(made: Manifest, next_command: str | None) -> None:
         typer.echo("  ".join((f"{first:<{widths[0]}}", *cells)).rstrip(), err=True)
     for each in made.outputs:
         if not each.kept and each.loss and made.allowed_loss:
-            report(f"{each.kind} {_lost(each.loss, made.allowed_loss)}", _CURE)
+            typer.echo(
+                f"finops: {each.kind} {_describe_loss(each.loss, made.allowed_loss)}", err=True
+            )
     if made.before is not None and made.before.exact == 0:
-        warn("no answer was exact before quantizing; the check cannot measure what was lost")
+        typer.echo(
+            "finops: warning: no answer was exact before quantizing; the loss cannot be measured",
+            err=True,
+        )
     if next_command is not None:
         typer.echo(f"next: {next_command}", err=True)
 
 
-def _share(scores: Scores, what: Literal["valid", "exact"]) -> str:
+def _format_count(scores: Scores, what: Literal["valid", "exact"]) -> str:
     count = scores.valid if what == "valid" else scores.exact
     return f"{count:,} of {scores.asked:,}"
 
 
-_CURE = "take --type q8_0, train for longer, or allow more (kb: quantize.loss)"
-
-
-def _lost(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
-    points = (f"{lost} points of {what} ({allowed[what]} allowed)" for what, lost in loss.items())
-    return f"lost {', '.join(points)}"
+def _describe_loss(loss: dict[str, Decimal], allowed: dict[str, Decimal]) -> str:
+    lost = ", ".join(
+        f"{points} points of {what} ({allowed[what]} allowed)" for what, points in loss.items()
+    )
+    return f"lost {lost}; use --type q8_0, train longer, or raise quantize.loss in kb"

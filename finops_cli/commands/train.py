@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
-from finops_cli.commands.progress.training import bars
-from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
+from finops_cli.commands.progress.training import open_progress
 
 if TYPE_CHECKING:
-    from finops_cli.commands.progress.training import Bars
+    from finops_cli.commands.progress.training import ProgressBars
     from finops_cli.training.checkpoints import StartMode
     from finops_cli.training.planning.inspect import TrainingRequest
-    from finops_cli.training.run import Trained
+    from finops_cli.training.run import FinishedTraining
 
-OfStage = Annotated[
-    str,
-    typer.Option(
-        "--stage",
-        metavar=STAGE_METAVAR,
-        callback=check_stage,
-        autocompletion=complete_stage,
-        help="The stage whose model it is.",
-    ),
+StageOption = Annotated[
+    Literal["triage", "resolver", "sentiment"],
+    typer.Option("--stage", help="The stage whose model is trained."),
 ]
 Preset = Annotated[
     str | None,
     typer.Option(
-        "--preset", metavar="NAME", help="What differs by machine: tiny-cpu, 16gb, 24gb, a100."
+        "--preset", metavar="NAME", help="Settings for a machine: tiny-cpu, 16gb, 24gb or a100."
     ),
 ]
 Config = Annotated[
@@ -40,7 +33,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="A recipe of your own, over that of the stage and the preset.",
+        help="Your own settings (YAML); they override the recipe and the preset.",
     ),
 ]
 Sets = Annotated[
@@ -48,7 +41,7 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One key of the recipe, such as training.batch=4; may be repeated.",
+        help="One setting, such as training.batch=4. May be repeated.",
     ),
 ]
 BaseFolder = Annotated[
@@ -62,43 +55,43 @@ DataFolder = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="The rows of `finops generate` (data.folder; data when absent).",
+        help="The folder of the rows from finops generate (data.folder). Default: data.",
     ),
 ]
 MaxSteps = Annotated[
     int | None,
     typer.Option(
-        "--max-steps", min=1, metavar="N", help="End after so many steps (training.max_steps)."
+        "--max-steps", min=1, metavar="N", help="Stop after N steps (training.max_steps)."
     ),
 ]
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="Where the model goes; runs/STAGE when absent."
+        "--output", "-o", metavar="DIR", help="The folder for the model. Default: runs/STAGE."
     ),
 ]
 TrainerOption = Annotated[
     Literal["hf", "unsloth"],
-    typer.Option("--trainer", help="hf: transformers and TRL; unsloth: Unsloth, on a GPU."),
+    typer.Option("--trainer", help="hf: transformers and TRL. unsloth: Unsloth, on a GPU."),
 ]
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Tell what would be done, and what stands in the way; needs no GPU."
+        "--dry-run", help="Show the training plan and any blocker, without training. Needs no GPU."
     ),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on from the last checkpoint of an interrupted training."),
+    typer.Option("--resume", help="Continue an interrupted run from its last checkpoint."),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Start over where a training left something.")
+    bool, typer.Option("--overwrite", help="Delete an earlier run in the folder and start over.")
 ]
 
 
 def train(
     context: typer.Context,
-    stage: OfStage,
+    stage: StageOption,
     preset: Preset = None,
     config: Config = None,
     settings: Sets = None,
@@ -114,67 +107,78 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a stage's model from its recipe."""
-    from finops_cli.commands.train_report import plan_text, result_text
-    from finops_cli.errors import UsageError
+    from finops_cli.commands.train_report import render_plan, render_result
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
     from finops_cli.training.planning.inspect import TrainingRequest
-    from finops_cli.training.planning.plan import plan
-    from finops_cli.training.recipe import Chosen, resolve
+    from finops_cli.training.planning.plan import make_plan
+    from finops_cli.training.recipe import RecipeRequest, resolve_recipe
+
+    mode = _start_mode(resume, overwrite)
+    options = _settings_of_options(settings, base, data, max_steps)
+    kb_dir = kb_dir_of(context)
+    recipe = resolve_recipe(RecipeRequest(stage, preset, config, options))
+    folder = output if output is not None else Path("runs") / stage
+    with open_progress(quiet) as bars:
+        request = TrainingRequest(recipe, trainer, kb_dir, load_kb(kb_dir), bars.on_inspected)
+        if dry_run:
+            plan = make_plan(request, folder)
+        else:
+            finished = _train(request, folder, mode, bars, quiet)
+    if dry_run:
+        typer.echo(encode_value(plan) if as_json else render_plan(plan))
+    else:
+        typer.echo(encode_value(finished.record) if as_json else render_result(finished))
+
+
+def _start_mode(resume: bool, overwrite: bool) -> StartMode:
+    from finops_cli.errors import UsageError
 
     if resume and overwrite:
-        raise UsageError(
-            "--resume goes on with a training, --overwrite starts over: give one of them"
-        )
-    flags = [("--set", text) for text in settings or []]
-    flags += [("--base", f"base.folder={_quoted(base)}")] if base is not None else []
-    flags += [("--data", f"data.folder={_quoted(data)}")] if data is not None else []
-    flags += [("--max-steps", f"training.max_steps={max_steps}")] if max_steps is not None else []
-    kb_dir = kb_dir_of(context)
-    resolved = resolve(Chosen(stage, preset, config, flags))
-    folder = output if output is not None else Path("runs") / stage
-    with bars(quiet) as both:
-        asked = TrainingRequest(resolved, trainer, kb_dir, load_kb(kb_dir), both.look)
-        if dry_run:
-            made = plan(asked, folder)
-        else:
-            done = _train(
-                asked,
-                folder,
-                "resume" if resume else "overwrite" if overwrite else "new",
-                both,
-                quiet,
-            )
-    if dry_run:
-        typer.echo(encode_value(made) if as_json else plan_text(made))
-    else:
-        typer.echo(encode_value(done.run) if as_json else result_text(done))
+        raise UsageError("--resume continues a run and --overwrite starts over; give one of them")
+    return "resume" if resume else "overwrite" if overwrite else "new"
+
+
+def _settings_of_options(
+    settings: list[str] | None, base: Path | None, data: Path | None, max_steps: int | None
+) -> list[tuple[str, str]]:
+    """Write the options as settings of the recipe, each with the name of its option."""
+    options = [("--set", text) for text in settings or []]
+    options += [("--base", f"base.folder={_quote(base)}")] if base is not None else []
+    options += [("--data", f"data.folder={_quote(data)}")] if data is not None else []
+    options += [("--max-steps", f"training.max_steps={max_steps}")] if max_steps else []
+    return options
 
 
 def _train(
-    asked: TrainingRequest, folder: Path, how: StartMode, both: Bars, quiet: bool
-) -> Trained:
-    from finops_cli.commands.train_report import plan_text
-    from finops_cli.training.run import Told
-    from finops_cli.training.run import train as make
+    request: TrainingRequest, folder: Path, mode: StartMode, bars: ProgressBars, quiet: bool
+) -> FinishedTraining:
+    from finops_cli.commands.train_report import render_plan
+    from finops_cli.training import run
     from finops_cli.training.run_record import RUN
 
-    def tell(text: str) -> None:
+    def show(text: str) -> None:
         if not quiet:
             typer.echo(text, err=True)
 
-    told = Told(lambda plan: tell(plan_text(plan)), tell, both.watch, lambda: datetime.now(UTC))
+    callbacks = run.Callbacks(
+        on_plan=lambda plan: show(render_plan(plan)),
+        on_message=show,
+        on_progress=bars.on_step,
+        now=lambda: datetime.now(UTC),
+    )
     try:
-        return make(asked, folder, how, told)
+        return run.train(request, folder, mode, callbacks)
     except KeyboardInterrupt:
-        begun = (folder / RUN).is_file()
-        cure = "the same call with --resume goes on from the last checkpoint" if begun else ""
-        report("interrupted" if begun else "interrupted before anything began", cure)
+        hint = (
+            "the same command with --resume continues from the last checkpoint"
+            if (folder / RUN).is_file()
+            else "training had not started"
+        )
+        typer.echo(f"finops: interrupted; {hint}", err=True)
         raise
 
 
-def _quoted(path: Path) -> str:
-    """A path as a YAML text, whatever is in it."""
-    import json
-
+def _quote(path: Path) -> str:
+    """Write a path as YAML text, whatever characters it has."""
     return json.dumps(str(path))

@@ -1,1 +1,1 @@
-"""Merge, convert and quantize a model, and measure what it lost."""
+"""Merges, converts and quantizes a model, and measures the loss of accuracy."""

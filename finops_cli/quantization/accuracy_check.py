@@ -1,6 +1,4 @@
-"""Whether a model file still answers: held-out rows, asked as the desk asks, judged by the same
-checker, nothing repaired.
-"""
+"""Checks the accuracy of a model file: asks it held-out rows as `finops run` does."""
 
 from __future__ import annotations
 
@@ -34,16 +32,16 @@ from finops_cli.models.protocol import CompletionRequest, ModelStage
 from finops_cli.weights.architecture import Name
 
 
-def held_out(path: Path, stage: StageName, count: int) -> list[Row]:
-    """The first `count` rows of a generated evaluation set.
+def read_held_out(path: Path, stage: StageName, count: int) -> list[Row]:
+    """Read the first `count` rows of a generated evaluation set.
 
     Raises UsageError when there are none, or when one is of another set.
     """
     if not path.is_file():
         raise UsageError(
-            f"{path}: no such file",
-            f"the model is tried on held-out rows: `finops generate --stage {stage}` makes them,"
-            " --eval FILE names them, --no-check leaves the trial out",
+            f"{path}: no such file of held-out rows",
+            "make it with `finops generate --stage"
+            f" {stage}`, name it with --eval FILE, or skip the accuracy check with --no-check",
         )
     rows: list[Row] = []
     with path.open("rb") as file:
@@ -52,64 +50,67 @@ def held_out(path: Path, stage: StageName, count: int) -> list[Row]:
                 row = msgspec.json.decode(line, type=Row)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise UsageError(
-                    f"{path}: line {number} is no row of a generated set: {error}"
+                    f"{path}: line {number} is not a row of a generated set: {error}"
                 ) from error
             if (row.stage, row.split) != (stage, "eval"):
                 raise UsageError(
-                    f"{path}: line {number} is a {row.stage} row for {row.split}; --stage {stage}"
-                    " takes its eval set"
+                    f"{path}: line {number} is a {row.stage} row of the {row.split} split. Expected"
+                    f" the eval split of --stage {stage}."
                 )
             rows.append(row)
     if not rows:
-        raise UsageError(f"{path}: holds no rows", f"`finops generate --stage {stage}` makes them")
+        raise UsageError(
+            f"{path} holds no rows", f"make them with `finops generate --stage {stage}`"
+        )
     return rows
 
 
-def try_model(
+def check_accuracy(
     path: Path,
     stage: StageName,
     rows: Sequence[Row],
     kb: KnowledgeBase,
     watch: Callable[[int], None],
 ) -> Scores:
-    """Ask the model in the GGUF file `path` about each row. `watch` is told how many are done.
+    """Ask the model in the GGUF file `path` about each row. `watch` gets the number of rows done.
 
-    Raises MissingPiece without llama-cpp-python, UsageError for a file that is no use,
-    NoEndpointLeft when the model keeps dying.
+    Raises MissingPiece without llama-cpp-python, UsageError for an unusable file, NoEndpointLeft
+    when the model keeps crashing.
     """
     refuse_without_extra()
-    with _asking(path, stage, kb) as asking:
+    with _open_model(path, stage, kb) as model:
 
-        def verdict(row: Row) -> Grade:
+        def answer_and_grade(row: Row) -> Grade:
             try:
-                return grade(row, asking.ask(row), kb)
+                return grade(row, model.ask(row), kb)
             except ModelError:
                 return NO_ANSWER
 
-        return total(_side_by_side(verdict, rows, asking.concurrency, watch))
+        return total(_grade_concurrently(answer_and_grade, rows, model.concurrency, watch))
 
 
-class _Asking(NamedTuple):
-    """A model that is ready: `ask` completes the prompt of a row, or raises ModelError;
-    `concurrency` rows are asked at once.
-    """
+class _ReadyModel(NamedTuple):
+    """A loaded model."""
 
     ask: Callable[[Row], str]
+    """Returns the answer to a row, or raises ModelError."""
     concurrency: int
+    """The rows that are asked at once."""
 
 
 @contextmanager
-def _asking(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
-    has_backend = not isinstance(stage_named(stage).answers, LabelAnswers)
-    with (
-        _desk(path, cast(ModelStage, stage), kb) if has_backend else _chat(path, stage, kb)
-    ) as asking:
-        yield asking
+def _open_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
+    if isinstance(stage_named(stage).answers, LabelAnswers):
+        opened = _open_chat_model(path, stage, kb)
+    else:
+        opened = _open_stage_model(path, cast(ModelStage, stage), kb)
+    with opened as model:
+        yield model
 
 
 @contextmanager
-def _desk(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_Asking]:
-    """As the desk asks for the first time; what it would do about the answer is left out."""
+def _open_stage_model(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
+    """Open a model of `finops run`: it is asked as on the first attempt; without repair."""
     named: dict[str, Any] = {f"{stage}_gguf": path}
     model = open_llama_cpp(BackendRequest(backend="llama-cpp", stages=(stage,), **named), kb)
     modelfile = model.modelfile(stage)
@@ -121,21 +122,19 @@ def _desk(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_Asking]
 
     try:
         model.prepare(stage)
-        yield _Asking(ask, model.concurrency)
+        yield _ReadyModel(ask, model.concurrency)
     finally:
         model.close()
 
 
 @contextmanager
-def _chat(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
-    """Ask a model that no backend serves: the prompt of its row, in the chat format of its
-    architecture.
-    """
+def _open_chat_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
+    """Open a model that no backend serves: it is asked the prompt of its row, as a chat message."""
     architecture = read_head(path).pairs.get("general.architecture")
     if architecture not in get_args(Name):
         raise UsageError(
-            f"{path}: the chat format of {architecture} is not known here; --no-check"
-            " leaves the trial out"
+            f"{path}: the prompt format of {architecture} is unknown",
+            "skip the accuracy check with --no-check",
         )
     how = profile(
         path, typed_parameters(bundled.modelfile(bundled.made_for_by_file(stage, path))), ""
@@ -153,7 +152,7 @@ def _chat(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
 
     try:
         process.ready(seconds["load"])
-        yield _Asking(ask, how.load.sequences * how.load.groups)
+        yield _ReadyModel(ask, how.load.sequences * how.load.teams)
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
         raise kind(
@@ -164,17 +163,19 @@ def _chat(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Asking]:
         process.stop()
 
 
-def _side_by_side(
-    ask: Callable[[Row], Grade], what: Iterable[Row], concurrency: int, watch: Callable[[int], None]
+def _grade_concurrently(
+    grade_row: Callable[[Row], Grade],
+    rows: Iterable[Row],
+    concurrency: int,
+    watch: Callable[[int], None],
 ) -> list[Grade]:
-    answers: list[Grade] = []
+    grades: list[Grade] = []
     pool = ThreadPoolExecutor(concurrency)
     try:
-        for answer in pool.map(ask, what):
-            answers.append(answer)
-            watch(len(answers))
+        for each in pool.map(grade_row, rows):
+            grades.append(each)
+            watch(len(grades))
     finally:
-        pool.shutdown(
-            wait=False, cancel_futures=True
-        )  # an interrupted trial does not wait: whoever asks ends with the model
-    return answers
+        # an interrupted check does not wait: the requests end when the model stops
+        pool.shutdown(wait=False, cancel_futures=True)
+    return grades

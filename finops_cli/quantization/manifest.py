@@ -1,6 +1,6 @@
-"""What a quantized model was made of, by which versions and settings, and how it answers.
+"""The manifest of quantized files: inputs, versions, settings, and the accuracy of the answers.
 
-Equal inputs give equal bytes: no clock, no paths.
+It has no time and no paths, so equal inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -20,74 +20,74 @@ from finops_cli.files.digests import sha256_of_file
 _PACKAGES = ("numpy", "llama-cpp-python")
 
 
-class Input(Struct, frozen=True):
-    """A file that was read. `name` is without its folder."""
+class InputFile(Struct, frozen=True):
+    """A file that was read."""
 
     name: str
+    """Without its folder."""
     bytes: int
     sha256: str
 
 
-class Merged(Struct, frozen=True):
-    """The adapter that was merged."""
+class MergedAdapter(Struct, frozen=True):
+    """The adapter that was merged into the base."""
 
     rank: int
     alpha: float
     tensors: int
-    files: list[Input]
+    files: list[InputFile]
 
 
-class Made(Struct, frozen=True, kw_only=True):
-    """A file that was made. `tensors`: how many are stored as what. `scores` and `loss` (percentage
-    points) are null where none was tried.
-
-    `kept`: it has its name; a file that lost more than it may is gone.
-    """
+class OutputFile(Struct, frozen=True, kw_only=True):
+    """A file that was made."""
 
     name: str
     kind: str
     bytes: int
     sha256: str
     tensors: dict[str, int]
+    """The number of tensors by type."""
     scores: Scores | None
+    """None without an accuracy check."""
     loss: dict[str, Decimal] | None
+    """Lost percentage points; None without an accuracy check."""
     kept: bool
+    """False for a file that lost more than kb allows; it was deleted."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """`base` is the checkpoint, or the GGUF file that was begun with. `before`: how the model
-    answers before it is quantized.
-
-    `modelfile`: which one it is made for; null: that of its stage.
-    """
+    """The record of one `finops quantize`."""
 
     model: str
     stage: StageName
     modelfile: str | None
+    """The Modelfile that the model was trained for; None: its stage's."""
     architecture: str
     parameters: int | None
-    base: list[Input]
-    adapter: Merged | None
-    held_out: Input | None
+    base: list[InputFile]
+    """The files of the checkpoint, or the GGUF file."""
+    adapter: MergedAdapter | None
+    held_out: InputFile | None
     before: Scores | None
+    """The scores of the unquantized model."""
     allowed_loss: dict[str, Decimal] | None
-    outputs: list[Made]
+    outputs: list[OutputFile]
     kb: str
     versions: dict[str, str]
 
     @property
     def kept(self) -> bool:
-        """Whether every file has its name."""
+        """Return whether every file was kept."""
         return all(made.kept for made in self.outputs)
 
 
-def inputs(files: Iterable[Path]) -> list[Input]:
-    """`files` with their digests."""
-    return [Input(file.name, file.stat().st_size, sha256_of_file(file)[0]) for file in files]
+def describe_files(files: Iterable[Path]) -> list[InputFile]:
+    """Describe `files` with their digests."""
+    return [InputFile(file.name, file.stat().st_size, sha256_of_file(file)[0]) for file in files]
 
 
-def versions(quantized: bool) -> dict[str, str]:
-    """Of what the bytes of the outputs depend on."""
+def read_package_versions(quantized: bool) -> dict[str, str]:
+    """Return the versions of the packages that the bytes of the outputs depend on."""
     return {
         "finops": __version__,
         **{name: version(name) for name in _PACKAGES if quantized or name == "numpy"},

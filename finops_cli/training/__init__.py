@@ -1,4 +1,4 @@
-"""Makes a model of generated rows: recipe, survey, preflight, training, and the record of it.
+"""Trains a model on generated rows: recipe, inspection, training run, and the record of it.
 
-Modules that import torch are imported late.
+Modules that import torch are imported only when they are needed.
 """

@@ -1,6 +1,4 @@
-"""The model that is trained: random weights of a given shape, or a local Hugging Face folder, as it
-is or in 4 bit.
-"""
+"""Opens the model to train: a new one, or a local folder, as it is or in 4 bits."""
 
 from __future__ import annotations
 
@@ -15,82 +13,92 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3ForCausa
 
 from finops_cli.errors import UsageError
 from finops_cli.files.digests import sha256_of_file
-from finops_cli.training.induction_init import first_weights, shape_of
-from finops_cli.training.initial_weights import WEIGHTS_OF_ONE
-from finops_cli.training.machine import device
-from finops_cli.training.planning.parameter_counts import config_of
+from finops_cli.training.induction_init import make_initial_weights, read_shape
+from finops_cli.training.initial_weights import SINGLE_WEIGHTS_FILE
+from finops_cli.training.machine import find_device
+from finops_cli.training.planning.parameter_counts import read_config
 from finops_cli.training.recipe_schema import Scratch, Settings
 from finops_cli.training.versions import TrainerName
 from finops_cli.weights.checkpoint import WEIGHTS, is_quantized, read_json
-from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights, weights_of
+from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights, read_weights
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _READS, _PREDICTS = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def open_base(settings: Settings, tokenizer: Any, trainer: TrainerName) -> Any:
-    """The base with its weights, on the device that trains.
+    """Open the base with its weights, on the device that trains.
 
     Raises UsageError when its folder cannot be read.
     """
     if settings.base.scratch is not None:
         set_seed(settings.training.seed)
-        config = config_of(settings, len(tokenizer))
+        config = read_config(settings, len(tokenizer))
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-        return _begun(Qwen3ForCausalLM(config), settings.base.scratch).to(device())
+        return _load_initial_weights(Qwen3ForCausalLM(config), settings.base.scratch).to(
+            find_device()
+        )
     try:
-        return _by_unsloth(settings) if trainer == "unsloth" else _by_transformers(settings)
+        return (
+            _open_with_unsloth(settings)
+            if trainer == "unsloth"
+            else _open_with_transformers(settings)
+        )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{settings.base.folder}: the base cannot be opened: {error}") from error
+        raise UsageError(f"{settings.base.folder}: cannot be opened as a base: {error}") from error
 
 
-def _begun(model: Any, scratch: Scratch) -> Any:
-    """`model` with the weights that it is to begin with.
+def _load_initial_weights(model: Any, scratch: Scratch) -> Any:
+    """Load the initial weights that the recipe names into `model`.
 
-    Raises UsageError where they are those of another shape.
+    Raises UsageError when they belong to another shape.
     """
     if scratch.start is not None:
         model.load_state_dict(
-            first_weights(shape_of(model.config, scratch.start.content_from), scratch.start.seed)
+            make_initial_weights(
+                read_shape(model.config, scratch.start.content_from), scratch.start.seed
+            )
         )
     if scratch.weights is not None:
         place = Path(scratch.weights)
-        file = place if is_gguf(place) else place / WEIGHTS_OF_ONE
+        file = place if is_gguf(place) else place / SINGLE_WEIGHTS_FILE
         try:
-            weights = _reopened(file) if is_gguf(place) else load_file(file)
-            if scratch.tied:  # saved once, under the name of what reads tokens
+            weights = _read_gguf_weights(file) if is_gguf(place) else load_file(file)
+            if scratch.tied:  # saved once, under the name of the embedding
                 weights.setdefault(_PREDICTS, weights[_READS])
             model.load_state_dict(weights)
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise UsageError(
-                f"{file}: is not the weights of a model of this shape and vocabulary: {error}"
+                f"{file}: does not hold weights of this shape and vocabulary: {error}"
             ) from error
     return model
 
 
-def _reopened(file: Path) -> dict[str, Any]:
+def _read_gguf_weights(file: Path) -> dict[str, Any]:
     return {
         name: torch.from_numpy(numbers)
-        for name, numbers in weights_of(open_gguf_weights(file)).items()
+        for name, numbers in read_weights(open_gguf_weights(file)).items()
     }
 
 
-def _by_transformers(settings: Settings) -> Any:
+def _open_with_transformers(settings: Settings) -> Any:
     dtype = _DTYPES[settings.training.precision]
     return AutoModelForCausalLM.from_pretrained(
         settings.base.folder,
         dtype=dtype,
-        quantization_config=_four_bit(dtype) if settings.base.quantization == "nf4" else None,
-        device_map={"": device()},
+        quantization_config=_make_four_bit_config(dtype)
+        if settings.base.quantization == "nf4"
+        else None,
+        device_map={"": find_device()},
         attn_implementation="sdpa",
         local_files_only=True,
-        use_safetensors=True,  # a pickle runs what it likes, and has no digest in the record
+        use_safetensors=True,  # a pickle can run code, and has no digest in the record
         trust_remote_code=False,
     )
 
 
-def _four_bit(dtype: Any) -> Any:
-    """NF4 with double quantization, as the cards have it."""
+def _make_four_bit_config(dtype: Any) -> Any:
+    """Make the settings of NF4 with double quantization, as the published models use it."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -99,10 +107,10 @@ def _four_bit(dtype: Any) -> Any:
     )
 
 
-def _by_unsloth(settings: Settings) -> Any:
-    """The base with its adapter, as Unsloth patches both.
+def _open_with_unsloth(settings: Settings) -> Any:
+    """Open the base with its adapter, both patched by Unsloth.
 
-    `quiet.offline_and_quiet` has imported Unsloth before anything that it patches.
+    `environment.go_offline_and_quiet` has imported Unsloth before the packages that it patches.
     """
     from unsloth import FastLanguageModel
 
@@ -128,11 +136,10 @@ def _by_unsloth(settings: Settings) -> Any:
     )
 
 
-def base_digests(place: Path | None) -> dict[str, str]:
-    """SHA-256 of the files that make a base: configuration and weights of a folder, by name; of a
-    GGUF file, whatever its name is.
+def digest_base(place: Path | None) -> dict[str, str]:
+    """Return the SHA-256 of the files of a base by name; empty for random weights.
 
-    Empty for random weights.
+    These are the configuration and the weights of a folder, or one GGUF file, whatever its name.
     """
     if place is None:
         return {}
@@ -142,9 +149,10 @@ def base_digests(place: Path | None) -> dict[str, str]:
     return {file.name: sha256_of_file(file)[0] for file in files}
 
 
-def merges_into(folder: Path, digests: Mapping[str, str]) -> dict[str, str]:
-    """Which of a base's `digests` an adapter is merged into; none of a folder in 4 bit, since the
-    merge takes the 16-bit model.
+def select_merge_base(folder: Path, digests: Mapping[str, str]) -> dict[str, str]:
+    """Select the `digests` of the weights that an adapter is merged into.
+
+    None for a folder in 4 bits, because an adapter is merged into the 16-bit model.
     """
     if is_quantized(read_json(folder / "config.json")):
         return {}

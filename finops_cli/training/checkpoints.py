@@ -1,4 +1,4 @@
-"""What an output folder holds, and whether a training may begin, go on, or start over in it."""
+"""Decides whether a training run may start, resume or start over in a folder, and prepares it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from typing import Literal
 import msgspec
 
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.training.run_record import CARD, CURVE, RUN, TIMING, MadeFrom, read_run
+from finops_cli.training.run_record import CARD, CURVE, RUN, TIMING, MadeFrom, read_record
 
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
-_MADE = ("model", "adapter", CHECKPOINTS, CURVE, CARD, TIMING, RUN)
-"""What a training leaves in its folder, the record last: without it, nobody would know what the
-rest is.
-"""
+_OUTPUTS = ("model", "adapter", CHECKPOINTS, CURVE, CARD, TIMING, RUN)
+"""What a training run writes. The record is deleted last: it says what the rest is."""
 StartMode = Literal["new", "resume", "overwrite"]
 _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
-"""What a checkpoint must have beside the weights; transformers writes the state last."""
+"""The parts of a complete checkpoint besides the weights; transformers writes the state last."""
 _NAME = re.compile(r"checkpoint-(\d+)")
 _PLACES = ("base.folder", "base.tokenizer", "base.scratch.weights", "data.folder")
 _NAMES = {
@@ -39,50 +37,49 @@ _NAMES = {
 }
 
 
-def refuse_unready(output: Path, how: StartMode, made_from: MadeFrom) -> None:
-    """Raises ResumeRefused, naming every difference, when what stands in `output` was made from
-    something else, and UsageError when something stands there and nobody said what to do with it.
-    Touches nothing.
+def refuse_unready(output: Path, mode: StartMode, made_from: MadeFrom) -> None:
+    """Refuse to use the folder `output` for a training run. Changes nothing.
+
+    Raises ResumeRefused, with every difference, for a run with other settings or data. Raises
+    UsageError when the folder has content and no option says what to do with it.
     """
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: is a file", "give a folder")
-    before = read_run(output) if how != "overwrite" else None
-    if how == "overwrite":
-        if _holds_something(output) and not (output / RUN).is_file():
+        raise UsageError(f"{output} is a file. Expected a folder.")
+    before = read_record(output) if mode != "overwrite" else None
+    if mode == "overwrite":
+        if _has_content(output) and not (output / RUN).is_file():
             raise UsageError(
-                f"{output}: is not empty and holds no training ({RUN})", "give a folder of its own"
+                f"{output} is not empty and has no training run ({RUN})", "use another folder"
             )
-    elif how == "new":
+    elif mode == "new":
         if before is not None:
             raise UsageError(
-                f"{output}: holds a training", "--resume goes on with it, --overwrite starts over"
+                f"{output} has a training run", "--resume continues it, --overwrite starts over"
             )
-        if _holds_something(output):
-            raise UsageError(f"{output}: is not empty", "give a folder of its own")
+        if _has_content(output):
+            raise UsageError(f"{output} is not empty", "use another folder")
     elif before is None:
         raise ResumeRefused(
-            f"{output}: holds no training to go on with (no {RUN})",
-            "leave --resume out to begin one",
+            f"{output} has no training run to resume (no {RUN})", "omit --resume to start one"
         )
     elif before.result is not None:
-        raise ResumeRefused(f"{output}: holds a training that has ended", "--overwrite starts over")
+        raise ResumeRefused(f"{output} has a finished training run", "--overwrite starts over")
     else:
-        changed = list(differences(before.made_from, made_from))
+        changed = list(find_differences(before.made_from, made_from))
         if changed:
             raise ResumeRefused(
-                f"cannot resume {output}: it was made from something else. {'; '.join(changed)}"
+                f"cannot resume {output}, which has other settings or data: {'; '.join(changed)}"
             )
 
 
-def begin(output: Path, how: StartMode) -> Path | None:
-    """The checkpoint to go on from; None when training begins anew, in a folder where nothing is
-    left of an earlier one.
+def prepare_output(output: Path, mode: StartMode) -> Path | None:
+    """Return the checkpoint to resume from; None for a new start.
 
-    What else somebody put there stays.
+    A new start deletes what an earlier run left in the folder, and no other file.
     """
-    if how == "resume":
-        return newest_checkpoint(output / CHECKPOINTS)
-    for name in _MADE:
+    if mode == "resume":
+        return find_newest_checkpoint(output / CHECKPOINTS)
+    for name in _OUTPUTS:
         item = output / name
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
@@ -91,34 +88,34 @@ def begin(output: Path, how: StartMode) -> Path | None:
     return None
 
 
-def differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
-    """Each thing that differs, with both values: settings by key, everything else by name.
+def find_differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
+    """Yield each difference with both values: settings by key, everything else by name.
 
-    Where a value came from does not matter, nor where a folder is: what is in it has a digest.
+    The origin of a value and the place of a folder do not count; its content has a digest.
     """
     was, wanted = (
         {setting.key: setting.value for setting in each.settings if setting.key not in _PLACES}
         for each in (before, now)
     )
     for key in sorted(was.keys() | wanted.keys()):
-        if _said(was.get(key)) != _said(wanted.get(key)):  # a pair is a list once it is read back
-            yield f"{key}: was {_said(was.get(key))}, now {_said(wanted.get(key))}"
+        if _show(was.get(key)) != _show(wanted.get(key)):  # in the record a tuple is a list
+            yield f"{key}: was {_show(was.get(key))}, now {_show(wanted.get(key))}"
     for field, name in _NAMES.items():
         old, new = getattr(before, field), getattr(now, field)
         if isinstance(old, dict):
             yield from (
-                f"{name}, {part}: was {_said(old.get(part))}, now {_said(new.get(part))}"
+                f"{name}, {part}: was {_show(old.get(part))}, now {_show(new.get(part))}"
                 for part in sorted(old.keys() | new.keys())
                 if old.get(part) != new.get(part)
             )
         elif old != new:
-            yield f"{name}: was {_said(old)}, now {_said(new)}"
+            yield f"{name}: was {_show(old)}, now {_show(new)}"
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint of `folder`, None where there is none.
+def find_newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint of `folder`, or None.
 
-    Torn ones, which a kill leaves, are removed.
+    Incomplete checkpoints of an interrupted run are deleted.
     """
     found = {
         int(name.group(1)): path
@@ -126,13 +123,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
         if (name := _NAME.fullmatch(path.name))
     }
     for _, path in sorted(found.items(), reverse=True):
-        if _whole(path):
+        if _is_complete(path):
             return path
         shutil.rmtree(path)
     return None
 
 
-def _whole(checkpoint: Path) -> bool:
+def _is_complete(checkpoint: Path) -> bool:
     if not all((checkpoint / part).is_file() for part in _PARTS):
         return False
     try:
@@ -142,9 +139,9 @@ def _whole(checkpoint: Path) -> bool:
     return True
 
 
-def _holds_something(output: Path) -> bool:
+def _has_content(output: Path) -> bool:
     return output.is_dir() and any(item.name != LOCK for item in output.iterdir())
 
 
-def _said(value: object) -> str:
+def _show(value: object) -> str:
     return msgspec.json.encode(value).decode()

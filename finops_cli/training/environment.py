@@ -1,6 +1,4 @@
-"""Before any package of training is imported: nothing leaves the house, and what is no news to a
-user is not printed.
-"""
+"""Prepares the process before a package of the extra `train` is imported: offline, and quiet."""
 
 from __future__ import annotations
 
@@ -24,23 +22,19 @@ _ENVIRONMENT = {
 }
 
 
-def offline_and_quiet(trainer: TrainerName = "hf") -> None:
-    """Sets what the packages read when they are imported; the bars of transformers and datasets
-    give way to that of finops.
+def go_offline_and_quiet(trainer: TrainerName = "hf") -> None:
+    """Set the variables that the packages read on import: no network, no progress bars of theirs.
 
-    Unsloth patches transformers, TRL and PEFT, so it is imported here, before anything imports
-    them. Raises MissingPiece when that fails.
+    Unsloth patches transformers, TRL and PEFT, so it is imported here, before them. Raises
+    MissingPiece when that fails.
     """
     os.environ.update(_ENVIRONMENT)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")
     if trainer == "unsloth":
         try:
             import unsloth  # noqa: F401 - it works by being imported
-        except (
-            ImportError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:  # the last two: it finds no GPU
+        except (ImportError, NotImplementedError, RuntimeError) as error:
+            # it raises the last two where it finds no GPU
             raise MissingPiece(
-                f"--trainer unsloth: Unsloth does not start here ({error})", "leave --trainer out"
+                f"--trainer unsloth: Unsloth does not start here ({error})", "omit --trainer"
             ) from error

@@ -1,20 +1,20 @@
-"""The weights that a tiny model begins with: ready to copy, because copying is what small models
-are slow to find.
+"""Initial weights with which a tiny model copies tokens, because small models learn that slowly.
 
-Digits are single tokens, so nearly every figure of an answer is copied digit by digit out of a text
-full of equal digits. The circuit for it needs two layers that are of no use without each other, and
-from evenly random weights a model of a few layers stays without it for thousands of steps. So it
-begins with the parts in place, all else random:
+Digits are single tokens, so nearly every number of an answer is copied digit by digit from a text
+full of equal digits. The circuit for that needs two layers, and neither is useful without the
+other: from random weights, a model of a few layers does not find it for thousands of steps. So the
+parts are put in place, and everything else is random:
 
-* all words share one direction, by which the heads of layer 0 find 1, 2, 3 ... tokens back by
-position alone; * the heads of layer 1 look where the tokens before are the same as here, and bring
-back the word that stood there
-  (an induction head: Olsson et al., In-context Learning and Induction Heads, 2022);
-* in later layers queries and keys begin alike (after Trockman and Kolter, Mimetic Initialization of
-Self-Attention Layers, 2023); * what layers write into the stream begins at nothing, but for those
-two.
+* All tokens share one direction. With it the heads of layer 0 find the token 1, 2, 3 ... places
+  back by position alone.
+* The heads of layer 1 attend to places where the previous tokens are the same as here, and bring
+  back the token that stood there (an induction head: Olsson et al., In-context Learning and
+  Induction Heads, 2022).
+* In later layers queries and keys start alike (after Trockman and Kolter, Mimetic Initialization
+  of Self-Attention Layers, 2023).
+* All other layers start by adding 0 to the residual stream.
 
-Training is free to change all of it.
+Training may change all of it.
 """
 
 from __future__ import annotations
@@ -26,22 +26,19 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 _POSITION_PAIRS = 3
-"""The fastest turning pairs of a rotary embedding: by these a head tells neighbours apart."""
+"""The fastest rotary pairs: with them a head tells neighbouring positions apart."""
 _WORD, _SPREAD, _WRITTEN = 0.5, 0.02, 0.5
-"""Size of word vectors; of the output layer and of noise; of what the two prepared layers write."""
+"""Scale of token vectors; of the output layer and of noise; of what the prepared layers add."""
 _GAIN, _PREPARED_GAIN = 1.5, 2.0
-"""Of query and key norms: with the usual 1 no head of 32 dimensions can look at one token among
+"""Query and key norms. With the usual 1, a head of 32 dimensions cannot attend to one token among
 hundreds.
 """
 
 
 class Shape(NamedTuple):
-    """A Qwen3 model.
+    """The shape of a Qwen3 model."""
 
-    `content_from`: the first rotary pair slow enough to tell words apart at a distance.
-    """
-
-    words: int
+    vocabulary: int
     width: int
     layers: int
     heads: int
@@ -50,12 +47,13 @@ class Shape(NamedTuple):
     inner: int
     theta: float
     content_from: int
+    """The first rotary pair that turns slowly enough to compare distant tokens by content."""
 
 
-def shape_of(config: Any, content_from: int) -> Shape:
-    """The shape that a configuration of transformers' Qwen3 has."""
+def read_shape(config: Any, content_from: int) -> Shape:
+    """Read the shape from a configuration of transformers' Qwen3."""
     return Shape(
-        words=config.vocab_size,
+        vocabulary=config.vocab_size,
         width=config.hidden_size,
         layers=config.num_hidden_layers,
         heads=config.num_attention_heads,
@@ -67,32 +65,32 @@ def shape_of(config: Any, content_from: int) -> Shape:
     )
 
 
-def first_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
-    """The weights of `shape` under the names of transformers' Qwen3ForCausalLM."""
+def make_initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
+    """Make the weights of `shape`, with the names of transformers' Qwen3ForCausalLM."""
     import torch
 
     random = torch.Generator().manual_seed(seed)
     common = torch.randint(0, 2, (shape.width,), generator=random).float() * 2 - 1
-    words = torch.randn(shape.words, shape.width, generator=random) * _WORD
+    words = torch.randn(shape.vocabulary, shape.width, generator=random) * _WORD
     made = {
-        "model.embed_tokens.weight": _without(words, common) + _WORD * common,
-        "lm_head.weight": torch.randn(shape.words, shape.width, generator=random) * _SPREAD,
+        "model.embed_tokens.weight": _remove_direction(words, common) + _WORD * common,
+        "lm_head.weight": torch.randn(shape.vocabulary, shape.width, generator=random) * _SPREAD,
         "model.norm.weight": torch.ones(shape.width),
     }
     behind: list[Tensor] = []
     for number in range(shape.layers):
-        layer = _random_layer(shape, random)
+        layer = _make_random_layer(shape, random)
         if number == 0:
-            behind = _look_back(layer, shape, common, random)
+            behind = _attend_to_previous_tokens(layer, shape, common, random)
         elif number == 1:
-            _look_for_the_same(layer, shape, behind, random)
+            _attend_to_matches(layer, shape, behind, random)
         else:
-            layer["self_attn.q_proj"] = _per_query_head(layer["self_attn.k_proj"], shape)
+            layer["self_attn.q_proj"] = _repeat_per_query_head(layer["self_attn.k_proj"], shape)
         made |= {f"model.layers.{number}.{name}.weight": weight for name, weight in layer.items()}
     return made
 
 
-def _random_layer(shape: Shape, random: Generator) -> dict[str, Tensor]:
+def _make_random_layer(shape: Shape, random: Generator) -> dict[str, Tensor]:
     import torch
 
     s, scale = shape, 1 / math.sqrt(shape.width)
@@ -112,12 +110,13 @@ def _random_layer(shape: Shape, random: Generator) -> dict[str, Tensor]:
     return layer
 
 
-def _look_back(
+def _attend_to_previous_tokens(
     layer: dict[str, Tensor], shape: Shape, common: Tensor, random: Generator
 ) -> list[Tensor]:
-    """Head h finds the token h+1 back.
+    """Make head h attend to the token h+1 places back.
 
-    Returns what reads, from the stream, the value of this token, of the one before, and so on.
+    Returns the matrices that read from the residual stream the value of this token, of the one
+    before, and so on. Shape of each: (head width, width).
     """
     import torch
 
@@ -136,7 +135,7 @@ def _look_back(
     layer["self_attn.q_proj"] = (
         layer["self_attn.q_proj"] * 0.1 + torch.cat(asked)[:, None] * common / s.width
     )
-    value = _without(layer["self_attn.v_proj"][: s.head_width], common)
+    value = _remove_direction(layer["self_attn.v_proj"][: s.head_width], common)
     layer["self_attn.v_proj"] = value.repeat(s.kv_heads, 1)
     written = torch.randn(s.width, s.heads * s.head_width, generator=random) * (
         _WRITTEN / math.sqrt(s.head_width)
@@ -150,11 +149,12 @@ def _look_back(
     return [value, *(part.T * alike for part in written.split(s.head_width, dim=1))]
 
 
-def _look_for_the_same(
+def _attend_to_matches(
     layer: dict[str, Tensor], shape: Shape, behind: list[Tensor], random: Generator
 ) -> None:
-    """Heads of key head k find places where the tokens k+1 and k+2 back are those k and k+1 back
-    from here.
+    """Make the heads of key head k attend to matching places.
+
+    There the tokens k+1 and k+2 places back are the tokens k and k+1 places back from here.
     """
     import torch
 
@@ -172,20 +172,23 @@ def _look_for_the_same(
     layer["self_attn.q_proj"] = torch.cat(
         [reading(head // group, head // group + 1) for head in range(s.heads)]
     )
-    layer["self_attn.o_proj"] = _per_query_head(layer["self_attn.v_proj"], shape).T * _WRITTEN
+    layer["self_attn.o_proj"] = (
+        _repeat_per_query_head(layer["self_attn.v_proj"], shape).T * _WRITTEN
+    )
     layer |= {
         name: torch.full((s.head_width,), _PREPARED_GAIN)
         for name in ("self_attn.q_norm", "self_attn.k_norm")
     }
 
 
-def _per_query_head(weight: Tensor, shape: Shape) -> Tensor:
-    """The rows of each key head, once for every query head that it serves."""
+def _repeat_per_query_head(weight: Tensor, shape: Shape) -> Tensor:
+    """Repeat the rows of each key head for every query head that it serves."""
     parts = weight.split(shape.head_width)
     import torch
 
     return torch.cat([part for part in parts for _ in range(shape.heads // shape.kv_heads)])
 
 
-def _without(rows: Tensor, direction: Tensor) -> Tensor:
+def _remove_direction(rows: Tensor, direction: Tensor) -> Tensor:
+    """Remove the part of each row that points in `direction`, a vector of 1 and -1."""
     return rows - (rows @ direction)[:, None] * direction / len(direction)

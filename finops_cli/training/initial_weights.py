@@ -1,6 +1,4 @@
-"""What a model of a recipe's own shape begins with instead of random weights: those of a folder, or
-of a GGUF file.
-"""
+"""Inspects the weights that a new model starts with: a folder or a GGUF file."""
 
 from __future__ import annotations
 
@@ -14,33 +12,34 @@ from finops_cli.training.recipe_schema import Scratch
 if TYPE_CHECKING:
     from finops_cli.weights.gguf_weights import GgufWeights
 
-WEIGHTS_OF_ONE = "model.safetensors"
+SINGLE_WEIGHTS_FILE = "model.safetensors"
 _SAME = "layers", "heads", "kv_heads", "head_dim", "tied"
 _OTHERWISE = {
     "width": "hidden_size",
     "feed_forward": "intermediate_size",
     "rope_base": "rope_theta",
 }
-"""Sizes of a network that a recipe has too, under the same names and under other ones.
+"""Sizes that a recipe names, under the same name as `Architecture` or under another one.
 
-How long a text may be is free to change.
+The longest text may differ.
 """
 
 
 class InitialWeights(NamedTuple):
-    """What was found of `base.scratch.weights`, before a weight is read: what keeps a training from
-    it, and what is seldom meant.
-    """
+    """The findings about `base.scratch.weights`, before a weight is read."""
 
     blockers: list[str]
+    """Reasons why training cannot start from them."""
     warnings: list[str]
+    """Things that are seldom intended."""
 
 
 def inspect_initial_weights(
     scratch: Scratch, modelfile: str, tokenizer: Any | None
 ) -> InitialWeights:
-    """`modelfile` is the one that the training is for; `tokenizer` is None where there is
-    none yet.
+    """Inspect the initial weights of a recipe.
+
+    `modelfile` is the prompt to train for. `tokenizer` is None where there is none yet.
     """
     from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights
 
@@ -48,38 +47,36 @@ def inspect_initial_weights(
         return InitialWeights([], [])
     place = Path(scratch.weights)
     if not is_gguf(place):
-        file = place / WEIGHTS_OF_ONE
-        absent = (
-            f"{file}: no such file; train that model first, or give another base.scratch.weights"
-        )
+        file = place / SINGLE_WEIGHTS_FILE
+        absent = f"{file}: no such file; train that model first, or change base.scratch.weights"
         return InitialWeights([] if file.is_file() else [absent], [])
     try:
         opened = open_gguf_weights(place)
     except UsageError as error:
         return InitialWeights([error.one_line()], [])
-    blockers, warnings = list(_other_sizes(opened, scratch)), []
-    if tokenizer is not None and words_of(tokenizer) != opened.words.tokens:
+    blockers, warnings = list(_find_size_differences(opened, scratch)), []
+    if tokenizer is not None and list_tokens(tokenizer) != opened.tokenizer.tokens:
         blockers.append(
-            f"{place}: has another vocabulary; name the same file as base.tokenizer (and"
-            " base.vocabulary=null)"
+            f"{place} has another vocabulary; set base.tokenizer to the same file and"
+            " base.vocabulary=null"
         )
     if opened.made_for not in (None, modelfile):
         warnings.append(
-            f"{place}: is a model made for {opened.made_for}; this training makes one for"
-            f" {modelfile}"
+            f"{place} is a model for the prompt of {opened.made_for}; this run trains for the"
+            f" prompt of {modelfile}"
         )
     return InitialWeights(blockers, warnings)
 
 
-def words_of(tokenizer: Any) -> list[str]:
-    """All tokens by their numbers."""
-    words: list[str] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    return words
+def list_tokens(tokenizer: Any) -> list[str]:
+    """Return all tokens in the order of their ids."""
+    tokens: list[str] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return tokens
 
 
-def _other_sizes(file: GgufWeights, scratch: Scratch) -> Iterator[str]:
+def _find_size_differences(file: GgufWeights, scratch: Scratch) -> Iterator[str]:
     for name in (*_SAME, *_OTHERWISE):
         key = _OTHERWISE.get(name, name)
         given, wanted = getattr(file.network, name), getattr(scratch, key)
         if given != wanted:
-            yield f"{file.path}: its {key} is {given:g}; base.scratch.{key} is {wanted:g}"
+            yield f"{file.path} has {key} {given:g}, but base.scratch.{key} is {wanted:g}"

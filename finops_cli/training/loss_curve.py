@@ -1,21 +1,19 @@
-"""The curves of a training as a picture: loss above, answers below."""
+"""Draws the curves of a training run: loss above, answers below."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from finops_cli.domain.stage_names import StageName
-from finops_cli.training.run_record import Result
+from finops_cli.training.run_record import TrainingResult
 
 _SIZE, _DPI = (9, 6), 110
 
 
-def draw(result: Result, stage: StageName, decided: str, path: Path) -> None:
-    """Write a PNG. Loss of training and eval rows on a logarithmic scale; shares of generated
-    answers in percent, by step.
+def draw_curves(result: TrainingResult, stage: StageName, decided: str, path: Path) -> None:
+    """Write a PNG with the loss (logarithmic) and the proportions of good answers, by step.
 
-    The same result gives the same bytes with the same matplotlib: no date and no version goes into
-    the file.
+    The same result gives the same bytes with the same matplotlib: the file has no date or version.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -44,8 +42,8 @@ def draw(result: Result, stage: StageName, decided: str, path: Path) -> None:
         ("decided", f"same {decided}", "^-"),
         ("exact", "exact", "o--"),
     ):
-        shares = [100 * getattr(each, name) / each.asked for each in result.evaluations]
-        below.plot(steps, shares, style, label=label)
+        proportions = [100 * getattr(each, name) / each.asked for each in result.evaluations]
+        below.plot(steps, proportions, style, label=label)
     asked = result.evaluations[-1].asked if result.evaluations else 0
     below.set_ylim(-3, 103)
     below.set_ylabel(f"% of {asked} answers")

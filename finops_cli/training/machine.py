@@ -1,4 +1,4 @@
-"""The machine that trains: its GPU, or its processor, and what a recipe asks of it."""
+"""The machine that trains: its GPU or its processor, and what it cannot do."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ import torch
 from finops_cli.training.recipe_schema import Settings
 
 
-def device() -> str:
-    """Where weights go: `cuda`, else `cpu`."""
+def find_device() -> str:
+    """Return the device for the weights: `cuda`, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def device_name() -> str:
-    return str(torch.cuda.get_device_name()) if device() == "cuda" else "cpu"
+def read_device_name() -> str:
+    """Return the name of the GPU, else `cpu`."""
+    return str(torch.cuda.get_device_name()) if find_device() == "cuda" else "cpu"
 
 
-def gpu_bytes() -> int | None:
-    """The memory of the GPU; None without one."""
-    return int(torch.cuda.get_device_properties(0).total_memory) if device() == "cuda" else None
+def read_gpu_bytes() -> int | None:
+    """Return the memory of the GPU; None without one."""
+    return (
+        int(torch.cuda.get_device_properties(0).total_memory) if find_device() == "cuda" else None
+    )
 
 
-def hardware_blockers(settings: Settings) -> list[str]:
-    """What this machine cannot do that the recipe asks for, each with its cure."""
+def find_hardware_blockers(settings: Settings) -> list[str]:
+    """Return what the recipe asks for and this machine cannot do, each with its fix."""
     training = settings.training
-    if device() == "cuda":
-        faults = (
-            ["this GPU has no bf16; set training.precision=fp16"]
-            if not torch.cuda.is_bf16_supported()
-            else []
+    if find_device() == "cuda":
+        if training.precision == "bf16" and not torch.cuda.is_bf16_supported():
+            return ["this GPU has no bf16; set training.precision=fp16"]
+        return []
+    blockers = []
+    if training.precision != "fp32":
+        blockers.append(
+            f"training.precision={training.precision} needs a GPU, and there is none; train on a"
+            " GPU, or use preset tiny-cpu"
         )
-        return faults if training.precision == "bf16" else []
-    wrong = {
-        f"there is no GPU here, and training.precision={training.precision} needs one; train"
-        f" on a GPU, or take preset tiny-cpu": (training.precision != "fp32"),
-        f"training.optimizer={training.optimizer} needs a GPU; set"
-        f" training.optimizer=adamw_torch": training.optimizer.endswith("8bit"),
-    }
-    return [text for text, holds in wrong.items() if holds]
+    if training.optimizer.endswith("8bit"):
+        blockers.append(
+            f"training.optimizer={training.optimizer} needs a GPU; set"
+            " training.optimizer=adamw_torch"
+        )
+    return blockers

@@ -1,9 +1,10 @@
-"""Muon for the matrices of the layers, Adam for all else, in one optimizer, so that a checkpoint
-holds the whole of it.
+"""One optimizer: Muon for the matrices of the layers, Adam for all other weights.
 
-Muon (Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon) makes the averaged gradient of
-a matrix nearly orthogonal before it steps. Here in 32 bit, and equal shapes together: the bfloat16
-of torch's own takes a processor as long as all the rest of a step.
+It is one optimizer so that a checkpoint contains all of its state. Muon makes the averaged gradient
+of a matrix nearly orthogonal before each step. torch's own Muon computes in bfloat16, which takes a
+processor as long as the rest of a step; this one uses 32 bits and stacks matrices of equal shape.
+
+Source: Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from torch import Tensor
 from finops_cli.training.recipe_schema import Training
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Of the iteration that brings singular values near 1 quickly, by its author."""
+"""Coefficients of the iteration that brings singular values near 1, by its author."""
 _SMALL = 1e-7
 _EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with a `momentum` are stepped by Muon, those with `betas` by Adam; weight decay is
-    decoupled in both.
+    """Uses Muon for groups with a `momentum` and Adam for groups with `betas`.
+
+    Weight decay is decoupled in both.
     """
 
     def step(self, closure: None = None) -> None:
-        """One step from the gradients that there are."""
+        """Update all weights that have a gradient."""
         with torch.no_grad():
             for group in self.param_groups:
                 weights = [each for each in group["params"] if each.grad is not None]
@@ -50,9 +52,9 @@ class Muon(torch.optim.Optimizer):
                     .setdefault("average", torch.zeros_like(each))
                     .lerp_(each.grad, 1 - momentum)
                 )
-                wanted.append(_lying(each.grad.lerp(average, momentum)))
+                wanted.append(_as_wide_matrix(each.grad.lerp(average, momentum)))
             for each, direction in zip(
-                matrices, _orthogonalised(torch.stack(wanted), group["iterations"]), strict=True
+                matrices, _orthogonalise(torch.stack(wanted), group["iterations"]), strict=True
             ):
                 rows, columns = each.shape
                 each.add_(
@@ -73,12 +75,15 @@ class Muon(torch.optim.Optimizer):
             each.addcdiv_(mean, spread, value=-group["lr"] / (1 - first ** state["steps"]))
 
 
-def _lying(matrix: Tensor) -> Tensor:
+def _as_wide_matrix(matrix: Tensor) -> Tensor:
     return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
 
 
-def _orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
-    """Newton-Schulz: each of a stack of matrices with its singular values brought near 1."""
+def _orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
+    """Bring the singular values of each matrix near 1 (Newton-Schulz).
+
+    Shape: (matrices, rows, columns).
+    """
     a, b, c = _QUINTIC
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + _SMALL)
     for _ in range(iterations):
@@ -87,10 +92,8 @@ def _orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
     return x
 
 
-def muon_of(named: Iterable[tuple[str, Tensor]], training: Training) -> Muon | None:
-    """The optimizer of a recipe that wants Muon, for the weights of a model by name; None for
-    another recipe.
-    """
+def make_muon(named: Iterable[tuple[str, Tensor]], training: Training) -> Muon | None:
+    """Make the optimizer for the weights of a model by name; None for a recipe without Muon."""
     muon = training.muon
     if muon is None:
         return None

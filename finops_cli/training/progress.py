@@ -1,4 +1,4 @@
-"""How far a training is."""
+"""The progress of a training run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """Steps done and in all, and the newest figures by name."""
+    """Steps done, steps in all, and the newest metrics by name."""
 
     done: int
     total: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 Watch = Callable[[Progress], None]

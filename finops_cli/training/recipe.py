@@ -1,46 +1,39 @@
-"""A recipe put together from its layers: recipe < preset < file < flags. Each value remembers the
-layer that it came from.
+"""A training recipe assembled from layers: shipped recipe < preset < file < options.
 
-A key is a dotted path (`training.batch`). What a layer names that is no key, or gives a value that
-a key does not take, is refused with the layer's name, the key, what is accepted, and the nearest
-key.
+A key is a dotted path (`training.batch`). Each value remembers the layer that it came from. Every
+fault of every layer is reported at once, with its origin, its key, its value and what is accepted.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args
 
-import msgspec
 import yaml
 from msgspec import Struct
+from pydantic import ValidationError
 
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
+from finops_cli.files.user_files import Fault, faults_of, json_schema, read_yaml, show
 from finops_cli.kb.load import bundled_dir
-from finops_cli.training.recipe_schema import Section, Settings, refuse_contradictions
-
-
-class Layer(NamedTuple):
-    """Values by dotted key, and what people call their origin."""
-
-    origin: str
-    values: dict[str, Any]
+from finops_cli.training.recipe_rules import broken_rules
+from finops_cli.training.recipe_schema import Section, Settings
 
 
 class Setting(Struct, frozen=True):
-    """One row of the resolved table."""
+    """One row of the table of resolved settings."""
 
     key: str
     value: Any
     origin: str
+    """The layer that the value came from, such as `preset 16gb` or `--set`."""
 
 
-class Resolved(NamedTuple):
-    """A recipe ready to be followed: typed, and as a table of every key in the recipe's order."""
+class ResolvedRecipe(NamedTuple):
+    """A complete recipe: typed, and as a table of all keys in the order of the recipe."""
 
     stage: StageName
     preset: str | None
@@ -48,141 +41,150 @@ class Resolved(NamedTuple):
     table: list[Setting]
 
 
-class Chosen(NamedTuple):
-    """What a call says about its recipe.
-
-    `flags`: the name of each flag, and what it sets (`training.batch=4`).
-    """
+class RecipeRequest(NamedTuple):
+    """The recipe that a command asks for."""
 
     stage: StageName
     preset: str | None
     config: Path | None
-    flags: Sequence[tuple[str, str]]
+    options: Sequence[tuple[str, str]]
+    """The name of each option, and the setting that it makes (`training.batch=4`)."""
 
 
-def resolve(chosen: Chosen) -> Resolved:
-    """The recipe of a stage as a call wants it.
+class _Layer(NamedTuple):
+    """The values of one origin by dotted key, and the faults that were found on the way."""
 
-    Raises UsageError for an unknown preset, key or value, and for contradictions.
+    origin: str
+    values: dict[str, Any]
+    faults: list[Fault]
+
+
+class _Located(NamedTuple):
+    """A fault, and the origin of the value that is at fault."""
+
+    origin: str
+    fault: Fault
+
+
+def resolve_recipe(request: RecipeRequest) -> ResolvedRecipe:
+    """Assemble the recipe that is asked for.
+
+    Raises UsageError that lists every fault, or every broken rule.
     """
-    shipped = bundled_dir("training") / f"{chosen.stage}.yaml"
-    document = _mapping(shipped)
-    name = f"training/{shipped.name}"
-    if set(document) != {"recipe", "presets"}:
-        raise UsageError(f"{name}: holds `recipe` and `presets`, nothing else")
-    layers = [Layer(name, flat(document["recipe"], name))]
-    if chosen.preset is not None:
-        layers.append(_preset(chosen.preset, document["presets"], name))
-    if chosen.config is not None:
-        layers.append(Layer(str(chosen.config), flat(_mapping(chosen.config), str(chosen.config))))
-    layers += [_flag(*flag) for flag in chosen.flags]
-    given = _merged(layers)
-    settings = _typed(given)
-    refuse_contradictions(settings)
-    table = [
-        Setting(key, _value(settings, key), origin)
-        for key, _, origin in map(msgspec.structs.astuple, given)
-    ]
-    return Resolved(chosen.stage, chosen.preset, settings, table)
-
-
-def presets(stage: StageName) -> list[str]:
-    """The names of the presets of a stage."""
-    return list(_mapping(bundled_dir("training") / f"{stage}.yaml")["presets"])
-
-
-def _preset(wanted: str, all_presets: Mapping[str, Any], name: str) -> Layer:
-    if wanted not in all_presets:
-        raise UsageError(
-            f"{name}: there is no preset {wanted}", _nearest(wanted, list(all_presets))
-        )
-    origin = f"preset {wanted}"
-    return Layer(origin, flat(all_presets[wanted], f"{name}, {origin}"))
-
-
-_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
-"""PyYAML answers a date that there is not, a number of thousands of digits and deep nesting with
-Python's own errors.
-"""
-
-
-def _flag(flag: str, text: str) -> Layer:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"{flag} {text}: takes KEY=VALUE, such as training.batch=4")
+    layers = _layers(request)
+    table = _merge(layers)
+    faults = [_Located(layer.origin, fault) for layer in layers for fault in layer.faults]
+    nested = _nest(table)
     try:
-        read = yaml.safe_load(value) if value else None
-    except _UNREADABLE as error:
-        raise UsageError(f"{flag} {text}: {value} cannot be read as a value") from error
-    parts: dict[str, Any] = {}
-    place = parts
-    *outer, last = key.strip().split(".")
-    for part in outer:
-        place = place.setdefault(part, {})
-    place[last] = read
-    return Layer(flag, flat(parts, flag))
+        settings = Settings.model_validate(nested)
+    except ValidationError as error:
+        found = faults_of(Settings, error, nested)
+        faults += [_Located(_origin(fault.path, table), fault) for fault in found]
+        raise UsageError(_describe(faults)) from error
+    if faults:
+        raise UsageError(_describe(faults))
+    _refuse_contradictions(settings, table)
+    final = [Setting(each.key, _value(settings, each.key), each.origin) for each in table]
+    return ResolvedRecipe(request.stage, request.preset, settings, final)
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file") from error
-    except _UNREADABLE as error:
-        raise UsageError(f"{path}: is not YAML: {error}") from error
-    if not isinstance(read, dict):
-        raise UsageError(f"{path}: holds no keys")
-    return read
+def preset_names(stage: StageName) -> list[str]:
+    """Return the names of a stage's presets."""
+    return list(_read_mapping(bundled_dir("training") / f"{stage}.yaml")["presets"])
 
 
-def flat(
-    given: Mapping[str, Any], origin: str, within: type[Section] = Settings, prefix: str = ""
-) -> dict[str, Any]:
-    """Nested keys as dotted ones. Raises UsageError for one that is none of `within`."""
-    found: dict[str, Any] = {}
-    kinds = _sections(within)
-    for name, value in given.items():
-        key = f"{prefix}{name}"
-        if name not in within.__struct_fields__:
-            raise UsageError(f"{origin}: {key} is not a key", _nearest_key(key, within, prefix))
-        inner = kinds.get(name)
-        if inner is not None and isinstance(value, dict):
-            found |= flat(value, origin, inner, f"{key}.")
-        elif inner is not None and (value is not None or within is Settings):
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a `--config` file, for editors. A file may leave any key out."""
+    schema = json_schema(Settings)
+    for part in (schema, *schema["$defs"].values()):
+        part.pop("required", None)
+    return {**schema, "title": "Training recipe"}
+
+
+def _layers(request: RecipeRequest) -> list[_Layer]:
+    shipped = bundled_dir("training") / f"{request.stage}.yaml"
+    document, name = _read_mapping(shipped), f"training/{shipped.name}"
+    layers = [_layer(name, document["recipe"])]
+    if request.preset is not None:
+        presets = document["presets"]
+        if request.preset not in presets:
+            hint = _hint(request.preset, presets)
             raise UsageError(
-                f"{origin}: {key} is {value!r}; it takes {', '.join(inner.__struct_fields__)}"
+                f"{name}: there is no preset {request.preset}{hint}. Expected one of:"
+                f" {', '.join(presets)}."
             )
+        layers.append(_layer(f"preset {request.preset}", presets[request.preset]))
+    if request.config is not None:
+        layers.append(_layer(str(request.config), _read_mapping(request.config)))
+    return [*layers, *(_option_layer(option, text) for option, text in request.options)]
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} holds no keys. Expected one of: {', '.join(_names(Settings))}.")
+    return document
+
+
+def _layer(origin: str, given: Mapping[str, Any]) -> _Layer:
+    layer = _Layer(origin, {}, [])
+    _flatten(given, layer, Settings, ())
+    return layer
+
+
+def _option_layer(option: str, text: str) -> _Layer:
+    """Read one KEY=VALUE; the value is YAML."""
+    key, equals, value = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals:
+        raise UsageError(f"{option} {text} has no value. Expected KEY=VALUE: training.batch=4.")
+    try:
+        parsed = yaml.safe_load(value) if value else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        # PyYAML reports an impossible date, thousands of digits or deep nesting as errors of Python
+        fault = Fault(path, f"is {show(value)}", "a value that YAML can read")
+        return _Layer(option, {}, [fault])
+    given: Any = parsed
+    for part in reversed(path):
+        given = {part: given}
+    return _layer(option, given)
+
+
+def _flatten(
+    given: Mapping[str, Any], layer: _Layer, within: type[Section], path: tuple[str, ...]
+) -> None:
+    """Add nested keys to `layer` as dotted ones; report each key that `within` does not have."""
+    sections = _sections(within)
+    for name, value in given.items():
+        here = (*path, str(name))
+        section = sections.get(name)
+        if name not in within.model_fields:
+            layer.faults.append(_unknown_key(here, within))
+        elif section is not None and isinstance(value, dict):
+            _flatten(value, layer, section, here)
+        elif section is not None and (value is not None or within is Settings):
+            expected = f"keys with values: {', '.join(_names(section))}"
+            layer.faults.append(Fault(here, f"is {show(value)}", expected))
         else:
-            found[key] = value
-    return found
+            layer.values[".".join(here)] = value
 
 
-def _merged(layers: Sequence[Layer]) -> list[Setting]:
-    """Later layers win.
+def _merge(layers: Sequence[_Layer]) -> list[Setting]:
+    """Merge the layers; a later one wins.
 
-    A part that a later layer sets to null loses its keys, one that it gives keys is null no more.
+    A section that a later layer sets to null loses its keys; one that gets keys is no longer null.
     """
-    values: dict[str, Setting] = {}
-    for origin, given in layers:
-        for key, value in given.items():
-            for other in list(values):
+    merged: dict[str, Setting] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            for other in list(merged):
                 if other.startswith(f"{key}.") or key.startswith(f"{other}."):
-                    del values[other]
-            values[key] = Setting(key, value, origin)
-    return sorted(values.values(), key=lambda setting: _ORDER[setting.key])
+                    del merged[other]
+            merged[key] = Setting(key, value, layer.origin)
+    return sorted(merged.values(), key=lambda setting: _POSITIONS[setting.key])
 
 
-def _value(settings: Settings, key: str) -> Any:
-    """The value of a key as it is followed: `2e-4`, which YAML reads as a text, is a number
-    there.
-    """
-    place: Any = settings
-    for name in key.split("."):
-        place = getattr(place, name)
-    return place
-
-
-def _typed(table: Sequence[Setting]) -> Settings:
+def _nest(table: Iterable[Setting]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for setting in table:
         place = nested
@@ -190,70 +192,95 @@ def _typed(table: Sequence[Setting]) -> Settings:
         for part in outer:
             place = place.setdefault(part, {})
         place[last] = setting.value
-    try:
-        return msgspec.convert(nested, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(_explained(str(error), table)) from error
+    return nested
 
 
-def _explained(problem: str, table: Sequence[Setting]) -> str:
-    """msgspec's sentence, with the key, the value and its origin in front."""
-    what, _, place = problem.partition(" - at ")
-    key = re.sub(r"\[\d+\]$", "", place.strip("`").removeprefix("$."))
-    words = _words().get(key)
-    wanted = f"accepted: {', '.join(words)}" if words else f"{what[0].lower()}{what[1:]}"
+def _value(settings: Settings, key: str) -> Any:
+    """Return the typed value of a key: `2e-4`, which YAML reads as text, is a number there."""
+    place: Any = settings
+    for name in key.split("."):
+        place = getattr(place, name)
+    return place
+
+
+def _refuse_contradictions(settings: Settings, table: Sequence[Setting]) -> None:
+    """Raises UsageError that lists every broken rule, with the values and their origins."""
+    rules = broken_rules(settings)
+    if rules:
+        texts = [f"{rule.text} ({_values_of(rule.keys, table)})" for rule in rules]
+        raise UsageError("the recipe contradicts itself: " + "; ".join(texts))
+
+
+def _values_of(keys: Iterable[str], table: Sequence[Setting]) -> str:
+    """Show the settings that a rule names: `training.packing=true from --set`."""
+    shown = []
+    for key in keys:
+        own = [each for each in table if each.key == key]
+        inside = [each for each in table if each.key.startswith(f"{key}.")]
+        shown += [f"{key}={show(each.value)} from {each.origin}" for each in own]
+        shown += [f"{key} from {inside[-1].origin}"] if inside else []
+    return ", ".join(shown)
+
+
+def _describe(faults: Sequence[_Located]) -> str:
+    lines = [f"{origin}: {fault.sentence()}" for origin, fault in faults]
+    if len(lines) == 1:
+        return lines[0]
+    return "\n  ".join([f"the recipe has {len(lines)} faults:", *lines])
+
+
+def _origin(path: Sequence[str | int], table: Iterable[Setting]) -> str:
+    """Find the layer that a value came from."""
     for setting in table:
-        if setting.key == key:
-            return f"{setting.origin}: {key} is {setting.value!r}; {wanted}"
-    return f"{key or 'the recipe'}: {what[0].lower()}{what[1:]}"
+        parts = setting.key.split(".")
+        if list(path[: len(parts)]) == parts:
+            return setting.origin
+    return "the recipe"
 
 
-def _words(within: type[Section] = Settings, prefix: str = "") -> dict[str, tuple[str, ...]]:
-    """The closed lists of words that keys take."""
-    kinds = _sections(within)
-    found: dict[str, tuple[str, ...]] = {}
-    for name, hint in get_type_hints(within).items():
-        if get_origin(hint) is Literal:
-            found[f"{prefix}{name}"] = get_args(hint)
-        elif name in kinds:
-            found |= _words(kinds[name], f"{prefix}{name}.")
-    return found
+def _names(within: type[Section]) -> list[str]:
+    return list(within.model_fields)
 
 
 def _sections(within: type[Section]) -> dict[str, type[Section]]:
-    """The fields of `within` that are parts themselves, optional or not."""
-    found: dict[str, type[Section]] = {}
-    for name, hint in get_type_hints(within).items():
-        for kind in get_args(hint) or (hint,):
-            if isinstance(kind, type) and issubclass(kind, Section):
-                found[name] = kind
-    return found
+    """Return the fields of `within` that are sections themselves, optional or not."""
+    return {
+        name: kind
+        for name, field in within.model_fields.items()
+        for kind in (get_args(field.annotation) or (field.annotation,))
+        if isinstance(kind, type) and issubclass(kind, Section)
+    }
 
 
-def _keys(within: type[Section] = Settings, prefix: str = "") -> Iterator[str]:
-    kinds = _sections(within)
-    for name in within.__struct_fields__:
+def _all_keys(within: type[Section] = Settings, prefix: str = "") -> Iterator[str]:
+    sections = _sections(within)
+    for name in within.model_fields:
         if within is not Settings:
             yield f"{prefix}{name}"
-        if name in kinds:
-            yield from _keys(kinds[name], f"{prefix}{name}.")
+        if name in sections:
+            yield from _all_keys(sections[name], f"{prefix}{name}.")
 
 
-_ORDER = {key: place for place, key in enumerate(_keys())}
+_POSITIONS = {key: position for position, key in enumerate(_all_keys())}
 
 
-def _nearest_key(key: str, within: type[Section], prefix: str) -> str:
-    here = [f"{prefix}{name}" for name in within.__struct_fields__]
-    last = key.rpartition(".")[2]
-    elsewhere = [known for known in _ORDER if known.rpartition(".")[2] == last]
-    near = get_close_matches(key, here, n=1) or elsewhere or get_close_matches(key, _ORDER, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return (
-        f"{meant}accepted{f' in {prefix[:-1]}' if prefix else ''}:"
-        f" {', '.join(within.__struct_fields__)}"
+def _unknown_key(path: tuple[str, ...], within: type[Section]) -> Fault:
+    """Describe an unknown key, with the key that was probably meant.
+
+    That is a similar name in the same section, or the same name in another one.
+    """
+    key, prefix = ".".join(path), "".join(f"{part}." for part in path[:-1])
+    siblings = [f"{prefix}{name}" for name in within.model_fields]
+    elsewhere = [known for known in _POSITIONS if known.rpartition(".")[2] == path[-1]]
+    near = (
+        get_close_matches(key, siblings, n=1)
+        or elsewhere
+        or get_close_matches(key, _POSITIONS, n=1)
     )
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return Fault(path, f"is not a known key{hint}", f"one of: {', '.join(_names(within))}")
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"{f'did you mean {near[0]}? ' if near else ''}accepted: {', '.join(known)}"
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,174 +1,208 @@
-"""The keys of a recipe, with what each accepts.
+"""The keys of a training recipe, with the values that each accepts.
 
-Their values stand in `training/*.yaml` only: no key has a default here.
+No key has a default here: every value stands in `training/*.yaml`. Rules that tie several keys
+together are in `recipe_rules`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain.stage_names import StageName
-from finops_cli.errors import UsageError
-
-Positive = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, lt=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Rate = Annotated[float, Meta(gt=0, lt=1)]
-Progress = Annotated[float, Meta(ge=0, le=1)]
-Seed = Annotated[int, Meta(ge=0, lt=2**32)]
+from finops_cli.files.user_files import UserFileModel
 
 
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
+def _refuse_boolean(value: object) -> object:
+    """Python counts true as 1; in a recipe it is a mistake."""
+    if isinstance(value, bool):
+        raise ValueError("a number")  # noqa: TRY004 - pydantic reports a ValueError only
+    return value
+
+
+_Number = BeforeValidator(_refuse_boolean)
+Positive = Annotated[int, Field(ge=1), _Number]
+NotNegativeInt = Annotated[int, Field(ge=0), _Number]
+Proportion = Annotated[float, Field(ge=0, lt=1), _Number]
+NotNegative = Annotated[float, Field(ge=0), _Number]
+PositiveFloat = Annotated[float, Field(gt=0), _Number]
+Rate = Annotated[float, Field(gt=0, lt=1), _Number]
+Progress = Annotated[float, Field(ge=0, le=1), _Number]
+"""How much of a training run is done: 0 at its start, 1 at its end."""
+Seed = Annotated[int, Field(ge=0, lt=2**32), _Number]
+
+
+class Section(UserFileModel):
     """A part of a recipe."""
 
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
 
-class Start(Section, frozen=True):
-    """Random weights ready to copy (`foundry.tiny_start`); by the rotary pairs from `content_from`
-    on words are told apart.
-    """
+
+class Start(Section):
+    """Initial weights that already copy tokens (`training.induction_init`)."""
 
     seed: Seed
-    content_from: Natural
+    content_from: NotNegativeInt
+    """The first rotary pair that distinguishes tokens by content instead of by position."""
 
 
-class Scratch(Section, frozen=True):
-    """A model of a shape of its own: widths in units, lengths in tokens. Columns that are multiples
-    of 256 can be quantized by K-quants.
+class Scratch(Section):
+    """A model with a shape of its own, trained from the start.
 
-    It begins with evenly random weights, or as `start` says, or with those of `weights`: a folder
-    that a training saved, or a GGUF file that `finops quantize` wrote of one.
+    Its first weights are random, or those of `start`, or those of `weights`.
     """
 
     architecture: Literal["qwen3"]
     hidden_size: Positive
+    """K-quants need a multiple of 256."""
     intermediate_size: Positive
+    """K-quants need a multiple of 256."""
     layers: Positive
     heads: Positive
     kv_heads: Positive
     head_dim: Positive
     max_positions: Positive
-    rope_theta: Annotated[float, Meta(gt=0)]
+    """The longest sequence, in tokens."""
+    rope_theta: PositiveFloat
     tied: bool
+    """Whether the input embedding is also the output layer."""
     start: Start | None
     weights: str | None
+    """A folder that `finops train` saved, or a GGUF file that `finops quantize` made from one."""
 
 
-class Vocabulary(Section, frozen=True):
-    """A tokenizer to learn: `size` tokens without the special ones, from the texts of the first
-    training rows, so many a stage.
+class Vocabulary(Section):
+    """A tokenizer to learn from the first training rows of one or more stages.
 
-    Those of the recipe's own stage are its own; of another stage a vocabulary takes records and
-    answers, so that both can share it.
+    Rows of the recipe's own stage are used as they are trained on. Of another stage the records and
+    the answers are used, so that two stages can share a vocabulary.
     """
 
-    size: Annotated[int, Meta(ge=256)]
+    size: Annotated[int, Field(ge=256), _Number]
+    """Tokens, without the special ones."""
     rows: dict[StageName, Positive]
+    """How many rows of each stage."""
 
 
-class Base(Section, frozen=True):
-    """What is trained.
-
-    `folder` and `tokenizer` are paths (that of a tokenizer may be a GGUF file's), `shape` a name in
-    `training/shapes`.
-    """
+class Base(Section):
+    """The model that is trained."""
 
     name: str
     folder: str | None
+    """A local Hugging Face folder (`--base`)."""
     shape: str | None
+    """A name in `training/shapes`: counts the parameters where no weights are present."""
     scratch: Scratch | None
     tokenizer: str | None
+    """For `scratch`: a folder or a GGUF file with a tokenizer."""
     vocabulary: Vocabulary | None
     pad_token: str | None
     quantization: Literal["nf4", "none"]
 
 
-class Adapter(Section, frozen=True):
+class Adapter(Section):
+    """The weights that are trained: a low-rank adapter, or all of them."""
+
     method: Literal["lora", "full"]
     rank: Positive
     alpha: Positive
-    dropout: Share
-    targets: Annotated[list[str], Meta(min_length=1)]
+    dropout: Proportion
+    targets: Annotated[list[str], Field(min_length=1)]
+    """The linear layers that get an adapter."""
 
 
-class Data(Section, frozen=True):
-    """`form` is a name in `forms.FORMS`; `modelfile` one in `modelfiles`: its SYSTEM is the prompt.
-
-    `mix`: by kind of example, its share of the batches over the training, as points (how far it is,
-    weight) with straight lines between.
-    """
+class Data(Section):
+    """The rows to train on."""
 
     source: Literal["file", "stream"]
-    form: str
+    """file: rows that `finops generate` wrote. stream: new rows at every step."""
+    format: str
+    """How a stream words its examples: a name in `training.data.formats.FORMATS`."""
     folder: str
+    """The folder of the files (`--data`)."""
     seed: Seed
     profile: Profile
     modelfile: str
-    most_ftrs: Positive | None
-    mix: dict[str, Annotated[list[tuple[Progress, NotNegative]], Meta(min_length=1)]] | None
+    """A name in `modelfiles/`: its SYSTEM text is the prompt."""
+    max_ftrs: Positive | None
+    """The most fails to receive (FTR) in one resolver input of a stream."""
+    mix: dict[str, Annotated[list[tuple[Progress, NotNegative]], Field(min_length=1)]] | None
+    """The weight of each kind of example over the run, as points (progress, weight).
 
-
-class Muon(Section, frozen=True):
-    """Of the matrices of the layers (`muon.Muon`); `betas` are those of Adam, which trains all else
-    at `training.learning_rate`.
+    Between two points the weight follows a straight line.
     """
+
+
+class Muon(Section):
+    """Settings of the Muon optimizer, which trains the matrices of the layers (`training.muon`)."""
 
     rate: Rate
-    momentum: Share
+    momentum: Proportion
     iterations: Positive
-    betas: tuple[Share, Share]
+    betas: tuple[Proportion, Proportion]
+    """The betas of Adam, which trains all other weights at `training.learning_rate`."""
 
 
-class Training(Section, frozen=True):
-    """`batch` rows at once, `accumulation` batches a step; `warmup` below 1 is a share of the
-    steps; lengths in tokens.
+class Training(Section):
+    """The optimizer, its schedule and its batches."""
 
-    `tokens`: instead of rows, examples of about one length up to so many tokens make a batch.
-    `hold`: the share of the steps at the full rate.
-    """
-
-    epochs: Annotated[float, Meta(gt=0, le=10_000)]
+    epochs: Annotated[float, Field(gt=0, le=10_000), _Number]
     max_steps: Positive | None
     batch: Positive
+    """Rows that are computed at once."""
     tokens: Positive | None
+    """Instead of `batch`: examples of similar length, up to so many tokens together."""
     accumulation: Positive
+    """Batches per step."""
     max_length: Positive
+    """The longest row, in tokens."""
     packing: bool
     learning_rate: Rate
     warmup: NotNegative
+    """Below 1 a proportion of the steps, otherwise a number of steps."""
     scheduler: Literal["cosine", "linear", "constant_with_warmup", "warmup_stable_decay"]
-    hold: Share | None
+    hold: Proportion | None
+    """The proportion of the steps at the full rate."""
     weight_decay: NotNegative
-    max_grad_norm: Annotated[float, Meta(gt=0)]
+    max_grad_norm: PositiveFloat
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "muon"]
     muon: Muon | None
     precision: Literal["bf16", "fp16", "fp32"]
     gradient_checkpointing: bool
     seed: Seed
     threads: Positive | None
-    workers: Natural
+    """Threads of the processor; all of them when null."""
+    workers: NotNegativeInt
+    """Processes that prepare the rows of a stream ahead of time."""
     log_every: Positive
+    """Steps between two lines of the log."""
 
     @property
-    def rows_a_step(self) -> int:
+    def rows_per_step(self) -> int:
+        """The rows of one step of the optimizer."""
         return self.batch * self.accumulation
 
 
-class Evaluation(Section, frozen=True):
-    """`every` in steps; the others count rows, or tokens."""
+class Evaluation(Section):
+    """How the model is evaluated while it is trained."""
 
     every: Positive
+    """Steps between two evaluations; each also writes a checkpoint."""
     keep: Positive
+    """Checkpoints that are kept, beside the best one."""
     samples: Positive
+    """Held-out rows that the model answers."""
     batch: Positive
+    """Rows that it answers at once."""
     new_tokens: Positive
+    """The longest answer, in tokens."""
     loss_rows: Positive
+    """Held-out rows whose loss is measured."""
 
 
-class Settings(Section, frozen=True):
+class Settings(Section):
     """A whole recipe."""
 
     base: Base
@@ -176,62 +210,3 @@ class Settings(Section, frozen=True):
     data: Data
     training: Training
     evaluation: Evaluation
-
-
-def refuse_contradictions(settings: Settings) -> None:
-    """Raises UsageError, with what to change, for keys that cannot stand together."""
-    base, adapter, data, training = (
-        settings.base,
-        settings.adapter,
-        settings.data,
-        settings.training,
-    )
-    wrong = {
-        "base.folder and base.scratch exclude each other: one is a model that exists, the"
-        " other one of random weights": (base.folder is not None and base.scratch is not None),
-        "base.scratch takes base.tokenizer (a folder or GGUF file) or base.vocabulary (one to"
-        " learn), and just one of them": (
-            base.scratch is not None and (base.tokenizer is None) == (base.vocabulary is None)
-        ),
-        "base.scratch.heads is a multiple of base.scratch.kv_heads, and base.scratch.head_dim"
-        " is even": (
-            base.scratch is not None
-            and (base.scratch.heads % base.scratch.kv_heads != 0 or base.scratch.head_dim % 2 != 0)
-        ),
-        "base.scratch goes with adapter.method=full: an adapter on random weights learns little": (
-            base.scratch is not None and adapter.method == "lora"
-        ),
-        "base.quantization=nf4 goes with adapter.method=lora: 4-bit weights are not trained"
-        " themselves": (base.quantization == "nf4" and adapter.method == "full"),
-        "base.scratch.start and base.scratch.weights exclude each other": (
-            base.scratch is not None
-            and base.scratch.start is not None
-            and base.scratch.weights is not None
-        ),
-        "training.optimizer=muon goes with training.muon and adapter.method=full": (
-            (training.optimizer == "muon") != (training.muon is not None)
-            or (training.optimizer == "muon" and adapter.method == "lora")
-        ),
-        "training.scheduler=warmup_stable_decay goes with training.hold": (
-            (training.scheduler == "warmup_stable_decay") != (training.hold is not None)
-        ),
-        "training.tokens goes with data.source=stream, training.batch=1 and"
-        " training.workers=0: a stream is cut into batches in its order": (
-            training.tokens is not None
-            and (data.source, training.batch, training.workers) != ("stream", 1, 0)
-        ),
-        "data.mix goes with training.tokens: the kinds are mixed batch by batch": (
-            data.mix is not None and training.tokens is None
-        ),
-        "data.source=stream has no epochs: give training.max_steps (--max-steps N)": (
-            data.source == "stream" and training.max_steps is None
-        ),
-        "data.source=file goes with data.form=card: the rows of a file are worded already": (
-            data.source == "file" and data.form != "card"
-        ),
-        "data.source=stream goes with training.packing=false: rows are packed by their"
-        " lengths, which a stream does not know": (data.source == "stream" and training.packing),
-    }
-    found = [text for text, holds in wrong.items() if holds]
-    if found:
-        raise UsageError("the recipe contradicts itself: " + "; ".join(found))

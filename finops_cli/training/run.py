@@ -1,6 +1,4 @@
-"""`finops train`, from the call to the model: survey, refuse, train, examine, keep the best, write
-the record.
-"""
+"""Trains a model: inspect, refuse, train, keep the best checkpoint, write the record."""
 
 from __future__ import annotations
 
@@ -15,10 +13,16 @@ from finops_cli.errors import Unfinished, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.files.safe_io import lock, write_json
 from finops_cli.models.prompts import prompt_sha256
-from finops_cli.training.checkpoints import CHECKPOINTS, LOCK, StartMode, begin, refuse_unready
-from finops_cli.training.environment import offline_and_quiet
+from finops_cli.training.checkpoints import (
+    CHECKPOINTS,
+    LOCK,
+    StartMode,
+    prepare_output,
+    refuse_unready,
+)
+from finops_cli.training.environment import go_offline_and_quiet
 from finops_cli.training.planning.inspect import Inspection, TrainingRequest, inspect_request
-from finops_cli.training.planning.plan import Plan, plan_of
+from finops_cli.training.planning.plan import TrainingPlan, plan_from_inspection
 from finops_cli.training.progress import Watch
 from finops_cli.training.run_record import (
     CARD,
@@ -26,170 +30,177 @@ from finops_cli.training.run_record import (
     RUN,
     TIMING,
     MadeFrom,
-    Run,
     Timing,
-    result_of,
-    run_of,
+    TrainingRecord,
+    make_record,
+    make_result,
 )
-from finops_cli.training.versions import refuse_without, versions
+from finops_cli.training.versions import read_versions, refuse_without_packages
 from finops_cli.weights.model_note import ModelNote, write_note
 
 if TYPE_CHECKING:
     from finops_cli.training.recipe_schema import Settings
-    from finops_cli.training.trainer import DeskTrainer
+    from finops_cli.training.trainer import FinopsTrainer
 
 
-class Told(NamedTuple):
-    """Who hears of it: `plan` before it begins, `tell` what happens, `watch` how far it is, `now`
-    says what time it is (UTC).
-    """
+class Callbacks(NamedTuple):
+    """What a caller of `train` gets to know, and the clock that it gives."""
 
-    plan: Callable[[Plan], None]
-    tell: Callable[[str], None]
-    watch: Watch
+    on_plan: Callable[[TrainingPlan], None]
+    """Called once, before training starts."""
+    on_message: Callable[[str], None]
+    on_progress: Watch
     now: Callable[[], datetime]
+    """Returns the time in UTC."""
 
 
-class Trained(NamedTuple):
+class FinishedTraining(NamedTuple):
+    """A finished run: its folder and its record."""
+
     folder: Path
-    run: Run
+    record: TrainingRecord
 
 
-def train(asked: TrainingRequest, output: Path, how: StartMode, told: Told) -> Trained:
-    """Train a model into `output`. An interrupted training goes on with `how="resume"`, to the same
-    bytes on a processor.
+def train(
+    request: TrainingRequest, output: Path, mode: StartMode, callbacks: Callbacks
+) -> FinishedTraining:
+    """Train a model into the folder `output`.
 
-    Raises MissingPiece without the extra, UsageError for what stands in the way (all of it at
-    once), ResumeRefused, Unfinished.
+    An interrupted run continues with `mode="resume"`; on a processor the bytes are the same.
+
+    Raises MissingPiece without the extra, UsageError with all blockers, ResumeRefused, Unfinished.
     """
-    settings = asked.resolved.settings
-    refuse_without(asked.trainer, settings)
-    offline_and_quiet(asked.trainer)
-    begun = told.now()
-    found = inspect_request(asked)
-    plan = plan_of(asked, found, output)
-    told.plan(plan)
+    settings = request.resolved.settings
+    refuse_without_packages(request.trainer, settings)
+    go_offline_and_quiet(request.trainer)
+    started = callbacks.now()
+    inspection = inspect_request(request)
+    plan = plan_from_inspection(request, inspection, output)
+    callbacks.on_plan(plan)
     if plan.blockers:
-        raise UsageError("training cannot begin: " + "; ".join(plan.blockers))
-    made_from = _made_from(asked, found)
-    refuse_unready(output, how, made_from)
+        raise UsageError("training cannot start: " + "; ".join(plan.blockers))
+    made_from = _describe_origin(request, inspection)
+    refuse_unready(output, mode, made_from)
     output.mkdir(parents=True, exist_ok=True)
     with (output / LOCK).open("wb") as held:
         lock(held, output)
-        trainer = _trainer(
-            asked, found, output, told
-        )  # before anything goes: a base that does not open costs no earlier model
-        checkpoint = begin(output, how)
-        write_json(output / RUN, run_of(made_from, None))
+        # before anything is deleted: a base that cannot be opened must not cost an earlier model
+        trainer = _prepare_trainer(request, inspection, output, callbacks)
+        checkpoint = prepare_output(output, mode)
+        write_json(output / RUN, make_record(made_from, None))
         if checkpoint is not None:
-            told.tell(f"goes on from {checkpoint.name}")
-        _go(trainer, checkpoint)
-        run = _finish(asked, trainer, output, made_from)
+            callbacks.on_message(f"resuming from {checkpoint.name}")
+        _run(trainer, checkpoint)
+        record = _finish(request, trainer, output, made_from)
         resumed_from = int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
-        ended = told.now()
+        ended = callbacks.now()
         write_json(
             output / TIMING,
-            Timing(ended.isoformat(), (ended - begun).total_seconds(), resumed_from),
+            Timing(ended.isoformat(), (ended - started).total_seconds(), resumed_from),
         )
     (output / LOCK).unlink()
-    return Trained(output, run)
+    return FinishedTraining(output, record)
 
 
-def _made_from(asked: TrainingRequest, found: Inspection) -> MadeFrom:
-    from finops_cli.training.base_model import base_digests
-    from finops_cli.training.data.tokenizer import digests
-    from finops_cli.training.machine import device_name
+def _describe_origin(request: TrainingRequest, inspection: Inspection) -> MadeFrom:
+    from finops_cli.training.base_model import digest_base
+    from finops_cli.training.data.tokenizer import digest_tokenizer
+    from finops_cli.training.machine import read_device_name
 
-    base = asked.resolved.settings.base
+    base = request.resolved.settings.base
     place = base.scratch.weights if base.scratch is not None else base.folder
-    tokenizer, template = digests(found.tokenizer)
+    tokenizer, template = digest_tokenizer(inspection.tokenizer)
     return MadeFrom(
-        stage=asked.resolved.stage,
-        settings=asked.resolved.table,
-        data=[rows.note for rows in found.sets],
-        kb=asked.kb.version,
-        prompt_sha256=prompt_sha256(asked.resolved.settings.data.modelfile),
+        stage=request.resolved.stage,
+        settings=request.resolved.table,
+        data=[rows.note for rows in inspection.sources],
+        kb=request.kb.version,
+        prompt_sha256=prompt_sha256(request.resolved.settings.data.modelfile),
         tokenizer_sha256=tokenizer,
         template_sha256=template,
-        base=base_digests(Path(place) if place is not None else None),
-        trainer=asked.trainer,
-        device=device_name(),
-        versions=versions(),
+        base=digest_base(Path(place) if place is not None else None),
+        trainer=request.trainer,
+        device=read_device_name(),
+        versions=read_versions(),
     )
 
 
-def _trainer(asked: TrainingRequest, found: Inspection, output: Path, told: Told) -> DeskTrainer:
+def _prepare_trainer(
+    request: TrainingRequest, inspection: Inspection, output: Path, callbacks: Callbacks
+) -> FinopsTrainer:
     import torch
 
-    from finops_cli.training.answer_eval import AnswerEvaluator, spread
+    from finops_cli.training.answer_eval import AnswerEvaluator, spread_indexes
     from finops_cli.training.base_model import open_base
     from finops_cli.training.trainer import make_trainer
 
-    settings = asked.resolved.settings
+    settings = request.resolved.settings
     if settings.training.threads is not None:
         torch.set_num_threads(settings.training.threads)
-    evaluation = found.sets.eval
+    evaluation = inspection.sources.eval
     rows = [
-        evaluation.at(place) for place in spread(evaluation.note.rows, settings.evaluation.samples)
+        evaluation.at(place)
+        for place in spread_indexes(evaluation.note.rows, settings.evaluation.samples)
     ]
-    examiner = AnswerEvaluator(rows, found.tokenizer, settings.evaluation, asked.kb)
-    model = open_base(settings, found.tokenizer, asked.trainer)
-    return make_trainer(settings, model, found, examiner, output / CHECKPOINTS, told.watch)
+    evaluator = AnswerEvaluator(rows, inspection.tokenizer, settings.evaluation, request.kb)
+    model = open_base(settings, inspection.tokenizer, request.trainer)
+    return make_trainer(
+        settings, model, inspection, evaluator, output / CHECKPOINTS, callbacks.on_progress
+    )
 
 
-def _go(trainer: DeskTrainer, checkpoint: Path | None) -> None:
-    """Train to the end. Raises Unfinished where the GPU's memory is full."""
+def _run(trainer: FinopsTrainer, checkpoint: Path | None) -> None:
+    """Train to the end. Raises Unfinished when the GPU's memory is full."""
     import torch
 
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
     except torch.OutOfMemoryError as error:
-        cure = (
-            "take a smaller preset, training.batch or evaluation.batch, and start with --overwrite"
-        )
         raise Unfinished(
-            f"the GPU's memory is full at step {trainer.state.global_step:,}", cure
+            f"the GPU's memory is full at step {trainer.state.global_step:,}",
+            "use a smaller preset, training.batch or evaluation.batch, and start with --overwrite",
         ) from error
 
 
-def _finish(asked: TrainingRequest, trainer: DeskTrainer, output: Path, made_from: MadeFrom) -> Run:
-    """The best model under its name, then the picture, the card, and last the record: without it,
-    the training goes on from its end.
+def _finish(
+    request: TrainingRequest, trainer: FinopsTrainer, output: Path, made_from: MadeFrom
+) -> TrainingRecord:
+    """Save the best model, then the picture, the card, and last the record.
+
+    An interruption before the record is written leaves a run that can be resumed.
     """
-    from finops_cli.training.loss_curve import draw
-    from finops_cli.training.model_card import model_card
+    from finops_cli.training.loss_curve import draw_curves
+    from finops_cli.training.model_card import render_model_card
 
-    stage, settings = asked.resolved.stage, asked.resolved.settings
+    stage, settings = request.resolved.stage, request.resolved.settings
     folder = output / ("model" if settings.adapter.method == "full" else "adapter")
-    result = result_of(
+    result = make_result(
         trainer.state,
-        _counted(trainer.model),
-        _saved(trainer, folder, _note(settings, made_from.base)),
+        _count_parameters(trainer.model),
+        _save(trainer, folder, _make_note(settings, made_from.base)),
     )
-    draw(result, stage, STAGES[stage].decision_field, output / CURVE)
-    run = run_of(made_from, result)
-    (output / CARD).write_text(model_card(run), encoding="utf-8")
-    write_json(output / RUN, run)
+    draw_curves(result, stage, STAGES[stage].decision_field, output / CURVE)
+    record = make_record(made_from, result)
+    (output / CARD).write_text(render_model_card(record), encoding="utf-8")
+    write_json(output / RUN, record)
     shutil.rmtree(output / CHECKPOINTS)
-    return run
+    return record
 
 
-def _note(settings: Settings, base: dict[str, str]) -> ModelNote:
-    from finops_cli.training.base_model import merges_into
+def _make_note(settings: Settings, base: dict[str, str]) -> ModelNote:
+    from finops_cli.training.base_model import select_merge_base
 
     if settings.adapter.method == "full" or settings.base.folder is None:
         return ModelNote(settings.data.modelfile)
-    return ModelNote(settings.data.modelfile, merges_into(Path(settings.base.folder), base))
+    return ModelNote(settings.data.modelfile, select_merge_base(Path(settings.base.folder), base))
 
 
-def _saved(trainer: DeskTrainer, folder: Path, note: ModelNote) -> dict[str, str]:
-    """Write model and tokenizer into `folder`, and what `finops quantize` is to know of them; the
-    digest of each file.
-    """
+def _save(trainer: FinopsTrainer, folder: Path, note: ModelNote) -> dict[str, str]:
+    """Save model, tokenizer and the note for `finops quantize`; return the digest of each file."""
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
     write_note(folder, note)
-    (folder / CARD).unlink(missing_ok=True)  # PEFT's, which is an empty form
+    (folder / CARD).unlink(missing_ok=True)  # PEFT writes an empty form
     return {
         f"{folder.name}/{file.name}": sha256_of_file(file)[0]
         for file in sorted(folder.iterdir())
@@ -197,11 +208,11 @@ def _saved(trainer: DeskTrainer, folder: Path, note: ModelNote) -> dict[str, str
     }
 
 
-def _counted(model: Any) -> tuple[int, int]:
-    """Parameters in all, and trained; a 4-bit weight counts as what it stands for."""
-    counted = getattr(model, "get_nb_trainable_parameters", None)
-    if counted is not None:
-        trainable, total = counted()
+def _count_parameters(model: Any) -> tuple[int, int]:
+    """Count all parameters and the trained ones. A 4-bit weight counts as one parameter."""
+    count = getattr(model, "get_nb_trainable_parameters", None)
+    if count is not None:
+        trainable, total = count()
         return total, trainable
     return sum(each.numel() for each in model.parameters()), sum(
         each.numel() for each in model.parameters() if each.requires_grad

@@ -1,8 +1,7 @@
-"""`run.json`: what a model was made from, what came of it, and a digest of both. No clock, no host,
-no path of its own stands in it.
+"""`run.json`, the record of a training run: its inputs, its result, and a digest of both.
 
-Equal calls on equal machines write equal bytes; when it was, and how long it took, is in
-`timing.json` beside it.
+It has no time, host or path, so equal commands on equal machines write equal bytes. `timing.json`
+beside it says when the run ended and how long it took.
 """
 
 from __future__ import annotations
@@ -22,11 +21,8 @@ from finops_cli.training.recipe import Setting
 RUN, TIMING, CARD, CURVE = "run.json", "timing.json", "README.md", "loss.png"
 
 
-class MadeFrom(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a training depends on.
-
-    Where it is equal, training goes on from a checkpoint as if it had never stopped.
-    """
+class MadeFrom(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a training run depends on. Only a run with equal inputs can be resumed."""
 
     stage: StageName
     settings: list[Setting]
@@ -42,8 +38,8 @@ class MadeFrom(Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str | None]
 
 
-class Loss(Struct, frozen=True):
-    """Of training rows, averaged since the last one."""
+class LossPoint(Struct, frozen=True):
+    """The mean loss of training rows since the last point."""
 
     step: int
     loss: float
@@ -51,8 +47,8 @@ class Loss(Struct, frozen=True):
     grad_norm: float
 
 
-class Evaluated(Struct, frozen=True):
-    """Of eval rows: the loss, and generated answers as `judging.Scores` counts them."""
+class EvaluationPoint(Struct, frozen=True):
+    """The loss of held-out rows and the scores of generated answers (`datasets.grading.Scores`)."""
 
     step: int
     loss: float
@@ -62,55 +58,55 @@ class Evaluated(Struct, frozen=True):
     decided: int
 
 
-class Result(Struct, frozen=True):
-    """What came of it; `tokens` were trained on, prompts included and padding left out.
-
-    `artefacts` is SHA-256 by file.
-    """
+class TrainingResult(Struct, frozen=True, kw_only=True):
+    """The result of a training run."""
 
     steps: int
     epochs: float
     tokens: int
+    """Tokens trained on, with prompts and without padding."""
     parameters: int
     trained_parameters: int
     train_loss: float
-    losses: list[Loss]
-    evaluations: list[Evaluated]
+    losses: list[LossPoint]
+    evaluations: list[EvaluationPoint]
     best_step: int
     artefacts: dict[str, str]
+    """SHA-256 by file."""
 
 
-class Run(Struct, frozen=True):
-    """The whole record; `result` is None until the training has ended."""
+class TrainingRecord(Struct, frozen=True):
+    """The whole record. `result` is None until the run has ended."""
 
     made_from: MadeFrom
-    result: Result | None
+    result: TrainingResult | None
     digest: str
 
 
 class Timing(Struct, frozen=True):
-    """When and how long: the last sitting of a training, and the steps that it went on from."""
+    """When a run ended and how long it took, since it was started or last resumed."""
 
     ended: str
     seconds: float
     resumed_from: int
+    """The step that it was resumed from; 0 for a new run."""
 
 
-def run_of(made_from: MadeFrom, result: Result | None) -> Run:
-    """The record with its digest."""
-    return Run(
+def make_record(made_from: MadeFrom, result: TrainingResult | None) -> TrainingRecord:
+    """Make the record with its digest."""
+    return TrainingRecord(
         made_from, result, hashlib.sha256(msgspec.json.encode([made_from, result])).hexdigest()
     )
 
 
-def read_run(folder: Path) -> Run | None:
-    """The record in a folder; None where there is none.
+def read_record(folder: Path) -> TrainingRecord | None:
+    """Read the record in a folder; None where there is none.
 
     Raises ResumeRefused when it cannot be read.
     """
     path = folder / RUN
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Run)
+        return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
@@ -119,17 +115,17 @@ def read_run(folder: Path) -> Run | None:
         ) from error
 
 
-def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -> Result:
-    """The result that a trainer's state tells. `counted`: parameters in all, and trained."""
+def make_result(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -> TrainingResult:
+    """Make the result from a trainer's state. `counted`: all parameters, and trained ones."""
     history: list[dict[str, Any]] = state.log_history
     losses = [
-        Loss(each["step"], each["loss"], each["learning_rate"], float(each["grad_norm"]))
+        LossPoint(each["step"], each["loss"], each["learning_rate"], float(each["grad_norm"]))
         for each in history
         if "loss" in each
     ]
     evaluated = {each["step"]: each["eval_loss"] for each in history if "eval_loss" in each}
     scores = [
-        Evaluated(
+        EvaluationPoint(
             each["step"],
             evaluated[each["step"]],
             *(int(each[f"eval_{name}"]) for name in ("asked", "valid", "exact", "decided")),
@@ -137,13 +133,13 @@ def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -
         for each in history
         if "eval_asked" in each
     ]
-    return Result(
+    return TrainingResult(
         steps=state.global_step,
         epochs=float(state.epoch),
         tokens=int(state.num_input_tokens_seen),
         parameters=counted[0],
         trained_parameters=counted[1],
-        train_loss=_mean(losses),
+        train_loss=_mean_loss(losses),
         losses=losses,
         evaluations=scores,
         best_step=int(state.best_global_step),
@@ -151,8 +147,8 @@ def result_of(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -
     )
 
 
-def _mean(losses: list[Loss]) -> float:
-    """The mean over steps: each logged loss stands for the steps since the one before."""
+def _mean_loss(losses: list[LossPoint]) -> float:
+    """Average the loss over steps; each point covers the steps since the one before."""
     steps = [
         each.step - before
         for each, before in zip(losses, [0, *(each.step for each in losses)], strict=False)

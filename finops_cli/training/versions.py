@@ -1,4 +1,4 @@
-"""What is installed of the packages that training needs, told without importing any."""
+"""The installed versions of the packages that training needs, without importing them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PACKAGES = (
     "bitsandbytes",
     "unsloth",
 )
-"""Packages whose versions a trained model depends on."""
+"""Packages that a trained model depends on."""
 _NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "matplotlib")
 
 
-def versions() -> dict[str, str | None]:
-    """Version by package; None for one that is not installed."""
+def read_versions() -> dict[str, str | None]:
+    """Return the version of each package; None for one that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version(), "finops": __version__}
     for package in PACKAGES:
         try:
@@ -39,8 +39,8 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def missing(trainer: TrainerName, settings: Settings) -> list[MissingPiece]:
-    """What is absent, each as an error with its cure; nothing when training can begin."""
+def find_missing(trainer: TrainerName, settings: Settings) -> list[MissingPiece]:
+    """Return what is missing, each with its cure; empty when training can start."""
     eight_bit = settings.training.optimizer.endswith("8bit")
     needed = [
         *_NEEDED,
@@ -57,8 +57,8 @@ def missing(trainer: TrainerName, settings: Settings) -> list[MissingPiece]:
     return found
 
 
-def refuse_without(trainer: TrainerName, settings: Settings) -> None:
-    """Raises MissingPiece, with the cure, where a package that training needs is not installed."""
-    found = missing(trainer, settings)
+def refuse_without_packages(trainer: TrainerName, settings: Settings) -> None:
+    """Raises MissingPiece, with the cure, when a package that training needs is not installed."""
+    found = find_missing(trainer, settings)
     if found:
         raise MissingPiece("; ".join(map(str, found)), "; ".join(each.cure for each in found))

@@ -1,3 +1,1 @@
-"""Weights on their way from a trainer to llama.cpp: read where they lie, merged with an adapter,
-written as GGUF, quantized, tried.
-"""
+"""Reads model weights, merges adapters, writes GGUF files and quantizes them."""

@@ -1,10 +1,9 @@
-"""The two networks that are written here, Qwen3 and Qwen3.5 (text), by the settings of config.json;
-and their settings in GGUF.
+"""The two supported networks, Qwen3 and Qwen3.5 (text): from config.json, and as GGUF settings.
 
-Names and values of the settings in GGUF restate what llama.cpp's converter writes
-(`conversion/base.py` and `conversion/qwen.py`, MIT, The ggml authors; Qwen3.5 by
-ggml-org/llama.cpp#19468). Whatever would make another network than these is refused, not passed
-over.
+A setting that would make another network is refused, never ignored.
+
+Source: llama.cpp's converter, `conversion/base.py` and `conversion/qwen.py` (MIT, The ggml
+authors; Qwen3.5: ggml-org/llama.cpp#19468).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from msgspec import Meta, Struct
 
 from finops_cli.errors import UsageError
 from finops_cli.models.gguf import Pair
-from finops_cli.weights.checkpoint import number_in
+from finops_cli.weights.checkpoint import read_number
 
 Name = Literal["qwen3", "qwen35"]
 ARCHITECTURES: dict[str, Name] = {
@@ -26,40 +25,35 @@ ARCHITECTURES: dict[str, Name] = {
     "Qwen3_5ForConditionalGeneration": "qwen35",
 }
 _Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-"""As far as llama.cpp counts."""
+"""llama.cpp counts in 32 bits."""
 _ROPE_SECTIONS = [11, 11, 10]
-_ROTARY_SHARE = 0.25
-"""Both as transformers has them where a checkpoint does not say."""
+_ROTARY_PROPORTION = 0.25
+"""The defaults of transformers, where a checkpoint does not say."""
 _FIXED: dict[str, tuple[object, ...]] = {
     "attention_bias": (False,),
     "hidden_act": ("silu",),
     "use_sliding_window": (False,),
     "attn_output_gate": (True,),
 }
-"""Settings that llama.cpp knows one value of. They may be absent."""
+"""Settings of which llama.cpp knows one value only. They may be absent."""
 
 
-_AS_IT_CAME = "take the config.json that came with the model"
+_ORIGINAL_CONFIG = "use the config.json that came with the model"
 
 
-class LinearAttention(Struct, frozen=True):
-    """The Gated DeltaNet layers of Qwen3.5.
-
-    `interval`: one layer in so many is a full attention.
-    """
+class LinearAttention(Struct, frozen=True, kw_only=True):
+    """The sizes of the Gated DeltaNet layers of Qwen3.5."""
 
     key_heads: int
     value_heads: int
     head_dim: int
     kernel: int
     interval: int
+    """Every so many layers, one is a full attention."""
 
 
 class Architecture(Struct, frozen=True, kw_only=True):
-    """Sizes of a network.
-
-    `tied`: what reads tokens also predicts them. `linear` is None for Qwen3.
-    """
+    """The sizes of a network."""
 
     name: Name
     layers: int
@@ -73,17 +67,19 @@ class Architecture(Struct, frozen=True, kw_only=True):
     norm_epsilon: float
     rope_base: float
     tied: bool
+    """Whether the input embedding is also the output layer."""
     rope_dimensions: int = 0
     rope_sections: tuple[int, ...] = ()
     linear: LinearAttention | None = None
+    """None for Qwen3."""
 
     def is_linear(self, layer: int) -> bool:
-        """Whether `layer`, counted from 0, is a linear attention."""
+        """Return whether `layer`, counted from 0, is a linear attention."""
         return self.linear is not None and (layer + 1) % self.linear.interval != 0
 
 
-class _Config(Struct, frozen=True):
-    """What config.json must say of either network."""
+class _Config(Struct, frozen=True, kw_only=True):
+    """The required settings of config.json for both networks."""
 
     num_hidden_layers: _Size
     hidden_size: _Size
@@ -96,7 +92,9 @@ class _Config(Struct, frozen=True):
     rms_norm_eps: Annotated[float, Meta(gt=0, lt=1)]
 
 
-class _LinearConfig(Struct, frozen=True):
+class _LinearConfig(Struct, frozen=True, kw_only=True):
+    """The required settings of config.json for Qwen3.5."""
+
     linear_num_key_heads: _Size
     linear_num_value_heads: _Size
     linear_key_head_dim: _Size
@@ -105,41 +103,19 @@ class _LinearConfig(Struct, frozen=True):
     layer_types: list[str]
 
 
-def architecture_of(config: dict[str, Any], place: Path) -> Architecture:
-    """The network of `config`, from the file `place`.
+def read_architecture(config: dict[str, Any], place: Path) -> Architecture:
+    """Read the network from a config.json, whose path is `place`.
 
-    Raises UsageError for any other than the two, and for settings not known here.
+    Raises UsageError for any other network and for unknown settings.
     """
-    names = config.get("architectures")
-    given = names[0] if isinstance(names, list) and names else None
-    name = ARCHITECTURES.get(given) if isinstance(given, str) else None
-    if name is None:
-        raise UsageError(
-            f"{place}: {given or 'no architecture'}; {', '.join(ARCHITECTURES)} are converted here",
-            "convert any other with llama.cpp's convert_hf_to_gguf.py, and give --gguf FILE",
-        )
+    name = _read_name(config, place)
     nested = config.get("text_config")
     text = nested if isinstance(nested, dict) else config
     _refuse_unknown(text, place)
-    sizes = _read(text, _Config, place)
-    rope = _rope(text, place)
-    linear = (
-        _linear(_read(text, _LinearConfig, place), sizes.num_hidden_layers, place)
-        if name == "qwen35"
-        else None
-    )
-    if linear is None and any(kind != "full_attention" for kind in text.get("layer_types") or ()):
-        raise UsageError(
-            f"{place}: layer_types: a Qwen3 whose layers are not all full_attention is not"
-            " converted here"
-        )
-    given = {"partial_rotary_factor": _ROTARY_SHARE, **text, **rope}
-    share = number_in(given, "partial_rotary_factor")
-    if share is None or not 0 < share <= 1:
-        raise UsageError(
-            f"{place}: partial_rotary_factor is {given['partial_rotary_factor']!r:.40}; a part of 1"
-            " is expected"
-        )
+    sizes = _convert(text, _Config, place)
+    rope = _read_rope(text, place)
+    rotary_proportion = _read_rotary_proportion({**text, **rope}, place)
+    linear = _read_linear_attention(name, text, sizes.num_hidden_layers, place)
     return Architecture(
         name=name,
         layers=sizes.num_hidden_layers,
@@ -153,14 +129,14 @@ def architecture_of(config: dict[str, Any], place: Path) -> Architecture:
         norm_epsilon=sizes.rms_norm_eps,
         rope_base=rope["rope_theta"],
         tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-        rope_dimensions=int(sizes.head_dim * share) if linear else 0,
-        rope_sections=_sections(rope, place) if linear else (),
+        rope_dimensions=int(sizes.head_dim * rotary_proportion) if linear else 0,
+        rope_sections=_read_rope_sections(rope, place) if linear else (),
         linear=linear,
     )
 
 
-def settings(network: Architecture) -> dict[str, Pair]:
-    """The settings of the network as GGUF has them."""
+def gguf_settings(network: Architecture) -> dict[str, Pair]:
+    """Return the settings of the network as GGUF names them."""
     pairs: dict[str, Pair] = {
         "block_count": network.layers,
         "context_length": network.context,
@@ -191,8 +167,8 @@ def settings(network: Architecture) -> dict[str, Pair]:
     return {f"{network.name}.{key}": value for key, value in pairs.items()}
 
 
-class _Said(Struct, frozen=True):
-    """What the head of a GGUF file must say of a Qwen3, by the last part of its keys."""
+class _GgufConfig(Struct, frozen=True, kw_only=True):
+    """The required settings of a Qwen3 in a GGUF file, by the last part of each key."""
 
     block_count: _Size
     context_length: _Size
@@ -205,75 +181,95 @@ class _Said(Struct, frozen=True):
     freq_base: Annotated[float, Meta(gt=0)]
 
 
-def network_of(pairs: dict[str, Any], vocabulary: int, tied: bool) -> Architecture:
-    """The Qwen3 that `settings` were written of.
+def architecture_from_gguf(pairs: dict[str, Any], vocabulary: int, tied: bool) -> Architecture:
+    """Read a Qwen3 from the settings of a GGUF file.
 
-    Raises msgspec.ValidationError where they are not whole.
+    Raises msgspec.ValidationError when settings are missing.
     """
-    said = msgspec.convert(
+    sizes = msgspec.convert(
         {key.rpartition(".")[2]: value for key, value in pairs.items() if key.startswith("qwen3.")},
-        _Said,
+        _GgufConfig,
     )
     return Architecture(
         name="qwen3",
-        layers=said.block_count,
-        width=said.embedding_length,
-        feed_forward=said.feed_forward_length,
-        heads=said.head_count,
-        kv_heads=said.head_count_kv,
-        head_dim=said.key_length,
+        layers=sizes.block_count,
+        width=sizes.embedding_length,
+        feed_forward=sizes.feed_forward_length,
+        heads=sizes.head_count,
+        kv_heads=sizes.head_count_kv,
+        head_dim=sizes.key_length,
         vocabulary=vocabulary,
-        context=said.context_length,
-        norm_epsilon=said.layer_norm_rms_epsilon,
-        rope_base=said.freq_base,
+        context=sizes.context_length,
+        norm_epsilon=sizes.layer_norm_rms_epsilon,
+        rope_base=sizes.freq_base,
         tied=tied,
     )
 
 
-def _read(text: dict[str, Any], shape: Any, place: Path) -> Any:
+def _read_name(config: dict[str, Any], place: Path) -> Name:
+    names = config.get("architectures")
+    given = names[0] if isinstance(names, list) and names else None
+    name = ARCHITECTURES.get(given) if isinstance(given, str) else None
+    if name is None:
+        raise UsageError(
+            f"{place}: {given or 'no architecture'} is not supported. Expected one of:"
+            f" {', '.join(ARCHITECTURES)}",
+            "convert any other with llama.cpp's convert_hf_to_gguf.py, and give --gguf FILE",
+        )
+    return name
+
+
+def _read_rotary_proportion(given: dict[str, Any], place: Path) -> float:
+    """Return the proportion of each head that the rotary embedding turns."""
+    given = {"partial_rotary_factor": _ROTARY_PROPORTION, **given}
+    proportion = read_number(given, "partial_rotary_factor")
+    if proportion is None or not 0 < proportion <= 1:
+        raise UsageError(
+            f"{place}: partial_rotary_factor is {given['partial_rotary_factor']!r:.40}. Expected a"
+            " number above 0 and up to 1."
+        )
+    return proportion
+
+
+def _convert(text: dict[str, Any], shape: Any, place: Path) -> Any:
     try:
         return msgspec.convert(text, shape)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{place}: {error}", _AS_IT_CAME) from error
+        raise UsageError(f"{place}: {error}; {_ORIGINAL_CONFIG}") from error
 
 
 def _refuse_unknown(text: dict[str, Any], place: Path) -> None:
     for key, accepted in _FIXED.items():
         if text.get(key, accepted[0]) not in accepted:
-            raise UsageError(
-                f"{place}: {key} is {text[key]!r}; only {accepted[0]!r} is converted here"
-            )
+            raise UsageError(f"{place}: {key} is {text[key]!r}; only {accepted[0]!r} is supported")
 
 
-def _rope(text: dict[str, Any], place: Path) -> dict[str, Any]:
-    """The settings of the rotary embedding, in transformers' new form or its old one, with
-    `rope_theta`.
-    """
+def _read_rope(text: dict[str, Any], place: Path) -> dict[str, Any]:
+    """Read the settings of the rotary embedding, in transformers' new or old form."""
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     if not isinstance(rope, dict):
-        raise UsageError(f"{place}: rope_parameters is {rope!r}", _AS_IT_CAME)
+        raise UsageError(f"{place}: rope_parameters is {rope!r}; {_ORIGINAL_CONFIG}")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise UsageError(
-            f"{place}: rope scaling {kind!r} is not converted here, only 'default'",
-            "take the model without it",
+            f"{place}: rope scaling {kind!r} is not supported",
+            "use the model without it ('default')",
         )
     given = {**text, **rope}
-    theta = number_in(given, "rope_theta")
+    theta = read_number(given, "rope_theta")
     if theta is None or theta <= 0:
         raise UsageError(
-            f"{place}: rope_theta is {given.get('rope_theta')!r:.40}; a number above 0 is expected"
+            f"{place}: rope_theta is {given.get('rope_theta')!r:.40}. Expected a number above 0."
         )
     if rope.get("mrope_interleaved", True) is not True:
         raise UsageError(
-            f"{place}: mrope_interleaved is {rope['mrope_interleaved']!r}; only True is converted"
-            " here"
+            f"{place}: mrope_interleaved is {rope['mrope_interleaved']!r}; only True is supported"
         )
     return {**rope, "rope_theta": theta}
 
 
-def _sections(rope: dict[str, Any], place: Path) -> tuple[int, ...]:
-    """The sections of the rotary embedding; llama.cpp wants four."""
+def _read_rope_sections(rope: dict[str, Any], place: Path) -> tuple[int, ...]:
+    """Read the sections of the rotary embedding; llama.cpp needs four."""
     sections = rope.get("mrope_section", _ROPE_SECTIONS)
     if (
         not isinstance(sections, list)
@@ -281,40 +277,38 @@ def _sections(rope: dict[str, Any], place: Path) -> tuple[int, ...]:
         or not all(isinstance(each, int) for each in sections)
     ):
         raise UsageError(
-            f"{place}: mrope_section is {sections!r}; up to four whole numbers are expected"
+            f"{place}: mrope_section is {sections!r}. Expected one to four whole numbers."
         )
     return (*sections, 0, 0, 0)[:4]
 
 
-def _linear(config: _LinearConfig, layers: int, place: Path) -> LinearAttention:
-    """The linear layers. llama.cpp asks for keys and values of one size, and for the pattern of
-    full attentions to be regular.
+def _read_linear_attention(
+    name: Name, text: dict[str, Any], layers: int, place: Path
+) -> LinearAttention | None:
+    """Read the linear attention layers; None for Qwen3.
+
+    llama.cpp needs keys and values of one size and full attentions at a regular interval.
     """
+    if name == "qwen3":
+        if any(kind != "full_attention" for kind in text.get("layer_types") or ()):
+            raise UsageError(
+                f"{place}: layer_types: a Qwen3 needs full_attention in every layer to be supported"
+            )
+        return None
+    config: _LinearConfig = _convert(text, _LinearConfig, place)
     if config.linear_key_head_dim != config.linear_value_head_dim:
         raise UsageError(
-            f"{place}: linear_key_head_dim and linear_value_head_dim differ; llama.cpp has no such"
-            " network"
+            f"{place}: linear_key_head_dim and linear_value_head_dim differ; llama.cpp does not"
+            " support that"
         )
     if (
         config.linear_num_key_heads < 1
         or config.linear_num_value_heads % config.linear_num_key_heads
     ):
-        raise UsageError(f"{place}: linear_num_value_heads is no multiple of linear_num_key_heads")
-    kinds = config.layer_types
-    interval = kinds.index("full_attention") + 1 if "full_attention" in kinds else 0
-    if len(kinds) != layers:
         raise UsageError(
-            f"{place}: layer_types: names {len(kinds):,} layers; num_hidden_layers is {layers:,}"
+            f"{place}: linear_num_value_heads is not a multiple of linear_num_key_heads"
         )
-    regular = [
-        "full_attention" if interval and (i + 1) % interval == 0 else "linear_attention"
-        for i in range(layers)
-    ]
-    if not interval or kinds != regular:
-        raise UsageError(
-            f"{place}: layer_types: {layers} layers with a full_attention at a regular interval are"
-            " expected"
-        )
+    interval = _read_interval(config.layer_types, layers, place)
     return LinearAttention(
         key_heads=config.linear_num_key_heads,
         value_heads=config.linear_num_value_heads,
@@ -322,3 +316,22 @@ def _linear(config: _LinearConfig, layers: int, place: Path) -> LinearAttention:
         kernel=config.linear_conv_kernel_dim,
         interval=interval,
     )
+
+
+def _read_interval(kinds: list[str], layers: int, place: Path) -> int:
+    """Return the interval of the full attentions among the layers."""
+    interval = kinds.index("full_attention") + 1 if "full_attention" in kinds else 0
+    if len(kinds) != layers:
+        raise UsageError(
+            f"{place}: layer_types has {len(kinds):,} layers; num_hidden_layers is {layers:,}"
+        )
+    regular = [
+        "full_attention" if interval and (i + 1) % interval == 0 else "linear_attention"
+        for i in range(layers)
+    ]
+    if not interval or kinds != regular:
+        raise UsageError(
+            f"{place}: layer_types: expected {layers} layers with a full_attention at a regular"
+            " interval"
+        )
+    return interval

@@ -1,6 +1,4 @@
-"""A model as Hugging Face's libraries save it: a folder with config.json, the tokenizer, and the
-weights in one file or several.
-"""
+"""Reads a model that transformers saved: a folder with config.json, tokenizer and weight files."""
 
 from __future__ import annotations
 
@@ -12,78 +10,77 @@ from typing import Any, NamedTuple
 import msgspec
 
 from finops_cli.errors import UsageError
-from finops_cli.weights.safetensors import Tensor, tensors_of
+from finops_cli.weights.safetensors import Tensor, read_tensors
 
 _ONE, _INDEX, WEIGHTS = "model.safetensors", "model.safetensors.index.json", ".safetensors"
 _TEXT_PREFIX = "model.language_model."
-_LEFT_OUT = re.compile(r"(model\.)?(visual|mtp)\.|.*\.rotary_emb\.inv_freq$")
-"""What the text model does not need: the eyes of Qwen3.5, its speculative layers, and tables that
-follow from the settings.
+_NOT_NEEDED = re.compile(r"(model\.)?(visual|mtp)\.|.*\.rotary_emb\.inv_freq$")
+"""Tensors that the text model does not need: the vision tower of Qwen3.5, its speculative layers,
+and tables that follow from the settings.
 """
 _LARGEST = sys.float_info.max
 
 
 class Checkpoint(NamedTuple):
-    """`config` is what config.json says; `tensors` are by their names in a text-only model, without
-    those that it does not need.
-
-    `files` are all that were read or will be: config, index, weights.
-    """
+    """A model in a folder."""
 
     folder: Path
     config: dict[str, Any]
+    """The content of config.json."""
     tensors: dict[str, Tensor]
+    """The tensors of the text model by their names in a text-only model."""
     files: tuple[Path, ...]
+    """All files that are read: config, index, weights."""
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """The model in `folder`.
+    """Read the model in `folder`.
 
-    Raises UsageError when it is none, is not whole, is quantized, or has a tensor twice.
+    Raises UsageError when it is not a model, is incomplete or quantized, or has a tensor twice.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder", "give the one with the model's config.json")
+        raise UsageError(
+            f"{folder}: no such folder. Expected the folder with the model's config.json."
+        )
     config = read_json(folder / "config.json")
     _refuse_quantized(folder, config)
-    files = _weight_files(folder)
+    files = _find_weight_files(folder)
     tensors: dict[str, Tensor] = {}
     for file in files:
-        for name, tensor in tensors_of(file).items():
-            if _LEFT_OUT.match(name):
+        for name, tensor in read_tensors(file).items():
+            if _NOT_NEEDED.match(name):
                 continue
-            known = text_name(name)
+            known = text_model_name(name)
             if known in tensors:
                 raise UsageError(
-                    f"{folder}: {known} is there twice, in {tensors[known].path.name} and"
+                    f"{folder}: {known} is stored twice, in {tensors[known].path.name} and"
                     f" {file.name}"
                 )
             tensors[known] = tensor
     index = folder / _INDEX
-    _refuse_other_than_indexed(index, tensors)
+    _refuse_index_mismatch(index, tensors)
     read = [folder / "config.json", *([index] if len(files) > 1 or index.is_file() else []), *files]
     return Checkpoint(folder, config, tensors, tuple(read))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises UsageError when there is none."""
+    """Read the object in a JSON file. Raises UsageError when there is none."""
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; the folder is not a whole model or adapter")
+        raise UsageError(f"{path}: no such file; the folder is not a complete model or adapter")
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path}: is no JSON object: {error}") from error
+        raise UsageError(f"{path} is not a JSON object: {error}") from error
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
-    """Whether a config.json says that the weights beside it are quantized, those of the text model
-    or all.
-    """
+    """Return whether a config.json says that its weights are quantized, all or the text model's."""
     parts = (config, config.get("text_config"))
     return any(isinstance(part, dict) and bool(part.get("quantization_config")) for part in parts)
 
 
-def number_in(given: dict[str, Any], key: str) -> float | None:
-    """The number under `key`; None where there is none, or none that a float holds."""
+def read_number(given: dict[str, Any], key: str) -> float | None:
+    """Return the number under `key`; None where there is no number that a float can hold."""
     value = given.get(key)
     if (
         not isinstance(value, int | float)
@@ -94,49 +91,48 @@ def number_in(given: dict[str, Any], key: str) -> float | None:
     return float(value)
 
 
-def text_name(name: str) -> str:
-    """The name that a tensor of a model with eyes has in the text-only one."""
+def text_model_name(name: str) -> str:
+    """Return the name that a tensor of a model with a vision tower has in the text-only model."""
     return f"model.{name.removeprefix(_TEXT_PREFIX)}" if name.startswith(_TEXT_PREFIX) else name
 
 
 def _refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
-    """An adapter that was trained over a 4-bit model is merged into the 16-bit one: merging into 4
-    bits rounds it away.
-    """
+    """Raises UsageError for a quantized model: a merge into 4 bits would round the adapter away."""
     if is_quantized(config):
         raise UsageError(
-            f"{folder}: is a quantized model (quantization_config)",
+            f"{folder} is a quantized model (quantization_config)",
             "give the 16-bit model that it was made from",
         )
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def _find_weight_files(folder: Path) -> list[Path]:
     one, index = folder / _ONE, folder / _INDEX
     if one.is_file() and index.is_file():
-        raise UsageError(f"{folder}: has {_ONE} and {_INDEX}", "delete the one that is out of date")
+        raise UsageError(f"{folder} has {_ONE} and {_INDEX}", "delete the one that is out of date")
     if one.is_file():
         return [one]
     if not index.is_file():
         raise UsageError(
-            f"{folder}: has neither {_ONE} nor {_INDEX}", "save the model as safetensors"
+            f"{folder} has neither {_ONE} nor {_INDEX}", "save the model as safetensors"
         )
-    names = sorted(set(_weight_map(index).values()))
+    names = sorted(set(_read_weight_map(index).values()))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise UsageError(f"{folder}: {missing[0]} is missing, which {_INDEX} names", "fetch it")
+        raise UsageError(f"{folder}: {missing[0]} is missing, which {_INDEX} names", "download it")
     return [folder / name for name in names]
 
 
-def _refuse_other_than_indexed(index: Path, tensors: dict[str, Tensor]) -> None:
-    """Raises UsageError when a tensor does not lie where the index says: the folder was mixed from
-    two models.
+def _refuse_index_mismatch(index: Path, tensors: dict[str, Tensor]) -> None:
+    """Raises UsageError when a tensor is not in the file that the index says.
+
+    Then the folder has files of two models.
     """
     if not index.is_file():
         return
     indexed = {
-        text_name(name): file
-        for name, file in _weight_map(index).items()
-        if not _LEFT_OUT.match(name)
+        text_model_name(name): file
+        for name, file in _read_weight_map(index).items()
+        if not _NOT_NEEDED.match(name)
     }
     found = {name: tensor.path.name for name, tensor in tensors.items()}
     for name in sorted(indexed.keys() | found.keys()):
@@ -148,14 +144,14 @@ def _refuse_other_than_indexed(index: Path, tensors: dict[str, Tensor]) -> None:
             )
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def _read_weight_map(index: Path) -> dict[str, str]:
     given = read_json(index).get("weight_map")
     if (
         not isinstance(given, dict)
         or not given
         or not all(isinstance(name, str) for name in given.values())
     ):
-        raise UsageError(f"{index}: has no weight_map")
+        raise UsageError(f"{index} has no weight_map")
     if any(Path(name).name != name for name in given.values()):
-        raise UsageError(f"{index}: names a file in another folder")
+        raise UsageError(f"{index} names a file in another folder")
     return given

@@ -1,8 +1,10 @@
-"""The head of a GGUF file, read and written: key-value pairs, and what the tensors behind it are
-called. Version 3, little-endian.
+"""Writes the head of a GGUF file, version 3: key-value pairs and the table of tensors.
 
-The layout is that of ggml's `docs/gguf.md`: magic, version, counts; pairs; names, dimensions, types
-and offsets of the tensors; then the tensors themselves, each at a multiple of 32 bytes."""
+A file has, in order: magic, version, counts; pairs; names, dimensions, types and offsets of the
+tensors; then the tensors, each at a multiple of 32 bytes. All numbers are little-endian.
+
+Source: ggml's `docs/gguf.md`.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,21 @@ from finops_cli.models.gguf import (
 )
 
 
-class Stored(NamedTuple):
-    """A tensor as the head announces it: `shape` with its slowest dimension first, `kind` by ggml's
-    number, its size in bytes.
-    """
+class TensorHeader(NamedTuple):
+    """The entry of a tensor in the head of a file."""
 
     name: str
     shape: tuple[int, ...]
+    """The slowest dimension first."""
     kind: int
+    """The number of its type in ggml."""
     bytes: int
 
 
-def head_bytes(pairs: Mapping[str, Pair], tensors: Sequence[Stored]) -> bytes:
-    """The head of a file with `tensors`, filled up to where the first of them begins; each of them
-    is to be filled up by `padding`.
+def encode_head(pairs: Mapping[str, Pair], tensors: Sequence[TensorHeader]) -> bytes:
+    """Encode the head of a file, padded to where the first tensor starts.
+
+    The caller writes the tensors, each followed by `make_padding`.
     """
     parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(pairs))]
     parts += [_pack_text(name) + _pack(value) for name, value in pairs.items()]
@@ -50,21 +53,19 @@ def head_bytes(pairs: Mapping[str, Pair], tensors: Sequence[Stored]) -> bytes:
         parts.append(
             struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, tensor.kind, at)
         )
-        at += tensor.bytes + len(padding(tensor.bytes))
+        at += tensor.bytes + len(make_padding(tensor.bytes))
     head = b"".join(parts)
-    return head + padding(len(head))
+    return head + make_padding(len(head))
 
 
-def padding(length: int) -> bytes:
-    """What fills `length` bytes up to where something may begin."""
+def make_padding(length: int) -> bytes:
+    """Return the zero bytes after `length` bytes, up to the next aligned position."""
     return bytes(-length % ALIGNMENT)
 
 
 def write_gguf(path: Path, pairs: Mapping[str, Pair]) -> None:
-    """A GGUF file with a head and no tensors: enough to create a model from in tests, too
-    little to run.
-    """
-    path.write_bytes(head_bytes(pairs, ()))
+    """Write a GGUF file without tensors: the fake Ollama accepts it, but it cannot run."""
+    path.write_bytes(encode_head(pairs, ()))
 
 
 def _pack_text(text: str) -> bytes:
@@ -72,7 +73,7 @@ def _pack_text(text: str) -> bytes:
 
 
 def _pack(value: Pair) -> bytes:
-    """A value with its type in front."""
+    """Encode a value after its type."""
     if isinstance(value, str):
         return struct.pack("<I", STRING) + _pack_text(value)
     if isinstance(value, Sequence):

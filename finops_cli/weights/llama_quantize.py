@@ -1,8 +1,7 @@
-"""Quantizes a GGUF file through llama.cpp, in a process of its own: what ggml cannot do it answers
-by ending the process.
+"""Quantizes a GGUF file with llama.cpp, in a process of its own, because ggml aborts on errors.
 
-The bytes that come do not depend on the number of threads. Run as a module, it is that process:
-source, target, kind, threads.
+The bytes do not depend on the number of threads. Run as a module, it is that process; its arguments
+are source, target, type and threads.
 """
 
 from __future__ import annotations
@@ -25,30 +24,31 @@ from finops_cli.models.llama_cpp.worker_process import import_path
 Quantized = Literal["q8_0", "q4_k_m"]
 Precision = Literal["f16", "bf16", "f32"]
 _LAST_LINES = 3
-_COUNTED = re.compile(r"\[ *(\d+)/ *(\d+)\]")
-"""How llama.cpp says which tensor it is at."""
+_PROGRESS = re.compile(r"\[ *(\d+)/ *(\d+)\]")
+"""How llama.cpp reports the tensor that it quantizes."""
 
 
-class Unquantized(NamedTuple):
-    """ggml's number for the type of a tensor, the bytes of a weight, and llama.cpp's number for a
-    file of such tensors.
-    """
+class PrecisionNumbers(NamedTuple):
+    """The numbers of an unquantized type."""
 
     tensor_type: int
+    """ggml's number of the type of a tensor."""
     bytes: int
+    """Bytes of a weight."""
     file_type: int
+    """llama.cpp's number of the type of a file."""
 
 
-PRECISIONS: dict[Precision, Unquantized] = {
-    "f16": Unquantized(1, 2, 1),
-    "bf16": Unquantized(30, 2, 32),
-    "f32": Unquantized(0, 4, 0),
+PRECISIONS: dict[Precision, PrecisionNumbers] = {
+    "f16": PrecisionNumbers(1, 2, 1),
+    "bf16": PrecisionNumbers(30, 2, 32),
+    "f32": PrecisionNumbers(0, 4, 0),
 }
-"""Files that may be quantized. The first is what others are made of where nobody says otherwise."""
+"""Types of file that can be quantized. The first is the default."""
 
 
 def refuse_without_llama() -> None:
-    """Raises MissingPiece where llama-cpp-python is not installed. It is not imported."""
+    """Raises MissingPiece when llama-cpp-python is not installed. Does not import it."""
     if find_spec("llama_cpp") is None:
         raise MissingPiece(
             "quantizing needs llama-cpp-python",
@@ -59,9 +59,9 @@ def refuse_without_llama() -> None:
 def quantize_file(
     source: Path, target: Path, kind: Quantized, threads: int, watch: Callable[[int, int], None]
 ) -> None:
-    """Write `target`; `watch` is told how many tensors of how many are done.
+    """Write `target`. `watch` gets the number of tensors done and of all tensors.
 
-    Raises Unfinished with llama.cpp's last words.
+    Raises Unfinished with the last lines of llama.cpp.
     """
     command = [
         sys.executable,
@@ -74,25 +74,25 @@ def quantize_file(
         str(threads),
     ]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": import_path()}
-    words: deque[str] = deque(maxlen=_LAST_LINES)
+    last_lines: deque[str] = deque(maxlen=_LAST_LINES)
     with subprocess.Popen(  # noqa: S603 - this interpreter, and paths that a command was given
         command, stderr=subprocess.PIPE, env=environment, text=True, errors="replace"
     ) as child:
         assert child.stderr is not None  # noqa: S101 - it is a pipe
         try:
             for line in child.stderr:
-                counted = _COUNTED.search(line)
-                if counted:
-                    watch(int(counted[1]), int(counted[2]))
+                progress = _PROGRESS.search(line)
+                if progress:
+                    watch(int(progress[1]), int(progress[2]))
                 if line.strip():
-                    words.append(line.strip())
+                    last_lines.append(line.strip())
         except BaseException:
             child.kill()
             raise
     if child.returncode != 0:
         raise Unfinished(
-            f"llama.cpp could not make {kind} of {source.name} (exit {child.returncode}):"
-            f" {' / '.join(words)}"
+            f"llama.cpp could not quantize {source.name} to {kind} (exit {child.returncode}):"
+            f" {' / '.join(last_lines)}"
         )
 
 
@@ -109,7 +109,7 @@ def _quantize_here(source: str, target: str, kind: str, threads: int) -> int:
     )
 
 
-KINDS: tuple[Quantized, ...] = get_args(Quantized)
+QUANTIZED_TYPES: tuple[Quantized, ...] = get_args(Quantized)
 
 if __name__ == "__main__":
     sys.exit(_quantize_here(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

@@ -1,6 +1,4 @@
-"""`finops.json` in a folder that transformers or PEFT saved: what finops needs to know of a model
-beyond what they write.
-"""
+"""The note `finops.json` in a folder that transformers or PEFT saved: its prompt and its base."""
 
 from __future__ import annotations
 
@@ -16,22 +14,18 @@ NOTE = "finops.json"
 
 
 class ModelNote(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`modelfile`: the Modelfile, by name, whose prompt the model was trained with
-    (`models.shipped`).
-
-    `base`: SHA-256 of the weights that an adapter belongs to, by file; empty where that is not
-    known, and for a model that is whole.
-    """
+    """What finops needs to know about a saved model."""
 
     modelfile: str
+    """The name of the Modelfile whose prompt the model was trained with (`models.bundled`)."""
     base: dict[str, str] = {}
+    """SHA-256 of the weights of an adapter's base, by file. Empty if unknown or not an adapter."""
 
 
 def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
-    """Raises UsageError where one of `weights` (SHA-256 by file) is none of those that the adapter
-    was trained on.
+    """Raises UsageError when one of `weights` (SHA-256 by file) is not of the adapter's base.
 
-    Shapes do not tell: an adapter fits every model of its network, and makes sense on one.
+    Shapes do not show it: an adapter fits every model of its network, but works on one only.
     """
     note = read_note(adapter)
     if note is None or not note.base:
@@ -39,21 +33,22 @@ def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
     for name, digest in weights.items():
         if digest not in note.base.values():
             raise UsageError(
-                f"{adapter}: was trained on another base: {name} (SHA-256 {digest}) is none of"
-                " its files",
-                'give that base as --base; where this one is the same, saved anew, take "base"'
-                f" out of {adapter / NOTE}",
+                f"{adapter} was trained on another base: {name} (SHA-256 {digest}) is not one of"
+                " that base's files",
+                "give that base as --base. If this one is the same base,"
+                f' saved again, remove "base" from {adapter / NOTE}',
             )
 
 
 def write_note(folder: Path, note: ModelNote) -> None:
+    """Write the note into `folder`."""
     (folder / NOTE).write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
 
 
 def read_note(folder: Path) -> ModelNote | None:
-    """The note in `folder`; None where there is none.
+    """Read the note in `folder`; None where there is none.
 
-    Raises UsageError for one that cannot be read.
+    Raises UsageError for an unreadable note.
     """
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=ModelNote)
@@ -61,6 +56,6 @@ def read_note(folder: Path) -> ModelNote | None:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{folder / NOTE}: is not as finops train writes it ({error}); "
-            'accepted: {"modelfile": NAME}, for an adapter also "base": {FILE: SHA-256}'
+            f"{folder / NOTE} is not a note of finops train ({error}). Expected"
+            ' {"modelfile": NAME}, for an adapter also "base": {FILE: SHA-256}.'
         ) from error

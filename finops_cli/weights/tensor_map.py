@@ -1,45 +1,45 @@
-"""Every tensor of a network: its name in a checkpoint and in GGUF, its shape, and what becomes of
-its numbers on the way.
+"""Every tensor of a network: its names in a checkpoint and in GGUF, its shape, and its conversion.
 
-The names, the order of the value heads and the changes to norms and decay restate llama.cpp's
-`conversion/qwen.py` (MIT, The ggml authors; ggml-org/llama.cpp#19468). A checkpoint groups the
-value heads of a linear attention by the key head that they belong to (`k0v0 k0v1 k1v0 k1v1`); ggml
-repeats the key heads as a whole, and so wants them as tiles (`k0v0 k1v0 k0v1 k1v1`).
+A checkpoint groups the value heads of a linear attention by their key head (`k0v0 k0v1 k1v0 k1v1`).
+ggml repeats the key heads as a whole, so it needs them as tiles (`k0v0 k1v0 k0v1 k1v1`).
+
+Source: llama.cpp's `conversion/qwen.py` (MIT, The ggml authors; ggml-org/llama.cpp#19468) for the
+names, the order of the value heads, and the changes to norms and decay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finops_cli.weights.architecture import Architecture, LinearAttention
 
-Change = Literal["none", "one more", "minus exp"]
+Change = Literal["none", "add_one", "neg_exp"]
 
 
 class TensorSpec(NamedTuple):
-    """A tensor of the GGUF file. `source` and `given` are its name and shape in the checkpoint,
-    `shape` the one in the file.
-
-    `rows` and `columns`: which row or column of the checkpoint stands at each place; None where the
-    order stays. `exact`: float32 whatever the file's precision, as llama.cpp wants norms, biases
-    and convolutions.
-    """
+    """A tensor of the GGUF file and its source in the checkpoint."""
 
     source: str
-    given: tuple[int, ...]
+    """The name in the checkpoint."""
+    source_shape: tuple[int, ...]
     name: str
+    """The name in the file."""
     shape: tuple[int, ...]
     exact: bool
+    """Float32 in a file of any precision, as llama.cpp needs norms, biases and convolutions."""
     change: Change = "none"
-    rows: Any = None
-    columns: Any = None
+    """add_one: x + 1. neg_exp: -exp(x)."""
+    rows: NDArray[np.intp] | None = None
+    """The row of the checkpoint at each place; None where the order is the same."""
+    columns: NDArray[np.intp] | None = None
 
 
-def tensor_specs(network: Architecture) -> list[TensorSpec]:
-    """All tensors of `network`, in the order of the file."""
+def list_tensors(network: Architecture) -> list[TensorSpec]:
+    """List all tensors of `network`, in the order of the file."""
     embedding = (network.vocabulary, network.width)
     found = [
         _plain("model.embed_tokens.weight", "token_embd.weight", embedding),
@@ -48,27 +48,27 @@ def tensor_specs(network: Architecture) -> list[TensorSpec]:
     if not network.tied:
         found.append(_plain("lm_head.weight", "output.weight", embedding))
     for layer in range(network.layers):
-        found += _layer(network, layer)
+        found += _list_layer(network, layer)
     return found
 
 
-def _layer(network: Architecture, layer: int) -> Iterator[TensorSpec]:
+def _list_layer(network: Architecture, layer: int) -> Iterator[TensorSpec]:
     source, name = f"model.layers.{layer}.", f"blk.{layer}."
     width, feed_forward = network.width, network.feed_forward
     after = "ffn_norm" if network.linear is None else "post_attention_norm"
     yield _norm(network, f"{source}input_layernorm.weight", f"{name}attn_norm.weight", width)
     yield _norm(network, f"{source}post_attention_layernorm.weight", f"{name}{after}.weight", width)
     if network.linear is not None and network.is_linear(layer):
-        yield from _linear_attention(network.linear, width, f"{source}linear_attn.", name)
+        yield from _list_linear_attention(network.linear, width, f"{source}linear_attn.", name)
     else:
-        yield from _attention(network, f"{source}self_attn.", name)
+        yield from _list_attention(network, f"{source}self_attn.", name)
     yield _plain(f"{source}mlp.gate_proj.weight", f"{name}ffn_gate.weight", (feed_forward, width))
     yield _plain(f"{source}mlp.up_proj.weight", f"{name}ffn_up.weight", (feed_forward, width))
     yield _plain(f"{source}mlp.down_proj.weight", f"{name}ffn_down.weight", (width, feed_forward))
 
 
-def _attention(network: Architecture, source: str, name: str) -> Iterator[TensorSpec]:
-    """A full attention; that of Qwen3.5 has a gate beside each query."""
+def _list_attention(network: Architecture, source: str, name: str) -> Iterator[TensorSpec]:
+    """List a full attention; in Qwen3.5 each query has a gate beside it."""
     width, size = network.width, network.head_dim
     queries = network.heads * size * (1 if network.linear is None else 2)
     yield _plain(f"{source}q_proj.weight", f"{name}attn_q.weight", (queries, width))
@@ -81,16 +81,16 @@ def _attention(network: Architecture, source: str, name: str) -> Iterator[Tensor
     yield _norm(network, f"{source}k_norm.weight", f"{name}attn_k_norm.weight", size)
 
 
-def _linear_attention(
+def _list_linear_attention(
     linear: LinearAttention, width: int, source: str, name: str
 ) -> Iterator[TensorSpec]:
     heads, size = linear.value_heads, linear.head_dim
     keys, values = linear.key_heads * size, heads * size
     mixed = 2 * keys + values
-    each, tiled = _tiles(linear, 1), _tiles(linear, size)
+    each, tiled = _tile_order(linear, 1), _tile_order(linear, size)
     behind = None if tiled is None else np.concatenate([np.arange(2 * keys), 2 * keys + tiled])
     yield TensorSpec(
-        f"{source}A_log", (heads,), f"{name}ssm_a", (heads,), True, "minus exp", rows=each
+        f"{source}A_log", (heads,), f"{name}ssm_a", (heads,), True, "neg_exp", rows=each
     )
     yield TensorSpec(f"{source}dt_bias", (heads,), f"{name}ssm_dt.bias", (heads,), True, rows=each)
     kernel = linear.kernel
@@ -102,9 +102,8 @@ def _linear_attention(
         True,
         rows=behind,
     )
-    yield TensorSpec(
-        f"{source}norm.weight", (size,), f"{name}ssm_norm.weight", (size,), True
-    )  # not centred at zero, as the others are
+    # unlike the other norms, this one is not centred at zero
+    yield TensorSpec(f"{source}norm.weight", (size,), f"{name}ssm_norm.weight", (size,), True)
     yield _plain(f"{source}in_proj_qkv.weight", f"{name}attn_qkv.weight", (mixed, width))._replace(
         rows=behind
     )
@@ -127,15 +126,16 @@ def _plain(source: str, name: str, shape: tuple[int, ...]) -> TensorSpec:
 
 
 def _norm(network: Architecture, source: str, name: str, length: int) -> TensorSpec:
-    """A norm; Qwen3.5 stores how far each factor is from one."""
+    """Describe a norm; Qwen3.5 stores the difference of each factor from 1."""
     return TensorSpec(
-        source, (length,), name, (length,), True, "none" if network.linear is None else "one more"
+        source, (length,), name, (length,), True, "none" if network.linear is None else "add_one"
     )
 
 
-def _tiles(linear: LinearAttention, size: int) -> Any:
-    """Where each of the value heads' numbers, `size` a head, is to be taken from; None where they
-    stay in their places.
+def _tile_order(linear: LinearAttention, size: int) -> NDArray[np.intp] | None:
+    """Return the source index of each number of the value heads; None where the order is the same.
+
+    `size` is the numbers per head. Shape: (value heads * size,) intp.
     """
     groups, each = linear.key_heads, linear.value_heads // linear.key_heads
     if each == 1:

@@ -1,6 +1,4 @@
-"""How far `finops train` is, on stderr: a bar on a terminal, a line now and then elsewhere, nothing
-when quiet.
-"""
+"""Shows the progress of `finops train` on stderr: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,33 +12,32 @@ import typer
 if TYPE_CHECKING:
     from finops_cli.training.progress import Progress, Watch
 
-_LOOKED_AT = 2_000
-"""Rows below which looking at them takes no time that a person notices."""
+_SLOW_INSPECTION_ROWS = 2_000
+"""Rows from which inspecting them takes noticeable time."""
 
 
-class Bars(NamedTuple):
-    """`look` is told how many rows were looked at, and of how many; `watch` how many steps are
-    done.
-    """
+class ProgressBars(NamedTuple):
+    """The functions that show progress."""
 
-    look: Callable[[int, int], None]
-    watch: Watch
+    on_inspected: Callable[[int, int], None]
+    """Takes the number of inspected rows, and of all rows."""
+    on_step: Watch
 
 
 @contextmanager
-def bars(quiet: bool) -> Iterator[Bars]:
-    """What follows a training."""
+def open_progress(quiet: bool) -> Iterator[ProgressBars]:
+    """Open what shows the progress of a training run."""
     if quiet:
-        yield Bars(lambda done, total: None, lambda now: None)
+        yield ProgressBars(lambda done, total: None, lambda now: None)
     elif sys.stderr.isatty():
-        with _on_terminal() as both:
-            yield both
+        with _open_bars() as bars:
+            yield bars
     else:
-        yield Bars(lambda done, total: None, _Lines())
+        yield ProgressBars(lambda done, total: None, _LinePrinter())
 
 
 @contextmanager
-def _on_terminal() -> Iterator[Bars]:
+def _open_bars() -> Iterator[ProgressBars]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -55,45 +52,47 @@ def _on_terminal() -> Iterator[Bars]:
         TextColumn("{task.description}"),
         MofNCompleteColumn(),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[figures]}", markup=False),
+        TextColumn("{task.fields[metrics]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        rows = bar.add_task("rows", figures="", visible=False)
-        steps = bar.add_task("step", figures="", visible=False)
+        rows = bar.add_task("rows", metrics="", visible=False)
+        steps = bar.add_task("step", metrics="", visible=False)
 
-        def look(done: int, total: int) -> None:
-            bar.update(rows, completed=done, total=total, visible=_LOOKED_AT <= total != done)
+        def on_inspected(done: int, total: int) -> None:
+            bar.update(
+                rows, completed=done, total=total, visible=_SLOW_INSPECTION_ROWS <= total != done
+            )
 
-        def watch(now: Progress) -> None:
+        def on_step(now: Progress) -> None:
             if not bar.tasks[steps].visible:
                 bar.reset(steps, total=now.total, visible=True)
-            bar.update(steps, completed=now.done, total=now.total, figures=figures(now))
+            bar.update(steps, completed=now.done, total=now.total, metrics=format_metrics(now))
 
-        yield Bars(look, watch)
+        yield ProgressBars(on_inspected, on_step)
 
 
-class _Lines:
-    """A line for each new set of figures."""
+class _LinePrinter:
+    """Prints a line for each new set of metrics."""
 
     def __init__(self) -> None:
         self._last = ""
 
     def __call__(self, now: Progress) -> None:
-        told = figures(now)
-        if told and told != self._last:
-            self._last = told
-            typer.echo(f"step {now.done:,} of {now.total:,}  {told}", err=True)
+        text = format_metrics(now)
+        if text and text != self._last:
+            self._last = text
+            typer.echo(f"step {now.done:,} of {now.total:,}  {text}", err=True)
 
 
-def figures(now: Progress) -> str:
-    """Loss, and how the last examination went."""
-    told = [
-        f"{name} {now.figures[key]:.4f}"
+def format_metrics(now: Progress) -> str:
+    """Format the losses and the last evaluation."""
+    parts = [
+        f"{name} {now.metrics[key]:.4f}"
         for name, key in (("loss", "loss"), ("eval", "eval_loss"))
-        if key in now.figures
+        if key in now.metrics
     ]
-    if "eval_asked" in now.figures:
-        told.append(f"exact {now.figures['eval_exact']:.0f}/{now.figures['eval_asked']:.0f}")
-    return "  ".join(told)
+    if "eval_asked" in now.metrics:
+        parts.append(f"exact {now.metrics['eval_exact']:.0f}/{now.metrics['eval_asked']:.0f}")
+    return "  ".join(parts)

@@ -1,10 +1,8 @@
-"""Batches of a stream by tokens: rows of about one length together, so that next to nothing is
-padding, and kinds mixed as a recipe says.
+"""Batches of a stream by tokens: rows of similar length together, so that little padding is needed.
 
-The examples of each kind come in their order, pool by pool: a pool is sorted by length, cut into
-batches, and the batches are shuffled. No example is lost and none comes twice. What batch follows
-what depends on the recipe alone, so a training that goes on finds its place again by making the
-batches before it once more.
+The examples of each kind come in order, in pools: a pool is sorted by length and cut into batches,
+and the batches are shuffled. No example is lost or repeated. The order depends on the recipe only,
+so a resumed training run finds its place by making the earlier batches again.
 """
 
 from __future__ import annotations
@@ -25,35 +23,31 @@ _POOL = 128
 
 
 class TokenBatches:
-    """`made` gives example n of a kind.
+    """The batches of a training run, by number.
 
-    `mix` has the weight of each kind by how far the training is; `tokens` is the size of a batch.
+    `make` gives example n of a kind. `mix` has the weight of each kind over the run. `tokens` is
+    the size of a batch, `count` the number of batches.
     """
 
     def __init__(
         self,
-        made: Mapping[str, Callable[[int], Encoded]],
+        make: Mapping[str, Callable[[int], Encoded]],
         mix: Mapping[str, Points],
         tokens: int,
         count: int,
         seed: int,
     ) -> None:
-        self._made, self._mix, self._tokens, self._count, self._seed = (
-            made,
-            mix,
-            tokens,
-            count,
-            seed,
-        )
+        self._make, self._mix = make, mix
+        self._tokens, self._count, self._seed = tokens, count, seed
         for number in range(count):
             if not any(self._weights(number)):
                 raise UsageError(
-                    f"data.mix has no kind of a weight above 0 at batch {number:,} of {count:,}",
-                    "give one a share there",
+                    f"data.mix: every kind has weight 0 at batch {number:,} of {count:,}."
+                    " Expected one above 0."
                 )
-        self._begin()
+        self._restart()
 
-    def _begin(self) -> None:
+    def _restart(self) -> None:
         self._next = 0
         self._draw = random.Random(self._seed)  # noqa: S311 - an order, not a secret
         self._taken = dict.fromkeys(self._mix, 0)
@@ -63,25 +57,25 @@ class TokenBatches:
         return self._count
 
     def __getitem__(self, number: int) -> list[Encoded]:
-        """Batch `number`.
+        """Return batch `number`.
 
-        One after the other is quick; one that lies before the last one makes everything anew.
+        In order this is quick; an earlier batch makes all batches before it again.
         """
         if number < self._next:
-            self._begin()
+            self._restart()
         while True:
-            batch = self._following()
+            batch = self._next_batch()
             if self._next > number:
                 return batch
 
-    def _following(self) -> list[Encoded]:
+    def _next_batch(self) -> list[Encoded]:
         [kind] = self._draw.choices(list(self._mix), self._weights(self._next))
         waiting = self._waiting[kind]
         if not waiting:
             start = self._taken[kind]
             self._taken[kind] = start + _POOL
-            waiting += cut(
-                [self._made[kind](index) for index in range(start, start + _POOL)], self._tokens
+            waiting += cut_into_batches(
+                [self._make[kind](index) for index in range(start, start + _POOL)], self._tokens
             )
             self._draw.shuffle(waiting)
         self._next += 1
@@ -91,9 +85,10 @@ class TokenBatches:
         return [weight_at(points, number / self._count) for points in self._mix.values()]
 
 
-def cut(examples: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
-    """`examples` in batches, shortest first; with the padding that it needs none has more than
-    `tokens`, but for an example that has alone.
+def cut_into_batches(examples: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
+    """Cut `examples` into batches, shortest first.
+
+    A batch with its padding has at most `tokens` tokens, unless a single example is longer.
     """
     batches: list[list[Encoded]] = []
     for each in sorted(examples, key=lambda each: len(each.input_ids)):
@@ -104,9 +99,7 @@ def cut(examples: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
 
 
 def weight_at(points: Points, progress: float) -> float:
-    """The weight on the straight line between the points around `progress`; before the first and
-    behind the last it stays.
-    """
+    """Interpolate the weight at `progress`; outside the points it is constant."""
     place = bisect_right([at for at, _ in points], progress)
     if place in (0, len(points)):
         return points[min(place, len(points) - 1)][1]
@@ -114,10 +107,11 @@ def weight_at(points: Points, progress: float) -> float:
     return before + (behind - before) * (progress - left) / (right - left)
 
 
-def collated(items: Sequence[Mapping[str, Any]], padding: int) -> dict[str, Any]:
-    """Rows, or the rows of one batch, as tensors.
+def collate(items: Sequence[Mapping[str, Any]], padding: int) -> dict[str, Any]:
+    """Make tensors of rows, or of the rows of one batch.
 
-    Padding stands behind, where causal attention never looks, so no mask is needed.
+    Padding comes last, where causal attention never looks, so no mask is needed. Shape: (rows,
+    longest row), int64.
     """
     rows = [
         row
@@ -127,5 +121,5 @@ def collated(items: Sequence[Mapping[str, Any]], padding: int) -> dict[str, Any]
     longest = max(len(ids) for ids, _ in rows)
     ids = [list(ids) + [padding] * (longest - len(ids)) for ids, _ in rows]
     labels = [list(labels) + [IGNORED] * (longest - len(labels)) for _, labels in rows]
-    places = torch.arange(longest).expand(len(ids), -1)  # TRL wants these or a mask
+    places = torch.arange(longest).expand(len(ids), -1)  # TRL needs these or a mask
     return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels), "position_ids": places}

@@ -1,9 +1,11 @@
-"""How the examples of a stream are worded. A form decides what a model is trained to say; what it
-is asked, and how it is judged, it does not.
+"""How the examples of a stream are worded.
 
-`card` is the form of the cards and of `finops generate`. Models of a few million parameters cannot
-reason in whole sentences: `worked` has them write a working of small steps before the answer, and
-has drills of that working, which `data.mix` mixes in.
+A format decides what a model is trained to say. It does not change what the model is asked, nor how
+its answers are graded.
+
+`card` is the format of the published models and of `finops generate`. Models of a few million
+parameters cannot reason in whole sentences. With `scratchpad` they write small steps of working
+before the answer; it also has auxiliary tasks that practise these steps, which `data.mix` mixes in.
 """
 
 from __future__ import annotations
@@ -35,127 +37,133 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.training.recipe_schema import Data
 
 Example = Row | Drill
-Maker = Callable[[DatasetOptions, int, KnowledgeBase, Data], Example]
-"""An example from its place in the stream. It depends on these four alone."""
+ExampleMaker = Callable[[DatasetOptions, int, KnowledgeBase, Data], Example]
+"""Makes the example at an index of the stream. Equal arguments give equal examples."""
 ANSWERS = "answers"
-"""The kind in a mix that is the form's own rows."""
-SEEDS = {ANSWERS: 0, "working": 1, "reading": 2, "lots": 3}
-"""What is added to the seed of a stream, so that drills show other records than those that are
-answered.
-"""
+"""The kind of example that is a whole row: a question with its answer."""
+SEEDS = {ANSWERS: 0, "scratchpad": 1, "reading": 2, "round_lots": 3}
+"""Added to the seed of a stream, so that auxiliary tasks show other records than the answers do."""
 
 
 class ExampleFormat(NamedTuple):
-    """`row` is what is asked, answered and judged at a place of the stream; `kinds` are further
-    examples, by their name in a mix.
-    """
+    """A way to word the examples of a stream."""
 
-    row: Callable[[DatasetOptions, int, KnowledgeBase, Data], Row]
-    kinds: dict[str, Maker]
+    make_row: Callable[[DatasetOptions, int, KnowledgeBase, Data], Row]
+    """Makes the row at an index: it is asked, answered and graded."""
+    kinds: dict[str, ExampleMaker]
+    """Makers of further kinds of example, by their name in `data.mix`."""
 
-    def maker(self, kind: str) -> Maker:
-        """Raises UsageError naming the kinds that there are."""
+    def find_maker(self, kind: str) -> ExampleMaker:
+        """Return the maker of a kind. Raises UsageError that lists the known kinds."""
         if kind != ANSWERS and kind not in self.kinds:
             raise UsageError(
-                f"data.mix names {kind}; accepted: {', '.join((ANSWERS, *self.kinds))}"
+                f"data.mix has no kind {kind}. Expected one of:"
+                f" {', '.join((ANSWERS, *self.kinds))}."
             )
-        return self.row if kind == ANSWERS else self.kinds[kind]
+        return self.make_row if kind == ANSWERS else self.kinds[kind]
 
 
-def _card(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
+def _make_card_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if data.modelfile != order.stage:
         raise UsageError(
-            f"data.form=card goes with data.modelfile={order.stage}: its rows are asked as that"
-            " one is"
+            f"data.format=card needs data.modelfile={order.stage}: its rows have that prompt"
         )
     return row_at(order, index, kb)
 
 
-def _worked(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
+def _make_scratchpad_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if order.stage == "triage":
         return worked_fail(index, order.seed, kb, order.profile, data.modelfile)
     if order.stage == "resolver":
-        return worked_case(index, order.seed, kb, data.most_ftrs, data.modelfile)
+        return worked_case(index, order.seed, kb, data.max_ftrs, data.modelfile)
     raise UsageError(
-        f"data.form=worked is for triage and resolver; the model of {order.stage} answers with one"
-        " word"
+        f"data.format=scratchpad does not exist for {order.stage}, whose model answers with one"
+        " word. Expected data.format=card."
     )
 
 
-def _market(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
+def _make_market_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if order.stage != "triage":
-        raise UsageError("data.mix: market is a profile of triage records")
+        raise UsageError("data.mix: the kind market exists for triage only")
     return worked_fail(index, order.seed, kb, "market", data.modelfile)
 
 
-def _copying(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
+def _make_copying_task(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
     return Drill(f"copying {index}", tuple(copy_drill(index, order.seed)))
 
 
-def _working(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
-    seed = order.seed + SEEDS["working"]
+def _make_scratchpad_task(
+    order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
+) -> Drill:
+    seed = order.seed + SEEDS["scratchpad"]
     if order.stage == "triage":
-        return Drill(f"working {index}", tuple(triage_drill(index, seed, kb)))
+        return Drill(f"scratchpad {index}", tuple(triage_drill(index, seed, kb)))
     return Drill(
-        f"working {index}", tuple(resolver_drill(case_at(index, seed, kb, data.most_ftrs), kb))
+        f"scratchpad {index}", tuple(resolver_drill(case_at(index, seed, kb, data.max_ftrs), kb))
     )
 
 
-def _of_the_resolver(maker: Maker) -> Maker:
-    def checked(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Example:
+def _only_for_resolver(maker: ExampleMaker) -> ExampleMaker:
+    """Wrap a maker so that it refuses other stages."""
+
+    def make(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Example:
         if order.stage != "resolver":
-            kinds = ", ".join((ANSWERS, "copying", "lots", "market", "working"))
+            kinds = ", ".join((ANSWERS, "copying", "market", "round_lots", "scratchpad"))
             raise UsageError(
-                "data.mix: reading, guessing and reckoning are kinds of the resolver;"
-                f" {order.stage} has {kinds}"
+                "data.mix: the kinds reading, quotient_digits and arithmetic exist for the resolver"
+                f" only. Expected for {order.stage}: {kinds}."
             )
         return maker(order, index, kb, data)
 
-    return checked
+    return make
 
 
-def _reading(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
-    case = case_at(index, order.seed + SEEDS["reading"], kb, data.most_ftrs)
+def _make_reading_task(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
+    case = case_at(index, order.seed + SEEDS["reading"], kb, data.max_ftrs)
     return Drill(f"reading {index}", tuple(case_read(case, kb, data.modelfile)))
 
 
-def _lots(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
+def _make_round_lots_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if order.stage == "triage":
         return worked_fail_in_lots(
-            index, order.seed + SEEDS["lots"], kb, order.profile, data.modelfile
+            index, order.seed + SEEDS["round_lots"], kb, order.profile, data.modelfile
         )
     return worked_plan(
-        case_in_lots(index, order.seed + SEEDS["lots"], kb, data.most_ftrs), kb, data.modelfile
+        case_in_lots(index, order.seed + SEEDS["round_lots"], kb, data.max_ftrs), kb, data.modelfile
     )
 
 
-def _guessing(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
-    return Drill(f"guessing {index}", tuple(guess_drill(index, order.seed)))
+def _make_quotient_digits_task(
+    order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
+) -> Drill:
+    return Drill(f"quotient_digits {index}", tuple(guess_drill(index, order.seed)))
 
 
-def _reckoning(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
-    return Drill(f"reckoning {index}", tuple(reckoning_drill(index, order.seed)))
+def _make_arithmetic_task(
+    order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
+) -> Drill:
+    return Drill(f"arithmetic {index}", tuple(reckoning_drill(index, order.seed)))
 
 
 FORMATS: dict[str, ExampleFormat] = {
-    "card": ExampleFormat(_card, {}),
-    "worked": ExampleFormat(
-        _worked,
+    "card": ExampleFormat(_make_card_row, {}),
+    "scratchpad": ExampleFormat(
+        _make_scratchpad_row,
         {
-            "market": _market,
-            "copying": _copying,
-            "working": _working,
-            "lots": _lots,
-            "reading": _of_the_resolver(_reading),
-            "guessing": _of_the_resolver(_guessing),
-            "reckoning": _of_the_resolver(_reckoning),
+            "market": _make_market_row,
+            "copying": _make_copying_task,
+            "scratchpad": _make_scratchpad_task,
+            "round_lots": _make_round_lots_row,
+            "reading": _only_for_resolver(_make_reading_task),
+            "quotient_digits": _only_for_resolver(_make_quotient_digits_task),
+            "arithmetic": _only_for_resolver(_make_arithmetic_task),
         },
     ),
 }
 
 
-def format_named(name: str) -> ExampleFormat:
-    """Raises UsageError naming the forms that there are."""
+def find_format(name: str) -> ExampleFormat:
+    """Return the format of that name. Raises UsageError that lists the known formats."""
     if name not in FORMATS:
-        raise UsageError(f"data.form is {name}; accepted: {', '.join(FORMATS)}")
+        raise UsageError(f"data.format is {name}. Expected one of: {', '.join(FORMATS)}.")
     return FORMATS[name]

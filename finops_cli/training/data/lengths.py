@@ -1,4 +1,4 @@
-"""How long rows are in tokens, and what packing makes of their lengths."""
+"""Lengths of rows in tokens, and the steps and packed sequences that follow from them."""
 
 from __future__ import annotations
 
@@ -16,84 +16,84 @@ from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.training.data.formats import Example
 from finops_cli.training.recipe_schema import Training
 
-_SHOWN_PERCENT = (50, 90, 99, 100)
+_PERCENTILES = (50, 90, 99, 100)
 _END_OF_TURN = 2
-"""Tokens behind an answer: the one that ends it, and a line end."""
+"""Tokens after an answer: the end-of-turn token and a line end."""
 
 
 class Lengths(Struct, frozen=True):
-    """Tokens of the rows of a split, prompt and answer together; `percentiles` by nearest rank, the
-    last one is the longest row.
-    """
+    """Lengths of the rows of a split in tokens, prompt and answer together."""
 
     rows: int
     tokens: int
     percentiles: dict[str, int]
+    """By nearest rank; p100 is the longest row."""
     too_long: int
+    """Rows longer than `training.max_length`."""
 
 
-def summary(lengths: Sequence[int], longest: int) -> Lengths:
-    """What `lengths` come to; `longest` is the length that fits."""
+def summarise_lengths(lengths: Sequence[int], longest: int) -> Lengths:
+    """Summarise `lengths`; a row longer than `longest` is too long."""
     rising = sorted(lengths)
     ranks = {
         f"p{percent}": rising[math.ceil(percent / 100 * len(rising)) - 1]
-        for percent in _SHOWN_PERCENT
+        for percent in _PERCENTILES
     }
     return Lengths(len(rising), sum(rising), ranks, sum(length > longest for length in rising))
 
 
-def estimated_length(example: Example) -> int:
-    """An upper estimate of the tokens of an example, without a tokenizer."""
+def estimate_length(example: Example) -> int:
+    """Estimate the tokens of an example from above, without a tokenizer."""
     if isinstance(example, Drill):
         return sum(estimated_tokens(piece.text) for piece in example.pieces)
     row = example
     return (
-        estimated_tokens(prompt_text(row))
+        estimated_tokens(render_prompt(row))
         + estimated_tokens(row.completion[0].content)
         + _END_OF_TURN
     )
 
 
-def prompt_text(row: Row) -> str:
-    """The prompt as inference sends it (`models.prompts`).
+def render_prompt(row: Row) -> str:
+    """Render the prompt as inference sends it (`models.prompts`).
 
-    A row without a system turn is sent by a template of its model's own.
+    Without a system turn the prompt is the user's text; the model's own template does the rest.
     """
-    said = {message.role: message.content for message in row.prompt}
-    if "system" not in said:
-        return said["user"]
-    return Conversation(said["system"], said["user"], row.chat_template_kwargs.enable_thinking).text
+    texts = {message.role: message.content for message in row.prompt}
+    if "system" not in texts:
+        return texts["user"]
+    return Conversation(
+        texts["system"], texts["user"], row.chat_template_kwargs.enable_thinking
+    ).text
 
 
-def packed_blocks(lengths: Sequence[int], room: int) -> int:
-    """Into how many sequences of `room` tokens rows are packed: best-fit decreasing, as TRL packs
-    (`packing_strategy="bfd"`).
+def count_packed_blocks(lengths: Sequence[int], block_size: int) -> int:
+    """Count the sequences of `block_size` tokens that rows are packed into.
 
-    A row that is longer than `room` counts as one that fills it.
+    Best-fit decreasing, as TRL packs (`packing_strategy="bfd"`). A row longer than `block_size`
+    fills one sequence.
     """
-    spaces: list[int] = []  # what the begun blocks have left, rising
+    spaces: list[int] = []  # free tokens of the open blocks, rising
     blocks = 0
-    for length in sorted((min(length, room) for length in lengths), reverse=True):
+    for length in sorted((min(length, block_size) for length in lengths), reverse=True):
         fitting = bisect_left(spaces, length)
         if fitting == len(spaces):
             blocks += 1
-            insort(spaces, room - length)
+            insort(spaces, block_size - length)
         else:
             insort(spaces, spaces.pop(fitting) - length)
     return blocks
 
 
 class Steps(NamedTuple):
-    """Optimizer steps of a whole training, and how many of them warm up."""
+    """Optimizer steps of a training run, and how many of them warm up."""
 
     total: int
     warm_up: int
 
 
-def steps(sequences: int, training: Training) -> Steps:
-    """Steps for `sequences` a epoch (rows, or packed blocks), counted as transformers' Trainer
-    counts them.
-    """
+def count_steps(sequences: int, training: Training) -> Steps:
+    """Count the steps for `sequences` (rows or packed blocks) per epoch, as transformers does."""
     total = training.max_steps
     if total is None:
         batches = math.ceil(sequences / training.batch)

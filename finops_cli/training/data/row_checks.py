@@ -1,11 +1,12 @@
-"""Looked at before a model is loaded: what training data loses without a word. A row that fails is
-an error, never cut and never left out.
+"""Checks rows and tokenizer before a model is loaded. A faulty row is an error; it is never cut or
+left out.
 
-What can go wrong, and did elsewhere (issues of TRL and Unsloth): a row that is longer than the
-model is trained on loses its end, so that answers never stop; a padding token that is the one that
-ends an answer is masked, with the same effect; a chat template that renders the prompt otherwise
-with an answer behind it shifts what is trained; one that renders another prompt than inference
-sends trains for nothing.
+Four faults damage a model without an error message (issues of TRL and Unsloth):
+
+* A row longer than `training.max_length` loses its end, so the model never learns to stop.
+* A padding token that also ends answers is masked, with the same effect.
+* A chat template that renders the prompt differently when an answer follows shifts the labels.
+* A chat template that renders another prompt than inference sends trains the wrong task.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from finops_cli.datasets.rows import Message, Row
 from finops_cli.datasets.scratchpad.drills import Drill
 from finops_cli.errors import UsageError
 from finops_cli.training.data.formats import Example
-from finops_cli.training.data.lengths import prompt_text
+from finops_cli.training.data.lengths import render_prompt
 from finops_cli.training.versions import TrainerName
 
 IGNORED = -100
@@ -28,33 +29,33 @@ _KERNELS = ("fla", "causal_conv1d")
 
 
 class Encoded(NamedTuple):
-    """A row in tokens; `labels` is IGNORED where the prompt is."""
+    """A row in tokens. `labels` are IGNORED for the prompt."""
 
     input_ids: list[int]
     labels: list[int]
 
 
-class Fault(NamedTuple):
-    """What is wrong with a row, by its kind (`length`, `drill`, `eos`, `prefix`, `prompt`,
-    `answer`).
-    """
+class RowFault(NamedTuple):
+    """A reason why a row cannot be trained on."""
 
     kind: str
+    """A key of `_FIXES`."""
     row: str
+    """The id of the row."""
     message: str
 
 
-def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
-    """An example in tokens as it is trained, or why it must not be. `longest` in tokens."""
+def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | RowFault:
+    """Encode an example as tokens, or say why it cannot be trained on. `longest` is in tokens."""
     found = (
-        _drilled(example, tokenizer)
+        _encode_drill(example, tokenizer)
         if isinstance(example, Drill)
-        else _conversed(example, tokenizer)
+        else _encode_row(example, tokenizer)
     )
-    if isinstance(found, Fault):
+    if isinstance(found, RowFault):
         return found
     if len(found.input_ids) > longest:
-        return Fault(
+        return RowFault(
             "length",
             example.id,
             f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}",
@@ -63,49 +64,50 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | Fault:
         return (
             found
             if found.labels.count(IGNORED) < len(found.labels)
-            else Fault("drill", example.id, "none of its tokens is trained")
+            else RowFault("drill", example.id, "it has no token to train on")
         )
     if tokenizer.eos_token_id not in found.labels:
-        return Fault(
+        return RowFault(
             "eos",
             example.id,
-            f"{tokenizer.eos_token} is not among the trained tokens: answers would not end",
+            f"{tokenizer.eos_token} is not trained on: the model would not learn to stop",
         )
     return found
 
 
-def _drilled(drill: Drill, tokenizer: Any) -> Encoded:
-    """Piece by piece: what a model says itself is cut where it begins to say it."""
-    ids = [(_ids(tokenizer, piece.text), piece.learned) for piece in drill.pieces]
+def _encode_drill(drill: Drill, tokenizer: Any) -> Encoded:
+    """Encode the pieces separately: a piece that the model writes itself starts at a token."""
+    ids = [(_tokenize(tokenizer, piece.text), piece.learned) for piece in drill.pieces]
     labels = [token if learned else IGNORED for tokens, learned in ids for token in tokens]
     return Encoded([token for tokens, _ in ids for token in tokens], labels)
 
 
-def _conversed(row: Row, tokenizer: Any) -> Encoded | Fault:
+def _encode_row(row: Row, tokenizer: Any) -> Encoded | RowFault:
     thinks = row.chat_template_kwargs.enable_thinking
-    prompt = rendered(tokenizer, row.prompt, thinks, asks=True)
-    whole = rendered(tokenizer, [*row.prompt, *row.completion], thinks, asks=False)
-    if any(message.role == "system" for message in row.prompt) and prompt != prompt_text(row):
-        return Fault(
-            "prompt", row.id, "the chat template renders another prompt than inference sends"
+    prompt = render_chat(tokenizer, row.prompt, thinks, asks=True)
+    whole = render_chat(tokenizer, [*row.prompt, *row.completion], thinks, asks=False)
+    if any(message.role == "system" for message in row.prompt) and prompt != render_prompt(row):
+        return RowFault(
+            "prompt", row.id, "the chat template renders another prompt than finops sends"
         )
     if not whole.startswith(prompt):
-        return Fault(
+        return RowFault(
             "prefix",
             row.id,
-            "the chat template renders the prompt otherwise when an answer follows",
+            "the chat template renders the prompt differently when an answer follows",
         )
     if not whole[len(prompt) :].lstrip().startswith(row.completion[0].content):
-        return Fault("answer", row.id, "the chat template changes the answer")
-    asked, ids = _ids(tokenizer, prompt), _ids(tokenizer, whole)
+        return RowFault("answer", row.id, "the chat template changes the answer")
+    asked, ids = _tokenize(tokenizer, prompt), _tokenize(tokenizer, whole)
     if ids[: len(asked)] != asked:
-        return Fault("prefix", row.id, "the tokens of the prompt are others when an answer follows")
+        return RowFault("prefix", row.id, "the prompt has other tokens when an answer follows")
     return Encoded(ids, [IGNORED] * len(asked) + ids[len(asked) :])
 
 
-def rendered(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks: bool) -> str:
-    """`messages` by the tokenizer's own chat template; `asks`: up to where the model begins to
-    answer.
+def render_chat(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks: bool) -> str:
+    """Render `messages` with the tokenizer's own chat template.
+
+    With `asks` the text ends where the model begins to answer.
     """
     told = [{"role": message.role, "content": message.content} for message in messages]
     text: str = tokenizer.apply_chat_template(
@@ -114,67 +116,67 @@ def rendered(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks: bo
     return text
 
 
-def encoded_or_refused(example: Example, tokenizer: Any, longest: int) -> Encoded:
-    """An example in tokens. Raises UsageError when it must not be trained."""
+def encode_or_raise(example: Example, tokenizer: Any, longest: int) -> Encoded:
+    """Encode an example as tokens. Raises UsageError when it cannot be trained on."""
     found = encode(example, tokenizer, longest)
-    if isinstance(found, Fault):
-        raise UsageError(f"row {found.row}: {found.message}", _CURES[found.kind])
+    if isinstance(found, RowFault):
+        raise UsageError(f"row {found.row}: {found.message}; {_FIXES[found.kind]}")
     return found
 
 
-def tokenizer_faults(tokenizer: Any) -> list[str]:
-    """What makes a tokenizer unfit for training, each with its cure."""
-    wrong = {
-        "the tokenizer has no chat template; take the base's instruct version": (
-            not tokenizer.chat_template
-        ),
-        "the tokenizer names no token that ends an answer (eos_token)": (
-            tokenizer.eos_token_id is None
-        ),
-        "the tokenizer names no padding token; set base.pad_token": tokenizer.pad_token_id is None,
-        f"the padding token is {tokenizer.eos_token}, which ends an answer: it would not be"
-        f" trained; set base.pad_token to another one": (
-            tokenizer.pad_token_id is not None and tokenizer.pad_token_id == tokenizer.eos_token_id
-        ),
-    }
-    return [text for text, holds in wrong.items() if holds]
+def check_tokenizer(tokenizer: Any) -> list[str]:
+    """Return the faults that make a tokenizer unfit for training, each with its fix."""
+    faults = []
+    if not tokenizer.chat_template:
+        faults.append("the tokenizer has no chat template; use the base's instruct version")
+    if tokenizer.eos_token_id is None:
+        faults.append("the tokenizer has no token that ends an answer (eos_token)")
+    if tokenizer.pad_token_id is None:
+        faults.append("the tokenizer has no padding token; set base.pad_token")
+    elif tokenizer.pad_token_id == tokenizer.eos_token_id:
+        faults.append(
+            f"the padding token is {tokenizer.eos_token}, which ends an answer and would not be"
+            " trained; set base.pad_token to another token"
+        )
+    return faults
 
 
-def packing_fault(linear_attention: bool, packing: bool, trainer: TrainerName) -> str | None:
-    """Why rows must not be packed: layers that keep a running state carry it from one row into the
-    next unless their kernels reset it.
+def check_packing(linear_attention: bool, packing: bool, trainer: TrainerName) -> str | None:
+    """Return the reason why rows cannot be packed, or None.
+
+    Layers that keep a running state carry it into the next row unless their kernels reset it.
     """
     absent = [name for name in _KERNELS if find_spec(name) is None]
     if not packing or not linear_attention or trainer == "unsloth" or not absent:
         return None
     return (
-        "training.packing=true: the linear-attention layers of this base would leak from one row"
-        f" into the next without {' and '.join(absent)}; set training.packing=false"
+        "training.packing=true: the linear-attention layers of this base leak from one row into the"
+        f" next without {' and '.join(absent)}; set training.packing=false"
     )
 
 
-_CURES = {
+_FIXES = {
     "length": "raise training.max_length or generate shorter rows",
-    "drill": "take the kind out of data.mix",
-    "eos": "take another chat template",
-    "prefix": "take another chat template",
-    "prompt": "take a base whose template is that of Qwen3 or Qwen3.5",
-    "answer": "take another chat template",
+    "drill": "remove the kind from data.mix",
+    "eos": "use another chat template",
+    "prefix": "use another chat template",
+    "prompt": "use a base with the chat template of Qwen3 or Qwen3.5",
+    "answer": "use another chat template",
 }
 
 
-def row_faults(faults: Iterable[Fault]) -> list[str]:
-    """Faults as sentences, one a kind: how many, the first of them, the cure."""
+def describe_row_faults(faults: Iterable[RowFault]) -> list[str]:
+    """Describe the faults in one sentence per kind: the count, the first one, the fix."""
     all_faults = list(faults)
     counted = Counter(fault.kind for fault in all_faults)
     first = {fault.kind: fault for fault in reversed(all_faults)}
     return [
         f"{number:,} row{'s' if number > 1 else ''}, the first {first[kind].row}:"
-        f" {first[kind].message}; {_CURES[kind]}"
+        f" {first[kind].message}; {_FIXES[kind]}"
         for kind, number in counted.items()
     ]
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
+def _tokenize(tokenizer: Any, text: str) -> list[int]:
     ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
     return ids

@@ -1,5 +1,6 @@
-"""The tokenizer of a base: the one of its folder or GGUF file, or a small one learned from
-generated rows, digits single.
+"""The tokenizer of a base: read from its folder or GGUF file, or learned from generated rows.
+
+In a learned tokenizer each digit is a token of its own.
 """
 
 from __future__ import annotations
@@ -23,18 +24,16 @@ from tokenizers import (
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finops_cli.errors import UsageError
-from finops_cli.training.initial_weights import words_of
+from finops_cli.training.initial_weights import list_tokens
 from finops_cli.training.recipe_schema import Base
 from finops_cli.weights.gguf_tokenizer import NORMAL, PATTERNS
 from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights
 
-_CUT = PATTERNS["qwen2"]
-"""How Qwen2 and Qwen3 part a text before they merge: llama.cpp knows the pattern, and so parts it
-alike.
-"""
+_SPLIT_PATTERN = PATTERNS["qwen2"]
+"""The pattern that splits a text before merging, as in Qwen2 and Qwen3. llama.cpp knows it too."""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _THINKING = ("<think>", "</think>")
-"""Tokens of their own, and not special: they are printed, as Qwen3 has it."""
+"""Added tokens that are not special: they are printed, as in Qwen3."""
 TEMPLATE = """\
 {%- for m in messages %}
     {{- '<|im_start|>' + m.role + '\\n' }}
@@ -46,83 +45,82 @@ TEMPLATE = """\
     {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
 {%- endif %}
 """  # noqa: E501 - a template, byte for byte
-"""ChatML as Qwen3's own template renders system, user and assistant, byte for byte."""
+"""ChatML. Renders system, user and assistant messages with the same bytes as Qwen3's template."""
 
 
 def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
-    """The tokenizer of `base`, its padding token set; None where only the name of the base is
-    known.
+    """Open the tokenizer of `base` and set its padding token. None if only a name is known.
 
-    `texts` are those to learn a vocabulary from. Raises UsageError for a place without one and for
-    a padding token it does not have.
+    A vocabulary is learned from `texts`. Raises UsageError for a place without a tokenizer and for
+    an unknown padding token.
     """
     place = base.tokenizer if base.scratch is not None else base.folder
     if place is not None:
         from_file = base.scratch is not None and is_gguf(Path(place))
-        tokenizer = _reopened(Path(place)) if from_file else _opened(Path(place))
+        tokenizer = _read_gguf(Path(place)) if from_file else _read_folder(Path(place))
     elif base.scratch is not None and base.vocabulary is not None:
-        tokenizer = learned(texts, base.vocabulary.size)
+        tokenizer = learn_tokenizer(texts, base.vocabulary.size)
     else:
         return None
     if base.pad_token is not None:
         if base.pad_token not in tokenizer.get_vocab():
             raise UsageError(
-                f"base.pad_token is {base.pad_token}, which the tokenizer does not have",
-                "name one of its tokens",
+                f"base.pad_token is {base.pad_token}, which is not in the tokenizer. Expected one"
+                " of its tokens."
             )
         tokenizer.pad_token = base.pad_token
     return tokenizer
 
 
-def _opened(folder: Path) -> Any:
+def _read_folder(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}: holds no tokenizer that can be read: {error}") from error
+        raise UsageError(f"{folder}: no readable tokenizer: {error}") from error
 
 
-def learned(texts: Iterable[str], size: int) -> Any:
-    """A byte-level BPE tokenizer of `texts`: equal texts in equal order make an equal one.
+def learn_tokenizer(texts: Iterable[str], size: int) -> Any:
+    """Learn a byte-level BPE tokenizer. Equal texts in equal order give an equal tokenizer.
 
-    It has a few special tokens more than `size`.
+    It has `size` tokens, and the special tokens.
     """
-    made = _parted(models.BPE())
+    made = _build_tokenizer(models.BPE())
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator(
         texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
     )
-    return _finished(made, TEMPLATE)
+    return _add_special_tokens(made, TEMPLATE)
 
 
-def _reopened(path: Path) -> Any:
-    """The tokenizer that `learned` made, out of the GGUF file of the model that was trained with
-    it.
-    """
-    words = open_gguf_weights(path).words
-    merges = [tuple(pair.split(" ")) for pair in words.merges]
+def _read_gguf(path: Path) -> Any:
+    """Rebuild a learned tokenizer from the GGUF file of a model that was trained with it."""
+    stored = open_gguf_weights(path).tokenizer
+    merges = [tuple(pair.split(" ")) for pair in stored.merges]
     normal = {
-        word: number
-        for number, (word, kind) in enumerate(zip(words.tokens, words.token_type, strict=False))
+        token: number
+        for number, (token, kind) in enumerate(zip(stored.tokens, stored.token_type, strict=False))
         if kind == NORMAL
     }
     whole = all(len(pair) == 2 and {*pair, "".join(pair)} <= normal.keys() for pair in merges)
-    if whole and words.pre == "qwen2" and words.chat_template:
-        tokenizer = _finished(_parted(models.BPE(vocab=normal, merges=merges)), words.chat_template)
-        if words_of(tokenizer) == words.tokens:
+    if whole and stored.pre == "qwen2" and stored.chat_template:
+        tokenizer = _add_special_tokens(
+            _build_tokenizer(models.BPE(vocab=normal, merges=merges)), stored.chat_template
+        )
+        if list_tokens(tokenizer) == stored.tokens:
             return tokenizer
     raise UsageError(
-        f"{path}: its tokenizer is none that a tiny preset learned",
+        f"{path}: its tokenizer was not learned by `finops train` (base.vocabulary)",
         "give the folder that the model was saved in",
     )
 
 
-def _parted(model: Any) -> Any:
-    """A tokenizer of `model` that parts a text as Qwen's do, and takes bytes for letters."""
+def _build_tokenizer(model: Any) -> Any:
+    """Build a byte-level tokenizer that splits a text as Qwen does before merging."""
     made = Tokenizer(model)
     made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_CUT), behavior="isolated"),
+            pre_tokenizers.Split(Regex(_SPLIT_PATTERN), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -131,8 +129,8 @@ def _parted(model: Any) -> Any:
     return made
 
 
-def _finished(made: Any, template: str) -> Any:
-    """With the tokens that part messages and thoughts, behind all that were learned."""
+def _add_special_tokens(made: Any, template: str) -> Any:
+    """Add the tokens around messages and reasoning after all learned tokens."""
     made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in _SPECIAL])
     made.add_tokens([AddedToken(text, special=False, normalized=False) for text in _THINKING])
     tokenizer = PreTrainedTokenizerFast(
@@ -145,10 +143,12 @@ def _finished(made: Any, template: str) -> Any:
     return tokenizer
 
 
-def digests(tokenizer: Any) -> tuple[str, str]:
-    """SHA-256 of the tokenizer with the tokens that end and pad, and of its chat template."""
-    told = f"{tokenizer.backend_tokenizer.to_str()}\0{tokenizer.eos_token}\0{tokenizer.pad_token}"
+def digest_tokenizer(tokenizer: Any) -> tuple[str, str]:
+    """Return the SHA-256 of the tokenizer, with its end and padding tokens, and of its template."""
+    identity = (
+        f"{tokenizer.backend_tokenizer.to_str()}\0{tokenizer.eos_token}\0{tokenizer.pad_token}"
+    )
     return (
-        hashlib.sha256(told.encode()).hexdigest(),
+        hashlib.sha256(identity.encode()).hexdigest(),
         hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest(),
     )

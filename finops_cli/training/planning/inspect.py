@@ -1,8 +1,6 @@
-"""Everything that is known before a training: its rows in tokens, its steps, its size, and what
-stands in its way.
+"""Inspects a training run before it starts: rows in tokens, steps, size, and blockers.
 
-Works without a GPU, without weights, and, as far as that goes, without the packages that training
-needs.
+It needs neither a GPU nor weights. Without the packages of the extra `train` it inspects less.
 """
 
 from __future__ import annotations
@@ -13,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec.structs import replace
-
 from finops_cli.datasets.writer import DatasetOptions
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -22,53 +18,57 @@ from finops_cli.training.data.formats import ANSWERS, Example
 from finops_cli.training.data.lengths import (
     Lengths,
     Steps,
-    estimated_length,
-    packed_blocks,
-    steps,
-    summary,
+    count_packed_blocks,
+    count_steps,
+    estimate_length,
+    summarise_lengths,
 )
-from finops_cli.training.data.sources import Rows, Sets, sets_of, streams, vocabulary_texts
-from finops_cli.training.environment import offline_and_quiet
-from finops_cli.training.recipe import Resolved
+from finops_cli.training.data.sources import (
+    RowSource,
+    RowSources,
+    open_row_sources,
+    read_vocabulary_texts,
+    stream_rows,
+)
+from finops_cli.training.environment import go_offline_and_quiet
+from finops_cli.training.recipe import ResolvedRecipe
 from finops_cli.training.recipe_schema import Settings
-from finops_cli.training.versions import TrainerName, missing
+from finops_cli.training.versions import TrainerName, find_missing
 
 if TYPE_CHECKING:
-    from finops_cli.training.data.row_checks import Encoded, Fault
+    from finops_cli.training.data.row_checks import Encoded, RowFault
     from finops_cli.training.planning.parameter_counts import Counts
 
 _SAMPLE = 200
-"""Rows of a stream, or of data that is not there yet, whose lengths stand for all."""
+"""Rows of a stream, or of data that is not there yet, whose lengths are measured."""
 _SAMPLE_OF_KIND = 20
-"""Examples of each further kind of `data.mix` that are looked at, whose lengths count for nothing:
+"""Examples of each further kind of `data.mix` that are checked. Their lengths do not count, since
 batches are cut by tokens.
 """
 
 
 class TrainingRequest(NamedTuple):
-    """A training that somebody wants.
+    """A training run that the user asks for."""
 
-    `watch` is told how many rows were looked at, and of how many.
-    """
-
-    resolved: Resolved
+    resolved: ResolvedRecipe
     trainer: TrainerName
     kb_dir: Path
     kb: KnowledgeBase
     watch: Callable[[int, int], None]
+    """Called with the number of rows inspected and the number of all rows."""
 
 
 @dataclass
 class Inspection:
-    """What was found.
+    """The findings about a training run."""
 
-    `encoded` and `tokenizer` are None without a local base; `assumed` where there is no data yet.
-    """
-
-    sets: Sets
-    assumed: bool
+    sources: RowSources
+    is_assumed: bool
+    """There is no data yet; the sizes of the published data sets are assumed."""
     tokenizer: Any | None = None
+    """None without a local base."""
     encoded: dict[str, list[Encoded]] | None = None
+    """The rows of files as tokens, by split. None for a stream and without a tokenizer."""
     lengths: dict[str, Lengths] = field(default_factory=dict)
     sequences: int = 0
     counts: Counts | None = None
@@ -77,115 +77,119 @@ class Inspection:
     blockers: list[str] = field(default_factory=list)
 
     def steps(self, settings: Settings) -> Steps:
-        return steps(self.sequences, settings.training)
+        return count_steps(self.sequences, settings.training)
 
 
-def inspect_request(asked: TrainingRequest) -> Inspection:
-    """Look at everything.
-
-    What would stop the training is in `blockers`; nothing is raised for it.
-    """
-    settings = asked.resolved.settings
-    absent = missing(asked.trainer, settings)
-    found = _rows(asked)
-    found.blockers[:0] = [error.one_line() for error in absent]
+def inspect_request(request: TrainingRequest) -> Inspection:
+    """Inspect everything. Reasons not to start are in `blockers`; none is raised."""
+    settings = request.resolved.settings
+    absent = find_missing(request.trainer, settings)
+    inspection = _open_rows(request)
+    inspection.blockers[:0] = [error.one_line() for error in absent]
     if not absent:
-        offline_and_quiet(asked.trainer)
-        _open(asked, found)
-    _measure(asked, found)
+        go_offline_and_quiet(request.trainer)
+        _open_tokenizer(request, inspection)
+    _measure_lengths(request, inspection)
     if not absent:
-        _weigh(asked, found)
-    return found
+        _inspect_size(request, inspection)
+    return inspection
 
 
-def _rows(asked: TrainingRequest) -> Inspection:
-    """The rows of the call; where there are none, rows as the generator would make them, as many as
-    the cards have.
+def _open_rows(request: TrainingRequest) -> Inspection:
+    """Open the rows that the recipe names.
+
+    Where there are none, assume generated rows, as many as the published data sets have.
     """
-    stage, settings = asked.resolved.stage, asked.resolved.settings
+    stage, settings = request.resolved.stage, request.resolved.settings
     training = settings.training
     streamed = (
-        (training.max_steps or 0) * training.rows_a_step,
+        (training.max_steps or 0) * training.rows_per_step,
         max(settings.evaluation.loss_rows, settings.evaluation.samples),
     )
     try:
         return Inspection(
-            sets_of(stage, settings.data, asked.kb_dir, asked.kb, streamed), assumed=False
+            open_row_sources(stage, settings.data, request.kb_dir, request.kb, streamed),
+            is_assumed=False,
         )
     except UsageError as error:
-        sizes, every = asked.kb.datasets.sizes[stage], asked.kb.datasets.eval_every
-        order = DatasetOptions(stage, 0, settings.data.seed, settings.data.profile, asked.kb_dir)
-        card = replace(settings.data, form="card", modelfile=stage, mix=None)
-        sets = streams(order, asked.kb, (sizes - sizes // every, sizes // every), card)
-        return Inspection(sets, assumed=True, blockers=[error.one_line()])
+        sizes, every = request.kb.datasets.sizes[stage], request.kb.datasets.eval_every
+        order = DatasetOptions(stage, 0, settings.data.seed, settings.data.profile, request.kb_dir)
+        card = settings.data.model_copy(update={"format": "card", "modelfile": stage, "mix": None})
+        sources = stream_rows(order, request.kb, (sizes - sizes // every, sizes // every), card)
+        return Inspection(sources, is_assumed=True, blockers=[error.one_line()])
 
 
-def _open(asked: TrainingRequest, found: Inspection) -> None:
-    """The tokenizer, and what is wrong with it."""
-    from finops_cli.training.data.row_checks import tokenizer_faults
+def _open_tokenizer(request: TrainingRequest, inspection: Inspection) -> None:
+    """Open the tokenizer and check it."""
+    from finops_cli.training.data.row_checks import check_tokenizer
     from finops_cli.training.data.tokenizer import open_tokenizer
 
-    base = asked.resolved.settings.base
+    base = request.resolved.settings.base
     if base.folder is None and base.scratch is None:
-        found.blockers.append(
-            f"{base.name} is not here: get its Hugging Face folder and name it with --base DIR"
+        inspection.blockers.append(
+            f"there is no local folder of {base.name}; download it and name it with --base DIR"
         )
     try:
-        texts = vocabulary_texts(
-            asked.resolved.stage, asked.resolved.settings, asked.kb_dir, asked.kb
+        texts = read_vocabulary_texts(
+            request.resolved.stage, request.resolved.settings, request.kb_dir, request.kb
         )
-        found.tokenizer = open_tokenizer(base, texts)
+        inspection.tokenizer = open_tokenizer(base, texts)
     except UsageError as error:
-        found.blockers.append(error.one_line())
-    if found.tokenizer is not None:
-        faults = tokenizer_faults(found.tokenizer)
-        found.blockers += faults
+        inspection.blockers.append(error.one_line())
+    if inspection.tokenizer is not None:
+        faults = check_tokenizer(inspection.tokenizer)
+        inspection.blockers += faults
         if faults:
-            found.tokenizer = None
+            inspection.tokenizer = None
 
 
-def _measure(asked: TrainingRequest, found: Inspection) -> None:
-    """Lengths and packed sequences: of every row of a file, of a sample of a stream."""
-    training = asked.resolved.settings.training
-    sampled = found.assumed or asked.resolved.settings.data.source == "stream"
-    if found.tokenizer is None:
-        lengths = _estimated(asked, found, sampled)
+def _measure_lengths(request: TrainingRequest, inspection: Inspection) -> None:
+    """Measure lengths and packed sequences of all rows of a file, or of a sample of a stream."""
+    training = request.resolved.settings.training
+    sampled = inspection.is_assumed or request.resolved.settings.data.source == "stream"
+    if inspection.tokenizer is None:
+        lengths = _estimate_lengths(request, inspection, sampled)
         too_long = sum(length > training.max_length for length in lengths["train"])
         if too_long:
-            found.warnings.append(
-                f"{too_long:,} rows may be longer than training.max_length, by an estimate that"
-                " errs upwards"
+            inspection.warnings.append(
+                f"{too_long:,} rows may be longer than training.max_length (estimated from above)"
             )
     else:
-        lengths = _encoded(asked, found, sampled)
+        lengths = _encode_rows(request, inspection, sampled)
     for split, each in lengths.items():
         if each:
-            found.lengths[split] = summary(each, training.max_length)
-    total = found.sets.train.note.rows
-    found.sequences = total
+            inspection.lengths[split] = summarise_lengths(each, training.max_length)
+    total = inspection.sources.train.note.rows
+    inspection.sequences = total
     if training.packing and lengths["train"]:
-        found.sequences = round(
-            packed_blocks(lengths["train"], training.max_length) * total / len(lengths["train"])
+        inspection.sequences = round(
+            count_packed_blocks(lengths["train"], training.max_length)
+            * total
+            / len(lengths["train"])
         )
 
 
-def _estimated(asked: TrainingRequest, found: Inspection, sampled: bool) -> dict[str, list[int]]:
+def _estimate_lengths(
+    request: TrainingRequest, inspection: Inspection, sampled: bool
+) -> dict[str, list[int]]:
     return {
-        rows.note.split: [estimated_length(row) for row in _some(rows, sampled, asked)]
-        for rows in found.sets
+        rows.note.split: [estimate_length(row) for row in _sample(rows, sampled, request)]
+        for rows in inspection.sources
     }
 
 
-def _encoded(asked: TrainingRequest, found: Inspection, sampled: bool) -> dict[str, list[int]]:
-    """The rows in tokens. A row that fails the preflight is a blocker, and is in no list."""
-    from finops_cli.training.data.row_checks import Fault, encode, row_faults
+def _encode_rows(
+    request: TrainingRequest, inspection: Inspection, sampled: bool
+) -> dict[str, list[int]]:
+    """Encode the rows as tokens and return their lengths. A faulty row becomes a blocker."""
+    from finops_cli.training.data.row_checks import RowFault, describe_row_faults, encode
 
-    longest = asked.resolved.settings.training.max_length
-    faults: list[Fault] = []
+    longest = request.resolved.settings.training.max_length
+    faults: list[RowFault] = []
     encoded: dict[str, list[Encoded]] = {}
-    for rows in found.sets:
-        both: Sequence[Encoded | Fault] = [
-            encode(row, found.tokenizer, longest) for row in _some(rows, sampled, asked)
+    for rows in inspection.sources:
+        both: Sequence[Encoded | RowFault] = [
+            encode(row, inspection.tokenizer, longest) for row in _sample(rows, sampled, request)
         ]
         kinds = [
             maker(place)
@@ -193,62 +197,70 @@ def _encoded(asked: TrainingRequest, found: Inspection, sampled: bool) -> dict[s
             if kind != ANSWERS
             for place in range(_SAMPLE_OF_KIND)
         ]
-        drills = [encode(example, found.tokenizer, longest) for example in kinds]
-        faults += [each for each in (*both, *drills) if isinstance(each, Fault)]
-        encoded[rows.note.split] = [each for each in both if not isinstance(each, Fault)]
-    found.blockers += row_faults(faults)
+        drills = [encode(example, inspection.tokenizer, longest) for example in kinds]
+        faults += [each for each in (*both, *drills) if isinstance(each, RowFault)]
+        encoded[rows.note.split] = [each for each in both if not isinstance(each, RowFault)]
+    inspection.blockers += describe_row_faults(faults)
     if not sampled:
-        found.encoded = encoded
+        inspection.encoded = encoded
     return {split: [len(each.input_ids) for each in rows] for split, rows in encoded.items()}
 
 
-def _some(rows: Rows, sampled: bool, asked: TrainingRequest) -> Iterable[Example]:
-    """All rows, or the first few."""
+def _sample(rows: RowSource, sampled: bool, request: TrainingRequest) -> Iterable[Example]:
+    """Yield all rows, or the first few, and report progress."""
     total = min(rows.note.rows, _SAMPLE) if sampled else rows.note.rows
     for done, row in enumerate(islice(rows, total), start=1):
         yield row
-        asked.watch(done, total)
+        request.watch(done, total)
 
 
-def _weigh(asked: TrainingRequest, found: Inspection) -> None:
-    """Parameters, and what follows from the layers of the base."""
-    from finops_cli.training.data.row_checks import packing_fault
+def _inspect_size(request: TrainingRequest, inspection: Inspection) -> None:
+    """Count parameters, check the machine, and check what depends on the layers of the base."""
     from finops_cli.training.initial_weights import inspect_initial_weights
-    from finops_cli.training.machine import gpu_bytes, hardware_blockers
-    from finops_cli.training.planning.parameter_counts import count
+    from finops_cli.training.machine import find_hardware_blockers, read_gpu_bytes
+    from finops_cli.training.planning.parameter_counts import count_parameters
 
-    settings = asked.resolved.settings
+    settings = request.resolved.settings
     try:
-        found.counts = count(
-            settings, len(found.tokenizer) if found.tokenizer is not None else None
+        inspection.counts = count_parameters(
+            settings, len(inspection.tokenizer) if inspection.tokenizer is not None else None
         )
     except UsageError as error:
-        found.blockers.append(error.one_line())
+        inspection.blockers.append(error.one_line())
     if settings.base.scratch is not None:
-        beginning = inspect_initial_weights(
-            settings.base.scratch, settings.data.modelfile, found.tokenizer
+        initial = inspect_initial_weights(
+            settings.base.scratch, settings.data.modelfile, inspection.tokenizer
         )
-        # The file may be the tokenizer's, too: then its fault has been said.
-        found.blockers += [each for each in beginning.blockers if each not in found.blockers]
-        found.warnings += beginning.warnings
-    found.blockers += hardware_blockers(settings)
-    found.gpu_bytes = gpu_bytes()
-    if found.counts is None:
-        return
-    packing = packing_fault(found.counts.linear_attention, settings.training.packing, asked.trainer)
-    found.blockers += [packing] if packing is not None else []
-    if found.counts.touched_layers < found.counts.layers:
-        found.warnings.append(
-            f"adapter.targets are in {found.counts.touched_layers} of {found.counts.layers} layers"
-            " only; preset 24gb names more"
+        # the tokenizer may be in the same file: its fault is listed once
+        inspection.blockers += [
+            each for each in initial.blockers if each not in inspection.blockers
+        ]
+        inspection.warnings += initial.warnings
+    inspection.blockers += find_hardware_blockers(settings)
+    inspection.gpu_bytes = read_gpu_bytes()
+    if inspection.counts is not None:
+        _inspect_layers(request, inspection, inspection.counts)
+
+
+def _inspect_layers(request: TrainingRequest, inspection: Inspection, counts: Counts) -> None:
+    """Check what depends on the kinds of layers in the base."""
+    from finops_cli.training.data.row_checks import check_packing
+
+    settings = request.resolved.settings
+    packing = check_packing(counts.linear_attention, settings.training.packing, request.trainer)
+    inspection.blockers += [packing] if packing is not None else []
+    if counts.touched_layers < counts.layers:
+        inspection.warnings.append(
+            f"adapter.targets exist in {counts.touched_layers} of {counts.layers} layers"
+            " only; preset 24gb has more targets"
         )
-    if found.counts.linear_attention and settings.base.quantization == "nf4":
-        found.warnings.append(
-            "4 bit is not advised for the linear-attention layers of this base (Unsloth); preset"
+    if counts.linear_attention and settings.base.quantization == "nf4":
+        inspection.warnings.append(
+            "Unsloth advises against 4 bits for the linear-attention layers of this base; preset"
             " 24gb trains in bf16"
         )
-    if found.counts.linear_attention and settings.training.precision == "fp16":
-        found.blockers.append(
+    if counts.linear_attention and settings.training.precision == "fp16":
+        inspection.blockers.append(
             "the linear-attention layers of this base give NaN gradients in fp16; set"
             " training.precision=bf16"
         )

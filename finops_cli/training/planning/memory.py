@@ -1,7 +1,4 @@
-"""What a training would take of a GPU's memory and of the disk.
-
-Estimates, reckoned with the figures of `training/estimates.yaml`.
-"""
+"""Estimates the GPU memory and the disk space of a training run, from `training/estimates.yaml`."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ if TYPE_CHECKING:
 _Bytes = Annotated[float, Meta(ge=0)]
 
 
-class BytesEach(Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes of one thing, as `estimates.yaml` explains them."""
+class BytesPerItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bytes per item, explained in `estimates.yaml`."""
 
     quantized: _Bytes
     half: _Bytes
@@ -34,12 +31,14 @@ class BytesEach(Struct, frozen=True, forbid_unknown_fields=True):
     runtime: _Bytes
 
 
-class Figures(Struct, frozen=True, forbid_unknown_fields=True):
-    bytes: BytesEach
+class MemoryEstimates(Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `estimates.yaml`."""
+
+    bytes: BytesPerItem
     logit_chunk: Annotated[int, Meta(ge=1)]
 
 
-class Memory(Struct, frozen=True):
+class Memory(Struct, frozen=True, kw_only=True):
     """Bytes, estimated."""
 
     weights: int
@@ -54,27 +53,28 @@ class Memory(Struct, frozen=True):
 
 
 class Disk(Struct, frozen=True):
-    """Bytes, estimated: the base as it is downloaded (16 bit), one checkpoint, and all that are
-    kept at once.
-    """
+    """Bytes, estimated."""
 
     base: int
+    """The base as it is downloaded, in 16 bits."""
     checkpoint: int
+    """One checkpoint."""
     kept: int
+    """All checkpoints that exist at once, and the result."""
 
 
-def figures() -> Figures:
-    """The shipped figures. Raises UsageError when the file is not well formed."""
+def read_estimates() -> MemoryEstimates:
+    """Read the shipped estimates. Raises UsageError when the file is not well formed."""
     path = bundled_dir("training") / "estimates.yaml"
     try:
-        return msgspec.convert(yaml.safe_load(path.read_bytes()), Figures)
+        return msgspec.convert(yaml.safe_load(path.read_bytes()), MemoryEstimates)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def memory(settings: Settings, counts: Counts, longest: int) -> Memory:
-    """Memory of one step whose rows have `longest` tokens each."""
-    each, chunk = figures().bytes, figures().logit_chunk
+def estimate_memory(settings: Settings, counts: Counts, longest: int) -> Memory:
+    """Estimate the memory of one step whose rows have `longest` tokens each."""
+    each, chunk = read_estimates().bytes, read_estimates().logit_chunk
     training = settings.training
     wide = each.single if training.precision == "fp32" else each.half
     four_bit = counts.quantizable if settings.base.quantization == "nf4" else 0
@@ -93,15 +93,10 @@ def memory(settings: Settings, counts: Counts, longest: int) -> Memory:
     )
 
 
-def disk(settings: Settings, counts: Counts) -> Disk:
-    """What the base, the checkpoints that are kept (the newest ones and the best) and the result
-    come to.
-    """
-    each = figures().bytes
+def estimate_disk(settings: Settings, counts: Counts) -> Disk:
+    """Estimate the disk space of the base, of the checkpoints that are kept, and of the result."""
+    each = read_estimates().bytes
     checkpoint = int(counts.trainable * (each.single + each.optimizer))
     base = 0 if settings.base.scratch is not None else int(counts.total * each.half)
-    return Disk(
-        base,
-        checkpoint,
-        checkpoint * (settings.evaluation.keep + 1) + int(counts.trainable * each.single),
-    )
+    result = int(counts.trainable * each.single)
+    return Disk(base, checkpoint, checkpoint * (settings.evaluation.keep + 1) + result)

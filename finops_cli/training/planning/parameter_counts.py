@@ -1,5 +1,6 @@
-"""Parameters of a base and of its adapter, counted on the meta device: layers are built without
-memory for their weights.
+"""Counts the parameters of a base and of its adapter, without memory for the weights.
+
+The layers are built on torch's meta device.
 """
 
 from __future__ import annotations
@@ -18,28 +19,30 @@ from finops_cli.kb.load import bundled_dir
 from finops_cli.training.recipe_schema import Adapter, Scratch, Settings
 
 
-class Counts(Struct, frozen=True):
-    """Parameters in all and trained; those in the linear layers that 4-bit quantization takes;
-    layers, and those that the adapter touches.
-    """
+class Counts(Struct, frozen=True, kw_only=True):
+    """Numbers of parameters and layers."""
 
     total: int
     trainable: int
     quantizable: int
+    """Parameters in linear layers, which can be quantized to 4 bits."""
     hidden_size: int
     vocabulary: int
     layers: int
     touched_layers: int
+    """Layers with trained parameters."""
     linear_attention: bool
+    """Whether the base has linear-attention layers."""
 
 
-def count(settings: Settings, tokens: int | None) -> Counts | None:
-    """The counts of a recipe's base and adapter; None when it names no shape. `tokens`: of a
-    vocabulary that is to be learned.
+def count_parameters(settings: Settings, tokens: int | None) -> Counts | None:
+    """Count the base and adapter of a recipe; None when it names no shape.
+
+    `tokens` is the size of a vocabulary that is still to be learned.
 
     Raises UsageError for a folder without config.json and for targets that the base does not have.
     """
-    config = config_of(settings, tokens)
+    config = read_config(settings, tokens)
     if config is None:
         return None
     with torch.device("meta"):
@@ -51,7 +54,7 @@ def count(settings: Settings, tokens: int | None) -> Counts | None:
         if isinstance(module, torch.nn.Linear) and not name.endswith("lm_head")
     ]
     text = config.get_text_config()
-    trained = model if settings.adapter.method == "full" else with_adapter(model, settings.adapter)
+    trained = model if settings.adapter.method == "full" else add_adapter(model, settings.adapter)
     names = [name for name, each in trained.named_parameters() if each.requires_grad]
     return Counts(
         total=total,
@@ -67,33 +70,34 @@ def count(settings: Settings, tokens: int | None) -> Counts | None:
     )
 
 
-def config_of(settings: Settings, tokens: int | None) -> Any:
-    """The configuration of the base: of its folder, else of random weights, else of the shape that
-    ships. None where there is none.
+def read_config(settings: Settings, tokens: int | None) -> Any:
+    """Read the configuration of the base: its folder, else `scratch`, else a shipped shape.
+
+    None where there is none of them.
     """
     base = settings.base
     if base.folder is not None:
         if not (Path(base.folder) / "config.json").is_file():
             raise UsageError(
-                f"{base.folder}: holds no config.json; --base takes a Hugging Face folder of"
-                f" {base.name}"
+                f"{base.folder} holds no config.json. Expected a Hugging Face folder of"
+                f" {base.name} (--base)."
             )
         return AutoConfig.from_pretrained(
             base.folder, local_files_only=True, trust_remote_code=False
         )
     if base.scratch is not None:
-        return scratch_config(base.scratch, tokens) if tokens is not None else None
+        return make_scratch_config(base.scratch, tokens) if tokens is not None else None
     if base.shape is None:
         return None
     path = bundled_dir("training") / "shapes" / f"{base.shape}.json"
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.json"))
-        raise UsageError(f"base.shape is {base.shape}; accepted: {', '.join(known)}")
+        raise UsageError(f"base.shape is {base.shape}. Expected one of: {', '.join(known)}.")
     return AutoConfig.for_model(**json.loads(path.read_bytes())["config"])
 
 
-def scratch_config(shape: Scratch, tokens: int) -> Any:
-    """The configuration of a model of random weights with a vocabulary of `tokens`."""
+def make_scratch_config(shape: Scratch, tokens: int) -> Any:
+    """Make the configuration of a model with random weights and a vocabulary of `tokens`."""
     return Qwen3Config(
         vocab_size=tokens,
         hidden_size=shape.hidden_size,
@@ -109,10 +113,10 @@ def scratch_config(shape: Scratch, tokens: int) -> Any:
     )
 
 
-def with_adapter(model: Any, adapter: Adapter) -> Any:
-    """`model` with LoRA matrices at the adapter's targets.
+def add_adapter(model: Any, adapter: Adapter) -> Any:
+    """Add LoRA matrices to `model` at the adapter's targets.
 
-    Raises UsageError naming what the model has when there are none.
+    Raises UsageError that lists the linear layers of the model when a target is not one of them.
     """
     linear = {
         name.rpartition(".")[2]
@@ -122,14 +126,15 @@ def with_adapter(model: Any, adapter: Adapter) -> Any:
     absent = [name for name in adapter.targets if name not in linear]
     if absent:
         raise UsageError(
-            f"adapter.targets: the base has no {absent[0]}; accepted:"
-            f" {', '.join(sorted(linear - {'lm_head'}))}"
+            f"adapter.targets: the base has no {absent[0]}. Expected some of:"
+            f" {', '.join(sorted(linear - {'lm_head'}))}."
         )
     on_meta = next(model.parameters()).is_meta
-    return get_peft_model(model, lora_config(adapter), low_cpu_mem_usage=on_meta)
+    return get_peft_model(model, make_lora_config(adapter), low_cpu_mem_usage=on_meta)
 
 
-def lora_config(adapter: Adapter) -> Any:
+def make_lora_config(adapter: Adapter) -> Any:
+    """Make the configuration of PEFT for an adapter."""
     return LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -141,7 +146,8 @@ def lora_config(adapter: Adapter) -> Any:
 
 
 def has_linear_attention(config: Any) -> bool:
-    """Whether some layers keep a running state instead of attending: packed rows leak through it
-    where its kernels are absent.
+    """Return whether some layers keep a running state instead of attending.
+
+    Without special kernels this state leaks from one packed row into the next.
     """
     return "linear_attention" in (getattr(config.get_text_config(), "layer_types", None) or ())

@@ -1,6 +1,4 @@
-"""What `finops train --dry-run` tells: the recipe with its origins, rows, steps, sizes, and what
-stands in the way.
-"""
+"""The training plan of `finops train --dry-run`: settings, rows, steps, sizes, blockers."""
 
 from __future__ import annotations
 
@@ -10,42 +8,42 @@ from pathlib import Path
 from msgspec import Struct
 
 from finops_cli.domain.stage_names import StageName
-from finops_cli.training.data.lengths import Lengths, steps
+from finops_cli.training.data.lengths import Lengths, count_steps
 from finops_cli.training.data.sources import DataNote
-from finops_cli.training.planning import memory as estimate
 from finops_cli.training.planning.inspect import Inspection, TrainingRequest, inspect_request
-from finops_cli.training.planning.memory import Disk, Memory
+from finops_cli.training.planning.memory import Disk, Memory, estimate_disk, estimate_memory
 from finops_cli.training.recipe import Setting
 from finops_cli.training.recipe_schema import Settings
-from finops_cli.training.versions import versions
+from finops_cli.training.versions import read_versions
 
-ESTIMATE = "estimate of finops, without a tokenizer, which errs upwards"
+ESTIMATE = "an estimate from above, without a tokenizer"
 
 
-class StepCount(Struct, frozen=True):
-    """Optimizer steps: of this recipe, warming up, and what they would be with a row a sequence.
-
-    `sequences` of an epoch.
-    """
+class StepCount(Struct, frozen=True, kw_only=True):
+    """Optimizer steps of a training run."""
 
     total: int
     warm_up: int
     without_packing: int
+    """Steps if each sequence held one row."""
     rows_a_step: int
     sequences: int
+    """Sequences per epoch."""
 
 
 class Parameters(Struct, frozen=True):
+    """Parameters of the base and its adapter."""
+
     total: int
     trainable: int
     layers: int
     touched_layers: int
 
 
-class Plan(Struct, frozen=True):
-    """A training before it begins.
+class TrainingPlan(Struct, frozen=True, kw_only=True):
+    """A training run before it starts.
 
-    Sizes in bytes; `memory` and `disk` are estimates, None where the parameters are not known.
+    Sizes are in bytes. `memory` and `disk` are estimates, None where the parameters are unknown.
     """
 
     stage: StageName
@@ -68,44 +66,48 @@ class Plan(Struct, frozen=True):
     blockers: list[str]
 
 
-def plan(asked: TrainingRequest, output: Path) -> Plan:
-    """The plan of a training whose result would go to `output`."""
-    return plan_of(asked, inspect_request(asked), output)
+def make_plan(request: TrainingRequest, output: Path) -> TrainingPlan:
+    """Plan a training run that would write to `output`."""
+    return plan_from_inspection(request, inspect_request(request), output)
 
 
-def plan_of(asked: TrainingRequest, found: Inspection, output: Path) -> Plan:
-    """The plan that a survey gives."""
-    resolved, counts = asked.resolved, found.counts
+def plan_from_inspection(
+    request: TrainingRequest, inspection: Inspection, output: Path
+) -> TrainingPlan:
+    """Plan a training run that was inspected."""
+    resolved, counts = request.resolved, inspection.counts
     settings = resolved.settings
-    train = found.lengths.get("train")
-    longest = (
-        settings.training.max_length
-        if settings.training.packing or train is None
-        else train.percentiles["p100"]
-    )
-    memory = estimate.memory(settings, counts, longest) if counts is not None else None
-    disk = estimate.disk(settings, counts) if counts is not None else None
-    free = shutil.disk_usage(_existing(output)).free
-    blockers = list(found.blockers)
+    train = inspection.lengths.get("train")
+    longest = settings.training.max_length
+    if train is not None and not settings.training.packing:
+        longest = train.percentiles["p100"]
+    memory = estimate_memory(settings, counts, longest) if counts is not None else None
+    disk = estimate_disk(settings, counts) if counts is not None else None
+    free = shutil.disk_usage(_nearest_folder(output)).free
+    blockers = list(inspection.blockers)
     if disk is not None and disk.kept > free:
-        blockers.append(f"{output}: about {disk.kept:,} bytes are needed, {free:,} are free")
-    warnings = list(found.warnings)
-    if memory is not None and found.gpu_bytes is not None and memory.total > found.gpu_bytes:
+        blockers.append(f"{output} needs about {disk.kept:,} bytes; {free:,} are free")
+    warnings = list(inspection.warnings)
+    if (
+        memory is not None
+        and inspection.gpu_bytes is not None
+        and memory.total > inspection.gpu_bytes
+    ):
         warnings.append(
-            f"the GPU has {found.gpu_bytes:,} bytes of memory; a smaller preset or training.batch"
-            " may be needed"
+            f"the GPU has {inspection.gpu_bytes:,} bytes of memory; you may need a smaller preset"
+            " or training.batch"
         )
-    return Plan(
+    return TrainingPlan(
         stage=resolved.stage,
         base=settings.base.folder or settings.base.name,
         preset=resolved.preset,
         settings=resolved.table,
-        data=[rows.note for rows in found.sets],
-        data_assumed=found.assumed,
-        tokens_counted_by=ESTIMATE if found.tokenizer is None else "the tokenizer of the base",
-        lengths=found.lengths,
-        tokens_an_epoch=_tokens(settings, found),
-        steps=_steps(settings, found),
+        data=[rows.note for rows in inspection.sources],
+        data_assumed=inspection.is_assumed,
+        tokens_counted_by=ESTIMATE if inspection.tokenizer is None else "the tokenizer of the base",
+        lengths=inspection.lengths,
+        tokens_an_epoch=_count_tokens(settings, inspection),
+        steps=_describe_steps(settings, inspection),
         parameters=(
             Parameters(counts.total, counts.trainable, counts.layers, counts.touched_layers)
             if counts is not None
@@ -115,33 +117,33 @@ def plan_of(asked: TrainingRequest, found: Inspection, output: Path) -> Plan:
         memory_total=memory.total if memory is not None else None,
         disk=disk,
         disk_free=free,
-        versions=versions(),
+        versions=read_versions(),
         warnings=warnings,
         blockers=blockers,
     )
 
 
-def _steps(settings: Settings, found: Inspection) -> StepCount:
-    rows = found.sets.train.note.rows
-    planned = found.steps(settings)
+def _describe_steps(settings: Settings, inspection: Inspection) -> StepCount:
+    rows = inspection.sources.train.note.rows
+    planned = inspection.steps(settings)
     return StepCount(
-        planned.total,
-        planned.warm_up,
-        steps(rows, settings.training).total,
-        settings.training.rows_a_step,
-        found.sequences,
+        total=planned.total,
+        warm_up=planned.warm_up,
+        without_packing=count_steps(rows, settings.training).total,
+        rows_a_step=settings.training.rows_per_step,
+        sequences=inspection.sequences,
     )
 
 
-def _tokens(settings: Settings, found: Inspection) -> int:
-    """Tokens of all rows, once each; of batches by tokens, what they hold at most."""
-    train, rows = found.lengths.get("train"), found.sets.train.note.rows
+def _count_tokens(settings: Settings, inspection: Inspection) -> int:
+    """Count the tokens of all rows; of batches by tokens, what they hold at most."""
+    train, rows = inspection.lengths.get("train"), inspection.sources.train.note.rows
     if settings.training.tokens is not None:
         return settings.training.tokens * rows
     return round(train.tokens * rows / train.rows) if train is not None else 0
 
 
-def _existing(path: Path) -> Path:
-    """The nearest folder above `path` that is there already."""
+def _nearest_folder(path: Path) -> Path:
+    """Return the nearest folder at or above `path` that exists."""
     path = path.resolve()
-    return path if path.is_dir() else _existing(path.parent)
+    return path if path.is_dir() else _nearest_folder(path.parent)
