@@ -112,7 +112,7 @@ def test_a_kind_that_a_form_has_not_is_refused(kb: KnowledgeBase) -> None:
         match=r"data\.mix has no kind sums. Expected one of: answers, market, copying, scratchpad",
     ):
         worked(kb, "data.mix={sums: [[0, 1]]}")
-    with pytest.raises(UsageError, match=r"data\.format=card goes with data.modelfile=triage"):
+    with pytest.raises(UsageError, match=r"data\.format=card needs data.modelfile=triage"):
         next(iter(worked(kb, "data.format=card", "data.mix=null").train))
 
 

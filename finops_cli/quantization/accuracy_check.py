@@ -152,7 +152,7 @@ def _open_chat_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterato
 
     try:
         process.ready(seconds["load"])
-        yield _ReadyModel(ask, how.load.sequences * how.load.teams)
+        yield _ReadyModel(ask, how.load.sequences * how.load.groups)
     except NotLoaded as error:
         kind = UsageError if error.by_itself else MissingPiece
         raise kind(
