@@ -185,7 +185,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     file = folder / "model.safetensors"
     whole = file.read_bytes()
     for damaged, says in (
-        (whole[:-100], "lies outside the file"),
+        (whole[:-100], "is outside the file"),
         (b"\xff" * 8 + whole[8:], "is no safetensors file"),
         (b"", "is no safetensors file"),
         (whole.replace(b'"F32"', b'"F16"', 1), "but its shape"),
@@ -269,7 +269,7 @@ def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -
     if says:
         refused(folder, says)
     else:
-        assert plan_conversion(read_checkpoint(folder), None).vocabulary[
+        assert plan_conversion(read_checkpoint(folder), None).tokenizer[
             "tokenizer.ggml.eos_token_id"
         ]
 
@@ -325,7 +325,7 @@ def test_adapters_of_another_model(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "model")
     for number, (module, shape, says) in enumerate(
         (
-            (Q_PROJ, (64, 32), "as (64, 32), but it is (64, 64)"),
+            (Q_PROJ, (64, 32), "the shape (64, 32), but its shape is (64, 64)"),
             ("model.layers.7.self_attn.q_proj", (64, 64), "no matrix of this network"),
             ("model.embed_tokens", (400, 64), "no matrix of this network"),
             ("model.norm", (64, 64), "no matrix of this network"),
