@@ -214,7 +214,7 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
             open_gguf_weights(tmp_path / name)
     with pytest.raises(
         UsageError,
-        match=r"absent\.gguf: no such GGUF file in /.+; paths of a recipe count from where",
+        match=r"absent\.gguf: no such GGUF file in /.+; paths of a recipe are relative",
     ):
         open_gguf_weights(Path("absent.gguf"))
 

@@ -108,7 +108,8 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
     found = planned("triage", "tiny-cpu", "training.max_steps=30")
     assert [note.rows for note in found.data] == [30, 64]
     assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
-    assert found.blockers == [each.one_line() for each in find_missing("hf", asked("triage", "tiny-cpu", [])].resolved.settings)
+    missing = find_missing("hf", asked("triage", "tiny-cpu", []).resolved.settings)
+    assert found.blockers == [each.one_line() for each in missing]
 
 
 @pytest.mark.parametrize(
@@ -122,10 +123,7 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
         (
             None,
             ["data.folder=absent"],
-            (
-                "absent/triage-train.jsonl: no such file; finops generate --stage triage"
-                " -o absent"
-            ),
+            ("absent/triage-train.jsonl: no such file; finops generate --stage triage -o absent"),
         ),
     ],
 )
