@@ -186,8 +186,8 @@ def test_damaged_files(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for damaged, says in (
         (whole[:-100], "is outside the file"),
-        (b"\xff" * 8 + whole[8:], "is no safetensors file"),
-        (b"", "is no safetensors file"),
+        (b"\xff" * 8 + whole[8:], "is not a complete safetensors file"),
+        (b"", "is not a complete safetensors file"),
         (whole.replace(b'"F32"', b'"F16"', 1), "but its shape"),
         (whole.replace(b'"__metadata__"', b'"__metadata_"', 1), "its head cannot be read"),
     ):
@@ -326,9 +326,9 @@ def test_adapters_of_another_model(tmp_path: Path) -> None:
     for number, (module, shape, says) in enumerate(
         (
             (Q_PROJ, (64, 32), "the shape (64, 32), but its shape is (64, 64)"),
-            ("model.layers.7.self_attn.q_proj", (64, 64), "no matrix of this network"),
-            ("model.embed_tokens", (400, 64), "no matrix of this network"),
-            ("model.norm", (64, 64), "no matrix of this network"),
+            ("model.layers.7.self_attn.q_proj", (64, 64), "not a matrix of this network"),
+            ("model.embed_tokens", (400, 64), "not a matrix of this network"),
+            ("model.norm", (64, 64), "not a matrix of this network"),
         )
     ):
         refused(folder, says, write_adapter(tmp_path / f"adapter{number}", {module: shape}))
