@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from finops_cli import __version__
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
@@ -31,6 +30,7 @@ from finops_cli.commands.schema import schema
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
 from finops_cli.errors import FinopsError, UsageError
+from finops_cli.version import __version__
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141

@@ -104,7 +104,7 @@ def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(kb: Knowledge
     for case in drawn(kb):
         assert f" {case.ftd_qty:,} shares" in case.triage.reason
         assert ("LARGE_POSITION" in case.triage.flags) == (
-            case.ftd_qty >= kb.handoff.large_position_from
+            case.ftd_qty >= kb.handoff.large_position_min_shares
         )
 
 

@@ -19,7 +19,7 @@ from finops_cli.models import failures
 from finops_cli.models.protocol import Answer, AttemptError, Completion, CompletionRequest
 from finops_cli.models.tasks import answer_schema, resolver_task
 from finops_cli.models.verified_backend import VerifiedBackend
-from finops_cli.rules.handoff import handoff
+from finops_cli.rules.handoff import NotApplicable, handoff
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import FAIL, RESOLUTION, TRIAGE
@@ -54,7 +54,7 @@ def _fail(**changes: Any) -> FailRecord:
 
 def _plan(model: VerifiedBackend, fail: FailRecord) -> Answer[Any]:
     case = handoff(fail, triage(fail, BOOK), BOOK)
-    assert not isinstance(case, str)
+    assert not isinstance(case, NotApplicable)
     return model.resolve(case)
 
 
@@ -167,7 +167,7 @@ def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, statu
     answer = _plan(VerifiedBackend(ScriptedModel(_changed(change)), BOOK, "repair"), fail)
     assert answer.status == status
     case = handoff(fail, triage(fail, BOOK), BOOK)
-    assert not isinstance(case, str)
+    assert not isinstance(case, NotApplicable)
     assert answer.value is not None
     assert check_resolution(answer.value, BOOK, resolve(case, BOOK), case.ftd_qty) == []
 
@@ -316,7 +316,7 @@ def test_the_schema_for_the_grammar_keeps_the_trained_order_and_nothing_it_would
 
 def test_the_reference_of_a_question_passes_its_own_check(kb: KnowledgeBase) -> None:
     case = handoff(_fail(), triage(_fail(), kb), kb)
-    assert not isinstance(case, str)
+    assert not isinstance(case, NotApplicable)
     question = resolver_task(case, kb)
     assert question.check(question.reference) == []
 

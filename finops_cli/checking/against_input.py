@@ -19,7 +19,7 @@ from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
 from finops_cli.pipeline.pipeline import default_fail_id
-from finops_cli.rules.handoff import handoff
+from finops_cli.rules.handoff import NotApplicable, handoff
 from finops_cli.rules.triage import triage
 
 
@@ -95,7 +95,7 @@ def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[F
         return []
     return (
         []
-        if isinstance(handoff(fail, triage(fail, kb), kb), str)
+        if isinstance(handoff(fail, triage(fail, kb), kb), NotApplicable)
         else [missing_answer("/resolution", "a plan")]
     )
 

@@ -17,7 +17,7 @@ from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import decode, parse_case, parse_fail
-from finops_cli.rules.handoff import case_not_resolved_because, handoff
+from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
@@ -94,16 +94,16 @@ def check_answers(
     if fail is None or reference is None:
         return findings + _check_resolution(given["resolution"], kb, None)
     case = handoff(fail, reference, kb)
-    if isinstance(case, str):
-        return [*findings, _does_not_apply(case)]
+    if isinstance(case, NotApplicable):
+        return [*findings, _does_not_apply(case.reason)]
     return findings + _check_resolution(given["resolution"], kb, case)
 
 
 def check_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Finding]:
     """Check a resolution against the case (resolver input) that it answers."""
-    reason = case_not_resolved_because(case)
-    if reason is not None:
-        return [] if plan is None else [_does_not_apply(reason)]
+    obstacle = find_obstacle(case)
+    if obstacle is not None:
+        return [] if plan is None else [_does_not_apply(obstacle.reason)]
     if plan is None:
         return [missing_answer("/resolution", "a plan")]
     return _check_resolution(plan, kb, case)

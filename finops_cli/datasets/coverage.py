@@ -152,6 +152,10 @@ def tier_of(ftr_count: int, kb: KnowledgeBase) -> str:
     rules = kb.datasets.ftr_tiers
     tiers = ("simple", "medium", "complex")
     return next(
-        (tier for tier in tiers if rules[f"{tier}_from"] <= ftr_count <= rules[f"{tier}_to"]),
+        (
+            tier
+            for tier in tiers
+            if rules[f"{tier}_min_ftrs"] <= ftr_count <= rules[f"{tier}_max_ftrs"]
+        ),
         "none",
     )

@@ -156,7 +156,7 @@ def resolver_requirements(
         f"complex cases have {least} brokers or more", few == 0, f"{few:,} have fewer"
     )
     ages, rules = counts["ftr age"], kb.datasets.ftr_ages
-    tail = sum(count for age, count in ages.items() if int(age) >= rules["tail_from"])
+    tail = sum(count for age, count in ages.items() if int(age) >= rules["tail_min_days"])
     yield _proportions(
         "FTR ages",
         Counter(tail=tail, normal=ages.total() - tail),
@@ -178,14 +178,16 @@ def _ages(ages: Counter[str], kb: KnowledgeBase) -> Requirement:
     outside = sum(
         count
         for age, count in ages.items()
-        if not rules["normal_from"] <= int(age) <= rules["tail_to"]
+        if not rules["normal_min_days"] <= int(age) <= rules["tail_max_days"]
     )
-    normal = {int(age): count for age, count in ages.items() if int(age) <= rules["normal_to"]}
+    normal = {
+        int(age): count for age, count in ages.items() if int(age) <= rules["normal_max_days"]
+    }
     centre = Decimal(sum(age * count for age, count in normal.items())) / max(
         1, sum(normal.values())
     )
     met = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
-    name = f"FTR ages T+{rules['normal_from']} to T+{rules['tail_to']} about T+{rules['centre']}"
+    name = f"FTR ages T+{rules['normal_min_days']} to T+{rules['tail_max_days']} about T+{rules['centre']}"
     return Requirement(name, met, f"{outside:,} outside, centre {centre:.2f}")
 
 

@@ -69,7 +69,7 @@ def cases(
     scenario = deal_evenly(SCENARIOS, seed, "scenarios", index)
     tier = deal_evenly(smallest_deck(kb.datasets.ftr_counts), seed, "ftr counts", index)
     draw, rules = rng(seed, "resolver", index), kb.datasets.ftr_tiers
-    least, most = counts or (rules[f"{tier}_from"], rules[f"{tier}_to"])
+    least, most = counts or (rules[f"{tier}_min_ftrs"], rules[f"{tier}_max_ftrs"])
     while True:
         fail = changed(
             _fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", kb, draw)
@@ -198,17 +198,17 @@ def _ftrs(scenario: Scenario, count: int, kb: KnowledgeBase, draw: random.Random
     if scenario == "b2b_notice":
         ftrs[0] = replace(
             ftrs[0],
-            age_days=max(ftrs[0].age_days, kb.waterfall.b2b_notice_from),
+            age_days=max(ftrs[0].age_days, kb.waterfall.b2b_notice_min_days),
             settlement_date="T+2",
         )
     elif scenario == "cross_date":
         ftrs[0] = replace(
             ftrs[0],
-            age_days=max(ftrs[0].age_days, 1 + kb.waterfall.offset_older_by),
+            age_days=max(ftrs[0].age_days, 1 + kb.waterfall.offset_older_by_days),
             settlement_date="T+1",
         )
     elif scenario == "problem_cp":
-        over = RatePercent(tidy(kb.triage.problem_cp_over + draw.randint(1, 150) * _TENTH))
+        over = RatePercent(tidy(kb.triage.problem_cp_over_pct + draw.randint(1, 150) * _TENTH))
         ftrs[0] = replace(ftrs[0], cp_fail_rate_pct=over, partial_delivery_history=True)
     draw.shuffle(ftrs)
     return ftrs
@@ -217,7 +217,7 @@ def _ftrs(scenario: Scenario, count: int, kb: KnowledgeBase, draw: random.Random
 def _ftr(scenario: Scenario, dtc: str, qty: int, kb: KnowledgeBase, draw: random.Random) -> Ftr:
     jammed = scenario == "gridlock"
     attempts = (
-        draw.randint(kb.waterfall.gridlock_attempts_from, 6)
+        draw.randint(kb.waterfall.gridlock_min_attempts, 6)
         if jammed
         else draw.choice((None, None, 0, 1, 2, 3))
     )
@@ -236,9 +236,9 @@ def _ftr(scenario: Scenario, dtc: str, qty: int, kb: KnowledgeBase, draw: random
 def _ftr_age(kb: KnowledgeBase, draw: random.Random) -> int:
     ages = kb.datasets.ftr_ages
     if chance(draw, ages["tail"]):
-        return draw.randint(int(ages["tail_from"]), int(ages["tail_to"]))
+        return draw.randint(int(ages["tail_min_days"]), int(ages["tail_max_days"]))
     drawn = round(draw.gauss(float(ages["centre"]), float(ages["deviation"])))
-    return min(max(drawn, int(ages["normal_from"])), int(ages["normal_to"]))
+    return min(max(drawn, int(ages["normal_min_days"])), int(ages["normal_max_days"]))
 
 
 def _brokers(count: int, kb: KnowledgeBase, draw: random.Random) -> list[str]:
@@ -282,7 +282,7 @@ def scenarios_of(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> fr
     sourced, covered = recalled or borrowed, plan.residual_short == 0
     days = deadline_days(case, kb.scoring)
     near = days is not None and days <= kb.waterfall.recall_notice_days
-    rate = kb.triage.problem_cp_over
+    rate = kb.triage.problem_cp_over_pct
     shown: dict[Scenario, bool] = {
         "full_ftr": receipts and covered and not (boxed or sourced or "DEPOT_MOVEMENT" in taken),
         "ftr_box": receipts and boxed and covered and not sourced,

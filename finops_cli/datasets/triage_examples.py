@@ -57,7 +57,7 @@ def deal(index: int, seed: int, kb: KnowledgeBase) -> Dealt:
     category = cast(
         Category, deal_evenly(smallest_deck(kb.datasets.categories), seed, "categories", index)
     )
-    over = s.cp_history_factor.index(s.cp_rate_over + _CENT)
+    over = s.cp_history_factor.index(s.cp_rate_over_pct + _CENT)
     cp_bands = (
         [over]
         if cp_rate
@@ -92,7 +92,7 @@ def _record(
     direction, side = _direction(p, profile, draw)
     age, value = _age_and_value(p, kb, profile, draw)
     qty = _quantity(value, draw)
-    s, edge = kb.scoring, kb.datasets.missing["at_edge"]
+    s, edge = kb.scoring, kb.datasets.optional_fields_pct["at_edge"]
     coverage = in_band(s.inventory_modifier, p.inventory_band, _CENT, _HIGHEST_COVERAGE, draw, edge)
     cp_rate = in_band(s.cp_history_factor, p.cp_band, _CENT, _HIGHEST_RATE, draw, edge)
     fields: dict[str, Any] = {
@@ -109,7 +109,9 @@ def _record(
         "cp_fail_rate_pct": RatePercent(tidy(cp_rate)),
         "security_fail_rate_pct_adv": _security_rate(p.security_rate, kb, draw),
         "cns_eligible": not p.not_cns_eligible,
-        "notes": desk_note(draw) if chance(draw, kb.datasets.missing["notes"]) else None,
+        "notes": desk_note(draw)
+        if chance(draw, kb.datasets.optional_fields_pct["notes"])
+        else None,
         **_category_fields(p.category, draw),
     }
     record = FailRecord(fail_id=f"T-{seed}-{index:08d}", **fields)
@@ -141,7 +143,7 @@ def _quantity(value: Decimal, draw: random.Random) -> int:
 def _age_and_value(
     p: Dealt, kb: KnowledgeBase, profile: Profile, draw: random.Random
 ) -> tuple[int, Decimal]:
-    s, edge = kb.scoring, kb.datasets.missing["at_edge"]
+    s, edge = kb.scoring, kb.datasets.optional_fields_pct["at_edge"]
     if profile == "market":
         age = quantile(kb.datasets.market_ages, draw.random(), logarithmic=False)
         value = quantile(kb.datasets.market_values, draw.random(), logarithmic=True)
@@ -167,14 +169,14 @@ def tidy(number: Decimal) -> Decimal:
 
 def _position(direction: Direction, qty: int, kb: KnowledgeBase, draw: random.Random) -> int | None:
     """The CNS position: as the direction says, sometimes gone or turned, sometimes not known."""
-    if direction == "N_A" or chance(draw, kb.datasets.missing["no_position"]):
+    if direction == "N_A" or chance(draw, kb.datasets.optional_fields_pct["no_position"]):
         return None
     sign = -1 if direction == "FTD" else 1
     return sign * qty if draw.random() < 0.85 else draw.choice((0, -sign * qty))
 
 
 def _security_rate(concentrated: bool, kb: KnowledgeBase, draw: random.Random) -> Percent | None:
-    bound = kb.scoring.security_rate_over
+    bound = kb.scoring.security_rate_over_pct_adv
     if concentrated:
         return Percent(tidy(bound + draw.choice((1, draw.randint(2, 1500))) * _CENT))
     if draw.random() < 0.6:

@@ -7,10 +7,11 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from finops_cli import __version__, extras
+from finops_cli import extras
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.load import load_kb
 from finops_cli.models.diagnosis import Diagnosis
+from finops_cli.version import __version__
 
 _OLDEST_PYTHON = (3, 11)
 _NOT_FOR_USERS = ("dev",)

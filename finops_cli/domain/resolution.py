@@ -50,7 +50,7 @@ class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True, kw_
     counterparty: ScoreNumber
 
 
-class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
+class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A triage as card 2 wants it."""
 
     category: Category
@@ -66,7 +66,7 @@ class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True):
     flags: tuple[HandoffFlag, ...]
 
 
-class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True):
+class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A fail to resolve: `ftd_qty` shares are owed."""
 
     triage: HandoffTriage
@@ -80,7 +80,7 @@ class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True):
     fail_id: Identifier | None = None
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True):
+class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One action of a plan. Quantities in shares; coverage in percent of the shares owed."""
 
     step: Annotated[int, Meta(ge=0, le=limits.STEPS)]
@@ -94,7 +94,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     remaining_short: Shares
 
 
-class Resolution(Struct, frozen=True, forbid_unknown_fields=True):
+class Resolution(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The plan: steps in order, what may be sourced beyond them, and what stays uncovered."""
 
     resolution_steps: Annotated[tuple[Step, ...], Meta(max_length=limits.STEPS)]

@@ -107,7 +107,7 @@ class Aggregate:
 
     def metrics(self) -> Metrics:
         """What was counted so far."""
-        z, has_tiers = self.settings.z, self.graded.has_tiers
+        z, has_tiers = self.settings.confidence_z, self.graded.has_tiers
         has_plans = self.graded.plan_shares is not None
         asked, answered = self.first.total(), self.first["right"] + self.first["wrong"]
         stands = self.statuses["ok"] + self.statuses["repaired"]
@@ -136,7 +136,7 @@ class Aggregate:
         )
 
     def _criticals(self) -> Criticals:
-        tiers, z = self.matrices["priority_tier"], self.settings.z
+        tiers, z = self.matrices["priority_tier"], self.settings.confidence_z
         missed_as = {
             said: n
             for (expected, said), n in sorted(tiers.items())
@@ -156,7 +156,7 @@ class Aggregate:
         )
 
     def _escalation(self) -> Escalation:
-        order, z = get_args(EscalationLevel), self.settings.z
+        order, z = get_args(EscalationLevel), self.settings.confidence_z
         counts: Counter[int] = Counter()
         for (expected, said), n in self.matrices["escalation_level"].items():
             if said != NO_ANSWER:

@@ -307,7 +307,7 @@ class ClassifierCount:
     """The running count."""
 
     def __init__(self, settings: EvaluationSettings) -> None:
-        self._z = settings.z
+        self._z = settings.confidence_z
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, expected: str, said: str) -> None:

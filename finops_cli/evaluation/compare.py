@@ -182,7 +182,7 @@ def _paired(
     settings: EvaluationSettings,
 ) -> Paired:
     first_only, second_only, pairs = table[True, False], table[False, True], table.total()
-    difference, low, high = paired_interval(first_only, second_only, pairs, settings.z)
+    difference, low, high = paired_interval(first_only, second_only, pairs, settings.confidence_z)
     right = table[True, True]
     return Paired(
         name,

@@ -1,5 +1,5 @@
 """Counts first answers and shares of plans by group, and flags the groups where chance does not
-explain the wrong or missing answers (kb: `evaluate.strata`).
+explain the wrong or missing answers (kb: `evaluate.min_group_records`).
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class GroupCounts:
         return sorted(strata, key=lambda stratum: (not stratum.flagged, self._at_best(stratum)))
 
     def _at_best(self, stratum: Stratum) -> Decimal:
-        return wilson(stratum.right.count, stratum.right.of + stratum.unanswered, self._settings.z)[
-            1
-        ]
+        return wilson(
+            stratum.right.count, stratum.right.of + stratum.unanswered, self._settings.confidence_z
+        )[1]
 
     def _stratum(self, group: _Group, first: Counter[str]) -> Stratum:
         answered, everywhere = _answered(first), _answered(self._all)
@@ -62,14 +62,14 @@ class GroupCounts:
         is_silent = self._is_no_chance(
             first["none"], first.total(), self._all["none"], self._all.total()
         )
-        right = proportion(first["right"], answered, self._settings.z)
+        right = proportion(first["right"], answered, self._settings.confidence_z)
         return Stratum(*group, right, first["none"], is_wrong or is_silent, is_silent, dict(worst))
 
     def _is_no_chance(self, marked: int, of: int, all_marked: int, of_all: int) -> bool:
         """Whether so many of a group are no chance, however many groups are looked at, and each of
         them twice.
         """
-        if of < self._settings.stratum_from or not marked:
+        if of < self._settings.min_group_records or not marked:
             return False
         chance = chance_of_more(marked, of, all_marked, of_all)
         return chance * len(self._first) * _TESTS <= self._settings.significance
@@ -86,7 +86,7 @@ class PlanCount:
     """
 
     def __init__(self, settings: EvaluationSettings) -> None:
-        self._z = settings.z
+        self._z = settings.confidence_z
         self._sums: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, outcome: Outcome) -> None:

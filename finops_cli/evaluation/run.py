@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from finops_cli import __version__
 from finops_cli.domain import exact_json
 from finops_cli.evaluation import grading, outcomes
 from finops_cli.evaluation.aggregate import aggregate
@@ -35,6 +34,7 @@ from finops_cli.files.safe_io import reading, whole, write_json
 from finops_cli.files.terminal import printable
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import ModelNames, Origin
+from finops_cli.version import __version__
 
 
 class MadeFrom(Struct, frozen=True):

@@ -31,7 +31,7 @@ PERCENT = 100
 
 
 class Proportion(Struct, frozen=True):
-    """`count` of `of`, in percent, with its interval (kb: `evaluate.interval`).
+    """`count` of `of`, in percent, with its interval (kb: `evaluate.confidence_z`).
 
     Nothing of nothing has no percentage.
     """

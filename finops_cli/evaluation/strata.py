@@ -1,4 +1,4 @@
-"""Which groups a record belongs to (kb: `evaluate.strata`): where a model is wrong shows in one of
+"""Which groups a record belongs to (kb: `evaluate.min_group_records`): where a model is wrong shows in one of
 them.
 """
 
@@ -111,9 +111,9 @@ def _count_of(case: ResolverInput, kb: KnowledgeBase) -> str:
     """The number of fails to receive, in the ranges that the training data has."""
     count, ranges = len(case.ftrs), kb.datasets.ftr_tiers
     for tier in ("simple", "medium", "complex"):
-        low, high = ranges[f"{tier}_from"], ranges[f"{tier}_to"]
+        low, high = ranges[f"{tier}_min_ftrs"], ranges[f"{tier}_max_ftrs"]
         if count < low:
             return f"below {low}" if tier == "simple" else f"{count}"
         if count <= high:
             return f"{low}-{high}"
-    return f"over {ranges['complex_to']}"
+    return f"over {ranges['complex_max_ftrs']}"

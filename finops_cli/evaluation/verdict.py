@@ -1,4 +1,4 @@
-"""Judges whether a model earns its place (kb: `evaluate.worth`), in one sentence."""
+"""Judges whether a model earns its place (kb: `evaluate.acceptance`), in one sentence."""
 
 from __future__ import annotations
 
@@ -131,14 +131,14 @@ def _unsafe(f: Metrics, settings: EvaluationSettings) -> list[str]:
     if (
         f.criticals is not None
         and f.criticals.missed.pct is not None
-        and f.criticals.missed.pct > settings.worth["missed_pct"]
+        and f.criticals.missed.pct > settings.acceptance["missed_pct"]
     ):
         found.append(
             f"it misses {f.criticals.missed.count:,} of {f.criticals.missed.of:,} criticals"
         )
     if (
         f.accepted_after_repair.pct is not None
-        and f.accepted_after_repair.pct < settings.worth["stands_pct"]
+        and f.accepted_after_repair.pct < settings.acceptance["stands_pct"]
     ):
         found.append(f"only {f.accepted_after_repair.pct} % of its answers stand")
     return found

@@ -256,7 +256,7 @@ def _phones(no_unit: str) -> tuple[Pattern, ...]:
 def _accounts(settings: GuardSettings, no_unit: str) -> tuple[Pattern, ...]:
     shortest, near, long, longest, mixed = (
         settings.account_digits[name]
-        for name in ("shortest", "near_from", "long_from", "longest", "mixed")
+        for name in ("shortest", "near_min", "long_min", "longest", "mixed")
     )
     alone, end = r"(?<![\w+])(?<!\w[-./,])", r"(?!\w)(?![-./,]\w)"
     spaced = r"[0-9]{2,4}(?:[ ][0-9]{2,4}){1,5}(?:[ ][0-9])?"

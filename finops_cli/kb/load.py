@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from finops_cli import __version__
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.factors import FACTORS, Factor
 from finops_cli.kb.rulebook import KnowledgeBase, compile_kb
+from finops_cli.version import __version__
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PACKAGE = Path(__file__).resolve().parents[1]

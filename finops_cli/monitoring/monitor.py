@@ -124,7 +124,8 @@ class Monitor:
             "errors": errors / limits["errors_pct"],
             "replaced": replaced / limits["replaced_pct"],
             "latency": (
-                (spread - limits["latency_from"]) / (limits["latency_to"] - limits["latency_from"])
+                (spread - limits["latency_from_ratio"])
+                / (limits["latency_to_ratio"] - limits["latency_from_ratio"])
             ),
             "throughput": lost / limits["throughput_pct"],
         }

@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import msgspec
 
-from finops_cli import __version__
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.jsonl import BATCH_LINES, batches, lines_of
 from finops_cli.files.safe_io import lock, reading, refuse_unreadable, refuse_unwritable, writing
@@ -23,6 +22,7 @@ from finops_cli.pipeline.parse import decode, fail_id_of
 from finops_cli.pipeline.pipeline import Pipeline, default_fail_id
 from finops_cli.pipeline.scheduler import PipelineConfig, process_lines
 from finops_cli.pipeline.summary import count_line
+from finops_cli.version import __version__
 
 
 @dataclass(frozen=True, slots=True)

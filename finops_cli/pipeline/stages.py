@@ -24,7 +24,7 @@ from finops_cli.pipeline.parse import (
     parse_fail_line,
 )
 from finops_cli.pipeline.redaction import Masks, RedactionPolicy, Take
-from finops_cli.rules.handoff import case_not_resolved_because, handoff
+from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 
 Command = Literal["run", "triage", "resolve"]
 """The commands that take records through the pipeline."""
@@ -76,8 +76,8 @@ def resolve_stage(outcome: StageOutcome, backend: Backend, kb: KnowledgeBase) ->
     if first.value is None:
         return StageOutcome(given_id, owed, first, skipped="the triage does not stand", masks=masks)
     case = handoff(fail, first.value, kb)
-    if isinstance(case, str):
-        return StageOutcome(given_id, owed, first, skipped=case, masks=masks)
+    if isinstance(case, NotApplicable):
+        return StageOutcome(given_id, owed, first, skipped=case.reason, masks=masks)
     return StageOutcome(given_id, owed, first, backend.resolve(case), masks=masks)
 
 
@@ -91,9 +91,9 @@ def case_stage(
     masks = None
     if redaction is not None:
         case, masks = redaction.case(case)
-    reason = case_not_resolved_because(case)
-    if reason is not None:
-        return StageOutcome(given_id, case.ftd_qty, skipped=reason, masks=masks)
+    obstacle = find_obstacle(case)
+    if obstacle is not None:
+        return StageOutcome(given_id, case.ftd_qty, skipped=obstacle.reason, masks=masks)
     return StageOutcome(given_id, case.ftd_qty, resolution=backend.resolve(case), masks=masks)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from finops_cli import __version__
 from finops_cli.datasets.grading import Scores
 from finops_cli.domain.stage_names import StageName
 from finops_cli.files.digests import sha256_of_file
+from finops_cli.version import __version__
 
 _PACKAGES = ("numpy", "llama-cpp-python")
 

@@ -43,7 +43,7 @@ def chase(
         ledger.take(
             action, qty, _rationale(ftr, action), ftr.dtc, ftr.settlement_type, ftr.settlement_date
         )
-        if b2b and action == "CHASE_FTR" and ftr.age_days >= rules.b2b_notice_from:
+        if b2b and action == "CHASE_FTR" and ftr.age_days >= rules.b2b_notice_min_days:
             ledger.take(
                 "BUY_IN_NOTICE",
                 0,
@@ -68,7 +68,7 @@ def _chase_rest(
             min(qty, ledger.remaining),
             f"{needed} further fails to receive, chased together",
         )
-        if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= rules.b2b_notice_from:
+        if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= rules.b2b_notice_min_days:
             ledger.take(
                 "BUY_IN_NOTICE",
                 0,
@@ -81,7 +81,8 @@ def nets_across_dates(ftr: Ftr, age_days: int, rules: WaterfallRules) -> bool:
     """kb: `waterfall.offset`."""
     settles_in = int(ftr.settlement_date[2:])
     return settles_in == 0 or (
-        settles_in <= rules.offset_settles_by and ftr.age_days - age_days >= rules.offset_older_by
+        settles_in <= rules.offset_settles_by_day
+        and ftr.age_days - age_days >= rules.offset_older_by_days
     )
 
 

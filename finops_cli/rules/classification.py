@@ -61,12 +61,14 @@ def action(
             return "LOCATE_AND_DELIVER"
         return (
             "MONITOR_PENDING_RECEIPT"
-            if record.age_days <= rules.ftr_monitor_to
+            if record.age_days <= rules.ftr_monitor_max_days
             else "INITIATE_BUYIN"
         )
     if fail_category == "B2B_PENDING":
         return "ESCALATE" if is_high(tier) else "MONITOR_PENDING_RECEIPT"
-    deliverable = record.side == "Sell" and record.inventory_coverage_pct >= rules.dvp_deliver_from
+    deliverable = (
+        record.side == "Sell" and record.inventory_coverage_pct >= rules.dvp_deliver_min_pct
+    )
     return "LOCATE_AND_DELIVER" if deliverable else "CONTACT_COUNTERPARTY"
 
 
@@ -82,8 +84,8 @@ def flags(
     is_raised: dict[Flag, bool] = {
         "THRESHOLD_SECURITY": record.reg_sho_threshold,
         "REG_SHO_CLOSEOUT": close_out or past_deadline,
-        "PROBLEM_CP": record.cp_fail_rate_pct > rules.problem_cp_over,
-        "HIGH_VALUE": record.market_value >= rules.high_value_from,
-        "AGED_FAIL": record.age_days >= rules.aged_from,
+        "PROBLEM_CP": record.cp_fail_rate_pct > rules.problem_cp_over_pct,
+        "HIGH_VALUE": record.market_value >= rules.high_value_min_usd,
+        "AGED_FAIL": record.age_days >= rules.aged_min_days,
     }
     return tuple(flag for flag, raised in is_raised.items() if raised)

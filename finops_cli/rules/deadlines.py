@@ -73,11 +73,11 @@ def regulatory_state(record: FailRecord, rules: TriageRules) -> RegShoStatus:
         return record.reg_sho_status
     if not has_delivery_obligation(record):
         return "NONE"
-    if record.age_days >= rules.close_out_from:
+    if record.age_days >= rules.close_out_min_days:
         return "CLOSE_OUT"
     if record.reg_sho_threshold:
         return "THRESHOLD"
-    return "APPROACHING" if record.age_days >= rules.approaching_from else "NONE"
+    return "APPROACHING" if record.age_days >= rules.approaching_min_days else "NONE"
 
 
 def deadline_day(record: FailRecord, rules: TriageRules) -> int | None:

@@ -23,7 +23,7 @@ def assess(case: ResolverInput, rules: WaterfallRules) -> Gridlock:
     if not case.ftrs:
         return Gridlock(0, "none", ())
     brokers = {ftr.dtc for ftr in case.ftrs}
-    if len(brokers | {fail.dtc for fail in case.related_fails}) < rules.gridlock_brokers_from:
+    if len(brokers | {fail.dtc for fail in case.related_fails}) < rules.gridlock_min_brokers:
         return Gridlock(1, "none", ())
     if not _aging_despite_chasing(case, rules):
         return Gridlock(2, "none", ())
@@ -42,8 +42,8 @@ def _aging_despite_chasing(case: ResolverInput, rules: WaterfallRules) -> bool:
         if ftr.partial_delivery_history:
             return False
         if ftr.chase_attempts is None:
-            if ftr.age_days < rules.gridlock_aged_from:
+            if ftr.age_days < rules.gridlock_aged_min_days:
                 return False
-        elif ftr.chase_attempts < rules.gridlock_attempts_from:
+        elif ftr.chase_attempts < rules.gridlock_min_attempts:
             return False
     return True

@@ -1,10 +1,9 @@
-"""The one place where card 1's triage becomes card 2's input (kb: `handoff.*`,
-`waterfall.applies`).
-"""
+"""Hand a triaged fail to the resolver: card 1's triage becomes card 2's case (kb: `handoff.*`)."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from finops_cli.domain.enums import Flag, HandoffFlag, HandoffLifecycleState
 from finops_cli.domain.fail import FailRecord
@@ -18,54 +17,54 @@ from finops_cli.rules.deadlines import has_delivery_obligation
 _DISPUTED = "disputed trade: nothing is owed until the trade is known"
 
 
-def not_resolved_because(record: FailRecord, triage: Triage) -> str | None:
-    """Why stage 2 does not apply to `record`; None when it does. kb: `waterfall.applies`."""
+class NotApplicable(NamedTuple):
+    """The reason why a fail has no resolution."""
+
+    reason: str
+
+
+def find_obstacle(case: ResolverInput) -> NotApplicable | None:
+    """Why `case` is not resolved; None when it is. A case owes its `ftd_qty`."""
+    return NotApplicable(_DISPUTED) if case.triage.category == "DK_DISPUTE" else None
+
+
+def handoff(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> ResolverInput | NotApplicable:
+    """Make the case of a triaged fail, or say why it has none. kb: `waterfall.applies`."""
     if not has_delivery_obligation(record):
-        return "no delivery obligation: nothing is owed by us"
+        return NotApplicable("no delivery obligation: nothing is owed by us")
     if triage.category == "DK_DISPUTE":
-        return _DISPUTED
+        return NotApplicable(_DISPUTED)
     if triage.lifecycle_state == "OFFSET":
-        return "the CNS net obligation is gone"
+        return NotApplicable("the CNS net obligation is gone")
     if record.inventory is None:
-        return "the record carries no inventory"
-    return None
-
-
-def case_not_resolved_because(case: ResolverInput) -> str | None:
-    """The same for a resolver input, which says by its `ftd_qty` that shares are owed."""
-    return _DISPUTED if case.triage.category == "DK_DISPUTE" else None
-
-
-def handoff(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> ResolverInput | str:
-    """The resolver input of a triaged fail, or the reason why it has none."""
-    inventory = record.inventory
-    reason = not_resolved_because(record, triage)
-    if reason is not None or inventory is None:
-        return reason or "the record carries no inventory"
-    rules = kb.handoff
-    converted = HandoffTriage(
-        triage.category,
-        triage.cns_direction,
-        _lifecycle(record.age_days, triage, rules),
-        triage.priority_score,
-        triage.priority_tier,
-        _contributions(triage.score_components, kb.scoring),
-        triage.reason,
-        triage.action,
-        rules.escalation[triage.escalation_level],
-        triage.deadline,
-        _flags(triage.flags, record.qty >= rules.large_position_from, rules),
-    )
+        return NotApplicable("the record carries no inventory")
     return ResolverInput(
-        converted,
-        record.cusip,
-        record.qty,
-        inventory,
-        record.ftrs,
-        record.related_fails,
-        record.age_days,
-        record.corporate_action,
-        record.fail_id,
+        triage=_convert(record, triage, kb),
+        cusip=record.cusip,
+        ftd_qty=record.qty,
+        inventory=record.inventory,
+        ftrs=record.ftrs,
+        related_fails=record.related_fails,
+        age_days=record.age_days,
+        corporate_action=record.corporate_action,
+        fail_id=record.fail_id,
+    )
+
+
+def _convert(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> HandoffTriage:
+    rules = kb.handoff
+    return HandoffTriage(
+        category=triage.category,
+        cns_direction=triage.cns_direction,
+        lifecycle_state=_lifecycle(record.age_days, triage, rules),
+        priority_score=triage.priority_score,
+        priority_tier=triage.priority_tier,
+        score_components=_contributions(triage.score_components, kb.scoring),
+        reason=triage.reason,
+        action=triage.action,
+        escalation_level=rules.escalation[triage.escalation_level],
+        deadline=triage.deadline,
+        flags=_flags(triage.flags, record.qty >= rules.large_position_min_shares, rules),
     )
 
 
@@ -75,7 +74,7 @@ def _lifecycle(age_days: int, triage: Triage, rules: HandoffRules) -> HandoffLif
         return state
     if "AGED_FAIL" in triage.flags:
         return "AGED"
-    return "NEW" if age_days <= rules.new_to else "OPEN"
+    return "NEW" if age_days <= rules.new_max_days else "OPEN"
 
 
 def _contributions(components: ScoreComponents, rules: ScoringRules) -> WeightedContributions:

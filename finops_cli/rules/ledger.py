@@ -10,7 +10,7 @@ from finops_cli.domain.resolution import Step
 
 
 def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:
-    """covered / owed in percent, rounded half-up. kb: `plan.coverage`."""
+    """The covered part of the shares owed, in percent, rounded half-up. kb: `plan.coverage`."""
     scale: int = 10**decimals
     return _percentage((covered * 200 * scale + owed) // (2 * owed), decimals)
 
@@ -46,18 +46,16 @@ class Ledger:
     ) -> None:
         """Add a step that covers `qty` shares (0 for a notice)."""
         self.remaining -= qty
-        coverage = coverage_pct(self._owed - self.remaining, self._owed, self._decimals)
-        steps = self.steps
-        steps.append(
+        self.steps.append(
             Step(
-                len(steps) + 1,
-                action,
-                dtc,
-                qty,
-                settlement_type,
-                settlement_date,
-                rationale,
-                coverage,
-                self.remaining,
+                step=len(self.steps) + 1,
+                action=action,
+                dtc=dtc,
+                qty=qty,
+                settlement_type=settlement_type,
+                settlement_date=settlement_date,
+                rationale=rationale,
+                coverage_after_step_pct=coverage_pct(self.covered, self._owed, self._decimals),
+                remaining_short=self.remaining,
             )
         )

@@ -93,9 +93,9 @@ def concentration_conditions(record: FailRecord, rules: ScoringRules) -> tuple[s
         ("NOT_CNS_ELIGIBLE", not record.cns_eligible),
         (
             "SECURITY_FAIL_RATE",
-            security_rate is not None and security_rate > rules.security_rate_over,
+            security_rate is not None and security_rate > rules.security_rate_over_pct_adv,
         ),
-        ("CP_FAIL_RATE", record.cp_fail_rate_pct > rules.cp_rate_over),
+        ("CP_FAIL_RATE", record.cp_fail_rate_pct > rules.cp_rate_over_pct),
     )
     return tuple([name for name, applies in is_met if applies])
 

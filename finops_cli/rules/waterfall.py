@@ -1,4 +1,4 @@
-"""Stage 2 as one function: the resolution waterfall (kb: `waterfall.*`, `plan.*`)."""
+"""Stage 2: plan a resolution by the waterfall (kb: `waterfall.*`, `plan.*`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from finops_cli.rules.sourcing import Fallbacks, corporate_action_option, fallba
 
 
 def resolve(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
-    """The ordered plan for `case`.
+    """Plan the resolution of `case`.
 
-    Raises ValueError when its age cannot be told (see `rules.clock`).
+    Raises ValueError when its age cannot be derived (`rules.deadlines.age_days`).
     """
     rules = kb.waterfall
     age = age_days(case, kb.scoring)
@@ -30,17 +30,17 @@ def resolve(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
             case.ftd_qty,
             "Shares cannot be delivered after the event: settle in cash",
         )
-        return _plan(case, ledger, 0, gridlock, Fallbacks())
+        return _complete(case, ledger, 0, gridlock, Fallbacks())
     chase_action: StepAction = "NET_GRIDLOCK" if gridlock.extent == "full" else "CHASE_FTR"
     aggregated = chase(
         ledger, case.ftrs, chase_action, age, case.triage.category == "B2B_PENDING", rules
     )
-    _own_stock(ledger, case, remaining_days, rules)
+    _apply_own_stock(ledger, case, remaining_days, rules)
     sources = fallbacks(case.inventory, ledger.remaining, remaining_days, rules)
-    return _plan(case, ledger, aggregated, gridlock, sources)
+    return _complete(case, ledger, aggregated, gridlock, sources)
 
 
-def _own_stock(
+def _apply_own_stock(
     ledger: Ledger, case: ResolverInput, days: int | None, rules: WaterfallRules
 ) -> None:
     inventory = case.inventory
@@ -50,17 +50,17 @@ def _own_stock(
     if days is None:
         return
     if ledger.remaining and ledger.covered and days <= rules.partial_deadline_days:
-        ledger.take("PARTIAL_DELIVER", 0, f"{_days_in_words(days)}: deliver today what is in hand")
+        ledger.take("PARTIAL_DELIVER", 0, f"{_describe_days(days)}: deliver today what is in hand")
     depot = min(inventory.depot_qty, ledger.remaining)
     if depot and depot_in_time(inventory, days):
         ledger.take(
             "DEPOT_MOVEMENT",
             depot,
-            f"Depot shares arrive in {inventory.depot_transit_days}d, {_days_in_words(days)}",
+            f"Depot shares arrive in {inventory.depot_transit_days}d, {_describe_days(days)}",
         )
 
 
-def _days_in_words(days: int) -> str:
+def _describe_days(days: int) -> str:
     return (
         f"{days}d to the deadline"
         if days > 0
@@ -70,24 +70,25 @@ def _days_in_words(days: int) -> str:
     )
 
 
-def _plan(
+def _complete(
     case: ResolverInput, ledger: Ledger, aggregated: int, gridlock: Gridlock, sources: Fallbacks
 ) -> Resolution:
     total = ledger.covered + sources.first_qty + sources.second_qty
     residual = max(0, case.ftd_qty - total)
+    escalation = f"Residual {residual:,} of {case.ftd_qty:,} shares has no source"
     return Resolution(
-        tuple(ledger.steps),
-        aggregated,
-        sources.first,
-        sources.first_qty,
-        sources.second,
-        sources.second_qty,
-        total,
-        residual,
-        "ESCALATE" if residual else "NONE",
-        gridlock.extent != "none",
-        gridlock.parties,
-        residual > 0,
-        f"Residual {residual:,} of {case.ftd_qty:,} shares has no source" if residual else "",
-        narrative(case, ledger.steps, gridlock, sources, residual),
+        resolution_steps=tuple(ledger.steps),
+        additional_ftrs_chased=aggregated,
+        fallback_strategy=sources.first,
+        fallback_qty=sources.first_qty,
+        secondary_fallback=sources.second,
+        secondary_fallback_qty=sources.second_qty,
+        total_coverable=total,
+        residual_short=residual,
+        residual_action="ESCALATE" if residual else "NONE",
+        gridlock_detected=gridlock.extent != "none",
+        gridlock_parties=gridlock.parties,
+        escalation_required=residual > 0,
+        escalation_reason=escalation if residual else "",
+        narrative=narrative(case, ledger.steps, gridlock, sources, residual),
     )

@@ -7,9 +7,10 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Literal
 
-from finops_cli import __version__, extras
+from finops_cli import extras
 from finops_cli.errors import MissingPiece
 from finops_cli.training.recipe_schema import Settings
+from finops_cli.version import __version__
 
 TrainerName = Literal["hf", "unsloth"]
 PACKAGES = (

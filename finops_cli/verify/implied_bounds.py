@@ -36,16 +36,16 @@ def implied_bounds(kb: KnowledgeBase) -> ImpliedBounds:
     """The reach of every bound that a flag or an action of `book` depends on."""
     s, t = kb.scoring, kb.triage
     return ImpliedBounds(
-        problem_cp=bound(s.cp_history_factor, t.problem_cp_over, strict=True),
-        high_value=bound(s.value_factor, t.high_value_from),
-        aged=bound(s.age_factor, Decimal(t.aged_from), whole=True),
-        covered=bound(s.inventory_modifier, t.dvp_deliver_from),
-        bought_in=bound(s.age_factor, Decimal(t.ftr_monitor_to), strict=True, whole=True),
+        problem_cp=bound(s.cp_history_factor, t.problem_cp_over_pct, strict=True),
+        high_value=bound(s.value_factor, t.high_value_min_usd),
+        aged=bound(s.age_factor, Decimal(t.aged_min_days), whole=True),
+        covered=bound(s.inventory_modifier, t.dvp_deliver_min_pct),
+        bought_in=bound(s.age_factor, Decimal(t.ftr_monitor_max_days), strict=True, whole=True),
         past_deadline={
             threshold: bound(s.age_factor, Decimal(day), whole=True)
             for threshold, day in ((True, t.deadline_threshold), (False, t.deadline_standard))
         },
-        concentrated_cp=bound(s.cp_history_factor, s.cp_rate_over, strict=True),
+        concentrated_cp=bound(s.cp_history_factor, s.cp_rate_over_pct, strict=True),
     )
 
 

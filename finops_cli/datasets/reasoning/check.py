@@ -317,7 +317,7 @@ def known_names(case: ResolverInput, kb: KnowledgeBase) -> set[str]:
         case.triage.category,
         case.cusip,
         "T+0",
-        f"T+{kb.waterfall.offset_settles_by}",
+        f"T+{kb.waterfall.offset_settles_by_day}",
     }
     if case.triage.deadline is not None:
         names.add(case.triage.deadline)
@@ -354,7 +354,7 @@ def known_numbers(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> s
 
 def _speaking_against_s3(case: ResolverInput, kb: KnowledgeBase) -> Iterable[int]:
     """How many FTRs break each of the three conditions of signal S3 (kb: `gridlock.signals`)."""
-    attempts, aged = kb.waterfall.gridlock_attempts_from, kb.waterfall.gridlock_aged_from
+    attempts, aged = kb.waterfall.gridlock_min_attempts, kb.waterfall.gridlock_aged_min_days
     yield len([ftr for ftr in case.ftrs if ftr.partial_delivery_history])
     yield len(
         [

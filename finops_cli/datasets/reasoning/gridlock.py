@@ -20,7 +20,7 @@ def tell_gridlock(r: Reading) -> Iterator[str]:
     yield f"S1 FTRs {len(ftrs)}>0 {verdict(signals > 0)}"
     if signals > 0:
         brokers = {ftr.dtc for ftr in ftrs} | {fail.dtc for fail in r.case.related_fails}
-        yield f"S2 brokers {len(brokers)}>={rules.gridlock_brokers_from} {verdict(signals > 1)}"
+        yield f"S2 brokers {len(brokers)}>={rules.gridlock_min_brokers} {verdict(signals > 1)}"
     if signals > 1:
         yield f"S3 {_not_stuck(ftrs, rules)}; {verdict(signals > 2)}"
     if signals > 2:
@@ -42,17 +42,17 @@ def _not_stuck(ftrs: Sequence[Ftr], rules: WaterfallRules) -> str:
     """How many fails to receive speak against S3, by reason; any one does."""
     partials = sum(ftr.partial_delivery_history for ftr in ftrs)
     hardly_chased = sum(
-        ftr.chase_attempts is not None and ftr.chase_attempts < rules.gridlock_attempts_from
+        ftr.chase_attempts is not None and ftr.chase_attempts < rules.gridlock_min_attempts
         for ftr in ftrs
     )
     young = sum(
-        ftr.chase_attempts is None and ftr.age_days < rules.gridlock_aged_from for ftr in ftrs
+        ftr.chase_attempts is None and ftr.age_days < rules.gridlock_aged_min_days for ftr in ftrs
     )
     counts = (
         partials,
-        rules.gridlock_attempts_from,
+        rules.gridlock_min_attempts,
         hardly_chased,
-        rules.gridlock_aged_from,
+        rules.gridlock_aged_min_days,
         young,
     )
     return "partials {}; chased under {}: {}; under {}d: {}".format(*counts)

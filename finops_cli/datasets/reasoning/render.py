@@ -220,9 +220,9 @@ def _partials(r: Reading) -> Iterator[str]:
         for place, (_, taken) in enumerate(r.receipts, 1)
         if taken.step.action == "OFFSET_FTR"
     ]
-    from_age = f"{r.age}+{r.rules.offset_older_by}={r.age + r.rules.offset_older_by}"
+    from_age = f"{r.age}+{r.rules.offset_older_by_days}={r.age + r.rules.offset_older_by_days}"
     yield (
-        f"netting at T+0, or by T+{r.rules.offset_settles_by} from age {from_age}:"
+        f"netting at T+0, or by T+{r.rules.offset_settles_by_day} from age {from_age}:"
         f" {' '.join(netted) or 'none'}"
     )
 
@@ -297,7 +297,7 @@ def _escalation(r: Reading) -> Iterator[str]:
     )
     if r.case.triage.category == "B2B_PENDING":
         noticed = [step.dtc or "the rest" for step in r.steps("BUY_IN_NOTICE")]
-        yield f"buy-in notice from age {r.rules.b2b_notice_from}: {' '.join(noticed) or 'none'}"
+        yield f"buy-in notice from age {r.rules.b2b_notice_min_days}: {' '.join(noticed) or 'none'}"
     if r.case.triage.category == "CA_EVENT":
         yield "the counterparty must agree"
 

@@ -134,7 +134,7 @@ def _share(r: Reading, step: Step) -> str:
 def _clock(r: Reading) -> str:
     option = corporate_action_option(r.case)
     days = "none" if r.days_left is None else f"{r.case.triage.deadline} left {r.days_left}"
-    netted = f"aged {r.age + r.rules.offset_older_by}"
+    netted = f"aged {r.age + r.rules.offset_older_by_days}"
     told = (
         f"score {r.case.triage.score_components.age} age {r.age} {days} {netted}"
         f" {r.case.triage.category}"
@@ -162,7 +162,7 @@ def _stock(r: Reading) -> str:
 
 
 def _receipts(r: Reading) -> Iterator[str]:
-    aged = r.age + r.rules.offset_older_by
+    aged = r.age + r.rules.offset_older_by_days
     for name, ftr in zip(NAMES, r.case.ftrs, strict=False):
         way = "net" if nets_across_dates(ftr, r.age, r.rules) else "chase"
         settles = f"{ftr.settlement_date} {ftr.settlement_type} {_against(ftr.age_days, aged)}"
@@ -190,17 +190,17 @@ def _moves(r: Reading, ftr: Ftr) -> str:
     if ftr.chase_attempts is None:
         return (
             f"no none {ftr.age_days}"
-            f" {'moves' if ftr.age_days < r.rules.gridlock_aged_from else 'stuck'}"
+            f" {'moves' if ftr.age_days < r.rules.gridlock_aged_min_days else 'stuck'}"
         )
     return (
         f"no {ftr.chase_attempts}"
-        f" {'moves' if ftr.chase_attempts < r.rules.gridlock_attempts_from else 'stuck'}"
+        f" {'moves' if ftr.chase_attempts < r.rules.gridlock_min_attempts else 'stuck'}"
     )
 
 
 def _others(r: Reading) -> Iterator[str]:
     known = {ftr.dtc for ftr in r.case.ftrs}
-    if not known or len(known) >= r.rules.gridlock_brokers_from:
+    if not known or len(known) >= r.rules.gridlock_min_brokers:
         return
     for name, fail in zip(NAMES[len(r.case.ftrs) :], r.case.related_fails, strict=False):
         yield f"{name} {'none' if fail.dtc in known else fail.dtc}"

@@ -56,7 +56,7 @@ def triage_trace(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
 def read_off(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
     """The three lines of what stands in the record."""
     c, volume = answer.score_components, record.security_fail_rate_pct_adv
-    heavy = volume is not None and volume > kb.scoring.security_rate_over
+    heavy = volume is not None and volume > kb.scoring.security_rate_over_pct_adv
     position = "none" if record.cns_position is None else f"{record.cns_position}"
     netted = "offset" if is_offset(record) else "stands"
     told = (
@@ -86,7 +86,7 @@ def read_off(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
         (
             "counterparty"
             f" "
-            f"{_counted(record.cp_fail_rate_pct > kb.scoring.cp_rate_over, 'CP_FAIL_RATE', kb)}"
+            f"{_counted(record.cp_fail_rate_pct > kb.scoring.cp_rate_over_pct, 'CP_FAIL_RATE', kb)}"
         ),
         f"concentration {_scaled(c.concentration_modifier, _CONCENTRATION_DECIMALS):05d}",
     )

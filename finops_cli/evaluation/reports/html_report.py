@@ -191,7 +191,7 @@ def _stratum_bar(stratum: Stratum) -> Bar:
 def _fields(f: Metrics) -> Iterator[str]:
     yield (
         "<h2>Field by field</h2><p class=soft>Of the answers that could be read; the whisker is the"
-        " interval (kb: evaluate.interval).</p>"
+        " interval (kb: evaluate.confidence_z).</p>"
     )
     rows = [Bar(name, each, bad=each.count < each.of) for name, each in f.fields.items()]
     if f.score_within is not None:

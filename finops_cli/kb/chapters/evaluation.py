@@ -18,7 +18,7 @@ class EvaluationSettings:
     rows: Mapping[str, int]
     z: Decimal
     score_within: Decimal
-    stratum_from: int
+    min_group_records: int
     significance: Decimal
     worth: Mapping[str, Decimal]
     baselines: Mapping[str, int]
@@ -36,11 +36,11 @@ def compile_evaluation(c: Compiler) -> EvaluationSettings:
             (*STAGE_NAMES, "baseline_train", "timed"),
             highest=10_000_000,
         ),
-        z=c.number("evaluate.interval", highest=10),
+        z=c.number("evaluate.confidence_z", highest=10),
         score_within=c.number("evaluate.score_within"),
-        stratum_from=c.whole("evaluate.strata"),
+        min_group_records=c.whole("evaluate.min_group_records"),
         significance=c.number("evaluate.significance", highest=1),
-        worth=c.numbers("evaluate.worth", ("missed_pct", "stands_pct"), highest=100),
+        worth=c.numbers("evaluate.acceptance", ("missed_pct", "stands_pct"), highest=100),
         baselines=c.wholes(
             "evaluate.baselines",
             ("ngrams", "features", "trees", "leaf", "iterations", "seed"),
@@ -57,8 +57,8 @@ def compile_evaluation(c: Compiler) -> EvaluationSettings:
             (
                 "errors_pct",
                 "replaced_pct",
-                "latency_from",
-                "latency_to",
+                "latency_from_ratio",
+                "latency_to_ratio",
                 "throughput_pct",
                 "seconds",
                 "write_seconds",
@@ -71,9 +71,9 @@ def compile_evaluation(c: Compiler) -> EvaluationSettings:
             "kb entry drift.smoothing: must be above 0, or a value that is new makes the divergence"
             " infinite"
         )
-    if limits["latency_to"] <= limits["latency_from"] or not all(limits.values()):
+    if limits["latency_to_ratio"] <= limits["latency_from_ratio"] or not all(limits.values()):
         raise KnowledgeError(
-            "kb entry monitor.limits: all above 0, and latency_to above latency_from"
+            "kb entry monitor.limits: all above 0, and latency_to_ratio above latency_from_ratio"
         )
     if min(settings.rows.values()) < 1 or min(settings.baselines.values()) < 1:
         raise KnowledgeError("kb entries evaluate.rows, evaluate.baselines: must be at least 1")

@@ -79,7 +79,7 @@ def compile_guard(c: Compiler) -> GuardSettings:
         thresholds=c.floats("guard.thresholds", ("text", "reference")),
         reach=c.wholes("guard.reach", ("before", "after")),
         account_digits=c.wholes(
-            "guard.account_digits", ("shortest", "near_from", "long_from", "longest", "mixed")
+            "guard.account_digits", ("shortest", "near_min", "long_min", "longest", "mixed")
         ),
         passes=c.whole("guard.passes", highest=100),
         linking=c.words("guard.words_linking"),
@@ -124,13 +124,13 @@ def compile_guard(c: Compiler) -> GuardSettings:
     if (
         not 0
         < digits["shortest"]
-        <= digits["near_from"]
-        <= digits["long_from"]
+        <= digits["near_min"]
+        <= digits["long_min"]
         <= digits["longest"]
         <= _FARTHEST
     ):
         raise KnowledgeError(
-            "kb entry guard.account_digits: shortest, near_from, long_from, longest must rise, up"
+            "kb entry guard.account_digits: shortest, near_min, long_min, longest must rise, up"
             f" to {_FARTHEST}"
         )
     return settings

@@ -15,10 +15,10 @@ class HandoffRules:
     """How card 1's words become card 2's (kb: `handoff.*`)."""
 
     lifecycle: Mapping[str, words.HandoffLifecycleState]
-    new_to: int
+    new_max_days: int
     escalation: Mapping[str, words.HandoffEscalationLevel]
     flags: Mapping[str, str]
-    large_position_from: int
+    large_position_min_shares: int
 
 
 def compile_handoff(c: Compiler) -> HandoffRules:
@@ -29,7 +29,7 @@ def compile_handoff(c: Compiler) -> HandoffRules:
                 "handoff.lifecycle", get_args(words.LifecycleState), words.HandoffLifecycleState
             ),
         ),
-        new_to=c.whole("handoff.new_to"),
+        new_max_days=c.whole("handoff.new_max_days"),
         escalation=cast(
             Mapping[str, words.HandoffEscalationLevel],
             c.texts(
@@ -37,5 +37,5 @@ def compile_handoff(c: Compiler) -> HandoffRules:
             ),
         ),
         flags=c.texts("handoff.flags", get_args(words.Flag)),
-        large_position_from=c.whole("handoff.large_position_from"),
+        large_position_min_shares=c.whole("handoff.large_position_min_shares"),
     )

@@ -50,8 +50,8 @@ class ScoringRules:
     inventory_modifier: BandTable[Decimal]
     concentration: Mapping[str, Decimal]
     concentration_cap: Decimal
-    security_rate_over: Decimal
-    cp_rate_over: Decimal
+    security_rate_over_pct_adv: Decimal
+    cp_rate_over_pct: Decimal
     cap: Decimal
     decimals: int
     tier: BandTable[enums.Tier]
@@ -101,8 +101,8 @@ def compile_scoring(c: Compiler, factors: tuple[Factor, ...] = FACTORS) -> Scori
             ("THRESHOLD", "NOT_CNS_ELIGIBLE", "SECURITY_FAIL_RATE", "CP_FAIL_RATE"),
         ),
         concentration_cap=c.number("score.concentration_cap", highest=100),
-        security_rate_over=c.number("score.security_rate_over"),
-        cp_rate_over=c.number("score.cp_rate_over"),
+        security_rate_over_pct_adv=c.number("score.security_rate_over_pct_adv"),
+        cp_rate_over_pct=c.number("score.cp_rate_over_pct"),
         cap=c.number("score.cap", highest=1000),
         decimals=c.whole("score.decimals", highest=6),
         tier=cast(BandTable[enums.Tier], c.word_bands("tier.band", enums.Tier)),

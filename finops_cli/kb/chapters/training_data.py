@@ -67,9 +67,17 @@ def compile_datasets(c: Compiler) -> DatasetSettings:
         ),
         ftr_ages=c.numbers(
             "data.ftr_ages",
-            ("tail", "tail_from", "tail_to", "normal_from", "normal_to", "centre", "deviation"),
+            (
+                "tail",
+                "tail_min_days",
+                "tail_max_days",
+                "normal_min_days",
+                "normal_max_days",
+                "centre",
+                "deviation",
+            ),
         ),
-        missing=c.wholes("data.missing", ("no_position", "notes", "at_edge")),
+        missing=c.wholes("data.optional_fields_pct", ("no_position", "notes", "at_edge")),
         market_values=c.quantiles("data.market_values"),
         market_ages=c.quantiles("data.market_ages"),
     )

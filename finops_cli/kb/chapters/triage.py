@@ -14,26 +14,26 @@ class TriageRules:
     `deadline.*`).
     """
 
-    ftr_monitor_to: int
-    dvp_deliver_from: Decimal
-    problem_cp_over: Decimal
-    high_value_from: Decimal
-    aged_from: int
-    close_out_from: int
-    approaching_from: int
+    ftr_monitor_max_days: int
+    dvp_deliver_min_pct: Decimal
+    problem_cp_over_pct: Decimal
+    high_value_min_usd: Decimal
+    aged_min_days: int
+    close_out_min_days: int
+    approaching_min_days: int
     deadline_standard: int
     deadline_threshold: int
 
 
 def compile_triage(c: Compiler) -> TriageRules:
     return TriageRules(
-        ftr_monitor_to=c.whole("action.ftr_monitor_to"),
-        dvp_deliver_from=c.number("action.dvp_deliver_from"),
-        problem_cp_over=c.number("flag.problem_cp_over"),
-        high_value_from=c.number("flag.high_value_from"),
-        aged_from=c.whole("flag.aged_from"),
-        close_out_from=c.whole("regsho.close_out_from"),
-        approaching_from=c.whole("regsho.approaching_from"),
+        ftr_monitor_max_days=c.whole("action.ftr_monitor_max_days"),
+        dvp_deliver_min_pct=c.number("action.dvp_deliver_min_pct"),
+        problem_cp_over_pct=c.number("flag.problem_cp_over_pct"),
+        high_value_min_usd=c.number("flag.high_value_min_usd"),
+        aged_min_days=c.whole("flag.aged_min_days"),
+        close_out_min_days=c.whole("regsho.close_out_min_days"),
+        approaching_min_days=c.whole("regsho.approaching_min_days"),
         deadline_standard=c.whole("deadline.standard", highest=999),
         deadline_threshold=c.whole("deadline.threshold", highest=999),
     )

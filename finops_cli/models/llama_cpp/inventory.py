@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from finops_cli import __version__
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.models.bundled import model_files
 from finops_cli.models.gguf import read_head
 from finops_cli.models.listing import ListedModel, ModelSource
 from finops_cli.models.protocol import ModelStage
+from finops_cli.version import __version__
 
 
 def bundled_models() -> ModelSource | None:

@@ -21,7 +21,7 @@ from finops_cli.models.ollama.model import OllamaModel, Profile, settings_text
 from finops_cli.models.ollama.timeouts import TimedTransport
 from finops_cli.models.prompts import Conversation, prompts_sha256, resolver_prompt, triage_prompt
 from finops_cli.models.protocol import ModelNames, ModelStage, Origin
-from finops_cli.rules.handoff import handoff
+from finops_cli.rules.handoff import NotApplicable, handoff
 from finops_cli.rules.triage import triage
 from finops_cli.verify.codecs import FAIL
 
@@ -102,8 +102,8 @@ def probe_conversation(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> 
     if stage == "triage":
         return triage_prompt(fail, modelfile)
     case = handoff(fail, triage(fail, kb), kb)
-    if isinstance(case, str):
-        raise UsageError(f"modelfiles/probe.json has no stage 2: {case}")
+    if isinstance(case, NotApplicable):
+        raise UsageError(f"modelfiles/probe.json has no stage 2: {case.reason}")
     return resolver_prompt(case, modelfile)
 
 

@@ -1,0 +1,171 @@
+"""The library: score records, plan resolutions and check answers from Python.
+
+    import finops_cli as finops
+    result = finops.run_record({"cusip": "594918104", "side": "Sell", ...})
+    print(result.triage.priority_score)
+
+A record is a dictionary, JSON text, or a FailRecord. The rules engine answers; no model is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from finops_cli.checking.outputs import check_answers, check_lines
+from finops_cli.domain import exact_json
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.errors import UsageError
+from finops_cli.kb import load
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.parse import ParseResult, decode, parse_case_line, parse_fail_line
+from finops_cli.rules import triage as triage_rules
+from finops_cli.rules import waterfall
+from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
+
+__all__ = [
+    "InvalidRecord",
+    "NotApplicable",
+    "Result",
+    "check",
+    "load_kb",
+    "resolve",
+    "run_record",
+    "run_records",
+    "triage",
+]
+T = TypeVar("T", bound=Struct)
+Json = Mapping[str, Any] | str | bytes
+"""An object as a mapping or as JSON text."""
+
+
+class InvalidRecord(UsageError):
+    """A record that the rules cannot use; `problems` says why, one entry for each fault."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """The answers to one record."""
+
+    record: FailRecord
+    triage: Triage
+    resolution: Resolution | NotApplicable
+    """The plan, or the reason why the record has none."""
+
+
+def load_kb(path: str | Path | None = None) -> KnowledgeBase:
+    """Load the knowledge base in the folder `path`; by default the one that ships with finops."""
+    return load.load_kb(load.bundled_kb_dir() if path is None else Path(path))
+
+
+def run_record(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Result:
+    """Triage one record and plan its resolution. Raises InvalidRecord."""
+    kb = kb or load_kb()
+    fail = _parse_record(record)
+    answer = triage_rules.triage(fail, kb)
+    case = handoff(fail, answer, kb)
+    plan = case if isinstance(case, NotApplicable) else waterfall.resolve(case, kb)
+    return Result(record=fail, triage=answer, resolution=plan)
+
+
+def run_records(
+    records: Iterable[Json | FailRecord],
+    kb: KnowledgeBase | None = None,
+    on_invalid: Callable[[int, InvalidRecord], None] | None = None,
+) -> Iterator[Result]:
+    """Run each record as it comes; an open file of JSON lines is a source of records.
+
+    Raises InvalidRecord for the first record that cannot be used. With `on_invalid`, that is called
+    instead, with the record's number (counted from 1), and the next record follows.
+    """
+    kb = kb or load_kb()
+    for number, record in enumerate(records, start=1):
+        try:
+            result = run_record(record, kb)
+        except InvalidRecord as error:
+            if on_invalid is None:
+                raise
+            on_invalid(number, error)
+        else:
+            yield result
+
+
+def triage(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Triage:
+    """Triage one record. Raises InvalidRecord."""
+    return triage_rules.triage(_parse_record(record), kb or load_kb())
+
+
+def resolve(
+    case: Json | ResolverInput, kb: KnowledgeBase | None = None
+) -> Resolution | NotApplicable:
+    """Plan the resolution of a case (the resolver's input). Raises InvalidRecord."""
+    kb = kb or load_kb()
+    parsed = _value_of(parse_case_line(_to_json(case), kb))
+    return find_obstacle(parsed) or waterfall.resolve(parsed, kb)
+
+
+def check(
+    output: Json | Triage | Resolution,
+    record: Json | FailRecord | None = None,
+    kb: KnowledgeBase | None = None,
+) -> list[Finding]:
+    """Every rule that `output` violates: a triage, a resolution, or an output line with both.
+
+    With `record` the output must be the answer to it; without, it must agree with itself.
+    Raises InvalidRecord for a record that cannot be used, not for the output.
+    """
+    kb = kb or load_kb()
+    line = _to_json(output)
+    fail = None if record is None else _parse_record(record)
+    given = decode(line)
+    if fail is None or not isinstance(given, dict):
+        [verdict] = check_lines([line], kb)
+        return verdict.findings
+    if not given.keys() & {"triage", "resolution"}:
+        given = {"resolution" if "resolution_steps" in given else "triage": given}
+    return check_answers(given, kb, fail)
+
+
+def _parse_record(record: Json | FailRecord) -> FailRecord:
+    return _value_of(parse_fail_line(_to_json(record)))
+
+
+def _value_of(parsed: ParseResult[T]) -> T:
+    if parsed.value is None:
+        raise InvalidRecord(parsed.problems)
+    return parsed.value
+
+
+def _to_json(given: Json | Struct) -> bytes:
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, str):
+        return given.encode()
+    try:
+        return exact_json.encode(_to_exact(given))
+    except (TypeError, ValueError, NotImplementedError, RecursionError) as error:
+        message = f"the record is not JSON data: {error}"
+        raise InvalidRecord([Problem("schema.json", "", "", "JSON data", message)]) from error
+
+
+def _to_exact(given: Any) -> Any:
+    """Turn each float into the Decimal that it is written as: 4.1 is 4.1; NaN is no JSON number."""
+    if isinstance(given, float):
+        return Decimal(repr(given))
+    if isinstance(given, Mapping):
+        return {key: _to_exact(value) for key, value in given.items()}
+    if isinstance(given, list | tuple):
+        return [_to_exact(value) for value in given]
+    return given
