@@ -209,8 +209,8 @@ def test_what_may_be_lost_is_data(
 ) -> None:
     """A desk that allows everything keeps everything."""
     base = spoiled(learnt, tmp_path / "model")
-    text = (quick_kb / "quantizing.toml").read_text()
-    (quick_kb / "quantizing.toml").write_text(
+    text = (quick_kb / "quantization.toml").read_text()
+    (quick_kb / "quantization.toml").write_text(
         text.replace("valid = 1, exact = 2", "valid = 100, exact = 100")
     )
     given = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS, "-q", "-o", tmp_path)

@@ -1,4 +1,4 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""Read entries of the knowledge base as the numbers, words and tables that the chapters need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HIGHEST_SCORE = 100
 
 
 class Compiler:
-    """Turns entries into books. Raises KnowledgeError naming the entry when one is missing or of
+    """Reads entries by id. Raises KnowledgeError naming the entry when one is missing or of
     the wrong kind.
 
     `used` collects the ids that the code reads, so that a test can find numbers that nothing uses.

@@ -13,7 +13,7 @@ from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
-from finops_cli.kb.chapters.training_data import DatasetSettings, compile_numbers_of_data
+from finops_cli.kb.chapters.training_data import DatasetSettings, compile_datasets
 from finops_cli.kb.chapters.triage import TriageRules, compile_triage
 from finops_cli.kb.chapters.waterfall import WaterfallRules, compile_waterfall
 from finops_cli.kb.compiler import Compiler
@@ -63,7 +63,7 @@ def compile_with(
         triage=compile_triage(c),
         handoff=compile_handoff(c),
         waterfall=compile_waterfall(c),
-        datasets=compile_numbers_of_data(c),
+        datasets=compile_datasets(c),
         models=compile_models(c),
         guard=compile_guard(c),
         quantization=compile_quantization(c),

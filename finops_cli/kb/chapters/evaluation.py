@@ -1,4 +1,4 @@
-"""How models are measured, compared and watched (kb: `evaluate.*`, `drift.*`, `monitor.*`)."""
+"""The settings of evaluation, drift and monitoring (kb: `evaluate.*`, `drift.*`, `monitor.*`)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EvaluationSettings:
-    """Sizes, intervals and thresholds; shares in percent, divergence in nats."""
+    """Sizes, intervals and thresholds; proportions in percent, divergence in nats."""
 
     rows: Mapping[str, int]
-    z: Decimal
+    confidence_z: Decimal
     score_within: Decimal
     min_group_records: int
     significance: Decimal
-    worth: Mapping[str, Decimal]
+    acceptance: Mapping[str, Decimal]
     baselines: Mapping[str, int]
     drift_threshold: Decimal
     drift_smoothing: Decimal

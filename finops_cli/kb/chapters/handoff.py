@@ -1,4 +1,4 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""The rules that turn a triage into the resolver's input."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from finops_cli.domain import enums as words
+from finops_cli.domain import enums
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class HandoffRules:
     """How card 1's words become card 2's (kb: `handoff.*`)."""
 
@@ -24,16 +24,16 @@ class HandoffRules:
 def compile_handoff(c: Compiler) -> HandoffRules:
     return HandoffRules(
         lifecycle=cast(
-            Mapping[str, words.HandoffLifecycleState],
+            Mapping[str, enums.HandoffLifecycleState],
             c.texts(
-                "handoff.lifecycle", get_args(words.LifecycleState), words.HandoffLifecycleState
+                "handoff.lifecycle", get_args(enums.LifecycleState), enums.HandoffLifecycleState
             ),
         ),
         new_max_days=c.whole("handoff.new_max_days"),
         escalation=cast(
-            Mapping[str, words.HandoffEscalationLevel],
+            Mapping[str, enums.HandoffEscalationLevel],
             c.texts(
-                "handoff.escalation", get_args(words.EscalationLevel), words.HandoffEscalationLevel
+                "handoff.escalation", get_args(enums.EscalationLevel), enums.HandoffEscalationLevel
             ),
         ),
         flags=c.texts("handoff.flags", get_args(words.Flag)),

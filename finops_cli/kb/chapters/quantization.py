@@ -1,4 +1,4 @@
-"""What a quantized model is held to, as a typed settings."""
+"""The settings of quantization: what a smaller model may lose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class QuantizationSettings:
     """`rows` held-out records are asked about (kb: `quantize.*`); `loss` is in percentage points,
     of valid and of exact answers.

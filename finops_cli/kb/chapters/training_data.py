@@ -1,4 +1,4 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""The settings of the training data: sizes, proportions and distributions (kb: `data.*`)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
 
-from finops_cli.domain import enums as words
+from finops_cli.domain import enums
 from finops_cli.domain.stage_names import STAGE_NAMES
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
+_TIERS = ("simple", "medium", "complex")
 
-@dataclass(frozen=True, eq=False, slots=True)
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class DatasetSettings:
-    """What training sets are made of (kb: `data.*`); shares in percent."""
+    """Counts, and proportions in percent, of the examples that `finops generate` writes."""
 
     sizes: Mapping[str, int]
     eval_every: int
@@ -24,43 +26,33 @@ class DatasetSettings:
     ftr_counts: Mapping[str, int]
     ftr_tiers: Mapping[str, int]
     ftr_ages: Mapping[str, Decimal]
-    missing: Mapping[str, int]
+    optional_fields_pct: Mapping[str, int]
     market_values: tuple[Decimal, ...]
     market_ages: tuple[Decimal, ...]
 
 
-def compile_numbers_of_data(c: Compiler) -> DatasetSettings:
-    settings = compile_datasets(c)
-    for id, shares in (
-        ("data.categories", settings.categories),
-        ("data.ftr_counts", settings.ftr_counts),
-    ):
-        if sum(shares.values()) != 100:
+def compile_datasets(c: Compiler) -> DatasetSettings:
+    """Read the settings. Raises KnowledgeError naming the entry that does not fit."""
+    for id, names in (("data.categories", get_args(enums.Category)), ("data.ftr_counts", _TIERS)):
+        if sum(c.wholes(id, names).values()) != 100:
             raise KnowledgeError(f"kb entry {id}: its members must add up to 100")
-    if settings.eval_every < 2:
+    eval_every = c.whole("data.eval_every")
+    if eval_every < 2:
         raise KnowledgeError(
             "kb entry data.eval_every: at least one example in two must be for training"
         )
-    return settings
-
-
-def compile_datasets(c: Compiler) -> DatasetSettings:
     return DatasetSettings(
         sizes=c.wholes("data.sizes", STAGE_NAMES),
-        eval_every=c.whole("data.eval_every"),
-        categories=c.wholes("data.categories", get_args(words.Category)),
+        eval_every=eval_every,
+        categories=c.wholes("data.categories", get_args(enums.Category)),
         participants=c.wholes(
             "data.participants", ("high_volume", "highest_number", "uses_each", "per_examples")
         ),
-        ftr_counts=c.wholes("data.ftr_counts", ("simple", "medium", "complex")),
+        ftr_counts=c.wholes("data.ftr_counts", _TIERS),
         ftr_tiers=c.wholes(
             "data.ftr_tiers",
             (
-                *(
-                    f"{tier}_{end}"
-                    for tier in ("simple", "medium", "complex")
-                    for end in ("from", "to")
-                ),
+                *(f"{tier}_{end}" for tier in _TIERS for end in ("min_ftrs", "max_ftrs")),
                 "complex_brokers",
                 "tokens",
             ),

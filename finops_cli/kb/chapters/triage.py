@@ -1,4 +1,4 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""The thresholds of a triage: its flags, its actions and the Reg SHO deadlines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class TriageRules:
     """Bounds of flags, actions and the Reg SHO clock (kb: `flag.*`, `action.*`, `regsho.*`,
     `deadline.*`).

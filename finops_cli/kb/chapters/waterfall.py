@@ -1,4 +1,4 @@
-"""The knowledge base as typed books, one a chapter, that the rules take as argument."""
+"""The rules of the resolution waterfall and of gridlock."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from decimal import Decimal
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class WaterfallRules:
-    """Figures of the waterfall and of gridlock (kb: `waterfall.*`, `offset.*`, `gridlock.*`; days
+    """Numbers of the waterfall and of gridlock (kb: `waterfall.*`, `offset.*`, `gridlock.*`; days
     and counts).
     """
 
