@@ -187,7 +187,8 @@ def _ages(ages: Counter[str], kb: KnowledgeBase) -> Requirement:
         1, sum(normal.values())
     )
     met = outside == 0 and abs(centre - rules["centre"]) < _OFF_CENTRE
-    name = f"FTR ages T+{rules['normal_min_days']} to T+{rules['tail_max_days']} about T+{rules['centre']}"
+    first, last = rules["normal_min_days"], rules["tail_max_days"]
+    name = f"FTR ages T+{first} to T+{last} about T+{rules['centre']}"
     return Requirement(name, met, f"{outside:,} outside, centre {centre:.2f}")
 
 

@@ -20,7 +20,7 @@ _PAIRS = {
     for odd, first in enumerate(ALPHABET)
     for even, second in enumerate(ALPHABET)
 }
-"""What a character in an odd place and its neighbour, whose value is doubled, add to the sum."""
+"""The sum that a character in an odd place and its doubled neighbour add up to."""
 
 
 def check_digit(first_eight: str) -> str:
@@ -32,10 +32,10 @@ def check_digit(first_eight: str) -> str:
 
 
 def is_valid(cusip: str) -> bool:
-    """Whether `cusip` has nine characters of the alphabet and the right check digit."""
+    """True when `cusip` has nine characters of the alphabet and the right check digit."""
     return _WELL_FORMED.fullmatch(cusip) is not None and ends_right(cusip)
 
 
 def ends_right(well_formed: str) -> bool:
-    """Whether the check digit of a CUSIP that has nine characters of the alphabet is right."""
+    """True when the check digit of a well-formed CUSIP is right."""
     return check_digit(well_formed) == well_formed[8]

@@ -1,6 +1,6 @@
 """Closed word lists of the field.
 
-What each word means stands in `kb/vocabulary.toml`; a test holds the two together.
+`kb/vocabulary.toml` explains each word; a test keeps the two equal.
 """
 
 from __future__ import annotations

@@ -20,18 +20,16 @@ STEPS: Final = 1_000
 NESTED: Final = 32
 """How deep free objects are read: deeper than anybody writes."""
 PROBLEMS: Final = 20
-"""How many faults of one line are told: enough to correct it, few enough that a hostile line costs
-no more than itself.
-"""
+"""The most faults of one line that are listed: enough to correct it, cheap for a hostile one."""
 FIGURE: Final = 10**6
-"""A score, factor or percentage of an answer, either sign: far beyond any true one, near enough to
-reckon with.
+"""A score, factor or percentage of an answer, either sign: far beyond any true one, small enough
+to compute with.
 """
 NUMBER_DIGITS: Final = 18
 """Digits before the point up to which 7.0 counts as the whole number 7."""
 SHOWN_CHARS: Final = 80
 """How much of an offending value an error repeats."""
 REPLY_CHARS: Final = 512 * 1024
-"""What is read of one answer of a model; a plan of `STEPS` steps stays below it."""
+"""The longest answer of a model that is read; a plan of `STEPS` steps is shorter."""
 REPLY_OBJECTS: Final = 64
 """How many opening braces of an answer are tried for the start of its JSON object."""

@@ -33,7 +33,7 @@ def parse_usd(text: str) -> Decimal:
 
 
 def parse_percent(text: str) -> Decimal:
-    """Percentage that `text` names, with or without its sign. Raises ValueError when it is none."""
+    """Percentage that `text` names, with or without its sign. Raises ValueError for other text."""
     found = _PERCENT.fullmatch(text.strip())
     if found is None:
         raise ValueError(PERCENT_ACCEPTED)

@@ -1,5 +1,5 @@
-"""Which groups a record belongs to (kb: `evaluate.min_group_records`): where a model is wrong shows in one of
-them.
+"""The groups that a record belongs to, which show where a model is wrong (kb:
+`evaluate.min_group_records`).
 """
 
 from __future__ import annotations

@@ -139,5 +139,5 @@ class Compiler:
         unknown = [value for value in values if value not in get_args(words_allowed)]
         if unknown:
             raise KnowledgeError(
-                f"kb entry {id}: {unknown[0]!r} is none of {', '.join(get_args(words_allowed))}"
+                f"kb entry {id}: {unknown[0]!r} is not one of {', '.join(get_args(words_allowed))}"
             )

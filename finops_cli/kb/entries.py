@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
-    """What every entry has: a stable id, its origin (`SOURCES`), a date, and prose in Markdown."""
+    """The fields of every entry: a stable id, its origin (`SOURCES`), a date, and Markdown text."""
 
     id: str
     title: str
@@ -63,19 +63,17 @@ class Bands(Entry, frozen=True, tag="bands"):
 
 
 class Terms(Entry, frozen=True, tag="terms"):
-    """What each word of a closed list means."""
+    """A closed list of words and the meaning of each."""
 
     members: dict[str, str]
 
 
 class Words(Terms, frozen=True, tag="words"):
-    """A list that the code goes by and that a desk may lengthen or shorten, with what each word
-    means.
-    """
+    """A list that the code uses and that a desk may change, with the meaning of each word."""
 
 
 class Regulation(Entry, frozen=True, tag="regulation"):
-    """What the law says; `differs` names the entries that depart from it."""
+    """A provision of the law; `differs` names the entries that depart from it."""
 
     differs: list[str]
 

@@ -55,7 +55,7 @@ def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBas
         absent = [target for target in getattr(entry, "differs", []) if target not in found]
         if absent:
             raise KnowledgeError(
-                f"kb entry {entry.id}: it differs from {absent[0]}, which is no entry"
+                f"kb entry {entry.id}: it differs from {absent[0]}, which is not an entry"
             )
     return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found, factors)
 
@@ -90,7 +90,8 @@ def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
         )
     if unknown:
         raise KnowledgeError(
-            f"{file}: entry {name}: source {unknown[0]!r} is none of {', '.join(entries.SOURCES)}"
+            f"{file}: entry {name}: source {unknown[0]!r} is not one of"
+            f" {', '.join(entries.SOURCES)}"
         )
     return entry
 

@@ -8,7 +8,7 @@ from finops_cli.kb.chapters.triage import TriageRules
 
 
 def category(record: FailRecord) -> Category:
-    """kb: `triage.category`."""
+    """Classify `record`; the first match wins. kb: `triage.category`."""
     if record.dk_reason:
         return "DK_DISPUTE"
     if record.corporate_action is not None:
@@ -19,7 +19,7 @@ def category(record: FailRecord) -> Category:
 
 
 def is_offset(record: FailRecord) -> bool:
-    """Whether the CNS net obligation is gone. kb: `triage.lifecycle`."""
+    """True when CNS netting has removed the obligation. kb: `triage.lifecycle`."""
     position = record.cns_position
     if position is None:
         return False
@@ -29,7 +29,7 @@ def is_offset(record: FailRecord) -> bool:
 
 
 def lifecycle_state(offset: bool, must_close_out: bool, tier: Tier) -> LifecycleState:
-    """kb: `triage.lifecycle`.
+    """The state of a fail; the first match wins. kb: `triage.lifecycle`.
 
     `must_close_out`: a delivery obligation with the close-out regulatory factor.
     """
@@ -47,7 +47,7 @@ def action(
     tier: Tier,
     rules: TriageRules,
 ) -> Action:
-    """kb: `triage.action`."""
+    """The next action of the desk; the first match wins. kb: `triage.action`."""
     if state == "OFFSET":
         return "NO_ACTION"
     if fail_category == "DK_DISPUTE":
@@ -79,7 +79,10 @@ def is_high(tier: Tier) -> bool:
 def flags(
     record: FailRecord, close_out: bool, deadline: int | None, rules: TriageRules
 ) -> tuple[Flag, ...]:
-    """kb: `triage.flags`. `close_out`: the regulatory factor is that of CLOSE_OUT."""
+    """The flags of a fail in their fixed order. kb: `triage.flags`.
+
+    `close_out`: the regulatory state is CLOSE_OUT.
+    """
     past_deadline = deadline is not None and record.age_days >= deadline
     is_raised: dict[Flag, bool] = {
         "THRESHOLD_SECURITY": record.reg_sho_threshold,

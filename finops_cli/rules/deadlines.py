@@ -14,21 +14,19 @@ from finops_cli.kb.chapters.triage import TriageRules
 def deadline_days(case: ResolverInput, rules: ScoringRules) -> int | None:
     """Settlement days left, negative when past; None when the fail has no deadline.
 
-    Raises ValueError when the age can be told neither from `age_days` nor from the age component.
+    Raises ValueError when neither `age_days` nor the age component gives the age.
     """
     return days_left(case, age_days(case, rules))
 
 
 def days_left(case: ResolverInput, age: int) -> int | None:
-    """The same, for a case whose age is known."""
+    """Settlement days left for a case of a known age; None when it has no deadline."""
     deadline = case.triage.deadline
     return None if deadline is None else int(deadline[2:]) - age
 
 
 def depot_in_time(inventory: Inventory, days: int | None) -> bool:
-    """Whether shares of the depot arrive before the deadline that is `days` away (kb:
-    `waterfall.depot`).
-    """
+    """True when depot shares arrive before a deadline `days` away. kb: `waterfall.depot`."""
     transit = inventory.depot_transit_days
     return days is not None and transit is not None and transit < days
 
@@ -37,7 +35,7 @@ def age_days(case: ResolverInput, rules: ScoringRules) -> int:
     """The age given, or the last day of the band that `score_components.age` implies (the first day
     of the open band).
 
-    Raises ValueError when the component is no factor of the age table times its weight.
+    Raises ValueError when the component is not a weighted value of the age table.
     """
     if case.age_days is not None:
         return case.age_days
@@ -63,12 +61,12 @@ def _last_day(band: int, rules: ScoringRules) -> int:
 
 
 def has_delivery_obligation(record: FailRecord) -> bool:
-    """kb: `regsho.obligation`."""
+    """True when shares are owed by us. kb: `regsho.obligation`."""
     return record.cns_direction == "FTD" or record.side == "Sell"
 
 
 def regulatory_state(record: FailRecord, rules: TriageRules) -> RegShoStatus:
-    """kb: `regsho.state`."""
+    """The given state, else the one that age and threshold list imply. kb: `regsho.state`."""
     if record.reg_sho_status is not None:
         return record.reg_sho_status
     if not has_delivery_obligation(record):

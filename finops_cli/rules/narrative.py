@@ -24,7 +24,7 @@ def narrative(
     sources: Fallbacks,
     residual: int,
 ) -> str:
-    """What the desk does, in the order in which it does it."""
+    """Describe the steps of a plan in their order."""
     parts = _receipts(steps)
     parts += [_TOLD[step.action](step) for step in steps if step.action in _TOLD]
     if sources.first != "NONE":

@@ -1,7 +1,7 @@
-"""JSON objects into domain types. Types decide fast; JSON Schema, made from the same types, says
-what is wrong.
+"""Convert JSON objects to domain types. The types decide fast; JSON Schema, made from the same
+types, explains what is wrong.
 
-A shape accepts exactly what its exported schema accepts (a test holds them together). Numbers stay
+A codec accepts exactly what its exported schema accepts (a test holds them together). Numbers stay
 exact: JSON numbers with a fraction arrive as Decimal, and whole ones become Decimal where a field
 is one.
 """
@@ -55,7 +55,7 @@ class Codec(Generic[T]):
             return None
 
     def read(self, given: Any) -> T | None:
-        """The object as its type; None when it does not have the shape (`faults` then says why)."""
+        """Convert an object to its type; None when it does not fit (`schema_errors` says why)."""
         try:
             return self._convert(given)
         except (msgspec.ValidationError, RecursionError):
@@ -85,7 +85,7 @@ class Codec(Generic[T]):
 def _make_exact(given: Any, numbers: Numbers) -> None:
     """Turn the ints at `numbers` into Decimals, in place.
 
-    Raises ValidationError for one too large to reckon with.
+    Raises ValidationError for a number that is too large to compute with.
     """
     if type(given) is not dict:
         return

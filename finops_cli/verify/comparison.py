@@ -1,4 +1,4 @@
-"""How a value differs from what a rule gives, as a finding."""
+"""Compare values with those that a rule gives, and report each difference as a finding."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def mismatch(rule: str, path: str, expected: Any, actual: Any, because: str = ""
         path,
         expected,
         actual,
-        f"{path[1:]} is {_said(actual)}; {rule} gives {_said(expected)}{why}",
+        f"{path[1:]} is {_render(actual)}; {rule} gives {_render(expected)}{why}",
     )
 
 
-def _said(value: Any) -> str:
+def _render(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else show_value(value)
 
 

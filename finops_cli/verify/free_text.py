@@ -1,5 +1,5 @@
-"""The figures of free text: an analyst reads them, so each must be one of the input, or of what the
-rules make of it.
+"""Check the numbers in free text: each must come from the input, or from what the rules derive from
+it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 def check_reason(
     answer: Triage, reference: Triage, fail: FailRecord, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """The figures of a reason are those of the record, its bands and its triage, of the sum and the
-    product, and of the deadline.
+    """Find numbers of a reason that do not come from the record, its bands, its triage, the sum and
+    the product of the score, or the deadline.
 
-    What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, bears
-    nothing out.
+    What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, does
+    not count.
     """
     accepted = kb.phrases
     if not unsupported_numbers(
@@ -51,21 +51,21 @@ def check_reason(
     weights = [factor.weight for factor in kb.scoring.factors]
     points = [getattr(c, field) * factor.weight for field, factor in kb.scoring.shown_factors]
     stocked = c.base_score * c.inventory_modifier
-    reckoned = [*points, stocked, stocked * c.concentration_modifier]
+    products = [*points, stocked, stocked * c.concentration_modifier]
     read = replace(fail, notes=None, dk_reason=None, origin=None)
     days, edges = _days(reference.deadline, fail.age_days), _bands(fail, reference, kb)
-    bearing = known_numbers(read, reference, weights, reckoned, kb.scoring.cap, *edges, days=days)
+    bearing = known_numbers(read, reference, weights, products, kb.scoring.cap, *edges, days=days)
     unknown = unsupported_numbers(answer.reason, bearing, accepted, fail.fail_id)
-    yield from _told(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
+    yield from _report(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
 
 
 def check_prose(
     answer: Resolution, reference: Resolution, case: ResolverInput, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """The figures of a plan's texts are those of input and plan, counts and sums of them, and of
-    the deadline.
+    """Find numbers of a plan's texts that do not come from the input, the plan, their counts and
+    sums, or the deadline.
 
-    In a step with a counterparty, figures of other counterparties count only when the text names
+    In a step with a counterparty, numbers of other counterparties count only when the text names
     them.
     """
     wanted = {path: text for path, text, _ in _texts(reference)}
@@ -95,7 +95,7 @@ def check_prose(
             unknown = [
                 figure for figure in unknown if not any(is_supported(figure, one) for one in theirs)
             ]
-        yield from _told(unknown, "plan.prose_figures", path, wanted.get(path), text)
+        yield from _report(unknown, "plan.prose_figures", path, wanted.get(path), text)
 
 
 def _bands(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Iterator[Decimal]:
@@ -115,7 +115,7 @@ def _bands(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Iterator[D
         yield edge[0] + 1  # the first day of the band
 
 
-def _told(
+def _report(
     unknown: list[QuotedNumber], rule: str, path: str, expected: str | None, actual: str
 ) -> Iterator[Finding]:
     if unknown:
@@ -126,7 +126,7 @@ def _told(
             path,
             expected,
             actual,
-            f"{path[1:]} says {named}: no figure of the input or of its rules",
+            f"{path[1:]} mentions {named}, which is neither in the input nor derived from it",
         )
 
 
@@ -138,7 +138,7 @@ def _texts(plan: Resolution) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _of_a_step(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Known:
-    """What the rationale of any step may say: the account, the stock, the clock, the score."""
+    """The numbers that the rationale of any step may use: shares, stock, deadline and score."""
     owed, deadline, steps = case.ftd_qty, case.triage.deadline, plan.resolution_steps
     return known_numbers(
         (
@@ -161,8 +161,8 @@ def _of_a_step(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Know
 
 
 def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Known:
-    """What other texts may say beside: everything in input and plan, the counts and sums of it, the
-    notice of a recall.
+    """The further numbers that other texts may use: all of input and plan, their counts and sums,
+    and the notice of a recall.
     """
     steps, parties, brokers = (
         plan.resolution_steps,
@@ -199,7 +199,7 @@ def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Kn
 
 
 def _of_counterparties(plan: Resolution, case: ResolverInput) -> dict[str, Known]:
-    """The figures of each one's fails, and of what the plan says of it."""
+    """The numbers of each counterparty's fails, and of the plan's texts about it."""
     said: defaultdict[str, list[object]] = defaultdict(list)
     fails: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
     for fail in fails:

@@ -1,4 +1,4 @@
-"""What a factor tells about the number behind it: can an age with factor 60 be 10 days or more?"""
+"""Bounds that a factor implies for the number behind it: can an age with factor 60 be 10 days?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Bound = Mapping[Decimal, frozenset[bool]]
 
 
 class ImpliedBounds(NamedTuple):
-    """What the factors of a triage tell about its flags and its action."""
+    """The flags and actions that the factors of a triage allow."""
 
     problem_cp: Bound
     high_value: Bound
@@ -33,7 +33,7 @@ class ImpliedBounds(NamedTuple):
 
 @lru_cache(maxsize=8)
 def implied_bounds(kb: KnowledgeBase) -> ImpliedBounds:
-    """The reach of every bound that a flag or an action of `book` depends on."""
+    """Every bound on which a flag or an action depends, for the factors of `kb`."""
     s, t = kb.scoring, kb.triage
     return ImpliedBounds(
         problem_cp=bound(s.cp_history_factor, t.problem_cp_over_pct, strict=True),
@@ -70,17 +70,15 @@ def _answers(
 ) -> frozenset[bool]:
     upper = table.upper_edge(band)
     if upper is None:
-        implied_bounds = True
+        reaches = True
     else:
         edge, belongs = upper
         top = edge - 1 if whole and not belongs else edge
         inside = belongs or whole
-        implied_bounds = top > bound or (top == bound and inside and not strict)
+        reaches = top > bound or (top == bound and inside and not strict)
     low, low_inside = _lower(table, band, whole)
     stays = low < bound or (low == bound and strict and low_inside)
-    return frozenset(
-        answer for answer, possible in ((True, implied_bounds), (False, stays)) if possible
-    )
+    return frozenset(answer for answer, possible in ((True, reaches), (False, stays)) if possible)
 
 
 def _lower(table: BandTable[Decimal], band: int, whole: bool) -> tuple[Decimal, bool]:

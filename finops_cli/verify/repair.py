@@ -1,4 +1,4 @@
-"""Puts an answer right where only figures, and what follows from them, are wrong (kb:
+"""Repair an answer in which only numbers, and what follows from them, are wrong (kb:
 `model.violation_policy`, `model.unrepairable_fields`).
 
 What stands is the reference with the model's own sentences. The sentences that a finding blames are
@@ -20,7 +20,7 @@ from finops_cli.domain.triage import Triage
 def repaired_triage(
     answer: Triage, findings: Iterable[Finding], reference: Triage, judgements: frozenset[str]
 ) -> Triage | None:
-    """`answer` with its figures put right; None when one of `judgements` is wrong."""
+    """`answer` with its numbers corrected; None when one of `judgements` is wrong."""
     if any(_misjudged(answer, reference, judgements)):
         return None
     blamed = {finding.path for finding in findings}
@@ -33,7 +33,10 @@ def repaired_plan(
     reference: Resolution,
     judgements: frozenset[str],
 ) -> Resolution | None:
-    """The same of a plan. Its steps are a judgement: which actions, with whom, in which order."""
+    """`answer` with its numbers corrected; None when one of `judgements` is wrong.
+
+    The steps of a plan are a judgement: which actions, with whom, in which order.
+    """
     if any(_misjudged(answer, reference, judgements)) or (
         "steps" in judgements and _course(answer) != _course(reference)
     ):

@@ -1,6 +1,4 @@
-"""Judges a plan: against what its input gives, or, without an input, for whether it agrees with
-itself.
-"""
+"""Check a plan against its input or, without an input, for agreement with itself."""
 
 from __future__ import annotations
 
@@ -52,11 +50,11 @@ def check_resolution(
     reference: Resolution | None = None,
     owed: int | None = None,
 ) -> list[Finding]:
-    """What is wrong with `answer`; nothing when it is good.
+    """Find what is wrong with `answer`; nothing when it is good.
 
-    `reference` is what the waterfall gives for the input (`rules.plan`) and `owed` the shares that
-    the input owes. Where the steps are as many as the waterfall's, every field is held against it;
-    where not, missing and superfluous steps are named and the plan is held against itself too.
+    `reference` is the plan that the rules give for the input, and `owed` the shares that the input
+    owes. Where both plans have as many steps, every field is compared; where not, missing and
+    superfluous steps are named and the plan is checked against itself too.
     """
     if reference is None or answer is reference:
         return own_findings(answer, owed, kb)
@@ -99,12 +97,12 @@ def _steps(answer: Resolution, reference: Resolution, kb: KnowledgeBase) -> Iter
                 )
             continue
         for expected in wanted[wanted_from:wanted_to]:
-            message = f"a step is missing here: {_told(expected)}"
+            message = f"a step is missing here: {_describe(expected)}"
             yield Finding(
                 "waterfall.step_missing", f"/resolution_steps/{got_from}", expected, None, message
             )
         for i in range(got_from, got_to):
-            message = f"the waterfall gives no such step here: {_told(got[i])}"
+            message = f"the waterfall gives no such step here: {_describe(got[i])}"
             yield Finding("waterfall.step_extra", f"/resolution_steps/{i}", None, got[i], message)
 
 
@@ -117,7 +115,7 @@ def _what(step: Step) -> tuple[str, str | None]:
     return (step.action, step.dtc)
 
 
-def _told(step: Step) -> str:
+def _describe(step: Step) -> str:
     return f"{step.action}{' ' + step.dtc if step.dtc else ''} {step.qty:,} shares"
 
 

@@ -73,9 +73,7 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
 
 
 def schema_errors(given: Any, schema: dict[str, Any]) -> list[Problem]:
-    """What keeps `given` from having the shape of `schema`, by path; the first `limits.PROBLEMS`
-    faults where there are more.
-    """
+    """Every fault that the schema finds in `given`, by path; at most `limits.PROBLEMS` of them."""
     every = (
         problem for error in _validator(schema).iter_errors(given) for problem in _problems(error)
     )
@@ -162,7 +160,7 @@ def _nearest(name: str, known: dict[str, Any]) -> str:
 
 
 def accepted_by(schema: dict[str, Any]) -> str:
-    """What a property accepts, in words."""
+    """Describe in words the values that a property accepts."""
     if "anyOf" in schema:
         return " or ".join(accepted_by(branch) for branch in schema["anyOf"])
     if "$ref" in schema:

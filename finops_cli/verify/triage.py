@@ -1,5 +1,6 @@
-"""Judges a triage: against what its record gives, or, without a record, for whether it agrees with
-itself.
+"""Check a triage against its record or, without a record, for agreement with itself.
+
+Without the record, a factor that is not shown may have each value of its table.
 """
 
 from __future__ import annotations
@@ -49,33 +50,33 @@ _COMPONENT_RULES = {
 def check_triage(
     answer: Triage, kb: KnowledgeBase, reference: Triage | None = None
 ) -> list[Finding]:
-    """What is wrong with `answer`; nothing when it is good.
+    """Find what is wrong with `answer`; nothing when it is good.
 
-    `reference` is what the rules give for the record (`rules.triage`). Every field is held against
-    it. Without one, or when all fields agree, the answer is held against itself: arithmetic, bands,
+    `reference` is the triage that the rules give for the record. Every field is compared with it.
+    Without one, or when all fields agree, the answer is checked against itself: arithmetic, bands,
     and what each field implies for the others.
     """
     if reference is not None and answer is not reference:
         found = list(_against(answer, reference, kb))
         if found:
             return found
-    return list(_own_findings(kb, *_JUDGED(answer)))
+    return list(_own_findings(kb, *_GET_CHECKED(answer)))
 
 
 @lru_cache(maxsize=4096)
-def _own_findings(kb: KnowledgeBase, *judged: Any) -> tuple[Finding, ...]:
+def _own_findings(kb: KnowledgeBase, *values: Any) -> tuple[Finding, ...]:
     """Findings of an answer against itself, by all of its fields but the reason, in which many
     records are alike.
     """
     found: list[Finding] = []
-    answer = Triage(**dict(zip(_JUDGED_FIELDS, judged, strict=True)), reason="")
+    answer = Triage(**dict(zip(_CHECKED_FIELDS, values, strict=True)), reason="")
     for rule in _OWN_RULES:
         rule(answer, kb, found)
     return tuple(found)
 
 
-_JUDGED_FIELDS = tuple(name for name in Triage.__struct_fields__ if name != "reason")
-_JUDGED = attrgetter(*_JUDGED_FIELDS)
+_CHECKED_FIELDS = tuple(name for name in Triage.__struct_fields__ if name != "reason")
+_GET_CHECKED = attrgetter(*_CHECKED_FIELDS)
 
 
 def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[Finding]:
@@ -242,15 +243,15 @@ def _flags_fit(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
         ordered = tuple(flag for flag in _FLAGS if flag in flags)
         found.append(mismatch("triage.flags", "/flags", ordered, flags, "each once, in this order"))
         return
-    c, told = answer.score_components, implied_bounds(kb)
+    c, bounds = answer.score_components, implied_bounds(kb)
     close_out = YES if _closes_out(answer, kb) else NO
     if close_out is NO and answer.deadline is not None:
-        close_out = told.past_deadline["THRESHOLD_SECURITY" in flags].get(c.age_factor, OPEN)
+        close_out = bounds.past_deadline["THRESHOLD_SECURITY" in flags].get(c.age_factor, OPEN)
     possible = {
         "REG_SHO_CLOSEOUT": close_out,
-        "PROBLEM_CP": told.problem_cp.get(c.cp_history_factor, OPEN),
-        "HIGH_VALUE": told.high_value.get(c.value_factor, OPEN),
-        "AGED_FAIL": told.aged.get(c.age_factor, OPEN),
+        "PROBLEM_CP": bounds.problem_cp.get(c.cp_history_factor, OPEN),
+        "HIGH_VALUE": bounds.high_value.get(c.value_factor, OPEN),
+        "AGED_FAIL": bounds.aged.get(c.age_factor, OPEN),
     }
     wrong = [flag for flag, answers in possible.items() if (flag in flags) not in answers]
     if wrong:

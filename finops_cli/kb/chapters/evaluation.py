@@ -36,11 +36,11 @@ def compile_evaluation(c: Compiler) -> EvaluationSettings:
             (*STAGE_NAMES, "baseline_train", "timed"),
             highest=10_000_000,
         ),
-        z=c.number("evaluate.confidence_z", highest=10),
+        confidence_z=c.number("evaluate.confidence_z", highest=10),
         score_within=c.number("evaluate.score_within"),
         min_group_records=c.whole("evaluate.min_group_records"),
         significance=c.number("evaluate.significance", highest=1),
-        worth=c.numbers("evaluate.acceptance", ("missed_pct", "stands_pct"), highest=100),
+        acceptance=c.numbers("evaluate.acceptance", ("missed_pct", "stands_pct"), highest=100),
         baselines=c.wholes(
             "evaluate.baselines",
             ("ngrams", "features", "trees", "leaf", "iterations", "seed"),

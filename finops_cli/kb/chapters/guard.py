@@ -1,4 +1,4 @@
-"""How personal data is told from the desk's own numbers (kb: `guard.*`)."""
+"""The settings that tell personal data and the desk's own numbers apart (kb: `guard.*`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FARTHEST = 200
 Kind = Literal[
     "EMAIL", "IBAN", "CARD", "ITIN", "SSN", "PHONE", "PASSPORT", "LICENSE", "DOB", "ACCOUNT"
 ]
-"""What is masked, the most specific first."""
+"""The kinds of personal data, the most specific first."""
 PATTERN_NAMES = (
     *("email", "email_spaced", "email_named", "email_local"),
     *(

@@ -14,9 +14,9 @@ from finops_cli.kb.compiler import Compiler
 class HandoffRules:
     """How card 1's words become card 2's (kb: `handoff.*`)."""
 
-    lifecycle: Mapping[str, words.HandoffLifecycleState]
+    lifecycle: Mapping[str, enums.HandoffLifecycleState]
     new_max_days: int
-    escalation: Mapping[str, words.HandoffEscalationLevel]
+    escalation: Mapping[str, enums.HandoffEscalationLevel]
     flags: Mapping[str, str]
     large_position_min_shares: int
 
@@ -36,6 +36,6 @@ def compile_handoff(c: Compiler) -> HandoffRules:
                 "handoff.escalation", get_args(enums.EscalationLevel), enums.HandoffEscalationLevel
             ),
         ),
-        flags=c.texts("handoff.flags", get_args(words.Flag)),
+        flags=c.texts("handoff.flags", get_args(enums.Flag)),
         large_position_min_shares=c.whole("handoff.large_position_min_shares"),
     )

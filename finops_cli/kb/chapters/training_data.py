@@ -69,7 +69,9 @@ def compile_datasets(c: Compiler) -> DatasetSettings:
                 "deviation",
             ),
         ),
-        missing=c.wholes("data.optional_fields_pct", ("no_position", "notes", "at_edge")),
+        optional_fields_pct=c.wholes(
+            "data.optional_fields_pct", ("no_position", "notes", "at_edge")
+        ),
         market_values=c.quantiles("data.market_values"),
         market_ages=c.quantiles("data.market_ages"),
     )
