@@ -1,6 +1,4 @@
-"""What a person and a program meet at the command line: streams, exit codes, messages, a terminal
-of 80 columns.
-"""
+"""The command line as people and programs meet it: streams, exit codes, messages, 80 columns."""
 
 from __future__ import annotations
 
