@@ -41,6 +41,7 @@ VERBS = (
     "resolve",
     "check",
     "generate",
+    "dataset-report",
     "train",
     "quantize",
     "create",

@@ -40,7 +40,7 @@ def doctor(
     live: Live = True,
     as_json: AsJson = False,
 ) -> None:
-    """Check the installation, models and servers, and suggest fixes."""
+    """Check installation, models and servers; suggest fixes."""
     from finops_cli.doctor.checkup import diagnose, is_broken
     from finops_cli.models.backend_request import BackendRequest
     from finops_cli.pipeline.output import encode_value

@@ -119,7 +119,7 @@ def quantize(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge an adapter, convert to GGUF, quantize, and check the accuracy."""
+    """Merge an adapter, write GGUF, quantize, check accuracy."""
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
     from finops_cli.quantization.quantize import make_create_command

@@ -49,7 +49,7 @@ def run(
     stats_json: StatsJson = None,
     quiet: Quiet = False,
 ) -> None:
-    """Triage and resolve each fail; check every answer; JSONL out."""
+    """Triage and resolve each fail, and check every answer."""
     options = RunOptions(
         source=source,
         output=output,

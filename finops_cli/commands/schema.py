@@ -17,7 +17,7 @@ Name = Annotated[
 
 
 def schema(name: Name) -> None:
-    """Print the JSON Schema of an input, an output or a file that you write."""
+    """Print the JSON Schema of an input, an output or a file."""
     import json
 
     typer.echo(json.dumps(_schema_of(name), indent=2))

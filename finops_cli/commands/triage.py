@@ -45,7 +45,7 @@ def triage(
     stats_json: StatsJson = None,
     quiet: Quiet = False,
 ) -> None:
-    """Stage 1 alone: score, tier, action and escalation of each fail."""
+    """Stage 1 alone: score, tier and action of each fail."""
     options = RunOptions(
         source=source,
         output=output,
