@@ -28,7 +28,7 @@ from benchmarks.verification_loop import make_fails
 from finops_cli.kb.load import bundled_dir, bundled_kb_dir, load_kb
 from finops_cli.models import bundled
 from finops_cli.models.failures import Truncated
-from finops_cli.models.llama_cpp.connect import profile
+from finops_cli.models.llama_cpp.connect import build_profile
 from finops_cli.models.llama_cpp.model import LlamaCppModel
 from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.prompts import common_prefix, triage_prompt
@@ -121,7 +121,7 @@ def compare(name: str, gguf: Path, work: Work, rounds: int) -> None:
     """Print one row."""
     kb = load_kb(bundled_kb_dir())
     model = LlamaCppModel(
-        Origin("llama-cpp"), {"triage": profile(gguf, work.options, work.prefix)}, kb.models
+        Origin("llama-cpp"), {"triage": build_profile(gguf, work.options, work.prefix)}, kb.models
     )
     model.prepare("triage")
     best: dict[str, float] = {}

@@ -217,7 +217,7 @@ def test_a_process_that_hangs_is_ended(endless: Path, quick: KnowledgeBase) -> N
     reload = lifecycle._loaded
     Thread(target=lambda: (time.sleep(0.1), os.kill(process.pid, signal.SIGSTOP))).start()
     with pytest.raises(failures.TimedOut, match="hung"):
-        process.say(_say(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)
+        process.generate(_say(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)
     assert reload() is not process
     model.close()
 

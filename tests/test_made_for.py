@@ -16,7 +16,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import bundled
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.llama_cpp.connect import open_llama_cpp, relevant_options
-from finops_cli.models.ollama.connect import profile
+from finops_cli.models.ollama.connect import build_profile
 from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha256, triage_prompt
 from finops_cli.models.protocol import ModelStage
 from finops_cli.models.verified_backend import VerifiedBackend
@@ -65,15 +65,15 @@ def test_only_modelfiles_of_the_stage_are_accepted(said: object) -> None:
     named.
     """
     with pytest.raises(UsageError, match=ACCEPTED):
-        bundled.made_for("triage", said, "a.gguf")
-    assert bundled.made_for("triage", None, "a.gguf") == "triage"
+        bundled.find_prompt_modelfile("triage", said, "a.gguf")
+    assert bundled.find_prompt_modelfile("triage", None, "a.gguf") == "triage"
 
 
 @pytest.mark.parametrize("name", ["triage", "tiny-triage", "resolver", "tiny-resolver"])
 def test_every_modelfile_of_the_desk_can_be_asked_by(name: str, kb: KnowledgeBase) -> None:
     """It says all that servers would choose for themselves, and llama.cpp does all that it says."""
     stage: ModelStage = "triage" if name.endswith("triage") else "resolver"
-    made = profile(stage, name, "m", kb)
+    made = build_profile(stage, name, "m", kb)
     assert (made.modelfile, made.probe.startswith(common_prefix(name))) == (name, True)
     assert relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
 
@@ -161,7 +161,7 @@ def test_an_ollama_model_is_created_and_asked_as_its_file_says(
     assert (asked.body["options"]["num_ctx"], asked.body["options"]["temperature"]) == (1536, 0)
     shown = server.models.get("finops-triage")
     assert shown is not None
-    assert (shown.system, shown.shown()["model_info"]["finops.modelfile"]) == (
+    assert (shown.system, shown.describe()["model_info"]["finops.modelfile"]) == (
         "Triage the fail.",
         "tiny-triage",
     )

@@ -98,7 +98,7 @@ def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
     answers = {"GET /api/ps": running, "GET /api/tags": tags, "POST /api/show": {"model_info": {}}}
     with Canned(answers) as server:
         text = finops("models", "--host", server.url).stdout.decode()
-        assert api.loaded(server.url) == [api.Loaded("a", 4_000, 3_000, 2048)]
+        assert api.list_loaded(server.url) == [api.Loaded("a", 4_000, 3_000, 2048)]
     assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [
         ["75%", "GPU"],
         ["-", "no"],
@@ -131,7 +131,7 @@ def test_a_cloud_model_is_recognised(finops: Finops) -> None:
     }
     with Canned({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": show}) as server:
         card = api.card(server.url, "gpt-oss:120b-cloud")
-        [listed] = api.installed(server.url)
+        [listed] = api.list_installed(server.url)
         text = finops("models", "--host", server.url).stdout.decode()
     assert card is not None
     assert (card.remote_host, card.architecture, listed.remote_host) == (
@@ -244,11 +244,11 @@ def test_faults_of_the_version_are_translated(
 def test_faults_of_the_list_are_translated(answer: Any, kind: type[FinopsError], says: str) -> None:
     """What the `ollama` package and pydantic raise comes out as an error of finops."""
     with Canned({"GET /api/tags": answer}) as server, pytest.raises(kind, match=says):
-        api.installed(server.url)
+        api.list_installed(server.url)
 
 
 @pytest.mark.parametrize(
-    "ask", [api.version, api.installed, api.loaded, lambda url: api.card(url, "x")]
+    "ask", [api.version, api.list_installed, api.list_loaded, lambda url: api.card(url, "x")]
 )
 def test_no_answer_is_a_missing_piece(ask: Any) -> None:
     with pytest.raises(MissingPiece, check=cured_by("ollama serve")):
@@ -261,7 +261,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     with FakeOllama() as server:
         assert api.version(server.url) == "0.33.0"
-        assert len(api.installed(server.url)) == 2
+        assert len(api.list_installed(server.url)) == 2
 
 
 def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch)
     """
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
     with Canned({"GET /api/tags": {"models": []}}) as server:
-        assert (api.installed(server.url), server.asked, server.keys) == (
+        assert (api.list_installed(server.url), server.asked, server.keys) == (
             [],
             ["GET /api/tags"],
             [],
@@ -302,15 +302,15 @@ def test_addresses_as_ollama_takes_them(
 ) -> None:
     """By --host and by OLLAMA_HOST alike."""
     monkeypatch.setenv("OLLAMA_HOST", host)
-    assert hosts.hosts_of(()) == hosts.hosts_of((host,)) == (url,)
+    assert hosts.resolve_hosts(()) == hosts.resolve_hosts((host,)) == (url,)
 
 
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_ollama_host_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", value)
-    assert hosts.hosts_of(()) == (HERE,)
+    assert hosts.resolve_hosts(()) == (HERE,)
     with pytest.raises(UsageError, match="--host"):
-        hosts.hosts_of((value,))
+        hosts.resolve_hosts((value,))
 
 
 BAD = [
@@ -345,11 +345,11 @@ def test_what_is_no_address_is_refused_by_its_origin(
     monkeypatch.setenv("OLLAMA_HOST", host)
     for given, origin in (((), "OLLAMA_HOST="), ((host,), "--host ")):
         with pytest.raises(UsageError, match="accepted: ") as caught:
-            hosts.hosts_of(given)
+            hosts.resolve_hosts(given)
         assert str(caught.value).startswith(origin)
         assert len(str(caught.value).encode()) < 400
 
 
 def test_an_ipv6_address_with_a_port_needs_brackets() -> None:
     with pytest.raises(UsageError, match=r"accepted: \[::1\]:11434"):
-        hosts.url_of("::1:11434")
+        hosts.base_url("::1:11434")

@@ -27,8 +27,8 @@ HUGE = 10**400
 TAG: dict[str, object] = {"model": "m:latest", "size": 4, "digest": "d" * 64}
 PLACES = {
     "GET /api/version": api.version,
-    "GET /api/tags": api.installed,
-    "GET /api/ps": api.loaded,
+    "GET /api/tags": api.list_installed,
+    "GET /api/ps": api.list_loaded,
     "POST /api/show": lambda url: api.card(url, "m"),
 }
 
@@ -119,7 +119,7 @@ def test_an_error_of_create_is_read_up_to_a_limit() -> None:
 
     with (
         raw(refuse) as url,
-        api.translated(url),
+        api.translate_errors(url),
         uploads.connect(url) as client,
         pytest.raises(Unfinished, match="answered 500: xxx"),
     ):
@@ -199,11 +199,11 @@ def test_lists_of_wild_values_are_listed(finops: Finops) -> None:
             "GET /api/version": {"version": "\ud800"},
         }
     ) as server:
-        assert [(model.name, model.size) for model in api.installed(server.url)] == [
+        assert [(model.name, model.size) for model in api.list_installed(server.url)] == [
             ("m", 0),
             ("\ufffd", 4),
         ]
-        assert api.loaded(server.url) == [api.Loaded("m", 0, 0, None)]
+        assert api.list_loaded(server.url) == [api.Loaded("m", 0, 0, None)]
         assert finops("models", "--host", server.url).returncode == 0
         assert finops("models", "--host", server.url, "--json").returncode == 0
 
@@ -213,7 +213,7 @@ def test_a_size_that_is_no_number_is_no_ollama() -> None:
         Canned({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
         pytest.raises(MissingPiece, match="not Ollama"),
     ):
-        api.installed(server.url)
+        api.list_installed(server.url)
 
 
 def test_a_list_of_millions_is_no_ollama() -> None:
@@ -223,7 +223,7 @@ def test_a_list_of_millions_is_no_ollama() -> None:
         Canned({"GET /api/tags": many}) as server,
         pytest.raises(MissingPiece, match="not Ollama") as caught,
     ):
-        api.installed(server.url)
+        api.list_installed(server.url)
     assert caught.value.__cause__ is None  # it was refused before pydantic saw it
 
 
@@ -281,14 +281,14 @@ def test_an_answer_that_was_packed_is_not_unpacked() -> None:
         )
 
     with raw(packed) as url:
-        assert api.ask(url, "GET", "/", 5) == {}
+        assert api.request_json(url, "GET", "/", 5) == {}
 
 
 def test_a_cloud_is_recognised_from_the_list_alone() -> None:
     tags: dict[str, object] = {"models": [{**TAG, "remote_host": "https://ollama.com"}]}
     with Canned({"POST /api/show": {"model_info": {}}, "GET /api/tags": tags}) as server:
         card = api.card(server.url, "m")
-        [listed] = api.installed(server.url)
+        [listed] = api.list_installed(server.url)
         again = api.card(server.url, "m", listed)
     assert card == again
     assert card is not None

@@ -11,7 +11,7 @@ import pytest
 
 from finops_cli.errors import FinopsError
 from finops_cli.models.ollama import api
-from finops_cli.models.ollama.hosts import answers, hosts_of
+from finops_cli.models.ollama.hosts import is_reachable, resolve_hosts
 from tests.conftest import EXAMPLES, Finops, rows
 
 TRIAGE = os.environ.get("FINOPS_TEST_TRIAGE", "finops-triage")
@@ -20,9 +20,9 @@ MODELS = ("--backend", "ollama", "--triage-model", TRIAGE, "--resolver-model", R
 
 
 def _there() -> bool:
-    [url] = hosts_of(())
+    [url] = resolve_hosts(())
     try:
-        return answers(url, 0.5) and all(
+        return is_reachable(url, 0.5) and all(
             api.card(url, name) is not None for name in (TRIAGE, RESOLVER)
         )
     except FinopsError:

@@ -81,7 +81,7 @@ def create(
     from finops_cli.kb.load import load_kb
     from finops_cli.models.ollama.create import Callbacks, create_model, default_names, preview
     from finops_cli.models.ollama.create_request import CreateOptions
-    from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
+    from finops_cli.models.ollama.hosts import refuse_outside, resolve_hosts
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))
@@ -100,7 +100,7 @@ def create(
         if dry_run:
             typer.echo(encode_value(preview(options, on_step)))
             return
-        url = hosts_of([host] if host else [])[0]
+        url = resolve_hosts([host] if host else [])[0]
         if kb.models.external_servers == "refuse":
             refuse_outside(url)
         callbacks = Callbacks(

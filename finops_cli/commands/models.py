@@ -32,7 +32,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     from finops_cli.kb.load import load_kb
     from finops_cli.models.llama_cpp.inventory import bundled_models
     from finops_cli.models.ollama.create import default_names
-    from finops_cli.models.ollama.hosts import hosts_of, refuse_outside
+    from finops_cli.models.ollama.hosts import refuse_outside, resolve_hosts
     from finops_cli.models.ollama.inventory import inventory
     from finops_cli.pipeline.output import encode_value
 
@@ -41,7 +41,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     shipped = bundled_models()
     servers: list[ModelSource] = [shipped] if shipped else []
     failed: MissingPiece | Unfinished | None = None
-    for url in hosts_of(host or []):
+    for url in resolve_hosts(host or []):
         if kb.models.external_servers == "refuse":
             refuse_outside(url)
         try:
@@ -68,11 +68,11 @@ def _table(server: ModelSource) -> str:
         return f"{heading}\n  no models; `finops create` makes them"
     rows = [_COLUMNS, *map(_row, server.models)]
     rest = [max(len(row[column]) for row in rows) for column in range(1, len(_COLUMNS))]
-    room = _WIDTH - sum(rest) - len(_GAP) * len(rest)
-    first = max((len(row[0]) for row in rows if len(row[0]) <= room), default=0)
+    width_left = _WIDTH - sum(rest) - len(_GAP) * len(rest)
+    first = max((len(row[0]) for row in rows if len(row[0]) <= width_left), default=0)
     lines = [heading]
     for name, *cells in rows:
-        if len(name) > room:
+        if len(name) > width_left:
             lines.append(name)
             name = ""  # noqa: PLW2901 - its line is written
         columns = (

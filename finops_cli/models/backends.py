@@ -126,11 +126,11 @@ def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend 
 
     Hosts of this call must work; hosts of the environment may not.
     """
-    from finops_cli.models.ollama.hosts import answers, hosts_of
+    from finops_cli.models.ollama.hosts import is_reachable, resolve_hosts
 
     try:
-        urls = hosts_of(request.hosts)
-        if not any(answers(url, kb.models.timeouts["probe"]) for url in urls):
+        urls = resolve_hosts(request.hosts)
+        if not any(is_reachable(url, kb.models.timeouts["probe"]) for url in urls):
             return NotApplicable(f"no Ollama answers at {', '.join(urls)}")
         selected = _open_ollama(request, kb)
     except UsageError as error:

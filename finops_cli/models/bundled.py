@@ -32,7 +32,7 @@ def modelfile(name: str) -> Modelfile:
     return read_modelfile(bundled_dir("modelfiles") / f"{name}{_ENDING}")
 
 
-def modelfiles_of(stage: str) -> list[str]:
+def list_modelfiles(stage: str) -> list[str]:
     """The names of the Modelfiles for models of `stage`: its own, and those that end in it."""
     names = [
         path.name.removesuffix(_ENDING) for path in bundled_dir("modelfiles").glob(f"*{_ENDING}")
@@ -48,31 +48,31 @@ def model_files(stages: Iterable[ModelStage]) -> dict[ModelStage, Path]:
     return {stage: path for stage, path in files.items() if path.is_file()}
 
 
-def made_for(stage: str, said: object, place: object) -> str:
-    """The name of the Modelfile that the model at `place` is asked by, where it says `said` about
-    itself.
+def find_prompt_modelfile(stage: str, declared: object, place: object) -> str:
+    """The name of the Modelfile that the model at `place` is asked by, where it says `declared`
+    about itself.
 
     Raises UsageError for a name that is none of this stage's.
     """
-    if said is None:
+    if declared is None:
         return stage
-    accepted = modelfiles_of(stage)
-    if not isinstance(said, str) or said not in accepted:
+    accepted = list_modelfiles(stage)
+    if not isinstance(declared, str) or declared not in accepted:
         raise UsageError(
-            f"{place}: is made for the Modelfile {said!r} ({MADE_FOR}), which is none of stage"
+            f"{place}: is made for the Modelfile {declared!r} ({MADE_FOR}), which is none of stage"
             f" {stage}; accepted: {', '.join(accepted)}",
             "take another model, or the finops that this one was made with",
         )
-    return said
+    return declared
 
 
-def made_for_by_file(stage: str, path: Path) -> str:
+def read_prompt_modelfile(stage: str, path: Path) -> str:
     """The same for a model file.
 
     One that cannot be read says nothing: whoever loads it says what is wrong with it.
     """
     try:
-        said = next((value for name, value in gguf_pairs(path) if name == MADE_FOR), None)
+        declared = next((value for name, value in gguf_pairs(path) if name == MADE_FOR), None)
     except NotGguf:
-        said = None
-    return made_for(stage, said, path)
+        declared = None
+    return find_prompt_modelfile(stage, declared, path)

@@ -123,10 +123,10 @@ def read_head(path: Path) -> Head:
 
 def _alignment(pairs: Mapping[str, Any]) -> int:
     """What the first tensor begins at a multiple of: a file may say so."""
-    said = pairs.get("general.alignment", ALIGNMENT)
-    if not isinstance(said, int) or said < 1 or said % 8:
-        raise NotGguf(f"general.alignment is {said!r:.40}, which is no multiple of 8")
-    return said
+    alignment = pairs.get("general.alignment", ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
+        raise NotGguf(f"general.alignment is {alignment!r:.40}, which is no multiple of 8")
+    return alignment
 
 
 def _announced(file: BinaryIO) -> tuple[str, Placed]:

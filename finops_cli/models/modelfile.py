@@ -29,7 +29,7 @@ _ONCE = ("TEMPLATE", "SYSTEM", "RENDERER", "PARSER", "REQUIRES")
 _MANY = ("FROM", "PARAMETER", "ADAPTER", "LICENSE", "MESSAGE", "DRAFT")
 _NAMES = ("FROM", "ADAPTER", "DRAFT", "RENDERER", "PARSER", "REQUIRES")
 """Instructions whose value is a name or a path: one line, not empty."""
-_ASIDE = "# finops:"
+_DIRECTIVE = "# finops:"
 _QUOTES = ('"""', '"')
 _SPLIT = re.compile(r"([^ \t]+)[ \t]*(.*)", re.DOTALL)
 _SEMVER = re.compile(r"v?[0-9]+(\.[0-9]+(\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)?)?")
@@ -81,8 +81,8 @@ class Modelfile(Struct, frozen=True, kw_only=True):
 def read_modelfile(path: Path) -> Modelfile:
     """The Modelfile at `path`. Raises UsageError naming file, line and what is accepted."""
     once: dict[str, str] = {}
-    many: dict[str, list[_Instruction]] = {name: [] for name in (*_MANY, _ASIDE)}
-    for given in _instructions(path):
+    many: dict[str, list[_Instruction]] = {name: [] for name in (*_MANY, _DIRECTIVE)}
+    for given in _read_instructions(path):
         _refuse_unusable(path, given)
         if given.name in many:
             many[given.name].append(given)
@@ -91,7 +91,9 @@ def read_modelfile(path: Path) -> Modelfile:
                 f"{path}:{given.line}: {given.name} is given twice", "leave one of them"
             )
         else:
-            once[given.name] = _semver(path, given) if given.name == "REQUIRES" else given.value
+            once[given.name] = (
+                _parse_version(path, given) if given.name == "REQUIRES" else given.value
+            )
     if not many["FROM"]:
         raise UsageError(
             f"{path}: FROM is missing; it names the GGUF file or the model that this one is made"
@@ -101,18 +103,18 @@ def read_modelfile(path: Path) -> Modelfile:
     return Modelfile(
         path=path,
         bases=texts["FROM"],
-        parameters=tuple(_parameter(path, given) for given in many["PARAMETER"]),
+        parameters=tuple(_parse_parameter(path, given) for given in many["PARAMETER"]),
         lines=tuple(given.line for given in many["PARAMETER"]),
         adapters=texts["ADAPTER"],
         licenses=texts["LICENSE"],
-        messages=tuple(_message(path, given) for given in many["MESSAGE"]),
+        messages=tuple(_parse_message(path, given) for given in many["MESSAGE"]),
         drafts=texts["DRAFT"],
         template=once.get("TEMPLATE"),
         system=once.get("SYSTEM"),
         renderer=once.get("RENDERER"),
         parser=once.get("PARSER"),
         requires=once.get("REQUIRES"),
-        thinks=bool(many[_ASIDE]),
+        thinks=bool(many[_DIRECTIVE]),
     )
 
 
@@ -145,30 +147,30 @@ class _Instruction(NamedTuple):
     value: str
 
 
-def _instructions(path: Path) -> Iterator[_Instruction]:
-    lines = enumerate(_text(path).split("\n"), start=1)
+def _read_instructions(path: Path) -> Iterator[_Instruction]:
+    lines = enumerate(_read_text(path).split("\n"), start=1)
     for number, line in lines:
-        if line.startswith(_ASIDE):
-            yield _Instruction(number, _ASIDE, "", line.removeprefix(_ASIDE).strip())
+        if line.startswith(_DIRECTIVE):
+            yield _Instruction(number, _DIRECTIVE, "", line.removeprefix(_DIRECTIVE).strip())
         if not line.strip(" \t") or line.lstrip(" \t").startswith("#"):
             continue
-        name, rest = _first_word(line.lstrip(" \t"))
+        name, rest = _split_first_word(line.lstrip(" \t"))
         if name.upper() not in _ONCE + _MANY:
             raise UsageError(
                 f"{path}:{number}: {name} is none of {', '.join(sorted(_ONCE + _MANY))}"
             )
         head = ""
         if name.upper() in ("PARAMETER", "MESSAGE"):
-            head, rest = _first_word(rest)
+            head, rest = _split_first_word(rest)
         if not rest.strip():
             raise UsageError(
                 f"{path}:{number}: {line.strip()} has no value; an empty one is written as two"
                 " quotes"
             )
-        yield _Instruction(number, name.upper(), head, _value(path, number, rest, lines))
+        yield _Instruction(number, name.upper(), head, _read_value(path, number, rest, lines))
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """The text of the file with `\\n` between lines, whatever the system that wrote it."""
     raw = path.read_bytes()
     encoding = (
@@ -180,12 +182,12 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path}: {error}", "save it as UTF-8") from error
 
 
-def _first_word(text: str) -> tuple[str, str]:
+def _split_first_word(text: str) -> tuple[str, str]:
     found = _SPLIT.fullmatch(text)
     return (found[1], found[2]) if found else ("", "")
 
 
-def _value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, str]]) -> str:
+def _read_value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, str]]) -> str:
     """The value that begins with `rest`; takes further lines while its quote is open."""
     quote = next((quote for quote in _QUOTES if rest.startswith(quote)), None)
     if quote is None:
@@ -203,16 +205,16 @@ def _value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, str]])
 
 
 def _refuse_unusable(path: Path, given: _Instruction) -> None:
-    if given.name == _ASIDE and given.value != "thinks":
+    if given.name == _DIRECTIVE and given.value != "thinks":
         raise UsageError(
-            f"{path}:{given.line}: {_ASIDE} {given.value} tells finops nothing; accepted: {_ASIDE}"
-            " thinks"
+            f"{path}:{given.line}: {_DIRECTIVE} {given.value} tells finops nothing; accepted:"
+            f" {_DIRECTIVE} thinks"
         )
     if given.name in _NAMES and (not given.value.strip() or "\n" in given.value):
         raise UsageError(f"{path}:{given.line}: {given.name} takes a name or a path, on this line")
 
 
-def _parameter(path: Path, given: _Instruction) -> tuple[str, str]:
+def _parse_parameter(path: Path, given: _Instruction) -> tuple[str, str]:
     if not given.value:
         raise UsageError(
             f"{path}:{given.line}: PARAMETER takes a name and a value, as in PARAMETER num_ctx 2048"
@@ -220,7 +222,7 @@ def _parameter(path: Path, given: _Instruction) -> tuple[str, str]:
     return given.head.lower(), given.value
 
 
-def _message(path: Path, given: _Instruction) -> Message:
+def _parse_message(path: Path, given: _Instruction) -> Message:
     for role in get_args(Role):
         if given.head.lower() == role:
             return Message(role, given.value)
@@ -230,7 +232,7 @@ def _message(path: Path, given: _Instruction) -> Message:
     )
 
 
-def _semver(path: Path, given: _Instruction) -> str:
+def _parse_version(path: Path, given: _Instruction) -> str:
     if not _SEMVER.fullmatch(given.value):
         raise UsageError(
             f"{path}:{given.line}: REQUIRES takes a version of Ollama such as 0.30.0, not"

@@ -45,23 +45,23 @@ class Conversation(NamedTuple):
 
 def triage_prompt(fail: FailRecord, modelfile: str = "triage") -> Conversation:
     """The prompt of stage 1: the text form of the record."""
-    return _asking(modelfile, text_form.render(fail))
+    return _build_conversation(modelfile, text_form.render(fail))
 
 
 def resolver_prompt(case: ResolverInput, modelfile: str = "resolver") -> Conversation:
     """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only
     names an output line.
     """
-    return _asking(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
+    return _build_conversation(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
 
 
-def _asking(modelfile: str, user: str) -> Conversation:
-    return Conversation(system_prompt(modelfile), neutralised(user), _read(modelfile).thinks)
+def _build_conversation(modelfile: str, user: str) -> Conversation:
+    return Conversation(system_prompt(modelfile), neutralise(user), _read(modelfile).thinks)
 
 
 def sentiment_prompt(text: str) -> str:
     """The user turn of the third model: Mistral has no system turn, so the instruction opens it."""
-    return f"{system_prompt('sentiment')}\n\n{neutralised(text)}"
+    return f"{system_prompt('sentiment')}\n\n{neutralise(text)}"
 
 
 def case_json(case: ResolverInput) -> str:
@@ -103,7 +103,7 @@ def prompt_sha256(modelfile: str) -> str:
 
     It goes into the provenance of every record.
     """
-    return hashlib.sha256(_asking(modelfile, "").text.encode()).hexdigest()
+    return hashlib.sha256(_build_conversation(modelfile, "").text.encode()).hexdigest()
 
 
 def prompts_sha256(modelfiles: Iterable[str]) -> str:
@@ -114,7 +114,7 @@ def prompts_sha256(modelfiles: Iterable[str]) -> str:
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
-def neutralised(text: str) -> str:
+def neutralise(text: str) -> str:
     """`text` in which nothing is a control token: a blank behind the bracket breaks each of them
     and leaves it readable.
 

@@ -21,7 +21,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
 from finops_cli.models.failures import ModelError
-from finops_cli.models.prompts import EMPTY_THINK, neutralised
+from finops_cli.models.prompts import EMPTY_THINK, neutralise
 from finops_cli.models.protocol import (
     Answer,
     Attempt,
@@ -237,7 +237,7 @@ class VerificationLoop(Generic[A]):
         """Continue `prompt` with the reasoning of an earlier attempt, where it fits, so that only
         the JSON has to be generated again.
         """
-        text = neutralised((reasoning or "").strip())
+        text = neutralise((reasoning or "").strip())
         continued = f"{prompt}{response_parser.OPENED}\n{text}\n{response_parser.CLOSED}\n\n"
         if reasoning and estimated_tokens(continued) <= self._prompt_budget():
             return continued

@@ -23,7 +23,7 @@ from finops_cli.models import bundled
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.failures import ModelError
 from finops_cli.models.gguf import read_head
-from finops_cli.models.llama_cpp.connect import open_llama_cpp, profile, refuse_without_extra
+from finops_cli.models.llama_cpp.connect import build_profile, open_llama_cpp, refuse_without_extra
 from finops_cli.models.llama_cpp.messages import Generate
 from finops_cli.models.llama_cpp.worker_process import NotLoaded, WorkerProcess
 from finops_cli.models.modelfile import typed_parameters
@@ -136,8 +136,8 @@ def _open_chat_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterato
             f"{path}: the prompt format of {architecture} is unknown",
             "skip the accuracy check with --no-check",
         )
-    how = profile(
-        path, typed_parameters(bundled.modelfile(bundled.made_for_by_file(stage, path))), ""
+    how = build_profile(
+        path, typed_parameters(bundled.modelfile(bundled.read_prompt_modelfile(stage, path))), ""
     )
     seconds = kb.models.timeouts
     process = WorkerProcess(how.load)
@@ -148,7 +148,7 @@ def _open_chat_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterato
             f"|>assistant\n{EMPTY_THINK}"
         )
         say = Generate(0, prompt, kb.models.seed, how.sampling, how.stops, how.max_tokens)
-        return process.say(say, seconds["triage"], seconds["silence"]).text
+        return process.generate(say, seconds["triage"], seconds["silence"]).text
 
     try:
         process.ready(seconds["load"])

@@ -113,7 +113,11 @@ def open_gguf(request: QuantizationRequest, path: Path) -> SourceModel:
     )
     refuse_taken_names(request, name)
     for_prompt = head.pairs.get(bundled.MADE_FOR)
-    modelfile = None if for_prompt is None else bundled.made_for(request.stage, for_prompt, path)
+    modelfile = (
+        None
+        if for_prompt is None
+        else bundled.find_prompt_modelfile(request.stage, for_prompt, path)
+    )
     return SourceModel(
         path=path,
         type=precision,
@@ -134,7 +138,9 @@ def _read_modelfile_note(request: QuantizationRequest) -> tuple[str | None, list
     for folder in (request.adapter, request.base):
         note = read_note(folder) if folder is not None else None
         if folder is not None and note is not None:
-            return bundled.made_for(request.stage, note.modelfile, folder / NOTE), [folder / NOTE]
+            return bundled.find_prompt_modelfile(request.stage, note.modelfile, folder / NOTE), [
+                folder / NOTE
+            ]
     return None, []
 
 

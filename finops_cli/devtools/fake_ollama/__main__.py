@@ -26,8 +26,8 @@ _OLLAMA_PORT = 11434
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until Ctrl-C, or while a command runs. Returns the exit status."""
-    asked, served = _divided(sys.argv[1:] if arguments is None else arguments)
-    given = _parser().parse_args(asked)
+    own_arguments, served = _split_arguments(sys.argv[1:] if arguments is None else arguments)
+    given = _parser().parse_args(own_arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         server = FakeOllama(
@@ -72,7 +72,7 @@ def _serve(command: list[str], url: str) -> int:
         return process.wait()
 
 
-def _divided(arguments: list[str]) -> tuple[list[str], list[str]]:
+def _split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     """What stands before `--`, and the command behind it."""
     if "--" not in arguments:
         return arguments, []

@@ -42,10 +42,10 @@ def create(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> Non
     if any(_leads_out(file) for file in body.get("files") or ()):
         raise Refusal(400, "file path must be relative")
     if body.get("stream") is False:
-        writer.json(200, list(_created(server, full_name(name), body))[-1])
+        writer.json(200, list(_create_steps(server, full_name(name), body))[-1])
         return
     try:
-        for status in _created(server, full_name(name), body):
+        for status in _create_steps(server, full_name(name), body):
             if not writer.started:
                 writer.open_stream()
             writer.line(status)
@@ -61,14 +61,14 @@ def _leads_out(file: str) -> bool:
     return path.is_absolute() or ".." in path.parts or not path.parts
 
 
-def _created(server: ServerState, name: str, body: dict[str, Any]) -> Iterator[Status]:
+def _create_steps(server: ServerState, name: str, body: dict[str, Any]) -> Iterator[Status]:
     """The status lines. The model is there with the last of them. Raises Refusal."""
     if body.get("from"):
         base = server.models.get(str(body["from"]))
         if base is None:
             raise Refusal(404, f"model '{body['from']}' not found")
     elif body.get("files") is not None:
-        base = yield from _imported(server, name, body)
+        base = yield from _import_files(server, name, body)
     else:
         raise Refusal(400, "neither 'from' or 'files' was specified")
     yield {"status": f"using existing layer {base.layer}"}
@@ -97,7 +97,7 @@ def _with_settings(model: Model, body: dict[str, Any]) -> Model:
     )
 
 
-def _imported(
+def _import_files(
     server: ServerState, name: str, body: dict[str, Any]
 ) -> Generator[Status, None, Model]:
     """Import the first GGUF file.
@@ -122,8 +122,8 @@ def _imported(
         head = read_gguf(path)
     except NotGguf as error:
         raise Refusal(400, "supplied file was not in GGUF format") from error
-    model = _described(name, digest, path.stat().st_size, head)
-    verb, model = _quantized(
+    model = _describe_model(name, digest, path.stat().st_size, head)
+    verb, model = _quantize(
         model, str(body.get("quantize") or body.get("quantization") or "").upper()
     )
     for step in range(1, _STEPS + 1):
@@ -140,7 +140,7 @@ def _imported(
     return model
 
 
-def _described(name: str, digest: str, size: int, head: dict[str, Any]) -> Model:
+def _describe_model(name: str, digest: str, size: int, head: dict[str, Any]) -> Model:
     architecture = str(head.get("general.architecture", "unknown"))
     template = str(head.get("tokenizer.chat_template", ""))
     thinks = "<think>" in template and "</think>" in template
@@ -158,7 +158,7 @@ def _described(name: str, digest: str, size: int, head: dict[str, Any]) -> Model
     )
 
 
-def _quantized(model: Model, kind: str) -> tuple[str, Model]:
+def _quantize(model: Model, kind: str) -> tuple[str, Model]:
     if not kind or kind == model.quantization_level:
         return "validating GGUF model", model
     if kind not in _QUANTIZED:

@@ -55,12 +55,12 @@ def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) ->
     prompt = prompt_of(endpoint, body, server.models.get(name))
     if not prompt or body.get("_debug_render_only"):
         return CorrectAnswer()
-    said = turns(prompt)
+    prompt_turns = turns(prompt)
     request = server.record_request(
         lambda number, attempt: ReceivedRequest(
-            number, short_name(name), said.stage, prompt, body, attempt
+            number, short_name(name), prompt_turns.stage, prompt, body, attempt
         ),
-        said.user,
+        prompt_turns.user,
     )
     return server.script(request)
 
@@ -111,10 +111,10 @@ def _generate(
 
 def _empty(request: OllamaRequest, reason: str | None) -> dict[str, Any]:
     """An answer without text."""
-    said: dict[str, Any] = (
+    answer: dict[str, Any] = (
         {"message": {"role": "assistant", "content": ""}}
         if request.endpoint == "chat"
         else {"response": ""}
     )
     done = {"done": False} if reason is None else {"done": True, "done_reason": reason}
-    return {"model": request.name, "created_at": timestamp(), **said, **done}
+    return {"model": request.name, "created_at": timestamp(), **answer, **done}

@@ -95,7 +95,7 @@ class Model:
             "quantization_level": self.quantization_level,
         }
 
-    def listed(self) -> dict[str, Any]:
+    def list_entry(self) -> dict[str, Any]:
         """Its entry in `/api/tags`."""
         modified = self.modified.isoformat().replace("+00:00", "Z")
         names = {"name": self.full_name, "model": self.full_name}
@@ -107,7 +107,7 @@ class Model:
             "details": self.details(),
         }
 
-    def shown(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The answer of `/api/show`."""
         answer = {
             "modelfile": self._modelfile(),
@@ -119,7 +119,7 @@ class Model:
             "details": self.details(),
             "model_info": self._info(),
             "capabilities": list(self.capabilities),
-            "modified_at": self.listed()["modified_at"],
+            "modified_at": self.list_entry()["modified_at"],
             "requires": self.requires,
         }
         return {name: value for name, value in answer.items() if value != "" or name == "modelfile"}

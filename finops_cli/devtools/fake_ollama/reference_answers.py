@@ -80,14 +80,14 @@ def correct_text(
     return text if answer.reasoning is None else f"{_OPEN}{answer.reasoning}{_CLOSE}{text}"
 
 
-def _answer(asked: Turns, kb: KnowledgeBase) -> _Answer | None:
+def _answer(prompt_turns: Turns, kb: KnowledgeBase) -> _Answer | None:
     """None where the prompt has no record that can be answered."""
-    if asked.user.startswith(text_form.HEADING):
-        fields = text_form.parse(asked.user)
+    if prompt_turns.user.startswith(text_form.HEADING):
+        fields = text_form.parse(prompt_turns.user)
         fail = FAIL.read(fields) if isinstance(fields, dict) else None
         return None if fail is None else _Answer(triage(fail, kb), None)
-    if asked.user.startswith(CASE_HEADING):
-        return _resolution(asked.user.removeprefix(CASE_HEADING), kb)
+    if prompt_turns.user.startswith(CASE_HEADING):
+        return _resolution(prompt_turns.user.removeprefix(CASE_HEADING), kb)
     return None
 
 

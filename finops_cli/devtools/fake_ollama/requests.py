@@ -182,8 +182,10 @@ def _format(given: Any) -> Any:
         return None
     if given == "json" or isinstance(given, dict):
         return given
-    told = msgspec.json.encode(given).decode()
-    raise Refusal(500, f'invalid format: {told!r}; expected "json" or a valid JSON Schema object')
+    schema_text = msgspec.json.encode(given).decode()
+    raise Refusal(
+        500, f'invalid format: {schema_text!r}; expected "json" or a valid JSON Schema object'
+    )
 
 
 def _options(model: Model, given: dict[str, Any]) -> dict[str, Any]:

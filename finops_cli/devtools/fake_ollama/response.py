@@ -191,13 +191,13 @@ class ResponseStream:
 
     def _send(self, text: str) -> None:
         self._first = self._first or time.monotonic_ns()
-        for kind, part in self._told_apart(text):
+        for kind, part in self._split_reasoning(text):
             self._gathered[kind].append(part)
             if self.request.stream:
                 self._open()
                 self._writer.line(self._line(kind, part))
 
-    def _told_apart(self, text: str) -> Iterator[tuple[str, str]]:
+    def _split_reasoning(self, text: str) -> Iterator[tuple[str, str]]:
         """Thinking apart from the answer, where the prompt is not raw; the tags themselves go."""
         if self.request.raw:
             yield "text", text
@@ -230,15 +230,15 @@ class ResponseStream:
             **end,
         }
 
-    def _head(self, said: dict[str, str]) -> dict[str, Any]:
-        thinking = {"thinking": said["thinking"]} if said.get("thinking") else {}
+    def _head(self, fields: dict[str, str]) -> dict[str, Any]:
+        thinking = {"thinking": fields["thinking"]} if fields.get("thinking") else {}
         opening = {"model": self.request.name, "created_at": timestamp()}
         if self.request.endpoint == "chat":
             return {
                 **opening,
-                "message": {"role": "assistant", "content": said.get("text", ""), **thinking},
+                "message": {"role": "assistant", "content": fields.get("text", ""), **thinking},
             }
-        return {**opening, "response": said.get("text", ""), **thinking}
+        return {**opening, "response": fields.get("text", ""), **thinking}
 
     def _last(self, end: dict[str, Any]) -> None:
         if self.request.stream:

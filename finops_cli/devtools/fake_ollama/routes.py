@@ -67,7 +67,7 @@ def _version(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> N
 
 
 def _tags(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
-    writer.json(200, {"models": [model.listed() for model in server.models]})
+    writer.json(200, {"models": [model.list_entry() for model in server.models]})
 
 
 def _ps(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ def _ps(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
 
 
 def _show(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
-    writer.json(200, find(server.models, body).shown())
+    writer.json(200, find(server.models, body).describe())
 
 
 def _delete(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:

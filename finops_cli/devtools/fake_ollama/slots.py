@@ -43,7 +43,7 @@ class Loaded:
     """Whether it ends with its last user."""
     used: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def shown(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Its entry in `/api/ps`."""
         model = self.model
         return {
@@ -78,7 +78,7 @@ class Slots:
         """What `/api/ps` lists."""
         with self._changed:
             self._expire()
-            return [runner.shown() for runner in self._loaded.values()]
+            return [runner.describe() for runner in self._loaded.values()]
 
     def unload(self, model: Model) -> None:
         """End the runner of `model`, after its last user."""

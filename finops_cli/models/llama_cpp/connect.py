@@ -28,7 +28,7 @@ from finops_cli.models.ollama_options import Value
 from finops_cli.models.prompts import common_prefix, prompts_sha256
 from finops_cli.models.protocol import ModelNames, ModelStage, Origin
 
-_TAKEN = (
+_RELEVANT = (
     "num_ctx",
     "num_predict",
     "temperature",
@@ -60,50 +60,54 @@ class WorkerLayout(NamedTuple):
     threads: int
 
 
-def open_llama_cpp(wanted: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
-    """A model of the model files of `wanted`, one for each of its stages, asked by the Modelfiles
+def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
+    """A model of the model files of `request`, one for each of its stages, asked by the Modelfiles
     that they are made for.
 
     Raises MissingPiece without the extra, UsageError for a file that is not named or is no use, or
     a parameter that cannot be honoured.
     """
-    files = _named(wanted)
+    files = _require_files(request)
     refuse_without_extra()
-    for stage in wanted.stages:
-        _refuse_no_model(files[stage])
-    modelfiles = {stage: bundled.made_for_by_file(stage, files[stage]) for stage in wanted.stages}
+    for stage in request.stages:
+        _refuse_not_gguf(files[stage])
+    modelfiles = {
+        stage: bundled.read_prompt_modelfile(stage, files[stage]) for stage in request.stages
+    }
     options = {
         stage: typed_parameters(bundled.modelfile(name)) for stage, name in modelfiles.items()
     }
-    asked = {
-        stage: profile(files[stage], options[stage], common_prefix(name), wanted.workers)
+    bare_profiles = {
+        stage: build_profile(files[stage], options[stage], common_prefix(name), request.workers)
         for stage, name in modelfiles.items()
     }
-    looked_at = {stage: sha256_of_file(files[stage]) for stage in wanted.stages}
+    digests = {stage: sha256_of_file(files[stage]) for stage in request.stages}
     profiles = {
         stage: msgspec.structs.replace(
-            made, identity=looked_at[stage][1], modelfile=modelfiles[stage]
+            made, identity=digests[stage][1], modelfile=modelfiles[stage]
         )
-        for stage, made in asked.items()
+        for stage, made in bare_profiles.items()
     }
-    told: dict[str, Any] = {stage: relevant_options(options[stage]) for stage in wanted.stages}
+    relevant: dict[str, Any] = {
+        stage: select_relevant_options(options[stage]) for stage in request.stages
+    }
     origin = Origin(
         "llama-cpp",
-        ModelNames(**{stage: files[stage].name for stage in wanted.stages}),
-        ModelNames(**{stage: digest for stage, (digest, _) in looked_at.items()}),
+        ModelNames(**{stage: files[stage].name for stage in request.stages}),
+        ModelNames(**{stage: digest for stage, (digest, _) in digests.items()}),
         prompts_sha256(modelfiles.values()),
         msgspec.json.encode(
-            {**told, "on_violation": wanted.on_violation, "timeout": wanted.timeout}
+            {**relevant, "on_violation": request.on_violation, "timeout": request.timeout}
         ).decode(),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
-    must_alternate = take_turns(needs, available_bytes(), kb.models.memory_pct)
-    return LlamaCppModel(origin, profiles, kb.models, wanted.timeout, must_alternate)
+    must_alternate = must_take_turns(needs, read_available_memory(), kb.models.memory_pct)
+    return LlamaCppModel(origin, profiles, kb.models, request.timeout, must_alternate)
 
 
-def _named(wanted: BackendRequest) -> dict[ModelStage, Path]:
-    files = wanted.ggufs
-    missing = [stage for stage in wanted.stages if stage not in files]
+def _require_files(request: BackendRequest) -> dict[ModelStage, Path]:
+    files = request.ggufs
+    missing = [stage for stage in request.stages if stage not in files]
     if missing:
         options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
         variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
@@ -117,22 +121,22 @@ def _named(wanted: BackendRequest) -> dict[ModelStage, Path]:
     return files
 
 
-def take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
+def must_take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
     """Whether models that need so many bytes each are too large to be loaded side by side; never
     where the memory is not known.
     """
     return len(needs) > 1 and available is not None and 100 * sum(needs) > share_pct * available
 
 
-def available_bytes() -> int | None:
+def read_available_memory() -> int | None:
     """Memory that programs may still take, caches that can be dropped included; None where the
     system does not tell.
     """
     try:
-        told = Path("/proc/meminfo").read_text(encoding="ascii")
+        meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return None
-    found = re.search(r"^MemAvailable:\s+([0-9]+) kB$", told, re.MULTILINE)
+    found = re.search(r"^MemAvailable:\s+([0-9]+) kB$", meminfo, re.MULTILINE)
     return int(found.group(1)) * 1024 if found else None
 
 
@@ -151,12 +155,12 @@ def refuse_without_extra() -> None:
 _PACKAGES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy": "numpy"}
 
 
-def profile(
+def build_profile(
     path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None
 ) -> Profile:
     """How the model in `path` is loaded and asked."""
-    _refuse_no_model(path)
-    relevant_options(options)
+    _refuse_not_gguf(path)
+    select_relevant_options(options)
     group = worker_layout(path.stat().st_size, cores(), sequences)
     context = _number(options, "num_ctx")
     load = Load(
@@ -186,7 +190,7 @@ def profile(
     return Profile(load, sampling, tuple(stops), max_tokens if max_tokens > 0 else None)
 
 
-def _refuse_no_model(path: Path) -> None:
+def _refuse_not_gguf(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"{path}: no such GGUF file")
     with path.open("rb") as file:
@@ -194,18 +198,18 @@ def _refuse_no_model(path: Path) -> None:
             raise UsageError(f"{path} is no GGUF file")
 
 
-def relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
+def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
     """What of `options` sways an answer, in the order of their names.
 
     Raises UsageError for what only other backends do.
     """
-    strange = [name for name in options if name not in _TAKEN + _OF_THE_MACHINE]
+    strange = [name for name in options if name not in _RELEVANT + _OF_THE_MACHINE]
     if strange:
         raise UsageError(
             f"PARAMETER {strange[0]}: --backend llama-cpp does not do that",
             "leave the line out or use --backend ollama",
         )
-    return {name: options[name] for name in sorted(options) if name in _TAKEN}
+    return {name: options[name] for name in sorted(options) if name in _RELEVANT}
 
 
 def worker_layout(size: int, cores: int, sequences: int | None) -> WorkerLayout:

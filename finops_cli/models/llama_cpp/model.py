@@ -99,30 +99,30 @@ class LlamaCppModel:
         """Tokens of the context: those of a prompt and its answer."""
         return self._models[stage].profile.load.context
 
-    def complete(self, ask: CompletionRequest) -> Completion:
+    def complete(self, request: CompletionRequest) -> Completion:
         """The text that the model says.
 
         Raises ModelError when the retries of `model.retries` are used up, or NoEndpointLeft.
         """
-        _refuse_no_unicode(ask.prompt)
-        model = self._models[ask.stage]
-        seconds = self._timeout or self._settings.timeouts[ask.stage]
-        retries = RetryBudget(self._settings, ask.prompt)
+        _refuse_invalid_unicode(request.prompt)
+        model = self._models[request.stage]
+        seconds = self._timeout or self._settings.timeouts[request.stage]
+        retries = RetryBudget(self._settings, request.prompt)
         suspect = False
         while True:
             try:
-                with model.entrance.admit(suspect):
-                    said = model.said(ask, seconds)
+                with model.admission.admit(suspect):
+                    result = model.generate(request, seconds)
                 return Completion(
-                    _whole(said, model.profile),
+                    _require_whole_text(result, model.profile),
                     tuple(retries.overcome),
-                    said.tokens,
-                    said.generating_ms or None,
+                    result.tokens,
+                    result.generating_ms or None,
                 )
             except ModelError as failure:
                 suspect = suspect or isinstance(failure, failures.Crashed)
                 retries.spend(failure, failure.policy)
-            if model.entrance.open:
+            if model.admission.open:
                 retries.pause()
 
     def model_changes(self) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class Model:
             "free some memory, or take a smaller model or context or fewer --workers, and"
             f" `--resume`; {profile.load.path} was used"
         )
-        self.entrance = AdmissionControl(CircuitBreaker(settings.breaker), cure)
+        self.admission = AdmissionControl(CircuitBreaker(settings.breaker), cure)
         self._settings = settings
         self._loading = Lock()
         """Held through a load: who else wants the model waits for it here."""
@@ -189,31 +189,33 @@ class Model:
         once.
         """
         try:
-            self._loaded()
+            self._load_process()
         except NotLoaded as error:
-            told = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
+            message = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
             if error.by_itself:
                 raise UsageError(
-                    told, "take another GGUF file, a smaller context, or fewer --workers"
+                    message, "take another GGUF file, a smaller context, or fewer --workers"
                 ) from error
             raise MissingPiece(
-                told, "free some memory, or take a smaller model, or fewer --workers"
+                message, "free some memory, or take a smaller model, or fewer --workers"
             ) from error
 
-    def said(self, ask: CompletionRequest, seconds: float) -> GenerationResult:
-        """The answer to `ask`.
+    def generate(self, request: CompletionRequest, seconds: float) -> GenerationResult:
+        """The answer to `request`.
 
         Raises Crashed when the process dies over it, Unreachable when it cannot be loaded.
         """
         try:
-            process = self._loaded()
+            process = self._load_process()
         except NotLoaded as error:
             raise failures.Unreachable(f"the model cannot be loaded: {error}") from error
         profile = self.profile
-        max_tokens = profile.max_tokens if ask.max_tokens is None else ask.max_tokens
-        schema = None if ask.schema is None else msgspec.json.encode(ask.schema)
-        say = Generate(0, ask.prompt, ask.seed, profile.sampling, profile.stops, max_tokens, schema)
-        return process.say(say, seconds, max(seconds, self._settings.timeouts["silence"]))
+        max_tokens = profile.max_tokens if request.max_tokens is None else request.max_tokens
+        schema = None if request.schema is None else msgspec.json.encode(request.schema)
+        generate = Generate(
+            0, request.prompt, request.seed, profile.sampling, profile.stops, max_tokens, schema
+        )
+        return process.generate(generate, seconds, max(seconds, self._settings.timeouts["silence"]))
 
     def unload(self, for_good: bool = False) -> None:
         """End its process, also one that is still loading."""
@@ -223,9 +225,9 @@ class Model:
                 self._process.stop()
                 self._process = None
 
-    def _loaded(self) -> WorkerProcess:
+    def _load_process(self) -> WorkerProcess:
         with self._loading:
-            process = self._current()
+            process = self._current_process()
             try:
                 process.ready(self._settings.timeouts["load"])
             except NotLoaded:
@@ -233,7 +235,7 @@ class Model:
                 raise
             return process
 
-    def _current(self) -> WorkerProcess:
+    def _current_process(self) -> WorkerProcess:
         """The process, a new one where there is none that lives.
 
         The old one is gone first: memory holds one model, not two.
@@ -263,27 +265,28 @@ class Model:
             )
 
 
-def _whole(said: GenerationResult, profile: Profile) -> str:
+def _require_whole_text(result: GenerationResult, profile: Profile) -> str:
     """The text of an answer that came to its end; raises what kept it from that."""
-    if said.end == "context":
-        room = profile.load.context
+    if result.end == "context":
+        context_size = profile.load.context
         raise failures.ContextExceeded(
-            f"the prompt is {said.prompt_tokens:,} tokens, the context has room for {room:,}"
+            f"the prompt is {result.prompt_tokens:,} tokens, the context"
+            f" has room for {context_size:,}"
         )
-    if said.end == "refused":
-        raise failures.Rejected(said.text)
-    if len(said.text) > limits.REPLY_CHARS:
+    if result.end == "refused":
+        raise failures.Rejected(result.text)
+    if len(result.text) > limits.REPLY_CHARS:
         raise failures.TooLong(
-            f"{len(said.text):,} characters came", said.text[: limits.REPLY_CHARS]
+            f"{len(result.text):,} characters came", result.text[: limits.REPLY_CHARS]
         )
-    if said.end == "length":
-        cut = failures.Truncated(f"the answer was cut after {said.tokens:,} tokens", said.text)
-        cut.prompt_tokens = said.prompt_tokens
+    if result.end == "length":
+        cut = failures.Truncated(f"the answer was cut after {result.tokens:,} tokens", result.text)
+        cut.prompt_tokens = result.prompt_tokens
         raise cut
-    return said.text
+    return result.text
 
 
-def _refuse_no_unicode(prompt: str) -> None:
+def _refuse_invalid_unicode(prompt: str) -> None:
     try:
         prompt.encode()
     except UnicodeEncodeError as error:

@@ -66,26 +66,26 @@ class WorkerProcess:
     """Starts the process, which begins to load. Raises NotLoaded where the system starts none."""
 
     def __init__(self, load: Load, command: Sequence[str] = WORKER_COMMAND) -> None:
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `_hear` closes it when the process is over
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `_read_messages` closes it when the process is over
         try:
-            self._child = _started(command, self._stderr)
+            self._child = _start_process(command, self._stderr)
         except OSError as error:
             self._stderr.close()
             raise NotLoaded(f"no process can be started: {error}", by_itself=False) from error
-        self._table = Lock()
+        self._lock = Lock()
         """Held where `_waiting` or `_death` changes: whoever waits is in one, or is told of the
         other.
         """
         self._waiting: dict[int, Answers] = {}
         self._death: Died | None = None
-        self._ended_for = ""
-        self._heard_at = monotonic()
+        self._stop_reason = ""
+        self._last_message_at = monotonic()
         self._numbers = count(1)
         self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
-        self._first = self._expect(_LOADING)
+        self._first = self._register(_LOADING)
         self._is_loaded = False
-        self._hearing = Thread(target=self._hear, daemon=True)
-        self._hearing.start()
+        self._reader = Thread(target=self._read_messages, daemon=True)
+        self._reader.start()
         Thread(target=self._write, daemon=True).start()
         self._outgoing.put(frame(load))
 
@@ -97,7 +97,7 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         """Whether requests can still be sent."""
-        return self._death is None and not self._ended_for
+        return self._death is None and not self._stop_reason
 
     def ready(self, patience: float) -> None:
         """Wait until the model is loaded.
@@ -122,38 +122,38 @@ class WorkerProcess:
             )
         self._is_loaded = True
 
-    def say(self, say: Generate, seconds: float, silence: float) -> GenerationResult:
-        """The answer to `say`, whose number is given here. Raises Crashed when the process dies,
-        Overdue after `seconds`.
+    def generate(self, request: Generate, seconds: float, silence: float) -> GenerationResult:
+        """The answer to `request`, whose number is given here. Raises Crashed when the process
+        dies, Overdue after `seconds`.
 
         The time counts from when the request has its sequence. Then it is cancelled; a process that
         does not say so within `silence` seconds hangs, and is ended.
         """
         number = next(self._numbers)
-        answers = self._expect(number)
+        answers = self._register(number)
         try:
             self._send(
                 Generate(
                     number,
-                    say.prompt,
-                    say.seed,
-                    say.sampling,
-                    say.stops,
-                    say.max_tokens,
-                    say.schema,
+                    request.prompt,
+                    request.seed,
+                    request.sampling,
+                    request.stops,
+                    request.max_tokens,
+                    request.schema,
                 )
             )
-            answer: FromWorker | None = self._first_word(
+            answer: FromWorker | None = self._await_first_message(
                 answers, seconds + 2 * silence
             )  # after the seated
             if isinstance(answer, Begun):
-                answer = _next(answers, seconds) or self._cancelled(
+                answer = _next_message(answers, seconds) or self._cancel(
                     answers, number, seconds, silence
                 )
             assert isinstance(answer, GenerationResult)  # noqa: S101 - nothing else has a number
             return answer
         finally:
-            with self._table:
+            with self._lock:
                 del self._waiting[number]
 
     def stop(self, why: str = "was ended by finops") -> None:
@@ -161,30 +161,30 @@ class WorkerProcess:
 
         What waits for it gets Crashed.
         """
-        self._ended_for = self._ended_for or why
+        self._stop_reason = self._stop_reason or why
         self._child.kill()
-        self._hearing.join()
+        self._reader.join()
 
-    def _first_word(self, answers: Answers, patience: float) -> FromWorker:
+    def _await_first_message(self, answers: Answers, patience: float) -> FromWorker:
         """Begun, or what is said at once.
 
         Others may be long before it, but a process that says nothing to anybody hangs.
         """
         since = monotonic()
-        while (left := max(since, self._heard_at) + patience - monotonic()) > 0:
-            answer = _next(answers, left)
+        while (left := max(since, self._last_message_at) + patience - monotonic()) > 0:
+            answer = _next_message(answers, left)
             if answer is not None:
                 return answer
         self.stop(f"said nothing for {patience:g} s and was ended")
-        answer = _next(answers, 0)
+        answer = _next_message(answers, 0)
         assert answer is not None  # noqa: S101 - it came in the last moment, or its death raised Crashed
         return answer
 
-    def _cancelled(
+    def _cancel(
         self, answers: Answers, number: int, seconds: float, silence: float
     ) -> GenerationResult:
         self._send(Cancel(number))
-        answer = _next(answers, silence)
+        answer = _next_message(answers, silence)
         if answer is None:
             self.stop("hung and was ended")
             raise TimedOut(
@@ -197,9 +197,9 @@ class WorkerProcess:
             )
         return answer
 
-    def _expect(self, number: int) -> Answers:
+    def _register(self, number: int) -> Answers:
         answers: Answers = SimpleQueue()
-        with self._table:
+        with self._lock:
             self._waiting[number] = answers
             if self._death is not None:
                 answers.put(self._death)
@@ -215,22 +215,22 @@ class WorkerProcess:
         """
         stdin = self._child.stdin
         assert stdin is not None  # noqa: S101 - it is a pipe
-        with suppress(OSError), stdin:  # it died: who waits hears of it from `_hear`
+        with suppress(OSError), stdin:  # it died: who waits hears of it from `_read_messages`
             while (data := self._outgoing.get()) is not None:
                 stdin.write(data)
                 stdin.flush()
 
-    def _hear(self) -> None:
+    def _read_messages(self) -> None:
         """Hand out what the process says, until it dies.
 
         Whatever goes wrong here, everyone who waits is told.
         """
         death = Died("the process of the model can no longer be heard")
         try:
-            garbled = self._handed_out()
-            death = Died(self._how_it_ended(garbled))
+            garbled = self._deliver_messages()
+            death = Died(self._describe_end(garbled))
         finally:
-            with self._table:
+            with self._lock:
                 self._death = death
                 waiting = list(self._waiting.values())
             for answers in waiting:
@@ -239,7 +239,7 @@ class WorkerProcess:
             self._child.kill()  # where the trouble was ours, it lives
             self._child.wait()
 
-    def _handed_out(self) -> str:
+    def _deliver_messages(self) -> str:
         """What the process said that is no message; nothing where it went on to its end."""
         stdout = self._child.stdout
         assert stdout is not None  # noqa: S101 - it is a pipe
@@ -250,8 +250,8 @@ class WorkerProcess:
                 except msgspec.DecodeError as error:
                     self._child.kill()
                     return f"said what is no message and was ended: {error}"
-                self._heard_at = monotonic()
-                with self._table:
+                self._last_message_at = monotonic()
+                with self._lock:
                     answers = self._waiting.get(
                         message.number
                         if isinstance(message, Begun | GenerationResult)
@@ -261,7 +261,7 @@ class WorkerProcess:
                     answers.put(message)
         return ""
 
-    def _how_it_ended(self, garbled: str) -> str:
+    def _describe_end(self, garbled: str) -> str:
         """In words, the end of what it wrote to stderr with them."""
         status = self._child.wait()
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
@@ -270,14 +270,12 @@ class WorkerProcess:
         )
         with self._stderr as stderr:
             stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
-            said = " ".join(stderr.read().decode("utf-8", "replace").split())
-        return (
-            "the process of the model"
-            f" {self._ended_for or garbled or by_itself}{f': {said}' if said else ''}"
-        )
+            stderr_tail = " ".join(stderr.read().decode("utf-8", "replace").split())
+        reason = self._stop_reason or garbled or by_itself
+        return f"the process of the model {reason}{f': {stderr_tail}' if stderr_tail else ''}"
 
 
-def _next(answers: Answers, seconds: float) -> FromWorker | None:
+def _next_message(answers: Answers, seconds: float) -> FromWorker | None:
     """The next message; None when it does not come in time.
 
     Raises Crashed when the process is dead.
@@ -298,7 +296,7 @@ def import_path() -> str:
     return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
 
 
-def _started(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start_process(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to
     handle.
     """

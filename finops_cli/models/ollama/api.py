@@ -48,7 +48,7 @@ class OllamaRefused(Unfinished):
     """The server answered with an HTTP status that is an error."""
 
     def __init__(self, url: str, status: int, body: bytes) -> None:
-        super().__init__(f"{url} answered {status}: {_complaint(body) or 'nothing more'}", _LOG)
+        super().__init__(f"{url} answered {status}: {_error_text(body) or 'nothing more'}", _LOG)
         self.status = status
 
 
@@ -96,17 +96,17 @@ class Loaded(Struct, frozen=True):
 
 def version(url: str) -> str:
     """The server's version, as it says it."""
-    said = None
+    reply = None
     with suppress(OllamaRefused):
-        said = ask(url, "GET", "/api/version", SECONDS).get("version")
-    if not isinstance(said, str):
-        raise _no_ollama(url)
-    return text(said) or ""
+        reply = request_json(url, "GET", "/api/version", SECONDS).get("version")
+    if not isinstance(reply, str):
+        raise _not_ollama_error(url)
+    return text(reply) or ""
 
 
-def installed(url: str) -> list[Installed]:
+def list_installed(url: str) -> list[Installed]:
     """Every model of the server that has a name, in its order."""
-    with _asking(url) as (client, heard):
+    with _open_client(url) as (client, replies):
         models = client.list().models
     return [
         Installed(
@@ -115,9 +115,9 @@ def installed(url: str) -> list[Installed]:
             size=whole(model.size) or 0,
             architecture=text(model.details and model.details.family),
             quantization=text(model.details and model.details.quantization_level),
-            remote_host=_remote(entry),
+            remote_host=_remote_host(entry),
         )
-        for model, entry in zip(models, heard[-1]["models"], strict=True)
+        for model, entry in zip(models, replies[-1]["models"], strict=True)
         if (name := text(model.model)) is not None
     ]
 
@@ -129,20 +129,20 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
     Raises Unfinished for a model that is shown but not listed with a digest: nobody could tell
     later what answered.
     """
-    said = _show(url, name)
-    if said is None:
+    reply = _request_card(url, name)
+    if reply is None:
         return None
     if known is None:
         same = short(name).lower()  # names know no case
-        known = next((model for model in installed(url) if model.name.lower() == same), None)
+        known = next((model for model in list_installed(url) if model.name.lower() == same), None)
         if known is None or not known.digest:
             raise Unfinished(
                 f"{url} shows the model {name} but lists no digest of it",
                 "`ollama list` there tells what it has",
             )
-    details, info = _mapping(said.get("details")), _mapping(said.get("model_info"))
+    details, info = _mapping(reply.get("details")), _mapping(reply.get("model_info"))
     architecture = text(info.get("general.architecture")) or text(details.get("family"))
-    capabilities = said.get("capabilities")
+    capabilities = reply.get("capabilities")
     return ModelCard(
         name=short(name),
         digest=known.digest,
@@ -151,16 +151,16 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
             list(filter(None, map(text, capabilities))) if isinstance(capabilities, list) else []
         ),
         context_length=whole(info.get(f"{architecture}.context_length")),
-        parameters=_parameters(said.get("parameters")),
+        parameters=_parse_parameters(reply.get("parameters")),
         quantization=text(details.get("quantization_level")),
-        remote_host=_remote(said) or known.remote_host,
+        remote_host=_remote_host(reply) or known.remote_host,
         made_for=text(info.get(MADE_FOR)),
     )
 
 
-def loaded(url: str) -> list[Loaded]:
+def list_loaded(url: str) -> list[Loaded]:
     """Every model that the server holds in memory."""
-    with _asking(url) as (client, _):
+    with _open_client(url) as (client, _):
         models = client.ps().models
     return [
         Loaded(
@@ -181,16 +181,18 @@ def short(name: str) -> str:
     return name.removeprefix("registry.ollama.ai/").removeprefix("library/").removesuffix(":latest")
 
 
-def ask(url: str, method: str, path: str, seconds: float, body: object = None) -> Mapping[str, Any]:
+def request_json(
+    url: str, method: str, path: str, seconds: float, body: object = None
+) -> Mapping[str, Any]:
     """The JSON object that the server answers, whole and in time.
 
     Raises Refused for an HTTP status that is an error.
     """
     with (
-        translated(url),
-        hosts.client(url, timeout=seconds, transport=_Bounded(url, seconds)) as client,
+        translate_errors(url),
+        hosts.open_client(url, timeout=seconds, transport=_Bounded(url, seconds)) as client,
     ):
-        return _heard(url, client.request(method, path, json=body))
+        return _parse_reply(url, client.request(method, path, json=body))
 
 
 def text(value: object) -> str | None:
@@ -213,7 +215,7 @@ def whole(value: object) -> int | None:
     )
 
 
-def decoded(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The JSON of `body`. Raises ValueError, also for what is nested too deep."""
     try:
         return json.loads(body)
@@ -222,7 +224,7 @@ def decoded(body: bytes) -> Any:
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> Iterator[None]:
     """Turns what httpx, the `ollama` package and pydantic raise into errors of finops that name the
     server and the cure.
     """
@@ -240,7 +242,7 @@ def translated(url: str) -> Iterator[None]:
     except httpx.HTTPError as error:
         raise Unfinished(f"{url}: the connection broke ({error})", _LOG) from error
     except (pydantic.ValidationError, OverflowError, RecursionError) as error:
-        raise _no_ollama(url) from error
+        raise _not_ollama_error(url) from error
 
 
 class _Bounded(TimedTransport):
@@ -273,11 +275,11 @@ class _Bounded(TimedTransport):
 
 
 @contextmanager
-def _asking(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, Any]]]]:
+def _open_client(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, Any]]]]:
     """A client, and the JSON of every answer that it got."""
     import ollama
 
-    heard: list[Mapping[str, Any]] = []
+    replies: list[Mapping[str, Any]] = []
 
     def keep_secret(request: httpx.Request) -> None:
         request.headers.pop(
@@ -286,35 +288,35 @@ def _asking(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, Any]]]]
 
     hooks = {
         "request": [keep_secret],
-        "response": [lambda answer: heard.append(_heard(url, answer))],
+        "response": [lambda answer: replies.append(_parse_reply(url, answer))],
     }
     options: dict[str, Any] = {"trust_env": False, "follow_redirects": False, "event_hooks": hooks}
     with (
-        translated(url),
+        translate_errors(url),
         ollama.Client(url, timeout=SECONDS, transport=_Bounded(url, SECONDS), **options) as client,
     ):
-        yield client, heard
+        yield client, replies
 
 
-def _heard(url: str, answer: httpx.Response) -> Mapping[str, Any]:
+def _parse_reply(url: str, answer: httpx.Response) -> Mapping[str, Any]:
     if not answer.is_success:
         raise OllamaRefused(url, answer.status_code, answer.content)
     with suppress(ValueError):
-        said = decoded(answer.content)
-        models = said.get("models") if isinstance(said, Mapping) else None
-        if isinstance(said, Mapping) and not (isinstance(models, list) and len(models) > _MODELS):
-            return said
-    raise _no_ollama(url)
+        reply = parse_json(answer.content)
+        models = reply.get("models") if isinstance(reply, Mapping) else None
+        if isinstance(reply, Mapping) and not (isinstance(models, list) and len(models) > _MODELS):
+            return reply
+    raise _not_ollama_error(url)
 
 
-def _show(url: str, name: str) -> Mapping[str, Any] | None:
+def _request_card(url: str, name: str) -> Mapping[str, Any] | None:
     """The answer of /api/show.
 
     The package's own type demands `model_info`, which the server leaves out for a cloud model.
     """
     import pydantic
 
-    with _asking(url) as (client, heard):
+    with _open_client(url) as (client, replies):
         try:
             client.show(name)
         except OllamaRefused as error:
@@ -322,43 +324,43 @@ def _show(url: str, name: str) -> Mapping[str, Any] | None:
                 return None
             raise
         except pydantic.ValidationError as error:
-            if not heard:  # nothing was asked
+            if not replies:  # nothing was asked
                 raise UsageError(f"{name!a} is no name of a model") from error
-        return heard[-1]
+        return replies[-1]
 
 
-def _no_ollama(url: str) -> MissingPiece:
+def _not_ollama_error(url: str) -> MissingPiece:
     return MissingPiece(f"{url}: what answers there is not Ollama", "name its address: --host")
 
 
-def _complaint(body: bytes) -> str | None:
+def _error_text(body: bytes) -> str | None:
     """What a server says in an answer that is an error: the text of `{"error": ...}`, else the
     beginning of the body.
     """
-    said = None
+    reply = None
     with suppress(ValueError):
-        said = decoded(body)
-    return text(_mapping(said).get("error")) or text(body.decode("utf-8", "replace")[:200])
+        reply = parse_json(body)
+    return text(_mapping(reply).get("error")) or text(body.decode("utf-8", "replace")[:200])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _remote(said: Mapping[str, Any]) -> str | None:
-    told = said.get("remote_host") or said.get("remote_model")
-    return text(told) or ("a cloud" if told else None)
+def _remote_host(reply: Mapping[str, Any]) -> str | None:
+    remote = reply.get("remote_host") or reply.get("remote_model")
+    return text(remote) or ("a cloud" if remote else None)
 
 
-def _parameters(said: object) -> dict[str, Value]:
+def _parse_parameters(reply: object) -> dict[str, Value]:
     """The lines `name    value` of `show`, whose values are written as in JSON; an option unknown
     here stays a text.
     """
     found: dict[str, Value] = {}
-    for line in said.splitlines() if isinstance(said, str) else ():
+    for line in reply.splitlines() if isinstance(reply, str) else ():
         name, _, rest = (text(line.strip()) or "").partition(" ")
         try:
-            value = decoded(rest.strip().encode())
+            value = parse_json(rest.strip().encode())
         except ValueError:
             value = rest.strip()
         if OPTIONS.get(name) == "a text":

@@ -25,7 +25,15 @@ from finops_cli.rules.handoff import NotApplicable, handoff
 from finops_cli.rules.triage import triage
 from finops_cli.verify.codecs import FAIL
 
-_SAID = ("num_ctx", "num_predict", "temperature", "top_p", "top_k", "repeat_penalty", "stop")
+_REQUIRED_OPTIONS = (
+    "num_ctx",
+    "num_predict",
+    "temperature",
+    "top_p",
+    "top_k",
+    "repeat_penalty",
+    "stop",
+)
 """Options that no server may choose for itself: their defaults differ from version to version."""
 
 
@@ -37,52 +45,55 @@ class Server(Struct, frozen=True):
     cards: dict[str, api.ModelCard]
 
 
-def open_ollama(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel, tuple[str, ...]]:
+def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel, tuple[str, ...]]:
     """A model, and notices about servers that were left out.
 
     Raises MissingPiece or UsageError when none can answer.
     """
-    servers, notices = _usable(wanted, kb)
-    digests = _one_digest_each(servers, wanted)
+    servers, notices = _find_usable_servers(request, kb)
+    digests = _find_common_digests(servers, request)
     settings = kb.models
     cards = servers[0].cards
     profiles = {
-        stage: profile(stage, cards[stage].made_for, wanted.model(stage, kb), kb)
-        for stage in wanted.stages
+        stage: build_profile(stage, cards[stage].made_for, request.model(stage, kb), kb)
+        for stage in request.stages
     }
     origin = Origin(
         "ollama",
-        ModelNames(**{stage: wanted.model(stage, kb) for stage in wanted.stages}),
+        ModelNames(**{stage: request.model(stage, kb) for stage in request.stages}),
         ModelNames(**digests),
-        prompts_sha256(profiles[stage].modelfile for stage in wanted.stages),
-        settings_text(profiles, wanted.on_violation, wanted.timeout),
+        prompts_sha256(profiles[stage].modelfile for stage in request.stages),
+        settings_text(profiles, request.on_violation, request.timeout),
     )
-    fleet = EndpointPool([_endpoint(server, wanted, settings) for server in servers])
-    names = [profiles[stage].model for stage in wanted.stages]
+    endpoint_pool = EndpointPool([_open_endpoint(server, request, settings) for server in servers])
+    names = [profiles[stage].model for stage in request.stages]
     model = OllamaModel(
         origin,
         profiles,
-        fleet,
+        endpoint_pool,
         settings,
-        wanted.timeout,
-        lambda: _must_take_turns(servers, names),
-        lambda: _changes(servers, wanted, kb),
+        request.timeout,
+        lambda: _must_alternate(servers, names),
+        lambda: _find_model_changes(servers, request, kb),
     )
     return model, notices
 
 
-def profile(stage: ModelStage, said: str | None, model: str, kb: KnowledgeBase) -> Profile:
+def build_profile(
+    stage: ModelStage, declared: str | None, model: str, kb: KnowledgeBase
+) -> Profile:
     """How the model of `stage` is asked: the parameters of the Modelfile that it is made for, each
     of them said.
 
-    `said`: which that is, as its card says. Raises UsageError for one that finops does not have.
+    `declared`: which that is, as its card says. Raises UsageError for one that finops does not
+    have.
     """
-    name = bundled.made_for(stage, said, model)
+    name = bundled.find_prompt_modelfile(stage, declared, model)
     path, options = bundled.modelfile(name).path, typed_parameters(bundled.modelfile(name))
-    unsaid = [name for name in _SAID if name not in options]
-    if unsaid:
+    missing = [name for name in _REQUIRED_OPTIONS if name not in options]
+    if missing:
         raise UsageError(
-            f"{path}: PARAMETER {unsaid[0]} is missing; servers of different versions would choose"
+            f"{path}: PARAMETER {missing[0]} is missing; servers of different versions would choose"
             " it differently"
         )
     reserve, context = kb.models.tokens[f"{stage}_reserve"], options["num_ctx"]
@@ -91,10 +102,10 @@ def profile(stage: ModelStage, said: str | None, model: str, kb: KnowledgeBase) 
             f"kb entry model.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
             f" num_ctx {context:,} of {path}"
         )
-    return Profile(model, options, probe_conversation(stage, name, kb).text, name)
+    return Profile(model, options, build_probe(stage, name, kb).text, name)
 
 
-def probe_conversation(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Conversation:
+def build_probe(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Conversation:
     """What is asked about the record that ships for trying models (`modelfiles/probe.json`)."""
     fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
     if fail is None:
@@ -107,25 +118,27 @@ def probe_conversation(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> 
     return resolver_prompt(case, modelfile)
 
 
-def _usable(wanted: BackendRequest, kb: KnowledgeBase) -> tuple[list[Server], tuple[str, ...]]:
+def _find_usable_servers(
+    request: BackendRequest, kb: KnowledgeBase
+) -> tuple[list[Server], tuple[str, ...]]:
     """Every server that can answer, and why others cannot. One server alone says why itself."""
-    urls = hosts.hosts_of(wanted.hosts)
+    urls = hosts.resolve_hosts(request.hosts)
     if kb.models.external_servers == "refuse":
         for url in urls:
             hosts.refuse_outside(url)
     servers: list[Server] = []
-    troubles: list[FinopsError] = []
+    errors: list[FinopsError] = []
     for url in urls:
         try:
-            servers.append(look_at(url, wanted, kb))
+            servers.append(inspect_server(url, request, kb))
         except (MissingPiece, Unfinished) as error:
-            troubles.append(error)
+            errors.append(error)
     if not servers:
-        raise troubles[0]
-    return servers, tuple(f"left out: {trouble}" for trouble in troubles)
+        raise errors[0]
+    return servers, tuple(f"left out: {error}" for error in errors)
 
 
-def look_at(url: str, wanted: BackendRequest, kb: KnowledgeBase) -> Server:
+def inspect_server(url: str, request: BackendRequest, kb: KnowledgeBase) -> Server:
     """The server at `url`.
 
     Raises MissingPiece when it is too old or lacks a model, UsageError when it would send data
@@ -134,8 +147,8 @@ def look_at(url: str, wanted: BackendRequest, kb: KnowledgeBase) -> Server:
     version = api.version(url)
     versions.refuse_too_old(version)
     cards: dict[str, api.ModelCard] = {}
-    for stage in wanted.stages:
-        name = wanted.model(stage, kb)
+    for stage in request.stages:
+        name = request.model(stage, kb)
         card = api.card(url, name)
         if card is None:
             option = "triage-model" if stage == "triage" else "resolver-model"
@@ -154,64 +167,66 @@ def look_at(url: str, wanted: BackendRequest, kb: KnowledgeBase) -> Server:
     return Server(url, version, cards)
 
 
-def _one_digest_each(servers: list[Server], wanted: BackendRequest) -> dict[str, str]:
+def _find_common_digests(servers: list[Server], request: BackendRequest) -> dict[str, str]:
     """The digest of each stage's model.
 
     Raises UsageError where two servers have different models under one name.
     """
     digests: dict[str, str] = {}
-    for stage in wanted.stages:
+    for stage in request.stages:
         by_server = {server.url: server.cards[stage].digest for server in servers}
         if len(set(by_server.values())) > 1:
-            told = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
+            listing = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
             raise UsageError(
-                f"{servers[0].cards[stage].name} is not the same model everywhere: {told}",
+                f"{servers[0].cards[stage].name} is not the same model everywhere: {listing}",
                 "create it anew on one of them",
             )
         digests[stage] = next(iter(by_server.values()))
     return digests
 
 
-def _endpoint(server: Server, wanted: BackendRequest, settings: ModelSettings) -> Endpoint:
+def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSettings) -> Endpoint:
     slots: dict[ModelStage, int] = {
         stage: (
             1
             if server.cards[stage].architecture in settings.serial_architectures
-            else wanted.workers or 1
+            else request.workers or 1
         )
-        for stage in wanted.stages
+        for stage in request.stages
     }
     return Endpoint(
         server.url,
-        hosts.client(server.url, transport=TimedTransport()),
+        hosts.open_client(server.url, transport=TimedTransport()),
         CircuitBreaker(settings.breaker),
         slots,
     )
 
 
-def _must_take_turns(servers: list[Server], names: list[str]) -> bool:
+def _must_alternate(servers: list[Server], names: list[str]) -> bool:
     """Whether a server that has loaded both models no longer holds one of them; one that does not
     say decides nothing for the others.
     """
-    wanted, silent = {api.short(name) for name in names}, 0
+    expected, silent = {api.short(name) for name in names}, 0
     for server in servers:
         try:
-            if not wanted <= {model.name for model in api.loaded(server.url)}:
+            if not expected <= {model.name for model in api.list_loaded(server.url)}:
                 return True
         except FinopsError:
             silent += 1
     return silent == len(servers)
 
 
-def _changes(servers: list[Server], wanted: BackendRequest, kb: KnowledgeBase) -> tuple[str, ...]:
+def _find_model_changes(
+    servers: list[Server], request: BackendRequest, kb: KnowledgeBase
+) -> tuple[str, ...]:
     """Models that were replaced since the servers were looked at; a server that does not answer any
     more tells nothing.
     """
     changed = []
     for server in servers:
-        for stage in wanted.stages:
+        for stage in request.stages:
             try:
-                now = api.card(server.url, wanted.model(stage, kb))
+                now = api.card(server.url, request.model(stage, kb))
             except FinopsError:
                 continue
             was = server.cards[stage].digest

@@ -90,7 +90,7 @@ def create_model(options: CreateOptions, url: str, callbacks: Callbacks) -> Crea
     if planned.base is not None:
         _refuse_unusable_base(url, planned.base)
     _announce_disk_space(planned, callbacks)
-    with api.translated(url), uploads.connect(url) as client:
+    with api.translate_errors(url), uploads.connect(url) as client:
         sent = {path: _send(client, path, callbacks) for path in _paths(planned)}
         body = request(planned, {path: f"sha256:{file.file_sha256}" for path, file in sent.items()})
         uploads.create_model(client, exact_json.encode(body), callbacks.on_step)

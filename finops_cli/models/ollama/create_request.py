@@ -95,7 +95,7 @@ def _modelfile(options: CreateOptions) -> Modelfile:
         return read_modelfile(options.modelfile)
     named = options.gguf is not None and options.gguf.is_file()
     return bundled.modelfile(
-        bundled.made_for_by_file(options.stage, options.gguf)
+        bundled.read_prompt_modelfile(options.stage, options.gguf)
         if named and options.gguf
         else options.stage
     )

@@ -8,10 +8,10 @@ from dataclasses import replace
 from finops_cli.errors import FinopsError, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
-from finops_cli.models.bundled import made_for
+from finops_cli.models.bundled import find_prompt_modelfile
 from finops_cli.models.diagnosis import Diagnosis, LiveTest, State, diagnose_error
 from finops_cli.models.ollama import api, hosts, versions
-from finops_cli.models.ollama.connect import probe_conversation, profile
+from finops_cli.models.ollama.connect import build_probe, build_profile
 from finops_cli.models.protocol import ModelStage
 
 _EXCERPT_CHARS = 60
@@ -27,7 +27,7 @@ def diagnose_servers(
     The default server may be absent; a server that the call names must work.
     """
     try:
-        urls = hosts.hosts_of(request.hosts)
+        urls = hosts.resolve_hosts(request.hosts)
     except UsageError as error:
         yield diagnose_error("ollama", error, "broken", "name the server as http://HOST:PORT")
         return
@@ -70,8 +70,8 @@ def _diagnose_server(
 
 def _diagnose_version(url: str, version: str) -> Diagnosis:
     if not versions.known(version):
-        shown = version or "without a version"
-        return Diagnosis("ollama", "ok", f"{shown} at {url}: a build from source, taken as new")
+        printable = version or "without a version"
+        return Diagnosis("ollama", "ok", f"{printable} at {url}: a build from source, taken as new")
     lacking = [gate for gate in versions.gates(version) if not gate.required]
     if not lacking:
         return Diagnosis("ollama", "ok", f"{version} at {url}")
@@ -94,7 +94,7 @@ def _diagnose_model(
         detail = f"{name} runs at {card.remote_host}: fail records must stay in your network"
         cure = f"create a local model: finops create --stage {stage}"
         return Diagnosis(what, if_missing, detail, cure)
-    context = int(profile(stage, card.made_for, name, kb).options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
+    context = int(build_profile(stage, card.made_for, name, kb).options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
     slots = (
         "1 request at a time"
         if card.architecture in kb.models.serial_architectures
@@ -118,7 +118,7 @@ def _diagnose_template(
     Ours is sent raw, so a difference only matters to `ollama run`.
     """
     what = f"{stage} prompt"
-    ours = probe_conversation(stage, made_for(stage, card.made_for, card.name), kb)
+    ours = build_probe(stage, find_prompt_modelfile(stage, card.made_for, card.name), kb)
     body = {
         "model": card.name,
         "messages": [
@@ -130,7 +130,7 @@ def _diagnose_template(
         "_debug_render_only": True,
     }
     try:
-        answer = api.ask(url, "POST", "/api/chat", kb.models.timeouts["load"], body)
+        answer = api.request_json(url, "POST", "/api/chat", kb.models.timeouts["load"], body)
     except FinopsError as error:
         return Diagnosis(what, "poor", f"{_NOT_RENDERED}: {error}", _NO_CURE_NEEDED)
     info = answer.get("_debug_info")
@@ -155,7 +155,7 @@ def _diagnose_template(
 def _diagnose_memory(url: str, names: list[str]) -> Iterator[Diagnosis]:
     """Report where the loaded models are, and with which context."""
     expected = {api.short(name) for name in names}
-    loaded = [model for model in api.loaded(url) if model.name in expected]
+    loaded = [model for model in api.list_loaded(url) if model.name in expected]
     for model in loaded:
         gpu_pct = round(100 * model.size_vram / model.size) if model.size else 0
         context = f", context {model.context_length:,}" if model.context_length else ""

@@ -82,17 +82,17 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
         overdue = failures.TimedOut(
             f"no answer within {patience.answer:g} s; the connection was closed"
         )
-        return _finished(received, instead=overdue, because=error)
+        return _finish_stream(received, instead=overdue, because=error)
     except httpx.TransportError as error:
-        return _finished(
+        return _finish_stream(
             received,
             instead=failures.ConnectionLost(f"the connection broke: {error}"),
             because=error,
         )
     except _TooMuch as error:
         flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters came")
-        return _finished(received, instead=flood, because=error)
-    return _finished(received)
+        return _finish_stream(received, instead=flood, because=error)
+    return _finish_stream(received)
 
 
 class _TooMuch(Exception):
@@ -132,7 +132,7 @@ def _receive(
             response.close()
 
 
-def _finished(
+def _finish_stream(
     received: bytearray,
     instead: failures.ModelError | None = None,
     because: Exception | None = None,
@@ -147,11 +147,11 @@ def _finished(
             _DECODER.decode_lines(whole) if instead is not None else _DECODER.decode_lines(received)
         )
     except (ValueError, RecursionError) as error:
-        shown = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[
+        excerpt = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[
             : limits.SHOWN_CHARS
         ]
         raise failures.ConnectionLost(
-            f"the stream holds a line that is not Ollama's ({error}): {shown}"
+            f"the stream holds a line that is not Ollama's ({error}): {excerpt}"
         ) from error
     end = next((i for i, piece in enumerate(pieces) if piece.done), None)
     if end is not None:
@@ -159,21 +159,21 @@ def _finished(
     text = "".join([piece.response for piece in pieces])
     broken = next((piece.error for piece in pieces if piece.error is not None), None)
     if broken is not None:
-        raise failures.Crashed(f"the server broke off: {_shown(broken)}", text)
+        raise failures.Crashed(f"the server broke off: {_printable_error(broken)}", text)
     if len(text) > limits.REPLY_CHARS:
         raise failures.TooLong(f"{len(text):,} characters came", text[: limits.REPLY_CHARS])
     if end is not None:
-        return _generated(text, pieces[end])
+        return _build_generated(text, pieces[end])
     if instead is not None:
         instead.received = text
         raise instead from because
     raise failures.Incomplete("the stream ended, but the server never said that it was done", text)
 
 
-def _generated(text: str, last: _Piece) -> Generated:
+def _build_generated(text: str, last: _Piece) -> Generated:
     if last.done_reason == "length":
         cut = failures.Truncated("the answer was cut at its length", text)
-        cut.prompt_tokens = _possible(last.prompt_eval_count)
+        cut.prompt_tokens = _plausible_count(last.prompt_eval_count)
         raise cut
     if last.done_reason != "stop":
         raise failures.EmptyGeneration(
@@ -185,25 +185,28 @@ def _generated(text: str, last: _Piece) -> Generated:
         round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
     )
     return Generated(
-        text, _possible(last.prompt_eval_count), _possible(last.eval_count), generating_ms
+        text,
+        _plausible_count(last.prompt_eval_count),
+        _plausible_count(last.eval_count),
+        generating_ms,
     )
 
 
-def _possible(count: int | None) -> int | None:
+def _plausible_count(count: int | None) -> int | None:
     """A count of tokens; None where the number cannot be one."""
     return count if count is not None and 0 <= count <= _STREAM_BYTES else None
 
 
 def refusal(status: int, detail: str) -> failures.ModelError:
     """The failure that an HTTP status other than 200 is."""
-    told = f"HTTP {status}: {detail}"
+    message = f"HTTP {status}: {detail}"
     if status >= 400 and any(words in detail for words in _CONTEXT_WORDS):
-        return failures.ContextExceeded(told)
+        return failures.ContextExceeded(message)
     if status == 404:
-        return failures.ModelMissing(told)
+        return failures.ModelMissing(message)
     if status in (429, 503):
-        return failures.Busy(told)
-    return failures.Crashed(told) if status >= 500 else failures.Rejected(told)
+        return failures.Busy(message)
+    return failures.Crashed(message) if status >= 500 else failures.Rejected(message)
 
 
 def _error_text(response: httpx.Response) -> str:
@@ -217,10 +220,10 @@ def _error_text(response: httpx.Response) -> str:
         given = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         given = body.decode("utf-8", "replace")
-    return _shown(given.get("error", given) if isinstance(given, dict) else given)
+    return _printable_error(given.get("error", given) if isinstance(given, dict) else given)
 
 
-def _shown(error: Any) -> str:
+def _printable_error(error: Any) -> str:
     """An error as Ollama sends it: a text, or an object of the server below it."""
     text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
     text = text.encode("utf-8", "replace").decode()

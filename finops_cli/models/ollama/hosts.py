@@ -31,15 +31,15 @@ _SHOWN_CHARS = 80
 _IPV6 = 6
 
 
-def hosts_of(given: Sequence[str]) -> tuple[str, ...]:
+def resolve_hosts(given: Sequence[str]) -> tuple[str, ...]:
     """The base URLs of `given`, else of `OLLAMA_HOST`, else of this machine.
 
     Raises UsageError for one that is no address.
     """
     environment = os.environ.get("OLLAMA_HOST", "").strip()
     if not given:
-        return (url_of(environment, "OLLAMA_HOST=") if environment else url_of("127.0.0.1"),)
-    urls = tuple(url_of(host) for host in given)
+        return (base_url(environment, "OLLAMA_HOST=") if environment else base_url("127.0.0.1"),)
+    urls = tuple(base_url(host) for host in given)
     twice = [url for url in urls if urls.count(url) > 1]
     if twice:
         raise UsageError(
@@ -48,20 +48,20 @@ def hosts_of(given: Sequence[str]) -> tuple[str, ...]:
     return urls
 
 
-def url_of(host: str, origin: str = "--host ") -> str:
+def base_url(host: str, origin: str = "--host ") -> str:
     """`host` as a base URL without a trailing slash. An address to listen on everywhere is one to
     reach here.
 
     Raises UsageError, which begins with `origin`, where the address came from.
     """
     given = host.strip()
-    shown = origin + (host if host.isprintable() else ascii(host))[:_SHOWN_CHARS]
+    place = origin + (host if host.isprintable() else ascii(host))[:_SHOWN_CHARS]
     if (
         not given.isprintable()
         or len(given) > _LONGEST
         or any(character in given for character in _FOREIGN)
     ):
-        raise UsageError(f"{shown}: accepted: {_ACCEPTED}")
+        raise UsageError(f"{place}: accepted: {_ACCEPTED}")
     scheme, marked, rest = given.partition("://")
     scheme, rest = (scheme.lower(), rest) if marked else ("http", given)
     rest = f"[{rest}]" if _is_ipv6(rest) else rest
@@ -69,12 +69,14 @@ def url_of(host: str, origin: str = "--host ") -> str:
         parts = urlsplit(f"{scheme}://{rest}")
         name, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{shown}: {error}; accepted: {_meant(rest) or _ACCEPTED}") from error
+        raise UsageError(
+            f"{place}: {error}; accepted: {_suggest_brackets(rest) or _ACCEPTED}"
+        ) from error
     if name is None and port is not None and rest.startswith(":"):  # as in OLLAMA_HOST=":11434"
         name = "127.0.0.1"
     if scheme not in ("http", "https") or not name or port == 0:
-        raise UsageError(f"{shown}: accepted: {_ACCEPTED}")
-    _refuse_no_name(shown, name)
+        raise UsageError(f"{place}: accepted: {_ACCEPTED}")
+    _refuse_invalid_name(place, name)
     if name in _EVERYWHERE:
         name = "127.0.0.1"
     if port is None:
@@ -89,13 +91,13 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
-def _meant(text: str) -> str | None:
+def _suggest_brackets(text: str) -> str | None:
     """`[::1]:11434` for `::1:11434`."""
     address, _, port = text.rpartition(":")
     return f"[{address}]:{port}" if _is_ipv6(address) else None
 
 
-def _refuse_no_name(shown: str, name: str) -> None:
+def _refuse_invalid_name(place: str, name: str) -> None:
     """Raises UsageError for what can be the name of no computer, so that nobody stumbles over it
     later.
     """
@@ -109,9 +111,7 @@ def _refuse_no_name(shown: str, name: str) -> None:
     except UnicodeError:
         known = False
     if not known:
-        raise UsageError(
-            f"{shown}: {name[:_SHOWN_CHARS]} is no name of a computer; accepted: {_ACCEPTED}"
-        )
+        raise UsageError(f"{place}: invalid host name {name[:_SHOWN_CHARS]}; accepted: {_ACCEPTED}")
 
 
 def _is_international(name: str) -> bool:
@@ -127,7 +127,9 @@ def refuse_outside(url: str) -> None:
     """Raises UsageError when `url` has an address that the public internet routes: the data may not
     leave the house.
     """
-    outside = [address for address in addresses(url) if ipaddress.ip_address(address).is_global]
+    outside = [
+        address for address in resolve_addresses(url) if ipaddress.ip_address(address).is_global
+    ]
     if outside:
         raise UsageError(
             f"{url}: {outside[0]} is a public address, and fail records may not leave the house",
@@ -135,7 +137,7 @@ def refuse_outside(url: str) -> None:
         )
 
 
-def addresses(url: str) -> list[str]:
+def resolve_addresses(url: str) -> list[str]:
     """The addresses that the host of `url` has; none when its name cannot be resolved."""
     parts = urlsplit(url)
     try:
@@ -145,7 +147,7 @@ def addresses(url: str) -> list[str]:
     return [str(entry[4][0]).partition("%")[0] for entry in found]
 
 
-def answers(url: str, seconds: float) -> bool:
+def is_reachable(url: str, seconds: float) -> bool:
     """Whether anything accepts a connection at `url` within `seconds`; no HTTP library is loaded to
     find out.
     """
@@ -157,7 +159,7 @@ def answers(url: str, seconds: float) -> bool:
         return False
 
 
-def client(url: str, **options: Any) -> httpx.Client:
+def open_client(url: str, **options: Any) -> httpx.Client:
     """An HTTP client for `url` that ignores the proxies of the environment and follows no redirect
     elsewhere.
     """

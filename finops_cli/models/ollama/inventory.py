@@ -16,10 +16,10 @@ def inventory(url: str, stages: Mapping[str, str]) -> ModelSource:
     Raises MissingPiece when nothing answers.
     """
     version = api.version(url)
-    loaded = {model.name: model for model in api.loaded(url)}
+    loaded = {model.name: model for model in api.list_loaded(url)}
     models = [
         _listed(url, model, loaded.get(model.name), stages.get(model.name))
-        for model in api.installed(url)
+        for model in api.list_installed(url)
     ]
     return ModelSource(url, version, models)
 

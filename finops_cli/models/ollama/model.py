@@ -40,7 +40,7 @@ class OllamaModel:
         self,
         origin: Origin,
         profiles: Mapping[ModelStage, Profile],
-        fleet: EndpointPool,
+        endpoint_pool: EndpointPool,
         settings: ModelSettings,
         timeout: float | None,
         in_turns_now: Callable[[], bool],
@@ -49,7 +49,7 @@ class OllamaModel:
         self.origin = origin
         self.must_alternate = False
         self._profiles = profiles
-        self._fleet = fleet
+        self._endpoint_pool = endpoint_pool
         self._settings = settings
         self._timeout = timeout
         self._in_turns_now = in_turns_now
@@ -62,7 +62,7 @@ class OllamaModel:
         """More than the slots: while an answer is judged, the next request is already on its
         way.
         """
-        slots = max(self._fleet.slots(stage) for stage in self._profiles)
+        slots = max(self._endpoint_pool.slots(stage) for stage in self._profiles)
         return 2 * slots if slots < _MANY_SLOTS else slots + _MANY_SLOTS
 
     def modelfile(self, stage: ModelStage) -> str:
@@ -81,7 +81,7 @@ class OllamaModel:
         """
         waking = [
             Thread(target=self._wake, args=(endpoint, stage), daemon=True)
-            for endpoint in self._fleet.endpoints
+            for endpoint in self._endpoint_pool.endpoints
             if endpoint.breaker.state == "closed"
         ]
         for thread in waking:
@@ -110,32 +110,32 @@ class OllamaModel:
                     counts[0] if believed and counts[0] is not None else _UNCOUNTED
                 )
         except ModelError as failure:
-            self._fleet.failed(endpoint, failure)
+            self._endpoint_pool.failed(endpoint, failure)
 
-    def complete(self, ask: CompletionRequest) -> Completion:
+    def complete(self, request: CompletionRequest) -> Completion:
         """The text that the model says.
 
         Raises ModelError when the retries of `model.retries` are used up, or NoEndpointLeft.
         """
-        body = self.body(ask)
-        retries = RetryBudget(self._settings, ask.prompt)
+        body = self.body(request)
+        retries = RetryBudget(self._settings, request.prompt)
         while True:
-            asked = False
+            is_sent = False
             try:
-                with self._fleet.slot(ask.stage) as endpoint:
-                    self._try_out(endpoint, ask.stage)
-                    asked = True
-                    generated = generate(endpoint.client, body, self._patience(ask.stage))
-                    text = self._whole(ask, generated, bool(retries.overcome))
+                with self._endpoint_pool.slot(request.stage) as endpoint:
+                    self._try_out(endpoint, request.stage)
+                    is_sent = True
+                    generated = generate(endpoint.client, body, self._patience(request.stage))
+                    text = self._require_whole_text(request, generated, bool(retries.overcome))
                     return Completion(
                         text, tuple(retries.overcome), generated.tokens, generated.generating_ms
                     )
             except ModelError as failure:
-                if asked:
+                if is_sent:
                     retries.spend(
                         failure, "server" if failure.policy == "give up" else failure.policy
                     )
-            if asked and endpoint.breaker.state == "closed":
+            if is_sent and endpoint.breaker.state == "closed":
                 retries.pause()  # an open breaker holds the request back by itself
 
     def _try_out(self, endpoint: Endpoint, stage: ModelStage) -> None:
@@ -145,7 +145,7 @@ class OllamaModel:
         if endpoint.breaker.state != "half-open":
             return
         _warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))
-        self._fleet.works(endpoint)
+        self._endpoint_pool.mark_working(endpoint)
 
     def model_changes(self) -> tuple[str, ...]:
         """Models that are no longer the ones that the run began with."""
@@ -153,18 +153,25 @@ class OllamaModel:
 
     def close(self) -> None:
         """Close the connections to every server."""
-        for endpoint in self._fleet.endpoints:
+        for endpoint in self._endpoint_pool.endpoints:
             endpoint.client.close()
 
-    def _whole(self, ask: CompletionRequest, generated: Generated, sent_before: bool) -> str:
+    def _require_whole_text(
+        self, request: CompletionRequest, generated: Generated, sent_before: bool
+    ) -> str:
         """The text, unless the server read far less than it was sent."""
         counted = generated.prompt_tokens
-        if counted is None or ask.is_repeat or sent_before or not self._server_counts(ask.stage):
+        if (
+            counted is None
+            or request.is_repeat
+            or sent_before
+            or not self._server_counts(request.stage)
+        ):
             return generated.text
         due = (
-            self._counted[ask.stage]
-            * estimated_tokens(ask.prompt)
-            / estimated_tokens(self._profiles[ask.stage].probe)
+            self._counted[request.stage]
+            * estimated_tokens(request.prompt)
+            / estimated_tokens(self._profiles[request.stage].probe)
         )
         if counted * 100 < due * self._settings.tokens["floor_pct"]:
             detail = (
@@ -187,15 +194,15 @@ class OllamaModel:
             counts
         )
 
-    def body(self, ask: CompletionRequest) -> dict[str, Any]:
-        """The request for `ask`, every option said."""
-        profile = self._profiles[ask.stage]
-        options = {**profile.options, "seed": ask.seed}
-        if ask.max_tokens is not None:
-            options["num_predict"] = ask.max_tokens
+    def body(self, request: CompletionRequest) -> dict[str, Any]:
+        """The request for `request`, every option said."""
+        profile = self._profiles[request.stage]
+        options = {**profile.options, "seed": request.seed}
+        if request.max_tokens is not None:
+            options["num_predict"] = request.max_tokens
         body: dict[str, Any] = {
             "model": profile.model,
-            "prompt": ask.prompt,
+            "prompt": request.prompt,
             "raw": True,
             "think": False,
             "stream": True,
@@ -204,8 +211,8 @@ class OllamaModel:
             "shift": False,
             "options": options,
         }
-        if ask.schema is not None:
-            body["format"] = ask.schema
+        if request.schema is not None:
+            body["format"] = request.schema
         return body
 
     def _patience(self, stage: ModelStage) -> Patience:
@@ -239,7 +246,9 @@ def settings_text(
     profiles: Mapping[ModelStage, Profile], policy: str, timeout: float | None
 ) -> str:
     """All that sways an answer beside the models and the prompts, as one line of JSON."""
-    told: dict[str, Any] = {
+    options_by_stage: dict[str, Any] = {
         stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()
     }
-    return msgspec.json.encode({**told, "on_violation": policy, "timeout": timeout}).decode()
+    return msgspec.json.encode(
+        {**options_by_stage, "on_violation": policy, "timeout": timeout}
+    ).decode()

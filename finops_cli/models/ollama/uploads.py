@@ -2,7 +2,7 @@
 model made of them.
 
 This uses httpx because the `ollama` package sends every file again and lacks renderer, parser and
-requires. `api.translated` turns the errors of httpx into errors of finops.
+requires. `api.translate_errors` turns the errors of httpx into errors of finops.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def connect(url: str) -> httpx.Client:
     """Open a client that waits as long as it takes to create a model."""
     import httpx
 
-    return hosts.client(url, timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS))
+    return hosts.open_client(url, timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS))
 
 
 def sha256_of(path: Path, on_step: OnStep) -> str:
@@ -104,12 +104,12 @@ def _refuse_error(client: httpx.Client, response: httpx.Response) -> None:
     """Raise api.OllamaRefused, with the server's message, for an error response."""
     if response.is_success:
         return
-    said, until = b"", monotonic() + api.SECONDS
+    body, until = b"", monotonic() + api.SECONDS
     for piece in response.iter_raw():
-        said += piece
-        if len(said) > _LINE_BYTES or monotonic() > until:
+        body += piece
+        if len(body) > _LINE_BYTES or monotonic() > until:
             break
-    raise api.OllamaRefused(str(client.base_url).rstrip("/"), response.status_code, said)
+    raise api.OllamaRefused(str(client.base_url).rstrip("/"), response.status_code, body)
 
 
 def _pieces(path: Path, what: str, on_step: OnStep) -> Iterator[bytes]:
@@ -143,7 +143,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _step(line: bytes) -> Step:
     """Read a status line. Raises Unfinished for an error, and for a line that is not JSON."""
     try:
-        status = api.decoded(line)
+        status = api.parse_json(line)
     except ValueError as error:
         raise Unfinished(
             f"the server's answer is torn ({line[:_SHOWN_BYTES]!r})", "see its log, then try again"
@@ -154,7 +154,7 @@ def _step(line: bytes) -> Step:
         else None
     )
     if what is None:
-        said = status.get("error") if isinstance(status, dict) else None
-        shown = api.text(said) or line[:_SHOWN_BYTES].decode("utf-8", "replace")
-        raise Unfinished(f"the server could not make the model: {shown}")
+        body = status.get("error") if isinstance(status, dict) else None
+        printable = api.text(body) or line[:_SHOWN_BYTES].decode("utf-8", "replace")
+        raise Unfinished(f"the server could not make the model: {printable}")
     return Step(what, api.whole(status.get("completed")) or 0, api.whole(status.get("total")))

@@ -117,7 +117,7 @@ class DecodingNetwork:
         self._tokens: NDArray[np.int32] = np.zeros(size, np.int32)
         self._positions: NDArray[np.int32] = np.zeros(size, np.int32)
         self._sequences: NDArray[np.int32] = np.zeros(size, np.int32)
-        self._wanted: NDArray[np.int8] = np.zeros(size, np.int8)
+        self._outputs: NDArray[np.int8] = np.zeros(size, np.int8)
         self._sequence_counts: NDArray[np.int32] = np.ones(size, np.int32)
         self._owners = (_INT32_P * size)(
             *(ctypes.cast(self._sequences.ctypes.data + 4 * at, _INT32_P) for at in range(size))
@@ -127,7 +127,7 @@ class DecodingNetwork:
             pos=self._positions.ctypes.data_as(_INT32_P),
             n_seq_id=self._sequence_counts.ctypes.data_as(_INT32_P),
             seq_id=ctypes.cast(self._owners, ctypes.POINTER(_INT32_P)),
-            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+            logits=self._outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
         self._logits: NDArray[np.float32] = np.empty((0, self.vocabulary), np.float32)
         self._logits_key = (0, 0)
@@ -173,7 +173,7 @@ class DecodingNetwork:
         self._tokens[:count] = batch.tokens
         self._positions[:count] = batch.positions
         self._sequences[:count] = batch.sequences
-        self._wanted[:count] = batch.wanted
+        self._outputs[:count] = batch.outputs
         self._batch.n_tokens = count
         status = lib.llama_decode(self._handle, self._batch)
         if status:

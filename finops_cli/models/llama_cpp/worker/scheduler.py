@@ -139,20 +139,20 @@ class Scheduler:
         active = [(slot, one) for slot, one in enumerate(self._slots) if one is not None]
         generating = [(slot, sequence) for slot, sequence in active if sequence.is_generating]
         all_drafts = self._draft(generating) if len(generating) == len(active) else {}
-        room = self._network.batch - len(generating)
+        tokens_left = self._network.batch - len(generating)
         for slot, sequence in active:
             drafts = all_drafts.get(slot, ())
-            wanted = 1 + len(drafts)
+            outputs = 1 + len(drafts)
             if sequence.is_generating:
-                batch.add(slot, sequence.position, [sequence.last_token, *drafts], wanted)
+                batch.add(slot, sequence.position, [sequence.last_token, *drafts], outputs)
             else:
                 start = sequence.evaluated
-                piece = sequence.prompt[start : start + room]
-                room -= len(piece)
+                piece = sequence.prompt[start : start + tokens_left]
+                tokens_left -= len(piece)
                 sequence.evaluated += len(piece)
                 batch.add(slot, start, piece, int(sequence.is_generating))
             if sequence.is_generating:
-                at, row = len(batch.tokens) - wanted, batch.rows - wanted
+                at, row = len(batch.tokens) - outputs, batch.rows - outputs
                 entries.append(BatchEntry(at, row, slot, sequence, drafts))
         return batch, entries
 
