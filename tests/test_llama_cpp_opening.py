@@ -270,7 +270,7 @@ def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
     assert worker_layout(large, 4, 12) == WorkerLayout(12, 1, 4)
 
 
-def test_a_model_names_the_modelfile_of_its_prompt(gguf: Path, kb: KnowledgeBase) -> None:
+def test_the_origin_names_what_the_model_answers_with(gguf: Path, kb: KnowledgeBase) -> None:
     """File name, digest of the file, digest of the prompts, and all that sways an answer; how many
     are decoded at once does not.
     """

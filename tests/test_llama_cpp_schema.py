@@ -180,7 +180,7 @@ def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
     assert said[2].text in ("true", "false")
 
 
-def test_a_speaker_holds_one_answer_and_not_the_next(tiny: Path, quick: KnowledgeBase) -> None:
+def test_a_schema_constrains_one_answer_and_not_the_next(tiny: Path, quick: KnowledgeBase) -> None:
     """The schema is that of the request."""
     model = model_of(tiny, quick, max_tokens=None)
     text = prompts(1)[0]

@@ -78,7 +78,7 @@ def test_every_modelfile_of_the_desk_can_be_asked_by(name: str, kb: KnowledgeBas
     assert relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
 
 
-def test_the_loop_asks_by_the_modelfile_of_its_speaker(kb: KnowledgeBase) -> None:
+def test_the_loop_prompts_by_the_modelfile_of_its_model(kb: KnowledgeBase) -> None:
     """An answer behind the reasoning of a model that thinks stands, and nothing of it counts as a
     fault.
     """
