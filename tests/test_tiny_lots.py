@@ -14,8 +14,12 @@ from msgspec.structs import replace
 from finops_cli.datasets.resolver_examples import cases
 from finops_cli.datasets.sampling import rng
 from finops_cli.datasets.scratchpad.digits import LARGEST
-from finops_cli.datasets.scratchpad.round_lots import LOTS, in_lots, record_in_lots
-from finops_cli.datasets.scratchpad.rows import case_in_lots, worked_fail_in_lots, worked_plan
+from finops_cli.datasets.scratchpad.round_lots import LOTS, round_fail_to_lots, round_record_to_lots
+from finops_cli.datasets.scratchpad.rows import (
+    make_resolver_row,
+    make_round_lots_case,
+    make_round_lots_fail_row,
+)
 from finops_cli.datasets.splits import content_key, split_of
 from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain import exact_json
@@ -44,7 +48,7 @@ def quantities(case: ResolverInput) -> list[int]:
 
 
 def drawn(kb: KnowledgeBase) -> list[ResolverInput]:
-    return [case_in_lots(index, 5, kb, 3) for index in range(COUNT)]
+    return [make_round_lots_case(index, 5, kb, 3) for index in range(COUNT)]
 
 
 def test_every_quantity_is_whole_lots(kb: KnowledgeBase) -> None:
@@ -67,7 +71,7 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(kb: Knowle
                 5,
                 kb,
                 (1, 3),
-                lambda fail, index=index: in_lots(fail, kb, rng(5, "lots", index)),
+                lambda fail, index=index: round_fail_to_lots(fail, kb, rng(5, "lots", index)),
             )
         )
         assert len(made.ftrs) in (0, len(given.ftrs))
@@ -87,7 +91,7 @@ def test_the_fail_that_is_triaged_is_round_in_itself(kb: KnowledgeBase) -> None:
         seen: list[FailRecord] = []
 
         def kept(fail: FailRecord, index: int = index, seen: list[FailRecord] = seen) -> FailRecord:
-            seen.append(in_lots(fail, kb, rng(5, "lots", index)))
+            seen.append(round_fail_to_lots(fail, kb, rng(5, "lots", index)))
             return seen[-1]
 
         case, lot = next(cases(index, 5, kb, (1, 3), kept)), rng(5, "lots", index).choice(LOTS)
@@ -132,7 +136,7 @@ def test_their_content_decides_on_which_side_they_stand(kb: KnowledgeBase) -> No
 
 def test_their_plans_are_valid(kb: KnowledgeBase) -> None:
     for case in drawn(kb):
-        row = worked_plan(case, kb, "tiny-resolver")
+        row = make_resolver_row(case, kb, "tiny-resolver")
         plan = msgspec.json.decode(row.answer, type=Resolution)
         assert resolver_task(case, kb).check(plan) == []
 
@@ -140,7 +144,10 @@ def test_their_plans_are_valid(kb: KnowledgeBase) -> None:
 def records(kb: KnowledgeBase) -> list[tuple[FailRecord, FailRecord]]:
     """Each as it was drawn, and rounded."""
     given = [next(fails(index, 5, kb, "coverage")) for index in range(COUNT)]
-    return [(fail, record_in_lots(fail, rng(5, "lots", index))) for index, fail in enumerate(given)]
+    return [
+        (fail, round_record_to_lots(fail, rng(5, "lots", index)))
+        for index, fail in enumerate(given)
+    ]
 
 
 def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(kb: KnowledgeBase) -> None:
@@ -171,7 +178,7 @@ def test_rows_of_rounded_records_keep_to_their_side_and_are_answered_by_the_rule
     kb: KnowledgeBase,
 ) -> None:
     for index in range(40):
-        row = worked_fail_in_lots(index, 5, kb, "coverage", "tiny-triage")
+        row = make_round_lots_fail_row(index, 5, kb, "coverage", "tiny-triage")
         record = FAIL.read(exact_json.decode(row.record))
         assert record is not None
         evaluates = index % kb.datasets.eval_every == kb.datasets.eval_every - 1

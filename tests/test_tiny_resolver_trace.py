@@ -12,21 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.datasets.resolver_examples import cases
+from finops_cli.datasets.scratchpad.auxiliary_tasks import (
+    make_arithmetic_task,
+    make_quotient_digit_task,
+    make_resolver_task,
+)
 from finops_cli.datasets.scratchpad.digits import (
     LARGEST,
     MOST,
     WIDTH,
-    compared,
-    difference,
-    divided,
-    multiples,
-    total,
+    divide,
+    render_comparison,
+    render_difference,
+    render_multiples,
+    render_sum,
     units_first,
 )
-from finops_cli.datasets.scratchpad.drills import guess_drill, reckoning_drill, resolver_drill
-from finops_cli.datasets.scratchpad.resolver import tiny_trace
-from finops_cli.datasets.scratchpad.rows import case_at, case_read, worked_plan
-from finops_cli.datasets.scratchpad.short_plan import tiny_plan
+from finops_cli.datasets.scratchpad.resolver import render_resolver_scratchpad
+from finops_cli.datasets.scratchpad.rows import make_case, make_reading_task, make_resolver_row
+from finops_cli.datasets.scratchpad.short_plan import make_short_plan
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import resolver_prompt
@@ -49,19 +53,19 @@ def worth(digits: str) -> int:
 def test_a_difference_is_written_units_first_with_its_sign_and_what_stays_as_one_reads_it(
     taken: int, of: int
 ) -> None:
-    found = _TAKEN.fullmatch(difference(taken, of))
+    found = _TAKEN.fullmatch(render_difference(taken, of))
     assert found is not None
     assert (worth(found[1]), worth(found[2])) == (taken, of)
     assert worth(found[3]) == (of - taken) % 10**WIDTH
     assert found[4] == ("-" if of < taken else "0" if of == taken else "+")
     assert found[5] == (f"{of - taken:07d}" if of > taken else None)
-    assert difference(taken, of).endswith(f" {of - taken}") == (of > taken)
-    assert difference(taken, of).startswith(compared(taken, of))
+    assert render_difference(taken, of).endswith(f" {of - taken}") == (of > taken)
+    assert render_difference(taken, of).startswith(render_comparison(taken, of))
 
 
 @given(SHARES, SHARES)
 def test_a_sum_is_written_units_first(a: int, b: int) -> None:
-    found = _ADDED.fullmatch(total(a, b))
+    found = _ADDED.fullmatch(render_sum(a, b))
     assert found is not None
     assert worth(found[3]) == a + b
 
@@ -70,7 +74,7 @@ def test_a_sum_is_written_units_first(a: int, b: int) -> None:
 def test_a_division_gives_four_digits_and_rounds_a_half_down(numbers: tuple[int, int]) -> None:
     dividend, divisor = numbers
     quotient, rest = divmod(dividend * 10_000, divisor)
-    assert divided(dividend, divisor, 4).quotient == quotient + (2 * rest > divisor)
+    assert divide(dividend, divisor, 4).quotient == quotient + (2 * rest > divisor)
 
 
 @given(DIVISIONS)
@@ -78,8 +82,8 @@ def test_every_block_of_a_division_takes_a_row_of_the_table_and_no_guess_is_too_
     numbers: tuple[int, int],
 ) -> None:
     dividend, divisor = numbers
-    rows = dict(re.findall(r"(\d)x(\d{7})", multiples(divisor))) | {"0": units_first(0)}
-    opening, _, blocks = divided(dividend, divisor, 4).working.partition("+")
+    rows = dict(re.findall(r"(\d)x(\d{7})", render_multiples(divisor))) | {"0": units_first(0)}
+    opening, _, blocks = divide(dividend, divisor, 4).working.partition("+")
     assert opening == f"={units_first(dividend)}"
     rest = dividend
     for place, digit, kind, row, result, sign in _BLOCK.findall(blocks):
@@ -94,12 +98,12 @@ def test_a_number_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         units_first(MOST + 1)
     with pytest.raises(ValueError, match="less than one"):
-        divided(5, 5, 4)
+        divide(5, 5, 4)
 
 
 def examples(kb: KnowledgeBase, count: int) -> list[tuple[ResolverInput, Resolution]]:
-    drawn = [case_at(index, 4, kb, 3 if index % 2 else None) for index in range(count)]
-    return [(case, tiny_plan(case, kb)) for case in drawn]
+    drawn = [make_case(index, 4, kb, 3 if index % 2 else None) for index in range(count)]
+    return [(case, make_short_plan(case, kb)) for case in drawn]
 
 
 def test_a_tiny_plan_is_valid(kb: KnowledgeBase) -> None:
@@ -109,7 +113,7 @@ def test_a_tiny_plan_is_valid(kb: KnowledgeBase) -> None:
 
 def test_every_operation_in_the_working_of_a_plan_is_right(kb: KnowledgeBase) -> None:
     for case, plan in examples(kb, 300):
-        text = tiny_trace(case, plan, kb)
+        text = render_resolver_scratchpad(case, plan, kb)
         for taken, of, result, _, _ in _TAKEN.findall(text):
             assert worth(result) == (worth(of) - worth(taken)) % 10**WIDTH
         for a, b, result in _ADDED.findall(text):
@@ -118,7 +122,7 @@ def test_every_operation_in_the_working_of_a_plan_is_right(kb: KnowledgeBase) ->
 
 def test_the_working_of_a_plan_says_each_figure_that_the_plan_copies(kb: KnowledgeBase) -> None:
     for case, plan in examples(kb, 300):
-        text = tiny_trace(case, plan, kb)
+        text = render_resolver_scratchpad(case, plan, kb)
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
                 worked_off = (
@@ -144,19 +148,20 @@ def test_the_digits_of_a_quotient_and_its_rounding_make_the_percentage(kb: Knowl
     for case, plan in examples(kb, 300):
         for step in plan.resolution_steps:
             if step.qty and step.remaining_short:
-                uncovered = divided(step.remaining_short, case.ftd_qty, 4).quotient
+                uncovered = divide(step.remaining_short, case.ftd_qty, 4).quotient
                 assert Decimal(10_000 - uncovered) / 100 == step.coverage_after_step_pct
 
 
 def test_reading_and_drill_are_parts_of_the_answer_to_the_same_input(kb: KnowledgeBase) -> None:
     for index in range(100):
-        case = case_at(index, 1, kb, 3)
-        row = worked_plan(case, kb, "tiny-resolver")
-        asked, reading = case_read(case, kb, "tiny-resolver")
+        case = make_case(index, 1, kb, 3)
+        row = make_resolver_row(case, kb, "tiny-resolver")
+        asked, reading = make_reading_task(case, kb, "tiny-resolver")
         assert row.completion[0].content.startswith(reading.text)
         assert asked.text == resolver_prompt(case, "tiny-resolver").text
         assert (
-            "".join(piece.text for piece in resolver_drill(case, kb)) in row.completion[0].content
+            "".join(piece.text for piece in make_resolver_task(case, kb))
+            in row.completion[0].content
         )
 
 
@@ -173,7 +178,7 @@ def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what
     kb: KnowledgeBase,
 ) -> None:
     for index in range(50):
-        reckoning = reckoning_drill(index, 1)
+        reckoning = make_arithmetic_task(index, 1)
         text = "".join(segment.text for segment in reckoning)
         for taken, of, result, _, _ in _TAKEN.findall(text):
             assert worth(result) == (worth(of) - worth(taken)) % 10**WIDTH
@@ -182,5 +187,7 @@ def test_drills_of_figures_are_made_of_the_operations_of_a_working_and_give_what
             for segment in reckoning
             if segment.learned
         )
-        guesses = [segment.text for segment in guess_drill(index, 1) if segment.learned]
+        guesses = [
+            segment.text for segment in make_quotient_digit_task(index, 1) if segment.learned
+        ]
         assert all(re.fullmatch(r"\dx| \d{1,3}\.\d\d\n", guess) for guess in guesses)

@@ -10,8 +10,8 @@ from itertools import islice
 
 import pytest
 
-from finops_cli.datasets.scratchpad.drills import triage_drill
-from finops_cli.datasets.scratchpad.triage import triage_trace
+from finops_cli.datasets.scratchpad.auxiliary_tasks import make_triage_task
+from finops_cli.datasets.scratchpad.triage import render_triage_scratchpad
 from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain.money import plain, render_usd
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -34,7 +34,7 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBa
     for index in range(400):
         record = next(fails(index, 3, kb, profile))  # type: ignore[arg-type]
         answer = triage(record, kb)
-        qty, owed, factors, modifiers, joint, sums, parts, product, end = triage_trace(
+        qty, owed, factors, modifiers, joint, sums, parts, product, end = render_triage_scratchpad(
             record, answer, kb
         ).split("\n")
         c = answer.score_components
@@ -80,11 +80,11 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBa
 
 def test_a_drill_is_the_working_that_an_answer_has(kb: KnowledgeBase) -> None:
     for index in range(200):
-        score = "".join(segment.text for segment in triage_drill(index, 1, kb))
+        score = "".join(segment.text for segment in make_triage_task(index, 1, kb))
         assert _DRILL.fullmatch(score)
 
 
 def test_drills_follow_from_seed_and_index(kb: KnowledgeBase) -> None:
-    first = [triage_drill(index, 2, kb) for index in range(20)]
-    assert first == [triage_drill(index, 2, kb) for index in range(20)]
+    first = [make_triage_task(index, 2, kb) for index in range(20)]
+    assert first == [make_triage_task(index, 2, kb) for index in range(20)]
     assert len({str(one) for one in islice(first, 20)}) > 15

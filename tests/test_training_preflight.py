@@ -13,7 +13,7 @@ pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 
 from finops_cli.datasets.rows import Row, triage_row
-from finops_cli.datasets.scratchpad.drills import Drill, Piece
+from finops_cli.datasets.scratchpad.auxiliary_tasks import AuxiliaryTask, Piece
 from finops_cli.datasets.sentiment.examples import Sentence
 from finops_cli.datasets.sentiment.rows import sentiment_row
 from finops_cli.datasets.writer import DatasetOptions
@@ -224,7 +224,7 @@ def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
     is an error.
     """
     pieces = (Piece("12+34=", learned=False), Piece("46<|im_end|>", learned=True))
-    found = encode(Drill("D-1", pieces), tokenizer, 100)
+    found = encode(AuxiliaryTask("D-1", pieces), tokenizer, 100)
     assert isinstance(found, Encoded)
     assert [tokenizer.decode([token]) for token in found.input_ids] == [
         "1",
@@ -238,7 +238,7 @@ def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
         "<|im_end|>",
     ]
     assert found.labels == [IGNORED] * 6 + found.input_ids[6:]
-    idle = encode(Drill("D-2", pieces[:1]), tokenizer, 100)
+    idle = encode(AuxiliaryTask("D-2", pieces[:1]), tokenizer, 100)
     assert isinstance(idle, RowFault)
     assert idle.kind == "drill"
 

@@ -13,7 +13,7 @@ pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 import torch
 
-from finops_cli.datasets.scratchpad.drills import Drill
+from finops_cli.datasets.scratchpad.auxiliary_tasks import AuxiliaryTask
 from finops_cli.datasets.splits import content_key, split_of
 from finops_cli.datasets.stages import grade
 from finops_cli.datasets.writer import DatasetOptions
@@ -95,14 +95,15 @@ def test_drills_show_no_record_of_the_evaluation(kb: KnowledgeBase) -> None:
     sets = worked(kb)
     drills = [sets.train.kinds["scratchpad"](index) for index in range(20)]
     assert all(
-        isinstance(drill, Drill) and drill.pieces[0].text.startswith("<think>\n")
+        isinstance(drill, AuxiliaryTask) and drill.pieces[0].text.startswith("<think>\n")
         for drill in drills
     )
     answers = "".join(row.completion[0].content for row in sets.train)
     assert not [
         drill
         for drill in drills
-        if isinstance(drill, Drill) and drill.pieces[0].text.removeprefix("<think>\n") in answers
+        if isinstance(drill, AuxiliaryTask)
+        and drill.pieces[0].text.removeprefix("<think>\n") in answers
     ]
 
 

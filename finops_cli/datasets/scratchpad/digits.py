@@ -1,4 +1,4 @@
-"""Written arithmetic for a tiny model: numbers of a fixed width, units first, one operation a line.
+"""Writes out arithmetic for a tiny model: numbers of a fixed width, units first.
 
 A digit of a sum or a difference follows from the two digits above it and the carry, which with
 units first are all written already and stand at distances that never change. 33414 less 18632 is
@@ -8,7 +8,7 @@ as it is written out), and what stays as one reads it: the other way round and a
 digit stands at a known distance, then without its zeros. An answer that had to leave the zeros out
 by itself did not learn to.
 
-Division is by a table of multiples, one digit of the quotient a block (`divided`). The digit is
+Division is by a table of multiples, one digit of the quotient a block (`divide`). The digit is
 guessed from the first two digits of the divisor and the first three of what is divided, never too
 small; where it was too large the difference is negative, and a block that adds the divisor back
 corrects it. So no step compares long numbers.
@@ -19,13 +19,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 WIDTH = 7
-"""Digits of a number in the working.
+"""Digits of a number in a scratchpad.
 
-Shares owed have one less at most, because a remainder is written times ten.
+Shares owed have one digit less at most, because a remainder is written times ten.
 """
 LARGEST, MOST = 999_999, 9_999_999
-"""The most shares owed that a working has room for, and the most that it has digits for."""
-_GUESSED_FROM, _HEAD = 3, 2
+"""The most shares owed that a scratchpad has room for, and the largest number that it can write."""
+_DIVIDEND_HEAD, _DIVISOR_HEAD = 3, 2
 _FULL = MOST + 1
 PLACES = "abcdefgh"
 """Letters for the digits of a quotient."""
@@ -46,40 +46,43 @@ def as_read(number: int) -> str:
     return f"{number:0{WIDTH}d}"
 
 
-def compared(taken: int, of: int) -> str:
-    """`of` less `taken` worked out, with its sign."""
+def render_comparison(taken: int, of: int) -> str:
+    """Write out `of` less `taken`, with its sign."""
     return (
         f"{units_first(taken)}|{units_first(of)}>{units_first((of - taken) % _FULL)}"
         f"{_sign(of - taken)}"
     )
 
 
-def difference(taken: int, of: int) -> str:
-    """The same, and what stays as one reads it, where something stays: all digits, and without the
-    zeros before it.
+def render_difference(taken: int, of: int) -> str:
+    """Write out a comparison and, if the result is above 0, the result in reading order.
+
+    The result stands there twice: in all digits, and without leading zeros.
     """
-    return compared(taken, of) + (f"{as_read(of - taken)} {of - taken}" if of > taken else "")
+    return render_comparison(taken, of) + (
+        f"{as_read(of - taken)} {of - taken}" if of > taken else ""
+    )
 
 
-def total(a: int, b: int) -> str:
-    """`a+b` worked out."""
+def render_sum(a: int, b: int) -> str:
+    """Write out `a+b`."""
     return f"{units_first(a)}+{units_first(b)}>{units_first(a + b)}"
 
 
-def multiples(divisor: int) -> str:
-    """The table by which `divided` divides: one to nine times `divisor`."""
+def render_multiples(divisor: int) -> str:
+    """Write the table by which `divide` divides: one to nine times `divisor`."""
     return "".join(f"{k}x{units_first(k * divisor)}" for k in range(1, 10))
 
 
-class Divided(NamedTuple):
-    """The working of a division, and its quotient rounded so that a half goes down."""
+class Division(NamedTuple):
+    """The scratchpad of a division, and its quotient, rounded so that a half goes down."""
 
     working: str
     quotient: int
 
 
-def divided(dividend: int, divisor: int, digits: int) -> Divided:
-    """`digits` decimal digits of dividend / divisor, which is less than one.
+def divide(dividend: int, divisor: int, digits: int) -> Division:
+    """Write out `digits` decimal digits of dividend / divisor, which is less than one.
 
     A block: the first digits of what is divided and of the divisor, the letter of the place and the
     digit guessed for it, its multiple, what remains of ten times the remainder before, and the sign
@@ -91,9 +94,9 @@ def divided(dividend: int, divisor: int, digits: int) -> Divided:
     blocks, quotient, rest = [f"={units_first(dividend)}+"], 0, dividend
     for place in PLACES[:digits]:
         rest *= 10
-        digit = _guessed(rest, divisor)
+        digit = _guess_digit(rest, divisor)
         blocks.append(
-            f"{_first_digits(rest, divisor)}{_head(divisor)}{place}{digit}x"
+            f"{_dividend_head(rest, divisor)}{_divisor_head(divisor)}{place}{digit}x"
             f"{_left(rest, digit * divisor)}"
         )
         while digit * divisor > rest:
@@ -106,10 +109,9 @@ def divided(dividend: int, divisor: int, digits: int) -> Divided:
         quotient, rest = quotient * 10 + digit, rest - digit * divisor
     rest *= 10
     half = (10 * divisor) // 2
-    blocks.append(
-        f"{_first_digits(rest, divisor)}{_head(divisor)}{PLACES[digits]}5x{_left(rest, half)}"
-    )
-    return Divided("".join(blocks), quotient + (rest > half))
+    heads = f"{_dividend_head(rest, divisor)}{_divisor_head(divisor)}"
+    blocks.append(f"{heads}{PLACES[digits]}5x{_left(rest, half)}")
+    return Division("".join(blocks), quotient + (rest > half))
 
 
 def _left(of: int, taken: int) -> str:
@@ -117,19 +119,19 @@ def _left(of: int, taken: int) -> str:
 
 
 def _sign(number: int) -> str:
-    """0 is told from what is more than 0."""
+    """Return `-`, `0` or `+`: zero has a sign of its own."""
     return "-" if number < 0 else "+" if number else "0"
 
 
-def _head(divisor: int) -> str:
-    return f"{divisor}"[:_HEAD].ljust(_HEAD, "0")
+def _divisor_head(divisor: int) -> str:
+    return f"{divisor}"[:_DIVISOR_HEAD].ljust(_DIVISOR_HEAD, "0")
 
 
-def _first_digits(rest: int, divisor: int) -> str:
+def _dividend_head(rest: int, divisor: int) -> str:
     scale: int = 10 ** len(f"{divisor}")
-    return f"{rest * 10**_HEAD // scale:0{_GUESSED_FROM}d}"
+    return f"{rest * 10**_DIVISOR_HEAD // scale:0{_DIVIDEND_HEAD}d}"
 
 
-def _guessed(rest: int, divisor: int) -> int:
-    """The largest digit that the first digits of both leave open."""
-    return min(9, -(-(int(_first_digits(rest, divisor)) + 1) // int(_head(divisor))) - 1)
+def _guess_digit(rest: int, divisor: int) -> int:
+    """Return the largest digit that the first digits of both numbers allow."""
+    return min(9, -(-(int(_dividend_head(rest, divisor)) + 1) // int(_divisor_head(divisor))) - 1)

@@ -1,8 +1,8 @@
-"""Writes the scratchpad of a tiny resolver model: the waterfall by copying, comparing and written
-arithmetic (`scratchpad.digits`).
+"""Writes the scratchpad of a tiny resolver model: the waterfall in small steps.
 
-It is shorter and stricter than the reasoning of card 2 (`reasoning.render`): a model of a few
-layers must get each token from the text before it by one small step. The facts that decide stand
+Each step copies, compares or uses the arithmetic of `scratchpad.digits`. The scratchpad is shorter
+and stricter than the reasoning of `reasoning.render`: a model of a few layers must get each token
+from the text before it by one small step. The facts that decide stand
 directly before the decision: two ages before whether fails net, all stock before the steps, the
 winner behind each comparison. A step says on one line all that its place in the answer copies. The
 reverse of a number stands directly behind it, so that each digit is at a known distance.
@@ -39,11 +39,11 @@ from finops_cli.datasets.reasoning.walkthrough import Reading, read, verdict
 from finops_cli.datasets.scratchpad.digits import (
     MOST,
     as_read,
-    compared,
-    difference,
-    divided,
-    multiples,
-    total,
+    divide,
+    render_comparison,
+    render_difference,
+    render_multiples,
+    render_sum,
     units_first,
 )
 from finops_cli.domain.fail import Ftr
@@ -67,14 +67,14 @@ NAMES: tuple[str, ...] = (
     "JJ",
 )
 """Short names of the fails to receive, in the order of the input, and of further brokers."""
-_COMPARED_UP_TO = 3
-"""So many fails to receive are ranked by comparing each two; more are ranked at a glance."""
+_COMPARED_FTRS_MAX = 3
+"""Up to so many fails to receive are ranked by comparing each pair; more are ranked at once."""
 
 
-def tiny_trace(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
-    """The working from `case` to `plan`, without the <think> tags.
+def render_resolver_scratchpad(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
+    """Write the steps from `case` to `plan`, without the <think> tags.
 
-    Raises ValueError when the age of the fail cannot be told, and for more shares or fails to
+    Raises ValueError when the age of the fail is unknown, and for more shares or fails to
     receive than there is room for.
     """
     r = read(case, plan, kb)
@@ -83,20 +83,18 @@ def tiny_trace(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
             f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones; there"
             f" are {len(NAMES)} names"
         )
-    return "\n".join((*listed(r), *worked(r)))
+    return "\n".join((*render_input_lines(r), *render_plan_lines(r)))
 
 
-def listed(r: Reading) -> Iterator[str]:
-    """The lines that are read off the input: the clock, the fails, the signals, the order, the
-    stock.
-    """
+def render_input_lines(r: Reading) -> Iterator[str]:
+    """Write the lines that are read off the case: clock, fails, signals, order and stock."""
     yield _clock(r)
     yield from _receipts(r)
     yield from _others(r)
     yield f"S1 {_says(r, 1)}" + "".join(
         f" S{number} {_says(r, number)}" for number in range(2, min(r.gridlock.signals, 2) + 2)
     )
-    yield from _compared(r)
+    yield from _comparisons(r)
     if r.gridlock.signals >= 3:
         yield _similar(r)
     if len(r.ranked) > 1:
@@ -104,17 +102,15 @@ def listed(r: Reading) -> Iterator[str]:
     yield _stock(r)
 
 
-def worked(r: Reading) -> Iterator[str]:
-    """The lines that follow from those: what is owed, steps with the shares that they cover,
-    sources.
-    """
-    table = "" if r.stock.get("SPO_SETTLEMENT") else f" {multiples(r.owed)}"
+def render_plan_lines(r: Reading) -> Iterator[str]:
+    """Write the lines that follow from those: shares owed, steps with their coverage, sources."""
+    table = "" if r.stock.get("SPO_SETTLEMENT") else f" {render_multiples(r.owed)}"
     yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}{table}"
     before = r.owed
     for step in r.plan.resolution_steps:
         yield (
             f"{step.step}"
-            f" {step.action}{_source(r, step, before)}{_share(r, step)}"
+            f" {step.action}{_source(r, step, before)}{_coverage(r, step)}"
             f"{f' took {step.qty}' if step.qty else ''}"
         )
         before = step.remaining_short
@@ -122,28 +118,28 @@ def worked(r: Reading) -> Iterator[str]:
         yield from _sources(r)
 
 
-def _share(r: Reading, step: Step) -> str:
-    """What a step has covered, where it takes something and leaves something open."""
+def _coverage(r: Reading, step: Step) -> str:
+    """Write the coverage after a step that takes shares and leaves some open."""
     if not (step.qty and step.remaining_short):
         return ""
-    # The share is rounded down at a half, because 100 less it is rounded up.
-    working = divided(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
-    return f"{working} {step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
+    # The open part is rounded down at a half, because the covered part is rounded up.
+    division = divide(step.remaining_short, r.owed, r.rules.coverage_decimals + 2).working
+    return f"{division} {step.coverage_after_step_pct:.{r.rules.coverage_decimals}f}"
 
 
 def _clock(r: Reading) -> str:
     option = corporate_action_option(r.case)
     days = "none" if r.days_left is None else f"{r.case.triage.deadline} left {r.days_left}"
     netted = f"aged {r.age + r.rules.offset_older_by_days}"
-    told = (
+    clock = (
         f"score {r.case.triage.score_components.age} age {r.age} {days} {netted}"
         f" {r.case.triage.category}"
     )
-    return told if option is None else f"{told} {option}"
+    return clock if option is None else f"{clock} {option}"
 
 
 def _stock(r: Reading) -> str:
-    """What there is beside the fails to receive, and what the clock lets the desk do with it."""
+    """Write the stock beside the fails to receive, and what the clock allows with it."""
     held = r.case.inventory
     depot = f"{held.depot_qty}"
     if held.depot_qty:
@@ -170,7 +166,7 @@ def _receipts(r: Reading) -> Iterator[str]:
 
 
 def _against(one: int, other: int) -> str:
-    """Two small numbers and how they compare."""
+    """Write two small numbers and how they compare."""
     return f"{one}{'<' if one < other else '>' if one > other else '='}{other}"
 
 
@@ -179,12 +175,12 @@ def _turned(qty: int) -> str:
 
 
 def _fitting(qty: int) -> int:
-    """More shares than any fail here owes count as the most that can be written."""
+    """Cap a quantity at the largest number that a scratchpad can write."""
     return min(qty, MOST)
 
 
 def _moves(r: Reading, ftr: Ftr) -> str:
-    """Whether a fail to receive speaks against S3, behind what tells it."""
+    """Write the fields that decide whether a fail to receive moves, then `moves` or `stuck`."""
     if ftr.partial_delivery_history:
         return "yes moves"
     if ftr.chase_attempts is None:
@@ -215,41 +211,37 @@ def _says(r: Reading, number: int) -> str:
     return verdict(r.gridlock.signals >= number).lower()
 
 
-def _compared(r: Reading) -> Iterator[str]:
-    if len(r.case.ftrs) > _COMPARED_UP_TO:
+def _comparisons(r: Reading) -> Iterator[str]:
+    if len(r.case.ftrs) > _COMPARED_FTRS_MAX:
         return
     for (name, one), (other_name, other) in combinations(zip(NAMES, r.case.ftrs, strict=False), 2):
-        quantities = compared(_fitting(one.qty), _fitting(other.qty))
+        quantities = render_comparison(_fitting(one.qty), _fitting(other.qty))
         first = name if rank([one, other])[0] is one else other_name
         yield f"{name} {other_name} {_against(one.age_days, other.age_days)} {quantities} {first}"
 
 
 def _similar(r: Reading) -> str:
-    """S4: four times what the largest broker has more than the smallest is not more than the
-    smallest has.
-    """
+    """Write S4: four times the gap between the brokers is not more than the smallest has."""
     sums: dict[str, int] = {}
     for ftr in r.case.ftrs:
         sums[ftr.dtc] = sums.get(ftr.dtc, 0) + _fitting(ftr.qty)
     if r.rules.gridlock_similar_ratio.as_integer_ratio() != (5, 4):
         raise ValueError(
-            f"the working of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}"
+            f"the scratchpad of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}"
         )
     least, gap = min(sums.values()), max(sums.values()) - min(sums.values())
-    told = (
-        f"{compared(least, least + gap)} {total(gap, gap)} {total(2 * gap, 2 * gap)}"
-        f" {compared(4 * gap, least)} "
+    sums_written = (
+        f"{render_comparison(least, least + gap)} {render_sum(gap, gap)}"
+        f" {render_sum(2 * gap, 2 * gap)} {render_comparison(4 * gap, least)} "
         if gap
         else ""
     )
     extent = "all" if r.gridlock.extent == "full" else r.gridlock.extent
-    return f"{told}S4 {_says(r, 4)} {extent} {' '.join(r.plan.gridlock_parties)}"
+    return f"{sums_written}S4 {_says(r, 4)} {extent} {' '.join(r.plan.gridlock_parties)}"
 
 
 def _source(r: Reading, step: Step, before: int) -> str:
-    """Where a step takes shares from, what is there, and what stays open of what was open
-    `before`.
-    """
+    """Write where a step takes shares from, what is there, and how much of `before` stays open."""
     if step.action in ("PARTIAL_DELIVER", "SPO_SETTLEMENT"):
         return ""
     if step.action == "BUY_IN_NOTICE":
@@ -261,7 +253,7 @@ def _source(r: Reading, step: Step, before: int) -> str:
     if step.dtc is None:
         return (
             f" rest {r.plan.additional_ftrs_chased}"
-            f" {_summed(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
+            f" {_running_sums(r)}{_off(sum(ftr.qty for ftr in _rest(r)), before)}"
         )
     ftr = next(ftr for ftr, taken in r.receipts if taken.step is step)
     return (
@@ -271,7 +263,7 @@ def _source(r: Reading, step: Step, before: int) -> str:
 
 
 def _off(held: int, before: int) -> str:
-    return f"{held} {difference(_fitting(held), before)}"
+    return f"{held} {render_difference(_fitting(held), before)}"
 
 
 def _rest(r: Reading) -> Sequence[Ftr]:
@@ -279,12 +271,12 @@ def _rest(r: Reading) -> Sequence[Ftr]:
     return r.ranked[first : first + r.plan.additional_ftrs_chased]
 
 
-def _summed(r: Reading) -> str:
-    """The fails to receive of an aggregated step, added one by one."""
+def _running_sums(r: Reading) -> str:
+    """Add the fails to receive of an aggregated step one by one."""
     sums = [0]
     for ftr in _rest(r):
         sums.append(sums[-1] + ftr.qty)
-    return "".join(f"{total(a, b - a)} " for a, b in pairwise(sums[1:]))
+    return "".join(f"{render_sum(a, b - a)} " for a, b in pairwise(sums[1:]))
 
 
 def _sources(r: Reading) -> Iterator[str]:
@@ -309,14 +301,15 @@ def _sources(r: Reading) -> Iterator[str]:
     if parallel:
         sums = (r.covered, r.covered + plan.fallback_qty, plan.total_coverable)
         yield (
-            f"covered {compared(left, r.owed)}"
-            f" {' '.join(total(a, b - a) for a, b in pairwise(sums))}"
+            f"covered {render_comparison(left, r.owed)}"
+            f" {' '.join(render_sum(a, b - a) for a, b in pairwise(sums))}"
         )
         yield f"total {as_read(plan.total_coverable)} {plan.total_coverable}"
         if plan.residual_short:
-            yield f"residual {difference(plan.total_coverable, r.owed)}"
+            yield f"residual {render_difference(plan.total_coverable, r.owed)}"
             return
     elif plan.residual_short and plan.total_coverable:
-        yield f"total {difference(plan.residual_short, r.owed)} residual {plan.residual_short}"
+        total = render_difference(plan.residual_short, r.owed)
+        yield f"total {total} residual {plan.residual_short}"
         return
     yield f"residual {plan.residual_short}"

@@ -1,8 +1,7 @@
-"""Fails as a desk has them: quantities in round lots, values of few digits, and now and then no
-fail to receive, or shares in a depot.
+"""Rounds generated fails as a desk has them: quantities in round lots and values of few digits.
 
-Figures of the generator are hardly ever round, and rows of zeros are not learned by the way
-(docs/tiny-models.md).
+Now and then a fail gets no fail to receive, or shares in a depot. Numbers of the generator are
+hardly ever round, and a model does not learn rows of zeros from them (docs/tiny-models.md).
 """
 
 from __future__ import annotations
@@ -30,12 +29,13 @@ _QUANTITIES = ("box_qty", "stock_loan_available", "recall_outstanding", "pending
 _Qty = TypeVar("_Qty", Ftr, RelatedFail)
 
 
-def record_in_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
-    """A record of stage 1 with its quantity in lots and a value of few digits; a position in CNS of
-    the whole quantity stays that.
+def round_record_to_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
+    """Round the quantity of a record of stage 1 to lots, and its value to few digits.
+
+    A CNS position of the whole quantity keeps the whole quantity.
     """
     lot, value, position = draw.choice(LOTS), fail.market_value, fail.cns_position
-    qty = _whole_lots(fail.qty, lot)
+    qty = _round_qty(fail.qty, lot)
     unit = Decimal(1).scaleb(value.adjusted() + 1 - draw.choice(_DIGITS))
     if position in (fail.qty, -fail.qty):
         position = qty if position > 0 else -qty
@@ -47,19 +47,19 @@ def record_in_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
     )
 
 
-def in_lots(fail: FailRecord, kb: KnowledgeBase, draw: random.Random) -> FailRecord:
-    """`fail`, which has an inventory, with every quantity in lots of one size."""
+def round_fail_to_lots(fail: FailRecord, kb: KnowledgeBase, draw: random.Random) -> FailRecord:
+    """Round every quantity of `fail`, which has an inventory, to lots of one size."""
     assert fail.inventory is not None  # noqa: S101 - every fail that is drawn for stage 2 has one
     lot = draw.choice(LOTS)
-    qty, held = _whole_lots(fail.qty, lot), _inventory(fail.inventory, lot, kb, draw)
+    qty, held = _round_qty(fail.qty, lot), _inventory(fail.inventory, lot, kb, draw)
     return replace(
         fail,
         qty=qty,
         cns_position=None if fail.cns_position is None else -qty,
         inventory_coverage_pct=coverage(held.box_qty, qty),
         inventory=held,
-        ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _all_in_lots(fail.ftrs, lot),
-        related_fails=_all_in_lots(fail.related_fails, lot),
+        ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _round_all(fail.ftrs, lot),
+        related_fails=_round_all(fail.related_fails, lot),
     )
 
 
@@ -70,18 +70,14 @@ def _inventory(held: Inventory, lot: int, kb: KnowledgeBase, draw: random.Random
     ):  # on its way for up to the longest deadline, or nobody knows how long
         depot = draw.randint(1, _MOST_LOTS_OF_DEPOT) * lot
         transit = draw.choice((None, *range(kb.triage.deadline_standard + 1)))
-    quantities = {name: _whole_lots(getattr(held, name), lot) for name in _QUANTITIES}
-    return replace(
-        held, **quantities, depot_qty=_whole_lots(depot, lot), depot_transit_days=transit
-    )
+    quantities = {name: _round_qty(getattr(held, name), lot) for name in _QUANTITIES}
+    return replace(held, **quantities, depot_qty=_round_qty(depot, lot), depot_transit_days=transit)
 
 
-def _all_in_lots(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
-    return tuple(replace(each, qty=_whole_lots(each.qty, lot)) for each in held)
+def _round_all(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
+    return tuple(replace(each, qty=_round_qty(each.qty, lot)) for each in held)
 
 
-def _whole_lots(qty: int, lot: int) -> int:
-    """`qty` in whole lots: the nearest number of them, and one at least where there is
-    something.
-    """
+def _round_qty(qty: int, lot: int) -> int:
+    """Round `qty` to the nearest number of lots, and to one at least unless it is 0."""
     return max(lot, round(qty / lot) * lot) if qty else 0

@@ -1,7 +1,7 @@
-"""What the tiny models are trained on: records with their answer worked out in front. Drills stand
-in `tiny_drills` and `tiny_resolver_drills`.
+"""Makes training rows for the tiny models: records with a scratchpad before the answer.
 
-Rows are made as they are needed: an index is seen once, so no row is learned by heart.
+Rows are made as they are needed: an index is used once, so a model learns no row by heart.
+Auxiliary tasks are in `scratchpad.auxiliary_tasks`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from finops_cli.datasets.reasoning.walkthrough import read
 from finops_cli.datasets.resolver_examples import cases
 from finops_cli.datasets.rows import Row, row_of
 from finops_cli.datasets.sampling import rng
+from finops_cli.datasets.scratchpad.auxiliary_tasks import CLOSING, OPENING, Piece
 from finops_cli.datasets.scratchpad.digits import LARGEST
-from finops_cli.datasets.scratchpad.drills import CLOSING, OPENING, Piece
-from finops_cli.datasets.scratchpad.resolver import listed, tiny_trace
-from finops_cli.datasets.scratchpad.round_lots import in_lots, record_in_lots
-from finops_cli.datasets.scratchpad.short_plan import tiny_plan
-from finops_cli.datasets.scratchpad.triage import triage_trace
+from finops_cli.datasets.scratchpad.resolver import render_input_lines, render_resolver_scratchpad
+from finops_cli.datasets.scratchpad.round_lots import round_fail_to_lots, round_record_to_lots
+from finops_cli.datasets.scratchpad.short_plan import make_short_plan
+from finops_cli.datasets.scratchpad.triage import render_triage_scratchpad
 from finops_cli.datasets.splits import content_key, first_in_split, split_of
 from finops_cli.datasets.triage_examples import Profile, fails
 from finops_cli.domain import exact_json
@@ -31,57 +31,63 @@ from finops_cli.models.protocol import ModelStage
 from finops_cli.rules.triage import triage
 
 
-def worked_fail(index: int, seed: int, kb: KnowledgeBase, profile: Profile, modelfile: str) -> Row:
-    """Example `index` of stage 1, as the models of `modelfile` are asked and answer."""
-    record = first_in_split(fails(index, seed, kb, profile), index, kb.datasets.eval_every)
-    return worked_triage(record, kb, modelfile)
-
-
-def worked_fail_in_lots(
+def make_fail_row(
     index: int, seed: int, kb: KnowledgeBase, profile: Profile, modelfile: str
 ) -> Row:
-    """The same of a record as a desk has it (`tiny_lots`)."""
+    """Make row `index` of stage 1, as the models of `modelfile` are prompted and answer."""
+    record = first_in_split(fails(index, seed, kb, profile), index, kb.datasets.eval_every)
+    return make_triage_row(record, kb, modelfile)
+
+
+def make_round_lots_fail_row(
+    index: int, seed: int, kb: KnowledgeBase, profile: Profile, modelfile: str
+) -> Row:
+    """Make row `index` of stage 1 from a record in round lots (`scratchpad.round_lots`)."""
     draw = rng(seed, "lots", index)
     record = first_in_split(
-        (record_in_lots(fail, draw) for fail in fails(index, seed, kb, profile)),
+        (round_record_to_lots(fail, draw) for fail in fails(index, seed, kb, profile)),
         index,
         kb.datasets.eval_every,
     )
-    return worked_triage(record, kb, modelfile)
+    return make_triage_row(record, kb, modelfile)
 
 
-def worked_triage(record: FailRecord, kb: KnowledgeBase, modelfile: str) -> Row:
-    """The working and the answer to a record."""
+def make_triage_row(record: FailRecord, kb: KnowledgeBase, modelfile: str) -> Row:
+    """Make the row of a record: prompt, scratchpad and answer."""
     answer = triage(record, kb)
-    return _worked(
+    return _make_row(
         "triage",
         record,
         triage_prompt(record, modelfile),
-        triage_trace(record, answer, kb),
+        render_triage_scratchpad(record, answer, kb),
         answer,
         kb,
     )
 
 
-def worked_case(
+def make_case_row(
     index: int, seed: int, kb: KnowledgeBase, most_ftrs: int | None, modelfile: str
 ) -> Row:
-    """Example `index` of stage 2: see `case_at`."""
-    return worked_plan(case_at(index, seed, kb, most_ftrs), kb, modelfile)
+    """Make row `index` of stage 2 (`make_case`)."""
+    return make_resolver_row(make_case(index, seed, kb, most_ftrs), kb, modelfile)
 
 
-def case_at(index: int, seed: int, kb: KnowledgeBase, most_ftrs: int | None) -> ResolverInput:
-    """Input `index`, of no more shares than the working has room for, and of `most_ftrs` fails to
-    receive at most.
+def make_case(index: int, seed: int, kb: KnowledgeBase, most_ftrs: int | None) -> ResolverInput:
+    """Make case `index`, with no more shares than the scratchpad has room for.
+
+    It has `most_ftrs` fails to receive at most.
     """
     return _first_that_fits(cases(index, seed, kb, _counts(most_ftrs)), index, kb)
 
 
-def case_in_lots(index: int, seed: int, kb: KnowledgeBase, most_ftrs: int | None) -> ResolverInput:
-    """The same of a fail as a desk has it (`tiny_lots`), and so now and then without a fail to
-    receive.
+def make_round_lots_case(
+    index: int, seed: int, kb: KnowledgeBase, most_ftrs: int | None
+) -> ResolverInput:
+    """Make case `index` in round lots (`scratchpad.round_lots`).
+
+    Now and then it has no fail to receive.
     """
-    lots = partial(in_lots, kb=kb, draw=rng(seed, "lots", index))
+    lots = partial(round_fail_to_lots, kb=kb, draw=rng(seed, "lots", index))
     return _first_that_fits(cases(index, seed, kb, _counts(most_ftrs), lots), index, kb)
 
 
@@ -97,18 +103,23 @@ def _first_that_fits(
     )
 
 
-def worked_plan(case: ResolverInput, kb: KnowledgeBase, modelfile: str) -> Row:
-    """The working and the plan for a resolver input.
+def make_resolver_row(case: ResolverInput, kb: KnowledgeBase, modelfile: str) -> Row:
+    """Make the row of a case: prompt, scratchpad and plan.
 
-    Raises ValueError for what `tiny_trace` has no room for.
+    Raises ValueError when the case does not fit into a scratchpad.
     """
-    plan = tiny_plan(case, kb)
-    return _worked(
-        "resolver", case, resolver_prompt(case, modelfile), tiny_trace(case, plan, kb), plan, kb
+    plan = make_short_plan(case, kb)
+    return _make_row(
+        "resolver",
+        case,
+        resolver_prompt(case, modelfile),
+        render_resolver_scratchpad(case, plan, kb),
+        plan,
+        kb,
     )
 
 
-def _worked(
+def _make_row(
     stage: ModelStage,
     given: FailRecord | ResolverInput,
     prompt: Conversation,
@@ -116,9 +127,9 @@ def _worked(
     answer: Triage | Resolution,
     kb: KnowledgeBase,
 ) -> Row:
-    said = exact_json.encode(answer).decode()
+    answer_json = exact_json.encode(answer).decode()
     split = split_of(content_key(given), kb.datasets.eval_every)
-    completion = f"{OPENING}{working}{CLOSING}{said}"
+    completion = f"{OPENING}{working}{CLOSING}{answer_json}"
     return row_of(
         name=given.fail_id or "",
         stage=stage,
@@ -126,13 +137,13 @@ def _worked(
         asked=prompt,
         completion=completion,
         record=exact_json.encode(given).decode(),
-        answer=said,
+        answer=answer_json,
     )
 
 
-def case_read(case: ResolverInput, kb: KnowledgeBase, modelfile: str) -> list[Piece]:
-    """The prompt of stage 2 and what is read off it, without what follows from that."""
-    read_off = "\n".join(listed(read(case, tiny_plan(case, kb), kb)))
+def make_reading_task(case: ResolverInput, kb: KnowledgeBase, modelfile: str) -> list[Piece]:
+    """Make a task of the prompt of stage 2 and the lines that are read off it."""
+    read_off = "\n".join(render_input_lines(read(case, make_short_plan(case, kb), kb)))
     return [
         Piece(resolver_prompt(case, modelfile).text, False),
         Piece(f"{OPENING}{read_off}\nowed {case.ftd_qty} ", True),

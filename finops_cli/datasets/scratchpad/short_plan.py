@@ -1,9 +1,8 @@
-"""A plan as a tiny resolver says it: the figures and decisions of the engine, and short sentences
-without figures.
+"""Makes a plan with the numbers and decisions of the engine, in short sentences without numbers.
 
-Every word of an answer is something to learn and takes time to say. The checker asks of free text
-only that it is there and that its figures are right; what the rules want said (the corporate
-action, a partial gridlock) is said.
+A tiny resolver has to learn every word of an answer and needs time to write it. The checker
+requires that a free text exists and that its numbers are right. What the rules require of a text
+(the corporate action, a partial gridlock) is in it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _RATIONALES: dict[StepAction, str] = {
     "BUY_IN_NOTICE": "Formal buy-in notice",
     "SPO_SETTLEMENT": "Shares cannot be delivered after the event: settle in cash",
 }
-_TOLD: dict[StepAction, str] = {
+_ACTION_WORDS: dict[StepAction, str] = {
     "CHASE_FTR": "chase",
     "OFFSET_FTR": "net across dates",
     "NET_GRIDLOCK": "propose a net settlement to all",
@@ -47,10 +46,10 @@ _OPTIONS = {
 }
 
 
-def tiny_plan(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
-    """The engine's plan for `case` in a tiny resolver's words.
+def make_short_plan(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
+    """Make the engine's plan for `case` in short words.
 
-    Raises ValueError when the age of the fail cannot be told.
+    Raises ValueError when the age of the fail is unknown.
     """
     plan = resolve(case, kb)
     steps = tuple(
@@ -73,7 +72,7 @@ def _narrative(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
 
 def _parts(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> Iterator[str]:
     taken = {step.action for step in plan.resolution_steps}
-    yield from (told for action, told in _TOLD.items() if action in taken)
+    yield from (words for action, words in _ACTION_WORDS.items() if action in taken)
     yield from (
         _SOURCES[name]
         for name in (plan.fallback_strategy, plan.secondary_fallback)

@@ -1,5 +1,4 @@
-"""Writes the scratchpad of a tiny triage model: the score by looking up and adding, one small step
-at a time.
+"""Writes the scratchpad of a tiny triage model: the score by look-ups and sums in small steps.
 
 A transformer of a few layers looks up and adds single digits well. It does not multiply, and it
 learns a large table slowly. So the product of card 1 (`score.priority`) is taken apart into a table
@@ -47,19 +46,22 @@ them.
 _JOINT_DECIMALS, _CONCENTRATION_DECIMALS, _INVENTORY_DECIMALS, _BASE_DECIMALS = 6, 4, 2, 1
 
 
-def triage_trace(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
-    """The steps from `record` to the score and the state of `answer`, without the <think> tags."""
+def render_triage_scratchpad(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
+    """Write the steps from `record` to the score and state of `answer`, without <think> tags."""
     shares = f"qty {record.qty} of {record.qty:,} shares"
-    return "\n".join((shares, read_off(record, answer, kb), worked_out(answer, kb)))
+    return "\n".join(
+        (shares, render_record_lines(record, answer, kb), render_score_lines(answer, kb))
+    )
 
 
-def read_off(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
-    """The three lines of what stands in the record."""
+def render_record_lines(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
+    """Write the three lines that are read off the record."""
     c, volume = answer.score_components, record.security_fail_rate_pct_adv
+    failing = record.cp_fail_rate_pct > kb.scoring.cp_rate_over_pct
     heavy = volume is not None and volume > kb.scoring.security_rate_over_pct_adv
     position = "none" if record.cns_position is None else f"{record.cns_position}"
     netted = "offset" if is_offset(record) else "stands"
-    told = (
+    factors = (
         f"age {record.age_days} {c.age_factor}",
         (
             f"value {render_usd(record.market_value)} {len(f'{int(record.market_value)}')}"
@@ -68,34 +70,30 @@ def read_off(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
         f"regulatory {_state(record, kb)} {c.regulatory_factor}",
         f"counterparty {plain(record.cp_fail_rate_pct)}% {c.cp_history_factor}",
     )
-    inventory = _scaled(c.inventory_modifier, _INVENTORY_DECIMALS)
+    inventory = _scale(c.inventory_modifier, _INVENTORY_DECIMALS)
     modifiers = (
         f"inventory {plain(record.inventory_coverage_pct)}% {inventory:03d}",
         (
             f"threshold {_yes(record.reg_sho_threshold)}"
-            f" {_counted(record.reg_sho_threshold, 'THRESHOLD', kb)}"
+            f" {_modifier_hundredths(record.reg_sho_threshold, 'THRESHOLD', kb)}"
         ),
         (
             f"eligible {_yes(record.cns_eligible)}"
-            f" {_counted(not record.cns_eligible, 'NOT_CNS_ELIGIBLE', kb)}"
+            f" {_modifier_hundredths(not record.cns_eligible, 'NOT_CNS_ELIGIBLE', kb)}"
         ),
         (
             f"volume {'none' if volume is None else f'{plain(volume)}%'}"
-            f" {_counted(heavy, 'SECURITY_FAIL_RATE', kb)}"
+            f" {_modifier_hundredths(heavy, 'SECURITY_FAIL_RATE', kb)}"
         ),
-        (
-            "counterparty"
-            f" "
-            f"{_counted(record.cp_fail_rate_pct > kb.scoring.cp_rate_over_pct, 'CP_FAIL_RATE', kb)}"
-        ),
-        f"concentration {_scaled(c.concentration_modifier, _CONCENTRATION_DECIMALS):05d}",
+        f"counterparty {_modifier_hundredths(failing, 'CP_FAIL_RATE', kb)}",
+        f"concentration {_scale(c.concentration_modifier, _CONCENTRATION_DECIMALS):05d}",
     )
     obligation = f"{answer.category} {record.cns_direction} position {position} {netted}"
-    return f"{obligation}\n{' '.join(told)}\n{' '.join(modifiers)}"
+    return f"{obligation}\n{' '.join(factors)}\n{' '.join(modifiers)}"
 
 
 def _state(record: FailRecord, kb: KnowledgeBase) -> str:
-    """What the regulatory state follows from, the age apart, and the state."""
+    """Write the regulatory state after the fields that decide it; the age has its own place."""
     given = record.reg_sho_status or "none"
     return (
         f"{given} {record.cns_direction} {record.side} {_yes(record.reg_sho_threshold)}"
@@ -107,37 +105,39 @@ def _yes(fact: bool) -> str:
     return "Yes" if fact else "No"
 
 
-def _counted(applies: bool, name: str, kb: KnowledgeBase) -> str:
-    """A concentration modifier in hundredths; 100 where it does not apply."""
+def _modifier_hundredths(applies: bool, name: str, kb: KnowledgeBase) -> str:
+    """Write a concentration modifier in hundredths; 100 where it does not apply."""
     modifier = kb.scoring.concentration[name] if applies else Decimal(1)
-    return f"{_scaled(modifier, _INVENTORY_DECIMALS):03d}"
+    return f"{_scale(modifier, _INVENTORY_DECIMALS):03d}"
 
 
-def worked_out(answer: Triage, kb: KnowledgeBase) -> str:
-    """The lines of what follows from those three."""
+def render_score_lines(answer: Triage, kb: KnowledgeBase) -> str:
+    """Write the lines that follow from the lines of the record."""
     c = answer.score_components
     points = [
-        _scaled(getattr(c, field) * factor.weight, _BASE_DECIMALS)
+        _scale(getattr(c, field) * factor.weight, _BASE_DECIMALS)
         for field, factor in kb.scoring.shown_factors
     ]
-    joint = _scaled(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
-    product, score = _multiplied(sum(points), joint, kb)
+    joint = _scale(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
+    product, score = _multiply(sum(points), joint, kb)
     end = f"{score} {kb.scoring.tier.of(score)} {answer.priority_tier} {answer.lifecycle_state}"
-    return "\n".join((f"joint {joint:0{_JOINT_DECIMALS + 1}d}", _summed(points), product, end))
+    return "\n".join(
+        (f"joint {joint:0{_JOINT_DECIMALS + 1}d}", _running_sums(points), product, end)
+    )
 
 
-def _summed(points: list[int]) -> str:
+def _running_sums(points: list[int]) -> str:
     sums = list(accumulate(points))
-    told = [f"{sums[0]:0{_POINTS}d}"]
-    told += [
+    lines = [f"{sums[0]:0{_POINTS}d}"]
+    lines += [
         f"+{point:0{_POINTS}d}={total:0{_POINTS}d}"
         for point, total in zip(points[1:], sums[1:], strict=True)
     ]
-    return "".join(told)
+    return "".join(lines)
 
 
-def _multiplied(base: int, joint: int, kb: KnowledgeBase) -> tuple[str, Decimal]:
-    """Base times joint modifier as it is worked out, and the score that it gives."""
+def _multiply(base: int, joint: int, kb: KnowledgeBase) -> tuple[str, Decimal]:
+    """Write out base times joint modifier; returns the lines and the score."""
     tens, digit = divmod(base // 10, 10)
     parts = [joint * part for part in (tens, digit, base % 10)]
     sums = list(accumulate(parts, lambda so_far, part: so_far * 10 + part))[1:]
@@ -145,14 +145,14 @@ def _multiplied(base: int, joint: int, kb: KnowledgeBase) -> tuple[str, Decimal]
     score = min(kb.scoring.cap, exact).quantize(
         Decimal(1).scaleb(-kb.scoring.decimals), ROUND_HALF_UP
     )
-    told = [
+    lines = [
         " ".join(f"{number:0{width}d}"[::-1] for number in row)
         for row, width in ((parts, _PART), (sums, _PRODUCT))
     ]
-    return "\n".join(told), score
+    return "\n".join(lines), score
 
 
-def _scaled(number: Decimal, decimals: int) -> int:
+def _scale(number: Decimal, decimals: int) -> int:
     """`number` in units of its last of `decimals` decimals. Raises ValueError when it has more."""
     scaled = number.scaleb(decimals)
     if scaled != scaled.to_integral_value():

@@ -14,29 +14,29 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from finops_cli.datasets.rows import Row
-from finops_cli.datasets.scratchpad.drills import (
-    Drill,
-    copy_drill,
-    guess_drill,
-    reckoning_drill,
-    resolver_drill,
-    triage_drill,
+from finops_cli.datasets.scratchpad.auxiliary_tasks import (
+    AuxiliaryTask,
+    make_arithmetic_task,
+    make_copy_task,
+    make_quotient_digit_task,
+    make_resolver_task,
+    make_triage_task,
 )
 from finops_cli.datasets.scratchpad.rows import (
-    case_at,
-    case_in_lots,
-    case_read,
-    worked_case,
-    worked_fail,
-    worked_fail_in_lots,
-    worked_plan,
+    make_case,
+    make_case_row,
+    make_fail_row,
+    make_reading_task,
+    make_resolver_row,
+    make_round_lots_case,
+    make_round_lots_fail_row,
 )
 from finops_cli.datasets.writer import DatasetOptions, row_at
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.training.recipe_schema import Data
 
-Example = Row | Drill
+Example = Row | AuxiliaryTask
 ExampleMaker = Callable[[DatasetOptions, int, KnowledgeBase, Data], Example]
 """Makes the example at an index of the stream. Equal arguments give equal examples."""
 ANSWERS = "answers"
@@ -73,9 +73,9 @@ def _make_card_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: D
 
 def _make_scratchpad_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if order.stage == "triage":
-        return worked_fail(index, order.seed, kb, order.profile, data.modelfile)
+        return make_fail_row(index, order.seed, kb, order.profile, data.modelfile)
     if order.stage == "resolver":
-        return worked_case(index, order.seed, kb, data.max_ftrs, data.modelfile)
+        return make_case_row(index, order.seed, kb, data.max_ftrs, data.modelfile)
     raise UsageError(
         f"data.format=scratchpad does not exist for {order.stage}, whose model answers with one"
         " word. Expected data.format=card."
@@ -85,21 +85,24 @@ def _make_scratchpad_row(order: DatasetOptions, index: int, kb: KnowledgeBase, d
 def _make_market_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if order.stage != "triage":
         raise UsageError("data.mix: the kind market exists for triage only")
-    return worked_fail(index, order.seed, kb, "market", data.modelfile)
+    return make_fail_row(index, order.seed, kb, "market", data.modelfile)
 
 
-def _make_copying_task(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
-    return Drill(f"copying {index}", tuple(copy_drill(index, order.seed)))
+def _make_copying_task(
+    order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
+) -> AuxiliaryTask:
+    return AuxiliaryTask(f"copying {index}", tuple(make_copy_task(index, order.seed)))
 
 
 def _make_scratchpad_task(
     order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
-) -> Drill:
+) -> AuxiliaryTask:
     seed = order.seed + SEEDS["scratchpad"]
     if order.stage == "triage":
-        return Drill(f"scratchpad {index}", tuple(triage_drill(index, seed, kb)))
-    return Drill(
-        f"scratchpad {index}", tuple(resolver_drill(case_at(index, seed, kb, data.max_ftrs), kb))
+        return AuxiliaryTask(f"scratchpad {index}", tuple(make_triage_task(index, seed, kb)))
+    return AuxiliaryTask(
+        f"scratchpad {index}",
+        tuple(make_resolver_task(make_case(index, seed, kb, data.max_ftrs), kb)),
     )
 
 
@@ -118,31 +121,37 @@ def _only_for_resolver(maker: ExampleMaker) -> ExampleMaker:
     return make
 
 
-def _make_reading_task(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Drill:
-    case = case_at(index, order.seed + SEEDS["reading"], kb, data.max_ftrs)
-    return Drill(f"reading {index}", tuple(case_read(case, kb, data.modelfile)))
+def _make_reading_task(
+    order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
+) -> AuxiliaryTask:
+    case = make_case(index, order.seed + SEEDS["reading"], kb, data.max_ftrs)
+    return AuxiliaryTask(f"reading {index}", tuple(make_reading_task(case, kb, data.modelfile)))
 
 
 def _make_round_lots_row(order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data) -> Row:
     if order.stage == "triage":
-        return worked_fail_in_lots(
+        return make_round_lots_fail_row(
             index, order.seed + SEEDS["round_lots"], kb, order.profile, data.modelfile
         )
-    return worked_plan(
-        case_in_lots(index, order.seed + SEEDS["round_lots"], kb, data.max_ftrs), kb, data.modelfile
+    return make_resolver_row(
+        make_round_lots_case(index, order.seed + SEEDS["round_lots"], kb, data.max_ftrs),
+        kb,
+        data.modelfile,
     )
 
 
 def _make_quotient_digits_task(
     order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
-) -> Drill:
-    return Drill(f"quotient_digits {index}", tuple(guess_drill(index, order.seed)))
+) -> AuxiliaryTask:
+    return AuxiliaryTask(
+        f"quotient_digits {index}", tuple(make_quotient_digit_task(index, order.seed))
+    )
 
 
 def _make_arithmetic_task(
     order: DatasetOptions, index: int, kb: KnowledgeBase, data: Data
-) -> Drill:
-    return Drill(f"arithmetic {index}", tuple(reckoning_drill(index, order.seed)))
+) -> AuxiliaryTask:
+    return AuxiliaryTask(f"arithmetic {index}", tuple(make_arithmetic_task(index, order.seed)))
 
 
 FORMATS: dict[str, ExampleFormat] = {

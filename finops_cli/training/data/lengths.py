@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from finops_cli.datasets.rows import Row
-from finops_cli.datasets.scratchpad.drills import Drill
+from finops_cli.datasets.scratchpad.auxiliary_tasks import AuxiliaryTask
 from finops_cli.models.prompts import Conversation
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.training.data.formats import Example
@@ -44,7 +44,7 @@ def summarise_lengths(lengths: Sequence[int], longest: int) -> Lengths:
 
 def estimate_length(example: Example) -> int:
     """Estimate the tokens of an example from above, without a tokenizer."""
-    if isinstance(example, Drill):
+    if isinstance(example, AuxiliaryTask):
         return sum(estimated_tokens(piece.text) for piece in example.pieces)
     row = example
     return (

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from finops_cli.datasets.rows import Message, Row
-from finops_cli.datasets.scratchpad.drills import Drill
+from finops_cli.datasets.scratchpad.auxiliary_tasks import AuxiliaryTask
 from finops_cli.errors import UsageError
 from finops_cli.training.data.formats import Example
 from finops_cli.training.data.lengths import render_prompt
@@ -48,8 +48,8 @@ class RowFault(NamedTuple):
 def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | RowFault:
     """Encode an example as tokens, or say why it cannot be trained on. `longest` is in tokens."""
     found = (
-        _encode_drill(example, tokenizer)
-        if isinstance(example, Drill)
+        _encode_auxiliary_task(example, tokenizer)
+        if isinstance(example, AuxiliaryTask)
         else _encode_row(example, tokenizer)
     )
     if isinstance(found, RowFault):
@@ -60,7 +60,7 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | RowFault
             example.id,
             f"{len(found.input_ids):,} tokens; training.max_length is {longest:,}",
         )
-    if isinstance(example, Drill):
+    if isinstance(example, AuxiliaryTask):
         return (
             found
             if found.labels.count(IGNORED) < len(found.labels)
@@ -75,9 +75,9 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | RowFault
     return found
 
 
-def _encode_drill(drill: Drill, tokenizer: Any) -> Encoded:
+def _encode_auxiliary_task(task: AuxiliaryTask, tokenizer: Any) -> Encoded:
     """Encode the pieces separately: a piece that the model writes itself starts at a token."""
-    ids = [(_tokenize(tokenizer, piece.text), piece.learned) for piece in drill.pieces]
+    ids = [(_tokenize(tokenizer, piece.text), piece.learned) for piece in task.pieces]
     labels = [token if learned else IGNORED for tokens, learned in ids for token in tokens]
     return Encoded([token for tokens, _ in ids for token in tokens], labels)
 
