@@ -125,7 +125,7 @@ def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> N
     def checked(filled: Batch) -> None:
         assert 1 <= len(filled.tokens) <= batch
         assert filled.sequences == sorted(filled.sequences)
-        assert filled.rows == sum(filled.wanted) <= 16
+        assert filled.rows == sum(filled.outputs) <= 16
         decode(filled)
 
     network.decode = checked  # type: ignore[method-assign]

@@ -37,10 +37,10 @@ class Fragile:
     def ready(self, patience: float) -> None:
         """At once."""
 
-    def say(self, say: Generate, seconds: float, silence: float) -> GenerationResult:
+    def generate(self, request: Generate, seconds: float, silence: float) -> GenerationResult:
         with self._changed:
-            self._inside.append(say.prompt)
-            self._log[say.prompt] += 1
+            self._inside.append(request.prompt)
+            self._log[request.prompt] += 1
             self._changed.notify_all()
             self._changed.wait_for(
                 lambda: len(self._inside) >= TOGETHER or not self.alive, timeout=0.05
@@ -48,10 +48,10 @@ class Fragile:
             if any(prompt.startswith("kills") for prompt in self._inside):
                 self.alive = False
                 self._changed.notify_all()
-            self._inside.remove(say.prompt)
+            self._inside.remove(request.prompt)
             if not self.alive:
                 raise failures.Crashed(str(self._death)) from self._death
-        return GenerationResult(say.number, say.prompt.upper(), "stop", 1)
+        return GenerationResult(request.number, request.prompt.upper(), "stop", 1)
 
     def stop(self) -> None:
         self.alive = False

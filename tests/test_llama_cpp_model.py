@@ -214,7 +214,7 @@ def test_a_process_that_hangs_is_ended(endless: Path, quick: KnowledgeBase) -> N
     lifecycle = model._models["triage"]
     process = lifecycle._process
     assert process is not None
-    reload = lifecycle._loaded
+    reload = lifecycle._load_process
     Thread(target=lambda: (time.sleep(0.1), os.kill(process.pid, signal.SIGSTOP))).start()
     with pytest.raises(failures.TimedOut, match="hung"):
         process.generate(_say(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)

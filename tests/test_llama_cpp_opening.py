@@ -23,9 +23,9 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.failures import NoEndpointLeft
 from finops_cli.models.llama_cpp.connect import (
     WorkerLayout,
+    build_profile,
+    must_take_turns,
     open_llama_cpp,
-    profile,
-    take_turns,
     worker_layout,
 )
 from finops_cli.models.llama_cpp.memory import memory_bytes, token_bytes
@@ -162,10 +162,10 @@ def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
 
 def test_models_take_turns_where_they_need_too_much_together() -> None:
     """A share of what is free; one model alone, or a system that does not tell, is left to try."""
-    assert take_turns([40, 31], 100, 70)
-    assert not take_turns([40, 30], 100, 70)
-    assert not take_turns([90], 100, 70)
-    assert not take_turns([90, 90], None, 70)
+    assert must_take_turns([40, 31], 100, 70)
+    assert not must_take_turns([40, 30], 100, 70)
+    assert not must_take_turns([90], 100, 70)
+    assert not must_take_turns([90, 90], None, 70)
 
 
 def model_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
@@ -216,7 +216,7 @@ def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
     """Every parameter that sways an answer arrives; one that only Ollama does is refused, not
     dropped.
     """
-    made = profile(
+    made = build_profile(
         gguf, {**OPTIONS, "stop": ["<|im_end|>"], "num_predict": -1, "seed": 3}, "prefix"
     )
     assert (made.load.context, made.load.prefix, made.sampling, made.stops) == (
@@ -226,13 +226,13 @@ def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
         ("<|im_end|>",),
     )
     assert made.max_tokens is None
-    assert profile(gguf, OPTIONS, "").max_tokens == 512
-    assert profile(gguf, {**OPTIONS, "repeat_last_n": -1}, "").sampling.penalised == 2048
-    assert profile(gguf, {**OPTIONS, "repeat_last_n": 0}, "").sampling.penalised == 0
+    assert build_profile(gguf, OPTIONS, "").max_tokens == 512
+    assert build_profile(gguf, {**OPTIONS, "repeat_last_n": -1}, "").sampling.penalised == 2048
+    assert build_profile(gguf, {**OPTIONS, "repeat_last_n": 0}, "").sampling.penalised == 0
     with pytest.raises(UsageError, match="stop takes texts"):
-        profile(gguf, {**OPTIONS, "stop": "<|im_end|>"}, "")
+        build_profile(gguf, {**OPTIONS, "stop": "<|im_end|>"}, "")
     with pytest.raises(UsageError, match="presence_penalty: --backend llama-cpp does not do that"):
-        profile(gguf, {**OPTIONS, "presence_penalty": 1.0}, "")
+        build_profile(gguf, {**OPTIONS, "presence_penalty": 1.0}, "")
 
 
 def test_what_a_modelfile_says_of_the_machine_is_done(gguf: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_a_modelfile_says_of_the_machine_is_done(gguf: Path) -> None:
     Ollama's default.
     """
     loads = [
-        profile(gguf, given, "").load
+        build_profile(gguf, given, "").load
         for given in (OPTIONS, {**OPTIONS, "num_gpu": 0, "num_batch": 64})
     ]
     assert [(load.gpu_layers, load.batch) for load in loads] == [(-1, 512), (0, 64)]
@@ -255,7 +255,7 @@ def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
         ("text.gguf", "is no GGUF file"),
     ):
         with pytest.raises(UsageError, match=told):
-            profile(tmp_path / name, OPTIONS, "")
+            build_profile(tmp_path / name, OPTIONS, "")
 
 
 def test_small_models_are_decoded_by_one_team_for_each_core() -> None:

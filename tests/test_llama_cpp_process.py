@@ -71,7 +71,7 @@ def outcome(
     one: WorkerProcess, prompt: str, seconds: float = 0.3, silence: float = 0.3
 ) -> Exception | str:
     try:
-        return one.say(Generate(0, prompt, 1), seconds, silence).text
+        return one.generate(Generate(0, prompt, 1), seconds, silence).text
     except (failures.ModelError, ValueError) as failure:
         return failure
 
@@ -223,7 +223,7 @@ def test_a_process_is_gone_before_the_next_one_loads(quick: KnowledgeBase) -> No
         assert lets_go.wait(SECONDS)
         while one.alive:
             time.sleep(0.001)
-    lifecycle._loaded()
+    lifecycle._load_process()
     model.close()
     assert (len(started), left_behind) == (4, [])
 

@@ -15,7 +15,7 @@ from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import bundled
 from finops_cli.models.backend_request import BackendRequest
-from finops_cli.models.llama_cpp.connect import open_llama_cpp, relevant_options
+from finops_cli.models.llama_cpp.connect import open_llama_cpp, select_relevant_options
 from finops_cli.models.ollama.connect import build_profile
 from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha256, triage_prompt
 from finops_cli.models.protocol import ModelStage
@@ -75,7 +75,7 @@ def test_every_modelfile_of_the_desk_can_be_asked_by(name: str, kb: KnowledgeBas
     stage: ModelStage = "triage" if name.endswith("triage") else "resolver"
     made = build_profile(stage, name, "m", kb)
     assert (made.modelfile, made.probe.startswith(common_prefix(name))) == (name, True)
-    assert relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
+    assert select_relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
 
 
 def test_the_loop_prompts_by_the_modelfile_of_its_model(kb: KnowledgeBase) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from finops_cli.models import failures
 from finops_cli.models.ollama.generate import Generated, Patience, generate
-from finops_cli.models.ollama.hosts import client
+from finops_cli.models.ollama.hosts import open_client
 from finops_cli.models.ollama.timeouts import TimedTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
@@ -54,7 +54,7 @@ def saying(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
 
 
 def _generated(url: str, seconds: float = 5.0) -> Generated:
-    with client(url, transport=TimedTransport()) as open_client:
+    with open_client(url, transport=TimedTransport()) as open_client:
         return generate(open_client, {"model": "m"}, Patience(1, seconds, seconds))
 
 
@@ -172,7 +172,7 @@ def test_a_silence_between_pieces_is_not_waited_out() -> None:
     started = time.monotonic()
     with (
         saying(_for_ever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,
-        client(url, transport=TimedTransport()) as open_client,
+        open_client(url, transport=TimedTransport()) as open_client,
         pytest.raises(failures.TimedOut),
     ):
         generate(open_client, {"model": "m"}, Patience(1, 600, 0.3))

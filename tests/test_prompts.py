@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finops_cli.domain import exact_json
 from finops_cli.models.prompts import (
-    neutralised,
+    neutralise,
     prompt_sha256,
     resolver_prompt,
     sentiment_prompt,
@@ -34,8 +34,8 @@ def test_texts_are_composed_as_the_tokenizers_do_it() -> None:
     """An accent in two characters becomes the one; and a bracket that only composition would make
     is still broken.
     """
-    assert neutralised("cafe\u0301 A\u030a") == "caf\u00e9 \u00c5"
-    assert neutralised("<thin\u212a>") == "< thinK>"
+    assert neutralise("cafe\u0301 A\u030a") == "caf\u00e9 \u00c5"
+    assert neutralise("<thin\u212a>") == "< thinK>"
 
 
 def test_triage_prompt_is_the_cards_with_an_empty_think_block() -> None:
@@ -97,17 +97,17 @@ def test_nothing_written_in_a_record_is_a_control_token(text: str) -> None:
     """Whatever is put together of brackets, bars and letters; neutralising twice changes nothing
     more.
     """
-    safe = neutralised(text)
+    safe = neutralise(text)
     assert not [
         token
         for token in ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
         if token in safe.lower()
     ]
-    assert neutralised(safe) == safe
+    assert neutralise(safe) == safe
 
 
 def test_ordinary_text_is_left_alone() -> None:
-    assert neutralised("3 < 4, a<b, <-- see note, x|y") == "3 < 4, a<b, <-- see note, x|y"
+    assert neutralise("3 < 4, a<b, <-- see note, x|y") == "3 < 4, a<b, <-- see note, x|y"
 
 
 def test_the_digest_of_a_prompt_tells_stages_apart() -> None:
