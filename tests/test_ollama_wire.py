@@ -54,8 +54,8 @@ def saying(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
 
 
 def _generated(url: str, seconds: float = 5.0) -> Generated:
-    with open_client(url, transport=TimedTransport()) as open_client:
-        return generate(open_client, {"model": "m"}, Patience(1, seconds, seconds))
+    with open_client(url, transport=TimedTransport()) as client:
+        return generate(client, {"model": "m"}, Patience(1, seconds, seconds))
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_silence_between_pieces_is_not_waited_out() -> None:
     started = time.monotonic()
     with (
         saying(_for_ever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,
-        open_client(url, transport=TimedTransport()) as open_client,
+        open_client(url, transport=TimedTransport()) as client,
         pytest.raises(failures.TimedOut),
     ):
-        generate(open_client, {"model": "m"}, Patience(1, 600, 0.3))
+        generate(client, {"model": "m"}, Patience(1, 600, 0.3))
     assert time.monotonic() - started < 60
 
 
