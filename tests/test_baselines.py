@@ -27,7 +27,7 @@ from finops_cli.evaluation.baselines import (
     sentences,
     train_examples,
 )
-from finops_cli.evaluation.outcomes import outcomes_in
+from finops_cli.evaluation.outcomes import read_outcomes
 from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.evaluation.verdict import BaselineComparison, compare_with_baselines, verdict
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> tuple[Pa
     pytest.importorskip("sklearn")
     folder = tmp_path_factory.mktemp("baselines") / "ev"
     evaluated(folder, kb, Engine(kb), rows=60)
-    held_out = list(eval_examples(folder / "records.jsonl", outcomes_in(folder), kb))
+    held_out = list(eval_examples(folder / "records.jsonl", read_outcomes(folder), kb))
     return folder, baselines(
         train_examples(7, 400, kb), held_out, folder, kb.evaluation, timed=True
     )
@@ -131,11 +131,18 @@ def test_they_learn_from_the_train_split_alone(kb: KnowledgeBase) -> None:
     assert {split_of(content_key(fail), every) for fail in train} == {"train"}
 
 
-def a_duel(
+def comparison_of(
     target: str, model: int, baseline: int, model_only: int, baseline_only: int, p: str
 ) -> BaselineComparison:
     return BaselineComparison(
-        target, "linear SVC", 100, model, baseline, model_only, baseline_only, Decimal(p)
+        target=target,
+        baseline="linear SVC",
+        records=100,
+        model_right=model,
+        baseline_right=baseline,
+        model_only=model_only,
+        baseline_only=baseline_only,
+        p=Decimal(p),
     )
 
 
@@ -143,20 +150,20 @@ def a_duel(
     ("tier", "category", "earned", "says"),
     [
         (
-            a_duel("priority_tier", 95, 60, 36, 1, "0.000001"),
-            a_duel("category", 100, 100, 0, 0, "1"),
+            comparison_of("priority_tier", 95, 60, 36, 1, "0.000001"),
+            comparison_of("category", 100, 100, 0, 0, "1"),
             True,
             "earns its place",
         ),
         (
-            a_duel("priority_tier", 61, 60, 6, 5, "1"),
-            a_duel("category", 100, 100, 0, 0, "1"),
+            comparison_of("priority_tier", 61, 60, 6, 5, "1"),
+            comparison_of("category", 100, 100, 0, 0, "1"),
             False,
             "not surely better",
         ),
         (
-            a_duel("priority_tier", 95, 60, 36, 1, "0.000001"),
-            a_duel("category", 80, 100, 0, 20, "0.000002"),
+            comparison_of("priority_tier", 95, 60, 36, 1, "0.000001"),
+            comparison_of("category", 80, 100, 0, 20, "0.000002"),
             False,
             "on category it is beaten",
         ),
@@ -180,22 +187,27 @@ def test_the_rule_of_worth(
     assert says in found.sentence
 
 
-def test_duels_are_fought_with_the_best_on_the_same_records(
+def test_the_best_baseline_is_compared_on_the_same_records(
     run: tuple[Path, Baselines], kb: KnowledgeBase
 ) -> None:
     """The engine is right about all; the best baseline is right where `baselines.jsonl` says so."""
     folder, ran = run
-    for duel in compare_with_baselines(outcomes_in(folder), folder):
+    for comparison in compare_with_baselines(read_outcomes(folder), folder):
         best = max(
-            each.classified.right.count for each in ran.results if each.target == duel.target
+            each.classified.right.count for each in ran.results if each.target == comparison.target
         )
-        assert (duel.records, duel.model_right, duel.baseline_right, duel.model_only) == (
+        assert (
+            comparison.records,
+            comparison.model_right,
+            comparison.baseline_right,
+            comparison.model_only,
+        ) == (
             60,
             60,
             best,
             60 - best,
         )
-    figures = aggregate(outcomes_in(folder), kb.evaluation)
+    figures = aggregate(read_outcomes(folder), kb.evaluation)
     assert verdict("engine", figures, [], ran, True, kb.evaluation).earned is None
 
 

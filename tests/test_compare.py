@@ -13,7 +13,7 @@ import pytest
 
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.compare import compare
-from finops_cli.evaluation.outcomes import outcomes_in
+from finops_cli.evaluation.outcomes import read_outcomes
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import CompletionRequest
@@ -45,7 +45,7 @@ def test_a_worse_model_is_told_from_chance(tmp_path: Path, kb: KnowledgeBase) ->
     """
     evaluated(tmp_path / "a", kb, Engine(kb), rows=60)
     evaluated(tmp_path / "b", kb, forgetful(kb, wrong_every=4), rows=60)
-    found = compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), kb.evaluation)
+    found = compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "b"), kb.evaluation)
     by_name = {figure.name: figure for figure in found.metrics}
     action = by_name["action"]
     assert (found.pairs, found.unpaired_first, found.unpaired_second) == (60, 0, 0)
@@ -64,7 +64,7 @@ def test_no_answer_is_set_apart(tmp_path: Path, kb: KnowledgeBase) -> None:
     """
     evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
     evaluated(tmp_path / "b", kb, forgetful(kb, silent_every=5), rows=30)
-    found = compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "b"), kb.evaluation)
+    found = compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "b"), kb.evaluation)
     silent = found.answered["first only"]
     assert silent >= 4
     assert found.answered["both"] == 30 - silent
@@ -79,7 +79,7 @@ def test_other_records_are_not_compared(tmp_path: Path, kb: KnowledgeBase, finop
     for name, rows, seed in (("a", 10, 7), ("b", 6, 7), ("c", 6, 8)):
         evaluated(tmp_path / name, kb, Engine(kb), rows=rows, seed=seed)
     with pytest.raises(UsageError, match="no record in common"):
-        compare(outcomes_in(tmp_path / "a"), outcomes_in(tmp_path / "c"), kb.evaluation)
+        compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "c"), kb.evaluation)
     told = json.loads(finops("compare", tmp_path / "a", tmp_path / "b", "--json").stdout)
     assert (told["pairs"], told["unpaired_first"], told["unpaired_second"]) == (6, 4, 0)
     done = finops("compare", tmp_path / "a", tmp_path / "b")
@@ -147,5 +147,5 @@ def test_a_line_that_is_no_outcome_is_named(
     done = finops("compare", tmp_path / "a", tmp_path / "a")
     assert (
         done.returncode,
-        b"outcomes.jsonl line 2: is no outcome of an evaluation" in done.stderr,
+        b"outcomes.jsonl line 2: is not an outcome of an evaluation" in done.stderr,
     ) == (2, True), done.stderr

@@ -283,13 +283,13 @@ def test_the_report_finds_each_violated_requirement(requirement: str) -> None:
             *good,
             next(("train", row) for _, row in good if row.template == HELD_OUT),
         ],
-        "held_out_share": [
+        "held_out_proportion": [
             (s, row) for s, row in good if s == "train" or GRAMMAR.templates[row.template].held_out
         ],
-        "label_share": [
+        "label_proportion": [
             (s, row) for place, (s, row) in enumerate(good) if row.label != "neutral" or place % 7
         ],
-        "register_share": [
+        "register_proportion": [
             (s, row) for place, (s, row) in enumerate(good) if row.register != "filing" or place % 7
         ],
         "every_cell": [

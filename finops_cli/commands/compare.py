@@ -18,14 +18,14 @@ Second = Annotated[
 def compare(context: typer.Context, first: First, second: Second, as_json: AsJson = False) -> None:
     """Tell whether two evaluations differ by more than chance."""
     from finops_cli.evaluation.compare import compare
-    from finops_cli.evaluation.outcomes import outcomes_in
+    from finops_cli.evaluation.outcomes import read_outcomes
     from finops_cli.evaluation.reports.text_report import comparison_text
     from finops_cli.evaluation.results_dir import finished
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
 
     settings = load_kb(kb_dir_of(context)).evaluation
-    comparison = compare(outcomes_in(finished(first)), outcomes_in(finished(second)), settings)
+    comparison = compare(read_outcomes(finished(first)), read_outcomes(finished(second)), settings)
     typer.echo(
         encode_value(comparison)
         if as_json

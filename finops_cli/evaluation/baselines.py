@@ -1,4 +1,4 @@
-"""Something simpler: text classifiers trained on the train split (kb: `evaluate.baselines`).
+"""Trains and grades text classifiers as baselines for a model (kb: `evaluate.baselines`).
 
 Needs the extra `evaluate`.
 """
@@ -47,46 +47,69 @@ class Example(NamedTuple):
     labels: dict[str, str]
 
 
-class Baseline(Struct, frozen=True):
-    """A classifier of one target. `training_cpu_ms`: processor time, that of the vectors included;
-    `p50_ms`: of one record, alone.
+class ClassMetrics(Struct, frozen=True):
+    """Precision, recall and F1 of one class; `f1_pct` is null where the class never occurs."""
 
-    Null where nothing was timed.
-    """
+    precision: Proportion
+    recall: Proportion
+    f1_pct: Decimal | None
+
+
+class ClassifierMetrics(Struct, frozen=True):
+    """Metrics of a classifier over all classes."""
+
+    right: Proportion
+    classes: dict[str, ClassMetrics]
+    confusion: Matrix
+
+
+class Baseline(Struct, frozen=True, kw_only=True):
+    """A classifier of one target, graded. Times are null where nothing was timed."""
 
     name: str
     target: str
-    classified: Classified
+    classified: ClassifierMetrics
     training_cpu_ms: Decimal | None
+    """Processor time, with that of the vectors."""
     p50_ms: Decimal | None
+    """The time of one record, alone."""
     p95_ms: Decimal | None
 
 
 class Baselines(Struct, frozen=True):
-    """What came of them; `not_run` says why there are none."""
+    """The graded baselines; `not_run` gives the reason if there are none."""
 
     train_rows: int
     results: list[Baseline]
     not_run: str | None = None
 
 
-class Predicted(Struct, frozen=True):
-    """A line of `baselines.jsonl`: what each baseline said of a record, by target and name."""
+class Prediction(Struct, frozen=True):
+    """A line of `baselines.jsonl`: the answers of each baseline, by target and name."""
 
     content: str
     expected: dict[str, str]
     said: dict[str, dict[str, str]]
 
 
-class _Trained(NamedTuple):
+class _Classifier(NamedTuple):
     name: str
     target: str
     model: Any
     training_cpu_ms: Decimal
 
 
+class _Vectors(NamedTuple):
+    """The texts of the examples as TF-IDF; learning took `took_ns` of processor time."""
+
+    learned: Sequence[Example]
+    tfidf: Any
+    matrix: Any
+    took_ns: int
+
+
 def missing() -> MissingPiece | None:
-    """Why baselines cannot be run here, with the cure; None when they can."""
+    """Return the reason why baselines cannot run here, with the cure; None if they can."""
     if find_spec("sklearn") is None:
         return MissingPiece(
             "baselines were not run: scikit-learn is missing", extras.cure("evaluate")
@@ -95,14 +118,14 @@ def missing() -> MissingPiece | None:
 
 
 def refuse_missing() -> None:
-    """Raises MissingPiece."""
+    """Raise MissingPiece if baselines cannot run here."""
     error = missing()
     if error is not None:
         raise error
 
 
 def train_examples(seed: int, count: int, kb: KnowledgeBase) -> Iterator[Example]:
-    """Examples of the train split, as `finops generate --seed` makes them."""
+    """Make examples of the train split, as `finops generate --seed` makes them."""
     every, index = kb.datasets.eval_every, 0
     made = 0
     while made < count:
@@ -116,7 +139,7 @@ def train_examples(seed: int, count: int, kb: KnowledgeBase) -> Iterator[Example
 def eval_examples(
     records: Path, outcomes: Iterable[Outcome], kb: KnowledgeBase
 ) -> Iterator[Example]:
-    """The records of an evaluation that somebody was asked about."""
+    """Read the records of an evaluation that a backend was asked about."""
     with reading(records) as file:
         for (line, _), outcome in zip(lines_of(file), outcomes, strict=True):
             fail = parse_fail_line(line).value
@@ -125,7 +148,7 @@ def eval_examples(
 
 
 def sentences(split: Split, seed: int, count: int) -> Iterator[Example]:
-    """Labelled sentences of a split, as `finops generate --stage sentiment --seed` makes them."""
+    """Make labelled sentences of a split, as `finops generate --stage sentiment` makes them."""
     grammar = load_grammar()
     for index in range(count):
         said = sentence(index, seed, split, grammar)
@@ -145,12 +168,6 @@ def labelled_texts(stage: StageName) -> Callable[[Split, int, int], Iterator[Exa
     return LABELLED_STAGES[stage]
 
 
-def _example(fail: Any, kb: KnowledgeBase) -> Example:
-    answer = triage(fail, kb)
-    labels = {target: str(getattr(answer, target)) for target in TRIAGE_TARGETS}
-    return Example(content_key(fail).hex()[:NAME_CHARS], text_form.render(fail), labels)
-
-
 def baselines(
     train: Iterable[Example],
     held_out: Sequence[Example],
@@ -158,17 +175,16 @@ def baselines(
     settings: EvaluationSettings,
     timed: bool,
 ) -> Baselines:
-    """Train every baseline on `train`, ask it about `held_out`, and write what it said to the
-    folder. Raises MissingPiece.
+    """Train every baseline on `train`, grade it on `held_out`, and write its answers to `folder`.
+
+    Raises MissingPiece without scikit-learn.
     """
     refuse_missing()
     learned = list(train)
     targets = tuple(learned[0].labels)
     vectors = _vectors(learned, settings)
     trained = [
-        _trained(vectors, name, target, make)
-        for target in targets
-        for name, make in _kinds(settings)
+        _train(vectors, name, target, make) for target in targets for name, make in _kinds(settings)
     ]
     texts = [example.text for example in held_out]
     said = {
@@ -178,11 +194,43 @@ def baselines(
     _write(held_out, said, targets, folder)
     return Baselines(
         len(learned),
-        [
-            _judged(each, held_out, said[each.target, each.name], settings, timed)
-            for each in trained
-        ],
+        [_grade(each, held_out, said[each.target, each.name], settings, timed) for each in trained],
     )
+
+
+class ClassifierCount:
+    """The running count of a classifier: expected and predicted labels."""
+
+    def __init__(self, settings: EvaluationSettings) -> None:
+        self._z = settings.confidence_z
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, expected: str, said: str) -> None:
+        """Count one answer."""
+        self._counts[expected, said] += 1
+
+    def result(self) -> ClassifierMetrics:
+        """Compute the metrics of all answers counted."""
+        names = sorted({name for pair in self._counts for name in pair})
+        right = sum(self._counts[name, name] for name in names)
+        matrix = {e: {s: self._counts[e, s] for s in names if self._counts[e, s]} for e in names}
+        classes = {name: self._class(name, names) for name in names}
+        return ClassifierMetrics(proportion(right, self._counts.total(), self._z), classes, matrix)
+
+    def _class(self, name: str, names: list[str]) -> ClassMetrics:
+        hit = self._counts[name, name]
+        called, there = (
+            sum(self._counts[e, name] for e in names),
+            sum(self._counts[name, s] for s in names),
+        )
+        f1 = pct(Decimal(2 * hit) / (called + there)) if called + there else None
+        return ClassMetrics(proportion(hit, called, self._z), proportion(hit, there, self._z), f1)
+
+
+def _example(fail: Any, kb: KnowledgeBase) -> Example:
+    answer = triage(fail, kb)
+    labels = {target: str(getattr(answer, target)) for target in TRIAGE_TARGETS}
+    return Example(content_key(fail).hex()[:NAME_CHARS], text_form.render(fail), labels)
 
 
 def _kinds(settings: EvaluationSettings) -> list[tuple[str, Callable[[], Any]]]:
@@ -206,26 +254,15 @@ def _kinds(settings: EvaluationSettings) -> list[tuple[str, Callable[[], Any]]]:
     ]
 
 
-def _trained(vectors: _Vectors, name: str, target: str, make: Callable[[], Any]) -> _Trained:
-    """A classifier fitted to what the examples say of `target`, behind the vectors that all of them
-    share.
-    """
+def _train(vectors: _Vectors, name: str, target: str, make: Callable[[], Any]) -> _Classifier:
+    """Fit a classifier to the labels of `target`, on the vectors that all classifiers share."""
     from sklearn.pipeline import make_pipeline
 
     classifier = make()
     started = process_time_ns()
     classifier.fit(vectors.matrix, [example.labels[target] for example in vectors.learned])
     took_ns = process_time_ns() - started + vectors.took_ns
-    return _Trained(name, target, make_pipeline(vectors.tfidf, classifier), in_ms(took_ns))
-
-
-class _Vectors(NamedTuple):
-    """The texts of the examples as TF-IDF; `took_ns` of processor time to learn."""
-
-    learned: Sequence[Example]
-    tfidf: Any
-    matrix: Any
-    took_ns: int
+    return _Classifier(name, target, make_pipeline(vectors.tfidf, classifier), in_ms(took_ns))
 
 
 def _vectors(learned: Sequence[Example], settings: EvaluationSettings) -> _Vectors:
@@ -243,16 +280,16 @@ def _vectors(learned: Sequence[Example], settings: EvaluationSettings) -> _Vecto
     return _Vectors(learned, tfidf, matrix, process_time_ns() - started)
 
 
-def _judged(
-    each: _Trained,
+def _grade(
+    each: _Classifier,
     held_out: Sequence[Example],
     said: list[str],
     settings: EvaluationSettings,
     timed: bool,
 ) -> Baseline:
-    counted = ClassifierCount(settings)
+    count = ClassifierCount(settings)
     for example, label in zip(held_out, said, strict=True):
-        counted.add(example.labels[each.target], label)
+        count.add(example.labels[each.target], label)
     texts = (example.text for example in held_out)
     ascending = (
         times_ms(lambda text: each.model.predict([text]), texts, settings.rows["timed"])
@@ -261,12 +298,12 @@ def _judged(
     )
     training_cpu_ms = each.training_cpu_ms if timed else None
     return Baseline(
-        each.name,
-        each.target,
-        counted.result(),
-        training_cpu_ms,
-        percentile(ascending, 50),
-        percentile(ascending, 95),
+        name=each.name,
+        target=each.target,
+        classified=count.result(),
+        training_cpu_ms=training_cpu_ms,
+        p50_ms=percentile(ascending, 50),
+        p95_ms=percentile(ascending, 95),
     )
 
 
@@ -282,49 +319,5 @@ def _write(
             for (target, name), labels in said.items():
                 by_target[target][name] = labels[place]
             file.write(
-                exact_json.encode(Predicted(example.name, example.labels, by_target)) + b"\n"
+                exact_json.encode(Prediction(example.name, example.labels, by_target)) + b"\n"
             )
-
-
-class ClassMetrics(Struct, frozen=True):
-    """`precision`: of what was called so; `recall`: of what is so.
-
-    `f1_pct` is null where both are nothing.
-    """
-
-    precision: Proportion
-    recall: Proportion
-    f1_pct: Decimal | None
-
-
-class Classified(Struct, frozen=True):
-    right: Proportion
-    classes: dict[str, ClassMetrics]
-    confusion: Matrix
-
-
-class ClassifierCount:
-    """The running count."""
-
-    def __init__(self, settings: EvaluationSettings) -> None:
-        self._z = settings.confidence_z
-        self._counts: Counter[tuple[str, str]] = Counter()
-
-    def add(self, expected: str, said: str) -> None:
-        self._counts[expected, said] += 1
-
-    def result(self) -> Classified:
-        names = sorted({name for pair in self._counts for name in pair})
-        right = sum(self._counts[name, name] for name in names)
-        matrix = {e: {s: self._counts[e, s] for s in names if self._counts[e, s]} for e in names}
-        classes = {name: self._class(name, names) for name in names}
-        return Classified(proportion(right, self._counts.total(), self._z), classes, matrix)
-
-    def _class(self, name: str, names: list[str]) -> ClassMetrics:
-        hit = self._counts[name, name]
-        called, there = (
-            sum(self._counts[e, name] for e in names),
-            sum(self._counts[name, s] for s in names),
-        )
-        f1 = pct(Decimal(2 * hit) / (called + there)) if called + there else None
-        return ClassMetrics(proportion(hit, called, self._z), proportion(hit, there, self._z), f1)

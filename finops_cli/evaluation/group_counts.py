@@ -1,5 +1,7 @@
-"""Counts first answers and shares of plans by group, and flags the groups where chance does not
-explain the wrong or missing answers (kb: `evaluate.min_group_records`).
+"""Counts first answers and shares of plans by group of records.
+
+It flags the groups where chance does not explain the wrong or missing answers
+(kb: `evaluate.min_group_records`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from finops_cli.evaluation.stats import chance_of_more, proportion, wilson
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 _ALL = "all"
-
 _WORST_FIELDS = 4
 _TESTS = 2
 """Of each group: one for wrong answers, one for no answer."""
@@ -22,7 +23,7 @@ _Group = tuple[str, str]
 
 
 class GroupCounts:
-    """Running counts by dimension and group."""
+    """Running counts of first answers and wrong fields, by dimension and group."""
 
     def __init__(self, settings: EvaluationSettings) -> None:
         self._settings = settings
@@ -31,19 +32,18 @@ class GroupCounts:
         self._all: Counter[str] = Counter()
 
     def add(self, outcome: Outcome, wrong: Sequence[str]) -> None:
-        """Count a record; `wrong` are the fields that its answer has wrong."""
-        told = outcome.first or ""
-        self._all[told] += 1
+        """Count a record; `wrong` are the fields that are wrong in its answer."""
+        first = outcome.first or ""
+        self._all[first] += 1
         for group in outcome.strata:
-            self._first[group][told] += 1
+            self._first[group][first] += 1
             self._wrong[group].update(wrong)
 
     def groups(self) -> list[Stratum]:
-        """Every group: those singled out first, then by how many of its records might be right at
-        best, fewest first.
+        """List every group: flagged ones first, then by the best possible proportion of right ones.
 
-        That is the upper end of the interval of right ones among the records asked: an answer that
-        did not come is not right here.
+        That is the upper end of the interval of right answers among all records asked: a missing
+        answer is not right here.
         """
         strata = [self._stratum(group, first) for group, first in sorted(self._first.items())]
         return sorted(strata, key=lambda stratum: (not stratum.flagged, self._at_best(stratum)))
@@ -58,31 +58,35 @@ class GroupCounts:
         worst = sorted(self._wrong[group].items(), key=lambda item: (-item[1], item[0]))[
             :_WORST_FIELDS
         ]
-        is_wrong = self._is_no_chance(first["wrong"], answered, self._all["wrong"], everywhere)
-        is_silent = self._is_no_chance(
+        is_wrong = self._is_above_chance(first["wrong"], answered, self._all["wrong"], everywhere)
+        is_unanswered = self._is_above_chance(
             first["none"], first.total(), self._all["none"], self._all.total()
         )
         right = proportion(first["right"], answered, self._settings.confidence_z)
-        return Stratum(*group, right, first["none"], is_wrong or is_silent, is_silent, dict(worst))
+        dimension, name = group
+        return Stratum(
+            dimension=dimension,
+            group=name,
+            right=right,
+            unanswered=first["none"],
+            flagged=is_wrong or is_unanswered,
+            flagged_unanswered=is_unanswered,
+            worst=dict(worst),
+        )
 
-    def _is_no_chance(self, marked: int, of: int, all_marked: int, of_all: int) -> bool:
-        """Whether so many of a group are no chance, however many groups are looked at, and each of
-        them twice.
-        """
-        if of < self._settings.min_group_records or not marked:
+    def _is_above_chance(self, flagged: int, of: int, all_flagged: int, of_all: int) -> bool:
+        """Tell if chance does not explain so many, given the number of groups and tests of each."""
+        if of < self._settings.min_group_records or not flagged:
             return False
-        chance = chance_of_more(marked, of, all_marked, of_all)
+        chance = chance_of_more(flagged, of, all_flagged, of_all)
         return chance * len(self._first) * _TESTS <= self._settings.significance
 
 
-def _answered(first: Counter[str]) -> int:
-    return first["right"] + first["wrong"]
-
-
 class PlanCount:
-    """Running sums.
+    """Running sums of shares of stock, in all and by the number of fails to receive.
 
-    Shares that are owed are told of records with an answer; the others stand beside.
+    Owed, coverable and delivered shares are those of records with an answer; records without one
+    have counts of their own.
     """
 
     def __init__(self, settings: EvaluationSettings) -> None:
@@ -110,10 +114,11 @@ class PlanCount:
             self._sums[group].update(sums)
 
     def totals(self) -> PlanTotals:
+        """Return the sums of all records."""
         return self._totals(self._sums[_ALL])
 
     def by_ftr_count(self) -> dict[str, PlanTotals]:
-        """By range of numbers of fails to receive, fewest first."""
+        """Return the sums by range of the number of fails to receive, fewest first."""
         ranges = sorted((group for group in self._sums if group != _ALL), key=_fewest)
         return {group: self._totals(self._sums[group]) for group in ranges}
 
@@ -131,9 +136,11 @@ class PlanCount:
         )
 
 
+def _answered(first: Counter[str]) -> int:
+    return first["right"] + first["wrong"]
+
+
 def _fewest(group: str) -> tuple[int, bool]:
-    """The number that a range of fails to receive begins with; what lies below it comes
-    before it.
-    """
+    """Return the sort key of a range: its first number, with `below N` before it."""
     below = group.startswith("below ")
     return int(group.removeprefix("below ").removeprefix("over ").partition("-")[0]), not below

@@ -62,7 +62,7 @@ class PlanTotals(Struct, frozen=True):
     unanswered_coverable: int
 
 
-class Stratum(Struct, frozen=True):
+class Stratum(Struct, frozen=True, kw_only=True):
     """A group of records. `worst`: the fields most often wrong in it, with how often.
 
     `flagged`: it is wrong or without an answer more often than chance explains;

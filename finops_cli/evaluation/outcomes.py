@@ -1,5 +1,6 @@
-"""The outcome of one record, as a line of `outcomes.jsonl`: every number of a report can be counted
-again from these lines.
+"""Reads and writes `outcomes.jsonl`: one line for each record of an evaluation.
+
+Every number of a report can be counted again from these lines.
 """
 
 from __future__ import annotations
@@ -20,47 +21,46 @@ from finops_cli.evaluation.plan_coverage import PlanShares
 from finops_cli.evaluation.strata import Strata
 from finops_cli.models.protocol import ModelStage
 
+FILE = "outcomes.jsonl"
+NAME_CHARS = 16
+"""Characters of the digest that identifies a record by its content."""
 First = Literal["right", "wrong", "none"]
-"""The first answer (kb: `evaluate.outcomes`)."""
+"""The grade of the first answer (kb: `evaluate.outcomes`)."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One record. `content` names it by what the rules read of it; `expected` and `said` hold the
-    graded fields.
-
-    `said` is the first answer's, null where none could be read; `why` are the rules that it broke.
-    `status` is that of what stands after repair.
-    """
+    """The outcome of one record."""
 
     id: str
     content: str
+    """The digest of the fields that the rules read."""
     stage: ModelStage
     strata: Strata
     first: First | None
     why: tuple[str, ...]
+    """The rules that the first answer broke."""
     status: Status
+    """The status of the answer after repair."""
     attempts: int
     expected: dict[str, Any]
+    """The graded fields of the right answer."""
     said: dict[str, Any] | None
+    """The graded fields of the first answer; null where none could be read."""
     shares: PlanShares | None = None
     latency_ms: Decimal | None = None
     tokens: int | None = None
     generating_ms: Decimal | None = None
 
 
-FILE = "outcomes.jsonl"
-NAME_CHARS = 16
-"""Of the digest that names a record by its content."""
-
-
-def encoded(outcome: Outcome) -> bytes:
+def encode(outcome: Outcome) -> bytes:
+    """Encode an outcome as a line of `outcomes.jsonl`."""
     return exact_json.encode(outcome) + b"\n"
 
 
-def outcomes_in(folder: Path) -> Iterator[Outcome]:
-    """The outcomes of the evaluation in `folder`.
+def read_outcomes(folder: Path) -> Iterator[Outcome]:
+    """Read the outcomes of the evaluation in `folder`.
 
-    Raises UsageError naming the line that is none.
+    Raises UsageError naming the line that is not an outcome.
     """
     file = folder / FILE
     if not file.is_file():
@@ -74,13 +74,13 @@ def outcomes_in(folder: Path) -> Iterator[Outcome]:
                 _refuse_other_fields(outcome)
             except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
                 raise UsageError(
-                    f"{file} line {number}: is no outcome of an evaluation ({error})"
+                    f"{file} line {number}: is not an outcome of an evaluation ({error})"
                 ) from error
             yield outcome
 
 
 def _refuse_other_fields(outcome: Outcome) -> None:
-    """Raises ValueError where what was expected or said has not the graded fields of the stage."""
+    """Raise ValueError where an answer lacks a graded field of the stage."""
     graded = GRADED_STAGES[outcome.stage].fields
     for fields in (outcome.expected, outcome.said):
         if outcome.first is not None and fields is not None and not fields.keys() >= {*graded}:

@@ -100,10 +100,10 @@ def conclude(
     refuse_other_answers(folder)
     with whole(folder / outcomes.FILE) as file:
         for outcome in grading.grade(folder / RECORDS, folder / ANSWERS, wanted.stage, kb):
-            file.write(outcomes.encoded(outcome))
-    metrics = aggregate(outcomes.outcomes_in(folder), kb.evaluation)
+            file.write(outcomes.encode(outcome))
+    metrics = aggregate(outcomes.read_outcomes(folder), kb.evaluation)
     ran = _baselines(wanted, folder, kb, simpler)
-    compared = compare_with_baselines(outcomes.outcomes_in(folder), folder) if ran.results else []
+    compared = compare_with_baselines(outcomes.read_outcomes(folder), folder) if ran.results else []
     model = GRADED_STAGES[wanted.stage].model(origin.models)
     earned = verdict(
         model or origin.name, metrics, compared, ran, origin.digests is None, kb.evaluation
@@ -128,7 +128,7 @@ def _baselines(
     if absent is not None:
         return Baselines(0, [], str(absent))
     train = train_examples(wanted.seed, kb.evaluation.rows["baseline_train"], kb)
-    held_out = list(eval_examples(folder / RECORDS, outcomes.outcomes_in(folder), kb))
+    held_out = list(eval_examples(folder / RECORDS, outcomes.read_outcomes(folder), kb))
     if not held_out:
         return Baselines(0, [], "baselines were not run: no record can be used")
     return baselines(train, held_out, folder, kb.evaluation, simpler.timed)

@@ -1,5 +1,6 @@
-"""Statistics of an evaluation: proportions with intervals, percentiles, significance tests,
-divergence and timing. All but the timing is exact or Decimal, so equal on every machine.
+"""Computes the statistics of an evaluation: intervals, percentiles, tests, divergence and timing.
+
+All but the timing is exact or Decimal, so it is equal on every machine.
 """
 
 from __future__ import annotations
@@ -15,19 +16,18 @@ from typing import TypeVar
 from msgspec import Struct
 
 T = TypeVar("T")
-_NS_MS = Decimal(10**6)
-_SHOWN = Decimal("0.001")
 
-_MILLIONTH = Decimal("0.000001")
-
-_TINY = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
-"""For products of as many factors as there are records: what they lose to rounding stays far behind
-every digit that is compared.
-"""
-
-_EXACT = Context(prec=34)
-_HUNDREDTH = Decimal("0.01")
 PERCENT = 100
+_NS_MS = Decimal(10**6)
+_HUNDREDTH = Decimal("0.01")
+_THOUSANDTH = Decimal("0.001")
+_MILLIONTH = Decimal("0.000001")
+_EXACT = Context(prec=34)
+_TINY = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
+"""For products of as many factors as there are records.
+
+Their rounding errors stay far behind every digit that is compared.
+"""
 
 
 class Proportion(Struct, frozen=True):
@@ -44,7 +44,7 @@ class Proportion(Struct, frozen=True):
 
 
 def proportion(count: int, of: int, z: Decimal) -> Proportion:
-    """The proportion that `count` is of `of`, with Wilson's interval of `z` standard deviations."""
+    """Compute `count` of `of`, with Wilson's interval of `z` standard deviations."""
     if not of:
         return Proportion(count, of, None, None, None)
     low, high = wilson(count, of, z)
@@ -52,7 +52,7 @@ def proportion(count: int, of: int, z: Decimal) -> Proportion:
 
 
 def wilson(count: int, of: int, z: Decimal) -> tuple[Decimal, Decimal]:
-    """The ends of Wilson's score interval, from 0 to 1. `of` is above 0."""
+    """Compute the ends of Wilson's score interval, from 0 to 1. `of` is above 0."""
     c = _EXACT
     n, squared = Decimal(of), c.multiply(z, z)
     p = c.divide(Decimal(count), n)
@@ -64,13 +64,14 @@ def wilson(count: int, of: int, z: Decimal) -> tuple[Decimal, Decimal]:
 
 
 def pct(part: Decimal) -> Decimal:
-    """A part of 1 as percent, to two decimals."""
+    """Convert a part of 1 to percent, with two decimals."""
     return (part * PERCENT).quantize(_HUNDREDTH, ROUND_HALF_UP)
 
 
 def percentile(ascending: Sequence[Decimal], percent: int) -> Decimal | None:
-    """The smallest of the values that at least `percent` percent of them do not exceed (nearest
-    rank).
+    """Find the smallest value that at least `percent` percent of the values do not exceed.
+
+    This is the nearest-rank percentile.
     """
     if not ascending:
         return None
@@ -78,10 +79,10 @@ def percentile(ascending: Sequence[Decimal], percent: int) -> Decimal | None:
 
 
 def sign_test(first: int, second: int) -> Fraction:
-    """The two-sided probability of a split at least as uneven as `first` against `second`, were
-    both as likely.
+    """Compute the two-sided probability of a split at least as uneven as `first` to `second`.
 
-    Of the pairs that one has right and the other wrong this is the exact test of McNemar.
+    The null hypothesis is that both are equally likely. For pairs that one side has right and the
+    other wrong, this is McNemar's exact test.
     """
     n, fewer = first + second, min(first, second)
     term = tail = 1
@@ -94,8 +95,9 @@ def sign_test(first: int, second: int) -> Fraction:
 def paired_interval(
     first_only: int, second_only: int, pairs: int, z: Decimal
 ) -> tuple[Decimal, Decimal, Decimal]:
-    """The difference between the right proportions of two sides, and the ends of its interval
-    (Agresti and Min), from -1 to 1.
+    """Compute the difference between two right proportions, and the ends of its interval.
+
+    All three are from -1 to 1. Source: Agresti and Min.
     """
     half, n = Decimal("0.5"), Decimal(pairs)
     b, c, adjusted = first_only + half, second_only + half, n + 2
@@ -109,17 +111,16 @@ def paired_interval(
     )
 
 
-def chance_of_more(marked: int, of: int, all_marked: int, of_all: int) -> Decimal:
-    """The probability that a group of `of` records has `marked` marked ones or more, were
-    `all_marked` of `of_all` dealt blindly.
+def chance_of_more(flagged: int, of: int, all_flagged: int, of_all: int) -> Decimal:
+    """Compute the probability that `of` records hold `flagged` flagged ones or more by chance.
 
-    This is Fisher's exact test, one-sided, to some 40 digits: whole numbers would have as many
-    digits as there are records.
+    `all_flagged` of all `of_all` records are flagged. This is Fisher's exact test, one-sided, to
+    about 40 digits: whole numbers would have as many digits as there are records.
     """
-    few, many = sorted((of, all_marked))
+    few, many = sorted((of, all_flagged))
     with localcontext(_TINY):
-        term = tail = _chance_of_exactly(marked, few, many, of_all)
-        for k in range(marked, few):
+        term = tail = _chance_of_exactly(flagged, few, many, of_all)
+        for k in range(flagged, few):
             term = term * ((few - k) * (many - k)) / ((k + 1) * (of_all - few - many + k + 1))
             before, tail = tail, tail + term
             if tail == before:
@@ -127,21 +128,10 @@ def chance_of_more(marked: int, of: int, all_marked: int, of_all: int) -> Decima
         return min(Decimal(1), tail)
 
 
-def _chance_of_exactly(both: int, few: int, many: int, of_all: int) -> Decimal:
-    """The probability that `few` records drawn of `of_all` hold `both` of the `many`, factor by
-    factor.
-    """
-    chance = Decimal(1)
-    for drawn in range(both):
-        chance = chance * ((many - drawn) * (few - drawn)) / ((of_all - drawn) * (drawn + 1))
-    for drawn in range(both, few):
-        chance = chance * (of_all - many - drawn + both) / (of_all - drawn)
-    return chance
-
-
 def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:
-    """Each probability corrected for how many there are: the smallest times all, the next times one
-    fewer, never falling.
+    """Correct each probability for the number of tests (Holm).
+
+    The smallest is multiplied by their number, the next by one less; they never fall.
     """
     corrected: dict[str, Fraction] = {}
     before = Fraction(0)
@@ -154,7 +144,7 @@ def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:
 
 
 def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) -> Decimal:
-    """Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals.
+    """Compute the Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals.
 
     Every value of either side gets `smoothing` on both.
     """
@@ -171,8 +161,9 @@ def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) ->
 
 
 def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
-    """How far two samples of the same diverge on average, in nats (kb: `drift.window`): (k - 1)/2
-    (1/n + 1/m) of k values.
+    """Compute the average divergence of two samples of one distribution, in nats.
+
+    It is (k - 1)/2 (1/n + 1/m) for k values (kb: `drift.window`).
     """
     n, m = now.total(), baseline.total()
     if not n or not m:
@@ -182,7 +173,7 @@ def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
 
 
 def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> list[Decimal]:
-    """Milliseconds of each of the first `at_most` things, shortest first."""
+    """Time `ask` on the first `at_most` things, in milliseconds, shortest first."""
     took = []
     for thing in islice(things, at_most):
         started = perf_counter_ns()
@@ -192,5 +183,15 @@ def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> l
 
 
 def in_ms(took_ns: int) -> Decimal:
-    """Nanoseconds as milliseconds, to the microsecond."""
-    return (took_ns / _NS_MS).quantize(_SHOWN)
+    """Convert nanoseconds to milliseconds, to the microsecond."""
+    return (took_ns / _NS_MS).quantize(_THOUSANDTH)
+
+
+def _chance_of_exactly(both: int, few: int, many: int, of_all: int) -> Decimal:
+    """Multiply out the probability that `few` of `of_all` records hold `both` of the `many`."""
+    chance = Decimal(1)
+    for drawn in range(both):
+        chance = chance * ((many - drawn) * (few - drawn)) / ((of_all - drawn) * (drawn + 1))
+    for drawn in range(both, few):
+        chance = chance * (of_all - many - drawn + both) / (of_all - drawn)
+    return chance

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from finops_cli.evaluation.baselines import FILE, Baselines, Predicted
+from finops_cli.evaluation.baselines import FILE, Baselines, Prediction
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.outcomes import Outcome
 from finops_cli.evaluation.stats import pct, sign_test
@@ -20,9 +20,10 @@ from finops_cli.kb.chapters.evaluation import EvaluationSettings
 _NAMES = {"priority_tier": "tier", "category": "category"}
 
 
-class BaselineComparison(Struct, frozen=True):
-    """First answers against the best baseline of one target, on the same records; no answer is not
-    right.
+class BaselineComparison(Struct, frozen=True, kw_only=True):
+    """First answers and the best baseline of one target, on the same records.
+
+    No answer is not right.
     """
 
     target: str
@@ -36,7 +37,7 @@ class BaselineComparison(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """`earned` is null where it was not judged."""
+    """The verdict on a model; `earned` is null where no rule applies."""
 
     earned: bool | None
     sentence: str
@@ -44,7 +45,7 @@ class Verdict(Struct, frozen=True):
 
 
 def compare_with_baselines(outcomes: Iterable[Outcome], folder: Path) -> list[BaselineComparison]:
-    """Every target's best baseline against the model.
+    """Compare the model with the best baseline of every target.
 
     Both files hold the records in the same order.
     """
@@ -52,12 +53,14 @@ def compare_with_baselines(outcomes: Iterable[Outcome], folder: Path) -> list[Ba
     asked = (outcome for outcome in outcomes if outcome.first is not None)
     with (folder / FILE).open("rb") as lines:
         for outcome, line in zip(asked, lines, strict=True):
-            told = msgspec.json.decode(line, type=Predicted)
-            for target, labels in told.said.items():
-                right = outcome.said is not None and outcome.said[target] == told.expected[target]
+            predicted = msgspec.json.decode(line, type=Prediction)
+            for target, labels in predicted.said.items():
+                right = (
+                    outcome.said is not None and outcome.said[target] == predicted.expected[target]
+                )
                 for name, label in labels.items():
                     tables.setdefault((target, name), Counter())[
-                        right, label == told.expected[target]
+                        right, label == predicted.expected[target]
                     ] += 1
     return [
         _compare_with_best(target, tables)
@@ -78,7 +81,14 @@ def _compare_with_best(
     exact = Decimal(p.numerator) / Decimal(p.denominator)
     model_right = table[True, True] + model_only
     return BaselineComparison(
-        target, best, table.total(), model_right, hits(best), model_only, baseline_only, exact
+        target=target,
+        baseline=best,
+        records=table.total(),
+        model_right=model_right,
+        baseline_right=hits(best),
+        model_only=model_only,
+        baseline_only=baseline_only,
+        p=exact,
     )
 
 
@@ -90,7 +100,7 @@ def verdict(
     is_engine: bool,
     settings: EvaluationSettings,
 ) -> Verdict:
-    """The verdict on the model called `name`."""
+    """Judge the model called `name`."""
     if is_engine:
         return Verdict(
             None,

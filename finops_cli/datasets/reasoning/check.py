@@ -148,12 +148,12 @@ def _derivable(
                 if statement.is_true:
                     known.add(statement.result)
                 else:
-                    said = f"{statement.text} does not hold: it gives {_shown(statement.gives)}"
+                    said = f"{statement.text} does not hold: it gives {_render(statement.gives)}"
                     yield Finding(
                         "trace.arithmetic",
                         path,
-                        _shown(statement.gives),
-                        _shown(statement.result),
+                        _render(statement.gives),
+                        _render(statement.result),
                         said,
                     )
                 rest = rest[: statement.start] + "_" * len(statement.text) + rest[statement.end :]
@@ -162,7 +162,7 @@ def _derivable(
                     yield _unknown(path, text, line)
 
 
-def _shown(value: object) -> str:
+def _render(value: object) -> str:
     return (
         ("Yes" if value else "No")
         if isinstance(value, bool)

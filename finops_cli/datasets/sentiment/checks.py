@@ -24,9 +24,9 @@ SentenceRequirement = Literal[
     "slots_filled",
     "template_known",
     "held_out_in_eval_only",
-    "held_out_share",
-    "label_share",
-    "register_share",
+    "held_out_proportion",
+    "label_proportion",
+    "register_proportion",
     "every_cell",
 ]
 _SHOWN = 80
@@ -39,17 +39,19 @@ REQUIREMENTS: dict[SentenceRequirement, str] = {
         "A row's template is one of the grammar, and its register and label are the template's."
     ),
     "held_out_in_eval_only": "No held-out template in the train split.",
-    "held_out_share": "Half of the eval split comes from held-out templates, to a point.",
-    "label_share": "Each label has a third of a split, to a point.",
-    "register_share": "Each register has a quarter of a split, to a point.",
+    "held_out_proportion": "Half of the eval split comes from held-out templates, to a point.",
+    "label_proportion": "Each label has a third of a split, to a point.",
+    "register_proportion": "Each register has a quarter of a split, to a point.",
     "every_cell": "A split of a dozen rows or more holds every register with every label.",
 }
 """A user's own sentences (register `phrasebank`) are held to the first four only."""
 
 
 class Violation(Struct, frozen=True):
-    """`rows` is how many rows of `split` break it, or by how many a share is off; `example` is the
-    first, or the share.
+    """A requirement that `split` does not meet.
+
+    `rows` counts the rows that break it, or those by which a proportion is off; `example` is the
+    first such row, or the proportion.
     """
 
     requirement: SentenceRequirement
@@ -156,7 +158,7 @@ def _template_faults(
 def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterator[Violation]:
     """Counted over the generated rows of a split.
 
-    A share may be off by a point, or by what an unfinished dozen allows.
+    A proportion may be off by a point, or by what an unfinished dozen allows.
     """
     mine: _Count = Counter(
         {key: count for key, count in counts.items() if key[0] == split and key[2] != "phrasebank"}
@@ -172,10 +174,10 @@ def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterat
             count if template in grammar.templates and grammar.templates[template].held_out else 0
         )
     yield from _off(
-        "label_share", split, {name: by_label[name] for name in LABELS}, total, len(LABELS), 1
+        "label_proportion", split, {name: by_label[name] for name in LABELS}, total, len(LABELS), 1
     )
     yield from _off(
-        "register_share",
+        "register_proportion",
         split,
         {name: by_register[name] for name in REGISTERS},
         total,
@@ -184,7 +186,7 @@ def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterat
     )
     if split == "eval":
         yield from _off(
-            "held_out_share", split, {"held-out templates": held_out}, total, 2, BLOCK // 4
+            "held_out_proportion", split, {"held-out templates": held_out}, total, 2, BLOCK // 4
         )
     if total >= BLOCK:
         missing = [cell for cell in itertools.product(REGISTERS, LABELS) if not by_cell[cell]]

@@ -1,5 +1,6 @@
-"""The grammar of financial sentences, typed and checked (source: training/sentiment-grammar.toml;
-unknown keys are refused).
+"""Loads and checks the grammar of financial sentences (training/sentiment-grammar.toml).
+
+Unknown keys are an error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Struct
 
-from finops_cli.datasets.sentiment.slots import Figure, Filler, Measure, Move, Words
+from finops_cli.datasets.sentiment.slots import Amount, Filler, Measure, Move, Words
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.load import bundled_dir
 
@@ -114,12 +115,12 @@ def load_grammar(file: Path | None = None) -> Grammar:
     except ValueError as error:  # msgspec.ValidationError is one, and tells the key
         raise KnowledgeError(f"{path}: {error}") from error
     try:
-        return _compiled(given, hashlib.sha256(text).hexdigest())
+        return _compile(given, hashlib.sha256(text).hexdigest())
     except KnowledgeError as error:
         raise KnowledgeError(f"{path}: {error}", error.cure) from error
 
 
-def _compiled(given: _File, digest: str) -> Grammar:
+def _compile(given: _File, digest: str) -> Grammar:
     for name, have, want in (
         ("labels", given.labels, LABELS),
         ("registers", given.registers, REGISTERS),
@@ -193,7 +194,7 @@ def _template(
         raise KnowledgeError(f"template {id}: text: a brace that is no {{slot}}")
     try:
         fillers = _fillers(
-            slots, {name: _figure(name, text, given) for name, text in line.figures.items()}, lists
+            slots, {name: _amount(name, text, given) for name, text in line.figures.items()}, lists
         )
         template = Template(
             id,
@@ -217,17 +218,17 @@ def _template(
     return template
 
 
-def _figure(name: str, text: str, given: _File) -> Figure:
+def _amount(name: str, text: str, given: _File) -> Amount:
     measure, _, move = text.partition(" ")
     if measure not in given.measures or (move and move not in given.moves):
         raise KnowledgeError(
             f"figures.{name}: {text!r} is not a measure, or a measure and a move, of this file"
         )
-    return Figure(name, given.measures[measure], given.moves[move] if move else None)
+    return Amount(name, given.measures[measure], given.moves[move] if move else None)
 
 
 def _fillers(
-    slots: tuple[str, ...], figures: dict[str, Figure], lists: dict[str, tuple[str, ...]]
+    slots: tuple[str, ...], figures: dict[str, Amount], lists: dict[str, tuple[str, ...]]
 ) -> dict[str, Filler]:
     """By the name that `key` may give."""
     drawn: dict[str, list[str]] = {}
@@ -253,7 +254,7 @@ def _fillers(
 
 
 def _key_first(key: str, slots: tuple[str, ...], fillers: dict[str, Filler]) -> tuple[Filler, ...]:
-    """The key must be shown: the slot itself, or the first value of its figure."""
+    """Put the key first. The text must show it: its slot, or the first value of its amount."""
     if key not in fillers or not {key, f"{key}.from"} & set(slots):
         raise KnowledgeError(f"key: {key!r} is no slot of the text, or its .from is not shown")
     return (fillers[key], *(filler for name, filler in fillers.items() if name != key))

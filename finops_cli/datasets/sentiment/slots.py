@@ -1,8 +1,7 @@
-"""What fills a sentence's slots: words off a list, and figures that agree (source:
-training/sentiment-grammar.toml).
+"""Fills the slots of sentences with words of a list and amounts that agree.
 
-All figures are whole numbers of a measure's last decimal, and a percentage is worked out from the
-two values that are shown, so a reader who checks the sentence with a calculator finds it right.
+Source: training/sentiment-grammar.toml. All amounts are whole numbers of a measure's last decimal.
+A percentage is computed from the two values in the text, so a calculator confirms the sentence.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Measure(Struct, frozen=True, forbid_unknown_fields=True):
         head = str(whole) if self.plain else f"{whole:,}"
         return f"{head}.{rest:0{self.decimals}d}" if self.decimals else head
 
-    def shown(self, units: int) -> str:
+    def render(self, units: int) -> str:
         return self.form.replace("{}", self.number(units))
 
     def basis_points(self, units: int) -> str:
@@ -47,8 +46,8 @@ class Move(Struct, frozen=True, forbid_unknown_fields=True):
     low: int
     high: int
 
-    def applied(self, start: int, draw: random.Random) -> int:
-        """Never the same value again, unless the move says so."""
+    def apply(self, start: int, draw: random.Random) -> int:
+        """Draw the second value; it differs from the first unless the move is 0."""
         change = draw.randint(self.low, self.high)
         if change == 0:
             return start
@@ -80,8 +79,8 @@ class Words(NamedTuple):
         return {slot: self.values[place] for slot, place in zip(self.slots, chosen, strict=True)}
 
 
-class Figure(NamedTuple):
-    """One value, or two with what lies between them."""
+class Amount(NamedTuple):
+    """One amount, or two with their difference."""
 
     slot: str
     measure: Measure
@@ -101,7 +100,7 @@ class Figure(NamedTuple):
         return self.keys()
 
     def size_beside_key(self) -> int:
-        """How many second values the least first value can have."""
+        """Return the number of second values that the least first value can have."""
         return (
             1
             if self.move is None
@@ -115,21 +114,21 @@ class Figure(NamedTuple):
             else draw.randint(self.measure.low, self.measure.high)
         )
         if self.move is None:
-            return {self.slot: self.measure.shown(start)}
-        end = self.move.applied(start, draw)
+            return {self.slot: self.measure.render(start)}
+        end = self.move.apply(start, draw)
         gap = abs(end - start)
         parts = {
-            "from": self.measure.shown(start),
-            "to": self.measure.shown(end),
+            "from": self.measure.render(start),
+            "to": self.measure.render(end),
             "pct": percent_of(gap, start),
-            "diff": self.measure.shown(gap),
+            "diff": self.measure.render(gap),
         }
         if self.measure.percent:
             parts["bp"] = self.measure.basis_points(gap)
         return {f"{self.slot}.{part}": text for part, text in parts.items()}
 
 
-Filler = Words | Figure
+Filler = Words | Amount
 
 
 def percent_of(part: int, whole: int) -> str:
