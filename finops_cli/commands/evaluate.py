@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,23 +12,20 @@ from finops_cli.commands.messages import report
 from finops_cli.commands.options import (
     AsJson,
     BackendOption,
-    Guard,
-    Hosts,
     Overwrite,
     Quiet,
-    ResolverGguf,
-    ResolverModel,
     Resume,
-    Timeout,
     Timing,
-    TriageGguf,
-    TriageModel,
-    Violation,
     Workers,
     is_typed,
     kb_dir_of,
 )
-from finops_cli.commands.run_options import ModelOptions, RunOptions
+from finops_cli.commands.run_options import (
+    DEFAULT_MODEL_OPTIONS,
+    ModelOptions,
+    RunOptions,
+    with_model_options,
+)
 from finops_cli.commands.run_pipeline import StagedInput, run_pipeline
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.errors import UsageError
@@ -84,6 +82,7 @@ Folder = Annotated[
 ]
 
 
+@with_model_options("keep_raw")
 def evaluate(
     context: typer.Context,
     stage: Stages,
@@ -94,14 +93,7 @@ def evaluate(
     output: Folder = Path("evaluation"),
     backend: BackendOption = "auto",
     workers: Workers = None,
-    host: Hosts = None,
-    triage_model: TriageModel = None,
-    resolver_model: ResolverModel = None,
-    triage_gguf: TriageGguf = None,
-    resolver_gguf: ResolverGguf = None,
-    on_violation: Violation = "repair",
-    timeout: Timeout = None,
-    guard: Guard = None,
+    models: ModelOptions = DEFAULT_MODEL_OPTIONS,
     resume: Resume = False,
     overwrite: Overwrite = False,
     baselines: WithBaselines = True,
@@ -120,8 +112,9 @@ def evaluate(
         return
     if data is not None and str(data) == "-":
         raise UsageError("--data -: records are read more than once", "give a file")
-    if guard is None and data is None:
-        guard = "off"  # nobody wrote the texts of records that finops made
+    models = replace(models, keep_raw=True)
+    if models.guard is None and data is None:
+        models = replace(models, guard="off")  # nobody wrote the texts of records that finops made
     wanted = SampleOptions(GRADED_STAGES[stage].name, rows, seed, profile, data)
     options = RunOptions(
         source=str(output / RECORDS),
@@ -132,17 +125,6 @@ def evaluate(
         overwrite=overwrite,
         timing=timing,
         quiet=quiet,
-    )
-    models = ModelOptions(
-        hosts=host,
-        on_violation=on_violation,
-        keep_raw=True,
-        timeout=timeout,
-        guard=guard,
-        triage_model=triage_model,
-        resolver_model=resolver_model,
-        triage_gguf=triage_gguf,
-        resolver_gguf=resolver_gguf,
     )
     with held(output, overwrite):
         found, verified = _measured(context, wanted, output, options, models, baselines)

@@ -7,38 +7,31 @@ import typer
 from finops_cli.commands.options import (
     BackendOption,
     Cases,
-    Guard,
-    Hosts,
-    KeepRaw,
     Output,
     Overwrite,
     Quiet,
-    ResolverGguf,
-    ResolverModel,
     Resume,
     StatsJson,
-    Timeout,
     Timing,
-    Violation,
     Workers,
 )
-from finops_cli.commands.run_options import ModelOptions, RunOptions
+from finops_cli.commands.run_options import (
+    DEFAULT_MODEL_OPTIONS,
+    ModelOptions,
+    RunOptions,
+    with_model_options,
+)
 from finops_cli.commands.run_pipeline import run_command
 
 
+@with_model_options("triage_model", "triage_gguf")
 def resolve(
     context: typer.Context,
     source: Cases,
     output: Output = None,
     backend: BackendOption = "auto",
     workers: Workers = None,
-    host: Hosts = None,
-    resolver_model: ResolverModel = None,
-    resolver_gguf: ResolverGguf = None,
-    on_violation: Violation = "repair",
-    keep_raw: KeepRaw = False,
-    timeout: Timeout = None,
-    guard: Guard = None,
+    models: ModelOptions = DEFAULT_MODEL_OPTIONS,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
@@ -56,14 +49,5 @@ def resolve(
         timing=timing,
         quiet=quiet,
         stats_json=stats_json,
-    )
-    models = ModelOptions(
-        hosts=host,
-        on_violation=on_violation,
-        keep_raw=keep_raw,
-        timeout=timeout,
-        guard=guard,
-        resolver_model=resolver_model,
-        resolver_gguf=resolver_gguf,
     )
     run_command(context, "resolve", options, models)

@@ -7,42 +7,31 @@ import typer
 from finops_cli.commands.options import (
     BackendOption,
     Fails,
-    Guard,
-    Hosts,
-    KeepRaw,
     Output,
     Overwrite,
     Quiet,
-    ResolverGguf,
-    ResolverModel,
     Resume,
     StatsJson,
-    Timeout,
     Timing,
-    TriageGguf,
-    TriageModel,
-    Violation,
     Workers,
 )
-from finops_cli.commands.run_options import ModelOptions, RunOptions
+from finops_cli.commands.run_options import (
+    DEFAULT_MODEL_OPTIONS,
+    ModelOptions,
+    RunOptions,
+    with_model_options,
+)
 from finops_cli.commands.run_pipeline import run_command
 
 
+@with_model_options()
 def run(
     context: typer.Context,
     source: Fails,
     output: Output = None,
     backend: BackendOption = "auto",
     workers: Workers = None,
-    host: Hosts = None,
-    triage_model: TriageModel = None,
-    resolver_model: ResolverModel = None,
-    triage_gguf: TriageGguf = None,
-    resolver_gguf: ResolverGguf = None,
-    on_violation: Violation = "repair",
-    keep_raw: KeepRaw = False,
-    timeout: Timeout = None,
-    guard: Guard = None,
+    models: ModelOptions = DEFAULT_MODEL_OPTIONS,
     resume: Resume = False,
     overwrite: Overwrite = False,
     timing: Timing = True,
@@ -60,16 +49,5 @@ def run(
         timing=timing,
         quiet=quiet,
         stats_json=stats_json,
-    )
-    models = ModelOptions(
-        hosts=host,
-        on_violation=on_violation,
-        keep_raw=keep_raw,
-        timeout=timeout,
-        guard=guard,
-        triage_model=triage_model,
-        resolver_model=resolver_model,
-        triage_gguf=triage_gguf,
-        resolver_gguf=resolver_gguf,
     )
     run_command(context, "run", options, models)

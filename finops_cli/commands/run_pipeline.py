@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from finops_cli.commands.options import is_typed, kb_dir_of, path_or_standard
-from finops_cli.commands.run_options import ModelOptions, RunOptions
+from finops_cli.commands.options import kb_dir_of, path_or_standard
+from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -167,28 +167,13 @@ def _open_pipeline(
 ) -> Pipeline:
     """Open the pipeline with its backend; report a backend that the user did not name."""
     from finops_cli.commands.run_summary import wrap_label
-    from finops_cli.models.backend_request import BackendRequest
     from finops_cli.models.backends import AUTO, select_backend
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.redaction import redaction_policy
     from finops_cli.pipeline.stages import SEQUENCES
 
     sequence = SEQUENCES[command]
-    request = BackendRequest(
-        backend=options.backend,
-        stages=sequence.models,
-        hosts=tuple(models.hosts or ()),
-        triage_model=models.triage_model,
-        resolver_model=models.resolver_model,
-        on_violation=models.on_violation,
-        timeout=models.timeout,
-        workers=options.workers,
-        triage_gguf=models.triage_gguf,
-        resolver_gguf=models.resolver_gguf,
-        from_environment=frozenset(
-            name for name in ("triage_gguf", "resolver_gguf") if not is_typed(context, name)
-        ),
-    )
+    request = backend_request(context, options, models, sequence.models)
     selected = select_backend(request, kb)
     is_auto = options.backend == AUTO
     # --quiet still reports that records go to models, and that named model files are not used
