@@ -57,3 +57,12 @@ def test_a_shown_command_prints_what_its_page_shows(command: str, expected: str)
     assert [line.rstrip() for line in done.stdout.splitlines()] == [
         line.rstrip() for line in expected.splitlines()
     ]
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    """The lines of Python that a reader copies run as they are, from the root of the repository."""
+    [code] = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[0] == "83.2 LOCATE_AND_DELIVER", done.stderr
