@@ -88,7 +88,7 @@ def test_auto_takes_model_files_that_are_named_where_no_server_answers(
     done = finops("triage", "-", given=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (line["provenance"]["backend"], done.returncode) == ("engine", 0)
-    assert "is no GGUF file" in " ".join(done.stderr.decode().split())
+    assert "is not a GGUF file" in " ".join(done.stderr.decode().split())
 
 
 def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(

@@ -252,7 +252,7 @@ def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
     for name, told in (
         ("none.gguf", "no such GGUF file"),
         (".", "no such GGUF file"),
-        ("text.gguf", "is no GGUF file"),
+        ("text.gguf", "is not a GGUF file"),
     ):
         with pytest.raises(UsageError, match=told):
             build_profile(tmp_path / name, OPTIONS, "")

@@ -27,7 +27,7 @@ from tests.models import ScriptedModel, right
 from tests.ollama_models import a_record, warms_up
 from tests.tiny_gguf import write_tiny_gguf
 
-ACCEPTED = "accepted: tiny-triage, triage;"
+ACCEPTED = "accepted: tiny-triage, triage$"
 
 
 def keyed(folder: Path, name: str) -> Path:

@@ -345,4 +345,4 @@ def test_the_doctor_bears_any_rendering(body: Any, finops: Finops) -> None:
     found = {diagnosis["what"]: diagnosis for diagnosis in json.loads(done.stdout)}
     assert b"Traceback" not in done.stderr
     assert (found["triage prompt"]["state"], found["memory"]["state"]) == ("poor", "poor")
-    assert "does not tell how it renders" in found["resolver prompt"]["detail"]
+    assert "does not report how it renders" in found["resolver prompt"]["detail"]

@@ -1,5 +1,5 @@
-"""What ships with finops for models: the Modelfiles, by name, and small models to answer where
-nobody has another.
+"""The Modelfiles that ship with finops, by name, and the small models that answer where no other
+model is at hand.
 
 A model may be made for the prompt of one of them: its GGUF file then says which
 (`finops.modelfile`), and that Modelfile says how it is asked, wherever it runs. A model that says
@@ -49,8 +49,8 @@ def model_files(stages: Iterable[ModelStage]) -> dict[ModelStage, Path]:
 
 
 def find_prompt_modelfile(stage: str, declared: object, place: object) -> str:
-    """The name of the Modelfile that the model at `place` is asked by, where it says `declared`
-    about itself.
+    """Find the name of the Modelfile that the model at `place` is asked by, where it says
+    `declared` about itself.
 
     Raises UsageError for a name that is none of this stage's.
     """
@@ -67,7 +67,7 @@ def find_prompt_modelfile(stage: str, declared: object, place: object) -> str:
 
 
 def read_prompt_modelfile(stage: str, path: Path) -> str:
-    """The same for a model file.
+    """Read from a model file which Modelfile makes its prompts.
 
     One that cannot be read says nothing: whoever loads it says what is wrong with it.
     """

@@ -37,7 +37,7 @@ class CircuitBreaker:
         self._opens_at = 0.0
 
     def admits(self, now: float) -> bool:
-        """Whether a request may go out at `now`.
+        """Tell whether a request may go out at `now`.
 
         An open breaker whose pause is over becomes half-open and admits one.
         """

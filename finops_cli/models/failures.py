@@ -40,9 +40,9 @@ class ModelError(Exception):
     rule: ClassVar[str]
     policy: ClassVar[Policy]
     endpoint_failed: ClassVar[bool] = False
-    """Whether it counts against the endpoint's breaker."""
+    """True when it counts against the endpoint's breaker."""
     cure: ClassVar[str] = "see the server's log, or what `finops doctor` says of the model file"
-    """What to do where every request ends so."""
+    """The cure where every request ends so."""
 
     def __init__(self, detail: str, received: str = "") -> None:
         super().__init__(detail)
@@ -76,7 +76,7 @@ class Incomplete(ModelError):
 class Truncated(ModelError):
     rule, policy = "reply.truncated", "once more"
     prompt_tokens: int | None = None
-    """What was counted: the answer was cut, the count is whole."""
+    """Tokens of the prompt as the server counted them; the answer was cut, the count is whole."""
 
 
 class EmptyGeneration(ModelError):

@@ -55,7 +55,7 @@ KINDS = {
 
 
 class NotGguf(Exception):
-    """The file is no GGUF file, or ends in the middle of its head."""
+    """The file is not a GGUF file, or ends in the middle of its head."""
 
 
 class Placed(NamedTuple):
@@ -69,7 +69,7 @@ class Placed(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What stands in front of the tensors, and where those are, by their names."""
+    """The metadata in front of the tensors, and the place of each tensor by its name."""
 
     pairs: dict[str, Any]
     tensors: dict[str, Placed]
@@ -122,7 +122,7 @@ def read_head(path: Path) -> Head:
 
 
 def _alignment(pairs: Mapping[str, Any]) -> int:
-    """What the first tensor begins at a multiple of: a file may say so."""
+    """Return the alignment of the tensors in bytes; a file may set its own."""
     alignment = pairs.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
         raise NotGguf(f"general.alignment is {alignment!r:.40}, which is no multiple of 8")

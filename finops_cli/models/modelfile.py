@@ -43,8 +43,8 @@ class Message(Struct, frozen=True):
 
 
 class Modelfile(Struct, frozen=True, kw_only=True):
-    """What the file says, in file order. Of `bases` (FROM) there is at least one; `requires` is
-    without its `v`.
+    """The content of the file, in file order. Of `bases` (FROM) there is at least one; `requires`
+    is without its `v`.
 
     `parameters` are names in lower case and texts as they stand, `lines` the lines that they stand
     on; a name may come twice (stop).

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from finops_cli.errors import UsageError
 
 Value = int | float | str | list[str]
-"""What the API takes as an option; true and false count as int."""
+"""The type of an option in the API; true and false count as int."""
 
 _LARGEST = 2**53
 """Ollama reads every number of JSON as a double: whole numbers beyond this would change on

@@ -1,9 +1,10 @@
 """The one renderer of prompts: what training sees and what inference sends, byte for byte.
 
 ChatML as Qwen3 and Qwen3.5 use it. What the system turn says, and whether the model reasons before
-it answers, is told by the Modelfile that it is made for (`models.shipped`). Triage answers at once:
-its prompt ends in an empty think block; `enable_thinking` is false for whoever renders the messages
-with the own template of a model. The resolver reasons first: its prompt ends where it answers.
+it answers, follows from the Modelfile that it is made for (`models.bundled`). Triage answers at
+once: its prompt ends in an empty think block; `enable_thinking` is false for whoever renders the
+messages with the own template of a model. The resolver reasons first: its prompt ends where it
+answers.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Conversation(NamedTuple):
     system: str
     user: str
     thinks: bool
-    """Whether the model reasons before it answers (`enable_thinking`)."""
+    """True when the model reasons before it answers (`enable_thinking`)."""
 
     @property
     def text(self) -> str:
@@ -99,7 +100,7 @@ _read = cache(bundled.modelfile)
 
 @cache
 def prompt_sha256(modelfile: str) -> str:
-    """What a prompt is made with, as one digest: system prompt and layout.
+    """Digest what a prompt is made with: system prompt and layout.
 
     It goes into the provenance of every record.
     """

@@ -73,7 +73,7 @@ def _serve(command: list[str], url: str) -> int:
 
 
 def _split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before `--`, and the command behind it."""
+    """Split the arguments before `--` from the command behind it."""
     if "--" not in arguments:
         return arguments, []
     at = arguments.index("--")

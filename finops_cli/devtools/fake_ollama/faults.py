@@ -38,7 +38,7 @@ FAULTS: dict[str, Callable[[], Behaviour]] = {
     "prose": lambda: behaviours.FixedText("Sure! Here is the JSON you asked for."),
     "bad-gateway": lambda: behaviours.WrongStatus(502, "<html><h1>502 Bad Gateway</h1></html>"),
 }
-"""What `--fault` can name."""
+"""The faults that `--fault` can name."""
 _WRONG_FIELDS = ("priority_score", "total_coverable")
 _MOST_OFF = 9
 

@@ -48,8 +48,8 @@ def answer_generation(
 
 
 def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) -> Behaviour:
-    """What the script says; it hears every request that asks for text, those that cannot be carried
-    out too.
+    """Return the behaviour that the script chooses; it hears every request that asks for text,
+    those that cannot be carried out too.
     """
     name = str(body.get("model") or "")
     prompt = prompt_of(endpoint, body, server.models.get(name))

@@ -35,7 +35,7 @@ def encode(value: Any) -> bytes:
 
 
 class HttpWriter:
-    """What a handler may do with its connection.
+    """Writes the response of a handler to its connection.
 
     Each method that writes raises ClientGone when nobody reads.
     """
@@ -44,7 +44,7 @@ class HttpWriter:
         self._handler = handler
         self._socket: socket.socket = handler.connection
         self.started = False
-        """Whether a status line went out."""
+        """True when a status line went out."""
 
     def body(self) -> Iterator[bytes]:
         """The body of the request in blocks, by its length or chunked."""
@@ -65,7 +65,7 @@ class HttpWriter:
             pass
 
     def gone(self, seconds: float = 0.0) -> bool:
-        """Whether the client closed the connection, watched for at most `seconds`."""
+        """Tell whether the client closed the connection, watched for at most `seconds`."""
         try:
             readable, _, _ = select.select([self._socket], [], [], seconds)
             return bool(readable) and self._socket.recv(1, socket.MSG_PEEK) == b""

@@ -132,7 +132,7 @@ class _Pieces:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, token: bytes) -> Iterator[str]:
-        """What can be said by now; what may begin a stop sequence is held back."""
+        """Yield the text that is certain by now; what may begin a stop sequence is held back."""
         self._held += self._decoder.decode(token)
         found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
@@ -145,6 +145,6 @@ class _Pieces:
             yield text
 
     def rest(self) -> Iterator[str]:
-        """What was held back for nothing."""
+        """Yield the text that was held back for nothing."""
         if self._held:
             yield self._held

@@ -53,7 +53,7 @@ class Model:
     requires: str = ""
     modified: datetime = _MODIFIED
     pairs: Mapping[str, Any] = field(default_factory=dict)
-    """What stands in the head of its file, over what is made up here."""
+    """The metadata of its file, which override what is made up here."""
 
     @property
     def full_name(self) -> str:

@@ -1,4 +1,6 @@
-"""What the models should say: the engine's answer for the record that a prompt holds."""
+"""The answers that the models should give: the engine's answer for the record that a prompt
+holds.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,8 @@ class _Answer(NamedTuple):
 def correct_text(
     prompt: str, constrained: bool, kb: KnowledgeBase, change: Change | None = None
 ) -> str:
-    """What a flawless model goes on with behind `prompt`; the JSON object is changed by `change`
-    before it is written.
+    """Return the text with which a flawless model continues `prompt`; the JSON object is changed by
+    `change` before it is written.
 
     Behind a closed think block, and where a grammar constrains the first token, that is the object
     alone.

@@ -86,7 +86,7 @@ class OllamaRequest:
 
     @property
     def settings(self) -> Settings:
-        """What the runner is started with."""
+        """Return the settings of the runner."""
         given = {name: self.options[name] for name in _RELOADING if name in self.options}
         return tuple(sorted({**given, "num_ctx": self.num_ctx, "shift": self.shift}.items()))
 
@@ -122,7 +122,7 @@ def prompt_of(endpoint: Endpoint, body: dict[str, Any], model: Model | None) -> 
 
 
 def _opening(body: dict[str, Any], model: Model | None) -> str:
-    """What the chat template of the model writes before the answer."""
+    """Return what the chat template of the model writes before the answer."""
     if model is None or not model.thinks:
         return ""
     if body.get("think", True) is False:
@@ -142,7 +142,7 @@ def find(models: Models, body: dict[str, Any]) -> Model:
 
 
 def parse_request(endpoint: Endpoint, body: dict[str, Any], models: Models) -> OllamaRequest:
-    """What `body` asks for. Raises Refusal."""
+    """Parse the request in `body`. Raises Refusal."""
     model = find(models, body)
     if not 0 <= body.get("top_logprobs", 0) <= _TOP_LOGPROBS:
         raise Refusal(400, "top_logprobs must be between 0 and 20")

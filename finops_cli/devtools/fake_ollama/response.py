@@ -40,9 +40,9 @@ class ResponseStream:
         self.eval_tokens = 0
         self.reason = "stop"
         self.finished = False
-        """Whether the last word is said: that the client leaves then is no cancelling."""
+        """True when the response is complete: a client that leaves then does not cancel it."""
         self.dropped = False
-        """Whether the runner died of this."""
+        """True when the runner died of this."""
         self._began = self._loaded = time.monotonic_ns()
         self._first: int | None = None
         self._gathered: dict[str, list[str]] = {"text": [], "thinking": []}

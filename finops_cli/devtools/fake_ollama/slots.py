@@ -19,7 +19,7 @@ FOREVER = timedelta(days=365 * 100)
 _LOOK_AGAIN_SECONDS = 0.02
 Gone = Callable[[], bool]
 Settings = tuple[tuple[str, Any], ...]
-"""What a runner is started with: another value of one of these loads the model again."""
+"""The settings of a runner: another value of one of these loads the model again."""
 
 
 class QueueFull(Exception):
@@ -40,7 +40,7 @@ class Loaded:
     running: int = 0
     line: deque[object] = field(default_factory=deque)
     ends: bool = False
-    """Whether it ends with its last user."""
+    """True when it ends with its last user."""
     used: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def describe(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Slots:
         self.most_at_once: dict[str, int] = {}
 
     def ps(self) -> list[dict[str, Any]]:
-        """What `/api/ps` lists."""
+        """List the loaded models as `/api/ps` does."""
         with self._changed:
             self._expire()
             return [runner.describe() for runner in self._loaded.values()]
@@ -143,7 +143,7 @@ class Slots:
             return runner
 
     def _make_room(self, model: Model, settings: Settings) -> bool:
-        """Whether `model` is loaded so or can be loaded now; whatever must go for it is
+        """Tell whether `model` is loaded so or can be loaded now; whatever must go for it is
         unloaded.
         """
         self._expire()

@@ -1,4 +1,4 @@
-"""What a fake Ollama server knows: its models and slots, and the requests that it received."""
+"""The state of a fake Ollama server: its models and slots, and the requests that it received."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class ServerState:
         self.requests: list[tuple[str, str, Any]] = []
         self.cancelled = 0
         self.failures: list[BaseException] = []
-        """What a script or the fake Ollama itself raised; the first of them is raised again when
-        the `with` statement ends.
+        """Errors that a script or the fake Ollama itself raised; the first of them is raised again
+        when the `with` statement ends.
         """
         self.port = port
         """Where it listens; 0 until it was started: any free port."""

@@ -45,7 +45,7 @@ class AdmissionControl:
 
     @property
     def open(self) -> bool:
-        """Whether the breaker holds nobody back."""
+        """Return true when the breaker admits every request."""
         return self._breaker.state == "closed"
 
     @contextmanager

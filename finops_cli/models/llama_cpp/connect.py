@@ -122,8 +122,8 @@ def _require_files(request: BackendRequest) -> dict[ModelStage, Path]:
 
 
 def must_take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
-    """Whether models that need so many bytes each are too large to be loaded side by side; never
-    where the memory is not known.
+    """Tell whether models that need so many bytes each are too large to be loaded side by side;
+    never where the memory is not known.
     """
     return len(needs) > 1 and available is not None and 100 * sum(needs) > share_pct * available
 
@@ -158,7 +158,7 @@ _PACKAGES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy
 def build_profile(
     path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None
 ) -> Profile:
-    """How the model in `path` is loaded and asked."""
+    """Build the profile by which the model in `path` is loaded and prompted."""
     _refuse_not_gguf(path)
     select_relevant_options(options)
     group = worker_layout(path.stat().st_size, cores(), sequences)
@@ -195,11 +195,11 @@ def _refuse_not_gguf(path: Path) -> None:
         raise UsageError(f"{path}: no such GGUF file")
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise UsageError(f"{path} is no GGUF file")
+            raise UsageError(f"{path} is not a GGUF file")
 
 
 def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
-    """What of `options` sways an answer, in the order of their names.
+    """Select the options that sway an answer, in the order of their names.
 
     Raises UsageError for what only other backends do.
     """

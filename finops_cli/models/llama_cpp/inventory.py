@@ -14,7 +14,10 @@ from finops_cli.version import __version__
 
 
 def bundled_models() -> ModelSource | None:
-    """What ships; None where nothing does. Raises NotGguf for a file that is damaged."""
+    """List the bundled model files; None where nothing does.
+
+    Raises NotGguf for a file that is damaged.
+    """
     models = [_listed(stage, path) for stage, path in model_files(get_args(ModelStage)).items()]
     return ModelSource(None, __version__, models) if models else None
 

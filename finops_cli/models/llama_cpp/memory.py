@@ -13,8 +13,8 @@ _F16_BYTES = 2
 
 
 def memory_bytes(load: Load) -> int:
-    """What the model of `load` takes: its file, and the keys and values (f16) of every token of all
-    its contexts.
+    """Estimate the bytes that the model of `load` takes: its file, and the keys and values (f16) of
+    every token of all its contexts.
 
     The file alone where its head does not tell how large those are.
     """

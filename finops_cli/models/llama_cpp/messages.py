@@ -1,4 +1,4 @@
-"""What a model and the process of a model say to each other: typed messages in frames, over the
+"""The protocol between a model and its worker process: typed messages in frames, over the
 process's stdin and stdout.
 """
 

@@ -169,11 +169,11 @@ class Model:
 
     @property
     def in_memory(self) -> bool:
-        """Whether it is loaded."""
+        """Return true when it is loaded."""
         return self._process is not None and self._process.alive
 
     def is_replaced(self) -> bool:
-        """Whether its file is another one than that whose digest the lines carry, or gone."""
+        """Tell whether its file is another one than that whose digest the lines carry, or gone."""
         known = self.profile.identity
         if known is None:
             return False

@@ -59,7 +59,9 @@ class NotLoaded(Exception):
 
 
 Answers = SimpleQueue[FromWorker | Died]
-"""What comes for one request; its last message, where it gets no answer, is the process's death."""
+"""The messages for one request; its last message, where it gets no answer, is the process's
+death.
+"""
 
 
 class WorkerProcess:
@@ -96,7 +98,7 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether requests can still be sent."""
+        """Return true when requests can still be sent."""
         return self._death is None and not self._stop_reason
 
     def ready(self, patience: float) -> None:
@@ -221,9 +223,9 @@ class WorkerProcess:
                 stdin.flush()
 
     def _read_messages(self) -> None:
-        """Hand out what the process says, until it dies.
+        """Read the messages of the process until it dies.
 
-        Whatever goes wrong here, everyone who waits is told.
+        Whatever goes wrong here, every waiting request gets the failure.
         """
         death = Died("the process of the model can no longer be heard")
         try:
@@ -240,7 +242,9 @@ class WorkerProcess:
             self._child.wait()
 
     def _deliver_messages(self) -> str:
-        """What the process said that is no message; nothing where it went on to its end."""
+        """Hand each message to its request; return a complaint about output that is not a
+        message.
+        """
         stdout = self._child.stdout
         assert stdout is not None  # noqa: S101 - it is a pipe
         with stdout:
@@ -262,7 +266,7 @@ class WorkerProcess:
         return ""
 
     def _describe_end(self, garbled: str) -> str:
-        """In words, the end of what it wrote to stderr with them."""
+        """Describe how the process ended, with the last lines of its stderr."""
         status = self._child.wait()
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
         by_itself = (

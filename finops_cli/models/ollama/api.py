@@ -1,5 +1,5 @@
-"""What an Ollama server has: its version, the models that are installed, one model's card, and what
-is loaded.
+"""Reads what an Ollama server has: its version, the models that are installed, one model's card,
+and what is loaded.
 
 The official `ollama` package asks; it follows no redirect, uses no proxy of the environment, and an
 answer is read up to `ANSWER_BYTES` and for at most `SECONDS`. What goes wrong is told here, once:
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 """How long a list, a card or a version is waited for, in all and not for each piece of it."""
 ANSWER_BYTES = 4 * 1024 * 1024
-"""What is read of one answer: a list takes some 500 bytes a model, a card with its licence and its
+"""Upper limit of one answer: a list takes some 500 bytes a model, a card with its licence and its
 tensors a few 100,000.
 """
 _MODELS = 10_000
-"""What a list may hold: of millions of entries that are all wrong, the checks of the `ollama`
-package make gigabytes of complaints.
+"""Upper limit of the entries of a list: of millions of entries that are all wrong, the checks of
+the `ollama` package make gigabytes of complaints.
 """
 _TEXT_CHARS = 1_000
 _LARGEST = 2**53
@@ -67,7 +67,7 @@ class Installed(Struct, frozen=True):
 
 
 class ModelCard(Struct, frozen=True):
-    """What the server knows of one model.
+    """The description of one model by its server.
 
     `context_length` in tokens, as trained; `parameters` typed; `made_for`: see `models.shipped`.
     """
@@ -334,7 +334,7 @@ def _not_ollama_error(url: str) -> MissingPiece:
 
 
 def _error_text(body: bytes) -> str | None:
-    """What a server says in an answer that is an error: the text of `{"error": ...}`, else the
+    """Extract the message of an answer that is an error: the text of `{"error": ...}`, else the
     beginning of the body.
     """
     reply = None

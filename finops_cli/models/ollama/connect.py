@@ -82,8 +82,8 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
 def build_profile(
     stage: ModelStage, declared: str | None, model: str, kb: KnowledgeBase
 ) -> Profile:
-    """How the model of `stage` is asked: the parameters of the Modelfile that it is made for, each
-    of them said.
+    """Build the profile of `stage`: the parameters of the Modelfile that it is made for, each
+    of them explicit.
 
     `declared`: which that is, as its card says. Raises UsageError for one that finops does not
     have.
@@ -106,7 +106,7 @@ def build_profile(
 
 
 def build_probe(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Conversation:
-    """What is asked about the record that ships for trying models (`modelfiles/probe.json`)."""
+    """Build the prompt about the record that ships for trying models (`modelfiles/probe.json`)."""
     fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
     if fail is None:
         raise UsageError("modelfiles/probe.json is no fail record")
@@ -203,8 +203,8 @@ def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSetti
 
 
 def _must_alternate(servers: list[Server], names: list[str]) -> bool:
-    """Whether a server that has loaded both models no longer holds one of them; one that does not
-    say decides nothing for the others.
+    """Tell whether a server that has loaded both models no longer holds one of them; one that does
+    not say decides nothing for the others.
     """
     expected, silent = {api.short(name) for name in names}, 0
     for server in servers:

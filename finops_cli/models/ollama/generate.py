@@ -1,5 +1,5 @@
-"""One generation over `/api/generate`: raw, streaming, every option said, and every way that it can
-fail named.
+"""One generation over `/api/generate`: raw, streaming, every option explicit, and every way that it
+can fail named.
 
 Success is HTTP 200, `done` true and `done_reason` stop. Anything else is a class of
 `models.failures`.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CONTEXT_WORDS = ("exceeds the available context", "longer than the context", "exceed_context")
 """How Ollama and the llama-server below it say that a prompt is too long."""
 _STREAM_BYTES = 64 * limits.REPLY_CHARS
-"""What is read of one stream: a token of four characters comes in a line of about 130 bytes."""
+"""Upper limit of one stream: a token of four characters comes in a line of about 130 bytes."""
 
 
 _DONE = b'"done":true'
@@ -137,7 +137,7 @@ def _finish_stream(
     instead: failures.ModelError | None = None,
     because: Exception | None = None,
 ) -> Generated:
-    """What the stream came to.
+    """Turn the stream into an answer.
 
     An answer that is there to its `done` counts, whatever befell the connection behind it.
     """

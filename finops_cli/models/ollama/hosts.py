@@ -148,8 +148,8 @@ def resolve_addresses(url: str) -> list[str]:
 
 
 def is_reachable(url: str, seconds: float) -> bool:
-    """Whether anything accepts a connection at `url` within `seconds`; no HTTP library is loaded to
-    find out.
+    """Tell whether anything accepts a connection at `url` within `seconds`; no HTTP library is
+    loaded to find out.
     """
     parts = urlsplit(url)
     try:

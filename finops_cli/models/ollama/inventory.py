@@ -11,7 +11,7 @@ from finops_cli.models.ollama import api
 
 
 def inventory(url: str, stages: Mapping[str, str]) -> ModelSource:
-    """What the server at `url` has; `stages` says which model name serves which stage.
+    """List the models of the server at `url`; `stages` says which model name serves which stage.
 
     Raises MissingPiece when nothing answers.
     """

@@ -186,8 +186,8 @@ class OllamaModel:
         )
 
     def _server_counts(self, stage: ModelStage) -> bool:
-        """Whether the counts of prompt tokens mean anything: some servers say none, or the same for
-        a long prompt as for a short one.
+        """Tell whether the counts of prompt tokens mean anything: some servers say none, or the
+        same for a long prompt as for a short one.
         """
         counts = list(self._counted.values())
         return self._counted.get(stage, _UNCOUNTED) != _UNCOUNTED and len(set(counts)) == len(

@@ -38,7 +38,7 @@ def shorten_timeout(seconds: float) -> None:
 
 
 def _left(timeout: float | None) -> float | None:
-    """What is left of the time, if that is less than `timeout`."""
+    """Return the rest of the time, if that is less than `timeout`."""
     until: float | None = getattr(_due, "until", None)
     if until is None:
         return timeout

@@ -1,4 +1,4 @@
-"""What each version of Ollama brought that finops builds on, as data, and the oldest version that
+"""The features of Ollama that finops builds on by version, as data, and the oldest version that
 it works with.
 """
 
@@ -12,13 +12,16 @@ from finops_cli.errors import MissingPiece
 Version = tuple[int, int, int]
 
 FROM_SOURCE: Version = (0, 0, 0)
-"""What a server says that was built from source without a version."""
+"""The version that a server built from source reports."""
 
 _VERSION = re.compile(r"v?([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?:[-+].*)?", re.DOTALL)
 
 
 class Gate(NamedTuple):
-    """What servers older than `since` lack. `required`: finops does not work without it."""
+    """A feature that servers older than `since` lack.
+
+    `required`: finops does not work without it.
+    """
 
     since: Version
     what: str
@@ -62,14 +65,14 @@ def parse_version(text: str) -> Version | None:
 
 
 def known(version: str) -> bool:
-    """Whether `version` says how old the server is; `0.0.0` (a build from source) and other texts
-    do not.
+    """Tell whether `version` says how old the server is; `0.0.0` (a build from source) and other
+    texts do not.
     """
     return parse_version(version) not in (None, FROM_SOURCE)
 
 
 def gates(version: str) -> list[Gate]:
-    """What a server of this version lacks; nothing where the version does not say."""
+    """List what a server of this version lacks; nothing where the version does not say."""
     numbers = parse_version(version)
     if numbers is None or numbers == FROM_SOURCE:
         return []
