@@ -1,15 +1,13 @@
-"""`finops drift`: what a model says is held against a baseline, as a whole and in windows; other
-inputs are told from another model.
+"""`finops drift` compares the answers of a run with a baseline, as a whole and in windows.
+
+It distinguishes other inputs from another model.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import random
 from collections import Counter
-from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,13 @@ from finops_cli.devtools.fake_ollama import (
     ReceivedRequest,
 )
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.drift import Drift, Drifted, drift
-from finops_cli.evaluation.drift_dimensions import LineFeatures, read_features
-from finops_cli.evaluation.reports.text_report import drift_text
+from finops_cli.evaluation.drift import Drift, drift
+from finops_cli.evaluation.drift_dimensions import read_features
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.conftest import EXAMPLES, Finops
 from tests.cures import cured_by
+from tests.drifts import by_name
 from tests.evaluations import age_of, at_fake_ollama, evaluated, lines_of, when
 from tests.ollama_models import a_model_at
 
@@ -53,24 +51,6 @@ def held(run: Path, baseline: Path, kb: KnowledgeBase, window: int = 0) -> Drift
         kb.evaluation.drift_threshold,
         kb.evaluation,
     )
-
-
-def by_name(found: Drift) -> dict[str, Drifted]:
-    return {each.name: each for each in found.dimensions}
-
-
-def answers(**times: int) -> Iterator[LineFeatures]:
-    """So many records of each value, in this order."""
-    return (
-        LineFeatures({"answers": value.replace("_", " ")})
-        for value, count in times.items()
-        for _ in range(count)
-    )
-
-
-def told(run: Iterator[LineFeatures], window: int, kb: KnowledgeBase) -> Drift:
-    """Against four hundred answers that all came as they should."""
-    return drift(run, answers(as_it_came=400), window, kb.evaluation.drift_threshold, kb.evaluation)
 
 
 def drifting(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
@@ -146,7 +126,7 @@ def test_first_answers_that_asking_again_saved_are_seen(
     found = held(tmp_path / "run", tmp_path / "before", kb)
     drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
     assert drifted == [("answers", "as it came")]
-    assert Counter(shown.values["answers"] for shown in read_features(tmp_path / "run")) == {
+    assert Counter(features.values["answers"] for features in read_features(tmp_path / "run")) == {
         "asked again": 40
     }
     assert "look at the model" in found.sentence
@@ -166,7 +146,7 @@ def test_what_a_server_overcame_is_not_asked_again(
     assert all(
         "attempt_errors" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl")
     )
-    assert [shown.values["answers"] for shown in read_features(tmp_path / "run")] == [
+    assert [features.values["answers"] for features in read_features(tmp_path / "run")] == [
         "as it came"
     ] * 5
 
@@ -187,74 +167,6 @@ def test_divergence_is_reckoned_anew_from_the_lines(
     assert len(p) == values
     assert float(found.divergence) == pytest.approx(
         sum(p[a] * math.log(p[a] / q[a]) for a in p), abs=1e-6
-    )
-
-
-def test_few_records_that_are_as_the_baseline_do_not_diverge(kb: KnowledgeBase) -> None:
-    """Eight answers that all came as they should, against four hundred of the same: the size of a
-    file is no drift.
-    """
-    found = told(answers(as_it_came=8), window=0, kb=kb)
-    assert by_name(found)["answers"].divergence == 0
-    assert not found.drifted
-
-
-def test_what_chance_alone_gives_is_told(kb: KnowledgeBase) -> None:
-    """Two samples of one distribution, drawn often, diverge on average by about what is told; the
-    text tells it where something drifted.
-    """
-    draws = random.Random(7)
-    values, weights = ("as it came", "asked again", "repaired", "replaced"), (4, 3, 2, 1)
-
-    def drawn(records: int) -> Iterator[LineFeatures]:
-        return (
-            LineFeatures({"answers": value}) for value in draws.choices(values, weights, k=records)
-        )
-
-    held_often = [
-        drift(drawn(60), drawn(90), 40, kb.evaluation.drift_threshold, kb.evaluation).dimensions[0]
-        for _ in range(200)
-    ]
-    assert {each.by_chance for each in held_often} == {Decimal("0.041667")}
-    assert {each.worst and each.worst.by_chance for each in held_often} == {Decimal("0.054167")}
-    assert float(sum(each.divergence for each in held_often)) / 200 == pytest.approx(
-        0.0417, rel=0.15
-    )
-    few = told(answers(as_it_came=30, repaired=30), window=40, kb=kb)
-    assert "chance alone gives about 0.010 in the whole, 0.014 in such a window" in drift_text(few)
-    assert "chance alone" not in drift_text(told(answers(as_it_came=60), window=40, kb=kb))
-
-
-def test_drift_at_the_very_end_is_found(kb: KnowledgeBase) -> None:
-    """Planted: the last 15 of 95 records.
-
-    Whole windows of 40 end with record 80; the last window takes the half before it, too.
-    """
-    found = told(answers(as_it_came=80, repaired=15), window=40, kb=kb)
-    [drifted] = found.dimensions
-    assert drifted.worst is not None
-    assert (drifted.worst.first, drifted.worst.last) == (61, 95)
-    assert drifted.worst.divergence > drifted.divergence
-    assert drifted.drifted
-
-
-@pytest.mark.parametrize(
-    ("asked", "records", "used"),
-    [(0, 50, 0), (2, 50, 2), (20, 50, 20), (21, 50, 20), (50, 50, 50), (51, 50, 50), (52, 50, 0)],
-)
-def test_the_window_that_is_told_is_the_window_that_was_used(
-    asked: int, records: int, used: int, kb: KnowledgeBase
-) -> None:
-    """An odd number is taken one lower, and a file that is shorter than a window has none, at its
-    end either.
-    """
-    found = told(answers(as_it_came=records), window=asked, kb=kb)
-    assert found.window == used
-    assert (found.dimensions[0].worst is not None) == (used > 0)
-    assert (
-        (f"windows of {used}" in drift_text(found))
-        == (used > 0)
-        == ("worst window" in drift_text(found))
     )
 
 
@@ -315,7 +227,9 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))
     found = held(tmp_path / "run", baseline, kb)
     assert (
-        Counter(shown.values["answers"] for shown in read_features(tmp_path / "run"))["failed"]
+        Counter(features.values["answers"] for features in read_features(tmp_path / "run"))[
+            "failed"
+        ]
         == failed
         > ROWS // 3
     )
@@ -326,28 +240,6 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
         == "The inputs that are known are not as in the baseline (age factor), nor are the answers"
         f" (answers): look at the model first. No answer stands for {failed} of {ROWS} records:"
         " they are in no input."
-    )
-
-
-def test_a_baseline_whose_answers_failed_is_told(kb: KnowledgeBase) -> None:
-    """Its inputs are as little known as those of a run."""
-    silent = [LineFeatures({"answers": "failed"}, stands=False)] * 10
-    found = drift(answers(as_it_came=20), silent, 0, kb.evaluation.drift_threshold, kb.evaluation)
-    assert found.baseline_without_answer == 10
-    assert found.sentence.endswith(
-        "No answer stands for 0 of 20 records (in the baseline for 10 of 10): they are in no input."
-    )
-
-
-def test_fails_that_no_line_tells_are_not_called_as_before(kb: KnowledgeBase) -> None:
-    """Lines of `finops resolve` hold no triage, and so no input: another model cannot be told from
-    other fails.
-    """
-    sentence = told(answers(replaced=40), window=0, kb=kb).sentence
-    assert (
-        sentence
-        == "The answers are not as in the baseline (answers); whether the fails are, these lines do"
-        " not tell."
     )
 
 
@@ -403,19 +295,3 @@ def test_triages_are_not_held_against_plans(tmp_path: Path, kb: KnowledgeBase) -
     for run, before in (("triage", "plans"), ("plans", "triage")):
         with pytest.raises(UsageError, match="one side has triages alone, the other plans alone"):
             held(tmp_path / run, tmp_path / before, kb)
-
-
-def test_what_a_model_said_does_not_steer_the_terminal() -> None:
-    moved = Drifted(
-        "tier",
-        "prediction",
-        Decimal(1),
-        Decimal(0),
-        True,
-        None,
-        "\x1b[31mHIGH\nNo drift",
-        Decimal(0),
-        Decimal(9),
-    )
-    told = drift_text(Drift(9, 0, 9, 0, Decimal("0.1"), 0, True, "The fails are others.", [moved]))
-    assert r"  \x1b[31mHIGH No drift was 0 %, is 9 % of the whole" in told.splitlines()[-2]

@@ -1,4 +1,4 @@
-"""Whether a run drifted from a baseline, as a whole or in a window of it (kb: `drift.*`)."""
+"""Tells if a run drifted from a baseline, as a whole or in one of its windows (kb: `drift.*`)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _Counts = dict[str, Counter[str]]
 
 
 class Window(Struct, frozen=True):
-    """Consecutive records, counted from 1 over those that somebody was asked about, how far they
-    diverge, and how far so few would by chance.
+    """Consecutive records and their divergence, with the divergence that chance alone gives.
+
+    Records that a backend was asked about are counted from 1.
     """
 
     first: int
@@ -28,41 +29,40 @@ class Window(Struct, frozen=True):
     by_chance: Decimal
 
 
-class Drifted(Struct, frozen=True):
-    """A dimension: its divergence over the whole run, its worst window, and the value whose share
-    moved most, in percent points.
-
-    `by_chance`, in nats: about how far so many records diverge from the baseline when nothing
-    drifted. A verdict does not use it.
-    """
+class DimensionDrift(Struct, frozen=True, kw_only=True):
+    """The divergence of a dimension over the whole run, and its worst window."""
 
     name: str
     kind: str
     divergence: Decimal
     by_chance: Decimal
+    """The average divergence, in nats, of so many records when nothing drifted.
+
+    A verdict does not use it.
+    """
     drifted: bool
     worst: Window | None
     moved: str
+    """The value whose proportion moved most, in percent points."""
     from_pct: Decimal
     to_pct: Decimal
 
 
-class Drift(Struct, frozen=True):
-    """`threshold` in nats; `window`: the records of a window as it was used, 0 where only the whole
-    was looked at.
-
-    `records_without_answer`: those whose triage does not stand, so that no line tells their inputs.
-    """
+class Drift(Struct, frozen=True, kw_only=True):
+    """The drift of a run from a baseline, over all dimensions."""
 
     records: int
     records_without_answer: int
+    """Records without an accepted triage: no line shows their inputs."""
     baseline_records: int
     baseline_without_answer: int
     threshold: Decimal
+    """In nats."""
     window: int
+    """The records of a window as it was used; 0 where only the whole was compared."""
     drifted: bool
     sentence: str
-    dimensions: list[Drifted]
+    dimensions: list[DimensionDrift]
 
 
 def drift(
@@ -72,14 +72,16 @@ def drift(
     threshold: Decimal,
     settings: EvaluationSettings,
 ) -> Drift:
-    """Raises UsageError where either side has no record that anybody was asked about, for sides of
-    different stages, for a window without halves, and for no threshold.
+    """Compare the answers and inputs of a run with those of a baseline.
+
+    Raises UsageError where either side has no record that a backend was asked about, for sides of
+    different stages, for a window without halves, and for a threshold that is not finite.
     """
     _refuse_options(window, threshold, settings)
-    known, known_silent = _counted(baseline)
+    known, known_unanswered = _count(baseline)
     watch = _Watch(known, window, settings)
-    for shown in run:
-        watch.add(shown)
+    for features in run:
+        watch.add(features)
     watch.end()
     records, before = watch.records, known["answers"].total()
     if not records or not before:
@@ -90,27 +92,26 @@ def drift(
         )
     _refuse_other_stage(known, watch.whole)
     found = [
-        watch.drifted(dimension, threshold)
+        watch.judge(dimension, threshold)
         for dimension in DIMENSIONS
         if known[dimension.name] and watch.whole[dimension.name]
     ]
     sentence = " ".join(
         [
-            _sentence(found, watch.silent + known_silent),
-            *_silence(watch.silent, records, known_silent, before),
+            _sentence(found, watch.unanswered + known_unanswered),
+            *_unanswered_sentence(watch.unanswered, records, known_unanswered, before),
         ]
     )
-    drifted = any(each.drifted for each in found)
     return Drift(
-        records,
-        watch.silent,
-        before,
-        known_silent,
-        threshold,
-        watch.window,
-        drifted,
-        sentence,
-        found,
+        records=records,
+        records_without_answer=watch.unanswered,
+        baseline_records=before,
+        baseline_without_answer=known_unanswered,
+        threshold=threshold,
+        window=watch.window,
+        drifted=any(each.drifted for each in found),
+        sentence=sentence,
+        dimensions=found,
     )
 
 
@@ -134,30 +135,30 @@ def _refuse_other_stage(known: _Counts, whole: _Counts) -> None:
         )
 
 
-def _counted(records: Iterable[LineFeatures]) -> tuple[_Counts, int]:
-    """The counts, and how many records have no answer that stands."""
+def _count(records: Iterable[LineFeatures]) -> tuple[_Counts, int]:
+    """Count the values of each dimension, and the records without an accepted answer."""
     counts: _Counts = defaultdict(Counter)
-    silent = 0
-    for shown in records:
-        silent += not shown.stands
-        for name, value in shown.values.items():
+    unanswered = 0
+    for features in records:
+        unanswered += not features.stands
+        for name, value in features.values.items():
             counts[name][value] += 1
-    return counts, silent
+    return counts, unanswered
 
 
 def _stages(counts: _Counts) -> str:
-    """What the records tell of: triages, plans, both or (where all answers failed) neither."""
+    """Name the kinds of answers in the counts: triages, plans, both or (all failed) neither."""
     return " and ".join(
         stage.name for stage in GRADED_STAGES.values() if counts[stage.drift_dimension]
     )
 
 
 class _Watch:
-    """The running counts of a run: the whole, and the two halves of the window that ends here."""
+    """The running counts of a run: the whole, and the two halves of the current window."""
 
     def __init__(self, baseline: _Counts, window: int, settings: EvaluationSettings) -> None:
         self.whole: _Counts = defaultdict(Counter)
-        self.records = self.silent = 0
+        self.records = self.unanswered = 0
         self._baseline = baseline
         self._settings = settings
         self._half = window // 2
@@ -165,11 +166,11 @@ class _Watch:
         self._now: _Counts = defaultdict(Counter)
         self._worst: dict[str, Window] = {}
 
-    def add(self, shown: LineFeatures) -> None:
+    def add(self, features: LineFeatures) -> None:
         """Count one record."""
         self.records += 1
-        self.silent += not shown.stands
-        for name, value in shown.values.items():
+        self.unanswered += not features.stands
+        for name, value in features.values.items():
             self.whole[name][value] += 1
             self._now[name][value] += 1
         if self._half and self.records % self._half == 0:
@@ -179,16 +180,14 @@ class _Watch:
                 self._look(self._halves[0], self._halves[1], self.window)
 
     def end(self) -> None:
-        """No record follows: what is left behind the last window is looked at with the half before
-        it.
-        """
+        """End the run: the records after the last window are judged with the half before them."""
         left = self.records % self._half if self.window else 0
         if left:
             self._look(self._halves[-1], self._now, self._half + left)
 
     @property
     def window(self) -> int:
-        """How many records a window has; 0 while there was none."""
+        """The records of a window; 0 before the first window is full."""
         return 2 * self._half if len(self._halves) == self._halves.maxlen else 0
 
     def _look(self, first: _Counts, then: _Counts, size: int) -> None:
@@ -206,18 +205,24 @@ class _Watch:
                 if worst is None or found.divergence > worst.divergence:
                     self._worst[dimension.name] = found
 
-    def drifted(self, dimension: Dimension, threshold: Decimal) -> Drifted:
-        """The verdict on one dimension."""
+    def judge(self, dimension: Dimension, threshold: Decimal) -> DimensionDrift:
+        """Judge one dimension."""
         now, before = self.whole[dimension.name], self._baseline[dimension.name]
         whole, worst = self._divergence(dimension.name, now), self._worst.get(dimension.name)
         highest = whole if worst is None else max(whole, worst.divergence)
         moved = max(
             sorted({*now, *before}), key=lambda value: abs(_pct(now, value) - _pct(before, value))
         )
-        name, kind = dimension
-        shares = _pct(before, moved), _pct(now, moved)
-        return Drifted(
-            name, kind, whole, by_chance(now, before), highest > threshold, worst, moved, *shares
+        return DimensionDrift(
+            name=dimension.name,
+            kind=dimension.kind,
+            divergence=whole,
+            by_chance=by_chance(now, before),
+            drifted=highest > threshold,
+            worst=worst,
+            moved=moved,
+            from_pct=_pct(before, moved),
+            to_pct=_pct(now, moved),
         )
 
     def _divergence(self, name: str, counts: Counter[str]) -> Decimal:
@@ -228,42 +233,50 @@ def _pct(counts: Counter[str], value: str) -> Decimal:
     return (Decimal(100 * counts[value]) / counts.total()).quantize(Decimal("0.1"))
 
 
-def _sentence(found: list[Drifted], silent: int) -> str:
-    """What an analyst is to think of it: other fails, or another model.
+def _sentence(found: list[DimensionDrift], unanswered: int) -> str:
+    """Explain the drift to an analyst: other fails, or another model.
 
-    Inputs of `silent` records are not known, so they are no excuse.
+    Inputs of `unanswered` records are unknown, so they are no excuse.
     """
     inputs = ", ".join(each.name for each in found if each.kind == "input" and each.drifted)
-    said = ", ".join(each.name for each in found if each.kind == "prediction" and each.drifted)
-    if not inputs and not said:
+    predictions = ", ".join(
+        each.name for each in found if each.kind == "prediction" and each.drifted
+    )
+    if not inputs and not predictions:
         return "No drift: the run is as the baseline was."
     if not inputs and not any(each.kind == "input" for each in found):
         return (
-            f"The answers are not as in the baseline ({said}); whether the fails are, these lines"
-            " do not tell."
+            f"The answers are not as in the baseline ({predictions}); whether the fails are,"
+            " these lines do not tell."
         )
     if not inputs:
         return (
-            f"The fails are as in the baseline, but the answers are not ({said}): look at the"
-            " model."
+            f"The fails are as in the baseline, but the answers are not ({predictions}):"
+            " look at the model."
         )
-    if silent:
-        answers = f", nor are the answers ({said}): look at the model first" if said else ""
+    if unanswered:
+        answers = (
+            f", nor are the answers ({predictions}): look at the model first" if predictions else ""
+        )
         return f"The inputs that are known are not as in the baseline ({inputs}){answers}."
-    if said:
+    if predictions:
         return (
             f"The fails are others than in the baseline ({inputs}), and with them the answers"
-            f" ({said})."
+            f" ({predictions})."
         )
     return f"The fails are others than in the baseline ({inputs}); the answers are as before."
 
 
-def _silence(silent: int, records: int, before_silent: int, before: int) -> Iterator[str]:
-    if silent or before_silent:
+def _unanswered_sentence(
+    unanswered: int, records: int, before_unanswered: int, before: int
+) -> Iterator[str]:
+    if unanswered or before_unanswered:
         baseline = (
-            f" (in the baseline for {before_silent:,} of {before:,})" if before_silent else ""
+            f" (in the baseline for {before_unanswered:,} of {before:,})"
+            if before_unanswered
+            else ""
         )
         yield (
-            f"No answer stands for {silent:,} of {records:,} records{baseline}: they are in no"
+            f"No answer stands for {unanswered:,} of {records:,} records{baseline}: they are in no"
             " input."
         )

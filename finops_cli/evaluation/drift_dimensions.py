@@ -1,5 +1,6 @@
-"""What a line of a run tells of inputs and predictions: the values whose distributions drift (kb:
-`drift.threshold`).
+"""Reads inputs and predictions from the lines of a run: their distributions may drift.
+
+Source: kb `drift.threshold`.
 
 Predictions are the model's own words. Where the engine's answer stands instead, the findings keep
 what the model said.
@@ -25,8 +26,8 @@ from finops_cli.kb.factors import FACTORS
 from finops_cli.pipeline.output import Line, read_line
 
 Kind = Literal["prediction", "input"]
-_SILENT = "no answer"
-_CAME: dict[Status, str] = {
+_NO_ANSWER = "no answer"
+_STATUS_WORDS: dict[Status, str] = {
     "ok": "as it came",
     "repaired": "repaired",
     "fallback": "replaced",
@@ -35,7 +36,7 @@ _CAME: dict[Status, str] = {
 
 
 class Dimension(NamedTuple):
-    """A distribution that is watched."""
+    """A distribution whose drift is judged."""
 
     name: str
     kind: Kind
@@ -58,10 +59,10 @@ DIMENSIONS = (
 
 
 class LineFeatures(NamedTuple):
-    """What a line shows: a value for each dimension that it tells of.
+    """The values of a line, by dimension.
 
-    `stands`: whether a triage that was asked for stands. Where none does, as with `--on-violation
-    reject`, nothing tells the inputs.
+    `stands` is false where a triage was asked for and none was accepted, as with `--on-violation
+    reject`: then the line shows no inputs.
     """
 
     values: dict[str, str]
@@ -69,7 +70,9 @@ class LineFeatures(NamedTuple):
 
 
 def read_features(path: Path) -> Iterator[LineFeatures]:
-    """What each line of a run shows; `path` is its output, or the folder of an evaluation.
+    """Read the features of each line of a run.
+
+    `path` is its output, or the folder of an evaluation.
 
     Raises UsageError.
     """
@@ -91,7 +94,7 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
 
 
 def _values(line: Line) -> dict[str, str]:
-    shown = {"answers": _answered(line)}
+    values = {"answers": _answer_value(line)}
     triage, plan = line.triage, line.resolution
     if isinstance(triage, Struct):
         findings = _findings(line.verification.triage)
@@ -100,19 +103,21 @@ def _values(line: Line) -> dict[str, str]:
             ("category", "category"),
             ("action", "action"),
         ):
-            shown[name] = _said(findings, field, getattr(triage, field))
-        shown |= _inputs(triage)
+            values[name] = _prediction(findings, field, getattr(triage, field))
+        values |= _inputs(triage)
     if isinstance(plan, Struct):
         findings = _findings(line.verification.resolution)
-        shown["fallback"] = _said(findings, "fallback_strategy", plan.fallback_strategy)
-        shown["residual"] = (
-            "some" if _said(findings, "residual_short", plan.residual_short) != "0" else "none"
+        values["fallback"] = _prediction(findings, "fallback_strategy", plan.fallback_strategy)
+        values["residual"] = (
+            "some"
+            if _prediction(findings, "residual_short", plan.residual_short) != "0"
+            else "none"
         )
-    return shown
+    return values
 
 
 def _inputs(triage: Any) -> dict[str, str]:
-    """The factors of the verified score, which are the bands that the input fell into."""
+    """Return the factors of the verified score: the bands of the input."""
     c = triage.score_components
     return {
         **{
@@ -129,24 +134,22 @@ def _findings(found: Any) -> list[Finding]:
     return found if isinstance(found, list) else []
 
 
-def _said(findings: list[Finding], field: str, stands: Any) -> str:
-    """What the model said: the value that a finding blames, else what stands.
+def _prediction(findings: list[Finding], field: str, stands: Any) -> str:
+    """Return the value that the model gave: the one that a finding blames, else the accepted one.
 
     Without an answer it said nothing.
     """
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in findings):
-        return _SILENT
+        return _NO_ANSWER
     blamed = next((finding.actual for finding in findings if finding.path == f"/{field}"), stands)
     return str(blamed)
 
 
-def _answered(line: Line) -> str:
-    """How the answers of the line came to stand: the worst of its stages, and of a stage its last
-    word.
-    """
+def _answer_value(line: Line) -> str:
+    """Name how the answers of the line were accepted: the worst status of its stages."""
     found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
-        return _SILENT
+        return _NO_ANSWER
     if line.status == "ok" and any(error.rules for error in line.provenance.attempt_errors or ()):
         return "asked again"
-    return _CAME[line.status]
+    return _STATUS_WORDS[line.status]

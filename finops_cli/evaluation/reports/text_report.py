@@ -8,7 +8,7 @@ from textwrap import fill
 
 from finops_cli.evaluation.baselines import Baselines
 from finops_cli.evaluation.compare import Comparison, Paired
-from finops_cli.evaluation.drift import Drift, Drifted
+from finops_cli.evaluation.drift import DimensionDrift, Drift
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.reports.columns import COLUMNS
@@ -213,7 +213,7 @@ def drift_text(found: Drift) -> str:
     return "\n".join([*rows, *(row for each in found.dimensions for row in _drift_rows(each))])
 
 
-def _drift_rows(each: Drifted) -> Iterator[str]:
+def _drift_rows(each: DimensionDrift) -> Iterator[str]:
     verdict = "DRIFT" if each.drifted else "as was"
     worst = (
         ""
