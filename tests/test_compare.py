@@ -123,7 +123,7 @@ def test_evaluations_by_different_rules_are_not_compared(
     )
     file.write_bytes(jsonl(changed) + b"".join(others))
     done = finops("compare", tmp_path / "a", tmp_path / "b")
-    assert (done.returncode, b"marked by different rules" in done.stderr) == (2, True)
+    assert (done.returncode, b"graded by different rules" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

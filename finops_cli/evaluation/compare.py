@@ -1,4 +1,4 @@
-"""Two evaluations of the same records, compared in pairs (kb: `evaluate.significance`)."""
+"""Compares two evaluations of the same records in pairs (kb: `evaluate.significance`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,8 @@ FIRST = "right as it came"
 _MICRO = Decimal("0.000001")
 
 
-class Paired(Struct, frozen=True):
-    """One metric of the pairs that both answered.
-
-    `difference_pct`: the first's share right less the second's; `p` after Holm.
-    """
+class PairedMetric(Struct, frozen=True, kw_only=True):
+    """One metric of the pairs that both answered."""
 
     name: str
     pairs: int
@@ -35,50 +32,54 @@ class Paired(Struct, frozen=True):
     first_only: int
     second_only: int
     difference_pct: Decimal
+    """The right proportion of the first less that of the second."""
     low_pct: Decimal
     high_pct: Decimal
     p: Decimal
     p_corrected: Decimal
+    """After Holm's correction."""
     better: str
     """`first`, `second`, or empty where chance explains the difference."""
 
 
-class Comparison(Struct, frozen=True):
-    """`unpaired`: records of one evaluation alone.
-
-    `answered`: pairs that both, one alone or neither answered.
-    """
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Two evaluations, compared on the records that both hold."""
 
     stage: str
     pairs: int
     unpaired_first: int
+    """Records of the first evaluation alone."""
     unpaired_second: int
     answered: dict[str, int]
+    """Pairs that both, one alone or neither answered."""
     answered_p: Decimal
     answers_more: str
     """`first`, `second`, or empty where chance explains the difference."""
-    metrics: list[Paired]
+    metrics: list[PairedMetric]
     faster: dict[str, int]
     faster_p: Decimal | None
     shares_lost: dict[str, int] | None
 
 
-class _Marks(NamedTuple):
-    """What is kept of a record: a digest of the right answer, its figures (None without an answer),
-    its latency, shares that its plan lost.
-    """
+class _Grades(NamedTuple):
+    """The grades of a record that a comparison needs."""
 
     expected: bytes
+    """A digest of the right answer."""
     right: dict[str, bool] | None
+    """By metric; None without an answer."""
     latency_ms: Decimal | None
     lost: int | None
+    """Shares of stock that the plan lost."""
 
 
 def compare(
     first: Iterable[Outcome], second: Iterable[Outcome], settings: EvaluationSettings
 ) -> Comparison:
-    """Raises UsageError where the two have no record in common, are of different stages, or were
-    marked by different rules.
+    """Compare two evaluations in pairs of records.
+
+    Raises UsageError where they have no record in common, are of different stages, or were graded
+    by different rules.
     """
     one, stage = _by_content(first)
     two, other_stage = _by_content(second)
@@ -87,7 +88,7 @@ def compare(
             f"the first evaluation is of stage {stage}, the second of {other_stage}",
             "compare two of one stage",
         )
-    pairs = [(marks, two[name]) for name, marks in one.items() if name in two]
+    pairs = [(grades, two[name]) for name, grades in one.items() if name in two]
     if not pairs:
         raise UsageError(
             "the evaluations have no record in common",
@@ -95,45 +96,45 @@ def compare(
         )
     if any(a.expected != b.expected for a, b in pairs):
         raise UsageError(
-            "the evaluations were marked by different rules (kb)",
-            "make one of them anew with the rules of the other",
+            "the evaluations were graded by different rules (kb)",
+            "evaluate one of them again with the rules of the other",
         )
     both = [(a.right, b.right) for a, b in pairs if a.right is not None and b.right is not None]
-    counts = Counter(_answered(a.right is not None, b.right is not None) for a, b in pairs)
+    counts = Counter(_answered_by(a.right is not None, b.right is not None) for a, b in pairs)
     answered = sign_test(counts["first only"], counts["second only"])
     faster = _faster(pairs)
     return Comparison(
-        stage,
-        len(pairs),
-        len(one) - len(pairs),
-        len(two) - len(pairs),
-        {name: counts[name] for name in ("both", "first only", "second only", "neither")},
-        _decimal(answered),
-        _surely(counts["first only"], counts["second only"], answered, settings),
-        _paired_metrics(both, settings),
-        {"first": faster[0], "second": faster[1]},
-        _decimal(sign_test(*faster)) if any(faster) else None,
-        _lost(pairs) if GRADED_STAGES[stage].plan_shares is not None else None,
+        stage=stage,
+        pairs=len(pairs),
+        unpaired_first=len(one) - len(pairs),
+        unpaired_second=len(two) - len(pairs),
+        answered={name: counts[name] for name in ("both", "first only", "second only", "neither")},
+        answered_p=_decimal(answered),
+        answers_more=_better_side(counts["first only"], counts["second only"], answered, settings),
+        metrics=_compare_metrics(both, settings),
+        faster={"first": faster[0], "second": faster[1]},
+        faster_p=_decimal(sign_test(*faster)) if any(faster) else None,
+        shares_lost=_lost(pairs) if GRADED_STAGES[stage].plan_shares is not None else None,
     )
 
 
-def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Marks], str]:
-    """The records by what the rules read of them; the same content again is its next occurrence."""
-    found: dict[tuple[str, int], _Marks] = {}
+def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Grades], str]:
+    """Group the records by content; a repeated content gets the next number."""
+    found: dict[tuple[str, int], _Grades] = {}
     seen: Counter[str] = Counter()
     stage = ""
     for outcome in outcomes:
         if stage not in ("", outcome.stage):
             raise UsageError(
-                f"an evaluation holds outcomes of {stage} and {outcome.stage}", "make it anew"
+                f"an evaluation holds outcomes of {stage} and {outcome.stage}", "evaluate it again"
             )
         stage = outcome.stage
         if outcome.first is None:
             continue
         seen[outcome.content] += 1
         lost = None if outcome.shares is None else outcome.shares.lost
-        found[outcome.content, seen[outcome.content]] = _Marks(
-            _digest(outcome), _marks(outcome), outcome.latency_ms, lost
+        found[outcome.content, seen[outcome.content]] = _Grades(
+            _digest(outcome), _grades(outcome), outcome.latency_ms, lost
         )
     if not stage:
         raise UsageError("an evaluation without outcomes cannot be compared")
@@ -144,21 +145,21 @@ def _digest(outcome: Outcome) -> bytes:
     return hashlib.blake2b(exact_json.encode(outcome.expected), digest_size=8).digest()
 
 
-def _marks(outcome: Outcome) -> dict[str, bool] | None:
+def _grades(outcome: Outcome) -> dict[str, bool] | None:
     said, expected = outcome.said, outcome.expected
     if said is None:
         return None
-    marks = {FIRST: outcome.first == "right"}
-    marks |= {name: said[name] == expected[name] for name in GRADED_STAGES[outcome.stage].compared}
+    grades = {FIRST: outcome.first == "right"}
+    grades |= {name: said[name] == expected[name] for name in GRADED_STAGES[outcome.stage].compared}
     if expected.get("priority_tier") == "CRITICAL":
-        marks["criticals caught"] = said["priority_tier"] == "CRITICAL"
-    return marks
+        grades["criticals caught"] = said["priority_tier"] == "CRITICAL"
+    return grades
 
 
-def _paired_metrics(
+def _compare_metrics(
     both: list[tuple[dict[str, bool], dict[str, bool]]], settings: EvaluationSettings
-) -> list[Paired]:
-    """Compare each metric; all but the first are corrected for being many."""
+) -> list[PairedMetric]:
+    """Compare each metric; all but the first are corrected for their number."""
     tables: dict[str, Counter[tuple[bool, bool]]] = {}
     for one, two in both:
         for name, right in one.items():
@@ -170,44 +171,47 @@ def _paired_metrics(
         name: p for name, p in raw.items() if name == FIRST
     }
     return [
-        _paired(name, table, raw[name], corrected[name], settings) for name, table in tables.items()
+        _compare_metric(name, table, raw[name], corrected[name], settings)
+        for name, table in tables.items()
     ]
 
 
-def _paired(
+def _compare_metric(
     name: str,
     table: Counter[tuple[bool, bool]],
     p: Fraction,
     corrected: Fraction,
     settings: EvaluationSettings,
-) -> Paired:
+) -> PairedMetric:
     first_only, second_only, pairs = table[True, False], table[False, True], table.total()
     difference, low, high = paired_interval(first_only, second_only, pairs, settings.confidence_z)
     right = table[True, True]
-    return Paired(
-        name,
-        pairs,
-        right + first_only,
-        right + second_only,
-        first_only,
-        second_only,
-        pct(difference),
-        pct(low),
-        pct(high),
-        _decimal(p),
-        _decimal(corrected),
-        _surely(first_only, second_only, corrected, settings),
+    return PairedMetric(
+        name=name,
+        pairs=pairs,
+        first_right=right + first_only,
+        second_right=right + second_only,
+        first_only=first_only,
+        second_only=second_only,
+        difference_pct=pct(difference),
+        low_pct=pct(low),
+        high_pct=pct(high),
+        p=_decimal(p),
+        p_corrected=_decimal(corrected),
+        better=_better_side(first_only, second_only, corrected, settings),
     )
 
 
-def _surely(first_only: int, second_only: int, p: Fraction, settings: EvaluationSettings) -> str:
-    """The side that has more, if chance does not explain it."""
+def _better_side(
+    first_only: int, second_only: int, p: Fraction, settings: EvaluationSettings
+) -> str:
+    """Name the side that has more, if chance does not explain it."""
     if p > Fraction(settings.significance) or first_only == second_only:
         return ""
     return "first" if first_only > second_only else "second"
 
 
-def _answered(first: bool, second: bool) -> str:
+def _answered_by(first: bool, second: bool) -> str:
     return (
         "both"
         if first and second
@@ -219,7 +223,7 @@ def _answered(first: bool, second: bool) -> str:
     )
 
 
-def _faster(pairs: list[tuple[_Marks, _Marks]]) -> tuple[int, int]:
+def _faster(pairs: list[tuple[_Grades, _Grades]]) -> tuple[int, int]:
     timed = [
         (a.latency_ms, b.latency_ms)
         for a, b in pairs
@@ -228,12 +232,12 @@ def _faster(pairs: list[tuple[_Marks, _Marks]]) -> tuple[int, int]:
     return sum(a < b for a, b in timed), sum(a > b for a, b in timed)
 
 
-def _lost(pairs: list[tuple[_Marks, _Marks]]) -> dict[str, int]:
-    """Shares lost by both over the pairs that both answered."""
+def _lost(pairs: list[tuple[_Grades, _Grades]]) -> dict[str, int]:
+    """Sum the shares lost by each side over the pairs that both answered."""
     lost = [(a.lost, b.lost) for a, b in pairs if a.lost is not None and b.lost is not None]
     return {"first": sum(a for a, _ in lost), "second": sum(b for _, b in lost)}
 
 
 def _decimal(p: Fraction) -> Decimal:
-    """A probability to six decimals, rounded half-up from the exact fraction."""
+    """Round an exact probability half-up to six decimals."""
     return (Decimal(p.numerator) / Decimal(p.denominator)).quantize(_MICRO, ROUND_HALF_UP)

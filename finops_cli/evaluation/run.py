@@ -37,11 +37,8 @@ from finops_cli.models.protocol import ModelNames, Origin
 from finops_cli.version import __version__
 
 
-class MadeFrom(Struct, frozen=True):
-    """What an evaluation was made from.
-
-    `records_sha256` is that of the file that the records came to.
-    """
+class MadeFrom(Struct, frozen=True, kw_only=True):
+    """The origin of an evaluation: versions, backend, models and records."""
 
     stage: str
     finops: str
@@ -54,19 +51,20 @@ class MadeFrom(Struct, frozen=True):
     guard: str | None
     records: str
     records_sha256: str
+    """The digest of the written file of records."""
 
 
 class Reference(Struct, frozen=True):
-    """What the engine takes for one of these records, alone; null where nothing was timed."""
+    """Times of the engine for one of these records, alone; null where nothing was timed."""
 
     p50_ms: Decimal | None
     p95_ms: Decimal | None
 
 
 class Evaluation(Struct, frozen=True):
-    """`evaluation.json`: what `--json` prints and the page shows.
+    """`evaluation.json`: the content of `--json` and of the page.
 
-    Of sentences there are baselines alone.
+    The sentiment stage has baselines alone.
     """
 
     made_from: MadeFrom
@@ -77,7 +75,7 @@ class Evaluation(Struct, frozen=True):
 
 
 class BaselineOptions(NamedTuple):
-    """Whether baselines are to be run, and whether they are timed."""
+    """Options of the baselines: run them, and time them."""
 
     wanted: bool = True
     timed: bool = True
@@ -91,10 +89,9 @@ def conclude(
     kb: KnowledgeBase,
     simpler: BaselineOptions,
 ) -> Evaluation:
-    """Mark what the desk answered, write the outcomes, and count them. The figures are reckoned
-    from the written file alone.
+    """Grade the answers, write the outcomes, and aggregate the metrics from the written file.
 
-    Raises ResumeRefused where the answers are those to other records, Unfinished where they end too
+    Raises ResumeRefused where the answers belong to other records, Unfinished where they end too
     early.
     """
     refuse_other_answers(folder)
@@ -203,17 +200,16 @@ def _made_from(
         if wanted.data is None
         else printable(wanted.data.name)
     )
-    name, models, digests, prompt_sha256, settings = origin
     return MadeFrom(
-        stage,
-        __version__,
-        kb.version,
-        name,
-        models,
-        digests,
-        prompt_sha256,
-        settings,
-        guard,
-        made,
-        sha256_of_file(records)[0],
+        stage=stage,
+        finops=__version__,
+        kb=kb.version,
+        backend=origin.name,
+        models=origin.models,
+        digests=origin.digests,
+        prompt_sha256=origin.prompt_sha256,
+        settings=origin.settings,
+        guard=guard,
+        records=made,
+        records_sha256=sha256_of_file(records)[0],
     )

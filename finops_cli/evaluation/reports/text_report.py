@@ -7,7 +7,7 @@ from decimal import Decimal
 from textwrap import fill
 
 from finops_cli.evaluation.baselines import Baselines
-from finops_cli.evaluation.compare import Comparison, Paired
+from finops_cli.evaluation.compare import Comparison, PairedMetric
 from finops_cli.evaluation.drift import DimensionDrift, Drift
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics
@@ -166,7 +166,7 @@ def _comparison_rows(c: Comparison, first: str, second: str) -> Iterator[str]:
     yield from _verdict(c, first, second)
 
 
-def _difference(metric: Paired) -> str:
+def _difference(metric: PairedMetric) -> str:
     told = f"{metric.difference_pct:+} ({metric.low_pct:+} to {metric.high_pct:+})"
     return f"{told:<35}{_p(metric.p_corrected)}"
 
