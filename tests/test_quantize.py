@@ -263,7 +263,7 @@ def test_a_file_that_is_converted_already(
     cut.write_bytes(file.read_bytes()[:-1000])
     for bad, says in (
         (tmp_path / "one-q8_0.gguf", "is quantized already"),
-        (cut, "llama.cpp could not make q8_0 of cut.gguf"),
+        (cut, "llama.cpp could not quantize cut.gguf to q8_0"),
     ):
         done = quantize(
             finops,

@@ -103,7 +103,7 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
     """Absent, empty, of another set, something else: the way to make them is named, or the line."""
     (tmp_path / "out").mkdir()
     for text, told in (
-        (None, "`finops generate --stage triage` makes them"),
+        (None, "`finops generate --stage triage`"),
         ("", "holds no rows"),
         ("{}\n", "line 1 is no row of a generated set"),
         ((EXAMPLES / "monday.jsonl").read_text(), "line 1 is no row"),

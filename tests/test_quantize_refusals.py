@@ -188,7 +188,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         (whole[:-100], "is outside the file"),
         (b"\xff" * 8 + whole[8:], "is not a complete safetensors file"),
         (b"", "is not a complete safetensors file"),
-        (whole.replace(b'"F32"', b'"F16"', 1), "but its shape"),
+        (whole.replace(b'"F32"', b'"F16"', 1), "does not fit its shape"),
         (whole.replace(b'"__metadata__"', b'"__metadata_"', 1), "its head cannot be read"),
     ):
         file.write_bytes(damaged)
@@ -336,7 +336,7 @@ def test_adapters_of_another_model(tmp_path: Path) -> None:
     weights = adapter / "adapter_model.safetensors"
     half = np.zeros((4, 64), np.float32)
     write_safetensors(weights, {f"base_model.model.{Q_PROJ}.lora_A.weight": half})
-    refused(folder, "has lora_A alone", adapter)
+    refused(folder, "has only lora_A", adapter)
     write_safetensors(weights, {"base_model.model.model.embed_tokens.lora_embedding_A": half})
     refused(folder, "not of a plain LoRA", adapter)
     write_safetensors(weights, {})

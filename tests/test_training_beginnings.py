@@ -93,7 +93,7 @@ def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
         ],
     )
     with pytest.raises(
-        UsageError, match=r"model\.safetensors: is not the weights of a model of this shape"
+        UsageError, match=r"model\.safetensors: does not hold weights of this shape"
     ):
         open_base(other.resolved.settings, tokenizer, "hf")
 
@@ -135,13 +135,13 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
     other_stage = [flag.replace("triage.gguf", "resolver.gguf") for flag in SECOND]
     [warning] = inspect_request(asked("triage", "tiny-cpu", other_stage)).warnings
     assert (
-        "tiny-resolver.gguf: is a model made for tiny-resolver; this training makes one for"
-        " tiny-triage" in warning
+        "tiny-resolver.gguf is a model for the prompt of tiny-resolver; this run trains for the"
+        " prompt of tiny-triage" in warning
     )
     other = blockers("base.scratch.layers=3", "base.scratch.rope_theta=10000", "data.seed=77")
-    assert "first.gguf: its layers is 2; base.scratch.layers is 3" in other
-    assert "first.gguf: its rope_theta is 1e+06; base.scratch.rope_theta is 10000" in other
-    assert "first.gguf: has another vocabulary; name the same file as base.tokenizer" in other
+    assert "first.gguf has layers 2, but base.scratch.layers is 3" in other
+    assert "first.gguf has rope_theta 1e+06, but base.scratch.rope_theta is 10000" in other
+    assert "first.gguf has another vocabulary; set base.tokenizer to the same file" in other
     absent = tmp_path / "absent.gguf"
     assert "absent.gguf: no such GGUF file" in blockers(f"base.scratch.weights={absent}")
     assert (
@@ -179,6 +179,5 @@ def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(
         asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])
     ).blockers
     assert any(
-        "other.gguf: its tokenizer is none that a tiny preset learned" in blocker
-        for blocker in said
+        "other.gguf: its tokenizer was not learned by `finops train`" in blocker for blocker in said
     )

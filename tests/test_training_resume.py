@@ -91,7 +91,7 @@ def test_going_on_with_something_else_is_refused(
     (other / "sentiment-train.jsonl").write_bytes(b"".join(reversed(lines)))
     with pytest.raises(ResumeRefused, match=r"the data: was .*sentiment-train\.jsonl"):
         trained("sentiment", None, lora(base, other), tmp_path / "out", "resume")
-    with pytest.raises(UsageError, check=cured_by("has a training run")):
+    with pytest.raises(UsageError, match="has a training run", check=cured_by("--resume")):
         trained("sentiment", None, flags, tmp_path / "out")
 
 
@@ -115,7 +115,7 @@ def test_what_is_no_training_is_neither_continued_nor_overwritten(
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(ResumeRefused, match="no training run to resume"):
         trained("sentiment", None, flags, tmp_path, "resume")
-    with pytest.raises(ResumeRefused, match="has ended"):
+    with pytest.raises(ResumeRefused, match="has a finished training run"):
         trained("sentiment", None, flags, adapter, "resume")
     (tmp_path / "thesis.txt").write_text("years of work")
     for how in ("new", "overwrite"):

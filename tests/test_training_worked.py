@@ -31,6 +31,7 @@ from finops_cli.training.environment import go_offline_and_quiet
 from finops_cli.training.muon import Muon, make_muon
 from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.verify.codecs import FAIL
+from tests.cures import cured_by
 from tests.training import WORKED, Stopped, asked, files, trained, unplug_at
 
 go_offline_and_quiet()
@@ -56,7 +57,8 @@ def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
     ).train
     with pytest.raises(
         UsageError,
-        match=r"data\.format=scratchpad cannot word example [0-9]+: .+; lower data\.max_ftrs",
+        match=r"data\.format=scratchpad cannot word example [0-9]+: .+",
+        check=cured_by(r"lower data\.max_ftrs"),
     ):
         list(rows)
 

@@ -177,4 +177,4 @@ def _read_pairs(path: Path, rank: int, scale: float) -> dict[str, LoraPair]:
                 " is"
                 f" {rank}"
             )
-    return {name: LoraPair(pair["A"], pair["B"], scale) for name, of in sides.items()}
+    return {name: LoraPair(pair["A"], pair["B"], scale) for name, pair in sides.items()}
