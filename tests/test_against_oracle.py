@@ -226,7 +226,7 @@ def plans(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return finops("resolve", cases)
 
 
-def told(found: list[tuple[str, list[str]]]) -> str:
+def describe(found: list[tuple[str, list[str]]]) -> str:
     """How many records differ, and the first few."""
     return f"{len(found)} records differ\n" + "\n".join(
         f"{name}: {where}" for name, where in found[:10]
@@ -251,7 +251,7 @@ def test_triage_equals_the_oracle(
         (f["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"]))))
         for f, line in pairs
     ]
-    assert not any(where for _, where in found), told([one for one in found if one[1]])
+    assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
 def test_stage_2_runs_where_it_applies_as_the_oracle(
@@ -272,7 +272,7 @@ def test_stage_2_runs_where_it_applies_as_the_oracle(
             where = [*differences(plan_oracle.resolution(case), scored_plan(line["resolution"]))]
             where += broken_invariants(case, line["resolution"])
         found.append((fail["fail_id"], where))
-    assert not any(where for _, where in found), told([one for one in found if one[1]])
+    assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
 def test_handoff_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
@@ -289,7 +289,7 @@ def test_handoff_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
         expected = plan_oracle.handoff(fail)
         found.append((fail["fail_id"], list(differences(expected, scored_triage(given)))))
     assert len(found) > FAILS // 10
-    assert not any(where for _, where in found), told([one for one in found if one[1]])
+    assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
 def test_plan_equals_the_oracle(cases: list[dict[str, Any]], plans: list[dict[str, Any]]) -> None:
@@ -302,7 +302,7 @@ def test_plan_equals_the_oracle(cases: list[dict[str, Any]], plans: list[dict[st
         )
         for c, line in pairs
     ]
-    assert not any(where for _, where in found), told([one for one in found if one[1]])
+    assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
 def test_plan_obeys_every_invariant(
@@ -315,7 +315,7 @@ def test_plan_obeys_every_invariant(
     found = [
         (case["fail_id"], list(broken_invariants(case, line["resolution"]))) for case, line in pairs
     ]
-    assert not any(where for _, where in found), told([one for one in found if one[1]])
+    assert not any(where for _, where in found), describe([one for one in found if one[1]])
     assert all(list(line["resolution"]) == PLAN_FIELDS for line in plans)
 
 
@@ -359,7 +359,7 @@ def test_text_form_is_triaged_as_the_record(fails: list[dict[str, Any]]) -> None
         (line["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"]))))
         for f, line in pairs
     ]
-    assert not any(where for _, where in found), told([one for one in found if one[1]])
+    assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
 def test_card_1_record_scores_69_5_and_83_4() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain.money import render_usd
-from finops_cli.verify.quoted_numbers import known_numbers, quoted_numbers, unsupported_numbers
+from finops_cli.verify.quoted_numbers import known_numbers, read_numbers, unsupported_numbers
 
 PHRASES = frozenset(
     (
@@ -62,13 +62,13 @@ def test_a_figure_is_read_as_the_desk_writes_it(text: str, values: list[int | st
         value[1:] if str(value).startswith("~") and isinstance(value, str) else Decimal(value)
         for value in values
     ]
-    assert [figure.value for figure in quoted_numbers(text)] == expected
+    assert [figure.value for figure in read_numbers(text)] == expected
 
 
 @given(st.decimals(min_value=0, max_value=10**12, places=2))
 def test_an_amount_reads_back(amount: Decimal) -> None:
     """What `render_usd` writes, a figure is worth."""
-    assert [figure.value for figure in quoted_numbers(f"worth {render_usd(amount)}.")] == [amount]
+    assert [figure.value for figure in read_numbers(f"worth {render_usd(amount)}.")] == [amount]
 
 
 @given(

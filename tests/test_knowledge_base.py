@@ -13,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from finops_cli.domain import enums as words
+from finops_cli.domain import enums
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.compiler import Compiler
@@ -23,22 +23,22 @@ from finops_cli.kb.search import search
 from tests.conftest import ROOT, Finops, a_fail, jsonl, rows
 
 WORD_LISTS = {
-    "enum.category": words.Category,
-    "enum.direction": words.Direction,
-    "enum.side": words.Side,
-    "enum.reg_sho_status": words.RegShoStatus,
-    "enum.tier": words.Tier,
-    "enum.escalation_level": words.EscalationLevel,
-    "enum.lifecycle_state": words.LifecycleState,
-    "enum.handoff_lifecycle_state": words.HandoffLifecycleState,
-    "enum.action": words.Action,
-    "enum.flag": words.Flag,
-    "enum.handoff_flag": words.HandoffFlag,
-    "enum.step_action": words.StepAction,
-    "enum.fallback": words.Fallback,
-    "enum.settlement_type": words.SettlementType,
-    "enum.related_category": words.RelatedCategory,
-    "enum.status": words.Status,
+    "enum.category": enums.Category,
+    "enum.direction": enums.Direction,
+    "enum.side": enums.Side,
+    "enum.reg_sho_status": enums.RegShoStatus,
+    "enum.tier": enums.Tier,
+    "enum.escalation_level": enums.EscalationLevel,
+    "enum.lifecycle_state": enums.LifecycleState,
+    "enum.handoff_lifecycle_state": enums.HandoffLifecycleState,
+    "enum.action": enums.Action,
+    "enum.flag": enums.Flag,
+    "enum.handoff_flag": enums.HandoffFlag,
+    "enum.step_action": enums.StepAction,
+    "enum.fallback": enums.Fallback,
+    "enum.settlement_type": enums.SettlementType,
+    "enum.related_category": enums.RelatedCategory,
+    "enum.status": enums.Status,
 }
 ARITHMETIC = {-1, 0, 1, 2, 10, 100, 200}
 """Numbers that the rules' code may hold: places in a list, halves for rounding, percent, powers of

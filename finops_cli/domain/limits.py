@@ -21,7 +21,7 @@ NESTED: Final = 32
 """How deep free objects are read: deeper than anybody writes."""
 PROBLEMS: Final = 20
 """The most faults of one line that are listed: enough to correct it, cheap for a hostile one."""
-FIGURE: Final = 10**6
+SCORE_NUMBER: Final = 10**6
 """A score, factor or percentage of an answer, either sign: far beyond any true one, small enough
 to compute with.
 """

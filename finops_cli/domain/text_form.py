@@ -56,7 +56,7 @@ def _yes_no(text: str) -> bool:
     return {"yes": True, "no": False}[text.lower()]
 
 
-def _quoted(value: Any) -> str:
+def _quote(value: Any) -> str:
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).replace("|", "\\u007c")
 
 
@@ -112,10 +112,10 @@ _FIELDS = (
         "a percentage of average daily volume, such as 3% ADV",
     ),
     _Field("CNS Eligible", "cns_eligible", *_YES_NO),
-    _Field("DK Reason", "dk_reason", _quoted, _unquoted, "text"),
-    _Field("Corporate Action", "corporate_action", _quoted, _json, "a JSON object"),
+    _Field("DK Reason", "dk_reason", _quote, _unquoted, "text"),
+    _Field("Corporate Action", "corporate_action", _quote, _json, "a JSON object"),
     _Field("Awaiting Street Receipt", "awaiting_street_receipt", *_YES_NO),
-    _Field("Notes", "notes", _quoted, _unquoted, "text"),
+    _Field("Notes", "notes", _quote, _unquoted, "text"),
 )
 _BY_LABEL = {field.label: field for field in _FIELDS}
 _DEFAULTS = {"cns_eligible": True, "awaiting_street_receipt": False}

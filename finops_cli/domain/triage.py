@@ -20,7 +20,8 @@ from finops_cli.domain.enums import (
 from finops_cli.domain.fail import TPlus
 
 ScoreNumber = Annotated[
-    Decimal, Meta(extra_json_schema={"minimum": -limits.FIGURE, "maximum": limits.FIGURE})
+    Decimal,
+    Meta(extra_json_schema={"minimum": -limits.SCORE_NUMBER, "maximum": limits.SCORE_NUMBER}),
 ]
 FreeProse = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
 

@@ -13,7 +13,7 @@ from finops_cli.errors import MissingPiece
 from finops_cli.guard import desk_tokens
 from finops_cli.guard.context_words import Surroundings, Unnamed, Vocabulary
 from finops_cli.guard.normalise import Reading, joined, read
-from finops_cli.guard.overlaps import Candidate, chosen
+from finops_cli.guard.overlaps import Candidate, choose
 from finops_cli.guard.patterns import Pattern, patterns
 from finops_cli.guard.placeholders import MAY_HOLD, Masked
 from finops_cli.kb.chapters.guard import GuardSettings, Kind
@@ -64,7 +64,7 @@ class _Deferred:
 
     def __init__(self, form: Pattern, score: float) -> None:
         self.form, self.score = form, score
-        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in form.patterns]
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in form.regexes]
         self._made: PatternRecogniser | None = None
 
     def analyze(self, text: str, entities: list[str]) -> Sequence[_Span]:
@@ -115,7 +115,7 @@ class Guard:
             if not found:
                 break
             kinds.update(candidate.kind for candidate in found)
-            text = _replaced(text, reading, found)
+            text = _replace(text, reading, found)
         return Masked(text, tuple(kind for kind in get_args(Kind) if kind in kinds))
 
     def _found(
@@ -128,7 +128,7 @@ class Guard:
         }
         tokens = desk_tokens.tokens(reading.text, self._desk)
         candidates |= self._across_lines(reading, tokens)
-        return chosen(
+        return choose(
             candidates, tokens, around(reading, self._vocabulary), self._settings, threshold
         )
 
@@ -152,7 +152,7 @@ class Guard:
         }
 
 
-def _replaced(text: str, reading: Reading, found: list[Candidate]) -> str:
+def _replace(text: str, reading: Reading, found: list[Candidate]) -> str:
     parts = []
     place = 0
     for candidate in found:

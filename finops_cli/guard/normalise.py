@@ -48,7 +48,7 @@ _FIXED = {
 }
 _READ_AS = {"Pd": "-", "Zs": " "}
 _INVISIBLE = frozenset(("Cf", "Mn", "Me", "Cc", "Cs"))
-_SPOKEN = {
+_ASCII_MARKS = {
     "\u00ad": "-",
     "\u2212": "-",
     "\u2043": "-",
@@ -113,8 +113,8 @@ def _sign(character: str) -> str:
     """
     if len(character) > 1:
         return " "
-    if character in _SPOKEN:
-        return _SPOKEN[character]
+    if character in _ASCII_MARKS:
+        return _ASCII_MARKS[character]
     category = unicodedata.category(character)
     if character in _LINE_ENDS or category in _READ_AS:
         return "\n" if character in _LINE_ENDS else _READ_AS[category]

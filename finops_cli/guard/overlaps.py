@@ -24,7 +24,7 @@ class Candidate(NamedTuple):
         return self.end - self.start
 
 
-def chosen(
+def choose(
     candidates: Iterable[Candidate],
     tokens: list[Token],
     around: Surroundings,

@@ -1,304 +1,382 @@
-"""The ways in which personal data is written (kb: `guard.scores`), as patterns over a reading."""
+"""The ways in which personal data is written (kb: `guard.scores`): a table of patterns.
+
+Each row holds examples that its regexes match and examples that they reject; a test runs them all.
+A pattern proposes a place; check digits, the words around it and the desk's own numbers decide.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from finops_cli.guard.desk_tokens import DATE, DAY, MONTH, YEAR
+from finops_cli.guard import fragments as part
 from finops_cli.guard.normalise import MASKED
 from finops_cli.kb.chapters.guard import GuardSettings, Kind
 
+_LEFT, _RIGHT, _ALONE, _END = part.LEFT, part.RIGHT, part.ALONE, part.END
 
-class Pattern(NamedTuple):
-    """`name` is the key of its score."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pattern:
+    """One way in which a kind of personal data is written."""
 
     name: str
+    """The key of its score in the knowledge base."""
     kind: Kind
-    patterns: tuple[str, ...]
+    regexes: tuple[str, ...]
+    """Alternatives; they are compiled without regard to case."""
     crosses_lines: bool = True
-    """Whether a line end inside a run of its digits is looked past."""
-
-
-_ALONE = rf"(?<![0-9{MASKED}])"
-_LEFT = rf"{_ALONE}(?<![0-9{MASKED}]-)"
-_END = rf"(?![0-9{MASKED}])"
-_RIGHT = rf"{_END}(?!-[0-9{MASKED}])"
-_DASH = r"[ \n]?[-_][ \n]?"
-_DOT = r"\.\n?"
-"""Alike on both sides: 177.25 5000 is a price and a quantity."""
-_BLANK = r"(?:[ \n]?[-/_][ \n]?|[ ])"
-_BREAK = r"(?:[ \n]?[-/_][ \n]?|[ \n])"
-"""At most one of two gaps is a mere line end: quantities stand below each other."""
-_CARD_GAP = r"(?:[ \n]?[-._][ \n]?|[ \n])"
-_CARD_MARK = r"(?:[-./,_|]|[ \n])?"
-"""Also where one of its gaps is missing, or the bar between two fields of a record stands in it."""
-_NOT_ROUND = rf"(?=(?:[0-9]{{4}}{_CARD_MARK}){{0,3}}[0-9]{{3}}[1-9])"
-"""4000/5000/2500/3000 are quantities, whatever their check digit."""
-_ANY = r"(?:[ ]?[-./,_|]{1,2}[ ]?|[ ])?"
-"""What may stand between any two digits where a name proves them."""
-_TIGHT = r"(?:[ \n-]?\(|\)[ \n-]?|[ ]?/[ ]?|[-. \n])?"
-"""What may stand between any two digits of an international number."""
-
-_LOCAL = r"[\w.!#$%&'*+/=?^`~-]"
-_AT = r"(?:@|[ ]?[\[({<][ ]?at[ ]?[\])}>][ ]?)"
-_PERIOD = r"(?:\.|[ ]?[\[({<][ ]?dot[ ]?[\])}>][ ]?)"
-_EMAIL = (
-    rf"(?:{_LOCAL}{{1,64}}+|\"[^\"\n]{{1,64}}\"){_AT}(?:[^\W_][\w-]{{0,62}}+{_PERIOD}){{1,8}}"
-    rf"(?:xn--[\w-]{{2,59}}|[^\W\d_]{{2,24}})"
-)
-_EMAIL_AT_HOST = rf"{_LOCAL}{{1,64}}+@\[[0-9a-f.:]{{7,40}}\]"
-_PERSON = r"(?<![\w.])[^\W\d_][\w-]{0,40}+(?:\.[^\W\d_][\w-]{1,40}+){1,3}"
-_SPACED = r"(?:[ ]@[ ]?|@[ ])"
-_HOST = r"[^\W\d_][\w-]{0,62}+(?:\.[^\W_][\w-]{1,62}+){0,4}\.[^\W\d_]{2,24}(?!\w)"
-_EMAIL_SPACED = (
-    rf"{_PERSON}{_SPACED}{_HOST}",
-    rf"{_PERSON}@[^\W\d_][\w-]{{0,62}}+\.\n(?-i:[a-z]{{2,24}})(?!\w)",
-)
-"""Written like a person: BRK.B @ limit is none."""
-_EMAIL_NAMED = rf"(?<![\w.])[^\W\d_][\w.-]{{0,63}}+{_SPACED}{_HOST}"
-_EMAIL_LOCAL = r"[^\W\d_][\w.-]{0,63}+@[^\W\d_][\w-]{1,62}"
-
-_ITIN_GROUP = r"(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])"
-_SSN_LOOSE = (
-    rf"{_LEFT}(?:[0-9]{{5}}[-. ][0-9]{{4}}|[0-9]{{3}}[-. ][0-9]{{6}}|[0-9]{{9}}|[0-9](?:["
-    rf" ][0-9]){{8}}){_RIGHT}"
-)
-_SSN_SPELLED = (
-    rf"{_LEFT}[0-9](?:[ ][0-9]){{2}}[ ]?-[ ]?[0-9][ ][0-9][ ]?-[ ]?[0-9](?:[ ][0-9]){{3}}{_RIGHT}"
-)
-_ITIN_LOOSE = (
-    rf"{_LEFT}9[0-9]{{2}}(?:{_ITIN_GROUP}[-. ]?[0-9]{{4}}|[-. ]{_ITIN_GROUP}[0-9]{{4}}){_RIGHT}"
-)
-
-_CARDS = (
-    rf"{_ALONE}[2-6][0-9]{{3}}(?:{_CARD_GAP}[0-9]{{4}}){{3}}{_END}",
-    rf"{_ALONE}[2-6][0-9]{{3}}(?:{_CARD_GAP}[0-9]{{4}}){{3}}{_CARD_GAP}[0-9]{{1,3}}{_END}",
-    rf"{_ALONE}3[0-9]{{3}}{_CARD_GAP}[0-9]{{6}}{_CARD_GAP}[0-9]{{4,5}}{_END}",
-    rf"{_ALONE}[2-6][0-9]{{12,18}}{_END}",
-    rf"{_ALONE}[2-6](?:[ .-][0-9]){{12,18}}{_END}",
-    rf"{_ALONE}{_NOT_ROUND}[2-6][0-9]{{3}}(?:{_CARD_MARK}[0-9]{{4}}){{3}}{_END}",
-    rf"{_ALONE}3[0-9]{{3}}{_CARD_MARK}[0-9]{{6}}{_CARD_MARK}[0-9]{{5}}{_END}",
-)
-_IBAN = (
-    rf"(?:(?<![A-Za-z0-9{MASKED}])|(?<=IBAN))[A-Za-z]{{2}}[0-9]{{2}}(?:["
-    r" \n./_|-]?[A-Za-z0-9]){11,30}"
-)
-_IBAN_LABELLED = (
-    rf"(?<![A-Za-z0-9{MASKED}])[A-Za-z]{{2}}[0-9]{{2}}(?:[ .-]?[A-Za-z0-9]{{4}}){{2}}(?:["
-    r" .-]?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{4}){0,5}"
-    r"(?:[ .-]?[0-9]{1,3})?(?![A-Za-z0-9])"
-)
-
-_EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?|extension)[ ]?[0-9]{1,6})?"
-_PHONE_LEFT = rf"{_LEFT}(?<![0-9{MASKED}]\.)(?<!\$)"
-_US_NEXT = r"(?:[ \n]?[-./_][ \n]?|[ \n])"
-_US_CODE = rf"(?:\(?\+?1\)?{_US_NEXT}?)?"
-_PHONE_GROUPED = (
-    (
-        rf"{_PHONE_LEFT}{_US_CODE}\([0-9]{{3}}\){_US_NEXT}?[0-9]{{3}}{_US_NEXT}?[0-9]{{4}}"
-        rf"{_EXTENSION}{_RIGHT}"
-    ),
-    (
-        rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DASH}[0-9]{{3}}(?:{_DASH}|["
-        rf" \n.])[0-9]{{4}}{_EXTENSION}{_RIGHT}"
-    ),
-    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}\n[0-9]{{3}}{_DASH}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
-    rf"{_PHONE_LEFT}{_US_CODE}[0-9]{{3}}{_DOT}[0-9]{{3}}{_DOT}[0-9]{{4}}{_EXTENSION}{_RIGHT}",
-    (
-        rf"{_PHONE_LEFT}\+1{_US_NEXT}?[0-9]{{3}}{_US_NEXT}[0-9]{{3}}{_US_NEXT}[0-9]{{4}}"
-        rf"{_EXTENSION}{_RIGHT}"
-    ),
-)
-_PHONE_SPACED = (
-    rf"{_PHONE_LEFT}{_US_CODE}[2-9][0-9]{{2}}(?:{_BLANK}[2-9][0-9]{{2}}{_BREAK}"
-    rf"|\n[2-9][0-9]{{2}}{_BLANK})[0-9]{{4}}"
-    rf"{_EXTENSION}{_RIGHT}"
-)
-_PHONE_NAMED = (
-    r"[2-9][0-9]{2}[ ]?\.[ ]?[0-9]{3}[ ]?\.[ ]?[0-9]{4}",
-    r"[2-9][0-9]{2}\.[0-9]{7}",
-    r"(?<!called )(?<!calling )(?<!reach )(?![0-9]{5}00)[2-9][0-9]{6}",
-)
-"""The last: seven digits that are no round quantity, nor what a lender called or a position will
-reach.
-"""
-_CHECKED = r"(?!(?<=\bchecking )[0-9]{1,22}00(?![0-9]))"
-"""Checking is a kind of account and a verb: checking 1200000 against the box."""
-_DL_QUANTITY = r"(?!(?:(?<=\bDL[ :])|(?<=\bDL: ))[0-9]{1,6}(?!\w))"
-"""DL names a licence, but nobody's has six digits or less without a letter."""
-_BORN = (
-    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])",
-    r"[0-9]{1,2}[ ][0-9]{1,2}[ ](?:19|20)[0-9]{2}",
-    r"[0-9]{1,2}[-./][0-9]{1,2}[-./]'[0-9]{2}",
-    rf"{YEAR},?[ ]{MONTH},?[ ]{DAY}",
-)
-"""Dates only behind a name of one of birth: 19610312 is a quantity elsewhere."""
+    """A line end within a run of its digits is ignored."""
+    matches: tuple[str, ...]
+    """Texts in which one of the regexes finds a place."""
+    rejects: tuple[str, ...]
+    """Texts in which none of the regexes finds a place."""
 
 
 def patterns(settings: GuardSettings) -> tuple[Pattern, ...]:
-    """All forms. The lengths of account numbers and the units of quantities come from `book`."""
+    """The table. The lengths of account numbers and the units of quantities are `settings`."""
     units = "|".join(map(re.escape, sorted(settings.units)))
     no_unit = rf"(?![ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ 0-9$]|[.,][0-9]))"
     return (
-        Pattern("email", "EMAIL", (f"{_no_order(settings)}{_EMAIL}", _EMAIL_AT_HOST)),
-        Pattern("email_spaced", "EMAIL", _EMAIL_SPACED),
-        Pattern("email_named", "EMAIL", (_EMAIL_NAMED,)),
-        Pattern("email_local", "EMAIL", (_EMAIL_LOCAL,)),
-        Pattern("ssn_grouped", "SSN", (*_grouped("[0-9]{3}", "[0-9]{2}"), _SSN_SPELLED)),
-        Pattern("ssn_spaced", "SSN", (f"{_spaced('[0-9]{3}', '[0-9]{2}')}{no_unit}",)),
-        Pattern("ssn_loose", "SSN", (f"{_SSN_LOOSE}{no_unit}",)),
-        Pattern("ssn_named", "SSN", (rf"{_LEFT}[0-9](?:{_ANY}[0-9]){{8}}{_RIGHT}{no_unit}",)),
-        Pattern("itin_named", "ITIN", (rf"{_LEFT}9(?:{_ANY}[0-9]){{8}}{_RIGHT}{no_unit}",)),
-        Pattern("itin_grouped", "ITIN", _grouped("9[0-9]{2}", _ITIN_GROUP)),
-        Pattern("itin_spaced", "ITIN", (f"{_spaced('9[0-9]{2}', _ITIN_GROUP)}{no_unit}",)),
-        Pattern("itin_loose", "ITIN", (f"{_ITIN_LOOSE}{no_unit}",)),
-        Pattern("card", "CARD", _CARDS),
+        *_emails(settings),
+        *_social_security_numbers(no_unit),
+        *_individual_taxpayer_numbers(no_unit),
+        *_cards_and_ibans(no_unit),
+        *_documents(no_unit),
+        *_phones(no_unit),
+        *_named_phones(no_unit),
+        *_accounts(settings, no_unit),
+        *_accounts_in_groups(settings, no_unit),
+    )
+
+
+def _emails(settings: GuardSettings) -> tuple[Pattern, ...]:
+    prices = "|".join(map(re.escape, sorted(settings.orders)))
+    no_order = rf"(?![0-9][0-9,.]{{0,14}}[KMB]?@(?:{prices})(?![^\W_]))"
+    return (
         Pattern(
-            "card_labelled", "CARD", (rf"{_ALONE}[0-9]{{4}}(?:[-. ]?[0-9]){{8,15}}{_END}{no_unit}",)
+            name="email",
+            kind="EMAIL",
+            regexes=(f"{no_order}{part.EMAIL}", part.EMAIL_AT_HOST),
+            matches=("jane.doe@bank.com", "jane (at) bank (dot) com", "jane@[192.168.0.1]"),
+            rejects=("jane @ bank.com", "jane@bank"),
         ),
-        Pattern("iban", "IBAN", (_IBAN,)),
-        Pattern("iban_labelled", "IBAN", (_IBAN_LABELLED,)),
-        Pattern("passport", "PASSPORT", (r"(?<!\w)[A-Za-z]{0,2}[0-9]{6,9}(?!\w)",)),
         Pattern(
-            "passport_named",
-            "PASSPORT",
-            (
+            name="email_spaced",
+            kind="EMAIL",
+            regexes=part.EMAIL_SPACED,
+            matches=("jane.doe @ bank.com", "jane.doe@bank.\ncom"),
+            rejects=("BRK.B @ limit", "jane @ bank.com"),
+        ),
+        Pattern(
+            name="email_named",
+            kind="EMAIL",
+            regexes=(part.EMAIL_NAMED,),
+            matches=("jane @ bank.com",),
+            rejects=("jane@bank.com", "jane @ bank"),
+        ),
+        Pattern(
+            name="email_local",
+            kind="EMAIL",
+            regexes=(part.EMAIL_LOCAL,),
+            matches=("jane@bank",),
+            rejects=("5000@12", "jane @ bank"),
+        ),
+    )
+
+
+def _social_security_numbers(no_unit: str) -> tuple[Pattern, ...]:
+    first, second = "[0-9]{3}", "[0-9]{2}"
+    return (
+        Pattern(
+            name="ssn_grouped",
+            kind="SSN",
+            regexes=(*part.group_taxpayer_number(first, second), part.SSN_SPELLED),
+            matches=("123-45-6789", "123-45\n6789", "1 2 3 - 4 5 - 6 7 8 9"),
+            rejects=("123 45 6789", "123-45-67890"),
+        ),
+        Pattern(
+            name="ssn_spaced",
+            kind="SSN",
+            regexes=(f"{part.space_taxpayer_number(first, second)}{no_unit}",),
+            matches=("123 45 6789", "123 45\n6789"),
+            rejects=("123\n45\n6789", "123 45 6789 shares"),
+        ),
+        Pattern(
+            name="ssn_loose",
+            kind="SSN",
+            regexes=(f"{part.SSN_LOOSE}{no_unit}",),
+            matches=("123456789", "12345-6789", "123-456789"),
+            rejects=("1234567890", "123456789 shares"),
+        ),
+        Pattern(
+            name="ssn_named",
+            kind="SSN",
+            regexes=(rf"{_LEFT}[0-9](?:{part.ANY}[0-9]){{8}}{_RIGHT}{no_unit}",),
+            matches=("12-34/56.789",),
+            rejects=("12-34/56.78", "12-34/56.789 shares"),
+        ),
+    )
+
+
+def _individual_taxpayer_numbers(no_unit: str) -> tuple[Pattern, ...]:
+    first, second = "9[0-9]{2}", part.ITIN_GROUP
+    return (
+        Pattern(
+            name="itin_named",
+            kind="ITIN",
+            regexes=(rf"{_LEFT}9(?:{part.ANY}[0-9]){{8}}{_RIGHT}{no_unit}",),
+            matches=("91-27/03.456",),
+            rejects=("81-27/03.456",),
+        ),
+        Pattern(
+            name="itin_grouped",
+            kind="ITIN",
+            regexes=part.group_taxpayer_number(first, second),
+            matches=("912-70-3456",),
+            rejects=("812-70-3456", "912-69-3456"),
+        ),
+        Pattern(
+            name="itin_spaced",
+            kind="ITIN",
+            regexes=(f"{part.space_taxpayer_number(first, second)}{no_unit}",),
+            matches=("912 70 3456",),
+            rejects=("912 69 3456", "912 70 3456 shares"),
+        ),
+        Pattern(
+            name="itin_loose",
+            kind="ITIN",
+            regexes=(f"{part.ITIN_LOOSE}{no_unit}",),
+            matches=("912703456", "912-703456"),
+            rejects=("912693456", "912703456 shares"),
+        ),
+    )
+
+
+def _cards_and_ibans(no_unit: str) -> tuple[Pattern, ...]:
+    return (
+        Pattern(
+            name="card",
+            kind="CARD",
+            regexes=part.CARDS,
+            matches=("4111 1111 1111 1111", "3782-822463-10005", "4111111111111111"),
+            rejects=("4000/5000/2500/3000", "1111 1111 1111 1111"),
+        ),
+        Pattern(
+            name="card_labelled",
+            kind="CARD",
+            regexes=(rf"{_ALONE}[0-9]{{4}}(?:[-. ]?[0-9]){{8,15}}{_END}{no_unit}",),
+            matches=("1234 5678 9012 3456",),
+            rejects=("1234 5678 901", "1234567890123456 shares"),
+        ),
+        Pattern(
+            name="iban",
+            kind="IBAN",
+            regexes=(part.IBAN,),
+            matches=("DE89 3704 0044 0532 0130 00", "IBANNO9386011117947"),
+            rejects=("DE89 3704", "D8937040044053201300"),
+        ),
+        Pattern(
+            name="iban_labelled",
+            kind="IBAN",
+            regexes=(part.IBAN_LABELLED,),
+            matches=("XX12 3456 7890 1234",),
+            rejects=("XX12 3456", "1234 5678 9012"),
+        ),
+    )
+
+
+def _documents(no_unit: str) -> tuple[Pattern, ...]:
+    birth = tuple(rf"(?:(?<!\w)|(?<=dob)|(?<=born)){date}(?!\w)" for date in part.BORN)
+    return (
+        Pattern(
+            name="passport",
+            kind="PASSPORT",
+            regexes=(r"(?<!\w)[A-Za-z]{0,2}[0-9]{6,9}(?!\w)",),
+            matches=("C01234567", "123456789"),
+            rejects=("ABC123456", "12345"),
+        ),
+        Pattern(
+            name="passport_named",
+            kind="PASSPORT",
+            regexes=(
                 r"(?<!\w)(?=(?:[A-Za-z]{0,4}[0-9]){4})[A-Za-z0-9]{8,9}(?!\w)",
                 rf"{_LEFT}[0-9]{{2,3}}(?:[ -][0-9]{{3,4}}){{2}}{_RIGHT}{no_unit}",
             ),
+            matches=("C01X0006H", "123 456 789"),
+            rejects=("ABCDEFGH1", "123 456 789 shares"),
         ),
         Pattern(
-            "license_grouped",
-            "LICENSE",
-            (rf"(?<!\w)[A-Za-z]?[0-9]{{2,4}}(?:[ ][0-9]{{2,4}}){{2,3}}{_RIGHT}{no_unit}",),
+            name="license_grouped",
+            kind="LICENSE",
+            regexes=(rf"(?<!\w)[A-Za-z]?[0-9]{{2,4}}(?:[ ][0-9]{{2,4}}){{2,3}}{_RIGHT}{no_unit}",),
+            matches=("D123 4567 8901",),
+            rejects=("D123 4567", "123 4567 8901 shares"),
         ),
         Pattern(
-            "license",
-            "LICENSE",
-            (
+            name="license",
+            kind="LICENSE",
+            regexes=(
                 (
-                    rf"(?<!\w){_DL_QUANTITY}(?=(?:[A-Za-z-]{{0,6}}[0-9]){{4}})[A-Za-z0-9]"
-                    rf"(?:-?[A-Za-z0-9]){{4,18}}(?!\w)"
+                    rf"(?<!\w){part.DL_QUANTITY}(?=(?:[A-Za-z-]{{0,6}}[0-9]){{4}})"
+                    rf"[A-Za-z0-9](?:-?[A-Za-z0-9]){{4,18}}(?!\w)"
                 ),
             ),
+            matches=("D1234567", "S530-4609-0123"),
+            rejects=("DL 500000", "ABCDE"),
         ),
         Pattern(
-            "dob",
-            "DOB",
-            tuple(rf"(?:(?<!\w)|(?<=dob)|(?<=born)){way}(?!\w)" for way in (DATE, *_BORN)),
+            name="dob",
+            kind="DOB",
+            regexes=birth,
+            matches=("03/12/1961", "born19610312", "1961, March 12"),
+            rejects=("19611312", "12/1961"),
         ),
-        *_phones(no_unit),
-        *_accounts(settings, no_unit),
     )
-
-
-def _no_order(settings: GuardSettings) -> str:
-    """Not where a quantity and its price begin: 5000@limit.now."""
-    prices = "|".join(map(re.escape, sorted(settings.orders)))
-    return rf"(?![0-9][0-9,.]{{0,14}}[KMB]?@(?:{prices})(?![^\W_]))"
-
-
-def _grouped(first: str, second: str) -> tuple[str, ...]:
-    """Three groups of a taxpayer's number with marks between them, one of which a line end may have
-    taken.
-    """
-    ways = ((_DASH, rf"(?:{_DASH}|\n)"), (r"\n", _DASH), (_DOT, _DOT))
-    return tuple(
-        rf"{_LEFT}{first}{one}{second}{two}[0-9]{{4}}{_RIGHT}(?!\.[0-9])" for one, two in ways
-    )
-
-
-def _spaced(first: str, second: str) -> str:
-    return rf"{_LEFT}{first}(?:{_BLANK}{second}{_BREAK}|\n{second}{_BLANK})[0-9]{{4}}{_RIGHT}"
 
 
 def _phones(no_unit: str) -> tuple[Pattern, ...]:
     international = (
-        rf"(?<![0-9{MASKED}])(?<![Tt])\+["
-        rf" ]?(?:1(?:{_TIGHT}[0-9]){{10}}|(?!1)[0-9](?:{_TIGHT}[0-9]){{8,14}})"
+        rf"(?<![0-9{MASKED}])(?<![Tt])\+[ ]?"
+        rf"(?:1(?:{part.TIGHT}[0-9]){{10}}|(?!1)[0-9](?:{part.TIGHT}[0-9]){{8,14}})"
     )
     dialled = (
-        r"(?<!\w)(?<!\w[-./,])(?:00|011)(?=[0-9]*[-./ (][0-9(])[-./"
-        rf" ]?[1-9](?:{_TIGHT}[0-9]){{7,13}}"
+        r"(?<!\w)(?<!\w[-./,])(?:00|011)(?=[0-9]*[-./ (][0-9(])"
+        rf"[-./ ]?[1-9](?:{part.TIGHT}[0-9]){{7,13}}"
     )
-    bare = (
-        rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{_BREAK}[0-9]{{7}}"
-        rf"|[2-9][0-9]{{5}}{_BREAK}[0-9]{{4}})"
-    )
-    end = f"{_EXTENSION}{_RIGHT}{no_unit}"
+    end = f"{part.EXTENSION}{_RIGHT}{no_unit}"
     return (
         Pattern(
-            "phone_grouped", "PHONE", tuple(f"{grouped}{no_unit}" for grouped in _PHONE_GROUPED)
-        ),
-        Pattern("phone_spaced", "PHONE", (f"{_PHONE_SPACED}{no_unit}",)),
-        Pattern("phone_international", "PHONE", (f"{international}{end}", f"{dialled}{end}")),
-        Pattern("phone_bare", "PHONE", (rf"(?<![^\W_]){_PHONE_LEFT}{bare}{end}",)),
-        Pattern(
-            "phone_national",
-            "PHONE",
-            (
-                (
-                    rf"(?<![^\W_]){_PHONE_LEFT}(?:\(0[0-9]{{1,4}}\)|0[0-9]{{1,4}})"
-                    rf"(?:{_US_NEXT}?[0-9]){{6,9}}{end}"
-                ),
-            ),
+            name="phone_grouped",
+            kind="PHONE",
+            regexes=tuple(f"{grouped}{no_unit}" for grouped in part.PHONE_GROUPED),
+            matches=("(212) 555-0123", "212-555-0123 ext. 42", "212.555.0123", "+1 212 555 0123"),
+            rejects=("212 555 0123", "212-555-01234"),
         ),
         Pattern(
-            "phone_named",
-            "PHONE",
-            tuple(f"(?<![^\\W_]){_PHONE_LEFT}{number}{end}" for number in _PHONE_NAMED),
+            name="phone_spaced",
+            kind="PHONE",
+            regexes=(f"{part.PHONE_SPACED}{no_unit}",),
+            matches=("212 555 0123", "212 555\n0123"),
+            rejects=("112 555 0123", "212 555 0123 shares"),
         ),
-        Pattern("phone_local", "PHONE", (rf"{_PHONE_LEFT}[2-9][0-9]{{2}}[-.][0-9]{{4}}{end}",)),
+        Pattern(
+            name="phone_international",
+            kind="PHONE",
+            regexes=(f"{international}{end}", f"{dialled}{end}"),
+            matches=("+44 20 7946 0958", "011 44 20 7946 0958"),
+            rejects=("T+4420794609580", "+44 20 79"),
+        ),
+    )
+
+
+def _named_phones(no_unit: str) -> tuple[Pattern, ...]:
+    bare = (
+        rf"(?:1?[2-9][0-9]{{9}}|[2-9][0-9]{{2}}{part.BREAK}[0-9]{{7}}"
+        rf"|[2-9][0-9]{{5}}{part.BREAK}[0-9]{{4}})"
+    )
+    national = rf"(?:\(0[0-9]{{1,4}}\)|0[0-9]{{1,4}})(?:{part.US_NEXT}?[0-9]){{6,9}}"
+    left = rf"(?<![^\W_]){part.PHONE_LEFT}"
+    end = f"{part.EXTENSION}{_RIGHT}{no_unit}"
+    return (
+        Pattern(
+            name="phone_bare",
+            kind="PHONE",
+            regexes=(f"{left}{bare}{end}",),
+            matches=("2125550123", "212 5550123"),
+            rejects=("1125550123", "2125550123 shares"),
+        ),
+        Pattern(
+            name="phone_national",
+            kind="PHONE",
+            regexes=(f"{left}{national}{end}",),
+            matches=("020 7946 0958", "(020) 79460958"),
+            rejects=("120 7946 0958", "020 79"),
+        ),
+        Pattern(
+            name="phone_named",
+            kind="PHONE",
+            regexes=tuple(f"{left}{number}{end}" for number in part.PHONE_NAMED),
+            matches=("5550123", "212 . 555 . 0123"),
+            rejects=("5550100", "lender called 5550123"),
+        ),
+        Pattern(
+            name="phone_local",
+            kind="PHONE",
+            regexes=(rf"{part.PHONE_LEFT}[2-9][0-9]{{2}}[-.][0-9]{{4}}{end}",),
+            matches=("555-0123",),
+            rejects=("155-0123", "$555.0123"),
+        ),
     )
 
 
 def _accounts(settings: GuardSettings, no_unit: str) -> tuple[Pattern, ...]:
-    shortest, near, long, longest, mixed = (
-        settings.account_digits[name]
-        for name in ("shortest", "near_min", "long_min", "longest", "mixed")
-    )
+    digits = settings.account_digits
+    longest = digits["longest"]
     alone, end = r"(?<![\w+])(?<!\w[-./,])", r"(?!\w)(?![-./,]\w)"
+    not_thousands = rf"(?![0-9]{{0,{longest}}}000(?![0-9]))"
+    return (
+        Pattern(
+            name="account_long",
+            kind="ACCOUNT",
+            regexes=(rf"{alone}[0-9]{{{digits['long_min']},{longest}}}{end}{no_unit}",),
+            crosses_lines=False,
+            matches=("1234567890",),
+            rejects=("123456789", "1234567890 shares"),
+        ),
+        Pattern(
+            name="account_near",
+            kind="ACCOUNT",
+            regexes=(
+                (
+                    rf"{alone}{part.CHECKED}{not_thousands}"
+                    rf"[0-9]{{{digits['near_min']},{longest}}}{end}{no_unit}"
+                ),
+            ),
+            crosses_lines=False,
+            matches=("12345678",),
+            rejects=("12345000", "checking 12345600"),
+        ),
+        Pattern(
+            name="account_adjacent",
+            kind="ACCOUNT",
+            regexes=(
+                rf"{_ALONE}{part.CHECKED}[0-9]{{{digits['shortest']},{longest}}}{_END}{no_unit}",
+            ),
+            matches=("12345", "acct12345"),
+            rejects=("1234", "checking 1200000"),
+        ),
+    )
+
+
+def _accounts_in_groups(settings: GuardSettings, no_unit: str) -> tuple[Pattern, ...]:
+    digits = settings.account_digits
+    longest = digits["longest"]
     spaced = r"[0-9]{2,4}(?:[ ][0-9]{2,4}){1,5}(?:[ ][0-9])?"
     spelled = r"[0-9](?:[ ][0-9]){5,23}"
     dotted = r"[0-9]{1,5}(?:\.[0-9]{1,8}){2,5}"
     dashed = r"[0-9]{1,12}(?:[-/][0-9]{1,12}){1,4}(?:[ ][0-9]{6,10})?"
-    part = rf"[A-Za-z0-9]{{1,{longest}}}"
-    token = (
-        rf"(?=[0-9-]{{0,{longest}}}[A-Za-z])(?=(?:[A-Za-z-]{{0,6}}[0-9]){{{mixed}}}){part}"
-        rf"(?:-{part}){{0,4}}"
-    )
-    enough = rf"(?=(?:[-/. ]?[0-9]){{{shortest}}})"
+    enough_digits = rf"(?=(?:[-/. ]?[0-9]){{{digits['shortest']}}})"
+    has_letter = rf"(?=[0-9-]{{0,{longest}}}[A-Za-z])"
+    has_digits = rf"(?=(?:[A-Za-z-]{{0,6}}[0-9]){{{digits['mixed']}}})"
+    group = rf"[A-Za-z0-9]{{1,{longest}}}"
+    mixed = rf"{has_letter}{has_digits}{group}(?:-{group}){{0,4}}"
     return (
         Pattern(
-            "account_long",
-            "ACCOUNT",
-            (rf"{alone}[0-9]{{{long},{longest}}}{end}{no_unit}",),
-            crosses_lines=False,
-        ),
-        Pattern(
-            "account_near",
-            "ACCOUNT",
-            (
-                (
-                    rf"{alone}{_CHECKED}(?![0-9]{{0,{longest}}}000"
-                    rf"(?![0-9]))[0-9]{{{near},{longest}}}{end}{no_unit}"
-                ),
-            ),
-            crosses_lines=False,
-        ),
-        Pattern(
-            "account_adjacent",
-            "ACCOUNT",
-            (rf"{_ALONE}{_CHECKED}[0-9]{{{shortest},{longest}}}{_END}{no_unit}",),
-        ),
-        Pattern(
-            "account_grouped",
-            "ACCOUNT",
-            tuple(
-                rf"{_ALONE}{enough}{shape}{_END}{no_unit}"
+            name="account_grouped",
+            kind="ACCOUNT",
+            regexes=tuple(
+                rf"{_ALONE}{enough_digits}{shape}{_END}{no_unit}"
                 for shape in (spaced, spelled, dotted, dashed)
             ),
+            matches=("1234 5678", "1 2 3 4 5 6", "12.345.678", "12345-678"),
+            rejects=("12-34", "1234 5678 shares"),
         ),
-        Pattern("account_mixed", "ACCOUNT", (rf"(?<!\w){token}(?!\w){no_unit}",)),
+        Pattern(
+            name="account_mixed",
+            kind="ACCOUNT",
+            regexes=(rf"(?<!\w){mixed}(?!\w){no_unit}",),
+            matches=("AB12-3456", "U1234567"),
+            rejects=("12345678", "ABC123"),
+        ),
     )

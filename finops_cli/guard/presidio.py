@@ -38,10 +38,10 @@ class Shape(PatternRecognizer):
     """A form that its pattern alone tells."""
 
     def __init__(self, form: Pattern, score: float, **settings: object) -> None:
-        patterns = [PresidioPattern(form.name, pattern, score) for pattern in form.patterns]
+        patterns = [PresidioPattern(form.name, pattern, score) for pattern in form.regexes]
         super().__init__(supported_entity=form.kind, name=form.name, patterns=patterns, **settings)
         self.form, self.score = form, score
-        self._searches = [re.compile(pattern, re.IGNORECASE) for pattern in form.patterns]
+        self._searches = [re.compile(pattern, re.IGNORECASE) for pattern in form.regexes]
 
     def analyze(
         self,

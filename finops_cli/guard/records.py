@@ -87,7 +87,7 @@ _SAYS_NOTHING = "value"
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-def _spoken(key: str) -> str:
+def _split_key(key: str) -> str:
     """The words of a key: dateOfBirth, drivers_license."""
     return _HUMP.sub(" ", key).replace("_", " ").strip()
 
@@ -144,8 +144,8 @@ class Mask:
         """
         if not self.reads:
             return self.some(text)
-        spoken = [_spoken(name) for name in names]
-        telling = [name for name in spoken if name.lower() != _SAYS_NOTHING] or spoken
+        words = [_split_key(name) for name in names]
+        telling = [name for name in words if name.lower() != _SAYS_NOTHING] or words
         for before in (f"{' '.join(telling)}: ", f"{' '.join(telling[-1:])}: "):
             masked = self._reader.mask(before + text)
             if masked.text.startswith(before):

@@ -81,7 +81,7 @@ def _contributions(components: ScoreComponents, rules: ScoringRules) -> Weighted
     return WeightedContributions(
         **{
             factor.row.handoff_field: getattr(components, field) * factor.weight
-            for field, factor in rules.shown_factors
+            for field, factor in rules.factors_by_field
             if factor.row.handoff_field is not None
         }
     )

@@ -94,7 +94,7 @@ def _make_exact(given: Any, numbers: Numbers) -> None:
         if inner is None:
             if type(value) is int:
                 given[name] = value = Decimal(value)
-            if type(value) is Decimal and not -limits.FIGURE <= value <= limits.FIGURE:
+            if type(value) is Decimal and not -limits.SCORE_NUMBER <= value <= limits.SCORE_NUMBER:
                 raise msgspec.ValidationError(name)
         elif type(value) is list:
             for item in value:

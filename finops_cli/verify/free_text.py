@@ -26,7 +26,7 @@ from finops_cli.verify.quoted_numbers import (
     QuotedNumber,
     is_supported,
     known_numbers,
-    quoted_numbers,
+    read_numbers,
     unsupported_numbers,
 )
 
@@ -49,7 +49,7 @@ def check_reason(
         return
     c = reference.score_components
     weights = [factor.weight for factor in kb.scoring.factors]
-    points = [getattr(c, field) * factor.weight for field, factor in kb.scoring.shown_factors]
+    points = [getattr(c, field) * factor.weight for field, factor in kb.scoring.factors_by_field]
     stocked = c.base_score * c.inventory_modifier
     products = [*points, stocked, stocked * c.concentration_modifier]
     read = replace(fail, notes=None, dk_reason=None, origin=None)
@@ -87,7 +87,7 @@ def check_prose(
                 dtc,
                 *(
                     f"DTC-{figure.value}"
-                    for figure in quoted_numbers(text)
+                    for figure in read_numbers(text)
                     if isinstance(figure.value, str)
                 ),
             }

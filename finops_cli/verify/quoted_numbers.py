@@ -99,7 +99,7 @@ class QuotedNumber(NamedTuple):
     unit: str = ""
 
 
-def quoted_numbers(text: str) -> Iterator[QuotedNumber]:
+def read_numbers(text: str) -> Iterator[QuotedNumber]:
     """Every number of `text`, exact: 12,000 $2.1M 3.5% -5000 T+13 12000sh. Names are L3, DTC-0161,
     12345A106, 037833100.
 
@@ -172,7 +172,7 @@ def known_numbers(*given: object, **measured: Iterable[Decimal | int]) -> Known:
 
 def _collect(value: object, found: set[Decimal | str], unit: str = "") -> None:
     if isinstance(value, str):
-        for figure in quoted_numbers(value):
+        for figure in read_numbers(value):
             if isinstance(figure.value, str) or re.match(CUSIP, figure.text):
                 found.add(figure.text if isinstance(figure.value, Decimal) else figure.value)
             else:
@@ -200,7 +200,7 @@ def unsupported_numbers(
     `accepted`: phrases whose numbers claim nothing (kb: `check.phrases`). Numbers of steps and of
     lists, and the `name` of the fail, claim nothing.
     """
-    if all(is_supported(figure, known_numbers) for figure in quoted_numbers(text)):
+    if all(is_supported(figure, known_numbers) for figure in read_numbers(text)):
         return []
     claims = _unlisted(text.translate(_AS_TYPED))
     if name:
@@ -208,7 +208,7 @@ def unsupported_numbers(
     claims = _LOOSE.sub(
         lambda found: _joined(found[0], known_numbers), _no_claims(accepted).sub(" ", claims)
     )
-    return [figure for figure in quoted_numbers(claims) if not is_supported(figure, known_numbers)]
+    return [figure for figure in read_numbers(claims) if not is_supported(figure, known_numbers)]
 
 
 def _joined(written: str, known_numbers: Known) -> str:

@@ -98,7 +98,7 @@ def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[F
 
 def _component_rules(rules: ScoringRules) -> dict[str, str]:
     """The rule of each field of `score_components`, in the order of the fields."""
-    by_field = {field: factor.row.kb_id for field, factor in rules.shown_factors}
+    by_field = {field: factor.row.kb_id for field, factor in rules.factors_by_field}
     by_field |= _COMPONENT_RULES
     return {field: by_field[field] for field in rules.components.__struct_fields__}
 
@@ -107,7 +107,7 @@ def _explain_base(answer: Triage, rules: ScoringRules) -> str:
     """The weighted sum of the factors that the answer shows, and what hidden ones may add to it."""
     c = answer.score_components
     terms = [
-        f"{plain(getattr(c, field))} x {factor.weight}" for field, factor in rules.shown_factors
+        f"{plain(getattr(c, field))} x {factor.weight}" for field, factor in rules.factors_by_field
     ]
     terms += [
         f"{factor.row.word} (not shown: {' or '.join(map(plain, factor.table.values))})"
@@ -133,7 +133,7 @@ def _possible_bases(answer: Triage, rules: ScoringRules) -> list[Decimal]:
 
 def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c, rules = answer.score_components, _component_rules(kb.scoring)
-    known = {field: factor.table.values for field, factor in kb.scoring.shown_factors}
+    known = {field: factor.table.values for field, factor in kb.scoring.factors_by_field}
     known["inventory_modifier"] = kb.scoring.inventory_modifier.values
     for field, values in known.items():
         value = getattr(c, field)

@@ -116,7 +116,7 @@ def render_score_lines(answer: Triage, kb: KnowledgeBase) -> str:
     c = answer.score_components
     points = [
         _scale(getattr(c, field) * factor.weight, _BASE_DECIMALS)
-        for field, factor in kb.scoring.shown_factors
+        for field, factor in kb.scoring.factors_by_field
     ]
     joint = _scale(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
     product, score = _multiply(sum(points), joint, kb)

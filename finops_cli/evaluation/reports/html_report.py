@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import get_args
 
-from finops_cli.domain import enums as words
+from finops_cli.domain import enums
 from finops_cli.evaluation.baselines import Baselines
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics, PlanTotals, Stratum
@@ -18,12 +18,12 @@ from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.stats import Proportion
 
 _ORDERS = {
-    "priority_tier": get_args(words.Tier),
-    "category": get_args(words.Category),
-    "action": get_args(words.Action),
-    "escalation_level": get_args(words.EscalationLevel),
-    "fallback_strategy": get_args(words.Fallback),
-    "residual_action": get_args(words.ResidualAction),
+    "priority_tier": get_args(enums.Tier),
+    "category": get_args(enums.Category),
+    "action": get_args(enums.Action),
+    "escalation_level": get_args(enums.EscalationLevel),
+    "fallback_strategy": get_args(enums.Fallback),
+    "residual_action": get_args(enums.ResidualAction),
     "gridlock_detected": ("yes", "no"),
 }
 _STYLE = """

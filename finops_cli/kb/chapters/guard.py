@@ -17,36 +17,12 @@ Kind = Literal[
 """The kinds of personal data, the most specific first."""
 PATTERN_NAMES = (
     *("email", "email_spaced", "email_named", "email_local"),
-    *(
-        "ssn_grouped",
-        "ssn_spaced",
-        "ssn_loose",
-        "ssn_named",
-        "itin_grouped",
-        "itin_spaced",
-        "itin_loose",
-        "itin_named",
-    ),
-    *(
-        "card",
-        "card_labelled",
-        "iban",
-        "iban_labelled",
-        "passport",
-        "passport_named",
-        "license",
-        "license_grouped",
-        "dob",
-    ),
-    *(
-        "phone_grouped",
-        "phone_spaced",
-        "phone_international",
-        "phone_bare",
-        "phone_national",
-        "phone_local",
-        "phone_named",
-    ),
+    *("ssn_grouped", "ssn_spaced", "ssn_loose", "ssn_named"),
+    *("itin_grouped", "itin_spaced", "itin_loose", "itin_named"),
+    *("card", "card_labelled", "iban", "iban_labelled"),
+    *("passport", "passport_named", "license", "license_grouped", "dob"),
+    *("phone_grouped", "phone_spaced", "phone_international", "phone_bare"),
+    *("phone_national", "phone_local", "phone_named"),
     *("account_long", "account_near", "account_adjacent", "account_grouped", "account_mixed"),
 )
 """The ways in which a kind is written."""
@@ -73,6 +49,10 @@ class GuardSettings:
 
 
 def compile_guard(c: Compiler) -> GuardSettings:
+    """Read the entries `guard.*`.
+
+    Raises KnowledgeError naming the entry that holds a value out of its range.
+    """
     settings = GuardSettings(
         scores=c.floats("guard.scores", PATTERN_NAMES),
         context=c.floats("guard.context", ("adjacent", "near", "desk")),
@@ -89,6 +69,13 @@ def compile_guard(c: Compiler) -> GuardSettings:
         desk=c.words("guard.words_desk"),
         names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
     )
+    _check_numbers(settings)
+    _check_words(settings)
+    _check_account_digits(settings.account_digits)
+    return settings
+
+
+def _check_numbers(settings: GuardSettings) -> None:
     for id, scores in (
         ("scores", settings.scores),
         ("context", settings.context),
@@ -105,6 +92,9 @@ def compile_guard(c: Compiler) -> GuardSettings:
             "kb entries guard.thresholds, guard.passes, guard.reach: above 0, at least 1, and at"
             f" most {_FARTHEST} characters"
         )
+
+
+def _check_words(settings: GuardSettings) -> None:
     lists = [
         *settings.names.items(),
         ("desk", settings.desk),
@@ -113,24 +103,17 @@ def compile_guard(c: Compiler) -> GuardSettings:
         ("linking", settings.linking),
         ("desk_linking", settings.desk_linking),
     ]
-    for kind, words_of_kind in lists:
-        if any(
-            not word.isascii() or word != word.lower().strip() or not word for word in words_of_kind
-        ):
+    for name, words in lists:
+        if any(not word.isascii() or word != word.lower().strip() or not word for word in words):
             raise KnowledgeError(
-                f"kb entry guard.words_{kind.lower()}: words must be small letters of ASCII"
+                f"kb entry guard.words_{name.lower()}: words must be small letters of ASCII"
             )
-    digits = settings.account_digits
-    if (
-        not 0
-        < digits["shortest"]
-        <= digits["near_min"]
-        <= digits["long_min"]
-        <= digits["longest"]
-        <= _FARTHEST
-    ):
+
+
+def _check_account_digits(digits: Mapping[str, int]) -> None:
+    lengths = [digits[name] for name in ("shortest", "near_min", "long_min", "longest")]
+    if lengths != sorted(lengths) or lengths[0] <= 0 or lengths[-1] > _FARTHEST:
         raise KnowledgeError(
             "kb entry guard.account_digits: shortest, near_min, long_min, longest must rise, up"
             f" to {_FARTHEST}"
         )
-    return settings

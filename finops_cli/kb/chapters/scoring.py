@@ -60,7 +60,7 @@ class ScoringRules:
     compliance: enums.EscalationLevel
 
     @property
-    def shown_factors(self) -> tuple[tuple[str, WeightedFactor], ...]:
+    def factors_by_field(self) -> tuple[tuple[str, WeightedFactor], ...]:
         """The field of `score_components` and the factor, for each factor that is shown."""
         return tuple((f.row.field, f) for f in self.factors if f.row.field is not None)
 
