@@ -18,7 +18,7 @@ FTRS: Final = 10_000
 LINE_BYTES: Final = 4 * 1024 * 1024
 STEPS: Final = 1_000
 NESTED: Final = 32
-"""How deep free objects are read: deeper than anybody writes."""
+"""The depth to which free objects are read: deeper than anybody writes."""
 PROBLEMS: Final = 20
 """The most faults of one line that are listed: enough to correct it, cheap for a hostile one."""
 SCORE_NUMBER: Final = 10**6
@@ -28,8 +28,8 @@ to compute with.
 NUMBER_DIGITS: Final = 18
 """Digits before the point up to which 7.0 counts as the whole number 7."""
 SHOWN_CHARS: Final = 80
-"""How much of an offending value an error repeats."""
+"""The part of an offending value that an error repeats."""
 REPLY_CHARS: Final = 512 * 1024
 """The longest answer of a model that is read; a plan of `STEPS` steps is shorter."""
 REPLY_OBJECTS: Final = 64
-"""How many opening braces of an answer are tried for the start of its JSON object."""
+"""The most opening braces of an answer that are tried for the start of its JSON object."""

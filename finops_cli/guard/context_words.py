@@ -1,4 +1,4 @@
-"""What a number is called in its text: the words before and behind it (kb: `guard.words_*`,
+"""The words before and behind a number, by which its text names it (kb: `guard.words_*`,
 `guard.reach`, `guard.context`).
 """
 
@@ -82,8 +82,8 @@ class Vocabulary:
 
 
 def _linked(marks: str, words: frozenset[str]) -> re.Pattern[str]:
-    """What may stand between a name and its number; a full stop only right behind the name or a
-    word.
+    """A pattern for the text between a name and its number; a full stop is allowed only right
+    behind the name or a word.
     """
     return re.compile(
         rf"\.?(?:{marks}|(?<![^\W\d_])(?:{_one_of(words)})(?![^\W\d_])\.?)*", re.IGNORECASE
@@ -132,7 +132,7 @@ class Surroundings:
         self._passed.append(Mark(start, end, end - self._shrunk, frozenset((kind,)), masked=True))
 
     def beside(self, start: int, end: int, kind: Kind) -> Beside:
-        """What the nearest names say of `start` to `end`, taken for a `kind`."""
+        """Judge `start` to `end`, taken for a `kind`, by the nearest names."""
         if self._named_behind(end, kind):
             return "adjacent"
         nearest = True
@@ -170,12 +170,12 @@ class Surroundings:
         return _NAMES_NOTHING_MORE.match(self._text, mark.end) is not None
 
     def _leads(self, mark: Mark, start: int) -> bool:
-        """Whether nothing but linking words stands between `mark` and `start`."""
+        """Return true if only linking words lie between `mark` and `start`."""
         between = _AND if mark.masked else self._vocabulary.linked
         return between.fullmatch(self._text, mark.end, start) is not None
 
     def _is_the_desks(self, mark: Mark, start: int) -> bool:
-        """The same for a name of the desk, in one sentence and line."""
+        """Return true if `mark` names a number of the desk, in one sentence and line."""
         linked = self._vocabulary.desk_linked.fullmatch(self._text, mark.end, start)
         return linked is not None and not _SENTENCE_END.search(self._text, mark.start, start)
 

@@ -35,7 +35,7 @@ _MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
     "date": frozenset(("DOB",)),
     "long_reference": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),
 }
-"""What a token of the desk is taken for when that name stands right beside it: account 12345678,
+"""The kinds that a token of the desk becomes when their name is right beside it: account 12345678,
 date of birth 12/1/1980.
 """
 
@@ -46,12 +46,12 @@ class Token(NamedTuple):
     what: str
 
     def gives_way_to(self, kind: Kind) -> bool:
-        """Whether the name of `kind` right beside the token decides."""
+        """Return true if the name of `kind` right beside the token decides."""
         return kind in _MAY_GIVE_WAY.get(self.what, ())
 
 
 def pattern(settings: GuardSettings) -> re.Pattern[str]:
-    """What `tokens` looks for; quantities are told by the units of `guard.words_units`."""
+    """The regex of all tokens; quantities are known by the units of `guard.words_units`."""
     units = "|".join(map(re.escape, sorted(settings.units)))
     edge, after = rf"(?<![^\W_])(?<![^\W_][.,])(?<!{MASKED})", r"(?![^\W_])(?![.,][0-9])"
     return re.compile(
@@ -91,7 +91,7 @@ def _checks(token: str, what: str) -> bool:
 
 
 def _is_isin(isin: str) -> bool:
-    """Whether the check digit is right: letters as two digits, every second digit from the right
+    """Verify the check digit: letters as two digits, every second digit from the right
     doubled, sums of ten.
     """
     digits = "".join(str(cusip.ALPHABET.index(sign)) for sign in isin)
@@ -99,6 +99,6 @@ def _is_isin(isin: str) -> bool:
 
 
 def luhn(digits: str) -> bool:
-    """Whether the last digit checks the others (ISO/IEC 7812-1, modulus 10)."""
+    """Verify the last digit of `digits` (ISO/IEC 7812-1, modulus 10)."""
     doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0

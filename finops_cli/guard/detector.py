@@ -39,12 +39,12 @@ class PatternRecogniser(Protocol):
 
 
 def installed() -> bool:
-    """Whether `open_guard` has what it needs; nothing is loaded."""
+    """Return true if the packages that `open_guard` needs are there; nothing is loaded."""
     return find_spec("presidio_analyzer") is not None
 
 
 def open_guard(settings: GuardSettings) -> Guard:
-    """The guard by the rules of `book`.
+    """Open the guard with `settings`.
 
     Raises MissingPiece where the `guard` extra is not installed.
     """
@@ -104,7 +104,7 @@ class Guard:
         return self._mask(text, self._settings.thresholds["text"], Surroundings)
 
     def mask_reference(self, text: str) -> Masked:
-        """The same for a name by which a record is found again: only what its own form proves."""
+        """Mask a name by which a record is found again: only pieces that their own form proves."""
         return self._mask(text, self._settings.thresholds["reference"], Unnamed)
 
     def _mask(self, text: str, threshold: float, around: type[Surroundings]) -> Masked:
@@ -133,8 +133,9 @@ class Guard:
         )
 
     def _across_lines(self, reading: Reading, tokens: Sequence[_Span]) -> set[Candidate]:
-        """What is only seen when the line ends inside numbers are looked past, and, unless it
-        proves itself, is made of no token of the desk.
+        """Find candidates that a line end cuts in two.
+
+        They hold no token of the desk, unless their own form proves them.
         """
         text, places = joined(reading)
         starts, ends = [token.start for token in tokens], [token.end for token in tokens]

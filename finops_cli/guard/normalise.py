@@ -14,8 +14,8 @@ from typing import get_args
 from finops_cli.kb.chapters.guard import Kind
 
 MASKED = "\u16a0"
-"""What a placeholder is read as: a letter (RUNIC FEHU) that stands in no form, so that a text and
-its masked text read alike around it.
+"""The sign for a placeholder: a letter (RUNIC FEHU) of no pattern, so that a text and its masked
+text read alike around it.
 """
 _LINE_ENDS = "\r\n\x0b\x0c\x85\u2028\u2029"
 _NAMED = sorted(
@@ -62,8 +62,8 @@ _ASCII_MARKS = {
 _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5")
 _BLANKS = frozenset(" \n")
 _JOINED = re.compile(
-    r"(?<=[0-9])\n(?=[0-9])|(?<=[0-9]-)\n(?=[0-9])|(?<=[0-9])\n(?=-[0-9])|(?<=\w@)\n(?=\w)|(?"
-    r"<=\w)\n(?=@\w)"
+    r"(?<=[0-9])\n(?=[0-9])|(?<=[0-9]-)\n(?=[0-9])|(?<=[0-9])\n(?=-[0-9])"
+    r"|(?<=\w@)\n(?=\w)|(?<=\w)\n(?=@\w)"
 )
 
 
@@ -80,7 +80,7 @@ class Reading:
 
 
 def read(original: str) -> Reading:
-    """What `original` says."""
+    """Normalise `original`: one spelling for digits, dashes and blanks, nothing invisible."""
     signs: list[str] = []
     starts: list[int] = []
     ends: list[int] = []

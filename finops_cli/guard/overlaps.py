@@ -31,8 +31,8 @@ def choose(
     settings: GuardSettings,
     threshold: float,
 ) -> list[Candidate]:
-    """What is masked, in the order of the text, overlapping nowhere: the longest, then the surest,
-    then the most specific.
+    """Choose the candidates to mask, in the order of the text, without overlaps: the longest first,
+    then the surest, then the most specific.
     """
     starts = [token.start for token in tokens]
     ends = [token.end for token in tokens]
@@ -95,7 +95,7 @@ def _score(
 
 
 def _longest(candidates: list[Candidate]) -> list[Candidate]:
-    """What stands of `candidates` where they overlap, in the order of the text."""
+    """Keep the longest of `candidates` that overlap, in the order of the text."""
     kept: list[Candidate] = []
     for candidate in sorted(
         candidates, key=lambda each: (-each.length, -each.score, _SPECIFIC[each.kind], each.start)

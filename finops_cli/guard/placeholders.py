@@ -1,4 +1,4 @@
-"""What reading a text for personal data comes to, and who may read it."""
+"""The result of masking a text, and the protocol of its readers."""
 
 from __future__ import annotations
 

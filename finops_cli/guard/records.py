@@ -26,7 +26,7 @@ GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 
 
 def has_free_text(record: FailRecord | ResolverInput) -> bool:
-    """Whether a prompt made of `record` would hold text that a person may have written.
+    """Return true if a prompt made of `record` would hold text that a person may have written.
 
     `origin` is none of it: no prompt holds it, and importers write it into every record. The reason
     of a resolver input is, whoever wrote it.
@@ -54,7 +54,7 @@ def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
 
 
 def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
-    """The same for a resolver input."""
+    """`case` with its texts masked, and the kinds that were found."""
     masking = Mask(reader)
     reason = masking.text(case.triage.reason)
     fail_id = masking.reference(case.fail_id)
@@ -65,8 +65,9 @@ def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
 
 
 def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
-    """Whether `masked` is `text` with pieces of these kinds masked, as far as that can be told
-    without the guard.
+    """Return true if `masked` can be `text` with pieces of these kinds masked.
+
+    It is a comparison of letters, without the guard.
     """
     placeholders = "|".join(re.escape(f"[{kind}]") for kind in kinds)
     first, *rest = re.split(placeholders, masked) if placeholders else [masked]

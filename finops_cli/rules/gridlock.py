@@ -11,7 +11,7 @@ Extent = Literal["none", "partial", "full"]
 
 
 class Gridlock(NamedTuple):
-    """How many signals in a row said yes (0-4), and what follows from it."""
+    """The number of signals in a row that said yes (0-4), and its consequences."""
 
     signals: int
     extent: Extent

@@ -68,9 +68,9 @@ _OF_FIELD = {
     )
     for name in names.split()
 }
-"""What a 0 of a field counts.
+"""The unit that a 0 of a field counts.
 
-Of a field that is 0 where nothing is said (`depot_qty`, the `qty` of a notice) it counts nothing.
+A field that is 0 when absent (`depot_qty`, the `qty` of a notice) has no unit here.
 """
 _LEFT_BEFORE = re.compile(
     r"\b(?:residual|remain\w*|uncover\w+|short)[ :=]+(?:\w+[ :=]+){0,2}\Z", re.IGNORECASE

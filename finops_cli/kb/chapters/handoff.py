@@ -12,7 +12,7 @@ from finops_cli.kb.compiler import Compiler
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class HandoffRules:
-    """How card 1's words become card 2's (kb: `handoff.*`)."""
+    """The mapping from card 1's words to card 2's (kb: `handoff.*`)."""
 
     lifecycle: Mapping[str, enums.HandoffLifecycleState]
     new_max_days: int

@@ -17,7 +17,7 @@ ExternalServerPolicy = Literal["refuse", "allow"]
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ModelSettings:
-    """How models are called: attempts, pauses, timeouts (seconds), the circuit breaker, tokens."""
+    """Settings of model calls: attempts, pauses, timeouts (seconds), circuit breaker, tokens."""
 
     unrepairable_fields: frozenset[str]
     attempts: Mapping[str, int]
