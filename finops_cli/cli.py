@@ -146,7 +146,7 @@ def finops(
         typer.Option(
             "--kb",
             metavar="DIR",
-            help="A knowledge base of your own instead of the one that ships.",
+            help="Your own knowledge base (default: the bundled one).",
         ),
     ] = None,
     version: Annotated[
@@ -157,7 +157,9 @@ def finops(
     context.obj = kb_dir
 
 
-app.add_typer(import_.app, name="import", help="Turn the files of others into fail records.")
+app.add_typer(
+    import_.app, name="import", help="Convert SEC files or your own blotter to fail records."
+)
 app.command()(run)
 app.command()(triage)
 app.command()(resolve)

@@ -11,14 +11,18 @@ import typer
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 
 Outputs = Annotated[
-    str, typer.Argument(metavar="OUTPUTS.jsonl", help="Output lines of anything; - for stdin.")
+    str,
+    typer.Argument(
+        metavar="OUTPUTS.jsonl",
+        help="Outputs from any source, one JSON object per line; - for stdin.",
+    ),
 ]
 Fails = Annotated[
     str | None,
     typer.Option(
         "--fails",
         metavar="FAILS.jsonl",
-        help="The fails that a run's output answers, to check against them.",
+        help="The fails that the outputs answer; each output is checked against its fail.",
     ),
 ]
 
@@ -26,7 +30,7 @@ Fails = Annotated[
 Raw = Annotated[
     bool,
     typer.Option(
-        "--raw", help="Judge what the models said (run --keep-raw) instead of what stands."
+        "--raw", help="Check the models' replies (run --keep-raw) instead of the final answers."
     ),
 ]
 
@@ -39,7 +43,7 @@ def check(
     raw: Raw = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge outputs of anything; name every violated rule."""
+    """Check outputs from any source; list every violated rule."""
     from finops_cli.checking.against_input import check_run
     from finops_cli.checking.outputs import check_lines
     from finops_cli.checking.raw_replies import check_raw

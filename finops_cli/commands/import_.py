@@ -30,7 +30,7 @@ ThresholdList = Annotated[
     typer.Option(
         "--threshold-list",
         metavar="FILE",
-        help="Reg SHO threshold list of Nasdaq's shape, joined on the symbol.",
+        help="Reg SHO threshold list in Nasdaq's format, joined on the symbol.",
     ),
 ]
 AsOf = Annotated[
@@ -38,43 +38,52 @@ AsOf = Annotated[
     typer.Option(
         "--as-of",
         metavar="YYYYMMDD",
-        help="The settlement day whose fails to write; the latest one when absent.",
+        help="Settlement day of the fails to write (default: the latest).",
     ),
 ]
 EveryDay = Annotated[
-    bool, typer.Option("--every-day", help="A record for every row, not only for one day's.")
+    bool, typer.Option("--every-day", help="Write a record for every row, not only for one day.")
 ]
 Counterparty = Annotated[
-    str, typer.Option("--counterparty", metavar="DTC-NNNN", help="Assumed: the data names none.")
+    str,
+    typer.Option(
+        "--counterparty",
+        metavar="DTC-NNNN",
+        help="Counterparty to assume, because the data has none.",
+    ),
 ]
 CpFailRate = Annotated[
     str,
-    typer.Option("--cp-fail-rate-pct", metavar=_PCT, help="Assumed fail rate of the counterparty."),
+    typer.Option(
+        "--cp-fail-rate-pct", metavar=_PCT, help="Fail rate of the counterparty to assume."
+    ),
 ]
 SecurityFailRate = Annotated[
     Optional[str],  # noqa: UP045 - the same
     typer.Option(
         "--security-fail-rate-pct-adv",
         metavar=_PCT,
-        help="Assumed fail rate of the security; none when absent.",
+        help="Fail rate of the security to assume (default: none).",
     ),
 ]
 Coverage = Annotated[
     str,
     typer.Option(
-        "--inventory-coverage-pct", metavar=_PCT, help="Assumed part of the shares in the box."
+        "--inventory-coverage-pct", metavar=_PCT, help="Part of the shares to assume in the box."
     ),
 ]
 Recall = Annotated[
     str,
-    typer.Option("--recall-pct", metavar=_PCT, help="Assumed part that a recall can bring back."),
+    typer.Option("--recall-pct", metavar=_PCT, help="Part of the shares to assume recallable."),
 ]
 Borrow = Annotated[
-    str, typer.Option("--borrow-pct", metavar=_PCT, help="Assumed part that can be borrowed.")
+    str, typer.Option("--borrow-pct", metavar=_PCT, help="Part of the shares to assume borrowable.")
 ]
 PriceIfMissing = Annotated[
     str,
-    typer.Option("--price-if-missing", metavar="USD", help="Assumed where the data has no price."),
+    typer.Option(
+        "--price-if-missing", metavar="USD", help="Price to assume where the data has none."
+    ),
 ]
 
 
@@ -94,7 +103,7 @@ def sec_fails(
     price: PriceIfMissing = "0",
     quiet: Quiet = False,
 ) -> None:
-    """Fail records from the SEC's public fails-to-deliver files; what they cannot know is assumed
+    """Convert the SEC's fails-to-deliver files to fail records; what the files lack is assumed
     and marked in each record.
     """
     from finops_cli.importers.sec_fails import Assumptions, Choice, import_sec_fails
@@ -130,13 +139,15 @@ def blotter(
     mapping: Annotated[
         Path,
         typer.Option(
-            "--map", metavar="MAPPING.yaml", help="Which column is which field of a fail record."
+            "--map",
+            metavar="MAPPING.yaml",
+            help="The mapping from columns to fields of a fail record.",
         ),
     ],
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fail records from a desk's own blotter."""
+    """Convert your own blotter (CSV) to fail records."""
     from finops_cli.errors import UsageError
     from finops_cli.importers.blotter_csv import import_csv
 
@@ -172,7 +183,7 @@ def _price(text: str) -> Decimal:
 
 
 def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet: bool) -> None:
-    """Records to the output, the rest to stderr; exits 1 when anything was damaged."""
+    """Write records to the output and damage to stderr; exit with 1 if there was damage."""
     from finops_cli.files.safe_io import writing_whole
     from finops_cli.importers.stream import Damage, FileRead, Gap
 

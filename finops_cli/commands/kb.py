@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from finops_cli.kb.entries import AnyEntry
 
 app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode=None, help="The rules, with their sources."
+    invoke_without_command=True, rich_markup_mode=None, help="Show the rules with their sources."
 )
 
 
 @app.callback()
 def every(context: typer.Context) -> None:
-    """The rules, with their sources. Alone, it lists them."""
+    """Show the rules with their sources. Without a subcommand, list them."""
     if context.invoked_subcommand is None:
         show_list(context)
 
@@ -100,7 +100,7 @@ def _print_json(value: Any) -> None:
 
 
 def _plain(entry: AnyEntry) -> dict[str, Any]:
-    """The entry without the keys that it does not use."""
+    """Return the entry without its unused keys."""
     from decimal import Decimal
 
     import msgspec

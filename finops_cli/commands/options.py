@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that each is described once."""
+"""Options that several commands share, so that each is described once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ Fails = Annotated[
 Cases = Annotated[
     str,
     typer.Argument(
-        metavar="CASES.jsonl", help="Resolver inputs, one JSON object per line; - for stdin."
+        metavar="CASES.jsonl",
+        help="Cases (resolver inputs), one JSON object per line; - for stdin.",
     ),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output", "-o", metavar="OUT.jsonl", help="Where to write; stdout when absent or -."
-    ),
+    typer.Option("--output", "-o", metavar="OUT.jsonl", help="Output file (default: stdout)."),
 ]
 
 
@@ -53,8 +52,8 @@ Workers = Annotated[
         min=1,
         max=256,
         help=(
-            "Engine: processes side by side (1). Ollama: requests at once to each server (1)."
-            " llama.cpp: answers at once (what is fastest)."
+            "engine: number of processes (default 1). ollama: concurrent requests per server"
+            " (default 1). llama-cpp: concurrent answers (default: the fastest number)."
         ),
     ),
 ]
@@ -63,19 +62,21 @@ Hosts = Annotated[
     typer.Option(
         "--host",
         metavar="URL",
-        help="An Ollama server; may be repeated. Else OLLAMA_HOST, else this machine.",
+        help="Ollama server; can be repeated (default: OLLAMA_HOST, else this machine).",
     ),
 ]
 TriageModel = Annotated[
     str | None,
     typer.Option(
-        "--triage-model", metavar="NAME", help="The model of stage 1, instead of finops-triage."
+        "--triage-model", metavar="NAME", help="Ollama model for triage (default: finops-triage)."
     ),
 ]
 ResolverModel = Annotated[
     str | None,
     typer.Option(
-        "--resolver-model", metavar="NAME", help="The model of stage 2, instead of finops-resolver."
+        "--resolver-model",
+        metavar="NAME",
+        help="Ollama model for resolution (default: finops-resolver).",
     ),
 ]
 TriageGguf = Annotated[
@@ -84,7 +85,7 @@ TriageGguf = Annotated[
         "--triage-gguf",
         envvar="FINOPS_TRIAGE_GGUF",
         metavar="FILE",
-        help="The model file of stage 1 for llama.cpp.",
+        help="GGUF file of the triage model, for llama-cpp.",
     ),
 ]
 ResolverGguf = Annotated[
@@ -93,7 +94,7 @@ ResolverGguf = Annotated[
         "--resolver-gguf",
         envvar="FINOPS_RESOLVER_GGUF",
         metavar="FILE",
-        help="The model file of stage 2 for llama.cpp.",
+        help="GGUF file of the resolver model, for llama-cpp.",
     ),
 ]
 Guard = Annotated[
@@ -101,9 +102,11 @@ Guard = Annotated[
     typer.Option(
         "--guard",
         help=(
-            "Mask personal data in free text. require: no such text passes without the guard"
-            " (default with models); on: without the guard it is withheld; off (default with the"
-            " engine)."
+            "Personal data in free text.\n\n\b\n"
+            "require: stop if no guard is installed\n"
+            "         (default with models)\n"
+            "on:      redact; withhold text without a guard\n"
+            "off:     send text unchanged (default with engine)"
         ),
     ),
 ]
@@ -116,7 +119,9 @@ Violation = Annotated[
 ]
 KeepRaw = Annotated[
     bool,
-    typer.Option("--keep-raw", help="Keep what the models said, word for word, in every line."),
+    typer.Option(
+        "--keep-raw", help="Keep each reply of the models, unchanged, in the output line."
+    ),
 ]
 Timeout = Annotated[
     float | None,
@@ -129,33 +134,34 @@ Timeout = Annotated[
     ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")
+    bool, typer.Option("--resume", help="Continue an interrupted run at the end of its output.")
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Start over where an interrupted run left its output.")
+    bool, typer.Option("--overwrite", help="Replace the output of an interrupted run.")
 ]
 Timing = Annotated[
     bool,
     typer.Option(
-        "--timing/--no-timing", help="Measure latency_ms, or write null: equal runs, equal bytes."
+        "--timing/--no-timing",
+        help="Measure latency_ms, or write null, so that equal runs give equal bytes.",
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no closing summary on stderr.")
+    bool, typer.Option("--quiet", "-q", help="Print no progress and no summary on stderr.")
 ]
 StatsJson = Annotated[
     Path | None,
     typer.Option(
         "--stats-json",
         metavar="FILE",
-        help="Where to write speed, latencies, errors, predictions and health of the run.",
+        help="Write speed, latencies, errors, answers and health of the run to this file.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def path_or_standard(text: str | None) -> Path | None:
-    """A path, or None for standard input or output."""
+    """Return a path, or None for standard input or output."""
     return None if text is None or text == "-" else Path(text)
 
 

@@ -110,7 +110,7 @@ def run_pipeline(
     return RunResult(
         summary=run_summary,
         origin=pipeline.backend.origin,
-        guard=None if pipeline.redaction is None else pipeline.redaction.way,
+        guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         models_changed=bool(changes),
     )
 

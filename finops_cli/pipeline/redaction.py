@@ -1,6 +1,4 @@
-"""What becomes of the text that a person wrote, before anything is asked about its record (decision
-0012, kb: `guard.*`).
-"""
+"""Redact the free text of a record before any model sees it (decision 0012, kb: `guard.*`)."""
 
 from __future__ import annotations
 
@@ -27,10 +25,10 @@ from finops_cli.guard.records import Mask, guarded_case, guarded_fail, has_free_
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import ParseResult, decode
 
-Take = Callable[[Any], ParseResult[Any]]
+Parse = Callable[[Any], ParseResult[Any]]
 """From a decoded line to an input, or to its problems."""
 _HEAD_BYTES = 4096
-"""Of a line that is not JSON so much is read: far more than is shown of it."""
+"""How much of a line that is not JSON is scanned: far more than a message shows of it."""
 _ANYWHERE = ("text", "notes", "dk_reason", "origin")
 """Fields that hold free text, faulty or not."""
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
@@ -40,36 +38,37 @@ Masks = tuple[str, ...]
 
 
 class RedactionPolicy(ABC):
-    """Reads a record before anybody is asked about it. `way` is what a note of a run says."""
+    """Redacts a record before any model sees it."""
 
-    way: ClassVar[str]
+    mode: ClassVar[str]
+    """What the note of a run records, so that `--resume` notices another policy."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     @abstractmethod
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks | None]:
-        """The record as it may be shown, and what was masked in it; None where no guard read it."""
+        """Return the redacted record and the kinds that were masked; None if no guard read it."""
 
     @abstractmethod
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks | None]:
-        """The same for a resolver input."""
+        """Return the redacted resolver input and the kinds that were masked."""
 
     def name(self, given_id: str) -> str:
-        """The name of a record as it may be shown."""
+        """Return the redacted name of a record."""
         return self._reader.mask_reference(given_id).text
 
     def redact_problems(
-        self, line: bytes | None, given_id: str | None, problems: list[Problem], take: Take | None
+        self, line: bytes | None, given_id: str | None, problems: list[Problem], parse: Parse | None
     ) -> RedactedProblems:
-        """What may be said of a line that was rejected: its faults quote it."""
-        return redact_problems(Mask(self._reader), line, given_id, problems, take)
+        """Redact the problems of a rejected line, because they quote it."""
+        return redact_problems(Mask(self._reader), line, given_id, problems, parse)
 
 
 class MaskText(RedactionPolicy):
-    """The guard masks what it finds."""
+    """Masks the personal data that the guard finds."""
 
-    way = "masked"
+    mode = "masked"
 
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks]:
         return guarded_fail(self._reader, fail)
@@ -79,9 +78,9 @@ class MaskText(RedactionPolicy):
 
 
 class WithholdText(RedactionPolicy):
-    """Without a guard no free text goes anywhere: a placeholder stands for all of it."""
+    """Replaces all free text by a placeholder, because no guard is installed."""
 
-    way = "withheld"
+    mode = "withheld"
 
     def __init__(self) -> None:
         super().__init__(NoDetector())
@@ -99,12 +98,12 @@ class WithholdText(RedactionPolicy):
 
 
 class RequireGuard(RedactionPolicy):
-    """Without a guard no record with free text passes: it ends the run.
+    """Ends the run at a record with free text, because no guard is installed.
 
-    `asks_models`: whether anybody would read it.
+    `asks_models` is true if a language model would read the text.
     """
 
-    way = "required"
+    mode = "required"
 
     def __init__(self, asks_models: bool) -> None:
         super().__init__(NoDetector())
@@ -128,10 +127,11 @@ class RequireGuard(RedactionPolicy):
         parse_line: Callable[[bytes, KnowledgeBase], ParseResult[Any]],
         kb: KnowledgeBase,
     ) -> None:
-        """Raises MissingPiece for the first record of a file that would not pass, so that a run of
-        a file sends all or nothing.
+        """Refuse a file that has a record with free text, before anything of it is sent.
 
         A pipe cannot be read twice: its run ends at that record.
+
+        Raises: MissingPiece, naming the first such record.
         """
         if source is None or not source.is_file():
             return
@@ -154,24 +154,24 @@ class RequireGuard(RedactionPolicy):
 def redaction_policy(
     mode: GuardMode | None, asks_models: bool, kb: KnowledgeBase
 ) -> RedactionPolicy | None:
-    """The screen that `mode` means; None where text goes as it is.
+    """Return the policy of `--guard`; None if text is sent unchanged.
 
-    Not said: required with models, off with the engine.
+    Without `--guard` the policy is `require` with models and `off` with the engine.
     """
-    wanted = mode or ("require" if asks_models else "off")
-    if wanted == "off":
+    policy = mode or ("require" if asks_models else "off")
+    if policy == "off":
         return None
     from finops_cli.guard.detector import installed, open_guard
 
     if installed():
         return MaskText(open_guard(kb.guard))
-    return WithholdText() if wanted == "on" else RequireGuard(asks_models)
+    return WithholdText() if policy == "on" else RequireGuard(asks_models)
 
 
 class RedactedProblems(NamedTuple):
-    """What may be said of a line that is no input.
+    """The problems of a rejected line, redacted.
 
-    `masks` None: nothing of it was masked, and no guard read it.
+    `masks` is None if nothing was masked and no guard read the line.
     """
 
     problems: list[Problem]
@@ -179,40 +179,50 @@ class RedactedProblems(NamedTuple):
 
 
 def redact_problems(
-    mask: Mask, line: bytes | None, given_id: str | None, problems: list[Problem], take: Take | None
+    mask: Mask,
+    line: bytes | None,
+    given_id: str | None,
+    problems: list[Problem],
+    parse: Parse | None,
 ) -> RedactedProblems:
-    """`line` and `take` None: the problems quote nothing but the name."""
-    told = problems if line is None or take is None else _judged_again(mask, line, problems, take)
-    mask.reference(given_id)  # what is masked in its name is told too
+    """Redact `problems`. Without `line` and `parse` they quote only the name of the record."""
+    shown = (
+        problems if line is None or parse is None else _recheck_masked(mask, line, problems, parse)
+    )
+    mask.reference(given_id)  # kinds that are masked in its name count too
     if mask.reads:
-        told = [
+        shown = [
             replace(each, **{part: mask.some(getattr(each, part)) for part in _QUOTING})
-            for each in told
+            for each in shown
         ]
-    return RedactedProblems(told, mask.kinds if mask.found or mask.reads else None)
+    return RedactedProblems(shown, mask.kinds if mask.found or mask.reads else None)
 
 
-def _judged_again(mask: Mask, line: bytes, problems: list[Problem], take: Take) -> list[Problem]:
-    """The problems that the line has once it is masked.
+def _recheck_masked(
+    mask: Mask, line: bytes, problems: list[Problem], parse: Parse
+) -> list[Problem]:
+    """Return the problems of the masked line.
 
-    One that masking cures is told without its value.
+    A problem that masking removes is kept without its value.
     """
     given = decode(line)
     if isinstance(given, Problem):
-        head = mask.some(_readable(line[:_HEAD_BYTES])).strip()
+        head = mask.some(_decode_line(line[:_HEAD_BYTES])).strip()
         return [replace(each, value=head[: limits.SHOWN_CHARS]) for each in problems]
-    masked = _masked(mask, given, problems) if isinstance(given, dict) else mask.anything(given)
+    masked = (
+        _mask_faulty_values(mask, given, problems)
+        if isinstance(given, dict)
+        else mask.anything(given)
+    )
     if not mask.found:
         return problems
-    again = take(masked).problems
-    told = {each.path for each in again}
-    return [*again, *(_without_value(mask, each) for each in problems if each.path not in told)]
+    again = parse(masked).problems
+    shown = {each.path for each in again}
+    return [*again, *(_drop_value(mask, each) for each in problems if each.path not in shown)]
 
 
-def _readable(head: bytes) -> str:
-    """The text of a line that is not JSON, its escapes undone: a number written with them is a
-    number.
-    """
+def _decode_line(head: bytes) -> str:
+    """Decode a line that is not JSON, its escapes too: a number may be written with them."""
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(
             head
@@ -226,10 +236,10 @@ def _readable(head: bytes) -> str:
     )
 
 
-def _masked(mask: Mask, given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """`given` with every value masked that a fault is about, and its key; what is right stays what
-    it is.
-    """
+def _mask_faulty_values(
+    mask: Mask, given: dict[str, Any], problems: list[Problem]
+) -> dict[str, Any]:
+    """Mask each value that a problem is about, and its key. Valid values stay unchanged."""
 
     def faulty(name: str) -> bool:
         path = f"/{name[: limits.SHOWN_CHARS]}"
@@ -243,10 +253,8 @@ def _masked(mask: Mask, given: dict[str, Any], problems: list[Problem]) -> dict[
     }
 
 
-def _without_value(mask: Mask, problem: Problem) -> Problem:
-    """Its path is a key, cut short where it is long: shown only as far as a blank or a digit would
-    not part it.
-    """
+def _drop_value(mask: Mask, problem: Problem) -> Problem:
+    """Return the problem without its value. A path that may have been cut is left out."""
     path = problem.path if len(problem.path) < limits.SHOWN_CHARS else ""
     field = mask.some(path[1:]) or "the line"
     message = (

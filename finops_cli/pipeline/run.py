@@ -127,7 +127,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         prompt_sha256=origin.prompt_sha256,
         settings=origin.settings,
         keeps_raw=pipeline.keeps_raw,
-        guard=None if pipeline.redaction is None else pipeline.redaction.way,
+        guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         timed=config.pipeline.timed,
     )
 

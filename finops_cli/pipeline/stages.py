@@ -23,7 +23,7 @@ from finops_cli.pipeline.parse import (
     parse_fail,
     parse_fail_line,
 )
-from finops_cli.pipeline.redaction import Masks, RedactionPolicy, Take
+from finops_cli.pipeline.redaction import Masks, Parse, RedactionPolicy
 from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 
 Command = Literal["run", "triage", "resolve"]
@@ -102,11 +102,11 @@ def _rejected(
     given_id: str | None,
     problems: list[Problem],
     redaction: RedactionPolicy | None,
-    take: Take,
+    parse: Parse,
 ) -> StageOutcome:
     if redaction is None:
         return StageOutcome(given_id, problems=problems)
-    shown, masks = redaction.redact_problems(line, given_id, problems, take)
+    shown, masks = redaction.redact_problems(line, given_id, problems, parse)
     return StageOutcome(given_id, problems=shown, masks=masks)
 
 

@@ -45,13 +45,12 @@ def count_line(summary: RunSummary, line: Line, owed: int) -> None:
 
 
 def _count_models(summary: RunSummary, line: Line) -> None:
-    """A line that language models answered: which stages were asked, and how their answers
-    came.
-    """
+    """Count the stages that language models answered, and how good their answers were."""
     attempt_errors = line.provenance.attempt_errors or ()
+    answers = {"triage": line.triage, "resolver": line.resolution}
     for stage, findings in _findings(line).items():
         mine = [attempt for attempt in attempt_errors if attempt.stage == stage]
-        answered = isinstance(line.triage if stage == "triage" else line.resolution, Struct)
+        answered = isinstance(answers[stage], Struct)
         if not answered and not findings:
             continue
         summary.models[f"{stage} asked"] += 1
@@ -67,6 +66,6 @@ def _count_models(summary: RunSummary, line: Line) -> None:
 
 
 def _findings(line: Line) -> dict[str, list[Finding]]:
-    """By the stage that a model has; stages that the command does not have are left out."""
-    told = {"triage": line.verification.triage, "resolver": line.verification.resolution}
-    return {stage: findings for stage, findings in told.items() if isinstance(findings, list)}
+    """Findings by model stage; a stage that the command does not run is left out."""
+    findings = {"triage": line.verification.triage, "resolver": line.verification.resolution}
+    return {stage: found for stage, found in findings.items() if isinstance(found, list)}
