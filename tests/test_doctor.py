@@ -114,5 +114,6 @@ def test_what_is_no_ollama_is_told(finops: Finops) -> None:
 
 
 def test_a_person_reads_it_within_100_columns(server: FakeOllama, finops: Finops) -> None:
-    shown = finops("doctor", "--host", server.url).stdout.decode()
-    assert max(map(len, shown.splitlines())) <= 100
+    """A command that fixes something stays on one line, so that it can be copied."""
+    lines = finops("doctor", "--host", server.url).stdout.decode().splitlines()
+    assert max(len(line) for line in lines if not line.lstrip().startswith("fix: ")) <= 100

@@ -75,7 +75,7 @@ def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> Non
         "--type",
         "q8_0",
     )
-    assert (done.returncode, b"a-q8_0.gguf: is no file" in done.stderr) == (2, True)
+    assert (done.returncode, b"a-q8_0.gguf is not a file" in done.stderr) == (2, True)
 
 
 @BARE
@@ -105,8 +105,8 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
     for text, told in (
         (None, "`finops generate --stage triage`"),
         ("", "holds no rows"),
-        ("{}\n", "line 1 is no row of a generated set"),
-        ((EXAMPLES / "monday.jsonl").read_text(), "line 1 is no row"),
+        ("{}\n", "line 1 is not a row of a generated set"),
+        ((EXAMPLES / "monday.jsonl").read_text(), "line 1 is not a row"),
     ):
         file = tmp_path / "rows.jsonl"
         file.unlink(missing_ok=True)
@@ -116,12 +116,12 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
     made = finops("generate", "--stage", "triage", "-n", "20", "-o", tmp_path, "-q")
     assert made.returncode in (0, 1)
     few = ("--base", EXAMPLES, "--eval", tmp_path / "triage-eval.jsonl", "--rows", 21)
-    says(finops, tmp_path / "out", 2, "--rows 21 asks for more", *few)
+    says(finops, tmp_path / "out", 2, "but --rows asks for 21", *few)
     says(
         finops,
         tmp_path / "out",
         2,
-        "a triage row for train",
+        "a triage row of the train split",
         "--base",
         EXAMPLES,
         "--eval",

@@ -338,7 +338,7 @@ def test_adapters_of_another_model(tmp_path: Path) -> None:
     write_safetensors(weights, {f"base_model.model.{Q_PROJ}.lora_A.weight": half})
     refused(folder, "has only lora_A", adapter)
     write_safetensors(weights, {"base_model.model.model.embed_tokens.lora_embedding_A": half})
-    refused(folder, "not of a plain LoRA", adapter)
+    refused(folder, "not part of a plain LoRA", adapter)
     write_safetensors(weights, {})
     refused(folder, "changes nothing", adapter)
     weights.unlink()

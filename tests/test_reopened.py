@@ -247,7 +247,7 @@ def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
     """By the digests in the training record, for both models that phase 2 starts
     with.
     """
-    pytest.importorskip("transformers", reason="needs transformers: pip install 'finops[train]'")
+    pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
     from finops_cli.training.data.tokenizer import digest_tokenizer, open_tokenizer
 
     stages: tuple[StageName, ...] = ("triage", "resolver")

@@ -23,6 +23,7 @@ from finops_cli.training.planning.plan import plan_from_inspection
 from finops_cli.training.trainer import _widen_trained_weights, make_trainer
 from finops_cli.weights.model_note import ModelNote, read_note
 from tests.conftest import Finops
+from tests.cures import cured_by
 from tests.training import SMALL, WORKED, asked, files, lora, trained
 
 go_offline_and_quiet()
@@ -223,7 +224,7 @@ class Scripted(AnswerEvaluator):
 
     script = (Scores(3, 3, 2, 2), Scores(3, 3, 1, 3), Scores(3, 3, 1, 3))
 
-    def examine(self, model: Any) -> Scores:
+    def evaluate(self, model: Any) -> Scores:
         model.examined = getattr(model, "examined", 0) + 1
         return self.script[model.examined - 1]
 
@@ -255,7 +256,7 @@ def test_a_loss_that_is_no_number_ends_the_training(
     model.lm_head.weight.data.fill_(float("nan"))
     examiner = AnswerEvaluator([], found.tokenizer, settings.evaluation, wanted.kb)
     trainer = make_trainer(settings, model, found, examiner, tmp_path, lambda now: None)
-    with pytest.raises(Unfinished, match=r"lower training\.learning_rate"):
+    with pytest.raises(Unfinished, check=cured_by(r"lower training\.learning_rate")):
         trainer.evaluate()
 
 
@@ -289,7 +290,7 @@ def test_what_stands_in_the_way_is_told_at_once(sentences: Path, tmp_path: Path)
     with pytest.raises(UsageError) as refused:
         trained("sentiment", None, [f"data.folder={sentences}"], tmp_path / "out")
     assert "--base DIR" in str(refused.value)
-    assert "no GPU" in str(refused.value)
+    assert "needs a GPU" in str(refused.value)
     assert not (tmp_path / "out").exists()
 
 

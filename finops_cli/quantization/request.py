@@ -102,7 +102,7 @@ def refuse_taken_names(request: QuantizationRequest, name: str) -> None:
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "give another --name") from error
         if not path.is_file():
-            raise UsageError(f"{path} is not a file; move it, or give another --name.")
+            raise UsageError(f"{path} is not a file", "move it, or give another --name")
 
 
 def refuse_full_disk(folder: Path, needed: int) -> None:
