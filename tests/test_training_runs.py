@@ -141,16 +141,10 @@ def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_
     assert run.result.losses[-1].loss < run.result.losses[0].loss
 
 
-def test_the_layers_of_the_triage_base_are_trained(
-    base: Path, sentences: Path, tmp_path: Path
-) -> None:
-    """Qwen3.5: a vision-language folder is opened as its text part, and the adapter is in the
-    linear-attention layers too.
-    """
-    from safetensors.torch import load_file
-    from transformers import AutoTokenizer, Qwen3_5Config, Qwen3_5ForConditionalGeneration
+def save_vision_base(folder: Path, tokenizer: Any) -> None:
+    """A Qwen3.5 with a vision tower, of random weights."""
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
-    tokenizer = AutoTokenizer.from_pretrained(base / "model")
     sizes = {
         "hidden_size": 64,
         "intermediate_size": 64,
@@ -177,8 +171,21 @@ def test_the_layers_of_the_triage_base_are_trained(
     }
     Qwen3_5ForConditionalGeneration(
         Qwen3_5Config(text_config=text, vision_config=vision)
-    ).save_pretrained(tmp_path / "base/model")
-    tokenizer.save_pretrained(tmp_path / "base/model")
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def test_the_layers_of_the_triage_base_are_trained(
+    base: Path, sentences: Path, tmp_path: Path
+) -> None:
+    """Qwen3.5: a vision-language folder is opened as its text part, and the adapter is in the
+    linear-attention layers too.
+    """
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base / "model")
+    save_vision_base(tmp_path / "base/model", tokenizer)
     targets = (
         "adapter.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,in_proj_qkv,in_proj_z,out_proj]"
     )

@@ -205,8 +205,7 @@ def _save(folder: Path, kind: Any, config: Any, tokens: Any, shard: str, seed: i
 
 
 def save_learnt(folder: Path, rows: list[Any]) -> Path:
-    """A Qwen3 of one layer that has learnt the answers to `rows` (of a generated set) by heart,
-    within seconds.
+    """A Qwen3 of one layer that has learnt the answers to `rows` by heart, within seconds.
 
     Of what its matrices get, number 0 is always zero: what they hold for it changes nothing (see
     `spoiled`).

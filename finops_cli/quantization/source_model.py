@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from finops_cli.errors import UsageError
 from finops_cli.models import bundled
@@ -18,6 +18,9 @@ from finops_cli.quantization.request import (
 )
 from finops_cli.weights.llama_quantize import PRECISIONS, Precision
 from finops_cli.weights.model_note import NOTE, read_note, refuse_other_base
+
+if TYPE_CHECKING:
+    from finops_cli.weights.lora import LoraAdapter
 
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
@@ -73,13 +76,6 @@ def convert_checkpoint(request: QuantizationRequest, work: Path, watch: Watch) -
         ModelName(name, modelfile),
         lambda done, total: watch(f"converting to {precision}", done, total),
     )
-    merged = (
-        MergedAdapter(
-            adapter.rank, adapter.alpha, len(adapter.pairs), describe_files(adapter.files)
-        )
-        if adapter
-        else None
-    )
     return SourceModel(
         path=path,
         type=precision,
@@ -88,7 +84,13 @@ def convert_checkpoint(request: QuantizationRequest, work: Path, watch: Watch) -
         architecture=planned.network.name,
         parameters=planned.parameters,
         base=files,
-        adapter=merged,
+        adapter=_describe_adapter(adapter) if adapter else None,
+    )
+
+
+def _describe_adapter(adapter: LoraAdapter) -> MergedAdapter:
+    return MergedAdapter(
+        adapter.rank, adapter.alpha, len(adapter.pairs), describe_files(adapter.files)
     )
 
 
