@@ -166,8 +166,8 @@ def test_kill_and_resume_lose_and_repeat_nothing(
     while not output.exists() or output.read_bytes().count(b"\n") < 3:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    decoders = _decoders(process.pid)
-    assert decoders
+    workers = _workers(process.pid)
+    assert workers
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = finops(*run, "--resume")
@@ -175,12 +175,12 @@ def test_kill_and_resume_lose_and_repeat_nothing(
     assert [line["fail_id"] for line in rows(output.read_bytes())] == [
         fail["fail_id"] for fail in some_fails(40)
     ]
-    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in decoders):
+    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers):
         assert time.monotonic() < deadline, "a model process outlived its run"
         time.sleep(0.05)
 
 
-def _decoders(parent: int) -> list[int]:
+def _workers(parent: int) -> list[int]:
     """The model processes that `parent` started."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -189,7 +189,7 @@ def _decoders(parent: int) -> list[int]:
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue  # it has ended
-        if ppid == str(parent) and b"decoder" in command:
+        if ppid == str(parent) and b"llama_cpp.worker" in command:
             found.append(int(process.name))
     return found
 
