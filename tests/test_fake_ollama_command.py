@@ -65,7 +65,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
     with subprocess.Popen([*command, "0"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            url = process.stderr.readline().split()[4]
+            url = process.stderr.readline().split()[3]
             statuses = [
                 CLIENT.post(f"{url}/api/generate", json=body()).status_code,
                 CLIENT.get(f"{url}/api/version").status_code,
