@@ -161,7 +161,7 @@ def _to_json(given: Json | Struct) -> bytes:
 
 
 def _to_exact(given: Any) -> Any:
-    """Turn each float into the Decimal that it is written as: 4.1 is 4.1; NaN is no JSON number."""
+    """Turn each float into the Decimal as it is written: 4.1 is 4.1. NaN is not JSON."""
     if isinstance(given, float):
         return Decimal(repr(given))
     if isinstance(given, Mapping):

@@ -15,9 +15,7 @@ Run = Annotated[
 ]
 Baseline = Annotated[
     Path,
-    typer.Option(
-        "--baseline", "-b", metavar="PATH", help="What it is held against: another of the same."
-    ),
+    typer.Option("--baseline", "-b", metavar="PATH", help="Run or evaluation to compare with."),
 ]
 Threshold = Annotated[
     float | None,

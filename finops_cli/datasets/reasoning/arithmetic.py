@@ -40,7 +40,7 @@ _DENIED = ("no", "false")
 
 
 class Statement(NamedTuple):
-    """`gives` is the true result of the operands, None where there is none; `result` is what the
+    """`gives` is the true result of the operands, None if there is no result; `result` is what the
     text says.
     """
 
