@@ -88,10 +88,10 @@ def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_spe
         "--no-baselines",
         "--json",
     )
-    figures = json.loads(finops("evaluate", *given).stdout)["figures"]
-    assert figures["first"]["right"] >= 6
-    assert figures["speed"]["tokens"] > 8 * 100
-    assert figures["speed"]["tokens_per_second"] > 0
+    metrics = json.loads(finops("evaluate", *given).stdout)["metrics"]
+    assert metrics["first_answers"]["right"] >= 6
+    assert metrics["speed"]["tokens"] > 8 * 100
+    assert metrics["speed"]["tokens_per_second"] > 0
 
 
 def unseen_rows(stage: ModelStage, kb: KnowledgeBase) -> Iterator[Row]:
