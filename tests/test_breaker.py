@@ -21,7 +21,7 @@ FIGURES = {
 }
 
 
-def _opened(at: float = 0.0) -> CircuitBreaker:
+def open_breaker(at: float = 0.0) -> CircuitBreaker:
     breaker = CircuitBreaker(FIGURES)
     for _ in range(3):
         breaker.failed(at, breaker.age)
@@ -42,7 +42,7 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
 
 def test_one_request_tries_an_open_endpoint_when_the_pause_is_over() -> None:
     """Half-open admits one; its success closes, and failures count from nothing again."""
-    breaker = _opened()
+    breaker = open_breaker()
     assert [breaker.admits(1.9), breaker.admits(2.0), breaker.admits(2.0)] == [False, True, False]
     assert breaker.state == "half-open"
     breaker.succeeded()
@@ -53,7 +53,7 @@ def test_one_request_tries_an_open_endpoint_when_the_pause_is_over() -> None:
 
 def test_each_try_in_vain_waits_longer_up_to_a_bound_and_the_last_gives_up() -> None:
     """2 s, then 4, then 5 at most; three tries in vain and the endpoint is out of the run."""
-    breaker, now, pauses = _opened(), 0.0, []
+    breaker, now, pauses = open_breaker(), 0.0, []
     while (pause := breaker.wait(now)) is not None:
         pauses.append(pause)
         now += pause
@@ -88,7 +88,7 @@ def test_a_failure_that_others_would_share_opens_it_at_once() -> None:
 
 def test_a_try_that_ended_without_news_is_left_to_the_next_request() -> None:
     """At once, and it costs no try; news that late requests do not bring changes nothing."""
-    breaker = _opened()
+    breaker = open_breaker()
     before = breaker.age
     assert breaker.admits(2)
     breaker.withdrawn(2, before)

@@ -100,7 +100,7 @@ def _accepted(corruption: Corruption, path: str) -> bool:
     return corruption.parent_will_do and path == corruption.path.rpartition("/")[0]
 
 
-def told(missed: list[str], of: int) -> str:
+def describe_missed(missed: list[str], of: int) -> str:
     """How many were missed, and the first of them."""
     return f"{len(missed)} of {of}\n" + "\n".join(missed[:40])
 
@@ -123,7 +123,7 @@ def test_every_corruption_is_blamed_on_its_field(corrupted: list[Judged]) -> Non
     unknown one: or its parent).
     """
     missed = list(_misjudged(corrupted))
-    assert not missed, told(missed, len(corrupted))
+    assert not missed, describe_missed(missed, len(corrupted))
 
 
 def test_no_other_field_is_blamed(corrupted: list[Judged]) -> None:
@@ -137,7 +137,7 @@ def test_no_other_field_is_blamed(corrupted: list[Judged]) -> None:
         others = [path for path in paths if not _accepted(corruption, path)]
         if others:
             wrong.append(f"{corruption.path} {corruption.what}: also blamed {others}")
-    assert not wrong, told(wrong, len(corrupted))
+    assert not wrong, describe_missed(wrong, len(corrupted))
 
 
 def test_nothing_good_is_blamed(judged_fails: list[Line], judged_cases: list[Line]) -> None:
@@ -147,7 +147,7 @@ def test_nothing_good_is_blamed(judged_fails: list[Line], judged_cases: list[Lin
         for line in [*judged_fails, *judged_cases]
         if (found := findings_of(line))
     ]
-    assert not blamed, told(blamed, 2 * GOOD_ONES)
+    assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
 
 
 def test_nothing_good_is_blamed_when_bare(
@@ -156,7 +156,7 @@ def test_nothing_good_is_blamed_when_bare(
     """No finding for a good answer without its record or input."""
     bare = [line["triage"] for line in judged_fails] + [line["resolution"] for line in judged_cases]
     blamed = [str((answer, found)) for answer in bare if (found := findings_of(answer))]
-    assert not blamed, told(blamed, 2 * GOOD_ONES)
+    assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
 
 
 def _well_formed(answer: Line) -> bool:
@@ -205,7 +205,7 @@ def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(
                 f"{corruption.path} {corruption.what}: {'possible' if possible else 'impossible'},"
                 f" blamed {paths}"
             )
-    assert not wrong, told(wrong, len(bare))
+    assert not wrong, describe_missed(wrong, len(bare))
 
 
 def test_bare_plan_is_blamed_when_its_numbers_cannot_be(corrupted: list[Judged]) -> None:
@@ -216,4 +216,4 @@ def test_bare_plan_is_blamed_when_its_numbers_cannot_be(corrupted: list[Judged])
         possible = _well_formed(corruption.answer) and some_input_may_give(corruption.answer)
         if not possible and not findings_of(corruption.answer):
             wrong.append(f"{corruption.path} {corruption.what}: impossible, blamed nothing")
-    assert not wrong, told(wrong, len(bare))
+    assert not wrong, describe_missed(wrong, len(bare))

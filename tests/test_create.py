@@ -31,11 +31,11 @@ def server() -> Iterator[FakeOllama]:
         yield fake
 
 
-def asked(server: FakeOllama) -> list[str]:
+def requests_of(server: FakeOllama) -> list[str]:
     return [f"{method} {path}" for method, path, _ in server.requests]
 
 
-def created(server: FakeOllama) -> dict[str, Any]:
+def create_request(server: FakeOllama) -> dict[str, Any]:
     """The body of the one request to create."""
     [body] = [body for method, path, body in server.requests if path == "/api/create"]
     assert isinstance(body, dict)
@@ -50,7 +50,7 @@ def test_the_model_is_made_of_the_file_and_the_modelfile(
     """
     done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "--json")
     assert done.returncode == 0, done.stderr
-    assert created(server) == {
+    assert create_request(server) == {
         "model": "finops-triage",
         "files": {"tiny.gguf": DIGEST},
         "parameters": {
@@ -72,7 +72,7 @@ def test_the_model_is_made_of_the_file_and_the_modelfile(
         len(GGUF_HEAD),
     )
     assert (result["file"], f"sha256:{result['file_sha256']}") == (str(gguf), DIGEST)
-    assert result["parameters"] == created(server)["parameters"]
+    assert result["parameters"] == create_request(server)["parameters"]
 
 
 def test_the_digest_of_the_model_is_the_servers_own(
@@ -97,7 +97,7 @@ def test_a_file_is_sent_once(server: FakeOllama, gguf: Path, finops: Finops) -> 
         assert (
             finops("create", "--stage", stage, "--gguf", gguf, "--host", server.url).returncode == 0
         )
-    blobs = [line for line in asked(server) if "/blobs/" in line]
+    blobs = [line for line in requests_of(server) if "/blobs/" in line]
     assert blobs == [
         f"HEAD /api/blobs/{DIGEST}",
         f"POST /api/blobs/{DIGEST}",
@@ -111,7 +111,7 @@ def test_a_large_file_goes_in_pieces(server: FakeOllama, tmp_path: Path, finops:
     file.write_bytes(GGUF_HEAD + os.urandom(9 * 1024 * 1024))
     done = finops("create", "--stage", "triage", "--gguf", file, "--host", server.url, "--json")
     assert json.loads(done.stdout)["file_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert f"POST /api/blobs/sha256:{json.loads(done.stdout)['file_sha256']}" in asked(server)
+    assert f"POST /api/blobs/sha256:{json.loads(done.stdout)['file_sha256']}" in requests_of(server)
 
 
 def test_everything_that_a_modelfile_says_is_sent(
@@ -135,7 +135,7 @@ def test_everything_that_a_modelfile_says_is_sent(
     )
     done = finops("create", "--stage", "triage", "--host", server.url, *options)
     assert done.returncode == 0, done.stderr
-    assert created(server) == {
+    assert create_request(server) == {
         "model": "mine:v2",
         "files": {"tiny.gguf": DIGEST},
         "template": "{{ .Prompt }}",
@@ -162,7 +162,7 @@ def test_a_model_of_the_server_can_be_the_base(
     finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
     server.requests.clear()
     assert json.loads(finops(*order, "--json").stdout)["base"] == "finops-triage"
-    assert created(server) == {
+    assert create_request(server) == {
         "model": "finops-resolver",
         "from": "finops-triage",
         "parameters": {"seed": 7},
@@ -178,7 +178,7 @@ def test_print_shows_the_request_that_would_be_sent(
     shown = finops(*order, "--dry-run", "--host", NOWHERE)
     assert (shown.returncode, server.requests) == (0, [])
     finops(*order, "--host", server.url)
-    assert json.loads(shown.stdout) == created(server)
+    assert json.loads(shown.stdout) == create_request(server)
 
 
 def test_print_needs_no_file(finops: Finops) -> None:
@@ -296,7 +296,7 @@ def test_an_order_that_cannot_be_carried_out_says_why(
         *options,
     )
     assert (done.returncode, says in done.stderr.decode()) == (code, True), done.stderr
-    assert "POST /api/create" not in asked(server)
+    assert "POST /api/create" not in requests_of(server)
 
 
 @pytest.mark.parametrize(
@@ -319,5 +319,5 @@ def test_the_server_must_be_new_enough(
     with FakeOllama(version=version, models=[]) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "-q")
         assert (done.returncode, says in done.stderr.decode()) == (code, True)
-        assert ("POST /api/create" in asked(server)) == (code == 0)
+        assert ("POST /api/create" in requests_of(server)) == (code == 0)
     assert bool(done.stderr) == bool(says)

@@ -79,7 +79,7 @@ def lines(response: httpx.Response) -> list[dict[str, Any]]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
-def said(response: httpx.Response) -> str:
+def response_text(response: httpx.Response) -> str:
     return "".join(line["response"] for line in lines(response))
 
 
@@ -124,7 +124,7 @@ def test_a_triage_is_answered_with_the_rules_of_the_desk(
     response = ask(server)
     assert response.headers["content-type"] == "application/x-ndjson"
     last = lines(response)[-1]
-    assert said(response).encode() == exact_json.encode(triage(FAIL_RECORD, kb))
+    assert response_text(response).encode() == exact_json.encode(triage(FAIL_RECORD, kb))
     assert (last["done"], last["done_reason"], last["prompt_eval_count"]) == (
         True,
         "stop",
@@ -136,7 +136,7 @@ def test_a_triage_is_answered_with_the_rules_of_the_desk(
 
 def test_a_resolution_comes_behind_its_trace(server: FakeOllama, kb: KnowledgeBase) -> None:
     """Raw mode leaves the think tags in the text."""
-    thought, _, plan = said(ask(server, RESOLVER)).partition("\n</think>\n\n")
+    thought, _, plan = response_text(ask(server, RESOLVER)).partition("\n</think>\n\n")
     assert thought.startswith(f"<think>\n1 {HEADINGS[0]}\n")
     assert plan.encode() == exact_json.encode(resolve(CASE, kb))
 
@@ -148,13 +148,13 @@ def test_a_grammar_or_a_closed_think_block_leaves_no_trace(
     server: FakeOllama, behind: str, format: Any
 ) -> None:
     """Ollama applies `format` from the first token."""
-    assert said(ask(server, RESOLVER + behind, format=format)).startswith('{"resolution_steps":')
+    assert response_text(ask(server, RESOLVER + behind, format=format)).startswith('{"resolution_steps":')
 
 
 def test_without_a_stream_one_object_comes(server: FakeOllama) -> None:
     """`stream: false`: the same text and counts at once; & < and > are escaped as Go does it."""
     whole = ask(server, RESOLVER, stream=False)
-    assert whole.json()["response"] == said(ask(server, RESOLVER))
+    assert whole.json()["response"] == response_text(ask(server, RESOLVER))
     assert whole.json()["done_reason"] == "stop"
     assert "<" not in whole.text
 
@@ -166,9 +166,9 @@ def test_changed_keeps_exact_numbers() -> None:
             lambda answer: {**answer, "priority_score": answer["priority_score"] + 1}
         )
     ) as server:
-        changed = exact_json.decode(said(ask(server)))
+        changed = exact_json.decode(response_text(ask(server)))
     with FakeOllama() as server:
-        right = exact_json.decode(said(ask(server)))
+        right = exact_json.decode(response_text(ask(server)))
     assert changed == {**right, "priority_score": right["priority_score"] + 1}
     assert str(changed["score_components"]["inventory_modifier"]) == "1.00"
 
@@ -250,8 +250,8 @@ def test_num_predict_and_stop_end_the_text() -> None:
     with FakeOllama(lambda request: FixedText("one two three<|im_end|>four")) as server:
         cut = ask(server, options={"num_predict": 2, "num_ctx": 5120})
         stopped = ask(server)
-    assert (said(cut), lines(cut)[-1]["done_reason"]) == ("one two", "length")
-    assert (said(stopped), lines(stopped)[-1]["done_reason"]) == ("one two three", "stop")
+    assert (response_text(cut), lines(cut)[-1]["done_reason"]) == ("one two", "length")
+    assert (response_text(stopped), lines(stopped)[-1]["done_reason"]) == ("one two three", "stop")
 
 
 def test_chunks_hold_as_many_tokens_as_wanted() -> None:
@@ -260,7 +260,7 @@ def test_chunks_hold_as_many_tokens_as_wanted() -> None:
     assert "".join(split(text)) == text
     with FakeOllama(lambda request: FixedText(text), chunk_tokens=7) as server:
         response = ask(server)
-    assert said(response) == text
+    assert response_text(response) == text
     assert len(lines(response)) == -(-count(text) // 7) + 1
 
 

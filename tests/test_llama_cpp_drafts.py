@@ -82,19 +82,19 @@ class Watched(Round):
         self, gguf: Path, sequences: int, batch: int = 512, context: int = CONTEXT
     ) -> None:
         super().__init__(gguf, sequences, batch, context=context)
-        self.guessed = self.taken_back = 0
+        self.guessed = self.rewound = 0
         decode, rewind = self.network.decode, self.network.rewind
 
-        def decoded(batch: Batch) -> None:
+        def count_guesses(batch: Batch) -> None:
             self.guessed += batch.rows > sequences
             decode(batch)
 
-        def taken_back(sequence: int, position: int) -> None:
-            self.taken_back += 1
+        def count_rewinds(sequence: int, position: int) -> None:
+            self.rewound += 1
             rewind(sequence, position)
 
-        self.network.decode = decoded  # type: ignore[method-assign]
-        self.network.rewind = taken_back  # type: ignore[method-assign]
+        self.network.decode = count_guesses  # type: ignore[method-assign]
+        self.network.rewind = count_rewinds  # type: ignore[method-assign]
 
 
 def later(say: Generate, by: int, seed: int | None = None) -> Generate:
@@ -131,7 +131,7 @@ def test_answers_with_guesses_are_those_of_the_plain_loop(
     }
     assert [number for number, answer in said.items() if not agrees(answer, expected[number])] == []
     assert round.guessed > 10
-    assert sampling is not DRAWN or round.taken_back > 5
+    assert sampling is not DRAWN or round.rewound > 5
 
 
 def test_a_right_guess_saves_batches(tiny: Path) -> None:

@@ -275,17 +275,17 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
         qty = next((n for n in draws if f"Qty: {5000 + n} " in request.prompt), None)
         return draws[qty] if qty is not None and request.attempt == 1 else CorrectAnswer()
 
-    def told(*more: object) -> str:
+    def run_again(*more: object) -> str:
         server._asked_before.clear()
         server.script = script
         return subprocess.run(
             model_run(quick_kb, server, fails, *more), capture_output=True, check=False
         ).stderr.decode()
 
-    uninterrupted = told("-o", whole)
+    uninterrupted = run_again("-o", whole)
     output.write_bytes(b"".join(whole.read_bytes().splitlines(keepends=True)[:5]))
     (tmp_path / "out.jsonl.run.json").write_bytes((tmp_path / "whole.jsonl.run.json").read_bytes())
-    assert told("-o", output, "--resume") == uninterrupted
+    assert run_again("-o", output, "--resume") == uninterrupted
     assert output.read_bytes() == whole.read_bytes()
     for part in (
         "triage model 6 of 12 right as they came (50.0 %)  4 when asked again",

@@ -30,7 +30,7 @@ class Clock:
         return self.seconds
 
 
-def watched(
+def stats_at(
     kb: KnowledgeBase, *marks: tuple[float, RunSummary], found: RunSummary | None = None
 ) -> Stats:
     """The stats of a run that comes to each tally after so many seconds; `found`: what a resumed
@@ -55,7 +55,7 @@ def a_tally(latencies: tuple[float, ...] = (), **statuses: int) -> RunSummary:
 
 def test_a_run_without_faults_is_healthy(kb: KnowledgeBase) -> None:
     """1,000 records in 50 seconds, all alike: 20 a second, health 100."""
-    stats = watched(kb, (50.0, a_tally((10.0,) * 1000, ok=1000)))
+    stats = stats_at(kb, (50.0, a_tally((10.0,) * 1000, ok=1000)))
     assert (stats.per_second, stats.health, stats.error_rate_pct) == (20.0, 100, 0.0)
     assert stats.latency_ms["p50"] == stats.latency_ms["p99"] == pytest.approx(10, rel=0.01)
 
@@ -78,7 +78,7 @@ def test_each_signal_takes_its_part_of_health(
     tally: RunSummary, penalties: dict[str, float], health: int, kb: KnowledgeBase
 ) -> None:
     """Evenly up to the limit in kb, then no more: 5 % errors of a limit of 10 % take half of 40."""
-    stats = watched(kb, (10.0, tally))
+    stats = stats_at(kb, (10.0, tally))
     assert (
         stats.penalties
         == {
@@ -97,7 +97,7 @@ def test_a_run_that_slows_down_is_seen(kb: KnowledgeBase) -> None:
     average hides it.
     """
     fast, slow = a_tally(ok=10_000), a_tally(ok=10_600)
-    stats = watched(kb, (100.0, fast), (130.0, a_tally(ok=10_300)), (160.0, slow))
+    stats = stats_at(kb, (100.0, fast), (130.0, a_tally(ok=10_300)), (160.0, slow))
     assert stats.recent_per_second == 10.0
     assert stats.per_second == 66.25
     assert stats.penalties["throughput"] == 10.0
@@ -105,7 +105,7 @@ def test_a_run_that_slows_down_is_seen(kb: KnowledgeBase) -> None:
 
 def test_what_a_resumed_run_found_done_is_no_speed(kb: KnowledgeBase) -> None:
     """900 of 1,000 records stood there before: 100 in 10 seconds are 10 a second."""
-    assert watched(kb, (10.0, a_tally(ok=1000)), found=a_tally(ok=900)).per_second == 10.0
+    assert stats_at(kb, (10.0, a_tally(ok=1000)), found=a_tally(ok=900)).per_second == 10.0
 
 
 def test_parts_of_a_run_add_up(kb: KnowledgeBase) -> None:
@@ -115,7 +115,7 @@ def test_parts_of_a_run_add_up(kb: KnowledgeBase) -> None:
     one, two = a_tally((1.0, 2.0), ok=2), a_tally((500.0,), ok=1)
     one.add(two)
     one.add(two, sign=-1)
-    assert watched(kb, (1.0, one)).latency_ms["p99"] == pytest.approx(2, rel=0.01)
+    assert stats_at(kb, (1.0, one)).latency_ms["p99"] == pytest.approx(2, rel=0.01)
 
 
 def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> None:

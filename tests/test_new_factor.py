@@ -72,12 +72,12 @@ def kb_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shown(kb_dir: Path) -> KnowledgeBase:
+def kb_with_shown_factor(kb_dir: Path) -> KnowledgeBase:
     return load_kb(kb_dir, (*FACTORS, SIZE))
 
 
 @pytest.fixture
-def hidden(kb_dir: Path) -> KnowledgeBase:
+def kb_with_hidden_factor(kb_dir: Path) -> KnowledgeBase:
     return load_kb(kb_dir, (*FACTORS, replace(SIZE, field=None)))
 
 
@@ -105,12 +105,12 @@ def test_new_factor_enters_the_base_and_the_reason(
     assert "size 2" in answer["reason"]
 
 
-def test_new_factor_is_shown_only_with_a_field(shown: KnowledgeBase, hidden: KnowledgeBase) -> None:
+def test_new_factor_is_shown_only_with_a_field(kb_with_shown_factor: KnowledgeBase, kb_with_hidden_factor: KnowledgeBase) -> None:
     """`score_components` has a field for the factor exactly when its row names one."""
     fields = list(ScoreComponents.__struct_fields__)
-    assert list(answer_of(hidden)["score_components"]) == fields
-    assert list(answer_of(shown)["score_components"]) == [*fields, "size_factor"]
-    assert answer_of(shown)["score_components"]["size_factor"] == 40
+    assert list(answer_of(kb_with_hidden_factor)["score_components"]) == fields
+    assert list(answer_of(kb_with_shown_factor)["score_components"]) == [*fields, "size_factor"]
+    assert answer_of(kb_with_shown_factor)["score_components"]["size_factor"] == 40
 
 
 @pytest.mark.parametrize("with_record", [True, False], ids=["record", "alone"])
@@ -136,10 +136,10 @@ def test_check_rejects_a_base_that_no_value_gives(
 
 
 def test_check_without_the_record_allows_each_value_of_a_hidden_factor(
-    shown: KnowledgeBase, hidden: KnowledgeBase
+    kb_with_shown_factor: KnowledgeBase, kb_with_hidden_factor: KnowledgeBase
 ) -> None:
     """A base that another value of the hidden factor gives is wrong only against the record."""
-    for kb, alone in ((hidden, []), (shown, ["score.base", "score.priority"])):
+    for kb, alone in ((kb_with_hidden_factor, []), (kb_with_shown_factor, ["score.base", "score.priority"])):
         answer = answer_of(kb)
         answer["score_components"]["base_score"] = Decimal("69.5")
         answer["priority_score"] = Decimal("83.4")
@@ -147,14 +147,14 @@ def test_check_without_the_record_allows_each_value_of_a_hidden_factor(
         assert faults(answer, kb, with_record=True) == ["score.base", "score.priority"]
 
 
-def test_check_knows_the_values_of_a_shown_factor(shown: KnowledgeBase) -> None:
+def test_check_knows_the_values_of_a_shown_factor(kb_with_shown_factor: KnowledgeBase) -> None:
     """A value that is not in the table of the factor is a finding of its entry."""
-    answer = answer_of(shown)
+    answer = answer_of(kb_with_shown_factor)
     answer["score_components"]["size_factor"] = 41
-    assert "score.size_factor" in faults(answer, shown, with_record=False)
-    assert "score.size_factor" in faults(answer, shown, with_record=True)
+    assert "score.size_factor" in faults(answer, kb_with_shown_factor, with_record=False)
+    assert "score.size_factor" in faults(answer, kb_with_shown_factor, with_record=True)
     del answer["score_components"]["size_factor"]
-    assert faults(answer, shown, with_record=False) == ["schema.required"]
+    assert faults(answer, kb_with_shown_factor, with_record=False) == ["schema.required"]
 
 
 def test_factor_without_its_entry_is_refused(kb_dir: Path) -> None:

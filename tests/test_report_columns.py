@@ -25,7 +25,7 @@ def test_new_column_is_in_both_reports(
         "answered",
         "answered at all",
         lambda metrics: proportion(
-            metrics.asked - metrics.first_answers["none"], metrics.asked, kb.evaluation.confidence_z
+            metrics.valid_records - metrics.first_answers["none"], metrics.valid_records, kb.evaluation.confidence_z
         ),
     )
     absent = Column("absent", "absent", lambda metrics: None)

@@ -24,7 +24,7 @@ from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.weights.checkpoint import read_checkpoint
 from finops_cli.weights.convert import ModelName, convert, plan_conversion
 from tests.conftest import ROOT
-from tests.training import WORKED, asked
+from tests.training import WORKED, training_request
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -42,7 +42,7 @@ SECOND = (
 
 
 def small_model() -> Any:
-    wanted = asked("triage", "tiny-cpu", WORKED)
+    wanted = training_request("triage", "tiny-cpu", WORKED)
     return open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
 
 
@@ -50,7 +50,7 @@ def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
     """A model of the recipe and its tokenizer, saved in `folder`, and the GGUF file made of them
     there.
     """
-    begun = asked("triage", "tiny-cpu", flags)
+    begun = training_request("triage", "tiny-cpu", flags)
     tokenizer = inspect_request(begun).tokenizer
     model = open_base(begun.resolved.settings, tokenizer, "hf")
     model.save_pretrained(folder)
@@ -73,7 +73,7 @@ def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
     assert all(torch.equal(weights, wanted[name]) for name, weights in model.state_dict().items())
     model.lm_head.weight.data.fill_(0.5)
     model.save_pretrained(tmp_path)
-    begun = asked(
+    begun = training_request(
         "triage",
         "tiny-cpu",
         [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"],
@@ -82,7 +82,7 @@ def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
     assert torch.equal(
         open_base(begun.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight
     )
-    other = asked(
+    other = training_request(
         "triage",
         "tiny-cpu",
         [
@@ -109,7 +109,7 @@ def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: 
         "base.vocabulary=null",
         "base.scratch.start=null",
     ]
-    second = asked("triage", "tiny-cpu", [*WORKED, *places])
+    second = training_request("triage", "tiny-cpu", [*WORKED, *places])
     found = inspect_request(second)
     assert found.blockers == []
     assert digest_tokenizer(found.tokenizer) == digest_tokenizer(tokenizer)
@@ -127,13 +127,13 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
     def blockers(*flags: str) -> str:
         places = [f"base.scratch.weights={file}", "base.scratch.start=null"]
         return "\n".join(
-            inspect_request(asked("triage", "tiny-cpu", [*WORKED, *places, *flags])).blockers
+            inspect_request(training_request("triage", "tiny-cpu", [*WORKED, *places, *flags])).blockers
         )
 
     assert blockers() == ""
-    assert inspect_request(asked("triage", "tiny-cpu", SECOND)).warnings == []
+    assert inspect_request(training_request("triage", "tiny-cpu", SECOND)).warnings == []
     other_stage = [flag.replace("triage.gguf", "resolver.gguf") for flag in SECOND]
-    [warning] = inspect_request(asked("triage", "tiny-cpu", other_stage)).warnings
+    [warning] = inspect_request(training_request("triage", "tiny-cpu", other_stage)).warnings
     assert (
         "tiny-resolver.gguf is a model for the prompt of tiny-resolver; this run trains for the"
         " prompt of tiny-triage" in warning
@@ -161,7 +161,7 @@ def test_what_predicts_is_what_reads_where_both_are_one(tmp_path: Path, kind: st
     tied = [*WORKED, "base.scratch.tied=true", "base.scratch.start=null"]
     model, tokenizer, file = saved(tmp_path, tied)
     place = tmp_path if kind == "folder" else file
-    second = asked(
+    second = training_request(
         "triage", "tiny-cpu", [*tied, f"base.scratch.weights={place}", "training.seed=99"]
     )
     opened = open_base(second.resolved.settings, tokenizer, "hf").state_dict()
@@ -176,7 +176,7 @@ def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(
     file = tmp_path / "other.gguf"
     file.write_bytes((ROOT / "training/continue/tiny-triage.gguf").read_bytes().replace(was, now))
     said = inspect_request(
-        asked("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])
+        training_request("triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"])
     ).blockers
     assert any(
         "other.gguf: its tokenizer was not learned by `finops train`" in blocker for blocker in said

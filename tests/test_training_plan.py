@@ -22,7 +22,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.training.data.sources import open_row_sources
 from finops_cli.training.planning.plan import TrainingPlan, make_plan
 from finops_cli.training.versions import find_missing
-from tests.training import asked
+from tests.training import training_request
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn
 def planned(
     stage: StageName, preset: str | None, *flags: str, output: Path = Path()
 ) -> TrainingPlan:
-    return make_plan(asked(stage, preset, flags), output)
+    return make_plan(training_request(stage, preset, flags), output)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
     found = planned("triage", "tiny-cpu", "training.max_steps=30")
     assert [note.rows for note in found.data] == [30, 64]
     assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
-    missing = find_missing("hf", asked("triage", "tiny-cpu", []).resolved.settings)
+    missing = find_missing("hf", training_request("triage", "tiny-cpu", []).resolved.settings)
     assert found.blockers == [each.one_line() for each in missing]
 
 
@@ -137,7 +137,7 @@ def test_rows_of_another_stage_or_split_are_refused(
     plans: Path, tmp_path: Path, kb: KnowledgeBase
 ) -> None:
     """File and line are named."""
-    wanted = asked("resolver", None, [f"data.folder={tmp_path}"]).resolved.settings.data
+    wanted = training_request("resolver", None, [f"data.folder={tmp_path}"]).resolved.settings.data
     (tmp_path / "resolver-train.jsonl").write_bytes((plans / "resolver-eval.jsonl").read_bytes())
     with pytest.raises(
         UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"

@@ -39,14 +39,14 @@ from finops_cli.training.loss_curve import draw_curves
 from finops_cli.training.planning.memory import estimate_memory
 from finops_cli.training.planning.parameter_counts import count_parameters
 from finops_cli.training.run_record import EvaluationPoint, LossPoint, TrainingResult
-from tests.training import asked
+from tests.training import training_request
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
 def sets(stage: StageName, kb: KnowledgeBase) -> RowSources:
-    data = asked(stage, None, []).resolved.settings.data
+    data = training_request(stage, None, []).resolved.settings.data
     return stream_rows(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
 
 
@@ -82,7 +82,7 @@ def test_parameters_are_those_of_the_cards(
 
     Card 2: 43.6M of 8.2B. Card 3: about 4M, which q_proj alone comes near.
     """
-    counts = count_parameters(asked(stage, None, flags).resolved.settings, None)
+    counts = count_parameters(training_request(stage, None, flags).resolved.settings, None)
     assert counts is not None
     assert (counts.total, counts.trainable, counts.touched_layers) == (total, trainable, touched)
 
@@ -92,14 +92,14 @@ def test_an_estimate_of_memory_follows_the_recipe() -> None:
     takes less.
     """
     four_bit, half = (
-        asked("resolver", None, [f"base.quantization={kind}"]).resolved.settings
+        training_request("resolver", None, [f"base.quantization={kind}"]).resolved.settings
         for kind in ("nf4", "none")
     )
     counts = count_parameters(four_bit, None)
     assert counts is not None
     assert round(estimate_memory(four_bit, counts, 5120).weights / 1e9, 1) == 6.1
     assert round(estimate_memory(half, counts, 5120).weights / 1e9, 1) == 16.4
-    smaller = asked("resolver", "16gb", []).resolved.settings
+    smaller = training_request("resolver", "16gb", []).resolved.settings
     assert estimate_memory(smaller, counts, 5120).total < min(
         16e9, estimate_memory(four_bit, counts, 5120).total
     )
@@ -108,7 +108,7 @@ def test_an_estimate_of_memory_follows_the_recipe() -> None:
 def test_targets_that_a_base_does_not_have_are_refused() -> None:
     with pytest.raises(UsageError, match=r"no query. Expected some of: .*q_proj"):
         count_parameters(
-            asked("resolver", None, ["adapter.targets=[query]"]).resolved.settings, None
+            training_request("resolver", None, ["adapter.targets=[query]"]).resolved.settings, None
         )
 
 

@@ -24,7 +24,7 @@ from finops_cli.training.trainer import _widen_trained_weights, make_trainer
 from finops_cli.weights.model_note import ModelNote, read_note
 from tests.conftest import Finops
 from tests.cures import cured_by
-from tests.training import SMALL, WORKED, asked, files, lora, trained
+from tests.training import SMALL, WORKED, training_request, files, lora, trained
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -112,11 +112,11 @@ def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
 def test_an_adapter_of_weights_in_four_bit_notes_none_to_be_merged_into(tmp_path: Path) -> None:
     """It is merged into the 16-bit model that those were made from, which nobody has shown."""
     digests = {"config.json": "1", "model.safetensors": "2"}
-    for told, noted in (
+    for value, noted in (
         ({}, {"model.safetensors": "2"}),
         ({"quantization_config": {"load_in_4bit": True}}, {}),
     ):
-        (tmp_path / "config.json").write_text(json.dumps(told))
+        (tmp_path / "config.json").write_text(json.dumps(value))
         assert select_merge_base(tmp_path, digests) == noted
 
 
@@ -132,7 +132,7 @@ def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_
         "training.max_steps=8",
         "training.learning_rate=5e-3",
     )
-    model = open_base(asked("sentiment", None, flags).resolved.settings, None, "hf")
+    model = open_base(training_request("sentiment", None, flags).resolved.settings, None, "hf")
     assert {
         type(module).__name__ for name, module in model.named_modules() if name.endswith("q_proj")
     } == {"Linear4bit"}
@@ -190,7 +190,7 @@ def test_the_layers_of_the_triage_base_are_trained(
         "adapter.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,in_proj_qkv,in_proj_z,out_proj]"
     )
     flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
-    wanted = asked("sentiment", None, flags)
+    wanted = training_request("sentiment", None, flags)
     plan = plan_from_inspection(wanted, inspect_request(wanted), tmp_path)
     run = trained("sentiment", None, flags, tmp_path / "out").record
     assert plan.parameters is not None
@@ -218,7 +218,7 @@ def test_packed_rows_make_as_many_sequences_as_planned(
         "training.batch=1",
         "training.epochs=1",
     )
-    wanted = asked("sentiment", None, flags)
+    wanted = training_request("sentiment", None, flags)
     plan = plan_from_inspection(wanted, inspect_request(wanted), tmp_path)
     assert plan.steps.total < plan.steps.without_packing
     run = trained("sentiment", None, flags, tmp_path / "out").record
@@ -242,7 +242,7 @@ def test_the_checkpoint_with_the_best_answers_is_kept(
     """Not the one with the lowest loss: here the loss falls all the way, and the answers were best
     after four steps.
     """
-    wanted = asked("sentiment", None, lora(base, sentences, "training.max_steps=12"))
+    wanted = training_request("sentiment", None, lora(base, sentences, "training.max_steps=12"))
     settings, found = wanted.resolved.settings, inspect_request(wanted)
     examiner = Scripted([], found.tokenizer, settings.evaluation, wanted.kb)
     trainer = make_trainer(
@@ -257,7 +257,7 @@ def test_the_checkpoint_with_the_best_answers_is_kept(
 def test_a_loss_that_is_no_number_ends_the_training(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    wanted = asked("sentiment", None, lora(base, sentences))
+    wanted = training_request("sentiment", None, lora(base, sentences))
     settings, found = wanted.resolved.settings, inspect_request(wanted)
     model = open_base(settings, None, "hf")
     model.lm_head.weight.data.fill_(float("nan"))
@@ -307,7 +307,7 @@ def test_under_fp16_what_is_trained_has_32_bits(base: Path) -> None:
     """
     import torch
 
-    model = open_base(asked("sentiment", None, lora(base, base)).resolved.settings, None, "hf").to(
+    model = open_base(training_request("sentiment", None, lora(base, base)).resolved.settings, None, "hf").to(
         torch.bfloat16
     )
     trained_one = model.model.layers[0].mlp.up_proj.weight

@@ -32,14 +32,14 @@ from finops_cli.training.muon import Muon, make_muon
 from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.verify.codecs import FAIL
 from tests.cures import cured_by
-from tests.training import WORKED, Stopped, asked, files, trained, unplug_at
+from tests.training import WORKED, Stopped, training_request, files, trained, unplug_at
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
 def worked(kb: KnowledgeBase, *flags: str) -> RowSources:
-    data = asked("triage", "tiny-cpu", flags).resolved.settings.data
+    data = training_request("triage", "tiny-cpu", flags).resolved.settings.data
     return stream_rows(
         DatasetOptions("triage", 0, data.seed, data.profile, bundled_kb_dir()), kb, (40, 10), data
     )
@@ -48,7 +48,7 @@ def worked(kb: KnowledgeBase, *flags: str) -> RowSources:
 def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
     kb: KnowledgeBase,
 ) -> None:
-    data = asked("resolver", "tiny-cpu", ("data.max_ftrs=60",)).resolved.settings.data
+    data = training_request("resolver", "tiny-cpu", ("data.max_ftrs=60",)).resolved.settings.data
     rows = stream_rows(
         DatasetOptions("resolver", 0, data.seed, data.profile, bundled_kb_dir()),
         kb,
@@ -123,7 +123,7 @@ def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
     """200 rows and 64 held-out ones are too long for 100 tokens; of each further kind 20 examples,
     of which `copying` has short ones, too.
     """
-    wanted = asked("triage", "tiny-cpu", ("training.max_length=100",))
+    wanted = training_request("triage", "tiny-cpu", ("training.max_length=100",))
     found = inspect_request(wanted)
     kinds = [maker for kind, maker in found.sources.train.kinds.items() if kind != "answers"]
     faults = [
@@ -234,7 +234,7 @@ def test_what_is_no_matrix_of_a_layer_is_stepped_by_adam() -> None:
 
 
 def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
-    wanted = asked("triage", "tiny-cpu", WORKED)
+    wanted = training_request("triage", "tiny-cpu", WORKED)
     model = open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
     optimizer = make_muon(model.named_parameters(), wanted.resolved.settings.training)
     assert optimizer is not None

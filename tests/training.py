@@ -78,7 +78,7 @@ def lora(base: Path, sentences: Path, *more: str) -> list[str]:
 ENDED = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
-def asked(stage: StageName, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
+def training_request(stage: StageName, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
     kb_dir = bundled_kb_dir()
     resolved = resolve_recipe(
         RecipeRequest(stage, preset, None, [("--set", flag) for flag in flags])
@@ -86,7 +86,7 @@ def asked(stage: StageName, preset: str | None, flags: Sequence[str]) -> Trainin
     return TrainingRequest(resolved, "hf", kb_dir, load_kb(kb_dir), lambda done, total: None)
 
 
-def told(watch: Callable[[Progress], None] = lambda now: None) -> Callbacks:
+def callbacks(watch: Callable[[Progress], None] = lambda now: None) -> Callbacks:
     return Callbacks(lambda plan: None, lambda text: None, watch, lambda: ENDED)
 
 
@@ -98,7 +98,7 @@ def trained(
     how: StartMode = "new",
     watch: Callable[[Progress], None] = lambda now: None,
 ) -> FinishedTraining:
-    return train(asked(stage, preset, flags), output, how, told(watch))
+    return train(training_request(stage, preset, flags), output, how, callbacks(watch))
 
 
 class Stopped(Exception):

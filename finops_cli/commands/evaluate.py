@@ -127,13 +127,13 @@ def evaluate(
         quiet=quiet,
     )
     with held(output, overwrite):
-        found, verified = _measured(context, wanted, output, options, models, baselines)
+        found, verified = _run_and_grade(context, wanted, output, options, models, baselines)
         _conclude(found, output, as_json, quiet)
     if not verified:
         raise typer.Exit(1)
 
 
-def _measured(
+def _run_and_grade(
     context: typer.Context,
     wanted: SampleOptions,
     output: Path,

@@ -118,6 +118,6 @@ class Metrics(Struct, frozen=True, kw_only=True):
     speed: Speed
 
     @property
-    def asked(self) -> int:
+    def valid_records(self) -> int:
         """Records that somebody was asked about."""
         return self.records - self.rejected

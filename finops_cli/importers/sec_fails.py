@@ -67,7 +67,7 @@ def import_sec_fails(
         else:
             thresholds[entry.symbol] = entry.threshold
     calendar = Calendar()
-    for item in _chosen(failing(files, calendar), choice):
+    for item in _select_rows(failing(files, calendar), choice):
         if isinstance(item, Failing):
             yield admit(_record(item, assumptions, thresholds), str(item.path), item.row.line)
         else:
@@ -108,7 +108,7 @@ def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: 
         raise UsageError("; ".join(wrong))
 
 
-def _chosen(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
+def _select_rows(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
     """All that is not a row, and the rows of the chosen day; the latest day is known only at the
     end.
     """

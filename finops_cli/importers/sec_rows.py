@@ -89,7 +89,7 @@ def rows_of(path: Path) -> Generator[SecItem, None, None]:
         if number == 1 and not text[:1].isdigit():
             continue
         if text.lower().startswith("trailer"):
-            yield from _judged_trailer(path, number, text, sums)
+            yield from _check_trailer(path, number, text, sums)
             sums.closed = True
         elif not text.strip():
             yield Damage(
@@ -136,7 +136,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         yield 1, ""
 
 
-def _judged_trailer(path: Path, number: int, text: str, sums: _Sums) -> Iterator[Damage]:
+def _check_trailer(path: Path, number: int, text: str, sums: _Sums) -> Iterator[Damage]:
     found = _TRAILER.fullmatch(text.strip())
     if found is None:
         yield Damage(str(path), number, (unusable("import.trailer", "trailer", text, _TRAILERS),))

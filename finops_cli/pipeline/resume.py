@@ -122,8 +122,8 @@ def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
     """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
     before = made_from(output)
     changed = [
-        f"{_NAMES[name]}: was {_said(getattr(before, name))}, now"
-        f" {_said(getattr(fingerprint, name))}"
+        f"{_NAMES[name]}: was {_format_value(getattr(before, name))}, now"
+        f" {_format_value(getattr(fingerprint, name))}"
         for name in Fingerprint.__struct_fields__
         if getattr(before, name) != getattr(fingerprint, name)
     ]
@@ -133,7 +133,7 @@ def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
         )
 
 
-def _said(value: object) -> str:
+def _format_value(value: object) -> str:
     """A value of a fingerprint for people."""
     return (
         msgspec.json.encode(value).decode()

@@ -39,7 +39,7 @@ def _rows(evaluation: Evaluation) -> Iterator[str]:
 def _answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
     model = GRADED_STAGES[f.stage].model(made.models)
     yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
-    yield _row("records", f"{f.asked:,} ({made.records})")
+    yield _row("records", f"{f.valid_records:,} ({made.records})")
     if f.criticals is not None:
         c = f.criticals
         yield _row("missed criticals", _proportion(c.missed))
