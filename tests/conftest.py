@@ -1,15 +1,13 @@
-"""What the tests share: the shipped book, and finops run as the program that a user runs."""
+"""Fixtures that the tests share, and the markers that a test gets by what it needs."""
 
 from __future__ import annotations
 
-import json
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,11 +15,31 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.guard.detector import Guard, open_guard
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
-from tests.models import OPENED, hurried
+from tests.support.program import ROOT, Finops, run_finops
+from tests.support.text_models import OPENED, hurried
+from tests.support.tiny_gguf import GGUF_HEAD
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = ROOT / "examples"
-Finops = Callable[..., subprocess.CompletedProcess[bytes]]
+STARTS_FINOPS = {"finops", "program", "bare"}
+"""Fixtures that run finops in a process of its own."""
+MARKER_OF_FOLDER = {"llama_cpp": "llama", "training": "train", "quantization": "train"}
+
+
+def pytest_configure() -> None:
+    """Let the tests and the programs that they start be interrupted.
+
+    A process started by `nohup`, by cron or in the background of a script ignores SIGINT, and so do
+    its children. Tests of an interrupt need the default.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by what it starts, and by its folder."""
+    for item in items:
+        if STARTS_FINOPS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("cli")
+        if marker := MARKER_OF_FOLDER.get(item.path.parent.name):
+            item.add_marker(marker)
 
 
 @pytest.fixture(scope="session")
@@ -38,23 +56,16 @@ def guard(kb: KnowledgeBase) -> Guard:
     return open_guard(kb.guard)
 
 
-def _run_finops(
-    *arguments: object, given: bytes = b"", timeout: float = 120
-) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
-    return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
-
-
 @pytest.fixture
 def finops() -> Finops:
     """Run finops in a process of its own; bytes in, bytes out."""
-    return _run_finops
+    return run_finops
 
 
 @pytest.fixture(scope="session")
 def program() -> Finops:
     """The same for what a module of tests shares."""
-    return _run_finops
+    return run_finops
 
 
 WITHOUT_THE_GUARD = (
@@ -77,44 +88,12 @@ def bare() -> Finops:
     return run
 
 
-GGUF_HEAD = b"GGUF" + (3).to_bytes(4, "little") + bytes(16)
-"""Magic, version, and the counts of a GGUF file that has neither settings nor tensors."""
-
-
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
     """A model file that is all head."""
     file = tmp_path / "tiny.gguf"
     file.write_bytes(GGUF_HEAD)
     return file
-
-
-def rows(output: bytes) -> list[dict[str, Any]]:
-    """JSONL as objects, numbers exact."""
-    return [json.loads(line, parse_float=Decimal) for line in output.splitlines()]
-
-
-def jsonl(*objects: object) -> bytes:
-    return b"".join(json.dumps(item).encode() + b"\n" for item in objects)
-
-
-def a_fail(**changes: object) -> dict[str, Any]:
-    """The card's fail record as an object, with changes."""
-    fail: dict[str, Any] = {
-        "fail_id": "F-1",
-        "cusip": "594918104",
-        "side": "Sell",
-        "qty": 5000,
-        "counterparty": "DTC-0005",
-        "age_days": 7,
-        "market_value": 2_100_000,
-        "cns_position": -5000,
-        "cns_direction": "FTD",
-        "reg_sho_threshold": True,
-        "inventory_coverage_pct": 10,
-        "cp_fail_rate_pct": 4,
-    }
-    return {**fail, **changes}
 
 
 SEED = "11"
@@ -140,14 +119,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (folder / "report.json").write_bytes(done.stdout)
     return folder
-
-
-def rows_of_stage(folder: Path, stage: str) -> list[dict[str, Any]]:
-    return [
-        row
-        for split in ("train", "eval")
-        for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())
-    ]
 
 
 @pytest.fixture(scope="session")
@@ -203,7 +174,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that `finops train` made from random weights on a stream, for adapters to
     stand on.
     """
-    from tests.training import SMALL, trained
+    from tests.support.training_runs import SMALL, trained
 
     output = tmp_path_factory.mktemp("base") / "out"
     trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], output)
@@ -213,7 +184,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def adapter(base: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter on `base`, trained without an interruption: two epochs of six steps."""
-    from tests.training import lora, trained
+    from tests.support.training_runs import lora, trained
 
     output = tmp_path_factory.mktemp("adapter") / "out"
     trained("sentiment", None, lora(base, sentences, "training.epochs=2"), output)

@@ -1,0 +1,224 @@
+"""The checker names exactly what was corrupted: hundreds of good answers with one field made wrong,
+and good ones left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+
+from finops_cli.checking.outputs import check_lines
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.verify.codecs import RESOLUTION, TRIAGE
+from tests.rules.test_oracle import finops
+from tests.support.oracle.corruptions import (
+    Corruption,
+    corruptions,
+    some_input_may_give,
+    some_record_gives,
+)
+from tests.support.oracle.random_fails import random_case, random_fail
+
+SEED, GOOD_ONES = 20260201, 2_000
+Line = dict[str, Any]
+Judged = tuple[Corruption, list[str]]
+
+
+def findings_of(line: Line) -> list[dict[str, Any]]:
+    """What the checker says of one line of `finops check`: `{fail, triage}`, `{input, resolution}`,
+    or a bare answer.
+    """
+    [verdict] = check_lines([json.dumps(line).encode()], load_kb(bundled_kb_dir()))
+    assert verdict.ok is not bool(verdict.findings)
+    return [{"rule": finding.rule, "path": finding.path} for finding in verdict.findings]
+
+
+def plain(line: Line) -> Line:
+    """`line` with floats instead of Decimals, to be corrupted and written again."""
+    again = json.loads(json.dumps(line, default=float))
+    assert isinstance(again, dict)
+    return again
+
+
+def _varied(lines: list[Line], kind: str, most: int) -> list[Line]:
+    """The first lines that each bring a word not seen before."""
+    seen: set[str] = set()
+    kept = []
+    for line in lines:
+        answer = line[kind]
+        words = {
+            f"{key}={value}"
+            for key, value in answer.items()
+            if isinstance(value, str | bool) and len(str(value)) < 30
+        }
+        words |= {step["action"] for step in answer.get("resolution_steps", ())} | set(
+            answer.get("flags", ())
+        )
+        if not words <= seen and len(answer.get("resolution_steps", ())) <= 9:
+            seen |= words
+            kept.append(line)
+    return kept[:most]
+
+
+@pytest.fixture(scope="module")
+def judged_fails() -> list[Line]:
+    rng = Random(SEED)
+    fails = [random_fail(rng, f"F-{number}") for number in range(GOOD_ONES)]
+    return [
+        {"fail": fail, "triage": plain(line["triage"])}
+        for fail, line in zip(fails, finops("triage", fails), strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def judged_cases() -> list[Line]:
+    rng = Random(SEED + 1)
+    cases = [random_case(rng, f"C-{number}") for number in range(GOOD_ONES)]
+    lines = zip(cases, finops("resolve", cases), strict=True)
+    return [{"input": plain(case), "resolution": plain(line["resolution"])} for case, line in lines]
+
+
+@pytest.fixture(scope="module")
+def corrupted(judged_fails: list[Line], judged_cases: list[Line]) -> list[Judged]:
+    """Each corruption with the paths that are blamed when the record or input stands beside it."""
+    found = []
+    for kind, lines in (("triage", judged_fails), ("resolution", judged_cases)):
+        for line in [*_varied(lines, kind, 12), *lines[::100]]:
+            for corruption in corruptions(line[kind]):
+                findings = findings_of(line | {kind: corruption.answer})
+                found.append((corruption, [finding["path"] for finding in findings]))
+    return found
+
+
+def _is_plan(corruption: Corruption) -> bool:
+    return "total_coverable" in corruption.answer or "fallback_qty" in corruption.answer
+
+
+def _accepted(corruption: Corruption, path: str) -> bool:
+    if path == corruption.path or path.startswith(f"{corruption.path}/"):
+        return True
+    return corruption.parent_will_do and path == corruption.path.rpartition("/")[0]
+
+
+def describe_missed(missed: list[str], of: int) -> str:
+    """How many were missed, and the first of them."""
+    return f"{len(missed)} of {of}\n" + "\n".join(missed[:40])
+
+
+def _misjudged(corrupted: list[Judged]) -> Iterator[str]:
+    for corruption, paths in corrupted:
+        if not any(_accepted(corruption, path) for path in paths):
+            yield f"{corruption.path} {corruption.what}: blamed {paths or 'nothing'}"
+
+
+def test_there_are_enough_corruptions(corrupted: list[Judged]) -> None:
+    """At least 600, over both stages."""
+    kinds = {_is_plan(corruption) for corruption, _ in corrupted}
+    assert len(corrupted) >= 600
+    assert kinds == {True, False}
+
+
+def test_every_corruption_is_blamed_on_its_field(corrupted: list[Judged]) -> None:
+    """With the record or input known, a finding's path is the corrupted field (for a missing or
+    unknown one: or its parent).
+    """
+    missed = list(_misjudged(corrupted))
+    assert not missed, describe_missed(missed, len(corrupted))
+
+
+def test_no_other_field_is_blamed(corrupted: list[Judged]) -> None:
+    """With the record or input known, the fields that were left alone are right, and are not called
+    wrong.
+    """
+    wrong = []
+    for corruption, paths in corrupted:
+        if corruption.path == "/resolution_steps":
+            continue
+        others = [path for path in paths if not _accepted(corruption, path)]
+        if others:
+            wrong.append(f"{corruption.path} {corruption.what}: also blamed {others}")
+    assert not wrong, describe_missed(wrong, len(corrupted))
+
+
+def test_nothing_good_is_blamed(judged_fails: list[Line], judged_cases: list[Line]) -> None:
+    """No finding for what was not corrupted, with the record or input beside it."""
+    blamed = [
+        str((line, found))
+        for line in [*judged_fails, *judged_cases]
+        if (found := findings_of(line))
+    ]
+    assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
+
+
+def test_nothing_good_is_blamed_when_bare(
+    judged_fails: list[Line], judged_cases: list[Line]
+) -> None:
+    """No finding for a good answer without its record or input."""
+    bare = [line["triage"] for line in judged_fails] + [line["resolution"] for line in judged_cases]
+    blamed = [str((answer, found)) for answer in bare if (found := findings_of(answer))]
+    assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
+
+
+def _well_formed(answer: Line) -> bool:
+    shape = RESOLUTION if "resolution_steps" in answer else TRIAGE
+    return shape.read(json.loads(json.dumps(answer), parse_float=Decimal)) is not None
+
+
+def test_the_command_says_the_same(corrupted: list[Judged]) -> None:
+    """`finops check` prints one verdict a line, in order, and counts lines from 1 (contracts,
+    section 3).
+    """
+    some = [corruption.answer for corruption, _ in corrupted[::20]]
+    verdicts = finops("check", some, options=("-q",))
+    assert [verdict["line"] for verdict in verdicts] == list(range(1, len(some) + 1))
+    paths = [[finding["path"] for finding in verdict["findings"]] for verdict in verdicts]
+    assert paths == [[finding["path"] for finding in findings_of(answer)] for answer in some]
+
+
+@pytest.mark.parametrize("field", ["inventory_modifier", "concentration_modifier"])
+@pytest.mark.parametrize("absurd", [-1e300, -(10**30), 1e300])
+def test_absurd_modifier_is_a_finding_and_no_crash(
+    judged_fails: list[Line], field: str, absurd: float
+) -> None:
+    """One verdict a line whatever the line holds: a number far out of range is blamed, bare as well
+    as beside its record.
+    """
+    line = judged_fails[0]
+    answer = line["triage"] | {
+        "score_components": line["triage"]["score_components"] | {field: absurd}
+    }
+    for given in (line | {"triage": answer}, answer):
+        assert f"/score_components/{field}" in {finding["path"] for finding in findings_of(given)}
+
+
+def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(
+    corrupted: list[Judged],
+) -> None:
+    """Internal consistency: the oracle's answers to all records are what may pass."""
+    wrong = []
+    bare = [corruption for corruption, _ in corrupted if not _is_plan(corruption)]
+    for corruption in bare:
+        possible = _well_formed(corruption.answer) and some_record_gives(corruption.answer)
+        paths = [finding["path"] for finding in findings_of(corruption.answer)]
+        if possible is bool(paths):
+            wrong.append(
+                f"{corruption.path} {corruption.what}: {'possible' if possible else 'impossible'},"
+                f" blamed {paths}"
+            )
+    assert not wrong, describe_missed(wrong, len(bare))
+
+
+def test_bare_plan_is_blamed_when_its_numbers_cannot_be(corrupted: list[Judged]) -> None:
+    """Internal consistency: section 6's invariants, for whatever number of shares is owed."""
+    wrong = []
+    bare = [corruption for corruption, _ in corrupted if _is_plan(corruption)]
+    for corruption in bare:
+        possible = _well_formed(corruption.answer) and some_input_may_give(corruption.answer)
+        if not possible and not findings_of(corruption.answer):
+            wrong.append(f"{corruption.path} {corruption.what}: impossible, blamed nothing")
+    assert not wrong, describe_missed(wrong, len(bare))

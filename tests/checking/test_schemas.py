@@ -1,0 +1,182 @@
+"""Types and exported JSON Schemas accept the same objects (Draft 2020-12, a validator that knows
+nothing of finops).
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finops_cli.files.user_files import json_schema, read_yaml
+from finops_cli.importers.mapping import Mapping
+from finops_cli.verify.codecs import CODECS
+from finops_cli.verify.schemas import schema_errors
+from tests.support.program import ROOT
+from tests.support.records import a_fail
+
+EXPORTED = {
+    name: json.loads((ROOT / f"kb/schemas/{name}.schema.json").read_text()) for name in CODECS
+}
+FTR: dict[str, Any] = {
+    "dtc": "DTC-0161",
+    "qty": 12000,
+    "age_days": 3,
+    "settlement_type": "RVP",
+    "settlement_date": "T+1",
+    "cp_fail_rate_pct": 2.1,
+    "partial_delivery_history": True,
+    "chase_attempts": 1,
+}
+INVENTORY: dict[str, Any] = {
+    "box_qty": 8000,
+    "stock_loan_available": 3000,
+    "recall_outstanding": 5000,
+    "pending_receives": 2000,
+    "depot_qty": 10,
+    "depot_transit_days": 2,
+}
+RELATED: dict[str, Any] = {
+    "category": "DVP_FAIL",
+    "dtc": "DTC-0352",
+    "qty": 5000,
+    "side": "Sell",
+    "age_days": 2,
+}
+
+
+def _published() -> dict[str, Any]:
+    lines = [
+        json.loads(line)
+        for line in (ROOT / "examples/cards/published.jsonl").read_text().splitlines()
+    ]
+    return {
+        "triage": lines[0],
+        "resolver-input": lines[3]["input"],
+        "resolution": lines[3]["resolution"],
+    }
+
+
+GOOD: dict[str, Any] = {
+    "fail": a_fail(
+        reg_sho_status="NONE",
+        security_fail_rate_pct_adv=1.5,
+        cns_eligible=False,
+        dk_reason="x",
+        corporate_action={
+            "type": "merger",
+            "new_cusip": "037833100",
+            "pre_event_deliverable": False,
+        },
+        awaiting_street_receipt=True,
+        notes="n",
+        inventory=INVENTORY,
+        ftrs=[FTR],
+        related_fails=[RELATED],
+        origin={"source": "test"},
+    ),
+    **_published(),
+}
+GOOD["resolver-input"] |= {
+    "inventory": INVENTORY,
+    "ftrs": [FTR],
+    "age_days": 4,
+    "corporate_action": None,
+    "fail_id": "x",
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_exported_files_are_what_the_types_say(name: str) -> None:
+    """`kb/schemas/*.schema.json` is `finops schema NAME`; each is a valid schema and accepts a
+    full, good object.
+    """
+    assert json.loads(json.dumps(CODECS[name].json_schema)) == EXPORTED[name]
+    jsonschema.Draft202012Validator.check_schema(EXPORTED[name])
+    jsonschema.Draft202012Validator(EXPORTED[name]).validate(GOOD[name])
+
+
+def test_the_exported_schema_of_a_mapping_is_current() -> None:
+    """`kb/schemas/mapping.schema.json` is `finops schema mapping` and accepts the example."""
+    exported = json.loads((ROOT / "kb/schemas/mapping.schema.json").read_text())
+    assert json_schema(Mapping) == exported
+    jsonschema.Draft202012Validator.check_schema(exported)
+    example = read_yaml(ROOT / "examples/csv/mapping.yaml", all_text=True)
+    validator = jsonschema.Draft202012Validator(exported)
+    validator.validate(example)
+    assert not validator.is_valid({**dict(example), "columns": {"quantity": "Shares"}})  # type: ignore[call-overload]
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where an object can be changed: each of its fields and list items, at any depth."""
+    if isinstance(value, dict):
+        return [
+            path,
+            *(inner for key, item in value.items() for inner in _paths(item, (*path, key))),
+        ]
+    if isinstance(value, list):
+        return [
+            path,
+            *(inner for index, item in enumerate(value) for inner in _paths(item, (*path, index))),
+        ]
+    return [path]
+
+
+VALUES: list[Any] = [
+    None, True, False, 0, 1, -1, 7.0, 0.5, -0.5, 100, 100.5, 10**12, 10**12 + 1, 10**15, 10**16,
+    10**30, 1e300, "", "x", "7",
+    "T+1", "T+1234", "T+", "DTC-0001", "DTC-001", "DTC-00011", "594918104", "Sell", "$2.1M",
+    "$2,1M", " $450K ", "$", "1e5",
+    "NaN", "NONE", "ESCALATE", [], [1], {}, {"x": 1}, "n" * 129, "é" * 64,
+]  # fmt: skip
+
+
+def _mutated(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
+    changed = json.loads(json.dumps(good))
+    if not path:
+        return value if how != "add" else {**changed, "stray": value}
+    holder = changed
+    for key in path[:-1]:
+        holder = holder[key]
+    if how == "set":
+        holder[path[-1]] = value
+    elif how == "drop":
+        del holder[path[-1]]
+    elif isinstance(holder, dict):
+        holder["stray"] = value
+    return changed
+
+
+@pytest.mark.parametrize("name", CODECS)
+@settings(max_examples=1500, deadline=None)
+@given(data=st.data())
+def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
+    """Any field set, dropped or added: the type takes the object exactly when the schema does, and
+    else a fault is named.
+    """
+    path = data.draw(st.sampled_from(_paths(GOOD[name])))
+    how = data.draw(st.sampled_from(["set", "set", "drop", "add"]))
+    changed = _mutated(GOOD[name], path, data.draw(st.sampled_from(VALUES)), how)
+    line = json.dumps(changed).encode()
+    accepted = jsonschema.Draft202012Validator(EXPORTED[name]).is_valid(changed)
+    shape = CODECS[name]
+    exact = msgspec.json.Decoder(float_hook=Decimal).decode(line)
+    problems = [] if shape.read(exact) is not None else schema_errors(exact, shape.json_schema)
+    assert (
+        shape.read(msgspec.json.Decoder(float_hook=Decimal).decode(line)) is not None
+    ) == accepted
+    assert bool(problems) != accepted
+
+
+def test_the_fast_way_and_the_slow_way_read_the_same_record() -> None:
+    """A line decoded straight into the type equals the line decoded, then converted."""
+    line = json.dumps(GOOD["fail"]).encode()
+    fast = CODECS["fail"].read_line(line)
+    assert fast is not None
+    assert fast == CODECS["fail"].read(msgspec.json.Decoder(float_hook=Decimal).decode(line))

@@ -1,0 +1,391 @@
+"""The command line as people and programs meet it: streams, exit codes, messages, 80 columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from finops_cli import cli
+from tests.support.program import EXAMPLES, Finops
+from tests.support.records import a_fail, jsonl, rows
+
+HEAVY = (
+    "msgspec",
+    "jsonschema",
+    "rich",
+    "yaml",
+    "sqlite3",
+    "pydantic",
+    "httpx",
+    "ollama",
+    "numpy",
+    "multiprocessing",
+    "torch",
+    "transformers",
+    "finops_cli.pipeline",
+    "finops_cli.rules",
+)
+VERBS = (
+    "import",
+    "run",
+    "triage",
+    "resolve",
+    "check",
+    "generate",
+    "dataset-report",
+    "train",
+    "quantize",
+    "create",
+    "evaluate",
+    "compare",
+    "drift",
+    "models",
+    "kb",
+    "schema",
+    "doctor",
+)
+
+
+def modules_loaded_by(*arguments: str) -> set[str]:
+    """Run finops in a process of its own and list the modules that it imported."""
+    code = (
+        f"import sys; sys.argv = ['finops', *{arguments!r}]\n"
+        "from finops_cli.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return set(done.stderr.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`finops --help` answers at once: no JSON library, no rules, no terminal library."""
+    loaded = modules_loaded_by("--help")
+    assert "finops_cli.cli" in loaded
+    assert not [
+        name for name in loaded for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", str(EXAMPLES / "monday.jsonl"), "--backend", "engine", "-q"),
+        ("import", "csv", "--help"),
+        ("train", "--help"),
+        ("schema", "--help"),
+    ],
+)
+def test_models_of_user_files_are_loaded_only_where_such_a_file_is_read(
+    arguments: tuple[str, ...],
+) -> None:
+    """Typer may import pydantic by itself; finops builds its models only where it needs them."""
+    loaded = modules_loaded_by(*arguments)
+    assert "finops_cli.cli" in loaded
+    assert "finops_cli.files.user_files" not in loaded
+
+
+def test_help_lists_the_verbs_in_the_order_of_the_story(finops: Finops) -> None:
+    """Every verb has a line, none is cut short, nothing is wider than 80 columns."""
+    text = finops("--help").stdout.decode()
+    commands = text.partition("Commands:\n")[2]
+    assert tuple(line.split()[0] for line in commands.splitlines() if line.strip()) == VERBS
+    assert "..." not in commands
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """List the words that call each command, those of the groups `import` and `kb` too."""
+
+    def below(command: Any, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+        inner = getattr(command, "commands", {})
+        return [words, *(each for name in inner for each in below(inner[name], (*words, name)))]
+
+    return below(typer.main.get_command(cli.app), ())
+
+
+def command_at(words: tuple[str, ...]) -> Any:
+    command: Any = typer.main.get_command(cli.app)
+    for word in words:
+        command = command.commands[word]
+    return command
+
+
+def every_choice() -> list[tuple[tuple[str, ...], str, list[str]]]:
+    """List every option and argument that accepts one of several words."""
+    return [
+        (words, parameter.opts[0], [str(choice) for choice in descriptor.choices])
+        for words in every_command()
+        for parameter in command_at(words).params
+        if (descriptor := getattr(parameter, "type_descriptor", None)) and descriptor.choices
+    ]
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_h_is_help(words: tuple[str, ...]) -> None:
+    """`-h` prints what `--help` prints, for every command and group."""
+    short, long = (CliRunner().invoke(cli.app, [*words, flag]) for flag in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "Usage: " in short.output
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "choices"), every_choice(), ids=lambda part: "".join(part)[:20]
+)
+def test_a_bad_choice_says_what_it_is_and_what_is_accepted(
+    words: tuple[str, ...], name: str, choices: list[str]
+) -> None:
+    """Every option with choices names the bad word and all accepted ones, in plain words."""
+    given = [name, "klingon"] if name.startswith("-") else ["klingon"]
+    result = CliRunner().invoke(cli.app, [*words, *given])
+    assert result.exit_code == 2
+    assert "'klingon' is not one of" in result.stderr
+    assert all(f"'{choice}'" in result.stderr for choice in choices)
+    assert "Value error" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "'--workers': '0'. Expected a number from 1 up."),
+        (["--workers", "many"], "'--workers': 'many'. Expected a whole number."),
+        (["--timeout", "soon"], "'--timeout': 'soon'. Expected a number."),
+    ],
+)
+def test_a_bad_number_says_what_it_is_and_what_is_accepted(
+    arguments: list[str], message: str
+) -> None:
+    result = CliRunner().invoke(cli.app, ["run", "-", *arguments])
+    assert (result.exit_code, message in result.stderr) == (2, True)
+    assert "Input should" not in result.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself(verb: str, finops: Finops) -> None:
+    assert finops(verb, "--help").returncode == 0
+
+
+def test_stdout_is_data_and_stderr_is_talk(finops: Finops) -> None:
+    """Every byte of stdout is a JSON line; backend and summary go to stderr."""
+    done = finops("run", EXAMPLES / "monday.jsonl")
+    assert [row["fail_id"] for row in rows(done.stdout)] == [
+        f"F-{number}" for number in range(1001, 1009)
+    ]
+    talk = done.stderr.decode()
+    assert talk.startswith("backend      engine (")
+    for label in (
+        "records      8",
+        "status       ok 8",
+        "tier         CRITICAL 3",
+        "shares       owed",
+        "uncovered    CRITICAL",
+    ):
+        assert label in talk
+    assert max(map(len, talk.splitlines())) <= 80
+    assert done.returncode == 0
+
+
+def test_quiet_says_nothing(finops: Finops) -> None:
+    assert finops("run", EXAMPLES / "monday.jsonl", "-q").stderr == b""
+
+
+def test_summary_adds_up(finops: Finops) -> None:
+    """Shares owed = covered + residual, and the residual is told by tier."""
+    done = finops("run", EXAMPLES / "monday.jsonl")
+    plans = [row["resolution"] for row in rows(done.stdout) if row["resolution"]]
+    owed = {"F-1001": 32000, "F-1002": 1200, "F-1003": 50000, "F-1007": 15000}
+    residual = sum(plan["residual_short"] for plan in plans)
+    expected = (
+        f"owed {sum(owed.values()):,}  covered {sum(owed.values()) - residual:,}  residual"
+        f" {residual:,}"
+    )
+    assert expected in done.stderr.decode()
+    assert f"uncovered    CRITICAL {residual:,}" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "absent.jsonl"], 2, "no such file"),
+        (["run", EXAMPLES / "monday.jsonl", "-o", "."], 2, "is a folder"),
+        (["run", EXAMPLES / "monday.jsonl", "-o", "/dev/full"], 2, "space"),
+        (["check", EXAMPLES / "cards/published.jsonl", "-o", "/dev/full"], 2, "space"),
+        (["resolve", EXAMPLES / "cards/fails.jsonl"], 1, "schema.required"),
+        (["run", "."], 2, "is a folder"),
+        (["run", EXAMPLES / "monday.jsonl", "-o", "absent/out.jsonl"], 2, "does not exist"),
+        (["run", EXAMPLES / "monday.jsonl", "--backend", "gpt"], 2, "gpt"),
+        (
+            ["run", EXAMPLES / "monday.jsonl", "--backend", "llama-cpp", "--triage-gguf", "a.gguf"],
+            2,
+            "--resolver-gguf FILE",
+        ),
+        (
+            ["run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", "127.0.0.1:9"],
+            3,
+            "ollama serve",
+        ),
+        (["run", EXAMPLES / "monday.jsonl", "--host", "nowhere:port"], 2, "HOST:PORT"),
+        (["run", EXAMPLES / "monday.jsonl", "--on-violation", "ignore"], 2, "ignore"),
+        (["run", EXAMPLES / "monday.jsonl", "--workers", "0"], 2, "workers"),
+        (["--kb", EXAMPLES, "run", EXAMPLES / "monday.jsonl"], 2, "no knowledge base"),
+        (["kb", "show", "score.bse"], 2, "did you mean score.base"),
+        (["kb", "search", "xyzzy"], 1, "xyzzy"),
+        (["check", "absent.jsonl"], 2, "no such file"),
+        (["unheard-of"], 2, "unheard-of"),
+        (["run", EXAMPLES / "damaged.jsonl"], 1, "rejected"),
+    ],
+)
+def test_exit_codes_and_messages(
+    arguments: list[object], code: int, says: str, finops: Finops
+) -> None:
+    """0 verified, 1 some records are not, 2 usage, 3 something is missing; the message names the
+    value and what to do.
+    """
+    done = finops(*arguments)
+    assert done.returncode == code
+    assert says in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"fail_id,cusip,qty", "finops import csv"),
+        ('{"a": 1}'.encode("utf-16"), "save it as UTF-8"),
+        (b'{"fail_id": "F-1",', "jq -c ."),
+        (b'{"ftd_qty": 5}', "finops resolve"),
+        (
+            json.dumps(a_fail(corporate_action={"pre_event_delivrable": True})).encode(),
+            "did you mean pre_event_deliverable",
+        ),
+        (
+            json.dumps(a_fail(corporate_action="merger")).encode(),
+            "an object with the fields pre_event_deliverable, new_cusip",
+        ),
+    ],
+)
+def test_common_mistakes_get_their_cure(line: bytes, says: str, finops: Finops) -> None:
+    """A CSV, another encoding, a record over several lines, the other stage's input, a misspelt
+    field that decides.
+    """
+    [row] = rows(finops("run", "-", given=line + b"\n").stdout)
+    assert says in row["error"]["message"]
+
+
+def test_fail_records_are_shown_the_way_from_resolve_to_run(finops: Finops) -> None:
+    [row] = rows(finops("resolve", "-", given=jsonl(a_fail())).stdout)
+    assert "finops run" in row["error"]["message"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_stream_is_refused(closed: str) -> None:
+    """Data would come from nowhere or go nowhere."""
+    command = f"{sys.executable} -m finops_cli run {EXAMPLES / 'monday.jsonl'} -q {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "is closed" in done.stderr) == (2, True)
+
+
+def test_a_pipe_can_be_read_by_name(tmp_path: Path) -> None:
+    """`finops run <(zcat fails.jsonl.gz) -o out.jsonl` reads the pipe once and notes nothing to
+    resume.
+    """
+    output = tmp_path / "out.jsonl"
+    command = (
+        f"{sys.executable} -m finops_cli run <(cat {EXAMPLES / 'monday.jsonl'}) -o {output} -q"
+    )
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
+    assert len(rows(output.read_bytes())) == 8
+    assert not output.with_name("out.jsonl.run.json").exists()
+
+
+def test_the_progress_bar_shows_records_rate_and_time_left(tmp_path: Path) -> None:
+    """On a terminal (a real pty) the bar moves on stderr and leaves stdout to the data."""
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(20_000)))
+    parent, child = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "finops_cli",
+        "run",
+        str(fails),
+        "-o",
+        str(tmp_path / "out.jsonl"),
+    ]
+    process = subprocess.Popen(
+        command, stderr=child, stdin=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    )
+    os.close(child)
+    talk = b""
+    try:
+        while piece := os.read(parent, 65536):
+            talk += piece
+    except OSError:
+        pass  # Linux reports the end of a pty so
+    process.wait()
+    os.close(parent)
+    assert process.returncode == 0
+    assert re.search(rb"[1-9][0-9,]* records", talk)
+    assert re.search(rb"[1-9][0-9,]*/s", talk)
+    assert re.search(rb"\d:\d\d:\d\d", talk)
+    assert re.search(rb"p95 .* ms  critical [1-9][0-9,]*  health 100", talk)
+    assert b"status       ok 20,000" in talk
+
+
+def test_output_never_overwrites_its_input(tmp_path: Path, finops: Finops) -> None:
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(jsonl(a_fail()))
+    done = finops("run", fails, "-o", fails)
+    assert (done.returncode, fails.read_bytes()) == (2, jsonl(a_fail()))
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    """`finops run big.jsonl | head -1` prints one line and no traceback."""
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(3000)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finops_cli", "run", str(fails)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    json.loads(process.stdout.readline())
+    process.stdout.close()
+    talk = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert b"Traceback" not in talk
+    assert b"Exception" not in talk
+
+
+def test_what_a_foreign_file_brings_into_a_message_does_not_steer_the_terminal(
+    tmp_path: Path, finops: Finops
+) -> None:
+    """An escape sequence in a name of the user's own file is shown, not obeyed."""
+    strange = tmp_path / "a\x1b[31m\u202e.jsonl"
+    done = finops(
+        "evaluate",
+        "--stage",
+        "triage",
+        "--backend",
+        "engine",
+        "--data",
+        strange,
+        "-o",
+        tmp_path / "evaluation",
+    )
+    assert done.returncode == 2
+    assert rb"a\x1b[31m\u202e.jsonl" in done.stderr
+    assert b"\x1b" not in done.stderr

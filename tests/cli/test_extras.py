@@ -1,0 +1,138 @@
+"""Cures name packages, never our distribution: an index has an unrelated package `finops`."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from finops_cli import extras
+from finops_cli.errors import FinopsError, MissingPiece, UsageError
+from finops_cli.models.ollama.api import OllamaRefused
+from tests.support.program import ROOT
+
+TEXT_ONLY = {
+    "train": "PyTorch: gigabytes",
+    "unsloth": "PyTorch: gigabytes",
+    "llama": "llama-cpp-python is built from source to read its metadata",
+}
+USERS = [name for name in extras.names() if name != "dev"]
+
+
+def own_name(text: str) -> list[str]:
+    """Commands in `text` that install the distribution by its name."""
+    by_name = r"pip install [^\n&|;`]*(?<![\w./-])finops(?:-desk)?(?![\w./-])"
+    return re.findall(rf"\bfinops(?:-desk)?\[[^\]]*\]|{by_name}", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("pip install 'finops[guard]'", True),
+        ("pip install finops", True),
+        ("pip install -U 'finops-desk'", True),
+        ("needs the extra: finops[train,llama]", True),
+        ("python -m pip install 'presidio-analyzer>=2.2.360'", False),
+        ("pip install -e '.[guard]'", False),
+    ],
+)
+def test_a_command_with_our_name_is_found(text: str, found: bool) -> None:
+    assert bool(own_name(text)) == found
+
+
+def test_nothing_that_a_user_reads_installs_us_by_name() -> None:
+    """The package, the documents, the recipes of CI and the tests' reasons for skipping."""
+    places = [
+        *(ROOT / "finops_cli").rglob("*.py"),
+        *(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)),
+        *(ROOT / "kb").rglob("*.toml"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "justfile", ".ci/run")),
+    ]
+    found = {str(path): own_name(path.read_text(encoding="utf-8")) for path in places}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("extra", USERS)
+def test_a_cure_is_a_command_for_this_interpreter(extra: str) -> None:
+    """Each requirement of pyproject.toml is one word of the command."""
+    words = shlex.split(extras.cure(extra).partition(" (")[0])
+    start = words.index("install") + 1
+    assert words[:3] == [sys.executable, "-m", "pip" if find_spec("pip") else "ensurepip"]
+    assert words[start:] == extras.requirements(extra) != []
+    assert not own_name(extras.cure(extra))
+
+
+def test_unsloth_keeps_its_warning() -> None:
+    assert "in an environment of its own" in extras.cure("unsloth")
+    assert "environment of its own" not in extras.cure("train")
+
+
+def test_a_path_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python")
+    assert extras.cure("guard").startswith("'/opt/my python/bin/python' -m ")
+
+
+def test_two_extras_share_a_requirement_once() -> None:
+    assert extras.cure("export", "llama").count("numpy") == 1
+
+
+METADATA = """Metadata-Version: 2.4
+Name: finops-desk
+Version: 9
+Requires-Dist: rich>=13
+Requires-Dist: numpy>=1.26; extra == "a"
+Requires-Dist: tomli>=2; (python_version < '3.11') and extra == 'a'
+Requires-Dist: uvloop; extra == 'b' and sys_platform != 'win32'
+Provides-Extra: a
+Provides-Extra: b
+Provides-Extra: empty
+"""
+
+
+def test_requirements_are_read_from_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other markers stay with their requirement; the core's requirements are of no extra."""
+    folder = tmp_path / "finops_desk-9.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(METADATA)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert extras.names() == ["a", "b", "empty"]
+    assert extras.requirements("a") == ["numpy>=1.26", "tomli>=2; (python_version < '3.11')"]
+    assert extras.requirements("b") == ["uvloop; sys_platform != 'win32'"]
+    assert extras.cure("empty") == "install the packages that pyproject.toml lists under empty"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("a", "do b"),
+        UsageError("alone"),
+        MissingPiece("c", "install d"),
+        OllamaRefused("http://localhost", 500, b'{"error": "e"}'),
+    ],
+)
+def test_the_cure_survives_the_way_out_of_a_worker(error: FinopsError) -> None:
+    """The message stays alone, and what a subclass adds is kept."""
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+    assert copy.one_line() == f"{error}; {error.cure}" if error.cure else str(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [name for name in USERS if name not in TEXT_ONLY])
+def test_pip_accepts_a_cure(extra: str, tmp_path: Path) -> None:
+    """In a fresh environment, without installing anything; asks the package index."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "an env"], check=True)
+    python = str(tmp_path / "an env" / "bin" / "python")
+    words = shlex.split(extras.cure(extra))
+    command = [python, "-m", "pip", *words[words.index("install") :], "--dry-run", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,147 @@
+"""A user's own financial_phrasebank: both forms are read as they lie on disk, and damage costs its
+own line only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finops_cli.datasets.sentiment.checks import check_sentences
+from finops_cli.datasets.sentiment.examples import Sentence, text_split
+from finops_cli.datasets.sentiment.grammar import load_grammar
+from finops_cli.datasets.sentiment.phrasebank import Item, PhrasebankRead, read_phrasebank
+from finops_cli.errors import UsageError
+from finops_cli.importers.stream import Damage
+from tests.support.cures import cured_by
+
+PLAIN = [
+    ("Sales at the Lahti mill rose to EUR 13.1 mn .", "positive"),
+    ("The company is based in Espoo .", "neutral"),
+    ("Pre-tax loss widened in the quarter .", "negative"),
+]
+
+
+def read(path: Path, content: bytes) -> tuple[list[Item], PhrasebankRead]:
+    path.write_bytes(content)
+    *items, end = read_phrasebank(path)
+    assert isinstance(end, PhrasebankRead)
+    assert end.rows == end.sentences + end.damaged + end.duplicates
+    return items, end
+
+
+def pairs(items: list[Item]) -> list[tuple[str, str]]:
+    assert all(isinstance(item, Sentence) for item in items), items
+    return [(item.text, item.label) for item in items if isinstance(item, Sentence)]
+
+
+def test_the_original_form(tmp_path: Path) -> None:
+    """`sentence@label`, the label behind the last @, CR LF or LF, blank lines between."""
+    content = (
+        b"\r\n\r\n".join(f"{text}@{label}".encode() for text, label in PLAIN)
+        + b"\nMail to ir@example.test for it .@neutral"
+    )
+    items, end = read(tmp_path / "Sentences_50Agree.txt", content)
+    assert pairs(items) == [*PLAIN, ("Mail to ir@example.test for it .", "neutral")]
+    assert end == PhrasebankRead(str(tmp_path / "Sentences_50Agree.txt"), 4, 4, 0, 0)
+    assert {item.register for item in items if isinstance(item, Sentence)} == {"phrasebank"}
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("form", ["bank.txt", "bank.csv"])
+def test_encodings(form: str, encoding: str, tmp_path: Path) -> None:
+    """ISO 8859-1 as published, and copies that somebody turned into UTF-8."""
+    text = "Jyväskylä mill to add 25 % capacity in Åland ."
+    line = f"{text}@positive\n" if form == "bank.txt" else f'positive,"{text}"\n'
+    items, _ = read(tmp_path / form, line.encode(encoding))
+    assert pairs(items) == [(text, "positive")]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("", '{label},"{text}"'),
+        ("label,sentence\n", '{label},"{text}"'),
+        ("Sentence,Sentiment\n", '"{text}",{label}'),
+        (",sentiment,text\n", '7,{label},"{text}"'),
+    ],
+)
+def test_csv_forms(header: str, row: str, tmp_path: Path) -> None:
+    """With and without a header, which may name the columns in any order and others beside them."""
+    lines = [row.format(text=text, label=label) for text, label in PLAIN]
+    items, end = read(tmp_path / "all-data.csv", (header + "\n".join(lines)).encode())
+    assert pairs(items) == PLAIN
+    assert end.rows == len(PLAIN)
+
+
+def test_csv_quotes(tmp_path: Path) -> None:
+    """A sentence may hold commas, quotes and @; nothing of it is taken for a label."""
+    items, _ = read(
+        tmp_path / "all-data.csv", b'neutral,"Of ""new"" shares, 5 were issued @neutral"\n'
+    )
+    assert pairs(items) == [('Of "new" shares, 5 were issued @neutral', "neutral")]
+
+
+@pytest.mark.parametrize(
+    ("form", "bad", "rule", "path"),
+    [
+        ("bank.txt", b"no label on this line", "schema.format", "/row"),
+        ("bank.txt", b"A sentence .@bullish", "schema.enum", "/label"),
+        ("bank.txt", b"A sentence .@", "schema.enum", "/label"),
+        ("bank.txt", b"@neutral", "schema.format", "/sentence"),
+        ("bank.txt", b"A bell \x07 rings .@neutral", "schema.format", "/sentence"),
+        ("bank.txt", b"The company is based in Espoo .@positive", "input.duplicate", "/label"),
+        ("bank.csv", b"2,A sentence .", "schema.enum", "/label"),
+        ("bank.csv", b"neutral,a,b", "schema.format", "/row"),
+        ("bank.csv", b'neutral,""', "schema.format", "/sentence"),
+    ],
+)
+def test_damage(form: str, bad: bytes, rule: str, path: str, tmp_path: Path) -> None:
+    """A line that cannot be used is a value with file, line and reason; its neighbours are kept."""
+    good = [f"{text}@{label}" if form == "bank.txt" else f"{label},{text}" for text, label in PLAIN]
+    items, end = read(
+        tmp_path / form, "\n".join(good[:2]).encode() + b"\n" + bad + b"\n" + good[2].encode()
+    )
+    [damage] = [item for item in items if isinstance(item, Damage)]
+    assert (damage.file, damage.line) == (str(tmp_path / form), 3)
+    assert [(problem.rule, problem.path) for problem in damage.problems] == [(rule, path)]
+    assert pairs([item for item in items if item is not damage]) == PLAIN
+    assert (end.sentences, end.damaged, end.duplicates) == (3, 1, 0)
+
+
+def test_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
+    """The same words in other case or spacing are the same sentence, or the splits would
+    share it.
+    """
+    again = "The  Company is based in  ESPOO ."
+    items, end = read(
+        tmp_path / "bank.txt",
+        "".join(f"{t}@{s}\n" for t, s in [*PLAIN, PLAIN[0], (again, "neutral")]).encode(),
+    )
+    assert pairs(items) == PLAIN
+    assert (end.rows, end.sentences, end.duplicates) == (5, 3, 2)
+
+
+def test_split_is_four_to_one_and_told_by_the_text(tmp_path: Path) -> None:
+    """About 80/20, the same for every order of the file, and the report finds nothing wrong with
+    it.
+    """
+    lines = [f"Order number {number} was booked .@neutral" for number in range(2_000)]
+    forward, _ = read(tmp_path / "a.txt", "\n".join(lines).encode())
+    backward, _ = read(tmp_path / "b.txt", "\n".join(reversed(lines)).encode())
+    splits = {text: text_split(text) for text, _ in pairs(forward)}
+    assert splits == {text: text_split(text) for text, _ in pairs(backward)}
+    assert 340 < sum(split == "eval" for split in splits.values()) < 460
+    rows = [(splits[item.text], item) for item in forward if isinstance(item, Sentence)]
+    report = check_sentences(rows, load_grammar())
+    assert report.violations == []
+    assert report.splits["train"] + report.splits["eval"] == 2_000
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """The message names the file and says what to give."""
+    with pytest.raises(
+        UsageError, match=r"missing\.txt: cannot be read", check=cured_by("give an unzipped")
+    ):
+        next(read_phrasebank(tmp_path / "missing.txt"))

@@ -1,0 +1,109 @@
+"""The page of an evaluation: whole without a network, its figures those of `evaluation.json`,
+foreign text never markup.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from finops_cli.evaluation.reports.html_report import page
+from finops_cli.evaluation.reports.svg import Bar, bars, matrix
+from finops_cli.evaluation.stats import proportion
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.verified_backend import VerifiedBackend
+from tests.support.evaluations import evaluated
+from tests.support.text_models import ScriptedModel, right
+
+
+def faulty(kb: KnowledgeBase) -> VerifiedBackend:
+    """A model that never says CRITICAL, and is silent now and then."""
+
+    def says(ask: CompletionRequest, number: int) -> str:
+        def change(answer: dict[str, Any]) -> dict[str, Any]:
+            return (
+                answer | {"priority_tier": "HIGH"}
+                if answer["priority_tier"] == "CRITICAL"
+                else answer
+            )
+
+        return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, kb, change)
+
+    return VerifiedBackend(ScriptedModel(says), kb, "reject")
+
+
+def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """No address, no script, no import; verdict, then missed criticals, then where it is worse,
+    each with its counts.
+    """
+    evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
+    text = page(evaluation)
+    assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
+    f = evaluation.metrics
+    assert f is not None
+    assert f.criticals is not None
+    missed = f"{f.criticals.missed.count} of {f.criticals.missed.of}"
+    parts = ('class="verdict', "missed criticals", missed, "Where it is worse", "tier: CRITICAL")
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert f"{f.first_answers['wrong']} wrong, {f.first_answers['none']} no answer" in text
+    for drawn in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', drawn))  # noqa: S314 - our own text
+
+
+def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """What was valid as it came and what stands after repair, side by side, both of all records
+    that were asked about.
+    """
+    f = (evaluation := evaluated(tmp_path / "ev", kb, faulty(kb), rows=40)).metrics
+    assert f is not None
+    assert f.valid_first_try.of == f.accepted_after_repair.of == 40
+    before, after = (
+        f"valid as it came<b>{f.valid_first_try.pct:.1f} %</b>",
+        f"stands after repair<b>{f.accepted_after_repair.pct:.1f} %</b>",
+    )
+    text = page(evaluation)
+    assert text.count("class=soft", text.index(before), text.index(after)) == 1
+
+
+def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """Twelve are drawn; how many more there are is said, and one is one."""
+    evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
+    f = evaluation.metrics
+    assert f is not None
+    worst = next(stratum for stratum in f.strata if stratum.flagged)
+    for count, told in (
+        (1, "1 group with"),
+        (12, "12 groups with"),
+        (13, "And 1 more group below"),
+        (15, "And 3 more groups below"),
+    ):
+        text = page(replace(evaluation, metrics=replace(f, strata=[worst] * count)))
+        where = text.partition("Where it is worse")[2].partition("<h2>")[0]
+        assert told in where
+        assert ("more group" in where) is (count > 12)
+        assert where.count("<rect") == min(count, 12)
+
+
+def test_plots_show_their_counts() -> None:
+    """A bar is as long as its share of 300 points; a matrix holds each count once; names are never
+    markup.
+    """
+    drawn = bars([Bar("<b>half</b>", proportion(5, 10, Decimal("1.96")))], "t")
+    assert 'width="150.0"' in drawn
+    assert "5 of 10, 50.0 %" in drawn
+    assert "&lt;b&gt;half" in drawn
+    assert "none to count; &lt;40&gt; no answer<" in bars(
+        [Bar("", proportion(0, 0, Decimal("1.96")), "<40> no answer")], "t"
+    )
+    cells = re.findall(
+        r">(\d+)<",
+        matrix({"LOW": {"LOW": 41, "HIGH": 7}, "HIGH": {"no answer": 3}}, ("LOW", "HIGH"), "t"),
+    )
+    assert cells == ["41", "7", "3"]

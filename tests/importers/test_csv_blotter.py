@@ -1,0 +1,395 @@
+"""`finops import csv`: a desk's own blotter becomes fail records by way of a mapping, and damage is
+told by line and column.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from finops_cli.cli import app
+from tests.support.program import EXAMPLES
+
+CSV_EXAMPLES = EXAMPLES / "csv"
+HEADER = "Ref,Security,Side,Shares,Contra,Days,Value,CNS Pos,CNS,Threshold,Coverage,Rate"
+GOOD = 'D-1,594918104,Sell,"5,000",DTC-0005,7,$2.1M,"(5,000)",FTD,Yes,10%,4%'
+MAPPING = """
+columns:
+  fail_id: Ref
+  cusip: Security
+  side: Side
+  qty: Shares
+  counterparty: Contra
+  age_days: Days
+  market_value: Value
+  cns_position: CNS Pos
+  cns_direction: CNS
+  reg_sho_threshold: Threshold
+  inventory_coverage_pct: Coverage
+  cp_fail_rate_pct: Rate
+"""
+
+
+def imported(folder: Path, blotter: str | bytes, mapping: str = MAPPING, *more: str) -> Result:
+    source, rules = folder / "blotter.csv", folder / "mapping.yaml"
+    source.write_bytes(blotter.encode() if isinstance(blotter, str) else blotter)
+    rules.write_text(mapping)
+    return CliRunner().invoke(app, ["import", "csv", str(source), "--map", str(rules), *more])
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line, parse_float=Decimal) for line in result.stdout.splitlines()]
+
+
+def names(result: Result) -> list[str | None]:
+    return [record.get("fail_id") for record in records(result)]
+
+
+def good(name: str) -> str:
+    return GOOD.replace("D-1,", f"{name},", 1)
+
+
+def test_a_row_becomes_the_record_that_the_mapping_says(tmp_path: Path) -> None:
+    """Rule: values as desks write them, exact; an empty cell leaves its field out; the record says
+    where it came from.
+    """
+    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n{good('D-2').replace('(5,000)', '')}\n")
+    assert result.exit_code == 0, result.stderr
+    first, second = records(result)
+    assert first == {
+        "fail_id": "D-1",
+        "cusip": "594918104",
+        "side": "Sell",
+        "qty": 5000,
+        "counterparty": "DTC-0005",
+        "age_days": 7,
+        "market_value": 2100000,
+        "cns_position": -5000,
+        "cns_direction": "FTD",
+        "reg_sho_threshold": True,
+        "inventory_coverage_pct": 10,
+        "cp_fail_rate_pct": 4,
+        "origin": {"source": "csv", "file": "blotter.csv", "line": 2, "assumed": []},
+    }
+    assert "cns_position" not in second
+
+
+def test_the_example_imports_and_run_accepts_it(tmp_path: Path) -> None:
+    """Rule: what import writes, run reads; D-1004's note spans two lines, so D-1005 stands on line
+    7.
+    """
+    out, ran = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    call = [
+        "import",
+        "csv",
+        str(CSV_EXAMPLES / "blotter.csv"),
+        "--map",
+        str(CSV_EXAMPLES / "mapping.yaml"),
+        "-o",
+        str(out),
+    ]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    given = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [record["origin"]["line"] for record in given] == [2, 3, 4, 5, 7]
+    assert given[0]["inventory"] == {
+        "box_qty": 500,
+        "stock_loan_available": 1000,
+        "recall_outstanding": 2000,
+        "pending_receives": 0,
+    }
+    assert "inventory" not in given[2]
+    assert given[3]["cns_direction"] == "N_A"
+    assert given[3]["origin"]["assumed"] == ["cns_eligible"]
+    result = CliRunner().invoke(app, ["run", str(out), "-o", str(ran), "--backend", "engine"])
+    assert result.exit_code == 0, result.stderr
+    assert len(ran.read_text().splitlines()) == 5
+
+
+def test_standard_input_is_a_blotter_too() -> None:
+    """Rule: - reads stdin, and gives the records that the file gives but for its name."""
+    mapping, source = str(CSV_EXAMPLES / "mapping.yaml"), CSV_EXAMPLES / "blotter.csv"
+    piped = CliRunner().invoke(
+        app, ["import", "csv", "-", "--map", mapping], input=source.read_bytes()
+    )
+    from_file = CliRunner().invoke(app, ["import", "csv", str(source), "--map", mapping])
+    assert piped.exit_code == 0
+    assert piped.stdout == from_file.stdout.replace('"blotter.csv"', '"stdin"')
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "594918104",
+            "594918105",
+            "column 'Security': cusip is 594918105, check digit 5; accepted: ",
+        ),
+        ("594918104", "5.94918E+08", "column 'Security': cusip is \"5.94918E+08\"; accepted: "),
+        ("Sell", "SELL", "column 'Side': side is \"SELL\"; accepted: Buy, Sell"),
+        ('"5,000",', '"5,00",', "column 'Shares' (qty) is \"5,00\"; accepted: a whole number"),
+        ('"5,000",', '"(5,000)",', "column 'Shares': qty is -5000; accepted: "),
+        ('"5,000",', ",", "column 'Shares': qty is missing; accepted: "),
+        (
+            "$2.1M",
+            "-3",
+            "column 'Value' (market_value) is \"-3\"; accepted: a number of US dollars",
+        ),
+        ("$2.1M", "$9999999B", "column 'Value': market_value is "),
+        (
+            "Yes",
+            "maybe",
+            (
+                "column 'Threshold' (reg_sho_threshold) is \"maybe\"; accepted: Yes, No, Y, N,"
+                " true, false, 1 or 0"
+            ),
+        ),
+        (
+            "10%",
+            "ten",
+            "column 'Coverage' (inventory_coverage_pct) is \"ten\"; accepted: a percentage",
+        ),
+        (",4%", ",400%", "column 'Rate': cp_fail_rate_pct is 400; accepted: "),
+        (",4%", "", "the row has 11 cells, and the header 12; accepted: "),
+        (",4%", ",4%,,", "the row has 14 cells, and the header 12; accepted: "),
+        (",7,", ",7\0,", "the row holds a NUL byte; accepted: "),
+        ("D-1", "x" * 70_000, "the row field larger than field limit (65536); accepted: "),
+        ("D-1", "x" * 200, "column 'Ref': fail_id is "),
+    ],
+)
+def test_a_bad_row_is_told_by_line_and_column_and_its_neighbours_go_on(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    """Rule: `file:line: column ... value; accepted: ...` on stderr, exit 1, and every other row
+    gives its record.
+    """
+    result = imported(
+        tmp_path, f"{HEADER}\n{good('D-0')}\n{GOOD.replace(old, new, 1)}\n{good('D-2')}\n"
+    )
+    assert result.exit_code == 1
+    assert f"blotter.csv:3: {told}" in result.stderr
+    assert names(result) == ["D-0", "D-2"]
+    assert "damaged lines 1" in result.stderr
+
+
+def test_every_problem_of_a_row_is_told(tmp_path: Path) -> None:
+    """Rule: what the cell cannot mean and what the record cannot hold are told together."""
+    result = imported(
+        tmp_path, f"{HEADER}\n{GOOD.replace('Yes', 'maybe').replace('Sell', 'SELL')}\n"
+    )
+    assert "column 'Threshold' (reg_sho_threshold)" in result.stderr
+    assert "column 'Side': side" in result.stderr
+    assert "reg_sho_threshold is missing" not in result.stderr
+
+
+def test_an_unclosed_quote_costs_one_row(tmp_path: Path) -> None:
+    """Rule: csv would take all that follows an unclosed quote for one cell; the lines after the
+    first are read again.
+    """
+    plain = GOOD.replace('"5,000"', "5000").replace('"(5,000)"', "-5000")
+    many = [plain.replace("D-1", f"E-{number}") for number in range(900)]
+    broken = plain.replace("D-1", '"D-1')
+    result = imported(
+        tmp_path, "\n".join([HEADER, good("D-0"), broken, *many, broken, good("D-2"), broken])
+    )
+    assert [line.split(": ")[0].rpartition(":")[2] for line in result.stderr.splitlines()[:-1]] == [
+        "3",
+        "904",
+        "906",
+    ]
+    assert names(result) == ["D-0", *(f"E-{n}" for n in range(900)), "D-2"]
+    assert [record["origin"]["line"] for record in records(result)][-1] == 905
+
+
+def test_blank_rows_are_no_records(tmp_path: Path) -> None:
+    """Rule: empty lines and rows of empty cells, as Excel leaves them, are neither records nor
+    damage.
+    """
+    result = imported(tmp_path, f"{HEADER}\r\n\r\n{GOOD}\r\n,,,,,,,,,,,\r\n")
+    assert (result.exit_code, names(result)) == (0, ["D-1"])
+    assert records(result)[0]["origin"]["line"] == 3
+
+
+def test_a_fail_id_given_twice_is_damage(tmp_path: Path) -> None:
+    """Rule: `run` refuses the second line with a fail_id, so import does, naming the first."""
+    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n{good('D-2')}\n{GOOD}\n")
+    assert result.exit_code == 1
+    assert "blotter.csv:4: column 'Ref': fail_id D-1 was used on line 2 already" in result.stderr
+    assert names(result) == ["D-1", "D-2"]
+
+
+def test_the_desks_own_words_are_translated(tmp_path: Path) -> None:
+    """Rule: a cell is one of the words under values; any other is damage that names them.
+
+    YAML's Yes and 1 stay words.
+    """
+    mapping = MAPPING.replace("side: Side", "side: {column: Side, values: {Yes: Buy, 1: Sell}}")
+    rows = [
+        good(name).replace("Sell", word) for name, word in (("A", "1"), ("B", "Yes"), ("C", "Sell"))
+    ]
+    result = imported(tmp_path, "\n".join([HEADER, *rows]), mapping)
+    assert [record["side"] for record in records(result)] == ["Sell", "Buy"]
+    assert "blotter.csv:4: column 'Side' (side) is \"Sell\"; accepted: Yes, 1" in result.stderr
+
+
+def test_constants_stand_in_every_record_and_are_marked(tmp_path: Path) -> None:
+    """Rule: a constant is read as a cell is, and listed under origin.assumed; a CUSIP of digits
+    stays text.
+    """
+    mapping = MAPPING.replace("  cusip: Security\n", "")
+    mapping += "constants: {cusip: 012345674, cns_eligible: No, inventory.box_qty: 10,\n"
+    mapping += (
+        "  inventory.stock_loan_available: 0, inventory.recall_outstanding: 0,"
+        " inventory.pending_receives: 0}\n"
+    )
+    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
+    assert result.exit_code == 0, result.stderr
+    [record] = records(result)
+    assert (record["cusip"], record["cns_eligible"], record["inventory"]["box_qty"]) == (
+        "012345674",
+        False,
+        10,
+    )
+    assert {"cusip", "cns_eligible", "inventory.box_qty"} <= set(record["origin"]["assumed"])
+
+
+def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
+    """Rule: csv.delimiter and csv.encoding say how the file is written; bytes that are none in it
+    are told by line.
+    """
+    mapping = MAPPING + '  notes: Note\ncsv: {delimiter: "\\t", encoding: cp1252}\n'
+    head, line = (
+        HEADER.replace(",", "\t") + "\tNote",
+        GOOD.replace('"', "").replace("5,000", "5000").replace(",", "\t"),
+    )
+    result = imported(tmp_path, f"{head}\n{line}\tcafé\n".encode("cp1252"), mapping)
+    assert records(result)[0]["notes"] == "café"
+    as_utf8 = imported(
+        tmp_path,
+        f"{head}\n{line}\tcafé\n".encode("cp1252"),
+        mapping.replace(", encoding: cp1252", ""),
+    )
+    assert as_utf8.exit_code == 1
+    assert "blotter.csv:2: column 'Note' (notes) is " in as_utf8.stderr
+    assert names(imported(tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-8-sig"))) == ["D-1"]
+    assert names(
+        imported(
+            tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-16"), MAPPING + "csv: {encoding: utf-16}\n"
+        )
+    ) == ["D-1"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        (
+            MAPPING.replace("columns:", "colums:"),
+            "colums is not a known key (did you mean columns?)",
+        ),
+        (MAPPING.replace("columns:", "colums:"), "columns is missing"),
+        (
+            MAPPING + "csv: {separator: ;}\n",
+            "csv.separator is not a known key. Expected one of: del",
+        ),
+        (MAPPING + "csv: {delimiter: tab}\n", "csv.delimiter is 'tab'. Expected one character"),
+        (
+            MAPPING + "csv: {encoding: klingon}\n",
+            "csv.encoding is 'klingon'. Expected an encoding",
+        ),
+        (
+            MAPPING.replace("side: Side", "side: {column: Side, value: {B: Buy}}"),
+            "columns.side.value is not a known key (did you mean values?)",
+        ),
+        (MAPPING.replace("side: Side", "side: [Side]"), "columns.side is a list of 1. Expected "),
+        (
+            MAPPING + "  quantity: Shares\n",
+            "columns.quantity is not a field that a cell can hold. Expected one of: fail_id, cusip",
+        ),
+        (
+            MAPPING + "constants: {ftrs: x}\n",
+            "constants.ftrs is not a field that a cell can hold",
+        ),
+        (
+            MAPPING + "  notes: Remarks\n",
+            "column 'Remarks', mapped to notes, is not in the header; it has: Ref, Security",
+        ),
+        (
+            MAPPING.replace("  qty: Shares\n", ""),
+            "columns.qty is missing. Expected a column, or a value under constants",
+        ),
+        (
+            MAPPING + "  inventory.box_qty: Shares\n",
+            "columns.inventory.recall_outstanding is missing",
+        ),
+        (
+            MAPPING + "constants: {qty: 5}\n",
+            "constants.qty is given under columns too. Expected one of the two",
+        ),
+        (MAPPING + "  qty: Days\n", "qty is given twice; keep one"),
+        (
+            MAPPING + "constants: {cns_eligible: perhaps}\n",
+            "constants.cns_eligible is 'perhaps'. Expected Yes, No",
+        ),
+        (
+            MAPPING + "constants: {reg_sho_status: SOON}\n",
+            'constants.reg_sho_status is "SOON". Expected APPROACHING',
+        ),
+        ("columns: [", "is not YAML"),
+        ("", "the file is empty. Expected keys with values"),
+        ("!!python/object/apply:os.system [true]", "the file is a list of 1. Expected keys"),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_is_refused(tmp_path: Path, mapping: str, told: str) -> None:
+    """Rule: exit 2 before any record, naming the key and what is accepted there."""
+    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert not re.search("Value error|Input should|pydantic", result.stderr)
+
+
+def test_a_mapping_lists_every_fault_at_once(tmp_path: Path) -> None:
+    """Rule: one run shows all faults of the file, each with its path."""
+    mapping = MAPPING.replace("side: Side", "side: {colum: Side}") + (
+        "  quantity: Shares\ncsv: {delimiter: tab, encoding: klingon}\nconstant: {}\n"
+    )
+    message = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping).stderr
+    assert "mapping.yaml has 6 faults:" in message
+    for path in (
+        "columns.side.column is missing",
+        "columns.side.colum is not a known key",
+        "columns.quantity is not a field",
+        "csv.delimiter is 'tab'",
+        "csv.encoding is 'klingon'",
+        "constant is not a known key (did you mean constants?)",
+    ):
+        assert f"\n  {path}" in message
+
+
+def test_a_header_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    """Rule: an empty file, and a header that has a mapped column twice, end with exit 2."""
+    assert "has no header: it is empty" in imported(tmp_path, "").stderr
+    twice = imported(
+        tmp_path, f"{HEADER.replace('Days', 'Shares')}\n{GOOD}\n", MAPPING.replace("Days", "Shares")
+    )
+    assert twice.exit_code == 2
+    assert "column 'Shares', mapped to qty, stands 2 times in the header" in twice.stderr
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(0, 260), noise=st.binary(min_size=1, max_size=5))
+def test_no_damage_ends_in_a_traceback(tmp_path: Path, position: int, noise: bytes) -> None:
+    """Rule: whatever bytes stand in the file, the exit code is 0, 1 or 2, and the rows behind the
+    damage still come.
+    """
+    body = f"{GOOD}\n{good('D-2')}\n{good('D-3')}\n".encode()
+    damaged = body[:position] + noise + body[position:]
+    result = imported(tmp_path, f"{HEADER}\n".encode() + damaged + f"\n{good('LAST')}\n".encode())
+    assert result.exit_code in (0, 1, 2), result.exception
+    assert names(result)[-1:] == ["LAST"]

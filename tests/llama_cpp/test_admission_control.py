@@ -1,0 +1,110 @@
+"""Who may send to an embedded model: a record that kills its process takes its neighbours with it
+once, and never again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Condition
+
+import pytest
+
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models import failures
+from finops_cli.models.llama_cpp.messages import Generate, GenerationResult, Load, Sampling
+from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
+from finops_cli.models.llama_cpp.worker_process import Died, NotLoaded
+from finops_cli.models.protocol import CompletionRequest, Origin
+from tests.support.cures import cured_by
+
+TOGETHER = 4
+
+
+class Fragile:
+    """A process in name only: it answers when `TOGETHER` wait or a moment is over, and dies under a
+    prompt that says so.
+    """
+
+    def __init__(self, log: Counter[str]) -> None:
+        self.alive = True
+        self._log = log
+        self._inside: list[str] = []
+        self._changed = Condition()
+        self._death = Died("the process of the model was ended by signal 11")
+
+    def ready(self, patience: float) -> None:
+        """At once."""
+
+    def generate(self, request: Generate, seconds: float, silence: float) -> GenerationResult:
+        with self._changed:
+            self._inside.append(request.prompt)
+            self._log[request.prompt] += 1
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: len(self._inside) >= TOGETHER or not self.alive, timeout=0.05
+            )
+            if any(prompt.startswith("kills") for prompt in self._inside):
+                self.alive = False
+                self._changed.notify_all()
+            self._inside.remove(request.prompt)
+            if not self.alive:
+                raise failures.Crashed(str(self._death)) from self._death
+        return GenerationResult(request.number, request.prompt.upper(), "stop", 1)
+
+    def stop(self) -> None:
+        self.alive = False
+
+
+def model_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCppModel:
+    one = Profile(Load("model.gguf", 1000, TOGETHER), Sampling())
+    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
+
+
+def outcome(model: LlamaCppModel, prompt: str) -> str:
+    try:
+        return model.complete(CompletionRequest("triage", prompt, 1)).text
+    except failures.ModelError as failure:
+        return failure.rule
+
+
+@pytest.mark.parametrize("poison", [1, 2, 4])
+def test_records_that_kill_the_process_are_alone_in_the_end(
+    poison: int, quick: KnowledgeBase
+) -> None:
+    """Each of them is settled without the model; every neighbour is answered."""
+    log: Counter[str] = Counter()
+    model = model_with(quick, lambda _: Fragile(log))
+    good = [f"record {n}" for n in range(12)]
+    texts = [*good[:2], *(f"kills {n}" for n in range(poison)), *good[2:]]
+    with ThreadPoolExecutor(TOGETHER) as threads:
+        outcomes = list(threads.map(lambda text: outcome(model, text), texts))
+    assert outcomes == [text.upper() if text in good else "reply.crashed" for text in texts]
+    assert {log[text] for text in texts if text not in good} == {
+        1 + quick.models.retries["crashed"]
+    }
+
+
+def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: KnowledgeBase) -> None:
+    """The run ends, with the last reason and what to do."""
+    tries: list[int] = []
+
+    def start(_: Load) -> object:
+        tries.append(1)
+        raise NotLoaded("no memory", by_itself=True)
+
+    model = model_with(quick, start)
+    with (
+        ThreadPoolExecutor(8) as threads,
+        pytest.raises(
+            failures.NoEndpointLeft,
+            match="no memory",
+            check=cured_by(r"free some memory.*--resume"),
+        ),
+    ):
+        list(threads.map(lambda n: outcome(model, f"record {n}"), range(16)))
+    settings = quick.models.breaker
+    assert (
+        len(tries) <= settings["failures"] + settings["probes"] + 8
+    )  # those already inside when it opened

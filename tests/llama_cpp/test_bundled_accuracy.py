@@ -1,0 +1,105 @@
+"""The models that ship do what is written about them: their files are those of the manifests, and
+they answer as well as it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import pytest
+
+from finops_cli.datasets.rows import Row
+from finops_cli.datasets.writer import DatasetOptions, row_at
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.bundled import model_files
+from finops_cli.models.protocol import ModelStage
+from finops_cli.quantization.accuracy_check import check_accuracy
+from tests.support.program import ROOT, Finops
+
+RATES = {"triage": 98, "resolver": 80}
+"""Percent of unseen records that each model gets right by itself, at least."""
+ASKED = 60
+CHANCE = {"triage": 7, "resolver": 10}
+"""Percent that so few may fall short of it."""
+MOST_FTRS = 3
+"""What the resolver is made for: so many fails to receive."""
+
+
+@pytest.mark.parametrize("folder", ["bundled_models", "training/continue"])
+@pytest.mark.parametrize("stage", RATES)
+def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder: str) -> None:
+    """Manifest and record stand beside it, by digest."""
+    told = json.loads((ROOT / folder / f"tiny-{stage}.manifest.json").read_bytes())
+    [made] = told["outputs"]
+    assert (
+        hashlib.sha256((ROOT / folder / f"tiny-{stage}.gguf").read_bytes()).hexdigest()
+        == made["sha256"]
+    )
+    run = json.loads((ROOT / folder / f"tiny-{stage}.run.json").read_bytes())
+    weights = {f"model/{each['name']}": each["sha256"] for each in told["base"]}
+    assert (
+        weights["model/model.safetensors"] == run["result"]["artefacts"]["model/model.safetensors"]
+    )
+
+
+@pytest.mark.parametrize("stage", RATES)
+def test_a_bundled_model_continued_from_phase_1_and_is_as_good_as_stated(
+    stage: str,
+) -> None:
+    run = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.run.json").read_bytes())
+    first = ROOT / "training/continue" / f"tiny-{stage}.gguf"
+    assert run["made_from"]["base"] == {"gguf": hashlib.sha256(first.read_bytes()).hexdigest()}
+    [made] = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.manifest.json").read_bytes())[
+        "outputs"
+    ]
+    assert 100 * made["scores"]["exact"] >= RATES[stage] * made["scores"]["asked"]
+
+
+@pytest.mark.parametrize("stage", RATES)
+def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
+    stage: ModelStage, kb: KnowledgeBase
+) -> None:
+    """Other records than those that it was measured on; of so few a handful more may be wrong."""
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
+    rows = list(islice(unseen_rows(stage, kb), ASKED))
+    scores = check_accuracy(model_files([stage])[stage], stage, rows, kb, lambda done: None)
+    assert scores.asked == ASKED
+    assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
+
+
+def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(
+    tmp_path: Path, finops: Finops
+) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
+    given = (
+        "--stage",
+        "triage",
+        "--backend",
+        "llama-cpp",
+        "-n",
+        8,
+        "-o",
+        tmp_path,
+        "--no-baselines",
+        "--json",
+    )
+    metrics = json.loads(finops("evaluate", *given).stdout)["metrics"]
+    assert metrics["first_answers"]["right"] >= 6
+    assert metrics["speed"]["tokens"] > 8 * 100
+    assert metrics["speed"]["tokens_per_second"] > 0
+
+
+def unseen_rows(stage: ModelStage, kb: KnowledgeBase) -> Iterator[Row]:
+    """Rows of the evaluation split that the model is made for, of a seed that nothing was made
+    with.
+    """
+    order = DatasetOptions(stage, 0, 4711, "coverage", bundled_kb_dir())
+    for index in count():
+        row = row_at(order, index * kb.datasets.eval_every + kb.datasets.eval_every - 1, kb)
+        if stage == "triage" or 1 <= len(json.loads(row.record)["ftrs"]) <= MOST_FTRS:
+            yield row

@@ -1,0 +1,152 @@
+"""The models that ship: found where finops is installed, taken where nobody names another, and only
+where they are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from finops_cli.models.prompts import prompts_sha256
+from tests.support.program import ROOT, Finops
+from tests.support.records import a_fail, jsonl, rows
+from tests.support.tiny_gguf import write_tiny_gguf
+
+pytestmark = pytest.mark.llama
+
+FILES = ("tiny-triage.gguf", "tiny-resolver.gguf")
+EMBEDDED = pytest.mark.skipif(
+    find_spec("llguidance") is None, reason="needs llama.cpp: pip install -e '.[llama]'"
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """finops as a wheel installs it, with a real model of random weights for each stage."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(
+        ROOT / "finops_cli", folder / "finops_cli", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("kb", "modelfiles", "training"):
+        shutil.copytree(ROOT / name, folder / "finops_cli/_data" / name)
+    (folder / "finops_cli/_data/bundled_models").mkdir()
+    for name in FILES:
+        write_tiny_gguf(
+            folder / "finops_cli/_data/bundled_models" / name, made_for=name.removesuffix(".gguf")
+        )
+    return folder
+
+
+@pytest.fixture
+def installed(site: Path, tmp_path: Path) -> Finops:
+    """Run that finops, where no Ollama answers and the environment names no file."""
+
+    def run(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("FINOPS_")
+        }
+        environment |= {"PYTHONPATH": str(site), "OLLAMA_HOST": "127.0.0.1:9"}
+        command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
+        return subprocess.run(
+            command, input=given, capture_output=True, env=environment, cwd=tmp_path, check=False
+        )
+
+    return run
+
+
+def told(done: subprocess.CompletedProcess[bytes]) -> str:
+    return " ".join(done.stderr.decode().split())
+
+
+@EMBEDDED
+def test_they_answer_where_no_file_is_named(installed: Finops) -> None:
+    """Names, digests and prompts are theirs, and stderr says once that they were taken, with
+    --quiet too.
+    """
+    done = installed(
+        "run",
+        "-",
+        "--backend",
+        "llama-cpp",
+        "--quiet",
+        "--guard",
+        "off",
+        given=jsonl(a_fail(), a_fail()),
+    )
+    assert done.returncode == 1, done.stderr
+    lines = rows(done.stdout)
+    assert [line["provenance"]["models"]["triage"] for line in lines] == ["tiny-triage.gguf"] * 2
+    assert {line["provenance"]["prompt_sha256"] for line in lines} == {
+        prompts_sha256(["tiny-triage", "tiny-resolver"])
+    }
+    assert (
+        told(done).count(
+            "the small models that ship with finops answer (tiny-triage.gguf and"
+            " tiny-resolver.gguf)"
+        )
+        == 1
+    )
+
+
+@EMBEDDED
+def test_a_file_that_is_named_takes_the_place_of_all(installed: Finops, tmp_path: Path) -> None:
+    """One of two is not filled up silently: the other one is asked for as ever."""
+    file = write_tiny_gguf(tmp_path / "mine.gguf")
+    done = installed(
+        "triage", "-", "--backend", "llama-cpp", "--triage-gguf", file, given=jsonl(a_fail())
+    )
+    assert [line["provenance"]["models"]["triage"] for line in rows(done.stdout)] == ["mine.gguf"]
+    assert "ship with finops" not in told(done)
+    done = installed(
+        "run", "-", "--backend", "llama-cpp", "--triage-gguf", file, given=jsonl(a_fail())
+    )
+    assert (done.returncode, "needs --resolver-gguf FILE" in told(done)) == (2, True)
+    assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", told(done))
+
+
+def test_auto_never_takes_them(installed: Finops) -> None:
+    done = installed("run", "-", given=jsonl(a_fail()))
+    assert [line["provenance"]["backend"] for line in rows(done.stdout)] == ["engine"]
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> None:
+    """One of two stages is not enough for a run."""
+    folder = site / "finops_cli/_data/bundled_models"
+    hidden = (folder / FILES[1]).rename(folder / "hidden")
+    try:
+        done = installed("run", "-", "--backend", "llama-cpp", given=jsonl(a_fail()))
+    finally:
+        hidden.rename(folder / FILES[1])
+    assert (
+        done.returncode,
+        "--backend llama-cpp needs --triage-gguf FILE and --resolver-gguf FILE" in told(done),
+    ) == (2, True)
+    assert re.search(r"for triage /\S+/tiny-triage.gguf ships", told(done))
+
+
+def test_the_doctor_and_models_show_them(installed: Finops) -> None:
+    """Where llama.cpp is not installed, what is lacking is no fault of theirs."""
+    done = installed("doctor", "--json", "--no-live")
+    assert done.returncode == 0
+    found = {piece["what"]: piece for piece in json.loads(done.stdout)}
+    if find_spec("llguidance") is None:
+        assert found["llama.cpp"]["state"] == "absent"
+    else:
+        assert "tiny-triage.gguf" in found["triage file"]["detail"]
+    listed = installed("models", "--json")
+    [here] = json.loads(listed.stdout)
+    assert (here["host"], listed.returncode) == (None, 3)  # no Ollama answers, and that is said
+    assert [(model["name"], model["stage"], model["quantization"]) for model in here["models"]] == [
+        ("tiny-triage.gguf", "triage", "F32"),
+        ("tiny-resolver.gguf", "resolver", "F32"),
+    ]
+    assert "for --backend llama-cpp" in installed("models").stdout.decode()

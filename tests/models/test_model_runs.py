@@ -1,0 +1,323 @@
+"""Runs with language models as a user runs them: lines in are lines out, nothing wrong is unmarked,
+and a run can be taken up again.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from finops_cli.devtools.fake_ollama import (
+    Behaviour,
+    Busy,
+    Changed,
+    CorrectAnswer,
+    Crash,
+    ErrorLine,
+    FakeOllama,
+    FixedText,
+    Garbled,
+    Hang,
+    Length,
+    Loaded,
+    NoDone,
+    ReceivedRequest,
+    Refused,
+    Torn,
+)
+from tests.support.ollama_models import model_run, some_fails, warms_up
+from tests.support.program import EXAMPLES, Finops
+from tests.support.records import jsonl, rows
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOllama]:
+    with FakeOllama(chunk_tokens=8) as running:
+        yield running
+
+
+def _statuses(output: bytes) -> dict[str, int]:
+    found = [row["status"] for row in rows(output)]
+    return {status: found.count(status) for status in set(found)}
+
+
+def test_the_models_give_what_the_engine_gives(finops: Finops, server: FakeOllama) -> None:
+    """Right models through all of the protocol: the same answers as the engine's, each under the
+    models' name and digest.
+    """
+    wanted = rows(finops("run", EXAMPLES / "monday.jsonl", "--backend", "engine").stdout)
+    done = finops("run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", server.url)
+    assert done.returncode == 0
+    for line, expected in zip(rows(done.stdout), wanted, strict=True):
+        provenance = line.pop("provenance")
+        expected.pop("provenance")
+        assert line == expected
+        assert provenance["models"] == {"triage": "finops-triage", "resolver": "finops-resolver"}
+        assert {len(digest) for digest in provenance["digests"].values()} == {64}
+        assert len(provenance["prompt_sha256"]) == 64
+    assert "triage model 8 of 8 right as they came (100.0 %)" in done.stderr.decode()
+
+
+def _one_wrong_figure(answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, ("priority_score" if "priority_score" in answer else "residual_short"): 1}
+
+
+FAULTS: tuple[Behaviour, ...] = (
+    *(
+        Torn(),
+        NoDone(),
+        Busy(),
+        Crash(),
+        ErrorLine(),
+        Garbled(),
+        Length(),
+        Loaded(),
+        Refused(),
+        Hang(after=3),
+    ),
+    *(
+        FixedText("no idea"),
+        FixedText('{"category": "CNS_FAIL"}'),
+        Changed(lambda answer: {**answer, "narrative": "", "reason": ""}),
+    ),
+    *(Changed(_one_wrong_figure), Changed(lambda answer: [answer])),
+)
+
+
+@pytest.mark.parametrize("policy", ["repair", "retry", "fallback", "reject"])
+def test_a_storm_of_faults_loses_nothing_and_marks_everything(
+    policy: str, quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
+) -> None:
+    """Two requests in five end in one of 15 faults: lines in = lines out in order, the checker
+    passes every line, exit 1.
+    """
+
+    def script(request: ReceivedRequest) -> Behaviour:
+        rng = Random(
+            f"{policy} {request.attempt} {request.prompt}"
+        )  # by what is asked, not by when it arrives
+        return (
+            rng.choice(FAULTS) if not warms_up(request) and rng.random() < 0.4 else CorrectAnswer()
+        )
+
+    server.script = script
+    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    fails.write_bytes(jsonl(*some_fails(60)[:30], {"cusip": "nonsense"}, *some_fails(60)[30:]))
+    command = model_run(
+        quick_kb,
+        server,
+        fails,
+        "-o",
+        output,
+        "--on-violation",
+        policy,
+        "--workers",
+        3,
+        "--timeout",
+        0.5,
+        "--keep-raw",
+    )
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    found = _statuses(output.read_bytes())
+    assert (sum(found.values()), found["rejected"]) == (61, 1)
+    assert ("failed" in found) == (policy == "reject")
+    assert "repaired" in found or policy != "repair"
+    judged = finops("--kb", quick_kb, "check", output, "--fails", fails)
+    assert judged.returncode == 0, judged.stdout
+    for line in rows(output.read_bytes()):
+        findings = [*line["verification"]["triage"], *line["verification"]["resolution"]]
+        assert bool(findings) == (line["status"] in ("repaired", "fallback", "failed"))
+
+
+def _slowly(server: FakeOllama) -> None:
+    server.token_seconds = 0.0001
+
+
+def _uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Path) -> bytes:
+    output = tmp_path / "whole.jsonl"
+    assert (
+        subprocess.run(
+            model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+    return output.read_bytes()
+
+
+def test_kill_and_resume_lose_and_repeat_nothing(
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
+) -> None:
+    """kill -9 at several places, then to the end: the bytes of a run that nothing disturbed, and no
+    record asked for twice that stood.
+    """
+    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    fails.write_bytes(jsonl(*some_fails(30)))
+    whole = _uninterrupted(quick_kb, server, fails, tmp_path)
+    _slowly(server)
+    for lines in (3, 11, 20):
+        process = subprocess.Popen(
+            model_run(quick_kb, server, fails, "-o", output, "--resume"), stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not (
+            output.exists() and output.read_bytes().count(b"\n") >= lines
+        ):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert 20 <= output.read_bytes().count(b"\n") < 30
+    done = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output, "--resume"),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, output.read_bytes()) == (0, whole)
+
+
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
+) -> None:
+    """Exit 130 while an answer hangs; the connection is closed, the output is whole lines, --resume
+    finishes it.
+    """
+    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    fails.write_bytes(jsonl(*some_fails(6)))
+    whole = _uninterrupted(quick_kb, server, fails, tmp_path)
+    asked = iter(range(5))
+    server.script = lambda request: (
+        CorrectAnswer() if warms_up(request) or next(asked, None) is not None else Hang(after=1)
+    )
+    process = subprocess.Popen(
+        model_run(quick_kb, server, fails, "-o", output), stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not (
+        output.exists() and output.read_bytes().count(b"\n") >= 2
+    ):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"--resume" in talk
+    assert output.read_bytes() == whole[: output.stat().st_size]
+    server.script = lambda _: CorrectAnswer()
+    assert (
+        subprocess.run(
+            model_run(quick_kb, server, fails, "-o", output, "--resume"),
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
+    assert output.read_bytes() == whole
+
+
+def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
+) -> None:
+    """Exit 3 with the cause and the counts so far; what is written is whole; with the server back,
+    --resume finishes it.
+    """
+    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    fails.write_bytes(jsonl(*some_fails(12)))
+    asked = iter(range(9))
+
+    def falls_over(request: ReceivedRequest) -> Behaviour:
+        return CorrectAnswer() if next(asked, None) is not None else Crash()
+
+    server.script = falls_over
+    done = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    talk = done.stderr.decode()
+    assert done.returncode == 3, talk
+    before = output.read_bytes()
+    count = before.count(b"\n")
+    for part in (
+        "reply.crashed",
+        "see the server's log",
+        "--resume to continue",
+        f"records      {count}",
+        f"ended after {count} records",
+    ):
+        assert part in talk
+    server.script = lambda _: CorrectAnswer()
+    again = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output, "--resume"),
+        capture_output=True,
+        check=False,
+    )
+    assert again.returncode == (1 if b'"status":"fallback"' in before else 0)
+    assert output.read_bytes().startswith(before)
+    assert [row["fail_id"] for row in rows(output.read_bytes())] == [f"F-{n}" for n in range(12)]
+
+
+def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
+    quick_kb: Path, server: FakeOllama, tmp_path: Path
+) -> None:
+    """How often the models were right, by stage and rule, is told by the lines: a resumed run tells
+    the same.
+    """
+    fails, whole, output = (tmp_path / name for name in ("fails.jsonl", "whole.jsonl", "out.jsonl"))
+    fails.write_bytes(jsonl(*some_fails(12)))
+    fixed = (FixedText("no"), Busy(), Changed(_one_wrong_figure), FixedText("```json\n{}\n```"))
+    draws = {n: fixed[n % 4] for n in range(8)}
+
+    def script(request: ReceivedRequest) -> Behaviour:
+        qty = next((n for n in draws if f"Qty: {5000 + n} " in request.prompt), None)
+        return draws[qty] if qty is not None and request.attempt == 1 else CorrectAnswer()
+
+    def run_again(*more: object) -> str:
+        server._asked_before.clear()
+        server.script = script
+        return subprocess.run(
+            model_run(quick_kb, server, fails, *more), capture_output=True, check=False
+        ).stderr.decode()
+
+    uninterrupted = run_again("-o", whole)
+    output.write_bytes(b"".join(whole.read_bytes().splitlines(keepends=True)[:5]))
+    (tmp_path / "out.jsonl.run.json").write_bytes((tmp_path / "whole.jsonl.run.json").read_bytes())
+    assert run_again("-o", output, "--resume") == uninterrupted
+    assert output.read_bytes() == whole.read_bytes()
+    for part in (
+        "triage model 6 of 12 right as they came (50.0 %)  4 when asked again",
+        "score.priority 2",
+        "reply.busy 2",
+        "repaired 2",
+    ):
+        assert part in uninterrupted, uninterrupted
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["--on-violation", "reject"], "the settings of the models"),
+        (["--keep-raw"], "--keep-raw"),
+        (["--timeout", "9"], "settings"),
+        (["--triage-model", "finops-resolver"], "the content of the models"),
+    ],
+)
+def test_a_run_is_not_taken_up_with_other_settings(
+    changes: list[str], says: str, quick_kb: Path, server: FakeOllama, tmp_path: Path
+) -> None:
+    """Other policy, other options, other models: the lines would not belong together."""
+    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    fails.write_bytes(jsonl(*some_fails(2)))
+    _ = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=True
+    )
+    done = subprocess.run(
+        model_run(quick_kb, server, fails, "-o", output, "--resume", *changes),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, says in done.stderr.decode()) == (2, True)

@@ -1,0 +1,127 @@
+"""A backend from outside the package is one row of a table: it answers runs, refuses the options of
+others, and has its part of `finops doctor`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from finops_cli.cli import app
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.backends import BACKENDS, BackendSpec, NotApplicable, SelectedBackend
+from finops_cli.models.diagnosis import Diagnosis, LiveTest
+from finops_cli.models.protocol import Answer, ModelStage, Origin
+from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
+from tests.support.program import EXAMPLES
+
+MONDAY = str(EXAMPLES / "monday.jsonl")
+
+
+class Toy:
+    """Answers by the rules, under a name of its own."""
+
+    origin = Origin("toy")
+    concurrency = 0
+    must_alternate = False
+
+    def __init__(self, kb: KnowledgeBase) -> None:
+        self._kb = kb
+
+    def prepare(self, stage: ModelStage) -> None: ...
+
+    def triage(self, fail: FailRecord) -> Answer[Triage]:
+        return Answer(triage(fail, self._kb))
+
+    def resolve(self, case: ResolverInput) -> Answer[Resolution]:
+        return Answer(resolve(case, self._kb))
+
+    def model_changes(self) -> tuple[str, ...]:
+        return ()
+
+    def close(self) -> None: ...
+
+
+def _open(_: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    return SelectedBackend(Toy(kb), "as asked", ("the toy is wound up",))
+
+
+def _find(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
+    if request.workers is None:
+        return NotApplicable("the toy needs workers")
+    return _open(request, kb)._replace(why="the toy has workers")
+
+
+def _diagnose(
+    request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
+) -> Iterator[Diagnosis]:
+    del request, kb
+    yield Diagnosis("toy", "poor" if live_test is None else "ok", "the spring is loose", "wind it")
+
+
+TOY = BackendSpec(
+    name="toy", summary="a toy", open=_open, options={}, find=_find, diagnose=_diagnose
+)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """The command line, with the toy in the table and no server near."""
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    monkeypatch.setitem(BACKENDS, "toy", TOY)
+    return CliRunner()
+
+
+def test_a_row_of_the_table_answers_a_run(cli: CliRunner) -> None:
+    """Every record is answered by the toy, and its notice is shown."""
+    done = cli.invoke(app, ["run", MONDAY, "--backend", "toy"])
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 0
+    assert {line["provenance"]["backend"] for line in lines} == {"toy"}
+    assert lines[0]["triage"]["priority_score"] == 83.2
+    assert "the toy is wound up" in done.stderr
+
+
+def test_a_row_with_find_takes_part_in_auto(
+    cli: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backends are tried in the order of the table; reasons of those passed over are told."""
+    engine = BACKENDS["engine"]
+    monkeypatch.delitem(BACKENDS, "engine")
+    monkeypatch.setitem(BACKENDS, "engine", engine)
+    told = cli.invoke(app, ["run", MONDAY, "--workers", "2"]).stderr
+    assert "toy (auto: no Ollama answers at http://127.0.0.1:9;" in told
+    assert "the toy has workers" in " ".join(told.split())
+    without = cli.invoke(app, ["run", MONDAY]).stderr
+    assert "engine (auto:" in without
+    assert "the toy needs workers" in " ".join(without.split())
+
+
+def test_options_of_another_row_are_refused(cli: CliRunner) -> None:
+    done = cli.invoke(app, ["run", MONDAY, "--backend", "toy", "--host", "127.0.0.1"])
+    assert done.exit_code == 2
+    assert "--host: only for --backend ollama" in done.stderr
+    assert "--backend toy takes no such option" in done.stderr
+
+
+def test_an_unknown_backend_lists_the_table(cli: CliRunner) -> None:
+    done = cli.invoke(app, ["run", MONDAY, "--backend", "tyo"])
+    assert done.exit_code == 2
+    assert "tyo is not a backend; accepted: auto, ollama, llama-cpp, engine, toy" in done.stderr
+
+
+def test_the_doctor_asks_each_row(cli: CliRunner) -> None:
+    """Its diagnosis and its cure are shown."""
+    done = cli.invoke(app, ["doctor", "--no-live", "--json"])
+    [toy] = [found for found in json.loads(done.stdout) if found["what"] == "toy"]
+    assert toy == {
+        "what": "toy", "state": "poor", "detail": "the spring is loose", "cure": "wind it",
+    }  # fmt: skip

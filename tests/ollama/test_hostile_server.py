@@ -1,0 +1,348 @@
+"""A server that says anything at all: too deep, too long, too large, too slow, of the wrong type.
+
+No traceback, and no end of waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from finops_cli.errors import MissingPiece, Unfinished, UsageError
+from finops_cli.models.ollama import api, uploads
+from tests.support.canned_server import Canned
+from tests.support.program import Finops
+
+DEEP = b"[" * 100_000
+LONG = b'{"version":' + b"9" * 5_000 + b"}"
+NO_TEXT = b'{"version":"\xff\xfe"}'
+HUGE = 10**400
+TAG: dict[str, object] = {"model": "m:latest", "size": 4, "digest": "d" * 64}
+PLACES = {
+    "GET /api/version": api.version,
+    "GET /api/tags": api.list_installed,
+    "GET /api/ps": api.list_loaded,
+    "POST /api/show": lambda url: api.card(url, "m"),
+}
+
+
+@contextmanager
+def raw(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server of one connection, which sends what `answer` sends."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("body", [DEEP, LONG, NO_TEXT], ids=["deep", "long", "no text"])
+@pytest.mark.parametrize("place", PLACES)
+def test_json_that_cannot_be_read_is_no_ollama(place: str, body: bytes) -> None:
+    with Canned({place: body}) as server, pytest.raises(MissingPiece, match="not Ollama"):
+        PLACES[place](server.url)
+
+
+@pytest.mark.parametrize(
+    "body", [DEEP, LONG, NO_TEXT, b"[1]"], ids=["deep", "long", "no text", "a list"]
+)
+@pytest.mark.parametrize("place", list(PLACES)[1:])
+def test_an_error_that_cannot_be_read_is_an_error_all_the_same(place: str, body: bytes) -> None:
+    """Nor does a charset that is no encoding of texts, which httpx would try to use, get in the
+    way.
+    """
+
+    def refuse(connection: socket.socket) -> None:
+        head = (
+            "HTTP/1.1 500 Oh\r\nContent-Type: text/html; charset=base64\r\nContent-Length:"
+            f" {len(body)}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + body)
+
+    with raw(refuse) as url, pytest.raises(Unfinished, match="answered 500") as caught:
+        PLACES[place](url)
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        DEEP,
+        b'{"status":"x","total":' + b"9" * 5_000 + b"}",
+        b'{"status":"\xff"}',
+        b"x" * (2 * 1024 * 1024),
+    ],
+)
+def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
+    with (
+        Canned({"POST /api/create": line + b"\n"}) as server,
+        uploads.connect(server.url) as client,
+        pytest.raises(Unfinished, match="torn"),
+    ):
+        uploads.create_model(client, b"{}", lambda _: None)
+
+
+def test_counts_and_texts_of_a_step_are_clean() -> None:
+    lines = (
+        b'{"status":"a\\ud800\\u001b","completed":"x","total":-1}\n{"status":"success","total":1e4'
+        b"00}\n"
+    )
+    steps: list[uploads.Step] = []
+    with Canned({"POST /api/create": lines}) as server, uploads.connect(server.url) as client:
+        uploads.create_model(client, b"{}", steps.append)
+    assert steps == [("a\ufffd\ufffd", 0, None), ("success", 0, None)]
+
+
+def test_an_error_of_create_is_read_up_to_a_limit() -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 Oh\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 65_536)
+
+    with (
+        raw(refuse) as url,
+        api.translate_errors(url),
+        uploads.connect(url) as client,
+        pytest.raises(Unfinished, match="answered 500: xxx"),
+    ):
+        uploads.create_model(client, b"{}", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("show", "expected"),
+    [
+        ({"model_info": {"general.architecture": ["x"]}}, (None, None, None)),
+        (
+            {"model_info": {"general.architecture": 5}, "details": {"family": "qwen3"}},
+            ("qwen3", None, None),
+        ),
+        (
+            {"model_info": {"general.architecture": "a", "a.context_length": "many"}},
+            ("a", None, None),
+        ),
+        ({"model_info": {"general.architecture": "a", "a.context_length": [1]}}, ("a", None, None)),
+        (
+            {"model_info": {"general.architecture": "a", "a.context_length": HUGE}},
+            ("a", None, None),
+        ),
+        ({"model_info": {"general.architecture": "a", "a.context_length": 7}}, ("a", 7, None)),
+        (
+            {"model_info": 1, "details": {"family": "\ud800", "quantization_level": "\udfffq\n"}},
+            ("\ufffd", None, "\ufffdq\ufffd"),
+        ),
+        (
+            {
+                "model_info": [],
+                "details": 2,
+                "capabilities": {},
+                "parameters": [],
+                "remote_host": None,
+            },
+            (None, None, None),
+        ),
+        (
+            {
+                "model_info": {},
+                "capabilities": [1, "x"],
+                "parameters": f'seed {HUGE}\nstop [[\nstop "\\ud800"\nnum_gpu -1',
+            },
+            (None,) * 3,
+        ),
+    ],
+)
+def test_values_of_the_wrong_type_are_unknown(
+    show: dict[str, Any], expected: tuple[object, ...], finops: Finops
+) -> None:
+    """And what is left can be printed, as a round and as JSON."""
+    with Canned({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
+        card = api.card(server.url, "m")
+        done = [finops("models", "--host", server.url, *more) for more in ((), ("--json",))]
+    assert card is not None
+    assert (card.architecture, card.context_length, card.quantization) == expected
+    assert [(one.returncode, one.stderr) for one in done] == [(0, b"")] * 2
+    json.dumps([card.parameters, card.capabilities], ensure_ascii=False).encode()
+
+
+def test_lists_of_wild_values_are_listed(finops: Finops) -> None:
+    """A size beyond every disk, a name that is none or no text, for `models` and for what `doctor`
+    says of memory.
+    """
+    wild = [{**TAG, "size": HUGE}, {**TAG, "model": None}, {**TAG, "model": "\ud800"}]
+    ps: dict[str, object] = {
+        "models": [
+            {"model": "m", "size": HUGE, "size_vram": HUGE, "context_length": HUGE},
+            {"model": None},
+        ]
+    }
+    with Canned(
+        {
+            "GET /api/tags": {"models": wild},
+            "GET /api/ps": ps,
+            "GET /api/version": {"version": "\ud800"},
+        }
+    ) as server:
+        assert [(model.name, model.size) for model in api.list_installed(server.url)] == [
+            ("m", 0),
+            ("\ufffd", 4),
+        ]
+        assert api.list_loaded(server.url) == [api.Loaded("m", 0, 0, None)]
+        assert finops("models", "--host", server.url).returncode == 0
+        assert finops("models", "--host", server.url, "--json").returncode == 0
+
+
+def test_a_size_that_is_no_number_is_no_ollama() -> None:
+    with (
+        Canned({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
+        pytest.raises(MissingPiece, match="not Ollama"),
+    ):
+        api.list_installed(server.url)
+
+
+def test_a_list_of_millions_is_no_ollama() -> None:
+    """pydantic would complain of every entry: 15 seconds and 2 GB for 8 MB."""
+    many = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}"
+    with (
+        Canned({"GET /api/tags": many}) as server,
+        pytest.raises(MissingPiece, match="not Ollama") as caught,
+    ):
+        api.list_installed(server.url)
+    assert caught.value.__cause__ is None  # it was refused before pydantic saw it
+
+
+@pytest.mark.parametrize("name", ["", "\udcff"])
+def test_a_name_that_cannot_be_asked_for_is_refused(name: str) -> None:
+    with Canned({}) as server, pytest.raises(UsageError, match="no name of a model"):
+        api.card(server.url, name)
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 500 Oh\r\n\r\n"]
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_an_answer_that_drips_is_waited_for_in_all(
+    place: str, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The body, and the headers too, a byte at a time: the limit is for the whole."""
+    monkeypatch.setattr(api, "SECONDS", 0.4)
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while not over.wait(0.05):
+            connection.sendall(b" ")
+
+    begun = monotonic()
+    with raw(drip) as url:
+        with pytest.raises(Unfinished, match="too slow"):
+            PLACES[place](url)
+        over.set()
+    assert monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_answer_is_read_up_to_a_limit(place: str) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while sent < 10 * api.ANSWER_BYTES:
+            sent += connection.send(b" " * 65_536)
+
+    with raw(flood) as url, pytest.raises(Unfinished, match="unlike Ollama"):
+        PLACES[place](url)
+    assert sent < 3 * api.ANSWER_BYTES
+
+
+def test_an_answer_that_was_packed_is_not_unpacked() -> None:
+    """A thousandth of its size goes over the wire, so it would pass every limit."""
+
+    def packed(connection: socket.socket) -> None:
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+        )
+
+    with raw(packed) as url:
+        assert api.request_json(url, "GET", "/", 5) == {}
+
+
+def test_a_cloud_is_recognised_from_the_list_alone() -> None:
+    tags: dict[str, object] = {"models": [{**TAG, "remote_host": "https://ollama.com"}]}
+    with Canned({"POST /api/show": {"model_info": {}}, "GET /api/tags": tags}) as server:
+        card = api.card(server.url, "m")
+        [listed] = api.list_installed(server.url)
+        again = api.card(server.url, "m", listed)
+    assert card == again
+    assert card is not None
+    assert card.remote_host == "https://ollama.com"
+
+
+@pytest.mark.parametrize("tags", [[], [{**TAG, "model": "other"}], [{**TAG, "digest": None}]])
+def test_a_model_without_a_digest_has_no_card(tags: list[object]) -> None:
+    answers: dict[str, Any] = {
+        "POST /api/show": {"model_info": {}},
+        "GET /api/tags": {"models": tags},
+    }
+    with (
+        Canned(answers) as server,
+        pytest.raises(Unfinished, match="shows the model m but lists no digest"),
+    ):
+        api.card(server.url, "m")
+
+
+def test_a_full_name_is_found_in_the_list() -> None:
+    with Canned(
+        {"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": [TAG]}}
+    ) as server:
+        card = api.card(server.url, "registry.ollama.ai/library/M:latest")
+    assert card is not None
+    assert card.digest == TAG["digest"]
+
+
+def test_a_server_that_fails_does_not_hide_the_others(finops: Finops) -> None:
+    with Canned({"GET /api/tags": 500}) as bad, Canned({"GET /api/tags": {"models": []}}) as good:
+        done = finops("models", "--host", bad.url, "--host", good.url)
+    assert (done.returncode, f"\n{good.url}  Ollama".encode() in done.stdout) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "body", [DEEP, LONG, NO_TEXT, b"[]", {"_debug_info": {"rendered_template": 5}}, 500]
+)
+def test_the_doctor_bears_any_rendering(body: Any, finops: Finops) -> None:
+    """/api/chat is asked for the prompt that the model's own template makes; sizes beyond every
+    disk come after it.
+    """
+    names = ("finops-triage", "finops-resolver")
+    tags = {"models": [{**TAG, "model": name} for name in names]}
+    ps = {"models": [{"model": name, "size": HUGE, "size_vram": HUGE} for name in names]}
+    answers = {
+        "GET /api/tags": tags,
+        "GET /api/ps": ps,
+        "POST /api/show": {"model_info": {}},
+        "POST /api/chat": body,
+    }
+    with Canned({**answers, "POST /api/generate": 400}) as server:
+        done = finops("doctor", "--host", server.url, "--json")
+        assert server.asked.count("POST /api/chat") == 2
+    found = {diagnosis["what"]: diagnosis for diagnosis in json.loads(done.stdout)}
+    assert b"Traceback" not in done.stderr
+    assert (found["triage prompt"]["state"], found["memory"]["state"]) == ("poor", "poor")
+    assert "does not report how it renders" in found["resolver prompt"]["detail"]

@@ -1,0 +1,355 @@
+"""`finops models` and what lies under it: lists, cards and memory of a server, its faults
+translated once.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from finops_cli.devtools.fake_ollama import FakeOllama, Model
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
+from finops_cli.models.ollama import api, hosts
+from tests.support.canned_server import Canned
+from tests.support.cures import cured_by
+from tests.support.program import Finops
+
+NOWHERE = "http://127.0.0.1:9"
+CLOUD: dict[str, object] = {
+    "model": "gpt-oss:120b-cloud",
+    "size": 384,
+    "digest": "c" * 64,
+    "remote_model": "gpt-oss:120b",
+    "remote_host": "https://ollama.com:443",
+}
+
+
+def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
+    """Everything that the table shows, as data."""
+    with FakeOllama() as server:
+        [_, listed] = json.loads(
+            finops("models", "--host", server.url, "--json").stdout
+        )  # what ships comes first
+        triage = server.models.get("finops-triage")
+    assert triage is not None
+    assert (listed["host"], listed["version"]) == (server.url, "0.33.0")
+    models = {model["name"]: model for model in listed["models"]}
+    assert {name: model["stage"] for name, model in models.items()} == {
+        "finops-triage": "triage",
+        "finops-resolver": "resolver",
+    }
+    assert models["finops-triage"] == {
+        "name": "finops-triage",
+        "stage": "triage",
+        "architecture": "qwen35",
+        "quantization": "Q4_K_M",
+        "size_bytes": triage.size,
+        "context_length": 262_144,
+        "loaded": False,
+        "gpu_pct": None,
+        "digest": triage.digest,
+        "remote_host": None,
+    }
+
+
+def test_the_table_fits_a_terminal_of_80_columns(finops: Finops) -> None:
+    """Heading, columns, a line a model; a long name has a line of its own and is not cut."""
+    long = "hf.co/someone/An-Exceedingly-Long-Name-Of-A-Model-GGUF:Q4_K_M-with-more-behind-it"
+    with FakeOllama(
+        models=[
+            Model(long[:70], "qwen35moe"),
+            Model("finops-triage", "qwen35", context_length=262_144),
+        ]
+    ) as server:
+        text = finops("models", "--host", server.url).stdout.decode()
+    assert text.startswith("finops ")
+    lines = text[text.index(server.url) :].splitlines()
+    assert lines[0] == f"{server.url}  Ollama 0.33.0"
+    assert lines[1].split() == [
+        "name",
+        "stage",
+        "arch",
+        "quant",
+        "size",
+        "context",
+        "loaded",
+        "digest",
+    ]
+    assert long[:70] in lines
+    assert max(map(len, text.splitlines())) <= 80
+    assert any(
+        line.startswith("finops-triage  triage  qwen35 ") and " 262144 " in line for line in lines
+    )
+
+
+def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
+    """size_vram of size; what is not loaded has no share."""
+    running = {
+        "models": [{"model": "a:latest", "size": 4_000, "size_vram": 3_000, "context_length": 2048}]
+    }
+    tags = {
+        "models": [
+            {"model": name, "size": 4_000, "digest": "d" * 64} for name in ("a:latest", "b:latest")
+        ]
+    }
+    answers = {"GET /api/ps": running, "GET /api/tags": tags, "POST /api/show": {"model_info": {}}}
+    with Canned(answers) as server:
+        text = finops("models", "--host", server.url).stdout.decode()
+        assert api.list_loaded(server.url) == [api.Loaded("a", 4_000, 3_000, 2048)]
+    assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [
+        ["75%", "GPU"],
+        ["-", "no"],
+    ]
+
+
+def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
+    """The fake Ollama loads a model as Ollama does: on a request without a prompt."""
+    with FakeOllama() as server:
+        httpx.post(
+            f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False
+        ).raise_for_status()
+        [_, listed] = json.loads(
+            finops("models", "--host", server.url, "--json").stdout
+        )  # what ships comes first
+    assert {model["name"]: model["loaded"] for model in listed["models"]} == {
+        "finops-triage": True,
+        "finops-resolver": False,
+    }
+
+
+def test_a_cloud_model_is_recognised(finops: Finops) -> None:
+    """The server only forwards to `remote_host`, and says little else of it: the card tells, and so
+    does the table.
+    """
+    show = {
+        "remote_host": CLOUD["remote_host"],
+        "remote_model": CLOUD["remote_model"],
+        "details": {"family": "gptoss"},
+    }
+    with Canned({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": show}) as server:
+        card = api.card(server.url, "gpt-oss:120b-cloud")
+        [listed] = api.list_installed(server.url)
+        text = finops("models", "--host", server.url).stdout.decode()
+    assert card is not None
+    assert (card.remote_host, card.architecture, listed.remote_host) == (
+        CLOUD["remote_host"],
+        "gptoss",
+        CLOUD["remote_host"],
+    )
+    assert "  cloud  " in text
+
+
+def test_a_base_that_a_cloud_answers_for_is_refused(tmp_path: Any, finops: Finops) -> None:
+    """FROM a cloud model would make a model that sends the records out of the house."""
+    (tmp_path / "M").write_text("FROM gpt-oss:120b-cloud\n")
+    with Canned(
+        {
+            "GET /api/tags": {"models": [CLOUD]},
+            "POST /api/show": {"remote_host": CLOUD["remote_host"]},
+        }
+    ) as server:
+        done = finops(
+            "create", "--stage", "triage", "--modelfile", tmp_path / "M", "--host", server.url
+        )
+        assert "POST /api/create" not in server.asked
+    assert (done.returncode, b"may not leave the house" in done.stderr) == (2, True)
+
+
+def test_a_card_tells_what_the_server_knows() -> None:
+    """Capabilities, context, settings with their types, digest; None where the model is not
+    there.
+    """
+    with FakeOllama() as server:
+        card = api.card(server.url, "finops-resolver")
+        again = api.card(server.url, "finops-resolver:latest")
+        resolver = server.models.get("finops-resolver")
+        assert api.card(server.url, "absent") is None
+    assert card is not None
+    assert resolver is not None
+    assert again == card
+    assert (card.name, card.digest, card.architecture) == (
+        "finops-resolver",
+        resolver.digest,
+        "qwen3",
+    )
+    assert (card.context_length, card.quantization, card.remote_host) == (40_960, "Q4_K_M", None)
+    assert card.capabilities == ["completion", "thinking"]
+    assert (
+        card.parameters["num_ctx"],
+        card.parameters["temperature"],
+        card.parameters["stop"],
+    ) == (5120, 0.1, ["<|im_end|>"])
+
+
+def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(
+    finops: Finops,
+) -> None:
+    """Exit 3, the cure on stderr, the table of the server that answers on stdout."""
+    with FakeOllama() as server:
+        done = finops("models", "--host", NOWHERE, "--host", server.url)
+    assert (done.returncode, b"ollama serve" in done.stderr) == (3, True)
+    assert f"\n{server.url}  Ollama".encode() in done.stdout
+
+
+def test_a_server_without_models_names_the_command_that_makes_them(finops: Finops) -> None:
+    with FakeOllama(models=[]) as server:
+        assert (
+            "`finops create` makes them" in finops("models", "--host", server.url).stdout.decode()
+        )
+
+
+def test_an_address_that_the_internet_routes_is_refused(finops: Finops) -> None:
+    done = finops("models", "--host", "8.8.8.8")
+    assert (done.returncode, b"public address" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "torn", "kind", "says"),
+    [
+        ({}, (), MissingPiece, "is not Ollama"),
+        ({"GET /api/version": {"version": 1}}, (), MissingPiece, "is not Ollama"),
+        ({"GET /api/version": b"<html>"}, (), MissingPiece, "is not Ollama"),
+        ({"GET /api/version": 307}, (), MissingPiece, "is not Ollama"),
+        ({"GET /api/version": b"{}"}, ("GET /api/version",), Unfinished, "connection broke"),
+    ],
+)
+def test_faults_of_the_version_are_translated(
+    answers: dict[str, Any], torn: tuple[str, ...], kind: type, says: str
+) -> None:
+    """Something else at that address, a redirect (not followed), a torn answer: an error of finops
+    each.
+    """
+    with (
+        Canned({"GET /api/version": 404, **answers}, torn) as server,
+        pytest.raises(kind, match=says),
+    ):
+        api.version(server.url)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (404, Unfinished, "answered 404"),
+        (500, Unfinished, "answered 500"),
+        (307, Unfinished, "answered 307"),
+        (b"<html>", MissingPiece, "is not Ollama"),
+        (b"[]", MissingPiece, "is not Ollama"),
+        (b"{}", MissingPiece, "is not Ollama"),
+        ({"models": [{"size": "large"}]}, MissingPiece, "is not Ollama"),
+    ],
+)
+def test_faults_of_the_list_are_translated(answer: Any, kind: type[FinopsError], says: str) -> None:
+    """What the `ollama` package and pydantic raise comes out as an error of finops."""
+    with Canned({"GET /api/tags": answer}) as server, pytest.raises(kind, match=says):
+        api.list_installed(server.url)
+
+
+@pytest.mark.parametrize(
+    "ask", [api.version, api.list_installed, api.list_loaded, lambda url: api.card(url, "x")]
+)
+def test_no_answer_is_a_missing_piece(ask: Any) -> None:
+    with pytest.raises(MissingPiece, check=cured_by("ollama serve")):
+        ask(NOWHERE)
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of what is asked goes through a third machine."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with FakeOllama() as server:
+        assert api.version(server.url) == "0.33.0"
+        assert len(api.list_installed(server.url)) == 2
+
+
+def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `ollama` package would send OLLAMA_API_KEY to whatever server is asked, over plain
+    HTTP.
+    """
+    monkeypatch.setenv("OLLAMA_API_KEY", "secret")
+    with Canned({"GET /api/tags": {"models": []}}) as server:
+        assert (api.list_installed(server.url), server.asked, server.keys) == (
+            [],
+            ["GET /api/tags"],
+            [],
+        )
+
+
+HERE = "http://127.0.0.1:11434"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        (":11434", HERE),
+        ("http://:11434", HERE),
+        (" http://127.0.0.1:11434 ", HERE),
+        ("0.0.0.0", HERE),  # noqa: S104 - to be asked, not bound
+        ("::", HERE),
+        ("::1", "http://[::1]:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("https://box/ollama/", "https://box:443/ollama"),
+        ("HTTP://Box", "http://box:80"),
+        ("m\u00fchle", "http://m\u00fchle:11434"),
+        ("gpu_box.local.", "http://gpu_box.local.:11434"),
+    ],
+)
+def test_addresses_as_ollama_takes_them(
+    host: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By --host and by OLLAMA_HOST alike."""
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    assert hosts.resolve_hosts(()) == hosts.resolve_hosts((host,)) == (url,)
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_ollama_host_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", value)
+    assert hosts.resolve_hosts(()) == (HERE,)
+    with pytest.raises(UsageError, match="--host"):
+        hosts.resolve_hosts((value,))
+
+
+BAD = [
+    "x" * 64,
+    "a..b",
+    ".",
+    "http://xn--",
+    "a.\u0378",
+    "http://",
+    "http://:pw@host",
+    "me@host",
+    "host#frag",
+    "host?q",
+    "a b",
+    "a\nb",
+    "a\udcff",
+    "http://a,b",
+    "ftp://host",
+    "host:0",
+    "host:65536",
+    "host:" + "9" * 5_000,
+    "[::1",
+    "h/" + "x" * 70_000,
+]
+
+
+@pytest.mark.parametrize("host", BAD, ids=range(len(BAD)))
+def test_what_is_no_address_is_refused_by_its_origin(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a message that can be printed, and that says who said so."""
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    for given, origin in (((), "OLLAMA_HOST="), ((host,), "--host ")):
+        with pytest.raises(UsageError, match="accepted: ") as caught:
+            hosts.resolve_hosts(given)
+        assert str(caught.value).startswith(origin)
+        assert len(str(caught.value).encode()) < 400
+
+
+def test_an_ipv6_address_with_a_port_needs_brackets() -> None:
+    with pytest.raises(UsageError, match=r"accepted: \[::1\]:11434"):
+        hosts.base_url("::1:11434")

@@ -1,0 +1,232 @@
+"""The desk with answerers of every kind: an answer with findings never stands, and stage 2 runs
+only where it applies.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.output import encode
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.summary import count_line
+from tests.support.program import EXAMPLES, Finops
+from tests.support.records import a_fail, jsonl, rows
+from tests.support.text_models import a_model
+
+INVENTORY = {
+    "box_qty": 1000,
+    "stock_loan_available": 0,
+    "recall_outstanding": 0,
+    "pending_receives": 9000,
+}
+
+
+def _run(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary]:
+    line = jsonl(a_fail(inventory=INVENTORY)).strip()
+    written = Pipeline(SEQUENCES["run"], backend, kb, timed=False).process(1, line)
+    tally = RunSummary()
+    count_line(tally, written.line, written.owed)
+    return json.loads(encode(written.line), parse_float=Decimal), tally
+
+
+def _a_tenth_more(stage: str, answer: dict[str, Any]) -> None:
+    if stage == "triage":
+        answer["priority_score"] += Decimal("0.1")
+
+
+def _a_share_less(stage: str, answer: dict[str, Any]) -> None:
+    if stage == "resolver":
+        answer["residual_short"] -= 1
+
+
+def _another_age(stage: str, answer: dict[str, Any]) -> None:
+    """Multiplies out: an age of 2 days gives 10 x 0.30 less and a score to match."""
+    if stage == "triage":
+        components = answer["score_components"]
+        components["age_factor"], components["base_score"] = 10, Decimal("54.5")
+        answer["priority_score"], answer["priority_tier"], answer["escalation_level"] = (
+            Decimal("65.4"),
+            "HIGH",
+            "L2",
+        )
+
+
+def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
+    """Adds up: a box of 2,000 shares where 1,000 are."""
+    if stage == "resolver":
+        box, *notice = answer["resolution_steps"]
+        for step in (box, *notice):
+            step["coverage_after_step_pct"], step["remaining_short"] = 40, 3000
+        box["qty"], answer["total_coverable"], answer["residual_short"] = 2000, 2000, 3000
+
+
+def test_a_wrong_score_never_stands(kb: KnowledgeBase) -> None:
+    """The line fails, names rule, expected and actual, keeps what was received as raw, and hands
+    nothing on.
+    """
+    line, tally = _run(kb, a_model(kb, _a_tenth_more, "reject"))
+    assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
+    [finding] = line["verification"]["triage"]
+    assert (finding["rule"], finding["path"]) == ("score.priority", "/priority_score")
+    assert (finding["expected"], finding["actual"]) == (Decimal("83.4"), Decimal("83.5"))
+    assert '"priority_score":83.5' in line["raw"]["triage"][0]["text"]
+    assert line["resolution_skipped"] == "the triage does not stand"
+    assert tally.violations == {"score.priority": 1}
+    assert not tally.all_verified
+
+
+def test_a_wrong_plan_never_stands_and_its_triage_does(kb: KnowledgeBase) -> None:
+    line, tally = _run(kb, a_model(kb, _a_share_less, "reject"))
+    assert (line["status"], line["resolution"]) == ("failed", None)
+    assert line["triage"]["priority_score"] == Decimal("83.4")
+    assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
+    assert '"residual_short":3999' in line["raw"]["resolution"][0]["text"]
+    assert tally.plans == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "rule"),
+    [
+        ("triage", _another_age, "score.age_factor"),
+        ("resolution", _fuller_box, "waterfall.quantity"),
+    ],
+)
+def test_a_consistent_answer_to_another_record_never_stands(
+    stage: str, change: Any, rule: str, kb: KnowledgeBase
+) -> None:
+    """Only the record can tell: the answer multiplies out, but for another age or another box."""
+    line, _ = _run(kb, a_model(kb, change, "reject"))
+    assert (line["status"], line[stage]) == ("failed", None)
+    assert rule in [finding["rule"] for finding in line["verification"][stage]]
+
+
+def test_rejected_lines_were_never_asked(finops: Finops) -> None:
+    """attempts counts what was asked of an answerer."""
+    good, bad = rows(finops("triage", "-", given=jsonl(a_fail(), {"qty": 1})).stdout)
+    assert (good["provenance"]["attempts"], bad["provenance"]["attempts"]) == (1, 0)
+
+
+def test_plans_without_a_triage_are_short_of_unknown_priority(finops: Finops) -> None:
+    """The summary of `resolve` has no tiers to tell the residual by."""
+    done = finops("resolve", EXAMPLES / "cards/cases.jsonl")
+    assert "uncovered    unknown 4,000" in done.stderr.decode()
+
+
+def test_an_empty_dk_reason_is_not_set(finops: Finops) -> None:
+    """decision 6: text that says nothing does not make a dispute."""
+    empty, told = rows(
+        finops(
+            "triage",
+            "-",
+            given=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price")),
+        ).stdout
+    )
+    assert (empty["triage"]["category"], told["triage"]["category"]) == ("CNS_FAIL", "DK_DISPUTE")
+
+
+def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(
+    finops: Finops, tmp_path: Path
+) -> None:
+    """Full gridlock among 9,000 brokers: the narrative names a few, the plan all, and a repeated
+    name harms nothing.
+    """
+    ftr = {
+        "qty": 1,
+        "age_days": 6,
+        "settlement_type": "RVP",
+        "settlement_date": "T+1",
+        "cp_fail_rate_pct": 1,
+    }
+    ftrs = [
+        {**ftr, "dtc": f"DTC-{number:04d}", "partial_delivery_history": False}
+        for number in range(9000)
+    ]
+    fails = tmp_path / "fails.jsonl"
+    fails.write_bytes(
+        jsonl(
+            a_fail(inventory=INVENTORY, ftrs=ftrs, qty=20_000),
+            a_fail(ftrs=ftrs, inventory=INVENTORY),
+        )
+    )
+    output = finops("run", fails).stdout
+    first, second = rows(output)
+    assert len(first["resolution"]["gridlock_parties"]) == 9000
+    assert first["resolution"]["additional_ftrs_chased"] == 8990
+    assert len(first["resolution"]["narrative"]) < 1000
+    assert second["status"] == "rejected"
+    assert finops("check", "-", "--fails", fails, given=output).returncode == 0
+
+
+def test_a_right_model_stands_under_its_own_name(kb: KnowledgeBase) -> None:
+    line, tally = _run(kb, a_model(kb))
+    assert line["status"] == "ok"
+    assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
+    assert tally.models == {
+        "triage asked": 1,
+        "triage right": 1,
+        "resolver asked": 1,
+        "resolver right": 1,
+    }
+    assert (tally.owed, tally.covered, tally.residual, tally.uncovered) == (
+        5000,
+        1000,
+        4000,
+        {"CRITICAL": 4000},
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cns_direction": "N_A", "side": "Buy"}, "nothing is owed by us"),
+        ({"cns_direction": "FTR", "side": "Buy"}, "nothing is owed by us"),
+        ({"dk_reason": "unknown trade"}, "until the trade is known"),
+        ({"cns_position": 0}, "net obligation is gone"),
+        ({"inventory": None}, "no inventory"),
+    ],
+)
+def test_stage_two_says_why_it_does_not_apply(
+    changes: dict[str, Any], reason: str, finops: Finops
+) -> None:
+    """kb: waterfall.applies."""
+    [line] = rows(
+        finops("run", "-", given=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout
+    )
+    assert (line["status"], line["resolution"]) == ("ok", None)
+    assert reason in line["resolution_skipped"]
+
+
+def test_a_disputed_case_is_not_resolved(finops: Finops) -> None:
+    """A resolver input of category DK_DISPUTE gets no plan, and the checker refuses one for it."""
+    case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
+    [plan] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    case["triage"]["category"] = "DK_DISPUTE"
+    [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    assert (line["status"], line["resolution"]) == ("ok", None)
+    assert "until the trade is known" in line["resolution_skipped"]
+    judged = {
+        "input": case,
+        "resolution": json.loads(json.dumps(plan["resolution"], default=float)),
+    }
+    [verdict] = rows(finops("check", "-", given=jsonl(judged)).stdout)
+    assert [finding["rule"] for finding in verdict["findings"]] == ["waterfall.applies"]
+
+
+def test_the_age_of_a_case_is_told_from_its_component(finops: Finops) -> None:
+    """Without age_days, 18.0 points are factor 60, days 7-9, so 9; no factor of the table gives 17
+    points.
+    """
+    case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
+    case["triage"]["score_components"]["age"] = 17
+    [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    assert line["error"]["problems"][0]["rule"] == "input.age"
+    [line] = rows(finops("resolve", "-", given=jsonl({**case, "age_days": 9})).stdout)
+    assert line["status"] == "ok"

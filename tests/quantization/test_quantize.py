@@ -1,0 +1,306 @@
+"""`finops quantize` from end to end: a model that knows its answers is merged, converted, quantized
+and tried, and Ollama takes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.devtools.fake_ollama import FakeOllama
+from finops_cli.quantization.accuracy_check import read_held_out
+from tests.support.program import Finops
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[train]'")
+pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
+pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
+pytest.importorskip("llguidance", reason="needs llguidance: pip install -e '.[llama]'")
+
+from tests.support.tiny_checkpoints import (  # noqa: E402
+    save_adapter,
+    save_learnt,
+    save_qwen3,
+    save_silent,
+    spoiled,
+)
+
+pytestmark = pytest.mark.filterwarnings("default")  # other people's libraries, of several versions
+ROWS = 2
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Held-out rows of a generated set, all stages."""
+    folder = tmp_path_factory.mktemp("data")
+    for stage in ("triage", "resolver", "sentiment"):
+        command = [
+            sys.executable,
+            "-m",
+            "finops_cli",
+            "generate",
+            "--stage",
+            stage,
+            "-n",
+            "600",
+            "-o",
+            str(folder),
+            "-q",
+        ]
+        subprocess.run(command, capture_output=True, check=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def learnt(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows the first rows of the evaluation set."""
+    torch.set_num_threads(1)
+    return save_learnt(
+        tmp_path_factory.mktemp("learnt") / "model",
+        read_held_out(rows / "triage-eval.jsonl", "triage", ROWS),
+    )
+
+
+@pytest.fixture(scope="module")
+def ignorant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows nothing."""
+    return save_qwen3(tmp_path_factory.mktemp("ignorant") / "model", max_position_embeddings=4096)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def quantize(finops: Finops, rows: Path, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    given = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS)
+    return finops("quantize", "--stage", "triage", *given, *arguments)
+
+
+def test_a_model_is_converted_quantized_and_tried(
+    learnt: Path, rows: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """Three kinds by one command: files, table and manifest tell the same, and threads change no
+    byte.
+    """
+    made = []
+    for threads in (1, 2):
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        kinds = ("--type", "q8_0", "--type", "q4_k_m", "--type", "f16")
+        done = quantize(finops, rows, "--base", learnt, "-o", folder, "--threads", threads, *kinds)
+        assert done.returncode == 0, done.stderr
+        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert made[0] == made[1]
+    [manifest] = [
+        json.loads(text) for name, text in made[0].items() if name.endswith(".manifest.json")
+    ]
+    known = {"asked": ROWS, "valid": ROWS, "exact": ROWS, "decided": ROWS}
+    assert (manifest["before"], manifest["adapter"]) == (known, None)
+    assert [each["kind"] for each in manifest["outputs"]] == ["q8_0", "q4_k_m", "f16"]
+    for each in manifest["outputs"]:
+        assert hashlib.sha256(made[0][each["name"]]).hexdigest() == each["sha256"]
+        assert (each["scores"], each["loss"], each["kept"]) == (
+            known,
+            {"valid": 0, "exact": 0},
+            True,
+        )
+    assert {"Q4_K", "Q6_K", "F32"} == set(manifest["outputs"][1]["tensors"])
+    assert {entry["name"]: entry["sha256"] for entry in manifest["base"]} == {
+        path.name: sha256(path)
+        for path in learnt.iterdir()
+        if path.name != "generation_config.json"
+    }
+    assert done.stdout.decode().split() == [
+        str(folder / each["name"]) for each in manifest["outputs"]
+    ]
+    talk = done.stderr.decode()
+    assert "asking q4_k_m about 2 records" in talk
+    assert talk.count("2 of 2") == 8
+    assert (
+        f"next: finops create --stage triage --gguf {folder / manifest['outputs'][1]['name']}"
+        in talk
+    )
+
+
+def test_ollama_takes_what_was_made(
+    learnt: Path, rows: Path, tmp_path: Path, finops: Finops, server: FakeOllama
+) -> None:
+    """`finops create` sends the very file of the manifest."""
+    made = json.loads(
+        quantize(finops, rows, "--base", learnt, "-o", tmp_path, "--json", "-q").stdout
+    )
+    file = tmp_path / made["outputs"][0]["name"]
+    done = finops(
+        "create", "--stage", "triage", "--gguf", file, "--host", server.url, "--json", "-q"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["file_sha256"] == made["outputs"][0]["sha256"]
+
+
+def test_an_adapter_is_merged(ignorant: Path, rows: Path, tmp_path: Path, finops: Finops) -> None:
+    """Its files and settings stand in the manifest; the merged model is another one than the
+    base.
+    """
+    adapter = save_adapter(ignorant, tmp_path / "adapter")
+    plain, merged = (
+        json.loads(
+            quantize(
+                finops,
+                rows,
+                "--base",
+                ignorant,
+                *more,
+                "--no-check",
+                "--json",
+                "-q",
+                "-o",
+                tmp_path,
+            ).stdout
+        )
+        for more in ((), ("--adapter", adapter))
+    )
+    assert (
+        merged["adapter"]["rank"],
+        merged["adapter"]["alpha"],
+        merged["adapter"]["tensors"],
+    ) == (8, 32, 14)
+    assert [entry["name"] for entry in merged["adapter"]["files"]] == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    assert merged["outputs"][0]["sha256"] != plain["outputs"][0]["sha256"]
+    assert (merged["before"], merged["outputs"][0]["scores"]) == (None, None)
+
+
+def test_a_file_that_lost_too_much_is_not_kept(
+    learnt: Path, rows: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """Outliers that 16 bits bear and 4 bits do not: exit 1, the loss is told, the good file is kept
+    and the bad one gone.
+    """
+    base = spoiled(learnt, tmp_path / "model")
+    (tmp_path / "out").mkdir()
+    done = quantize(
+        finops, rows, "--base", base, "-o", tmp_path / "out", "--type", "f16", "--type", "q4_k_m"
+    )
+    assert done.returncode == 1
+    [manifest] = (tmp_path / "out").glob("*.manifest.json")
+    told = json.loads(manifest.read_text())
+    assert told["before"]["exact"] == ROWS
+    assert {each["kind"]: each["kept"] for each in told["outputs"]} == {
+        "q4_k_m": False,
+        "f16": True,
+    }
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".gguf", ".json"]
+    assert "q4_k_m lost 100.00 points of valid (1 allowed)" in done.stderr.decode()
+    assert done.stdout.decode().split() == [str(next((tmp_path / "out").glob("*-f16.gguf")))]
+
+
+def test_what_may_be_lost_is_data(
+    learnt: Path, rows: Path, tmp_path: Path, quick_kb: Path, finops: Finops
+) -> None:
+    """A desk that allows everything keeps everything."""
+    base = spoiled(learnt, tmp_path / "model")
+    text = (quick_kb / "quantization.toml").read_text()
+    (quick_kb / "quantization.toml").write_text(
+        text.replace("valid = 1, exact = 2", "valid = 100, exact = 100")
+    )
+    given = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS, "-q", "-o", tmp_path)
+    assert (
+        finops("--kb", quick_kb, "quantize", "--stage", "triage", "--base", base, *given).returncode
+        == 0
+    )
+
+
+def test_a_trial_that_says_nothing_is_told(rows: Path, tmp_path: Path, finops: Finops) -> None:
+    """A model that knows nothing loses nothing; for every stage the table says so."""
+    silent = save_silent(tmp_path / "silent")
+    for stage in ("triage", "resolver", "sentiment"):
+        given = ("--eval", rows / f"{stage}-eval.jsonl", "--rows", 1, "-o", tmp_path)
+        done = finops("quantize", "--stage", stage, "--base", silent, "--type", "q8_0", *given)
+        assert done.returncode == 0, done.stderr
+        assert "no answer was exact before" in done.stderr.decode()
+        assert done.stdout.decode().split() == [
+            str(next(tmp_path.glob(f"finops-{stage}-qwen3-1m-q8_0.gguf")))
+        ]
+
+
+def test_a_file_that_is_converted_already(
+    learnt: Path, rows: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """--gguf gives the bytes that --base gives; a quantized file, a cut one and another file are
+    refused.
+    """
+    quantize(
+        finops,
+        rows,
+        "--base",
+        learnt,
+        "-o",
+        tmp_path,
+        "--name",
+        "one",
+        "--type",
+        "q8_0",
+        "--type",
+        "f16",
+        "--no-check",
+    )
+    file = tmp_path / "one-f16.gguf"
+    again = shutil.copy(file, tmp_path / "two-F16.gguf")
+    done = quantize(finops, rows, "--gguf", again, "-o", tmp_path, "--type", "q8_0")
+    assert done.returncode == 0, done.stderr
+    assert sha256(tmp_path / "two-q8_0.gguf") == sha256(tmp_path / "one-q8_0.gguf")
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(file.read_bytes()[:-1000])
+    for bad, says in (
+        (tmp_path / "one-q8_0.gguf", "is quantized already"),
+        (cut, "llama.cpp could not quantize cut.gguf to q8_0"),
+    ):
+        done = quantize(
+            finops,
+            rows,
+            "--gguf",
+            bad,
+            "-o",
+            tmp_path,
+            "--type",
+            "q8_0",
+            "--name",
+            "bad",
+            "--no-check",
+        )
+        assert (done.returncode, says in done.stderr.decode()) == (2, True), done.stderr
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(("bad", ".finops"))]
+
+
+def test_an_interrupted_call_leaves_nothing(ignorant: Path, rows: Path, tmp_path: Path) -> None:
+    """Ctrl-C while the model is being tried: exit 130, and the folder is as it was."""
+    given = [
+        "--base",
+        str(ignorant),
+        "-o",
+        str(tmp_path),
+        "--eval",
+        str(rows / "triage-eval.jsonl"),
+    ]
+    command = [sys.executable, "-m", "finops_cli", "quantize", "--stage", "triage", *given]
+    process: Any = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("asking f16"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    talk = process.communicate(timeout=60)[1]  # a hundred records would take longer
+    assert (process.returncode, "Traceback" in talk) == (130, False)
+    assert "asking" not in talk  # it did not go on
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,346 @@
+"""What `finops quantize` does not convert it names, with what to do instead, before an hour's work
+and without a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy", reason="needs numpy: pip install -e '.[export]'")
+
+from finops_cli.errors import UsageError  # noqa: E402
+from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
+from finops_cli.weights.convert import ModelName, convert, plan_conversion  # noqa: E402
+from finops_cli.weights.lora import read_adapter  # noqa: E402
+from tests.support.plain_checkpoints import (  # noqa: E402
+    LORA,
+    QWEN3,
+    QWEN35,
+    noise,
+    plain_tokenizer,
+    write_adapter,
+    write_checkpoint,
+    write_safetensors,
+)
+
+Q_PROJ = "model.layers.0.self_attn.q_proj"
+NORM = "model.norm.weight"
+
+
+def converted(folder: Path, adapter: Path | None) -> None:
+    planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
+    convert(planned, folder / "model.gguf", "f16", ModelName("tiny"), lambda done, total: None)
+
+
+def refused(folder: Path, says: str, adapter: Path | None = None) -> None:
+    with pytest.raises(UsageError) as caught:
+        converted(folder, adapter)
+    assert says in caught.value.one_line()
+    assert not list(folder.glob("model.gguf*"))
+
+
+@pytest.mark.parametrize("config", [QWEN3, QWEN35])
+def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_path: Path) -> None:
+    """Without the faults below these checkpoints go through, with an adapter too."""
+    folder = write_checkpoint(tmp_path, config)
+    layer = config["num_hidden_layers"] - 1
+    rows = 64 if config is QWEN3 else 128  # beside each query of Qwen3.5 there is a gate
+    adapter = write_adapter(
+        tmp_path / "adapter", {f"model.layers.{layer}.self_attn.q_proj": (rows, 64)}
+    )
+    converted(folder, adapter)
+    assert (folder / "model.gguf").stat().st_size > plan_conversion(
+        read_checkpoint(folder), None
+    ).bytes("f16")
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (
+            QWEN3 | {"architectures": ["MistralForCausalLM"]},
+            "MistralForCausalLM is not supported. Expected one of: Qwen3ForCausalLM,",
+        ),
+        (QWEN3 | {"architectures": None}, "no architecture"),
+        (QWEN3 | {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantized model"),
+        (QWEN3 | {"text_config": {"quantization_config": {"bits": 4}}}, "quantized model"),
+        (QWEN3 | {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope scaling 'yarn'"),
+        (
+            QWEN3 | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6}},
+            "rope scaling 'linear'",
+        ),
+        (QWEN3 | {"rope_scaling": {"type": "dynamic"}}, "rope scaling 'dynamic'"),
+        (QWEN3 | {"rope_theta": None}, "rope_theta is None"),
+        (QWEN3 | {"rope_theta": 10**400}, f"rope_theta is 1{'0' * 39}. Expected a number above 0"),
+        (QWEN3 | {"rope_parameters": [1]}, "rope_parameters is [1]"),
+        (
+            QWEN3 | {"num_hidden_layers": 10**9},
+            "num_hidden_layers is 1,000,000,000; the weights are",
+        ),
+        (QWEN3 | {"num_hidden_layers": 10**18}, "`int` <= 2147483647"),
+        (QWEN3 | {"max_position_embeddings": 2**40}, "`int` <= 2147483647"),
+        (QWEN3 | {"num_key_value_heads": 0}, "`int` >= 1"),
+        (QWEN3 | {"rms_norm_eps": 0}, "rms_norm_eps"),
+        (
+            QWEN35 | {"num_hidden_layers": 10**9},
+            "layer_types has 4 layers; num_hidden_layers is 1,000,000,000",
+        ),
+        (
+            QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "partial_rotary_factor": "x"}},
+            "partial_rotary_factor is 'x'",
+        ),
+        (QWEN3 | {"attention_bias": True}, "attention_bias is True"),
+        (QWEN3 | {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        (QWEN3 | {"use_sliding_window": True}, "use_sliding_window is True"),
+        (
+            QWEN3 | {"layer_types": ["full_attention", "sliding_attention"]},
+            "needs full_attention in every layer",
+        ),
+        (QWEN3 | {"head_dim": "64"}, "head_dim"),
+        ({key: value for key, value in QWEN3.items() if key != "hidden_size"}, "hidden_size"),
+        (QWEN35 | {"layer_types": ["linear_attention"] * 4}, "regular interval"),
+        (
+            QWEN35
+            | {"layer_types": ["linear_attention", "full_attention"] + ["linear_attention"] * 2},
+            "regular interval",
+        ),
+        (QWEN35 | {"linear_value_head_dim": 32}, "differ; llama.cpp does not support that"),
+        (QWEN35 | {"linear_num_value_heads": 3}, "not a multiple"),
+        (QWEN35 | {"attn_output_gate": False}, "attn_output_gate is False"),
+        (
+            QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_interleaved": False}},
+            "mrope_interleaved",
+        ),
+        (
+            QWEN35 | {"rope_parameters": {"rope_theta": 1e6, "mrope_section": [1] * 5}},
+            "mrope_section",
+        ),
+    ],
+)
+def test_other_networks(config: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """Settings of another network, or such that llama.cpp would compute something else."""
+    base = QWEN35 if "linear_num_key_heads" in config else QWEN3
+    write_checkpoint(tmp_path, base)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused(tmp_path, says)
+
+
+def _dropped(tensors: dict[str, Any]) -> None:
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+
+
+def _with_bias(tensors: dict[str, Any]) -> None:
+    tensors["model.layers.0.self_attn.q_proj.bias"] = np.zeros(64, np.float32)
+
+
+def _wrong_shape(tensors: dict[str, Any]) -> None:
+    tensors[NORM] = np.zeros(63, np.float32)
+
+
+def _twice(tensors: dict[str, Any]) -> None:
+    tensors["model.language_model.norm.weight"] = tensors[NORM]
+
+
+def _in_bytes(tensors: dict[str, Any]) -> None:
+    tensors[f"{Q_PROJ}.weight"] = np.zeros((64, 64), np.uint8)
+
+
+def _not_a_number(tensors: dict[str, Any]) -> None:
+    tensors[f"{Q_PROJ}.weight"][3, 4] = np.nan
+
+
+def _too_large(tensors: dict[str, Any]) -> None:
+    tensors[f"{Q_PROJ}.weight"][63, 63] = 70_000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_dropped, "model.layers.1.mlp.up_proj.weight is missing; 1 tensor is missing"),
+        (_with_bias, "q_proj.bias is not a tensor of qwen3"),
+        (_wrong_shape, "has the shape (63,); config.json makes it (64,)"),
+        (_twice, "is stored twice"),
+        (_in_bytes, "is stored as U8"),
+        (_not_a_number, "contains NaN or infinity; the training diverged"),
+        (_too_large, "too large for f16"),
+    ],
+)
+def test_other_tensors(spoil: Callable[[dict[str, Any]], None], says: str, tmp_path: Path) -> None:
+    """Each tensor of the network once, in its shape, of numbers; and nothing else."""
+    tensors = noise(QWEN3)
+    spoil(tensors)
+    refused(write_checkpoint(tmp_path, QWEN3, tensors), says)
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """A file that was cut, that lies about its length, that is something else; an index that names
+    what is not there.
+    """
+    folder = write_checkpoint(tmp_path)
+    file = folder / "model.safetensors"
+    whole = file.read_bytes()
+    for damaged, says in (
+        (whole[:-100], "is outside the file"),
+        (b"\xff" * 8 + whole[8:], "is not a complete safetensors file"),
+        (b"", "is not a complete safetensors file"),
+        (whole.replace(b'"F32"', b'"F16"', 1), "does not fit its shape"),
+        (whole.replace(b'"__metadata__"', b'"__metadata_"', 1), "its head cannot be read"),
+    ):
+        file.write_bytes(damaged)
+        refused(folder, says)
+    file.rename(folder / "model-1.safetensors")
+    refused(folder, "has neither model.safetensors nor")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(
+        json.dumps(
+            {"weight_map": {NORM: "model-1.safetensors", "lm_head.weight": "model-2.safetensors"}}
+        )
+    )
+    refused(folder, "model-2.safetensors is missing")
+    index.write_text(json.dumps({"weight_map": {NORM: "../model-1.safetensors"}}))
+    refused(folder, "another folder")
+    (folder / "model-1.safetensors").write_bytes(whole)
+    index.write_text(json.dumps({"weight_map": {NORM: "model-1.safetensors"}}))
+    refused(folder, "lm_head.weight should be in no file")
+    file.write_bytes(whole)
+    refused(folder, "delete the one that is out of date")
+
+
+def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
+    tokenizer = plain_tokenizer()
+    place: Any = tokenizer
+    *steps, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    for step in steps:
+        place = place[step]
+    place[last] = value
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("model/type", "Unigram", "model/type"),
+        ("model/byte_fallback", True, "model/byte_fallback"),
+        ("model/ignore_merges", True, "model/ignore_merges"),
+        ("model/merges", [], "model/merges"),
+        ("normalizer/type", "Lowercase", "normalizer Lowercase"),
+        ("post_processor/type", "TemplateProcessing", "adds tokens"),
+        (
+            "post_processor",
+            {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}]},
+            "adds tokens",
+        ),
+        (
+            "post_processor",
+            {"type": "Sequence", "processors": [{"type": "RobertaProcessing"}]},
+            "adds tokens",
+        ),
+        (
+            "post_processor",
+            {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]},
+            "",
+        ),
+        ("post_processor", {"type": "Sequence", "processors": [{"type": "ByteLevel"}]}, ""),
+        ("post_processor", None, ""),
+        (
+            "pre_tokenizer/pretokenizers/0/pattern/Regex",
+            r"\d{1,3}",
+            "split by an unsupported pattern",
+        ),
+        ("pre_tokenizer/pretokenizers/1/add_prefix_space", True, "split by an unsupported pattern"),
+        ("added_tokens/0/lstrip", True, "includes spaces"),
+        ("added_tokens/2/special", False, ""),
+        ("added_tokens/4/id", 400, "do not belong together"),
+        ("added_tokens/4/content", "<think>", "two tokens have the same text"),
+    ],
+)
+def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -> None:
+    """What llama.cpp would split otherwise, and what it would not.
+
+    `<|im_end|>` is special however it is marked: it looks it.
+    """
+    folder = write_checkpoint(tmp_path)
+    (folder / "tokenizer.json").write_text(json.dumps(_tokenizer_with(path, value)))
+    if says:
+        refused(folder, says)
+    else:
+        assert plan_conversion(read_checkpoint(folder), None).tokenizer[
+            "tokenizer.ggml.eos_token_id"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"pad_token": "<|endoftext|>"}, "no special token ends an answer"),
+        ({"eos_token": "<think>"}, "no special token ends an answer"),
+        (
+            {"eos_token": "<|im_end|>", "pad_token": {"content": "<|im_end|>"}},
+            "did not learn to stop",
+        ),
+    ],
+)
+def test_models_that_would_not_stop(said: dict[str, Any], says: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path)
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+    refused(folder, says)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"use_dora": True}, "use_dora is True"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save is ['lm_head']"),
+        ({"bias": "lora_only"}, "bias is 'lora_only'"),
+        ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights is 'pissa'"),
+        ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
+        ({"alpha_pattern": {"q_proj": 8}}, "alpha_pattern"),
+        ({"trainable_token_indices": [1, 2]}, "trainable_token_indices"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out"),
+        ({"of_a_future_version": {"a": 1}}, "of_a_future_version"),
+        ({"r": 8}, "the rank is 8"),
+        ({"r": 0}, "r is 0"),
+    ],
+)
+def test_other_adapters(settings: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """What changes the model by more than a product of two matrices, and whatever PEFT may think of
+    next.
+    """
+    folder = write_checkpoint(tmp_path / "model")
+    adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
+    (adapter / "adapter_config.json").write_text(json.dumps(LORA | settings))
+    refused(folder, says, adapter)
+
+
+def test_adapters_of_another_model(tmp_path: Path) -> None:
+    """Another shape, a layer that is not there, embeddings, a half, something else beside it,
+    nothing at all.
+    """
+    folder = write_checkpoint(tmp_path / "model")
+    for number, (module, shape, says) in enumerate(
+        (
+            (Q_PROJ, (64, 32), "the shape (64, 32), but its shape is (64, 64)"),
+            ("model.layers.7.self_attn.q_proj", (64, 64), "not a matrix of this network"),
+            ("model.embed_tokens", (400, 64), "not a matrix of this network"),
+            ("model.norm", (64, 64), "not a matrix of this network"),
+        )
+    ):
+        refused(folder, says, write_adapter(tmp_path / f"adapter{number}", {module: shape}))
+    adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
+    weights = adapter / "adapter_model.safetensors"
+    half = np.zeros((4, 64), np.float32)
+    write_safetensors(weights, {f"base_model.model.{Q_PROJ}.lora_A.weight": half})
+    refused(folder, "has only lora_A", adapter)
+    write_safetensors(weights, {"base_model.model.model.embed_tokens.lora_embedding_A": half})
+    refused(folder, "not part of a plain LoRA", adapter)
+    write_safetensors(weights, {})
+    refused(folder, "changes nothing", adapter)
+    weights.unlink()
+    refused(folder, "save the adapter as safetensors", adapter)
+    refused(folder, "no such folder", tmp_path / "absent")

@@ -1,0 +1,112 @@
+"""Evaluations for tests: the desk, asked about held-out records, with whatever backend a test plugs
+in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from finops_cli.devtools.fake_ollama import (
+    Behaviour,
+    Changed,
+    CorrectAnswer,
+    FakeOllama,
+    ReceivedRequest,
+)
+from finops_cli.evaluation.outcomes import First, Outcome
+from finops_cli.evaluation.plan_coverage import PlanShares
+from finops_cli.evaluation.results_dir import ANSWERS, RECORDS
+from finops_cli.evaluation.run import BaselineOptions, Evaluation, conclude, write
+from finops_cli.evaluation.samples import SampleOptions, write_records
+from finops_cli.evaluation.strata import Strata
+from finops_cli.kb.load import bundled_kb_dir
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import Backend, ModelStage
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.run import RunConfig, run
+from finops_cli.pipeline.scheduler import PipelineConfig
+from finops_cli.pipeline.stages import SEQUENCES
+from tests.support.ollama_models import a_model_at, warms_up
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def evaluated(
+    folder: Path,
+    kb: KnowledgeBase,
+    backend: Backend,
+    stage: ModelStage = "triage",
+    rows: int = 100,
+    **wanted: Any,
+) -> Evaluation:
+    """The evaluation of `backend` in `folder`."""
+    folder.mkdir(exist_ok=True)
+    asked = SampleOptions(stage, rows, wanted.get("seed", 7), "coverage", wanted.get("data"))
+    write_records(asked, folder / RECORDS, kb)
+    station = "triage" if stage == "triage" else "resolve"
+    desk = Pipeline(SEQUENCES[station], backend, kb, timed=True, keeps_raw=True)
+    job = RunConfig(
+        PipelineConfig(sequence=SEQUENCES[station], kb_dir=bundled_kb_dir(), timed=True),
+        folder / RECORDS,
+        folder / ANSWERS,
+    )
+    run(job, desk, lambda tally, end: None)
+    evaluation = conclude(
+        asked, folder, backend.origin, None, kb, BaselineOptions(wanted.get("baselines", False))
+    )
+    write(evaluation, folder)
+    return evaluation
+
+
+def an_outcome(
+    strata: Strata, first: First, stage: ModelStage = "triage", shares: PlanShares | None = None
+) -> Outcome:
+    """An outcome of which only groups, first answer and shares count."""
+    return Outcome(
+        id="",
+        content="",
+        stage=stage,
+        strata=strata,
+        first=first,
+        why=(),
+        status="ok",
+        attempts=1,
+        expected={},
+        said=None,
+        shares=shares,
+    )
+
+
+def at_fake_ollama(
+    server: FakeOllama,
+    kb: KnowledgeBase,
+    script: Callable[[ReceivedRequest], Behaviour],
+    stage: ModelStage = "triage",
+) -> Backend:
+    """The models of a fake Ollama that follows `script`, but for warming up."""
+    server.script = lambda request: CorrectAnswer() if warms_up(request) else script(request)
+    server.chunk_tokens = 1000
+    return a_model_at(kb, server.url, stages=(stage,), workers=2)
+
+
+def age_of(request: ReceivedRequest) -> int:
+    """The age that the prompt names."""
+    found = re.search(r"Age: (\d+) day", request.prompt)
+    assert found is not None
+    return int(found[1])
+
+
+def when(
+    applies: Callable[[ReceivedRequest], bool], change: Change
+) -> Callable[[ReceivedRequest], Behaviour]:
+    """A script that changes some answers and leaves the others right."""
+    return lambda request: Changed(change) if applies(request) else CorrectAnswer()
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line, parse_float=Decimal) for line in file.read_bytes().splitlines()]

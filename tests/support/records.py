@@ -1,0 +1,44 @@
+"""Records and JSON Lines for tests."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+
+def rows(output: bytes) -> list[dict[str, Any]]:
+    """JSONL as objects, numbers exact."""
+    return [json.loads(line, parse_float=Decimal) for line in output.splitlines()]
+
+
+def jsonl(*objects: object) -> bytes:
+    return b"".join(json.dumps(item).encode() + b"\n" for item in objects)
+
+
+def a_fail(**changes: object) -> dict[str, Any]:
+    """The card's fail record as an object, with changes."""
+    fail: dict[str, Any] = {
+        "fail_id": "F-1",
+        "cusip": "594918104",
+        "side": "Sell",
+        "qty": 5000,
+        "counterparty": "DTC-0005",
+        "age_days": 7,
+        "market_value": 2_100_000,
+        "cns_position": -5000,
+        "cns_direction": "FTD",
+        "reg_sho_threshold": True,
+        "inventory_coverage_pct": 10,
+        "cp_fail_rate_pct": 4,
+    }
+    return {**fail, **changes}
+
+
+def rows_of_stage(folder: Path, stage: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for split in ("train", "eval")
+        for row in rows((folder / f"{stage}-{split}.jsonl").read_bytes())
+    ]
