@@ -34,7 +34,7 @@ from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.prompts import common_prefix, triage_prompt
 from finops_cli.models.protocol import CompletionRequest, Origin
 from finops_cli.verify.codecs import FAIL
-from tests.tiny_gguf import Shape, write_tiny_gguf
+from tests.support.tiny_gguf import Shape, write_tiny_gguf
 
 SHAPES = {
     "2 layers of 64": Shape(ends=False),

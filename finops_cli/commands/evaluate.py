@@ -20,12 +20,7 @@ from finops_cli.commands.options import (
     is_typed,
     kb_dir_of,
 )
-from finops_cli.commands.run_options import (
-    DEFAULT_MODEL_OPTIONS,
-    ModelOptions,
-    RunOptions,
-    with_model_options,
-)
+from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import StagedInput, run_pipeline
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.errors import UsageError
@@ -82,7 +77,7 @@ Folder = Annotated[
 ]
 
 
-@with_model_options("keep_raw")
+@with_shared_options("keep_raw")
 def evaluate(
     context: typer.Context,
     stage: Stages,
@@ -93,7 +88,8 @@ def evaluate(
     output: Folder = Path("evaluation"),
     backend: BackendOption = "auto",
     workers: Workers = None,
-    models: ModelOptions = DEFAULT_MODEL_OPTIONS,
+    *,
+    models: ModelOptions,
     resume: Resume = False,
     overwrite: Overwrite = False,
     baselines: WithBaselines = True,

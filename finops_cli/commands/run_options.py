@@ -1,33 +1,42 @@
-"""The options that `run`, `triage`, `resolve` and `evaluate` share, as the user gave them.
+"""The options that `run`, `triage`, `resolve` and `evaluate` share.
 
-The fields of `ModelOptions` are the options themselves: `with_model_options` puts them into a
-command's signature, and `backend_request` hands them on by name. A new option of a backend is one
-field here and one of `BackendRequest`.
+The fields of `RunOptions` and `ModelOptions` are the options themselves: `with_shared_options` puts
+them into a command's signature. A new option of a backend is one field of `ModelOptions` and one of
+`BackendRequest`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
 from finops_cli.commands.options import (
+    BackendOption,
+    Fails,
     Guard,
     Hosts,
     KeepRaw,
+    Output,
+    Overwrite,
+    Quiet,
     ResolverGguf,
     ResolverModel,
+    Resume,
+    StatsJson,
     Timeout,
+    Timing,
     TriageGguf,
     TriageModel,
     Violation,
+    Workers,
     is_typed,
 )
+from finops_cli.models.backends import AUTO
 
 if TYPE_CHECKING:
     from finops_cli.models.backend_request import BackendRequest
@@ -38,15 +47,15 @@ if TYPE_CHECKING:
 class RunOptions:
     """Where a run reads and writes, and how it behaves. `source` "-" is stdin."""
 
-    source: str
-    output: str | None
-    backend: str
-    workers: int | None
-    resume: bool
-    overwrite: bool
-    timing: bool
-    quiet: bool
-    stats_json: Path | None = None
+    source: Fails
+    output: Output = None
+    backend: BackendOption = AUTO
+    workers: Workers = None
+    resume: Resume = False
+    overwrite: Overwrite = False
+    timing: Timing = True
+    stats_json: StatsJson = None
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +73,42 @@ class ModelOptions:
     guard: Guard = None
 
 
-DEFAULT_MODEL_OPTIONS = ModelOptions()
 _FROM_ENVIRONMENT = ("triage_gguf", "resolver_gguf")
 """Options that an environment variable may set."""
+_SHARED = (RunOptions, ModelOptions)
 
 
-def with_model_options(*omitted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace the parameter `models` of a command by the options of `ModelOptions`.
+def with_shared_options(
+    *omitted: str, **retyped: object
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace each parameter of a command that is a `RunOptions` or `ModelOptions` by its fields.
 
-    The command gets them as one `ModelOptions`; it does not have the options that are `omitted`.
+    The command line then has an option for each field, and the command gets them as one object.
+
+    Args:
+        omitted: Fields that are not options of this command; they keep their defaults.
+        retyped: Other annotations for fields, by name, such as another metavar.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        options = _option_parameters(omitted)
         parameters: list[inspect.Parameter] = []
+        shared: dict[str, tuple[type, list[str]]] = {}
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            parameters += options if parameter.name == "models" else [parameter]
+            if parameter.annotation in _SHARED:
+                options = list(_option_parameters(parameter.annotation, omitted, retyped))
+                names = [each.name for each in options]
+                shared[parameter.name] = (parameter.annotation, names)
+                parameters += options
+            else:
+                parameters.append(parameter)
 
         @functools.wraps(command)
         def expanded(**given: Any) -> None:
-            models = ModelOptions(**{each.name: given.pop(each.name) for each in options})
-            command(**given, models=models)
+            objects = {
+                name: kind(**{each: given.pop(each) for each in names})
+                for name, (kind, names) in shared.items()
+            }
+            command(**given, **objects)
 
         expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         expanded.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -93,18 +117,19 @@ def with_model_options(*omitted: str) -> Callable[[Callable[..., None]], Callabl
     return decorate
 
 
-def _option_parameters(omitted: tuple[str, ...]) -> list[inspect.Parameter]:
-    hints = get_type_hints(ModelOptions, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(ModelOptions)
-        if field.name not in omitted
-    ]
+def _option_parameters(
+    kind: type, omitted: tuple[str, ...], retyped: Mapping[str, object]
+) -> Iterator[inspect.Parameter]:
+    hints = {**get_type_hints(kind, include_extras=True), **retyped}
+    for field in fields(kind):
+        if field.name not in omitted:
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            yield inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default,
+                annotation=hints[field.name],
+            )
 
 
 def backend_request(
