@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     from finops_cli.kb.entries import AnyEntry
 
-app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode=None, help="Show the rules with their sources."
-)
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 
 @app.callback()
 def every(context: typer.Context) -> None:
-    """Show the rules with their sources. Without a subcommand, list them."""
+    """Show the rules, their sources and the glossary.
+
+    Without a subcommand, list the rules. `finops kb glossary FTD` explains a word, and
+    `finops kb show card-1` the document that rules come from.
+    """
     if context.invoked_subcommand is None:
         show_list(context)
 
@@ -52,11 +54,39 @@ def show(
     if id not in entries:
         near = get_close_matches(id, entries, n=3, cutoff=0.5)
         cure = f"did you mean {', '.join(near)}?" if near else "`finops kb` lists them"
+        if _find_terms(_glossary(entries), id):
+            cure = f"`finops kb glossary {id}` explains the word"
         raise UsageError(f"kb has no entry {id}", cure)
     if as_json:
         _print_json(_plain(entries[id]))
     else:
         _print_entry(entries[id])
+
+
+@app.command()
+def glossary(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]", help="One word (default: all).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain the words that the rules use, or one of them."""
+    from difflib import get_close_matches
+
+    from finops_cli.errors import UsageError
+
+    word = " ".join(words or [])
+    terms = _glossary(_entries(context))
+    found = _find_terms(terms, word) if word else terms
+    if not found:
+        near = get_close_matches(word, terms, n=3, cutoff=0.5)
+        cure = f"did you mean {', '.join(near)}?" if near else "`finops kb glossary` lists them"
+        raise UsageError(f"the glossary has no word {word or 'at all'}", cure)
+    if as_json:
+        _print_json(found)
+    else:
+        _print_terms(found)
 
 
 @app.command()
@@ -68,7 +98,11 @@ def search(
     """Find entries by words, best first."""
     from finops_cli.kb.search import search as find
 
-    found = find(_entries(context), " ".join(words))
+    entries = _entries(context)
+    found = find(entries, " ".join(words))
+    if _find_terms(_glossary(entries), " ".join(words)):
+        glossary = entries["glossary"]
+        found = [glossary, *(entry for entry in found if entry is not glossary)]
     _print_list(found, as_json)
     if not found:
         report(f"nothing in the knowledge base holds {' or '.join(words)}", "`finops kb` lists it")
@@ -79,6 +113,35 @@ def _entries(context: typer.Context) -> dict[str, AnyEntry]:
     from finops_cli.kb.load import load_kb
 
     return dict(load_kb(kb_dir_of(context)).entries)
+
+
+def _glossary(entries: dict[str, AnyEntry]) -> dict[str, str]:
+    from finops_cli.kb.entries import Terms
+
+    entry = entries.get("glossary")
+    return entry.members if isinstance(entry, Terms) else {}
+
+
+def _find_terms(terms: dict[str, str], word: str) -> dict[str, str]:
+    """Find a word of the glossary in any case, also in the plural."""
+    wanted = {word.casefold(), word.casefold().removesuffix("s")}
+    return {term: text for term, text in terms.items() if term.casefold() in wanted}
+
+
+def _print_terms(terms: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for term, text in terms.items():
+        table.add_row(term, Markdown(text))
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _print_list(entries: list[AnyEntry], as_json: bool) -> None:
@@ -148,6 +211,8 @@ def _table(entry: AnyEntry) -> Table | None:
         ):
             table.add_row(label, str(value))
     elif isinstance(entry, kinds.Lookup | kinds.Terms):
+        table.add_column(no_wrap=True)
+        table.add_column()
         for name, value in entry.members.items():
             table.add_row(name, str(value) or "(dropped)")
         table.show_header = False
@@ -155,8 +220,9 @@ def _table(entry: AnyEntry) -> Table | None:
         table.add_row(f"{entry.value:,} {entry.unit}")
     elif isinstance(entry, kinds.Choice):
         table.add_row(entry.value)
-    elif isinstance(entry, kinds.Regulation):
+    elif isinstance(entry, kinds.Regulation | kinds.Source) and entry.differs:
         table.add_row(f"The rules that differ: {', '.join(entry.differs)}")
+        table.show_header = False
     else:
         return None
     return table

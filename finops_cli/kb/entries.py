@@ -78,6 +78,12 @@ class Regulation(Entry, frozen=True, tag="regulation"):
     differs: list[str]
 
 
+class Source(Entry, frozen=True, tag="source"):
+    """A source that entries name; `differs` names the entries where finops departs from it."""
+
+    differs: list[str]
+
+
 class Quantiles(Entry, frozen=True, tag="quantiles"):
     """A distribution by its smallest value, its quantiles at even steps, and its largest value."""
 
@@ -85,5 +91,17 @@ class Quantiles(Entry, frozen=True, tag="quantiles"):
     points: list[Decimal]
 
 
-AnyEntry = Rule | Check | Number | Choice | Lookup | Bands | Terms | Words | Regulation | Quantiles
+AnyEntry = (
+    Rule
+    | Check
+    | Number
+    | Choice
+    | Lookup
+    | Bands
+    | Terms
+    | Words
+    | Regulation
+    | Source
+    | Quantiles
+)
 SOURCES = ("card-1", "card-2", "card-3", "decision", "regulation")
