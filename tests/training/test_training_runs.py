@@ -244,9 +244,9 @@ def test_the_checkpoint_with_the_best_answers_is_kept(
     """
     wanted = training_request("sentiment", None, lora(base, sentences, "training.max_steps=12"))
     settings, found = wanted.resolved.settings, inspect_request(wanted)
-    examiner = Scripted([], found.tokenizer, settings.evaluation, wanted.kb)
+    evaluator = Scripted([], found.tokenizer, settings.evaluation, wanted.kb)
     trainer = make_trainer(
-        settings, open_base(settings, None, "hf"), found, examiner, tmp_path, lambda now: None
+        settings, open_base(settings, None, "hf"), found, evaluator, tmp_path, lambda now: None
     )
     trainer.train()
     losses = [each["eval_loss"] for each in trainer.state.log_history if "eval_loss" in each]
@@ -261,8 +261,8 @@ def test_a_loss_that_is_no_number_ends_the_training(
     settings, found = wanted.resolved.settings, inspect_request(wanted)
     model = open_base(settings, None, "hf")
     model.lm_head.weight.data.fill_(float("nan"))
-    examiner = AnswerEvaluator([], found.tokenizer, settings.evaluation, wanted.kb)
-    trainer = make_trainer(settings, model, found, examiner, tmp_path, lambda now: None)
+    evaluator = AnswerEvaluator([], found.tokenizer, settings.evaluation, wanted.kb)
+    trainer = make_trainer(settings, model, found, evaluator, tmp_path, lambda now: None)
     with pytest.raises(Unfinished, check=cured_by(r"lower training\.learning_rate")):
         trainer.evaluate()
 
