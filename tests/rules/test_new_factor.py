@@ -95,7 +95,7 @@ def faults(answer: dict[str, Any], kb: KnowledgeBase, *, with_record: bool) -> l
     return [finding.rule for finding in verdict.findings]
 
 
-@pytest.mark.parametrize("variant", ["shown", "hidden"])
+@pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
 def test_new_factor_enters_the_base_and_the_reason(
     variant: str, request: pytest.FixtureRequest
 ) -> None:
@@ -117,7 +117,7 @@ def test_new_factor_is_shown_only_with_a_field(
 
 
 @pytest.mark.parametrize("with_record", [True, False], ids=["record", "alone"])
-@pytest.mark.parametrize("variant", ["shown", "hidden"])
+@pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
 def test_check_accepts_the_answer_of_the_rules(
     variant: str, with_record: bool, request: pytest.FixtureRequest
 ) -> None:
@@ -127,7 +127,7 @@ def test_check_accepts_the_answer_of_the_rules(
 
 
 @pytest.mark.parametrize("with_record", [True, False], ids=["record", "alone"])
-@pytest.mark.parametrize("variant", ["shown", "hidden"])
+@pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
 def test_check_rejects_a_base_that_no_value_gives(
     variant: str, with_record: bool, request: pytest.FixtureRequest
 ) -> None:
