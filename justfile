@@ -9,7 +9,20 @@ check:
     ruff check .
     ruff format --check .
     mypy
+    mypy -p tools
     lint-imports
+
+# writes the pages that follow from the code and the rules
+generate:
+    python -m tools.generate_docs
+
+# runs the commands of all pages and writes what they print
+fill-pages:
+    python -m tools.console_blocks
+
+# needs `pip install -e '.[docs]'`; the site is build/site/index.html
+docs:
+    python -m sphinx -W --keep-going -n -b html docs build/site
 
 examples:
     bash examples/expect.sh

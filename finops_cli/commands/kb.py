@@ -201,15 +201,14 @@ def _table(entry: AnyEntry) -> Table | None:
     from rich.table import Table
 
     from finops_cli.kb import entries as kinds
+    from finops_cli.kb.bands import label_bands
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     if isinstance(entry, kinds.Bands):
         table.add_column(entry.unit)
         table.add_column("value", justify="right")
-        for label, value in zip(
-            _band_labels(entry), (row.value for row in entry.rows), strict=True
-        ):
-            table.add_row(label, str(value))
+        for label, row in zip(label_bands(entry), entry.rows, strict=True):
+            table.add_row(label, str(row.value))
     elif isinstance(entry, kinds.Lookup | kinds.Terms):
         table.add_column(no_wrap=True)
         table.add_column()
@@ -226,25 +225,3 @@ def _table(entry: AnyEntry) -> Table | None:
     else:
         return None
     return table
-
-
-def _band_labels(entry: Any) -> list[str]:
-    labels, lower = [], ""
-    for row in entry.rows:
-        upper = (
-            f"to {row.to:,}"
-            if row.to is not None
-            else f"below {row.below:,}"
-            if row.below is not None
-            else ""
-        )
-        between = "to " if lower and row.below is not None else ""
-        labels.append(f"{lower} {between}{upper}".strip())
-        lower = (
-            f"over {row.to:,}"
-            if row.to is not None
-            else f"from {row.below:,}"
-            if row.below is not None
-            else ""
-        )
-    return labels

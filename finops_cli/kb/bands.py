@@ -67,3 +67,20 @@ class LookupTable(Generic[V]):
 
     def of(self, word: str) -> V:
         return self._members[word]
+
+
+def label_bands(entry: entries.Bands) -> list[str]:
+    """Name each band by its edges: below 25, from 25 to below 50, from 50."""
+    labels, lower = [], ""
+    for row in entry.rows:
+        upper = ""
+        if row.to is not None:
+            upper = f"to {row.to:,}"
+        elif row.below is not None:
+            upper = f"to below {row.below:,}" if lower else f"below {row.below:,}"
+        labels.append(f"{lower} {upper}".strip())
+        if row.to is not None:
+            lower = f"over {row.to:,}"
+        elif row.below is not None:
+            lower = f"from {row.below:,}"
+    return labels

@@ -1,0 +1,84 @@
+"""The documentation site: generated pages are current, links and names exist, examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import finops_cli
+from finops_cli.cli import COMMAND_ORDER
+from tests.support.program import ROOT
+from tools import console_blocks
+from tools.generate_docs.__main__ import PAGES
+
+DOCS = ROOT / "docs"
+WALKED = (DOCS / "quickstart.md", *sorted((DOCS / "tutorial").glob("*.md")))
+HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_generated_page_is_what_the_code_gives(page: str) -> None:
+    """A page that is stale is written again by `just generate`."""
+    assert (ROOT / page).read_text() == PAGES[page](), f"{page} is stale. Fix: just generate"
+
+
+def test_the_generator_names_a_stale_page(tmp_path: Path) -> None:
+    """`--check` ends with 0 for the committed pages, so that CI can use it."""
+    command = [sys.executable, "-m", "tools.generate_docs", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_command_has_a_how_to_page() -> None:
+    """`docs/how-to/NAME.md` exists for each command, and no page for a command that is gone."""
+    assert {page.stem for page in HOW_TO} - {"index"} == set(COMMAND_ORDER)
+    listed = (DOCS / "how-to/index.md").read_text()
+    assert [name for name in COMMAND_ORDER if f"\n{name}\n" not in listed] == []
+
+
+def test_the_page_of_the_library_has_every_public_name() -> None:
+    """A name of `finops_cli.__all__` has a place on the page of the library."""
+    text = (DOCS / "reference/python.md").read_text()
+    named = set(re.findall(r"auto\w+:: (?:finops_cli\.\w+\.)?(\w+)", text))
+    assert named == set(finops_cli.__all__) - {"__version__"}
+
+
+def _check_examples(page: Path, folder: Path) -> None:
+    console_blocks.prepare_folder(folder)
+    shown = console_blocks.find_commands(page)
+    assert shown or page.stem == "index"
+    for command, output in shown:
+        printed, messages = console_blocks.run_command(command, folder)
+        assert printed == output, f"{command}\n{messages}"
+
+
+@pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
+def test_the_examples_of_a_walk_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+    """A reader who types the commands of the page in order sees what the page shows."""
+    _check_examples(page, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_the_examples_of_a_how_to_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+    """Each how-to page has at least one example, and it prints what the page shows."""
+    _check_examples(page, tmp_path)
+
+
+def test_the_pages_name_no_program_that_is_not_there() -> None:
+    """Every `finops COMMAND` in a block of a page is a command."""
+    shell = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    typed = [
+        text
+        for page in DOCS.rglob("*.md")
+        for text in (
+            *shell.findall(page.read_text()),
+            *(shown.command for shown in console_blocks.find_commands(page)),
+        )
+    ]
+    names = re.compile(r"(?:^|[ |])finops (?:--kb \S+ )?([a-z][a-z-]*)", re.MULTILINE)
+    assert {name for text in typed for name in names.findall(text)} == set(COMMAND_ORDER)

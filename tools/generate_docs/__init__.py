@@ -1,0 +1,1 @@
+"""Write the pages of the documentation that follow from the code and the knowledge base."""
