@@ -14,7 +14,7 @@ author = "the authors of finops"
 copyright = "2026, the authors of finops"
 release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "first_use"]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "_static"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!finops_cli\.api).*"),  # types of other modules have no page of their own
@@ -22,7 +22,8 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = "finops"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["wrap.css"]
 html_show_sphinx = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}

@@ -21,12 +21,12 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def find_stale_pages() -> list[str]:
-    """Find the pages that differ from what the code gives."""
+def find_stale_pages(root: Path = ROOT) -> list[str]:
+    """Find the pages under `root` that differ from what the code gives."""
     return [
         page
         for page, render in PAGES.items()
-        if not (ROOT / page).is_file() or (ROOT / page).read_text() != render()
+        if not (root / page).is_file() or (root / page).read_text() != render()
     ]
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from finops_cli.kb import entries
 from finops_cli.kb.rulebook import KnowledgeBase
-from tests.conftest import ROOT, Finops
+from tests.support.program import ROOT, Finops
 
 WORDS_OF_THE_ISSUE = {"FTD", "FTR", "box", "recall", "CNS", "T+6", "L3", "Reg SHO", "CUSIP"}
 
 
-def test_every_source_that_kb_cites_is_an_entry(kb: KnowledgeBase) -> None:
+def test_cited_source_is_an_entry(kb: KnowledgeBase) -> None:
     """A reader of `source card-1` finds the document under the id `card-1`."""
     cited = {source for entry in kb.entries.values() for source in entry.source.split(", ")}
     assert cited == set(entries.SOURCES)
@@ -22,7 +22,7 @@ def test_every_source_that_kb_cites_is_an_entry(kb: KnowledgeBase) -> None:
 
 
 @pytest.mark.parametrize("folder", ["kb", "finops_cli", "docs", "training", "modelfiles"])
-def test_every_card_that_a_text_names_is_an_entry(folder: str, kb: KnowledgeBase) -> None:
+def test_named_card_is_an_entry(folder: str, kb: KnowledgeBase) -> None:
     """`card-N` and `card N` in any text of the repository name an entry of the sources."""
     files = [
         file
@@ -37,7 +37,7 @@ def test_every_card_that_a_text_names_is_an_entry(folder: str, kb: KnowledgeBase
     assert named - set(kb.entries) == set()
 
 
-def test_the_glossary_is_in_alphabetical_order(kb: KnowledgeBase) -> None:
+def test_glossary_is_in_alphabetical_order(kb: KnowledgeBase) -> None:
     """A reader finds a word by its place; each has an explanation of a full sentence."""
     glossary = kb.entries["glossary"]
     assert isinstance(glossary, entries.Terms)
@@ -55,7 +55,7 @@ def test_kb_glossary_explains_one_word(word: str, finops: Finops) -> None:
     assert "FTR" not in shown
 
 
-def test_kb_glossary_prints_every_word_in_80_columns(finops: Finops, kb: KnowledgeBase) -> None:
+def test_kb_glossary_without_a_word_prints_all(finops: Finops, kb: KnowledgeBase) -> None:
     """Without a word, the command prints the whole glossary."""
     glossary = kb.entries["glossary"]
     assert isinstance(glossary, entries.Terms)
@@ -66,7 +66,7 @@ def test_kb_glossary_prints_every_word_in_80_columns(finops: Finops, kb: Knowled
     assert listed == dict(glossary.members)
 
 
-def test_kb_glossary_suggests_near_words(finops: Finops) -> None:
+def test_kb_glossary_with_a_misspelt_word_suggests_near_ones(finops: Finops) -> None:
     """A word that the glossary does not have ends with exit code 2 and the words near it."""
     done = finops("kb", "glossary", "recal")
     assert done.stderr.decode().splitlines() == [
@@ -75,7 +75,7 @@ def test_kb_glossary_suggests_near_words(finops: Finops) -> None:
     ]
 
 
-def test_kb_show_leads_from_a_word_to_the_glossary(finops: Finops) -> None:
+def test_kb_show_of_a_word_names_the_glossary(finops: Finops) -> None:
     """A word in the place of an id is explained by the command that the fix names."""
     done = finops("kb", "show", "FTD")
     assert (done.returncode, b"finops kb glossary FTD" in done.stderr) == (2, True)
@@ -92,7 +92,7 @@ def test_kb_search_for_a_word_finds_the_glossary_first(finops: Finops) -> None:
     ("card", "name"),
     [("card-1", "finops-fail-triage"), ("card-2", "finops-resolver"), ("card-3", "FinTune")],
 )
-def test_kb_show_explains_a_card(card: str, name: str, finops: Finops) -> None:
+def test_kb_show_of_a_card_explains_it(card: str, name: str, finops: Finops) -> None:
     """The document, what finops takes from it, and where finops departs from it."""
     shown = finops("kb", "show", card).stdout.decode()
     for part in (name, "What finops takes from it", "Where finops departs from it"):

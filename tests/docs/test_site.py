@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import finops_cli
 from finops_cli.cli import COMMAND_ORDER
 from tests.support.program import ROOT
 from tools import console_blocks
-from tools.generate_docs.__main__ import PAGES
+from tools.generate_docs.__main__ import PAGES, find_stale_pages
 
 DOCS = ROOT / "docs"
 WALKED = (DOCS / "quickstart.md", *sorted((DOCS / "tutorial").glob("*.md")))
@@ -21,26 +22,38 @@ HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_generated_page_is_what_the_code_gives(page: str) -> None:
+def test_generated_page_is_current(page: str) -> None:
     """A page that is stale is written again by `just generate`."""
     assert (ROOT / page).read_text() == PAGES[page](), f"{page} is stale. Fix: just generate"
 
 
-def test_the_generator_names_a_stale_page(tmp_path: Path) -> None:
-    """`--check` ends with 0 for the committed pages, so that CI can use it."""
+def test_generator_names_a_stale_page(tmp_path: Path) -> None:
+    """A page that differs in one letter, or that is absent, is stale; the others are not."""
+    for page in PAGES:
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / page, tmp_path / page)
+    assert find_stale_pages(tmp_path) == []
+    glossary = tmp_path / "docs/glossary.md"
+    glossary.write_text(glossary.read_text().replace("Fail to deliver", "Fail to delivery"))
+    (tmp_path / "docs/images/layers.svg").unlink()
+    assert find_stale_pages(tmp_path) == ["docs/glossary.md", "docs/images/layers.svg"]
+
+
+def test_generator_check_of_current_pages_ends_with_0() -> None:
+    """CI runs `--check`, which writes nothing."""
     command = [sys.executable, "-m", "tools.generate_docs", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_command_has_a_how_to_page() -> None:
+def test_command_has_a_how_to_page() -> None:
     """`docs/how-to/NAME.md` exists for each command, and no page for a command that is gone."""
     assert {page.stem for page in HOW_TO} - {"index"} == set(COMMAND_ORDER)
     listed = (DOCS / "how-to/index.md").read_text()
     assert [name for name in COMMAND_ORDER if f"\n{name}\n" not in listed] == []
 
 
-def test_the_page_of_the_library_has_every_public_name() -> None:
+def test_library_page_has_every_public_name() -> None:
     """A name of `finops_cli.__all__` has a place on the page of the library."""
     text = (DOCS / "reference/python.md").read_text()
     named = set(re.findall(r"auto\w+:: (?:finops_cli\.\w+\.)?(\w+)", text))
@@ -57,19 +70,19 @@ def _check_examples(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
-def test_the_examples_of_a_walk_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+def test_walk_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     """A reader who types the commands of the page in order sees what the page shows."""
     _check_examples(page, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_the_examples_of_a_how_to_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+def test_how_to_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     """Each how-to page has at least one example, and it prints what the page shows."""
     _check_examples(page, tmp_path)
 
 
-def test_the_pages_name_no_program_that_is_not_there() -> None:
+def test_pages_name_only_real_commands() -> None:
     """Every `finops COMMAND` in a block of a page is a command."""
     shell = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
     typed = [
