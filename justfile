@@ -22,7 +22,7 @@ fill-pages:
 
 # needs `pip install -e '.[docs]'`; the site is build/site/index.html
 docs:
-    python -m sphinx -W --keep-going -n -b html docs build/site
+    python -m sphinx -W --keep-going -n -E -a -b html docs build/site
 
 examples:
     bash examples/expect.sh

@@ -48,7 +48,10 @@ Json = Mapping[str, Any] | str | bytes
 
 
 class InvalidRecord(UsageError):
-    """A record that the rules cannot use; `problems` says why, one entry for each fault."""
+    """A record that the rules cannot use."""
+
+    problems: list[Problem]
+    """Each reason why the record cannot be used: `rule`, `path`, `value`, `accepted`, `message`."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
@@ -60,18 +63,26 @@ class Result:
     """The answers to one record."""
 
     record: FailRecord
+    """The record, as finops read it."""
     triage: Triage
+    """The score, the tier, the action and the reason."""
     resolution: Resolution | NotApplicable
     """The plan, or the reason why the record has none."""
 
 
 def load_kb(path: str | Path | None = None) -> KnowledgeBase:
-    """Load the knowledge base in the folder `path`; by default the one that ships with finops."""
+    """Load the knowledge base in the folder `path`; by default the one that ships with finops.
+
+    Raises KnowledgeError, which names the file and the entry with a fault.
+    """
     return load.load_kb(load.bundled_kb_dir() if path is None else Path(path))
 
 
 def run_record(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Result:
-    """Triage one record and plan its resolution. Raises InvalidRecord."""
+    """Triage one record and plan its resolution.
+
+    Without `kb` the bundled rules apply. Raises InvalidRecord for a record that cannot be used.
+    """
     kb = kb or load_kb()
     fail = _parse_record(record)
     answer = triage_rules.triage(fail, kb)
@@ -85,10 +96,11 @@ def run_records(
     kb: KnowledgeBase | None = None,
     on_invalid: Callable[[int, InvalidRecord], None] | None = None,
 ) -> Iterator[Result]:
-    """Run each record as it comes; an open file of JSON lines is a source of records.
+    """Triage and plan each record as it comes; `records` can be an open file of JSON lines.
 
-    Raises InvalidRecord for the first record that cannot be used. With `on_invalid`, that is called
-    instead, with the record's number (counted from 1), and the next record follows.
+    Raises InvalidRecord for the first record that cannot be used. With `on_invalid`, that function
+    is called instead, with the number of the record (from 1) and the error, and the next record
+    follows.
     """
     kb = kb or load_kb()
     for number, record in enumerate(records, start=1):
@@ -103,14 +115,14 @@ def run_records(
 
 
 def triage(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Triage:
-    """Triage one record. Raises InvalidRecord."""
+    """Give one record its score, tier and action. Raises InvalidRecord."""
     return triage_rules.triage(_parse_record(record), kb or load_kb())
 
 
 def resolve(
     case: Json | ResolverInput, kb: KnowledgeBase | None = None
 ) -> Resolution | NotApplicable:
-    """Plan the resolution of a case (the resolver's input). Raises InvalidRecord."""
+    """Plan the resolution of a case, the input of the resolver. Raises InvalidRecord."""
     kb = kb or load_kb()
     parsed = _value_of(parse_case_line(_to_json(case), kb))
     return find_obstacle(parsed) or waterfall.resolve(parsed, kb)
@@ -121,10 +133,11 @@ def check(
     record: Json | FailRecord | None = None,
     kb: KnowledgeBase | None = None,
 ) -> list[Finding]:
-    """Every rule that `output` violates: a triage, a resolution, or an output line with both.
+    """Find each rule that `output` violates: a triage, a resolution, or an output line with both.
 
-    With `record` the output must be the answer to it; without, it must agree with itself.
-    Raises InvalidRecord for a record that cannot be used, not for the output.
+    With `record`, the output is compared with the answer to that record; without, it only has to
+    agree with itself. A finding has `rule`, `path`, `expected`, `actual` and `message`. Raises
+    InvalidRecord for a record that cannot be used, never for the output.
     """
     kb = kb or load_kb()
     line = _to_json(output)

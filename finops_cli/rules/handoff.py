@@ -21,6 +21,7 @@ class NotApplicable(NamedTuple):
     """The reason why a fail has no resolution."""
 
     reason: str
+    """One sentence, as `resolution_skipped` of an output line has it."""
 
 
 def find_obstacle(case: ResolverInput) -> NotApplicable | None:

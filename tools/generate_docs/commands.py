@@ -14,9 +14,9 @@ from finops_cli.errors import MissingPiece, UsageError
 EXIT_1 = {
     "import sec-fails": "Some rows were left out; each is reported on stderr.",
     "import csv": "Some rows were left out; each is reported on stderr.",
-    "run": "The run is complete, and some records are rejected, failed or have findings.",
-    "triage": "The run is complete, and some records are rejected, failed or have findings.",
-    "resolve": "The run is complete, and some cases are rejected, failed or have findings.",
+    "run": "The run is complete, and the status of some line is not `ok`.",
+    "triage": "The run is complete, and the status of some line is not `ok`.",
+    "resolve": "The run is complete, and the status of some line is not `ok`.",
     "check": "At least one output violates a rule.",
     "generate": "A requirement of the data is not met.",
     "dataset-report": "A row fails its verification, or a requirement is not met.",
@@ -114,7 +114,7 @@ Results go to stdout and messages to stderr; `-` is stdin. Two options come befo
 
 | exit status | meaning |
 |---|---|
-| 0 | Each record is verified. |
+| 0 | The command is complete. For `run`, `triage` and `resolve`: each line has the status `ok`. |
 | 1 | The command is complete, and its result needs attention. See each command below. |
 | {usage} | The command has a mistake, or did not finish. stderr says what to change. |
 | {missing} | Something must be installed or started. stderr says what. |
