@@ -78,11 +78,11 @@ def bare() -> Finops:
     """The same where presidio is not installed."""
 
     def run(
-        *arguments: object, given: bytes = b"", timeout: float = 120
+        *arguments: object, stdin: bytes = b"", timeout: float = 120
     ) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-c", WITHOUT_THE_GUARD, *map(str, arguments)]
         return subprocess.run(
-            command, input=given, capture_output=True, timeout=timeout, check=False, cwd=ROOT
+            command, input=stdin, capture_output=True, timeout=timeout, check=False, cwd=ROOT
         )
 
     return run

@@ -1,4 +1,4 @@
-"""`finops check`: one verdict a line, whatever the line is (contracts, section 3)."""
+"""The command `finops check`: it prints one verdict for each input line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.program import EXAMPLES, Finops
 from tests.support.records import jsonl, rows
 
 
-def _verdicts(finops: Finops, *lines: object) -> list[dict[str, Any]]:
-    return rows(finops("check", "-", given=jsonl(*lines)).stdout)
+def check_lines(finops: Finops, *lines: object) -> list[dict[str, Any]]:
+    return rows(finops("check", "-", stdin=jsonl(*lines)).stdout)
 
 
 @pytest.fixture
@@ -45,9 +45,11 @@ def plan(finops: Finops) -> dict[str, Any]:
         (b'{"resolution_steps": 7}', "schema.type"),
     ],
 )
-def test_what_cannot_be_judged_is_a_finding(line: bytes, rule: str, finops: Finops) -> None:
-    """No traceback, no line lost, and the next line is judged."""
-    done = finops("check", "-", given=line + b"\n" + b"{}\n")
+def test_check_of_an_unreadable_line_is_a_finding(line: bytes, rule: str, finops: Finops) -> None:
+    """A line that the checker cannot read gets a finding instead of a traceback. The next line is
+    still checked.
+    """
+    done = finops("check", "-", stdin=line + b"\n" + b"{}\n")
     first, second = rows(done.stdout)
     assert rule in [finding["rule"] for finding in first["findings"]]
     assert (first["line"], first["ok"], second["line"]) == (1, False, 2)
@@ -79,28 +81,30 @@ def test_what_cannot_be_judged_is_a_finding(line: bytes, rule: str, finops: Fino
         (("additional_ftrs_chased",), 1, "waterfall.chase"),
     ],
 )
-def test_a_bare_plan_that_contradicts_itself_is_named(
+def test_check_of_an_inconsistent_plan_names_the_rule(
     path: tuple[Any, ...], value: Any, rule: str, plan: dict[str, Any], finops: Finops
 ) -> None:
-    """Without its input a plan is held against itself: arithmetic, what a step can be, what its
-    fields say of each other.
+    """A plan without its input is checked for internal consistency: its arithmetic, its possible
+    steps and its related fields.
     """
     holder: Any = plan
     for key in path[:-1]:
         holder = holder[key]
-    [good] = _verdicts(finops, plan)
+    [good] = check_lines(finops, plan)
     holder[path[-1]] = value
-    [bad] = _verdicts(finops, plan)
+    [bad] = check_lines(finops, plan)
     assert good["ok"]
     assert rule in [finding["rule"] for finding in bad["findings"]]
 
 
-def test_a_run_held_against_its_fails(tmp_path: Path, finops: Finops) -> None:
-    """--fails finds what a consistent answer to another record hides: two answers swapped."""
+def test_check_with_fails_finds_two_swapped_answers(tmp_path: Path, finops: Finops) -> None:
+    """Two swapped answers are consistent in themselves. `finops check --fails` finds them because
+    each answers another record.
+    """
     output = finops("run", EXAMPLES / "monday.jsonl").stdout.splitlines(keepends=True)
     swapped = b"".join([output[1], output[0], *output[2:]])
-    assert finops("check", "-", given=swapped).returncode == 0
-    done = finops("check", "-", "--fails", EXAMPLES / "monday.jsonl", given=swapped)
+    assert finops("check", "-", stdin=swapped).returncode == 0
+    done = finops("check", "-", "--fails", EXAMPLES / "monday.jsonl", stdin=swapped)
     verdicts = rows(done.stdout)
     assert [verdict["ok"] for verdict in verdicts] == [
         False,
@@ -115,19 +119,21 @@ def test_a_run_held_against_its_fails(tmp_path: Path, finops: Finops) -> None:
     assert done.returncode == 1
 
 
-def _held(finops: Finops, tmp_path: Path, output: bytes, fails: bytes) -> list[list[str]]:
-    """The paths of the findings of each line of `output`, held against `fails`."""
+def paths_of_findings(
+    finops: Finops, tmp_path: Path, output: bytes, fails: bytes
+) -> list[list[str]]:
+    """Check `output` against `fails` and return the paths of the findings of each line."""
     (tmp_path / "fails.jsonl").write_bytes(fails)
-    done = finops("check", "-", "--fails", tmp_path / "fails.jsonl", given=output)
+    done = finops("check", "-", "--fails", tmp_path / "fails.jsonl", stdin=output)
     return [[finding["path"] for finding in line["findings"]] for line in rows(done.stdout)]
 
 
-def test_a_run_must_answer_every_fail_and_nothing_else(tmp_path: Path, finops: Finops) -> None:
-    """Missing, dropped, misnamed, needlessly rejected and wrongly accepted answers are findings; so
-    is a line too many.
+def test_check_with_fails_finds_missing_and_extra_answers(tmp_path: Path, finops: Finops) -> None:
+    """A missing, dropped, misnamed, needlessly rejected or wrongly accepted answer is a finding. A
+    line too many is a finding as well.
     """
     fails = (EXAMPLES / "monday.jsonl").read_bytes().splitlines(keepends=True)[:2]
-    output = finops("run", "-", "-q", given=b"".join(fails)).stdout.splitlines(keepends=True)
+    output = finops("run", "-", "-q", stdin=b"".join(fails)).stdout.splitlines(keepends=True)
     first = json.loads(output[0])
     dropped = {**first, "resolution": None, "resolution_skipped": "because"}
     untriaged = {**first, "triage": None}
@@ -153,27 +159,31 @@ def test_a_run_must_answer_every_fail_and_nothing_else(tmp_path: Path, finops: F
         (jsonl({**first, "status": "failed"}), fails[0], [["/raw"]]),
         (b'{"priority_score": 1}', fails[0], [[""]]),
     ]
-    for given, asked, paths in cases:
-        assert _held(finops, tmp_path, given, asked) == paths
+    for answers, records, paths in cases:
+        assert paths_of_findings(finops, tmp_path, answers, records) == paths
 
 
-def test_plans_are_held_against_their_cases(tmp_path: Path, finops: Finops) -> None:
-    """`finops resolve` output with its card-2 inputs as --fails."""
+def test_check_with_cases_finds_a_plan_without_its_steps(tmp_path: Path, finops: Finops) -> None:
+    """The output of `finops resolve` is checked against its cases with `--fails`. A plan without
+    its steps is a finding.
+    """
     case = (EXAMPLES / "cards/cases.jsonl").read_bytes()
-    output = finops("resolve", "-", "-q", given=case).stdout
+    output = finops("resolve", "-", "-q", stdin=case).stdout
     gutted = json.loads(output)
     gutted["resolution"] |= {
         "resolution_steps": [],
         "residual_short": 24000,
         "total_coverable": 8000,
     }
-    assert _held(finops, tmp_path, output, case) == [[]]
-    [paths] = _held(finops, tmp_path, jsonl(gutted), case)
+    assert paths_of_findings(finops, tmp_path, output, case) == [[]]
+    [paths] = paths_of_findings(finops, tmp_path, jsonl(gutted), case)
     assert "/residual_short" in paths
 
 
-def test_check_never_overwrites_what_it_reads(tmp_path: Path, finops: Finops) -> None:
-    """Neither the outputs nor the fails; and one stdin cannot be both."""
+def test_check_refuses_to_overwrite_its_inputs(tmp_path: Path, finops: Finops) -> None:
+    """`finops check` does not write its output over its outputs file or fails file, and does not
+    read both from stdin.
+    """
     file = tmp_path / "out.jsonl"
     file.write_bytes((EXAMPLES / "cards/published.jsonl").read_bytes())
     before = file.read_bytes()
@@ -183,25 +193,25 @@ def test_check_never_overwrites_what_it_reads(tmp_path: Path, finops: Finops) ->
     assert file.read_bytes() == before
 
 
-def test_absurd_lines_cost_no_more_than_themselves(finops: Finops) -> None:
-    """100,000 garbage steps and a billion decimals are findings of bounded size."""
+def test_check_of_a_huge_line_prints_a_short_verdict(finops: Finops) -> None:
+    """A line with 100,000 empty steps or a huge exponent gives findings of limited size."""
     line = finops("triage", EXAMPLES / "cards/fails.jsonl").stdout
     absurd = [
         b'{"resolution_steps": [' + b"{}," * 100_000 + b"{}]}",
         line.strip().replace(b'"age_factor":60', b'"age_factor":1e-999999999999'),
     ]
-    done = finops("check", "-", given=b"\n".join(absurd))
+    done = finops("check", "-", stdin=b"\n".join(absurd))
     assert [row["ok"] for row in rows(done.stdout)] == [False, False]
     assert len(done.stdout) < 20_000
 
 
-def test_binary_float_noise_is_no_wrong_number(finops: Finops) -> None:
-    """69.50000000000001 is how a program with floats prints 69.5 (kb: check.tolerance); 69.51 is
-    wrong.
+def test_check_tolerates_binary_float_noise(finops: Finops) -> None:
+    """The checker accepts 69.50000000000001 for 69.5, as a program with floats prints it, and
+    rejects 69.50001.
     """
     line = finops("triage", EXAMPLES / "cards/fails.jsonl").stdout
-    [noisy] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.50000000000001,")).stdout)
-    [wrong] = rows(finops("check", "-", given=line.replace(b"69.5,", b"69.50001,")).stdout)
+    [noisy] = rows(finops("check", "-", stdin=line.replace(b"69.5,", b"69.50000000000001,")).stdout)
+    [wrong] = rows(finops("check", "-", stdin=line.replace(b"69.5,", b"69.50001,")).stdout)
     assert (noisy["ok"], [finding["rule"] for finding in wrong["findings"]]) == (
         True,
         ["score.base"],

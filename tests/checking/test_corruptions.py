@@ -1,5 +1,5 @@
-"""The checker names exactly what was corrupted: hundreds of good answers with one field made wrong,
-and good ones left alone.
+"""Corrupted answers: the checker names exactly the field that was made wrong, and accepts the
+correct answers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def plain(line: Line) -> Line:
     return again
 
 
-def _varied(lines: list[Line], kind: str, most: int) -> list[Line]:
+def varied_lines(lines: list[Line], kind: str, most: int) -> list[Line]:
     """The first lines that each bring a word not seen before."""
     seen: set[str] = set()
     kept = []
@@ -88,18 +88,18 @@ def corrupted(judged_fails: list[Line], judged_cases: list[Line]) -> list[Judged
     """Each corruption with the paths that are blamed when the record or input stands beside it."""
     found = []
     for kind, lines in (("triage", judged_fails), ("resolution", judged_cases)):
-        for line in [*_varied(lines, kind, 12), *lines[::100]]:
+        for line in [*varied_lines(lines, kind, 12), *lines[::100]]:
             for corruption in corruptions(line[kind]):
                 findings = findings_of(line | {kind: corruption.answer})
                 found.append((corruption, [finding["path"] for finding in findings]))
     return found
 
 
-def _is_plan(corruption: Corruption) -> bool:
+def is_plan(corruption: Corruption) -> bool:
     return "total_coverable" in corruption.answer or "fallback_qty" in corruption.answer
 
 
-def _accepted(corruption: Corruption, path: str) -> bool:
+def is_accepted_path(corruption: Corruption, path: str) -> bool:
     if path == corruption.path or path.startswith(f"{corruption.path}/"):
         return True
     return corruption.parent_will_do and path == corruption.path.rpartition("/")[0]
@@ -110,43 +110,45 @@ def describe_missed(missed: list[str], of: int) -> str:
     return f"{len(missed)} of {of}\n" + "\n".join(missed[:40])
 
 
-def _misjudged(corrupted: list[Judged]) -> Iterator[str]:
+def find_misjudged(corrupted: list[Judged]) -> Iterator[str]:
     for corruption, paths in corrupted:
-        if not any(_accepted(corruption, path) for path in paths):
+        if not any(is_accepted_path(corruption, path) for path in paths):
             yield f"{corruption.path} {corruption.what}: blamed {paths or 'nothing'}"
 
 
-def test_there_are_enough_corruptions(corrupted: list[Judged]) -> None:
-    """At least 600, over both stages."""
-    kinds = {_is_plan(corruption) for corruption, _ in corrupted}
+def test_corruptions_number_at_least_600_in_both_stages(corrupted: list[Judged]) -> None:
+    """The tests of this module use at least 600 corrupted answers, from triage and from
+    resolution.
+    """
+    kinds = {is_plan(corruption) for corruption, _ in corrupted}
     assert len(corrupted) >= 600
     assert kinds == {True, False}
 
 
-def test_every_corruption_is_blamed_on_its_field(corrupted: list[Judged]) -> None:
-    """With the record or input known, a finding's path is the corrupted field (for a missing or
-    unknown one: or its parent).
+def test_check_blames_the_corrupted_field(corrupted: list[Judged]) -> None:
+    """When the input is known, a finding names the corrupted field. For a missing or unknown field
+    it may name the parent.
     """
-    missed = list(_misjudged(corrupted))
+    missed = list(find_misjudged(corrupted))
     assert not missed, describe_missed(missed, len(corrupted))
 
 
-def test_no_other_field_is_blamed(corrupted: list[Judged]) -> None:
-    """With the record or input known, the fields that were left alone are right, and are not called
-    wrong.
-    """
+def test_check_blames_no_other_field(corrupted: list[Judged]) -> None:
+    """When the input is known, the checker reports no field that was left unchanged."""
     wrong = []
     for corruption, paths in corrupted:
         if corruption.path == "/resolution_steps":
             continue
-        others = [path for path in paths if not _accepted(corruption, path)]
+        others = [path for path in paths if not is_accepted_path(corruption, path)]
         if others:
             wrong.append(f"{corruption.path} {corruption.what}: also blamed {others}")
     assert not wrong, describe_missed(wrong, len(corrupted))
 
 
-def test_nothing_good_is_blamed(judged_fails: list[Line], judged_cases: list[Line]) -> None:
-    """No finding for what was not corrupted, with the record or input beside it."""
+def test_check_of_correct_answers_with_input_finds_nothing(
+    judged_fails: list[Line], judged_cases: list[Line]
+) -> None:
+    """A correct answer beside its input gives no finding."""
     blamed = [
         str((line, found))
         for line in [*judged_fails, *judged_cases]
@@ -155,23 +157,23 @@ def test_nothing_good_is_blamed(judged_fails: list[Line], judged_cases: list[Lin
     assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
 
 
-def test_nothing_good_is_blamed_when_bare(
+def test_check_of_correct_answers_alone_finds_nothing(
     judged_fails: list[Line], judged_cases: list[Line]
 ) -> None:
-    """No finding for a good answer without its record or input."""
+    """A correct answer without its input gives no finding."""
     bare = [line["triage"] for line in judged_fails] + [line["resolution"] for line in judged_cases]
     blamed = [str((answer, found)) for answer in bare if (found := findings_of(answer))]
     assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
 
 
-def _well_formed(answer: Line) -> bool:
+def is_well_formed(answer: Line) -> bool:
     shape = RESOLUTION if "resolution_steps" in answer else TRIAGE
     return shape.read(json.loads(json.dumps(answer), parse_float=Decimal)) is not None
 
 
-def test_the_command_says_the_same(corrupted: list[Judged]) -> None:
-    """`finops check` prints one verdict a line, in order, and counts lines from 1 (contracts,
-    section 3).
+def test_check_command_reports_the_same_paths(corrupted: list[Judged]) -> None:
+    """`finops check` prints one verdict for each line, in order and counted from 1, with the paths
+    that the library reports.
     """
     some = [corruption.answer for corruption, _ in corrupted[::20]]
     verdicts = finops("check", some, options=("-q",))
@@ -182,28 +184,28 @@ def test_the_command_says_the_same(corrupted: list[Judged]) -> None:
 
 @pytest.mark.parametrize("field", ["inventory_modifier", "concentration_modifier"])
 @pytest.mark.parametrize("absurd", [-1e300, -(10**30), 1e300])
-def test_absurd_modifier_is_a_finding_and_no_crash(
+def test_check_of_an_absurd_modifier_is_a_finding(
     judged_fails: list[Line], field: str, absurd: float
 ) -> None:
-    """One verdict a line whatever the line holds: a number far out of range is blamed, bare as well
-    as beside its record.
-    """
+    """A modifier far out of range is a finding and not a crash, with and without the record."""
     line = judged_fails[0]
     answer = line["triage"] | {
         "score_components": line["triage"]["score_components"] | {field: absurd}
     }
-    for given in (line | {"triage": answer}, answer):
-        assert f"/score_components/{field}" in {finding["path"] for finding in findings_of(given)}
+    for checked in (line | {"triage": answer}, answer):
+        assert f"/score_components/{field}" in {finding["path"] for finding in findings_of(checked)}
 
 
-def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(
+def test_check_of_triage_alone_accepts_only_possible_answers(
     corrupted: list[Judged],
 ) -> None:
-    """Internal consistency: the oracle's answers to all records are what may pass."""
+    """A triage without its record is accepted exactly when the oracle gives that answer to some
+    record.
+    """
     wrong = []
-    bare = [corruption for corruption, _ in corrupted if not _is_plan(corruption)]
+    bare = [corruption for corruption, _ in corrupted if not is_plan(corruption)]
     for corruption in bare:
-        possible = _well_formed(corruption.answer) and some_record_gives(corruption.answer)
+        possible = is_well_formed(corruption.answer) and some_record_gives(corruption.answer)
         paths = [finding["path"] for finding in findings_of(corruption.answer)]
         if possible is bool(paths):
             wrong.append(
@@ -213,12 +215,14 @@ def test_bare_triage_is_blamed_exactly_when_no_record_could_give_it(
     assert not wrong, describe_missed(wrong, len(bare))
 
 
-def test_bare_plan_is_blamed_when_its_numbers_cannot_be(corrupted: list[Judged]) -> None:
-    """Internal consistency: section 6's invariants, for whatever number of shares is owed."""
+def test_check_of_plan_alone_rejects_impossible_numbers(corrupted: list[Judged]) -> None:
+    """A plan without its input gets a finding when its numbers are impossible for every number of
+    shares owed.
+    """
     wrong = []
-    bare = [corruption for corruption, _ in corrupted if _is_plan(corruption)]
+    bare = [corruption for corruption, _ in corrupted if is_plan(corruption)]
     for corruption in bare:
-        possible = _well_formed(corruption.answer) and some_input_may_give(corruption.answer)
+        possible = is_well_formed(corruption.answer) and some_input_may_give(corruption.answer)
         if not possible and not findings_of(corruption.answer):
             wrong.append(f"{corruption.path} {corruption.what}: impossible, blamed nothing")
     assert not wrong, describe_missed(wrong, len(bare))

@@ -1,5 +1,5 @@
-"""Free text says no number that the input and its rules do not bear out, and the engine's own prose
-is never blamed.
+"""Numbers in free text: each must follow from the input and the rules, and the rules engine's own
+texts are accepted.
 """
 
 from __future__ import annotations
@@ -53,31 +53,31 @@ def plans(kb: KnowledgeBase) -> list[tuple[ResolverInput, Resolution]]:
     return [(case, resolve(case, kb)) for case in drawn]
 
 
-def _wordless(plan: Resolution) -> Resolution:
+def without_texts(plan: Resolution) -> Resolution:
     """`plan` as a reference that bears nothing out by its own words."""
     steps = tuple(replace(step, rationale="x") for step in plan.resolution_steps)
     return replace(plan, resolution_steps=steps, narrative="x", escalation_reason="")
 
 
-def test_the_engine_is_never_blamed(
+def test_texts_of_the_engine_have_no_findings(
     triages: list[tuple[FailRecord, Triage]],
     plans: list[tuple[ResolverInput, Resolution]],
     kb: KnowledgeBase,
 ) -> None:
-    """Every figure that the engine writes follows from input and rules, without its own words as a
-    witness.
+    """Every number that the rules engine writes into a text follows from the input and
+    the rules.
     """
     for fail, answer in triages:
         assert not list(check_reason(answer, replace(answer, reason="x"), fail, kb)), answer.reason
     for case, plan in plans:
-        assert not list(check_prose(plan, _wordless(plan), case, kb)), plan
+        assert not list(check_prose(plan, without_texts(plan), case, kb)), plan
 
 
 @pytest.mark.parametrize(
     "file", sorted(path.name for path in EXAMPLES.glob("*.jsonl") if "expected" not in path.name)
 )
-def test_examples_are_never_blamed(file: str, kb: KnowledgeBase) -> None:
-    """The same for the files in examples/."""
+def test_texts_for_the_examples_have_no_findings(file: str, kb: KnowledgeBase) -> None:
+    """The rules engine's texts for the files in examples/ have no findings."""
     taken = [
         fail
         for line in (EXAMPLES / file).read_bytes().splitlines()
@@ -90,10 +90,10 @@ def test_examples_are_never_blamed(file: str, kb: KnowledgeBase) -> None:
         case = handoff(fail, answer, kb)
         if not isinstance(case, NotApplicable):
             plan = resolve(case, kb)
-            assert not list(check_prose(plan, _wordless(plan), case, kb))
+            assert not list(check_prose(plan, without_texts(plan), case, kb))
 
 
-def _other_digit(text: str, rng: Random) -> str:
+def change_digit(text: str, rng: Random) -> str:
     at = rng.choice([found.start() for found in re.finditer(r"\d", text)])
     return (
         f"{text[:at]}{rng.choice([digit for digit in '0123456789' if digit != text[at]])}"
@@ -101,45 +101,47 @@ def _other_digit(text: str, rng: Random) -> str:
     )
 
 
-def _added_figure(text: str, rng: Random) -> str:
+def add_number(text: str, rng: Random) -> str:
     words = text.split(" ")
-    said = (
+    claims = (
         f"aged {rng.randint(0, 120)} days",
         f"score {rng.randint(0, 1000) / 10}",
         f"of {rng.randint(1, 99) * 500:,} shares",
     )
-    words.insert(rng.randint(1, len(words)), rng.choice(said))
+    words.insert(rng.randint(1, len(words)), rng.choice(claims))
     return " ".join(words)
 
 
-@pytest.mark.parametrize(("corrupt", "least"), [(_other_digit, 0.90), (_added_figure, 0.93)])
-def test_most_wrong_reasons_are_blamed(
+@pytest.mark.parametrize(("corrupt", "least"), [(change_digit, 0.90), (add_number, 0.93)])
+def test_reason_with_a_wrong_number_is_usually_found(
     corrupt: Callable[[str, Random], str],
     least: float,
     triages: list[tuple[FailRecord, Triage]],
     kb: KnowledgeBase,
 ) -> None:
-    """A changed digit or an added figure; the rest are figures that happen to be true of something
-    else.
+    """At least 90 % of the reasons with a changed digit and 93 % of those with an added number get
+    a finding. The rest happen to be true of another value.
     """
     rng = Random(SEED)
     wrong = [
         (fail, answer, replace(answer, reason=corrupt(answer.reason, rng)))
         for fail, answer in triages
     ]
-    seen = sum(bool(list(check_reason(said, answer, fail, kb))) for fail, answer, said in wrong)
+    seen = sum(
+        bool(list(check_reason(changed, answer, fail, kb))) for fail, answer, changed in wrong
+    )
     assert seen >= least * len(wrong)
 
 
-@pytest.mark.parametrize(("corrupt", "least"), [(_other_digit, 0.75), (_added_figure, 0.93)])
-def test_most_wrong_rationales_are_blamed_and_nothing_else(
+@pytest.mark.parametrize(("corrupt", "least"), [(change_digit, 0.75), (add_number, 0.93)])
+def test_rationale_with_a_wrong_number_is_usually_found(
     corrupt: Callable[[str, Random], str],
     least: float,
     plans: list[tuple[ResolverInput, Resolution]],
     kb: KnowledgeBase,
 ) -> None:
-    """One rationale of a plan is wrong: the finding names it, expects the waterfall's, and no other
-    text is named.
+    """Most wrong rationales get a finding. It names the wrong rationale, gives the expected text
+    and names no other text.
     """
     rng, seen, wrong = Random(SEED), 0, 0
     for case, plan in plans:
@@ -151,25 +153,25 @@ def test_most_wrong_rationales_are_blamed_and_nothing_else(
         i, steps = rng.choice(spots), list(plan.resolution_steps)
         steps[i] = replace(steps[i], rationale=corrupt(steps[i].rationale, rng))
         found = list(check_prose(replace(plan, resolution_steps=tuple(steps)), plan, case, kb))
-        wanted = (
+        expected = (
             f"/resolution_steps/{i}/rationale",
             plan.resolution_steps[i].rationale,
             steps[i].rationale,
         )
-        assert {(finding.path, finding.expected, finding.actual) for finding in found} <= {wanted}
+        assert {(finding.path, finding.expected, finding.actual) for finding in found} <= {expected}
         seen, wrong = seen + len(found), wrong + 1
     assert wrong > CASES
     assert seen >= least * wrong
 
 
-def _card_1(kb: KnowledgeBase, **changes: object) -> tuple[FailRecord, Triage]:
+def triage_card_1(kb: KnowledgeBase, **changes: object) -> tuple[FailRecord, Triage]:
     fail, _, problems = parse_fail_line(jsonl(a_fail(**changes)).strip())
     assert fail is not None, problems
     return fail, triage(fail, kb)
 
 
 @pytest.mark.parametrize(
-    ("reason", "says"),
+    ("reason", "numbers"),
     [
         ("Score 88.2, aged 99 days", "88.2, 99 days"),
         ("5,000 shares in 594918104 with DTC-0005, aged 7 days: 1 day past T+6, score 83", None),
@@ -186,22 +188,22 @@ def _card_1(kb: KnowledgeBase, **changes: object) -> tuple[FailRecord, Triage]:
         ("The counterparty promises 3,000 shares, ref 45123", "3,000 shares, 45123"),
     ],
 )
-def test_a_reason_says_what_the_record_bears_out(
-    reason: str, says: str | None, kb: KnowledgeBase
+def test_reason_with_unsupported_numbers_is_a_finding(
+    reason: str, numbers: str | None, kb: KnowledgeBase
 ) -> None:
-    """Record, points, products and days left count; what a counterparty wrote into the notes does
-    not.
+    """A reason may use numbers of the record, points, products and days left. A number that only
+    the notes contain is a finding.
     """
-    fail, reference = _card_1(kb, notes="3,000 shares promised, ref 45123")
+    fail, reference = triage_card_1(kb, notes="3,000 shares promised, ref 45123")
     found = list(check_reason(replace(reference, reason=reason), reference, fail, kb))
     assert [
         (finding.rule, finding.path, finding.expected, finding.actual) for finding in found
-    ] == ([("triage.reason_figures", "/reason", reference.reason, reason)] if says else [])
-    assert says is None or f"mentions {says}," in found[0].message
+    ] == ([("triage.reason_figures", "/reason", reference.reason, reason)] if numbers else [])
+    assert numbers is None or f"mentions {numbers}," in found[0].message
 
 
 @pytest.mark.parametrize(
-    ("reason", "says"),
+    ("reason", "numbers"),
     [
         ("F-1001 is aged 7 days, worth $13.4M, coverage 25%, rate 4%", None),
         ("CUSIP 594918104 with DTC-0005, 15-day rolling rate 4%, aged 7 days", None),
@@ -215,21 +217,26 @@ def test_a_reason_says_what_the_record_bears_out(
         ("Age: 8. Value high", "8"),
     ],
 )
-def test_a_reason_rounds_nothing_to_zero_and_takes_no_name_for_a_number(
-    reason: str, says: str | None, kb: KnowledgeBase
+def test_reason_numbers_are_not_rounded_to_zero_or_names(
+    reason: str, numbers: str | None, kb: KnowledgeBase
 ) -> None:
-    fail, reference = _card_1(
+    """A number that is rounded to zero is a finding, and a digit string inside a name does not
+    support a quantity.
+    """
+    fail, reference = triage_card_1(
         kb, fail_id="F-1001", market_value=13_400_000, inventory_coverage_pct=25
     )
     found = list(check_reason(replace(reference, reason=reason), reference, fail, kb))
     assert [finding.message.partition(", which")[0] for finding in found] == (
-        [f"reason mentions {says}"] if says else []
+        [f"reason mentions {numbers}"] if numbers else []
     )
 
 
-def test_a_zero_of_the_record_may_be_said(kb: KnowledgeBase) -> None:
-    """A fail of today without value or coverage."""
-    fail, reference = _card_1(
+def test_reason_may_quote_a_zero_of_the_record(kb: KnowledgeBase) -> None:
+    """A reason may mention zero days, dollars, shares or percent when the record holds
+    that zero.
+    """
+    fail, reference = triage_card_1(
         kb,
         age_days=0,
         market_value=0,
@@ -237,13 +244,15 @@ def test_a_zero_of_the_record_may_be_said(kb: KnowledgeBase) -> None:
         cns_position=0,
         cp_fail_rate_pct=0,
     )
-    said = "0 days, worth $0, coverage 0%, position 0 shares, rate 0 percent"
-    assert list(check_reason(replace(reference, reason=said), reference, fail, kb)) == []
+    changed = "0 days, worth $0, coverage 0%, position 0 shares, rate 0 percent"
+    assert list(check_reason(replace(reference, reason=changed), reference, fail, kb)) == []
 
 
-def test_products_and_days_left_are_reckoned(kb: KnowledgeBase) -> None:
-    """Base 51.5 x 0.90 = 46.35, x 1.20 = 55.62, and aged 1 of 6 days: 5 are left, and not 4."""
-    fail, reference = _card_1(kb, age_days=1, inventory_coverage_pct=30, cp_fail_rate_pct=2)
+def test_reason_may_quote_products_and_days_left(kb: KnowledgeBase) -> None:
+    """A reason may mention the score before and after the concentration modifier and the days that
+    remain. A number beside them is a finding.
+    """
+    fail, reference = triage_card_1(kb, age_days=1, inventory_coverage_pct=30, cp_fail_rate_pct=2)
     assert reference.priority_score == Decimal("55.6")
 
     def blamed(reason: str) -> bool:
@@ -255,10 +264,8 @@ def test_products_and_days_left_are_reckoned(kb: KnowledgeBase) -> None:
     assert blamed("4 days left")
 
 
-def test_a_rationale_speaks_of_its_own_counterparty(kb: KnowledgeBase) -> None:
-    """DTC-0901 is owed for 8 days, and only a rationale that names it may say so of
-    another's step.
-    """
+def test_rationale_quotes_only_named_counterparties(kb: KnowledgeBase) -> None:
+    """A rationale may quote the age of its own counterparty, or of another one that it names."""
     [line] = islice((EXAMPLES / "back-to-back.jsonl").read_bytes().splitlines(), 1)
     fail = parse_fail_line(line)[0]
     assert fail is not None
@@ -279,34 +286,36 @@ def test_a_rationale_speaks_of_its_own_counterparty(kb: KnowledgeBase) -> None:
     assert blamed("Aged 9d, before DTC-0901 with 8d") == []
 
 
-def _card_2(kb: KnowledgeBase) -> tuple[ResolverInput, dict[str, Any]]:
+def read_card_2(kb: KnowledgeBase) -> tuple[ResolverInput, dict[str, Any]]:
     """The published case of card 2 and the published answer to it."""
-    given, resolution = exact_json.decode(
+    card_input, resolution = exact_json.decode(
         (EXAMPLES / "cards/published.jsonl").read_bytes().splitlines()[3]
     ).values()
-    case, _, problems = parse_case_line(exact_json.encode(given), kb)
+    case, _, problems = parse_case_line(exact_json.encode(card_input), kb)
     assert case is not None, problems
     return case, resolution
 
 
-def test_the_texts_of_card_2_are_supported(kb: KnowledgeBase) -> None:
-    """`Age 3d 12000sh`, `Residual 4000 shs uncoverable` and the card's narrative say nothing
-    wrong.
+def test_texts_of_card_2_have_no_findings(kb: KnowledgeBase) -> None:
+    """The rationale, narrative and escalation reason that card 2 prints have no findings. Wrong
+    numbers in the narrative and reason do.
     """
-    case, resolution = _card_2(kb)
+    case, resolution = read_card_2(kb)
     plan = resolve(case, kb)
     steps = (
         replace(plan.resolution_steps[0], rationale=resolution["resolution_steps"][0]["rationale"]),
         *plan.resolution_steps[1:],
     )
-    said = replace(
+    as_published = replace(
         plan,
         resolution_steps=steps,
         **{key: resolution[key] for key in ("narrative", "escalation_reason")},
     )
-    assert list(check_prose(said, plan, case, kb)) == []
+    assert list(check_prose(as_published, plan, case, kb)) == []
     wrong = replace(
-        said, narrative="Chase DTC-0161 for 12,500 shs", escalation_reason="Residual 4400 shs"
+        as_published,
+        narrative="Chase DTC-0161 for 12,500 shs",
+        escalation_reason="Residual 4400 shs",
     )
     assert [finding.path for finding in check_prose(wrong, plan, case, kb)] == [
         "/narrative",
@@ -314,9 +323,11 @@ def test_the_texts_of_card_2_are_supported(kb: KnowledgeBase) -> None:
     ]
 
 
-def test_zero_shares_are_named_only_where_nothing_is_left(kb: KnowledgeBase) -> None:
-    """A narrative may name 0 shares where the plan or the inventory holds a 0 of that meaning."""
-    case, _ = _card_2(kb)
+def test_narrative_with_false_zero_shares_is_a_finding(kb: KnowledgeBase) -> None:
+    """A narrative may mention 0 shares only where the plan or the inventory holds a 0 with that
+    meaning.
+    """
+    case, _ = read_card_2(kb)
     plan = resolve(case, kb)
     none_left = "Escalate the residual 0 shares"
     for narrative in (
@@ -349,10 +360,8 @@ def test_zero_shares_are_named_only_where_nothing_is_left(kb: KnowledgeBase) -> 
     "text",
     ["9" * limits.TEXT_CHARS, "1,111" * 13_000, "a1" * 32_000, " 9.5M" * 13_000, "\n 1. " * 10_000],
 )
-def test_a_hostile_text_is_read_to_its_end(text: str, kb: KnowledgeBase) -> None:
-    """The message of a finding stays short whatever the text holds, and no number is too long to be
-    read.
-    """
-    fail, reference = _card_1(kb)
+def test_huge_text_gives_a_short_message(text: str, kb: KnowledgeBase) -> None:
+    """The message of a finding stays short for a text of any length, with numbers of any length."""
+    fail, reference = triage_card_1(kb)
     for finding in check_reason(replace(reference, reason=text), reference, fail, kb):
         assert len(finding.message) < limits.PROBLEMS * (limits.SHOWN_CHARS + 2) + 80

@@ -1,4 +1,4 @@
-"""What a number of a text is worth, and what bears it out."""
+"""Numbers in a text: how they are read, and which known numbers support them."""
 
 from __future__ import annotations
 
@@ -54,9 +54,11 @@ PHRASES = frozenset(
         ("no number at all, five thousand", []),
     ],
 )
-def test_a_figure_is_read_as_the_desk_writes_it(text: str, values: list[int | str]) -> None:
-    """Numbers are exact, with their suffix multiplied; what stands in a name (here after ~) is that
-    name.
+def test_number_with_suffix_or_separator_is_read_exactly(
+    text: str, values: list[int | str]
+) -> None:
+    """A number in a text is read exactly, with its suffix multiplied out. Digits inside a name
+    (here after ~) are read as that name.
     """
     expected = [
         value[1:] if str(value).startswith("~") and isinstance(value, str) else Decimal(value)
@@ -66,8 +68,8 @@ def test_a_figure_is_read_as_the_desk_writes_it(text: str, values: list[int | st
 
 
 @given(st.decimals(min_value=0, max_value=10**12, places=2))
-def test_an_amount_reads_back(amount: Decimal) -> None:
-    """What `render_usd` writes, a figure is worth."""
+def test_rendered_amount_is_read_back_unchanged(amount: Decimal) -> None:
+    """Any amount that `render_usd` writes is read back as the same number."""
     assert [figure.value for figure in read_numbers(f"worth {render_usd(amount)}.")] == [amount]
 
 
@@ -76,9 +78,11 @@ def test_an_amount_reads_back(amount: Decimal) -> None:
     st.integers(0, 3),
     st.sampled_from([-1, 1]),
 )
-def test_half_up_and_nothing_else_is_borne_out(number: Decimal, decimals: int, off: int) -> None:
-    """A known number bears out itself rounded half-up to fewer decimals, and not the neighbours of
-    that.
+def test_known_number_supports_only_half_up_rounding(
+    number: Decimal, decimals: int, off: int
+) -> None:
+    """A known number supports its half-up rounding to fewer decimals, and does not support the
+    neighbours of that value.
     """
     unit = Decimal(1).scaleb(-decimals)
     rounded = number.quantize(unit, ROUND_HALF_UP)
@@ -111,9 +115,11 @@ def test_half_up_and_nothing_else_is_borne_out(number: Decimal, decimals: int, o
         ("in 037833101", "037833100", ["037833101"]),
     ],
 )
-def test_what_a_known_number_bears_out(text: str, of: object, unknown: list[str]) -> None:
-    """Half-up to where the figure ends; days and shares exactly; an amount of either sign; a name
-    as it is.
+def test_known_number_supports_amounts_days_and_names(
+    text: str, of: object, unknown: list[str]
+) -> None:
+    """A number in a text may round a known number half up. Days and shares must match exactly,
+    amounts may have either sign, and names must be identical.
     """
     assert [figure.text for figure in unsupported_numbers(text, known_numbers([of]))] == unknown
 
@@ -143,9 +149,9 @@ def test_what_a_known_number_bears_out(text: str, of: object, unknown: list[str]
         ("aged \u2078 days, \u2467 days, \u00bd", ["\u2078", "\u2467", "\u00bd"]),
     ],
 )
-def test_words_of_the_field_claim_nothing(text: str, unknown: list[str]) -> None:
-    """Accepted phrases, step numbers and enumerations are no figures; what only looks like
-    them is.
+def test_trade_phrases_and_step_numbers_need_no_support(text: str, unknown: list[str]) -> None:
+    """Accepted phrases such as "Rule 204", step numbers and enumerations need no support. A number
+    that only resembles them does.
     """
     assert [
         figure.text for figure in unsupported_numbers(text, known_numbers(), PHRASES)
@@ -177,10 +183,10 @@ def test_words_of_the_field_claim_nothing(text: str, unknown: list[str]) -> None
         ("$4321 with DTC 4321", ("DTC-4321",), ["$4321"]),
     ],
 )
-def test_zeros_names_and_groups(
+def test_zero_name_and_grouped_digits_are_distinguished(
     text: str, known_ones: tuple[object, ...], unknown: list[str]
 ) -> None:
-    """A bare 0 of the rules is no 0 of days, shares, percent or dollars; a name is no number; a
+    """A plain 0 does not support 0 days, shares, percent or dollars, a name is not a number, and a
     blank may group digits.
     """
     assert [

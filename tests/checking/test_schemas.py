@@ -1,6 +1,4 @@
-"""Types and exported JSON Schemas accept the same objects (Draft 2020-12, a validator that knows
-nothing of finops).
-"""
+"""JSON Schemas: the exported schemas and the Python types accept the same objects."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ RELATED: dict[str, Any] = {
 }
 
 
-def _published() -> dict[str, Any]:
+def read_published_answers() -> dict[str, Any]:
     lines = [
         json.loads(line)
         for line in (ROOT / "examples/cards/published.jsonl").read_text().splitlines()
@@ -81,7 +79,7 @@ GOOD: dict[str, Any] = {
         related_fails=[RELATED],
         origin={"source": "test"},
     ),
-    **_published(),
+    **read_published_answers(),
 }
 GOOD["resolver-input"] |= {
     "inventory": INVENTORY,
@@ -93,17 +91,19 @@ GOOD["resolver-input"] |= {
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_exported_files_are_what_the_types_say(name: str) -> None:
-    """`kb/schemas/*.schema.json` is `finops schema NAME`; each is a valid schema and accepts a
-    full, good object.
+def test_exported_schema_equals_the_type_and_accepts_an_answer(name: str) -> None:
+    """Each file `kb/schemas/NAME.schema.json` equals the schema of its type, is a valid schema and
+    accepts a complete object.
     """
     assert json.loads(json.dumps(CODECS[name].json_schema)) == EXPORTED[name]
     jsonschema.Draft202012Validator.check_schema(EXPORTED[name])
     jsonschema.Draft202012Validator(EXPORTED[name]).validate(GOOD[name])
 
 
-def test_the_exported_schema_of_a_mapping_is_current() -> None:
-    """`kb/schemas/mapping.schema.json` is `finops schema mapping` and accepts the example."""
+def test_exported_mapping_schema_equals_the_type() -> None:
+    """The file `kb/schemas/mapping.schema.json` equals the schema of the type. It accepts the
+    example and rejects an unknown column.
+    """
     exported = json.loads((ROOT / "kb/schemas/mapping.schema.json").read_text())
     assert json_schema(Mapping) == exported
     jsonschema.Draft202012Validator.check_schema(exported)
@@ -113,17 +113,21 @@ def test_the_exported_schema_of_a_mapping_is_current() -> None:
     assert not validator.is_valid({**dict(example), "columns": {"quantity": "Shares"}})  # type: ignore[call-overload]
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def list_paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where an object can be changed: each of its fields and list items, at any depth."""
     if isinstance(value, dict):
         return [
             path,
-            *(inner for key, item in value.items() for inner in _paths(item, (*path, key))),
+            *(inner for key, item in value.items() for inner in list_paths(item, (*path, key))),
         ]
     if isinstance(value, list):
         return [
             path,
-            *(inner for index, item in enumerate(value) for inner in _paths(item, (*path, index))),
+            *(
+                inner
+                for index, item in enumerate(value)
+                for inner in list_paths(item, (*path, index))
+            ),
         ]
     return [path]
 
@@ -137,7 +141,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
-def _mutated(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
+def mutate(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
     changed = json.loads(json.dumps(good))
     if not path:
         return value if how != "add" else {**changed, "stray": value}
@@ -156,13 +160,15 @@ def _mutated(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
 @pytest.mark.parametrize("name", CODECS)
 @settings(max_examples=1500, deadline=None)
 @given(data=st.data())
-def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
-    """Any field set, dropped or added: the type takes the object exactly when the schema does, and
-    else a fault is named.
+def test_changed_object_is_accepted_by_type_and_schema_alike(
+    name: str, data: st.DataObject
+) -> None:
+    """With any field set, dropped or added, the type accepts the object exactly when the schema
+    does. Otherwise a problem is named.
     """
-    path = data.draw(st.sampled_from(_paths(GOOD[name])))
+    path = data.draw(st.sampled_from(list_paths(GOOD[name])))
     how = data.draw(st.sampled_from(["set", "set", "drop", "add"]))
-    changed = _mutated(GOOD[name], path, data.draw(st.sampled_from(VALUES)), how)
+    changed = mutate(GOOD[name], path, data.draw(st.sampled_from(VALUES)), how)
     line = json.dumps(changed).encode()
     accepted = jsonschema.Draft202012Validator(EXPORTED[name]).is_valid(changed)
     shape = CODECS[name]
@@ -174,8 +180,10 @@ def test_types_and_schema_accept_alike(name: str, data: st.DataObject) -> None:
     assert bool(problems) != accepted
 
 
-def test_the_fast_way_and_the_slow_way_read_the_same_record() -> None:
-    """A line decoded straight into the type equals the line decoded, then converted."""
+def test_record_decoded_directly_equals_converted_record() -> None:
+    """A line that is decoded straight into the type equals the line that is decoded first and
+    converted then.
+    """
     line = json.dumps(GOOD["fail"]).encode()
     fast = CODECS["fail"].read_line(line)
     assert fast is not None

@@ -279,12 +279,12 @@ def test_common_mistakes_get_their_cure(line: bytes, says: str, finops: Finops) 
     """A CSV, another encoding, a record over several lines, the other stage's input, a misspelt
     field that decides.
     """
-    [row] = rows(finops("run", "-", given=line + b"\n").stdout)
+    [row] = rows(finops("run", "-", stdin=line + b"\n").stdout)
     assert says in row["error"]["message"]
 
 
 def test_fail_records_are_shown_the_way_from_resolve_to_run(finops: Finops) -> None:
-    [row] = rows(finops("resolve", "-", given=jsonl(a_fail())).stdout)
+    [row] = rows(finops("resolve", "-", stdin=jsonl(a_fail())).stdout)
     assert "finops run" in row["error"]["message"]
 
 

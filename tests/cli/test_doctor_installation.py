@@ -57,8 +57,8 @@ def test_provenance_says_who_answered_by_which_rules(finops: Finops) -> None:
     """Backend, models, rules version, attempts and latency on every line; latency is null on
     request.
     """
-    [timed] = rows(finops("triage", "-", given=jsonl(a_fail())).stdout)
-    [untimed] = rows(finops("triage", "-", "--no-timing", given=jsonl(a_fail())).stdout)
+    [timed] = rows(finops("triage", "-", stdin=jsonl(a_fail())).stdout)
+    [untimed] = rows(finops("triage", "-", "--no-timing", stdin=jsonl(a_fail())).stdout)
     provenance = timed["provenance"]
     assert provenance.pop("latency_ms") > 0
     assert untimed["provenance"] == {**provenance, "latency_ms": None}

@@ -51,8 +51,8 @@ def test_example_gives_its_expected_output(name: str, finops: Finops) -> None:
 def test_the_checker_finds_nothing_wrong_with_what_finops_wrote(name: str, finops: Finops) -> None:
     """Alone, and held against the fails it answers."""
     output = finops("run", EXAMPLES / name).stdout
-    assert finops("check", "-", given=output).returncode == 0
-    assert finops("check", "-", "--fails", EXAMPLES / name, given=output).returncode == 0
+    assert finops("check", "-", stdin=output).returncode == 0
+    assert finops("check", "-", "--fails", EXAMPLES / name, stdin=output).returncode == 0
 
 
 def test_no_example_is_left_out() -> None:

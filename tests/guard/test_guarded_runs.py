@@ -81,7 +81,7 @@ def test_planted_personal_data_is_in_no_prompt_capture_log_or_output(
     for line, made in zip(lines, planted, strict=True):
         assert made.kind in line["provenance"]["masked"], (made, line)
     judged = finops(
-        "--kb", quick_kb, "check", "-", "--fails", tmp_path / "fails.jsonl", given=done.stdout
+        "--kb", quick_kb, "check", "-", "--fails", tmp_path / "fails.jsonl", stdin=done.stdout
     )
     assert judged.returncode == 0, judged.stdout[:500]
 
@@ -143,14 +143,14 @@ def test_a_pipe_ends_at_the_record_that_nobody_can_read_first(
         a_fail(fail_id="F-2", notes="call back"),
         a_fail(fail_id="F-3", dk_reason="unknown trade"),
     )
-    done = bare("run", "-", "--backend", "ollama", "--host", server.url, given=given)
+    done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=given)
     assert done.returncode == 3
     assert [line["fail_id"] for line in rows(done.stdout)] == ["F-1"]
     assert "call back" not in _everything(server, done.stdout, done.stderr)
 
 
 def test_records_without_text_need_no_guard(server: FakeOllama, bare: Finops) -> None:
-    done = bare("run", "-", "--backend", "ollama", "--host", server.url, given=jsonl(a_fail()))
+    done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (done.returncode, "masked" in line["provenance"]) == (0, False)
 
@@ -161,7 +161,7 @@ def test_without_the_guard_text_can_be_withheld(server: FakeOllama, bare: Finops
     """
     given = jsonl(a_fail(notes="call Jane back", dk_reason="unknown trade"), a_fail(fail_id="F-2"))
     done = bare(
-        "run", "-", "--backend", "ollama", "--host", server.url, "--guard", "on", given=given
+        "run", "-", "--backend", "ollama", "--host", server.url, "--guard", "on", stdin=given
     )
     assert done.returncode == 0, done.stderr
     assert [line["provenance"].get("masked") for line in rows(done.stdout)] == [["WITHHELD"], None]
@@ -174,14 +174,14 @@ def test_a_resolver_input_has_text_too(server: FakeOllama, bare: Finops, finops:
     """The reason of its triage was written by whoever made it."""
     case = (EXAMPLES / "cards" / "cases.jsonl").read_bytes().splitlines(keepends=True)[0]
     asked = ("resolve", "-", "--backend", "ollama", "--host", server.url)
-    assert bare(*asked, given=case).returncode == 3
-    withheld = bare(*asked, "--guard", "on", given=case)
+    assert bare(*asked, stdin=case).returncode == 3
+    withheld = bare(*asked, "--guard", "on", stdin=case)
     assert withheld.returncode == 0, withheld.stderr
     assert rows(withheld.stdout)[0]["provenance"]["masked"] == ["WITHHELD"]
     pytest.importorskip("presidio_analyzer")
     changed = json.loads(case)
     changed["triage"]["reason"] = "Client 123-45-6789 is short."
-    masked = finops(*asked, given=jsonl(changed))
+    masked = finops(*asked, stdin=jsonl(changed))
     assert rows(masked.stdout)[0]["provenance"]["masked"] == ["SSN"]
     assert "123-45-6789" not in _everything(server, masked.stdout, masked.stderr)
 
@@ -196,7 +196,7 @@ def test_off_sends_text_as_it_is_and_only_when_told(server: FakeOllama, finops: 
         server.url,
         "--guard",
         "off",
-        given=jsonl(a_fail(notes="SSN 123-45-6789")),
+        stdin=jsonl(a_fail(notes="SSN 123-45-6789")),
     )
     assert (done.returncode, "123-45-6789" in _sent(server)) == (0, True)
     assert "masked" not in rows(done.stdout)[0]["provenance"]
@@ -211,11 +211,11 @@ def test_the_engine_masks_when_told(workers: int, finops: Finops) -> None:
     given = jsonl(
         a_fail(fail_id="jane@bank.com", notes="SSN 123-45-6789"), {"cusip": "mail jane@bank.com"}
     )
-    plain = finops("run", "-", "--backend", "engine", "--workers", workers, given=given)
+    plain = finops("run", "-", "--backend", "engine", "--workers", workers, stdin=given)
     assert "masked" not in rows(plain.stdout)[0]["provenance"]
     for mode in ("require", "on"):
         done = finops(
-            "run", "-", "--backend", "engine", "--guard", mode, "--workers", workers, given=given
+            "run", "-", "--backend", "engine", "--guard", mode, "--workers", workers, stdin=given
         )
         first, second = rows(done.stdout)
         assert (first["fail_id"], first["provenance"]["masked"]) == ("[EMAIL]", ["EMAIL", "SSN"])
@@ -248,7 +248,7 @@ def test_repeated_names_are_told_without_being_shown(finops: Finops) -> None:
     given = jsonl(
         *(a_fail(fail_id=name) for name in ("jane@bank.com", "raj@bank.com", "jane@bank.com"))
     )
-    done = finops("run", "-", "--backend", "engine", "--guard", "on", given=given)
+    done = finops("run", "-", "--backend", "engine", "--guard", "on", stdin=given)
     lines = rows(done.stdout)
     assert [line["status"] for line in lines] == ["ok", "ok", "rejected"]
     assert "fail_id [EMAIL] was used on line 1 already" in lines[2]["error"]["message"]
@@ -284,7 +284,7 @@ def test_check_knows_a_masked_name_again_and_no_other(finops: Finops, tmp_path: 
     for name, code in (("desk/[EMAIL]", 0), ("box/[EMAIL]", 1), ("desk/[SSN]", 1), ("desk/", 1)):
         given = jsonl({**json.loads(json.dumps(line, default=float)), "fail_id": name})
         assert (
-            finops("check", "-", "--fails", tmp_path / "fails.jsonl", given=given).returncode
+            finops("check", "-", "--fails", tmp_path / "fails.jsonl", stdin=given).returncode
             == code
         ), name
 

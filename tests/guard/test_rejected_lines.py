@@ -44,7 +44,7 @@ def test_a_value_is_read_whole_before_it_is_cut_short(
     pytest.importorskip("presidio_analyzer")
     for program, found in ((finops, {"CARD", "SSN"}), (bare, {"WITHHELD"})):
         done = program(
-            "run", "-", "--backend", "engine", "--guard", "on", given=line.encode("cp1252") + b"\n"
+            "run", "-", "--backend", "engine", "--guard", "on", stdin=line.encode("cp1252") + b"\n"
         )
         [rejected] = rows(done.stdout)
         assert (done.returncode, rejected["status"]) == (1, "rejected"), done.stderr
@@ -60,10 +60,10 @@ def test_faults_without_personal_data_are_told_in_full(finops: Finops, bare: Fin
     pytest.importorskip("presidio_analyzer")
     given = {**a_fail(), "aged_days": 7}
     del given["age_days"]
-    plain = rows(finops("run", "-", "--backend", "engine", given=jsonl(given)).stdout)[0]
+    plain = rows(finops("run", "-", "--backend", "engine", stdin=jsonl(given)).stdout)[0]
     for program in (finops, bare):
         [line] = rows(
-            program("run", "-", "--backend", "engine", "--guard", "on", given=jsonl(given)).stdout
+            program("run", "-", "--backend", "engine", "--guard", "on", stdin=jsonl(given)).stdout
         )
         assert "age_days is missing" in line["error"]["message"]
         assert "did you mean age_days?" in line["error"]["message"]
@@ -83,7 +83,7 @@ def test_a_line_nested_beyond_reason_harms_no_neighbour(depth: int, finops: Fino
     ]
     deep[0] = deep[0].replace(nested, '{"a": ' + nested + "}")
     given = "\n".join([*deep, json.dumps(a_fail(fail_id="F-3"))]).encode()
-    done = finops("run", "-", "--backend", "engine", "--guard", "on", given=given)
+    done = finops("run", "-", "--backend", "engine", "--guard", "on", stdin=given)
     assert [line["fail_id"] for line in rows(done.stdout)][-1] == "F-3", done.stderr
     assert len(rows(done.stdout)) == 3
     assert b"6789" not in done.stdout

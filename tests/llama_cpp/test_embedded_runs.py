@@ -67,9 +67,9 @@ def test_both_backends_are_asked_with_the_same_prompts(tiny: Path, finops: Finop
     given = jsonl(a_fail())
     with FakeOllama() as server:
         [theirs] = rows(
-            finops("run", "-", "--backend", "ollama", "--host", server.url, given=given).stdout
+            finops("run", "-", "--backend", "ollama", "--host", server.url, stdin=given).stdout
         )
-    [ours] = rows(finops("run", "-", "--backend", "llama-cpp", *_files(tiny), given=given).stdout)
+    [ours] = rows(finops("run", "-", "--backend", "llama-cpp", *_files(tiny), stdin=given).stdout)
     assert ours["provenance"]["prompt_sha256"] == theirs["provenance"]["prompt_sha256"]
 
 
@@ -81,12 +81,12 @@ def test_auto_takes_model_files_that_are_named_where_no_server_answers(
     """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     monkeypatch.setenv("FINOPS_TRIAGE_GGUF", str(tiny))
-    done = finops("triage", "-", given=jsonl(a_fail()))
+    done = finops("triage", "-", stdin=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (line["provenance"]["backend"], done.returncode) == ("llama-cpp", 1)
     assert "model files are named" in " ".join(done.stderr.decode().split())
     monkeypatch.setenv("FINOPS_TRIAGE_GGUF", str(EXAMPLES / "monday.jsonl"))
-    done = finops("triage", "-", given=jsonl(a_fail()))
+    done = finops("triage", "-", stdin=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (line["provenance"]["backend"], done.returncode) == ("engine", 0)
     assert "is not a GGUF file" in " ".join(done.stderr.decode().split())
@@ -103,7 +103,7 @@ def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(
     torn.write_bytes(tiny.read_bytes()[:300_000])
     monkeypatch.setenv("FINOPS_TRIAGE_GGUF", str(tiny))
     monkeypatch.setenv("FINOPS_RESOLVER_GGUF", str(torn))
-    done = finops("run", "-", given=jsonl(a_fail()))
+    done = finops("run", "-", stdin=jsonl(a_fail()))
     assert done.returncode == 0, done.stderr
     assert {line["provenance"]["backend"] for line in rows(done.stdout)} == {"engine"}
     assert "torn.gguf: llama.cpp cannot load it" in " ".join(done.stderr.decode().split())
@@ -119,7 +119,7 @@ def test_auto_does_not_do_without_a_file_that_the_call_names(
         ("llama.cpp cannot load it", tmp_path / "torn.gguf"),
     ):
         (tmp_path / "torn.gguf").write_bytes(tiny.read_bytes()[:300_000])
-        done = finops("triage", "-", "--quiet", "--triage-gguf", file, given=jsonl(a_fail()))
+        done = finops("triage", "-", "--quiet", "--triage-gguf", file, stdin=jsonl(a_fail()))
         assert (done.returncode, done.stdout) == (2, b"")
         assert told in done.stderr.decode()
         assert "says no more" not in done.stderr.decode()
@@ -135,7 +135,7 @@ def test_options_of_the_other_backend_are_refused(tiny: Path, finops: Finops) ->
         tiny,
         "--host",
         "127.0.0.1",
-        given=jsonl(a_fail()),
+        stdin=jsonl(a_fail()),
     )
     assert (done.returncode, b"--host: only for --backend ollama" in done.stderr) == (2, True)
 

@@ -79,7 +79,7 @@ def test_they_answer_where_no_file_is_named(installed: Finops) -> None:
         "--quiet",
         "--guard",
         "off",
-        given=jsonl(a_fail(), a_fail()),
+        stdin=jsonl(a_fail(), a_fail()),
     )
     assert done.returncode == 1, done.stderr
     lines = rows(done.stdout)
@@ -101,19 +101,19 @@ def test_a_file_that_is_named_takes_the_place_of_all(installed: Finops, tmp_path
     """One of two is not filled up silently: the other one is asked for as ever."""
     file = write_tiny_gguf(tmp_path / "mine.gguf")
     done = installed(
-        "triage", "-", "--backend", "llama-cpp", "--triage-gguf", file, given=jsonl(a_fail())
+        "triage", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
     assert [line["provenance"]["models"]["triage"] for line in rows(done.stdout)] == ["mine.gguf"]
     assert "ship with finops" not in told(done)
     done = installed(
-        "run", "-", "--backend", "llama-cpp", "--triage-gguf", file, given=jsonl(a_fail())
+        "run", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
     assert (done.returncode, "needs --resolver-gguf FILE" in told(done)) == (2, True)
     assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", told(done))
 
 
 def test_auto_never_takes_them(installed: Finops) -> None:
-    done = installed("run", "-", given=jsonl(a_fail()))
+    done = installed("run", "-", stdin=jsonl(a_fail()))
     assert [line["provenance"]["backend"] for line in rows(done.stdout)] == ["engine"]
     assert done.returncode == 0, done.stderr
 
@@ -123,7 +123,7 @@ def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> 
     folder = site / "finops_cli/_data/bundled_models"
     hidden = (folder / FILES[1]).rename(folder / "hidden")
     try:
-        done = installed("run", "-", "--backend", "llama-cpp", given=jsonl(a_fail()))
+        done = installed("run", "-", "--backend", "llama-cpp", stdin=jsonl(a_fail()))
     finally:
         hidden.rename(folder / FILES[1])
     assert (

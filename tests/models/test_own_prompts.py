@@ -127,7 +127,7 @@ def test_a_run_with_a_real_model_says_which_prompt_it_was_asked_with(
     pytest.importorskip("llguidance")
     file = write_tiny_gguf(tmp_path / "tiny.gguf", made_for="tiny-triage")
     done = finops(
-        "triage", "-", "--backend", "llama-cpp", "--triage-gguf", file, given=jsonl(a_fail())
+        "triage", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
     [line] = rows(done.stdout)
     assert (done.returncode, line["status"]) == (1, "fallback"), done.stderr
@@ -153,7 +153,7 @@ def test_an_ollama_model_is_created_and_asked_as_its_file_says(
     )
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["parameters"]["num_ctx"] == 1536
-    done = finops("triage", "-", "--backend", "ollama", "--host", server.url, given=jsonl(a_fail()))
+    done = finops("triage", "-", "--backend", "ollama", "--host", server.url, stdin=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (line["status"], line["provenance"]["prompt_sha256"]) == (
         "ok",
@@ -181,7 +181,7 @@ def test_a_name_that_is_not_known_is_refused_everywhere(tmp_path: Path, finops: 
             ("create", "--stage", "triage", "--gguf", file, "--dry-run"),
             ("triage", "-", "--backend", "ollama", "--host", server.url),
         ):
-            done = finops(*command, given=jsonl(a_fail()))
+            done = finops(*command, stdin=jsonl(a_fail()))
             assert (done.returncode, done.stdout) == (2, b""), done.stderr
             assert ACCEPTED in " ".join(done.stderr.decode().split())
         done = finops("doctor", "--host", server.url, "--json")

@@ -98,7 +98,7 @@ def test_what_kept_an_attempt_from_being_read_is_judged_too(
 
 def test_a_run_without_raw_has_nothing_to_judge_again(finops: Finops) -> None:
     output = finops("triage", EXAMPLES / "monday.jsonl", "--backend", "engine").stdout
-    [verdict, *_] = rows(finops("check", "-", "--raw", given=output).stdout)
+    [verdict, *_] = rows(finops("check", "-", "--raw", stdin=output).stdout)
     assert "--keep-raw" in verdict["findings"][0]["message"]
 
 
@@ -134,7 +134,7 @@ def test_a_prompt_that_is_too_long_is_one_records_error(
         a_fail(fail_id="A"), a_fail(fail_id="B", notes="call again " * 2000), a_fail(fail_id="C")
     )
     done = finops(
-        "--kb", quick_kb, "triage", "-", "--backend", "ollama", "--host", server.url, given=given
+        "--kb", quick_kb, "triage", "-", "--backend", "ollama", "--host", server.url, stdin=given
     )
     first, long, last = rows(done.stdout)
     assert [line["status"] for line in (first, long, last)] == ["ok", "fallback", "ok"]
@@ -159,7 +159,7 @@ def test_a_record_that_tries_to_answer_for_the_model_is_only_text(
         "ollama",
         "--host",
         server.url,
-        given=jsonl(a_fail(notes=notes)),
+        stdin=jsonl(a_fail(notes=notes)),
     )
     [line] = rows(done.stdout)
     prompt = server.received[-1].prompt

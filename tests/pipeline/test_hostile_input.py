@@ -91,7 +91,7 @@ def test_a_hostile_line_is_rejected_with_its_reason_between_unharmed_neighbours(
     """
     line, rule = HOSTILE[name]
     last = json.dumps(a_fail(fail_id="F-3")).encode()
-    done = finops("run", "-", "--no-timing", given=b"\n".join((GOOD, line, last)) + b"\n")
+    done = finops("run", "-", "--no-timing", stdin=b"\n".join((GOOD, line, last)) + b"\n")
     first, rejected, third = rows(done.stdout)
     assert (rejected["status"], rejected["triage"], rejected["resolution"]) == (
         "rejected",
@@ -112,7 +112,7 @@ def test_a_hostile_line_is_rejected_with_its_reason_between_unharmed_neighbours(
 def test_a_line_longer_than_the_limit_is_rejected_and_the_next_one_read(finops: Finops) -> None:
     """A line of 6 MiB takes no more memory than the limit of 4 MiB and hides nothing behind it."""
     done = finops(
-        "run", "-", given=b'{"notes": "' + b"x" * (6 * 1024 * 1024) + b'"}\n' + GOOD + b"\n"
+        "run", "-", stdin=b'{"notes": "' + b"x" * (6 * 1024 * 1024) + b'"}\n' + GOOD + b"\n"
     )
     long, good = rows(done.stdout)
     assert "longer than" in long["error"]["message"]
@@ -121,7 +121,7 @@ def test_a_line_longer_than_the_limit_is_rejected_and_the_next_one_read(finops: 
 
 def test_a_byte_order_mark_belongs_to_the_first_line_alone(finops: Finops) -> None:
     given = b"\xef\xbb\xbf" + GOOD + b"\n" + json.dumps(a_fail(fail_id="F-2")).encode() + b"\n"
-    assert [row["status"] for row in rows(finops("run", "-", given=given).stdout)] == ["ok", "ok"]
+    assert [row["status"] for row in rows(finops("run", "-", stdin=given).stdout)] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize("fault", [b"{},", b'"x":1,'])
@@ -133,7 +133,7 @@ def test_a_line_of_many_faults_tells_some_and_costs_little(fault: bytes, finops:
         else b"".join(b'"x%d":1,' % n for n in range(100_000)) + b'"y":1'
     )
     done = finops(
-        "run", "-", given=GOOD[:-1] + b", " + inside + b"}\n" + GOOD.replace(b"F-1", b"F-2") + b"\n"
+        "run", "-", stdin=GOOD[:-1] + b", " + inside + b"}\n" + GOOD.replace(b"F-1", b"F-2") + b"\n"
     )
     bad, good = rows(done.stdout)
     assert len(bad["error"]["problems"]) == 21
@@ -144,7 +144,7 @@ def test_a_line_of_many_faults_tells_some_and_costs_little(fault: bytes, finops:
 
 def test_all_problems_of_a_record_are_named_at_once(finops: Finops) -> None:
     """A desk corrects a record once, not once for each of its faults."""
-    [line] = rows(finops("triage", "-", given=jsonl(a_fail(qty=-1, side="B", age_days="7"))).stdout)
+    [line] = rows(finops("triage", "-", stdin=jsonl(a_fail(qty=-1, side="B", age_days="7"))).stdout)
     assert {problem["path"] for problem in line["error"]["problems"]} == {
         "/qty",
         "/side",
@@ -173,7 +173,7 @@ def test_other_spellings_of_a_good_record_are_the_same_record(
     spelling: bytes, finops: Finops
 ) -> None:
     """What JSON and desks mean alike is read alike."""
-    done = finops("run", "-", "-q", given=spelling)
+    done = finops("run", "-", "-q", stdin=spelling)
     [line] = rows(done.stdout)
     assert (done.returncode, line["triage"]["priority_score"]) == (0, Decimal("83.4"))
 

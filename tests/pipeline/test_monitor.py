@@ -143,7 +143,7 @@ def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> Non
         "--backend",
         "engine",
         "--no-timing",
-        given=given,
+        stdin=given,
     )
     assert done.returncode == 1
     told = json.loads(stats.read_bytes())

@@ -110,7 +110,7 @@ def test_a_consistent_answer_to_another_record_never_stands(
 
 def test_rejected_lines_were_never_asked(finops: Finops) -> None:
     """attempts counts what was asked of an answerer."""
-    good, bad = rows(finops("triage", "-", given=jsonl(a_fail(), {"qty": 1})).stdout)
+    good, bad = rows(finops("triage", "-", stdin=jsonl(a_fail(), {"qty": 1})).stdout)
     assert (good["provenance"]["attempts"], bad["provenance"]["attempts"]) == (1, 0)
 
 
@@ -126,7 +126,7 @@ def test_an_empty_dk_reason_is_not_set(finops: Finops) -> None:
         finops(
             "triage",
             "-",
-            given=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price")),
+            stdin=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price")),
         ).stdout
     )
     assert (empty["triage"]["category"], told["triage"]["category"]) == ("CNS_FAIL", "DK_DISPUTE")
@@ -162,7 +162,7 @@ def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(
     assert first["resolution"]["additional_ftrs_chased"] == 8990
     assert len(first["resolution"]["narrative"]) < 1000
     assert second["status"] == "rejected"
-    assert finops("check", "-", "--fails", fails, given=output).returncode == 0
+    assert finops("check", "-", "--fails", fails, stdin=output).returncode == 0
 
 
 def test_a_right_model_stands_under_its_own_name(kb: KnowledgeBase) -> None:
@@ -198,7 +198,7 @@ def test_stage_two_says_why_it_does_not_apply(
 ) -> None:
     """kb: waterfall.applies."""
     [line] = rows(
-        finops("run", "-", given=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout
+        finops("run", "-", stdin=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout
     )
     assert (line["status"], line["resolution"]) == ("ok", None)
     assert reason in line["resolution_skipped"]
@@ -207,16 +207,16 @@ def test_stage_two_says_why_it_does_not_apply(
 def test_a_disputed_case_is_not_resolved(finops: Finops) -> None:
     """A resolver input of category DK_DISPUTE gets no plan, and the checker refuses one for it."""
     case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
-    [plan] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    [plan] = rows(finops("resolve", "-", stdin=jsonl(case)).stdout)
     case["triage"]["category"] = "DK_DISPUTE"
-    [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    [line] = rows(finops("resolve", "-", stdin=jsonl(case)).stdout)
     assert (line["status"], line["resolution"]) == ("ok", None)
     assert "until the trade is known" in line["resolution_skipped"]
     judged = {
         "input": case,
         "resolution": json.loads(json.dumps(plan["resolution"], default=float)),
     }
-    [verdict] = rows(finops("check", "-", given=jsonl(judged)).stdout)
+    [verdict] = rows(finops("check", "-", stdin=jsonl(judged)).stdout)
     assert [finding["rule"] for finding in verdict["findings"]] == ["waterfall.applies"]
 
 
@@ -226,7 +226,7 @@ def test_the_age_of_a_case_is_told_from_its_component(finops: Finops) -> None:
     """
     case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
     case["triage"]["score_components"]["age"] = 17
-    [line] = rows(finops("resolve", "-", given=jsonl(case)).stdout)
+    [line] = rows(finops("resolve", "-", stdin=jsonl(case)).stdout)
     assert line["error"]["problems"][0]["rule"] == "input.age"
-    [line] = rows(finops("resolve", "-", given=jsonl({**case, "age_days": 9})).stdout)
+    [line] = rows(finops("resolve", "-", stdin=jsonl({**case, "age_days": 9})).stdout)
     assert line["status"] == "ok"

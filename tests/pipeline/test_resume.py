@@ -264,7 +264,7 @@ def test_resume_needs_files_on_both_sides(tmp_path: Path, finops: Finops) -> Non
         ["run", tmp_path / "fails.jsonl"],
     ):
         (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail()))
-        assert finops(*arguments, "--resume", given=jsonl(a_fail())).returncode == 2
+        assert finops(*arguments, "--resume", stdin=jsonl(a_fail())).returncode == 2
 
 
 def test_interrupt_says_how_to_go_on(tmp_path: Path, blotter: Path) -> None:

@@ -105,7 +105,7 @@ def test_stage_two_fields_may_stand_beside_the_text(finops: Finops) -> None:
     }
     [line] = rows(
         finops(
-            "run", "-", given=jsonl({"fail_id": "F-1", "text": CARD, "inventory": inventory})
+            "run", "-", stdin=jsonl({"fail_id": "F-1", "text": CARD, "inventory": inventory})
         ).stdout
     )
     assert line["resolution"]["resolution_steps"][0]["qty"] == 5000

@@ -1,5 +1,5 @@
-"""The two published card examples: what they should have said, and why the checker rejects what
-they say (domain, section 7).
+"""The worked examples of the two model cards: their correct answers, and the errors in the answers
+that the cards print.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from tests.support.program import EXAMPLES, Finops
 from tests.support.records import rows
 
 
-def _broken(finding: dict[str, object]) -> tuple[object, object, object, object]:
+def violation(finding: dict[str, object]) -> tuple[object, object, object, object]:
+    """Return the rule, the path and both values of a finding."""
     return finding["rule"], finding["path"], finding["expected"], finding["actual"]
 
 
-def test_the_cards_fail_scores_83_4(finops: Finops) -> None:
-    """Factors 60, 70, 80, 60 give base 69.5; on the threshold list, 10 % covered: 69.5 x 1.00 x
-    1.20 = 83.4.
+def test_card_1_fail_scores_83_4(finops: Finops) -> None:
+    """The fail of card 1 has a base score of 69.5, a priority score of 83.4 and the tier
+    CRITICAL.
     """
     [line] = rows(finops("triage", EXAMPLES / "cards/fails.jsonl").stdout)
     triage = line["triage"]
@@ -24,9 +25,9 @@ def test_the_cards_fail_scores_83_4(finops: Finops) -> None:
     assert (triage["priority_score"], triage["priority_tier"]) == (Decimal("83.4"), "CRITICAL")
 
 
-def test_the_cards_case_is_covered_to_28_000_of_32_000(finops: Finops) -> None:
-    """Chase 12,000 (37.5 %), box 8,000 (62.5 %), recall 5,000, borrow 3,000: total 28,000, residual
-    4,000.
+def test_card_2_case_covers_28_000_of_32_000_shares(finops: Finops) -> None:
+    """The plan for card 2 is to chase 12,000 shares, take 8,000 from the box, recall 5,000 and
+    borrow 3,000. A residual of 4,000 is escalated.
     """
     [line] = rows(finops("resolve", EXAMPLES / "cards/cases.jsonl").stdout)
     plan = line["resolution"]
@@ -44,12 +45,14 @@ def test_the_cards_case_is_covered_to_28_000_of_32_000(finops: Finops) -> None:
     )
 
 
-def test_published_outputs_are_rejected_for_the_right_reasons(finops: Finops) -> None:
-    """Alone, held against their own numbers; with their input, against what it gives."""
+def test_published_answers_are_rejected_with_their_errors(finops: Finops) -> None:
+    """The checker finds the arithmetic errors in the answers that the cards print. With the input
+    it also finds the factors and steps that contradict the record.
+    """
     done = finops("check", EXAMPLES / "cards/published.jsonl")
     lines = [line["findings"] for line in rows(done.stdout)]
     bare_triage, triage, bare_plan = (
-        {_broken(finding) for finding in findings} for findings in lines[:3]
+        {violation(finding) for finding in findings} for findings in lines[:3]
     )
     assert done.returncode == 1
     assert bare_triage == {
@@ -63,6 +66,6 @@ def test_published_outputs_are_rejected_for_the_right_reasons(finops: Finops) ->
     }
     assert bare_plan == {("plan.total", "/total_coverable", 20000, 28000)}
     total, missing = sorted(lines[3], key=lambda finding: str(finding["rule"]))
-    assert _broken(total) == ("plan.total", "/total_coverable", 20000, 28000)
+    assert violation(total) == ("plan.total", "/total_coverable", 20000, 28000)
     assert (missing["rule"], missing["path"]) == ("waterfall.step_missing", "/resolution_steps/1")
     assert (missing["expected"]["action"], missing["expected"]["qty"]) == ("APPLY_BOX", 8000)

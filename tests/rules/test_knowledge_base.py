@@ -1,5 +1,5 @@
-"""The rules are data: every number stands in kb/ with its source, the code holds none, and a desk
-can change one.
+"""The knowledge base: the rules' numbers are in kb/ with their source, the code holds none, and a
+desk can change one.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ ten.
 
 
 @pytest.mark.parametrize("id", WORD_LISTS)
-def test_every_word_has_a_meaning(id: str, kb: KnowledgeBase) -> None:
-    """Each closed list of the code has an entry that says what each of its words means, and no
-    other words.
+def test_kb_terms_define_every_word_of_each_enum(id: str, kb: KnowledgeBase) -> None:
+    """Each closed list of words in the code has a kb entry. The entry defines every word of the
+    list and no other.
     """
     entry = kb.entries[id]
     assert isinstance(entry, entries.Terms)
@@ -58,9 +58,9 @@ def test_every_word_has_a_meaning(id: str, kb: KnowledgeBase) -> None:
     assert all(entry.members.values())
 
 
-def test_every_number_of_the_kb_is_used(kb: KnowledgeBase) -> None:
-    """A table or number that no rule reads would be a promise that changing it changes
-    something.
+def test_every_kb_number_is_used_by_a_rule(kb: KnowledgeBase) -> None:
+    """Every table and number of the knowledge base is compiled into a rule, so a change of it has
+    an effect.
     """
     compiler = Compiler(kb.entries)
     compile_with("test", compiler, kb.entries)
@@ -76,8 +76,10 @@ def test_every_number_of_the_kb_is_used(kb: KnowledgeBase) -> None:
 
 
 @pytest.mark.parametrize("package", ["rules", "verify", "guard"])
-def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
-    """Anything but plain arithmetic comes from the book."""
+def test_rule_code_holds_no_number(package: str) -> None:
+    """The code of the rules takes its numbers from the knowledge base. Only plain arithmetic, cache
+    sizes and a few listed constants are exceptions.
+    """
     found = {
         (file.name, node.value)
         for file in (ROOT / "finops_cli" / package).glob("*.py")
@@ -101,8 +103,10 @@ def test_the_code_of_the_rules_holds_no_number(package: str) -> None:
     assert found - cache_sizes - sentences - signals - slices == set()
 
 
-def test_every_rule_that_a_finding_can_name_is_an_entry(kb: KnowledgeBase) -> None:
-    """`finops kb show RULE` explains any rule that the checker or an error names."""
+def test_every_rule_id_in_the_code_is_a_kb_entry(kb: KnowledgeBase) -> None:
+    """Every rule that a finding or an error names has a kb entry, so `finops kb show RULE` explains
+    it.
+    """
     named = re.compile(
         r'"((?:schema|cusip|input|import|data|trace|reply|score|tier|triage|plan|waterfall'
         r'|gridlock)\.[a-z_0-9]+)"'
@@ -125,8 +129,8 @@ def test_every_rule_that_a_finding_can_name_is_an_entry(kb: KnowledgeBase) -> No
     assert found - set(kb.entries) == set()
 
 
-def test_ids_that_prose_refers_to_exist(kb: KnowledgeBase) -> None:
-    """A reference such as `regsho.state` in an entry's text leads somewhere."""
+def test_every_id_in_an_entry_text_exists(kb: KnowledgeBase) -> None:
+    """An id in the text of an entry, such as `regsho.state`, is the id of another entry."""
     refers = re.compile(
         r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan"
         r"|gridlock|enum|regulation|answer|reply|guard)\.[a-z_0-9]+)`"
@@ -138,9 +142,9 @@ def test_ids_that_prose_refers_to_exist(kb: KnowledgeBase) -> None:
     assert {pair for pair in referred if pair[1] not in kb.entries} == set()
 
 
-def test_regulations_say_what_differs(kb: KnowledgeBase) -> None:
-    """The rules that depart from 17 CFR 242.204 and 242.203(b)(3) are named by entries of the
-    regulation.
+def test_regulation_entries_list_the_rules_that_differ(kb: KnowledgeBase) -> None:
+    """The entries for 17 CFR 242.204 and 242.203(b)(3) list the finops rules that depart from them,
+    and those rules exist.
     """
     laws = [entry for entry in kb.entries.values() if isinstance(entry, entries.Regulation)]
     assert {law.id for law in laws} == {"regulation.204", "regulation.203b3"}
@@ -152,25 +156,25 @@ def own_kb(tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
 
 
-def _edit(folder: Path, file: str, old: str, new: str) -> None:
+def replace_in_file(folder: Path, file: str, old: str, new: str) -> None:
     text = (folder / file).read_text()
     assert text.count(old) == 1
     (folder / file).write_text(text.replace(old, new))
 
 
-def test_a_desk_can_change_a_number_without_touching_code(own_kb: Path, finops: Finops) -> None:
-    """Age factor 60 becomes 40: the base falls by 20 x 0.30, and the provenance names other
-    rules.
+def test_changed_kb_number_changes_score_and_provenance(own_kb: Path, finops: Finops) -> None:
+    """A desk can change a factor in its own copy of kb/. The score follows, and the provenance
+    records another knowledge base.
     """
-    _edit(own_kb, "scoring.toml", "{ to = 9, value = 60 }", "{ to = 9, value = 40 }")
-    [ours] = rows(finops("triage", "-", given=jsonl(a_fail())).stdout)
-    [theirs] = rows(finops("--kb", own_kb, "triage", "-", given=jsonl(a_fail())).stdout)
+    replace_in_file(own_kb, "scoring.toml", "{ to = 9, value = 60 }", "{ to = 9, value = 40 }")
+    [ours] = rows(finops("triage", "-", stdin=jsonl(a_fail())).stdout)
+    [theirs] = rows(finops("--kb", own_kb, "triage", "-", stdin=jsonl(a_fail())).stdout)
     assert theirs["triage"]["score_components"]["base_score"] == Decimal("63.5")
     assert ours["provenance"]["kb"] != theirs["provenance"]["kb"]
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "says"),
+    ("file", "old", "new", "message"),
     [
         ("scoring.toml", 'id = "score.cap"', 'id = "score.kap"', "score.cap"),
         ("scoring.toml", 'id = "score.cap"', 'id = "score.base"', "used twice"),
@@ -190,37 +194,50 @@ def test_a_desk_can_change_a_number_without_touching_code(own_kb: Path, finops: 
         "rumour"),
     ],
 )  # fmt: skip
-def test_a_broken_knowledge_base_is_refused_by_file_or_entry(
-    file: str, old: str, new: str, says: str, own_kb: Path
+def test_invalid_kb_is_refused_with_its_file_or_entry(
+    file: str, old: str, new: str, message: str, own_kb: Path
 ) -> None:
-    """Missing, doubled, misspelt, ill-typed and unordered entries are named, never papered over."""
-    _edit(own_kb, file, old, new)
-    with pytest.raises(KnowledgeError, match=re.escape(says)):
+    """A knowledge base with a missing, repeated, misspelt, ill-typed or unordered entry is refused.
+    The message names the file or the entry.
+    """
+    replace_in_file(own_kb, file, old, new)
+    with pytest.raises(KnowledgeError, match=re.escape(message)):
         load_kb(own_kb)
 
 
-def test_search_finds_by_stem_and_ranks_the_title_first(kb: KnowledgeBase) -> None:
-    """Words are stemmed (`deadlines` finds deadline); all words count before any."""
+def test_search_ranks_titles_first_and_matches_stems(kb: KnowledgeBase) -> None:
+    """Search ranks a match in the title first and matches words by their stem, so `deadlines` finds
+    deadline. A query without words finds nothing.
+    """
     assert search(kb.entries, "recall notice")[0].id == "recall.notice_days"
     assert "deadline.threshold" in [entry.id for entry in search(kb.entries, "threshold deadlines")]
     assert search(kb.entries, 'xyz"zy (') == []
     assert search(kb.entries, "  ") == []
 
 
-def test_kb_shows_a_table_and_its_source_in_80_columns(finops: Finops) -> None:
-    shown = finops("kb", "show", "score.value_factor").stdout.decode()
+def test_kb_show_prints_table_and_source_in_80_columns(finops: Finops) -> None:
+    """`finops kb show` prints the title, the source and each row of a table in lines of at most 80
+    characters.
+    """
+    output = finops("kb", "show", "score.value_factor").stdout.decode()
     for part in ("Value factor", "source card-1", "from 1,000,000 to 5,000,000", "over 5,000,000"):
-        assert part in shown
-    assert max(map(len, shown.splitlines())) <= 80
+        assert part in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["kb"], ["kb", "list"]])
-def test_kb_lists_every_entry(arguments: list[str], finops: Finops, kb: KnowledgeBase) -> None:
+def test_kb_list_prints_every_entry_in_order(
+    arguments: list[str], finops: Finops, kb: KnowledgeBase
+) -> None:
+    """`finops kb` and `finops kb list` print one line for each entry, in the order of the knowledge
+    base.
+    """
     listed = [line.split()[0] for line in finops(*arguments).stdout.decode().splitlines()]
     assert listed == list(kb.entries)
 
 
-def test_kb_as_json_gives_every_entry_whole(finops: Finops, kb: KnowledgeBase) -> None:
+def test_kb_list_json_prints_every_entry_with_its_value(finops: Finops, kb: KnowledgeBase) -> None:
+    """`finops kb list --json` prints all entries with their exact values and sources."""
     import json
 
     listed = json.loads(finops("kb", "list", "--json").stdout, parse_float=Decimal)

@@ -1,4 +1,4 @@
-"""A fifth factor of the score, added from outside the package: one row and its entries."""
+"""A fifth factor of the score, added from outside the package: one row and its kb entries."""
 
 from __future__ import annotations
 
@@ -82,89 +82,101 @@ def kb_with_hidden_factor(kb_dir: Path) -> KnowledgeBase:
     return load_kb(kb_dir, (*FACTORS, replace(SIZE, field=None)))
 
 
-def answer_of(kb: KnowledgeBase) -> dict[str, Any]:
+def triage_record(kb: KnowledgeBase) -> dict[str, Any]:
+    """Triage RECORD by the rules of `kb`."""
     record = parse_fail(dict(RECORD)).value
     assert record is not None
     answer: dict[str, Any] = exact_json.decode(exact_json.encode(triage(record, kb)))
     return answer
 
 
-def faults(answer: dict[str, Any], kb: KnowledgeBase, *, with_record: bool) -> list[str]:
+def violated_rules(answer: dict[str, Any], kb: KnowledgeBase, *, with_record: bool) -> list[str]:
+    """Check `answer`, with or without its record, and return the rules that it violates."""
     line = {"fail": RECORD, "triage": answer} if with_record else answer
     [verdict] = check_lines([exact_json.encode(line)], kb)
     return [finding.rule for finding in verdict.findings]
 
 
 @pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
-def test_new_factor_enters_the_base_and_the_reason(
+def test_new_factor_enters_base_score_and_reason(
     variant: str, request: pytest.FixtureRequest
 ) -> None:
-    """The weighted value is part of the base score, whether it is shown or not."""
-    answer = answer_of(request.getfixturevalue(variant))
+    """The weighted value of a new factor is part of the base score and of the reason, whether the
+    answer shows the factor or not.
+    """
+    answer = triage_record(request.getfixturevalue(variant))
     assert answer["score_components"]["base_score"] == BASE
     assert answer["priority_score"] == PRIORITY
     assert "size 2" in answer["reason"]
 
 
-def test_new_factor_is_shown_only_with_a_field(
+def test_new_factor_without_a_field_is_hidden(
     kb_with_shown_factor: KnowledgeBase, kb_with_hidden_factor: KnowledgeBase
 ) -> None:
-    """`score_components` has a field for the factor exactly when its row names one."""
+    """`score_components` has a field for a new factor exactly when its row names one."""
     fields = list(ScoreComponents.__struct_fields__)
-    assert list(answer_of(kb_with_hidden_factor)["score_components"]) == fields
-    assert list(answer_of(kb_with_shown_factor)["score_components"]) == [*fields, "size_factor"]
-    assert answer_of(kb_with_shown_factor)["score_components"]["size_factor"] == 40
+    assert list(triage_record(kb_with_hidden_factor)["score_components"]) == fields
+    assert list(triage_record(kb_with_shown_factor)["score_components"]) == [*fields, "size_factor"]
+    assert triage_record(kb_with_shown_factor)["score_components"]["size_factor"] == 40
 
 
 @pytest.mark.parametrize("with_record", [True, False], ids=["record", "alone"])
 @pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
-def test_check_accepts_the_answer_of_the_rules(
+def test_check_accepts_a_correct_answer_with_new_factor(
     variant: str, with_record: bool, request: pytest.FixtureRequest
 ) -> None:
-    """The checker knows the factor, with and without the record."""
+    """The checker accepts the rules' answer with a fifth factor, with and without the record."""
     kb = request.getfixturevalue(variant)
-    assert faults(answer_of(kb), kb, with_record=with_record) == []
+    assert violated_rules(triage_record(kb), kb, with_record=with_record) == []
 
 
 @pytest.mark.parametrize("with_record", [True, False], ids=["record", "alone"])
 @pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
-def test_check_rejects_a_base_that_no_value_gives(
+def test_check_rejects_a_base_that_no_factor_value_gives(
     variant: str, with_record: bool, request: pytest.FixtureRequest
 ) -> None:
-    """A base that no value of the factor gives is a finding of `score.base`."""
+    """A base score that no value of the new factor gives is a finding of `score.base`."""
     kb = request.getfixturevalue(variant)
-    answer = answer_of(kb)
+    answer = triage_record(kb)
     answer["score_components"]["base_score"] = Decimal("70.5")
-    assert "score.base" in faults(answer, kb, with_record=with_record)
+    assert "score.base" in violated_rules(answer, kb, with_record=with_record)
 
 
-def test_check_without_the_record_allows_each_value_of_a_hidden_factor(
+def test_check_without_record_allows_any_hidden_factor_value(
     kb_with_shown_factor: KnowledgeBase, kb_with_hidden_factor: KnowledgeBase
 ) -> None:
-    """A base that another value of the hidden factor gives is wrong only against the record."""
+    """A base score that another value of the hidden factor gives is a finding only when the record
+    is known.
+    """
     for kb, alone in (
         (kb_with_hidden_factor, []),
         (kb_with_shown_factor, ["score.base", "score.priority"]),
     ):
-        answer = answer_of(kb)
+        answer = triage_record(kb)
         answer["score_components"]["base_score"] = Decimal("69.5")
         answer["priority_score"] = Decimal("83.4")
-        assert faults(answer, kb, with_record=False) == alone
-        assert faults(answer, kb, with_record=True) == ["score.base", "score.priority"]
+        assert violated_rules(answer, kb, with_record=False) == alone
+        assert violated_rules(answer, kb, with_record=True) == ["score.base", "score.priority"]
 
 
-def test_check_knows_the_values_of_a_shown_factor(kb_with_shown_factor: KnowledgeBase) -> None:
-    """A value that is not in the table of the factor is a finding of its entry."""
-    answer = answer_of(kb_with_shown_factor)
+def test_check_rejects_a_factor_value_outside_its_table(
+    kb_with_shown_factor: KnowledgeBase,
+) -> None:
+    """A factor value that is not in the factor's table violates its entry. A missing field violates
+    `schema.required`.
+    """
+    answer = triage_record(kb_with_shown_factor)
     answer["score_components"]["size_factor"] = 41
-    assert "score.size_factor" in faults(answer, kb_with_shown_factor, with_record=False)
-    assert "score.size_factor" in faults(answer, kb_with_shown_factor, with_record=True)
+    assert "score.size_factor" in violated_rules(answer, kb_with_shown_factor, with_record=False)
+    assert "score.size_factor" in violated_rules(answer, kb_with_shown_factor, with_record=True)
     del answer["score_components"]["size_factor"]
-    assert faults(answer, kb_with_shown_factor, with_record=False) == ["schema.required"]
+    assert violated_rules(answer, kb_with_shown_factor, with_record=False) == ["schema.required"]
 
 
-def test_factor_without_its_entry_is_refused(kb_dir: Path) -> None:
-    """A weight without a row, a row without a weight and a row without a table are refused."""
+def test_kb_with_factor_but_no_entry_is_refused(kb_dir: Path) -> None:
+    """A weight without a factor, a factor without a weight and a factor without a table are
+    refused.
+    """
     with pytest.raises(KnowledgeError, match=r"score\.base: members must be age"):
         load_kb(kb_dir)
     with pytest.raises(KnowledgeError, match=r"score\.base: members must be age"):
@@ -173,8 +185,8 @@ def test_factor_without_its_entry_is_refused(kb_dir: Path) -> None:
         load_kb(kb_dir, (*FACTORS, replace(SIZE, kb_id="score.bulk_factor")))
 
 
-def test_shipped_answer_has_the_fields_of_card_1(kb: KnowledgeBase) -> None:
-    """The shipped factors leave the output as card 1 defines it: these fields, in this order."""
+def test_bundled_factors_keep_the_output_of_card_1(kb: KnowledgeBase) -> None:
+    """With the bundled factors a triage has the fields of card 1, in the order of card 1."""
     record = parse_fail(dict(RECORD)).value
     assert record is not None
     golden = GOLDEN / "triage-card-1.jsonl"

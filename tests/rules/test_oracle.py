@@ -1,5 +1,5 @@
-"""finops agrees with a second implementation of the rules (`tests/support/oracle`), through its
-command line.
+"""Comparison of the finops commands with a second implementation of the rules,
+`tests/support/oracle`.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def finops(
 ) -> list[dict[str, Any]]:
     """`finops COMMAND -` over `rows`, as the lines it prints, numbers exact."""
     call = [sys.executable, "-m", "finops_cli", command, "-", *options]
-    given = "".join(f"{json.dumps(row)}\n" for row in rows)
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
     done = subprocess.run(
         call,
-        input=given,
+        input=lines,
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -233,19 +233,23 @@ def describe(found: list[tuple[str, list[str]]]) -> str:
     )
 
 
-def test_every_random_fail_is_accepted_in_order(
+def test_run_of_random_fails_writes_one_ok_line_each(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
-    """Lines in = lines out, in input order, each verified (contracts, section 2)."""
+    """`finops run` writes one line for each random fail, in input order, and every line has the
+    status ok.
+    """
     assert [line["fail_id"] for line in run_lines] == [fail["fail_id"] for fail in fails]
     assert Counter(line["status"] for line in run_lines) == {"ok": FAILS}
     assert all(list(line["triage"]) == TRIAGE_FIELDS for line in run_lines)
 
 
-def test_triage_equals_the_oracle(
+def test_triage_of_random_fails_equals_the_oracle(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
-    """Sections 2 and 3, every field but the sentence."""
+    """finops and the oracle give each random fail the same triage in every field except
+    the reason.
+    """
     pairs = zip(fails, run_lines, strict=True)
     found = [
         (f["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"]))))
@@ -254,11 +258,11 @@ def test_triage_equals_the_oracle(
     assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
-def test_stage_2_runs_where_it_applies_as_the_oracle(
+def test_resolution_is_run_or_skipped_as_the_oracle_says(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
-    """Section 6: a delivery obligation with an inventory, no DK_DISPUTE, no OFFSET; else a reason
-    in `resolution_skipped`.
+    """Stage 2 runs for the fails for which the oracle has a case. Its plan equals the oracle's, and
+    every other line has a reason in `resolution_skipped`.
     """
     found = []
     for fail, line in zip(fails, run_lines, strict=True):
@@ -275,8 +279,8 @@ def test_stage_2_runs_where_it_applies_as_the_oracle(
     assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
-def test_handoff_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
-    """Section 4: the one conversion between the cards' objects, seen as `finops run` applies it."""
+def test_handoff_of_random_fails_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
+    """The handoff turns a triage into the same resolver input as the oracle does."""
     kb, found = load_kb(bundled_kb_dir()), []
     for fail in fails:
         record = parse_fail_line(json.dumps(fail).encode()).value
@@ -284,16 +288,18 @@ def test_handoff_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
         case = handoff(record, triage(record, kb), kb)
         if isinstance(case, NotApplicable):
             continue
-        given = msgspec.to_builtins(case.triage, builtin_types=(Decimal,))
-        given["flags"] = list(given["flags"])
+        lines = msgspec.to_builtins(case.triage, builtin_types=(Decimal,))
+        lines["flags"] = list(lines["flags"])
         expected = plan_oracle.handoff(fail)
-        found.append((fail["fail_id"], list(differences(expected, scored_triage(given)))))
+        found.append((fail["fail_id"], list(differences(expected, scored_triage(lines)))))
     assert len(found) > FAILS // 10
     assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
-def test_plan_equals_the_oracle(cases: list[dict[str, Any]], plans: list[dict[str, Any]]) -> None:
-    """Sections 5 and 6, every field but the texts."""
+def test_plan_of_random_cases_equals_the_oracle(
+    cases: list[dict[str, Any]], plans: list[dict[str, Any]]
+) -> None:
+    """finops and the oracle give each random case the same plan in every field except the texts."""
     pairs = zip(cases, plans, strict=True)
     found = [
         (
@@ -305,11 +311,11 @@ def test_plan_equals_the_oracle(cases: list[dict[str, Any]], plans: list[dict[st
     assert not any(where for _, where in found), describe([one for one in found if one[1]])
 
 
-def test_plan_obeys_every_invariant(
+def test_plan_of_random_cases_breaks_no_invariant(
     cases: list[dict[str, Any]], plans: list[dict[str, Any]]
 ) -> None:
-    """The list at the end of section 6, judged without the oracle; card 2's fields in card 2's
-    order.
+    """Each plan obeys the invariants of a valid plan, which are tested without the oracle. Its
+    fields are in the order of card 2.
     """
     pairs = zip(cases, plans, strict=True)
     found = [
@@ -319,9 +325,9 @@ def test_plan_obeys_every_invariant(
     assert all(list(line["resolution"]) == PLAN_FIELDS for line in plans)
 
 
-def test_random_cases_reach_every_step_and_outcome(plans: list[dict[str, Any]]) -> None:
-    """The comparison is worth something: every action, both fallback orders, all gridlock outcomes
-    occur.
+def test_random_cases_reach_every_action_and_outcome(plans: list[dict[str, Any]]) -> None:
+    """The random cases are varied enough: together their plans use every step action, both
+    fallbacks and all gridlock outcomes.
     """
     seen = Counter(
         step["action"] for line in plans for step in line["resolution"]["resolution_steps"]
@@ -333,8 +339,8 @@ def test_random_cases_reach_every_step_and_outcome(plans: list[dict[str, Any]]) 
     assert {line["resolution"]["secondary_fallback"] for line in plans} == {"NONE", "SOURCE_BORROW"}
 
 
-def _in_words(fail: dict[str, Any]) -> str:
-    """The text form of section 1, with the labels of its example."""
+def text_form_of(fail: dict[str, Any]) -> str:
+    """Write `fail` in the text form, with the labels that card 1 uses."""
     pairs = [
         f"CUSIP: {fail['cusip']}", f"Side: {fail['side']}", f"Qty: {fail['qty']}",
         f"Counterparty: {fail['counterparty']}",
@@ -348,11 +354,12 @@ def _in_words(fail: dict[str, Any]) -> str:
     return f"Triage this fail record: {' | '.join(pairs)}"
 
 
-def test_text_form_is_triaged_as_the_record(fails: list[dict[str, Any]]) -> None:
-    """Section 1: a line may carry the text form; its fields are the record's."""
+def test_triage_of_text_form_equals_the_oracle(fails: list[dict[str, Any]]) -> None:
+    """A fail in the text form gets the triage of the record that it describes."""
     known = [{name: fail.get(name) for name in RECORD_OF_CARD_1} for fail in fails[:500]]
     lines = finops(
-        "triage", [{"fail_id": f"T-{n}", "text": _in_words(fail)} for n, fail in enumerate(known)]
+        "triage",
+        [{"fail_id": f"T-{n}", "text": text_form_of(fail)} for n, fail in enumerate(known)],
     )
     pairs = zip(known, lines, strict=True)
     found = [
@@ -363,7 +370,9 @@ def test_text_form_is_triaged_as_the_record(fails: list[dict[str, Any]]) -> None
 
 
 def test_card_1_record_scores_69_5_and_83_4() -> None:
-    """Section 7: the record itself scores 69.5 and 83.4."""
+    """finops and the oracle both give the record of card 1 a base score of 69.5 and a priority
+    score of 83.4.
+    """
     [line] = finops("triage", [RECORD_OF_CARD_1])
     for answer in (line["triage"], triage_oracle.triage(RECORD_OF_CARD_1)):
         assert (answer["score_components"]["base_score"], answer["priority_score"]) == (
@@ -372,9 +381,9 @@ def test_card_1_record_scores_69_5_and_83_4() -> None:
         )
 
 
-def test_card_2_input_gives_the_plan_that_the_spec_states() -> None:
-    """Section 7: CHASE_FTR 12,000 (37.5 %), APPLY_BOX 8,000 (62.5 %), recall 5,000, borrow 3,000,
-    of 32,000.
+def test_card_2_input_gives_the_same_plan_as_the_oracle() -> None:
+    """finops and the oracle both give the input of card 2 the plan that the rules require: 28,000
+    of 32,000 shares covered.
     """
     [line] = finops("resolve", [INPUT_OF_CARD_2])
     for plan in (line["resolution"], plan_oracle.resolution(INPUT_OF_CARD_2)):

@@ -14,7 +14,7 @@ Finops = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def run_finops(
-    *arguments: object, given: bytes = b"", timeout: float = 120
+    *arguments: object, stdin: bytes = b"", timeout: float = 120
 ) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
-    return subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
