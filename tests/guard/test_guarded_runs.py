@@ -1,5 +1,5 @@
-"""Runs with models and free text: personal data goes nowhere, the desk's own numbers go everywhere,
-and nothing is sent unread.
+"""Runs with models and free text: the guard masks personal data, leaves the desk's own numbers, and
+no text is sent unscanned.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from tests.support.program import EXAMPLES, ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
 
 
-def _sent(server: FakeOllama) -> str:
-    """All that the server was sent about records, prompts included."""
+def sent_text(server: FakeOllama) -> str:
+    """Join the prompts of the requests that the server received."""
     return json.dumps(
         [request.body for request in server.received if not warms_up(request)], ensure_ascii=False
     )
 
 
-def _everything(server: FakeOllama, output: bytes, talk: bytes) -> str:
-    return _sent(server).replace("\\n", "\n") + output.decode() + talk.decode()
+def all_text(server: FakeOllama, output: bytes, messages: bytes) -> str:
+    return sent_text(server).replace("\\n", "\n") + output.decode() + messages.decode()
 
 
 PLANTED = [(kind, number) for kind in personal_data.PLANTED for number in range(50)]
 
 
-def _planted_fails(
+def plant_fails(
     draw: personal_data.Draw,
 ) -> tuple[list[dict[str, Any]], list[personal_data.Planted]]:
     """A fail for each piece of personal data: in the notes, the reason of a DK, what an importer
@@ -59,24 +59,24 @@ def _planted_fails(
     return fails, planted
 
 
-def test_planted_personal_data_is_in_no_prompt_capture_log_or_output(
+def test_guarded_run_leaks_no_planted_personal_data(
     server: FakeOllama, tmp_path: Path, finops: Finops, quick_kb: Path
 ) -> None:
-    """500 pieces of ten kinds in every place that holds text; each line says what was masked in its
-    record.
+    """Of 500 planted pieces of personal data of ten kinds, none reaches a prompt, a capture, a log
+    or an output. Each line lists what was masked in its record.
     """
     pytest.importorskip("presidio_analyzer")
-    fails, planted = _planted_fails(Random(5))
+    fails, planted = plant_fails(Random(5))
     assert len(planted) == 500
     assert len(personal_data.PLANTED) == 10
     (tmp_path / "fails.jsonl").write_bytes(jsonl(*fails))
     command = model_run(quick_kb, server, tmp_path / "fails.jsonl", "--keep-raw", "--workers", 4)
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
-    said = _everything(server, done.stdout, done.stderr)
+    texts = all_text(server, done.stdout, done.stderr)
     lines = rows(done.stdout)
     assert len(lines) == len(fails)
-    leaked = [made for made in planted if made.what in said]
+    leaked = [made for made in planted if made.what in texts]
     assert leaked == []
     for line, made in zip(lines, planted, strict=True):
         assert made.kind in line["provenance"]["masked"], (made, line)
@@ -86,10 +86,12 @@ def test_planted_personal_data_is_in_no_prompt_capture_log_or_output(
     assert judged.returncode == 0, judged.stdout[:500]
 
 
-def test_look_alikes_reach_the_model_to_the_letter(
+def test_guarded_run_sends_look_alikes_unchanged(
     server: FakeOllama, tmp_path: Path, quick_kb: Path
 ) -> None:
-    """500 CUSIPs, ISINs, DTC numbers, quantities, prices and dates in notes: none is masked."""
+    """500 notes with CUSIPs, ISINs, DTC numbers, quantities, prices and dates reach the model
+    unchanged.
+    """
     pytest.importorskip("presidio_analyzer")
     draw = Random(6)
     kinds = list(look_alikes.LOOK_ALIKES)
@@ -105,11 +107,11 @@ def test_look_alikes_reach_the_model_to_the_letter(
     assert {tuple(line["provenance"]["masked"]) for line in rows(done.stdout)} == {()}
 
 
-def test_nothing_is_sent_of_a_file_with_text_that_nobody_can_read_first(
+def test_run_of_a_file_with_text_and_no_guard_sends_nothing(
     server: FakeOllama, bare: Finops, tmp_path: Path
 ) -> None:
-    """`require` is the default with models: the last record has a note, and not even the first is
-    sent. Exit 3 names the cure.
+    """`require` is the default guard mode with models. Without the guard extra, a file with one
+    note ends with exit 3 and a fix before any record is sent.
     """
     (tmp_path / "fails.jsonl").write_bytes(
         jsonl(a_fail(), a_fail(fail_id="F-2", notes="call back"))
@@ -134,59 +136,67 @@ def test_nothing_is_sent_of_a_file_with_text_that_nobody_can_read_first(
     assert [one for one in server.received if not warms_up(one)] == []
 
 
-def test_a_pipe_ends_at_the_record_that_nobody_can_read_first(
-    server: FakeOllama, bare: Finops
-) -> None:
-    """It cannot be looked through beforehand; what stands before that record is answered."""
-    given = jsonl(
+def test_run_of_a_pipe_without_guard_stops_at_free_text(server: FakeOllama, bare: Finops) -> None:
+    """A pipe cannot be scanned in advance. Without the guard extra the run answers the records
+    before the first one with free text and stops there.
+    """
+    stdin = jsonl(
         a_fail(),
         a_fail(fail_id="F-2", notes="call back"),
         a_fail(fail_id="F-3", dk_reason="unknown trade"),
     )
-    done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=given)
+    done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=stdin)
     assert done.returncode == 3
     assert [line["fail_id"] for line in rows(done.stdout)] == ["F-1"]
-    assert "call back" not in _everything(server, done.stdout, done.stderr)
+    assert "call back" not in all_text(server, done.stdout, done.stderr)
 
 
-def test_records_without_text_need_no_guard(server: FakeOllama, bare: Finops) -> None:
+def test_run_without_guard_answers_records_without_text(server: FakeOllama, bare: Finops) -> None:
+    """A run with models does not need the guard extra for records without free text."""
     done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (done.returncode, "masked" in line["provenance"]) == (0, False)
 
 
-def test_without_the_guard_text_can_be_withheld(server: FakeOllama, bare: Finops) -> None:
-    """`--guard on`: the record goes, its text stays; the line says so, and the answer is the
-    engine's all the same.
+def test_guard_on_without_the_extra_withholds_text(server: FakeOllama, bare: Finops) -> None:
+    """With `--guard on` and no guard extra the model gets the record without its text. The line
+    lists WITHHELD.
     """
-    given = jsonl(a_fail(notes="call Jane back", dk_reason="unknown trade"), a_fail(fail_id="F-2"))
+    stdin = jsonl(a_fail(notes="call Jane back", dk_reason="unknown trade"), a_fail(fail_id="F-2"))
     done = bare(
-        "run", "-", "--backend", "ollama", "--host", server.url, "--guard", "on", stdin=given
+        "run", "-", "--backend", "ollama", "--host", server.url, "--guard", "on", stdin=stdin
     )
     assert done.returncode == 0, done.stderr
     assert [line["provenance"].get("masked") for line in rows(done.stdout)] == [["WITHHELD"], None]
-    assert "[WITHHELD]" in _sent(server)
-    assert "Jane" not in _everything(server, done.stdout, done.stderr)
+    assert "[WITHHELD]" in sent_text(server)
+    assert "Jane" not in all_text(server, done.stdout, done.stderr)
     assert "masked       WITHHELD 1" in done.stderr.decode()
 
 
-def test_a_resolver_input_has_text_too(server: FakeOllama, bare: Finops, finops: Finops) -> None:
-    """The reason of its triage was written by whoever made it."""
+def test_guard_scans_the_reason_of_a_resolver_case(
+    server: FakeOllama, bare: Finops, finops: Finops
+) -> None:
+    """The reason in a resolver case is free text: it needs the guard, can be withheld, and is
+    masked.
+    """
     case = (EXAMPLES / "cards" / "cases.jsonl").read_bytes().splitlines(keepends=True)[0]
-    asked = ("resolve", "-", "--backend", "ollama", "--host", server.url)
-    assert bare(*asked, stdin=case).returncode == 3
-    withheld = bare(*asked, "--guard", "on", stdin=case)
+    arguments = ("resolve", "-", "--backend", "ollama", "--host", server.url)
+    assert bare(*arguments, stdin=case).returncode == 3
+    withheld = bare(*arguments, "--guard", "on", stdin=case)
     assert withheld.returncode == 0, withheld.stderr
     assert rows(withheld.stdout)[0]["provenance"]["masked"] == ["WITHHELD"]
     pytest.importorskip("presidio_analyzer")
     changed = json.loads(case)
     changed["triage"]["reason"] = "Client 123-45-6789 is short."
-    masked = finops(*asked, stdin=jsonl(changed))
+    masked = finops(*arguments, stdin=jsonl(changed))
     assert rows(masked.stdout)[0]["provenance"]["masked"] == ["SSN"]
-    assert "123-45-6789" not in _everything(server, masked.stdout, masked.stderr)
+    assert "123-45-6789" not in all_text(server, masked.stdout, masked.stderr)
 
 
-def test_off_sends_text_as_it_is_and_only_when_told(server: FakeOllama, finops: Finops) -> None:
+def test_guard_off_sends_text_unchanged(server: FakeOllama, finops: Finops) -> None:
+    """With `--guard off` the model gets the text unchanged and the line has no list of masked
+    kinds.
+    """
     done = finops(
         "run",
         "-",
@@ -198,24 +208,24 @@ def test_off_sends_text_as_it_is_and_only_when_told(server: FakeOllama, finops: 
         "off",
         stdin=jsonl(a_fail(notes="SSN 123-45-6789")),
     )
-    assert (done.returncode, "123-45-6789" in _sent(server)) == (0, True)
+    assert (done.returncode, "123-45-6789" in sent_text(server)) == (0, True)
     assert "masked" not in rows(done.stdout)[0]["provenance"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_engine_masks_when_told(workers: int, finops: Finops) -> None:
-    """It asks nobody, so nothing is masked unless `--guard` says so; names and faults are masked
-    then, in every process.
+def test_engine_run_masks_only_with_the_guard_option(workers: int, finops: Finops) -> None:
+    """The rules engine sends nothing, so it masks only with `--guard`. Then it masks names and
+    error messages too, with any number of workers.
     """
     pytest.importorskip("presidio_analyzer")
-    given = jsonl(
+    stdin = jsonl(
         a_fail(fail_id="jane@bank.com", notes="SSN 123-45-6789"), {"cusip": "mail jane@bank.com"}
     )
-    plain = finops("run", "-", "--backend", "engine", "--workers", workers, stdin=given)
+    plain = finops("run", "-", "--backend", "engine", "--workers", workers, stdin=stdin)
     assert "masked" not in rows(plain.stdout)[0]["provenance"]
     for mode in ("require", "on"):
         done = finops(
-            "run", "-", "--backend", "engine", "--guard", mode, "--workers", workers, stdin=given
+            "run", "-", "--backend", "engine", "--guard", mode, "--workers", workers, stdin=stdin
         )
         first, second = rows(done.stdout)
         assert (first["fail_id"], first["provenance"]["masked"]) == ("[EMAIL]", ["EMAIL", "SSN"])
@@ -223,9 +233,10 @@ def test_the_engine_masks_when_told(workers: int, finops: Finops) -> None:
         assert b"jane@bank" not in done.stdout + done.stderr
 
 
-def test_the_raw_of_a_masked_name_is_judged_too(
+def test_check_raw_accepts_a_masked_fail_id(
     server: FakeOllama, finops: Finops, tmp_path: Path
 ) -> None:
+    """`finops check --raw` accepts the raw answer of a record whose `fail_id` was masked."""
     pytest.importorskip("presidio_analyzer")
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(fail_id="desk/jane@bank.com")))
     run = (
@@ -242,23 +253,25 @@ def test_the_raw_of_a_masked_name_is_judged_too(
     assert (judged.returncode, b"jane" in judged.stdout) == (0, False), judged.stdout
 
 
-def test_repeated_names_are_told_without_being_shown(finops: Finops) -> None:
-    """Two people of one placeholder are two records; one address twice is a repetition."""
+def test_repeated_masked_fail_id_is_rejected_unseen(finops: Finops) -> None:
+    """Two names with the same placeholder are two records. The same name twice is a repetition, and
+    the message shows only the placeholder.
+    """
     pytest.importorskip("presidio_analyzer")
-    given = jsonl(
+    stdin = jsonl(
         *(a_fail(fail_id=name) for name in ("jane@bank.com", "raj@bank.com", "jane@bank.com"))
     )
-    done = finops("run", "-", "--backend", "engine", "--guard", "on", stdin=given)
+    done = finops("run", "-", "--backend", "engine", "--guard", "on", stdin=stdin)
     lines = rows(done.stdout)
     assert [line["status"] for line in lines] == ["ok", "ok", "rejected"]
     assert "fail_id [EMAIL] was used on line 1 already" in lines[2]["error"]["message"]
     assert b"@bank" not in done.stdout
 
 
-def test_a_guarded_run_is_taken_up_under_the_same_guard_only(
-    finops: Finops, tmp_path: Path
-) -> None:
-    """A name that was masked is known again; another `--guard` is another run."""
+def test_resume_with_another_guard_mode_is_refused(finops: Finops, tmp_path: Path) -> None:
+    """A guarded run resumes with the same `--guard` mode and recognises masked names. Another mode
+    is refused.
+    """
     pytest.importorskip("presidio_analyzer")
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(a_fail(fail_id="jane@bank.com"), a_fail(fail_id="F-2")))
@@ -275,23 +288,26 @@ def test_a_guarded_run_is_taken_up_under_the_same_guard_only(
     assert output.read_bytes() == whole
 
 
-def test_check_knows_a_masked_name_again_and_no_other(finops: Finops, tmp_path: Path) -> None:
+def test_check_matches_a_masked_fail_id_to_its_record(finops: Finops, tmp_path: Path) -> None:
+    """The checker matches a masked `fail_id` with the record whose name it can stand for, and with
+    no other.
+    """
     pytest.importorskip("presidio_analyzer")
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(fail_id="desk/jane@bank.com")))
     line = rows(
         finops("run", tmp_path / "fails.jsonl", "--backend", "engine", "--guard", "on").stdout
     )[0]
     for name, code in (("desk/[EMAIL]", 0), ("box/[EMAIL]", 1), ("desk/[SSN]", 1), ("desk/", 1)):
-        given = jsonl({**json.loads(json.dumps(line, default=float)), "fail_id": name})
+        stdin = jsonl({**json.loads(json.dumps(line, default=float)), "fail_id": name})
         assert (
-            finops("check", "-", "--fails", tmp_path / "fails.jsonl", stdin=given).returncode
+            finops("check", "-", "--fails", tmp_path / "fails.jsonl", stdin=stdin).returncode
             == code
         ), name
 
 
-def test_no_connection_but_loopback_is_opened(server: FakeOllama, tmp_path: Path) -> None:
-    """A run with models and the guard, watched from its first instruction: names are not looked up,
-    and only the server is reached.
+def test_guarded_run_connects_only_to_the_server(server: FakeOllama, tmp_path: Path) -> None:
+    """A run with a model and the guard looks up no name and opens no connection except to its
+    server.
     """
     pytest.importorskip("presidio_analyzer")
     watch = (
@@ -312,11 +328,11 @@ def test_no_connection_but_loopback_is_opened(server: FakeOllama, tmp_path: Path
         "--host",
         server.url,
     ]
-    given = jsonl(a_fail(notes="mail jane@example.com, SSN 123-45-6789"))
+    stdin = jsonl(a_fail(notes="mail jane@example.com, SSN 123-45-6789"))
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     done = subprocess.run(
         command,
-        input=given,
+        input=stdin,
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": path},

@@ -1,4 +1,6 @@
-"""What is hidden from a plain search is found, and no text costs more than its length."""
+"""Hostile text: the guard finds numbers behind invisible or unusual characters, and its time grows
+with the length of the text.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +54,11 @@ from finops_cli.guard.detector import Guard
         ("", ""),
     ],
 )
-def test_a_number_is_read_as_it_is_seen(text: str, masked: str, guard: Guard) -> None:
-    """Whatever stands between its digits and whichever digits they are; look-alikes stay to the
-    letter.
+def test_guard_reads_numbers_through_hidden_characters(
+    text: str, masked: str, guard: Guard
+) -> None:
+    """The guard finds a number with invisible separators or other scripts' digits. Look-alikes stay
+    unchanged.
     """
     assert guard.mask(text).text == masked
 
@@ -105,9 +109,9 @@ UNITS = (
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_longest_text_is_masked_at_once(unit: str, guard: Guard) -> None:
-    """65,536 characters of anything take well under a second of the processor's time; the bound
-    leaves room for a slow machine.
+def test_guard_masks_the_longest_text_within_3_seconds(unit: str, guard: Guard) -> None:
+    """The guard masks a text of the greatest allowed length within three seconds of
+    processor time.
     """
     text = "acct " + (unit * limits.TEXT_CHARS)[: limits.TEXT_CHARS - 11] + "@x.com"
     began = time.process_time()
@@ -134,8 +138,8 @@ def test_the_longest_text_is_masked_at_once(unit: str, guard: Guard) -> None:
         "1 . ",
     ],
 )
-def test_twice_the_text_costs_about_twice(unit: str, guard: Guard) -> None:
-    """Linear: four times the text takes at most eight times as long."""
+def test_guard_time_grows_linearly_with_the_text(unit: str, guard: Guard) -> None:
+    """The guard takes at most eight times as long for four times the text."""
 
     def seconds(chars: int) -> float:
         text = unit * (chars // len(unit))

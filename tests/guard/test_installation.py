@@ -1,4 +1,6 @@
-"""The guard is an extra: without it the cure is named; with it nothing but the disk is asked."""
+"""The guard as an optional extra: the fix when it is missing, its settings in kb/, and no network
+access.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from finops_cli.guard.detector import Guard, open_guard
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 
 
-def _python(program: str) -> subprocess.CompletedProcess[str]:
+def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
@@ -27,11 +29,11 @@ OPENS = (
 )
 
 
-def test_without_the_extra_the_cure_is_named() -> None:
-    """Whoever asks for the guard is told what to install; asking whether it is there, and masking
-    nothing, needs nothing.
+def test_open_guard_without_the_extra_names_the_fix() -> None:
+    """Opening the guard without its extra raises MissingPiece with the install command and exit
+    code 3. Importing its record functions needs no extra.
     """
-    done = _python(
+    done = run_python(
         "import sys\nsys.modules['presidio_analyzer'] = None\n"
         + OPENS
         + "from finops_cli.errors import MissingPiece\nimport finops_cli.guard.records\n"
@@ -41,12 +43,12 @@ def test_without_the_extra_the_cure_is_named() -> None:
     assert done.stdout.strip() == f"{extras.cure('guard')} 3", done.stderr
 
 
-def test_an_extra_that_cannot_be_loaded_is_told_when_it_is_needed() -> None:
-    """A presidio that is there but broken: no text passes unread, and the message says what
-    broke.
+def test_guard_with_a_broken_extra_raises_on_use() -> None:
+    """If presidio is installed but cannot be loaded, masking a text with digits raises MissingPiece
+    instead of passing the text.
     """
     pytest.importorskip("presidio_analyzer")
-    done = _python(
+    done = run_python(
         OPENS + "import sys\nfrom finops_cli.errors import MissingPiece\nguard ="
         " open_guard(load_kb(bundled_kb_dir()).guard)\n"
         + "assert guard.mask('no digits that mean a person: 5,000 shares').kinds == ()\n"
@@ -57,9 +59,11 @@ def test_an_extra_that_cannot_be_loaded_is_told_when_it_is_needed() -> None:
     assert "cannot be loaded" in done.stdout, done.stderr
 
 
-def test_nothing_is_loaded_before_the_guard_is_opened() -> None:
-    """`--help` and runs without a model do not wait for presidio."""
-    done = _python(
+def test_guard_import_does_not_load_presidio() -> None:
+    """Importing the guard loads neither presidio nor spaCy, so `--help` and runs without a model
+    start fast.
+    """
+    done = run_python(
         OPENS
         + "import finops_cli.guard.records, sys\nprint('presidio_analyzer' in sys.modules, 'spacy'"
         " in sys.modules)"
@@ -67,12 +71,12 @@ def test_nothing_is_loaded_before_the_guard_is_opened() -> None:
     assert done.stdout.split() == ["False", "False"], done.stderr
 
 
-def test_no_socket_but_loopback_opens() -> None:
-    """Opening and masking, addresses of every domain included, ask no name server and connect
-    nowhere; no process is started.
+def test_guard_opens_no_connection_and_no_process() -> None:
+    """Opening the guard and masking text looks up no name, connects to no address outside this
+    machine and starts no process.
     """
     pytest.importorskip("presidio_analyzer")
-    done = _python(
+    done = run_python(
         "import sys\ndef watch(event, given):\n    if event in ('socket.connect',"
         " 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto', 'socket.bind',"
         " 'urllib.Request',\n                 'subprocess.Popen', 'os.system', 'os.posix_spawn'):\n"
@@ -93,10 +97,10 @@ def test_no_socket_but_loopback_opens() -> None:
     assert any("socket.connect" in line for line in reached), "the watch sees a connection"
 
 
-def test_nothing_is_logged_of_a_text(
+def test_guard_logs_no_part_of_a_text(
     guard: Guard, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Presidio logs what it cannot validate; nothing of ours reaches that."""
+    """Neither finops nor presidio logs or prints any part of a text that is masked."""
     caplog.set_level(0)
     guard.mask(
         "SSN 123-45-6789 IBAN DE89 3704 0044 0532 0130 0\u00df and GB\u00b2\u00b29 NWBK 6016 1331"
@@ -110,7 +114,7 @@ def test_nothing_is_logged_of_a_text(
     assert capfd.readouterr() == ("", "")
 
 
-def _own_kb(tmp_path: Path, old: str, new: str) -> Path:
+def kb_with_change(tmp_path: Path, old: str, new: str) -> Path:
     kb_dir = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
     text = (kb_dir / "guard.toml").read_text()
     assert text.count(old) == 1
@@ -129,15 +133,18 @@ def _own_kb(tmp_path: Path, old: str, new: str) -> Path:
         "SSN of her late uncle 123456789"),
     ],
 )  # fmt: skip
-def test_a_desk_changes_scores_and_words_without_touching_code(
+def test_changed_guard_entry_in_kb_changes_the_mask(
     old: str, new: str, text: str, masked: str, tmp_path: Path, guard: Guard
 ) -> None:
+    """A desk can change the guard's scores and context words in its own kb/, and the masked text
+    follows.
+    """
     assert guard.mask(text).text != masked
-    assert open_guard(load_kb(_own_kb(tmp_path, old, new)).guard).mask(text).text == masked
+    assert open_guard(load_kb(kb_with_change(tmp_path, old, new)).guard).mask(text).text == masked
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ("account_long = 0.6", "account_long = 6", "guard.scores"),
         ("members = { text = 0.5", "members = { text = 0", "guard.thresholds"),
@@ -147,8 +154,11 @@ def test_a_desk_changes_scores_and_words_without_touching_code(
         ('ibans = "international bank account numbers"', '"" = "nothing"', "guard.words_iban"),
     ],
 )  # fmt: skip
-def test_a_guard_that_would_not_guard_is_refused(
-    old: str, new: str, says: str, tmp_path: Path
+def test_kb_with_useless_guard_settings_is_refused(
+    old: str, new: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(KnowledgeError, match=says):
-        load_kb(_own_kb(tmp_path, old, new))
+    """Guard settings that would mask nothing, or that contradict each other, are refused with the
+    name of their entry.
+    """
+    with pytest.raises(KnowledgeError, match=message):
+        load_kb(kb_with_change(tmp_path, old, new))

@@ -1,4 +1,4 @@
-"""The guard masks what tells of a person and leaves the desk's own numbers alone (kb:
+"""Masking: the guard replaces personal data and leaves the desk's own numbers unchanged (kb:
 `guard.*`).
 """
 
@@ -25,7 +25,7 @@ KINDS = list(personal_data.PLANTED)
 COUNT = 500
 
 
-def _leaks(planted: personal_data.Planted, text: str) -> bool:
+def has_leak(planted: personal_data.Planted, text: str) -> bool:
     """Whether `text` still shows the number, or four characters of it in a row with a digit among
     them.
     """
@@ -33,16 +33,16 @@ def _leaks(planted: personal_data.Planted, text: str) -> bool:
     return planted.what in text or any(part in text for part in parts if re.search("[0-9]", part))
 
 
-def test_none_of_500_planted_survives(guard: Guard) -> None:
-    """Ten kinds in the sentences of a desk: each is replaced by its placeholder, and nothing else
-    changes.
+def test_guard_masks_500_planted_pieces_of_personal_data(guard: Guard) -> None:
+    """Each of 500 planted pieces, of ten kinds, is replaced by its placeholder, and nothing else in
+    the sentence changes.
     """
     draw = random.Random(500)
     assert len(KINDS) == 10
     for number in range(COUNT):
         planted = personal_data.planted(draw, KINDS[number % len(KINDS)])
         masked = guard.mask(planted.sentence)
-        assert not _leaks(planted, masked.text), (planted, masked)
+        assert not has_leak(planted, masked.text), (planted, masked)
         assert masked.text == planted.sentence.replace(planted.what, f"[{planted.kind}]"), (
             planted,
             masked,
@@ -50,8 +50,8 @@ def test_none_of_500_planted_survives(guard: Guard) -> None:
         assert masked.kinds == (planted.kind,)
 
 
-def test_500_look_alikes_stay_to_the_letter(guard: Guard) -> None:
-    """CUSIPs, ISINs, DTC numbers, quantities, prices, dates, references and rates, also beside
+def test_guard_leaves_500_look_alikes_unchanged(guard: Guard) -> None:
+    """CUSIPs, ISINs, DTC numbers, quantities, prices, dates, references and rates stay, also beside
     words such as account and call.
     """
     draw = random.Random(501)
@@ -61,9 +61,9 @@ def test_500_look_alikes_stay_to_the_letter(guard: Guard) -> None:
         assert guard.mask(sentence) == (sentence, ())
 
 
-def test_held_out_sentences_are_read_as_well(guard: Guard) -> None:
-    """Another generator's sentences and formats: at most one planted in 200 is missed, at most one
-    look-alike in 200 is touched.
+def test_guard_errs_on_one_held_out_sentence_in_200(guard: Guard) -> None:
+    """On sentences of an independent generator the guard misses at most one planted piece in 200
+    and masks at most one look-alike in 200.
     """
     draw = random.Random(502)
     planted = [
@@ -74,13 +74,15 @@ def test_held_out_sentences_are_read_as_well(guard: Guard) -> None:
         for kind in personal_data_held_out.LOOK_ALIKES
         for _ in range(COUNT // 8)
     ]
-    assert sum(_leaks(one, guard.mask(one.sentence).text) for one in planted) <= len(planted) // 200
+    assert (
+        sum(has_leak(one, guard.mask(one.sentence).text) for one in planted) <= len(planted) // 200
+    )
     assert sum(guard.mask(sentence).text != sentence for sentence in alike) <= len(alike) // 200
 
 
-def test_clauses_of_a_note_do_not_confuse_each_other(guard: Guard) -> None:
-    """Planted and look-alikes side by side in any order: none survives, at most one note in 100 is
-    masked otherwise than its clauses.
+def test_guard_masks_notes_with_mixed_clauses(guard: Guard) -> None:
+    """In notes that mix personal data and look-alikes no planted piece survives. At most one note
+    in 100 is masked otherwise than expected.
     """
     draw = random.Random(504)
     notes = [desk_notes.note(draw) for _ in range(COUNT)]
@@ -143,38 +145,45 @@ def test_clauses_of_a_note_do_not_confuse_each_other(guard: Guard) -> None:
         ("phone 555-2671, box 500-2000", "phone [PHONE], box 500-2000"),
     ],
 )  # fmt: skip
-def test_what_stands_beside_a_number_decides(text: str, masked: str, guard: Guard) -> None:
-    """The name right beside it, the unit behind it, the check digit in it; the longest form
-    wins.
+def test_guard_decides_by_the_words_beside_a_number(text: str, masked: str, guard: Guard) -> None:
+    """The word before a number, the unit after it and its check digit decide whether it is masked.
+    The longest match wins.
     """
     assert guard.mask(text).text == masked
 
 
 @pytest.mark.parametrize(
-    ("kind", "marked"),
+    ("kind", "marked_text"),
     [(kind, text) for kind, texts in personal_data_attacks.MASKED.items() for text in texts],
 )
-def test_what_an_attacker_wrote_is_masked(kind: str, marked: str, guard: Guard) -> None:
-    """Odd separators, names behind, glued names, capitals: whatever a name or a check digit
-    proves.
+def test_guard_masks_disguised_personal_data(kind: str, marked_text: str, guard: Guard) -> None:
+    """Personal data with odd separators, trailing labels, joined labels or capitals is masked where
+    a label or check digit proves it.
     """
-    given = marked.replace("<", "").replace(">", "")
-    assert guard.mask(given).text == re.sub("<[^>]*>", f"[{kind}]", marked)
+    given = marked_text.replace("<", "").replace(">", "")
+    assert guard.mask(given).text == re.sub("<[^>]*>", f"[{kind}]", marked_text)
 
 
 @pytest.mark.parametrize("text", personal_data_attacks.LEFT_ALONE)
-def test_what_an_attacker_had_masked_is_left_alone(text: str, guard: Guard) -> None:
+def test_guard_leaves_disguised_look_alikes_unchanged(text: str, guard: Guard) -> None:
+    """A text that resembles personal data but is not proven by a label or a check digit stays
+    unchanged.
+    """
     assert guard.mask(text) == (text, ())
 
 
-def test_kinds_are_told_once_each(guard: Guard) -> None:
-    """In one fixed order; a placeholder that stood there already is not found again."""
+def test_guard_lists_each_masked_kind_once(guard: Guard) -> None:
+    """The result lists each masked kind once, in a fixed order. A placeholder that was already in
+    the text is not counted.
+    """
     masked = guard.mask("a@b.com, 123-45-6789, c@d.com, 321-54-9876; [CARD]")
     assert masked == ("[EMAIL], [SSN], [EMAIL], [SSN]; [CARD]", ("EMAIL", "SSN"))
 
 
-def test_a_reference_keeps_what_only_words_tell(guard: Guard) -> None:
-    """In a `fail_id` only forms that prove themselves are masked: it names the line."""
+def test_guard_masks_a_fail_id_only_by_its_format(guard: Guard) -> None:
+    """In a `fail_id` only a number whose format proves it is masked, because the `fail_id`
+    identifies the line.
+    """
     assert guard.mask_reference("F-123-45-6789").text == "F-[SSN]"
     assert guard.mask_reference("4111111111111111").text == "[CARD]"
     for kept in ("F-1001", "20261121-000123", "account 12345678", "12345678901234", "594918104"):
@@ -195,15 +204,16 @@ TEXTS = st.lists(_PIECES, max_size=14).map("".join)
 
 @settings(max_examples=400, deadline=None)
 @given(text=TEXTS)
-def test_masking_twice_changes_nothing(text: str, guard: Guard) -> None:
+def test_guard_mask_of_a_masked_text_changes_nothing(text: str, guard: Guard) -> None:
+    """Masking a masked text again leaves it unchanged and reports no kinds."""
     once = guard.mask(text)
     assert guard.mask(once.text) == (once.text, ())
 
 
 @settings(max_examples=400, deadline=None)
 @given(text=TEXTS)
-def test_nothing_outside_a_mask_changes(text: str, guard: Guard) -> None:
-    """The masked text with its placeholders as gaps is a pattern of the text itself."""
+def test_guard_changes_nothing_outside_the_placeholders(text: str, guard: Guard) -> None:
+    """The text between the placeholders is the original text, in the original order."""
     parts = re.split(
         r"\[(?:EMAIL|IBAN|CARD|ITIN|SSN|PHONE|PASSPORT|LICENSE|DOB|ACCOUNT)\]",
         guard.mask(text).text,
@@ -223,13 +233,14 @@ def test_nothing_outside_a_mask_changes(text: str, guard: Guard) -> None:
         )
     )
 )
-def test_text_without_digits_and_addresses_stays(text: str, guard: Guard) -> None:
+def test_guard_leaves_text_without_digits_unchanged(text: str, guard: Guard) -> None:
+    """A text without digits, an at sign or the word "at" stays unchanged."""
     if not re.search(r"\bat\b", text, re.IGNORECASE):
         assert guard.mask(text) == (text, ())
 
 
-def test_threads_mask_alike(guard: Guard) -> None:
-    """One guard serves all threads of a run."""
+def test_guard_masks_alike_in_several_threads(guard: Guard) -> None:
+    """One guard that several threads share masks each text as it does in one thread."""
     draw = random.Random(503)
     texts = [personal_data.planted(draw, kind).sentence for kind in KINDS * 20]
     alone = [guard.mask(text) for text in texts]

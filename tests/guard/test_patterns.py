@@ -1,4 +1,6 @@
-"""The table of patterns: every row has examples, and they do what the table says."""
+"""The table of guard patterns: each row has examples, and its regular expressions do what the
+examples say.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,16 @@ def find(row: Pattern, text: str) -> str | None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_pattern_finds_its_matches_and_not_its_rejects(row: Pattern) -> None:
-    """Each row has an example of both; each of its regexes is compiled without regard to case."""
+def test_pattern_finds_its_matches_and_not_its_rejects(row: Pattern) -> None:
+    """Each pattern has examples of both kinds. It finds all its `matches` and none of its
+    `rejects`.
+    """
     assert row.matches
     assert row.rejects
     assert {text: find(row, text) for text in row.matches if find(row, text) is None} == {}
     assert {text: find(row, text) for text in row.rejects if find(row, text) is not None} == {}
 
 
-def test_every_score_has_its_pattern() -> None:
-    """The table and the knowledge base name the same patterns, each once."""
+def test_pattern_table_has_one_row_for_each_kb_score() -> None:
+    """The table of patterns and the knowledge base name the same patterns, each once."""
     assert sorted(row.name for row in ROWS) == sorted(PATTERN_NAMES)

@@ -1,5 +1,5 @@
-"""Every text of a record that a person may have written is masked, and a run can tell beforehand
-that it needs the guard.
+"""Masking of records: every free text of a record is masked, and a run knows in advance whether it
+needs the guard.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ TRIAGE = {
 }
 
 
-def _fail(**changes: Any) -> FailRecord:
+def make_fail(**changes: Any) -> FailRecord:
     taken = parse_fail(a_fail(**changes))
     assert taken.value is not None, taken.problems
     return taken.value
 
 
-def _case(kb: KnowledgeBase, **changes: Any) -> ResolverInput:
+def make_case(kb: KnowledgeBase, **changes: Any) -> ResolverInput:
     inventory = {
         "box_qty": 0,
         "stock_loan_available": 0,
@@ -67,11 +67,11 @@ def _case(kb: KnowledgeBase, **changes: Any) -> ResolverInput:
     return taken.value
 
 
-def test_every_text_of_a_fail_is_masked(guard: Guard) -> None:
-    """Notes, the reason of a dispute, what the importer noted of the origin, keys included, and a
-    name that is an address.
+def test_guard_masks_every_text_of_a_fail(guard: Guard) -> None:
+    """The guard masks the notes, the dispute reason, the origin with its keys, and a `fail_id` that
+    is an address.
     """
-    given = _fail(
+    original = make_fail(
         fail_id="jane@example.com",
         notes="SSN 123-45-6789",
         dk_reason="account 12345678 unknown",
@@ -81,7 +81,7 @@ def test_every_text_of_a_fail_is_masked(guard: Guard) -> None:
             "ring 415-555-2671": 4,
         },
     )
-    fail, kinds = guarded_fail(guard, given)
+    fail, kinds = guarded_fail(guard, original)
     assert fail.fail_id == "[EMAIL]"
     assert (fail.notes, fail.dk_reason) == ("SSN [SSN]", "account [ACCOUNT] unknown")
     assert fail.origin == {
@@ -93,31 +93,31 @@ def test_every_text_of_a_fail_is_masked(guard: Guard) -> None:
     assert guarded_fail(guard, fail) == (fail, ())
 
 
-@pytest.mark.parametrize(("given", "masked"), personal_data_attacks.KEYS)
-def test_a_key_is_read_as_its_words(given: Any, masked: Any, guard: Guard) -> None:
-    """accountNumber, date_of_birth; the key around it names a value too, and the desk's own keys
-    name nothing personal.
+@pytest.mark.parametrize(("original", "masked"), personal_data_attacks.KEYS)
+def test_guard_reads_a_key_as_its_words(original: Any, masked: Any, guard: Guard) -> None:
+    """A key such as accountNumber or date_of_birth labels its value, also from an outer level. The
+    desk's own keys label nothing personal.
     """
-    assert Mask(guard).anything(given) == masked
+    assert Mask(guard).anything(original) == masked
 
 
-def test_the_desks_own_fields_are_never_touched(guard: Guard) -> None:
-    """A CUSIP that could be an SSN, a quantity that could be a card, an event: typed fields hold no
-    free text.
+def test_guard_leaves_typed_fields_unchanged(guard: Guard) -> None:
+    """Typed fields such as the CUSIP, the quantity and the corporate action are not free text, so
+    the guard leaves them unchanged.
     """
-    given = _fail(
+    original = make_fail(
         qty=411_111_111_111,
         corporate_action={"new_cusip": "037833100", "memo": "SSN 123-45-6789"},
         notes="123-45-6789",
     )
-    fail, kinds = guarded_fail(guard, given)
+    fail, kinds = guarded_fail(guard, original)
     assert kinds == ("SSN",)
-    assert msgspec.structs.replace(fail, notes=given.notes) == given
+    assert msgspec.structs.replace(fail, notes=original.notes) == original
     assert not hasattr(fail.corporate_action, "memo")
 
 
-def test_records_without_personal_data_come_back_as_they_are(guard: Guard) -> None:
-    """The shipped examples, to the object."""
+def test_guard_returns_a_clean_record_itself(guard: Guard) -> None:
+    """A record without personal data is returned as the same object."""
     fails = [parse_fail(row).value for row in rows((EXAMPLES / "monday.jsonl").read_bytes())]
     assert any(fail and fail.dk_reason for fail in fails)
     for fail in fails:
@@ -126,14 +126,14 @@ def test_records_without_personal_data_come_back_as_they_are(guard: Guard) -> No
             assert guarded_fail(guard, fail)[0] is fail
 
 
-def test_the_reason_of_a_case_is_masked(guard: Guard, kb: KnowledgeBase) -> None:
-    """A resolver input is written by whoever made its triage."""
-    given = _case(
+def test_guard_masks_reason_and_fail_id_of_a_case(guard: Guard, kb: KnowledgeBase) -> None:
+    """The guard masks the triage reason and the `fail_id` of a resolver case."""
+    original = make_case(
         kb,
         triage={"reason": "Client 123-45-6789 short of 5000 shares, T+13."},
         fail_id="4111-1111-1111-1111",
     )
-    case, kinds = guarded_case(guard, given)
+    case, kinds = guarded_case(guard, original)
     assert case.triage.reason == "Client [SSN] short of 5000 shares, T+13."
     assert case.fail_id == "[CARD]"
     assert kinds == ("CARD", "SSN")
@@ -141,7 +141,7 @@ def test_the_reason_of_a_case_is_masked(guard: Guard, kb: KnowledgeBase) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "holds"),
+    ("changes", "expected"),
     [
         ({}, False),
         ({"notes": "x"}, True),
@@ -150,20 +150,23 @@ def test_the_reason_of_a_case_is_masked(guard: Guard, kb: KnowledgeBase) -> None
         ({"origin": {"source": "csv"}, "fail_id": "a@b.com"}, False),
     ],
 )  # fmt: skip
-def test_a_fail_with_text_for_a_prompt_needs_the_guard(
-    changes: dict[str, Any], holds: bool
+def test_fail_with_notes_or_dk_reason_needs_the_guard(
+    changes: dict[str, Any], expected: bool
 ) -> None:
-    """`origin` and `fail_id` reach no prompt."""
-    assert has_free_text(_fail(**changes)) is holds
+    """A fail needs the guard when it has notes or a dispute reason. `origin` and `fail_id` are not
+    part of a prompt.
+    """
+    assert has_free_text(make_fail(**changes)) is expected
 
 
-def test_a_case_with_a_reason_needs_the_guard(kb: KnowledgeBase) -> None:
-    assert has_free_text(_case(kb))
-    assert not has_free_text(_case(kb, triage={"reason": ""}))
+def test_case_with_a_reason_needs_the_guard(kb: KnowledgeBase) -> None:
+    """A resolver case needs the guard exactly when its triage has a reason."""
+    assert has_free_text(make_case(kb))
+    assert not has_free_text(make_case(kb, triage={"reason": ""}))
 
 
 @pytest.mark.parametrize(
-    ("masked", "kinds", "could"),
+    ("masked", "kinds", "expected"),
     [
         ("desk/[EMAIL]", ["EMAIL"], True),
         ("[EMAIL]", ["EMAIL"], True),
@@ -177,10 +180,10 @@ def test_a_case_with_a_reason_needs_the_guard(kb: KnowledgeBase) -> None:
         ("[EMAIL]" * 60, ["EMAIL"], False),
     ],
 )  # fmt: skip
-def test_a_masked_name_is_held_against_the_name_that_it_stands_for(
-    masked: str, kinds: list[str], could: bool
+def test_masked_fail_id_matches_only_possible_originals(
+    masked: str, kinds: list[str], expected: bool
 ) -> None:
-    """What was kept stands in its order, and each placeholder for a character at least; many of
-    them take no time.
+    """A masked name matches an original that has the kept text in order and at least one character
+    for each placeholder. Many placeholders take little time.
     """
-    assert could_be_masked("desk/jane@bank.com", masked, kinds) is could
+    assert could_be_masked("desk/jane@bank.com", masked, kinds) is expected

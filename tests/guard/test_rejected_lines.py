@@ -1,5 +1,5 @@
-"""Faults of rejected lines quote what people wrote: it is read whole before it is cut short, and
-withheld where nobody can read it.
+"""Error messages of rejected lines: quoted text is scanned before it is shortened, and withheld
+without the guard extra.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ CUT = {
 
 
 @pytest.mark.parametrize("line", CUT.values(), ids=CUT)
-def test_a_value_is_read_whole_before_it_is_cut_short(
+def test_rejected_value_is_scanned_before_it_is_shortened(
     line: str, finops: Finops, bare: Finops
 ) -> None:
-    """Half a number has no form that anybody knows: no more than four of its digits stand in a row,
-    with and without the guard.
+    """A quoted value is masked or withheld before it is shortened, so no more than four digits of a
+    number appear.
     """
     pytest.importorskip("presidio_analyzer")
     for program, found in ((finops, {"CARD", "SSN"}), (bare, {"WITHHELD"})):
@@ -55,15 +55,17 @@ def test_a_value_is_read_whole_before_it_is_cut_short(
         assert "12345" not in done.stdout.decode()
 
 
-def test_faults_without_personal_data_are_told_in_full(finops: Finops, bare: Finops) -> None:
-    """A typing error is named with its cure, whether or not a guard is installed."""
+def test_rejected_line_without_personal_data_is_quoted(finops: Finops, bare: Finops) -> None:
+    """An error without personal data is quoted in full with its suggested fix, with and without the
+    guard extra.
+    """
     pytest.importorskip("presidio_analyzer")
-    given = {**a_fail(), "aged_days": 7}
-    del given["age_days"]
-    plain = rows(finops("run", "-", "--backend", "engine", stdin=jsonl(given)).stdout)[0]
+    record = {**a_fail(), "aged_days": 7}
+    del record["age_days"]
+    plain = rows(finops("run", "-", "--backend", "engine", stdin=jsonl(record)).stdout)[0]
     for program in (finops, bare):
         [line] = rows(
-            program("run", "-", "--backend", "engine", "--guard", "on", stdin=jsonl(given)).stdout
+            program("run", "-", "--backend", "engine", "--guard", "on", stdin=jsonl(record)).stdout
         )
         assert "age_days is missing" in line["error"]["message"]
         assert "did you mean age_days?" in line["error"]["message"]
@@ -71,10 +73,8 @@ def test_faults_without_personal_data_are_told_in_full(finops: Finops, bare: Fin
 
 
 @pytest.mark.parametrize("depth", [400, 2000])
-def test_a_line_nested_beyond_reason_harms_no_neighbour(depth: int, finops: Finops) -> None:
-    """Where it is free (`origin`) and where it is a fault; what is deeper than anybody writes is
-    withheld.
-    """
+def test_deeply_nested_line_does_not_stop_the_next_line(depth: int, finops: Finops) -> None:
+    """Personal data in a very deep structure is not printed, and the next line is processed."""
     pytest.importorskip("presidio_analyzer")
     nested = "[" * depth + '"SSN 123-45-6789"' + "]" * depth
     deep = [
@@ -82,8 +82,8 @@ def test_a_line_nested_beyond_reason_harms_no_neighbour(depth: int, finops: Fino
         for name, field in (("F-1", "origin"), ("F-2", "x"))
     ]
     deep[0] = deep[0].replace(nested, '{"a": ' + nested + "}")
-    given = "\n".join([*deep, json.dumps(a_fail(fail_id="F-3"))]).encode()
-    done = finops("run", "-", "--backend", "engine", "--guard", "on", stdin=given)
+    record = "\n".join([*deep, json.dumps(a_fail(fail_id="F-3"))]).encode()
+    done = finops("run", "-", "--backend", "engine", "--guard", "on", stdin=record)
     assert [line["fail_id"] for line in rows(done.stdout)][-1] == "F-3", done.stderr
     assert len(rows(done.stdout)) == 3
     assert b"6789" not in done.stdout

@@ -1,5 +1,5 @@
-"""Whatever a line holds, it becomes one output line with a reason, and its neighbours are
-unharmed.
+"""Hostile input: any line becomes one output line with a reason, and the lines beside it are
+processed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings, stdin
 from hypothesis import strategies as st
 
 from finops_cli.kb.load import bundled_kb_dir
@@ -22,7 +22,7 @@ from tests.support.records import a_fail, jsonl, rows
 GOOD = json.dumps(a_fail()).encode()
 
 
-def _changed(**changes: object) -> bytes:
+def change_fail(**changes: object) -> bytes:
     return json.dumps(a_fail(fail_id="F-2", **changes)).encode()
 
 
@@ -47,33 +47,33 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a list": (b"[1, 2]", "schema.type"),
     "a string": (b'"fail"', "schema.type"),
     "null": (b"null", "schema.type"),
-    "30-digit quantity": (_changed(qty=10**29), "schema.range"),
-    "30-digit position": (_changed(cns_position=-(10**29)), "schema.range"),
-    "30-digit value": (_changed(market_value=10**29), "schema.range"),
-    "huge exponent": (_changed().replace(b"2100000", b"1e400"), "schema.range"),
-    "quantity of zero": (_changed(qty=0), "schema.range"),
-    "negative age": (_changed(age_days=-1), "schema.range"),
-    "rate above 100": (_changed(cp_fail_rate_pct=100.01), "schema.range"),
-    "two-megabyte id": (_changed().replace(b"F-2", b"F" * 2_000_000), "schema.range"),
-    "two-megabyte notes": (_changed(notes="n" * 2_000_000), "schema.range"),
-    "two-megabyte unknown field": (_changed(**{"x" * 2_000_000: 1}), "schema.unknown"),
+    "30-digit quantity": (change_fail(qty=10**29), "schema.range"),
+    "30-digit position": (change_fail(cns_position=-(10**29)), "schema.range"),
+    "30-digit value": (change_fail(market_value=10**29), "schema.range"),
+    "huge exponent": (change_fail().replace(b"2100000", b"1e400"), "schema.range"),
+    "quantity of zero": (change_fail(qty=0), "schema.range"),
+    "negative age": (change_fail(age_days=-1), "schema.range"),
+    "rate above 100": (change_fail(cp_fail_rate_pct=100.01), "schema.range"),
+    "two-megabyte id": (change_fail().replace(b"F-2", b"F" * 2_000_000), "schema.range"),
+    "two-megabyte notes": (change_fail(notes="n" * 2_000_000), "schema.range"),
+    "two-megabyte unknown field": (change_fail(**{"x" * 2_000_000: 1}), "schema.unknown"),
     "two-megabyte text": (
         json.dumps({"fail_id": "F-2", "text": "|" * 2_000_000}).encode(),
         "schema.type",
     ),
-    "text for a number": (_changed(qty="5000"), "schema.type"),
-    "quoted rate": (_changed(cp_fail_rate_pct="4"), "schema.type"),
-    "true for a number": (_changed(age_days=True), "schema.type"),
-    "number for text": (_changed(cusip=594918104), "schema.type"),
-    "text for a flag": (_changed(reg_sho_threshold="maybe"), "schema.type"),
-    "fraction of a share": (_changed(qty=0.5), "schema.type"),
-    "words for money": (_changed(market_value="lots"), "schema.format"),
-    "null where a value must be": (_changed(side=None), "schema.enum"),
-    "unknown word": (_changed(cns_direction="UP"), "schema.enum"),
-    "misspelt field": (_changed(dk_reson="x"), "schema.unknown"),
-    "bad check digit": (_changed(cusip="594918105"), "cusip.check_digit"),
-    "small letters": (_changed(cusip="59491810a"), "schema.format"),
-    "newline after a DTC number": (_changed(counterparty="DTC-0005\n"), "schema.range"),
+    "text for a number": (change_fail(qty="5000"), "schema.type"),
+    "quoted rate": (change_fail(cp_fail_rate_pct="4"), "schema.type"),
+    "true for a number": (change_fail(age_days=True), "schema.type"),
+    "number for text": (change_fail(cusip=594918104), "schema.type"),
+    "text for a flag": (change_fail(reg_sho_threshold="maybe"), "schema.type"),
+    "fraction of a share": (change_fail(qty=0.5), "schema.type"),
+    "words for money": (change_fail(market_value="lots"), "schema.format"),
+    "null where a value must be": (change_fail(side=None), "schema.enum"),
+    "unknown word": (change_fail(cns_direction="UP"), "schema.enum"),
+    "misspelt field": (change_fail(dk_reson="x"), "schema.unknown"),
+    "bad check digit": (change_fail(cusip="594918105"), "cusip.check_digit"),
+    "small letters": (change_fail(cusip="59491810a"), "schema.format"),
+    "newline after a DTC number": (change_fail(counterparty="DTC-0005\n"), "schema.range"),
     "fail_id used before": (GOOD, "input.duplicate"),
     "text form that cannot be read": (
         json.dumps({"fail_id": "F-2", "text": "CUSIP 594918104"}).encode(),
@@ -83,11 +83,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_line_is_rejected_with_its_reason_between_unharmed_neighbours(
-    name: str, finops: Finops
-) -> None:
-    """lines in = lines out; the reason names line and rule; no traceback; the neighbours are as
-    they are alone.
+def test_hostile_line_is_rejected_and_neighbours_unchanged(name: str, finops: Finops) -> None:
+    """A hostile line becomes one rejected line that names the violated rule. The lines beside it
+    are answered as they are alone.
     """
     line, rule = HOSTILE[name]
     last = json.dumps(a_fail(fail_id="F-3")).encode()
@@ -109,8 +107,8 @@ def test_a_hostile_line_is_rejected_with_its_reason_between_unharmed_neighbours(
     assert done.returncode == 1
 
 
-def test_a_line_longer_than_the_limit_is_rejected_and_the_next_one_read(finops: Finops) -> None:
-    """A line of 6 MiB takes no more memory than the limit of 4 MiB and hides nothing behind it."""
+def test_line_over_4_mib_is_rejected_and_next_is_read(finops: Finops) -> None:
+    """A line of 6 MiB is over the limit of 4 MiB: it is rejected, and the next line is read."""
     done = finops(
         "run", "-", stdin=b'{"notes": "' + b"x" * (6 * 1024 * 1024) + b'"}\n' + GOOD + b"\n"
     )
@@ -119,14 +117,19 @@ def test_a_line_longer_than_the_limit_is_rejected_and_the_next_one_read(finops: 
     assert good["status"] == "ok"
 
 
-def test_a_byte_order_mark_belongs_to_the_first_line_alone(finops: Finops) -> None:
-    given = b"\xef\xbb\xbf" + GOOD + b"\n" + json.dumps(a_fail(fail_id="F-2")).encode() + b"\n"
-    assert [row["status"] for row in rows(finops("run", "-", stdin=given).stdout)] == ["ok", "ok"]
+def test_byte_order_mark_is_removed_from_the_first_line(finops: Finops) -> None:
+    """A byte order mark at the start of the file belongs to no record, so all lines are
+    accepted.
+    """
+    stdin = b"\xef\xbb\xbf" + GOOD + b"\n" + json.dumps(a_fail(fail_id="F-2")).encode() + b"\n"
+    assert [row["status"] for row in rows(finops("run", "-", stdin=stdin).stdout)] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize("fault", [b"{},", b'"x":1,'])
-def test_a_line_of_many_faults_tells_some_and_costs_little(fault: bytes, finops: Finops) -> None:
-    """100,000 faults in one line: the first twenty are told, the neighbour is read."""
+def test_line_with_100_000_problems_reports_the_first_20(fault: bytes, finops: Finops) -> None:
+    """A line with 100,000 problems reports the first twenty and that there are more. The next line
+    is read.
+    """
     inside = (
         b'"ftrs":[' + fault * 100_000 + b"{}]"
         if fault == b"{},"
@@ -142,8 +145,8 @@ def test_a_line_of_many_faults_tells_some_and_costs_little(fault: bytes, finops:
     assert good["status"] == "ok"
 
 
-def test_all_problems_of_a_record_are_named_at_once(finops: Finops) -> None:
-    """A desk corrects a record once, not once for each of its faults."""
+def test_record_with_three_problems_reports_all_of_them(finops: Finops) -> None:
+    """A rejected record reports all its problems at once, each with its path."""
     [line] = rows(finops("triage", "-", stdin=jsonl(a_fail(qty=-1, side="B", age_days="7"))).stdout)
     assert {problem["path"] for problem in line["error"]["problems"]} == {
         "/qty",
@@ -169,10 +172,10 @@ def test_all_problems_of_a_record_are_named_at_once(finops: Finops) -> None:
         pytest.param(GOOD[:-1] + b', "notes": null, "dk_reason": ""}\n', id="null and empty text"),
     ],
 )
-def test_other_spellings_of_a_good_record_are_the_same_record(
-    spelling: bytes, finops: Finops
-) -> None:
-    """What JSON and desks mean alike is read alike."""
+def test_record_in_another_spelling_is_the_same_record(spelling: bytes, finops: Finops) -> None:
+    """A byte order mark, other line ends, an integer with a zero fraction and similar spellings do
+    not change a record.
+    """
     done = finops("run", "-", "-q", stdin=spelling)
     [line] = rows(done.stdout)
     assert (done.returncode, line["triage"]["priority_score"]) == (0, Decimal("83.4"))
@@ -198,10 +201,12 @@ _LINES = (
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(line=_LINES.filter(lambda line: b"\n" not in line))
+@stdin(line=_LINES.filter(lambda line: b"\n" not in line))
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])
-def test_any_bytes_become_one_line(stage: Any, line: bytes) -> None:
-    """No line raises; each becomes JSON that is either verified or says why it was rejected."""
+def test_any_bytes_become_one_ok_or_rejected_line(stage: Any, line: bytes) -> None:
+    """Any bytes give one JSON line with the status ok or rejected, and exactly the rejected lines
+    have an error.
+    """
     written = (
         PipelineConfig(sequence=SEQUENCES[stage], kb_dir=bundled_kb_dir(), timed=False)
         .open()

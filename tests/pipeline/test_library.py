@@ -1,4 +1,4 @@
-"""The library: `import finops_cli as finops`."""
+"""The Python library: `import finops_cli as finops`."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def run_example(name: str, *arguments: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_example_scores_one_record() -> None:
-    """The example prints the score, then one line for each step."""
+def test_example_score_one_record_prints_score_and_steps() -> None:
+    """The example prints the score of a record, then one line for each step of its plan."""
     first, *steps = run_example("score_one_record.py")
     assert first == "75.1 CRITICAL LOCATE_AND_DELIVER"
     assert steps == ["1 APPLY_BOX 8000 25.00%", "2 PARTIAL_DELIVER 0 25.00%"]
 
 
-def test_example_writes_critical_fails() -> None:
-    """The example writes a header and one CSV row for each CRITICAL fail of the file."""
+def test_example_write_critical_fails_prints_a_csv() -> None:
+    """The example prints a header and one CSV row for each CRITICAL fail of the file."""
     header, *found = run_example("write_critical_fails.py", EXAMPLES / "monday.jsonl")
     assert header == "fail_id,cusip,score,action,deadline"
     lines = (EXAMPLES / "monday.expected.jsonl").read_bytes().splitlines()
@@ -48,16 +48,20 @@ def test_example_writes_critical_fails() -> None:
     assert [(row.split(",")[0], Decimal(row.split(",")[2])) for row in found] == critical
 
 
-def test_example_checks_an_answer() -> None:
-    """The example names the base and the score that do not follow from the factors."""
+def test_example_check_an_answer_prints_two_violations() -> None:
+    """The example prints that the base score and the priority score do not follow from the
+    factors.
+    """
     assert run_example("check_an_answer.py") == [
         "score.base /score_components/base_score: expected 69.5, found 73.5",
         "score.priority /priority_score: expected 83.4, found 88.2",
     ]
 
 
-def test_run_record_equals_finops_run() -> None:
-    """The library gives the bytes that `finops run` writes, for each record of an example."""
+def test_run_record_equals_the_run_command() -> None:
+    """`run_record` gives each record of an example the triage and the resolution that `finops run`
+    writes.
+    """
     lines = (EXAMPLES / "monday.jsonl").read_bytes().splitlines()
     expected = (EXAMPLES / "monday.expected.jsonl").read_bytes().splitlines()
     for line, written in zip(lines, map(exact_json.decode, expected), strict=True):
@@ -70,12 +74,12 @@ def test_run_record_equals_finops_run() -> None:
             assert plan == written["resolution"]
 
 
-def test_record_as_mapping_text_bytes_and_object_is_one_record() -> None:
-    """A record may be a mapping, text, bytes or a FailRecord; a float is read as it is written."""
-    given = a_fail(cp_fail_rate_pct=4.1)
-    text = exact_json.encode(given)
-    answers = [finops.triage(form) for form in (given, text, text.decode())]
-    answers.append(finops.triage(finops.run_record(given).record))
+def test_triage_accepts_mapping_bytes_text_and_object() -> None:
+    """A record may be a mapping, bytes, text or a FailRecord. Each form gets the same answer."""
+    record = a_fail(cp_fail_rate_pct=4.1)
+    text = exact_json.encode(record)
+    answers = [finops.triage(form) for form in (record, text, text.decode())]
+    answers.append(finops.triage(finops.run_record(record).record))
     assert all(answer == answers[0] for answer in answers)
 
 
@@ -88,31 +92,35 @@ def test_record_as_mapping_text_bytes_and_object_is_one_record() -> None:
         ({"qty": object()}, "schema.json"),
     ],
 )
-def test_invalid_record_names_its_problems(change: dict[str, Any], rule: str) -> None:
-    """InvalidRecord has the problems as values and is a FinopsError."""
+def test_invalid_record_raises_with_its_problems(change: dict[str, Any], rule: str) -> None:
+    """An invalid record raises InvalidRecord, which is a FinopsError and has the problems as
+    values.
+    """
     with pytest.raises(finops.InvalidRecord) as caught:
         finops.run_record(a_fail(**change))
     assert [problem.rule for problem in caught.value.problems] == [rule]
     assert isinstance(caught.value, finops.FinopsError)
 
 
-def test_run_records_streams() -> None:
-    """A result is there before the next record is asked for."""
-    asked = []
+def test_run_records_reads_one_record_per_result() -> None:
+    """`run_records` reads a record only when its result is requested."""
+    read = []
 
     def records() -> Any:
         for number in range(3):
-            asked.append(number)
+            read.append(number)
             yield a_fail()
 
     results = finops.run_records(records())
-    assert asked == []
+    assert read == []
     next(results)
-    assert asked == [0]
+    assert read == [0]
 
 
 def test_run_records_raises_or_reports_an_invalid_record() -> None:
-    """An invalid record stops the stream, or is reported with its number and passed over."""
+    """An invalid record raises InvalidRecord. With `on_invalid` it is reported with its number and
+    skipped.
+    """
     records = [a_fail(), a_fail(cusip="594918105"), a_fail()]
     with pytest.raises(finops.InvalidRecord, match="cusip"):
         list(finops.run_records(records))
@@ -122,8 +130,10 @@ def test_run_records_raises_or_reports_an_invalid_record() -> None:
     assert reported == [2]
 
 
-def test_check_with_and_without_the_record() -> None:
-    """An answer that agrees with itself may still be the answer to another record."""
+def test_check_with_another_record_finds_violations() -> None:
+    """An answer that is consistent in itself violates rules when it is checked against another
+    record.
+    """
     answer = finops.triage(a_fail())
     assert finops.check(answer) == finops.check(answer, a_fail()) == []
     other = finops.check(answer, a_fail(age_days=12))
@@ -133,8 +143,8 @@ def test_check_with_and_without_the_record() -> None:
         finops.check(answer, a_fail(age_days=-1))
 
 
-def test_resolve_refuses_a_disputed_trade() -> None:
-    """A case of a disputed trade has no plan, and the reason says so."""
+def test_resolve_of_a_disputed_trade_is_not_applicable() -> None:
+    """A case of a disputed trade gets NotApplicable with a reason instead of a plan."""
     [line] = (EXAMPLES / "cards" / "cases.jsonl").read_bytes().splitlines()[:1]
     card = exact_json.decode(line)
     plan = finops.resolve(card)
@@ -145,15 +155,19 @@ def test_resolve_refuses_a_disputed_trade() -> None:
     assert "disputed" in disputed.reason
 
 
-def test_own_knowledge_base_is_used(tmp_path: Path) -> None:
-    """`load_kb` takes a folder, and every function takes what it returns."""
+def test_load_kb_accepts_a_folder_and_caches_the_bundled_kb(tmp_path: Path) -> None:
+    """`load_kb` loads a knowledge base from a folder, and returns the same object for the bundled
+    one.
+    """
     kb = finops.load_kb(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
     assert finops.triage(a_fail(), kb) == finops.triage(a_fail())
     assert finops.load_kb() is finops.load_kb()
 
 
-def test_import_alone_loads_no_rules() -> None:
-    """`import finops_cli` loads nothing; the names are there all the same."""
+def test_import_of_finops_cli_loads_no_rules() -> None:
+    """`import finops_cli` loads only the version. The public names are listed, and an unknown name
+    raises AttributeError.
+    """
     code = (
         "import sys, finops_cli; assert 'run_record' in dir(finops_cli);"
         "assert [m for m in sys.modules if m.startswith('finops_cli.')] == ['finops_cli.version']"

@@ -1,5 +1,5 @@
-"""What a run tells of itself: latencies, speed by a clock that is passed in, errors, and a health
-whose parts add up.
+"""The monitor of a run: latencies, throughput by an injected clock, errors, and a health score that
+is the sum of its parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support.records import a_fail, jsonl
 
 
 class Clock:
-    """Stands where it is put."""
+    """| A clock that shows the seconds that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -54,8 +54,8 @@ def a_tally(latencies: tuple[float, ...] = (), **statuses: int) -> RunSummary:
     return tally
 
 
-def test_a_run_without_faults_is_healthy(kb: KnowledgeBase) -> None:
-    """1,000 records in 50 seconds, all alike: 20 a second, health 100."""
+def test_monitor_of_a_run_without_errors_shows_health_100(kb: KnowledgeBase) -> None:
+    """A run of 1,000 good records in 50 seconds shows 20 records a second and a health of 100."""
     stats = stats_at(kb, (50.0, a_tally((10.0,) * 1000, ok=1000)))
     assert (stats.per_second, stats.health, stats.error_rate_pct) == (20.0, 100, 0.0)
     assert stats.latency_ms["p50"] == stats.latency_ms["p99"] == pytest.approx(10, rel=0.01)
@@ -75,10 +75,12 @@ def test_a_run_without_faults_is_healthy(kb: KnowledgeBase) -> None:
         ),
     ],
 )
-def test_each_signal_takes_its_part_of_health(
+def test_monitor_health_loses_the_penalty_of_each_signal(
     tally: RunSummary, penalties: dict[str, float], health: int, kb: KnowledgeBase
 ) -> None:
-    """Evenly up to the limit in kb, then no more: 5 % errors of a limit of 10 % take half of 40."""
+    """Each signal reduces the health in proportion up to its limit in kb. With a limit of 10 %, 5 %
+    of errors cost half of the penalty.
+    """
     stats = stats_at(kb, (10.0, tally))
     assert (
         stats.penalties
@@ -93,9 +95,9 @@ def test_each_signal_takes_its_part_of_health(
     assert stats.health == health
 
 
-def test_a_run_that_slows_down_is_seen(kb: KnowledgeBase) -> None:
-    """100 a second for 100 seconds, then 10 a second for a minute: the last minute tells, the
-    average hides it.
+def test_monitor_penalises_a_run_that_slows_down(kb: KnowledgeBase) -> None:
+    """The throughput of the last minute lowers the health of a run that slows down, although the
+    average is high.
     """
     fast, slow = a_tally(ok=10_000), a_tally(ok=10_600)
     stats = stats_at(kb, (100.0, fast), (130.0, a_tally(ok=10_300)), (160.0, slow))
@@ -104,24 +106,22 @@ def test_a_run_that_slows_down_is_seen(kb: KnowledgeBase) -> None:
     assert stats.penalties["throughput"] == 10.0
 
 
-def test_what_a_resumed_run_found_done_is_no_speed(kb: KnowledgeBase) -> None:
-    """900 of 1,000 records stood there before: 100 in 10 seconds are 10 a second."""
+def test_monitor_of_a_resumed_run_ignores_earlier_records(kb: KnowledgeBase) -> None:
+    """The throughput of a resumed run does not count the records of the run before."""
     assert stats_at(kb, (10.0, a_tally(ok=1000)), found=a_tally(ok=900)).per_second == 10.0
 
 
-def test_parts_of_a_run_add_up(kb: KnowledgeBase) -> None:
-    """Latencies of two processes are those of one: tallies add, and a line that is replaced is
-    taken away again.
-    """
+def test_run_summaries_add_and_subtract_latencies(kb: KnowledgeBase) -> None:
+    """Summaries of two processes can be added, and a summary can be subtracted again."""
     one, two = a_tally((1.0, 2.0), ok=2), a_tally((500.0,), ok=1)
     one.add(two)
     one.add(two, sign=-1)
     assert stats_at(kb, (1.0, one)).latency_ms["p99"] == pytest.approx(2, rel=0.01)
 
 
-def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> None:
-    """Counts are those of the lines; rejected lines are errors; without timing there are no
-    latencies.
+def test_stats_json_has_counts_latencies_and_health(tmp_path: Path, finops: Finops) -> None:
+    """`--stats-json` writes the counts of the run and counts rejected lines as errors. Without
+    timing it has no latencies.
     """
     stats = tmp_path / "stats.json"
     assert (
@@ -130,9 +130,13 @@ def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> Non
         ).returncode
         == 0
     )
-    told = json.loads(stats.read_bytes())
-    assert (told["records"], told["statuses"], told["tiers"]["CRITICAL"]) == (8, {"ok": 8}, 3)
-    assert told["latency_ms"]["p50"] > 0
+    written = json.loads(stats.read_bytes())
+    assert (written["records"], written["statuses"], written["tiers"]["CRITICAL"]) == (
+        8,
+        {"ok": 8},
+        3,
+    )
+    assert written["latency_ms"]["p50"] > 0
     given = jsonl(a_fail(), a_fail(fail_id="F-2", age_days=-1), a_fail())
     done = finops(
         "triage",
@@ -146,16 +150,17 @@ def test_stats_are_written_beside_the_run(tmp_path: Path, finops: Finops) -> Non
         stdin=given,
     )
     assert done.returncode == 1
-    told = json.loads(stats.read_bytes())
-    assert (told["statuses"], told["error_rate_pct"], told["latency_ms"]["p95"]) == (
+    written = json.loads(stats.read_bytes())
+    assert (written["statuses"], written["error_rate_pct"], written["latency_ms"]["p95"]) == (
         {"ok": 1, "rejected": 2},
         66.67,
         None,
     )
-    assert told["health"] == 0
+    assert written["health"] == 0
 
 
-def test_stats_do_not_overwrite_what_is_read_or_written(tmp_path: Path, finops: Finops) -> None:
+def test_stats_json_refuses_to_overwrite_input_or_output(tmp_path: Path, finops: Finops) -> None:
+    """`--stats-json` is refused for the input, the output, the output's run note and stdout."""
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(jsonl(a_fail()))
     output = tmp_path / "out.jsonl"  # not there yet
@@ -173,7 +178,8 @@ def test_stats_do_not_overwrite_what_is_read_or_written(tmp_path: Path, finops: 
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_stats_do_not_replace_what_a_stream_goes_into(stream: str, tmp_path: Path) -> None:
+def test_stats_json_refuses_the_target_of_a_stream(stream: str, tmp_path: Path) -> None:
+    """`--stats-json` is refused for a file that stdout or stderr writes to."""
     file = tmp_path / "log"
     call = [
         sys.executable,
@@ -198,8 +204,10 @@ def test_stats_do_not_replace_what_a_stream_goes_into(stream: str, tmp_path: Pat
         assert f"{stream} goes there".encode() in file.read_bytes()
 
 
-def test_stats_that_cannot_be_written_hide_no_other_error(tmp_path: Path, finops: Finops) -> None:
-    """A run that is refused says why, and leaves the stats of the run before."""
+def test_refused_run_keeps_the_stats_of_the_previous_run(tmp_path: Path, finops: Finops) -> None:
+    """A refused run reports its own error and leaves the stats file of the previous run
+    unchanged.
+    """
     output, stats = tmp_path / "out.jsonl", tmp_path / "stats.json"
     call = (
         "triage",
@@ -218,22 +226,22 @@ def test_stats_that_cannot_be_written_hide_no_other_error(tmp_path: Path, finops
     assert stats.read_bytes() == before
 
 
-def test_stats_may_go_into_a_pipe(tmp_path: Path, finops: Finops) -> None:
-    """It is written to, never replaced by a file; so is a device."""
+def test_stats_json_writes_into_a_named_pipe(tmp_path: Path, finops: Finops) -> None:
+    """`--stats-json` writes into a named pipe and does not replace it by a file."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as reader:
-        told = reader.submit(pipe.read_bytes)
+        written = reader.submit(pipe.read_bytes)
         done = finops(
             "run", EXAMPLES / "monday.jsonl", "--stats-json", pipe, "-q", "--backend", "engine"
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(told.result(timeout=30))["records"] == 8
+        assert json.loads(written.result(timeout=30))["records"] == 8
     assert pipe.is_fifo()
 
 
-def test_stats_are_due_every_few_seconds(kb: KnowledgeBase) -> None:
-    """Not at once, then after five seconds each time, however often it is asked."""
+def test_monitor_update_is_due_every_five_seconds(kb: KnowledgeBase) -> None:
+    """The monitor is due after each five seconds, and not at the start."""
     clock = Clock()
     monitor = Monitor(clock, kb.evaluation)
     due = []

@@ -1,5 +1,5 @@
-"""The desk with answerers of every kind: an answer with findings never stands, and stage 2 runs
-only where it applies.
+"""The pipeline with correct and wrong models: an answer with findings is never accepted, and stage
+2 runs only where it applies.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INVENTORY = {
 }
 
 
-def _run(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary]:
+def run_one(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary]:
     line = jsonl(a_fail(inventory=INVENTORY)).strip()
     written = Pipeline(SEQUENCES["run"], backend, kb, timed=False).process(1, line)
     tally = RunSummary()
@@ -37,18 +37,18 @@ def _run(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary]:
     return json.loads(encode(written.line), parse_float=Decimal), tally
 
 
-def _a_tenth_more(stage: str, answer: dict[str, Any]) -> None:
+def raise_score_by_a_tenth(stage: str, answer: dict[str, Any]) -> None:
     if stage == "triage":
         answer["priority_score"] += Decimal("0.1")
 
 
-def _a_share_less(stage: str, answer: dict[str, Any]) -> None:
+def drop_one_share(stage: str, answer: dict[str, Any]) -> None:
     if stage == "resolver":
         answer["residual_short"] -= 1
 
 
-def _another_age(stage: str, answer: dict[str, Any]) -> None:
-    """Multiplies out: an age of 2 days gives 10 x 0.30 less and a score to match."""
+def use_another_age(stage: str, answer: dict[str, Any]) -> None:
+    """Change the age to 2 days consistently: 10 x 0.30 less and a matching score."""
     if stage == "triage":
         components = answer["score_components"]
         components["age_factor"], components["base_score"] = 10, Decimal("54.5")
@@ -59,8 +59,8 @@ def _another_age(stage: str, answer: dict[str, Any]) -> None:
         )
 
 
-def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
-    """Adds up: a box of 2,000 shares where 1,000 are."""
+def fill_the_box(stage: str, answer: dict[str, Any]) -> None:
+    """Change the box to 2,000 shares consistently, although it holds 1,000."""
     if stage == "resolver":
         box, *notice = answer["resolution_steps"]
         for step in (box, *notice):
@@ -68,11 +68,11 @@ def _fuller_box(stage: str, answer: dict[str, Any]) -> None:
         box["qty"], answer["total_coverable"], answer["residual_short"] = 2000, 2000, 3000
 
 
-def test_a_wrong_score_never_stands(kb: KnowledgeBase) -> None:
-    """The line fails, names rule, expected and actual, keeps what was received as raw, and hands
-    nothing on.
+def test_wrong_score_fails_the_line_and_skips_resolution(kb: KnowledgeBase) -> None:
+    """A wrong score fails the line: the line names the rule and both values, keeps the raw answer,
+    and skips the resolution.
     """
-    line, tally = _run(kb, a_model(kb, _a_tenth_more, "reject"))
+    line, tally = run_one(kb, a_model(kb, raise_score_by_a_tenth, "reject"))
     assert (line["status"], line["triage"], line["resolution"]) == ("failed", None, None)
     [finding] = line["verification"]["triage"]
     assert (finding["rule"], finding["path"]) == ("score.priority", "/priority_score")
@@ -83,8 +83,9 @@ def test_a_wrong_score_never_stands(kb: KnowledgeBase) -> None:
     assert not tally.all_verified
 
 
-def test_a_wrong_plan_never_stands_and_its_triage_does(kb: KnowledgeBase) -> None:
-    line, tally = _run(kb, a_model(kb, _a_share_less, "reject"))
+def test_wrong_plan_fails_the_line_and_keeps_the_triage(kb: KnowledgeBase) -> None:
+    """A wrong plan fails the line and is removed. The triage and the raw plan stay."""
+    line, tally = run_one(kb, a_model(kb, drop_one_share, "reject"))
     assert (line["status"], line["resolution"]) == ("failed", None)
     assert line["triage"]["priority_score"] == Decimal("83.4")
     assert [finding["rule"] for finding in line["verification"]["resolution"]] == ["plan.residual"]
@@ -95,48 +96,55 @@ def test_a_wrong_plan_never_stands_and_its_triage_does(kb: KnowledgeBase) -> Non
 @pytest.mark.parametrize(
     ("stage", "change", "rule"),
     [
-        ("triage", _another_age, "score.age_factor"),
-        ("resolution", _fuller_box, "waterfall.quantity"),
+        ("triage", use_another_age, "score.age_factor"),
+        ("resolution", fill_the_box, "waterfall.quantity"),
     ],
 )
-def test_a_consistent_answer_to_another_record_never_stands(
+def test_consistent_answer_to_another_record_fails(
     stage: str, change: Any, rule: str, kb: KnowledgeBase
 ) -> None:
-    """Only the record can tell: the answer multiplies out, but for another age or another box."""
-    line, _ = _run(kb, a_model(kb, change, "reject"))
+    """An answer that is consistent but belongs to another age or another box fails against its
+    record.
+    """
+    line, _ = run_one(kb, a_model(kb, change, "reject"))
     assert (line["status"], line[stage]) == ("failed", None)
     assert rule in [finding["rule"] for finding in line["verification"][stage]]
 
 
-def test_rejected_lines_were_never_asked(finops: Finops) -> None:
-    """attempts counts what was asked of an answerer."""
+def test_rejected_line_counts_zero_attempts(finops: Finops) -> None:
+    """`attempts` is 1 for an answered line and 0 for a rejected one."""
     good, bad = rows(finops("triage", "-", stdin=jsonl(a_fail(), {"qty": 1})).stdout)
     assert (good["provenance"]["attempts"], bad["provenance"]["attempts"]) == (1, 0)
 
 
-def test_plans_without_a_triage_are_short_of_unknown_priority(finops: Finops) -> None:
-    """The summary of `resolve` has no tiers to tell the residual by."""
+def test_resolve_summary_reports_residual_without_a_tier(finops: Finops) -> None:
+    """The summary of `finops resolve` reports uncovered shares as `unknown`, because a case has no
+    tier.
+    """
     done = finops("resolve", EXAMPLES / "cards/cases.jsonl")
     assert "uncovered    unknown 4,000" in done.stderr.decode()
 
 
-def test_an_empty_dk_reason_is_not_set(finops: Finops) -> None:
-    """decision 6: text that says nothing does not make a dispute."""
-    empty, told = rows(
+def test_empty_dk_reason_does_not_make_a_dispute(finops: Finops) -> None:
+    """An empty `dk_reason` leaves the category CNS_FAIL. A text in it makes the fail a
+    DK_DISPUTE.
+    """
+    empty, disputed = rows(
         finops(
             "triage",
             "-",
             stdin=jsonl(a_fail(dk_reason=""), a_fail(fail_id="F-2", dk_reason="price")),
         ).stdout
     )
-    assert (empty["triage"]["category"], told["triage"]["category"]) == ("CNS_FAIL", "DK_DISPUTE")
+    assert (empty["triage"]["category"], disputed["triage"]["category"]) == (
+        "CNS_FAIL",
+        "DK_DISPUTE",
+    )
 
 
-def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(
-    finops: Finops, tmp_path: Path
-) -> None:
-    """Full gridlock among 9,000 brokers: the narrative names a few, the plan all, and a repeated
-    name harms nothing.
+def test_plan_with_thousands_of_receipts_passes_the_check(finops: Finops, tmp_path: Path) -> None:
+    """A gridlock of thousands of receipts gives a plan with all of them and a short narrative. The
+    checker accepts it.
     """
     ftr = {
         "qty": 1,
@@ -165,8 +173,11 @@ def test_ten_thousand_receipts_make_a_plan_that_the_checker_takes(
     assert finops("check", "-", "--fails", fails, stdin=output).returncode == 0
 
 
-def test_a_right_model_stands_under_its_own_name(kb: KnowledgeBase) -> None:
-    line, tally = _run(kb, a_model(kb))
+def test_correct_model_is_credited_in_line_and_summary(kb: KnowledgeBase) -> None:
+    """The line of a correct model has the status ok and names the models. The summary counts their
+    requests and correct answers.
+    """
+    line, tally = run_one(kb, a_model(kb))
     assert line["status"] == "ok"
     assert line["provenance"]["models"] == {"triage": "small", "resolver": "smaller"}
     assert tally.models == {
@@ -193,10 +204,12 @@ def test_a_right_model_stands_under_its_own_name(kb: KnowledgeBase) -> None:
         ({"inventory": None}, "no inventory"),
     ],
 )
-def test_stage_two_says_why_it_does_not_apply(
+def test_skipped_resolution_gives_its_reason(
     changes: dict[str, Any], reason: str, finops: Finops
 ) -> None:
-    """kb: waterfall.applies."""
+    """Where the resolution does not apply, `resolution_skipped` gives the reason (kb:
+    waterfall.applies).
+    """
     [line] = rows(
         finops("run", "-", stdin=jsonl(a_fail(**{"inventory": INVENTORY, **changes}))).stdout
     )
@@ -204,8 +217,8 @@ def test_stage_two_says_why_it_does_not_apply(
     assert reason in line["resolution_skipped"]
 
 
-def test_a_disputed_case_is_not_resolved(finops: Finops) -> None:
-    """A resolver input of category DK_DISPUTE gets no plan, and the checker refuses one for it."""
+def test_resolve_of_a_disputed_case_gives_no_plan(finops: Finops) -> None:
+    """A case of category DK_DISPUTE gets no plan, and the checker rejects a plan for it."""
     case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
     [plan] = rows(finops("resolve", "-", stdin=jsonl(case)).stdout)
     case["triage"]["category"] = "DK_DISPUTE"
@@ -220,9 +233,9 @@ def test_a_disputed_case_is_not_resolved(finops: Finops) -> None:
     assert [finding["rule"] for finding in verdict["findings"]] == ["waterfall.applies"]
 
 
-def test_the_age_of_a_case_is_told_from_its_component(finops: Finops) -> None:
-    """Without age_days, 18.0 points are factor 60, days 7-9, so 9; no factor of the table gives 17
-    points.
+def test_case_age_is_derived_from_its_age_component(finops: Finops) -> None:
+    """Without `age_days` the age of a case is derived from its age component. A component that no
+    factor gives is rejected.
     """
     case = json.loads((EXAMPLES / "cards/cases.jsonl").read_text())
     case["triage"]["score_components"]["age"] = 17

@@ -1,5 +1,5 @@
-"""A run killed at any moment continues with --resume to the output of an uninterrupted run
-(contracts, section 4).
+"""Resuming a run: a run that was killed at any moment continues with `--resume` to the output of an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def blotter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(blotter: Path) -> tuple[bytes, bytes]:
     """Output and closing summary of a run that nothing disturbed."""
-    done = subprocess.run(_command(blotter, None), capture_output=True, check=False)
+    done = subprocess.run(run_command(blotter, None), capture_output=True, check=False)
     return done.stdout, done.stderr
 
 
-def _command(blotter: Path, output: Path | None, *more: str) -> list[str]:
+def run_command(blotter: Path, output: Path | None, *more: str) -> list[str]:
     where = [] if output is None else ["-o", str(output)]
     return [
         sys.executable,
@@ -74,7 +74,7 @@ def _command(blotter: Path, output: Path | None, *more: str) -> list[str]:
     ]
 
 
-def _killed_after(command: list[str], output: Path, lines: int) -> None:
+def kill_after(command: list[str], output: Path, lines: int) -> None:
     """Start `command` and kill it (-9) once its output has grown by about `lines` lines, or let it
     end.
     """
@@ -87,17 +87,17 @@ def _killed_after(command: list[str], output: Path, lines: int) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_ten_kills_lose_and_repeat_nothing(
+def test_resume_after_ten_kills_gives_the_same_bytes(
     workers: str, blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path, finops: Finops
 ) -> None:
-    """Ten times kill -9 at a random place, the last line torn as well, then run to the end: same
-    bytes, same summary.
+    """After ten kills at random places and a torn last line, `--resume` gives the bytes and the
+    summary of an uninterrupted run.
     """
     output = tmp_path / "out.jsonl"
     place = random.Random(int(workers))
     for _ in range(10):
-        _killed_after(
-            _command(blotter, output, "--resume", "--workers", workers),
+        kill_after(
+            run_command(blotter, output, "--resume", "--workers", workers),
             output,
             place.randrange(0, 500),
         )
@@ -106,7 +106,7 @@ def test_ten_kills_lose_and_repeat_nothing(
                 file.write(b'{"fail_id": "F-torn", "sta')
     assert not json.loads(output.with_name("out.jsonl.run.json").read_bytes())["complete"]
     done = subprocess.run(
-        _command(blotter, output, "--resume", "--workers", workers),
+        run_command(blotter, output, "--resume", "--workers", workers),
         capture_output=True,
         check=False,
     )
@@ -115,19 +115,19 @@ def test_ten_kills_lose_and_repeat_nothing(
     assert json.loads(output.with_name("out.jsonl.run.json").read_bytes())["complete"]
 
 
-def test_a_complete_run_resumed_changes_nothing(
+def test_resume_of_a_complete_run_writes_nothing(
     blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
-    """--resume of a finished output reports it again and writes nothing."""
+    """`--resume` of a finished output prints the same summary and leaves the output unchanged."""
     output = tmp_path / "out.jsonl"
     for _ in range(2):
         done = subprocess.run(
-            _command(blotter, output, "--resume"), capture_output=True, check=False
+            run_command(blotter, output, "--resume"), capture_output=True, check=False
         )
         assert (output.read_bytes(), done.stderr) == uninterrupted
 
 
-def _partial(tmp_path: Path, finops: Finops) -> tuple[Path, Path]:
+def write_partial_run(tmp_path: Path, finops: Finops) -> tuple[Path, Path]:
     """A blotter of three records and the first line of its output."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*(a_fail(fail_id=f"F-{number}") for number in range(3))))
@@ -136,7 +136,7 @@ def _partial(tmp_path: Path, finops: Finops) -> tuple[Path, Path]:
     return fails, output
 
 
-def _differences(tmp_path: Path, fails: Path) -> Iterator[tuple[str, list[object]]]:
+def list_differences(tmp_path: Path, fails: Path) -> Iterator[tuple[str, list[object]]]:
     kb = tmp_path / "kb"
     kb.mkdir()
     for file in (ROOT / "kb").glob("*.toml"):
@@ -150,23 +150,23 @@ def _differences(tmp_path: Path, fails: Path) -> Iterator[tuple[str, list[object
     yield "content of the input", ["run", fails]
 
 
-def test_resume_refuses_and_names_what_differs(tmp_path: Path, finops: Finops) -> None:
-    """Other rules, options, command or input (even behind the part that is done): exit 2, and the
-    output is left alone.
+def test_resume_with_other_settings_is_refused(tmp_path: Path, finops: Finops) -> None:
+    """With other rules, options, command or input, `--resume` ends with exit 2, names the
+    difference and leaves the output unchanged.
     """
-    fails, output = _partial(tmp_path, finops)
+    fails, output = write_partial_run(tmp_path, finops)
     before = output.read_bytes()
-    for name, arguments in _differences(tmp_path, fails):
+    for name, arguments in list_differences(tmp_path, fails):
         done = finops(*arguments, "-o", output, "--resume")
         assert (done.returncode, output.read_bytes()) == (2, before)
         assert name in done.stderr.decode()
 
 
-def test_resume_refuses_output_of_unknown_origin(tmp_path: Path, finops: Finops) -> None:
-    """Lines without the note that says what made them, with a note that cannot be read, or more
-    lines than input.
+def test_resume_of_an_output_of_unknown_origin_is_refused(tmp_path: Path, finops: Finops) -> None:
+    """`--resume` refuses an output without a readable run note, or whose lines do not match the
+    input.
     """
-    fails, output = _partial(tmp_path, finops)
+    fails, output = write_partial_run(tmp_path, finops)
     note = output.with_name("out.jsonl.run.json")
     kept = note.read_bytes()
     for content in (None, b"{"):
@@ -174,23 +174,23 @@ def test_resume_refuses_output_of_unknown_origin(tmp_path: Path, finops: Finops)
         assert finops("run", fails, "-o", output, "--resume").returncode == 2
     note.write_bytes(kept)
     line = output.read_bytes()
-    for content, says in (
+    for content, message in (
         (line * 2, "answers F-0, the input has F-1"),
-        (_lines_of_four(line), "more lines"),
+        (four_lines(line), "more lines"),
     ):
         output.write_bytes(content)
         done = finops("run", fails, "-o", output, "--resume")
-        assert (done.returncode, says in done.stderr.decode()) == (2, True)
+        assert (done.returncode, message in done.stderr.decode()) == (2, True)
         assert output.read_bytes() == content
 
 
-def _lines_of_four(line: bytes) -> bytes:
+def four_lines(line: bytes) -> bytes:
     return b"".join(line.replace(b"F-0", f"F-{number}".encode()) for number in range(4))
 
 
-def test_an_interrupted_run_is_not_lost_by_accident(tmp_path: Path, finops: Finops) -> None:
-    """Without --resume an output that is not complete is only replaced by --overwrite."""
-    fails, output = _partial(tmp_path, finops)
+def test_incomplete_output_is_replaced_only_with_overwrite(tmp_path: Path, finops: Finops) -> None:
+    """Without `--resume` an incomplete output is replaced only with `--overwrite`."""
+    fails, output = write_partial_run(tmp_path, finops)
     note = output.with_name("out.jsonl.run.json")
     note.write_bytes(
         note.read_bytes()
@@ -206,19 +206,23 @@ def test_an_interrupted_run_is_not_lost_by_accident(tmp_path: Path, finops: Fino
 
 
 @pytest.mark.parametrize("torn", [b'{"fail_id": "F-0", "sta', b'{"fail_id": "' + b"x" * 200_000])
-def test_a_torn_line_of_any_length_is_cut(torn: bytes, tmp_path: Path, finops: Finops) -> None:
-    """Behind the first line, and where the very first line is torn."""
-    fails, output = _partial(tmp_path, finops)
+def test_resume_removes_a_torn_last_line(torn: bytes, tmp_path: Path, finops: Finops) -> None:
+    """`--resume` removes a torn last line of any length, also when it is the first line."""
+    fails, output = write_partial_run(tmp_path, finops)
     for whole in (output.read_bytes(), b""):
         output.write_bytes(whole + torn)
         assert finops("run", fails, "-o", output, "--resume", "-q").returncode == 0
         assert [row["fail_id"] for row in rows(output.read_bytes())] == ["F-0", "F-1", "F-2"]
 
 
-def test_two_runs_never_write_one_output(blotter: Path, tmp_path: Path, finops: Finops) -> None:
-    """A second run on an output that one is writing is refused and harms nothing."""
+def test_second_run_on_the_same_output_is_refused(
+    blotter: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """A second run on an output that another run is writing is refused, and the first run ends
+    normally.
+    """
     output = tmp_path / "out.jsonl"
-    first = subprocess.Popen(_command(blotter, output), stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(run_command(blotter, output), stderr=subprocess.DEVNULL)
     while not output.exists() or not output.stat().st_size:
         time.sleep(0.001)
     first.send_signal(signal.SIGSTOP)
@@ -229,14 +233,14 @@ def test_two_runs_never_write_one_output(blotter: Path, tmp_path: Path, finops: 
     assert len(rows(output.read_bytes())) == RECORDS
 
 
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    """kill -9 of a run leaves no process behind."""
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    """The worker processes of a run end within 20 seconds after the run is killed."""
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(60_000)))
     process = subprocess.Popen(
-        _command(fails, tmp_path / "out.jsonl", "--workers", "2"), stderr=subprocess.DEVNULL
+        run_command(fails, tmp_path / "out.jsonl", "--workers", "2"), stderr=subprocess.DEVNULL
     )
-    while not (children := _children(process.pid)):
+    while not (children := list_workers(process.pid)):
         time.sleep(0.01)
     process.kill()
     process.wait()
@@ -248,7 +252,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
-def _children(parent: int) -> list[int]:
+def list_workers(parent: int) -> list[int]:
     """The worker processes of `parent`, once there are two of them beside Python's resource
     tracker.
     """
@@ -257,8 +261,8 @@ def _children(parent: int) -> list[int]:
     return children if len(children) > 2 else []
 
 
-def test_resume_needs_files_on_both_sides(tmp_path: Path, finops: Finops) -> None:
-    """A pipe cannot be read again."""
+def test_resume_with_a_pipe_is_refused(tmp_path: Path, finops: Finops) -> None:
+    """`--resume` needs an input file and an output file, because a pipe cannot be read again."""
     for arguments in (
         ["run", "-", "-o", tmp_path / "out.jsonl"],
         ["run", tmp_path / "fails.jsonl"],
@@ -267,26 +271,26 @@ def test_resume_needs_files_on_both_sides(tmp_path: Path, finops: Finops) -> Non
         assert finops(*arguments, "--resume", stdin=jsonl(a_fail())).returncode == 2
 
 
-def test_interrupt_says_how_to_go_on(tmp_path: Path, blotter: Path) -> None:
-    """Ctrl-C: exit 130, whole lines only, and the message names --resume."""
+def test_interrupted_run_exits_130_and_names_resume(tmp_path: Path, blotter: Path) -> None:
+    """Ctrl-C ends a run with exit 130 and whole lines. The message names `--resume`."""
     output = tmp_path / "out.jsonl"
-    process = subprocess.Popen(_command(blotter, output), stderr=subprocess.PIPE)
+    process = subprocess.Popen(run_command(blotter, output), stderr=subprocess.PIPE)
     while not output.exists() or not output.stat().st_size:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
-    _, talk = process.communicate()
+    _, messages = process.communicate()
     assert process.returncode == 130
-    assert b"--resume" in talk
-    assert b"Traceback" not in talk
+    assert b"--resume" in messages
+    assert b"Traceback" not in messages
     assert all(row["status"] for row in rows(output.read_bytes()))
 
 
-def test_several_workers_write_what_one_writes(
+def test_run_with_three_workers_writes_the_same_bytes(
     blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
-    """Order, repeated names and summary do not depend on the number of workers."""
+    """The output and the summary do not depend on the number of workers."""
     output = tmp_path / "out.jsonl"
     done = subprocess.run(
-        _command(blotter, output, "--workers", "3"), capture_output=True, check=False
+        run_command(blotter, output, "--workers", "3"), capture_output=True, check=False
     )
     assert (output.read_bytes(), done.stderr) == uninterrupted

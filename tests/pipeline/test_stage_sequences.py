@@ -1,4 +1,4 @@
-"""A stage of one's own in the pipeline: no module of the package has to know it."""
+"""A user's own stage in the pipeline: it needs no change inside the package."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOY = replace(
 
 
 class AlternatingEngine(Engine):
-    """The engine, asked in the way of models that cannot be loaded together."""
+    """| The rules engine, with the settings of models that cannot be loaded together."""
 
     concurrency = 2
     must_alternate = True
@@ -70,7 +70,7 @@ FAILS = b"".join(
 )
 
 
-def _run_toy(folder: Path, backend: Backend, kb: KnowledgeBase, workers: int = 1) -> list[Any]:
+def run_toy(folder: Path, backend: Backend, kb: KnowledgeBase, workers: int = 1) -> list[Any]:
     folder.mkdir()
     source, output = folder / "fails.jsonl", folder / "out.jsonl"
     source.write_bytes(FAILS)
@@ -87,14 +87,16 @@ def _run_toy(folder: Path, backend: Backend, kb: KnowledgeBase, workers: int = 1
     return rows(output.read_bytes())
 
 
-def test_a_toy_stage_runs_in_one_process_in_several_and_with_alternating_models(
+def test_own_stage_gives_the_same_lines_in_every_run_mode(
     tmp_path: Path, kb: KnowledgeBase
 ) -> None:
-    """All three ways of running give the lines that the toy stage decides, in input order."""
+    """A user's own stage gives the same lines in one process, in several processes and with
+    alternating models.
+    """
     alternating = AlternatingEngine(kb)
-    lines = _run_toy(tmp_path / "one", Engine(kb), kb)
-    assert _run_toy(tmp_path / "two", Engine(kb), kb, workers=2) == lines
-    assert _run_toy(tmp_path / "alternating", alternating, kb) == lines
+    lines = run_toy(tmp_path / "one", Engine(kb), kb)
+    assert run_toy(tmp_path / "two", Engine(kb), kb, workers=2) == lines
+    assert run_toy(tmp_path / "alternating", alternating, kb) == lines
     assert alternating.prepared[-2:] == ["triage", "resolver"]
     assert [line["fail_id"] for line in lines] == [f"F-{age}" for age in range(1, 31)]
     tiers = {line["triage"]["priority_tier"] for line in lines}
@@ -107,8 +109,10 @@ def test_a_toy_stage_runs_in_one_process_in_several_and_with_alternating_models(
 
 
 @pytest.mark.parametrize("sequence", [*SEQUENCES.values(), TOY], ids=lambda each: each.command)
-def test_a_line_has_the_answers_of_its_sequence(sequence: StageSequence, kb: KnowledgeBase) -> None:
-    """The row of a sequence, not its name, decides which answers an output line has."""
+def test_output_line_has_the_answers_of_its_sequence(
+    sequence: StageSequence, kb: KnowledgeBase
+) -> None:
+    """The row of a stage sequence decides which answers an output line has."""
     line = Pipeline(sequence, Engine(kb), kb, timed=False).process(1, b"{}").line
     written = json.loads(encode(line))
     assert tuple(name for name in ("triage", "resolution") if name in written) == sequence.answers

@@ -1,6 +1,4 @@
-"""The text form of a record (domain, section 1): rendering and parsing are inverse, whatever the
-record holds.
-"""
+"""The text form of a record: rendering and parsing are inverse for every record."""
 
 from __future__ import annotations
 
@@ -29,22 +27,22 @@ CARD = (
 )
 
 
-def _fail(**changes: Any) -> FailRecord:
+def make_fail(**changes: Any) -> FailRecord:
     taken = parse_fail_line(json.dumps({**a_fail(**changes), "fail_id": None}).encode())
     assert taken.value is not None, taken.problems
     return taken.value
 
 
-def test_the_cards_text_is_the_record_and_back() -> None:
-    """The example of card 1, to the letter."""
-    assert text_form.render(_fail()) == CARD
-    assert parse_fail_line(json.dumps({"text": CARD}).encode()).value == _fail()
+def test_text_form_of_card_1_is_rendered_and_parsed() -> None:
+    """The text of card 1 is parsed to its record, and the record is rendered to the same text."""
+    assert text_form.render(make_fail()) == CARD
+    assert parse_fail_line(json.dumps({"text": CARD}).encode()).value == make_fail()
 
 
-def test_the_cards_own_line_breaks_are_read() -> None:
-    """Card 1 prints the text over several lines."""
+def test_text_form_with_line_breaks_is_parsed() -> None:
+    """Card 1 prints the text over several lines. The line breaks do not change the record."""
     broken = CARD.replace("record: ", "record:\n").replace(" | ", " | \n")
-    assert parse_fail_line(json.dumps({"text": broken}).encode()).value == _fail()
+    assert parse_fail_line(json.dumps({"text": broken}).encode()).value == make_fail()
 
 
 _EXACT = st.decimals(0, 10**9, places=2, allow_nan=False)
@@ -86,8 +84,10 @@ RECORDS = st.fixed_dictionaries(
 
 
 @given(RECORDS)
-def test_rendering_and_parsing_are_inverse(fields: dict[str, Any]) -> None:
-    """parse(render(record)) is the record, bars, quotes and colons in its free text included."""
+def test_text_form_parses_back_to_the_same_record(fields: dict[str, Any]) -> None:
+    """The rendered text of any record is parsed to the same record, also with bars, quotes and
+    colons in its free text.
+    """
     record = FAIL.read(fields)
     assert record is not None
     text = text_form.render(record)
@@ -95,8 +95,8 @@ def test_rendering_and_parsing_are_inverse(fields: dict[str, Any]) -> None:
     assert text_form.render(record) == text
 
 
-def test_stage_two_fields_may_stand_beside_the_text(finops: Finops) -> None:
-    """The text form has no place for an inventory; the line has."""
+def test_line_with_text_form_may_add_an_inventory(finops: Finops) -> None:
+    """A line may have an inventory beside the text form, which has no place for it."""
     inventory = {
         "box_qty": 5000,
         "stock_loan_available": 0,
@@ -112,7 +112,7 @@ def test_stage_two_fields_may_stand_beside_the_text(finops: Finops) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ("Qty: 5000", "Qty: many", "a whole number of shares"),
         ("Qty: 5000", "Quantity: 5000", "Field: value"),
@@ -128,11 +128,13 @@ def test_stage_two_fields_may_stand_beside_the_text(finops: Finops) -> None:
         ("Side: Sell", "Side: Short", "Buy, Sell"),
     ],
 )
-def test_text_that_cannot_be_read_says_what_and_why(old: str, new: str, says: str) -> None:
-    """The reason repeats the pair and names what is accepted."""
+def test_unreadable_text_form_is_rejected_with_the_reason(old: str, new: str, message: str) -> None:
+    """An unreadable text form is rejected. The message quotes the pair or names the
+    accepted form.
+    """
     taken = parse_fail_line(json.dumps({"fail_id": "F-9", "text": CARD.replace(old, new)}).encode())
     assert (taken.value, taken.fail_id) == (None, "F-9")
-    assert any(says in problem.message for problem in taken.problems)
+    assert any(message in problem.message for problem in taken.problems)
 
 
 @pytest.mark.parametrize(
@@ -146,25 +148,29 @@ def test_text_that_cannot_be_read_says_what_and_why(old: str, new: str, says: st
         ("0.01", "0.01"),
     ],
 )
-def test_amounts_as_desks_write_them(text: str, usd: str) -> None:
+def test_usd_amount_with_suffix_or_separator_is_parsed(text: str, usd: str) -> None:
+    """Amounts with a dollar sign, separators or a suffix are parsed exactly."""
     assert parse_usd(text) == Decimal(usd)
 
 
 @pytest.mark.parametrize(
     "text", ["", "$", "1,25,000", "1.2.3", "-5", "1e5", "NaN", "Infinity", "$2.1MM", "٣"]
 )
-def test_what_is_no_amount_is_refused(text: str) -> None:
+def test_malformed_usd_amount_is_refused(text: str) -> None:
+    """A text that is not an amount in US dollars raises ValueError."""
     with pytest.raises(ValueError, match="US dollars"):
         parse_usd(text)
 
 
 @given(st.decimals(0, 10**15, allow_nan=False, places=6))
-def test_amounts_survive_their_text(amount: Decimal) -> None:
+def test_rendered_usd_amount_parses_back(amount: Decimal) -> None:
+    """A rendered amount is parsed to the same amount."""
     assert parse_usd(render_usd(amount)) == amount
 
 
 @pytest.mark.parametrize("text", ["", "%", "-1%", "4 %%", "1e2"])
-def test_what_is_no_percentage_is_refused(text: str) -> None:
+def test_malformed_percentage_is_refused(text: str) -> None:
+    """A text that is not a percentage raises ValueError."""
     with pytest.raises(ValueError, match="percentage"):
         parse_percent(text)
 
@@ -172,8 +178,8 @@ def test_what_is_no_percentage_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "cusip", ["594918104", "037833100", "38259P508", "68389X105", "17275R102", "G0085J117"]
 )
-def test_known_cusips_are_valid(cusip: str) -> None:
-    """Microsoft, Apple, Google, Oracle, Cisco, and one with a letter at the start."""
+def test_cusip_is_valid_with_one_check_digit_only(cusip: str) -> None:
+    """The CUSIPs of known issuers are valid, and each has exactly one valid check digit."""
     assert is_valid(cusip)
     assert [digit for digit in "0123456789" if is_valid(cusip[:8] + digit)] == [cusip[8]]
 
@@ -181,5 +187,6 @@ def test_known_cusips_are_valid(cusip: str) -> None:
 @pytest.mark.parametrize(
     "cusip", ["", "59491810", "5949181044", "59491810a", "5949181 4", "594918l04", "59491810*"]
 )
-def test_what_is_no_cusip_is_not_valid(cusip: str) -> None:
+def test_malformed_cusip_is_not_valid(cusip: str) -> None:
+    """A text of another length or with other characters is not a valid CUSIP."""
     assert not is_valid(cusip)

@@ -236,9 +236,7 @@ def describe(found: list[tuple[str, list[str]]]) -> str:
 def test_run_of_random_fails_writes_one_ok_line_each(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
-    """`finops run` writes one line for each random fail, in input order, and every line has the
-    status ok.
-    """
+    """`finops run` writes one line with the status ok for each random fail, in input order."""
     assert [line["fail_id"] for line in run_lines] == [fail["fail_id"] for fail in fails]
     assert Counter(line["status"] for line in run_lines) == {"ok": FAILS}
     assert all(list(line["triage"]) == TRIAGE_FIELDS for line in run_lines)
@@ -247,9 +245,7 @@ def test_run_of_random_fails_writes_one_ok_line_each(
 def test_triage_of_random_fails_equals_the_oracle(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
-    """finops and the oracle give each random fail the same triage in every field except
-    the reason.
-    """
+    """finops and the oracle give each fail the same triage, except the reason."""
     pairs = zip(fails, run_lines, strict=True)
     found = [
         (f["fail_id"], list(differences(triage_oracle.triage(f), scored_triage(line["triage"]))))
@@ -261,9 +257,7 @@ def test_triage_of_random_fails_equals_the_oracle(
 def test_resolution_is_run_or_skipped_as_the_oracle_says(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
-    """Stage 2 runs for the fails for which the oracle has a case. Its plan equals the oracle's, and
-    every other line has a reason in `resolution_skipped`.
-    """
+    """A fail gets the oracle's plan, or a reason in `resolution_skipped` where it has none."""
     found = []
     for fail, line in zip(fails, run_lines, strict=True):
         case = plan_oracle.case_of(fail)
@@ -314,9 +308,7 @@ def test_plan_of_random_cases_equals_the_oracle(
 def test_plan_of_random_cases_breaks_no_invariant(
     cases: list[dict[str, Any]], plans: list[dict[str, Any]]
 ) -> None:
-    """Each plan obeys the invariants of a valid plan, which are tested without the oracle. Its
-    fields are in the order of card 2.
-    """
+    """Each plan obeys the invariants of a plan and has the fields of card 2, in their order."""
     pairs = zip(cases, plans, strict=True)
     found = [
         (case["fail_id"], list(broken_invariants(case, line["resolution"]))) for case, line in pairs
@@ -326,9 +318,7 @@ def test_plan_of_random_cases_breaks_no_invariant(
 
 
 def test_random_cases_reach_every_action_and_outcome(plans: list[dict[str, Any]]) -> None:
-    """The random cases are varied enough: together their plans use every step action, both
-    fallbacks and all gridlock outcomes.
-    """
+    """The random cases use every step action, both fallbacks and all gridlock outcomes."""
     seen = Counter(
         step["action"] for line in plans for step in line["resolution"]["resolution_steps"]
     )
@@ -370,9 +360,7 @@ def test_triage_of_text_form_equals_the_oracle(fails: list[dict[str, Any]]) -> N
 
 
 def test_card_1_record_scores_69_5_and_83_4() -> None:
-    """finops and the oracle both give the record of card 1 a base score of 69.5 and a priority
-    score of 83.4.
-    """
+    """finops and the oracle give the record of card 1 the scores 69.5 and 83.4."""
     [line] = finops("triage", [RECORD_OF_CARD_1])
     for answer in (line["triage"], triage_oracle.triage(RECORD_OF_CARD_1)):
         assert (answer["score_components"]["base_score"], answer["priority_score"]) == (
@@ -382,9 +370,7 @@ def test_card_1_record_scores_69_5_and_83_4() -> None:
 
 
 def test_card_2_input_gives_the_same_plan_as_the_oracle() -> None:
-    """finops and the oracle both give the input of card 2 the plan that the rules require: 28,000
-    of 32,000 shares covered.
-    """
+    """finops and the oracle give the input of card 2 the plan that the rules require."""
     [line] = finops("resolve", [INPUT_OF_CARD_2])
     for plan in (line["resolution"], plan_oracle.resolution(INPUT_OF_CARD_2)):
         steps = [
