@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings, stdin
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finops_cli.kb.load import bundled_kb_dir
@@ -201,7 +201,7 @@ _LINES = (
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@stdin(line=_LINES.filter(lambda line: b"\n" not in line))
+@given(line=_LINES.filter(lambda line: b"\n" not in line))
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])
 def test_any_bytes_become_one_ok_or_rejected_line(stage: Any, line: bytes) -> None:
     """Any bytes give one JSON line with the status ok or rejected, and exactly the rejected lines
