@@ -1,4 +1,4 @@
-"""The command line as people and programs meet it: streams, exit codes, messages, 80 columns."""
+"""The command line: streams, exit codes, messages and a width of 80 columns."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def modules_loaded_by(*arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """`finops --help` answers at once: no JSON library, no rules, no terminal library."""
+def test_help_imports_no_heavy_module() -> None:
+    """| `finops --help` imports no JSON, rules or terminal library."""
     loaded = modules_loaded_by("--help")
     assert "finops_cli.cli" in loaded
     assert not [
@@ -87,17 +87,17 @@ def test_help_imports_nothing_heavy() -> None:
         ("schema", "--help"),
     ],
 )
-def test_models_of_user_files_are_loaded_only_where_such_a_file_is_read(
+def test_user_file_models_load_only_when_needed(
     arguments: tuple[str, ...],
 ) -> None:
-    """Typer may import pydantic by itself; finops builds its models only where it needs them."""
+    """| A command that reads no user file does not import the models of user files."""
     loaded = modules_loaded_by(*arguments)
     assert "finops_cli.cli" in loaded
     assert "finops_cli.files.user_files" not in loaded
 
 
-def test_help_lists_the_verbs_in_the_order_of_the_story(finops: Finops) -> None:
-    """Every verb has a line, none is cut short, nothing is wider than 80 columns."""
+def test_help_lists_every_command_in_order(finops: Finops) -> None:
+    """| `finops --help` has one complete line for each command, in order, in 80 columns."""
     text = finops("--help").stdout.decode()
     commands = text.partition("Commands:\n")[2]
     assert tuple(line.split()[0] for line in commands.splitlines() if line.strip()) == VERBS
@@ -133,8 +133,8 @@ def every_choice() -> list[tuple[tuple[str, ...], str, list[str]]]:
 
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
-def test_h_is_help(words: tuple[str, ...]) -> None:
-    """`-h` prints what `--help` prints, for every command and group."""
+def test_short_help_option_equals_long_option(words: tuple[str, ...]) -> None:
+    """| `-h` prints the text of `--help` for every command and group."""
     short, long = (CliRunner().invoke(cli.app, [*words, flag]) for flag in ("-h", "--help"))
     assert (short.exit_code, short.output) == (0, long.output)
     assert "Usage: " in short.output
@@ -143,12 +143,12 @@ def test_h_is_help(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("words", "name", "choices"), every_choice(), ids=lambda part: "".join(part)[:20]
 )
-def test_a_bad_choice_says_what_it_is_and_what_is_accepted(
+def test_invalid_choice_names_the_value_and_the_choices(
     words: tuple[str, ...], name: str, choices: list[str]
 ) -> None:
-    """Every option with choices names the bad word and all accepted ones, in plain words."""
-    given = [name, "klingon"] if name.startswith("-") else ["klingon"]
-    result = CliRunner().invoke(cli.app, [*words, *given])
+    """An option with choices rejects another word, and the message names it and all choices."""
+    arguments = [name, "klingon"] if name.startswith("-") else ["klingon"]
+    result = CliRunner().invoke(cli.app, [*words, *arguments])
     assert result.exit_code == 2
     assert "'klingon' is not one of" in result.stderr
     assert all(f"'{choice}'" in result.stderr for choice in choices)
@@ -163,27 +163,29 @@ def test_a_bad_choice_says_what_it_is_and_what_is_accepted(
         (["--timeout", "soon"], "'--timeout': 'soon'. Expected a number."),
     ],
 )
-def test_a_bad_number_says_what_it_is_and_what_is_accepted(
-    arguments: list[str], message: str
-) -> None:
+def test_invalid_number_names_the_value_and_the_range(arguments: list[str], message: str) -> None:
+    """An option that takes a number rejects another value, and the message names the value and what
+    is expected.
+    """
     result = CliRunner().invoke(cli.app, ["run", "-", *arguments])
     assert (result.exit_code, message in result.stderr) == (2, True)
     assert "Input should" not in result.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_explains_itself(verb: str, finops: Finops) -> None:
+def test_each_command_has_help(verb: str, finops: Finops) -> None:
+    """| `finops COMMAND --help` ends with exit 0."""
     assert finops(verb, "--help").returncode == 0
 
 
-def test_stdout_is_data_and_stderr_is_talk(finops: Finops) -> None:
-    """Every byte of stdout is a JSON line; backend and summary go to stderr."""
+def test_run_writes_data_to_stdout_and_messages_to_stderr(finops: Finops) -> None:
+    """`finops run` writes only JSON lines to stdout. The backend and the summary go to stderr."""
     done = finops("run", EXAMPLES / "monday.jsonl")
     assert [row["fail_id"] for row in rows(done.stdout)] == [
         f"F-{number}" for number in range(1001, 1009)
     ]
-    talk = done.stderr.decode()
-    assert talk.startswith("backend      engine (")
+    messages = done.stderr.decode()
+    assert messages.startswith("backend      engine (")
     for label in (
         "records      8",
         "status       ok 8",
@@ -191,17 +193,20 @@ def test_stdout_is_data_and_stderr_is_talk(finops: Finops) -> None:
         "shares       owed",
         "uncovered    CRITICAL",
     ):
-        assert label in talk
-    assert max(map(len, talk.splitlines())) <= 80
+        assert label in messages
+    assert max(map(len, messages.splitlines())) <= 80
     assert done.returncode == 0
 
 
-def test_quiet_says_nothing(finops: Finops) -> None:
+def test_quiet_option_prints_no_messages(finops: Finops) -> None:
+    """With `-q` a successful run prints nothing on stderr."""
     assert finops("run", EXAMPLES / "monday.jsonl", "-q").stderr == b""
 
 
-def test_summary_adds_up(finops: Finops) -> None:
-    """Shares owed = covered + residual, and the residual is told by tier."""
+def test_summary_shares_owed_equal_covered_plus_residual(finops: Finops) -> None:
+    """In the summary, shares owed equal covered plus residual shares, and the residual is listed by
+    tier.
+    """
     done = finops("run", EXAMPLES / "monday.jsonl")
     plans = [row["resolution"] for row in rows(done.stdout) if row["resolution"]]
     owed = {"F-1001": 32000, "F-1002": 1200, "F-1003": 50000, "F-1007": 15000}
@@ -215,7 +220,7 @@ def test_summary_adds_up(finops: Finops) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["run", "absent.jsonl"], 2, "no such file"),
         (["run", EXAMPLES / "monday.jsonl", "-o", "."], 2, "is a folder"),
@@ -246,20 +251,20 @@ def test_summary_adds_up(finops: Finops) -> None:
         (["run", EXAMPLES / "damaged.jsonl"], 1, "rejected"),
     ],
 )
-def test_exit_codes_and_messages(
-    arguments: list[object], code: int, says: str, finops: Finops
+def test_command_exit_codes_and_messages(
+    arguments: list[object], code: int, message: str, finops: Finops
 ) -> None:
-    """0 verified, 1 some records are not, 2 usage, 3 something is missing; the message names the
-    value and what to do.
+    """A command exits with 0, 1 (records not verified), 2 (usage) or 3 (something is missing). The
+    message names the value or the fix.
     """
     done = finops(*arguments)
     assert done.returncode == code
-    assert says in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         (b"fail_id,cusip,qty", "finops import csv"),
         ('{"a": 1}'.encode("utf-16"), "save it as UTF-8"),
@@ -275,31 +280,30 @@ def test_exit_codes_and_messages(
         ),
     ],
 )
-def test_common_mistakes_get_their_cure(line: bytes, says: str, finops: Finops) -> None:
-    """A CSV, another encoding, a record over several lines, the other stage's input, a misspelt
-    field that decides.
+def test_common_input_mistake_gets_a_fix(line: bytes, message: str, finops: Finops) -> None:
+    """A CSV, another encoding, a record over several lines, another stage's input and a misspelt
+    field are recognised. The message says how to fix them.
     """
     [row] = rows(finops("run", "-", stdin=line + b"\n").stdout)
-    assert says in row["error"]["message"]
+    assert message in row["error"]["message"]
 
 
-def test_fail_records_are_shown_the_way_from_resolve_to_run(finops: Finops) -> None:
+def test_resolve_of_a_fail_record_suggests_run(finops: Finops) -> None:
+    """`finops resolve` rejects a fail record and suggests `finops run`."""
     [row] = rows(finops("resolve", "-", stdin=jsonl(a_fail())).stdout)
     assert "finops run" in row["error"]["message"]
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
-def test_a_closed_stream_is_refused(closed: str) -> None:
-    """Data would come from nowhere or go nowhere."""
+def test_closed_stdin_or_stdout_is_refused(closed: str) -> None:
+    """A run with stdin or stdout closed ends with exit 2 and says which stream is closed."""
     command = f"{sys.executable} -m finops_cli run {EXAMPLES / 'monday.jsonl'} -q {closed}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, "is closed" in done.stderr) == (2, True)
 
 
-def test_a_pipe_can_be_read_by_name(tmp_path: Path) -> None:
-    """`finops run <(zcat fails.jsonl.gz) -o out.jsonl` reads the pipe once and notes nothing to
-    resume.
-    """
+def test_run_reads_a_named_pipe_without_a_run_note(tmp_path: Path) -> None:
+    """`finops run <(...)` reads the pipe once and writes no note for `--resume`."""
     output = tmp_path / "out.jsonl"
     command = (
         f"{sys.executable} -m finops_cli run <(cat {EXAMPLES / 'monday.jsonl'}) -o {output} -q"
@@ -309,8 +313,10 @@ def test_a_pipe_can_be_read_by_name(tmp_path: Path) -> None:
     assert not output.with_name("out.jsonl.run.json").exists()
 
 
-def test_the_progress_bar_shows_records_rate_and_time_left(tmp_path: Path) -> None:
-    """On a terminal (a real pty) the bar moves on stderr and leaves stdout to the data."""
+def test_progress_bar_on_a_terminal_shows_rate_and_time(tmp_path: Path) -> None:
+    """On a terminal the progress bar shows records, rate and time left on stderr. The summary
+    follows it.
+    """
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(20_000)))
     parent, child = pty.openpty()
@@ -327,31 +333,32 @@ def test_the_progress_bar_shows_records_rate_and_time_left(tmp_path: Path) -> No
         command, stderr=child, stdin=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     )
     os.close(child)
-    talk = b""
+    messages = b""
     try:
         while piece := os.read(parent, 65536):
-            talk += piece
+            messages += piece
     except OSError:
         pass  # Linux reports the end of a pty so
     process.wait()
     os.close(parent)
     assert process.returncode == 0
-    assert re.search(rb"[1-9][0-9,]* records", talk)
-    assert re.search(rb"[1-9][0-9,]*/s", talk)
-    assert re.search(rb"\d:\d\d:\d\d", talk)
-    assert re.search(rb"p95 .* ms  critical [1-9][0-9,]*  health 100", talk)
-    assert b"status       ok 20,000" in talk
+    assert re.search(rb"[1-9][0-9,]* records", messages)
+    assert re.search(rb"[1-9][0-9,]*/s", messages)
+    assert re.search(rb"\d:\d\d:\d\d", messages)
+    assert re.search(rb"p95 .* ms  critical [1-9][0-9,]*  health 100", messages)
+    assert b"status       ok 20,000" in messages
 
 
-def test_output_never_overwrites_its_input(tmp_path: Path, finops: Finops) -> None:
+def test_run_refuses_to_overwrite_its_input(tmp_path: Path, finops: Finops) -> None:
+    """| A run whose output is its input is refused and leaves it unchanged."""
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(jsonl(a_fail()))
     done = finops("run", fails, "-o", fails)
     assert (done.returncode, fails.read_bytes()) == (2, jsonl(a_fail()))
 
 
-def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
-    """`finops run big.jsonl | head -1` prints one line and no traceback."""
+def test_closed_output_pipe_ends_without_a_traceback(tmp_path: Path) -> None:
+    """`finops run big.jsonl | head -1` ends with status 141 and without a traceback."""
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(b"".join(jsonl(a_fail(fail_id=f"F-{number}")) for number in range(3000)))
     process = subprocess.Popen(
@@ -363,17 +370,17 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert process.stderr is not None
     json.loads(process.stdout.readline())
     process.stdout.close()
-    talk = process.stderr.read()
+    messages = process.stderr.read()
     process.stderr.close()
     assert process.wait() == 141
-    assert b"Traceback" not in talk
-    assert b"Exception" not in talk
+    assert b"Traceback" not in messages
+    assert b"Exception" not in messages
 
 
-def test_what_a_foreign_file_brings_into_a_message_does_not_steer_the_terminal(
-    tmp_path: Path, finops: Finops
-) -> None:
-    """An escape sequence in a name of the user's own file is shown, not obeyed."""
+def test_escape_sequence_in_a_file_name_is_printed_escaped(tmp_path: Path, finops: Finops) -> None:
+    """An escape sequence in a file name is printed in escaped form, so it cannot control the
+    terminal.
+    """
     strange = tmp_path / "a\x1b[31m\u202e.jsonl"
     done = finops(
         "evaluate",

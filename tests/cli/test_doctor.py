@@ -1,4 +1,6 @@
-"""The doctor at a server: what is well, what is not, and the cure."""
+"""The command `finops doctor` with a server: its checks, its findings and the fixes that it
+suggests.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from tests.support.canned_server import Canned
 from tests.support.program import Finops
 
 
-def _found(finops: Finops, *arguments: object) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+def run_doctor(finops: Finops, *arguments: object) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """Exit code, and what was found, by what it is about."""
     done = finops("doctor", "--json", *arguments)
     by: dict[str, list[dict[str, Any]]] = {}
@@ -21,13 +23,13 @@ def _found(finops: Finops, *arguments: object) -> tuple[int, dict[str, list[dict
     return done.returncode, by
 
 
-def test_a_healthy_server_is_well_from_version_to_live_record(
+def test_doctor_of_a_healthy_server_reports_every_check_ok(
     server: FakeOllama, finops: Finops
 ) -> None:
-    """Version, both models with slots and context, prompts equal to ours, one live record, memory
-    on the GPU.
+    """For a healthy server the doctor checks version, models, prompts, memory and one live record,
+    and every check is ok.
     """
-    code, found = _found(finops, "--host", server.url)
+    code, found = run_doctor(finops, "--host", server.url)
     assert code == 0
     for what in (
         "ollama",
@@ -45,20 +47,23 @@ def test_a_healthy_server_is_well_from_version_to_live_record(
     assert len(found["memory"]) == 2
 
 
-def test_without_live_nothing_is_loaded(server: FakeOllama, finops: Finops) -> None:
-    code, found = _found(finops, "--host", server.url, "--no-live")
+def test_doctor_no_live_loads_no_model(server: FakeOllama, finops: Finops) -> None:
+    """With `--no-live` the doctor loads no model and tests no record."""
+    code, found = run_doctor(finops, "--host", server.url, "--no-live")
     assert (code, server.loads, "live record" in found) == (0, [], False)
 
 
-def test_a_server_that_nobody_named_may_be_absent_and_a_named_one_may_not(finops: Finops) -> None:
-    """Exit 3 only for what was asked for; both name the cure."""
-    code, found = _found(finops, "--host", "127.0.0.1:9")
+def test_doctor_of_an_unreachable_named_server_exits_3(finops: Finops) -> None:
+    """A server that was named with `--host` and does not answer gives exit 3 and the command that
+    starts it.
+    """
+    code, found = run_doctor(finops, "--host", "127.0.0.1:9")
     assert (code, found["ollama"][0]["state"]) == (3, "broken")
     assert "ollama serve" in found["ollama"][0]["cure"]
 
 
 @pytest.mark.parametrize(
-    ("version", "state", "says"),
+    ("version", "state", "message"),
     [
         ("0.29.9", "broken", "too old"),
         ("0.30.2", "poor", "since 0.30.9"),
@@ -66,54 +71,67 @@ def test_a_server_that_nobody_named_may_be_absent_and_a_named_one_may_not(finops
         ("0.40.1", "ok", "0.40.1 at"),
     ],
 )
-def test_versions_are_held_against_what_finops_needs(
-    version: str, state: str, says: str, finops: Finops
+def test_doctor_compares_the_server_version_with_its_needs(
+    version: str, state: str, message: str, finops: Finops
 ) -> None:
+    """An Ollama version that is too old is broken, one with a known fault is poor, and a sufficient
+    one is ok.
+    """
     with FakeOllama(version=version) as server:
-        code, found = _found(finops, "--host", server.url, "--no-live")
-    assert (found["ollama"][0]["state"], says in found["ollama"][0]["detail"]) == (state, True)
+        code, found = run_doctor(finops, "--host", server.url, "--no-live")
+    assert (found["ollama"][0]["state"], message in found["ollama"][0]["detail"]) == (state, True)
     assert code == (3 if state == "broken" else 0)
 
 
-def test_a_missing_model_is_named_with_the_command_that_makes_it(finops: Finops) -> None:
+def test_doctor_of_a_missing_model_names_the_create_command(finops: Finops) -> None:
+    """A missing model is broken, the fix is the `finops create` command, and no live record is
+    tested.
+    """
     with FakeOllama(models=(Model("finops-triage", "qwen35"),)) as server:
-        code, found = _found(finops, "--host", server.url)
+        code, found = run_doctor(finops, "--host", server.url)
     assert (code, found["resolver model"][0]["state"]) == (3, "broken")
     assert found["resolver model"][0]["cure"] == "finops create --stage resolver"
     assert "live record" not in found
 
 
-def test_a_model_that_is_wrong_on_the_live_record_is_told(
+def test_doctor_of_a_wrong_model_names_the_violated_rule(
     server: FakeOllama, finops: Finops
 ) -> None:
-    """It works, but not as it should: the rule that it broke is named."""
+    """A model with a wrong answer to the live record is poor, and the detail names the violated
+    rule.
+    """
     server.script = lambda _: Changed(
         lambda answer: {**answer, "priority_score": 1} if "priority_score" in answer else answer
     )
-    code, found = _found(finops, "--host", server.url)
+    code, found = run_doctor(finops, "--host", server.url)
     [live] = found["live record"]
     assert (code, live["state"]) == (0, "poor")
     assert "status repaired for score.priority" in live["detail"]
 
 
-def test_a_template_that_renders_otherwise_is_shown_where_it_differs(finops: Finops) -> None:
-    """finops sends its own prompt; whoever uses `ollama run` has another."""
+def test_doctor_shows_where_a_template_differs(finops: Finops) -> None:
+    """A server template that renders another prompt than finops is poor, and the detail shows the
+    difference.
+    """
     without_thinking = Model("finops-triage", "qwen35", capabilities=("completion",))
     with FakeOllama(models=(without_thinking, Model("finops-resolver", "qwen3"))) as server:
-        _, found = _found(finops, "--host", server.url)
+        _, found = run_doctor(finops, "--host", server.url)
     [triage], [resolver] = found["triage prompt"], found["resolver prompt"]
     assert (triage["state"], resolver["state"]) == ("poor", "ok")
     assert "'<think>\\n\\n</think>\\n\\n', the template ''" in triage["detail"]
 
 
-def test_what_is_no_ollama_is_told(finops: Finops) -> None:
+def test_doctor_of_another_server_reports_not_ollama(finops: Finops) -> None:
+    """A server that does not answer as Ollama does is reported as broken and not Ollama."""
     with Canned({"GET /api/version": b"<html>router</html>"}) as other:
-        code, found = _found(finops, "--host", other.url)
+        code, found = run_doctor(finops, "--host", other.url)
     assert (code, found["ollama"][0]["state"]) == (3, "broken")
     assert "not Ollama" in found["ollama"][0]["detail"]
 
 
-def test_a_person_reads_it_within_100_columns(server: FakeOllama, finops: Finops) -> None:
-    """A command that fixes something stays on one line, so that it can be copied."""
+def test_doctor_report_is_at_most_100_columns_wide(server: FakeOllama, finops: Finops) -> None:
+    """The report is at most 100 columns wide, except for fix commands, which stay on one line to be
+    copied.
+    """
     lines = finops("doctor", "--host", server.url).stdout.decode().splitlines()
     assert max(len(line) for line in lines if not line.lstrip().startswith("fix: ")) <= 100

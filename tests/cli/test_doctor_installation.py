@@ -1,4 +1,6 @@
-"""What the doctor says of an installation, and provenance of the rules that it has."""
+"""The command `finops doctor` for an installation, and the provenance that each output line
+records.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows
 
 
-def test_doctor_reports_each_piece_and_its_cure(
+def test_doctor_reports_each_missing_extra_with_its_fix(
     finops: Finops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python, package, knowledge base, every extra, and Ollama; what is absent names its cure, and
-    nothing is broken by it.
+    """The doctor reports Python, package, knowledge base, extras and Ollama. A missing optional
+    part has a fix and causes no error.
     """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     done = finops("doctor", "--json")
@@ -47,15 +49,16 @@ def test_doctor_reports_each_piece_and_its_cure(
             assert piece["cure"] == extras.cure(name.removeprefix("extra "))
 
 
-def test_doctor_finds_a_broken_knowledge_base(tmp_path: Path, finops: Finops) -> None:
+def test_doctor_of_an_invalid_kb_exits_3(tmp_path: Path, finops: Finops) -> None:
+    """A folder without a knowledge base is reported as broken, with exit 3."""
     done = finops("--kb", tmp_path, "doctor")
     assert done.returncode == 3
     assert "broken   kb" in done.stdout.decode()
 
 
-def test_provenance_says_who_answered_by_which_rules(finops: Finops) -> None:
-    """Backend, models, rules version, attempts and latency on every line; latency is null on
-    request.
+def test_provenance_names_backend_models_and_kb(finops: Finops) -> None:
+    """Each line records backend, models, knowledge base, attempts and latency. With `--no-timing`
+    the latency is null.
     """
     [timed] = rows(finops("triage", "-", stdin=jsonl(a_fail())).stdout)
     [untimed] = rows(finops("triage", "-", "--no-timing", stdin=jsonl(a_fail())).stdout)

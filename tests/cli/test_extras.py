@@ -1,4 +1,6 @@
-"""Cures name packages, never our distribution: an index has an unrelated package `finops`."""
+"""Fix commands for missing extras: they install packages by name, never an unrelated package called
+`finops`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ TEXT_ONLY = {
 USERS = [name for name in extras.names() if name != "dev"]
 
 
-def own_name(text: str) -> list[str]:
+def own_name_installs(text: str) -> list[str]:
     """Commands in `text` that install the distribution by its name."""
     by_name = r"pip install [^\n&|;`]*(?<![\w./-])finops(?:-desk)?(?![\w./-])"
     return re.findall(rf"\bfinops(?:-desk)?\[[^\]]*\]|{by_name}", text)
@@ -42,12 +44,17 @@ def own_name(text: str) -> list[str]:
         ("pip install -e '.[guard]'", False),
     ],
 )
-def test_a_command_with_our_name_is_found(text: str, found: bool) -> None:
-    assert bool(own_name(text)) == found
+def test_install_command_with_our_name_is_found(text: str, found: bool) -> None:
+    """The search of this module finds a command that installs finops by name, and accepts commands
+    for its requirements.
+    """
+    assert bool(own_name_installs(text)) == found
 
 
-def test_nothing_that_a_user_reads_installs_us_by_name() -> None:
-    """The package, the documents, the recipes of CI and the tests' reasons for skipping."""
+def test_no_text_installs_finops_by_name() -> None:
+    """The package, the documents, the CI recipes and the tests contain no command that installs
+    finops by name.
+    """
     places = [
         *(ROOT / "finops_cli").rglob("*.py"),
         *(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)),
@@ -55,31 +62,38 @@ def test_nothing_that_a_user_reads_installs_us_by_name() -> None:
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "justfile", ".ci/run")),
     ]
-    found = {str(path): own_name(path.read_text(encoding="utf-8")) for path in places}
+    found = {str(path): own_name_installs(path.read_text(encoding="utf-8")) for path in places}
     assert {path: names for path, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize("extra", USERS)
-def test_a_cure_is_a_command_for_this_interpreter(extra: str) -> None:
-    """Each requirement of pyproject.toml is one word of the command."""
+def test_fix_of_an_extra_is_a_pip_command_of_this_python(extra: str) -> None:
+    """The fix for an extra runs pip in this interpreter, with each requirement of pyproject.toml as
+    one word.
+    """
     words = shlex.split(extras.cure(extra).partition(" (")[0])
     start = words.index("install") + 1
     assert words[:3] == [sys.executable, "-m", "pip" if find_spec("pip") else "ensurepip"]
     assert words[start:] == extras.requirements(extra) != []
-    assert not own_name(extras.cure(extra))
+    assert not own_name_installs(extras.cure(extra))
 
 
-def test_unsloth_keeps_its_warning() -> None:
+def test_fix_of_unsloth_needs_its_own_environment() -> None:
+    """The fix for unsloth says that it needs an environment of its own, and the fix for train does
+    not.
+    """
     assert "in an environment of its own" in extras.cure("unsloth")
     assert "environment of its own" not in extras.cure("train")
 
 
-def test_a_path_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fix_quotes_an_interpreter_path_with_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path with a space is quoted in the fix command."""
     monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python")
     assert extras.cure("guard").startswith("'/opt/my python/bin/python' -m ")
 
 
-def test_two_extras_share_a_requirement_once() -> None:
+def test_fix_of_two_extras_lists_a_shared_package_once() -> None:
+    """The fix for two extras lists a requirement of both only once."""
     assert extras.cure("export", "llama").count("numpy") == 1
 
 
@@ -96,10 +110,12 @@ Provides-Extra: empty
 """
 
 
-def test_requirements_are_read_from_metadata(
+def test_requirements_of_extras_are_read_from_metadata(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other markers stay with their requirement; the core's requirements are of no extra."""
+    """Requirements keep their other markers, and requirements without an extra belong to
+    no extra.
+    """
     folder = tmp_path / "finops_desk-9.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(METADATA)
@@ -119,8 +135,8 @@ def test_requirements_are_read_from_metadata(
         OllamaRefused("http://localhost", 500, b'{"error": "e"}'),
     ],
 )
-def test_the_cure_survives_the_way_out_of_a_worker(error: FinopsError) -> None:
-    """The message stays alone, and what a subclass adds is kept."""
+def test_error_keeps_its_fix_through_pickle(error: FinopsError) -> None:
+    """An error that a worker process pickles keeps its type, message, fix and attributes."""
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
     assert copy.one_line() == f"{error}; {error.cure}" if error.cure else str(error)
@@ -128,8 +144,10 @@ def test_the_cure_survives_the_way_out_of_a_worker(error: FinopsError) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", [name for name in USERS if name not in TEXT_ONLY])
-def test_pip_accepts_a_cure(extra: str, tmp_path: Path) -> None:
-    """In a fresh environment, without installing anything; asks the package index."""
+def test_fix_command_is_accepted_by_pip(extra: str, tmp_path: Path) -> None:
+    """pip accepts the fix of each extra in a dry run in a new environment. It needs the package
+    index.
+    """
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "an env"], check=True)
     python = str(tmp_path / "an env" / "bin" / "python")
     words = shlex.split(extras.cure(extra))

@@ -1,4 +1,4 @@
-"""Files that people write: every fault at once, in plain words, each with its path."""
+"""Files that users write: every error is reported at once, in plain words and with its path."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Toy(UserFileModel):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("content", "message"),
     [
         ({"epochs": 0}, "epochs is 0. Expected a number above 0."),
         ({"epochs": "x"}, "epochs is 'x'. Expected a whole number."),
@@ -78,15 +78,17 @@ class Toy(UserFileModel):
         (None, "the file is empty. Expected keys with values."),
     ],
 )
-def test_a_fault_names_path_value_and_what_is_accepted(given: Any, message: str) -> None:
-    """Rule: one fault is one sentence in plain words, without pydantic's phrases."""
+def test_user_file_error_names_path_value_and_expectation(content: Any, message: str) -> None:
+    """One error is one plain sentence with the path, the value and what is expected, without
+    pydantic's phrases.
+    """
     with pytest.raises(UsageError) as caught:
-        validate(Toy, given, "toy.yaml")
+        validate(Toy, content, "toy.yaml")
     assert str(caught.value) == f"toy.yaml: {message}"
 
 
-def test_every_fault_is_reported_at_once() -> None:
-    """Rule: several faults are a list, one a line, in the order of the model."""
+def test_user_file_with_three_errors_lists_all_of_them() -> None:
+    """Several errors are listed one a line, in the order of the model."""
     with pytest.raises(UsageError) as caught:
         validate(Toy, {"epochs": -1, "kind": "x", "kindd": 1}, "toy.yaml")
     first, *faults = str(caught.value).splitlines()
@@ -94,14 +96,17 @@ def test_every_fault_is_reported_at_once() -> None:
     assert [line.split()[0] for line in faults] == ["epochs", "kind", "kindd"]
 
 
-def test_a_good_file_becomes_its_model() -> None:
+def test_valid_user_file_becomes_its_model() -> None:
+    """A valid file becomes an object of its model, and the model has a JSON Schema."""
     toy = validate(Toy, {"mix": [{"at": 0.5, "weight": 2}]}, "toy.yaml")
     assert toy == Toy(mix=[Point(at=0.5, weight=2)])
     assert json_schema(Toy)["$schema"].endswith("2020-12/schema")
 
 
-def test_yaml_is_read_as_values_or_as_text(tmp_path: Path) -> None:
-    """Rule: a repeated key is refused; with `all_text` no scalar changes its spelling."""
+def test_yaml_file_is_read_as_values_or_as_text(tmp_path: Path) -> None:
+    """YAML is read as typed values, or with `all_text` as written. A repeated key and a missing
+    file are refused.
+    """
     path = tmp_path / "toy.yaml"
     path.write_text("a: 012\nb: Yes\n")
     assert read_yaml(path) == {"a": 10, "b": True}

@@ -1,5 +1,5 @@
-"""Something simpler, on the same records: trained, counted, timed; whether a model earns its place
-against it, by rule.
+"""Baselines of an evaluation: text classifiers that are trained, timed and compared with the model
+on the same records.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> tuple[Pa
     )
 
 
-def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
-    """Three classifiers of each target; reports and matrices are those of the predictions that were
-    written down.
+def test_baselines_metrics_agree_with_their_predictions(run: tuple[Path, Baselines]) -> None:
+    """Three classifiers are trained for each target. Their metrics agree with the predictions in
+    `baselines.jsonl`.
     """
     folder, ran = run
     assert {(each.name, each.target) for each in ran.results} == {
@@ -70,18 +70,20 @@ def test_baselines_are_trained_and_counted(run: tuple[Path, Baselines]) -> None:
         assert {
             (e, s): n for e, row in each.classified.confusion.items() for s, n in row.items()
         } == pairs
-        for name, told in each.classified.classes.items():
-            assert told.recall.of == sum(n for (e, _), n in pairs.items() if e == name)
-            assert told.precision.of == sum(n for (_, s), n in pairs.items() if s == name)
+        for name, measures in each.classified.classes.items():
+            assert measures.recall.of == sum(n for (e, _), n in pairs.items() if e == name)
+            assert measures.precision.of == sum(n for (_, s), n in pairs.items() if s == name)
         assert each.p50_ms is not None
         assert each.p50_ms > 0
     assert sum(each.training_cpu_ms or 0 for each in ran.results) < 30_000
 
 
-def test_the_terminal_gives_the_times_of_what_is_simpler(
+def test_report_shows_the_times_of_engine_and_baselines(
     run: tuple[Path, Baselines], tmp_path: Path, kb: KnowledgeBase
 ) -> None:
-    """The engine's, and beside each baseline's share its own; nothing where nothing was timed."""
+    """The text report shows the times of the engine and of each baseline, and omits them where
+    nothing was timed.
+    """
     evaluation = struct_replace(
         evaluated(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
     )
@@ -107,8 +109,10 @@ def test_the_terminal_gives_the_times_of_what_is_simpler(
     )
 
 
-def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
-    """Category stands in the text almost in so many words; a tier has to be reckoned."""
+def test_baselines_learn_category_and_tier(run: tuple[Path, Baselines]) -> None:
+    """On held-out records the best baselines are well above chance for the category and for the
+    tier.
+    """
     best = {
         target: max(each.classified.right.count for each in run[1].results if each.target == target)
         for target in TARGETS
@@ -117,8 +121,8 @@ def test_they_learn_something(run: tuple[Path, Baselines]) -> None:
     assert best["priority_tier"] > 20
 
 
-def test_they_learn_from_the_train_split_alone(kb: KnowledgeBase) -> None:
-    """No example that they learn from has content of the eval split."""
+def test_baselines_train_only_on_the_train_split(kb: KnowledgeBase) -> None:
+    """No training example of a baseline has content of the evaluation split."""
     every = kb.datasets.eval_every
     names = {example.name for example in islice(train_examples(7, 50, kb), 50)}
     assert len(names) == 50
@@ -147,7 +151,7 @@ def comparison_of(
 
 
 @pytest.mark.parametrize(
-    ("tier", "category", "earned", "says"),
+    ("tier", "category", "earned", "message"),
     [
         (
             comparison_of("priority_tier", 95, 60, 36, 1, "0.000001"),
@@ -169,28 +173,30 @@ def comparison_of(
         ),
     ],
 )
-def test_the_rule_of_worth(
+def test_verdict_needs_one_better_and_no_worse_target(
     tmp_path: Path,
     tier: BaselineComparison,
     category: BaselineComparison,
     earned: bool,
-    says: str,
+    message: str,
     kb: KnowledgeBase,
 ) -> None:
-    """Surely better at one, surely worse at none; what is as good as can be does not count against
-    it.
+    """A model earns its place if it is significantly better for one target and significantly worse
+    for none.
     """
     f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=5).metrics
     assert f is not None
     found = verdict("small", f, [tier, category], Baselines(400, []), False, kb.evaluation)
     assert found.earned is earned
-    assert says in found.sentence
+    assert message in found.sentence
 
 
-def test_the_best_baseline_is_compared_on_the_same_records(
+def test_comparison_uses_the_best_baseline_and_same_records(
     run: tuple[Path, Baselines], kb: KnowledgeBase
 ) -> None:
-    """The engine is right about all; the best baseline is right where `baselines.jsonl` says so."""
+    """The engine is compared with the best baseline of each target, on the records in
+    `baselines.jsonl`.
+    """
     folder, ran = run
     for comparison in compare_with_baselines(read_outcomes(folder), folder):
         best = max(
@@ -207,13 +213,13 @@ def test_the_best_baseline_is_compared_on_the_same_records(
             best,
             60 - best,
         )
-    figures = aggregate(read_outcomes(folder), kb.evaluation)
-    assert verdict("engine", figures, [], ran, True, kb.evaluation).earned is None
+    metrics = aggregate(read_outcomes(folder), kb.evaluation)
+    assert verdict("engine", metrics, [], ran, True, kb.evaluation).earned is None
 
 
-def test_sentences_have_baselines_too(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """Label from text, on the eval split of the sentiment data, whose templates training never saw
-    in part.
+def test_baselines_of_sentiment_predict_the_label(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The baselines of the sentiment stage predict the label from the text, and without timing they
+    have no times.
     """
     pytest.importorskip("sklearn")
     held_out = list(sentences("eval", 7, 60))
@@ -223,9 +229,9 @@ def test_sentences_have_baselines_too(tmp_path: Path, kb: KnowledgeBase) -> None
     assert all(each.training_cpu_ms is None for each in ran.results)
 
 
-def test_a_desk_can_change_them(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """One step fits neither to its end, leaves that hold all rows tell nothing apart, and one
-    record timed is all that is timed.
+def test_baseline_settings_in_kb_take_effect(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The iterations, the leaf size and the timed rows of the baselines come from the knowledge
+    base.
     """
     exceptions = pytest.importorskip("sklearn.exceptions")
     own = kb.evaluation
@@ -247,9 +253,9 @@ def test_a_desk_can_change_them(tmp_path: Path, kb: KnowledgeBase) -> None:
 WITHOUT = "import sys; sys.modules['sklearn'] = None; from finops_cli.cli import main; main()"
 
 
-def test_without_scikit_learn_the_report_says_so(tmp_path: Path) -> None:
-    """Nothing else depends on it: the evaluation goes on and names the cure; sentences alone need
-    it.
+def test_evaluate_without_scikit_learn_names_the_fix(tmp_path: Path) -> None:
+    """Without scikit-learn an evaluation continues without baselines and names the fix. The
+    sentiment stage needs it and exits with 3.
     """
     command = [
         sys.executable,

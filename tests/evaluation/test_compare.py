@@ -1,6 +1,4 @@
-"""`finops compare`: two evaluations of the same records in pairs; no answer is set apart, other
-records are not compared.
-"""
+"""The command `finops compare`: two evaluations of the same records are compared in pairs."""
 
 from __future__ import annotations
 
@@ -24,28 +22,30 @@ from tests.support.records import jsonl
 from tests.support.text_models import ScriptedModel, right
 
 
-def forgetful(
+def forgetful_model(
     kb: KnowledgeBase, silent_every: int = 10**9, wrong_every: int = 10**9
 ) -> VerifiedBackend:
-    """A model that sometimes says nothing of use, and sometimes takes an action for another."""
+    """A model that sometimes gives no usable answer, and sometimes a wrong action."""
 
-    def says(ask: CompletionRequest, number: int) -> str:
+    def reply(ask: CompletionRequest, number: int) -> str:
         def change(answer: dict[str, Any]) -> dict[str, Any]:
             return answer | ({"action": "ESCALATE"} if number % wrong_every == 0 else {})
 
         return "no idea" if number % silent_every == 0 else right(ask, kb, change)
 
-    speaking = ScriptedModel(says)
-    speaking.concurrency = 1
-    return VerifiedBackend(speaking, kb, "reject")
+    model = ScriptedModel(reply)
+    model.concurrency = 1
+    return VerifiedBackend(model, kb, "reject")
 
 
-def test_a_worse_model_is_told_from_chance(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """Every fourth action wrong: found with the exact probability; fields that are alike are
-    not.
+def test_compare_finds_a_worse_action_with_its_probability(
+    tmp_path: Path, kb: KnowledgeBase
+) -> None:
+    """A model with every fourth action wrong is significantly worse for the action, and equal for
+    the other fields.
     """
     evaluated(tmp_path / "a", kb, Engine(kb), rows=60)
-    evaluated(tmp_path / "b", kb, forgetful(kb, wrong_every=4), rows=60)
+    evaluated(tmp_path / "b", kb, forgetful_model(kb, wrong_every=4), rows=60)
     found = compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "b"), kb.evaluation)
     by_name = {figure.name: figure for figure in found.metrics}
     action = by_name["action"]
@@ -59,44 +59,46 @@ def test_a_worse_model_is_told_from_chance(tmp_path: Path, kb: KnowledgeBase) ->
     assert by_name["priority_tier"].p == 1
 
 
-def test_no_answer_is_set_apart(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """What one did not answer is in no pair of right and wrong: the models are equal where both
-    spoke.
+def test_compare_counts_missing_answers_separately(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """A record that one model did not answer is in no pair, and counts as answered by the other
+    only.
     """
     evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
-    evaluated(tmp_path / "b", kb, forgetful(kb, silent_every=5), rows=30)
+    evaluated(tmp_path / "b", kb, forgetful_model(kb, silent_every=5), rows=30)
     found = compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "b"), kb.evaluation)
-    silent = found.answered["first only"]
-    assert silent >= 4
-    assert found.answered["both"] == 30 - silent
+    unanswered = found.answered["first only"]
+    assert unanswered >= 4
+    assert found.answered["both"] == 30 - unanswered
     assert {figure.first_right - figure.second_right for figure in found.metrics} == {0}
-    assert found.metrics[0].pairs == 30 - silent
+    assert found.metrics[0].pairs == 30 - unanswered
 
 
-def test_other_records_are_not_compared(tmp_path: Path, kb: KnowledgeBase, finops: Finops) -> None:
-    """No record in common is refused; records in one alone are counted; the command tells JSON and
-    text.
+def test_compare_uses_only_records_in_common(
+    tmp_path: Path, kb: KnowledgeBase, finops: Finops
+) -> None:
+    """Evaluations without a record in common are refused. Records of one side only are counted, and
+    text and JSON agree.
     """
     for name, rows, seed in (("a", 10, 7), ("b", 6, 7), ("c", 6, 8)):
         evaluated(tmp_path / name, kb, Engine(kb), rows=rows, seed=seed)
     with pytest.raises(UsageError, match="no record in common"):
         compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "c"), kb.evaluation)
-    told = json.loads(finops("compare", tmp_path / "a", tmp_path / "b", "--json").stdout)
-    assert (told["pairs"], told["unpaired_first"], told["unpaired_second"]) == (6, 4, 0)
+    report = json.loads(finops("compare", tmp_path / "a", tmp_path / "b", "--json").stdout)
+    assert (report["pairs"], report["unpaired_first"], report["unpaired_second"]) == (6, 4, 0)
     done = finops("compare", tmp_path / "a", tmp_path / "b")
     assert b"No difference is shown" in done.stdout
     assert max(map(len, done.stdout.decode().splitlines())) <= 80 + len(str(tmp_path))
     assert finops("compare", tmp_path / "a", tmp_path).returncode == 2
 
 
-def test_a_model_that_is_silent_is_not_told_to_be_as_good(
+def test_compare_verdict_first_names_missing_answers(
     tmp_path: Path, kb: KnowledgeBase, finops: Finops
 ) -> None:
-    """Right wherever it speaks, and silent every third time: the first sentence of the verdict says
-    so, whichever stands first.
+    """If one model often gives no answer, the verdict first says that the other answers more often,
+    in either order.
     """
     evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
-    evaluated(tmp_path / "b", kb, forgetful(kb, silent_every=3), rows=30)
+    evaluated(tmp_path / "b", kb, forgetful_model(kb, silent_every=3), rows=30)
     for pair in (("a", "b"), ("b", "a")):
         *_, answers, right = (
             finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
@@ -110,10 +112,10 @@ def test_a_model_that_is_silent_is_not_told_to_be_as_good(
         )
 
 
-def test_evaluations_by_different_rules_are_not_compared(
+def test_compare_refuses_evaluations_by_different_rules(
     tmp_path: Path, kb: KnowledgeBase, finops: Finops
 ) -> None:
-    """The same records with another right answer: two truths are no pair."""
+    """Evaluations with different expected answers to the same record are refused."""
     for name in ("a", "b"):
         evaluated(tmp_path / name, kb, Engine(kb), rows=6)
     file = tmp_path / "b/outcomes.jsonl"
@@ -138,9 +140,12 @@ def test_evaluations_by_different_rules_are_not_compared(
         ("stage", "third"),
     ],
 )
-def test_a_line_that_is_no_outcome_is_named(
+def test_compare_names_an_invalid_outcome_line(
     field: str, value: object, tmp_path: Path, kb: KnowledgeBase, finops: Finops
 ) -> None:
+    """A line that is not an outcome of an evaluation ends with exit 2, and the message names file
+    and line.
+    """
     evaluated(tmp_path / "a", kb, Engine(kb), rows=3)
     file = tmp_path / "a/outcomes.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)

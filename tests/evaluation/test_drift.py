@@ -1,6 +1,5 @@
-"""`finops drift` compares the answers of a run with a baseline, as a whole and in windows.
-
-It distinguishes other inputs from another model.
+"""The command `finops drift`: it compares the answers of a run with a baseline and separates
+changed inputs from a changed model.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ ROWS = 120
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> Path:
-    """Predictions as they should be, of other records of the same mix."""
+    """| Answers of the engine to other records of the same mix."""
     folder = tmp_path_factory.mktemp("baseline") / "ev"
     evaluated(folder, kb, Engine(kb), rows=400, seed=11)
     return folder
 
 
-def held(run: Path, baseline: Path, kb: KnowledgeBase, window: int = 0) -> Drift:
+def drift_from(run: Path, baseline: Path, kb: KnowledgeBase, window: int = 0) -> Drift:
     return drift(
         read_features(run),
         read_features(baseline),
@@ -53,7 +52,7 @@ def held(run: Path, baseline: Path, kb: KnowledgeBase, window: int = 0) -> Drift
     )
 
 
-def drifting(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
+def drifting_model(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
     """A model that takes everything for MEDIUM once it has answered `after` records."""
 
     def medium(answer: dict[str, Any]) -> dict[str, Any]:
@@ -68,26 +67,27 @@ def drifting(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
     return at_fake_ollama(server, kb, script)
 
 
-def test_the_same_mix_does_not_drift(tmp_path: Path, kb: KnowledgeBase, baseline: Path) -> None:
-    """Other records of the same mix, by the same answerer: nothing above the threshold, in no
-    window either.
+def test_drift_of_the_same_mix_is_below_the_threshold(
+    tmp_path: Path, kb: KnowledgeBase, baseline: Path
+) -> None:
+    """Other records of the same mix, answered by the same backend, show no drift in the whole or in
+    a window.
     """
     evaluated(tmp_path / "run", kb, Engine(kb), rows=400)
-    found = held(tmp_path / "run", baseline, kb, window=200)
+    found = drift_from(tmp_path / "run", baseline, kb, window=200)
     assert not found.drifted
     assert found.sentence.startswith("No drift")
     assert all(each.worst is not None for each in found.dimensions)
 
 
-def test_drift_half_way_is_found_in_its_window(
+def test_drift_in_the_second_half_is_found_in_its_window(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, server: FakeOllama
 ) -> None:
-    """Planted: from the middle of the file on all is MEDIUM.
-
-    The engine's figures stand in the output, but the model's words count.
+    """A model that calls every fail MEDIUM from the middle on drifts, and the worst window is in
+    the second half.
     """
-    evaluated(tmp_path / "run", kb, drifting(server, kb, ROWS // 2), rows=ROWS)
-    found = held(tmp_path / "run", baseline, kb, window=40)
+    evaluated(tmp_path / "run", kb, drifting_model(server, kb, ROWS // 2), rows=ROWS)
+    found = drift_from(tmp_path / "run", baseline, kb, window=40)
     tier = by_name(found)["tier"]
     assert tier.drifted
     assert tier.moved == "MEDIUM"
@@ -106,13 +106,10 @@ def test_drift_half_way_is_found_in_its_window(
     } > {"MEDIUM"}
 
 
-def test_first_answers_that_asking_again_saved_are_seen(
+def test_drift_of_first_answers_is_found_despite_retries(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """Planted: every first answer is prose and every second one right.
-
-    All stands, nothing was replaced, and yet the model drifted.
-    """
+    """A model whose first answers are all unusable drifts, although every retry is correct."""
     evaluated(tmp_path / "before", kb, Engine(kb), rows=40)
     prose = at_fake_ollama(
         server,
@@ -123,7 +120,7 @@ def test_first_answers_that_asking_again_saved_are_seen(
     )
     evaluated(tmp_path / "run", kb, prose, rows=40)
     assert {line["status"] for line in lines_of(tmp_path / "run/answers.jsonl")} == {"ok"}
-    found = held(tmp_path / "run", tmp_path / "before", kb)
+    found = drift_from(tmp_path / "run", tmp_path / "before", kb)
     drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
     assert drifted == [("answers", "as it came")]
     assert Counter(features.values["answers"] for features in read_features(tmp_path / "run")) == {
@@ -132,10 +129,10 @@ def test_first_answers_that_asking_again_saved_are_seen(
     assert "look at the model" in found.sentence
 
 
-def test_what_a_server_overcame_is_not_asked_again(
+def test_drift_ignores_a_server_that_was_busy_once(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """A server that was busy once is no fault of the model: the first answer that came stood."""
+    """A record for which the server was busy once counts as answered at the first attempt."""
     busy: Counter[str] = Counter()
 
     def script(request: ReceivedRequest) -> Busy | CorrectAnswer:
@@ -151,12 +148,12 @@ def test_what_a_server_overcame_is_not_asked_again(
     ] * 5
 
 
-def test_divergence_is_reckoned_anew_from_the_lines(
+def test_drift_divergence_equals_an_independent_calculation(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path
 ) -> None:
-    """By another way, in floats, from the two outputs alone."""
+    """The divergence equals a calculation in floats from the two outputs."""
     evaluated(tmp_path / "run", kb, Engine(kb), rows=50, seed=3)
-    found = by_name(held(tmp_path / "run", baseline, kb))["action"]
+    found = by_name(drift_from(tmp_path / "run", baseline, kb))["action"]
     now, before = (
         Counter(line["triage"]["action"] for line in lines_of(path / "answers.jsonl"))
         for path in (tmp_path / "run", baseline)
@@ -170,19 +167,17 @@ def test_divergence_is_reckoned_anew_from_the_lines(
     )
 
 
-def test_a_window_of_one_record_is_refused(baseline: Path, finops: Finops) -> None:
-    """It has no halves: nothing could be looked at."""
+def test_drift_window_of_one_record_is_refused(baseline: Path, finops: Finops) -> None:
+    """A window of one record is refused with exit 2, because it cannot be halved."""
     done = finops("drift", baseline, "--baseline", baseline, "--window", "1")
     assert done.returncode == 2
     assert b"give 2 or more, or 0 for the whole" in done.stderr
 
 
-def test_other_fails_are_told_from_another_model(
+def test_drift_of_younger_fails_names_the_inputs(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, finops: Finops
 ) -> None:
-    """A blotter of fails none of which is old: the inputs drift, and the sentence says that the
-    model is not to blame alone.
-    """
+    """A run of young fails only shows that the inputs drifted, in the report and its sentence."""
     young = [line for line in lines_of(baseline / "records.jsonl") if line["age_days"] <= 3]
     (tmp_path / "young.jsonl").write_bytes(
         b"".join(json.dumps(line, default=float).encode() + b"\n" for line in young)
@@ -201,21 +196,20 @@ def test_other_fails_are_told_from_another_model(
     )
     done = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--json")
     assert done.returncode == 1
-    told = json.loads(done.stdout)
-    [age] = [each for each in told["dimensions"] if each["name"] == "age factor"]
+    report = json.loads(done.stdout)
+    [age] = [each for each in report["dimensions"] if each["name"] == "age factor"]
     assert age["drifted"]
-    assert "The fails are others than in the baseline (age" in told["sentence"]
+    assert "The fails are others than in the baseline (age" in report["sentence"]
     text = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--threshold", "9")
     assert text.returncode == 0
     assert b"No drift" in text.stdout
 
 
-def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
+def test_drift_of_failed_answers_names_the_model_first(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, server: FakeOllama
 ) -> None:
-    """Planted: the tier of every fail above day 3 is wrong, and what is wrong fails.
-
-    What is left is young, but no other fails came.
+    """When all wrong answers fail, the accepted ones are young. The sentence still names the model
+    first and counts the failed records.
     """
 
     def another_tier(answer: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +219,7 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     rejecting = a_model_at(kb, server.url, stages=("triage",), workers=2, on_violation="reject")
     evaluated(tmp_path / "run", kb, rejecting, rows=ROWS)
     failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))
-    found = held(tmp_path / "run", baseline, kb)
+    found = drift_from(tmp_path / "run", baseline, kb)
     assert (
         Counter(features.values["answers"] for features in read_features(tmp_path / "run"))[
             "failed"
@@ -243,55 +237,54 @@ def test_a_model_whose_answers_fail_is_not_excused_by_the_inputs(
     )
 
 
-def test_what_is_no_run_is_refused(
+def test_drift_of_a_file_that_is_not_a_run_is_refused(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, finops: Finops
 ) -> None:
-    """A file of fails is no output; the message names file and line.
-
-    Nothing to hold is no verdict either.
+    """A file of fails is refused with file and line, and so is a run or a baseline without
+    records.
     """
     done = finops("drift", EXAMPLES / "monday.jsonl", "--baseline", baseline)
     assert done.returncode == 2
     assert b"monday.jsonl line 1" in done.stderr
     (tmp_path / "empty.jsonl").write_bytes(b"")
     with pytest.raises(UsageError, match="the run has no record that anybody was asked about"):
-        held(tmp_path / "empty.jsonl", baseline, kb)
+        drift_from(tmp_path / "empty.jsonl", baseline, kb)
     with pytest.raises(UsageError, match="the baseline has no record that anybody was asked about"):
-        held(baseline, tmp_path / "empty.jsonl", kb)
+        drift_from(baseline, tmp_path / "empty.jsonl", kb)
 
 
 @pytest.mark.parametrize(
-    ("place", "says", "cure"),
+    ("place", "message", "cure"),
     [
         ("-", "no run here", "give the output of a run"),
         ("nowhere.jsonl", "no run here", "give the output of a run"),
         (".", "no evaluation here", "give the folder"),
     ],
 )
-def test_where_no_run_is_the_cure_is_named(
-    place: str, says: str, cure: str, tmp_path: Path, baseline: Path, kb: KnowledgeBase
+def test_drift_of_a_missing_run_names_the_fix(
+    place: str, message: str, cure: str, tmp_path: Path, baseline: Path, kb: KnowledgeBase
 ) -> None:
-    """A folder that holds no evaluation is called by its own name; stdin is not read, so it is not
-    proposed.
+    """A missing run and a folder without an evaluation are refused with their name and a fix. Stdin
+    is not accepted.
     """
-    with pytest.raises(UsageError, match=says, check=cured_by(cure)) as refused:
-        held(tmp_path / place, baseline, kb)
+    with pytest.raises(UsageError, match=message, check=cured_by(cure)) as refused:
+        drift_from(tmp_path / place, baseline, kb)
     assert str(refused.value).startswith(f"{tmp_path / place}: ")
 
 
-def test_a_threshold_without_end_is_refused(baseline: Path, finops: Finops) -> None:
-    """No divergence would be above it, and JSON has no number for it."""
+def test_drift_with_an_infinite_threshold_is_refused(baseline: Path, finops: Finops) -> None:
+    """An infinite threshold is refused with exit 2, because no divergence could exceed it."""
     done = finops("drift", baseline, "--baseline", baseline, "--threshold", "inf", "--json")
     assert done.returncode == 2
     assert b"a threshold of Infinity is none" in done.stderr
 
 
-def test_triages_are_not_held_against_plans(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """They have no distribution in common but how the answers came to stand, which would say that
-    all is well.
+def test_drift_of_triages_from_plans_is_refused(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """Triages and plans have too few dimensions in common, so a comparison between them is
+    refused.
     """
     evaluated(tmp_path / "triage", kb, Engine(kb), rows=5)
     evaluated(tmp_path / "plans", kb, Engine(kb), stage="resolver", rows=5)
     for run, before in (("triage", "plans"), ("plans", "triage")):
         with pytest.raises(UsageError, match="one side has triages alone, the other plans alone"):
-            held(tmp_path / run, tmp_path / before, kb)
+            drift_from(tmp_path / run, tmp_path / before, kb)

@@ -15,29 +15,31 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.drifts import answers, by_name, drift_of
 
 
-def test_few_records_that_are_as_the_baseline_do_not_diverge(kb: KnowledgeBase) -> None:
-    """Eight answers that all came as they should, against four hundred of the same: the size of a
-    file is no drift.
+def test_drift_of_few_equal_records_is_zero(kb: KnowledgeBase) -> None:
+    """Eight answers with the distribution of the baseline have a divergence of 0, although the file
+    is small.
     """
     found = drift_of(answers(as_it_came=8), window=0, kb=kb)
     assert by_name(found)["answers"].divergence == 0
     assert not found.drifted
 
 
-def test_what_chance_alone_gives_is_told(kb: KnowledgeBase) -> None:
-    """Two samples of one distribution, drawn often, diverge on average by about what is told; the
-    text tells it where something drifted.
+def test_drift_report_estimates_the_divergence_by_chance(kb: KnowledgeBase) -> None:
+    """The estimate of the divergence by chance is near the average of many samples. The text shows
+    it only where something drifted.
     """
     draws = random.Random(7)
     values, weights = ("as it came", "asked again", "repaired", "replaced"), (4, 3, 2, 1)
 
-    def drawn(records: int) -> Iterator[LineFeatures]:
+    def sample(records: int) -> Iterator[LineFeatures]:
         return (
             LineFeatures({"answers": value}) for value in draws.choices(values, weights, k=records)
         )
 
     held_often = [
-        drift(drawn(60), drawn(90), 40, kb.evaluation.drift_threshold, kb.evaluation).dimensions[0]
+        drift(sample(60), sample(90), 40, kb.evaluation.drift_threshold, kb.evaluation).dimensions[
+            0
+        ]
         for _ in range(200)
     ]
     assert {each.by_chance for each in held_often} == {Decimal("0.041667")}
@@ -50,10 +52,9 @@ def test_what_chance_alone_gives_is_told(kb: KnowledgeBase) -> None:
     assert "chance alone" not in drift_text(drift_of(answers(as_it_came=60), window=40, kb=kb))
 
 
-def test_drift_at_the_very_end_is_found(kb: KnowledgeBase) -> None:
-    """Planted: the last 15 of 95 records.
-
-    Whole windows of 40 end with record 80; the last window takes the half before it, too.
+def test_drift_in_the_last_records_is_found(kb: KnowledgeBase) -> None:
+    """Drift in the last 15 of 95 records is found, because the last window extends back to a full
+    size.
     """
     found = drift_of(answers(as_it_came=80, repaired=15), window=40, kb=kb)
     [drifted] = found.dimensions
@@ -64,16 +65,16 @@ def test_drift_at_the_very_end_is_found(kb: KnowledgeBase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "records", "used"),
+    ("requested", "records", "used"),
     [(0, 50, 0), (2, 50, 2), (20, 50, 20), (21, 50, 20), (50, 50, 50), (51, 50, 50), (52, 50, 0)],
 )
-def test_the_window_that_is_told_is_the_window_that_was_used(
-    asked: int, records: int, used: int, kb: KnowledgeBase
+def test_drift_window_is_even_and_no_longer_than_the_file(
+    requested: int, records: int, used: int, kb: KnowledgeBase
 ) -> None:
-    """An odd number is taken one lower, and a file that is shorter than a window has none, at its
-    end either.
+    """An odd window is reduced by one, and a file shorter than the window has none. The report
+    shows the window in use.
     """
-    found = drift_of(answers(as_it_came=records), window=asked, kb=kb)
+    found = drift_of(answers(as_it_came=records), window=requested, kb=kb)
     assert found.window == used
     assert (found.dimensions[0].worst is not None) == (used > 0)
     assert (
@@ -83,8 +84,8 @@ def test_the_window_that_is_told_is_the_window_that_was_used(
     )
 
 
-def test_a_baseline_whose_answers_failed_is_told(kb: KnowledgeBase) -> None:
-    """Its inputs are as little known as those of a run."""
+def test_drift_sentence_counts_failed_baseline_answers(kb: KnowledgeBase) -> None:
+    """The sentence counts the records of the baseline without an accepted answer."""
     unanswered = [LineFeatures({"answers": "failed"}, stands=False)] * 10
     found = drift(
         answers(as_it_came=20), unanswered, 0, kb.evaluation.drift_threshold, kb.evaluation
@@ -95,9 +96,9 @@ def test_a_baseline_whose_answers_failed_is_told(kb: KnowledgeBase) -> None:
     )
 
 
-def test_fails_that_no_line_tells_are_not_called_as_before(kb: KnowledgeBase) -> None:
-    """Lines of `finops resolve` hold no triage, and so no input: another model cannot be told from
-    other fails.
+def test_drift_without_inputs_says_they_are_unknown(kb: KnowledgeBase) -> None:
+    """Lines of `finops resolve` have no inputs, so the sentence says that the fails may have
+    changed as well.
     """
     sentence = drift_of(answers(replaced=40), window=0, kb=kb).sentence
     assert (
@@ -107,7 +108,8 @@ def test_fails_that_no_line_tells_are_not_called_as_before(kb: KnowledgeBase) ->
     )
 
 
-def test_what_a_model_said_does_not_steer_the_terminal() -> None:
+def test_drift_report_escapes_control_characters() -> None:
+    """Control characters in a model's words are printed in escaped form."""
     moved = DimensionDrift(
         name="tier",
         kind="prediction",

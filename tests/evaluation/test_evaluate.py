@@ -1,5 +1,5 @@
-"""`finops evaluate`: planted faults are found, no answer is not a wrong one, and the figures can be
-reckoned anew from the raw lines.
+"""The command `finops evaluate`: it finds planted faults, counts missing answers separately, and
+its metrics can be recalculated from the raw lines.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tests.support.records import a_fail, jsonl
 ROWS = 120
 
 
-def test_the_engine_is_right_about_everything(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """The reference against itself: every field of every record, no critical missed, no group
-    singled out.
+def test_evaluation_of_the_engine_finds_no_error(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The engine is right in every field of every record, misses no CRITICAL fail, and no group is
+    flagged.
     """
     f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=60).metrics
     assert f.first_answers == {"right": 60, "wrong": 0, "none": 0}
@@ -38,12 +38,11 @@ def test_the_engine_is_right_about_everything(tmp_path: Path, kb: KnowledgeBase)
     assert not any(stratum.flagged for stratum in f.strata)
 
 
-def test_a_fault_at_one_boundary_is_named(
+def test_evaluation_flags_a_fault_at_one_boundary(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """Planted: the factor of day 9 is taken for that of the band above.
-
-    The report names the boundary and the fields.
+    """A model that errs only at age 9 is flagged at that boundary and no other, with the fields
+    that are wrong.
     """
 
     def one_band_up(answer: dict[str, Any]) -> dict[str, Any]:
@@ -66,12 +65,11 @@ def test_a_fault_at_one_boundary_is_named(
     assert "boundary: age 9, just below a boundary" in evaluation_text(evaluation)
 
 
-def test_missed_criticals_are_the_first_figure(
+def test_evaluation_reports_missed_criticals_first(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """Planted: nothing is ever CRITICAL.
-
-    All criticals are missed as HIGH, and that is the first thing said.
+    """A model that never answers CRITICAL misses all of them as HIGH, and the report starts with
+    them.
     """
 
     def never_critical(answer: dict[str, Any]) -> dict[str, Any]:
@@ -104,11 +102,11 @@ def test_missed_criticals_are_the_first_figure(
     ].startswith("missed criticals")
 
 
-def test_no_answer_is_an_outcome_of_its_own(
+def test_evaluation_counts_missing_answers_separately(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """A first answer that is no JSON is not wrong: it is in no share of right answers, and counted
-    by its rule.
+    """A first answer that is not JSON is not a wrong answer: it is excluded from the proportions
+    and counted by its rule.
     """
 
     def script(request: ReceivedRequest) -> FixedText | CorrectAnswer:
@@ -119,12 +117,12 @@ def test_no_answer_is_an_outcome_of_its_own(
         )
 
     f = evaluated(tmp_path / "ev", kb, at_fake_ollama(server, kb, script), rows=40).metrics
-    silent = f.first_answers["none"]
-    assert silent > 5
+    unanswered = f.first_answers["none"]
+    assert unanswered > 5
     assert f.first_answers["wrong"] == 0
-    assert f.no_answer == {"reply.json": silent}
-    assert (f.right.count, f.right.of) == (40 - silent, 40 - silent)
-    assert (f.valid_first_try.count, f.valid_first_try.of) == (40 - silent, 40)
+    assert f.no_answer == {"reply.json": unanswered}
+    assert (f.right.count, f.right.of) == (40 - unanswered, 40 - unanswered)
+    assert (f.valid_first_try.count, f.valid_first_try.of) == (40 - unanswered, 40)
     assert f.accepted_after_repair.count == 40  # asked a second time, the model answers
     assert f.criticals is not None
     assert f.criticals.unanswered == f.confusion["priority_tier"]["CRITICAL"]["no answer"] > 0
@@ -137,15 +135,15 @@ def test_no_answer_is_an_outcome_of_its_own(
             f.confusion["priority_tier"][tier].get("no answer", 0)
             for tier in f.confusion["priority_tier"]
         )
-        == silent
+        == unanswered
     )
 
 
-def test_figures_agree_with_an_independent_reckoning(
+def test_evaluation_metrics_agree_with_a_second_calculation(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """From records and raw words alone, by other code and the oracle's rules: shares, Wilson,
-    confusion, latency, tokens.
+    """Proportions, intervals, confusion, latency and tokens agree with a calculation from the
+    records and raw answers by other code.
     """
 
     def off(answer: dict[str, Any]) -> dict[str, Any]:
@@ -157,19 +155,21 @@ def test_figures_agree_with_an_independent_reckoning(
     right = close = exact = 0
     tiers: Counter[tuple[str, str]] = Counter()
     latencies, tokens = [], 0
-    for record, answer in zip(
+    for record, line in zip(
         lines_of(tmp_path / "ev/records.jsonl"),
         lines_of(tmp_path / "ev/answers.jsonl"),
         strict=True,
     ):
-        first = answer["raw"]["triage"][0]
-        said = json.loads(first["text"], parse_float=Decimal)
+        first = line["raw"]["triage"][0]
+        answer = json.loads(first["text"], parse_float=Decimal)
         truth = triage_oracle.triage(record)
-        tiers[truth["priority_tier"], said["priority_tier"]] += 1
-        off_by = abs(Decimal(said["priority_score"]) - Decimal(str(float(truth["priority_score"]))))
+        tiers[truth["priority_tier"], answer["priority_tier"]] += 1
+        off_by = abs(
+            Decimal(answer["priority_score"]) - Decimal(str(float(truth["priority_score"])))
+        )
         exact, close = exact + (off_by == 0), close + (off_by <= Decimal("0.05"))
         right += off_by == 0
-        latencies.append(answer["provenance"]["latency_ms"])
+        latencies.append(line["provenance"]["latency_ms"])
         tokens += first["tokens"]
     assert (f.right.count, f.fields["priority_score"].count) == (right, exact)
     assert f.score_within is not None
@@ -186,9 +186,11 @@ def test_figures_agree_with_an_independent_reckoning(
     assert f.speed.tokens_per_second is not None
 
 
-def test_a_train_row_is_no_examination(tmp_path: Path, kb: KnowledgeBase, finops: Finops) -> None:
-    """Rows of the train split are refused by their content, whatever their `split` says; those of
-    the eval split are asked about.
+def test_evaluate_refuses_rows_of_the_train_split(
+    tmp_path: Path, kb: KnowledgeBase, finops: Finops
+) -> None:
+    """A row whose content belongs to the train split is refused, whatever its `split`
+    field says.
     """
     assert (
         finops(
@@ -210,12 +212,10 @@ def test_a_train_row_is_no_examination(tmp_path: Path, kb: KnowledgeBase, finops
         evaluated(tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "lying.jsonl")
 
 
-def test_equal_evaluations_are_equal_bytes(
+def test_equal_evaluations_without_timing_are_identical(
     tmp_path: Path, server: FakeOllama, finops: Finops
 ) -> None:
-    """Without timing nothing in the folder depends on when or how fast it was made: not the
-    captures, not the page.
-    """
+    """Without timing, two evaluations of the same records write identical files."""
     fixed = (
         "--backend",
         "ollama",
@@ -241,21 +241,21 @@ def test_equal_evaluations_are_equal_bytes(
         assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
-def test_the_command_writes_streams_and_statuses(tmp_path: Path, finops: Finops) -> None:
-    """Own records, one of which cannot be used: JSON on stdout, talk on stderr, exit code 1;
-    --resume refuses other records.
+def test_evaluate_of_own_records_exits_1_for_a_bad_record(tmp_path: Path, finops: Finops) -> None:
+    """An evaluation of own records with a bad one prints JSON on stdout and exits with 1.
+    `--resume` refuses other records.
     """
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(), a_fail(fail_id="F-2", age_days=-1)))
     call = ("evaluate", "--stage", "triage", "--backend", "engine", "-o", tmp_path / "ev", "--json")
     done = finops(*call, "--data", tmp_path / "fails.jsonl")
     assert done.returncode == 1
-    told = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     assert (
-        told["metrics"]["records"],
-        told["metrics"]["rejected"],
-        told["metrics"]["right"]["of"],
+        report["metrics"]["records"],
+        report["metrics"]["rejected"],
+        report["metrics"]["right"]["of"],
     ) == (2, 1, 1)
-    assert json.loads((tmp_path / "ev/evaluation.json").read_bytes()) == told
+    assert json.loads((tmp_path / "ev/evaluation.json").read_bytes()) == report
     assert finops(*call, "-n", 5, "-q").returncode == 0
     again = finops(*call, "-n", 6, "--resume")
     assert again.returncode == 2

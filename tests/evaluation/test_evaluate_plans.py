@@ -1,5 +1,5 @@
-"""`finops evaluate --stage resolver`: invariants broken by name, and the shares that plans lose or
-make up.
+"""The command `finops evaluate --stage resolver`: violated rules, and the shares that plans lose or
+overstate.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def card_case() -> ResolverInput:
     return case
 
 
-def test_shares_are_counted_source_by_source(kb: KnowledgeBase) -> None:
-    """A forgotten box loses what is in it; shares that a source does not have are overstated and
-    cover nothing.
+def test_plan_shares_are_lost_or_overstated_by_source(kb: KnowledgeBase) -> None:
+    """A plan that omits a source loses its shares. Shares that a source does not have are
+    overstated and cover nothing.
     """
     case = card_case()
     best = resolve(case, kb)
@@ -59,26 +59,26 @@ def test_shares_are_counted_source_by_source(kb: KnowledgeBase) -> None:
     assert (more.lost, more.overstated) == (0, case.inventory.box_qty)
 
 
-def test_a_depot_counts_when_it_is_in_time(kb: KnowledgeBase) -> None:
-    """Days to the deadline, T+13 at the age of 10: what arrives in two is there, what arrives on
-    the third is made up.
+def test_plan_shares_of_a_late_depot_are_overstated(kb: KnowledgeBase) -> None:
+    """Depot shares that arrive before the deadline count as covered. Shares that arrive later, or
+    never, are overstated.
     """
     case = card_case()
     case = replace(case, triage=replace(case.triage, deadline="T+13"), age_days=10)
     for transit, overstated in ((2, 0), (3, 900), (None, 900)):
-        given = replace(
+        stocked = replace(
             case, inventory=replace(case.inventory, depot_qty=900, depot_transit_days=transit)
         )
-        best = resolve(given, kb)
+        best = resolve(stocked, kb)
         without = tuple(step for step in best.resolution_steps if step.action != "DEPOT_MOVEMENT")
         moved = replace(without[-1], action="DEPOT_MOVEMENT", dtc=None, qty=900)
-        shares = plan_shares(given, best, replace(best, resolution_steps=(*without, moved)), kb)
+        shares = plan_shares(stocked, best, replace(best, resolution_steps=(*without, moved)), kb)
         assert (shares.lost, shares.overstated) == (0, overstated)
 
 
-def test_plans_are_listed_by_number_of_fails_to_receive(kb: KnowledgeBase) -> None:
-    """Fewest first, by the number and not by how it is written; below a range comes before it, over
-    a range behind.
+def test_plan_groups_are_sorted_by_number_of_receipts(kb: KnowledgeBase) -> None:
+    """Groups of plans are sorted by the number of fails to receive, with "below" before a range and
+    "over" after it.
     """
     ascending = ["below 1", "1-3", "4", "5-10", "11-28", "over 28"]
     count = PlanCount(kb.evaluation)
@@ -87,8 +87,8 @@ def test_plans_are_listed_by_number_of_fails_to_receive(kb: KnowledgeBase) -> No
     assert list(count.by_ftr_count()) == ascending
 
 
-def test_the_engine_loses_no_share(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """The optimal plan against itself, over every number of fails to receive."""
+def test_evaluation_of_engine_plans_loses_no_share(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The engine's plans lose and overstate no share, for every number of fails to receive."""
     f = evaluated(tmp_path / "ev", kb, Engine(kb), "resolver", rows=40).metrics
     assert f.shares is not None
     assert (f.shares.lost, f.shares.overstated, f.shares.plans) == (0, 0, 40)
@@ -97,12 +97,11 @@ def test_the_engine_loses_no_share(tmp_path: Path, kb: KnowledgeBase) -> None:
     assert f.first_answers["right"] == 40
 
 
-def test_a_forgotten_source_is_told_by_rule_and_in_shares(
+def test_evaluation_of_plans_without_recalls_counts_losses(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
-    """Planted: no plan ever recalls shares.
-
-    Lost shares are what the recalls held, reckoned here from the records alone.
+    """A model that never recalls shares is reported by rule, and its lost shares equal the shares
+    of the missing recalls.
     """
 
     def no_recall(answer: dict[str, Any]) -> dict[str, Any]:

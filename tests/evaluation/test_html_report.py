@@ -1,5 +1,5 @@
-"""The page of an evaluation: whole without a network, its figures those of `evaluation.json`,
-foreign text never markup.
+"""The HTML report of an evaluation: it needs no network, shows the metrics of `evaluation.json` and
+escapes foreign text.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tests.support.text_models import ScriptedModel, right
 
 
 def faulty(kb: KnowledgeBase) -> VerifiedBackend:
-    """A model that never says CRITICAL, and is silent now and then."""
+    """A model that never answers CRITICAL and gives no answer to every ninth record."""
 
-    def says(ask: CompletionRequest, number: int) -> str:
+    def reply(ask: CompletionRequest, number: int) -> str:
         def change(answer: dict[str, Any]) -> dict[str, Any]:
             return (
                 answer | {"priority_tier": "HIGH"}
@@ -35,12 +35,12 @@ def faulty(kb: KnowledgeBase) -> VerifiedBackend:
 
         return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, kb, change)
 
-    return VerifiedBackend(ScriptedModel(says), kb, "reject")
+    return VerifiedBackend(ScriptedModel(reply), kb, "reject")
 
 
-def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """No address, no script, no import; verdict, then missed criticals, then where it is worse,
-    each with its counts.
+def test_html_report_is_self_contained_and_worst_first(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The page has no address, script or import. It shows the verdict, the missed criticals and the
+    worst groups, in this order.
     """
     evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
     text = page(evaluation)
@@ -53,13 +53,13 @@ def test_the_page_stands_alone_and_says_the_worst_first(tmp_path: Path, kb: Know
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert f"{f.first_answers['wrong']} wrong, {f.first_answers['none']} no answer" in text
-    for drawn in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', drawn))  # noqa: S314 - our own text
+    for chart in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(re.sub(r"(\s)([a-z-]+)=([a-z]+)(?=[\s>])", r'\1\2="\3"', chart))  # noqa: S314 - our own text
 
 
-def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """What was valid as it came and what stands after repair, side by side, both of all records
-    that were asked about.
+def test_html_report_shows_valid_before_and_after_repair(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The page shows the proportions of valid first answers and of accepted answers side by side,
+    of the same records.
     """
     f = (evaluation := evaluated(tmp_path / "ev", kb, faulty(kb), rows=40)).metrics
     assert f is not None
@@ -72,13 +72,15 @@ def test_before_and_after_repair_are_of_the_same_records(tmp_path: Path, kb: Kno
     assert text.count("class=soft", text.index(before), text.index(after)) == 1
 
 
-def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """Twelve are drawn; how many more there are is said, and one is one."""
+def test_html_report_draws_12_groups_and_counts_the_rest(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """The page draws at most twelve flagged groups and counts the others, with the right singular
+    and plural.
+    """
     evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
     f = evaluation.metrics
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.flagged)
-    for count, told in (
+    for count, message in (
         (1, "1 group with"),
         (12, "12 groups with"),
         (13, "And 1 more group below"),
@@ -86,19 +88,19 @@ def test_groups_that_are_not_drawn_are_counted(tmp_path: Path, kb: KnowledgeBase
     ):
         text = page(replace(evaluation, metrics=replace(f, strata=[worst] * count)))
         where = text.partition("Where it is worse")[2].partition("<h2>")[0]
-        assert told in where
+        assert message in where
         assert ("more group" in where) is (count > 12)
         assert where.count("<rect") == min(count, 12)
 
 
-def test_plots_show_their_counts() -> None:
-    """A bar is as long as its share of 300 points; a matrix holds each count once; names are never
-    markup.
+def test_html_charts_show_counts_and_escape_names() -> None:
+    """A bar is as long as its proportion of 300 points, a matrix shows each count once, and names
+    are escaped.
     """
-    drawn = bars([Bar("<b>half</b>", proportion(5, 10, Decimal("1.96")))], "t")
-    assert 'width="150.0"' in drawn
-    assert "5 of 10, 50.0 %" in drawn
-    assert "&lt;b&gt;half" in drawn
+    chart = bars([Bar("<b>half</b>", proportion(5, 10, Decimal("1.96")))], "t")
+    assert 'width="150.0"' in chart
+    assert "5 of 10, 50.0 %" in chart
+    assert "&lt;b&gt;half" in chart
     assert "none to count; &lt;40&gt; no answer<" in bars(
         [Bar("", proportion(0, 0, Decimal("1.96")), "<40> no answer")], "t"
     )

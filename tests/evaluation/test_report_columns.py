@@ -1,4 +1,4 @@
-"""A new column of the evaluation report is one row of a table: both reports show it."""
+"""A new column of the evaluation reports: one row of a table adds it to both reports."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from tests.support.evaluations import evaluated
 REPORTS = "finops_cli.evaluation.reports"
 
 
-def test_new_column_is_in_both_reports(
+def test_new_report_column_is_in_text_and_html(
     monkeypatch: pytest.MonkeyPatch, kb: KnowledgeBase, tmp_path: Path
 ) -> None:
-    """A column that a stage does not have is in neither."""
+    """A new row of the table appears in the text and in the HTML report. A column without a value
+    appears in neither.
+    """
     answered = Column(
         "answered",
         "answered at all",

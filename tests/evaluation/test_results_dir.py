@@ -1,5 +1,5 @@
-"""The folder of an evaluation: a call that is refused changes nothing in it, and what stands in it
-belongs together.
+"""The results folder of an evaluation: a refused call changes nothing in it, and its files belong
+together.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def finished(tmp_path: Path, finops: Finops) -> Path:
     return tmp_path / "ev"
 
 
-def interrupted(folder: Path) -> None:
-    """As a kill after two records leaves it."""
+def interrupt(folder: Path) -> None:
+    """Leave the folder as a kill after two records would."""
     answers, note = folder / "answers.jsonl", folder / "answers.jsonl.run.json"
     answers.write_bytes(b"".join(answers.read_bytes().splitlines(keepends=True)[:2]))
     note.write_bytes(note.read_bytes().replace(b'"complete": true', b'"complete": false'))
@@ -46,7 +46,7 @@ def interrupted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("--backend", "engine", "-n", 6, "--resume"), "other records were asked about so far"),
         (("--backend", "ollama", "--host", "http://127.0.0.1:9", "-n", 6), "127.0.0.1:9"),
@@ -57,23 +57,23 @@ def interrupted(folder: Path) -> None:
         ),
     ],
 )
-def test_a_refused_call_changes_nothing(
-    arguments: tuple[object, ...], says: str, finished: Path, finops: Finops
+def test_refused_evaluate_leaves_the_folder_unchanged(
+    arguments: tuple[object, ...], message: str, finished: Path, finops: Finops
 ) -> None:
-    """Other records, nobody to ask, no data: the evaluation that stands there is whole, and its
-    figures are still of its records.
-    """
+    """A refused call leaves the finished evaluation in the folder complete and unchanged."""
     before = contents(finished)
     done = finops(*CALL, *arguments, "-o", finished)
     assert done.returncode in (2, 3)
-    assert says in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert contents(finished) == before
-    told = json.loads((finished / "evaluation.json").read_bytes())
-    assert told["made_from"]["records_sha256"] == before["records.jsonl"]
+    report = json.loads((finished / "evaluation.json").read_bytes())
+    assert report["made_from"]["records_sha256"] == before["records.jsonl"]
 
 
-def test_another_process_is_kept_out(finished: Path, finops: Finops) -> None:
-    """Two at once would mix their records: the second is refused before it writes one."""
+def test_evaluate_refuses_a_folder_that_is_locked(finished: Path, finops: Finops) -> None:
+    """A second evaluation in a folder that another process is writing is refused and changes
+    nothing.
+    """
     fcntl = pytest.importorskip("fcntl", reason="there is no such lock here")
     with (finished / "evaluation.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -83,14 +83,12 @@ def test_another_process_is_kept_out(finished: Path, finops: Finops) -> None:
         assert contents(finished) == before
 
 
-def test_an_interrupted_evaluation_is_neither_lost_nor_taken_for_a_whole_one(
-    finished: Path, finops: Finops
-) -> None:
-    """It is refused to compare and drift, and to a call that would start over; --resume ends it as
-    if nothing had been.
+def test_interrupted_evaluation_can_only_be_resumed(finished: Path, finops: Finops) -> None:
+    """`compare`, `drift` and a new evaluation refuse an interrupted one. `--resume` completes it to
+    the files of an uninterrupted one.
     """
     whole = contents(finished)
-    interrupted(finished)
+    interrupt(finished)
     before = contents(finished)
     for other in (
         ("compare", finished, finished),
@@ -108,11 +106,9 @@ def test_an_interrupted_evaluation_is_neither_lost_nor_taken_for_a_whole_one(
     assert contents(finished) == whole
 
 
-def test_conclusions_about_other_records_go_before_the_first_new_answer(
-    finished: Path, finops: Finops
-) -> None:
-    """Answers cannot be written: what was concluded of the old ones is gone, nothing says that it
-    is about the new records.
+def test_new_evaluation_first_removes_the_old_reports(finished: Path, finops: Finops) -> None:
+    """A new evaluation removes the reports of the old records before it writes an answer, so a
+    failure leaves no false report.
     """
     (finished / "answers.jsonl").unlink()
     (finished / "answers.jsonl").mkdir()
@@ -122,9 +118,9 @@ def test_conclusions_about_other_records_go_before_the_first_new_answer(
     }
 
 
-def test_an_evaluation_that_cannot_go_on_begins_anew(finished: Path, finops: Finops) -> None:
-    """--resume where no answers are: what was concluded about other records is gone before the
-    first is asked about.
+def test_resume_without_answers_removes_the_old_reports(finished: Path, finops: Finops) -> None:
+    """`--resume` without usable answers starts again, and the reports of the old records are
+    removed first.
     """
     (finished / "answers.jsonl").unlink()
     (finished / "answers.jsonl").mkdir()
@@ -141,11 +137,11 @@ def test_an_evaluation_that_cannot_go_on_begins_anew(finished: Path, finops: Fin
         ("presidio_analyzer", "triage", ("--backend", "engine", "--guard", "require")),
     ],
 )
-def test_a_missing_package_costs_no_evaluation(
+def test_missing_package_leaves_evaluation_and_folder_usable(
     package: str, stage: str, more: tuple[str, ...], finished: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """It is missed before anything goes, and a first call that misses it does not make the folder a
-    stranger's.
+    """A missing package ends with exit 3 before anything is changed, and a new folder can be used
+    afterwards.
     """
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(notes="call Jane")))
     data = ("--data", str(tmp_path / "fails.jsonl")) if stage == "triage" else ()
@@ -170,27 +166,25 @@ def test_a_missing_package_costs_no_evaluation(
     assert finops(*CALL, "--backend", "engine", "-n", 3, "-o", tmp_path / "new").returncode == 0
 
 
-def test_answers_to_other_records_are_not_marked(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """Records that somebody changed while they were asked about: the answers are to what
-    they were.
-    """
+def test_changed_records_are_not_graded(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """Records that were changed after they were answered are not graded."""
     engine = Engine(kb)
     evaluated(tmp_path, kb, engine, rows=3)
     records = tmp_path / "records.jsonl"
     records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:2]))
-    asked = SampleOptions("triage", 3, 7, "coverage", None)
+    options = SampleOptions("triage", 3, 7, "coverage", None)
     with pytest.raises(ResumeRefused, match="answers other records"):
-        conclude(asked, tmp_path, engine.origin, None, kb, BaselineOptions(wanted=False))
+        conclude(options, tmp_path, engine.origin, None, kb, BaselineOptions(wanted=False))
 
 
 @pytest.mark.parametrize(
     "name", ["records.jsonl", "answers.jsonl", "report.html", "evaluation.json.bak"]
 )
-def test_files_of_other_origin_are_not_overwritten(
+def test_evaluate_overwrites_foreign_files_only_on_request(
     name: str, tmp_path: Path, finops: Finops
 ) -> None:
-    """Under one of our names they stop the call; under another they stay where they are.
-    --overwrite is the way to say that they may go.
+    """A file with one of the result names that `finops evaluate` did not write stops the call.
+    `--overwrite` replaces it.
     """
     (tmp_path / name).write_text("mine\n")
     call = (*CALL, "--backend", "engine", "-n", 3, "-o", tmp_path)
@@ -203,7 +197,8 @@ def test_files_of_other_origin_are_not_overwritten(
     assert finops(*call, "--overwrite").returncode == 0
 
 
-def test_no_folder(tmp_path: Path, finops: Finops) -> None:
+def test_evaluate_into_a_file_or_dangling_link_is_refused(tmp_path: Path, finops: Finops) -> None:
+    """An output path that is a file or a link to a missing folder ends with exit 2."""
     (tmp_path / "file").write_text("mine\n")
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
     for name in ("file", "nowhere"):
@@ -221,9 +216,10 @@ def test_no_folder(tmp_path: Path, finops: Finops) -> None:
         ("--guard", "on"),
     ],
 )
-def test_sentiment_refuses_what_it_would_not_do(
+def test_sentiment_evaluation_refuses_options_without_effect(
     option: tuple[str, ...], tmp_path: Path, finops: Finops
 ) -> None:
+    """`--stage sentiment` refuses an option that has no effect for it, and creates no folder."""
     done = finops("evaluate", "--stage", "sentiment", *option, "-o", tmp_path / "ev")
     assert done.returncode == 2
     assert f"--stage sentiment takes no {option[0].replace('--no-', '--')}" in done.stderr.decode()

@@ -1,4 +1,4 @@
-"""The arithmetic of evaluations, held against textbook values and second ways to reckon them."""
+"""The statistics of evaluations, compared with published values and second methods."""
 
 from __future__ import annotations
 
@@ -37,19 +37,22 @@ HALF = Decimal("0.5")
         (15, 148, "0.0624", "0.1605"),
     ],
 )
-def test_wilson_is_that_of_the_literature(count: int, of: int, low: str, high: str) -> None:
-    """Newcombe (1998), Statistics in Medicine 17:857, table I, method 3, for the last two."""
+def test_wilson_interval_equals_published_values(count: int, of: int, low: str, high: str) -> None:
+    """The last two rows are from Newcombe (1998), Statistics in Medicine 17:857, table I,
+    method 3.
+    """
     found = [end.quantize(Decimal("0.0001")) for end in wilson(count, of, Z)]
     assert found == [Decimal(low), Decimal(high)]
 
 
-def test_nothing_of_nothing_has_no_percentage() -> None:
+def test_proportion_of_zero_records_has_no_percentage() -> None:
+    """A proportion of zero records has no percentage and no interval."""
     assert proportion(0, 0, Z).pct is proportion(0, 0, Z).low_pct is None
 
 
 @pytest.mark.parametrize(("first", "second"), list(product(range(7), range(7))))
-def test_the_paired_test_is_exact(first: int, second: int) -> None:
-    """Every outcome of so many coins is counted: those at least as uneven as what was seen."""
+def test_sign_test_equals_the_count_of_all_outcomes(first: int, second: int) -> None:
+    """The sign test equals the proportion of all coin sequences that are at least as uneven."""
     n, uneven = first + second, abs(first - second)
     outcomes = list(product((0, 1), repeat=n))
     assert sign_test(first, second) == Fraction(
@@ -57,15 +60,15 @@ def test_the_paired_test_is_exact(first: int, second: int) -> None:
     )
 
 
-def test_large_splits_stay_exact() -> None:
-    """Ten against two is 158/4096; three thousand against none is 2/2**3000."""
+def test_sign_test_of_large_counts_is_exact() -> None:
+    """Ten against two is 158/4096, and 3,000 against none is 2/2**3000."""
     assert sign_test(10, 2) == Fraction(2 * (1 + 12 + 66), 2**12)
     assert sign_test(0, 3000) == Fraction(1, 2**2999)
 
 
-def test_a_group_is_held_against_a_blind_deal() -> None:
-    """Three wrong of ten answers, and a group of four that has two of them: every deal of four is
-    counted.
+def test_group_chance_equals_the_count_of_all_deals() -> None:
+    """The chance that a random group has so many wrong answers equals the count over all groups of
+    that size.
     """
     deals = [sum(card < 3 for card in deal) for deal in combinations(range(10), 4)]
     assert_close(
@@ -79,15 +82,13 @@ def test_a_group_is_held_against_a_blind_deal() -> None:
 
 
 def assert_close(found: Decimal, exact: Fraction) -> None:
-    """The two agree to 40 digits."""
+    """| Assert that both values agree to 40 digits."""
     assert abs(Fraction(found) / exact - 1) < Fraction(1, 10**40)
 
 
 @given(st.data())
-def test_a_blind_deal_is_that_of_whole_numbers(data: st.DataObject) -> None:
-    """Whatever the margins: the sum over every possible deal, each a quotient of binomials, in
-    fractions.
-    """
+def test_group_chance_equals_the_sum_of_binomials(data: st.DataObject) -> None:
+    """The chance equals the exact sum over all possible groups, for any totals."""
     of_all = data.draw(st.integers(1, 400))
     of, marked_in_all = data.draw(st.integers(1, of_all)), data.draw(st.integers(0, of_all))
     most = min(of, marked_in_all)
@@ -102,9 +103,9 @@ def test_a_blind_deal_is_that_of_whole_numbers(data: st.DataObject) -> None:
     )
 
 
-def test_a_blind_deal_of_many_records() -> None:
-    """Half of 200,000 records are marked, half are dealt: 50,000 marked ones or more are as likely
-    as 50,000 or fewer.
+def test_group_chance_of_200_000_records_is_symmetric() -> None:
+    """With half of 200,000 records marked and half drawn, 50,000 or more marked are as likely as
+    50,000 or fewer.
     """
     half, quarter = 100_000, 50_000
     at_least, more = (
@@ -114,14 +115,16 @@ def test_a_blind_deal_of_many_records() -> None:
     assert 0 < chance_of_more(half, half, half, 2 * half) < Decimal(10) ** -60_000
 
 
-def test_many_tests_are_corrected() -> None:
-    """Holm: 0.01 x 3, 0.02 x 2, then never falling, never above 1."""
+def test_holm_correction_multiplies_and_never_decreases() -> None:
+    """Holm's correction gives 0.01 x 3 and 0.02 x 2, never decreases and never exceeds 1."""
     raw = {"a": Fraction(2, 100), "b": Fraction(1, 100), "c": Fraction(9, 10)}
     assert holm(raw) == {"a": Fraction(4, 100), "b": Fraction(3, 100), "c": Fraction(9, 10)}
 
 
-def test_the_interval_of_a_difference_holds_it() -> None:
-    """40 to 20 of 200: a difference of 10 points, the interval by hand from 40.5, 20.5 and 202."""
+def test_paired_interval_equals_the_hand_calculation() -> None:
+    """For 40 against 20 of 200 the difference is 10 points, and the interval equals a calculation
+    by hand.
+    """
     difference, low, high = paired_interval(40, 20, 200, Z)
     spread = float(Z) * math.sqrt(61 - 20**2 / 202) / 202
     assert difference == Decimal("0.1")
@@ -129,8 +132,10 @@ def test_the_interval_of_a_difference_holds_it() -> None:
     assert float(high) == pytest.approx(20 / 202 + spread)
 
 
-def test_divergence_by_hand() -> None:
-    """Three to one against one to one, half a record added to each: p is 3.5/5, q 1/2."""
+def test_divergence_equals_the_hand_calculation() -> None:
+    """The divergence with half a record added to each value equals a calculation by hand, and is 0
+    for equal distributions.
+    """
     found = divergence(Counter(a=3, b=1), Counter(a=5, b=5), HALF)
     assert float(found) == pytest.approx(
         0.7 * math.log(0.7 / 0.5) + 0.3 * math.log(0.3 / 0.5), abs=1e-6
@@ -139,8 +144,10 @@ def test_divergence_by_hand() -> None:
     assert divergence(Counter(new=9), Counter(a=9), HALF).is_finite()
 
 
-def test_percentiles() -> None:
-    """Nearest rank, and the same from steps to within 1 %."""
+def test_percentile_is_nearest_rank_and_histogram_agrees() -> None:
+    """Percentiles use the nearest rank. The histogram gives them within 1 %, and no values give
+    None.
+    """
     values = [Decimal(n) for n in range(1, 101)]
     assert [percentile(values, percent) for percent in (50, 95, 99)] == [50, 95, 99]
     assert percentile([Decimal(3)], 99) == 3

@@ -1,5 +1,5 @@
-"""A model that says nothing: silence is told beside the criticals, and the groups of records that
-it falls on are singled out.
+"""A model that gives no answer: the reports show missing answers beside the missed criticals and
+flag the groups that they affect.
 """
 
 from __future__ import annotations
@@ -27,15 +27,13 @@ from tests.support.text_models import ScriptedModel, right
 def without_answers(
     folder: Path, kb: KnowledgeBase, applies: Callable[[dict[str, Any]], bool]
 ) -> Evaluation:
-    """The evaluation of a model that is right, and says nothing of use where the answer would be
-    such.
-    """
+    """Evaluate a model that is correct, except that it gives no answer where `applies` is true."""
 
-    def says(ask: CompletionRequest, _: int) -> str:
-        said = right(ask, kb)
-        return "I would rather not." if applies(json.loads(said)) else said
+    def reply(ask: CompletionRequest, _: int) -> str:
+        answer = right(ask, kb)
+        return "I would rather not." if applies(json.loads(answer)) else answer
 
-    return evaluated(folder, kb, VerifiedBackend(ScriptedModel(says), kb, "reject"), rows=120)
+    return evaluated(folder, kb, VerifiedBackend(ScriptedModel(reply), kb, "reject"), rows=120)
 
 
 def is_critical(answer: dict[str, Any]) -> bool:
@@ -51,11 +49,11 @@ def card_of(text: str, name: str) -> str:
     return " | ".join(found.groups())
 
 
-def test_silence_about_criticals_is_told_with_the_missed_ones(
+def test_unanswered_criticals_are_reported_beside_the_missed(
     tmp_path: Path, kb: KnowledgeBase
 ) -> None:
-    """None missed, for none was answered: that is no good news, neither in the terminal nor on the
-    card of the page.
+    """If no CRITICAL fail was answered, both reports say so beside the missed criticals and mark it
+    as an alarm.
     """
     evaluation = without_answers(tmp_path / "ev", kb, is_critical)
     c = evaluation.metrics.criticals if evaluation.metrics else None
@@ -70,15 +68,17 @@ def test_silence_about_criticals_is_told_with_the_missed_ones(
     )
 
 
-def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """The words agree with the number, and where every critical is answered nothing is said and
+def test_one_unanswered_critical_is_singular_and_none_absent(
+    tmp_path: Path, kb: KnowledgeBase
+) -> None:
+    """One unanswered critical is reported in the singular. Without any, nothing is reported and
     nothing is coloured.
     """
-    asked: list[bool] = []
+    critical_so_far: list[bool] = []
 
     def first_critical(answer: dict[str, Any]) -> bool:
-        asked.append(is_critical(answer))
-        return asked[-1] and asked.count(True) == 1
+        critical_so_far.append(is_critical(answer))
+        return critical_so_far[-1] and critical_so_far.count(True) == 1
 
     one = without_answers(tmp_path / "one", kb, first_critical)
     assert "1 critical has no answer" in evaluation_text(one)
@@ -88,9 +88,9 @@ def test_one_silent_critical_is_one_and_none_is_not_told(tmp_path: Path, kb: Kno
     assert card_of(page(none), "missed criticals").startswith(" | 0 of ")
 
 
-def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """All answers that came are right, and still the terminal and the page name the group first,
-    with what is missing.
+def test_unanswered_group_is_flagged_and_listed_first(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """A group without any answer is flagged and listed first in both reports, although all given
+    answers are right.
     """
     evaluation = without_answers(tmp_path / "ev", kb, is_critical)
     f = evaluation.metrics
@@ -116,44 +116,46 @@ def test_a_group_that_is_never_answered_is_singled_out(tmp_path: Path, kb: Knowl
     )
 
 
-def count_of(told: list[tuple[str, First]], kb: KnowledgeBase) -> GroupCounts:
+def count_groups(outcomes: list[tuple[str, First]], kb: KnowledgeBase) -> GroupCounts:
     """The count of records that are given as group and first answer."""
     count = GroupCounts(kb.evaluation)
-    for group, first in told:
+    for group, first in outcomes:
         count.add(an_outcome((("size", group),), first), [])
     return count
 
 
 @pytest.mark.parametrize("first", ["wrong", "none"])
 @pytest.mark.parametrize(("rights", "flagged"), [(5, False), (6, True)])
-def test_both_tests_of_every_group_are_corrected_for(
+def test_group_flags_are_corrected_for_two_tests_per_group(
     first: First, rights: int, flagged: bool, kb: KnowledgeBase
 ) -> None:
-    """All five of a small group, one of a large one, the rest right: 6/462 with 5 right ones, times
-    2 groups and 2 tests 0.052; then 6/792.
+    """The probability of a group is corrected for the number of groups and for both tests
+    of each.
     """
-    told: list[tuple[str, First]] = [
+    outcomes: list[tuple[str, First]] = [
         *[("small", first)] * 5,
         ("large", first),
         *[("large", "right")] * rights,
     ]
-    small = next(stratum for stratum in count_of(told, kb).groups() if stratum.group == "small")
+    small = next(
+        stratum for stratum in count_groups(outcomes, kb).groups() if stratum.group == "small"
+    )
     assert (small.flagged, small.flagged_unanswered) == (flagged, flagged and first == "none")
 
 
-def test_groups_are_listed_by_what_is_right_of_all_that_was_asked(kb: KnowledgeBase) -> None:
-    """Groups with few answers or none are not the last, however right these are, and one record
-    says less than four.
+def test_groups_are_sorted_by_right_answers_of_all_records(kb: KnowledgeBase) -> None:
+    """Groups are sorted by right answers among all their records, and a larger group comes before a
+    smaller one.
     """
-    told: list[tuple[str, First]] = (
+    outcomes: list[tuple[str, First]] = (
         [("good", "right")] * 9 + [("half", "right")] * 3 + [("half", "wrong")] * 3
     )
-    told += (
+    outcomes += (
         [("once", "none")]
         + [("never", "none")] * 4
         + [("rarely", "none")] * 5
         + [("rarely", "right")]
     )
-    strata = count_of(told, kb).groups()
+    strata = count_groups(outcomes, kb).groups()
     assert not any(stratum.flagged for stratum in strata)
     assert [stratum.group for stratum in strata] == ["never", "rarely", "once", "half", "good"]

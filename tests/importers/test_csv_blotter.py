@@ -1,5 +1,5 @@
-"""`finops import csv`: a desk's own blotter becomes fail records by way of a mapping, and damage is
-told by line and column.
+"""The command `finops import csv`: a mapping turns a desk's blotter into fail records, and damage
+is reported by line and column.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ columns:
 """
 
 
-def imported(folder: Path, blotter: str | bytes, mapping: str = MAPPING, *more: str) -> Result:
+def import_blotter(
+    folder: Path, blotter: str | bytes, mapping: str = MAPPING, *more: str
+) -> Result:
     source, rules = folder / "blotter.csv", folder / "mapping.yaml"
     source.write_bytes(blotter.encode() if isinstance(blotter, str) else blotter)
     rules.write_text(mapping)
@@ -49,19 +51,21 @@ def records(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line, parse_float=Decimal) for line in result.stdout.splitlines()]
 
 
-def names(result: Result) -> list[str | None]:
+def fail_ids(result: Result) -> list[str | None]:
     return [record.get("fail_id") for record in records(result)]
 
 
-def good(name: str) -> str:
+def good_row(name: str) -> str:
     return GOOD.replace("D-1,", f"{name},", 1)
 
 
-def test_a_row_becomes_the_record_that_the_mapping_says(tmp_path: Path) -> None:
-    """Rule: values as desks write them, exact; an empty cell leaves its field out; the record says
-    where it came from.
+def test_csv_row_is_mapped_to_an_exact_record(tmp_path: Path) -> None:
+    """A row becomes the record that the mapping describes, with exact values and its origin. An
+    empty cell leaves its field out.
     """
-    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n{good('D-2').replace('(5,000)', '')}\n")
+    result = import_blotter(
+        tmp_path, f"{HEADER}\n{GOOD}\n{good_row('D-2').replace('(5,000)', '')}\n"
+    )
     assert result.exit_code == 0, result.stderr
     first, second = records(result)
     assert first == {
@@ -82,10 +86,8 @@ def test_a_row_becomes_the_record_that_the_mapping_says(tmp_path: Path) -> None:
     assert "cns_position" not in second
 
 
-def test_the_example_imports_and_run_accepts_it(tmp_path: Path) -> None:
-    """Rule: what import writes, run reads; D-1004's note spans two lines, so D-1005 stands on line
-    7.
-    """
+def test_csv_example_is_imported_and_accepted_by_run(tmp_path: Path) -> None:
+    """| `finops run` accepts the records of the example, also behind a note over two lines."""
     out, ran = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     call = [
         "import",
@@ -113,8 +115,8 @@ def test_the_example_imports_and_run_accepts_it(tmp_path: Path) -> None:
     assert len(ran.read_text().splitlines()) == 5
 
 
-def test_standard_input_is_a_blotter_too() -> None:
-    """Rule: - reads stdin, and gives the records that the file gives but for its name."""
+def test_csv_from_stdin_equals_csv_from_file() -> None:
+    """| A blotter on stdin gives the records of the file, with another file name."""
     mapping, source = str(CSV_EXAMPLES / "mapping.yaml"), CSV_EXAMPLES / "blotter.csv"
     piped = CliRunner().invoke(
         app, ["import", "csv", "-", "--map", mapping], input=source.read_bytes()
@@ -125,7 +127,7 @@ def test_standard_input_is_a_blotter_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         (
             "594918104",
@@ -164,24 +166,24 @@ def test_standard_input_is_a_blotter_too() -> None:
         ("D-1", "x" * 200, "column 'Ref': fail_id is "),
     ],
 )
-def test_a_bad_row_is_told_by_line_and_column_and_its_neighbours_go_on(
-    tmp_path: Path, old: str, new: str, told: str
+def test_csv_bad_row_is_reported_and_others_are_imported(
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    """Rule: `file:line: column ... value; accepted: ...` on stderr, exit 1, and every other row
-    gives its record.
+    """A bad row is reported on stderr with its line, column, value and the accepted values. The
+    exit code is 1, and the other rows are imported.
     """
-    result = imported(
-        tmp_path, f"{HEADER}\n{good('D-0')}\n{GOOD.replace(old, new, 1)}\n{good('D-2')}\n"
+    result = import_blotter(
+        tmp_path, f"{HEADER}\n{good_row('D-0')}\n{GOOD.replace(old, new, 1)}\n{good_row('D-2')}\n"
     )
     assert result.exit_code == 1
-    assert f"blotter.csv:3: {told}" in result.stderr
-    assert names(result) == ["D-0", "D-2"]
+    assert f"blotter.csv:3: {message}" in result.stderr
+    assert fail_ids(result) == ["D-0", "D-2"]
     assert "damaged lines 1" in result.stderr
 
 
-def test_every_problem_of_a_row_is_told(tmp_path: Path) -> None:
-    """Rule: what the cell cannot mean and what the record cannot hold are told together."""
-    result = imported(
+def test_csv_row_with_two_problems_reports_both(tmp_path: Path) -> None:
+    """| A row with an unreadable cell and an invalid value reports both problems."""
+    result = import_blotter(
         tmp_path, f"{HEADER}\n{GOOD.replace('Yes', 'maybe').replace('Sell', 'SELL')}\n"
     )
     assert "column 'Threshold' (reg_sho_threshold)" in result.stderr
@@ -189,67 +191,62 @@ def test_every_problem_of_a_row_is_told(tmp_path: Path) -> None:
     assert "reg_sho_threshold is missing" not in result.stderr
 
 
-def test_an_unclosed_quote_costs_one_row(tmp_path: Path) -> None:
-    """Rule: csv would take all that follows an unclosed quote for one cell; the lines after the
-    first are read again.
-    """
+def test_csv_unclosed_quote_damages_only_its_row(tmp_path: Path) -> None:
+    """| An unclosed quote damages only its own row, and the lines after it are read again."""
     plain = GOOD.replace('"5,000"', "5000").replace('"(5,000)"', "-5000")
     many = [plain.replace("D-1", f"E-{number}") for number in range(900)]
     broken = plain.replace("D-1", '"D-1')
-    result = imported(
-        tmp_path, "\n".join([HEADER, good("D-0"), broken, *many, broken, good("D-2"), broken])
+    result = import_blotter(
+        tmp_path,
+        "\n".join([HEADER, good_row("D-0"), broken, *many, broken, good_row("D-2"), broken]),
     )
     assert [line.split(": ")[0].rpartition(":")[2] for line in result.stderr.splitlines()[:-1]] == [
         "3",
         "904",
         "906",
     ]
-    assert names(result) == ["D-0", *(f"E-{n}" for n in range(900)), "D-2"]
+    assert fail_ids(result) == ["D-0", *(f"E-{n}" for n in range(900)), "D-2"]
     assert [record["origin"]["line"] for record in records(result)][-1] == 905
 
 
-def test_blank_rows_are_no_records(tmp_path: Path) -> None:
-    """Rule: empty lines and rows of empty cells, as Excel leaves them, are neither records nor
-    damage.
-    """
-    result = imported(tmp_path, f"{HEADER}\r\n\r\n{GOOD}\r\n,,,,,,,,,,,\r\n")
-    assert (result.exit_code, names(result)) == (0, ["D-1"])
+def test_csv_blank_rows_are_skipped(tmp_path: Path) -> None:
+    """Empty lines and rows of empty cells are neither records nor damage."""
+    result = import_blotter(tmp_path, f"{HEADER}\r\n\r\n{GOOD}\r\n,,,,,,,,,,,\r\n")
+    assert (result.exit_code, fail_ids(result)) == (0, ["D-1"])
     assert records(result)[0]["origin"]["line"] == 3
 
 
-def test_a_fail_id_given_twice_is_damage(tmp_path: Path) -> None:
-    """Rule: `run` refuses the second line with a fail_id, so import does, naming the first."""
-    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n{good('D-2')}\n{GOOD}\n")
+def test_csv_repeated_fail_id_is_rejected(tmp_path: Path) -> None:
+    """| A second row with the same `fail_id` is damage and names the line of the first."""
+    result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n{good_row('D-2')}\n{GOOD}\n")
     assert result.exit_code == 1
     assert "blotter.csv:4: column 'Ref': fail_id D-1 was used on line 2 already" in result.stderr
-    assert names(result) == ["D-1", "D-2"]
+    assert fail_ids(result) == ["D-1", "D-2"]
 
 
-def test_the_desks_own_words_are_translated(tmp_path: Path) -> None:
-    """Rule: a cell is one of the words under values; any other is damage that names them.
-
-    YAML's Yes and 1 stay words.
+def test_csv_values_of_the_mapping_translate_cells(tmp_path: Path) -> None:
+    """A cell must be one of the words under `values`. Any other cell is damage, and YAML words such
+    as Yes and 1 stay text.
     """
     mapping = MAPPING.replace("side: Side", "side: {column: Side, values: {Yes: Buy, 1: Sell}}")
     rows = [
-        good(name).replace("Sell", word) for name, word in (("A", "1"), ("B", "Yes"), ("C", "Sell"))
+        good_row(name).replace("Sell", word)
+        for name, word in (("A", "1"), ("B", "Yes"), ("C", "Sell"))
     ]
-    result = imported(tmp_path, "\n".join([HEADER, *rows]), mapping)
+    result = import_blotter(tmp_path, "\n".join([HEADER, *rows]), mapping)
     assert [record["side"] for record in records(result)] == ["Sell", "Buy"]
     assert "blotter.csv:4: column 'Side' (side) is \"Sell\"; accepted: Yes, 1" in result.stderr
 
 
-def test_constants_stand_in_every_record_and_are_marked(tmp_path: Path) -> None:
-    """Rule: a constant is read as a cell is, and listed under origin.assumed; a CUSIP of digits
-    stays text.
-    """
+def test_csv_constants_fill_every_record_as_assumed(tmp_path: Path) -> None:
+    """| A constant of the mapping is in every record and is listed under `origin.assumed`."""
     mapping = MAPPING.replace("  cusip: Security\n", "")
     mapping += "constants: {cusip: 012345674, cns_eligible: No, inventory.box_qty: 10,\n"
     mapping += (
         "  inventory.stock_loan_available: 0, inventory.recall_outstanding: 0,"
         " inventory.pending_receives: 0}\n"
     )
-    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
+    result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
     assert result.exit_code == 0, result.stderr
     [record] = records(result)
     assert (record["cusip"], record["cns_eligible"], record["inventory"]["box_qty"]) == (
@@ -260,34 +257,32 @@ def test_constants_stand_in_every_record_and_are_marked(tmp_path: Path) -> None:
     assert {"cusip", "cns_eligible", "inventory.box_qty"} <= set(record["origin"]["assumed"])
 
 
-def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
-    """Rule: csv.delimiter and csv.encoding say how the file is written; bytes that are none in it
-    are told by line.
-    """
+def test_csv_delimiter_and_encoding_follow_the_mapping(tmp_path: Path) -> None:
+    """| The mapping sets delimiter and encoding; invalid bytes are reported by line."""
     mapping = MAPPING + '  notes: Note\ncsv: {delimiter: "\\t", encoding: cp1252}\n'
     head, line = (
         HEADER.replace(",", "\t") + "\tNote",
         GOOD.replace('"', "").replace("5,000", "5000").replace(",", "\t"),
     )
-    result = imported(tmp_path, f"{head}\n{line}\tcafé\n".encode("cp1252"), mapping)
+    result = import_blotter(tmp_path, f"{head}\n{line}\tcafé\n".encode("cp1252"), mapping)
     assert records(result)[0]["notes"] == "café"
-    as_utf8 = imported(
+    as_utf8 = import_blotter(
         tmp_path,
         f"{head}\n{line}\tcafé\n".encode("cp1252"),
         mapping.replace(", encoding: cp1252", ""),
     )
     assert as_utf8.exit_code == 1
     assert "blotter.csv:2: column 'Note' (notes) is " in as_utf8.stderr
-    assert names(imported(tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-8-sig"))) == ["D-1"]
-    assert names(
-        imported(
+    assert fail_ids(import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-8-sig"))) == ["D-1"]
+    assert fail_ids(
+        import_blotter(
             tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-16"), MAPPING + "csv: {encoding: utf-16}\n"
         )
     ) == ["D-1"]
 
 
 @pytest.mark.parametrize(
-    ("mapping", "told"),
+    ("mapping", "message"),
     [
         (
             MAPPING.replace("columns:", "colums:"),
@@ -346,20 +341,22 @@ def test_delimiter_and_encoding_are_the_mappings(tmp_path: Path) -> None:
         ("!!python/object/apply:os.system [true]", "the file is a list of 1. Expected keys"),
     ],
 )
-def test_a_mapping_that_cannot_be_used_is_refused(tmp_path: Path, mapping: str, told: str) -> None:
-    """Rule: exit 2 before any record, naming the key and what is accepted there."""
-    result = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
+def test_csv_invalid_mapping_is_refused_before_any_record(
+    tmp_path: Path, mapping: str, message: str
+) -> None:
+    """| An invalid mapping ends with exit 2, names the key and writes no output."""
+    result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert not re.search("Value error|Input should|pydantic", result.stderr)
 
 
-def test_a_mapping_lists_every_fault_at_once(tmp_path: Path) -> None:
-    """Rule: one run shows all faults of the file, each with its path."""
+def test_csv_mapping_with_six_errors_lists_all_of_them(tmp_path: Path) -> None:
+    """All errors of a mapping are reported at once, each with its path."""
     mapping = MAPPING.replace("side: Side", "side: {colum: Side}") + (
         "  quantity: Shares\ncsv: {delimiter: tab, encoding: klingon}\nconstant: {}\n"
     )
-    message = imported(tmp_path, f"{HEADER}\n{GOOD}\n", mapping).stderr
+    message = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n", mapping).stderr
     assert "mapping.yaml has 6 faults:" in message
     for path in (
         "columns.side.column is missing",
@@ -372,10 +369,10 @@ def test_a_mapping_lists_every_fault_at_once(tmp_path: Path) -> None:
         assert f"\n  {path}" in message
 
 
-def test_a_header_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
-    """Rule: an empty file, and a header that has a mapped column twice, end with exit 2."""
-    assert "has no header: it is empty" in imported(tmp_path, "").stderr
-    twice = imported(
+def test_csv_empty_file_or_ambiguous_header_is_refused(tmp_path: Path) -> None:
+    """| An empty file and a header with a mapped column twice are refused."""
+    assert "has no header: it is empty" in import_blotter(tmp_path, "").stderr
+    twice = import_blotter(
         tmp_path, f"{HEADER.replace('Days', 'Shares')}\n{GOOD}\n", MAPPING.replace("Days", "Shares")
     )
     assert twice.exit_code == 2
@@ -384,12 +381,14 @@ def test_a_header_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 260), noise=st.binary(min_size=1, max_size=5))
-def test_no_damage_ends_in_a_traceback(tmp_path: Path, position: int, noise: bytes) -> None:
-    """Rule: whatever bytes stand in the file, the exit code is 0, 1 or 2, and the rows behind the
-    damage still come.
-    """
-    body = f"{GOOD}\n{good('D-2')}\n{good('D-3')}\n".encode()
+def test_csv_damage_never_stops_the_rows_after_it(
+    tmp_path: Path, position: int, noise: bytes
+) -> None:
+    """| Any bytes inserted into a blotter leave the last row readable."""
+    body = f"{GOOD}\n{good_row('D-2')}\n{good_row('D-3')}\n".encode()
     damaged = body[:position] + noise + body[position:]
-    result = imported(tmp_path, f"{HEADER}\n".encode() + damaged + f"\n{good('LAST')}\n".encode())
+    result = import_blotter(
+        tmp_path, f"{HEADER}\n".encode() + damaged + f"\n{good_row('LAST')}\n".encode()
+    )
     assert result.exit_code in (0, 1, 2), result.exception
-    assert names(result)[-1:] == ["LAST"]
+    assert fail_ids(result)[-1:] == ["LAST"]

@@ -1,4 +1,6 @@
-"""Cells of a blotter: every field can be mapped, and numbers are read as desks write them."""
+"""Cells of a blotter: every field of a record can be mapped, and numbers are read in the forms that
+desks use.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from finops_cli.domain.fail import FailRecord, Inventory
 from finops_cli.importers.cells import CELLS, whole
 
 
-def test_every_field_of_a_record_can_be_mapped_or_is_a_list() -> None:
-    """Rule: a new field of the record needs a cell here, or a reason why a row cannot hold it."""
+def test_csv_cells_cover_every_mappable_record_field() -> None:
+    """Each field of a record has a cell type, except the fields that a row cannot hold. A new field
+    needs one or the other.
+    """
     elsewhere = {"ftrs", "related_fails", "origin", "inventory", "corporate_action"}
     own = set(FailRecord.__struct_fields__) - elsewhere
     inner = {f"inventory.{field}" for field in Inventory.__struct_fields__}
@@ -21,7 +25,7 @@ def test_every_field_of_a_record_can_be_mapped_or_is_a_list() -> None:
 
 
 @given(st.integers(-(10**12), 10**12))
-def test_whole_numbers_are_read_as_desks_write_them(number: int) -> None:
-    """Rule: 5000, 5,000, -5,000 and (5,000) are the same numbers, and 5,000.00 too."""
+def test_csv_whole_number_in_any_desk_form_is_the_same(number: int) -> None:
+    """5000, 5,000 and 5,000.00 are the same number, and parentheses make it negative."""
     assert whole(str(number)) == whole(f"{number:,}") == whole(f"{number:,}.00") == number
     assert whole(f"({abs(number):,})") == -abs(number)

@@ -1,5 +1,5 @@
-"""Damaged files of the SEC: what is wrong is told by line, on stderr, with exit 1, and the other
-rows go on.
+"""Damaged SEC files: each problem is reported by line on stderr with exit 1, and the other rows are
+imported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.importers.test_sec_fails import (
     MSFT,
     REAL,
     ages,
-    imported,
+    import_sec,
     records,
     row,
     write,
@@ -30,11 +30,13 @@ def trailers(count: int, shares: int) -> tuple[str, str]:
     return f"Trailer record count {count}", f"Trailer total quantity of shares {shares}"
 
 
-def test_a_row_that_two_files_have_is_damage_in_the_second(tmp_path: Path) -> None:
-    """Rule: one row per settlement date and CUSIP; the file that begins first keeps it."""
+def test_sec_row_in_two_files_is_damage_in_the_second(tmp_path: Path) -> None:
+    """Two files may not have a row for the same date and CUSIP. The file that starts first keeps
+    it.
+    """
     first = write(tmp_path, row("20230301"), row("20230302", qty=7), name="a.txt")
     second = write(tmp_path, row("20230302", qty=8), name="b.txt")
-    result = imported(second, first)
+    result = import_sec(second, first)
     assert result.exit_code == 1
     assert [record["qty"] for record in records(result)] == [7]
     assert f"{second}:2: CUSIP is " in result.stderr
@@ -42,7 +44,7 @@ def test_a_row_that_two_files_have_is_damage_in_the_second(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (row("20230231"), 'SETTLEMENT DATE is "20230231"; accepted: a date, YYYYMMDD'),
         (
@@ -68,50 +70,50 @@ def test_a_row_that_two_files_have_is_damage_in_the_second(tmp_path: Path) -> No
         ("", 'row is ""; accepted: no blank line'),
     ],
 )
-def test_a_bad_row_is_told_by_line_and_its_neighbours_go_on(
-    tmp_path: Path, line: str, told: str
+def test_sec_bad_row_is_reported_and_others_are_imported(
+    tmp_path: Path, line: str, message: str
 ) -> None:
-    """Rule: `file:line: field value; accepted: ...` on stderr, exit 1, and every other row gives
-    its record.
+    """A bad row is reported on stderr with its line, field, value and the accepted values. The exit
+    code is 1, and the other rows are imported.
     """
     path = write(tmp_path, row("20230301", AMC), line, row("20230301", GME))
-    result = imported(path)
+    result = import_sec(path)
     assert result.exit_code == 1
-    assert f"{path}:3: {told}" in result.stderr
+    assert f"{path}:3: {message}" in result.stderr
     assert [record["cusip"] for record in records(result)] == [AMC, GME]
     assert "damaged lines 1" in result.stderr
 
 
-def test_every_problem_of_a_row_is_told(tmp_path: Path) -> None:
-    """Rule: a row with three faults is one damaged line with three messages."""
-    result = imported(write(tmp_path, row("2023", "X", price="free")))
+def test_sec_row_with_three_problems_is_one_damaged_line(tmp_path: Path) -> None:
+    """A row with three problems gives three messages and counts as one damaged line."""
+    result = import_sec(write(tmp_path, row("2023", "X", price="free")))
     assert result.stderr.count("fails.txt:2: ") == 3
     assert "damaged lines 1" in result.stderr
 
 
-def test_a_damaged_quantity_does_not_make_a_fail_look_fresh(tmp_path: Path) -> None:
-    """Rule: a row that still names its day and CUSIP keeps the run unbroken, though it gives no
-    record.
+def test_sec_row_with_bad_quantity_keeps_the_age_counting(tmp_path: Path) -> None:
+    """A row with a damaged quantity gives no record. It still counts as a day of the fail, so the
+    age stays correct.
     """
     path = write(tmp_path, row("20230301"), row("20230302", qty="?"), row("20230303"))
-    assert ages(imported(path)) == {f"SEC-20230303-{MSFT}": 2}
+    assert ages(import_sec(path)) == {f"SEC-20230303-{MSFT}": 2}
 
 
-def test_dates_must_not_go_back_inside_a_file(tmp_path: Path) -> None:
-    """Rule: a row dated before the rows above it is damage, and only it."""
+def test_sec_row_dated_before_the_previous_row_is_damage(tmp_path: Path) -> None:
+    """A row that is dated before the rows above it is damage. The other rows are imported."""
     path = write(tmp_path, row("20230302"), row("20230301", AMC), row("20230302", GME))
-    result = imported(path)
+    result = import_sec(path)
     assert result.exit_code == 1
     assert f"{path}:3: SETTLEMENT DATE is " in result.stderr
     assert [record["cusip"] for record in records(result)] == [MSFT, GME]
 
 
-def test_one_date_too_late_does_not_condemn_the_rest_of_the_file(tmp_path: Path) -> None:
-    """Rule: a row that the two after it disagree with is itself the wrong one."""
+def test_sec_single_date_in_the_future_is_the_only_damage(tmp_path: Path) -> None:
+    """If the two rows after a row are dated earlier, only that row is damage."""
     path = write(
         tmp_path, row("20230301"), row("20290301", AMC), row("20230301", GME), row("20230302")
     )
-    result = imported(path, "--every-day")
+    result = import_sec(path, "--every-day")
     assert f"{path}:3: SETTLEMENT DATE is " in result.stderr
     assert "damaged lines 1" in result.stderr
     assert ages(result) == {
@@ -121,23 +123,24 @@ def test_one_date_too_late_does_not_condemn_the_rest_of_the_file(tmp_path: Path)
     }
 
 
-def test_trailers_that_agree_are_silent(tmp_path: Path) -> None:
-    """Rule: the trailer counts all rows and all shares of its file; CRLF and a blank last line
-    change nothing.
+def test_sec_correct_trailer_is_accepted(tmp_path: Path) -> None:
+    """A trailer with the correct number of rows and shares is accepted, also with CRLF line ends
+    and a blank last line.
     """
     assert (
-        imported(
+        import_sec(
             write(tmp_path, row("20230301"), row("20230302", qty=7), *trailers(2, 107))
         ).exit_code
         == 0
     )
     assert (
-        imported(write(tmp_path, row("20230301"), *trailers(1, 100), "", end="\r\n")).exit_code == 0
+        import_sec(write(tmp_path, row("20230301"), *trailers(1, 100), "", end="\r\n")).exit_code
+        == 0
     )
 
 
 @pytest.mark.parametrize(
-    ("closing", "line", "told"),
+    ("closing", "line", "message"),
     [
         (trailers(3, 107), 4, 'Trailer record count is "3"; accepted: 2'),
         (trailers(2, 108), 5, 'Trailer total quantity of shares is "108"; accepted: 107'),
@@ -149,60 +152,64 @@ def test_trailers_that_agree_are_silent(tmp_path: Path) -> None:
         ((*trailers(2, 107), row("20230302", AMC)), 6, "row is "),
     ],
 )
-def test_a_trailer_that_disagrees_is_told(
-    tmp_path: Path, closing: Sequence[str], line: int, told: str
+def test_sec_wrong_trailer_is_damage_and_rows_are_used(
+    tmp_path: Path, closing: Sequence[str], line: int, message: str
 ) -> None:
-    """Rule: a trailer that does not fit the rows means that the file was cut or changed; its rows
-    are still used.
+    """A trailer that disagrees with the rows is reported as damage, because the file may be
+    incomplete. The rows are still used.
     """
     path = write(tmp_path, row("20230301"), row("20230302", qty=7), *closing)
-    result = imported(path)
+    result = import_sec(path)
     assert result.exit_code == 1
-    assert f"{path}:{line}: {told}" in result.stderr
+    assert f"{path}:{line}: {message}" in result.stderr
     assert "damaged lines 1" in result.stderr
     assert [record["qty"] for record in records(result)] == [7]
 
 
-def test_bad_rows_count_for_the_trailer(tmp_path: Path) -> None:
-    """Rule: a row with a wrong check digit is still a row of the file, so the trailer that counts
-    it is right.
+def test_sec_trailer_counts_rows_with_a_bad_check_digit(tmp_path: Path) -> None:
+    """A row with a wrong check digit counts for the trailer, so a trailer that includes it is
+    correct.
     """
-    result = imported(
+    result = import_sec(
         write(tmp_path, row("20230301"), row("20230301", "594918105", 5), *trailers(2, 105))
     )
     assert "damaged lines 1" in result.stderr
 
 
 @pytest.mark.parametrize("header", ["SETTLEMENT DATE;CUSIP;SYMBOL", "", "PK\x03\x04\x14"])
-def test_a_file_of_another_kind_is_told_once(tmp_path: Path, header: str) -> None:
-    """Rule: a first line that is neither header nor row is told with the header there should be;
-    the rest is not read.
+def test_sec_file_of_another_kind_is_reported_once(tmp_path: Path, header: str) -> None:
+    """A file whose first line is neither a header nor a row gives one message with the expected
+    header, and its rows are not read.
     """
-    result = imported(write(tmp_path, "anything", "at all", header=header))
+    result = import_sec(write(tmp_path, "anything", "at all", header=header))
     assert result.exit_code == 1
     assert f"fails.txt:1: header is {json.dumps(header)}; accepted: {HEADER}" in result.stderr
     assert "rows 0" in result.stderr
 
 
-def test_a_missing_header_costs_no_row(tmp_path: Path) -> None:
-    """Rule: a file that begins with a row has that row read, and the header told as missing."""
-    result = imported(write(tmp_path, row("20230301", AMC), header=row("20230301")))
+def test_sec_missing_header_is_reported_and_first_row_read(tmp_path: Path) -> None:
+    """A file that starts with a row is reported for its missing header, and that row is
+    imported.
+    """
+    result = import_sec(write(tmp_path, row("20230301", AMC), header=row("20230301")))
     assert result.exit_code == 1
     assert ":1: header is " in result.stderr
     assert [record["cusip"] for record in records(result)] == [MSFT, AMC]
 
 
-def test_a_description_may_hold_bars_and_old_bytes(tmp_path: Path) -> None:
-    """Rule: four fields from the left, the price from the right, cp1252: `CAFÉ|BAR INC` is one
-    description.
+def test_sec_description_may_contain_bars_and_cp1252(tmp_path: Path) -> None:
+    """A description may contain the separator `|` and characters of cp1252. The price is read from
+    the right.
     """
-    [record] = records(imported(write(tmp_path, row("20230301", name="CAFÉ|BAR INC  "))))
+    [record] = records(import_sec(write(tmp_path, row("20230301", name="CAFÉ|BAR INC  "))))
     assert record["origin"]["description"] == "CAFÉ|BAR INC"
     assert record["market_value"] == 250
 
 
-def test_bytes_that_no_encoding_has_never_stop_a_file(tmp_path: Path) -> None:
-    """Rule: a byte that cp1252 lacks costs a row only where it hits a figure; NUL bytes neither."""
+def test_sec_undefined_byte_damages_only_a_number(tmp_path: Path) -> None:
+    """A byte that cp1252 does not define damages a row only if it is inside a number. A NUL byte
+    does no harm.
+    """
     path = tmp_path / "fails.txt"
     lines = [
         HEADER,
@@ -211,21 +218,23 @@ def test_bytes_that_no_encoding_has_never_stop_a_file(tmp_path: Path) -> None:
         row("20230301", GME),
     ]
     path.write_bytes("\n".join(lines).encode("cp1252").replace(b"~", b"\x81"))
-    result = imported(path)
+    result = import_sec(path)
     assert [record["cusip"] for record in records(result)] == [MSFT, GME]
     assert f"{path}:3: QUANTITY (FAILS) is " in result.stderr
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 700), noise=st.binary(max_size=4))
-def test_no_damage_ends_in_a_traceback(tmp_path: Path, position: int, noise: bytes) -> None:
-    """Rule: whatever bytes are overwritten, the exit code is 0 or 1, and there are no more records
-    than lines.
+def test_sec_overwritten_bytes_never_cause_a_crash(
+    tmp_path: Path, position: int, noise: bytes
+) -> None:
+    """With any bytes overwritten the exit code is 0 or 1, and there are at most as many records as
+    lines.
     """
     whole = REAL.read_bytes()[:700]
     path = tmp_path / "fails.txt"
     path.write_bytes(whole[:position] + noise + whole[position + len(noise) :])
-    result = imported(path, "--every-day")
+    result = import_sec(path, "--every-day")
     assert result.exit_code in (0, 1), result.exception
     assert len(records(result)) <= path.read_bytes().count(b"\n")
 
@@ -233,16 +242,16 @@ def test_no_damage_ends_in_a_traceback(tmp_path: Path, position: int, noise: byt
 @pytest.mark.parametrize(
     "closing", ["20230314233004", "20230314233004|||||", "File Creation Time: 03142023 23:30", None]
 )
-def test_bad_rows_of_a_threshold_list_are_told(tmp_path: Path, closing: str | None) -> None:
-    """Rule: a flag but Y or N, a row too short and a symbol given twice are told by line; the
-    closing line is no row.
+def test_threshold_list_bad_rows_are_reported_by_line(tmp_path: Path, closing: str | None) -> None:
+    """A wrong flag, a short row and a repeated symbol in a threshold list are reported by line. The
+    closing line is not a row.
     """
     head = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Rule 3210|Filler"
     body = ["MSFT|A | B INC|Q|Y|N|", "AMC|AMC INC|N|?|N|", "GME|GME", "MSFT|TWICE|Q|N|N|"]
     path = write(
         tmp_path, *body, *([closing] if closing else []), name="list.txt", header=head, end="\r\n"
     )
-    result = imported(
+    result = import_sec(
         write(tmp_path, row("20230301"), row("20230301", AMC, symbol="AMC")),
         "--threshold-list",
         path,

@@ -1,5 +1,5 @@
-"""`finops import sec-fails`: rows of the SEC's files become fail records, and damage is told by
-line.
+"""The command `finops import sec-fails`: rows of the SEC's fails-to-deliver files become fail
+records.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def write(
     return path
 
 
-def imported(*arguments: object) -> Result:
+def import_sec(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["import", "sec-fails", *map(str, arguments)])
 
 
@@ -77,11 +77,11 @@ def ages(result: Result) -> dict[str, int]:
     return {record["fail_id"]: record["age_days"] for record in records(result)}
 
 
-def test_each_cusip_that_fails_on_the_latest_day_gives_a_record() -> None:
-    """Rule: one record for each row of the latest date; the excerpt has 10, BYND without a break
-    since 2022-12-01.
+def test_sec_import_gives_one_record_per_cusip_of_last_day() -> None:
+    """Each CUSIP that fails on the latest date gives one record, whose age counts the unbroken days
+    before it.
     """
-    result = imported(REAL)
+    result = import_sec(REAL)
     assert result.exit_code == 0
     assert len(records(result)) == REAL.read_text().count("\n20230314|") == 10
     [beyond_meat] = [record for record in records(result) if record["origin"]["symbol"] == "BYND"]
@@ -124,13 +124,11 @@ def test_each_cusip_that_fails_on_the_latest_day_gives_a_record() -> None:
     }
 
 
-def test_run_accepts_every_record(tmp_path: Path) -> None:
-    """Rule: what import writes, run reads; with every assumption set no record is rejected
-    either.
-    """
+def test_sec_records_of_every_day_are_accepted_by_run(tmp_path: Path) -> None:
+    """`finops run` accepts every record that the import writes, with every assumption set."""
     blotter, out = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     assert (
-        imported(REAL, "--every-day", *ASSUMED, "--threshold-list", LIST, "-o", blotter).exit_code
+        import_sec(REAL, "--every-day", *ASSUMED, "--threshold-list", LIST, "-o", blotter).exit_code
         == 0
     )
     ran = CliRunner().invoke(app, ["run", str(blotter), "-o", str(out), "--backend", "engine"])
@@ -140,11 +138,11 @@ def test_run_accepts_every_record(tmp_path: Path) -> None:
     )
 
 
-def test_options_fill_what_the_data_cannot_know_and_are_marked(tmp_path: Path) -> None:
-    """Rule: shares are percentages of the quantity, rounded down; each option is listed under
-    origin.assumed.
+def test_sec_options_fill_missing_fields_as_assumed(tmp_path: Path) -> None:
+    """Options fill the fields that the data lacks, as percentages of the quantity rounded down.
+    Each is listed under `origin.assumed`.
     """
-    [record] = records(imported(write(tmp_path, row("20230301", qty=1001, price=".")), *ASSUMED))
+    [record] = records(import_sec(write(tmp_path, row("20230301", qty=1001, price=".")), *ASSUMED))
     assert record["counterparty"] == "DTC-0005"
     assert record["cp_fail_rate_pct"] == 6
     assert record["security_fail_rate_pct_adv"] == Decimal("2.5")
@@ -169,10 +167,9 @@ def test_options_fill_what_the_data_cannot_know_and_are_marked(tmp_path: Path) -
     }
 
 
-def test_age_counts_settlement_days_since_the_run_began(tmp_path: Path) -> None:
-    """Rule: a settlement day without a row ends a run.
-
-    MSFT fails on days 1 2 . 4 5: ages 0 1 . 0 1; AMC gives day 3 its date.
+def test_sec_age_restarts_after_a_day_without_a_row(tmp_path: Path) -> None:
+    """The age counts settlement days with a row. A settlement day without a row for the CUSIP
+    starts the count again.
     """
     days = [
         row("20230301"),
@@ -181,7 +178,7 @@ def test_age_counts_settlement_days_since_the_run_began(tmp_path: Path) -> None:
         row("20230306"),
         row("20230307"),
     ]
-    result = imported(write(tmp_path, *days), "--every-day")
+    result = import_sec(write(tmp_path, *days), "--every-day")
     assert [
         (record["cusip"], record["age_days"], record["origin"]["run_may_be_older"])
         for record in records(result)
@@ -195,11 +192,11 @@ def test_age_counts_settlement_days_since_the_run_began(tmp_path: Path) -> None:
     ),
     cut=st.integers(0, 12),
 )
-def test_ages_are_those_of_a_plain_count_however_the_days_are_split_over_files(
+def test_sec_ages_do_not_depend_on_the_split_into_files(
     tmp_path: Path, failing: list[set[str]], cut: int
 ) -> None:
-    """Rule: the age is the number of days just before this one on which the CUSIP failed; files may
-    come in any order.
+    """The age is the number of consecutive earlier days with a fail, however the days are divided
+    over files in any order.
     """
     days = [f"{date(2023, 3, 1) + timedelta(number):%Y%m%d}" for number in range(len(failing))]
     lines = [
@@ -215,27 +212,25 @@ def test_ages_are_those_of_a_plain_count_however_the_days_are_split_over_files(
         for number, day in enumerate(days)
         for cusip in failing[number]
     }
-    result = imported(late, early, "--every-day")
+    result = import_sec(late, early, "--every-day")
     assert result.exit_code == 0, result.stderr
     assert ages(result) == expected
 
 
-def test_files_that_overlap_are_read_as_one_series(tmp_path: Path) -> None:
-    """Rule: ages follow the dates of all files together: AMC's file ends inside MSFT's, and both
-    count day 2.
-    """
+def test_sec_overlapping_files_are_one_series_of_days(tmp_path: Path) -> None:
+    """The dates of all files together decide the ages, also where the files overlap."""
     long = write(tmp_path, row("20230301"), row("20230302"), row("20230303"), name="a.txt")
     short = write(tmp_path, row("20230302", AMC), row("20230303", AMC), name="b.txt")
-    assert ages(imported(short, long)) == {f"SEC-20230303-{MSFT}": 2, f"SEC-20230303-{AMC}": 1}
+    assert ages(import_sec(short, long)) == {f"SEC-20230303-{MSFT}": 2, f"SEC-20230303-{AMC}": 1}
 
 
-def test_days_that_no_file_has_are_told_and_make_runs_doubtful(tmp_path: Path) -> None:
-    """Rule: more than 5 calendar days between two dates are a hole; a run across it, or from its
-    edge, may be older.
+def test_sec_gap_in_the_dates_makes_ages_uncertain(tmp_path: Path) -> None:
+    """More than five calendar days between two dates are reported as a gap. A fail across or at the
+    gap has `run_may_be_older`.
     """
     before = [row("20230301", AMC), row("20230302")]
     path = write(tmp_path, *before, row("20230320"), row("20230320", GME), row("20230321", AMC))
-    result = imported(path, "--every-day")
+    result = import_sec(path, "--every-day")
     assert result.exit_code == 0
     assert "between 20230302 and 20230320" in result.stderr
     found = [
@@ -244,31 +239,31 @@ def test_days_that_no_file_has_are_told_and_make_runs_doubtful(tmp_path: Path) -
     assert found[2:] == [(1, True), (0, True), (0, False)]
 
 
-def test_as_of_picks_another_day_and_names_those_there_are(tmp_path: Path) -> None:
-    """Rule: --as-of takes a settlement day of the files; any other ends with exit 2 and leaves the
-    output alone.
+def test_sec_as_of_selects_a_day_or_lists_the_nearest(tmp_path: Path) -> None:
+    """`--as-of` selects a settlement day of the files. Another date ends with exit 2, names the
+    nearest days and leaves the output unchanged.
     """
     out = tmp_path / "out.jsonl"
     out.write_text("kept\n")
-    picked = imported(REAL, "--as-of", "20221216")
+    picked = import_sec(REAL, "--as-of", "20221216")
     assert picked.exit_code == 0
     assert {record["origin"]["settlement_date"] for record in records(picked)} == {"20221216"}
-    refused = imported(REAL, "--as-of", "20230204", "-o", out)
+    refused = import_sec(REAL, "--as-of", "20230204", "-o", out)
     assert refused.exit_code == 2
     assert (
         "70 days from 20221201 to 20230314, the nearest being 20230202, 20230203, 20230206"
         in refused.stderr
     )
     assert out.read_text() == "kept\n"
-    assert imported(REAL, "--as-of", "yesterday").exit_code == 2
-    assert imported(REAL, "--as-of", "20221216", "--every-day").exit_code == 2
+    assert import_sec(REAL, "--as-of", "yesterday").exit_code == 2
+    assert import_sec(REAL, "--as-of", "20221216", "--every-day").exit_code == 2
 
 
-def test_the_threshold_list_joins_on_the_symbol() -> None:
-    """Rule: flag Y makes a threshold security; a symbol that the list lacks is assumed to be none,
-    and marked.
+def test_threshold_list_sets_the_flag_by_symbol() -> None:
+    """Flag Y in the list marks a threshold security. A symbol that is not in the list counts as not
+    on it, marked as assumed.
     """
-    result = imported(REAL, "--threshold-list", LIST)
+    result = import_sec(REAL, "--threshold-list", LIST)
     assert result.exit_code == 0
     flags = {
         record["origin"]["symbol"]: (
@@ -285,7 +280,7 @@ def test_the_threshold_list_joins_on_the_symbol() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["missing.txt"], "missing.txt does not exist"),
         ([SEC_EXAMPLES], "is a folder"),
@@ -299,12 +294,14 @@ def test_the_threshold_list_joins_on_the_symbol() -> None:
         ([REAL, "-o", SEC_EXAMPLES], "is a folder"),
     ],
 )
-def test_a_call_that_cannot_be_carried_out_ends_with_2_and_says_what_to_do(
-    arguments: list[object], told: str
+def test_sec_invalid_option_exits_2_with_accepted_values(
+    arguments: list[object], message: str
 ) -> None:
-    """Rule: exit 2, a message that names the option and what it accepts, and nothing on stdout."""
+    """A call that cannot be executed ends with exit 2, no output, and a message that names the
+    option and the accepted values.
+    """
     before = REAL.read_bytes()
-    result = imported(*arguments)
+    result = import_sec(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert REAL.read_bytes() == before
