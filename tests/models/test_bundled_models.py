@@ -1,5 +1,5 @@
-"""The models that ship: found where finops is installed, taken where nobody names another, and only
-where they are asked for.
+"""The bundled models: they are found in an installed finops, used where no file is named, and
+loaded only on request.
 """
 
 from __future__ import annotations
@@ -47,29 +47,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installed(site: Path, tmp_path: Path) -> Finops:
-    """Run that finops, where no Ollama answers and the environment names no file."""
+    """| Run the installed finops without an Ollama server and without model files in the
+    environment.
+    """
 
-    def run(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("FINOPS_")
         }
         environment |= {"PYTHONPATH": str(site), "OLLAMA_HOST": "127.0.0.1:9"}
         command = [sys.executable, "-m", "finops_cli", *map(str, arguments)]
         return subprocess.run(
-            command, input=given, capture_output=True, env=environment, cwd=tmp_path, check=False
+            command, input=stdin, capture_output=True, env=environment, cwd=tmp_path, check=False
         )
 
     return run
 
 
-def told(done: subprocess.CompletedProcess[bytes]) -> str:
+def messages(done: subprocess.CompletedProcess[bytes]) -> str:
     return " ".join(done.stderr.decode().split())
 
 
 @EMBEDDED
-def test_they_answer_where_no_file_is_named(installed: Finops) -> None:
-    """Names, digests and prompts are theirs, and stderr says once that they were taken, with
-    --quiet too.
+def test_bundled_models_answer_when_no_file_is_named(installed: Finops) -> None:
+    """Without a file option llama.cpp uses the bundled models. The lines have their names, digests
+    and prompts, and stderr names them once, also with `--quiet`.
     """
     done = installed(
         "run",
@@ -88,7 +90,7 @@ def test_they_answer_where_no_file_is_named(installed: Finops) -> None:
         prompts_sha256(["tiny-triage", "tiny-resolver"])
     }
     assert (
-        told(done).count(
+        messages(done).count(
             "the small models that ship with finops answer (tiny-triage.gguf and"
             " tiny-resolver.gguf)"
         )
@@ -97,29 +99,32 @@ def test_they_answer_where_no_file_is_named(installed: Finops) -> None:
 
 
 @EMBEDDED
-def test_a_file_that_is_named_takes_the_place_of_all(installed: Finops, tmp_path: Path) -> None:
-    """One of two is not filled up silently: the other one is asked for as ever."""
+def test_named_model_file_replaces_all_bundled_models(installed: Finops, tmp_path: Path) -> None:
+    """A named file replaces the bundled models. If a run needs a second file it must be
+    named too.
+    """
     file = write_tiny_gguf(tmp_path / "mine.gguf")
     done = installed(
         "triage", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
     assert [line["provenance"]["models"]["triage"] for line in rows(done.stdout)] == ["mine.gguf"]
-    assert "ship with finops" not in told(done)
+    assert "ship with finops" not in messages(done)
     done = installed(
         "run", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
-    assert (done.returncode, "needs --resolver-gguf FILE" in told(done)) == (2, True)
-    assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", told(done))
+    assert (done.returncode, "needs --resolver-gguf FILE" in messages(done)) == (2, True)
+    assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", messages(done))
 
 
-def test_auto_never_takes_them(installed: Finops) -> None:
+def test_auto_backend_does_not_use_bundled_models(installed: Finops) -> None:
+    """`--backend auto` uses the engine rather than the bundled models."""
     done = installed("run", "-", stdin=jsonl(a_fail()))
     assert [line["provenance"]["backend"] for line in rows(done.stdout)] == ["engine"]
     assert done.returncode == 0, done.stderr
 
 
-def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> None:
-    """One of two stages is not enough for a run."""
+def test_run_without_a_bundled_model_requires_the_files(site: Path, installed: Finops) -> None:
+    """If a bundled model is missing, a run with llama.cpp requires both files to be named."""
     folder = site / "finops_cli/_data/bundled_models"
     hidden = (folder / FILES[1]).rename(folder / "hidden")
     try:
@@ -128,13 +133,15 @@ def test_without_them_the_files_must_be_named(site: Path, installed: Finops) -> 
         hidden.rename(folder / FILES[1])
     assert (
         done.returncode,
-        "--backend llama-cpp needs --triage-gguf FILE and --resolver-gguf FILE" in told(done),
+        "--backend llama-cpp needs --triage-gguf FILE and --resolver-gguf FILE" in messages(done),
     ) == (2, True)
-    assert re.search(r"for triage /\S+/tiny-triage.gguf ships", told(done))
+    assert re.search(r"for triage /\S+/tiny-triage.gguf ships", messages(done))
 
 
-def test_the_doctor_and_models_show_them(installed: Finops) -> None:
-    """Where llama.cpp is not installed, what is lacking is no fault of theirs."""
+def test_doctor_and_models_list_the_bundled_models(installed: Finops) -> None:
+    """`finops doctor` and `finops models` list the bundled models, and a missing llama.cpp is not
+    reported as their fault.
+    """
     done = installed("doctor", "--json", "--no-live")
     assert done.returncode == 0
     found = {piece["what"]: piece for piece in json.loads(done.stdout)}

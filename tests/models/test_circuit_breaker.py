@@ -1,6 +1,4 @@
-"""The circuit breaker: three states and the end of them, told the time, never looking at a clock
-(kb: model.breaker).
-"""
+"""The circuit breaker: its states, with the time passed in by the caller (kb: model.breaker)."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from finops_cli.models.circuit_breaker import CircuitBreaker
 
-FIGURES = {
+SETTINGS = {
     "failures": Decimal(3),
     "open": Decimal(2),
     "factor": Decimal(2),
@@ -22,14 +20,17 @@ FIGURES = {
 
 
 def open_breaker(at: float = 0.0) -> CircuitBreaker:
-    breaker = CircuitBreaker(FIGURES)
+    breaker = CircuitBreaker(SETTINGS)
     for _ in range(3):
         breaker.failed(at, breaker.age)
     return breaker
 
 
-def test_it_opens_after_so_many_failures_in_a_row() -> None:
-    breaker = CircuitBreaker(FIGURES)
+def test_breaker_after_three_failures_in_a_row_opens() -> None:
+    """The breaker opens after three failures in a row. A success between them starts the count
+    again.
+    """
+    breaker = CircuitBreaker(SETTINGS)
     breaker.failed(0, breaker.age)
     breaker.failed(0, breaker.age)
     breaker.succeeded()
@@ -40,8 +41,10 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
     assert (breaker.state, breaker.admits(0), breaker.wait(0.5)) == ("open", False, 1.5)
 
 
-def test_one_request_tries_an_open_endpoint_when_the_pause_is_over() -> None:
-    """Half-open admits one; its success closes, and failures count from nothing again."""
+def test_breaker_after_the_pause_admits_one_request() -> None:
+    """After the pause an open breaker admits one request. Its success closes the breaker and resets
+    the count of failures.
+    """
     breaker = open_breaker()
     assert [breaker.admits(1.9), breaker.admits(2.0), breaker.admits(2.0)] == [False, True, False]
     assert breaker.state == "half-open"
@@ -51,8 +54,10 @@ def test_one_request_tries_an_open_endpoint_when_the_pause_is_over() -> None:
     assert breaker.state == "closed"
 
 
-def test_each_try_in_vain_waits_longer_up_to_a_bound_and_the_last_gives_up() -> None:
-    """2 s, then 4, then 5 at most; three tries in vain and the endpoint is out of the run."""
+def test_breaker_pause_grows_until_the_endpoint_is_given_up() -> None:
+    """Each failed trial doubles the pause up to a limit, and after the third the endpoint is given
+    up for good.
+    """
     breaker, now, pauses = open_breaker(), 0.0, []
     while (pause := breaker.wait(now)) is not None:
         pauses.append(pause)
@@ -64,11 +69,11 @@ def test_each_try_in_vain_waits_longer_up_to_a_bound_and_the_last_gives_up() -> 
     assert (breaker.state, breaker.admits(1e9)) == ("given up", False)
 
 
-def test_late_failures_change_nothing() -> None:
-    """Requests from before it opened fail while it is open and while one tries the endpoint:
-    neither is that try.
+def test_breaker_ignores_failures_of_earlier_requests() -> None:
+    """Failures of requests that were sent before the breaker opened neither extend the pause nor
+    end the trial.
     """
-    breaker = CircuitBreaker(FIGURES)
+    breaker = CircuitBreaker(SETTINGS)
     before = breaker.age
     for _ in range(3):
         breaker.failed(0, before)
@@ -80,14 +85,17 @@ def test_late_failures_change_nothing() -> None:
     assert breaker.state == "half-open"
 
 
-def test_a_failure_that_others_would_share_opens_it_at_once() -> None:
-    breaker = CircuitBreaker(FIGURES)
+def test_breaker_trip_opens_at_once() -> None:
+    """`trip` opens the breaker at once, for a failure that would affect every request."""
+    breaker = CircuitBreaker(SETTINGS)
     breaker.trip(0)
     assert (breaker.state, breaker.wait(0)) == ("open", 2)
 
 
-def test_a_try_that_ended_without_news_is_left_to_the_next_request() -> None:
-    """At once, and it costs no try; news that late requests do not bring changes nothing."""
+def test_breaker_withdrawn_trial_passes_to_the_next_request() -> None:
+    """A trial that is withdrawn without a result does not count, and the next request becomes the
+    trial.
+    """
     breaker = open_breaker()
     before = breaker.age
     assert breaker.admits(2)
@@ -98,23 +106,23 @@ def test_a_try_that_ended_without_news_is_left_to_the_next_request() -> None:
         assert (breaker.wait(2), breaker.admits(2), breaker.admits(2)) == (0, True, False)
 
 
-class AnyHistory(RuleBasedStateMachine):
-    """Whatever happens: it admits while closed, at most one request while half-open, none while
-    open or given up.
+class RandomHistory(RuleBasedStateMachine):
+    """A random history of requests: a closed breaker admits all, a half-open one at most one, an
+    open one none.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.breaker, self.now, self.in_a_row = CircuitBreaker(FIGURES), 0.0, 0
+        self.breaker, self.now, self.in_a_row = CircuitBreaker(SETTINGS), 0.0, 0
         self.out: list[int] = []
         self.probes_in_vain = 0
 
     @rule(seconds=st.floats(0, 10))
-    def time_passes(self, seconds: float) -> None:
+    def advance_time(self, seconds: float) -> None:
         self.now += seconds
 
     @rule()
-    def asks(self) -> None:
+    def request_admission(self) -> None:
         before, wait = self.breaker.state, self.breaker.wait(self.now)
         admitted = self.breaker.admits(self.now)
         assert admitted == (before == "closed" or wait == 0)
@@ -122,7 +130,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     @precondition(lambda self: bool(self.out))
     @rule()
-    def a_request_succeeds(self) -> None:
+    def complete_a_request(self) -> None:
         gone = self.breaker.state == "given up"
         self.out.pop(0)
         self.in_a_row = 0
@@ -133,7 +141,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     @precondition(lambda self: bool(self.out))
     @rule()
-    def a_request_fails(self) -> None:
+    def fail_a_request(self) -> None:
         age, self.in_a_row = self.out.pop(0), self.in_a_row + 1
         self.probes_in_vain += self.breaker.state == "half-open" and age == self.breaker.age
         self.breaker.failed(self.now, age)
@@ -147,5 +155,5 @@ class AnyHistory(RuleBasedStateMachine):
         assert (self.breaker.state == "given up") == (self.probes_in_vain >= 3)
 
 
-AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
-TestAnyHistory = AnyHistory.TestCase
+RandomHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestRandomHistory = RandomHistory.TestCase

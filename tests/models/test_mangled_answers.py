@@ -1,5 +1,5 @@
-"""Ten thousand answers of models that went wrong: what stands is right, and marked unless it was
-right as it came.
+"""Ten thousand mangled answers: an accepted answer is correct, and it is marked unless it was
+correct at first.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from tests.support.text_models import ScriptedModel, right
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolve"])
-def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: KnowledgeBase) -> None:
-    """Each answer wrong in one or two of twelve ways: what stands passes the checker against its
-    record, and is marked unless it was right.
+def test_mangled_answers_are_accepted_only_corrected_and_marked(
+    stage: Any, kb: KnowledgeBase
+) -> None:
+    """Of answers mangled in one or two of twelve ways, each accepted one passes the checker. It has
+    findings unless its status is ok.
     """
     rng = Random(f"mangled {stage}")
     fails = [random_fail(rng, f"F-{number}") for number in range(200)]
@@ -37,19 +39,19 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: Know
         else []
     )
     lines = lines or [json.dumps(fail, default=float).encode() for fail in fails]
-    told: dict[str, int] = {}
+    counts: dict[str, int] = {}
     count = 5000
     for number in range(count):
         line = lines[number % len(lines)]
         ways = Random(number)
 
-        def says(ask: CompletionRequest, _: int, ways: Random = ways) -> str:
-            wanted = "triage" if stage == "triage" else "resolver"
-            return mangled(right(ask, kb), ways) if ask.stage == wanted else right(ask, kb)
+        def reply(ask: CompletionRequest, _: int, ways: Random = ways) -> str:
+            mangled_stage = "triage" if stage == "triage" else "resolver"
+            return mangled(right(ask, kb), ways) if ask.stage == mangled_stage else right(ask, kb)
 
         desk = Pipeline(
             SEQUENCES["triage" if stage == "triage" else "run"],
-            VerifiedBackend(ScriptedModel(says), kb, "repair"),
+            VerifiedBackend(ScriptedModel(reply), kb, "repair"),
             kb,
             timed=False,
         )
@@ -57,19 +59,19 @@ def test_ten_thousand_mangled_answers_stand_right_or_marked(stage: Any, kb: Know
         output = encode(written).strip()
         [verdict] = check_run([output], [line], kb)
         assert verdict.findings == [] or verdict.findings[0].path == "/fail_id", (output, verdict)
-        told[written.status] = told.get(written.status, 0) + 1
+        counts[written.status] = counts.get(written.status, 0) + 1
         if written.status == "ok":
             continue
         findings = (
             written.verification.triage if stage == "triage" else written.verification.resolution
         )
         assert findings, output
-    assert told["repaired"] > count / 20
-    assert told["fallback"] > count / 20
+    assert counts["repaired"] > count / 20
+    assert counts["fallback"] > count / 20
 
 
-def test_exact_numbers_survive_the_wire(kb: KnowledgeBase) -> None:
-    """Scores arrive as the digits that the model wrote, not as floats."""
+def test_model_score_keeps_the_digits_that_it_wrote(kb: KnowledgeBase) -> None:
+    """A score keeps the digits that the model wrote, and is not converted to a float."""
     desk = Pipeline(
         SEQUENCES["triage"],
         VerifiedBackend(ScriptedModel(lambda ask, _: right(ask, kb)), kb, "repair"),
@@ -80,8 +82,10 @@ def test_exact_numbers_survive_the_wire(kb: KnowledgeBase) -> None:
     assert exact_json.decode(line)["triage"]["priority_score"].as_tuple().exponent == -1
 
 
-def test_what_was_around_an_answer_is_reported_and_nothing_more(kb: KnowledgeBase) -> None:
-    """A fence and a sentence: the answer counts as it came, provenance tells what was tolerated."""
+def test_fence_and_sentence_around_an_answer_are_warnings(kb: KnowledgeBase) -> None:
+    """A code fence and a sentence around an answer give format warnings. The answer still has the
+    status ok.
+    """
     fenced = VerifiedBackend(
         ScriptedModel(lambda ask, _: f"Sure:\n```json\n{right(ask, kb)}\n```"), kb, "repair"
     )
@@ -95,21 +99,21 @@ def test_what_was_around_an_answer_is_reported_and_nothing_more(kb: KnowledgeBas
 
 
 @pytest.mark.parametrize("where", ["reason", "category", "flags", "unknown", "key"])
-def test_half_a_character_never_stands_and_never_stops_a_run(where: str, kb: KnowledgeBase) -> None:
-    """A lone surrogate is no text: whatever field it is in, the answer cannot be read, and the line
-    is written.
+def test_lone_surrogate_in_an_answer_makes_it_unreadable(where: str, kb: KnowledgeBase) -> None:
+    """A lone surrogate in any field makes the answer unreadable, and the output line is still
+    written.
     """
 
-    def says(ask: CompletionRequest, _: int) -> str:
-        given = json.loads(right(ask, kb))
-        given |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(
+    def reply(ask: CompletionRequest, _: int) -> str:
+        answer = json.loads(right(ask, kb))
+        answer |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(
             where, {where: "\ud83d CNS"}
         )
-        return json.dumps(given)
+        return json.dumps(answer)
 
     desk = Pipeline(
         SEQUENCES["triage"],
-        VerifiedBackend(ScriptedModel(says), kb, "repair"),
+        VerifiedBackend(ScriptedModel(reply), kb, "repair"),
         kb,
         timed=False,
         keeps_raw=True,

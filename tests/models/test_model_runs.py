@@ -1,5 +1,5 @@
-"""Runs with language models as a user runs them: lines in are lines out, nothing wrong is unmarked,
-and a run can be taken up again.
+"""Runs with language models: one output line for each input line, every correction is marked, and a
+run can be resumed.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ def server() -> Iterator[FakeOllama]:
         yield running
 
 
-def _statuses(output: bytes) -> dict[str, int]:
+def count_statuses(output: bytes) -> dict[str, int]:
     found = [row["status"] for row in rows(output)]
     return {status: found.count(status) for status in set(found)}
 
 
-def test_the_models_give_what_the_engine_gives(finops: Finops, server: FakeOllama) -> None:
-    """Right models through all of the protocol: the same answers as the engine's, each under the
-    models' name and digest.
+def test_run_with_correct_models_equals_the_engine(finops: Finops, server: FakeOllama) -> None:
+    """With correct models a run gives the engine's answers, and each line has the names, digests
+    and prompt of the models.
     """
-    wanted = rows(finops("run", EXAMPLES / "monday.jsonl", "--backend", "engine").stdout)
+    engine_lines = rows(finops("run", EXAMPLES / "monday.jsonl", "--backend", "engine").stdout)
     done = finops("run", EXAMPLES / "monday.jsonl", "--backend", "ollama", "--host", server.url)
     assert done.returncode == 0
-    for line, expected in zip(rows(done.stdout), wanted, strict=True):
+    for line, expected in zip(rows(done.stdout), engine_lines, strict=True):
         provenance = line.pop("provenance")
         expected.pop("provenance")
         assert line == expected
@@ -65,7 +65,7 @@ def test_the_models_give_what_the_engine_gives(finops: Finops, server: FakeOllam
     assert "triage model 8 of 8 right as they came (100.0 %)" in done.stderr.decode()
 
 
-def _one_wrong_figure(answer: dict[str, Any]) -> dict[str, Any]:
+def change_one_number(answer: dict[str, Any]) -> dict[str, Any]:
     return {**answer, ("priority_score" if "priority_score" in answer else "residual_short"): 1}
 
 
@@ -87,16 +87,16 @@ FAULTS: tuple[Behaviour, ...] = (
         FixedText('{"category": "CNS_FAIL"}'),
         Changed(lambda answer: {**answer, "narrative": "", "reason": ""}),
     ),
-    *(Changed(_one_wrong_figure), Changed(lambda answer: [answer])),
+    *(Changed(change_one_number), Changed(lambda answer: [answer])),
 )
 
 
 @pytest.mark.parametrize("policy", ["repair", "retry", "fallback", "reject"])
-def test_a_storm_of_faults_loses_nothing_and_marks_everything(
+def test_run_with_many_faults_keeps_and_marks_every_line(
     policy: str, quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
-    """Two requests in five end in one of 15 faults: lines in = lines out in order, the checker
-    passes every line, exit 1.
+    """With faults in two of five requests, every input line has one output line in order. The
+    checker accepts each, and replaced answers have findings.
     """
 
     def script(request: ReceivedRequest) -> Behaviour:
@@ -126,22 +126,22 @@ def test_a_storm_of_faults_loses_nothing_and_marks_everything(
     )
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
-    found = _statuses(output.read_bytes())
+    found = count_statuses(output.read_bytes())
     assert (sum(found.values()), found["rejected"]) == (61, 1)
     assert ("failed" in found) == (policy == "reject")
     assert "repaired" in found or policy != "repair"
-    judged = finops("--kb", quick_kb, "check", output, "--fails", fails)
-    assert judged.returncode == 0, judged.stdout
+    checked = finops("--kb", quick_kb, "check", output, "--fails", fails)
+    assert checked.returncode == 0, checked.stdout
     for line in rows(output.read_bytes()):
         findings = [*line["verification"]["triage"], *line["verification"]["resolution"]]
         assert bool(findings) == (line["status"] in ("repaired", "fallback", "failed"))
 
 
-def _slowly(server: FakeOllama) -> None:
+def slow_down(server: FakeOllama) -> None:
     server.token_seconds = 0.0001
 
 
-def _uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Path) -> bytes:
+def run_uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Path) -> bytes:
     output = tmp_path / "whole.jsonl"
     assert (
         subprocess.run(
@@ -152,16 +152,14 @@ def _uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Pa
     return output.read_bytes()
 
 
-def test_kill_and_resume_lose_and_repeat_nothing(
+def test_resume_after_kills_of_a_model_run_is_identical(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
-    """kill -9 at several places, then to the end: the bytes of a run that nothing disturbed, and no
-    record asked for twice that stood.
-    """
+    """A model run that was killed several times is resumed to the bytes of an uninterrupted run."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(30)))
-    whole = _uninterrupted(quick_kb, server, fails, tmp_path)
-    _slowly(server)
+    whole = run_uninterrupted(quick_kb, server, fails, tmp_path)
+    slow_down(server)
     for lines in (3, 11, 20):
         process = subprocess.Popen(
             model_run(quick_kb, server, fails, "-o", output, "--resume"), stderr=subprocess.DEVNULL
@@ -181,18 +179,20 @@ def test_kill_and_resume_lose_and_repeat_nothing(
     assert (done.returncode, output.read_bytes()) == (0, whole)
 
 
-def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
+def test_interrupted_model_run_exits_130_and_can_be_resumed(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
-    """Exit 130 while an answer hangs; the connection is closed, the output is whole lines, --resume
-    finishes it.
+    """Ctrl-C during an answer ends with exit 130, whole lines and a message that names `--resume`,
+    which completes the run.
     """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(6)))
-    whole = _uninterrupted(quick_kb, server, fails, tmp_path)
-    asked = iter(range(5))
+    whole = run_uninterrupted(quick_kb, server, fails, tmp_path)
+    correct_answers = iter(range(5))
     server.script = lambda request: (
-        CorrectAnswer() if warms_up(request) or next(asked, None) is not None else Hang(after=1)
+        CorrectAnswer()
+        if warms_up(request) or next(correct_answers, None) is not None
+        else Hang(after=1)
     )
     process = subprocess.Popen(
         model_run(quick_kb, server, fails, "-o", output), stderr=subprocess.PIPE
@@ -202,9 +202,9 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
     ):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, talk = process.communicate(timeout=30)
+    _, messages = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"--resume" in talk
+    assert b"--resume" in messages
     assert output.read_bytes() == whole[: output.stat().st_size]
     server.script = lambda _: CorrectAnswer()
     assert (
@@ -218,18 +218,18 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
     assert output.read_bytes() == whole
 
 
-def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
+def test_run_without_any_server_exits_3_and_can_be_resumed(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
-    """Exit 3 with the cause and the counts so far; what is written is whole; with the server back,
-    --resume finishes it.
+    """When no server is left, the run ends with exit 3, the cause and the counts. `--resume`
+    completes it when a server is back.
     """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(12)))
-    asked = iter(range(9))
+    correct_answers = iter(range(9))
 
     def falls_over(request: ReceivedRequest) -> Behaviour:
-        return CorrectAnswer() if next(asked, None) is not None else Crash()
+        return CorrectAnswer() if next(correct_answers, None) is not None else Crash()
 
     server.script = falls_over
     done = subprocess.run(
@@ -238,8 +238,8 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
         check=False,
         timeout=60,
     )
-    talk = done.stderr.decode()
-    assert done.returncode == 3, talk
+    messages = done.stderr.decode()
+    assert done.returncode == 3, messages
     before = output.read_bytes()
     count = before.count(b"\n")
     for part in (
@@ -249,7 +249,7 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
         f"records      {count}",
         f"ended after {count} records",
     ):
-        assert part in talk
+        assert part in messages
     server.script = lambda _: CorrectAnswer()
     again = subprocess.run(
         model_run(quick_kb, server, fails, "-o", output, "--resume"),
@@ -261,15 +261,15 @@ def test_when_everything_is_down_the_run_ends_and_can_be_taken_up(
     assert [row["fail_id"] for row in rows(output.read_bytes())] == [f"F-{n}" for n in range(12)]
 
 
-def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
+def test_resumed_run_prints_the_same_summary(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
-    """How often the models were right, by stage and rule, is told by the lines: a resumed run tells
-    the same.
+    """The summary of a resumed run counts correct answers, retries and rules like the summary of an
+    uninterrupted run.
     """
     fails, whole, output = (tmp_path / name for name in ("fails.jsonl", "whole.jsonl", "out.jsonl"))
     fails.write_bytes(jsonl(*some_fails(12)))
-    fixed = (FixedText("no"), Busy(), Changed(_one_wrong_figure), FixedText("```json\n{}\n```"))
+    fixed = (FixedText("no"), Busy(), Changed(change_one_number), FixedText("```json\n{}\n```"))
     draws = {n: fixed[n % 4] for n in range(8)}
 
     def script(request: ReceivedRequest) -> Behaviour:
@@ -298,7 +298,7 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         (["--on-violation", "reject"], "the settings of the models"),
         (["--keep-raw"], "--keep-raw"),
@@ -306,10 +306,12 @@ def test_a_run_taken_up_sums_up_as_if_it_had_never_stopped(
         (["--triage-model", "finops-resolver"], "the content of the models"),
     ],
 )
-def test_a_run_is_not_taken_up_with_other_settings(
-    changes: list[str], says: str, quick_kb: Path, server: FakeOllama, tmp_path: Path
+def test_resume_of_a_model_run_with_other_settings_is_refused(
+    changes: list[str], message: str, quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
-    """Other policy, other options, other models: the lines would not belong together."""
+    """A resume with another policy, option or model is refused, and the message names the
+    difference.
+    """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(2)))
     _ = subprocess.run(
@@ -320,4 +322,4 @@ def test_a_run_is_not_taken_up_with_other_settings(
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, says in done.stderr.decode()) == (2, True)
+    assert (done.returncode, message in done.stderr.decode()) == (2, True)

@@ -1,6 +1,4 @@
-"""The Modelfile format as a truth table, its errors, and parameters with the types that the API
-takes.
-"""
+"""The Modelfile: its format, its errors, and its parameters with the types of the API."""
 
 from __future__ import annotations
 
@@ -78,29 +76,30 @@ def modelfile(folder: Path, text: str) -> Modelfile:
         ),
     ],
 )
-def test_every_form_of_the_format(text: str, field: str, value: object, tmp_path: Path) -> None:
-    """As Ollama reads it: any case, comments, bare and quoted values, text over several lines,
-    repeated instructions in order.
+def test_modelfile_format_is_read_as_ollama_reads_it(
+    text: str, field: str, value: object, tmp_path: Path
+) -> None:
+    """Instructions in any case, comments, quoted and bare values, multi-line texts and repeated
+    instructions are read as Ollama reads them.
     """
     assert getattr(modelfile(tmp_path, text), field) == value
 
 
-def test_utf_16_is_read_by_its_mark(tmp_path: Path) -> None:
+def test_modelfile_in_utf_16_is_read_by_its_byte_order_mark(tmp_path: Path) -> None:
+    """A Modelfile in UTF-16 with a byte order mark is read."""
     (tmp_path / "Modelfile").write_bytes("FROM a\r\nSYSTEM é".encode("utf-16"))
     assert read_modelfile(tmp_path / "Modelfile").system == "é"
 
 
-def test_a_prompt_is_there_or_the_file_is_refused(tmp_path: Path) -> None:
-    """A Modelfile may leave SYSTEM out; a stage of finops may not: its model was trained
-    with one.
-    """
+def test_modelfile_without_system_has_no_prompt(tmp_path: Path) -> None:
+    """A Modelfile without SYSTEM is read, but asking for its prompt raises UsageError."""
     assert modelfile(tmp_path, "FROM a\nSYSTEM x").prompt == "x"
     with pytest.raises(UsageError, match="SYSTEM is missing"):
         _ = modelfile(tmp_path, "FROM a").prompt
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("SYSTEM x", "FROM is missing"),
         ("# FROM a", "FROM is missing"),
@@ -128,14 +127,16 @@ def test_a_prompt_is_there_or_the_file_is_refused(tmp_path: Path) -> None:
         ('FROM a\nSYSTEM "x', ':2: .* no closing "'),
     ],
 )
-def test_a_broken_modelfile_names_its_line_and_what_is_accepted(
-    text: str, says: str, tmp_path: Path
+def test_invalid_modelfile_names_line_and_accepted_values(
+    text: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    """An invalid Modelfile raises UsageError with the line and what is accepted there."""
+    with pytest.raises(UsageError, match=message):
         modelfile(tmp_path, text)
 
 
-def test_a_modelfile_of_another_encoding_says_so(tmp_path: Path) -> None:
+def test_modelfile_in_latin_1_suggests_utf_8(tmp_path: Path) -> None:
+    """A Modelfile in another encoding raises UsageError with the fix to save it as UTF-8."""
     (tmp_path / "Modelfile").write_bytes("FROM a\nSYSTEM é".encode("latin-1"))
     with pytest.raises(UsageError, check=cured_by("save it as UTF-8")):
         read_modelfile(tmp_path / "Modelfile")
@@ -169,7 +170,7 @@ def modelfiles(draw: st.DrawFn) -> Modelfile:
     )
 
 
-def written(file: Modelfile, upper: bool, fence: str) -> str:
+def render_modelfile(file: Modelfile, upper: bool, fence: str) -> str:
     """The file as text, an instruction a line; texts between `fence`s, names bare."""
     lines = [("FROM", base) for base in file.bases]
     lines += [(f"PARAMETER {name}", text) for name, text in file.parameters]
@@ -188,14 +189,16 @@ def written(file: Modelfile, upper: bool, fence: str) -> str:
 
 
 @given(modelfiles(), st.booleans(), st.sampled_from(['"', FENCE]))
-def test_what_is_written_is_read_again(file: Modelfile, upper: bool, fence: str) -> None:
-    """Any names and any texts without a quote, in either case and either quotes, come back as they
-    were.
+def test_rendered_modelfile_is_read_back_unchanged(
+    file: Modelfile, upper: bool, fence: str
+) -> None:
+    """Any names and texts, in upper or lower case and either kind of quotes, are read back
+    unchanged.
     """
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        read = modelfile(Path(folder), written(file, upper, fence))
+        read = modelfile(Path(folder), render_modelfile(file, upper, fence))
     for field in Modelfile.__struct_fields__:
         if field not in ("path", "lines"):
             assert getattr(read, field) == getattr(file, field)
@@ -216,24 +219,28 @@ def test_what_is_written_is_read_again(file: Modelfile, upper: bool, fence: str)
         ("stop 1", ["1"]),
     ],
 )
-def test_a_parameter_has_the_type_of_its_option(line: str, value: object, tmp_path: Path) -> None:
-    """Whole numbers, numbers, truth values and texts, however they are quoted in the file."""
+def test_modelfile_parameter_has_the_type_of_its_option(
+    line: str, value: object, tmp_path: Path
+) -> None:
+    """A parameter becomes an integer, a number, a boolean or a text, as its option requires."""
     [found] = typed_parameters(modelfile(tmp_path, f"FROM a\nPARAMETER {line}")).values()
     assert (found, type(found)) == (value, type(value))
 
 
-def test_every_stop_counts_and_numbers_print_as_they_stand(tmp_path: Path) -> None:
-    """The request shows 0.1 where the file says 0.1: no single precision on the way."""
+def test_modelfile_stops_are_a_list_and_numbers_are_exact(tmp_path: Path) -> None:
+    """Repeated stop parameters become a list, and 0.1 stays 0.1 in the request."""
     text = (
         'FROM a\nPARAMETER stop "<|im_end|>"\nPARAMETER temperature 0.1\nPARAMETER stop'
         ' """a\nb"""\nPARAMETER repeat_penalty 1.0'
     )
-    shown = json.dumps(typed_parameters(modelfile(tmp_path, text)))
-    assert shown == r'{"stop": ["<|im_end|>", "a\nb"], "temperature": 0.1, "repeat_penalty": 1.0}'
+    parameters = json.dumps(typed_parameters(modelfile(tmp_path, text)))
+    assert (
+        parameters == r'{"stop": ["<|im_end|>", "a\nb"], "temperature": 0.1, "repeat_penalty": 1.0}'
+    )
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         (
             "num_ctxx 2048",
@@ -254,20 +261,22 @@ def test_every_stop_counts_and_numbers_print_as_they_stand(tmp_path: Path) -> No
         ("top_k 1\nPARAMETER top_k 2", ":3: PARAMETER top_k is given twice"),
     ],
 )
-def test_a_parameter_that_the_api_would_drop_is_refused(
-    line: str, says: str, tmp_path: Path
+def test_modelfile_parameter_that_the_api_ignores_is_refused(
+    line: str, message: str, tmp_path: Path
 ) -> None:
-    """The API neither checks nor converts: an unknown name is ignored, a number as a text fails
-    with the first record.
+    """An unknown parameter name or a value of the wrong type is refused, because the API would not
+    report it.
     """
     with pytest.raises(UsageError) as refused:
         typed_parameters(modelfile(tmp_path, f"FROM a\nPARAMETER {line}"))
-    assert says in refused.value.one_line()
+    assert message in refused.value.one_line()
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])
-def test_the_shipped_modelfiles_say_everything(stage: str) -> None:
-    """A file, a prompt and typed settings; where JSON is asked for, nothing that damages it."""
+def test_bundled_modelfile_has_file_prompt_and_settings(stage: str) -> None:
+    """Each bundled Modelfile has a file, a system prompt and a sufficient context. The JSON stages
+    have their fixed sampling settings.
+    """
     file = read_modelfile(bundled_dir("modelfiles") / f"{stage}.Modelfile")
     settings: dict[str, Any] = typed_parameters(file)
     assert file.bases[0].endswith(".gguf")

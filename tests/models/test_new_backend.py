@@ -1,5 +1,5 @@
-"""A backend from outside the package is one row of a table: it answers runs, refuses the options of
-others, and has its part of `finops doctor`.
+"""A backend from outside the package: one row of a table makes it answer runs, refuse other options
+and take part in `finops doctor`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MONDAY = str(EXAMPLES / "monday.jsonl")
 
 
 class Toy:
-    """Answers by the rules, under a name of its own."""
+    """| A backend that answers by the rules under its own name."""
 
     origin = Origin("toy")
     concurrency = 0
@@ -50,17 +50,17 @@ class Toy:
     def close(self) -> None: ...
 
 
-def _open(_: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+def open_toy(_: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     return SelectedBackend(Toy(kb), "as asked", ("the toy is wound up",))
 
 
-def _find(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
+def find_toy(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
     if request.workers is None:
         return NotApplicable("the toy needs workers")
-    return _open(request, kb)._replace(why="the toy has workers")
+    return open_toy(request, kb)._replace(why="the toy has workers")
 
 
-def _diagnose(
+def diagnose_toy(
     request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
 ) -> Iterator[Diagnosis]:
     del request, kb
@@ -68,7 +68,7 @@ def _diagnose(
 
 
 TOY = BackendSpec(
-    name="toy", summary="a toy", open=_open, options={}, find=_find, diagnose=_diagnose
+    name="toy", summary="a toy", open=open_toy, options={}, find=find_toy, diagnose=diagnose_toy
 )
 
 
@@ -80,8 +80,8 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     return CliRunner()
 
 
-def test_a_row_of_the_table_answers_a_run(cli: CliRunner) -> None:
-    """Every record is answered by the toy, and its notice is shown."""
+def test_new_backend_answers_a_run_and_shows_its_notice(cli: CliRunner) -> None:
+    """The new backend answers every record, and its notice is shown."""
     done = cli.invoke(app, ["run", MONDAY, "--backend", "toy"])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 0
@@ -90,36 +90,40 @@ def test_a_row_of_the_table_answers_a_run(cli: CliRunner) -> None:
     assert "the toy is wound up" in done.stderr
 
 
-def test_a_row_with_find_takes_part_in_auto(
+def test_new_backend_takes_part_in_auto_in_table_order(
     cli: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Backends are tried in the order of the table; reasons of those passed over are told."""
+    """`--backend auto` tries backends in the order of the table, and the message names why others
+    were skipped.
+    """
     engine = BACKENDS["engine"]
     monkeypatch.delitem(BACKENDS, "engine")
     monkeypatch.setitem(BACKENDS, "engine", engine)
-    told = cli.invoke(app, ["run", MONDAY, "--workers", "2"]).stderr
-    assert "toy (auto: no Ollama answers at http://127.0.0.1:9;" in told
-    assert "the toy has workers" in " ".join(told.split())
+    messages = cli.invoke(app, ["run", MONDAY, "--workers", "2"]).stderr
+    assert "toy (auto: no Ollama answers at http://127.0.0.1:9;" in messages
+    assert "the toy has workers" in " ".join(messages.split())
     without = cli.invoke(app, ["run", MONDAY]).stderr
     assert "engine (auto:" in without
     assert "the toy needs workers" in " ".join(without.split())
 
 
-def test_options_of_another_row_are_refused(cli: CliRunner) -> None:
+def test_new_backend_refuses_options_of_another_backend(cli: CliRunner) -> None:
+    """An option of another backend ends with exit 2 and names the backend that takes it."""
     done = cli.invoke(app, ["run", MONDAY, "--backend", "toy", "--host", "127.0.0.1"])
     assert done.exit_code == 2
     assert "--host: only for --backend ollama" in done.stderr
     assert "--backend toy takes no such option" in done.stderr
 
 
-def test_an_unknown_backend_lists_the_table(cli: CliRunner) -> None:
+def test_unknown_backend_lists_the_backends_of_the_table(cli: CliRunner) -> None:
+    """An unknown backend ends with exit 2 and the list of backends, the new one included."""
     done = cli.invoke(app, ["run", MONDAY, "--backend", "tyo"])
     assert done.exit_code == 2
     assert "tyo is not a backend; accepted: auto, ollama, llama-cpp, engine, toy" in done.stderr
 
 
-def test_the_doctor_asks_each_row(cli: CliRunner) -> None:
-    """Its diagnosis and its cure are shown."""
+def test_doctor_shows_the_diagnosis_of_a_new_backend(cli: CliRunner) -> None:
+    """`finops doctor` shows the diagnosis and the fix of the new backend."""
     done = cli.invoke(app, ["doctor", "--no-live", "--json"])
     [toy] = [found for found in json.loads(done.stdout) if found["what"] == "toy"]
     assert toy == {

@@ -1,6 +1,4 @@
-"""A model that was made for the prompt of a Modelfile of its own is asked by that one, whoever runs
-it, and the lines say so.
-"""
+"""Prompts of a model's own Modelfile: every backend uses them, and the output lines record them."""
 
 from __future__ import annotations
 
@@ -43,17 +41,17 @@ def keyed(folder: Path, name: str) -> Path:
     return path
 
 
-def test_a_modelfile_says_prompt_and_whether_to_think() -> None:
-    """The system turn of the tiny model, and a prompt that ends where the model begins to
-    reason.
+def test_modelfile_sets_system_prompt_and_reasoning() -> None:
+    """The prompt has the system turn of the named Modelfile, and for the tiny model it ends where
+    the reasoning begins.
     """
-    asked = triage_prompt(a_record(), "tiny-triage")
-    assert asked.text.startswith(
+    prompt = triage_prompt(a_record(), "tiny-triage")
+    assert prompt.text.startswith(
         "<|im_start|>system\nTriage the fail.<|im_end|>\n<|im_start|>user\n"
     )
-    assert asked.text.endswith("<|im_end|>\n<|im_start|>assistant\n")
-    assert asked.user == triage_prompt(a_record()).user
-    assert asked.text.startswith(common_prefix("tiny-triage"))
+    assert prompt.text.endswith("<|im_end|>\n<|im_start|>assistant\n")
+    assert prompt.user == triage_prompt(a_record()).user
+    assert prompt.text.startswith(common_prefix("tiny-triage"))
     assert (
         len(
             {prompt_sha256(name) for name in ("triage", "tiny-triage", "resolver", "tiny-resolver")}
@@ -62,28 +60,28 @@ def test_a_modelfile_says_prompt_and_whether_to_think() -> None:
     )
 
 
-@pytest.mark.parametrize("said", ["tiny-resolver", "huge-triage", "../triage", "", 3])
-def test_only_modelfiles_of_the_stage_are_accepted(said: object) -> None:
-    """Another stage's, an unknown one, a way out of the folder, no text: the accepted ones are
-    named.
+@pytest.mark.parametrize("name", ["tiny-resolver", "huge-triage", "../triage", "", 3])
+def test_modelfile_name_of_another_stage_is_refused(name: object) -> None:
+    """A Modelfile of another stage, an unknown name, a path or a value that is not text is refused
+    with the accepted names.
     """
     with pytest.raises(UsageError, match=f"{ACCEPTED}$"):
-        bundled.find_prompt_modelfile("triage", said, "a.gguf")
+        bundled.find_prompt_modelfile("triage", name, "a.gguf")
     assert bundled.find_prompt_modelfile("triage", None, "a.gguf") == "triage"
 
 
 @pytest.mark.parametrize("name", ["triage", "tiny-triage", "resolver", "tiny-resolver"])
-def test_every_modelfile_of_the_desk_can_be_asked_by(name: str, kb: KnowledgeBase) -> None:
-    """It says all that servers would choose for themselves, and llama.cpp does all that it says."""
+def test_every_bundled_modelfile_gives_a_complete_profile(name: str, kb: KnowledgeBase) -> None:
+    """Each bundled Modelfile gives a complete profile whose options llama.cpp supports."""
     stage: ModelStage = "triage" if name.endswith("triage") else "resolver"
     made = build_profile(stage, name, "m", kb)
     assert (made.modelfile, made.probe.startswith(common_prefix(name))) == (name, True)
     assert select_relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
 
 
-def test_the_loop_prompts_by_the_modelfile_of_its_model(kb: KnowledgeBase) -> None:
-    """An answer behind the reasoning of a model that thinks stands, and nothing of it counts as a
-    fault.
+def test_verified_backend_prompts_with_the_models_modelfile(kb: KnowledgeBase) -> None:
+    """The verification loop uses the prompt of the model's Modelfile. Reasoning before the answer
+    gives no format warning.
     """
 
     class Tiny(ScriptedModel):
@@ -96,10 +94,11 @@ def test_the_loop_prompts_by_the_modelfile_of_its_model(kb: KnowledgeBase) -> No
     assert (answer.status, answer.format_warnings) == ("ok", ())
 
 
-def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """Prefix, context and options of the named Modelfile; its digest in the origin.
-
-    A file that names none is asked by its stage's.
+def test_llama_cpp_backend_uses_the_modelfile_of_its_file(
+    tmp_path: Path, kb: KnowledgeBase
+) -> None:
+    """A GGUF file that names a Modelfile sets prompt, context and options, and the origin records
+    the prompt. Other files use their stage's Modelfile.
     """
     pytest.importorskip("llguidance")
     files = {
@@ -118,11 +117,9 @@ def test_the_embedded_backend_asks_as_the_file_says(tmp_path: Path, kb: Knowledg
         assert model.origin.prompt_sha256 == prompts_sha256([name])
 
 
-def test_a_run_with_a_real_model_says_which_prompt_it_was_asked_with(
-    tmp_path: Path, finops: Finops
-) -> None:
-    """Whatever random weights say: the line is settled, and carries the digest of the tiny model's
-    prompt.
+def test_llama_cpp_run_records_the_prompt_of_its_model(tmp_path: Path, finops: Finops) -> None:
+    """A line from a model with random weights falls back to the engine and records the digest of
+    the tiny model's prompt.
     """
     pytest.importorskip("llguidance")
     file = write_tiny_gguf(tmp_path / "tiny.gguf", made_for="tiny-triage")
@@ -134,11 +131,11 @@ def test_a_run_with_a_real_model_says_which_prompt_it_was_asked_with(
     assert line["provenance"]["prompt_sha256"] == prompt_sha256("tiny-triage")
 
 
-def test_an_ollama_model_is_created_and_asked_as_its_file_says(
+def test_ollama_model_is_created_and_run_with_its_modelfile(
     tmp_path: Path, finops: Finops, server: FakeOllama
 ) -> None:
-    """`finops create` takes the named Modelfile; the run reads the name from the model's card, and
-    both backends agree on the digest.
+    """`finops create` uses the Modelfile that the GGUF file names. A run reads its name from the
+    server and records the same prompt digest.
     """
     made = finops(
         "create",
@@ -159,20 +156,20 @@ def test_an_ollama_model_is_created_and_asked_as_its_file_says(
         "ok",
         prompt_sha256("tiny-triage"),
     )
-    [asked] = [one for one in server.received if not warms_up(one)]
-    assert asked.prompt == triage_prompt(a_record(), "tiny-triage").text
-    assert (asked.body["options"]["num_ctx"], asked.body["options"]["temperature"]) == (1536, 0)
-    shown = server.models.get("finops-triage")
-    assert shown is not None
-    assert (shown.system, shown.describe()["model_info"]["finops.modelfile"]) == (
+    [request] = [one for one in server.received if not warms_up(one)]
+    assert request.prompt == triage_prompt(a_record(), "tiny-triage").text
+    assert (request.body["options"]["num_ctx"], request.body["options"]["temperature"]) == (1536, 0)
+    model_entry = server.models.get("finops-triage")
+    assert model_entry is not None
+    assert (model_entry.system, model_entry.describe()["model_info"]["finops.modelfile"]) == (
         "Triage the fail.",
         "tiny-triage",
     )
 
 
-def test_a_name_that_is_not_known_is_refused_everywhere(tmp_path: Path, finops: Finops) -> None:
-    """By create, by a run with the file, by a run at a server that has such a model, and by the
-    doctor; the accepted ones are named.
+def test_unknown_modelfile_name_is_refused_by_every_command(tmp_path: Path, finops: Finops) -> None:
+    """A model with an unknown Modelfile name is refused by create, by runs and by the doctor, with
+    the accepted names.
     """
     file = keyed(tmp_path, "huge-triage")
     model = Model("finops-triage", pairs={"finops.modelfile": "huge-triage"})
@@ -193,7 +190,10 @@ def test_a_name_that_is_not_known_is_refused_everywhere(tmp_path: Path, finops: 
         ] == [True]
 
 
-def test_a_file_with_an_unknown_name_is_not_loaded(tmp_path: Path, kb: KnowledgeBase) -> None:
+def test_llama_cpp_refuses_a_file_with_an_unknown_modelfile(
+    tmp_path: Path, kb: KnowledgeBase
+) -> None:
+    """A GGUF file with an unknown Modelfile name is refused before it is loaded."""
     pytest.importorskip("llguidance")
     with pytest.raises(UsageError, match=f"{ACCEPTED}$"):
         open_llama_cpp(
@@ -202,9 +202,9 @@ def test_a_file_with_an_unknown_name_is_not_loaded(tmp_path: Path, kb: Knowledge
         )
 
 
-def test_quantize_passes_on_what_training_wrote(tmp_path: Path, finops: Finops) -> None:
-    """`finops.json` beside the weights, or beside the adapter, which was trained last: the key of
-    the GGUF file, and the manifest.
+def test_quantize_copies_the_modelfile_name_of_the_training(tmp_path: Path, finops: Finops) -> None:
+    """The Modelfile name in `finops.json` of the weights or the adapter is written into the GGUF
+    file and the manifest.
     """
     pytest.importorskip("numpy")
     from finops_cli.models.gguf import read_gguf
@@ -242,21 +242,19 @@ def test_quantize_passes_on_what_training_wrote(tmp_path: Path, finops: Finops) 
         assert [each["name"] for each in manifest["base"]].count("finops.json") == (
             note is not None
         )
-    for text, says in (
+    for text, message in (
         ('{"modelfile": "tiny-resolver"}', ACCEPTED),
         ("{}", 'Expected {"modelfile": NAME}'),
     ):
         (base / "finops.json").write_text(text)
         done = finops(*call, "--stage", "triage")
         assert (done.returncode, done.stdout) == (2, b"")
-        assert says in " ".join(done.stderr.decode().split())
+        assert message in " ".join(done.stderr.decode().split())
 
 
-def test_an_adapter_is_merged_into_the_base_that_it_was_trained_on(
-    tmp_path: Path, finops: Finops
-) -> None:
-    """Another model of the same shapes is refused before anything is written; where nobody noted
-    the base, shapes decide.
+def test_quantize_refuses_an_adapter_of_another_base(tmp_path: Path, finops: Finops) -> None:
+    """An adapter that records its base is merged into that base only. Without a record the shapes
+    decide.
     """
     pytest.importorskip("numpy")
     from tests.support.plain_checkpoints import QWEN3, noise, write_adapter, write_checkpoint
@@ -285,15 +283,15 @@ def test_an_adapter_is_merged_into_the_base_that_it_was_trained_on(
         "triage",
         "-q",
     )
-    for noted, given, code in (
+    for note, base_folder, code in (
         (None, other, 0),
         (ModelNote("triage"), other, 0),
         (ModelNote("triage", weights), base, 0),
         (ModelNote("triage", weights), other, 2),
     ):
-        if noted is not None:
-            write_note(adapter, noted)
-        done = finops(*call, "--base", given, "--name", f"made-{code}")
+        if note is not None:
+            write_note(adapter, note)
+        done = finops(*call, "--base", base_folder, "--name", f"made-{code}")
         assert done.returncode == code, done.stderr
     assert "was trained on another base: model.safetensors (SHA-256 " in " ".join(
         done.stderr.decode().split()

@@ -1,6 +1,4 @@
-"""Reading what a model said: what only warns, and what leaves open what the answer
-is.
-"""
+"""The response parser: what gives only a warning, and what makes an answer unreadable."""
 
 from __future__ import annotations
 
@@ -37,10 +35,12 @@ GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
         (f"{OBJECT}\n{OBJECT}", False, ("reply.surrounding_text",)),
     ],
 )
-def test_what_is_around_an_answer_is_put_aside_and_reported(
+def test_response_with_text_around_json_gives_warnings(
     text: str, expects_reasoning: bool, warnings: tuple[str, ...]
 ) -> None:
-    """Reasoning, fences, sentences, and the same object twice; numbers stay exact."""
+    """Reasoning, fences, sentences and a repeated object around an answer are removed and reported
+    as warnings. Numbers stay exact.
+    """
     found = parse_response(text, expects_reasoning)
     assert isinstance(found, ParsedResponse)
     assert (found.value, found.format_warnings) == (GIVEN, warnings)
@@ -62,8 +62,10 @@ def test_what_is_around_an_answer_is_put_aside_and_reported(
         (f"{OBJECT} or {OBJECT.replace('1.10', '1.11')}", "reply.multiple_objects"),
     ],
 )
-def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
-    """No object, a torn one, or two that differ; and hostile text costs no more than its length."""
+def test_response_without_one_clear_object_is_a_finding(text: str, rule: str) -> None:
+    """A response without an object, with an incomplete one or with two different ones is a
+    finding.
+    """
     found = parse_response(text, expects_reasoning=True)
     assert isinstance(found, Finding)
     assert found.rule == rule
@@ -75,16 +77,16 @@ def test_what_leaves_the_answer_open_is_a_fault(text: str, rule: str) -> None:
     ),
     st.text(max_size=40),
 )
-def test_any_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
-    """Words without braces and think tags never hide an object, nor change it."""
+def test_response_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
+    """Words without braces and think tags neither hide nor change the object between them."""
     words = words.replace("{", "(").replace("<", "(")
     found = parse_response(f"{words}\n{json.dumps(given)}\n{words}", expects_reasoning=False)
     assert isinstance(found, ParsedResponse)
     assert found.value == given
 
 
-def test_reasoning_ends_at_its_last_end() -> None:
-    """A model that quotes the tag in its reasoning is not cut in the middle of it."""
+def test_reasoning_ends_at_the_last_closing_tag() -> None:
+    """Reasoning ends at the last closing tag, so a quoted tag does not cut it."""
     assert split_reasoning("<think>say </think> then</think>{}") == ("say </think> then", "{}")
     assert split_reasoning("{}") == (None, "{}")
     assert split_reasoning("<think>on and on") == ("on and on", None)

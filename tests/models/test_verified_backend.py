@@ -1,5 +1,5 @@
-"""The verified loop: what becomes of each kind of answer under each policy, and that nothing
-unmarked leaves it.
+"""The verified backend: the result of each kind of answer under each policy, and no unmarked
+correction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from finops_cli.verify.triage import check_triage
 from tests.support.records import a_fail
 from tests.support.text_models import Says, ScriptedModel, a_model, right
 
-BOOK = load_kb(bundled_kb_dir())
+KB = load_kb(bundled_kb_dir())
 INVENTORY = {
     "box_qty": 1000,
     "stock_loan_available": 500,
@@ -45,87 +45,91 @@ FTR = {
 POLICIES = ("repair", "retry", "fallback", "reject")
 
 
-def _fail(**changes: Any) -> FailRecord:
+def make_fail(**changes: Any) -> FailRecord:
     ftrs = [{**FTR, "dtc": f"DTC-{n:04d}", "partial_delivery_history": True} for n in (1, 2, 3)]
     fail = FAIL.read(a_fail(inventory=INVENTORY, ftrs=ftrs, **changes))
     assert fail is not None
     return fail
 
 
-def _plan(model: VerifiedBackend, fail: FailRecord) -> Answer[Any]:
-    case = handoff(fail, triage(fail, BOOK), BOOK)
+def resolve_with(model: VerifiedBackend, fail: FailRecord) -> Answer[Any]:
+    case = handoff(fail, triage(fail, KB), KB)
     assert not isinstance(case, NotApplicable)
     return model.resolve(case)
 
 
-def _says(*texts: str | failures.ModelError | Completion | None) -> Says:
-    """Says these in turn, the last of them for ever; None is the right answer."""
+def reply_with(*texts: str | failures.ModelError | Completion | None) -> Says:
+    """Return a reply function that gives `texts` in turn and then repeats the last one. None is the
+    correct answer.
+    """
 
-    def says(ask: CompletionRequest, number: int) -> str | failures.ModelError | Completion:
-        said = texts[min(number, len(texts)) - 1]
-        return right(ask, BOOK) if said is None else said
+    def reply(ask: CompletionRequest, number: int) -> str | failures.ModelError | Completion:
+        text = texts[min(number, len(texts)) - 1]
+        return right(ask, KB) if text is None else text
 
-    return says
+    return reply
 
 
-def _wrong_score(answer: dict[str, Any]) -> dict[str, Any]:
+def set_wrong_score(answer: dict[str, Any]) -> dict[str, Any]:
     return {**answer, "priority_score": Decimal("12.5")}
 
 
-def _wrong_category(answer: dict[str, Any]) -> dict[str, Any]:
+def set_wrong_category(answer: dict[str, Any]) -> dict[str, Any]:
     return {**answer, "category": "DVP_FAIL"}
 
 
-def _changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10**9) -> Says:
-    """The right answer, changed in the first so many attempts."""
-    return lambda ask, number: right(ask, BOOK, change if number <= first else None)
+def reply_changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10**9) -> Says:
+    """Return a reply function that changes the correct answer in the first attempts."""
+    return lambda ask, number: right(ask, KB, change if number <= first else None)
 
 
 @pytest.mark.parametrize(
-    ("policy", "says", "status", "attempts"),
+    ("policy", "reply", "status", "attempts"),
     [
-        ("repair", _changed(_wrong_score), "repaired", 1),
-        ("retry", _changed(_wrong_score), "repaired", 3),
-        ("retry", _changed(_wrong_score, first=2), "ok", 3),
-        ("fallback", _changed(_wrong_score), "fallback", 1),
-        ("reject", _changed(_wrong_score), "failed", 1),
-        ("repair", _changed(_wrong_category), "fallback", 1),
-        ("retry", _changed(_wrong_category), "fallback", 3),
-        ("fallback", _changed(_wrong_category), "fallback", 1),
-        ("reject", _changed(_wrong_category), "failed", 1),
-        ("repair", _says("no idea"), "fallback", 2),
-        ("repair", _says("no idea", None), "ok", 2),
-        ("retry", _says("no idea"), "fallback", 3),
-        ("fallback", _says("no idea"), "fallback", 2),
-        ("reject", _says("no idea"), "failed", 2),
-        ("reject", _says("no idea", None), "ok", 2),
-        ("repair", _says(None), "ok", 1),
+        ("repair", reply_changed(set_wrong_score), "repaired", 1),
+        ("retry", reply_changed(set_wrong_score), "repaired", 3),
+        ("retry", reply_changed(set_wrong_score, first=2), "ok", 3),
+        ("fallback", reply_changed(set_wrong_score), "fallback", 1),
+        ("reject", reply_changed(set_wrong_score), "failed", 1),
+        ("repair", reply_changed(set_wrong_category), "fallback", 1),
+        ("retry", reply_changed(set_wrong_category), "fallback", 3),
+        ("fallback", reply_changed(set_wrong_category), "fallback", 1),
+        ("reject", reply_changed(set_wrong_category), "failed", 1),
+        ("repair", reply_with("no idea"), "fallback", 2),
+        ("repair", reply_with("no idea", None), "ok", 2),
+        ("retry", reply_with("no idea"), "fallback", 3),
+        ("fallback", reply_with("no idea"), "fallback", 2),
+        ("reject", reply_with("no idea"), "failed", 2),
+        ("reject", reply_with("no idea", None), "ok", 2),
+        ("repair", reply_with(None), "ok", 1),
     ],
 )
-def test_what_becomes_of_an_answer(policy: Any, says: Says, status: str, attempts: int) -> None:
-    """kb: model.violation_policy, as a truth table: wrong numbers, a wrong judgement, no
-    answer, under each policy.
+def test_answer_status_and_attempts_follow_the_policy(
+    policy: Any, reply: Says, status: str, attempts: int
+) -> None:
+    """Wrong numbers, a wrong judgement and a missing answer have the status and the attempts of
+    their policy (kb: model.violation_policy).
     """
-    fail = _fail()
-    answer = VerifiedBackend(ScriptedModel(says), BOOK, policy).triage(fail)
+    fail = make_fail()
+    answer = VerifiedBackend(ScriptedModel(reply), KB, policy).triage(fail)
     assert (answer.status, answer.attempts, len(answer.attempt_log)) == (status, attempts, attempts)
     assert bool(answer.findings) == (status != "ok")
     if status == "failed":
         assert answer.value is None
     else:
         assert answer.value is not None
-        assert not check_triage(answer.value, BOOK, triage(fail, BOOK))
+        assert not check_triage(answer.value, KB, triage(fail, KB))
 
 
-def test_a_repair_keeps_the_models_sentence_and_its_own_value() -> None:
-    """The finding has what the model said and what stands; everything else stands as the model gave
-    it.
+def test_repair_keeps_the_models_reason_and_reports_both() -> None:
+    """A repair keeps the model's reason. The finding has the model's value and the
+    corrected one.
     """
     answer = VerifiedBackend(
-        ScriptedModel(_changed(lambda a: {**_wrong_score(a), "reason": "Old and large."})),
-        BOOK,
+        ScriptedModel(reply_changed(lambda a: {**set_wrong_score(a), "reason": "Old and large."})),
+        KB,
         "repair",
-    ).triage(_fail())
+    ).triage(make_fail())
     assert answer.value is not None
     assert answer.value.reason == "Old and large."
     [finding] = answer.findings
@@ -136,12 +140,12 @@ def test_a_repair_keeps_the_models_sentence_and_its_own_value() -> None:
     )
 
 
-def _fewer_shares(answer: dict[str, Any]) -> dict[str, Any]:
+def take_fewer_shares(answer: dict[str, Any]) -> dict[str, Any]:
     first, *rest = answer["resolution_steps"]
     return {**answer, "resolution_steps": [{**first, "qty": first["qty"] - 1}, *rest]}
 
 
-def _other_order(answer: dict[str, Any]) -> dict[str, Any]:
+def reverse_steps(answer: dict[str, Any]) -> dict[str, Any]:
     first, second, *rest = answer["resolution_steps"]
     return {**answer, "resolution_steps": [{**second, "step": 1}, {**first, "step": 2}, *rest]}
 
@@ -149,27 +153,26 @@ def _other_order(answer: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        (_fewer_shares, "repaired"),
+        (take_fewer_shares, "repaired"),
         (lambda a: {**a, "residual_short": 1}, "repaired"),
         (lambda a: {**a, "escalation_reason": ""}, "repaired"),
-        (_other_order, "fallback"),
+        (reverse_steps, "fallback"),
         (lambda a: {**a, "resolution_steps": a["resolution_steps"][:-1]}, "fallback"),
         (lambda a: {**a, "fallback_strategy": "SOURCE_BORROW"}, "fallback"),
         (lambda a: {**a, "gridlock_detected": True}, "fallback"),
     ],
 )
-def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, status: str) -> None:
-    """kb: model.unrepairable_fields.
-
-    Which steps, with whom and in which order is the model's judgement; quantities are the record's.
+def test_repair_corrects_quantities_but_not_the_steps(change: Any, status: str) -> None:
+    """A repair corrects the quantities of a plan. Wrong steps, parties or order give the engine's
+    plan (kb: model.unrepairable_fields).
     """
-    fail = _fail()
-    answer = _plan(VerifiedBackend(ScriptedModel(_changed(change)), BOOK, "repair"), fail)
+    fail = make_fail()
+    answer = resolve_with(VerifiedBackend(ScriptedModel(reply_changed(change)), KB, "repair"), fail)
     assert answer.status == status
-    case = handoff(fail, triage(fail, BOOK), BOOK)
+    case = handoff(fail, triage(fail, KB), KB)
     assert not isinstance(case, NotApplicable)
     assert answer.value is not None
-    assert check_resolution(answer.value, BOOK, resolve(case, BOOK), case.ftd_qty) == []
+    assert check_resolution(answer.value, KB, resolve(case, KB), case.ftd_qty) == []
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -191,14 +194,14 @@ def test_figures_of_a_plan_are_repaired_and_its_course_is_not(change: Any, statu
         (failures.ModelMissing("x"), 1),
     ],
 )
-def test_a_reply_that_never_comes_settles_the_record(
+def test_failed_reply_ends_with_its_rule_after_its_retries(
     failure: failures.ModelError, attempts: int, policy: Any
 ) -> None:
-    """Each failure is asked about again only where asking differently can help, and is named in the
-    finding.
+    """Each failure is retried only where another request can help. Then the record is settled with
+    the failure's rule as finding.
     """
-    model = ScriptedModel(_says(failure))
-    answer = VerifiedBackend(model, BOOK, policy).triage(_fail())
+    model = ScriptedModel(reply_with(failure))
+    answer = VerifiedBackend(model, KB, policy).triage(make_fail())
     assert answer.status == ("failed" if policy == "reject" else "fallback")
     assert [finding.rule for finding in answer.findings] == [failure.rule]
     tries = attempts if attempts == 1 or policy != "retry" else 3
@@ -206,24 +209,26 @@ def test_a_reply_that_never_comes_settles_the_record(
     assert {attempt.failure for attempt in answer.attempt_log} == {failure.rule}
 
 
-def test_every_failure_is_explained_by_the_knowledge_base() -> None:
-    """`finops kb show RULE` for each class of the tree; no two classes share a rule."""
+def test_every_model_failure_has_its_own_kb_entry() -> None:
+    """Each class of ModelError has a rule of its own, and the knowledge base has an entry
+    for it.
+    """
     classes = [failures.ModelError]
     for kind in classes:
         classes += kind.__subclasses__()
     rules = [kind.rule for kind in classes[1:]]
     assert len(rules) == len(set(rules)) == 13
-    assert set(rules) <= set(BOOK.entries)
+    assert set(rules) <= set(KB.entries)
 
 
-def test_a_further_attempt_is_another_question() -> None:
-    """A new seed each time; held to the schema, with all the room that is left, after an answer
-    that could not be read.
+def test_second_attempt_has_another_seed_and_the_schema() -> None:
+    """After an unreadable answer the second attempt has another seed, the schema and the remaining
+    room.
     """
-    model = ScriptedModel(_says("no idea"), room=2048)
-    VerifiedBackend(model, BOOK, "repair").triage(_fail())
+    model = ScriptedModel(reply_with("no idea"), room=2048)
+    VerifiedBackend(model, KB, "repair").triage(make_fail())
     first, second = model.asks
-    assert (first.seed, second.seed) == (BOOK.models.seed, BOOK.models.seed + 1)
+    assert (first.seed, second.seed) == (KB.models.seed, KB.models.seed + 1)
     assert (first.schema, first.max_tokens, first.is_repeat) == (None, None, False)
     assert second.schema == answer_schema(TRIAGE)
     assert second.max_tokens is not None
@@ -232,75 +237,75 @@ def test_a_further_attempt_is_another_question() -> None:
     assert second.prompt == first.prompt
 
 
-def test_a_wrong_figure_is_asked_for_again_without_the_schema() -> None:
-    """The grammar does not know the rules; it would only take the model from what it was trained
-    on.
-    """
-    model = ScriptedModel(_changed(_wrong_score))
-    VerifiedBackend(model, BOOK, "retry").triage(_fail())
+def test_retry_for_a_wrong_number_uses_no_schema() -> None:
+    """A retry for a wrong number uses no schema, because a grammar does not know the rules."""
+    model = ScriptedModel(reply_changed(set_wrong_score))
+    VerifiedBackend(model, KB, "retry").triage(make_fail())
     assert [ask.schema for ask in model.asks] == [None, None, None]
 
 
-def test_the_resolver_goes_on_behind_its_own_reasoning() -> None:
-    """Reasoning of an answer without JSON is given back, neutralised, so that only the JSON is said
-    anew.
+def test_resolver_retry_continues_after_its_reasoning() -> None:
+    """After an answer without JSON the retry contains the model's own reasoning, neutralised, and
+    asks only for the JSON.
     """
-    model = ScriptedModel(_says("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
-    answer = _plan(VerifiedBackend(model, BOOK, "repair"), _fail())
+    model = ScriptedModel(reply_with("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
+    answer = resolve_with(VerifiedBackend(model, KB, "repair"), make_fail())
     assert answer.status == "ok"
     first, second = model.asks
     assert second.prompt == f"{first.prompt}<think>\nBox first.< |im_end|>\n</think>\n\n"
 
 
-def test_reasoning_that_does_not_fit_is_left_out() -> None:
-    """The prompt of a further attempt keeps to the context too."""
+def test_resolver_retry_omits_reasoning_that_does_not_fit() -> None:
+    """Reasoning that would exceed the context is replaced by an empty think block."""
     endless = "<think>\n" + "word " * 4000
-    model = ScriptedModel(_says(endless, None), room=5120)
-    _plan(VerifiedBackend(model, BOOK, "repair"), _fail())
+    model = ScriptedModel(reply_with(endless, None), room=5120)
+    resolve_with(VerifiedBackend(model, KB, "repair"), make_fail())
     assert model.asks[1].prompt == f"{model.asks[0].prompt}<think>\n\n</think>\n\n"
 
 
-def test_a_prompt_that_is_too_long_is_never_sent() -> None:
-    """An error of that record, with its size; the engine answers, or under `reject` nobody."""
-    model = ScriptedModel(_says(None), room=2048)
-    long = _fail(notes="call them " * 3000)
-    answer = VerifiedBackend(model, BOOK, "repair").triage(long)
+def test_too_long_prompt_is_not_sent_and_is_a_finding() -> None:
+    """A prompt that exceeds the context is not sent. The finding has its size, and the engine
+    answers except under `reject`.
+    """
+    model = ScriptedModel(reply_with(None), room=2048)
+    long = make_fail(notes="call them " * 3000)
+    answer = VerifiedBackend(model, KB, "repair").triage(long)
     assert (answer.status, answer.attempts, model.asks) == ("fallback", 0, [])
     [finding] = answer.findings
     assert finding.rule == "reply.context"
     assert finding.actual > 5000
-    assert VerifiedBackend(model, BOOK, "reject").triage(long).status == "failed"
-    assert VerifiedBackend(model, BOOK, "repair").triage(_fail()).status == "ok"
+    assert VerifiedBackend(model, KB, "reject").triage(long).status == "failed"
+    assert VerifiedBackend(model, KB, "repair").triage(make_fail()).status == "ok"
 
 
-def test_what_the_server_did_is_told_apart_from_what_the_model_said() -> None:
-    """A crash that was overcome is trouble of the server; the answer behind it counts as right."""
+def test_server_failure_is_separate_from_the_model_answer() -> None:
+    """A server failure that a retry overcame is recorded in `attempt_errors`, and the answer has
+    the status ok.
+    """
     answer = VerifiedBackend(
-        ScriptedModel(lambda ask, _: Completion(right(ask, BOOK), ("reply.crashed",))),
-        BOOK,
+        ScriptedModel(lambda ask, _: Completion(right(ask, KB), ("reply.crashed",))),
+        KB,
         "repair",
-    ).triage(_fail())
+    ).triage(make_fail())
     assert (answer.status, list(answer.findings)) == ("ok", [])
     assert answer.attempt_errors == (AttemptError("triage", 1, (), ("reply.crashed",)),)
 
 
-def test_the_better_of_two_attempts_is_repaired() -> None:
-    """A later attempt that cannot be read, or is worse, does not displace one that can be put
-    right.
-    """
-    texts = [_changed(_wrong_score), _says("no idea"), _says("no idea")]
+def test_repair_uses_the_best_of_several_attempts() -> None:
+    """A later attempt that is unreadable does not replace an earlier one that can be repaired."""
+    texts = [reply_changed(set_wrong_score), reply_with("no idea"), reply_with("no idea")]
     answer = VerifiedBackend(
-        ScriptedModel(lambda ask, number: texts[number - 1](ask, number)), BOOK, "retry"
-    ).triage(_fail())
+        ScriptedModel(lambda ask, number: texts[number - 1](ask, number)), KB, "retry"
+    ).triage(make_fail())
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
         "repaired",
         ["score.priority"],
     )
 
 
-def test_the_schema_for_the_grammar_keeps_the_trained_order_and_nothing_it_would_skip() -> None:
-    """Fields in the order of the cards, closed lists, no bounds or patterns; the checker has
-    those.
+def test_grammar_schema_has_card_order_and_no_bounds() -> None:
+    """The schema for the grammar has the fields in the order of the cards and the closed lists,
+    without bounds and patterns.
     """
     schema = answer_schema(TRIAGE)
     assert list(schema["properties"]) == list(TRIAGE.kind.__struct_fields__)
@@ -314,8 +319,9 @@ def test_the_schema_for_the_grammar_keeps_the_trained_order_and_nothing_it_would
     ]
 
 
-def test_the_reference_of_a_question_passes_its_own_check(kb: KnowledgeBase) -> None:
-    case = handoff(_fail(), triage(_fail(), kb), kb)
+def test_task_reference_passes_its_own_check(kb: KnowledgeBase) -> None:
+    """The reference answer of a resolver task passes the check of that task."""
+    case = handoff(make_fail(), triage(make_fail(), kb), kb)
     assert not isinstance(case, NotApplicable)
     question = resolver_task(case, kb)
     assert question.check(question.reference) == []
@@ -329,18 +335,17 @@ def test_the_reference_of_a_question_passes_its_own_check(kb: KnowledgeBase) -> 
         ),
     )
 )
-def test_whatever_a_model_says_the_outcome_is_marked(text: str) -> None:
-    """Noise never stands: a status other than ok, findings that say why, and an answer that the
-    rules bear out.
-    """
-    fail = _fail()
-    answer = VerifiedBackend(ScriptedModel(_says(text)), BOOK, "repair").triage(fail)
+def test_noise_from_a_model_falls_back_to_the_engine(text: str) -> None:
+    """Any noise from a model gives the status fallback, findings, and the engine's answer."""
+    fail = make_fail()
+    answer = VerifiedBackend(ScriptedModel(reply_with(text)), KB, "repair").triage(fail)
     assert answer.status == "fallback"
     assert answer.findings
-    assert answer.value == triage(fail, BOOK)
+    assert answer.value == triage(fail, KB)
 
 
-def test_a_model_that_is_always_right_is_never_changed() -> None:
-    model = a_model(BOOK)
-    assert model.triage(_fail()).status == "ok"
-    assert _plan(model, _fail()).status == "ok"
+def test_correct_model_is_accepted_unchanged() -> None:
+    """The answers of a correct model have the status ok in both stages."""
+    model = a_model(KB)
+    assert model.triage(make_fail()).status == "ok"
+    assert resolve_with(model, make_fail()).status == "ok"

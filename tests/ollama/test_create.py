@@ -1,5 +1,5 @@
-"""`finops create`: what is sent to the server, what is told, and what is refused before anything is
-sent.
+"""The command `finops create`: the requests that it sends, its messages, and the calls that it
+refuses before it sends anything.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def create_request(server: FakeOllama) -> dict[str, Any]:
     return body
 
 
-def test_the_model_is_made_of_the_file_and_the_modelfile(
+def test_create_sends_file_prompt_and_parameters(
     server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
-    """The file by its digest under its bare name; the system prompt; parameters as numbers; the
-    result is data on stdout.
+    """`finops create` sends the file by its digest, the system prompt and the parameters as
+    numbers, and prints the result as JSON.
     """
     done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "--json")
     assert done.returncode == 0, done.stderr
@@ -76,11 +76,11 @@ def test_the_model_is_made_of_the_file_and_the_modelfile(
     assert result["parameters"] == create_request(server)["parameters"]
 
 
-def test_the_digest_of_the_model_is_the_servers_own(
+def test_create_reports_the_model_digest_of_the_server(
     server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
-    """Since 0.30 Ollama keeps a checked copy: the model's digest is read back, and is not that of
-    the file.
+    """The result has the model digest that the server reports, which differs from the digest of the
+    file.
     """
     result = json.loads(
         finops(
@@ -92,8 +92,8 @@ def test_the_digest_of_the_model_is_the_servers_own(
     assert result["model_digest"] == model.digest != result["file_sha256"]
 
 
-def test_a_file_is_sent_once(server: FakeOllama, gguf: Path, finops: Finops) -> None:
-    """The server is asked whether it has the file; the second time it has."""
+def test_create_uploads_a_file_only_once(server: FakeOllama, gguf: Path, finops: Finops) -> None:
+    """The file is uploaded only if the server does not have it."""
     for stage in ("triage", "resolver"):
         assert (
             finops("create", "--stage", stage, "--gguf", gguf, "--host", server.url).returncode == 0
@@ -106,8 +106,10 @@ def test_a_file_is_sent_once(server: FakeOllama, gguf: Path, finops: Finops) -> 
     ]
 
 
-def test_a_large_file_goes_in_pieces(server: FakeOllama, tmp_path: Path, finops: Finops) -> None:
-    """Several pieces make the same digest as the whole."""
+def test_create_uploads_a_large_file_in_pieces(
+    server: FakeOllama, tmp_path: Path, finops: Finops
+) -> None:
+    """A file that is uploaded in several pieces has the digest of the whole file."""
     file = tmp_path / "large.gguf"
     file.write_bytes(GGUF_HEAD + os.urandom(9 * 1024 * 1024))
     done = finops("create", "--stage", "triage", "--gguf", file, "--host", server.url, "--json")
@@ -115,11 +117,11 @@ def test_a_large_file_goes_in_pieces(server: FakeOllama, tmp_path: Path, finops:
     assert f"POST /api/blobs/sha256:{json.loads(done.stdout)['file_sha256']}" in requests_of(server)
 
 
-def test_everything_that_a_modelfile_says_is_sent(
+def test_create_sends_every_instruction_of_the_modelfile(
     server: FakeOllama, gguf: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """Template, licences, messages in order, renderer, parser, requires, quantization; FROM is
-    sought beside the Modelfile.
+    """Template, licences, messages, renderer, parser, required version and quantization are sent.
+    FROM is relative to the Modelfile.
     """
     text = (
         'FROM tiny.gguf\nTEMPLATE """{{ .Prompt }}"""\nLICENSE MIT\nLICENSE "more"\nMESSAGE user'
@@ -150,19 +152,19 @@ def test_everything_that_a_modelfile_says_is_sent(
     }
 
 
-def test_a_model_of_the_server_can_be_the_base(
+def test_create_from_a_model_of_the_server_sends_no_file(
     server: FakeOllama, gguf: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """FROM a name sends no file; a name that the server does not have is not fetched from the
-    internet behind one's back.
+    """FROM with a model name sends no file. A name that the server does not have is refused and not
+    downloaded.
     """
     (tmp_path / "M").write_text("FROM finops-triage\nPARAMETER seed 7\n")
-    order = ("create", "--stage", "resolver", "--modelfile", tmp_path / "M", "--host", server.url)
-    refused = finops(*order)
+    command = ("create", "--stage", "resolver", "--modelfile", tmp_path / "M", "--host", server.url)
+    refused = finops(*command)
     assert (refused.returncode, b"ollama pull finops-triage" in refused.stderr) == (3, True)
     finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
     server.requests.clear()
-    assert json.loads(finops(*order, "--json").stdout)["base"] == "finops-triage"
+    assert json.loads(finops(*command, "--json").stdout)["base"] == "finops-triage"
     assert create_request(server) == {
         "model": "finops-resolver",
         "from": "finops-triage",
@@ -171,41 +173,44 @@ def test_a_model_of_the_server_can_be_the_base(
     }
 
 
-def test_print_shows_the_request_that_would_be_sent(
+def test_create_dry_run_prints_the_request_unsent(
     server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
-    """The same object, and no server is asked."""
-    order = ("create", "--stage", "triage", "--gguf", gguf)
-    shown = finops(*order, "--dry-run", "--host", NOWHERE)
-    assert (shown.returncode, server.requests) == (0, [])
-    finops(*order, "--host", server.url)
-    assert json.loads(shown.stdout) == create_request(server)
+    """`--dry-run` prints the request that would be sent and contacts no server."""
+    command = ("create", "--stage", "triage", "--gguf", gguf)
+    printed = finops(*command, "--dry-run", "--host", NOWHERE)
+    assert (printed.returncode, server.requests) == (0, [])
+    finops(*command, "--host", server.url)
+    assert json.loads(printed.stdout) == create_request(server)
 
 
-def test_print_needs_no_file(finops: Finops) -> None:
-    """A file that is not there yet stands with its name and no digest."""
-    shown = json.loads(finops("create", "--stage", "resolver", "--dry-run").stdout)
-    assert list(shown["files"].values()) == [None]
-    assert shown["parameters"]["num_ctx"] == 5120
+def test_create_dry_run_needs_no_file(finops: Finops) -> None:
+    """With `--dry-run` a missing file is listed with its name and without a digest."""
+    printed = json.loads(finops("create", "--stage", "resolver", "--dry-run").stdout)
+    assert list(printed["files"].values()) == [None]
+    assert printed["parameters"]["num_ctx"] == 5120
 
 
-def test_room_and_steps_are_told_before_and_quiet_tells_nothing(
+def test_create_reports_disk_space_and_steps_unless_quiet(
     server: FakeOllama, gguf: Path, finops: Finops
 ) -> None:
-    order = ("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
-    talk = finops(*order).stderr.decode().splitlines()
+    """`finops create` first reports the disk space that it needs and then each step. With `-q` it
+    prints nothing.
+    """
+    command = ("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
+    messages = finops(*command).stderr.decode().splitlines()
     assert (
-        talk[0]
+        messages[0]
         == "needs up to 48 bytes on the server's disk: the files (24 bytes) and a copy that Ollama"
         " makes"
     )
-    assert talk[1:3] == ["reading tiny.gguf", "sending tiny.gguf"]
-    assert talk[-1] == "success"
-    assert finops(*order, "-q").stderr == b""
+    assert messages[1:3] == ["reading tiny.gguf", "sending tiny.gguf"]
+    assert messages[-1] == "success"
+    assert finops(*command, "-q").stderr == b""
 
 
-def test_on_a_terminal_bars_move_on_stderr(server: FakeOllama, gguf: Path) -> None:
-    """A real pty: each step has its bar, stdout stays data."""
+def test_create_on_a_terminal_shows_progress_on_stderr(server: FakeOllama, gguf: Path) -> None:
+    """On a terminal each step has a progress bar on stderr, and stdout has only data."""
     parent, child = pty.openpty()
     command = [
         sys.executable,
@@ -223,10 +228,10 @@ def test_on_a_terminal_bars_move_on_stderr(server: FakeOllama, gguf: Path) -> No
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child, env=environment)
     os.close(child)
-    talk = b""
+    messages = b""
     try:
         while piece := os.read(parent, 65536):
-            talk += piece
+            messages += piece
     except OSError:
         pass  # Linux reports the end of a pty so
     assert process.stdout is not None
@@ -234,12 +239,12 @@ def test_on_a_terminal_bars_move_on_stderr(server: FakeOllama, gguf: Path) -> No
     process.stdout.close()
     os.close(parent)
     assert process.wait() == 0
-    assert b"sending tiny.gguf" in talk
-    assert b"24/24 bytes" in talk
+    assert b"sending tiny.gguf" in messages
+    assert b"24/24 bytes" in messages
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "says"),
+    ("content", "code", "message"),
     [
         (None, 3, "there is no such file in"),
         (b"", 2, "not with GGUF"),
@@ -247,22 +252,27 @@ def test_on_a_terminal_bars_move_on_stderr(server: FakeOllama, gguf: Path) -> No
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", 2, "git lfs pull"),
     ],
 )
-def test_a_file_that_is_no_use_is_refused_before_anything_is_sent(
-    content: bytes | None, code: int, says: str, server: FakeOllama, tmp_path: Path, finops: Finops
+def test_create_refuses_an_unusable_file_before_sending(
+    content: bytes | None,
+    code: int,
+    message: str,
+    server: FakeOllama,
+    tmp_path: Path,
+    finops: Finops,
 ) -> None:
-    """Missing, empty, another format, a pointer of Git LFS: the message says what to do, the server
-    hears nothing.
+    """A missing file, an empty one, another format and a Git LFS pointer are refused with a fix,
+    before any request.
     """
     if content is not None:
         (tmp_path / "model.gguf").write_bytes(content)
     done = finops(
         "create", "--stage", "triage", "--gguf", tmp_path / "model.gguf", "--host", server.url
     )
-    assert (done.returncode, says in done.stderr.decode(), server.requests) == (code, True, [])
+    assert (done.returncode, message in done.stderr.decode(), server.requests) == (code, True, [])
 
 
 @pytest.mark.parametrize(
-    ("modelfile", "options", "code", "says"),
+    ("modelfile", "options", "code", "message"),
     [
         ("FROM ./absent.gguf", (), 3, "absent.gguf: there is no such file in"),
         ("FROM ./absent.gguf", (), 3, "--gguf FILE"),
@@ -275,16 +285,18 @@ def test_a_file_that_is_no_use_is_refused_before_anything_is_sent(
         ("FROM tiny.gguf", ("--host", NOWHERE), 3, "ollama serve"),
     ],
 )
-def test_an_order_that_cannot_be_carried_out_says_why(
+def test_create_refuses_an_impossible_modelfile_or_option(
     modelfile: str,
     options: tuple[str, ...],
     code: int,
-    says: str,
+    message: str,
     gguf: Path,
     server: FakeOllama,
     finops: Finops,
 ) -> None:
-    """2 for what is written wrongly, 3 for what is missing; nothing is made."""
+    """A wrong Modelfile or option ends with exit 2, and something missing with exit 3. No model is
+    created.
+    """
     (gguf.parent / "M").write_text(modelfile)
     done = finops(
         "create",
@@ -296,12 +308,12 @@ def test_an_order_that_cannot_be_carried_out_says_why(
         server.url,
         *options,
     )
-    assert (done.returncode, says in done.stderr.decode()) == (code, True), done.stderr
+    assert (done.returncode, message in done.stderr.decode()) == (code, True), done.stderr
     assert "POST /api/create" not in requests_of(server)
 
 
 @pytest.mark.parametrize(
-    ("version", "code", "says"),
+    ("version", "code", "message"),
     [
         ("0.29.9", 3, "Ollama 0.29.9 is too old"),
         ("0.17.0", 3, "qwen35"),
@@ -311,14 +323,14 @@ def test_an_order_that_cannot_be_carried_out_says_why(
         ("0.0.0", 0, "finops: warning:"),
     ],
 )
-def test_the_server_must_be_new_enough(
-    version: str, code: int, says: str, gguf: Path, finops: Finops
+def test_create_refuses_an_ollama_before_0_30(
+    version: str, code: int, message: str, gguf: Path, finops: Finops
 ) -> None:
-    """0.30 brought what the requests need; 0.0.0 is a build from source: it passes, with a warning
-    even when quiet.
+    """A server before 0.30 is refused. A build from source (0.0.0) is accepted with a warning, also
+    with `-q`.
     """
     with FakeOllama(version=version, models=[]) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url, "-q")
-        assert (done.returncode, says in done.stderr.decode()) == (code, True)
+        assert (done.returncode, message in done.stderr.decode()) == (code, True)
         assert ("POST /api/create" in requests_of(server)) == (code == 0)
-    assert bool(done.stderr) == bool(says)
+    assert bool(done.stderr) == bool(message)

@@ -1,4 +1,6 @@
-"""`finops create` when the server fails: nothing but its last word "success" is success."""
+"""The command `finops create` when the server fails: only the final status "success" counts as
+success.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from tests.support.tiny_gguf import GGUF_HEAD
 DIGEST = f"sha256:{hashlib.sha256(GGUF_HEAD).hexdigest()}"
 
 
-def making(lines: bytes, torn: bool = False) -> Canned:
-    """A server that has every file, and answers the request to create so."""
+def canned_create(lines: bytes, torn: bool = False) -> Canned:
+    """A server that has every file and answers the create request with `lines`."""
     show = {"details": {}, "model_info": {}}
     tags = {"models": [{"model": "finops-triage:latest", "digest": "0" * 64}]}
     answers = {
@@ -30,7 +32,7 @@ def making(lines: bytes, torn: bool = False) -> Canned:
 
 
 @pytest.mark.parametrize(
-    ("lines", "torn", "says"),
+    ("lines", "torn", "message"),
     [
         (
             b'{"status":"parsing GGUF"}\n{"error":"no space left on device"}\n',
@@ -50,24 +52,24 @@ def making(lines: bytes, torn: bool = False) -> Canned:
         (b'{"error":"disk full","status":"success"}\n', False, "disk full"),
     ],
 )
-def test_only_success_is_success(
-    lines: bytes, torn: bool, says: str, gguf: Path, finops: Finops
+def test_create_without_the_success_status_fails(
+    lines: bytes, torn: bool, message: str, gguf: Path, finops: Finops
 ) -> None:
-    """An error line, a torn stream, and an end without the word are failures, even where a model of
-    that name is there from before.
+    """An error line, a broken stream and an end without "success" are failures, also if an older
+    model has that name.
     """
-    with making(lines, torn) as server:
+    with canned_create(lines, torn) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
-    assert (done.returncode, says in done.stderr.decode(), done.stdout) == (
+    assert (done.returncode, message in done.stderr.decode(), done.stdout) == (
         2,
         True,
         b"",
     ), done.stderr
 
 
-def test_a_file_is_sent_with_its_length(gguf: Path, finops: Finops) -> None:
-    """A proxy or a server that wants to know how much is coming is told; a refusal of the file ends
-    the command.
+def test_create_upload_has_a_length_and_may_be_refused(gguf: Path, finops: Finops) -> None:
+    """The upload announces its length. A server that refuses it ends the command with exit 2 before
+    the create request.
     """
     answers = {f"HEAD /api/blobs/{DIGEST}": 404, f"POST /api/blobs/{DIGEST}": 400}
     with Canned(answers) as server:
@@ -77,16 +79,19 @@ def test_a_file_is_sent_with_its_length(gguf: Path, finops: Finops) -> None:
     assert (done.returncode, b"answered 400" in done.stderr) == (2, True)
 
 
-def test_success_without_a_newline_at_the_end_counts(gguf: Path, finops: Finops) -> None:
-    with making(b'{"status":"success"}') as server:
+def test_create_accepts_success_without_a_final_newline(gguf: Path, finops: Finops) -> None:
+    """A last line "success" without a newline is a success."""
+    with canned_create(b'{"status":"success"}') as server:
         assert (
             finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url).returncode
             == 0
         )
 
 
-def test_an_error_of_the_servers_stream_is_a_failure(gguf: Path, finops: Finops) -> None:
-    """A file that only begins like GGUF passes the first look; the server's word counts."""
+def test_create_reports_an_error_line_of_the_server(gguf: Path, finops: Finops) -> None:
+    """A file that only starts like GGUF is sent, and the error line of the server ends the command
+    with exit 2.
+    """
     gguf.write_bytes(b"GGUF\x03")
     with FakeOllama(models=[]) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
@@ -95,11 +100,11 @@ def test_an_error_of_the_servers_stream_is_a_failure(gguf: Path, finops: Finops)
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_a_file_whose_name_is_no_utf8_is_refused(
+def test_create_refuses_names_that_are_not_utf_8(
     more: tuple[str, ...], tmp_path: Path, finops: Finops
 ) -> None:
-    """JSON cannot hold it, neither in the request nor in what is told of it; the same for a folder
-    on the way and for --name.
+    """A file, folder or model name that is not valid UTF-8 is refused with exit 2, because JSON
+    cannot hold it.
     """
     bad = os.fsdecode(b"\xff")
     (tmp_path / bad).mkdir()
@@ -107,10 +112,10 @@ def test_a_file_whose_name_is_no_utf8_is_refused(
     for file in files:
         file.write_bytes(GGUF_HEAD)
     with Canned({}) as server:
-        orders = [*(("--gguf", file) for file in files), ("--name", bad)]
+        commands = [*(("--gguf", file) for file in files), ("--name", bad)]
         done = [
             finops("create", "--stage", "triage", "--host", server.url, *order, *more)
-            for order in orders
+            for order in commands
         ]
         assert server.asked == []
     assert [(one.returncode, b"is not UTF-8" in one.stderr) for one in done] == [(2, True)] * 3, (
@@ -118,7 +123,8 @@ def test_a_file_whose_name_is_no_utf8_is_refused(
     )
 
 
-def test_the_home_of_nobody_is_refused(tmp_path: Path, finops: Finops) -> None:
+def test_create_refuses_the_home_of_an_unknown_user(tmp_path: Path, finops: Finops) -> None:
+    """FROM with the home folder of an unknown user ends with exit 2 and without a traceback."""
     (tmp_path / "M").write_text("FROM ~no-such-user/x.gguf\n")
     done = finops("create", "--stage", "triage", "--modelfile", tmp_path / "M", "--dry-run")
     assert (

@@ -1,5 +1,5 @@
-"""Several servers as one, slots and turns, servers that go and come back, and servers that are
-refused before anything is sent.
+"""The endpoint pool: several servers as one backend, with slots, alternation, servers that fail and
+return, and refused servers.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from tests.support.ollama_models import (
 from tests.support.records import a_fail, jsonl
 
 
-def test_a_server_that_stays_down_ends_the_run_and_says_why(
-    server: FakeOllama, quick: KnowledgeBase
-) -> None:
-    """The breaker opens, tries the endpoint a bounded number of times, and gives it up."""
+def test_pool_with_its_only_server_down_raises(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """A server that stays down is tried a limited number of times. Then NoEndpointLeft gives the
+    cause and the fix.
+    """
     model = a_model_at(quick, server.url, stages=("triage",))
     model.prepare("triage")
     server.stop()
@@ -55,9 +55,9 @@ def test_a_server_that_stays_down_ends_the_run_and_says_why(
         model.triage(a_record())
 
 
-def test_a_model_that_disappears_ends_the_run(server: FakeOllama, quick: KnowledgeBase) -> None:
-    """404 holds the endpoint back at once, and for good when the model is still not there after the
-    pause.
+def test_pool_whose_model_disappears_raises(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """A 404 stops the endpoint at once, and for good if the model is still missing after
+    the pause.
     """
     model = a_model_at(quick, server.url, stages=("triage",))
     model.prepare("triage")
@@ -74,33 +74,31 @@ def test_a_model_that_disappears_ends_the_run(server: FakeOllama, quick: Knowled
     ]  # the last tries the endpoint out
 
 
-def test_a_model_that_is_only_made_anew_is_waited_for(
-    server: FakeOllama, quick: KnowledgeBase
-) -> None:
-    """One 404 while a model is replaced costs no record its answer."""
+def test_pool_waits_for_a_model_that_is_replaced(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """A single 404 while a model is replaced costs no record its answer."""
     answer = triaged_at(server, quick, first_ones(NotFound(), times=1))
     assert (answer.status, answer.attempt_errors[0].server) == ("ok", ("reply.model_missing",))
 
 
 @pytest.mark.parametrize("behaviour", [Crash(), BadRequest("no"), Busy(), Hang()])
 @pytest.mark.parametrize("poisoned", [range(3, 9), range(14, 20)])
-def test_records_that_a_server_fails_on_do_not_take_it_from_the_others(
+def test_pool_recovers_after_records_that_fail(
     behaviour: Behaviour, poisoned: range, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """Six poisoned records in a row open the breaker; the warm-up tries the endpoint out, so they
-    settle and the rest is answered.
+    """Six failing records in a row open the breaker. A warm-up request closes it, so all other
+    records are answered.
     """
     words = {f"Qty: {5000 + n} " for n in poisoned}
     server.script = lambda request: (
         behaviour if any(word in request.prompt for word in words) else CorrectAnswer()
     )
     model = a_model_at(quick, server.url, stages=("triage",), timeout=0.3)
-    statuses = _statuses(model, quick, 20)
+    statuses = run_statuses(model, quick, 20)
     assert [n for n, status in enumerate(statuses) if status != "ok"] == list(poisoned)
 
 
-def test_a_server_that_comes_back_is_used_again(server: FakeOllama, quick: KnowledgeBase) -> None:
-    """While it is away the record waits; it costs it none of its attempts."""
+def test_pool_waits_for_a_server_that_returns(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """While its server is down a record waits, and the wait does not count as an attempt."""
     model = a_model_at(quick, server.url, stages=("triage",))
     model.prepare("triage")
     server.stop()
@@ -112,64 +110,61 @@ def test_a_server_that_comes_back_is_used_again(server: FakeOllama, quick: Knowl
     assert set(answer.attempt_errors[0].server) == {"reply.unreachable"}
 
 
-def _blotter(count: int) -> Iterator[Batch]:
+def make_batches(count: int) -> Iterator[Batch]:
     fails = [a_fail(fail_id=f"F-{n}", qty=5000 + n, inventory=INVENTORY) for n in range(count)]
     return (Batch(n, [jsonl(fail).strip()], n) for n, fail in enumerate(fails, start=1))
 
 
-def _statuses(model: Backend, kb: KnowledgeBase, count: int, stage: Any = "triage") -> list[str]:
+def run_statuses(model: Backend, kb: KnowledgeBase, count: int, stage: Any = "triage") -> list[str]:
     desk = Pipeline(SEQUENCES[stage], model, kb, timed=False)
-    done = list(process_with_models(_blotter(count), desk))
+    done = list(process_with_models(make_batches(count), desk))
     assert [one.first for one in done] == list(range(1, count + 1))
     return [status for one in done for status in one.summary.statuses]
 
 
-def test_records_are_spread_over_servers_and_a_dead_one_is_left_to_the_others(
+def test_pool_of_two_servers_survives_the_loss_of_one(
     quick: KnowledgeBase,
 ) -> None:
-    """Two servers share the work; when one falls over, the other does all of it, and nothing is
-    lost.
-    """
+    """Two servers share the records. After one stops, the other answers all of them."""
     with ExitStack() as stack:
         first, second = (stack.enter_context(FakeOllama(token_seconds=0.0002)) for _ in range(2))
         model = a_model_at(quick, first.url, second.url, stages=("triage",))
-        assert set(_statuses(model, quick, 30)) == {"ok"}
+        assert set(run_statuses(model, quick, 30)) == {"ok"}
         assert min(asked_of(first), asked_of(second)) > 5
         second.stop()
-        assert set(_statuses(model, quick, 30)) == {"ok"}
+        assert set(run_statuses(model, quick, 30)) == {"ok"}
 
 
 @pytest.mark.parametrize(("architecture", "at_once"), [("qwen35", 1), ("qwen3", 4)])
-def test_as_many_requests_at_once_as_the_architecture_takes(
+def test_pool_sends_as_many_requests_as_the_model_has_slots(
     architecture: str, at_once: int, quick: KnowledgeBase
 ) -> None:
-    """kb: model.serial_architectures. More requests to a model with one slot would only queue."""
+    """A model of a serial architecture gets one request at a time (kb:
+    model.serial_architectures).
+    """
     models = (Model("finops-triage", architecture), Model("finops-resolver", "qwen3"))
     with FakeOllama(models=models, token_seconds=0.0005) as server:
         model = a_model_at(quick, server.url, stages=("triage",), workers=4)
-        assert set(_statuses(model, quick, 24)) == {"ok"}
+        assert set(run_statuses(model, quick, 24)) == {"ok"}
         assert server.most_at_once["finops-triage"] == at_once
 
 
-def test_a_full_queue_is_met_with_fewer_requests(quick: KnowledgeBase) -> None:
-    """503 is no failure of a record: all are answered, by a server that takes two and lets none
-    wait.
-    """
+def test_pool_reduces_requests_to_a_full_server(quick: KnowledgeBase) -> None:
+    """A 503 of a full server reduces the number of requests, and every record is answered."""
     models = (Model("finops-triage", "qwen3"), Model("finops-resolver", "qwen3"))
     with FakeOllama(models=models, num_parallel=2, max_queue=0, token_seconds=0.0005) as server:
         model = a_model_at(quick, server.url, stages=("triage",), workers=8)
-        assert set(_statuses(model, quick, 30)) == {"ok"}
+        assert set(run_statuses(model, quick, 30)) == {"ok"}
 
 
 @pytest.mark.parametrize("fits_both", [True, False])
-def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: KnowledgeBase) -> None:
-    """kb: model.alternation_batch.
-
-    A chunk passes stage 1 before stage 2 begins: as many loads as chunks, not as records.
+def test_pool_alternates_models_where_only_one_fits(fits_both: bool, quick: KnowledgeBase) -> None:
+    """If only one model fits in memory, a batch finishes stage 1 before stage 2, so models are
+    loaded once a batch (kb: model.alternation_batch).
     """
     with FakeOllama(fits_both=fits_both) as server:
         model = a_model_at(quick, server.url)
-        assert set(_statuses(model, quick, 70, "run")) == {"ok"}
+        assert set(run_statuses(model, quick, 70, "run")) == {"ok"}
         assert model.must_alternate != fits_both
         stages = [request.model for request in server.received if not warms_up(request)]
         if fits_both:
@@ -179,7 +174,8 @@ def test_models_take_turns_where_only_one_fits(fits_both: bool, quick: Knowledge
             assert len(server.loads) <= 7
 
 
-def test_a_missing_model_names_its_cure(quick: KnowledgeBase) -> None:
+def test_pool_without_a_model_names_the_create_command(quick: KnowledgeBase) -> None:
+    """A server without one of the models raises MissingPiece with the `finops create` command."""
     with (
         FakeOllama(models=(Model("finops-triage", "qwen35"),)) as server,
         pytest.raises(MissingPiece, check=cured_by("finops create --stage resolver")),
@@ -187,7 +183,8 @@ def test_a_missing_model_names_its_cure(quick: KnowledgeBase) -> None:
         a_model_at(quick, server.url)
 
 
-def test_an_old_server_is_refused_with_the_reason(quick: KnowledgeBase) -> None:
+def test_pool_refuses_a_server_that_is_too_old(quick: KnowledgeBase) -> None:
+    """A server with an old version raises MissingPiece that names the version."""
     with (
         FakeOllama(version="0.29.1") as server,
         pytest.raises(MissingPiece, match=r"0\.29\.1 is too old"),
@@ -195,8 +192,10 @@ def test_an_old_server_is_refused_with_the_reason(quick: KnowledgeBase) -> None:
         a_model_at(quick, server.url)
 
 
-def test_servers_with_different_models_under_one_name_are_refused(quick: KnowledgeBase) -> None:
-    """One run, one model: its digest goes into every line."""
+def test_pool_refuses_different_models_under_one_name(quick: KnowledgeBase) -> None:
+    """Servers whose models have the same name but different digests are refused, because each line
+    records one digest.
+    """
     other = (
         Model("finops-triage", "qwen35", layer_digest="sha256:" + "f" * 64),
         Model("finops-resolver", "qwen3"),
@@ -209,37 +208,38 @@ def test_servers_with_different_models_under_one_name_are_refused(quick: Knowled
         a_model_at(quick, first.url, second.url)
 
 
-def test_one_dead_server_of_two_is_left_out_with_a_notice(
-    server: FakeOllama, quick: KnowledgeBase
-) -> None:
+def test_pool_omits_a_dead_server_with_a_notice(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """If one of two servers is down at the start, the run uses the other and prints a notice."""
     with FakeOllama() as other:
         dead = other.url
-    chosen = chosen_at(quick, "ollama", dead, server.url)
-    assert [notice for notice in chosen.notices if dead in notice]
+    selected = chosen_at(quick, "ollama", dead, server.url)
+    assert [notice for notice in selected.notices if dead in notice]
 
 
 @pytest.mark.parametrize("host", ["http://8.8.8.8:11434", "https://1.1.1.1"])
-def test_an_address_outside_the_house_is_refused_before_anything_is_sent(
-    host: str, quick: KnowledgeBase
-) -> None:
-    """kb: model.external_servers."""
+def test_pool_refuses_a_public_address(host: str, quick: KnowledgeBase) -> None:
+    """A server with a public address is refused before anything is sent (kb:
+    model.external_servers).
+    """
     with pytest.raises(UsageError, match="may not leave the house"):
         a_model_at(quick, host)
 
 
-def test_no_proxy_of_the_environment_sees_a_record(
+def test_pool_ignores_proxy_settings_of_the_environment(
     server: FakeOllama, quick: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy that HTTP_PROXY names would carry records out of the house."""
+    """Records are sent directly to the server, whatever proxy the environment names."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert triaged_at(server, quick, lambda _: CorrectAnswer()).status == "ok"
 
 
-def test_auto_takes_ollama_where_it_has_the_models_and_says_why_not_otherwise(
+def test_auto_backend_uses_ollama_only_with_its_models(
     server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """Contracts, section 1."""
+    """`--backend auto` uses Ollama if it answers and has the models. Otherwise it uses the engine
+    and gives the reason.
+    """
     there = chosen_at(quick, "auto", server.url)
     assert (there.backend.origin.name, "has the models" in there.why) == ("ollama", True)
     lacking = chosen_at(quick, "auto", server.url, triage_model="other")
@@ -249,23 +249,21 @@ def test_auto_takes_ollama_where_it_has_the_models_and_says_why_not_otherwise(
     assert (away.backend.origin.name, "no Ollama answers" in away.why) == ("engine", True)
 
 
-def test_records_are_asked_in_their_order(server: FakeOllama, quick: KnowledgeBase) -> None:
-    """First come, first served: no record waits while later ones go by."""
+def test_pool_sends_records_in_their_order(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """Records are sent in their order, so none waits while many later ones are sent."""
     model = a_model_at(quick, server.url, stages=("triage",))
-    assert set(_statuses(model, quick, 40)) == {"ok"}
-    asked = [
+    assert set(run_statuses(model, quick, 40)) == {"ok"}
+    quantities = [
         request.prompt.partition("Qty: ")[2].split(" ")[0]
         for request in server.received
         if not warms_up(request)
     ]
-    assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(asked))
+    assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(quantities))
 
 
-def test_a_hung_server_holds_up_neither_the_start_nor_the_others(quick: KnowledgeBase) -> None:
-    """Warm-ups go side by side; a server that fails its own is left to the breaker, and decides
-    nothing about turns.
-    """
+def test_pool_with_one_hung_server_starts_and_answers(quick: KnowledgeBase) -> None:
+    """A server that does not answer its warm-up delays neither the start nor the other servers."""
     with FakeOllama() as well, FakeOllama(script=lambda _: Hang()) as hung:
         model = a_model_at(quick, hung.url, well.url, timeout=0.3)
-        assert set(_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}
+        assert set(run_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}
         assert not model.must_alternate

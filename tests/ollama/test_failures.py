@@ -1,5 +1,5 @@
-"""Models behind Ollama servers: each failure shape of the protocol over real HTTP, retries that
-end, several servers, slots, turns.
+"""Failures of an Ollama server: each kind of failure over HTTP, with a limited number of
+retries.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ ONCE_MORE, CRASHES = 2, 3
         (WrongStatus(302, ""), "reply.rejected", 1),
     ],
 )
-def test_each_failure_has_its_name_and_its_number_of_requests(
+def test_server_failure_has_its_rule_and_limited_retries(
     behaviour: Behaviour, rule: str, requests: int, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """A server that always fails so: the engine answers, the finding names the shape, and retries
-    end.
+    """A server that always fails in one way gives the engine's answer, a finding with that
+    failure's rule, and a limited number of requests.
     """
     answer = triaged_at(server, quick, first_ones(behaviour))
     assert (answer.status, answer.value) == ("fallback", triage(a_record(), quick))
@@ -85,24 +85,26 @@ def test_each_failure_has_its_name_and_its_number_of_requests(
 @pytest.mark.parametrize(
     "behaviour", [Torn(), Crash(), ErrorLine(), Refused(), Busy(), WrongStatus(429, "")]
 )
-def test_what_the_server_failed_is_sent_again(
+def test_request_is_repeated_after_a_server_failure(
     behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """The model is right in the end; provenance tells what was overcome, twice the same or not."""
+    """After a server failure the request is repeated. The answer is ok, and `attempt_errors` lists
+    what was overcome.
+    """
     answer = triaged_at(server, quick, first_ones(behaviour, times=2))
     assert (answer.status, answer.attempts) == ("ok", 1)
-    [trouble] = answer.attempt_errors
-    assert (trouble.rules, len(trouble.server)) == ((), 2)
+    [attempt_error] = answer.attempt_errors
+    assert (attempt_error.rules, len(attempt_error.server)) == ((), 2)
 
 
 @pytest.mark.parametrize(
     "behaviour",
     [NoDone(after=4), Length(), Loaded(), FixedText("Well."), FixedText("<think>on and on")],
 )
-def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
+def test_unreadable_answer_is_asked_again_with_the_schema(
     behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """Another seed, a schema, and more room; never the same request again."""
+    """After an unreadable answer the second request has another seed, the schema and more room."""
     answer = triaged_at(server, quick, first_ones(behaviour, times=1))
     assert (answer.status, answer.attempts) == ("ok", 2)
     first, second = [request.body for request in server.received if not warms_up(request)]
@@ -113,12 +115,10 @@ def test_what_the_model_failed_is_asked_for_once_more_held_to_the_schema(
 
 
 @pytest.mark.parametrize("behaviour", [Hang(), Hang(after=2), Drip(0.05, endless=True)])
-def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
+def test_answer_after_the_timeout_is_cancelled(
     behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """The connection is closed, which ends the generation on the server; the record is settled and
-    not asked again.
-    """
+    """An answer that exceeds the timeout is cancelled on the server and not requested again."""
     answer = triaged_at(server, quick, first_ones(behaviour), timeout=0.3)
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
         "fallback",
@@ -132,16 +132,16 @@ def test_an_answer_that_does_not_come_is_given_up_at_its_deadline(
     assert server.cancelled == 1
 
 
-def test_every_option_is_said_and_nothing_is_left_to_the_server(
-    server: FakeOllama, quick: KnowledgeBase
-) -> None:
-    """Raw, thinking off, never truncated or shifted, sampling of the Modelfile, a seed, and a model
-    that stays loaded.
+def test_request_sets_every_option_explicitly(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """A request sets raw mode, reasoning, truncation, sampling, seed and keep-alive, so that no
+    default of the server applies.
     """
     triaged_at(server, quick, lambda _: CorrectAnswer())
     body = server.received[-1].body
-    said = {key: body[key] for key in ("raw", "think", "stream", "truncate", "shift", "keep_alive")}
-    assert said == {
+    settings = {
+        key: body[key] for key in ("raw", "think", "stream", "truncate", "shift", "keep_alive")
+    }
+    assert settings == {
         "raw": True,
         "think": False,
         "stream": True,
@@ -162,8 +162,8 @@ def test_every_option_is_said_and_nothing_is_left_to_the_server(
     assert not {"template", "system", "context"} & set(body)
 
 
-class _CountsAlike(Behaviour):
-    """A server that says the same number of prompt tokens whatever it is sent."""
+class ConstantPromptCount(Behaviour):
+    """A server that reports the same number of prompt tokens for every prompt."""
 
     def respond(self, response: Any) -> None:
         response.prompt_tokens = 300
@@ -173,13 +173,13 @@ class _CountsAlike(Behaviour):
 @pytest.mark.parametrize(
     ("stages", "status"), [(("triage", "resolver"), "ok"), (("triage",), "fallback")]
 )
-def test_a_server_that_cannot_count_is_not_believed(
+def test_constant_prompt_count_is_detected_by_two_prompts(
     stages: Any, status: str, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
-    """One count for a short prompt and a long one is no count; with one prompt to go by, a longer
-    prompt looks cut.
+    """With two prompts finops detects a server that always reports the same prompt count. With one,
+    a long prompt counts as truncated.
     """
-    server.script = lambda _: _CountsAlike()
+    server.script = lambda _: ConstantPromptCount()
     model = a_model_at(quick, server.url, stages=stages)
     for stage in stages:
         model.prepare(stage)

@@ -1,7 +1,4 @@
-"""The fake Ollama speaks its protocol: versions, lists, generation, limits, slots.
-
-Its failures: test_fake_ollama_failures.py.
-"""
+"""The fake Ollama server and its protocol: versions, lists, generation, limits and slots."""
 
 from __future__ import annotations
 
@@ -84,43 +81,45 @@ def response_text(response: httpx.Response) -> str:
     return "".join(line["response"] for line in lines(response))
 
 
-def test_it_says_that_it_runs_and_its_version(server: FakeOllama) -> None:
-    """`GET /` and `GET /api/version`, and their HEAD."""
+def test_fake_ollama_answers_root_and_version(server: FakeOllama) -> None:
+    """The fake Ollama answers GET and HEAD of `/`, and GET of `/api/version`."""
     assert CLIENT.get(server.url).text == "Ollama is running"
     assert CLIENT.head(server.url).status_code == 200
     assert CLIENT.get(f"{server.url}/api/version").json() == {"version": "0.33.0"}
 
 
-def test_an_unknown_path_is_404_and_an_unknown_method_405(server: FakeOllama) -> None:
-    """In plain text, as Ollama's router answers."""
+def test_fake_ollama_unknown_path_is_404_and_method_405(server: FakeOllama) -> None:
+    """The fake Ollama answers an unknown path with 404 in plain text, and an unknown method with
+    405, as Ollama does.
+    """
     assert (
         CLIENT.get(f"{server.url}/api/nothing").text,
         CLIENT.get(f"{server.url}/api/generate").status_code,
     ) == ("404 page not found", 405)
 
 
-def test_tags_and_show_describe_the_models(server: FakeOllama) -> None:
-    """Names with their tag, digests, architecture, capabilities, and the parameters of the
-    Modelfile.
+def test_fake_ollama_tags_and_show_describe_its_models(server: FakeOllama) -> None:
+    """`/api/tags` and `/api/show` give names, digests, architecture, capabilities and parameters of
+    the models.
     """
     listed = CLIENT.get(f"{server.url}/api/tags").json()["models"]
     assert {entry["name"]: entry["details"]["family"] for entry in listed} == {
         "finops-triage:latest": "qwen35",
         "finops-resolver:latest": "qwen3",
     }
-    shown = CLIENT.post(f"{server.url}/api/show", json={"model": "finops-triage"}).json()
-    assert shown["model_info"]["general.architecture"] == "qwen35"
-    assert shown["model_info"]["qwen35.context_length"] == 262_144
-    assert shown["capabilities"] == ["completion", "thinking"]
-    assert "num_ctx                        2048" in shown["parameters"]
+    description = CLIENT.post(f"{server.url}/api/show", json={"model": "finops-triage"}).json()
+    assert description["model_info"]["general.architecture"] == "qwen35"
+    assert description["model_info"]["qwen35.context_length"] == 262_144
+    assert description["capabilities"] == ["completion", "thinking"]
+    assert "num_ctx                        2048" in description["parameters"]
     assert len({entry["digest"] for entry in listed}) == 2
 
 
-def test_a_triage_is_answered_with_the_rules_of_the_desk(
+def test_fake_ollama_answers_a_triage_with_the_engine(
     server: FakeOllama, kb: KnowledgeBase
 ) -> None:
-    """The streamed pieces make the engine's JSON; the last line has done, its reason and the
-    counts.
+    """The streamed pieces form the engine's triage. The last line has `done`, its reason and the
+    token counts.
     """
     response = ask(server)
     assert response.headers["content-type"] == "application/x-ndjson"
@@ -135,8 +134,12 @@ def test_a_triage_is_answered_with_the_rules_of_the_desk(
     assert last["total_duration"] >= last["load_duration"] + last["eval_duration"]
 
 
-def test_a_resolution_comes_behind_its_trace(server: FakeOllama, kb: KnowledgeBase) -> None:
-    """Raw mode leaves the think tags in the text."""
+def test_fake_ollama_resolution_follows_its_reasoning(
+    server: FakeOllama, kb: KnowledgeBase
+) -> None:
+    """In raw mode the resolver's text has the reasoning with its think tags, and then the engine's
+    plan.
+    """
     thought, _, plan = response_text(ask(server, RESOLVER)).partition("\n</think>\n\n")
     assert thought.startswith(f"<think>\n1 {HEADINGS[0]}\n")
     assert plan.encode() == exact_json.encode(resolve(CASE, kb))
@@ -145,25 +148,27 @@ def test_a_resolution_comes_behind_its_trace(server: FakeOllama, kb: KnowledgeBa
 @pytest.mark.parametrize(
     ("behind", "format"), [("", {"type": "object"}), ("<think>\n</think>\n\n", None)]
 )
-def test_a_grammar_or_a_closed_think_block_leaves_no_trace(
+def test_fake_ollama_with_format_answers_without_reasoning(
     server: FakeOllama, behind: str, format: Any
 ) -> None:
-    """Ollama applies `format` from the first token."""
+    """With `format`, or after a closed think block, the resolver answers with the JSON alone."""
     assert response_text(ask(server, RESOLVER + behind, format=format)).startswith(
         '{"resolution_steps":'
     )
 
 
-def test_without_a_stream_one_object_comes(server: FakeOllama) -> None:
-    """`stream: false`: the same text and counts at once; & < and > are escaped as Go does it."""
+def test_fake_ollama_without_stream_answers_one_object(server: FakeOllama) -> None:
+    """With `stream: false` the same text comes in one object, with `&`, `<` and `>` escaped as Go
+    escapes them.
+    """
     whole = ask(server, RESOLVER, stream=False)
     assert whole.json()["response"] == response_text(ask(server, RESOLVER))
     assert whole.json()["done_reason"] == "stop"
     assert "<" not in whole.text
 
 
-def test_changed_keeps_exact_numbers() -> None:
-    """`Changed` gets Decimals, and what it returns is written digit for digit."""
+def test_fake_ollama_changed_answer_keeps_exact_numbers() -> None:
+    """A `Changed` answer gets decimals and is written digit for digit."""
     with FakeOllama(
         lambda request: Changed(
             lambda answer: {**answer, "priority_score": answer["priority_score"] + 1}
@@ -176,9 +181,9 @@ def test_changed_keeps_exact_numbers() -> None:
     assert str(changed["score_components"]["inventory_modifier"]) == "1.00"
 
 
-def test_what_is_heard_has_number_stage_and_attempt() -> None:
-    """Requests are counted over all models, attempts by user turn; the script gets the same
-    object.
+def test_fake_ollama_records_number_stage_and_attempt() -> None:
+    """Each received request has its number over all models, its stage and its attempt. The script
+    gets the same object.
     """
     scripted: list[ReceivedRequest] = []
 
@@ -218,10 +223,10 @@ def test_what_is_heard_has_number_stage_and_attempt() -> None:
         ),
     ],
 )
-def test_what_ollama_refuses_is_refused_in_its_words(
+def test_fake_ollama_refuses_with_ollamas_status_and_message(
     more: dict[str, Any], status: int, message: str
 ) -> None:
-    """Status and {"error": ...}."""
+    """The fake Ollama refuses an invalid request with the status and the message of Ollama."""
     with FakeOllama(
         models=[*default_models(), Model("plain", capabilities=("completion",))]
     ) as server:
@@ -231,24 +236,26 @@ def test_what_ollama_refuses_is_refused_in_its_words(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
-def test_a_body_that_is_no_object_is_400(server: FakeOllama, content: bytes) -> None:
-    """Nothing, half a text, another type."""
+def test_fake_ollama_body_that_is_not_an_object_is_400(server: FakeOllama, content: bytes) -> None:
+    """An empty, incomplete or wrongly typed body is answered with 400 and an error."""
     response = CLIENT.post(f"{server.url}/api/generate", content=content)
     assert response.status_code == 400
     assert response.json()["error"]
 
 
-def test_a_long_prompt_is_cut_to_half_in_silence_where_nothing_forbids_it(
+def test_fake_ollama_silently_truncates_a_long_prompt(
     server: FakeOllama,
 ) -> None:
-    """The trap: 200, and a prompt_eval_count of (num_ctx + num_keep) / 2."""
+    """Without `truncate: false` a long prompt is truncated to half the context, and the answer has
+    status 200, as with Ollama.
+    """
     response = ask(server, options={"num_ctx": 100}, truncate=None, shift=None)
     assert lines(response)[-1]["prompt_eval_count"] == 52
 
 
-def test_num_predict_and_stop_end_the_text() -> None:
-    """done_reason is `length` at the budget and `stop` at a stop sequence, which is not part of the
-    text.
+def test_fake_ollama_stops_at_num_predict_or_stop_sequence() -> None:
+    """At `num_predict` tokens the reason is `length`. At a stop sequence, which is not part of the
+    text, it is `stop`.
     """
     with FakeOllama(lambda request: FixedText("one two three<|im_end|>four")) as server:
         cut = ask(server, options={"num_predict": 2, "num_ctx": 5120})
@@ -257,8 +264,8 @@ def test_num_predict_and_stop_end_the_text() -> None:
     assert (response_text(stopped), lines(stopped)[-1]["done_reason"]) == ("one two three", "stop")
 
 
-def test_chunks_hold_as_many_tokens_as_wanted() -> None:
-    """`chunk_tokens`; joined they are the text, whatever it holds."""
+def test_fake_ollama_chunks_have_the_requested_tokens() -> None:
+    """Each chunk has `chunk_tokens` tokens, and the chunks together form the text."""
     text = '{"a":[1,2.50],"b_c":"<think>ä · Ω</think>"}\n\n  <|im_x|> _'
     assert "".join(split(text)) == text
     with FakeOllama(lambda request: FixedText(text), chunk_tokens=7) as server:
@@ -267,9 +274,9 @@ def test_chunks_hold_as_many_tokens_as_wanted() -> None:
     assert len(lines(response)) == -(-count(text) // 7) + 1
 
 
-def test_an_empty_prompt_loads_and_keep_alive_0_unloads(server: FakeOllama) -> None:
-    """One object with done_reason `load` or `unload`; `/api/ps` shows what is loaded, with its
-    context.
+def test_fake_ollama_empty_prompt_loads_or_unloads_a_model(server: FakeOllama) -> None:
+    """An empty prompt loads the model, and `keep_alive: 0` unloads it. `/api/ps` lists the loaded
+    models.
     """
     assert ask(server, "").json()["done_reason"] == "load"
     loaded = CLIENT.get(f"{server.url}/api/ps").json()["models"]
@@ -285,11 +292,9 @@ def test_an_empty_prompt_loads_and_keep_alive_0_unloads(server: FakeOllama) -> N
     ("fits_both", "loaded"),
     [(True, {"finops-triage", "finops-resolver"}), (False, {"finops-resolver"})],
 )
-def test_models_that_do_not_fit_together_evict_each_other(
-    fits_both: bool, loaded: set[str]
-) -> None:
-    """`fits_both=False`: asking in turns loads again each time; another num_ctx loads again
-    always.
+def test_fake_ollama_evicts_a_model_that_does_not_fit(fits_both: bool, loaded: set[str]) -> None:
+    """With `fits_both=False` a second model evicts the first. Another `num_ctx` always loads the
+    model again.
     """
     with FakeOllama(fits_both=fits_both) as server:
         ask(server)
@@ -304,8 +309,8 @@ def test_models_that_do_not_fit_together_evict_each_other(
 
 
 @dataclass(frozen=True)
-class Together(Behaviour):
-    """Answers when all are there."""
+class Rendezvous(Behaviour):
+    """A behaviour that answers when all parties have arrived."""
 
     barrier: threading.Barrier
 
@@ -314,9 +319,9 @@ class Together(Behaviour):
         response.send_text("ok")
 
 
-def test_the_resolver_runs_as_many_at_once_as_it_has_slots() -> None:
-    """Four meet in the middle of their generation, which only four slots allow."""
-    together = Together(threading.Barrier(4))
+def test_fake_ollama_resolver_runs_one_request_per_slot() -> None:
+    """The resolver runs four requests at once with `num_parallel=4`."""
+    together = Rendezvous(threading.Barrier(4))
     with (
         FakeOllama(lambda request: together, num_parallel=4) as server,
         ThreadPoolExecutor(8) as pool,
@@ -325,16 +330,16 @@ def test_the_resolver_runs_as_many_at_once_as_it_has_slots() -> None:
         assert (statuses, server.most_at_once) == ([200] * 8, {"finops-resolver": 4})
 
 
-def test_qwen35_runs_one_at_a_time() -> None:
-    """Whatever num_parallel is."""
+def test_fake_ollama_runs_qwen35_one_request_at_a_time() -> None:
+    """The architecture qwen35 runs one request at a time, whatever `num_parallel` is."""
     with FakeOllama(num_parallel=4) as server, ThreadPoolExecutor(6) as pool:
         assert {one.status_code for one in pool.map(lambda _: ask(server), range(6))} == {200}
         assert server.most_at_once == {"finops-triage": 1}
 
 
-def test_render_only_returns_the_prompt_and_generates_nothing(server: FakeOllama) -> None:
-    """`_debug_render_only` over chat renders with the model's template: ChatML, and an empty think
-    block for think false.
+def test_fake_ollama_render_only_returns_the_prompt(server: FakeOllama) -> None:
+    """`_debug_render_only` returns the prompt that the model's template makes, and generates
+    nothing.
     """
     messages = [{"role": "user", "content": triage_prompt(FAIL_RECORD).user}]
     response = ask(server, endpoint="chat", messages=messages, _debug_render_only=True)
@@ -343,8 +348,10 @@ def test_render_only_returns_the_prompt_and_generates_nothing(server: FakeOllama
     assert server.received == []
 
 
-def test_chat_tells_thinking_and_answer_apart(server: FakeOllama, kb: KnowledgeBase) -> None:
-    """message.thinking and message.content, without the tags."""
+def test_fake_ollama_chat_separates_reasoning_and_answer(
+    server: FakeOllama, kb: KnowledgeBase
+) -> None:
+    """A chat response has the reasoning and the answer in separate fields, without tags."""
     messages = [{"role": "user", "content": resolver_prompt(CASE).user}]
     response = ask(server, RESOLVER, "chat", messages=messages, think=True, stream=False)
     message = response.json()["message"]

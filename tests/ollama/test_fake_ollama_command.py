@@ -1,5 +1,5 @@
-"""`python -m finops_cli.devtools.fake_ollama`: its faults can be repeated, and it ends as a command
-should.
+"""The command `python -m finops_cli.devtools.fake_ollama`: repeatable faults, exit codes and
+interrupts.
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ from tests.ollama.test_fake_ollama import CLIENT, RESOLVER, TRIAGE, ask, body, r
 SECONDS = 10
 
 
-def test_faults_are_drawn_from_seed_prompt_and_attempt() -> None:
-    """The same seed repeats them in any order; all faults and errors together take their share."""
+def test_fake_ollama_faults_repeat_for_the_same_seed() -> None:
+    """The same seed gives each prompt the same fault in any order, and each fault has its requested
+    proportion.
+    """
 
-    def drawn(seed: int, numbers: range) -> list[Behaviour]:
+    def draw_faults(seed: int, numbers: range) -> list[Behaviour]:
         script = faulty({"torn": 0.2, "busy": 0.2}, 0.2, seed)
         return [
             script(ReceivedRequest(number, "m", None, f"prompt {number}", {}, 1))
             for number in numbers
         ]
 
-    forth, back = drawn(7, range(1000)), drawn(7, range(999, -1, -1))
+    forth, back = draw_faults(7, range(1000)), draw_faults(7, range(999, -1, -1))
     assert [type(one) for one in forth] == [type(one) for one in reversed(back)]
-    assert [type(one) for one in forth] != [type(one) for one in drawn(8, range(1000))]
+    assert [type(one) for one in forth] != [type(one) for one in draw_faults(8, range(1000))]
     assert all(140 < forth.count(fault) < 260 for fault in (Torn(), Busy()))
     assert 340 < forth.count(CorrectAnswer()) < 460
 
@@ -47,13 +49,16 @@ def test_faults_are_drawn_from_seed_prompt_and_attempt() -> None:
 @pytest.mark.parametrize(
     ("shares", "wrong"), [({"earthquake": 0.1}, 0.0), ({"torn": 0.8}, 0.4), ({"torn": -0.1}, 0.0)]
 )
-def test_faults_that_cannot_be_are_usage_errors(shares: dict[str, float], wrong: float) -> None:
+def test_fake_ollama_impossible_fault_options_are_refused(
+    shares: dict[str, float], wrong: float
+) -> None:
+    """An unknown fault, a negative proportion and proportions above 1 raise UsageError."""
     with pytest.raises(UsageError, match="--fault"):
         faulty(shares, wrong, 7)
 
 
-def test_the_command_serves_until_it_is_interrupted() -> None:
-    """One line on stderr, exit 0 after Ctrl-C, and a port that is taken is exit 2."""
+def test_fake_ollama_command_serves_until_interrupted() -> None:
+    """The command prints its address and ends with exit 0 after Ctrl-C. A port in use is exit 2."""
     command = [
         sys.executable,
         "-m",
@@ -84,8 +89,8 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
     assert (second.returncode, b"another one: --port 0" in second.stderr) == (2, True)
 
 
-def test_a_wrong_answer_is_json_with_a_number_that_is_off() -> None:
-    """`--wrong 1`: whole, well formed, and not the engine's."""
+def test_fake_ollama_wrong_answer_is_valid_json() -> None:
+    """`--wrong 1` gives well-formed answers with the right fields that differ from the engine's."""
     with FakeOllama(faulty({}, 1.0, 7)) as server, FakeOllama() as honest:
         for prompt in (TRIAGE, RESOLVER):
             wrong, right = response_text(ask(server, prompt)), response_text(ask(honest, prompt))
@@ -96,9 +101,9 @@ def test_a_wrong_answer_is_json_with_a_number_that_is_off() -> None:
             assert wrong != right
 
 
-def test_it_serves_one_command_and_ends_with_its_status() -> None:
-    """`-- COMMAND`: the command finds it through OLLAMA_HOST; a command that is not there is exit
-    2.
+def test_fake_ollama_serves_one_command_and_returns_its_exit() -> None:
+    """After `--` the command gets the server in OLLAMA_HOST and its exit status is returned. A
+    missing command is exit 2.
     """
     command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--"]
     seen = (

@@ -1,6 +1,4 @@
-"""The fake Ollama takes uploads and makes models as Ollama does, and the official client works with
-it.
-"""
+"""The fake Ollama server and models: uploads, model creation, and the official client."""
 
 from __future__ import annotations
 
@@ -53,14 +51,16 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def uploaded(server: FakeOllama, content: bytes) -> str:
+def upload(server: FakeOllama, content: bytes) -> str:
     digest = digest_of(content)
     assert CLIENT.post(f"{server.url}/api/blobs/{digest}", content=content).status_code == 201
     return digest
 
 
-def test_a_blob_is_not_there_then_created_then_there(server: FakeOllama) -> None:
-    """HEAD 404, POST 201, HEAD 200, POST 200; a chunked upload works as one with a length does."""
+def test_fake_ollama_blob_exists_after_its_upload(server: FakeOllama) -> None:
+    """A blob is absent (404), created (201) and then present (200). A chunked upload works like one
+    with a length.
+    """
     content = bytes(range(256)) * 1000
     url = f"{server.url}/api/blobs/{digest_of(content)}"
     blocks = (content[start : start + 5000] for start in range(0, len(content), 5000))
@@ -73,8 +73,10 @@ def test_a_blob_is_not_there_then_created_then_there(server: FakeOllama) -> None
     assert [response.status_code for response in statuses] == [404, 201, 200, 200]
 
 
-def test_a_blob_with_another_digest_is_refused_and_kept_under_its_own(server: FakeOllama) -> None:
-    """400 with both digests; what is no digest is 400 too."""
+def test_fake_ollama_refuses_a_blob_with_another_digest(server: FakeOllama) -> None:
+    """A blob with another digest is refused with both digests and kept under its own. A malformed
+    digest is 400.
+    """
     expected, real = digest_of(b"one"), digest_of(b"two")
     response = CLIENT.post(f"{server.url}/api/blobs/{expected}", content=b"two")
     assert (response.status_code, response.json()["error"]) == (
@@ -88,9 +90,11 @@ def test_a_blob_with_another_digest_is_refused_and_kept_under_its_own(server: Fa
     assert heads == [404, 200, 400, 400]
 
 
-def test_a_model_is_created_from_an_upload(server: FakeOllama, gguf: Path) -> None:
-    """Status lines with progress up to `success`; the stored digest is not that of the file."""
-    digest = uploaded(server, gguf.read_bytes())
+def test_fake_ollama_creates_a_model_from_an_upload(server: FakeOllama, gguf: Path) -> None:
+    """A create request streams status lines up to `success`. The stored digest differs from the
+    file's.
+    """
+    digest = upload(server, gguf.read_bytes())
     sent = {
         "model": "mine",
         "files": {"tiny.gguf": digest},
@@ -98,23 +102,26 @@ def test_a_model_is_created_from_an_upload(server: FakeOllama, gguf: Path) -> No
         "parameters": {"num_ctx": 1024, "stop": ["<|im_end|>"]},
     }
     response = CLIENT.post(f"{server.url}/api/create", json=sent)
-    told = lines(response)
-    assert [line["status"] for line in told][:2] == ["parsing GGUF", "validating GGUF model"]
-    assert [line["status"] for line in told][-2:] == ["writing manifest", "success"]
-    assert {(line["total"], line["completed"]) for line in told if "total" in line} >= {
+    events = lines(response)
+    assert [line["status"] for line in events][:2] == ["parsing GGUF", "validating GGUF model"]
+    assert [line["status"] for line in events][-2:] == ["writing manifest", "success"]
+    assert {(line["total"], line["completed"]) for line in events if "total" in line} >= {
         (gguf.stat().st_size, gguf.stat().st_size)
     }
-    shown = CLIENT.post(f"{server.url}/api/show", json={"model": "mine"}).json()
-    assert (shown["system"], shown["capabilities"]) == ("Be brief.", ["completion", "thinking"])
-    assert shown["model_info"]["qwen3.context_length"] == 40_960
-    assert digest.removeprefix("sha256:") not in shown["modelfile"]
+    description = CLIENT.post(f"{server.url}/api/show", json={"model": "mine"}).json()
+    assert (description["system"], description["capabilities"]) == (
+        "Be brief.",
+        ["completion", "thinking"],
+    )
+    assert description["model_info"]["qwen3.context_length"] == 40_960
+    assert digest.removeprefix("sha256:") not in description["modelfile"]
     listed = CLIENT.get(f"{server.url}/api/tags").json()["models"]
     assert listed[0]["name"] == "mine:latest"
     assert listed[0]["details"]["quantization_level"] == "Q4_K_M"
 
 
-def test_a_model_made_from_another_has_a_digest_of_its_own(server: FakeOllama) -> None:
-    """Parameters are part of it; the weights are the same layer."""
+def test_fake_ollama_derived_model_has_its_own_digest(server: FakeOllama) -> None:
+    """A model with other parameters than its base has another digest."""
     sent = {
         "model": "warmer",
         "from": "finops-triage",
@@ -129,8 +136,8 @@ def test_a_model_made_from_another_has_a_digest_of_its_own(server: FakeOllama) -
     assert listed["warmer:latest"] != listed["finops-triage:latest"]
 
 
-def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: FakeOllama) -> None:
-    """Create neither checks nor converts; text for a number is an error of the first request."""
+def test_fake_ollama_wrong_parameter_type_fails_on_generate(server: FakeOllama) -> None:
+    """A create request accepts a number as text, and the first generation fails with an error."""
     sent = {
         "model": "text",
         "from": "finops-triage",
@@ -157,10 +164,10 @@ def test_parameters_are_taken_as_they_come_and_fail_when_asked(server: FakeOllam
         ({"model": "m", "from": "nobody"}, 404, "model 'nobody' not found"),
     ],
 )
-def test_a_create_that_cannot_start_has_a_status(
+def test_fake_ollama_invalid_create_has_an_error_status(
     server: FakeOllama, sent: dict[str, object], status: int, message: str
 ) -> None:
-    """The error comes before the first status line."""
+    """An invalid create request is answered with an error status before the first status line."""
     response = CLIENT.post(f"{server.url}/api/create", json=sent)
     assert response.status_code == status
     assert message in response.json()["error"]
@@ -176,20 +183,23 @@ def test_a_create_that_cannot_start_has_a_status(
         (None, "q5_1", "unsupported quantization type Q5_1"),
     ],
 )
-def test_a_create_that_fails_later_ends_in_an_error_line(
+def test_fake_ollama_failing_create_ends_in_an_error_line(
     server: FakeOllama, gguf: Path, content: bytes | None, quantize: str, message: str
 ) -> None:
-    """Status 200, `parsing GGUF`, then {"error": ...}; without a stream, the status is 400."""
-    digest = uploaded(server, gguf.read_bytes() if content is None else content)
+    """A create request that fails later has status 200 and an error line. Without a stream it has
+    status 400.
+    """
+    digest = upload(server, gguf.read_bytes() if content is None else content)
     sent = {"model": "m", "files": {"a.gguf": digest}, "quantize": quantize}
-    told = lines(CLIENT.post(f"{server.url}/api/create", json=sent))
-    assert told[0] == {"status": "parsing GGUF"}
-    assert message in told[-1].get("error", "")
+    events = lines(CLIENT.post(f"{server.url}/api/create", json=sent))
+    assert events[0] == {"status": "parsing GGUF"}
+    assert message in events[-1].get("error", "")
     whole = CLIENT.post(f"{server.url}/api/create", json={**sent, "stream": False})
     assert whole.status_code == (400 if message else 200)
 
 
-def test_a_blob_that_was_never_uploaded_is_an_error_line(server: FakeOllama) -> None:
+def test_fake_ollama_create_of_an_absent_blob_is_an_error(server: FakeOllama) -> None:
+    """A create request for a blob that was not uploaded ends with an error line."""
     sent = {"model": "m", "files": {"a.gguf": digest_of(b"absent")}}
     assert (
         "no such file or directory"
@@ -197,8 +207,8 @@ def test_a_blob_that_was_never_uploaded_is_an_error_line(server: FakeOllama) -> 
     )
 
 
-def test_a_deleted_model_is_gone(server: FakeOllama) -> None:
-    """200 without a body, then 404."""
+def test_fake_ollama_deleted_model_is_gone(server: FakeOllama) -> None:
+    """Deleting a model gives 200, and deleting it again gives 404."""
     sent = {"model": "finops-triage"}
     statuses = [
         CLIENT.request("DELETE", f"{server.url}/api/delete", json=sent).status_code
@@ -207,17 +217,17 @@ def test_a_deleted_model_is_gone(server: FakeOllama) -> None:
     assert statuses == [200, 404]
 
 
-def test_the_official_client_lists_shows_and_generates(
-    client: ollama.Client, server: FakeOllama
-) -> None:
-    """list, show, generate as a stream and whole, ps."""
+def test_ollama_client_lists_shows_and_generates(client: ollama.Client, server: FakeOllama) -> None:
+    """The official client lists, shows and runs models of the fake server, with and without a
+    stream.
+    """
     assert [model.model for model in client.list().models] == [
         "finops-triage:latest",
         "finops-resolver:latest",
     ]
-    shown = client.show("finops-triage")
-    assert (shown.modelinfo or {})["general.architecture"] == "qwen35"
-    assert shown.capabilities == ["completion", "thinking"]
+    description = client.show("finops-triage")
+    assert (description.modelinfo or {})["general.architecture"] == "qwen35"
+    assert description.capabilities == ["completion", "thinking"]
     parts = list(client.generate("finops-triage", TRIAGE, raw=True, think=False, stream=True))
     assert parts[-1].done_reason == "stop"
     whole = client.generate("finops-triage", TRIAGE, raw=True, think=False)
@@ -225,31 +235,35 @@ def test_the_official_client_lists_shows_and_generates(
     assert client.ps().models[0].context_length == 2048
 
 
-def test_the_official_client_uploads_and_creates(
+def test_ollama_client_uploads_creates_and_deletes(
     client: ollama.Client, server: FakeOllama, gguf: Path
 ) -> None:
-    """create_blob, create as a stream and whole, delete."""
+    """The official client uploads a file, creates a model from it and deletes a model."""
     digest = client.create_blob(gguf)
-    told = list(
+    events = list(
         client.create("mine", files={gguf.name: digest}, parameters={"num_ctx": 512}, stream=True)
     )
-    assert told[-1].status == "success"
+    assert events[-1].status == "success"
     assert client.create("other", from_="mine").status == "success"
     assert client.delete("other").status == "success"
     assert client.list().models[0].model == "mine:latest"
 
 
-def test_errors_reach_the_official_client(client: ollama.Client) -> None:
-    """ResponseError with status and words."""
+def test_ollama_client_raises_the_servers_error(client: ollama.Client) -> None:
+    """The official client raises ResponseError with the status and the message of the fake
+    server.
+    """
     with pytest.raises(ollama.ResponseError, match="model 'nobody' not found") as caught:
         client.generate("nobody", "hello")
     assert caught.value.status_code == 404
 
 
-def test_serving_a_file_without_llama_cpp_names_its_cure(
+def test_fake_ollama_with_a_file_needs_llama_cpp(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MissingPiece before anything listens."""
+    """A fake server with a GGUF file raises MissingPiece with the fix if llama.cpp is not
+    installed.
+    """
     monkeypatch.setitem(__import__("sys").modules, "llama_cpp", None)
     with pytest.raises(MissingPiece, check=cured_by(re.escape(extras.cure("llama")))):
         FakeOllama(gguf={"finops-triage": tmp_path / "a.gguf"})

@@ -1,5 +1,5 @@
-"""One generation against servers that do not keep to HTTP, JSON or time: every word of theirs is a
-named failure, none an error of ours.
+"""One generation against a server that violates HTTP, JSON or timing: each violation is a named
+failure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DONE = b'{"response":"","done":true,"done_reason":"stop","prompt_eval_count":7}\
 
 
 @contextmanager
-def saying(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
+def serve_bytes(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
     """A socket that answers one request with `pieces`, a pause before each, and closes."""
     ended = threading.Event()
 
@@ -30,11 +30,11 @@ def saying(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
         try:
             connection, _ = listening.accept()
             with connection:
-                asked = b""
-                while not asked.endswith(
+                request = b""
+                while not request.endswith(
                     b"}"
                 ):  # what is left unread at the end would reset the connection
-                    asked += connection.recv(65536)
+                    request += connection.recv(65536)
                 for piece in pieces:
                     if ended.wait(pause):
                         return
@@ -53,7 +53,7 @@ def saying(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
             thread.join(5)
 
 
-def _generated(url: str, seconds: float = 5.0) -> Generated:
+def generate_at(url: str, seconds: float = 5.0) -> Generated:
     with open_client(url, transport=TimedTransport()) as client:
         return generate(client, {"model": "m"}, Patience(1, seconds, seconds))
 
@@ -77,16 +77,16 @@ def _generated(url: str, seconds: float = 5.0) -> Generated:
         (DONE.replace(b'"stop"', b"null"), failures.EmptyGeneration),
     ],
 )
-def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
-    """Bytes that are no text, nesting without end, types that are none of the protocol's, numbers
-    that cannot be.
+def test_generate_names_the_failure_of_any_stream(body: bytes, failure: type) -> None:
+    """Invalid bytes, endless nesting, wrong types and impossible numbers in a stream are a named
+    failure or are ignored.
     """
-    with saying([HEAD, body]) as url:
+    with serve_bytes([HEAD, body]) as url:
         if failure is Generated:
-            assert _generated(url).prompt_tokens in (None, 7)
+            assert generate_at(url).prompt_tokens in (None, 7)
         else:
             with pytest.raises(failure) as raised:
-                _generated(url)
+                generate_at(url)
             assert type(raised.value) is failure
 
 
@@ -106,19 +106,22 @@ def test_a_stream_of_any_content(body: bytes, failure: type) -> None:
         ),
     ],
 )
-def test_a_status_with_any_body(
+def test_generate_names_the_failure_of_any_error_status(
     status: int, body: bytes, failure: type[failures.ModelError]
 ) -> None:
+    """An error status with any body is a named failure whose detail has the status."""
     with (
-        saying([b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), body]) as url,
+        serve_bytes(
+            [b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), body]
+        ) as url,
         pytest.raises(failure) as raised,
     ):
-        _generated(url)
+        generate_at(url)
     assert f"HTTP {status}" in raised.value.detail
     raised.value.detail.encode()
 
 
-def _for_ever(first: bytes, then: bytes) -> Iterator[bytes]:
+def repeat_forever(first: bytes, then: bytes) -> Iterator[bytes]:
     yield first
     while True:
         yield then
@@ -135,43 +138,44 @@ def _for_ever(first: bytes, then: bytes) -> Iterator[bytes]:
         (HEAD + b'{"response":"', b"x"),
     ],
 )
-def test_an_answer_is_overdue_however_it_is_dripped(first: bytes, then: bytes) -> None:
-    """Headers, hints, chunk sizes, errors and lines without an end: the timeout holds for all of
-    it together.
-    """
+def test_generate_timeout_covers_headers_and_body(first: bytes, then: bytes) -> None:
+    """The timeout covers endless headers, hints, chunk sizes, errors and lines."""
     started = time.monotonic()
-    with saying(_for_ever(first, then), pause=0.02) as url, pytest.raises(failures.TimedOut):
-        _generated(url, seconds=0.3)
+    with (
+        serve_bytes(repeat_forever(first, then), pause=0.02) as url,
+        pytest.raises(failures.TimedOut),
+    ):
+        generate_at(url, seconds=0.3)
     assert time.monotonic() - started < 20  # for ever, without the timeout
 
 
-def test_an_answer_that_is_there_counts_though_the_connection_never_ends() -> None:
-    """`done` was said: that the server keeps the connection open takes nothing from the answer."""
-    with saying(_for_ever(HEAD + b'{"response":"{}"}\n' + DONE, b""), pause=0.02) as url:
-        assert _generated(url, seconds=0.3).text == "{}"
+def test_generate_returns_at_done_on_an_open_connection() -> None:
+    """An answer with `done` is returned although the server keeps the connection open."""
+    with serve_bytes(repeat_forever(HEAD + b'{"response":"{}"}\n' + DONE, b""), pause=0.02) as url:
+        assert generate_at(url, seconds=0.3).text == "{}"
 
 
-def test_what_came_before_an_end_is_kept() -> None:
-    """Torn or overdue, the text so far is there to be looked at."""
+def test_generate_failure_keeps_the_text_so_far() -> None:
+    """A lost connection and a timeout keep the text that was received before."""
     promising = HEAD.replace(b"Connection: close", b"Content-Length: 999")
     with (
-        saying([promising, b'{"response":"so far"}\n']) as url,
+        serve_bytes([promising, b'{"response":"so far"}\n']) as url,
         pytest.raises(failures.ConnectionLost) as torn,
     ):
-        _generated(url)
+        generate_at(url)
     with (
-        saying(_for_ever(HEAD + b'{"response":"so far"}\n', b""), pause=0.02) as url,
+        serve_bytes(repeat_forever(HEAD + b'{"response":"so far"}\n', b""), pause=0.02) as url,
         pytest.raises(failures.TimedOut) as overdue,
     ):
-        _generated(url, seconds=0.3)
+        generate_at(url, seconds=0.3)
     assert (torn.value.received, overdue.value.received) == ("so far", "so far")
 
 
-def test_a_silence_between_pieces_is_not_waited_out() -> None:
-    """A stalled answer ends after `silence`, long before its timeout."""
+def test_generate_ends_a_stalled_answer_at_the_silence_limit() -> None:
+    """An answer that stalls ends after the silence limit, long before its timeout."""
     started = time.monotonic()
     with (
-        saying(_for_ever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,
+        serve_bytes(repeat_forever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,
         open_client(url, transport=TimedTransport()) as client,
         pytest.raises(failures.TimedOut),
     ):
@@ -179,12 +183,12 @@ def test_a_silence_between_pieces_is_not_waited_out() -> None:
     assert time.monotonic() - started < 60
 
 
-def test_what_is_said_behind_the_end_belongs_to_nothing() -> None:
-    """The first `done` ends the answer: neither text nor another reason behind it counts."""
-    with saying([HEAD, b'{"response":"{}"}\n', DONE, b'{"response":"TAIL"}\n', DONE]) as url:
-        assert _generated(url).text == "{}"
+def test_generate_ignores_text_after_done() -> None:
+    """The first `done` ends the answer, and later text or another reason is ignored."""
+    with serve_bytes([HEAD, b'{"response":"{}"}\n', DONE, b'{"response":"TAIL"}\n', DONE]) as url:
+        assert generate_at(url).text == "{}"
     with (
-        saying([HEAD, DONE.replace(b"stop", b"length"), DONE]) as url,
+        serve_bytes([HEAD, DONE.replace(b"stop", b"length"), DONE]) as url,
         pytest.raises(failures.Truncated),
     ):
-        _generated(url)
+        generate_at(url)

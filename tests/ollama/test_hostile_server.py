@@ -1,6 +1,5 @@
-"""A server that says anything at all: too deep, too long, too large, too slow, of the wrong type.
-
-No traceback, and no end of waiting.
+"""A hostile Ollama server: responses that are too deep, too long, too large, too slow or of the
+wrong type.
 """
 
 from __future__ import annotations
@@ -56,7 +55,10 @@ def raw(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 @pytest.mark.parametrize("body", [DEEP, LONG, NO_TEXT], ids=["deep", "long", "no text"])
 @pytest.mark.parametrize("place", PLACES)
-def test_json_that_cannot_be_read_is_no_ollama(place: str, body: bytes) -> None:
+def test_unreadable_json_is_reported_as_not_ollama(place: str, body: bytes) -> None:
+    """A response whose JSON cannot be read raises MissingPiece that says the server is not
+    Ollama.
+    """
     with Canned({place: body}) as server, pytest.raises(MissingPiece, match="not Ollama"):
         PLACES[place](server.url)
 
@@ -65,9 +67,9 @@ def test_json_that_cannot_be_read_is_no_ollama(place: str, body: bytes) -> None:
     "body", [DEEP, LONG, NO_TEXT, b"[1]"], ids=["deep", "long", "no text", "a list"]
 )
 @pytest.mark.parametrize("place", list(PLACES)[1:])
-def test_an_error_that_cannot_be_read_is_an_error_all_the_same(place: str, body: bytes) -> None:
-    """Nor does a charset that is no encoding of texts, which httpx would try to use, get in the
-    way.
+def test_error_status_with_an_unreadable_body_is_reported(place: str, body: bytes) -> None:
+    """An error status with an unreadable body or charset raises Unfinished with the status and a
+    short message.
     """
 
     def refuse(connection: socket.socket) -> None:
@@ -91,7 +93,8 @@ def test_an_error_that_cannot_be_read_is_an_error_all_the_same(place: str, body:
         b"x" * (2 * 1024 * 1024),
     ],
 )
-def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
+def test_unreadable_create_step_is_a_torn_response(line: bytes) -> None:
+    """A create step that cannot be read raises Unfinished as a torn response."""
     with (
         Canned({"POST /api/create": line + b"\n"}) as server,
         uploads.connect(server.url) as client,
@@ -100,7 +103,10 @@ def test_a_step_that_cannot_be_read_is_torn(line: bytes) -> None:
         uploads.create_model(client, b"{}", lambda _: None)
 
 
-def test_counts_and_texts_of_a_step_are_clean() -> None:
+def test_create_step_with_wild_values_is_cleaned() -> None:
+    """Invalid counts of a create step become 0 or None, and control characters in its text are
+    replaced.
+    """
     lines = (
         b'{"status":"a\\ud800\\u001b","completed":"x","total":-1}\n{"status":"success","total":1e4'
         b"00}\n"
@@ -111,7 +117,9 @@ def test_counts_and_texts_of_a_step_are_clean() -> None:
     assert steps == [("a\ufffd\ufffd", 0, None), ("success", 0, None)]
 
 
-def test_an_error_of_create_is_read_up_to_a_limit() -> None:
+def test_endless_error_of_create_is_read_up_to_a_limit() -> None:
+    """An endless error body of a create request is read up to a limit and quoted."""
+
     def refuse(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 500 Oh\r\n\r\n")
         while True:
@@ -168,10 +176,12 @@ def test_an_error_of_create_is_read_up_to_a_limit() -> None:
         ),
     ],
 )
-def test_values_of_the_wrong_type_are_unknown(
+def test_model_values_of_the_wrong_type_are_unknown(
     show: dict[str, Any], expected: tuple[object, ...], finops: Finops
 ) -> None:
-    """And what is left can be printed, as a round and as JSON."""
+    """Values of the wrong type in a model description become None, and the model can still be
+    printed as table and JSON.
+    """
     with Canned({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
         card = api.card(server.url, "m")
         done = [finops("models", "--host", server.url, *more) for more in ((), ("--json",))]
@@ -181,9 +191,9 @@ def test_values_of_the_wrong_type_are_unknown(
     json.dumps([card.parameters, card.capabilities], ensure_ascii=False).encode()
 
 
-def test_lists_of_wild_values_are_listed(finops: Finops) -> None:
-    """A size beyond every disk, a name that is none or no text, for `models` and for what `doctor`
-    says of memory.
+def test_models_with_wild_sizes_and_names_are_listed(finops: Finops) -> None:
+    """Models with impossible sizes or names are listed without an error, and loaded models with
+    impossible sizes have size 0.
     """
     wild = [{**TAG, "size": HUGE}, {**TAG, "model": None}, {**TAG, "model": "\ud800"}]
     ps: dict[str, object] = {
@@ -208,7 +218,8 @@ def test_lists_of_wild_values_are_listed(finops: Finops) -> None:
         assert finops("models", "--host", server.url, "--json").returncode == 0
 
 
-def test_a_size_that_is_no_number_is_no_ollama() -> None:
+def test_infinite_model_size_is_reported_as_not_ollama() -> None:
+    """A model size that is not a number raises MissingPiece that says the server is not Ollama."""
     with (
         Canned({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
         pytest.raises(MissingPiece, match="not Ollama"),
@@ -216,8 +227,10 @@ def test_a_size_that_is_no_number_is_no_ollama() -> None:
         api.list_installed(server.url)
 
 
-def test_a_list_of_millions_is_no_ollama() -> None:
-    """pydantic would complain of every entry: 15 seconds and 2 GB for 8 MB."""
+def test_list_of_a_million_models_is_refused_unparsed() -> None:
+    """A list of a million entries is refused before pydantic validates it, which would take seconds
+    and gigabytes.
+    """
     many = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}"
     with (
         Canned({"GET /api/tags": many}) as server,
@@ -228,7 +241,8 @@ def test_a_list_of_millions_is_no_ollama() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "\udcff"])
-def test_a_name_that_cannot_be_asked_for_is_refused(name: str) -> None:
+def test_empty_or_invalid_model_name_is_refused(name: str) -> None:
+    """An empty model name, or one that is not valid text, raises UsageError."""
     with Canned({}) as server, pytest.raises(UsageError, match="no name of a model"):
         api.card(server.url, name)
 
@@ -237,10 +251,10 @@ def test_a_name_that_cannot_be_asked_for_is_refused(name: str) -> None:
     "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 500 Oh\r\n\r\n"]
 )
 @pytest.mark.parametrize("place", PLACES)
-def test_an_answer_that_drips_is_waited_for_in_all(
+def test_dripping_response_is_limited_in_total_time(
     place: str, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The body, and the headers too, a byte at a time: the limit is for the whole."""
+    """The time limit covers the whole response, headers included, when it comes byte by byte."""
     monkeypatch.setattr(api, "SECONDS", 0.4)
     over = threading.Event()
 
@@ -258,7 +272,8 @@ def test_an_answer_that_drips_is_waited_for_in_all(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_answer_is_read_up_to_a_limit(place: str) -> None:
+def test_endless_response_is_read_up_to_a_limit(place: str) -> None:
+    """A response that never ends is read up to a limit and then refused."""
     sent = 0
 
     def flood(connection: socket.socket) -> None:
@@ -272,8 +287,10 @@ def test_an_answer_is_read_up_to_a_limit(place: str) -> None:
     assert sent < 3 * api.ANSWER_BYTES
 
 
-def test_an_answer_that_was_packed_is_not_unpacked() -> None:
-    """A thousandth of its size goes over the wire, so it would pass every limit."""
+def test_compressed_response_is_not_decompressed() -> None:
+    """A compressed response is read as it is, because its unpacked size could exceed every
+    limit.
+    """
 
     def packed(connection: socket.socket) -> None:
         connection.sendall(
@@ -284,7 +301,8 @@ def test_an_answer_that_was_packed_is_not_unpacked() -> None:
         assert api.request_json(url, "GET", "/", 5) == {}
 
 
-def test_a_cloud_is_recognised_from_the_list_alone() -> None:
+def test_cloud_model_is_recognised_from_the_list() -> None:
+    """The remote host of a model is taken from the list of models if its description lacks it."""
     tags: dict[str, object] = {"models": [{**TAG, "remote_host": "https://ollama.com"}]}
     with Canned({"POST /api/show": {"model_info": {}}, "GET /api/tags": tags}) as server:
         card = api.card(server.url, "m")
@@ -296,7 +314,8 @@ def test_a_cloud_is_recognised_from_the_list_alone() -> None:
 
 
 @pytest.mark.parametrize("tags", [[], [{**TAG, "model": "other"}], [{**TAG, "digest": None}]])
-def test_a_model_without_a_digest_has_no_card(tags: list[object]) -> None:
+def test_model_without_a_listed_digest_is_refused(tags: list[object]) -> None:
+    """A model that the server describes but lists without a digest raises Unfinished."""
     answers: dict[str, Any] = {
         "POST /api/show": {"model_info": {}},
         "GET /api/tags": {"models": tags},
@@ -308,7 +327,8 @@ def test_a_model_without_a_digest_has_no_card(tags: list[object]) -> None:
         api.card(server.url, "m")
 
 
-def test_a_full_name_is_found_in_the_list() -> None:
+def test_full_model_name_is_found_in_the_list() -> None:
+    """A model that is named with its registry and in another case is found in the list."""
     with Canned(
         {"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": [TAG]}}
     ) as server:
@@ -317,7 +337,8 @@ def test_a_full_name_is_found_in_the_list() -> None:
     assert card.digest == TAG["digest"]
 
 
-def test_a_server_that_fails_does_not_hide_the_others(finops: Finops) -> None:
+def test_models_of_a_failing_server_do_not_hide_the_others(finops: Finops) -> None:
+    """`finops models` with one failing server lists the other servers and ends with exit 2."""
     with Canned({"GET /api/tags": 500}) as bad, Canned({"GET /api/tags": {"models": []}}) as good:
         done = finops("models", "--host", bad.url, "--host", good.url)
     assert (done.returncode, f"\n{good.url}  Ollama".encode() in done.stdout) == (2, True)
@@ -326,9 +347,9 @@ def test_a_server_that_fails_does_not_hide_the_others(finops: Finops) -> None:
 @pytest.mark.parametrize(
     "body", [DEEP, LONG, NO_TEXT, b"[]", {"_debug_info": {"rendered_template": 5}}, 500]
 )
-def test_the_doctor_bears_any_rendering(body: Any, finops: Finops) -> None:
-    """/api/chat is asked for the prompt that the model's own template makes; sizes beyond every
-    disk come after it.
+def test_doctor_with_an_unusable_rendering_reports_poor(body: Any, finops: Finops) -> None:
+    """For any response to the rendering request the doctor reports the prompt as poor, without a
+    traceback.
     """
     names = ("finops-triage", "finops-resolver")
     tags = {"models": [{**TAG, "model": name} for name in names]}

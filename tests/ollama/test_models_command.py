@@ -1,5 +1,5 @@
-"""`finops models` and what lies under it: lists, cards and memory of a server, its faults
-translated once.
+"""The command `finops models` and the API below it: lists, model cards and memory of a server, with
+translated errors.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ CLOUD: dict[str, object] = {
 }
 
 
-def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
-    """Everything that the table shows, as data."""
+def test_models_json_has_every_fact_of_the_table(finops: Finops) -> None:
+    """`finops models --json` gives each model with its stage and all facts of the table."""
     with FakeOllama() as server:
         [_, listed] = json.loads(
             finops("models", "--host", server.url, "--json").stdout
@@ -55,8 +55,8 @@ def test_each_model_has_its_stage_and_its_facts(finops: Finops) -> None:
     }
 
 
-def test_the_table_fits_a_terminal_of_80_columns(finops: Finops) -> None:
-    """Heading, columns, a line a model; a long name has a line of its own and is not cut."""
+def test_models_table_fits_80_columns(finops: Finops) -> None:
+    """The table fits 80 columns. A long name has a line of its own and is not shortened."""
     long = "hf.co/someone/An-Exceedingly-Long-Name-Of-A-Model-GGUF:Q4_K_M-with-more-behind-it"
     with FakeOllama(
         models=[
@@ -85,8 +85,8 @@ def test_the_table_fits_a_terminal_of_80_columns(finops: Finops) -> None:
     )
 
 
-def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
-    """size_vram of size; what is not loaded has no share."""
+def test_models_table_shows_the_gpu_part_of_loaded_models(finops: Finops) -> None:
+    """A loaded model shows the percentage of it that is on the GPU, and other models show none."""
     running = {
         "models": [{"model": "a:latest", "size": 4_000, "size_vram": 3_000, "context_length": 2048}]
     }
@@ -105,8 +105,8 @@ def test_a_loaded_model_shows_its_share_of_the_gpu(finops: Finops) -> None:
     ]
 
 
-def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
-    """The fake Ollama loads a model as Ollama does: on a request without a prompt."""
+def test_models_shows_a_model_as_loaded_after_a_request(finops: Finops) -> None:
+    """A model is shown as loaded after a request without a prompt."""
     with FakeOllama() as server:
         httpx.post(
             f"{server.url}/api/generate", json={"model": "finops-triage"}, trust_env=False
@@ -120,9 +120,9 @@ def test_what_a_request_loads_is_loaded(finops: Finops) -> None:
     }
 
 
-def test_a_cloud_model_is_recognised(finops: Finops) -> None:
-    """The server only forwards to `remote_host`, and says little else of it: the card tells, and so
-    does the table.
+def test_models_marks_a_cloud_model(finops: Finops) -> None:
+    """A model that the server forwards to a remote host is marked as cloud in the card and the
+    table.
     """
     show = {
         "remote_host": CLOUD["remote_host"],
@@ -142,8 +142,8 @@ def test_a_cloud_model_is_recognised(finops: Finops) -> None:
     assert "  cloud  " in text
 
 
-def test_a_base_that_a_cloud_answers_for_is_refused(tmp_path: Any, finops: Finops) -> None:
-    """FROM a cloud model would make a model that sends the records out of the house."""
+def test_create_from_a_cloud_model_is_refused(tmp_path: Any, finops: Finops) -> None:
+    """FROM with a cloud model is refused, because the records would be sent to a remote host."""
     (tmp_path / "M").write_text("FROM gpt-oss:120b-cloud\n")
     with Canned(
         {
@@ -158,9 +158,9 @@ def test_a_base_that_a_cloud_answers_for_is_refused(tmp_path: Any, finops: Finop
     assert (done.returncode, b"may not leave the house" in done.stderr) == (2, True)
 
 
-def test_a_card_tells_what_the_server_knows() -> None:
-    """Capabilities, context, settings with their types, digest; None where the model is not
-    there.
+def test_model_card_has_capabilities_context_and_digest() -> None:
+    """A model card has capabilities, context, typed settings and digest. It is None if the model is
+    absent.
     """
     with FakeOllama() as server:
         card = api.card(server.url, "finops-resolver")
@@ -184,30 +184,34 @@ def test_a_card_tells_what_the_server_knows() -> None:
     ) == (5120, 0.1, ["<|im_end|>"])
 
 
-def test_a_server_that_does_not_answer_has_its_cure_and_the_others_are_listed(
+def test_models_with_an_unreachable_server_lists_the_others(
     finops: Finops,
 ) -> None:
-    """Exit 3, the cure on stderr, the table of the server that answers on stdout."""
+    """`finops models` with an unreachable server ends with exit 3 and a fix on stderr, and lists
+    the other servers on stdout.
+    """
     with FakeOllama() as server:
         done = finops("models", "--host", NOWHERE, "--host", server.url)
     assert (done.returncode, b"ollama serve" in done.stderr) == (3, True)
     assert f"\n{server.url}  Ollama".encode() in done.stdout
 
 
-def test_a_server_without_models_names_the_command_that_makes_them(finops: Finops) -> None:
+def test_models_of_an_empty_server_suggests_create(finops: Finops) -> None:
+    """For a server without models the table suggests `finops create`."""
     with FakeOllama(models=[]) as server:
         assert (
             "`finops create` makes them" in finops("models", "--host", server.url).stdout.decode()
         )
 
 
-def test_an_address_that_the_internet_routes_is_refused(finops: Finops) -> None:
+def test_models_refuses_a_public_address(finops: Finops) -> None:
+    """`finops models` with a public address ends with exit 2."""
     done = finops("models", "--host", "8.8.8.8")
     assert (done.returncode, b"public address" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
-    ("answers", "torn", "kind", "says"),
+    ("answers", "torn", "kind", "message"),
     [
         ({}, (), MissingPiece, "is not Ollama"),
         ({"GET /api/version": {"version": 1}}, (), MissingPiece, "is not Ollama"),
@@ -216,21 +220,21 @@ def test_an_address_that_the_internet_routes_is_refused(finops: Finops) -> None:
         ({"GET /api/version": b"{}"}, ("GET /api/version",), Unfinished, "connection broke"),
     ],
 )
-def test_faults_of_the_version_are_translated(
-    answers: dict[str, Any], torn: tuple[str, ...], kind: type, says: str
+def test_version_errors_are_finops_errors(
+    answers: dict[str, Any], torn: tuple[str, ...], kind: type, message: str
 ) -> None:
-    """Something else at that address, a redirect (not followed), a torn answer: an error of finops
-    each.
+    """Another service, a redirect and a broken connection at the version request raise finops
+    errors.
     """
     with (
         Canned({"GET /api/version": 404, **answers}, torn) as server,
-        pytest.raises(kind, match=says),
+        pytest.raises(kind, match=message),
     ):
         api.version(server.url)
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "says"),
+    ("answer", "kind", "message"),
     [
         (404, Unfinished, "answered 404"),
         (500, Unfinished, "answered 500"),
@@ -241,22 +245,29 @@ def test_faults_of_the_version_are_translated(
         ({"models": [{"size": "large"}]}, MissingPiece, "is not Ollama"),
     ],
 )
-def test_faults_of_the_list_are_translated(answer: Any, kind: type[FinopsError], says: str) -> None:
-    """What the `ollama` package and pydantic raise comes out as an error of finops."""
-    with Canned({"GET /api/tags": answer}) as server, pytest.raises(kind, match=says):
+def test_model_list_errors_are_finops_errors(
+    answer: Any, kind: type[FinopsError], message: str
+) -> None:
+    """Errors of the `ollama` package and of pydantic for the list of models become finops
+    errors.
+    """
+    with Canned({"GET /api/tags": answer}) as server, pytest.raises(kind, match=message):
         api.list_installed(server.url)
 
 
 @pytest.mark.parametrize(
     "ask", [api.version, api.list_installed, api.list_loaded, lambda url: api.card(url, "x")]
 )
-def test_no_answer_is_a_missing_piece(ask: Any) -> None:
+def test_unreachable_server_is_a_missing_piece(ask: Any) -> None:
+    """Each request to a server that does not answer raises MissingPiece with the fix `ollama
+    serve`.
+    """
     with pytest.raises(MissingPiece, check=cured_by("ollama serve")):
         ask(NOWHERE)
 
 
-def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of what is asked goes through a third machine."""
+def test_server_requests_ignore_proxy_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests go directly to the server, whatever proxy the environment names."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     with FakeOllama() as server:
@@ -264,10 +275,8 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         assert len(api.list_installed(server.url)) == 2
 
 
-def test_the_key_to_ollamas_cloud_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The `ollama` package would send OLLAMA_API_KEY to whatever server is asked, over plain
-    HTTP.
-    """
+def test_server_requests_do_not_send_the_cloud_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OLLAMA_API_KEY of the environment is not sent to a server."""
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
     with Canned({"GET /api/tags": {"models": []}}) as server:
         assert (api.list_installed(server.url), server.asked, server.keys) == (
@@ -297,16 +306,21 @@ HERE = "http://127.0.0.1:11434"
         ("gpu_box.local.", "http://gpu_box.local.:11434"),
     ],
 )
-def test_addresses_as_ollama_takes_them(
+def test_host_address_forms_of_ollama_are_accepted(
     host: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By --host and by OLLAMA_HOST alike."""
+    """Each form of address that Ollama accepts gives the same URL by `--host` and by
+    OLLAMA_HOST.
+    """
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert hosts.resolve_hosts(()) == hosts.resolve_hosts((host,)) == (url,)
 
 
 @pytest.mark.parametrize("value", ["", "  "])
-def test_an_empty_ollama_host_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_ollama_host_means_the_default_address(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty OLLAMA_HOST means the default address, and an empty `--host` is refused."""
     monkeypatch.setenv("OLLAMA_HOST", value)
     assert hosts.resolve_hosts(()) == (HERE,)
     with pytest.raises(UsageError, match="--host"):
@@ -338,18 +352,17 @@ BAD = [
 
 
 @pytest.mark.parametrize("host", BAD, ids=range(len(BAD)))
-def test_what_is_no_address_is_refused_by_its_origin(
-    host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a message that can be printed, and that says who said so."""
+def test_invalid_host_address_names_its_origin(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An invalid address is refused with a short message that names OLLAMA_HOST or `--host`."""
     monkeypatch.setenv("OLLAMA_HOST", host)
-    for given, origin in (((), "OLLAMA_HOST="), ((host,), "--host ")):
+    for arguments, origin in (((), "OLLAMA_HOST="), ((host,), "--host ")):
         with pytest.raises(UsageError, match="accepted: ") as caught:
-            hosts.resolve_hosts(given)
+            hosts.resolve_hosts(arguments)
         assert str(caught.value).startswith(origin)
         assert len(str(caught.value).encode()) < 400
 
 
-def test_an_ipv6_address_with_a_port_needs_brackets() -> None:
+def test_ipv6_address_with_a_port_needs_brackets() -> None:
+    """An IPv6 address with a port and without brackets is refused with the accepted form."""
     with pytest.raises(UsageError, match=r"accepted: \[::1\]:11434"):
         hosts.base_url("::1:11434")

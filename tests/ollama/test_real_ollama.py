@@ -1,5 +1,5 @@
-"""Against a real Ollama server, where one answers at OLLAMA_HOST and has the models: the protocol
-as it is, not as the fake Ollama has it.
+"""A real Ollama server, if one with the models answers at OLLAMA_HOST: the real protocol instead of
+the fake one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RESOLVER = os.environ.get("FINOPS_TEST_RESOLVER", "finops-resolver")
 MODELS = ("--backend", "ollama", "--triage-model", TRIAGE, "--resolver-model", RESOLVER)
 
 
-def _there() -> bool:
+def has_real_models() -> bool:
     [url] = resolve_hosts(())
     try:
         return is_reachable(url, 0.5) and all(
@@ -32,12 +32,14 @@ def _there() -> bool:
 
 pytestmark = [
     pytest.mark.ollama,
-    pytest.mark.skipif(not _there(), reason="no Ollama with both models answers at OLLAMA_HOST"),
+    pytest.mark.skipif(
+        not has_real_models(), reason="no Ollama with both models answers at OLLAMA_HOST"
+    ),
 ]
 
 
-def test_every_line_is_answered_and_passes_the_checker(finops: Finops, tmp_path: Path) -> None:
-    """However good the models are: lines in = lines out, and what stands is right."""
+def test_real_ollama_run_passes_the_checker(finops: Finops, tmp_path: Path) -> None:
+    """With any models every line is answered, and the checker accepts the output."""
     output = tmp_path / "out.jsonl"
     done = finops(
         "run", EXAMPLES / "monday.jsonl", "-o", output, "--keep-raw", *MODELS, timeout=1800
@@ -47,10 +49,8 @@ def test_every_line_is_answered_and_passes_the_checker(finops: Finops, tmp_path:
     assert finops("check", output, "--fails", EXAMPLES / "monday.jsonl").returncode == 0
 
 
-def test_the_same_seed_asks_the_same(finops: Finops) -> None:
-    """A second run gives lines for the same records; that their bytes are equal, no server
-    promises.
-    """
+def test_real_ollama_runs_answer_the_same_records(finops: Finops) -> None:
+    """Two runs give lines for the same records in the same order."""
     one, two = (
         rows(finops("triage", EXAMPLES / "monday.jsonl", *MODELS[:4], timeout=1800).stdout)
         for _ in range(2)
@@ -58,7 +58,8 @@ def test_the_same_seed_asks_the_same(finops: Finops) -> None:
     assert [line["fail_id"] for line in one] == [line["fail_id"] for line in two]
 
 
-def test_doctor_finds_nothing_broken(finops: Finops) -> None:
+def test_real_ollama_doctor_finds_nothing_broken(finops: Finops) -> None:
+    """`finops doctor` of the real server ends with exit 0 and includes a live record."""
     names = ("--triage-model", TRIAGE, "--resolver-model", RESOLVER)
     done = finops("doctor", *names, timeout=1800)
     assert done.returncode == 0, done.stdout

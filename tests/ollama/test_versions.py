@@ -1,4 +1,4 @@
-"""Versions of Ollama: read as numbers, and what an old one lacks."""
+"""Versions of Ollama: their numbers, and the fixes that an old version lacks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from tests.support.cures import cured_by
         ("x0.1.2", None),
     ],
 )
-def test_a_version_is_three_numbers(text: str, numbers: tuple[int, int, int] | None) -> None:
+def test_ollama_version_is_read_as_three_numbers(
+    text: str, numbers: tuple[int, int, int] | None
+) -> None:
+    """A version is read as three numbers, without prefix and suffix. Another text gives None."""
     assert parse_version(text) == numbers
 
 
-def test_gates_are_what_an_old_version_lacks() -> None:
-    """Compared as numbers (0.9 is before 0.32.10), oldest first; none where the version does not
-    say its age.
+def test_ollama_gates_list_the_fixes_after_a_version() -> None:
+    """The gates of a version are the later fixes, oldest first and compared as numbers. An unknown
+    version has none.
     """
     assert [gate.since for gate in gates("0.32.9")] == [(0, 32, 10), (0, 32, 15)]
     assert [gate.version for gate in gates("0.30.0")] == ["0.30.9", "0.31.2", "0.32.10", "0.32.15"]
