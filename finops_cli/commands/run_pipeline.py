@@ -177,8 +177,8 @@ def _open_pipeline(
     selected = select_backend(request, kb)
     is_auto = options.backend == AUTO
     # --quiet still reports that records go to models, and that named model files are not used
-    is_engine = selected.backend.origin.digests is None
-    is_silent = options.quiet and is_engine and not request.ggufs
+    asks_models = selected.backend.origin.is_model
+    is_silent = options.quiet and not asks_models and not request.ggufs
     chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
     for text in (*([] if is_silent else chosen), *selected.notices):
         typer.echo(wrap_label("backend", text), err=True)
@@ -188,5 +188,5 @@ def _open_pipeline(
         kb,
         timed=options.timing,
         keeps_raw=models.keep_raw,
-        redaction=redaction_policy(models.guard, selected.backend.origin.digests is not None, kb),
+        redaction=redaction_policy(models.guard, asks_models, kb),
     )

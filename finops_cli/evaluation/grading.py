@@ -23,8 +23,12 @@ from finops_cli.models.protocol import ModelStage
 from finops_cli.pipeline.output import Line, read_line
 
 
-def grade(records: Path, answers: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[Outcome]:
-    """An outcome for each record of an evaluation, in order.
+def grade(
+    records: Path, answers: Path, stage: ModelStage, is_model: bool, kb: KnowledgeBase
+) -> Iterator[Outcome]:
+    """Grade the answer to each record of an evaluation, in order.
+
+    `is_model`: a language model gave the answers, so that the first attempts are graded.
 
     Raises Unfinished when the two files do not go together.
     """
@@ -37,16 +41,18 @@ def grade(records: Path, answers: Path, stage: ModelStage, kb: KnowledgeBase) ->
                     f"{answers} ends before line {number} of {records}", "--resume goes on with it"
                 )
             line = read_line(answer)
-            yield _outcome(record, line, GRADED_STAGES[stage], kb)
+            yield _outcome(record, line, GRADED_STAGES[stage], is_model, kb)
 
 
-def _outcome(record: bytes, line: Line, stage: GradedStage, kb: KnowledgeBase) -> Outcome:
+def _outcome(
+    record: bytes, line: Line, stage: GradedStage, is_model: bool, kb: KnowledgeBase
+) -> Outcome:
     given = stage.parse_line(record, kb)
     if given is None or line.status == "rejected" or _is_skipped(line, stage):
         return _rejected(stage, line)
     reference = stage.answer(given, kb)
-    answer = _first_answer(line, stage)
-    why = _broken(line, stage)
+    answer = _first_answer(line, stage, is_model)
+    why = _broken(line, stage, is_model)
     first: First = "none" if answer is None else "wrong" if why else "right"
     tokens, generating_ms = _tokens(line, stage)
     latency = line.provenance.latency_ms
@@ -91,11 +97,11 @@ def _rejected(stage: GradedStage, line: Line) -> Outcome:
     )
 
 
-def _broken(line: Line, stage: GradedStage) -> tuple[str, ...]:
+def _broken(line: Line, stage: GradedStage, is_model: bool) -> tuple[str, ...]:
     """The rules that the first answer broke, as the loop noted them; of the engine, which is asked
     once, what the line says.
     """
-    if isinstance(line.provenance.digests, Struct):
+    if is_model:
         attempt_errors = line.provenance.attempt_errors or ()
         return next(
             (
@@ -117,12 +123,12 @@ def _attempts(line: Line, stage: GradedStage) -> list[dict[str, Any]]:
     return received
 
 
-def _first_answer(line: Line, stage: GradedStage) -> Any:
+def _first_answer(line: Line, stage: GradedStage, is_model: bool) -> Any:
     """The first answer, read as the loop reads it; None when there is none.
 
     The engine's is the one that stands.
     """
-    if not isinstance(line.provenance.digests, Struct):
+    if not is_model:
         standing = stage.line_answer(line)
         return standing if isinstance(standing, Struct) else None
     attempts = _attempts(line, stage)

@@ -96,14 +96,16 @@ def conclude(
     """
     refuse_other_answers(folder)
     with whole(folder / outcomes.FILE) as file:
-        for outcome in grading.grade(folder / RECORDS, folder / ANSWERS, wanted.stage, kb):
+        for outcome in grading.grade(
+            folder / RECORDS, folder / ANSWERS, wanted.stage, origin.is_model, kb
+        ):
             file.write(outcomes.encode(outcome))
     metrics = aggregate(outcomes.read_outcomes(folder), kb.evaluation)
     ran = _baselines(wanted, folder, kb, simpler)
     compared = compare_with_baselines(outcomes.read_outcomes(folder), folder) if ran.results else []
     model = GRADED_STAGES[wanted.stage].model(origin.models)
     earned = verdict(
-        model or origin.name, metrics, compared, ran, origin.digests is None, kb.evaluation
+        model or origin.name, metrics, compared, ran, not origin.is_model, kb.evaluation
     )
     return Evaluation(
         _made_from(wanted.stage, wanted, folder / RECORDS, origin, guard, kb),
@@ -172,7 +174,7 @@ def evaluate_baselines(
     )
     wanted = SampleOptions("triage", rows, seed, "coverage", None)
     return Evaluation(
-        _made_from(stage, wanted, folder / RECORDS, Origin("none"), None, kb),
+        _made_from(stage, wanted, folder / RECORDS, Origin("none", is_model=False), None, kb),
         None,
         ran,
         earned,

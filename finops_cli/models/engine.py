@@ -19,7 +19,7 @@ class Engine:
     Its answers are held against themselves: there is no second reckoning to hold them against.
     """
 
-    origin = Origin("engine")
+    origin = Origin("engine", is_model=False)
     concurrency = 0
     must_alternate = False
 

@@ -72,9 +72,11 @@ class Origin(NamedTuple):
     """The parts of provenance and of a run's notes that describe a backend."""
 
     name: str
+    is_model: bool
+    """True if a language model reads the records: their text is guarded, its answers graded."""
     models: ModelNames = ModelNames()
     digests: ModelNames | None = None
-    """Digests of the model files themselves."""
+    """Digests of the model files, where they are known; a remote API does not give them."""
     prompt_sha256: str | None = None
     settings: str | None = None
     """Every setting that influences an answer."""

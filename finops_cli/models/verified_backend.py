@@ -42,7 +42,7 @@ class VerifiedBackend:
     """A language model as a backend."""
 
     def __init__(self, model: TextModel, kb: KnowledgeBase, on_violation: OnViolation) -> None:
-        self.origin = model.origin
+        self.origin = model.origin._replace(is_model=True)
         self._model = model
         self._kb = kb
         self._policy = on_violation

@@ -19,9 +19,10 @@ class Provenance(Struct):
     """Where an answer came from. `latency_ms` is null when the run was asked not to time itself.
 
     `attempts`: how often the model was asked, at most, by one stage. Of a language model also:
-    `digests` of the models, `format_warnings` (text around its answer that was put aside), and
-    `attempt_errors` (each attempt that was not accepted as it came). `masked`: the kinds of
-    personal data that the guard masked in the record; absent where no guard read it.
+    `digests` of the models where they are known, `format_warnings` (text around its answer that
+    was put aside), and `attempt_errors` (each attempt that was not accepted as it came).
+    `masked`: the kinds of personal data that the guard masked in the record; absent where no guard
+    read it.
     """
 
     backend: str

@@ -136,10 +136,10 @@ class Pipeline:
         )
         if outcome.masks is not None:
             provenance.masked = outcome.masks
-        if origin.digests is None:
+        if not origin.is_model:
             return provenance
         warnings = {rule for answer in answers for rule in answer.format_warnings}
-        provenance.digests = origin.digests
+        provenance.digests = UNSET if origin.digests is None else origin.digests
         provenance.format_warnings = tuple(sorted(warnings)) or UNSET
         provenance.attempt_errors = (
             tuple(error for answer in answers for error in answer.attempt_errors) or UNSET

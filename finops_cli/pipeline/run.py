@@ -210,7 +210,7 @@ def _count(
     owed = _owed(given, pipeline) if isinstance(line.resolution, msgspec.Struct) else 0
     if name is not None:
         seen.register([(name, number)])
-    count_line(summary, line, owed)
+    count_line(summary, line, owed, pipeline.backend.origin.is_model)
 
 
 def _owed(given: bytes, pipeline: Pipeline) -> int:

@@ -40,12 +40,13 @@ class PipelineConfig:
 
     def open(self) -> Pipeline:
         kb = load_kb(self.kb_dir)
+        engine = Engine(kb)
         return Pipeline(
             self.sequence,
-            Engine(kb),
+            engine,
             kb,
             self.timed,
-            redaction=redaction_policy(self.guard, False, kb),
+            redaction=redaction_policy(self.guard, engine.origin.is_model, kb),
         )
 
 
@@ -59,6 +60,8 @@ class BatchResult:
 
     first: int
     end: int
+    is_model: bool
+    """True if language models answered."""
     lines: list[bytes] = field(default_factory=list)
     summary: RunSummary = field(default_factory=RunSummary)
     names: list[tuple[str, int]] = field(default_factory=list)
@@ -68,7 +71,7 @@ class BatchResult:
         """Add the output of line `number`, which is the next."""
         self.lines.append(encode(output.line))
         self.owed.append(output.owed)
-        count_line(self.summary, output.line, output.owed)
+        count_line(self.summary, output.line, output.owed, self.is_model)
         if output.given_id is not None:
             self.names.append((output.given_id, number))
 
@@ -76,8 +79,8 @@ class BatchResult:
         """Put the rejection `line` in the place of the output of line `number`."""
         at = number - self.first
         replaced, rejected = RunSummary(), RunSummary()
-        count_line(replaced, read_line(self.lines[at]), self.owed[at])
-        count_line(rejected, line, 0)
+        count_line(replaced, read_line(self.lines[at]), self.owed[at], self.is_model)
+        count_line(rejected, line, 0, self.is_model)
         self.summary.add(replaced, sign=-1)
         self.summary.add(rejected)
         self.lines[at] = encode(line)
@@ -91,6 +94,7 @@ def process_batch(pipeline: Pipeline, batch: Batch) -> BatchResult:
         return _collect(
             batch,
             (pipeline.process(number, line) for number, line in _numbered(batch)),
+            pipeline,
         )
     finally:
         gc.enable()
@@ -160,7 +164,9 @@ def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterato
     else:
         yield from in_threads(
             lambda batch: _collect(
-                batch, (pipeline.process(number, line) for number, line in _numbered(batch))
+                batch,
+                (pipeline.process(number, line) for number, line in _numbered(batch)),
+                pipeline,
             ),
             batches,
             backend.concurrency,
@@ -205,15 +211,17 @@ def _advance(
 
 def _finish(batch: Batch, partial: list[PartialResult], pipeline: Pipeline) -> BatchResult:
     last = pipeline.sequence.later[-1]
-    return _collect(batch, (pipeline.finish(pipeline.advance(each, last)) for each in partial))
+    outputs = (pipeline.finish(pipeline.advance(each, last)) for each in partial)
+    return _collect(batch, outputs, pipeline)
 
 
 def _numbered(batch: Batch) -> Iterator[tuple[int, bytes]]:
     return enumerate(batch.lines, start=batch.first)
 
 
-def _collect(batch: Batch, outputs: Iterable[ProcessedLine]) -> BatchResult:
-    result = BatchResult(first=batch.first, end=batch.end)
+def _collect(batch: Batch, outputs: Iterable[ProcessedLine], pipeline: Pipeline) -> BatchResult:
+    is_model = pipeline.backend.origin.is_model
+    result = BatchResult(first=batch.first, end=batch.end, is_model=is_model)
     for number, output in enumerate(outputs, start=batch.first):
         result.append(number, output)
     return result

@@ -10,8 +10,11 @@ from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.output import Line
 
 
-def count_line(summary: RunSummary, line: Line, owed: int) -> None:
-    """Count one output line; `owed` is the shares that its input owes."""
+def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> None:
+    """Count one output line; `owed` is the shares that its input owes.
+
+    `is_model`: language models answered it.
+    """
     summary.statuses[line.status] += 1
     if line.provenance.latency_ms is not None and line.status != "rejected":
         summary.latency[step_of(line.provenance.latency_ms)] += 1
@@ -32,11 +35,11 @@ def count_line(summary: RunSummary, line: Line, owed: int) -> None:
             summary.uncovered[tier or "unknown"] += plan.residual_short
     if line.provenance.masked:
         summary.masked.update(line.provenance.masked)
-    if isinstance(line.provenance.digests, Struct):
+    if is_model:
         _count_models(summary, line)
     if line.status == "ok":
         return
-    if not isinstance(line.provenance.digests, Struct):
+    if not is_model:
         summary.violations.update(
             finding.rule for findings in _findings(line).values() for finding in findings
         )

@@ -59,7 +59,9 @@ class Fragile:
 
 def model_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCppModel:
     one = Profile(Load("model.gguf", 1000, TOGETHER), Sampling())
-    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(
+        Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
+    )  # type: ignore[arg-type]
 
 
 def outcome(model: LlamaCppModel, prompt: str) -> str:

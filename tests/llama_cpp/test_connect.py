@@ -115,7 +115,7 @@ def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> L
         for stage, path in zip(stages, paths, strict=True)
     }
     start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, room)  # noqa: E731 - it is one
-    return LlamaCppModel(Origin("llama-cpp"), profiles, kb.models, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(Origin("llama-cpp", is_model=True), profiles, kb.models, start=start)  # type: ignore[arg-type]
 
 
 def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(kb: KnowledgeBase) -> None:
@@ -171,7 +171,9 @@ def test_models_take_turns_where_they_need_too_much_together() -> None:
 def model_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
     one = Profile(Load(str(path), 1000), Sampling(), identity=sha256_of_file(path)[1])
     start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, 1)  # noqa: E731 - it is one
-    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(
+        Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", ["put in its place", "written over", "gone"])

@@ -178,7 +178,9 @@ def test_a_system_that_starts_no_process_says_so() -> None:
 
 def model_with(kb: KnowledgeBase, start: Callable[[Load], WorkerProcess]) -> LlamaCppModel:
     one = Profile(Load("model.gguf", 1000, 4), Sampling())
-    return LlamaCppModel(Origin("llama-cpp"), {"triage": one}, kb.models, start=start)
+    return LlamaCppModel(
+        Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
+    )
 
 
 def test_closing_waits_for_no_load(quick: KnowledgeBase) -> None:

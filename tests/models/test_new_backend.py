@@ -29,7 +29,7 @@ MONDAY = str(EXAMPLES / "monday.jsonl")
 class Toy:
     """| A backend that answers by the rules under its own name."""
 
-    origin = Origin("toy")
+    origin = Origin("toy", is_model=False)
     concurrency = 0
     must_alternate = False
 

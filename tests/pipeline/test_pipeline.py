@@ -33,7 +33,7 @@ def run_one(kb: KnowledgeBase, backend: Any) -> tuple[dict[str, Any], RunSummary
     line = jsonl(a_fail(inventory=INVENTORY)).strip()
     written = Pipeline(SEQUENCES["run"], backend, kb, timed=False).process(1, line)
     tally = RunSummary()
-    count_line(tally, written.line, written.owed)
+    count_line(tally, written.line, written.owed, backend.origin.is_model)
     return json.loads(encode(written.line), parse_float=Decimal), tally
 
 

@@ -159,4 +159,6 @@ def model_of(
     """A model with one model, which says at most `TOKENS` tokens."""
     load = Load(str(gguf), CONTEXT, sequences, groups, prefix=PREFIX)
     profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("max_tokens", TOKENS))
-    return LlamaCppModel(Origin("llama-cpp"), {"triage": profile}, kb.models, **given)
+    return LlamaCppModel(
+        Origin("llama-cpp", is_model=True), {"triage": profile}, kb.models, **given
+    )

@@ -38,7 +38,9 @@ class ScriptedModel:
 
     def __init__(self, says: Says, room: int = 100_000) -> None:
         names = ModelNames("small", "smaller")
-        self.origin = Origin("speaking", names, ModelNames("1" * 64, "2" * 64), "0" * 64, "{}")
+        self.origin = Origin(
+            "speaking", True, names, ModelNames("1" * 64, "2" * 64), "0" * 64, "{}"
+        )
         self.asks: list[CompletionRequest] = []
         self._says, self._room, self._lock = says, room, Lock()
 

@@ -93,10 +93,11 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
     }
     origin = Origin(
         "llama-cpp",
-        ModelNames(**{stage: files[stage].name for stage in request.stages}),
-        ModelNames(**{stage: digest for stage, (digest, _) in digests.items()}),
-        prompts_sha256(modelfiles.values()),
-        msgspec.json.encode(
+        is_model=True,
+        models=ModelNames(**{stage: files[stage].name for stage in request.stages}),
+        digests=ModelNames(**{stage: digest for stage, (digest, _) in digests.items()}),
+        prompt_sha256=prompts_sha256(modelfiles.values()),
+        settings=msgspec.json.encode(
             {**relevant, "on_violation": request.on_violation, "timeout": request.timeout}
         ).decode(),
     )

@@ -60,10 +60,11 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
     }
     origin = Origin(
         "ollama",
-        ModelNames(**{stage: request.model(stage, kb) for stage in request.stages}),
-        ModelNames(**digests),
-        prompts_sha256(profiles[stage].modelfile for stage in request.stages),
-        settings_text(profiles, request.on_violation, request.timeout),
+        is_model=True,
+        models=ModelNames(**{stage: request.model(stage, kb) for stage in request.stages}),
+        digests=ModelNames(**digests),
+        prompt_sha256=prompts_sha256(profiles[stage].modelfile for stage in request.stages),
+        settings=settings_text(profiles, request.on_violation, request.timeout),
     )
     endpoint_pool = EndpointPool([_open_endpoint(server, request, settings) for server in servers])
     names = [profiles[stage].model for stage in request.stages]

@@ -1,0 +1,84 @@
+"""A language model is a model even where nobody knows the digests of its files, as behind a remote
+API: its records are guarded, and its answers are graded as those of a model.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from finops_cli.cli import app
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.backends import BACKENDS, BackendSpec, SelectedBackend
+from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.verified_backend import VerifiedBackend
+from tests.support.records import a_fail, jsonl
+from tests.support.text_models import ScriptedModel, right
+
+PRIVATE = "call Jane Doe 555-867-5309, SSN 078-05-1120"
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
+    """Add a backend without digests to the table; return its model, which keeps what it was asked.
+
+    Its first answer to each record has a wrong score.
+    """
+    model = ScriptedModel(lambda request, _: _answer(request))
+    model.origin = model.origin._replace(name="remote", digests=None)
+
+    def open_remote(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+        return SelectedBackend(VerifiedBackend(model, kb, request.on_violation), "as asked")
+
+    row = BackendSpec(name="remote", summary="a remote API", open=open_remote, options={})
+    monkeypatch.setitem(BACKENDS, "remote", row)
+    return model
+
+
+def _answer(request: CompletionRequest) -> str:
+    return right(
+        request, load_kb(bundled_kb_dir()), lambda answer: answer | {"escalation_level": "L0"}
+    )
+
+
+def test_a_model_without_digests_sees_no_personal_data(
+    tmp_path: Path, remote: ScriptedModel
+) -> None:
+    """The guard reads each record before the model does, or nothing is sent at all."""
+    blotter = tmp_path / "fails.jsonl"
+    blotter.write_bytes(jsonl(a_fail(notes=PRIVATE)))
+    CliRunner().invoke(app, ["run", str(blotter), "--backend", "remote"])
+    CliRunner().invoke(app, ["run", str(blotter), "--backend", "remote", "--guard", "on"])
+    prompts = " ".join(request.prompt for request in remote.asks)
+    assert prompts
+    assert not [part for part in ("867-5309", "078-05-1120") if part in prompts]
+
+
+def test_a_model_without_digests_is_counted_and_described_as_a_model(
+    tmp_path: Path, remote: ScriptedModel
+) -> None:
+    """Its line has the attempts that were not accepted, and the summary says how it did."""
+    blotter = tmp_path / "fails.jsonl"
+    blotter.write_bytes(jsonl(a_fail()))
+    done = CliRunner().invoke(app, ["triage", str(blotter), "--backend", "remote"])
+    provenance = json.loads(done.stdout)["provenance"]
+    assert provenance["attempt_errors"][0]["stage"] == "triage"
+    assert "digests" not in provenance
+    assert "triage model 0 of 1 right as they came" in done.stderr
+
+
+def test_a_model_without_digests_is_graded_as_a_model(
+    tmp_path: Path, remote: ScriptedModel
+) -> None:
+    """Its first answers are wrong, and no report calls it the reference."""
+    folder = tmp_path / "evaluation"
+    call = ["evaluate", "--stage", "triage", "--backend", "remote", "-n", "40", "-o", str(folder)]
+    done = CliRunner().invoke(app, call)
+    assert "The engine is the reference itself" not in done.output
+    outcomes = [json.loads(line) for line in (folder / "outcomes.jsonl").read_text().splitlines()]
+    assert {outcome["first"] for outcome in outcomes} == {"wrong"}
