@@ -21,8 +21,8 @@ EVERYDAY = {"age", "backend", "box", "case", "checker", "fail", "finding", "guar
 """Words with an everyday meaning too: they are linked on the pages of `WORKED` only."""
 
 WORKED = ("quickstart", "tutorial/", "index")
-UNTOUCHED = ("glossary", "reference/", "changelog", "decisions/", "measurements")
-"""Pages that are looked up or are records of the past: no links are made there."""
+UNTOUCHED = ("glossary", "changelog", "measurements")
+"""Pages without links to the glossary: itself, and records of the past."""
 
 _KEPT_AS_IT_IS = (
     nodes.literal,

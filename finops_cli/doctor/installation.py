@@ -14,7 +14,7 @@ from finops_cli.models.diagnosis import Diagnosis
 from finops_cli.version import __version__
 
 _OLDEST_PYTHON = (3, 11)
-_NOT_FOR_USERS = ("dev",)
+_NOT_FOR_USERS = ("dev", "docs")
 
 
 def diagnose_installation(kb_dir: Path) -> list[Diagnosis]:

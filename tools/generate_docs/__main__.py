@@ -1,15 +1,17 @@
-"""Write the generated pages, or say with `--check` which of them are stale."""
+"""Write the generated pages and schemas, or say with `--check` which of them are stale."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tools.generate_docs import commands, glossary, layers, objects, rules
 
 ROOT = Path(__file__).resolve().parents[2]
+SCHEMAS = ("fail", "triage", "resolver-input", "resolution", "mapping", "recipe")
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands.render_page,
     "docs/reference/rules.md": rules.render_page,
@@ -17,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/records.md": objects.render_records_page,
     "docs/glossary.md": glossary.render_page,
     "docs/images/layers.svg": layers.render_picture,
+    **{f"kb/schemas/{name}.schema.json": partial(commands.render_schema, name) for name in SCHEMAS},
     "README.md": lambda: commands.fill_table((ROOT / "README.md").read_text()),
 }
 

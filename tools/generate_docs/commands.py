@@ -51,6 +51,11 @@ def render_page() -> str:
     return "\n".join(parts)
 
 
+def render_schema(name: str) -> str:
+    """Render `kb/schemas/NAME.schema.json`, as `finops schema NAME` prints it."""
+    return _read_output(("schema", name))
+
+
 def fill_table(text: str) -> str:
     """Replace the generated block of a page by the table of the commands, where it has one."""
     pattern = re.compile(re.escape(_START) + ".*?" + re.escape(_END), re.DOTALL)
@@ -79,11 +84,14 @@ def _render_command(path: tuple[str, ...]) -> str:
 
 
 def _read_help(path: tuple[str, ...]) -> str:
-    environment = {"COLUMNS": "80", "TERM": "dumb"}
-    runner = CliRunner(env=environment)
-    result = runner.invoke(app, [*path, "--help"], prog_name="finops", terminal_width=80)
+    return _read_output((*path, "--help"))
+
+
+def _read_output(arguments: tuple[str, ...]) -> str:
+    runner = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"})
+    result = runner.invoke(app, list(arguments), prog_name="finops", terminal_width=80)
     if result.exit_code != 0:
-        raise SystemExit(f"finops {' '.join(path)} --help ends with {result.exit_code}")
+        raise SystemExit(f"finops {' '.join(arguments)} ends with {result.exit_code}")
     return "\n".join(line.rstrip() for line in result.output.splitlines()) + "\n"
 
 
