@@ -70,7 +70,7 @@ def modules_loaded_by(*arguments: str) -> set[str]:
 
 
 def test_help_imports_no_heavy_module() -> None:
-    """| `finops --help` imports no JSON, rules or terminal library."""
+    """`finops --help` imports no JSON, rules or terminal library."""
     loaded = modules_loaded_by("--help")
     assert "finops_cli.cli" in loaded
     assert not [
@@ -90,14 +90,14 @@ def test_help_imports_no_heavy_module() -> None:
 def test_user_file_models_load_only_when_needed(
     arguments: tuple[str, ...],
 ) -> None:
-    """| A command that reads no user file does not import the models of user files."""
+    """A command that reads no user file does not import the models of user files."""
     loaded = modules_loaded_by(*arguments)
     assert "finops_cli.cli" in loaded
     assert "finops_cli.files.user_files" not in loaded
 
 
 def test_help_lists_every_command_in_order(finops: Finops) -> None:
-    """| `finops --help` has one complete line for each command, in order, in 80 columns."""
+    """`finops --help` has one complete line for each command, in order, in 80 columns."""
     text = finops("--help").stdout.decode()
     commands = text.partition("Commands:\n")[2]
     assert tuple(line.split()[0] for line in commands.splitlines() if line.strip()) == VERBS
@@ -134,7 +134,7 @@ def every_choice() -> list[tuple[tuple[str, ...], str, list[str]]]:
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
 def test_short_help_option_equals_long_option(words: tuple[str, ...]) -> None:
-    """| `-h` prints the text of `--help` for every command and group."""
+    """`-h` prints the text of `--help` for every command and group."""
     short, long = (CliRunner().invoke(cli.app, [*words, flag]) for flag in ("-h", "--help"))
     assert (short.exit_code, short.output) == (0, long.output)
     assert "Usage: " in short.output
@@ -174,7 +174,7 @@ def test_invalid_number_names_the_value_and_the_range(arguments: list[str], mess
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_command_has_help(verb: str, finops: Finops) -> None:
-    """| `finops COMMAND --help` ends with exit 0."""
+    """`finops COMMAND --help` ends with exit 0."""
     assert finops(verb, "--help").returncode == 0
 
 
@@ -350,7 +350,7 @@ def test_progress_bar_on_a_terminal_shows_rate_and_time(tmp_path: Path) -> None:
 
 
 def test_run_refuses_to_overwrite_its_input(tmp_path: Path, finops: Finops) -> None:
-    """| A run whose output is its input is refused and leaves it unchanged."""
+    """A run whose output is its input is refused and leaves it unchanged."""
     fails = tmp_path / "fails.jsonl"
     fails.write_bytes(jsonl(a_fail()))
     done = finops("run", fails, "-o", fails)

@@ -36,7 +36,7 @@ ROWS = 120
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> Path:
-    """| Answers of the engine to other records of the same mix."""
+    """Answers of the engine to other records of the same mix."""
     folder = tmp_path_factory.mktemp("baseline") / "ev"
     evaluated(folder, kb, Engine(kb), rows=400, seed=11)
     return folder

@@ -82,7 +82,7 @@ def test_group_chance_equals_the_count_of_all_deals() -> None:
 
 
 def assert_close(found: Decimal, exact: Fraction) -> None:
-    """| Assert that both values agree to 40 digits."""
+    """Assert that both values agree to 40 digits."""
     assert abs(Fraction(found) / exact - 1) < Fraction(1, 10**40)
 
 

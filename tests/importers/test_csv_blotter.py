@@ -87,7 +87,7 @@ def test_csv_row_is_mapped_to_an_exact_record(tmp_path: Path) -> None:
 
 
 def test_csv_example_is_imported_and_accepted_by_run(tmp_path: Path) -> None:
-    """| `finops run` accepts the records of the example, also behind a note over two lines."""
+    """`finops run` accepts the records of the example, also behind a note over two lines."""
     out, ran = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     call = [
         "import",
@@ -116,7 +116,7 @@ def test_csv_example_is_imported_and_accepted_by_run(tmp_path: Path) -> None:
 
 
 def test_csv_from_stdin_equals_csv_from_file() -> None:
-    """| A blotter on stdin gives the records of the file, with another file name."""
+    """A blotter on stdin gives the records of the file, with another file name."""
     mapping, source = str(CSV_EXAMPLES / "mapping.yaml"), CSV_EXAMPLES / "blotter.csv"
     piped = CliRunner().invoke(
         app, ["import", "csv", "-", "--map", mapping], input=source.read_bytes()
@@ -182,7 +182,7 @@ def test_csv_bad_row_is_reported_and_others_are_imported(
 
 
 def test_csv_row_with_two_problems_reports_both(tmp_path: Path) -> None:
-    """| A row with an unreadable cell and an invalid value reports both problems."""
+    """A row with an unreadable cell and an invalid value reports both problems."""
     result = import_blotter(
         tmp_path, f"{HEADER}\n{GOOD.replace('Yes', 'maybe').replace('Sell', 'SELL')}\n"
     )
@@ -192,7 +192,7 @@ def test_csv_row_with_two_problems_reports_both(tmp_path: Path) -> None:
 
 
 def test_csv_unclosed_quote_damages_only_its_row(tmp_path: Path) -> None:
-    """| An unclosed quote damages only its own row, and the lines after it are read again."""
+    """An unclosed quote damages only its own row, and the lines after it are read again."""
     plain = GOOD.replace('"5,000"', "5000").replace('"(5,000)"', "-5000")
     many = [plain.replace("D-1", f"E-{number}") for number in range(900)]
     broken = plain.replace("D-1", '"D-1')
@@ -217,7 +217,7 @@ def test_csv_blank_rows_are_skipped(tmp_path: Path) -> None:
 
 
 def test_csv_repeated_fail_id_is_rejected(tmp_path: Path) -> None:
-    """| A second row with the same `fail_id` is damage and names the line of the first."""
+    """A second row with the same `fail_id` is damage and names the line of the first."""
     result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n{good_row('D-2')}\n{GOOD}\n")
     assert result.exit_code == 1
     assert "blotter.csv:4: column 'Ref': fail_id D-1 was used on line 2 already" in result.stderr
@@ -239,7 +239,7 @@ def test_csv_values_of_the_mapping_translate_cells(tmp_path: Path) -> None:
 
 
 def test_csv_constants_fill_every_record_as_assumed(tmp_path: Path) -> None:
-    """| A constant of the mapping is in every record and is listed under `origin.assumed`."""
+    """A constant of the mapping is in every record and is listed under `origin.assumed`."""
     mapping = MAPPING.replace("  cusip: Security\n", "")
     mapping += "constants: {cusip: 012345674, cns_eligible: No, inventory.box_qty: 10,\n"
     mapping += (
@@ -258,7 +258,7 @@ def test_csv_constants_fill_every_record_as_assumed(tmp_path: Path) -> None:
 
 
 def test_csv_delimiter_and_encoding_follow_the_mapping(tmp_path: Path) -> None:
-    """| The mapping sets delimiter and encoding; invalid bytes are reported by line."""
+    """The mapping sets delimiter and encoding; invalid bytes are reported by line."""
     mapping = MAPPING + '  notes: Note\ncsv: {delimiter: "\\t", encoding: cp1252}\n'
     head, line = (
         HEADER.replace(",", "\t") + "\tNote",
@@ -344,7 +344,7 @@ def test_csv_delimiter_and_encoding_follow_the_mapping(tmp_path: Path) -> None:
 def test_csv_invalid_mapping_is_refused_before_any_record(
     tmp_path: Path, mapping: str, message: str
 ) -> None:
-    """| An invalid mapping ends with exit 2, names the key and writes no output."""
+    """An invalid mapping ends with exit 2, names the key and writes no output."""
     result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n", mapping)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
@@ -370,7 +370,7 @@ def test_csv_mapping_with_six_errors_lists_all_of_them(tmp_path: Path) -> None:
 
 
 def test_csv_empty_file_or_ambiguous_header_is_refused(tmp_path: Path) -> None:
-    """| An empty file and a header with a mapped column twice are refused."""
+    """An empty file and a header with a mapped column twice are refused."""
     assert "has no header: it is empty" in import_blotter(tmp_path, "").stderr
     twice = import_blotter(
         tmp_path, f"{HEADER.replace('Days', 'Shares')}\n{GOOD}\n", MAPPING.replace("Days", "Shares")
@@ -384,7 +384,7 @@ def test_csv_empty_file_or_ambiguous_header_is_refused(tmp_path: Path) -> None:
 def test_csv_damage_never_stops_the_rows_after_it(
     tmp_path: Path, position: int, noise: bytes
 ) -> None:
-    """| Any bytes inserted into a blotter leave the last row readable."""
+    """Any bytes inserted into a blotter leave the last row readable."""
     body = f"{GOOD}\n{good_row('D-2')}\n{good_row('D-3')}\n".encode()
     damaged = body[:position] + noise + body[position:]
     result = import_blotter(

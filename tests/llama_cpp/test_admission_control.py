@@ -1,5 +1,5 @@
-"""Who may send to an embedded model: a record that kills its process takes its neighbours with it
-once, and never again.
+"""Admission control of an embedded model: a request that crashes its process affects its neighbours
+only once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tests.support.cures import cured_by
 TOGETHER = 4
 
 
-class Fragile:
-    """A process in name only: it answers when `TOGETHER` wait or a moment is over, and dies under a
-    prompt that says so.
+class FragileProcess:
+    """A stand-in process that answers when `TOGETHER` requests wait or a moment has passed, and
+    dies at a prompt with "kills".
     """
 
     def __init__(self, log: Counter[str]) -> None:
@@ -35,7 +35,7 @@ class Fragile:
         self._death = Died("the process of the model was ended by signal 11")
 
     def ready(self, patience: float) -> None:
-        """At once."""
+        """Return at once."""
 
     def generate(self, request: Generate, seconds: float, silence: float) -> GenerationResult:
         with self._changed:
@@ -72,12 +72,12 @@ def outcome(model: LlamaCppModel, prompt: str) -> str:
 
 
 @pytest.mark.parametrize("poison", [1, 2, 4])
-def test_records_that_kill_the_process_are_alone_in_the_end(
-    poison: int, quick: KnowledgeBase
-) -> None:
-    """Each of them is settled without the model; every neighbour is answered."""
+def test_requests_that_kill_the_process_end_isolated(poison: int, quick: KnowledgeBase) -> None:
+    """Requests that kill the process are retried alone and then settled without the model. Every
+    other request is answered.
+    """
     log: Counter[str] = Counter()
-    model = model_with(quick, lambda _: Fragile(log))
+    model = model_with(quick, lambda _: FragileProcess(log))
     good = [f"record {n}" for n in range(12)]
     texts = [*good[:2], *(f"kills {n}" for n in range(poison)), *good[2:]]
     with ThreadPoolExecutor(TOGETHER) as threads:
@@ -88,8 +88,10 @@ def test_records_that_kill_the_process_are_alone_in_the_end(
     }
 
 
-def test_a_process_that_cannot_be_loaded_is_given_up_by_the_breaker(quick: KnowledgeBase) -> None:
-    """The run ends, with the last reason and what to do."""
+def test_process_that_never_loads_is_given_up(quick: KnowledgeBase) -> None:
+    """A process that cannot be loaded is tried a limited number of times. Then the run ends with
+    the last reason and a fix.
+    """
     tries: list[int] = []
 
     def start(_: Load) -> object:

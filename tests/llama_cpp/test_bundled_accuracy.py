@@ -1,5 +1,5 @@
-"""The models that ship do what is written about them: their files are those of the manifests, and
-they answer as well as it says.
+"""The bundled models: their files match the manifests, and they answer as accurately as
+documented.
 """
 
 from __future__ import annotations
@@ -32,39 +32,46 @@ MOST_FTRS = 3
 
 @pytest.mark.parametrize("folder", ["bundled_models", "training/continue"])
 @pytest.mark.parametrize("stage", RATES)
-def test_a_file_is_the_one_that_its_manifest_was_written_for(stage: str, folder: str) -> None:
-    """Manifest and record stand beside it, by digest."""
-    told = json.loads((ROOT / folder / f"tiny-{stage}.manifest.json").read_bytes())
-    [made] = told["outputs"]
+def test_bundled_file_matches_its_manifest_and_record(stage: str, folder: str) -> None:
+    """The digest of each model file is in its manifest, and the manifest's weights are those of the
+    training record.
+    """
+    manifest = json.loads((ROOT / folder / f"tiny-{stage}.manifest.json").read_bytes())
+    [output] = manifest["outputs"]
     assert (
         hashlib.sha256((ROOT / folder / f"tiny-{stage}.gguf").read_bytes()).hexdigest()
-        == made["sha256"]
+        == output["sha256"]
     )
     run = json.loads((ROOT / folder / f"tiny-{stage}.run.json").read_bytes())
-    weights = {f"model/{each['name']}": each["sha256"] for each in told["base"]}
+    weights = {f"model/{each['name']}": each["sha256"] for each in manifest["base"]}
     assert (
         weights["model/model.safetensors"] == run["result"]["artefacts"]["model/model.safetensors"]
     )
 
 
 @pytest.mark.parametrize("stage", RATES)
-def test_a_bundled_model_continued_from_phase_1_and_is_as_good_as_stated(
+def test_bundled_model_continued_phase_1_with_its_accuracy(
     stage: str,
 ) -> None:
+    """The record of each bundled model names the phase 1 file as its base, and its score is at
+    least the documented one.
+    """
     run = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.run.json").read_bytes())
     first = ROOT / "training/continue" / f"tiny-{stage}.gguf"
     assert run["made_from"]["base"] == {"gguf": hashlib.sha256(first.read_bytes()).hexdigest()}
-    [made] = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.manifest.json").read_bytes())[
+    [output] = json.loads((ROOT / "bundled_models" / f"tiny-{stage}.manifest.json").read_bytes())[
         "outputs"
     ]
-    assert 100 * made["scores"]["exact"] >= RATES[stage] * made["scores"]["asked"]
+    assert 100 * output["scores"]["exact"] >= RATES[stage] * output["scores"]["asked"]
 
 
 @pytest.mark.parametrize("stage", RATES)
-def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
+def test_bundled_model_answers_unseen_records_accurately(
     stage: ModelStage, kb: KnowledgeBase
 ) -> None:
-    """Other records than those that it was measured on; of so few a handful more may be wrong."""
+    """A bundled model answers unseen records with the documented accuracy, less a margin for the
+    small sample.
+    """
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     rows = list(islice(unseen_rows(stage, kb), ASKED))
     scores = check_accuracy(model_files([stage])[stage], stage, rows, kb, lambda done: None)
@@ -72,11 +79,12 @@ def test_a_shipped_model_answers_unseen_records_as_well_as_it_says(
     assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
 
 
-def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_speaks(
-    tmp_path: Path, finops: Finops
-) -> None:
+def test_evaluation_of_bundled_model_reports_accuracy_speed(tmp_path: Path, finops: Finops) -> None:
+    """An evaluation of the bundled triage model reports its correct answers and its tokens per
+    second.
+    """
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
-    given = (
+    arguments = (
         "--stage",
         "triage",
         "--backend",
@@ -88,7 +96,7 @@ def test_an_evaluation_tells_what_the_shipped_model_is_worth_and_how_fast_it_spe
         "--no-baselines",
         "--json",
     )
-    metrics = json.loads(finops("evaluate", *given).stdout)["metrics"]
+    metrics = json.loads(finops("evaluate", *arguments).stdout)["metrics"]
     assert metrics["first_answers"]["right"] >= 6
     assert metrics["speed"]["tokens"] > 8 * 100
     assert metrics["speed"]["tokens_per_second"] > 0

@@ -1,6 +1,4 @@
-"""From the names of model files to a model: what is looked at, refused, read from a Modelfile,
-and weighed against the memory.
-"""
+"""Opening a model file: its checks, its refusals, the settings of its Modelfile, and its memory."""
 
 from __future__ import annotations
 
@@ -43,9 +41,9 @@ WITHOUT_THE_EXTRA = (
 )
 
 
-def test_without_the_extra_the_cure_is_told(tmp_path: Path) -> None:
-    """Before a file is looked at: whoever has none yet learns what to install, and exit 3 says that
-    something is missing.
+def test_llama_cpp_without_the_extra_exits_3_with_the_fix(tmp_path: Path) -> None:
+    """Without the llama extra the backend ends with exit 3 and the fix, before it reads the model
+    file.
     """
     command = [
         sys.executable,
@@ -63,10 +61,8 @@ def test_without_the_extra_the_cure_is_told(tmp_path: Path) -> None:
     assert "llama-cpp-python and llguidance\nfix: " + extras.cure("llama") in done.stderr.decode()
 
 
-def test_the_extra_brings_what_the_worker_imports() -> None:
-    """Every package beyond finops and Python that a module of the worker imports, by the name that
-    it is installed by.
-    """
+def test_llama_extra_lists_every_package_of_the_worker() -> None:
+    """The llama extra lists exactly the packages that the worker's modules import."""
     imported = {
         name.partition(".")[0]
         for module in (ROOT / "finops_cli" / "models" / "llama_cpp" / "worker").glob("*.py")
@@ -85,13 +81,11 @@ def test_the_extra_brings_what_the_worker_imports() -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]["llama"]
-    assert beyond == {wanted.partition(">")[0] for wanted in extra}
+    assert beyond == {requirement.partition(">")[0] for requirement in extra}
 
 
-class Loaded:
-    """A process in name only: it holds memory from its start to its stop, and dies when it is told
-    to.
-    """
+class FakeProcess:
+    """A stand-in process that holds memory from its start to its stop."""
 
     def __init__(self, memory: set[str], path: str, room: int) -> None:
         self.alive = True
@@ -114,12 +108,14 @@ def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> L
         stage: Profile(Load(path, 1000), Sampling())
         for stage, path in zip(stages, paths, strict=True)
     }
-    start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, room)  # noqa: E731 - it is one
+    start: Callable[[Load], object] = lambda load: FakeProcess(memory, load.path, room)  # noqa: E731 - it is one
     return LlamaCppModel(Origin("llama-cpp", is_model=True), profiles, kb.models, start=start)  # type: ignore[arg-type]
 
 
-def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(kb: KnowledgeBase) -> None:
-    """The other one is unloaded, and `must_alternate` becomes true."""
+def test_model_that_does_not_fit_alternates_with_the_other(kb: KnowledgeBase) -> None:
+    """If two models do not fit together, the first is unloaded and `must_alternate`
+    becomes true.
+    """
     memory: set[str] = set()
     model = two_models(kb, 1, memory, "triage.gguf", "resolver.gguf")
     model.prepare("triage")
@@ -130,11 +126,11 @@ def test_a_model_that_does_not_load_beside_another_takes_turns_with_it(kb: Knowl
     assert memory == {"triage.gguf"}
 
 
-def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(
+def test_models_that_fit_stay_loaded_and_too_large_is_refused(
     kb: KnowledgeBase,
 ) -> None:
-    """Two where there is room for two; where there is room for none, the cure names what takes
-    less.
+    """Two models that fit stay loaded. A model that does not fit alone is refused with a fix that
+    needs less memory.
     """
     memory: set[str] = set()
     model = two_models(kb, 2, memory, "triage.gguf", "resolver.gguf")
@@ -145,9 +141,9 @@ def test_models_that_fit_side_by_side_stay_and_one_that_fits_nowhere_is_told(
         two_models(kb, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
 
 
-def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
-    """Keys and values of two bytes, for each head, layer, token, sequence (one more for the prefix)
-    and group.
+def test_memory_of_a_model_is_its_file_and_its_context(tmp_path: Path, gguf: Path) -> None:
+    """The memory of a model is its file plus two bytes per key and value for each head, layer,
+    token, sequence and group.
     """
     shape = Shape(layers=3, width=64, heads=2)
     path = write_tiny_gguf(tmp_path / "whole.gguf", shape=shape)
@@ -160,8 +156,10 @@ def test_contexts_are_weighed_with_the_file(tmp_path: Path, gguf: Path) -> None:
     assert memory_bytes(Load(str(torn), 1000)) == 200
 
 
-def test_models_take_turns_where_they_need_too_much_together() -> None:
-    """A share of what is free; one model alone, or a system that does not tell, is left to try."""
+def test_models_alternate_above_a_part_of_the_free_memory() -> None:
+    """Models alternate if they need more together than the allowed percentage of the free memory.
+    One model alone is tried.
+    """
     assert must_take_turns([40, 31], 100, 70)
     assert not must_take_turns([40, 30], 100, 70)
     assert not must_take_turns([90], 100, 70)
@@ -170,18 +168,18 @@ def test_models_take_turns_where_they_need_too_much_together() -> None:
 
 def model_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
     one = Profile(Load(str(path), 1000), Sampling(), identity=sha256_of_file(path)[1])
-    start: Callable[[Load], object] = lambda load: Loaded(memory, load.path, 1)  # noqa: E731 - it is one
+    start: Callable[[Load], object] = lambda load: FakeProcess(memory, load.path, 1)  # noqa: E731 - it is one
     return LlamaCppModel(
         Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
     )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", ["put in its place", "written over", "gone"])
-def test_a_file_that_is_replaced_is_not_loaded(
+def test_replaced_model_file_is_not_loaded_again(
     how: str, gguf: Path, tmp_path: Path, quick: KnowledgeBase
 ) -> None:
-    """Its digest stands in the lines: after a death, or in its next turn, the run ends instead, and
-    `changes` tells.
+    """A model file that was replaced, overwritten or removed during a run is not loaded again, and
+    the model changes name it.
     """
     model = model_of_file(gguf, quick, set())
     model.prepare("triage")
@@ -215,9 +213,9 @@ OPTIONS = {
 }
 
 
-def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
-    """Every parameter that sways an answer arrives; one that only Ollama does is refused, not
-    dropped.
+def test_profile_has_every_setting_of_the_modelfile(gguf: Path) -> None:
+    """A profile has every Modelfile setting that affects answers. A setting that llama.cpp lacks is
+    refused.
     """
     made = build_profile(
         gguf, {**OPTIONS, "stop": ["<|im_end|>"], "num_predict": -1, "seed": 3}, "prefix"
@@ -238,32 +236,32 @@ def test_a_model_is_asked_as_its_modelfile_says(gguf: Path) -> None:
         build_profile(gguf, {**OPTIONS, "presence_penalty": 1.0}, "")
 
 
-def test_what_a_modelfile_says_of_the_machine_is_done(gguf: Path) -> None:
-    """Layers on a GPU and prompt tokens in one go; unsaid, all layers, and as many tokens as
-    Ollama's default.
+def test_profile_has_gpu_layers_and_batch_of_the_modelfile(gguf: Path) -> None:
+    """A profile has the GPU layers and the batch size of the Modelfile, by default all layers and
+    Ollama's batch size.
     """
     loads = [
-        build_profile(gguf, given, "").load
-        for given in (OPTIONS, {**OPTIONS, "num_gpu": 0, "num_batch": 64})
+        build_profile(gguf, options, "").load
+        for options in (OPTIONS, {**OPTIONS, "num_gpu": 0, "num_batch": 64})
     ]
     assert [(load.gpu_layers, load.batch) for load in loads] == [(-1, 512), (0, 64)]
 
 
-def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
-    """Not there, a folder, or something else."""
+def test_profile_of_a_file_that_is_not_gguf_is_refused(tmp_path: Path) -> None:
+    """A missing file, a folder and a file of another format raise UsageError."""
     (tmp_path / "text.gguf").write_text("hello")
-    for name, told in (
+    for name, message in (
         ("none.gguf", "no such GGUF file"),
         (".", "no such GGUF file"),
         ("text.gguf", "is not a GGUF file"),
     ):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             build_profile(tmp_path / name, OPTIONS, "")
 
 
-def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
-    """Large ones by all cores together; whoever says how many answers at once gets as many, or a
-    few more.
+def test_worker_layout_follows_model_size_and_cores() -> None:
+    """A small model gets one group of sequences for each core, a large one all cores together.
+    `--workers` sets the number of sequences.
     """
     small, large = 1_000_000, 5_000_000_000
     assert worker_layout(small, 2, None) == WorkerLayout(8, 2, 1)
@@ -273,9 +271,9 @@ def test_small_models_are_decoded_by_one_team_for_each_core() -> None:
     assert worker_layout(large, 4, 12) == WorkerLayout(12, 1, 4)
 
 
-def test_the_origin_names_what_the_model_answers_with(gguf: Path, kb: KnowledgeBase) -> None:
-    """File name, digest of the file, digest of the prompts, and all that sways an answer; how many
-    are decoded at once does not.
+def test_origin_has_digests_and_settings_but_not_workers(gguf: Path, kb: KnowledgeBase) -> None:
+    """The origin has file name, digests and settings of a model. The number of sequences is not
+    part of it.
     """
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llguidance")

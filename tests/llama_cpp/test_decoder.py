@@ -1,5 +1,5 @@
-"""The embedded decoder says what a plain llama-cpp-python loop says, whoever else is answered in
-the same batch.
+"""The decoder of the worker: it gives the answers of a plain llama-cpp-python loop, whatever else
+is in the batch.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tests.support.llama_models import (
     BEHIND,
     CONTEXT,
     PREFIX,
+    LocalDecoder,
     Plain,
-    Round,
     agrees,
-    asks,
+    make_requests,
     plain_loop,
     prompts,
 )
@@ -38,8 +38,10 @@ def plain(tiny: Path) -> Callable[..., Plain]:
     return plain_loop(tiny)
 
 
-def test_the_model_of_the_tests_is_the_same_each_time(tiny: Path, tmp_path: Path) -> None:
-    """Equal bytes for equal seeds, other bytes for others, below a megabyte."""
+def test_tiny_model_is_identical_for_the_same_seed(tiny: Path, tmp_path: Path) -> None:
+    """The tiny model has the same bytes for the same seed, others for another seed, and less than a
+    megabyte.
+    """
     assert write_tiny_gguf(tmp_path / "again.gguf").read_bytes() == tiny.read_bytes()
     assert write_tiny_gguf(tmp_path / "other.gguf", seed=8).read_bytes() != tiny.read_bytes()
     assert tiny.stat().st_size < 1_000_000
@@ -47,35 +49,40 @@ def test_the_model_of_the_tests_is_the_same_each_time(tiny: Path, tmp_path: Path
 
 @pytest.mark.parametrize("sequences", [1, 3, 8, 17])
 @pytest.mark.parametrize("batch", [16, 100, 512])
-def test_answers_are_those_of_the_plain_loop(
+def test_decoder_answers_equal_the_plain_loop(
     sequences: int, batch: int, tiny: Path, plain: Callable[..., Plain]
 ) -> None:
-    """Token for token at temperature 0, for any number of seats and prompts on either side of a
-    batch.
+    """At temperature 0 the decoder gives the tokens of the plain loop, for any number of slots and
+    any batch size.
     """
-    asked = asks(prompts(24))
-    said = Round(tiny, sequences, batch).answers(asked)
-    assert [say.number for say in asked if not agrees(said[say.number], plain(say.prompt))] == []
-    assert len({answer.text for answer in said.values()}) > 20  # or nothing was compared
+    requests = make_requests(prompts(24))
+    results = LocalDecoder(tiny, sequences, batch).answers(requests)
+    assert [
+        request.number
+        for request in requests
+        if not agrees(results[request.number], plain(request.prompt))
+    ] == []
+    assert len({answer.text for answer in results.values()}) > 20  # or nothing was compared
 
 
-def test_order_and_neighbours_change_nothing(tiny: Path) -> None:
-    """Each answer is the one that it gets alone: last or first, beside few or many, in the seat of
-    another.
-    """
-    asked = asks(prompts(20, seed=5))
-    alone = {say.number: Round(tiny, 1).answers([say])[say.number] for say in asked}
+def test_decoder_answers_do_not_depend_on_the_order(tiny: Path) -> None:
+    """Each answer is the one that it gets alone, in any order and beside any other requests."""
+    requests = make_requests(prompts(20, seed=5))
+    alone = {
+        request.number: LocalDecoder(tiny, 1).answers([request])[request.number]
+        for request in requests
+    }
     for seed in range(4):
-        shuffled = Random(seed).sample(asked, k=len(asked))
-        assert Round(tiny, 5, batch=64).answers(shuffled) == alone
+        shuffled = Random(seed).sample(requests, k=len(requests))
+        assert LocalDecoder(tiny, 5, batch=64).answers(shuffled) == alone
 
 
 @pytest.mark.parametrize("prefix", ["", PREFIX, "something else"])
-def test_the_common_prefix_changes_nothing(
+def test_decoder_prefix_does_not_change_answers(
     prefix: str, tiny: Path, plain: Callable[..., Plain]
 ) -> None:
-    """Prompts that begin with it, that do not, and that are no longer than it, take turns in the
-    same seats.
+    """Prompts with the common prefix, without it and shorter than it give the answers of the plain
+    loop.
     """
     texts = [
         text
@@ -84,26 +91,26 @@ def test_the_common_prefix_changes_nothing(
         )
         for text in pair
     ]
-    said = Round(tiny, 2, prefix=prefix).answers(asks(texts))
-    assert [n for n, text in enumerate(texts, start=1) if not agrees(said[n], plain(text))] == []
+    results = LocalDecoder(tiny, 2, prefix=prefix).answers(make_requests(texts))
+    assert [n for n, text in enumerate(texts, start=1) if not agrees(results[n], plain(text))] == []
 
 
-def test_the_prefix_is_evaluated_once(tiny: Path) -> None:
-    """A request evaluates what comes behind the prefix, and nothing before."""
+def test_decoder_evaluates_the_prefix_only_once(tiny: Path) -> None:
+    """A request evaluates only the tokens after the common prefix."""
     counted: list[int] = []
-    round = Round(tiny, 1)
-    decode = round.network.decode
-    round.network.decode = lambda batch: (counted.append(len(batch.tokens)), decode(batch))[1]  # type: ignore[method-assign,func-returns-value]
-    round.answers(asks([f"{PREFIX}abc{BEHIND}"] * 3, tokens=1))
-    behind = round.model.tokenize(f"{PREFIX}abc{BEHIND}"), round.model.tokenize(PREFIX)
+    decoder = LocalDecoder(tiny, 1)
+    decode = decoder.network.decode
+    decoder.network.decode = lambda batch: (counted.append(len(batch.tokens)), decode(batch))[1]  # type: ignore[method-assign,func-returns-value]
+    decoder.answers(make_requests([f"{PREFIX}abc{BEHIND}"] * 3, tokens=1))
+    behind = decoder.model.tokenize(f"{PREFIX}abc{BEHIND}"), decoder.model.tokenize(PREFIX)
     assert isinstance(behind[0], list)
     assert isinstance(behind[1], list)
     assert counted == [len(behind[0]) - len(behind[1])] * 3
 
 
-def test_every_token_says_all_that_it_says(tiny: Path) -> None:
-    """However long its name is; only the tokens that end an answer say nothing."""
-    model = Round(tiny, 1).model
+def test_decoder_token_texts_are_complete(tiny: Path) -> None:
+    """Each token has its whole text, and only the tokens that end an answer have none."""
+    model = LocalDecoder(tiny, 1).model
     text = "<|im_start|> category:<think></think>"
     tokens = model.tokenize(text)
     assert isinstance(tokens, list)
@@ -115,12 +122,12 @@ def test_every_token_says_all_that_it_says(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [4, 7, 16, 24])
-def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> None:
-    """Either would abort the process; sequences stand in it in order, and only those that will
-    speak ask for logits.
+def test_decoder_batches_are_within_their_limits(batch: int, tiny: Path) -> None:
+    """No batch is empty or larger than its limit. Its sequences are in order, and only sampled
+    tokens request logits.
     """
-    round = Round(tiny, 4, batch=batch)
-    decode, network = round.network.decode, round.network
+    decoder = LocalDecoder(tiny, 4, batch=batch)
+    decode, network = decoder.network.decode, decoder.network
 
     def checked(filled: Batch) -> None:
         assert 1 <= len(filled.tokens) <= batch
@@ -129,15 +136,15 @@ def test_no_batch_is_empty_or_larger_than_the_limit(batch: int, tiny: Path) -> N
         decode(filled)
 
     network.decode = checked  # type: ignore[method-assign]
-    asked = asks(prompts(9), tokens=9)
-    assert round.answers(asked) == Round(tiny, 4).answers(asked)
+    requests = make_requests(prompts(9), tokens=9)
+    assert decoder.answers(requests) == LocalDecoder(tiny, 4).answers(requests)
 
 
-def test_a_memory_that_cannot_be_cut_gets_the_prefix_anew(
+def test_decoder_copies_the_prefix_if_memory_cannot_be_cut(
     tiny: Path, plain: Callable[..., Plain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for Qwen3.5: what follows the prefix cannot be removed alone, so the seat is emptied and
-    the prefix copied into it.
+    """If the memory cannot be cut behind the prefix, as with Qwen3.5, the slot is emptied and the
+    prefix is copied into it.
     """
     import llama_cpp
 
@@ -149,11 +156,15 @@ def test_a_memory_that_cannot_be_cut_gets_the_prefix_anew(
         return bool(remove(memory, sequence, start, end)) if start < 0 else False
 
     monkeypatch.setattr(llama_cpp, "llama_memory_seq_rm", only_whole)
-    asked = asks(prompts(9, seed=6))
-    round = Round(tiny, 2)
-    round.network.can_rewind = False
-    said = round.answers(asked)
-    assert [say.number for say in asked if not agrees(said[say.number], plain(say.prompt))] == []
+    requests = make_requests(prompts(9, seed=6))
+    decoder = LocalDecoder(tiny, 2)
+    decoder.network.can_rewind = False
+    results = decoder.answers(requests)
+    assert [
+        request.number
+        for request in requests
+        if not agrees(results[request.number], plain(request.prompt))
+    ] == []
     assert True in whole
     assert False in whole
 
@@ -167,50 +178,56 @@ def test_a_memory_that_cannot_be_cut_gets_the_prefix_anew(
         Sampling(0.7, repeat_penalty=1.2),
     ],
 )
-def test_drawn_answers_are_those_of_the_plain_loop_too(
+def test_decoder_sampled_answers_equal_the_plain_loop(
     sampling: Sampling, tiny: Path, plain: Callable[..., Plain]
 ) -> None:
-    """The same seed draws the same tokens, whoever draws beside it."""
-    asked = asks(prompts(16, seed=9), sampling=sampling)
+    """With sampling the same seed gives the tokens of the plain loop, beside any other requests."""
+    requests = make_requests(prompts(16, seed=9), sampling=sampling)
     options = {
         "temp": sampling.temperature,
         "top_k": sampling.top_k,
         "top_p": sampling.top_p,
         "min_p": sampling.min_p,
     }
-    said = Round(tiny, 6).answers(asked)
-    for say in asked:
+    results = LocalDecoder(tiny, 6).answers(requests)
+    for request in requests:
         expected = plain(
-            say.prompt, seed=say.seed, repeat_penalty=sampling.repeat_penalty, **options
+            request.prompt, seed=request.seed, repeat_penalty=sampling.repeat_penalty, **options
         )
-        assert (said[say.number].text, said[say.number].tokens) == (
+        assert (results[request.number].text, results[request.number].tokens) == (
             expected.text,
             len(expected.words),
         )
 
 
-def test_another_seed_draws_another_answer(tiny: Path) -> None:
-    """One prompt, eight seeds beside each other: each has its own generator."""
-    said = Round(tiny, 8).answers(asks([prompts(1)[0]] * 8, sampling=Sampling(1.0)))
-    assert len({answer.text for answer in said.values()}) == 8
+def test_decoder_gives_each_seed_its_own_answer(tiny: Path) -> None:
+    """One prompt with eight seeds at once gives eight different answers."""
+    results = LocalDecoder(tiny, 8).answers(
+        make_requests([prompts(1)[0]] * 8, sampling=Sampling(1.0))
+    )
+    assert len({answer.text for answer in results.values()}) == 8
 
 
-def test_greedy_and_drawn_answers_sit_side_by_side(tiny: Path, plain: Callable[..., Plain]) -> None:
-    """A greedy request is not swayed by a neighbour that draws."""
+def test_decoder_greedy_answer_ignores_sampled_neighbours(
+    tiny: Path, plain: Callable[..., Plain]
+) -> None:
+    """Greedy answers beside sampled ones are those of the plain loop."""
     texts = prompts(12, seed=4)
     mixed = [
         Generate(n, text, n, Sampling(1.0 if n % 2 else 0.0), max_tokens=30)
         for n, text in enumerate(texts, start=1)
     ]
-    said = Round(tiny, 4).answers(mixed)
-    assert [n for n in range(2, 13, 2) if not agrees(said[n], plain(texts[n - 1], tokens=30))] == []
+    results = LocalDecoder(tiny, 4).answers(mixed)
+    assert [
+        n for n in range(2, 13, 2) if not agrees(results[n], plain(texts[n - 1], tokens=30))
+    ] == []
 
 
-def test_prompts_that_cannot_be_answered_harm_no_neighbour(
+def test_decoder_invalid_prompts_do_not_affect_neighbours(
     tiny: Path, plain: Callable[..., Plain]
 ) -> None:
-    """Too long by one token or by far, empty, or bytes that mean nothing: each ends for itself,
-    with the true count.
+    """Prompts that are too long, empty or meaningless end for themselves with their true token
+    count. Other answers are unaffected.
     """
     good = prompts(6)
     fits, too_long, huge = "!" * (CONTEXT - 1), "!" * CONTEXT, "!" * 100_000
@@ -220,47 +237,53 @@ def test_prompts_that_cannot_be_answered_harm_no_neighbour(
         for pair in zip(good, [fits, too_long, huge, "", odd, " "], strict=True)
         for text in pair
     ]
-    said = Round(tiny, 3, batch=64).answers(asks(texts))
-    assert [n for n in range(1, 13, 2) if not agrees(said[n], plain(texts[n - 1]))] == []
-    told = {n: (said[n].end, said[n].prompt_tokens) for n in (4, 6, 8)}
-    assert told == {4: ("context", CONTEXT), 6: ("context", 100_000), 8: ("refused", 0)}
-    assert (said[2].end, said[2].tokens, said[2].prompt_tokens) == ("length", 1, CONTEXT - 1)
-    assert agrees(said[10], plain(odd))
+    results = LocalDecoder(tiny, 3, batch=64).answers(make_requests(texts))
+    assert [n for n in range(1, 13, 2) if not agrees(results[n], plain(texts[n - 1]))] == []
+    ends_of_bad = {n: (results[n].end, results[n].prompt_tokens) for n in (4, 6, 8)}
+    assert ends_of_bad == {4: ("context", CONTEXT), 6: ("context", 100_000), 8: ("refused", 0)}
+    assert (results[2].end, results[2].tokens, results[2].prompt_tokens) == (
+        "length",
+        1,
+        CONTEXT - 1,
+    )
+    assert agrees(results[10], plain(odd))
 
 
-def test_an_answer_uses_the_context_to_its_last_token(tmp_path: Path) -> None:
-    """Without a limit of its own it ends where prompt and answer fill the context, and its
-    neighbours go on.
-    """
+def test_decoder_answer_fills_the_context_to_the_last_token(tmp_path: Path) -> None:
+    """An answer without a limit ends where prompt and answer fill the context."""
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
     texts = ["a b c", "!" * 200]
-    said = Round(endless, 2, context=256).answers(
+    results = LocalDecoder(endless, 2, context=256).answers(
         [Generate(n, text, n) for n, text in enumerate(texts)]
     )
-    assert [(answer.end, answer.prompt_tokens + answer.tokens) for answer in said.values()] == [
+    assert [(answer.end, answer.prompt_tokens + answer.tokens) for answer in results.values()] == [
         ("length", 256)
     ] * 2
 
 
-def test_a_cancelled_answer_harms_no_neighbour(tiny: Path, plain: Callable[..., Plain]) -> None:
-    """Cancelled while its prompt is read or while it speaks: what it said by then comes back, and
-    its seat serves the next.
+def test_decoder_cancelled_answer_does_not_affect_neighbours(
+    tiny: Path, plain: Callable[..., Plain]
+) -> None:
+    """A cancelled request returns its text so far, its slot serves the next one, and other answers
+    are unaffected.
     """
     texts = ["".join(prompts(1)) + "!" * 400, *prompts(11, seed=8)]
 
-    def cancels(round: Round) -> None:
-        if round.steps in (3, 20):
-            round.scheduler.cancel(
-                1 if round.steps == 3 else next(n for n in range(2, 13) if n not in round.said)
+    def cancel_some(decoder: LocalDecoder) -> None:
+        if decoder.steps in (3, 20):
+            decoder.scheduler.cancel(
+                1
+                if decoder.steps == 3
+                else next(n for n in range(2, 13) if n not in decoder.results)
             )
 
-    said = Round(tiny, 3, batch=32).answers(asks(texts), cancels)
-    cancelled = [n for n, answer in said.items() if answer.end == "cancelled"]
+    results = LocalDecoder(tiny, 3, batch=32).answers(make_requests(texts), cancel_some)
+    cancelled = [n for n, answer in results.items() if answer.end == "cancelled"]
     assert 1 in cancelled
     assert len(cancelled) == 2
     assert [
-        n for n in said if n not in cancelled and not agrees(said[n], plain(texts[n - 1]))
+        n for n in results if n not in cancelled and not agrees(results[n], plain(texts[n - 1]))
     ] == []
     assert plain(texts[max(cancelled) - 1]).text.startswith(
-        said[max(cancelled)].text.rstrip("\ufffd")
+        results[max(cancelled)].text.rstrip("\ufffd")
     )

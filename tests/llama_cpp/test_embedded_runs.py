@@ -1,4 +1,4 @@
-"""Runs with model files: the same lines, statuses and checks as with a server, and no server."""
+"""Runs with model files: the same lines, statuses and checks as with a server, without a server."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real model with random weights: whatever it says is wrong."""
+    """A real model with random weights, whose answers are wrong."""
     return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
-def _files(tiny: Path) -> tuple[object, ...]:
+def file_options(tiny: Path) -> tuple[object, ...]:
     return ("--triage-gguf", tiny, "--resolver-gguf", tiny)
 
 
-def test_what_a_model_says_is_checked_whoever_runs_it(
+def test_llama_cpp_run_marks_every_line_and_passes_check(
     tiny: Path, finops: Finops, tmp_path: Path
 ) -> None:
-    """Lines in = lines out, each marked, the checker is content, and every word is kept for a later
-    judgement.
+    """A run with model files marks every line and keeps the raw answers. The checker accepts the
+    output and rejects the raw answers.
     """
     output = tmp_path / "out.jsonl"
     done = finops(
@@ -42,7 +42,7 @@ def test_what_a_model_says_is_checked_whoever_runs_it(
         EXAMPLES / "monday.jsonl",
         "--backend",
         "llama-cpp",
-        *_files(tiny),
+        *file_options(tiny),
         "-o",
         output,
         "--keep-raw",
@@ -60,24 +60,26 @@ def test_what_a_model_says_is_checked_whoever_runs_it(
     assert finops("check", output, "--raw").returncode == 1
 
 
-def test_both_backends_are_asked_with_the_same_prompts(tiny: Path, finops: Finops) -> None:
-    """The digest of the prompts is the one that a run through Ollama has."""
+def test_llama_cpp_and_ollama_record_the_same_prompts(tiny: Path, finops: Finops) -> None:
+    """A run with model files and a run with Ollama record the same digest of the prompts."""
     from finops_cli.devtools.fake_ollama import FakeOllama
 
-    given = jsonl(a_fail())
+    stdin = jsonl(a_fail())
     with FakeOllama() as server:
         [theirs] = rows(
-            finops("run", "-", "--backend", "ollama", "--host", server.url, stdin=given).stdout
+            finops("run", "-", "--backend", "ollama", "--host", server.url, stdin=stdin).stdout
         )
-    [ours] = rows(finops("run", "-", "--backend", "llama-cpp", *_files(tiny), stdin=given).stdout)
+    [ours] = rows(
+        finops("run", "-", "--backend", "llama-cpp", *file_options(tiny), stdin=stdin).stdout
+    )
     assert ours["provenance"]["prompt_sha256"] == theirs["provenance"]["prompt_sha256"]
 
 
-def test_auto_takes_model_files_that_are_named_where_no_server_answers(
+def test_auto_uses_named_model_files_without_a_server(
     tiny: Path, finops: Finops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By an option or by the environment; a file that cannot be loaded leaves the engine, and
-    stderr says why.
+    """Without a server `--backend auto` uses model files that the environment names. If one cannot
+    be loaded, the engine answers with the reason on stderr.
     """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     monkeypatch.setenv("FINOPS_TRIAGE_GGUF", str(tiny))
@@ -92,11 +94,11 @@ def test_auto_takes_model_files_that_are_named_where_no_server_answers(
     assert "is not a GGUF file" in " ".join(done.stderr.decode().split())
 
 
-def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(
+def test_auto_uses_the_engine_if_one_file_is_incomplete(
     tiny: Path, finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are loaded before the first record: half a file of the second stage is found out in
-    time, and named.
+    """Both files are loaded before the first record. If one is incomplete, the engine answers and
+    stderr names the file.
     """
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     torn = tmp_path / "torn.gguf"
@@ -109,23 +111,24 @@ def test_auto_answers_by_the_rules_where_one_of_two_files_is_torn(
     assert "torn.gguf: llama.cpp cannot load it" in " ".join(done.stderr.decode().split())
 
 
-def test_auto_does_not_do_without_a_file_that_the_call_names(
+def test_auto_refuses_an_unusable_file_option(
     tiny: Path, finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slip in an option is a usage error, as one in --host is; with --quiet too."""
+    """A wrong file in an option is a usage error, also with `--quiet`."""
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    for told, file in (
+    for message, file in (
         ("no such GGUF file", tmp_path / "slip.gguf"),
         ("llama.cpp cannot load it", tmp_path / "torn.gguf"),
     ):
         (tmp_path / "torn.gguf").write_bytes(tiny.read_bytes()[:300_000])
         done = finops("triage", "-", "--quiet", "--triage-gguf", file, stdin=jsonl(a_fail()))
         assert (done.returncode, done.stdout) == (2, b"")
-        assert told in done.stderr.decode()
+        assert message in done.stderr.decode()
         assert "says no more" not in done.stderr.decode()
 
 
-def test_options_of_the_other_backend_are_refused(tiny: Path, finops: Finops) -> None:
+def test_llama_cpp_refuses_options_of_ollama(tiny: Path, finops: Finops) -> None:
+    """`--host` with the llama.cpp backend ends with exit 2."""
     done = finops(
         "triage",
         "-",
@@ -140,11 +143,11 @@ def test_options_of_the_other_backend_are_refused(tiny: Path, finops: Finops) ->
     assert (done.returncode, b"--host: only for --backend ollama" in done.stderr) == (2, True)
 
 
-def test_kill_and_resume_lose_and_repeat_nothing(
+def test_resume_after_a_kill_leaves_no_model_process(
     tiny: Path, finops: Finops, tmp_path: Path
 ) -> None:
-    """kill -9 in the middle, then to the end: as many lines as records, in order, and no model
-    process is left behind.
+    """A killed run is resumed to one line for each record in order, and no model process
+    is left.
     """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(40)))
@@ -167,7 +170,7 @@ def test_kill_and_resume_lose_and_repeat_nothing(
     while not output.exists() or output.read_bytes().count(b"\n") < 3:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    workers = _workers(process.pid)
+    workers = list_workers(process.pid)
     assert workers
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -181,7 +184,7 @@ def test_kill_and_resume_lose_and_repeat_nothing(
         time.sleep(0.05)
 
 
-def _workers(parent: int) -> list[int]:
+def list_workers(parent: int) -> list[int]:
     """The model processes that `parent` started."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -195,11 +198,11 @@ def _workers(parent: int) -> list[int]:
     return found
 
 
-def test_the_doctor_looks_at_model_files(tiny: Path, finops: Finops) -> None:
-    """A file that is named must work: context, digest, one live record; one that does not is
-    broken, with a cure.
+def test_doctor_checks_named_model_files(tiny: Path, finops: Finops) -> None:
+    """The doctor checks the context, the digest and one live record of named files. A missing file
+    is broken and has a fix.
     """
-    done = finops("doctor", "--json", *_files(tiny))
+    done = finops("doctor", "--json", *file_options(tiny))
     found = {piece["what"]: piece for piece in json.loads(done.stdout)}
     assert found["triage file"]["state"] == found["resolver file"]["state"] == "ok"
     assert (found["live record"]["state"], "status fallback" in found["live record"]["detail"]) == (
@@ -228,12 +231,10 @@ note("WATCHED")
 """
 
 
-def test_no_connection_is_opened(tiny: Path, tmp_path: Path) -> None:
-    """Neither by finops nor by the model's process, which writes its stderr elsewhere: no socket
-    reaches any address.
-    """
+def test_llama_cpp_run_opens_no_connection(tiny: Path, tmp_path: Path) -> None:
+    """Neither finops nor the model's process opens a network connection."""
     (tmp_path / "sitecustomize.py").write_text(_WATCH)
-    told = tmp_path / "told.txt"
+    message = tmp_path / "told.txt"
     command = [
         sys.executable,
         "-m",
@@ -248,12 +249,12 @@ def test_no_connection_is_opened(tiny: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
-        "FINOPS_TEST_WATCHED": str(told),
+        "FINOPS_TEST_WATCHED": str(message),
     }
     done = subprocess.run(
         command, input=jsonl(a_fail()), capture_output=True, check=False, env=environment, cwd=ROOT
     )
     assert done.returncode == 1, done.stderr
-    lines = [line.split() for line in told.read_text().splitlines()]
+    lines = [line.split() for line in message.read_text().splitlines()]
     assert [words for words in lines if words[0] == "REACHED"] == []
     assert len({pid for word, pid in lines if word == "WATCHED"}) == 2

@@ -1,6 +1,4 @@
-"""Heads of GGUF files that somebody else wrote: what is torn or nested is refused in words,
-whatever reads it.
-"""
+"""Heads of GGUF files: an incomplete or nested head is refused with a message."""
 
 from __future__ import annotations
 
@@ -36,9 +34,10 @@ def head(kind: int, value: bytes) -> bytes:
         (head(99, b""), "unexpected EOF"),
     ],
 )
-def test_a_head_that_is_torn_or_nested_is_refused(
+def test_gguf_head_that_is_incomplete_or_nested_is_refused(
     content: bytes, words: str, tmp_path: Path
 ) -> None:
+    """A GGUF head that ends early, has impossible lengths or nests arrays raises NotGguf."""
     (tmp_path / "model.gguf").write_bytes(content)
     with pytest.raises(NotGguf, match=words):
         list(gguf_pairs(tmp_path / "model.gguf"))

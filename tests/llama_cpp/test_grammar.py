@@ -1,5 +1,5 @@
-"""Answers held to a schema in the embedded decoder: they always parse, and nobody beside them
-notices.
+"""The grammar of the decoder: constrained answers always match the schema, and other answers do not
+change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.tasks import answer_schema
 from finops_cli.rules.triage import triage
 from finops_cli.verify.codecs import TRIAGE
-from tests.support.llama_models import CONTEXT, Round, agrees, asks, model_of, plain_loop, prompts
+from tests.support.llama_models import (
+    CONTEXT,
+    LocalDecoder,
+    agrees,
+    make_requests,
+    model_of,
+    plain_loop,
+    prompts,
+)
 from tests.support.ollama_models import a_record
 from tests.support.tiny_gguf import Shape, write_tiny_gguf
 
@@ -53,7 +61,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def held(
+def constrained_requests(
     texts: list[str], schema: dict[str, Any], sampling: Sampling | None = None, first: int = 1
 ) -> list[Generate]:
     wire = json.dumps(schema).encode()
@@ -65,36 +73,34 @@ def held(
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1, 1.5])
 @pytest.mark.parametrize("model", ["tiny", "endless"])
-def test_what_is_held_to_a_schema_parses_against_it(
+def test_grammar_answers_always_match_the_schema(
     temperature: float, model: str, request: pytest.FixtureRequest
 ) -> None:
-    """A model of random weights says nothing but nonsense, and yet each answer has the fields, in
-    their order.
+    """Every answer of a model with random weights matches the schema and has the fields in their
+    order.
     """
-    said = Round(request.getfixturevalue(model), 5).answers(
-        held(prompts(25), SCHEMA, Sampling(temperature))
+    results = LocalDecoder(request.getfixturevalue(model), 5).answers(
+        constrained_requests(prompts(25), SCHEMA, Sampling(temperature))
     )
-    for answer in said.values():
+    for answer in results.values():
         assert answer.end == "stop"
-        given = json.loads(answer.text)
-        jsonschema.validate(given, SCHEMA)
-        assert list(given) == SCHEMA["required"]
+        value = json.loads(answer.text)
+        jsonschema.validate(value, SCHEMA)
+        assert list(value) == SCHEMA["required"]
 
 
 @pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {}, {"indent": 2}])
-def test_a_right_answer_passes_in_any_layout(
+def test_grammar_accepts_a_correct_answer_in_any_layout(
     layout: dict[str, Any], tiny: Path, kb: KnowledgeBase
 ) -> None:
-    """The schema of triage lets the rules' own answer through, token for token, to its end;
-    compact, spaced or indented.
-    """
+    """The triage grammar accepts the engine's answer, compact, with blanks or indented."""
     answer = json.loads(exact_json.encode(triage(a_record(), kb)))
-    assert passes(tiny, json.dumps(answer, **layout)) == "complete"
+    assert grammar_state(tiny, json.dumps(answer, **layout)) == "complete"
 
 
-def test_a_wrong_shape_does_not_pass(tiny: Path, kb: KnowledgeBase) -> None:
-    """Another order of the fields, a word that is not on its list, a fence around it; half an
-    answer is not complete.
+def test_grammar_rejects_a_wrong_order_word_or_fence(tiny: Path, kb: KnowledgeBase) -> None:
+    """The grammar rejects another field order, a word that is not on its list and a code fence.
+    Half an answer is not complete.
     """
     answer = json.loads(exact_json.encode(triage(a_record(), kb)))
     turned = dict(reversed(answer.items()))
@@ -103,15 +109,15 @@ def test_a_wrong_shape_does_not_pass(tiny: Path, kb: KnowledgeBase) -> None:
         json.dumps({**answer, "category": "OTHER"}),
         f"```json\n{json.dumps(answer)}",
     ):
-        assert passes(tiny, text) == "ruled out"
-    assert passes(tiny, json.dumps(answer)[:-1]) == "open"
+        assert grammar_state(tiny, text) == "ruled out"
+    assert grammar_state(tiny, json.dumps(answer)[:-1]) == "open"
 
 
-def passes(gguf: Path, text: str) -> str:
-    """What becomes of `text`, held to the schema of triage."""
+def grammar_state(gguf: Path, text: str) -> str:
+    """Return the state of the triage grammar after `text`: complete, open or ruled out."""
     from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
 
-    model = Round(gguf, 1, context=4096).model
+    model = LocalDecoder(gguf, 1, context=4096).model
     hold = GrammarFactory(model)(json.dumps(answer_schema(TRIAGE)).encode())
     tokens = model.tokenize(text)
     assert isinstance(tokens, list)
@@ -125,41 +131,53 @@ def passes(gguf: Path, text: str) -> str:
     return "open"
 
 
-def test_nobody_beside_a_held_answer_notices(tiny: Path) -> None:
-    """Free answers are those of the plain loop, and a held one is the same alone."""
+def test_grammar_does_not_change_unconstrained_answers(tiny: Path) -> None:
+    """Answers without a schema are those of the plain loop, and a constrained answer is the same as
+    alone.
+    """
     texts, plain = prompts(16, seed=21), plain_loop(tiny)
-    free = asks(texts[:8])
-    bound = held(texts[8:], SCHEMA, first=9)
-    said = Round(tiny, 4).answers([say for pair in zip(free, bound, strict=True) for say in pair])
-    assert [say.number for say in free if not agrees(said[say.number], plain(say.prompt))] == []
-    for say in bound:
-        assert Round(tiny, 1).answers([say]) == {say.number: said[say.number]}
-
-
-def test_blanks_cannot_go_on_for_ever(tiny: Path) -> None:
-    """Between two marks there is room to indent, and no more."""
-    said = Round(tiny, 8).answers(
-        held(prompts(40, seed=2), {"type": "array", "items": {"type": "null"}, "maxItems": 1})
+    free = make_requests(texts[:8])
+    bound = constrained_requests(texts[8:], SCHEMA, first=9)
+    results = LocalDecoder(tiny, 4).answers(
+        [request for pair in zip(free, bound, strict=True) for request in pair]
     )
-    assert max(len(answer.text) for answer in said.values()) <= len("[null]") + 3 * 24
-    assert {answer.end for answer in said.values()} == {"stop"}
+    assert [
+        request.number
+        for request in free
+        if not agrees(results[request.number], plain(request.prompt))
+    ] == []
+    for request in bound:
+        assert LocalDecoder(tiny, 1).answers([request]) == {request.number: results[request.number]}
 
 
-def test_a_schema_that_cannot_be_held_to_is_refused(tiny: Path) -> None:
-    """By name, for its own record alone; the next one sits down in its place."""
+def test_grammar_limits_blanks_between_tokens(tiny: Path) -> None:
+    """The grammar allows blanks for indentation, and a limited number of them."""
+    results = LocalDecoder(tiny, 8).answers(
+        constrained_requests(
+            prompts(40, seed=2), {"type": "array", "items": {"type": "null"}, "maxItems": 1}
+        )
+    )
+    assert max(len(answer.text) for answer in results.values()) <= len("[null]") + 3 * 24
+    assert {answer.end for answer in results.values()} == {"stop"}
+
+
+def test_grammar_refuses_an_invalid_schema_for_its_request(tiny: Path) -> None:
+    """An invalid schema refuses its own request, and the next one takes its slot."""
     bad = {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}, "required": ["a"]}
-    said = Round(tiny, 1).answers([*held(["a"], bad), *held(["b"], SCHEMA, first=2)])
-    assert (said[1].end, said[2].end) == ("refused", "stop")
-    assert "schema" in said[1].text
+    results = LocalDecoder(tiny, 1).answers(
+        [*constrained_requests(["a"], bad), *constrained_requests(["b"], SCHEMA, first=2)]
+    )
+    assert (results[1].end, results[2].end) == ("refused", "stop")
+    assert "schema" in results[1].text
 
 
-def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
-    """It says that it has stopped then, as at a proper end; the reason goes back instead of the
-    text so far, and the next is answered.
+def test_grammar_that_stops_early_refuses_the_request(tiny: Path) -> None:
+    """If llguidance gives up, the request is refused with the reason instead of an answer. The next
+    one is answered.
     """
 
     class Unmasked:
-        """A real grammar, and a model that ignores the mask."""
+        """A real grammar whose mask the model ignores."""
 
         def __init__(self, grammar: Any) -> None:
             self.accept = grammar.accept
@@ -167,21 +185,24 @@ def test_what_llguidance_gives_up_on_is_no_answer(tiny: Path) -> None:
         def mask(self, logits: Any) -> None:
             """Allow every token."""
 
-    round = Round(tiny, 1)
-    make_grammar = round.scheduler._make_grammar
-    round.scheduler._make_grammar = lambda schema: (
+    decoder = LocalDecoder(tiny, 1)
+    make_grammar = decoder.scheduler._make_grammar
+    decoder.scheduler._make_grammar = lambda schema: (
         Unmasked(make_grammar(schema)) if b"null" in schema else make_grammar(schema)
     )
-    said = round.answers(
-        [*held(["a"], {"type": "null"}), *held(["b"], {"type": "boolean"}, first=2)]
+    results = decoder.answers(
+        [
+            *constrained_requests(["a"], {"type": "null"}),
+            *constrained_requests(["b"], {"type": "boolean"}, first=2),
+        ]
     )
-    assert (said[1].end, said[2].end) == ("refused", "stop")
-    assert said[1].text.startswith("the schema could not be held to: ")
-    assert said[2].text in ("true", "false")
+    assert (results[1].end, results[2].end) == ("refused", "stop")
+    assert results[1].text.startswith("the schema could not be held to: ")
+    assert results[2].text in ("true", "false")
 
 
-def test_a_schema_constrains_one_answer_and_not_the_next(tiny: Path, quick: KnowledgeBase) -> None:
-    """The schema is that of the request."""
+def test_schema_applies_to_its_own_request_only(tiny: Path, quick: KnowledgeBase) -> None:
+    """A schema constrains its own request, and the next one without a schema is free."""
     model = model_of(tiny, quick, max_tokens=None)
     text = prompts(1)[0]
     jsonschema.validate(

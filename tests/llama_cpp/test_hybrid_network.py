@@ -1,5 +1,5 @@
-"""A network like Qwen3.5's, most of whose layers keep a state instead of keys: decoded several at
-once, and never guessed ahead.
+"""A hybrid network such as Qwen3.5, whose layers keep a state: it decodes several requests at once
+without drafts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from finops_cli.models.llama_cpp.messages import Sampling
-from tests.support.llama_models import Round, agrees, asks, plain_loop, prompts
+from tests.support.llama_models import LocalDecoder, agrees, make_requests, plain_loop, prompts
 from tests.support.plain_checkpoints import QWEN35, write_checkpoint
 
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
@@ -30,14 +30,16 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("sequences", [1, 3])
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, 20, 0.8)])
-def test_answers_are_those_of_the_plain_loop(
+def test_hybrid_network_answers_equal_the_plain_loop(
     sequences: int, sampling: Sampling, hybrid: Path
 ) -> None:
-    """The prefix is forked with its state, seats change hands, and no token is ever taken back."""
-    round, plain = Round(hybrid, sequences), plain_loop(hybrid)
-    assert not round.network.can_rewind
-    asked = asks(prompts(8, seed=21), sampling=sampling)
-    said = round.answers(asked)
+    """A hybrid network gives the answers of the plain loop with shared prefix and changing slots,
+    and cannot rewind.
+    """
+    decoder, plain = LocalDecoder(hybrid, sequences), plain_loop(hybrid)
+    assert not decoder.network.can_rewind
+    requests = make_requests(prompts(8, seed=21), sampling=sampling)
+    results = decoder.answers(requests)
     loop = {
         "temp": sampling.temperature,
         "top_k": sampling.top_k,
@@ -45,8 +47,10 @@ def test_answers_are_those_of_the_plain_loop(
         "min_p": sampling.min_p,
     }
     assert [
-        say.number
-        for say in asked
-        if not agrees(said[say.number], plain(say.prompt, seed=say.seed, **loop))
+        request.number
+        for request in requests
+        if not agrees(results[request.number], plain(request.prompt, seed=request.seed, **loop))
     ] == []
-    assert len({answer.text for answer in said.values()}) == len(asked)  # or nothing was compared
+    assert len({answer.text for answer in results.values()}) == len(
+        requests
+    )  # or nothing was compared

@@ -1,6 +1,5 @@
-"""The process of a model and whoever waits for it: hung, torn, dead, still loading.
-
-Its part is taken by a few lines of Python.
+"""The worker process of a model and its callers: a process that hangs, breaks, dies or
+still loads.
 """
 
 from __future__ import annotations
@@ -32,39 +31,42 @@ _HEAD = """
 import os, signal, sys, time
 from finops_cli.models.llama_cpp.messages import TO_WORKER, Begun, GenerationResult, Loaded
 from finops_cli.models.llama_cpp.messages import frame, next_frame
-given, said = sys.stdin.buffer, sys.stdout.buffer
-def hear():
-    return TO_WORKER.decode(next_frame(given))
-def tell(*messages):
-    said.write(b"".join(map(frame, messages)))
-    said.flush()
-hear()
+source, sink = sys.stdin.buffer, sys.stdout.buffer
+def receive():
+    return TO_WORKER.decode(next_frame(source))
+def send(*messages):
+    sink.write(b"".join(map(frame, messages)))
+    sink.flush()
+receive()
 """
-LOADED = _HEAD + "tell(Loaded())\n"
+LOADED = _HEAD + "send(Loaded())\n"
 NEVER_LOADED = _HEAD + "time.sleep(600)\n"
-HANGS_WITH_SOME_SEATED = (
-    LOADED + "for _ in range({seats}):\n    tell(Begun(hear().number))\nos.kill(os.getpid(),"
+HANGS_AFTER_SOME_STARTED = (
+    LOADED + "for _ in range({started}):\n    send(Begun(receive().number))\nos.kill(os.getpid(),"
     " signal.SIGSTOP)\n"
 )
 HANGS_AT_ONCE = LOADED + "os.kill(os.getpid(), signal.SIGSTOP)\n"
-TALKS_NONSENSE = LOADED + "hear()\nsaid.write(b'\\0\\0\\0\\1?')\nsaid.flush()\ntime.sleep(600)\n"
-STOPS_LISTENING_THEN_DIES = (
+WRITES_NONSENSE = (
+    LOADED + "receive()\nsink.write(b'\\0\\0\\0\\1?')\nsink.flush()\ntime.sleep(600)\n"
+)
+CLOSES_STDIN_THEN_DIES = (
     LOADED + "os.close(0)\ntime.sleep(0.5)\nprint('worn out', file=sys.stderr)\nsys.exit(3)\n"
 )
 ANSWERS_ALL_IN_TURN = (
-    LOADED + "while True:\n    say = hear()\n    tell(Begun(say.number))\n    time.sleep(0.1)\n"
-    "    tell(GenerationResult(say.number, say.prompt, 'stop', 1))\n"
+    LOADED
+    + "while True:\n    request = receive()\n    send(Begun(request.number))\n    time.sleep(0.1)\n"
+    "    send(GenerationResult(request.number, request.prompt, 'stop', 1))\n"
 )
 
 
-def process(script: str) -> WorkerProcess:
+def start_process(script: str) -> WorkerProcess:
     return WorkerProcess(Load("model.gguf", 10), (sys.executable, "-c", script))
 
 
-def loaded(script: str) -> WorkerProcess:
-    made = process(script)
-    made.ready(SECONDS)
-    return made
+def start_loaded(script: str) -> WorkerProcess:
+    worker = start_process(script)
+    worker.ready(SECONDS)
+    return worker
 
 
 def outcome(
@@ -77,7 +79,9 @@ def outcome(
 
 
 def outcomes(one: WorkerProcess, prompts: list[str]) -> list[Exception | str]:
-    """Of all of them side by side. A test does not wait for ever for one that hangs."""
+    """Return the outcome of all prompts at once; a request that hangs fails the test after a time
+    limit.
+    """
     threads = ThreadPoolExecutor(len(prompts))
     waited = [threads.submit(outcome, one, prompt) for prompt in prompts]
     try:
@@ -87,91 +91,93 @@ def outcomes(one: WorkerProcess, prompts: list[str]) -> list[Exception | str]:
         threads.shutdown()
 
 
-@pytest.mark.parametrize("seats", [1, 4])
-def test_a_process_that_hangs_with_many_long_prompts_in_its_pipe_is_ended(seats: int) -> None:
-    """More than a pipe holds waits to be written: the timeout of the seated is measured all the
-    same, and everybody hears of it.
+@pytest.mark.parametrize("started", [1, 4])
+def test_hung_process_with_a_full_pipe_is_ended(started: int) -> None:
+    """A hung process with more prompts than its pipe holds is ended. Started requests time out, and
+    the others crash.
     """
-    told = outcomes(loaded(HANGS_WITH_SOME_SEATED.format(seats=seats)), [LONG] * 12)
-    kinds = [type(failure) for failure in told]
+    results = outcomes(start_loaded(HANGS_AFTER_SOME_STARTED.format(seats=started)), [LONG] * 12)
+    kinds = [type(failure) for failure in results]
     assert set(kinds) <= {failures.TimedOut, failures.Crashed}
-    assert 1 <= kinds.count(failures.TimedOut) <= seats
-    assert {str(failure) for failure in told if isinstance(failure, failures.Crashed)} == {
+    assert 1 <= kinds.count(failures.TimedOut) <= started
+    assert {str(failure) for failure in results if isinstance(failure, failures.Crashed)} == {
         "the process of the model hung and was ended"
     }
 
 
-def test_a_process_that_seats_nobody_is_ended_too() -> None:
-    """Nobody's time has begun, but nobody hears anything either."""
-    told = outcomes(loaded(HANGS_AT_ONCE), [LONG] * 4)
-    assert {str(failure) for failure in told} == {
+def test_process_that_starts_no_request_is_ended() -> None:
+    """A process that starts no request is ended after the silence limit, and each request gets the
+    reason.
+    """
+    results = outcomes(start_loaded(HANGS_AT_ONCE), [LONG] * 4)
+    assert {str(failure) for failure in results} == {
         "the process of the model said nothing for 0.9 s and was ended"
     }
 
 
-def test_waiting_long_behind_others_is_no_silence() -> None:
-    """Twelve answers in turn take longer than any silence that is borne; each of them shows that
-    the process lives.
-    """
+def test_waiting_for_other_answers_is_not_silence() -> None:
+    """A request may wait longer than the silence limit while the process answers others."""
     prompts = [f"{n}" for n in range(12)]
-    assert outcomes(loaded(ANSWERS_ALL_IN_TURN), prompts) == prompts
+    assert outcomes(start_loaded(ANSWERS_ALL_IN_TURN), prompts) == prompts
 
 
-def test_a_death_is_one_for_all_who_hear_of_it() -> None:
-    """Also for requests between the first sign of it and the last: one object, with the last words
-    of the process.
-    """
-    one = loaded(STOPS_LISTENING_THEN_DIES)
+def test_death_of_a_process_is_one_error_for_all_requests() -> None:
+    """All requests of a process that dies get the same error object with its last words."""
+    one = start_loaded(CLOSES_STDIN_THEN_DIES)
     threads = ThreadPoolExecutor(20)
     waited = []
     for _ in range(20):
         waited.append(threads.submit(outcome, one, LONG, SECONDS, SECONDS))
         time.sleep(0.05)
-    told = [request.result(timeout=SECONDS) for request in waited]
+    results = [request.result(timeout=SECONDS) for request in waited]
     threads.shutdown()
-    assert {str(failure) for failure in told} == {
+    assert {str(failure) for failure in results} == {
         "the process of the model ended with status 3: worn out"
     }
     assert (
-        len({id(failure.__cause__) for failure in told if isinstance(failure, failures.Crashed)})
+        len({id(failure.__cause__) for failure in results if isinstance(failure, failures.Crashed)})
         == 1
     )
-    assert isinstance(told[0], failures.Crashed)
-    assert isinstance(told[0].__cause__, Died)
+    assert isinstance(results[0], failures.Crashed)
+    assert isinstance(results[0].__cause__, Died)
 
 
-def test_what_is_no_message_ends_the_process_and_is_told() -> None:
-    """Nobody waits for an answer that cannot come."""
-    [failure] = outcomes(loaded(TALKS_NONSENSE), ["a"])
+def test_process_that_writes_nonsense_is_ended() -> None:
+    """A process that writes something other than a message is ended, and its request crashes with
+    the reason.
+    """
+    [failure] = outcomes(start_loaded(WRITES_NONSENSE), ["a"])
     assert isinstance(failure, failures.Crashed)
     assert "said what is no message and was ended" in str(failure)
 
 
-def test_a_process_that_is_stopped_is_gone() -> None:
-    """`stop` comes back when nothing is left of it, not when it has been told to go."""
-    one = loaded(HANGS_AT_ONCE)
+def test_stopped_process_no_longer_exists() -> None:
+    """`stop` returns only when the process no longer exists."""
+    one = start_loaded(HANGS_AT_ONCE)
     one.stop()
     assert not Path(f"/proc/{one.pid}").exists()
     assert not one.alive
 
 
-def test_a_model_that_is_not_loaded_in_time_leaves_no_process() -> None:
-    one = process(NEVER_LOADED)
+def test_load_timeout_leaves_no_process() -> None:
+    """A model that is not loaded in time raises NotLoaded, and its process no longer exists."""
+    one = start_process(NEVER_LOADED)
     with pytest.raises(NotLoaded, match=r"not loaded within 0\.1 s"):
         one.ready(0.1)
     assert not Path(f"/proc/{one.pid}").exists()
 
 
-def test_an_interrupted_load_leaves_no_process() -> None:
-    """Ctrl-C while the run waits for its model."""
-    one = process(NEVER_LOADED)
+def test_interrupted_load_leaves_no_process() -> None:
+    """Ctrl-C while a model loads leaves no process."""
+    one = start_process(NEVER_LOADED)
     Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         one.ready(SECONDS)
     assert not Path(f"/proc/{one.pid}").exists()
 
 
-def test_a_system_that_starts_no_process_says_so() -> None:
+def test_program_that_cannot_start_raises_not_loaded() -> None:
+    """A program that cannot be started raises NotLoaded."""
     with pytest.raises(NotLoaded, match="no process can be started"):
         WorkerProcess(Load("model.gguf", 10), ("/no/such/program",))
 
@@ -183,34 +189,38 @@ def model_with(kb: KnowledgeBase, start: Callable[[Load], WorkerProcess]) -> Lla
     )
 
 
-def test_closing_waits_for_no_load(quick: KnowledgeBase) -> None:
-    """Whoever waits for the model hears that the run is over."""
-    model = model_with(quick, lambda _: process(NEVER_LOADED))
-    told = Event()
+def test_close_does_not_wait_for_a_load(quick: KnowledgeBase) -> None:
+    """Closing a model during its load returns at once, and the waiting request gets
+    MissingPiece.
+    """
+    model = model_with(quick, lambda _: start_process(NEVER_LOADED))
+    ended = Event()
 
-    def speaks() -> None:
+    def complete_one() -> None:
         with pytest.raises(MissingPiece, match="have been unloaded"):
             model.complete(CompletionRequest("triage", "a", 1))
-        told.set()
+        ended.set()
 
-    Thread(target=speaks, daemon=True).start()
+    Thread(target=complete_one, daemon=True).start()
     until = time.monotonic() + SECONDS
     while model._models["triage"]._process is None and time.monotonic() < until:
         time.sleep(0.01)
     started = time.monotonic()
     model.close()
     assert time.monotonic() - started < quick.models.timeouts["load"] / 3
-    assert told.wait(SECONDS)
+    assert ended.wait(SECONDS)
 
 
-def test_a_process_is_gone_before_the_next_one_loads(quick: KnowledgeBase) -> None:
-    """Two models of one file in memory may be more than it holds."""
+def test_old_process_ends_before_the_next_one_starts(quick: KnowledgeBase) -> None:
+    """A process has ended before the next one for the same model starts, so both are never in
+    memory together.
+    """
     started: list[WorkerProcess] = []
     left_behind: list[int] = []
 
     def start(_: Load) -> WorkerProcess:
         left_behind.extend(old.pid for old in started if Path(f"/proc/{old.pid}").exists())
-        started.append(process(HANGS_AT_ONCE))
+        started.append(start_process(HANGS_AT_ONCE))
         return started[-1]
 
     model = model_with(quick, start)
@@ -250,10 +260,8 @@ def loading(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_a_parent_that_ends_during_a_load_takes_the_process_with_it(
-    ending: signal.Signals, loading: Path
-) -> None:
-    """Killed, or by Ctrl-C: nobody is left to use what would be loaded."""
+def test_worker_ends_with_its_parent_during_a_load(ending: signal.Signals, loading: Path) -> None:
+    """A worker process ends when its parent is killed or interrupted during a load."""
     command = [sys.executable, "-c", _PARENT, str(loading)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
@@ -265,15 +273,15 @@ def test_a_parent_that_ends_during_a_load_takes_the_process_with_it(
             time.sleep(0.02)
         time.sleep(0.2)  # it opens the file
         parent.send_signal(ending)
-    while _is_running(pid) and time.monotonic() < until:
+    while is_running(pid) and time.monotonic() < until:
         time.sleep(0.02)
-    left = _is_running(pid)
+    left = is_running(pid)
     if left:
         os.kill(pid, signal.SIGKILL)
     assert not left
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:

@@ -1,5 +1,5 @@
-"""What is guessed ahead changes no answer: right guesses save batches, wrong ones are taken
-back.
+"""Prompt lookup decoding: drafted tokens change no answer, correct ones save batches, and wrong
+ones are taken back.
 """
 
 from __future__ import annotations
@@ -14,38 +14,47 @@ from msgspec.structs import replace
 from finops_cli.models.llama_cpp.messages import Generate, Sampling
 from finops_cli.models.llama_cpp.worker.batch import Batch
 from finops_cli.models.llama_cpp.worker.prompt_lookup import DRAFTED, NGramCache, PromptLookup
-from tests.support.llama_models import CONTEXT, Round, agrees, asks, plain_loop, prompts
+from tests.support.llama_models import (
+    CONTEXT,
+    LocalDecoder,
+    agrees,
+    make_requests,
+    plain_loop,
+    prompts,
+)
 from tests.support.tiny_gguf import Shape, write_tiny_gguf
 
 TOKENS = st.lists(st.integers(0, 5), max_size=40)
 
 
 @given(prompt=TOKENS, said=TOKENS)
-def test_a_guess_is_what_stood_behind_the_longest_equal_end(
-    prompt: list[int], said: list[int]
+def test_draft_follows_the_last_equal_end_of_the_text(
+    prompt: list[int], results: list[int]
 ) -> None:
-    """Of 8 or 3 tokens, where they stood last; else the last token again."""
+    """A draft continues the text as it continued after the last equal end of 8 or 3 tokens.
+    Otherwise it repeats the last token.
+    """
     lookup = PromptLookup([9, *prompt], 0, NGramCache())
-    for token in said:
+    for token in results:
         lookup.append(token)
-    text = [9, *prompt, *said]
-    assert lookup.can_draft == any(_stood(text, text[-reach:], reach) for reach in (8, 3))
+    text = [9, *prompt, *results]
+    assert lookup.can_draft == any(tokens_after(text, text[-reach:], reach) for reach in (8, 3))
     for token in lookup.draft():
         known = next(
             (
                 found
                 for reach in (8, 3)
-                if (found := _stood([9, *prompt, *said], text[-reach:], reach))
+                if (found := tokens_after([9, *prompt, *results], text[-reach:], reach))
             ),
             text[-1:],
         )
         assert token == known[-1]
         text.append(token)
-    assert len(text) == 1 + len(prompt) + len(said) + DRAFTED
+    assert len(text) == 1 + len(prompt) + len(results) + DRAFTED
 
 
-def _stood(text: list[int], end: list[int], reach: int) -> list[int]:
-    """What stood behind `end` in `text`, in order."""
+def tokens_after(text: list[int], end: list[int], reach: int) -> list[int]:
+    """Return the tokens that followed each occurrence of `end` in `text`, in order."""
     return [
         text[at]
         for at in range(reach, len(text))
@@ -53,7 +62,8 @@ def _stood(text: list[int], end: list[int], reach: int) -> list[int]:
     ]
 
 
-def test_earlier_answers_are_remembered_and_the_oldest_forgotten() -> None:
+def test_ngram_cache_forgets_the_oldest_answer() -> None:
+    """The cache drafts from earlier answers, and forgets the oldest one when it is full."""
     cache = NGramCache(max_entries=2)
     for first in (10, 20, 30):
         earlier = PromptLookup([first], 0, cache)
@@ -75,18 +85,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
-class Watched(Round):
-    """Counts the batches that held guesses, and the sequences of which something was taken back."""
+class CountingDecoder(LocalDecoder):
+    """A decoder that counts the batches with drafts and the sequences that were taken back."""
 
     def __init__(
         self, gguf: Path, sequences: int, batch: int = 512, context: int = CONTEXT
     ) -> None:
         super().__init__(gguf, sequences, batch, context=context)
-        self.guessed = self.rewound = 0
+        self.drafted = self.rewound = 0
         decode, rewind = self.network.decode, self.network.rewind
 
         def count_guesses(batch: Batch) -> None:
-            self.guessed += batch.rows > sequences
+            self.drafted += batch.rows > sequences
             decode(batch)
 
         def count_rewinds(sequence: int, position: int) -> None:
@@ -97,28 +107,26 @@ class Watched(Round):
         self.network.rewind = count_rewinds  # type: ignore[method-assign]
 
 
-def later(say: Generate, by: int, seed: int | None = None) -> Generate:
-    """The same question under another number, of another seed where one is given."""
-    return replace(say, number=say.number + by, seed=say.seed if seed is None else seed)
+def renumber(request: Generate, by: int, seed: int | None = None) -> Generate:
+    """Return the same request under another number, with another seed if one is given."""
+    return replace(request, number=request.number + by, seed=request.seed if seed is None else seed)
 
 
-DRAWN = Sampling(1.0, 20, 0.8, 0.05)
+SAMPLED = Sampling(1.0, 20, 0.8, 0.05)
 
 
 @pytest.mark.parametrize("sequences", [1, 3])
-@pytest.mark.parametrize("sampling", [Sampling(), DRAWN, Sampling(0.7, repeat_penalty=1.2)])
-def test_answers_with_guesses_are_those_of_the_plain_loop(
+@pytest.mark.parametrize("sampling", [Sampling(), SAMPLED, Sampling(0.7, repeat_penalty=1.2)])
+def test_drafted_answers_equal_the_plain_loop(
     sequences: int, sampling: Sampling, tiny: Path
 ) -> None:
-    """The same questions again, so that earlier answers are good guesses; and drawn anew, so that
-    some are bad ones.
-    """
+    """Answers with correct and wrong drafts are those of the plain loop."""
     texts = prompts(5, seed=11)
-    round, plain = Watched(tiny, sequences), plain_loop(tiny)
-    first = asks(texts, sampling=sampling)
-    again = [later(say, 100) for say in first]
-    other = [later(say, 200, seed=say.seed + 50) for say in first]
-    said = round.answers([*first, *again, *other])
+    decoder, plain = CountingDecoder(tiny, sequences), plain_loop(tiny)
+    first = make_requests(texts, sampling=sampling)
+    again = [renumber(request, 100) for request in first]
+    other = [renumber(request, 200, seed=request.seed + 50) for request in first]
+    results = decoder.answers([*first, *again, *other])
     loop = {
         "temp": sampling.temperature,
         "top_k": sampling.top_k,
@@ -127,43 +135,48 @@ def test_answers_with_guesses_are_those_of_the_plain_loop(
     }
     loop["repeat_penalty"] = sampling.repeat_penalty
     expected = {
-        say.number: plain(say.prompt, seed=say.seed, **loop) for say in (*first, *again, *other)
+        request.number: plain(request.prompt, seed=request.seed, **loop)
+        for request in (*first, *again, *other)
     }
-    assert [number for number, answer in said.items() if not agrees(answer, expected[number])] == []
-    assert round.guessed > 10
-    assert sampling is not DRAWN or round.rewound > 5
+    assert [
+        number for number, answer in results.items() if not agrees(answer, expected[number])
+    ] == []
+    assert decoder.drafted > 10
+    assert sampling is not SAMPLED or decoder.rewound > 5
 
 
-def test_a_right_guess_saves_batches(tiny: Path) -> None:
-    """An answer that was heard before takes less than half as many."""
-    say = asks(prompts(1, seed=12), sampling=DRAWN)[0]
-    round = Round(tiny, 1)
-    round.answers([say])
-    alone, round.steps = round.steps, 0
-    round.answers([later(say, 100)])
-    assert round.steps < alone / 2
-    assert round.said[say.number].text == round.said[say.number + 100].text
+def test_correct_drafts_save_batches(tiny: Path) -> None:
+    """An answer that was given before needs less than half as many batches."""
+    request = make_requests(prompts(1, seed=12), sampling=SAMPLED)[0]
+    decoder = LocalDecoder(tiny, 1)
+    decoder.answers([request])
+    alone, decoder.steps = decoder.steps, 0
+    decoder.answers([renumber(request, 100)])
+    assert decoder.steps < alone / 2
+    assert decoder.results[request.number].text == decoder.results[request.number + 100].text
 
 
-def test_a_small_batch_has_no_room_for_guesses(tiny: Path) -> None:
-    """An answer with three guesses takes four tokens of it."""
+def test_small_batch_has_no_room_for_drafts(tiny: Path) -> None:
+    """A batch of three tokens has no drafts, because an answer with three drafts needs four."""
     texts = prompts(3, seed=13)
-    assert _guessed(Watched(tiny, 1, batch=3), texts) == 0
-    assert _guessed(Watched(tiny, 1, batch=4), texts) > 0
+    assert count_drafted(CountingDecoder(tiny, 1, batch=3), texts) == 0
+    assert count_drafted(CountingDecoder(tiny, 1, batch=4), texts) > 0
 
 
-def test_guesses_stay_within_the_context(tmp_path: Path) -> None:
-    """An answer that goes on to its last token is guessed up to there, and no further."""
+def test_drafts_stay_within_the_context(tmp_path: Path) -> None:
+    """Drafts end at the last token of the context."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
-    round = Watched(endless, 1, context=256)
-    say = replace(asks(prompts(1, seed=14), sampling=DRAWN)[0], max_tokens=None)
-    said = round.answers([say, later(say, 100)])
-    assert round.guessed > 10
-    assert said[101].text == said[1].text
-    assert said[101].prompt_tokens + said[101].tokens == 256
+    decoder = CountingDecoder(endless, 1, context=256)
+    request = replace(make_requests(prompts(1, seed=14), sampling=SAMPLED)[0], max_tokens=None)
+    results = decoder.answers([request, renumber(request, 100)])
+    assert decoder.drafted > 10
+    assert results[101].text == results[1].text
+    assert results[101].prompt_tokens + results[101].tokens == 256
 
 
-def _guessed(round: Watched, texts: list[str]) -> int:
-    round.answers([*asks(texts), *(later(say, 100) for say in asks(texts))])
-    return round.guessed
+def count_drafted(decoder: CountingDecoder, texts: list[str]) -> int:
+    decoder.answers(
+        [*make_requests(texts), *(renumber(request, 100) for request in make_requests(texts))]
+    )
+    return decoder.drafted

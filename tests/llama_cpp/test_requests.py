@@ -1,5 +1,5 @@
-"""The door of an embedded model, request by request: what its breaker is told, who is let in next,
-and what the last word says.
+"""Requests of an embedded model: their effect on the circuit breaker, the order of admission, and
+the final message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from finops_cli.models.llama_cpp.admission import AdmissionControl
 from finops_cli.models.llama_cpp.worker_process import Died
 from tests.support.cures import cured_by
 
-FIGURES = {
+SETTINGS = {
     "failures": Decimal(3),
     "open": Decimal(2),
     "factor": Decimal(2),
@@ -34,15 +34,15 @@ FIGURES = {
 SECONDS = 30
 
 
-class Door:
-    """An entrance, its breaker and its clock."""
+class ControlledAdmission:
+    """Admission control with its breaker and a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.looks = 0
         self.broken = False
-        self.breaker = CircuitBreaker(FIGURES)
-        self.entrance = AdmissionControl(self.breaker, "free some memory", self._clock)
+        self.breaker = CircuitBreaker(SETTINGS)
+        self.admission = AdmissionControl(self.breaker, "free some memory", self._clock)
 
     def _clock(self) -> float:
         self.looks += 1
@@ -50,19 +50,19 @@ class Door:
             raise OSError("no clock")
         return self.now
 
-    def enters(self, suspect: bool = False) -> AbstractContextManager[None]:
-        """A request that is inside."""
-        request = self.entrance.admit(suspect)
+    def enter(self, suspect: bool = False) -> AbstractContextManager[None]:
+        """Admit a request and keep it inside."""
+        request = self.admission.admit(suspect)
         request.__enter__()
         return request
 
-    def fails_at_once(self, failure: ModelError) -> None:
-        ends(self.enters(), failure)
+    def fail_one(self, failure: ModelError) -> None:
+        end_request(self.enter(), failure)
 
-    def opens(self) -> None:
-        """The breaker, by crashes in a row."""
+    def open_breaker(self) -> None:
+        """Open the breaker by crashes in a row."""
         while self.breaker.state == "closed":
-            self.fails_at_once(crash())
+            self.fail_one(crash())
 
 
 def crash(death: Died | None = None) -> Crashed:
@@ -71,16 +71,16 @@ def crash(death: Died | None = None) -> Crashed:
     return failure
 
 
-def ends(request: AbstractContextManager[None], error: Exception | None = None) -> None:
+def end_request(request: AbstractContextManager[None], error: Exception | None = None) -> None:
     assert not request.__exit__(type(error) if error else None, error, None)
 
 
-def waits(door: Door, suspect: bool = False) -> Event:
-    """Set when a request of a thread of its own has been let in and is over."""
+def enter_in_thread(control: ControlledAdmission, suspect: bool = False) -> Event:
+    """Return an event that is set when a request in its own thread was admitted and has ended."""
     over = Event()
 
     def goes_through() -> None:
-        with door.entrance.admit(suspect):
+        with control.admission.admit(suspect):
             pass
         over.set()
 
@@ -88,65 +88,65 @@ def waits(door: Door, suspect: bool = False) -> Event:
     return over
 
 
-def test_late_failures_are_not_those_of_the_request_that_tries() -> None:
-    """They were let in before the breaker opened: whatever becomes of them, the one that is inside
-    now decides.
+def test_breaker_trial_ignores_late_failures() -> None:
+    """Failures of requests from before the breaker opened do not count. The trial request
+    decides.
     """
-    door = Door()
-    late = [door.enters() for _ in range(9)]
-    door.opens()
-    door.now = 3
-    trying = door.enters()
+    control = ControlledAdmission()
+    late = [control.enter() for _ in range(9)]
+    control.open_breaker()
+    control.now = 3
+    trying = control.enter()
     for request in late:
-        ends(request, crash())
-    assert door.breaker.state == "half-open"
-    ends(trying)
-    assert door.breaker.state == "closed"
+        end_request(request, crash())
+    assert control.breaker.state == "half-open"
+    end_request(trying)
+    assert control.breaker.state == "closed"
 
 
-def test_a_death_counts_once_and_for_the_request_that_tries() -> None:
-    """Five who lose their answers to one death are one failure; a late one that hears of it first
-    takes nothing from the try.
+def test_breaker_counts_one_death_once() -> None:
+    """Five requests that lose their answers to one death count as one failure. A death during a
+    trial counts for the trial.
     """
-    door, death = Door(), Died()
-    together = [door.enters() for _ in range(5)]
+    control, death = ControlledAdmission(), Died()
+    together = [control.enter() for _ in range(5)]
     for request in together:
-        ends(request, crash(death))
-    assert door.breaker.state == "closed"
-    late = door.enters()
-    door.opens()
-    door.now = 3
-    trying = door.enters()
+        end_request(request, crash(death))
+    assert control.breaker.state == "closed"
+    late = control.enter()
+    control.open_breaker()
+    control.now = 3
+    trying = control.enter()
     shared = Died()
-    ends(late, crash(shared))
-    ends(trying, crash(shared))
-    assert door.breaker.state == "open"
+    end_request(late, crash(shared))
+    end_request(trying, crash(shared))
+    assert control.breaker.state == "open"
 
 
 @pytest.mark.parametrize("error", [NoEndpointLeft("closed", ""), RuntimeError("a bug")])
-def test_an_error_of_ours_is_no_success(error: Exception) -> None:
-    """It says nothing about the model: failures in a row go on being counted, and a try that it
-    ended is left to the next.
+def test_breaker_does_not_count_an_internal_error_as_success(error: Exception) -> None:
+    """An internal error neither resets the count of failures nor decides a trial, which passes to
+    the next request.
     """
-    door = Door()
+    control = ControlledAdmission()
     for _ in range(2):
-        door.fails_at_once(crash())
-    ends(door.enters(), error)
-    door.fails_at_once(crash())
-    assert door.breaker.state == "open"
-    door.now = 3
-    ends(door.enters(), error)
-    assert waits(door).wait(SECONDS)
-    assert door.breaker.state == "closed"
+        control.fail_one(crash())
+    end_request(control.enter(), error)
+    control.fail_one(crash())
+    assert control.breaker.state == "open"
+    control.now = 3
+    end_request(control.enter(), error)
+    assert enter_in_thread(control).wait(SECONDS)
+    assert control.breaker.state == "closed"
 
 
-def test_a_failure_that_is_the_records_own_is_a_success() -> None:
-    """A cut answer shows that the model answers."""
-    door = Door()
+def test_breaker_counts_a_truncated_answer_as_success() -> None:
+    """A truncated answer shows that the model answers, so it counts as a success."""
+    control = ControlledAdmission()
     for _ in range(9):
-        door.fails_at_once(crash())
-        door.fails_at_once(Truncated("at its length"))
-    assert door.breaker.state == "closed"
+        control.fail_one(crash())
+        control.fail_one(Truncated("at its length"))
+    assert control.breaker.state == "closed"
 
 
 @pytest.mark.parametrize(
@@ -161,42 +161,42 @@ def test_a_failure_that_is_the_records_own_is_a_success() -> None:
         (Crashed("it died"), r"it died \(reply\.crashed\)$", "free some memory"),
     ],
 )
-def test_the_last_word_says_what_to_do_about_the_last_failure(
+def test_final_message_has_the_fix_of_the_last_failure(
     failure: ModelError, message: str, cure: str
 ) -> None:
-    """Memory helps no timeout."""
-    door = Door()
-    while door.breaker.state != "given up":
-        door.fails_at_once(failure)
-        door.now += 10
-    with pytest.raises(NoEndpointLeft, match=message, check=cured_by(cure)) as told:
-        door.enters()
-    assert ("memory" in told.value.cure) == (not isinstance(failure, TimedOut))
-
-
-def test_a_suspect_that_cannot_enter_holds_nobody_back() -> None:
-    """It leaves the line of suspects, however it goes."""
-    door = Door()
-    door.broken = True
-    with pytest.raises(OSError, match="no clock"):
-        door.enters(suspect=True)
-    door.broken = False
-    assert waits(door).wait(SECONDS)
-
-
-def test_who_is_held_back_by_others_waits_for_them_not_for_the_clock() -> None:
-    """The pause of the breaker is over; a suspect that waits for the last one to leave looks at no
-    clock meanwhile.
+    """When a model is given up, the message has the last failure and its fix. More memory is not
+    suggested for a timeout.
     """
-    door = Door()
-    inside = door.enters()
-    door.opens()
-    door.now = 3
-    alone, beside = waits(door, suspect=True), waits(door)
+    control = ControlledAdmission()
+    while control.breaker.state != "given up":
+        control.fail_one(failure)
+        control.now += 10
+    with pytest.raises(NoEndpointLeft, match=message, check=cured_by(cure)) as raised:
+        control.enter()
+    assert ("memory" in raised.value.cure) == (not isinstance(failure, TimedOut))
+
+
+def test_suspect_that_fails_to_enter_blocks_nobody() -> None:
+    """A suspect whose admission fails leaves the queue, so the next request is admitted."""
+    control = ControlledAdmission()
+    control.broken = True
+    with pytest.raises(OSError, match="no clock"):
+        control.enter(suspect=True)
+    control.broken = False
+    assert enter_in_thread(control).wait(SECONDS)
+
+
+def test_suspect_waits_for_other_requests_without_polling() -> None:
+    """A suspect waits for the requests inside to end and does not poll the clock meanwhile."""
+    control = ControlledAdmission()
+    inside = control.enter()
+    control.open_breaker()
+    control.now = 3
+    alone, beside = enter_in_thread(control, suspect=True), enter_in_thread(control)
     time.sleep(0.05)
-    door.looks = 0
+    control.looks = 0
     assert not alone.wait(0.25)
-    assert door.looks == 0
-    ends(inside)
+    assert control.looks == 0
+    end_request(inside)
     assert alone.wait(SECONDS)
     assert beside.wait(SECONDS)

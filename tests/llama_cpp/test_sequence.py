@@ -1,4 +1,4 @@
-"""One answer while it is decoded: where it ends, and which text its bytes are."""
+"""One answer while it is decoded: where it ends, and the text of its bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from finops_cli.models.llama_cpp.worker.sequence import Sequence
 def decode(
     words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, ends: bool = False
 ) -> GenerationResult:
-    """What is said by tokens that say `words`, and then, if it `ends`, by the one that ends it."""
+    """Decode tokens with the bytes `words`, and then an end token if `ends`."""
     sequence = Sequence(Generate(1, "", 1, stops=stops), [1, 2, 3], limit)
     for word in words:
         if sequence.end is None:
@@ -33,9 +33,9 @@ def decode(
     return sequence.result()
 
 
-def test_a_stop_is_found_over_any_number_of_tokens() -> None:
-    """In one token, split over two or in single bytes; what stands before it is kept, what stands
-    behind is not.
+def test_stop_split_over_tokens_ends_the_answer() -> None:
+    """A stop sequence in one token or split over several ends the answer. The text before it is
+    kept, the text after it is not.
     """
     for words in (
         [b"yes</s> no"],
@@ -43,12 +43,12 @@ def test_a_stop_is_found_over_any_number_of_tokens() -> None:
         [b"yes<", b"/", b"s", b">", b"no"],
         [b"yes", b"</s>"],
     ):
-        said = decode(words, ("</s>",))
-        assert (said.text, said.end) == ("yes", "stop")
+        result = decode(words, ("</s>",))
+        assert (result.text, result.end) == ("yes", "stop")
 
 
-def test_the_first_of_several_stops_counts() -> None:
-    """Wherever it stands, also where one begins like the other."""
+def test_first_of_several_stops_ends_the_answer() -> None:
+    """The first stop sequence in the text ends the answer, also if another one starts alike."""
     assert decode([b"a<|im", b"_end|>b</s>"], ("</s>", "<|im_end|>")).text == "a"
     assert decode([b"one, two. three"], (".", ",")).text == "one"
     assert decode([b"<|im_", b"start|><|im_end|>"], ("<|im_end|>",)).text == "<|im_start|>"
@@ -59,21 +59,23 @@ def test_the_first_of_several_stops_counts() -> None:
     st.lists(st.integers(1, 5), min_size=60, max_size=60),
     st.text("ab<|>é", min_size=1, max_size=4),
 )
-def test_a_stop_ends_an_answer_as_it_would_the_whole_text(
+def test_stop_does_not_depend_on_the_split_into_tokens(
     text: str, cuts: list[int], stop: str
 ) -> None:
-    """However the bytes of a text come in tokens, it ends where the text first has the stop."""
+    """However a text is split into tokens, the answer ends where the whole text first has
+    the stop.
+    """
     left, words = text.encode(), []
     for length in cuts:
         words.append(left[:length])
         left = left[length:]
-    said = decode([*words, left], (stop,), ends=True)
-    assert said.text == text.split(stop)[0]
+    result = decode([*words, left], (stop,), ends=True)
+    assert result.text == text.split(stop)[0]
 
 
-def test_a_character_split_over_tokens_is_one() -> None:
-    """No token of it is an error; one that the limit cuts is left out, one that the model never
-    finished shows as such.
+def test_character_split_over_tokens_is_decoded_whole() -> None:
+    """A character whose bytes are in several tokens is decoded whole. One that the limit cuts is
+    omitted, and an invalid one is marked.
     """
     euro = "€".encode()
     words = [b"1", euro[:1], euro[1:2], euro[2:]]
@@ -83,8 +85,8 @@ def test_a_character_split_over_tokens_is_one() -> None:
     assert decode([b"\xff", b"a"], ends=True).text == "\ufffda"
 
 
-def test_the_limit_is_one_of_tokens() -> None:
-    """Exactly so many are said; a stop within the last of them is a stop."""
+def test_answer_limit_counts_tokens() -> None:
+    """The limit counts tokens exactly, and a stop in the last token is a stop."""
     assert (decode([b"a"] * 9, limit=4).text, decode([b"a"] * 9, limit=4).tokens) == (
         "aaaa",
         4,
@@ -93,20 +95,22 @@ def test_the_limit_is_one_of_tokens() -> None:
     assert decode([b"a", b"b"], limit=2).end == "length"
 
 
-def test_messages_come_out_as_they_went_in() -> None:
-    """Several in one pipe, with every character; a pipe that ends within a message ends."""
-    say = Generate(3, "\x00€\U0010ffff<|im_end|>", 7, stops=("a",), schema=b"{}")
+def test_worker_messages_are_read_back_unchanged() -> None:
+    """Several messages in one pipe are read back unchanged. A pipe that ends within a message ends
+    the reading.
+    """
+    request = Generate(3, "\x00€\U0010ffff<|im_end|>", 7, stops=("a",), schema=b"{}")
     sent = (
         frame(Load("m.gguf", 10))
-        + frame(say)
+        + frame(request)
         + frame(Cancel(3))
         + frame(GenerationResult(3, "x", "stop", 1))
     )
-    stream = io.BytesIO(sent + frame(say)[:-1])
+    stream = io.BytesIO(sent + frame(request)[:-1])
     received = [next_frame(stream) for _ in range(5)]
     assert [TO_WORKER.decode(body) for body in received[:3] if body] == [
         Load("m.gguf", 10),
-        say,
+        request,
         Cancel(3),
     ]
     assert received[3] is not None

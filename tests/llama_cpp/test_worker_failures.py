@@ -1,6 +1,4 @@
-"""Models in processes of their own as a model: each failure has its class, and none of them is
-another record's.
-"""
+"""Failures of worker processes: each has its class and affects only its own request."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that never comes to an end by itself, and is slow enough to be watched."""
+    """A model whose answers do not end and that is slow enough to be interrupted."""
     shape = Shape(layers=4, width=256, feed_forward=1024, ends=False)
     return write_tiny_gguf(tmp_path_factory.mktemp("endless") / "endless.gguf", shape=shape)
 
@@ -54,14 +52,14 @@ def model(tiny: Path, quick: KnowledgeBase) -> Iterator[LlamaCppModel]:
     made.close()
 
 
-def ask(prompt: str, seed: int = 1, **given: object) -> CompletionRequest:
-    return CompletionRequest("triage", prompt, seed, **given)  # type: ignore[arg-type]
+def make_request(prompt: str, seed: int = 1, **options: object) -> CompletionRequest:
+    return CompletionRequest("triage", prompt, seed, **options)  # type: ignore[arg-type]
 
 
-def heard(model: LlamaCppModel, prompt: str, **given: object) -> str:
-    """What is said, cut or not; another failure by its rule."""
+def answer_or_rule(model: LlamaCppModel, prompt: str, **options: object) -> str:
+    """Return the text of an answer, truncated or not, or the rule of another failure."""
     try:
-        return model.complete(ask(prompt, **given)).text
+        return model.complete(make_request(prompt, **options)).text
     except failures.Truncated as cut:
         return cut.received
     except failures.ModelError as failure:
@@ -70,7 +68,7 @@ def heard(model: LlamaCppModel, prompt: str, **given: object) -> str:
 
 def side_by_side(model: LlamaCppModel, texts: list[str]) -> list[str]:
     with ThreadPoolExecutor(model.concurrency) as threads:
-        return list(threads.map(lambda text: heard(model, text), texts))
+        return list(threads.map(lambda text: answer_or_rule(model, text), texts))
 
 
 def process_of(model: LlamaCppModel) -> int:
@@ -86,8 +84,8 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def ends(pid: int) -> bool:
-    """Whether the process is over within the time of a test."""
+def has_ended(pid: int) -> bool:
+    """Return whether the process ends within the time of a test."""
     until = time.monotonic() + SECONDS
     while is_running(pid) and time.monotonic() < until:
         time.sleep(0.02)
@@ -95,10 +93,12 @@ def ends(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_records_from_many_threads_get_the_answers_of_the_plain_loop(
+def test_requests_of_many_threads_equal_the_plain_loop(
     groups: int, tiny: Path, quick: KnowledgeBase, plain: Callable[..., Plain]
 ) -> None:
-    """Each its own, with more threads than seats, in one group or two."""
+    """Requests from more threads than slots each get the answer of the plain loop, with one or two
+    groups.
+    """
     model = model_of(tiny, quick, sequences=3, groups=groups)
     model.prepare("triage")
     texts = prompts(40, seed=12)
@@ -106,11 +106,11 @@ def test_records_from_many_threads_get_the_answers_of_the_plain_loop(
     model.close()
 
 
-def test_failures_of_a_record_are_its_own(
+def test_invalid_prompts_fail_alone_and_process_lives(
     model: LlamaCppModel, plain: Callable[..., Plain]
 ) -> None:
-    """Too long, empty, no Unicode: named, settled, and their neighbours answered; the model's
-    process lives on.
+    """Prompts that are too long, empty or not Unicode fail with their rule. Other requests are
+    answered by the same process.
     """
     model.prepare("triage")
     pid, good = process_of(model), prompts(12, seed=13)
@@ -133,59 +133,71 @@ def test_failures_of_a_record_are_its_own(
     assert process_of(model) == pid
 
 
-def test_a_prompt_too_long_is_counted_not_estimated(model: LlamaCppModel) -> None:
-    """The finding tells tokens of this model, and the room that there is."""
+def test_too_long_prompt_reports_its_exact_token_count(model: LlamaCppModel) -> None:
+    """The error of a too long prompt has its token count and the size of the context."""
     with pytest.raises(
         failures.ContextExceeded, match=f"is 1,000 tokens, the context has room for {CONTEXT}"
     ):
-        model.complete(ask("!" * 1000))
+        model.complete(make_request("!" * 1000))
     assert model.context_size("triage") == CONTEXT
 
 
-def test_an_answer_at_its_limit_is_cut(model: LlamaCppModel, plain: Callable[..., Plain]) -> None:
-    """The limit of the profile, or that of the request; what was said so far is kept."""
+def test_answer_at_its_limit_is_truncated_with_its_text(
+    model: LlamaCppModel, plain: Callable[..., Plain]
+) -> None:
+    """An answer that reaches the limit of its request is truncated, and its text so far is kept."""
     text = next(text for text in prompts(20) if not plain(text).ended)
     for tokens in (7, 40):
         with pytest.raises(failures.Truncated) as cut:
-            model.complete(ask(text, max_tokens=tokens))
+            model.complete(make_request(text, max_tokens=tokens))
         assert cut.value.received == plain(text, tokens=tokens).text
 
 
-def test_an_answer_that_takes_too_long_is_cancelled(endless: Path, quick: KnowledgeBase) -> None:
-    """Overdue with what was said so far; the seat is free again, and the process the same."""
+def test_answer_after_its_timeout_is_cancelled_in_process(
+    endless: Path, quick: KnowledgeBase
+) -> None:
+    """An answer after its timeout is cancelled with its text so far. The slot is free again in the
+    same process.
+    """
     model = model_of(endless, quick, sequences=2, max_tokens=None, timeout=0.05)
     model.prepare("triage")
     pid = process_of(model)
     for _ in range(3):
         with pytest.raises(failures.TimedOut) as overdue:
-            model.complete(ask(f"{PREFIX}a{BEHIND}"))
+            model.complete(make_request(f"{PREFIX}a{BEHIND}"))
         assert overdue.value.received
     with pytest.raises(failures.Truncated):
-        model.complete(ask(f"{PREFIX}a{BEHIND}", max_tokens=1))
+        model.complete(make_request(f"{PREFIX}a{BEHIND}", max_tokens=1))
     assert process_of(model) == pid
     model.close()
 
 
-def test_waiting_for_a_seat_costs_no_time_of_the_answer(
+def test_waiting_for_a_slot_does_not_count_for_the_timeout(
     endless: Path, quick: KnowledgeBase
 ) -> None:
-    """Eight records at one seat, each far below the timeout that all of them together exceed."""
+    """The timeout of an answer starts when it gets its slot."""
     model = model_of(endless, quick, sequences=1, max_tokens=100)
     model.prepare("triage")
     started = time.monotonic()
-    heard(model, "a")
+    answer_or_rule(model, "a")
     model._timeout = 4 * (time.monotonic() - started)
     with ThreadPoolExecutor(16) as threads:
-        assert "reply.timeout" not in threads.map(lambda n: heard(model, f"{n} a"), range(16))
+        assert "reply.timeout" not in threads.map(
+            lambda n: answer_or_rule(model, f"{n} a"), range(16)
+        )
     model.close()
 
 
-def test_a_process_that_is_killed_is_started_again(endless: Path, quick: KnowledgeBase) -> None:
-    """Its records are asked again and say what they would have said; what was overcome is told."""
+def test_killed_process_is_restarted_with_the_same_answers(
+    endless: Path, quick: KnowledgeBase
+) -> None:
+    """After its process is killed a model starts a new one, and each request gets the answer that
+    it would have got.
+    """
     model = model_of(endless, quick, sequences=4, max_tokens=150)
     model.prepare("triage")
     texts = prompts(8, seed=14)
-    expected = [heard(model, text) for text in texts]
+    expected = [answer_or_rule(model, text) for text in texts]
     first = process_of(model)
     Thread(target=lambda: (time.sleep(0.1), os.kill(first, signal.SIGKILL))).start()
     assert side_by_side(model, texts) == expected
@@ -193,22 +205,22 @@ def test_a_process_that_is_killed_is_started_again(endless: Path, quick: Knowled
     model.close()
 
 
-def test_what_was_overcome_is_told(endless: Path, quick: KnowledgeBase) -> None:
-    """A crash on the way to an answer stands in its provenance."""
+def test_crash_before_an_answer_is_recorded_as_overcome(
+    endless: Path, quick: KnowledgeBase
+) -> None:
+    """A crash that a retry overcame is recorded with the later answer."""
     model = model_of(endless, quick, max_tokens=None, stops=("zzzz",))
     model.prepare("triage")
     pid = process_of(model)
     Thread(target=lambda: (time.sleep(0.1), os.kill(pid, signal.SIGKILL))).start()
     with pytest.raises(failures.Truncated) as cut:
-        model.complete(ask(f"{PREFIX}a{BEHIND}"))
+        model.complete(make_request(f"{PREFIX}a{BEHIND}"))
     assert cut.value.overcome == ("reply.crashed",)
     model.close()
 
 
-def test_a_process_that_hangs_is_ended(endless: Path, quick: KnowledgeBase) -> None:
-    """Stopped dead, it does not say that it cancelled: the record is overdue, the next one gets a
-    new process.
-    """
+def test_hung_process_is_ended_and_replaced(endless: Path, quick: KnowledgeBase) -> None:
+    """A stopped process is ended after the timeout, and the next request gets a new one."""
     model = model_of(endless, quick, max_tokens=None, timeout=0.2)
     model.prepare("triage")
     lifecycle = model._models["triage"]
@@ -217,23 +229,21 @@ def test_a_process_that_hangs_is_ended(endless: Path, quick: KnowledgeBase) -> N
     reload = lifecycle._load_process
     Thread(target=lambda: (time.sleep(0.1), os.kill(process.pid, signal.SIGSTOP))).start()
     with pytest.raises(failures.TimedOut, match="hung"):
-        process.generate(_say(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)
+        process.generate(make_generate(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)
     assert reload() is not process
     model.close()
 
 
-def _say(prompt: str) -> object:
+def make_generate(prompt: str) -> object:
     from finops_cli.models.llama_cpp.messages import Generate
 
     return Generate(0, prompt, 1)
 
 
-def test_a_file_that_is_no_model_is_refused_before_the_first_record(
+def test_incomplete_model_file_is_refused_before_a_run(
     tmp_path: Path, quick: KnowledgeBase, tiny: Path
 ) -> None:
-    """Torn, or a head without a body: the file is named, with llama.cpp's reason; a context beyond
-    all memory has its cure.
-    """
+    """An incomplete model file raises UsageError with its name, llama.cpp's reason and a fix."""
     torn = tmp_path / "torn.gguf"
     torn.write_bytes(tiny.read_bytes()[:300_000])
     model = model_of(torn, quick)
@@ -245,11 +255,11 @@ def test_a_file_that_is_no_model_is_refused_before_the_first_record(
         model.prepare("triage")
 
 
-def test_a_model_that_can_never_be_loaded_ends_the_run(
+def test_model_file_removed_during_a_run_ends_it(
     tiny: Path, tmp_path: Path, quick: KnowledgeBase
 ) -> None:
-    """The file goes away during the run and the process dies: the breaker gives the model up, with
-    the reason and a cure.
+    """If the file is removed and the process dies, the breaker gives the model up with the reason
+    and a fix.
     """
     moved = Path(tmp_path / "moved.gguf")
     moved.write_bytes(tiny.read_bytes())
@@ -257,29 +267,27 @@ def test_a_model_that_can_never_be_loaded_ends_the_run(
     model.prepare("triage")
     moved.unlink()
     os.kill(process_of(model), signal.SIGKILL)
-    assert ends(process_of(model))
+    assert has_ended(process_of(model))
     with pytest.raises(
         failures.NoEndpointLeft, match="cannot be loaded", check=cured_by("--resume")
     ):
-        [heard(model, "a") for _ in range(20)]
+        [answer_or_rule(model, "a") for _ in range(20)]
     model.close()
 
 
-def test_closing_ends_the_process_and_what_waits_for_it(
-    endless: Path, quick: KnowledgeBase
-) -> None:
-    """No process is left, none is started, and no thread hangs."""
+def test_close_ends_the_process_and_waiting_requests(endless: Path, quick: KnowledgeBase) -> None:
+    """Closing a model ends its process and its waiting requests."""
     model = model_of(endless, quick, max_tokens=None)
     model.prepare("triage")
     pid = process_of(model)
     ended = Event()
 
-    def speaks() -> None:
+    def complete_one() -> None:
         with pytest.raises(MissingPiece):
-            model.complete(ask("a b c"))
+            model.complete(make_request("a b c"))
         ended.set()
 
-    Thread(target=speaks).start()
+    Thread(target=complete_one).start()
     time.sleep(0.1)
     model.close()
     assert ended.wait(SECONDS)
@@ -301,12 +309,12 @@ threading.Event().wait()
 """
 
 
-def test_a_parent_that_is_killed_takes_the_process_with_it(endless: Path) -> None:
-    """Also in the middle of an answer."""
+def test_worker_ends_when_its_parent_is_killed(endless: Path) -> None:
+    """A worker process ends when its parent is killed in the middle of an answer."""
     command = [sys.executable, "-c", _PARENT, str(endless)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_running(pid)
         parent.kill()
-    assert ends(pid)
+    assert has_ended(pid)

@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installed(site: Path, tmp_path: Path) -> Finops:
-    """| Run the installed finops without an Ollama server and without model files in the
+    """Run the installed finops without an Ollama server and without model files in the
     environment.
     """
 

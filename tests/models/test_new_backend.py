@@ -27,7 +27,7 @@ MONDAY = str(EXAMPLES / "monday.jsonl")
 
 
 class Toy:
-    """| A backend that answers by the rules under its own name."""
+    """A backend that answers by the rules under its own name."""
 
     origin = Origin("toy", is_model=False)
     concurrency = 0

@@ -22,7 +22,7 @@ from tests.support.records import a_fail, jsonl
 
 
 class Clock:
-    """| A clock that shows the seconds that a test sets."""
+    """A clock that shows the seconds that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 100.0

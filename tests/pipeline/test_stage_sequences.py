@@ -39,7 +39,7 @@ TOY = replace(
 
 
 class AlternatingEngine(Engine):
-    """| The rules engine, with the settings of models that cannot be loaded together."""
+    """The rules engine, with the settings of models that cannot be loaded together."""
 
     concurrency = 2
     must_alternate = True

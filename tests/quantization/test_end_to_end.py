@@ -1,8 +1,5 @@
-"""From nothing to a line that a model answered: generate, train, quantize, run the file; create it
-at a server, and run again.
-
-The models are tiny and learn a row or two by heart. What they were taught they answer rightly; what
-they were not, the desk catches, and the line says so.
+"""From nothing to a model's answer: generate, train, quantize, and run the file with llama.cpp and
+through a server. The tiny models know a few rows by heart.
 """
 
 from __future__ import annotations
@@ -57,7 +54,7 @@ of what the models that ship begin with.
 Models = dict[str, Path]
 
 
-def done_by(finops: Finops, *arguments: object, code: int = 0) -> bytes:
+def run_command(finops: Finops, *arguments: object, code: int = 0) -> bytes:
     done = finops(*arguments, timeout=300)
     assert done.returncode == code, done.stderr.decode()
     return done.stdout
@@ -70,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(folder: Path, program: Finops) -> Models:
-    """A model file for each stage, made by the commands that make one, and what it was taught as
+    """A model file for each stage, made by the finops commands, with its training rows in
     `learnt-STAGE.jsonl`.
     """
     made: Models = {}
@@ -90,7 +87,7 @@ def models(folder: Path, program: Finops) -> Models:
         flags = [
             part for flag in (*BY_HEART, *sizes, f"data.folder={data}") for part in ("--set", flag)
         ]
-        done_by(
+        run_command(
             program,
             "train",
             "--stage",
@@ -113,7 +110,7 @@ def models(folder: Path, program: Finops) -> Models:
             1,
         )
         manifest = json.loads(
-            done_by(program, "quantize", "--stage", stage, *call, "-o", data, "--json", "-q")
+            run_command(program, "quantize", "--stage", stage, *call, "-o", data, "--json", "-q")
         )
         made[stage] = data / manifest["outputs"][0]["name"]
     return made
@@ -131,35 +128,37 @@ def keep_shortest(count: int, path: Path, learnt: Path) -> None:
     learnt.write_text("".join(json.loads(line)["record"] + "\n" for line in kept))
 
 
-def judged(finops: Finops, given: Path, output: Path) -> list[dict[str, Any]]:
-    """The lines in `output`, after the checker found nothing in them, and the models' own words at
-    fault exactly where a line says so.
+def check_lines(finops: Finops, fails: Path, output: Path) -> list[dict[str, Any]]:
+    """Return the lines of `output` after checking them. Their raw answers have findings exactly
+    where a line is not ok.
     """
-    done_by(finops, "check", output, "--fails", given)
+    run_command(finops, "check", output, "--fails", fails)
     lines = rows(output.read_bytes())
-    verdicts = rows(finops("check", output, "--raw", "--fails", given).stdout)
+    verdicts = rows(finops("check", output, "--raw", "--fails", fails).stdout)
     assert [verdict["ok"] for verdict in verdicts] == [line["status"] == "ok" for line in lines]
     return lines
 
 
-def answers_of(finops: Finops, folder: Path, *backend: object) -> dict[str, list[dict[str, Any]]]:
-    """Lines by command: each stage about what its model was taught, and both about a fail that
-    neither has seen.
+def run_each_stage(
+    finops: Finops, folder: Path, *backend: object
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the lines of each command: each stage with its learnt records, and both with an unseen
+    fail.
     """
     unseen = folder / "unseen.jsonl"
     unseen.write_text((EXAMPLES / "monday.jsonl").read_text().splitlines()[0] + "\n")
-    asked = {
+    inputs = {
         "triage": folder / "learnt-triage.jsonl",
         "resolve": folder / "learnt-resolver.jsonl",
         "run": unseen,
     }
     found = {}
-    for command, given in asked.items():
+    for command, fails in inputs.items():
         output = folder / f"{command}-{backend[1]}.jsonl"
-        done_by(
+        run_command(
             finops,
             command,
-            given,
+            fails,
             *backend,
             "-o",
             output,
@@ -169,19 +168,19 @@ def answers_of(finops: Finops, folder: Path, *backend: object) -> dict[str, list
             "-q",
             code=int(command == "run"),
         )
-        found[command] = judged(finops, given, output)
+        found[command] = check_lines(finops, fails, output)
     return found
 
 
-def test_embedded(
+def test_trained_models_answer_by_llama_cpp(
     models: Models, folder: Path, program: Finops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By llama.cpp in processes of finops: taught answers stand as they came; of the others none
-    passes for one.
+    """With llama.cpp the answers to learnt records are ok, and those to unseen records are repaired
+    or replaced.
     """
     for stage, file in models.items():
         monkeypatch.setenv(f"FINOPS_{stage.upper()}_GGUF", str(file))
-    found = answers_of(program, folder, "--backend", "llama-cpp")
+    found = run_each_stage(program, folder, "--backend", "llama-cpp")
     assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == [
         "ok"
     ] * 3
@@ -191,14 +190,16 @@ def test_embedded(
     }
 
 
-def test_through_a_server(models: Models, folder: Path, program: Finops) -> None:
-    """`finops create` sends the files, and the server answers with what it got: the same statuses
-    by way of HTTP.
-    """
+def test_trained_models_answer_through_a_server(
+    models: Models, folder: Path, program: Finops
+) -> None:
+    """`finops create` sends the files to a server, whose answers have the same statuses."""
     with FakeOllama(models=(), runs_uploads=True) as server:
         for stage, file in models.items():
-            done_by(program, "create", "--stage", stage, "--gguf", file, "--host", server.url, "-q")
-        found = answers_of(program, folder, "--backend", "ollama", "--host", server.url)
+            run_command(
+                program, "create", "--stage", stage, "--gguf", file, "--host", server.url, "-q"
+            )
+        found = run_each_stage(program, folder, "--backend", "ollama", "--host", server.url)
     assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == [
         "ok"
     ] * 3

@@ -1,5 +1,5 @@
-"""A converted model is the model: llama.cpp says of the GGUF file what transformers says of the
-checkpoint.
+"""Converted models: llama.cpp computes the logits of the GGUF file that transformers computes for
+the checkpoint.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLOSE = 1e-3
 """Between logits: both sides sum float32 in their own order."""
 
 
-def converted(
+def convert_model(
     folder: Path, target: Path, precision: Precision = "f32", adapter: Path | None = None
 ) -> Path:
     planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
@@ -42,8 +42,8 @@ def converted(
     return target
 
 
-def llama(path: Path) -> Any:
-    """The model in llama.cpp, its cache in float32."""
+def open_llama(path: Path) -> Any:
+    """Open a model in llama.cpp with its cache in float32."""
     import llama_cpp
 
     return llama_cpp.Llama(
@@ -51,8 +51,8 @@ def llama(path: Path) -> Any:
     )
 
 
-def farthest(folder: Path, path: Path, adapter: Path | None = None) -> float:
-    """The largest difference of a logit, over a text of many kinds of tokens."""
+def largest_difference(folder: Path, path: Path, adapter: Path | None = None) -> float:
+    """Return the largest difference of a logit over a text with many kinds of tokens."""
     import numpy as np
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -68,7 +68,7 @@ def farthest(folder: Path, path: Path, adapter: Path | None = None) -> float:
     ]
     with torch.no_grad():
         theirs = model.eval()(torch.tensor([ids])).logits[0].numpy()
-    other = llama(path)
+    other = open_llama(path)
     other.eval(ids)
     ours = other.scores[: len(ids)].copy()
     other.close()
@@ -85,54 +85,54 @@ def farthest(folder: Path, path: Path, adapter: Path | None = None) -> float:
         (save_qwen35, {"linear_num_value_heads": 2, "shard": "900KB"}),
     ],
 )
-def test_logits_are_those_of_transformers(
+def test_converted_logits_equal_transformers(
     save: Callable[..., Path], changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    """In float32, of one file and of several, tied or not, with value heads to be put in order or
-    not.
+    """In float32 the logits equal those of transformers, for checkpoints in one or more files, tied
+    or not, with any head layout.
     """
     folder = save(tmp_path / "model", **changes)
     assert ("shard" in changes) == (folder / "model.safetensors.index.json").is_file()
-    assert farthest(folder, converted(folder, tmp_path / "model.gguf")) < CLOSE
+    assert largest_difference(folder, convert_model(folder, tmp_path / "model.gguf")) < CLOSE
 
 
-def test_a_model_with_eyes_is_converted_without_them(tmp_path: Path) -> None:
-    """The text part alone, to the same bytes as the text-only checkpoint."""
+def test_vision_model_is_converted_without_its_vision_tower(tmp_path: Path) -> None:
+    """A model with a vision tower is converted to the bytes of its text-only checkpoint."""
     text = save_qwen35(tmp_path / "text")
     (tmp_path / "eyes").mkdir()
     eyes = with_eyes(text, tmp_path / "eyes")
     assert len(read_tensors(eyes / "model.safetensors")) == len(read_checkpoint(eyes).tensors) + 2
     assert (
-        converted(eyes, tmp_path / "eyes.gguf").read_bytes()
-        == converted(text, tmp_path / "text.gguf").read_bytes()
+        convert_model(eyes, tmp_path / "eyes.gguf").read_bytes()
+        == convert_model(text, tmp_path / "text.gguf").read_bytes()
     )
 
 
 @pytest.mark.parametrize("save", [save_qwen3, save_qwen35])
 @pytest.mark.parametrize("more", [{}, {"use_rslora": True}])
-def test_a_merged_adapter_is_the_one_of_peft(
+def test_merged_adapter_logits_equal_peft(
     save: Callable[..., Path], more: dict[str, Any], tmp_path: Path
 ) -> None:
-    """All linear layers, both halves away from zero: the logits are those of merge_and_unload, and
-    not those of the base.
+    """The logits of a merged adapter equal those of `merge_and_unload`, and differ from those of
+    the base.
     """
     folder = save(tmp_path / "model", shard="700KB")
     adapter = save_adapter(folder, tmp_path / "adapter", **more)
-    path = converted(folder, tmp_path / "merged.gguf", adapter=adapter)
-    assert farthest(folder, path, adapter) < CLOSE
-    assert farthest(folder, path) > 100 * CLOSE
+    path = convert_model(folder, tmp_path / "merged.gguf", adapter=adapter)
+    assert largest_difference(folder, path, adapter) < CLOSE
+    assert largest_difference(folder, path) > 100 * CLOSE
 
 
 @pytest.mark.parametrize("save", [save_qwen3, save_qwen35])
-def test_texts_become_the_same_tokens(save: Callable[..., Path], tmp_path: Path) -> None:
-    """Token for token; what the tokenizer composes (NFC) is to be composed before, for llama.cpp
-    does not.
-    """
+def test_converted_tokenizer_gives_the_same_tokens(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """llama.cpp tokenizes NFC-normalised texts as the checkpoint's tokenizer does."""
     from transformers import AutoTokenizer
 
     folder = save(tmp_path / "model")
     other, theirs = (
-        llama(converted(folder, tmp_path / "model.gguf")),
+        open_llama(convert_model(folder, tmp_path / "model.gguf")),
         AutoTokenizer.from_pretrained(folder),
     )
     for text in AWKWARD:
@@ -146,9 +146,9 @@ def test_texts_become_the_same_tokens(save: Callable[..., Path], tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["Qwen2Tokenizer", "Qwen3_5Tokenizer"])
-def test_tokenizers_that_transformers_saves_anew_are_taken(kind: str, tmp_path: Path) -> None:
-    """Its own classes of Qwen's tokenizers write patterns, normaliser and template in their own
-    way.
+def test_tokenizer_saved_by_transformers_is_converted(kind: str, tmp_path: Path) -> None:
+    """The tokenizers that the classes of transformers save are converted and give the same
+    tokens.
     """
     import transformers
 
@@ -161,7 +161,7 @@ def test_tokenizers_that_transformers_saves_anew_are_taken(kind: str, tmp_path: 
     merges = [tuple(pair) for pair in made["merges"]]
     tokens = getattr(transformers, kind)(vocab=made["vocab"], merges=merges, eos_token=END)
     tokens.save_pretrained(folder)
-    other = llama(converted(folder, tmp_path / "model.gguf"))
+    other = open_llama(convert_model(folder, tmp_path / "model.gguf"))
     for text in AWKWARD:
         composed = unicodedata.normalize("NFC", text)
         assert (

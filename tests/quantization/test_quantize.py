@@ -1,5 +1,5 @@
-"""`finops quantize` from end to end: a model that knows its answers is merged, converted, quantized
-and tried, and Ollama takes it.
+"""The command `finops quantize` from end to end: a model that knows its answers is merged,
+converted, quantized, tested and accepted by Ollama.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learnt(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows the first rows of the evaluation set."""
+    """A model that knows the answers to the first rows of the evaluation set."""
     torch.set_num_threads(1)
     return save_learnt(
         tmp_path_factory.mktemp("learnt") / "model",
@@ -71,7 +71,7 @@ def learnt(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ignorant(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows nothing."""
+    """A model that knows no answers."""
     return save_qwen3(tmp_path_factory.mktemp("ignorant") / "model", max_position_embeddings=4096)
 
 
@@ -80,15 +80,15 @@ def sha256(path: Path) -> str:
 
 
 def quantize(finops: Finops, rows: Path, *arguments: object) -> subprocess.CompletedProcess[bytes]:
-    given = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS)
-    return finops("quantize", "--stage", "triage", *given, *arguments)
+    options = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS)
+    return finops("quantize", "--stage", "triage", *options, *arguments)
 
 
-def test_a_model_is_converted_quantized_and_tried(
+def test_quantize_writes_files_table_and_manifest_alike(
     learnt: Path, rows: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """Three kinds by one command: files, table and manifest tell the same, and threads change no
-    byte.
+    """One command writes several types. The files, the table and the manifest agree, and the number
+    of threads changes no byte.
     """
     made = []
     for threads in (1, 2):
@@ -121,19 +121,19 @@ def test_a_model_is_converted_quantized_and_tried(
     assert done.stdout.decode().split() == [
         str(folder / each["name"]) for each in manifest["outputs"]
     ]
-    talk = done.stderr.decode()
-    assert "asking q4_k_m about 2 records" in talk
-    assert talk.count("2 of 2") == 8
+    messages = done.stderr.decode()
+    assert "asking q4_k_m about 2 records" in messages
+    assert messages.count("2 of 2") == 8
     assert (
         f"next: finops create --stage triage --gguf {folder / manifest['outputs'][1]['name']}"
-        in talk
+        in messages
     )
 
 
-def test_ollama_takes_what_was_made(
+def test_quantized_file_is_accepted_by_create(
     learnt: Path, rows: Path, tmp_path: Path, finops: Finops, server: FakeOllama
 ) -> None:
-    """`finops create` sends the very file of the manifest."""
+    """`finops create` sends the file that the manifest lists."""
     made = json.loads(
         quantize(finops, rows, "--base", learnt, "-o", tmp_path, "--json", "-q").stdout
     )
@@ -145,8 +145,10 @@ def test_ollama_takes_what_was_made(
     assert json.loads(done.stdout)["file_sha256"] == made["outputs"][0]["sha256"]
 
 
-def test_an_adapter_is_merged(ignorant: Path, rows: Path, tmp_path: Path, finops: Finops) -> None:
-    """Its files and settings stand in the manifest; the merged model is another one than the
+def test_quantize_merges_an_adapter(
+    ignorant: Path, rows: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """The manifest lists the adapter's files and settings, and the merged model differs from the
     base.
     """
     adapter = save_adapter(ignorant, tmp_path / "adapter")
@@ -180,11 +182,11 @@ def test_an_adapter_is_merged(ignorant: Path, rows: Path, tmp_path: Path, finops
     assert (merged["before"], merged["outputs"][0]["scores"]) == (None, None)
 
 
-def test_a_file_that_lost_too_much_is_not_kept(
+def test_quantize_deletes_a_file_that_lost_accuracy(
     learnt: Path, rows: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """Outliers that 16 bits bear and 4 bits do not: exit 1, the loss is told, the good file is kept
-    and the bad one gone.
+    """A type that loses too much accuracy is deleted with exit 1 and a message. The good file is
+    kept.
     """
     base = spoiled(learnt, tmp_path / "model")
     (tmp_path / "out").mkdir()
@@ -193,9 +195,9 @@ def test_a_file_that_lost_too_much_is_not_kept(
     )
     assert done.returncode == 1
     [manifest] = (tmp_path / "out").glob("*.manifest.json")
-    told = json.loads(manifest.read_text())
-    assert told["before"]["exact"] == ROWS
-    assert {each["kind"]: each["kept"] for each in told["outputs"]} == {
+    manifest_data = json.loads(manifest.read_text())
+    assert manifest_data["before"]["exact"] == ROWS
+    assert {each["kind"]: each["kept"] for each in manifest_data["outputs"]} == {
         "q4_k_m": False,
         "f16": True,
     }
@@ -204,28 +206,36 @@ def test_a_file_that_lost_too_much_is_not_kept(
     assert done.stdout.decode().split() == [str(next((tmp_path / "out").glob("*-f16.gguf")))]
 
 
-def test_what_may_be_lost_is_data(
+def test_quantize_accuracy_limits_come_from_the_kb(
     learnt: Path, rows: Path, tmp_path: Path, quick_kb: Path, finops: Finops
 ) -> None:
-    """A desk that allows everything keeps everything."""
+    """A desk that allows every loss in its kb keeps every file."""
     base = spoiled(learnt, tmp_path / "model")
     text = (quick_kb / "quantization.toml").read_text()
     (quick_kb / "quantization.toml").write_text(
         text.replace("valid = 1, exact = 2", "valid = 100, exact = 100")
     )
-    given = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS, "-q", "-o", tmp_path)
+    options = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS, "-q", "-o", tmp_path)
     assert (
-        finops("--kb", quick_kb, "quantize", "--stage", "triage", "--base", base, *given).returncode
+        finops(
+            "--kb", quick_kb, "quantize", "--stage", "triage", "--base", base, *options
+        ).returncode
         == 0
     )
 
 
-def test_a_trial_that_says_nothing_is_told(rows: Path, tmp_path: Path, finops: Finops) -> None:
-    """A model that knows nothing loses nothing; for every stage the table says so."""
-    silent = save_silent(tmp_path / "silent")
+def test_quantize_reports_a_model_without_exact_answers(
+    rows: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """For a model without exact answers the table says that the test shows nothing, in
+    every stage.
+    """
+    silent_model = save_silent(tmp_path / "silent")
     for stage in ("triage", "resolver", "sentiment"):
-        given = ("--eval", rows / f"{stage}-eval.jsonl", "--rows", 1, "-o", tmp_path)
-        done = finops("quantize", "--stage", stage, "--base", silent, "--type", "q8_0", *given)
+        options = ("--eval", rows / f"{stage}-eval.jsonl", "--rows", 1, "-o", tmp_path)
+        done = finops(
+            "quantize", "--stage", stage, "--base", silent_model, "--type", "q8_0", *options
+        )
         assert done.returncode == 0, done.stderr
         assert "no answer was exact before" in done.stderr.decode()
         assert done.stdout.decode().split() == [
@@ -233,10 +243,10 @@ def test_a_trial_that_says_nothing_is_told(rows: Path, tmp_path: Path, finops: F
         ]
 
 
-def test_a_file_that_is_converted_already(
+def test_quantize_of_a_gguf_file_equals_its_checkpoint(
     learnt: Path, rows: Path, tmp_path: Path, finops: Finops
 ) -> None:
-    """--gguf gives the bytes that --base gives; a quantized file, a cut one and another file are
+    """`--gguf` gives the bytes that `--base` gives. A quantized, incomplete or other file is
     refused.
     """
     quantize(
@@ -261,7 +271,7 @@ def test_a_file_that_is_converted_already(
     assert sha256(tmp_path / "two-q8_0.gguf") == sha256(tmp_path / "one-q8_0.gguf")
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(file.read_bytes()[:-1000])
-    for bad, says in (
+    for bad, message in (
         (tmp_path / "one-q8_0.gguf", "is quantized already"),
         (cut, "llama.cpp could not quantize cut.gguf to q8_0"),
     ):
@@ -278,13 +288,13 @@ def test_a_file_that_is_converted_already(
             "bad",
             "--no-check",
         )
-        assert (done.returncode, says in done.stderr.decode()) == (2, True), done.stderr
+        assert (done.returncode, message in done.stderr.decode()) == (2, True), done.stderr
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(("bad", ".finops"))]
 
 
-def test_an_interrupted_call_leaves_nothing(ignorant: Path, rows: Path, tmp_path: Path) -> None:
-    """Ctrl-C while the model is being tried: exit 130, and the folder is as it was."""
-    given = [
+def test_interrupted_quantize_leaves_no_file(ignorant: Path, rows: Path, tmp_path: Path) -> None:
+    """Ctrl-C during the accuracy test ends with exit 130 and leaves the folder as it was."""
+    options = [
         "--base",
         str(ignorant),
         "-o",
@@ -292,7 +302,7 @@ def test_an_interrupted_call_leaves_nothing(ignorant: Path, rows: Path, tmp_path
         "--eval",
         str(rows / "triage-eval.jsonl"),
     ]
-    command = [sys.executable, "-m", "finops_cli", "quantize", "--stage", "triage", *given]
+    command = [sys.executable, "-m", "finops_cli", "quantize", "--stage", "triage", *options]
     process: Any = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
     )
@@ -300,7 +310,7 @@ def test_an_interrupted_call_leaves_nothing(ignorant: Path, rows: Path, tmp_path
         if line.startswith("asking f16"):
             break
     os.killpg(process.pid, signal.SIGINT)
-    talk = process.communicate(timeout=60)[1]  # a hundred records would take longer
-    assert (process.returncode, "Traceback" in talk) == (130, False)
-    assert "asking" not in talk  # it did not go on
+    messages = process.communicate(timeout=60)[1]  # a hundred records would take longer
+    assert (process.returncode, "Traceback" in messages) == (130, False)
+    assert "asking" not in messages  # it did not go on
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,5 @@
-"""What `finops quantize` says to a call that cannot be carried out: it needs no model, and nothing
-but the package, to say it.
+"""The command `finops quantize` with impossible options: it needs neither a model nor an extra to
+refuse them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WHOLE = pytest.mark.skipif(
 )
 
 
-def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object) -> None:
+def expect_message(finops: Finops, folder: Path, code: int, text: str, *arguments: object) -> None:
     done = finops("quantize", "--stage", "triage", "-o", folder, *arguments)
     assert (done.returncode, done.stdout) == (code, b"")
     assert text in done.stderr.decode()
@@ -50,18 +50,21 @@ def says(finops: Finops, folder: Path, code: int, text: str, *arguments: object)
         (("--base", "a", "--rows", "0"), "rows"),
     ],
 )
-def test_calls_that_contradict_themselves(
+def test_quantize_refuses_contradictory_options(
     arguments: tuple[str, ...], text: str, tmp_path: Path, finops: Finops
 ) -> None:
-    says(finops, tmp_path, 2, text, *arguments)
+    """Options that contradict each other end with exit 2 and a message."""
+    expect_message(finops, tmp_path, 2, text, *arguments)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path, finops: Finops) -> None:
+def test_quantize_into_a_missing_folder_is_refused(tmp_path: Path, finops: Finops) -> None:
+    """An output folder that does not exist ends with exit 2 and the fix to make it."""
     done = finops("quantize", "--stage", "triage", "--base", tmp_path, "-o", tmp_path / "absent")
     assert (done.returncode, b"no such folder\nfix: make it" in done.stderr) == (2, True)
 
 
-def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> None:
+def test_quantize_refuses_an_output_name_of_a_folder(tmp_path: Path, finops: Finops) -> None:
+    """An output name that is a folder ends with exit 2."""
     (tmp_path / "a-q8_0.gguf").mkdir()
     done = finops(
         "quantize",
@@ -80,13 +83,15 @@ def test_a_name_that_is_taken_by_a_folder(tmp_path: Path, finops: Finops) -> Non
 
 
 @BARE
-def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> None:
-    """Before anything is read or written; to convert without quantizing or trying it is not
-    needed.
+def test_quantize_without_llama_cpp_names_the_fix(tmp_path: Path, finops: Finops) -> None:
+    """Without llama.cpp the command names the fix before it reads anything. A conversion without a
+    test does not need it.
     """
-    says(finops, tmp_path, 3, extras.cure("export", "llama"), "--base", EXAMPLES, "--no-check")
-    says(finops, tmp_path, 3, extras.cure("llama"), "--base", EXAMPLES, "--type", "f16")
-    says(
+    expect_message(
+        finops, tmp_path, 3, extras.cure("export", "llama"), "--base", EXAMPLES, "--no-check"
+    )
+    expect_message(finops, tmp_path, 3, extras.cure("llama"), "--base", EXAMPLES, "--type", "f16")
+    expect_message(
         finops,
         tmp_path,
         2,
@@ -100,10 +105,12 @@ def test_without_llama_cpp_the_cure_is_named(tmp_path: Path, finops: Finops) -> 
 
 
 @WHOLE
-def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
-    """Absent, empty, of another set, something else: the way to make them is named, or the line."""
+def test_quantize_refuses_rows_that_are_not_held_out(tmp_path: Path, finops: Finops) -> None:
+    """Missing, empty, training or unrelated rows are refused with the line, or with the command
+    that makes them.
+    """
     (tmp_path / "out").mkdir()
-    for text, told in (
+    for text, message in (
         (None, "`finops generate --stage triage`"),
         ("", "holds no rows"),
         ("{}\n", "line 1 is not a row of a generated set"),
@@ -113,12 +120,12 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
         file.unlink(missing_ok=True)
         if text is not None:
             file.write_text(text)
-        says(finops, tmp_path / "out", 2, told, "--base", EXAMPLES, "--eval", file)
+        expect_message(finops, tmp_path / "out", 2, message, "--base", EXAMPLES, "--eval", file)
     made = finops("generate", "--stage", "triage", "-n", "20", "-o", tmp_path, "-q")
     assert made.returncode in (0, 1)
     few = ("--base", EXAMPLES, "--eval", tmp_path / "triage-eval.jsonl", "--rows", 21)
-    says(finops, tmp_path / "out", 2, "but --rows asks for 21", *few)
-    says(
+    expect_message(finops, tmp_path / "out", 2, "but --rows asks for 21", *few)
+    expect_message(
         finops,
         tmp_path / "out",
         2,
@@ -139,11 +146,13 @@ def test_rows_that_are_no_held_out_ones(tmp_path: Path, finops: Finops) -> None:
         (GGUF_HEAD, "general.file_type"),
     ],
 )
-def test_files_that_are_no_models(
+def test_quantize_refuses_a_file_without_a_gguf_type(
     content: bytes | None, text: str, tmp_path: Path, finops: Finops
 ) -> None:
-    """A head that does not say of what type the file is, too."""
+    """A missing file, another format and a head without a file type are refused."""
     (tmp_path / "out").mkdir()
     if content is not None:
         (tmp_path / "model.gguf").write_bytes(content)
-    says(finops, tmp_path / "out", 2, text, "--gguf", tmp_path / "model.gguf", "--no-check")
+    expect_message(
+        finops, tmp_path / "out", 2, text, "--gguf", tmp_path / "model.gguf", "--no-check"
+    )

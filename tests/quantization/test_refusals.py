@@ -1,5 +1,5 @@
-"""What `finops quantize` does not convert it names, with what to do instead, before an hour's work
-and without a file.
+"""Checkpoints that `finops quantize` does not convert: each is refused with a message and a fix,
+before anything is written.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ Q_PROJ = "model.layers.0.self_attn.q_proj"
 NORM = "model.norm.weight"
 
 
-def converted(folder: Path, adapter: Path | None) -> None:
+def convert_model(folder: Path, adapter: Path | None) -> None:
     planned = plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
     convert(planned, folder / "model.gguf", "f16", ModelName("tiny"), lambda done, total: None)
 
 
-def refused(folder: Path, says: str, adapter: Path | None = None) -> None:
+def expect_refusal(folder: Path, message: str, adapter: Path | None = None) -> None:
     with pytest.raises(UsageError) as caught:
-        converted(folder, adapter)
-    assert says in caught.value.one_line()
+        convert_model(folder, adapter)
+    assert message in caught.value.one_line()
     assert not list(folder.glob("model.gguf*"))
 
 
 @pytest.mark.parametrize("config", [QWEN3, QWEN35])
-def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_path: Path) -> None:
-    """Without the faults below these checkpoints go through, with an adapter too."""
+def test_valid_checkpoint_with_adapter_is_converted(config: dict[str, Any], tmp_path: Path) -> None:
+    """The checkpoints of this module are converted without their faults, also with an adapter."""
     folder = write_checkpoint(tmp_path, config)
     layer = config["num_hidden_layers"] - 1
     rows = 64 if config is QWEN3 else 128  # beside each query of Qwen3.5 there is a gate
     adapter = write_adapter(
         tmp_path / "adapter", {f"model.layers.{layer}.self_attn.q_proj": (rows, 64)}
     )
-    converted(folder, adapter)
+    convert_model(folder, adapter)
     assert (folder / "model.gguf").stat().st_size > plan_conversion(
         read_checkpoint(folder), None
     ).bytes("f16")
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("config", "message"),
     [
         (
             QWEN3 | {"architectures": ["MistralForCausalLM"]},
@@ -122,69 +122,73 @@ def test_what_the_refusals_start_from_is_converted(config: dict[str, Any], tmp_p
         ),
     ],
 )
-def test_other_networks(config: dict[str, Any], says: str, tmp_path: Path) -> None:
-    """Settings of another network, or such that llama.cpp would compute something else."""
+def test_checkpoint_of_another_network_is_refused(
+    config: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """A config of another network, or one that llama.cpp would compute differently, is refused."""
     base = QWEN35 if "linear_num_key_heads" in config else QWEN3
     write_checkpoint(tmp_path, base)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    refused(tmp_path, says)
+    expect_refusal(tmp_path, message)
 
 
-def _dropped(tensors: dict[str, Any]) -> None:
+def drop_tensor(tensors: dict[str, Any]) -> None:
     del tensors["model.layers.1.mlp.up_proj.weight"]
 
 
-def _with_bias(tensors: dict[str, Any]) -> None:
+def add_bias(tensors: dict[str, Any]) -> None:
     tensors["model.layers.0.self_attn.q_proj.bias"] = np.zeros(64, np.float32)
 
 
-def _wrong_shape(tensors: dict[str, Any]) -> None:
+def change_shape(tensors: dict[str, Any]) -> None:
     tensors[NORM] = np.zeros(63, np.float32)
 
 
-def _twice(tensors: dict[str, Any]) -> None:
+def store_twice(tensors: dict[str, Any]) -> None:
     tensors["model.language_model.norm.weight"] = tensors[NORM]
 
 
-def _in_bytes(tensors: dict[str, Any]) -> None:
+def store_as_bytes(tensors: dict[str, Any]) -> None:
     tensors[f"{Q_PROJ}.weight"] = np.zeros((64, 64), np.uint8)
 
 
-def _not_a_number(tensors: dict[str, Any]) -> None:
+def set_nan(tensors: dict[str, Any]) -> None:
     tensors[f"{Q_PROJ}.weight"][3, 4] = np.nan
 
 
-def _too_large(tensors: dict[str, Any]) -> None:
+def set_too_large(tensors: dict[str, Any]) -> None:
     tensors[f"{Q_PROJ}.weight"][63, 63] = 70_000
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "message"),
     [
-        (_dropped, "model.layers.1.mlp.up_proj.weight is missing; 1 tensor is missing"),
-        (_with_bias, "q_proj.bias is not a tensor of qwen3"),
-        (_wrong_shape, "has the shape (63,); config.json makes it (64,)"),
-        (_twice, "is stored twice"),
-        (_in_bytes, "is stored as U8"),
-        (_not_a_number, "contains NaN or infinity; the training diverged"),
-        (_too_large, "too large for f16"),
+        (drop_tensor, "model.layers.1.mlp.up_proj.weight is missing; 1 tensor is missing"),
+        (add_bias, "q_proj.bias is not a tensor of qwen3"),
+        (change_shape, "has the shape (63,); config.json makes it (64,)"),
+        (store_twice, "is stored twice"),
+        (store_as_bytes, "is stored as U8"),
+        (set_nan, "contains NaN or infinity; the training diverged"),
+        (set_too_large, "too large for f16"),
     ],
 )
-def test_other_tensors(spoil: Callable[[dict[str, Any]], None], says: str, tmp_path: Path) -> None:
-    """Each tensor of the network once, in its shape, of numbers; and nothing else."""
+def test_checkpoint_with_wrong_tensors_is_refused(
+    spoil: Callable[[dict[str, Any]], None], message: str, tmp_path: Path
+) -> None:
+    """A missing, extra, repeated, misshapen or invalid tensor is refused."""
     tensors = noise(QWEN3)
     spoil(tensors)
-    refused(write_checkpoint(tmp_path, QWEN3, tensors), says)
+    expect_refusal(write_checkpoint(tmp_path, QWEN3, tensors), message)
 
 
-def test_damaged_files(tmp_path: Path) -> None:
-    """A file that was cut, that lies about its length, that is something else; an index that names
-    what is not there.
+def test_damaged_checkpoint_file_is_refused(tmp_path: Path) -> None:
+    """An incomplete file, a wrong length, another format and an index with missing files are
+    refused.
     """
     folder = write_checkpoint(tmp_path)
     file = folder / "model.safetensors"
     whole = file.read_bytes()
-    for damaged, says in (
+    for damaged, message in (
         (whole[:-100], "is outside the file"),
         (b"\xff" * 8 + whole[8:], "is not a complete safetensors file"),
         (b"", "is not a complete safetensors file"),
@@ -192,26 +196,26 @@ def test_damaged_files(tmp_path: Path) -> None:
         (whole.replace(b'"__metadata__"', b'"__metadata_"', 1), "its head cannot be read"),
     ):
         file.write_bytes(damaged)
-        refused(folder, says)
+        expect_refusal(folder, message)
     file.rename(folder / "model-1.safetensors")
-    refused(folder, "has neither model.safetensors nor")
+    expect_refusal(folder, "has neither model.safetensors nor")
     index = folder / "model.safetensors.index.json"
     index.write_text(
         json.dumps(
             {"weight_map": {NORM: "model-1.safetensors", "lm_head.weight": "model-2.safetensors"}}
         )
     )
-    refused(folder, "model-2.safetensors is missing")
+    expect_refusal(folder, "model-2.safetensors is missing")
     index.write_text(json.dumps({"weight_map": {NORM: "../model-1.safetensors"}}))
-    refused(folder, "another folder")
+    expect_refusal(folder, "another folder")
     (folder / "model-1.safetensors").write_bytes(whole)
     index.write_text(json.dumps({"weight_map": {NORM: "model-1.safetensors"}}))
-    refused(folder, "lm_head.weight should be in no file")
+    expect_refusal(folder, "lm_head.weight should be in no file")
     file.write_bytes(whole)
-    refused(folder, "delete the one that is out of date")
+    expect_refusal(folder, "delete the one that is out of date")
 
 
-def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
+def tokenizer_with(path: str, value: object) -> dict[str, Any]:
     tokenizer = plain_tokenizer()
     place: Any = tokenizer
     *steps, last = [int(step) if step.isdigit() else step for step in path.split("/")]
@@ -222,7 +226,7 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "message"),
     [
         ("model/type", "Unigram", "model/type"),
         ("model/byte_fallback", True, "model/byte_fallback"),
@@ -259,15 +263,16 @@ def _tokenizer_with(path: str, value: object) -> dict[str, Any]:
         ("added_tokens/4/content", "<think>", "two tokens have the same text"),
     ],
 )
-def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -> None:
-    """What llama.cpp would split otherwise, and what it would not.
-
-    `<|im_end|>` is special however it is marked: it looks it.
+def test_tokenizer_that_llama_cpp_cannot_copy_is_refused(
+    path: str, value: object, message: str, tmp_path: Path
+) -> None:
+    """A tokenizer that llama.cpp would split differently is refused. `<|im_end|>` counts as special
+    in any form.
     """
     folder = write_checkpoint(tmp_path)
-    (folder / "tokenizer.json").write_text(json.dumps(_tokenizer_with(path, value)))
-    if says:
-        refused(folder, says)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer_with(path, value)))
+    if message:
+        expect_refusal(folder, message)
     else:
         assert plan_conversion(read_checkpoint(folder), None).tokenizer[
             "tokenizer.ggml.eos_token_id"
@@ -275,7 +280,7 @@ def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("settings", "message"),
     [
         ({"pad_token": "<|endoftext|>"}, "no special token ends an answer"),
         ({"eos_token": "<think>"}, "no special token ends an answer"),
@@ -285,14 +290,19 @@ def test_other_tokenizers(path: str, value: object, says: str, tmp_path: Path) -
         ),
     ],
 )
-def test_models_that_would_not_stop(said: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_model_without_an_end_token_is_refused(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """A model whose special tokens do not end an answer, or that did not learn to stop, is
+    refused.
+    """
     folder = write_checkpoint(tmp_path)
-    (folder / "tokenizer_config.json").write_text(json.dumps(said))
-    refused(folder, says)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    expect_refusal(folder, message)
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"use_dora": True}, "use_dora is True"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save is ['lm_head']"),
@@ -308,22 +318,22 @@ def test_models_that_would_not_stop(said: dict[str, Any], says: str, tmp_path: P
         ({"r": 0}, "r is 0"),
     ],
 )
-def test_other_adapters(settings: dict[str, Any], says: str, tmp_path: Path) -> None:
-    """What changes the model by more than a product of two matrices, and whatever PEFT may think of
-    next.
-    """
+def test_adapter_with_unsupported_settings_is_refused(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """An adapter that changes more than a product of two matrices is refused."""
     folder = write_checkpoint(tmp_path / "model")
     adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
     (adapter / "adapter_config.json").write_text(json.dumps(LORA | settings))
-    refused(folder, says, adapter)
+    expect_refusal(folder, message, adapter)
 
 
-def test_adapters_of_another_model(tmp_path: Path) -> None:
-    """Another shape, a layer that is not there, embeddings, a half, something else beside it,
-    nothing at all.
+def test_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
+    """An adapter with another shape, an unknown layer, half a pair, extra tensors or no weights is
+    refused.
     """
     folder = write_checkpoint(tmp_path / "model")
-    for number, (module, shape, says) in enumerate(
+    for number, (module, shape, message) in enumerate(
         (
             (Q_PROJ, (64, 32), "the shape (64, 32), but its shape is (64, 64)"),
             ("model.layers.7.self_attn.q_proj", (64, 64), "not a matrix of this network"),
@@ -331,16 +341,18 @@ def test_adapters_of_another_model(tmp_path: Path) -> None:
             ("model.norm", (64, 64), "not a matrix of this network"),
         )
     ):
-        refused(folder, says, write_adapter(tmp_path / f"adapter{number}", {module: shape}))
+        expect_refusal(
+            folder, message, write_adapter(tmp_path / f"adapter{number}", {module: shape})
+        )
     adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
     weights = adapter / "adapter_model.safetensors"
     half = np.zeros((4, 64), np.float32)
     write_safetensors(weights, {f"base_model.model.{Q_PROJ}.lora_A.weight": half})
-    refused(folder, "has only lora_A", adapter)
+    expect_refusal(folder, "has only lora_A", adapter)
     write_safetensors(weights, {"base_model.model.model.embed_tokens.lora_embedding_A": half})
-    refused(folder, "not part of a plain LoRA", adapter)
+    expect_refusal(folder, "not part of a plain LoRA", adapter)
     write_safetensors(weights, {})
-    refused(folder, "changes nothing", adapter)
+    expect_refusal(folder, "changes nothing", adapter)
     weights.unlink()
-    refused(folder, "save the adapter as safetensors", adapter)
-    refused(folder, "no such folder", tmp_path / "absent")
+    expect_refusal(folder, "save the adapter as safetensors", adapter)
+    expect_refusal(folder, "no such folder", tmp_path / "absent")

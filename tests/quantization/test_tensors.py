@@ -1,5 +1,5 @@
-"""The numbers on their way into a GGUF file: which stands where, how it is rounded, what an adapter
-adds, in how little memory.
+"""Tensors in a GGUF file: their order, their rounding, the added adapter, and the memory that a
+conversion needs.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from tests.support.plain_checkpoints import (  # noqa: E402
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
 
-def planned(folder: Path, adapter: Path | None = None) -> Conversion:
+def plan_model(folder: Path, adapter: Path | None = None) -> Conversion:
     return plan_conversion(read_checkpoint(folder), read_adapter(adapter) if adapter else None)
 
 
-def written(folder: Path, precision: Precision, adapter: Path | None = None) -> bytes:
+def write_model(folder: Path, precision: Precision, adapter: Path | None = None) -> bytes:
     convert(
-        planned(folder, adapter),
+        plan_model(folder, adapter),
         folder / "model.gguf",
         precision,
         ModelName("tiny"),
@@ -57,9 +57,9 @@ def written(folder: Path, precision: Precision, adapter: Path | None = None) -> 
     return (folder / "model.gguf").read_bytes()
 
 
-def rows_of(folder: Path, name: str, adapter: Path | None = None) -> Any:
-    """A tensor as it goes into the file, put together from its blocks."""
-    conversion = planned(folder, adapter)
+def read_rows(folder: Path, name: str, adapter: Path | None = None) -> Any:
+    """Return a tensor as the file has it, joined from its blocks."""
+    conversion = plan_model(folder, adapter)
     [tensor] = [each for each in conversion.tensors if each.name == name]
     pair = conversion.adapter.pairs.get(tensor.source) if conversion.adapter else None
     return np.concatenate(
@@ -105,11 +105,11 @@ REAL: list[tuple[StageName, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("stage", "config", "parameters"), REAL)
-def test_the_published_models_have_their_size_and_name(
+def test_published_models_have_their_size_and_file_name(
     stage: StageName, config: dict[str, Any], parameters: int
 ) -> None:
-    """The tensors of Qwen3-8B and Qwen3.5-9B add up to what transformers counts, and `finops
-    create` finds the file.
+    """The tensors of Qwen3-8B and Qwen3.5-9B add up to the published size, and their file name is
+    the one in the Modelfile.
     """
     network = read_architecture(config, Path("config.json"))
     assert sum(int(np.prod(tensor.shape)) for tensor in list_tensors(network)) == parameters
@@ -117,14 +117,15 @@ def test_the_published_models_have_their_size_and_name(
     assert base == f"./{make_file_name(make_model_name(stage, network.name, parameters), 'q4_k_m')}"
 
 
-def test_names_tell_the_size() -> None:
+def test_model_name_has_stage_family_and_size() -> None:
+    """A model name has the stage, the family and the rounded number of parameters."""
     assert make_model_name("triage", "qwen3", 2_570_000) == "finops-triage-qwen3-3m"
     assert make_model_name("resolver", "qwen35", 601_472) == "finops-resolver-qwen3.5-601k"
 
 
-def test_value_heads_are_put_as_tiles(tmp_path: Path) -> None:
-    """Heads k0v0 k0v1 k1v0 k1v1, marked 0 to 3, become 0 2 1 3: in rows, in columns, and behind the
-    queries and keys.
+def test_value_heads_are_reordered_for_llama_cpp(tmp_path: Path) -> None:
+    """Value heads are reordered from 0 1 2 3 to 0 2 1 3, in rows, in columns and behind queries and
+    keys.
     """
     tensors = noise(QWEN35)
     layer = "model.layers.0.linear_attn."
@@ -139,35 +140,39 @@ def test_value_heads_are_put_as_tiles(tmp_path: Path) -> None:
     tensors[f"{layer}dt_bias"][:] = np.arange(4)
     tensors[f"{layer}A_log"][:] = np.arange(4)
     folder = write_checkpoint(tmp_path, QWEN35, tensors)
-    assert (rows_of(folder, "blk.0.attn_gate.weight")[:, 0] == tiles).all()
+    assert (read_rows(folder, "blk.0.attn_gate.weight")[:, 0] == tiles).all()
     assert (
-        rows_of(folder, "blk.0.attn_qkv.weight")[:, 0] == np.concatenate([np.full(keys, 9), tiles])
+        read_rows(folder, "blk.0.attn_qkv.weight")[:, 0]
+        == np.concatenate([np.full(keys, 9), tiles])
     ).all()
-    assert (rows_of(folder, "blk.0.ssm_out.weight")[0] == tiles).all()
-    assert (rows_of(folder, "blk.0.ssm_dt.bias") == [0, 2, 1, 3]).all()
+    assert (read_rows(folder, "blk.0.ssm_out.weight")[0] == tiles).all()
+    assert (read_rows(folder, "blk.0.ssm_dt.bias") == [0, 2, 1, 3]).all()
     assert (
-        rows_of(folder, "blk.0.ssm_a") == -np.exp(np.array([0.0, 2.0, 1.0, 3.0])).astype(np.float32)
+        read_rows(folder, "blk.0.ssm_a")
+        == -np.exp(np.array([0.0, 2.0, 1.0, 3.0])).astype(np.float32)
     ).all()
 
 
-def test_norms_are_moved_in_qwen35_alone(tmp_path: Path) -> None:
-    """Qwen3.5 stores a norm's distance from one, except behind a linear attention; Qwen3 stores the
-    norm.
+def test_norms_are_shifted_by_one_in_qwen35_only(tmp_path: Path) -> None:
+    """Norms of Qwen3.5 are stored as distance from one and are shifted, except after a linear
+    attention. Norms of Qwen3 stay.
     """
     for config, moved in ((QWEN3, 0), (QWEN35, 1)):
         tensors = noise(config)
         folder = write_checkpoint(tmp_path / str(moved), config, tensors)
         expected = tensors["model.norm.weight"] + np.float32(moved)
-        assert (rows_of(folder, "output_norm.weight") == expected).all()
+        assert (read_rows(folder, "output_norm.weight") == expected).all()
     assert (
-        rows_of(folder, "blk.0.ssm_norm.weight")
+        read_rows(folder, "blk.0.ssm_norm.weight")
         == tensors["model.layers.0.linear_attn.norm.weight"]
     ).all()
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16", "bf16"])
-def test_numbers_are_rounded_to_the_nearest(precision: Precision, tmp_path: Path) -> None:
-    """Ties to even; what the checkpoint holds in bfloat16 comes out of a bf16 file bit for bit."""
+def test_tensor_values_are_rounded_half_to_even(precision: Precision, tmp_path: Path) -> None:
+    """Values are rounded to the nearest, ties to even. A bfloat16 checkpoint stays bit for bit in a
+    bf16 file.
+    """
     tensors = noise(QWEN3)
     name = "model.layers.0.mlp.gate_proj.weight"
     values = [
@@ -184,7 +189,7 @@ def test_numbers_are_rounded_to_the_nearest(precision: Precision, tmp_path: Path
     tensors[name][0, : len(values)] = np.array(values, np.float32)
     bits = (tensors["lm_head.weight"].view(np.uint32) >> 16).astype(np.uint16)
     tensors["lm_head.weight"] = bits
-    made = written(write_checkpoint(tmp_path, QWEN3, tensors), precision)
+    made = write_model(write_checkpoint(tmp_path, QWEN3, tensors), precision)
     gate = tensors[name]
     if precision == "bf16":
         upper = np.array(
@@ -199,27 +204,25 @@ def test_numbers_are_rounded_to_the_nearest(precision: Precision, tmp_path: Path
     )
 
 
-def test_an_adapter_is_added_as_it_is_defined(tmp_path: Path) -> None:
-    """W + alpha / r * B A, with alpha / sqrt(r) where the adapter says so; what it does not name
-    stays.
-    """
+def test_adapter_is_added_with_its_scale(tmp_path: Path) -> None:
+    """An adapter adds alpha / r * B A, or alpha / sqrt(r) * B A with rslora. Other tensors stay."""
     tensors = noise(QWEN3)
     folder = write_checkpoint(tmp_path / "model", QWEN3, tensors)
     for settings, scale in ((LORA, 2.0), (LORA | {"use_rslora": True}, 4.0)):
         adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)}, settings)
         pair = read_adapter(adapter).pairs[f"{Q_PROJ}.weight"]
         a, b = pair.a.stored().astype(np.float64), pair.b.stored().astype(np.float64)
-        merged = rows_of(folder, "blk.0.attn_q.weight", adapter)
+        merged = read_rows(folder, "blk.0.attn_q.weight", adapter)
         assert np.abs(merged - (tensors[f"{Q_PROJ}.weight"] + scale * (b @ a))).max() < 1e-5
         assert (
-            rows_of(folder, "blk.1.attn_q.weight", adapter)
+            read_rows(folder, "blk.1.attn_q.weight", adapter)
             == tensors["model.layers.1.self_attn.q_proj.weight"]
         ).all()
 
 
-def test_an_adapter_reaches_rows_and_columns_that_are_moved(tmp_path: Path) -> None:
-    """It is added before the heads are put in their order: the same as when the merged model is
-    converted.
+def test_adapter_is_added_before_heads_are_reordered(tmp_path: Path) -> None:
+    """A conversion with an adapter equals the conversion of the merged model, also for reordered
+    heads.
     """
     tensors = noise(QWEN35)
     folder = write_checkpoint(tmp_path / "model", QWEN35, tensors)
@@ -235,19 +238,19 @@ def test_an_adapter_reaches_rows_and_columns_that_are_moved(tmp_path: Path) -> N
         tensors[f"{module}.weight"] += np.float32(2) * (pair.b.stored() @ pair.a.stored())
     merged = write_checkpoint(tmp_path / "merged", QWEN35, tensors)
     for name in ("blk.0.attn_qkv.weight", "blk.0.ssm_out.weight", "blk.0.ssm_alpha.weight"):
-        assert np.abs(rows_of(folder, name, adapter) - rows_of(merged, name)).max() < 1e-5
+        assert np.abs(read_rows(folder, name, adapter) - read_rows(merged, name)).max() < 1e-5
 
 
-def test_memory_stays_flat(tmp_path: Path) -> None:
-    """A few rows at a time: a model of four times the size, with an adapter over its largest
-    matrix, takes no more memory.
+def test_conversion_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
+    """A model of four times the size, with an adapter on its largest matrix, needs hardly more
+    memory.
     """
     peaks = []
     for width in (256, 1024):
         config = QWEN3 | {"hidden_size": width, "intermediate_size": 2048, "vocab_size": 4000}
         folder = write_checkpoint(tmp_path / f"{width}", config)
         module = "model.layers.0.mlp.gate_proj"
-        conversion = planned(folder, write_adapter(folder / "adapter", {module: (2048, width)}))
+        conversion = plan_model(folder, write_adapter(folder / "adapter", {module: (2048, width)}))
         tracemalloc.start()
         convert(
             conversion, folder / "model.gguf", "f16", ModelName("tiny"), lambda done, total: None
@@ -259,37 +262,42 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     assert peaks[1] < 1.5 * peaks[0]
 
 
-def test_an_interrupted_conversion_leaves_what_was_there(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: the file of before stands, and no part of the new one."""
+def test_interrupted_conversion_keeps_the_old_file(tmp_path: Path) -> None:
+    """Ctrl-C during a conversion keeps the old file and leaves no part of a new one."""
     folder = write_checkpoint(tmp_path)
-    before = written(folder, "f16")
+    before = write_model(folder, "f16")
 
     def interrupt(done: int, total: int) -> None:
         if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert(planned(folder), folder / "model.gguf", "f32", ModelName("tiny"), interrupt)
+        convert(plan_model(folder), folder / "model.gguf", "f32", ModelName("tiny"), interrupt)
     assert (folder / "model.gguf").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir() if "gguf" in path.name) == ["model.gguf"]
 
 
-def test_equal_checkpoints_give_equal_files(tmp_path: Path) -> None:
-    """Wherever they lie; a tied model has one matrix fewer; a seed makes another file."""
+def test_equal_checkpoints_give_identical_files(tmp_path: Path) -> None:
+    """Equal checkpoints in different folders give identical files, other weights another file, and
+    a tied model a smaller one.
+    """
     adapter = write_adapter(tmp_path / "adapter", {Q_PROJ: (64, 64)})
     first, second = (
-        written(write_checkpoint(tmp_path / name), "f16", adapter) for name in ("one", "two")
+        write_model(write_checkpoint(tmp_path / name), "f16", adapter) for name in ("one", "two")
     )
     assert first == second
     assert (
-        written(write_checkpoint(tmp_path / "three", QWEN3, noise(QWEN3, seed=9)), "f16", adapter)
+        write_model(
+            write_checkpoint(tmp_path / "three", QWEN3, noise(QWEN3, seed=9)), "f16", adapter
+        )
         != first
     )
     tied = write_checkpoint(tmp_path / "tied", QWEN3 | {"tie_word_embeddings": True}, noise(QWEN3))
-    assert len(written(tied, "f16", adapter)) < len(first) - 2 * 400 * 64
+    assert len(write_model(tied, "f16", adapter)) < len(first) - 2 * 400 * 64
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    """A missing folder and a folder without config.json raise UsageError."""
     with pytest.raises(UsageError, match="no such folder"):
         read_checkpoint(tmp_path / "absent")
     with pytest.raises(UsageError, match=r"config\.json: no such file"):

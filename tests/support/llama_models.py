@@ -1,5 +1,5 @@
-"""Tiny models in llama.cpp for tests: the plain loop that answers are held against, and a round of
-several answers.
+"""Tiny models in llama.cpp: a plain loop as reference, and a decoder that answers several requests
+at once.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ TOKENS = 40
 
 
 class Plain(NamedTuple):
-    """What the plain loop says: the bytes of each token, and how far its logit was above the next
-    one's.
+    """The answer of the plain loop: the bytes of each token, and how far its logit was above the
+    next one's.
     """
 
     words: list[bytes]
@@ -46,7 +46,7 @@ class Plain(NamedTuple):
 
 
 def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
-    """llama-cpp-python as it comes, one prompt after the other."""
+    """Return a function that answers one prompt with llama-cpp-python alone."""
     import llama_cpp
     import numpy as np
 
@@ -55,12 +55,12 @@ def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
     )
     vocab = llama_cpp.llama_model_get_vocab(llama.model)
 
-    def say(prompt: str, tokens: int = TOKENS, seed: int = 1, **sampling: Any) -> Plain:
+    def request(prompt: str, tokens: int = TOKENS, seed: int = 1, **sampling: Any) -> Plain:
         llama.set_seed(seed)
         words: list[bytes] = []
         margins: list[float] = []
-        given = llama.tokenize(prompt.encode(), add_bos=False, special=True)
-        for token in llama.generate(given, **{"temp": 0.0, "repeat_penalty": 1.0, **sampling}):
+        tokens_in = llama.tokenize(prompt.encode(), add_bos=False, special=True)
+        for token in llama.generate(tokens_in, **{"temp": 0.0, "repeat_penalty": 1.0, **sampling}):
             if llama_cpp.llama_vocab_is_eog(vocab, token):
                 return Plain(words, margins, True)
             logits = np.ctypeslib.as_array(
@@ -73,19 +73,23 @@ def plain_loop(gguf: Path, context: int = CONTEXT) -> Callable[..., Plain]:
                 break
         return Plain(words, margins, False)
 
-    return say
+    return request
 
 
-def agrees(said: GenerationResult, plain: Plain) -> bool:
-    """Whether an answer is the plain loop's, token for token, up to where two logits are tied
-    within rounding.
+def agrees(result: GenerationResult, plain: Plain) -> bool:
+    """Return whether a result equals the plain loop's, token for token, up to the first tie of
+    two logits.
     """
-    if (said.text, said.tokens, said.end == "stop") == (plain.text, len(plain.words), plain.ended):
+    if (result.text, result.tokens, result.end == "stop") == (
+        plain.text,
+        len(plain.words),
+        plain.ended,
+    ):
         return True
     shared = (
         n
         for n in range(len(plain.words), -1, -1)
-        if said.text.startswith(_whole_characters(plain.words[:n]))
+        if result.text.startswith(_whole_characters(plain.words[:n]))
     )
     parted = next(shared)
     return parted < len(plain.words) and plain.margins[parted] < TIED
@@ -103,8 +107,8 @@ def prompts(count: int, seed: int = 3, longest: int = 120) -> list[str]:
     return [f"{PREFIX}{user}{BEHIND}" for user in users]
 
 
-class Round:
-    """A round in this process, with everyone who is to be seated at it."""
+class LocalDecoder:
+    """The decoder of the worker, run in this process."""
 
     def __init__(
         self,
@@ -120,30 +124,34 @@ class Round:
 
         self.model = Model(Load(str(gguf), context, sequences, batch=batch, prefix=prefix))
         self.network = DecodingNetwork(self.model)
-        self.said: dict[int, GenerationResult] = {}
+        self.results: dict[int, GenerationResult] = {}
         self.steps = 0
-        self.scheduler = Scheduler(self.network, sequences, self._hear, GrammarFactory(self.model))
+        self.scheduler = Scheduler(
+            self.network, sequences, self._receive, GrammarFactory(self.model)
+        )
 
-    def _hear(self, message: Begun | GenerationResult) -> None:
+    def _receive(self, message: Begun | GenerationResult) -> None:
         if isinstance(message, GenerationResult):
-            self.said[message.number] = replace(message, generating_ms=0.0)  # no two are equal
+            self.results[message.number] = replace(message, generating_ms=0.0)  # no two are equal
 
     def answers(
-        self, asked: Iterable[Generate], each_step: Callable[[Round], None] = lambda _: None
+        self,
+        requests: Iterable[Generate],
+        each_step: Callable[[LocalDecoder], None] = lambda _: None,
     ) -> dict[int, GenerationResult]:
-        """Seat them in order, as seats become free, until everyone is answered."""
-        waiting = list(asked)[::-1]
+        """Start the requests in order, as slots become free, and return all results."""
+        waiting = list(requests)[::-1]
         while waiting or self.scheduler.is_busy:
             while waiting and self.scheduler.free_slots:
-                say = waiting.pop()
-                self.scheduler.start(say, self.model.tokenize(say.prompt))
+                request = waiting.pop()
+                self.scheduler.start(request, self.model.tokenize(request.prompt))
             self.scheduler.step()
             self.steps += 1
             each_step(self)
-        return self.said
+        return self.results
 
 
-def asks(
+def make_requests(
     texts: Iterable[str], tokens: int = TOKENS, sampling: Sampling | None = None
 ) -> list[Generate]:
     """One request for each text, numbered and seeded from 1."""
@@ -154,11 +162,13 @@ def asks(
 
 
 def model_of(
-    gguf: Path, kb: KnowledgeBase, sequences: int = 4, groups: int = 1, **given: Any
+    gguf: Path, kb: KnowledgeBase, sequences: int = 4, groups: int = 1, **options: Any
 ) -> LlamaCppModel:
-    """A model with one model, which says at most `TOKENS` tokens."""
+    """Return a LlamaCppModel with the model `gguf` for triage, limited to `TOKENS` tokens by
+    default.
+    """
     load = Load(str(gguf), CONTEXT, sequences, groups, prefix=PREFIX)
-    profile = Profile(load, Sampling(), given.pop("stops", ()), given.pop("max_tokens", TOKENS))
+    profile = Profile(load, Sampling(), options.pop("stops", ()), options.pop("max_tokens", TOKENS))
     return LlamaCppModel(
-        Origin("llama-cpp", is_model=True), {"triage": profile}, kb.models, **given
+        Origin("llama-cpp", is_model=True), {"triage": profile}, kb.models, **options
     )
