@@ -79,7 +79,7 @@ def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent dies: a killed parent cannot end it."""
+    """End this worker when its parent dies: a killed parent cannot end its workers."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -137,4 +137,4 @@ def _result(job: _Job[P, R]) -> R:
     job.done.wait()
     if job.error is not None:
         raise job.error
-    return job.result  # type: ignore[return-value]  # set where there is no error
+    return job.result  # type: ignore[return-value]  # set unless there is an error

@@ -30,5 +30,5 @@ def diagnose(kb_dir: Path, request: BackendRequest, live: bool) -> list[Diagnosi
 
 
 def is_broken(found: list[Diagnosis]) -> bool:
-    """Tell whether something that was asked for cannot work."""
+    """Return true if something that the user named does not work."""
     return any(diagnosis.state == "broken" for diagnosis in found)

@@ -24,7 +24,7 @@ _PAIRS = {
 
 
 def check_digit(first_eight: str) -> str:
-    """The check digit that follows eight characters (from `ALPHABET`), by modulus-10
+    """Compute the check digit that follows eight characters (from `ALPHABET`), by modulus-10
     double-add-double.
     """
     c = first_eight
@@ -32,10 +32,10 @@ def check_digit(first_eight: str) -> str:
 
 
 def is_valid(cusip: str) -> bool:
-    """True when `cusip` has nine characters of the alphabet and the right check digit."""
+    """Return true when `cusip` has nine characters of the alphabet and the right check digit."""
     return _WELL_FORMED.fullmatch(cusip) is not None and ends_right(cusip)
 
 
 def ends_right(well_formed: str) -> bool:
-    """True when the check digit of a well-formed CUSIP is right."""
+    """Return true when the check digit of a well-formed CUSIP is right."""
     return check_digit(well_formed) == well_formed[8]

@@ -11,7 +11,7 @@ import msgspec
 
 
 def _plain(value: object) -> Decimal:
-    """Subclasses of Decimal (`domain.exact`), which the encoder does not know."""
+    """Convert a subclass of Decimal (`domain.money`), which the encoder does not know."""
     if isinstance(value, Decimal):
         return Decimal(value)
     raise NotImplementedError(type(value))
@@ -22,12 +22,12 @@ _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def encode(value: object) -> bytes:
-    """`value`, a domain object or plain data, as compact JSON."""
+    """Encode `value`, a domain object or plain data, as compact JSON."""
     return _ENCODER.encode(value)
 
 
 def decode(text: bytes | str) -> Any:
-    """The plain data of a JSON text.
+    """Decode a JSON text to plain data.
 
     Raises ValueError, ArithmeticError (a number out of range) or RecursionError.
     """

@@ -1,6 +1,4 @@
-"""The fail record: stage 1's input (domain spec, section 1), and what stage 2 needs beside it
-(section 6).
-"""
+"""Stage 1's input, the fail record, with the optional parts that stage 2 needs."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ FreeText = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
 
 
 class Inventory(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the desk can deliver from, in shares; `depot_*` only for stock in a local market."""
+    """The shares that the desk can deliver from; `depot_*` is stock in a local market."""
 
     box_qty: Shares
     stock_loan_available: Shares
@@ -67,9 +65,7 @@ RelatedFails = Annotated[tuple[RelatedFail, ...], Meta(max_length=limits.FTRS)]
 
 
 class CorporateAction(Struct, frozen=True, omit_defaults=True):
-    """What is known of the event; fields beside these two are kept out of the rules and not
-    refused.
-    """
+    """The facts known of an event. Other fields are accepted, and no rule reads them."""
 
     pre_event_deliverable: bool | None = None
     new_cusip: Cusip | None = None

@@ -1,4 +1,4 @@
-"""A broken rule as a value: which, where, what was expected, what was there."""
+"""A broken rule as a value: the rule, the place, the value expected and the value found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Finding(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """One reason why an input cannot be used. `value` is a short rendering of what was there."""
+    """One reason why an input cannot be used. `value` is a short rendering of the value found."""
 
     rule: str
     path: str

@@ -24,7 +24,7 @@ PERCENT_ACCEPTED = "a percentage of at least 0, such as 4 or 4%"
 
 
 def parse_usd(text: str) -> Decimal:
-    """US dollars that `text` names. Raises ValueError when it is not an amount."""
+    """Parse an amount of US dollars. Raises ValueError for other text."""
     found = _AMOUNT.fullmatch(text)
     if found is None:
         raise ValueError(AMOUNT_ACCEPTED)
@@ -33,7 +33,7 @@ def parse_usd(text: str) -> Decimal:
 
 
 def parse_percent(text: str) -> Decimal:
-    """Percentage that `text` names, with or without its sign. Raises ValueError for other text."""
+    """Parse a percentage, with or without its sign. Raises ValueError for other text."""
     found = _PERCENT.fullmatch(text.strip())
     if found is None:
         raise ValueError(PERCENT_ACCEPTED)
@@ -41,7 +41,7 @@ def parse_percent(text: str) -> Decimal:
 
 
 def plain(number: Decimal) -> str:
-    """`number` without exponent or trailing zeros: 2.10 is 2.1, 1E+3 is 1000."""
+    """Write `number` without an exponent or trailing zeros: 2.10 is 2.1, 1E+3 is 1000."""
     if abs(number.adjusted()) > _SANE_DIGITS:
         return str(number)  # written out, 1e-999999999 would not fit into memory
     text = format(number, "f")
@@ -49,9 +49,7 @@ def plain(number: Decimal) -> str:
 
 
 def render_usd(amount: Decimal) -> str:
-    """The text, as desks write it, that `parse_usd` reads back to the same amount: $2.1M, $450K,
-    $1,234.50.
-    """
+    """Write an amount as desks do, so that `parse_usd` gives it back: $2.1M, $450K, $1,234.50."""
     text = plain(amount)
     whole, point, fraction = text.partition(".")
     if not point:
@@ -90,14 +88,14 @@ class Percent(Exact):
 
 
 class RatePercent(Exact):
-    """A share of a whole, in percent."""
+    """A proportion in percent, from 0 to 100."""
 
     high = 100
     schema: ClassVar[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 100}
 
 
 def exact(kind: type[Exact], given: object) -> Exact:
-    """`given`, as JSON had it, as a number of `kind`.
+    """Convert a value from JSON to a number of `kind`.
 
     Raises ValueError for another type or a number out of bounds.
     """

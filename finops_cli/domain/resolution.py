@@ -1,8 +1,8 @@
 """Stage 2: its input and its answer, exactly card 2's schemas, field order included.
 
-The input takes four optional fields that card 2 lacks and its rules need (domain spec, sections 5
-and 6): `age_days`, `corporate_action`, `inventory.depot_*` and `ftrs[].chase_attempts`; and
-`fail_id`, to name the output line.
+The input has four optional fields that card 2 lacks and its rules need: `age_days`,
+`corporate_action`, `inventory.depot_*` and `ftrs[].chase_attempts`. `fail_id` names the output
+line.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from finops_cli.domain.triage import FreeProse, ScoreNumber
 
 
 class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What each factor adds to the base score, in points."""
+    """The points that each factor adds to the base score."""
 
     age: ScoreNumber
     value: ScoreNumber
@@ -51,7 +51,7 @@ class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A triage as card 2 wants it."""
+    """A triage in the form that card 2 takes as input."""
 
     category: Category
     cns_direction: Direction

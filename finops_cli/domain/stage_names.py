@@ -1,6 +1,6 @@
-"""The names of the stages that have a model of their own, where a module may not import the table.
+"""The names of the stages with a model, for modules that may not import the table.
 
-`datasets.stages.STAGES` has a row for each of them (a test holds the two together).
+`datasets.stages.STAGES` has a row for each of them (a test compares the two).
 """
 
 from __future__ import annotations

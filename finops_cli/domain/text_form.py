@@ -1,9 +1,9 @@
-"""The text form of a fail record: what the triage model was trained on [card-1]. Rendering and
+"""The text form of a fail record, on which the triage model was trained [card-1]. Rendering and
 parsing are inverse.
 
-`Triage this fail record:` and then `Field: value` pairs joined by ` | `. Free text and objects
-stand as JSON with the bar escaped, so that no value can be taken for a separator. `fail_id`,
-`origin` and the stage-2 fields have no place in it.
+The text is `Triage this fail record:`, then `Field: value` pairs joined by ` | `. Free text and
+objects are JSON with the bar escaped, so that no value is taken for a separator. `fail_id`,
+`origin` and the stage-2 fields are not part of it.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ _DEFAULTS = {"cns_eligible": True, "awaiting_street_receipt": False}
 
 
 def render(record: FailRecord) -> str:
-    """The text form of `record`, with its heading. Fields at their default are left out."""
+    """Render `record` in the text form, with its heading. Fields at their default are left out."""
     values = ((field, getattr(record, field.name)) for field in _FIELDS)
     pairs = [
         f"{field.label}: {field.render(value)}"
@@ -133,9 +133,9 @@ def render(record: FailRecord) -> str:
 
 
 def parse(text: str) -> dict[str, Any] | list[Problem]:
-    """The fields that `text` gives, or everything in it that cannot be read.
+    """Parse the fields of `text`; return the problems if it cannot be read.
 
-    Types are not judged here.
+    The types of the values are not checked here.
     """
     fields: dict[str, Any] = {}
     problems: list[Problem] = []

@@ -166,7 +166,7 @@ def _faults_of_detail(model_class: type[BaseModel], detail: Any, given: object) 
 def _path_in_file(
     location: tuple[str | int, ...], given: object, error_type: str
 ) -> tuple[str | int, ...]:
-    """Return the parts of pydantic's location that stand in the file.
+    """Return the parts of pydantic's location that are keys or positions in the file.
 
     Pydantic also names the branches of a union (`str`, `Column`) and marks a key with `[key]`.
     """

@@ -1,7 +1,7 @@
-"""Masks personal data in the text that a person wrote, before a prompt, a log or a raw capture sees
-it (kb: `guard.*`).
+"""Masks personal data in text that a person wrote, before a prompt, a log or an output holds it
+(kb: `guard.*`).
 
-reading (what a text says, with the way back to its letters) -> forms (ways of writing, found by
-recognisers) -> desk tokens and names (what stays, and what a number is called) -> choosing (what is
-masked) -> guard and records.
+The steps: `normalise` spells the text in one way; `patterns` propose places through the recognisers
+of `presidio`; `desk_tokens` finds numbers of the desk, which stay; `context_words` judges a number
+by the words around it; `overlaps` chooses which candidates are masked.
 """

@@ -37,7 +37,7 @@ _AND = re.compile(r"[ \n]?(?:and|or|&|/)[ \n]?", re.IGNORECASE)
 
 
 class Mark(NamedTuple):
-    """A name, or what was masked and names what follows it.
+    """A word that names a number, or a masked number that names the one after it.
 
     `place` is `end` counted with everything masked before it as one character.
     """
@@ -50,7 +50,7 @@ class Mark(NamedTuple):
 
 
 class Vocabulary:
-    """The words of the book, ready to be looked for."""
+    """The words of the knowledge base as compiled patterns."""
 
     def __init__(self, settings: GuardSettings) -> None:
         kinds: dict[str, set[str]] = {word.lower(): {DESK} for word in settings.desk}
@@ -64,7 +64,7 @@ class Vocabulary:
         self.reach = settings.reach
 
     def marks(self, reading: Reading) -> Iterator[Mark]:
-        """Every name in the text, and every placeholder, in order."""
+        """Find every name and every placeholder in the text, in order."""
         found = [
             Mark(
                 match.start(),
@@ -82,8 +82,8 @@ class Vocabulary:
 
 
 def _linked(marks: str, words: frozenset[str]) -> re.Pattern[str]:
-    """A pattern for the text between a name and its number; a full stop is allowed only right
-    behind the name or a word.
+    """Make a pattern for the text between a name and its number; a full stop is allowed only
+    directly after the name or a word.
     """
     return re.compile(
         rf"\.?(?:{marks}|(?<![^\W\d_])(?:{_one_of(words)})(?![^\W\d_])\.?)*", re.IGNORECASE
@@ -91,7 +91,7 @@ def _linked(marks: str, words: frozenset[str]) -> re.Pattern[str]:
 
 
 def _one_of(words: Iterable[str]) -> str:
-    """A pattern for any of `words`, the longest first, a blank of theirs being any blank."""
+    """Make a pattern for any of `words`, the longest first; a blank in a word matches any blank."""
     return "|".join(
         re.escape(word).replace(r"\ ", r"\s")
         for word in sorted(words, key=lambda word: (-len(word), word))
@@ -99,8 +99,8 @@ def _one_of(words: Iterable[str]) -> str:
 
 
 class Surroundings:
-    """The marks of one text as a reader meets them: `pass_to` a place, then ask `beside` for what
-    stands there.
+    """The marks of one text in reading order: `pass_to` moves to a place, `beside` judges a number
+    there.
     """
 
     def __init__(self, reading: Reading, vocabulary: Vocabulary) -> None:
@@ -113,9 +113,9 @@ class Surroundings:
         self._masked_to = 0
 
     def pass_to(self, place: int) -> None:
-        """Take up the names that end at or before `place`.
+        """Read the names that end at or before `place`.
 
-        What lies in masked text names nothing.
+        Masked text names nothing.
         """
         while self._next < len(self._all) and self._all[self._next].end <= place:
             mark = self._all[self._next]
@@ -124,7 +124,7 @@ class Surroundings:
                 self._passed.append(mark._replace(place=mark.end - self._shrunk))
 
     def mask(self, start: int, end: int, kind: Kind) -> None:
-        """`start` to `end` will be masked; it names what is joined to it by and."""
+        """Note that `start` to `end` will be masked; it names a number that `and` joins to it."""
         self._shrunk += end - start - 1
         self._masked_to = end
         while self._passed and self._passed[-1].end > start:
@@ -132,7 +132,7 @@ class Surroundings:
         self._passed.append(Mark(start, end, end - self._shrunk, frozenset((kind,)), masked=True))
 
     def beside(self, start: int, end: int, kind: Kind) -> Beside:
-        """Judge `start` to `end`, taken for a `kind`, by the nearest names."""
+        """Judge the number at `start` to `end`, a candidate of `kind`, by the nearest names."""
         if self._named_behind(end, kind):
             return "adjacent"
         nearest = True
@@ -155,8 +155,8 @@ class Surroundings:
         return "adjacent" if self._closes(end, kind) else "none"
 
     def _closes(self, end: int, kind: Kind) -> bool:
-        """As in 123456789 SSN, at the end of its clause, so that the name can be that of no number
-        behind it.
+        """Return true if the name ends its clause, as in 123456789 SSN; then it names no later
+        number.
         """
         at = bisect_left(self._starts, end)
         mark = self._all[at] if at < len(self._all) and kind in _NAMED_BEHIND else None
@@ -180,8 +180,10 @@ class Surroundings:
         return linked is not None and not _SENTENCE_END.search(self._text, mark.start, start)
 
     def _named_behind(self, end: int, kind: Kind) -> bool:
-        """As in 123456789 (SSN), (123456789 SSN) or 123456789 is his SSN; a name that is merely
-        next may be that of the next number.
+        """Return true if a name after the number belongs to it: 123456789 (SSN), (123456789 SSN),
+        123456789 is his SSN.
+
+        A name that merely follows may belong to the next number.
         """
         at = bisect_left(self._starts, end)
         mark = self._all[at] if at < len(self._all) else None
@@ -200,7 +202,7 @@ class Surroundings:
 
 
 class Unnamed(Surroundings):
-    """Of a text whose words name nothing, such as a reference."""
+    """The surroundings of a text without naming words, such as a reference."""
 
     def beside(self, start: int, end: int, kind: Kind) -> Beside:
         return "none"

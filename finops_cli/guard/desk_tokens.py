@@ -1,6 +1,4 @@
-"""The desk's own numbers in a text: what stays as it is, whatever it looks like (kb:
-`guard.masking`).
-"""
+"""The desk's own numbers in a text, which are never masked (kb: `guard.masking`)."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ _STAMP = (
     r"|2[0-3])[0-5][0-9](?:[0-5][0-9](?:[0-9]{3})?)?)?"
 )
 _DIGITS = r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]{1,13}(?![0-9])(?:\.[0-9]+)?"
-"""A longer run is no amount, whatever stands beside it: $4111111111111111 is a card number."""
+"""A longer run of digits is not an amount: $4111111111111111 is a card number."""
 _OF_SECURITY = r"of[ ](?=[A-Z]*[0-9])[A-Z0-9]{9}(?:[A-Z0-9]{3})?(?![^\W_])"
 """As in 5000 of 594918104."""
 _MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
@@ -46,12 +44,12 @@ class Token(NamedTuple):
     what: str
 
     def gives_way_to(self, kind: Kind) -> bool:
-        """Return true if the name of `kind` right beside the token decides."""
+        """Return true if a name of `kind` directly beside the token outweighs it."""
         return kind in _MAY_GIVE_WAY.get(self.what, ())
 
 
 def pattern(settings: GuardSettings) -> re.Pattern[str]:
-    """The regex of all tokens; quantities are known by the units of `guard.words_units`."""
+    """Make the regex of all tokens; the units of `guard.words_units` mark quantities."""
     units = "|".join(map(re.escape, sorted(settings.units)))
     edge, after = rf"(?<![^\W_])(?<![^\W_][.,])(?<!{MASKED})", r"(?![^\W_])(?![.,][0-9])"
     return re.compile(
@@ -77,8 +75,8 @@ def pattern(settings: GuardSettings) -> re.Pattern[str]:
 
 
 def tokens(text: str, wanted: re.Pattern[str]) -> list[Token]:
-    """The desk's tokens in the order of the text, which overlap nowhere; a CUSIP and an ISIN only
-    with the right check digit.
+    """Find the desk's tokens in text order, without overlaps; a CUSIP or an ISIN needs the right
+    check digit.
     """
     found = (
         Token(match.start(), match.end(), match.lastgroup or "") for match in wanted.finditer(text)

@@ -30,7 +30,7 @@ class _Span(Protocol):
 
 
 class PatternRecogniser(Protocol):
-    """Finds one form. Presidio's recognisers are these."""
+    """The interface of Presidio's recognisers: each finds one form."""
 
     form: Pattern
     score: float
@@ -39,7 +39,7 @@ class PatternRecogniser(Protocol):
 
 
 def installed() -> bool:
-    """Return true if the packages that `open_guard` needs are there; nothing is loaded."""
+    """Return true if the packages that `open_guard` needs are installed, without loading them."""
     return find_spec("presidio_analyzer") is not None
 
 
@@ -58,8 +58,8 @@ def open_guard(settings: GuardSettings) -> Guard:
 
 
 class _Deferred:
-    """Presidio's recogniser of a form, made when a text first has its pattern: presidio takes over
-    a second to load.
+    """A recogniser that loads Presidio's one when a text first matches its pattern: Presidio takes
+    over a second to load.
     """
 
     def __init__(self, form: Pattern, score: float) -> None:
@@ -87,7 +87,7 @@ def _presidios(form: Pattern, score: float) -> PatternRecogniser:
 
 
 class Guard:
-    """Several threads may mask at once."""
+    """The guard. Several threads may call it at once."""
 
     reads = True
 
@@ -98,13 +98,14 @@ class Guard:
         self._desk = desk_tokens.pattern(settings)
 
     def mask(self, text: str) -> Masked:
-        """`text` with each piece of personal data replaced by its placeholder; the rest to the
-        letter. Masking it again changes nothing.
+        """Replace each piece of personal data by its placeholder and keep the rest unchanged.
+
+        Masking the result again changes nothing.
         """
         return self._mask(text, self._settings.thresholds["text"], Surroundings)
 
     def mask_reference(self, text: str) -> Masked:
-        """Mask a name by which a record is found again: only pieces that their own form proves."""
+        """Mask a reference, by which a record is found: only pieces that their own form proves."""
         return self._mask(text, self._settings.thresholds["reference"], Unnamed)
 
     def _mask(self, text: str, threshold: float, around: type[Surroundings]) -> Masked:

@@ -1,7 +1,7 @@
-"""Regex fragments of which the patterns of personal data are made (`guard.patterns`).
+"""Regex fragments from which the patterns of personal data are built (`guard.patterns`).
 
-Each fragment is linear in the text. They are read over a normalised text (`guard.normalise`), in
-which every blank is a space or a line end, every dash is `-`, and a placeholder is `MASKED`.
+Each fragment takes linear time. The text is normalised first (`guard.normalise`): every blank is a
+space or a line end, every dash is `-`, and a placeholder is `MASKED`.
 """
 
 from __future__ import annotations
@@ -135,5 +135,5 @@ def group_taxpayer_number(first: str, second: str) -> tuple[str, ...]:
 
 
 def space_taxpayer_number(first: str, second: str) -> str:
-    """Three groups of a taxpayer's number with a blank in one of the two gaps at least."""
+    """Three groups of a taxpayer's number with a blank in at least one of the two gaps."""
     return rf"{LEFT}{first}(?:{BLANK}{second}{BREAK}|\n{second}{BLANK})[0-9]{{4}}{RIGHT}"

@@ -1,5 +1,5 @@
-"""A text as it is read: digits, dashes, blanks and HTML entities in one spelling, nothing
-invisible, and the way back to its letters.
+"""Normalises a text: one spelling for digits, dashes, blanks and HTML entities, without invisible
+characters, and with the positions in the original.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ _JOINED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`text[i]` stands for `original[starts[i]:ends[i]]`; `placeholders` are places in `text` of
-    what is masked already, by kind.
+    """A normalised text: `text[i]` is `original[starts[i]:ends[i]]`.
+
+    `placeholders` maps positions in `text` to the kinds of data that were masked before.
     """
 
     text: str
@@ -80,7 +81,7 @@ class Reading:
 
 
 def read(original: str) -> Reading:
-    """Normalise `original`: one spelling for digits, dashes and blanks, nothing invisible."""
+    """Normalise `original`."""
     signs: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -108,7 +109,7 @@ def read(original: str) -> Reading:
 
 
 def _sign(character: str) -> str:
-    """`character` as it is read; nothing for what cannot be seen; a blank for an entity of several
+    """Normalise one character: nothing for an invisible one, a blank for an entity of several
     characters.
     """
     if len(character) > 1:
@@ -127,10 +128,10 @@ def _sign(character: str) -> str:
 
 
 def joined(reading: Reading) -> tuple[str, list[int]]:
-    """The text without the line ends that cut a number or an address in two, and the places of its
-    characters in `reading.text`.
+    """Remove the line ends that cut a number or an address in two.
 
-    Both are empty where no line end does.
+    Returns the text and the positions of its characters in `reading.text`; both are empty if no
+    line end does that.
     """
     text = reading.text
     cuts = {cut.start() for cut in _JOINED.finditer(text)}

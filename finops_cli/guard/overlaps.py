@@ -1,4 +1,4 @@
-"""Which of the candidates in a text are masked (kb: `guard.masking`)."""
+"""Chooses which candidates in a text are masked (kb: `guard.masking`)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def choose(
 
 
 def _clusters(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
-    """Candidates that overlap, directly or through others, together."""
+    """Group candidates that overlap, directly or through others."""
     cluster: list[Candidate] = []
     end = 0
     for candidate in candidates:
@@ -72,7 +72,7 @@ def _score(
     settings: GuardSettings,
     threshold: float,
 ) -> float:
-    """The score of `candidate` in its place; 0 where a token of the desk stays."""
+    """Score `candidate` in its place; 0 if a token of the desk is there."""
     beside = around.beside(candidate.start, candidate.end, candidate.kind)
     own = candidate.score
     for token in over:

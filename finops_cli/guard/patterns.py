@@ -34,7 +34,9 @@ class Pattern:
 
 
 def patterns(settings: GuardSettings) -> tuple[Pattern, ...]:
-    """The table. The lengths of account numbers and the units of quantities are `settings`."""
+    """Make the table of patterns. `settings` gives the lengths of account numbers and the units of
+    quantities.
+    """
     units = "|".join(map(re.escape, sorted(settings.units)))
     no_unit = rf"(?![ ]?(?:(?:{units})(?!-?[^\W_])|%|@[ 0-9$]|[.,][0-9]))"
     return (

@@ -1,4 +1,4 @@
-"""The result of masking a text, and the protocol of its readers."""
+"""The result of masking a text, and the protocol of a masker."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ PLACEHOLDER = f"[{WITHHELD}]"
 
 
 class Masked(NamedTuple):
-    """`kinds`: what was found, each once, in the order of `Kind`; a placeholder that stood there
-    already is not among them.
+    """A masked text.
+
+    `kinds` names each kind of data found, once, in the order of `Kind`. Placeholders that were in
+    the text before do not count.
     """
 
     text: str
@@ -22,7 +24,7 @@ class Masked(NamedTuple):
 
 
 class Reader(Protocol):
-    """Who reads texts: the guard, or nobody."""
+    """Something that masks texts: the guard, or its substitute when it is not installed."""
 
     reads: bool
 
@@ -32,9 +34,10 @@ class Reader(Protocol):
 
 
 class NoDetector:
-    """There is no guard: a text that may hold personal data is withheld whole.
+    """The substitute for a guard that is not installed: it withholds a text that may hold personal
+    data.
 
-    References stand: they are names.
+    References are kept, because they are names.
     """
 
     reads = False

@@ -1,10 +1,8 @@
-"""Presidio's recognisers, one a form, with the desk's patterns and scores and presidio's check
-digits. Imported by `open_guard` only.
+"""Presidio's recognisers, one for each form, with the desk's patterns and scores and Presidio's
+check digits. Only `open_guard` imports this module.
 
-Presidio ends a search that takes longer than a minute and goes on without it, and its own patterns
-miss line ends, IBANs followed by a word of four letters, and addresses of domains that no public
-list knows; so the patterns are ours, each linear in the text, and the search waits for them.
-Nothing of presidio that reaches for the network or for a language model is used.
+Presidio ends a search after one minute and goes on without its result. Its own patterns miss line
+ends, IBANs before a word of four letters, and addresses of some domains, so finops brings its own.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _SHORTEST_IBAN = len("NO9386011117947")
 
 
 class Shape(PatternRecognizer):
-    """A form that its pattern alone tells."""
+    """A form that its pattern alone proves."""
 
     def __init__(self, form: Pattern, score: float, **settings: object) -> None:
         patterns = [PresidioPattern(form.name, pattern, score) for pattern in form.regexes]
@@ -50,7 +48,7 @@ class Shape(PatternRecognizer):
         nlp_artifacts: NlpArtifacts | None = None,
         regex_flags: int | None = None,
     ) -> list[RecognizerResult]:
-        """Every place where the form stands, check digits right."""
+        """Find every place of the form whose check digits are right."""
         spans = (span for search in self._searches for span in self._spans(search, text))
         told = {
             RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
@@ -79,8 +77,8 @@ class Shape(PatternRecognizer):
 
 
 class Card(Shape, CreditCardRecognizer):
-    """A card number of a known network with the right check digit, on two lines at most: quantities
-    stand below each other.
+    """A card number of a known network with the right check digit, on at most two lines; quantities
+    are often listed one below the other.
     """
 
     def __init__(self, form: Pattern, score: float) -> None:
@@ -97,9 +95,7 @@ class Card(Shape, CreditCardRecognizer):
 
 
 class Iban(Shape, IbanRecognizer):
-    """An IBAN of a country that has them, with the right check digits, whatever word stands behind
-    it.
-    """
+    """An IBAN of a country that uses them, with the right check digits, whatever word follows."""
 
     def __init__(self, form: Pattern, score: float) -> None:
         super().__init__(form, score, replacement_pairs=_SEPARATORS, exact_match=True)
@@ -119,5 +115,5 @@ class Iban(Shape, IbanRecognizer):
 
 
 def recogniser(form: Pattern, score: float) -> Shape:
-    """The recogniser of `form`."""
+    """Make the recogniser of `form`."""
     return {"card": Card, "iban": Iban}.get(form.name, Shape)(form, score)

@@ -26,10 +26,10 @@ GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 
 
 def has_free_text(record: FailRecord | ResolverInput) -> bool:
-    """Return true if a prompt made of `record` would hold text that a person may have written.
+    """Return true if the prompt of `record` would hold text that a person may have written.
 
-    `origin` is none of it: no prompt holds it, and importers write it into every record. The reason
-    of a resolver input is, whoever wrote it.
+    `origin` does not count: no prompt holds it, and importers write it into every record. The
+    reason of a resolver input counts, whoever wrote it.
     """
     if isinstance(record, FailRecord):
         return bool(record.notes or record.dk_reason)
@@ -37,9 +37,9 @@ def has_free_text(record: FailRecord | ResolverInput) -> bool:
 
 
 def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
-    """`fail` with its texts masked, and the kinds that were found.
+    """Mask the texts of `fail`; return it and the kinds of data found.
 
-    A fail without any comes back as it is.
+    A fail without free text is returned unchanged.
     """
     masking = Mask(reader)
     changed = {
@@ -54,7 +54,7 @@ def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
 
 
 def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
-    """`case` with its texts masked, and the kinds that were found."""
+    """Mask the texts of `case`; return it and the kinds of data found."""
     masking = Mask(reader)
     reason = masking.text(case.triage.reason)
     fail_id = masking.reference(case.fail_id)
@@ -65,9 +65,9 @@ def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:
 
 
 def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
-    """Return true if `masked` can be `text` with pieces of these kinds masked.
+    """Return true if `masked` can result from masking pieces of `kinds` in `text`.
 
-    It is a comparison of letters, without the guard.
+    The letters are compared; the guard is not asked.
     """
     placeholders = "|".join(re.escape(f"[{kind}]") for kind in kinds)
     first, *rest = re.split(placeholders, masked) if placeholders else [masked]
@@ -76,7 +76,7 @@ def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
     place = len(first)
     *middle, last = rest
     for kept in middle:
-        place = text.find(kept, place + 1)  # each placeholder stands for a character at least
+        place = text.find(kept, place + 1)  # each placeholder replaced at least one character
         if place < 0:
             return False
         place += len(kept)
@@ -89,14 +89,14 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def _split_key(key: str) -> str:
-    """The words of a key: dateOfBirth, drivers_license."""
+    """Split a key into words: dateOfBirth, drivers_license."""
     return _HUMP.sub(" ", key).replace("_", " ").strip()
 
 
 class Mask:
-    """Masks the parts of one record and remembers what was found.
+    """Masks the parts of one record and collects the kinds of data found.
 
-    Its typed parts (`corporate_action` among them) hold no free text.
+    Typed parts, such as `corporate_action`, hold no free text.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -109,19 +109,19 @@ class Mask:
         return tuple(kind for kind in (*get_args(Kind), WITHHELD) if kind in self.found)
 
     def text(self, text: str | None) -> str | None:
-        return self._taken(self._reader.mask(text)) if text else text
+        return self._record(self._reader.mask(text)) if text else text
 
     def some(self, text: str) -> str:
-        return self._taken(self._reader.mask(text))
+        return self._record(self._reader.mask(text))
 
     def reference(self, text: str | None) -> str | None:
-        return self._taken(self._reader.mask_reference(text)) if text else text
+        return self._record(self._reader.mask_reference(text)) if text else text
 
     def anything(self, value: Any, *names: str, depth: int = 0) -> Any:
-        """Every text in `value`, keys included. A key names what is in it, and a number is read as
-        text: `{"ssn": 123456789}`.
+        """Mask every text in `value`, keys included.
 
-        What is nested deeper than anybody writes is withheld.
+        A key names its value, and a number is read as text: `{"ssn": 123456789}`. A value nested
+        deeper than the limit is withheld.
         """
         if isinstance(value, dict | list) and depth == limits.NESTED:
             self.found.add(WITHHELD)
@@ -140,8 +140,8 @@ class Mask:
         return value if masked == text else masked
 
     def _named(self, names: Sequence[str], text: str) -> str:
-        """`text` masked as if `names` stood before it, or the last of them where one of the others
-        is masked itself.
+        """Mask `text` as if `names` preceded it; use the last name alone if another one is masked
+        itself.
         """
         if not self.reads:
             return self.some(text)
@@ -150,9 +150,9 @@ class Mask:
         for before in (f"{' '.join(telling)}: ", f"{' '.join(telling[-1:])}: "):
             masked = self._reader.mask(before + text)
             if masked.text.startswith(before):
-                return self._taken(masked).removeprefix(before)
+                return self._record(masked).removeprefix(before)
         return self.some(text)
 
-    def _taken(self, masked: Masked) -> str:
+    def _record(self, masked: Masked) -> str:
         self.found.update(masked.kinds)
         return masked.text

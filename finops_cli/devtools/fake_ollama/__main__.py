@@ -1,8 +1,8 @@
-"""`python -m finops_cli.devtools.fake_ollama`: a server to point finops at where there is no Ollama
-and no model.
+"""`python -m finops_cli.devtools.fake_ollama` starts a server with the protocol of Ollama, to try
+finops without Ollama and without a model.
 
-With `-- COMMAND ...` it serves that one command, which finds it through OLLAMA_HOST, and ends with
-its exit status.
+With `-- COMMAND ...` it serves that command alone, which finds it through OLLAMA_HOST, and exits
+with the status of the command.
 """
 
 from __future__ import annotations

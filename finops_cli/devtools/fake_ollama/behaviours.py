@@ -1,8 +1,7 @@
-"""How the fake Ollama may answer a request to generate: rightly, wrongly, or failing in one of the
-ways real servers fail.
+"""The answers that the fake Ollama can give to a request to generate: right, wrong, or failing as
+real servers fail.
 
-A script picks one of these for each request. Each says what real Ollama does when it shows this
-behaviour (notes, table 1.8).
+A script chooses one for each request. Each docstring says when real Ollama behaves so.
 """
 
 from __future__ import annotations
@@ -32,23 +31,23 @@ class ReceivedRequest(NamedTuple):
     model: str
     """The model's name without `:latest`."""
     stage: str | None
-    """triage, resolver or None, told from the system turn, else from the heading of the user
+    """triage, resolver or None, by the system turn, else by the heading of the user
     turn.
     """
     prompt: str
-    """The prompt as it is tokenised: as it came where it is raw, else rendered."""
+    """The prompt that is tokenised: unchanged if it is raw, else rendered."""
     body: dict[str, Any]
     attempt: int
     """How often the same user turn was asked before, plus 1."""
 
 
 class Behaviour:
-    """One way to answer. `at_once`: without waiting for a slot."""
+    """One way to answer. `at_once` answers without waiting for a slot."""
 
     at_once: ClassVar[bool] = False
 
     def respond(self, response: ResponseStream) -> None:
-        """Answer so."""
+        """Send the answer."""
         raise NotImplementedError
 
 
@@ -67,9 +66,9 @@ class CorrectAnswer(Behaviour):
 
 @dataclass(frozen=True)
 class FixedText(Behaviour):
-    """This text.
+    """A fixed text.
 
-    A `format` that was asked for is not held: Ollama's issues 14645 and 17871 look like that.
+    The `format` of the request is ignored, as in Ollama's issues 14645 and 17871.
     """
 
     text: str
@@ -80,8 +79,8 @@ class FixedText(Behaviour):
 
 @dataclass(frozen=True)
 class Changed(Behaviour):
-    """The engine's answer as a dict with exact numbers, put through `change`; what it returns is
-    encoded. The trace stays right.
+    """The engine's answer after `change`, which gets it as a dict with exact numbers. The reasoning
+    stays right.
     """
 
     change: Callable[[dict[str, Any]], Any]
@@ -92,8 +91,8 @@ class Changed(Behaviour):
 
 @dataclass(frozen=True)
 class Torn(Behaviour):
-    """The connection closes after `after` chunks, the chunked encoding unfinished: a server that is
-    killed, or a proxy's limit.
+    """The connection closes after `after` chunks within the chunked encoding, as when a server is
+    killed or a proxy has a limit.
     """
 
     after: int = 3
@@ -105,8 +104,8 @@ class Torn(Behaviour):
 
 @dataclass(frozen=True)
 class NoDone(Behaviour):
-    """The stream ends properly and no line says `done`: Ollama up to 0.33 does so after 30 equal
-    chunks (its repeat guard).
+    """The stream ends properly without a line with `done`. Ollama up to 0.33 does this after 30
+    equal chunks (its repeat guard).
     """
 
     after: int | None = None
@@ -119,7 +118,7 @@ class NoDone(Behaviour):
 
 @dataclass(frozen=True)
 class Busy(Behaviour):
-    """503: more than OLLAMA_MAX_QUEUE requests wait."""
+    """503: more requests wait than OLLAMA_MAX_QUEUE allows."""
 
     at_once = True
 
@@ -129,7 +128,7 @@ class Busy(Behaviour):
 
 @dataclass(frozen=True)
 class Crash(Behaviour):
-    """500: the runner died before its first token, of too little memory most often.
+    """500: the runner died before its first token, mostly for lack of memory.
 
     The next request loads the model again.
     """
@@ -141,8 +140,8 @@ class Crash(Behaviour):
 
 @dataclass(frozen=True)
 class ErrorLine(Behaviour):
-    """The runner dies after `after` chunks: the status was 200 by then, so a line `{"error": ...}`
-    ends the stream, no `done`.
+    """The runner dies after `after` chunks. The status 200 has been sent, so a line `{"error":
+    ...}` ends the stream, without `done`.
     """
 
     after: int = 3
@@ -156,8 +155,8 @@ class ErrorLine(Behaviour):
 
 @dataclass(frozen=True)
 class HalfPromptCount(Behaviour):
-    """`prompt_eval_count` halved: where neither `truncate` nor `shift` is false, Ollama cuts a long
-    prompt to half, silently.
+    """`prompt_eval_count` is halved. Unless `truncate` or `shift` is false, Ollama cuts a long
+    prompt to half without a message.
     """
 
     then: Behaviour = CorrectAnswer()
@@ -169,8 +168,8 @@ class HalfPromptCount(Behaviour):
 
 @dataclass(frozen=True)
 class Hang(Behaviour):
-    """`after` chunks (0: not even headers), then nothing, until the client goes or the server
-    stops: a stuck GPU.
+    """`after` chunks (0: not even headers) and then nothing until the client or the server stops,
+    as with a stuck GPU.
     """
 
     after: int = 0
@@ -183,9 +182,9 @@ class Hang(Behaviour):
 
 @dataclass(frozen=True)
 class Drip(Behaviour):
-    """One chunk in `seconds`: a model that is half on the CPU.
+    """One chunk every `seconds`, as from a model partly on the CPU.
 
-    `endless`: blanks for ever behind the text, as grammars allow them.
+    `endless` adds blanks without end after the text, as grammars allow.
     """
 
     seconds: float
@@ -199,9 +198,9 @@ class Drip(Behaviour):
 
 @dataclass(frozen=True)
 class Garbled(Behaviour):
-    """A line that is not JSON behind `after` chunks.
+    """A line that is not JSON after `after` chunks.
 
-    Ollama does not write such; a proxy that re-chunks or cuts lines does.
+    Ollama does not write one; a proxy that cuts lines or chunks does.
     """
 
     after: int = 2
@@ -214,8 +213,8 @@ class Garbled(Behaviour):
 
 @dataclass(frozen=True)
 class Length(Behaviour):
-    """Half an answer with done_reason `length`: num_predict or, with `shift` false, num_ctx is used
-    up.
+    """Half an answer with done_reason `length`: num_predict is used up, or num_ctx where `shift` is
+    false.
     """
 
     def respond(self, response: ResponseStream) -> None:
@@ -225,7 +224,7 @@ class Length(Behaviour):
 
 @dataclass(frozen=True)
 class Loaded(Behaviour):
-    """done_reason `load` and no text: what Ollama answers where it finds nothing to generate from
+    """done_reason `load` without text: the answer of Ollama when it finds nothing to generate from
     (its issue 7465).
     """
 
@@ -235,8 +234,8 @@ class Loaded(Behaviour):
 
 @dataclass(frozen=True)
 class TooLong(Behaviour):
-    """400 from llama-server, its JSON as the text of the error, where `truncate` is false and the
-    prompt fills num_ctx.
+    """400 from llama-server, with its JSON as the error text: `truncate` is false and the prompt
+    fills num_ctx.
     """
 
     def respond(self, response: ResponseStream) -> None:
@@ -245,7 +244,7 @@ class TooLong(Behaviour):
 
 @dataclass(frozen=True)
 class NotFound(Behaviour):
-    """404: the model was deleted, or never created here."""
+    """404: the model was deleted or never created here."""
 
     at_once = True
 
@@ -268,7 +267,7 @@ class BadRequest(Behaviour):
 class Refused(Behaviour):
     """The connection closes without an answer.
 
-    (To have no server listening at all, stop the fake Ollama.)
+    To have no server at all, stop the fake Ollama.
     """
 
     at_once = True

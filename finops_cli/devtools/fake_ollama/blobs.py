@@ -16,7 +16,7 @@ _DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 
 
 class Blobs:
-    """The folder is made with the first upload and goes with `close`."""
+    """The uploads of one server. The first upload makes the folder, `close` removes it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,16 +28,16 @@ class Blobs:
         return tempfile.TemporaryDirectory(prefix="finops-fake-ollama-")
 
     def path(self, digest: str) -> Path:
-        """Where the blob is, if it is. Raises Refusal for what is no digest."""
+        """Return the path of a blob, which need not exist. Raises Refusal for an invalid digest."""
         if _DIGEST.fullmatch(digest) is None:
             raise Refusal(400, "invalid digest format")
         with self._lock:
             return Path(self._folder.name) / digest.replace(":", "-").lower()
 
     def receive(self, digest: str, blocks: Iterable[bytes]) -> bool:
-        """Keep an upload; whether it is new.
+        """Store an upload; return true if it is new.
 
-        As in Ollama, one that has another digest is refused, and kept under its own.
+        As in Ollama, an upload with another digest is refused, and stored under its own digest.
         """
         path = self.path(digest)
         if path.exists():

@@ -1,4 +1,4 @@
-"""/api/create: a model from another one or from an uploaded GGUF file."""
+"""`/api/create`: makes a model from another model or from an uploaded GGUF file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Status = dict[str, Any]
 def create(server: ServerState, writer: HttpWriter, body: dict[str, Any]) -> None:
     """Answer `POST /api/create`.
 
-    An error behind the first status line is a line of the stream. Raises Refusal.
+    An error after the first status line is a line of the stream. Raises Refusal.
     """
     name = body.get("model") or body.get("name")
     if not isinstance(name, str) or not name:
@@ -62,7 +62,7 @@ def _leads_out(file: str) -> bool:
 
 
 def _create_steps(server: ServerState, name: str, body: dict[str, Any]) -> Iterator[Status]:
-    """The status lines. The model is there with the last of them. Raises Refusal."""
+    """Yield the status lines; the model exists after the last one. Raises Refusal."""
     if body.get("from"):
         base = server.models.get(str(body["from"]))
         if base is None:
@@ -81,8 +81,8 @@ def _create_steps(server: ServerState, name: str, body: dict[str, Any]) -> Itera
 
 
 def _with_settings(model: Model, body: dict[str, Any]) -> Model:
-    """Parameters are kept as they come: text for a number is found out by the first request to
-    generate.
+    """Keep the parameters unchanged: the first request to generate refuses text in place of a
+    number.
     """
     template, capabilities = body.get("template") or model.template, model.capabilities
     if (".Thinking" in template or "think" in str(body.get("parser"))) and not model.thinks:
@@ -102,7 +102,8 @@ def _import_files(
 ) -> Generator[Status, None, Model]:
     """Import the first GGUF file.
 
-    It goes through a copy by llama-quantize, so its stored digest is not that of the file.
+    Ollama copies it through llama-quantize, so its stored digest differs from the digest of the
+    file.
     """
     files: dict[str, str] = body["files"]
     if not files:

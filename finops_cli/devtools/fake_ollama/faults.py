@@ -1,6 +1,4 @@
-"""The script of the command: right answers, some wrong, some failing, drawn so that a run can be
-repeated.
-"""
+"""The script of the command: mostly right answers, some wrong, some failing, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ FAULTS: dict[str, Callable[[], Behaviour]] = {
     "loaded": behaviours.Loaded,
     "too-long": behaviours.TooLong,
     "not-found": behaviours.NotFound,
-    "bad-request": lambda: behaviours.BadRequest("the fake Ollama was told to refuse"),
+    "bad-request": lambda: behaviours.BadRequest("the fake Ollama refuses, as its script asks"),
     "refused": behaviours.Refused,
     "prose": lambda: behaviours.FixedText("Sure! Here is the JSON you asked for."),
     "bad-gateway": lambda: behaviours.WrongStatus(502, "<html><h1>502 Bad Gateway</h1></html>"),
@@ -44,11 +42,11 @@ _MOST_OFF = 9
 
 
 def faulty(shares: Mapping[str, float], wrong: float, seed: int) -> Script:
-    """A script that fails and errs in these shares of all requests. Raises UsageError for a name or
-    share that cannot be.
+    """Make a script that fails and errs in these proportions of all requests.
 
-    What a request gets depends on seed, prompt and attempt, not on the order of arrival: with many
-    clients at once too.
+    The answer to a request depends on seed, prompt and attempt, not on the order of arrival, so
+    runs with many clients can be repeated. Raises UsageError for an unknown name or an impossible
+    proportion.
     """
     unknown = [name for name in shares if name not in FAULTS]
     if unknown:

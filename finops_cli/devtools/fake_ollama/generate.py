@@ -1,4 +1,4 @@
-"""/api/generate and /api/chat: from the request to the behaviour that answers it."""
+"""`/api/generate` and `/api/chat`: choose the behaviour that answers a request."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def answer_generation(
 
 
 def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) -> Behaviour:
-    """Return the behaviour that the script chooses; it hears every request that asks for text,
-    those that cannot be carried out too.
+    """Return the behaviour that the script chooses. The script sees every request for text,
+    including those that cannot be carried out.
     """
     name = str(body.get("model") or "")
     prompt = prompt_of(endpoint, body, server.models.get(name))
@@ -110,7 +110,7 @@ def _generate(
 
 
 def _empty(request: OllamaRequest, reason: str | None) -> dict[str, Any]:
-    """An answer without text."""
+    """Make an answer without text."""
     answer: dict[str, Any] = (
         {"message": {"role": "assistant", "content": ""}}
         if request.endpoint == "chat"

@@ -1,5 +1,5 @@
-"""One HTTP response as bytes: answers, chunked NDJSON, a torn connection, and whether the client is
-still there.
+"""Writes one HTTP response as bytes: answers, chunked NDJSON, a broken connection; notices a client
+that left.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 
 class ClientGone(Exception):
-    """The client closed the connection, or the server is being stopped: nobody reads on."""
+    """The client closed the connection, or the server stops."""
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """`moment`, or now, as Ollama writes it: RFC 3339 in UTC."""
+    """Write `moment`, or the present time, as Ollama does: RFC 3339 in UTC."""
     return (moment or datetime.now(UTC)).isoformat().replace("+00:00", "Z")
 
 
 def encode(value: Any) -> bytes:
-    """JSON as Go's encoder writes it: compact, with <, > and & escaped."""
+    """Encode JSON as Go's encoder does: compact, with <, > and & escaped."""
     text = msgspec.json.encode(value)
     return text.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
 
@@ -37,7 +37,7 @@ def encode(value: Any) -> bytes:
 class HttpWriter:
     """Writes the response of a handler to its connection.
 
-    Each method that writes raises ClientGone when nobody reads.
+    Each method that writes raises ClientGone when the client has left.
     """
 
     def __init__(self, handler: BaseHTTPRequestHandler) -> None:
@@ -47,7 +47,7 @@ class HttpWriter:
         """True when a status line went out."""
 
     def body(self) -> Iterator[bytes]:
-        """The body of the request in blocks, by its length or chunked."""
+        """Read the body of the request in blocks, by its length or chunked."""
         if self._handler.headers.get("Transfer-Encoding", "").lower() == "chunked":
             yield from self._chunked_body()
             return
@@ -65,7 +65,7 @@ class HttpWriter:
             pass
 
     def gone(self, seconds: float = 0.0) -> bool:
-        """Tell whether the client closed the connection, watched for at most `seconds`."""
+        """Return true if the client closes the connection within `seconds`."""
         try:
             readable, _, _ = select.select([self._socket], [], [], seconds)
             return bool(readable) and self._socket.recv(1, socket.MSG_PEEK) == b""
@@ -73,27 +73,27 @@ class HttpWriter:
             return True
 
     def wait(self, seconds: float) -> None:
-        """Let `seconds` pass. Raises ClientGone as soon as the client goes."""
+        """Wait `seconds`. Raises ClientGone as soon as the client leaves."""
         if self.gone(seconds):
             raise ClientGone
 
     def hang(self) -> NoReturn:
-        """Say nothing until the client goes."""
+        """Send nothing until the client leaves."""
         while True:
             self.wait(_LOOK_AGAIN_SECONDS)
 
     def json(self, status: int, value: Any) -> None:
-        """A whole answer."""
+        """Send a whole answer as JSON."""
         self.send(status, encode(value), JSON_TYPE)
 
     def error(self, status: int, message: str) -> None:
-        """A whole answer that says what is wrong, as Ollama words it: {"error": ...}."""
+        """Send a whole answer with an error in the form of Ollama: {"error": ...}."""
         self.json(status, {"error": message})
 
     def send(self, status: int, content: bytes, kind: str, announced: int | None = None) -> None:
-        """A whole answer of any kind.
+        """Send a whole answer of any kind.
 
-        `announced` bytes are promised where that is to differ from what is sent.
+        `announced` is the content length to announce, if it should differ from the real one.
         """
         self._head(
             status,
@@ -106,24 +106,24 @@ class HttpWriter:
             self._write(content)
 
     def open_stream(self) -> None:
-        """Start an answer of lines."""
+        """Start a response of lines."""
         self._head(200, {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"})
 
     def line(self, value: Any) -> None:
-        """One line of the stream."""
+        """Send one line of the stream."""
         self.raw_line(encode(value) + b"\n")
 
     def raw_line(self, content: bytes) -> None:
-        """One chunk of the stream, whatever it holds."""
+        """Send one chunk of the stream with any content."""
         self._write(b"%x\r\n%s\r\n" % (len(content), content))
 
     def end_stream(self) -> None:
-        """End the stream properly; that the client did not wait for it is no matter."""
+        """End the stream properly, even if the client has left."""
         with suppress(ClientGone):
             self._write(b"0\r\n\r\n")
 
     def tear(self) -> None:
-        """Close the connection here and now."""
+        """Close the connection without ending the response."""
         self._handler.close_connection = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

@@ -51,15 +51,15 @@ class LlamaModel:
         self._loaded: tuple[int, Any] | None = None
 
     def count(self, request: OllamaRequest) -> int:
-        """How many tokens the prompt has."""
+        """Count the tokens of the prompt."""
         with self._lock:
             return len(self._tokens(self._llama(request.num_ctx), request.prompt))
 
     def generate(self, response: ResponseStream) -> Generator[str, None, None]:
-        """The pieces of the answer. Token counts and the reason of the end are left in `response`.
+        """Yield the pieces of the answer; leave token counts and the end reason in `response`.
 
-        Token by token, not by `create_completion`: that reads the whole answer anew for each token
-        while bytes are no UTF-8 yet.
+        It decodes token by token: `create_completion` reads the whole answer again for each token
+        whose bytes are not whole UTF-8.
         """
         request = response.request
         with self._lock:
@@ -93,7 +93,7 @@ class LlamaModel:
         return given
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         with self._lock:
             if self._loaded is not None:
                 self._loaded[1].close()
@@ -122,7 +122,9 @@ class LlamaModel:
 
 
 class _Pieces:
-    """Bytes of tokens into text: whole characters, and nothing from a stop sequence on."""
+    """Decodes the bytes of tokens to text: whole characters only, and nothing from a stop sequence
+    on.
+    """
 
     def __init__(self, stops: list[str]) -> None:
         self.stopped = False
@@ -132,7 +134,7 @@ class _Pieces:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, token: bytes) -> Iterator[str]:
-        """Yield the text that is certain by now; what may begin a stop sequence is held back."""
+        """Yield the text that is certain; hold back what may begin a stop sequence."""
         self._held += self._decoder.decode(token)
         found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
@@ -145,6 +147,6 @@ class _Pieces:
             yield text
 
     def rest(self) -> Iterator[str]:
-        """Yield the text that was held back for nothing."""
+        """Yield the text that was held back and began no stop sequence."""
         if self._held:
             yield self._held

@@ -1,4 +1,4 @@
-"""The models that the fake Ollama says it has, and how Ollama describes them."""
+"""The models that the fake Ollama lists, in the descriptions of Ollama."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Model:
 
     @property
     def layer(self) -> str:
-        """The digest of the stored weights, `sha256:<hex>`."""
+        """Return the digest of the stored weights, `sha256:<hex>`."""
         return (
             self.layer_digest
             or f"sha256:{hashlib.sha256(f'weights of {self.full_name}'.encode()).hexdigest()}"
@@ -69,7 +69,7 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest, in hex: it changes with weights, system prompt, template and
+        """Return the digest of the manifest in hex. It covers weights, system prompt, template and
         parameters.
         """
         manifest = json.dumps(
@@ -82,7 +82,7 @@ class Model:
         return "thinking" in self.capabilities
 
     def slots(self, num_parallel: int) -> int:
-        """How many generations run at once."""
+        """Return the number of generations that run at once."""
         return 1 if self.architecture in ONE_SLOT else num_parallel
 
     def details(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Model:
         }
 
     def list_entry(self) -> dict[str, Any]:
-        """Its entry in `/api/tags`."""
+        """Make the entry of the model in `/api/tags`."""
         modified = self.modified.isoformat().replace("+00:00", "Z")
         names = {"name": self.full_name, "model": self.full_name}
         return {
@@ -108,7 +108,7 @@ class Model:
         }
 
     def describe(self) -> dict[str, Any]:
-        """The answer of `/api/show`."""
+        """Make the answer of `/api/show`."""
         answer = {
             "modelfile": self._modelfile(),
             "parameters": "\n".join(
@@ -160,17 +160,17 @@ class Model:
 
 
 def full_name(name: str) -> str:
-    """`name` with its tag: Ollama adds `:latest` where none is given."""
+    """Return `name` with its tag; Ollama adds `:latest` to a name without one."""
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def short_name(name: str) -> str:
-    """`name` without `:latest`."""
+    """Return `name` without `:latest`."""
     return name.removesuffix(":latest")
 
 
 class Models:
-    """The models on disk, by name; names know no case."""
+    """The models on disk by name, without regard to case."""
 
     def __init__(self, models: Iterable[Model]) -> None:
         self._by_name = {model.full_name.lower(): model for model in models}
@@ -189,7 +189,7 @@ class Models:
 
 
 def default_models() -> tuple[Model, Model]:
-    """The two models of finops, as its Modelfiles make them."""
+    """Make the two models of finops from its Modelfiles."""
     triage = _from_modelfile("triage")
     resolver = _from_modelfile("resolver")
     return (
@@ -208,6 +208,6 @@ def default_models() -> tuple[Model, Model]:
 
 
 def _from_modelfile(stage: Literal["triage", "resolver"]) -> tuple[str, dict[str, Any]]:
-    """System prompt and parameters, numbers as numbers."""
+    """Return system prompt and parameters, numbers as numbers."""
     modelfile = bundled.modelfile(stage)
     return modelfile.system or "", dict(typed_parameters(modelfile))

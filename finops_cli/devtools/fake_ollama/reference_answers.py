@@ -1,6 +1,4 @@
-"""The answers that the models should give: the engine's answer for the record that a prompt
-holds.
-"""
+"""The correct answers of the models: the engine's answer to the record in a prompt."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 class Turns(NamedTuple):
-    """The turns of a prompt in ChatML. Without any, the whole prompt is the user turn."""
+    """The turns of a ChatML prompt. A prompt without turns is one user turn."""
 
     system: str
     user: str
@@ -46,7 +44,7 @@ class Turns(NamedTuple):
 
 
 def turns(prompt: str) -> Turns:
-    """The turns of `prompt`."""
+    """Split `prompt` into its turns."""
     found = _TURN.findall(prompt)
     system = next((text for role, text in found if role == "system"), "")
     users = [text for role, text in found if role == "user"] or [prompt]
@@ -63,10 +61,10 @@ class _Answer(NamedTuple):
 def correct_text(
     prompt: str, constrained: bool, kb: KnowledgeBase, change: Change | None = None
 ) -> str:
-    """Return the text with which a flawless model continues `prompt`; the JSON object is changed by
-    `change` before it is written.
+    """Return the text with which a flawless model continues `prompt`; `change` edits the JSON
+    object before it is written.
 
-    Behind a closed think block, and where a grammar constrains the first token, that is the object
+    After a closed think block, or when a grammar constrains the first token, the text is the object
     alone.
     """
     answer = _answer(turns(prompt), kb)
@@ -83,7 +81,7 @@ def correct_text(
 
 
 def _answer(prompt_turns: Turns, kb: KnowledgeBase) -> _Answer | None:
-    """None where the prompt has no record that can be answered."""
+    """Return the answer, or None if the prompt has no record that can be answered."""
     if prompt_turns.user.startswith(text_form.HEADING):
         fields = text_form.parse(prompt_turns.user)
         fail = FAIL.read(fields) if isinstance(fields, dict) else None

@@ -1,4 +1,4 @@
-"""Reads a request to generate or to chat, and refuses what Ollama refuses, in its words."""
+"""Parses a request to generate or to chat; refuses what Ollama refuses, in its words."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _TOP_LOGPROBS = 20
 
 
 class Refusal(Exception):
-    """The request is answered with this status and {"error": message}."""
+    """A response with this status and {"error": message}."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class OllamaRequest:
-    """A request that can be carried out."""
+    """A valid request."""
 
     endpoint: Endpoint
     model: Model
@@ -81,7 +81,7 @@ class OllamaRequest:
 
     @property
     def num_ctx(self) -> int:
-        """The context: at least 4, at most what the model was trained with."""
+        """Return the context size: at least 4, at most the training context of the model."""
         return min(max(int(self.options["num_ctx"]), _LEAST_CTX), self.model.context_length)
 
     @property
@@ -92,7 +92,7 @@ class OllamaRequest:
 
 
 def body_of(content: bytes) -> dict[str, Any]:
-    """The JSON object of a request. Raises Refusal."""
+    """Return the JSON object of a request. Raises Refusal."""
     if not content.strip():
         raise Refusal(400, "missing request body")
     try:
@@ -105,7 +105,7 @@ def body_of(content: bytes) -> dict[str, Any]:
 
 
 def prompt_of(endpoint: Endpoint, body: dict[str, Any], model: Model | None) -> str:
-    """The prompt as it is tokenised; empty where the request only loads or unloads the model."""
+    """Return the prompt that is tokenised; empty if the request only loads or unloads the model."""
     if endpoint == "generate" and (body.get("raw") or not body.get("prompt")):
         return str(body.get("prompt") or "")
     written = {"role": "user", "content": body.get("prompt")}
@@ -131,7 +131,7 @@ def _opening(body: dict[str, Any], model: Model | None) -> str:
 
 
 def find(models: Models, body: dict[str, Any]) -> Model:
-    """The model that is asked for. Raises Refusal."""
+    """Find the model of the request. Raises Refusal."""
     name = body.get("model") or body.get("name") or ""
     if not name:
         raise Refusal(400, "model is required")
@@ -189,9 +189,9 @@ def _format(given: Any) -> Any:
 
 
 def _options(model: Model, given: dict[str, Any]) -> dict[str, Any]:
-    """The options in force.
+    """Return the options in force.
 
-    Unknown ones are ignored; a wrong type is an error, of the model's own parameters too.
+    Unknown options are ignored. A wrong type is an error, in the model's own parameters too.
     """
     options = {**_DEFAULTS, **model.parameters, **given}
     for names, kinds, kind in (
@@ -208,7 +208,7 @@ def _options(model: Model, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep_alive(given: Any) -> timedelta:
-    """A number is seconds, text needs a unit; negative is for ever."""
+    """Parse a keep-alive: a number is seconds, text needs a unit, a negative one is for ever."""
     if given is None:
         return _KEEP_ALIVE
     if isinstance(given, str):

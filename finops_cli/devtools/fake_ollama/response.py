@@ -1,4 +1,4 @@
-"""One request to generate, being answered: what the behaviours play on."""
+"""The response to one request to generate, which the behaviours write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ the response.
 
 
 class ResponseStream:
-    """`writer` gets lines where the client wants a stream, else one object at the end."""
+    """A response. `writer` gets lines if the client wants a stream, else one object at the end."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class ResponseStream:
         self._garbled = False
 
     def loaded(self) -> None:
-        """The model is loaded and a slot is free: generation starts."""
+        """Start the generation: the model is loaded and a slot is free."""
         self._loaded = time.monotonic_ns()
 
     def correct_text(self, change: Change | None = None) -> str:
-        """The engine's answer, changed by `change`."""
+        """Return the engine's answer, edited by `change`."""
         return self._make_correct_text(change)
 
     def send_correct_answer(self) -> None:
@@ -67,27 +67,29 @@ class ResponseStream:
         self.done(self.reason)
 
     def send_text(self, text: str, reason: str = "stop", seconds: float = 0.0) -> None:
-        """All of `text`, as far as stop sequences and budget let it, and the last line."""
+        """Send `text` up to stop sequences and token limit, then the last line."""
         text, reason = self._within_bounds(text, reason)
         for chunk in self._chunks(text):
             self._send_chunk(chunk, seconds)
         self.done(reason)
 
     def begin(self, chunks: int | None) -> None:
-        """The first chunks of the right answer, None for all of them."""
+        """Send the first chunks of the right answer, or all of them for None."""
         text, _ = self._within_bounds(self.correct_text(), "stop")
         self._open()
         for chunk in itertools.islice(self._chunks(text), chunks):
             self._send_chunk(chunk, 0.0)
 
     def drip(self, seconds: float) -> NoReturn:
-        """The right answer and then blanks, a chunk in `seconds`, until the client goes."""
+        """Send the right answer and then blanks, one chunk every `seconds`, until the client
+        leaves.
+        """
         for chunk in itertools.chain(self._chunks(self.correct_text()), itertools.repeat([" "])):
             self._send_chunk(chunk, seconds)
         raise AssertionError
 
     def done(self, reason: str) -> None:
-        """The last line, or the one object of an answer that is not streamed."""
+        """Send the last line, or the one object of an answer that is not streamed."""
         now = time.monotonic_ns()
         first = self._first or now
         self._last(
@@ -104,7 +106,7 @@ class ResponseStream:
         )
 
     def finish(self) -> None:
-        """End the answer properly, without a line that says so."""
+        """End the response properly without a line with `done`."""
         if self.request.stream:
             self.finished = True
             self._writer.end_stream()
@@ -112,7 +114,7 @@ class ResponseStream:
             self._last({"done": False})
 
     def fail(self, message: str) -> None:
-        """The error that ends a stream; a status where nothing was sent yet."""
+        """Send an error: a line that ends the stream, or a status if nothing was sent."""
         if not self._writer.started:
             self.refuse(500, message)
             return
@@ -124,7 +126,7 @@ class ResponseStream:
         self._writer.error(status, message)
 
     def refuse_too_long(self) -> None:
-        """llama-server's refusal, which Ollama passes on as text."""
+        """Send llama-server's refusal, which Ollama passes on as text."""
         refusal = too_long(self.prompt_tokens, self.request.num_ctx)
         self.refuse(refusal.status, refusal.message)
 
@@ -133,7 +135,7 @@ class ResponseStream:
         self._writer.send(status, content.encode(), "text/html; charset=utf-8")
 
     def tear(self) -> None:
-        """Close the connection; an answer that is not streamed is half written by then."""
+        """Close the connection; an answer that is not streamed is half written."""
         self.finished = True
         if not self.request.stream and self._gathered["text"]:
             content = encode(self._object({"done": False}))
@@ -144,22 +146,20 @@ class ResponseStream:
         self._writer.hang()
 
     def garble(self) -> None:
-        """A line that is cut off in the middle."""
+        """Send a line that is cut in the middle."""
         self._garbled = True
         if self.request.stream:
             self._writer.raw_line(encode(self._line("text", "…"))[:-9] + b"\n")
 
     def breathe(self) -> None:
-        """Let a token's time pass. Raises ClientGone when the client has gone."""
+        """Wait for the time of one token. Raises ClientGone when the client has left."""
         self._writer.wait(self._token_seconds)
 
     def drop_runner(self) -> None:
         self.dropped = True
 
     def _within_bounds(self, text: str, reason: str) -> tuple[str, str]:
-        """`text` up to the first stop sequence, and to the last token that num_predict and num_ctx
-        leave room for.
-        """
+        """Cut `text` at the first stop sequence and at the limit of num_predict and num_ctx."""
         ends = [text.index(stop) for stop in self.request.options["stop"] if stop and stop in text]
         if ends:
             text, reason = text[: min(ends)], "stop"
@@ -169,7 +169,7 @@ class ResponseStream:
 
     @property
     def budget(self) -> int:
-        """How many tokens may be generated."""
+        """Return the number of tokens that may be generated."""
         bound = _FACTOR * self.request.num_ctx
         predict = int(self.request.options["num_predict"])
         budget = predict if 0 <= predict <= bound else bound
@@ -198,7 +198,7 @@ class ResponseStream:
                 self._writer.line(self._line(kind, part))
 
     def _split_reasoning(self, text: str) -> Iterator[tuple[str, str]]:
-        """Thinking apart from the answer, where the prompt is not raw; the tags themselves go."""
+        """Split reasoning and answer if the prompt is not raw; the tags are removed."""
         if self.request.raw:
             yield "text", text
             return
@@ -253,7 +253,7 @@ class ResponseStream:
 
 
 def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
-    """The refusal of a prompt that fills the context, where `truncate` is false."""
+    """Make the refusal of a prompt that fills the context while `truncate` is false."""
     error = {
         "code": 400,
         "message": (
@@ -268,9 +268,9 @@ def too_long(prompt_tokens: int, num_ctx: int) -> Refusal:
 
 
 def cut_prompt(prompt_tokens: int, request: OllamaRequest) -> int:
-    """How many tokens of the prompt the model reads.
+    """Return how many tokens of the prompt the model reads.
 
-    Raises Refusal where the request forbids to cut it and it must be.
+    Raises Refusal if the prompt must be cut and the request forbids it.
     """
     num_ctx = request.num_ctx
     if not request.truncate:

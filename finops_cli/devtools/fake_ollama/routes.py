@@ -1,4 +1,4 @@
-"""Which request is answered by what."""
+"""The routes of the HTTP API."""
 
 from __future__ import annotations
 

@@ -22,18 +22,18 @@ _JOIN_SECONDS = 10.0
 class FakeOllama(ServerState):
     """A fake Ollama server.
 
-    Used in a `with` statement; `stop` and `start` let it fall over and come back.
+    Use it in a `with` statement; `stop` and `start` simulate a crash and a restart.
     """
 
     _http: _Http | None = None
 
     @property
     def url(self) -> str:
-        """Its address; known once it was started."""
+        """The address; known after the first start."""
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Listen, on the port of the last time if there was one.
+        """Listen, on the previous port if there was one.
 
         Raises OSError when the port is taken.
         """
@@ -44,8 +44,8 @@ class FakeOllama(ServerState):
             self.running = True
 
     def stop(self) -> None:
-        """Close the listening socket and all connections, as a server does that falls over; models
-        are no longer loaded.
+        """Close the listening socket and all connections, as in a crash; loaded models are
+        unloaded.
         """
         http, self._http = self._http, None
         self.running = False
@@ -72,7 +72,7 @@ class FakeOllama(ServerState):
 
 
 class _Http(ThreadingHTTPServer):
-    """Knows its open connections and their threads, so that it can end them all."""
+    """An HTTP server that knows its open connections and threads, so that it can end them."""
 
     daemon_threads = True
     request_queue_size = 512
@@ -110,8 +110,8 @@ class _Http(ThreadingHTTPServer):
             self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A lost connection is nothing to report; anything else is a defect of the script or of the
-        fake Ollama.
+        """Ignore a lost connection; raise anything else, which is a defect of the script or of the
+        server.
         """
         error = sys.exception()
         if error is not None and not isinstance(error, ConnectionError):
@@ -130,4 +130,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815 -- named by http.server
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Quiet."""
+        """Log nothing."""

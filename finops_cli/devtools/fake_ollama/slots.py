@@ -1,6 +1,4 @@
-"""Which models are loaded, and how many generations run at once: Ollama's scheduler and the
-semaphore of each runner.
-"""
+"""Loaded models and their slots: Ollama's scheduler and the semaphore of each runner."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ class QueueFull(Exception):
 class Loaded:
     """A runner.
 
-    `users` counts the requests that were given it, running or waiting for one of its slots.
+    `users` counts the requests that were assigned to it, running or waiting for a slot.
     """
 
     model: Model
@@ -44,7 +42,7 @@ class Loaded:
     used: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def describe(self) -> dict[str, Any]:
-        """Its entry in `/api/ps`."""
+        """Make the entry in `/api/ps`."""
         model = self.model
         return {
             "name": model.full_name,
@@ -59,9 +57,7 @@ class Loaded:
 
 
 class Slots:
-    """Requests are given a runner in the order of their arrival, and its slots in the same
-    order.
-    """
+    """Assigns runners to requests in order of arrival, and slots in the same order."""
 
     def __init__(self, num_parallel: int, max_queue: int, fits_both: bool) -> None:
         self._num_parallel, self._max_queue, self._fits_both = num_parallel, max_queue, fits_both
@@ -81,7 +77,7 @@ class Slots:
             return [runner.describe() for runner in self._loaded.values()]
 
     def unload(self, model: Model) -> None:
-        """End the runner of `model`, after its last user."""
+        """End the runner of `model` after its last user."""
         with self._changed:
             runner = self._loaded.get(model.full_name)
             if runner is not None:
@@ -97,9 +93,9 @@ class Slots:
     def runner(
         self, model: Model, settings: Settings, keep_alive: timedelta, gone: Gone
     ) -> Iterator[Loaded]:
-        """A loaded runner for `model`.
+        """Return a loaded runner for `model`.
 
-        Raises QueueFull, or ClientGone when the client does not wait.
+        Raises QueueFull, or ClientGone when the client leaves.
         """
         runner = self._given_runner(model, settings, keep_alive, gone)
         try:
@@ -113,7 +109,7 @@ class Slots:
 
     @contextmanager
     def slot(self, runner: Loaded, gone: Gone) -> Iterator[None]:
-        """One of the slots of `runner`. Raises as `runner` does."""
+        """Hold one of the slots of `runner`. Raises like `runner`."""
         slots, name = runner.model.slots(self._num_parallel), short_name(runner.model.full_name)
         with self._changed, _in(runner.line) as ticket:
             self._until(lambda: runner.line[0] is ticket and runner.running < slots, gone)
@@ -143,9 +139,7 @@ class Slots:
             return runner
 
     def _make_room(self, model: Model, settings: Settings) -> bool:
-        """Tell whether `model` is loaded so or can be loaded now; whatever must go for it is
-        unloaded.
-        """
+        """Return true if `model` is loaded or can be loaded now; unload others as needed."""
         self._expire()
         mine = self._loaded.get(model.full_name)
         if mine is not None and mine.settings == settings and mine.model == model:
@@ -186,7 +180,7 @@ class Slots:
 
 @contextmanager
 def _in(line: deque[object]) -> Iterator[object]:
-    """A place at the end of `line`, left again however it ends."""
+    """Hold a place at the end of `line` until the block ends."""
     ticket = object()
     line.append(ticket)
     try:

@@ -40,11 +40,11 @@ class ServerState:
         runs_uploads: bool = False,
         token_seconds: float = 0.0,
     ) -> None:
-        """Models of `gguf` answer with their files, and with `runs_uploads` models that are created
-        of an upload answer with theirs.
+        """Create the state.
 
-        Raises MissingPiece where that is asked for and llama-cpp-python is not installed,
-        UsageError for a file that is none.
+        The models in `gguf` answer with their files; with `runs_uploads`, so do models that are
+        created from an upload. Raises MissingPiece if llama-cpp-python is needed and not installed,
+        UsageError for a file that is not GGUF.
         """
         self.script: Script = script or _right
         self.version, self.chunk_tokens, self.token_seconds = version, chunk_tokens, token_seconds
@@ -70,9 +70,7 @@ class ServerState:
 
     @property
     def most_at_once(self) -> dict[str, int]:
-        """The highest number of generations that ran at the same time, by model name without
-        `:latest`.
-        """
+        """The highest number of generations at the same time, by model name without `:latest`."""
         return self.slots.most_at_once
 
     @property
@@ -81,9 +79,7 @@ class ServerState:
         return self.slots.loads
 
     def answer_with(self, name: str, path: Path) -> None:
-        """From now on the model `name` is the GGUF file at `path`: it shows its pairs, and says
-        what it says.
-        """
+        """Serve the model `name` from the GGUF file at `path` from now on."""
         self.llamas[name] = LlamaModel(path)
         known = self.models.get(name)
         if known is not None:
@@ -92,15 +88,15 @@ class ServerState:
     def record_request(
         self, make: Callable[[int, int], ReceivedRequest], user: str
     ) -> ReceivedRequest:
-        """Note a request to generate: `make` builds it from its number and attempt."""
+        """Record a request to generate; `make` builds it from its number and attempt."""
         with self._lock:
             self._asked_before[user] += 1
             self.received.append(make(len(self.received) + 1, self._asked_before[user]))
             return self.received[-1]
 
     def client_left(self, finished: bool) -> None:
-        """Note that a client closed its connection; it cancelled a generation unless that was
-        `finished`.
+        """Record that a client closed its connection. Unless `finished`, that cancelled a
+        generation.
         """
         with self._lock:
             if not finished and self.running:
