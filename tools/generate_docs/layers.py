@@ -33,7 +33,7 @@ PURPOSES = {
     "errors": "one tree of errors",
     "version": "one number",
 }
-"""A few words for each room of the package."""
+"""A few words for each part of the package."""
 
 _RECORD_PATH = {"commands", "pipeline", "guard", "models", "verify", "rules", "kb"}
 _WIDTH, _ROW, _GAP, _LEFT = 960, 46, 8, 20
@@ -53,7 +53,7 @@ def render_picture() -> str:
 
 
 def _read_layers() -> list[list[str]]:
-    """Read the layers that exist; rooms in brackets are still to come."""
+    """Read the layers that exist; parts in brackets are still to come."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     rows = [
@@ -84,7 +84,7 @@ _BOX = (
 _HEAD = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
      aria-labelledby="title">
-<title id="title">The layers of finops: a room imports rooms of lower rows only</title>
+<title id="title">The layers of finops: each box imports boxes of lower rows only</title>
 <style>
 text {{ font-family: system-ui, sans-serif; text-anchor: middle; fill: #1f2933 }}
 .name {{ font-size: 15px; font-weight: 600 }}
@@ -94,6 +94,6 @@ text {{ font-family: system-ui, sans-serif; text-anchor: middle; fill: #1f2933 }
 .path {{ fill: #cfe8fc; stroke: #2680c2 }}
 </style>
 <rect x="0.5" y="0.5" width="959" height="99.9%" rx="10" fill="#f5f7fa" stroke="#cbd2d9"/>
-<text class="head" x="20" y="26">A room imports rooms of lower rows only.</text>
+<text class="head" x="20" y="26">Each box imports boxes of lower rows only.</text>
 <rect class="path" x="20" y="38" width="16" height="14" rx="3"/>
-<text class="head" x="44" y="50">A record goes through these rooms.</text>"""
+<text class="head" x="44" y="50">A record goes through these boxes.</text>"""
