@@ -1,5 +1,5 @@
-"""`finops generate`: verified, deterministic, split without leakage; the files prove every
-requirement.
+"""The command `finops generate`: verified, deterministic rows, split without leakage, whose files
+meet every requirement.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from tests.support.program import Finops
 from tests.support.records import rows, rows_of_stage
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.glob("*.jsonl"))
     }
 
 
-def test_every_requirement_is_met_at_the_cards_sizes(data: Path) -> None:
-    """Categories, bands x tiers x states, stacks and the cap, boundaries, participants, tiers,
-    ages, thirteen scenarios, tokens.
-    """
+def test_generate_meets_every_requirement_with_10_000_rows(data: Path) -> None:
+    """Sets with the 10,000 rows of the cards have no bad row and meet all requirements."""
     reports = json.loads((data / "report.json").read_bytes())
     assert [(report["stage"], report["rows"], report["bad_rows"]) for report in reports] == [
         ("triage", 10_000, 0),
@@ -39,18 +37,18 @@ def test_every_requirement_is_met_at_the_cards_sizes(data: Path) -> None:
     assert [each for each in requirements if each["met"] is not True] == []
 
 
-def test_report_from_the_files_says_what_the_run_said(
+def test_dataset_report_of_the_files_equals_the_run(
     data: Path, finops: Finops, tmp_path: Path
 ) -> None:
-    """Recounting judges every row again and comes to the same figures; the page holds them and
-    loads nothing.
+    """A report from the files equals the report of the run, and its page loads nothing from a
+    network.
     """
     page = tmp_path / "report.html"
     done = finops("dataset-report", data, "--json", "--html", page)
-    told, counted = json.loads((data / "report.json").read_bytes()), json.loads(done.stdout)
+    written, recounted = json.loads((data / "report.json").read_bytes()), json.loads(done.stdout)
     assert done.returncode == 0
-    assert sorted(counted, key=lambda report: str(report["stage"])) == sorted(
-        told, key=lambda report: str(report["stage"])
+    assert sorted(recounted, key=lambda report: str(report["stage"])) == sorted(
+        written, key=lambda report: str(report["stage"])
     )
     text = page.read_text()
     assert "every requirement met" in text
@@ -58,9 +56,9 @@ def test_report_from_the_files_says_what_the_run_said(
     assert "<script" not in text
 
 
-def test_an_oracle_that_knows_only_the_specification_agrees(data: Path) -> None:
-    """10,000 triage answers and 10,000 plans equal those of the independent implementation
-    (`tests/support/oracle`) in every scored field.
+def test_generated_answers_equal_the_oracle(data: Path) -> None:
+    """The 10,000 triage answers and 10,000 plans equal those of the independent oracle in every
+    scored field.
     """
     for row in rows_of_stage(data, "triage"):
         record, answer = (
@@ -82,9 +80,9 @@ def test_an_oracle_that_knows_only_the_specification_agrees(data: Path) -> None:
         ], row["id"]
 
 
-def test_rows_are_what_a_trainer_reads(data: Path) -> None:
-    """Prompt and completion as messages; triage without thinking, the resolver behind a trace, all
-    inside the trained length.
+def test_generated_rows_have_messages_within_the_length(data: Path) -> None:
+    """Rows have prompt and completion as messages, triage without and resolver with reasoning, all
+    within the trained length.
     """
     triage, resolver = rows_of_stage(data, "triage")[0], rows_of_stage(data, "resolver")
     assert [message["role"] for message in triage["prompt"] + triage["completion"]] == [
@@ -94,25 +92,23 @@ def test_rows_are_what_a_trainer_reads(data: Path) -> None:
     ]
     assert triage["chat_template_kwargs"] == {"enable_thinking": False}
     for row in resolver[::50]:
-        said = row["completion"][0]["content"]
+        text = row["completion"][0]["content"]
         assert row["chat_template_kwargs"] == {"enable_thinking": True}
-        assert said.startswith("<think>\n1 Problem\n")
-        assert json.loads(said.partition("\n</think>\n\n")[2])["resolution_steps"]
+        assert text.startswith("<think>\n1 Problem\n")
+        assert json.loads(text.partition("\n</think>\n\n")[2])["resolution_steps"]
         assert (
-            estimated_tokens("".join(m["content"] for m in row["prompt"])) + estimated_tokens(said)
+            estimated_tokens("".join(m["content"] for m in row["prompt"])) + estimated_tokens(text)
             <= 5120
         )
 
 
-def test_no_record_stands_in_both_splits(data: Path) -> None:
-    """Nor one that differs only in identifiers and free text: told here from the files, not by the
-    generator's own key.
-    """
+def test_generated_splits_share_no_record(data: Path) -> None:
+    """No record is in both splits, not even with other identifiers and free text."""
     free = ("fail_id", "cusip", "counterparty", "notes", "dk_reason")
     keys: dict[str, set[str]] = {}
     for split in ("train", "eval"):
-        given = rows((data / f"triage-{split}.jsonl").read_bytes())
-        records = [json.loads(row["record"]) for row in given]
+        split_rows = rows((data / f"triage-{split}.jsonl").read_bytes())
+        records = [json.loads(row["record"]) for row in split_rows]
         keys[split] = {
             json.dumps({k: v for k, v in r.items() if k not in free}, sort_keys=True)
             for r in records
@@ -122,11 +118,11 @@ def test_no_record_stands_in_both_splits(data: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])
-def test_same_seed_same_bytes_whatever_the_workers(
+def test_generate_with_the_same_seed_gives_the_same_bytes(
     stage: str, finops: Finops, tmp_path: Path
 ) -> None:
-    """Two runs, one and three workers; another seed gives other bytes; so does the profile of the
-    market.
+    """The same seed gives the same files with any number of workers, and another seed gives other
+    files.
     """
     made = {}
     for name, options in {
@@ -138,25 +134,25 @@ def test_same_seed_same_bytes_whatever_the_workers(
             "generate", "--stage", stage, "-n", "450", "-o", tmp_path / name, "-q", *options
         )
         assert done.returncode == 0, done.stdout
-        made[name] = _digests(tmp_path / name)
+        made[name] = digests(tmp_path / name)
     assert made["a"] == made["b"]
     assert not set(made["a"].values()) & set(made["c"].values())
 
 
-def test_the_card_is_enough_to_make_the_set_again(finops: Finops, tmp_path: Path) -> None:
-    """Command, rules version and digests stand in README.md beside the files, with the front matter
-    that `datasets` reads.
+def test_generated_card_has_command_and_digests(finops: Finops, tmp_path: Path) -> None:
+    """The README.md beside the files has the command, the digests and the front matter for
+    `datasets`.
     """
     folder = tmp_path / "data"
     finops("generate", "--stage", "triage", "-n", "300", "--seed", "5", "-o", folder, "-q")
     card = (folder / "README.md").read_text()
     assert "finops generate --stage triage -n 300 --seed 5\n" in card
-    assert all(digest in card for digest in _digests(folder).values())
+    assert all(digest in card for digest in digests(folder).values())
     assert "path: triage-eval.jsonl" in card.split("---")[1]
 
 
-def test_the_market_profile_has_the_markets_values_and_ages(finops: Finops, tmp_path: Path) -> None:
-    """Most SEC fails are small: the median value is near 3,400 dollars, not millions (kb:
+def test_generate_market_profile_has_small_fails(finops: Finops, tmp_path: Path) -> None:
+    """With the market profile most fails are small, with a median value near 3,400 dollars (kb:
     data.market_values).
     """
     finops(
@@ -170,16 +166,17 @@ def test_the_market_profile_has_the_markets_values_and_ages(finops: Finops, tmp_
     assert sum(value < 100_000 for value in values) > 1650
 
 
-def test_parquet_holds_the_same_rows(finops: Finops, tmp_path: Path) -> None:
+def test_generated_parquet_has_the_same_rows(finops: Finops, tmp_path: Path) -> None:
+    """The Parquet files have the rows of the JSONL files."""
     finops("generate", "--stage", "resolver", "-n", "60", "--parquet", "-o", tmp_path, "-q")
     for file in tmp_path.glob("*.jsonl"):
         table = pyarrow.parquet.read_table(file.with_suffix(".parquet"))
         assert table.to_pylist() == [json.loads(line) for line in file.read_bytes().splitlines()]
 
 
-def test_a_phrasebank_of_ones_own_becomes_rows(finops: Finops, tmp_path: Path) -> None:
-    """`sentence@label`, damaged lines told, duplicates dropped; the rows pass the report's row
-    checks.
+def test_generate_from_a_phrasebank_skips_bad_and_repeated(finops: Finops, tmp_path: Path) -> None:
+    """Sentences of a user's phrasebank become rows. Damaged lines are reported and duplicates are
+    dropped.
     """
     bank = tmp_path / "Sentences_50Agree.txt"
     bank.write_bytes(
@@ -194,23 +191,24 @@ def test_a_phrasebank_of_ones_own_becomes_rows(finops: Finops, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["-n", "0"], "rows"),
         (["--phrasebank", "x"], "--stage sentiment"),
         (["--stage", "poems"], "poems"),
     ],
 )
-def test_what_cannot_be_made_is_refused(
-    arguments: list[str], says: str, finops: Finops, tmp_path: Path
+def test_generate_refuses_an_impossible_request(
+    arguments: list[str], message: str, finops: Finops, tmp_path: Path
 ) -> None:
+    """An impossible number of rows, option or stage ends with exit 2 and a message."""
     done = finops("generate", *arguments, "-o", tmp_path / "data")
-    assert (done.returncode, says in done.stderr.decode()) == (2, True)
+    assert (done.returncode, message in done.stderr.decode()) == (2, True)
 
 
-def test_records_do_not_contradict_themselves(data: Path) -> None:
-    """A threshold state has a threshold security, a CNS fail is CNS-eligible, and shares have the
-    price of shares.
+def test_generated_records_are_consistent(data: Path) -> None:
+    """A threshold state has a threshold security, a CNS fail is CNS eligible, and prices per share
+    are realistic.
     """
     prices = []
     for row in rows_of_stage(data, "triage"):
@@ -224,9 +222,9 @@ def test_records_do_not_contradict_themselves(data: Path) -> None:
     assert 5 < sorted(prices)[len(prices) // 2] < 100
 
 
-def test_a_folder_keeps_its_other_sets(finops: Finops, tmp_path: Path) -> None:
-    """The card of one stage leaves the files of another loadable; Parquet of other rows does not
-    stay behind.
+def test_generate_keeps_other_stages_in_the_folder(finops: Finops, tmp_path: Path) -> None:
+    """A new stage leaves the sets of other stages loadable. Parquet files of replaced rows are
+    removed.
     """
     finops("generate", "--stage", "triage", "-n", "100", "--parquet", "-o", tmp_path, "-q")
     finops("generate", "--stage", "sentiment", "-n", "100", "-o", tmp_path, "-q")

@@ -1,6 +1,4 @@
-"""What counts as a valid, an exact and a right decision, wherever the answers of a model
-come from.
-"""
+"""Grading of answers: when an answer of a model is valid, exact and the same decision."""
 
 from __future__ import annotations
 
@@ -22,9 +20,9 @@ def row(kb: KnowledgeBase) -> Row:
     return triage_row(0, 7, kb, "coverage")
 
 
-def test_the_right_answers_pass_the_examination(kb: KnowledgeBase) -> None:
-    """Every row's own completion is valid, exact and decided; what is not an answer is nothing of
-    it.
+def test_grade_of_own_completion_is_valid_exact_and_decided(kb: KnowledgeBase) -> None:
+    """The completion of each row is valid, exact and the same decision, and other text is none of
+    these.
     """
     rows = [
         triage_row(1, 7, kb, "coverage"),
@@ -36,29 +34,34 @@ def test_the_right_answers_pass_the_examination(kb: KnowledgeBase) -> None:
         assert grade(row, "I would rather not say", kb) == (False, False, False)
 
 
-def test_a_wrong_figure_is_valid_and_not_exact(kb: KnowledgeBase, row: Row) -> None:
-    said = row.completion[0].content
-    assert grade(row, said.replace('"age_factor":', '"age_factor":1'), kb) == (True, False, True)
+def test_grade_of_a_wrong_number_is_valid_but_not_exact(kb: KnowledgeBase, row: Row) -> None:
+    """An answer with a wrong number is valid but not exact, in every stage."""
+    content = row.completion[0].content
+    assert grade(row, content.replace('"age_factor":', '"age_factor":1'), kb) == (True, False, True)
     other = resolver_row(2, 7, kb)
     assert grade(resolver_row(1, 7, kb), other.completion[0].content, kb)[1] is False
     sentence = sentiment_row("S", Sentence("Up.", "positive", "phrasebank", ""))
     assert grade(sentence, "negative", kb) == (True, False, False)
 
 
-def test_silence_counts_as_asked(kb: KnowledgeBase, row: Row) -> None:
-    said = grade(row, row.completion[0].content, kb)
-    assert total([said, NO_ANSWER, said]) == Scores(3, 2, 2, 2)
+def test_total_counts_a_missing_answer_as_asked(kb: KnowledgeBase, row: Row) -> None:
+    """A missing answer counts in the total as asked and as nothing else."""
+    content = grade(row, row.completion[0].content, kb)
+    assert total([content, NO_ANSWER, content]) == Scores(3, 2, 2, 2)
 
 
-def test_a_record_that_is_none_is_refused(kb: KnowledgeBase, row: Row) -> None:
+def test_grade_of_a_row_without_a_valid_record_is_refused(kb: KnowledgeBase, row: Row) -> None:
+    """A row whose record does not have the shape of its stage raises UsageError with a fix."""
     with pytest.raises(
         UsageError, match="does not have the shape of stage triage", check=cured_by("generate")
     ):
         grade(replace(row, record='{"fail_id": 3}'), "{}", kb)
 
 
-def test_exact_answers_count_before_everything_else() -> None:
-    """Then decisions, then shape; the loss decides between equals only."""
+def test_scores_rank_by_exact_then_decided_then_valid() -> None:
+    """Scores are ranked by exact answers, then decisions, then valid answers. The loss decides only
+    between equals.
+    """
     rising = [
         Scores(9, 9, 0, 9),
         Scores(9, 1, 1, 1),

@@ -1,5 +1,5 @@
-"""A stage that finops does not know becomes one by a row of the table: its data are generated,
-verified, reported and graded like those of the three stages that ship.
+"""A stage from outside the package: one row of a table makes its data generated, verified, reported
+and graded.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from finops_cli.verify.codecs import Codec
 
 
 class Position(Struct, frozen=True):
-    """The record of the toy stage: shares that are owed and shares that are there."""
+    """The record of the toy stage: shares owed and shares available."""
 
     id: str
     owed: int
-    held: int
+    available: int
 
 
 class Cover(Struct, frozen=True):
@@ -54,7 +54,7 @@ EVERY = 5
 
 
 def cover(position: Position) -> Cover:
-    short = max(0, position.owed - position.held)
+    short = max(0, position.owed - position.available)
     return Cover(short, short == 0)
 
 
@@ -68,7 +68,9 @@ def cover_task(position: Position, kb: KnowledgeBase, modelfile: str) -> Task[Co
 
     return Task(
         stage="toy",
-        prompt=Conversation(f"Made for {modelfile}.", f"{position.owed} {position.held}", False),
+        prompt=Conversation(
+            f"Made for {modelfile}.", f"{position.owed} {position.available}", False
+        ),
         codec=COVER,
         reference=reference,
         check=check,
@@ -77,8 +79,8 @@ def cover_task(position: Position, kb: KnowledgeBase, modelfile: str) -> Task[Co
 
 
 def make_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Row:
-    held = (index * 7 + seed) % 10
-    return row_of_position(Position(f"{wanted(index, EVERY)}-{index}", index, held), kb)
+    available = (index * 7 + seed) % 10
+    return row_of_position(Position(f"{wanted(index, EVERY)}-{index}", index, available), kb)
 
 
 def row_of_position(position: Position, kb: KnowledgeBase) -> Row:
@@ -143,7 +145,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STAGES, TOY.name, TOY)
 
 
-def _generate(folder: Path, *more: str) -> list[Row]:
+def generate(folder: Path, *more: str) -> list[Row]:
     call = ["generate", "--stage", "toy", "-o", str(folder), "-q", *more]
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
@@ -152,9 +154,9 @@ def _generate(folder: Path, *more: str) -> list[Row]:
     return [msgspec.json.decode(line, type=Row) for line in "".join(texts).splitlines()]
 
 
-def test_toy_stage_generates_verified_rows(tmp_path: Path) -> None:
-    """Its number of rows, its split and its card are as its row of the table says."""
-    rows = _generate(tmp_path, "--workers", "1")
+def test_new_stage_generates_rows_split_and_card(tmp_path: Path) -> None:
+    """A new stage gets the rows, the split and the card that its row of the table defines."""
+    rows = generate(tmp_path, "--workers", "1")
     assert Counter(row.split for row in rows) == {
         "train": 32,
         "eval": 8,
@@ -164,28 +166,30 @@ def test_toy_stage_generates_verified_rows(tmp_path: Path) -> None:
     assert "| both answers occur | met | of 40 |" in card
 
 
-def test_toy_stage_goes_to_worker_processes(tmp_path: Path) -> None:
-    """A worker process receives the row of the table: the bytes are those of one process."""
+def test_new_stage_in_two_workers_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Two worker processes generate the bytes that one process generates."""
     one, two = tmp_path / "one", tmp_path / "two"
-    _generate(one, "--workers", "1")
-    _generate(two, "--workers", "2")
+    generate(one, "--workers", "1")
+    generate(two, "--workers", "2")
     for name in ("toy-train.jsonl", "toy-eval.jsonl"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
-def test_toy_stage_report_finds_a_changed_row(tmp_path: Path) -> None:
-    """`dataset-report` verifies its rows and judges its requirements from the files."""
-    _generate(tmp_path, "--workers", "1")
+def test_dataset_report_of_a_new_stage_finds_a_changed_row(tmp_path: Path) -> None:
+    """`finops dataset-report` verifies the rows and requirements of a new stage."""
+    generate(tmp_path, "--workers", "1")
     good = CliRunner().invoke(app, ["dataset-report", str(tmp_path)])
     assert (good.exit_code, "toy: 40 rows, 0 bad" in good.output) == (0, True)
     file = tmp_path / "toy-eval.jsonl"
-    file.write_text(file.read_text().replace('\\"held\\":', '\\"held\\":1', 1))
+    file.write_text(file.read_text().replace('\\"available\\":', '\\"available\\":1', 1))
     bad = CliRunner().invoke(app, ["dataset-report", str(tmp_path)])
     assert (bad.exit_code, "toy-eval.jsonl:1: data.row" in bad.output) == (1, True)
 
 
-def test_toy_stage_grades_answers(kb: KnowledgeBase) -> None:
-    """Valid, exact and the same decision mean for it what they mean for every stage."""
+def test_new_stage_grades_answers(kb: KnowledgeBase) -> None:
+    """Answers of a new stage are graded as valid, exact and the same decision, like those of every
+    stage.
+    """
     row = make_row(9, 7, kb, "coverage")
     assert row.answer == '{"short":9,"covered":false}'
     assert grade(row, row.answer, kb) == (True, True, True)
@@ -193,15 +197,17 @@ def test_toy_stage_grades_answers(kb: KnowledgeBase) -> None:
     assert grade(row, '{"short":0,"covered":true}', kb) == (True, False, False)
     assert grade(row, "I would rather not say", kb) == (False, False, False)
     with pytest.raises(UsageError, match="does not have the shape of stage toy"):
-        grade(_with_record(row, "{}"), row.answer, kb)
+        grade(with_record(row, "{}"), row.answer, kb)
 
 
-def _with_record(row: Row, record: str) -> Row:
+def with_record(row: Row, record: str) -> Row:
     return replace(row, record=record)
 
 
-def test_toy_stage_has_prompt_codec_check_and_repair(kb: KnowledgeBase) -> None:
-    """The task of its row is what a verified backend works with."""
+def test_new_stage_task_has_prompt_check_and_repair(kb: KnowledgeBase) -> None:
+    """The task of a new stage has a prompt, a schema, a check and a repair for the verified
+    backend.
+    """
     task = task_of(make_row(9, 7, kb, "coverage"), kb, "toy-small")
     assert task.prompt.system == "Made for toy-small."
     assert answer_schema(task.codec)["required"] == ["short", "covered"]
@@ -211,8 +217,8 @@ def test_toy_stage_has_prompt_codec_check_and_repair(kb: KnowledgeBase) -> None:
     assert task.repair(reply.answer, reply.findings) == Cover(9, False)
 
 
-def test_unknown_stage_is_refused_by_name() -> None:
-    """The message says what was given and what is accepted."""
+def test_unknown_stage_is_refused_with_the_known_stages() -> None:
+    """An unknown stage ends with exit 2 and the list of stages."""
     result = CliRunner().invoke(app, ["generate", "--stage", "poems"])
     assert result.exit_code == 2
     assert "'poems' is not one of 'triage', 'resolver', 'sentiment', 'toy'" in " ".join(
@@ -220,5 +226,6 @@ def test_unknown_stage_is_refused_by_name() -> None:
     )
 
 
-def test_the_names_of_the_low_floor_are_those_of_the_table() -> None:
+def test_stage_names_equal_the_rows_of_the_table() -> None:
+    """STAGE_NAMES lists the bundled stages of the table."""
     assert tuple(name for name in STAGES if name != "toy") == STAGE_NAMES

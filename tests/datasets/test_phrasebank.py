@@ -1,5 +1,5 @@
-"""A user's own financial_phrasebank: both forms are read as they lie on disk, and damage costs its
-own line only.
+"""A user's financial_phrasebank: both file formats are read, and damage affects only its
+own line.
 """
 
 from __future__ import annotations
@@ -31,31 +31,33 @@ def read(path: Path, content: bytes) -> tuple[list[Item], PhrasebankRead]:
     return items, end
 
 
-def pairs(items: list[Item]) -> list[tuple[str, str]]:
+def text_and_label(items: list[Item]) -> list[tuple[str, str]]:
     assert all(isinstance(item, Sentence) for item in items), items
     return [(item.text, item.label) for item in items if isinstance(item, Sentence)]
 
 
-def test_the_original_form(tmp_path: Path) -> None:
-    """`sentence@label`, the label behind the last @, CR LF or LF, blank lines between."""
+def test_phrasebank_text_file_is_read(tmp_path: Path) -> None:
+    """A text file has `sentence@label` lines, with the label after the last @, any line ends and
+    blank lines.
+    """
     content = (
         b"\r\n\r\n".join(f"{text}@{label}".encode() for text, label in PLAIN)
         + b"\nMail to ir@example.test for it .@neutral"
     )
     items, end = read(tmp_path / "Sentences_50Agree.txt", content)
-    assert pairs(items) == [*PLAIN, ("Mail to ir@example.test for it .", "neutral")]
+    assert text_and_label(items) == [*PLAIN, ("Mail to ir@example.test for it .", "neutral")]
     assert end == PhrasebankRead(str(tmp_path / "Sentences_50Agree.txt"), 4, 4, 0, 0)
     assert {item.register for item in items if isinstance(item, Sentence)} == {"phrasebank"}
 
 
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("form", ["bank.txt", "bank.csv"])
-def test_encodings(form: str, encoding: str, tmp_path: Path) -> None:
-    """ISO 8859-1 as published, and copies that somebody turned into UTF-8."""
+def test_phrasebank_encodings_are_recognised(form: str, encoding: str, tmp_path: Path) -> None:
+    """ISO 8859-1 and UTF-8, with or without a byte order mark, are read."""
     text = "Jyväskylä mill to add 25 % capacity in Åland ."
     line = f"{text}@positive\n" if form == "bank.txt" else f'positive,"{text}"\n'
     items, _ = read(tmp_path / form, line.encode(encoding))
-    assert pairs(items) == [(text, "positive")]
+    assert text_and_label(items) == [(text, "positive")]
 
 
 @pytest.mark.parametrize(
@@ -67,20 +69,22 @@ def test_encodings(form: str, encoding: str, tmp_path: Path) -> None:
         (",sentiment,text\n", '7,{label},"{text}"'),
     ],
 )
-def test_csv_forms(header: str, row: str, tmp_path: Path) -> None:
-    """With and without a header, which may name the columns in any order and others beside them."""
+def test_phrasebank_csv_columns_may_be_in_any_order(header: str, row: str, tmp_path: Path) -> None:
+    """A CSV file may have a header, which may name the columns in any order and other columns
+    beside them.
+    """
     lines = [row.format(text=text, label=label) for text, label in PLAIN]
     items, end = read(tmp_path / "all-data.csv", (header + "\n".join(lines)).encode())
-    assert pairs(items) == PLAIN
+    assert text_and_label(items) == PLAIN
     assert end.rows == len(PLAIN)
 
 
-def test_csv_quotes(tmp_path: Path) -> None:
-    """A sentence may hold commas, quotes and @; nothing of it is taken for a label."""
+def test_phrasebank_csv_sentence_may_contain_quotes_and_at(tmp_path: Path) -> None:
+    """A sentence of a CSV file may contain commas, quotes and @."""
     items, _ = read(
         tmp_path / "all-data.csv", b'neutral,"Of ""new"" shares, 5 were issued @neutral"\n'
     )
-    assert pairs(items) == [('Of "new" shares, 5 were issued @neutral', "neutral")]
+    assert text_and_label(items) == [('Of "new" shares, 5 were issued @neutral', "neutral")]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,10 @@ def test_csv_quotes(tmp_path: Path) -> None:
         ("bank.csv", b'neutral,""', "schema.format", "/sentence"),
     ],
 )
-def test_damage(form: str, bad: bytes, rule: str, path: str, tmp_path: Path) -> None:
-    """A line that cannot be used is a value with file, line and reason; its neighbours are kept."""
+def test_phrasebank_damaged_line_is_reported_with_its_reason(
+    form: str, bad: bytes, rule: str, path: str, tmp_path: Path
+) -> None:
+    """A damaged line is reported with file, line and reason, and the other lines are kept."""
     good = [f"{text}@{label}" if form == "bank.txt" else f"{label},{text}" for text, label in PLAIN]
     items, end = read(
         tmp_path / form, "\n".join(good[:2]).encode() + b"\n" + bad + b"\n" + good[2].encode()
@@ -106,32 +112,28 @@ def test_damage(form: str, bad: bytes, rule: str, path: str, tmp_path: Path) -> 
     [damage] = [item for item in items if isinstance(item, Damage)]
     assert (damage.file, damage.line) == (str(tmp_path / form), 3)
     assert [(problem.rule, problem.path) for problem in damage.problems] == [(rule, path)]
-    assert pairs([item for item in items if item is not damage]) == PLAIN
+    assert text_and_label([item for item in items if item is not damage]) == PLAIN
     assert (end.sentences, end.damaged, end.duplicates) == (3, 1, 0)
 
 
-def test_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
-    """The same words in other case or spacing are the same sentence, or the splits would
-    share it.
-    """
+def test_phrasebank_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
+    """A sentence in another case or spacing is a duplicate. It is dropped and counted."""
     again = "The  Company is based in  ESPOO ."
     items, end = read(
         tmp_path / "bank.txt",
         "".join(f"{t}@{s}\n" for t, s in [*PLAIN, PLAIN[0], (again, "neutral")]).encode(),
     )
-    assert pairs(items) == PLAIN
+    assert text_and_label(items) == PLAIN
     assert (end.rows, end.sentences, end.duplicates) == (5, 3, 2)
 
 
-def test_split_is_four_to_one_and_told_by_the_text(tmp_path: Path) -> None:
-    """About 80/20, the same for every order of the file, and the report finds nothing wrong with
-    it.
-    """
+def test_phrasebank_split_is_80_to_20_by_text(tmp_path: Path) -> None:
+    """About one sentence in five is in the evaluation split, which depends only on its text."""
     lines = [f"Order number {number} was booked .@neutral" for number in range(2_000)]
     forward, _ = read(tmp_path / "a.txt", "\n".join(lines).encode())
     backward, _ = read(tmp_path / "b.txt", "\n".join(reversed(lines)).encode())
-    splits = {text: text_split(text) for text, _ in pairs(forward)}
-    assert splits == {text: text_split(text) for text, _ in pairs(backward)}
+    splits = {text: text_split(text) for text, _ in text_and_label(forward)}
+    assert splits == {text: text_split(text) for text, _ in text_and_label(backward)}
     assert 340 < sum(split == "eval" for split in splits.values()) < 460
     rows = [(splits[item.text], item) for item in forward if isinstance(item, Sentence)]
     report = check_sentences(rows, load_grammar())
@@ -139,8 +141,8 @@ def test_split_is_four_to_one_and_told_by_the_text(tmp_path: Path) -> None:
     assert report.splits["train"] + report.splits["eval"] == 2_000
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """The message names the file and says what to give."""
+def test_phrasebank_missing_file_is_refused_with_a_fix(tmp_path: Path) -> None:
+    """A missing file raises UsageError with its name and a fix."""
     with pytest.raises(
         UsageError, match=r"missing\.txt: cannot be read", check=cured_by("give an unzipped")
     ):

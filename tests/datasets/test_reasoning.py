@@ -1,5 +1,5 @@
-"""The reasoning trace says nothing that input and plan do not say, and its checker sees when one
-does.
+"""The resolver's reasoning: it says only what follows from input and plan, and its checker finds
+false statements.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BUDGET_TOKENS, TRACE_TOKENS = 5_120, 1_500
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-class Told(NamedTuple):
+class Sample(NamedTuple):
     """A case as its generator made it and as the types read it, with plan and trace."""
 
     raw: dict[str, Any]
@@ -42,27 +42,27 @@ class Told(NamedTuple):
     text: str
 
 
-def tell(raw: dict[str, Any], kb: KnowledgeBase) -> Told:
+def make_sample(raw: dict[str, Any], kb: KnowledgeBase) -> Sample:
     case = RESOLVER_INPUT.read(exact_json.decode(exact_json.encode(raw)))
     assert case is not None
     plan = resolve(case, kb)
-    return Told(raw, case, plan, render_reasoning(case, plan, kb))
+    return Sample(raw, case, plan, render_reasoning(case, plan, kb))
 
 
-def rules_broken(text: str, told: Told, kb: KnowledgeBase) -> set[str]:
-    return {finding.rule for finding in check_reasoning(text, told.case, told.plan, kb)}
+def rules_broken(text: str, sample: Sample, kb: KnowledgeBase) -> set[str]:
+    return {finding.rule for finding in check_reasoning(text, sample.case, sample.plan, kb)}
 
 
 @pytest.fixture(scope="module")
-def tellings(kb: KnowledgeBase) -> list[Told]:
+def samples(kb: KnowledgeBase) -> list[Sample]:
     rng = Random(SEED)
-    return [tell(random_case(rng, f"T-{n}"), kb) for n in range(CASES)]
+    return [make_sample(random_case(rng, f"T-{n}"), kb) for n in range(CASES)]
 
 
 @pytest.fixture(scope="module")
-def card(kb: KnowledgeBase) -> Told:
+def card(kb: KnowledgeBase) -> Sample:
     """Card 2's example: 12,000 to receive, 8,000 in the box, of 32,000."""
-    return tell(INPUT_OF_CARD_2, kb)
+    return make_sample(INPUT_OF_CARD_2, kb)
 
 
 def ftr(place: int, **changes: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def ftr(place: int, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-def jammed(place: int) -> dict[str, Any]:
+def jammed_ftr(place: int) -> dict[str, Any]:
     return ftr(
         place,
         qty=8000 + 300 * place,
@@ -89,18 +89,18 @@ def jammed(place: int) -> dict[str, Any]:
     )
 
 
-def test_a_trace_has_no_findings(tellings: list[Told], kb: KnowledgeBase) -> None:
-    """Whatever the case: sections, numbers, arithmetic and conclusions hold."""
+def test_reasoning_of_every_case_has_no_findings(samples: list[Sample], kb: KnowledgeBase) -> None:
+    """The reasoning of each random case is complete and correct."""
     found = [
-        (told.case.fail_id, check_reasoning(told.text, told.case, told.plan, kb))
-        for told in tellings
+        (sample.case.fail_id, check_reasoning(sample.text, sample.case, sample.plan, kb))
+        for sample in samples
     ]
     assert [one for one in found if one[1]][:3] == []
 
 
-def test_the_random_cases_tell_everything_that_can_be_told(tellings: list[Told]) -> None:
-    """The test above is worth something: every branch of every section occurs."""
-    texts = "\n".join(told.text for told in tellings)
+def test_random_cases_reach_every_branch_of_the_reasoning(samples: list[Sample]) -> None:
+    """The random cases are varied enough: each branch of each section occurs."""
+    texts = "\n".join(sample.text for sample in samples)
     branches = (
         "\n0 FTRs", "18 more", "\nrest: ", "\ncash: ", "option A", "option B", "option C",
         "depot: no deadline", "depot: 5<3 No",
@@ -117,11 +117,9 @@ def test_the_random_cases_tell_everything_that_can_be_told(tellings: list[Told])
     assert [branch for branch in branches if branch not in texts] == []
 
 
-def test_the_trace_tells_the_input_and_the_oracle_plan(tellings: list[Told]) -> None:
-    """Read by hand, with neither checker nor engine: the ranking, each step's figures, and the
-    fields of the plan.
-    """
-    for raw, _, _, text in tellings:
+def test_reasoning_states_the_input_and_the_oracle_plan(samples: list[Sample]) -> None:
+    """The ranking, the steps and the fields in the reasoning equal those of the oracle."""
+    for raw, _, _, text in samples:
         sections = dict(
             zip(
                 HEADINGS,
@@ -130,11 +128,11 @@ def test_the_trace_tells_the_input_and_the_oracle_plan(tellings: list[Told]) -> 
             )
         )
         ranked = plan_oracle.ranked(raw["ftrs"])[:10]
-        told = re.findall(
+        steps = re.findall(
             r"^(\d+) (DTC-\d+) (\d+)d (\d+) (\w+) (T\+\d+)$", sections["FTR ranking"], re.MULTILINE
         )
         fields = ("dtc", "age_days", "qty", "settlement_type", "settlement_date")
-        assert told == [
+        assert steps == [
             (str(n), *(str(row[field]) for field in fields)) for n, row in enumerate(ranked, 1)
         ]
         held = raw["inventory"]
@@ -160,24 +158,22 @@ def test_the_trace_tells_the_input_and_the_oracle_plan(tellings: list[Told]) -> 
             f" {plan['residual_action']}; "
         )
         assert sections["Conclusion"].startswith(final)
-        wanted = [
+        expected = [
             f"{plan[f'{rank}_strategy' if rank == 'fallback' else rank]} {plan[f'{rank}_qty']}"
             for rank in ("fallback", "secondary_fallback")
         ]
-        assert sections["Fallback"].splitlines()[-1] == "; ".join(wanted)
+        assert sections["Fallback"].splitlines()[-1] == "; ".join(expected)
 
 
 @pytest.mark.parametrize("name", ["simple", "gridlock", "28-ftrs"])
-def test_traces_stay_as_they_are(name: str, kb: KnowledgeBase) -> None:
-    """Models were trained on these words: a change is a decision, made by writing
-    `tests/support/golden/` again.
-    """
+def test_reasoning_text_equals_the_golden_file(name: str, kb: KnowledgeBase) -> None:
+    """The reasoning equals `tests/support/golden/`, because models were trained on these words."""
     rows = {
         "simple": [ftr(0, qty=7000), ftr(1, qty=5000), ftr(2, qty=3000)],
-        "gridlock": [jammed(place) for place in range(4)],
+        "gridlock": [jammed_ftr(place) for place in range(4)],
         "28-ftrs": [ftr(place) for place in range(28)],
     }[name]
-    told = tell(
+    sample = make_sample(
         INPUT_OF_CARD_2
         | {
             "ftrs": rows,
@@ -187,16 +183,17 @@ def test_traces_stay_as_they_are(name: str, kb: KnowledgeBase) -> None:
         kb,
     )
     golden = GOLDEN / f"trace-{name}.txt"
-    assert told.text + "\n" == golden.read_text()
+    assert sample.text + "\n" == golden.read_text()
 
 
-def test_a_depot_without_transit_time_moves_nothing(kb: KnowledgeBase) -> None:
-    told = tell(
+def test_reasoning_of_a_depot_without_transit_time_is_valid(kb: KnowledgeBase) -> None:
+    """A depot without a transit time is stated as such and moves nothing."""
+    sample = make_sample(
         INPUT_OF_CARD_2 | {"inventory": INPUT_OF_CARD_2["inventory"] | {"depot_qty": 900}}, kb
     )
-    assert "\ndepot 900; no transit time\n" in told.text
-    assert "\ndepot: no transit time\n" in told.text
-    assert rules_broken(told.text, told, kb) == set()
+    assert "\ndepot 900; no transit time\n" in sample.text
+    assert "\ndepot: no transit time\n" in sample.text
+    assert rules_broken(sample.text, sample, kb) == set()
 
 
 WRONG_PLANS = {
@@ -208,15 +205,15 @@ WRONG_PLANS = {
 
 
 @pytest.mark.parametrize("field", WRONG_PLANS)
-def test_a_wrong_plan_cannot_be_told(field: str, card: Told, kb: KnowledgeBase) -> None:
-    """The trace reads the plan, and the input does not add up to a wrong one."""
+def test_reasoning_of_wrong_plan_is_a_finding(field: str, card: Sample, kb: KnowledgeBase) -> None:
+    """The reasoning for a wrong plan has findings, because it does not follow from the input."""
     plan = replace(card.plan, **{field: WRONG_PLANS[field]})
     assert check_reasoning(render_reasoning(card.case, plan, kb), card.case, plan, kb)
     assert check_reasoning(card.text, card.case, plan, kb)
 
 
-def mutated(text: str, rng: Random) -> str | None:
-    """`text` with one number changed: a digit, by one, or for another number of the same text."""
+def change_one_number(text: str, rng: Random) -> str | None:
+    """Return `text` with one digit or number changed, or with one of its other numbers."""
     numbers = list(NUMBER.finditer(text))
     at = rng.choice(numbers)
     place = rng.choice([i for i, sign in enumerate(at[0]) if sign != "."])
@@ -231,20 +228,20 @@ def mutated(text: str, rng: Random) -> str | None:
     return None if other == at[0] else text[: at.start()] + other + text[at.end() :]
 
 
-def test_a_changed_number_is_found(tellings: list[Told], kb: KnowledgeBase) -> None:
-    """More than 99 of 100 single changes of a good trace are seen."""
+def test_reasoning_check_finds_changed_numbers(samples: list[Sample], kb: KnowledgeBase) -> None:
+    """The checker finds more than 99 of 100 single changes of a number."""
     rng, escaped, tried = Random(SEED), [], 0
     while tried < MUTATIONS:
-        told = rng.choice(tellings)
-        text = mutated(told.text, rng)
+        sample = rng.choice(samples)
+        text = change_one_number(sample.text, rng)
         if text is not None:
             tried += 1
-            if not check_reasoning(text, told.case, told.plan, kb):
+            if not check_reasoning(text, sample.case, sample.plan, kb):
                 escaped.append(text)
     assert len(escaped) < MUTATIONS / 100, escaped[:1]
 
 
-def a_28(rng: Random, owed: int) -> list[dict[str, Any]]:
+def make_28_ftrs(rng: Random, owed: int) -> list[dict[str, Any]]:
     """28 FTRs as domain section 8 has them: over 10 brokers and more, aged T+2 to T+5 for the most
     part.
     """
@@ -259,19 +256,19 @@ def a_28(rng: Random, owed: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def test_28_ftrs_fit_the_budget_of_the_card(kb: KnowledgeBase) -> None:
-    """System prompt, input, trace and plan in 5,120 tokens by an estimate that errs high (owed:
-    5,000 to 300,000 shares).
-    """
+def test_reasoning_of_28_receipts_fits_5_120_tokens(kb: KnowledgeBase) -> None:
+    """Prompt, reasoning and plan of a case with 28 receipts fit the 5,120 tokens of card 2."""
     rng, sizes = Random(SEED), Counter[str]()
     for n in range(BUDGET_CASES):
         owed = rng.choice((5_000, 12_000, 32_000, 75_000, 150_000, 300_000))
-        told = tell(random_case(rng, f"B-{n}") | {"ftd_qty": owed, "ftrs": a_28(rng, owed)}, kb)
-        thought = estimated_tokens(f"<think>\n{told.text}\n</think>\n\n")
+        sample = make_sample(
+            random_case(rng, f"B-{n}") | {"ftd_qty": owed, "ftrs": make_28_ftrs(rng, owed)}, kb
+        )
+        thought = estimated_tokens(f"<think>\n{sample.text}\n</think>\n\n")
         whole = (
-            estimated_tokens(resolver_prompt(told.case).text)
+            estimated_tokens(resolver_prompt(sample.case).text)
             + thought
-            + estimated_tokens(exact_json.encode(told.plan).decode())
+            + estimated_tokens(exact_json.encode(sample.plan).decode())
         )
         sizes |= Counter({"trace": thought, "whole": whole})
     assert sizes["whole"] <= BUDGET_TOKENS
@@ -299,15 +296,16 @@ OWN_WORDS = {
 
 
 @pytest.mark.parametrize("line", OWN_WORDS)
-def test_any_wording_is_judged(line: str, card: Told, kb: KnowledgeBase) -> None:
-    """A line in a model's own words needs true statements about known figures, and no more."""
+def test_reasoning_in_other_words_must_be_true(line: str, card: Sample, kb: KnowledgeBase) -> None:
+    """A line in other words is accepted if its statements are true and its numbers known."""
     text = card.text.replace("\n5 Partials", f"\n{line}\n5 Partials")
     broken = rules_broken(text, card, kb)
     assert broken <= OWN_WORDS[line]
     assert bool(broken) == bool(OWN_WORDS[line])
 
 
-def test_sections_stand_once_in_order_and_hold_something(card: Told, kb: KnowledgeBase) -> None:
+def test_reasoning_sections_are_complete_and_ordered(card: Sample, kb: KnowledgeBase) -> None:
+    """Each section must be present once, in order and with content."""
     lines = card.text.splitlines()
     starts = [lines.index(f"{n} {heading}") for n, heading in enumerate(HEADINGS, 1)] + [len(lines)]
     parts = [lines[start:end] for start, end in pairwise(starts)]
@@ -334,7 +332,8 @@ def test_sections_stand_once_in_order_and_hold_something(card: Told, kb: Knowled
     assert rules_broken(named, card, kb) == set()
 
 
-def test_a_line_told_twice_is_found(card: Told, kb: KnowledgeBase) -> None:
+def test_reasoning_with_a_repeated_line_is_a_finding(card: Sample, kb: KnowledgeBase) -> None:
+    """Any repeated line of the reasoning is a finding."""
     for line in card.text.splitlines():
         assert rules_broken(card.text.replace(line, f"{line}\n{line}"), card, kb)
 
@@ -349,7 +348,8 @@ def test_a_line_told_twice_is_found(card: Told, kb: KnowledgeBase) -> None:
         "1" * 40 + " Problem",
     ],
 )
-def test_no_text_is_too_odd_to_judge(text: str, card: Told, kb: KnowledgeBase) -> None:
+def test_reasoning_check_survives_hostile_text(text: str, card: Sample, kb: KnowledgeBase) -> None:
+    """A hostile text gives findings and no exception."""
     assert check_reasoning(text, card.case, card.plan, kb)
     assert check_reasoning(f"{card.text}\n{text}", card.case, card.plan, kb)
 
@@ -367,22 +367,24 @@ WRONG_ENDS = [
 
 
 @pytest.mark.parametrize(("right", "wrong"), WRONG_ENDS)
-def test_conclusions_are_those_of_the_plan(
-    right: str, wrong: str, card: Told, kb: KnowledgeBase
+def test_reasoning_with_a_wrong_conclusion_is_a_finding(
+    right: str, wrong: str, card: Sample, kb: KnowledgeBase
 ) -> None:
+    """A conclusion that differs from the plan violates `trace.conclusion`."""
     assert card.text.count(right) == 1
     assert "trace.conclusion" in rules_broken(card.text.replace(right, wrong), card, kb)
 
 
-def test_a_party_left_out_is_found(kb: KnowledgeBase) -> None:
-    told = tell(
-        INPUT_OF_CARD_2 | {"ftrs": [jammed(place) for place in range(4)], "age_days": 8}, kb
+def test_reasoning_without_a_gridlock_party_is_a_finding(kb: KnowledgeBase) -> None:
+    """A gridlock statement that omits one of its parties violates `trace.conclusion`."""
+    sample = make_sample(
+        INPUT_OF_CARD_2 | {"ftrs": [jammed_ftr(n) for n in range(4)], "age_days": 8}, kb
     )
-    assert told.plan.gridlock_parties
-    for party in told.plan.gridlock_parties:
-        verdict = re.sub(rf" {party}\b", "", told.text.split("\n9 ")[0].rsplit("\n", 1)[1])
-        text = re.sub(r"\nfull gridlock: .*", f"\n{verdict}", told.text)
-        assert "trace.conclusion" in rules_broken(text, told, kb)
+    assert sample.plan.gridlock_parties
+    for party in sample.plan.gridlock_parties:
+        verdict = re.sub(rf" {party}\b", "", sample.text.split("\n9 ")[0].rsplit("\n", 1)[1])
+        text = re.sub(r"\nfull gridlock: .*", f"\n{verdict}", sample.text)
+        assert "trace.conclusion" in rules_broken(text, sample, kb)
 
 
 @pytest.mark.parametrize(
@@ -392,6 +394,6 @@ def test_a_party_left_out_is_found(kb: KnowledgeBase) -> None:
      ("settlement", 3), ("_settlement_date", 4), ("CRITICAL", 2), ("RVP", 2), ("T+13", 4),
      ("\n\n", 1), ("a  b", 3), ("é", 2)],
 )  # fmt: skip
-def test_tokens_are_counted_piece_by_piece(text: str, tokens: int) -> None:
-    """Digits one by one, words by length, runs of signs by two, what is not ASCII by byte."""
+def test_estimated_tokens_count_digits_words_and_signs(text: str, tokens: int) -> None:
+    """Digits count one by one, words by length, signs in pairs, other characters by byte."""
     assert estimated_tokens(text) == tokens

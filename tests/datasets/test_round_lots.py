@@ -1,5 +1,5 @@
-"""Inputs in round lots: whole lots everywhere, of a fail that is triaged as it then is, and none
-that a model is measured on.
+"""Training inputs in round lots: whole lots everywhere, a consistent triage, and no evaluation
+record among them.
 """
 
 from __future__ import annotations
@@ -35,37 +35,39 @@ COUNT = 200
 
 
 def quantities(case: ResolverInput) -> list[int]:
-    held = case.inventory
+    inventory = case.inventory
     mine = [
         case.ftd_qty,
-        held.box_qty,
-        held.stock_loan_available,
-        held.recall_outstanding,
-        held.pending_receives,
-        held.depot_qty,
+        inventory.box_qty,
+        inventory.stock_loan_available,
+        inventory.recall_outstanding,
+        inventory.pending_receives,
+        inventory.depot_qty,
     ]
     return [*mine, *(ftr.qty for ftr in case.ftrs), *(fail.qty for fail in case.related_fails)]
 
 
-def drawn(kb: KnowledgeBase) -> list[ResolverInput]:
+def rounded_cases(kb: KnowledgeBase) -> list[ResolverInput]:
     return [make_round_lots_case(index, 5, kb, 3) for index in range(COUNT)]
 
 
-def test_every_quantity_is_whole_lots(kb: KnowledgeBase) -> None:
-    """Of one size an input: ten shares at least, most often a hundred or more, and thousands now
-    and then.
+def test_round_lots_make_every_quantity_a_multiple(kb: KnowledgeBase) -> None:
+    """All quantities of a case are multiples of one lot of at least ten shares, often a hundred,
+    sometimes a thousand.
     """
-    lots = Counter(min(5_000, gcd(*quantities(case))) for case in drawn(kb))
+    lots = Counter(min(5_000, gcd(*quantities(case))) for case in rounded_cases(kb))
     assert min(lots) >= 10
     assert sum(count for lot, count in lots.items() if lot >= 100) > COUNT / 2
     assert sum(count for lot, count in lots.items() if lot >= 1_000) > COUNT / 10
 
 
-def test_what_was_something_stays_something_and_nothing_stays_nothing(kb: KnowledgeBase) -> None:
-    """But for fails to receive that are left out all together, and a depot where there was none."""
+def test_round_lots_keep_zero_and_nonzero_quantities(kb: KnowledgeBase) -> None:
+    """Rounding keeps zero quantities zero and others positive. It may omit all receipts and add a
+    depot.
+    """
     for index in range(COUNT):
-        given = next(cases(index, 5, kb, (1, 3)))
-        made = next(
+        original = next(cases(index, 5, kb, (1, 3)))
+        rounded = next(
             cases(
                 index,
                 5,
@@ -74,59 +76,65 @@ def test_what_was_something_stays_something_and_nothing_stays_nothing(kb: Knowle
                 lambda fail, index=index: round_fail_to_lots(fail, kb, rng(5, "lots", index)),
             )
         )
-        assert len(made.ftrs) in (0, len(given.ftrs))
-        for before, after in zip(given.ftrs, made.ftrs, strict=False):
+        assert len(rounded.ftrs) in (0, len(original.ftrs))
+        for before, after in zip(original.ftrs, rounded.ftrs, strict=False):
             assert (before.dtc, before.age_days) == (after.dtc, after.age_days)
             assert abs(after.qty - before.qty) <= 5_000
         for name in ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives"):
-            assert bool(getattr(made.inventory, name)) == bool(getattr(given.inventory, name))
-        assert made.inventory.depot_qty or not given.inventory.depot_qty
+            assert bool(getattr(rounded.inventory, name)) == bool(getattr(original.inventory, name))
+        assert rounded.inventory.depot_qty or not original.inventory.depot_qty
 
 
-def test_the_fail_that_is_triaged_is_round_in_itself(kb: KnowledgeBase) -> None:
-    """One lot for all of it, the position in CNS is what is owed, and the coverage is that of the
-    rounded box.
+def test_round_lots_keep_the_fail_consistent(kb: KnowledgeBase) -> None:
+    """The rounded fail has one lot, its CNS position is the quantity owed, and its coverage is that
+    of the rounded box.
     """
     for index in range(COUNT):
         seen: list[FailRecord] = []
 
-        def kept(fail: FailRecord, index: int = index, seen: list[FailRecord] = seen) -> FailRecord:
+        def round_and_keep(
+            fail: FailRecord, index: int = index, seen: list[FailRecord] = seen
+        ) -> FailRecord:
             seen.append(round_fail_to_lots(fail, kb, rng(5, "lots", index)))
             return seen[-1]
 
-        case, lot = next(cases(index, 5, kb, (1, 3), kept)), rng(5, "lots", index).choice(LOTS)
-        made = seen[-1]
+        case, lot = (
+            next(cases(index, 5, kb, (1, 3), round_and_keep)),
+            rng(5, "lots", index).choice(LOTS),
+        )
+        rounded = seen[-1]
         assert [qty for qty in quantities(case) if qty % lot] == []
-        assert made.cns_position in (None, -made.qty)
+        assert rounded.cns_position in (None, -rounded.qty)
         assert abs(
-            made.inventory_coverage_pct - Decimal(100 * case.inventory.box_qty) / case.ftd_qty
+            rounded.inventory_coverage_pct - Decimal(100 * case.inventory.box_qty) / case.ftd_qty
         ) <= Decimal("0.05")
 
 
-def test_what_the_triage_says_of_a_fail_is_said_of_the_rounded_one(kb: KnowledgeBase) -> None:
-    """The quantity in its reason, and the flag of large positions."""
-    for case in drawn(kb):
+def test_round_lots_triage_describes_the_rounded_fail(kb: KnowledgeBase) -> None:
+    """The reason and the large-position flag of the triage follow from the rounded quantity."""
+    for case in rounded_cases(kb):
         assert f" {case.ftd_qty:,} shares" in case.triage.reason
         assert ("LARGE_POSITION" in case.triage.flags) == (
             case.ftd_qty >= kb.handoff.large_position_min_shares
         )
 
 
-def test_some_have_no_fail_to_receive_and_some_a_depot_of_any_way(kb: KnowledgeBase) -> None:
-    made = drawn(kb)
-    assert COUNT / 20 < sum(not case.ftrs for case in made) < COUNT / 4
-    depots = [case.inventory for case in made if case.inventory.depot_qty]
+def test_round_lots_include_cases_without_receipts(kb: KnowledgeBase) -> None:
+    """Some rounded cases have no receipt, and some have a depot with any transit time."""
+    rounded = rounded_cases(kb)
+    assert COUNT / 20 < sum(not case.ftrs for case in rounded) < COUNT / 4
+    depots = [case.inventory for case in rounded if case.inventory.depot_qty]
     assert COUNT / 6 < len(depots) < COUNT / 2
     assert {None, 0, 1, 5, 8, kb.triage.deadline_standard} <= {
-        held.depot_transit_days for held in depots
+        inventory.depot_transit_days for inventory in depots
     }
 
 
-def test_their_content_decides_on_which_side_they_stand(kb: KnowledgeBase) -> None:
-    """One in `eval_every` is made for the evaluation; the others are of the training, also after
-    they were rounded.
+def test_round_lots_split_follows_the_content(kb: KnowledgeBase) -> None:
+    """The content of a rounded case decides its split, and one in `eval_every` is for
+    evaluation.
     """
-    for index, case in enumerate(drawn(kb)):
+    for index, case in enumerate(rounded_cases(kb)):
         evaluates = index % kb.datasets.eval_every == kb.datasets.eval_every - 1
         assert split_of(content_key(case), kb.datasets.eval_every) == (
             "eval" if evaluates else "train"
@@ -134,49 +142,52 @@ def test_their_content_decides_on_which_side_they_stand(kb: KnowledgeBase) -> No
         assert case.ftd_qty <= LARGEST
 
 
-def test_their_plans_are_valid(kb: KnowledgeBase) -> None:
-    for case in drawn(kb):
+def test_round_lots_plans_pass_their_check(kb: KnowledgeBase) -> None:
+    """The plan of every rounded case passes its check."""
+    for case in rounded_cases(kb):
         row = make_resolver_row(case, kb, "tiny-resolver")
         plan = msgspec.json.decode(row.answer, type=Resolution)
         assert resolver_task(case, kb).check(plan) == []
 
 
-def records(kb: KnowledgeBase) -> list[tuple[FailRecord, FailRecord]]:
-    """Each as it was drawn, and rounded."""
-    given = [next(fails(index, 5, kb, "coverage")) for index in range(COUNT)]
+def original_and_rounded(kb: KnowledgeBase) -> list[tuple[FailRecord, FailRecord]]:
+    """Return fails as they were generated, each with its rounded form."""
+    original = [next(fails(index, 5, kb, "coverage")) for index in range(COUNT)]
     return [
         (fail, round_record_to_lots(fail, rng(5, "lots", index)))
-        for index, fail in enumerate(given)
+        for index, fail in enumerate(original)
     ]
 
 
-def test_a_record_has_a_quantity_in_lots_and_a_value_of_few_digits(kb: KnowledgeBase) -> None:
-    """At most four before the zeros, where it is ten thousand dollars or more; the nearest such
-    value, and cents where it is small.
+def test_round_lots_fail_value_has_at_most_four_digits(kb: KnowledgeBase) -> None:
+    """A rounded fail has a quantity in lots, and a large value has at most four digits before its
+    zeros.
     """
-    shown = Counter[int]()
-    for index, (given, made) in enumerate(records(kb)):
-        assert made.qty % rng(5, "lots", index).choice(LOTS) == 0
-        assert made.qty > 0
-        if given.market_value >= 10_000:
-            shown[len(made.market_value.normalize().as_tuple().digits)] += 1
-            assert abs(made.market_value / given.market_value - 1) <= Decimal("0.5")
-    assert set(shown) == {1, 2, 3, 4}
+    digit_counts = Counter[int]()
+    for index, (original, rounded) in enumerate(original_and_rounded(kb)):
+        assert rounded.qty % rng(5, "lots", index).choice(LOTS) == 0
+        assert rounded.qty > 0
+        if original.market_value >= 10_000:
+            digit_counts[len(rounded.market_value.normalize().as_tuple().digits)] += 1
+            assert abs(rounded.market_value / original.market_value - 1) <= Decimal("0.5")
+    assert set(digit_counts) == {1, 2, 3, 4}
 
 
-def test_a_position_of_the_whole_quantity_stays_one_and_all_else_stays(kb: KnowledgeBase) -> None:
-    for given, made in records(kb):
-        whole = given.cns_position is not None and abs(given.cns_position) == given.qty
-        sign = 1 if (given.cns_position or 0) > 0 else -1
-        assert made.cns_position == (sign * made.qty if whole else given.cns_position)
-        assert replace(made, qty=1, cns_position=None, market_value=Usd(Decimal(1))) == replace(
-            given, qty=1, cns_position=None, market_value=Usd(Decimal(1))
+def test_round_lots_fail_keeps_its_other_fields(kb: KnowledgeBase) -> None:
+    """A position of the whole quantity follows the quantity, and all other fields stay."""
+    for original, rounded in original_and_rounded(kb):
+        whole = original.cns_position is not None and abs(original.cns_position) == original.qty
+        sign = 1 if (original.cns_position or 0) > 0 else -1
+        assert rounded.cns_position == (sign * rounded.qty if whole else original.cns_position)
+        assert replace(rounded, qty=1, cns_position=None, market_value=Usd(Decimal(1))) == replace(
+            original, qty=1, cns_position=None, market_value=Usd(Decimal(1))
         )
 
 
-def test_rows_of_rounded_records_keep_to_their_side_and_are_answered_by_the_rules(
+def test_round_lots_fail_rows_have_split_and_engine_answer(
     kb: KnowledgeBase,
 ) -> None:
+    """Rows of rounded fails have the split of their content and the engine's answer."""
     for index in range(40):
         row = make_round_lots_fail_row(index, 5, kb, "coverage", "tiny-triage")
         record = FAIL.read(exact_json.decode(row.record))

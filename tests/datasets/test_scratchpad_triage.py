@@ -1,5 +1,5 @@
-"""What the tiny triage model writes out before it answers: every figure of it is right, and nothing
-in it has to be guessed.
+"""The scratchpad of the tiny triage model: every number in it is correct and follows from the
+record.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ _DRILL = re.compile(
 )
 
 
-def worth(digits: str) -> int:
+def number_of(digits: str) -> int:
     return int(digits[::-1])
 
 
 @pytest.mark.parametrize("profile", ["coverage", "market"])
-def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBase) -> None:
+def test_triage_scratchpad_ends_in_the_score(profile: str, kb: KnowledgeBase) -> None:
+    """Each line of the scratchpad follows from the record, and the last one has score, tier and
+    state.
+    """
     for index in range(400):
         record = next(fails(index, 3, kb, profile))  # type: ignore[arg-type]
         answer = triage(record, kb)
@@ -38,7 +41,7 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBa
             record, answer, kb
         ).split("\n")
         c = answer.score_components
-        said = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
+        factor_values = (c.age_factor, c.value_factor, c.regulatory_factor, c.cp_history_factor)
         assert qty.endswith(f" {record.qty} of {record.qty:,} shares")
         assert f" of {record.qty:,} shares" in answer.reason
         category, direction, _, position, netted = owed.split()
@@ -46,7 +49,7 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBa
         assert position == ("none" if record.cns_position is None else f"{record.cns_position}")
         assert (netted == "offset") is (answer.lifecycle_state == "OFFSET")
         words = factors.split()
-        assert tuple(map(Decimal, (words[2], words[6], words[13], words[16]))) == said
+        assert tuple(map(Decimal, (words[2], words[6], words[13], words[16]))) == factor_values
         assert words[1] == f"{record.age_days}"
         assert words[4] == render_usd(record.market_value)
         assert 10 ** (int(words[5]) - 1) <= max(record.market_value, 1) < 10 ** int(words[5])
@@ -65,12 +68,12 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBa
         for a, b, s in re.findall(r"(?=(\d{4})\+(\d{4})=(\d{4}))", sums):
             assert int(a) + int(b) == int(s)
         digits = (int(c.base_score // 10), int(c.base_score % 10), int(c.base_score * 10 % 10))
-        assert list(map(worth, parts.split())) == [
+        assert list(map(number_of, parts.split())) == [
             digit * int(joint.split()[1]) for digit in digits
         ]
-        first, second = map(worth, product.split())
-        assert first == worth(parts.split()[0]) * 10 + worth(parts.split()[1])
-        assert second == first * 10 + worth(parts.split()[2])
+        first, second = map(number_of, product.split())
+        assert first == number_of(parts.split()[0]) * 10 + number_of(parts.split()[1])
+        assert second == first * 10 + number_of(parts.split()[2])
         before = kb.scoring.tier.of(answer.priority_score)
         assert (
             end
@@ -78,13 +81,17 @@ def test_the_working_of_a_triage_ends_in_its_score(profile: str, kb: KnowledgeBa
         )
 
 
-def test_a_drill_is_the_working_that_an_answer_has(kb: KnowledgeBase) -> None:
+def test_triage_task_has_the_form_of_the_scratchpad(kb: KnowledgeBase) -> None:
+    """An auxiliary task has the form of the scratchpad in an answer."""
     for index in range(200):
         score = "".join(segment.text for segment in make_triage_task(index, 1, kb))
         assert _DRILL.fullmatch(score)
 
 
-def test_drills_follow_from_seed_and_index(kb: KnowledgeBase) -> None:
+def test_triage_task_depends_on_seed_and_index_only(kb: KnowledgeBase) -> None:
+    """An auxiliary task depends only on seed and index, and different indexes give
+    different tasks.
+    """
     first = [make_triage_task(index, 2, kb) for index in range(20)]
     assert first == [make_triage_task(index, 2, kb) for index in range(20)]
     assert len({str(one) for one in islice(first, 20)}) > 15

@@ -1,5 +1,5 @@
-"""Generated sentences: labels and registers in exact shares, texts distinct, figures that agree
-with the words around them.
+"""Generated sentences: exact proportions of labels and registers, distinct texts, and numbers that
+agree with the words.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ SPLITS: tuple[Split, Split] = ("train", "eval")
 
 
 @cache
-def made(seed: int, split: Split) -> list[Sentence]:
+def make_sentences(seed: int, split: Split) -> list[Sentence]:
     return [sentence(index, seed, split, GRAMMAR) for index in range(ROWS)]
 
 
 def rows(seed: int = 7, count: int = ROWS) -> list[tuple[Split, Sentence]]:
-    return [(split, row) for split in SPLITS for row in made(seed, split)[:count]]
+    return [(split, row) for split in SPLITS for row in make_sentences(seed, split)[:count]]
 
 
-def changed(folder: Path, old: str, new: str) -> Path:
+def change_grammar(folder: Path, old: str, new: str) -> Path:
     """A copy of the grammar with one thing changed in it."""
     text = FILE.read_text()
     assert old in text
@@ -47,54 +47,57 @@ def changed(folder: Path, old: str, new: str) -> Path:
     return file
 
 
-def test_a_sentence_depends_on_seed_split_and_index_alone() -> None:
-    """Any order, any process: the same texts."""
+def test_sentence_depends_on_seed_split_and_index_only() -> None:
+    """A sentence is the same in any process and any order, and differs for another seed."""
     program = """if True:
         from finops_cli.datasets.sentiment.examples import sentence
         from finops_cli.datasets.sentiment.grammar import load_grammar
         for index in reversed(range(40)):
             for split in ("eval", "train"):
                 print(sentence(index, 7, split, load_grammar()).text)"""
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     here = [
-        made(7, split)[index].text for index in reversed(range(40)) for split in reversed(SPLITS)
+        make_sentences(7, split)[index].text
+        for index in reversed(range(40))
+        for split in reversed(SPLITS)
     ]
-    assert told.splitlines() == here
-    assert not {row.text for row in made(7, "train")[:40]} & {
-        row.text for row in made(8, "train")[:40]
+    assert output.splitlines() == here
+    assert not {row.text for row in make_sentences(7, "train")[:40]} & {
+        row.text for row in make_sentences(8, "train")[:40]
     }
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_shares_are_exact_at_every_length(split: Split) -> None:
-    """After any number of sentences no label is more than one ahead of another, and no register
-    either.
+def test_sentence_labels_and_registers_are_even_at_any_count(split: Split) -> None:
+    """After any number of sentences the counts of labels, and of registers, differ by at
+    most one.
     """
     labels, registers = Counter(dict.fromkeys(LABELS, 0)), Counter(dict.fromkeys(REGISTERS, 0))
-    for number, row in enumerate(made(7, split), start=1):
+    for number, row in enumerate(make_sentences(7, split), start=1):
         labels[row.label] += 1
         registers[row.register] += 1  # type: ignore[index]
         assert max(labels.values()) - min(labels.values()) <= 1
         assert max(registers.values()) - min(registers.values()) <= 1
         if number % examples.BLOCK == 0:
             cells = {
-                (r.register, r.label) for r in made(7, split)[number - examples.BLOCK : number]
+                (r.register, r.label)
+                for r in make_sentences(7, split)[number - examples.BLOCK : number]
             }
             assert len(cells) == examples.BLOCK
 
 
 @pytest.mark.parametrize("seed", [7, 20260101])
-def test_no_text_comes_twice(seed: int) -> None:
-    """Not within 10,000 of a split, and not in both splits, whose texts tell where they belong."""
+def test_sentence_texts_are_distinct_in_both_splits(seed: int) -> None:
+    """No text occurs twice in 10,000 sentences of both splits, and the text decides the split."""
     assert len({row.text for _, row in rows(seed)}) == len(SPLITS) * ROWS
     assert all(text_split(row.text) == split for split, row in rows(seed))
 
 
-def test_keys_come_round_once() -> None:
-    """Distinct texts do not rest on luck: a walk meets every key of a template before any comes
-    again.
+def test_sentence_keys_repeat_only_after_all_were_used() -> None:
+    """A template uses each of its keys once before it repeats one, so texts are distinct
+    by design.
     """
     for template in list(GRAMMAR.templates.values())[::20]:
         assert (
@@ -104,18 +107,18 @@ def test_keys_come_round_once() -> None:
     assert all(surely_distinct(split, GRAMMAR) >= 100_000 for split in SPLITS)
 
 
-def test_held_out_templates_are_half_of_the_eval_split_and_in_no_other() -> None:
-    """Each template has its turn; both halves of the eval split hold every label equally."""
+def test_held_out_templates_are_half_of_the_eval_split_only() -> None:
+    """Held-out templates occur only in the evaluation split, where they are half of each label."""
     held_out = {id for id, template in GRAMMAR.templates.items() if template.held_out}
-    assert {row.template for row in made(7, "train")} == set(GRAMMAR.templates) - held_out
-    assert {row.template for row in made(7, "eval")} == set(GRAMMAR.templates)
-    new = Counter(row.label for row in made(7, "eval") if row.template in held_out)
+    assert {row.template for row in make_sentences(7, "train")} == set(GRAMMAR.templates) - held_out
+    assert {row.template for row in make_sentences(7, "eval")} == set(GRAMMAR.templates)
+    new = Counter(row.label for row in make_sentences(7, "eval") if row.template in held_out)
     assert all(abs(new[label] - ROWS / 6) <= examples.BLOCK for label in LABELS)
 
 
-def test_every_cell_has_its_templates() -> None:
-    """At least a dozen for each register and label, three or more of them held out; no text in two
-    places.
+def test_grammar_has_enough_templates_for_each_cell() -> None:
+    """Each register and label has at least twelve templates, three of them held out, and no text
+    occurs twice.
     """
     assert [len(cell.seen) >= 9 and len(cell.held_out) >= 3 for cell in GRAMMAR.cells.values()] == [
         True
@@ -125,9 +128,9 @@ def test_every_cell_has_its_templates() -> None:
     )
 
 
-def test_texts_are_sane() -> None:
-    """One line of plain ASCII; sentences begin with a capital and end; no slot is left, nothing
-    looks like a CUSIP.
+def test_sentence_texts_are_well_formed_ascii() -> None:
+    """A sentence is one line of ASCII with capital and full stop, without an open slot or a word
+    like a CUSIP.
     """
     for _, row in rows():
         assert row.text.isascii()
@@ -140,8 +143,8 @@ def test_texts_are_sane() -> None:
         assert 40 <= len(row.text) <= 300, row
 
 
-def test_second_slots_are_filled_with_something_else() -> None:
-    """No segment is merged with itself, and no region's losses are its own gains."""
+def test_sentence_second_slot_differs_from_the_first() -> None:
+    """A second segment or region in a sentence differs from the first one."""
     for twos in (
         r"will report ([a-z]+) and ([a-z]+) as",
         r"gains of .+ in (.+) and its losses in (.+) are",
@@ -156,9 +159,9 @@ def shows_two_values(template: Template) -> bool:
     return any((figure, ".", "to") in parts for figure, _, part in parts if part == "from")
 
 
-def test_figures_agree_with_the_words() -> None:
-    """`rose from A to B` has B above A, and the percentage, the difference and the parts are those
-    of the values shown.
+def test_sentence_numbers_agree_with_the_words() -> None:
+    """Direction, percentage and difference in a sentence agree with the two values that it
+    mentions.
     """
     read = {row.template: sentence_numbers.judged(row.text) for _, row in rows()}
     two = {id for id, template in GRAMMAR.templates.items() if shows_two_values(template)}
@@ -177,16 +180,16 @@ def test_figures_agree_with_the_words() -> None:
         ('r = "usd_m up" }, text = "{metric} of', 'r = "usd_m down" }, text = "{metric} of'),
     ],
 )
-def test_figures_that_contradict_the_words_are_seen(old: str, new: str, tmp_path: Path) -> None:
-    """The reader of figures is no rubber stamp."""
-    grammar = load_grammar(changed(tmp_path, old, new))
+def test_sentence_check_finds_numbers_that_contradict(old: str, new: str, tmp_path: Path) -> None:
+    """A grammar whose numbers contradict its words is found by the check of this module."""
+    grammar = load_grammar(change_grammar(tmp_path, old, new))
     assert any(
         sentence_numbers.judged(sentence(index, 7, "train", grammar).text) for index in range(1_500)
     )
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("[labels]\n", "[labels]\nbullish = 'x'\n", r"bullish"),
         ("[moves]", "[moods]", r"unknown field `moods`"),
@@ -225,21 +228,22 @@ def test_figures_that_contradict_the_words_are_seen(old: str, new: str, tmp_path
         ("[registers]", "[registers", r"line"),
     ],
 )
-def test_a_grammar_that_is_not_well_formed_is_refused(
-    old: str, new: str, said: str | None, tmp_path: Path
+def test_invalid_grammar_is_refused_with_file_and_key(
+    old: str, new: str, message: str | None, tmp_path: Path
 ) -> None:
-    """The error names the file and the key; a fourth held-out template that becomes a seen one is
-    still a good grammar.
+    """An invalid grammar raises KnowledgeError with its file and key. A further seen template is
+    accepted.
     """
-    file = changed(tmp_path, old, new)
-    if said is None:
+    file = change_grammar(tmp_path, old, new)
+    if message is None:
         assert load_grammar(file).digest != GRAMMAR.digest
         return
-    with pytest.raises(KnowledgeError, match=rf"^{re.escape(str(file))}: .*{said}"):
+    with pytest.raises(KnowledgeError, match=rf"^{re.escape(str(file))}: .*{message}"):
         load_grammar(file)
 
 
-def test_too_few_held_out_templates_are_refused(tmp_path: Path) -> None:
+def test_grammar_with_two_held_out_templates_is_refused(tmp_path: Path) -> None:
+    """A cell with fewer than three held-out templates is refused."""
     file = tmp_path / "grammar.toml"
     file.write_text(FILE.read_text().replace("held_out = true, ", "", 2))
     with pytest.raises(
@@ -249,8 +253,10 @@ def test_too_few_held_out_templates_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 5, 17, 100, ROWS])
-def test_the_report_finds_nothing_wrong_with_what_is_generated(count: int) -> None:
-    """At any size; and it counts every row once in each table."""
+def test_sentiment_report_of_generated_rows_has_no_violation(count: int) -> None:
+    """The report finds no violation in generated sentences of any number and counts each
+    row once.
+    """
     report = check_sentences(rows(count=count), GRAMMAR)
     assert report.violations == []
     assert report.splits == {"train": count, "eval": count}
@@ -265,8 +271,8 @@ A_TRAIN_TEXT = next(
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
-def test_the_report_finds_each_violated_requirement(requirement: str) -> None:
-    """Every requirement is broken on purpose, once."""
+def test_sentiment_report_finds_each_violated_requirement(requirement: str) -> None:
+    """Each requirement is violated once on purpose, and the report finds it with an example."""
     good = rows(count=1_200)
     first = good[0][1]
     planted: dict[str, list[tuple[Split, Sentence]]] = {

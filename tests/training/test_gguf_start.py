@@ -1,5 +1,5 @@
-"""A GGUF file as the beginning of a training: its weights by their old names, and its tokenizer;
-what is none is refused.
+"""A GGUF file as the start of a training: its weights and tokenizer are read, and an unusable file
+is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.plain_checkpoints import QWEN3, noise, write_checkpoint  # no
 from tests.support.program import ROOT  # noqa: E402
 
 
-def written(folder: Path, precision: Precision, config: dict[str, object] = QWEN3) -> Path:
+def write_gguf(folder: Path, precision: Precision, config: dict[str, object] = QWEN3) -> Path:
     planned = plan_conversion(read_checkpoint(write_checkpoint(folder, config)), None)
     convert(planned, folder / "model.gguf", precision, ModelName("tiny"), lambda done, total: None)
     return folder / "model.gguf"
@@ -36,20 +36,17 @@ def written(folder: Path, precision: Precision, config: dict[str, object] = QWEN
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("precision", ["f32", "f16"])
-def test_what_was_written_comes_back_under_its_names(
+def test_gguf_weights_are_read_back_under_their_names(
     tmp_path: Path, precision: Precision, tied: bool
 ) -> None:
-    """In float32 to the bit; in float16 what is left of a number there.
-
-    Norms stay in float32 in either.
-    """
+    """Weights are read back bit for bit in float32, and rounded in float16, except for norms."""
     config = {**QWEN3, "tie_word_embeddings": tied}
-    found, given = (
-        read_weights(open_gguf_weights(written(tmp_path, precision, config))),
+    found, original = (
+        read_weights(open_gguf_weights(write_gguf(tmp_path, precision, config))),
         noise(config),
     )
-    assert found.keys() == given.keys()
-    for name, numbers in given.items():
+    assert found.keys() == original.keys()
+    for name, numbers in original.items():
         kept = (
             numbers
             if precision == "f32" or "norm" in name
@@ -62,9 +59,9 @@ def test_what_was_written_comes_back_under_its_names(
 Change = Callable[[dict[str, Any], dict[str, TensorHeader], dict[str, bytes]], object]
 
 
-def rewritten(folder: Path, change: Change) -> Path:
-    """A whole small file, made anew behind `change` of its pairs, its tensors, and their bytes."""
-    head, data = read_head(written(folder, "f32")), (folder / "model.gguf").read_bytes()
+def rewrite_gguf(folder: Path, change: Change) -> Path:
+    """Write a small file again after `change` of its pairs, tensors and bytes."""
+    head, data = read_head(write_gguf(folder, "f32")), (folder / "model.gguf").read_bytes()
     tensors = {
         name: TensorHeader(name, each.shape, each.kind, 4 * prod(each.shape))
         for name, each in head.tensors.items()
@@ -80,10 +77,10 @@ def rewritten(folder: Path, change: Change) -> Path:
     return made
 
 
-def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(
+def test_gguf_quantized_weight_is_integer_times_block_scale(
     tmp_path: Path,
 ) -> None:
-    """A matrix of 64 by 64 in blocks of 32, each with a scale of its own."""
+    """A quantized weight is its integer multiplied by the scale of its block of 32."""
     draw = np.random.default_rng(5)
     scales, wholes = draw.normal(size=128).astype("<f2"), draw.integers(-128, 128, size=(128, 32))
     blocks = b"".join(
@@ -97,7 +94,7 @@ def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(
         name = "blk.0.attn_q.weight"
         tensors[name], numbers[name] = tensors[name]._replace(kind=8, bytes=len(blocks)), blocks
 
-    found = read_weights(open_gguf_weights(rewritten(tmp_path, quantized)))[
+    found = read_weights(open_gguf_weights(rewrite_gguf(tmp_path, quantized)))[
         "model.layers.0.self_attn.q_proj.weight"
     ]
     expected = (scales.astype(np.float64)[:, None] * wholes).reshape(64, 64)
@@ -107,17 +104,17 @@ def test_a_quantized_number_is_its_whole_number_times_the_scale_of_its_block(
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny" + 32 * "y"])
-def test_a_file_of_another_alignment_is_read_where_its_tensors_are(
-    tmp_path: Path, name: str
-) -> None:
-    """Of two heads that differ by 32 bytes, one ends where 64 does not."""
-    file = rewritten(
+def test_gguf_file_with_another_alignment_is_read(tmp_path: Path, name: str) -> None:
+    """A file with an alignment of 64 is read at the right places, whatever the length of
+    its head.
+    """
+    file = rewrite_gguf(
         tmp_path,
         lambda pairs, tensors, numbers: pairs.update(
             {"general.alignment": 64, "general.name": name}
         ),
     )
-    begin, data = read_head(written(tmp_path, "f32")), file.read_bytes()
+    begin, data = read_head(write_gguf(tmp_path, "f32")), file.read_bytes()
     body = sum(
         4 * prod(each.shape) + len(make_padding(4 * prod(each.shape)))
         for each in begin.tensors.values()
@@ -129,8 +126,9 @@ def test_a_file_of_another_alignment_is_read_where_its_tensors_are(
 
 
 @pytest.mark.parametrize("odd", [0, 12, "x"])
-def test_an_alignment_that_is_none_is_refused(tmp_path: Path, odd: int | str) -> None:
-    file = rewritten(
+def test_gguf_file_with_an_invalid_alignment_is_refused(tmp_path: Path, odd: int | str) -> None:
+    """An alignment that is not a positive multiple of 8 raises UsageError."""
+    file = rewrite_gguf(
         tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": odd})
     )
     with pytest.raises(UsageError, match=r"general\.alignment is .+, which is no multiple of 8"):
@@ -138,8 +136,9 @@ def test_an_alignment_that_is_none_is_refused(tmp_path: Path, odd: int | str) ->
 
 
 @pytest.mark.parametrize("cut", [1, 40, 5000, 160_000])
-def test_a_torn_file_is_refused(tmp_path: Path, cut: int) -> None:
-    file = written(tmp_path, "f32")
+def test_gguf_file_that_is_incomplete_is_refused(tmp_path: Path, cut: int) -> None:
+    """A file that was cut anywhere raises UsageError."""
+    file = write_gguf(tmp_path, "f32")
     file.write_bytes(file.read_bytes()[:-cut])
     with pytest.raises(
         UsageError,
@@ -190,18 +189,20 @@ REFUSED: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_what_is_no_whole_qwen3_is_refused_with_the_cure(tmp_path: Path, said: str) -> None:
-    file = rewritten(tmp_path, REFUSED[said])
+@pytest.mark.parametrize("message", REFUSED)
+def test_gguf_file_of_another_network_is_refused_with_fix(tmp_path: Path, message: str) -> None:
+    """A file that is not a complete Qwen3 model raises UsageError with a fix."""
+    file = rewrite_gguf(tmp_path, REFUSED[message])
     with pytest.raises(
         UsageError,
-        match=rf"made\.gguf cannot be used as a starting point: .*({said})",
+        match=rf"made\.gguf cannot be used as a starting point: .*({message})",
     ) as refused:
         open_gguf_weights(file)
     assert refused.value.cure.startswith("give a Qwen3 file")
 
 
-def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_gguf_is_refused_as_start(tmp_path: Path) -> None:
+    """Another format, a missing file and a pipe raise UsageError, the pipe without waiting."""
     file = tmp_path / "other.gguf"
     file.write_bytes(b"no model at all")
     with pytest.raises(
@@ -219,7 +220,9 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
         open_gguf_weights(Path("absent.gguf"))
 
 
-def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_gguf_weight_that_is_nan_is_refused(tmp_path: Path) -> None:
+    """A weight that is NaN or infinite raises UsageError with its name."""
+
     def spoilt(pairs: object, tensors: object, numbers: dict[str, bytes]) -> None:
         numbers[Q] = struct.pack("<f", float("nan")) + numbers[Q][4:]
 
@@ -227,12 +230,12 @@ def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
         UsageError,
         match=(r"made\.gguf: model\.layers\.0\.self_attn\.q_proj\.weight contains NaN or infinity"),
     ):
-        read_weights(open_gguf_weights(rewritten(tmp_path, spoilt)))
+        read_weights(open_gguf_weights(rewrite_gguf(tmp_path, spoilt)))
 
 
-def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
-    """At multiples of 32 behind the head, one behind the other, to the end of the file."""
-    file = written(tmp_path, "f16")
+def test_gguf_head_has_the_offset_of_each_tensor(tmp_path: Path) -> None:
+    """Tensors follow each other at multiples of 32 after the head, to the end of the file."""
+    file = write_gguf(tmp_path, "f16")
     head, at = read_head(file), None
     for tensor in head.tensors.values():
         size = int(np.prod(tensor.shape)) * (4 if tensor.kind == 0 else 2)
@@ -243,10 +246,8 @@ def test_the_head_says_where_each_tensor_begins(tmp_path: Path) -> None:
     assert sum(head.kinds.values()) == len(head.tensors)
 
 
-def test_the_tokenizer_of_a_file_is_the_one_that_was_trained_with() -> None:
-    """By the digests in the training record, for both models that phase 2 starts
-    with.
-    """
+def test_gguf_tokenizer_equals_that_of_the_training_record() -> None:
+    """The tokenizer in each phase 1 file has the digests of its training record."""
     pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
     from finops_cli.training.data.tokenizer import digest_tokenizer, open_tokenizer
 

@@ -1,4 +1,6 @@
-"""A tiny model begins with the parts of copying in place. Skipped without `train`."""
+"""The prepared initial weights of a tiny model, which contain the parts for copying (needs the
+extra train).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ SHAPE = Shape(
 )
 
 
-def test_the_same_seed_gives_the_same_weights() -> None:
+def test_initial_weights_are_equal_for_the_same_seed() -> None:
+    """The same seed gives the same weights, and another seed gives others."""
     torch = pytest.importorskip("torch")
     first, again, other = (
         make_initial_weights(SHAPE, 1),
@@ -32,7 +35,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
 
 
-def test_head_h_of_layer_0_looks_at_the_token_h_plus_1_back() -> None:
+def test_initial_head_h_attends_to_the_token_h_plus_1_back() -> None:
+    """In layer 0 the head number h attends to the token h + 1 places back."""
     torch = pytest.importorskip("torch")
     weights = make_initial_weights(SHAPE, 1)
     words = weights["model.embed_tokens.weight"][:20]

@@ -1,5 +1,5 @@
-"""What the trainings of the tiny models begin with: prepared weights, those of a folder, those of a
-GGUF file with its words.
+"""The initial weights of the tiny models: prepared ones, those of a folder, or those of a GGUF file
+with its tokenizer.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ SECOND = (
 
 
 def small_model() -> Any:
-    wanted = training_request("triage", "tiny-cpu", WORKED)
-    return open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
+    expected = training_request("triage", "tiny-cpu", WORKED)
+    return open_base(expected.resolved.settings, inspect_request(expected).tokenizer, "hf")
 
 
-def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
+def save_model(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
     """A model of the recipe and its tokenizer, saved in `folder`, and the GGUF file made of them
     there.
     """
-    begun = training_request("triage", "tiny-cpu", flags)
-    tokenizer = inspect_request(begun).tokenizer
-    model = open_base(begun.resolved.settings, tokenizer, "hf")
+    request = training_request("triage", "tiny-cpu", flags)
+    tokenizer = inspect_request(request).tokenizer
+    model = open_base(request.resolved.settings, tokenizer, "hf")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     file = folder / "first.gguf"
@@ -66,21 +66,23 @@ def saved(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
     return model, tokenizer, file
 
 
-def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
-    """Prepared weights; or those of a folder, which has to have the shape."""
+def test_model_starts_with_the_weights_of_its_recipe(tmp_path: Path) -> None:
+    """A model starts with prepared weights, or with those of a folder, which must have its
+    shape.
+    """
     model = small_model()
-    wanted = make_initial_weights(read_shape(model.config, 6), 3)
-    assert all(torch.equal(weights, wanted[name]) for name, weights in model.state_dict().items())
+    expected = make_initial_weights(read_shape(model.config, 6), 3)
+    assert all(torch.equal(weights, expected[name]) for name, weights in model.state_dict().items())
     model.lm_head.weight.data.fill_(0.5)
     model.save_pretrained(tmp_path)
-    begun = training_request(
+    request = training_request(
         "triage",
         "tiny-cpu",
         [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"],
     )
-    tokenizer = inspect_request(begun).tokenizer
+    tokenizer = inspect_request(request).tokenizer
     assert torch.equal(
-        open_base(begun.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight
+        open_base(request.resolved.settings, tokenizer, "hf").lm_head.weight, model.lm_head.weight
     )
     other = training_request(
         "triage",
@@ -98,11 +100,11 @@ def test_a_model_begins_as_its_recipe_says(tmp_path: Path) -> None:
         open_base(other.resolved.settings, tokenizer, "hf")
 
 
-def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: Path) -> None:
-    """Those that `finops quantize` wrote of a saved model, tokenizer included; the record names the
-    file by its digest.
+def test_model_starts_with_weights_and_tokenizer_of_gguf(tmp_path: Path) -> None:
+    """A model starts with the weights and the tokenizer of a GGUF file, and the record has the
+    file's digest.
     """
-    model, tokenizer, file = saved(tmp_path)
+    model, tokenizer, file = save_model(tmp_path)
     places = [
         f"base.scratch.weights={file}",
         f"base.tokenizer={file}",
@@ -118,11 +120,13 @@ def test_a_model_begins_with_the_weights_and_the_words_of_a_gguf_file(tmp_path: 
     assert digest_base(file) == {"gguf": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
-def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_weight_is_read(
+def test_unusable_start_file_is_a_blocker(
     tmp_path: Path,
 ) -> None:
-    """Another shape, other words, no file; each by its key, and all at once."""
-    _, _, file = saved(tmp_path)
+    """A file of another shape, another vocabulary or a missing file is a blocker with its key. All
+    are reported at once.
+    """
+    _, _, file = save_model(tmp_path)
 
     def blockers(*flags: str) -> str:
         places = [f"base.scratch.weights={file}", "base.scratch.start=null"]
@@ -158,10 +162,10 @@ def test_a_file_that_the_recipe_cannot_begin_with_stands_in_the_way_before_any_w
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_what_predicts_is_what_reads_where_both_are_one(tmp_path: Path, kind: str) -> None:
-    """A tied model is saved, and quantized, with one matrix for both."""
+def test_tied_model_starts_with_one_matrix_for_both(tmp_path: Path, kind: str) -> None:
+    """A tied model is saved and opened with one matrix for input and output."""
     tied = [*WORKED, "base.scratch.tied=true", "base.scratch.start=null"]
-    model, tokenizer, file = saved(tmp_path, tied)
+    model, tokenizer, file = save_model(tmp_path, tied)
     place = tmp_path if kind == "folder" else file
     second = training_request(
         "triage", "tiny-cpu", [*tied, f"base.scratch.weights={place}", "training.seed=99"]
@@ -171,17 +175,18 @@ def test_what_predicts_is_what_reads_where_both_are_one(tmp_path: Path, kind: st
 
 
 @pytest.mark.parametrize(("was", "now"), [(b"qwen2", b"other"), (b"<|im_end|>", b"<|im_enD|>")])
-def test_a_gguf_file_whose_words_are_others_is_no_tokenizer_here(
+def test_gguf_file_with_another_tokenizer_is_a_blocker(
     tmp_path: Path, was: bytes, now: bytes
 ) -> None:
-    """Texts that are parted otherwise, or other tokens behind those that were learned."""
+    """A GGUF file whose tokenizer `finops train` did not learn is a blocker."""
     file = tmp_path / "other.gguf"
     file.write_bytes((ROOT / "training/continue/tiny-triage.gguf").read_bytes().replace(was, now))
-    said = inspect_request(
+    blockers = inspect_request(
         training_request(
             "triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"]
         )
     ).blockers
     assert any(
-        "other.gguf: its tokenizer was not learned by `finops train`" in blocker for blocker in said
+        "other.gguf: its tokenizer was not learned by `finops train`" in blocker
+        for blocker in blockers
     )

@@ -1,5 +1,5 @@
-"""Before a training: parameters as the cards count them, rows as inference sends them, and nothing
-lost without a word.
+"""The checks before a training: parameters as on the cards, rows as inference sends them, and no
+silent loss.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def sets(stage: StageName, kb: KnowledgeBase) -> RowSources:
+def make_sources(stage: StageName, kb: KnowledgeBase) -> RowSources:
     data = training_request(stage, None, []).resolved.settings.data
     return stream_rows(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
 
@@ -57,7 +57,7 @@ def texts_of(rows: list[Row]) -> list[str]:
 @pytest.fixture(scope="module")
 def tokenizer(kb: KnowledgeBase) -> Any:
     """A vocabulary of both stages, with the template of the tiny models."""
-    rows = [*sets("triage", kb).train, *sets("resolver", kb).train]
+    rows = [*make_sources("triage", kb).train, *make_sources("resolver", kb).train]
     return learn_tokenizer(texts_of(rows), 600)
 
 
@@ -75,21 +75,20 @@ def row(kb: KnowledgeBase) -> Row:
         ("sentiment", ["adapter.targets=[q_proj]"], 7_248_023_552, 4_194_304, 32),
     ],
 )
-def test_parameters_are_those_of_the_cards(
+def test_parameter_counts_equal_the_cards(
     stage: StageName, flags: list[str], total: int, trainable: int, touched: int
 ) -> None:
-    """Card 1: 3,932,160 trainable.
-
-    Card 2: 43.6M of 8.2B. Card 3: about 4M, which q_proj alone comes near.
+    """The trainable parameters are 3,932,160 on card 1, 43.6 million on card 2, and near the 4
+    million of card 3 with q_proj alone.
     """
     counts = count_parameters(training_request(stage, None, flags).resolved.settings, None)
     assert counts is not None
     assert (counts.total, counts.trainable, counts.touched_layers) == (total, trainable, touched)
 
 
-def test_an_estimate_of_memory_follows_the_recipe() -> None:
-    """4-bit weights of the resolver's base take 6.1 GB (notes), in bf16 16.4 GB; a smaller batch
-    takes less.
+def test_memory_estimate_follows_quantization_and_batch() -> None:
+    """The weights of the resolver's base take 6.1 GB in 4 bits and 16.4 GB in bf16, and a smaller
+    batch takes less.
     """
     four_bit, half = (
         training_request("resolver", None, [f"base.quantization={kind}"]).resolved.settings
@@ -105,7 +104,8 @@ def test_an_estimate_of_memory_follows_the_recipe() -> None:
     )
 
 
-def test_targets_that_a_base_does_not_have_are_refused() -> None:
+def test_unknown_adapter_target_is_refused_with_the_known() -> None:
+    """An adapter target that the base does not have raises UsageError with the known targets."""
     with pytest.raises(UsageError, match=r"no query. Expected some of: .*q_proj"):
         count_parameters(
             training_request("resolver", None, ["adapter.targets=[query]"]).resolved.settings, None
@@ -114,13 +114,13 @@ def test_targets_that_a_base_does_not_have_are_refused() -> None:
 
 @pytest.mark.parametrize("index", range(5))
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
-def test_what_is_trained_is_the_answer_and_its_end(
+def test_encoded_row_trains_the_answer_and_its_end_only(
     stage: StageName, index: int, tokenizer: Any, kb: KnowledgeBase
 ) -> None:
-    """The prompt is what inference sends, byte for byte, and has no label; the rest decodes to the
-    answer and <|im_end|>.
+    """The prompt is what inference sends and has no labels. The labels are the answer and its end
+    token.
     """
-    row = sets(stage, kb).train.at(index)
+    row = make_sources(stage, kb).train.at(index)
     found = encode(row, tokenizer, 10_000)
     assert isinstance(found, Encoded)
     asked_tokens = [
@@ -133,10 +133,11 @@ def test_what_is_trained_is_the_answer_and_its_end(
     assert tokenizer.decode(trained) == f"{row.completion[0].content}<|im_end|>\n"
 
 
-def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(
-    tokenizer: Any, kb: KnowledgeBase
-) -> None:
-    rows = [*sets("triage", kb).train, *sets("resolver", kb).train]
+def test_learned_tokenizer_is_deterministic_with_digits(tokenizer: Any, kb: KnowledgeBase) -> None:
+    """Equal rows give an equal tokenizer. Each digit is a token, and any text is decoded
+    unchanged.
+    """
+    rows = [*make_sources("triage", kb).train, *make_sources("resolver", kb).train]
     assert digest_tokenizer(learn_tokenizer(texts_of(rows), 600)) == digest_tokenizer(tokenizer)
     assert digest_tokenizer(learn_tokenizer(texts_of(rows[1:]), 600)) != digest_tokenizer(tokenizer)
     assert [tokenizer.decode([token]) for token in tokenizer("1234567.89").input_ids] == list(
@@ -147,8 +148,8 @@ def test_digits_are_single_and_equal_rows_make_an_equal_tokenizer(
         assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
 
 
-def a_template(tokenizer: Any, old: str, new: str) -> Any:
-    """The same tokenizer with another chat template."""
+def with_template(tokenizer: Any, old: str, new: str) -> Any:
+    """Return the tokenizer with a changed chat template."""
     from copy import deepcopy
 
     other = deepcopy(tokenizer)
@@ -175,20 +176,20 @@ def a_template(tokenizer: Any, old: str, new: str) -> Any:
         ),
     ],
 )
-def test_templates_that_train_something_else_are_found(
+def test_chat_template_that_changes_prompt_or_answer_is_found(
     kind: str, old: str, new: str, tokenizer: Any, row: Row
 ) -> None:
-    """Another prompt than inference sends; a prompt that an answer changes; a changed answer; no
-    end.
+    """A chat template with another prompt, a prompt that depends on the answer, a changed answer or
+    no end is a fault.
     """
-    found = encode(row, a_template(tokenizer, old, new), 10_000)
+    found = encode(row, with_template(tokenizer, old, new), 10_000)
     assert isinstance(found, RowFault)
     assert found.kind == kind
 
 
-def test_a_sentence_is_asked_as_mistral_is_asked(tokenizer: Any) -> None:
-    """No system turn, its own brackets, an end of its own: prompt/completion rows need no
-    ChatML.
+def test_sentiment_row_works_with_a_mistral_template(tokenizer: Any) -> None:
+    """A sentiment row is encoded with a template without a system turn and with its own
+    end token.
     """
     from copy import deepcopy
 
@@ -205,23 +206,25 @@ def test_a_sentence_is_asked_as_mistral_is_asked(tokenizer: Any) -> None:
     assert other.decode(found.input_ids).endswith("Profit rose.[/INST] positive</s>")
 
 
-def test_a_row_that_is_too_long_is_an_error(tokenizer: Any, row: Row) -> None:
-    """TRL would cut it, and its end would not be trained."""
+def test_row_longer_than_max_length_is_a_fault(tokenizer: Any, row: Row) -> None:
+    """A row over `training.max_length` is a fault with its length, because TRL would cut
+    its end.
+    """
     fitting = encode(row, tokenizer, 10_000)
     assert isinstance(fitting, Encoded)
     length = len(fitting.input_ids)
     assert encode(row, tokenizer, length) == fitting
     found = encode(row, tokenizer, length - 1)
     assert isinstance(found, RowFault)
-    [told] = describe_row_faults([found, found])
-    assert told.startswith(
+    [message] = describe_row_faults([found, found])
+    assert message.startswith(
         f"2 rows, the first {row.id}: {length:,} tokens; training.max_length is {length - 1:,}"
     )
 
 
-def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
-    """Pieces are tokenised one by one; one that is given has no label, and one that trains nothing
-    is an error.
+def test_auxiliary_task_trains_only_its_learned_pieces(tokenizer: Any) -> None:
+    """Only the learned pieces of an auxiliary task have labels, and a task without any is
+    a fault.
     """
     pieces = (Piece("12+34=", learned=False), Piece("46<|im_end|>", learned=True))
     found = encode(AuxiliaryTask("D-1", pieces), tokenizer, 100)
@@ -243,8 +246,10 @@ def test_a_drill_is_learned_where_it_says_so(tokenizer: Any) -> None:
     assert idle.kind == "drill"
 
 
-def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:
-    """It would be masked as padding is, and no answer would ever end."""
+def test_padding_token_equal_to_the_end_token_is_found(tokenizer: Any) -> None:
+    """A padding token that also ends answers is found, because masking it would leave answers
+    without an end.
+    """
     from copy import deepcopy
 
     other = deepcopy(tokenizer)
@@ -255,19 +260,20 @@ def test_a_padding_token_that_ends_answers_is_found(tokenizer: Any) -> None:
     assert len(check_tokenizer(other)) == 2
 
 
-def test_rows_are_not_packed_where_they_would_leak() -> None:
-    """Linear attention carries its state from one row into the next without its kernels; attention
-    does not.
+def test_packing_with_linear_attention_needs_its_kernels() -> None:
+    """Packing is refused for linear attention without its kernels, because state would leak from
+    row to row.
     """
-    told = check_packing(linear_attention=True, packing=True, trainer="hf")
-    assert told is not None
-    assert "causal_conv1d" in told
+    message = check_packing(linear_attention=True, packing=True, trainer="hf")
+    assert message is not None
+    assert "causal_conv1d" in message
     assert check_packing(linear_attention=False, packing=True, trainer="hf") is None
     assert check_packing(linear_attention=True, packing=False, trainer="hf") is None
 
 
 @pytest.mark.parametrize("room", [40, 64, 100, 333])
-def test_finops_packs_lengths_as_trl_packs_rows(room: int) -> None:
+def test_packed_block_count_equals_trl(room: int) -> None:
+    """finops counts as many packed blocks as TRL makes."""
     from random import Random
 
     from datasets import Dataset
@@ -282,13 +288,14 @@ def test_finops_packs_lengths_as_trl_packs_rows(room: int) -> None:
     assert count_packed_blocks(lengths, room) == len(packed)
 
 
-def test_samples_are_spread_over_the_rows() -> None:
+def test_sample_indexes_are_spread_over_the_rows() -> None:
+    """Sampled rows are spread evenly over all rows, or are all of them."""
     assert spread_indexes(10, 3) == [0, 3, 6]
     assert spread_indexes(2, 64) == [0, 1]
 
 
-def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
-    """A PNG without a date in it."""
+def test_loss_picture_is_identical_each_time(tmp_path: Path) -> None:
+    """The loss picture is a PNG without a date, with the same bytes each time."""
     losses = [LossPoint(step, 3 / step, 1e-3, 1.0) for step in range(1, 40, 4)]
     evaluations = [
         EvaluationPoint(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)

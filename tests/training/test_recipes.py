@@ -1,4 +1,4 @@
-"""Recipes: the cards' values, four layers of which the last one wins, and nothing that is not a
+"""Training recipes: the values of the cards, four layers of which the last wins, and no unknown
 key.
 """
 
@@ -43,10 +43,8 @@ def values(resolved: ResolvedRecipe) -> dict[str, Any]:
     return {setting.key: setting.value for setting in resolved.table}
 
 
-def test_recipes_hold_what_the_cards_print() -> None:
-    """Card 1 and card 2, number by number; card 3 gives quantization, rank, alpha and the attention
-    projections.
-    """
+def test_recipes_have_the_values_of_the_cards() -> None:
+    """The recipes have every value that the model cards print."""
     shared = {
         "adapter.rank": 16,
         "adapter.alpha": 32,
@@ -90,14 +88,17 @@ def test_recipes_hold_what_the_cards_print() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_preset_makes_a_recipe_without_contradictions(stage: StageName) -> None:
+def test_every_preset_gives_a_consistent_recipe(stage: StageName) -> None:
+    """Every preset of every stage gives a valid recipe."""
     assert sorted(preset_names(stage)) == ["16gb", "24gb", "a100", "tiny-cpu"]
     for preset in preset_names(stage):
         assert recipe(stage, preset).preset == preset
 
 
-def test_later_layers_win_and_the_table_says_which_one_it_was(tmp_path: Path) -> None:
-    """Recipe < preset < file < flags, key by key."""
+def test_recipe_later_layers_win_with_their_origin(tmp_path: Path) -> None:
+    """A preset overrides the recipe, a file the preset, and flags the file. The table shows the
+    origin of each value.
+    """
     mine = tmp_path / "mine.yaml"
     mine.write_text("training:\n  learning_rate: 1e-4\n  epochs: 2\n")
     resolved = recipe("triage", "16gb", "training.epochs=5", config=mine)
@@ -109,8 +110,8 @@ def test_later_layers_win_and_the_table_says_which_one_it_was(tmp_path: Path) ->
     assert resolved.settings.training.epochs == 5
 
 
-def test_the_table_holds_each_key_once() -> None:
-    """A part that is null, or given key by key, never stands in it both ways."""
+def test_recipe_table_lists_each_key_once() -> None:
+    """A key is listed once in the table, as a whole or part by part."""
     for resolved in (
         recipe(),
         recipe("triage", "tiny-cpu"),
@@ -124,7 +125,7 @@ def test_the_table_holds_each_key_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "says"),
+    ("flag", "message"),
     [
         (
             "training.bach=3",
@@ -157,16 +158,20 @@ def test_the_table_holds_each_key_once() -> None:
         ("training.batch=[", "Expected a value that YAML can read."),
     ],
 )
-def test_what_is_no_key_or_no_value_is_refused(flag: str, says: str) -> None:
-    """The message names the layer, the key, what is accepted, and the nearest name."""
+def test_recipe_flag_with_unknown_key_or_value_is_refused(flag: str, message: str) -> None:
+    """An unknown key or value raises UsageError with its layer, the accepted values and the nearest
+    name.
+    """
     with pytest.raises(UsageError) as refused:
         recipe("triage", None, flag)
     assert str(refused.value).startswith("--set")
-    assert says in refused.value.one_line()
+    assert message in refused.value.one_line()
 
 
-def test_every_fault_of_every_layer_is_reported_at_once(tmp_path: Path) -> None:
-    """Each with the origin of its value, its key, the value and what is accepted."""
+def test_recipe_errors_of_all_layers_are_listed_at_once(tmp_path: Path) -> None:
+    """All errors of all layers are reported at once, each with origin, key, value and what is
+    expected.
+    """
     mine = tmp_path / "mine.yaml"
     mine.write_text("adapter: {ranc: 8, rank: -1}\ndata: {seed: false}\n")
     with pytest.raises(UsageError) as refused:
@@ -183,8 +188,10 @@ def test_every_fault_of_every_layer_is_reported_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_every_broken_rule_is_reported_with_the_values_and_their_origins() -> None:
-    """No sentence begins with "Value error"; the origins say which layer to change."""
+def test_recipe_contradictions_name_values_and_origins() -> None:
+    """All contradictions of a recipe are reported at once with the values and the layers that they
+    come from.
+    """
     with pytest.raises(UsageError) as refused:
         recipe("triage", "tiny-cpu", "adapter.method=lora", "training.packing=true")
     assert str(refused.value) == (
@@ -197,8 +204,10 @@ def test_every_broken_rule_is_reported_with_the_values_and_their_origins() -> No
     )
 
 
-def test_the_json_schema_accepts_the_configs_that_ship() -> None:
-    """`kb/schemas/recipe.schema.json` is `finops schema recipe`. A config may leave any key out."""
+def test_recipe_schema_accepts_the_bundled_configs() -> None:
+    """`kb/schemas/recipe.schema.json` equals `finops schema recipe` and accepts the bundled
+    configs.
+    """
     schema = config_schema()
     assert json.loads((ROOT / "kb/schemas/recipe.schema.json").read_text()) == schema
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -209,7 +218,8 @@ def test_the_json_schema_accepts_the_configs_that_ship() -> None:
             jsonschema.validate({"adapter": {"ranc": 8}}, schema)
 
 
-def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
+def test_recipe_file_error_names_the_file(tmp_path: Path) -> None:
+    """An error in a recipe file names the file, and so does an unreadable or empty one."""
     mine = tmp_path / "mine.yaml"
     mine.write_text("adapter: {ranc: 8}")
     with pytest.raises(
@@ -225,7 +235,7 @@ def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "flag", "says"),
+    ("preset", "flag", "message"),
     [
         ("tiny-cpu", "adapter.method=lora", "adapter.method=full"),
         ("tiny-cpu", "base.folder=x", "exclude each other"),
@@ -256,20 +266,22 @@ def test_a_file_is_named_in_its_error(tmp_path: Path) -> None:
         ("tiny-cpu", "base.scratch.head_dim=31", "head_dim must be even"),
     ],
 )
-def test_keys_that_cannot_stand_together_are_refused(
-    preset: str | None, flag: str, says: str
+def test_recipe_keys_that_exclude_each_other_are_refused(
+    preset: str | None, flag: str, message: str
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    """Keys that exclude each other raise UsageError."""
+    with pytest.raises(UsageError, match=message):
         recipe("triage", preset, flag)
 
 
-def test_an_unknown_preset_is_told_its_neighbours() -> None:
+def test_unknown_preset_suggests_the_nearest_name() -> None:
+    """An unknown preset raises UsageError with the nearest name."""
     with pytest.raises(UsageError, match=r"no preset tiny \(did you mean tiny-cpu\?\)"):
         recipe("triage", "tiny")
 
 
-def test_steps_are_those_of_the_cards() -> None:
-    """8,000 rows, 8 a step, 3 epochs: 3,000 steps, of which 3 % or 90 warm up."""
+def test_steps_and_warmup_equal_the_cards() -> None:
+    """8,000 rows at 8 a step for 3 epochs give 3,000 steps, of which 90 warm up."""
     assert count_steps(8000, recipe("triage").settings.training) == (3000, 90)
     assert count_steps(8000, recipe("resolver").settings.training) == (3000, 90)
 
@@ -285,34 +297,38 @@ def test_steps_are_those_of_the_cards() -> None:
         ([6, 5, 4, 4, 1], 10, 2),
     ],
 )
-def test_packing_is_best_fit_decreasing(lengths: list[int], room: int, blocks: int) -> None:
-    """The longest rows first, each into the fullest sequence that has room for it."""
+def test_packing_puts_longest_rows_into_the_fullest_block(
+    lengths: list[int], room: int, blocks: int
+) -> None:
+    """Rows are packed longest first, each into the fullest block with room for it."""
     assert count_packed_blocks(lengths, room) == blocks
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="the extra is installed")
-def test_training_without_the_extra_names_it(finops: Finops, tmp_path: Path) -> None:
-    """Exit code 3, and what to install; the plan can be had without it."""
+def test_train_without_the_extra_exits_3_with_the_fix(finops: Finops, tmp_path: Path) -> None:
+    """Without the extra `finops train` ends with exit 3 and the fix."""
     done = finops("train", "--stage", "triage", "-o", tmp_path / "out")
     assert done.returncode == 3
     assert extras.cure("train") in done.stderr.decode()
 
 
 @pytest.mark.skipif(find_spec("unsloth") is not None, reason="Unsloth is installed")
-def test_unsloth_is_asked_for_by_name(finops: Finops, tmp_path: Path) -> None:
+def test_train_with_unsloth_missing_names_its_fix(finops: Finops, tmp_path: Path) -> None:
+    """`--trainer unsloth` without Unsloth ends with exit 3 and its fix."""
     done = finops("train", "--stage", "triage", "--trainer", "unsloth", "-o", tmp_path / "out")
     assert done.returncode == 3
     assert extras.cure("unsloth") in done.stderr.decode()
 
 
-def test_resume_and_overwrite_exclude_each_other(finops: Finops) -> None:
+def test_train_with_resume_and_overwrite_is_refused(finops: Finops) -> None:
+    """`--resume` together with `--overwrite` ends with exit 2."""
     done = finops("train", "--stage", "triage", "--resume", "--overwrite")
     assert (done.returncode, "give one of them" in done.stderr.decode()) == (2, True)
 
 
 @pytest.mark.parametrize("value", ["2020-13-45", "1" * 5000, "[" * 3000])
-def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> None:
-    """Days that there are not, numbers without end, nesting: in a flag and in a file."""
+def test_recipe_value_that_yaml_cannot_read_is_refused(value: str, tmp_path: Path) -> None:
+    """An impossible date, a huge number and deep nesting are refused in a flag and in a file."""
     with pytest.raises(UsageError, match=r"training\.batch"):
         recipe("triage", None, f"training.batch={value}")
     (tmp_path / "own.yaml").write_text(f"training: {{batch: {value}}}\n")
@@ -321,11 +337,11 @@ def test_a_value_that_yaml_chokes_on_is_named(value: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("stage", PHASE_2)
-def test_phase_2_has_the_recipe_of_phase_1_with_other_rows_and_lower_rates(
+def test_phase_2_recipe_equals_phase_1_with_lower_rates(
     stage: StageName,
 ) -> None:
-    """What it goes on with is a file of this repository, of the same shape; the held-out rows are
-    drawn from neither.
+    """Phase 2 continues from a file of this repository with the same shape, other rows and lower
+    rates.
     """
     first = recipe(stage, "tiny-cpu").settings
     second = recipe(stage, "tiny-cpu", config=ROOT / "training/continue" / f"{stage}.yaml").settings

@@ -1,5 +1,5 @@
-"""The trainings of the tiny models: examples that are worked out, batches by tokens, Muon, and what
-they begin with.
+"""Training of the tiny models: scratchpad examples, batches by tokens, the Muon optimizer and the
+initial weights.
 """
 
 from __future__ import annotations
@@ -38,16 +38,19 @@ go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def worked(kb: KnowledgeBase, *flags: str) -> RowSources:
+def scratchpad_sources(kb: KnowledgeBase, *flags: str) -> RowSources:
     data = training_request("triage", "tiny-cpu", flags).resolved.settings.data
     return stream_rows(
         DatasetOptions("triage", 0, data.seed, data.profile, bundled_kb_dir()), kb, (40, 10), data
     )
 
 
-def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
+def test_input_too_large_for_the_scratchpad_has_a_fix(
     kb: KnowledgeBase,
 ) -> None:
+    """An input that the scratchpad format cannot express raises UsageError with its number and a
+    fix.
+    """
     data = training_request("resolver", "tiny-cpu", ("data.max_ftrs=60",)).resolved.settings.data
     rows = stream_rows(
         DatasetOptions("resolver", 0, data.seed, data.profile, bundled_kb_dir()),
@@ -63,25 +66,25 @@ def test_an_input_that_the_working_has_no_room_for_is_named_with_the_cure(
         list(rows)
 
 
-def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_the_rules(
+def test_scratchpad_row_has_tiny_prompt_and_engine_answer(
     kb: KnowledgeBase,
 ) -> None:
-    """Prompt of its own Modelfile, working, then the very JSON of the engine; the desk's judge
-    finds nothing. Each split keeps to its own.
+    """A scratchpad row has the prompt of the tiny model's Modelfile, the scratchpad and the
+    engine's answer, in its own split.
     """
-    for rows in worked(kb):
+    for rows in scratchpad_sources(kb):
         for row in rows:
             record = FAIL.read(exact_json.decode(row.record))
             assert record is not None
-            asks = triage_prompt(record, "tiny-triage")
-            assert [message.content for message in row.prompt] == [asks.system, asks.user]
-            assert asks.thinks
+            prompt = triage_prompt(record, "tiny-triage")
+            assert [message.content for message in row.prompt] == [prompt.system, prompt.user]
+            assert prompt.thinks
             assert row.chat_template_kwargs.enable_thinking
-            trace, said = (
+            reasoning, answer = (
                 row.completion[0].content.removeprefix("<think>\n").split("\n</think>\n\n")
             )
-            assert trace.startswith(f"qty {record.qty} of ")
-            assert said == exact_json.encode(triage(record, kb)).decode()
+            assert reasoning.startswith(f"qty {record.qty} of ")
+            assert answer == exact_json.encode(triage(record, kb)).decode()
             assert grade(row, row.completion[0].content, kb) == (True, True, True)
             assert (
                 split_of(content_key(record), kb.datasets.eval_every)
@@ -90,11 +93,9 @@ def test_a_worked_row_asks_as_the_tiny_model_is_asked_and_ends_in_the_answer_of_
             )
 
 
-def test_drills_show_no_record_of_the_evaluation(kb: KnowledgeBase) -> None:
-    """What a drill of the working is given are the figures of a training row, in other order and
-    number than in the answers.
-    """
-    sets = worked(kb)
+def test_auxiliary_tasks_contain_no_training_answer(kb: KnowledgeBase) -> None:
+    """Auxiliary tasks use other combinations of numbers than the answers of the training rows."""
+    sets = scratchpad_sources(kb)
     drills = [sets.train.kinds["scratchpad"](index) for index in range(20)]
     assert all(
         isinstance(drill, AuxiliaryTask) and drill.pieces[0].text.startswith("<think>\n")
@@ -109,22 +110,21 @@ def test_drills_show_no_record_of_the_evaluation(kb: KnowledgeBase) -> None:
     ]
 
 
-def test_a_kind_that_a_form_has_not_is_refused(kb: KnowledgeBase) -> None:
+def test_unknown_kind_in_a_data_mix_is_refused(kb: KnowledgeBase) -> None:
+    """A kind of example that the format does not have raises UsageError with the known kinds."""
     with pytest.raises(
         UsageError,
         match=r"data\.mix has no kind sums. Expected one of: answers, market, copying, scratchpad",
     ):
-        worked(kb, "data.mix={sums: [[0, 1]]}")
+        scratchpad_sources(kb, "data.mix={sums: [[0, 1]]}")
     with pytest.raises(UsageError, match=r"data\.format=card needs data.modelfile=triage"):
-        next(iter(worked(kb, "data.format=card", "data.mix=null").train))
+        next(iter(scratchpad_sources(kb, "data.format=card", "data.mix=null").train))
 
 
-def test_every_kind_of_a_mix_is_looked_at_before_a_training() -> None:
-    """200 rows and 64 held-out ones are too long for 100 tokens; of each further kind 20 examples,
-    of which `copying` has short ones, too.
-    """
-    wanted = training_request("triage", "tiny-cpu", ("training.max_length=100",))
-    found = inspect_request(wanted)
+def test_inspection_checks_examples_of_every_kind() -> None:
+    """The inspection counts the examples of every kind in a mix that exceed the maximum length."""
+    request = training_request("triage", "tiny-cpu", ("training.max_length=100",))
+    found = inspect_request(request)
     kinds = [maker for kind, maker in found.sources.train.kinds.items() if kind != "answers"]
     faults = [
         isinstance(encode(maker(place), found.tokenizer, 100), RowFault)
@@ -140,14 +140,12 @@ def row(name: int, length: int) -> Encoded:
 
 
 def lengths(name: int) -> Encoded:
-    """Examples of 1 to 13 tokens; which one it is stands in each of them."""
+    """Examples of 1 to 13 tokens, each with its number in its tokens."""
     return row(name, 1 + name * 7 % 13)
 
 
-def test_batches_by_tokens_lose_no_row_and_repeat_none() -> None:
-    """Two kinds, three pools of 128 each at least: every example up to the last pool comes once,
-    and no batch is too large.
-    """
+def test_token_batches_use_each_example_once() -> None:
+    """Batches by tokens use each example once, and no batch exceeds its number of tokens."""
     made = {"even": lambda index: lengths(2 * index), "odd": lambda index: lengths(2 * index + 1)}
     batches = TokenBatches(made, {"even": [(0, 1)], "odd": [(0, 1), (1, 0)]}, 60, 300, seed=1)
     seen = [each.input_ids[0] for number in range(300) for each in batches[number]]
@@ -161,10 +159,8 @@ def test_batches_by_tokens_lose_no_row_and_repeat_none() -> None:
         assert set(range(len(names) - len(names) % 128)) <= names
 
 
-def test_a_batch_depends_on_its_place_alone() -> None:
-    """A training that goes on asks for batch 90 first; one that is asked for an earlier batch makes
-    it again.
-    """
+def test_token_batch_depends_on_its_number_only() -> None:
+    """A batch depends only on its number and the seed, so a resumed training can start anywhere."""
     made = {"all": lengths}
 
     def fresh() -> TokenBatches:
@@ -177,14 +173,18 @@ def test_a_batch_depends_on_its_place_alone() -> None:
     assert TokenBatches(made, {"all": [(0, 1)]}, 30, 120, seed=4)[0] != fresh()[0]
 
 
-def test_rows_of_about_one_length_are_put_together() -> None:
+def test_rows_of_similar_length_share_a_batch() -> None:
+    """Rows are sorted by length before they are cut into batches."""
     assert [
         [len(each.input_ids) for each in batch]
         for batch in cut_into_batches([row(1, n) for n in (5, 1, 9, 2, 5, 40)], 12)
     ] == [[1, 2], [5, 5], [9], [40]]
 
 
-def test_the_weight_of_a_kind_moves_on_straight_lines() -> None:
+def test_kind_weight_is_interpolated_linearly() -> None:
+    """The weight of a kind changes linearly between its points. A batch without any weight is
+    refused.
+    """
     points = [(0.1, 1.0), (0.3, 0.0), (0.5, 2.0)]
     assert [weight_at(points, at) for at in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1)] == pytest.approx(
         [1, 1, 0.5, 0, 1, 2, 2]
@@ -193,7 +193,8 @@ def test_the_weight_of_a_kind_moves_on_straight_lines() -> None:
         TokenBatches({"all": lengths}, {"all": [(0, 1), (0.5, 0)]}, 30, 10, seed=1)
 
 
-def test_padding_stands_behind_and_is_not_trained() -> None:
+def test_padding_is_at_the_end_and_has_no_label() -> None:
+    """Padding follows the tokens of a row and has no label."""
     tensors = collate([{"batch": [row(5, 1), row(6, 3)]}], padding=9)
     assert tensors["input_ids"].tolist() == [[5, 9, 9], [6, 6, 6]]
     assert tensors["labels"].tolist() == [[5, IGNORED, IGNORED], [6, 6, 6]]
@@ -203,9 +204,9 @@ def test_padding_stands_behind_and_is_not_trained() -> None:
     ]
 
 
-def test_muon_steps_matrices_by_nearly_orthogonal_directions() -> None:
-    """The singular values of a step are near the rate, whatever those of the gradient are; a
-    standing matrix steps further.
+def test_muon_step_is_nearly_orthogonal() -> None:
+    """The singular values of a Muon step are near its rate for any gradient, and larger for a tall
+    matrix.
     """
     torch.manual_seed(1)
     for shape, further in (((8, 24), 1), ((24, 8), 3**0.5), ((8, 8), 1)):
@@ -219,8 +220,8 @@ def test_muon_steps_matrices_by_nearly_orthogonal_directions() -> None:
         assert 0.3 < values.min() <= values.max() < 1.3
 
 
-def test_what_is_no_matrix_of_a_layer_is_stepped_by_adam() -> None:
-    """As torch's own AdamW steps it, decay included."""
+def test_muon_steps_other_weights_as_adamw() -> None:
+    """Weights that are not layer matrices are stepped as by AdamW of torch."""
     torch.manual_seed(2)
     first = torch.randn(6, 5)
     ours, theirs = torch.nn.Parameter(first.clone()), torch.nn.Parameter(first.clone())
@@ -233,10 +234,11 @@ def test_what_is_no_matrix_of_a_layer_is_stepped_by_adam() -> None:
     assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
-    wanted = training_request("triage", "tiny-cpu", WORKED)
-    model = open_base(wanted.resolved.settings, inspect_request(wanted).tokenizer, "hf")
-    optimizer = make_muon(model.named_parameters(), wanted.resolved.settings.training)
+def test_muon_optimizer_has_every_weight_once() -> None:
+    """The optimizer of a recipe contains each weight of the model once."""
+    request = training_request("triage", "tiny-cpu", WORKED)
+    model = open_base(request.resolved.settings, inspect_request(request).tokenizer, "hf")
+    optimizer = make_muon(model.named_parameters(), request.resolved.settings.training)
     assert optimizer is not None
     matrices, others = (
         [tuple(each.shape) for each in group["params"]] for group in optimizer.param_groups
@@ -246,18 +248,18 @@ def test_the_optimizer_of_a_recipe_has_every_weight_once() -> None:
     assert (405, 64) in others
 
 
-def test_an_interrupted_training_by_muon_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    """Kinds that are mixed, a rate that falls, averages of Muon and of Adam: weights, losses,
-    scores and card are the same.
+def test_resumed_muon_training_gives_identical_files(tmp_path: Path) -> None:
+    """A training with Muon that is interrupted and resumed gives the files of an
+    uninterrupted one.
     """
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole, interrupted = tmp_path / "whole", tmp_path / "torn"
     trained("triage", "tiny-cpu", WORKED, whole)
     with pytest.raises(Stopped):
-        trained("triage", "tiny-cpu", WORKED, torn, watch=unplug_at(6))
+        trained("triage", "tiny-cpu", WORKED, interrupted, watch=unplug_at(6))
     seen: list[int] = []
-    trained("triage", "tiny-cpu", WORKED, torn, "resume", lambda now: seen.append(now.done))
+    trained("triage", "tiny-cpu", WORKED, interrupted, "resume", lambda now: seen.append(now.done))
     assert min(seen) == 5  # or it had begun anew
-    assert files(torn) == files(whole)
+    assert files(interrupted) == files(whole)
     assert json.loads((whole / "model/finops.json").read_bytes()) == {"modelfile": "tiny-triage"}
     losses = json.loads((whole / "run.json").read_bytes())["result"]["losses"]
     assert losses[-1]["loss"] < losses[0]["loss"]

@@ -1,6 +1,5 @@
-"""The plan of a training: what it counts, by what, and what stands in its way.
-
-With the extra and without it.
+"""The training plan: its counts, how they were made, and its blockers, with and without
+the extra.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tests.support.training_runs import training_request
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def planned(
+def plan_training(
     stage: StageName, preset: str | None, *flags: str, output: Path = Path()
 ) -> TrainingPlan:
     return make_plan(training_request(stage, preset, flags), output)
@@ -46,9 +45,9 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(tmp_path: Path) -> None:
-    """It tells rows, tokens, steps and versions as far as they are known, and what stands in the
-    way.
+def test_dry_run_needs_no_gpu_weights_or_data(tmp_path: Path) -> None:
+    """`--dry-run` shows rows, tokens, steps and blockers as far as they are known, and writes
+    nothing.
     """
     arguments = [
         "train",
@@ -77,11 +76,9 @@ def test_a_dry_run_needs_neither_gpu_nor_weights_nor_data(tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_a_plan_counts_the_rows_that_are_there(plans: Path) -> None:
-    """Rows and digests are those of the files, and packing is reckoned with: two or three rows
-    stand in a sequence.
-    """
-    found = planned("resolver", None, f"data.folder={plans}")
+def test_plan_counts_rows_and_packed_sequences(plans: Path) -> None:
+    """A plan has the rows and digests of the data files and counts packed sequences."""
+    found = plan_training("resolver", None, f"data.folder={plans}")
     assert [note.rows for note in found.data] == [80, 20]
     assert all(note.sha256 for note in found.data)
     assert found.steps.without_packing == 30
@@ -89,11 +86,11 @@ def test_a_plan_counts_the_rows_that_are_there(plans: Path) -> None:
     assert not found.data_assumed
 
 
-def test_a_plan_is_a_page_of_text(plans: Path) -> None:
-    """Each key with its value and where it came from; then rows, tokens, steps, and what stands in
-    the way.
+def test_plan_text_lists_settings_counts_and_blockers(plans: Path) -> None:
+    """The text of a plan lists each setting with its origin, then rows, tokens, steps and
+    blockers.
     """
-    text = render_plan(planned("resolver", None, f"data.folder={plans}", "training.epochs=1"))
+    text = render_plan(plan_training("resolver", None, f"data.folder={plans}", "training.epochs=1"))
     assert "training.epochs                  1.0                          --set" in text
     assert "80 resolver-train.jsonl, sha256" in text
     labels = [line.split()[0] for line in text.splitlines() if not line.startswith(" ")]
@@ -101,11 +98,11 @@ def test_a_plan_is_a_page_of_text(plans: Path) -> None:
     assert {"train", "eval", "tokens", "steps", "warm-up", "versions", "blocker"} <= set(labels)
 
 
-def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
-    """Rows of both splits are made as needed; nothing else stands in the way where the extra is
-    installed.
+def test_plan_of_a_stream_has_the_rows_of_its_steps() -> None:
+    """A streamed data source has as many rows as the steps need. Only a missing extra is a
+    blocker.
     """
-    found = planned("triage", "tiny-cpu", "training.max_steps=30")
+    found = plan_training("triage", "tiny-cpu", "training.max_steps=30")
     assert [note.rows for note in found.data] == [30, 64]
     assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
     missing = find_missing("hf", training_request("triage", "tiny-cpu", []).resolved.settings)
@@ -113,7 +110,7 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "flags", "says"),
+    ("preset", "flags", "message"),
     [
         (
             "tiny-cpu",
@@ -127,38 +124,41 @@ def test_a_stream_has_as_many_rows_as_the_steps_take() -> None:
         ),
     ],
 )
-def test_data_that_cannot_be_had_is_a_blocker(
-    preset: str | None, flags: Sequence[str], says: str
+def test_plan_with_unusable_data_has_a_blocker(
+    preset: str | None, flags: Sequence[str], message: str
 ) -> None:
-    assert says in planned("triage", preset, *flags).blockers
+    """An invalid data setting is a blocker with its key and the accepted values."""
+    assert message in plan_training("triage", preset, *flags).blockers
 
 
-def test_rows_of_another_stage_or_split_are_refused(
+def test_rows_of_another_split_are_refused_with_their_line(
     plans: Path, tmp_path: Path, kb: KnowledgeBase
 ) -> None:
-    """File and line are named."""
-    wanted = training_request("resolver", None, [f"data.folder={tmp_path}"]).resolved.settings.data
+    """Rows of another split, or that `finops generate` did not make, raise UsageError with file and
+    line.
+    """
+    settings = training_request(
+        "resolver", None, [f"data.folder={tmp_path}"]
+    ).resolved.settings.data
     (tmp_path / "resolver-train.jsonl").write_bytes((plans / "resolver-eval.jsonl").read_bytes())
     with pytest.raises(
         UsageError, match=r"resolver-train\.jsonl: line 1: is a resolver row of the eval split"
     ):
-        open_row_sources("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
+        open_row_sources("resolver", settings, bundled_kb_dir(), kb, (0, 0))
     (tmp_path / "resolver-train.jsonl").write_bytes(b'{"id": 3}')
     with pytest.raises(UsageError, match="line 1: is not a row of `finops generate`"):
-        open_row_sources("resolver", wanted, bundled_kb_dir(), kb, (0, 0))
+        open_row_sources("resolver", settings, bundled_kb_dir(), kb, (0, 0))
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolver"])
-def test_what_the_cards_do_and_others_advise_against_is_said(
-    stage: StageName, tmp_path: Path
-) -> None:
-    """4-bit training of linear attention, and adapters in 8 layers of 32: warnings of the triage
-    recipe, not of the resolver's.
+def test_plan_warns_of_4_bit_and_partial_adapters(stage: StageName, tmp_path: Path) -> None:
+    """The plan for triage warns of 4-bit linear attention and of adapters in 8 of 32 layers, the
+    resolver's does not.
     """
     pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
-    found = planned(stage, None, output=tmp_path / "far" / "away")
-    told = " ".join(found.warnings)
-    assert ("8 of 32 layers" in told, "advises against 4 bits" in told) == (
+    found = plan_training(stage, None, output=tmp_path / "far" / "away")
+    joined_warnings = " ".join(found.warnings)
+    assert ("8 of 32 layers" in joined_warnings, "advises against 4 bits" in joined_warnings) == (
         stage == "triage",
         stage == "triage",
     )
@@ -167,8 +167,11 @@ def test_what_the_cards_do_and_others_advise_against_is_said(
     assert any("needs a GPU" in each for each in found.blockers)
 
 
-def test_packing_and_fp16_do_not_go_with_linear_attention() -> None:
+def test_plan_blocks_packing_and_fp16_with_linear_attention() -> None:
+    """Packing and fp16 are blockers for a base with linear attention."""
     pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
-    told = planned("triage", None, "training.packing=true", "training.precision=fp16").blockers
-    assert any("leak from one row" in each for each in told)
-    assert any("NaN" in each for each in told)
+    blockers = plan_training(
+        "triage", None, "training.packing=true", "training.precision=fp16"
+    ).blockers
+    assert any("leak from one row" in each for each in blockers)
+    assert any("NaN" in each for each in blockers)

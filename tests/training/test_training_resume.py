@@ -1,4 +1,6 @@
-"""A training that was interrupted goes on to the same bytes, or says what is not the same."""
+"""Resumed trainings: the same bytes as without an interruption, or a message that names what
+differs.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,11 @@ pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn
 
 
 @pytest.mark.parametrize("step", [5, 10])
-def test_an_interrupted_training_goes_on_to_the_same_bytes(
+def test_resumed_training_gives_identical_files(
     step: int, adapter: Path, base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """Interrupted in the first epoch or in the second, with dropout and a falling rate: weights,
-    losses, scores and card are the same.
+    """A training that is interrupted in either epoch and resumed gives the files of an
+    uninterrupted one.
     """
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(Stopped):
@@ -38,10 +40,10 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
     assert files(tmp_path / "out") == files(adapter)
 
 
-def test_a_torn_checkpoint_is_passed_over(
+def test_resume_skips_an_incomplete_checkpoint(
     adapter: Path, base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """A kill in the middle of writing leaves half a checkpoint: the one before it is taken."""
+    """A checkpoint that was not written completely is skipped, and the one before it is used."""
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(Stopped):
         trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(10))
@@ -50,11 +52,11 @@ def test_a_torn_checkpoint_is_passed_over(
     assert files(tmp_path / "out") == files(adapter)
 
 
-def test_a_training_that_failed_at_its_very_end_is_finished(
+def test_resume_after_the_last_step_only_writes_files(
     adapter: Path, base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """All steps are done and the picture cannot be written: going on writes what is missing, and
-    trains no step.
+    """If all steps are done and a file could not be written, a resume writes it without
+    training.
     """
     flags = lora(base, sentences, "training.epochs=2")
     picture = tmp_path / "out/loss.png"
@@ -73,11 +75,11 @@ def test_a_training_that_failed_at_its_very_end_is_finished(
     assert files(tmp_path / "out") == files(adapter)
 
 
-def test_going_on_with_something_else_is_refused(
+def test_resume_with_other_settings_or_data_is_refused(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """Other settings and other data are named, with both values; where the same data stand does not
-    matter.
+    """Other settings or data are refused with both values. The same data in another folder are
+    accepted.
     """
     flags = lora(base, sentences)
     with pytest.raises(Stopped):
@@ -95,8 +97,8 @@ def test_going_on_with_something_else_is_refused(
         trained("sentiment", None, flags, tmp_path / "out")
 
 
-def test_where_folders_are_is_no_difference(adapter: Path) -> None:
-    """What is in them has digests."""
+def test_record_comparison_ignores_folder_paths(adapter: Path) -> None:
+    """Another folder is not a difference, but another digest of its files is."""
     run = read_record(adapter)
     assert run is not None
     made = run.made_from
@@ -105,13 +107,18 @@ def test_where_folders_are_is_no_difference(adapter: Path) -> None:
         for each in made.settings
     ]
     assert list(find_differences(made, replace(made, settings=moved))) == []
-    [told] = find_differences(made, replace(made, base={**made.base, "model.safetensors": "0"}))
-    assert told.startswith("the base, model.safetensors: was")
+    [difference] = find_differences(
+        made, replace(made, base={**made.base, "model.safetensors": "0"})
+    )
+    assert difference.startswith("the base, model.safetensors: was")
 
 
-def test_what_is_no_training_is_neither_continued_nor_overwritten(
+def test_foreign_folder_is_neither_resumed_nor_overwritten(
     adapter: Path, base: Path, sentences: Path, tmp_path: Path
 ) -> None:
+    """A folder without a training, or with a finished one, cannot be resumed, and foreign files are
+    not overwritten.
+    """
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(ResumeRefused, match="no training run to resume"):
         trained("sentiment", None, flags, tmp_path, "resume")
@@ -124,8 +131,8 @@ def test_what_is_no_training_is_neither_continued_nor_overwritten(
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_starting_over_takes_away_what_a_training_made_and_nothing_else(tmp_path: Path) -> None:
-    """Notes and links of the user stay, and what a link points to."""
+def test_overwrite_removes_only_files_of_the_training(tmp_path: Path) -> None:
+    """`--overwrite` removes the files of a training and keeps the user's notes and links."""
     (tmp_path / "elsewhere").mkdir()
     output = tmp_path / "out"
     for folder in ("model", "adapter", "checkpoints/checkpoint-4"):

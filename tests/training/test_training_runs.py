@@ -1,5 +1,5 @@
-"""Real trainings of tiny models: the record, going on after an interruption, the 4-bit path,
-packing, and which checkpoint is kept.
+"""Trainings of tiny models: the record, the files, 4-bit weights, packing and the choice of the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
 
 
-def run_of(folder: Path) -> Any:
+def read_run(folder: Path) -> Any:
     return json.loads((folder / "run.json").read_bytes())
 
 
-def test_a_record_says_what_a_model_was_made_from(base: Path) -> None:
-    """Settings with their origin, rows, rules, prompt, tokenizer, versions; steps, tokens, losses,
-    scores, files; no clock, no host.
+def test_training_record_has_inputs_results_and_no_clock(base: Path) -> None:
+    """The record has settings with origin, data, versions, steps, losses, scores and files, but no
+    time and no host.
     """
-    run = run_of(base)
+    run = read_run(base)
     made, result = run["made_from"], run["result"]
     assert {"key": "training.max_steps", "value": 8, "origin": "--set"} in made["settings"]
     assert [note["rows"] for note in made["data"]] == [32, 6]
@@ -59,42 +59,48 @@ def test_a_record_says_what_a_model_was_made_from(base: Path) -> None:
     assert json.loads((base / "timing.json").read_bytes())["ended"].startswith("2026-11-21")
 
 
-def test_a_tokenizer_is_saved_as_it_was(base: Path) -> None:
-    """Padding for an examination is none of its properties."""
+def test_saved_tokenizer_has_no_padding_settings(base: Path) -> None:
+    """The padding of an evaluation is not saved with the tokenizer."""
     saved = json.loads((base / "model/tokenizer.json").read_bytes())
     assert (saved["padding"], saved["truncation"]) == (None, None)
 
 
-def test_the_digests_of_a_record_are_those_of_the_files(base: Path) -> None:
+def test_training_record_has_the_digests_of_its_files(base: Path) -> None:
+    """The digests in the record are those of the files."""
     from hashlib import sha256
 
-    artefacts = run_of(base)["result"]["artefacts"]
+    artefacts = read_run(base)["result"]["artefacts"]
     assert {"model/model.safetensors", "model/config.json", "model/tokenizer.json"} <= set(
         artefacts
     )
     assert {name: sha256((base / name).read_bytes()).hexdigest() for name in artefacts} == artefacts
 
 
-def test_a_card_and_a_picture_stand_beside_the_model(base: Path) -> None:
+def test_training_writes_card_and_picture_beside_the_model(base: Path) -> None:
+    """A card with the digest and the settings and a loss picture are beside the model, and no
+    checkpoint is left.
+    """
     card = (base / "README.md").read_text()
-    assert run_of(base)["digest"] in card
+    assert read_run(base)["digest"] in card
     assert "| `training.max_steps` | `8` | --set |" in card
     assert (base / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not (base / "checkpoints").exists()
 
 
-def test_equal_calls_make_equal_bytes(base: Path, tmp_path: Path) -> None:
-    """Weights, record, card and picture: on a processor a training is a function of its recipe."""
+def test_equal_trainings_give_identical_files(base: Path, tmp_path: Path) -> None:
+    """Two trainings of one recipe on a processor give identical files."""
     trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], tmp_path / "again")
     assert files(tmp_path / "again") == files(base)
 
 
-def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
-    """The digests of the base stand in the record, and its weights are what they were."""
-    made, result = run_of(adapter)["made_from"], run_of(adapter)["result"]
+def test_adapter_training_leaves_the_base_unchanged(adapter: Path, base: Path) -> None:
+    """An adapter training records the digests of its base, and trains only the adapter's
+    weights.
+    """
+    made, result = read_run(adapter)["made_from"], read_run(adapter)["result"]
     assert (
         made["base"]["model.safetensors"]
-        == run_of(base)["result"]["artefacts"]["model/model.safetensors"]
+        == read_run(base)["result"]["artefacts"]["model/model.safetensors"]
     )
     assert result["trained_parameters"] == 2 * 4 * 16 * (
         64 + 64
@@ -109,21 +115,21 @@ def test_only_the_adapter_is_trained(adapter: Path, base: Path) -> None:
     assert read_note(base / "model") == ModelNote("sentiment")
 
 
-def test_an_adapter_of_weights_in_four_bit_notes_none_to_be_merged_into(tmp_path: Path) -> None:
-    """It is merged into the 16-bit model that those were made from, which nobody has shown."""
+def test_adapter_of_a_4_bit_base_records_no_merge_base(tmp_path: Path) -> None:
+    """An adapter of a 4-bit base records no base to merge into, because the 16-bit weights are
+    unknown.
+    """
     digests = {"config.json": "1", "model.safetensors": "2"}
-    for value, noted in (
+    for value, expected in (
         ({}, {"model.safetensors": "2"}),
         ({"quantization_config": {"load_in_4bit": True}}, {}),
     ):
         (tmp_path / "config.json").write_text(json.dumps(value))
-        assert select_merge_base(tmp_path, digests) == noted
+        assert select_merge_base(tmp_path, digests) == expected
 
 
-def test_four_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:
-    """The QLoRA of the cards, NF4 with double quantization through bitsandbytes: the linear layers
-    are packed, and the loss falls.
-    """
+def test_4_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_path: Path) -> None:
+    """Training with NF4 and double quantization packs the linear layers and reduces the loss."""
     pytest.importorskip("bitsandbytes")
     flags = lora(
         base,
@@ -175,11 +181,11 @@ def save_vision_base(folder: Path, tokenizer: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def test_the_layers_of_the_triage_base_are_trained(
+def test_triage_base_is_trained_in_linear_attention_too(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """Qwen3.5: a vision-language folder is opened as its text part, and the adapter is in the
-    linear-attention layers too.
+    """A Qwen3.5 folder with a vision tower is opened as its text part, and adapters are in its
+    linear attention too.
     """
     from safetensors.torch import load_file
     from transformers import AutoTokenizer
@@ -190,8 +196,8 @@ def test_the_layers_of_the_triage_base_are_trained(
         "adapter.targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,in_proj_qkv,in_proj_z,out_proj]"
     )
     flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
-    wanted = training_request("sentiment", None, flags)
-    plan = plan_from_inspection(wanted, inspect_request(wanted), tmp_path)
+    request = training_request("sentiment", None, flags)
+    plan = plan_from_inspection(request, inspect_request(request), tmp_path)
     run = trained("sentiment", None, flags, tmp_path / "out").record
     assert plan.parameters is not None
     assert run.result is not None
@@ -206,10 +212,10 @@ def test_the_layers_of_the_triage_base_are_trained(
     assert any("in_proj_qkv" in name for name in learned)
 
 
-def test_packed_rows_make_as_many_sequences_as_planned(
+def test_packed_training_has_the_steps_of_its_plan(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """finops packs lengths as TRL packs rows, so the steps of a plan are those of the training."""
+    """A packed training has the steps and tokens of its plan."""
     flags = lora(
         base,
         sentences,
@@ -218,16 +224,16 @@ def test_packed_rows_make_as_many_sequences_as_planned(
         "training.batch=1",
         "training.epochs=1",
     )
-    wanted = training_request("sentiment", None, flags)
-    plan = plan_from_inspection(wanted, inspect_request(wanted), tmp_path)
+    request = training_request("sentiment", None, flags)
+    plan = plan_from_inspection(request, inspect_request(request), tmp_path)
     assert plan.steps.total < plan.steps.without_packing
     run = trained("sentiment", None, flags, tmp_path / "out").record
     assert run.result is not None
     assert (run.result.steps, run.result.tokens) == (plan.steps.total, plan.tokens_an_epoch)
 
 
-class Scripted(AnswerEvaluator):
-    """Finds what the script says: answers were best at the first examination."""
+class ScriptedEvaluator(AnswerEvaluator):
+    """An evaluator with fixed scores, whose first evaluation is the best."""
 
     script = (Scores(3, 3, 2, 2), Scores(3, 3, 1, 3), Scores(3, 3, 1, 3))
 
@@ -236,15 +242,13 @@ class Scripted(AnswerEvaluator):
         return self.script[model.examined - 1]
 
 
-def test_the_checkpoint_with_the_best_answers_is_kept(
+def test_checkpoint_with_the_best_answers_is_kept(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """Not the one with the lowest loss: here the loss falls all the way, and the answers were best
-    after four steps.
-    """
-    wanted = training_request("sentiment", None, lora(base, sentences, "training.max_steps=12"))
-    settings, found = wanted.resolved.settings, inspect_request(wanted)
-    evaluator = Scripted([], found.tokenizer, settings.evaluation, wanted.kb)
+    """The checkpoint with the best answers is kept, although the loss falls further."""
+    request = training_request("sentiment", None, lora(base, sentences, "training.max_steps=12"))
+    settings, found = request.resolved.settings, inspect_request(request)
+    evaluator = ScriptedEvaluator([], found.tokenizer, settings.evaluation, request.kb)
     trainer = make_trainer(
         settings, open_base(settings, None, "hf"), found, evaluator, tmp_path, lambda now: None
     )
@@ -254,22 +258,23 @@ def test_the_checkpoint_with_the_best_answers_is_kept(
     assert (len(losses), trainer.state.best_global_step) == (3, 4)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(
+def test_training_with_a_nan_loss_ends_with_a_fix(
     base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    wanted = training_request("sentiment", None, lora(base, sentences))
-    settings, found = wanted.resolved.settings, inspect_request(wanted)
+    """A loss that is NaN ends the training with a fix."""
+    request = training_request("sentiment", None, lora(base, sentences))
+    settings, found = request.resolved.settings, inspect_request(request)
     model = open_base(settings, None, "hf")
     model.lm_head.weight.data.fill_(float("nan"))
-    evaluator = AnswerEvaluator([], found.tokenizer, settings.evaluation, wanted.kb)
+    evaluator = AnswerEvaluator([], found.tokenizer, settings.evaluation, request.kb)
     trainer = make_trainer(settings, model, found, evaluator, tmp_path, lambda now: None)
     with pytest.raises(Unfinished, check=cured_by(r"lower training\.learning_rate")):
         trainer.evaluate()
 
 
-def test_the_command_trains(finops: Finops, tmp_path: Path) -> None:
-    """stdout is the result, stderr the plan and the steps; a stream of triage rows is made as it
-    goes.
+def test_train_command_prints_result_plan_and_steps(finops: Finops, tmp_path: Path) -> None:
+    """`finops train` prints its result on stdout and the plan and steps on stderr, with rows made
+    as needed.
     """
     flags = [
         part
@@ -286,14 +291,14 @@ def test_the_command_trains(finops: Finops, tmp_path: Path) -> None:
         "trained",
         "record",
     ]
-    talk = done.stderr.decode()
-    assert "step 4 of 4  loss" in talk
-    assert "base.scratch.hidden_size         64                           --set" in talk
-    assert run_of(tmp_path / "out")["digest"] in done.stdout.decode()
+    messages = done.stderr.decode()
+    assert "step 4 of 4  loss" in messages
+    assert "base.scratch.hidden_size         64                           --set" in messages
+    assert read_run(tmp_path / "out")["digest"] in done.stdout.decode()
 
 
-def test_what_stands_in_the_way_is_told_at_once(sentences: Path, tmp_path: Path) -> None:
-    """No base, no GPU: both are named before anything is written."""
+def test_training_blockers_are_reported_at_once(sentences: Path, tmp_path: Path) -> None:
+    """A missing base and a missing GPU are reported together, before anything is written."""
     with pytest.raises(UsageError) as refused:
         trained("sentiment", None, [f"data.folder={sentences}"], tmp_path / "out")
     assert "--base DIR" in str(refused.value)
@@ -301,10 +306,8 @@ def test_what_stands_in_the_way_is_told_at_once(sentences: Path, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-def test_under_fp16_what_is_trained_has_32_bits(base: Path) -> None:
-    """Its loss scaling cannot be undone in 16 bits; the frozen weights stay as small as they
-    are.
-    """
+def test_fp16_training_keeps_trained_weights_in_32_bits(base: Path) -> None:
+    """With fp16 the trained weights have 32 bits, and the frozen ones stay in 16."""
     import torch
 
     model = open_base(
