@@ -1,4 +1,4 @@
-"""Draws counterparties: a few high-volume participants, and many rare ones (kb:
+"""Draw counterparties: a few high-volume participants, and many rare ones (kb:
 `data.participants`).
 """
 
@@ -12,7 +12,7 @@ from finops_cli.kb.chapters.training_data import DatasetSettings
 
 @lru_cache(maxsize=4)
 def high_volume(seed: int, settings: DatasetSettings) -> tuple[str, ...]:
-    """The DTC numbers that take many assignments, the same for a whole data set."""
+    """Return the DTC numbers that take many assignments, the same for the whole dataset."""
     rules = settings.participants
     numbers = rng(seed, "high volume", 0).sample(
         range(1, rules["highest_number"] + 1), rules["high_volume"]
@@ -21,15 +21,16 @@ def high_volume(seed: int, settings: DatasetSettings) -> tuple[str, ...]:
 
 
 def counterparty(index: int, seed: int, settings: DatasetSettings) -> str:
-    """The counterparty of example `index`."""
+    """Return the counterparty of example `index`."""
     block, place = divmod(index, settings.participants["per_examples"])
     return _assignments(seed, block, settings)[place]
 
 
 @lru_cache(maxsize=4)
 def _assignments(seed: int, block: int, settings: DatasetSettings) -> list[str]:
-    """One block of assignments: every other participant as often as it may be, the high-volume ones
-    for all the rest.
+    """Make one block of assignments.
+
+    Every rare participant gets as many as it may have; the high-volume ones get the rest.
     """
     rules, frequent = settings.participants, high_volume(seed, settings)
     numbers = (f"DTC-{number:04d}" for number in range(1, rules["highest_number"] + 1))

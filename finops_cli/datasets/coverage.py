@@ -28,19 +28,19 @@ from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE, C
 T = TypeVar("T", bound=msgspec.Struct)
 
 Counts = Counter[tuple[str, str]]
-"""How often each value of each dimension occurs."""
+"""The number of occurrences of each value of each dimension."""
 _OPTIONAL = ("cns_position", "reg_sho_status", "security_fail_rate_pct_adv", "notes")
 _TOKEN_STEP = 256
 
 
 def triage_features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
-    """The (dimension, value) pairs of a verified triage row."""
+    """Return the (dimension, value) pairs of a verified triage row."""
     fail, answer = _read(FAIL, row.record), _read(TRIAGE, row.answer)
     yield from _fail_features(fail, answer, kb)
 
 
 def resolver_features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
-    """The (dimension, value) pairs of a verified resolver row."""
+    """Return the (dimension, value) pairs of a verified resolver row."""
     case = _read(RESOLVER_INPUT, row.record)
     yield from _case_features(case, _read(RESOLUTION, row.answer), kb)
     prompt, completion = resolver_prompt(case).text, row.completion[0].content
@@ -79,12 +79,12 @@ def _fail_features(
 
 
 def stack(fail: FailRecord, kb: KnowledgeBase) -> str:
-    """The concentration conditions that apply, by name."""
+    """Name the concentration conditions that apply."""
     return "+".join(concentration_conditions(fail, kb.scoring)) or "none"
 
 
 def edges_met(fail: FailRecord, kb: KnowledgeBase) -> Iterator[str]:
-    """Which sides of which boundaries the record lies directly at."""
+    """Name the sides of the band boundaries that the record lies directly at."""
     for name, table, step, number in _edge_fields(fail, kb):
         band = table.index(number)
         low, high = ends(table, band, step, int(number) + 1)
@@ -95,7 +95,7 @@ def edges_met(fail: FailRecord, kb: KnowledgeBase) -> Iterator[str]:
 
 
 def all_edges(kb: KnowledgeBase) -> set[str]:
-    """Both sides of every boundary of every band table."""
+    """Name both sides of every boundary of every band table."""
     tables = {
         factor.row.quantity.name: factor.table
         for factor in kb.scoring.factors
@@ -146,8 +146,8 @@ def _case_features(
 
 
 def tier_of(ftr_count: int, kb: KnowledgeBase) -> str:
-    """The tier of `data.ftr_tiers` that a number of fails to receive makes; "none" for one that no
-    tier has.
+    """Return the tier of `data.ftr_tiers` for a number of fails to receive; "none" if no tier has
+    it.
     """
     rules = kb.datasets.ftr_tiers
     tiers = ("simple", "medium", "complex")

@@ -1,6 +1,6 @@
-"""The dataset card: what a set is, what it was made from, and what was counted in it.
+"""The dataset card: the contents, the origin and the counts of a dataset.
 
-Markdown with the front matter that the library `datasets` reads.
+It is Markdown with the front matter that the library `datasets` reads.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ def card(
     rules: str,
     command: str,
 ) -> str:
-    """The README of a data folder that holds `stages`, of which `sets` were just made.
+    """Return the README of a data folder that contains `stages`.
 
-    `rules` is the version of the knowledge base; `command` makes the same bytes again.
+    `sets` are the datasets that were just made. `rules` is the version of the knowledge base.
+    `command` makes the same bytes again.
     """
     profile = "" if sets[0][0].profile == "coverage" else f" --profile {sets[0][0].profile}"
     configs = "\n".join(

@@ -1,6 +1,6 @@
-"""Free text as desks write it: notes on a fail, replies to chases, reasons of disputes.
+"""Free text as desks write it: notes on a fail, replies to chases, reasons for disputes.
 
-No rule reads it, nor may a model.
+No rule reads this text, and a model must not use it either.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _DISPUTES = (
 
 
 def desk_note(draw: random.Random) -> str:
-    """One or two short sentences."""
+    """Write one or two short sentences."""
     note = (
         f"{draw.choice(_OPENINGS)} {draw.choice(_WHO)} {draw.choice(_WHEN)}:"
         f" {draw.choice(_REPLIES)}."
@@ -56,6 +56,6 @@ def desk_note(draw: random.Random) -> str:
 
 
 def dispute(draw: random.Random) -> str:
-    """Why a counterparty does not know the trade."""
+    """Give a reason why a counterparty does not know the trade."""
     reason = draw.choice(_DISPUTES)
     return f"{reason}: {draw.choice(_REPLIES)}" if draw.random() < 0.3 else reason

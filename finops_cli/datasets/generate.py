@@ -1,4 +1,4 @@
-"""Makes the datasets that a call asks for, with their card: the work of `finops generate`."""
+"""Make the requested datasets and their card: the work of `finops generate`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ OnMessage = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerateOptions:
-    """The options of a call."""
+    """The options of `finops generate`."""
 
     stage: StageName | None
-    """None: the stages of the default set."""
+    """None: every stage of the default set."""
     rows: int | None
-    """None: each stage's own number."""
+    """None: the default number of each stage."""
     seed: int
     profile: Profile
     folder: Path
     parquet: bool
     workers: int
     phrasebank: Path | None = None
-    """A copy of financial_phrasebank of the user's own."""
+    """The user's own copy of financial_phrasebank."""
 
 
 class _Made(NamedTuple):
@@ -47,7 +47,7 @@ class _Made(NamedTuple):
 
 
 def make_data(options: GenerateOptions, kb_dir: Path, on_message: OnMessage) -> list[Report]:
-    """Write the datasets and their card; returns a report on each.
+    """Write the datasets and their card. Return a report on each dataset.
 
     Raises UsageError, MissingPiece, BadExample, Unfinished.
     """
@@ -76,7 +76,10 @@ def make_data(options: GenerateOptions, kb_dir: Path, on_message: OnMessage) -> 
 
 
 def _stages(options: GenerateOptions) -> list[Stage]:
-    """The stages to make. Raises UsageError for a phrasebank of a stage that takes none."""
+    """Return the stages to make.
+
+    Raises UsageError for a phrasebank with a stage that does not use one.
+    """
     if options.stage is not None:
         stages = [stage_named(options.stage)]
     else:
@@ -141,7 +144,7 @@ def _progress(stage: StageName, rows: int, on_message: OnMessage) -> Callable[[i
 
 
 def _command(options: GenerateOptions) -> str:
-    """The command that makes the same bytes again."""
+    """Return the command that makes the same bytes again."""
     parts = ["finops generate"]
     parts += [f"--stage {options.stage}"] if options.stage is not None else []
     parts += [f"-n {options.rows}"] if options.rows is not None else []
@@ -160,8 +163,9 @@ def _refuse_without_parquet() -> None:
 
 
 def _write_parquet(file: Path) -> None:
-    """Write the rows of `file` again beside it, a block at a time, so that memory does not grow
-    with the file.
+    """Write the rows of `file` as Parquet beside it.
+
+    One block is in memory at a time.
     """
     import pyarrow.json
     import pyarrow.parquet

@@ -1,8 +1,7 @@
-"""Grades of a model's answers to held-out rows: the checker of the pipeline judges them, whoever
-asked the model.
+"""Grade a model's answers to held-out rows with the same checks as the pipeline.
 
-`training.answer_eval` asks a model during training, `quantization.accuracy_check` asks the file
-that was made from it. Their scores mean the same.
+`training.answer_eval` grades a model during training; `quantization.accuracy_check` grades a model
+file. Both compute scores with the same meaning.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ class Grade(NamedTuple):
     """The grade of one answer."""
 
     valid: bool
-    """It can be read and has the right shape."""
+    """The answer can be parsed and has the right shape."""
     exact: bool
-    """It has no finding."""
+    """The checker has no finding."""
     same_decision: bool
-    """It decides as the rules do: same tier, same steps, same label."""
+    """The decision is the rules' decision: same tier, same steps or same label."""
 
 
 NO_ANSWER = Grade(False, False, False)
-"""The grade of an answer that cannot be read, or did not come."""
+"""The grade of a missing or unreadable answer."""
 
 
 class Scores(Struct, frozen=True):
-    """How many of the `asked` answers are valid, exact, and the same decision as the rules'."""
+    """The number of answers that are valid, that are exact, and that make the rules' decision."""
 
     asked: int
     valid: int
@@ -40,8 +39,8 @@ class Scores(Struct, frozen=True):
     decided: int
 
     def rank(self, loss: float) -> float:
-        """Exact counts before decided, decided before valid; a lower loss decides between
-        equals.
+        """Return a number to rank models by: exact first, then decided, then valid, then the lower
+        loss.
         """
         places = self.asked + 1
         return (self.exact * places + self.decided) * places + self.valid + 1 / (1 + loss)
@@ -59,7 +58,7 @@ def total(grades: Iterable[Grade]) -> Scores:
 
 
 def grade_answer(task: Task[Any], text: str, decision: Callable[[Any], object]) -> Grade:
-    """Grade the text of a model as the answer to `task`; nothing is repaired."""
+    """Grade a model's text as the answer to `task`. Nothing is repaired."""
     reply = parse_and_check(task, text, task.prompt.thinks)
     if reply.answer is None:
         return NO_ANSWER

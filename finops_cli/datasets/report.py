@@ -1,4 +1,7 @@
-"""Reports on a dataset from its files: verifies every row and judges every requirement again."""
+"""Report on a dataset from its files.
+
+Every row is verified again and every requirement is tested again.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,13 @@ from finops_cli.kb.rulebook import KnowledgeBase
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """The content of the files of one stage."""
+    """The contents of the files of one stage."""
 
     stage: StageName
     rows: int
     bad_rows: int
     faults: list[str]
-    """The first of the bad rows."""
+    """The first faults."""
     counts: dict[str, dict[str, int]]
     requirements: list[Requirement]
 
@@ -58,7 +61,7 @@ class _Count:
 def report(files: Sequence[Path], profile: Profile, kb: KnowledgeBase) -> list[Report]:
     """Report on each stage found in `files` (JSONL rows, or folders of them).
 
-    Raises UsageError when there is nothing to read.
+    Raises UsageError if there is nothing to read.
     """
     counts: dict[StageName, _Count] = {}
     with SeenIds() as seen:
@@ -75,7 +78,7 @@ def report(files: Sequence[Path], profile: Profile, kb: KnowledgeBase) -> list[R
                 count.faults.append(f"{place}: {fault}")
     if not counts:
         raise UsageError(
-            f"{', '.join(map(str, files))}: no rows here",
+            f"{', '.join(map(str, files))}: there are no rows",
             "give .jsonl files of `finops generate`, or their folder",
         )
     return [
@@ -99,7 +102,7 @@ def requirements(
     profile: Profile,
     kb: KnowledgeBase,
 ) -> list[Requirement]:
-    """Judge every requirement of the set of a stage, in the order of the card."""
+    """Test every requirement of the dataset of a stage, in the order of the card."""
     row = stage_named(stage)
     dimensions = by_dimension(counts)
     found = [
@@ -116,8 +119,8 @@ def _rows_of_stage(files: Sequence[Path], stage: StageName) -> Iterator[Row]:
 
 
 def _fault(place: str, row: Row | str, number: int, seen: SeenIds, kb: KnowledgeBase) -> str | None:
-    """The fault of a row: in itself, in the file that it stands in, or as a copy of an earlier
-    row.
+    """Return the fault of a row, if any: a bad row, a row in the wrong file, or a copy of an
+    earlier row.
     """
     if isinstance(row, str):
         return row
@@ -126,17 +129,17 @@ def _fault(place: str, row: Row | str, number: int, seen: SeenIds, kb: Knowledge
         return f"{found[0].rule}: {found[0].message}"
     split = next((split for split in get_args(Split) if f"-{split}." in place), row.split)
     if split != row.split:
-        return f"data.row: {row.id} belongs to {row.split} and stands in a file of {split}"
+        return f"data.row: {row.id} belongs to {row.split} but is in a file of {split}"
     content = hashlib.sha256(row.record.replace(row.id, "", 1).encode()).hexdigest()
     if seen.register(
         [(f"id {row.stage} {row.id}", number), (f"content {row.stage} {content}", number)]
     ):
-        return f"data.row: {row.id} stands here a second time"
+        return f"data.row: {row.id} is here a second time"
     return None
 
 
 def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:
-    """Each row with its place, or the fault of its line."""
+    """Yield each row with its place, or the fault of its line."""
     decoder = msgspec.json.Decoder(Row)
     for file in _files(files):
         with file.open("rb") as source:
@@ -165,12 +168,12 @@ def _files(given: Iterable[Path]) -> Iterator[Path]:
 
 
 def _stage_of(place: str) -> StageName:
-    """The stage that a file's name says; the first stage where it says none."""
+    """Return the stage that the file name starts with, else the first stage."""
     return next((name for name in STAGES if place.startswith(name)), next(iter(STAGES)))
 
 
 def nested(counts: Counts) -> dict[str, dict[str, int]]:
-    """Counts of values by dimension, in the order of their names."""
+    """Return the counts by dimension and value, sorted by name."""
     nested: dict[str, dict[str, int]] = {}
     for (dimension, value), count in sorted(counts.items()):
         nested.setdefault(dimension, {})[value] = count

@@ -1,4 +1,4 @@
-"""A dataset report as one HTML page: requirements, and every distribution as bars.
+"""Render a dataset report as one HTML page: requirements, and every distribution as bars.
 
 The page has no script and loads nothing.
 """
@@ -28,7 +28,7 @@ td { padding: .15rem .6rem .15rem 0; vertical-align: top }
 
 
 def page(reports: Sequence[Report], title: str) -> str:
-    """Render `reports` as a page that stands alone."""
+    """Render `reports` as a self-contained page."""
     body = "".join(_stage(report) for report in reports)
     head = (
         '<meta charset="utf-8"><meta name="viewport"'
@@ -76,6 +76,6 @@ def _chart(dimension: str, values: dict[str, int]) -> str:
 
 
 def _order(item: tuple[str, int]) -> tuple[int, str]:
-    """Numbers by size, words by name."""
+    """Return the sort key of a value: numbers by size, words by name."""
     name = item[0]
     return (int(name), "") if name.isdigit() else (0, name)

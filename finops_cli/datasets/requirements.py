@@ -1,6 +1,6 @@
-"""The requirements that a dataset must meet, judged by what was counted in it.
+"""The requirements that a dataset must meet, tested on its counts.
 
-A requirement that needs more rows than there are is not judged.
+A requirement that needs more rows than the dataset has is not tested.
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ from finops_cli.kb.rulebook import KnowledgeBase
 
 
 class Requirement(Struct, frozen=True):
-    """One requirement and what was counted."""
+    """One requirement and its result."""
 
     name: str
     met: bool | None
-    """None where the set is too small to judge it."""
+    """None: the dataset is too small to test it."""
     detail: str
+    """The counts that decided."""
 
 
 _OFF_CENTRE = Decimal("0.25")
-"""How far the centre of the ages may be off, in days."""
+"""Tolerance for the average of the ages, in days."""
 _POINT = Decimal(1)
-"""How far a proportion may be off, in percent points."""
+"""Tolerance for a proportion, in percentage points."""
 _SMALLEST, _MANY, _ALL_EDGES, _SCENARIOS = 100, 10_000, 5_000, 500
-"""Rows from which a requirement can be judged."""
+"""Number of rows from which a requirement can be tested."""
 
 
 def split_requirement(
     counts: Mapping[str, Counter[str]], rows: int, kb: KnowledgeBase
 ) -> Requirement:
-    """Every set has the same proportions of train and eval rows."""
+    """Require the same proportions of train and eval rows in every dataset."""
     every = kb.datasets.eval_every
     wanted = {"train": 100 - 100 // every, "eval": 100 // every}
     return _proportions("80/20 split", counts["split"], wanted, rows)
 
 
 def by_dimension(counts: Counts) -> Mapping[str, Counter[str]]:
-    """Counts of values by dimension; a dimension that never occurs has none."""
+    """Group counts by dimension. A dimension that never occurs has no counts."""
     found = defaultdict[str, Counter[str]](Counter)
     for (dimension, value), count in counts.items():
         found[dimension][value] = count
@@ -57,7 +58,7 @@ def by_dimension(counts: Counts) -> Mapping[str, Counter[str]]:
 def triage_requirements(
     counts: Mapping[str, Counter[str]], rows: int, profile: Profile, kb: KnowledgeBase
 ) -> Iterator[Requirement]:
-    """The requirements of the triage set, in the order of the card."""
+    """Test the requirements of the triage set, in the order of the card."""
     s = kb.scoring
     yield _proportions("categories", counts["category"], kb.datasets.categories, rows)
     yield _all(
@@ -68,7 +69,7 @@ def triage_requirements(
         _SMALLEST,
     )
     yield _all(
-        "concentration stacks, the cap among them",
+        "concentration stacks, including the cap",
         counts["concentration stack"],
         _stacks(kb),
         rows,
@@ -92,7 +93,7 @@ def triage_requirements(
 def _coverage_of_bands(
     counts: Mapping[str, Counter[str]], rows: int, kb: KnowledgeBase
 ) -> Iterator[Requirement]:
-    """The requirements that the distribution of the market does not meet."""
+    """Test the requirements that do not apply to the profile `market`."""
     s = kb.scoring
     ages, values = range(len(s.age_factor.values)), range(len(s.value_factor.values))
     combinations = {
@@ -149,7 +150,7 @@ def _participants(counts: Counter[str], rows: int, kb: KnowledgeBase) -> Iterato
 def resolver_requirements(
     counts: Mapping[str, Counter[str]], rows: int, profile: Profile, kb: KnowledgeBase
 ) -> Iterator[Requirement]:
-    """The requirements of the resolver set, in the order of the card."""
+    """Test the requirements of the resolver set, in the order of the card."""
     yield _proportions("complexity tiers", counts["ftr tier"], kb.datasets.ftr_counts, rows)
     few, least = counts["complex brokers"]["too few"], kb.datasets.ftr_tiers["complex_brokers"]
     yield Requirement(
@@ -173,7 +174,7 @@ def resolver_requirements(
 
 
 def _ages(ages: Counter[str], kb: KnowledgeBase) -> Requirement:
-    """The range of the ages, and the centre of the normal ones."""
+    """Test the range of the ages, and the average of the normal ones."""
     rules = kb.datasets.ftr_ages
     outside = sum(
         count

@@ -1,5 +1,6 @@
-"""Inputs for stage 2: all scenarios of the card at its mix of complexity (domain, section 8; kb:
-`data.*`).
+"""Cases for stage 2: all scenarios, in the mix of complexity of the resolver's model card.
+
+Source: domain specification, section 8; kb `data.*`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 
 
 class Shares(NamedTuple):
-    """The shares that are owed, and the sources that may cover them."""
+    """The shares that are owed, and the sources that can cover them."""
 
     owed: int
     box: int
@@ -60,11 +61,12 @@ def cases(
     counts: tuple[int, int] | None = None,
     changed: Callable[[FailRecord], FailRecord] = lambda fail: fail,
 ) -> Iterator[ResolverInput]:
-    """Inputs for example `index`, without end: the first that is wanted counts (see
-    `foundry.split`).
+    """Yield cases for example `index` without end.
 
-    `counts`: from how many fails to receive to how many, where not those of the card's mix.
-    `changed`: of a fail as it was drawn, the one that is triaged and handed over.
+    `datasets.splits.first_in_split` takes the first that belongs to the right split.
+
+    `counts` are the least and the most fails to receive; None: the mix of the model card. `changed`
+    edits each fail record before it is triaged and handed over.
     """
     scenario = deal_evenly(SCENARIOS, seed, "scenarios", index)
     tier = deal_evenly(smallest_deck(kb.datasets.ftr_counts), seed, "ftr counts", index)
@@ -76,8 +78,9 @@ def cases(
         )
         case = handoff(fail, triage(fail, kb), kb)
         if isinstance(case, ResolverInput):
-            told = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
-            yield case if told else replace(case, age_days=None)  # card 2's own inputs have no age
+            has_age = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
+            # Inputs in the resolver's model card have no age, so some cases have none.
+            yield case if has_age else replace(case, age_days=None)
 
 
 def _fail(
@@ -121,9 +124,7 @@ def _age(scenario: Scenario, threshold: bool, kb: KnowledgeBase, draw: random.Ra
 
 
 def _shares(scenario: Scenario, receipts: int, draw: random.Random) -> Shares:
-    """Sources of a size that leads the waterfall where the scenario wants it; others are left to
-    chance.
-    """
+    """Draw sources: large ones where the scenario needs them, random ones elsewhere."""
     unit = max(100, receipts // 2)
     box, recall, borrow, depot = (draw.randint(1, unit) for _ in range(4))
     if scenario == "full_ftr":
@@ -177,12 +178,14 @@ def _inventory(
 
 
 def coverage(box: int, owed: int) -> Percent:
-    """The percentage of the shares owed that the free box covers, to a tenth."""
+    """Compute the percentage of the shares owed that the free box covers, to a tenth."""
     return Percent(tidy((Decimal(box * 100) / owed).quantize(_TENTH)))
 
 
 def _event(draw: random.Random) -> CorporateAction:
-    """Most often neither path A nor B is open, so that settling in cash is well seen."""
+    """Draw a corporate action. Most have neither path A nor path B, so that cash settlement is
+    common.
+    """
     return (
         CorporateAction(pre_event_deliverable=False)
         if draw.random() < 0.6
@@ -242,8 +245,9 @@ def _ftr_age(kb: KnowledgeBase, draw: random.Random) -> int:
 
 
 def _brokers(count: int, kb: KnowledgeBase, draw: random.Random) -> list[str]:
-    """One broker a receipt, now and then the same one twice; as many of them as a complex case has
-    at least.
+    """Draw a broker for each receipt; some brokers occur twice.
+
+    A complex case gets at least the number of brokers that it must have.
     """
     distinct = draw.randint(
         min(count, max(kb.datasets.ftr_tiers["complex_brokers"], count - 3)), count
@@ -253,8 +257,9 @@ def _brokers(count: int, kb: KnowledgeBase, draw: random.Random) -> list[str]:
 
 
 def _related(scenario: Scenario, draw: random.Random) -> tuple[RelatedFail, ...]:
-    """Other fails of the desk in the CUSIP; a gridlock of few receipts gets its third broker
-    here.
+    """Draw other fails of the desk in the same CUSIP.
+
+    A gridlock of few receipts gets its third broker here.
     """
     count = draw.randint(2, 3) if scenario == "gridlock" else draw.choice((0, 0, 0, 1, 2))
     categories = cast(tuple[RelatedCategory, ...], get_args(RelatedCategory))[:3]
@@ -271,7 +276,7 @@ def _related(scenario: Scenario, draw: random.Random) -> tuple[RelatedFail, ...]
 
 
 def scenarios_of(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> frozenset[Scenario]:
-    """Which scenarios an input and its plan show (kb: `data.scenarios`)."""
+    """Return the scenarios that a case and its plan show (kb: `data.scenarios`)."""
     taken = {step.action: step.qty for step in plan.resolution_steps}
     receipts = any(action in taken for action in _RECEIPTS)
     boxed, recalled, borrowed = (

@@ -1,5 +1,7 @@
-"""Rows of a training set: the conversation that inference sends, the wanted answer, and record and
-oracle answer beside them.
+"""Rows of a training set.
+
+A row contains the conversation that inference sends, the expected completion, the record, and the
+rules' answer.
 """
 
 from __future__ import annotations
@@ -36,16 +38,13 @@ class Message(Struct, frozen=True):
 
 
 class TemplateArguments(Struct, frozen=True):
-    """The arguments of the model's chat template that give the prompt which inference sends."""
+    """The arguments of the model's chat template that produce the prompt of inference."""
 
     enable_thinking: bool
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One example, as the trainer TRL reads prompt/completion data.
-
-    `record` and `answer` are JSON texts: every row has one schema.
-    """
+    """One example, in the prompt/completion format of the trainer TRL."""
 
     id: str
     stage: StageName
@@ -54,17 +53,19 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     completion: list[Message]
     chat_template_kwargs: TemplateArguments
     record: str
+    """The record, as JSON text, so that all rows have one schema."""
     answer: str
+    """The rules' answer, as JSON text."""
 
 
 def triage_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Row:
-    """Example `index` of the triage set."""
+    """Make example `index` of the triage set."""
     every = kb.datasets.eval_every
     return row_of_fail(first_in_split(fails(index, seed, kb, profile), index, every), kb)
 
 
 def row_of_fail(record: FailRecord, kb: KnowledgeBase) -> Row:
-    """The row of a fail record: everything in it follows from the record and the rules."""
+    """Make the row of a fail record. Everything in it follows from the record and the rules."""
     answer = exact_json.encode(triage(record, kb)).decode()
     split = split_of(content_key(record), kb.datasets.eval_every)
     given = exact_json.encode(record).decode()
@@ -80,10 +81,10 @@ def row_of_fail(record: FailRecord, kb: KnowledgeBase) -> Row:
 
 
 def resolver_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile = "coverage") -> Row:
-    """Example `index` of the resolver set.
+    """Make example `index` of the resolver set.
 
-    An example that does not fit into the trained length is drawn again. Every profile has the
-    same cases.
+    An example that does not fit into the training length is drawn again. Every profile has the same
+    cases.
     """
     drawn = cases(index, seed, kb)
     while True:
@@ -96,7 +97,7 @@ def resolver_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile = "c
 
 
 def row_of_case(case: ResolverInput, kb: KnowledgeBase) -> Row:
-    """The row of a resolver input: the answer is a trace, then the plan."""
+    """Make the row of a case. The completion is the reasoning, then the plan."""
     plan = resolve(case, kb)
     answer = exact_json.encode(plan).decode()
     completion = f"{_THINK}{render_reasoning(case, plan, kb)}{_END_THINK}{answer}"
@@ -114,13 +115,13 @@ def row_of_case(case: ResolverInput, kb: KnowledgeBase) -> Row:
 
 
 _SURELY_SHORT = 20
-"""Fails to receive up to which nothing came near the limit; above it tokens are estimated
+"""Largest number of fails to receive that always fits. Above it, tokens are estimated
 (docs/decisions/0008).
 """
 
 
 def fits(asked: Conversation, completion: str, kb: KnowledgeBase) -> bool:
-    """Prompt and answer fit into the length that the model is trained on (kb: `data.ftr_tiers`)."""
+    """Check that prompt and answer fit into the training length (kb: `data.ftr_tiers`)."""
     return (
         estimated_tokens(asked.text) + estimated_tokens(completion)
         <= kb.datasets.ftr_tiers["tokens"]
@@ -137,7 +138,7 @@ def row_of(
     record: str,
     answer: str,
 ) -> Row:
-    """A row whose prompt has a system turn, from its parts."""
+    """Build a row whose prompt has a system message."""
     return Row(
         id=name,
         stage=stage,
@@ -151,7 +152,7 @@ def row_of(
 
 
 def verify_triage_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
-    """Check the answer as a model's would be checked, then compare every byte of the row."""
+    """Check the answer as a model's answer is checked, then compare every byte of the row."""
     record = FAIL.read(exact_json.decode(row.record))
     said = TRIAGE.read(exact_json.decode(row.answer))
     if record is None or said is None:
@@ -167,7 +168,7 @@ def verify_triage_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
 
 
 def verify_resolver_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
-    """Check the plan and its reasoning as a model's would be checked, then compare every byte."""
+    """Check the plan and its reasoning as a model's are checked, then compare every byte."""
     case = RESOLVER_INPUT.read(exact_json.decode(row.record))
     said = RESOLUTION.read(exact_json.decode(row.answer))
     if case is None or said is None:
@@ -186,7 +187,7 @@ def verify_resolver_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
 
 
 def differences(row: Row, expected: Row) -> list[Finding]:
-    """A finding for each field in which a row differs from the row that its record gives."""
+    """Return a finding for each field that differs from the row that the record gives."""
     fields = [
         name for name in Row.__struct_fields__ if getattr(row, name) != getattr(expected, name)
     ]

@@ -1,7 +1,6 @@
-"""Seeded draws.
+"""Seeded random draws.
 
-What an example is made of depends on seed and index alone, so that workers and order change
-nothing.
+An example depends only on seed and index, so the number of workers and their order change nothing.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ T = TypeVar("T")
 
 
 def rng(seed: int, name: str, index: int) -> random.Random:
-    """A stream of its own for `name` and `index`.
+    """Return an independent random stream for `name` and `index`.
 
-    Python seeds it from a digest of the text, the same on every platform.
+    Python seeds it from a digest of the text, so it is the same on every platform.
     """
     return random.Random(f"{seed}:{name}:{index}")  # noqa: S311 - training data, not secrets
 
 
 def deal_evenly(cards: Sequence[T], seed: int, name: str, index: int) -> T:
-    """The card that `index` gets when `cards` are shuffled and dealt, block after block: every
-    block deals each card once.
+    """Return the card of `index` when `cards` are shuffled and dealt block after block.
+
+    Every block deals each card once.
     """
     block, place = divmod(index, len(cards))
     return cards[_order(len(cards), seed, name, block)[place]]
@@ -42,7 +42,7 @@ def _order(size: int, seed: int, name: str, block: int) -> list[int]:
 
 
 def smallest_deck(shares: Mapping[str, int]) -> list[str]:
-    """The smallest hand of cards that holds `shares` exactly: 30/30/20/10/10 is ten cards."""
+    """Return the smallest deck with exactly these percentages: 30/30/20/10/10 needs ten cards."""
     divisor = math.gcd(*shares.values())
     return [name for name, share in shares.items() for _ in range(share // divisor)]
 
@@ -54,8 +54,9 @@ def chance(draw: random.Random, percent: int | Decimal) -> bool:
 def in_band(
     table: BandTable[Any], band: int, step: Decimal, top: int, draw: random.Random, at_edge: int
 ) -> Decimal:
-    """A number of band `band`, a multiple of `step`, at most `top`; in `at_edge` percent of the
-    draws one of the band's ends.
+    """Draw a number of band `band`: a multiple of `step`, at most `top`.
+
+    In `at_edge` percent of the draws it is one of the band's ends.
     """
     low, high = ends(table, band, step, top)
     if chance(draw, at_edge):
@@ -64,7 +65,7 @@ def in_band(
 
 
 def ends(table: BandTable[Any], band: int, step: Decimal, top: int) -> tuple[int, int]:
-    """The least and the greatest number of a band, in steps."""
+    """Return the smallest and the largest number of a band, in steps."""
     below, above = (table.upper_edge(band - 1) if band else None), table.upper_edge(band)
     low = 0 if below is None else int(below[0] / step) + below[1]
     high = int(top / step) if above is None else int(above[0] / step) - (not above[1])
@@ -72,8 +73,9 @@ def ends(table: BandTable[Any], band: int, step: Decimal, top: int) -> tuple[int
 
 
 def quantile(points: Sequence[Decimal], at: float, logarithmic: bool) -> float:
-    """The value at quantile `at` (0-1) of a distribution given by its points; evenly between them,
-    or on a logarithmic scale.
+    """Return quantile `at` (0 to 1) of a distribution given by its points.
+
+    Between points the interpolation is linear or logarithmic.
     """
     place = at * (len(points) - 1)
     i = min(int(place), len(points) - 2)

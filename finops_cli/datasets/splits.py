@@ -1,5 +1,6 @@
-"""Which split an example belongs to: told by its content, so that the same or nearly the same
-record never stands in both.
+"""The split that an example belongs to.
+
+The content decides, so a record and its near copies are always in the same split.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ _NAMES_AND_TEXT = frozenset(
         "reason",
     )
 )
-"""What two records may differ in and still be nearly the same: identifiers and free text."""
+"""Identifiers and free text. Records that differ only in these count as the same."""
 
 
 def wanted(index: int, every: int) -> Split:
-    """The split that example `index` is made for: one in `every` for evaluation."""
+    """Return the split that example `index` is made for: one in `every` is for evaluation."""
     return "eval" if index % every == every - 1 else "train"
 
 
 def content_key(example: FailRecord | ResolverInput) -> bytes:
-    """A digest of all that the rules read of `example`."""
+    """Compute a digest of all fields of `example` that the rules read."""
     plain = msgspec.to_builtins(example, builtin_types=(), enc_hook=str)
     return hashlib.sha256(exact_json.encode(_without_names(plain))).digest()
 
@@ -54,13 +55,11 @@ def _without_names(value: Any) -> Any:
 
 
 def split_of(key: bytes, every: int) -> Split:
-    """The split that content with this key belongs to."""
+    """Return the split that content with this key belongs to."""
     return "eval" if int.from_bytes(key[:8], "big") % every == every - 1 else "train"
 
 
 def first_in_split(examples: Iterable[T], index: int, every: int) -> T:
-    """The first of `examples` whose content belongs to the split that example `index` is
-    made for.
-    """
+    """Return the first of `examples` that belongs to the split that example `index` is made for."""
     split = wanted(index, every)
     return next(example for example in examples if split_of(content_key(example), every) == split)

@@ -1,5 +1,6 @@
-"""The type of a row of the table `datasets.stages.STAGES`: everything that one model stage needs
-from its first example to its grade.
+"""The type of a row of the table `datasets.stages.STAGES`.
+
+A row contains everything that one model stage needs, from its first example to its grade.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from finops_cli.models.tasks import Task
 from finops_cli.verify.codecs import Codec
 
 Features = Iterable[tuple[str, str]]
-"""(dimension, value) pairs that the dataset report counts."""
+"""The (dimension, value) pairs that the dataset report counts."""
 
 
 class TaskAnswers(NamedTuple):
-    """Answers that are JSON objects, as a backend asks for them."""
+    """Answers that are JSON objects."""
 
     task: Callable[[Any, KnowledgeBase, str], Task[Any]]
-    """From the record, the knowledge base and the name of a Modelfile: prompt, codec, check and
-    repair.
+    """Make the task from the record, the knowledge base and the name of a Modelfile.
+
+    The task has the prompt, the codec, the check and the repair.
     """
     decision: Callable[[Any], object]
-    """The part of an answer that decides; two answers with equal parts decide the same."""
+    """Return the deciding part of an answer. Answers with equal parts make the same decision."""
 
 
 class LabelAnswers(NamedTuple):
@@ -42,36 +44,45 @@ class LabelAnswers(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One model stage. Functions at module level only: worker processes receive the row."""
+    """One model stage.
+
+    Its functions must be at module level, because worker processes receive the row.
+    """
 
     name: StageName
     record_codec: Codec[Any]
-    """Reads `Row.record`."""
+    """Decodes the field `record` of a row."""
     answers: TaskAnswers | LabelAnswers
     decision_field: str
-    """The name of the decision, for reports: "same tier"."""
+    """The name of the decision in reports, for example "same tier"."""
     make_row: Callable[[int, int, KnowledgeBase, Profile], Row]
-    """Example N of a set, from N and the seed; it belongs to the split that N is meant for."""
+    """Make an example from its number and the seed. It belongs to the split that the number is
+    meant for.
+    """
     verify_row: Callable[[Row, KnowledgeBase], list[Finding]]
-    """Everything that is wrong with a row, from its texts alone. May raise ValueError,
-    ArithmeticError or RecursionError for texts that are not JSON.
+    """Return everything that is wrong with a row, from its texts alone.
+
+    May raise ValueError, ArithmeticError or RecursionError for texts that are not JSON.
     """
     features: Callable[[Row, KnowledgeBase], Features]
-    """The pairs that a verified row adds to the report, without its split."""
+    """Return the pairs that a verified row adds to the report, without its split."""
     default_rows: Callable[[KnowledgeBase], int]
     eval_every: Callable[[KnowledgeBase], int]
-    """One example of so many belongs to the eval split."""
+    """One example in this many belongs to the eval split."""
     requirements: Callable[
         [Mapping[str, Counter[str]], int, Profile, KnowledgeBase], Iterable[Requirement]
     ]
-    """The requirements that counts by dimension can prove, beside the one of the split."""
+    """Test the requirements that depend on counts by dimension, except the requirement on splits.
+    """
     requirements_of_rows: Callable[[Iterator[Row]], list[Requirement]] | None = None
-    """Requirements that need the rows themselves."""
+    """Test the requirements that need the rows themselves."""
     max_distinct_rows: Callable[[], int] | None = None
-    """The number of training rows up to which no text comes twice, where there is one."""
+    """Return the number of training rows up to which no text repeats; None if there is no such
+    limit.
+    """
     import_rows: Callable[[Path, Callable[[str], None]], Iterator[tuple[Row, Features]]] | None = (
         None
     )
-    """Rows from a file of the user's own (`--phrasebank`)."""
+    """Read rows from the user's own file (`--phrasebank`)."""
     in_default_set: bool = True
-    """`finops generate` without --stage makes its set."""
+    """`finops generate` without --stage makes this dataset."""

@@ -1,5 +1,6 @@
-"""The model stages, one row each. A new stage is a row of this table, a name in
-`domain.stage_names` and a Modelfile; nothing else in this package asks for a stage by its name.
+"""The model stages, one row each.
+
+A new stage is a row of this table, a name in `domain.stage_names` and a Modelfile.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def _tier(answer: Triage) -> object:
 
 
 def _steps(answer: Resolution) -> object:
-    """The same actions with the same quantities in the same order are the same decision."""
+    """Return the actions with their quantities, in order."""
     return [(step.action, step.qty) for step in answer.resolution_steps]
 
 
@@ -100,14 +101,20 @@ STAGES: dict[StageName, Stage] = {
 
 
 def stage_named(name: str) -> Stage:
-    """Find a stage. Raises UsageError that names the stages there are."""
+    """Return a stage by its name.
+
+    Raises UsageError that lists the accepted names.
+    """
     if name not in STAGES:
-        raise UsageError(f"there is no stage {name}", f"give one of {', '.join(STAGES)}")
+        raise UsageError(f"unknown stage {name}", f"give one of {', '.join(STAGES)}")
     return STAGES[name]
 
 
 def verify_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
-    """Everything that is wrong with a row, read from its texts alone; empty when it is good."""
+    """Return everything that is wrong with a row, from its texts alone.
+
+    The list is empty for a good row.
+    """
     if row.stage not in STAGES:
         message = f"{row.id}: its stage {row.stage} is not one of {', '.join(STAGES)}"
         return [Finding("data.row", "/stage", list(STAGES), row.stage, message)]
@@ -118,13 +125,13 @@ def verify_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
 
 
 def features(row: Row, kb: KnowledgeBase) -> Features:
-    """The (dimension, value) pairs of a verified row."""
+    """Return the (dimension, value) pairs of a verified row."""
     yield "split", row.split
     yield from stage_named(row.stage).features(row, kb)
 
 
 def grade(row: Row, text: str, kb: KnowledgeBase) -> Grade:
-    """Grade what a model said to the record of `row`; nothing is repaired.
+    """Grade a model's answer to the record of `row`. Nothing is repaired.
 
     Raises UsageError as `task_of` does.
     """
@@ -135,8 +142,9 @@ def grade(row: Row, text: str, kb: KnowledgeBase) -> Grade:
 
 
 def task_of(row: Row, kb: KnowledgeBase, modelfile: str | None = None) -> Task[Any]:
-    """The task that a backend would give a model for the record of `row`, by the Modelfile of its
-    stage or another.
+    """Return the task that a backend would give a model for the record of `row`.
+
+    The prompt is the Modelfile of the stage, or `modelfile`.
 
     Raises UsageError for a record that does not have the shape of the stage.
     """

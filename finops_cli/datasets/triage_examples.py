@@ -1,5 +1,7 @@
-"""Fail records for stage 1: every band meets every other, both sides of each boundary occur
-(domain, section 8; kb: `data.*`).
+"""Fail records for stage 1.
+
+Every band is combined with every other, and both sides of each boundary occur. Source: domain
+specification, section 8; kb `data.*`.
 """
 
 from __future__ import annotations
@@ -21,18 +23,24 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import regulatory_state
 
 Profile = Literal["coverage", "market"]
-"""coverage: every combination equally often. market: values and ages as in the SEC files."""
+"""The distribution of generated records.
+
+`coverage` has every combination equally often; `market` has values and ages as in the SEC files.
+"""
 
 _CENT, _WHOLE = Decimal("0.01"), Decimal(1)
 _OLDEST_DAYS, _HIGHEST_USD, _HIGHEST_RATE, _HIGHEST_COVERAGE = 40, 60_000_000, 30, 250
-"""Where the open bands end in generated data; nothing in the rules depends on it."""
+"""The ends of the open bands in generated data. No rule depends on them."""
 _LOG_PRICE = 3.5
-"""A median price of about 33 dollars."""
+"""The natural logarithm of the median share price, about 33 dollars."""
 _ROUND_LOTS = (100, 200, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000)
 
 
 class Dealt(NamedTuple):
-    """What an example is asked to show, dealt so that every block of a data set shows all of it."""
+    """The properties that an example must have.
+
+    They are dealt so that every block of a dataset has all of them.
+    """
 
     category: Category
     age_band: int
@@ -46,7 +54,7 @@ class Dealt(NamedTuple):
 
 
 def deal(index: int, seed: int, kb: KnowledgeBase) -> Dealt:
-    """The dealt part of example `index`."""
+    """Return the dealt properties of example `index`."""
     s = kb.scoring
     ages, values = range(len(s.age_factor.values)), range(len(s.value_factor.values))
     age, value, state = deal_evenly(
@@ -77,8 +85,9 @@ def deal(index: int, seed: int, kb: KnowledgeBase) -> Dealt:
 
 
 def fails(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Iterator[FailRecord]:
-    """Records for example `index`, without end: the first that is wanted counts (see
-    `foundry.split`).
+    """Yield records for example `index` without end.
+
+    `datasets.splits.first_in_split` takes the first that belongs to the right split.
     """
     asked = deal(index, seed, kb)
     draw = rng(seed, f"triage {profile}", index)
@@ -121,7 +130,7 @@ def _record(
 
 
 def _direction(p: Dealt, profile: Profile, draw: random.Random) -> tuple[Direction, Side]:
-    """Only a delivery obligation has a regulatory state; what we wait for has none."""
+    """Draw direction and side. Only an obligation to deliver has a Reg SHO state."""
     owes = draw.random() < (0.35 if p.state == "NONE" or profile == "market" else 1)
     if p.category == "CNS_FAIL" or (
         p.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < 0.4
@@ -131,9 +140,7 @@ def _direction(p: Dealt, profile: Profile, draw: random.Random) -> tuple[Directi
 
 
 def _quantity(value: Decimal, draw: random.Random) -> int:
-    """Shares that make the value at a price as shares have it; now and then a round lot of the
-    size.
-    """
+    """Draw a quantity that gives the value at a usual share price. Some are rounded to lots."""
     price = Decimal(str(round(draw.lognormvariate(_LOG_PRICE, 1), 2))) + _CENT
     qty = max(1, int(value / price))
     lot = max((lot for lot in _ROUND_LOTS if lot <= qty), default=qty)
@@ -156,19 +163,21 @@ def _age_and_value(
 
 
 def _in_thousands(value: Decimal, band: int, kb: KnowledgeBase) -> Decimal:
-    """`value` as desks round it, where that leaves it in its band."""
+    """Round `value` to thousands, as desks do, if it stays in its band."""
     rounded = (value / 1000).to_integral_value() * 1000
     return rounded if kb.scoring.value_factor.index(rounded) == band else value
 
 
 def tidy(number: Decimal) -> Decimal:
-    """Without the zeros that a step of 0.01 leaves: 25.00 is 25."""
+    """Remove trailing zeros: 25.00 becomes 25."""
     whole = number.to_integral_value()
     return whole if whole == number else number.normalize()
 
 
 def _position(direction: Direction, qty: int, kb: KnowledgeBase, draw: random.Random) -> int | None:
-    """The CNS position: as the direction says, sometimes gone or turned, sometimes not known."""
+    """Draw the CNS position. It usually agrees with the direction; it may be zero, reversed or
+    unknown.
+    """
     if direction == "N_A" or chance(draw, kb.datasets.optional_fields_pct["no_position"]):
         return None
     sign = -1 if direction == "FTD" else 1
@@ -193,7 +202,7 @@ def _category_fields(category: Category, draw: random.Random) -> dict[str, Any]:
 
 
 def corporate_action(draw: random.Random) -> CorporateAction:
-    """One of the three paths: shares that still deliver, a new CUSIP, or neither."""
+    """Draw one of three paths: the old shares still deliver, there is a new CUSIP, or neither."""
     path = draw.randrange(3)
     return CorporateAction(
         pre_event_deliverable=path == 0, new_cusip=cusip(draw) if path == 1 else None
@@ -201,9 +210,7 @@ def corporate_action(draw: random.Random) -> CorporateAction:
 
 
 def cusip(draw: random.Random) -> str:
-    """A CUSIP with a right check digit: an issuer of five digits and a letter or digit, and a
-    two-digit issue.
-    """
+    """Draw a CUSIP: six characters for the issuer, two issue digits, a valid check digit."""
     issuer = "".join(draw.choices(ALPHABET[:10], k=5)) + draw.choice(ALPHABET[:36])
     issue = f"{issuer}{draw.randrange(10, 100)}"
     return issue + check_digit(issue)

@@ -1,6 +1,7 @@
-"""Writes a dataset: rows are made in parallel, verified, and written in the order of their index.
+"""Write a dataset.
 
-Each stage has two files.
+Rows are made in parallel, verified, and written in the order of their index. Each stage has two
+files.
 """
 
 from __future__ import annotations
@@ -28,16 +29,21 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.parallel import in_processes
 
 _PIECE = 100
-"""Rows that a process makes at a time."""
+"""The number of rows that a process makes at a time."""
 
 
 class BadExample(FinopsError):
-    """A generated row that did not pass the checker: a fault of finops. It is never written."""
+    """A generated row that did not pass the checker. This is a fault of finops; the row is not
+    written.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetOptions:
-    """A dataset to make. The same options give the same bytes, whatever the number of workers."""
+    """The options of a dataset.
+
+    The same options give the same bytes, whatever the number of workers.
+    """
 
     stage: StageName
     rows: int
@@ -48,7 +54,7 @@ class DatasetOptions:
 
 @dataclass(slots=True)
 class Written:
-    """A dataset that was written: rows and SHA-256 by file, and everything that was counted."""
+    """A written dataset: rows and SHA-256 by file, and all counts."""
 
     rows: Counter[str] = field(default_factory=Counter)
     digests: dict[str, str] = field(default_factory=dict)
@@ -63,14 +69,16 @@ class Made(NamedTuple):
 
 
 def file_name(stage: StageName, split: Split) -> str:
-    """The name of the file of a stage and split."""
+    """Return the file name of a stage and split."""
     return f"{stage}-{split}.jsonl"
 
 
 def write_dataset(
     order: DatasetOptions, folder: Path, workers: int, watch: Callable[[int], None]
 ) -> Written:
-    """Make the rows of `order` and write them to `folder`; `watch` receives how many are done.
+    """Make the rows of `order` and write them to `folder`.
+
+    `watch` receives the number of finished rows.
 
     Raises BadExample, Unfinished.
     """
@@ -84,7 +92,7 @@ def write_dataset(
 
 
 def write_rows(stage: StageName, rows: Iterable[tuple[Row, Features]], folder: Path) -> Written:
-    """Write ready rows, each with its features, as the files of `stage`."""
+    """Write finished rows, each with its features, as the files of `stage`."""
     with _files(stage, folder) as files:
         for row, pairs in rows:
             files.write(row.split, exact_json.encode(row) + b"\n")
@@ -94,7 +102,7 @@ def write_rows(stage: StageName, rows: Iterable[tuple[Row, Features]], folder: P
 
 @dataclass
 class _Files:
-    """The two open files of a stage, and what went into them."""
+    """The two open files of a stage, and the counts of their rows."""
 
     paths: dict[Split, Path]
     open: dict[Split, BinaryIO]
@@ -109,8 +117,8 @@ class _Files:
         self.written.rows[self.paths[split].name] += 1
 
     def finish(self) -> None:
-        """Flush both files, so that neither takes its name when the other does not fit on the
-        disk.
+        """Flush both files, so that neither gets its final name if the disk is too full for the
+        other.
         """
         for split, path in self.paths.items():
             self.open[split].flush()
@@ -119,7 +127,7 @@ class _Files:
 
 @contextmanager
 def _files(stage: StageName, folder: Path) -> Iterator[_Files]:
-    """Open the two files of a stage; they get their names only when both are complete."""
+    """Open the two files of a stage. They get their final names when both are complete."""
     paths: dict[Split, Path] = {
         split: folder / file_name(stage, split) for split in get_args(Split)
     }
@@ -148,7 +156,7 @@ def _made(order: DatasetOptions, workers: int) -> Iterator[Made]:
 
 
 def make(order: DatasetOptions, indexes: range, kb: KnowledgeBase) -> Made:
-    """The rows of `indexes`, each verified from its own texts. Raises BadExample."""
+    """Make the rows of `indexes` and verify each from its own texts. Raises BadExample."""
     made = Made([], Counter())
     for index in indexes:
         row = row_at(order, index, kb)
@@ -164,8 +172,9 @@ def make(order: DatasetOptions, indexes: range, kb: KnowledgeBase) -> Made:
 
 
 def row_at(order: DatasetOptions, index: int, kb: KnowledgeBase) -> Row:
-    """Row `index` of a set, counted over both splits. It depends on stage, seed, profile and index
-    only.
+    """Make row `index` of a dataset, counted over both splits.
+
+    It depends only on stage, seed, profile and index.
     """
     return stage_named(order.stage).make_row(index, order.seed, kb, order.profile)
 
@@ -174,8 +183,9 @@ _here: tuple[DatasetOptions, KnowledgeBase]
 
 
 def _start(order: DatasetOptions, stage: Stage) -> None:
-    """Prepare a worker process. It receives the stage too: the table of a new process has only the
-    stages of finops itself.
+    """Prepare a worker process.
+
+    The process receives the stage, because its own table has only the stages of finops.
     """
     global _here  # the initializer of a pool has no other way to hand over its work
     STAGES[stage.name] = stage

@@ -1,5 +1,6 @@
-"""Counts outcomes as they stream by; nothing of a record is kept but its counts, its latency, and
-the names of missed criticals.
+"""Count outcomes one by one and compute the metrics.
+
+Only counts, latencies and the names of missed criticals are kept in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def aggregate(outcomes: Iterable[Outcome], settings: EvaluationSettings) -> Metr
         count = count or Aggregate(outcome.stage, settings)
         count.add(outcome)
     if count is None:
-        raise ValueError("no outcome to count")
+        raise ValueError("there are no outcomes to count")
     return count.metrics()
 
 
@@ -85,7 +86,7 @@ class Aggregate:
                 self.generating_ms += outcome.generating_ms
 
     def _add_fields(self, outcome: Outcome) -> list[str]:
-        """Count each field; returns those that are wrong in an answer."""
+        """Count each field and return the fields that are wrong in an answer."""
         expected, said = outcome.expected, outcome.said
         for name in self.graded.matrices:
             self.matrices[name][
@@ -106,7 +107,7 @@ class Aggregate:
         return wrong
 
     def metrics(self) -> Metrics:
-        """What was counted so far."""
+        """Return the metrics of the outcomes counted so far."""
         z, has_tiers = self.settings.confidence_z, self.graded.has_tiers
         has_plans = self.graded.plan_shares is not None
         asked, answered = self.first.total(), self.first["right"] + self.first["wrong"]
@@ -181,7 +182,7 @@ class Aggregate:
 
 
 def word(value: Any) -> str:
-    """A value of a closed list as a heading of a matrix."""
+    """Format a value of an enumeration as the heading of a matrix."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Trains and grades text classifiers as baselines for a model (kb: `evaluate.baselines`).
+"""Train and grade text classifiers as baselines for a model (kb: `evaluate.baselines`).
 
 Needs the extra `evaluate`.
 """
@@ -48,11 +48,12 @@ class Example(NamedTuple):
 
 
 class ClassMetrics(Struct, frozen=True):
-    """Precision, recall and F1 of one class; `f1_pct` is null where the class never occurs."""
+    """Precision, recall and F1 of one class."""
 
     precision: Proportion
     recall: Proportion
     f1_pct: Decimal | None
+    """Null if the class never occurs."""
 
 
 class ClassifierMetrics(Struct, frozen=True):
@@ -64,28 +65,29 @@ class ClassifierMetrics(Struct, frozen=True):
 
 
 class Baseline(Struct, frozen=True, kw_only=True):
-    """A classifier of one target, graded. Times are null where nothing was timed."""
+    """The grades and the times of one classifier. Times are null if nothing was timed."""
 
     name: str
     target: str
     classified: ClassifierMetrics
     training_cpu_ms: Decimal | None
-    """Processor time, with that of the vectors."""
+    """Processor time, including the time to compute the vectors."""
     p50_ms: Decimal | None
-    """The time of one record, alone."""
+    """Median time of one record, classified on its own."""
     p95_ms: Decimal | None
 
 
 class Baselines(Struct, frozen=True):
-    """The graded baselines; `not_run` gives the reason if there are none."""
+    """The graded baselines."""
 
     train_rows: int
     results: list[Baseline]
     not_run: str | None = None
+    """The reason why no baseline was run; null if baselines were run."""
 
 
 class Prediction(Struct, frozen=True):
-    """A line of `baselines.jsonl`: the answers of each baseline, by target and name."""
+    """A line of `baselines.jsonl`: the answer of each baseline, by target and name."""
 
     content: str
     expected: dict[str, str]
@@ -100,16 +102,19 @@ class _Classifier(NamedTuple):
 
 
 class _Vectors(NamedTuple):
-    """The texts of the examples as TF-IDF; learning took `took_ns` of processor time."""
+    """The TF-IDF vectors of the examples."""
 
     learned: Sequence[Example]
     tfidf: Any
     matrix: Any
     took_ns: int
+    """Processor time that learning the vectors took, in nanoseconds."""
 
 
 def missing() -> MissingPiece | None:
-    """Return the reason why baselines cannot run here, with the cure; None if they can."""
+    """Return the reason why baselines cannot run here, and how to fix it. Return None if they can
+    run.
+    """
     if find_spec("sklearn") is None:
         return MissingPiece(
             "baselines were not run: scikit-learn is missing", extras.cure("evaluate")
@@ -158,11 +163,14 @@ def sentences(split: Split, seed: int, count: int) -> Iterator[Example]:
 LABELLED_STAGES: dict[StageName, Callable[[Split, int, int], Iterator[Example]]] = {
     "sentiment": sentences
 }
-"""Stages whose answers are labels of texts: split, seed and number give the texts."""
+"""Functions from split, seed and number to texts, for stages whose answers are labels of texts."""
 
 
 def labelled_texts(stage: StageName) -> Callable[[Split, int, int], Iterator[Example]]:
-    """Find the labelled texts of a stage. Raises UsageError where there are none."""
+    """Return the function that makes the labelled texts of a stage.
+
+    Raises UsageError if the stage has none.
+    """
     if stage not in LABELLED_STAGES:
         raise UsageError(f"--stage {stage}: no backend serves its model, and it has no baselines")
     return LABELLED_STAGES[stage]
@@ -175,9 +183,9 @@ def baselines(
     settings: EvaluationSettings,
     timed: bool,
 ) -> Baselines:
-    """Train every baseline on `train`, grade it on `held_out`, and write its answers to `folder`.
+    """Train every baseline on `train`, grade it on `held_out` and write its answers to `folder`.
 
-    Raises MissingPiece without scikit-learn.
+    Raises MissingPiece if scikit-learn is not installed.
     """
     refuse_missing()
     learned = list(train)
@@ -210,7 +218,7 @@ class ClassifierCount:
         self._counts[expected, said] += 1
 
     def result(self) -> ClassifierMetrics:
-        """Compute the metrics of all answers counted."""
+        """Compute the metrics of all counted answers."""
         names = sorted({name for pair in self._counts for name in pair})
         right = sum(self._counts[name, name] for name in names)
         matrix = {e: {s: self._counts[e, s] for s in names if self._counts[e, s]} for e in names}

@@ -1,4 +1,4 @@
-"""Compares two evaluations of the same records in pairs (kb: `evaluate.significance`)."""
+"""Compare two evaluations of the same records in pairs (kb: `evaluate.significance`)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from finops_cli.evaluation.outcomes import Outcome
 from finops_cli.evaluation.stats import holm, paired_interval, pct, sign_test
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
-FIRST = "right as it came"
+FIRST = "right at first try"
 _MICRO = Decimal("0.000001")
 
 
 class PairedMetric(Struct, frozen=True, kw_only=True):
-    """One metric of the pairs that both answered."""
+    """One metric over the pairs that both evaluations answered."""
 
     name: str
     pairs: int
@@ -32,29 +32,29 @@ class PairedMetric(Struct, frozen=True, kw_only=True):
     first_only: int
     second_only: int
     difference_pct: Decimal
-    """The right proportion of the first less that of the second."""
+    """The percentage right of the first minus that of the second."""
     low_pct: Decimal
     high_pct: Decimal
     p: Decimal
     p_corrected: Decimal
     """After Holm's correction."""
     better: str
-    """`first`, `second`, or empty where chance explains the difference."""
+    """`first`, `second`, or empty if chance explains the difference."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """Two evaluations, compared on the records that both hold."""
+    """A comparison of two evaluations on the records that both contain."""
 
     stage: str
     pairs: int
     unpaired_first: int
-    """Records of the first evaluation alone."""
+    """Records that only the first evaluation contains."""
     unpaired_second: int
     answered: dict[str, int]
-    """Pairs that both, one alone or neither answered."""
+    """Number of pairs answered by both, by one or by neither."""
     answered_p: Decimal
     answers_more: str
-    """`first`, `second`, or empty where chance explains the difference."""
+    """`first`, `second`, or empty if chance explains the difference."""
     metrics: list[PairedMetric]
     faster: dict[str, int]
     faster_p: Decimal | None
@@ -62,37 +62,37 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 class _Grades(NamedTuple):
-    """The grades of a record that a comparison needs."""
+    """The grades of one record that a comparison uses."""
 
     expected: bytes
-    """A digest of the right answer."""
+    """A digest of the correct answer."""
     right: dict[str, bool] | None
-    """By metric; None without an answer."""
+    """One grade per metric; None if there is no answer."""
     latency_ms: Decimal | None
     lost: int | None
-    """Shares of stock that the plan lost."""
+    """Shares of stock that the plan leaves uncovered although they are available."""
 
 
 def compare(
     first: Iterable[Outcome], second: Iterable[Outcome], settings: EvaluationSettings
 ) -> Comparison:
-    """Compare two evaluations in pairs of records.
+    """Compare two evaluations, pair by pair.
 
-    Raises UsageError where they have no record in common, are of different stages, or were graded
-    by different rules.
+    Raises UsageError if they have no record in common, are of different stages, or were graded by
+    different rules.
     """
     one, stage = _by_content(first)
     two, other_stage = _by_content(second)
     if stage != other_stage:
         raise UsageError(
             f"the first evaluation is of stage {stage}, the second of {other_stage}",
-            "compare two of one stage",
+            "compare two evaluations of the same stage",
         )
     pairs = [(grades, two[name]) for name, grades in one.items() if name in two]
     if not pairs:
         raise UsageError(
             "the evaluations have no record in common",
-            "make both with the same --seed and --rows, or the same --data",
+            "run both with the same --seed and --rows, or the same --data",
         )
     if any(a.expected != b.expected for a, b in pairs):
         raise UsageError(
@@ -119,7 +119,7 @@ def compare(
 
 
 def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Grades], str]:
-    """Group the records by content; a repeated content gets the next number."""
+    """Group the records by content and number the repetitions of the same content."""
     found: dict[tuple[str, int], _Grades] = {}
     seen: Counter[str] = Counter()
     stage = ""
@@ -159,7 +159,7 @@ def _grades(outcome: Outcome) -> dict[str, bool] | None:
 def _compare_metrics(
     both: list[tuple[dict[str, bool], dict[str, bool]]], settings: EvaluationSettings
 ) -> list[PairedMetric]:
-    """Compare each metric; all but the first are corrected for their number."""
+    """Compare each metric. All p values but the first are corrected for the number of tests."""
     tables: dict[str, Counter[tuple[bool, bool]]] = {}
     for one, two in both:
         for name, right in one.items():
@@ -205,7 +205,7 @@ def _compare_metric(
 def _better_side(
     first_only: int, second_only: int, p: Fraction, settings: EvaluationSettings
 ) -> str:
-    """Name the side that has more, if chance does not explain it."""
+    """Name the side that is right more often, unless chance explains the difference."""
     if p > Fraction(settings.significance) or first_only == second_only:
         return ""
     return "first" if first_only > second_only else "second"
@@ -233,7 +233,7 @@ def _faster(pairs: list[tuple[_Grades, _Grades]]) -> tuple[int, int]:
 
 
 def _lost(pairs: list[tuple[_Grades, _Grades]]) -> dict[str, int]:
-    """Sum the shares lost by each side over the pairs that both answered."""
+    """Add up the lost shares of each side over the pairs that both answered."""
     lost = [(a.lost, b.lost) for a, b in pairs if a.lost is not None and b.lost is not None]
     return {"first": sum(a for a, _ in lost), "second": sum(b for _, b in lost)}
 

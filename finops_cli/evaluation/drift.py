@@ -1,4 +1,4 @@
-"""Tells if a run drifted from a baseline, as a whole or in one of its windows (kb: `drift.*`)."""
+"""Test whether a run, or a window of it, drifted from a baseline (kb: `drift.*`)."""
 
 from __future__ import annotations
 
@@ -18,48 +18,49 @@ _Counts = dict[str, Counter[str]]
 
 
 class Window(Struct, frozen=True):
-    """Consecutive records and their divergence, with the divergence that chance alone gives.
+    """A range of consecutive records and their divergence from the baseline.
 
-    Records that a backend was asked about are counted from 1.
+    Records that were sent to a backend are counted from 1.
     """
 
     first: int
     last: int
     divergence: Decimal
     by_chance: Decimal
+    """The average divergence of so many records if nothing drifted."""
 
 
 class DimensionDrift(Struct, frozen=True, kw_only=True):
-    """The divergence of a dimension over the whole run, and its worst window."""
+    """The divergence of one dimension over the whole run, and its worst window."""
 
     name: str
     kind: str
     divergence: Decimal
     by_chance: Decimal
-    """The average divergence, in nats, of so many records when nothing drifted.
+    """The average divergence, in nats, of so many records if nothing drifted.
 
-    A verdict does not use it.
+    The verdict does not use it.
     """
     drifted: bool
     worst: Window | None
     moved: str
-    """The value whose proportion moved most, in percent points."""
+    """The value whose proportion changed most, in percentage points."""
     from_pct: Decimal
     to_pct: Decimal
 
 
 class Drift(Struct, frozen=True, kw_only=True):
-    """The drift of a run from a baseline, over all dimensions."""
+    """The drift of a run from a baseline over all dimensions."""
 
     records: int
     records_without_answer: int
-    """Records without an accepted triage: no line shows their inputs."""
+    """Records without an accepted triage. Their lines do not show the inputs."""
     baseline_records: int
     baseline_without_answer: int
     threshold: Decimal
     """In nats."""
     window: int
-    """The records of a window as it was used; 0 where only the whole was compared."""
+    """Number of records in a window; 0 if only the whole run was compared."""
     drifted: bool
     sentence: str
     dimensions: list[DimensionDrift]
@@ -74,8 +75,8 @@ def drift(
 ) -> Drift:
     """Compare the answers and inputs of a run with those of a baseline.
 
-    Raises UsageError where either side has no record that a backend was asked about, for sides of
-    different stages, for a window without halves, and for a threshold that is not finite.
+    Raises UsageError if a side has no record that was sent to a backend, if the sides are of
+    different stages, if the window has fewer than 2 records, or if the threshold is not finite.
     """
     _refuse_options(window, threshold, settings)
     known, known_unanswered = _count(baseline)
@@ -87,7 +88,7 @@ def drift(
     if not records or not before:
         side = "baseline" if records else "run"
         raise UsageError(
-            f"the {side} has no record that anybody was asked about: it is empty, or every line of"
+            f"the {side} has no record that was sent to a backend: it is empty, or every line of"
             " it was rejected"
         )
     _refuse_other_stage(known, watch.whole)
@@ -118,11 +119,11 @@ def drift(
 def _refuse_options(window: int, threshold: Decimal, settings: EvaluationSettings) -> None:
     if not threshold.is_finite():
         raise UsageError(
-            f"a threshold of {threshold} is none: give nats, such as {settings.drift_threshold}"
+            f"--threshold {threshold} is not finite: give nats, such as {settings.drift_threshold}"
         )
     if window == 1:
         raise UsageError(
-            "a window of 1 record has no halves: give 2 or more, or 0 for the whole alone"
+            "--window 1 is too small. Expected 2 or more records, or 0 for the whole run only"
         )
 
 
@@ -130,8 +131,8 @@ def _refuse_other_stage(known: _Counts, whole: _Counts) -> None:
     sides = _stages(known), _stages(whole)
     if sides[0] != sides[1] and all(side in GRADED_STAGES for side in sides):
         raise UsageError(
-            "one side has triages alone, the other plans alone",
-            "hold a run against one of the same stage",
+            "one side has only triages, the other only plans",
+            "compare two runs of the same stage",
         )
 
 
@@ -147,7 +148,7 @@ def _count(records: Iterable[LineFeatures]) -> tuple[_Counts, int]:
 
 
 def _stages(counts: _Counts) -> str:
-    """Name the kinds of answers in the counts: triages, plans, both or (all failed) neither."""
+    """Name the kinds of answers in the counts: triages, plans, both, or neither if all failed."""
     return " and ".join(
         stage.name for stage in GRADED_STAGES.values() if counts[stage.drift_dimension]
     )
@@ -180,14 +181,14 @@ class _Watch:
                 self._look(self._halves[0], self._halves[1], self.window)
 
     def end(self) -> None:
-        """End the run: the records after the last window are judged with the half before them."""
+        """Judge the records after the last full window, together with the half before them."""
         left = self.records % self._half if self.window else 0
         if left:
             self._look(self._halves[-1], self._now, self._half + left)
 
     @property
     def window(self) -> int:
-        """The records of a window; 0 before the first window is full."""
+        """Return the number of records in a window; 0 until the first window is full."""
         return 2 * self._half if len(self._halves) == self._halves.maxlen else 0
 
     def _look(self, first: _Counts, then: _Counts, size: int) -> None:
@@ -206,7 +207,7 @@ class _Watch:
                     self._worst[dimension.name] = found
 
     def judge(self, dimension: Dimension, threshold: Decimal) -> DimensionDrift:
-        """Judge one dimension."""
+        """Judge the drift of one dimension."""
         now, before = self.whole[dimension.name], self._baseline[dimension.name]
         whole, worst = self._divergence(dimension.name, now), self._worst.get(dimension.name)
         highest = whole if worst is None else max(whole, worst.divergence)
@@ -236,35 +237,34 @@ def _pct(counts: Counter[str], value: str) -> Decimal:
 def _sentence(found: list[DimensionDrift], unanswered: int) -> str:
     """Explain the drift to an analyst: other fails, or another model.
 
-    Inputs of `unanswered` records are unknown, so they are no excuse.
+    The inputs of `unanswered` records are unknown, so they do not explain other answers.
     """
     inputs = ", ".join(each.name for each in found if each.kind == "input" and each.drifted)
     predictions = ", ".join(
         each.name for each in found if each.kind == "prediction" and each.drifted
     )
     if not inputs and not predictions:
-        return "No drift: the run is as the baseline was."
+        return "No drift: the run does not differ from the baseline."
     if not inputs and not any(each.kind == "input" for each in found):
         return (
-            f"The answers are not as in the baseline ({predictions}); whether the fails are,"
-            " these lines do not tell."
+            f"The answers differ from the baseline ({predictions}). The lines do not show if the"
+            " fails differ too."
         )
     if not inputs:
         return (
-            f"The fails are as in the baseline, but the answers are not ({predictions}):"
-            " look at the model."
+            f"The fails do not differ from the baseline, but the answers do ({predictions}):"
+            " check the model."
         )
     if unanswered:
         answers = (
-            f", nor are the answers ({predictions}): look at the model first" if predictions else ""
+            f", and so do the answers ({predictions}): check the model first" if predictions else ""
         )
-        return f"The inputs that are known are not as in the baseline ({inputs}){answers}."
+        return f"The known inputs differ from the baseline ({inputs}){answers}."
     if predictions:
         return (
-            f"The fails are others than in the baseline ({inputs}), and with them the answers"
-            f" ({predictions})."
+            f"The fails ({inputs}) and the answers ({predictions}) both differ from the baseline."
         )
-    return f"The fails are others than in the baseline ({inputs}); the answers are as before."
+    return f"The fails differ from the baseline ({inputs}); the answers do not."
 
 
 def _unanswered_sentence(
@@ -272,11 +272,9 @@ def _unanswered_sentence(
 ) -> Iterator[str]:
     if unanswered or before_unanswered:
         baseline = (
-            f" (in the baseline for {before_unanswered:,} of {before:,})"
-            if before_unanswered
-            else ""
+            f" (in the baseline {before_unanswered:,} of {before:,})" if before_unanswered else ""
         )
         yield (
-            f"No answer stands for {unanswered:,} of {records:,} records{baseline}: they are in no"
-            " input."
+            f"{unanswered:,} of {records:,} records have no accepted answer{baseline}: their inputs"
+            " are not counted."
         )

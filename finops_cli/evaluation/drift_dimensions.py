@@ -1,9 +1,9 @@
-"""Reads inputs and predictions from the lines of a run: their distributions may drift.
+"""Read inputs and predictions from the lines of a run, to compare their distributions.
 
 Source: kb `drift.threshold`.
 
-Predictions are the model's own words. Where the engine's answer stands instead, the findings keep
-what the model said.
+Predictions are the model's own values. If the engine's answer replaced the model's, the findings
+keep the model's values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from finops_cli.pipeline.output import Line, read_line
 Kind = Literal["prediction", "input"]
 _NO_ANSWER = "no answer"
 _STATUS_WORDS: dict[Status, str] = {
-    "ok": "as it came",
+    "ok": "accepted",
     "repaired": "repaired",
     "fallback": "replaced",
     "failed": "failed",
@@ -36,7 +36,7 @@ _STATUS_WORDS: dict[Status, str] = {
 
 
 class Dimension(NamedTuple):
-    """A distribution whose drift is judged."""
+    """A distribution that is tested for drift."""
 
     name: str
     kind: Kind
@@ -59,20 +59,21 @@ DIMENSIONS = (
 
 
 class LineFeatures(NamedTuple):
-    """The values of a line, by dimension.
-
-    `stands` is false where a triage was asked for and none was accepted, as with `--on-violation
-    reject`: then the line shows no inputs.
-    """
+    """The values of one line, by dimension."""
 
     values: dict[str, str]
     stands: bool = True
+    """False if a triage was requested and none was accepted, for example with `--on-violation
+    reject`.
+
+    Such a line does not show its inputs.
+    """
 
 
 def read_features(path: Path) -> Iterator[LineFeatures]:
     """Read the features of each line of a run.
 
-    `path` is its output, or the folder of an evaluation.
+    `path` is the output of a run, or the folder of an evaluation.
 
     Raises UsageError.
     """
@@ -87,9 +88,9 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
                 written = read_line(line)
             except msgspec.MsgspecError as error:
                 raise UsageError(
-                    f"{answers} line {number}: is no output line of `finops run` ({error})"
+                    f"{answers} line {number}: is not an output line of `finops run` ({error})"
                 ) from error
-            if written.status != "rejected":  # nobody was asked
+            if written.status != "rejected":  # not sent to a backend
                 yield LineFeatures(_values(written), stands=written.triage is not None)
 
 
@@ -117,7 +118,7 @@ def _values(line: Line) -> dict[str, str]:
 
 
 def _inputs(triage: Any) -> dict[str, str]:
-    """Return the factors of the verified score: the bands of the input."""
+    """Return the factors of the verified score, which are the bands of the input."""
     c = triage.score_components
     return {
         **{
@@ -135,9 +136,9 @@ def _findings(found: Any) -> list[Finding]:
 
 
 def _prediction(findings: list[Finding], field: str, stands: Any) -> str:
-    """Return the value that the model gave: the one that a finding blames, else the accepted one.
+    """Return the model's own value: the value that a finding rejects, else the accepted value.
 
-    Without an answer it said nothing.
+    Without an answer there is no value.
     """
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in findings):
         return _NO_ANSWER
@@ -146,7 +147,7 @@ def _prediction(findings: list[Finding], field: str, stands: Any) -> str:
 
 
 def _answer_value(line: Line) -> str:
-    """Name how the answers of the line were accepted: the worst status of its stages."""
+    """Name how the answers of the line were accepted, by the worst status of its stages."""
     found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
         return _NO_ANSWER

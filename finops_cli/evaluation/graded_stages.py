@@ -1,5 +1,6 @@
-"""The stages whose answers an evaluation grades, one row each: those of `datasets.stages.STAGES`
-that a backend serves.
+"""The stages whose answers an evaluation grades, one row each.
+
+They are the rows of `datasets.stages.STAGES` that a backend serves.
 """
 
 from __future__ import annotations
@@ -38,53 +39,54 @@ PLAN_FIELDS = (
 
 
 def triage_fields(answer: Triage) -> dict[str, Any]:
-    """Every graded field of a triage. Sentences are graded by what they claim, not by their
-    wording.
+    """Return every graded field of a triage.
+
+    Sentences are graded by the facts that they state, not by their wording.
     """
     fields = {name: getattr(answer, name) for name in TRIAGE_FIELDS if name not in COMPONENTS}
     return fields | {name: getattr(answer.score_components, name) for name in COMPONENTS}
 
 
 def plan_fields(plan: Resolution) -> dict[str, Any]:
-    """Every graded field of a plan; its steps as action, participant and shares."""
+    """Return every graded field of a plan. A step is its action, participant and shares."""
     steps = [(step.action, step.dtc, step.qty) for step in plan.resolution_steps]
     return {"steps": steps} | {name: getattr(plan, name) for name in PLAN_FIELDS if name != "steps"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GradedStage:
-    """Everything that an evaluation needs of one stage."""
+    """Everything that an evaluation needs to know about one stage."""
 
     name: ModelStage
     command: Literal["triage", "resolve"]
-    """The pipeline that runs this stage alone."""
+    """The command that runs only this stage."""
     parse_line: Callable[[bytes, KnowledgeBase], Record | None]
     parse: Callable[[Any, KnowledgeBase], Record | None]
     answer: Callable[[Any, KnowledgeBase], Any]
-    """The answer of the rules to a record."""
+    """Compute the rules' answer to a record."""
     codec: Codec[Any]
     has_reasoning: bool
     """The model reasons before it answers."""
     line_answer: Callable[[Line], Any]
-    """The answer that stands in an output line."""
+    """Return the final answer of an output line."""
     line_findings: Callable[[Line], Any]
     raw_key: str
-    """The key of the attempts in `raw` of an output line."""
+    """The key of the attempts in the field `raw` of an output line."""
     model: Callable[[ModelNames], str | None]
     fields: tuple[str, ...]
     fields_of: Callable[[Any], dict[str, Any]]
     strata: Callable[[Any, Any, KnowledgeBase], Strata]
-    """Groups of a record, from the record and the answer of the rules."""
+    """Return the groups of a record, from the record and the rules' answer."""
     plan_shares: Callable[[Any, Any, Any, KnowledgeBase], PlanShares] | None = None
-    """Shares of stock that a plan covers; None for a stage that makes no plan."""
+    """Count the shares of stock that a plan covers; None for a stage that makes no plan."""
     matrices: tuple[str, ...]
     """Fields with a confusion matrix."""
     compared: tuple[str, ...]
     """Fields that `finops compare` compares."""
     has_tiers: bool
-    """Its answers have a tier, an escalation level and a score."""
+    """The answers have a tier, an escalation level and a score."""
     has_baselines: bool
-    """Text classifiers can learn a field of its answers."""
+    """Text classifiers can learn a field of the answers."""
     drift_dimension: str
     """The dimension that only lines with an answer of this stage have."""
 

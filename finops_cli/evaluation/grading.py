@@ -1,6 +1,4 @@
-"""Marks what the desk made of a record: the first answer as it came, and what stands after
-repair.
-"""
+"""Grade the model's first answer to each record, and the accepted answer after repair."""
 
 from __future__ import annotations
 
@@ -28,9 +26,9 @@ def grade(
 ) -> Iterator[Outcome]:
     """Grade the answer to each record of an evaluation, in order.
 
-    `is_model`: a language model gave the answers, so that the first attempts are graded.
+    With `is_model` a language model gave the answers, and its first attempts are graded.
 
-    Raises Unfinished when the two files do not go together.
+    Raises Unfinished if the two files do not belong together.
     """
     with reading(records) as asked, reading(answers) as answered:
         given = lines_of(answered)
@@ -38,7 +36,7 @@ def grade(
             answer, _ = next(given, (None, 0))
             if answer is None:
                 raise Unfinished(
-                    f"{answers} ends before line {number} of {records}", "--resume goes on with it"
+                    f"{answers} ends before line {number} of {records}", "continue it with --resume"
                 )
             line = read_line(answer)
             yield _outcome(record, line, GRADED_STAGES[stage], is_model, kb)
@@ -77,12 +75,12 @@ def _outcome(
 
 
 def _is_skipped(line: Line, stage: GradedStage) -> bool:
-    """A record has no plan when an earlier stage left nothing to plan."""
+    """Check that the record has no plan because an earlier stage left nothing to plan."""
     return stage.plan_shares is not None and not isinstance(line.resolution_skipped, UnsetType)
 
 
 def _rejected(stage: GradedStage, line: Line) -> Outcome:
-    """A record that nobody was asked about."""
+    """Return the outcome of a record that was not sent to a backend."""
     return Outcome(
         id=line.fail_id,
         content="",
@@ -98,8 +96,10 @@ def _rejected(stage: GradedStage, line: Line) -> Outcome:
 
 
 def _broken(line: Line, stage: GradedStage, is_model: bool) -> tuple[str, ...]:
-    """The rules that the first answer broke, as the loop noted them; of the engine, which is asked
-    once, what the line says.
+    """Return the rules that the first answer broke.
+
+    For a model, they come from the recorded attempts. The engine answers once, so they come from
+    the line.
     """
     if is_model:
         attempt_errors = line.provenance.attempt_errors or ()
@@ -124,9 +124,9 @@ def _attempts(line: Line, stage: GradedStage) -> list[dict[str, Any]]:
 
 
 def _first_answer(line: Line, stage: GradedStage, is_model: bool) -> Any:
-    """The first answer, read as the loop reads it; None when there is none.
+    """Parse the first answer as the verification loop does; None if there is none.
 
-    The engine's is the one that stands.
+    The engine's first answer is its final answer.
     """
     if not is_model:
         standing = stage.line_answer(line)
@@ -148,9 +148,7 @@ def _first_answer(line: Line, stage: GradedStage, is_model: bool) -> Any:
 
 
 def _tokens(line: Line, stage: GradedStage) -> tuple[int | None, Decimal | None]:
-    """Tokens of all that the model said of the record, and the time they took, where every attempt
-    tells.
-    """
+    """Add up the tokens of all attempts and their time, if every attempt records both."""
     attempts = _attempts(line, stage)
     if not attempts or any("tokens" not in attempt for attempt in attempts):
         return None, None

@@ -1,7 +1,7 @@
-"""Counts first answers and shares of plans by group of records.
+"""Count first answers and the shares of plans by group of records.
 
-It flags the groups where chance does not explain the wrong or missing answers
-(kb: `evaluate.min_group_records`).
+A group is flagged if chance does not explain its wrong or missing answers (kb:
+`evaluate.min_group_records`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from finops_cli.kb.chapters.evaluation import EvaluationSettings
 _ALL = "all"
 _WORST_FIELDS = 4
 _TESTS = 2
-"""Of each group: one for wrong answers, one for no answer."""
+"""Tests of each group: one for wrong answers, one for missing answers."""
 _Group = tuple[str, str]
 
 
@@ -32,7 +32,7 @@ class GroupCounts:
         self._all: Counter[str] = Counter()
 
     def add(self, outcome: Outcome, wrong: Sequence[str]) -> None:
-        """Count a record; `wrong` are the fields that are wrong in its answer."""
+        """Count a record. `wrong` lists the fields that are wrong in its answer."""
         first = outcome.first or ""
         self._all[first] += 1
         for group in outcome.strata:
@@ -40,10 +40,11 @@ class GroupCounts:
             self._wrong[group].update(wrong)
 
     def groups(self) -> list[Stratum]:
-        """List every group: flagged ones first, then by the best possible proportion of right ones.
+        """List every group: flagged groups first, then by the highest plausible proportion of right
+        answers.
 
-        That is the upper end of the interval of right answers among all records asked: a missing
-        answer is not right here.
+        That is the upper end of the interval over all records of the group. A missing answer counts
+        as not right.
         """
         strata = [self._stratum(group, first) for group, first in sorted(self._first.items())]
         return sorted(strata, key=lambda stratum: (not stratum.flagged, self._at_best(stratum)))
@@ -75,7 +76,9 @@ class GroupCounts:
         )
 
     def _is_above_chance(self, flagged: int, of: int, all_flagged: int, of_all: int) -> bool:
-        """Tell if chance does not explain so many, given the number of groups and tests of each."""
+        """Check that chance does not explain the count, given the number of groups and of tests of
+        each.
+        """
         if of < self._settings.min_group_records or not flagged:
             return False
         chance = chance_of_more(flagged, of, all_flagged, of_all)
@@ -83,10 +86,10 @@ class GroupCounts:
 
 
 class PlanCount:
-    """Running sums of shares of stock, in all and by the number of fails to receive.
+    """Running sums of shares of stock, in total and by number of fails to receive.
 
-    Owed, coverable and delivered shares are those of records with an answer; records without one
-    have counts of their own.
+    Shares owed, coverable and delivered cover records with an answer. Records without an answer are
+    counted separately.
     """
 
     def __init__(self, settings: EvaluationSettings) -> None:
@@ -94,7 +97,7 @@ class PlanCount:
         self._sums: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, outcome: Outcome) -> None:
-        """Count one record; one of triage has no shares."""
+        """Count one record. A triage record has no shares."""
         given = outcome.shares
         if given is None:
             return
@@ -141,6 +144,6 @@ def _answered(first: Counter[str]) -> int:
 
 
 def _fewest(group: str) -> tuple[int, bool]:
-    """Return the sort key of a range: its first number, with `below N` before it."""
+    """Return the sort key of a range: its first number; `below N` sorts before `N to M`."""
     below = group.startswith("below ")
     return int(group.removeprefix("below ").removeprefix("over ").partition("-")[0]), not below

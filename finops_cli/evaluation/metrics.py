@@ -1,6 +1,6 @@
-"""The metrics of an evaluation, as `evaluation.json` has them.
+"""The metrics of an evaluation, as `evaluation.json` contains them.
 
-Counts stand beside every proportion, so that anybody can compute it again.
+A count is given with every proportion, so that a reader can check it.
 """
 
 from __future__ import annotations
@@ -12,36 +12,34 @@ from msgspec import Struct
 from finops_cli.evaluation.stats import Proportion
 
 Matrix = dict[str, dict[str, int]]
-"""What was expected, then what was said, then how often."""
+"""A count for each expected value and each answered value."""
 NO_ANSWER = "no answer"
-"""What is said where nothing was: it has a column of its own in every matrix."""
+"""The column for missing answers in every matrix."""
 
 
 class Criticals(Struct, frozen=True):
-    """Fails that are CRITICAL (kb: `evaluate.missed_criticals`).
-
-    `missed_as`: what the first answer made of the missed ones.
-    """
+    """Counts of fails that are CRITICAL (kb: `evaluate.missed_criticals`)."""
 
     missed: Proportion
     missed_as: dict[str, int]
+    """The tiers that the first answers gave to missed criticals."""
     unanswered: int
     false_alarms: Proportion
     missed_ids: list[str]
-    """The first of them, in the order of the file."""
+    """The first missed criticals, in the order of the file."""
 
     @property
     def silence(self) -> str:
-        """How many have no answer, in words: they are in no share of missed ones.
+        """Say how many criticals have no answer. These are not counted as missed.
 
-        Empty where all have one.
+        Empty if every critical has an answer.
         """
         n = self.unanswered
         return f"{n:,} {'critical has' if n == 1 else 'criticals have'} no answer" if n else ""
 
 
 class Escalation(Struct, frozen=True):
-    """Escalation levels of the first answers against those of the rules."""
+    """Escalation levels of the first answers, compared with the rules."""
 
     too_low: Proportion
     right: Proportion
@@ -49,7 +47,7 @@ class Escalation(Struct, frozen=True):
 
 
 class PlanTotals(Struct, frozen=True):
-    """Shares of all plans together (kb: `evaluate.coverage_lost`)."""
+    """Sums of shares over all plans (kb: `evaluate.coverage_lost`)."""
 
     plans: int
     owed: int
@@ -63,24 +61,23 @@ class PlanTotals(Struct, frozen=True):
 
 
 class Stratum(Struct, frozen=True, kw_only=True):
-    """A group of records. `worst`: the fields most often wrong in it, with how often.
-
-    `flagged`: it is wrong or without an answer more often than chance explains;
-    `flagged_unanswered`: it is without an answer more often.
-    """
+    """A group of records."""
 
     dimension: str
     group: str
     right: Proportion
     unanswered: int
     flagged: bool
+    """It has more wrong or missing answers than chance explains."""
     flagged_unanswered: bool
+    """It has more missing answers than chance explains."""
     worst: dict[str, int]
+    """The fields that are wrong most often in the group, with their counts."""
 
 
 class Speed(Struct, frozen=True):
-    """Latency of a record as the desk had it, waiting included, and the model's own speed where the
-    backend tells.
+    """The latency of a record, including waiting, and the model's own speed if the backend reports
+    it.
     """
 
     p50_ms: Decimal | None
@@ -92,15 +89,13 @@ class Speed(Struct, frozen=True):
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
-    """All that was counted.
-
-    `first_answers` counts right, wrong and none (no answer); `fields` are of the answers.
-    """
+    """All counts of an evaluation."""
 
     stage: str
     records: int
     rejected: int
     first_answers: dict[str, int]
+    """Right and wrong answers, and records without an answer."""
     right: Proportion
     valid_first_try: Proportion
     accepted_after_repair: Proportion
@@ -109,6 +104,7 @@ class Metrics(Struct, frozen=True, kw_only=True):
     escalation: Escalation | None
     score_within: Proportion | None
     fields: dict[str, Proportion]
+    """Proportion of answers in which each field is right."""
     rules: dict[str, Proportion]
     no_answer: dict[str, int]
     shares: PlanTotals | None
@@ -119,5 +115,5 @@ class Metrics(Struct, frozen=True, kw_only=True):
 
     @property
     def valid_records(self) -> int:
-        """Records that somebody was asked about."""
+        """Return the number of records that were sent to a backend."""
         return self.records - self.rejected

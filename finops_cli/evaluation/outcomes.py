@@ -1,6 +1,6 @@
-"""Reads and writes `outcomes.jsonl`: one line for each record of an evaluation.
+"""Read and write `outcomes.jsonl`, which has one line for each record of an evaluation.
 
-Every number of a report can be counted again from these lines.
+Every number of a report can be computed again from these lines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from finops_cli.models.protocol import ModelStage
 
 FILE = "outcomes.jsonl"
 NAME_CHARS = 16
-"""Characters of the digest that identifies a record by its content."""
+"""Number of characters of the digest that identifies a record by its content."""
 First = Literal["right", "wrong", "none"]
 """The grade of the first answer (kb: `evaluate.outcomes`)."""
 
@@ -43,9 +43,9 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The status of the answer after repair."""
     attempts: int
     expected: dict[str, Any]
-    """The graded fields of the right answer."""
+    """The graded fields of the correct answer."""
     said: dict[str, Any] | None
-    """The graded fields of the first answer; null where none could be read."""
+    """The graded fields of the first answer; null if it could not be read."""
     shares: PlanShares | None = None
     latency_ms: Decimal | None = None
     tokens: int | None = None
@@ -60,7 +60,7 @@ def encode(outcome: Outcome) -> bytes:
 def read_outcomes(folder: Path) -> Iterator[Outcome]:
     """Read the outcomes of the evaluation in `folder`.
 
-    Raises UsageError naming the line that is not an outcome.
+    Raises UsageError that names the line that is not an outcome.
     """
     file = folder / FILE
     if not file.is_file():
@@ -80,7 +80,7 @@ def read_outcomes(folder: Path) -> Iterator[Outcome]:
 
 
 def _refuse_other_fields(outcome: Outcome) -> None:
-    """Raise ValueError where an answer lacks a graded field of the stage."""
+    """Raise ValueError if an answer lacks a graded field of the stage."""
     graded = GRADED_STAGES[outcome.stage].fields
     for fields in (outcome.expected, outcome.said):
         if outcome.first is not None and fields is not None and not fields.keys() >= {*graded}:

@@ -1,4 +1,6 @@
-"""Computes what a plan can truly deliver, source by source (kb: `evaluate.coverage_lost`)."""
+"""Compute how many shares a plan can really deliver, source by source (kb:
+`evaluate.coverage_lost`).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ _FURTHER = "further participants"
 
 
 class PlanShares(Struct, frozen=True):
-    """Shares of stock of a resolver input (kb: `evaluate.coverage_lost`); the last three are null
-    without an answer.
+    """Shares of stock of one case (kb: `evaluate.coverage_lost`).
+
+    The last three are null if there is no answer.
     """
 
     owed: int
@@ -30,8 +33,9 @@ class PlanShares(Struct, frozen=True):
 def plan_shares(
     case: ResolverInput, best: Resolution, said: Resolution | None, kb: KnowledgeBase
 ) -> PlanShares:
-    """The shares of `case`: owed, what the engine's plan covers, and what the plan that was said
-    delivers, loses and overstates.
+    """Compute the shares of `case`: owed, and covered by the engine's plan.
+
+    For the plan `said`, compute the shares delivered, lost and overstated.
     """
     coverable = case.ftd_qty - best.residual_short
     if said is None:
@@ -42,7 +46,9 @@ def plan_shares(
 
 
 def _delivered(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> tuple[int, int]:
-    """Shares that the sources of `plan` have, and shares that it takes beyond them."""
+    """Return the shares that the sources of `plan` can deliver, and the shares that it takes beyond
+    them.
+    """
     taken = _taken(plan)
     there = _there(case, kb)
     held: Counter[str] = Counter({source: min(qty, there[source]) for source, qty in taken.items()})
@@ -54,8 +60,10 @@ def _delivered(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> tupl
 
 
 def _taken(plan: Resolution) -> Counter[str]:
-    """By source: a participant, further participants in one step, the box, the depot, recall, loan,
-    or the event's settlement.
+    """Add up the shares that the plan takes from each source.
+
+    A source is a participant, the further participants in one step, the box, the depot, recall,
+    loan, or the settlement of a corporate action.
     """
     taken: Counter[str] = Counter()
     for step in plan.resolution_steps:
@@ -66,9 +74,10 @@ def _taken(plan: Resolution) -> Counter[str]:
 
 
 def _there(case: ResolverInput, kb: KnowledgeBase) -> Counter[str]:
-    """What each source has.
+    """Return the shares that each source has.
 
-    After an event that ends in cash no share can be delivered; a depot counts when it is in time.
+    If the corporate action settles in cash, no shares can be delivered. A depot counts only if it
+    delivers in time.
     """
     there: Counter[str] = Counter()
     if corporate_action_option(case) == "C":

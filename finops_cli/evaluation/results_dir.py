@@ -1,5 +1,7 @@
-"""The folder of an evaluation: one process writes it, it is never a mixture of two evaluations, and
-nothing foreign in it is lost.
+"""The folder of an evaluation.
+
+Only one process writes it at a time. It never mixes two evaluations, and files that finops did not
+write are kept.
 """
 
 from __future__ import annotations
@@ -20,26 +22,26 @@ RECORDS, ANSWERS, EVALUATION, REPORT = (
     "report.html",
 )
 STAGED = "records.jsonl.new"
-"""Records that are not asked about yet."""
+"""Records that were not sent to a backend yet."""
 _CONCLUSIONS = (EVALUATION, REPORT, outcomes.FILE, baselines.FILE)
 _LOCK = "evaluation.lock"
 
 
 @contextmanager
 def held(folder: Path, overwrite: bool) -> Iterator[None]:
-    """Make the folder where there is none, and keep other processes from writing it.
+    """Make the folder if it does not exist, and lock it against other processes.
 
-    Raises UsageError for a folder that holds files of other origin under our names, ResumeRefused
-    while another process writes it.
+    Raises UsageError if the folder contains files that finops did not write under the names that it
+    uses. Raises ResumeRefused while another process writes the folder.
     """
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
-        raise UsageError(f"{folder}: is no folder", "give one, or a name that is free")
+        raise UsageError(f"{folder}: is not a folder", "give a folder, or a new name")
     folder.mkdir(parents=True, exist_ok=True)
     if not overwrite:
         _refuse_foreign(folder)
-    with (
-        (folder / _LOCK).open("wb") as file
-    ):  # it stays: a lock that goes could be held twice, and it says that the folder is ours
+    with (folder / _LOCK).open(
+        "wb"
+    ) as file:  # kept: a deleted lock could be taken twice, and it marks the folder as ours
         lock(file, folder)
         try:
             yield
@@ -48,16 +50,16 @@ def held(folder: Path, overwrite: bool) -> Iterator[None]:
 
 
 def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
-    """The staged records are asked about from now on; conclusions about others go.
+    """Make the staged records the records of this evaluation and delete results for other records.
 
-    Raises ResumeRefused, with all as it was, where an interrupted evaluation would be lost or goes
-    on with other records.
+    Raises ResumeRefused and changes nothing if an interrupted evaluation would be lost, or would
+    continue with other records.
     """
     staged, records, answers = folder / STAGED, folder / RECORDS, folder / ANSWERS
     goes_on = resumes and answers.is_file() and records.is_file()
     if goes_on and resume.digest(staged) != resume.digest(records):
-        cure = "give the same --seed, --rows, --profile or --data again, or --overwrite"
-        raise ResumeRefused(f"{folder}: other records were asked about so far", cure)
+        cure = "give the same --seed, --rows, --profile or --data again, or give --overwrite"
+        raise ResumeRefused(f"{folder}: the answers so far belong to other records", cure)
     if not goes_on:
         if not overwrite:
             resume.refuse_to_lose(answers)
@@ -66,9 +68,9 @@ def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
 
 
 def begin_without_answers(folder: Path, overwrite: bool) -> None:
-    """The folder of an evaluation that asks nobody.
+    """Prepare the folder of an evaluation that asks no backend.
 
-    Raises ResumeRefused where an interrupted one would be lost.
+    Raises ResumeRefused if an interrupted evaluation would be lost.
     """
     answers = folder / ANSWERS
     if not overwrite:
@@ -77,21 +79,21 @@ def begin_without_answers(folder: Path, overwrite: bool) -> None:
 
 
 def refuse_other_answers(folder: Path) -> None:
-    """Raises ResumeRefused where the answers are not those to the records."""
+    """Raise ResumeRefused if the answers do not belong to the records."""
     answers, records = folder / ANSWERS, folder / RECORDS
     if resume.made_from(answers).input_sha256 != resume.digest(records)[1]:
         raise ResumeRefused(
-            f"{answers}: answers other records than those in {records.name}",
-            "--overwrite starts over",
+            f"{answers}: the answers belong to other records than those in {records.name}",
+            "give --overwrite to start over",
         )
 
 
 def finished(folder: Path) -> Path:
-    """`folder`, if it holds an evaluation that came to its end. Raises UsageError."""
+    """Return `folder` if it contains a finished evaluation. Raises UsageError otherwise."""
     if not (folder / EVALUATION).is_file():
         begun = (folder / ANSWERS).is_file()
         told = (
-            "the evaluation there was interrupted; --resume goes on with it"
+            "the evaluation there was interrupted; continue it with --resume"
             if begun
             else "no evaluation here"
         )

@@ -1,5 +1,5 @@
-"""An evaluation as a folder: the records, what the desk made of them, the outcomes, and the figures
-that were counted from these.
+"""Run an evaluation in a folder: records, output lines, outcomes, and the metrics computed from
+them.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ class MadeFrom(Struct, frozen=True, kw_only=True):
     guard: str | None
     records: str
     records_sha256: str
-    """The digest of the written file of records."""
+    """The SHA-256 digest of the written file of records."""
 
 
 class Reference(Struct, frozen=True):
-    """Times of the engine for one of these records, alone; null where nothing was timed."""
+    """Times of the engine for a single one of these records; null if nothing was timed."""
 
     p50_ms: Decimal | None
     p95_ms: Decimal | None
 
 
 class Evaluation(Struct, frozen=True):
-    """`evaluation.json`: the content of `--json` and of the page.
+    """The content of `evaluation.json`, of `--json` and of the page.
 
-    The sentiment stage has baselines alone.
+    An evaluation of the sentiment stage contains only baselines.
     """
 
     made_from: MadeFrom
@@ -91,8 +91,7 @@ def conclude(
 ) -> Evaluation:
     """Grade the answers, write the outcomes, and aggregate the metrics from the written file.
 
-    Raises ResumeRefused where the answers belong to other records, Unfinished where they end too
-    early.
+    Raises ResumeRefused if the answers belong to other records, Unfinished if answers are missing.
     """
     refuse_other_answers(folder)
     with whole(folder / outcomes.FILE) as file:
@@ -120,9 +119,9 @@ def _baselines(
     wanted: SampleOptions, folder: Path, kb: KnowledgeBase, simpler: BaselineOptions
 ) -> Baselines:
     if not GRADED_STAGES[wanted.stage].has_baselines:
-        return Baselines(0, [], "no text classifier makes a plan")
+        return Baselines(0, [], "a text classifier cannot make a plan")
     if not simpler.wanted:
-        return Baselines(0, [], "baselines were not asked for")
+        return Baselines(0, [], "baselines were not requested")
     absent = missing()
     if absent is not None:
         return Baselines(0, [], str(absent))
@@ -143,7 +142,7 @@ def _engine(wanted: SampleOptions, folder: Path, kb: KnowledgeBase, timed: bool)
 
 
 def _given(wanted: SampleOptions, folder: Path, kb: KnowledgeBase) -> Iterator[Record]:
-    """The records that are valid."""
+    """Return the valid records."""
     with reading(folder / RECORDS) as file:
         for line, _ in lines_of(file):
             given = GRADED_STAGES[wanted.stage].parse_line(line, kb)
@@ -156,7 +155,8 @@ def evaluate_baselines(
 ) -> Evaluation:
     """Evaluate the baselines of a stage that no backend serves.
 
-    Raises MissingPiece without scikit-learn, UsageError for a stage without labelled texts.
+    Raises MissingPiece if scikit-learn is not installed, UsageError for a stage without labelled
+    texts.
     """
     labelled = labelled_texts(stage)
     sizes = kb.evaluation.rows
@@ -169,7 +169,7 @@ def evaluate_baselines(
     )
     earned = Verdict(
         None,
-        f"No backend serves the {stage} model yet: these are the figures that it has to beat.",
+        f"No backend serves the {stage} model yet: it would have to beat these baselines.",
         [],
     )
     wanted = SampleOptions("triage", rows, seed, "coverage", None)
@@ -182,9 +182,9 @@ def evaluate_baselines(
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """Write the metrics beside the files that they were counted from.
+    """Write the metrics beside the files that they were computed from.
 
-    Written last, this file says that the evaluation came to its end.
+    This file is written last, so its presence shows that the evaluation is finished.
     """
     write_json(folder / EVALUATION, evaluation)
 

@@ -1,6 +1,6 @@
-"""Held-out records: made afresh from a seed, or read from a file.
+"""Held-out records, generated from a seed or read from a file.
 
-A row that belongs to the train split is refused.
+A row of the train split is refused.
 """
 
 from __future__ import annotations
@@ -28,27 +28,26 @@ from finops_cli.pipeline.parse import decode
 
 @dataclass(frozen=True, slots=True)
 class SampleOptions:
-    """Which records an evaluation asks about.
-
-    `data` None: made afresh from `seed`. `rows` None: all of a file, else the kb's number.
-    """
+    """The records that an evaluation sends to a backend."""
 
     stage: ModelStage
     rows: int | None
+    """None: every record of a file, or the default number of the knowledge base."""
     seed: int
     profile: Profile
     data: Path | None
+    """A file of records; None: generate the records from `seed`."""
 
 
 def write_records(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> int:
-    """Write the records to `path`, one a line, and return how many. Raises UsageError."""
+    """Write the records to `path`, one a line, and return their number. Raises UsageError."""
     count = 0
     with whole(path) as file:
         for line in _lines(wanted, kb):
             file.write(line + b"\n")
             count += 1
         if not count:
-            raise UsageError(f"{wanted.data}: holds no record")
+            raise UsageError(f"{wanted.data}: contains no records")
     return count
 
 
@@ -60,9 +59,7 @@ def _lines(wanted: SampleOptions, kb: KnowledgeBase) -> Iterator[bytes]:
 
 
 def _made(wanted: SampleOptions, number: int, kb: KnowledgeBase) -> bytes:
-    """Record `number` of the eval split that `finops generate --seed` would make, counted
-    from 0.
-    """
+    """Generate record `number` (from 0) of the eval split, as `finops generate --seed` does."""
     every = kb.datasets.eval_every
     index = number * every + every - 1
     row = STAGES[wanted.stage].make_row(index, wanted.seed, kb, wanted.profile)
@@ -70,8 +67,8 @@ def _made(wanted: SampleOptions, number: int, kb: KnowledgeBase) -> bytes:
 
 
 def _read(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> Iterator[bytes]:
-    """Lines of `finops generate`, of which the record counts, or fail records and resolver inputs
-    as they are.
+    """Read rows of `finops generate` and return their records, or read records and cases as they
+    are.
     """
     with reading(path) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
@@ -94,20 +91,20 @@ def _row(given: dict[str, Any], path: Path, number: int) -> Row:
         return msgspec.convert(given, Row)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"{path} line {number}: is no row of `finops generate` ({error})"
+            f"{path} line {number}: is not a row of `finops generate` ({error})"
         ) from error
 
 
 def _refuse_seen(row: Row, path: Path, number: int, kb: KnowledgeBase) -> None:
-    """A model is not examined in what it learned from.
+    """Refuse a row that belongs to the train split.
 
-    The split is told by the content, whatever the row says.
+    The content decides the split, whatever the row says.
     """
     record = decode(row.record.encode())
     taken = GRADED_STAGES[row.stage].parse(record, kb)
     if taken is not None and split_of(content_key(taken), kb.datasets.eval_every) == "train":
         raise UsageError(
-            f"{path} line {number}: {row.id} belongs to the train split, and a model may have"
-            " learned it",
+            f"{path} line {number}: {row.id} belongs to the train split, so a model may have"
+            " been trained on it",
             f"give the eval split ({row.stage}-eval.jsonl of `finops generate`)",
         )

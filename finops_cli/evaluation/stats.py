@@ -1,6 +1,6 @@
-"""Computes the statistics of an evaluation: intervals, percentiles, tests, divergence and timing.
+"""The statistics of an evaluation: intervals, percentiles, tests, divergence and timing.
 
-All but the timing is exact or Decimal, so it is equal on every machine.
+All but the timing is exact or uses Decimal, so results are equal on every machine.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _THOUSANDTH = Decimal("0.001")
 _MILLIONTH = Decimal("0.000001")
 _EXACT = Context(prec=34)
 _TINY = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
-"""For products of as many factors as there are records.
+"""Precision for products of as many factors as there are records.
 
-Their rounding errors stay far behind every digit that is compared.
+Rounding errors are far below every digit that is compared.
 """
 
 
 class Proportion(Struct, frozen=True):
-    """`count` of `of`, in percent, with its interval (kb: `evaluate.confidence_z`).
+    """A count out of a total, in percent, with its interval (kb: `evaluate.confidence_z`).
 
-    Nothing of nothing has no percentage.
+    The percentages are null if the total is 0.
     """
 
     count: int
@@ -44,7 +44,7 @@ class Proportion(Struct, frozen=True):
 
 
 def proportion(count: int, of: int, z: Decimal) -> Proportion:
-    """Compute `count` of `of`, with Wilson's interval of `z` standard deviations."""
+    """Compute the proportion `count` of `of` with Wilson's interval of `z` standard deviations."""
     if not of:
         return Proportion(count, of, None, None, None)
     low, high = wilson(count, of, z)
@@ -52,7 +52,7 @@ def proportion(count: int, of: int, z: Decimal) -> Proportion:
 
 
 def wilson(count: int, of: int, z: Decimal) -> tuple[Decimal, Decimal]:
-    """Compute the ends of Wilson's score interval, from 0 to 1. `of` is above 0."""
+    """Compute the ends of Wilson's score interval, from 0 to 1. `of` must be above 0."""
     c = _EXACT
     n, squared = Decimal(of), c.multiply(z, z)
     p = c.divide(Decimal(count), n)
@@ -64,7 +64,7 @@ def wilson(count: int, of: int, z: Decimal) -> tuple[Decimal, Decimal]:
 
 
 def pct(part: Decimal) -> Decimal:
-    """Convert a part of 1 to percent, with two decimals."""
+    """Convert a fraction of 1 to percent, with two decimals."""
     return (part * PERCENT).quantize(_HUNDREDTH, ROUND_HALF_UP)
 
 
@@ -81,8 +81,8 @@ def percentile(ascending: Sequence[Decimal], percent: int) -> Decimal | None:
 def sign_test(first: int, second: int) -> Fraction:
     """Compute the two-sided probability of a split at least as uneven as `first` to `second`.
 
-    The null hypothesis is that both are equally likely. For pairs that one side has right and the
-    other wrong, this is McNemar's exact test.
+    The null hypothesis is that both are equally likely. For pairs in which only one side is right,
+    this is McNemar's exact test.
     """
     n, fewer = first + second, min(first, second)
     term = tail = 1
@@ -95,9 +95,9 @@ def sign_test(first: int, second: int) -> Fraction:
 def paired_interval(
     first_only: int, second_only: int, pairs: int, z: Decimal
 ) -> tuple[Decimal, Decimal, Decimal]:
-    """Compute the difference between two right proportions, and the ends of its interval.
+    """Compute the difference between two proportions, and the ends of its interval.
 
-    All three are from -1 to 1. Source: Agresti and Min.
+    All three are between -1 and 1. Source: Agresti and Min.
     """
     half, n = Decimal("0.5"), Decimal(pairs)
     b, c, adjusted = first_only + half, second_only + half, n + 2
@@ -112,10 +112,10 @@ def paired_interval(
 
 
 def chance_of_more(flagged: int, of: int, all_flagged: int, of_all: int) -> Decimal:
-    """Compute the probability that `of` records hold `flagged` flagged ones or more by chance.
+    """Compute the probability that `of` records include `flagged` or more flagged ones by chance.
 
-    `all_flagged` of all `of_all` records are flagged. This is Fisher's exact test, one-sided, to
-    about 40 digits: whole numbers would have as many digits as there are records.
+    `all_flagged` of all `of_all` records are flagged. This is Fisher's exact test, one-sided,
+    computed to about 40 digits: exact integers would have as many digits as there are records.
     """
     few, many = sorted((of, all_flagged))
     with localcontext(_TINY):
@@ -131,7 +131,8 @@ def chance_of_more(flagged: int, of: int, all_flagged: int, of_all: int) -> Deci
 def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:
     """Correct each probability for the number of tests (Holm).
 
-    The smallest is multiplied by their number, the next by one less; they never fall.
+    The smallest is multiplied by the number of tests, the next by one less, and so on. A corrected
+    value is never smaller than the one before it.
     """
     corrected: dict[str, Fraction] = {}
     before = Fraction(0)
@@ -144,9 +145,9 @@ def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:
 
 
 def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) -> Decimal:
-    """Compute the Kullback-Leibler divergence of `now` from `baseline` in nats, to six decimals.
+    """Compute the Kullback-Leibler divergence of `now` from `baseline`, in nats, to six decimals.
 
-    Every value of either side gets `smoothing` on both.
+    `smoothing` is added to the count of each value on both sides.
     """
     values = sorted({*now, *baseline})
     if not values:
@@ -161,7 +162,7 @@ def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) ->
 
 
 def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
-    """Compute the average divergence of two samples of one distribution, in nats.
+    """Compute the average divergence of two samples of the same distribution, in nats.
 
     It is (k - 1)/2 (1/n + 1/m) for k values (kb: `drift.window`).
     """
@@ -173,7 +174,7 @@ def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
 
 
 def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> list[Decimal]:
-    """Time `ask` on the first `at_most` things, in milliseconds, shortest first."""
+    """Time `ask` on the first `at_most` things. Return milliseconds, shortest first."""
     took = []
     for thing in islice(things, at_most):
         started = perf_counter_ns()
@@ -183,12 +184,12 @@ def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> l
 
 
 def in_ms(took_ns: int) -> Decimal:
-    """Convert nanoseconds to milliseconds, to the microsecond."""
+    """Convert nanoseconds to milliseconds, rounded to the microsecond."""
     return (took_ns / _NS_MS).quantize(_THOUSANDTH)
 
 
 def _chance_of_exactly(both: int, few: int, many: int, of_all: int) -> Decimal:
-    """Multiply out the probability that `few` of `of_all` records hold `both` of the `many`."""
+    """Compute the probability that `few` of `of_all` records include `both` of the `many`."""
     chance = Decimal(1)
     for drawn in range(both):
         chance = chance * ((many - drawn) * (few - drawn)) / ((of_all - drawn) * (drawn + 1))

@@ -1,5 +1,6 @@
-"""The groups that a record belongs to, which show where a model is wrong (kb:
-`evaluate.min_group_records`).
+"""The groups that a record belongs to, which show where a model is wrong.
+
+Source: kb `evaluate.min_group_records`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import regulatory_state
 
 Strata = tuple[tuple[str, str], ...]
-"""Dimension and group, in a fixed order."""
+"""Pairs of dimension and group, in a fixed order."""
 
 
 def strata_of_fail(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Strata:
-    """The groups of a fail record, its tier by the rules among them."""
+    """Return the groups of a fail record, including its tier by the rules."""
     fixed = (
         ("category", reference.category),
         ("direction", f"{fail.cns_direction} {fail.side}"),
@@ -41,7 +42,7 @@ def strata_of_fail(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> St
 
 
 def strata_of_case(case: ResolverInput, reference: Resolution, kb: KnowledgeBase) -> Strata:
-    """The groups of a resolver input."""
+    """Return the groups of a case."""
     return (
         ("category", case.triage.category),
         ("FTR count", _count_of(case, kb)),
@@ -73,7 +74,7 @@ def _render(field: BandedNumber, number: Decimal) -> str:
 
 
 def _band(field: BandedNumber) -> str:
-    """The band that the value is in, by its ends."""
+    """Name the band of the value by its two ends."""
     band = field.table.index(field.number)
     low = _first_of(field, band) if band else None
     high = _last_of(field, band)
@@ -84,7 +85,7 @@ def _band(field: BandedNumber) -> str:
 
 
 def _sides(field: BandedNumber) -> Iterator[str]:
-    """The sides of boundaries that the value lies directly at."""
+    """Name the sides of the band boundaries that the value lies directly at."""
     band = field.table.index(field.number)
     if band and field.number == (first := _first_of(field, band)):
         yield f"{field.quantity.name} {_render(field, first)}, just above a boundary"
@@ -94,7 +95,7 @@ def _sides(field: BandedNumber) -> Iterator[str]:
 
 
 def _first_of(field: BandedNumber, band: int) -> Decimal:
-    """The first value of a band that has one below it."""
+    """Return the first value of a band that has a band below it."""
     edge = field.table.upper_edge(band - 1)
     assert edge is not None  # noqa: S101 - only the last band has no upper edge
     return edge[0] + field.quantity.step if edge[1] else edge[0]
@@ -108,7 +109,7 @@ def _last_of(field: BandedNumber, band: int) -> Decimal | None:
 
 
 def _count_of(case: ResolverInput, kb: KnowledgeBase) -> str:
-    """The number of fails to receive, in the ranges that the training data has."""
+    """Name the range of the number of fails to receive, as in the training data."""
     count, ranges = len(case.ftrs), kb.datasets.ftr_tiers
     for tier in ("simple", "medium", "complex"):
         low, high = ranges[f"{tier}_min_ftrs"], ranges[f"{tier}_max_ftrs"]

@@ -1,4 +1,4 @@
-"""Judges whether a model earns its place (kb: `evaluate.acceptance`), in one sentence."""
+"""Judge in one sentence if a model is worth its cost (kb: `evaluate.acceptance`)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NAMES = {"priority_tier": "tier", "category": "category"}
 
 
 class BaselineComparison(Struct, frozen=True, kw_only=True):
-    """First answers and the best baseline of one target, on the same records.
+    """The first answers of the model and the best baseline of one target, on the same records.
 
-    No answer is not right.
+    A missing answer is not right.
     """
 
     target: str
@@ -37,9 +37,10 @@ class BaselineComparison(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True):
-    """The verdict on a model; `earned` is null where no rule applies."""
+    """The verdict on a model."""
 
     earned: bool | None
+    """Null if no rule applies."""
     sentence: str
     comparisons: list[BaselineComparison]
 
@@ -47,7 +48,7 @@ class Verdict(Struct, frozen=True):
 def compare_with_baselines(outcomes: Iterable[Outcome], folder: Path) -> list[BaselineComparison]:
     """Compare the model with the best baseline of every target.
 
-    Both files hold the records in the same order.
+    Both files contain the records in the same order.
     """
     tables: dict[tuple[str, str], Counter[tuple[bool, bool]]] = {}
     asked = (outcome for outcome in outcomes if outcome.first is not None)
@@ -104,25 +105,27 @@ def verdict(
     if is_engine:
         return Verdict(
             None,
-            "The engine is the reference itself: it is right by definition, and what a model has to"
-            " be measured against.",
+            "The engine is the reference for all answers, so it is right by definition.",
             [],
         )
     if ran.not_run is not None:
-        return Verdict(
-            None, f"Whether {name} earns its place was not judged: {ran.not_run}.", comparisons
-        )
+        return Verdict(None, f"{name} was not judged: {ran.not_run}.", comparisons)
     against = [*_lost(comparisons, settings), *_unsafe(f, settings)]
-    told = "; ".join(_describe(each) for each in comparisons)
+    described = "; ".join(_describe(each) for each in comparisons)
     if against:
         return Verdict(
-            False, f"{name} does not earn its place: {'; '.join(against)} ({told}).", comparisons
+            False, f"{name} is not worth its cost: {'; '.join(against)} ({described}).", comparisons
         )
-    return Verdict(True, f"{name} earns its place over something simpler: {told}.", comparisons)
+    return Verdict(
+        True, f"{name} is worth its cost over a simpler baseline: {described}.", comparisons
+    )
 
 
 def _lost(comparisons: list[BaselineComparison], settings: EvaluationSettings) -> list[str]:
-    """Why the best baselines do as well: one surely beats it, or it surely beats none."""
+    """Say why the best baselines are as good.
+
+    A baseline is significantly better, or the model is significantly better than none of them.
+    """
     sure = [
         comparison
         for comparison in comparisons
@@ -132,8 +135,8 @@ def _lost(comparisons: list[BaselineComparison], settings: EvaluationSettings) -
         comparison for comparison in sure if comparison.model_right < comparison.baseline_right
     ]
     if beaten:
-        return [f"on {_name(each)} it is beaten by {each.baseline}" for each in beaten]
-    return [] if sure else ["it is not surely better than the best baselines at anything"]
+        return [f"{each.baseline} is significantly better on {_name(each)}" for each in beaten]
+    return [] if sure else ["it is not significantly better than the best baseline on any target"]
 
 
 def _unsafe(f: Metrics, settings: EvaluationSettings) -> list[str]:
@@ -150,7 +153,9 @@ def _unsafe(f: Metrics, settings: EvaluationSettings) -> list[str]:
         f.accepted_after_repair.pct is not None
         and f.accepted_after_repair.pct < settings.acceptance["stands_pct"]
     ):
-        found.append(f"only {f.accepted_after_repair.pct} % of its answers stand")
+        found.append(
+            f"only {f.accepted_after_repair.pct} % of its answers are accepted after repair"
+        )
     return found
 
 

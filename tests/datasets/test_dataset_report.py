@@ -113,7 +113,7 @@ def test_dataset_report_finds_leaked_and_repeated_rows(
     )
     output = finops("dataset-report", tmp_path).stdout.decode()
     assert "triage-eval.jsonl:1: data.row: " in output
-    assert "stands in a file of eval" in output
+    assert "is in a file of eval" in output
     assert "triage.jsonl:21: " in output
     assert "triage.jsonl:22: " in output
 

@@ -214,7 +214,7 @@ def test_sentence_check_finds_numbers_that_contradict(old: str, new: str, tmp_pa
         (
             'key = "person", figures = { r',
             'key = "company", figures = { r',
-            r"positive\.growth: key: 'company' is no slot",
+            r"positive\.growth: key: 'company' is not a slot",
         ),
         (
             'figures = { r = "usd_m up" }',

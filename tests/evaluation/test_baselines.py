@@ -157,19 +157,19 @@ def comparison_of(
             comparison_of("priority_tier", 95, 60, 36, 1, "0.000001"),
             comparison_of("category", 100, 100, 0, 0, "1"),
             True,
-            "earns its place",
+            "is worth its cost",
         ),
         (
             comparison_of("priority_tier", 61, 60, 6, 5, "1"),
             comparison_of("category", 100, 100, 0, 0, "1"),
             False,
-            "not surely better",
+            "not significantly better",
         ),
         (
             comparison_of("priority_tier", 95, 60, 36, 1, "0.000001"),
             comparison_of("category", 80, 100, 0, 20, "0.000002"),
             False,
-            "on category it is beaten",
+            "is significantly better on category",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_compare_finds_a_worse_action_with_its_probability(
     by_name = {figure.name: figure for figure in found.metrics}
     action = by_name["action"]
     assert (found.pairs, found.unpaired_first, found.unpaired_second) == (60, 0, 0)
-    assert action.first_only == by_name["right as it came"].first_only > 5
+    assert action.first_only == by_name["right at first try"].first_only > 5
     assert action.second_only == 0
     assert action.p == (2 * Decimal(2) ** -action.first_only).quantize(Decimal("0.000001"))
     assert action.p_corrected >= action.p
@@ -104,12 +104,9 @@ def test_compare_verdict_first_names_missing_answers(
             finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
         )
         assert answers.startswith(
-            f"{tmp_path / 'a'} answers more often: chance alone would do this with p = 0.0"
+            f"{tmp_path / 'a'} answers more often (exact paired test, p = 0.0"
         )
-        assert (
-            right
-            == "Where both answer, no difference is shown: chance alone would do this with p = 1."
-        )
+        assert right == "Where both answer, no difference is shown (exact paired test, p = 1)."
 
 
 def test_compare_refuses_evaluations_by_different_rules(

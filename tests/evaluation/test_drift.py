@@ -122,11 +122,11 @@ def test_drift_of_first_answers_is_found_despite_retries(
     assert {line["status"] for line in lines_of(tmp_path / "run/answers.jsonl")} == {"ok"}
     found = drift_from(tmp_path / "run", tmp_path / "before", kb)
     drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
-    assert drifted == [("answers", "as it came")]
+    assert drifted == [("answers", "accepted")]
     assert Counter(features.values["answers"] for features in read_features(tmp_path / "run")) == {
         "asked again": 40
     }
-    assert "look at the model" in found.sentence
+    assert "check the model" in found.sentence
 
 
 def test_drift_ignores_a_server_that_was_busy_once(
@@ -199,7 +199,7 @@ def test_drift_of_younger_fails_names_the_inputs(
     report = json.loads(done.stdout)
     [age] = [each for each in report["dimensions"] if each["name"] == "age factor"]
     assert age["drifted"]
-    assert "The fails are others than in the baseline (age" in report["sentence"]
+    assert "The fails (age" in report["sentence"]
     text = finops("drift", tmp_path / "out.jsonl", "--baseline", baseline, "--threshold", "9")
     assert text.returncode == 0
     assert b"No drift" in text.stdout
@@ -231,9 +231,9 @@ def test_drift_of_failed_answers_names_the_model_first(
     assert (found.records_without_answer, found.baseline_without_answer) == (failed, 0)
     assert (
         found.sentence
-        == "The inputs that are known are not as in the baseline (age factor), nor are the answers"
-        f" (answers): look at the model first. No answer stands for {failed} of {ROWS} records:"
-        " they are in no input."
+        == "The known inputs differ from the baseline (age factor), and so do the answers"
+        f" (answers): check the model first. {failed} of {ROWS} records have no accepted answer:"
+        " their inputs are not counted."
     )
 
 
@@ -247,9 +247,9 @@ def test_drift_of_a_file_that_is_not_a_run_is_refused(
     assert done.returncode == 2
     assert b"monday.jsonl line 1" in done.stderr
     (tmp_path / "empty.jsonl").write_bytes(b"")
-    with pytest.raises(UsageError, match="the run has no record that anybody was asked about"):
+    with pytest.raises(UsageError, match="the run has no record that was sent to a backend"):
         drift_from(tmp_path / "empty.jsonl", baseline, kb)
-    with pytest.raises(UsageError, match="the baseline has no record that anybody was asked about"):
+    with pytest.raises(UsageError, match="the baseline has no record that was sent to a backend"):
         drift_from(baseline, tmp_path / "empty.jsonl", kb)
 
 
@@ -276,7 +276,7 @@ def test_drift_with_an_infinite_threshold_is_refused(baseline: Path, finops: Fin
     """An infinite threshold is refused with exit 2, because no divergence could exceed it."""
     done = finops("drift", baseline, "--baseline", baseline, "--threshold", "inf", "--json")
     assert done.returncode == 2
-    assert b"a threshold of Infinity is none" in done.stderr
+    assert b"--threshold Infinity is not finite" in done.stderr
 
 
 def test_drift_of_triages_from_plans_is_refused(tmp_path: Path, kb: KnowledgeBase) -> None:
@@ -286,5 +286,5 @@ def test_drift_of_triages_from_plans_is_refused(tmp_path: Path, kb: KnowledgeBas
     evaluated(tmp_path / "triage", kb, Engine(kb), rows=5)
     evaluated(tmp_path / "plans", kb, Engine(kb), stage="resolver", rows=5)
     for run, before in (("triage", "plans"), ("plans", "triage")):
-        with pytest.raises(UsageError, match="one side has triages alone, the other plans alone"):
+        with pytest.raises(UsageError, match="one side has only triages, the other only plans"):
             drift_from(tmp_path / run, tmp_path / before, kb)

@@ -19,7 +19,7 @@ def test_drift_of_few_equal_records_is_zero(kb: KnowledgeBase) -> None:
     """Eight answers with the distribution of the baseline have a divergence of 0, although the file
     is small.
     """
-    found = drift_of(answers(as_it_came=8), window=0, kb=kb)
+    found = drift_of(answers(accepted=8), window=0, kb=kb)
     assert by_name(found)["answers"].divergence == 0
     assert not found.drifted
 
@@ -29,7 +29,7 @@ def test_drift_report_estimates_the_divergence_by_chance(kb: KnowledgeBase) -> N
     it only where something drifted.
     """
     draws = random.Random(7)
-    values, weights = ("as it came", "asked again", "repaired", "replaced"), (4, 3, 2, 1)
+    values, weights = ("accepted", "asked again", "repaired", "replaced"), (4, 3, 2, 1)
 
     def sample(records: int) -> Iterator[LineFeatures]:
         return (
@@ -47,16 +47,16 @@ def test_drift_report_estimates_the_divergence_by_chance(kb: KnowledgeBase) -> N
     assert float(sum(each.divergence for each in held_often)) / 200 == pytest.approx(
         0.0417, rel=0.15
     )
-    few = drift_of(answers(as_it_came=30, repaired=30), window=40, kb=kb)
+    few = drift_of(answers(accepted=30, repaired=30), window=40, kb=kb)
     assert "chance alone gives about 0.010 in the whole, 0.014 in such a window" in drift_text(few)
-    assert "chance alone" not in drift_text(drift_of(answers(as_it_came=60), window=40, kb=kb))
+    assert "chance alone" not in drift_text(drift_of(answers(accepted=60), window=40, kb=kb))
 
 
 def test_drift_in_the_last_records_is_found(kb: KnowledgeBase) -> None:
     """Drift in the last 15 of 95 records is found, because the last window extends back to a full
     size.
     """
-    found = drift_of(answers(as_it_came=80, repaired=15), window=40, kb=kb)
+    found = drift_of(answers(accepted=80, repaired=15), window=40, kb=kb)
     [drifted] = found.dimensions
     assert drifted.worst is not None
     assert (drifted.worst.first, drifted.worst.last) == (61, 95)
@@ -74,7 +74,7 @@ def test_drift_window_is_even_and_no_longer_than_the_file(
     """An odd window is reduced by one, and a file shorter than the window has none. The report
     shows the window in use.
     """
-    found = drift_of(answers(as_it_came=records), window=requested, kb=kb)
+    found = drift_of(answers(accepted=records), window=requested, kb=kb)
     assert found.window == used
     assert (found.dimensions[0].worst is not None) == (used > 0)
     assert (
@@ -87,12 +87,11 @@ def test_drift_window_is_even_and_no_longer_than_the_file(
 def test_drift_sentence_counts_failed_baseline_answers(kb: KnowledgeBase) -> None:
     """The sentence counts the records of the baseline without an accepted answer."""
     unanswered = [LineFeatures({"answers": "failed"}, stands=False)] * 10
-    found = drift(
-        answers(as_it_came=20), unanswered, 0, kb.evaluation.drift_threshold, kb.evaluation
-    )
+    found = drift(answers(accepted=20), unanswered, 0, kb.evaluation.drift_threshold, kb.evaluation)
     assert found.baseline_without_answer == 10
     assert found.sentence.endswith(
-        "No answer stands for 0 of 20 records (in the baseline for 10 of 10): they are in no input."
+        "0 of 20 records have no accepted answer (in the baseline 10 of 10): their inputs are not"
+        " counted."
     )
 
 

@@ -65,8 +65,8 @@ def test_html_report_shows_valid_before_and_after_repair(tmp_path: Path, kb: Kno
     assert f is not None
     assert f.valid_first_try.of == f.accepted_after_repair.of == 40
     before, after = (
-        f"valid as it came<b>{f.valid_first_try.pct:.1f} %</b>",
-        f"stands after repair<b>{f.accepted_after_repair.pct:.1f} %</b>",
+        f"valid at first try<b>{f.valid_first_try.pct:.1f} %</b>",
+        f"valid after repair<b>{f.accepted_after_repair.pct:.1f} %</b>",
     )
     text = page(evaluation)
     assert text.count("class=soft", text.index(before), text.index(after)) == 1

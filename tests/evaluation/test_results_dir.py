@@ -97,7 +97,7 @@ def test_interrupted_evaluation_can_only_be_resumed(finished: Path, finops: Fino
         ("evaluate", "--stage", "sentiment", "-n", 5, "-o", finished),
     ):
         done = finops(*other)
-        assert (done.returncode, b"--resume goes on with it" in done.stderr) == (
+        assert (done.returncode, b"continue it with --resume" in done.stderr) == (
             2,
             True,
         ), done.stderr

@@ -112,7 +112,7 @@ def test_quantize_refuses_rows_that_are_not_held_out(tmp_path: Path, finops: Fin
     (tmp_path / "out").mkdir()
     for text, message in (
         (None, "`finops generate --stage triage`"),
-        ("", "holds no rows"),
+        ("", "has no rows"),
         ("{}\n", "line 1 is not a row of a generated set"),
         ((EXAMPLES / "monday.jsonl").read_text(), "line 1 is not a row"),
     ):

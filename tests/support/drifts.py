@@ -24,4 +24,4 @@ def answers(**times: int) -> Iterator[LineFeatures]:
 
 def drift_of(run: Iterator[LineFeatures], window: int, kb: KnowledgeBase) -> Drift:
     """Against four hundred answers that all came as they should."""
-    return drift(run, answers(as_it_came=400), window, kb.evaluation.drift_threshold, kb.evaluation)
+    return drift(run, answers(accepted=400), window, kb.evaluation.drift_threshold, kb.evaluation)

@@ -228,7 +228,7 @@ def test_recipe_file_error_names_the_file(tmp_path: Path) -> None:
     ):
         recipe(config=mine)
     mine.write_text("- a list")
-    with pytest.raises(UsageError, match=r"mine\.yaml holds no keys"):
+    with pytest.raises(UsageError, match=r"mine\.yaml has no keys"):
         recipe(config=mine)
     with pytest.raises(UsageError, match="cannot be read"):
         recipe(config=tmp_path / "absent.yaml")

@@ -1,11 +1,12 @@
-"""Finds the arithmetic statements of a text and computes them again: sums, products, percentages,
-min and max, comparisons.
+"""Find the arithmetic statements of a text and compute them again.
+
+Statements are sums, products, percentages, min and max, and comparisons:
 
     32000-12000=20000    1200 + 800 = 2000 +700=2700 /32000=8.44%
     min(12000, 32000)=12000    4<=3 No
 
-A calculation goes on from its last result. A comparison without a verdict claims that it holds.
-Spaces do not count. A thousands separator is not part of a number: `12,000` reads as 12 and 0.
+A calculation continues from its last result. A comparison without a verdict claims to be true.
+Spaces do not matter. Numbers have no thousands separators: `12,000` reads as 12 and 0.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Number = int | Decimal
 _DIGITS = rf"\d{{1,{limits.NUMBER_DIGITS}}}"
 _N = rf"-?{_DIGITS}(?:\.{_DIGITS})?"
 NUMBER = re.compile(rf"(?<![\w.]){_N}")
-"""A number that stands by itself: not the 1 of S1."""
+"""A number on its own, not the 1 of S1."""
 _STATEMENT = re.compile(
     rf"\b(?P<extreme>min|max) ?\( *(?P<among>{_N}(?: *, *{_N})*) *\) *= *(?P<chosen>{_N})"
     rf"|(?<![\w.])(?P<left>{_N})%? *(?P<sign>[-+*/x\u00d7\u00f7\u2212]) *(?P<right>{_N})%? *="
@@ -40,15 +41,15 @@ _DENIED = ("no", "false")
 
 
 class Statement(NamedTuple):
-    """`gives` is the true result of the operands, None if there is no result; `result` is what the
-    text says.
-    """
+    """An arithmetic statement of a text."""
 
     text: str
     start: int
     operands: tuple[Number, ...]
     result: Number | bool
+    """The result that the text states."""
     gives: Number | bool | None
+    """The true result of the operands; None if there is none."""
 
     @property
     def end(self) -> int:
@@ -64,9 +65,9 @@ def number(text: str) -> Number:
 
 
 def statements(line: str, decimals: int) -> Iterator[Statement]:
-    """Every statement of `line` in order.
+    """Yield every statement of `line` in order.
 
-    Percentages are held to `decimals`, rounded half-up (kb: `plan.coverage`).
+    Percentages are compared at `decimals` decimals, rounded half-up (kb: `plan.coverage`).
     """
     place = 0
     while (found := _STATEMENT.search(line, place)) is not None:

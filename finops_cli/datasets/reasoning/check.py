@@ -1,8 +1,7 @@
-"""Checks a reasoning text, whoever wrote it: sections, numbers, arithmetic and conclusions (kb:
-`trace.*`).
+"""Check a reasoning text: sections, numbers, arithmetic and conclusions (kb: `trace.*`).
 
-`finops generate` checks its own reasoning with it, an evaluation that of a model. It cannot see a
-line that was left out, as long as no conclusion is missing, or a wrong word that is not a number, a
+`finops generate` checks the reasoning that it writes, and an evaluation checks a model's. The check
+cannot see a missing line if every conclusion is present, nor a wrong word that is not a number, a
 name or a verdict.
 """
 
@@ -29,7 +28,7 @@ from finops_cli.rules.sourcing import runs_in_parallel
 NAME = re.compile(
     r"(?<=CUSIP )\S+(?<![;,.:])|\bDTC-\d+|\bT\+\d+(?:\.\d+)?|\bS\d+\b|\bB\d+B_PENDING\b"
 )
-"""A CUSIP, a counterparty, a settlement day, a signal, a category: their digits are no
+"""A CUSIP, a counterparty, a settlement day, a signal or a category. Their digits are not
 quantities.
 """
 _SIGNALS = ("S1", "S2", "S3", "S4")
@@ -51,22 +50,22 @@ _LIST = re.compile(r"#(?: #)+|(?: \+#=#)+")
 
 
 class Section(NamedTuple):
-    """`place` is the number that the words of its heading have, `numbered` the number before
-    them.
-    """
+    """A section of a reasoning text."""
 
     place: int
+    """The number that the words of the heading belong to."""
     numbered: int
+    """The number written before the words of the heading."""
     lines: list[str]
 
 
 def check_reasoning(
     text: str, case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> list[Finding]:
-    """Check `text` as the reasoning from `case` to `plan`; returns no finding when it is good.
+    """Check `text` as the reasoning from `case` to `plan`. Return an empty list if it is correct.
 
-    `plan` itself is not checked: `verify.check_resolution` does that. Raises ValueError when the
-    age of the fail is not known.
+    `plan` itself is not checked; `verify.check_resolution` does that. Raises ValueError if the age
+    of the fail is unknown.
     """
     sections = _sections(text)
     return [
@@ -80,7 +79,7 @@ def check_reasoning(
 
 
 def _sections(text: str) -> list[Section]:
-    """Split a text at its headings; lines before the first are section 0."""
+    """Split a text at its headings. Lines before the first heading are section 0."""
     found = [Section(0, 0, [])]
     for line in text.splitlines():
         heading = _HEADING.match(line)
@@ -105,7 +104,7 @@ def _in_order(sections: list[Section]) -> Iterator[Finding]:
                 _path(place),
                 1,
                 times,
-                f"section {place} {heading} stands there {times} times, not once",
+                f"section {place} {heading} occurs {times} times, not once",
             )
     for section in sections:
         if section.place != section.numbered:
@@ -131,7 +130,9 @@ def _in_order(sections: list[Section]) -> Iterator[Finding]:
 def _derivable(
     sections: list[Section], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Check the statements in the order of the text, so that none is derived from a later one."""
+    """Check the statements in the order of the text, so that each is derived only from earlier
+    ones.
+    """
     names, known = known_names(case, kb), known_numbers(case, plan, kb)
     decimals = kb.waterfall.coverage_decimals
     for section in sections:
@@ -174,15 +175,16 @@ def _render(value: object) -> str:
 
 def _unknown(path: str, what: str, line: str) -> Finding:
     message = (
-        f"{what} stands neither in input, plan nor rules, and no statement before it gives it:"
+        f"{what} is not in the input, the plan or the rules, and no earlier statement gives it:"
         f" {line.strip()}"
     )
-    return Finding("trace.number", path, "a known or derived figure", what, message)
+    return Finding("trace.number", path, "a known or derived number", what, message)
 
 
 def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding]:
-    """A line that differs only in its numbers from the line that finops would write has the wrong
-    numbers. Each line stands once.
+    """Compare each line with the line that finops would write.
+
+    A line that differs only in its numbers has wrong numbers. Each line must occur once.
     """
     for section, wanted in _pairs(sections, ours):
         untold, odd = list(wanted.lines), []
@@ -199,9 +201,7 @@ def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding
                     (one for one in missing if one.split()[0] == line.split()[0]),
                     missing[0] if missing else None,
                 )
-                message = (
-                    f"{line} should be {expected}" if expected else f"{line} is told once too often"
-                )
+                message = f"{line} should be {expected}" if expected else f"{line} is repeated"
                 yield Finding("trace.number", _path(section.place), expected, line, message)
 
 
@@ -211,14 +211,16 @@ def _pairs(sections: list[Section], ours: list[Section]) -> Iterator[tuple[Secti
 
 
 def _wording(line: str) -> str:
-    """`line` with a # for every name, number and verdict, and a list of them as one."""
+    """Replace every name, number and verdict by a #, and a list of them by one #."""
     return _LIST.sub("#", _TOKEN.sub("#", line))
 
 
 def conclusions(
     sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Findings for every conclusion that is missing from its section or differs from the plan."""
+    """Return a finding for every conclusion that is missing in its section or differs from the
+    plan.
+    """
     yield from _quantities(sections.get(_CONCLUSION, ""), case, plan, kb)
     yield from _sources(sections, case, plan, kb)
     yield from _gridlock(sections, case, plan, kb)
@@ -227,7 +229,7 @@ def conclusions(
 def _quantities(
     text: str, case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Total, residual and coverage in the last section."""
+    """Check total, residual and coverage in the last section."""
     coverage = coverage_pct(
         min(plan.total_coverable, case.ftd_qty), case.ftd_qty, kb.waterfall.coverage_decimals
     )
@@ -243,7 +245,7 @@ def _quantities(
 def _sources(
     sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Recall and borrow: their quantities, and whether they start together."""
+    """Check recall and borrow: their quantities, and if they start together."""
     fallbacks, reg_sho = sections.get(_FALLBACKS, ""), sections.get(_REG_SHO, "")
     planned = (
         (plan.fallback_strategy, plan.fallback_qty),
@@ -261,7 +263,7 @@ def _sources(
 def _gridlock(
     sections: Mapping[int, str], case: ResolverInput, plan: Resolution, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """The extent of a gridlock in both sections that state it, and its parties."""
+    """Check the extent of a gridlock in both sections that state it, and its parties."""
     extent: list[str] = [assess(case, kb.waterfall).extent if plan.gridlock_detected else "no"]
     for place in (_GRIDLOCK, _CONCLUSION):
         stated = _words(_EXTENT, sections.get(place, ""))[-1:]
@@ -274,7 +276,7 @@ def _words(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def _parties(text: str, parties: tuple[str, ...]) -> Iterator[Finding]:
-    """By name, in the line that judges; or all brokers of the FTRs, by their number."""
+    """Check the parties: by name in the line with the verdict, or by number for all brokers."""
     judged = [line for line in text.splitlines() if _EXTENT.search(line)][-1:]
     together = [count for line in judged for count in _ALL.findall(line)]
     if together:
@@ -286,7 +288,7 @@ def _parties(text: str, parties: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _after(word: str, text: str) -> list[str]:
-    """The numbers said right behind `word`, a few words of filling allowed."""
+    """Return the numbers directly after `word`; a few words may be between."""
     return [
         str(int(found))
         for found in re.findall(rf"\b{word}\b[^\d\n;]{{0,24}}?(\d{{1,18}})\b", text, re.IGNORECASE)
@@ -294,7 +296,7 @@ def _after(word: str, text: str) -> list[str]:
 
 
 def _padded(text: str, like: object) -> str:
-    """37.5 as 37.50, so that equal percentages are equal texts."""
+    """Pad decimals, for example 37.5 to 37.50, so that equal percentages are equal texts."""
     decimals = len(f"{like:f}".partition(".")[2])
     whole, _, fraction = text.partition(".")
     return f"{int(whole)}.{fraction.ljust(decimals, '0')}" if decimals else text
@@ -311,7 +313,7 @@ def _agree(what: str, place: int, expected: list[str], told: list[str]) -> Itera
 
 
 def known_names(case: ResolverInput, kb: KnowledgeBase) -> set[str]:
-    """The names of `case`, the signals of gridlock, and the days that `waterfall.offset` knows."""
+    """Return the names of `case`, the gridlock signals, and the days of `waterfall.offset`."""
     names = {
         *_SIGNALS,
         case.triage.category,
@@ -329,10 +331,11 @@ def known_names(case: ResolverInput, kb: KnowledgeBase) -> set[str]:
 
 
 def known_numbers(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> set[Number]:
-    """Every figure of input, plan and waterfall, the age, the day of the deadline, what can be
-    counted in the input.
+    """Return every number that reasoning may use without deriving it.
 
-    And what is covered after each step, which the plan says as what is open.
+    These are all numbers of the input, the plan and the waterfall, the age, the day of the
+    deadline, and the counts of the input. The shares covered after each step are included, because
+    the plan states only the shares still open.
     """
     rules = kb.waterfall
     known: set[Number] = {0, age_days(case, kb.scoring)}
@@ -353,7 +356,7 @@ def known_numbers(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> s
 
 
 def _speaking_against_s3(case: ResolverInput, kb: KnowledgeBase) -> Iterable[int]:
-    """How many FTRs break each of the three conditions of signal S3 (kb: `gridlock.signals`)."""
+    """Count the FTRs that break each condition of signal S3 (kb: `gridlock.signals`)."""
     attempts, aged = kb.waterfall.gridlock_min_attempts, kb.waterfall.gridlock_aged_min_days
     yield len([ftr for ftr in case.ftrs if ftr.partial_delivery_history])
     yield len(

@@ -1,5 +1,6 @@
-"""Section 8 of a reasoning trace: the four signals with their counts, up to the first No (kb:
-`gridlock.signals`).
+"""Section 8 of a reasoning text: the gridlock signals with their counts, up to the first No.
+
+Source: kb `gridlock.signals`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from finops_cli.kb.chapters.waterfall import WaterfallRules
 
 
 def tell_gridlock(r: Reading) -> Iterator[str]:
-    """Whether a signal says yes is `rules.gridlock`'s to judge; here stand the figures that it
-    judges by.
+    """Write the counts of each signal with its verdict.
+
+    `rules.gridlock` decides the verdict.
     """
     ftrs, signals, rules = r.ranked, r.gridlock.signals, r.rules
     yield f"S1 FTRs {len(ftrs)}>0 {verdict(signals > 0)}"
@@ -39,7 +41,7 @@ def tell_gridlock(r: Reading) -> Iterator[str]:
 
 
 def _not_stuck(ftrs: Sequence[Ftr], rules: WaterfallRules) -> str:
-    """How many fails to receive speak against S3, by reason; any one does."""
+    """Write how many fails to receive break S3, by reason. One is enough."""
     partials = sum(ftr.partial_delivery_history for ftr in ftrs)
     hardly_chased = sum(
         ftr.chase_attempts is not None and ftr.chase_attempts < rules.gridlock_min_attempts
@@ -59,8 +61,9 @@ def _not_stuck(ftrs: Sequence[Ftr], rules: WaterfallRules) -> str:
 
 
 def _similar(ftrs: Sequence[Ftr], rules: WaterfallRules, similar: bool) -> Iterator[str]:
-    """Quantities per broker, sums only where a broker owes more than once; then the largest against
-    the smallest.
+    """Write the quantity of each broker, with a sum if it has several fails.
+
+    Then compare the largest with the smallest.
     """
     sums: dict[str, list[str]] = {}
     totals: dict[str, int] = {}

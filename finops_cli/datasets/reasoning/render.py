@@ -1,12 +1,12 @@
-"""Renders the reasoning that a resolver model is trained to write before its plan: ten sections,
-always with the same lines.
+"""Render the reasoning that a resolver model is trained to write before its plan.
 
-Source: card 2, 'Thinking Trace Methodology', and issue 3, point 4. The reasoning is made of input
-and plan only. It states every number of the plan by the arithmetic that gives it
-(`32000-12000=20000`), so that a model with single-digit tokens can compute it by writing it down;
-`datasets.reasoning.check` computes all of it again. Digits have no space before them, because that
-would be a token. A calculation goes on from its last result (`1200 +800=2000 /32000=6.25%`). After
-section 3 the fails to receive are named by their rank.
+Source: the resolver's model card (`finops kb show card-2`), 'Thinking Trace Methodology'. There are
+ten sections, always with the same lines. The reasoning follows from input and plan only. It states
+every number of the plan with the arithmetic that gives it (`32000-12000=20000`), so that a model
+with single-digit tokens can compute it by writing it down. `datasets.reasoning.check` computes it
+again. Digits have no space before them, because a space would be a token. A calculation continues
+from its last result (`1200 +800=2000 /32000=6.25%`). After section 3 the fails to receive are named
+by their rank.
 
     1 Problem            shares owed, and the deadline
     2 Inventory          shares that the desk has
@@ -35,15 +35,16 @@ from finops_cli.rules.ledger import coverage_pct
 from finops_cli.rules.sourcing import corporate_action_option, runs_in_parallel
 
 TOLD_IN_FULL = 5
-"""Chase steps that spell out a min() even where it decides nothing: card 2, 'first 5 shown, rest
-summarized'.
+"""Number of chase steps that spell out a min() even if it decides nothing.
+
+Source: the resolver's model card (`finops kb show card-2`), 'first 5 shown, rest summarized'.
 """
 
 
 def render_reasoning(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
-    """The reasoning from `case` to `plan`, without its <think> tags.
+    """Write the reasoning from `case` to `plan`, without its <think> tags.
 
-    Raises ValueError when the age of the fail cannot be told (see `rules.clock`).
+    Raises ValueError if the age of the fail is unknown (see `rules.clock`).
     """
     reading = read(case, plan, kb)
     lines: list[str] = []
@@ -136,8 +137,9 @@ def _steps_one_by_one(r: Reading) -> Iterator[str]:
 
 
 def _steps_in_two_chains(r: Reading) -> Iterator[str]:
-    """The same where tokens are scarce, because the ranking is cut: what each step leaves open,
-    then the shares covered.
+    """Write shorter steps, because the ranking is cut and tokens are scarce.
+
+    The first chain is the shares still open after each step; the second is the shares covered.
     """
     left = [f"open {r.owed}"]
     for ftr, taken in r.receipts:
@@ -154,7 +156,7 @@ def _steps_in_two_chains(r: Reading) -> Iterator[str]:
 
 
 def _rest(r: Reading, taken: Taken) -> str:
-    """The fails to receive beyond the tenth, added one by one until they suffice."""
+    """Add the fails to receive after the tenth, one by one until they suffice."""
     first = len(r.receipts)
     rest = [ftr.qty for ftr in r.ranked[first : first + r.plan.additional_ftrs_chased]]
     total, sums = 0, []
@@ -190,8 +192,9 @@ def _depot(r: Reading) -> str:
 
 
 def _open_and_covered(r: Reading, taken: Taken) -> str:
-    """What the step leaves open, and what is covered then, in percent (`plan.remaining`,
-    `plan.coverage`).
+    """Write the shares still open after the step, and the covered percentage.
+
+    Source: kb `plan.remaining`, `plan.coverage`.
     """
     qty, left = taken.step.qty, taken.step.remaining_short
     return (
@@ -209,7 +212,7 @@ def _share(r: Reading, shares: int) -> str:
 
 
 def _partials(r: Reading) -> Iterator[str]:
-    """Fails to receive are named by their rank."""
+    """Write the partials. Fails to receive are named by their rank."""
     accepted = [
         f"{place}" for place, (ftr, _) in enumerate(r.receipts, 1) if ftr.partial_delivery_history
     ]
@@ -228,7 +231,7 @@ def _partials(r: Reading) -> Iterator[str]:
 
 
 def _partial_step(r: Reading) -> str:
-    """The three conditions, up to the first No."""
+    """Write the three conditions, up to the first No."""
     days, left, limit = r.days_left, r.left_by_box, r.rules.partial_deadline_days
     if days is None:
         return "no deadline"
@@ -267,7 +270,7 @@ def _parallel(r: Reading) -> bool:
 
 
 def _reg_sho(r: Reading) -> Iterator[str]:
-    """The deadline against the notice period, then the two sources; the first No ends it."""
+    """Compare the deadline with the notice period, then test both sources, up to the first No."""
     notice, days, held = r.rules.recall_notice_days, r.days_left, r.case.inventory
     told = f"recall notice {notice} days: "
     if days is None:

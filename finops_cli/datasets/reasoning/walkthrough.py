@@ -1,5 +1,6 @@
-"""A plan laid beside its input, as the reasoning trace tells it: nothing is reckoned here but what
-stood before each step.
+"""Match the steps of a plan with its case, for the reasoning text.
+
+Only the shares that were open before each step are computed here.
 """
 
 from __future__ import annotations
@@ -21,17 +22,16 @@ _RECEIPTS: frozenset[StepAction] = frozenset(("CHASE_FTR", "OFFSET_FTR", "NET_GR
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A step that covers something, and what was open before it."""
+    """A step that covers shares."""
 
     step: Step
     before: int
+    """Shares that were open before the step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`receipts` are the fails to receive with a step of their own, in rank order; `aggregate` is
-    the step of the rest.
-    """
+    """A case and its plan, with everything that the reasoning text mentions."""
 
     case: ResolverInput
     plan: Resolution
@@ -41,10 +41,15 @@ class Reading:
     days_left: int | None
     gridlock: Gridlock
     receipts: list[tuple[Ftr, Taken]]
+    """The fails to receive that have a step of their own, in rank order."""
     aggregate: Taken | None
+    """The step that covers the other fails to receive together."""
     stock: dict[StepAction, Taken]
+    """Steps that take shares from the desk's own stock."""
     left_by_chase: int
+    """Shares still open after the chase steps."""
     left_by_box: int
+    """Shares still open after the chase steps and the box."""
 
     @property
     def owed(self) -> int:
@@ -52,7 +57,7 @@ class Reading:
 
     @property
     def covered(self) -> int:
-        """By all steps, before the fallbacks."""
+        """Return the shares covered by all steps before the fallbacks."""
         return sum(step.qty for step in self.plan.resolution_steps)
 
     def steps(self, action: StepAction) -> Iterator[Step]:
@@ -60,9 +65,9 @@ class Reading:
 
 
 def read(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> Reading:
-    """`plan` as the answer to `case`.
+    """Match `plan` with its `case`.
 
-    Raises ValueError when the age of the fail cannot be told (see `rules.clock`).
+    Raises ValueError if the age of the fail is unknown (see `rules.clock`).
     """
     ranked, left = rank(case.ftrs), case.ftd_qty
     own: list[Taken] = []
@@ -99,5 +104,5 @@ def read(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> Reading:
 
 
 def verdict(fact: bool) -> str:
-    """How a trace ends a comparison."""
+    """Return the word that ends a comparison."""
     return "Yes" if fact else "No"

@@ -1,1 +1,1 @@
-"""Training rows with written-out working, for models of a million parameters."""
+"""Training rows with a scratchpad (written-out working), for models of a million parameters."""

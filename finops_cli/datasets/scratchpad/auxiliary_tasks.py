@@ -1,7 +1,7 @@
-"""Makes auxiliary tasks for the tiny models: the scratchpad without the record and the answer.
+"""Make auxiliary tasks for the tiny models: the scratchpad without the record and the answer.
 
-An auxiliary task costs a fraction of a whole row, and all of it is hard to learn. The numbers that
-a model would read in the record are given and not learned.
+An auxiliary task costs a fraction of a whole row and contains only hard parts. Numbers that a model
+would read in the record are given, not learned.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _QUOTIENT_DIGITS = re.compile(r"([+0-]\d{5}[a-d])(\d)x")
 _RESULTS = re.compile(r"(?<=[xy]\d{7}=)\d{7}[+0-]")
 _OPERATIONS, _DIVISIONS, _ROUNDING = 7, 10, len("12345e5x1234567=1234567+")
 _MIN_SHARES = 100
-"""The fewest shares in an auxiliary task."""
+"""The smallest number of shares in an auxiliary task."""
 
 OPENING, CLOSING = "<think>\n", "\n</think>\n\n"
 _WORDS, _AMOUNTS = 0.2, 0.25
-"""Proportions of the copied values that are words, and that are amounts."""
+"""The proportions of copied values that are words, and that are amounts."""
 _NAMES = sorted(
     {
         word
@@ -47,16 +47,17 @@ _NAMES = sorted(
 
 
 class Piece(NamedTuple):
-    """A part of a text, and whether a model learns to say it. Pieces are tokenised one by one."""
+    """A part of a text. Each piece is tokenised on its own."""
 
     text: str
     learned: bool
+    """The model learns to write this piece."""
 
 
 class AuxiliaryTask(NamedTuple):
-    """The pieces of a text, with every control token that it has.
+    """The pieces of a text, including its control tokens.
 
-    An auxiliary task does not end with the end of an answer.
+    An auxiliary task has no end-of-answer token.
     """
 
     id: str
@@ -64,7 +65,7 @@ class AuxiliaryTask(NamedTuple):
 
 
 def make_copy_task(index: int, seed: int) -> list[Piece]:
-    """Make a task of named values in one order, then in another.
+    """Make a task that lists named values in one order, then in another.
 
     It is the first thing that a model can learn.
     """
@@ -82,7 +83,7 @@ def make_copy_task(index: int, seed: int) -> list[Piece]:
 
 
 def _value(draw: random.Random) -> str:
-    """A word, an amount with its commas, or a number with, now and then, a sign somewhere in it."""
+    """Draw a word, an amount with commas, or a number that may contain a sign."""
     kind = draw.random()
     if kind < _WORDS:
         return f" {draw.choice(_NAMES)}"
@@ -98,14 +99,14 @@ def _value(draw: random.Random) -> str:
 
 
 def _amount(draw: random.Random) -> int:
-    """One to seven digits, as often as not ending in zeros."""
+    """Draw an amount of one to seven digits. Half of them end in zeros."""
     amount = draw.randrange(10 ** draw.randint(1, 7))
     zeros: int = 10 ** draw.choice((0, 0, 2, 3))
     return amount // zeros * zeros or amount
 
 
 def make_triage_task(index: int, seed: int, kb: KnowledgeBase) -> list[Piece]:
-    """Make a task that gives the lines read off a record; score and state are learned."""
+    """Make a task that gives the record lines. The score and the state are learned."""
     record = first_in_split(fails(index, seed, kb, "coverage"), index, kb.datasets.eval_every)
     answer = triage(record, kb)
     given = render_record_lines(record, answer, kb)
@@ -114,7 +115,7 @@ def make_triage_task(index: int, seed: int, kb: KnowledgeBase) -> list[Piece]:
 
 
 def make_resolver_task(case: ResolverInput, kb: KnowledgeBase) -> list[Piece]:
-    """Make a task that gives the lines read off a case; the scratchpad of the plan is learned."""
+    """Make a task that gives the case lines. The scratchpad of the plan is learned."""
     reading = read(case, make_short_plan(case, kb), kb)
     given = "\n".join(render_input_lines(reading))
     lines = "\n".join(render_plan_lines(reading))
@@ -126,7 +127,7 @@ def make_resolver_task(case: ResolverInput, kb: KnowledgeBase) -> list[Piece]:
 
 
 def make_quotient_digit_task(index: int, seed: int) -> list[Piece]:
-    """Make a task of the quotient digits of divisions and the percentages that quotients make.
+    """Make a task of the quotient digits of divisions and of the percentages.
 
     The arithmetic between them is given.
     """
@@ -146,9 +147,9 @@ def make_quotient_digit_task(index: int, seed: int) -> list[Piece]:
 
 
 def make_arithmetic_task(index: int, seed: int) -> list[Piece]:
-    """Make a task of differences, sums and the blocks of divisions, of numbers of any size.
+    """Make a task of differences, sums and the blocks of divisions, with numbers of any size.
 
-    The operands are given, the results are learned.
+    The operands are given; the results are learned.
     """
     draw = rng(seed, "reckoning drill", index)
     pieces = [Piece(OPENING, False)]

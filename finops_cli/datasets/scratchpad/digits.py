@@ -1,17 +1,22 @@
-"""Writes out arithmetic for a tiny model: numbers of a fixed width, units first.
+"""Write out arithmetic for a tiny model, with numbers of a fixed width and units first.
 
-A digit of a sum or a difference follows from the two digits above it and the carry, which with
-units first are all written already and stand at distances that never change. 33414 less 18632 is
-`2368100|4143300>2874100+0014782 14782`: what is taken off, what it is taken off from, what stays,
-the sign that tells whether it went below zero (then the digits are those of the ten's complement,
-as it is written out), and what stays as one reads it: the other way round and as wide, so each
-digit stands at a known distance, then without its zeros. An answer that had to leave the zeros out
-by itself did not learn to.
+With units first, a digit of a sum or a difference follows from two digits above it and the carry.
+All three are already written, at constant distances. For example, 33414 minus 18632 is
+`2368100|4143300>2874100+0014782 14782`:
 
-Division is by a table of multiples, one digit of the quotient a block (`divide`). The digit is
-guessed from the first two digits of the divisor and the first three of what is divided, never too
-small; where it was too large the difference is negative, and a block that adds the divisor back
-corrects it. So no step compares long numbers.
+2368100: the subtrahend, units first
+4143300: the minuend, units first
+2874100: the difference, units first
++: the sign of the difference; if it is negative, the digits are the ten's complement
+0014782: the difference in reading order, as wide as before
+14782: the difference without leading zeros
+
+A model that had to drop the zeros in its answer did not learn it.
+
+Division uses a table of multiples, with one quotient digit a block (`divide`). The digit is guessed
+from the first two digits of the divisor and the first three of the dividend. The guess is never too
+small. If it is too large, the difference is negative, and the next block adds the divisor back. So
+no step compares long numbers.
 """
 
 from __future__ import annotations
@@ -19,12 +24,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 WIDTH = 7
-"""Digits of a number in a scratchpad.
+"""Number of digits of a number in a scratchpad.
 
-Shares owed have one digit less at most, because a remainder is written times ten.
+Shares owed have at least one digit less, because a remainder is multiplied by ten.
 """
 LARGEST, MOST = 999_999, 9_999_999
-"""The most shares owed that a scratchpad has room for, and the largest number that it can write."""
+"""The largest number of shares owed that fits, and the largest number that can be written."""
 _DIVIDEND_HEAD, _DIVISOR_HEAD = 3, 2
 _FULL = MOST + 1
 PLACES = "abcdefgh"
@@ -32,22 +37,25 @@ PLACES = "abcdefgh"
 
 
 def units_first(number: int) -> str:
-    """`number` in `WIDTH` digits, units first.
+    """Write `number` in `WIDTH` digits, units first.
 
-    Raises ValueError when it is too large or negative.
+    Raises ValueError if it is too large or negative.
     """
     return as_read(number)[::-1]
 
 
 def as_read(number: int) -> str:
-    """`number` in `WIDTH` digits. Raises ValueError when it is too large or negative."""
+    """Write `number` in `WIDTH` digits in reading order.
+
+    Raises ValueError if it is too large or negative.
+    """
     if not 0 <= number < _FULL:
         raise ValueError(f"{number} does not fit into {WIDTH} digits")
     return f"{number:0{WIDTH}d}"
 
 
 def render_comparison(taken: int, of: int) -> str:
-    """Write out `of` less `taken`, with its sign."""
+    """Write out `of` minus `taken`, with its sign."""
     return (
         f"{units_first(taken)}|{units_first(of)}>{units_first((of - taken) % _FULL)}"
         f"{_sign(of - taken)}"
@@ -57,7 +65,7 @@ def render_comparison(taken: int, of: int) -> str:
 def render_difference(taken: int, of: int) -> str:
     """Write out a comparison and, if the result is above 0, the result in reading order.
 
-    The result stands there twice: in all digits, and without leading zeros.
+    The result is written twice: in all digits, and without leading zeros.
     """
     return render_comparison(taken, of) + (
         f"{as_read(of - taken)} {of - taken}" if of > taken else ""
@@ -70,24 +78,24 @@ def render_sum(a: int, b: int) -> str:
 
 
 def render_multiples(divisor: int) -> str:
-    """Write the table by which `divide` divides: one to nine times `divisor`."""
+    """Write the multiples of `divisor` from one to nine, which `divide` uses."""
     return "".join(f"{k}x{units_first(k * divisor)}" for k in range(1, 10))
 
 
 class Division(NamedTuple):
-    """The scratchpad of a division, and its quotient, rounded so that a half goes down."""
+    """The scratchpad of a division, and its quotient. A half is rounded down."""
 
     working: str
     quotient: int
 
 
 def divide(dividend: int, divisor: int, digits: int) -> Division:
-    """Write out `digits` decimal digits of dividend / divisor, which is less than one.
+    """Write out `digits` decimal digits of dividend / divisor. The quotient is less than one.
 
-    A block: the first digits of what is divided and of the divisor, the letter of the place and the
-    digit guessed for it, its multiple, what remains of ten times the remainder before, and the sign
-    of that. The last block tells a half by five times the divisor. All have one length, so that
-    each digit stands at a known distance.
+    A block contains the first digits of dividend and divisor, the letter of the place, the guessed
+    digit, its multiple, the remainder of ten times the previous remainder, and its sign. The last
+    block compares with a half by five times the divisor. All blocks have the same length, so that
+    the distances between digits are constant.
     """
     if not 0 <= dividend < divisor:
         raise ValueError(f"{dividend} / {divisor} is not less than one")
@@ -119,7 +127,7 @@ def _left(of: int, taken: int) -> str:
 
 
 def _sign(number: int) -> str:
-    """Return `-`, `0` or `+`: zero has a sign of its own."""
+    """Return `-`, `0` or `+`."""
     return "-" if number < 0 else "+" if number else "0"
 
 

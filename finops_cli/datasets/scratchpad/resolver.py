@@ -1,31 +1,31 @@
-"""Writes the scratchpad of a tiny resolver model: the waterfall in small steps.
+"""Write the scratchpad of a tiny resolver model: the waterfall in small steps.
 
 Each step copies, compares or uses the arithmetic of `scratchpad.digits`. The scratchpad is shorter
-and stricter than the reasoning of `reasoning.render`: a model of a few layers must get each token
-from the text before it by one small step. The facts that decide stand
-directly before the decision: two ages before whether fails net, all stock before the steps, the
-winner behind each comparison. A step says on one line all that its place in the answer copies. The
-reverse of a number stands directly behind it, so that each digit is at a known distance.
+and stricter than the reasoning of `reasoning.render`, because a model of a few layers must derive
+each token from the text before it in one small step. The facts that decide are directly before the
+decision: for example, the two ages come before the word that says if fails net. A step states on
+one line everything that the answer copies from it. The reverse of a number directly follows the
+number, so that each digit is at a constant distance.
 
     score 30.00 age 13 T+13 left 0 aged 15 CNS_FAIL
-        the clock, the age from which receipts net, the kind of fail
+        the age and the deadline, the age from which receipts net, the category of the fail
     A DTC-1608 T+1 FOP 3<15 chase yes moves 18632 2368100
-        a fail to receive as it is given; does it net, does it move
+        a fail to receive as given; if it nets and if it moves
     C DTC-1666
-        further brokers, while there are fewer than three
+        further brokers, if there are fewer than three
     S1 yes S2 yes S3 no
-        the signals of gridlock up to the first No
+        the gridlock signals up to the first No
     A B 3=3 2368100|4143300>2874100+ B
-        which of two comes first: the older, else the larger
+        the one of two that comes first: the older, else the larger
     order B A
         the ranking
     stock box 174297 depot 0 recall 0 loan 9 partial no parallel no
     owed 33414 5>4143300 1x4143300 2x...
-        shares owed, their digits and the multiples of these
+        shares owed, their digits, and the multiples of the number
     1 CHASE_FTR B DTC-0412 T+1 RVP 11475 5741100|4143300>9391200+0021939 21939=9391200+65633a6x...
     34.34 took 11475
     2 APPLY_BOX 174297 7924710|9391200>...- took 21939
-        steps (one line each); a plus and the open rest with its proportion, or a minus
+        steps, one line each: a plus with the shares still open and their proportion, or a minus
     recall ... borrow ... total 0033414 33414 ...
 """
 
@@ -68,26 +68,26 @@ NAMES: tuple[str, ...] = (
 )
 """Short names of the fails to receive, in the order of the input, and of further brokers."""
 _COMPARED_FTRS_MAX = 3
-"""Up to so many fails to receive are ranked by comparing each pair; more are ranked at once."""
+"""Largest number of fails to receive that are compared pair by pair. More are ranked at once."""
 
 
 def render_resolver_scratchpad(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> str:
     """Write the steps from `case` to `plan`, without the <think> tags.
 
-    Raises ValueError when the age of the fail is unknown, and for more shares or fails to
-    receive than there is room for.
+    Raises ValueError if the age of the fail is unknown, or if shares or fails to receive do not
+    fit.
     """
     r = read(case, plan, kb)
     if len(case.ftrs) + len(case.related_fails) > len(NAMES):
         raise ValueError(
-            f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones; there"
-            f" are {len(NAMES)} names"
+            f"{len(case.ftrs)} fails to receive and {len(case.related_fails)} related ones are"
+            f" too many. The limit is {len(NAMES)}"
         )
     return "\n".join((*render_input_lines(r), *render_plan_lines(r)))
 
 
 def render_input_lines(r: Reading) -> Iterator[str]:
-    """Write the lines that are read off the case: clock, fails, signals, order and stock."""
+    """Write the lines that are copied from the case: clock, fails, signals, order and stock."""
     yield _clock(r)
     yield from _receipts(r)
     yield from _others(r)
@@ -103,7 +103,7 @@ def render_input_lines(r: Reading) -> Iterator[str]:
 
 
 def render_plan_lines(r: Reading) -> Iterator[str]:
-    """Write the lines that follow from those: shares owed, steps with their coverage, sources."""
+    """Write the lines that follow: shares owed, steps with their coverage, sources."""
     table = "" if r.stock.get("SPO_SETTLEMENT") else f" {render_multiples(r.owed)}"
     yield f"owed {r.owed} {len(f'{r.owed}')}>{units_first(r.owed)}{table}"
     before = r.owed
@@ -139,7 +139,7 @@ def _clock(r: Reading) -> str:
 
 
 def _stock(r: Reading) -> str:
-    """Write the stock beside the fails to receive, and what the clock allows with it."""
+    """Write the stock of the desk, and the sources that the clock allows."""
     held = r.case.inventory
     depot = f"{held.depot_qty}"
     if held.depot_qty:
@@ -166,7 +166,7 @@ def _receipts(r: Reading) -> Iterator[str]:
 
 
 def _against(one: int, other: int) -> str:
-    """Write two small numbers and how they compare."""
+    """Write two small numbers and their comparison."""
     return f"{one}{'<' if one < other else '>' if one > other else '='}{other}"
 
 
@@ -180,7 +180,7 @@ def _fitting(qty: int) -> int:
 
 
 def _moves(r: Reading, ftr: Ftr) -> str:
-    """Write the fields that decide whether a fail to receive moves, then `moves` or `stuck`."""
+    """Write the fields that decide if a fail to receive moves, then `moves` or `stuck`."""
     if ftr.partial_delivery_history:
         return "yes moves"
     if ftr.chase_attempts is None:
@@ -221,13 +221,13 @@ def _comparisons(r: Reading) -> Iterator[str]:
 
 
 def _similar(r: Reading) -> str:
-    """Write S4: four times the gap between the brokers is not more than the smallest has."""
+    """Write S4: four times the gap between the brokers is at most the smallest quantity."""
     sums: dict[str, int] = {}
     for ftr in r.case.ftrs:
         sums[ftr.dtc] = sums.get(ftr.dtc, 0) + _fitting(ftr.qty)
     if r.rules.gridlock_similar_ratio.as_integer_ratio() != (5, 4):
         raise ValueError(
-            f"the scratchpad of S4 is for a ratio of 1.25, not {r.rules.gridlock_similar_ratio}"
+            f"the scratchpad of S4 needs a ratio of 1.25, not {r.rules.gridlock_similar_ratio}"
         )
     least, gap = min(sums.values()), max(sums.values()) - min(sums.values())
     sums_written = (
@@ -241,7 +241,7 @@ def _similar(r: Reading) -> str:
 
 
 def _source(r: Reading, step: Step, before: int) -> str:
-    """Write where a step takes shares from, what is there, and how much of `before` stays open."""
+    """Write the source of a step, its shares, and how much of `before` stays open."""
     if step.action in ("PARTIAL_DELIVER", "SPO_SETTLEMENT"):
         return ""
     if step.action == "BUY_IN_NOTICE":

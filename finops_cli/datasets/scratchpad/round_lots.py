@@ -1,7 +1,7 @@
-"""Rounds generated fails as a desk has them: quantities in round lots and values of few digits.
+"""Round generated fails like real ones: quantities in round lots and values of few digits.
 
-Now and then a fail gets no fail to receive, or shares in a depot. Numbers of the generator are
-hardly ever round, and a model does not learn rows of zeros from them (docs/tiny-models.md).
+Some fails lose all fails to receive, or get shares in a depot. Generated numbers are seldom round,
+and a model does not learn rows of zeros from them (docs/tiny-models.md).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from finops_cli.domain.money import Usd
 from finops_cli.kb.rulebook import KnowledgeBase
 
 LOTS = (10, 100, 100, 100, 500, 1_000, 1_000, 5_000)
-"""Shares of a lot; 100 is the round lot of most US equities (Reg NMS, Rule 600)."""
+"""Sizes of a lot, in shares. 100 is the round lot of most US equities (Reg NMS, Rule 600)."""
 _DIGITS = (1, 2, 2, 3, 3, 4)
-"""That a value has before its zeros: $300K, $13.4M, $271.2K."""
+"""Number of digits before the zeros of a value: $300K, $13.4M, $271.2K."""
 _WITHOUT_RECEIPTS, _WITH_DEPOT = 0.12, 0.3
 _MOST_LOTS_OF_DEPOT = 500
 _QUANTITIES = ("box_qty", "stock_loan_available", "recall_outstanding", "pending_receives")
@@ -30,9 +30,9 @@ _Qty = TypeVar("_Qty", Ftr, RelatedFail)
 
 
 def round_record_to_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
-    """Round the quantity of a record of stage 1 to lots, and its value to few digits.
+    """Round the quantity of a stage 1 record to lots, and its value to few digits.
 
-    A CNS position of the whole quantity keeps the whole quantity.
+    A CNS position that equals the quantity is rounded with it.
     """
     lot, value, position = draw.choice(LOTS), fail.market_value, fail.cns_position
     qty = _round_qty(fail.qty, lot)
@@ -48,7 +48,7 @@ def round_record_to_lots(fail: FailRecord, draw: random.Random) -> FailRecord:
 
 
 def round_fail_to_lots(fail: FailRecord, kb: KnowledgeBase, draw: random.Random) -> FailRecord:
-    """Round every quantity of `fail`, which has an inventory, to lots of one size."""
+    """Round every quantity of `fail` to lots of one size. The fail must have an inventory."""
     assert fail.inventory is not None  # noqa: S101 - every fail that is drawn for stage 2 has one
     lot = draw.choice(LOTS)
     qty, held = _round_qty(fail.qty, lot), _inventory(fail.inventory, lot, kb, draw)
@@ -79,5 +79,5 @@ def _round_all(held: tuple[_Qty, ...], lot: int) -> tuple[_Qty, ...]:
 
 
 def _round_qty(qty: int, lot: int) -> int:
-    """Round `qty` to the nearest number of lots, and to one at least unless it is 0."""
+    """Round `qty` to the nearest number of lots, and to at least one lot unless it is 0."""
     return max(lot, round(qty / lot) * lot) if qty else 0

@@ -1,6 +1,6 @@
-"""Makes training rows for the tiny models: records with a scratchpad before the answer.
+"""Make training rows for the tiny models: records with a scratchpad before the answer.
 
-Rows are made as they are needed: an index is used once, so a model learns no row by heart.
+Rows are made when they are needed. Each index is used once, so a model cannot memorise rows.
 Auxiliary tasks are in `scratchpad.auxiliary_tasks`.
 """
 
@@ -34,7 +34,7 @@ from finops_cli.rules.triage import triage
 def make_fail_row(
     index: int, seed: int, kb: KnowledgeBase, profile: Profile, modelfile: str
 ) -> Row:
-    """Make row `index` of stage 1, as the models of `modelfile` are prompted and answer."""
+    """Make row `index` of stage 1 with the prompt of `modelfile`."""
     record = first_in_split(fails(index, seed, kb, profile), index, kb.datasets.eval_every)
     return make_triage_row(record, kb, modelfile)
 
@@ -73,9 +73,8 @@ def make_case_row(
 
 
 def make_case(index: int, seed: int, kb: KnowledgeBase, most_ftrs: int | None) -> ResolverInput:
-    """Make case `index`, with no more shares than the scratchpad has room for.
-
-    It has `most_ftrs` fails to receive at most.
+    """Make case `index`. Its shares fit into the scratchpad, and it has at most `most_ftrs` fails
+    to receive.
     """
     return _first_that_fits(cases(index, seed, kb, _counts(most_ftrs)), index, kb)
 
@@ -85,7 +84,7 @@ def make_round_lots_case(
 ) -> ResolverInput:
     """Make case `index` in round lots (`scratchpad.round_lots`).
 
-    Now and then it has no fail to receive.
+    Some cases have no fail to receive.
     """
     lots = partial(round_fail_to_lots, kb=kb, draw=rng(seed, "lots", index))
     return _first_that_fits(cases(index, seed, kb, _counts(most_ftrs), lots), index, kb)
@@ -106,7 +105,7 @@ def _first_that_fits(
 def make_resolver_row(case: ResolverInput, kb: KnowledgeBase, modelfile: str) -> Row:
     """Make the row of a case: prompt, scratchpad and plan.
 
-    Raises ValueError when the case does not fit into a scratchpad.
+    Raises ValueError if the case does not fit into a scratchpad.
     """
     plan = make_short_plan(case, kb)
     return _make_row(
@@ -142,7 +141,7 @@ def _make_row(
 
 
 def make_reading_task(case: ResolverInput, kb: KnowledgeBase, modelfile: str) -> list[Piece]:
-    """Make a task of the prompt of stage 2 and the lines that are read off it."""
+    """Make a task of the prompt of stage 2 and the lines that are copied from the case."""
     read_off = "\n".join(render_input_lines(read(case, make_short_plan(case, kb), kb)))
     return [
         Piece(resolver_prompt(case, modelfile).text, False),

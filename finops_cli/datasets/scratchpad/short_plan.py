@@ -1,8 +1,8 @@
-"""Makes a plan with the numbers and decisions of the engine, in short sentences without numbers.
+"""Make a plan with the engine's numbers and decisions, in short sentences without numbers.
 
 A tiny resolver has to learn every word of an answer and needs time to write it. The checker
-requires that a free text exists and that its numbers are right. What the rules require of a text
-(the corporate action, a partial gridlock) is in it.
+requires only that a free text exists and that its numbers are right. Required statements (the
+corporate action, a partial gridlock) are included.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OPTIONS = {
 def make_short_plan(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
     """Make the engine's plan for `case` in short words.
 
-    Raises ValueError when the age of the fail is unknown.
+    Raises ValueError if the age of the fail is unknown.
     """
     plan = resolve(case, kb)
     steps = tuple(

@@ -1,28 +1,28 @@
-"""Writes the scratchpad of a tiny triage model: the score by look-ups and sums in small steps.
+"""Write the scratchpad of a tiny triage model: the score by look-ups and sums in small steps.
 
 A transformer of a few layers looks up and adds single digits well. It does not multiply, and it
-learns a large table slowly. So the product of card 1 (`score.priority`) is taken apart into a table
-of ten digits and thirty modifiers, used three times for each answer: each digit of the base, in
-tenths, times the joint modifier. Their sum is written with the units first: then every digit
-follows from two digits and a carry at fixed distances before it.
+learns a large table slowly. So the product of the score (kb: `score.priority`) is split: each digit
+of the base, in tenths, is multiplied by the joint modifier. That needs a table of ten digits and
+thirty modifiers, used three times for each answer. The sum is written with units first, so every
+digit follows from two digits and a carry at constant distances before it.
 
     qty 9387 of 9,387 shares
-        plain, then as the sentence of the answer copies it
+        plain, then as the answer writes it
     CNS_FAIL FTD position -9387 stands
-        whether CNS has netted the obligation away: stands, offset
+        `offset` if CNS has netted the obligation, else `stands`
     age 8 60 value $963K 6 50 regulatory none FTD Sell Yes THRESHOLD 80 counterparty 0.28% 10
-        the fields of the record, each with its factor; a value with its digits, too
+        the fields of the record, each with its factor; a value also with its digits
     inventory 24.99% 100 threshold Yes 120 eligible Yes 100 volume 13.61% 115 counterparty 100
     concentration 13800
-        (one line) the same for the modifiers, in their last decimals
+        (one line) the fields of the modifiers, each with its modifier in its last decimals
     joint 1380000
-        one modifier times the other; everything below follows from the lines above
+        the product of both modifiers; all lines below follow from the lines above
     0180+0125=0305+0280=0585+0010=0595
         points, and the base, in tenths
     00000960 00002421 00000960
         5, 9 and 5 times the joint modifier, units first
     0002418000 0000112800
-        the first times ten, and the second; that times ten, and the third
+        the first times ten plus the second; that sum times ten plus the third
     82.1 CRITICAL CRITICAL ESCALATED
         the score, its tier before and after the CNS floor, and the state of the fail
 """
@@ -40,8 +40,8 @@ from finops_cli.rules.classification import is_offset
 from finops_cli.rules.deadlines import regulatory_state
 
 _POINTS, _PART, _PRODUCT = 4, 8, 10
-"""Digits of a base in tenths, of one digit times a joint modifier in millionths, and of all of
-them.
+"""Number of digits of a base in tenths, of a digit times a joint modifier in millionths, and of
+their sum.
 """
 _JOINT_DECIMALS, _CONCENTRATION_DECIMALS, _INVENTORY_DECIMALS, _BASE_DECIMALS = 6, 4, 2, 1
 
@@ -55,7 +55,7 @@ def render_triage_scratchpad(record: FailRecord, answer: Triage, kb: KnowledgeBa
 
 
 def render_record_lines(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
-    """Write the three lines that are read off the record."""
+    """Write the three lines that are copied from the record."""
     c, volume = answer.score_components, record.security_fail_rate_pct_adv
     failing = record.cp_fail_rate_pct > kb.scoring.cp_rate_over_pct
     heavy = volume is not None and volume > kb.scoring.security_rate_over_pct_adv
@@ -93,7 +93,7 @@ def render_record_lines(record: FailRecord, answer: Triage, kb: KnowledgeBase) -
 
 
 def _state(record: FailRecord, kb: KnowledgeBase) -> str:
-    """Write the regulatory state after the fields that decide it; the age has its own place."""
+    """Write the regulatory state after the fields that decide it. The age is written elsewhere."""
     given = record.reg_sho_status or "none"
     return (
         f"{given} {record.cns_direction} {record.side} {_yes(record.reg_sho_threshold)}"
@@ -106,7 +106,7 @@ def _yes(fact: bool) -> str:
 
 
 def _modifier_hundredths(applies: bool, name: str, kb: KnowledgeBase) -> str:
-    """Write a concentration modifier in hundredths; 100 where it does not apply."""
+    """Write a concentration modifier in hundredths, or 100 if it does not apply."""
     modifier = kb.scoring.concentration[name] if applies else Decimal(1)
     return f"{_scale(modifier, _INVENTORY_DECIMALS):03d}"
 
@@ -137,7 +137,7 @@ def _running_sums(points: list[int]) -> str:
 
 
 def _multiply(base: int, joint: int, kb: KnowledgeBase) -> tuple[str, Decimal]:
-    """Write out base times joint modifier; returns the lines and the score."""
+    """Write out base times joint modifier. Return the lines and the score."""
     tens, digit = divmod(base // 10, 10)
     parts = [joint * part for part in (tens, digit, base % 10)]
     sums = list(accumulate(parts, lambda so_far, part: so_far * 10 + part))[1:]
@@ -153,7 +153,10 @@ def _multiply(base: int, joint: int, kb: KnowledgeBase) -> tuple[str, Decimal]:
 
 
 def _scale(number: Decimal, decimals: int) -> int:
-    """`number` in units of its last of `decimals` decimals. Raises ValueError when it has more."""
+    """Convert `number` to units of its last decimal.
+
+    Raises ValueError if it has more than `decimals` decimals.
+    """
     scaled = number.scaleb(decimals)
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{number} has more than {decimals} decimals")

@@ -1,6 +1,7 @@
-"""What a set of labelled sentences holds, and which requirements it does not meet.
+"""Count labelled sentences and list the requirements that they do not meet.
 
-Judges rows alone, whoever made them, in flat memory.
+Rows are checked one by one, whatever their source. Memory use does not grow with the number of
+rows.
 """
 
 from __future__ import annotations
@@ -33,36 +34,34 @@ _SHOWN = 80
 REQUIREMENTS: dict[SentenceRequirement, str] = {
     "text_once": "No text twice in a split.",
     "text_in_one_split": "No text in both splits.",
-    "split_by_text": "A text stands in the split that its SHA-256 gives.",
-    "slots_filled": "No text is empty or holds a brace, a tab or a line break.",
+    "split_by_text": "A text is in the split that its SHA-256 selects.",
+    "slots_filled": "No text is empty or contains a brace, a tab or a line break.",
     "template_known": (
         "A row's template is one of the grammar, and its register and label are the template's."
     ),
     "held_out_in_eval_only": "No held-out template in the train split.",
-    "held_out_proportion": "Half of the eval split comes from held-out templates, to a point.",
-    "label_proportion": "Each label has a third of a split, to a point.",
-    "register_proportion": "Each register has a quarter of a split, to a point.",
-    "every_cell": "A split of a dozen rows or more holds every register with every label.",
+    "held_out_proportion": "Half of the eval split is from held-out templates, within one point.",
+    "label_proportion": "Each label has a third of a split, within one point.",
+    "register_proportion": "Each register has a quarter of a split, within one point.",
+    "every_cell": "A split of a dozen rows or more has every register with every label.",
 }
-"""A user's own sentences (register `phrasebank`) are held to the first four only."""
+"""The requirements that a user's own sentences (register `phrasebank`) must meet."""
 
 
 class Violation(Struct, frozen=True):
-    """A requirement that `split` does not meet.
-
-    `rows` counts the rows that break it, or those by which a proportion is off; `example` is the
-    first such row, or the proportion.
-    """
+    """A requirement that a split does not meet."""
 
     requirement: SentenceRequirement
     split: Split
     rows: int
+    """Number of rows that break the requirement, or by which a proportion is off."""
     example: str
+    """The first such row, or the proportion."""
 
 
 class SentimentReport(Struct, frozen=True):
-    """Counts of rows by split, and in each split by label, register and template; and what is
-    broken.
+    """Counts of rows by split, and in each split by label, register and template; and all
+    violations.
     """
 
     splits: dict[Split, int]
@@ -73,7 +72,7 @@ class SentimentReport(Struct, frozen=True):
 
 
 def check_sentences(rows: Iterable[tuple[Split, Sentence]], grammar: Grammar) -> SentimentReport:
-    """The report over `rows`, counted from 1 in the order in which they come."""
+    """Check the rows and return the report. Rows are counted from 1."""
     census = _Census(grammar)
     for number, (split, row) in enumerate(rows, start=1):
         census.take(number, split, row)
@@ -156,9 +155,9 @@ def _template_faults(
 
 
 def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterator[Violation]:
-    """Counted over the generated rows of a split.
+    """Test the proportions of the generated rows of a split.
 
-    A proportion may be off by a point, or by what an unfinished dozen allows.
+    A proportion may be off by one percentage point, or by what an incomplete dozen allows.
     """
     mine: _Count = Counter(
         {key: count for key, count in counts.items() if key[0] == split and key[2] != "phrasebank"}
@@ -203,7 +202,9 @@ def _off(
     parts: int,
     rows: int,
 ) -> Iterator[Violation]:
-    """The parts that are further from `total` / `parts` than a point and than `rows` rows."""
+    """Yield the parts that differ from `total` / `parts` by more than one point and by more than
+    `rows` rows.
+    """
     for name, count in found.items():
         off = abs(count * parts - total)  # in rows times parts
         if off * 100 > total * parts and off > rows * parts:

@@ -1,9 +1,10 @@
-"""Labelled financial sentences for the third model. What a sentence is depends on seed, split and
-index alone.
+"""Labelled financial sentences for the third model.
 
-Every twelve consecutive sentences hold each register with each label once, so shares are exact at
-any length. Texts are distinct by construction: within a template and a split no value of its key
-comes twice, and a digest of the text tells its split.
+A sentence depends only on seed, split and index.
+
+Twelve consecutive sentences contain each register with each label once, so proportions are exact at
+any length. Texts never repeat: within a template and a split, no value of its key is used twice,
+and a digest of the text selects its split.
 """
 
 from __future__ import annotations
@@ -31,32 +32,30 @@ from finops_cli.errors import KnowledgeError
 
 BLOCK = len(REGISTERS) * len(LABELS)
 EVAL_EVERY = 5
-"""One text of five belongs to the eval split."""
+"""One text in five belongs to the eval split."""
 _BEGINNING = re.compile(r"(?:^|(?<=[.?] ))[a-z]")
-"""Of a sentence, where a slot may have put a word in lower case."""
+"""The first letter of a sentence, which a slot may have filled with a lower-case word."""
 _DRAWS = 2_000
-"""Far beyond need: a draw falls into the eval split one time in five."""
+"""Maximum number of draws, far above the need: one draw in five falls into the eval split."""
 
 
 class Sentence(Struct, frozen=True):
-    """A sentence with its label.
-
-    `template` is an id of the grammar, empty for a user's own sentence.
-    """
+    """A sentence with its label."""
 
     text: str
     label: Label
     register: Register | Literal["phrasebank"]
     template: str
+    """An id of the grammar; empty for a user's own sentence."""
 
 
 def text_split(text: str) -> Split:
-    """The split that a text belongs to, whatever made it: told by its SHA-256."""
+    """Return the split that a text belongs to, by its SHA-256."""
     return split_of(hashlib.sha256(text.encode()).digest(), EVAL_EVERY)
 
 
 def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
-    """Sentence `index` of a split, counted from 0."""
+    """Make sentence `index` of a split, counted from 0."""
     block, place = divmod(index, BLOCK)
     register, label = _place(place, block, seed, split)
     cell = list(grammar.cells).index((register, label))
@@ -69,13 +68,14 @@ def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
             return Sentence(text, label, register, template.id)
     raise KnowledgeError(
         f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws",
-        "give it more slots",
+        "add slots to the template",
     )
 
 
 def surely_distinct(split: Split, grammar: Grammar) -> int:
-    """Up to how many sentences no text of a split comes twice; beyond, keys come again and only the
-    other slots differ.
+    """Return the number of sentences up to which no text of a split repeats.
+
+    Beyond it, keys repeat and only the other slots differ.
     """
     pools = [pool for cell in grammar.cells.values() for pool in _pools(cell, split)]
     visits = min(len(pool) * min(template.keys() for template in pool) for pool in pools)
@@ -83,8 +83,10 @@ def surely_distinct(split: Split, grammar: Grammar) -> int:
 
 
 def _place(place: int, block: int, seed: int, split: Split) -> tuple[Register, Label]:
-    """Labels come round every three, registers every four, so every twelve hold each pair once;
-    their order is the block's.
+    """Return the register and label at a place of a block.
+
+    Labels repeat every three places and registers every four, so every twelve contain each pair
+    once. The block decides the order.
     """
     order = rng(seed, f"sentiment {split} order", block)
     labels, registers = list(LABELS), list(REGISTERS)
@@ -98,7 +100,7 @@ def _pools(cell: Cell, split: Split) -> tuple[tuple[Template, ...], ...]:
 
 
 def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> tuple[Template, int]:
-    """The template for a cell in a block, and how often it came before.
+    """Return the template for a cell in a block, and the number of its earlier uses.
 
     Eval blocks take half of their cells from each pool.
     """
@@ -110,8 +112,9 @@ def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> t
 
 
 def _key(template: Template, visit: int, seed: int, split: Split) -> int:
-    """A walk through all keys in steps that share no divisor with their number meets each once
-    before any again.
+    """Return the key of a visit.
+
+    Steps that share no divisor with the number of keys reach every key once before any repeats.
     """
     keys = template.keys()
     draw = rng(seed, f"sentiment {split} keys {template.id}", 0)

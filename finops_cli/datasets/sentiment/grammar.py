@@ -1,4 +1,4 @@
-"""Loads and checks the grammar of financial sentences (training/sentiment-grammar.toml).
+"""Load and check the grammar of financial sentences (training/sentiment-grammar.toml).
 
 Unknown keys are an error.
 """
@@ -27,7 +27,9 @@ LABELS: tuple[Label, ...] = get_args(Label)
 REGISTERS: tuple[Register, ...] = get_args(Register)
 LEAST_SEEN, LEAST_HELD_OUT = 9, 3
 LEAST_KEYS, LEAST_TEXTS_A_KEY = 1_000, 200
-"""A key serves one text; the slots beside it must leave room to draw until the text falls into its
+"""Least number of texts for each key.
+
+A key is used for one text. The other slots must allow enough draws until the text falls into its
 split.
 """
 _SLOT = re.compile(r"\{([a-z_0-9]+(?:\.[a-z]+)?)\}")
@@ -63,25 +65,25 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Template(NamedTuple):
-    """A sentence with slots.
-
-    `pieces` alternates literal text and slot; the first of `fillers` holds the key.
-    """
+    """A sentence with slots."""
 
     id: str
     register: Register
     label: Label
     held_out: bool
     pieces: tuple[str, ...]
+    """Literal texts and slots, in turn."""
     fillers: tuple[Filler, ...]
+    """The fillers of the slots. The first contains the key."""
 
     def keys(self) -> int:
         return self.fillers[0].keys()
 
 
 class Cell(NamedTuple):
-    """The templates of one register and label: those of both splits, and those of the eval split
-    alone.
+    """The templates of one register and label.
+
+    `seen` is for both splits; `held_out` is only for the eval split.
     """
 
     seen: tuple[Template, ...]
@@ -89,21 +91,23 @@ class Cell(NamedTuple):
 
 
 class Grammar(Struct, frozen=True):
-    """`digest` names the bytes of the file.
-
-    Cells are in the order of REGISTERS, and within a register of LABELS.
-    """
+    """A compiled grammar of sentences."""
 
     digest: str
+    """The SHA-256 of the file."""
     labels: dict[Label, str]
     registers: dict[Register, str]
     templates: dict[str, Template]
     cells: dict[tuple[Register, Label], Cell]
+    """Cells in the order of REGISTERS, and within a register of LABELS."""
 
 
 @cache
 def load_grammar(file: Path | None = None) -> Grammar:
-    """The grammar of `file`, or the shipped one. Raises KnowledgeError naming file and key."""
+    """Load a grammar from `file`, or the bundled one.
+
+    Raises KnowledgeError that names file and key.
+    """
     path = file or bundled_dir("training") / "sentiment-grammar.toml"
     try:
         text = path.read_bytes()
@@ -163,7 +167,7 @@ def _check_ranges(given: _File) -> None:
 
 
 def _lists(given: _File) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Names and words, by slot."""
+    """Return the lists of names and words, by slot."""
     for name, names in given.names.items():
         yield (
             name,
@@ -173,14 +177,14 @@ def _lists(given: _File) -> Iterator[tuple[str, tuple[str, ...]]]:
         )
     for name, words in given.words.items():
         if name in given.names:
-            raise KnowledgeError(f"words.{name}: the name is one of [names] too")
+            raise KnowledgeError(f"words.{name}: the name is also in [names]")
         yield name, _distinct(f"words.{name}", iter(words))
 
 
 def _distinct(name: str, values: Iterator[str]) -> tuple[str, ...]:
     found = tuple(values)
     if len(set(found)) < len(found) or len(found) < 2 or not all(found):
-        raise KnowledgeError(f"{name}: at least two values, each once, none empty")
+        raise KnowledgeError(f"{name}: expected at least two values, all different and not empty")
     return found
 
 
@@ -191,7 +195,7 @@ def _template(
     pieces = tuple(_SLOT.split(line.text))
     slots = tuple(dict.fromkeys(pieces[1::2]))
     if any("{" in piece or "}" in piece for piece in pieces):
-        raise KnowledgeError(f"template {id}: text: a brace that is no {{slot}}")
+        raise KnowledgeError(f"template {id}: text: a brace that does not belong to a {{slot}}")
     try:
         fillers = _fillers(
             slots, {name: _amount(name, text, given) for name, text in line.figures.items()}, lists
@@ -230,19 +234,19 @@ def _amount(name: str, text: str, given: _File) -> Amount:
 def _fillers(
     slots: tuple[str, ...], figures: dict[str, Amount], lists: dict[str, tuple[str, ...]]
 ) -> dict[str, Filler]:
-    """By the name that `key` may give."""
+    """Return the fillers by the names that `key` may use."""
     drawn: dict[str, list[str]] = {}
     for slot in slots:
         name = slot.partition(".")[0]
         if name in figures:
             if slot not in figures[name].slots():
                 raise KnowledgeError(
-                    f"text: {{{slot}}} is none of {', '.join(figures[name].slots())}"
+                    f"text: {{{slot}}} is not one of {', '.join(figures[name].slots())}"
                 )
             continue
         name = _SECOND.sub("", slot)
         if name not in lists:
-            raise KnowledgeError(f"text: {{{slot}}} is in none of names, words and figures")
+            raise KnowledgeError(f"text: {{{slot}}} is not in names, words or figures")
         drawn.setdefault(name, []).append(slot)
     unused = [name for name in figures if name not in {slot.partition(".")[0] for slot in slots}]
     if unused:
@@ -254,9 +258,12 @@ def _fillers(
 
 
 def _key_first(key: str, slots: tuple[str, ...], fillers: dict[str, Filler]) -> tuple[Filler, ...]:
-    """Put the key first. The text must show it: its slot, or the first value of its amount."""
+    """Put the filler with the key first.
+
+    The text must show the key: its slot, or the first value of its amount.
+    """
     if key not in fillers or not {key, f"{key}.from"} & set(slots):
-        raise KnowledgeError(f"key: {key!r} is no slot of the text, or its .from is not shown")
+        raise KnowledgeError(f"key: {key!r} is not a slot of the text, or its .from is not shown")
     return (fillers[key], *(filler for name, filler in fillers.items() if name != key))
 
 

@@ -1,9 +1,11 @@
-"""A user's own copy of financial_phrasebank (Malo and others, 2014), as sentences. finops neither
-ships nor fetches it.
+"""Read a user's own copy of financial_phrasebank (Malo and others, 2014) as sentences.
 
-Two forms: the original text files (`Sentences_50Agree.txt` and the like), `sentence@label` a line,
-the label behind the last @; and CSV, `label,sentence` without a header, or with one that names both
-columns in any order. The originals are ISO 8859-1; a copy that is UTF-8 throughout is read as that.
+finops neither ships nor downloads it.
+
+Two formats are accepted: the original text files (such as `Sentences_50Agree.txt`), with
+`sentence@label` on each line; and CSV, `label,sentence` without a header, or with a header that
+names both columns in any order. The originals are ISO 8859-1; a copy that is valid UTF-8 is read as
+UTF-8.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ _CHUNK = 1024 * 1024
 
 
 class PhrasebankRead(Struct, frozen=True):
-    """The end of a file.
+    """The totals of a file.
 
-    Rows are sentences, damaged lines and duplicates; a duplicate has text and label of an earlier
-    row.
+    Rows are sentences, damaged lines and duplicates. A duplicate repeats text and label of an
+    earlier row.
     """
 
     file: str
@@ -60,11 +62,10 @@ class _First(NamedTuple):
 
 
 def read_phrasebank(path: Path) -> Iterator[Item]:
-    """Sentences, and as values the damaged lines; PhrasebankRead at the end. Their splits:
-    `sentiment.text_split`.
+    """Yield sentences and damaged lines, then PhrasebankRead.
 
-    A text that differs from an earlier one in case and spaces only is the same. Raises UsageError
-    when `path` cannot be read.
+    `sentiment.text_split` gives their splits. Texts that differ only in case and spaces are the
+    same text. Raises UsageError if `path` cannot be read.
     """
     try:
         encoding = _encoding(path)
@@ -83,7 +84,7 @@ def read_phrasebank(path: Path) -> Iterator[Item]:
 
 
 def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | None:
-    """None for a duplicate."""
+    """Return the sentence or the damage of a row; None for a duplicate."""
     text, word = " ".join(row.sentence.split()), row.label.strip().lower()
     try:
         label = msgspec.convert(word, Label)
@@ -119,8 +120,9 @@ def _lines(path: Path, encoding: str) -> Iterator[_Row | Damage]:
 
 
 def _csv(path: Path, encoding: str) -> Iterator[_Row | Damage]:
-    """The first row tells which column is which: by its names, or as `label,sentence` when it has
-    none.
+    """Read a CSV file.
+
+    The first row gives the columns: by their names, or `label,sentence` if it has no names.
     """
     columns: tuple[int, int] | None = None
     with path.open(encoding=encoding, newline="") as text:
@@ -140,7 +142,7 @@ def _csv(path: Path, encoding: str) -> Iterator[_Row | Damage]:
 
 
 def _header(cells: list[str]) -> tuple[int, int] | None:
-    """Where label and sentence stand, when `cells` are names of columns."""
+    """Return the positions of label and sentence if `cells` are column names."""
     names = [cell.strip().lower() for cell in cells]
     labels = [place for place, name in enumerate(names) if name in _LABEL_COLUMNS]
     sentences = [place for place, name in enumerate(names) if name in _SENTENCE_COLUMNS]
@@ -152,8 +154,9 @@ def _no_row(path: Path, line: int, what: str) -> Damage:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8 when all bytes are, which text in ISO 8859-1 with any letter beyond ASCII hardly ever
-    is.
+    """Detect the encoding: UTF-8 if all bytes are valid.
+
+    Text in ISO 8859-1 with letters beyond ASCII is almost never valid UTF-8.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Rows of the sentiment set: how they are made, verified, counted and imported."""
+"""Make, verify, count and import the rows of the sentiment set."""
 
 from __future__ import annotations
 
@@ -33,13 +33,16 @@ SENTENCE = Codec("sentence", Sentence, {})
 
 
 def eval_every(kb: KnowledgeBase) -> int:
-    """One sentence in so many belongs to the eval split; the knowledge base does not change it."""
+    """Return one in how many sentences belongs to the eval split. The knowledge base does not
+    change it.
+    """
     return EVAL_EVERY
 
 
 def sentence_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Row:
-    """Example `index` of the sentiment set, counted over both splits. Every profile has the same
-    sentences.
+    """Make example `index` of the sentiment set, counted over both splits.
+
+    Every profile has the same sentences.
     """
     every = kb.datasets.eval_every
     split = wanted(index, every)
@@ -48,7 +51,7 @@ def sentence_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> 
 
 
 def sentiment_row(name: str, labelled: Sentence) -> Row:
-    """The row of a labelled sentence; its text decides its split."""
+    """Make the row of a labelled sentence. Its text decides its split."""
     return Row(
         id=name,
         stage="sentiment",
@@ -62,7 +65,10 @@ def sentiment_row(name: str, labelled: Sentence) -> Row:
 
 
 def sentence_of(row: Row) -> Sentence:
-    """Read the labelled sentence of a row. Raises ValueError when its record is not one."""
+    """Read the labelled sentence of a row.
+
+    Raises ValueError if its record is not a sentence.
+    """
     return msgspec.json.decode(row.record, type=Sentence)
 
 
@@ -72,7 +78,7 @@ def verify_sentiment_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
 
 
 def sentiment_features(row: Row, kb: KnowledgeBase) -> Features:
-    """Label, register and template of a row."""
+    """Return label, register and template of a row."""
     labelled = sentence_of(row)
     return (
         ("label", labelled.label),
@@ -82,15 +88,16 @@ def sentiment_features(row: Row, kb: KnowledgeBase) -> Features:
 
 
 def max_distinct_sentences() -> int:
-    """The number of training sentences up to which no text comes twice."""
+    """Return the number of training sentences up to which no text repeats."""
     return surely_distinct("train", load_grammar())
 
 
 def phrasebank_rows(
     path: Path, on_message: Callable[[str], None]
 ) -> Iterator[tuple[Row, Features]]:
-    """Rows and their features from a copy of financial_phrasebank. Damaged lines and the end of the
-    file go to `on_message`.
+    """Yield rows and features from a copy of financial_phrasebank.
+
+    Damaged lines and the totals go to `on_message`.
     """
     for number, item in enumerate(read_phrasebank(path)):
         if isinstance(item, Sentence):
@@ -107,7 +114,7 @@ def phrasebank_rows(
 
 
 def sentence_requirements(rows: Iterator[Row]) -> list[Requirement]:
-    """The requirements of labelled sentences, from all rows together."""
+    """Test the requirements of labelled sentences on all rows together."""
     broken: dict[str, str] = {}
     for fault in check_sentences(_sentences(rows), load_grammar()).violations:
         broken.setdefault(
@@ -120,7 +127,7 @@ def sentence_requirements(rows: Iterator[Row]) -> list[Requirement]:
 
 
 def _sentences(rows: Iterator[Row]) -> Iterator[tuple[Split, Sentence]]:
-    """Every labelled sentence; a row without one is already counted as bad."""
+    """Yield every labelled sentence. A row without one is already counted as bad."""
     for row in rows:
         try:
             labelled = sentence_of(row)

@@ -1,7 +1,7 @@
-"""Fills the slots of sentences with words of a list and amounts that agree.
+"""Fill the slots of sentences with words from lists and with consistent amounts.
 
-Source: training/sentiment-grammar.toml. All amounts are whole numbers of a measure's last decimal.
-A percentage is computed from the two values in the text, so a calculator confirms the sentence.
+Source: training/sentiment-grammar.toml. Amounts are whole numbers of a measure's last decimal. A
+percentage is computed from the two values in the text, so a calculator confirms the sentence.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ _PARTS = ("from", "to", "pct", "diff")
 
 
 class Measure(Struct, frozen=True, forbid_unknown_fields=True):
-    """`low` and `high` in units of the last decimal, each worth `step` of it; `form` has one {} for
-    the number.
-    """
+    """A quantity and its format."""
 
     low: int
+    """The smallest value, in steps of the last decimal."""
     high: int
+    """The largest value, in steps of the last decimal."""
     form: str
+    """The text, with one {} for the number."""
     decimals: int = 0
     step: int = 1
+    """Units of the last decimal in one step."""
     percent: bool = False
     plain: bool = False
 
@@ -41,13 +43,13 @@ class Measure(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Move(Struct, frozen=True, forbid_unknown_fields=True):
-    """By how many tenths of a percent the second value differs from the first."""
+    """The change from the first value to the second, in tenths of a percent."""
 
     low: int
     high: int
 
     def apply(self, start: int, draw: random.Random) -> int:
-        """Draw the second value; it differs from the first unless the move is 0."""
+        """Draw the second value. It differs from the first unless the move is 0."""
         change = draw.randint(self.low, self.high)
         if change == 0:
             return start
@@ -56,7 +58,7 @@ class Move(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Words(NamedTuple):
-    """Slots that draw from one list, each something else."""
+    """Slots that draw from one list, each a different word."""
 
     slots: tuple[str, ...]
     values: tuple[str, ...]
@@ -100,7 +102,7 @@ class Amount(NamedTuple):
         return self.keys()
 
     def size_beside_key(self) -> int:
-        """Return the number of second values that the least first value can have."""
+        """Return the number of second values that the smallest first value can have."""
         return (
             1
             if self.move is None
@@ -132,6 +134,6 @@ Filler = Words | Amount
 
 
 def percent_of(part: int, whole: int) -> str:
-    """With one decimal, halves up."""
+    """Format a percentage with one decimal, rounded half-up."""
     tenths = (2000 * part + whole) // (2 * whole)
     return f"{tenths // 10:,}.{tenths % 10}"

@@ -1,1 +1,1 @@
-"""Evaluations as text and as pages."""
+"""Reports of evaluations, as text and as HTML pages."""

@@ -1,6 +1,6 @@
 """The columns that both reports of an evaluation show for the model's answers, one row each.
 
-A new column is a row here, and, where nothing counts it yet, a field of `metrics.Metrics` that
+A new column is a row here. If nothing counts it yet, it is also a field of `metrics.Metrics`, which
 `aggregate` fills.
 """
 
@@ -14,17 +14,19 @@ from finops_cli.evaluation.stats import Proportion
 
 
 class Column(NamedTuple):
-    """A proportion of the evaluation, under its names in the text report and on the page."""
+    """A proportion, with its names in the text report and on the page."""
 
     label: str
     """At most 18 characters."""
     title: str
     proportion: Callable[[Metrics], Proportion | None]
-    """None where the stage does not have it."""
+    """Return the proportion; None if the stage does not have it."""
 
 
 COLUMNS = [
     Column("right of answers", "right of the answers", lambda metrics: metrics.right),
-    Column("valid as it came", "valid as it came", lambda metrics: metrics.valid_first_try),
-    Column("stands after", "stands after repair", lambda metrics: metrics.accepted_after_repair),
+    Column("valid first try", "valid at first try", lambda metrics: metrics.valid_first_try),
+    Column(
+        "valid after repair", "valid after repair", lambda metrics: metrics.accepted_after_repair
+    ),
 ]

@@ -1,5 +1,6 @@
-"""Renders an evaluation as an HTML page that stands alone: the verdict, missed criticals, groups
-with more errors, then everything.
+"""Render an evaluation as a self-contained HTML page.
+
+The order is: the verdict, missed criticals, groups with more errors, all details.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ _SHOWN_STRATA = 12
 
 
 def page(evaluation: Evaluation) -> str:
-    """Render an evaluation; the page loads nothing from anywhere."""
+    """Render an evaluation as a page that loads nothing from the network."""
     made, f = evaluation.made_from, evaluation.metrics
     if f is None:
         title = f"{made.stage}: the baselines"
@@ -102,7 +103,7 @@ def _answers(f: Metrics) -> Iterator[str]:
 
 
 def _cards(f: Metrics) -> Iterator[str]:
-    """The main metrics, missed criticals first."""
+    """Render the main metrics, missed criticals first."""
     cards = []
     if f.criticals is not None:
         c = f.criticals
@@ -135,7 +136,7 @@ def _cards(f: Metrics) -> Iterator[str]:
 
 
 def _column_card(column: Column, f: Metrics) -> str:
-    """The card of a column; empty where the stage does not have it."""
+    """Render the card of a column; empty if the stage does not have the column."""
     proportion = column.proportion(f)
     if proportion is None:
         return ""
@@ -144,7 +145,7 @@ def _column_card(column: Column, f: Metrics) -> str:
 
 def _criticals(f: Metrics) -> Iterator[str]:
     c, e = f.criticals, f.escalation
-    assert c is not None  # noqa: S101 - asked by the caller
+    assert c is not None  # noqa: S101 - the caller checks this
     if c.missed.count:
         told = ", ".join(f"{count:,} as {tier}" for tier, count in c.missed_as.items())
         first = ", ".join(c.missed_ids)
@@ -162,15 +163,15 @@ def _criticals(f: Metrics) -> Iterator[str]:
 def _where(strata: Sequence[Stratum]) -> Iterator[str]:
     worse = [stratum for stratum in strata if stratum.flagged]
     if not worse:
-        yield "<h2>Where it is worse</h2><p>No group of records stands out.</p>"
+        yield "<h2>Where it is worse</h2><p>No group of records is worse than chance explains.</p>"
         return
     told = (
-        f"{_groups(len(worse))} with more wrong or missing answers than chance deals; the bars are"
-        " of the answers"
+        f"{_groups(len(worse))} with more wrong or missing answers than chance explains. The bars"
+        " show the proportion of right answers"
     )
     yield f"<h2>Where it is worse</h2><p class=soft>{told}.</p>"
     yield bars(
-        [_stratum_bar(stratum) for stratum in worse[:_SHOWN_STRATA]], "groups that stand out"
+        [_stratum_bar(stratum) for stratum in worse[:_SHOWN_STRATA]], "groups with more errors"
     )
     if len(worse) > _SHOWN_STRATA:
         yield (
@@ -190,7 +191,7 @@ def _stratum_bar(stratum: Stratum) -> Bar:
 
 def _fields(f: Metrics) -> Iterator[str]:
     yield (
-        "<h2>Field by field</h2><p class=soft>Of the answers that could be read; the whisker is the"
+        "<h2>Field by field</h2><p class=soft>Proportion of readable answers; the whisker is the"
         " interval (kb: evaluate.confidence_z).</p>"
     )
     rows = [Bar(name, each, bad=each.count < each.of) for name, each in f.fields.items()]
@@ -202,11 +203,11 @@ def _fields(f: Metrics) -> Iterator[str]:
 
 
 def _matrices(f: Metrics) -> Iterator[str]:
-    yield "<h2>What was taken for what</h2>"
+    yield "<h2>Confusion matrices</h2>"
     for name, counts in f.confusion.items():
         flawed = any(said != expected for expected, row in counts.items() for said in row)
         opened = " open" if flawed else ""
-        told = "" if flawed else " (all right)"
+        told = "" if flawed else " (no errors)"
         yield (
             f"<details{opened}><summary>{escape(name)}{told}"
             f"</summary>{matrix(counts, _ORDERS[name], name)}</details>"
@@ -240,12 +241,12 @@ def _rules(f: Metrics) -> Iterator[str]:
     else:
         yield "<p>None.</p>"
     if f.no_answer:
-        told = ", ".join(
+        counts = ", ".join(
             f"<code>{escape(rule)}</code> {count:,}" for rule, count in f.no_answer.items()
         )
-        yield f"<p>No answer, and why: {told}.</p>"
-    told = ", ".join(f"{status} {count:,}" for status, count in f.statuses.items() if count)
-    yield f"<p class=soft>What stands after repair: {told}.</p>"
+        yield f"<p>No answer, by reason: {counts}.</p>"
+    counts = ", ".join(f"{status} {count:,}" for status, count in f.statuses.items() if count)
+    yield f"<p class=soft>Answers after repair: {counts}.</p>"
 
 
 def _all_strata(strata: Sequence[Stratum]) -> Iterator[str]:
@@ -266,10 +267,10 @@ def _silence(stratum: Stratum) -> str:
 
 
 def _baselines(ran: Baselines, engine: Reference | None) -> Iterator[str]:
-    yield "<h2>Something simpler</h2>"
+    yield "<h2>Baselines</h2>"
     if engine is not None and engine.p50_ms is not None:
         yield (
-            "<p>The engine, by whose rules all answers are judged: right by definition,"
+            "<p>The engine applies the rules, so it is right by definition:"
             f" {engine.p50_ms:.3f} ms a record.</p>"
         )
     if ran.not_run is not None:
@@ -323,7 +324,7 @@ def _made_from(made: MadeFrom) -> Iterator[str]:
         ),
         "prompts": (made.prompt_sha256 or "none")[:12],
         "rules": made.kb,
-        "free text": made.guard or "as it is",
+        "free text": made.guard or "unchanged",
         "finops": made.finops,
     }
     rows = "".join(
@@ -331,8 +332,8 @@ def _made_from(made: MadeFrom) -> Iterator[str]:
     )
     yield f"<h2>Made from</h2><table>{rows}</table>"
     yield (
-        "<p class=soft>Every number can be counted again from <code>outcomes.jsonl</code>. What"
-        " they mean: "
+        "<p class=soft>Every number can be computed again from <code>outcomes.jsonl</code>."
+        " Explanations: "
     )
     yield "<code>finops kb search evaluate</code>.</p>"
 

@@ -1,6 +1,6 @@
-"""Plots as inline SVG: shares with their intervals, and matrices.
+"""Render plots as inline SVG: proportions with their intervals, and confusion matrices.
 
-No script, no font, nothing from outside.
+The plots use no script, no web font and no external resource.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ _QUARTERS = (0, 25, 50, 75, 100)
 
 
 class Bar(NamedTuple):
-    """A proportion with a name; `note` stands behind its numbers."""
+    """A named proportion."""
 
     name: str
     share: Proportion
     note: str = ""
+    """A note printed after the numbers."""
     bad: bool = False
 
 
@@ -81,8 +82,9 @@ def _short(percent: Decimal) -> Decimal:
 
 
 def matrix(counts: Matrix, order: Sequence[str], title: str) -> str:
-    """What was expected (rows) and said (columns): right answers on the diagonal, the shade a
-    cell's share of its row.
+    """Draw the counts by expected value (rows) and answered value (columns).
+
+    Right answers are on the diagonal. The shade of a cell is its proportion of the row.
     """
     said = [name for name in order if any(name in row for row in counts.values())]
     expected = [name for name in order if name in counts]
@@ -130,7 +132,7 @@ def _matrix_row(name: str, row: dict[str, int], columns: Sequence[str], y: int) 
 
 
 def _two_lines(name: str) -> tuple[str, ...]:
-    """A long word of a closed list on two lines, so that it stands over its cell."""
+    """Split a long heading into two lines, so that it fits over its column."""
     if len(name) <= _ONE_LINE or "_" not in name:
         return ("", name)
     at = min(

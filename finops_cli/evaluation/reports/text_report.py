@@ -118,7 +118,7 @@ def _list(label: str, items: list[str]) -> Iterator[str]:
 
 
 def _proportion(part: Proportion) -> str:
-    """1 of 20, 5.0 % (0.9 to 23.6)."""
+    """Format a proportion, for example `1 of 20, 5.0 % (0.9 to 23.6)`."""
     if part.pct is None:
         return "none to count"
     return (
@@ -172,12 +172,14 @@ def _difference(metric: PairedMetric) -> str:
 
 
 def _verdict(c: Comparison, first: str, second: str) -> Iterator[str]:
-    """A missing answer is worse than a wrong one, so it comes first."""
+    """Say which evaluation is better.
+
+    A missing answer is worse than a wrong one, so it is compared first.
+    """
     names = {"first": first, "second": second}
     if c.answers_more:
         yield (
-            f"{names[c.answers_more]} answers more often: chance alone would do this with"
-            f" {_p(c.answered_p)}."
+            f"{names[c.answers_more]} answers more often (exact paired test, {_p(c.answered_p)})."
         )
     if not c.metrics:
         yield "No record was answered by both."
@@ -185,12 +187,11 @@ def _verdict(c: Comparison, first: str, second: str) -> Iterator[str]:
     main, where = c.metrics[0], "Where both answer, " if c.answered["both"] < c.pairs else ""
     if main.better:
         yield (
-            f"{where}{names[main.better]} is right more often: chance alone would do this with"
-            f" {_p(main.p)}."
+            f"{where}{names[main.better]} is right more often (exact paired test, {_p(main.p)})."
         )
         return
-    told = f"{where}no difference is shown: chance alone would do this with {_p(main.p)}."
-    yield told[0].upper() + told[1:]
+    sentence = f"{where}no difference is shown (exact paired test, {_p(main.p)})."
+    yield sentence[0].upper() + sentence[1:]
 
 
 def _p(p: Decimal) -> str:
