@@ -1,1 +1,1 @@
-"""Check output lines of any origin against the rules."""
+"""Check output lines from any source against the rules."""

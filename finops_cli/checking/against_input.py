@@ -1,4 +1,4 @@
-"""Checks a run against its blotter: each input line has its answer, under its own `fail_id`."""
+"""Check a run against its blotter: each input line has its answer, under its own `fail_id`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from finops_cli.rules.triage import triage
 def check_run(
     lines: Iterable[bytes], inputs: Iterable[bytes], kb: KnowledgeBase
 ) -> Iterator[Verdict]:
-    """Check each output line, and report each input line that has none."""
+    """Check each output line, and report each input line that has no output line."""
     with SeenIds() as seen:
         for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
             findings = _check_line(line, input_line, number, seen, kb)

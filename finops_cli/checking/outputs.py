@@ -1,6 +1,6 @@
-"""Checks triage and resolution outputs from any source (contracts, section 3).
+"""Check triage and resolution outputs from any source (contracts, section 3).
 
-There is one verdict for each line, whatever the line holds.
+Every line gets one verdict, whatever its content.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ _SHAPES = (
 
 
 class Verdict(Struct, frozen=True):
-    """The findings about line `line` (counted from 1).
+    """The findings about one line.
 
     Paths point into the triage or the resolution of the line.
     """
 
     line: int
+    """Counted from 1."""
     ok: bool
     findings: list[Finding]
 
@@ -81,7 +82,7 @@ def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
 def check_answers(
     given: dict[str, Any], kb: KnowledgeBase, fail: FailRecord | None
 ) -> list[Finding]:
-    """Check the triage and the resolution of a line, against `fail` where it is known.
+    """Check the triage and the resolution of a line, against `fail` if it is known.
 
     A null is not an answer and has no findings.
     """
@@ -120,7 +121,7 @@ def missing_answer(path: str, expected: str) -> Finding:
 
 
 def finding_of(problem: Problem, prefix: str = "") -> Finding:
-    """Report an invalid input as a finding of the line that holds it."""
+    """Report an invalid input as a finding of its line."""
     return Finding(
         problem.rule, prefix + problem.path, problem.accepted, problem.value, problem.message
     )

@@ -1,4 +1,4 @@
-"""Checks the raw replies of models (`--keep-raw`) instead of the accepted answers.
+"""Check the raw replies of models (`--keep-raw`) instead of the accepted answers.
 
 Replies are parsed and checked as the verification loop does, without a model.
 """
@@ -25,7 +25,7 @@ from finops_cli.pipeline.pipeline import default_fail_id
 def check_raw(
     lines: Iterable[bytes], inputs: Iterable[bytes] | None, kb: KnowledgeBase
 ) -> Iterator[Verdict]:
-    """Check every attempt that each output line keeps, against `inputs` (the blotter) where given.
+    """Check every attempt that each output line keeps, against `inputs` (the blotter) if given.
 
     Paths point into the answer at `/raw/ANSWER/N`. Lines for which no model was asked have no
     findings.

@@ -1,4 +1,4 @@
-"""Checks that the parts of a run's output line agree: status, answers, findings and error."""
+"""Check that the parts of a run's output line agree: status, answers, findings and error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_run_line(given: Any) -> bool:
 
 
 def has_fail_id(given: dict[str, Any], name: str) -> bool:
-    """Return true when the line has the `fail_id` `name`, or `name` as the guard masks it."""
+    """Return true if the line has the `fail_id` `name`, or `name` as the guard masks it."""
     called, provenance = given.get("fail_id"), given.get("provenance")
     if called == name:
         return True
@@ -28,14 +28,14 @@ def has_fail_id(given: dict[str, Any], name: str) -> bool:
 
 
 def answers_of(given: dict[str, Any]) -> list[str]:
-    """List the answers that the line's command has: `verification` names each, given or not."""
+    """List the answers that the line's command has. `verification` names each of them."""
     verification = given.get("verification")
     named = verification if isinstance(verification, dict) else given
     return [stage for stage in ("triage", "resolution") if stage in named or stage in given]
 
 
 def check_run_line(given: dict[str, Any]) -> list[Finding]:
-    """List the contradictions within a line; its answers are checked elsewhere."""
+    """List the contradictions within a line. Its answers are checked elsewhere."""
     status = given["status"]
     if not isinstance(status, str) or status not in get_args(Status):
         accepted = ", ".join(get_args(Status))

@@ -1,6 +1,6 @@
 """Latencies of any number of records in little memory, counted in steps of two percent.
 
-The counts of the batches of a run add up.
+The counts of the batches of a run are added up.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import math
 from collections import Counter
 
 _STEP = math.log(1.02)
-"""Percentiles are exact to within 1 %."""
+"""The size of a step. Percentiles are exact to within 1 %."""
 
 
 def step_of(latency_ms: float) -> int:
-    """Return the step of a latency; all latencies below a microsecond share one."""
+    """Return the step of a latency. All latencies below a microsecond share one step."""
     return round(math.log(max(latency_ms, 0.001)) / _STEP)
 
 

@@ -1,4 +1,4 @@
-"""Watches a run: speed, latency, errors, predictions, and one health score (kb: `monitor.*`)."""
+"""Watch a run: speed, latency, errors, predictions, and one health score (kb: `monitor.*`)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from finops_cli.monitoring.latencies import percentile_ms
 from finops_cli.monitoring.run_summary import RunSummary
 
 Clock = Callable[[], float]
-"""Returns seconds since any fixed time."""
+"""A function that returns seconds since any fixed time."""
 
 
 class Stats(Struct, frozen=True):
     """The statistics that `--stats-json` writes.
 
-    Rates in records a second, latencies in milliseconds to within 1 %; null where nothing was
-    measured.
+    Rates are in records per second, latencies in milliseconds to within 1 %. A value is null if
+    nothing was measured.
     """
 
     records: int
@@ -36,11 +36,11 @@ class Stats(Struct, frozen=True):
     server: dict[str, int]
     health: int
     penalties: dict[str, float]
-    """Points that each signal takes from a health of 100."""
+    """Points that each signal subtracts from a health of 100."""
 
 
 class Monitor:
-    """Keeps the statistics of a run. Only `update` reads the clock."""
+    """The running statistics of a run. Only `update` reads the clock."""
 
     def __init__(self, clock: Clock, settings: EvaluationSettings) -> None:
         self._clock = clock
@@ -54,7 +54,8 @@ class Monitor:
     def update(self, summary: RunSummary, end: int) -> None:
         """Record the summary so far, after a batch that ends `end` bytes into the input.
 
-        With `end` 0 the summary counts the lines that a resumed run found: they are not a speed.
+        If `end` is 0, the summary counts the lines that a resumed run found. These lines do not
+        count for the speed.
         """
         self._now, self._summary = self._clock(), summary
         if not end:

@@ -1,4 +1,4 @@
-"""Counts of a run. The summaries of its batches add up."""
+"""Counts of a run. The summaries of its batches are added up."""
 
 from __future__ import annotations
 
@@ -23,20 +23,18 @@ _COUNTERS = (
 
 @dataclass(slots=True)
 class RunSummary:
-    """Counts of lines, and shares of the plans among them.
-
-    `violations` counts the rules that first answers broke. `models` counts, by stage, the answers
-    that models were `asked` for, had `right` at the first attempt, or `again` at a later one.
-    `server` counts the failures of servers after which a later attempt succeeded.
-    """
+    """Counts of lines, and of the shares in their plans."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
+    """Rules that first answers broke."""
     models: Counter[str] = field(default_factory=Counter)
+    """Answers by stage: `asked` of models, `right` at the first attempt, `again` at a later one."""
     server: Counter[str] = field(default_factory=Counter)
+    """Failures of servers after which a later attempt succeeded."""
     problems: Counter[str] = field(default_factory=Counter)
     latency: Counter[int] = field(default_factory=Counter)
     """Lines that were timed, by step of their latency (`monitoring.latencies`)."""
@@ -47,10 +45,10 @@ class RunSummary:
     covered: int = 0
     residual: int = 0
     uncovered: Counter[str] = field(default_factory=Counter)
-    """Residual shares by priority tier, where the line carries a triage."""
+    """Residual shares by priority tier, for lines with a triage."""
 
     def add(self, other: RunSummary, sign: int = 1) -> None:
-        """Add the counts of `other`, or take them away (`sign` -1)."""
+        """Add the counts of `other`, or subtract them (`sign` -1)."""
         for name in _COUNTERS:
             mine: Counter[Any] = getattr(self, name)
             for key, count in getattr(other, name).items():
@@ -65,5 +63,5 @@ class RunSummary:
 
     @property
     def all_verified(self) -> bool:
-        """Return true when the status of every line is `ok`: exit code 0."""
+        """Return true if the status of every line is `ok`, which gives exit code 0."""
         return self.statuses["ok"] == self.lines

@@ -1,4 +1,4 @@
-"""One output line, as the contracts draw it (section 2)."""
+"""The output line of `run`, `triage` and `resolve` (contracts, section 2)."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from finops_cli.models.protocol import AttemptError, ModelNames
 
 
 class Provenance(Struct):
-    """Where an answer came from. `latency_ms` is null when the run was asked not to time itself.
-
-    `attempts`: how often the model was asked, at most, by one stage. Of a language model also:
-    `digests` of the models where they are known, `format_warnings` (text around its answer that
-    was put aside), and `attempt_errors` (each attempt that was not accepted as it came).
-    `masked`: the kinds of personal data that the guard masked in the record; absent where no guard
-    read it.
-    """
+    """The origin of an answer. The last four fields are absent if they do not apply."""
 
     backend: str
+    """`engine` or the name of a model backend."""
     models: ModelNames
     kb: str
     prompt_sha256: str | None
     attempts: int
+    """The highest number of attempts of any stage."""
     latency_ms: float | None
+    """Null if the run does not measure time."""
     digests: ModelNames | UnsetType = UNSET
+    """Digests of the model files; absent if they are not known."""
     format_warnings: tuple[str, ...] | UnsetType = UNSET
+    """Kinds of text around a model's answer that was ignored."""
     attempt_errors: tuple[AttemptError, ...] | UnsetType = UNSET
+    """Each attempt that was not accepted unchanged."""
     masked: tuple[str, ...] | UnsetType = UNSET
+    """Kinds of personal data that the guard masked in the record; absent if no guard read it."""
 
 
 class Verification(Struct, frozen=True):
-    """What the checker found in each stage's answer."""
+    """The checker's findings about each stage's answer."""
 
     triage: list[Finding] | UnsetType = UNSET
     resolution: list[Finding] | UnsetType = UNSET
 
 
 class Rejection(Struct, frozen=True):
-    """Why an input line could not be used."""
+    """The reasons why an input line could not be used."""
 
     line: int
     message: str
@@ -53,8 +53,9 @@ class Rejection(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """A line of `run`, `triage` or `resolve`; a stage that the command does not have is left
-    out.
+    """An output line of `run`, `triage` or `resolve`.
+
+    A stage that the command does not run is left out.
     """
 
     fail_id: str
@@ -69,19 +70,19 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 def rejection(number: int, problems: list[Problem]) -> Rejection:
-    """`number` counts input lines from 1."""
+    """Reject input line `number`, counted from 1."""
     return Rejection(
         number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems
     )
 
 
 def encode(line: Struct) -> bytes:
-    """`line` as JSON with its newline; exact numbers as JSON numbers."""
+    """Encode `line` as JSON with a newline. Exact numbers become JSON numbers."""
     return exact_json.encode(line) + b"\n"
 
 
 def encode_value(value: object) -> str:
-    """Any value of the domain as indented JSON, for `--json`."""
+    """Encode a value of the domain as indented JSON, for `--json`."""
     return msgspec.json.format(exact_json.encode(value)).decode()
 
 
@@ -89,5 +90,8 @@ _DECODER = msgspec.json.Decoder(Line)
 
 
 def read_line(line: bytes) -> Line:
-    """An output line that was written earlier. Raises msgspec.DecodeError when it is none."""
+    """Decode an output line that was written earlier.
+
+    Raises msgspec.DecodeError if it is not an output line.
+    """
     return _DECODER.decode(line)

@@ -1,6 +1,6 @@
-"""From a line of bytes to a typed input, or to the reasons why it is none.
+"""Parse a line of bytes to a typed input, or to the reasons why it is invalid.
 
-Never raises for what a line holds.
+The functions never raise for the content of a line.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class ParseResult(NamedTuple, Generic[T]):
-    """`value` is None exactly when there are problems; `fail_id` is the record's own name, where it
-    could be read.
-    """
+    """A parsed input, or its problems."""
 
     value: T | None
+    """None if and only if there are problems."""
     fail_id: str | None
+    """The name in the record, if it could be read."""
     problems: list[Problem]
 
 
@@ -36,7 +36,10 @@ _ONE_OBJECT = "one JSON object per line, in UTF-8"
 
 
 def decode(line: bytes) -> Any:
-    """The JSON of `line`, numbers with a fraction as Decimal; a Problem when it is not JSON."""
+    """Decode a JSON line. Numbers with a fraction become Decimal.
+
+    Returns a Problem if the line is not JSON.
+    """
     if len(line) > limits.LINE_BYTES:
         return _not_json(line, f"is longer than {limits.LINE_BYTES:,} bytes")
     try:
@@ -44,7 +47,7 @@ def decode(line: bytes) -> Any:
     except RecursionError:
         return _not_json(line, "is nested too deeply")
     except ArithmeticError:
-        return _not_json(line, "holds a number out of any range")
+        return _not_json(line, "has a number that is out of range")
     except ValueError as error:
         return _not_json(line, _in_words(line, str(error)))
 
@@ -57,10 +60,10 @@ def _in_words(line: bytes, error: str) -> str:
     if line.lstrip()[:1] not in (b"{", b"["):
         return f"is not JSON: {error}; a CSV goes through `finops import csv`"
     if "truncated" in error:
-        return f"is not JSON: {error}; a record stands on one line (`jq -c .` puts it there)"
+        return f"is not JSON: {error}; write each record on one line (`jq -c .` does that)"
     if b"NaN" in line or b"Infinity" in line:
         return (
-            f"is not JSON: {error}; NaN and Infinity are no JSON numbers, give null or leave the"
+            f"is not JSON: {error}; NaN and Infinity are not JSON numbers, give null or leave the"
             " field out"
         )
     return f"is not JSON: {error}"
@@ -74,7 +77,7 @@ def _not_json(line: bytes, what: str) -> Problem:
 
 
 def parse_fail_line(line: bytes) -> ParseResult[FailRecord]:
-    """A fail record, given as an object or as {"fail_id", "text"}."""
+    """Parse a fail record, given as an object or as {"fail_id", "text"}."""
     fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
     if fail is not None and fail.corporate_action is None and cusip.ends_right(fail.cusip):
         return ParseResult(fail, fail.fail_id, [])
@@ -82,7 +85,7 @@ def parse_fail_line(line: bytes) -> ParseResult[FailRecord]:
 
 
 def parse_fail(given: Any) -> ParseResult[FailRecord]:
-    """The same from a decoded line."""
+    """Parse a fail record from a decoded line."""
     fail_id = fail_id_of(given)
     if type(given) is dict and "ftd_qty" in given:
         return ParseResult(
@@ -102,12 +105,12 @@ def parse_fail(given: Any) -> ParseResult[FailRecord]:
 
 
 def parse_case_line(line: bytes, kb: KnowledgeBase) -> ParseResult[ResolverInput]:
-    """A resolver input (card 2)."""
+    """Parse a case (resolver input)."""
     return parse_case(decode(line), kb)
 
 
 def parse_case(given: Any, kb: KnowledgeBase) -> ParseResult[ResolverInput]:
-    """The same from a decoded line."""
+    """Parse a case from a decoded line."""
     if type(given) is dict and "counterparty" in given and "triage" not in given:
         problem = _other_object(
             "/counterparty", "a resolver input (card 2); fail records go through `finops run`"
@@ -119,7 +122,7 @@ def parse_case(given: Any, kb: KnowledgeBase) -> ParseResult[ResolverInput]:
 
 
 def fail_id_of(given: Any) -> str | None:
-    """The `fail_id` of a decoded line, when it has a usable one."""
+    """Return the `fail_id` of a decoded line, if it is usable."""
     if type(given) is not dict:
         return None
     fail_id = given.get("fail_id")
@@ -168,7 +171,7 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
 
 
 def _problems(value: FailRecord | ResolverInput, given: dict[str, Any]) -> list[Problem]:
-    """What a well-formed input can still have wrong."""
+    """Find problems that the schema cannot express."""
     problems = [] if cusip.ends_right(value.cusip) else [_bad_cusip("/cusip", value.cusip)]
     event = value.corporate_action
     if event is not None:
@@ -184,14 +187,15 @@ def _case_problems(case: ResolverInput, given: dict[str, Any], kb: KnowledgeBase
         age_days(case, kb.scoring)
     except ValueError as error:
         path, age = "/triage/score_components/age", case.triage.score_components.age
-        message = f"the age of the fail cannot be told from {path[1:]} {age}; accepted: {error}"
+        message = f"the age of the fail cannot be derived from {path[1:]} {age}; accepted: {error}"
         problems.append(Problem("input.age", path, str(age), str(error), message))
     return problems
 
 
 def _misspelt(event: dict[str, Any]) -> list[Problem]:
-    """Fields of a corporate action are free, but one that is nearly a field that decides the option
-    is a mistake.
+    """Find misspelt fields of a corporate action.
+
+    Other fields are free, but a name close to a field that decides the option is a mistake.
     """
     problems = []
     for name in event:

@@ -1,4 +1,4 @@
-"""The pipeline: one output line for one input line, whatever the line holds."""
+"""The pipeline: one output line for each input line, whatever its content."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from finops_cli.pipeline.stages import NextStage, StageOutcome, StageSequence
 
 
 class ProcessedLine(NamedTuple):
-    """An output line, the `fail_id` of its input (if any), and the shares that the input owes."""
+    """An output line, with the identity of its input."""
 
     line: Line
     given_id: str | None
+    """The `fail_id` of the input, if it has one."""
     owed: int
+    """Shares that the input owes."""
 
 
 class PartialResult(NamedTuple):
-    """A line between two stages; `took_ns` is the time that its stages took so far."""
+    """A line between two stages."""
 
     number: int
     outcome: StageOutcome
     took_ns: int
+    """The time that its stages have taken so far, in nanoseconds."""
 
 
 class Pipeline:
-    """Takes input lines through the stages of a sequence.
+    """Processes input lines with the stages of a sequence.
 
-    `timed`: measure the latency of each line (else it is null). `keeps_raw`: keep the models' text
-    even where an answer was accepted. `redaction`: reads each record before a model does; None
+    `timed` measures the latency of each line; otherwise it is null. `keeps_raw` keeps the models'
+    text even for accepted answers. `redaction` redacts each record before a model reads it; None
     sends text unchanged.
     """
 
@@ -71,7 +74,7 @@ class Pipeline:
         return self.finish(PartialResult(number, outcome, took_ns))
 
     def begin(self, number: int, line: bytes) -> PartialResult:
-        """Run the first stage alone, for models that alternate."""
+        """Run only the first stage, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
         outcome = self.sequence.first(line, self.backend, self.kb, self.redaction)
         return PartialResult(number, outcome, perf_counter_ns() - started if self._timed else 0)
@@ -90,7 +93,7 @@ class Pipeline:
         return ProcessedLine(line, outcome.given_id, outcome.owed)
 
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
-        """Return the output of a line that another line rules out."""
+        """Return the output of a line that repeats the `fail_id` of another line."""
         if self.redaction is None:
             return self._line(number, StageOutcome(fail_id, problems=[problem]), 0)
         problems, masks = self.redaction.redact_problems(None, fail_id, [problem], None)
@@ -147,7 +150,7 @@ class Pipeline:
         return provenance
 
     def _raw(self, outcome: StageOutcome) -> dict[str, Any] | UnsetType:
-        """Return the received text: of an answer that failed, or of every answer."""
+        """Return the received text of a failed answer, or of every answer if `keeps_raw`."""
         answers = {"triage": outcome.triage, "resolution": outcome.resolution}
         kept = {
             name: [

@@ -26,11 +26,11 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import ParseResult, decode
 
 Parse = Callable[[Any], ParseResult[Any]]
-"""From a decoded line to an input, or to its problems."""
+"""A function from a decoded line to an input, or to its problems."""
 _HEAD_BYTES = 4096
-"""How much of a line that is not JSON is scanned: far more than a message shows of it."""
+"""The length of a non-JSON line that is scanned. Messages show much less of it."""
 _ANYWHERE = ("text", "notes", "dk_reason", "origin")
-"""Fields that hold free text, faulty or not."""
+"""Fields with free text, valid or not."""
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 _QUOTING = ("path", "value", "accepted", "message")
 
@@ -41,7 +41,7 @@ class RedactionPolicy(ABC):
     """Redacts a record before any model sees it."""
 
     mode: ClassVar[str]
-    """What the note of a run records, so that `--resume` notices another policy."""
+    """The value in the note of a run, so that `--resume` notices another policy."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -66,7 +66,7 @@ class RedactionPolicy(ABC):
 
 
 class MaskText(RedactionPolicy):
-    """Masks the personal data that the guard finds."""
+    """Mask the personal data that the guard finds."""
 
     mode = "masked"
 
@@ -78,7 +78,7 @@ class MaskText(RedactionPolicy):
 
 
 class WithholdText(RedactionPolicy):
-    """Replaces all free text by a placeholder, because no guard is installed."""
+    """Replace all free text by a placeholder, because no guard is installed."""
 
     mode = "withheld"
 
@@ -98,7 +98,7 @@ class WithholdText(RedactionPolicy):
 
 
 class RequireGuard(RedactionPolicy):
-    """Ends the run at a record with free text, because no guard is installed.
+    """Stop the run at a record with free text, because no guard is installed.
 
     `asks_models` is true if a language model would read the text.
     """
@@ -129,9 +129,9 @@ class RequireGuard(RedactionPolicy):
     ) -> None:
         """Refuse a file that has a record with free text, before anything of it is sent.
 
-        A pipe cannot be read twice: its run ends at that record.
+        A pipe cannot be read twice, so its run stops at that record.
 
-        Raises: MissingPiece, naming the first such record.
+        Raises MissingPiece that names the first such record.
         """
         if source is None or not source.is_file():
             return
@@ -143,7 +143,9 @@ class RequireGuard(RedactionPolicy):
 
     def _refusal(self, what: str) -> MissingPiece:
         otherwise = (
-            "--backend engine asks no model" if self._asks_models else "--guard off lets it stand"
+            "--backend engine asks no model"
+            if self._asks_models
+            else "--guard off keeps the text unchanged"
         )
         return MissingPiece(
             f"{what} has free text, and no guard is installed to read it",

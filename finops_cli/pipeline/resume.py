@@ -1,9 +1,9 @@
-"""A run that can be killed at any moment and continued: the output is its own journal, a note
-beside it says what made it.
+"""A run that can be killed at any moment and resumed.
 
-The note `OUT.run.json` is written, whole, after the output is emptied and before its first line. A
-torn last line is cut off. The output of a line depends on that line, the book and the backend
-alone, so n whole output lines mean that n input lines are done.
+The output is its own journal, and a note beside it, `OUT.run.json`, records what it was made from.
+The note is written as a whole after the output is emptied and before its first line. An incomplete
+last line is cut off. An output line depends only on its input line, the knowledge base and the
+backend. So n complete output lines mean that n input lines are finished.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from finops_cli.models.protocol import ModelNames
 
 
 class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an output is made from.
+    """Everything that an output depends on.
 
-    Two runs with equal fingerprints write equal lines (latency aside).
+    Two runs with equal fingerprints write equal lines, except for latencies.
     """
 
     command: str
@@ -64,7 +64,7 @@ class RunNote(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def digest(source: Path) -> tuple[int, str]:
-    """Length in bytes and SHA-256 of `source`."""
+    """Return the length of `source` in bytes and its SHA-256."""
     with source.open("rb") as file:
         found = hashlib.file_digest(file, "sha256")
         return file.tell(), found.hexdigest()
@@ -75,7 +75,7 @@ def note_path(output: Path) -> Path:
 
 
 def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
-    """Replace the note in one step: a reader sees the old one or the new one."""
+    """Replace the note in one step: a reader sees the old note or the new one."""
     path = note_path(output)
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(
@@ -85,8 +85,9 @@ def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
 
 
 def refuse_to_lose(output: Path) -> None:
-    """Raises ResumeRefused when `output` is what an interrupted run left: hours of a model's work
-    may stand in it.
+    """Raise ResumeRefused if `output` belongs to an interrupted run.
+
+    It may contain hours of a model's work.
     """
     try:
         complete = msgspec.json.decode(note_path(output).read_bytes(), type=RunNote).complete
@@ -94,15 +95,15 @@ def refuse_to_lose(output: Path) -> None:
         return  # not the output of a run that can be resumed
     if not complete:
         raise ResumeRefused(
-            f"{output} holds an interrupted run",
-            "--resume goes on with it, --overwrite starts over",
+            f"{output} is from an interrupted run",
+            "continue it with --resume, or start over with --overwrite",
         )
 
 
 def made_from(output: Path) -> Fingerprint:
-    """What the note beside `output` says of it.
+    """Read the fingerprint in the note beside `output`.
 
-    Raises ResumeRefused where there is none, or none that can be read.
+    Raises ResumeRefused if the note is missing or cannot be read.
     """
     path = note_path(output)
     try:
@@ -119,7 +120,7 @@ def made_from(output: Path) -> Fingerprint:
 
 
 def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
-    """Raises ResumeRefused, naming every difference, when `output` was made from something else."""
+    """Raise ResumeRefused that names every difference if `output` has another origin."""
     before = made_from(output)
     changed = [
         f"{_NAMES[name]}: was {_format_value(getattr(before, name))}, now"
@@ -134,7 +135,7 @@ def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
 
 
 def _format_value(value: object) -> str:
-    """A value of a fingerprint for people."""
+    """Format a value of a fingerprint for a message."""
     return (
         msgspec.json.encode(value).decode()
         if isinstance(value, Struct)
@@ -145,7 +146,7 @@ def _format_value(value: object) -> str:
 
 
 def cut_torn_line(output: BinaryIO) -> None:
-    """Cut `output` (open for reading and writing) behind its last newline."""
+    """Cut `output` (open for reading and writing) after its last newline."""
     end = output.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - 65536)

@@ -1,4 +1,4 @@
-"""One run from source to output: fresh or resumed, in one process or several."""
+"""One run from source to output: new or resumed, in one process or several."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from finops_cli.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """The input, output and pipeline of a run. `source` and `output` None mean stdin and stdout.
-
-    `overwrite`: an interrupted output may be lost. `pipeline` sets up the pipelines of further
-    processes.
-    """
+    """The input, output and pipeline of a run."""
 
     pipeline: PipelineConfig
+    """Sets up the pipelines of further processes."""
     source: Path | None
+    """None: stdin."""
     output: Path | None
+    """None: stdout."""
     workers: int = 1
     resume: bool = False
     overwrite: bool = False
+    """An interrupted output may be lost."""
 
 
 OnBatch = Callable[[RunSummary, int], None]
@@ -80,7 +80,7 @@ def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
 
 
 def refuse_impossible(config: RunConfig) -> None:
-    """Raises UsageError for paths that cannot be read or written, and for resuming a pipe."""
+    """Raise UsageError for paths that cannot be read or written, and for resuming a pipe."""
     if config.source is not None:
         refuse_unreadable(config.source)
     if config.output is not None:
@@ -105,7 +105,7 @@ def _is_file(path: Path | None) -> bool:
 
 
 def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | None:
-    """Describe what the output is made from; None where a pipe or a device prevents resuming."""
+    """Describe what the output depends on; None if a pipe or a device prevents resuming."""
     if (
         config.source is None
         or config.output is None
@@ -134,7 +134,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
 
 @contextmanager
 def _locked(output: Path) -> Iterator[BinaryIO]:
-    """Open `output` to read and append, create it where it is missing, lock out other runs."""
+    """Open `output` for reading and appending, create it if missing, and lock out other runs."""
     with output.open("a+b") as file:
         lock(file, output)
         yield file
@@ -148,12 +148,12 @@ def _resume_or_start(
     seen: SeenIds,
     summary: RunSummary,
 ) -> int:
-    """Prepare `output` for its next line and return how many lines it has.
+    """Prepare `output` for its next line and return the number of its lines.
 
     These lines are counted into `summary` and `seen`.
 
-    A fresh output is emptied before its note is written: an empty output is never resumed, so no
-    moment leaves lines of one run under the note of another.
+    A new output is emptied before its note is written. An empty output is never resumed, so lines
+    of one run never have the note of another.
     """
     path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
     if config.resume and not empty:
@@ -198,7 +198,7 @@ def _count(
         line = read_line(written)
     except msgspec.MsgspecError as error:
         raise ResumeRefused(
-            f"{output} line {number} is no output line ({error})", "delete it to start over"
+            f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
     name = fail_id_of(decode(given))
     expected = default_fail_id(number) if name is None else pipeline.name(name)

@@ -1,8 +1,8 @@
-"""Takes batches of the blotter through the pipeline and returns the output in input order.
+"""Process batches of the blotter in the pipeline and return the output in input order.
 
-The engine works in this process or in several. Language models are asked from as many threads as
-they take records at once; where the models have to alternate, a group of records passes one stage
-before the next stage begins.
+The engine runs in this process or in several. Language models are asked from as many threads as
+they take records at once. If the models must alternate, a group of records passes one stage before
+the next stage begins.
 """
 
 from __future__ import annotations
@@ -52,23 +52,22 @@ class PipelineConfig:
 
 @dataclass(slots=True, kw_only=True)
 class BatchResult:
-    """The output lines of one batch, in order, and what they come to.
-
-    `names` are the (fail_id, line number) pairs of the inputs, `owed` the shares that each owes,
-    `end` the bytes of input up to the end of the batch.
-    """
+    """The output lines of one batch, in order, and their counts."""
 
     first: int
     end: int
+    """The number of input bytes up to the end of the batch."""
     is_model: bool
     """True if language models answered."""
     lines: list[bytes] = field(default_factory=list)
     summary: RunSummary = field(default_factory=RunSummary)
     names: list[tuple[str, int]] = field(default_factory=list)
+    """The (fail_id, line number) pairs of the inputs."""
     owed: list[int] = field(default_factory=list)
+    """The shares that each input owes."""
 
     def append(self, number: int, output: ProcessedLine) -> None:
-        """Add the output of line `number`, which is the next."""
+        """Add the output of the next line, which has the given number."""
         self.lines.append(encode(output.line))
         self.owed.append(output.owed)
         count_line(self.summary, output.line, output.owed, self.is_model)
@@ -76,7 +75,7 @@ class BatchResult:
             self.names.append((output.given_id, number))
 
     def replace(self, number: int, line: Line) -> None:
-        """Put the rejection `line` in the place of the output of line `number`."""
+        """Replace the output of line `number` by the rejection `line`."""
         at = number - self.first
         replaced, rejected = RunSummary(), RunSummary()
         count_line(replaced, read_line(self.lines[at]), self.owed[at], self.is_model)
@@ -154,7 +153,7 @@ def _process_here(batch: Batch) -> BatchResult:
 def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
     """Process every batch with language models, in order.
 
-    A batch has few lines here: each is written as soon as those before it are.
+    A batch has few lines here, so that each line is written as soon as the lines before it are.
     """
     backend = pipeline.backend
     for model in pipeline.models:
@@ -174,7 +173,7 @@ def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterato
 
 
 def _alternate(batches: Iterator[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
-    """Take a group of batches through one stage before the next: a change loads a model."""
+    """Process a group of batches in one stage before the next: each change loads a model."""
     backend, sequence = pipeline.backend, pipeline.sequence
     while group := list(islice(batches, pipeline.kb.models.alternation_batch)):
         _prepare(backend, sequence.first_model)

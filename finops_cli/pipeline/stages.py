@@ -34,20 +34,20 @@ AnswerName = Literal["triage", "resolution"]
 
 
 class StageOutcome(NamedTuple):
-    """The result of one input line so far.
-
-    `problems` say why the line could not be used; `owed` is in shares; `fail` is the record that
-    the resolver stage reads; `masks` are the kinds of personal data that the guard masked.
-    """
+    """The result of one input line so far."""
 
     given_id: str | None
     owed: int = 0
+    """Shares of stock."""
     triage: Answer[Triage] | None = None
     resolution: Answer[Resolution] | None = None
     skipped: str | None = None
     problems: list[Problem] | None = None
+    """The reasons why the line could not be used."""
     fail: FailRecord | None = None
+    """The record that the resolver stage reads."""
     masks: Masks | None = None
+    """The kinds of personal data that the guard masked."""
 
 
 FirstStage = Callable[[bytes, Backend, KnowledgeBase, RedactionPolicy | None], StageOutcome]
@@ -68,7 +68,10 @@ def triage_stage(
 
 
 def resolve_stage(outcome: StageOutcome, backend: Backend, kb: KnowledgeBase) -> StageOutcome:
-    """Resolve a fail that was triaged. A triage that was not accepted is not handed on."""
+    """Resolve a fail that was triaged.
+
+    A fail without an accepted triage is not handed on.
+    """
     fail, first, masks = outcome.fail, outcome.triage, outcome.masks
     if fail is None or first is None:
         return outcome
@@ -119,14 +122,14 @@ class NextStage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSequence:
-    """What a command does with each record."""
+    """The stages that a command runs for each record."""
 
     command: str
     """The name of the command in the resume note."""
     parse_line: Callable[[bytes, KnowledgeBase], ParseResult[Any]]
-    """Parses an input line as the first stage does."""
+    """Parse an input line as the first stage does."""
     shares_owed: Callable[[Any], int]
-    """Returns the shares that a parsed input owes."""
+    """Return the shares that a parsed input owes."""
     first: FirstStage
     first_model: ModelStage | None
     later: tuple[NextStage, ...] = ()

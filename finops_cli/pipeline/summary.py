@@ -69,6 +69,9 @@ def _count_models(summary: RunSummary, line: Line) -> None:
 
 
 def _findings(line: Line) -> dict[str, list[Finding]]:
-    """Findings by model stage; a stage that the command does not run is left out."""
+    """Return the findings by model stage.
+
+    A stage that the command does not run is left out.
+    """
     findings = {"triage": line.verification.triage, "resolver": line.verification.resolution}
     return {stage: found for stage, found in findings.items() if isinstance(found, list)}

@@ -1,1 +1,1 @@
-"""Merges, converts and quantizes a model, and measures the loss of accuracy."""
+"""Merge, convert and quantize a model, and measure the loss of accuracy."""

@@ -1,4 +1,4 @@
-"""Checks the accuracy of a model file: asks it held-out rows as `finops run` does."""
+"""Check the accuracy of a model file on held-out rows, asked as `finops run` asks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from finops_cli.weights.architecture import Name
 def read_held_out(path: Path, stage: StageName, count: int) -> list[Row]:
     """Read the first `count` rows of a generated evaluation set.
 
-    Raises UsageError when there are none, or when one is of another set.
+    Raises UsageError if the file has no rows, or a row of another set.
     """
     if not path.is_file():
         raise UsageError(
@@ -59,9 +59,7 @@ def read_held_out(path: Path, stage: StageName, count: int) -> list[Row]:
                 )
             rows.append(row)
     if not rows:
-        raise UsageError(
-            f"{path} holds no rows", f"make them with `finops generate --stage {stage}`"
-        )
+        raise UsageError(f"{path} has no rows", f"make them with `finops generate --stage {stage}`")
     return rows
 
 
@@ -72,10 +70,10 @@ def check_accuracy(
     kb: KnowledgeBase,
     watch: Callable[[int], None],
 ) -> Scores:
-    """Ask the model in the GGUF file `path` about each row. `watch` gets the number of rows done.
+    """Grade the answers of the model in the GGUF file `path` to each row.
 
-    Raises MissingPiece without llama-cpp-python, UsageError for an unusable file, NoEndpointLeft
-    when the model keeps crashing.
+    `watch` receives the number of finished rows. Raises MissingPiece if llama-cpp-python is not
+    installed, UsageError for an unusable file, NoEndpointLeft if the model keeps crashing.
     """
     refuse_without_extra()
     with _open_model(path, stage, kb) as model:
@@ -93,9 +91,9 @@ class _ReadyModel(NamedTuple):
     """A loaded model."""
 
     ask: Callable[[Row], str]
-    """Returns the answer to a row, or raises ModelError."""
+    """Return the answer to a row. Raises ModelError."""
     concurrency: int
-    """The rows that are asked at once."""
+    """The number of rows that are asked at once."""
 
 
 @contextmanager
@@ -110,7 +108,7 @@ def _open_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Re
 
 @contextmanager
 def _open_stage_model(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
-    """Open a model of `finops run`: it is asked as on the first attempt; without repair."""
+    """Open a model that `finops run` uses. It is asked as on the first attempt, without repair."""
     named: dict[str, Any] = {f"{stage}_gguf": path}
     model = open_llama_cpp(BackendRequest(backend="llama-cpp", stages=(stage,), **named), kb)
     modelfile = model.modelfile(stage)
@@ -129,7 +127,7 @@ def _open_stage_model(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Itera
 
 @contextmanager
 def _open_chat_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
-    """Open a model that no backend serves: it is asked the prompt of its row, as a chat message."""
+    """Open a model that no backend serves. It gets the prompt of the row as a chat message."""
     architecture = read_head(path).pairs.get("general.architecture")
     if architecture not in get_args(Name):
         raise UsageError(

@@ -1,6 +1,6 @@
 """The manifest of quantized files: inputs, versions, settings, and the accuracy of the answers.
 
-It has no time and no paths, so equal inputs give equal bytes.
+It contains neither time nor paths, so equal inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PACKAGES = ("numpy", "llama-cpp-python")
 
 
 class InputFile(Struct, frozen=True):
-    """A file that was read."""
+    """An input file."""
 
     name: str
-    """Without its folder."""
+    """The file name without its folder."""
     bytes: int
     sha256: str
 
@@ -39,7 +39,7 @@ class MergedAdapter(Struct, frozen=True):
 
 
 class OutputFile(Struct, frozen=True, kw_only=True):
-    """A file that was made."""
+    """An output file."""
 
     name: str
     kind: str
@@ -52,7 +52,9 @@ class OutputFile(Struct, frozen=True, kw_only=True):
     loss: dict[str, Decimal] | None
     """Lost percentage points; None without an accuracy check."""
     kept: bool
-    """False for a file that lost more than kb allows; it was deleted."""
+    """False for a file that lost more accuracy than the knowledge base allows. Such a file is
+    deleted.
+    """
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -61,7 +63,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     model: str
     stage: StageName
     modelfile: str | None
-    """The Modelfile that the model was trained for; None: its stage's."""
+    """The Modelfile that the model was trained for; None: the Modelfile of its stage."""
     architecture: str
     parameters: int | None
     base: list[InputFile]

@@ -1,4 +1,4 @@
-"""From a trained model to files that llama.cpp runs: merge, convert, quantize, check, keep.
+"""Make the files that llama.cpp runs from a trained model: merge, convert, quantize, check, keep.
 
 All work is done in a temporary folder beside the outputs. A file gets its name when it is complete
 and checked; until then an earlier file of that name stays.
@@ -44,7 +44,7 @@ from finops_cli.weights import llama_quantize
 
 
 class AccuracyBaseline(NamedTuple):
-    """The answers of the unquantized model, to compare with."""
+    """The answers of the unquantized model, for comparison."""
 
     rows: list[Row]
     source: InputFile
@@ -53,7 +53,7 @@ class AccuracyBaseline(NamedTuple):
 
 
 def quantize(request: QuantizationRequest, kb: KnowledgeBase, watch: Watch) -> Manifest:
-    """Make the files that are asked for. Files that lost too much accuracy are not kept.
+    """Make the requested files. Files that lost too much accuracy are not kept.
 
     Raises UsageError (an unusable model, adapter or option), MissingPiece (an extra), Unfinished
     (llama.cpp failed).
@@ -109,7 +109,7 @@ def _read_rows(request: QuantizationRequest, kb: KnowledgeBase) -> list[Row]:
     rows = read_held_out(request.held_out, request.stage, request.rows or kb.quantization.rows)
     if request.rows is not None and len(rows) < request.rows:
         raise UsageError(
-            f"{request.held_out} holds {len(rows):,} rows, but --rows asks for {request.rows:,}"
+            f"{request.held_out} has {len(rows):,} rows, but --rows asks for {request.rows:,}"
         )
     return rows
 
@@ -130,7 +130,9 @@ def _describe_output(
     scores: Scores | None,
     kb: KnowledgeBase,
 ) -> OutputFile:
-    """Describe the file at `path`. It is kept unless it lost more accuracy than kb allows."""
+    """Describe the file at `path`. It is kept unless it lost more accuracy than the knowledge base
+    allows.
+    """
     loss = _measure_loss(baseline.scores, scores) if baseline and scores else None
     return OutputFile(
         name=make_file_name(name, file_type),

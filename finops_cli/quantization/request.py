@@ -21,7 +21,7 @@ _SIZES = ((10**9, "b"), (10**6, "m"), (10**3, "k"))
 
 
 class QuantizationRequest(Struct, frozen=True, kw_only=True):
-    """The files that the user asks for, and the model to make them from: `base` or `gguf`."""
+    """The requested files, and the model to make them from: `base` or `gguf`."""
 
     stage: StageName
     base: Path | None
@@ -30,11 +30,11 @@ class QuantizationRequest(Struct, frozen=True, kw_only=True):
     types: tuple[FileType, ...]
     folder: Path
     name: str | None
-    """None: from stage, family and size."""
+    """None: a name from stage, family and size."""
     held_out: Path | None
-    """The rows for the accuracy check. None: no check."""
+    """The rows for the accuracy check; None: no check."""
     rows: int | None
-    """None: the number in kb."""
+    """None: the number in the knowledge base."""
     threads: int
 
 
@@ -50,7 +50,7 @@ def make_model_name(stage: StageName, architecture: str, parameters: int) -> str
 
 
 def refuse_unusable(request: QuantizationRequest, quantizes: bool) -> None:
-    """Raises UsageError or MissingPiece for what would otherwise fail after an hour's work."""
+    """Raise UsageError or MissingPiece for requests that would fail only after long work."""
     if (request.base is None) == (request.gguf is None):
         raise UsageError(
             "give either --base DIR (a model saved by transformers) or --gguf FILE (a converted"
@@ -87,7 +87,7 @@ def refuse_unusable(request: QuantizationRequest, quantizes: bool) -> None:
 
 
 def refuse_taken_names(request: QuantizationRequest, name: str) -> None:
-    """Raises UsageError when an output could not get its name later."""
+    """Raise UsageError if an output could not get its name at the end."""
     for path in (
         request.folder / each
         for each in (
@@ -106,7 +106,7 @@ def refuse_taken_names(request: QuantizationRequest, name: str) -> None:
 
 
 def refuse_full_disk(folder: Path, needed: int) -> None:
-    """Raises UsageError when the unquantized file does not fit on the disk."""
+    """Raise UsageError if the unquantized file does not fit on the disk."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UsageError(

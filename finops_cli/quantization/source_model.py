@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from finops_cli.weights.lora import LoraAdapter
 
 Watch = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
+"""Called with a description of the current work, the finished amount and the total amount."""
 
 
 class SourceModel(NamedTuple):
-    """An unquantized file and what it was made from."""
+    """An unquantized file, and the inputs that it was made from."""
 
     path: Path
     type: Precision
@@ -95,7 +95,7 @@ def _describe_adapter(adapter: LoraAdapter) -> MergedAdapter:
 
 
 def open_gguf(request: QuantizationRequest, path: Path) -> SourceModel:
-    """Open the GGUF file that the user has already."""
+    """Open the user's own GGUF file."""
     head = read_gguf_head(path)
     file_type = head.pairs.get("general.file_type")
     precision = next(

@@ -1,8 +1,8 @@
-"""Evaluates a model while it is trained: it answers held-out records, and the answers are graded.
+"""Evaluate a model during training: it answers held-out records, and the answers are graded.
 
 The grader is the checker of `finops run`.
 
-The loss measures how well the next token is predicted, not whether a score is right. So the
+The loss measures the prediction of the next token, not the correctness of a score. So the
 checkpoint with the best answers is kept, and the loss decides only between equal ones.
 """
 
@@ -24,7 +24,7 @@ from finops_cli.training.recipe_schema import Evaluation
 
 @dataclass(frozen=True)
 class AnswerEvaluator:
-    """Asks a model about `rows` and grades its answers."""
+    """Evaluation of a model on `rows`."""
 
     rows: Sequence[Row]
     tokenizer: Any

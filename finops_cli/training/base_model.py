@@ -1,4 +1,4 @@
-"""Opens the model to train: a new one, or a local folder, as it is or in 4 bits."""
+"""Open the model to train: a new one, or a local folder, unchanged or in 4 bits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _READS, _PREDICTS = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def open_base(settings: Settings, tokenizer: Any, trainer: TrainerName) -> Any:
-    """Open the base with its weights, on the device that trains.
+    """Open the base model with its weights on the training device.
 
-    Raises UsageError when its folder cannot be read.
+    Raises UsageError if its folder cannot be read.
     """
     if settings.base.scratch is not None:
         set_seed(settings.training.seed)
@@ -98,7 +98,7 @@ def _open_with_transformers(settings: Settings) -> Any:
 
 
 def _make_four_bit_config(dtype: Any) -> Any:
-    """Make the settings of NF4 with double quantization, as the published models use it."""
+    """Make the settings for NF4 with double quantization, as the published models use it."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

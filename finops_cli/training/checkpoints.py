@@ -1,4 +1,4 @@
-"""Decides whether a training run may start, resume or start over in a folder, and prepares it."""
+"""Decide if a training run may start, resume or start over in a folder, and prepare the folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from finops_cli.training.run_record import CARD, CURVE, RUN, TIMING, MadeFrom, r
 
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
 _OUTPUTS = ("model", "adapter", CHECKPOINTS, CURVE, CARD, TIMING, RUN)
-"""What a training run writes. The record is deleted last: it says what the rest is."""
+"""The files of a training run. The record is deleted last, because it identifies the others."""
 StartMode = Literal["new", "resume", "overwrite"]
 _STATE = "trainer_state.json"
 _PARTS = ("optimizer.pt", "scheduler.pt", "rng_state.pth", _STATE)
@@ -54,7 +54,8 @@ def refuse_unready(output: Path, mode: StartMode, made_from: MadeFrom) -> None:
     elif mode == "new":
         if before is not None:
             raise UsageError(
-                f"{output} has a training run", "--resume continues it, --overwrite starts over"
+                f"{output} has a training run",
+                "continue it with --resume, or start over with --overwrite",
             )
         if _has_content(output):
             raise UsageError(f"{output} is not empty", "use another folder")
@@ -63,7 +64,9 @@ def refuse_unready(output: Path, mode: StartMode, made_from: MadeFrom) -> None:
             f"{output} has no training run to resume (no {RUN})", "omit --resume to start one"
         )
     elif before.result is not None:
-        raise ResumeRefused(f"{output} has a finished training run", "--overwrite starts over")
+        raise ResumeRefused(
+            f"{output} has a finished training run", "give --overwrite to start over"
+        )
     else:
         changed = list(find_differences(before.made_from, made_from))
         if changed:
@@ -91,7 +94,8 @@ def prepare_output(output: Path, mode: StartMode) -> Path | None:
 def find_differences(before: MadeFrom, now: MadeFrom) -> Iterator[str]:
     """Yield each difference with both values: settings by key, everything else by name.
 
-    The origin of a value and the place of a folder do not count; its content has a digest.
+    The origin of a value and the path of a folder are ignored; the content of a folder has a
+    digest.
     """
     was, wanted = (
         {setting.key: setting.value for setting in each.settings if setting.key not in _PLACES}

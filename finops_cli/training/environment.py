@@ -1,4 +1,4 @@
-"""Prepares the process before a package of the extra `train` is imported: offline, and quiet."""
+"""Prepare the process before a package of the extra `train` is imported: offline, and quiet."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _ENVIRONMENT = {
 
 
 def go_offline_and_quiet(trainer: TrainerName = "hf") -> None:
-    """Set the variables that the packages read on import: no network, no progress bars of theirs.
+    """Set the variables that the packages read on import: no network, no progress bars.
 
     Unsloth patches transformers, TRL and PEFT, so it is imported here, before them. Raises
-    MissingPiece when that fails.
+    MissingPiece if that fails.
     """
     os.environ.update(_ENVIRONMENT)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|trl|torch")
     if trainer == "unsloth":
         try:
-            import unsloth  # noqa: F401 - it works by being imported
+            import unsloth  # noqa: F401 - importing it patches other packages
         except (ImportError, NotImplementedError, RuntimeError) as error:
             # it raises the last two where it finds no GPU
             raise MissingPiece(

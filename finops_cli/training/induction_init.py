@@ -1,20 +1,20 @@
-"""Initial weights with which a tiny model copies tokens, because small models learn that slowly.
+"""Initial weights that make a tiny model copy tokens, because small models learn copying slowly.
 
 Digits are single tokens, so nearly every number of an answer is copied digit by digit from a text
-full of equal digits. The circuit for that needs two layers, and neither is useful without the
-other: from random weights, a model of a few layers does not find it for thousands of steps. So the
-parts are put in place, and everything else is random:
+full of equal digits. The circuit for copying needs two layers, and neither layer is useful without
+the other. From random weights, a model of a few layers does not find it for thousands of steps. So
+these parts are set, and everything else is random:
 
 * All tokens share one direction. With it the heads of layer 0 find the token 1, 2, 3 ... places
-  back by position alone.
-* The heads of layer 1 attend to places where the previous tokens are the same as here, and bring
-  back the token that stood there (an induction head: Olsson et al., In-context Learning and
-  Induction Heads, 2022).
-* In later layers queries and keys start alike (after Trockman and Kolter, Mimetic Initialization
-  of Self-Attention Layers, 2023).
+back by position alone.
+* The heads of layer 1 attend to places where the previous tokens equal the previous tokens here,
+and copy the token of that place (an induction head: Olsson et al., In-context Learning and
+Induction Heads, 2022).
+* In later layers queries and keys start equal (after Trockman and Kolter, Mimetic Initialization
+of Self-Attention Layers, 2023).
 * All other layers start by adding 0 to the residual stream.
 
-Training may change all of it.
+Training may change all weights.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 _POSITION_PAIRS = 3
-"""The fastest rotary pairs: with them a head tells neighbouring positions apart."""
+"""Number of fast rotary pairs. With them a head distinguishes neighbouring positions."""
 _WORD, _SPREAD, _WRITTEN = 0.5, 0.02, 0.5
-"""Scale of token vectors; of the output layer and of noise; of what the prepared layers add."""
+"""Scales of token vectors, of the output layer, of noise, and of the output of prepared layers."""
 _GAIN, _PREPARED_GAIN = 1.5, 2.0
 """Query and key norms. With the usual 1, a head of 32 dimensions cannot attend to one token among
 hundreds.
@@ -47,7 +47,7 @@ class Shape(NamedTuple):
     inner: int
     theta: float
     content_from: int
-    """The first rotary pair that turns slowly enough to compare distant tokens by content."""
+    """The first rotary pair slow enough to compare distant tokens by content."""
 
 
 def read_shape(config: Any, content_from: int) -> Shape:
@@ -115,8 +115,8 @@ def _attend_to_previous_tokens(
 ) -> list[Tensor]:
     """Make head h attend to the token h+1 places back.
 
-    Returns the matrices that read from the residual stream the value of this token, of the one
-    before, and so on. Shape of each: (head width, width).
+    Returns the matrices that read the value of this token, of the previous one, and so on, from the
+    residual stream. Shape of each: (head width, width).
     """
     import torch
 
@@ -154,7 +154,8 @@ def _attend_to_matches(
 ) -> None:
     """Make the heads of key head k attend to matching places.
 
-    There the tokens k+1 and k+2 places back are the tokens k and k+1 places back from here.
+    A place matches if the tokens k+1 and k+2 places before it equal the tokens k and k+1 places
+    before the current one.
     """
     import torch
 

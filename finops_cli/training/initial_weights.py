@@ -1,4 +1,4 @@
-"""Inspects the weights that a new model starts with: a folder or a GGUF file."""
+"""Inspect the weights that a new model starts with: a folder or a GGUF file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _OTHERWISE = {
     "feed_forward": "intermediate_size",
     "rope_base": "rope_theta",
 }
-"""Sizes that a recipe names, under the same name as `Architecture` or under another one.
+"""Sizes in a recipe, with their names in `Architecture`.
 
 The longest text may differ.
 """
 
 
 class InitialWeights(NamedTuple):
-    """The findings about `base.scratch.weights`, before a weight is read."""
+    """The findings about `base.scratch.weights`, before the weights are read."""
 
     blockers: list[str]
     """Reasons why training cannot start from them."""
     warnings: list[str]
-    """Things that are seldom intended."""
+    """Unusual choices."""
 
 
 def inspect_initial_weights(
@@ -39,7 +39,7 @@ def inspect_initial_weights(
 ) -> InitialWeights:
     """Inspect the initial weights of a recipe.
 
-    `modelfile` is the prompt to train for. `tokenizer` is None where there is none yet.
+    `modelfile` is the prompt to train for. `tokenizer` is None if it does not exist yet.
     """
     from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights
 

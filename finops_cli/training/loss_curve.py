@@ -1,4 +1,4 @@
-"""Draws the curves of a training run: loss above, answers below."""
+"""Draw the curves of a training run: the loss above, the answers below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _SIZE, _DPI = (9, 6), 110
 def draw_curves(result: TrainingResult, stage: StageName, decided: str, path: Path) -> None:
     """Write a PNG with the loss (logarithmic) and the proportions of good answers, by step.
 
-    The same result gives the same bytes with the same matplotlib: the file has no date or version.
+    Equal results give equal bytes with the same matplotlib, because the file has no date and no
+    version.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def draw_curves(result: TrainingResult, stage: StageName, decided: str, path: Pa
         label="eval rows",
     )
     above.set_yscale("log")
-    above.set_ylabel("loss (nats a token)")
+    above.set_ylabel("loss (nats per token)")
     for name, label, style in (
         ("valid", "valid", "s-"),
         ("decided", f"same {decided}", "^-"),

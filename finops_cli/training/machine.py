@@ -1,4 +1,4 @@
-"""The machine that trains: its GPU or its processor, and what it cannot do."""
+"""The machine that trains: its GPU or its processor, and its limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_gpu_bytes() -> int | None:
 
 
 def find_hardware_blockers(settings: Settings) -> list[str]:
-    """Return what the recipe asks for and this machine cannot do, each with its fix."""
+    """Return the settings that this machine cannot do, each with its fix."""
     training = settings.training
     if find_device() == "cuda":
         if training.precision == "bf16" and not torch.cuda.is_bf16_supported():
@@ -34,8 +34,8 @@ def find_hardware_blockers(settings: Settings) -> list[str]:
     blockers = []
     if training.precision != "fp32":
         blockers.append(
-            f"training.precision={training.precision} needs a GPU, and there is none; train on a"
-            " GPU, or use preset tiny-cpu"
+            f"training.precision={training.precision} needs a GPU, but this machine has none;"
+            " train on a GPU, or use preset tiny-cpu"
         )
     if training.optimizer.endswith("8bit"):
         blockers.append(

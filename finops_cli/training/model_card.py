@@ -1,4 +1,4 @@
-"""Renders the model card: what the model is, how well it answers, how to repeat it. Markdown."""
+"""Render the model card in Markdown: the model, its scores, and how to repeat the training."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""One optimizer: Muon for the matrices of the layers, Adam for all other weights.
+"""An optimizer that combines Muon, for the matrices of the layers, and Adam, for all other weights.
 
-It is one optimizer so that a checkpoint contains all of its state. Muon makes the averaged gradient
-of a matrix nearly orthogonal before each step. torch's own Muon computes in bfloat16, which takes a
-processor as long as the rest of a step; this one uses 32 bits and stacks matrices of equal shape.
+It is a single optimizer so that a checkpoint contains all of its state. Muon makes the averaged
+gradient of a matrix nearly orthogonal before each step. torch's own Muon computes in bfloat16,
+which on a processor takes as long as the rest of a step. This one uses 32 bits and stacks matrices
+of equal shape.
 
 Source: Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon
 """
@@ -19,13 +20,13 @@ from torch import Tensor
 from finops_cli.training.recipe_schema import Training
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the iteration that brings singular values near 1, by its author."""
+"""Coefficients of the iteration that brings singular values near 1, from its author."""
 _SMALL = 1e-7
 _EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Uses Muon for groups with a `momentum` and Adam for groups with `betas`.
+    """Muon for groups with a `momentum`, and Adam for groups with `betas`.
 
     Weight decay is decoupled in both.
     """

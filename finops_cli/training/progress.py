@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """Steps done, steps in all, and the newest metrics by name."""
+    """The number of finished steps, the number of all steps, and the newest metrics by name."""
 
     done: int
     total: int

@@ -1,7 +1,7 @@
-"""A training recipe assembled from layers: shipped recipe < preset < file < options.
+"""A training recipe assembled from layers: bundled recipe < preset < file < options.
 
-A key is a dotted path (`training.batch`). Each value remembers the layer that it came from. Every
-fault of every layer is reported at once, with its origin, its key, its value and what is accepted.
+A key is a dotted path (`training.batch`). Each value keeps the name of the layer that it came from.
+All faults of all layers are reported at once, each with origin, key, value and accepted values.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ResolvedRecipe(NamedTuple):
 
 
 class RecipeRequest(NamedTuple):
-    """The recipe that a command asks for."""
+    """The recipe that a command requests."""
 
     stage: StageName
     preset: str | None
@@ -67,7 +67,7 @@ class _Located(NamedTuple):
 
 
 def resolve_recipe(request: RecipeRequest) -> ResolvedRecipe:
-    """Assemble the recipe that is asked for.
+    """Assemble the requested recipe.
 
     Raises UsageError that lists every fault, or every broken rule.
     """
@@ -110,7 +110,7 @@ def _layers(request: RecipeRequest) -> list[_Layer]:
         if request.preset not in presets:
             hint = _hint(request.preset, presets)
             raise UsageError(
-                f"{name}: there is no preset {request.preset}{hint}. Expected one of:"
+                f"{name}: unknown preset {request.preset}{hint}. Expected one of:"
                 f" {', '.join(presets)}."
             )
         layers.append(_layer(f"preset {request.preset}", presets[request.preset]))
@@ -122,7 +122,7 @@ def _layers(request: RecipeRequest) -> list[_Layer]:
 def _read_mapping(path: Path) -> dict[str, Any]:
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no keys. Expected one of: {', '.join(_names(Settings))}.")
+        raise UsageError(f"{path} has no keys. Expected one of: {', '.join(_names(Settings))}.")
     return document
 
 
@@ -170,9 +170,10 @@ def _flatten(
 
 
 def _merge(layers: Sequence[_Layer]) -> list[Setting]:
-    """Merge the layers; a later one wins.
+    """Merge the layers. A later layer overrides an earlier one.
 
-    A section that a later layer sets to null loses its keys; one that gets keys is no longer null.
+    A section that a later layer sets to null loses its keys. A null section that gets keys is no
+    longer null.
     """
     merged: dict[str, Setting] = {}
     for layer in layers:
@@ -196,7 +197,10 @@ def _nest(table: Iterable[Setting]) -> dict[str, Any]:
 
 
 def _value(settings: Settings, key: str) -> Any:
-    """Return the typed value of a key: `2e-4`, which YAML reads as text, is a number there."""
+    """Return the typed value of a key.
+
+    For example, YAML reads `2e-4` as text, and the recipe has it as a number.
+    """
     place: Any = settings
     for name in key.split("."):
         place = getattr(place, name)
@@ -204,7 +208,7 @@ def _value(settings: Settings, key: str) -> Any:
 
 
 def _refuse_contradictions(settings: Settings, table: Sequence[Setting]) -> None:
-    """Raises UsageError that lists every broken rule, with the values and their origins."""
+    """Raise UsageError that lists every broken rule, with the values and their origins."""
     rules = broken_rules(settings)
     if rules:
         texts = [f"{rule.text} ({_values_of(rule.keys, table)})" for rule in rules]

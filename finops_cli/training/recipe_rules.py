@@ -1,4 +1,4 @@
-"""The rules that tie several keys of a training recipe together, as a table."""
+"""The rules between keys of a training recipe, as a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Rule(NamedTuple):
     """A rule that a recipe may break."""
 
     keys: tuple[str, ...]
-    """The keys that contradict each other. A section stands for every key in it."""
+    """The keys that contradict each other. A section means every key in it."""
     text: str
     """The rule as a sentence that says how to keep it."""
     is_broken: Callable[[Settings], bool]

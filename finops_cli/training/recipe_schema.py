@@ -1,7 +1,7 @@
-"""The keys of a training recipe, with the values that each accepts.
+"""The keys of a training recipe, with their accepted values.
 
-No key has a default here: every value stands in `training/*.yaml`. Rules that tie several keys
-together are in `recipe_rules`.
+No key has a default here; every value is written in `training/*.yaml`. Rules between keys are in
+`recipe_rules`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from finops_cli.files.user_files import UserFileModel
 
 
 def _refuse_boolean(value: object) -> object:
-    """Python counts true as 1; in a recipe it is a mistake."""
+    """Refuse true and false where a number is expected. Python would read true as 1."""
     if isinstance(value, bool):
         raise ValueError("a number")  # noqa: TRY004 - pydantic reports a ValueError only
     return value
@@ -30,7 +30,7 @@ NotNegative = Annotated[float, Field(ge=0), _Number]
 PositiveFloat = Annotated[float, Field(gt=0), _Number]
 Rate = Annotated[float, Field(gt=0, lt=1), _Number]
 Progress = Annotated[float, Field(ge=0, le=1), _Number]
-"""How much of a training run is done: 0 at its start, 1 at its end."""
+"""The completed proportion of a training run, from 0 at the start to 1 at the end."""
 Seed = Annotated[int, Field(ge=0, lt=2**32), _Number]
 
 
@@ -49,9 +49,9 @@ class Start(Section):
 
 
 class Scratch(Section):
-    """A model with a shape of its own, trained from the start.
+    """A model with its own shape, trained from the start.
 
-    Its first weights are random, or those of `start`, or those of `weights`.
+    Its first weights are random, or from `start`, or from `weights`.
     """
 
     architecture: Literal["qwen3"]
@@ -67,7 +67,7 @@ class Scratch(Section):
     """The longest sequence, in tokens."""
     rope_theta: PositiveFloat
     tied: bool
-    """Whether the input embedding is also the output layer."""
+    """The input embedding is also the output layer."""
     start: Start | None
     weights: str | None
     """A folder that `finops train` saved, or a GGUF file that `finops quantize` made from one."""

@@ -1,4 +1,4 @@
-"""Trains a model: inspect, refuse, train, keep the best checkpoint, write the record."""
+"""Train a model: inspect, refuse, train, keep the best checkpoint, write the record."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
 
 class Callbacks(NamedTuple):
-    """What a caller of `train` gets to know, and the clock that it gives."""
+    """The functions that `train` calls, and the clock that it reads."""
 
     on_plan: Callable[[TrainingPlan], None]
     """Called once, before training starts."""
     on_message: Callable[[str], None]
     on_progress: Watch
     now: Callable[[], datetime]
-    """Returns the time in UTC."""
+    """Return the time in UTC."""
 
 
 class FinishedTraining(NamedTuple):

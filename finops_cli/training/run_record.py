@@ -1,7 +1,7 @@
 """`run.json`, the record of a training run: its inputs, its result, and a digest of both.
 
 It has no time, host or path, so equal commands on equal machines write equal bytes. `timing.json`
-beside it says when the run ended and how long it took.
+contains the end and the duration of the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MadeFrom(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     template_sha256: str
     base: dict[str, str]
     trainer: str = field(name="backend")
-    """The key of the record is the older word: records are compared byte by byte."""
+    """The record keeps the older name, because records are compared byte by byte."""
     device: str
     versions: dict[str, str | None]
 
@@ -76,20 +76,21 @@ class TrainingResult(Struct, frozen=True, kw_only=True):
 
 
 class TrainingRecord(Struct, frozen=True):
-    """The whole record. `result` is None until the run has ended."""
+    """The whole record."""
 
     made_from: MadeFrom
     result: TrainingResult | None
+    """None until the run has ended."""
     digest: str
 
 
 class Timing(Struct, frozen=True):
-    """When a run ended and how long it took, since it was started or last resumed."""
+    """The end of a run and its duration since it was started or last resumed."""
 
     ended: str
     seconds: float
     resumed_from: int
-    """The step that it was resumed from; 0 for a new run."""
+    """The step from which it was resumed; 0 for a new run."""
 
 
 def make_record(made_from: MadeFrom, result: TrainingResult | None) -> TrainingRecord:
@@ -100,9 +101,9 @@ def make_record(made_from: MadeFrom, result: TrainingResult | None) -> TrainingR
 
 
 def read_record(folder: Path) -> TrainingRecord | None:
-    """Read the record in a folder; None where there is none.
+    """Read the record in a folder; None if the folder has no record.
 
-    Raises ResumeRefused when it cannot be read.
+    Raises ResumeRefused if it cannot be read.
     """
     path = folder / RUN
     try:
@@ -111,12 +112,15 @@ def read_record(folder: Path) -> TrainingRecord | None:
         return None
     except msgspec.DecodeError as error:
         raise ResumeRefused(
-            f"{path} cannot be read ({error})", "--overwrite starts over"
+            f"{path} cannot be read ({error})", "give --overwrite to start over"
         ) from error
 
 
 def make_result(state: Any, counted: tuple[int, int], artefacts: dict[str, str]) -> TrainingResult:
-    """Make the result from a trainer's state. `counted`: all parameters, and trained ones."""
+    """Make the result from a trainer's state.
+
+    `counted` has the number of all parameters and of trained parameters.
+    """
     history: list[dict[str, Any]] = state.log_history
     losses = [
         LossPoint(each["step"], each["loss"], each["learning_rate"], float(each["grad_norm"]))

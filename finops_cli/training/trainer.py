@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with an evaluation of generated answers, and without output of its own."""
+"""TRL's SFTTrainer with an evaluation of generated answers, and without TRL's own output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ RANK = "eval_rank"
 
 
 class FinopsTrainer(SFTTrainer):
-    """Adds scores of generated answers to an evaluation. The best checkpoint has the top rank."""
+    """A trainer that adds scores of generated answers to each evaluation.
+
+    The checkpoint with the top rank is the best.
+    """
 
     evaluator: AnswerEvaluator
 
@@ -54,13 +57,13 @@ class FinopsTrainer(SFTTrainer):
         return {**metrics, **answered, RANK: rank}
 
     def create_model_card(self, *arguments: Any, **named: Any) -> None:
-        """Write no card; `model_card` writes one."""
+        """Write no card, because `model_card` writes one."""
 
 
 class ProgressCallback(TrainerCallback):
-    """Reports each step, with the newest metrics.
+    """Report each step with the newest metrics.
 
-    Losses are also logged at each checkpoint, so that no average spans it: a resumed run logs the
+    Losses are also logged at each checkpoint, so that no average spans one. A resumed run logs the
     same values as an uninterrupted one.
     """
 

@@ -1,9 +1,8 @@
-"""Convert JSON objects to domain types. The types decide fast; JSON Schema, made from the same
-types, explains what is wrong.
+"""Convert JSON objects to domain types.
 
-A codec accepts exactly what its exported schema accepts (a test holds them together). Numbers stay
-exact: JSON numbers with a fraction arrive as Decimal, and whole ones become Decimal where a field
-is one.
+The types decide fast. JSON Schema, generated from the same types, explains an error. A codec
+accepts exactly the objects that its exported schema accepts (a test ensures it). Numbers stay
+exact: JSON numbers with a fraction become Decimal, and so do whole numbers in Decimal fields.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ from finops_cli.domain.triage import ScoreComponents, Triage
 
 T = TypeVar("T", bound=msgspec.Struct)
 Numbers = Mapping[str, Any]
-"""Where Decimals of a shape are: a field name to None, or to the Numbers of the object or list of
-objects under it.
+"""The places of Decimals in a shape.
+
+A field name maps to None, or to the Numbers of the object or list of objects under it.
 """
 
 
@@ -41,11 +41,11 @@ class Codec(Generic[T]):
         self._decoder = msgspec.json.Decoder(kind, dec_hook=exact, float_hook=Decimal)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Worker processes receive a codec by the parts that it was made from."""
+        """Pickle a codec by its constructor arguments, for worker processes."""
         return Codec, (self.name, self.kind, self._numbers, self._null_is_default)
 
     def read_line(self, line: bytes) -> T | None:
-        """The object in a line of JSON, the fast way; None when `read` must say more.
+        """Decode a line of JSON with the fast decoder; None if `read` must explain an error.
 
         Only for shapes without Decimals.
         """
@@ -55,14 +55,16 @@ class Codec(Generic[T]):
             return None
 
     def read(self, given: Any) -> T | None:
-        """Convert an object to its type; None when it does not fit (`schema_errors` says why)."""
+        """Convert an object to its type; None if it does not fit (`schema_errors` gives the
+        reasons).
+        """
         try:
             return self._convert(given)
         except (msgspec.ValidationError, RecursionError):
             return self._read_tolerantly(given)
 
     def _read_tolerantly(self, given: Any) -> T | None:
-        """The spellings that the schema allows and the type does not: 7.0 for 7, null for an absent
+        """Accept values that the schema allows and the type does not: 7.0 for 7, null for an absent
         list.
         """
         try:
@@ -76,14 +78,14 @@ class Codec(Generic[T]):
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema, Draft 2020-12."""
+        """Return the JSON Schema, Draft 2020-12."""
         from finops_cli.verify.schemas import schema_of
 
         return schema_of(self.name, self.kind, self._null_is_default)
 
 
 def _make_exact(given: Any, numbers: Numbers) -> None:
-    """Turn the ints at `numbers` into Decimals, in place.
+    """Convert the ints at `numbers` to Decimals, in place.
 
     Raises ValidationError for a number that is too large to compute with.
     """
@@ -131,7 +133,9 @@ FAIL = Codec(
 
 @cache
 def triage_codec(components: type[ScoreComponents]) -> Codec[Triage]:
-    """The codec of a triage with this type of `score_components` (`ScoringRules.components`)."""
+    """Return the codec of a triage with this type of `score_components`
+    (`ScoringRules.components`).
+    """
     kind: type[Triage] = Triage
     if components is not ScoreComponents:
         kind = msgspec.defstruct(  # type: ignore[assignment]

@@ -13,9 +13,9 @@ from finops_cli.verify.schemas import show_value
 
 
 def mismatch(rule: str, path: str, expected: Any, actual: Any, because: str = "") -> Finding:
-    """The finding that `actual` at `path` is not `expected`.
+    """Return the finding that `actual` at `path` is not `expected`.
 
-    `because` says how the rule gets there.
+    `because` explains the expected value.
     """
     why = f" ({because})" if because else ""
     return Finding(
@@ -32,7 +32,7 @@ def _render(value: Any) -> str:
 
 
 def equal_within(expected: Any, actual: Any, tolerance: Decimal) -> bool:
-    """Equality; numbers within `tolerance` (kb: `check.tolerance`)."""
+    """Test equality. Numbers may differ by `tolerance` (kb: `check.tolerance`)."""
     if expected == actual:
         return True
     return (
@@ -49,7 +49,7 @@ def compare(
     prefix: str,
     tolerance: Decimal,
 ) -> Iterator[Finding]:
-    """Findings for the fields named in `rules` (field to rule) that differ between the two."""
+    """Yield a finding for each field in `rules` (field to rule) that differs between the two."""
     for field, rule in rules.items():
         wanted, got = getattr(expected, field), getattr(actual, field)
         if not equal_within(wanted, got, tolerance):

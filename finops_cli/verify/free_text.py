@@ -1,5 +1,6 @@
-"""Check the numbers in free text: each must come from the input, or from what the rules derive from
-it.
+"""Check the numbers in free text.
+
+Each must come from the input, or from values that the rules derive from it.
 """
 
 from __future__ import annotations
@@ -36,11 +37,10 @@ _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 def check_reason(
     answer: Triage, reference: Triage, fail: FailRecord, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Find numbers of a reason that do not come from the record, its bands, its triage, the sum and
-    the product of the score, or the deadline.
+    """Find numbers of a reason that come neither from the record nor from its triage.
 
-    What others wrote in the record (`notes`, `dk_reason`) and `origin`, which no rule reads, does
-    not count.
+    Bands, the sum and the product of the score, and the deadline are also allowed. Numbers in
+    `notes`, `dk_reason` and `origin` do not count, because no rule reads these fields.
     """
     accepted = kb.phrases
     if not unsupported_numbers(
@@ -62,11 +62,10 @@ def check_reason(
 def check_prose(
     answer: Resolution, reference: Resolution, case: ResolverInput, kb: KnowledgeBase
 ) -> Iterator[Finding]:
-    """Find numbers of a plan's texts that do not come from the input, the plan, their counts and
-    sums, or the deadline.
+    """Find numbers of a plan's texts that come neither from the input nor from the plan.
 
-    In a step with a counterparty, numbers of other counterparties count only when the text names
-    them.
+    Counts, sums and the deadline are also allowed. In a step with a counterparty, numbers of other
+    counterparties count only if the text names them.
     """
     wanted = {path: text for path, text, _ in _texts(reference)}
     unlike = [said for said in _texts(answer) if said[1] != wanted.get(said[0])]
@@ -99,7 +98,7 @@ def check_prose(
 
 
 def _bands(fail: FailRecord, reference: Triage, kb: KnowledgeBase) -> Iterator[Decimal]:
-    """The edges of the bands that the record falls in: "below 25%", "7-9 days"."""
+    """Yield the edges of the bands that the record falls in: "below 25%", "7-9 days"."""
     s = kb.scoring
     placed: tuple[tuple[BandTable[Any], Decimal | int], ...] = (
         *((banded.table, banded.number) for banded in quantities(fail, s)),
@@ -138,7 +137,9 @@ def _texts(plan: Resolution) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _of_a_step(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Known:
-    """The numbers that the rationale of any step may use: shares, stock, deadline and score."""
+    """Collect the numbers that the rationale of any step may use: shares, stock, deadline and
+    score.
+    """
     owed, deadline, steps = case.ftd_qty, case.triage.deadline, plan.resolution_steps
     return known_numbers(
         (
@@ -161,8 +162,9 @@ def _of_a_step(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Know
 
 
 def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Known:
-    """The further numbers that other texts may use: all of input and plan, their counts and sums,
-    and the notice of a recall.
+    """Collect the further numbers that other texts may use.
+
+    These are all numbers of input and plan, their counts and sums, and the notice of a recall.
     """
     steps, parties, brokers = (
         plan.resolution_steps,
@@ -199,7 +201,7 @@ def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Kn
 
 
 def _of_counterparties(plan: Resolution, case: ResolverInput) -> dict[str, Known]:
-    """The numbers of each counterparty's fails, and of the plan's texts about it."""
+    """Collect the numbers of each counterparty's fails, and of the plan's texts about it."""
     said: defaultdict[str, list[object]] = defaultdict(list)
     fails: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
     for fail in fails:
@@ -210,5 +212,5 @@ def _of_counterparties(plan: Resolution, case: ResolverInput) -> dict[str, Known
 
 
 def _days(deadline: str | None, age: int) -> tuple[int, ...]:
-    """The age, the day of the deadline, the days that are left."""
+    """Return the age, the day of the deadline, and the days left."""
     return (age,) if deadline is None else (age, day := int(deadline[2:]), day - age)

@@ -1,4 +1,4 @@
-"""Bounds that a factor implies for the number behind it: can an age with factor 60 be 10 days?"""
+"""Bounds that a factor implies for its number: can an age with factor 60 be 10 days?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 
 YES, NO, OPEN = frozenset({True}), frozenset({False}), frozenset({True, False})
 Bound = Mapping[Decimal, frozenset[bool]]
-"""For each value of a table, whether a number in its bands can reach a bound."""
+"""For each value of a table: can a number in its bands reach the bound, can it miss it, or both?"""
 
 
 class ImpliedBounds(NamedTuple):
@@ -27,13 +27,13 @@ class ImpliedBounds(NamedTuple):
     covered: Bound
     bought_in: Bound
     past_deadline: Mapping[bool, Bound]
-    """By whether the security is on the threshold list."""
+    """The key is true for a security on the threshold list."""
     concentrated_cp: Bound
 
 
 @lru_cache(maxsize=8)
 def implied_bounds(kb: KnowledgeBase) -> ImpliedBounds:
-    """Every bound on which a flag or an action depends, for the factors of `kb`."""
+    """Return every bound on which a flag or an action depends, for the factors of `kb`."""
     s, t = kb.scoring, kb.triage
     return ImpliedBounds(
         problem_cp=bound(s.cp_history_factor, t.problem_cp_over_pct, strict=True),
@@ -52,10 +52,11 @@ def implied_bounds(kb: KnowledgeBase) -> ImpliedBounds:
 def bound(
     table: BandTable[Decimal], bound: Decimal, strict: bool = False, whole: bool = False
 ) -> Bound:
-    """For each value of `table`: may numbers in its bands be at least `bound` (or over it, when
-    `strict`), may they be less?
+    """Test for each value of `table` if numbers in its bands can be at least `bound`, and if they
+    can be less.
 
-    `whole`: the numbers are whole, so the band after `to = 9` starts at 10. Numbers start at 0.
+    With `strict` a number must be above `bound`. With `whole` the numbers are whole, so the band
+    after `to = 9` starts at 10. Numbers start at 0.
     """
     answers: dict[Decimal, frozenset[bool]] = {}
     for band, value in enumerate(table.values):
@@ -93,8 +94,10 @@ def _lower(table: BandTable[Decimal], band: int, whole: bool) -> tuple[Decimal, 
 def concentrations(
     rules: ScoringRules, threshold: bool, cp_rate: frozenset[bool]
 ) -> frozenset[Decimal]:
-    """Every concentration modifier that a record can have, given whether its security is on the
-    threshold list and whether its counterparty's rate may count as concentrated.
+    """Return every concentration modifier that a record can have.
+
+    It depends on the threshold list and on whether the counterparty's rate may count as
+    concentrated.
     """
     modifiers = rules.concentration
     either = (False, True)

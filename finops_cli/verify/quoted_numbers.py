@@ -1,8 +1,8 @@
-"""The numbers of a text, and which of them nothing bears out.
+"""Find the numbers of a text that no known number supports.
 
-Figures are looked up by what they are worth, not by what they are said of. So it stays unseen when
-a figure is wrong where it stands but true elsewhere ("aged 3 days" where 3 are the counterparty's
-points), or has a wrong unit, or is spelt out in words.
+Numbers are looked up by value, not by meaning. So the check misses a number that is wrong in its
+sentence but true elsewhere ("aged 3 days" where 3 are the counterparty's points), a wrong unit, and
+a number in words.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from finops_cli.domain.cusip import PATTERN as CUSIP
 from finops_cli.domain.money import parse_usd
 
 Known = frozenset[Decimal | str]
-"""Numbers; names that hold digits, whose text is kept, so that DTC-0161 does not bear out 161
-shares; the units of zeros: `0 days`.
+"""Known numbers.
+
+The set contains numbers; texts of names with digits, so that DTC-0161 does not support 161 shares;
+and the units of zeros, such as `0 days`.
 """
 _WORDS_OF = {"days": "d day days", "shares": "sh shs share shares", "percent": "% percent pct"}
 _UNITS = {word: unit for unit, words in _WORDS_OF.items() for word in words.split()}
@@ -40,14 +42,16 @@ _FIGURE = re.compile(
     r"(?:[ \u2009]?(?i:(?P<suffix>thousand|million|billion|mln|[kmb]|mm|mn|bn)(?!\w)))?"
     rf"(?P<unit>{_UNIT})?"
 )
-"""Begins with a digit, for which the search is fast; what may stand before it is asked from
-there.
+"""A number.
+
+The pattern begins with a digit, because that search is fast. Lookbehinds then test the text before
+the digit.
 """
 _WORD = re.compile(r"(?:DTC[- ]|[^\W\d]+)\Z")
 _UNIT_WORD = re.compile(r"(?:%|[a-z]+)\Z")
 _GROUPING = re.compile(r"[,\u2009]")
 _LOOSE = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:(?: \d{3})+|(?:['\u2019]\d{3})+)(?!\d)")
-"""32 000 and 12'000, which may be two numbers."""
+"""Numbers such as 32 000 and 12'000, which may be two numbers."""
 _AS_TYPED = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
     | dict.fromkeys("\xa0\u2007\u202f", "\u2009")
@@ -68,42 +72,42 @@ _OF_FIELD = {
     )
     for name in names.split()
 }
-"""The unit that a 0 of a field counts.
+"""The unit of a field that is 0.
 
-A field that is 0 when absent (`depot_qty`, the `qty` of a notice) has no unit here.
+A field that is 0 if absent (`depot_qty`, the `qty` of a notice) has no unit here.
 """
 _LEFT_BEFORE = re.compile(
     r"\b(?:residual|remain\w*|uncover\w+|short)[ :=]+(?:\w+[ :=]+){0,2}\Z", re.IGNORECASE
 )
 _LEFT_AFTER = re.compile(r" (?:\w+ ){0,2}(?:remain\w*|left|uncover\w+|short)\b", re.IGNORECASE)
 _STEPS = rf"\bsteps? \d{{1,2}}(?: ?(?:-|&|and|to) ?\d{{1,2}})?(?![.,]?\w)(?!{_UNIT})"
-"""Step 2, steps 1-3."""
+"""References to steps: step 2, steps 1-3."""
 _MARK = re.compile(
     r"(?:(?:(?P<line>\A|\n)[ \t]*|(?P<after>[.;:,])"
     r" {1,2})(?P<number>\d{1,2})(?P<end>[.)])(?=\s)|(?<![\w)])\((?P<inner>\d{1,2})\))"
     rf"(?!{_UNIT})"
 )
-"""`1.` and `1)` before what is first, `(2)`."""
+"""Marks of lists: `1.` and `1)` at the start of a line or a clause, and `(2)`."""
 
 
 class QuotedNumber(NamedTuple):
-    """A number as it is written and what it is worth, down to its last digit; or a name that holds
-    digits.
-
-    `unit`: days, shares, percent, usd; of a 0 also left: shares that stay uncovered. Days and
-    shares nobody rounds.
-    """
+    """A number as written, or a name with digits."""
 
     text: str
     value: Decimal | str
+    """The value, down to its last digit."""
     unit: str = ""
+    """`days`, `shares`, `percent` or `usd`; for a 0 also `left`: shares that stay uncovered.
+
+    Days and shares are never rounded.
+    """
 
 
 def read_numbers(text: str) -> Iterator[QuotedNumber]:
-    """Every number of `text`, exact: 12,000 $2.1M 3.5% -5000 T+13 12000sh. Names are L3, DTC-0161,
-    12345A106, 037833100.
+    """Yield every number of `text` exactly: 12,000 $2.1M 3.5% -5000 T+13 12000sh.
 
-    What else Unicode counts as a number (\u00bd, \u2467) is a name that nothing bears.
+    Names are L3, DTC-0161, 12345A106, 037833100. Other characters that Unicode counts as numbers
+    (\u00bd, \u2467) are names that nothing supports.
     """
     if not text.isascii():
         text = text.translate(_AS_TYPED)
@@ -143,8 +147,9 @@ def _unit(written: str) -> str:
 
 
 def _of_zero(unit: str, text: str, start: int, end: int) -> str:
-    """The unit of a 0: T+0 is a day; a residual of 0, and 0 shares that remain, are more than 0
-    shares.
+    """Return the unit of a 0.
+
+    T+0 is a day. A residual of 0, and 0 shares that remain, are more than 0 shares.
     """
     if not unit and text.endswith("T+", 0, start):
         return "days"
@@ -156,11 +161,10 @@ def _of_zero(unit: str, text: str, start: int, end: int) -> str:
 
 
 def known_numbers(*given: object, **measured: Iterable[Decimal | int]) -> Known:
-    """Every number in domain objects and lists of them, in their texts too; of a negative one also
-    the amount.
+    """Collect every number in domain objects and lists of them, including their texts.
 
-    `measured`: numbers by their unit, so that a 0 of them is one. A `fail_id` and an all-digit
-    CUSIP are names and no numbers.
+    A negative number is also known by its amount. `measured` has numbers by unit, so that a 0 gets
+    its unit. A `fail_id` and an all-digit CUSIP are names, not numbers.
     """
     found: set[Decimal | str] = set()
     _collect(given, found)
@@ -194,11 +198,10 @@ def _collect(value: object, found: set[Decimal | str], unit: str = "") -> None:
 def unsupported_numbers(
     text: str, known_numbers: Known, accepted: frozenset[str] = frozenset(), name: str | None = None
 ) -> list[QuotedNumber]:
-    """The figures of `text` that `known` does not hold, exactly or rounded half-up to where the
-    figure ends.
+    """Return the numbers of `text` that are not in `known_numbers`, exactly or rounded half-up.
 
-    `accepted`: phrases whose numbers claim nothing (kb: `check.phrases`). Numbers of steps and of
-    lists, and the `name` of the fail, claim nothing.
+    `accepted` are phrases whose numbers are not claims (kb: `check.phrases`). Numbers of steps and
+    of lists, and the `name` of the fail, are not claims.
     """
     if all(is_supported(figure, known_numbers) for figure in read_numbers(text)):
         return []
@@ -217,7 +220,9 @@ def _joined(written: str, known_numbers: Known) -> str:
 
 
 def _unlisted(text: str) -> str:
-    """`text` without the marks of lists: a line may begin with any, others rise from 1 and are at
+    """Remove the marks of lists from `text`.
+
+    A mark at the start of a line may be any number. Other marks count up from 1, and there are at
     least two.
     """
     lists: list[list[re.Match[str]]] = []
@@ -243,9 +248,9 @@ def _unlisted(text: str) -> str:
 
 @lru_cache(maxsize=10)
 def _no_claims(accepted: frozenset[str]) -> re.Pattern[str]:
-    """A phrase may have a blank for its hyphen, or none, and paragraphs after it: Rule 203(b)(3).
+    """Match an accepted phrase with a space or nothing for its hyphen, and paragraphs after it.
 
-    Before a unit it is a claim.
+    For example, Rule 203(b)(3). A phrase before a unit is a claim.
     """
     phrases = (
         re.sub(r"\\[ -]", "[ -]?", re.escape(phrase))
@@ -258,7 +263,10 @@ def _no_claims(accepted: frozenset[str]) -> re.Pattern[str]:
 
 
 def is_supported(figure: QuotedNumber, known_numbers: Known) -> bool:
-    """Nothing rounds to 0, and a 0 with a unit is one of that unit."""
+    """Test if a number is known.
+
+    No number rounds to 0, and a 0 with a unit needs a 0 of that unit.
+    """
     value = figure.value
     if not value:
         return (f"0 {figure.unit}" if figure.unit else value) in known_numbers
@@ -274,9 +282,9 @@ def is_supported(figure: QuotedNumber, known_numbers: Known) -> bool:
 
 @lru_cache(maxsize=10)
 def _ascending(known_numbers: Known, negative: bool) -> list[Decimal]:
-    """The amounts of one sign.
+    """Return the amounts of one sign, sorted.
 
-    Sorted once, so that a text of thousands of wrong figures costs no more than itself.
+    Sorting once keeps texts with thousands of wrong numbers fast.
     """
     return sorted(
         number.copy_abs()

@@ -1,8 +1,9 @@
-"""Repair an answer in which only numbers, and what follows from them, are wrong (kb:
-`model.violation_policy`, `model.unrepairable_fields`).
+"""Repair an answer in which only numbers, and values that follow from them, are wrong.
 
-What stands is the reference with the model's own sentences. The sentences that a finding blames are
-the reference's too.
+Source: kb `model.violation_policy`, `model.unrepairable_fields`.
+
+The result is the reference with the model's own sentences. Sentences with a finding are replaced by
+the reference's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from finops_cli.domain.triage import Triage
 def repaired_triage(
     answer: Triage, findings: Iterable[Finding], reference: Triage, judgements: frozenset[str]
 ) -> Triage | None:
-    """`answer` with its numbers corrected; None when one of `judgements` is wrong."""
+    """Correct the numbers of `answer`; None if one of `judgements` is wrong."""
     if any(_misjudged(answer, reference, judgements)):
         return None
     blamed = {finding.path for finding in findings}
@@ -33,9 +34,9 @@ def repaired_plan(
     reference: Resolution,
     judgements: frozenset[str],
 ) -> Resolution | None:
-    """`answer` with its numbers corrected; None when one of `judgements` is wrong.
+    """Correct the numbers of `answer`; None if one of `judgements` is wrong.
 
-    The steps of a plan are a judgement: which actions, with whom, in which order.
+    The steps of a plan are a judgement: their actions, counterparties and order.
     """
     if any(_misjudged(answer, reference, judgements)) or (
         "steps" in judgements and _course(answer) != _course(reference)

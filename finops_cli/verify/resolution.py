@@ -1,4 +1,4 @@
-"""Check a plan against its input or, without an input, for agreement with itself."""
+"""Check a plan against its input, or without an input for internal consistency."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def check_resolution(
     reference: Resolution | None = None,
     owed: int | None = None,
 ) -> list[Finding]:
-    """Find what is wrong with `answer`; nothing when it is good.
+    """Return the findings about `answer`; empty if it is correct.
 
     `reference` is the plan that the rules give for the input, and `owed` the shares that the input
-    owes. Where both plans have as many steps, every field is compared; where not, missing and
-    superfluous steps are named and the plan is checked against itself too.
+    owes. If both plans have equally many steps, every field is compared. Otherwise missing and
+    superfluous steps are listed and the plan is also checked for consistency.
     """
     if reference is None or answer is reference:
         return own_findings(answer, owed, kb)
@@ -120,7 +120,10 @@ def _describe(step: Step) -> str:
 
 
 def own_findings(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> list[Finding]:
-    """Findings of `plan` against itself. `owed`: the shares owed, told from the plan when None."""
+    """Check `plan` for consistency.
+
+    `owed` are the shares owed; None: derive them from the plan.
+    """
     if owed is None:
         owed = _owed_as_stated(plan)
     return [
@@ -132,7 +135,7 @@ def own_findings(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> list[
 
 
 def _owed_as_stated(plan: Resolution) -> int | None:
-    """The shares owed that most lines of the plan agree on; None when nothing tells."""
+    """Return the shares owed that most lines of the plan agree on; None if none can be derived."""
     told: Counter[int] = Counter()
     covered = 0
     for step in plan.resolution_steps:
@@ -184,8 +187,9 @@ def _steps_add_up(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> Iter
 
 
 def half_up_pct(covered: int, owed: int, decimals: int) -> Decimal:
-    """covered / owed in percent by whole division and its remainder; the plan reckons it another
-    way.
+    """Compute covered / owed in percent from the integer quotient and its remainder.
+
+    The plan computes it in another way.
     """
     units, rest = divmod(covered * 100 * 10**decimals, owed)
     return Decimal(units + (2 * rest >= owed)).scaleb(-decimals)
@@ -293,7 +297,7 @@ def _quantity_for(strategy: str) -> str | int:
 
 
 def steps_make_sense(plan: Resolution) -> Iterator[Finding]:
-    """Findings of steps against their own action, and of the gridlock fields against the steps."""
+    """Check each step against its own action, and the gridlock fields against the steps."""
     nets = False
     for i, step in enumerate(plan.resolution_steps):
         nets = nets or step.action == "NET_GRIDLOCK"

@@ -1,4 +1,4 @@
-"""The types as JSON Schema (Draft 2020-12), and what a schema finds wrong with an object."""
+"""Types as JSON Schema (Draft 2020-12), and the errors that a schema finds in an object."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RULES = {
 def schema_of(
     name: str, kind: type[msgspec.Struct], null_is_default: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The schema of `kind`.
+    """Return the schema of `kind`.
 
     Fields in `null_is_default` may be null, which means the same as absent.
     """
@@ -53,7 +53,10 @@ def _exact_schema(kind: type) -> dict[str, Any]:
 
 
 def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
-    """Exact numbers are JSON numbers; `X or null` is one schema where X is not a reference."""
+    """Simplify a schema.
+
+    Exact numbers become JSON numbers. `X or null` becomes one schema unless X is a reference.
+    """
     if "anyOf" in schema:
         [inner] = [branch for branch in schema["anyOf"] if branch != {"type": "null"}]
         schema = {**inner, **{key: value for key, value in schema.items() if key != "anyOf"}}
@@ -73,7 +76,9 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
 
 
 def schema_errors(given: Any, schema: dict[str, Any]) -> list[Problem]:
-    """Every fault that the schema finds in `given`, by path; at most `limits.PROBLEMS` of them."""
+    """Return every fault that the schema finds in `given`, by path, at most `limits.PROBLEMS` of
+    them.
+    """
     every = (
         problem for error in _validator(schema).iter_errors(given) for problem in _problems(error)
     )
@@ -114,7 +119,7 @@ def _is_integer(_: Any, value: Any) -> bool:
 
 
 def _problems(error: Any) -> Iterator[Problem]:
-    """One problem for each field that a jsonschema.ValidationError is about."""
+    """Yield a problem for each field of a jsonschema.ValidationError."""
     if error.validator == "anyOf":
         for inner in error.context or ():
             if inner.schema_path[0] == 0:  # the branch that is not null
@@ -196,7 +201,7 @@ _BOUNDS = {
 
 
 def show_value(value: Any) -> str:
-    """`value` as JSON, short enough to repeat in a message."""
+    """Format `value` as JSON, short enough for a message."""
     if isinstance(value, str):
         value = value[: limits.SHOWN_CHARS * 2]
     elif isinstance(value, list | dict):

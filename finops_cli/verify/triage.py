@@ -1,6 +1,6 @@
-"""Check a triage against its record or, without a record, for agreement with itself.
+"""Check a triage against its record, or without a record for internal consistency.
 
-Without the record, a factor that is not shown may have each value of its table.
+Without the record, a factor that is not shown may have any value of its table.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ _COMPONENT_RULES = {
 def check_triage(
     answer: Triage, kb: KnowledgeBase, reference: Triage | None = None
 ) -> list[Finding]:
-    """Find what is wrong with `answer`; nothing when it is good.
+    """Return the findings about `answer`; empty if it is correct.
 
     `reference` is the triage that the rules give for the record. Every field is compared with it.
-    Without one, or when all fields agree, the answer is checked against itself: arithmetic, bands,
-    and what each field implies for the others.
+    Without a reference, or if all fields agree, the answer is checked for consistency: arithmetic,
+    bands, and what each field implies for the others.
     """
     if reference is not None and answer is not reference:
         found = list(_against(answer, reference, kb))
@@ -65,8 +65,9 @@ def check_triage(
 
 @lru_cache(maxsize=4096)
 def _own_findings(kb: KnowledgeBase, *values: Any) -> tuple[Finding, ...]:
-    """Findings of an answer against itself, by all of its fields but the reason, in which many
-    records are alike.
+    """Check an answer for consistency.
+
+    The result is cached by all fields but the reason, because many records have equal fields.
     """
     found: list[Finding] = []
     answer = Triage(**dict(zip(_CHECKED_FIELDS, values, strict=True)), reason="")
@@ -97,14 +98,16 @@ def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[F
 
 
 def _component_rules(rules: ScoringRules) -> dict[str, str]:
-    """The rule of each field of `score_components`, in the order of the fields."""
+    """Return the rule of each field of `score_components`, in the order of the fields."""
     by_field = {field: factor.row.kb_id for field, factor in rules.factors_by_field}
     by_field |= _COMPONENT_RULES
     return {field: by_field[field] for field in rules.components.__struct_fields__}
 
 
 def _explain_base(answer: Triage, rules: ScoringRules) -> str:
-    """The weighted sum of the factors that the answer shows, and what hidden ones may add to it."""
+    """Show the weighted sum of the factors in the answer, with the possible values of hidden
+    factors.
+    """
     c = answer.score_components
     terms = [
         f"{plain(getattr(c, field))} x {factor.weight}" for field, factor in rules.factors_by_field
@@ -119,9 +122,10 @@ def _explain_base(answer: Triage, rules: ScoringRules) -> str:
 
 
 def _possible_bases(answer: Triage, rules: ScoringRules) -> list[Decimal]:
-    """Every base score that the shown factors allow, ascending.
+    """Return every base score that the shown factors allow, ascending.
 
-    One where every factor is shown; else one for each combination of values of the hidden factors.
+    There is one if every factor is shown, else one for each combination of the hidden factors'
+    values.
     """
     c = answer.score_components
     choices = [

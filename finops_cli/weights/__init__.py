@@ -1,1 +1,1 @@
-"""Reads model weights, merges adapters, writes GGUF files and quantizes them."""
+"""Read model weights, merge adapters, write GGUF files and quantize them."""

@@ -1,9 +1,9 @@
 """The two supported networks, Qwen3 and Qwen3.5 (text): from config.json, and as GGUF settings.
 
-A setting that would make another network is refused, never ignored.
+A setting that would change the network is refused, never ignored.
 
-Source: llama.cpp's converter, `conversion/base.py` and `conversion/qwen.py` (MIT, The ggml
-authors; Qwen3.5: ggml-org/llama.cpp#19468).
+Source: llama.cpp's converter, `conversion/base.py` and `conversion/qwen.py` (MIT, The ggml authors;
+Qwen3.5: ggml-org/llama.cpp#19468).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ ARCHITECTURES: dict[str, Name] = {
     "Qwen3_5ForConditionalGeneration": "qwen35",
 }
 _Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-"""llama.cpp counts in 32 bits."""
+"""The largest count, because llama.cpp counts in 32 bits."""
 _ROPE_SECTIONS = [11, 11, 10]
 _ROTARY_PROPORTION = 0.25
-"""The defaults of transformers, where a checkpoint does not say."""
+"""The defaults of transformers for settings that a checkpoint omits."""
 _FIXED: dict[str, tuple[object, ...]] = {
     "attention_bias": (False,),
     "hidden_act": ("silu",),
     "use_sliding_window": (False,),
     "attn_output_gate": (True,),
 }
-"""Settings of which llama.cpp knows one value only. They may be absent."""
+"""Settings for which llama.cpp supports one value only. They may be absent."""
 
 
 _ORIGINAL_CONFIG = "use the config.json that came with the model"
@@ -49,7 +49,7 @@ class LinearAttention(Struct, frozen=True, kw_only=True):
     head_dim: int
     kernel: int
     interval: int
-    """Every so many layers, one is a full attention."""
+    """One layer in this many is a full attention."""
 
 
 class Architecture(Struct, frozen=True, kw_only=True):
@@ -67,14 +67,14 @@ class Architecture(Struct, frozen=True, kw_only=True):
     norm_epsilon: float
     rope_base: float
     tied: bool
-    """Whether the input embedding is also the output layer."""
+    """The input embedding is also the output layer."""
     rope_dimensions: int = 0
     rope_sections: tuple[int, ...] = ()
     linear: LinearAttention | None = None
     """None for Qwen3."""
 
     def is_linear(self, layer: int) -> bool:
-        """Return whether `layer`, counted from 0, is a linear attention."""
+        """Return true if `layer`, counted from 0, is a linear attention."""
         return self.linear is not None and (layer + 1) % self.linear.interval != 0
 
 

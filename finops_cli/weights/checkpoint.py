@@ -1,4 +1,4 @@
-"""Reads a model that transformers saved: a folder with config.json, tokenizer and weight files."""
+"""Read a model that transformers saved: a folder with config.json, tokenizer and weight files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ONE, _INDEX, WEIGHTS = "model.safetensors", "model.safetensors.index.json", ".s
 _TEXT_PREFIX = "model.language_model."
 _NOT_NEEDED = re.compile(r"(model\.)?(visual|mtp)\.|.*\.rotary_emb\.inv_freq$")
 """Tensors that the text model does not need: the vision tower of Qwen3.5, its speculative layers,
-and tables that follow from the settings.
+and tables that are computed from the settings.
 """
 _LARGEST = sys.float_info.max
 
@@ -30,13 +30,13 @@ class Checkpoint(NamedTuple):
     tensors: dict[str, Tensor]
     """The tensors of the text model by their names in a text-only model."""
     files: tuple[Path, ...]
-    """All files that are read: config, index, weights."""
+    """All files that are read: config, index and weights."""
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read the model in `folder`.
 
-    Raises UsageError when it is not a model, is incomplete or quantized, or has a tensor twice.
+    Raises UsageError if it is not a model, is incomplete or quantized, or has a tensor twice.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -64,7 +64,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the object in a JSON file. Raises UsageError when there is none."""
+    """Read a JSON file that contains an object.
+
+    Raises UsageError if the file is missing or is not a JSON object.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; the folder is not a complete model or adapter")
     try:
@@ -74,13 +77,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
-    """Return whether a config.json says that its weights are quantized, all or the text model's."""
+    """Return true if a config.json states that all weights, or those of the text model, are
+    quantized.
+    """
     parts = (config, config.get("text_config"))
     return any(isinstance(part, dict) and bool(part.get("quantization_config")) for part in parts)
 
 
 def read_number(given: dict[str, Any], key: str) -> float | None:
-    """Return the number under `key`; None where there is no number that a float can hold."""
+    """Return the number under `key`; None if the value is not a number that fits a float."""
     value = given.get(key)
     if (
         not isinstance(value, int | float)
@@ -97,7 +102,7 @@ def text_model_name(name: str) -> str:
 
 
 def _refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
-    """Raises UsageError for a quantized model: a merge into 4 bits would round the adapter away."""
+    """Raise UsageError for a quantized model. Merging into 4 bits would round the adapter away."""
     if is_quantized(config):
         raise UsageError(
             f"{folder} is a quantized model (quantization_config)",
@@ -123,9 +128,9 @@ def _find_weight_files(folder: Path) -> list[Path]:
 
 
 def _refuse_index_mismatch(index: Path, tensors: dict[str, Tensor]) -> None:
-    """Raises UsageError when a tensor is not in the file that the index says.
+    """Raise UsageError if a tensor is not in the file that the index names.
 
-    Then the folder has files of two models.
+    Then the folder contains files of two models.
     """
     if not index.is_file():
         return

@@ -1,4 +1,4 @@
-"""Converts a checkpoint, with or without an adapter, to one GGUF file.
+"""Convert a checkpoint, with or without an adapter, to one GGUF file.
 
 Only a few rows are in memory at a time, whatever the size of the model.
 """
@@ -27,14 +27,14 @@ from finops_cli.weights.tensor_map import TensorSpec, list_tensors
 
 _QUANTIZATION_VERSION = 2
 _BLOCK_NUMBERS = 256 * 1024
-"""Numbers in memory at a time: few enough for a processor's cache while an adapter is added."""
+"""Numbers in memory at a time. They fit into a processor's cache while an adapter is added."""
 
 Watch = Callable[[int, int], None]
-"""Called with the number of bytes written and of all bytes."""
+"""Called with the number of written bytes and of all bytes."""
 
 
 class Conversion(NamedTuple):
-    """A conversion that can be done: everything except the numbers has been checked."""
+    """A conversion that is possible: everything except the numbers has been checked."""
 
     checkpoint: Checkpoint
     network: Architecture
@@ -44,7 +44,7 @@ class Conversion(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """The number of weights in the network."""
+        """Return the number of weights in the network."""
         return sum(int(np.prod(tensor.shape)) for tensor in self.tensors)
 
     def bytes(self, precision: Precision) -> int:
@@ -57,7 +57,7 @@ class ModelName(NamedTuple):
 
     name: str
     modelfile: str | None = None
-    """The Modelfile whose prompt the model was trained with, unless it is its stage's."""
+    """The Modelfile whose prompt the model was trained with; None: the Modelfile of its stage."""
 
 
 def plan_conversion(checkpoint: Checkpoint, adapter: LoraAdapter | None) -> Conversion:
@@ -84,7 +84,7 @@ def plan_conversion(checkpoint: Checkpoint, adapter: LoraAdapter | None) -> Conv
 def convert(
     planned: Conversion, path: Path, precision: Precision, name: ModelName, watch: Watch
 ) -> None:
-    """Write the file `path`, complete or not at all.
+    """Write the file `path`, either complete or not at all.
 
     Raises UsageError for NaN, infinity and numbers too large for f16.
     """
@@ -189,7 +189,7 @@ def _header_entry(tensor: TensorSpec, precision: Precision) -> gguf_writer.Tenso
 def _refuse_tensor_mismatch(
     checkpoint: Checkpoint, wanted: list[TensorSpec], network: Architecture
 ) -> None:
-    """Raises UsageError unless the checkpoint has exactly the tensors of the network."""
+    """Raise UsageError unless the checkpoint has exactly the tensors of the network."""
     known = {tensor.source for tensor in wanted} | ({"lm_head.weight"} if network.tied else set())
     strange = sorted(checkpoint.tensors.keys() - known)
     if strange:

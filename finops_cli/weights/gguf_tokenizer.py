@@ -1,8 +1,8 @@
-"""Converts the tokenizer of a checkpoint, a byte-level BPE as Qwen's, to settings of a GGUF file.
+"""Convert the tokenizer of a checkpoint, a byte-level BPE like Qwen's, to settings of a GGUF file.
 
-A tokenizer that llama.cpp would follow differently is refused: another pattern, another normalizer,
-added tokens that include spaces. llama.cpp does not normalize. Where the tokenizer does (NFC),
-texts must be NFC before they are sent, as `models.prompts` makes them.
+A tokenizer that llama.cpp would apply differently is refused: another pattern, another normalizer,
+added tokens that include spaces. llama.cpp does not normalize. If the tokenizer does (NFC), texts
+must be NFC before they are sent, as `models.prompts` does.
 
 Source: llama.cpp's `conversion/base.py` (MIT, The ggml authors) for the types of tokens.
 """
@@ -66,14 +66,14 @@ class _Tokenizer(Struct, frozen=True):
 
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""The files that are read from a folder; the last one may be absent."""
+"""The files that are read from a folder. The last one may be absent."""
 
 
 def read_gguf_tokenizer(folder: Path, config: dict[str, Any], size: int) -> dict[str, Pair]:
     """Read the tokenizer in `folder` as settings, for a network of `size` tokens.
 
     `config` is the text part of config.json. Raises UsageError for a tokenizer that llama.cpp would
-    not follow token by token.
+    apply differently.
     """
     path = folder / FILES[0]
     read_json(path)
@@ -120,7 +120,7 @@ def _refuse_other_model(path: Path, model: _Model) -> None:
 
 
 def _refuse_text_changes(path: Path, tokenizer: _Tokenizer) -> None:
-    """Raises UsageError for a step that changes a text before the split, or adds tokens to it."""
+    """Raise UsageError for a step that changes a text before the split, or adds tokens to it."""
     if tokenizer.normalizer is not None and tokenizer.normalizer.get("type") != "NFC":
         raise UsageError(
             f"{path}: normalizer {tokenizer.normalizer.get('type')} is not supported. Expected NFC"
@@ -142,7 +142,7 @@ def _refuse_text_changes(path: Path, tokenizer: _Tokenizer) -> None:
 
 
 def _adds_nothing(processor: dict[str, Any]) -> bool:
-    """Return whether a post-processor adds no tokens. transformers 5 saves one of the text only."""
+    """Return true if a post-processor adds no tokens. transformers 5 saves such a processor."""
     kind = processor.get("type")
     if kind == "Sequence":
         return all(_adds_nothing(each) for each in processor.get("processors", []))
@@ -178,7 +178,7 @@ def _find_pattern(path: Path, pre_tokenizer: dict[str, Any] | None) -> str:
 def _read_tokens(path: Path, tokenizer: _Tokenizer, size: int) -> tuple[list[str], list[int]]:
     """Return the text and the type of each token.
 
-    A network with more tokens than the tokenizer gets texts that never occur.
+    If the network has more tokens than the tokenizer, the others get texts that never occur.
     """
     added = {token.id: token for token in tokenizer.added_tokens}
     by_id = {number: word for word, number in tokenizer.model.vocab.items()}
@@ -215,7 +215,7 @@ def _find_special_tokens(
 ) -> dict[str, Pair]:
     """Find the tokens that start a text, end an answer and pad a batch.
 
-    The tokenizer says so, else config.json.
+    They come from the tokenizer, else from config.json.
     """
     found: dict[str, Pair] = {}
     for role, key in (

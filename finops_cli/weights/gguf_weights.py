@@ -1,6 +1,6 @@
-"""Reads a GGUF file of a Qwen3 that `finops quantize` wrote, to continue training from its weights.
+"""Read a GGUF file of a Qwen3 that `finops quantize` wrote, to continue training from its weights.
 
-A quantized weight is read as the number that it stands for, so training starts from exactly the
+A quantized weight is read as the number that it represents, so training starts from exactly the
 model that `finops run` uses. A block of Q8_0 is a scale in float16, then 32 whole numbers.
 
 Source: ggml's `block_q8_0` (MIT, The ggml authors).
@@ -32,10 +32,11 @@ _FIX = (
 
 
 class _TensorLayout(NamedTuple):
-    """The storage of a type: each `item` has so many `numbers`."""
+    """The storage of a type."""
 
     item: Any
     numbers: int
+    """The number of weights in one `item`."""
 
 
 _LAYOUTS = {
@@ -62,18 +63,19 @@ class GgufTokenizer(
 
 
 class GgufWeights(NamedTuple):
-    """A complete file: every tensor of its network is present, in its shape and a readable type."""
+    """A complete file: every tensor of its network is present, with its shape and a known type."""
 
     path: Path
     network: Architecture
     tokenizer: GgufTokenizer
     tensors: dict[str, Placed]
     made_for: str | None
-    """The Modelfile whose prompt the model was trained with, if the file says so."""
+    """The Modelfile whose prompt the model was trained with; None if the file does not record it.
+    """
 
 
 def is_gguf(place: Path) -> bool:
-    """Return whether a path means a GGUF file, which need not exist."""
+    """Return true if a path names a GGUF file. The file need not exist."""
     return place.suffix == _SUFFIX and not place.is_dir()
 
 
@@ -117,7 +119,7 @@ def _read(path: Path) -> GgufWeights:
 def read_weights(file: GgufWeights) -> dict[str, NDArray[np.float32]]:
     """Read all weights, by their names in transformers' Qwen3ForCausalLM.
 
-    Shape of each: that of the tensor, float32. Raises UsageError for NaN and infinity.
+    Shape of each: the shape of the tensor, float32. Raises UsageError for NaN and infinity.
     """
     found = {
         tensor.source: _read_tensor(file, tensor.name) for tensor in list_tensors(file.network)
@@ -129,7 +131,7 @@ def read_weights(file: GgufWeights) -> dict[str, NDArray[np.float32]]:
 
 
 def _refuse_unfit(path: Path, head: Head, network: Architecture) -> None:
-    """Raises NotGguf unless the file has exactly the tensors of the network, complete."""
+    """Raise NotGguf unless the file has exactly the tensors of the network, complete."""
     if network.layers > len(head.tensors):
         raise NotGguf(
             f"it should have {network.layers:,} layers, but has {len(head.tensors):,} tensors"

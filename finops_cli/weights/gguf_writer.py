@@ -1,7 +1,7 @@
-"""Writes the head of a GGUF file, version 3: key-value pairs and the table of tensors.
+"""Write the head of a GGUF file, version 3: key-value pairs and the table of tensors.
 
-A file has, in order: magic, version, counts; pairs; names, dimensions, types and offsets of the
-tensors; then the tensors, each at a multiple of 32 bytes. All numbers are little-endian.
+A file contains, in order: magic, version, counts; pairs; names, dimensions, types and offsets of
+the tensors; then the tensors, each at a multiple of 32 bytes. All numbers are little-endian.
 
 Source: ggml's `docs/gguf.md`.
 """
@@ -40,7 +40,7 @@ class TensorHeader(NamedTuple):
 
 
 def encode_head(pairs: Mapping[str, Pair], tensors: Sequence[TensorHeader]) -> bytes:
-    """Encode the head of a file, padded to where the first tensor starts.
+    """Encode the head of a file, padded to the start of the first tensor.
 
     The caller writes the tensors, each followed by `make_padding`.
     """
@@ -64,7 +64,7 @@ def make_padding(length: int) -> bytes:
 
 
 def write_gguf(path: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write a GGUF file without tensors: the fake Ollama accepts it, but it cannot run."""
+    """Write a GGUF file without tensors. The fake Ollama accepts it, but it cannot run."""
     path.write_bytes(encode_head(pairs, ()))
 
 

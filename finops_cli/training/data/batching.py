@@ -1,8 +1,9 @@
-"""Batches of a stream by tokens: rows of similar length together, so that little padding is needed.
+"""Batches of a stream by tokens. Rows of similar length are together, so that little padding is
+needed.
 
-The examples of each kind come in order, in pools: a pool is sorted by length and cut into batches,
-and the batches are shuffled. No example is lost or repeated. The order depends on the recipe only,
-so a resumed training run finds its place by making the earlier batches again.
+The examples of each kind come in order, in pools. A pool is sorted by length and cut into batches,
+and the batches are shuffled. No example is lost or repeated. The order depends only on the recipe,
+so a resumed training run finds its position by making the earlier batches again.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from finops_cli.training.data.row_checks import IGNORED, Encoded
 
 Points = Sequence[tuple[float, float]]
 _POOL = 128
-"""Examples that are sorted together."""
+"""Number of examples that are sorted together."""
 
 
 class TokenBatches:
     """The batches of a training run, by number.
 
-    `make` gives example n of a kind. `mix` has the weight of each kind over the run. `tokens` is
-    the size of a batch, `count` the number of batches.
+    `make` returns example n of a kind. `mix` has the weight of each kind over the run. `tokens` is
+    the size of a batch, and `count` is the number of batches.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class TokenBatches:
     def __getitem__(self, number: int) -> list[Encoded]:
         """Return batch `number`.
 
-        In order this is quick; an earlier batch makes all batches before it again.
+        Reading in order is fast. Reading an earlier batch makes all batches before it again.
         """
         if number < self._next:
             self._restart()
@@ -110,7 +111,7 @@ def weight_at(points: Points, progress: float) -> float:
 def collate(items: Sequence[Mapping[str, Any]], padding: int) -> dict[str, Any]:
     """Make tensors of rows, or of the rows of one batch.
 
-    Padding comes last, where causal attention never looks, so no mask is needed. Shape: (rows,
+    Padding is at the end, where causal attention does not look, so no mask is needed. Shape: (rows,
     longest row), int64.
     """
     rows = [

@@ -1,11 +1,11 @@
-"""How the examples of a stream are worded.
+"""The formats of the examples of a stream.
 
-A format decides what a model is trained to say. It does not change what the model is asked, nor how
-its answers are graded.
+A format decides the text that a model is trained to write. It changes neither the prompt nor the
+grading of answers.
 
 `card` is the format of the published models and of `finops generate`. Models of a few million
-parameters cannot reason in whole sentences. With `scratchpad` they write small steps of working
-before the answer; it also has auxiliary tasks that practise these steps, which `data.mix` mixes in.
+parameters cannot reason in whole sentences. With `scratchpad` they write small steps before the
+answer. It also has auxiliary tasks that practise these steps; `data.mix` mixes them in.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from finops_cli.training.recipe_schema import Data
 
 Example = Row | AuxiliaryTask
 ExampleMaker = Callable[[DatasetOptions, int, KnowledgeBase, Data], Example]
-"""Makes the example at an index of the stream. Equal arguments give equal examples."""
+"""Return the example at an index of the stream. Equal arguments give equal examples."""
 ANSWERS = "answers"
-"""The kind of example that is a whole row: a question with its answer."""
+"""The kind of example that is a whole row: a prompt with its answer."""
 SEEDS = {ANSWERS: 0, "scratchpad": 1, "reading": 2, "round_lots": 3}
-"""Added to the seed of a stream, so that auxiliary tasks show other records than the answers do."""
+"""Added to the seed of a stream, so that auxiliary tasks use other records than the rows do."""
 
 
 class ExampleFormat(NamedTuple):
-    """A way to word the examples of a stream."""
+    """A text format for the examples of a stream."""
 
     make_row: Callable[[DatasetOptions, int, KnowledgeBase, Data], Row]
-    """Makes the row at an index: it is asked, answered and graded."""
+    """Make the row at an index, which a model answers and a grader grades."""
     kinds: dict[str, ExampleMaker]
     """Makers of further kinds of example, by their name in `data.mix`."""
 

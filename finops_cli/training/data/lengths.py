@@ -18,7 +18,7 @@ from finops_cli.training.recipe_schema import Training
 
 _PERCENTILES = (50, 90, 99, 100)
 _END_OF_TURN = 2
-"""Tokens after an answer: the end-of-turn token and a line end."""
+"""Number of tokens after an answer: the end-of-turn token and a line end."""
 
 
 class Lengths(Struct, frozen=True):
@@ -29,11 +29,11 @@ class Lengths(Struct, frozen=True):
     percentiles: dict[str, int]
     """By nearest rank; p100 is the longest row."""
     too_long: int
-    """Rows longer than `training.max_length`."""
+    """Number of rows longer than `training.max_length`."""
 
 
 def summarise_lengths(lengths: Sequence[int], longest: int) -> Lengths:
-    """Summarise `lengths`; a row longer than `longest` is too long."""
+    """Summarise `lengths`. A row longer than `longest` is too long."""
     rising = sorted(lengths)
     ranks = {
         f"p{percent}": rising[math.ceil(percent / 100 * len(rising)) - 1]
@@ -43,7 +43,7 @@ def summarise_lengths(lengths: Sequence[int], longest: int) -> Lengths:
 
 
 def estimate_length(example: Example) -> int:
-    """Estimate the tokens of an example from above, without a tokenizer."""
+    """Estimate an upper limit of the tokens of an example, without a tokenizer."""
     if isinstance(example, AuxiliaryTask):
         return sum(estimated_tokens(piece.text) for piece in example.pieces)
     row = example
@@ -57,7 +57,8 @@ def estimate_length(example: Example) -> int:
 def render_prompt(row: Row) -> str:
     """Render the prompt as inference sends it (`models.prompts`).
 
-    Without a system turn the prompt is the user's text; the model's own template does the rest.
+    Without a system message the prompt is the user's text, and the model's own template adds the
+    rest.
     """
     texts = {message.role: message.content for message in row.prompt}
     if "system" not in texts:
@@ -70,8 +71,8 @@ def render_prompt(row: Row) -> str:
 def count_packed_blocks(lengths: Sequence[int], block_size: int) -> int:
     """Count the sequences of `block_size` tokens that rows are packed into.
 
-    Best-fit decreasing, as TRL packs (`packing_strategy="bfd"`). A row longer than `block_size`
-    fills one sequence.
+    Packing is best-fit decreasing, as in TRL (`packing_strategy="bfd"`). A row longer than
+    `block_size` fills one sequence.
     """
     spaces: list[int] = []  # free tokens of the open blocks, rising
     blocks = 0
@@ -86,7 +87,7 @@ def count_packed_blocks(lengths: Sequence[int], block_size: int) -> int:
 
 
 class Steps(NamedTuple):
-    """Optimizer steps of a training run, and how many of them warm up."""
+    """Number of optimizer steps of a training run, and of its warm-up steps."""
 
     total: int
     warm_up: int

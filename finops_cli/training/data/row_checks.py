@@ -1,11 +1,12 @@
-"""Checks rows and tokenizer before a model is loaded. A faulty row is an error; it is never cut or
-left out.
+"""Check rows and tokenizer before a model is loaded.
+
+A faulty row is an error; rows are never cut or left out.
 
 Four faults damage a model without an error message (issues of TRL and Unsloth):
 
 * A row longer than `training.max_length` loses its end, so the model never learns to stop.
 * A padding token that also ends answers is masked, with the same effect.
-* A chat template that renders the prompt differently when an answer follows shifts the labels.
+* A chat template that renders the prompt differently before an answer shifts the labels.
 * A chat template that renders another prompt than inference sends trains the wrong task.
 """
 
@@ -29,10 +30,11 @@ _KERNELS = ("fla", "causal_conv1d")
 
 
 class Encoded(NamedTuple):
-    """A row in tokens. `labels` are IGNORED for the prompt."""
+    """A row in tokens."""
 
     input_ids: list[int]
     labels: list[int]
+    """IGNORED for the prompt; the token id for the answer."""
 
 
 class RowFault(NamedTuple):
@@ -46,7 +48,10 @@ class RowFault(NamedTuple):
 
 
 def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | RowFault:
-    """Encode an example as tokens, or say why it cannot be trained on. `longest` is in tokens."""
+    """Encode an example as tokens, or return the reason why it cannot be trained on.
+
+    `longest` is in tokens.
+    """
     found = (
         _encode_auxiliary_task(example, tokenizer)
         if isinstance(example, AuxiliaryTask)
@@ -76,7 +81,7 @@ def encode(example: Example, tokenizer: Any, longest: int) -> Encoded | RowFault
 
 
 def _encode_auxiliary_task(task: AuxiliaryTask, tokenizer: Any) -> Encoded:
-    """Encode the pieces separately: a piece that the model writes itself starts at a token."""
+    """Encode the pieces separately, so that each learned piece starts at a token."""
     ids = [(_tokenize(tokenizer, piece.text), piece.learned) for piece in task.pieces]
     labels = [token if learned else IGNORED for tokens, learned in ids for token in tokens]
     return Encoded([token for tokens, _ in ids for token in tokens], labels)
@@ -107,7 +112,7 @@ def _encode_row(row: Row, tokenizer: Any) -> Encoded | RowFault:
 def render_chat(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks: bool) -> str:
     """Render `messages` with the tokenizer's own chat template.
 
-    With `asks` the text ends where the model begins to answer.
+    With `asks` the text ends where the model's answer begins.
     """
     told = [{"role": message.role, "content": message.content} for message in messages]
     text: str = tokenizer.apply_chat_template(
@@ -117,7 +122,10 @@ def render_chat(tokenizer: Any, messages: Sequence[Message], thinks: bool, asks:
 
 
 def encode_or_raise(example: Example, tokenizer: Any, longest: int) -> Encoded:
-    """Encode an example as tokens. Raises UsageError when it cannot be trained on."""
+    """Encode an example as tokens.
+
+    Raises UsageError if it cannot be trained on.
+    """
     found = encode(example, tokenizer, longest)
     if isinstance(found, RowFault):
         raise UsageError(f"row {found.row}: {found.message}; {_FIXES[found.kind]}")

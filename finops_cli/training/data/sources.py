@@ -29,11 +29,11 @@ class DataNote(Struct, frozen=True):
 
     split: Split
     rows: int
-    """The number of rows; of batches, for a stream that is cut into batches by tokens."""
+    """The number of rows, or of batches for a stream that is cut into batches by tokens."""
     file: str | None = None
     sha256: str | None = None
     stream: str | None = None
-    """The settings that make the same stream again."""
+    """The settings that produce the same stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def open_row_sources(
 ) -> RowSources:
     """Open the rows of both splits. `stream_sizes` are the lengths of the two streams.
 
-    Raises UsageError with file and line when a file is absent, empty, or holds other rows.
+    Raises UsageError with file and line if a file is missing, is empty, or has rows of another set.
     """
     if data.source == "stream":
         return stream_rows(
@@ -100,7 +100,7 @@ def stream_rows(
         def make(index: int) -> E:
             try:
                 return maker(order, place(index), kb, data)
-            except ValueError as error:  # the scratchpad has no room for it
+            except ValueError as error:  # it does not fit into the scratchpad
                 cure = "lower data.max_ftrs" if order.stage == "resolver" else ""
                 raise UsageError(
                     f"data.format={data.format} cannot word example {index:,}: {error}", cure
@@ -160,7 +160,7 @@ def _read_file(stage: StageName, split: Split, folder: Path) -> RowSource:
         for number, line in enumerate(text.splitlines(), start=1)
     ]
     if not rows:
-        raise UsageError(f"{path} holds no rows", f"finops generate --stage {stage} -o {folder}")
+        raise UsageError(f"{path} has no rows", f"finops generate --stage {stage} -o {folder}")
     return RowSource(
         rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest())
     )

@@ -1,6 +1,6 @@
 """The tokenizer of a base: read from its folder or GGUF file, or learned from generated rows.
 
-In a learned tokenizer each digit is a token of its own.
+In a learned tokenizer each digit is one token.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from finops_cli.weights.gguf_tokenizer import NORMAL, PATTERNS
 from finops_cli.weights.gguf_weights import is_gguf, open_gguf_weights
 
 _SPLIT_PATTERN = PATTERNS["qwen2"]
-"""The pattern that splits a text before merging, as in Qwen2 and Qwen3. llama.cpp knows it too."""
+"""The pattern that splits a text before merging, as in Qwen2 and Qwen3. llama.cpp supports it."""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _THINKING = ("<think>", "</think>")
-"""Added tokens that are not special: they are printed, as in Qwen3."""
+"""Added tokens that are not special. They are printed, as in Qwen3."""
 TEMPLATE = """\
 {%- for m in messages %}
     {{- '<|im_start|>' + m.role + '\\n' }}
@@ -45,11 +45,11 @@ TEMPLATE = """\
     {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
 {%- endif %}
 """  # noqa: E501 - a template, byte for byte
-"""ChatML. Renders system, user and assistant messages with the same bytes as Qwen3's template."""
+"""ChatML. It renders system, user and assistant messages to the same bytes as Qwen3's template."""
 
 
 def open_tokenizer(base: Base, texts: Iterable[str]) -> Any | None:
-    """Open the tokenizer of `base` and set its padding token. None if only a name is known.
+    """Open the tokenizer of `base` and set its padding token; None if only a name is known.
 
     A vocabulary is learned from `texts`. Raises UsageError for a place without a tokenizer and for
     an unknown padding token.
@@ -80,9 +80,9 @@ def _read_folder(folder: Path) -> Any:
 
 
 def learn_tokenizer(texts: Iterable[str], size: int) -> Any:
-    """Learn a byte-level BPE tokenizer. Equal texts in equal order give an equal tokenizer.
+    """Learn a byte-level BPE tokenizer with `size` tokens and the special tokens.
 
-    It has `size` tokens, and the special tokens.
+    Equal texts in equal order give an equal tokenizer.
     """
     made = _build_tokenizer(models.BPE())
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -1,1 +1,1 @@
-"""What a training run will take, before it starts."""
+"""The plan of a training run, made before it starts."""

@@ -1,6 +1,7 @@
-"""Inspects a training run before it starts: rows in tokens, steps, size, and blockers.
+"""Inspect a training run before it starts: rows in tokens, steps, size, and blockers.
 
-It needs neither a GPU nor weights. Without the packages of the extra `train` it inspects less.
+The inspection needs neither a GPU nor weights. Without the packages of the extra `train` it covers
+less.
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ if TYPE_CHECKING:
     from finops_cli.training.planning.parameter_counts import Counts
 
 _SAMPLE = 200
-"""Rows of a stream, or of data that is not there yet, whose lengths are measured."""
+"""Number of rows that are measured of a stream, or of data that does not exist yet."""
 _SAMPLE_OF_KIND = 20
-"""Examples of each further kind of `data.mix` that are checked. Their lengths do not count, since
-batches are cut by tokens.
+"""Number of examples of each further kind of `data.mix` that are checked.
+
+Their lengths are not used, because batches are cut by tokens.
 """
 
 
 class TrainingRequest(NamedTuple):
-    """A training run that the user asks for."""
+    """A training run that the user requests."""
 
     resolved: ResolvedRecipe
     trainer: TrainerName
@@ -64,9 +66,9 @@ class Inspection:
 
     sources: RowSources
     is_assumed: bool
-    """There is no data yet; the sizes of the published data sets are assumed."""
+    """The data does not exist yet; the sizes of the published datasets are assumed."""
     tokenizer: Any | None = None
-    """None without a local base."""
+    """None if the base is not a local folder."""
     encoded: dict[str, list[Encoded]] | None = None
     """The rows of files as tokens, by split. None for a stream and without a tokenizer."""
     lengths: dict[str, Lengths] = field(default_factory=dict)
@@ -81,7 +83,7 @@ class Inspection:
 
 
 def inspect_request(request: TrainingRequest) -> Inspection:
-    """Inspect everything. Reasons not to start are in `blockers`; none is raised."""
+    """Inspect everything. Reasons not to start are added to `blockers`; none is raised."""
     settings = request.resolved.settings
     absent = find_missing(request.trainer, settings)
     inspection = _open_rows(request)
@@ -98,7 +100,7 @@ def inspect_request(request: TrainingRequest) -> Inspection:
 def _open_rows(request: TrainingRequest) -> Inspection:
     """Open the rows that the recipe names.
 
-    Where there are none, assume generated rows, as many as the published data sets have.
+    If they do not exist, assume as many generated rows as the published datasets have.
     """
     stage, settings = request.resolved.stage, request.resolved.settings
     training = settings.training
@@ -127,7 +129,7 @@ def _open_tokenizer(request: TrainingRequest, inspection: Inspection) -> None:
     base = request.resolved.settings.base
     if base.folder is None and base.scratch is None:
         inspection.blockers.append(
-            f"there is no local folder of {base.name}; download it and name it with --base DIR"
+            f"{base.name} has no local folder; download it and give its folder with --base DIR"
         )
     try:
         texts = read_vocabulary_texts(

@@ -1,4 +1,4 @@
-"""Estimates the GPU memory and the disk space of a training run, from `training/estimates.yaml`."""
+"""Estimate the GPU memory and the disk space of a training run, from `training/estimates.yaml`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MemoryEstimates(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """Bytes, estimated."""
+    """Estimated memory, in bytes."""
 
     weights: int
     trained: int
@@ -53,10 +53,10 @@ class Memory(Struct, frozen=True, kw_only=True):
 
 
 class Disk(Struct, frozen=True):
-    """Bytes, estimated."""
+    """Estimated disk space, in bytes."""
 
     base: int
-    """The base as it is downloaded, in 16 bits."""
+    """The base as downloaded, in 16 bits."""
     checkpoint: int
     """One checkpoint."""
     kept: int
@@ -64,7 +64,10 @@ class Disk(Struct, frozen=True):
 
 
 def read_estimates() -> MemoryEstimates:
-    """Read the shipped estimates. Raises UsageError when the file is not well formed."""
+    """Read the bundled estimates.
+
+    Raises UsageError if the file is not valid.
+    """
     path = bundled_dir("training") / "estimates.yaml"
     try:
         return msgspec.convert(yaml.safe_load(path.read_bytes()), MemoryEstimates)

@@ -1,4 +1,4 @@
-"""Counts the parameters of a base and of its adapter, without memory for the weights.
+"""Count the parameters of a base and of its adapter, without memory for the weights.
 
 The layers are built on torch's meta device.
 """
@@ -32,13 +32,13 @@ class Counts(Struct, frozen=True, kw_only=True):
     touched_layers: int
     """Layers with trained parameters."""
     linear_attention: bool
-    """Whether the base has linear-attention layers."""
+    """The base has linear-attention layers."""
 
 
 def count_parameters(settings: Settings, tokens: int | None) -> Counts | None:
-    """Count the base and adapter of a recipe; None when it names no shape.
+    """Count the base and adapter of a recipe; None if the recipe names no shape.
 
-    `tokens` is the size of a vocabulary that is still to be learned.
+    `tokens` is the size of a vocabulary that must be learned first.
 
     Raises UsageError for a folder without config.json and for targets that the base does not have.
     """
@@ -71,15 +71,15 @@ def count_parameters(settings: Settings, tokens: int | None) -> Counts | None:
 
 
 def read_config(settings: Settings, tokens: int | None) -> Any:
-    """Read the configuration of the base: its folder, else `scratch`, else a shipped shape.
+    """Read the configuration of the base: its folder, else `scratch`, else a bundled shape.
 
-    None where there is none of them.
+    Returns None if the recipe has none of the three.
     """
     base = settings.base
     if base.folder is not None:
         if not (Path(base.folder) / "config.json").is_file():
             raise UsageError(
-                f"{base.folder} holds no config.json. Expected a Hugging Face folder of"
+                f"{base.folder} has no config.json. Expected a Hugging Face folder of"
                 f" {base.name} (--base)."
             )
         return AutoConfig.from_pretrained(

@@ -25,7 +25,7 @@ class StepCount(Struct, frozen=True, kw_only=True):
     total: int
     warm_up: int
     without_packing: int
-    """Steps if each sequence held one row."""
+    """Number of steps if each sequence had one row."""
     rows_a_step: int
     sequences: int
     """Sequences per epoch."""
@@ -43,7 +43,7 @@ class Parameters(Struct, frozen=True):
 class TrainingPlan(Struct, frozen=True, kw_only=True):
     """A training run before it starts.
 
-    Sizes are in bytes. `memory` and `disk` are estimates, None where the parameters are unknown.
+    Sizes are in bytes. `memory` and `disk` are estimates; None if the parameters are unknown.
     """
 
     stage: StageName
@@ -136,7 +136,7 @@ def _describe_steps(settings: Settings, inspection: Inspection) -> StepCount:
 
 
 def _count_tokens(settings: Settings, inspection: Inspection) -> int:
-    """Count the tokens of all rows; of batches by tokens, what they hold at most."""
+    """Count the tokens of all rows. For batches by tokens, return their upper limit."""
     train, rows = inspection.lengths.get("train"), inspection.sources.train.note.rows
     if settings.training.tokens is not None:
         return settings.training.tokens * rows
