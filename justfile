@@ -1,4 +1,4 @@
-# `just --list`; each recipe expects the environment of CONTRIBUTING.md to be active
+# `just --list` lists the recipes. Activate the environment of CONTRIBUTING.md first.
 
 default: check test
 
@@ -12,15 +12,15 @@ check:
     mypy -p tools
     lint-imports
 
-# writes the pages that follow from the code and the rules
+# write the pages that are generated from the code and the rules
 generate:
     python -m tools.generate_docs
 
-# runs the commands of all pages and writes what they print
+# run the commands of all pages and write their outputs into the pages
 fill-pages:
     python -m tools.console_blocks
 
-# needs `pip install -e '.[docs]'`; the site is build/site/index.html
+# build the site in build/site/index.html; needs `pip install -e '.[docs]'`
 docs:
     python -m sphinx -W --keep-going -n -E -a -b html docs build/site
 
@@ -31,17 +31,17 @@ bench:
     python -m benchmarks.pipeline 7
     python -m benchmarks.datasets
 
-# needs `pip install -e '.[train,export,llama]'` and jq; the same seed on a processor makes the same files (docs/tiny-models.md)
+# make the bundled models again (docs/tiny-models.md); needs `pip install -e '.[train,export,llama]'` and jq
 models: (held-out "triage") (model "triage" "triage-eval.jsonl" "1000") (held-out "resolver") few (model "resolver" "resolver-few.jsonl" "600")
 
 held-out stage:
     finops generate --stage {{ stage }} -n 10000 --seed 990 -o runs/held-out
 
-# what the tiny resolver is made for: up to three fails to receive
+# select the rows that the tiny resolver is made for: one to three fails to receive
 few:
     jq -c 'select(.record | fromjson | .ftrs | length | . >= 1 and . <= 3)' runs/held-out/resolver-eval.jsonl > runs/held-out/resolver-few.jsonl
 
-# two training phases per model: phase 2 continues from the quantized model of phase 1
+# run two training phases for a model: phase 2 continues from the quantized model of phase 1
 model stage held rows:
     finops train --stage {{ stage }} --preset tiny-cpu --overwrite
     mkdir -p runs/phase-1

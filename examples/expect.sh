@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Writes each example's expected output anew. Provenance (rules version, latency) is left out: it differs from checkout to checkout.
+# Writes the expected output of each example again. It leaves out the provenance (version of the rules,
+# latency), which differs between checkouts.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 expect() { # COMMAND EXAMPLE
     local status=0
     finops "$1" "$2" --quiet > /tmp/finops-example.jsonl || status=$?
-    if [ "$status" -gt 1 ]; then exit "$status"; fi # 1 is expected where records are rejected
+    if [ "$status" -gt 1 ]; then exit "$status"; fi # 1 is expected when records are rejected
     jq -c 'del(.provenance)' /tmp/finops-example.jsonl > "${2%.jsonl}.expected.jsonl"
 }
 

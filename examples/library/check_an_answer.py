@@ -1,4 +1,4 @@
-"""Check an answer that somebody else made: each rule that it violates, with the expected value."""
+"""Check an answer from another source, and print each violated rule with the expected value."""
 
 import finops_cli as finops
 

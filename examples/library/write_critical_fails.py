@@ -1,4 +1,4 @@
-"""Read a file of fails line by line and write the CRITICAL ones as CSV.
+"""Read a file of fails line by line, and write the CRITICAL fails as CSV.
 
 python write_critical_fails.py FAILS.jsonl > critical.csv
 """
