@@ -1,4 +1,4 @@
-"""Describe which backend a call asks for."""
+"""The backend that a call requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finops_cli.models.protocol import ModelStage
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """The options of a call that concern the backend; None and () stand for the default."""
+    """The options of a call that concern the backend. None and () mean the default."""
 
     backend: str = "auto"
     """A name of `models.backends.BACKENDS`, or auto."""
@@ -26,11 +26,11 @@ class BackendRequest:
     timeout: float | None = None
     """Seconds for one answer."""
     workers: int | None = None
-    """Requests at once."""
+    """Maximum number of requests at once."""
     triage_gguf: Path | None = None
     resolver_gguf: Path | None = None
     from_environment: frozenset[str] = frozenset()
-    """Fields that an environment variable sets, not the call: they are wishes, not orders."""
+    """Fields set by an environment variable. If one cannot be satisfied, the default is used."""
 
     def model(self, stage: ModelStage, kb: KnowledgeBase) -> str:
         """Name the model of `stage`."""
@@ -39,7 +39,7 @@ class BackendRequest:
 
     @property
     def ggufs(self) -> dict[ModelStage, Path]:
-        """The model files that are named, for the stages of the call."""
+        """Return the named model files for the stages of the call."""
         named: dict[ModelStage, Path | None] = {
             "triage": self.triage_gguf,
             "resolver": self.resolver_gguf,
@@ -51,11 +51,11 @@ class BackendRequest:
         }
 
     def is_given(self, field: str) -> bool:
-        """Tell a field that the call itself sets."""
+        """Return true if the call itself sets the field."""
         return bool(getattr(self, field)) and field not in self.from_environment
 
     def or_bundled(self) -> Self:
-        """Name the bundled model files where none is named and each stage has one."""
+        """Use the bundled model files if no file is named and each stage has one."""
         files = {} if self.ggufs else model_files(self.stages)
         if len(files) < len(self.stages):
             return self

@@ -1,8 +1,8 @@
-"""Choose the backend that answers: a table with one row per backend, and the policy `auto` over it.
+"""Select the backend that answers, from a table with one row per backend.
 
-A new backend is one more row: `open` builds it, `options` are the options of the command line that
-belong to it alone, `find` lets `auto` choose it, and `diagnose` is its part of `finops doctor`.
-Every row imports its work when it is called, so that `finops --help` stays light.
+A new backend is one more row. `open` builds it. `options` are the command line options that only it
+has. `find` lets `auto` select it. `diagnose` is its part of `finops doctor`. Each row imports its
+modules only when it is called, so that `finops --help` stays fast.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class SelectedBackend(NamedTuple):
 
     backend: Backend
     why: str
-    """Why it was selected, for people."""
+    """The reason for the selection, for people."""
     notices: tuple[str, ...] = ()
-    """Sentences about servers that were left out, and the like."""
+    """Sentences for the user, for example about servers that are not used."""
 
 
 class NotApplicable(NamedTuple):
-    """A backend that `auto` passes over."""
+    """The reason why `auto` does not use a backend."""
 
     reason: str = ""
 
@@ -46,15 +46,18 @@ class BackendSpec:
     summary: str
     """One line for `--help`."""
     open: Callable[[BackendRequest, KnowledgeBase], SelectedBackend]
-    """Raises MissingPiece or UsageError when the backend cannot answer."""
+    """Open the backend. Raises MissingPiece or UsageError if it cannot answer."""
     options: dict[str, str]
-    """Options that belong to this backend: field of BackendRequest -> name on the command line."""
+    """Options of this backend only: from the field of BackendRequest to the name on the command
+    line.
+    """
     find: Callable[[BackendRequest, KnowledgeBase], SelectedBackend | NotApplicable] | None = None
-    """The try of `auto`, in the order of the table; None: `auto` never selects this backend."""
+    """Try to open the backend for `auto`, in the order of the table; None: `auto` never selects it.
+    """
     diagnose: (
         Callable[[BackendRequest, KnowledgeBase, LiveTest | None], Iterator[Diagnosis]] | None
     ) = None
-    """Its part of `finops doctor`; without a live test no model is loaded."""
+    """Diagnose the backend for `finops doctor`. Without a live test no model is loaded."""
 
 
 def backend_names() -> list[str]:
@@ -65,7 +68,8 @@ def backend_names() -> list[str]:
 def select_backend(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     """Open the backend of `request`.
 
-    Raises UsageError for an option of another backend, and what `BackendSpec.open` raises.
+    Raises UsageError for an option of another backend, and everything that `BackendSpec.open`
+    raises.
     """
     if request.backend == AUTO:
         return _select_best(request, kb)
@@ -78,7 +82,7 @@ def select_backend(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacken
 
 
 def _select_best(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
-    """Select the first backend of the table that can answer; say why the others cannot."""
+    """Select the first backend of the table that can answer, and say why the others cannot."""
     reasons: list[str] = []
     for spec in BACKENDS.values():
         found = spec.find(request, kb) if spec.find is not None else NotApplicable()
@@ -93,7 +97,7 @@ def _select_best(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
 def _refuse_foreign_options(spec: BackendSpec, request: BackendRequest) -> None:
     """Raise UsageError for options that only another backend has.
 
-    Options that come from the environment are left out of account.
+    Options from the environment are ignored.
     """
     for other in BACKENDS.values():
         given = [
@@ -122,9 +126,9 @@ def _open_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
 
 
 def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
-    """Open Ollama if it answers; a server that does not costs no more than the try to connect.
+    """Open Ollama if it answers. Without a server, only the attempt to connect takes time.
 
-    Hosts of this call must work; hosts of the environment may not.
+    Hosts that the call names must work. Hosts from the environment need not.
     """
     from finops_cli.models.ollama.hosts import is_reachable, resolve_hosts
 
@@ -165,9 +169,9 @@ def _open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacke
 
 
 def _find_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
-    """Open and load the model files that are named.
+    """Open and load the named model files.
 
-    Files that this call names must work; files of the environment may not.
+    Files that the call names must work. Files from the environment need not.
     """
     if not request.ggufs:
         return NotApplicable()
@@ -183,7 +187,7 @@ def _find_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacke
 
 
 def _load(backend: Backend, stages: tuple[ModelStage, ...]) -> None:
-    """Load every model; where one cannot be loaded, none of the others stays in memory."""
+    """Load every model. If one cannot be loaded, unload the others."""
     try:
         for stage in stages:
             backend.prepare(stage)

@@ -1,9 +1,8 @@
-"""The Modelfiles that ship with finops, by name, and the small models that answer where no other
-model is at hand.
+"""The Modelfiles and the small models that are bundled with finops.
 
-A model may be made for the prompt of one of them: its GGUF file then says which
-(`finops.modelfile`), and that Modelfile says how it is asked, wherever it runs. A model that says
-nothing is asked by the Modelfile of its stage.
+A model may be trained for the prompt of one of the Modelfiles. Its GGUF file then names the
+Modelfile (`finops.modelfile`), which defines the prompt wherever the model runs. Other models get
+the prompt of their stage's Modelfile.
 """
 
 from __future__ import annotations
@@ -18,14 +17,15 @@ from finops_cli.models.modelfile import Modelfile, read_modelfile
 from finops_cli.models.protocol import ModelStage
 
 MADE_FOR = "finops.modelfile"
-"""The key of a GGUF file whose value names a Modelfile, without its ending; Ollama shows it in
-`model_info`.
+"""The key of a GGUF file whose value is the name of a Modelfile.
+
+Ollama shows it in `model_info`.
 """
 _ENDING = ".Modelfile"
 
 
 def modelfile(name: str) -> Modelfile:
-    """The Modelfile `name` (triage, tiny-triage ...) that ships.
+    """Read the bundled Modelfile `name` (triage, tiny-triage ...).
 
     Raises UsageError as `read_modelfile` does.
     """
@@ -33,7 +33,7 @@ def modelfile(name: str) -> Modelfile:
 
 
 def list_modelfiles(stage: str) -> list[str]:
-    """The names of the Modelfiles for models of `stage`: its own, and those that end in it."""
+    """List the Modelfiles for models of `stage`: its own, and those whose names end with it."""
     names = [
         path.name.removesuffix(_ENDING) for path in bundled_dir("modelfiles").glob(f"*{_ENDING}")
     ]
@@ -41,7 +41,7 @@ def list_modelfiles(stage: str) -> list[str]:
 
 
 def model_files(stages: Iterable[ModelStage]) -> dict[ModelStage, Path]:
-    """The model files that ship for `stages`, as far as they do."""
+    """Return the bundled model files of `stages`. A stage may have none."""
     files: dict[ModelStage, Path] = {
         stage: bundled_dir("bundled_models") / f"tiny-{stage}.gguf" for stage in stages
     }
@@ -49,27 +49,26 @@ def model_files(stages: Iterable[ModelStage]) -> dict[ModelStage, Path]:
 
 
 def find_prompt_modelfile(stage: str, declared: object, place: object) -> str:
-    """Find the name of the Modelfile that the model at `place` is asked by, where it says
-    `declared` about itself.
+    """Find the name of the Modelfile for the model at `place`, which declares `declared`.
 
-    Raises UsageError for a name that is none of this stage's.
+    Raises UsageError for a name that does not belong to this stage.
     """
     if declared is None:
         return stage
     accepted = list_modelfiles(stage)
     if not isinstance(declared, str) or declared not in accepted:
         raise UsageError(
-            f"{place}: is made for the Modelfile {declared!r} ({MADE_FOR}), which is none of stage"
-            f" {stage}; accepted: {', '.join(accepted)}",
-            "take another model, or the finops that this one was made with",
+            f"{place}: is trained for the Modelfile {declared!r} ({MADE_FOR}), which is not one of"
+            f" stage {stage}; accepted: {', '.join(accepted)}",
+            "use another model, or the version of finops that made this one",
         )
     return declared
 
 
 def read_prompt_modelfile(stage: str, path: Path) -> str:
-    """Read from a model file which Modelfile makes its prompts.
+    """Read the name of the Modelfile from a model file.
 
-    One that cannot be read says nothing: whoever loads it says what is wrong with it.
+    An unreadable file gives the stage's own Modelfile; loading it will report the error.
     """
     try:
         declared = next((value for name, value in gguf_pairs(path) if name == MADE_FOR), None)

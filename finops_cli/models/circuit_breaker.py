@@ -1,7 +1,7 @@
-"""The circuit breaker of one endpoint (kb: `model.breaker`, after card 3): closed, open,
-half-open, and given up.
+"""The circuit breaker of one endpoint: closed, open, half-open, or given up.
 
-A pure state machine: it is told the time and never looks at a clock.
+Source: kb `model.breaker`. It is a pure state machine: callers pass the time, and it never reads a
+clock.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ State = Literal["closed", "open", "half-open", "given up"]
 
 
 class CircuitBreaker:
-    """Consecutive failures open it; after a pause one request tries the endpoint; too many such
-    tries in vain and it is given up.
+    """The state of one endpoint.
+
+    Consecutive failures open the breaker. After a pause one request tests the endpoint. After too
+    many failed tests the endpoint is given up.
     """
 
     def __init__(self, settings: Mapping[str, Decimal]) -> None:
         self.state: State = "closed"
         self.age = 0
-        """Grows with every change of state: a request belongs to the age in which it was
+        """Increased by every change of state. A request belongs to the age in which it was
         admitted.
         """
         self._failures_to_open = int(settings["failures"])
@@ -37,9 +39,9 @@ class CircuitBreaker:
         self._opens_at = 0.0
 
     def admits(self, now: float) -> bool:
-        """Tell whether a request may go out at `now`.
+        """Return true if a request may be sent at `now`.
 
-        An open breaker whose pause is over becomes half-open and admits one.
+        An open breaker becomes half-open after its pause and admits one request.
         """
         if self.state == "open" and now >= self._opens_at:
             self._become("half-open")
@@ -47,11 +49,11 @@ class CircuitBreaker:
         return self.state == "closed"
 
     def wait(self, now: float) -> float | None:
-        """Seconds until it may admit again; None when time alone changes nothing."""
+        """Return the seconds until it may admit again; None if waiting alone changes nothing."""
         return max(0.0, self._opens_at - now) if self.state == "open" else None
 
     def succeeded(self) -> None:
-        """The endpoint answered."""
+        """Record that the endpoint answered."""
         if self.state == "given up":
             return
         if self.state != "closed":
@@ -60,9 +62,9 @@ class CircuitBreaker:
         self._pause = self._first_pause
 
     def failed(self, now: float, age: int) -> None:
-        """The endpoint failed a request that was admitted at `age`.
+        """Record that the endpoint failed a request that was admitted at `age`.
 
-        Late failures, of requests from before a change, count for nothing.
+        Late failures of requests from before a change of state are ignored.
         """
         if age != self.age:
             return
@@ -79,23 +81,21 @@ class CircuitBreaker:
             self._open(now)
 
     def withdrawn(self, now: float, age: int) -> None:
-        """A request that was admitted at `age` ended without a word of the endpoint.
+        """Record that a request admitted at `age` ended without a result of the endpoint.
 
-        If it was to try it, the next one does, at once.
+        If it was a test request, the next request tests the endpoint at once.
         """
         if self.state == "half-open" and age == self.age:
             self._become("open")
             self._opens_at = now
 
     def trip(self, now: float) -> None:
-        """Open at once, whatever was counted: the failure said that the next request will fail
-        alike.
-        """
+        """Open at once, whatever the count, because the next request will fail too."""
         if self.state == "closed":
             self._open(now)
 
     def give_up(self) -> None:
-        """Not to be asked again in this run."""
+        """Stop using the endpoint in this run."""
         self._become("given up")
 
     def _open(self, now: float) -> None:
@@ -108,17 +108,16 @@ class CircuitBreaker:
 
 
 class RequestOutcome(NamedTuple):
-    """`by_us`: an error that is none of the model's ended the request, so it says nothing about the
-    endpoint.
-    """
+    """The outcome of a request."""
 
     failure: ModelError | None = None
     by_us: bool = False
+    """An error outside the model ended the request, so the endpoint is not to blame."""
 
 
 @contextmanager
 def request_outcome(note: Callable[[RequestOutcome], None]) -> Iterator[None]:
-    """Tell `note`, once, how what is done inside ended."""
+    """Call `note` once with the outcome of the block."""
     ended = RequestOutcome(by_us=True)
     try:
         yield
@@ -131,7 +130,7 @@ def request_outcome(note: Callable[[RequestOutcome], None]) -> Iterator[None]:
 
 
 def record_outcome(breaker: CircuitBreaker, ended: RequestOutcome, now: float, age: int) -> None:
-    """Tell `breaker` how a request ended that it admitted at `age`."""
+    """Record in `breaker` the outcome of a request that it admitted at `age`."""
     failure = ended.failure
     if ended.by_us:
         breaker.withdrawn(now, age)
@@ -146,12 +145,13 @@ def record_outcome(breaker: CircuitBreaker, ended: RequestOutcome, now: float, a
 
 
 class LastFailure(NamedTuple):
-    """The failure that an endpoint had last, for people: `text` names its rule."""
+    """The last failure of an endpoint, for people."""
 
     text: str = ""
+    """The rule and the detail of the failure."""
     cure: str = ""
 
 
 def describe_failure(failure: ModelError, cure: str = "") -> LastFailure:
-    """Describe a failure; `cure` replaces the one that its kind of failure has."""
+    """Describe a failure. `cure` replaces the cure of its kind."""
     return LastFailure(f"{failure.detail} ({failure.rule})", cure or failure.cure)

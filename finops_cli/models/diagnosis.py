@@ -1,4 +1,4 @@
-"""Describe one thing that `finops doctor` checked, with the cure where it is not well."""
+"""The result of one check of `finops doctor`, with the fix if it failed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from finops_cli.models.backend_request import BackendRequest
 
 State = Literal["ok", "poor", "absent", "broken"]
-"""poor: works, but not as it should. absent: optional and missing. broken: was asked for and cannot
-work.
+"""The result of a check.
+
+poor: works with a limitation. absent: optional and missing. broken: requested, but does not work.
 """
 
 
@@ -27,7 +28,7 @@ class Diagnosis(Struct, frozen=True):
 
 
 LiveTest = Callable[["BackendRequest", "KnowledgeBase"], Iterator[Diagnosis]]
-"""Loads the models of a request and puts one record through them."""
+"""Load the models of a request and process one record."""
 
 
 def diagnose_error(

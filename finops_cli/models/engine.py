@@ -1,4 +1,4 @@
-"""The reference: the rules themselves, answering as a model would."""
+"""The rules engine as a backend: it answers without a model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from finops_cli.verify.triage import check_triage
 
 
 class Engine:
-    """Needs nothing but the package.
+    """Backend that applies the rules.
 
-    Its answers are held against themselves: there is no second reckoning to hold them against.
+    Its answers are checked for internal consistency only, because there is no second implementation
+    at run time.
     """
 
     origin = Origin("engine", is_model=False)
@@ -27,7 +28,7 @@ class Engine:
         self._kb = kb
 
     def prepare(self, stage: ModelStage) -> None:
-        """Nothing to load."""
+        """Do nothing: there is no model to load."""
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
         answer = triage(fail, self._kb)
@@ -40,7 +41,7 @@ class Engine:
         return Answer(None, "failed", findings) if findings else Answer(answer)
 
     def model_changes(self) -> tuple[str, ...]:
-        """The rules of a book do not change."""
+        """Return nothing: the rules of a knowledge base do not change during a run."""
         return ()
 
     def close(self) -> None:

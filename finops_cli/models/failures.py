@@ -33,16 +33,18 @@ Policy = Literal["server", "crashed", "once more", "settle", "give up"]
 
 
 class ModelError(Exception):
-    """`detail` is what was seen, for people; `received` the text so far; `overcome` the rules of
-    earlier failures of the request.
+    """A request without an answer that can be checked.
+
+    `detail` describes the failure for people, `received` is the text so far, and `overcome` lists
+    the rules of earlier failures of the request.
     """
 
     rule: ClassVar[str]
     policy: ClassVar[Policy]
     endpoint_failed: ClassVar[bool] = False
-    """True when it counts against the endpoint's breaker."""
-    cure: ClassVar[str] = "see the server's log, or what `finops doctor` says of the model file"
-    """The cure where every request ends so."""
+    """True if the failure counts for the endpoint's breaker."""
+    cure: ClassVar[str] = "see the server's log, or run `finops doctor` to check the model file"
+    """The fix if every request fails like this."""
 
     def __init__(self, detail: str, received: str = "") -> None:
         super().__init__(detail)
@@ -58,7 +60,7 @@ class Unreachable(ModelError):
 
 class Busy(ModelError):
     rule, policy, endpoint_failed = "reply.busy", "server", True
-    cure = "wait until others have done, or ask less at once: --workers"
+    cure = "wait until other requests are finished, or send fewer at once (--workers)"
 
 
 class Crashed(ModelError):
@@ -76,7 +78,9 @@ class Incomplete(ModelError):
 class Truncated(ModelError):
     rule, policy = "reply.truncated", "once more"
     prompt_tokens: int | None = None
-    """Tokens of the prompt as the server counted them; the answer was cut, the count is whole."""
+    """Tokens of the prompt as counted by the server. The count is complete, although the answer is
+    not.
+    """
 
 
 class EmptyGeneration(ModelError):
@@ -89,7 +93,7 @@ class TooLong(ModelError):
 
 class TimedOut(ModelError):
     rule, policy, endpoint_failed = "reply.timeout", "settle", True
-    cure = "give it more time: --timeout"
+    cure = "increase --timeout"
 
 
 class ContextExceeded(ModelError):
@@ -110,4 +114,4 @@ class ModelMissing(ModelError):
 
 
 class NoEndpointLeft(MissingPiece):
-    """No endpoint is left; what was written so far is whole."""
+    """No endpoint is left. The output so far is complete."""

@@ -1,8 +1,8 @@
-"""The head of a GGUF file, read and written: key-value pairs, and what the tensors behind it are
-called. Version 3, little-endian.
+"""Read the head of a GGUF file, version 3: key-value pairs and the table of tensors.
 
-The layout is that of ggml's `docs/gguf.md`: magic, version, counts; pairs; names, dimensions, types
-and offsets of the tensors; then the tensors themselves, each at a multiple of 32 bytes.
+The layout follows ggml's `docs/gguf.md`: magic, version, counts; pairs; names, dimensions, types
+and offsets of the tensors; then the tensors, each at a multiple of 32 bytes. All numbers are
+little-endian.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MOST_DIMENSIONS = 8
 Pair = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[bool]
 """A value of the head.
 
-A list holds one type, and is not empty; whole numbers are uint32 alone and int32 in a list.
+A list has one type and is not empty. Whole numbers are uint32 alone and int32 in a list.
 """
 
 KINDS = {
@@ -51,7 +51,7 @@ KINDS = {
     14: "Q6_K",
     30: "BF16",
 }
-"""ggml's names of what a tensor's numbers are stored as, those that occur here."""
+"""ggml's names of the tensor types that finops knows."""
 
 
 class NotGguf(Exception):
@@ -59,24 +59,25 @@ class NotGguf(Exception):
 
 
 class Placed(NamedTuple):
-    """A tensor of a file: `shape` with its slowest dimension first, `kind` by ggml's number, and
-    the byte that it begins at.
-    """
+    """A tensor of a file."""
 
     shape: tuple[int, ...]
+    """The slowest dimension first."""
     kind: int
+    """The number of its type in ggml."""
     at: int
+    """The position of its first byte."""
 
 
 class Head(NamedTuple):
-    """The metadata in front of the tensors, and the place of each tensor by its name."""
+    """The metadata before the tensors, and the place of each tensor by its name."""
 
     pairs: dict[str, Any]
     tensors: dict[str, Placed]
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many tensors are stored as what (`KINDS`, else the number)."""
+        """Count the tensors of each type, by name (`KINDS`) or number."""
         return dict(
             sorted(
                 Counter(
@@ -88,8 +89,9 @@ class Head(NamedTuple):
 
 
 def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
-    """The key-value pairs of the file at `path`, one at a time: the vocabulary behind the first
-    ones is long. Raises NotGguf.
+    """Yield the key-value pairs of a file one by one, because the vocabulary at the end is long.
+
+    Raises NotGguf.
     """
     with path.open("rb") as file:
         _, count = _counts(file)
@@ -97,12 +99,12 @@ def gguf_pairs(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def read_gguf(path: Path) -> dict[str, Any]:
-    """The key-value pairs of the file at `path`. Raises NotGguf."""
+    """Return the key-value pairs of the file at `path`. Raises NotGguf."""
     return dict(gguf_pairs(path))
 
 
 def read_head(path: Path) -> Head:
-    """All of the head. Raises NotGguf."""
+    """Read the whole head. Raises NotGguf."""
     with path.open("rb") as file:
         count, pair_count = _counts(file)
         pairs = dict(_pairs(file, pair_count))
@@ -111,7 +113,7 @@ def read_head(path: Path) -> Head:
             for _ in range(count):
                 name, tensor = _announced(file)
                 if name in announced:
-                    raise NotGguf(f"the tensor {name} is there twice")
+                    raise NotGguf(f"the tensor {name} occurs twice")
                 announced[name] = tensor
         except (struct.error, UnicodeDecodeError) as error:
             raise NotGguf("unexpected EOF") from error
@@ -122,25 +124,25 @@ def read_head(path: Path) -> Head:
 
 
 def _alignment(pairs: Mapping[str, Any]) -> int:
-    """Return the alignment of the tensors in bytes; a file may set its own."""
+    """Return the alignment of the tensors in bytes. A file may set its own."""
     alignment = pairs.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
-        raise NotGguf(f"general.alignment is {alignment!r:.40}, which is no multiple of 8")
+        raise NotGguf(f"general.alignment is {alignment!r:.40}, which is not a multiple of 8")
     return alignment
 
 
 def _announced(file: BinaryIO) -> tuple[str, Placed]:
-    """The name of the next tensor, and where it stands behind the head."""
+    """Read the name of the next tensor and its place after the head."""
     name = _text(file)
     dimensions = _scalar(file, UINT32)
     if dimensions > _MOST_DIMENSIONS:
-        raise NotGguf("a tensor of too many dimensions")
+        raise NotGguf("a tensor with too many dimensions")
     *sizes, kind, at = struct.unpack(f"<{dimensions}QIQ", file.read(8 * dimensions + 12))
     return name, Placed(tuple(reversed(sizes)), kind, at)
 
 
 def _counts(file: BinaryIO) -> tuple[int, int]:
-    """How many tensors and how many pairs the file has; it is read up to the first pair."""
+    """Read the numbers of tensors and of pairs, up to the first pair."""
     if file.read(4) != MAGIC:
         raise NotGguf("invalid file magic")
     try:

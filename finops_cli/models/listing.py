@@ -1,5 +1,4 @@
-"""One server at a glance: its version and its models, with the stage that each serves and whether
-it is loaded."""
+"""A server and its models, as `finops models` lists them."""
 
 from __future__ import annotations
 
@@ -7,11 +6,7 @@ from msgspec import Struct
 
 
 class ListedModel(Struct, frozen=True):
-    """A model of the server. `context_length` in tokens; `gpu_pct` is the share in GPU memory, null
-    while it is not loaded.
-
-    A model with a `remote_host` is answered for by a cloud: fail records may not go there.
-    """
+    """A model of the server."""
 
     name: str
     stage: str | None
@@ -19,17 +14,19 @@ class ListedModel(Struct, frozen=True):
     quantization: str | None
     size_bytes: int
     context_length: int | None
+    """In tokens."""
     loaded: bool
     gpu_pct: int | None
+    """Percentage of the model in GPU memory; null if it is not loaded."""
     digest: str
     remote_host: str | None
+    """The cloud host that answers for this model. Fail records must not be sent there."""
 
 
 class ModelSource(Struct, frozen=True):
-    """Where models are: an Ollama server; `host` null: with finops itself, for --backend
-    llama-cpp.
-    """
+    """A place with models: an Ollama server, or finops itself."""
 
     host: str | None
+    """Null: bundled with finops, for --backend llama-cpp."""
     version: str
     models: list[ListedModel]

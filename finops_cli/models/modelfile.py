@@ -1,13 +1,12 @@
-"""Reads a Modelfile, all of Ollama's format: what a model is built from, its parameters, prompts
-and messages.
+"""Read a Modelfile, in the complete format of Ollama.
 
-An instruction, blanks, a value: bare to the end of its line, or in "quotes" or in three of them,
-and then over as many lines as it takes to the line that ends with the closing quote. There are no
-single quotes and no escapes. Instructions know no case, `#` starts a comment line. Where Ollama
-lets the last of two SYSTEM lines or of two equal parameters win in silence, they are refused here.
+A line is an instruction, spaces and a value. The value ends with its line, or is in "quotes" or in
+three of them; then it may span lines, up to the line that ends with the closing quotes. There are
+no single quotes and no escapes. Case does not matter for instructions. `#` starts a comment line.
+Ollama silently uses the last of two SYSTEM lines or of two equal parameters; finops refuses them.
 
-One comment speaks to finops: `# finops: thinks`, of a model that reasons before it answers, so that
-its prompt ends where it begins to.
+One comment is for finops: `# finops: thinks` marks a model that reasons before it answers, so that
+its prompt ends where the reasoning begins.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Role = Literal["system", "user", "assistant"]
 _ONCE = ("TEMPLATE", "SYSTEM", "RENDERER", "PARSER", "REQUIRES")
 _MANY = ("FROM", "PARAMETER", "ADAPTER", "LICENSE", "MESSAGE", "DRAFT")
 _NAMES = ("FROM", "ADAPTER", "DRAFT", "RENDERER", "PARSER", "REQUIRES")
-"""Instructions whose value is a name or a path: one line, not empty."""
+"""Instructions whose value is a name or a path, on one line and not empty."""
 _DIRECTIVE = "# finops:"
 _QUOTES = ('"""', '"')
 _SPLIT = re.compile(r"([^ \t]+)[ \t]*(.*)", re.DOTALL)
@@ -36,24 +35,22 @@ _SEMVER = re.compile(r"v?[0-9]+(\.[0-9]+(\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z
 
 
 class Message(Struct, frozen=True):
-    """One turn of the conversation that the model starts with."""
+    """One message of the conversation that the model starts with."""
 
     role: Role
     content: str
 
 
 class Modelfile(Struct, frozen=True, kw_only=True):
-    """The content of the file, in file order. Of `bases` (FROM) there is at least one; `requires`
-    is without its `v`.
-
-    `parameters` are names in lower case and texts as they stand, `lines` the lines that they stand
-    on; a name may come twice (stop).
-    """
+    """The contents of a Modelfile, in file order."""
 
     path: Path
     bases: tuple[str, ...]
+    """The values of FROM; at least one."""
     parameters: tuple[tuple[str, str], ...] = ()
+    """Names in lower case, and their texts. A name may occur twice (stop)."""
     lines: tuple[int, ...] = ()
+    """The line numbers of the parameters."""
     template: str | None = None
     system: str | None = None
     adapters: tuple[str, ...] = ()
@@ -62,24 +59,28 @@ class Modelfile(Struct, frozen=True, kw_only=True):
     renderer: str | None = None
     parser: str | None = None
     requires: str | None = None
+    """Without its `v`."""
     drafts: tuple[str, ...] = ()
     thinks: bool = False
 
     @property
     def prompt(self) -> str:
-        """The system prompt of a model that has to have one.
+        """Return the system prompt.
 
-        Raises UsageError when the file has none.
+        Raises UsageError if the file has none.
         """
         if self.system is None:
             raise UsageError(
-                f"{self.path}: SYSTEM is missing; it is the prompt that the model was trained with"
+                f"{self.path}: SYSTEM is missing; give the prompt that the model was trained with"
             )
         return self.system
 
 
 def read_modelfile(path: Path) -> Modelfile:
-    """The Modelfile at `path`. Raises UsageError naming file, line and what is accepted."""
+    """Read the Modelfile at `path`.
+
+    Raises UsageError that names file, line and accepted values.
+    """
     once: dict[str, str] = {}
     many: dict[str, list[_Instruction]] = {name: [] for name in (*_MANY, _DIRECTIVE)}
     for given in _read_instructions(path):
@@ -88,7 +89,7 @@ def read_modelfile(path: Path) -> Modelfile:
             many[given.name].append(given)
         elif given.name in once:
             raise UsageError(
-                f"{path}:{given.line}: {given.name} is given twice", "leave one of them"
+                f"{path}:{given.line}: {given.name} is given twice", "remove one of them"
             )
         else:
             once[given.name] = (
@@ -96,8 +97,7 @@ def read_modelfile(path: Path) -> Modelfile:
             )
     if not many["FROM"]:
         raise UsageError(
-            f"{path}: FROM is missing; it names the GGUF file or the model that this one is made"
-            " from"
+            f"{path}: FROM is missing; give the GGUF file or the model that this one is made from"
         )
     texts = {name: tuple(given.value for given in found) for name, found in many.items()}
     return Modelfile(
@@ -119,11 +119,11 @@ def read_modelfile(path: Path) -> Modelfile:
 
 
 def typed_parameters(modelfile: Modelfile) -> dict[str, Value]:
-    """The parameters as the API takes them: numbers as numbers, every `stop` in one list.
+    """Convert the parameters to the types of the API: numbers, and every `stop` in one list.
 
-    Raises UsageError naming file, line and parameter for a name that Ollama does not know, a value
-    of another type, and one given twice: the API itself neither checks nor converts, it ignores
-    what it does not know.
+    The API ignores unknown parameters and does not convert values. So this raises UsageError,
+    naming file, line and parameter, for an unknown name, a value of another type, and a repeated
+    one.
     """
     values: dict[str, Value] = {}
     for (name, text), line in zip(modelfile.parameters, modelfile.lines, strict=True):
@@ -132,7 +132,7 @@ def typed_parameters(modelfile: Modelfile) -> dict[str, Value]:
         if isinstance(value, list) and isinstance(before, list):
             value = before + value
         elif before is not None:
-            raise UsageError(f"{place} is given twice", "leave one of them")
+            raise UsageError(f"{place} is given twice", "remove one of them")
         values[name] = value
     return values
 
@@ -141,8 +141,7 @@ class _Instruction(NamedTuple):
     line: int
     name: str
     head: str
-    """The first word of PARAMETER and MESSAGE: the parameter's name, the role; empty for the
-    others.
+    """The first word of PARAMETER (the name) and MESSAGE (the role); empty for other instructions.
     """
     value: str
 
@@ -157,21 +156,21 @@ def _read_instructions(path: Path) -> Iterator[_Instruction]:
         name, rest = _split_first_word(line.lstrip(" \t"))
         if name.upper() not in _ONCE + _MANY:
             raise UsageError(
-                f"{path}:{number}: {name} is none of {', '.join(sorted(_ONCE + _MANY))}"
+                f"{path}:{number}: {name} is not an instruction. Expected one of:"
+                f" {', '.join(sorted(_ONCE + _MANY))}"
             )
         head = ""
         if name.upper() in ("PARAMETER", "MESSAGE"):
             head, rest = _split_first_word(rest)
         if not rest.strip():
             raise UsageError(
-                f"{path}:{number}: {line.strip()} has no value; an empty one is written as two"
-                " quotes"
+                f"{path}:{number}: {line.strip()} has no value; write an empty value as two quotes"
             )
         yield _Instruction(number, name.upper(), head, _read_value(path, number, rest, lines))
 
 
 def _read_text(path: Path) -> str:
-    """The text of the file with `\\n` between lines, whatever the system that wrote it."""
+    """Read the text of the file, with `\\n` between lines on every system."""
     raw = path.read_bytes()
     encoding = (
         "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
@@ -188,7 +187,7 @@ def _split_first_word(text: str) -> tuple[str, str]:
 
 
 def _read_value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, str]]) -> str:
-    """The value that begins with `rest`; takes further lines while its quote is open."""
+    """Return the value that starts with `rest`, with further lines while its quotes are open."""
     quote = next((quote for quote in _QUOTES if rest.startswith(quote)), None)
     if quote is None:
         return rest.strip()
@@ -207,7 +206,7 @@ def _read_value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, s
 def _refuse_unusable(path: Path, given: _Instruction) -> None:
     if given.name == _DIRECTIVE and given.value != "thinks":
         raise UsageError(
-            f"{path}:{given.line}: {_DIRECTIVE} {given.value} tells finops nothing; accepted:"
+            f"{path}:{given.line}: {_DIRECTIVE} {given.value} is unknown; accepted:"
             f" {_DIRECTIVE} thinks"
         )
     if given.name in _NAMES and (not given.value.strip() or "\n" in given.value):
@@ -228,7 +227,8 @@ def _parse_message(path: Path, given: _Instruction) -> Message:
             return Message(role, given.value)
     roles = ", ".join(get_args(Role))
     raise UsageError(
-        f"{path}:{given.line}: MESSAGE takes a role ({roles}) and a text; {given.head} is no role"
+        f"{path}:{given.line}: MESSAGE takes a role ({roles}) and a text;"
+        f" {given.head} is not a role"
     )
 
 

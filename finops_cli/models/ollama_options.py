@@ -1,5 +1,6 @@
-"""The options of a model that Ollama knows, with their types: Ollama itself drops an unknown one
-with a line in its own log.
+"""The options of a model in Ollama, with their types.
+
+Ollama ignores an unknown option and writes only to its own log.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from difflib import get_close_matches
 from finops_cli.errors import UsageError
 
 Value = int | float | str | list[str]
-"""The type of an option in the API; true and false count as int."""
+"""The type of an option in the API. true and false count as int."""
 
 _LARGEST = 2**53
-"""Ollama reads every number of JSON as a double: whole numbers beyond this would change on
-the way.
+"""The largest whole number that is sent.
+
+Ollama reads JSON numbers as doubles, so larger numbers would change.
 """
 _WHOLE = re.compile(r"[+-]?[0-9]{1,16}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -69,9 +71,7 @@ OPTIONS = {
     "frequency_penalty": "a number",
     "stop": "a text",
 }
-"""Name and kind of every option of Ollama 0.33 (api/types.go); `stop` may be given more than
-once.
-"""
+"""Name and kind of every option of Ollama 0.33 (api/types.go). `stop` may be repeated."""
 
 GONE = (
     "penalize_newline",
@@ -87,13 +87,13 @@ GONE = (
     "numa",
     "embedding_only",
 )
-"""Options of earlier versions, which Ollama ignores."""
+"""Options of earlier versions. Ollama ignores them."""
 
 
 def typed(place: str, name: str, text: str) -> Value:
-    """`text` as the type of the option `name`.
+    """Convert `text` to the type of the option `name`.
 
-    Raises UsageError, which begins with `place` and names what is accepted.
+    Raises UsageError that begins with `place` and names the accepted values.
     """
     if name in GONE:
         raise UsageError(f"{place}: Ollama no longer has this option", "leave the line out")

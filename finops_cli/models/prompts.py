@@ -1,10 +1,9 @@
-"""The one renderer of prompts: what training sees and what inference sends, byte for byte.
+"""Render prompts. Training and inference use the same bytes.
 
-ChatML as Qwen3 and Qwen3.5 use it. What the system turn says, and whether the model reasons before
-it answers, follows from the Modelfile that it is made for (`models.bundled`). Triage answers at
-once: its prompt ends in an empty think block; `enable_thinking` is false for whoever renders the
-messages with the own template of a model. The resolver reasons first: its prompt ends where it
-answers.
+The format is ChatML, as in Qwen3 and Qwen3.5. The Modelfile that a model was trained for
+(`models.bundled`) gives the system message, and says if the model reasons before it answers. Triage
+answers at once: its prompt ends with an empty think block, and `enable_thinking` is false for the
+model's own template. The resolver reasons first: its prompt ends where its text begins.
 """
 
 from __future__ import annotations
@@ -24,34 +23,35 @@ from finops_cli.models import bundled
 CASE_HEADING = "Resolve this fail:"
 EMPTY_THINK = "<think>\n\n</think>\n\n"
 _CONTROL = re.compile(r"<(?=\|[a-zA-Z_]+\|>|/?think>|/?tool_|/?s>|\|)", re.IGNORECASE)
-"""The opening bracket of anything that the tokenizers of the models read as control: `<|im_end|>`,
-`<think>`, `</think>` ...
+"""The opening bracket of every text that the models' tokenizers read as a control token: `<|im_end
+`, `<think>`, `</think>` ...
 """
 
 
 class Conversation(NamedTuple):
-    """The turns before the answer."""
+    """The messages before the answer."""
 
     system: str
     user: str
     thinks: bool
-    """True when the model reasons before it answers (`enable_thinking`)."""
+    """The model reasons before it answers (`enable_thinking`)."""
 
     @property
     def text(self) -> str:
-        """The prompt as it is tokenised."""
+        """Return the prompt as the tokenizer gets it."""
         opening = "" if self.thinks else EMPTY_THINK
         return f"{_beginning(self.system)}{self.user}<|im_end|>\n<|im_start|>assistant\n{opening}"
 
 
 def triage_prompt(fail: FailRecord, modelfile: str = "triage") -> Conversation:
-    """The prompt of stage 1: the text form of the record."""
+    """Build the prompt of stage 1: the text form of the record."""
     return _build_conversation(modelfile, text_form.render(fail))
 
 
 def resolver_prompt(case: ResolverInput, modelfile: str = "resolver") -> Conversation:
-    """The prompt of stage 2: the resolver input as compact JSON, without `fail_id`, which only
-    names an output line.
+    """Build the prompt of stage 2: the case as compact JSON.
+
+    `fail_id` is left out, because it only names an output line.
     """
     return _build_conversation(modelfile, f"{CASE_HEADING}\n{case_json(case)}")
 
@@ -61,12 +61,18 @@ def _build_conversation(modelfile: str, user: str) -> Conversation:
 
 
 def sentiment_prompt(text: str) -> str:
-    """The user turn of the third model: Mistral has no system turn, so the instruction opens it."""
+    """Build the user message of the third model.
+
+    Mistral has no system message, so the instruction comes first.
+    """
     return f"{system_prompt('sentiment')}\n\n{neutralise(text)}"
 
 
 def case_json(case: ResolverInput) -> str:
-    """`case` as compact JSON in card 2's field order; optional fields only where they are given."""
+    """Encode `case` as compact JSON in the field order of the resolver's model card.
+
+    Optional fields are present only if they are given.
+    """
     fields: dict[str, object] = {name: getattr(case, name) for name in _CARD_2_FIELDS}
     fields |= {
         name: value for name in _OPTIONAL_FIELDS if (value := getattr(case, name)) is not None
@@ -79,7 +85,9 @@ _OPTIONAL_FIELDS = ("age_days", "corporate_action")
 
 
 def common_prefix(modelfile: str) -> str:
-    """How every prompt by a Modelfile begins: the system turn, and the header of the user's."""
+    """Return the text that every prompt of a Modelfile begins with: the system message, and the
+    header of the user's.
+    """
     return _beginning(system_prompt(modelfile))
 
 
@@ -88,9 +96,9 @@ def _beginning(system: str) -> str:
 
 
 def system_prompt(modelfile: str) -> str:
-    """The system prompt of `modelfiles/<modelfile>.Modelfile`.
+    """Return the system prompt of `modelfiles/<modelfile>.Modelfile`.
 
-    Raises UsageError when the file has none.
+    Raises UsageError if the file has none.
     """
     return _read(modelfile).prompt
 
@@ -100,26 +108,26 @@ _read = cache(bundled.modelfile)
 
 @cache
 def prompt_sha256(modelfile: str) -> str:
-    """Digest what a prompt is made with: system prompt and layout.
+    """Compute the digest of system prompt and layout.
 
-    It goes into the provenance of every record.
+    It is part of the provenance of every record.
     """
     return hashlib.sha256(_build_conversation(modelfile, "").text.encode()).hexdigest()
 
 
 def prompts_sha256(modelfiles: Iterable[str]) -> str:
-    """One digest of what the prompts of a run are made with: that of one Modelfile, or of the
-    digests of several put together.
+    """Compute one digest for the prompts of a run.
+
+    For one Modelfile it is the digest of that prompt; for several, the digest of their digests.
     """
     each = [prompt_sha256(modelfile) for modelfile in modelfiles]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 def neutralise(text: str) -> str:
-    """`text` in which nothing is a control token: a blank behind the bracket breaks each of them
-    and leaves it readable.
+    """Insert a space after opening brackets, so that `text` contains no control token.
 
-    It is composed (NFC) first: the tokenizers that the models are trained with do that, llama.cpp
-    does not.
+    The text stays readable. It is composed (NFC) first: the tokenizers used in training do that,
+    but llama.cpp does not.
     """
     return _CONTROL.sub("< ", unicodedata.normalize("NFC", text))

@@ -1,8 +1,8 @@
-"""Define who answers the two stages of a record, and what an answer is.
+"""The protocols of backends and language models, and the type of their answers.
 
-A `Backend` gives typed, checked answers. The rules engine is one. A language model becomes one
-through `models.verified_backend`, which has a `TextModel` (behind a server, or in a process of its
-own) complete a prompt, parses the text, and checks the answer.
+A `Backend` returns typed, checked answers. The rules engine is one. `models.verified_backend` makes
+one from a `TextModel`, which runs on a server or in a process: it completes a prompt, and the
+backend parses and checks the text.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Attempt(Struct, frozen=True):
     """The rule (`reply.*`) of the failure that ended the request."""
     tokens: int | UnsetType = UNSET
     generating_ms: float | UnsetType = UNSET
-    """Tokens of the answer and the time they took, where the backend reports them."""
+    """Time of the answer in milliseconds; absent if the backend does not report it."""
 
 
 class AttemptError(Struct, frozen=True, omit_defaults=True):
-    """An attempt that was not accepted as it came."""
+    """An attempt that was not accepted unchanged."""
 
     stage: ModelStage
     attempt: int
@@ -76,7 +76,7 @@ class Origin(NamedTuple):
     """True if a language model reads the records: their text is guarded, its answers graded."""
     models: ModelNames = ModelNames()
     digests: ModelNames | None = None
-    """Digests of the model files, where they are known; a remote API does not give them."""
+    """Digests of the model files; None if they are unknown, as for a remote API."""
     prompt_sha256: str | None = None
     settings: str | None = None
     """Every setting that influences an answer."""
@@ -89,12 +89,14 @@ class Backend(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """Number of records it takes side by side (0: it answers at once, in this process)."""
+        """Return the number of records processed at once (0: synchronously in this process)."""
         ...
 
     @property
     def must_alternate(self) -> bool:
-        """True, after `prepare`, if its models must take turns, a batch of records each."""
+        """Return true if its models must alternate, with a batch of records each. Valid after
+        `prepare`.
+        """
         ...
 
     def prepare(self, stage: ModelStage) -> None: ...
@@ -104,7 +106,7 @@ class Backend(Protocol):
     def resolve(self, case: ResolverInput) -> Answer[Resolution]: ...
 
     def model_changes(self) -> tuple[str, ...]:
-        """Sentences about models that are no longer as `origin` describes them."""
+        """Return sentences about models that no longer match `origin`."""
         ...
 
     def close(self) -> None: ...
@@ -117,9 +119,9 @@ class CompletionRequest(NamedTuple):
     prompt: str
     seed: int
     schema: dict[str, Any] | None = None
-    """Constrain the answer to this schema from the first token."""
+    """The answer must match this schema from the first token."""
     max_tokens: int | None = None
-    """Upper limit of tokens in the answer."""
+    """Maximum number of tokens in the answer."""
     is_repeat: bool = False
     """True if this prompt was sent before, so that a server may have it in its cache."""
 
@@ -132,7 +134,7 @@ class Completion(NamedTuple):
     """Rules (`reply.*`) of the failures before the text came."""
     tokens: int | None = None
     generating_ms: float | None = None
-    """Tokens of the text and the time they took; None where the backend does not report them."""
+    """Time of the text in milliseconds; None if the backend does not report it."""
 
 
 class TextModel(Protocol):
@@ -149,15 +151,15 @@ class TextModel(Protocol):
     def prepare(self, stage: ModelStage) -> None: ...
 
     def modelfile(self, stage: ModelStage) -> str:
-        """Name of the Modelfile that defines the prompt of a stage."""
+        """Return the name of the Modelfile that defines the prompt of a stage."""
         ...
 
     def context_size(self, stage: ModelStage) -> int:
-        """Tokens of the context."""
+        """Return the number of tokens of the context."""
         ...
 
     def complete(self, request: CompletionRequest) -> Completion:
-        """Generate text. Raises `failures.ModelError` when no text can be had."""
+        """Generate text. Raises `failures.ModelError` if it cannot."""
         ...
 
     def model_changes(self) -> tuple[str, ...]: ...

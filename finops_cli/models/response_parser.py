@@ -1,9 +1,9 @@
-"""Find the JSON object in the text of a model: reasoning, fences and surrounding text are put aside
-and reported.
+"""Find the JSON object in the text of a model.
 
-Models wrap their answer: `<think> ... </think>` before it, a Markdown fence around it, a sentence
-before or after it. None of this changes the answer, so it is only a warning. Text that leaves the
-answer open (two different objects, reasoning without an end) is an error.
+Models often put other text around the answer: `<think> ... </think>` before it, a Markdown fence
+around it, a sentence before or after it. This text does not change the answer, so it only gives a
+warning. Text with an ambiguous answer (two different objects, reasoning without an end) is an
+error.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ class ParsedResponse(NamedTuple):
 
 
 def parse_response(text: str, expects_reasoning: bool) -> ParsedResponse | Finding:
-    """Parse the object in `text`; return a finding that gives the reason when there is none."""
+    """Parse the JSON object in `text`. If there is none, return a finding with the reason."""
     reasoning, answer = split_reasoning(text)
     if answer is None:
         return _finding(
             "reply.unterminated_reasoning",
-            f"{OPENED} was opened and never closed",
+            f"{OPENED} is opened but not closed",
             "reasoning that ends",
             text,
         )
     found = _find_objects(answer)
     if not found:
-        fault = "holds no JSON object that can be read" if answer.strip() else "is empty"
+        fault = "has no readable JSON object" if answer.strip() else "is empty"
         return _finding("reply.json", f"the answer {fault}", "one JSON object", answer)
     value, around = found[0]
     if any(other != value for other, _ in found[1:]):
         return _finding(
             "reply.multiple_objects",
-            f"the answer holds {len(found)} JSON objects that differ",
+            f"the answer has {len(found)} different JSON objects",
             "one JSON object",
             answer,
         )
@@ -90,8 +90,8 @@ def _find_objects(text: str) -> list[tuple[dict[str, Any], str]]:
             _, end = _DECODER.raw_decode(text, at)
         except (ValueError, ArithmeticError, RecursionError) as error:
             if _is_cut_off(error, text) or _BEGUN.match(text, at):
-                break  # an object within a broken one is a part of an answer, not an answer
-            # else a brace in a sentence; the object may begin at a later one
+                break  # an object inside a broken one is only a part of an answer
+            # else the brace is part of a sentence; the object may begin later
         else:
             value = _decode_object(text[at:end])
             if value is None:
@@ -103,14 +103,14 @@ def _find_objects(text: str) -> list[tuple[dict[str, Any], str]]:
 
 
 def _is_cut_off(error: Exception, text: str) -> bool:
-    """Tell an object that the end of the text cuts off from one that is not JSON."""
+    """Return true if the end of the text cuts the object off, and false if it is not JSON."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
 
 
 def _decode_object(text: str) -> dict[str, Any] | None:
-    """Decode `text` as one object: the fast path, which fits nearly every answer."""
+    """Decode the whole `text` as one object. Nearly every answer takes this fast path."""
     try:
         value = exact_json.decode(text)
     except (ValueError, ArithmeticError, RecursionError):

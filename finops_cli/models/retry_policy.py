@@ -1,5 +1,6 @@
-"""How often a request is sent again when it was failed, and the pauses between (kb:
-`model.retries`, `model.backoff`).
+"""The number of times that a failed request is sent again, and the pauses between them.
+
+Source: kb `model.retries`, `model.backoff`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from finops_cli.models.failures import ModelError
 
 
 class RetryBudget:
-    """Those of one request. `overcome` are the rules of its failures so far."""
+    """The retries of one request.
+
+    `overcome` lists the rules of its failures so far.
+    """
 
     def __init__(self, settings: ModelSettings, prompt: str) -> None:
         self._settings = settings
         self._used = {"server": 0, "crashed": 0}
-        self._draw = Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - spreads requests, keeps no secret
+        self._draw = Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - spreads requests, not a secret
         self.overcome: list[str] = []
 
     def spend(self, failure: ModelError, budget: str) -> None:
-        """Take one of `budget` for sending again after `failure`; raises `failure` where there is
-        none left, or no such budget.
+        """Use one retry of `budget` after `failure`.
+
+        Raises `failure` if no retry is left, or the budget does not exist.
         """
         if budget not in self._used or self._used[budget] >= self._settings.retries[budget]:
             failure.overcome = tuple(self.overcome)
@@ -32,7 +37,10 @@ class RetryBudget:
         self.overcome.append(failure.rule)
 
     def pause(self) -> None:
-        """Wait; longer each time. Pauses differ from record to record but not from run to run."""
+        """Wait, longer each time.
+
+        Pauses differ between records, but are equal in every run.
+        """
         backoff = self._settings.backoff
         longest = min(
             backoff["first"] * backoff["factor"] ** (len(self.overcome) - 1), backoff["longest"]

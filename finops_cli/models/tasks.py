@@ -1,4 +1,4 @@
-"""Turn a record into a task for a model, with the rules' own answer to it."""
+"""Tasks for a model: a record with its prompt, and the rules' own answer to it."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Generic[A]):
-    """One record for one stage: the prompt, and how the answer is read, checked and repaired."""
+    """One record for one stage: the prompt, and functions to parse, check and repair the answer."""
 
     stage: ModelStage
     prompt: Conversation
     codec: Codec[A]
     reference: A
-    """The answer of the rules."""
+    """The rules' own answer."""
     check: Callable[[A], list[Finding]]
     repair: Callable[[A, list[Finding]], A | None]
-    """Replaces the numbers of an answer by those of the rules; None where that is not enough."""
+    """Replace the numbers of an answer by those of the rules; None if that is not enough."""
 
 
 def triage_task(fail: FailRecord, kb: KnowledgeBase, modelfile: str = "triage") -> Task[Triage]:
-    """Build the task of stage 1: how urgent is `fail`, and what should be done?"""
+    """Build the task of stage 1: the urgency of `fail`, and the action."""
     reference = triage(fail, kb)
     unrepairable = kb.models.unrepairable_fields
     return Task(
@@ -77,11 +77,10 @@ def resolver_task(
 
 
 def answer_schema(codec: Codec[Any]) -> dict[str, Any]:
-    """Simplify the schema of `codec` to what a grammar can enforce, with the fields in the order
-    that the models were trained on.
+    """Simplify the schema of `codec` to constraints that a grammar can enforce.
 
-    Only structure and closed word lists stay. Grammars skip bounds and patterns silently, or
-    enforce them in part; ranges are checked afterwards in any case.
+    The fields keep the order that the models were trained on. Only structure and enumerations stay.
+    Grammars ignore bounds and patterns, or enforce them in part; the checker tests ranges anyway.
     """
     schema = codec.json_schema
     return _simplify(schema, schema["$defs"])

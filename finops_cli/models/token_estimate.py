@@ -1,24 +1,26 @@
-"""How many tokens a text costs at most, without the tokenizer: the budget of 5,120 that card 2
-trains under.
+"""An upper limit of the tokens of a text, without the tokenizer.
 
-Qwen, Qwen2 and Qwen3 split a text with one regular expression before byte-pair merging, and no
-merge crosses a split (the tokenizer of Qwen3.5 was not seen; its vocabulary is larger):
+The resolver is trained with at most 5,120 tokens (`finops kb show card-2`). Qwen, Qwen2 and Qwen3
+split a text with one regular expression before byte-pair merging, and no merge crosses a split.
+(The tokenizer of Qwen3.5 was not tested; its vocabulary is larger.)
 
     (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\\r\\n\\p{L}\\p{N}]?\\p{L}+ | \\p{N} | ?[^\\s\\p{L}\\p{N}]+[\\r\\n]* | \\s*[\\r\\n]+ | \\s+(?!\\S) | \\s+
 
-The split is reproduced here; what the merges make of a piece is not known and is taken high:
+The module splits in the same way. The merges of a piece are unknown, so its tokens are estimated
+high:
 
-* a digit is always a token of its own, and so is the space before it; * a word of up to 6 letters,
-with the sign or space that leads it, is in a vocabulary of 150,000; a longer one is taken as
-  a token for every 4 letters begun (`settlement` as 3, where one is likely);
-* capitals are rarer: 2 tokens from 3 letters on (DTC, FTR, RVP), and never fewer than a token for
-every 4 letters begun; * signs in a run (`},{"`) are a token for every 2 begun; `":"` and `","`,
-every other piece of compact JSON, are one: they are
-  numbers 3332 and 2247 of cl100k_base, the vocabulary that Qwen's was grown from. Blanks and line ends are one a piece;
-* what is not ASCII counts a token a byte, which no byte-level vocabulary exceeds.
+* A digit is always one token, and so is the space before it.
+* A word of up to 6 letters, with the sign or space before it, is one token of a vocabulary of
+  150,000. A longer word has one token for every 4 letters, rounded up.
+* A word in capitals from 3 letters (DTC, FTR, RVP) has at least 2 tokens, and at least one for
+  every 4 letters, rounded up.
+* A run of signs (`},{"`) has one token for every 2 signs, rounded up. `":"` and `","`, which are
+  every other piece of compact JSON, are one token each (3332 and 2247 of cl100k_base, from which
+  Qwen's vocabulary was made). Spaces and line ends are one token a piece.
+* Other characters have one token per byte, which no byte-level vocabulary exceeds.
 
-Nothing here was held against a real tokenizer: it is an estimate that errs on the side that fits.
-"""  # noqa: E501 - a diagram
+The estimate was not compared with a real tokenizer. It is more often too high than too low.
+"""  # noqa: E501 - one regular expression
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ _WORD_LETTERS, _LETTERS_A_TOKEN, _SIGNS_A_TOKEN, _CAPITALS = 6, 4, 2, 3
 
 
 def estimated_tokens(text: str) -> int:
-    """An upper estimate of what a Qwen tokenizer makes of `text`."""
+    """Estimate an upper limit of the tokens that a Qwen tokenizer makes of `text`."""
     return sum(map(_cost, _PIECE.findall(text)))
 
 

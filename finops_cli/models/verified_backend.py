@@ -1,7 +1,7 @@
-"""Make a language model a backend: ask, parse, check, and settle by the violation policy.
+"""Make a language model a backend: ask, parse, check, and apply the violation policy.
 
-The loop knows of a model only that it completes text (`TextModel`), and of a record only its
-`Task`. An answer leaves the loop only if the rules support it or its status tells what happened.
+The loop uses a model only to complete text (`TextModel`), and a record only by its `Task`. It
+returns an answer only if the rules support the answer or its status tells what happened.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ class ParsedReply(NamedTuple, Generic[A]):
     """One attempt, parsed and checked."""
 
     answer: A | None
-    """None when the text could not be parsed; then `findings` give the reason."""
+    """None if the text could not be parsed; then `findings` give the reason."""
     findings: list[Finding]
     format_warnings: tuple[str, ...] = ()
     reasoning: str | None = None
     server_errors: tuple[str, ...] = ()
-    """Rules of the failures that the server overcame on the way to this text."""
+    """Rules of the server's failures before this text."""
     can_retry: bool = True
 
 
@@ -113,7 +113,7 @@ class VerificationLoop(Generic[A]):
     attempt_errors: list[AttemptError] = field(default_factory=list)
 
     def run(self) -> Answer[A]:
-        """Ask until an answer passes or the policy allows no further attempt; then settle."""
+        """Ask until an answer passes or the policy allows no further attempt. Then settle."""
         best: ParsedReply[A] | None = None
         for number in range(1, max(self.kb.models.attempts.values()) + 1):
             reply = self._ask(number, best)
@@ -125,7 +125,7 @@ class VerificationLoop(Generic[A]):
             best = _better_of(best, reply)
             if not self._may_retry(reply, number):
                 break
-        assert best is not None  # noqa: S101 - the first attempt sets it; kb refuses 0 attempts
+        assert best is not None  # noqa: S101 - the first attempt sets it; the kb refuses 0 attempts
         return self._settle(best)
 
     def _may_retry(self, reply: ParsedReply[A], number: int) -> bool:
@@ -137,7 +137,7 @@ class VerificationLoop(Generic[A]):
         return reply.answer is None and number < allowed["structural"]
 
     def _settle(self, best: ParsedReply[A]) -> Answer[A]:
-        """Repair or replace the best answer, or fail, when no attempt passed."""
+        """Repair or replace the best answer, or fail, if no attempt passed."""
         if self.policy == "reject":
             return self._answer(None, best, "failed")
         if self.policy in ("repair", "retry") and best.answer is not None:
@@ -225,17 +225,18 @@ class VerificationLoop(Generic[A]):
         return Finding("reply.context", "", available, tokens, message)
 
     def _prompt_budget(self) -> int:
-        """Tokens of the context that a prompt may use."""
+        """Return the tokens of the context that a prompt may use."""
         stage = self.task.stage
         return self.model.context_size(stage) - self.kb.models.tokens[f"{stage}_reserve"]
 
     def _tokens_left(self, prompt: str) -> int:
-        """Tokens of the context behind `prompt`: a further attempt may use all of them."""
+        """Return the tokens of the context after `prompt`; a further attempt may use them all."""
         return max(1, self.model.context_size(self.task.stage) - estimated_tokens(prompt))
 
     def _with_reasoning(self, prompt: str, reasoning: str | None) -> str:
-        """Continue `prompt` with the reasoning of an earlier attempt, where it fits, so that only
-        the JSON has to be generated again.
+        """Continue `prompt` with the reasoning of an earlier attempt, if it fits.
+
+        Then only the JSON has to be generated again.
         """
         text = neutralise((reasoning or "").strip())
         continued = f"{prompt}{response_parser.OPENED}\n{text}\n{response_parser.CLOSED}\n\n"
@@ -245,7 +246,9 @@ class VerificationLoop(Generic[A]):
 
 
 def _better_of(best: ParsedReply[A] | None, reply: ParsedReply[A]) -> ParsedReply[A]:
-    """Prefer a parsed answer to none; of two, the later one if it has no more findings."""
+    """Prefer a parsed answer to an unparsed one. Of two, prefer the later one if it has no more
+    findings.
+    """
     if best is None or best.answer is None:
         return reply
     if reply.answer is not None and len(reply.findings) <= len(best.findings):

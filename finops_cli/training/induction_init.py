@@ -6,12 +6,12 @@ the other. From random weights, a model of a few layers does not find it for tho
 these parts are set, and everything else is random:
 
 * All tokens share one direction. With it the heads of layer 0 find the token 1, 2, 3 ... places
-back by position alone.
+  back by position alone.
 * The heads of layer 1 attend to places where the previous tokens equal the previous tokens here,
-and copy the token of that place (an induction head: Olsson et al., In-context Learning and
-Induction Heads, 2022).
+  and copy the token of that place (an induction head: Olsson et al., In-context Learning and
+  Induction Heads, 2022).
 * In later layers queries and keys start equal (after Trockman and Kolter, Mimetic Initialization
-of Self-Attention Layers, 2023).
+  of Self-Attention Layers, 2023).
 * All other layers start by adding 0 to the residual stream.
 
 Training may change all weights.

@@ -197,7 +197,7 @@ def test_grammar_that_stops_early_refuses_the_request(tiny: Path) -> None:
         ]
     )
     assert (results[1].end, results[2].end) == ("refused", "stop")
-    assert results[1].text.startswith("the schema could not be held to: ")
+    assert results[1].text.startswith("llguidance lost track of the schema: ")
     assert results[2].text in ("true", "false")
 
 

@@ -111,7 +111,7 @@ def test_process_that_starts_no_request_is_ended() -> None:
     """
     results = outcomes(start_loaded(HANGS_AT_ONCE), [LONG] * 4)
     assert {str(failure) for failure in results} == {
-        "the process of the model said nothing for 0.9 s and was ended"
+        "the process of the model sent no message for 0.9 s and was ended"
     }
 
 
@@ -148,7 +148,7 @@ def test_process_that_writes_nonsense_is_ended() -> None:
     """
     [failure] = outcomes(start_loaded(WRITES_NONSENSE), ["a"])
     assert isinstance(failure, failures.Crashed)
-    assert "said what is no message and was ended" in str(failure)
+    assert "sent invalid output and was ended" in str(failure)
 
 
 def test_stopped_process_no_longer_exists() -> None:

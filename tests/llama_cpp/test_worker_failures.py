@@ -250,7 +250,7 @@ def test_incomplete_model_file_is_refused_before_a_run(
     with pytest.raises(
         UsageError,
         match=r"torn\.gguf: llama\.cpp cannot load it: ",
-        check=cured_by("take another GGUF file"),
+        check=cured_by("use another GGUF file"),
     ):
         model.prepare("triage")
 

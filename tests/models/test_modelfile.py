@@ -105,10 +105,13 @@ def test_modelfile_without_system_has_no_prompt(tmp_path: Path) -> None:
         ("# FROM a", "FROM is missing"),
         (
             "# finops: thinks\n# finops: thinkz\nFROM a",
-            ":2: # finops: thinkz tells finops nothing; accepted: # finops: thinks",
+            ":2: # finops: thinkz is unknown; accepted: # finops: thinks",
         ),
         ("FROM a\n\nSYSTEM x\nSYSTEM y", ":4: SYSTEM is given twice"),
-        ("FROM a\nSYSTME x", ":2: SYSTME is none of ADAPTER, DRAFT, FROM, LICENSE, MESSAGE"),
+        (
+            "FROM a\nSYSTME x",
+            ":2: SYSTME is not an instruction. Expected one of: ADAPTER, DRAFT, FROM, LICENSE",
+        ),
         ("FROM", ":1: FROM has no value"),
         ('FROM ""', ":1: FROM takes a name or a path"),
         ('FROM "a\nb"', ":1: FROM takes a name or a path, on this line"),

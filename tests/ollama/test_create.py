@@ -246,7 +246,7 @@ def test_create_on_a_terminal_shows_progress_on_stderr(server: FakeOllama, gguf:
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
-        (None, 3, "there is no such file in"),
+        (None, 3, "no such file in"),
         (b"", 2, "not with GGUF"),
         (b"PK\x03\x04", 2, "not with GGUF"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", 2, "git lfs pull"),
@@ -274,14 +274,14 @@ def test_create_refuses_an_unusable_file_before_sending(
 @pytest.mark.parametrize(
     ("modelfile", "options", "code", "message"),
     [
-        ("FROM ./absent.gguf", (), 3, "absent.gguf: there is no such file in"),
+        ("FROM ./absent.gguf", (), 3, "absent.gguf: no such file in"),
         ("FROM ./absent.gguf", (), 3, "--gguf FILE"),
         ("FROM tiny.gguf\nPARAMETER num_ctxx 1", (), 2, "did you mean num_ctx?"),
         ("FROM tiny.gguf\nFROM qwen3", (), 2, "one model, or one or more files, not both"),
         ("FROM .", (), 2, "is a folder"),
         ("FROM tiny.gguf\nFROM ./tiny.gguf", (), 2, "two files are named tiny.gguf"),
         ("FROM tiny.gguf", ("--quantize", "q5_K_M"), 2, "quantize with llama.cpp first"),
-        ("FROM tiny.gguf", ("--host", "8.8.8.8"), 2, "may not leave the house"),
+        ("FROM tiny.gguf", ("--host", "8.8.8.8"), 2, "must stay in your network"),
         ("FROM tiny.gguf", ("--host", NOWHERE), 3, "ollama serve"),
     ],
 )

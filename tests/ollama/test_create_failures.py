@@ -43,10 +43,10 @@ def canned_create(lines: bytes, torn: bool = False) -> Canned:
         (
             b'{"status":"parsing GGUF"}\n{"status":"writing manifest"}\n',
             False,
-            "without the word that the model is made",
+            "without the status `success`",
         ),
-        (b"", False, "without the word that the model is made"),
-        (b'{"status":"parsing GGUF"}\n{"stat', False, "torn"),
+        (b"", False, "without the status `success`"),
+        (b'{"status":"parsing GGUF"}\n{"stat', False, "invalid"),
         (b'{"status":"success"}\n', True, "the connection broke"),
         (b'["success"]\n', False, "could not make the model"),
         (b'{"error":"disk full","status":"success"}\n', False, "disk full"),

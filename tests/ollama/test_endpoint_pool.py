@@ -221,7 +221,7 @@ def test_pool_refuses_a_public_address(host: str, quick: KnowledgeBase) -> None:
     """A server with a public address is refused before anything is sent (kb:
     model.external_servers).
     """
-    with pytest.raises(UsageError, match="may not leave the house"):
+    with pytest.raises(UsageError, match="must stay in your network"):
         a_model_at(quick, host)
 
 

@@ -155,7 +155,7 @@ def test_create_from_a_cloud_model_is_refused(tmp_path: Any, finops: Finops) -> 
             "create", "--stage", "triage", "--modelfile", tmp_path / "M", "--host", server.url
         )
         assert "POST /api/create" not in server.asked
-    assert (done.returncode, b"may not leave the house" in done.stderr) == (2, True)
+    assert (done.returncode, b"must stay in your network" in done.stderr) == (2, True)
 
 
 def test_model_card_has_capabilities_context_and_digest() -> None:

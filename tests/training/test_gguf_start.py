@@ -131,7 +131,7 @@ def test_gguf_file_with_an_invalid_alignment_is_refused(tmp_path: Path, odd: int
     file = rewrite_gguf(
         tmp_path, lambda pairs, tensors, numbers: pairs.update({"general.alignment": odd})
     )
-    with pytest.raises(UsageError, match=r"general\.alignment is .+, which is no multiple of 8"):
+    with pytest.raises(UsageError, match=r"general\.alignment is .+, which is not a multiple of 8"):
         open_gguf_weights(file)
 
 
@@ -183,7 +183,7 @@ REFUSED: dict[str, Change] = {
     "attn_q.weight is stored as type 99": lambda pairs, tensors, numbers: tensors.update(
         {Q: tensors[Q]._replace(kind=99)}
     ),
-    "the tensor blk.0.attn_k.weight is there twice": lambda pairs, tensors, numbers: tensors.update(
+    "the tensor blk.0.attn_k.weight occurs twice": lambda pairs, tensors, numbers: tensors.update(
         {Q: tensors[Q]._replace(name="blk.0.attn_k.weight")}
     ),
 }

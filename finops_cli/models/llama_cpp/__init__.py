@@ -1,3 +1,4 @@
-"""Language models in llama.cpp without a server: one process of its own for each model, several
-answers decoded in one batch.
+"""Language models in llama.cpp without a server.
+
+Each model has its own process, which decodes several answers in one batch.
 """

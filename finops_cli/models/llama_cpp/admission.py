@@ -1,8 +1,8 @@
-"""Who may send a request to a model now: nobody while its breaker is open, and suspects one at a
-time.
+"""Admission of requests to a model.
 
-A suspect was being answered when the model's process died. Alone, it can take nobody with it, and
-if the process dies again it is known who did it.
+No request is admitted while the breaker is open. Suspects are admitted one at a time. A suspect is
+a request that was running when the model's process died. If the process dies again while a suspect
+runs alone, the suspect is the cause, and no other request is lost.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from finops_cli.models.failures import Crashed, NoEndpointLeft, Unreachable
 
 
 class AdmissionControl:
-    """The door of one model.
+    """Admission to one model.
 
-    `cure` is what to do where its process dies or cannot load; other failures have their own.
+    `cure` is the fix if its process dies or cannot load. Other failures have their own.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class AdmissionControl:
         self._suspects: deque[object] = deque()
         self._last_failure = LastFailure()
         self._counted: object = None
-        """The death that the breaker was told of last."""
+        """The last death that was reported to the breaker."""
 
     @property
     def open(self) -> bool:
-        """Return true when the breaker admits every request."""
+        """Return true if the breaker admits every request."""
         return self._breaker.state == "closed"
 
     @contextmanager
     def admit(self, suspect: bool) -> Iterator[None]:
-        """Wait for admission; take note of how the request ended."""
+        """Wait for admission, and record the outcome of the request."""
         ticket = object()
         with self._line(ticket) if suspect else nullcontext():
             age = self._enter(ticket, suspect)
@@ -59,7 +59,9 @@ class AdmissionControl:
 
     @contextmanager
     def _line(self, suspect: object) -> Iterator[None]:
-        """A place in the line of suspects: as long as one stands there, nobody else is let in."""
+        """Wait for a place in the line of suspects. While the line has a suspect, no other request
+        is admitted.
+        """
         with self._changed:
             self._suspects.append(suspect)
         try:
@@ -70,9 +72,9 @@ class AdmissionControl:
                 self._changed.notify_all()
 
     def _enter(self, ticket: object, suspect: bool) -> int:
-        """The breaker's age at the admission.
+        """Return the breaker's age at the admission.
 
-        Time alone is waited for only where nothing but the breaker holds the request back.
+        Only a request that nothing but the breaker holds back waits for the pause to end.
         """
         with self._changed:
             while True:
@@ -97,14 +99,14 @@ class AdmissionControl:
             self._changed.notify_all()
 
     def _settle(self, ended: RequestOutcome, age: int) -> None:
-        """A process that dies under many requests has failed once."""
+        """Record the outcome. A process that dies during many requests counts as one failure."""
         failure = ended.failure
         if failure is not None and failure.endpoint_failed:
             about_memory = isinstance(failure, Crashed | Unreachable)
             self._last_failure = describe_failure(failure, self._cure if about_memory else "")
             death = (
                 failure.__cause__ if age == self._breaker.age else None
-            )  # a late one is counted by nobody
+            )  # a late outcome is not counted
             if death is not None and death is self._counted:
                 return
             self._counted = death or self._counted

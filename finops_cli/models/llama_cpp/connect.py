@@ -1,5 +1,6 @@
-"""From GGUF files to a model: the files are looked at and the extra is asked for before any
-record is sent.
+"""Open models from GGUF files.
+
+The files and the installed packages are checked before any record is sent.
 """
 
 from __future__ import annotations
@@ -39,33 +40,38 @@ _RELEVANT = (
     "repeat_last_n",
     "stop",
 )
-"""Parameters of a Modelfile that sway an answer and are honoured here."""
+"""Parameters of a Modelfile that change answers and are supported here."""
 _OF_THE_MACHINE = ("num_batch", "num_gpu", "num_thread", "main_gpu", "use_mmap", "num_keep", "seed")
-"""Parameters that do not sway it. The first two are honoured; threads are left to `Team`, a context
-is never shifted, and each request says its seed.
+"""Parameters that do not change answers.
+
+The first two are supported. Threads are set by `WorkerLayout`, a context is never shifted, and each
+request has its own seed.
 """
 _SMALL_BYTES = 64 * 1024 * 1024
-"""Up to this size threads wait for each other longer than they compute: one group for each core is
-faster.
+"""Largest file size in bytes for one group per core.
+
+For larger files, threads that work together are faster than groups side by side.
 """
 
 
 class WorkerLayout(NamedTuple):
-    """How many answers are decoded in one batch, how many batches side by side, and by how many
-    threads each.
-    """
+    """The layout of a worker process."""
 
     sequences: int
+    """Answers decoded in one batch."""
     groups: int
+    """Batches decoded at the same time."""
     threads: int
+    """Threads per batch."""
 
 
 def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
-    """A model of the model files of `request`, one for each of its stages, asked by the Modelfiles
-    that they are made for.
+    """Open the model files of `request`, one for each of its stages.
 
-    Raises MissingPiece without the extra, UsageError for a file that is not named or is no use, or
-    a parameter that cannot be honoured.
+    Each model gets the prompt that it was trained for.
+
+    Raises MissingPiece if a package is not installed, and UsageError for a file that is missing or
+    unusable, or for an unsupported parameter.
     """
     files = _require_files(request)
     refuse_without_extra()
@@ -123,15 +129,17 @@ def _require_files(request: BackendRequest) -> dict[ModelStage, Path]:
 
 
 def must_take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
-    """Tell whether models that need so many bytes each are too large to be loaded side by side;
-    never where the memory is not known.
+    """Return true if the models are too large to be loaded together.
+
+    `needs` is in bytes. The result is false if the available memory is unknown.
     """
     return len(needs) > 1 and available is not None and 100 * sum(needs) > share_pct * available
 
 
 def read_available_memory() -> int | None:
-    """Memory that programs may still take, caches that can be dropped included; None where the
-    system does not tell.
+    """Return the bytes that programs may still allocate, including caches that can be dropped.
+
+    Returns None if the system does not report them.
     """
     try:
         meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
@@ -142,7 +150,7 @@ def read_available_memory() -> int | None:
 
 
 def refuse_without_extra() -> None:
-    """Raises MissingPiece where llama-cpp-python or llguidance is not installed.
+    """Raise MissingPiece if llama-cpp-python or llguidance is not installed.
 
     Neither is imported.
     """
@@ -200,9 +208,9 @@ def _refuse_not_gguf(path: Path) -> None:
 
 
 def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
-    """Select the options that sway an answer, in the order of their names.
+    """Select the options that change answers, sorted by name.
 
-    Raises UsageError for what only other backends do.
+    Raises UsageError for an option that only other backends support.
     """
     strange = [name for name in options if name not in _RELEVANT + _OF_THE_MACHINE]
     if strange:
@@ -214,8 +222,9 @@ def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def worker_layout(size: int, cores: int, sequences: int | None) -> WorkerLayout:
-    """How a model of `size` bytes is decoded on `cores`; `sequences` in all, where somebody said
-    how many.
+    """Choose the layout for a model of `size` bytes on `cores`.
+
+    `sequences` is the requested number of answers at once; None: choose it.
     """
     groups = cores if size <= _SMALL_BYTES else 1
     if sequences is None:
@@ -225,7 +234,7 @@ def worker_layout(size: int, cores: int, sequences: int | None) -> WorkerLayout:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

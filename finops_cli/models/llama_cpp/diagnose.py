@@ -1,4 +1,4 @@
-"""Diagnose model files: whether llama.cpp is installed, and loads and answers with them."""
+"""Diagnose model files: check that llama.cpp is installed, loads them and answers with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def diagnose_model_files(
 ) -> Iterator[Diagnosis]:
     """Diagnose the model files of `request`, else the bundled ones.
 
-    A file that the call names must work. A bundled one may lack llama.cpp, and is not tried where
+    A file that the call names must work. A bundled file may lack llama.cpp, and is not tested if
     the call names a server.
     """
     files = replace(

@@ -1,4 +1,4 @@
-"""The model files that ship with finops, at a glance, as the models of a server are told."""
+"""The model files that are bundled with finops, listed like the models of a server."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from finops_cli.version import __version__
 
 
 def bundled_models() -> ModelSource | None:
-    """List the bundled model files; None where nothing does.
+    """List the bundled model files; None if there are none.
 
-    Raises NotGguf for a file that is damaged.
+    Raises NotGguf for a damaged file.
     """
     models = [_listed(stage, path) for stage, path in model_files(get_args(ModelStage)).items()]
     return ModelSource(None, __version__, models) if models else None

@@ -1,5 +1,4 @@
-"""Model files: their digest, whether they are still the ones that were hashed, and what their heads
-say of the memory for contexts."""
+"""The memory that model files need, and their digests."""
 
 from __future__ import annotations
 
@@ -13,10 +12,10 @@ _F16_BYTES = 2
 
 
 def memory_bytes(load: Load) -> int:
-    """Estimate the bytes that the model of `load` takes: its file, and the keys and values (f16) of
-    every token of all its contexts.
+    """Estimate the bytes of the model of `load`: its file, and the keys and values (f16) of every
+    token in all contexts.
 
-    The file alone where its head does not tell how large those are.
+    Returns the size of the file if its head does not give the sizes.
     """
     path = Path(load.path)
     tokens = (
@@ -26,8 +25,9 @@ def memory_bytes(load: Load) -> int:
 
 
 def token_bytes(path: Path) -> int | None:
-    """Bytes of the keys and values of one token, as if every layer kept them; None where the head
-    does not say, or is torn.
+    """Return the bytes of the keys and values of one token, as if every layer kept them.
+
+    Returns None if the head is damaged or does not give the sizes.
     """
     try:
         found = _architecture(path)
@@ -41,9 +41,9 @@ def token_bytes(path: Path) -> int | None:
 
 
 def _architecture(path: Path) -> dict[str, Any]:
-    """The pairs about the network, without the name of its kind in front.
+    """Return the pairs about the network, without the prefix of its kind.
 
-    They stand before the vocabulary, which is long.
+    They come before the vocabulary, which is long.
     """
     pairs: dict[str, Any] = {}
     for name, value in gguf_pairs(path):

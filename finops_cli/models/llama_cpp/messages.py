@@ -1,5 +1,5 @@
-"""The protocol between a model and its worker process: typed messages in frames, over the
-process's stdin and stdout.
+"""The protocol between finops and a worker process: typed messages in frames, over stdin and
+stdout.
 """
 
 from __future__ import annotations
@@ -11,51 +11,48 @@ import msgspec
 from msgspec import Struct
 
 End = Literal["stop", "length", "cancelled", "context", "refused"]
-"""Why an answer ended.
+"""The reason why an answer ended.
 
-`context`: the prompt is longer than it; `refused`: nothing can be decoded, `text` says why.
+`context`: the prompt is longer than the context. `refused`: nothing can be decoded; `text` gives
+the reason.
 """
 
 
 class Sampling(Struct, frozen=True):
-    """How a token is chosen.
-
-    Temperature 0: the likeliest one. `penalised`: over how many tokens of the answer the penalty
-    looks.
-    """
+    """Settings for the choice of tokens."""
 
     temperature: float = 0.0
+    """At 0 the likeliest token is chosen."""
     top_k: int = 40
     top_p: float = 0.9
     min_p: float = 0.0
     repeat_penalty: float = 1.0
     penalised: int = 64
+    """Number of latest tokens of the answer that the penalty covers."""
 
 
 class Load(Struct, frozen=True, tag=True):
-    """The first message: the model, and the tokens that an answer may take with its prompt.
-    `prefix`: how the prompts begin.
-
-    `groups` batches are decoded side by side, each of `sequences` answers by `threads` threads;
-    `batch`: prompt tokens evaluated in one go. `gpu_layers`: -1 is all of them.
-    """
+    """The first message: the model and its settings."""
 
     path: str
     context: int
+    """Tokens of a prompt and its answer together."""
     sequences: int = 8
+    """Answers in one batch."""
     groups: int = 1
+    """Batches that are decoded at the same time."""
     threads: int = 1
+    """Threads per batch."""
     batch: int = 512
+    """Prompt tokens that are evaluated at once."""
     gpu_layers: int = -1
+    """-1: all layers."""
     prefix: str = ""
+    """The text that all prompts begin with."""
 
 
 class Generate(Struct, frozen=True, tag=True):
-    """A request.
-
-    `max_tokens`: upper limit of tokens (None: what the context has room for). `schema`: constrains
-    the answer to this JSON Schema.
-    """
+    """A request for an answer."""
 
     number: int
     prompt: str
@@ -63,43 +60,44 @@ class Generate(Struct, frozen=True, tag=True):
     sampling: Sampling = Sampling()
     stops: tuple[str, ...] = ()
     max_tokens: int | None = None
+    """Maximum number of tokens; None: as many as the context allows."""
     schema: bytes | None = None
+    """A JSON Schema that the answer must match."""
 
 
 class Cancel(Struct, frozen=True, tag=True):
-    """End request `number` now; what was said so far comes back."""
+    """End request `number` now. The text so far is returned."""
 
     number: int
 
 
 class Loaded(Struct, frozen=True, tag=True):
-    """The model can be asked."""
+    """The model is ready."""
 
 
 class Unloadable(Struct, frozen=True, tag=True):
-    """The model cannot be loaded; the process ends."""
+    """The model cannot be loaded, and the process ends."""
 
     why: str
 
 
 class Begun(Struct, frozen=True, tag=True):
-    """Request `number` has a sequence of its own from now on."""
+    """Request `number` now has a sequence of its own."""
 
     number: int
 
 
 class GenerationResult(Struct, frozen=True, tag=True):
-    """The answer to request `number`.
-
-    `prompt_tokens` are counted, not estimated. `generating_ms`: from its first token to its end.
-    """
+    """The answer to request `number`."""
 
     number: int
     text: str
     end: End
     prompt_tokens: int
+    """Counted, not estimated."""
     tokens: int = 0
     generating_ms: float = 0.0
+    """Time from the first token of the answer to the last, in milliseconds."""
 
 
 ToWorker = Load | Generate | Cancel
@@ -111,18 +109,16 @@ FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromW
 
 
 def frame(message: ToWorker | FromWorker) -> bytes:
-    """`message` as bytes, its length in front.
+    """Encode `message`, preceded by its length.
 
-    Raises UnicodeEncodeError for a text that is no Unicode (a lone surrogate).
+    Raises UnicodeEncodeError for text that is not valid Unicode (a lone surrogate).
     """
     body = _ENCODER.encode(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def next_frame(stream: IO[bytes]) -> bytes | None:
-    """The body of the next message; None at the end of the stream, also where it ends within a
-    message.
-    """
+    """Return the body of the next message; None at the end of the stream, also within a message."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None

@@ -1,5 +1,6 @@
-"""Language models in processes of this machine as a `TextModel`: what is sent, how often, and what
-becomes of a process that dies.
+"""Language models in processes of this machine as a `TextModel`.
+
+The module sends requests, retries them, and restarts a process that died.
 """
 
 from __future__ import annotations
@@ -26,25 +27,24 @@ from finops_cli.models.retry_policy import RetryBudget
 
 
 class Profile(Struct, frozen=True):
-    """A model and how it is asked. `max_tokens`: tokens of an answer at most, None for what the
-    context has room for.
-
-    `identity`: the file whose digest the lines carry; None where they carry none. `modelfile`: what
-    it is asked by; None: its stage's.
-    """
+    """A model and its request settings."""
 
     load: Load
     sampling: Sampling
     stops: tuple[str, ...] = ()
     max_tokens: int | None = None
+    """Maximum number of tokens in an answer; None: as many as the context allows."""
     identity: Identity | None = None
+    """The file whose digest the lines contain; None if they contain none."""
     modelfile: str | None = None
+    """The Modelfile for its prompt; None: the Modelfile of its stage."""
 
 
 class LlamaCppModel:
-    """Answers with one process for each model.
+    """Model with one process for each stage.
 
-    `timeout` is the seconds that one answer may take; `must_alternate`: only one model fits.
+    `timeout` is the seconds that one answer may take. `must_alternate` is true if only one model
+    fits into memory.
     """
 
     def __init__(
@@ -66,17 +66,19 @@ class LlamaCppModel:
 
     @property
     def concurrency(self) -> int:
-        """More than what is answered at once: while an answer is judged, the next request is
-        already waiting.
+        """Return the number of concurrent requests.
+
+        It is higher than the number of answers decoded at once, so that a request waits while an
+        answer is checked.
         """
         return sum(2 * model.at_once for model in self._models.values())
 
     def prepare(self, stage: ModelStage) -> None:
-        """Load the model; where they take turns, the other one goes. Raises UsageError or
-        MissingPiece when it cannot be loaded.
+        """Load the model of a stage. If the models alternate, unload the other one.
 
-        How much memory a model takes is an estimate until it is loaded: where one fails beside
-        another, they take turns from then on.
+        The memory of a model is an estimate until it is loaded. If loading fails beside another
+        model, the models alternate from then on. Raises UsageError or MissingPiece if it cannot be
+        loaded.
         """
         model = self._models[stage]
         others = [other for other in self._models.values() if other is not model]
@@ -92,17 +94,17 @@ class LlamaCppModel:
             model.prepare()
 
     def modelfile(self, stage: ModelStage) -> str:
-        """The Modelfile that the model was made for."""
+        """Return the Modelfile that the model was trained for."""
         return self._models[stage].profile.modelfile or stage
 
     def context_size(self, stage: ModelStage) -> int:
-        """Tokens of the context: those of a prompt and its answer."""
+        """Return the tokens of the context, which a prompt and its answer share."""
         return self._models[stage].profile.load.context
 
     def complete(self, request: CompletionRequest) -> Completion:
-        """The text that the model says.
+        """Return the model's answer to `request`.
 
-        Raises ModelError when the retries of `model.retries` are used up, or NoEndpointLeft.
+        Raises ModelError if the retries of `model.retries` are used up, and NoEndpointLeft.
         """
         _refuse_invalid_unicode(request.prompt)
         model = self._models[request.stage]
@@ -126,14 +128,14 @@ class LlamaCppModel:
                 retries.pause()
 
     def model_changes(self) -> tuple[str, ...]:
-        """Files that are no longer the ones that the run began with."""
+        """Return a sentence for each file that was replaced during the run."""
         replaced = [
             model.profile.load.path for model in self._models.values() if model.is_replaced()
         ]
         return tuple(f"{path} was replaced during the run" for path in replaced)
 
     def close(self) -> None:
-        """End the processes; what waits for an answer gets none, and nothing is loaded any more."""
+        """End the processes. Waiting requests get no answer, and no model is loaded again."""
         for model in self._models.values():
             model.unload(for_good=True)
 
@@ -144,7 +146,7 @@ def _unload(models: Iterable[Model]) -> None:
 
 
 class Model:
-    """One model: its process, loaded anew when it has died."""
+    """One model: its process, which is started again after it has died."""
 
     def __init__(
         self, profile: Profile, settings: ModelSettings, start: Callable[[Load], WorkerProcess]
@@ -152,16 +154,16 @@ class Model:
         self.profile = profile
         self.at_once = profile.load.sequences * profile.load.groups
         cure = (
-            "free some memory, or take a smaller model or context or fewer --workers, and"
+            "free some memory, or use a smaller model or context or fewer --workers, and"
             f" `--resume`; {profile.load.path} was used"
         )
         self.admission = AdmissionControl(CircuitBreaker(settings.breaker), cure)
         self._settings = settings
         self._loading = Lock()
-        """Held through a load: who else wants the model waits for it here."""
+        """Held while loading, so that other requests for the model wait."""
         self._holding = Lock()
-        """Held where `_process` or `_closed` changes, never through a load: a model can be closed
-        in the middle of it.
+        """Held while `_process` or `_closed` changes, never while loading, so that a loading model
+        can be closed.
         """
         self._start = start
         self._process: WorkerProcess | None = None
@@ -169,11 +171,11 @@ class Model:
 
     @property
     def in_memory(self) -> bool:
-        """Return true when it is loaded."""
+        """Return true if the model is loaded."""
         return self._process is not None and self._process.alive
 
     def is_replaced(self) -> bool:
-        """Tell whether its file is another one than that whose digest the lines carry, or gone."""
+        """Return true if its file was replaced or removed since its digest was computed."""
         known = self.profile.identity
         if known is None:
             return False
@@ -183,10 +185,9 @@ class Model:
             return True
 
     def prepare(self) -> None:
-        """Load it, unless it is.
+        """Load the model unless it is loaded.
 
-        Before the first record there is nothing to wait for: what keeps it from loading is said at
-        once.
+        Nothing can be retried before the first record, so an error is raised at once.
         """
         try:
             self._load_process()
@@ -194,16 +195,16 @@ class Model:
             message = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
             if error.by_itself:
                 raise UsageError(
-                    message, "take another GGUF file, a smaller context, or fewer --workers"
+                    message, "use another GGUF file, a smaller context, or fewer --workers"
                 ) from error
             raise MissingPiece(
-                message, "free some memory, or take a smaller model, or fewer --workers"
+                message, "free some memory, or use a smaller model, or fewer --workers"
             ) from error
 
     def generate(self, request: CompletionRequest, seconds: float) -> GenerationResult:
-        """The answer to `request`.
+        """Return the answer to `request`.
 
-        Raises Crashed when the process dies over it, Unreachable when it cannot be loaded.
+        Raises Crashed if the process dies, Unreachable if the model cannot be loaded.
         """
         try:
             process = self._load_process()
@@ -218,7 +219,7 @@ class Model:
         return process.generate(generate, seconds, max(seconds, self._settings.timeouts["silence"]))
 
     def unload(self, for_good: bool = False) -> None:
-        """End its process, also one that is still loading."""
+        """End the process, even while it is loading."""
         with self._holding:
             self._closed = self._closed or for_good
             if self._process is not None:
@@ -236,9 +237,9 @@ class Model:
             return process
 
     def _current_process(self) -> WorkerProcess:
-        """The process, a new one where there is none that lives.
+        """Return the running process, or start a new one.
 
-        The old one is gone first: memory holds one model, not two.
+        The old process is ended first, so that memory holds one model, not two.
         """
         with self._holding:
             self._refuse_closed()
@@ -253,9 +254,9 @@ class Model:
     def _refuse_replaced(self) -> None:
         if self.is_replaced():
             raise failures.NoEndpointLeft(
-                f"{self.profile.load.path} is no longer the file that the run began with, and its"
-                " lines carry that one's digest",
-                "put it back and --resume, or begin a new run",
+                f"{self.profile.load.path} was replaced during the run, and the run's"
+                " lines contain the digest of the old file",
+                "restore it and give --resume, or start a new run",
             )
 
     def _refuse_closed(self) -> None:
@@ -266,7 +267,10 @@ class Model:
 
 
 def _require_whole_text(result: GenerationResult, profile: Profile) -> str:
-    """The text of an answer that came to its end; raises what kept it from that."""
+    """Return the text of a complete answer.
+
+    Raises the failure of an incomplete one.
+    """
     if result.end == "context":
         context_size = profile.load.context
         raise failures.ContextExceeded(
@@ -277,7 +281,7 @@ def _require_whole_text(result: GenerationResult, profile: Profile) -> str:
         raise failures.Rejected(result.text)
     if len(result.text) > limits.REPLY_CHARS:
         raise failures.TooLong(
-            f"{len(result.text):,} characters came", result.text[: limits.REPLY_CHARS]
+            f"{len(result.text):,} characters were received", result.text[: limits.REPLY_CHARS]
         )
     if result.end == "length":
         cut = failures.Truncated(f"the answer was cut after {result.tokens:,} tokens", result.text)
@@ -291,5 +295,5 @@ def _refuse_invalid_unicode(prompt: str) -> None:
         prompt.encode()
     except UnicodeEncodeError as error:
         raise failures.Rejected(
-            f"the prompt is no Unicode text: {error.reason} at character {error.start:,}"
+            f"the prompt is not valid Unicode: {error.reason} at character {error.start:,}"
         ) from error

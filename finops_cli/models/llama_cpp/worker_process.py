@@ -1,5 +1,6 @@
-"""The process of one model, seen from the run: requests go in, answers come out, and its death is
-news to everyone who waits.
+"""Run one llama.cpp worker process.
+
+If the process dies, every pending request fails with `Crashed`.
 """
 
 from __future__ import annotations
@@ -36,22 +37,25 @@ from finops_cli.models.llama_cpp.messages import (
 )
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "finops_cli.models.llama_cpp.worker")
-"""The process of a model: this very Python."""
+"""The command of a worker: this Python, with the worker package."""
 _LOADING = 0
-"""Stands for the number of the request that loads the model."""
+"""The request number for loading the model."""
 _LAST_WORDS_BYTES = 600
 _QUIET = {"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""No debugger at an abort of ggml, which would take its time; no threads of numpy beside those of
-llama.cpp.
+"""Environment of the process: no debugger when ggml aborts, because it takes time, and no threads
+of numpy beside those of llama.cpp.
 """
 
 
 class Died(Exception):
-    """The end of a process: one object for all who lost their answers with it."""
+    """The end of a process. All requests that fail with it share one object."""
 
 
 class NotLoaded(Exception):
-    """The process could not load its model. `by_itself`: it said why; else it died over it."""
+    """The process could not load its model.
+
+    `by_itself` is true if the process reported the reason, and false if it died.
+    """
 
     def __init__(self, why: str, by_itself: bool) -> None:
         super().__init__(why)
@@ -59,24 +63,25 @@ class NotLoaded(Exception):
 
 
 Answers = SimpleQueue[FromWorker | Died]
-"""The messages for one request; its last message, where it gets no answer, is the process's
-death.
-"""
+"""The messages for one request. If it gets no answer, the last message is the process's death."""
 
 
 class WorkerProcess:
-    """Starts the process, which begins to load. Raises NotLoaded where the system starts none."""
+    """Start the process, which begins to load the model.
+
+    Raises NotLoaded if the system cannot start it.
+    """
 
     def __init__(self, load: Load, command: Sequence[str] = WORKER_COMMAND) -> None:
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `_read_messages` closes it when the process is over
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `_read_messages` closes it after the process has ended
         try:
             self._child = _start_process(command, self._stderr)
         except OSError as error:
             self._stderr.close()
             raise NotLoaded(f"no process can be started: {error}", by_itself=False) from error
         self._lock = Lock()
-        """Held where `_waiting` or `_death` changes: whoever waits is in one, or is told of the
-        other.
+        """Held while `_waiting` or `_death` changes, so that every waiting request is either
+        registered or gets the death.
         """
         self._waiting: dict[int, Answers] = {}
         self._death: Died | None = None
@@ -93,18 +98,18 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process's number on this machine."""
+        """Return the process id."""
         return self._child.pid
 
     @property
     def alive(self) -> bool:
-        """Return true when requests can still be sent."""
+        """Return true if requests can still be sent."""
         return self._death is None and not self._stop_reason
 
     def ready(self, patience: float) -> None:
         """Wait until the model is loaded.
 
-        Raises NotLoaded, the process ended, where it is not within `patience` seconds.
+        Raises NotLoaded and ends the process if that takes more than `patience` seconds.
         """
         if self._is_loaded:
             return
@@ -113,7 +118,7 @@ class WorkerProcess:
         except Empty:
             self.stop()
             raise NotLoaded(f"it was not loaded within {patience:g} s", by_itself=False) from None
-        except BaseException:  # Ctrl-C: nobody would wait for it any more
+        except BaseException:  # Ctrl-C: no request waits for it any more
             self.stop()
             raise
         if not isinstance(answer, Loaded):
@@ -125,11 +130,11 @@ class WorkerProcess:
         self._is_loaded = True
 
     def generate(self, request: Generate, seconds: float, silence: float) -> GenerationResult:
-        """The answer to `request`, whose number is given here. Raises Crashed when the process
-        dies, Overdue after `seconds`.
+        """Return the answer to `request`, which gets its number here.
 
-        The time counts from when the request has its sequence. Then it is cancelled; a process that
-        does not say so within `silence` seconds hangs, and is ended.
+        `seconds` counts from the time when the request has its sequence; then the request is
+        cancelled. A process that does not confirm within `silence` seconds hangs, and is ended.
+        Raises Crashed if the process dies, TimedOut after `seconds`.
         """
         number = next(self._numbers)
         answers = self._register(number)
@@ -147,7 +152,7 @@ class WorkerProcess:
             )
             answer: FromWorker | None = self._await_first_message(
                 answers, seconds + 2 * silence
-            )  # after the seated
+            )  # after the requests that have a sequence
             if isinstance(answer, Begun):
                 answer = _next_message(answers, seconds) or self._cancel(
                     answers, number, seconds, silence
@@ -159,27 +164,28 @@ class WorkerProcess:
                 del self._waiting[number]
 
     def stop(self, why: str = "was ended by finops") -> None:
-        """End the process and wait until it is gone, its memory with it.
+        """End the process and wait until it has ended and its memory is free.
 
-        What waits for it gets Crashed.
+        Waiting requests get Crashed.
         """
         self._stop_reason = self._stop_reason or why
         self._child.kill()
         self._reader.join()
 
     def _await_first_message(self, answers: Answers, patience: float) -> FromWorker:
-        """Begun, or what is said at once.
+        """Return the first message for a request: Begun, or the result if it came at once.
 
-        Others may be long before it, but a process that says nothing to anybody hangs.
+        Other requests may run for a long time before it, but a process that sends no message at all
+        hangs.
         """
         since = monotonic()
         while (left := max(since, self._last_message_at) + patience - monotonic()) > 0:
             answer = _next_message(answers, left)
             if answer is not None:
                 return answer
-        self.stop(f"said nothing for {patience:g} s and was ended")
+        self.stop(f"sent no message for {patience:g} s and was ended")
         answer = _next_message(answers, 0)
-        assert answer is not None  # noqa: S101 - it came in the last moment, or its death raised Crashed
+        assert answer is not None  # noqa: S101 - it came just in time, or the death raised Crashed
         return answer
 
     def _cancel(
@@ -211,13 +217,13 @@ class WorkerProcess:
         self._outgoing.put(frame(message))
 
     def _write(self) -> None:
-        """Send what is to be sent, in its order.
+        """Write the queued messages in order.
 
-        A process that does not read keeps this thread waiting and nobody else.
+        A process that does not read blocks only this thread.
         """
         stdin = self._child.stdin
         assert stdin is not None  # noqa: S101 - it is a pipe
-        with suppress(OSError), stdin:  # it died: who waits hears of it from `_read_messages`
+        with suppress(OSError), stdin:  # it died: `_read_messages` informs the waiting requests
             while (data := self._outgoing.get()) is not None:
                 stdin.write(data)
                 stdin.flush()
@@ -225,9 +231,9 @@ class WorkerProcess:
     def _read_messages(self) -> None:
         """Read the messages of the process until it dies.
 
-        Whatever goes wrong here, every waiting request gets the failure.
+        If reading fails, every waiting request gets the failure.
         """
-        death = Died("the process of the model can no longer be heard")
+        death = Died("the messages of the model's process can no longer be read")
         try:
             garbled = self._deliver_messages()
             death = Died(self._describe_end(garbled))
@@ -238,12 +244,13 @@ class WorkerProcess:
             for answers in waiting:
                 answers.put(death)
             self._outgoing.put(None)
-            self._child.kill()  # where the trouble was ours, it lives
+            self._child.kill()  # it is still running if the error was ours
             self._child.wait()
 
     def _deliver_messages(self) -> str:
-        """Hand each message to its request; return a complaint about output that is not a
-        message.
+        """Deliver each message to its request.
+
+        Return an error text for output that is not a message.
         """
         stdout = self._child.stdout
         assert stdout is not None  # noqa: S101 - it is a pipe
@@ -253,7 +260,7 @@ class WorkerProcess:
                     message = FROM_WORKER.decode(body)
                 except msgspec.DecodeError as error:
                     self._child.kill()
-                    return f"said what is no message and was ended: {error}"
+                    return f"sent invalid output and was ended: {error}"
                 self._last_message_at = monotonic()
                 with self._lock:
                     answers = self._waiting.get(
@@ -266,7 +273,7 @@ class WorkerProcess:
         return ""
 
     def _describe_end(self, garbled: str) -> str:
-        """Describe how the process ended, with the last lines of its stderr."""
+        """Describe the end of the process, with the last lines of its stderr."""
         status = self._child.wait()
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
         by_itself = (
@@ -280,9 +287,9 @@ class WorkerProcess:
 
 
 def _next_message(answers: Answers, seconds: float) -> FromWorker | None:
-    """The next message; None when it does not come in time.
+    """Return the next message; None if it does not come in time.
 
-    Raises Crashed when the process is dead.
+    Raises Crashed if the process is dead.
     """
     try:
         answer = answers.get(timeout=seconds)
@@ -294,17 +301,17 @@ def _next_message(answers: Answers, seconds: float) -> FromWorker | None:
 
 
 def import_path() -> str:
-    """Where this process imports from, for a child that is not to look into the working directory
-    by itself (`python -P`).
+    """Return the import path of this process, for a child that must not use the working directory
+    (`python -P`).
     """
     return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
 
 
 def _start_process(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-    """The process, with this one's import path, in a group of its own: Ctrl-C is the run's to
-    handle.
+    """Start the process with this import path, in its own process group, so that only the run gets
+    Ctrl-C.
     """
-    return subprocess.Popen(  # noqa: S603 - DECODER, or what a test puts in its place
+    return subprocess.Popen(  # noqa: S603 - WORKER_COMMAND, or a test's replacement
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,11 +1,11 @@
-"""Reads what an Ollama server has: its version, the models that are installed, one model's card,
-and what is loaded.
+"""Read the state of an Ollama server: its version, its models, the card of a model, and loaded
+models.
 
-The official `ollama` package asks; it follows no redirect, uses no proxy of the environment, and an
-answer is read up to `ANSWER_BYTES` and for at most `SECONDS`. What goes wrong is told here, once:
-no answer is a MissingPiece with its cure, an answer that is no use is Unfinished. The package's
-types drop `remote_host`, which tells a model that the server only forwards to a cloud, so the JSON
-itself is kept beside them.
+Requests go through the official `ollama` package, without redirects and without proxies of the
+environment. An answer is read up to `ANSWER_BYTES` and for at most `SECONDS`. Errors are translated
+here: a server that does not answer is a MissingPiece with its fix, and an unusable answer is
+Unfinished. The package's types drop `remote_host`, which marks a model that the server only
+forwards to a cloud, so the JSON is kept too.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     import ollama
 
 SECONDS = 20.0
-"""How long a list, a card or a version is waited for, in all and not for each piece of it."""
+"""The total time to wait for a list, a card or a version, in seconds."""
 ANSWER_BYTES = 4 * 1024 * 1024
-"""Upper limit of one answer: a list takes some 500 bytes a model, a card with its licence and its
-tensors a few 100,000.
+"""Maximum size of an answer. A list takes some 500 bytes a model; a card with its licence and its
+tensors takes a few 100,000.
 """
 _MODELS = 10_000
-"""Upper limit of the entries of a list: of millions of entries that are all wrong, the checks of
-the `ollama` package make gigabytes of complaints.
+"""Maximum number of entries of a list.
+
+For millions of wrong entries, the checks of the `ollama` package would make gigabytes of messages.
 """
 _TEXT_CHARS = 1_000
 _LARGEST = 2**53
@@ -45,7 +46,7 @@ _LOG = "the server's log says more (`journalctl -u ollama`)"
 
 
 class OllamaRefused(Unfinished):
-    """The server answered with an HTTP status that is an error."""
+    """The server answered with an HTTP error status."""
 
     def __init__(self, url: str, status: int, body: bytes) -> None:
         super().__init__(f"{url} answered {status}: {_error_text(body) or 'nothing more'}", _LOG)
@@ -53,49 +54,48 @@ class OllamaRefused(Unfinished):
 
 
 class Installed(Struct, frozen=True):
-    """One model of the server's list.
-
-    `size` in bytes; `remote_host` where the server only forwards to a cloud.
-    """
+    """One model in the server's list."""
 
     name: str
     digest: str
     size: int
+    """In bytes."""
     architecture: str | None
     quantization: str | None
     remote_host: str | None
+    """The cloud host that the server forwards to; null for a local model."""
 
 
 class ModelCard(Struct, frozen=True):
-    """The description of one model by its server.
-
-    `context_length` in tokens, as trained; `parameters` typed; `made_for`: see `models.shipped`.
-    """
+    """The description of one model by its server."""
 
     name: str
     digest: str
     architecture: str | None
     capabilities: list[str]
     context_length: int | None
+    """In tokens, as trained."""
     parameters: dict[str, Value]
     quantization: str | None
     remote_host: str | None
     made_for: str | None
+    """The Modelfile that the model was trained for (`models.bundled`)."""
 
 
 class Loaded(Struct, frozen=True):
-    """A model in memory: `size` bytes in all, `size_vram` of them on GPUs; `context_length` in
-    tokens, as it was loaded.
-    """
+    """A model in memory."""
 
     name: str
     size: int
+    """Total size in bytes."""
     size_vram: int
+    """Bytes in GPU memory."""
     context_length: int | None
+    """In tokens, as loaded."""
 
 
 def version(url: str) -> str:
-    """The server's version, as it says it."""
+    """Return the server's version, unchanged."""
     reply = None
     with suppress(OllamaRefused):
         reply = request_json(url, "GET", "/api/version", SECONDS).get("version")
@@ -105,7 +105,7 @@ def version(url: str) -> str:
 
 
 def list_installed(url: str) -> list[Installed]:
-    """Every model of the server that has a name, in its order."""
+    """List every model of the server that has a name, in the server's order."""
     with _open_client(url) as (client, replies):
         models = client.list().models
     return [
@@ -123,22 +123,21 @@ def list_installed(url: str) -> list[Installed]:
 
 
 def card(url: str, name: str, known: Installed | None = None) -> ModelCard | None:
-    """The card of the model `name`; None when the server does not have it. Whoever has its line of
-    the list spares the server another.
+    """Return the card of the model `name`; None if the server does not have it.
 
-    Raises Unfinished for a model that is shown but not listed with a digest: nobody could tell
-    later what answered.
+    `known` is the entry of the list, if the caller has it, and saves a request. Raises Unfinished
+    for a model without a digest in the list, because its answers could not be traced.
     """
     reply = _request_card(url, name)
     if reply is None:
         return None
     if known is None:
-        same = short(name).lower()  # names know no case
+        same = short(name).lower()  # case does not matter
         known = next((model for model in list_installed(url) if model.name.lower() == same), None)
         if known is None or not known.digest:
             raise Unfinished(
                 f"{url} shows the model {name} but lists no digest of it",
-                "`ollama list` there tells what it has",
+                "run `ollama list` there to see its models",
             )
     details, info = _mapping(reply.get("details")), _mapping(reply.get("model_info"))
     architecture = text(info.get("general.architecture")) or text(details.get("family"))
@@ -159,7 +158,7 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
 
 
 def list_loaded(url: str) -> list[Loaded]:
-    """Every model that the server holds in memory."""
+    """List every model that the server has in memory."""
     with _open_client(url) as (client, _):
         models = client.ps().models
     return [
@@ -175,9 +174,7 @@ def list_loaded(url: str) -> list[Loaded]:
 
 
 def short(name: str) -> str:
-    """A model's name without the registry, the namespace and the tag that everyone means when none
-    is given.
-    """
+    """Shorten a model's name: drop the default registry, namespace and tag."""
     return name.removeprefix("registry.ollama.ai/").removeprefix("library/").removesuffix(":latest")
 
 
@@ -196,8 +193,9 @@ def request_json(
 
 
 def text(value: object) -> str | None:
-    """`value` of a server as one line that every terminal and file takes; None where it is no text,
-    or an empty one.
+    """Return a server's `value` as one line that every terminal and file accepts.
+
+    Returns None if it is not a text, or is empty.
     """
     if not isinstance(value, str) or not value:
         return None
@@ -207,7 +205,9 @@ def text(value: object) -> str | None:
 
 
 def whole(value: object) -> int | None:
-    """`value` of a server as a count that every reader of JSON takes; None where it is none."""
+    """Return a server's `value` as a count that every JSON reader accepts; None if it is not a
+    count.
+    """
     return (
         int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
@@ -216,7 +216,10 @@ def whole(value: object) -> int | None:
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON of `body`. Raises ValueError, also for what is nested too deep."""
+    """Parse the JSON in `body`.
+
+    Raises ValueError, also for deeply nested values.
+    """
     try:
         return json.loads(body)
     except RecursionError as error:
@@ -225,20 +228,21 @@ def parse_json(body: bytes) -> Any:
 
 @contextmanager
 def translate_errors(url: str) -> Iterator[None]:
-    """Turns what httpx, the `ollama` package and pydantic raise into errors of finops that name the
-    server and the cure.
+    """Translate exceptions of httpx, the `ollama` package and pydantic.
+
+    The new errors name the server and the fix.
     """
     import pydantic
 
     try:
         yield
     except BrokenPipeError:
-        raise  # a ConnectionError too, but of our own output
+        raise  # also a ConnectionError, but of stdout
     except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as error:
         cure = "start Ollama there with `ollama serve`, or name its address: --host"
         raise MissingPiece(f"nothing answers at {url}", cure) from error
     except httpx.TimeoutException as error:
-        raise Unfinished(f"{url}: the server fell silent, or is too slow", _LOG) from error
+        raise Unfinished(f"{url}: the server stopped answering, or is too slow", _LOG) from error
     except httpx.HTTPError as error:
         raise Unfinished(f"{url}: the connection broke ({error})", _LOG) from error
     except (pydantic.ValidationError, OverflowError, RecursionError) as error:
@@ -246,9 +250,7 @@ def translate_errors(url: str) -> Iterator[None]:
 
 
 class _Bounded(TimedTransport):
-    """Reads every answer whole before it hands it on: up to `ANSWER_BYTES` of it, within `seconds`
-    of the request.
-    """
+    """Transport that reads each answer completely: up to `ANSWER_BYTES`, within `seconds`."""
 
     def __init__(self, url: str, seconds: float) -> None:
         super().__init__()
@@ -257,7 +259,7 @@ class _Bounded(TimedTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.headers["Accept-Encoding"] = (
-            "identity"  # what comes packed is no JSON: a small packet can hold any amount
+            "identity"  # a small compressed answer could expand to any size
         )
         body = bytearray()
         with (
@@ -268,15 +270,15 @@ class _Bounded(TimedTransport):
                 body += piece
                 if len(body) > ANSWER_BYTES:
                     raise Unfinished(
-                        f"{self._url}: more than {ANSWER_BYTES:,} bytes came of {request.url.path},"
-                        " unlike Ollama"
+                        f"{self._url}: more than {ANSWER_BYTES:,} bytes were received from"
+                        f" {request.url.path}, unlike Ollama"
                     )
         return httpx.Response(answer.status_code, content=bytes(body))
 
 
 @contextmanager
 def _open_client(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, Any]]]]:
-    """A client, and the JSON of every answer that it got."""
+    """Open a client, and collect the JSON of each answer."""
     import ollama
 
     replies: list[Mapping[str, Any]] = []
@@ -310,9 +312,9 @@ def _parse_reply(url: str, answer: httpx.Response) -> Mapping[str, Any]:
 
 
 def _request_card(url: str, name: str) -> Mapping[str, Any] | None:
-    """The answer of /api/show.
+    """Return the answer of /api/show.
 
-    The package's own type demands `model_info`, which the server leaves out for a cloud model.
+    The package's own type requires `model_info`, which the server omits for a cloud model.
     """
     import pydantic
 
@@ -324,18 +326,20 @@ def _request_card(url: str, name: str) -> Mapping[str, Any] | None:
                 return None
             raise
         except pydantic.ValidationError as error:
-            if not replies:  # nothing was asked
-                raise UsageError(f"{name!a} is no name of a model") from error
+            if not replies:  # no request was sent
+                raise UsageError(f"{name!a} is not a model name") from error
         return replies[-1]
 
 
 def _not_ollama_error(url: str) -> MissingPiece:
-    return MissingPiece(f"{url}: what answers there is not Ollama", "name its address: --host")
+    return MissingPiece(
+        f"{url}: the program there is not Ollama", "give the address of Ollama: --host"
+    )
 
 
 def _error_text(body: bytes) -> str | None:
-    """Extract the message of an answer that is an error: the text of `{"error": ...}`, else the
-    beginning of the body.
+    """Extract the message of an error answer: the text of `{"error": ...}`, else the start of the
+    body.
     """
     reply = None
     with suppress(ValueError):
@@ -353,8 +357,9 @@ def _remote_host(reply: Mapping[str, Any]) -> str | None:
 
 
 def _parse_parameters(reply: object) -> dict[str, Value]:
-    """The lines `name    value` of `show`, whose values are written as in JSON; an option unknown
-    here stays a text.
+    """Parse the lines `name    value` of `show`, whose values are written as in JSON.
+
+    The value of an unknown option stays a text.
     """
     found: dict[str, Value] = {}
     for line in reply.splitlines() if isinstance(reply, str) else ():

@@ -1,5 +1,6 @@
-"""From the wish for Ollama to a model: the servers and their models are looked at before any
-record is sent.
+"""Connect to Ollama servers.
+
+The servers and their models are inspected before any record is sent.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ _REQUIRED_OPTIONS = (
     "repeat_penalty",
     "stop",
 )
-"""Options that no server may choose for itself: their defaults differ from version to version."""
+"""Options that finops always sends, because their defaults differ between versions of Ollama."""
 
 
 class Server(Struct, frozen=True):
-    """A server that can answer: its address, its version, and the cards of its models by stage."""
+    """A usable server: its address, its version, and the cards of its models by stage."""
 
     url: str
     version: str
@@ -46,9 +47,9 @@ class Server(Struct, frozen=True):
 
 
 def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel, tuple[str, ...]]:
-    """A model, and notices about servers that were left out.
+    """Return a model, and notices about servers that are not used.
 
-    Raises MissingPiece or UsageError when none can answer.
+    Raises MissingPiece or UsageError if no server can answer.
     """
     servers, notices = _find_usable_servers(request, kb)
     digests = _find_common_digests(servers, request)
@@ -83,19 +84,19 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
 def build_profile(
     stage: ModelStage, declared: str | None, model: str, kb: KnowledgeBase
 ) -> Profile:
-    """Build the profile of `stage`: the parameters of the Modelfile that it is made for, each
-    of them explicit.
+    """Build the request settings of `stage`: all parameters of the Modelfile that the model was
+    trained for.
 
-    `declared`: which that is, as its card says. Raises UsageError for one that finops does not
-    have.
+    `declared` is the name of that Modelfile in the model's card. Raises UsageError for an unknown
+    name.
     """
     name = bundled.find_prompt_modelfile(stage, declared, model)
     path, options = bundled.modelfile(name).path, typed_parameters(bundled.modelfile(name))
     missing = [name for name in _REQUIRED_OPTIONS if name not in options]
     if missing:
         raise UsageError(
-            f"{path}: PARAMETER {missing[0]} is missing; servers of different versions would choose"
-            " it differently"
+            f"{path}: PARAMETER {missing[0]} is missing; servers of different versions use"
+            " different defaults"
         )
     reserve, context = kb.models.tokens[f"{stage}_reserve"], options["num_ctx"]
     if isinstance(context, int) and reserve >= context:
@@ -107,10 +108,10 @@ def build_profile(
 
 
 def build_probe(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Conversation:
-    """Build the prompt about the record that ships for trying models (`modelfiles/probe.json`)."""
+    """Build the prompt of the bundled test record (`modelfiles/probe.json`)."""
     fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
     if fail is None:
-        raise UsageError("modelfiles/probe.json is no fail record")
+        raise UsageError("modelfiles/probe.json is not a fail record")
     if stage == "triage":
         return triage_prompt(fail, modelfile)
     case = handoff(fail, triage(fail, kb), kb)
@@ -122,7 +123,10 @@ def build_probe(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Convers
 def _find_usable_servers(
     request: BackendRequest, kb: KnowledgeBase
 ) -> tuple[list[Server], tuple[str, ...]]:
-    """Every server that can answer, and why others cannot. One server alone says why itself."""
+    """Return the usable servers, and a reason for each other server.
+
+    A single server raises its own error.
+    """
     urls = hosts.resolve_hosts(request.hosts)
     if kb.models.external_servers == "refuse":
         for url in urls:
@@ -136,13 +140,13 @@ def _find_usable_servers(
             errors.append(error)
     if not servers:
         raise errors[0]
-    return servers, tuple(f"left out: {error}" for error in errors)
+    return servers, tuple(f"not used: {error}" for error in errors)
 
 
 def inspect_server(url: str, request: BackendRequest, kb: KnowledgeBase) -> Server:
-    """The server at `url`.
+    """Inspect the server at `url`.
 
-    Raises MissingPiece when it is too old or lacks a model, UsageError when it would send data
+    Raises MissingPiece if it is too old or lacks a model, UsageError if it would send data
     elsewhere.
     """
     version = api.version(url)
@@ -155,13 +159,13 @@ def inspect_server(url: str, request: BackendRequest, kb: KnowledgeBase) -> Serv
             option = "triage-model" if stage == "triage" else "resolver-model"
             raise MissingPiece(
                 f"{url} has no model {name}",
-                f"`finops create --stage {stage}` makes it, `finops models` lists what is there,"
-                f" --{option} NAME takes another",
+                f"make it with `finops create --stage {stage}`, list models with `finops models`,"
+                f" or use another with --{option} NAME",
             )
         if card.remote_host and kb.models.external_servers == "refuse":
             raise UsageError(
-                f"{url}: {name} runs at {card.remote_host}, and fail records may not leave the"
-                " house",
+                f"{url}: {name} runs at {card.remote_host}, and fail records must stay in your"
+                " network",
                 "use a local model",
             )
         cards[stage] = card
@@ -169,9 +173,9 @@ def inspect_server(url: str, request: BackendRequest, kb: KnowledgeBase) -> Serv
 
 
 def _find_common_digests(servers: list[Server], request: BackendRequest) -> dict[str, str]:
-    """The digest of each stage's model.
+    """Return the digest of each stage's model.
 
-    Raises UsageError where two servers have different models under one name.
+    Raises UsageError if two servers have different models under one name.
     """
     digests: dict[str, str] = {}
     for stage in request.stages:
@@ -180,7 +184,7 @@ def _find_common_digests(servers: list[Server], request: BackendRequest) -> dict
             listing = ", ".join(f"{url} has {digest[:12]}" for url, digest in by_server.items())
             raise UsageError(
                 f"{servers[0].cards[stage].name} is not the same model everywhere: {listing}",
-                "create it anew on one of them",
+                "create it again on one of them",
             )
         digests[stage] = next(iter(by_server.values()))
     return digests
@@ -204,8 +208,9 @@ def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSetti
 
 
 def _must_alternate(servers: list[Server], names: list[str]) -> bool:
-    """Tell whether a server that has loaded both models no longer holds one of them; one that does
-    not say decides nothing for the others.
+    """Return true if a server that has loaded both models no longer has one of them in memory.
+
+    A server that does not report its models is ignored.
     """
     expected, silent = {api.short(name) for name in names}, 0
     for server in servers:
@@ -220,8 +225,9 @@ def _must_alternate(servers: list[Server], names: list[str]) -> bool:
 def _find_model_changes(
     servers: list[Server], request: BackendRequest, kb: KnowledgeBase
 ) -> tuple[str, ...]:
-    """Models that were replaced since the servers were looked at; a server that does not answer any
-    more tells nothing.
+    """Return a sentence for each model that was replaced during the run.
+
+    A server that does not answer is ignored.
     """
     changed = []
     for server in servers:

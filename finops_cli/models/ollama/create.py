@@ -1,5 +1,7 @@
-"""Create a stage's model on an Ollama server: check, send the files that the server lacks, have it
-create the model, and read the result back.
+"""Create a stage's model on an Ollama server.
+
+Check the request, send the files that the server lacks, let the server create the model, and read
+the result.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     import httpx
 
 _COPIES = 2
-"""Since 0.30 Ollama keeps the file as it was sent and a checked copy of it."""
+"""Number of copies of a file on the server: since 0.30 Ollama keeps the original and a checked
+copy.
+"""
 
 
 class Callbacks(NamedTuple):
@@ -55,7 +59,7 @@ class Created(Struct, frozen=True, kw_only=True):
     host: str
     ollama: str
     model_digest: str
-    """The server's digest: since Ollama 0.30 it differs from the digest of the file."""
+    """The server's digest. Since Ollama 0.30 it differs from the digest of the file."""
     base: str | None
     file: str | None
     file_sha256: str | None
@@ -65,14 +69,14 @@ class Created(Struct, frozen=True, kw_only=True):
 
 
 def default_names(kb: KnowledgeBase) -> dict[StageName, str]:
-    """Give the default name of each stage's model."""
+    """Return the default name of each stage's model."""
     return {stage: kb.models.models.get(stage, f"finops-{stage}") for stage in STAGE_NAMES}
 
 
 def preview(options: CreateOptions, on_step: uploads.OnStep) -> dict[str, object]:
     """Build the request that `create_model` would send, with the digests of the files that exist.
 
-    No server is contacted.
+    It contacts no server.
     """
     planned = plan(options)
     return request(planned, {path: uploads.sha256_of(path, on_step) for path in _paths(planned)})
@@ -112,15 +116,15 @@ def _check_version(url: str, callbacks: Callbacks) -> str:
     refuse_too_old(version)
     if not known(version):
         callbacks.on_warning(
-            f"{url} says it is Ollama {version}, a build from source: whether it is new enough"
-            " cannot be known"
+            f"{url} says it is Ollama {version}, a build from source: its age is unknown"
         )
     return version
 
 
 def _refuse_unusable_base(url: str, base: str) -> None:
-    """Raise for a base that the server lacks or only forwards to a cloud: Ollama would download the
-    first from the internet, and accept the second.
+    """Raise an error for a base that the server lacks or only forwards to a cloud.
+
+    Ollama would download a missing base from the internet, and would accept a forwarded one.
     """
     found = api.card(url, base)
     if found is None:
@@ -130,8 +134,8 @@ def _refuse_unusable_base(url: str, base: str) -> None:
         )
     if found.remote_host:
         raise UsageError(
-            f"FROM {base}: {found.remote_host} answers for it, and fail records may not leave the"
-            " house",
+            f"FROM {base}: it runs at {found.remote_host}, and fail records must stay in your"
+            " network",
             "name a local model",
         )
 
@@ -151,7 +155,7 @@ def _created(planned: CreatePlan, url: str, version: str, sent: list[SentFile]) 
     card = api.card(url, planned.model)
     if card is None:
         raise Unfinished(
-            f"{url} says that {planned.model} is made, but does not have it",
+            f"{url} reported that {planned.model} was created, but does not have it",
             "see the server's log, then try again",
         )
     first = sent[0] if sent else None

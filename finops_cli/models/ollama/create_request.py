@@ -30,19 +30,17 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
     modelfile: Path | None = None
     """None: the bundled one."""
     gguf: Path | None = None
-    """Takes the place of FROM in the Modelfile."""
+    """Replaces FROM in the Modelfile."""
     quantize: str | None = None
 
 
 class ModelFile(NamedTuple):
-    """A file of the request, under its name in the request.
-
-    `path` is None when the file is in none of the places `sought`.
-    """
+    """A file of the request, under its name in the request."""
 
     field: Field
     name: str
     path: Path | None
+    """None if the file is in none of the folders `sought`."""
     sought: tuple[Path, ...]
 
 
@@ -51,7 +49,7 @@ class CreatePlan(NamedTuple):
 
     model: str
     base: str | None
-    """Name of the server's model that it is made from."""
+    """The name of the server's model that the new model is made from."""
     files: tuple[ModelFile, ...]
     parameters: dict[str, Value]
     texts: dict[str, object]
@@ -59,9 +57,9 @@ class CreatePlan(NamedTuple):
 
 
 def plan(options: CreateOptions) -> CreatePlan:
-    """Plan the model of `options`; its files may still be missing.
+    """Plan the model of `options`. Its files may still be missing.
 
-    Raises UsageError for a Modelfile or an option that cannot be used.
+    Raises UsageError for an unusable Modelfile or option.
     """
     _refuse_unwritable("--name", options.name)
     modelfile = _modelfile(options)
@@ -88,8 +86,8 @@ def plan(options: CreateOptions) -> CreatePlan:
 
 
 def _modelfile(options: CreateOptions) -> Modelfile:
-    """Choose the Modelfile: the named one, else the one that the model file asks for, else the
-    stage's own.
+    """Select the Modelfile: the given one, else the one that the model file names, else the stage's
+    own.
     """
     if options.modelfile is not None:
         return read_modelfile(options.modelfile)
@@ -102,7 +100,7 @@ def _modelfile(options: CreateOptions) -> Modelfile:
 
 
 def request(plan: CreatePlan, digests: Mapping[Path, str]) -> dict[str, object]:
-    """Build the body of `POST /api/create`; a file without a known digest has null."""
+    """Build the body of `POST /api/create`. The digest of a missing file is null."""
     body: dict[str, object] = {"model": plan.model}
     if plan.base is not None:
         body["from"] = plan.base
@@ -125,16 +123,17 @@ def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
         if file.path is None:
             places = " nor ".join(str(place.parent) for place in file.sought)
             raise MissingPiece(
-                f"{file.name}: there is no such file in {places}",
-                f"train and quantize the {options.stage} model or download it, then keep it there"
-                " under this name, or say where it is: --gguf FILE",
+                f"{file.name}: no such file in {places}",
+                f"train and quantize the {options.stage} model or download it, then put it there"
+                " under this name, or give --gguf FILE",
             )
         _refuse_not_gguf(file.path)
 
 
 def _source(folder: Path, field: Field, text: str) -> ModelFile | str:
-    """Read a FROM line as a file, or as the name of a model if there is no such file and the text
-    does not look like a path.
+    """Read a FROM line as a file, or as the name of a model.
+
+    It is a model name if there is no such file and the text does not look like a path.
     """
     file = _find_file(folder, field, text)
     return text if file.path is None and not _looks_like_a_file(text) else file
@@ -143,7 +142,7 @@ def _source(folder: Path, field: Field, text: str) -> ModelFile | str:
 def _find_file(folder: Path, field: Field, text: str) -> ModelFile:
     try:
         given = Path(text).expanduser()
-    except RuntimeError as error:  # ~somebody who has no home here
+    except RuntimeError as error:  # ~user without a home folder
         raise UsageError(f"FROM {text}: {error}", "write the path out") from error
     sought = tuple(dict.fromkeys((folder.absolute() / given, Path.cwd() / given)))
     for path in sought:
@@ -158,7 +157,7 @@ def _find_file(folder: Path, field: Field, text: str) -> ModelFile:
 
 
 def _refuse_unwritable(what: str, text: str) -> None:
-    """Raise UsageError for a name that is not UTF-8: JSON cannot hold it."""
+    """Raise UsageError for a name that is not UTF-8, because JSON cannot contain it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -71,7 +71,9 @@ def _diagnose_server(
 def _diagnose_version(url: str, version: str) -> Diagnosis:
     if not versions.known(version):
         printable = version or "without a version"
-        return Diagnosis("ollama", "ok", f"{printable} at {url}: a build from source, taken as new")
+        return Diagnosis(
+            "ollama", "ok", f"{printable} at {url}: a build from source, assumed to be new"
+        )
     lacking = [gate for gate in versions.gates(version) if not gate.required]
     if not lacking:
         return Diagnosis("ollama", "ok", f"{version} at {url}")
@@ -105,7 +107,7 @@ def _diagnose_model(
         f" {context:,} of {card.context_length or 0:,}"
     )
     if card.context_length is not None and card.context_length < context:
-        cure = f"the model was made for shorter prompts than {context:,} tokens; take another"
+        cure = f"the model was trained for prompts shorter than {context:,} tokens; use another"
         return Diagnosis(what, "poor", detail, cure)
     return Diagnosis(what, "ok", detail)
 
@@ -113,9 +115,9 @@ def _diagnose_model(
 def _diagnose_template(
     url: str, stage: ModelStage, card: api.ModelCard, kb: KnowledgeBase
 ) -> Diagnosis:
-    """Compare the prompt that the model's own template renders with ours.
+    """Compare the prompt that the model's own template renders with the prompt of finops.
 
-    Ours is sent raw, so a difference only matters to `ollama run`.
+    finops sends its prompt raw, so a difference only affects `ollama run`.
     """
     what = f"{stage} prompt"
     ours = build_probe(stage, find_prompt_modelfile(stage, card.made_for, card.name), kb)
@@ -163,9 +165,11 @@ def _diagnose_memory(url: str, names: list[str]) -> Iterator[Diagnosis]:
         if gpu_pct == 100:
             yield Diagnosis("memory", "ok", detail)
         else:
-            cure = "what is not on the GPU is slow: free GPU memory, or a smaller quantization"
+            cure = (
+                "the part outside the GPU is slow: free GPU memory, or use a smaller quantization"
+            )
             yield Diagnosis("memory", "poor", detail, cure)
     if loaded and len(loaded) < len(expected):
         absent = ", ".join(sorted(expected - {model.name for model in loaded}))
-        cure = "both may not fit: the models then take turns"
+        cure = "both may not fit; the models then alternate"
         yield Diagnosis("memory", "poor", f"{absent} is not loaded beside it", cure)

@@ -1,5 +1,6 @@
-"""Several servers as one: each request goes to the least busy endpoint that has a slot and whose
-breaker lets it through.
+"""Several servers used as one.
+
+Each request goes to the least busy endpoint that has a free slot and whose breaker admits it.
 """
 
 from __future__ import annotations
@@ -29,30 +30,28 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Endpoint:
-    """A server.
-
-    `slots`: requests at once, by stage; `capacity` is what is left of them after it said that it
-    had none (503).
-    """
+    """A server."""
 
     url: str
     client: httpx.Client
     breaker: CircuitBreaker
     slots: Mapping[ModelStage, int]
+    """Maximum number of requests at once, by stage."""
     capacity: dict[ModelStage, float] = field(default_factory=dict)
+    """The current maximum; lower than `slots` after the server reported a full queue (503)."""
     busy: dict[ModelStage, int] = field(default_factory=dict)
     last_failure: LastFailure = field(default_factory=LastFailure)
 
     def free_slots(self, stage: ModelStage) -> int:
-        """Slots of `stage` that nothing is sent to."""
+        """Return the free slots of `stage`."""
         return int(self.capacity.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
 
     def record_outcome(
         self, stage: ModelStage, outcome: RequestOutcome, now: float, age: int
     ) -> None:
-        """Take note of how a request ended that was admitted at `age` of the breaker.
+        """Record the outcome of a request that was admitted at `age` of the breaker.
 
-        A full queue halves the requests at once; each success wins a part of them back.
+        A full queue halves the maximum of requests at once. Each success raises it again by a part.
         """
         capacity, failure = self.capacity.get(stage, float(self.slots[stage])), outcome.failure
         if isinstance(failure, Busy):
@@ -65,7 +64,7 @@ class Endpoint:
 
 
 class EndpointPool:
-    """Hands out slots of endpoints, and takes back how it went."""
+    """Assigns slots of endpoints, and records the outcome of each request."""
 
     def __init__(self, endpoints: list[Endpoint], clock: Callable[[], float] = monotonic) -> None:
         self.endpoints = endpoints
@@ -74,14 +73,14 @@ class EndpointPool:
         self._queues: dict[ModelStage, deque[object]] = {}
 
     def slots(self, stage: ModelStage) -> int:
-        """How many requests of `stage` the pool takes at once."""
+        """Return the maximum number of requests of `stage` at once."""
         return sum(endpoint.slots[stage] for endpoint in self.endpoints)
 
     @contextmanager
     def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
-        """An endpoint for one request, first come, first served.
+        """Wait for a slot and yield its endpoint, first come, first served.
 
-        Waits for one; raises NoEndpointLeft when all have been given up.
+        Raises NoEndpointLeft if all endpoints have been given up.
         """
         endpoint, age = self._acquire(stage)
         with request_outcome(lambda outcome: self._release(endpoint, stage, outcome, age)):
@@ -96,13 +95,13 @@ class EndpointPool:
             self._changed.notify_all()
 
     def mark_working(self, endpoint: Endpoint) -> None:
-        """An endpoint that was tried out works again: let the others in."""
+        """Record that an endpoint passed its test, and admit other requests."""
         with self._changed:
             endpoint.breaker.succeeded()
             self._changed.notify_all()
 
     def failed(self, endpoint: Endpoint, failure: ModelError) -> None:
-        """A warm-up outside of any slot failed."""
+        """Record that a warm-up outside of any slot failed."""
         with self._changed:
             endpoint.last_failure = describe_failure(failure)
             endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
@@ -129,7 +128,7 @@ class EndpointPool:
                 self._changed.notify_all()
 
     def _select_endpoint(self, stage: ModelStage, now: float) -> Endpoint | None:
-        """The least busy endpoint that has a slot and whose breaker lets a request through."""
+        """Select the least busy endpoint with a free slot and a breaker that admits a request."""
         by_free_slots = sorted(self.endpoints, key=lambda one: -one.free_slots(stage))
         return next(
             (one for one in by_free_slots if one.free_slots(stage) > 0 and one.breaker.admits(now)),
@@ -137,8 +136,8 @@ class EndpointPool:
         )
 
     def _seconds_to_retry(self, stage: ModelStage, now: float) -> float | None:
-        """Until a breaker may let a request through; None where only a request that ends can change
-        anything.
+        """Return the seconds until a breaker may admit a request; None if only the end of a running
+        request can change anything.
         """
         waits = [one.breaker.wait(now) for one in self.endpoints if one.free_slots(stage) > 0]
         return min((wait for wait in waits if wait is not None), default=None)

@@ -1,7 +1,6 @@
-"""One generation over `/api/generate`: raw, streaming, every option explicit, and every way that it
-can fail named.
+"""Send one request to `/api/generate`: raw, streaming, with every option explicit.
 
-Success is HTTP 200, `done` true and `done_reason` stop. Anything else is a class of
+Success is HTTP 200, `done` true and `done_reason` stop. Every other result is a class of
 `models.failures`.
 """
 
@@ -21,19 +20,19 @@ if TYPE_CHECKING:
     import httpx
 
 _CONTEXT_WORDS = ("exceeds the available context", "longer than the context", "exceed_context")
-"""How Ollama and the llama-server below it say that a prompt is too long."""
+"""Parts of the messages of Ollama and of its llama-server about a prompt that is too long."""
 _STREAM_BYTES = 64 * limits.REPLY_CHARS
-"""Upper limit of one stream: a token of four characters comes in a line of about 130 bytes."""
+"""Maximum size of a stream. A token of four characters comes in a line of about 130 bytes."""
 
 
 _DONE = b'"done":true'
 _GOODBYE_SECONDS = 1.0
 _LONGEST_NS = 86_400 * 10**9
-"""A day: no answer takes longer."""
+"""One day in seconds, which is longer than any answer."""
 
 
 class Patience(NamedTuple):
-    """Seconds: for a connection, for the whole answer, and between two pieces of it."""
+    """Timeouts in seconds: for a connection, for the whole answer, and between two pieces of it."""
 
     connect: float
     answer: float
@@ -41,18 +40,19 @@ class Patience(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """A finished answer, and what the server says of it (None: it does not say): tokens read,
-    tokens said, and how long that took.
-    """
+    """A finished answer, with the server's counts (None: not reported)."""
 
     text: str
     prompt_tokens: int | None
+    """Tokens read."""
     tokens: int | None = None
+    """Tokens generated."""
     generating_ms: float | None = None
+    """Time for generating, in milliseconds."""
 
 
 class _Piece(Struct):
-    """A line of the stream. `error` may be of any type."""
+    """A line of the stream."""
 
     response: str = ""
     done: bool = False
@@ -61,15 +61,16 @@ class _Piece(Struct):
     eval_count: int | None = None
     eval_duration: int | None = None
     error: Any = None
+    """May be of any type."""
 
 
 _DECODER: msgspec.json.Decoder[_Piece] = msgspec.json.Decoder(_Piece)
 
 
 def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> Generated:
-    """Send `body` and read the answer to its end.
+    """Send `body` and read the complete answer.
 
-    Raises a `failures.ModelError`; the connection is closed then.
+    Raises a `failures.ModelError` and closes the connection.
     """
     import httpx
 
@@ -90,7 +91,7 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
             because=error,
         )
     except _TooMuch as error:
-        flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters came")
+        flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters were received")
         return _finish_stream(received, instead=flood, because=error)
     return _finish_stream(received)
 
@@ -102,7 +103,7 @@ class _TooMuch(Exception):
 def _receive(
     client: httpx.Client, body: dict[str, Any], patience: Patience, received: bytearray
 ) -> None:
-    """Read the stream into `received`, which keeps what came before an error too."""
+    """Read the stream into `received`, which also keeps the part before an error."""
     import httpx
 
     request = client.build_request(
@@ -119,12 +120,12 @@ def _receive(
                 raise refusal(response.status_code, _error_text(response))
             request.extensions["timeout"]["read"] = min(
                 patience.answer, patience.silence
-            )  # for each piece, from here
+            )  # limits each of the following reads
             for chunk in response.iter_raw():
                 received += chunk
                 if _DONE in chunk:
-                    # the end of the stream lets the connection be used again, but is not worth
-                    # waiting for
+                    # reading to the end allows the connection to be reused, but is not worth
+                    # a long wait
                     shorten_timeout(_GOODBYE_SECONDS)
                 if len(received) > _STREAM_BYTES:
                     raise _TooMuch
@@ -137,9 +138,9 @@ def _finish_stream(
     instead: failures.ModelError | None = None,
     because: Exception | None = None,
 ) -> Generated:
-    """Turn the stream into an answer.
+    """Convert the stream to an answer.
 
-    An answer that is there to its `done` counts, whatever befell the connection behind it.
+    An answer that is complete with `done` is valid, whatever happened to the connection afterwards.
     """
     whole, _, rest = received.rpartition(b"\n")
     try:
@@ -155,19 +156,21 @@ def _finish_stream(
         ) from error
     end = next((i for i, piece in enumerate(pieces) if piece.done), None)
     if end is not None:
-        del pieces[end + 1 :]  # what is said behind the end belongs to nothing
+        del pieces[end + 1 :]  # text after the end does not belong to the answer
     text = "".join([piece.response for piece in pieces])
     broken = next((piece.error for piece in pieces if piece.error is not None), None)
     if broken is not None:
         raise failures.Crashed(f"the server broke off: {_printable_error(broken)}", text)
     if len(text) > limits.REPLY_CHARS:
-        raise failures.TooLong(f"{len(text):,} characters came", text[: limits.REPLY_CHARS])
+        raise failures.TooLong(
+            f"{len(text):,} characters were received", text[: limits.REPLY_CHARS]
+        )
     if end is not None:
         return _build_generated(text, pieces[end])
     if instead is not None:
         instead.received = text
         raise instead from because
-    raise failures.Incomplete("the stream ended, but the server never said that it was done", text)
+    raise failures.Incomplete("the stream ended without `done`", text)
 
 
 def _build_generated(text: str, last: _Piece) -> Generated:
@@ -177,7 +180,7 @@ def _build_generated(text: str, last: _Piece) -> Generated:
         raise cut
     if last.done_reason != "stop":
         raise failures.EmptyGeneration(
-            f"the server was done because of {last.done_reason!r}, not because the answer ended",
+            f"the server stopped because of {last.done_reason!r}, before the answer was complete",
             text,
         )
     took_ns = last.eval_duration
@@ -193,12 +196,12 @@ def _build_generated(text: str, last: _Piece) -> Generated:
 
 
 def _plausible_count(count: int | None) -> int | None:
-    """A count of tokens; None where the number cannot be one."""
+    """Return a count of tokens; None if the number cannot be a count."""
     return count if count is not None and 0 <= count <= _STREAM_BYTES else None
 
 
 def refusal(status: int, detail: str) -> failures.ModelError:
-    """The failure that an HTTP status other than 200 is."""
+    """Return the failure for an HTTP status other than 200."""
     message = f"HTTP {status}: {detail}"
     if status >= 400 and any(words in detail for words in _CONTEXT_WORDS):
         return failures.ContextExceeded(message)
@@ -210,7 +213,7 @@ def refusal(status: int, detail: str) -> failures.ModelError:
 
 
 def _error_text(response: httpx.Response) -> str:
-    """The server's own words, as far as they are worth repeating."""
+    """Return the server's message, shortened."""
     body = b""
     for chunk in response.iter_raw():
         body += chunk
@@ -224,7 +227,7 @@ def _error_text(response: httpx.Response) -> str:
 
 
 def _printable_error(error: Any) -> str:
-    """An error as Ollama sends it: a text, or an object of the server below it."""
+    """Format an error of Ollama: a text, or an object of its llama-server."""
     text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
     text = text.encode("utf-8", "replace").decode()
     return " ".join(text.split())[: 4 * limits.SHOWN_CHARS] or "no reason given"

@@ -1,7 +1,7 @@
-"""Where Ollama listens: `OLLAMA_HOST`-like addresses as URLs, and nothing outside the house.
+"""Addresses of Ollama servers: `OLLAMA_HOST`-like texts as URLs.
 
-Fail records may not leave the house, so an address that the whole world can reach is refused, and
-no proxy of the environment is used.
+Fail records must stay in the user's network, so public addresses are refused, and proxies of the
+environment are not used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 _PORT = 11434
 """Ollama's own default."""
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - only compared, never bound
 _ACCEPTED = "HOST, HOST:PORT or http://HOST:PORT"
 _FOREIGN = " ?#@\\"
-"""No address of Ollama has any of them: no query, no fragment, no password."""
+"""Characters that no address of Ollama contains. They would start a query, a fragment or a
+password.
+"""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST = 1_000
 _SHOWN_CHARS = 80
@@ -32,9 +34,9 @@ _IPV6 = 6
 
 
 def resolve_hosts(given: Sequence[str]) -> tuple[str, ...]:
-    """The base URLs of `given`, else of `OLLAMA_HOST`, else of this machine.
+    """Return the base URLs of `given`, else of `OLLAMA_HOST`, else of this machine.
 
-    Raises UsageError for one that is no address.
+    Raises UsageError for an invalid address.
     """
     environment = os.environ.get("OLLAMA_HOST", "").strip()
     if not given:
@@ -42,17 +44,15 @@ def resolve_hosts(given: Sequence[str]) -> tuple[str, ...]:
     urls = tuple(base_url(host) for host in given)
     twice = [url for url in urls if urls.count(url) > 1]
     if twice:
-        raise UsageError(
-            f"--host {twice[0]} is given twice", "one server is asked through one address"
-        )
+        raise UsageError(f"--host {twice[0]} is given twice", "give each server once")
     return urls
 
 
 def base_url(host: str, origin: str = "--host ") -> str:
-    """`host` as a base URL without a trailing slash. An address to listen on everywhere is one to
-    reach here.
+    """Convert `host` to a base URL without a trailing slash.
 
-    Raises UsageError, which begins with `origin`, where the address came from.
+    An address for listening on all interfaces becomes this machine. Raises UsageError that begins
+    with `origin`, the place of the address.
     """
     given = host.strip()
     place = origin + (host if host.isprintable() else ascii(host))[:_SHOWN_CHARS]
@@ -92,15 +92,13 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _suggest_brackets(text: str) -> str | None:
-    """`[::1]:11434` for `::1:11434`."""
+    """Suggest `[::1]:11434` for `::1:11434`."""
     address, _, port = text.rpartition(":")
     return f"[{address}]:{port}" if _is_ipv6(address) else None
 
 
 def _refuse_invalid_name(place: str, name: str) -> None:
-    """Raises UsageError for what can be the name of no computer, so that nobody stumbles over it
-    later.
-    """
+    """Raise UsageError for a text that cannot be a host name."""
     try:
         name.encode("idna")
         known = (
@@ -115,7 +113,7 @@ def _refuse_invalid_name(place: str, name: str) -> None:
 
 
 def _is_international(name: str) -> bool:
-    import httpx  # which reads such names by rules of its own, each time that it is asked for one
+    import httpx  # httpx converts such names itself
 
     try:
         return bool(httpx.URL(f"http://{name}").host)
@@ -124,21 +122,19 @@ def _is_international(name: str) -> bool:
 
 
 def refuse_outside(url: str) -> None:
-    """Raises UsageError when `url` has an address that the public internet routes: the data may not
-    leave the house.
-    """
+    """Raise UsageError if `url` has an address on the public internet."""
     outside = [
         address for address in resolve_addresses(url) if ipaddress.ip_address(address).is_global
     ]
     if outside:
         raise UsageError(
-            f"{url}: {outside[0]} is a public address, and fail records may not leave the house",
+            f"{url}: {outside[0]} is a public address, and fail records must stay in your network",
             "give a server on this machine or in your own network",
         )
 
 
 def resolve_addresses(url: str) -> list[str]:
-    """The addresses that the host of `url` has; none when its name cannot be resolved."""
+    """Return the addresses of the host of `url`; empty if its name cannot be resolved."""
     parts = urlsplit(url)
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
@@ -148,8 +144,9 @@ def resolve_addresses(url: str) -> list[str]:
 
 
 def is_reachable(url: str, seconds: float) -> bool:
-    """Tell whether anything accepts a connection at `url` within `seconds`; no HTTP library is
-    loaded to find out.
+    """Return true if a server accepts a connection at `url` within `seconds`.
+
+    No HTTP library is loaded for this.
     """
     parts = urlsplit(url)
     try:
@@ -160,8 +157,8 @@ def is_reachable(url: str, seconds: float) -> bool:
 
 
 def open_client(url: str, **options: Any) -> httpx.Client:
-    """An HTTP client for `url` that ignores the proxies of the environment and follows no redirect
-    elsewhere.
+    """Open an HTTP client for `url` that ignores proxies of the environment and follows no
+    redirect.
     """
     import httpx
 

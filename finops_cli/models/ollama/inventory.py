@@ -1,6 +1,4 @@
-"""One server at a glance: its version and its models, with the stage that each serves and whether
-it is loaded.
-"""
+"""The version and the models of a server, with stage and memory use of each model."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ from finops_cli.models.ollama import api
 
 
 def inventory(url: str, stages: Mapping[str, str]) -> ModelSource:
-    """List the models of the server at `url`; `stages` says which model name serves which stage.
+    """List the models of the server at `url`.
 
-    Raises MissingPiece when nothing answers.
+    `stages` maps the name of a model to its stage. Raises MissingPiece if no server answers.
     """
     version = api.version(url)
     loaded = {model.name: model for model in api.list_loaded(url)}

@@ -19,21 +19,24 @@ from finops_cli.models.token_estimate import estimated_tokens
 
 
 class Profile(NamedTuple):
-    """A model as it is asked: its name, its options (all of them, typed), a prompt to warm it up
-    with, and the Modelfile of both.
-    """
+    """The request settings of a model."""
 
     model: str
     options: Mapping[str, Value]
+    """Every option, with its type."""
     probe: str
+    """A prompt to warm the model up with."""
     modelfile: str
+    """The Modelfile of prompt and options."""
 
 
 class OllamaModel:
-    """Sends each request to a server that has room, and again where the server failed it.
+    """Model on one or several servers.
 
-    `timeout` is the seconds that one answer may take; `in_turns_now` asks the servers whether the
-    models must take turns, `changes_now` whether the models are still the same.
+    Each request goes to a server with a free slot, and again to another if a server failed.
+
+    `timeout` is the seconds that one answer may take. `in_turns_now` asks the servers if the models
+    must alternate. `changes_now` asks if models were replaced.
     """
 
     def __init__(
@@ -59,25 +62,27 @@ class OllamaModel:
 
     @property
     def concurrency(self) -> int:
-        """More than the slots: while an answer is judged, the next request is already on its
-        way.
+        """Return the number of concurrent requests.
+
+        It is higher than the number of slots, so that a request is on its way while an answer is
+        checked.
         """
         slots = max(self._endpoint_pool.slots(stage) for stage in self._profiles)
         return 2 * slots if slots < _MANY_SLOTS else slots + _MANY_SLOTS
 
     def modelfile(self, stage: ModelStage) -> str:
-        """The Modelfile that the model was made for."""
+        """Return the Modelfile that the model was trained for."""
         return self._profiles[stage].modelfile
 
     def context_size(self, stage: ModelStage) -> int:
-        """Tokens of the context that the model is asked with."""
+        """Return the tokens of the context in each request."""
         return int(self._profiles[stage].options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
 
     def prepare(self, stage: ModelStage) -> None:
-        """Load the model everywhere, side by side. Its first answers also tell whether and how a
-        server counts the tokens of a prompt.
+        """Load the model on every server at the same time.
 
-        A server that fails here counts as having failed once; the first record tries it again.
+        The first answers also show if a server counts the tokens of a prompt correctly. A server
+        that fails here has failed once; the first record tries it again.
         """
         waking = [
             Thread(target=self._wake, args=(endpoint, stage), daemon=True)
@@ -93,10 +98,10 @@ class OllamaModel:
             self.must_alternate = self._in_turns_now()
 
     def _wake(self, endpoint: Endpoint, stage: ModelStage) -> None:
-        """One server.
+        """Warm up one server.
 
-        The second warm-up is in its cache: a server that leaves the cache out of its count cannot
-        be held to it.
+        The second warm-up is in its cache. A server that does not count cached tokens is recognised
+        by it, and its counts are not used.
         """
         try:
             counts = [_warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))]
@@ -113,9 +118,9 @@ class OllamaModel:
             self._endpoint_pool.failed(endpoint, failure)
 
     def complete(self, request: CompletionRequest) -> Completion:
-        """The text that the model says.
+        """Return the model's answer to `request`.
 
-        Raises ModelError when the retries of `model.retries` are used up, or NoEndpointLeft.
+        Raises ModelError if the retries of `model.retries` are used up, and NoEndpointLeft.
         """
         body = self.body(request)
         retries = RetryBudget(self._settings, request.prompt)
@@ -136,11 +141,12 @@ class OllamaModel:
                         failure, "server" if failure.policy == "give up" else failure.policy
                     )
             if is_sent and endpoint.breaker.state == "closed":
-                retries.pause()  # an open breaker holds the request back by itself
+                retries.pause()  # an open breaker also makes the request wait
 
     def _try_out(self, endpoint: Endpoint, stage: ModelStage) -> None:
-        """Send an endpoint that failed the warm-up before the record: it is the endpoint that is
-        tried, not what a record asks.
+        """Warm up an endpoint that failed before it gets a record.
+
+        So the test shows a fault of the endpoint, not of the record.
         """
         if endpoint.breaker.state != "half-open":
             return
@@ -148,7 +154,7 @@ class OllamaModel:
         self._endpoint_pool.mark_working(endpoint)
 
     def model_changes(self) -> tuple[str, ...]:
-        """Models that are no longer the ones that the run began with."""
+        """Return a sentence for each model that was replaced during the run."""
         return self._changes_now()
 
     def close(self) -> None:
@@ -159,7 +165,7 @@ class OllamaModel:
     def _require_whole_text(
         self, request: CompletionRequest, generated: Generated, sent_before: bool
     ) -> str:
-        """The text, unless the server read far less than it was sent."""
+        """Return the text, unless the server read far fewer tokens than were sent."""
         counted = generated.prompt_tokens
         if (
             counted is None
@@ -186,8 +192,9 @@ class OllamaModel:
         )
 
     def _server_counts(self, stage: ModelStage) -> bool:
-        """Tell whether the counts of prompt tokens mean anything: some servers say none, or the
-        same for a long prompt as for a short one.
+        """Return true if the server's counts of prompt tokens can be used.
+
+        Some servers report none, or the same count for long and short prompts.
         """
         counts = list(self._counted.values())
         return self._counted.get(stage, _UNCOUNTED) != _UNCOUNTED and len(set(counts)) == len(
@@ -195,7 +202,7 @@ class OllamaModel:
         )
 
     def body(self, request: CompletionRequest) -> dict[str, Any]:
-        """The request for `request`, every option said."""
+        """Build the body of `request` with every option explicit."""
         profile = self._profiles[request.stage]
         options = {**profile.options, "seed": request.seed}
         if request.max_tokens is not None:
@@ -220,7 +227,7 @@ class OllamaModel:
         return Patience(seconds["connect"], self._timeout or seconds[stage], seconds["silence"])
 
     def _loading(self, stage: ModelStage) -> Patience:
-        """How long a model may take to load; who is in a hurry for answers waits less for it."""
+        """Return the timeouts for loading a model; a short timeout for answers shortens them."""
         load = self._settings.timeouts["load"]
         load = load if self._timeout is None else min(load, _LOADS_WITHIN_ANSWERS * self._timeout)
         return self._patience(stage)._replace(answer=load, silence=load)
@@ -232,13 +239,13 @@ _LOADS_WITHIN_ANSWERS = 10
 
 
 def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> int | None:
-    """The prompt tokens that the server counts.
+    """Return the prompt tokens that the server counts.
 
-    Raises ModelError where it does not answer as it should.
+    Raises ModelError if the answer is not as expected.
     """
     try:
         return generate(endpoint.client, body, patience).prompt_tokens
-    except Truncated as cut:  # one token was asked for, so this is how it ends
+    except Truncated as cut:  # expected: one token was requested
         return cut.prompt_tokens
 
 

@@ -1,8 +1,7 @@
-"""Connections that know when the answer is due: no read waits longer, however slowly a server drips
-bytes.
+"""Connections with a limit for the whole answer, however slowly a server sends bytes.
 
-httpx bounds each read, not their sum; a server that sends a byte now and then would hold a record
-for ever.
+httpx limits each read, not their sum, so a server that sends a byte now and then could block a
+record without end.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ _due = threading.local()
 
 @contextmanager
 def total_timeout(until: float) -> Iterator[None]:
-    """Every read and write of this thread is over by `until` (of `time.monotonic`), or raises
-    httpx.TimeoutException.
+    """End every read and write of this thread by `until` (of `time.monotonic`).
+
+    A later one raises httpx.TimeoutException.
     """
     _due.until = until
     try:
@@ -33,12 +33,12 @@ def total_timeout(until: float) -> Iterator[None]:
 
 
 def shorten_timeout(seconds: float) -> None:
-    """Bring what is due in this thread forward to `seconds` from now."""
+    """Shorten the limit of this thread to `seconds` from now."""
     _due.until = min(_due.until, monotonic() + seconds)
 
 
 def _left(timeout: float | None) -> float | None:
-    """Return the rest of the time, if that is less than `timeout`."""
+    """Return the rest of the time, if it is less than `timeout`."""
     until: float | None = getattr(_due, "until", None)
     if until is None:
         return timeout
@@ -91,13 +91,13 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class TimedTransport(httpx.HTTPTransport):
-    """As many connections as are asked for, none through a proxy, each of them timed."""
+    """Transport without proxies, with any number of connections and a limit for each answer."""
 
     def __init__(self) -> None:
         super().__init__(trust_env=False)
         context = httpx.create_ssl_context(trust_env=False)
-        # httpx takes no network backend; its own pool is replaced by one that does (a test drips
-        # headers to see that it holds)
+        # httpx accepts no network backend, so its pool is replaced by one that does (a test sends
+        # headers slowly to verify it)
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=None,

@@ -1,8 +1,7 @@
-"""Upload files and create models on an Ollama server: blobs by their digest, sent in pieces, and a
-model made of them.
+"""Upload files to an Ollama server by their digests, and create models.
 
 This uses httpx because the `ollama` package sends every file again and lacks renderer, parser and
-requires. `api.translate_errors` turns the errors of httpx into errors of finops.
+requires. `api.translate_errors` translates the errors of httpx.
 """
 
 from __future__ import annotations
@@ -20,39 +19,38 @@ if TYPE_CHECKING:
     import httpx
 
 _PIECE = 4 * 1024 * 1024
-"""Bytes of a file that are in memory at once."""
+"""Bytes of a file in memory at once."""
 _CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 600.0
-"""A server that checks or quantizes a model is silent for minutes."""
+"""Read timeout in seconds. A server that checks or quantizes a model sends nothing for minutes."""
 _NOT_FOUND = 404
 _LINE_BYTES = 1024 * 1024
-"""Limit of one line, and of an error response: Ollama's own have a few hundred bytes."""
+"""Maximum size of one line, and of an error response. Ollama's own have a few hundred bytes."""
 _SHOWN_BYTES = 80
-_PLAIN = {"Accept-Encoding": "identity"}  # a small packet can hold a line of any length
+_PLAIN = {"Accept-Encoding": "identity"}  # a small compressed answer could expand to any size
 
 
 class Step(NamedTuple):
-    """Progress in bytes: `done` of `total`; `total` is None where it is unknown."""
+    """Progress in bytes."""
 
     what: str
     done: int = 0
     total: int | None = None
+    """None if it is unknown."""
 
 
 OnStep = Callable[[Step], None]
 
 
 def connect(url: str) -> httpx.Client:
-    """Open a client that waits as long as it takes to create a model."""
+    """Open a client that waits as long as creating a model takes."""
     import httpx
 
     return hosts.open_client(url, timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS))
 
 
 def sha256_of(path: Path, on_step: OnStep) -> str:
-    """Compute the digest of the file at `path` as the server writes it: `sha256:` and 64
-    hexadecimal digits.
-    """
+    """Compute the digest of a file in the server's format: `sha256:` and 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for piece in _pieces(path, f"reading {path.name}", on_step):
         digest.update(piece)
@@ -60,7 +58,7 @@ def sha256_of(path: Path, on_step: OnStep) -> str:
 
 
 def has_blob(client: httpx.Client, digest: str) -> bool:
-    """Ask the server whether it has this file."""
+    """Ask the server if it has this file."""
     with client.stream("HEAD", f"/api/blobs/{digest}", headers=_PLAIN) as response:
         if response.status_code == _NOT_FOUND:
             return False
@@ -71,17 +69,17 @@ def has_blob(client: httpx.Client, digest: str) -> bool:
 def send_blob(client: httpx.Client, digest: str, path: Path, on_step: OnStep) -> None:
     """Send the file at `path`.
 
-    The server computes the digest again and refuses a file that has changed meanwhile.
+    The server computes the digest again and refuses a file that was changed during the upload.
     """
     pieces = _pieces(path, f"sending {path.name}", on_step)
-    # httpx sends an iterator without a length unless it is told one
+    # httpx sends an iterator without a length unless a header gives it
     headers = {**_PLAIN, "Content-Length": str(path.stat().st_size)}
     with client.stream("POST", f"/api/blobs/{digest}", content=pieces, headers=headers) as response:
         _refuse_error(client, response)
 
 
 def create_model(client: httpx.Client, request: bytes, on_step: OnStep) -> None:
-    """Have the server create the model of `request`.
+    """Request the server to create the model of `request`.
 
     Raises Unfinished unless its last status is `success`.
     """
@@ -95,7 +93,7 @@ def create_model(client: httpx.Client, request: bytes, on_step: OnStep) -> None:
             is_created = step.what == "success"
     if not is_created:
         raise Unfinished(
-            "the server ended without the word that the model is made",
+            "the server ended without the status `success`",
             "see its log, then try again",
         )
 
@@ -123,9 +121,9 @@ def _pieces(path: Path, what: str, on_step: OnStep) -> Iterator[bytes]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Split into lines that end with a newline or with the stream; empty ones are left out.
+    """Split into lines that end with a newline or with the stream. Empty lines are dropped.
 
-    Raises Unfinished for a line that does not end.
+    Raises Unfinished for a line that is too long.
     """
     rest = b""
     for piece in pieces:
@@ -133,7 +131,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from filter(bytes.strip, whole)
         if len(rest) > _LINE_BYTES:
             raise Unfinished(
-                f"the server's answer is torn: a line of more than {_LINE_BYTES:,} bytes",
+                f"the server's answer is invalid: a line of more than {_LINE_BYTES:,} bytes",
                 "see its log, then try again",
             )
     if rest.strip():
@@ -146,7 +144,8 @@ def _step(line: bytes) -> Step:
         status = api.parse_json(line)
     except ValueError as error:
         raise Unfinished(
-            f"the server's answer is torn ({line[:_SHOWN_BYTES]!r})", "see its log, then try again"
+            f"the server's answer is invalid ({line[:_SHOWN_BYTES]!r})",
+            "see its log, then try again",
         ) from error
     what = (
         api.text(status.get("status"))

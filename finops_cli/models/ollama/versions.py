@@ -1,6 +1,4 @@
-"""The features of Ollama that finops builds on by version, as data, and the oldest version that
-it works with.
-"""
+"""The features of Ollama that finops uses, by version, and the oldest supported version."""
 
 from __future__ import annotations
 
@@ -18,14 +16,12 @@ _VERSION = re.compile(r"v?([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?:[-+].*)?", 
 
 
 class Gate(NamedTuple):
-    """A feature that servers older than `since` lack.
-
-    `required`: finops does not work without it.
-    """
+    """A feature that servers older than `since` lack."""
 
     since: Version
     what: str
     required: bool = False
+    """finops does not work without it."""
 
     @property
     def version(self) -> str:
@@ -49,30 +45,30 @@ GATES = (
     Gate((0, 32, 10), "a repeat_penalty of 1.0 where none is given: 1.1 damages JSON"),
     Gate((0, 32, 15), "recovery of a model whose output parser failed (ollama #17883)"),
 )
-"""Oldest first.
+"""The gates, oldest first.
 
-A guard against repeated tokens that ends with an error (ollama #18374) came after the last of them,
-in no known version.
+A guard against repeated tokens (ollama #18374) came after the last one, in an unknown version.
 """
 
 OLDEST = max((gate for gate in GATES if gate.required), key=lambda gate: gate.since)
 
 
 def parse_version(text: str) -> Version | None:
-    """`0.33.0`, `v0.33.0` or `0.33.0-rc1` as numbers; None for anything else."""
+    """Parse `0.33.0`, `v0.33.0` or `0.33.0-rc1`; None for anything else."""
     found = _VERSION.fullmatch(text.strip())
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def known(version: str) -> bool:
-    """Tell whether `version` says how old the server is; `0.0.0` (a build from source) and other
-    texts do not.
+    """Return true if `version` gives the age of the server.
+
+    `0.0.0` (a build from source) and other texts do not.
     """
     return parse_version(version) not in (None, FROM_SOURCE)
 
 
 def gates(version: str) -> list[Gate]:
-    """List what a server of this version lacks; nothing where the version does not say."""
+    """List the features that a server of this version lacks; empty if its age is unknown."""
     numbers = parse_version(version)
     if numbers is None or numbers == FROM_SOURCE:
         return []
@@ -80,15 +76,15 @@ def gates(version: str) -> list[Gate]:
 
 
 def refuse_too_old(version: str) -> None:
-    """Raises MissingPiece for a version that lacks what finops needs.
+    """Raise MissingPiece for a version that lacks a required feature.
 
-    One that does not say its age passes: ask `known`.
+    A version of unknown age is accepted; see `known`.
     """
     lacking = [gate for gate in gates(version) if gate.required]
     if lacking:
         reason = "; ".join(gate.what for gate in lacking)
         raise MissingPiece(
-            f"Ollama {version} is too old, it has not: {reason}",
+            f"Ollama {version} is too old; it lacks: {reason}",
             f"install Ollama {OLDEST.version} or newer (https://ollama.com/download) and start it"
             " with `ollama serve`",
         )

@@ -1,4 +1,4 @@
 """The process of one model: `python -m finops_cli.models.llama_cpp.worker`.
 
-Nothing else imports llama.cpp or numpy.
+No other module imports llama.cpp or numpy.
 """

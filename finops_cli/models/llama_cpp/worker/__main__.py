@@ -1,6 +1,7 @@
-"""Main loop of a worker: one thread reads requests, one tokenizes them, one per group decodes.
+"""The main loop of a worker process: one thread reads requests, one tokenizes them, one per group
+decodes.
 
-The process ends with the process that started it.
+The process ends with its parent.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _load(load: Load) -> tuple[Model, list[DecodingNetwork], GrammarFactory] | U
 
 
 class WorkerGroup:
-    """A scheduler with a thread of its own, which takes waiting requests as slots become free."""
+    """A scheduler with its own thread, which takes waiting requests when slots become free."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class WorkerGroup:
         self.cancelled: SimpleQueue[int] = SimpleQueue()
 
     def run(self) -> NoReturn:
-        """Decode for ever."""
+        """Decode without end."""
         while True:
             self._fill_slots()
             while not self.cancelled.empty():
@@ -101,7 +102,7 @@ class WorkerGroup:
             self._scheduler.step()
 
     def _fill_slots(self) -> None:
-        """Start waiting requests in the free slots; wait for one where all slots are free."""
+        """Start waiting requests in the free slots. If all slots are free, wait for a request."""
         try:
             while self._scheduler.free_slots:
                 self._scheduler.start(*self._waiting.get(block=not self._scheduler.is_busy))
@@ -126,7 +127,7 @@ def _open_stdout() -> Send:
 
 
 def _exit_on_error(failure: threading.ExceptHookArgs) -> None:
-    """End the process when a thread fails, so that every pending request fails too."""
+    """End the process if a thread fails, so that every pending request fails too."""
     sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
     sys.stderr.flush()
     os._exit(1)
@@ -145,7 +146,7 @@ def _dispatch(
     waiting: SimpleQueue[TokenizedRequest],
     groups: list[WorkerGroup],
 ) -> NoReturn:
-    """Tokenize requests in a thread of their own, so that a long prompt delays no answer."""
+    """Tokenize requests in a separate thread, so that a long prompt does not delay answers."""
     while True:
         message = messages.get()
         if isinstance(message, Generate):

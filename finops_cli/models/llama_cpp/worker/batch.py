@@ -1,4 +1,4 @@
-"""Build a batch: tokens at positions of sequences, and which of them give logits."""
+"""A batch: tokens at positions of sequences, some of which give logits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Batch:
     """Number of tokens that give logits."""
 
     def add(self, sequence: int, position: int, tokens: Sequence[int], outputs: int = 0) -> None:
-        """Add `tokens` to `sequence` from `position` on; the last `outputs` of them give logits."""
+        """Add `tokens` to `sequence` from `position` on. The last `outputs` of them give logits."""
         count = len(tokens)
         self.tokens += tokens
         self.positions += range(position, position + count)

@@ -1,5 +1,6 @@
-"""Wrap one model of llama.cpp: its vocabulary, and a context whose batches and logits are numpy
-arrays that llama.cpp reads and writes.
+"""A model of llama.cpp: its vocabulary, and a context with batches and logits as numpy arrays.
+
+llama.cpp reads and writes the arrays directly.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _KEPT_ERRORS = 4
 _PIECE_BYTES = 8
 _ALL_LAYERS = 2**31 - 1
 _CONTINUATIONS = ("A", "0", " ", "\n", '"', "<|im_end|>")
-"""One of each kind of character at which tokenizers split a text."""
+"""A text with every kind of character at which tokenizers split."""
 _errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
-"""The last errors that llama.cpp logged; it reports them nowhere else."""
+"""The last errors that llama.cpp logged. It reports them nowhere else."""
 
 
 class LoadFailed(Exception):
-    """The model cannot be loaded; the message gives the reason."""
+    """The model cannot be loaded. The message gives the reason."""
 
 
 class DecodeFailed(Exception):
-    """llama.cpp could not evaluate a batch: its memory cannot be trusted any more."""
+    """llama.cpp could not evaluate a batch, so its memory may be wrong."""
 
 
 @lib.llama_log_callback  # type: ignore[untyped-decorator]
@@ -45,7 +46,7 @@ def _log(level: int, text: bytes, _: Any) -> None:
 
 
 class Model:
-    """The weights and the vocabulary that `load` names, for any number of networks and threads."""
+    """The weights and the vocabulary that `load` names, shared by networks and threads."""
 
     def __init__(self, load: Load) -> None:
         lib.llama_log_set(_log, None)
@@ -61,7 +62,7 @@ class Model:
         self.token_texts = TokenTexts(self.vocab)
 
     def tokenize(self, text: str) -> list[int] | int:
-        """Tokenize `text`; return only the number of tokens that leave no room in the context."""
+        """Tokenize `text`. If the tokens leave no room in the context, return only their number."""
         raw, size = text.encode(), self.load.context
         tokens = (ctypes.c_int32 * size)()
         count = lib.llama_tokenize(self.vocab, raw, len(raw), tokens, size, False, True)
@@ -88,7 +89,7 @@ class Model:
 class DecodingNetwork:
     """A context of a model.
 
-    Sequences 0 to `load.sequences` - 1 hold answers, the one after them the common prefix.
+    Sequences 0 to `load.sequences` - 1 contain answers; the next one contains the common prefix.
     """
 
     def __init__(self, model: Model) -> None:
@@ -140,7 +141,9 @@ class DecodingNetwork:
         self._prefix = prefix
 
     def begin(self, sequence: int, tokens: list[int]) -> int:
-        """Prepare `sequence` for the prompt `tokens`; return how many of them it holds already."""
+        """Prepare `sequence` for the prompt `tokens`. Return the number of tokens that it already
+        contains.
+        """
         shared = len(self._prefix)
         if not shared or len(tokens) <= shared or tokens[:shared] != self._prefix:
             lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
@@ -152,8 +155,9 @@ class DecodingNetwork:
         return shared
 
     def release(self, sequence: int) -> None:
-        """Remove the answer of `sequence`; the prefix stays, unless the memory of the model cannot
-        be cut in the middle.
+        """Remove the answer of `sequence`.
+
+        The prefix stays, unless the memory of the model cannot be cut.
         """
         held = self._held[sequence]
         if not held or not lib.llama_memory_seq_rm(self._memory, sequence, held, -1):
@@ -161,13 +165,13 @@ class DecodingNetwork:
             self._held[sequence] = 0
 
     def rewind(self, sequence: int, position: int) -> None:
-        """Remove what `sequence` holds from `position` on."""
+        """Remove the tokens of `sequence` from `position` on."""
         lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
 
     def decode(self, batch: Batch) -> None:
         """Evaluate `batch`.
 
-        llama.cpp aborts the process if it is empty or larger than `self.batch`.
+        llama.cpp aborts the process if the batch is empty or larger than `self.batch`.
         """
         count = len(batch.tokens)
         self._tokens[:count] = batch.tokens
@@ -180,10 +184,9 @@ class DecodingNetwork:
             raise DecodeFailed(f"llama_decode gave {status}; {errors()}")
 
     def logits(self, rows: int) -> NDArray[np.float32]:
-        """Return the logits of the wanted tokens, in the order of the batch: a view that the next
-        `decode` overwrites.
+        """Return the logits of the requested tokens, in the order of the batch.
 
-        Shape: (rows, vocabulary) float32.
+        The array is a view that the next `decode` overwrites. Shape: (rows, vocabulary) float32.
         """
         key = (ctypes.cast(lib.llama_get_logits(self._handle), ctypes.c_void_p).value or 0, rows)
         if key != self._logits_key:
@@ -193,7 +196,7 @@ class DecodingNetwork:
         return self._logits
 
     def sampler(self, sampling: Sampling, seed: int) -> TokenSampler | None:
-        """Make the sampler of one answer; None where the likeliest token is always taken."""
+        """Make the sampler of one answer; None if the likeliest token is always chosen."""
         if sampling.temperature <= 0 and sampling.repeat_penalty == 1:
             return None
         return TokenSampler(self._handle, self.vocabulary, sampling, seed)
@@ -220,10 +223,9 @@ class TokenTexts(dict[int, bytes | None]):
 
 
 class TokenSampler:
-    """The samplers of llama.cpp in the order of its other front ends, with a random generator of
-    its own for each answer.
+    """The samplers of llama.cpp in the usual order, with a random generator for each answer.
 
-    The penalty looks at the answer, not at the prompt, as in llama-cpp-python.
+    The penalty covers the answer, not the prompt, as in llama-cpp-python.
     """
 
     def __init__(self, handle: Any, vocabulary: int, sampling: Sampling, seed: int) -> None:
@@ -248,7 +250,7 @@ class TokenSampler:
         lib.llama_sampler_chain_add(self._chain, sampler)
 
     def choose(self, at: int) -> int:
-        """Choose a token by the logits of the token at index `at` of the batch."""
+        """Choose a token by the logits at index `at` of the batch."""
         return int(lib.llama_sampler_sample(self._chain, self._handle, at))
 
     def close(self) -> None:
@@ -262,7 +264,7 @@ def errors() -> str:
 
 
 def _stable_tokens(model: Model, prefix: str) -> list[int]:
-    """Find the tokens of `prefix` that do not depend on the text after it: the last ones may."""
+    """Return the tokens of `prefix` that do not depend on the text after it. The last ones may."""
     each = [model.tokenize(prefix + text) for text in _CONTINUATIONS] if prefix else []
     tokens = [found for found in each if isinstance(found, list)]
     return [

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from finops_cli.models.llama_cpp.worker.context import Model
 
 _BLANKS = r"[\x20\x0A\x0D\x09]{0,24}"
-"""Blanks between two JSON tokens: enough to indent, too few to go on for ever."""
+"""Maximum number of spaces between two JSON tokens. It allows indentation but not endless spaces.
+"""
 
 
 class GrammarFactory:
-    """Makes a grammar for each answer; each schema is compiled once."""
+    """Factory of grammars, one for each answer. Each schema is compiled once."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -44,12 +45,12 @@ class GrammarFactory:
         )
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
-            raise ValueError(f"the schema cannot be held to: {matcher.get_error()}")
+            raise ValueError(f"llguidance does not support the schema: {matcher.get_error()}")
         return matcher
 
 
 class SchemaGrammar:
-    """Constrains one answer to its schema from the first token."""
+    """A constraint of one answer to its schema, from the first token."""
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
         self._matcher = matcher
@@ -57,7 +58,7 @@ class SchemaGrammar:
         self._vocabulary = vocabulary
 
     def mask(self, logits: NDArray[np.float32]) -> None:
-        """Rule out the tokens that are not possible next.
+        """Exclude the tokens that are not possible next.
 
         Shape: logits (vocabulary,) float32.
         """
@@ -66,11 +67,11 @@ class SchemaGrammar:
         logits[allowed == 0] = -np.inf
 
     def accept(self, token: int) -> bool:
-        """Advance by `token`; return True when nothing more can follow.
+        """Advance by `token`. Return true if no token can follow.
 
-        Raises GrammarLost when llguidance gave up: it then reports that it stopped, too.
+        Raises GrammarLost if llguidance gave up, because it then also reports that it stopped.
         """
         self._matcher.consume_token(token)
         if self._matcher.is_error():
-            raise GrammarLost(f"the schema could not be held to: {self._matcher.get_error()}")
+            raise GrammarLost(f"llguidance lost track of the schema: {self._matcher.get_error()}")
         return bool(self._matcher.is_stopped())

@@ -1,10 +1,10 @@
-"""Prompt-lookup decoding: draft the next tokens from what followed the same few tokens before, in
-the prompt, the answer so far or an earlier answer.
+"""Prompt-lookup decoding: draft the next tokens from text that followed the same tokens before.
 
-The model evaluates the drafts of all answers in the batch that it evaluates anyway, and only tokens
-that it would have generated itself are kept. So a draft changes no answer, and a right one costs
-less than half of a batch of its own. This drafts the keys of the JSON, the fixed words of a reason
-and the numbers copied from the prompt.
+The earlier text is in the prompt, in the answer so far or in an earlier answer. The model evaluates
+the drafts of all answers in a batch that it evaluates anyway, and only tokens that it would have
+generated itself are kept. So a draft never changes an answer, and a correct one costs less than
+half of a separate batch. Drafts cover the keys of the JSON, the fixed words of a reason and the
+numbers copied from the prompt.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 DRAFTED = 3
-"""Tokens drafted ahead.
+"""Number of tokens drafted ahead.
 
-Four tokens of each answer make a batch that a processor multiplies as a matrix; more are seldom all
-right.
+Four tokens of each answer make a batch that a processor multiplies as a matrix. Longer drafts are
+seldom all correct.
 """
 _NGRAM_LENGTHS = (8, 3)
-"""How many tokens must be equal; the surest length first."""
+"""Numbers of tokens that must be equal, the most reliable first."""
 _CACHE_ENTRIES = 100_000
-"""N-grams in one half of `NGramCache`: some tens of megabytes."""
+"""Maximum number of n-grams in one half of `NGramCache`: some tens of megabytes."""
 
 NGrams = dict[tuple[int, ...], int]
-"""N-gram of tokens -> the token that followed it last."""
+"""From an n-gram of tokens to the token that followed it last."""
 
 
 class NGramCache:
-    """The n-grams of earlier answers. It drops the older half when it is full."""
+    """The n-grams of earlier answers.
+
+    It drops the older half when it is full.
+    """
 
     def __init__(self, max_entries: int = _CACHE_ENTRIES) -> None:
         self._max_entries = max_entries
@@ -47,7 +50,7 @@ class NGramCache:
 
 
 class PromptLookup:
-    """Drafts tokens for one answer."""
+    """Drafts of tokens for one answer."""
 
     def __init__(self, prompt: Sequence[int], shared: int, cache: NGramCache) -> None:
         """Learn the n-grams of `prompt` after its first `shared` tokens, which every prompt has."""
@@ -70,11 +73,11 @@ class PromptLookup:
 
     @property
     def can_draft(self) -> bool:
-        """True if the next token can be predicted."""
+        """Return true if the next token can be predicted."""
         return self._predict(self._tokens) is not None
 
     def draft(self) -> list[int]:
-        """Predict `DRAFTED` tokens; where nothing is predicted, the last one is repeated."""
+        """Predict `DRAFTED` tokens. If there is no prediction, repeat the last token."""
         tokens = self._tokens[-_NGRAM_LENGTHS[0] :]
         for _ in range(DRAFTED):
             token = self._predict(tokens)

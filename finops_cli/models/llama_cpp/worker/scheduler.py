@@ -1,5 +1,6 @@
-"""Decode several answers in one batch: each has a slot, and as soon as its answer ends, the next
-request takes the slot.
+"""Decode several answers in one batch.
+
+Each answer has a slot. When an answer ends, the next request takes its slot.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class BatchEntry(NamedTuple):
 class Scheduler:
     """Decodes one answer in each of its slots.
 
-    Free slots are taken lowest first and a batch goes through them in order: llama.cpp evaluates
-    neighbouring sequences together.
+    The lowest free slot is taken first, and a batch contains the slots in order, because llama.cpp
+    evaluates neighbouring sequences together.
     """
 
     def __init__(
@@ -80,12 +81,13 @@ class Scheduler:
 
     @property
     def is_busy(self) -> bool:
-        """True while anything is left to decode."""
+        """Return true if there is something to decode."""
         return self.free_slots < len(self._slots)
 
     def start(self, request: Generate, prompt: list[int] | int) -> None:
-        """Give a request with a tokenized prompt a free slot; a prompt that is only a number of
-        tokens is too long.
+        """Give a request with a tokenized prompt a free slot.
+
+        A prompt that is only a number of tokens is too long.
         """
         if isinstance(prompt, int):
             self._send(GenerationResult(request.number, "", "context", prompt))
@@ -134,7 +136,7 @@ class Scheduler:
         self._send(sequence.result())
 
     def _fill_batch(self) -> tuple[Batch, list[BatchEntry]]:
-        """Put the answers that are being generated into the batch first; prompts take the rest."""
+        """Put running answers into the batch first. Prompts get the rest."""
         batch, entries = Batch(), []
         active = [(slot, one) for slot, one in enumerate(self._slots) if one is not None]
         generating = [(slot, sequence) for slot, sequence in active if sequence.is_generating]
@@ -157,11 +159,10 @@ class Scheduler:
         return batch, entries
 
     def _draft(self, generating: list[tuple[int, Sequence]]) -> dict[int, list[int]]:
-        """Draft equally many tokens for each answer, where enough can be predicted to be worth the
-        larger batch.
+        """Draft equally many tokens for each answer, if enough of them can be predicted.
 
-        llama.cpp evaluates together what has equally many tokens in a batch, so an answer without a
-        good draft gets a bad one.
+        llama.cpp evaluates sequences with equally many tokens together, so an answer without a good
+        draft gets a bad one.
         """
         network = self._network
         if len(generating) * (1 + DRAFTED) > network.batch or any(
@@ -178,7 +179,7 @@ class Scheduler:
         return {slot: lookup.draft() for slot, lookup in lookups.items()}
 
     def _append_tokens(self, entries: list[BatchEntry], logits: Any) -> None:
-        """Choose the token that follows each entry and append it, as long as the drafts are right.
+        """Choose the token after each entry and append it, while the drafts are correct.
 
         Shape: logits (rows, vocabulary) float32.
         """

@@ -1,4 +1,4 @@
-"""One answer while it is decoded: its prompt, the tokens generated so far, and when it ends."""
+"""One answer during decoding: its prompt, the tokens so far, and its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class GrammarLost(Exception):
 
 
 class Sampler(Protocol):
-    """Chooses the tokens of one answer."""
+    """A function that chooses the tokens of one answer."""
 
     def choose(self, at: int) -> int: ...
 
@@ -24,7 +24,7 @@ class Sampler(Protocol):
 
 
 class GrammarConstraint(Protocol):
-    """Constrains one answer to a schema."""
+    """A constraint of one answer to a schema."""
 
     def mask(self, logits: object) -> None: ...
 
@@ -45,16 +45,16 @@ class Sequence:
     generated: int = 0
     """Number of tokens generated so far."""
     sampler: Sampler | None = None
-    """None: the likeliest token is taken."""
+    """None: the likeliest token is chosen."""
     grammar: GrammarConstraint | None = None
     prompt_lookup: PromptLookup | None = None
     end: End | None = None
     error: str = ""
-    """Why the request was refused."""
+    """The reason why the request was refused."""
     _text: bytearray = field(default_factory=bytearray)
     _stops: tuple[bytes, ...] = ()
     _overlap: int = 0
-    """Bytes of the text so far in which a stop sequence may begin."""
+    """Number of bytes at the end of the text in which a stop sequence may begin."""
     _began_ns: int = 0
 
     def __post_init__(self) -> None:
@@ -63,16 +63,16 @@ class Sequence:
 
     @property
     def is_generating(self) -> bool:
-        """True once the whole prompt is evaluated."""
+        """Return true if the whole prompt is evaluated."""
         return self.evaluated == len(self.prompt)
 
     @property
     def position(self) -> int:
-        """Position of the last generated token in the sequence."""
+        """Return the position of the last generated token in the sequence."""
         return len(self.prompt) + self.generated - 1
 
     def append(self, token: int, piece: bytes) -> None:
-        """Append `token`, whose text is `piece`; sets `end` when the answer is complete with it."""
+        """Append `token` with the text `piece`. Set `end` if the answer is complete."""
         if not self.generated:
             self._began_ns = perf_counter_ns()
         self.last_token = token
