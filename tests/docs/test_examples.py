@@ -1,6 +1,5 @@
-"""Every example has its expected output, and gives it.
-
-`just examples` writes the expected files anew; read the difference.
+"""The examples: each has an expected output file, and the commands print exactly that output. `just
+examples` writes the expected files again; read the difference.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ COMMANDS = {
 }
 
 
-def expected_of(example: Path) -> Path:
+def find_expected(example: Path) -> Path:
     return example.with_name(f"{example.stem}.expected.jsonl")
 
 
-def without_provenance(output: bytes) -> list[dict[str, Any]]:
-    """Rules version and latency differ from checkout to checkout; everything else is expected to
-    the digit.
+def remove_provenance(output: bytes) -> list[dict[str, Any]]:
+    """Return the lines without the rules version and the latency, which differ between
+    checkouts.
     """
     return [
         {key: value for key, value in row.items() if key != "provenance"} for row in rows(output)
@@ -42,23 +41,26 @@ def without_provenance(output: bytes) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_example_gives_its_expected_output(name: str, finops: Finops) -> None:
+    """The command of an example prints the lines of its expected file."""
     example = EXAMPLES / name
     done = finops(COMMANDS[name], example)
-    assert without_provenance(done.stdout) == rows(expected_of(example).read_bytes())
+    assert remove_provenance(done.stdout) == rows(find_expected(example).read_bytes())
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command == "run"])
-def test_the_checker_finds_nothing_wrong_with_what_finops_wrote(name: str, finops: Finops) -> None:
-    """Alone, and held against the fails it answers."""
+def test_check_of_an_example_run_finds_nothing(name: str, finops: Finops) -> None:
+    """The checker accepts the output of each example, alone and with its fails."""
     output = finops("run", EXAMPLES / name).stdout
     assert finops("check", "-", stdin=output).returncode == 0
     assert finops("check", "-", "--fails", EXAMPLES / name, stdin=output).returncode == 0
 
 
-def test_no_example_is_left_out() -> None:
-    """Each JSONL under examples/ is either run here or is what one of them gives."""
+def test_every_example_file_is_run_or_expected() -> None:
+    """Each JSONL file under examples/ is the input or the expected output of a test in
+    this module.
+    """
     present = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.jsonl")}
-    expected = {str(expected_of(Path(name))) for name in COMMANDS}
+    expected = {str(find_expected(Path(name))) for name in COMMANDS}
     assert present == set(COMMANDS) | expected
 
 
@@ -75,12 +77,10 @@ def test_no_example_is_left_out() -> None:
         ("csv", "blotter.csv --map mapping.yaml"),
     ],
 )
-def test_imported_examples_are_what_the_importers_give(
+def test_imported_example_equals_the_importer_output(
     folder: str, arguments: str, finops: Finops
 ) -> None:
-    """The fails of these folders come from the files beside them, by the command that their README
-    shows.
-    """
+    """The fails of an import example equal the output of the import command in its README."""
     named = [
         str(EXAMPLES / folder / word) if (EXAMPLES / folder / word).is_file() else word
         for word in arguments.split()

@@ -1,4 +1,4 @@
-"""The links to the glossary that the site makes; .ci/run runs these tests with the extra `docs`."""
+"""Links to the glossary on the documentation site. CI runs these tests with the extra `docs`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return source / "built"
 
 
-def _links(page: Path) -> list[tuple[str, str]]:
+def find_links(page: Path) -> list[tuple[str, str]]:
     """Find the links to the glossary and to the rules: target and text."""
     found = re.findall(
         r'href="((?:glossary|reference/rules)\.html#[^"]+)"[^>]*>(.*?)</a>', page.read_text()
@@ -53,8 +53,10 @@ def _links(page: Path) -> list[tuple[str, str]]:
 
 
 def test_first_use_of_a_word_is_linked_once(site: Path) -> None:
-    """Headings, code and links stay as they are; the plural is a use of the word."""
-    assert _links(site / "page.html") == [
+    """Only the first use of a word on a page, also as a plural, links to the glossary. Headings,
+    code and links stay unchanged.
+    """
+    assert find_links(site / "page.html") == [
         ("glossary.html#term-CNS", "CNS"),
         ("glossary.html#term-FTD", "FTDs"),
         ("glossary.html#term-waterfall", "waterfall"),
@@ -65,4 +67,4 @@ def test_first_use_of_a_word_is_linked_once(site: Path) -> None:
 
 def test_each_page_has_its_own_first_use(site: Path) -> None:
     """A word that one page has linked is linked on the next page too."""
-    assert _links(site / "other.html") == [("glossary.html#term-recall", "recall")]
+    assert find_links(site / "other.html") == [("glossary.html#term-recall", "recall")]

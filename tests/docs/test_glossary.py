@@ -15,7 +15,7 @@ WORDS_OF_THE_ISSUE = {"FTD", "FTR", "box", "recall", "CNS", "T+6", "L3", "Reg SH
 
 
 def test_cited_source_is_an_entry(kb: KnowledgeBase) -> None:
-    """A reader of `source card-1` finds the document under the id `card-1`."""
+    """Every source that a kb entry cites, such as `card-1`, is an entry itself."""
     cited = {source for entry in kb.entries.values() for source in entry.source.split(", ")}
     assert cited == set(entries.SOURCES)
     assert {id for id, entry in kb.entries.items() if isinstance(entry, entries.Source)} == cited
@@ -23,7 +23,9 @@ def test_cited_source_is_an_entry(kb: KnowledgeBase) -> None:
 
 @pytest.mark.parametrize("folder", ["kb", "finops_cli", "docs", "training", "modelfiles"])
 def test_named_card_is_an_entry(folder: str, kb: KnowledgeBase) -> None:
-    """`card-N` and `card N` in any text of the repository name an entry of the sources."""
+    """Every card that a text of the repository names, as `card-N` or `card N`, is an entry of the
+    sources.
+    """
     files = [
         file
         for ending in ("toml", "py", "md", "yaml", "modelfile")
@@ -38,7 +40,7 @@ def test_named_card_is_an_entry(folder: str, kb: KnowledgeBase) -> None:
 
 
 def test_glossary_is_in_alphabetical_order(kb: KnowledgeBase) -> None:
-    """A reader finds a word by its place; each has an explanation of a full sentence."""
+    """The glossary is sorted, has the domain words, and explains each in a full sentence."""
     glossary = kb.entries["glossary"]
     assert isinstance(glossary, entries.Terms)
     words = list(glossary.members)
@@ -49,10 +51,10 @@ def test_glossary_is_in_alphabetical_order(kb: KnowledgeBase) -> None:
 
 @pytest.mark.parametrize("word", ["FTD", "ftd", "FTDs"])
 def test_kb_glossary_explains_one_word(word: str, finops: Finops) -> None:
-    """Case and plural do not matter."""
-    shown = finops("kb", "glossary", word).stdout.decode()
-    assert shown.startswith("FTD  Fail to deliver")
-    assert "FTR" not in shown
+    """`finops kb glossary WORD` explains the word, in any case and number."""
+    output = finops("kb", "glossary", word).stdout.decode()
+    assert output.startswith("FTD  Fail to deliver")
+    assert "FTR" not in output
 
 
 def test_kb_glossary_without_a_word_prints_all(finops: Finops, kb: KnowledgeBase) -> None:
@@ -76,13 +78,15 @@ def test_kb_glossary_with_a_misspelt_word_suggests_near_ones(finops: Finops) -> 
 
 
 def test_kb_show_of_a_word_names_the_glossary(finops: Finops) -> None:
-    """A word in the place of an id is explained by the command that the fix names."""
+    """`finops kb show` of a glossary word ends with exit 2 and the command that explains it."""
     done = finops("kb", "show", "FTD")
     assert (done.returncode, b"finops kb glossary FTD" in done.stderr) == (2, True)
 
 
 def test_kb_search_for_a_word_finds_the_glossary_first(finops: Finops) -> None:
-    """The glossary is long, so that a ranking by frequency alone would put it last."""
+    """`finops kb search` ranks the glossary first for one of its words, although the glossary is
+    long.
+    """
     found = finops("kb", "search", "FTD").stdout.decode().splitlines()
     assert found[0].split()[0] == "glossary"
     assert len(found) > 1
@@ -93,8 +97,10 @@ def test_kb_search_for_a_word_finds_the_glossary_first(finops: Finops) -> None:
     [("card-1", "finops-fail-triage"), ("card-2", "finops-resolver"), ("card-3", "FinTune")],
 )
 def test_kb_show_of_a_card_explains_it(card: str, name: str, finops: Finops) -> None:
-    """The document, what finops takes from it, and where finops departs from it."""
-    shown = finops("kb", "show", card).stdout.decode()
+    """`finops kb show card-N` describes the document, what finops takes from it and where finops
+    departs from it.
+    """
+    output = finops("kb", "show", card).stdout.decode()
     for part in (name, "What finops takes from it", "Where finops departs from it"):
-        assert part in shown
-    assert max(map(len, shown.splitlines())) <= 80
+        assert part in output
+    assert max(map(len, output.splitlines())) <= 80

@@ -1,12 +1,13 @@
-"""House rules that a number or a list of words can hold."""
+"""House rules of the repository that a number or a list of words can check."""
 
 from __future__ import annotations
 
 import ast
 import re
 import sys
+import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,15 @@ DEAD_WORDS = words(
 """Words of an earlier vocabulary; the names that replaced them are plain."""
 
 
-def relative(path: Path) -> str:
+TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
+TEST_NAME_LENGTH, FOLDER_TEST_FILES = 60, 20
+ARTICLES = words("a an the what it they")
+"""Words that the name of a test may not begin with: a name begins with the unit under test."""
+MARKERS = words("slow cli llama train ollama")
+MARKERS_OF_PYTEST = words("parametrize skipif filterwarnings usefixtures xfail")
+
+
+def relative_path(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
@@ -58,16 +67,17 @@ def long_functions(text: str, limit: int) -> list[str]:
     return [f.name for f in functions(text) if (f.end_lineno or 0) - f.lineno >= limit]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_files_and_functions_stay_small(path: Path) -> None:
+@pytest.mark.parametrize("path", SOURCES, ids=relative_path)
+def test_files_and_functions_are_within_their_length(path: Path) -> None:
+    """A file has at most 400 lines, and a function at most 50."""
     text = path.read_text()
     assert len(text.splitlines()) <= FILE_LINES
     assert long_functions(text, FUNCTION_LINES) == []
 
 
-def test_a_folder_holds_few_modules() -> None:
-    """A folder with more is two subjects."""
-    modules = Counter(relative(path.parent) for path in MODULES if path.stem != "__init__")
+def test_package_folder_has_at_most_20_modules() -> None:
+    """A folder of the package has at most 20 modules, because more are two subjects."""
+    modules = Counter(relative_path(path.parent) for path in MODULES if path.stem != "__init__")
     crowded = {folder for folder, count in modules.items() if count > FOLDER_MODULES}
     assert crowded <= CROWDED
 
@@ -80,15 +90,21 @@ def room_proportions(lines: Mapping[str, int]) -> dict[str, float]:
     return {room: count / rooms.total() for room, count in rooms.items()}
 
 
-def test_no_room_holds_more_than_a_fifth_of_the_lines() -> None:
+def test_no_subpackage_has_over_a_fifth_of_the_lines() -> None:
+    """No subpackage has more than a fifth of the lines of the package."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in MODULES}
     large = {room for room, part in room_proportions(lines).items() if part > ROOM_PROPORTION}
     assert large == set()
 
 
-def test_no_module_is_named_like_one_of_the_standard_library() -> None:
-    alike = {relative(path) for path in MODULES if path.stem in sys.stdlib_module_names}
-    assert alike <= LIKE_STDLIB | {relative(path) for path in MODULES if path.stem == "__main__"}
+def test_no_module_is_named_like_a_standard_library_module() -> None:
+    """A module does not have the name of a module of the standard library, with two listed
+    exceptions.
+    """
+    shared = {relative_path(path) for path in MODULES if path.stem in sys.stdlib_module_names}
+    assert shared <= LIKE_STDLIB | {
+        relative_path(path) for path in MODULES if path.stem == "__main__"
+    }
 
 
 def imports_of(source: str, package: str, known: set[str]) -> Iterator[str]:
@@ -148,7 +164,8 @@ def import_graph() -> dict[str, set[str]]:
     }
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    """The imports of the package, typing and late ones included, have no circle."""
     assert circle_in(import_graph()) == []
 
 
@@ -162,8 +179,11 @@ def participles_in(text: str) -> list[str]:
     ]
 
 
-def test_functions_are_named_by_verbs() -> None:
-    found = {name: relative(path) for path in MODULES for name in participles_in(path.read_text())}
+def test_function_names_do_not_start_with_a_participle() -> None:
+    """A function is named by what it does, so its name does not start with a past participle."""
+    found = {
+        name: relative_path(path) for path in MODULES for name in participles_in(path.read_text())
+    }
     assert found == {}
 
 
@@ -182,9 +202,12 @@ def words_of(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
-def test_no_name_holds_a_dead_word() -> None:
+def test_no_name_contains_a_word_of_the_old_vocabulary() -> None:
+    """No name of a module, class, function or variable contains a word of the earlier
+    vocabulary.
+    """
     found = {
-        name: relative(path)
+        name: relative_path(path)
         for path in SOURCES
         if path != Path(__file__)
         for name in {
@@ -195,8 +218,68 @@ def test_no_name_holds_a_dead_word() -> None:
     assert found == {}
 
 
-def test_each_rule_finds_a_planted_defect() -> None:
-    """A rule that finds nothing proves nothing."""
+def tests_in(text: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [function for function in functions(text) if function.name.startswith("test_")]
+
+
+def badly_named_tests(text: str) -> list[str]:
+    """Names of tests that are too long, or that begin with an article."""
+    return [
+        test.name
+        for test in tests_in(text)
+        if len(test.name) > TEST_NAME_LENGTH or test.name.split("_")[1] in ARTICLES
+    ]
+
+
+def undocumented_tests(text: str) -> list[str]:
+    """Names of tests without a docstring that ends in a full stop."""
+    return [
+        test.name for test in tests_in(text) if not (ast.get_docstring(test) or "").endswith(".")
+    ]
+
+
+def unknown_markers(text: str) -> set[str]:
+    """Markers in `text`, written as `pytest.mark.NAME`, that are in neither list."""
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pytest.mark"
+    }
+    return used - MARKERS - MARKERS_OF_PYTEST
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=relative_path)
+def test_tests_have_short_names_docstrings_and_known_markers(path: Path) -> None:
+    """A test has a name of at most 60 characters that begins with the unit under test, a docstring
+    and only known markers.
+    """
+    text = path.read_text()
+    assert badly_named_tests(text) == []
+    assert undocumented_tests(text) == []
+    assert unknown_markers(text) == set()
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_markers_are_declared_in_pyproject() -> None:
+    """The markers that tests may use are those that pyproject.toml declares."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
+    declared = {line.partition(":")[0] for line in settings["ini_options"]["markers"]}
+    assert declared == MARKERS
+
+
+def crowded_folders(files: Iterable[str]) -> set[str]:
+    """Folders that hold more test files than a folder may."""
+    counts = Counter(file.rpartition("/")[0] for file in files)
+    return {folder for folder, count in counts.items() if count > FOLDER_TEST_FILES}
+
+
+def test_test_folder_has_at_most_20_test_files() -> None:
+    """A folder of tests has at most 20 test files, because more are two subjects."""
+    assert crowded_folders(map(relative_path, TEST_FILES)) == set()
+
+
+def test_each_house_rule_finds_a_planted_defect() -> None:
+    """Each function of this module that searches for defects finds one that is planted."""
     assert long_functions("def f():\n" + "    x = 1\n" * 50, 50) == ["f"]
     assert long_functions("def f():\n" + "    x = 1\n" * 49, 50) == []
     assert room_proportions({"a/b.py": 3, "a/c/d.py": 3, "e.py": 4}) == {"a": 0.6, "e.py": 0.4}
@@ -210,3 +293,21 @@ def test_each_rule_finds_a_planted_defect() -> None:
     assert participles_in(source) == ["_told_by"]
     assert dead_names_in("def open_speaker(kb): ...\nclass StandIn: ...") == {"open_speaker"}
     assert dead_names_in("loudspeakers = outstanding = 1") == set()
+
+
+def test_each_rule_about_tests_finds_a_planted_defect() -> None:
+    """A long name, an article, a missing docstring, an unknown marker and a full folder
+    are found.
+    """
+    good = '@pytest.mark.slow\ndef test_unit_works() -> None:\n    """It works."""\n'
+    long_name = f"test_{'x' * 56}"
+    assert badly_named_tests(good + f"def {long_name}(): ...") == [long_name]
+    assert badly_named_tests("def test_a_unit_works(): ...") == ["test_a_unit_works"]
+    assert undocumented_tests("def test_unit_works(): ...") == ["test_unit_works"]
+    assert undocumented_tests('def test_unit_works():\n    """Fragment"""') == ["test_unit_works"]
+    assert unknown_markers("@pytest.mark.slwo\ndef test_unit_works(): ...") == {"slwo"}
+    assert (badly_named_tests(good), undocumented_tests(good)) == ([], [])
+    assert unknown_markers(good) == set()
+    files = [f"tests/full/test_{number}.py" for number in range(21)]
+    assert crowded_folders([*files, "tests/few/test_1.py"]) == {"tests/full"}
+    assert crowded_folders(files[1:]) == set()

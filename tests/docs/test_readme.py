@@ -1,4 +1,4 @@
-"""Every command that the README and the guides show is run, and prints what they show."""
+"""Every command that the README and the guides show is run and prints what they show."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ SHOWN = [
 ]
 
 
-def test_pages_show_commands() -> None:
-    """A page whose blocks are not found would pass unread."""
+def test_pages_have_at_least_15_console_blocks() -> None:
+    """The search for console blocks finds at least fifteen, so the other tests of this module are
+    not empty.
+    """
     assert len(SHOWN) >= 15
 
 
-def test_the_readme_stays_short() -> None:
-    """A reader sees what finops is, and runs it, within 150 lines; the guides have the rest."""
+def test_readme_has_at_most_150_lines() -> None:
+    """The README has at most 150 lines, and the guides have the rest."""
     assert len(PAGES[0].read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    """A relative link names a file or a folder of the repository."""
+def test_relative_links_of_a_page_exist(page: Path) -> None:
+    """A relative link on a page names a file or a folder of the repository."""
     links = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize(("command", "expected"), SHOWN, ids=[command[:60] for command, _ in SHOWN])
-def test_a_shown_command_prints_what_its_page_shows(command: str, expected: str) -> None:
-    """stdout to the letter; blanks at the ends of lines do not count."""
+def test_console_block_prints_what_its_page_shows(command: str, expected: str) -> None:
+    """A command of a page prints the output on the page, except for blanks at the ends of lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
     done = subprocess.run(
@@ -59,8 +61,8 @@ def test_a_shown_command_prints_what_its_page_shows(command: str, expected: str)
     ]
 
 
-def test_the_python_of_the_readme_runs() -> None:
-    """The lines of Python that a reader copies run as they are, from the root of the repository."""
+def test_python_example_of_the_readme_runs() -> None:
+    """The Python lines of the README run unchanged from the root of the repository."""
     [code] = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(), re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

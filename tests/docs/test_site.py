@@ -23,12 +23,12 @@ HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
 
 @pytest.mark.parametrize("page", PAGES)
 def test_generated_page_is_current(page: str) -> None:
-    """A page that is stale is written again by `just generate`."""
+    """Each generated page equals what its generator writes; `just generate` updates it."""
     assert (ROOT / page).read_text() == PAGES[page](), f"{page} is stale. Fix: just generate"
 
 
 def test_generator_names_a_stale_page(tmp_path: Path) -> None:
-    """A page that differs in one letter, or that is absent, is stale; the others are not."""
+    """A page that differs in one letter, or that is absent, is stale; other pages are not."""
     for page in PAGES:
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / page, tmp_path / page)
@@ -40,46 +40,48 @@ def test_generator_names_a_stale_page(tmp_path: Path) -> None:
 
 
 def test_generator_check_of_current_pages_ends_with_0() -> None:
-    """CI runs `--check`, which writes nothing."""
+    """The generator with `--check` ends with exit 0 for current pages and writes nothing."""
     command = [sys.executable, "-m", "tools.generate_docs", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_command_has_a_how_to_page() -> None:
-    """`docs/how-to/NAME.md` exists for each command, and no page for a command that is gone."""
+    """Each command has a page `docs/how-to/NAME.md` that the index lists, and no other
+    page exists.
+    """
     assert {page.stem for page in HOW_TO} - {"index"} == set(COMMAND_ORDER)
     listed = (DOCS / "how-to/index.md").read_text()
     assert [name for name in COMMAND_ORDER if f"\n{name}\n" not in listed] == []
 
 
 def test_library_page_has_every_public_name() -> None:
-    """A name of `finops_cli.__all__` has a place on the page of the library."""
+    """The page of the library lists every name of `finops_cli.__all__`."""
     text = (DOCS / "reference/python.md").read_text()
     named = set(re.findall(r"auto\w+:: (?:finops_cli\.\w+\.)?(\w+)", text))
     assert named == set(finops_cli.__all__) - {"__version__"}
 
 
-def _check_examples(page: Path, folder: Path) -> None:
+def check_examples(page: Path, folder: Path) -> None:
     console_blocks.prepare_folder(folder)
-    shown = console_blocks.find_commands(page)
-    assert shown or page.stem == "index"
-    for command, output in shown:
+    found = console_blocks.find_commands(page)
+    assert found or page.stem == "index"
+    for command, output in found:
         printed, messages = console_blocks.run_command(command, folder)
         assert printed == output, f"{command}\n{messages}"
 
 
 @pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
 def test_walk_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    """A reader who types the commands of the page in order sees what the page shows."""
-    _check_examples(page, tmp_path)
+    """The commands of the quickstart and the tutorials, run in order, print what the page shows."""
+    check_examples(page, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
 def test_how_to_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     """Each how-to page has at least one example, and it prints what the page shows."""
-    _check_examples(page, tmp_path)
+    check_examples(page, tmp_path)
 
 
 def test_pages_name_only_real_commands() -> None:
@@ -90,7 +92,7 @@ def test_pages_name_only_real_commands() -> None:
         for page in DOCS.rglob("*.md")
         for text in (
             *shell.findall(page.read_text()),
-            *(shown.command for shown in console_blocks.find_commands(page)),
+            *(found.command for found in console_blocks.find_commands(page)),
         )
     ]
     names = re.compile(r"(?:^|[ |])finops (?:--kb \S+ )?([a-z][a-z-]*)", re.MULTILINE)

@@ -22,7 +22,9 @@ LONG = "Say what the commit does in so many words that no list of commits shows 
     ],
 )
 def test_commit_subject_with_a_fault_is_refused(message: str, word: str) -> None:
-    """A subject is imperative, capitalised, at most 72 characters, without a full stop."""
+    """A commit subject must be imperative, capitalised, at most 72 characters long and without a
+    full stop.
+    """
     [fault] = check_commit_subject.find_faults(message)
     assert word in fault
 
@@ -31,7 +33,7 @@ def test_commit_subject_with_a_fault_is_refused(message: str, word: str) -> None
     "message", ["Add a check", "Address the reader by name\n\nA longer body.", "# x\nMove it"]
 )
 def test_commit_subject_in_plain_form_is_accepted(message: str) -> None:
-    """Comment lines of the editor and the body are not judged."""
+    """A correct subject is accepted. Comment lines of the editor and the body are not checked."""
     assert check_commit_subject.find_faults(message) == []
 
 
@@ -46,12 +48,16 @@ DATED = "## [Unreleased]\n\n## [1.2.3] - 2026-01-05\n\n### Added\n"
         ("v1.2.3", DATED.replace("]\n", "]\n\n### Added\n", 1), "unreleased changes"),
     ],
 )
-def test_release_that_does_not_fit_is_refused(tag: str, changelog: str, word: str) -> None:
-    """The tag names the version, and the changelog dates it and has no other changes."""
+def test_release_with_a_wrong_tag_or_changelog_is_refused(
+    tag: str, changelog: str, word: str
+) -> None:
+    """A release needs a tag of its version and a dated changelog heading without other unreleased
+    changes.
+    """
     [fault] = check_release.find_faults(tag, "1.2.3", changelog)
     assert word in fault
 
 
 def test_release_of_a_dated_version_is_accepted() -> None:
-    """A tag, a version and a dated heading that agree may be released."""
+    """A release whose tag, version and dated heading agree is accepted."""
     assert check_release.find_faults("v1.2.3", "1.2.3", DATED) == []

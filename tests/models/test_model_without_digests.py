@@ -1,5 +1,5 @@
-"""A language model is a model even where nobody knows the digests of its files, as behind a remote
-API: its records are guarded, and its answers are graded as those of a model.
+"""A language model without digests, as behind a remote API: its records are guarded, and its
+answers are graded like those of any model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
 
     Its first answer to each record has a wrong score.
     """
-    model = ScriptedModel(lambda request, _: _answer(request))
+    model = ScriptedModel(lambda request, _: wrong_answer(request))
     model.origin = model.origin._replace(name="remote", digests=None)
 
     def open_remote(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
@@ -40,16 +40,14 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
     return model
 
 
-def _answer(request: CompletionRequest) -> str:
+def wrong_answer(request: CompletionRequest) -> str:
     return right(
         request, load_kb(bundled_kb_dir()), lambda answer: answer | {"escalation_level": "L0"}
     )
 
 
-def test_a_model_without_digests_sees_no_personal_data(
-    tmp_path: Path, remote: ScriptedModel
-) -> None:
-    """The guard reads each record before the model does, or nothing is sent at all."""
+def test_model_without_digests_sees_no_personal_data(tmp_path: Path, remote: ScriptedModel) -> None:
+    """The guard masks each record before the model gets it, or nothing is sent."""
     blotter = tmp_path / "fails.jsonl"
     blotter.write_bytes(jsonl(a_fail(notes=PRIVATE)))
     CliRunner().invoke(app, ["run", str(blotter), "--backend", "remote"])
@@ -59,10 +57,10 @@ def test_a_model_without_digests_sees_no_personal_data(
     assert not [part for part in ("867-5309", "078-05-1120") if part in prompts]
 
 
-def test_a_model_without_digests_is_counted_and_described_as_a_model(
-    tmp_path: Path, remote: ScriptedModel
-) -> None:
-    """Its line has the attempts that were not accepted, and the summary says how it did."""
+def test_model_without_digests_is_counted_as_a_model(tmp_path: Path, remote: ScriptedModel) -> None:
+    """The line lists the attempt with an error, and the summary counts the model's correct
+    answers.
+    """
     blotter = tmp_path / "fails.jsonl"
     blotter.write_bytes(jsonl(a_fail()))
     done = CliRunner().invoke(app, ["triage", str(blotter), "--backend", "remote"])
@@ -72,10 +70,10 @@ def test_a_model_without_digests_is_counted_and_described_as_a_model(
     assert "triage model 0 of 1 right as they came" in done.stderr
 
 
-def test_a_model_without_digests_is_graded_as_a_model(
-    tmp_path: Path, remote: ScriptedModel
-) -> None:
-    """Its first answers are wrong, and no report calls it the reference."""
+def test_model_without_digests_is_graded_as_a_model(tmp_path: Path, remote: ScriptedModel) -> None:
+    """The model's first answers are graded as wrong, and no report calls the model the
+    reference.
+    """
     folder = tmp_path / "evaluation"
     call = ["evaluate", "--stage", "triage", "--backend", "remote", "-n", "40", "-o", str(folder)]
     done = CliRunner().invoke(app, call)
