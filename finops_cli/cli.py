@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
@@ -19,9 +17,15 @@ from finops_cli.commands.create import create
 from finops_cli.commands.dataset_report import dataset_report
 from finops_cli.commands.doctor import doctor
 from finops_cli.commands.drift import drift
+from finops_cli.commands.error_border import INTERRUPTED, PIPE_CLOSED, exit_statuses
 from finops_cli.commands.evaluate import evaluate
 from finops_cli.commands.generate import generate
-from finops_cli.commands.messages import report, report_error
+from finops_cli.commands.help_examples import (
+    CommandWithExamples,
+    GroupWithExamples,
+    show_examples,
+)
+from finops_cli.commands.messages import report
 from finops_cli.commands.models import models
 from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
@@ -29,13 +33,10 @@ from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
-from finops_cli.errors import FinopsError, UsageError
+from finops_cli.errors import UsageError
 from finops_cli.version import __version__
 
-INTERRUPTED = 130
-PIPE_CLOSED = 141
-"""The exit code that a shell reports for a program that writes to a closed pipe."""
-
+__all__ = ["INTERRUPTED", "PIPE_CLOSED", "app", "main"]
 
 COMMAND_ORDER = (
     "import",
@@ -58,7 +59,7 @@ COMMAND_ORDER = (
 )
 
 
-class FinopsGroup(TyperGroup):
+class FinopsGroup(GroupWithExamples):
     """Lists the commands in COMMAND_ORDER, and turns errors into messages and exit codes.
 
     The exit codes are those of the contracts, section 1.
@@ -67,59 +68,13 @@ class FinopsGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=COMMAND_ORDER.index)
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with exit_statuses():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except typer.BadParameter as error:
-            error.message = _describe_bad_value(error)
-            raise
-        except FinopsError as error:
-            report_error(error)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            raise typer.Exit(INTERRUPTED) from error
-        except BrokenPipeError as error:
-            _flush_nowhere()
-            raise typer.Exit(PIPE_CLOSED) from error
-        except OSError as error:
-            _flush_nowhere()
-            report(
-                f"{error.filename or 'output'}: {error.strerror}",
-                _CURES.get(error.errno or 0, ""),
-            )
-            raise typer.Exit(UsageError.exit_code) from error
-        return result
-
-
-_CURES = {
-    errno.ENOSPC: "free some space and run it again (`run`: with --resume)",
-    errno.EFBIG: "raise the limit and run it again (`run`: with --resume)",
-    errno.EISDIR: "give a file",
-    errno.EACCES: "choose a file that you may read or write",
-}
-
-
-def _describe_bad_value(error: typer.BadParameter) -> str:
-    """Say in plain words what a bad option value is and what is accepted.
-
-    Typer checks values with pydantic and repeats its wording ("Value error, ...").
-    """
-    find_faults = getattr(error.__cause__, "errors", None)
-    if find_faults is None:
-        return error.message
-    from finops_cli.files.user_files import describe_expected, show
-
-    detail = find_faults()[0]
-    raised = detail.get("ctx", {}).get("error")
-    if raised is not None:
-        return str(raised)
-    return f"{show(detail['input'])}. Expected {describe_expected(detail)}."
-
-
-def _flush_nowhere() -> None:
-    """Discard the rest of stdout, which cannot be written, so that the interpreter can end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with exit_statuses(ctx):
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -139,6 +94,7 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
+@show_examples("finops run examples/monday.jsonl -o out.jsonl", "finops kb show score.base")
 def finops(
     context: typer.Context,
     kb_dir: Annotated[
@@ -160,22 +116,25 @@ def finops(
 app.add_typer(
     import_.app, name="import", help="Convert SEC files or your own blotter to fail records."
 )
-app.command()(run)
-app.command()(triage)
-app.command()(resolve)
-app.command()(check)
-app.command()(generate)
-app.command()(dataset_report)
-app.command()(train)
-app.command()(quantize)
-app.command()(create)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(drift)
-app.command()(models)
+for command in (
+    run,
+    triage,
+    resolve,
+    check,
+    generate,
+    dataset_report,
+    train,
+    quantize,
+    create,
+    evaluate,
+    compare,
+    drift,
+    models,
+    schema,
+    doctor,
+):
+    app.command(cls=CommandWithExamples)(command)
 app.add_typer(kb_command.app, name="kb")
-app.command()(schema)
-app.command()(doctor)
 
 
 def main() -> None:

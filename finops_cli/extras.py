@@ -18,6 +18,12 @@ _WARNINGS = {
     " trl than training without it",
 }
 """Extras that break another one when both are installed together."""
+_PACKAGES = {
+    "llama_cpp": "llama-cpp-python",
+    "presidio_analyzer": "presidio-analyzer",
+    "sklearn": "scikit-learn",
+}
+"""The packages whose name is not the name of their module."""
 
 
 def names() -> list[str]:
@@ -35,12 +41,25 @@ def cure(*extras: str) -> str:
     wanted = list(dict.fromkeys(one for extra in extras for one in requirements(extra)))
     if not wanted:
         return f"install the packages that pyproject.toml lists under {' and '.join(extras)}"
-    python = shlex.quote(sys.executable or "python")
-    command = " ".join((python, "-m pip install", *map(shlex.quote, wanted)))
-    if find_spec("pip") is None:
-        command = f"{python} -m ensurepip && {command}"
+    command = _install(wanted)
     warnings = [_WARNINGS[extra] for extra in extras if extra in _WARNINGS]
     return f"{command} ({'; '.join(warnings)})" if warnings else command
+
+
+def cure_of_module(module: str) -> str | None:
+    """The command that installs the package of a module; None when no extra needs the package."""
+    package = _PACKAGES.get(module, module)
+    for extra in names():
+        for requirement in requirements(extra) if extra != "dev" else []:
+            if re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower() == package.lower():
+                return _install([requirement])
+    return None
+
+
+def _install(wanted: list[str]) -> str:
+    python = shlex.quote(sys.executable or "python")
+    command = " ".join((python, "-m pip install", *map(shlex.quote, wanted)))
+    return f"{python} -m ensurepip && {command}" if find_spec("pip") is None else command
 
 
 def _all() -> dict[str, list[str]]:

@@ -40,14 +40,18 @@ def dataset_report(
     as_json: AsJson = False,
 ) -> None:
     """Verify training data and count what it covers."""
-    from finops_cli.datasets.report import report
+    from finops_cli.datasets.report import list_files, report
+    from finops_cli.files.safe_io import refuse_unwritable, writing_whole
     from finops_cli.kb.load import load_kb
 
+    if html is not None:
+        refuse_unwritable(html, list(list_files(paths)), "--html")
     reports = report(paths, profile, load_kb(kb_dir_of(context)))
     if html is not None:
         from finops_cli.datasets.report_html import page
 
-        html.write_text(page(reports, "finops training data"), encoding="utf-8")
+        with writing_whole(html, []) as file:
+            file.write(page(reports, "finops training data").encode())
     show_reports(reports, as_json)
 
 

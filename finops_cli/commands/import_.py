@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples
 from finops_cli.commands.options import Output, Quiet, path_or_standard
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from finops_cli.importers.stream import Item
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=None)
 
 _PCT = "PCT"
 Files = Annotated[
@@ -87,7 +88,7 @@ PriceIfMissing = Annotated[
 ]
 
 
-@app.command("sec-fails")
+@app.command("sec-fails", cls=CommandWithExamples)
 def sec_fails(
     files: Files,
     threshold_list: ThresholdList = None,
@@ -121,7 +122,7 @@ def sec_fails(
         _percent("--borrow-pct", borrow),
         _price(price),
     )
-    sources = files if threshold_list is None else [*files, threshold_list]
+    sources = [*files, threshold_list]
     _write(
         import_sec_fails(files, assumptions, Choice(as_of, every_day), threshold_list),
         output,
@@ -130,7 +131,7 @@ def sec_fails(
     )
 
 
-@app.command("csv")
+@app.command("csv", cls=CommandWithExamples)
 def blotter(
     file: Annotated[
         str,
@@ -157,7 +158,7 @@ def blotter(
     _write(
         import_csv(source, mapping),
         output,
-        [mapping] if source is None else [source, mapping],
+        [source, mapping],
         quiet,
     )
 
@@ -182,7 +183,9 @@ def _price(text: str) -> Decimal:
     return price
 
 
-def _write(items: Iterator[Item], output: str | None, sources: list[Path], quiet: bool) -> None:
+def _write(
+    items: Iterator[Item], output: str | None, sources: list[Path | None], quiet: bool
+) -> None:
     """Write records to the output and damage to stderr; exit with 1 if there was damage."""
     from finops_cli.files.safe_io import writing_whole
     from finops_cli.importers.stream import Damage, FileRead, Gap

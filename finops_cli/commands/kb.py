@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, kb_dir_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from finops_cli.kb.entries import AnyEntry
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app = typer.Typer(cls=GroupWithExamples, invoke_without_command=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -31,13 +32,13 @@ def every(context: typer.Context) -> None:
         show_list(context)
 
 
-@app.command("list")
+@app.command("list", cls=CommandWithExamples)
 def show_list(context: typer.Context, as_json: AsJson = False) -> None:
     """List every entry."""
     _print_list(list(_entries(context).values()), as_json)
 
 
-@app.command()
+@app.command(cls=CommandWithExamples)
 def show(
     context: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID")],
@@ -63,7 +64,7 @@ def show(
         _print_entry(entries[id])
 
 
-@app.command()
+@app.command(cls=CommandWithExamples)
 def glossary(
     context: typer.Context,
     words: Annotated[
@@ -89,7 +90,7 @@ def glossary(
         _print_terms(found)
 
 
-@app.command()
+@app.command(cls=CommandWithExamples)
 def search(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORDS")],

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.enums import GuardMode, OnViolation
 from finops_cli.models.backends import AUTO, BACKENDS, backend_names
 
@@ -31,7 +32,7 @@ Output = Annotated[
 
 def _check_backend(name: str) -> str:
     if name not in backend_names():
-        raise typer.BadParameter(f"{name} is not a backend; accepted: {', '.join(backend_names())}")
+        raise BadChoice(name, backend_names())
     return name
 
 

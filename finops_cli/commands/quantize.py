@@ -122,9 +122,7 @@ def quantize(
     """Merge an adapter, write GGUF, quantize, check accuracy."""
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
-    from finops_cli.quantization.quantize import make_create_command
-    from finops_cli.quantization.quantize import quantize as make
-    from finops_cli.quantization.request import QuantizationRequest
+    from finops_cli.quantization.request import QuantizationRequest, refuse_unusable
 
     request = QuantizationRequest(
         stage=stage,
@@ -138,6 +136,11 @@ def quantize(
         rows=rows,
         threads=threads or os.cpu_count() or 1,
     )
+    refuse_unusable(request)
+    # the next modules need numpy, which `refuse_unusable` has looked for
+    from finops_cli.quantization.quantize import make_create_command
+    from finops_cli.quantization.quantize import quantize as make
+
     with steps(quiet, in_bytes=False) as watch:
         made = make(request, load_kb(kb_dir_of(context)), watch)
     if not quiet:

@@ -61,7 +61,7 @@ def run_command(
     if options.stats_json is not None:
         _refuse_streams(options.stats_json)
         note = note_path(config.output) if config.output else None
-        refuse_unwritable(options.stats_json, [config.source, config.output, note])
+        refuse_unwritable(options.stats_json, [config.source, config.output, note], "--stats-json")
     if not run_pipeline(context, command, options, models).is_verified:
         raise typer.Exit(1)
 

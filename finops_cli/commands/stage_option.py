@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
+from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.stage_names import STAGE_NAMES
 
 STAGE_METAVAR = f"[{'|'.join(STAGE_NAMES)}]"
@@ -12,12 +11,12 @@ STAGE_METAVAR = f"[{'|'.join(STAGE_NAMES)}]"
 def check_stage(name: str | None) -> str | None:
     """Check a value of --stage against the table of stages, which is loaded only here.
 
-    Raises BadParameter naming the value and the stages that there are.
+    Raises BadChoice naming the value and the stages that there are.
     """
     from finops_cli.datasets.stages import STAGES
 
     if name is not None and name not in STAGES:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, STAGES))}.")
+        raise BadChoice(name, list(STAGES))
     return name
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from finops_cli import extras
 from finops_cli.datasets.dataset_card import card
@@ -20,7 +21,9 @@ from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 
+T = TypeVar("T")
 OnMessage = Callable[[str], None]
+_PHRASEBANK_CURE = "give a copy of financial_phrasebank: each line is SENTENCE@LABEL"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +102,9 @@ def _make(
 ) -> _Made:
     rows = options.rows if options.rows is not None else stage.default_rows(kb)
     if stage.import_rows is not None and options.phrasebank is not None:
-        imported = stage.import_rows(options.phrasebank, on_message)
+        imported = _refuse_empty(
+            stage.import_rows(options.phrasebank, on_message), options.phrasebank
+        )
         written = write_rows(stage.name, imported, options.folder)
         order = _dataset_options(stage, written.rows.total(), options, kb_dir)
     else:
@@ -113,6 +118,16 @@ def _make(
         for file in files:
             _write_parquet(file)
     return _Made(order, written, judged)
+
+
+def _refuse_empty(rows: Iterator[T], source: Path) -> Iterator[T]:
+    """Raises UsageError when there is not one row, before anything is written."""
+    first = next(rows, None)
+    if first is None:
+        raise UsageError(
+            f"{source}: not one line can be used, so nothing is written", _PHRASEBANK_CURE
+        )
+    return chain([first], rows)
 
 
 def _dataset_options(

@@ -141,7 +141,7 @@ def _fault(place: str, row: Row | str, number: int, seen: SeenIds, kb: Knowledge
 def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:
     """Yield each row with its place, or the fault of its line."""
     decoder = msgspec.json.Decoder(Row)
-    for file in _files(files):
+    for file in list_files(files):
         with file.open("rb") as source:
             for number, (line, _) in enumerate(lines_of(source), start=1):
                 try:
@@ -157,14 +157,18 @@ def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:
                     yield f"{file.name}:{number}", fault
 
 
-def _files(given: Iterable[Path]) -> Iterator[Path]:
+def list_files(given: Iterable[Path]) -> Iterator[Path]:
+    """List the files to read: each file that is given, and the rows in each folder."""
     for path in given:
         if path.is_dir():
             yield from sorted(path.glob("*.jsonl"))
         elif path.is_file():
             yield path
         else:
-            raise UsageError(f"{path}: no such file or folder")
+            raise UsageError(
+                f"{path}: no such file or folder",
+                "give .jsonl files of `finops generate`, or their folder",
+            )
 
 
 def _stage_of(place: str) -> StageName:

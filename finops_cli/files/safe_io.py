@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ import msgspec
 from finops_cli.domain import exact_json
 from finops_cli.errors import ResumeRefused, UsageError
 
+STDIN, STDOUT = 0, 1
+
 
 def refuse_unreadable(source: Path) -> None:
     """Raises UsageError when `source` is a folder or is missing."""
@@ -23,20 +27,57 @@ def refuse_unreadable(source: Path) -> None:
         raise UsageError(f"{source}: no such file", "give a file, or - for stdin")
 
 
-def refuse_unwritable(output: Path, sources: Sequence[Path | None]) -> None:
-    """Raises UsageError when writing `output` is impossible or would destroy one of `sources`."""
+def refuse_unwritable(output: Path, sources: Sequence[Path | None], option: str = "-o") -> None:
+    """Raises UsageError when writing `output` is impossible or would destroy one of `sources`.
+
+    A file that is open as stdin counts as a source. `option` names the option in the message.
+    """
     if output.is_dir():
         raise UsageError(f"{output}: is a folder", "give a file")
     parent = Path(os.path.realpath(output)).parent if output.is_symlink() else output.parent
     if not parent.is_dir():
-        raise UsageError(f"{output}: the folder {parent} does not exist")
+        raise UsageError(
+            f"{output}: the folder {parent} does not exist", f"make the folder: mkdir -p {parent}"
+        )
     if not os.access(output if output.exists() else parent, os.W_OK):
         raise UsageError(f"{output}: may not be written", "choose a place that you may write to")
+    if _is_open_as(STDIN, output) or any(
+        source is not None and _same_file(output, source) for source in sources
+    ):
+        raise UsageError(
+            f"{output} is the input and also the output"
+            if option == "-o"
+            else f"{option} {output}: this command already reads or writes that file",
+            f"choose another file for {option}",
+        )
+
+
+def _refuse_stdout_into(sources: Sequence[Path | None]) -> None:
+    """Raises UsageError when stdout is appended to a file that is read: it would never end."""
     for source in sources:
-        if source is not None and _same_file(output, source):
+        path = Path("stdin") if source is None else source
+        if _is_open_as(STDOUT, path) if source is not None else _are_same_file(STDIN, STDOUT):
             raise UsageError(
-                f"{output}: this call reads or writes that file already", "give another one"
+                f"{path} is the input, and stdout goes to the same file",
+                "send stdout to another file",
             )
+
+
+def _is_open_as(stream: int, path: Path) -> bool:
+    """Return true when a standard stream is the regular file at `path`."""
+    try:
+        return path.is_file() and os.path.samestat(os.fstat(stream), path.stat())
+    except OSError:  # closed, or not there
+        return False
+
+
+def _are_same_file(one: int, other: int) -> bool:
+    """Return true when two open streams are one regular file."""
+    try:
+        first, second = os.fstat(one), os.fstat(other)
+    except OSError:
+        return False
+    return stat.S_ISREG(first.st_mode) and os.path.samestat(first, second)
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -67,12 +108,24 @@ def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[Bin
     Raises UsageError when it would destroy one of `sources`.
     """
     if output is None:
+        _refuse_stdout_into(sources)
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     refuse_unwritable(output, sources)
-    with output.open("wb") as file:
+    with name_full_disk(output), output.open("wb") as file:
         yield file
+
+
+@contextmanager
+def name_full_disk(output: Path) -> Iterator[None]:
+    """Name the output in an error of a full disk: the system leaves the name out."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            error.filename = str(output)
+        raise
 
 
 @contextmanager
@@ -97,7 +150,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     part = path.resolve().with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with name_full_disk(path), part.open("wb") as file:
             yield file
         part.replace(path.resolve())
     finally:

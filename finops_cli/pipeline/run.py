@@ -13,7 +13,14 @@ import msgspec
 
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.jsonl import BATCH_LINES, batches, lines_of
-from finops_cli.files.safe_io import lock, reading, refuse_unreadable, refuse_unwritable, writing
+from finops_cli.files.safe_io import (
+    lock,
+    name_full_disk,
+    reading,
+    refuse_unreadable,
+    refuse_unwritable,
+    writing,
+)
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
@@ -135,7 +142,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
 @contextmanager
 def _locked(output: Path) -> Iterator[BinaryIO]:
     """Open `output` for reading and appending, create it if missing, and lock out other runs."""
-    with output.open("a+b") as file:
+    with name_full_disk(output), output.open("a+b") as file:
         lock(file, output)
         yield file
 

@@ -59,7 +59,7 @@ def quantize(request: QuantizationRequest, kb: KnowledgeBase, watch: Watch) -> M
     (llama.cpp failed).
     """
     types = [each for each in request.types if each in llama_quantize.QUANTIZED_TYPES]
-    refuse_unusable(request, quantizes=bool(types))
+    refuse_unusable(request)
     rows = _read_rows(request, kb) if request.held_out else []
     with tempfile.TemporaryDirectory(prefix="finops-quantizing-", dir=request.folder) as work:
         if request.gguf is not None:

@@ -49,7 +49,7 @@ def make_model_name(stage: StageName, architecture: str, parameters: int) -> str
     return f"finops-{stage}-{_FAMILIES[architecture]}-{(parameters + unit // 2) // unit}{letter}"
 
 
-def refuse_unusable(request: QuantizationRequest, quantizes: bool) -> None:
+def refuse_unusable(request: QuantizationRequest) -> None:
     """Raise UsageError or MissingPiece for requests that would fail only after long work."""
     if (request.base is None) == (request.gguf is None):
         raise UsageError(
@@ -80,7 +80,7 @@ def refuse_unusable(request: QuantizationRequest, quantizes: bool) -> None:
         raise UsageError(f"{request.folder}: no such folder", "make it, or omit --output")
     if find_spec("numpy") is None:
         raise MissingPiece("quantizing needs numpy", extras.cure("export"))
-    if quantizes:
+    if any(each in llama_quantize.QUANTIZED_TYPES for each in request.types):
         llama_quantize.refuse_without_llama()
     if request.held_out is not None:
         refuse_without_extra()

@@ -99,7 +99,7 @@ def test_user_file_models_load_only_when_needed(
 def test_help_lists_every_command_in_order(finops: Finops) -> None:
     """`finops --help` has one complete line for each command, in order, in 80 columns."""
     text = finops("--help").stdout.decode()
-    commands = text.partition("Commands:\n")[2]
+    commands = text.partition("Commands:\n")[2].partition("\nExamples:\n")[0]
     assert tuple(line.split()[0] for line in commands.splitlines() if line.strip()) == VERBS
     assert "..." not in commands
     assert max(map(len, text.splitlines())) <= 80
@@ -150,26 +150,10 @@ def test_invalid_choice_names_the_value_and_the_choices(
     arguments = [name, "klingon"] if name.startswith("-") else ["klingon"]
     result = CliRunner().invoke(cli.app, [*words, *arguments])
     assert result.exit_code == 2
-    assert "'klingon' is not one of" in result.stderr
-    assert all(f"'{choice}'" in result.stderr for choice in choices)
+    assert f" is klingon. Expected one of: {', '.join(choices)}." in result.stderr
+    assert result.stderr.startswith("finops: ")
+    assert "\nfix: " in result.stderr
     assert "Value error" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--workers", "0"], "'--workers': '0'. Expected a number from 1 up."),
-        (["--workers", "many"], "'--workers': 'many'. Expected a whole number."),
-        (["--timeout", "soon"], "'--timeout': 'soon'. Expected a number."),
-    ],
-)
-def test_invalid_number_names_the_value_and_the_range(arguments: list[str], message: str) -> None:
-    """An option that takes a number rejects another value, and the message names the value and what
-    is expected.
-    """
-    result = CliRunner().invoke(cli.app, ["run", "-", *arguments])
-    assert (result.exit_code, message in result.stderr) == (2, True)
-    assert "Input should" not in result.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)

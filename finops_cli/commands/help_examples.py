@@ -1,0 +1,92 @@
+"""Two examples at the end of each help, held as data beside the command.
+
+`show_examples` decorates the function of a command. `CommandWithExamples` and `GroupWithExamples`
+print them. A test runs every example that needs nothing from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from typer.core import TyperCommand, TyperGroup
+
+from finops_cli.commands.usage_errors import PARSER_ERROR, describe_unknown_command
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Example(NamedTuple):
+    """A command line that runs in a folder that holds examples/."""
+
+    command: str
+    needs: str = ""
+    """A server, an extra or a GPU that the command needs; empty where it needs nothing."""
+    after: tuple[str, ...] = ()
+    """Commands that make the files which this one reads."""
+
+
+def show_examples(first: Example | str, second: Example | str) -> Callable[[F], F]:
+    """Give a command its two examples."""
+
+    def decorate(command: F) -> F:
+        examples = tuple(
+            Example(each) if isinstance(each, str) else each for each in (first, second)
+        )
+        command.examples = examples  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def examples_of(command: Any) -> tuple[Example, ...]:
+    """Return the examples of a command; empty where it has none."""
+    return getattr(command.callback, "examples", ())
+
+
+def _write_examples(command: Any, formatter: Any) -> None:
+    examples = examples_of(command)
+    if examples:
+        with formatter.section("Examples"):
+            for each in examples:
+                formatter.write(f"{'':{formatter.current_indent}}{each.command}\n")
+
+
+@contextmanager
+def _parsing(context: Any) -> Iterator[None]:
+    """Note in an error of the parser which command it concerns: Typer leaves that out of some."""
+    try:
+        yield
+    except PARSER_ERROR as error:
+        if getattr(error, "ctx", None) is None:
+            error.ctx = context  # type: ignore[attr-defined]
+        raise
+
+
+class CommandWithExamples(TyperCommand):
+    """A command whose help ends with its examples."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _parsing(ctx):
+            return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(self, formatter)
+
+
+class GroupWithExamples(TyperGroup):
+    """A group of commands whose help ends with its examples."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _parsing(ctx):
+            return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(self, formatter)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise describe_unknown_command(ctx, name)
+        return super().resolve_command(ctx, args)

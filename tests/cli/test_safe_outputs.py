@@ -1,0 +1,112 @@
+"""An output never destroys what the same command reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.program import EXAMPLES, ROOT, Finops
+from tests.support.records import a_fail, jsonl
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run - -o {file} -q < {file}",
+        "run - -q < {file} >> {file}",
+        "run {file} -q >> {file}",
+        "run - --stats-json {file} -q < {file}",
+        "check - -o {file} -q < {file}",
+        "check {file} --fails - -o {file} -q < {file}",
+        "import csv - --map {mapping} -o {file} -q < {file}",
+        "import csv - --map {mapping} -q < {file} >> {file}",
+    ],
+)
+def test_stdin_is_not_overwritten(command: str, tmp_path: Path) -> None:
+    """Rule: a file behind stdin, or one that stdout is appended to, is refused as an output."""
+    file = tmp_path / "m.jsonl"
+    file.write_bytes(jsonl(a_fail()))
+    line = command.format(file=file, mapping=EXAMPLES / "csv/mapping.yaml")
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m finops_cli {line}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "\nfix: " in done.stderr
+    assert file.read_bytes() == jsonl(a_fail())
+
+
+def test_page_of_a_dataset_report_does_not_overwrite_the_data(
+    tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: --html refuses each file that the report reads, and a folder that does not exist."""
+    assert finops("generate", "--stage", "triage", "-n", "20", "-o", tmp_path).returncode in (0, 1)
+    data = tmp_path / "triage-train.jsonl"
+    before = data.read_bytes()
+    for given in (tmp_path, data):
+        done = finops("dataset-report", given, "--html", data)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"choose another file for --html" in done.stderr
+    assert data.read_bytes() == before
+    done = finops("dataset-report", tmp_path, "--html", tmp_path / "absent" / "page.html")
+    assert (done.returncode, (tmp_path / "absent").exists()) == (2, False)
+
+
+def test_phrasebank_without_a_row_writes_nothing(tmp_path: Path, finops: Finops) -> None:
+    """Rule: a source of which not one line can be used ends with 2, and no file is written."""
+    source = tmp_path / "bin.dat"
+    source.write_bytes(bytes(range(256)) * 4)
+    folder = tmp_path / "data"
+    done = finops("generate", "--stage", "sentiment", "--phrasebank", source, "-o", folder)
+    assert done.returncode == 2
+    assert b"not one line can be used" in done.stderr
+    assert list(folder.glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run {file}",
+        "check {file}",
+        "import csv {blotter} --map {file}",
+        "train --stage triage --config {file} --dry-run",
+        "drift {fails} --baseline {file}",
+        "evaluate --stage triage --backend engine --data {file} -o {folder}/e",
+        "dataset-report {file}",
+        "create --stage triage --gguf {file} --dry-run",
+        "--kb {locked} kb list",
+    ],
+)
+def test_file_that_may_not_be_read_gets_one_message(command: str, tmp_path: Path) -> None:
+    """Rule: a file without permission ends with 2, names the file, and has a cure."""
+    file, locked = tmp_path / "locked.jsonl", tmp_path / "locked"
+    file.write_text("{}\n")
+    locked.mkdir()
+    (locked / "x.toml").write_text("")
+    for path in (file, locked):
+        path.chmod(0)
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents:
+        if parent.stat().st_mode & 0o005 != 0o005 and parent.owner() != "root" or parent.name.startswith("pytest-"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    line = command.format(
+        file=file, folder=tmp_path, locked=locked, fails=EXAMPLES / "monday.expected.jsonl",
+        blotter=EXAMPLES / "csv/blotter.csv",
+    )
+    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "finops_cli", *line.split()],
+        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT, **user,
+    )
+    print(done.stderr)
+    assert done.returncode == 2
+    assert str(locked) in done.stderr
+    assert "\nfix: " in done.stderr
+    assert "Traceback" not in done.stderr
