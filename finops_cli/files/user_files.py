@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finops_cli.domain import limits
+from finops_cli.domain.decode_errors import describe_bad_byte, describe_size
 from finops_cli.errors import UsageError
 
 
@@ -25,6 +26,7 @@ class UserFileModel(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+CURE = "correct {}; `finops schema --help` names the schemas of such files"
 
 
 class Fault(NamedTuple):
@@ -55,15 +57,24 @@ class Faults(ValueError):
         self.faults = tuple(faults)
 
 
-def validate(model_class: type[M], given: object, where: str) -> M:
+def validate(
+    model_class: type[M], given: object, where: str, more_faults: Sequence[Fault] = ()
+) -> M:
     """Check `given` against `model_class`; `where` names the file or option in the message.
 
-    Raises UsageError that lists every fault.
+    `more_faults` are those that the caller found in `given` itself. Raises UsageError that lists
+    every fault.
     """
     try:
-        return model_class.model_validate(given)
+        value = model_class.model_validate(given)
     except ValidationError as error:
-        raise UsageError(describe_faults(where, faults_of(model_class, error, given))) from error
+        faults = faults_of(model_class, error, given)
+        known = {fault.path for fault in faults}
+        faults += [fault for fault in more_faults if fault.path not in known]
+        raise UsageError(describe_faults(where, faults), CURE.format(where)) from error
+    if more_faults:
+        raise UsageError(describe_faults(where, more_faults), CURE.format(where))
+    return value
 
 
 def describe_faults(where: str, faults: Sequence[Fault]) -> str:
@@ -126,9 +137,20 @@ def read_yaml(path: Path, all_text: bool = False) -> object:
         text = path.read_text(encoding="utf-8-sig")
         return yaml.load(text, Loader=_TextLoader if all_text else _ValueLoader)  # noqa: S506 - both are safe loaders
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror})", "choose a file that you may read"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: {describe_bad_byte(error)}", f"save {path} as UTF-8") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{path} is nested too deeply", "remove levels: a file of finops needs at most four"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(
+            f"{path} is not YAML: {' '.join(str(error).split())}",
+            "correct the line that the message names",
+        ) from error
 
 
 def faults_of(model_class: type[BaseModel], error: ValidationError, given: object) -> list[Fault]:
@@ -189,7 +211,11 @@ def _has(value: object, part: str | int) -> bool:
 
 def _unknown_key(model_class: type[BaseModel], path: tuple[str | int, ...]) -> Fault:
     accepted = _keys_at(model_class, path[:-1])
-    near = get_close_matches(str(path[-1]), accepted, n=1)
+    key = str(path[-1])
+    near = get_close_matches(key, accepted, n=1)
+    if not near:
+        deeper = {each.rpartition(".")[2]: each for each in _keys_below(model_class)}
+        near = [deeper[each] for each in get_close_matches(key, deeper, n=1)]
     hint = f" (did you mean {near[0]}?)" if near else ""
     return Fault(path, f"is not a known key{hint}", _one_of(accepted) or "no such key")
 
@@ -207,6 +233,13 @@ def _keys_at(model_class: type[BaseModel], path: Sequence[str | int]) -> list[st
         ]
     objects = [each for branch in branches for each in _resolve(branch, definitions)]
     return list(dict.fromkeys(key for each in objects for key in each.get("properties", {})))
+
+
+def _keys_below(model_class: type[BaseModel]) -> Iterator[str]:
+    """Return the paths of the keys that the objects directly below the top may have."""
+    for outer in _keys_at(model_class, ()):
+        for inner in _keys_at(model_class, (outer,)):
+            yield f"{outer}.{inner}"
 
 
 def _resolve(schema: Any, definitions: Mapping[str, Any]) -> list[Any]:
@@ -281,10 +314,8 @@ def _one_of(words: Sequence[str]) -> str:
 
 def show(value: object) -> str:
     """Show a value of a file in a message, cut where it is long."""
-    if isinstance(value, Mapping):
-        return f"an object of {len(value)} keys"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
+    if isinstance(value, Mapping | list | tuple):
+        return describe_size(value)
     if value is None:
         return "empty"
     text = str(value).lower() if isinstance(value, bool) else repr(value)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from msgspec.structs import replace
 
+from finops_cli.domain import limits
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.files.seen_ids import SeenIds, duplicate
@@ -49,7 +52,7 @@ def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
     rows = 0
     with _open_text(source, mapping.csv) as text, SeenIds() as seen:
         lines = csv_rows(text, mapping.csv.delimiter)
-        places = _find_columns(file, next(lines, None), mapping)
+        places = _find_columns(file, next(lines, None), mapping, mapping_file)
         for row in lines:
             rows += 1
             if row.fault is not None:
@@ -86,22 +89,63 @@ def _describe_fault(row: CsvRow) -> Problem:
     )
 
 
-def _find_columns(file: str, header: CsvRow | None, mapping: Mapping) -> list[_Place]:
+def _find_columns(
+    file: str, header: CsvRow | None, mapping: Mapping, mapping_file: Path
+) -> list[_Place]:
+    """Find the cell of each field. Raises UsageError that lists every column without one."""
     if header is None or header.fault is not None:
-        why = "it is empty" if header is None else f"line {header.line} {header.fault}"
-        raise UsageError(f"{file} has no header: {why}", "give a CSV file")
+        raise _refuse_header(file, header)
     names = [name.strip().removeprefix("\ufeff") for name in header.cells]
-    places = []
+    faults = []
     for field, column in mapping.columns.items():
         count = names.count(column.column)
         if count != 1:
-            what = "is not in the header" if count == 0 else f"stands {count} times in the header"
-            raise UsageError(
-                f"{file}: column {column.column!r}, mapped to {field}, {what}; it has:"
-                f" {', '.join(names)}"
+            near = get_close_matches(column.column, names, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            what = (
+                f"is not in the header{hint}"
+                if count == 0
+                else f"stands {count} times in the header"
             )
-        places.append(_Place(field, names.index(column.column), column))
-    return places
+            faults.append(f"column {column.column!r}, mapped to {field}, {what}")
+    if faults:
+        delimiter = _guess_delimiter(names, mapping)
+        cure = f"correct the names in {mapping_file}, or the header of {file}"
+        if delimiter:
+            cure = f"write csv: {{delimiter: {json.dumps(delimiter)}}} in {mapping_file}"
+        lines = "\n".join(f"  {fault}" for fault in faults[: limits.PROBLEMS])
+        message = (
+            f"{file}: {faults[0]}"
+            if len(faults) == 1
+            else (f"{file} lacks {len(faults)} columns of the mapping:\n{lines}")
+        )
+        raise UsageError(f"{message}\n  the header has: {', '.join(names)}", cure)
+    return [
+        _Place(field, names.index(column.column), column)
+        for field, column in mapping.columns.items()
+    ]
+
+
+def _refuse_header(file: str, header: CsvRow | None) -> UsageError:
+    if header is None:
+        return UsageError(f"{file} has no header: it is empty", "give a CSV file with a header")
+    cure = "give a CSV file with a header"
+    if "NUL" in str(header.fault):
+        cure = (
+            "the file looks like UTF-16: save it as UTF-8, or write csv: {encoding: utf-16} in the"
+            " mapping"
+        )
+    return UsageError(f"{file} has no header: line {header.line} {header.fault}", cure)
+
+
+def _guess_delimiter(names: list[str], mapping: Mapping) -> str:
+    """Return another delimiter under which the header has the columns; empty if there is none."""
+    header = mapping.csv.delimiter.join(names)
+    for delimiter in ",;\t|":
+        cells = {cell.strip() for cell in header.split(delimiter)}
+        if all(column.column in cells for column in mapping.columns.values()):
+            return delimiter
+    return ""
 
 
 def _import_row(
@@ -150,7 +194,12 @@ def _read(place: _Place, text: str) -> Value | Problem | None:
     if place.column.values and (text or "" in place.column.values):
         if text not in place.column.values:
             return replace(
-                unusable("schema.enum", _name_column(place), text, ", ".join(place.column.values)),
+                unusable(
+                    "schema.enum",
+                    _name_column(place),
+                    text,
+                    ", ".join(cell or "(empty)" for cell in place.column.values),
+                ),
                 path=path,
             )
         text = place.column.values[text]

@@ -69,6 +69,19 @@ class _Lines:
         return line
 
 
+_FAULTS = {
+    "unexpected end of data": "ends inside a cell that is quoted",
+    "field larger than": f"has a cell of more than {limits.TEXT_CHARS:,} characters",
+    "expected after": "has text after the closing quote of a cell",
+    "new-line character seen": "has a line break in a cell that is not quoted",
+}
+"""The messages of the module csv, by a part of each, in plain words."""
+
+
+def _describe(error: str) -> str:
+    return next((words for part, words in _FAULTS.items() if part in error), error)
+
+
 def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
     """Yield the header and the rows of `text`, which is opened with newline="".
 
@@ -85,7 +98,7 @@ def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
             return
         except csv.Error as error:
             lines.take_back()
-            yield CsvRow(start, [], str(error))
+            yield CsvRow(start, [], _describe(str(error)))
             continue
         if not any(cell.strip() for cell in cells):
             continue

@@ -17,7 +17,7 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from finops_cli.files.user_files import Fault, Faults, UserFileModel, read_yaml, show, validate
 from finops_cli.importers.cells import CELLS, Value
@@ -95,33 +95,54 @@ class Mapping(UserFileModel):
         json_schema_extra=_RECORD_FIELDS,
     )
 
-    @model_validator(mode="after")
-    def _check_fields(self) -> Mapping:
-        faults = [*_repeated_fields(self), *_missing_fields(self), *_bad_constants(self)]
-        if faults:
-            raise Faults(faults)
-        return self
-
 
 def read_mapping(path: Path) -> Mapping:
     """Read a mapping. Raises UsageError that lists every fault of the file."""
-    return validate(Mapping, read_yaml(path, all_text=True), str(path))
+    given = read_yaml(path, all_text=True)
+    return validate(Mapping, given, str(path), _faults_of_fields(given))
 
 
-def _repeated_fields(mapping: Mapping) -> list[Fault]:
-    return [
+def _faults_of_fields(given: object) -> list[Fault]:
+    """Find the faults that concern record fields, whatever else is wrong in the file."""
+    parts = given if isinstance(given, dict) else {}
+    columns, constants = (
+        part if isinstance(part := parts.get(name), dict) else {}
+        for name in ("columns", "constants")
+    )
+    faults = [
         Fault(("constants", field), "is given under columns too", "one of the two")
-        for field in mapping.constants
-        if field in mapping.columns
+        for field in constants
+        if field in columns
     ]
+    known = {*columns, *constants}
+    if isinstance(parts.get("columns"), dict):
+        faults += [
+            Fault(("columns", field), "is missing", "a column, or a value under constants")
+            for field in _required(known)
+            if field not in known
+        ]
+    for field, text in constants.items():
+        faults += _faults_of_value(field, text, ("constants", field))
+    for field, column in columns.items():
+        values = column.get("values") if isinstance(column, dict) else None
+        for cell, text in values.items() if isinstance(values, dict) else ():
+            if text != "":
+                faults += _faults_of_value(field, text, ("columns", field, "values", cell))
+    return faults
 
 
-def _missing_fields(mapping: Mapping) -> list[Fault]:
-    given = {*mapping.columns, *mapping.constants}
+def _faults_of_value(field: str, text: object, path: tuple[str, ...]) -> list[Fault]:
+    """Find what is wrong with a text of the mapping that becomes the value of a field."""
+    if field not in CELLS or not isinstance(text, str):
+        return []  # the model reports it
+    try:
+        value = CELLS[field].parse(text.strip())
+    except (ValueError, ArithmeticError):
+        return [Fault(path, f"is {show(text)}", CELLS[field].accepted)]
     return [
-        Fault(("columns", field), "is missing", "a column, or a value under constants")
-        for field in _required(given)
-        if field not in given
+        Fault(path, f"is {problem.value}", problem.accepted)
+        for problem in schema_errors(nested({field: value}), FAIL.json_schema)
+        if problem.rule != "schema.required"
     ]
 
 
@@ -135,20 +156,6 @@ def _required(given: set[str]) -> list[str]:
     if any(field.startswith("inventory.") for field in given):
         required += [f"inventory.{field}" for field in schema["$defs"]["Inventory"]["required"]]
     return required
-
-
-def _bad_constants(mapping: Mapping) -> list[Fault]:
-    faults, values = [], {}
-    for field, text in mapping.constants.items():
-        try:
-            values[field] = CELLS[field].parse(text.strip())
-        except (ValueError, ArithmeticError):
-            faults.append(Fault(("constants", field), f"is {show(text)}", CELLS[field].accepted))
-    for problem in schema_errors(nested(values), FAIL.json_schema):
-        if problem.rule != "schema.required":
-            field = problem.path[1:].replace("/", ".")
-            faults.append(Fault(("constants", field), f"is {problem.value}", problem.accepted))
-    return faults
 
 
 def constants_of(mapping: Mapping) -> dict[str, Value]:

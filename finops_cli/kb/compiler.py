@@ -28,10 +28,12 @@ class Compiler:
 
     def _entry(self, id: str, kind: type[E]) -> E:
         entry = self._entries.get(id)
+        wanted = kind.__name__.lower()
+        if entry is None:
+            raise KnowledgeError(f"kb entry {id} is missing. Expected an entry of kind {wanted}.")
         if not isinstance(entry, kind):
             raise KnowledgeError(
-                f"kb entry {id}: expected one of kind {kind.__name__.lower()}, found"
-                f" {type(entry).__name__}"
+                f"kb entry {id} is of kind {type(entry).__name__.lower()}. Expected kind {wanted}."
             )
         self.used.add(id)
         return entry
@@ -39,13 +41,15 @@ class Compiler:
     def number(self, id: str, highest: int = _HIGHEST) -> Decimal:
         value = self._decimal(id, self._entry(id, entries.Number).value)
         if value > highest:
-            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {highest:,}")
+            raise KnowledgeError(
+                f"kb entry {id}: {value} is given. Expected a number from 0 to {highest:,}."
+            )
         return value
 
     def whole(self, id: str, highest: int = _HIGHEST) -> int:
         value = self.number(id, highest)
         if value != int(value):
-            raise KnowledgeError(f"kb entry {id}: {value} must be a whole number")
+            raise KnowledgeError(f"kb entry {id}: {value} is given. Expected a whole number.")
         return int(value)
 
     def choice(self, id: str, words_allowed: object) -> str:
@@ -60,7 +64,8 @@ class Compiler:
         numbers = {key: self._decimal(id, value) for key, value in found.items()}
         if any(value > highest for value in numbers.values()):
             raise KnowledgeError(
-                f"kb entry {id}: {max(numbers.values())} must be a number from 0 to {highest:,}"
+                f"kb entry {id}: {max(numbers.values())} is given. Expected numbers from 0 to"
+                f" {highest:,}."
             )
         return numbers
 
@@ -81,7 +86,7 @@ class Compiler:
     def _score(id: str, value: Decimal) -> Decimal:
         if value > _HIGHEST_SCORE:
             raise KnowledgeError(
-                f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST_SCORE}"
+                f"kb entry {id}: {value} is given. Expected a number from 0 to {_HIGHEST_SCORE}."
             )
         return value
 
@@ -100,7 +105,8 @@ class Compiler:
         points = tuple(self._entry(id, entries.Quantiles).points)
         if len(points) < 2 or list(points) != sorted(points):
             raise KnowledgeError(
-                f"kb entry {id}: points must rise from a smallest to a largest value"
+                f"kb entry {id}: the points do not rise. Expected two or more, from the smallest to"
+                " the largest."
             )
         return points
 
@@ -115,23 +121,29 @@ class Compiler:
         values = tuple(str(row.value) for row in entry.rows)
         if values != get_args(words_in_order):
             raise KnowledgeError(
-                f"kb entry {id}: its values must be {', '.join(get_args(words_in_order))}, in this"
-                " order"
+                f"kb entry {id}: the values are {', '.join(values)}. Expected"
+                f" {', '.join(get_args(words_in_order))}, in this order."
             )
         return BandTable(entry, values)
 
     def _members(self, id: str, keys: tuple[str, ...]) -> dict[str, Any]:
         members = self._entry(id, entries.Lookup).members
-        if set(members) != set(keys):
+        lacking = [key for key in keys if key not in members]
+        unknown = [key for key in members if key not in keys]
+        if lacking or unknown:
+            faults = [f"{key} is missing" for key in lacking]
+            faults += [f"{key} is not known" for key in unknown]
             raise KnowledgeError(
-                f"kb entry {id}: members must be {', '.join(keys)}; found {', '.join(members)}"
+                f"kb entry {id}: {'; '.join(faults)}. Expected the members {', '.join(keys)}."
             )
         return members
 
     @staticmethod
     def _decimal(id: str, value: Any) -> Decimal:
         if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= _HIGHEST:
-            raise KnowledgeError(f"kb entry {id}: {value} must be a number from 0 to {_HIGHEST:,}")
+            raise KnowledgeError(
+                f"kb entry {id}: {value} is given. Expected a number from 0 to {_HIGHEST:,}."
+            )
         return value
 
     @staticmethod
@@ -139,5 +151,6 @@ class Compiler:
         unknown = [value for value in values if value not in get_args(words_allowed)]
         if unknown:
             raise KnowledgeError(
-                f"kb entry {id}: {unknown[0]!r} is not one of {', '.join(get_args(words_allowed))}"
+                f"kb entry {id} is {unknown[0]}. Expected one of:"
+                f" {', '.join(get_args(words_allowed))}."
             )

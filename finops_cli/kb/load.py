@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.factors import FACTORS, Factor
@@ -19,6 +20,7 @@ from finops_cli.kb.rulebook import KnowledgeBase, compile_kb
 from finops_cli.version import __version__
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CURE = "correct it in {}; without --kb, `finops kb show ID` shows the bundled entry"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -39,9 +41,15 @@ def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBas
 
     Raises KnowledgeError naming file and entry.
     """
-    files = sorted(file for file in folder.glob("*.toml") if file.is_file())
-    if not files:
-        raise KnowledgeError(f"{folder}: no knowledge base here (no .toml file)")
+    try:
+        return _load(folder, factors)
+    except KnowledgeError as error:
+        error.cure = error.cure or _CURE.format(folder)
+        raise
+
+
+def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
+    files = _list_files(folder)
     found: dict[str, entries.AnyEntry] = {}
     digest = hashlib.sha256()
     for file in files:
@@ -49,7 +57,9 @@ def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBas
         digest.update(file.name.encode() + b"\0" + text + b"\0")
         for entry in _read(file, text):
             if entry.id in found:
-                raise KnowledgeError(f"{file}: the id {entry.id} is used twice")
+                raise KnowledgeError(
+                    f"{file}: the id {entry.id} is used twice", "remove or rename one of the two"
+                )
             found[entry.id] = entry
     for entry in found.values():
         absent = [target for target in getattr(entry, "differs", []) if target not in found]
@@ -60,40 +70,68 @@ def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBas
     return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found, factors)
 
 
+def _list_files(folder: Path) -> list[Path]:
+    if not folder.exists():
+        raise KnowledgeError(
+            f"{folder}: no such folder", "give the folder of a knowledge base: --kb DIR"
+        )
+    if not folder.is_dir():
+        raise KnowledgeError(f"{folder}: is a file", f"give its folder: --kb {folder.parent}")
+    next(folder.iterdir(), None)  # raises PermissionError, where `glob` finds nothing
+    files = sorted(file for file in folder.glob("*.toml") if file.is_file())
+    if not files:
+        raise KnowledgeError(
+            f"{folder}: no knowledge base here (no .toml file)",
+            f"copy the bundled one and change it: cp -r {bundled_kb_dir()} {folder}",
+        )
+    return files
+
+
 def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
     try:
         document: dict[str, Any] = tomllib.loads(text.decode(), parse_float=Decimal)
     except ValueError as error:
-        raise KnowledgeError(f"{file}: {error}") from error
+        raise KnowledgeError(f"{file} is not TOML: {describe_decode_error(error)}") from error
     tables = document.get("entry")
     if (
         set(document) != {"entry"}
         or not isinstance(tables, list)
         or not all(isinstance(table, dict) for table in tables)
     ):
-        raise KnowledgeError(f"{file}: holds [[entry]] tables and nothing else")
+        others = ", ".join(sorted(set(document) - {"entry"}))
+        found = f"it has {others}" if others else "it has none"
+        raise KnowledgeError(f"{file}: {found}. Expected [[entry]] tables and nothing else.")
     return [_entry(file, fields) for fields in tables]
 
 
 def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
-    name = fields.get("id", "without an id")
+    name = f"entry {fields['id']}" if "id" in fields else "an entry without an id"
     try:
         entry: entries.AnyEntry = msgspec.convert(
             _exact(fields), entries.AnyEntry, builtin_types=[Decimal]
         )
     except msgspec.ValidationError as error:
-        raise KnowledgeError(f"{file}: entry {name}: {error}") from error
+        fault = describe_decode_error(error, _known_keys(fields))
+        raise KnowledgeError(f"{file}: {name}: {fault}") from error
     unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]
     if not _DATE.fullmatch(entry.as_of):
         raise KnowledgeError(
-            f"{file}: entry {name}: as_of {entry.as_of!r} must be a date, YYYY-MM-DD"
+            f"{file}: {name}: as_of is {entry.as_of}. Expected a date, YYYY-MM-DD."
         )
     if unknown:
         raise KnowledgeError(
-            f"{file}: entry {name}: source {unknown[0]!r} is not one of"
-            f" {', '.join(entries.SOURCES)}"
+            f"{file}: {name}: source is {unknown[0]}. Expected one of:"
+            f" {', '.join(entries.SOURCES)}."
         )
     return entry
+
+
+def _known_keys(fields: dict[str, Any]) -> list[str]:
+    """The keys that an entry of this kind may have."""
+    for kind in entries.AnyEntry.__args__:
+        if kind.__struct_config__.tag == fields.get("kind"):
+            return ["kind", *kind.__struct_fields__]
+    return ["kind", *entries.Entry.__struct_fields__]
 
 
 def _exact(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from finops_cli.domain import limits
+from finops_cli.domain.decode_errors import describe_size
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.money import Exact
 
@@ -205,11 +206,7 @@ def show_value(value: Any) -> str:
     if isinstance(value, str):
         value = value[: limits.SHOWN_CHARS * 2]
     elif isinstance(value, list | dict):
-        return (
-            f"a list of {len(value)}"
-            if isinstance(value, list)
-            else f"an object of {len(value)} fields"
-        )
+        return describe_size(value)
     elif isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
         return _cut(str(value))
     return _cut(msgspec.json.encode(value).decode())

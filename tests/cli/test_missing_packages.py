@@ -54,7 +54,11 @@ def test_command_without_its_package_names_the_package(
     )
     done = subprocess.run(
         [sys.executable, "-c", BLOCK, *given.split()],
-        capture_output=True, text=True, check=False, cwd=ROOT, timeout=60,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
     )
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr

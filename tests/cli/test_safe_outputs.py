@@ -94,18 +94,27 @@ def test_file_that_may_not_be_read_gets_one_message(command: str, tmp_path: Path
         path.chmod(0)
     tmp_path.chmod(0o777)
     for parent in tmp_path.parents:
-        if parent.stat().st_mode & 0o005 != 0o005 and parent.owner() != "root" or parent.name.startswith("pytest-"):
+        if (
+            parent.stat().st_mode & 0o005 != 0o005 and parent.owner() != "root"
+        ) or parent.name.startswith("pytest-"):
             parent.chmod(parent.stat().st_mode | 0o055)
     line = command.format(
-        file=file, folder=tmp_path, locked=locked, fails=EXAMPLES / "monday.expected.jsonl",
+        file=file,
+        folder=tmp_path,
+        locked=locked,
+        fails=EXAMPLES / "monday.expected.jsonl",
         blotter=EXAMPLES / "csv/blotter.csv",
     )
     user = {"user": "nobody"} if os.geteuid() == 0 else {}
     done = subprocess.run(
         [sys.executable, "-m", "finops_cli", *line.split()],
-        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT, **user,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+        **user,
     )
-    print(done.stderr)
     assert done.returncode == 2
     assert str(locked) in done.stderr
     assert "\nfix: " in done.stderr

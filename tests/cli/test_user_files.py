@@ -62,19 +62,19 @@ class Toy(UserFileModel):
         ({"kind": "qlora"}, "kind is 'qlora'. Expected one of: lora, full."),
         ({"rate": "fast"}, "rate is 'fast'. Expected a number or one of: auto."),
         ({"rate": None}, "rate is empty. Expected a number or one of: auto."),
-        ({"mix": {}}, "mix is an object of 0 keys. Expected a list."),
+        ({"mix": {}}, "mix is an empty object. Expected a list."),
         (
             {"mix": [{"at": 2, "weight": 1}]},
             "mix[0].at is 2. Expected a number up to 1.0.",
         ),
         ({"mix": [{"at": 0}]}, "mix[0].weight is missing. Expected a value."),
-        ({"plan": [1]}, "plan is a list of 1. Expected keys with values."),
+        ({"plan": [1]}, "plan is a list with 1 entry. Expected keys with values."),
         (
             {"plan": {"at": 0, "att": 1, "weight": 1}},
             "plan.att is not a known key (did you mean at?). Expected one of: at, weight.",
         ),
         ({"tied": True}, "mix is missing. Expected points, where tied is true."),
-        ([1], "the file is a list of 1. Expected keys with values."),
+        ([1], "the file is a list with 1 entry. Expected keys with values."),
         (None, "the file is empty. Expected keys with values."),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -17,8 +18,9 @@ from finops_cli.domain import enums
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.factors import FACTORS
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from finops_cli.kb.rulebook import KnowledgeBase, compile_with
+from finops_cli.kb.rulebook import KnowledgeBase, compile_kb, compile_with
 from finops_cli.kb.search import search
 from tests.support.program import ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
@@ -178,13 +180,13 @@ def test_changed_kb_number_changes_score_and_provenance(own_kb: Path, finops: Fi
     [
         ("scoring.toml", 'id = "score.cap"', 'id = "score.kap"', "score.cap"),
         ("scoring.toml", 'id = "score.cap"', 'id = "score.base"', "used twice"),
-        ("scoring.toml", 'id = "score.cap"\n', 'id = "score.cap"\nvalu = 1\n', "valu"),
+        ("scoring.toml", 'id = "score.cap"\n', 'id = "score.cap"\nvalu = 1\n', "valu is not a known key (did you"),
         ("scoring.toml", "value = 1.50", 'value = "high"', "score.concentration_cap"),
         ("scoring.toml", "value = 1\n", "value = 1.5\n", "whole number"),
         ("scoring.toml", 'value = "MEDIUM"\n', 'value = "MIDDLE"\n', "MIDDLE"),
         ("scoring.toml", "{ to = 3, value = 10 }", "{ to = 30, value = 10 }", "must rise"),
         ("scoring.toml", "{ to = 3, value = 10 }", "{ value = 10 }", "every row"),
-        ("scoring.toml", "age = 0.30, ", "", "members must be"),
+        ("scoring.toml", "age = 0.30, ", "", "age is missing. Expected the members age"),
         ("scoring.toml", "members = { LOW = \"NONE\"", "members = { LOW = \"L9\"", "L9"),
         ("handoff.toml", "value = 50000", "value = fifty", "handoff.toml"),
         ("handoff.toml", "# Between", "stray = 1\n# Between", "nothing else"),
@@ -203,6 +205,73 @@ def test_invalid_kb_is_refused_with_its_file_or_entry(
     replace_in_file(own_kb, file, old, new)
     with pytest.raises(KnowledgeError, match=re.escape(message)):
         load_kb(own_kb)
+
+
+def test_entry_that_is_missing_or_of_another_kind_is_named_without_types(
+    kb: KnowledgeBase,
+) -> None:
+    """Rule: for every entry that the code reads, the message has its id and the expected kind."""
+    stand_in = kb.entries["glossary"]
+    refused = 0
+    for id in kb.entries:
+        without = {key: entry for key, entry in kb.entries.items() if key != id}
+        for changed, fault in (
+            (without, "is missing"),
+            ({**without, id: stand_in}, "is of kind terms"),
+        ):
+            message = _refusal(changed)
+            if message is not None:
+                refused += 1
+                assert message.startswith(f"kb entry {id} {fault}. Expected ")
+                assert not re.search("NoneType|<class|Decimal", message)
+    assert refused > 100
+
+
+def _refusal(changed: Mapping[str, entries.AnyEntry]) -> str | None:
+    try:
+        compile_kb("test", dict(changed), FACTORS)
+    except KnowledgeError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("scoring.toml", "{ to = 3, value = 10 }", '{ below = "x", value = 10 }'),
+        ("scoring.toml", 'id = "score.cap"', 'idx = "score.cap"'),
+        ("scoring.toml", 'id = "score.cap"', "id = 3"),
+        ("handoff.toml", 'kind = "rule"', 'kind = "poem"'),
+        ("handoff.toml", "# Between", "= 1"),
+    ],
+)
+def test_fault_of_a_file_is_described_in_plain_words(
+    file: str, old: str, new: str, own_kb: Path
+) -> None:
+    """Rule: the message names the file, uses no type of a library, and has a cure."""
+    _edit(own_kb, file, old, new)
+    with pytest.raises(KnowledgeError) as caught:
+        load_kb(own_kb)
+    assert file in str(caught.value)
+    assert not re.search(r"`|\$|str\b|decimal|Object", str(caught.value))
+    assert caught.value.cure
+
+
+def test_folder_without_a_knowledge_base_says_which_kind_of_folder_it_is(tmp_path: Path) -> None:
+    """Rule: a missing folder, a file, an empty folder and an empty file have their own words."""
+    file = tmp_path / "scoring.toml"
+    for given, fault in (
+        (tmp_path / "absent", "no such folder"),
+        (tmp_path, "no .toml file"),
+    ):
+        with pytest.raises(KnowledgeError, match=fault) as caught:
+            load_kb(given)
+        assert caught.value.cure
+    file.write_text("")
+    for given, fault in ((file, "is a file"), (tmp_path, "it has none. Expected")):
+        with pytest.raises(KnowledgeError, match=fault) as caught:
+            load_kb(given)
+        assert caught.value.cure
 
 
 def test_search_ranks_titles_first_and_matches_stems(kb: KnowledgeBase) -> None:
