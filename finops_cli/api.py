@@ -9,16 +9,20 @@ A record is a dictionary, JSON text, or a FailRecord. The rules engine answers; 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from finops_cli.checking.outputs import check_answers, check_lines
-from finops_cli.domain import exact_json
+from finops_cli.domain import exact_json, limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -43,6 +47,7 @@ __all__ = [
     "triage",
 ]
 T = TypeVar("T", bound=Struct)
+_RECORD = "a dictionary, JSON text or a FailRecord"
 Json = Mapping[str, Any] | str | bytes
 """An object as a mapping or as JSON text."""
 
@@ -54,7 +59,10 @@ class InvalidRecord(UsageError):
     """Each reason why the record cannot be used: `rule`, `path`, `value`, `accepted`, `message`."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(problem.message for problem in problems))
+        super().__init__(
+            "; ".join(problem.message for problem in problems),
+            "correct the fields that `problems` names; `finops schema fail` describes them",
+        )
         self.problems = problems
 
 
@@ -73,8 +81,13 @@ class Result:
 def load_kb(path: str | Path | None = None) -> KnowledgeBase:
     """Load the knowledge base in the folder `path`; by default the one that ships with finops.
 
-    Raises KnowledgeError, which names the file and the entry with a fault.
+    Raises KnowledgeError, which names the file and the entry with a fault, and UsageError.
     """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise UsageError(
+            f"path is of the Python type {type(path).__name__}. Expected text or a path.",
+            "give the folder of a knowledge base, or nothing for the bundled one",
+        )
     return load.load_kb(load.bundled_kb_dir() if path is None else Path(path))
 
 
@@ -83,7 +96,7 @@ def run_record(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Re
 
     Without `kb` the bundled rules apply. Raises InvalidRecord for a record that cannot be used.
     """
-    kb = kb or load_kb()
+    kb = _open_kb(kb)
     fail = _parse_record(record)
     answer = triage_rules.triage(fail, kb)
     case = handoff(fail, answer, kb)
@@ -102,7 +115,20 @@ def run_records(
     is called instead, with the number of the record (from 1) and the error, and the next record
     follows.
     """
-    kb = kb or load_kb()
+    if isinstance(records, str | bytes | Mapping) or not isinstance(records, Iterable):
+        raise UsageError(
+            f"records is of the Python type {type(records).__name__}. Expected a list, an open"
+            " file or another iterable of records.",
+            "for a file: with open(PATH) as records: run_records(records)",
+        )
+    return _run_each(records, _open_kb(kb), on_invalid)
+
+
+def _run_each(
+    records: Iterable[Json | FailRecord],
+    kb: KnowledgeBase,
+    on_invalid: Callable[[int, InvalidRecord], None] | None,
+) -> Iterator[Result]:
     for number, record in enumerate(records, start=1):
         try:
             result = run_record(record, kb)
@@ -116,14 +142,14 @@ def run_records(
 
 def triage(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Triage:
     """Give one record its score, tier and action. Raises InvalidRecord."""
-    return triage_rules.triage(_parse_record(record), kb or load_kb())
+    return triage_rules.triage(_parse_record(record), _open_kb(kb))
 
 
 def resolve(
     case: Json | ResolverInput, kb: KnowledgeBase | None = None
 ) -> Resolution | NotApplicable:
     """Plan the resolution of a case, the input of the resolver. Raises InvalidRecord."""
-    kb = kb or load_kb()
+    kb = _open_kb(kb)
     parsed = _value_of(parse_case_line(_to_json(case), kb))
     return find_obstacle(parsed) or waterfall.resolve(parsed, kb)
 
@@ -139,7 +165,7 @@ def check(
     agree with itself. A finding has `rule`, `path`, `expected`, `actual` and `message`. Raises
     InvalidRecord for a record that cannot be used, never for the output.
     """
-    kb = kb or load_kb()
+    kb = _open_kb(kb)
     line = _to_json(output)
     fail = None if record is None else _parse_record(record)
     given = decode(line)
@@ -157,7 +183,7 @@ def _parse_record(record: Json | FailRecord) -> FailRecord:
 
 def _value_of(parsed: ParseResult[T]) -> T:
     if parsed.value is None:
-        raise InvalidRecord(parsed.problems)
+        raise InvalidRecord([_name_record(problem) for problem in parsed.problems])
     return parsed.value
 
 
@@ -165,20 +191,67 @@ def _to_json(given: Json | Struct) -> bytes:
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
-        return given.encode()
-    try:
-        return exact_json.encode(_to_exact(given))
-    except (TypeError, ValueError, NotImplementedError, RecursionError) as error:
-        message = f"the record is not JSON data: {error}"
-        raise InvalidRecord([Problem("schema.json", "", "", "JSON data", message)]) from error
+        return given.encode("utf-8", "surrogatepass")
+    return exact_json.encode(given if isinstance(given, Struct) else _to_exact(given, "", 0))
 
 
-def _to_exact(given: Any) -> Any:
-    """Turn each float into the Decimal as it is written: 4.1 is 4.1. NaN is not JSON."""
-    if isinstance(given, float):
-        return Decimal(repr(given))
+def _to_exact(given: Any, path: str, depth: int) -> Any:
+    """Turn a value into JSON data: each float becomes the Decimal as it is written, 4.1 is 4.1.
+
+    Raises InvalidRecord naming the field of a value that JSON cannot express.
+    """
+    if depth > limits.NESTED:
+        raise _invalid(
+            "/".join(path.split("/")[:2]),
+            "nested",
+            f"is nested more than {limits.NESTED} levels deep",
+            "objects and lists of a record",
+        )
+    if given is None or isinstance(given, str | bool):
+        return given
+    if isinstance(given, Integral):
+        return int(given)
+    if isinstance(given, float | Decimal):
+        if not (given.is_finite() if isinstance(given, Decimal) else isfinite(given)):
+            raise _invalid(path, str(given), f"is {given}", "a finite number, or leave it out")
+        return Decimal(repr(float(given))) if isinstance(given, float) else given
     if isinstance(given, Mapping):
-        return {key: _to_exact(value) for key, value in given.items()}
+        for key in given:
+            if not isinstance(key, str):
+                raise _invalid(path, repr(key), f"has the key {key!r}", "keys that are text")
+        return {key: _to_exact(value, f"{path}/{key}", depth + 1) for key, value in given.items()}
     if isinstance(given, list | tuple):
-        return [_to_exact(value) for value in given]
-    return given
+        return [
+            _to_exact(value, f"{path}/{number}", depth + 1) for number, value in enumerate(given)
+        ]
+    if isinstance(given, Struct):
+        return to_builtins(given, builtin_types=(Decimal,))
+    expected = _RECORD if not path else "text, a number, true, false, None, a list or a dictionary"
+    kind = type(given).__name__
+    raise _invalid(path, kind, f"is of the Python type {kind}", expected)
+
+
+def _invalid(path: str, value: str, fault: str, accepted: str) -> InvalidRecord:
+    place = path[1:] or "the record"
+    message = f"{place} {fault}; accepted: {accepted}"
+    return InvalidRecord([Problem("schema.json", path, value, accepted, message)])
+
+
+def _name_record(problem: Problem) -> Problem:
+    """Say "record" where the message of a file says "line"."""
+    if not problem.message.startswith("the line "):
+        return problem
+    accepted = problem.accepted.replace(" per line", "")
+    message = "the record " + problem.message.removeprefix("the line ").replace(" per line", "")
+    return replace(problem, accepted=accepted, message=message)
+
+
+def _open_kb(kb: KnowledgeBase | None) -> KnowledgeBase:
+    if kb is None:
+        return load_kb()
+    if not isinstance(kb, KnowledgeBase):
+        raise UsageError(
+            f"kb is of the Python type {type(kb).__name__}. Expected a KnowledgeBase.",
+            "load it first: kb=finops_cli.load_kb(PATH)",
+        )
+    return kb

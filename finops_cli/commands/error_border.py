@@ -48,7 +48,7 @@ def exit_statuses(context: Any = None) -> Iterator[None]:
             raise
         _exit(describe_usage_error(error), error)
     except FinopsError as error:
-        _exit(error, error)
+        _exit(_with_cure(error, context), error)
     except ModuleNotFoundError as error:
         _exit(_describe_absent_package(error), error)
     except KeyboardInterrupt as error:
@@ -59,7 +59,14 @@ def exit_statuses(context: Any = None) -> Iterator[None]:
     except OSError as error:
         described = _describe_os_error(error, context)
         _discard_stdout()
-        _exit(described, error)
+        _exit(_with_cure(described, context), error)
+
+
+def _with_cure(error: FinopsError, context: Any) -> FinopsError:
+    """Point an error without a cure to the help of the command."""
+    if not error.cure and context is not None and context.invoked_subcommand is not None:
+        error.cure = f"`finops {context.invoked_subcommand} --help` explains the options"
+    return error
 
 
 def _exit(described: FinopsError, error: Exception) -> None:

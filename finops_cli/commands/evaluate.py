@@ -201,9 +201,11 @@ def _refuse_options(context: typer.Context, stage: str) -> None:
     ours = ("stage", "rows", "seed", "output", "overwrite", "timing", "as_json", "quiet")
     for parameter in context.command.params:
         if parameter.name not in ours and is_typed(context, str(parameter.name)):
-            cure = "its baselines alone are measured, on sentences that finops makes"
+            names = " or ".join([*parameter.opts, *parameter.secondary_opts])
             raise UsageError(
-                f"--stage {stage} takes no {parameter.opts[0]}: no backend serves its model", cure
+                f"--stage {stage} does not take {names}: no backend serves its model, so that only"
+                " its baselines are measured",
+                f"remove {names}",
             )
 
 

@@ -154,7 +154,9 @@ def blotter(
 
     source = path_or_standard(file)
     if source is None and sys.stdin.isatty():
-        raise UsageError("nothing is piped in: give a file, or pipe CSV into finops")
+        raise UsageError(
+            "the input is -, and nothing is piped in", "give a file, or pipe CSV into finops"
+        )
     _write(
         import_csv(source, mapping),
         output,

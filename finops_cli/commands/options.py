@@ -9,6 +9,7 @@ import typer
 
 from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.enums import GuardMode, OnViolation
+from finops_cli.errors import UsageError
 from finops_cli.models.backends import AUTO, BACKENDS, backend_names
 
 Fails = Annotated[
@@ -163,6 +164,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def path_or_standard(text: str | None) -> Path | None:
     """Return a path, or None for standard input or output."""
+    if text == "":
+        raise UsageError("the name of a file is empty", "give the name of a file, or - for stdin")
     return None if text is None or text == "-" else Path(text)
 
 

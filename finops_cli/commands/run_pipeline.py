@@ -55,7 +55,10 @@ def run_command(
     from finops_cli.pipeline.run import refuse_impossible
 
     if options.source == "-" and sys.stdin.isatty():
-        raise UsageError("nothing is piped in: give a file, or pipe JSONL lines into finops")
+        raise UsageError(
+            "the input is -, and nothing is piped in",
+            "give a file, or pipe JSONL lines into finops",
+        )
     config = _run_config(context, command, options, models)
     refuse_impossible(config)
     if options.stats_json is not None:

@@ -135,7 +135,11 @@ def _start_mode(resume: bool, overwrite: bool) -> StartMode:
     from finops_cli.errors import UsageError
 
     if resume and overwrite:
-        raise UsageError("--resume continues a run and --overwrite starts over; give one of them")
+        raise UsageError(
+            "--resume and --overwrite are both given. --resume continues a run, --overwrite starts"
+            " over.",
+            "give one of them",
+        )
     return "resume" if resume else "overwrite" if overwrite else "new"
 
 

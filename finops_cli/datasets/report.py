@@ -21,6 +21,7 @@ from finops_cli.datasets.rows import Row
 from finops_cli.datasets.splits import Split
 from finops_cli.datasets.stages import STAGES, features, stage_named, verify_row
 from finops_cli.datasets.triage_examples import Profile
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import lines_of
@@ -147,7 +148,7 @@ def _rows(files: Iterable[Path]) -> Iterator[tuple[str, Row | str]]:
                 try:
                     row = decoder.decode(line)
                 except (ValueError, RecursionError) as error:
-                    yield f"{file.name}:{number}", f"is not a row: {error}"
+                    yield f"{file.name}:{number}", f"is not a row: {describe_decode_error(error)}"
                     continue
                 if row.stage in STAGES:
                     yield f"{file.name}:{number}", row

@@ -88,8 +88,8 @@ def drift(
     if not records or not before:
         side = "baseline" if records else "run"
         raise UsageError(
-            f"the {side} has no record that was sent to a backend: it is empty, or every line of"
-            " it was rejected"
+            f"the {side} has no answered record: the file is empty, or every line was rejected",
+            "give the output of a run that has answers",
         )
     _refuse_other_stage(known, watch.whole)
     found = [
@@ -119,11 +119,13 @@ def drift(
 def _refuse_options(window: int, threshold: Decimal, settings: EvaluationSettings) -> None:
     if not threshold.is_finite():
         raise UsageError(
-            f"--threshold {threshold} is not finite: give nats, such as {settings.drift_threshold}"
+            f"--threshold is {threshold}. Expected a number of nats.",
+            f"give a number, such as {settings.drift_threshold}",
         )
     if window == 1:
         raise UsageError(
-            "--window 1 is too small. Expected 2 or more records, or 0 for the whole run only"
+            "--window is 1, and one record cannot be split. Expected 0, or 2 or more.",
+            "give 0 to compare the whole run alone",
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
@@ -88,7 +89,9 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
                 written = read_line(line)
             except msgspec.MsgspecError as error:
                 raise UsageError(
-                    f"{answers} line {number}: is not an output line of `finops run` ({error})"
+                    f"{answers} line {number} is not an output line of `finops run`:"
+                    f" {describe_decode_error(error)}",
+                    "give the output of a run, or the folder of an evaluation",
                 ) from error
             if written.status != "rejected":  # not sent to a backend
                 yield LineFeatures(_values(written), stands=written.triage is not None)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.enums import Status
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
@@ -74,7 +75,9 @@ def read_outcomes(folder: Path) -> Iterator[Outcome]:
                 _refuse_other_fields(outcome)
             except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
                 raise UsageError(
-                    f"{file} line {number}: is not an outcome of an evaluation ({error})"
+                    f"{file} line {number} is not an outcome of an evaluation:"
+                    f" {describe_decode_error(error)}",
+                    "evaluate again, into another folder",
                 ) from error
             yield outcome
 

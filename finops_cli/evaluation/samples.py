@@ -17,6 +17,7 @@ from finops_cli.datasets.rows import Row
 from finops_cli.datasets.splits import content_key, split_of
 from finops_cli.datasets.stages import STAGES
 from finops_cli.datasets.triage_examples import Profile
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.files.jsonl import lines_of
@@ -47,7 +48,9 @@ def write_records(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> int:
             file.write(line + b"\n")
             count += 1
         if not count:
-            raise UsageError(f"{wanted.data}: contains no records")
+            raise UsageError(
+                f"{wanted.data}: contains no records", "give a file with a record on each line"
+            )
     return count
 
 
@@ -91,7 +94,9 @@ def _row(given: dict[str, Any], path: Path, number: int) -> Row:
         return msgspec.convert(given, Row)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"{path} line {number}: is not a row of `finops generate` ({error})"
+            f"{path} line {number} is not a row of `finops generate`:"
+            f" {describe_decode_error(error)}",
+            "give an eval split of `finops generate`, or fail records",
         ) from error
 
 

@@ -103,7 +103,8 @@ def refuse_impossible(config: RunConfig) -> None:
             )
     if config.resume and not (_is_file(config.source) and config.output is not None):
         raise UsageError(
-            "--resume needs a file as input and -o FILE as output: a pipe cannot be read again"
+            "--resume needs a file as input and -o FILE as output: a pipe cannot be read again",
+            "give the input as a file and the output with -o, or leave --resume out",
         )
 
 

@@ -66,6 +66,9 @@ class _Located(NamedTuple):
     fault: Fault
 
 
+_CURE = "correct the setting where it was given; `finops schema recipe` lists the keys"
+
+
 def resolve_recipe(request: RecipeRequest) -> ResolvedRecipe:
     """Assemble the requested recipe.
 
@@ -80,9 +83,9 @@ def resolve_recipe(request: RecipeRequest) -> ResolvedRecipe:
     except ValidationError as error:
         found = faults_of(Settings, error, nested)
         faults += [_Located(_origin(fault.path, table), fault) for fault in found]
-        raise UsageError(_describe(faults)) from error
+        raise UsageError(_describe(faults), _CURE) from error
     if faults:
-        raise UsageError(_describe(faults))
+        raise UsageError(_describe(faults), _CURE)
     _refuse_contradictions(settings, table)
     final = [Setting(each.key, _value(settings, each.key), each.origin) for each in table]
     return ResolvedRecipe(request.stage, request.preset, settings, final)
@@ -111,7 +114,8 @@ def _layers(request: RecipeRequest) -> list[_Layer]:
             hint = _hint(request.preset, presets)
             raise UsageError(
                 f"{name}: unknown preset {request.preset}{hint}. Expected one of:"
-                f" {', '.join(presets)}."
+                f" {', '.join(presets)}.",
+                "give one of these presets, or none",
             )
         layers.append(_layer(f"preset {request.preset}", presets[request.preset]))
     if request.config is not None:
@@ -122,7 +126,9 @@ def _layers(request: RecipeRequest) -> list[_Layer]:
 def _read_mapping(path: Path) -> dict[str, Any]:
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise UsageError(f"{path} has no keys. Expected one of: {', '.join(_names(Settings))}.")
+        raise UsageError(
+            f"{path} has no keys. Expected one of: {', '.join(_names(Settings))}.", _CURE
+        )
     return document
 
 
@@ -137,7 +143,14 @@ def _option_layer(option: str, text: str) -> _Layer:
     key, equals, value = text.partition("=")
     path = tuple(key.strip().split("."))
     if not equals:
-        raise UsageError(f"{option} {text} has no value. Expected KEY=VALUE: training.batch=4.")
+        raise UsageError(
+            f"{option} {text} has no value. Expected KEY=VALUE.", f"write {text}=VALUE"
+        )
+    if not key.strip():
+        raise UsageError(
+            f"{option} {text} has no key. Expected KEY=VALUE.",
+            "write the key first, such as training.batch=4",
+        )
     try:
         parsed = yaml.safe_load(value) if value else None
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -212,7 +225,7 @@ def _refuse_contradictions(settings: Settings, table: Sequence[Setting]) -> None
     rules = broken_rules(settings)
     if rules:
         texts = [f"{rule.text} ({_values_of(rule.keys, table)})" for rule in rules]
-        raise UsageError("the recipe contradicts itself: " + "; ".join(texts))
+        raise UsageError("the recipe contradicts itself: " + "; ".join(texts), _CURE)
 
 
 def _values_of(keys: Iterable[str], table: Sequence[Setting]) -> str:

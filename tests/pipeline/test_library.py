@@ -6,6 +6,8 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -175,3 +177,70 @@ def test_import_of_finops_cli_loads_no_rules() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'run_recrod'"):
         finops.run_recrod  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"qty": math.nan}, "/qty"),
+        ({"qty": Decimal("NaN")}, "/qty"),
+        ({"qty": Decimal("sNaN")}, "/qty"),
+        ({"market_value": math.inf}, "/market_value"),
+        ({"notes": date(2026, 1, 2)}, "/notes"),
+        ({"notes": {1, 2}}, "/notes"),
+        ({"inventory": {"box_qty": object()}}, "/inventory/box_qty"),
+        ({"ftrs": [{"qty": math.nan}]}, "/ftrs/0/qty"),
+    ],
+)
+def test_value_that_json_cannot_express_is_named_by_its_field(
+    changes: dict[str, Any], path: str
+) -> None:
+    """Rule: the problem has the path of the field; the message has no words about lines."""
+    with pytest.raises(finops.InvalidRecord) as caught:
+        finops.run_record({**a_fail(), **changes})
+    assert [problem.path for problem in caught.value.problems] == [path]
+    assert "line" not in str(caught.value)
+    assert caught.value.cure
+
+
+def test_record_that_contains_itself_is_refused_by_its_field() -> None:
+    """Rule: endless nesting is a problem of a field, not of Python's recursion."""
+    record = a_fail()
+    record["origin"] = record
+    with pytest.raises(finops.InvalidRecord, match="nested more than 32 levels") as caught:
+        finops.run_record(record)
+    assert caught.value.problems[0].path == "/origin"
+
+
+@pytest.mark.parametrize("given", [object(), None, 3, [], '{"a":', "", b"\xff"], ids=range(7))
+def test_thing_that_is_not_a_record_is_called_a_record(given: Any) -> None:
+    """Rule: the library says "record" where the messages about files say "line"."""
+    with pytest.raises(finops.InvalidRecord) as caught:
+        finops.run_record(given)
+    assert "the record " in str(caught.value)
+    assert "the line" not in str(caught.value)
+    assert "per line" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "cure"),
+    [
+        (lambda: finops.run_records("examples/monday.jsonl"), "with open"),
+        (lambda: finops.run_records(b"{}"), "with open"),
+        (lambda: finops.run_records({}), "with open"),
+        (lambda: finops.run_records(None), "with open"),  # type: ignore[arg-type]
+        (lambda: finops.load_kb(3), "knowledge base"),  # type: ignore[arg-type]
+        (lambda: finops.triage(a_fail(), kb="x"), "load_kb"),  # type: ignore[arg-type]
+        (lambda: finops.check({}, kb="x"), "load_kb"),  # type: ignore[arg-type]
+        (lambda: finops.resolve({}, kb="x"), "load_kb"),  # type: ignore[arg-type]
+        (lambda: finops.run_records([], kb="x"), "load_kb"),  # type: ignore[arg-type]
+    ],
+    ids=range(9),
+)
+def test_argument_of_another_type_is_an_error_of_finops(
+    call: Callable[[], object], cure: str
+) -> None:
+    """Rule: a wrong argument raises FinopsError at once, with a cure."""
+    with pytest.raises(finops.FinopsError) as caught:
+        call()
+    assert cure in caught.value.cure

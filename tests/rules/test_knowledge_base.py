@@ -180,7 +180,8 @@ def test_changed_kb_number_changes_score_and_provenance(own_kb: Path, finops: Fi
     [
         ("scoring.toml", 'id = "score.cap"', 'id = "score.kap"', "score.cap"),
         ("scoring.toml", 'id = "score.cap"', 'id = "score.base"', "used twice"),
-        ("scoring.toml", 'id = "score.cap"\n', 'id = "score.cap"\nvalu = 1\n', "valu is not a known key (did you"),
+        ("scoring.toml", 'id = "score.cap"\n', 'id = "score.cap"\nvalu = 1\n',
+         "valu is not a known key (did you mean value?)"),
         ("scoring.toml", "value = 1.50", 'value = "high"', "score.concentration_cap"),
         ("scoring.toml", "value = 1\n", "value = 1.5\n", "whole number"),
         ("scoring.toml", 'value = "MEDIUM"\n', 'value = "MIDDLE"\n', "MIDDLE"),

@@ -118,12 +118,14 @@ def _require_files(request: BackendRequest) -> dict[ModelStage, Path]:
     if missing:
         options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)
         variables = ", ".join(f"FINOPS_{stage.upper()}_GGUF" for stage in missing)
-        ships = "".join(
-            f"; for {stage} {path} ships" for stage, path in bundled.model_files(missing).items()
+        ships = " and ".join(
+            f"--{stage}-gguf {path}" for stage, path in bundled.model_files(missing).items()
         )
         raise UsageError(
-            f"--backend llama-cpp needs {options} (or {variables}): the model files it is to"
-            f" load{ships}"
+            f"no model file was named for: {', '.join(missing)}. --backend llama-cpp needs one for"
+            " each stage.",
+            f"add {options} (or set {variables})"
+            + (f"; finops ships small models: {ships}" if ships else ""),
         )
     return files
 

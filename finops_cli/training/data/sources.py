@@ -15,6 +15,7 @@ from finops_cli.datasets.rows import Row
 from finops_cli.datasets.splits import Split
 from finops_cli.datasets.stages import stage_named
 from finops_cli.datasets.writer import DatasetOptions, file_name, row_at
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -174,7 +175,8 @@ def _read_row(path: Path, number: int, line: bytes, stage: StageName, split: Spl
         row = _DECODER.decode(line)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{path}: line {number}: is not a row of `finops generate`: {error}"
+            f"{path}: line {number}: is not a row of `finops generate`:"
+            f" {describe_decode_error(error)}"
         ) from error
     if (row.stage, row.split) != (stage, split):
         raise UsageError(f"{path}: line {number}: is a {row.stage} row of the {row.split} split")
