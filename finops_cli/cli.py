@@ -113,9 +113,7 @@ def finops(
     context.obj = kb_dir
 
 
-app.add_typer(
-    import_.app, name="import", help="Convert SEC files or your own blotter to fail records."
-)
+app.add_typer(import_.app, name="import")
 for command in (
     run,
     triage,

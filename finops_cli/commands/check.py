@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 
 Outputs = Annotated[
@@ -22,7 +23,7 @@ Fails = Annotated[
     typer.Option(
         "--fails",
         metavar="FAILS.jsonl",
-        help="The fails that the outputs answer; each output is checked against its fail.",
+        help="The fail records that the outputs answer. Each output is checked against its record.",
     ),
 ]
 
@@ -30,11 +31,19 @@ Fails = Annotated[
 Raw = Annotated[
     bool,
     typer.Option(
-        "--raw", help="Check the models' replies (run --keep-raw) instead of the final answers."
+        "--raw",
+        help="Check the replies that `finops run --keep-raw` kept, not the final answers.",
     ),
 ]
 
 
+@show_examples(
+    Example(
+        "finops check out.jsonl --fails examples/monday.jsonl",
+        after=("finops run examples/monday.jsonl -q -o out.jsonl",),
+    ),
+    Example("finops check examples/cards/published.jsonl", status=1),
+)
 def check(
     context: typer.Context,
     source: Outputs,

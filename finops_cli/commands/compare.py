@@ -7,16 +7,25 @@ from typing import Annotated
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import AsJson, kb_dir_of
 
-First = Annotated[Path, typer.Argument(metavar="A", help="The folder of an evaluation.")]
+_EVALUATIONS = tuple(
+    f"finops evaluate --stage triage --backend engine -n 40 --no-baselines -q -o {folder}"
+    for folder in ("small", "large")
+)
+First = Annotated[Path, typer.Argument(metavar="A", help="Folder of an evaluation.")]
 Second = Annotated[
-    Path, typer.Argument(metavar="B", help="The folder of another one, of the same records.")
+    Path, typer.Argument(metavar="B", help="Folder of another evaluation of the same records.")
 ]
 
 
+@show_examples(
+    Example("finops compare small large", after=_EVALUATIONS),
+    Example("finops compare small large --json", after=_EVALUATIONS),
+)
 def compare(context: typer.Context, first: First, second: Second, as_json: AsJson = False) -> None:
-    """Tell whether two evaluations differ by more than chance."""
+    """Show whether two evaluations differ by more than chance."""
     from finops_cli.evaluation.compare import compare
     from finops_cli.evaluation.outcomes import read_outcomes
     from finops_cli.evaluation.reports.text_report import comparison_text

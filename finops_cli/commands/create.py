@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.messages import warn
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.steps import steps
@@ -23,19 +24,21 @@ OfStage = Annotated[
         metavar=STAGE_METAVAR,
         callback=check_stage,
         autocompletion=complete_stage,
-        help="Stage that the model is for.",
+        help="Stage that the model answers.",
     ),
 ]
 ModelfilePath = Annotated[
     Path | None,
     typer.Option(
-        "--modelfile", metavar="PATH", help="A Modelfile of your own instead of the bundled one."
+        "--modelfile", metavar="PATH", help="Your own Modelfile, instead of the bundled one."
     ),
 ]
 Gguf = Annotated[
     Path | None,
     typer.Option(
-        "--gguf", metavar="FILE", help="The model's file, in place of the Modelfile's FROM."
+        "--gguf",
+        metavar="FILE",
+        help="Model file to use, instead of the one that FROM in the Modelfile names.",
     ),
 ]
 Name = Annotated[
@@ -49,7 +52,7 @@ Host = Annotated[
     typer.Option(
         "--host",
         metavar="URL",
-        help="The Ollama server (default: OLLAMA_HOST, else this machine).",
+        help="Address of the Ollama server (default: OLLAMA_HOST, else this machine).",
     ),
 ]
 Quantize = Annotated[
@@ -57,7 +60,7 @@ Quantize = Annotated[
     typer.Option(
         "--quantize",
         metavar="TYPE",
-        help="Have Ollama quantize an f16, bf16 or f32 file, such as to q4_K_M.",
+        help="Let Ollama quantize an f16, bf16 or f32 file to this type, such as q4_K_M.",
     ),
 ]
 DryRun = Annotated[
@@ -65,6 +68,10 @@ DryRun = Annotated[
 ]
 
 
+@show_examples(
+    Example("finops create --stage triage", needs="an Ollama server"),
+    Example("finops create --stage resolver --dry-run", needs="a model file"),
+)
 def create(
     context: typer.Context,
     stage: OfStage,

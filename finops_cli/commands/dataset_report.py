@@ -7,31 +7,42 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import AsJson, kb_dir_of
 
 if TYPE_CHECKING:
     from finops_cli.datasets.report import Report
 
+_DATA = ("finops generate --stage triage -n 40 -o data -q",)
 Paths = Annotated[
     list[Path],
-    typer.Argument(metavar="PATH...", help="JSONL files of finops generate, or their folders."),
+    typer.Argument(metavar="PATH", help="JSONL files of `finops generate`, or their folders."),
 ]
 ProfileOption = Annotated[
     Literal["coverage", "market"],
     typer.Option(
         "--profile",
+        metavar="NAME",
+        show_default=False,
         help=(
-            "coverage: all combinations equally often; market: values and ages as in the data of"
-            " the SEC."
+            "Distribution of the records (default: coverage).\n\n\b\n"
+            "coverage: each combination equally often\n"
+            "market:   values and ages as in the SEC data\n"
         ),
     ),
 ]
 Page = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Also write the distributions as an HTML page."),
+    typer.Option(
+        "--html", metavar="FILE", help="Write the distributions to this file too, as an HTML page."
+    ),
 ]
 
 
+@show_examples(
+    Example("finops dataset-report data", after=_DATA),
+    Example("finops dataset-report data/triage-train.jsonl --html page.html", after=_DATA),
+)
 def dataset_report(
     context: typer.Context,
     paths: Paths,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import (
     AsJson,
     Hosts,
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
 Live = Annotated[
     bool,
     typer.Option(
-        "--live/--no-live", help="Load the installed models and put one record through them."
+        "--live/--no-live", help="Load the installed models and process one record with them."
     ),
 ]
 _WIDTH = 100
 _INDENT = " " * 26
 
 
+@show_examples(
+    Example("finops doctor", needs="models"),
+    "finops doctor --no-live --json",
+)
 def doctor(
     context: typer.Context,
     host: Hosts = None,

@@ -8,14 +8,24 @@ from typing import Annotated
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import AsJson, kb_dir_of
 
+_RUNS = (
+    "finops run examples/monday.jsonl -q -o monday.jsonl",
+    "finops run examples/monday.jsonl -q -o today.jsonl",
+)
 Run = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The output of a run, or the folder of an evaluation.")
+    Path, typer.Argument(metavar="RUN", help="Output of a run, or the folder of an evaluation.")
 ]
 Baseline = Annotated[
     Path,
-    typer.Option("--baseline", "-b", metavar="PATH", help="Run or evaluation to compare with."),
+    typer.Option(
+        "--baseline",
+        "-b",
+        metavar="PATH",
+        help="Earlier output of a run, or folder of an evaluation, to compare with.",
+    ),
 ]
 Threshold = Annotated[
     float | None,
@@ -23,7 +33,7 @@ Threshold = Annotated[
         "--threshold",
         min=0,
         metavar="NATS",
-        help="Divergence that is drift; kb drift.threshold when absent.",
+        help="Divergence above which finops reports drift (default: kb entry drift.threshold).",
     ),
 ]
 WindowSize = Annotated[
@@ -32,11 +42,18 @@ WindowSize = Annotated[
         "--window",
         min=0,
         metavar="N",
-        help="Records of a window, 2 or more; 0 for the whole alone; kb drift.window when absent.",
+        help=(
+            "Number of records in a window, 2 or more; 0 compares the whole run alone (default:"
+            " kb entry drift.window)."
+        ),
     ),
 ]
 
 
+@show_examples(
+    Example("finops drift today.jsonl -b monday.jsonl", after=_RUNS),
+    Example("finops drift today.jsonl -b monday.jsonl --window 0 --json", after=_RUNS),
+)
 def drift(
     context: typer.Context,
     run: Run,
@@ -45,7 +62,7 @@ def drift(
     window: WindowSize = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold answers and inputs of a run against a baseline."""
+    """Compare the inputs and answers of a run with a baseline."""
     from finops_cli.evaluation.drift import drift as held_against
     from finops_cli.evaluation.drift_dimensions import read_features
     from finops_cli.evaluation.reports.text_report import drift_text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import (
     AsJson,
@@ -36,7 +37,7 @@ Stages = Annotated[
         metavar=STAGE_METAVAR,
         callback=check_stage,
         autocompletion=complete_stage,
-        help="The stage to evaluate; of sentiment the baselines only.",
+        help="Stage to evaluate. For sentiment, only the baselines are measured.",
     ),
 ]
 Rows = Annotated[
@@ -46,37 +47,56 @@ Rows = Annotated[
         "--rows",
         min=1,
         max=10_000_000,
-        help="Records; kb evaluate.rows when absent, or all of --data.",
+        metavar="N",
+        help="Number of records (default: kb entry evaluate.rows, or all of --data).",
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", help="Of the held-out records: the same seed makes the same.")
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Seed for the generated records. Equal seeds give equal records.",
+    ),
 ]
 AsProfile = Annotated[
     Literal["coverage", "market"],
-    typer.Option("--profile", help="Every combination alike, or values and ages of the SEC files."),
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Distribution of the generated records (default: coverage).\n\n\b\n"
+            "coverage: each combination equally often\n"
+            "market:   values and ages as in the SEC data\n"
+        ),
+    ),
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
         metavar="FILE",
-        help="Records of your own, or an eval split of finops generate, instead of a seed.",
+        help="File of records to use instead of generated ones: yours, or an eval split.",
     ),
 ]
 WithBaselines = Annotated[
     bool,
     typer.Option(
         "--baselines/--no-baselines",
-        help="Text classifiers on the same records (needs scikit-learn).",
+        help="Compare with text classifiers on the same records (needs scikit-learn).",
     ),
 ]
 Folder = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="DIR", help="Where report, figures and outcomes go."),
+    typer.Option("--output", "-o", metavar="DIR", help="Folder for the report and the results."),
 ]
 
 
+@show_examples(
+    "finops evaluate --stage triage --backend engine -n 50 --no-baselines",
+    Example("finops evaluate --stage resolver --backend llama-cpp -o out", needs="llama-cpp"),
+)
 @with_shared_options("keep_raw")
 def evaluate(
     context: typer.Context,

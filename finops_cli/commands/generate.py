@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from finops_cli.commands.dataset_report import ProfileOption, show_reports
+from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 
@@ -18,7 +19,7 @@ StageOption = Annotated[
         metavar=STAGE_METAVAR,
         callback=check_stage,
         autocompletion=complete_stage,
-        help="The stage to make data for; triage and resolver when absent.",
+        help="Stage to make data for (default: triage and resolver).",
     ),
 ]
 Rows = Annotated[
@@ -28,18 +29,24 @@ Rows = Annotated[
         "--rows",
         min=1,
         max=10_000_000,
-        help="Rows for each stage; kb data.sizes when absent.",
+        metavar="N",
+        help="Rows for each stage (default: kb entry data.sizes).",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed makes the same bytes.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", metavar="N", help="Seed for the generated rows. Equal seeds give equal files."
+    ),
+]
 Folder = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to.")
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write the files to.")
 ]
 Parquet = Annotated[
     bool,
     typer.Option(
         "--parquet",
-        help="Also write Parquet beside JSONL (needs pyarrow).",
+        help="Write Parquet files too (needs pyarrow).",
     ),
 ]
 Phrasebank = Annotated[
@@ -47,14 +54,21 @@ Phrasebank = Annotated[
     typer.Option(
         "--phrasebank",
         metavar="FILE",
-        help="With --stage sentiment: rows from your own copy of financial_phrasebank.",
+        help="Your own copy of financial_phrasebank, with --stage sentiment.",
     ),
 ]
 WorkerCount = Annotated[
-    int, typer.Option("--workers", min=1, max=256, help="Number of processes that make rows.")
+    int,
+    typer.Option(
+        "--workers", min=1, max=256, metavar="N", help="Number of processes that make rows."
+    ),
 ]
 
 
+@show_examples(
+    "finops generate --stage triage -n 100 -o data",
+    "finops generate -n 1000 --seed 8 -o data",
+)
 def generate(
     context: typer.Context,
     stage: StageOption = None,

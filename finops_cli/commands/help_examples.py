@@ -6,6 +6,7 @@ print them. A test runs every example that needs nothing from outside.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +16,9 @@ from typer.core import TyperCommand, TyperGroup
 from finops_cli.commands.usage_errors import PARSER_ERROR, describe_unknown_command
 
 F = TypeVar("F", bound=Callable[..., Any])
+_TYPE = re.compile(r" <(?:str|path|Path|list\[\w+\]|[^>]*\|[^>]*)>$")
+_RANGE = re.compile(r"(?P<low>[\d.]+)<=x<=(?P<high>[\d.]+)|x>=(?P<least>[\d.]+)")
+_BRACES = re.compile(r"\{(.+?)\}")
 
 
 class Example(NamedTuple):
@@ -25,6 +29,8 @@ class Example(NamedTuple):
     """A server, an extra or a GPU that the command needs; empty where it needs nothing."""
     after: tuple[str, ...] = ()
     """Commands that make the files which this one reads."""
+    status: int = 0
+    """The exit status; 1 where the example shows findings."""
 
 
 def show_examples(first: Example | str, second: Example | str) -> Callable[[F], F]:
@@ -64,8 +70,42 @@ def _parsing(context: Any) -> Iterator[None]:
         raise
 
 
+def _write_options(command: Any, context: Any, formatter: Any) -> None:
+    """Write arguments and options: ranges as `1 to 256`, and no names of Python's types."""
+    for title, kind in (("Arguments", "argument"), ("Options", "option")):
+        records = [
+            _in_plain_words(record)
+            for parameter in command.get_params(context)
+            if parameter.param_type_name == kind and (record := parameter.get_help_record(context))
+        ]
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _in_plain_words(record: tuple[str, str]) -> tuple[str, str]:
+    name, text = record
+    return _TYPE.sub("", name), _RANGE.sub(_describe_range, text)
+
+
+def _describe_range(found: re.Match[str]) -> str:
+    low, high = found["low"] or found["least"], found["high"]
+    return f"{float(low):,.10g} to {float(high):,.10g}" if high else f"{low} or more"
+
+
+def _usage_pieces(pieces: list[str]) -> list[str]:
+    """Write an argument as FILE, not as {FILE}."""
+    return [_BRACES.sub(r"\1", piece) for piece in pieces]
+
+
 class CommandWithExamples(TyperCommand):
     """A command whose help ends with its examples."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return _usage_pieces(super().collect_usage_pieces(ctx))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _parsing(ctx):
@@ -77,6 +117,10 @@ class CommandWithExamples(TyperCommand):
 
 class GroupWithExamples(TyperGroup):
     """A group of commands whose help ends with its examples."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _parsing(ctx):

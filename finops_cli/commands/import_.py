@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples
+from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
 from finops_cli.commands.options import Output, Quiet, path_or_standard
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from finops_cli.importers.stream import Item
 
 app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+@show_examples(
+    "finops import csv examples/csv/blotter.csv --map examples/csv/mapping.yaml",
+    "finops import sec-fails examples/sec-fails/cns*.txt",
+)
+def import_records() -> None:
+    """Convert SEC files or your own blotter to fail records."""
+
 
 _PCT = "PCT"
 Files = Annotated[
@@ -31,7 +41,7 @@ ThresholdList = Annotated[
     typer.Option(
         "--threshold-list",
         metavar="FILE",
-        help="Reg SHO threshold list in Nasdaq's format, joined on the symbol.",
+        help="Reg SHO threshold list in the format of Nasdaq, joined by symbol.",
     ),
 ]
 AsOf = Annotated[
@@ -39,24 +49,24 @@ AsOf = Annotated[
     typer.Option(
         "--as-of",
         metavar="YYYYMMDD",
-        help="Settlement day of the fails to write (default: the latest).",
+        help="Settlement day of the records to write (default: the latest).",
     ),
 ]
 EveryDay = Annotated[
-    bool, typer.Option("--every-day", help="Write a record for every row, not only for one day.")
+    bool, typer.Option("--every-day", help="Write a record for each row, not only for one day.")
 ]
 Counterparty = Annotated[
     str,
     typer.Option(
         "--counterparty",
         metavar="DTC-NNNN",
-        help="Counterparty to assume, because the data has none.",
+        help="Counterparty to assume; the files have none.",
     ),
 ]
 CpFailRate = Annotated[
     str,
     typer.Option(
-        "--cp-fail-rate-pct", metavar=_PCT, help="Fail rate of the counterparty to assume."
+        "--cp-fail-rate-pct", metavar=_PCT, help="Fail rate to assume for the counterparty."
     ),
 ]
 SecurityFailRate = Annotated[
@@ -64,31 +74,42 @@ SecurityFailRate = Annotated[
     typer.Option(
         "--security-fail-rate-pct-adv",
         metavar=_PCT,
-        help="Fail rate of the security to assume (default: none).",
+        help="Fail rate to assume for the security (default: none).",
     ),
 ]
 Coverage = Annotated[
     str,
     typer.Option(
-        "--inventory-coverage-pct", metavar=_PCT, help="Part of the shares to assume in the box."
+        "--inventory-coverage-pct",
+        metavar=_PCT,
+        help="Percentage of the shares to assume in the box.",
     ),
 ]
 Recall = Annotated[
     str,
-    typer.Option("--recall-pct", metavar=_PCT, help="Part of the shares to assume recallable."),
+    typer.Option(
+        "--recall-pct", metavar=_PCT, help="Percentage of the shares to assume recallable."
+    ),
 ]
 Borrow = Annotated[
-    str, typer.Option("--borrow-pct", metavar=_PCT, help="Part of the shares to assume borrowable.")
+    str,
+    typer.Option(
+        "--borrow-pct", metavar=_PCT, help="Percentage of the shares to assume borrowable."
+    ),
 ]
 PriceIfMissing = Annotated[
     str,
     typer.Option(
-        "--price-if-missing", metavar="USD", help="Price to assume where the data has none."
+        "--price-if-missing", metavar="USD", help="Price to assume where the files have none."
     ),
 ]
 
 
 @app.command("sec-fails", cls=CommandWithExamples)
+@show_examples(
+    "finops import sec-fails examples/sec-fails/cns*.txt",
+    "finops import sec-fails examples/sec-fails/cns*.txt --every-day -o fails.jsonl",
+)
 def sec_fails(
     files: Files,
     threshold_list: ThresholdList = None,
@@ -104,8 +125,10 @@ def sec_fails(
     price: PriceIfMissing = "0",
     quiet: Quiet = False,
 ) -> None:
-    """Convert the SEC's fails-to-deliver files to fail records; what the files lack is assumed
-    and marked in each record.
+    """Convert fails-to-deliver files of the SEC to fail records.
+
+    The files lack some fields of a record. The options below give the values to assume; each
+    record lists its assumed fields.
     """
     from finops_cli.importers.sec_fails import Assumptions, Choice, import_sec_fails
 
@@ -132,17 +155,23 @@ def sec_fails(
 
 
 @app.command("csv", cls=CommandWithExamples)
+@show_examples(
+    "finops import csv examples/csv/blotter.csv --map examples/csv/mapping.yaml",
+    "finops import csv - --map examples/csv/mapping.yaml < examples/csv/blotter.csv",
+)
 def blotter(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="The blotter, a CSV file with a header; - for stdin."),
+        typer.Argument(
+            metavar="FILE.csv", help="Your blotter, a CSV file with a header; - for stdin."
+        ),
     ],
     mapping: Annotated[
         Path,
         typer.Option(
             "--map",
             metavar="MAPPING.yaml",
-            help="The mapping from columns to fields of a fail record.",
+            help="File that names the column of each record field; see `finops schema mapping`.",
         ),
     ],
     output: Output = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples
+from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, kb_dir_of
 
@@ -22,6 +22,7 @@ app = typer.Typer(cls=GroupWithExamples, invoke_without_command=True, rich_marku
 
 
 @app.callback()
+@show_examples("finops kb", "finops kb glossary FTD")
 def every(context: typer.Context) -> None:
     """Show the rules, their sources and the glossary.
 
@@ -33,19 +34,24 @@ def every(context: typer.Context) -> None:
 
 
 @app.command("list", cls=CommandWithExamples)
+@show_examples("finops kb list", "finops kb list --json")
 def show_list(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every entry."""
+    """List all entries."""
     _print_list(list(_entries(context).values()), as_json)
 
 
 @app.command(cls=CommandWithExamples)
+@show_examples("finops kb show score.base", "finops kb show card-1")
 def show(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID")],
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id, such as score.base; `finops kb` lists all.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Show one entry: a table, a number, a decision, a word list, or a rule that the checker
-    names.
+    """Show one entry: a rule, a table, a number or a list.
+
+    The checker names a rule by its id.
     """
     from difflib import get_close_matches
 
@@ -65,10 +71,11 @@ def show(
 
 
 @app.command(cls=CommandWithExamples)
+@show_examples("finops kb glossary", "finops kb glossary FTD")
 def glossary(
     context: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]", help="One word (default: all).")
+        list[str] | None, typer.Argument(metavar="WORD", help="Word to explain (default: all).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,9 +98,10 @@ def glossary(
 
 
 @app.command(cls=CommandWithExamples)
+@show_examples("finops kb search recall notice", "finops kb search threshold --json")
 def search(
     context: typer.Context,
-    words: Annotated[list[str], typer.Argument(metavar="WORDS")],
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="Words to look for.")],
     as_json: AsJson = False,
 ) -> None:
     """Find entries by words, best first."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.messages import report_error
 from finops_cli.commands.options import AsJson, kb_dir_of
 
@@ -17,7 +18,10 @@ Hosts = Annotated[
     typer.Option(
         "--host",
         metavar="URL",
-        help="An Ollama server, once for each; OLLAMA_HOST, else this machine, when absent.",
+        help=(
+            "Address of an Ollama server (default: OLLAMA_HOST, else this machine). Repeat it for"
+            " several servers."
+        ),
     ),
 ]
 _COLUMNS = ("name", "stage", "arch", "quant", "size", "context", "loaded", "digest")
@@ -26,8 +30,12 @@ _GAP = "  "
 _SHORT_DIGEST = 8
 
 
+@show_examples(
+    Example("finops models", needs="an Ollama server"),
+    Example("finops models --host http://127.0.0.1:11434 --json", needs="an Ollama server"),
+)
 def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) -> None:
-    """The models that ship, and those of the Ollama servers."""
+    """List the bundled models and those on Ollama servers."""
     from finops_cli.errors import MissingPiece, Unfinished
     from finops_cli.kb.load import load_kb
     from finops_cli.models.llama_cpp.inventory import bundled_models

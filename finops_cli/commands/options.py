@@ -22,7 +22,8 @@ Cases = Annotated[
     str,
     typer.Argument(
         metavar="CASES.jsonl",
-        help="Cases (resolver inputs), one JSON object per line; - for stdin.",
+        help="Cases, one JSON object per line; - for stdin. A case is the input of the resolver: a"
+        " fail with its triage, inventory and receipts.",
     ),
 ]
 Output = Annotated[
@@ -44,7 +45,11 @@ BackendOption = Annotated[
         "--backend",
         metavar="NAME",
         callback=_check_backend,
-        help=(f"What answers.\n\n\b\n{AUTO}: the first of these that can answer\n{_SUMMARIES}"),
+        show_default=False,
+        help=(
+            "Program that answers (default: auto).\n\n\b\n"
+            f"{AUTO}: the first of these that is ready\n{_SUMMARIES}"
+        ),
     ),
 ]
 Workers = Annotated[
@@ -53,9 +58,10 @@ Workers = Annotated[
         "--workers",
         min=1,
         max=256,
+        metavar="N",
         help=(
-            "engine: number of processes (default 1). ollama: concurrent requests per server"
-            " (default 1). llama-cpp: concurrent answers (default: the fastest number)."
+            "Number of answers in work at a time: processes of the engine, requests to each Ollama"
+            " server, or answers of llama-cpp. Default: 1; for llama-cpp, the fastest number."
         ),
     ),
 ]
@@ -64,7 +70,10 @@ Hosts = Annotated[
     typer.Option(
         "--host",
         metavar="URL",
-        help="Ollama server; can be repeated (default: OLLAMA_HOST, else this machine).",
+        help=(
+            "Address of an Ollama server (default: OLLAMA_HOST, else this machine). Repeat it for"
+            " several servers."
+        ),
     ),
 ]
 TriageModel = Annotated[
@@ -87,7 +96,7 @@ TriageGguf = Annotated[
         "--triage-gguf",
         envvar="FINOPS_TRIAGE_GGUF",
         metavar="FILE",
-        help="GGUF file of the triage model, for llama-cpp.",
+        help="Model file (GGUF) for triage, with --backend llama-cpp.",
     ),
 ]
 ResolverGguf = Annotated[
@@ -96,19 +105,22 @@ ResolverGguf = Annotated[
         "--resolver-gguf",
         envvar="FINOPS_RESOLVER_GGUF",
         metavar="FILE",
-        help="GGUF file of the resolver model, for llama-cpp.",
+        help="Model file (GGUF) for resolution, with --backend llama-cpp.",
     ),
 ]
 Guard = Annotated[
     GuardMode | None,
     typer.Option(
         "--guard",
+        metavar="POLICY",
         help=(
-            "Personal data in free text.\n\n\b\n"
-            "require: stop if no guard is installed\n"
-            "         (default with models)\n"
-            "on:      redact; withhold text without a guard\n"
-            "off:     send text unchanged (default with engine)"
+            "Treatment of personal data in free text.\n\n\b\n"
+            "require: redact it; stop if the scanner is\n"
+            "         not installed (default with models)\n"
+            "on:      redact it; send no free text if the\n"
+            "         scanner is not installed\n"
+            "off:     send free text unchanged (default\n"
+            "         with the engine)\n"
         ),
     ),
 ]
@@ -116,14 +128,20 @@ Violation = Annotated[
     OnViolation,
     typer.Option(
         "--on-violation",
-        help="What to do with an invalid answer; see `finops kb show model.violation_policy`.",
+        metavar="POLICY",
+        show_default=False,
+        help=(
+            "Treatment of an answer that violates a rule (default: repair).\n\n\b\n"
+            "repair:   replace the wrong numbers\n"
+            "retry:    ask the model again\n"
+            "fallback: let the engine answer\n"
+            "reject:   mark the record as failed\n"
+        ),
     ),
 ]
 KeepRaw = Annotated[
     bool,
-    typer.Option(
-        "--keep-raw", help="Keep each reply of the models, unchanged, in the output line."
-    ),
+    typer.Option("--keep-raw", help="Keep each reply of the models unchanged in the output line."),
 ]
 Timeout = Annotated[
     float | None,
@@ -132,11 +150,11 @@ Timeout = Annotated[
         min=0.1,
         max=86_400,
         metavar="SECONDS",
-        help="Time limit for one answer of a model (default: by stage, kb entry model.timeouts).",
+        help="Time limit for one answer of a model (default: kb entry model.timeouts).",
     ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue an interrupted run at the end of its output.")
+    bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output of an interrupted run.")
@@ -145,7 +163,10 @@ Timing = Annotated[
     bool,
     typer.Option(
         "--timing/--no-timing",
-        help="Measure latency_ms, or write null, so that equal runs give equal bytes.",
+        help=(
+            "Write the time of each answer as latency_ms. With --no-timing it is null, and equal"
+            " runs give equal files."
+        ),
     ),
 ]
 Quiet = Annotated[
@@ -156,10 +177,10 @@ StatsJson = Annotated[
     typer.Option(
         "--stats-json",
         metavar="FILE",
-        help="Write speed, latencies, errors, answers and health of the run to this file.",
+        help="Write speed, latencies, errors and answers of the run to this file.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def path_or_standard(text: str | None) -> Path | None:

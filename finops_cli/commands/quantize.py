@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finops_cli.commands.create import OfStage
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.steps import steps
 
@@ -25,18 +26,20 @@ Base = Annotated[
     typer.Option(
         "--base",
         metavar="DIR",
-        help="The model to convert: a folder saved by transformers, 16 or 32 bits.",
+        help="Model to convert: a folder saved by transformers, in 16 or 32 bits.",
     ),
 ]
 Adapter = Annotated[
     Path | None,
     typer.Option(
-        "--adapter", metavar="DIR", help="A LoRA adapter saved by PEFT, to merge into the base."
+        "--adapter",
+        metavar="DIR",
+        help="LoRA adapter to merge into the base: a folder saved by PEFT.",
     ),
 ]
 Gguf = Annotated[
     Path | None,
-    typer.Option("--gguf", metavar="FILE", help="A converted model, instead of --base."),
+    typer.Option("--gguf", metavar="FILE", help="Converted model to quantize, instead of --base."),
 ]
 
 
@@ -55,13 +58,20 @@ Types = Annotated[
     typer.Option(
         "--type",
         metavar="TYPE",
-        help="f16, bf16, f32, q8_0 or q4_k_m (the default); may be repeated.",
+        help=(
+            "Type of the output file: f16, bf16, f32, q8_0 or q4_k_m (default: q4_k_m). Repeat it"
+            " for several files."
+        ),
     ),
 ]
 Folder = Annotated[
     Path,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="The folder for the files. Default: the current one."
+        "--output",
+        "-o",
+        metavar="DIR",
+        show_default=False,
+        help="Folder for the output files (default: the current one).",
     ),
 ]
 Name = Annotated[
@@ -69,7 +79,7 @@ Name = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        help="Prefix of the output file names. Default: stage, family and size.",
+        help="Prefix of the output file names (default: stage, family and size).",
     ),
 ]
 Eval = Annotated[
@@ -77,7 +87,7 @@ Eval = Annotated[
     typer.Option(
         "--eval",
         metavar="FILE",
-        help="Held-out rows for the accuracy check. Default: data/STAGE-eval.jsonl.",
+        help="Held-out rows for the accuracy check (default: data/STAGE-eval.jsonl).",
     ),
 ]
 Rows = Annotated[
@@ -86,7 +96,8 @@ Rows = Annotated[
         "--rows",
         min=1,
         max=1_000_000,
-        help="The number of these rows. Default: from the knowledge base (quantize.rows).",
+        metavar="N",
+        help="Number of held-out rows to use (default: kb entry quantize.rows).",
     ),
 ]
 Check = Annotated[
@@ -98,11 +109,16 @@ Threads = Annotated[
         "--threads",
         min=1,
         max=512,
-        help="Threads for quantizing. Default: one per processor. They do not change the files.",
+        metavar="N",
+        help="Number of threads (default: one per processor). It does not change the files.",
     ),
 ]
 
 
+@show_examples(
+    Example("finops quantize --stage triage --base model --adapter runs/triage", needs="a model"),
+    Example("finops quantize --stage triage --gguf triage.gguf --type q8_0", needs="a model"),
+)
 def quantize(
     context: typer.Context,
     stage: OfStage,

@@ -6,16 +6,31 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from finops_cli.commands.help_examples import show_examples
+
 Name = Annotated[
     Literal["fail", "triage", "resolver-input", "resolution", "mapping", "recipe"],
     typer.Argument(
-        help="fail, resolver-input: inputs. triage, resolution: outputs. mapping: the file of"
-        " finops import csv --map. recipe: the file of finops train --config.",
+        metavar="NAME",
+        help=(
+            "\b\n"
+            "fail:           input of run and triage\n"
+            "triage:         answer of stage 1\n"
+            "resolver-input: input of resolve (a case)\n"
+            "resolution:     answer of stage 2\n"
+            "mapping:        file of import csv --map\n"
+            "recipe:         file of train --config\n\n"
+            "Object or file to describe."
+        ),
         show_default=False,
     ),
 ]
 
 
+@show_examples(
+    "finops schema fail",
+    "finops schema mapping",
+)
 def schema(name: Name) -> None:
     """Print the JSON Schema of an input, an output or a file."""
     import json

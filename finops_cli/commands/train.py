@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.training import open_progress
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 StageOption = Annotated[
     Literal["triage", "resolver", "sentiment"],
-    typer.Option("--stage", help="The stage whose model is trained."),
+    typer.Option("--stage", help="Stage to train a model for."),
 ]
 Preset = Annotated[
     str | None,
@@ -41,13 +42,13 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One setting, such as training.batch=4. May be repeated.",
+        help="One setting of the recipe, such as training.batch=4. Repeat it for several.",
     ),
 ]
 BaseFolder = Annotated[
     Path | None,
     typer.Option(
-        "--base", metavar="DIR", help="The base model: a local Hugging Face folder (base.folder)."
+        "--base", metavar="DIR", help="Base model: a local Hugging Face folder (sets base.folder)."
     ),
 ]
 DataFolder = Annotated[
@@ -55,29 +56,39 @@ DataFolder = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="The folder of the rows from finops generate (data.folder). Default: data.",
+        help="Folder of the rows of `finops generate` (sets data.folder; default: data).",
     ),
 ]
 MaxSteps = Annotated[
     int | None,
     typer.Option(
-        "--max-steps", min=1, metavar="N", help="Stop after N steps (training.max_steps)."
+        "--max-steps", min=1, metavar="N", help="Stop after N steps (sets training.max_steps)."
     ),
 ]
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="The folder for the model. Default: runs/STAGE."
+        "--output", "-o", metavar="DIR", help="Folder for the model (default: runs/STAGE)."
     ),
 ]
 TrainerOption = Annotated[
     Literal["hf", "unsloth"],
-    typer.Option("--trainer", help="hf: transformers and TRL. unsloth: Unsloth, on a GPU."),
+    typer.Option(
+        "--trainer",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Library that trains (default: hf).\n\n\b\n"
+            "hf:      transformers and TRL\n"
+            "unsloth: Unsloth, which needs a GPU\n"
+        ),
+    ),
 ]
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Show the training plan and any blocker, without training. Needs no GPU."
+        "--dry-run",
+        help="Show the training plan and any blocker, without training. It needs no GPU.",
     ),
 ]
 Resume = Annotated[
@@ -89,6 +100,10 @@ Overwrite = Annotated[
 ]
 
 
+@show_examples(
+    Example("finops train --stage triage --preset tiny-cpu --dry-run", needs="data, and an extra"),
+    Example("finops train --stage resolver --preset 24gb --base Qwen3-4B", needs="a GPU"),
+)
 def train(
     context: typer.Context,
     stage: StageOption,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import run_command
 
 
+@show_examples(
+    "finops triage examples/monday.jsonl",
+    "finops triage examples/monday.jsonl --backend engine --no-timing -o out.jsonl",
+)
 @with_shared_options("resolver_model", "resolver_gguf")
 def triage(context: typer.Context, options: RunOptions, models: ModelOptions) -> None:
     """Stage 1 alone: score, tier and action of each fail."""
