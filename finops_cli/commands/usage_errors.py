@@ -96,7 +96,7 @@ def _describe_parameter(error: typer.BadParameter, help_command: str) -> UsageEr
     parameter: Any = error.param
     name, cure = _name(parameter), f"{help_command} explains it"
     if hasattr(error, "param_type"):
-        choices = _expected(parameter, None)
+        choices = _describe_accepted(parameter, None)
         meaning = f". Expected {choices}." if choices else f" ({_first_sentence(parameter.help)})"
         kind = "the argument " if parameter.param_type_name == "argument" else ""
         return UsageError(
@@ -107,10 +107,8 @@ def _describe_parameter(error: typer.BadParameter, help_command: str) -> UsageEr
     find_faults = getattr(error.__cause__, "errors", None)
     if find_faults is not None:
         detail = find_faults()[0]
-        return UsageError(
-            f"{name} is {_show(str(detail['input']))}. Expected {_expected(parameter, detail)}.",
-            cure,
-        )
+        accepted = _describe_accepted(parameter, detail)
+        return UsageError(f"{name} is {_show(str(detail['input']))}. Expected {accepted}.", cure)
     path, _, complaint = error.message.rpartition("'")
     if complaint.strip() in {"is not readable.", "is not writable."}:
         return UsageError(
@@ -120,7 +118,7 @@ def _describe_parameter(error: typer.BadParameter, help_command: str) -> UsageEr
     return UsageError(f"{name}: {error.message}", cure)
 
 
-def _expected(parameter: Any, detail: Any) -> str:
+def _describe_accepted(parameter: Any, detail: Any) -> str:
     """Describe what an option accepts; empty where nothing is known of it."""
     descriptor = parameter.type_descriptor
     if descriptor.choices:

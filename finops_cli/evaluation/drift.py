@@ -88,7 +88,8 @@ def drift(
     if not records or not before:
         side = "baseline" if records else "run"
         raise UsageError(
-            f"the {side} has no answered record: the file is empty, or every line was rejected",
+            f"the {side} has no record that was sent to a backend: the file is empty, or every"
+            " line was rejected",
             "give the output of a run that has answers",
         )
     _refuse_other_stage(known, watch.whole)
@@ -119,7 +120,7 @@ def drift(
 def _refuse_options(window: int, threshold: Decimal, settings: EvaluationSettings) -> None:
     if not threshold.is_finite():
         raise UsageError(
-            f"--threshold is {threshold}. Expected a number of nats.",
+            f"--threshold {threshold} is not finite. Expected a number of nats.",
             f"give a number, such as {settings.drift_threshold}",
         )
     if window == 1:

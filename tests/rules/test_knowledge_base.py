@@ -250,7 +250,7 @@ def test_fault_of_a_file_is_described_in_plain_words(
     file: str, old: str, new: str, own_kb: Path
 ) -> None:
     """Rule: the message names the file, uses no type of a library, and has a cure."""
-    _edit(own_kb, file, old, new)
+    replace_in_file(own_kb, file, old, new)
     with pytest.raises(KnowledgeError) as caught:
         load_kb(own_kb)
     assert file in str(caught.value)
