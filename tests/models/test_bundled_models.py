@@ -112,7 +112,7 @@ def test_named_model_file_replaces_all_bundled_models(installed: Finops, tmp_pat
     done = installed(
         "run", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
-    assert (done.returncode, "needs --resolver-gguf FILE" in messages(done)) == (2, True)
+    assert (done.returncode, "add --resolver-gguf FILE" in messages(done)) == (2, True)
     assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", messages(done))
 
 
@@ -133,7 +133,7 @@ def test_run_without_a_bundled_model_requires_the_files(site: Path, installed: F
         hidden.rename(folder / FILES[1])
     assert (
         done.returncode,
-        "--backend llama-cpp needs --triage-gguf FILE and --resolver-gguf FILE" in messages(done),
+        "add --triage-gguf FILE and --resolver-gguf FILE" in messages(done),
     ) == (2, True)
     assert re.search(r"for triage /\S+/tiny-triage.gguf ships", messages(done))
 
