@@ -193,8 +193,8 @@ def test_changed_kb_number_changes_score_and_provenance(own_kb: Path, finops: Fi
         ("handoff.toml", "# Between", "stray = 1\n# Between", "nothing else"),
         ("handoff.toml", 'kind = "rule"\ntitle = "Score components',
         'kind = "poem"\ntitle = "Score components', "poem"),
-        ("checks.toml", 'implies an age"\nsource = "decision"', 'implies an age"\nsource = "rumour"',
-        "rumour"),
+        ("checks.toml", 'implies an age"\nsource = "decision"',
+        'implies an age"\nsource = "rumour"', "rumour"),
     ],
 )  # fmt: skip
 def test_invalid_kb_is_refused_with_its_file_or_entry(
