@@ -101,10 +101,7 @@ def _check_attempt(
                 attempt.failure, "", "an answer", None, f"the attempt ended with {attempt.failure}"
             )
         ]
-    response = response_parser.parse_response(
-        attempt.text or "",
-        expects_reasoning=answer_name == "resolution" and not attempt.constrained,
-    )
+    response = response_parser.parse_response(attempt.text or "")
     if isinstance(response, Finding):
         return [response]
     if input_line is None:

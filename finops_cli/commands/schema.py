@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from finops_cli.commands.help_examples import show_examples
+from finops_cli.commands.options import kb_dir_of
 
 Name = Annotated[
     Literal["fail", "triage", "resolver-input", "resolution", "mapping", "recipe"],
@@ -31,15 +33,20 @@ Name = Annotated[
     "finops schema fail",
     "finops schema mapping",
 )
-def schema(name: Name) -> None:
+def schema(context: typer.Context, name: Name) -> None:
     """Print the JSON Schema of an input, an output or a file."""
     import json
 
-    typer.echo(json.dumps(_schema_of(name), indent=2))
+    typer.echo(json.dumps(_schema_of(name, kb_dir_of(context)), indent=2))
 
 
-def _schema_of(name: str) -> dict[str, Any]:
-    from finops_cli.verify.codecs import CODECS
+def _schema_of(name: str, kb_dir: Path) -> dict[str, Any]:
+    from finops_cli.verify.codecs import CODECS, TRIAGE, triage_codec
+
+    if name == TRIAGE.name:
+        from finops_cli.kb.load import load_kb
+
+        return triage_codec(load_kb(kb_dir).scoring.components).json_schema
 
     if name in CODECS:
         return CODECS[name].json_schema

@@ -23,7 +23,7 @@ from finops_cli.models.prompts import resolver_prompt
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.deadlines import regulatory_state
 from finops_cli.rules.scoring import concentration_conditions
-from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE, Codec
+from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, Codec, triage_codec
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -35,7 +35,8 @@ _TOKEN_STEP = 256
 
 def triage_features(row: Row, kb: KnowledgeBase) -> Iterator[tuple[str, str]]:
     """Return the (dimension, value) pairs of a verified triage row."""
-    fail, answer = _read(FAIL, row.record), _read(TRIAGE, row.answer)
+    fail = _read(FAIL, row.record)
+    answer = _read(triage_codec(kb.scoring.components), row.answer)
     yield from _fail_features(fail, answer, kb)
 
 

@@ -25,7 +25,7 @@ from finops_cli.models.prompts import Conversation, resolver_prompt, triage_prom
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
-from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, TRIAGE
+from finops_cli.verify.codecs import FAIL, RESOLUTION, RESOLVER_INPUT, triage_codec
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
 
@@ -154,7 +154,7 @@ def row_of(
 def verify_triage_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
     """Check the answer as a model's answer is checked, then compare every byte of the row."""
     record = FAIL.read(exact_json.decode(row.record))
-    said = TRIAGE.read(exact_json.decode(row.answer))
+    said = triage_codec(kb.scoring.components).read(exact_json.decode(row.answer))
     if record is None or said is None:
         return [
             _fault(

@@ -60,6 +60,7 @@ class Aggregate:
 
     def __post_init__(self) -> None:
         self.graded = GRADED_STAGES[self.stage]
+        self.fields.update(dict.fromkeys(self.graded.fields, 0))
         self.strata = GroupCounts(self.settings)
         self.plans = PlanCount(self.settings)
 
@@ -94,8 +95,8 @@ class Aggregate:
             ] += 1
         if said is None:
             return []
-        wrong = [name for name in self.graded.fields if said[name] != expected[name]]
-        self.fields.update(name for name in self.graded.fields if name not in wrong)
+        wrong = [name for name in expected if said.get(name) != expected[name]]
+        self.fields.update({name: name not in wrong for name in expected})
         if self.graded.has_tiers:
             off = abs(Decimal(said["priority_score"]) - Decimal(expected["priority_score"]))
             self.within += off <= self.settings.score_within
@@ -124,9 +125,7 @@ class Aggregate:
             criticals=self._criticals() if has_tiers else None,
             escalation=self._escalation() if has_tiers else None,
             score_within=proportion(self.within, answered, z) if has_tiers else None,
-            fields={
-                name: proportion(self.fields[name], answered, z) for name in self.graded.fields
-            },
+            fields={name: proportion(count, answered, z) for name, count in self.fields.items()},
             rules={rule: proportion(count, answered, z) for rule, count in _most_first(self.rules)},
             no_answer=dict(_most_first(self.no_answer)),
             shares=self.plans.totals() if has_plans else None,

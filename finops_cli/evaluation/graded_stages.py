@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec.structs import asdict
+
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import ScoreComponents, Triage
@@ -20,14 +22,13 @@ from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.parse import parse_case, parse_case_line, parse_fail, parse_fail_line
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
-from finops_cli.verify.codecs import RESOLUTION, TRIAGE, Codec
+from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 
 Record = FailRecord | ResolverInput
-COMPONENTS = ScoreComponents.__struct_fields__
-TRIAGE_FIELDS = (
-    tuple(name for name in Triage.__struct_fields__ if name not in ("score_components", "reason"))
-    + COMPONENTS
+_OWN_FIELDS = tuple(
+    name for name in Triage.__struct_fields__ if name not in ("score_components", "reason")
 )
+TRIAGE_FIELDS = _OWN_FIELDS + ScoreComponents.__struct_fields__
 PLAN_FIELDS = (
     "steps",
     *(
@@ -43,8 +44,8 @@ def triage_fields(answer: Triage) -> dict[str, Any]:
 
     Sentences are graded by the facts that they state, not by their wording.
     """
-    fields = {name: getattr(answer, name) for name in TRIAGE_FIELDS if name not in COMPONENTS}
-    return fields | {name: getattr(answer.score_components, name) for name in COMPONENTS}
+    fields = {name: getattr(answer, name) for name in _OWN_FIELDS}
+    return fields | asdict(answer.score_components)
 
 
 def plan_fields(plan: Resolution) -> dict[str, Any]:
@@ -64,9 +65,8 @@ class GradedStage:
     parse: Callable[[Any, KnowledgeBase], Record | None]
     answer: Callable[[Any, KnowledgeBase], Any]
     """Compute the rules' answer to a record."""
-    codec: Codec[Any]
-    has_reasoning: bool
-    """The model reasons before it answers."""
+    codec: Callable[[KnowledgeBase], Codec[Any]]
+    """Reads its answers, whose shape may depend on the knowledge base."""
     line_answer: Callable[[Line], Any]
     """Return the final answer of an output line."""
     line_findings: Callable[[Line], Any]
@@ -74,6 +74,7 @@ class GradedStage:
     """The key of the attempts in the field `raw` of an output line."""
     model: Callable[[ModelNames], str | None]
     fields: tuple[str, ...]
+    """The fields that every answer has; a knowledge base may add factors of the score."""
     fields_of: Callable[[Any], dict[str, Any]]
     strata: Callable[[Any, Any, KnowledgeBase], Strata]
     """Return the groups of a record, from the record and the rules' answer."""
@@ -100,8 +101,7 @@ GRADED_STAGES: dict[str, GradedStage] = {
             parse_line=lambda line, kb: parse_fail_line(line).value,
             parse=lambda record, kb: parse_fail(record).value,
             answer=triage,
-            codec=TRIAGE,
-            has_reasoning=False,
+            codec=lambda kb: triage_codec(kb.scoring.components),
             line_answer=lambda line: line.triage,
             line_findings=lambda line: line.verification.triage,
             raw_key="triage",
@@ -128,8 +128,7 @@ GRADED_STAGES: dict[str, GradedStage] = {
             parse_line=lambda line, kb: parse_case_line(line, kb).value,
             parse=lambda record, kb: parse_case(record, kb).value,
             answer=resolve,
-            codec=RESOLUTION,
-            has_reasoning=True,
+            codec=lambda kb: RESOLUTION,
             line_answer=lambda line: line.resolution,
             line_findings=lambda line: line.verification.resolution,
             raw_key="resolution",

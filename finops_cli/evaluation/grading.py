@@ -49,7 +49,7 @@ def _outcome(
     if given is None or line.status == "rejected" or _is_skipped(line, stage):
         return _rejected(stage, line)
     reference = stage.answer(given, kb)
-    answer = _first_answer(line, stage, is_model)
+    answer = _first_answer(line, stage, is_model, kb)
     why = _broken(line, stage, is_model)
     first: First = "none" if answer is None else "wrong" if why else "right"
     tokens, generating_ms = _tokens(line, stage)
@@ -123,7 +123,7 @@ def _attempts(line: Line, stage: GradedStage) -> list[dict[str, Any]]:
     return received
 
 
-def _first_answer(line: Line, stage: GradedStage, is_model: bool) -> Any:
+def _first_answer(line: Line, stage: GradedStage, is_model: bool, kb: KnowledgeBase) -> Any:
     """Parse the first answer as the verification loop does; None if there is none.
 
     The engine's first answer is its final answer.
@@ -139,12 +139,10 @@ def _first_answer(line: Line, stage: GradedStage, is_model: bool) -> Any:
         or attempts[0]["text"] is None
     ):
         return None
-    read = response_parser.parse_response(
-        attempts[0]["text"], expects_reasoning=stage.has_reasoning
-    )
+    read = response_parser.parse_response(attempts[0]["text"])
     if not isinstance(read, response_parser.ParsedResponse):
         return None
-    return stage.codec.read(read.value)
+    return stage.codec(kb).read(read.value)
 
 
 def _tokens(line: Line, stage: GradedStage) -> tuple[int | None, Decimal | None]:

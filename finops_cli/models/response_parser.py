@@ -29,8 +29,12 @@ class ParsedResponse(NamedTuple):
     """Rules (`reply.*`) that the text around the object broke."""
 
 
-def parse_response(text: str, expects_reasoning: bool) -> ParsedResponse | Finding:
-    """Parse the JSON object in `text`. If there is none, return a finding with the reason."""
+def parse_response(text: str, expects_reasoning: bool | None = None) -> ParsedResponse | Finding:
+    """Parse the JSON object in `text`. If there is none, return a finding with the reason.
+
+    `expects_reasoning` says if the model must reason before the object. With None, no warning is
+    about reasoning.
+    """
     reasoning, answer = split_reasoning(text)
     if answer is None:
         return _finding(
@@ -66,12 +70,14 @@ def split_reasoning(text: str) -> tuple[str | None, str | None]:
     return (text.lstrip().removeprefix(OPENED), None) if opened else (None, text)
 
 
-def _warnings(around: str, reasoning: str | None, expects_reasoning: bool) -> tuple[str, ...]:
+def _warnings(
+    around: str, reasoning: str | None, expects_reasoning: bool | None
+) -> tuple[str, ...]:
     rules = {
         "reply.fence": "```" in around,
         "reply.surrounding_text": bool(_FENCE.sub("", around).strip()),
-        "reply.unexpected_reasoning": bool(reasoning) and not expects_reasoning,
-        "reply.missing_reasoning": reasoning is None and expects_reasoning,
+        "reply.unexpected_reasoning": bool(reasoning) and expects_reasoning is False,
+        "reply.missing_reasoning": reasoning is None and expects_reasoning is True,
     }
     return tuple(rule for rule, is_broken in rules.items() if is_broken)
 

@@ -17,7 +17,7 @@ from finops_cli.models.prompts import Conversation, resolver_prompt, triage_prom
 from finops_cli.models.protocol import ModelStage
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
-from finops_cli.verify.codecs import RESOLUTION, TRIAGE, Codec
+from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 from finops_cli.verify.free_text import check_prose, check_reason
 from finops_cli.verify.repair import repaired_plan, repaired_triage
 from finops_cli.verify.resolution import check_resolution
@@ -47,7 +47,7 @@ def triage_task(fail: FailRecord, kb: KnowledgeBase, modelfile: str = "triage") 
     return Task(
         stage="triage",
         prompt=triage_prompt(fail, modelfile),
-        codec=TRIAGE,
+        codec=triage_codec(kb.scoring.components),
         reference=reference,
         check=lambda answer: [
             *check_triage(answer, kb, reference),

@@ -32,7 +32,7 @@ from finops_cli.models.protocol import (
 )
 from finops_cli.models.tasks import Task, answer_schema, resolver_task, triage_task
 from finops_cli.models.token_estimate import estimated_tokens
-from finops_cli.verify.codecs import RESOLUTION, TRIAGE
+from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import schema_errors
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -174,7 +174,7 @@ class VerificationLoop(Generic[A]):
             self.task.stage,
             prompt,
             seed=self.kb.models.seed + number - 1,
-            schema=_schema(self.task.stage) if constrained else None,
+            schema=_schema(self.task.codec) if constrained else None,
             max_tokens=self._tokens_left(prompt) if constrained else None,
             is_repeat=number > 1,
         )
@@ -262,5 +262,5 @@ def _attempt_error(stage: ModelStage, number: int, reply: ParsedReply[Any]) -> A
 
 
 @cache
-def _schema(stage: ModelStage) -> dict[str, Any]:
-    return answer_schema(TRIAGE if stage == "triage" else RESOLUTION)
+def _schema(codec: Codec[Any]) -> dict[str, Any]:
+    return answer_schema(codec)

@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 
 from finops_cli.checking.outputs import check_lines
+from finops_cli.datasets.scratchpad.triage import render_triage_scratchpad
+from finops_cli.datasets.stages import STAGES, features, grade, verify_row
 from finops_cli.domain import exact_json
 from finops_cli.domain.triage import ScoreComponents
 from finops_cli.errors import KnowledgeError
+from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.kb.factors import FACTORS, Factor, Quantity
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.tasks import answer_schema, triage_task
+from finops_cli.models.verified_backend import parse_and_check
 from finops_cli.pipeline.parse import parse_fail
 from finops_cli.rules.triage import triage
 from tests.support.program import GOLDEN
@@ -191,3 +196,44 @@ def test_bundled_factors_keep_the_output_of_card_1(kb: KnowledgeBase) -> None:
     assert record is not None
     golden = GOLDEN / "triage-card-1.jsonl"
     assert exact_json.encode(triage(record, kb)) == golden.read_bytes().rstrip(b"\n")
+
+
+def test_new_factor_is_read_back_from_the_answer_of_a_model(
+    kb_with_shown_factor: KnowledgeBase,
+) -> None:
+    """The rules' own answer passes the loop of a model; its grammar and its schema know it."""
+    kb = kb_with_shown_factor
+    record = parse_fail(dict(RECORD)).value
+    assert record is not None
+    task = triage_task(record, kb)
+    reply = parse_and_check(task, exact_json.encode(task.reference).decode(), False)
+    assert (reply.findings, reply.answer is not None) == ([], True)
+    grammar = answer_schema(task.codec)["properties"]["score_components"]
+    assert "size_factor" in grammar["required"]
+    assert "size_factor" in task.codec.json_schema["$defs"]["ScoreComponents"]["required"]
+
+
+def test_new_factor_is_in_training_rows_and_grades(kb_with_shown_factor: KnowledgeBase) -> None:
+    """A row with the new factor is verified, counted and graded field by field."""
+    kb = kb_with_shown_factor
+    row = STAGES["triage"].make_row(1, 7, kb, "coverage")
+    assert verify_row(row, kb) == []
+    assert dict(features(row, kb))["split"] == row.split
+    assert grade(row, row.answer, kb) == (True, True, True)
+    stage = GRADED_STAGES["triage"]
+    answer = stage.codec(kb).read(exact_json.decode(row.answer))
+    assert "size_factor" in stage.fields_of(answer)
+
+
+@pytest.mark.parametrize("variant", ["kb_with_shown_factor", "kb_with_hidden_factor"])
+def test_new_factor_is_a_step_of_the_scratchpad(
+    variant: str, request: pytest.FixtureRequest
+) -> None:
+    """The working shows quantity, value and points, and ends in the score of the rules."""
+    kb = request.getfixturevalue(variant)
+    record = parse_fail(dict(RECORD)).value
+    assert record is not None
+    text = render_triage_scratchpad(record, triage(record, kb), kb)
+    assert " size 5000 40\n" in text
+    assert "+0020=0715" in text
+    assert text.splitlines()[-1].startswith("85.8 ")

@@ -110,7 +110,7 @@ def make_triage_task(index: int, seed: int, kb: KnowledgeBase) -> list[Piece]:
     record = first_in_split(fails(index, seed, kb, "coverage"), index, kb.datasets.eval_every)
     answer = triage(record, kb)
     given = render_record_lines(record, answer, kb)
-    learned = render_score_lines(answer, kb)
+    learned = render_score_lines(record, answer, kb)
     return [Piece(f"{OPENING}{given}", False), Piece(f"\n{learned}{CLOSING}", True)]
 
 

@@ -32,9 +32,11 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import accumulate
 
+from finops_cli.domain.enums import RegShoStatus
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import plain, render_usd
 from finops_cli.domain.triage import Triage
+from finops_cli.kb.factors import Factor
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.classification import is_offset
 from finops_cli.rules.deadlines import regulatory_state
@@ -50,7 +52,7 @@ def render_triage_scratchpad(record: FailRecord, answer: Triage, kb: KnowledgeBa
     """Write the steps from `record` to the score and state of `answer`, without <think> tags."""
     shares = f"qty {record.qty} of {record.qty:,} shares"
     return "\n".join(
-        (shares, render_record_lines(record, answer, kb), render_score_lines(answer, kb))
+        (shares, render_record_lines(record, answer, kb), render_score_lines(record, answer, kb))
     )
 
 
@@ -61,14 +63,11 @@ def render_record_lines(record: FailRecord, answer: Triage, kb: KnowledgeBase) -
     heavy = volume is not None and volume > kb.scoring.security_rate_over_pct_adv
     position = "none" if record.cns_position is None else f"{record.cns_position}"
     netted = "offset" if is_offset(record) else "stands"
+    state = regulatory_state(record, kb.triage)
     factors = (
-        f"age {record.age_days} {c.age_factor}",
-        (
-            f"value {render_usd(record.market_value)} {len(f'{int(record.market_value)}')}"
-            f" {c.value_factor}"
-        ),
-        f"regulatory {_state(record, kb)} {c.regulatory_factor}",
-        f"counterparty {plain(record.cp_fail_rate_pct)}% {c.cp_history_factor}",
+        f"{factor.row.word} {_render_reading(factor.row, record, state)}"
+        f" {factor.value_of(record, state)}"
+        for factor in kb.scoring.factors
     )
     inventory = _scale(c.inventory_modifier, _INVENTORY_DECIMALS)
     modifiers = (
@@ -92,13 +91,29 @@ def render_record_lines(record: FailRecord, answer: Triage, kb: KnowledgeBase) -
     return f"{obligation}\n{' '.join(factors)}\n{' '.join(modifiers)}"
 
 
-def _state(record: FailRecord, kb: KnowledgeBase) -> str:
+def _render_reading(factor: Factor, record: FailRecord, state: RegShoStatus) -> str:
+    """Write the fields of the record that decide a factor."""
+    render = _READINGS.get(factor.name)
+    return f"{factor.read(record, state)}" if render is None else render(record, state)
+
+
+def _render_value(record: FailRecord, _: RegShoStatus) -> str:
+    return f"{render_usd(record.market_value)} {len(f'{int(record.market_value)}')}"
+
+
+def _render_state(record: FailRecord, state: RegShoStatus) -> str:
     """Write the regulatory state after the fields that decide it. The age is written elsewhere."""
     given = record.reg_sho_status or "none"
-    return (
-        f"{given} {record.cns_direction} {record.side} {_yes(record.reg_sho_threshold)}"
-        f" {regulatory_state(record, kb.triage)}"
-    )
+    threshold = _yes(record.reg_sho_threshold)
+    return f"{given} {record.cns_direction} {record.side} {threshold} {state}"
+
+
+def _render_cp_rate(record: FailRecord, _: RegShoStatus) -> str:
+    return f"{plain(record.cp_fail_rate_pct)}%"
+
+
+_READINGS = {"value": _render_value, "regulatory": _render_state, "cp_history": _render_cp_rate}
+"""The factors that are written as more than the number or word that is looked up."""
 
 
 def _yes(fact: bool) -> str:
@@ -111,12 +126,12 @@ def _modifier_hundredths(applies: bool, name: str, kb: KnowledgeBase) -> str:
     return f"{_scale(modifier, _INVENTORY_DECIMALS):03d}"
 
 
-def render_score_lines(answer: Triage, kb: KnowledgeBase) -> str:
+def render_score_lines(record: FailRecord, answer: Triage, kb: KnowledgeBase) -> str:
     """Write the lines that follow from the lines of the record."""
-    c = answer.score_components
+    c, state = answer.score_components, regulatory_state(record, kb.triage)
     points = [
-        _scale(getattr(c, field) * factor.weight, _BASE_DECIMALS)
-        for field, factor in kb.scoring.factors_by_field
+        _scale(factor.value_of(record, state) * factor.weight, _BASE_DECIMALS)
+        for factor in kb.scoring.factors
     ]
     joint = _scale(c.inventory_modifier * c.concentration_modifier, _JOINT_DECIMALS)
     product, score = _multiply(sum(points), joint, kb)
