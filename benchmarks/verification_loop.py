@@ -86,7 +86,7 @@ def run_verified(url: str, lines: list[bytes], at_once: int, model: str) -> floa
     """Run `lines` through the loop, models loaded; returns the seconds."""
     kb = load_kb(bundled_kb_dir())
     backend = select_backend(
-        BackendRequest("ollama", ("triage",), (url,), triage_model=model, workers=at_once), kb
+        BackendRequest("ollama", ("triage",), (url,), models={"triage": model}, workers=at_once), kb
     ).backend
     pipeline = Pipeline(SEQUENCES["triage"], backend, kb, timed=True)
     backend.prepare("triage")
@@ -106,7 +106,8 @@ def run_verified(url: str, lines: list[bytes], at_once: int, model: str) -> floa
 def make_requests(url: str, lines: list[bytes], model: str) -> list[bytes]:
     """Make the requests that the loop sends for `lines`."""
     model, _ = open_ollama(
-        BackendRequest("ollama", ("triage",), (url,), triage_model=model), load_kb(bundled_kb_dir())
+        BackendRequest("ollama", ("triage",), (url,), models={"triage": model}),
+        load_kb(bundled_kb_dir()),
     )
     records = [FAIL.read_line(line) for line in lines]
     asked = [

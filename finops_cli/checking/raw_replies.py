@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from finops_cli.checking.outputs import Verdict, check_answers, check_plan, finding_of
 from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
 from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
 from finops_cli.models.protocol import Attempt
@@ -72,11 +73,11 @@ def _check_line(given: Any, input_line: bytes | None, kb: KnowledgeBase) -> Iter
         return  # no model was asked: the prompt did not fit
     if not isinstance(raw, dict) or not any(
         isinstance(raw.get(answer_name), list) and raw[answer_name]
-        for answer_name in ("triage", "resolution")
+        for answer_name in ANSWER_FIELDS.values()
     ):
         yield _shape("/raw", "what was received; run with --keep-raw")
         return
-    for answer_name in ("triage", "resolution"):
+    for answer_name in ANSWER_FIELDS.values():
         try:
             attempts = msgspec.convert(raw.get(answer_name, []), list[Attempt])
         except msgspec.ValidationError as error:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Finding
+from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.guard.records import could_be_masked
 from finops_cli.verify.schemas import show_value
 
@@ -31,7 +32,7 @@ def answers_of(given: dict[str, Any]) -> list[str]:
     """List the answers that the line's command has. `verification` names each of them."""
     verification = given.get("verification")
     named = verification if isinstance(verification, dict) else given
-    return [stage for stage in ("triage", "resolution") if stage in named or stage in given]
+    return [field for field in ANSWER_FIELDS.values() if field in named or field in given]
 
 
 def check_run_line(given: dict[str, Any]) -> list[Finding]:

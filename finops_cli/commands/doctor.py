@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finops_cli.commands.help_examples import Example, show_examples
-from finops_cli.commands.options import (
-    AsJson,
-    Hosts,
-    ResolverGguf,
-    ResolverModel,
-    TriageGguf,
-    TriageModel,
-    kb_dir_of,
-)
+from finops_cli.commands.options import AsJson, kb_dir_of
+from finops_cli.commands.run_options import ModelOptions, model_request, with_shared_options
 
 if TYPE_CHECKING:
     from finops_cli.models.diagnosis import Diagnosis
@@ -35,29 +28,19 @@ _INDENT = " " * 26
     Example("finops doctor", needs="models"),
     "finops doctor --no-live --json",
 )
+@with_shared_options("on_violation", "keep_raw", "timeout", "guard")
 def doctor(
     context: typer.Context,
-    host: Hosts = None,
-    triage_model: TriageModel = None,
-    resolver_model: ResolverModel = None,
-    triage_gguf: TriageGguf = None,
-    resolver_gguf: ResolverGguf = None,
+    *,
+    models: ModelOptions,
     live: Live = True,
     as_json: AsJson = False,
 ) -> None:
     """Check installation, models and servers; suggest fixes."""
     from finops_cli.doctor.checkup import diagnose, is_broken
-    from finops_cli.models.backend_request import BackendRequest
     from finops_cli.pipeline.output import encode_value
 
-    request = BackendRequest(
-        hosts=tuple(host or ()),
-        triage_model=triage_model,
-        resolver_model=resolver_model,
-        triage_gguf=triage_gguf,
-        resolver_gguf=resolver_gguf,
-    )
-    found = diagnose(kb_dir_of(context), request, live)
+    found = diagnose(kb_dir_of(context), model_request(models), live)
     if as_json:
         typer.echo(encode_value(found))
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
@@ -36,11 +36,12 @@ from finops_cli.commands.options import (
     Workers,
     is_typed,
 )
+from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.backends import AUTO
 
 if TYPE_CHECKING:
+    from finops_cli.domain.stage_names import StageName
     from finops_cli.models.backend_request import BackendRequest
-    from finops_cli.models.protocol import ModelStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,6 @@ class ModelOptions:
     guard: Guard = None
 
 
-_FROM_ENVIRONMENT = ("triage_gguf", "resolver_gguf")
-"""Options that an environment variable may set."""
 _SHARED = (RunOptions, ModelOptions)
 
 
@@ -136,20 +135,36 @@ def backend_request(
     context: typer.Context,
     options: RunOptions,
     models: ModelOptions,
-    stages: tuple[ModelStage, ...],
+    stages: tuple[StageName, ...],
 ) -> BackendRequest:
     """Collect the options of a call that concern the backend."""
+    untyped = frozenset(
+        f"--{stage}-gguf" for stage in ANSWER_FIELDS if not is_typed(context, f"{stage}_gguf")
+    )
+    return replace(
+        model_request(models),
+        backend=options.backend,
+        stages=stages,
+        workers=options.workers,
+        from_environment=untyped,
+    )
+
+
+def model_request(models: ModelOptions) -> BackendRequest:
+    """Collect the options of a call that concern language models."""
     from finops_cli.models.backend_request import BackendRequest
 
     names = {field.name for field in fields(BackendRequest)}
     given = {field.name: getattr(models, field.name) for field in fields(models)}
     given["hosts"] = tuple(models.hosts or ())
     return BackendRequest(
-        backend=options.backend,
-        stages=stages,
-        workers=options.workers,
-        from_environment=frozenset(
-            name for name in _FROM_ENVIRONMENT if not is_typed(context, name)
-        ),
+        models=_collect_by_stage(given, "model"),
+        ggufs=_collect_by_stage(given, "gguf"),
         **{name: value for name, value in given.items() if name in names},
     )
+
+
+def _collect_by_stage(given: Mapping[str, Any], kind: str) -> dict[StageName, Any]:
+    """Collect the values of --STAGE-KIND for each stage that a run asks, where they are given."""
+    values = {stage: given.get(f"{stage}_{kind}") for stage in ANSWER_FIELDS}
+    return {stage: value for stage, value in values.items() if value is not None}

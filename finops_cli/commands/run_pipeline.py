@@ -181,7 +181,7 @@ def _open_pipeline(
     is_auto = options.backend == AUTO
     # --quiet still reports that records go to models, and that named model files are not used
     asks_models = selected.backend.origin.is_model
-    is_silent = options.quiet and not asks_models and not request.ggufs
+    is_silent = options.quiet and not asks_models and not request.files
     chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
     for text in (*([] if is_silent else chosen), *selected.notices):
         typer.echo(wrap_label("backend", text), err=True)

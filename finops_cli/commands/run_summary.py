@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import get_args
 
 from finops_cli.domain.enums import Action, Status, Tier
+from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.monitoring.run_summary import RunSummary
 
 _LABEL = 12
@@ -20,7 +21,7 @@ def render_summary(run: RunSummary) -> str:
         ("status", _format_counts(run.statuses, get_args(Status))),
         ("tier", _format_counts(run.tiers, tuple(reversed(get_args(Tier))))),
         ("action", _format_counts(run.actions, get_args(Action))),
-        *((_MODEL_ROWS[stage], _format_first_answers(run, stage)) for stage in _MODEL_ROWS),
+        *((_MODEL_LABELS.get(s, s), _format_first_answers(run, s)) for s in ANSWER_FIELDS),
         ("violations", _format_counts(run.violations, _most_first(run.violations))),
         ("server", _format_counts(run.server, _most_first(run.server))),
         ("masked", _format_counts(run.masked, _most_first(run.masked))),
@@ -41,7 +42,8 @@ def render_summary(run: RunSummary) -> str:
     return "\n".join(line for label, text in rows if text for line in _wrap_items(label, text))
 
 
-_MODEL_ROWS = {"triage": "triage model", "resolver": "resolver"}
+_MODEL_LABELS = {"triage": "triage model"}
+"""Labels of the stages whose own name does not say that a model is meant."""
 
 
 def _format_first_answers(run: RunSummary, stage: str) -> str:

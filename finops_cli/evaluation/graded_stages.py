@@ -13,12 +13,11 @@ from msgspec.structs import asdict
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import ANSWER_FIELDS, StageName
 from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.evaluation.plan_coverage import PlanShares, plan_shares
 from finops_cli.evaluation.strata import Strata, strata_of_case, strata_of_fail
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.protocol import ModelNames, ModelStage
-from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.parse import parse_case, parse_case_line, parse_fail, parse_fail_line
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
@@ -58,7 +57,7 @@ def plan_fields(plan: Resolution) -> dict[str, Any]:
 class GradedStage:
     """Everything that an evaluation needs to know about one stage."""
 
-    name: ModelStage
+    name: StageName
     command: Literal["triage", "resolve"]
     """The command that runs only this stage."""
     parse_line: Callable[[bytes, KnowledgeBase], Record | None]
@@ -67,12 +66,6 @@ class GradedStage:
     """Compute the rules' answer to a record."""
     codec: Callable[[KnowledgeBase], Codec[Any]]
     """Reads its answers, whose shape may depend on the knowledge base."""
-    line_answer: Callable[[Line], Any]
-    """Return the final answer of an output line."""
-    line_findings: Callable[[Line], Any]
-    raw_key: str
-    """The key of the attempts in the field `raw` of an output line."""
-    model: Callable[[ModelNames], str | None]
     fields: tuple[str, ...]
     """The fields that every answer has; a knowledge base may add factors of the score."""
     fields_of: Callable[[Any], dict[str, Any]]
@@ -91,6 +84,11 @@ class GradedStage:
     drift_dimension: str
     """The dimension that only lines with an answer of this stage have."""
 
+    @property
+    def answer_field(self) -> str:
+        """The field of an output line, and of its `verification` and `raw`, for this stage."""
+        return ANSWER_FIELDS[self.name]
+
 
 GRADED_STAGES: dict[str, GradedStage] = {
     stage.name: stage
@@ -102,10 +100,6 @@ GRADED_STAGES: dict[str, GradedStage] = {
             parse=lambda record, kb: parse_fail(record).value,
             answer=triage,
             codec=lambda kb: triage_codec(kb.scoring.components),
-            line_answer=lambda line: line.triage,
-            line_findings=lambda line: line.verification.triage,
-            raw_key="triage",
-            model=lambda models: models.triage,
             fields=TRIAGE_FIELDS,
             fields_of=triage_fields,
             strata=strata_of_fail,
@@ -129,10 +123,6 @@ GRADED_STAGES: dict[str, GradedStage] = {
             parse=lambda record, kb: parse_case(record, kb).value,
             answer=resolve,
             codec=lambda kb: RESOLUTION,
-            line_answer=lambda line: line.resolution,
-            line_findings=lambda line: line.verification.resolution,
-            raw_key="resolution",
-            model=lambda models: models.resolver,
             fields=PLAN_FIELDS,
             fields_of=plan_fields,
             strata=strata_of_case,

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct, UnsetType
 
 from finops_cli.datasets.splits import content_key
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import Unfinished
 from finops_cli.evaluation.graded_stages import GRADED_STAGES, GradedStage
 from finops_cli.evaluation.outcomes import NAME_CHARS, First, Outcome
@@ -17,12 +18,11 @@ from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
-from finops_cli.models.protocol import ModelStage
 from finops_cli.pipeline.output import Line, read_line
 
 
 def grade(
-    records: Path, answers: Path, stage: ModelStage, is_model: bool, kb: KnowledgeBase
+    records: Path, answers: Path, stage: StageName, is_model: bool, kb: KnowledgeBase
 ) -> Iterator[Outcome]:
     """Grade the answer to each record of an evaluation, in order.
 
@@ -111,7 +111,7 @@ def _broken(line: Line, stage: GradedStage, is_model: bool) -> tuple[str, ...]:
             ),
             (),
         )
-    findings = stage.line_findings(line)
+    findings = getattr(line.verification, stage.answer_field)
     return (
         tuple(sorted({finding.rule for finding in findings})) if isinstance(findings, list) else ()
     )
@@ -119,7 +119,7 @@ def _broken(line: Line, stage: GradedStage, is_model: bool) -> tuple[str, ...]:
 
 def _attempts(line: Line, stage: GradedStage) -> list[dict[str, Any]]:
     kept = {} if isinstance(line.raw, UnsetType) else line.raw
-    received: list[dict[str, Any]] = kept.get(stage.raw_key, [])
+    received: list[dict[str, Any]] = kept.get(stage.answer_field, [])
     return received
 
 
@@ -129,7 +129,7 @@ def _first_answer(line: Line, stage: GradedStage, is_model: bool, kb: KnowledgeB
     The engine's first answer is its final answer.
     """
     if not is_model:
-        standing = stage.line_answer(line)
+        standing = getattr(line, stage.answer_field)
         return standing if isinstance(standing, Struct) else None
     attempts = _attempts(line, stage)
     if (

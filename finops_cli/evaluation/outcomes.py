@@ -16,11 +16,11 @@ from msgspec import Struct
 from finops_cli.domain import exact_json
 from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.enums import Status
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.plan_coverage import PlanShares
 from finops_cli.evaluation.strata import Strata
-from finops_cli.models.protocol import ModelStage
 
 FILE = "outcomes.jsonl"
 NAME_CHARS = 16
@@ -35,7 +35,7 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: str
     content: str
     """The digest of the fields that the rules read."""
-    stage: ModelStage
+    stage: StageName
     strata: Strata
     first: First | None
     why: tuple[str, ...]

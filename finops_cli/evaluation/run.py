@@ -102,7 +102,7 @@ def conclude(
     metrics = aggregate(outcomes.read_outcomes(folder), kb.evaluation)
     ran = _baselines(wanted, folder, kb, simpler)
     compared = compare_with_baselines(outcomes.read_outcomes(folder), folder) if ran.results else []
-    model = GRADED_STAGES[wanted.stage].model(origin.models)
+    model = origin.models.get(wanted.stage)
     earned = verdict(
         model or origin.name, metrics, compared, ran, not origin.is_model, kb.evaluation
     )

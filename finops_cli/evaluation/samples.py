@@ -18,12 +18,12 @@ from finops_cli.datasets.splits import content_key, split_of
 from finops_cli.datasets.stages import STAGES
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain.decode_errors import describe_decode_error
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading, whole
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.protocol import ModelStage
 from finops_cli.pipeline.parse import decode
 
 
@@ -31,7 +31,7 @@ from finops_cli.pipeline.parse import decode
 class SampleOptions:
     """The records that an evaluation sends to a backend."""
 
-    stage: ModelStage
+    stage: StageName
     rows: int | None
     """None: every record of a file, or the default number of the knowledge base."""
     seed: int

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from finops_cli.domain.enums import OnViolation
+from finops_cli.domain.stage_names import ANSWER_FIELDS, StageName
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.bundled import model_files
-from finops_cli.models.protocol import ModelStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,45 +19,43 @@ class BackendRequest:
 
     backend: str = "auto"
     """A name of `models.backends.BACKENDS`, or auto."""
-    stages: tuple[ModelStage, ...] = ("triage", "resolver")
+    stages: tuple[StageName, ...] = tuple(ANSWER_FIELDS)
     hosts: tuple[str, ...] = ()
-    triage_model: str | None = None
-    resolver_model: str | None = None
+    models: Mapping[StageName, str] = field(default_factory=dict)
+    """Names of models, by stage."""
     on_violation: OnViolation = "repair"
     timeout: float | None = None
     """Seconds for one answer."""
     workers: int | None = None
     """Maximum number of requests at once."""
-    triage_gguf: Path | None = None
-    resolver_gguf: Path | None = None
+    ggufs: Mapping[StageName, Path] = field(default_factory=dict)
+    """Model files, by stage."""
     from_environment: frozenset[str] = frozenset()
-    """Fields set by an environment variable. If one cannot be satisfied, the default is used."""
+    """Options set by an environment variable. If one cannot be satisfied, the default is used."""
 
-    def model(self, stage: ModelStage, kb: KnowledgeBase) -> str:
+    def model(self, stage: StageName, kb: KnowledgeBase) -> str:
         """Name the model of `stage`."""
-        named = self.triage_model if stage == "triage" else self.resolver_model
-        return named or kb.models.models[stage]
+        return self.models.get(stage) or kb.models.models[stage]
 
     @property
-    def ggufs(self) -> dict[ModelStage, Path]:
+    def files(self) -> dict[StageName, Path]:
         """Return the named model files for the stages of the call."""
-        named: dict[ModelStage, Path | None] = {
-            "triage": self.triage_gguf,
-            "resolver": self.resolver_gguf,
-        }
-        return {
-            stage: path
-            for stage, path in named.items()
-            if path is not None and stage in self.stages
-        }
+        return {stage: path for stage, path in self.ggufs.items() if stage in self.stages}
 
-    def is_given(self, field: str) -> bool:
-        """Return true if the call itself sets the field."""
-        return bool(getattr(self, field)) and field not in self.from_environment
+    def given_options(self, field: str, option: str) -> list[str]:
+        """List the options of `field` that the call itself sets.
+
+        In `option`, {stage} stands for the stage of a field that is by stage.
+        """
+        value = getattr(self, field)
+        names = (
+            [option.format(stage=stage) for stage in value]
+            if isinstance(value, Mapping)
+            else [option] * bool(value)
+        )
+        return [name for name in names if name not in self.from_environment]
 
     def or_bundled(self) -> Self:
         """Use the bundled model files if no file is named and each stage has one."""
-        files = {} if self.ggufs else model_files(self.stages)
-        if len(files) < len(self.stages):
-            return self
-        return replace(self, triage_gguf=files.get("triage"), resolver_gguf=files.get("resolver"))
+        files = {} if self.files else model_files(self.stages)
+        return replace(self, ggufs=files) if len(files) == len(self.stages) else self

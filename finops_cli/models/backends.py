@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 
 if TYPE_CHECKING:
+    from finops_cli.domain.stage_names import StageName
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.models.backend_request import BackendRequest
     from finops_cli.models.diagnosis import Diagnosis, LiveTest
-    from finops_cli.models.protocol import Backend, ModelStage, TextModel
+    from finops_cli.models.protocol import Backend, TextModel
 
 AUTO = "auto"
+_GGUF = "--{stage}-gguf"
 
 
 class SelectedBackend(NamedTuple):
@@ -49,7 +52,7 @@ class BackendSpec:
     """Open the backend. Raises MissingPiece or UsageError if it cannot answer."""
     options: dict[str, str]
     """Options of this backend only: from the field of BackendRequest to the name on the command
-    line.
+    line. {stage} in a name stands for each stage that a run asks.
     """
     find: Callable[[BackendRequest, KnowledgeBase], SelectedBackend | NotApplicable] | None = None
     """Try to open the backend for `auto`, in the order of the table; None: `auto` never selects it.
@@ -101,12 +104,18 @@ def _refuse_foreign_options(spec: BackendSpec, request: BackendRequest) -> None:
     """
     for other in BACKENDS.values():
         given = [
-            option
+            name
             for field, option in other.options.items()
-            if field not in spec.options and request.is_given(field)
+            if field not in spec.options
+            for name in request.given_options(field, option)
         ]
         if given:
-            accepted = _join(list(spec.options.values())) if spec.options else "no such option"
+            own = [
+                name
+                for option in spec.options.values()
+                for name in dict.fromkeys(option.format(stage=stage) for stage in ANSWER_FIELDS)
+            ]
+            accepted = _join(own) if own else "no such option"
             raise UsageError(
                 f"{_join(given)}: only for --backend {other.name}",
                 f"--backend {spec.name} takes {accepted}",
@@ -160,7 +169,7 @@ def _open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacke
     named = request.or_bundled()
     notices: tuple[str, ...] = ()
     if named is not request:
-        files = " and ".join(path.name for path in named.ggufs.values())
+        files = " and ".join(path.name for path in named.files.values())
         notices = (
             f"no model file is named: the small models that ship with finops answer ({files})",
         )
@@ -173,20 +182,20 @@ def _find_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacke
 
     Files that the call names must work. Files from the environment need not.
     """
-    if not request.ggufs:
+    if not request.files:
         return NotApplicable()
     try:
         selected = _open_llama_cpp(request, kb)
         _load(selected.backend, request.stages)
     except (UsageError, MissingPiece, OSError) as error:
-        if request.is_given("triage_gguf") or request.is_given("resolver_gguf"):
+        if request.given_options("ggufs", _GGUF):
             raise
         reason = error.one_line() if isinstance(error, FinopsError) else str(error)
         return NotApplicable(reason)
     return selected._replace(why="model files are named")
 
 
-def _load(backend: Backend, stages: tuple[ModelStage, ...]) -> None:
+def _load(backend: Backend, stages: tuple[StageName, ...]) -> None:
     """Load every model. If one cannot be loaded, unload the others."""
     try:
         for stage in stages:
@@ -227,11 +236,7 @@ BACKENDS: dict[str, BackendSpec] = {
             name="ollama",
             summary="models on Ollama servers",
             open=_open_ollama,
-            options={
-                "hosts": "--host",
-                "triage_model": "--triage-model",
-                "resolver_model": "--resolver-model",
-            },
+            options={"hosts": "--host", "models": "--{stage}-model"},
             find=_find_ollama,
             diagnose=_diagnose_ollama,
         ),
@@ -239,7 +244,7 @@ BACKENDS: dict[str, BackendSpec] = {
             name="llama-cpp",
             summary="model files on this machine",
             open=_open_llama_cpp,
-            options={"triage_gguf": "--triage-gguf", "resolver_gguf": "--resolver-gguf"},
+            options={"ggufs": _GGUF},
             find=_find_llama_cpp,
             diagnose=_diagnose_llama_cpp,
         ),

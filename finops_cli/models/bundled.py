@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_dir
 from finops_cli.models.gguf import NotGguf, gguf_pairs
 from finops_cli.models.modelfile import Modelfile, read_modelfile
-from finops_cli.models.protocol import ModelStage
 
 MADE_FOR = "finops.modelfile"
 """The key of a GGUF file whose value is the name of a Modelfile.
@@ -40,9 +40,9 @@ def list_modelfiles(stage: str) -> list[str]:
     return sorted(name for name in names if name == stage or name.endswith(f"-{stage}"))
 
 
-def model_files(stages: Iterable[ModelStage]) -> dict[ModelStage, Path]:
+def model_files(stages: Iterable[StageName]) -> dict[StageName, Path]:
     """Return the bundled model files of `stages`. A stage may have none."""
-    files: dict[ModelStage, Path] = {
+    files: dict[StageName, Path] = {
         stage: bundled_dir("bundled_models") / f"tiny-{stage}.gguf" for stage in stages
     }
     return {stage: path for stage, path in files.items() if path.is_file()}

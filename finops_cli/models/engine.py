@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.protocol import Answer, ModelStage, Origin
+from finops_cli.models.protocol import Answer, Origin
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.resolution import check_resolution
@@ -27,7 +28,7 @@ class Engine:
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
 
-    def prepare(self, stage: ModelStage) -> None:
+    def prepare(self, stage: StageName) -> None:
         """Do nothing: there is no model to load."""
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:

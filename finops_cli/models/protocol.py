@@ -7,8 +7,8 @@ backend parses and checks the text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -16,17 +16,19 @@ from finops_cli.domain.enums import Status
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import ANSWER_FIELDS, StageName
 from finops_cli.domain.triage import Triage
 
 A = TypeVar("A")
-ModelStage = Literal["triage", "resolver"]
 
 
-class ModelNames(Struct, frozen=True):
-    """The name of the model that answered each stage; null for a stage without one."""
+ModelNames = Mapping[StageName, str | None]
+"""The name of the model that answers each stage; null for a stage without one."""
 
-    triage: str | None = None
-    resolver: str | None = None
+
+def names_by_stage(names: Mapping[StageName, str]) -> ModelNames:
+    """Complete `names` with null for each stage that a run asks and that has no model."""
+    return {**dict.fromkeys(ANSWER_FIELDS), **names}
 
 
 class Attempt(Struct, frozen=True):
@@ -46,7 +48,7 @@ class Attempt(Struct, frozen=True):
 class AttemptError(Struct, frozen=True, omit_defaults=True):
     """An attempt that was not accepted unchanged."""
 
-    stage: ModelStage
+    stage: StageName
     attempt: int
     rules: tuple[str, ...] = ()
     """Rules that the answer broke."""
@@ -74,7 +76,7 @@ class Origin(NamedTuple):
     name: str
     is_model: bool
     """True if a language model reads the records: their text is guarded, its answers graded."""
-    models: ModelNames = ModelNames()
+    models: ModelNames = names_by_stage({})
     digests: ModelNames | None = None
     """Digests of the model files; None if they are unknown, as for a remote API."""
     prompt_sha256: str | None = None
@@ -99,7 +101,7 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare(self, stage: ModelStage) -> None: ...
+    def prepare(self, stage: StageName) -> None: ...
 
     def triage(self, fail: FailRecord) -> Answer[Triage]: ...
 
@@ -115,7 +117,7 @@ class Backend(Protocol):
 class CompletionRequest(NamedTuple):
     """One request for text."""
 
-    stage: ModelStage
+    stage: StageName
     prompt: str
     seed: int
     schema: dict[str, Any] | None = None
@@ -148,13 +150,13 @@ class TextModel(Protocol):
     @property
     def must_alternate(self) -> bool: ...
 
-    def prepare(self, stage: ModelStage) -> None: ...
+    def prepare(self, stage: StageName) -> None: ...
 
-    def modelfile(self, stage: ModelStage) -> str:
+    def modelfile(self, stage: StageName) -> str:
         """Return the name of the Modelfile that defines the prompt of a stage."""
         ...
 
-    def context_size(self, stage: ModelStage) -> int:
+    def context_size(self, stage: StageName) -> int:
         """Return the number of tokens of the context."""
         ...
 

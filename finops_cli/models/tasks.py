@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import Conversation, resolver_prompt, triage_prompt
-from finops_cli.models.protocol import ModelStage
+from finops_cli.rules.handoff import handoff
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
@@ -30,7 +31,7 @@ A = TypeVar("A", bound=msgspec.Struct)
 class Task(Generic[A]):
     """One record for one stage: the prompt, and functions to parse, check and repair the answer."""
 
-    stage: ModelStage
+    stage: StageName
     prompt: Conversation
     codec: Codec[A]
     reference: A
@@ -74,6 +75,22 @@ def resolver_task(
         ],
         repair=lambda answer, found: repaired_plan(answer, found, reference, unrepairable),
     )
+
+
+class RunTask(NamedTuple):
+    """A stage that a run asks a model about."""
+
+    task: Callable[[Any, KnowledgeBase, str], Task[Any]]
+    """From its record, the knowledge base and the name of a Modelfile."""
+    record_of: Callable[[FailRecord, KnowledgeBase], Any]
+    """Its record for a fail; NotApplicable for a fail that the stage does not read."""
+
+
+RUN_TASKS: dict[StageName, RunTask] = {
+    "triage": RunTask(triage_task, lambda fail, kb: fail),
+    "resolver": RunTask(resolver_task, lambda fail, kb: handoff(fail, triage(fail, kb), kb)),
+}
+"""A row for each stage of `domain.stage_names.ANSWER_FIELDS`."""
 
 
 def answer_schema(codec: Codec[Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from finops_cli.domain.enums import OnViolation, Status
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
@@ -27,7 +28,6 @@ from finops_cli.models.protocol import (
     Attempt,
     AttemptError,
     CompletionRequest,
-    ModelStage,
     TextModel,
 )
 from finops_cli.models.tasks import Task, answer_schema, resolver_task, triage_task
@@ -55,7 +55,7 @@ class VerifiedBackend:
     def must_alternate(self) -> bool:
         return self._model.must_alternate
 
-    def prepare(self, stage: ModelStage) -> None:
+    def prepare(self, stage: StageName) -> None:
         self._model.prepare(stage)
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
@@ -256,7 +256,7 @@ def _better_of(best: ParsedReply[A] | None, reply: ParsedReply[A]) -> ParsedRepl
     return best
 
 
-def _attempt_error(stage: ModelStage, number: int, reply: ParsedReply[Any]) -> AttemptError:
+def _attempt_error(stage: StageName, number: int, reply: ParsedReply[Any]) -> AttemptError:
     rules = tuple(sorted({finding.rule for finding in reply.findings}))
     return AttemptError(stage, number, rules, reply.server_errors)
 

@@ -15,11 +15,12 @@ from itertools import islice
 from pathlib import Path
 
 from finops_cli.domain.enums import GuardMode
+from finops_cli.domain.stage_names import StageName
 from finops_cli.files.jsonl import Batch
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
-from finops_cli.models.protocol import Backend, ModelStage
+from finops_cli.models.protocol import Backend
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.parallel import in_threads
 from finops_cli.pipeline.output import Line, encode, read_line
@@ -193,7 +194,7 @@ def _alternate(batches: Iterator[Batch], pipeline: Pipeline) -> Iterator[BatchRe
         )
 
 
-def _prepare(backend: Backend, model: ModelStage | None) -> None:
+def _prepare(backend: Backend, model: StageName | None) -> None:
     if model is not None:
         backend.prepare(model)
 

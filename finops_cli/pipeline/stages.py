@@ -13,9 +13,10 @@ from typing import Any, Literal, NamedTuple
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.protocol import Answer, Backend, ModelStage
+from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.parse import (
     ParseResult,
     parse_case,
@@ -117,7 +118,7 @@ class NextStage(NamedTuple):
     """A stage after the first, and the model that it asks (None: no model)."""
 
     run: LaterStage
-    model: ModelStage | None = None
+    model: StageName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +132,13 @@ class StageSequence:
     shares_owed: Callable[[Any], int]
     """Return the shares that a parsed input owes."""
     first: FirstStage
-    first_model: ModelStage | None
+    first_model: StageName | None
     later: tuple[NextStage, ...] = ()
     answers: tuple[AnswerName, ...]
     """The answers that an output line of the command has."""
 
     @property
-    def models(self) -> tuple[ModelStage, ...]:
+    def models(self) -> tuple[StageName, ...]:
         """List the models that the stages ask, in order."""
         asked = (self.first_model, *(stage.model for stage in self.later))
         return tuple(model for model in asked if model is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from finops_cli.domain.finding import Finding
+from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.monitoring.latencies import step_of
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.output import Line
@@ -50,10 +51,9 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
 def _count_models(summary: RunSummary, line: Line) -> None:
     """Count the stages that language models answered, and how good their answers were."""
     attempt_errors = line.provenance.attempt_errors or ()
-    answers = {"triage": line.triage, "resolver": line.resolution}
     for stage, findings in _findings(line).items():
         mine = [attempt for attempt in attempt_errors if attempt.stage == stage]
-        answered = isinstance(answers[stage], Struct)
+        answered = isinstance(getattr(line, ANSWER_FIELDS[stage]), Struct)
         if not answered and not findings:
             continue
         summary.models[f"{stage} asked"] += 1
@@ -73,5 +73,5 @@ def _findings(line: Line) -> dict[str, list[Finding]]:
 
     A stage that the command does not run is left out.
     """
-    findings = {"triage": line.verification.triage, "resolver": line.verification.resolution}
+    findings = {stage: getattr(line.verification, field) for stage, field in ANSWER_FIELDS.items()}
     return {stage: found for stage, found in findings.items() if isinstance(found, list)}

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -28,7 +28,7 @@ from finops_cli.models.llama_cpp.messages import Generate
 from finops_cli.models.llama_cpp.worker_process import NotLoaded, WorkerProcess
 from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.prompts import EMPTY_THINK
-from finops_cli.models.protocol import CompletionRequest, ModelStage
+from finops_cli.models.protocol import CompletionRequest
 from finops_cli.weights.architecture import Name
 
 
@@ -101,16 +101,16 @@ def _open_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_Re
     if isinstance(stage_named(stage).answers, LabelAnswers):
         opened = _open_chat_model(path, stage, kb)
     else:
-        opened = _open_stage_model(path, cast(ModelStage, stage), kb)
+        opened = _open_stage_model(path, stage, kb)
     with opened as model:
         yield model
 
 
 @contextmanager
-def _open_stage_model(path: Path, stage: ModelStage, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
+def _open_stage_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterator[_ReadyModel]:
     """Open a model that `finops run` uses. It is asked as on the first attempt, without repair."""
-    named: dict[str, Any] = {f"{stage}_gguf": path}
-    model = open_llama_cpp(BackendRequest(backend="llama-cpp", stages=(stage,), **named), kb)
+    request = BackendRequest(backend="llama-cpp", stages=(stage,), ggufs={stage: path})
+    model = open_llama_cpp(request, kb)
     modelfile = model.modelfile(stage)
 
     def ask(row: Row) -> str:

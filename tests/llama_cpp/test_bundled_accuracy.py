@@ -14,10 +14,10 @@ import pytest
 
 from finops_cli.datasets.rows import Row
 from finops_cli.datasets.writer import DatasetOptions, row_at
+from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.bundled import model_files
-from finops_cli.models.protocol import ModelStage
 from finops_cli.quantization.accuracy_check import check_accuracy
 from tests.support.program import ROOT, Finops
 
@@ -67,7 +67,7 @@ def test_bundled_model_continued_phase_1_with_its_accuracy(
 
 @pytest.mark.parametrize("stage", RATES)
 def test_bundled_model_answers_unseen_records_accurately(
-    stage: ModelStage, kb: KnowledgeBase
+    stage: StageName, kb: KnowledgeBase
 ) -> None:
     """A bundled model answers unseen records with the documented accuracy, less a margin for the
     small sample.
@@ -102,7 +102,7 @@ def test_evaluation_of_bundled_model_reports_accuracy_speed(tmp_path: Path, fino
     assert metrics["speed"]["tokens_per_second"] > 0
 
 
-def unseen_rows(stage: ModelStage, kb: KnowledgeBase) -> Iterator[Row]:
+def unseen_rows(stage: StageName, kb: KnowledgeBase) -> Iterator[Row]:
     """Rows of the evaluation split that the model is made for, of a seed that nothing was made
     with.
     """

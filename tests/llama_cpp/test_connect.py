@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from finops_cli import extras
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -30,7 +31,7 @@ from finops_cli.models.llama_cpp.memory import memory_bytes, token_bytes
 from finops_cli.models.llama_cpp.messages import Load, Sampling
 from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
 from finops_cli.models.llama_cpp.worker_process import NotLoaded
-from finops_cli.models.protocol import CompletionRequest, ModelStage, Origin
+from finops_cli.models.protocol import CompletionRequest, Origin
 from tests.support.cures import cured_by
 from tests.support.program import ROOT
 from tests.support.tiny_gguf import Shape, write_tiny_gguf
@@ -103,7 +104,7 @@ class FakeProcess:
 
 
 def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> LlamaCppModel:
-    stages: tuple[ModelStage, ...] = ("triage", "resolver")
+    stages: tuple[StageName, ...] = ("triage", "resolver")
     profiles = {
         stage: Profile(Load(path, 1000), Sampling())
         for stage, path in zip(stages, paths, strict=True)
@@ -276,7 +277,9 @@ def test_origin_has_digests_and_settings_but_not_workers(gguf: Path, kb: Knowled
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llguidance")
     models = [
-        open_llama_cpp(BackendRequest("llama-cpp", ("triage",), workers=n, triage_gguf=gguf), kb)
+        open_llama_cpp(
+            BackendRequest("llama-cpp", ("triage",), workers=n, ggufs={"triage": gguf}), kb
+        )
         for n in (None, 3)
     ]
     first, second = (model.origin for model in models)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -27,7 +28,7 @@ PRIVATE = "call Jane Doe 555-867-5309, SSN 078-05-1120"
 def remote(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
     """Add a backend without digests to the table; return its model, which keeps what it was asked.
 
-    Its first answer to each record has a wrong score.
+    Its triages have a wrong field.
     """
     model = ScriptedModel(lambda request, _: wrong_answer(request))
     model.origin = model.origin._replace(name="remote", digests=None)
@@ -41,9 +42,11 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
 
 
 def wrong_answer(request: CompletionRequest) -> str:
-    return right(
-        request, load_kb(bundled_kb_dir()), lambda answer: answer | {"escalation_level": "L0"}
-    )
+    def flip(answer: dict[str, Any]) -> dict[str, Any]:
+        return answer | {"category_priority_override": not answer["category_priority_override"]}
+
+    change = flip if request.stage == "triage" else None
+    return right(request, load_kb(bundled_kb_dir()), change)
 
 
 def test_model_without_digests_sees_no_personal_data(tmp_path: Path, remote: ScriptedModel) -> None:

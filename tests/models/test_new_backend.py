@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 from finops_cli.cli import app
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.backends import BACKENDS, BackendSpec, NotApplicable, SelectedBackend
 from finops_cli.models.diagnosis import Diagnosis, LiveTest
-from finops_cli.models.protocol import Answer, ModelStage, Origin
+from finops_cli.models.protocol import Answer, Origin
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
 from tests.support.program import EXAMPLES
@@ -36,7 +37,7 @@ class Toy:
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
 
-    def prepare(self, stage: ModelStage) -> None: ...
+    def prepare(self, stage: StageName) -> None: ...
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
         return Answer(triage(fail, self._kb))

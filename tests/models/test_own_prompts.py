@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama, Model
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import bundled
@@ -16,7 +17,6 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.llama_cpp.connect import open_llama_cpp, select_relevant_options
 from finops_cli.models.ollama.connect import build_profile
 from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha256, triage_prompt
-from finops_cli.models.protocol import ModelStage
 from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.weights.gguf_writer import write_gguf
 from finops_cli.weights.model_note import ModelNote, write_note
@@ -73,7 +73,7 @@ def test_modelfile_name_of_another_stage_is_refused(name: object) -> None:
 @pytest.mark.parametrize("name", ["triage", "tiny-triage", "resolver", "tiny-resolver"])
 def test_every_bundled_modelfile_gives_a_complete_profile(name: str, kb: KnowledgeBase) -> None:
     """Each bundled Modelfile gives a complete profile whose options llama.cpp supports."""
-    stage: ModelStage = "triage" if name.endswith("triage") else "resolver"
+    stage: StageName = "triage" if name.endswith("triage") else "resolver"
     made = build_profile(stage, name, "m", kb)
     assert (made.modelfile, made.probe.startswith(common_prefix(name))) == (name, True)
     assert select_relevant_options(made.options)["num_ctx"] == made.options["num_ctx"]
@@ -106,7 +106,7 @@ def test_llama_cpp_backend_uses_the_modelfile_of_its_file(
         "triage": write_tiny_gguf(tmp_path / "plain.gguf"),
     }
     for name, path in files.items():
-        model = open_llama_cpp(BackendRequest("llama-cpp", ("triage",), triage_gguf=path), kb)
+        model = open_llama_cpp(BackendRequest("llama-cpp", ("triage",), ggufs={"triage": path}), kb)
         load = model._models["triage"].profile.load
         context = {"tiny-triage": 1536, "triage": 2048}[name]
         assert (model.modelfile("triage"), model.context_size("triage"), load.prefix) == (
@@ -195,11 +195,9 @@ def test_llama_cpp_refuses_a_file_with_an_unknown_modelfile(
 ) -> None:
     """A GGUF file with an unknown Modelfile name is refused before it is loaded."""
     pytest.importorskip("llguidance")
+    ggufs = {"triage": keyed(tmp_path, "huge-triage")}
     with pytest.raises(UsageError, match=f"{ACCEPTED}$"):
-        open_llama_cpp(
-            BackendRequest("llama-cpp", ("triage",), triage_gguf=keyed(tmp_path, "huge-triage")),
-            kb,
-        )
+        open_llama_cpp(BackendRequest("llama-cpp", ("triage",), ggufs=ggufs), kb)
 
 
 def test_quantize_copies_the_modelfile_name_of_the_training(tmp_path: Path, finops: Finops) -> None:

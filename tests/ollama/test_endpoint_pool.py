@@ -242,7 +242,7 @@ def test_auto_backend_uses_ollama_only_with_its_models(
     """
     there = chosen_at(quick, "auto", server.url)
     assert (there.backend.origin.name, "has the models" in there.why) == ("ollama", True)
-    lacking = chosen_at(quick, "auto", server.url, triage_model="other")
+    lacking = chosen_at(quick, "auto", server.url, models={"triage": "other"})
     assert (lacking.backend.origin.name, "has no model other" in lacking.why) == ("engine", True)
     server.stop()
     away = chosen_at(quick, "auto", server.url)

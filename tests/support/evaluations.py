@@ -18,6 +18,7 @@ from finops_cli.devtools.fake_ollama import (
     FakeOllama,
     ReceivedRequest,
 )
+from finops_cli.domain.stage_names import StageName
 from finops_cli.evaluation.outcomes import First, Outcome
 from finops_cli.evaluation.plan_coverage import PlanShares
 from finops_cli.evaluation.results_dir import ANSWERS, RECORDS
@@ -26,7 +27,7 @@ from finops_cli.evaluation.samples import SampleOptions, write_records
 from finops_cli.evaluation.strata import Strata
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.protocol import Backend, ModelStage
+from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
@@ -40,7 +41,7 @@ def evaluated(
     folder: Path,
     kb: KnowledgeBase,
     backend: Backend,
-    stage: ModelStage = "triage",
+    stage: StageName = "triage",
     rows: int = 100,
     **wanted: Any,
 ) -> Evaluation:
@@ -64,7 +65,7 @@ def evaluated(
 
 
 def an_outcome(
-    strata: Strata, first: First, stage: ModelStage = "triage", shares: PlanShares | None = None
+    strata: Strata, first: First, stage: StageName = "triage", shares: PlanShares | None = None
 ) -> Outcome:
     """An outcome of which only groups, first answer and shares count."""
     return Outcome(
@@ -86,7 +87,7 @@ def at_fake_ollama(
     server: FakeOllama,
     kb: KnowledgeBase,
     script: Callable[[ReceivedRequest], Behaviour],
-    stage: ModelStage = "triage",
+    stage: StageName = "triage",
 ) -> Backend:
     """The models of a fake Ollama that follows `script`, but for warming up."""
     server.script = lambda request: CorrectAnswer() if warms_up(request) else script(request)

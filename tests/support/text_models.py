@@ -10,14 +10,13 @@ from threading import Lock
 from typing import Any
 
 from finops_cli.devtools.fake_ollama.reference_answers import correct_text
+from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import ModelError
 from finops_cli.models.protocol import (
     Backend,
     Completion,
     CompletionRequest,
-    ModelNames,
-    ModelStage,
     Origin,
 )
 from finops_cli.models.verified_backend import OnViolation, VerifiedBackend
@@ -37,14 +36,13 @@ class ScriptedModel:
     must_alternate = False
 
     def __init__(self, says: Says, room: int = 100_000) -> None:
-        names = ModelNames("small", "smaller")
-        self.origin = Origin(
-            "speaking", True, names, ModelNames("1" * 64, "2" * 64), "0" * 64, "{}"
-        )
+        names = {"triage": "small", "resolver": "smaller"}
+        digests = {"triage": "1" * 64, "resolver": "2" * 64}
+        self.origin = Origin("speaking", True, names, digests, "0" * 64, "{}")
         self.asks: list[CompletionRequest] = []
         self._says, self._room, self._lock = says, room, Lock()
 
-    def prepare(self, stage: ModelStage) -> None:
+    def prepare(self, stage: StageName) -> None:
         """Always ready."""
 
     def model_changes(self) -> tuple[str, ...]:
@@ -53,10 +51,10 @@ class ScriptedModel:
     def close(self) -> None:
         """Nothing is open."""
 
-    def modelfile(self, stage: ModelStage) -> str:
+    def modelfile(self, stage: StageName) -> str:
         return stage
 
-    def context_size(self, stage: ModelStage) -> int:
+    def context_size(self, stage: StageName) -> int:
         return self._room
 
     def complete(self, ask: CompletionRequest) -> Completion:

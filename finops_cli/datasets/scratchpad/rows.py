@@ -24,10 +24,10 @@ from finops_cli.datasets.triage_examples import Profile, fails
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import Conversation, resolver_prompt, triage_prompt
-from finops_cli.models.protocol import ModelStage
 from finops_cli.rules.triage import triage
 
 
@@ -119,7 +119,7 @@ def make_resolver_row(case: ResolverInput, kb: KnowledgeBase, modelfile: str) ->
 
 
 def _make_row(
-    stage: ModelStage,
+    stage: StageName,
     given: FailRecord | ResolverInput,
     prompt: Conversation,
     working: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from finops_cli.datasets.reasoning.render import render_reasoning
 from finops_cli.domain import exact_json, text_form
@@ -34,8 +34,7 @@ class Turns(NamedTuple):
 
     @property
     def stage(self) -> str | None:
-        stages: tuple[Literal["triage", "resolver"], ...] = ("triage", "resolver")
-        for stage in stages:
+        for stage in _HEADINGS.values():
             if self.system == system_prompt(stage):
                 return stage
         return next(

@@ -11,7 +11,6 @@ from typing import get_args
 
 from finops_cli.domain import enums
 from finops_cli.evaluation.baselines import Baselines
-from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics, PlanTotals, Stratum
 from finops_cli.evaluation.reports.columns import COLUMNS, Column
 from finops_cli.evaluation.reports.svg import Bar, bars, matrix
@@ -72,7 +71,7 @@ def page(evaluation: Evaluation) -> str:
     if f is None:
         title = f"{made.stage}: the baselines"
     else:
-        model = GRADED_STAGES[f.stage].model(made.models)
+        model = made.models.get(f.stage)
         title = f"{made.stage}: {model or made.backend} against the rules"
     kind = {True: "yes", False: "no", None: ""}[evaluation.verdict.earned]
     parts = [
@@ -311,15 +310,9 @@ def _made_from(made: MadeFrom) -> Iterator[str]:
     told = {
         "records": f"{made.records}; sha256 {made.records_sha256[:12]}",
         "backend": made.backend,
-        "models": (
-            ", ".join(name for name in (made.models.triage, made.models.resolver) if name) or "none"
-        ),
+        "models": (", ".join(name for name in made.models.values() if name) or "none"),
         "digests": (
-            ", ".join(
-                d[:12]
-                for d in ((made.digests.triage, made.digests.resolver) if made.digests else ())
-                if d
-            )
+            ", ".join(d[:12] for d in (made.digests.values() if made.digests else ()) if d)
             or "none"
         ),
         "prompts": (made.prompt_sha256 or "none")[:12],

@@ -9,7 +9,6 @@ from textwrap import fill
 from finops_cli.evaluation.baselines import Baselines
 from finops_cli.evaluation.compare import Comparison, PairedMetric
 from finops_cli.evaluation.drift import DimensionDrift, Drift
-from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.reports.columns import COLUMNS
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
@@ -37,7 +36,7 @@ def _rows(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
-    model = GRADED_STAGES[f.stage].model(made.models)
+    model = made.models.get(f.stage)
     yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
     yield _row("records", f"{f.valid_records:,} ({made.records})")
     if f.criticals is not None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from finops_cli import extras
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -27,7 +28,7 @@ from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
 from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.ollama_options import Value
 from finops_cli.models.prompts import common_prefix, prompts_sha256
-from finops_cli.models.protocol import ModelNames, ModelStage, Origin
+from finops_cli.models.protocol import Origin, names_by_stage
 
 _RELEVANT = (
     "num_ctx",
@@ -100,8 +101,8 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
     origin = Origin(
         "llama-cpp",
         is_model=True,
-        models=ModelNames(**{stage: files[stage].name for stage in request.stages}),
-        digests=ModelNames(**{stage: digest for stage, (digest, _) in digests.items()}),
+        models=names_by_stage({stage: files[stage].name for stage in request.stages}),
+        digests=names_by_stage({stage: digest for stage, (digest, _) in digests.items()}),
         prompt_sha256=prompts_sha256(modelfiles.values()),
         settings=msgspec.json.encode(
             {**relevant, "on_violation": request.on_violation, "timeout": request.timeout}
@@ -112,8 +113,8 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
     return LlamaCppModel(origin, profiles, kb.models, request.timeout, must_alternate)
 
 
-def _require_files(request: BackendRequest) -> dict[ModelStage, Path]:
-    files = request.ggufs
+def _require_files(request: BackendRequest) -> dict[StageName, Path]:
+    files = request.files
     missing = [stage for stage in request.stages if stage not in files]
     if missing:
         options = " and ".join(f"--{stage}-gguf FILE" for stage in missing)

@@ -22,10 +22,8 @@ def diagnose_model_files(
     A file that the call names must work. A bundled file may lack llama.cpp, and is not tested if
     the call names a server.
     """
-    files = replace(
-        request.or_bundled(), backend="llama-cpp", hosts=(), triage_model=None, resolver_model=None
-    )
-    if not files.ggufs:
+    files = replace(request.or_bundled(), backend="llama-cpp", hosts=(), models={})
+    if not files.files:
         cure = (
             "--triage-gguf and --resolver-gguf, or FINOPS_TRIAGE_GGUF and FINOPS_RESOLVER_GGUF,"
             " name them"
@@ -35,20 +33,20 @@ def diagnose_model_files(
     try:
         model = connect.open_llama_cpp(files, kb)
     except FinopsError as error:
-        is_optional = not request.ggufs and isinstance(error, MissingPiece)
+        is_optional = not request.files and isinstance(error, MissingPiece)
         yield diagnose_error("llama.cpp", error, "absent" if is_optional else "broken", _OTHER_FILE)
         return
-    digests = model.origin.digests
-    for stage, path in files.ggufs.items():
+    digests = model.origin.digests or {}
+    for stage, path in files.files.items():
         detail = (
-            f"{path.name} {getattr(digests, stage)[:12]}, {path.stat().st_size / 1e6:,.1f} MB,"
+            f"{path.name} {(digests.get(stage) or '')[:12]}, {path.stat().st_size / 1e6:,.1f} MB,"
             f" context {model.context_size(stage):,}"
         )
         yield Diagnosis(f"{stage} file", "ok", detail)
     if model.must_alternate:
         detail = "the files do not fit side by side: the models take turns"
         yield Diagnosis("memory", "poor", detail, "free memory, or take smaller files")
-    if live_test is not None and (request.ggufs or not request.hosts):
+    if live_test is not None and (request.files or not request.hosts):
         try:
             yield from live_test(files, kb)
         except FinopsError as error:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+from finops_cli.domain.stage_names import StageName
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.models.bundled import model_files
 from finops_cli.models.gguf import read_head
 from finops_cli.models.listing import ListedModel, ModelSource
-from finops_cli.models.protocol import ModelStage
 from finops_cli.version import __version__
 
 
@@ -18,11 +18,11 @@ def bundled_models() -> ModelSource | None:
 
     Raises NotGguf for a damaged file.
     """
-    models = [_listed(stage, path) for stage, path in model_files(get_args(ModelStage)).items()]
+    models = [_listed(stage, path) for stage, path in model_files(get_args(StageName)).items()]
     return ModelSource(None, __version__, models) if models else None
 
 
-def _listed(stage: ModelStage, path: Path) -> ListedModel:
+def _listed(stage: StageName, path: Path) -> ListedModel:
     head = read_head(path)
     architecture = str(head.pairs.get("general.architecture"))
     return ListedModel(

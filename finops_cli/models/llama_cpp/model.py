@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain import limits
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import Identity, identity
 from finops_cli.kb.chapters.models import ModelSettings
@@ -22,7 +23,7 @@ from finops_cli.models.failures import ModelError
 from finops_cli.models.llama_cpp.admission import AdmissionControl
 from finops_cli.models.llama_cpp.messages import Generate, GenerationResult, Load, Sampling
 from finops_cli.models.llama_cpp.worker_process import NotLoaded, WorkerProcess
-from finops_cli.models.protocol import Completion, CompletionRequest, ModelStage, Origin
+from finops_cli.models.protocol import Completion, CompletionRequest, Origin
 from finops_cli.models.retry_policy import RetryBudget
 
 
@@ -50,7 +51,7 @@ class LlamaCppModel:
     def __init__(
         self,
         origin: Origin,
-        profiles: Mapping[ModelStage, Profile],
+        profiles: Mapping[StageName, Profile],
         settings: ModelSettings,
         timeout: float | None = None,
         must_alternate: bool = False,
@@ -73,7 +74,7 @@ class LlamaCppModel:
         """
         return sum(2 * model.at_once for model in self._models.values())
 
-    def prepare(self, stage: ModelStage) -> None:
+    def prepare(self, stage: StageName) -> None:
         """Load the model of a stage. If the models alternate, unload the other one.
 
         The memory of a model is an estimate until it is loaded. If loading fails beside another
@@ -93,11 +94,11 @@ class LlamaCppModel:
             _unload(others)
             model.prepare()
 
-    def modelfile(self, stage: ModelStage) -> str:
+    def modelfile(self, stage: StageName) -> str:
         """Return the Modelfile that the model was trained for."""
         return self._models[stage].profile.modelfile or stage
 
-    def context_size(self, stage: ModelStage) -> int:
+    def context_size(self, stage: StageName) -> int:
         """Return the tokens of the context, which a prompt and its answer share."""
         return self._models[stage].profile.load.context
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.kb.load import bundled_dir
@@ -20,10 +21,10 @@ from finops_cli.models.ollama import api, hosts, versions
 from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.ollama.model import OllamaModel, Profile, settings_text
 from finops_cli.models.ollama.timeouts import TimedTransport
-from finops_cli.models.prompts import Conversation, prompts_sha256, resolver_prompt, triage_prompt
-from finops_cli.models.protocol import ModelNames, ModelStage, Origin
-from finops_cli.rules.handoff import NotApplicable, handoff
-from finops_cli.rules.triage import triage
+from finops_cli.models.prompts import Conversation, prompts_sha256
+from finops_cli.models.protocol import Origin, names_by_stage
+from finops_cli.models.tasks import RUN_TASKS
+from finops_cli.rules.handoff import NotApplicable
 from finops_cli.verify.codecs import FAIL
 
 _REQUIRED_OPTIONS = (
@@ -62,8 +63,8 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
     origin = Origin(
         "ollama",
         is_model=True,
-        models=ModelNames(**{stage: request.model(stage, kb) for stage in request.stages}),
-        digests=ModelNames(**digests),
+        models=names_by_stage({stage: request.model(stage, kb) for stage in request.stages}),
+        digests=names_by_stage(digests),
         prompt_sha256=prompts_sha256(profiles[stage].modelfile for stage in request.stages),
         settings=settings_text(profiles, request.on_violation, request.timeout),
     )
@@ -81,9 +82,7 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
     return model, notices
 
 
-def build_profile(
-    stage: ModelStage, declared: str | None, model: str, kb: KnowledgeBase
-) -> Profile:
+def build_profile(stage: StageName, declared: str | None, model: str, kb: KnowledgeBase) -> Profile:
     """Build the request settings of `stage`: all parameters of the Modelfile that the model was
     trained for.
 
@@ -107,17 +106,15 @@ def build_profile(
     return Profile(model, options, build_probe(stage, name, kb).text, name)
 
 
-def build_probe(stage: ModelStage, modelfile: str, kb: KnowledgeBase) -> Conversation:
+def build_probe(stage: StageName, modelfile: str, kb: KnowledgeBase) -> Conversation:
     """Build the prompt of the bundled test record (`modelfiles/probe.json`)."""
     fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
     if fail is None:
         raise UsageError("modelfiles/probe.json is not a fail record")
-    if stage == "triage":
-        return triage_prompt(fail, modelfile)
-    case = handoff(fail, triage(fail, kb), kb)
-    if isinstance(case, NotApplicable):
-        raise UsageError(f"modelfiles/probe.json has no stage 2: {case.reason}")
-    return resolver_prompt(case, modelfile)
+    record = RUN_TASKS[stage].record_of(fail, kb)
+    if isinstance(record, NotApplicable):
+        raise UsageError(f"modelfiles/probe.json has no stage 2: {record.reason}")
+    return RUN_TASKS[stage].task(record, kb, modelfile).prompt
 
 
 def _find_usable_servers(
@@ -156,11 +153,10 @@ def inspect_server(url: str, request: BackendRequest, kb: KnowledgeBase) -> Serv
         name = request.model(stage, kb)
         card = api.card(url, name)
         if card is None:
-            option = "triage-model" if stage == "triage" else "resolver-model"
             raise MissingPiece(
                 f"{url} has no model {name}",
                 f"make it with `finops create --stage {stage}`, list models with `finops models`,"
-                f" or use another with --{option} NAME",
+                f" or use another with --{stage}-model NAME",
             )
         if card.remote_host and kb.models.external_servers == "refuse":
             raise UsageError(
@@ -191,7 +187,7 @@ def _find_common_digests(servers: list[Server], request: BackendRequest) -> dict
 
 
 def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSettings) -> Endpoint:
-    slots: dict[ModelStage, int] = {
+    slots: dict[StageName, int] = {
         stage: (
             1
             if server.cards[stage].architecture in settings.serial_architectures

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import FinopsError, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
@@ -12,7 +13,6 @@ from finops_cli.models.bundled import find_prompt_modelfile
 from finops_cli.models.diagnosis import Diagnosis, LiveTest, State, diagnose_error
 from finops_cli.models.ollama import api, hosts, versions
 from finops_cli.models.ollama.connect import build_probe, build_profile
-from finops_cli.models.protocol import ModelStage
 
 _EXCERPT_CHARS = 60
 _NOT_RENDERED = "the server does not report how it renders the prompt"
@@ -33,9 +33,7 @@ def diagnose_servers(
         return
     if_missing: State = "broken" if request.hosts else "absent"
     for url in urls:
-        server = replace(
-            request, backend="ollama", hosts=(url,), triage_gguf=None, resolver_gguf=None
-        )
+        server = replace(request, backend="ollama", hosts=(url,), ggufs={})
         try:
             yield from _diagnose_server(url, server, kb, live_test, if_missing)
         except FinopsError as error:
@@ -83,7 +81,7 @@ def _diagnose_version(url: str, version: str) -> Diagnosis:
 
 
 def _diagnose_model(
-    stage: ModelStage,
+    stage: StageName,
     card: api.ModelCard | None,
     request: BackendRequest,
     kb: KnowledgeBase,
@@ -113,7 +111,7 @@ def _diagnose_model(
 
 
 def _diagnose_template(
-    url: str, stage: ModelStage, card: api.ModelCard, kb: KnowledgeBase
+    url: str, stage: StageName, card: api.ModelCard, kb: KnowledgeBase
 ) -> Diagnosis:
     """Compare the prompt that the model's own template renders with the prompt of finops.
 

@@ -13,6 +13,7 @@ from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from finops_cli.domain.stage_names import StageName
 from finops_cli.models.circuit_breaker import (
     CircuitBreaker,
     LastFailure,
@@ -22,7 +23,6 @@ from finops_cli.models.circuit_breaker import (
     request_outcome,
 )
 from finops_cli.models.failures import Busy, ModelError, NoEndpointLeft
-from finops_cli.models.protocol import ModelStage
 
 if TYPE_CHECKING:
     import httpx
@@ -35,19 +35,19 @@ class Endpoint:
     url: str
     client: httpx.Client
     breaker: CircuitBreaker
-    slots: Mapping[ModelStage, int]
+    slots: Mapping[StageName, int]
     """Maximum number of requests at once, by stage."""
-    capacity: dict[ModelStage, float] = field(default_factory=dict)
+    capacity: dict[StageName, float] = field(default_factory=dict)
     """The current maximum; lower than `slots` after the server reported a full queue (503)."""
-    busy: dict[ModelStage, int] = field(default_factory=dict)
+    busy: dict[StageName, int] = field(default_factory=dict)
     last_failure: LastFailure = field(default_factory=LastFailure)
 
-    def free_slots(self, stage: ModelStage) -> int:
+    def free_slots(self, stage: StageName) -> int:
         """Return the free slots of `stage`."""
         return int(self.capacity.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
 
     def record_outcome(
-        self, stage: ModelStage, outcome: RequestOutcome, now: float, age: int
+        self, stage: StageName, outcome: RequestOutcome, now: float, age: int
     ) -> None:
         """Record the outcome of a request that was admitted at `age` of the breaker.
 
@@ -70,14 +70,14 @@ class EndpointPool:
         self.endpoints = endpoints
         self._clock = clock
         self._changed = Condition()
-        self._queues: dict[ModelStage, deque[object]] = {}
+        self._queues: dict[StageName, deque[object]] = {}
 
-    def slots(self, stage: ModelStage) -> int:
+    def slots(self, stage: StageName) -> int:
         """Return the maximum number of requests of `stage` at once."""
         return sum(endpoint.slots[stage] for endpoint in self.endpoints)
 
     @contextmanager
-    def slot(self, stage: ModelStage) -> Iterator[Endpoint]:
+    def slot(self, stage: StageName) -> Iterator[Endpoint]:
         """Wait for a slot and yield its endpoint, first come, first served.
 
         Raises NoEndpointLeft if all endpoints have been given up.
@@ -87,7 +87,7 @@ class EndpointPool:
             yield endpoint
 
     def _release(
-        self, endpoint: Endpoint, stage: ModelStage, outcome: RequestOutcome, age: int
+        self, endpoint: Endpoint, stage: StageName, outcome: RequestOutcome, age: int
     ) -> None:
         with self._changed:
             endpoint.busy[stage] -= 1
@@ -106,7 +106,7 @@ class EndpointPool:
             endpoint.last_failure = describe_failure(failure)
             endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
 
-    def _acquire(self, stage: ModelStage) -> tuple[Endpoint, int]:
+    def _acquire(self, stage: StageName) -> tuple[Endpoint, int]:
         ticket = object()
         with self._changed:
             queue = self._queues.setdefault(stage, deque())
@@ -127,7 +127,7 @@ class EndpointPool:
                 queue.remove(ticket)
                 self._changed.notify_all()
 
-    def _select_endpoint(self, stage: ModelStage, now: float) -> Endpoint | None:
+    def _select_endpoint(self, stage: StageName, now: float) -> Endpoint | None:
         """Select the least busy endpoint with a free slot and a breaker that admits a request."""
         by_free_slots = sorted(self.endpoints, key=lambda one: -one.free_slots(stage))
         return next(
@@ -135,7 +135,7 @@ class EndpointPool:
             None,
         )
 
-    def _seconds_to_retry(self, stage: ModelStage, now: float) -> float | None:
+    def _seconds_to_retry(self, stage: StageName, now: float) -> float | None:
         """Return the seconds until a breaker may admit a request; None if only the end of a running
         request can change anything.
         """

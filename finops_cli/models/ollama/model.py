@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.models.failures import ModelError, PromptTruncated, Truncated
 from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.ollama.generate import Generated, Patience, generate
 from finops_cli.models.ollama_options import Value
-from finops_cli.models.protocol import Completion, CompletionRequest, ModelStage, Origin
+from finops_cli.models.protocol import Completion, CompletionRequest, Origin
 from finops_cli.models.retry_policy import RetryBudget
 from finops_cli.models.token_estimate import estimated_tokens
 
@@ -42,7 +43,7 @@ class OllamaModel:
     def __init__(
         self,
         origin: Origin,
-        profiles: Mapping[ModelStage, Profile],
+        profiles: Mapping[StageName, Profile],
         endpoint_pool: EndpointPool,
         settings: ModelSettings,
         timeout: float | None,
@@ -57,8 +58,8 @@ class OllamaModel:
         self._timeout = timeout
         self._in_turns_now = in_turns_now
         self._changes_now = changes_now
-        self._counted: dict[ModelStage, int] = {}
-        self._prepared: set[ModelStage] = set()
+        self._counted: dict[StageName, int] = {}
+        self._prepared: set[StageName] = set()
 
     @property
     def concurrency(self) -> int:
@@ -70,15 +71,15 @@ class OllamaModel:
         slots = max(self._endpoint_pool.slots(stage) for stage in self._profiles)
         return 2 * slots if slots < _MANY_SLOTS else slots + _MANY_SLOTS
 
-    def modelfile(self, stage: ModelStage) -> str:
+    def modelfile(self, stage: StageName) -> str:
         """Return the Modelfile that the model was trained for."""
         return self._profiles[stage].modelfile
 
-    def context_size(self, stage: ModelStage) -> int:
+    def context_size(self, stage: StageName) -> int:
         """Return the tokens of the context in each request."""
         return int(self._profiles[stage].options["num_ctx"])  # type: ignore[arg-type]  # typed as whole by the Modelfile
 
-    def prepare(self, stage: ModelStage) -> None:
+    def prepare(self, stage: StageName) -> None:
         """Load the model on every server at the same time.
 
         The first answers also show if a server counts the tokens of a prompt correctly. A server
@@ -97,7 +98,7 @@ class OllamaModel:
         if self._prepared == set(self._profiles) and len(self._profiles) > 1:
             self.must_alternate = self._in_turns_now()
 
-    def _wake(self, endpoint: Endpoint, stage: ModelStage) -> None:
+    def _wake(self, endpoint: Endpoint, stage: StageName) -> None:
         """Warm up one server.
 
         The second warm-up is in its cache. A server that does not count cached tokens is recognised
@@ -143,7 +144,7 @@ class OllamaModel:
             if is_sent and endpoint.breaker.state == "closed":
                 retries.pause()  # an open breaker also makes the request wait
 
-    def _try_out(self, endpoint: Endpoint, stage: ModelStage) -> None:
+    def _try_out(self, endpoint: Endpoint, stage: StageName) -> None:
         """Warm up an endpoint that failed before it gets a record.
 
         So the test shows a fault of the endpoint, not of the record.
@@ -186,12 +187,12 @@ class OllamaModel:
             raise PromptTruncated(detail, generated.text)
         return generated.text
 
-    def _warm_up_body(self, stage: ModelStage) -> dict[str, Any]:
+    def _warm_up_body(self, stage: StageName) -> dict[str, Any]:
         return self.body(
             CompletionRequest(stage, self._profiles[stage].probe, self._settings.seed, max_tokens=1)
         )
 
-    def _server_counts(self, stage: ModelStage) -> bool:
+    def _server_counts(self, stage: StageName) -> bool:
         """Return true if the server's counts of prompt tokens can be used.
 
         Some servers report none, or the same count for long and short prompts.
@@ -222,11 +223,11 @@ class OllamaModel:
             body["format"] = request.schema
         return body
 
-    def _patience(self, stage: ModelStage) -> Patience:
+    def _patience(self, stage: StageName) -> Patience:
         seconds = self._settings.timeouts
         return Patience(seconds["connect"], self._timeout or seconds[stage], seconds["silence"])
 
-    def _loading(self, stage: ModelStage) -> Patience:
+    def _loading(self, stage: StageName) -> Patience:
         """Return the timeouts for loading a model; a short timeout for answers shortens them."""
         load = self._settings.timeouts["load"]
         load = load if self._timeout is None else min(load, _LOADS_WITHIN_ANSWERS * self._timeout)
@@ -249,9 +250,7 @@ def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> in
         return cut.prompt_tokens
 
 
-def settings_text(
-    profiles: Mapping[ModelStage, Profile], policy: str, timeout: float | None
-) -> str:
+def settings_text(profiles: Mapping[StageName, Profile], policy: str, timeout: float | None) -> str:
     """All that sways an answer beside the models and the prompts, as one line of JSON."""
     options_by_stage: dict[str, Any] = {
         stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()
