@@ -12,6 +12,7 @@ import typer
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.progress.training import open_progress
+from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 
 if TYPE_CHECKING:
     from finops_cli.commands.progress.training import ProgressBars
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
     from finops_cli.training.run import FinishedTraining
 
 StageOption = Annotated[
-    Literal["triage", "resolver", "sentiment"],
-    typer.Option("--stage", help="Stage to train a model for."),
+    str,
+    typer.Option(
+        "--stage",
+        metavar=STAGE_METAVAR,
+        callback=check_stage,
+        autocompletion=complete_stage,
+        help="Stage to train a model for.",
+    ),
 ]
 Preset = Annotated[
     str | None,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from finops_cli.datasets.requirements import Requirement
 from finops_cli.datasets.rows import Row
+from finops_cli.datasets.scratchpad.examples import Scratchpad
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import StageName
@@ -84,5 +85,7 @@ class Stage:
         None
     )
     """Read rows from the user's own file (`--phrasebank`)."""
+    scratchpad: Scratchpad | None = None
+    """Its examples with a scratchpad, for `data.format=scratchpad`; None where it has none."""
     in_default_set: bool = True
     """`finops generate` without --stage makes this dataset."""

@@ -10,6 +10,7 @@ from typing import Any
 from finops_cli.datasets import coverage, requirements, rows
 from finops_cli.datasets.grading import Grade, grade_answer, grade_label
 from finops_cli.datasets.rows import Row
+from finops_cli.datasets.scratchpad import examples
 from finops_cli.datasets.sentiment import rows as sentiment
 from finops_cli.datasets.sentiment.grammar import LABELS
 from finops_cli.datasets.stage_type import Features, LabelAnswers, Stage, TaskAnswers
@@ -67,6 +68,7 @@ STAGES: dict[StageName, Stage] = {
             default_rows=_triage_rows,
             eval_every=_eval_every,
             requirements=requirements.triage_requirements,
+            scratchpad=examples.TRIAGE,
         ),
         Stage(
             name="resolver",
@@ -79,6 +81,7 @@ STAGES: dict[StageName, Stage] = {
             default_rows=_resolver_rows,
             eval_every=_eval_every,
             requirements=requirements.resolver_requirements,
+            scratchpad=examples.RESOLVER,
         ),
         Stage(
             name="sentiment",

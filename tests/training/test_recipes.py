@@ -14,10 +14,10 @@ import jsonschema
 import pytest
 
 from finops_cli import extras
+from finops_cli.datasets.scratchpad.examples import SEEDS
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.files.user_files import read_yaml
-from finops_cli.training.data.formats import SEEDS
 from finops_cli.training.data.lengths import count_packed_blocks, count_steps
 from finops_cli.training.recipe import (
     RecipeRequest,

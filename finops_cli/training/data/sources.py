@@ -19,7 +19,7 @@ from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.training.data.formats import ANSWERS, Example, find_format
+from finops_cli.training.data.formats import ANSWERS, Example, open_format
 from finops_cli.training.recipe_schema import Data, Settings
 
 E = TypeVar("E", bound=Example)
@@ -90,21 +90,21 @@ def stream_rows(
         f"{order.stage}, format {data.format}, seed {order.seed}, profile {order.profile}, rules"
         f" {kb.version}"
     )
-    example_format = find_format(data.format)
+    example_format = open_format(order, data, kb)
     train, evaluation = rows
 
     def train_index(index: int) -> int:
         """Skip the indexes of the evaluation split."""
         return index + index // (every - 1)
 
-    def at(maker: Callable[..., E], place: Callable[[int], int]) -> Callable[[int], E]:
+    def at(maker: Callable[[int], E], place: Callable[[int], int]) -> Callable[[int], E]:
         def make(index: int) -> E:
             try:
-                return maker(order, place(index), kb, data)
+                return maker(place(index))
             except ValueError as error:  # it does not fit into the scratchpad
-                cure = "lower data.max_ftrs" if order.stage == "resolver" else ""
                 raise UsageError(
-                    f"data.format={data.format} cannot word example {index:,}: {error}", cure
+                    f"data.format={data.format} cannot word example {index:,}: {error}",
+                    example_format.cure,
                 ) from error
 
         return make
