@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, cast
 
+from finops_cli.domain.stage_names import ANSWER_FIELDS, StageName
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
@@ -33,6 +34,10 @@ class ModelSettings:
     serial_architectures: frozenset[str]
     external_servers: ExternalServerPolicy
     memory_pct: int
+
+    def timeout_of(self, stage: StageName) -> float:
+        """The time limit of an answer; the longest one for a stage that no run asks."""
+        return self.timeouts.get(stage) or max(self.timeouts[name] for name in ANSWER_FIELDS)
 
 
 def compile_models(c: Compiler) -> ModelSettings:

@@ -109,7 +109,7 @@ class LlamaCppModel:
         """
         _refuse_invalid_unicode(request.prompt)
         model = self._models[request.stage]
-        seconds = self._timeout or self._settings.timeouts[request.stage]
+        seconds = self._timeout or self._settings.timeout_of(request.stage)
         retries = RetryBudget(self._settings, request.prompt)
         suspect = False
         while True:
