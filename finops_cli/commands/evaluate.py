@@ -144,7 +144,7 @@ def evaluate(
     )
     with held(output, overwrite):
         found, verified = _run_and_grade(context, wanted, output, options, models, baselines)
-        _conclude(found, output, as_json, quiet)
+        _conclude(context, found, output, as_json, quiet)
     if not verified:
         raise typer.Exit(1)
 
@@ -209,6 +209,7 @@ def _measure_baselines(
     with held(output, overwrite):
         begin_without_answers(output, overwrite)
         _conclude(
+            context,
             evaluate_baselines(stage, seed, rows, output, load_kb(kb_dir_of(context)), timing),
             output,
             as_json,
@@ -229,18 +230,22 @@ def _refuse_options(context: typer.Context, stage: str) -> None:
             )
 
 
-def _conclude(evaluation: Evaluation, output: Path, as_json: bool, quiet: bool) -> None:
+def _conclude(
+    context: typer.Context, evaluation: Evaluation, output: Path, as_json: bool, quiet: bool
+) -> None:
     """Write page and figures; say the figures on stdout."""
     from finops_cli.evaluation.reports.html_report import page
     from finops_cli.evaluation.reports.text_report import evaluation_text
     from finops_cli.evaluation.results_dir import REPORT
     from finops_cli.evaluation.run import write
     from finops_cli.files.safe_io import whole
+    from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
 
+    settings = load_kb(kb_dir_of(context)).evaluation
     with whole(output / REPORT) as file:
-        file.write(page(evaluation).encode())
+        file.write(page(evaluation, settings).encode())
     write(evaluation, output)
     if not quiet:
         typer.echo(f"{'report':<12} {output / REPORT}", err=True)
-    typer.echo(encode_value(evaluation) if as_json else evaluation_text(evaluation))
+    typer.echo(encode_value(evaluation) if as_json else evaluation_text(evaluation, settings))

@@ -218,8 +218,9 @@ def _write(
     items: Iterator[Item], output: str | None, sources: list[Path | None], quiet: bool
 ) -> None:
     """Write records to the output and damage to stderr; exit with 1 if there was damage."""
+    from finops_cli.domain.finding import Damage
     from finops_cli.files.safe_io import writing_whole
-    from finops_cli.importers.stream import Damage, FileRead, Gap
+    from finops_cli.importers.stream import FileRead, Gap
 
     records = rows = files = damaged = 0
     with writing_whole(path_or_standard(output), sources) as out:

@@ -28,3 +28,11 @@ class Problem(Struct, frozen=True):
     value: str
     accepted: str
     message: str
+
+
+class Damage(Struct, frozen=True):
+    """A line of a file that gave no record, and why. `line` counts from 1."""
+
+    file: str
+    line: int
+    problems: tuple[Problem, ...]

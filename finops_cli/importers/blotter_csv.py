@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -14,20 +13,21 @@ from typing import Any, NamedTuple, TextIO
 from msgspec.structs import replace
 
 from finops_cli.domain import limits
-from finops_cli.domain.finding import Problem
+from finops_cli.domain.finding import Damage, Problem
 from finops_cli.errors import UsageError
-from finops_cli.files.seen_ids import SeenIds, duplicate
+from finops_cli.files.csv_rows import CsvRow, csv_rows
+from finops_cli.files.safe_io import reading
+from finops_cli.files.seen_ids import SeenIds
 from finops_cli.importers.cells import CELLS, Value
-from finops_cli.importers.csv_rows import CsvRow, csv_rows
 from finops_cli.importers.mapping import (
     Column,
     CsvFormat,
     Mapping,
     constants_of,
-    nested,
     read_mapping,
 )
-from finops_cli.importers.stream import Damage, FileRead, Item, admit, unusable
+from finops_cli.importers.stream import FileRead, Item, admit, nest
+from finops_cli.verify.schemas import unusable
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
 _UNDECODABLE = "\ufffd"
@@ -58,29 +58,19 @@ def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
             if row.fault is not None:
                 yield Damage(file, row.line, (_describe_fault(row),))
             else:
-                yield _refuse_repeated(
-                    _import_row(file, row, places, constants), file, row, places, seen
-                )
+                yield _import_row(file, row, places, constants, seen)
     yield FileRead(file, rows)
 
 
 @contextmanager
 def _open_text(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
     """Open the source as text; bytes that its encoding lacks become U+FFFD, which is reported."""
-    if source is None:
-        text = TextIOWrapper(sys.stdin.buffer, layout.encoding, "replace", newline="")
+    with reading(source) as file:
+        text = TextIOWrapper(file, layout.encoding, "replace", newline="")
         try:
             yield text
         finally:
-            text.detach()
-        return
-    try:
-        with source.open(encoding=layout.encoding, errors="replace", newline="") as text:
-            yield text
-    except OSError as error:
-        raise UsageError(
-            f"{source}: cannot be read ({error.strerror})", "give a CSV file, or - for stdin"
-        ) from error
+            text.detach()  # stdin stays open
 
 
 def _describe_fault(row: CsvRow) -> Problem:
@@ -149,7 +139,7 @@ def _guess_delimiter(names: list[str], mapping: Mapping) -> str:
 
 
 def _import_row(
-    file: str, row: CsvRow, places: list[_Place], constants: dict[str, Value]
+    file: str, row: CsvRow, places: list[_Place], constants: dict[str, Value], seen: SeenIds
 ) -> bytes | Damage:
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -159,14 +149,14 @@ def _import_row(
             problems.append(value)
         elif value is not None:
             fields[place.field] = value
-    record = nested({**fields, **constants})
+    record = nest({**fields, **constants})
     record["origin"] = {
         "source": "csv",
         "file": Path(file).name,
         "line": row.line,
         "assumed": list(constants),
     }
-    imported = admit(record, file, row.line)
+    imported = admit(record, file, row.line, None if problems else seen)
     if isinstance(imported, Damage):
         reported = {problem.path for problem in problems}
         problems += [
@@ -223,20 +213,3 @@ def _in_column(problem: Problem, places: list[_Place]) -> Problem:
         if place.field == field:
             return replace(problem, message=f"column {place.column.column!r}: {problem.message}")
     return problem
-
-
-def _refuse_repeated(
-    imported: bytes | Damage, file: str, row: CsvRow, places: list[_Place], seen: SeenIds
-) -> bytes | Damage:
-    """Replace a record by a Damage when an earlier one has its fail_id: `run` would refuse it."""
-    place = next((place for place in places if place.field == "fail_id"), None)
-    fail_id = row.cells[place.cell].strip() if place is not None else ""
-    if isinstance(imported, Damage) or place is None or not fail_id:
-        return imported
-    fail_id = place.column.values.get(fail_id, fail_id)
-    repeated = seen.register([(fail_id, row.line)])
-    return (
-        Damage(file, row.line, (_in_column(duplicate(fail_id, repeated[row.line]), places),))
-        if repeated
-        else imported
-    )

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from finops_cli.files.user_files import Fault, Faults, UserFileModel, read_yaml, show, validate
 from finops_cli.importers.cells import CELLS, Value
+from finops_cli.importers.stream import nest
 from finops_cli.verify.codecs import FAIL
 from finops_cli.verify.schemas import schema_errors
 
@@ -141,7 +142,7 @@ def _faults_of_value(field: str, text: object, path: tuple[str, ...]) -> list[Fa
         return [Fault(path, f"is {show(text)}", CELLS[field].accepted)]
     return [
         Fault(path, f"is {problem.value}", problem.accepted)
-        for problem in schema_errors(nested({field: value}), FAIL.json_schema)
+        for problem in schema_errors(nest({field: value}), FAIL.json_schema)
         if problem.rule != "schema.required"
     ]
 
@@ -161,15 +162,3 @@ def _required(given: set[str]) -> list[str]:
 def constants_of(mapping: Mapping) -> dict[str, Value]:
     """Return the constants of a checked mapping as values of the record."""
     return {field: CELLS[field].parse(text.strip()) for field, text in mapping.constants.items()}
-
-
-def nested(fields: dict[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into objects: inventory.box_qty becomes {"inventory": {"box_qty": ...}}."""
-    record: dict[str, Any] = {}
-    for field, value in fields.items():
-        outer, dot, inner = field.partition(".")
-        if dot:
-            record.setdefault(outer, {})[inner] = value
-        else:
-            record[field] = value
-    return record

@@ -13,11 +13,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.importers import threshold_list
 from finops_cli.importers.sec_rows import Row, is_day
 from finops_cli.importers.sec_runs import Calendar, Failing, failing
-from finops_cli.importers.stream import Damage, Item, admit
+from finops_cli.importers.stream import Item, admit
 
 ZERO = Decimal(0)
 _ALWAYS_ASSUMED = ("counterparty", "cp_fail_rate_pct", "inventory_coverage_pct", "inventory")

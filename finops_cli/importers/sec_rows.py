@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
-from finops_cli.domain.finding import Problem
+from finops_cli.domain.finding import Damage, Problem
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import lines_of
-from finops_cli.importers.stream import Damage, FileRead, unusable
+from finops_cli.importers.stream import FileRead
+from finops_cli.verify.schemas import unusable
 
 HEADER = "SETTLEMENT DATE|CUSIP|SYMBOL|QUANTITY (FAILS)|DESCRIPTION|PRICE"
 BARS = HEADER.count("|")

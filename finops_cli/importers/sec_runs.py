@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from finops_cli.domain.finding import Damage
 from finops_cli.importers.sec_rows import Row, SecItem, rows_of
-from finops_cli.importers.stream import Damage, FileRead, Gap, unusable
+from finops_cli.importers.stream import FileRead, Gap
+from finops_cli.verify.schemas import unusable
 
 LONGEST_CLOSURE_DAYS = 5
 """Calendar days from one settlement day to the next, at most: a long weekend makes 4, and one more

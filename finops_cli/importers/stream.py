@@ -7,17 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from finops_cli.domain.finding import Problem
+from finops_cli.domain.finding import Damage
+from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.pipeline.parse import parse_fail_line
-from finops_cli.verify.schemas import show_value
-
-
-class Damage(Struct, frozen=True):
-    """A line of a file that gave no record, and why. `line` counts from 1."""
-
-    file: str
-    line: int
-    problems: tuple[Problem, ...]
 
 
 class FileRead(Struct, frozen=True):
@@ -40,14 +32,30 @@ Item = bytes | Damage | FileRead | Gap
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def admit(record: dict[str, Any], file: str, line: int) -> bytes | Damage:
-    """Encode `record` as a line of JSON, after checking it as `finops run` does."""
+def admit(
+    record: dict[str, Any], file: str, line: int, seen: SeenIds | None = None
+) -> bytes | Damage:
+    """Encode `record` as a line of JSON, after checking it as `finops run` does.
+
+    `seen` are the names of the records before it, all of one file; a record that repeats one is
+    refused. None is for a source whose names cannot repeat.
+    """
     encoded = _ENCODER.encode(record)
-    problems = parse_fail_line(encoded).problems
+    parsed = parse_fail_line(encoded)
+    problems = parsed.problems
+    if seen is not None and not problems and parsed.fail_id is not None:
+        repeated = seen.register([(parsed.fail_id, line)])
+        problems = [duplicate(parsed.fail_id, first) for first in repeated.values()]
     return Damage(file, line, tuple(problems)) if problems else encoded
 
 
-def unusable(rule: str, field: str, value: str, accepted: str) -> Problem:
-    """Report that `field` of a row holds `value`, where only `accepted` is valid."""
-    text = show_value(value)
-    return Problem(rule, f"/{field}", text, accepted, f"{field} is {text}; accepted: {accepted}")
+def nest(fields: dict[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into objects: inventory.box_qty becomes {"inventory": {"box_qty": ...}}."""
+    record: dict[str, Any] = {}
+    for field, value in fields.items():
+        outer, dot, inner = field.partition(".")
+        if dot:
+            record.setdefault(outer, {})[inner] = value
+        else:
+            record[field] = value
+    return record

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import lines_of
-from finops_cli.importers.stream import Damage, unusable
+from finops_cli.verify.schemas import unusable
 
 COLUMNS = ("Symbol", "Security Name", "Market Category", "Reg SHO Threshold Flag")
 _CLOSING = re.compile(r"[0-9]{8,14}\|*|File Creation Time:.*")

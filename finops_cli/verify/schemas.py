@@ -214,3 +214,9 @@ def show_value(value: Any) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= limits.SHOWN_CHARS else f"{text[: limits.SHOWN_CHARS]}..."
+
+
+def unusable(rule: str, field: str, value: str, accepted: str) -> Problem:
+    """Report that `field` of a row holds `value`, where only `accepted` is valid."""
+    text = show_value(value)
+    return Problem(rule, f"/{field}", text, accepted, f"{field} is {text}; accepted: {accepted}")

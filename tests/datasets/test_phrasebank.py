@@ -12,8 +12,8 @@ from finops_cli.datasets.sentiment.checks import check_sentences
 from finops_cli.datasets.sentiment.examples import Sentence, text_split
 from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.sentiment.phrasebank import Item, PhrasebankRead, read_phrasebank
+from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.importers.stream import Damage
 from tests.support.cures import cured_by
 
 PLAIN = [

@@ -88,7 +88,7 @@ def test_report_shows_the_times_of_engine_and_baselines(
         evaluated(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
     )
     assert evaluation.engine is not None
-    rows = evaluation_text(evaluation).splitlines()
+    rows = evaluation_text(evaluation, kb.evaluation).splitlines()
     assert (
         f"engine ms          p50 {evaluation.engine.p50_ms}  p95 {evaluation.engine.p95_ms}" in rows
     )

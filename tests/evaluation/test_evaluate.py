@@ -62,7 +62,7 @@ def test_evaluation_flags_a_fault_at_one_boundary(
         if stratum.dimension == "boundary" and stratum is not worst
     ]
     assert not any(stratum.flagged for stratum in others)
-    assert "boundary: age 9, just below a boundary" in evaluation_text(evaluation)
+    assert "boundary: age 9, just below a boundary" in evaluation_text(evaluation, kb.evaluation)
 
 
 def test_evaluation_reports_missed_criticals_first(
@@ -97,9 +97,11 @@ def test_evaluation_reports_missed_criticals_first(
             if o["expected"]["priority_tier"] == "CRITICAL"
         ][:20]
     )
-    assert [line for line in evaluation_text(evaluation).splitlines() if line.endswith(")")][
-        1
-    ].startswith("missed criticals")
+    assert [
+        line
+        for line in evaluation_text(evaluation, kb.evaluation).splitlines()
+        if line.endswith(")")
+    ][1].startswith("missed criticals")
 
 
 def test_evaluation_counts_missing_answers_separately(

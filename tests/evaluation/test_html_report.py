@@ -43,7 +43,7 @@ def test_html_report_is_self_contained_and_worst_first(tmp_path: Path, kb: Knowl
     worst groups, in this order.
     """
     evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
-    text = page(evaluation)
+    text = page(evaluation, kb.evaluation)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
     f = evaluation.metrics
     assert f is not None
@@ -68,7 +68,7 @@ def test_html_report_shows_valid_before_and_after_repair(tmp_path: Path, kb: Kno
         f"valid at first try<b>{f.valid_first_try.pct:.1f} %</b>",
         f"valid after repair<b>{f.accepted_after_repair.pct:.1f} %</b>",
     )
-    text = page(evaluation)
+    text = page(evaluation, kb.evaluation)
     assert text.count("class=soft", text.index(before), text.index(after)) == 1
 
 
@@ -86,7 +86,7 @@ def test_html_report_draws_12_groups_and_counts_the_rest(tmp_path: Path, kb: Kno
         (13, "And 1 more group below"),
         (15, "And 3 more groups below"),
     ):
-        text = page(replace(evaluation, metrics=replace(f, strata=[worst] * count)))
+        text = page(replace(evaluation, metrics=replace(f, strata=[worst] * count)), kb.evaluation)
         where = text.partition("Where it is worse")[2].partition("<h2>")[0]
         assert message in where
         assert ("more group" in where) is (count > 12)

@@ -26,17 +26,17 @@ def test_new_report_column_is_in_text_and_html(
     answered = Column(
         "answered",
         "answered at all",
-        lambda metrics: proportion(
+        lambda metrics, settings: proportion(
             metrics.valid_records - metrics.first_answers["none"],
             metrics.valid_records,
-            kb.evaluation.confidence_z,
+            settings.confidence_z,
         ),
     )
-    absent = Column("absent", "absent", lambda metrics: None)
+    absent = Column("absent", "absent", lambda metrics, settings: None)
     for module in ("text_report", "html_report"):
         monkeypatch.setattr(f"{REPORTS}.{module}.COLUMNS", [*COLUMNS, answered, absent])
     evaluation = evaluated(tmp_path / "ev", kb, Engine(kb), rows=20)
-    text, html = evaluation_text(evaluation), page(evaluation)
+    text, html = evaluation_text(evaluation, kb.evaluation), page(evaluation, kb.evaluation)
     assert "answered           20 of 20, 100.0 %" in text
     assert "answered at all<b>100.0 %</b>" in html
     assert "absent" not in text + html

@@ -59,11 +59,11 @@ def test_unanswered_criticals_are_reported_beside_the_missed(
     c = evaluation.metrics.criticals if evaluation.metrics else None
     assert c is not None
     assert (c.missed.of, c.unanswered > 10) == (0, True)
-    rows = evaluation_text(evaluation).splitlines()
+    rows = evaluation_text(evaluation, kb.evaluation).splitlines()
     place = rows.index("missed criticals   none to count")
     assert rows[place + 1].strip() == f"{c.unanswered} criticals have no answer"
     assert (
-        card_of(page(evaluation), "missed criticals")
+        card_of(page(evaluation, kb.evaluation), "missed criticals")
         == f" alarm | 0 of 0 | none to count; {c.unanswered} criticals have no answer"
     )
 
@@ -81,11 +81,11 @@ def test_one_unanswered_critical_is_singular_and_none_absent(
         return critical_so_far[-1] and critical_so_far.count(True) == 1
 
     one = without_answers(tmp_path / "one", kb, first_critical)
-    assert "1 critical has no answer" in evaluation_text(one)
-    assert card_of(page(one), "missed criticals").startswith(" alarm | 0 of ")
+    assert "1 critical has no answer" in evaluation_text(one, kb.evaluation)
+    assert card_of(page(one, kb.evaluation), "missed criticals").startswith(" alarm | 0 of ")
     none = without_answers(tmp_path / "none", kb, lambda _: False)
-    assert "no answer\n" not in evaluation_text(none)
-    assert card_of(page(none), "missed criticals").startswith(" | 0 of ")
+    assert "no answer\n" not in evaluation_text(none, kb.evaluation)
+    assert card_of(page(none, kb.evaluation), "missed criticals").startswith(" | 0 of ")
 
 
 def test_unanswered_group_is_flagged_and_listed_first(tmp_path: Path, kb: KnowledgeBase) -> None:
@@ -104,13 +104,13 @@ def test_unanswered_group_is_flagged_and_listed_first(tmp_path: Path, kb: Knowle
     )
     assert all(stratum.flagged for stratum in f.strata[: f.strata.index(worst)])
     assert not any(stratum.flagged for stratum in f.strata if not stratum.unanswered)
-    rows = evaluation_text(evaluation).splitlines()
+    rows = evaluation_text(evaluation, kb.evaluation).splitlines()
     place = next(place for place, row in enumerate(rows) if row.endswith("tier: CRITICAL"))
     assert [row.strip() for row in rows[place + 1 : place + 3]] == [
         "right none to count",
         f"{worst.unanswered} no answer",
     ]
-    where = page(evaluation).partition("Where it is worse")[2].partition("<h2>")[0]
+    where = page(evaluation, kb.evaluation).partition("Where it is worse")[2].partition("<h2>")[0]
     assert re.search(
         rf"tier: CRITICAL</text><text[^>]*>none to count; {worst.unanswered} no answer<", where
     )

@@ -120,7 +120,9 @@ def test_unknown_backend_lists_the_backends_of_the_table(cli: CliRunner) -> None
     """An unknown backend ends with exit 2 and the list of backends, the new one included."""
     done = cli.invoke(app, ["run", MONDAY, "--backend", "tyo"])
     assert done.exit_code == 2
-    assert "tyo is not a backend; accepted: auto, ollama, llama-cpp, engine, toy" in done.stderr
+    accepted = ", ".join(("auto", *BACKENDS))
+    assert "toy" in accepted
+    assert f"tyo is not a backend; accepted: {accepted}" in " ".join(done.stderr.split())
 
 
 def test_doctor_shows_the_diagnosis_of_a_new_backend(cli: CliRunner) -> None:

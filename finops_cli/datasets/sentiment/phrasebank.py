@@ -21,10 +21,11 @@ from msgspec import Struct
 
 from finops_cli.datasets.sentiment.examples import Sentence
 from finops_cli.datasets.sentiment.grammar import LABELS, Label
+from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
+from finops_cli.files.csv_rows import csv_rows
 from finops_cli.files.jsonl import lines_of
-from finops_cli.importers.csv_rows import csv_rows
-from finops_cli.importers.stream import Damage, unusable
+from finops_cli.verify.schemas import unusable
 
 _CURE = "give an unzipped text file or CSV file of financial_phrasebank"
 _LABEL_COLUMNS, _SENTENCE_COLUMNS = ("label", "sentiment"), ("sentence", "text")

@@ -23,8 +23,7 @@ from finops_cli.datasets.splits import Split, wanted
 from finops_cli.datasets.stage_type import Features
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain import exact_json
-from finops_cli.domain.finding import Finding
-from finops_cli.importers.stream import Damage
+from finops_cli.domain.finding import Damage, Finding
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.prompts import sentiment_prompt
 from finops_cli.verify.codecs import Codec

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.stats import Proportion
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 
 class Column(NamedTuple):
@@ -19,14 +20,16 @@ class Column(NamedTuple):
     label: str
     """At most 18 characters."""
     title: str
-    proportion: Callable[[Metrics], Proportion | None]
+    proportion: Callable[[Metrics, EvaluationSettings], Proportion | None]
     """Return the proportion; None if the stage does not have it."""
 
 
 COLUMNS = [
-    Column("right of answers", "right of the answers", lambda metrics: metrics.right),
-    Column("valid first try", "valid at first try", lambda metrics: metrics.valid_first_try),
+    Column("right of answers", "right of the answers", lambda metrics, _: metrics.right),
+    Column("valid first try", "valid at first try", lambda metrics, _: metrics.valid_first_try),
     Column(
-        "valid after repair", "valid after repair", lambda metrics: metrics.accepted_after_repair
+        "valid after repair",
+        "valid after repair",
+        lambda metrics, _: metrics.accepted_after_repair,
     ),
 ]

@@ -16,6 +16,7 @@ from finops_cli.evaluation.reports.columns import COLUMNS, Column
 from finops_cli.evaluation.reports.svg import Bar, bars, matrix
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.stats import Proportion
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 _ORDERS = {
     "priority_tier": get_args(enums.Tier),
@@ -65,7 +66,7 @@ code { font-size: .9em; overflow-wrap: anywhere }
 _SHOWN_STRATA = 12
 
 
-def page(evaluation: Evaluation) -> str:
+def page(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     """Render an evaluation as a page that loads nothing from the network."""
     made, f = evaluation.made_from, evaluation.metrics
     if f is None:
@@ -79,7 +80,7 @@ def page(evaluation: Evaluation) -> str:
         f'<p class="verdict {kind}">{escape(evaluation.verdict.sentence)}</p>',
     ]
     if f is not None:
-        parts += _answers(f)
+        parts += _answers(f, settings)
     parts += [*_baselines(evaluation.baselines, evaluation.engine), *_made_from(made)]
     head = (
         '<meta charset="utf-8"><meta name="viewport"'
@@ -91,8 +92,8 @@ def page(evaluation: Evaluation) -> str:
     )
 
 
-def _answers(f: Metrics) -> Iterator[str]:
-    yield from _cards(f)
+def _answers(f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
+    yield from _cards(f, settings)
     yield from _where(f.strata)
     yield from _fields(f)
     yield from _matrices(f)
@@ -101,7 +102,7 @@ def _answers(f: Metrics) -> Iterator[str]:
     yield from _all_strata(f.strata)
 
 
-def _cards(f: Metrics) -> Iterator[str]:
+def _cards(f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
     """Render the main metrics, missed criticals first."""
     cards = []
     if f.criticals is not None:
@@ -114,7 +115,7 @@ def _cards(f: Metrics) -> Iterator[str]:
     if f.shares is not None:
         told = f"of {f.shares.coverable:,} coverable; {f.shares.overstated:,} overstated"
         cards.append(_card("shares lost", f"{f.shares.lost:,}", told, bool(f.shares.lost)))
-    first, *others = (_column_card(column, f) for column in COLUMNS)
+    first, *others = (_column_card(column, f, settings) for column in COLUMNS)
     wrong, none = f.first_answers["wrong"], f.first_answers["none"]
     split = f"{wrong:,} wrong, {none:,} no answer"
     counts = _card("first answers", f"{f.first_answers['right']:,} right", split)
@@ -134,9 +135,9 @@ def _cards(f: Metrics) -> Iterator[str]:
         yield from _criticals(f)
 
 
-def _column_card(column: Column, f: Metrics) -> str:
+def _column_card(column: Column, f: Metrics, settings: EvaluationSettings) -> str:
     """Render the card of a column; empty if the stage does not have the column."""
-    proportion = column.proportion(f)
+    proportion = column.proportion(f, settings)
     if proportion is None:
         return ""
     return _card(column.title, _percent(proportion), _interval(proportion))

@@ -14,28 +14,29 @@ from finops_cli.evaluation.reports.columns import COLUMNS
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
 from finops_cli.evaluation.stats import Proportion
 from finops_cli.files.terminal import printable
+from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 _LABEL = 18
 _STRATA, _FIELDS = 6, 2
 
 
-def evaluation_text(evaluation: Evaluation) -> str:
+def evaluation_text(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     """Render an evaluation, missed criticals first."""
-    return "\n".join(_rows(evaluation))
+    return "\n".join(_rows(evaluation, settings))
 
 
-def _rows(evaluation: Evaluation) -> Iterator[str]:
+def _rows(evaluation: Evaluation, settings: EvaluationSettings) -> Iterator[str]:
     made, f = evaluation.made_from, evaluation.metrics
     yield fill(evaluation.verdict.sentence, 79)
     yield ""
     if f is not None:
-        yield from _answers(made, f)
+        yield from _answers(made, f, settings)
         yield from _speed(f)
         yield from _engine(evaluation.engine)
     yield from _baselines(evaluation.baselines)
 
 
-def _answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
+def _answers(made: MadeFrom, f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
     model = made.models.get(f.stage)
     yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
     yield _row("records", f"{f.valid_records:,} ({made.records})")
@@ -55,7 +56,7 @@ def _answers(made: MadeFrom, f: Metrics) -> Iterator[str]:
     right, wrong, none = (f"{first[name]:,}" for name in ("right", "wrong", "none"))
     yield _row("first answers", f"right {right}, wrong {wrong}, no answer {none}")
     for column in COLUMNS:
-        proportion = column.proportion(f)
+        proportion = column.proportion(f, settings)
         if proportion is not None:
             yield _row(column.label, _proportion(proportion))
     if f.rejected:
