@@ -33,7 +33,7 @@ from finops_cli.models.prompts import triage_prompt
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import process_with_models
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 from finops_cli.verify.codecs import FAIL
 
 MODEL_PACE = "2000"

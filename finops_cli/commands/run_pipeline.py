@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from finops_cli.monitoring.run_summary import RunSummary
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
-    from finops_cli.pipeline.stages import Command
+    from finops_cli.pipeline.sequences import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ def _run_config(
 ) -> RunConfig:
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.scheduler import PipelineConfig
-    from finops_cli.pipeline.stages import SEQUENCES
+    from finops_cli.pipeline.sequences import SEQUENCES
 
     return RunConfig(
         pipeline=PipelineConfig(
@@ -173,7 +173,7 @@ def _open_pipeline(
     from finops_cli.models.backends import AUTO, select_backend
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.redaction import redaction_policy
-    from finops_cli.pipeline.stages import SEQUENCES
+    from finops_cli.pipeline.sequences import SEQUENCES
 
     sequence = SEQUENCES[command]
     request = backend_request(context, options, models, sequence.models)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finops_cli.doctor.guard import diagnose_guard
+from finops_cli.doctor.guard_diagnosis import diagnose_guard
 from finops_cli.doctor.installation import diagnose_installation
 from finops_cli.doctor.live_record import try_live_record
 from finops_cli.kb.load import load_kb

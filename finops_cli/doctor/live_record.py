@@ -12,7 +12,7 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.backends import select_backend
 from finops_cli.models.diagnosis import Diagnosis
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 
 
 def try_live_record(request: BackendRequest, kb: KnowledgeBase) -> Iterator[Diagnosis]:

@@ -14,7 +14,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
 from finops_cli.pipeline.redaction import RedactionPolicy
-from finops_cli.pipeline.stages import NextStage, StageOutcome, StageSequence
+from finops_cli.pipeline.sequences import NextStage, StageOutcome, StageSequence
 
 
 class ProcessedLine(NamedTuple):

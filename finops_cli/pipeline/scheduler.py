@@ -26,7 +26,7 @@ from finops_cli.parallel import in_threads
 from finops_cli.pipeline.output import Line, encode, read_line
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline, ProcessedLine
 from finops_cli.pipeline.redaction import redaction_policy
-from finops_cli.pipeline.stages import NextStage, StageSequence
+from finops_cli.pipeline.sequences import NextStage, StageSequence
 from finops_cli.pipeline.summary import count_line
 
 

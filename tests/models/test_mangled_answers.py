@@ -17,7 +17,7 @@ from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.mangling import mangled
 from tests.support.oracle.random_fails import random_fail
 from tests.support.records import a_fail

@@ -29,7 +29,7 @@ from finops_cli.models.failures import NoEndpointLeft
 from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import process_with_models
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.cures import cured_by
 from tests.support.ollama_models import (
     INVENTORY,

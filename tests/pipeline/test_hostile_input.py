@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.scheduler import PipelineConfig
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows
 

@@ -15,7 +15,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 from finops_cli.pipeline.summary import count_line
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl, rows

@@ -17,7 +17,7 @@ from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
-from finops_cli.pipeline.stages import SEQUENCES, NextStage, StageOutcome, StageSequence
+from finops_cli.pipeline.sequences import SEQUENCES, NextStage, StageOutcome, StageSequence
 from tests.support.records import a_fail, jsonl, rows
 
 REASON = "only critical fails are resolved"

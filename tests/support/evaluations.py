@@ -31,7 +31,7 @@ from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
-from finops_cli.pipeline.stages import SEQUENCES
+from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.ollama_models import a_model_at, warms_up
 
 Change = Callable[[dict[str, Any]], Any]
