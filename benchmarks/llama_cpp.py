@@ -121,9 +121,9 @@ def compare(name: str, gguf: Path, work: Work, rounds: int) -> None:
     """Print one row."""
     kb = load_kb(bundled_kb_dir())
     model = LlamaCppModel(
-        Origin("llama-cpp", is_model=True),
-        {"triage": build_profile(gguf, work.options, work.prefix)},
-        kb.models,
+        origin=Origin("llama-cpp", is_model=True),
+        profiles={"triage": build_profile(gguf, work.options, work.prefix)},
+        settings=kb.models,
     )
     model.prepare("triage")
     best: dict[str, float] = {}

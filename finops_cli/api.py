@@ -234,7 +234,9 @@ def _to_exact(given: Any, path: str, depth: int) -> Any:
 def _invalid(path: str, value: str, fault: str, accepted: str) -> InvalidRecord:
     place = path[1:] or "the record"
     message = f"{place} {fault}; accepted: {accepted}"
-    return InvalidRecord([Problem("schema.json", path, value, accepted, message)])
+    return InvalidRecord(
+        [Problem(rule="schema.json", path=path, value=value, accepted=accepted, message=message)]
+    )
 
 
 def _name_record(problem: Problem) -> Problem:

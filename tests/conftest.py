@@ -161,7 +161,9 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("sentences")
     write_dataset(
-        DatasetOptions("sentiment", 60, 7, "coverage", bundled_kb_dir()),
+        DatasetOptions(
+            stage="sentiment", rows=60, seed=7, profile="coverage", kb_dir=bundled_kb_dir()
+        ),
         folder,
         1,
         lambda done: None,

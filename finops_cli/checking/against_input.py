@@ -101,4 +101,6 @@ def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[F
 
 
 def _line(path: str, expected: Any, actual: Any, message: str) -> Finding:
-    return Finding("schema.shape", path, expected, actual, message)
+    return Finding(
+        rule="schema.shape", path=path, expected=expected, actual=actual, message=message
+    )

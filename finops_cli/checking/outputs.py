@@ -112,18 +112,22 @@ def check_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Findin
 
 def missing_answer(path: str, expected: str) -> Finding:
     return Finding(
-        "waterfall.applies",
-        path,
-        expected,
-        None,
-        f"{path[1:]} is null; {expected} is due for this input",
+        rule="waterfall.applies",
+        path=path,
+        expected=expected,
+        actual=None,
+        message=f"{path[1:]} is null; {expected} is due for this input",
     )
 
 
 def finding_of(problem: Problem, prefix: str = "") -> Finding:
     """Report an invalid input as a finding of its line."""
     return Finding(
-        problem.rule, prefix + problem.path, problem.accepted, problem.value, problem.message
+        rule=problem.rule,
+        path=prefix + problem.path,
+        expected=problem.accepted,
+        actual=problem.value,
+        message=problem.message,
     )
 
 
@@ -164,8 +168,20 @@ def _schema_findings(given: Any, shape: Codec[Any]) -> list[Finding]:
 
 def _does_not_apply(reason: str) -> Finding:
     message = f"the line has a resolution, but stage 2 does not apply: {reason}"
-    return Finding("waterfall.applies", "/resolution", None, "a resolution", message)
+    return Finding(
+        rule="waterfall.applies",
+        path="/resolution",
+        expected=None,
+        actual="a resolution",
+        message=message,
+    )
 
 
 def _wrong_shape(what: str) -> Finding:
-    return Finding("schema.shape", "", _SHAPES, None, f"{what}; accepted: {_SHAPES}")
+    return Finding(
+        rule="schema.shape",
+        path="",
+        expected=_SHAPES,
+        actual=None,
+        message=f"{what}; accepted: {_SHAPES}",
+    )

@@ -99,7 +99,11 @@ def _check_attempt(
     if isinstance(attempt.failure, str):
         return [
             Finding(
-                attempt.failure, "", "an answer", None, f"the attempt ended with {attempt.failure}"
+                rule=attempt.failure,
+                path="",
+                expected="an answer",
+                actual=None,
+                message=f"the attempt ended with {attempt.failure}",
             )
         ]
     response = response_parser.parse_response(attempt.text or "")
@@ -124,5 +128,9 @@ def _check_attempt(
 
 def _shape(path: str, expected: str) -> Finding:
     return Finding(
-        "schema.shape", path, expected, None, f"{path[1:] or 'the line'} is not {expected}"
+        rule="schema.shape",
+        path=path,
+        expected=expected,
+        actual=None,
+        message=f"{path[1:] or 'the line'} is not {expected}",
     )

@@ -42,11 +42,11 @@ def check_run_line(given: dict[str, Any]) -> list[Finding]:
         accepted = ", ".join(get_args(Status))
         return [
             Finding(
-                "schema.enum",
-                "/status",
-                accepted,
-                show_value(status),
-                f"status is {show_value(status)}; accepted: {accepted}",
+                rule="schema.enum",
+                path="/status",
+                expected=accepted,
+                actual=show_value(status),
+                message=f"status is {show_value(status)}; accepted: {accepted}",
             )
         ]
     if status in _ANSWERED:
@@ -85,4 +85,4 @@ def _faults_of_answered(given: dict[str, Any], status: str) -> list[Finding]:
 
 
 def _fault(path: str, expected: str, message: str) -> Finding:
-    return Finding("schema.shape", path, expected, None, message)
+    return Finding(rule="schema.shape", path=path, expected=expected, actual=None, message=message)

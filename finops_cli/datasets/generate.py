@@ -133,7 +133,9 @@ def _refuse_empty(rows: Iterator[T], source: Path) -> Iterator[T]:
 def _dataset_options(
     stage: Stage, rows: int, options: GenerateOptions, kb_dir: Path
 ) -> DatasetOptions:
-    return DatasetOptions(stage.name, rows, options.seed, options.profile, kb_dir)
+    return DatasetOptions(
+        stage=stage.name, rows=rows, seed=options.seed, profile=options.profile, kb_dir=kb_dir
+    )
 
 
 def _warn_of_repetition(stage: Stage, rows: int, on_message: OnMessage) -> None:

@@ -168,12 +168,12 @@ def _inventory(
     )
     transit = draw.choices((in_time, too_late, None), (8, 1, 1))[0] if shares.depot else None
     return Inventory(
-        shares.box,
-        shares.borrow,
-        shares.recall,
-        draw.randint(0, shares.owed),
-        shares.depot,
-        transit,
+        box_qty=shares.box,
+        stock_loan_available=shares.borrow,
+        recall_outstanding=shares.recall,
+        pending_receives=draw.randint(0, shares.owed),
+        depot_qty=shares.depot,
+        depot_transit_days=transit,
     )
 
 
@@ -225,14 +225,14 @@ def _ftr(scenario: Scenario, dtc: str, qty: int, kb: KnowledgeBase, draw: random
         else draw.choice((None, None, 0, 1, 2, 3))
     )
     return Ftr(
-        dtc,
-        max(1, qty),
-        _ftr_age(kb, draw),
-        draw.choice(cast(tuple[SettlementType, ...], get_args(SettlementType))),
-        draw.choices(("T+0", "T+1", "T+2", "T+3"), (2, 50, 33, 15))[0],
-        RatePercent(tidy(draw.randint(1, 80) * _TENTH)),
-        not jammed and draw.random() < 0.4,
-        attempts,
+        dtc=dtc,
+        qty=max(1, qty),
+        age_days=_ftr_age(kb, draw),
+        settlement_type=draw.choice(cast(tuple[SettlementType, ...], get_args(SettlementType))),
+        settlement_date=draw.choices(("T+0", "T+1", "T+2", "T+3"), (2, 50, 33, 15))[0],
+        cp_fail_rate_pct=RatePercent(tidy(draw.randint(1, 80) * _TENTH)),
+        partial_delivery_history=not jammed and draw.random() < 0.4,
+        chase_attempts=attempts,
     )
 
 
@@ -265,11 +265,11 @@ def _related(scenario: Scenario, draw: random.Random) -> tuple[RelatedFail, ...]
     categories = cast(tuple[RelatedCategory, ...], get_args(RelatedCategory))[:3]
     return tuple(
         RelatedFail(
-            draw.choice(categories),
-            f"DTC-{draw.randrange(1, 2000):04d}",
-            draw.randint(1, 300) * 100,
-            draw.choice(("Buy", "Sell")),
-            draw.randint(0, 8),
+            category=draw.choice(categories),
+            dtc=f"DTC-{draw.randrange(1, 2000):04d}",
+            qty=draw.randint(1, 300) * 100,
+            side=draw.choice(("Buy", "Sell")),
+            age_days=draw.randint(0, 8),
         )
         for _ in range(count)
     )

@@ -198,4 +198,10 @@ def differences(row: Row, expected: Row) -> list[Finding]:
 
 
 def _fault(row: Row, path: str, expected: str, what: str) -> Finding:
-    return Finding("data.row", path, expected, None, f"{row.id}: {path[1:]} {what}")
+    return Finding(
+        rule="data.row",
+        path=path,
+        expected=expected,
+        actual=None,
+        message=f"{row.id}: {path[1:]} {what}",
+    )

@@ -120,11 +120,27 @@ def verify_row(row: Row, kb: KnowledgeBase) -> list[Finding]:
     """
     if row.stage not in STAGES:
         message = f"{row.id}: its stage {row.stage} is not one of {', '.join(STAGES)}"
-        return [Finding("data.row", "/stage", list(STAGES), row.stage, message)]
+        return [
+            Finding(
+                rule="data.row",
+                path="/stage",
+                expected=list(STAGES),
+                actual=row.stage,
+                message=message,
+            )
+        ]
     try:
         return STAGES[row.stage].verify_row(row, kb)
     except (ValueError, ArithmeticError, RecursionError) as error:
-        return [Finding("data.row", "", "JSON texts", None, f"{row.id}: {error}")]
+        return [
+            Finding(
+                rule="data.row",
+                path="",
+                expected="JSON texts",
+                actual=None,
+                message=f"{row.id}: {error}",
+            )
+        ]
 
 
 def features(row: Row, kb: KnowledgeBase) -> Features:

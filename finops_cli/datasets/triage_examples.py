@@ -72,15 +72,17 @@ def deal(index: int, seed: int, kb: KnowledgeBase) -> Dealt:
         else [band for band in range(len(s.cp_history_factor.values)) if band != over]
     )
     return Dealt(
-        category,
-        age,
-        value,
-        state,
-        deal_evenly(range(len(s.inventory_modifier.values)), seed, "inventory", index),
-        deal_evenly(cp_bands, seed, "counterparty", index),
-        threshold if state == "CLOSE_OUT" else state == "THRESHOLD",
-        not_cns and category != "CNS_FAIL",
-        security,
+        category=category,
+        age_band=age,
+        value_band=value,
+        state=state,
+        inventory_band=deal_evenly(
+            range(len(s.inventory_modifier.values)), seed, "inventory", index
+        ),
+        cp_band=deal_evenly(cp_bands, seed, "counterparty", index),
+        threshold=threshold if state == "CLOSE_OUT" else state == "THRESHOLD",
+        not_cns_eligible=not_cns and category != "CNS_FAIL",
+        security_rate=security,
     )
 
 

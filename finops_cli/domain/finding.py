@@ -7,26 +7,29 @@ from typing import Any
 from msgspec import Struct
 
 
-class Finding(Struct, frozen=True):
-    """One violation in an output.
-
-    `rule` is an id of the knowledge base, `path` a JSON pointer into the judged object.
-    """
+class Finding(Struct, frozen=True, kw_only=True):
+    """One violation in an output."""
 
     rule: str
+    """An id of the knowledge base."""
     path: str
+    """A JSON pointer into the checked object."""
     expected: Any
     actual: Any
     message: str
 
 
-class Problem(Struct, frozen=True):
-    """One reason why an input cannot be used. `value` is a short rendering of the value found."""
+class Problem(Struct, frozen=True, kw_only=True):
+    """One reason why an input cannot be used."""
 
     rule: str
+    """An id of the knowledge base."""
     path: str
+    """A JSON pointer into the input."""
     value: str
+    """The value of the input, shortened."""
     accepted: str
+    """The accepted values, in words."""
     message: str
 
 

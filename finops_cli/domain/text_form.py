@@ -161,5 +161,9 @@ def parse(text: str) -> dict[str, Any] | list[Problem]:
 def _problem(rule: str, pair: str, accepted: str) -> Problem:
     value = pair.strip()[: limits.SHOWN_CHARS]
     return Problem(
-        rule, "/text", value, accepted, f"text: cannot read {value!r}; accepted: {accepted}"
+        rule=rule,
+        path="/text",
+        value=value,
+        accepted=accepted,
+        message=f"text: cannot read {value!r}; accepted: {accepted}",
     )

@@ -148,11 +148,11 @@ class Aggregate:
         others = {pair: n for pair, n in tiers.items() if pair[0] != _TOP and pair[1] != NO_ANSWER}
         alarms = sum(n for (_, said), n in others.items() if said == _TOP)
         return Criticals(
-            proportion(sum(missed_as.values()), answered, z),
-            missed_as,
-            tiers[_TOP, NO_ANSWER],
-            proportion(alarms, sum(others.values()), z),
-            self.missed_ids,
+            missed=proportion(sum(missed_as.values()), answered, z),
+            missed_as=missed_as,
+            unanswered=tiers[_TOP, NO_ANSWER],
+            false_alarms=proportion(alarms, sum(others.values()), z),
+            missed_ids=self.missed_ids,
         )
 
     def _escalation(self) -> Escalation:
@@ -177,7 +177,14 @@ class Aggregate:
             rate = (self.timed_tokens * _SECOND_MS / self.generating_ms).quantize(
                 _TENTH, ROUND_HALF_UP
             )
-        return Speed(p50, p95, p99, len(ascending), self.tokens, rate)
+        return Speed(
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+            timed=len(ascending),
+            tokens=self.tokens,
+            tokens_per_second=rate,
+        )
 
 
 def word(value: Any) -> str:

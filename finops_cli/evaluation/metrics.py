@@ -17,7 +17,7 @@ NO_ANSWER = "no answer"
 """The column for missing answers in every matrix."""
 
 
-class Criticals(Struct, frozen=True):
+class Criticals(Struct, frozen=True, kw_only=True):
     """Counts of fails that are CRITICAL (kb: `evaluate.missed_criticals`)."""
 
     missed: Proportion
@@ -46,7 +46,7 @@ class Escalation(Struct, frozen=True):
     too_high: Proportion
 
 
-class PlanTotals(Struct, frozen=True):
+class PlanTotals(Struct, frozen=True, kw_only=True):
     """Sums of shares over all plans (kb: `evaluate.coverage_lost`)."""
 
     plans: int
@@ -75,7 +75,7 @@ class Stratum(Struct, frozen=True, kw_only=True):
     """The fields that are wrong most often in the group, with their counts."""
 
 
-class Speed(Struct, frozen=True):
+class Speed(Struct, frozen=True, kw_only=True):
     """The latency of a record, including waiting, and the model's own speed if the backend reports
     it.
     """

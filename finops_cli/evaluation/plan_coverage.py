@@ -17,7 +17,7 @@ _CHASES = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 _FURTHER = "further participants"
 
 
-class PlanShares(Struct, frozen=True):
+class PlanShares(Struct, frozen=True, kw_only=True):
     """Shares of stock of one case (kb: `evaluate.coverage_lost`).
 
     The last three are null if there is no answer.
@@ -39,10 +39,16 @@ def plan_shares(
     """
     coverable = case.ftd_qty - best.residual_short
     if said is None:
-        return PlanShares(case.ftd_qty, coverable)
+        return PlanShares(owed=case.ftd_qty, coverable=coverable)
     delivered, overstated = _delivered(said, case, kb)
     delivered = min(delivered, case.ftd_qty)
-    return PlanShares(case.ftd_qty, coverable, delivered, max(0, coverable - delivered), overstated)
+    return PlanShares(
+        owed=case.ftd_qty,
+        coverable=coverable,
+        delivered=delivered,
+        lost=max(0, coverable - delivered),
+        overstated=overstated,
+    )
 
 
 def _delivered(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> tuple[int, int]:

@@ -61,7 +61,7 @@ class Reference(Struct, frozen=True):
     p95_ms: Decimal | None
 
 
-class Evaluation(Struct, frozen=True):
+class Evaluation(Struct, frozen=True, kw_only=True):
     """The content of `evaluation.json`, of `--json` and of the page.
 
     An evaluation of the sentiment stage contains only baselines.
@@ -107,11 +107,11 @@ def conclude(
         model or origin.name, metrics, compared, ran, not origin.is_model, kb.evaluation
     )
     return Evaluation(
-        _made_from(wanted.stage, wanted, folder / RECORDS, origin, guard, kb),
-        metrics,
-        ran,
-        earned,
-        _engine(wanted, folder, kb, simpler.timed),
+        made_from=_made_from(wanted.stage, wanted, folder / RECORDS, origin, guard, kb),
+        metrics=metrics,
+        baselines=ran,
+        verdict=earned,
+        engine=_engine(wanted, folder, kb, simpler.timed),
     )
 
 
@@ -172,12 +172,14 @@ def evaluate_baselines(
         f"No backend serves the {stage} model yet: it would have to beat these baselines.",
         [],
     )
-    wanted = SampleOptions("triage", rows, seed, "coverage", None)
+    wanted = SampleOptions(stage="triage", rows=rows, seed=seed, profile="coverage", data=None)
     return Evaluation(
-        _made_from(stage, wanted, folder / RECORDS, Origin("none", is_model=False), None, kb),
-        None,
-        ran,
-        earned,
+        made_from=_made_from(
+            stage, wanted, folder / RECORDS, Origin("none", is_model=False), None, kb
+        ),
+        metrics=None,
+        baselines=ran,
+        verdict=earned,
     )
 
 

@@ -30,7 +30,7 @@ Rounding errors are far below every digit that is compared.
 """
 
 
-class Proportion(Struct, frozen=True):
+class Proportion(Struct, frozen=True, kw_only=True):
     """A count out of a total, in percent, with its interval (kb: `evaluate.confidence_z`).
 
     The percentages are null if the total is 0.
@@ -46,9 +46,11 @@ class Proportion(Struct, frozen=True):
 def proportion(count: int, of: int, z: Decimal) -> Proportion:
     """Compute the proportion `count` of `of` with Wilson's interval of `z` standard deviations."""
     if not of:
-        return Proportion(count, of, None, None, None)
+        return Proportion(count=count, of=of, pct=None, low_pct=None, high_pct=None)
     low, high = wilson(count, of, z)
-    return Proportion(count, of, pct(Decimal(count) / of), pct(low), pct(high))
+    return Proportion(
+        count=count, of=of, pct=pct(Decimal(count) / of), low_pct=pct(low), high_pct=pct(high)
+    )
 
 
 def wilson(count: int, of: int, z: Decimal) -> tuple[Decimal, Decimal]:

@@ -64,4 +64,6 @@ class SeenIds:
 def duplicate(fail_id: str, first_line: int) -> Problem:
     accepted = "a fail_id that no other line of the file has"
     message = f"fail_id {fail_id} was used on line {first_line} already; accepted: {accepted}"
-    return Problem("input.duplicate", "/fail_id", fail_id, accepted, message)
+    return Problem(
+        rule="input.duplicate", path="/fail_id", value=fail_id, accepted=accepted, message=message
+    )

@@ -75,7 +75,11 @@ def _open_text(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
 
 def _describe_fault(row: CsvRow) -> Problem:
     return Problem(
-        "schema.format", "", str(row.fault), _A_ROW, f"the row {row.fault}; accepted: {_A_ROW}"
+        rule="schema.format",
+        path="",
+        value=str(row.fault),
+        accepted=_A_ROW,
+        message=f"the row {row.fault}; accepted: {_A_ROW}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class ListedModel(Struct, frozen=True):
+class ListedModel(Struct, frozen=True, kw_only=True):
     """A model of the server."""
 
     name: str

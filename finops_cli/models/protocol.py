@@ -31,7 +31,7 @@ def names_by_stage(names: Mapping[StageName, str]) -> ModelNames:
     return {**dict.fromkeys(ANSWER_FIELDS), **names}
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, kw_only=True):
     """The text that a model returned to one request."""
 
     attempt: int

@@ -132,4 +132,6 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _finding(rule: str, message: str, expected: str, text: str) -> Finding:
-    return Finding(rule, "", expected, text[: limits.SHOWN_CHARS], message)
+    return Finding(
+        rule=rule, path="", expected=expected, actual=text[: limits.SHOWN_CHARS], message=message
+    )

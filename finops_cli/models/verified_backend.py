@@ -94,7 +94,13 @@ def parse_and_check(task: Task[A], text: str, expects_reasoning: bool) -> Parsed
     answer = task.codec.read(response.value)
     if answer is None:
         findings = [
-            Finding(problem.rule, problem.path, problem.accepted, problem.value, problem.message)
+            Finding(
+                rule=problem.rule,
+                path=problem.path,
+                expected=problem.accepted,
+                actual=problem.value,
+                message=problem.message,
+            )
             for problem in schema_errors(response.value, task.codec.json_schema)
         ]
         return ParsedReply(None, findings, response.format_warnings, response.reasoning)
@@ -184,10 +190,10 @@ class VerificationLoop(Generic[A]):
             return self._record_failure(number, request, failure)
         self.attempt_log.append(
             Attempt(
-                number,
-                request.seed,
-                constrained,
-                completion.text,
+                attempt=number,
+                seed=request.seed,
+                constrained=constrained,
+                text=completion.text,
                 tokens=UNSET if completion.tokens is None else completion.tokens,
                 generating_ms=(
                     UNSET if completion.generating_ms is None else completion.generating_ms
@@ -203,11 +209,25 @@ class VerificationLoop(Generic[A]):
     ) -> ParsedReply[A]:
         text = failure.received or None
         self.attempt_log.append(
-            Attempt(number, request.seed, request.schema is not None, text, failure.rule)
+            Attempt(
+                attempt=number,
+                seed=request.seed,
+                constrained=request.schema is not None,
+                text=text,
+                failure=failure.rule,
+            )
         )
         return ParsedReply(
             None,
-            [Finding(failure.rule, "", "an answer", None, failure.detail)],
+            [
+                Finding(
+                    rule=failure.rule,
+                    path="",
+                    expected="an answer",
+                    actual=None,
+                    message=failure.detail,
+                )
+            ],
             reasoning=response_parser.split_reasoning(text)[0] if text else None,
             server_errors=failure.overcome,
             can_retry=failure.policy == "once more",
@@ -222,7 +242,9 @@ class VerificationLoop(Generic[A]):
             f"the prompt is about {tokens:,} tokens, the context has room for {available:,} and an"
             " answer; it was not sent"
         )
-        return Finding("reply.context", "", available, tokens, message)
+        return Finding(
+            rule="reply.context", path="", expected=available, actual=tokens, message=message
+        )
 
     def _prompt_budget(self) -> int:
         """Return the tokens of the context that a prompt may use."""

@@ -15,7 +15,7 @@ Clock = Callable[[], float]
 """A function that returns seconds since any fixed time."""
 
 
-class Stats(Struct, frozen=True):
+class Stats(Struct, frozen=True, kw_only=True):
     """The statistics that `--stats-json` writes.
 
     Rates are in records per second, latencies in milliseconds to within 1 %. A value is null if

@@ -72,7 +72,11 @@ def _in_words(line: bytes, error: str) -> str:
 def _not_json(line: bytes, what: str) -> Problem:
     value = line[: limits.SHOWN_CHARS].decode("utf-8", "replace").strip()
     return Problem(
-        "schema.json", "", value, _ONE_OBJECT, f"the line {what}; accepted: {_ONE_OBJECT}"
+        rule="schema.json",
+        path="",
+        value=value,
+        accepted=_ONE_OBJECT,
+        message=f"the line {what}; accepted: {_ONE_OBJECT}",
     )
 
 
@@ -145,11 +149,11 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
         accepted = f"the text form of a record, up to {limits.TEXT_CHARS:,} characters"
         return [
             Problem(
-                "schema.type",
-                "/text",
-                show_value(text),
-                accepted,
-                f"text is {show_value(text)}; accepted: {accepted}",
+                rule="schema.type",
+                path="/text",
+                value=show_value(text),
+                accepted=accepted,
+                message=f"text is {show_value(text)}; accepted: {accepted}",
             )
         ]
     fields = text_form.parse(text)
@@ -160,11 +164,11 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
         message = f"{twice[0]} is given both in the text and beside it"
         return [
             Problem(
-                "schema.unknown",
-                f"/{twice[0]}",
-                show_value(given[twice[0]]),
-                "one of the two",
-                message,
+                rule="schema.unknown",
+                path=f"/{twice[0]}",
+                value=show_value(given[twice[0]]),
+                accepted="one of the two",
+                message=message,
             )
         ]
     return {**{name: value for name, value in given.items() if name != "text"}, **fields}
@@ -188,7 +192,11 @@ def _case_problems(case: ResolverInput, given: dict[str, Any], kb: KnowledgeBase
     except ValueError as error:
         path, age = "/triage/score_components/age", case.triage.score_components.age
         message = f"the age of the fail cannot be derived from {path[1:]} {age}; accepted: {error}"
-        problems.append(Problem("input.age", path, str(age), str(error), message))
+        problems.append(
+            Problem(
+                rule="input.age", path=path, value=str(age), accepted=str(error), message=message
+            )
+        )
     return problems
 
 
@@ -206,18 +214,24 @@ def _misspelt(event: dict[str, Any]) -> list[Problem]:
                 f"corporate_action/{name}: did you mean {near[0]}?",
             )
             problems.append(
-                Problem("schema.unknown", path, show_value(event[name]), near[0], message)
+                Problem(
+                    rule="schema.unknown",
+                    path=path,
+                    value=show_value(event[name]),
+                    accepted=near[0],
+                    message=message,
+                )
             )
     return problems
 
 
 def _other_object(path: str, accepted: str) -> Problem:
     return Problem(
-        "schema.shape",
-        path,
-        "another object",
-        accepted,
-        f"the line is another object; accepted: {accepted}",
+        rule="schema.shape",
+        path=path,
+        value="another object",
+        accepted=accepted,
+        message=f"the line is another object; accepted: {accepted}",
     )
 
 
@@ -226,4 +240,6 @@ def _bad_cusip(path: str, value: str) -> Problem:
         f"a CUSIP whose check digit is right; {value[:8]} takes {cusip.check_digit(value[:8])}"
     )
     message = f"{path[1:]} is {value}, check digit {value[8]}; accepted: {accepted}"
-    return Problem("cusip.check_digit", path, value, accepted, message)
+    return Problem(
+        rule="cusip.check_digit", path=path, value=value, accepted=accepted, message=message
+    )

@@ -263,4 +263,4 @@ def _drop_value(mask: Mask, problem: Problem) -> Problem:
         f"{field} does not hold what is accepted; its value is not shown, for it holds personal"
         " data"
     )
-    return Problem(problem.rule, mask.some(path), "", "", message)
+    return Problem(rule=problem.rule, path=mask.some(path), value="", accepted="", message=message)

@@ -145,7 +145,14 @@ def _open_chat_model(path: Path, stage: StageName, kb: KnowledgeBase) -> Iterato
             f"<|im_start|>user\n{row.prompt[0].content}<|im_end|>\n<|im_start"
             f"|>assistant\n{EMPTY_THINK}"
         )
-        say = Generate(0, prompt, kb.models.seed, how.sampling, how.stops, how.max_tokens)
+        say = Generate(
+            number=0,
+            prompt=prompt,
+            seed=kb.models.seed,
+            sampling=how.sampling,
+            stops=how.stops,
+            max_tokens=how.max_tokens,
+        )
         return process.generate(say, seconds["triage"], seconds["silence"]).text
 
     try:

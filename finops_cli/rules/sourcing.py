@@ -32,12 +32,18 @@ def fallbacks(
     recall = min(inventory.recall_outstanding, remaining)
     if not recall:
         borrow = min(inventory.stock_loan_available, remaining)
-        return Fallbacks("SOURCE_BORROW", borrow) if borrow else Fallbacks()
+        return Fallbacks(first="SOURCE_BORROW", first_qty=borrow) if borrow else Fallbacks()
     parallel = runs_in_parallel(inventory, deadline_days, rules)
     borrow = min(inventory.stock_loan_available, remaining if parallel else remaining - recall)
     if not borrow:
-        return Fallbacks("INITIATE_RECALL", recall)
-    return Fallbacks("INITIATE_RECALL", recall, "SOURCE_BORROW", borrow, parallel)
+        return Fallbacks(first="INITIATE_RECALL", first_qty=recall)
+    return Fallbacks(
+        first="INITIATE_RECALL",
+        first_qty=recall,
+        second="SOURCE_BORROW",
+        second_qty=borrow,
+        parallel=parallel,
+    )
 
 
 def runs_in_parallel(

@@ -47,7 +47,7 @@ class LossPoint(Struct, frozen=True):
     grad_norm: float
 
 
-class EvaluationPoint(Struct, frozen=True):
+class EvaluationPoint(Struct, frozen=True, kw_only=True):
     """The loss of held-out rows and the scores of generated answers (`datasets.grading.Scores`)."""
 
     step: int
@@ -130,9 +130,12 @@ def make_result(state: Any, counted: tuple[int, int], artefacts: dict[str, str])
     evaluated = {each["step"]: each["eval_loss"] for each in history if "eval_loss" in each}
     scores = [
         EvaluationPoint(
-            each["step"],
-            evaluated[each["step"]],
-            *(int(each[f"eval_{name}"]) for name in ("asked", "valid", "exact", "decided")),
+            step=each["step"],
+            loss=evaluated[each["step"]],
+            asked=int(each["eval_asked"]),
+            valid=int(each["eval_valid"]),
+            exact=int(each["eval_exact"]),
+            decided=int(each["eval_decided"]),
         )
         for each in history
         if "eval_asked" in each

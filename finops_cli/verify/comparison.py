@@ -19,11 +19,11 @@ def mismatch(rule: str, path: str, expected: Any, actual: Any, because: str = ""
     """
     why = f" ({because})" if because else ""
     return Finding(
-        rule,
-        path,
-        expected,
-        actual,
-        f"{path[1:]} is {_render(actual)}; {rule} gives {_render(expected)}{why}",
+        rule=rule,
+        path=path,
+        expected=expected,
+        actual=actual,
+        message=f"{path[1:]} is {_render(actual)}; {rule} gives {_render(expected)}{why}",
     )
 
 

@@ -120,13 +120,8 @@ def _report(
     if unknown:
         texts = dict.fromkeys(figure.text[: limits.SHOWN_CHARS] for figure in unknown)
         named = ", ".join(list(texts)[: limits.PROBLEMS])
-        yield Finding(
-            rule,
-            path,
-            expected,
-            actual,
-            f"{path[1:]} mentions {named}, which is neither in the input nor derived from it",
-        )
+        message = f"{path[1:]} mentions {named}, which is neither in the input nor derived from it"
+        yield Finding(rule=rule, path=path, expected=expected, actual=actual, message=message)
 
 
 def _texts(plan: Resolution) -> Iterator[tuple[str, str, str | None]]:

@@ -99,11 +99,21 @@ def _steps(answer: Resolution, reference: Resolution, kb: KnowledgeBase) -> Iter
         for expected in wanted[wanted_from:wanted_to]:
             message = f"a step is missing here: {_describe(expected)}"
             yield Finding(
-                "waterfall.step_missing", f"/resolution_steps/{got_from}", expected, None, message
+                rule="waterfall.step_missing",
+                path=f"/resolution_steps/{got_from}",
+                expected=expected,
+                actual=None,
+                message=message,
             )
         for i in range(got_from, got_to):
             message = f"the waterfall gives no such step here: {_describe(got[i])}"
-            yield Finding("waterfall.step_extra", f"/resolution_steps/{i}", None, got[i], message)
+            yield Finding(
+                rule="waterfall.step_extra",
+                path=f"/resolution_steps/{i}",
+                expected=None,
+                actual=got[i],
+                message=message,
+            )
 
 
 _TAKEN_RULES = {
@@ -162,7 +172,7 @@ def _steps_add_up(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> Iter
                 f"{path}/qty",
                 step.qty - (covered - owed),
                 step.qty,
-                f"{owed} shares are owed",
+                because=f"{owed} shares are owed",
             )
         if step.remaining_short != owed - covered:
             yield mismatch(
@@ -182,7 +192,7 @@ def _steps_add_up(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> Iter
                 f"{path}/coverage_after_step_pct",
                 coverage,
                 step.coverage_after_step_pct,
-                because,
+                because=because,
             )
 
 
@@ -207,7 +217,7 @@ def _totals_add_up(plan: Resolution, owed: int | None) -> Iterator[Finding]:
             "/total_coverable",
             total,
             plan.total_coverable,
-            "sum of steps and fallbacks",
+            because="sum of steps and fallbacks",
         )
     if owed is not None and plan.residual_short != max(0, owed - plan.total_coverable):
         because = f"{owed} owed, {plan.total_coverable} coverable"
@@ -216,7 +226,7 @@ def _totals_add_up(plan: Resolution, owed: int | None) -> Iterator[Finding]:
             "/residual_short",
             max(0, owed - plan.total_coverable),
             plan.residual_short,
-            because,
+            because=because,
         )
 
 
@@ -245,7 +255,7 @@ def _fields_agree(plan: Resolution) -> Iterator[Finding]:
             "/gridlock_detected",
             in_gridlock,
             plan.gridlock_detected,
-            "as its parties say",
+            because="as its parties say",
         )
     yield from _fallbacks_agree(plan)
     aggregated = any(step.dtc is None and step.action in _CHASES for step in plan.resolution_steps)
@@ -257,7 +267,7 @@ def _fields_agree(plan: Resolution) -> Iterator[Finding]:
             "/additional_ftrs_chased",
             count,
             plan.additional_ftrs_chased,
-            because,
+            because=because,
         )
 
 
@@ -280,7 +290,7 @@ def _fallbacks_agree(plan: Resolution) -> Iterator[Finding]:
             "/secondary_fallback",
             "SOURCE_BORROW",
             second,
-            "borrow is the last resort",
+            because="borrow is the last resort",
         )
     elif second == "SOURCE_BORROW" and first != "INITIATE_RECALL":
         yield mismatch(
@@ -288,7 +298,7 @@ def _fallbacks_agree(plan: Resolution) -> Iterator[Finding]:
             "/fallback_strategy",
             "INITIATE_RECALL",
             first,
-            "recall comes before borrow",
+            because="recall comes before borrow",
         )
 
 
@@ -304,7 +314,11 @@ def steps_make_sense(plan: Resolution) -> Iterator[Finding]:
         yield from _step_makes_sense(step, f"/resolution_steps/{i}")
     if nets and not plan.gridlock_detected:
         yield mismatch(
-            "gridlock.detected", "/gridlock_detected", True, False, "its steps net a gridlock"
+            "gridlock.detected",
+            "/gridlock_detected",
+            True,
+            False,
+            because="its steps net a gridlock",
         )
     parties = plan.gridlock_parties
     if parties:
@@ -320,7 +334,7 @@ def steps_make_sense(plan: Resolution) -> Iterator[Finding]:
                 "/gridlock_parties",
                 expected,
                 parties,
-                "every party netted with, once, sorted",
+                because="every party netted with, once, sorted",
             )
 
 
@@ -333,16 +347,20 @@ def _step_makes_sense(step: Step, path: str) -> Iterator[Finding]:
             f"{path}/action",
             accepted,
             action,
-            "this one stands in the plan's own fields",
+            because="this one stands in the plan's own fields",
         )
         return
     if (step.qty == 0) != (action in _NOTICES):
         expected = 0 if action in _NOTICES else "more than 0"
         because = "a notice covers nothing" if action in _NOTICES else "a step covers something"
-        yield mismatch("waterfall.quantity", f"{path}/qty", expected, step.qty, because)
+        yield mismatch("waterfall.quantity", f"{path}/qty", expected, step.qty, because=because)
     if action in _STOCK and step.dtc is not None:
         yield mismatch(
-            "waterfall.counterparty", f"{path}/dtc", None, step.dtc, "stock has no counterparty"
+            "waterfall.counterparty",
+            f"{path}/dtc",
+            None,
+            step.dtc,
+            because="stock has no counterparty",
         )
     elif action == "OFFSET_FTR" and step.dtc is None:
         yield mismatch(
@@ -350,7 +368,7 @@ def _step_makes_sense(step: Step, path: str) -> Iterator[Finding]:
             f"{path}/dtc",
             "DTC-NNNN",
             None,
-            "it is netted with a counterparty",
+            because="it is netted with a counterparty",
         )
     settles = action in _RECEIPTS and step.dtc is not None
     for field, value in (

@@ -92,11 +92,11 @@ def schema_errors(given: Any, schema: dict[str, Any]) -> list[Problem]:
 
 
 _AND_MORE = Problem(
-    "schema.range",
-    "",
-    "",
-    "a record whose faults can be listed",
-    "and more faults than are listed here",
+    rule="schema.range",
+    path="",
+    value="",
+    accepted="a record whose faults can be listed",
+    message="and more faults than are listed here",
 )
 
 
@@ -154,7 +154,11 @@ def _problems(error: Any) -> Iterator[Problem]:
 
 def _problem(rule: str, path: str, value: str, accepted: str, what: str) -> Problem:
     return Problem(
-        rule, path, value, accepted, f"{path[1:] or 'the line'} {what}; accepted: {accepted}"
+        rule=rule,
+        path=path,
+        value=value,
+        accepted=accepted,
+        message=f"{path[1:] or 'the line'} {what}; accepted: {accepted}",
     )
 
 
@@ -219,4 +223,10 @@ def _cut(text: str) -> str:
 def unusable(rule: str, field: str, value: str, accepted: str) -> Problem:
     """Report that `field` of a row holds `value`, where only `accepted` is valid."""
     text = show_value(value)
-    return Problem(rule, f"/{field}", text, accepted, f"{field} is {text}; accepted: {accepted}")
+    return Problem(
+        rule=rule,
+        path=f"/{field}",
+        value=text,
+        accepted=accepted,
+        message=f"{field} is {text}; accepted: {accepted}",
+    )

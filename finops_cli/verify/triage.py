@@ -91,7 +91,9 @@ def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[F
     ):
         if finding.rule == "score.base":
             because = _explain_base(answer, kb.scoring)
-            yield mismatch("score.base", finding.path, finding.expected, finding.actual, because)
+            yield mismatch(
+                "score.base", finding.path, finding.expected, finding.actual, because=because
+            )
         else:
             yield finding
     yield from compare(reference, answer, _FIELD_RULES, "", tolerance)
@@ -143,7 +145,7 @@ def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) 
         value = getattr(c, field)
         if value not in values:
             path = f"/score_components/{field}"
-            found.append(mismatch(rules[field], path, values, value, "one of these"))
+            found.append(mismatch(rules[field], path, values, value, because="one of these"))
 
 
 def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
@@ -160,7 +162,9 @@ def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Fi
     )
     path = "/score_components/concentration_modifier"
     found.append(
-        mismatch("score.concentration_modifier", path, tuple(sorted(possible)), stated, because)
+        mismatch(
+            "score.concentration_modifier", path, tuple(sorted(possible)), stated, because=because
+        )
     )
 
 
@@ -170,7 +174,9 @@ def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> N
     stated = [base for base in bases if equal_within(base, c.base_score, kb.tolerance)]
     if not stated:
         path, because = "/score_components/base_score", _explain_base(answer, rules)
-        found.append(mismatch("score.base", path, _one_or_all(bases), c.base_score, because))
+        found.append(
+            mismatch("score.base", path, _one_or_all(bases), c.base_score, because=because)
+        )
     expected = [
         priority_score(base, c.inventory_modifier, c.concentration_modifier, rules)
         for base in stated or bases
@@ -180,7 +186,9 @@ def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> N
         base = " or ".join(plain(base) for base in stated or bases)
         because = f"base {base} x {c.inventory_modifier} x {c.concentration_modifier}"
         found.append(
-            mismatch("score.priority", "/priority_score", _one_or_all(expected), given, because)
+            mismatch(
+                "score.priority", "/priority_score", _one_or_all(expected), given, because=because
+            )
         )
 
 
@@ -199,7 +207,7 @@ def _tier_follows_the_score(answer: Triage, kb: KnowledgeBase, found: list[Findi
                 "/priority_tier",
                 expected,
                 answer.priority_tier,
-                f"score {answer.priority_score}",
+                because=f"score {answer.priority_score}",
             )
         )
     elif answer.category_priority_override != (raised := expected != band):
@@ -228,7 +236,9 @@ def _category_fits_the_direction(answer: Triage, kb: KnowledgeBase, found: list[
         ("CNS_FAIL", *_ANY_DIRECTION) if in_cns else ("B2B_PENDING", "DVP_FAIL", *_ANY_DIRECTION)
     )
     because = f"one of these for direction {answer.cns_direction}"
-    found.append(mismatch("triage.category", "/category", expected, answer.category, because))
+    found.append(
+        mismatch("triage.category", "/category", expected, answer.category, because=because)
+    )
 
 
 def _deadline_fits(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
@@ -238,14 +248,18 @@ def _deadline_fits(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> N
         return
     if answer.deadline != f"T+{day}":
         because = "threshold security" if threshold else "not a threshold security"
-        found.append(mismatch("triage.deadline", "/deadline", f"T+{day}", answer.deadline, because))
+        found.append(
+            mismatch("triage.deadline", "/deadline", f"T+{day}", answer.deadline, because=because)
+        )
 
 
 def _flags_fit(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     flags = answer.flags
     if flags not in _IN_ORDER:
         ordered = tuple(flag for flag in _FLAGS if flag in flags)
-        found.append(mismatch("triage.flags", "/flags", ordered, flags, "each once, in this order"))
+        found.append(
+            mismatch("triage.flags", "/flags", ordered, flags, because="each once, in this order")
+        )
         return
     c, bounds = answer.score_components, implied_bounds(kb)
     close_out = YES if _closes_out(answer, kb) else NO
@@ -262,7 +276,11 @@ def _flags_fit(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
         expected = tuple(flag for flag in _FLAGS if (flag in flags) != (flag in wrong))
         found.append(
             mismatch(
-                "triage.flags", "/flags", expected, flags, f"its factors decide {', '.join(wrong)}"
+                "triage.flags",
+                "/flags",
+                expected,
+                flags,
+                because=f"its factors decide {', '.join(wrong)}",
             )
         )
 

@@ -78,7 +78,13 @@ def plan_conversion(checkpoint: Checkpoint, adapter: LoraAdapter | None) -> Conv
         refuse_unmergeable(adapter, tensors)
     text = checkpoint.config.get("text_config") or checkpoint.config
     words = read_gguf_tokenizer(checkpoint.folder, text, network.vocabulary)
-    return Conversion(checkpoint, network, adapter, tuple(tensors), words)
+    return Conversion(
+        checkpoint=checkpoint,
+        network=network,
+        adapter=adapter,
+        tensors=tuple(tensors),
+        tokenizer=words,
+    )
 
 
 def convert(

@@ -100,4 +100,4 @@ def _check_entry(path: Path, name: str, entry: _Entry, start: int, size: int) ->
         raise UsageError(
             f"{path}: {name} has {end - begin:,} bytes, which does not fit its shape {entry.shape}"
         )
-    return Tensor(path, name, entry.dtype, entry.shape, start + begin)
+    return Tensor(path=path, name=name, dtype=entry.dtype, shape=entry.shape, offset=start + begin)

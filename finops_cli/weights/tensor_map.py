@@ -89,21 +89,7 @@ def _list_linear_attention(
     mixed = 2 * keys + values
     each, tiled = _tile_order(linear, 1), _tile_order(linear, size)
     behind = None if tiled is None else np.concatenate([np.arange(2 * keys), 2 * keys + tiled])
-    yield TensorSpec(
-        f"{source}A_log", (heads,), f"{name}ssm_a", (heads,), True, "neg_exp", rows=each
-    )
-    yield TensorSpec(f"{source}dt_bias", (heads,), f"{name}ssm_dt.bias", (heads,), True, rows=each)
-    kernel = linear.kernel
-    yield TensorSpec(
-        f"{source}conv1d.weight",
-        (mixed, 1, kernel),
-        f"{name}ssm_conv1d.weight",
-        (mixed, kernel),
-        True,
-        rows=behind,
-    )
-    # unlike the other norms, this one is not centred at zero
-    yield TensorSpec(f"{source}norm.weight", (size,), f"{name}ssm_norm.weight", (size,), True)
+    yield from _list_states(linear, source, name, each, behind)
     yield _plain(f"{source}in_proj_qkv.weight", f"{name}attn_qkv.weight", (mixed, width))._replace(
         rows=behind
     )
@@ -121,14 +107,65 @@ def _list_linear_attention(
     )
 
 
+def _list_states(
+    linear: LinearAttention,
+    source: str,
+    name: str,
+    each: NDArray[np.intp] | None,
+    behind: NDArray[np.intp] | None,
+) -> Iterator[TensorSpec]:
+    """List the small tensors of a linear attention, which stay exact."""
+    heads, size = linear.value_heads, linear.head_dim
+    mixed = 2 * linear.key_heads * size + heads * size
+    yield TensorSpec(
+        source=f"{source}A_log",
+        source_shape=(heads,),
+        name=f"{name}ssm_a",
+        shape=(heads,),
+        exact=True,
+        change="neg_exp",
+        rows=each,
+    )
+    yield TensorSpec(
+        source=f"{source}dt_bias",
+        source_shape=(heads,),
+        name=f"{name}ssm_dt.bias",
+        shape=(heads,),
+        exact=True,
+        rows=each,
+    )
+    kernel = linear.kernel
+    yield TensorSpec(
+        source=f"{source}conv1d.weight",
+        source_shape=(mixed, 1, kernel),
+        name=f"{name}ssm_conv1d.weight",
+        shape=(mixed, kernel),
+        exact=True,
+        rows=behind,
+    )
+    # unlike the other norms, this one is not centred at zero
+    yield TensorSpec(
+        source=f"{source}norm.weight",
+        source_shape=(size,),
+        name=f"{name}ssm_norm.weight",
+        shape=(size,),
+        exact=True,
+    )
+
+
 def _plain(source: str, name: str, shape: tuple[int, ...]) -> TensorSpec:
-    return TensorSpec(source, shape, name, shape, exact=False)
+    return TensorSpec(source=source, source_shape=shape, name=name, shape=shape, exact=False)
 
 
 def _norm(network: Architecture, source: str, name: str, length: int) -> TensorSpec:
     """Describe a norm; Qwen3.5 stores the difference of each factor from 1."""
     return TensorSpec(
-        source, (length,), name, (length,), True, "none" if network.linear is None else "add_one"
+        source=source,
+        source_shape=(length,),
+        name=name,
+        shape=(length,),
+        exact=True,
+        change="none" if network.linear is None else "add_one",
     )
 
 

@@ -64,7 +64,15 @@ def cover_task(position: Position, kb: KnowledgeBase, modelfile: str) -> Task[Co
     def check(answer: Cover) -> list[Finding]:
         if answer == reference:
             return []
-        return [Finding("cover.short", "/short", reference.short, answer.short, "short is wrong")]
+        return [
+            Finding(
+                rule="cover.short",
+                path="/short",
+                expected=reference.short,
+                actual=answer.short,
+                message="short is wrong",
+            )
+        ]
 
     return Task(
         stage="toy",
@@ -99,7 +107,15 @@ def row_of_position(position: Position, kb: KnowledgeBase) -> Row:
 def verify(row: Row, kb: KnowledgeBase) -> list[Finding]:
     position = POSITION.read(exact_json.decode(row.record))
     if position is None:
-        return [Finding("data.row", "/record", "a position", None, f"{row.id}: not a position")]
+        return [
+            Finding(
+                rule="data.row",
+                path="/record",
+                expected="a position",
+                actual=None,
+                message=f"{row.id}: not a position",
+            )
+        ]
     return differences(row, row_of_position(position, kb))
 
 

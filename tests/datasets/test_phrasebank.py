@@ -46,7 +46,9 @@ def test_phrasebank_text_file_is_read(tmp_path: Path) -> None:
     )
     items, end = read(tmp_path / "Sentences_50Agree.txt", content)
     assert text_and_label(items) == [*PLAIN, ("Mail to ir@example.test for it .", "neutral")]
-    assert end == PhrasebankRead(str(tmp_path / "Sentences_50Agree.txt"), 4, 4, 0, 0)
+    assert end == PhrasebankRead(
+        file=str(tmp_path / "Sentences_50Agree.txt"), rows=4, sentences=4, damaged=0, duplicates=0
+    )
     assert {item.register for item in items if isinstance(item, Sentence)} == {"phrasebank"}
 
 

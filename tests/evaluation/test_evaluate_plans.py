@@ -83,7 +83,11 @@ def test_plan_groups_are_sorted_by_number_of_receipts(kb: KnowledgeBase) -> None
     ascending = ["below 1", "1-3", "4", "5-10", "11-28", "over 28"]
     count = PlanCount(kb.evaluation)
     for group in sorted(ascending):
-        count.add(an_outcome((("FTR count", group),), "none", "resolver", PlanShares(100, 100)))
+        count.add(
+            an_outcome(
+                (("FTR count", group),), "none", "resolver", PlanShares(owed=100, coverable=100)
+            )
+        )
     assert list(count.by_ftr_count()) == ascending
 
 

@@ -172,7 +172,7 @@ def test_changed_records_are_not_graded(tmp_path: Path, kb: KnowledgeBase) -> No
     evaluated(tmp_path, kb, engine, rows=3)
     records = tmp_path / "records.jsonl"
     records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:2]))
-    options = SampleOptions("triage", 3, 7, "coverage", None)
+    options = SampleOptions(stage="triage", rows=3, seed=7, profile="coverage", data=None)
     with pytest.raises(ResumeRefused, match="answers other records"):
         conclude(options, tmp_path, engine.origin, None, kb, BaselineOptions(wanted=False))
 

@@ -51,16 +51,23 @@ class FragileProcess:
             self._inside.remove(request.prompt)
             if not self.alive:
                 raise failures.Crashed(str(self._death)) from self._death
-        return GenerationResult(request.number, request.prompt.upper(), "stop", 1)
+        return GenerationResult(
+            number=request.number, text=request.prompt.upper(), end="stop", prompt_tokens=1
+        )
 
     def stop(self) -> None:
         self.alive = False
 
 
 def model_with(kb: KnowledgeBase, start: Callable[[Load], object]) -> LlamaCppModel:
-    one = Profile(Load("model.gguf", 1000, TOGETHER), Sampling())
+    one = Profile(
+        load=Load(path="model.gguf", context=1000, sequences=TOGETHER), sampling=Sampling()
+    )
     return LlamaCppModel(
-        Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
+        origin=Origin("llama-cpp", is_model=True),
+        profiles={"triage": one},
+        settings=kb.models,
+        start=start,
     )  # type: ignore[arg-type]
 
 

@@ -106,7 +106,9 @@ def unseen_rows(stage: StageName, kb: KnowledgeBase) -> Iterator[Row]:
     """Rows of the evaluation split that the model is made for, of a seed that nothing was made
     with.
     """
-    order = DatasetOptions(stage, 0, 4711, "coverage", bundled_kb_dir())
+    order = DatasetOptions(
+        stage=stage, rows=0, seed=4711, profile="coverage", kb_dir=bundled_kb_dir()
+    )
     for index in count():
         row = row_at(order, index * kb.datasets.eval_every + kb.datasets.eval_every - 1, kb)
         if stage == "triage" or 1 <= len(json.loads(row.record)["ftrs"]) <= MOST_FTRS:

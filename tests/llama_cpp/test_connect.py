@@ -106,11 +106,16 @@ class FakeProcess:
 def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> LlamaCppModel:
     stages: tuple[StageName, ...] = ("triage", "resolver")
     profiles = {
-        stage: Profile(Load(path, 1000), Sampling())
+        stage: Profile(load=Load(path=path, context=1000), sampling=Sampling())
         for stage, path in zip(stages, paths, strict=True)
     }
     start: Callable[[Load], object] = lambda load: FakeProcess(memory, load.path, room)  # noqa: E731 - it is one
-    return LlamaCppModel(Origin("llama-cpp", is_model=True), profiles, kb.models, start=start)  # type: ignore[arg-type]
+    return LlamaCppModel(
+        origin=Origin("llama-cpp", is_model=True),
+        profiles=profiles,
+        settings=kb.models,
+        start=start,
+    )  # type: ignore[arg-type]
 
 
 def test_model_that_does_not_fit_alternates_with_the_other(kb: KnowledgeBase) -> None:
@@ -149,12 +154,12 @@ def test_memory_of_a_model_is_its_file_and_its_context(tmp_path: Path, gguf: Pat
     shape = Shape(layers=3, width=64, heads=2)
     path = write_tiny_gguf(tmp_path / "whole.gguf", shape=shape)
     assert token_bytes(path) == 2 * 3 * 2 * (32 + 32)
-    load = Load(str(path), 1000, sequences=4, groups=2)
+    load = Load(path=str(path), context=1000, sequences=4, groups=2)
     assert memory_bytes(load) == path.stat().st_size + 1000 * 5 * 2 * 768
     assert token_bytes(gguf) is None
     torn = tmp_path / "torn.gguf"
     torn.write_bytes(path.read_bytes()[:200])
-    assert memory_bytes(Load(str(torn), 1000)) == 200
+    assert memory_bytes(Load(path=str(torn), context=1000)) == 200
 
 
 def test_models_alternate_above_a_part_of_the_free_memory() -> None:
@@ -168,10 +173,17 @@ def test_models_alternate_above_a_part_of_the_free_memory() -> None:
 
 
 def model_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:
-    one = Profile(Load(str(path), 1000), Sampling(), identity=sha256_of_file(path)[1])
+    one = Profile(
+        load=Load(path=str(path), context=1000),
+        sampling=Sampling(),
+        identity=sha256_of_file(path)[1],
+    )
     start: Callable[[Load], object] = lambda load: FakeProcess(memory, load.path, 1)  # noqa: E731 - it is one
     return LlamaCppModel(
-        Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
+        origin=Origin("llama-cpp", is_model=True),
+        profiles={"triage": one},
+        settings=kb.models,
+        start=start,
     )  # type: ignore[arg-type]
 
 
@@ -222,7 +234,7 @@ def test_profile_has_every_setting_of_the_modelfile(gguf: Path) -> None:
     assert (made.load.context, made.load.prefix, made.sampling, made.stops) == (
         2048,
         "prefix",
-        Sampling(0.1),
+        Sampling(temperature=0.1),
         ("<|im_end|>",),
     )
     assert made.max_tokens is None

@@ -172,10 +172,10 @@ def test_decoder_copies_the_prefix_if_memory_cannot_be_cut(
 @pytest.mark.parametrize(
     "sampling",
     [
-        Sampling(0.1, 40, 0.9),
-        Sampling(1.0, 20, 0.8, 0.05),
-        Sampling(0.0, repeat_penalty=1.5),
-        Sampling(0.7, repeat_penalty=1.2),
+        Sampling(temperature=0.1, top_k=40, top_p=0.9),
+        Sampling(temperature=1.0, top_k=20, top_p=0.8, min_p=0.05),
+        Sampling(temperature=0.0, repeat_penalty=1.5),
+        Sampling(temperature=0.7, repeat_penalty=1.2),
     ],
 )
 def test_decoder_sampled_answers_equal_the_plain_loop(
@@ -203,7 +203,7 @@ def test_decoder_sampled_answers_equal_the_plain_loop(
 def test_decoder_gives_each_seed_its_own_answer(tiny: Path) -> None:
     """One prompt with eight seeds at once gives eight different answers."""
     results = LocalDecoder(tiny, 8).answers(
-        make_requests([prompts(1)[0]] * 8, sampling=Sampling(1.0))
+        make_requests([prompts(1)[0]] * 8, sampling=Sampling(temperature=1.0))
     )
     assert len({answer.text for answer in results.values()}) == 8
 
@@ -214,7 +214,13 @@ def test_decoder_greedy_answer_ignores_sampled_neighbours(
     """Greedy answers beside sampled ones are those of the plain loop."""
     texts = prompts(12, seed=4)
     mixed = [
-        Generate(n, text, n, Sampling(1.0 if n % 2 else 0.0), max_tokens=30)
+        Generate(
+            number=n,
+            prompt=text,
+            seed=n,
+            sampling=Sampling(temperature=1.0 if n % 2 else 0.0),
+            max_tokens=30,
+        )
         for n, text in enumerate(texts, start=1)
     ]
     results = LocalDecoder(tiny, 4).answers(mixed)
@@ -254,7 +260,7 @@ def test_decoder_answer_fills_the_context_to_the_last_token(tmp_path: Path) -> N
     endless = write_tiny_gguf(tmp_path / "endless.gguf", shape=Shape(ends=False))
     texts = ["a b c", "!" * 200]
     results = LocalDecoder(endless, 2, context=256).answers(
-        [Generate(n, text, n) for n, text in enumerate(texts)]
+        [Generate(number=n, prompt=text, seed=n) for n, text in enumerate(texts)]
     )
     assert [(answer.end, answer.prompt_tokens + answer.tokens) for answer in results.values()] == [
         ("length", 256)

@@ -66,7 +66,7 @@ def constrained_requests(
 ) -> list[Generate]:
     wire = json.dumps(schema).encode()
     return [
-        Generate(n, text, n, sampling or Sampling(), schema=wire)
+        Generate(number=n, prompt=text, seed=n, sampling=sampling or Sampling(), schema=wire)
         for n, text in enumerate(texts, start=first)
     ]
 
@@ -80,7 +80,7 @@ def test_grammar_answers_always_match_the_schema(
     order.
     """
     results = LocalDecoder(request.getfixturevalue(model), 5).answers(
-        constrained_requests(prompts(25), SCHEMA, Sampling(temperature))
+        constrained_requests(prompts(25), SCHEMA, Sampling(temperature=temperature))
     )
     for answer in results.values():
         assert answer.end == "stop"

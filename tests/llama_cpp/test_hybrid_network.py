@@ -29,7 +29,7 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("sequences", [1, 3])
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, 20, 0.8)])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0, top_k=20, top_p=0.8)])
 def test_hybrid_network_answers_equal_the_plain_loop(
     sequences: int, sampling: Sampling, hybrid: Path
 ) -> None:

@@ -60,7 +60,7 @@ ANSWERS_ALL_IN_TURN = (
 
 
 def start_process(script: str) -> WorkerProcess:
-    return WorkerProcess(Load("model.gguf", 10), (sys.executable, "-c", script))
+    return WorkerProcess(Load(path="model.gguf", context=10), (sys.executable, "-c", script))
 
 
 def start_loaded(script: str) -> WorkerProcess:
@@ -73,7 +73,7 @@ def outcome(
     one: WorkerProcess, prompt: str, seconds: float = 0.3, silence: float = 0.3
 ) -> Exception | str:
     try:
-        return one.generate(Generate(0, prompt, 1), seconds, silence).text
+        return one.generate(Generate(number=0, prompt=prompt, seed=1), seconds, silence).text
     except (failures.ModelError, ValueError) as failure:
         return failure
 
@@ -179,13 +179,16 @@ def test_interrupted_load_leaves_no_process() -> None:
 def test_program_that_cannot_start_raises_not_loaded() -> None:
     """A program that cannot be started raises NotLoaded."""
     with pytest.raises(NotLoaded, match="no process can be started"):
-        WorkerProcess(Load("model.gguf", 10), ("/no/such/program",))
+        WorkerProcess(Load(path="model.gguf", context=10), ("/no/such/program",))
 
 
 def model_with(kb: KnowledgeBase, start: Callable[[Load], WorkerProcess]) -> LlamaCppModel:
-    one = Profile(Load("model.gguf", 1000, 4), Sampling())
+    one = Profile(load=Load(path="model.gguf", context=1000, sequences=4), sampling=Sampling())
     return LlamaCppModel(
-        Origin("llama-cpp", is_model=True), {"triage": one}, kb.models, start=start
+        origin=Origin("llama-cpp", is_model=True),
+        profiles={"triage": one},
+        settings=kb.models,
+        start=start,
     )
 
 

@@ -27,7 +27,7 @@ from tests.support.tiny_gguf import Shape, write_tiny_gguf
 TOKENS = st.lists(st.integers(0, 5), max_size=40)
 
 
-@given(prompt=TOKENS, said=TOKENS)
+@given(prompt=TOKENS, results=TOKENS)
 def test_draft_follows_the_last_equal_end_of_the_text(
     prompt: list[int], results: list[int]
 ) -> None:
@@ -112,11 +112,13 @@ def renumber(request: Generate, by: int, seed: int | None = None) -> Generate:
     return replace(request, number=request.number + by, seed=request.seed if seed is None else seed)
 
 
-SAMPLED = Sampling(1.0, 20, 0.8, 0.05)
+SAMPLED = Sampling(temperature=1.0, top_k=20, top_p=0.8, min_p=0.05)
 
 
 @pytest.mark.parametrize("sequences", [1, 3])
-@pytest.mark.parametrize("sampling", [Sampling(), SAMPLED, Sampling(0.7, repeat_penalty=1.2)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), SAMPLED, Sampling(temperature=0.7, repeat_penalty=1.2)]
+)
 def test_drafted_answers_equal_the_plain_loop(
     sequences: int, sampling: Sampling, tiny: Path
 ) -> None:

@@ -24,7 +24,7 @@ def decode(
     words: list[bytes], stops: tuple[str, ...] = (), limit: int = 1000, ends: bool = False
 ) -> GenerationResult:
     """Decode tokens with the bytes `words`, and then an end token if `ends`."""
-    sequence = Sequence(Generate(1, "", 1, stops=stops), [1, 2, 3], limit)
+    sequence = Sequence(Generate(number=1, prompt="", seed=1, stops=stops), [1, 2, 3], limit)
     for word in words:
         if sequence.end is None:
             sequence.append(7, word)
@@ -99,20 +99,24 @@ def test_worker_messages_are_read_back_unchanged() -> None:
     """Several messages in one pipe are read back unchanged. A pipe that ends within a message ends
     the reading.
     """
-    request = Generate(3, "\x00€\U0010ffff<|im_end|>", 7, stops=("a",), schema=b"{}")
+    request = Generate(
+        number=3, prompt="\x00€\U0010ffff<|im_end|>", seed=7, stops=("a",), schema=b"{}"
+    )
     sent = (
-        frame(Load("m.gguf", 10))
+        frame(Load(path="m.gguf", context=10))
         + frame(request)
         + frame(Cancel(3))
-        + frame(GenerationResult(3, "x", "stop", 1))
+        + frame(GenerationResult(number=3, text="x", end="stop", prompt_tokens=1))
     )
     stream = io.BytesIO(sent + frame(request)[:-1])
     received = [next_frame(stream) for _ in range(5)]
     assert [TO_WORKER.decode(body) for body in received[:3] if body] == [
-        Load("m.gguf", 10),
+        Load(path="m.gguf", context=10),
         request,
         Cancel(3),
     ]
     assert received[3] is not None
-    assert FROM_WORKER.decode(received[3]) == GenerationResult(3, "x", "stop", 1)
+    assert FROM_WORKER.decode(received[3]) == GenerationResult(
+        number=3, text="x", end="stop", prompt_tokens=1
+    )
     assert received[4] is None

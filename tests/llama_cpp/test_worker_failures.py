@@ -237,7 +237,7 @@ def test_hung_process_is_ended_and_replaced(endless: Path, quick: KnowledgeBase)
 def make_generate(prompt: str) -> object:
     from finops_cli.models.llama_cpp.messages import Generate
 
-    return Generate(0, prompt, 1)
+    return Generate(number=0, prompt=prompt, seed=1)
 
 
 def test_incomplete_model_file_is_refused_before_a_run(

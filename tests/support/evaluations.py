@@ -47,7 +47,13 @@ def evaluated(
 ) -> Evaluation:
     """The evaluation of `backend` in `folder`."""
     folder.mkdir(exist_ok=True)
-    asked = SampleOptions(stage, rows, wanted.get("seed", 7), "coverage", wanted.get("data"))
+    asked = SampleOptions(
+        stage=stage,
+        rows=rows,
+        seed=wanted.get("seed", 7),
+        profile="coverage",
+        data=wanted.get("data"),
+    )
     write_records(asked, folder / RECORDS, kb)
     station = "triage" if stage == "triage" else "resolve"
     desk = Pipeline(SEQUENCES[station], backend, kb, timed=True, keeps_raw=True)

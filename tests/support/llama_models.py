@@ -122,7 +122,9 @@ class LocalDecoder:
         from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
         from finops_cli.models.llama_cpp.worker.scheduler import Scheduler
 
-        self.model = Model(Load(str(gguf), context, sequences, batch=batch, prefix=prefix))
+        self.model = Model(
+            Load(path=str(gguf), context=context, sequences=sequences, batch=batch, prefix=prefix)
+        )
         self.network = DecodingNetwork(self.model)
         self.results: dict[int, GenerationResult] = {}
         self.steps = 0
@@ -156,7 +158,7 @@ def make_requests(
 ) -> list[Generate]:
     """One request for each text, numbered and seeded from 1."""
     return [
-        Generate(n, text, n, sampling or Sampling(), max_tokens=tokens)
+        Generate(number=n, prompt=text, seed=n, sampling=sampling or Sampling(), max_tokens=tokens)
         for n, text in enumerate(texts, start=1)
     ]
 
@@ -167,8 +169,16 @@ def model_of(
     """Return a LlamaCppModel with the model `gguf` for triage, limited to `TOKENS` tokens by
     default.
     """
-    load = Load(str(gguf), CONTEXT, sequences, groups, prefix=PREFIX)
-    profile = Profile(load, Sampling(), options.pop("stops", ()), options.pop("max_tokens", TOKENS))
+    load = Load(path=str(gguf), context=CONTEXT, sequences=sequences, groups=groups, prefix=PREFIX)
+    profile = Profile(
+        load=load,
+        sampling=Sampling(),
+        stops=options.pop("stops", ()),
+        max_tokens=options.pop("max_tokens", TOKENS),
+    )
     return LlamaCppModel(
-        Origin("llama-cpp", is_model=True), {"triage": profile}, kb.models, **options
+        origin=Origin("llama-cpp", is_model=True),
+        profiles={"triage": profile},
+        settings=kb.models,
+        **options,
     )

@@ -83,7 +83,13 @@ def training_request(stage: StageName, preset: str | None, flags: Sequence[str])
     resolved = resolve_recipe(
         RecipeRequest(stage, preset, None, [("--set", flag) for flag in flags])
     )
-    return TrainingRequest(resolved, "hf", kb_dir, load_kb(kb_dir), lambda done, total: None)
+    return TrainingRequest(
+        resolved=resolved,
+        trainer="hf",
+        kb_dir=kb_dir,
+        kb=load_kb(kb_dir),
+        watch=lambda done, total: None,
+    )
 
 
 def callbacks(watch: Callable[[Progress], None] = lambda now: None) -> Callbacks:

@@ -47,7 +47,12 @@ pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn
 
 def make_sources(stage: StageName, kb: KnowledgeBase) -> RowSources:
     data = training_request(stage, None, []).resolved.settings.data
-    return stream_rows(DatasetOptions(stage, 0, 7, "coverage", bundled_kb_dir()), kb, (20, 5), data)
+    return stream_rows(
+        DatasetOptions(stage=stage, rows=0, seed=7, profile="coverage", kb_dir=bundled_kb_dir()),
+        kb,
+        (20, 5),
+        data,
+    )
 
 
 def texts_of(rows: list[Row]) -> list[str]:
@@ -298,7 +303,10 @@ def test_loss_picture_is_identical_each_time(tmp_path: Path) -> None:
     """The loss picture is a PNG without a date, with the same bytes each time."""
     losses = [LossPoint(step, 3 / step, 1e-3, 1.0) for step in range(1, 40, 4)]
     evaluations = [
-        EvaluationPoint(step, 3 / step, 8, step // 5, step // 8, step // 6) for step in (10, 20, 40)
+        EvaluationPoint(
+            step=step, loss=3 / step, asked=8, valid=step // 5, exact=step // 8, decided=step // 6
+        )
+        for step in (10, 20, 40)
     ]
     result = TrainingResult(
         steps=40,

@@ -41,7 +41,12 @@ pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn
 def scratchpad_sources(kb: KnowledgeBase, *flags: str) -> RowSources:
     data = training_request("triage", "tiny-cpu", flags).resolved.settings.data
     return stream_rows(
-        DatasetOptions("triage", 0, data.seed, data.profile, bundled_kb_dir()), kb, (40, 10), data
+        DatasetOptions(
+            stage="triage", rows=0, seed=data.seed, profile=data.profile, kb_dir=bundled_kb_dir()
+        ),
+        kb,
+        (40, 10),
+        data,
     )
 
 
@@ -53,7 +58,9 @@ def test_input_too_large_for_the_scratchpad_has_a_fix(
     """
     data = training_request("resolver", "tiny-cpu", ("data.max_ftrs=60",)).resolved.settings.data
     rows = stream_rows(
-        DatasetOptions("resolver", 0, data.seed, data.profile, bundled_kb_dir()),
+        DatasetOptions(
+            stage="resolver", rows=0, seed=data.seed, profile=data.profile, kb_dir=bundled_kb_dir()
+        ),
         kb,
         (200, 10),
         data,

@@ -37,7 +37,9 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hundred resolver rows, eighty of them for training."""
     folder = tmp_path_factory.mktemp("plans")
     write_dataset(
-        DatasetOptions("resolver", 100, 7, "coverage", bundled_kb_dir()),
+        DatasetOptions(
+            stage="resolver", rows=100, seed=7, profile="coverage", kb_dir=bundled_kb_dir()
+        ),
         folder,
         1,
         lambda done: None,

@@ -83,7 +83,13 @@ def statements(line: str, decimals: int) -> Iterator[Statement]:
 def _extreme(found: re.Match[str]) -> Statement:
     among = tuple(number(text.strip()) for text in found["among"].split(","))
     choose = min if found["extreme"].lower() == "min" else max
-    return Statement(found[0], found.start(), among, number(found["chosen"]), choose(among))
+    return Statement(
+        text=found[0],
+        start=found.start(),
+        operands=among,
+        result=number(found["chosen"]),
+        gives=choose(among),
+    )
 
 
 def _operation(found: re.Match[str], decimals: int) -> Statement:
@@ -95,7 +101,13 @@ def _operation(found: re.Match[str], decimals: int) -> Statement:
         gives = left + right
     else:
         gives = left - right if sign in "-\u2212" else left * right
-    return Statement(found[0], found.start(), (left, right), number(found["result"]), gives)
+    return Statement(
+        text=found[0],
+        start=found.start(),
+        operands=(left, right),
+        result=number(found["result"]),
+        gives=gives,
+    )
 
 
 def _quotient(left: Number, right: Number, decimals: int | None) -> Number | None:
@@ -113,5 +125,9 @@ def _comparison(found: re.Match[str]) -> Statement:
     left, right = number(found["smaller"]), number(found["larger"])
     claimed = (found["verdict"] or "").lower() not in _DENIED
     return Statement(
-        found[0], found.start(), (left, right), claimed, _COMPARE[found["relation"]](left, right)
+        text=found[0],
+        start=found.start(),
+        operands=(left, right),
+        result=claimed,
+        gives=_COMPARE[found["relation"]](left, right),
     )

@@ -99,32 +99,24 @@ def _in_order(sections: list[Section]) -> Iterator[Finding]:
     for place, heading in enumerate(HEADINGS, 1):
         times = places.count(place)
         if times != 1:
-            yield Finding(
-                "trace.sections",
-                _path(place),
-                1,
-                times,
-                f"section {place} {heading} occurs {times} times, not once",
-            )
+            message = f"section {place} {heading} occurs {times} times, not once"
+            yield _misplaced(_path(place), 1, times, message)
     for section in sections:
-        if section.place != section.numbered:
-            message = (
-                f"section {HEADINGS[section.place - 1]} is numbered {section.numbered}, not"
-                f" {section.place}"
-            )
-            yield Finding(
-                "trace.sections", _path(section.place), section.place, section.numbered, message
-            )
-        if section.place and not section.lines:
-            yield Finding(
-                "trace.sections",
-                _path(section.place),
-                "at least one line",
-                0,
-                f"section {section.place} is empty",
-            )
+        place, numbered = section.place, section.numbered
+        if place != numbered:
+            message = f"section {HEADINGS[place - 1]} is numbered {numbered}, not {place}"
+            yield _misplaced(_path(place), place, numbered, message)
+        if place and not section.lines:
+            message = f"section {place} is empty"
+            yield _misplaced(_path(place), "at least one line", 0, message)
     if places != sorted(places):
-        yield Finding("trace.sections", "", sorted(places), places, "the sections are not in order")
+        yield _misplaced("", sorted(places), places, "the sections are not in order")
+
+
+def _misplaced(path: str, expected: object, actual: object, message: str) -> Finding:
+    return Finding(
+        rule="trace.sections", path=path, expected=expected, actual=actual, message=message
+    )
 
 
 def _derivable(
@@ -151,11 +143,11 @@ def _derivable(
                 else:
                     said = f"{statement.text} does not hold: it gives {_render(statement.gives)}"
                     yield Finding(
-                        "trace.arithmetic",
-                        path,
-                        _render(statement.gives),
-                        _render(statement.result),
-                        said,
+                        rule="trace.arithmetic",
+                        path=path,
+                        expected=_render(statement.gives),
+                        actual=_render(statement.result),
+                        message=said,
                     )
                 rest = rest[: statement.start] + "_" * len(statement.text) + rest[statement.end :]
             for text in NUMBER.findall(rest):
@@ -178,7 +170,13 @@ def _unknown(path: str, what: str, line: str) -> Finding:
         f"{what} is not in the input, the plan or the rules, and no earlier statement gives it:"
         f" {line.strip()}"
     )
-    return Finding("trace.number", path, "a known or derived number", what, message)
+    return Finding(
+        rule="trace.number",
+        path=path,
+        expected="a known or derived number",
+        actual=what,
+        message=message,
+    )
 
 
 def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding]:
@@ -202,7 +200,13 @@ def _as_worded(sections: list[Section], ours: list[Section]) -> Iterator[Finding
                     missing[0] if missing else None,
                 )
                 message = f"{line} should be {expected}" if expected else f"{line} is repeated"
-                yield Finding("trace.number", _path(section.place), expected, line, message)
+                yield Finding(
+                    rule="trace.number",
+                    path=_path(section.place),
+                    expected=expected,
+                    actual=line,
+                    message=message,
+                )
 
 
 def _pairs(sections: list[Section], ours: list[Section]) -> Iterator[tuple[Section, Section]]:
@@ -309,7 +313,13 @@ def _agree(what: str, place: int, expected: list[str], told: list[str]) -> Itera
             f"section {place} concludes {what}: {said}; the plan says"
             f" {', '.join(expected) or 'nothing'}"
         )
-        yield Finding("trace.conclusion", f"/think/section {place}", expected, told, message)
+        yield Finding(
+            rule="trace.conclusion",
+            path=f"/think/section {place}",
+            expected=expected,
+            actual=told,
+            message=message,
+        )
 
 
 def known_names(case: ResolverInput, kb: KnowledgeBase) -> set[str]:

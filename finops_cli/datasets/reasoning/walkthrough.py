@@ -88,18 +88,18 @@ def read(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> Reading:
             if step.action == "APPLY_BOX":
                 left_by_box = left
     return Reading(
-        case,
-        plan,
-        kb.waterfall,
-        ranked,
-        age_days(case, kb.scoring),
-        deadline_days(case, kb.scoring),
-        assess(case, kb.waterfall),
-        list(zip(ranked, own, strict=False)),
-        aggregate,
-        stock,
-        left_by_chase,
-        left_by_box,
+        case=case,
+        plan=plan,
+        rules=kb.waterfall,
+        ranked=ranked,
+        age=age_days(case, kb.scoring),
+        days_left=deadline_days(case, kb.scoring),
+        gridlock=assess(case, kb.waterfall),
+        receipts=list(zip(ranked, own, strict=False)),
+        aggregate=aggregate,
+        stock=stock,
+        left_by_chase=left_by_chase,
+        left_by_box=left_by_box,
     )
 
 

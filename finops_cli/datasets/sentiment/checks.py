@@ -59,7 +59,7 @@ class Violation(Struct, frozen=True):
     """The first such row, or the proportion."""
 
 
-class SentimentReport(Struct, frozen=True):
+class SentimentReport(Struct, frozen=True, kw_only=True):
     """Counts of rows by split, and in each split by label, register and template; and all
     violations.
     """
@@ -136,7 +136,11 @@ class _Census:
             for broken in _proportion_faults(split, self._counts, self._grammar)
         ]
         return SentimentReport(
-            splits, labels, registers, templates, [*self._violations.values(), *shares]
+            splits=splits,
+            labels=labels,
+            registers=registers,
+            templates=templates,
+            violations=[*self._violations.values(), *shares],
         )
 
 

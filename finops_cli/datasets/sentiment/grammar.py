@@ -90,7 +90,7 @@ class Cell(NamedTuple):
     held_out: tuple[Template, ...]
 
 
-class Grammar(Struct, frozen=True):
+class Grammar(Struct, frozen=True, kw_only=True):
     """A compiled grammar of sentences."""
 
     digest: str
@@ -141,7 +141,13 @@ def _compile(given: _File, digest: str) -> Grammar:
                 raise KnowledgeError(f"template {template.id}: the id is used twice in its cell")
             templates[template.id] = template
     cells = {place: _cell(place, templates) for place in itertools.product(REGISTERS, LABELS)}
-    return Grammar(digest, given.labels, given.registers, templates, cells)
+    return Grammar(
+        digest=digest,
+        labels=given.labels,
+        registers=given.registers,
+        templates=templates,
+        cells=cells,
+    )
 
 
 def _check_ranges(given: _File) -> None:
@@ -201,12 +207,12 @@ def _template(
             slots, {name: _amount(name, text, given) for name, text in line.figures.items()}, lists
         )
         template = Template(
-            id,
-            cell.register,
-            cell.label,
-            line.held_out,
-            pieces,
-            _key_first(line.key, slots, fillers),
+            id=id,
+            register=cell.register,
+            label=cell.label,
+            held_out=line.held_out,
+            pieces=pieces,
+            fillers=_key_first(line.key, slots, fillers),
         )
     except KnowledgeError as error:
         raise KnowledgeError(f"template {id}: {error}", error.cure) from error

@@ -34,7 +34,7 @@ _ACCEPTED = f"one of {', '.join(LABELS)}"
 _CHUNK = 1024 * 1024
 
 
-class PhrasebankRead(Struct, frozen=True):
+class PhrasebankRead(Struct, frozen=True, kw_only=True):
     """The totals of a file.
 
     Rows are sentences, damaged lines and duplicates. A duplicate repeats text and label of an
@@ -81,7 +81,13 @@ def read_phrasebank(path: Path) -> Iterator[Item]:
         if item is not None:
             yield item
     sentences, damaged, duplicates = counts.values()
-    yield PhrasebankRead(str(path), sum(counts.values()), sentences, damaged, duplicates)
+    yield PhrasebankRead(
+        file=str(path),
+        rows=sum(counts.values()),
+        sentences=sentences,
+        damaged=damaged,
+        duplicates=duplicates,
+    )
 
 
 def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | None:

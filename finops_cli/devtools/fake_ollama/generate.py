@@ -36,7 +36,11 @@ def answer_generation(
     behaviour = _behaviour(server, endpoint, body)
     request = parse_request(endpoint, body, server.models)
     response = ResponseStream(
-        request, writer, partial(_right, request), server.chunk_tokens, server.token_seconds
+        request=request,
+        writer=writer,
+        make_correct_text=partial(_right, request),
+        chunk_tokens=server.chunk_tokens,
+        token_seconds=server.token_seconds,
     )
     if behaviour.at_once:
         behaviour.respond(response)
@@ -58,7 +62,12 @@ def _behaviour(server: ServerState, endpoint: Endpoint, body: dict[str, Any]) ->
     prompt_turns = turns(prompt)
     request = server.record_request(
         lambda number, attempt: ReceivedRequest(
-            number, short_name(name), prompt_turns.stage, prompt, body, attempt
+            number=number,
+            model=short_name(name),
+            stage=prompt_turns.stage,
+            prompt=prompt,
+            body=body,
+            attempt=attempt,
         ),
         prompt_turns.user,
     )

@@ -151,18 +151,18 @@ def parse_request(endpoint: Endpoint, body: dict[str, Any], models: Models) -> O
         raise Refusal(400, "raw mode does not support template, system, or context")
     _refuse_think(body.get("think"), model, str(body["model"]))
     return OllamaRequest(
-        endpoint,
-        model,
-        str(body["model"]),
-        prompt_of(endpoint, body, model),
-        raw,
-        body.get("stream") is not False,
-        bool(body.get("_debug_render_only")),
-        _format(body.get("format")),
-        _options(model, body.get("options") or {}),
-        _keep_alive(body.get("keep_alive")),
-        body.get("truncate") is not False,
-        body.get("shift") is not False,
+        endpoint=endpoint,
+        model=model,
+        name=str(body["model"]),
+        prompt=prompt_of(endpoint, body, model),
+        raw=raw,
+        stream=body.get("stream") is not False,
+        render_only=bool(body.get("_debug_render_only")),
+        format=_format(body.get("format")),
+        options=_options(model, body.get("options") or {}),
+        keep_alive=_keep_alive(body.get("keep_alive")),
+        truncate=body.get("truncate") is not False,
+        shift=body.get("shift") is not False,
     )
 
 

@@ -95,22 +95,31 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         )
         for stage, made in bare_profiles.items()
     }
-    relevant: dict[str, Any] = {
-        stage: select_relevant_options(options[stage]) for stage in request.stages
-    }
     origin = Origin(
         "llama-cpp",
         is_model=True,
         models=names_by_stage({stage: files[stage].name for stage in request.stages}),
         digests=names_by_stage({stage: digest for stage, (digest, _) in digests.items()}),
         prompt_sha256=prompts_sha256(modelfiles.values()),
-        settings=msgspec.json.encode(
-            {**relevant, "on_violation": request.on_violation, "timeout": request.timeout}
-        ).decode(),
+        settings=_settings_text(request, options),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
     must_alternate = must_take_turns(needs, read_available_memory(), kb.models.memory_pct)
-    return LlamaCppModel(origin, profiles, kb.models, request.timeout, must_alternate)
+    return LlamaCppModel(
+        origin=origin,
+        profiles=profiles,
+        settings=kb.models,
+        timeout=request.timeout,
+        must_alternate=must_alternate,
+    )
+
+
+def _settings_text(request: BackendRequest, options: Mapping[str, Mapping[str, Value]]) -> str:
+    settings: dict[str, Any] = {
+        stage: select_relevant_options(options[stage]) for stage in request.stages
+    }
+    settings |= {"on_violation": request.on_violation, "timeout": request.timeout}
+    return msgspec.json.encode(settings).decode()
 
 
 def _require_files(request: BackendRequest) -> dict[StageName, Path]:
@@ -170,36 +179,42 @@ _PACKAGES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy
 def build_profile(
     path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None
 ) -> Profile:
-    """Build the profile by which the model in `path` is loaded and prompted."""
+    """Build the settings to load and prompt the model in `path`."""
     _refuse_not_gguf(path)
     select_relevant_options(options)
-    group = worker_layout(path.stat().st_size, cores(), sequences)
+    layout = worker_layout(path.stat().st_size, cores(), sequences)
     context = _number(options, "num_ctx")
     load = Load(
-        str(path.resolve()),
-        context,
-        *group,
-        _number(options, "num_batch", 512),
-        _number(options, "num_gpu", -1),
+        path=str(path.resolve()),
+        context=context,
+        sequences=layout.sequences,
+        groups=layout.groups,
+        threads=layout.threads,
+        batch=_number(options, "num_batch", 512),
+        gpu_layers=_number(options, "num_gpu", -1),
         prefix=prefix,
     )
     penalised = _number(options, "repeat_last_n", 64)
     sampling = Sampling(
         # typed by the Modelfile; the defaults are Ollama's
-        float(options.get("temperature", 0.8)),  # type: ignore[arg-type]
-        _number(options, "top_k", 40),
-        float(options.get("top_p", 0.9)),  # type: ignore[arg-type]
-        float(options.get("min_p", 0.0)),  # type: ignore[arg-type]
-        float(options.get("repeat_penalty", 1.0)),  # type: ignore[arg-type]
-        (
-            context if penalised < 0 else penalised
-        ),  # -1: all of it; llama.cpp itself would take that for none
+        temperature=float(options.get("temperature", 0.8)),  # type: ignore[arg-type]
+        top_k=_number(options, "top_k", 40),
+        top_p=float(options.get("top_p", 0.9)),  # type: ignore[arg-type]
+        min_p=float(options.get("min_p", 0.0)),  # type: ignore[arg-type]
+        repeat_penalty=float(options.get("repeat_penalty", 1.0)),  # type: ignore[arg-type]
+        # -1 means all tokens in Ollama; llama.cpp would read it as none
+        penalised=context if penalised < 0 else penalised,
     )
     stops = options.get("stop", [])
     if not isinstance(stops, list):
         raise UsageError(f"PARAMETER stop takes texts, not {stops!r}")
     max_tokens = _number(options, "num_predict", -1)
-    return Profile(load, sampling, tuple(stops), max_tokens if max_tokens > 0 else None)
+    return Profile(
+        load=load,
+        sampling=sampling,
+        stops=tuple(stops),
+        max_tokens=max_tokens if max_tokens > 0 else None,
+    )
 
 
 def _refuse_not_gguf(path: Path) -> None:

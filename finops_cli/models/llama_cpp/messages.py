@@ -18,7 +18,7 @@ the reason.
 """
 
 
-class Sampling(Struct, frozen=True):
+class Sampling(Struct, frozen=True, kw_only=True):
     """Settings for the choice of tokens."""
 
     temperature: float = 0.0
@@ -31,7 +31,7 @@ class Sampling(Struct, frozen=True):
     """Number of latest tokens of the answer that the penalty covers."""
 
 
-class Load(Struct, frozen=True, tag=True):
+class Load(Struct, frozen=True, kw_only=True, tag=True):
     """The first message: the model and its settings."""
 
     path: str
@@ -51,7 +51,7 @@ class Load(Struct, frozen=True, tag=True):
     """The text that all prompts begin with."""
 
 
-class Generate(Struct, frozen=True, tag=True):
+class Generate(Struct, frozen=True, kw_only=True, tag=True):
     """A request for an answer."""
 
     number: int
@@ -87,7 +87,7 @@ class Begun(Struct, frozen=True, tag=True):
     number: int
 
 
-class GenerationResult(Struct, frozen=True, tag=True):
+class GenerationResult(Struct, frozen=True, kw_only=True, tag=True):
     """The answer to request `number`."""
 
     number: int

@@ -27,7 +27,7 @@ from finops_cli.models.protocol import Completion, CompletionRequest, Origin
 from finops_cli.models.retry_policy import RetryBudget
 
 
-class Profile(Struct, frozen=True):
+class Profile(Struct, frozen=True, kw_only=True):
     """A model and its request settings."""
 
     load: Load
@@ -215,7 +215,13 @@ class Model:
         max_tokens = profile.max_tokens if request.max_tokens is None else request.max_tokens
         schema = None if request.schema is None else msgspec.json.encode(request.schema)
         generate = Generate(
-            0, request.prompt, request.seed, profile.sampling, profile.stops, max_tokens, schema
+            number=0,
+            prompt=request.prompt,
+            seed=request.seed,
+            sampling=profile.sampling,
+            stops=profile.stops,
+            max_tokens=max_tokens,
+            schema=schema,
         )
         return process.generate(generate, seconds, max(seconds, self._settings.timeouts["silence"]))
 

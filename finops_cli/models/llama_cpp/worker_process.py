@@ -139,20 +139,9 @@ class WorkerProcess:
         number = next(self._numbers)
         answers = self._register(number)
         try:
-            self._send(
-                Generate(
-                    number,
-                    request.prompt,
-                    request.seed,
-                    request.sampling,
-                    request.stops,
-                    request.max_tokens,
-                    request.schema,
-                )
-            )
-            answer: FromWorker | None = self._await_first_message(
-                answers, seconds + 2 * silence
-            )  # after the requests that have a sequence
+            self._send(msgspec.structs.replace(request, number=number))
+            # longer than one answer, because requests that have a sequence come first
+            answer: FromWorker | None = self._await_first_message(answers, seconds + 2 * silence)
             if isinstance(answer, Begun):
                 answer = _next_message(answers, seconds) or self._cancel(
                     answers, number, seconds, silence

@@ -53,7 +53,7 @@ class OllamaRefused(Unfinished):
         self.status = status
 
 
-class Installed(Struct, frozen=True):
+class Installed(Struct, frozen=True, kw_only=True):
     """One model in the server's list."""
 
     name: str
@@ -66,7 +66,7 @@ class Installed(Struct, frozen=True):
     """The cloud host that the server forwards to; null for a local model."""
 
 
-class ModelCard(Struct, frozen=True):
+class ModelCard(Struct, frozen=True, kw_only=True):
     """The description of one model by its server."""
 
     name: str

@@ -71,13 +71,13 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
     endpoint_pool = EndpointPool([_open_endpoint(server, request, settings) for server in servers])
     names = [profiles[stage].model for stage in request.stages]
     model = OllamaModel(
-        origin,
-        profiles,
-        endpoint_pool,
-        settings,
-        request.timeout,
-        lambda: _must_alternate(servers, names),
-        lambda: _find_model_changes(servers, request, kb),
+        origin=origin,
+        profiles=profiles,
+        endpoint_pool=endpoint_pool,
+        settings=settings,
+        timeout=request.timeout,
+        in_turns_now=lambda: _must_alternate(servers, names),
+        changes_now=lambda: _find_model_changes(servers, request, kb),
     )
     return model, notices
 
@@ -103,7 +103,9 @@ def build_profile(stage: StageName, declared: str | None, model: str, kb: Knowle
             f"kb entry model.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
             f" num_ctx {context:,} of {path}"
         )
-    return Profile(model, options, build_probe(stage, name, kb).text, name)
+    return Profile(
+        model=model, options=options, probe=build_probe(stage, name, kb).text, modelfile=name
+    )
 
 
 def build_probe(stage: StageName, modelfile: str, kb: KnowledgeBase) -> Conversation:

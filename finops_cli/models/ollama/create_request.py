@@ -77,11 +77,11 @@ def plan(options: CreateOptions) -> CreatePlan:
     files += [_find_file(folder, "draft_files", draft) for draft in modelfile.drafts]
     _refuse_equal_names(files)
     return CreatePlan(
-        options.name,
-        named[0] if named else None,
-        tuple(files),
-        typed_parameters(modelfile),
-        _texts(modelfile, options),
+        model=options.name,
+        base=named[0] if named else None,
+        files=tuple(files),
+        parameters=typed_parameters(modelfile),
+        texts=_texts(modelfile, options),
     )
 
 

@@ -21,7 +21,7 @@ _END_OF_TURN = 2
 """Number of tokens after an answer: the end-of-turn token and a line end."""
 
 
-class Lengths(Struct, frozen=True):
+class Lengths(Struct, frozen=True, kw_only=True):
     """Lengths of the rows of a split in tokens, prompt and answer together."""
 
     rows: int
@@ -39,7 +39,12 @@ def summarise_lengths(lengths: Sequence[int], longest: int) -> Lengths:
         f"p{percent}": rising[math.ceil(percent / 100 * len(rising)) - 1]
         for percent in _PERCENTILES
     }
-    return Lengths(len(rising), sum(rising), ranks, sum(length > longest for length in rising))
+    return Lengths(
+        rows=len(rising),
+        tokens=sum(rising),
+        percentiles=ranks,
+        too_long=sum(length > longest for length in rising),
+    )
 
 
 def estimate_length(example: Example) -> int:

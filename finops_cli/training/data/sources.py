@@ -25,7 +25,7 @@ from finops_cli.training.recipe_schema import Data, Settings
 E = TypeVar("E", bound=Example)
 
 
-class DataNote(Struct, frozen=True):
+class DataNote(Struct, frozen=True, kw_only=True):
     """Describes the rows of one split, for the record of a training run."""
 
     split: Split
@@ -66,7 +66,12 @@ def open_row_sources(
     """
     if data.source == "stream":
         return stream_rows(
-            DatasetOptions(stage, 0, data.seed, data.profile, kb_dir), kb, stream_sizes, data
+            DatasetOptions(
+                stage=stage, rows=0, seed=data.seed, profile=data.profile, kb_dir=kb_dir
+            ),
+            kb,
+            stream_sizes,
+            data,
         )
     if data.modelfile != stage:
         raise UsageError(
@@ -115,12 +120,12 @@ def stream_rows(
     return RowSources(
         RowSource(
             at(example_format.make_row, train_index),
-            DataNote("train", train, stream=made_by),
+            DataNote(split="train", rows=train, stream=made_by),
             kinds,
         ),
         RowSource(
             at(example_format.make_row, lambda i: i * every + every - 1),
-            DataNote("eval", evaluation, stream=made_by),
+            DataNote(split="eval", rows=evaluation, stream=made_by),
         ),
     )
 
@@ -134,7 +139,9 @@ def read_vocabulary_texts(
     """
     data, vocabulary = settings.data, settings.base.vocabulary
     for source, rows in (vocabulary.rows if vocabulary is not None else {}).items():
-        order = DatasetOptions(source, 0, data.seed, data.profile, kb_dir)
+        order = DatasetOptions(
+            stage=source, rows=0, seed=data.seed, profile=data.profile, kb_dir=kb_dir
+        )
         if source == stage:
             own = stream_rows(order, kb, (rows, 0), data).train
             yield from (
@@ -163,7 +170,10 @@ def _read_file(stage: StageName, split: Split, folder: Path) -> RowSource:
     if not rows:
         raise UsageError(f"{path} has no rows", f"finops generate --stage {stage} -o {folder}")
     return RowSource(
-        rows.__getitem__, DataNote(split, len(rows), path.name, hashlib.sha256(text).hexdigest())
+        rows.__getitem__,
+        DataNote(
+            split=split, rows=len(rows), file=path.name, sha256=hashlib.sha256(text).hexdigest()
+        ),
     )
 
 

@@ -115,7 +115,13 @@ def _open_rows(request: TrainingRequest) -> Inspection:
         )
     except UsageError as error:
         sizes, every = request.kb.datasets.sizes[stage], request.kb.datasets.eval_every
-        order = DatasetOptions(stage, 0, settings.data.seed, settings.data.profile, request.kb_dir)
+        order = DatasetOptions(
+            stage=stage,
+            rows=0,
+            seed=settings.data.seed,
+            profile=settings.data.profile,
+            kb_dir=request.kb_dir,
+        )
         card = settings.data.model_copy(update={"format": "card", "modelfile": stage, "mix": None})
         sources = stream_rows(order, request.kb, (sizes - sizes // every, sizes // every), card)
         return Inspection(sources, is_assumed=True, blockers=[error.one_line()])

@@ -90,15 +90,30 @@ class Scheduler:
         A prompt that is only a number of tokens is too long.
         """
         if isinstance(prompt, int):
-            self._send(GenerationResult(request.number, "", "context", prompt))
+            self._send(
+                GenerationResult(
+                    number=request.number, text="", end="context", prompt_tokens=prompt
+                )
+            )
             return
         try:
             grammar = self._make_grammar(request.schema) if request.schema is not None else None
         except ValueError as error:
-            self._send(GenerationResult(request.number, str(error), "refused", len(prompt)))
+            self._send(
+                GenerationResult(
+                    number=request.number, text=str(error), end="refused", prompt_tokens=len(prompt)
+                )
+            )
             return
         if not prompt:
-            self._send(GenerationResult(request.number, "the prompt is empty", "refused", 0))
+            self._send(
+                GenerationResult(
+                    number=request.number,
+                    text="the prompt is empty",
+                    end="refused",
+                    prompt_tokens=0,
+                )
+            )
             return
         limit = self._network.context - len(prompt)
         if request.max_tokens is not None:
@@ -155,7 +170,9 @@ class Scheduler:
                 batch.add(slot, start, piece, int(sequence.is_generating))
             if sequence.is_generating:
                 at, row = len(batch.tokens) - outputs, batch.rows - outputs
-                entries.append(BatchEntry(at, row, slot, sequence, drafts))
+                entries.append(
+                    BatchEntry(at=at, row=row, slot=slot, sequence=sequence, drafts=drafts)
+                )
         return batch, entries
 
     def _draft(self, generating: list[tuple[int, Sequence]]) -> dict[int, list[int]]:

@@ -108,10 +108,10 @@ class Sequence:
             round((perf_counter_ns() - self._began_ns) / 1e6, 3) if self.generated else 0.0
         )
         return GenerationResult(
-            self.request.number,
-            self.error or text,
-            self.end or "cancelled",
-            len(self.prompt),
-            self.generated,
-            generating_ms,
+            number=self.request.number,
+            text=self.error or text,
+            end=self.end or "cancelled",
+            prompt_tokens=len(self.prompt),
+            tokens=self.generated,
+            generating_ms=generating_ms,
         )
