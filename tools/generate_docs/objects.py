@@ -22,12 +22,12 @@ from finops_cli.domain.resolution import (
 from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.kb.entries import Terms
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from finops_cli.models.protocol import AttemptError, ModelNames
+from finops_cli.models.protocol import AttemptError
 from finops_cli.pipeline.output import Line, Provenance, Rejection, Verification
 from tools.generate_docs.rules import link_ids
 
 OUTPUT: tuple[type[Struct], ...] = (
-    Line, Triage, ScoreComponents, Resolution, Step, Verification, Finding, Provenance, ModelNames,
+    Line, Triage, ScoreComponents, Resolution, Step, Verification, Finding, Provenance,
     AttemptError, Rejection, Problem,
 )  # fmt: skip
 RECORDS: tuple[type[Struct], ...] = (
@@ -111,6 +111,8 @@ def _describe(kind: inspect.Type) -> str:
             return _CUSTOM[kind.cls]
         case inspect.IntType():
             return "whole number" + _describe_range(kind)
+        case inspect.DictType(value_type=inspect.UnionType()):
+            return f"an object; for each stage {_describe(kind.value_type)}"
         case inspect.ListType() | inspect.VarTupleType():
             return f"list of {_describe(kind.item_type)}"
     plain = {inspect.StrType: "text", inspect.BoolType: "`true` or `false`",
