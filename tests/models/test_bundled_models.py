@@ -113,7 +113,7 @@ def test_named_model_file_replaces_all_bundled_models(installed: Finops, tmp_pat
         "run", "-", "--backend", "llama-cpp", "--triage-gguf", file, stdin=jsonl(a_fail())
     )
     assert (done.returncode, "add --resolver-gguf FILE" in messages(done)) == (2, True)
-    assert re.search(r"for resolver /\S+/tiny-resolver.gguf ships", messages(done))
+    assert re.search(r"ships small models: --resolver-gguf /\S+/tiny-resolver.gguf", messages(done))
 
 
 def test_auto_backend_does_not_use_bundled_models(installed: Finops) -> None:
@@ -135,7 +135,7 @@ def test_run_without_a_bundled_model_requires_the_files(site: Path, installed: F
         done.returncode,
         "add --triage-gguf FILE and --resolver-gguf FILE" in messages(done),
     ) == (2, True)
-    assert re.search(r"for triage /\S+/tiny-triage.gguf ships", messages(done))
+    assert re.search(r"ships small models: --triage-gguf /\S+/tiny-triage.gguf", messages(done))
 
 
 def test_doctor_and_models_list_the_bundled_models(installed: Finops) -> None:
