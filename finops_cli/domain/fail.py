@@ -11,9 +11,10 @@ from finops_cli.domain import limits
 from finops_cli.domain.enums import Direction, RegShoStatus, RelatedCategory, SettlementType, Side
 from finops_cli.domain.money import Percent, RatePercent, Usd
 
+DTC_PATTERN = "^DTC-[0-9]{4}$"
 Identifier = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
 Dtc = Annotated[
-    str, Meta(pattern="^DTC-[0-9]{4}$", max_length=8, description="DTC participant, DTC-NNNN")
+    str, Meta(pattern=DTC_PATTERN, max_length=8, description="DTC participant, DTC-NNNN")
 ]
 Cusip = Annotated[
     str, Meta(pattern=cusips.PATTERN, max_length=9, description="nine characters, check digit last")

@@ -221,4 +221,9 @@ def _bad_cusip(value: str) -> Problem:
             f"a CUSIP whose check digit is right; {value[:8]} takes {cusips.check_digit(value[:8])}"
         )
         return unusable("cusip.check_digit", "CUSIP", value, right)
-    return unusable("schema.format", "CUSIP", value, "nine characters, check digit last")
+    return unusable(
+        "schema.format",
+        "CUSIP",
+        value,
+        "nine capital letters and digits, the last one the check digit",
+    )

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
 from finops_cli.domain.decode_errors import describe_size
+from finops_cli.domain.fail import DTC_PATTERN
 from finops_cli.domain.finding import Problem
-from finops_cli.domain.money import Exact
+from finops_cli.domain.money import AMOUNT_ACCEPTED, AMOUNT_PATTERN, Exact
 
 _RULES = {
     "required": "schema.required",
@@ -165,8 +167,17 @@ def _problem(rule: str, path: str, value: str, accepted: str, what: str) -> Prob
 def _nearest(name: str, known: dict[str, Any]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1)
+    lower = name.casefold()
+    near = difflib.get_close_matches(lower, known, n=1) or [
+        each for each in known if each in lower.split("_") or is_abbreviation(each, lower)
+    ]
     return f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+
+
+def is_abbreviation(short: str, long: str) -> bool:
+    """Return true when `long` begins and ends like `short` and has its letters in order."""
+    letters = iter(long)
+    return long[:1] == short[:1] and long[-1:] == short[-1:] and all(x in letters for x in short)
 
 
 def accepted_by(schema: dict[str, Any]) -> str:
@@ -180,29 +191,50 @@ def accepted_by(schema: dict[str, Any]) -> str:
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     if "object" in types and "properties" in schema:
         return f"an object with the fields {', '.join(schema['properties'])}"
-    if "description" in schema and "integer" not in types:
-        return str(schema["description"])
-    words = " or ".join(_TYPE_WORDS.get(kind, str(kind)) for kind in types)
-    bounds = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
-    unit = f" ({schema['description']})" if "description" in schema else ""
-    return ", ".join((words, *bounds)) + unit
+    described = _describe_form(schema, types) if types != ["null"] else "null"
+    words = [described if kind != "null" else "null" for kind in types]
+    return " or ".join(dict.fromkeys(words))
+
+
+def _describe_form(schema: dict[str, Any], types: list[str]) -> str:
+    """Describe a value that is not null: `a whole number from 1 to 100,000 (settlement days)`."""
+    if schema.get("pattern") in _PATTERNS:
+        return _PATTERNS[schema["pattern"]]
+    kind = next(kind for kind in types if kind != "null")
+    words, description = _TYPE_WORDS.get(kind, str(kind)), schema.get("description")
+    if kind == "object" and description:
+        return f"{words}: {description}"
+    if description and kind != "integer":
+        return str(description)
+    bounds = " ".join(text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema)
+    if "maxLength" in schema and "minLength" not in schema:
+        bounds = f"of up {bounds}"
+    if "exclusiveMinimum" in schema:
+        bounds = f"from {schema['exclusiveMinimum'] + 1:,} {bounds}"
+    return f"{words} {bounds}".rstrip() + (f" ({description})" if description else "")
 
 
 _TYPE_WORDS = {
-    "integer": "whole number",
+    "integer": "a whole number",
+    "number": "a number",
     "string": "text",
     "boolean": "true or false",
     "array": "a list",
     "object": "an object",
 }
 _BOUNDS = {
-    "exclusiveMinimum": "above {:,}",
     "minimum": "from {:,}",
     "maximum": "to {:,}",
-    "minLength": "at least {:,} character",
-    "maxLength": "up to {:,} characters",
-    "maxItems": "up to {:,} items",
+    "minLength": "of {:,}",
+    "maxLength": "to {:,} characters",
+    "maxItems": "of up to {:,} items",
 }
+_PATTERNS = {
+    cusips.PATTERN: "nine capital letters and digits, the last one the check digit",
+    AMOUNT_PATTERN: AMOUNT_ACCEPTED,
+    DTC_PATTERN: "DTC- and four digits, such as DTC-0005",
+}
+"""Forms whose description in the schema is too short for a message."""
 
 
 def show_value(value: Any) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from finops_cli.files.user_files import json_schema, read_yaml
 from finops_cli.importers.mapping import Mapping
 from finops_cli.verify.codecs import CODECS
-from finops_cli.verify.schemas import schema_errors
+from finops_cli.verify.schemas import accepted_by, schema_errors
 from tests.support.program import ROOT
 from tests.support.records import a_fail
 
@@ -188,3 +188,31 @@ def test_record_decoded_directly_equals_converted_record() -> None:
     fast = CODECS["fail"].read_line(line)
     assert fast is not None
     assert fast == CODECS["fail"].read(msgspec.json.Decoder(float_hook=Decimal).decode(line))
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "exclusiveMinimum": 0, "maximum": 1000}, "a whole number from 1 to"),
+        ({"type": ["number", "null"], "minimum": 0, "maximum": 100}, "a number from 0 to 100 or n"),
+        ({"type": "string", "minLength": 1, "maxLength": 128}, "text of 1 to 128 characters"),
+        ({"type": "string", "maxLength": 65536}, "text of up to 65,536 characters"),
+        ({"type": "array", "maxItems": 10}, "a list of up to 10 items"),
+        ({"type": "object", "description": "where it came from"}, "an object: where it came"),
+        ({"type": "string", "pattern": "^DTC-[0-9]{4}$", "description": "x"}, "DTC- and four dig"),
+    ],
+)
+def test_accepted_values_are_described_as_a_range(schema: dict[str, Any], words: str) -> None:
+    """A description names the kind of value, both ends of its range, and null where allowed."""
+    assert accepted_by(schema).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("quantity", "qty"), ("QTY", "qty"), ("aged_days", "age_days"), ("Side", "side")],
+)
+def test_unknown_field_is_told_the_nearest_one(name: str, field: str) -> None:
+    """A misspelt, abbreviated or capital name of a field gets the name of the field."""
+    problems = schema_errors({name: 1}, CODECS["fail"].json_schema)
+    [unknown] = [problem for problem in problems if problem.rule == "schema.unknown"]
+    assert unknown.accepted == f"did you mean {field}?"

@@ -51,7 +51,7 @@ def test_sec_row_in_two_files_is_damage_in_the_second(tmp_path: Path) -> None:
             row("20230301", "594918105"),
             'CUSIP is "594918105"; accepted: a CUSIP whose check digit is right; 59491810 takes 4',
         ),
-        (row("20230301", "59491810"), 'CUSIP is "59491810"; accepted: nine characters'),
+        (row("20230301", "59491810"), 'CUSIP is "59491810"; accepted: nine capital letters'),
         (
             row("20230301", qty="12x"),
             'QUANTITY (FAILS) is "12x"; accepted: a whole number of shares above 0',
