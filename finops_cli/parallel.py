@@ -48,21 +48,22 @@ def in_processes(
     in_flight: deque[Future[R]] = deque()
     try:
         for piece in pieces:
-            in_flight.append(pool.submit(work, piece) if in_flight else _first(pool, work, piece))
+            in_flight.append(_submit(pool, work, piece))
             if len(in_flight) >= workers * AHEAD:
                 yield in_flight.popleft().result()
         while in_flight:
             yield in_flight.popleft().result()
     except BrokenProcessPool as error:
         raise Unfinished(
-            "a worker process died (out of memory, or killed); what was written so far is whole"
+            "a worker process died (out of memory, or killed); what was written so far is whole",
+            "run it again with fewer --workers",
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _first(pool: Any, work: Callable[[P], R], piece: P) -> Any:
-    """Submit a piece that may start the processes: they inherit that only the parent handles
+def _submit(pool: Any, work: Callable[[P], R], piece: P) -> Any:
+    """Submit a piece. This may start a process, which inherits that only the parent handles
     Ctrl-C.
     """
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)

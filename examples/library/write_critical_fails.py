@@ -14,6 +14,8 @@ def report(number: int, error: finops.InvalidRecord) -> None:
     print(f"line {number}: {error}", file=sys.stderr)
 
 
+if len(sys.argv) != 2:
+    sys.exit("usage: python write_critical_fails.py FAILS.jsonl > critical.csv")
 output = csv.writer(sys.stdout, lineterminator="\n")
 output.writerow(["fail_id", "cusip", "score", "action", "deadline"])
 with Path(sys.argv[1]).open("rb") as lines:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +17,41 @@ from finops_cli.checking.outputs import Verdict, check_answers, check_plan, find
 from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.stage_names import ANSWER_FIELDS
+from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import lines_of
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
 from finops_cli.models.protocol import Attempt
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
 from finops_cli.pipeline.pipeline import default_fail_id
+
+
+def refuse_without_replies(source: Path | None) -> None:
+    """Raise UsageError when no line of a file of run lines has kept the replies of a model.
+
+    A stream can be read only once, so that it is not looked at.
+    """
+    if source is None or not source.is_file():
+        return
+    has_run_line = False
+    with source.open("rb") as file:
+        for line, _ in lines_of(file):
+            given = decode(line)
+            if is_run_line(given):
+                if given.get("raw") is not None:
+                    return
+                has_run_line |= given["status"] != "rejected" and _was_asked(given)
+    if has_run_line:
+        raise UsageError(
+            f"{source}: no line has kept the replies of the models",
+            "run it again with --keep-raw, or leave --raw out",
+        )
+
+
+def _was_asked(line: dict[str, Any]) -> bool:
+    """Return false for a line whose prompt did not fit, so that no model was asked."""
+    provenance = line.get("provenance")
+    return not (isinstance(provenance, dict) and provenance.get("attempts") == 0)
 
 
 def check_raw(

@@ -55,7 +55,7 @@ def check(
     """Check outputs from any source; list every violated rule."""
     from finops_cli.checking.against_input import check_run
     from finops_cli.checking.outputs import check_lines
-    from finops_cli.checking.raw_replies import check_raw
+    from finops_cli.checking.raw_replies import check_raw, refuse_without_replies
     from finops_cli.commands.run_summary import render_counts
     from finops_cli.errors import UsageError
     from finops_cli.files.jsonl import lines_of
@@ -67,6 +67,8 @@ def check(
     judged, asked = path_or_standard(source), path_or_standard(fails)
     if fails is not None and judged is None and asked is None:
         raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
+    if raw:
+        refuse_without_replies(judged)
     violations: Counter[str] = Counter()
     good = wrong = 0
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from finops_cli.domain import cusip, exact_json, limits, text_form
+from finops_cli.domain.decode_errors import describe_bad_byte, describe_size
 from finops_cli.domain.fail import CorporateAction, FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import ResolverInput
@@ -57,6 +58,10 @@ def _in_words(line: bytes, error: str) -> str:
         return "is empty"
     if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in line[:64]:
         return f"is not JSON: {error}; the file looks like UTF-16, save it as UTF-8"
+    try:
+        line.decode()
+    except UnicodeDecodeError as fault:
+        return f"cannot be read: {describe_bad_byte(fault)}; save the file as UTF-8"
     if line.lstrip()[:1] not in (b"{", b"["):
         return f"is not JSON: {error}; a CSV goes through `finops import csv`"
     if "truncated" in error:
@@ -78,6 +83,13 @@ def _not_json(line: bytes, what: str) -> Problem:
         accepted=_ONE_OBJECT,
         message=f"the line {what}; accepted: {_ONE_OBJECT}",
     )
+
+
+def _refuse_list(given: list[Any]) -> Problem:
+    size = describe_size(given)
+    cure = "`jq -c '.[]'` writes each entry of a list on a line of its own"
+    message = f"the line is {size}; accepted: {_ONE_OBJECT}; {cure}"
+    return Problem(rule="schema.type", path="", value=size, accepted=_ONE_OBJECT, message=message)
 
 
 def parse_fail_line(line: bytes) -> ParseResult[FailRecord]:
@@ -134,6 +146,8 @@ def fail_id_of(given: Any) -> str | None:
 
 
 def _take(given: Any, fail_id: str | None, shape: Codec[T], problems_of: Any) -> ParseResult[T]:
+    if type(given) is list:
+        given = _refuse_list(given)
     if type(given) is Problem:
         return ParseResult(None, None, [given])
     value = shape.read(given)

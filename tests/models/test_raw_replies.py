@@ -103,6 +103,18 @@ def test_check_raw_without_kept_replies_suggests_keep_raw(finops: Finops) -> Non
     assert "--keep-raw" in verdict["findings"][0]["message"]
 
 
+def test_check_raw_of_a_file_without_kept_replies_is_refused(
+    finops: Finops, tmp_path: Path
+) -> None:
+    """A file whose run kept no reply ends with 2 and one message, not with a finding a line."""
+    output = tmp_path / "out.jsonl"
+    finops("triage", EXAMPLES / "monday.jsonl", "--backend", "engine", "-q", "-o", output)
+    done = finops("check", output, "--raw")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"no line has kept the replies" in done.stderr
+    assert b"fix: run it again with --keep-raw" in done.stderr
+
+
 def test_run_reports_a_model_that_was_replaced_meanwhile(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
