@@ -15,12 +15,12 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.guard.detector import Guard, open_guard
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
-from tests.support.program import ROOT, Finops, run_finops
+from tests.support.program import Finops, call_finops, start_finops
 from tests.support.text_models import OPENED, hurried
 from tests.support.tiny_gguf import GGUF_HEAD
 
-STARTS_FINOPS = {"finops", "program", "bare"}
-"""Fixtures that run finops in a process of its own."""
+RUN_FINOPS = {"finops", "program", "bare"}
+"""Fixtures that run the command line."""
 MARKER_OF_FOLDER = {"llama_cpp": "llama", "training": "train", "quantization": "train"}
 
 
@@ -36,7 +36,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by what it starts, and by its folder."""
     for item in items:
-        if STARTS_FINOPS & set(getattr(item, "fixturenames", ())):
+        if RUN_FINOPS & set(getattr(item, "fixturenames", ())):
             item.add_marker("cli")
         if marker := MARKER_OF_FOLDER.get(item.path.parent.name):
             item.add_marker(marker)
@@ -58,34 +58,21 @@ def guard(kb: KnowledgeBase) -> Guard:
 
 @pytest.fixture
 def finops() -> Finops:
-    """Run finops in a process of its own; bytes in, bytes out."""
-    return run_finops
+    """Run finops in the process of the tests; bytes in, bytes out."""
+    return call_finops
 
 
 @pytest.fixture(scope="session")
 def program() -> Finops:
-    """The same for what a module of tests shares."""
-    return run_finops
-
-
-WITHOUT_THE_GUARD = (
-    "import sys; sys.modules['presidio_analyzer'] = None; from finops_cli.cli import main; main()"
-)
+    """Run finops in a process of its own; bytes in, bytes out."""
+    return start_finops
 
 
 @pytest.fixture
-def bare() -> Finops:
-    """The same where presidio is not installed."""
-
-    def run(
-        *arguments: object, stdin: bytes = b"", timeout: float = 120
-    ) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-c", WITHOUT_THE_GUARD, *map(str, arguments)]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, timeout=timeout, check=False, cwd=ROOT
-        )
-
-    return run
+def bare(monkeypatch: pytest.MonkeyPatch) -> Finops:
+    """Run finops as if presidio were not installed."""
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    return call_finops
 
 
 @pytest.fixture

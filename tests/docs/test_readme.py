@@ -15,7 +15,12 @@ from tests.support.program import ROOT
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md")))
 SHOWN = [
-    (command, expected)
+    pytest.param(
+        command,
+        expected,
+        id=f"{page.stem} {command[:60]}",
+        marks=() if page.stem == "README" else pytest.mark.slow,
+    )
     for page in PAGES
     for block in CONSOLE.findall(page.read_text())
     for command, _, expected in (
@@ -43,7 +48,7 @@ def test_relative_links_of_a_page_exist(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize(("command", "expected"), SHOWN, ids=[command[:60] for command, _ in SHOWN])
+@pytest.mark.parametrize(("command", "expected"), SHOWN)
 def test_console_block_prints_what_its_page_shows(command: str, expected: str) -> None:
     """A command of a page prints the output on the page, except for blanks at the ends of lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -108,6 +108,7 @@ UNITS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_guard_masks_the_longest_text_within_3_seconds(unit: str, guard: Guard) -> None:
     """The guard masks a text of the greatest allowed length within three seconds of
@@ -119,6 +120,7 @@ def test_guard_masks_the_longest_text_within_3_seconds(unit: str, guard: Guard) 
     assert time.process_time() - began < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [
