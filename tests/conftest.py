@@ -16,10 +16,10 @@ from finops_cli.guard.detector import Guard, open_guard
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.program import Finops, call_finops, start_finops
-from tests.support.text_models import OPENED, hurried
+from tests.support.text_models import OPENED, shorten_pauses
 from tests.support.tiny_gguf import GGUF_HEAD
 
-RUN_FINOPS = {"finops", "program", "bare"}
+RUN_FINOPS = {"finops", "program", "finops_without_guard"}
 """Fixtures that run the command line."""
 MARKER_OF_FOLDER = {"llama_cpp": "llama", "training": "train", "quantization": "train"}
 
@@ -44,14 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def kb() -> KnowledgeBase:
+    """The bundled knowledge base."""
     return load_kb(bundled_kb_dir())
 
 
 @pytest.fixture(scope="session")
 def guard(kb: KnowledgeBase) -> Guard:
-    """The guard by the shipped rules; the test is skipped where the guard extra is not
-    installed.
-    """
+    """The guard with the bundled rules; the test is skipped if the guard extra is not installed."""
     pytest.importorskip("presidio_analyzer")
     return open_guard(kb.guard)
 
@@ -64,12 +63,12 @@ def finops() -> Finops:
 
 @pytest.fixture(scope="session")
 def program() -> Finops:
-    """Run finops in a process of its own; bytes in, bytes out."""
+    """Run finops in a process of its own; for fixtures that a module of tests shares."""
     return start_finops
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> Finops:
+def finops_without_guard(monkeypatch: pytest.MonkeyPatch) -> Finops:
     """Run finops as if presidio were not installed."""
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     return call_finops
@@ -77,7 +76,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Finops:
 
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
-    """A model file that is all head."""
+    """A model file that consists of its head."""
     file = tmp_path / "tiny.gguf"
     file.write_bytes(GGUF_HEAD)
     return file
@@ -88,7 +87,7 @@ SEED = "11"
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cards' sizes: 10,000 triage and 10,000 resolver rows."""
+    """The generated sets of the cards' sizes: 10,000 triage rows and 10,000 resolver rows."""
     folder = tmp_path_factory.mktemp("data")
     command = [
         sys.executable,
@@ -102,38 +101,38 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-q",
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (folder / "report.json").write_bytes(done.stdout)
+    completed = subprocess.run(command, capture_output=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    (folder / "report.json").write_bytes(completed.stdout)
     return folder
 
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
-    """The shipped rules with short pauses."""
+    """The bundled knowledge base with short pauses."""
     kb_dir = Path(shutil.copytree(bundled_kb_dir(), tmp_path_factory.mktemp("quick") / "kb"))
-    hurried(kb_dir)
+    shorten_pauses(kb_dir)
     return load_kb(kb_dir)
 
 
 @pytest.fixture
 def quick_kb(tmp_path: Path) -> Path:
-    """A folder with the shipped rules and short pauses, for commands."""
+    """A folder with the bundled knowledge base and short pauses, for commands."""
     folder = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
-    hurried(folder)
+    shorten_pauses(folder)
     return folder
 
 
 @pytest.fixture
 def server() -> Iterator[FakeOllama]:
-    """A fake Ollama with both models."""
+    """A fake Ollama server with both models."""
     with FakeOllama() as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def closes() -> Iterator[None]:
-    """Connections to servers end with the test that opened them."""
+def close_backends() -> Iterator[None]:
+    """Close the connections to servers with the test that opened them."""
     yield
     while OPENED:
         OPENED.pop().close()
@@ -141,7 +140,7 @@ def closes() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty sentiment rows, 48 of them for training: short, so a step of training takes a tenth of
+    """Sixty sentiment rows, 48 of them for training, so short that a training step takes a tenth of
     a second.
     """
     from finops_cli.datasets.writer import DatasetOptions, write_dataset
@@ -153,28 +152,26 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         folder,
         1,
-        lambda done: None,
+        lambda completed: None,
     )
     return folder
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that `finops train` made from random weights on a stream, for adapters to
-    stand on.
-    """
-    from tests.support.training_runs import SMALL, trained
+    """A model that `finops train` made from random weights, as the base of adapters."""
+    from tests.support.training_runs import SMALL, run_training
 
     output = tmp_path_factory.mktemp("base") / "out"
-    trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], output)
+    run_training("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], output)
     return output
 
 
 @pytest.fixture(scope="session")
 def adapter(base: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter on `base`, trained without an interruption: two epochs of six steps."""
-    from tests.support.training_runs import lora, trained
+    """An adapter on `base` that was trained without an interruption: two epochs of six steps."""
+    from tests.support.training_runs import lora, run_training
 
     output = tmp_path_factory.mktemp("adapter") / "out"
-    trained("sentiment", None, lora(base, sentences, "training.epochs=2"), output)
+    run_training("sentiment", None, lora(base, sentences, "training.epochs=2"), output)
     return output

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from finops_cli.devtools.fake_ollama import Changed, FakeOllama, Model
-from tests.support.canned_server import Canned
+from tests.support.canned_server import CannedServer
 from tests.support.program import Finops
 
 
@@ -123,7 +123,7 @@ def test_doctor_shows_where_a_template_differs(finops: Finops) -> None:
 
 def test_doctor_of_another_server_reports_not_ollama(finops: Finops) -> None:
     """A server that does not answer as Ollama does is reported as broken and not Ollama."""
-    with Canned({"GET /api/version": b"<html>router</html>"}) as other:
+    with CannedServer({"GET /api/version": b"<html>router</html>"}) as other:
         code, found = run_doctor(finops, "--host", other.url)
     assert (code, found["ollama"][0]["state"]) == (3, "broken")
     assert "not Ollama" in found["ollama"][0]["detail"]

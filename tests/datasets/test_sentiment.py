@@ -163,11 +163,13 @@ def test_sentence_numbers_agree_with_the_words() -> None:
     """Direction, percentage and difference in a sentence agree with the two values that it
     mentions.
     """
-    read = {row.template: sentence_numbers.judged(row.text) for _, row in rows()}
+    read = {row.template: sentence_numbers.find_errors(row.text) for _, row in rows()}
     two = {id for id, template in GRAMMAR.templates.items() if shows_two_values(template)}
     assert {id for id, faults in read.items() if faults is not None} == two
     assert [
-        (row.text, faults) for _, row in rows() if (faults := sentence_numbers.judged(row.text))
+        (row.text, faults)
+        for _, row in rows()
+        if (faults := sentence_numbers.find_errors(row.text))
     ] == []
 
 
@@ -184,7 +186,8 @@ def test_sentence_check_finds_numbers_that_contradict(old: str, new: str, tmp_pa
     """A grammar whose numbers contradict its words is found by the check of this module."""
     grammar = load_grammar(change_grammar(tmp_path, old, new))
     assert any(
-        sentence_numbers.judged(sentence(index, 7, "train", grammar).text) for index in range(1_500)
+        sentence_numbers.find_errors(sentence(index, 7, "train", grammar).text)
+        for index in range(1_500)
     )
 
 

@@ -32,7 +32,7 @@ from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.evaluation.verdict import BaselineComparison, compare_with_baselines, verdict
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
-from tests.support.evaluations import evaluated, lines_of
+from tests.support.evaluations import read_lines, run_evaluation
 from tests.support.program import ROOT
 
 TARGETS = {"priority_tier", "category"}
@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> tuple[Pa
     """The engine's evaluation with baselines that learned from few rows."""
     pytest.importorskip("sklearn")
     folder = tmp_path_factory.mktemp("baselines") / "ev"
-    evaluated(folder, kb, Engine(kb), rows=60)
+    run_evaluation(folder, kb, Engine(kb), rows=60)
     held_out = list(eval_examples(folder / "records.jsonl", read_outcomes(folder), kb))
     return folder, baselines(
         train_examples(7, 400, kb), held_out, folder, kb.evaluation, timed=True
@@ -60,7 +60,7 @@ def test_baselines_metrics_agree_with_their_predictions(run: tuple[Path, Baselin
         for name in ("logistic regression", "random forest", "linear SVC")
         for target in TARGETS
     }
-    written = lines_of(folder / "baselines.jsonl")
+    written = read_lines(folder / "baselines.jsonl")
     for each in ran.results:
         pairs = Counter(
             (line["expected"][each.target], line["said"][each.target][each.name])
@@ -85,7 +85,7 @@ def test_report_shows_the_times_of_engine_and_baselines(
     nothing was timed.
     """
     evaluation = struct_replace(
-        evaluated(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
+        run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
     )
     assert evaluation.engine is not None
     rows = evaluation_text(evaluation, kb.evaluation).splitlines()
@@ -184,7 +184,7 @@ def test_verdict_needs_one_better_and_no_worse_target(
     """A model earns its place if it is significantly better for one target and significantly worse
     for none.
     """
-    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=5).metrics
+    f = run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=5).metrics
     assert f is not None
     found = verdict("small", f, [tier, category], Baselines(400, []), False, kb.evaluation)
     assert found.earned is earned

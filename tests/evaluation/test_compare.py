@@ -16,10 +16,10 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
-from tests.support.evaluations import evaluated
+from tests.support.evaluations import run_evaluation
 from tests.support.program import Finops
 from tests.support.records import jsonl
-from tests.support.text_models import ScriptedModel, right
+from tests.support.text_models import ScriptedModel, correct_answer
 
 
 def forgetful_model(
@@ -31,7 +31,7 @@ def forgetful_model(
         def change(answer: dict[str, Any]) -> dict[str, Any]:
             return answer | ({"action": "ESCALATE"} if number % wrong_every == 0 else {})
 
-        return "no idea" if number % silent_every == 0 else right(ask, kb, change)
+        return "no idea" if number % silent_every == 0 else correct_answer(ask, kb, change)
 
     model = ScriptedModel(reply)
     model.concurrency = 1
@@ -44,8 +44,8 @@ def test_compare_finds_a_worse_action_with_its_probability(
     """A model with every fourth action wrong is significantly worse for the action, and equal for
     the other fields.
     """
-    evaluated(tmp_path / "a", kb, Engine(kb), rows=60)
-    evaluated(tmp_path / "b", kb, forgetful_model(kb, wrong_every=4), rows=60)
+    run_evaluation(tmp_path / "a", kb, Engine(kb), rows=60)
+    run_evaluation(tmp_path / "b", kb, forgetful_model(kb, wrong_every=4), rows=60)
     found = compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "b"), kb.evaluation)
     by_name = {figure.name: figure for figure in found.metrics}
     action = by_name["action"]
@@ -63,8 +63,8 @@ def test_compare_counts_missing_answers_separately(tmp_path: Path, kb: Knowledge
     """A record that one model did not answer is in no pair, and counts as answered by the other
     only.
     """
-    evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
-    evaluated(tmp_path / "b", kb, forgetful_model(kb, silent_every=5), rows=30)
+    run_evaluation(tmp_path / "a", kb, Engine(kb), rows=30)
+    run_evaluation(tmp_path / "b", kb, forgetful_model(kb, silent_every=5), rows=30)
     found = compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "b"), kb.evaluation)
     unanswered = found.answered["first only"]
     assert unanswered >= 4
@@ -80,7 +80,7 @@ def test_compare_uses_only_records_in_common(
     text and JSON agree.
     """
     for name, rows, seed in (("a", 10, 7), ("b", 6, 7), ("c", 6, 8)):
-        evaluated(tmp_path / name, kb, Engine(kb), rows=rows, seed=seed)
+        run_evaluation(tmp_path / name, kb, Engine(kb), rows=rows, seed=seed)
     with pytest.raises(UsageError, match="no record in common"):
         compare(read_outcomes(tmp_path / "a"), read_outcomes(tmp_path / "c"), kb.evaluation)
     report = json.loads(finops("compare", tmp_path / "a", tmp_path / "b", "--json").stdout)
@@ -97,8 +97,8 @@ def test_compare_verdict_first_names_missing_answers(
     """If one model often gives no answer, the verdict first says that the other answers more often,
     in either order.
     """
-    evaluated(tmp_path / "a", kb, Engine(kb), rows=30)
-    evaluated(tmp_path / "b", kb, forgetful_model(kb, silent_every=3), rows=30)
+    run_evaluation(tmp_path / "a", kb, Engine(kb), rows=30)
+    run_evaluation(tmp_path / "b", kb, forgetful_model(kb, silent_every=3), rows=30)
     for pair in (("a", "b"), ("b", "a")):
         *_, answers, right = (
             finops("compare", *(tmp_path / name for name in pair)).stdout.decode().splitlines()
@@ -114,7 +114,7 @@ def test_compare_refuses_evaluations_by_different_rules(
 ) -> None:
     """Evaluations with different expected answers to the same record are refused."""
     for name in ("a", "b"):
-        evaluated(tmp_path / name, kb, Engine(kb), rows=6)
+        run_evaluation(tmp_path / name, kb, Engine(kb), rows=6)
     file = tmp_path / "b/outcomes.jsonl"
     first, *others = file.read_bytes().splitlines(keepends=True)
     changed = json.loads(first)
@@ -143,7 +143,7 @@ def test_compare_names_an_invalid_outcome_line(
     """A line that is not an outcome of an evaluation ends with exit 2, and the message names file
     and line.
     """
-    evaluated(tmp_path / "a", kb, Engine(kb), rows=3)
+    run_evaluation(tmp_path / "a", kb, Engine(kb), rows=3)
     file = tmp_path / "a/outcomes.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(lines[0] + jsonl(json.loads(lines[1]) | {field: value}) + lines[2])

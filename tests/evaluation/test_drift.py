@@ -27,7 +27,13 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from tests.support.cures import cured_by
 from tests.support.drifts import by_name
-from tests.support.evaluations import age_of, at_fake_ollama, evaluated, lines_of, when
+from tests.support.evaluations import (
+    age_of,
+    at_fake_ollama,
+    change_when,
+    read_lines,
+    run_evaluation,
+)
 from tests.support.ollama_models import a_model_at
 from tests.support.program import EXAMPLES, Finops
 
@@ -38,7 +44,7 @@ ROWS = 120
 def baseline(tmp_path_factory: pytest.TempPathFactory, kb: KnowledgeBase) -> Path:
     """Answers of the engine to other records of the same mix."""
     folder = tmp_path_factory.mktemp("baseline") / "ev"
-    evaluated(folder, kb, Engine(kb), rows=400, seed=11)
+    run_evaluation(folder, kb, Engine(kb), rows=400, seed=11)
     return folder
 
 
@@ -73,7 +79,7 @@ def test_drift_of_the_same_mix_is_below_the_threshold(
     """Other records of the same mix, answered by the same backend, show no drift in the whole or in
     a window.
     """
-    evaluated(tmp_path / "run", kb, Engine(kb), rows=400)
+    run_evaluation(tmp_path / "run", kb, Engine(kb), rows=400)
     found = drift_from(tmp_path / "run", baseline, kb, window=200)
     assert not found.drifted
     assert found.sentence.startswith("No drift")
@@ -86,7 +92,7 @@ def test_drift_in_the_second_half_is_found_in_its_window(
     """A model that calls every fail MEDIUM from the middle on drifts, and the worst window is in
     the second half.
     """
-    evaluated(tmp_path / "run", kb, drifting_model(server, kb, ROWS // 2), rows=ROWS)
+    run_evaluation(tmp_path / "run", kb, drifting_model(server, kb, ROWS // 2), rows=ROWS)
     found = drift_from(tmp_path / "run", baseline, kb, window=40)
     tier = by_name(found)["tier"]
     assert tier.drifted
@@ -102,7 +108,7 @@ def test_drift_in_the_second_half_is_found_in_its_window(
     )
     assert {
         line["triage"]["priority_tier"]
-        for line in lines_of(tmp_path / "run/answers.jsonl")[ROWS // 2 :]
+        for line in read_lines(tmp_path / "run/answers.jsonl")[ROWS // 2 :]
     } > {"MEDIUM"}
 
 
@@ -110,7 +116,7 @@ def test_drift_of_first_answers_is_found_despite_retries(
     tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
 ) -> None:
     """A model whose first answers are all unusable drifts, although every retry is correct."""
-    evaluated(tmp_path / "before", kb, Engine(kb), rows=40)
+    run_evaluation(tmp_path / "before", kb, Engine(kb), rows=40)
     prose = at_fake_ollama(
         server,
         kb,
@@ -118,8 +124,8 @@ def test_drift_of_first_answers_is_found_despite_retries(
             FixedText("I think it is high.") if request.attempt == 1 else CorrectAnswer()
         ),
     )
-    evaluated(tmp_path / "run", kb, prose, rows=40)
-    assert {line["status"] for line in lines_of(tmp_path / "run/answers.jsonl")} == {"ok"}
+    run_evaluation(tmp_path / "run", kb, prose, rows=40)
+    assert {line["status"] for line in read_lines(tmp_path / "run/answers.jsonl")} == {"ok"}
     found = drift_from(tmp_path / "run", tmp_path / "before", kb)
     drifted = [(each.name, each.moved) for each in found.dimensions if each.drifted]
     assert drifted == [("answers", "accepted")]
@@ -139,9 +145,10 @@ def test_drift_ignores_a_server_that_was_busy_once(
         busy[request.prompt] += 1
         return Busy() if busy[request.prompt] == 1 else CorrectAnswer()
 
-    evaluated(tmp_path / "run", kb, at_fake_ollama(server, kb, script), rows=5)
+    run_evaluation(tmp_path / "run", kb, at_fake_ollama(server, kb, script), rows=5)
     assert all(
-        "attempt_errors" in line["provenance"] for line in lines_of(tmp_path / "run/answers.jsonl")
+        "attempt_errors" in line["provenance"]
+        for line in read_lines(tmp_path / "run/answers.jsonl")
     )
     assert [features.values["answers"] for features in read_features(tmp_path / "run")] == [
         "as it came"
@@ -152,10 +159,10 @@ def test_drift_divergence_equals_an_independent_calculation(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path
 ) -> None:
     """The divergence equals a calculation in floats from the two outputs."""
-    evaluated(tmp_path / "run", kb, Engine(kb), rows=50, seed=3)
+    run_evaluation(tmp_path / "run", kb, Engine(kb), rows=50, seed=3)
     found = by_name(drift_from(tmp_path / "run", baseline, kb))["action"]
     now, before = (
-        Counter(line["triage"]["action"] for line in lines_of(path / "answers.jsonl"))
+        Counter(line["triage"]["action"] for line in read_lines(path / "answers.jsonl"))
         for path in (tmp_path / "run", baseline)
     )
     values = 7
@@ -178,7 +185,7 @@ def test_drift_of_younger_fails_names_the_inputs(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, finops: Finops
 ) -> None:
     """A run of young fails only shows that the inputs drifted, in the report and its sentence."""
-    young = [line for line in lines_of(baseline / "records.jsonl") if line["age_days"] <= 3]
+    young = [line for line in read_lines(baseline / "records.jsonl") if line["age_days"] <= 3]
     (tmp_path / "young.jsonl").write_bytes(
         b"".join(json.dumps(line, default=float).encode() + b"\n" for line in young)
     )
@@ -215,10 +222,10 @@ def test_drift_of_failed_answers_names_the_model_first(
     def another_tier(answer: dict[str, Any]) -> dict[str, Any]:
         return answer | {"priority_tier": "LOW" if answer["priority_tier"] != "LOW" else "HIGH"}
 
-    at_fake_ollama(server, kb, when(lambda request: age_of(request) > 3, another_tier))
+    at_fake_ollama(server, kb, change_when(lambda request: age_of(request) > 3, another_tier))
     rejecting = a_model_at(kb, server.url, stages=("triage",), workers=2, on_violation="reject")
-    evaluated(tmp_path / "run", kb, rejecting, rows=ROWS)
-    failed = sum(line["triage"] is None for line in lines_of(tmp_path / "run/answers.jsonl"))
+    run_evaluation(tmp_path / "run", kb, rejecting, rows=ROWS)
+    failed = sum(line["triage"] is None for line in read_lines(tmp_path / "run/answers.jsonl"))
     found = drift_from(tmp_path / "run", baseline, kb)
     assert (
         Counter(features.values["answers"] for features in read_features(tmp_path / "run"))[
@@ -283,8 +290,8 @@ def test_drift_of_triages_from_plans_is_refused(tmp_path: Path, kb: KnowledgeBas
     """Triages and plans have too few dimensions in common, so a comparison between them is
     refused.
     """
-    evaluated(tmp_path / "triage", kb, Engine(kb), rows=5)
-    evaluated(tmp_path / "plans", kb, Engine(kb), stage="resolver", rows=5)
+    run_evaluation(tmp_path / "triage", kb, Engine(kb), rows=5)
+    run_evaluation(tmp_path / "plans", kb, Engine(kb), stage="resolver", rows=5)
     for run, before in (("triage", "plans"), ("plans", "triage")):
         with pytest.raises(UsageError, match="one side has only triages, the other only plans"):
             drift_from(tmp_path / run, tmp_path / before, kb)

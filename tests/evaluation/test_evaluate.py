@@ -18,7 +18,13 @@ from finops_cli.errors import UsageError
 from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
-from tests.support.evaluations import age_of, at_fake_ollama, evaluated, lines_of, when
+from tests.support.evaluations import (
+    age_of,
+    at_fake_ollama,
+    change_when,
+    read_lines,
+    run_evaluation,
+)
 from tests.support.oracle import triage_oracle
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl
@@ -30,7 +36,7 @@ def test_evaluation_of_the_engine_finds_no_error(tmp_path: Path, kb: KnowledgeBa
     """The engine is right in every field of every record, misses no CRITICAL fail, and no group is
     flagged.
     """
-    f = evaluated(tmp_path / "ev", kb, Engine(kb), rows=60).metrics
+    f = run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=60).metrics
     assert f.first_answers == {"right": 60, "wrong": 0, "none": 0}
     assert all(each.count == each.of == 60 for each in f.fields.values())
     assert f.criticals is not None
@@ -49,8 +55,10 @@ def test_evaluation_flags_a_fault_at_one_boundary(
         answer["score_components"]["age_factor"] = 80
         return answer
 
-    model = at_fake_ollama(server, kb, when(lambda request: age_of(request) == 9, one_band_up))
-    evaluation = evaluated(tmp_path / "ev", kb, model, rows=ROWS)
+    model = at_fake_ollama(
+        server, kb, change_when(lambda request: age_of(request) == 9, one_band_up)
+    )
+    evaluation = run_evaluation(tmp_path / "ev", kb, model, rows=ROWS)
     worst = evaluation.metrics.strata[0]
     assert (worst.dimension, worst.group) == ("boundary", "age 9, just below a boundary")
     assert worst.flagged
@@ -77,10 +85,10 @@ def test_evaluation_reports_missed_criticals_first(
             answer |= {"priority_tier": "HIGH", "escalation_level": "L2"}
         return answer
 
-    evaluation = evaluated(
+    evaluation = run_evaluation(
         tmp_path / "ev",
         kb,
-        at_fake_ollama(server, kb, when(lambda _: True, never_critical)),
+        at_fake_ollama(server, kb, change_when(lambda _: True, never_critical)),
         rows=ROWS,
     )
     c, escalation = evaluation.metrics.criticals, evaluation.metrics.escalation
@@ -93,7 +101,7 @@ def test_evaluation_reports_missed_criticals_first(
         c.missed_ids
         == [
             o["id"]
-            for o in lines_of(tmp_path / "ev/outcomes.jsonl")
+            for o in read_lines(tmp_path / "ev/outcomes.jsonl")
             if o["expected"]["priority_tier"] == "CRITICAL"
         ][:20]
     )
@@ -118,7 +126,7 @@ def test_evaluation_counts_missing_answers_separately(
             else CorrectAnswer()
         )
 
-    f = evaluated(tmp_path / "ev", kb, at_fake_ollama(server, kb, script), rows=40).metrics
+    f = run_evaluation(tmp_path / "ev", kb, at_fake_ollama(server, kb, script), rows=40).metrics
     unanswered = f.first_answers["none"]
     assert unanswered > 5
     assert f.first_answers["wrong"] == 0
@@ -152,14 +160,14 @@ def test_evaluation_metrics_agree_with_a_second_calculation(
         answer["priority_score"] += Decimal("0.04") if answer["category"] == "CNS_FAIL" else 3
         return answer
 
-    model = at_fake_ollama(server, kb, when(lambda request: age_of(request) % 3 == 0, off))
-    f = evaluated(tmp_path / "ev", kb, model, rows=60).metrics
+    model = at_fake_ollama(server, kb, change_when(lambda request: age_of(request) % 3 == 0, off))
+    f = run_evaluation(tmp_path / "ev", kb, model, rows=60).metrics
     right = close = exact = 0
     tiers: Counter[tuple[str, str]] = Counter()
     latencies, tokens = [], 0
     for record, line in zip(
-        lines_of(tmp_path / "ev/records.jsonl"),
-        lines_of(tmp_path / "ev/answers.jsonl"),
+        read_lines(tmp_path / "ev/records.jsonl"),
+        read_lines(tmp_path / "ev/answers.jsonl"),
         strict=True,
     ):
         first = line["raw"]["triage"][0]
@@ -200,7 +208,7 @@ def test_evaluate_refuses_rows_of_the_train_split(
         ).returncode
         == 0
     )
-    f = evaluated(
+    f = run_evaluation(
         tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "data/triage-eval.jsonl"
     ).metrics
     assert f.records == 4
@@ -211,7 +219,7 @@ def test_evaluate_refuses_rows_of_the_train_split(
     )
     (tmp_path / "lying.jsonl").write_bytes(lying)
     with pytest.raises(UsageError, match="belongs to the train split"):
-        evaluated(tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "lying.jsonl")
+        run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "lying.jsonl")
 
 
 def test_equal_evaluations_without_timing_are_identical(

@@ -19,7 +19,13 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import RESOLVER_INPUT
-from tests.support.evaluations import an_outcome, at_fake_ollama, evaluated, lines_of, when
+from tests.support.evaluations import (
+    at_fake_ollama,
+    change_when,
+    make_outcome,
+    read_lines,
+    run_evaluation,
+)
 from tests.support.oracle import plan_oracle
 from tests.support.program import EXAMPLES
 
@@ -84,7 +90,7 @@ def test_plan_groups_are_sorted_by_number_of_receipts(kb: KnowledgeBase) -> None
     count = PlanCount(kb.evaluation)
     for group in sorted(ascending):
         count.add(
-            an_outcome(
+            make_outcome(
                 (("FTR count", group),), "none", "resolver", PlanShares(owed=100, coverable=100)
             )
         )
@@ -93,7 +99,7 @@ def test_plan_groups_are_sorted_by_number_of_receipts(kb: KnowledgeBase) -> None
 
 def test_evaluation_of_engine_plans_loses_no_share(tmp_path: Path, kb: KnowledgeBase) -> None:
     """The engine's plans lose and overstate no share, for every number of fails to receive."""
-    f = evaluated(tmp_path / "ev", kb, Engine(kb), "resolver", rows=40).metrics
+    f = run_evaluation(tmp_path / "ev", kb, Engine(kb), "resolver", rows=40).metrics
     assert f.shares is not None
     assert (f.shares.lost, f.shares.overstated, f.shares.plans) == (0, 0, 40)
     assert f.shares.delivered == f.shares.coverable > 0
@@ -113,15 +119,15 @@ def test_evaluation_of_plans_without_recalls_counts_losses(
             answer |= {"fallback_strategy": "NONE", "fallback_qty": 0}
         return answer
 
-    f = evaluated(
+    f = run_evaluation(
         tmp_path / "ev",
         kb,
-        at_fake_ollama(server, kb, when(lambda _: True, no_recall), "resolver"),
+        at_fake_ollama(server, kb, change_when(lambda _: True, no_recall), "resolver"),
         "resolver",
         30,
     ).metrics
     lost = 0
-    for record in lines_of(tmp_path / "ev/records.jsonl"):
+    for record in read_lines(tmp_path / "ev/records.jsonl"):
         best = plan_oracle.resolution(record)
         others = best["total_coverable"] - (
             best["fallback_qty"] if best["fallback_strategy"] == "INITIATE_RECALL" else 0

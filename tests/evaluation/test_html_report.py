@@ -18,8 +18,8 @@ from finops_cli.evaluation.stats import proportion
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
-from tests.support.evaluations import evaluated
-from tests.support.text_models import ScriptedModel, right
+from tests.support.evaluations import run_evaluation
+from tests.support.text_models import ScriptedModel, correct_answer
 
 
 def faulty(kb: KnowledgeBase) -> VerifiedBackend:
@@ -33,7 +33,7 @@ def faulty(kb: KnowledgeBase) -> VerifiedBackend:
                 else answer
             )
 
-        return "<script>alert(1)</script>" if number % 9 == 0 else right(ask, kb, change)
+        return "<script>alert(1)</script>" if number % 9 == 0 else correct_answer(ask, kb, change)
 
     return VerifiedBackend(ScriptedModel(reply), kb, "reject")
 
@@ -42,7 +42,7 @@ def test_html_report_is_self_contained_and_worst_first(tmp_path: Path, kb: Knowl
     """The page has no address, script or import. It shows the verdict, the missed criticals and the
     worst groups, in this order.
     """
-    evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
+    evaluation = run_evaluation(tmp_path / "ev", kb, faulty(kb), rows=80)
     text = page(evaluation, kb.evaluation)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(|<link|<img", text)
     f = evaluation.metrics
@@ -61,7 +61,7 @@ def test_html_report_shows_valid_before_and_after_repair(tmp_path: Path, kb: Kno
     """The page shows the proportions of valid first answers and of accepted answers side by side,
     of the same records.
     """
-    f = (evaluation := evaluated(tmp_path / "ev", kb, faulty(kb), rows=40)).metrics
+    f = (evaluation := run_evaluation(tmp_path / "ev", kb, faulty(kb), rows=40)).metrics
     assert f is not None
     assert f.valid_first_try.of == f.accepted_after_repair.of == 40
     before, after = (
@@ -76,7 +76,7 @@ def test_html_report_draws_12_groups_and_counts_the_rest(tmp_path: Path, kb: Kno
     """The page draws at most twelve flagged groups and counts the others, with the right singular
     and plural.
     """
-    evaluation = evaluated(tmp_path / "ev", kb, faulty(kb), rows=80)
+    evaluation = run_evaluation(tmp_path / "ev", kb, faulty(kb), rows=80)
     f = evaluation.metrics
     assert f is not None
     worst = next(stratum for stratum in f.strata if stratum.flagged)

@@ -12,7 +12,7 @@ from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.evaluation.stats import proportion
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
-from tests.support.evaluations import evaluated
+from tests.support.evaluations import run_evaluation
 
 REPORTS = "finops_cli.evaluation.reports"
 
@@ -35,7 +35,7 @@ def test_new_report_column_is_in_text_and_html(
     absent = Column("absent", "absent", lambda metrics, settings: None)
     for module in ("text_report", "html_report"):
         monkeypatch.setattr(f"{REPORTS}.{module}.COLUMNS", [*COLUMNS, answered, absent])
-    evaluation = evaluated(tmp_path / "ev", kb, Engine(kb), rows=20)
+    evaluation = run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=20)
     text, html = evaluation_text(evaluation, kb.evaluation), page(evaluation, kb.evaluation)
     assert "answered           20 of 20, 100.0 %" in text
     assert "answered at all<b>100.0 %</b>" in html

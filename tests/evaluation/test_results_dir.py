@@ -17,7 +17,7 @@ from finops_cli.evaluation.run import BaselineOptions, conclude
 from finops_cli.evaluation.samples import SampleOptions
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
-from tests.support.evaluations import evaluated
+from tests.support.evaluations import run_evaluation
 from tests.support.program import ROOT, Finops
 from tests.support.records import a_fail, jsonl
 
@@ -169,7 +169,7 @@ def test_missing_package_leaves_evaluation_and_folder_usable(
 def test_changed_records_are_not_graded(tmp_path: Path, kb: KnowledgeBase) -> None:
     """Records that were changed after they were answered are not graded."""
     engine = Engine(kb)
-    evaluated(tmp_path, kb, engine, rows=3)
+    run_evaluation(tmp_path, kb, engine, rows=3)
     records = tmp_path / "records.jsonl"
     records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:2]))
     options = SampleOptions(stage="triage", rows=3, seed=7, profile="coverage", data=None)

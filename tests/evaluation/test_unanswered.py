@@ -20,8 +20,8 @@ from finops_cli.evaluation.run import Evaluation
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
-from tests.support.evaluations import an_outcome, evaluated
-from tests.support.text_models import ScriptedModel, right
+from tests.support.evaluations import make_outcome, run_evaluation
+from tests.support.text_models import ScriptedModel, correct_answer
 
 
 def without_answers(
@@ -30,10 +30,10 @@ def without_answers(
     """Evaluate a model that is correct, except that it gives no answer where `applies` is true."""
 
     def reply(ask: CompletionRequest, _: int) -> str:
-        answer = right(ask, kb)
+        answer = correct_answer(ask, kb)
         return "I would rather not." if applies(json.loads(answer)) else answer
 
-    return evaluated(folder, kb, VerifiedBackend(ScriptedModel(reply), kb, "reject"), rows=120)
+    return run_evaluation(folder, kb, VerifiedBackend(ScriptedModel(reply), kb, "reject"), rows=120)
 
 
 def is_critical(answer: dict[str, Any]) -> bool:
@@ -120,7 +120,7 @@ def count_groups(outcomes: list[tuple[str, First]], kb: KnowledgeBase) -> GroupC
     """The count of records that are given as group and first answer."""
     count = GroupCounts(kb.evaluation)
     for group, first in outcomes:
-        count.add(an_outcome((("size", group),), first), [])
+        count.add(make_outcome((("size", group),), first), [])
     return count
 
 

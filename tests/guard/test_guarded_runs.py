@@ -17,7 +17,7 @@ import pytest
 from finops_cli import extras
 from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.support import look_alikes, personal_data
-from tests.support.ollama_models import model_run, warms_up
+from tests.support.ollama_models import is_warm_up, model_run
 from tests.support.program import EXAMPLES, ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
 
@@ -25,7 +25,7 @@ from tests.support.records import a_fail, jsonl, rows
 def sent_text(server: FakeOllama) -> str:
     """Join the prompts of the requests that the server received."""
     return json.dumps(
-        [request.body for request in server.received if not warms_up(request)], ensure_ascii=False
+        [request.body for request in server.received if not is_warm_up(request)], ensure_ascii=False
     )
 
 
@@ -108,7 +108,7 @@ def test_guarded_run_sends_look_alikes_unchanged(
 
 
 def test_run_of_a_file_with_text_and_no_guard_sends_nothing(
-    server: FakeOllama, bare: Finops, tmp_path: Path
+    server: FakeOllama, finops_without_guard: Finops, tmp_path: Path
 ) -> None:
     """`require` is the default guard mode with models. Without the guard extra, a file with one
     note ends with exit 3 and a fix before any record is sent.
@@ -118,7 +118,7 @@ def test_run_of_a_file_with_text_and_no_guard_sends_nothing(
     )
     output = tmp_path / "out.jsonl"
     for mode in ([], ["--guard", "require"]):
-        done = bare(
+        done = finops_without_guard(
             "run",
             tmp_path / "fails.jsonl",
             "--backend",
@@ -133,10 +133,12 @@ def test_run_of_a_file_with_text_and_no_guard_sends_nothing(
         assert "line 2: F-2 has free text" in done.stderr.decode()
         assert extras.cure("guard") in done.stderr.decode()
         assert not output.exists()
-    assert [one for one in server.received if not warms_up(one)] == []
+    assert [one for one in server.received if not is_warm_up(one)] == []
 
 
-def test_run_of_a_pipe_without_guard_stops_at_free_text(server: FakeOllama, bare: Finops) -> None:
+def test_run_of_a_pipe_without_guard_stops_at_free_text(
+    server: FakeOllama, finops_without_guard: Finops
+) -> None:
     """A pipe cannot be scanned in advance. Without the guard extra the run answers the records
     before the first one with free text and stops there.
     """
@@ -145,25 +147,33 @@ def test_run_of_a_pipe_without_guard_stops_at_free_text(server: FakeOllama, bare
         a_fail(fail_id="F-2", notes="call back"),
         a_fail(fail_id="F-3", dk_reason="unknown trade"),
     )
-    done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=stdin)
+    done = finops_without_guard(
+        "run", "-", "--backend", "ollama", "--host", server.url, stdin=stdin
+    )
     assert done.returncode == 3
     assert [line["fail_id"] for line in rows(done.stdout)] == ["F-1"]
     assert "call back" not in all_text(server, done.stdout, done.stderr)
 
 
-def test_run_without_guard_answers_records_without_text(server: FakeOllama, bare: Finops) -> None:
+def test_run_without_guard_answers_records_without_text(
+    server: FakeOllama, finops_without_guard: Finops
+) -> None:
     """A run with models does not need the guard extra for records without free text."""
-    done = bare("run", "-", "--backend", "ollama", "--host", server.url, stdin=jsonl(a_fail()))
+    done = finops_without_guard(
+        "run", "-", "--backend", "ollama", "--host", server.url, stdin=jsonl(a_fail())
+    )
     [line] = rows(done.stdout)
     assert (done.returncode, "masked" in line["provenance"]) == (0, False)
 
 
-def test_guard_on_without_the_extra_withholds_text(server: FakeOllama, bare: Finops) -> None:
+def test_guard_on_without_the_extra_withholds_text(
+    server: FakeOllama, finops_without_guard: Finops
+) -> None:
     """With `--guard on` and no guard extra the model gets the record without its text. The line
     lists WITHHELD.
     """
     stdin = jsonl(a_fail(notes="call Jane back", dk_reason="unknown trade"), a_fail(fail_id="F-2"))
-    done = bare(
+    done = finops_without_guard(
         "run", "-", "--backend", "ollama", "--host", server.url, "--guard", "on", stdin=stdin
     )
     assert done.returncode == 0, done.stderr
@@ -174,15 +184,15 @@ def test_guard_on_without_the_extra_withholds_text(server: FakeOllama, bare: Fin
 
 
 def test_guard_scans_the_reason_of_a_resolver_case(
-    server: FakeOllama, bare: Finops, finops: Finops
+    server: FakeOllama, finops_without_guard: Finops, finops: Finops
 ) -> None:
     """The reason in a resolver case is free text: it needs the guard, can be withheld, and is
     masked.
     """
     case = (EXAMPLES / "cards" / "cases.jsonl").read_bytes().splitlines(keepends=True)[0]
     arguments = ("resolve", "-", "--backend", "ollama", "--host", server.url)
-    assert bare(*arguments, stdin=case).returncode == 3
-    withheld = bare(*arguments, "--guard", "on", stdin=case)
+    assert finops_without_guard(*arguments, stdin=case).returncode == 3
+    withheld = finops_without_guard(*arguments, "--guard", "on", stdin=case)
     assert withheld.returncode == 0, withheld.stderr
     assert rows(withheld.stdout)[0]["provenance"]["masked"] == ["WITHHELD"]
     pytest.importorskip("presidio_analyzer")

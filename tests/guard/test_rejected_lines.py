@@ -36,13 +36,13 @@ CUT = {
 
 @pytest.mark.parametrize("line", CUT.values(), ids=CUT)
 def test_rejected_value_is_scanned_before_it_is_shortened(
-    line: str, finops: Finops, bare: Finops
+    line: str, finops: Finops, finops_without_guard: Finops
 ) -> None:
     """A quoted value is masked or withheld before it is shortened, so no more than four digits of a
     number appear.
     """
     pytest.importorskip("presidio_analyzer")
-    for program, found in ((finops, {"CARD", "SSN"}), (bare, {"WITHHELD"})):
+    for program, found in ((finops, {"CARD", "SSN"}), (finops_without_guard, {"WITHHELD"})):
         done = program(
             "run", "-", "--backend", "engine", "--guard", "on", stdin=line.encode("cp1252") + b"\n"
         )
@@ -55,7 +55,9 @@ def test_rejected_value_is_scanned_before_it_is_shortened(
         assert "12345" not in done.stdout.decode()
 
 
-def test_rejected_line_without_personal_data_is_quoted(finops: Finops, bare: Finops) -> None:
+def test_rejected_line_without_personal_data_is_quoted(
+    finops: Finops, finops_without_guard: Finops
+) -> None:
     """An error without personal data is quoted in full with its suggested fix, with and without the
     guard extra.
     """
@@ -63,7 +65,7 @@ def test_rejected_line_without_personal_data_is_quoted(finops: Finops, bare: Fin
     record = {**a_fail(), "aged_days": 7}
     del record["age_days"]
     plain = rows(finops("run", "-", "--backend", "engine", stdin=jsonl(record)).stdout)[0]
-    for program in (finops, bare):
+    for program in (finops, finops_without_guard):
         [line] = rows(
             program("run", "-", "--backend", "engine", "--guard", "on", stdin=jsonl(record)).stdout
         )

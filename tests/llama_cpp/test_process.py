@@ -96,7 +96,7 @@ def test_hung_process_with_a_full_pipe_is_ended(started: int) -> None:
     """A hung process with more prompts than its pipe holds is ended. Started requests time out, and
     the others crash.
     """
-    results = outcomes(start_loaded(HANGS_AFTER_SOME_STARTED.format(seats=started)), [LONG] * 12)
+    results = outcomes(start_loaded(HANGS_AFTER_SOME_STARTED.format(started=started)), [LONG] * 12)
     kinds = [type(failure) for failure in results]
     assert set(kinds) <= {failures.TimedOut, failures.Crashed}
     assert 1 <= kinds.count(failures.TimedOut) <= started

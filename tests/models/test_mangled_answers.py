@@ -18,10 +18,10 @@ from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.sequences import SEQUENCES
-from tests.support.mangling import mangled
+from tests.support.mangling import mangle_answer
 from tests.support.oracle.random_fails import random_fail
 from tests.support.records import a_fail
-from tests.support.text_models import ScriptedModel, right
+from tests.support.text_models import ScriptedModel, correct_answer
 
 
 @pytest.mark.parametrize("stage", ["triage", "resolve"])
@@ -47,7 +47,11 @@ def test_mangled_answers_are_accepted_only_corrected_and_marked(
 
         def reply(ask: CompletionRequest, _: int, ways: Random = ways) -> str:
             mangled_stage = "triage" if stage == "triage" else "resolver"
-            return mangled(right(ask, kb), ways) if ask.stage == mangled_stage else right(ask, kb)
+            return (
+                mangle_answer(correct_answer(ask, kb), ways)
+                if ask.stage == mangled_stage
+                else correct_answer(ask, kb)
+            )
 
         desk = Pipeline(
             SEQUENCES["triage" if stage == "triage" else "run"],
@@ -74,7 +78,7 @@ def test_model_score_keeps_the_digits_that_it_wrote(kb: KnowledgeBase) -> None:
     """A score keeps the digits that the model wrote, and is not converted to a float."""
     desk = Pipeline(
         SEQUENCES["triage"],
-        VerifiedBackend(ScriptedModel(lambda ask, _: right(ask, kb)), kb, "repair"),
+        VerifiedBackend(ScriptedModel(lambda ask, _: correct_answer(ask, kb)), kb, "repair"),
         kb,
         timed=False,
     )
@@ -87,7 +91,9 @@ def test_fence_and_sentence_around_an_answer_are_warnings(kb: KnowledgeBase) -> 
     status ok.
     """
     fenced = VerifiedBackend(
-        ScriptedModel(lambda ask, _: f"Sure:\n```json\n{right(ask, kb)}\n```"), kb, "repair"
+        ScriptedModel(lambda ask, _: f"Sure:\n```json\n{correct_answer(ask, kb)}\n```"),
+        kb,
+        "repair",
     )
     line = (
         Pipeline(SEQUENCES["triage"], fenced, kb, timed=False)
@@ -105,7 +111,7 @@ def test_lone_surrogate_in_an_answer_makes_it_unreadable(where: str, kb: Knowled
     """
 
     def reply(ask: CompletionRequest, _: int) -> str:
-        answer = json.loads(right(ask, kb))
+        answer = json.loads(correct_answer(ask, kb))
         answer |= {"key": {"\ud83d": 1}, "flags": {"flags": ["\ud83d"]}}.get(
             where, {where: "\ud83d CNS"}
         )

@@ -32,7 +32,7 @@ from finops_cli.devtools.fake_ollama import (
     Refused,
     Torn,
 )
-from tests.support.ollama_models import model_run, some_fails, warms_up
+from tests.support.ollama_models import is_warm_up, model_run, some_fails
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import jsonl, rows
 
@@ -104,7 +104,9 @@ def test_run_with_many_faults_keeps_and_marks_every_line(
             f"{policy} {request.attempt} {request.prompt}"
         )  # by what is asked, not by when it arrives
         return (
-            rng.choice(FAULTS) if not warms_up(request) and rng.random() < 0.4 else CorrectAnswer()
+            rng.choice(FAULTS)
+            if not is_warm_up(request) and rng.random() < 0.4
+            else CorrectAnswer()
         )
 
     server.script = script
@@ -191,7 +193,7 @@ def test_interrupted_model_run_exits_130_and_can_be_resumed(
     correct_answers = iter(range(5))
     server.script = lambda request: (
         CorrectAnswer()
-        if warms_up(request) or next(correct_answers, None) is not None
+        if is_warm_up(request) or next(correct_answers, None) is not None
         else Hang(after=1)
     )
     process = subprocess.Popen(

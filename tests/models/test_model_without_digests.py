@@ -19,7 +19,7 @@ from finops_cli.models.backends import BACKENDS, BackendSpec, SelectedBackend
 from finops_cli.models.protocol import CompletionRequest
 from finops_cli.models.verified_backend import VerifiedBackend
 from tests.support.records import a_fail, jsonl
-from tests.support.text_models import ScriptedModel, right
+from tests.support.text_models import ScriptedModel, correct_answer
 
 PRIVATE = "call Jane Doe 555-867-5309, SSN 078-05-1120"
 
@@ -46,7 +46,7 @@ def wrong_answer(request: CompletionRequest) -> str:
         return answer | {"category_priority_override": not answer["category_priority_override"]}
 
     change = flip if request.stage == "triage" else None
-    return right(request, load_kb(bundled_kb_dir()), change)
+    return correct_answer(request, load_kb(bundled_kb_dir()), change)
 
 
 def test_model_without_digests_sees_no_personal_data(tmp_path: Path, remote: ScriptedModel) -> None:
@@ -55,7 +55,7 @@ def test_model_without_digests_sees_no_personal_data(tmp_path: Path, remote: Scr
     blotter.write_bytes(jsonl(a_fail(notes=PRIVATE)))
     CliRunner().invoke(app, ["run", str(blotter), "--backend", "remote"])
     CliRunner().invoke(app, ["run", str(blotter), "--backend", "remote", "--guard", "on"])
-    prompts = " ".join(request.prompt for request in remote.asks)
+    prompts = " ".join(request.prompt for request in remote.requests)
     assert prompts
     assert not [part for part in ("867-5309", "078-05-1120") if part in prompts]
 

@@ -20,10 +20,10 @@ from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha2
 from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.weights.gguf_writer import write_gguf
 from finops_cli.weights.model_note import ModelNote, write_note
-from tests.support.ollama_models import a_record, warms_up
+from tests.support.ollama_models import a_record, is_warm_up
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows
-from tests.support.text_models import ScriptedModel, right
+from tests.support.text_models import ScriptedModel, correct_answer
 from tests.support.tiny_gguf import write_tiny_gguf
 
 pytestmark = pytest.mark.llama
@@ -88,9 +88,9 @@ def test_verified_backend_prompts_with_the_models_modelfile(kb: KnowledgeBase) -
         def modelfile(self, stage: str) -> str:
             return f"tiny-{stage}"
 
-    model = Tiny(lambda ask, _: f"<think>\nage 7 60\n</think>\n\n{right(ask, kb)}")
+    model = Tiny(lambda ask, _: f"<think>\nage 7 60\n</think>\n\n{correct_answer(ask, kb)}")
     answer = VerifiedBackend(model, kb, "repair").triage(a_record())
-    assert [ask.prompt for ask in model.asks] == [triage_prompt(a_record(), "tiny-triage").text]
+    assert [ask.prompt for ask in model.requests] == [triage_prompt(a_record(), "tiny-triage").text]
     assert (answer.status, answer.format_warnings) == ("ok", ())
 
 
@@ -156,7 +156,7 @@ def test_ollama_model_is_created_and_run_with_its_modelfile(
         "ok",
         prompt_sha256("tiny-triage"),
     )
-    [request] = [one for one in server.received if not warms_up(one)]
+    [request] = [one for one in server.received if not is_warm_up(one)]
     assert request.prompt == triage_prompt(a_record(), "tiny-triage").text
     assert (request.body["options"]["num_ctx"], request.body["options"]["temperature"]) == (1536, 0)
     model_entry = server.models.get("finops-triage")

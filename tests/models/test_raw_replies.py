@@ -15,7 +15,7 @@ from finops_cli.devtools.fake_ollama import (
     Model,
     ReceivedRequest,
 )
-from tests.support.ollama_models import model_run, some_fails, warms_up
+from tests.support.ollama_models import is_warm_up, model_run, some_fails
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl, rows
 
@@ -33,7 +33,7 @@ def test_check_raw_repeats_the_findings_of_the_run(
     order = iter(wrong.values())
     server.script = lambda request: (
         next(order, CorrectAnswer())
-        if not warms_up(request) and request.model == "finops-triage"
+        if not is_warm_up(request) and request.model == "finops-triage"
         else CorrectAnswer()
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
@@ -74,7 +74,7 @@ def test_check_raw_reports_truncated_and_missing_lines(
     reported line by line.
     """
     server.script = lambda request: (
-        CorrectAnswer() if warms_up(request) or request.attempt > 1 else Length()
+        CorrectAnswer() if is_warm_up(request) or request.attempt > 1 else Length()
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(1)))
@@ -123,7 +123,7 @@ def test_run_reports_a_model_that_was_replaced_meanwhile(
     fails.write_bytes(jsonl(*some_fails(3)))
 
     def replaces(request: ReceivedRequest) -> Behaviour:
-        if not warms_up(request):
+        if not is_warm_up(request):
             server.models.put(Model("finops-triage", "qwen35", layer_digest="sha256:" + "e" * 64))
         return CorrectAnswer()
 
@@ -151,7 +151,7 @@ def test_run_with_one_too_long_prompt_answers_the_others(
     assert [line["status"] for line in (first, long, last)] == ["ok", "fallback", "ok"]
     [finding] = long["verification"]["triage"]
     assert (finding["rule"], done.returncode) == ("reply.context", 1)
-    assert len([one for one in server.received if not warms_up(one)]) == 2
+    assert len([one for one in server.received if not is_warm_up(one)]) == 2
 
 
 def test_control_tokens_in_notes_leave_the_turns_intact(

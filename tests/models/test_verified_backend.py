@@ -26,7 +26,7 @@ from finops_cli.verify.codecs import FAIL, RESOLUTION, TRIAGE
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
 from tests.support.records import a_fail
-from tests.support.text_models import Says, ScriptedModel, a_model, right
+from tests.support.text_models import Reply, ScriptedModel, a_model, correct_answer
 
 KB = load_kb(bundled_kb_dir())
 INVENTORY = {
@@ -58,14 +58,14 @@ def resolve_with(model: VerifiedBackend, fail: FailRecord) -> Answer[Any]:
     return model.resolve(case)
 
 
-def reply_with(*texts: str | failures.ModelError | Completion | None) -> Says:
+def reply_with(*texts: str | failures.ModelError | Completion | None) -> Reply:
     """Return a reply function that gives `texts` in turn and then repeats the last one. None is the
     correct answer.
     """
 
     def reply(ask: CompletionRequest, number: int) -> str | failures.ModelError | Completion:
         text = texts[min(number, len(texts)) - 1]
-        return right(ask, KB) if text is None else text
+        return correct_answer(ask, KB) if text is None else text
 
     return reply
 
@@ -78,9 +78,9 @@ def set_wrong_category(answer: dict[str, Any]) -> dict[str, Any]:
     return {**answer, "category": "DVP_FAIL"}
 
 
-def reply_changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10**9) -> Says:
+def reply_changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10**9) -> Reply:
     """Return a reply function that changes the correct answer in the first attempts."""
-    return lambda ask, number: right(ask, KB, change if number <= first else None)
+    return lambda ask, number: correct_answer(ask, KB, change if number <= first else None)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def reply_changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int
     ],
 )
 def test_answer_status_and_attempts_follow_the_policy(
-    policy: Any, reply: Says, status: str, attempts: int
+    policy: Any, reply: Reply, status: str, attempts: int
 ) -> None:
     """Wrong numbers, a wrong judgement and a missing answer have the status and the attempts of
     their policy (kb: model.violation_policy).
@@ -205,7 +205,7 @@ def test_failed_reply_ends_with_its_rule_after_its_retries(
     assert answer.status == ("failed" if policy == "reject" else "fallback")
     assert [finding.rule for finding in answer.findings] == [failure.rule]
     tries = attempts if attempts == 1 or policy != "retry" else 3
-    assert (len(model.asks), answer.attempts) == (tries, tries)
+    assert (len(model.requests), answer.attempts) == (tries, tries)
     assert {attempt.failure for attempt in answer.attempt_log} == {failure.rule}
 
 
@@ -227,7 +227,7 @@ def test_second_attempt_has_another_seed_and_the_schema() -> None:
     """
     model = ScriptedModel(reply_with("no idea"), room=2048)
     VerifiedBackend(model, KB, "repair").triage(make_fail())
-    first, second = model.asks
+    first, second = model.requests
     assert (first.seed, second.seed) == (KB.models.seed, KB.models.seed + 1)
     assert (first.schema, first.max_tokens, first.is_repeat) == (None, None, False)
     assert second.schema == answer_schema(TRIAGE)
@@ -241,7 +241,7 @@ def test_retry_for_a_wrong_number_uses_no_schema() -> None:
     """A retry for a wrong number uses no schema, because a grammar does not know the rules."""
     model = ScriptedModel(reply_changed(set_wrong_score))
     VerifiedBackend(model, KB, "retry").triage(make_fail())
-    assert [ask.schema for ask in model.asks] == [None, None, None]
+    assert [ask.schema for ask in model.requests] == [None, None, None]
 
 
 def test_resolver_retry_continues_after_its_reasoning() -> None:
@@ -251,7 +251,7 @@ def test_resolver_retry_continues_after_its_reasoning() -> None:
     model = ScriptedModel(reply_with("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
     answer = resolve_with(VerifiedBackend(model, KB, "repair"), make_fail())
     assert answer.status == "ok"
-    first, second = model.asks
+    first, second = model.requests
     assert second.prompt == f"{first.prompt}<think>\nBox first.< |im_end|>\n</think>\n\n"
 
 
@@ -260,7 +260,7 @@ def test_resolver_retry_omits_reasoning_that_does_not_fit() -> None:
     endless = "<think>\n" + "word " * 4000
     model = ScriptedModel(reply_with(endless, None), room=5120)
     resolve_with(VerifiedBackend(model, KB, "repair"), make_fail())
-    assert model.asks[1].prompt == f"{model.asks[0].prompt}<think>\n\n</think>\n\n"
+    assert model.requests[1].prompt == f"{model.requests[0].prompt}<think>\n\n</think>\n\n"
 
 
 def test_too_long_prompt_is_not_sent_and_is_a_finding() -> None:
@@ -270,7 +270,7 @@ def test_too_long_prompt_is_not_sent_and_is_a_finding() -> None:
     model = ScriptedModel(reply_with(None), room=2048)
     long = make_fail(notes="call them " * 3000)
     answer = VerifiedBackend(model, KB, "repair").triage(long)
-    assert (answer.status, answer.attempts, model.asks) == ("fallback", 0, [])
+    assert (answer.status, answer.attempts, model.requests) == ("fallback", 0, [])
     [finding] = answer.findings
     assert finding.rule == "reply.context"
     assert finding.actual > 5000
@@ -283,7 +283,7 @@ def test_server_failure_is_separate_from_the_model_answer() -> None:
     the status ok.
     """
     answer = VerifiedBackend(
-        ScriptedModel(lambda ask, _: Completion(right(ask, KB), ("reply.crashed",))),
+        ScriptedModel(lambda ask, _: Completion(correct_answer(ask, KB), ("reply.crashed",))),
         KB,
         "repair",
     ).triage(make_fail())

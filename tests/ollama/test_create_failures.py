@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama
-from tests.support.canned_server import Canned
+from tests.support.canned_server import CannedServer
 from tests.support.program import Finops
 from tests.support.tiny_gguf import GGUF_HEAD
 
 DIGEST = f"sha256:{hashlib.sha256(GGUF_HEAD).hexdigest()}"
 
 
-def canned_create(lines: bytes, torn: bool = False) -> Canned:
+def canned_create(lines: bytes, torn: bool = False) -> CannedServer:
     """A server that has every file and answers the create request with `lines`."""
     show = {"details": {}, "model_info": {}}
     tags = {"models": [{"model": "finops-triage:latest", "digest": "0" * 64}]}
@@ -28,7 +28,7 @@ def canned_create(lines: bytes, torn: bool = False) -> Canned:
         "POST /api/show": show,
         "GET /api/tags": tags,
     }
-    return Canned(answers, torn=("POST /api/create",) if torn else ())
+    return CannedServer(answers, torn=("POST /api/create",) if torn else ())
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_create_upload_has_a_length_and_may_be_refused(gguf: Path, finops: Finop
     the create request.
     """
     answers = {f"HEAD /api/blobs/{DIGEST}": 404, f"POST /api/blobs/{DIGEST}": 400}
-    with Canned(answers) as server:
+    with CannedServer(answers) as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
         assert server.received[f"POST /api/blobs/{DIGEST}"] == GGUF_HEAD
-        assert "POST /api/create" not in server.asked
+        assert "POST /api/create" not in server.requests
     assert (done.returncode, b"answered 400" in done.stderr) == (2, True)
 
 
@@ -111,13 +111,13 @@ def test_create_refuses_names_that_are_not_utf_8(
     files = [tmp_path / f"{bad}.gguf", tmp_path / bad / "tiny.gguf"]
     for file in files:
         file.write_bytes(GGUF_HEAD)
-    with Canned({}) as server:
+    with CannedServer({}) as server:
         commands = [*(("--gguf", file) for file in files), ("--name", bad)]
         done = [
             finops("create", "--stage", "triage", "--host", server.url, *order, *more)
             for order in commands
         ]
-        assert server.asked == []
+        assert server.requests == []
     assert [(one.returncode, b"is not UTF-8" in one.stderr) for one in done] == [(2, True)] * 3, (
         done
     )

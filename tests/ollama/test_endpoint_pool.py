@@ -35,11 +35,11 @@ from tests.support.ollama_models import (
     INVENTORY,
     a_model_at,
     a_record,
-    asked_of,
-    chosen_at,
-    first_ones,
-    triaged_at,
-    warms_up,
+    count_requests,
+    fail_first,
+    is_warm_up,
+    select_backend_at,
+    triage_at,
 )
 from tests.support.records import a_fail, jsonl
 
@@ -66,7 +66,7 @@ def test_pool_whose_model_disappears_raises(server: FakeOllama, quick: Knowledge
         NoEndpointLeft, match="model 'finops-triage' not found", check=cured_by("finops create")
     ):
         model.triage(a_record())
-    assert [warms_up(request) for request in server.received] == [
+    assert [is_warm_up(request) for request in server.received] == [
         True,
         True,
         False,
@@ -76,7 +76,7 @@ def test_pool_whose_model_disappears_raises(server: FakeOllama, quick: Knowledge
 
 def test_pool_waits_for_a_model_that_is_replaced(server: FakeOllama, quick: KnowledgeBase) -> None:
     """A single 404 while a model is replaced costs no record its answer."""
-    answer = triaged_at(server, quick, first_ones(NotFound(), times=1))
+    answer = triage_at(server, quick, fail_first(NotFound(), times=1))
     assert (answer.status, answer.attempt_errors[0].server) == ("ok", ("reply.model_missing",))
 
 
@@ -130,7 +130,7 @@ def test_pool_of_two_servers_survives_the_loss_of_one(
         first, second = (stack.enter_context(FakeOllama(token_seconds=0.0002)) for _ in range(2))
         model = a_model_at(quick, first.url, second.url, stages=("triage",))
         assert set(run_statuses(model, quick, 30)) == {"ok"}
-        assert min(asked_of(first), asked_of(second)) > 5
+        assert min(count_requests(first), count_requests(second)) > 5
         second.stop()
         assert set(run_statuses(model, quick, 30)) == {"ok"}
 
@@ -166,7 +166,7 @@ def test_pool_alternates_models_where_only_one_fits(fits_both: bool, quick: Know
         model = a_model_at(quick, server.url)
         assert set(run_statuses(model, quick, 70, "run")) == {"ok"}
         assert model.must_alternate != fits_both
-        stages = [request.model for request in server.received if not warms_up(request)]
+        stages = [request.model for request in server.received if not is_warm_up(request)]
         if fits_both:
             assert len(server.loads) == 2
         else:
@@ -212,7 +212,7 @@ def test_pool_omits_a_dead_server_with_a_notice(server: FakeOllama, quick: Knowl
     """If one of two servers is down at the start, the run uses the other and prints a notice."""
     with FakeOllama() as other:
         dead = other.url
-    selected = chosen_at(quick, "ollama", dead, server.url)
+    selected = select_backend_at(quick, "ollama", dead, server.url)
     assert [notice for notice in selected.notices if dead in notice]
 
 
@@ -231,7 +231,7 @@ def test_pool_ignores_proxy_settings_of_the_environment(
     """Records are sent directly to the server, whatever proxy the environment names."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert triaged_at(server, quick, lambda _: CorrectAnswer()).status == "ok"
+    assert triage_at(server, quick, lambda _: CorrectAnswer()).status == "ok"
 
 
 def test_auto_backend_uses_ollama_only_with_its_models(
@@ -240,12 +240,12 @@ def test_auto_backend_uses_ollama_only_with_its_models(
     """`--backend auto` uses Ollama if it answers and has the models. Otherwise it uses the engine
     and gives the reason.
     """
-    there = chosen_at(quick, "auto", server.url)
+    there = select_backend_at(quick, "auto", server.url)
     assert (there.backend.origin.name, "has the models" in there.why) == ("ollama", True)
-    lacking = chosen_at(quick, "auto", server.url, models={"triage": "other"})
+    lacking = select_backend_at(quick, "auto", server.url, models={"triage": "other"})
     assert (lacking.backend.origin.name, "has no model other" in lacking.why) == ("engine", True)
     server.stop()
-    away = chosen_at(quick, "auto", server.url)
+    away = select_backend_at(quick, "auto", server.url)
     assert (away.backend.origin.name, "no Ollama answers" in away.why) == ("engine", True)
 
 
@@ -256,7 +256,7 @@ def test_pool_sends_records_in_their_order(server: FakeOllama, quick: KnowledgeB
     quantities = [
         request.prompt.partition("Qty: ")[2].split(" ")[0]
         for request in server.received
-        if not warms_up(request)
+        if not is_warm_up(request)
     ]
     assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(quantities))
 

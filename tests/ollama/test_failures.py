@@ -35,10 +35,10 @@ from finops_cli.rules.triage import triage
 from tests.support.ollama_models import (
     a_model_at,
     a_record,
-    asked_of,
-    first_ones,
-    triaged_at,
-    warms_up,
+    count_requests,
+    fail_first,
+    is_warm_up,
+    triage_at,
 )
 
 ONCE_MORE, CRASHES = 2, 3
@@ -76,10 +76,10 @@ def test_server_failure_has_its_rule_and_limited_retries(
     """A server that always fails in one way gives the engine's answer, a finding with that
     failure's rule, and a limited number of requests.
     """
-    answer = triaged_at(server, quick, first_ones(behaviour))
+    answer = triage_at(server, quick, fail_first(behaviour))
     assert (answer.status, answer.value) == ("fallback", triage(a_record(), quick))
     assert rule in [finding.rule for finding in answer.findings]
-    assert asked_of(server) == requests
+    assert count_requests(server) == requests
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_request_is_repeated_after_a_server_failure(
     """After a server failure the request is repeated. The answer is ok, and `attempt_errors` lists
     what was overcome.
     """
-    answer = triaged_at(server, quick, first_ones(behaviour, times=2))
+    answer = triage_at(server, quick, fail_first(behaviour, times=2))
     assert (answer.status, answer.attempts) == ("ok", 1)
     [attempt_error] = answer.attempt_errors
     assert (attempt_error.rules, len(attempt_error.server)) == ((), 2)
@@ -105,9 +105,9 @@ def test_unreadable_answer_is_asked_again_with_the_schema(
     behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """After an unreadable answer the second request has another seed, the schema and more room."""
-    answer = triaged_at(server, quick, first_ones(behaviour, times=1))
+    answer = triage_at(server, quick, fail_first(behaviour, times=1))
     assert (answer.status, answer.attempts) == ("ok", 2)
-    first, second = [request.body for request in server.received if not warms_up(request)]
+    first, second = [request.body for request in server.received if not is_warm_up(request)]
     assert first["options"]["seed"] != second["options"]["seed"]
     assert "format" not in first
     assert next(iter(second["format"]["properties"])) == "category"
@@ -119,12 +119,12 @@ def test_answer_after_the_timeout_is_cancelled(
     behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase
 ) -> None:
     """An answer that exceeds the timeout is cancelled on the server and not requested again."""
-    answer = triaged_at(server, quick, first_ones(behaviour), timeout=0.3)
+    answer = triage_at(server, quick, fail_first(behaviour), timeout=0.3)
     assert (answer.status, [finding.rule for finding in answer.findings]) == (
         "fallback",
         ["reply.timeout"],
     )
-    assert asked_of(server) == 1
+    assert count_requests(server) == 1
     for _ in range(200):
         if server.cancelled:
             break
@@ -136,7 +136,7 @@ def test_request_sets_every_option_explicitly(server: FakeOllama, quick: Knowled
     """A request sets raw mode, reasoning, truncation, sampling, seed and keep-alive, so that no
     default of the server applies.
     """
-    triaged_at(server, quick, lambda _: CorrectAnswer())
+    triage_at(server, quick, lambda _: CorrectAnswer())
     body = server.received[-1].body
     settings = {
         key: body[key] for key in ("raw", "think", "stream", "truncate", "shift", "keep_alive")

@@ -16,7 +16,7 @@ import pytest
 
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.models.ollama import api, uploads
-from tests.support.canned_server import Canned
+from tests.support.canned_server import CannedServer
 from tests.support.program import Finops
 
 DEEP = b"[" * 100_000
@@ -59,7 +59,7 @@ def test_unreadable_json_is_reported_as_not_ollama(place: str, body: bytes) -> N
     """A response whose JSON cannot be read raises MissingPiece that says the server is not
     Ollama.
     """
-    with Canned({place: body}) as server, pytest.raises(MissingPiece, match="not Ollama"):
+    with CannedServer({place: body}) as server, pytest.raises(MissingPiece, match="not Ollama"):
         PLACES[place](server.url)
 
 
@@ -96,7 +96,7 @@ def test_error_status_with_an_unreadable_body_is_reported(place: str, body: byte
 def test_unreadable_create_step_is_a_torn_response(line: bytes) -> None:
     """A create step that cannot be read raises Unfinished as a torn response."""
     with (
-        Canned({"POST /api/create": line + b"\n"}) as server,
+        CannedServer({"POST /api/create": line + b"\n"}) as server,
         uploads.connect(server.url) as client,
         pytest.raises(Unfinished, match="invalid"),
     ):
@@ -112,7 +112,7 @@ def test_create_step_with_wild_values_is_cleaned() -> None:
         b"00}\n"
     )
     steps: list[uploads.Step] = []
-    with Canned({"POST /api/create": lines}) as server, uploads.connect(server.url) as client:
+    with CannedServer({"POST /api/create": lines}) as server, uploads.connect(server.url) as client:
         uploads.create_model(client, b"{}", steps.append)
     assert steps == [("a\ufffd\ufffd", 0, None), ("success", 0, None)]
 
@@ -182,7 +182,7 @@ def test_model_values_of_the_wrong_type_are_unknown(
     """Values of the wrong type in a model description become None, and the model can still be
     printed as table and JSON.
     """
-    with Canned({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
+    with CannedServer({"POST /api/show": show, "GET /api/tags": {"models": [TAG]}}) as server:
         card = api.card(server.url, "m")
         done = [finops("models", "--host", server.url, *more) for more in ((), ("--json",))]
     assert card is not None
@@ -202,7 +202,7 @@ def test_models_with_wild_sizes_and_names_are_listed(finops: Finops) -> None:
             {"model": None},
         ]
     }
-    with Canned(
+    with CannedServer(
         {
             "GET /api/tags": {"models": wild},
             "GET /api/ps": ps,
@@ -221,7 +221,7 @@ def test_models_with_wild_sizes_and_names_are_listed(finops: Finops) -> None:
 def test_infinite_model_size_is_reported_as_not_ollama() -> None:
     """A model size that is not a number raises MissingPiece that says the server is not Ollama."""
     with (
-        Canned({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
+        CannedServer({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
         pytest.raises(MissingPiece, match="not Ollama"),
     ):
         api.list_installed(server.url)
@@ -233,7 +233,7 @@ def test_list_of_a_million_models_is_refused_unparsed() -> None:
     """
     many = b'{"models":[' + b"[]," * 1_000_000 + b"[]]}"
     with (
-        Canned({"GET /api/tags": many}) as server,
+        CannedServer({"GET /api/tags": many}) as server,
         pytest.raises(MissingPiece, match="not Ollama") as caught,
     ):
         api.list_installed(server.url)
@@ -243,7 +243,7 @@ def test_list_of_a_million_models_is_refused_unparsed() -> None:
 @pytest.mark.parametrize("name", ["", "\udcff"])
 def test_empty_or_invalid_model_name_is_refused(name: str) -> None:
     """An empty model name, or one that is not valid text, raises UsageError."""
-    with Canned({}) as server, pytest.raises(UsageError, match="is not a model name"):
+    with CannedServer({}) as server, pytest.raises(UsageError, match="is not a model name"):
         api.card(server.url, name)
 
 
@@ -304,7 +304,7 @@ def test_compressed_response_is_not_decompressed() -> None:
 def test_cloud_model_is_recognised_from_the_list() -> None:
     """The remote host of a model is taken from the list of models if its description lacks it."""
     tags: dict[str, object] = {"models": [{**TAG, "remote_host": "https://ollama.com"}]}
-    with Canned({"POST /api/show": {"model_info": {}}, "GET /api/tags": tags}) as server:
+    with CannedServer({"POST /api/show": {"model_info": {}}, "GET /api/tags": tags}) as server:
         card = api.card(server.url, "m")
         [listed] = api.list_installed(server.url)
         again = api.card(server.url, "m", listed)
@@ -321,7 +321,7 @@ def test_model_without_a_listed_digest_is_refused(tags: list[object]) -> None:
         "GET /api/tags": {"models": tags},
     }
     with (
-        Canned(answers) as server,
+        CannedServer(answers) as server,
         pytest.raises(Unfinished, match="shows the model m but lists no digest"),
     ):
         api.card(server.url, "m")
@@ -329,7 +329,7 @@ def test_model_without_a_listed_digest_is_refused(tags: list[object]) -> None:
 
 def test_full_model_name_is_found_in_the_list() -> None:
     """A model that is named with its registry and in another case is found in the list."""
-    with Canned(
+    with CannedServer(
         {"POST /api/show": {"model_info": {}}, "GET /api/tags": {"models": [TAG]}}
     ) as server:
         card = api.card(server.url, "registry.ollama.ai/library/M:latest")
@@ -339,7 +339,10 @@ def test_full_model_name_is_found_in_the_list() -> None:
 
 def test_models_of_a_failing_server_do_not_hide_the_others(finops: Finops) -> None:
     """`finops models` with one failing server lists the other servers and ends with exit 2."""
-    with Canned({"GET /api/tags": 500}) as bad, Canned({"GET /api/tags": {"models": []}}) as good:
+    with (
+        CannedServer({"GET /api/tags": 500}) as bad,
+        CannedServer({"GET /api/tags": {"models": []}}) as good,
+    ):
         done = finops("models", "--host", bad.url, "--host", good.url)
     assert (done.returncode, f"\n{good.url}  Ollama".encode() in done.stdout) == (2, True)
 
@@ -360,9 +363,9 @@ def test_doctor_with_an_unusable_rendering_reports_poor(body: Any, finops: Finop
         "POST /api/show": {"model_info": {}},
         "POST /api/chat": body,
     }
-    with Canned({**answers, "POST /api/generate": 400}) as server:
+    with CannedServer({**answers, "POST /api/generate": 400}) as server:
         done = finops("doctor", "--host", server.url, "--json")
-        assert server.asked.count("POST /api/chat") == 2
+        assert server.requests.count("POST /api/chat") == 2
     found = {diagnosis["what"]: diagnosis for diagnosis in json.loads(done.stdout)}
     assert b"Traceback" not in done.stderr
     assert (found["triage prompt"]["state"], found["memory"]["state"]) == ("poor", "poor")

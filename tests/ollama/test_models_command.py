@@ -13,7 +13,7 @@ import pytest
 from finops_cli.devtools.fake_ollama import FakeOllama, Model
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.models.ollama import api, hosts
-from tests.support.canned_server import Canned
+from tests.support.canned_server import CannedServer
 from tests.support.cures import cured_by
 from tests.support.program import Finops
 
@@ -96,7 +96,7 @@ def test_models_table_shows_the_gpu_part_of_loaded_models(finops: Finops) -> Non
         ]
     }
     answers = {"GET /api/ps": running, "GET /api/tags": tags, "POST /api/show": {"model_info": {}}}
-    with Canned(answers) as server:
+    with CannedServer(answers) as server:
         text = finops("models", "--host", server.url).stdout.decode()
         assert api.list_loaded(server.url) == [api.Loaded("a", 4_000, 3_000, 2048)]
     assert [line.split()[-3:-1] for line in text[text.index(server.url) :].splitlines()[2:]] == [
@@ -129,7 +129,7 @@ def test_models_marks_a_cloud_model(finops: Finops) -> None:
         "remote_model": CLOUD["remote_model"],
         "details": {"family": "gptoss"},
     }
-    with Canned({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": show}) as server:
+    with CannedServer({"GET /api/tags": {"models": [CLOUD]}, "POST /api/show": show}) as server:
         card = api.card(server.url, "gpt-oss:120b-cloud")
         [listed] = api.list_installed(server.url)
         text = finops("models", "--host", server.url).stdout.decode()
@@ -145,7 +145,7 @@ def test_models_marks_a_cloud_model(finops: Finops) -> None:
 def test_create_from_a_cloud_model_is_refused(tmp_path: Any, finops: Finops) -> None:
     """FROM with a cloud model is refused, because the records would be sent to a remote host."""
     (tmp_path / "M").write_text("FROM gpt-oss:120b-cloud\n")
-    with Canned(
+    with CannedServer(
         {
             "GET /api/tags": {"models": [CLOUD]},
             "POST /api/show": {"remote_host": CLOUD["remote_host"]},
@@ -154,7 +154,7 @@ def test_create_from_a_cloud_model_is_refused(tmp_path: Any, finops: Finops) -> 
         done = finops(
             "create", "--stage", "triage", "--modelfile", tmp_path / "M", "--host", server.url
         )
-        assert "POST /api/create" not in server.asked
+        assert "POST /api/create" not in server.requests
     assert (done.returncode, b"must stay in your network" in done.stderr) == (2, True)
 
 
@@ -227,7 +227,7 @@ def test_version_errors_are_finops_errors(
     errors.
     """
     with (
-        Canned({"GET /api/version": 404, **answers}, torn) as server,
+        CannedServer({"GET /api/version": 404, **answers}, torn) as server,
         pytest.raises(kind, match=message),
     ):
         api.version(server.url)
@@ -251,7 +251,7 @@ def test_model_list_errors_are_finops_errors(
     """Errors of the `ollama` package and of pydantic for the list of models become finops
     errors.
     """
-    with Canned({"GET /api/tags": answer}) as server, pytest.raises(kind, match=message):
+    with CannedServer({"GET /api/tags": answer}) as server, pytest.raises(kind, match=message):
         api.list_installed(server.url)
 
 
@@ -278,8 +278,8 @@ def test_server_requests_ignore_proxy_settings(monkeypatch: pytest.MonkeyPatch) 
 def test_server_requests_do_not_send_the_cloud_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """OLLAMA_API_KEY of the environment is not sent to a server."""
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
-    with Canned({"GET /api/tags": {"models": []}}) as server:
-        assert (api.list_installed(server.url), server.asked, server.keys) == (
+    with CannedServer({"GET /api/tags": {"models": []}}) as server:
+        assert (api.list_installed(server.url), server.requests, server.keys) == (
             [],
             ["GET /api/tags"],
             [],

@@ -25,7 +25,7 @@ from tests.support.tiny_checkpoints import (  # noqa: E402
     save_adapter,
     save_qwen3,
     save_qwen35,
-    with_eyes,
+    with_vision_tower,
 )
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's libraries, of several versions
@@ -100,7 +100,7 @@ def test_vision_model_is_converted_without_its_vision_tower(tmp_path: Path) -> N
     """A model with a vision tower is converted to the bytes of its text-only checkpoint."""
     text = save_qwen35(tmp_path / "text")
     (tmp_path / "eyes").mkdir()
-    eyes = with_eyes(text, tmp_path / "eyes")
+    eyes = with_vision_tower(text, tmp_path / "eyes")
     assert len(read_tensors(eyes / "model.safetensors")) == len(read_checkpoint(eyes).tensors) + 2
     assert (
         convert_model(eyes, tmp_path / "eyes.gguf").read_bytes()

@@ -30,7 +30,7 @@ from tests.support.tiny_checkpoints import (  # noqa: E402
     save_learnt,
     save_qwen3,
     save_silent,
-    spoiled,
+    spoil,
 )
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's libraries, of several versions
@@ -188,7 +188,7 @@ def test_quantize_deletes_a_file_that_lost_accuracy(
     """A type that loses too much accuracy is deleted with exit 1 and a message. The good file is
     kept.
     """
-    base = spoiled(learnt, tmp_path / "model")
+    base = spoil(learnt, tmp_path / "model")
     (tmp_path / "out").mkdir()
     done = quantize(
         finops, rows, "--base", base, "-o", tmp_path / "out", "--type", "f16", "--type", "q4_k_m"
@@ -210,7 +210,7 @@ def test_quantize_accuracy_limits_come_from_the_kb(
     learnt: Path, rows: Path, tmp_path: Path, quick_kb: Path, finops: Finops
 ) -> None:
     """A desk that allows every loss in its kb keeps every file."""
-    base = spoiled(learnt, tmp_path / "model")
+    base = spoil(learnt, tmp_path / "model")
     text = (quick_kb / "quantization.toml").read_text()
     (quick_kb / "quantization.toml").write_text(
         text.replace("valid = 1, exact = 2", "valid = 100, exact = 100")

@@ -1,5 +1,5 @@
-"""A real HTTP server that answers each path with the bytes it was given, for answers that no
-healthy Ollama gives.
+"""A real HTTP server that answers each path with given bytes, for answers that a healthy Ollama
+server never gives.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ body.
 HEALTHY: Answers = {"GET /api/version": {"version": "0.33.0"}, "GET /api/ps": {"models": []}}
 
 
-class Canned:
-    """Used in a `with` statement.
+class CannedServer:
+    """A server for a `with` statement.
 
-    `torn`: the paths whose answer promises more than it sends. `asked` keeps what was asked.
+    `torn`: the paths whose answer promises more than it sends. `requests` keeps the paths.
     """
 
     def __init__(self, answers: Answers, torn: tuple[str, ...] = ()) -> None:
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.keys: list[str] = []
         """Every Authorization that came."""
         self.received: dict[str, bytes] = {}
@@ -48,12 +48,12 @@ class Canned:
         self._thread.join()
 
     def _handler(self, answers: Answers, torn: tuple[str, ...]) -> type[BaseHTTPRequestHandler]:
-        asked, keys, received = self.asked, self.keys, self.received
+        requests, keys, received = self.requests, self.keys, self.received
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 path = f"{self.command} {self.path}"
-                asked.append(path)
+                requests.append(path)
                 keys.extend(self.headers.get_all("Authorization") or [])
                 received[path] = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 found = answers.get(path, 404)
@@ -69,6 +69,6 @@ class Canned:
             do_GET = do_HEAD = do_POST = answer  # noqa: N815 - named by http.server
 
             def log_message(self, format: str, *arguments: object) -> None:
-                """Quiet."""
+                """Print nothing."""
 
         return Handler

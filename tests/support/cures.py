@@ -1,4 +1,4 @@
-"""Expectations of an error's cure, for `pytest.raises(..., check=cured_by(...))`."""
+"""Expectations of an error's fix, for `pytest.raises(..., check=cured_by(...))`."""
 
 from __future__ import annotations
 

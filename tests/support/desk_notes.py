@@ -1,5 +1,5 @@
-"""Notes of several clauses, as desks write them: personal data, look-alikes and small talk in any
-order and with any mark between.
+"""Notes of several clauses as desks write them: personal data, look-alikes and other remarks in any
+order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.support.personal_data import Draw, Planted
 
 
 class Note(NamedTuple):
-    """`masked` is what the guard should make of `text`."""
+    """A note: `masked` is the expected result of the guard for `text`."""
 
     text: str
     masked: str

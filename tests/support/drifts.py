@@ -1,4 +1,4 @@
-"""Makes drifts of runs that hold one dimension, the way the answers came."""
+"""Drifts of runs with a single dimension: the way in which the answers came."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def by_name(found: Drift) -> dict[str, DimensionDrift]:
 
 
 def answers(**times: int) -> Iterator[LineFeatures]:
-    """So many records of each value, in this order."""
+    """Return as many records of each value as given, in this order."""
     return (
         LineFeatures({"answers": value.replace("_", " ")})
         for value, count in times.items()
@@ -23,5 +23,5 @@ def answers(**times: int) -> Iterator[LineFeatures]:
 
 
 def drift_of(run: Iterator[LineFeatures], window: int, kb: KnowledgeBase) -> Drift:
-    """Against four hundred answers that all came as they should."""
+    """Return the drift from four hundred answers that were accepted at once."""
     return drift(run, answers(accepted=400), window, kb.evaluation.drift_threshold, kb.evaluation)

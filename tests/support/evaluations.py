@@ -1,6 +1,4 @@
-"""Evaluations for tests: the desk, asked about held-out records, with whatever backend a test plugs
-in.
-"""
+"""Evaluations for tests: a pipeline with any backend answers held-out records."""
 
 from __future__ import annotations
 
@@ -32,48 +30,48 @@ from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
 from finops_cli.pipeline.sequences import SEQUENCES
-from tests.support.ollama_models import a_model_at, warms_up
+from tests.support.ollama_models import a_model_at, is_warm_up
 
 Change = Callable[[dict[str, Any]], Any]
 
 
-def evaluated(
+def run_evaluation(
     folder: Path,
     kb: KnowledgeBase,
     backend: Backend,
     stage: StageName = "triage",
     rows: int = 100,
-    **wanted: Any,
+    **more: Any,
 ) -> Evaluation:
-    """The evaluation of `backend` in `folder`."""
+    """Evaluate `backend` on held-out records in `folder`."""
     folder.mkdir(exist_ok=True)
-    asked = SampleOptions(
+    options = SampleOptions(
         stage=stage,
         rows=rows,
-        seed=wanted.get("seed", 7),
+        seed=more.get("seed", 7),
         profile="coverage",
-        data=wanted.get("data"),
+        data=more.get("data"),
     )
-    write_records(asked, folder / RECORDS, kb)
-    station = "triage" if stage == "triage" else "resolve"
-    desk = Pipeline(SEQUENCES[station], backend, kb, timed=True, keeps_raw=True)
+    write_records(options, folder / RECORDS, kb)
+    command = "triage" if stage == "triage" else "resolve"
+    pipeline = Pipeline(SEQUENCES[command], backend, kb, timed=True, keeps_raw=True)
     job = RunConfig(
-        PipelineConfig(sequence=SEQUENCES[station], kb_dir=bundled_kb_dir(), timed=True),
+        PipelineConfig(sequence=SEQUENCES[command], kb_dir=bundled_kb_dir(), timed=True),
         folder / RECORDS,
         folder / ANSWERS,
     )
-    run(job, desk, lambda tally, end: None)
+    run(job, pipeline, lambda tally, end: None)
     evaluation = conclude(
-        asked, folder, backend.origin, None, kb, BaselineOptions(wanted.get("baselines", False))
+        options, folder, backend.origin, None, kb, BaselineOptions(more.get("baselines", False))
     )
     write(evaluation, folder)
     return evaluation
 
 
-def an_outcome(
+def make_outcome(
     strata: Strata, first: First, stage: StageName = "triage", shares: PlanShares | None = None
 ) -> Outcome:
-    """An outcome of which only groups, first answer and shares count."""
+    """Return an outcome with only groups, first answer and shares of interest."""
     return Outcome(
         id="",
         content="",
@@ -95,25 +93,29 @@ def at_fake_ollama(
     script: Callable[[ReceivedRequest], Behaviour],
     stage: StageName = "triage",
 ) -> Backend:
-    """The models of a fake Ollama that follows `script`, but for warming up."""
-    server.script = lambda request: CorrectAnswer() if warms_up(request) else script(request)
+    """Return the models of a fake Ollama server that follows `script`, except for warm-up
+    requests.
+    """
+    server.script = lambda request: CorrectAnswer() if is_warm_up(request) else script(request)
     server.chunk_tokens = 1000
     return a_model_at(kb, server.url, stages=(stage,), workers=2)
 
 
 def age_of(request: ReceivedRequest) -> int:
-    """The age that the prompt names."""
+    """Return the age in the prompt."""
     found = re.search(r"Age: (\d+) day", request.prompt)
     assert found is not None
     return int(found[1])
 
 
-def when(
+def change_when(
     applies: Callable[[ReceivedRequest], bool], change: Change
 ) -> Callable[[ReceivedRequest], Behaviour]:
-    """A script that changes some answers and leaves the others right."""
+    """Return a script that changes the answers where `applies` is true, and leaves the others
+    correct.
+    """
     return lambda request: Changed(change) if applies(request) else CorrectAnswer()
 
 
-def lines_of(file: Path) -> list[dict[str, Any]]:
+def read_lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line, parse_float=Decimal) for line in file.read_bytes().splitlines()]

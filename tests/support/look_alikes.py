@@ -1,5 +1,5 @@
-"""What looks like personal data and is the desk's own: identifiers with right check digits,
-quantities, prices, dates, references, rates.
+"""Look-alikes of personal data that belong to the desk: identifiers with correct check digits,
+quantities, prices, dates, references and rates.
 """
 
 from __future__ import annotations

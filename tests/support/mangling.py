@@ -1,5 +1,5 @@
-"""Model answers as they go wrong: each way a small change of a right answer's text, drawn from a
-seeded generator.
+"""Wrong answers of models: each way is a small change of a correct answer, drawn from a seeded
+generator.
 """
 
 from __future__ import annotations
@@ -27,58 +27,58 @@ _OTHER_WORDS = (
 )
 
 
-def _json_part(text: str) -> tuple[str, dict[str, Any]]:
-    """What stands before the JSON, and the JSON."""
+def split_json(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the text before the JSON, and the JSON."""
     before, closed, after = text.rpartition("</think>")
     return before + closed, json.loads(after)
 
 
-def _a_digit(text: str, rng: Random) -> str:
-    start = len(_json_part(text)[0])
+def change_digit(text: str, rng: Random) -> str:
+    start = len(split_json(text)[0])
     places = [found.start() for found in re.finditer(r"[0-9]", text) if found.start() > start]
     at = rng.choice(places)
     return text[:at] + rng.choice("0123456789") + text[at + 1 :]
 
 
-def _a_word(text: str, rng: Random) -> str:
+def change_word(text: str, rng: Random) -> str:
     found = rng.choice(list(_WORDS.finditer(text)))
     return text[: found.start()] + rng.choice(_OTHER_WORDS) + text[found.end() :]
 
 
-def _leaves(given: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def _leaves(answer: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     items = (
-        given.items()
-        if isinstance(given, dict)
-        else enumerate(given)
-        if isinstance(given, list)
+        answer.items()
+        if isinstance(answer, dict)
+        else enumerate(answer)
+        if isinstance(answer, list)
         else ()
     )
     inner = [leaf for key, value in items for leaf in _leaves(value, (*path, key))]
     return inner or [path]
 
 
-def _a_field(change: Callable[[Any, Any, Random], None]) -> Mangle:
+def in_a_field(change: Callable[[Any, Any, Random], None]) -> Mangle:
     def mangle(text: str, rng: Random) -> str:
-        before, given = _json_part(text)
-        path = rng.choice(_leaves(given))
-        holder = given
+        before, answer = split_json(text)
+        path = rng.choice(_leaves(answer))
+        holder = answer
         for key in path[:-1]:
             holder = holder[key]
         change(holder, path[-1], rng)
-        return before + json.dumps(given)
+        return before + json.dumps(answer)
 
     return mangle
 
 
-def _dropped(holder: Any, key: Any, _: Random) -> None:
+def drop(holder: Any, key: Any, _: Random) -> None:
     del holder[key]
 
 
-def _of_another_type(holder: Any, key: Any, rng: Random) -> None:
+def change_type(holder: Any, key: Any, rng: Random) -> None:
     holder[key] = rng.choice([None, "", 0, -1, True, [], {}, "1", 1e300, 10**30, [holder[key]]])
 
 
-def _a_little_more(holder: Any, key: Any, rng: Random) -> None:
+def change_value(holder: Any, key: Any, rng: Random) -> None:
     if isinstance(holder[key], bool):
         holder[key] = not holder[key]
     elif isinstance(holder[key], int | float):
@@ -87,11 +87,11 @@ def _a_little_more(holder: Any, key: Any, rng: Random) -> None:
         holder[key] = rng.choice(_OTHER_WORDS)
 
 
-def _cut(text: str, rng: Random) -> str:
+def truncate(text: str, rng: Random) -> str:
     return text[: rng.randrange(len(text))]
 
 
-def _wrapped(text: str, rng: Random) -> str:
+def wrap(text: str, rng: Random) -> str:
     return rng.choice(
         [
             "```json\n{}\n```",
@@ -104,36 +104,36 @@ def _wrapped(text: str, rng: Random) -> str:
     ).replace("{}", text)
 
 
-def _said_twice(text: str, rng: Random) -> str:
-    return f"{text}\n{_a_digit(text, rng)}"
+def repeat(text: str, rng: Random) -> str:
+    return f"{text}\n{change_digit(text, rng)}"
 
 
-def _unquoted(text: str, rng: Random) -> str:
+def break_quotes(text: str, rng: Random) -> str:
     return text.replace('"', "'") if rng.random() < 0.5 else text.replace(",", ", ,", 1)
 
 
-def _noise(_: str, rng: Random) -> str:
+def make_noise(_: str, rng: Random) -> str:
     return "".join(rng.choice('{}[]",:0123456789abcxyz <>/|\n') for _ in range(rng.randrange(300)))
 
 
 WAYS: tuple[Mangle, ...] = (
-    _a_digit,
-    _a_digit,
-    _a_word,
-    _a_field(_dropped),
-    _a_field(_of_another_type),
-    _a_field(_a_little_more),
-    _a_field(_a_little_more),
-    _cut,
-    _wrapped,
-    _said_twice,
-    _unquoted,
-    _noise,
+    change_digit,
+    change_digit,
+    change_word,
+    in_a_field(drop),
+    in_a_field(change_type),
+    in_a_field(change_value),
+    in_a_field(change_value),
+    truncate,
+    wrap,
+    repeat,
+    break_quotes,
+    make_noise,
 )
 
 
-def mangled(text: str, rng: Random) -> str:
-    """`text`, wrong in one or two ways."""
+def mangle_answer(text: str, rng: Random) -> str:
+    """Return `text` made wrong in one or two ways."""
     for _ in range(rng.choice((1, 1, 1, 2))):
         with suppress(
             ValueError, IndexError, KeyError, TypeError

@@ -1,6 +1,4 @@
-"""Models behind a fake Ollama server, for tests: opened with short pauses, closed with the
-test.
-"""
+"""Models behind a fake Ollama server, opened with short pauses and closed with the test."""
 
 from __future__ import annotations
 
@@ -27,49 +25,53 @@ INVENTORY = {
 
 
 def a_record(**changes: Any) -> FailRecord:
-    """The card's fail record, with changes."""
+    """Return the fail record of card 1 with changes."""
     fail = FAIL.read(a_fail(**changes))
     assert fail is not None
     return fail
 
 
-def a_model_at(kb: KnowledgeBase, *urls: str, **wanted: Any) -> Backend:
-    """The backend of the models at `urls`; closed when the test ends."""
-    return chosen_at(kb, "ollama", *urls, **wanted).backend
+def a_model_at(kb: KnowledgeBase, *urls: str, **options: Any) -> Backend:
+    """Return the backend of the models at `urls`; it is closed when the test ends."""
+    return select_backend_at(kb, "ollama", *urls, **options).backend
 
 
-def chosen_at(kb: KnowledgeBase, backend: str, *urls: str, **wanted: Any) -> SelectedBackend:
-    chosen = select_backend(BackendRequest(backend, hosts=urls, **wanted), kb)
-    OPENED.append(chosen.backend)
-    return chosen
+def select_backend_at(
+    kb: KnowledgeBase, backend: str, *urls: str, **options: Any
+) -> SelectedBackend:
+    selected = select_backend(BackendRequest(backend, hosts=urls, **options), kb)
+    OPENED.append(selected.backend)
+    return selected
 
 
-def warms_up(request: ReceivedRequest) -> bool:
-    """Whether a request only warms a model up."""
+def is_warm_up(request: ReceivedRequest) -> bool:
+    """Return whether a request only warms a model up."""
     return bool(request.body["options"].get("num_predict") == 1)
 
 
-def first_ones(behaviour: Behaviour, times: int = 10**9) -> Any:
-    """So many requests of records end like this, the others rightly."""
+def fail_first(behaviour: Behaviour, times: int = 10**9) -> Any:
+    """Return a script that ends the first requests of records with `behaviour` and answers the
+    others correctly.
+    """
     count = iter(range(times))
 
     def script(request: ReceivedRequest) -> Behaviour:
-        return CorrectAnswer() if warms_up(request) or next(count, None) is None else behaviour
+        return CorrectAnswer() if is_warm_up(request) or next(count, None) is None else behaviour
 
     return script
 
 
-def triaged_at(server: FakeOllama, kb: KnowledgeBase, script: Any, **wanted: Any) -> Answer[Any]:
-    """What becomes of the card's record at a server that follows `script`."""
+def triage_at(server: FakeOllama, kb: KnowledgeBase, script: Any, **options: Any) -> Answer[Any]:
+    """Return the answer to the record of card 1 at a server that follows `script`."""
     server.script = script
-    model = a_model_at(kb, server.url, stages=("triage",), **wanted)
+    model = a_model_at(kb, server.url, stages=("triage",), **options)
     model.prepare("triage")
     return model.triage(a_record())
 
 
-def asked_of(server: FakeOllama) -> int:
-    """Requests about records."""
-    return sum(not warms_up(request) for request in server.received)
+def count_requests(server: FakeOllama) -> int:
+    """Return the number of requests about records."""
+    return sum(not is_warm_up(request) for request in server.received)
 
 
 FTR = {
@@ -82,7 +84,7 @@ FTR = {
 
 
 def some_fails(count: int) -> list[dict[str, Any]]:
-    """Fails that both stages answer, each of another quantity."""
+    """Return fails that both stages answer, each with another quantity."""
     ftrs = [{**FTR, "dtc": f"DTC-{n:04d}", "partial_delivery_history": True} for n in (1, 2)]
     return [
         a_fail(fail_id=f"F-{n}", qty=5000 + n, age_days=n % 15, inventory=INVENTORY, ftrs=ftrs)
@@ -91,7 +93,7 @@ def some_fails(count: int) -> list[dict[str, Any]]:
 
 
 def model_run(kb_dir: Path, server: FakeOllama, *arguments: object) -> list[str]:
-    """The command that takes records through the models of `server`."""
+    """Return the command that runs records through the models of `server`."""
     fixed = ["--backend", "ollama", "--host", server.url, "--no-timing"]
     return [
         sys.executable,

@@ -1,4 +1,6 @@
-"""Planted personal data, seeded: valid check digits, the formats and sentences of a desk."""
+"""Planted personal data from a seeded generator: valid check digits, in the formats and sentences
+of a desk.
+"""
 
 from __future__ import annotations
 

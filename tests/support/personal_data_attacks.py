@@ -1,5 +1,5 @@
-"""What an attacker wrote: personal data in forms that were missed once, and look-alikes that were
-masked. `<...>` is what must be masked.
+"""Attacks on the guard: personal data in forms that were missed once, and look-alikes that were
+masked once. `<...>` marks what must be masked.
 """
 
 from __future__ import annotations

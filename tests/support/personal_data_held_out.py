@@ -1,6 +1,5 @@
-"""A second generator: other sentences, other formats, other numbers than `tests/personal_data.py`.
-
-What the guard is measured by, not made by.
+"""A second, independent generator of personal data, with other sentences, formats and numbers than
+`personal_data.py`. It measures the guard, which was not developed with it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Tiny checkpoints written by hand: what is to be refused, and what can be judged without PyTorch.
-
-The weights are seeded noise.
+"""Tiny checkpoints written without PyTorch, with seeded noise as weights: for refusals and for
+checks that need no PyTorch.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def rows(output: bytes) -> list[dict[str, Any]]:
-    """JSONL as objects, numbers exact."""
+    """Decode JSON Lines into objects with exact numbers."""
     return [json.loads(line, parse_float=Decimal) for line in output.splitlines()]
 
 
@@ -18,7 +18,7 @@ def jsonl(*objects: object) -> bytes:
 
 
 def a_fail(**changes: object) -> dict[str, Any]:
-    """The card's fail record as an object, with changes."""
+    """Return the fail record of card 1 as an object, with changes."""
     fail: dict[str, Any] = {
         "fail_id": "F-1",
         "cusip": "594918104",

@@ -1,5 +1,5 @@
-"""Reads the figures of a sentence as a reader with a calculator would, from the text alone; shares
-nothing with the generator.
+"""Reads the numbers of a sentence as a reader with a calculator would, from the text alone. It
+shares no code with the generator.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def amount(text: str) -> Decimal:
     return Decimal(re.sub(r"[^\d.]", "", text))
 
 
-def judged(text: str) -> list[str] | None:
-    """What is wrong with the two values of `text`; None when it does not show two."""
+def find_errors(text: str) -> list[str] | None:
+    """Return what is wrong with the two values of `text`, or None if it does not have two."""
     for pattern in _SAME:
         if found := re.search(pattern, text):
             return (
@@ -79,11 +79,11 @@ def judged(text: str) -> list[str] | None:
         return [] if 0 < part < whole and part + rest == whole else ["the parts do not add up"]
     for pattern in _FROM_TO:
         if found := re.search(pattern, text):
-            return list(_faults(text, found, amount(found["a"]), amount(found["b"])))
+            return list(_errors(text, found, amount(found["a"]), amount(found["b"])))
     return None
 
 
-def _faults(text: str, found: re.Match[str], a: Decimal, b: Decimal) -> Iterator[str]:
+def _errors(text: str, found: re.Match[str], a: Decimal, b: Decimal) -> Iterator[str]:
     if _unit(found["a"]) != _unit(found["b"]):
         yield "two values in different units"
     words = _DIRECTION.findall(text[: found.start("a")]) if _NO_NEWS not in text else []

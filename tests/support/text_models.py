@@ -1,6 +1,4 @@
-"""Language models for tests: real models that say what they are told to, in the words of a
-model.
-"""
+"""Language models for tests: they are plugged in like real models and give scripted replies."""
 
 from __future__ import annotations
 
@@ -23,33 +21,32 @@ from finops_cli.models.verified_backend import OnViolation, VerifiedBackend
 
 OPENED: list[Backend] = []
 """Backends with connections; the fixture `closes` closes them when their test ends."""
-Says = Callable[[CompletionRequest, int], str | ModelError | Completion]
+Reply = Callable[[CompletionRequest, int], str | ModelError | Completion]
 
 
 class ScriptedModel:
-    """Says what `says` gives for each ask and its number (from 1); a failure is raised.
-
-    `asks` keeps what was asked.
+    """A model that gives the reply of a function for each request and its number, from 1. A failure
+    is raised. `requests` keeps the requests.
     """
 
     concurrency = 2
     must_alternate = False
 
-    def __init__(self, says: Says, room: int = 100_000) -> None:
+    def __init__(self, reply: Reply, room: int = 100_000) -> None:
         names = {"triage": "small", "resolver": "smaller"}
         digests = {"triage": "1" * 64, "resolver": "2" * 64}
         self.origin = Origin("speaking", True, names, digests, "0" * 64, "{}")
-        self.asks: list[CompletionRequest] = []
-        self._says, self._room, self._lock = says, room, Lock()
+        self.requests: list[CompletionRequest] = []
+        self._says, self._room, self._lock = reply, room, Lock()
 
     def prepare(self, stage: StageName) -> None:
-        """Always ready."""
+        """Do nothing: the model is always ready."""
 
     def model_changes(self) -> tuple[str, ...]:
         return ()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def modelfile(self, stage: StageName) -> str:
         return stage
@@ -57,23 +54,25 @@ class ScriptedModel:
     def context_size(self, stage: StageName) -> int:
         return self._room
 
-    def complete(self, ask: CompletionRequest) -> Completion:
+    def complete(self, request: CompletionRequest) -> Completion:
         with self._lock:
-            self.asks.append(ask)
-            number = len(self.asks)
-        said = self._says(ask, number)
-        if isinstance(said, ModelError):
-            raise said
-        return said if isinstance(said, Completion) else Completion(said)
+            self.requests.append(request)
+            number = len(self.requests)
+        text = self._says(request, number)
+        if isinstance(text, ModelError):
+            raise text
+        return text if isinstance(text, Completion) else Completion(text)
 
 
-def right(
-    ask: CompletionRequest,
+def correct_answer(
+    request: CompletionRequest,
     kb: KnowledgeBase,
     change: Callable[[dict[str, Any]], Any] | None = None,
 ) -> str:
-    """The engine's answer to the record in the prompt, as a model words it, changed by `change`."""
-    return correct_text(ask.prompt, ask.schema is not None, kb, change)
+    """Return the engine's answer to the record in the prompt, in the form of a model, changed by
+    `change`.
+    """
+    return correct_text(request.prompt, request.schema is not None, kb, change)
 
 
 def a_model(
@@ -81,23 +80,23 @@ def a_model(
     change: Callable[[str, dict[str, Any]], None] | None = None,
     policy: OnViolation = "repair",
 ) -> VerifiedBackend:
-    """A backend that is right but for what `change` (given the stage) does to each answer."""
+    """Return a backend that is correct except for what `change` (with the stage) does to each
+    answer.
+    """
 
-    def says(ask: CompletionRequest, _: int) -> str:
-        def changed(answer: dict[str, Any]) -> dict[str, Any]:
+    def reply(request: CompletionRequest, _: int) -> str:
+        def apply_change(answer: dict[str, Any]) -> dict[str, Any]:
             if change is not None:
-                change(ask.stage, answer)
+                change(request.stage, answer)
             return answer
 
-        return right(ask, kb, changed)
+        return correct_answer(request, kb, apply_change)
 
-    return VerifiedBackend(ScriptedModel(says), kb, policy)
+    return VerifiedBackend(ScriptedModel(reply), kb, policy)
 
 
-def hurried(kb_dir: Path) -> None:
-    """Make the pauses of the knowledge base in `kb` as short as a test wants them; the
-    counts stay.
-    """
+def shorten_pauses(kb_dir: Path) -> None:
+    """Shorten the pauses of the knowledge base in `kb_dir` for a test, and keep its counts."""
     file = kb_dir / "models.toml"
     text = file.read_text()
     for was, now in (

@@ -1,8 +1,6 @@
-"""Tiny models as transformers saves them, of the two networks that are converted, and adapters over
-them as PEFT saves them.
-
-Random weights, but nothing at the value that it is initialised with: norms, decays and time steps
-are moved, and weights are scaled up, so that a mistake in any of them moves the logits.
+"""Tiny models as transformers saves them, of the two networks that finops converts, and adapters on
+them as PEFT saves them. The weights are random, and norms, decays and time steps are moved from
+their initial values, so that an error in any of them changes the logits.
 """
 
 from __future__ import annotations
@@ -133,9 +131,9 @@ def save_qwen35(folder: Path, shard: str = "5GB", seed: int = 4, **changes: Any)
     return _save(folder, Qwen3_5ForCausalLM, config, tokens, shard, seed)
 
 
-def with_eyes(text: Path, folder: Path) -> Path:
-    """The text-only Qwen3.5 in `text` under the names of a checkpoint with eyes, which has tensors
-    and settings of its own besides.
+def with_vision_tower(text: Path, folder: Path) -> Path:
+    """Write the text-only Qwen3.5 in `text` as a checkpoint with a vision tower, which has tensors
+    and settings of its own.
     """
     import torch
     from safetensors.torch import load_file, save_file
@@ -215,15 +213,15 @@ def save_learnt(folder: Path, rows: list[Any]) -> Path:
 
     from finops_cli.models.prompts import Conversation
 
-    said = [
+    pairs = [
         (
             Conversation(row.prompt[0].content, row.prompt[1].content, False).text,
             f"{row.completion[0].content}<|im_end|>",
         )
         for row in rows
     ]
-    tokens = tokenizer(_QWEN3, 600, ["".join(each) for each in said])
-    ids = [(tokens(asked)["input_ids"], tokens(answer)["input_ids"]) for asked, answer in said]
+    tokens = tokenizer(_QWEN3, 600, ["".join(each) for each in pairs])
+    ids = [(tokens(prompt)["input_ids"], tokens(answer)["input_ids"]) for prompt, answer in pairs]
     torch.manual_seed(1)
     ends = {"eos_token_id": tokens.eos_token_id, "pad_token_id": tokens.pad_token_id}
     sizes = _WIDTHS | {
@@ -232,15 +230,15 @@ def save_learnt(folder: Path, rows: list[Any]) -> Path:
         "num_hidden_layers": 1,
     }
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokens), rope_theta=1e4, **sizes, **ends))
-    longest = max(len(asked) + len(answer) for asked, answer in ids)
-    given = torch.full((len(ids), longest), tokens.pad_token_id)
-    wanted = torch.full((len(ids), longest), -100)
-    for at, (asked, answer) in enumerate(ids):
-        given[at, : len(asked) + len(answer)] = torch.tensor(asked + answer)
-        wanted[at, len(asked) : len(asked) + len(answer)] = torch.tensor(answer)
+    longest = max(len(prompt) + len(answer) for prompt, answer in ids)
+    input_ids = torch.full((len(ids), longest), tokens.pad_token_id)
+    labels = torch.full((len(ids), longest), -100)
+    for at, (prompt, answer) in enumerate(ids):
+        input_ids[at, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+        labels[at, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
     learner = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0)
     for _ in range(_PATIENCE):
-        loss = model(given, labels=wanted).loss
+        loss = model(input_ids, labels=labels).loss
         if loss.item() < _BY_HEART:
             break
         learner.zero_grad()
@@ -257,9 +255,7 @@ def save_learnt(folder: Path, rows: list[Any]) -> Path:
 
 
 def save_silent(folder: Path) -> Path:
-    """A Qwen3 that ends every answer before it begins: number 0 of what it computes is always
-    positive, and only that token heeds it.
-    """
+    """Write a Qwen3 that ends every answer before it begins."""
     from safetensors.torch import load_file, save_file
 
     save_qwen3(folder, max_position_embeddings=4096)
@@ -276,9 +272,9 @@ def save_silent(folder: Path) -> Path:
     return folder
 
 
-def spoiled(learnt: Path, folder: Path) -> Path:
-    """A model of `save_learnt` with large numbers where nothing comes in: it answers as before,
-    until 4 bits are to hold them all.
+def spoil(learnt: Path, folder: Path) -> Path:
+    """Write a model of `save_learnt` with large numbers where its input is zero: it answers as
+    before, until it is quantized to 4 bits.
     """
     import shutil
 

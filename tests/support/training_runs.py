@@ -1,5 +1,5 @@
-"""What the tests of training share: recipes so small that a training takes seconds on one core, and
-calls that stay in the process.
+"""Recipes so small that a training takes seconds on one core, and functions that train in this
+process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from finops_cli.training.progress import Progress
 from finops_cli.training.recipe import RecipeRequest, resolve_recipe
 from finops_cli.training.run import Callbacks, FinishedTraining, train
 
-WORKED = (
+SCRATCHPAD = (
     "base.scratch.hidden_size=64",
     "base.scratch.intermediate_size=128",
     "base.scratch.layers=2",
@@ -71,7 +71,7 @@ ADAPTED = (
 
 
 def lora(base: Path, sentences: Path, *more: str) -> list[str]:
-    """A recipe for an adapter on the model in `base`."""
+    """Return the flags of a recipe for an adapter on the model in `base`."""
     return [*ADAPTED, f"base.folder={base / 'model'}", f"data.folder={sentences}", *more]
 
 
@@ -96,23 +96,23 @@ def callbacks(watch: Callable[[Progress], None] = lambda now: None) -> Callbacks
     return Callbacks(lambda plan: None, lambda text: None, watch, lambda: ENDED)
 
 
-def trained(
+def run_training(
     stage: StageName,
     preset: str | None,
     flags: Sequence[str],
     output: Path,
-    how: StartMode = "new",
+    mode: StartMode = "new",
     watch: Callable[[Progress], None] = lambda now: None,
 ) -> FinishedTraining:
-    return train(training_request(stage, preset, flags), output, how, callbacks(watch))
+    return train(training_request(stage, preset, flags), output, mode, callbacks(watch))
 
 
 class Stopped(Exception):
-    """Somebody pulled the plug."""
+    """The training was stopped by the test."""
 
 
-def unplug_at(step: int) -> Callable[[Progress], None]:
-    """A watcher that ends the training in the middle of things, once `step` steps are done."""
+def stop_at(step: int) -> Callable[[Progress], None]:
+    """Return a watcher that stops the training once `step` steps are done."""
 
     def watch(now: Progress) -> None:
         if now.done == step:
@@ -122,7 +122,7 @@ def unplug_at(step: int) -> Callable[[Progress], None]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file of an output that is to be the same in equal trainings."""
+    """Return every file of an output that equal trainings have in common."""
     found: dict[str, Any] = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")

@@ -24,7 +24,7 @@ from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.weights.checkpoint import read_checkpoint
 from finops_cli.weights.convert import ModelName, convert, plan_conversion
 from tests.support.program import ROOT
-from tests.support.training_runs import WORKED, training_request
+from tests.support.training_runs import SCRATCHPAD, training_request
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -42,11 +42,11 @@ SECOND = (
 
 
 def small_model() -> Any:
-    expected = training_request("triage", "tiny-cpu", WORKED)
+    expected = training_request("triage", "tiny-cpu", SCRATCHPAD)
     return open_base(expected.resolved.settings, inspect_request(expected).tokenizer, "hf")
 
 
-def save_model(folder: Path, flags: Sequence[str] = WORKED) -> tuple[Any, Any, Path]:
+def save_model(folder: Path, flags: Sequence[str] = SCRATCHPAD) -> tuple[Any, Any, Path]:
     """A model of the recipe and its tokenizer, saved in `folder`, and the GGUF file made of them
     there.
     """
@@ -78,7 +78,7 @@ def test_model_starts_with_the_weights_of_its_recipe(tmp_path: Path) -> None:
     request = training_request(
         "triage",
         "tiny-cpu",
-        [*WORKED, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"],
+        [*SCRATCHPAD, "base.scratch.start=null", f"base.scratch.weights={tmp_path}"],
     )
     tokenizer = inspect_request(request).tokenizer
     assert torch.equal(
@@ -88,7 +88,7 @@ def test_model_starts_with_the_weights_of_its_recipe(tmp_path: Path) -> None:
         "triage",
         "tiny-cpu",
         [
-            *WORKED,
+            *SCRATCHPAD,
             "base.scratch.start=null",
             f"base.scratch.weights={tmp_path}",
             "base.scratch.layers=3",
@@ -111,7 +111,7 @@ def test_model_starts_with_weights_and_tokenizer_of_gguf(tmp_path: Path) -> None
         "base.vocabulary=null",
         "base.scratch.start=null",
     ]
-    second = training_request("triage", "tiny-cpu", [*WORKED, *places])
+    second = training_request("triage", "tiny-cpu", [*SCRATCHPAD, *places])
     found = inspect_request(second)
     assert found.blockers == []
     assert digest_tokenizer(found.tokenizer) == digest_tokenizer(tokenizer)
@@ -132,7 +132,7 @@ def test_unusable_start_file_is_a_blocker(
         places = [f"base.scratch.weights={file}", "base.scratch.start=null"]
         return "\n".join(
             inspect_request(
-                training_request("triage", "tiny-cpu", [*WORKED, *places, *flags])
+                training_request("triage", "tiny-cpu", [*SCRATCHPAD, *places, *flags])
             ).blockers
         )
 
@@ -164,7 +164,7 @@ def test_unusable_start_file_is_a_blocker(
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_tied_model_starts_with_one_matrix_for_both(tmp_path: Path, kind: str) -> None:
     """A tied model is saved and opened with one matrix for input and output."""
-    tied = [*WORKED, "base.scratch.tied=true", "base.scratch.start=null"]
+    tied = [*SCRATCHPAD, "base.scratch.tied=true", "base.scratch.start=null"]
     model, tokenizer, file = save_model(tmp_path, tied)
     place = tmp_path if kind == "folder" else file
     second = training_request(
@@ -183,7 +183,7 @@ def test_gguf_file_with_another_tokenizer_is_a_blocker(
     file.write_bytes((ROOT / "training/continue/tiny-triage.gguf").read_bytes().replace(was, now))
     blockers = inspect_request(
         training_request(
-            "triage", "tiny-cpu", [*WORKED, f"base.tokenizer={file}", "base.vocabulary=null"]
+            "triage", "tiny-cpu", [*SCRATCHPAD, f"base.tokenizer={file}", "base.vocabulary=null"]
         )
     ).blockers
     assert any(

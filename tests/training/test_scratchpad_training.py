@@ -32,7 +32,14 @@ from finops_cli.training.muon import Muon, make_muon
 from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.verify.codecs import FAIL
 from tests.support.cures import cured_by
-from tests.support.training_runs import WORKED, Stopped, files, trained, training_request, unplug_at
+from tests.support.training_runs import (
+    SCRATCHPAD,
+    Stopped,
+    files,
+    run_training,
+    stop_at,
+    training_request,
+)
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -243,7 +250,7 @@ def test_muon_steps_other_weights_as_adamw() -> None:
 
 def test_muon_optimizer_has_every_weight_once() -> None:
     """The optimizer of a recipe contains each weight of the model once."""
-    request = training_request("triage", "tiny-cpu", WORKED)
+    request = training_request("triage", "tiny-cpu", SCRATCHPAD)
     model = open_base(request.resolved.settings, inspect_request(request).tokenizer, "hf")
     optimizer = make_muon(model.named_parameters(), request.resolved.settings.training)
     assert optimizer is not None
@@ -260,11 +267,13 @@ def test_resumed_muon_training_gives_identical_files(tmp_path: Path) -> None:
     uninterrupted one.
     """
     whole, interrupted = tmp_path / "whole", tmp_path / "torn"
-    trained("triage", "tiny-cpu", WORKED, whole)
+    run_training("triage", "tiny-cpu", SCRATCHPAD, whole)
     with pytest.raises(Stopped):
-        trained("triage", "tiny-cpu", WORKED, interrupted, watch=unplug_at(6))
+        run_training("triage", "tiny-cpu", SCRATCHPAD, interrupted, watch=stop_at(6))
     seen: list[int] = []
-    trained("triage", "tiny-cpu", WORKED, interrupted, "resume", lambda now: seen.append(now.done))
+    run_training(
+        "triage", "tiny-cpu", SCRATCHPAD, interrupted, "resume", lambda now: seen.append(now.done)
+    )
     assert min(seen) == 5  # or it had begun anew
     assert files(interrupted) == files(whole)
     assert json.loads((whole / "model/finops.json").read_bytes()) == {"modelfile": "tiny-triage"}

@@ -18,7 +18,7 @@ from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.training.checkpoints import find_differences, prepare_output
 from finops_cli.training.environment import go_offline_and_quiet
 from finops_cli.training.run_record import read_record
-from tests.support.training_runs import Stopped, files, lora, trained, unplug_at
+from tests.support.training_runs import Stopped, files, lora, run_training, stop_at
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -33,9 +33,11 @@ def test_resumed_training_gives_identical_files(
     """
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(Stopped):
-        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(step))
+        run_training("sentiment", None, flags, tmp_path / "out", watch=stop_at(step))
     seen: list[int] = []
-    trained("sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done))
+    run_training(
+        "sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done)
+    )
     assert min(seen) == step // 4 * 4 + 1  # or it had begun anew
     assert files(tmp_path / "out") == files(adapter)
 
@@ -46,9 +48,9 @@ def test_resume_skips_an_incomplete_checkpoint(
     """A checkpoint that was not written completely is skipped, and the one before it is used."""
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(Stopped):
-        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(10))
+        run_training("sentiment", None, flags, tmp_path / "out", watch=stop_at(10))
     (tmp_path / "out/checkpoints/checkpoint-8/trainer_state.json").write_text('{"epoch": 1.3')
-    trained("sentiment", None, flags, tmp_path / "out", "resume")
+    run_training("sentiment", None, flags, tmp_path / "out", "resume")
     assert files(tmp_path / "out") == files(adapter)
 
 
@@ -61,7 +63,7 @@ def test_resume_after_the_last_step_only_writes_files(
     flags = lora(base, sentences, "training.epochs=2")
     picture = tmp_path / "out/loss.png"
     with pytest.raises(OSError, match=r"loss\.png"):
-        trained(
+        run_training(
             "sentiment",
             None,
             flags,
@@ -70,7 +72,9 @@ def test_resume_after_the_last_step_only_writes_files(
         )
     picture.rmdir()
     seen: list[int] = []
-    trained("sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done))
+    run_training(
+        "sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done)
+    )
     assert set(seen) <= {12}
     assert files(tmp_path / "out") == files(adapter)
 
@@ -83,18 +87,18 @@ def test_resume_with_other_settings_or_data_is_refused(
     """
     flags = lora(base, sentences)
     with pytest.raises(Stopped):
-        trained("sentiment", None, flags, tmp_path / "out", watch=unplug_at(5))
+        run_training("sentiment", None, flags, tmp_path / "out", watch=stop_at(5))
     with pytest.raises(ResumeRefused, match=r"training\.learning_rate: was 0\.001, now 0\.002"):
-        trained(
+        run_training(
             "sentiment", None, [*flags, "training.learning_rate=2e-3"], tmp_path / "out", "resume"
         )
     other = Path(shutil.copytree(sentences, tmp_path / "other"))
     lines = (other / "sentiment-train.jsonl").read_bytes().splitlines(keepends=True)
     (other / "sentiment-train.jsonl").write_bytes(b"".join(reversed(lines)))
     with pytest.raises(ResumeRefused, match=r"the data: was .*sentiment-train\.jsonl"):
-        trained("sentiment", None, lora(base, other), tmp_path / "out", "resume")
+        run_training("sentiment", None, lora(base, other), tmp_path / "out", "resume")
     with pytest.raises(UsageError, match="has a training run", check=cured_by("--resume")):
-        trained("sentiment", None, flags, tmp_path / "out")
+        run_training("sentiment", None, flags, tmp_path / "out")
 
 
 def test_record_comparison_ignores_folder_paths(adapter: Path) -> None:
@@ -121,13 +125,13 @@ def test_foreign_folder_is_neither_resumed_nor_overwritten(
     """
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(ResumeRefused, match="no training run to resume"):
-        trained("sentiment", None, flags, tmp_path, "resume")
+        run_training("sentiment", None, flags, tmp_path, "resume")
     with pytest.raises(ResumeRefused, match="has a finished training run"):
-        trained("sentiment", None, flags, adapter, "resume")
+        run_training("sentiment", None, flags, adapter, "resume")
     (tmp_path / "thesis.txt").write_text("years of work")
     for how in ("new", "overwrite"):
         with pytest.raises(UsageError, match="not empty"):
-            trained("sentiment", None, flags, tmp_path, how)
+            run_training("sentiment", None, flags, tmp_path, how)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 

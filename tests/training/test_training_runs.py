@@ -24,7 +24,14 @@ from finops_cli.training.trainer import _widen_trained_weights, make_trainer
 from finops_cli.weights.model_note import ModelNote, read_note
 from tests.support.cures import cured_by
 from tests.support.program import Finops
-from tests.support.training_runs import SMALL, WORKED, files, lora, trained, training_request
+from tests.support.training_runs import (
+    SCRATCHPAD,
+    SMALL,
+    files,
+    lora,
+    run_training,
+    training_request,
+)
 
 go_offline_and_quiet()
 pytestmark = pytest.mark.filterwarnings("default")  # torch and its friends warn of their own plans
@@ -89,7 +96,7 @@ def test_training_writes_card_and_picture_beside_the_model(base: Path) -> None:
 
 def test_equal_trainings_give_identical_files(base: Path, tmp_path: Path) -> None:
     """Two trainings of one recipe on a processor give identical files."""
-    trained("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], tmp_path / "again")
+    run_training("sentiment", "tiny-cpu", [*SMALL, "training.max_steps=8"], tmp_path / "again")
     assert files(tmp_path / "again") == files(base)
 
 
@@ -142,7 +149,7 @@ def test_4_bit_training_runs_on_a_processor(base: Path, sentences: Path, tmp_pat
     assert {
         type(module).__name__ for name, module in model.named_modules() if name.endswith("q_proj")
     } == {"Linear4bit"}
-    run = trained("sentiment", None, flags, tmp_path / "out").record
+    run = run_training("sentiment", None, flags, tmp_path / "out").record
     assert run.result is not None
     assert run.result.losses[-1].loss < run.result.losses[0].loss
 
@@ -198,7 +205,7 @@ def test_triage_base_is_trained_in_linear_attention_too(
     flags = lora(tmp_path / "base", sentences, targets, "training.max_steps=4")
     request = training_request("sentiment", None, flags)
     plan = plan_from_inspection(request, inspect_request(request), tmp_path)
-    run = trained("sentiment", None, flags, tmp_path / "out").record
+    run = run_training("sentiment", None, flags, tmp_path / "out").record
     assert plan.parameters is not None
     assert run.result is not None
     assert (plan.parameters.touched_layers, plan.parameters.trainable) == (
@@ -227,7 +234,7 @@ def test_packed_training_has_the_steps_of_its_plan(
     request = training_request("sentiment", None, flags)
     plan = plan_from_inspection(request, inspect_request(request), tmp_path)
     assert plan.steps.total < plan.steps.without_packing
-    run = trained("sentiment", None, flags, tmp_path / "out").record
+    run = run_training("sentiment", None, flags, tmp_path / "out").record
     assert run.result is not None
     assert (run.result.steps, run.result.tokens) == (plan.steps.total, plan.tokens_an_epoch)
 
@@ -278,7 +285,7 @@ def test_train_command_prints_result_plan_and_steps(finops: Finops, tmp_path: Pa
     """
     flags = [
         part
-        for flag in [*WORKED, "training.max_steps=4", "evaluation.samples=1"]
+        for flag in [*SCRATCHPAD, "training.max_steps=4", "evaluation.samples=1"]
         for part in ("--set", flag)
     ]
     done = finops(
@@ -300,7 +307,7 @@ def test_train_command_prints_result_plan_and_steps(finops: Finops, tmp_path: Pa
 def test_training_blockers_are_reported_at_once(sentences: Path, tmp_path: Path) -> None:
     """A missing base and a missing GPU are reported together, before anything is written."""
     with pytest.raises(UsageError) as refused:
-        trained("sentiment", None, [f"data.folder={sentences}"], tmp_path / "out")
+        run_training("sentiment", None, [f"data.folder={sentences}"], tmp_path / "out")
     assert "--base DIR" in str(refused.value)
     assert "needs a GPU" in str(refused.value)
     assert not (tmp_path / "out").exists()
