@@ -102,20 +102,20 @@ def json_schema(model_class: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text; refuses a key that is given twice."""
+class _UniqueKeys(yaml.constructor.BaseConstructor):
+    """Refuses a key that is given twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         _refuse_repeated_keys(node)
         return super().construct_mapping(node, deep)
 
 
-class _ValueLoader(yaml.SafeLoader):
-    """Reads numbers and booleans as such; refuses a key that is given twice."""
+class _TextLoader(_UniqueKeys, yaml.BaseLoader):
+    """Reads every scalar as text."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        _refuse_repeated_keys(node)
-        return super().construct_mapping(node, deep)
+
+class _ValueLoader(_UniqueKeys, yaml.SafeLoader):
+    """Reads numbers and booleans as such."""
 
 
 def _refuse_repeated_keys(node: Any) -> None:

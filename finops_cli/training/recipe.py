@@ -91,11 +91,6 @@ def resolve_recipe(request: RecipeRequest) -> ResolvedRecipe:
     return ResolvedRecipe(request.stage, request.preset, settings, final)
 
 
-def preset_names(stage: StageName) -> list[str]:
-    """Return the names of a stage's presets."""
-    return list(_read_mapping(bundled_dir("training") / f"{stage}.yaml")["presets"])
-
-
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema of a `--config` file, for editors. A file may leave any key out."""
     schema = json_schema(Settings)

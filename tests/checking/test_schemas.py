@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 
 from finops_cli.files.user_files import json_schema, read_yaml
 from finops_cli.importers.mapping import Mapping
-from finops_cli.verify.codecs import CODECS
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.verify.codecs import CODECS as FIXED_CODECS
+from finops_cli.verify.codecs import triage_codec
 from finops_cli.verify.schemas import accepted_by, schema_errors
 from tests.support.program import ROOT
 from tests.support.records import a_fail
 
+CODECS = FIXED_CODECS | {"triage": triage_codec(load_kb(bundled_kb_dir()).scoring.components)}
+"""The codecs by the bundled rules, which decide the factors that a triage shows."""
 EXPORTED = {
     name: json.loads((ROOT / f"kb/schemas/{name}.schema.json").read_text()) for name in CODECS
 }
