@@ -65,7 +65,7 @@ def test_unknown_option_is_refused_in_the_form_of_every_message(words: tuple[str
 
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
-def test_option_of_the_program_after_a_command_is_shown_its_place(words: tuple[str, ...]) -> None:
+def test_program_option_after_a_command_names_its_place(words: tuple[str, ...]) -> None:
     """Rule: `finops run --kb DIR` is told that --kb goes before the command, at every depth."""
     if not words:
         return

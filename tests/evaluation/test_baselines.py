@@ -104,7 +104,7 @@ def test_report_shows_the_times_of_engine_and_baselines(
     assert (
         " ms"
         not in evaluation_text(
-            struct_replace(evaluation, baselines=untimed, engine=None)
+            struct_replace(evaluation, baselines=untimed, engine=None), kb.evaluation
         ).partition("baselines")[2]
     )
 

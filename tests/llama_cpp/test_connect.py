@@ -296,9 +296,9 @@ def test_origin_has_digests_and_settings_but_not_workers(gguf: Path, kb: Knowled
     ]
     first, second = (model.origin for model in models)
     assert first == second
-    assert (first.name, first.models.triage) == ("llama-cpp", "tiny.gguf")
+    assert (first.name, first.models["triage"]) == ("llama-cpp", "tiny.gguf")
     assert first.digests is not None
-    assert first.digests.triage == hashlib.sha256(gguf.read_bytes()).hexdigest()
+    assert first.digests["triage"] == hashlib.sha256(gguf.read_bytes()).hexdigest()
     assert first.settings is not None
     assert '"temperature":0.1' in first.settings
     assert models[0].context_size("triage") == 2048

@@ -211,7 +211,7 @@ def test_invalid_kb_is_refused_with_its_file_or_entry(
         load_kb(own_kb)
 
 
-def test_entry_that_is_missing_or_of_another_kind_is_named_without_types(
+def test_kb_entry_missing_or_of_another_kind_is_named(
     kb: KnowledgeBase,
 ) -> None:
     """Rule: for every entry that the code reads, the message has its id and the expected kind."""
@@ -261,7 +261,7 @@ def test_fault_of_a_file_is_described_in_plain_words(
     assert caught.value.cure
 
 
-def test_folder_without_a_knowledge_base_says_which_kind_of_folder_it_is(tmp_path: Path) -> None:
+def test_folder_without_a_kb_is_refused_with_its_kind(tmp_path: Path) -> None:
     """Rule: a missing folder, a file, an empty folder and an empty file have their own words."""
     file = tmp_path / "scoring.toml"
     for given, fault in (
