@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
-from finops_cli.domain.stage_names import StageName
+from finops_cli.domain.stage_names import STAGE_NAMES, StageName
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.models.bundled import model_files
 from finops_cli.models.gguf import read_head
@@ -18,7 +17,7 @@ def bundled_models() -> ModelSource | None:
 
     Raises NotGguf for a damaged file.
     """
-    models = [_listed(stage, path) for stage, path in model_files(get_args(StageName)).items()]
+    models = [_listed(stage, path) for stage, path in model_files(STAGE_NAMES).items()]
     return ModelSource(None, __version__, models) if models else None
 
 
