@@ -29,12 +29,14 @@ def compare(context: typer.Context, first: First, second: Second, as_json: AsJso
     from finops_cli.evaluation.compare import compare
     from finops_cli.evaluation.outcomes import read_outcomes
     from finops_cli.evaluation.reports.text_report import comparison_text
-    from finops_cli.evaluation.results_dir import finished
+    from finops_cli.evaluation.results_dir import require_finished
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
 
     settings = load_kb(kb_dir_of(context)).evaluation
-    comparison = compare(read_outcomes(finished(first)), read_outcomes(finished(second)), settings)
+    comparison = compare(
+        read_outcomes(require_finished(first)), read_outcomes(require_finished(second)), settings
+    )
     typer.echo(
         encode_value(comparison)
         if as_json

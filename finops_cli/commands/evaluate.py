@@ -119,7 +119,7 @@ def evaluate(
 ) -> None:
     """Measure a backend against the rules on held-out records."""
     from finops_cli.evaluation.graded_stages import GRADED_STAGES
-    from finops_cli.evaluation.results_dir import ANSWERS, RECORDS, held
+    from finops_cli.evaluation.results_dir import ANSWERS, RECORDS, lock_results
     from finops_cli.evaluation.samples import SampleOptions
 
     if stage not in GRADED_STAGES:
@@ -142,7 +142,7 @@ def evaluate(
         timing=timing,
         quiet=quiet,
     )
-    with held(output, overwrite):
+    with lock_results(output, overwrite):
         found, verified = _run_and_grade(context, wanted, output, options, models, baselines)
         _conclude(context, found, output, as_json, quiet)
     if not verified:
@@ -160,7 +160,7 @@ def _run_and_grade(
     """The evaluation, and whether every record is verified."""
     from finops_cli.evaluation.baselines import missing
     from finops_cli.evaluation.graded_stages import GRADED_STAGES
-    from finops_cli.evaluation.results_dir import STAGED, take_up
+    from finops_cli.evaluation.results_dir import STAGED, adopt_staged_records
     from finops_cli.evaluation.run import BaselineOptions, conclude
     from finops_cli.evaluation.samples import write_records
     from finops_cli.kb.load import load_kb
@@ -169,7 +169,7 @@ def _run_and_grade(
     write_records(wanted, output / STAGED, kb)
     graded = GRADED_STAGES[wanted.stage]
     staged = StagedInput(
-        output / STAGED, lambda: take_up(output, options.resume, options.overwrite)
+        output / STAGED, lambda: adopt_staged_records(output, options.resume, options.overwrite)
     )
     done = run_pipeline(context, graded.command, options, models, staged)
     if baselines and graded.has_baselines and not options.quiet:
@@ -201,12 +201,12 @@ def _measure_baselines(
     quiet: bool,
 ) -> None:
     from finops_cli.evaluation.baselines import refuse_missing
-    from finops_cli.evaluation.results_dir import begin_without_answers, held
+    from finops_cli.evaluation.results_dir import begin_without_answers, lock_results
     from finops_cli.evaluation.run import evaluate_baselines
     from finops_cli.kb.load import load_kb
 
     refuse_missing()
-    with held(output, overwrite):
+    with lock_results(output, overwrite):
         begin_without_answers(output, overwrite)
         _conclude(
             context,

@@ -33,7 +33,7 @@ _NAMES_AND_TEXT = frozenset(
 """Identifiers and free text. Records that differ only in these count as the same."""
 
 
-def wanted(index: int, every: int) -> Split:
+def intended_split(index: int, every: int) -> Split:
     """Return the split that example `index` is made for: one in `every` is for evaluation."""
     return "eval" if index % every == every - 1 else "train"
 
@@ -61,5 +61,5 @@ def split_of(key: bytes, every: int) -> Split:
 
 def first_in_split(examples: Iterable[T], index: int, every: int) -> T:
     """Return the first of `examples` that belongs to the split that example `index` is made for."""
-    split = wanted(index, every)
+    split = intended_split(index, every)
     return next(example for example in examples if split_of(content_key(example), every) == split)

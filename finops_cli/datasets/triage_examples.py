@@ -31,6 +31,10 @@ Profile = Literal["coverage", "market"]
 _CENT, _WHOLE = Decimal("0.01"), Decimal(1)
 _OLDEST_DAYS, _HIGHEST_USD, _HIGHEST_RATE, _HIGHEST_COVERAGE = 40, 60_000_000, 30, 250
 """The ends of the open bands in generated data. No rule depends on them."""
+_DELIVERS, _IN_CNS = 0.35, 0.4
+"""Proportions of records: obligations to deliver where no Reg SHO state asks for one, and
+corporate actions and disputes that are in CNS.
+"""
 _LOG_PRICE = 3.5
 """The natural logarithm of the median share price, about 33 dollars."""
 _ROUND_LOTS = (100, 200, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000)
@@ -98,14 +102,16 @@ def fails(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Iterato
 
 
 def _record(
-    p: Dealt, index: int, seed: int, kb: KnowledgeBase, profile: Profile, draw: random.Random
+    dealt: Dealt, index: int, seed: int, kb: KnowledgeBase, profile: Profile, draw: random.Random
 ) -> FailRecord:
-    direction, side = _direction(p, profile, draw)
-    age, value = _age_and_value(p, kb, profile, draw)
+    direction, side = _direction(dealt, profile, draw)
+    age, value = _age_and_value(dealt, kb, profile, draw)
     qty = _quantity(value, draw)
     s, edge = kb.scoring, kb.datasets.optional_fields_pct["at_edge"]
-    coverage = in_band(s.inventory_modifier, p.inventory_band, _CENT, _HIGHEST_COVERAGE, draw, edge)
-    cp_rate = in_band(s.cp_history_factor, p.cp_band, _CENT, _HIGHEST_RATE, draw, edge)
+    coverage = in_band(
+        s.inventory_modifier, dealt.inventory_band, _CENT, _HIGHEST_COVERAGE, draw, edge
+    )
+    cp_rate = in_band(s.cp_history_factor, dealt.cp_band, _CENT, _HIGHEST_RATE, draw, edge)
     fields: dict[str, Any] = {
         "cusip": cusip(draw),
         "side": side,
@@ -115,27 +121,27 @@ def _record(
         "market_value": Usd(value),
         "cns_position": _position(direction, qty, kb, draw),
         "cns_direction": direction,
-        "reg_sho_threshold": p.threshold,
+        "reg_sho_threshold": dealt.threshold,
         "inventory_coverage_pct": Percent(tidy(coverage)),
         "cp_fail_rate_pct": RatePercent(tidy(cp_rate)),
-        "security_fail_rate_pct_adv": _security_rate(p.security_rate, kb, draw),
-        "cns_eligible": not p.not_cns_eligible,
+        "security_fail_rate_pct_adv": _security_rate(dealt.security_rate, kb, draw),
+        "cns_eligible": not dealt.not_cns_eligible,
         "notes": desk_note(draw)
         if chance(draw, kb.datasets.optional_fields_pct["notes"])
         else None,
-        **_category_fields(p.category, draw),
+        **_category_fields(dealt.category, draw),
     }
     record = FailRecord(fail_id=f"T-{seed}-{index:08d}", **fields)
-    if profile == "market" or regulatory_state(record, kb.triage) == p.state:
+    if profile == "market" or regulatory_state(record, kb.triage) == dealt.state:
         return record
-    return FailRecord(fail_id=record.fail_id, reg_sho_status=p.state, **fields)
+    return FailRecord(fail_id=record.fail_id, reg_sho_status=dealt.state, **fields)
 
 
-def _direction(p: Dealt, profile: Profile, draw: random.Random) -> tuple[Direction, Side]:
+def _direction(dealt: Dealt, profile: Profile, draw: random.Random) -> tuple[Direction, Side]:
     """Draw direction and side. Only an obligation to deliver has a Reg SHO state."""
-    owes = draw.random() < (0.35 if p.state == "NONE" or profile == "market" else 1)
-    if p.category == "CNS_FAIL" or (
-        p.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < 0.4
+    owes = draw.random() < (_DELIVERS if dealt.state == "NONE" or profile == "market" else 1)
+    if dealt.category == "CNS_FAIL" or (
+        dealt.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < _IN_CNS
     ):
         return ("FTD", "Sell") if owes else ("FTR", "Buy")
     return "N_A", "Sell" if owes else "Buy"
@@ -150,17 +156,17 @@ def _quantity(value: Decimal, draw: random.Random) -> int:
 
 
 def _age_and_value(
-    p: Dealt, kb: KnowledgeBase, profile: Profile, draw: random.Random
+    dealt: Dealt, kb: KnowledgeBase, profile: Profile, draw: random.Random
 ) -> tuple[int, Decimal]:
     s, edge = kb.scoring, kb.datasets.optional_fields_pct["at_edge"]
     if profile == "market":
         age = quantile(kb.datasets.market_ages, draw.random(), logarithmic=False)
         value = quantile(kb.datasets.market_values, draw.random(), logarithmic=True)
         return int(age), Decimal(str(round(value, 2)))
-    age_days = in_band(s.age_factor, p.age_band, _WHOLE, _OLDEST_DAYS, draw, edge)
-    exact = in_band(s.value_factor, p.value_band, _CENT, _HIGHEST_USD, draw, edge)
+    age_days = in_band(s.age_factor, dealt.age_band, _WHOLE, _OLDEST_DAYS, draw, edge)
+    exact = in_band(s.value_factor, dealt.value_band, _CENT, _HIGHEST_USD, draw, edge)
     return int(age_days), tidy(
-        exact if draw.random() < 0.5 else _in_thousands(exact, p.value_band, kb)
+        exact if draw.random() < 0.5 else _in_thousands(exact, dealt.value_band, kb)
     )
 
 

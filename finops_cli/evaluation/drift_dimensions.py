@@ -20,7 +20,7 @@ from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.errors import UsageError
-from finops_cli.evaluation.results_dir import ANSWERS, finished
+from finops_cli.evaluation.results_dir import ANSWERS, require_finished
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading
 from finops_cli.kb.factors import FACTORS
@@ -78,7 +78,7 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
 
     Raises UsageError.
     """
-    answers = finished(path) / ANSWERS if path.is_dir() else path
+    answers = require_finished(path) / ANSWERS if path.is_dir() else path
     if not answers.exists():
         raise UsageError(
             f"{path}: no run here", "give the output of a run, or the folder of an evaluation"

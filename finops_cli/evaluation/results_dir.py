@@ -28,7 +28,7 @@ _LOCK = "evaluation.lock"
 
 
 @contextmanager
-def held(folder: Path, overwrite: bool) -> Iterator[None]:
+def lock_results(folder: Path, overwrite: bool) -> Iterator[None]:
     """Make the folder if it does not exist, and lock it against other processes.
 
     Raises UsageError if the folder contains files that finops did not write under the names that it
@@ -49,7 +49,7 @@ def held(folder: Path, overwrite: bool) -> Iterator[None]:
             (folder / STAGED).unlink(missing_ok=True)
 
 
-def take_up(folder: Path, resumes: bool, overwrite: bool) -> None:
+def adopt_staged_records(folder: Path, resumes: bool, overwrite: bool) -> None:
     """Make the staged records the records of this evaluation and delete results for other records.
 
     Raises ResumeRefused and changes nothing if an interrupted evaluation would be lost, or would
@@ -88,7 +88,7 @@ def refuse_other_answers(folder: Path) -> None:
         )
 
 
-def finished(folder: Path) -> Path:
+def require_finished(folder: Path) -> Path:
     """Return `folder` if it contains a finished evaluation. Raises UsageError otherwise."""
     if not (folder / EVALUATION).is_file():
         begun = (folder / ANSWERS).is_file()

@@ -95,7 +95,7 @@ def _compare_with_best(
 
 def verdict(
     name: str,
-    f: Metrics,
+    metrics: Metrics,
     comparisons: list[BaselineComparison],
     ran: Baselines,
     is_engine: bool,
@@ -110,7 +110,7 @@ def verdict(
         )
     if ran.not_run is not None:
         return Verdict(None, f"{name} was not judged: {ran.not_run}.", comparisons)
-    against = [*_lost(comparisons, settings), *_unsafe(f, settings)]
+    against = [*_lost(comparisons, settings), *_unsafe(metrics, settings)]
     described = "; ".join(_describe(each) for each in comparisons)
     if against:
         return Verdict(
@@ -139,23 +139,14 @@ def _lost(comparisons: list[BaselineComparison], settings: EvaluationSettings) -
     return [] if sure else ["it is not significantly better than the best baseline on any target"]
 
 
-def _unsafe(f: Metrics, settings: EvaluationSettings) -> list[str]:
+def _unsafe(metrics: Metrics, settings: EvaluationSettings) -> list[str]:
     found = []
-    if (
-        f.criticals is not None
-        and f.criticals.missed.pct is not None
-        and f.criticals.missed.pct > settings.acceptance["missed_pct"]
-    ):
-        found.append(
-            f"it misses {f.criticals.missed.count:,} of {f.criticals.missed.of:,} criticals"
-        )
-    if (
-        f.accepted_after_repair.pct is not None
-        and f.accepted_after_repair.pct < settings.acceptance["stands_pct"]
-    ):
-        found.append(
-            f"only {f.accepted_after_repair.pct} % of its answers are accepted after repair"
-        )
+    missed = None if metrics.criticals is None else metrics.criticals.missed
+    if missed and missed.pct is not None and missed.pct > settings.acceptance["missed_pct"]:
+        found.append(f"it misses {missed.count:,} of {missed.of:,} criticals")
+    accepted_pct = metrics.accepted_after_repair.pct
+    if accepted_pct is not None and accepted_pct < settings.acceptance["stands_pct"]:
+        found.append(f"only {accepted_pct} % of its answers are accepted after repair")
     return found
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from finops_cli.cli import app
 from finops_cli.datasets.requirements import Requirement
 from finops_cli.datasets.rows import Row, differences, row_of
-from finops_cli.datasets.splits import wanted
+from finops_cli.datasets.splits import intended_split
 from finops_cli.datasets.stage_type import Features, Stage, TaskAnswers
 from finops_cli.datasets.stages import STAGES, grade, task_of
 from finops_cli.datasets.triage_examples import Profile
@@ -88,7 +88,9 @@ def cover_task(position: Position, kb: KnowledgeBase, modelfile: str) -> Task[Co
 
 def make_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Row:
     available = (index * 7 + seed) % 10
-    return row_of_position(Position(f"{wanted(index, EVERY)}-{index}", index, available), kb)
+    return row_of_position(
+        Position(f"{intended_split(index, EVERY)}-{index}", index, available), kb
+    )
 
 
 def row_of_position(position: Position, kb: KnowledgeBase) -> Row:

@@ -102,8 +102,8 @@ def test_drift_without_inputs_says_they_are_unknown(kb: KnowledgeBase) -> None:
     sentence = drift_of(answers(replaced=40), window=0, kb=kb).sentence
     assert (
         sentence
-        == "The answers are not as in the baseline (answers); whether the fails are, these lines do"
-        " not tell."
+        == "The answers differ from the baseline (answers). The lines do not show if the fails"
+        " differ too."
     )
 
 

@@ -269,5 +269,5 @@ def test_evaluate_of_own_records_exits_1_for_a_bad_record(tmp_path: Path, finops
     assert finops(*call, "-n", 5, "-q").returncode == 0
     again = finops(*call, "-n", 6, "--resume")
     assert again.returncode == 2
-    assert b"other records were asked about so far" in again.stderr
+    assert b"the answers so far belong to other records" in again.stderr
     assert finops("evaluate", "--stage", "triage", "-o", tmp_path / "fails.jsonl").returncode == 2

@@ -48,7 +48,10 @@ def interrupt(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--backend", "engine", "-n", 6, "--resume"), "other records were asked about so far"),
+        (
+            ("--backend", "engine", "-n", 6, "--resume"),
+            "the answers so far belong to other records",
+        ),
         (("--backend", "ollama", "--host", "http://127.0.0.1:9", "-n", 6), "127.0.0.1:9"),
         (("--backend", "engine", "-n", 6, "--data", "absent.jsonl"), "absent.jsonl"),
         (

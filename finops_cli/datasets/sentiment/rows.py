@@ -19,7 +19,7 @@ from finops_cli.datasets.sentiment.examples import (
 )
 from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.sentiment.phrasebank import PhrasebankRead, read_phrasebank
-from finops_cli.datasets.splits import Split, wanted
+from finops_cli.datasets.splits import Split, intended_split
 from finops_cli.datasets.stage_type import Features
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain import exact_json
@@ -44,7 +44,7 @@ def sentence_row(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> 
     Every profile has the same sentences.
     """
     every = kb.datasets.eval_every
-    split = wanted(index, every)
+    split = intended_split(index, every)
     within = index // every if split == "eval" else index - index // every
     return sentiment_row(f"S-{seed}-{index:08d}", sentence(within, seed, split, load_grammar()))
 

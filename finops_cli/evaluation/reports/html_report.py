@@ -68,19 +68,19 @@ _SHOWN_STRATA = 12
 
 def page(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     """Render an evaluation as a page that loads nothing from the network."""
-    made, f = evaluation.made_from, evaluation.metrics
-    if f is None:
+    made, metrics = evaluation.made_from, evaluation.metrics
+    if metrics is None:
         title = f"{made.stage}: the baselines"
     else:
-        model = made.models.get(f.stage)
+        model = made.models.get(metrics.stage)
         title = f"{made.stage}: {model or made.backend} against the rules"
     kind = {True: "yes", False: "no", None: ""}[evaluation.verdict.earned]
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="verdict {kind}">{escape(evaluation.verdict.sentence)}</p>',
     ]
-    if f is not None:
-        parts += _answers(f, settings)
+    if metrics is not None:
+        parts += _answers(metrics, settings)
     parts += [*_baselines(evaluation.baselines, evaluation.engine), *_made_from(made)]
     head = (
         '<meta charset="utf-8"><meta name="viewport"'
@@ -92,35 +92,39 @@ def page(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     )
 
 
-def _answers(f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
-    yield from _cards(f, settings)
-    yield from _where(f.strata)
-    yield from _fields(f)
-    yield from _matrices(f)
-    yield from _plans(f)
-    yield from _rules(f)
-    yield from _all_strata(f.strata)
+def _answers(metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:
+    yield from _cards(metrics, settings)
+    yield from _where(metrics.strata)
+    yield from _fields(metrics)
+    yield from _matrices(metrics)
+    yield from _plans(metrics)
+    yield from _rules(metrics)
+    yield from _all_strata(metrics.strata)
 
 
-def _cards(f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
+def _cards(metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:
     """Render the main metrics, missed criticals first."""
     cards = []
-    if f.criticals is not None:
-        c = f.criticals
+    if metrics.criticals is not None:
+        c = metrics.criticals
         told = "; ".join(filter(None, (_interval(c.missed), c.silence)))
         alarm = bool(c.missed.count or c.unanswered)
         cards.append(
             _card("missed criticals", f"{c.missed.count:,} of {c.missed.of:,}", told, alarm)
         )
-    if f.shares is not None:
-        told = f"of {f.shares.coverable:,} coverable; {f.shares.overstated:,} overstated"
-        cards.append(_card("shares lost", f"{f.shares.lost:,}", told, bool(f.shares.lost)))
-    first, *others = (_column_card(column, f, settings) for column in COLUMNS)
-    wrong, none = f.first_answers["wrong"], f.first_answers["none"]
+    if metrics.shares is not None:
+        told = (
+            f"of {metrics.shares.coverable:,} coverable; {metrics.shares.overstated:,} overstated"
+        )
+        cards.append(
+            _card("shares lost", f"{metrics.shares.lost:,}", told, bool(metrics.shares.lost))
+        )
+    first, *others = (_column_card(column, metrics, settings) for column in COLUMNS)
+    wrong, none = metrics.first_answers["wrong"], metrics.first_answers["none"]
     split = f"{wrong:,} wrong, {none:,} no answer"
-    counts = _card("first answers", f"{f.first_answers['right']:,} right", split)
+    counts = _card("first answers", f"{metrics.first_answers['right']:,} right", split)
     cards += [first, counts, *others]
-    s = f.speed
+    s = metrics.speed
     if s.p50_ms is not None:
         rate = "" if s.tokens_per_second is None else f", {s.tokens_per_second:,} tokens/s"
         cards.append(
@@ -131,20 +135,20 @@ def _cards(f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
             )
         )
     yield f"<div class=cards>{''.join(cards)}</div>"
-    if f.criticals is not None:
-        yield from _criticals(f)
+    if metrics.criticals is not None:
+        yield from _criticals(metrics)
 
 
-def _column_card(column: Column, f: Metrics, settings: EvaluationSettings) -> str:
+def _column_card(column: Column, metrics: Metrics, settings: EvaluationSettings) -> str:
     """Render the card of a column; empty if the stage does not have the column."""
-    proportion = column.proportion(f, settings)
+    proportion = column.proportion(metrics, settings)
     if proportion is None:
         return ""
     return _card(column.title, _percent(proportion), _interval(proportion))
 
 
-def _criticals(f: Metrics) -> Iterator[str]:
-    c, e = f.criticals, f.escalation
+def _criticals(metrics: Metrics) -> Iterator[str]:
+    c, e = metrics.criticals, metrics.escalation
     assert c is not None  # noqa: S101 - the caller checks this
     if c.missed.count:
         told = ", ".join(f"{count:,} as {tier}" for tier, count in c.missed_as.items())
@@ -189,22 +193,26 @@ def _stratum_bar(stratum: Stratum) -> Bar:
     return Bar(f"{stratum.dimension}: {stratum.group}", stratum.right, note, stratum.flagged)
 
 
-def _fields(f: Metrics) -> Iterator[str]:
+def _fields(metrics: Metrics) -> Iterator[str]:
     yield (
         "<h2>Field by field</h2><p class=soft>Proportion of readable answers; the whisker is the"
         " interval (kb: evaluate.confidence_z).</p>"
     )
-    rows = [Bar(name, each, bad=each.count < each.of) for name, each in f.fields.items()]
-    if f.score_within is not None:
+    rows = [Bar(name, each, bad=each.count < each.of) for name, each in metrics.fields.items()]
+    if metrics.score_within is not None:
         rows.append(
-            Bar("score close", f.score_within, bad=f.score_within.count < f.score_within.of)
+            Bar(
+                "score close",
+                metrics.score_within,
+                bad=metrics.score_within.count < metrics.score_within.of,
+            )
         )
     yield bars(rows, "proportion of answers in which each field is right")
 
 
-def _matrices(f: Metrics) -> Iterator[str]:
+def _matrices(metrics: Metrics) -> Iterator[str]:
     yield "<h2>Confusion matrices</h2>"
-    for name, counts in f.confusion.items():
+    for name, counts in metrics.confusion.items():
         flawed = any(said != expected for expected, row in counts.items() for said in row)
         opened = " open" if flawed else ""
         told = "" if flawed else " (no errors)"
@@ -214,15 +222,15 @@ def _matrices(f: Metrics) -> Iterator[str]:
         )
 
 
-def _plans(f: Metrics) -> Iterator[str]:
-    if f.shares is None:
+def _plans(metrics: Metrics) -> Iterator[str]:
+    if metrics.shares is None:
         return
     yield (
         "<h2>Shares by number of fails to"
         " receive</h2><table><tr><th>FTRs<th>plans<th>owed<th>coverable<th>lost<th>overstated"
     )
     yield "<th>no answer</tr>"
-    for name, totals in ({**f.shares_by_ftr_count, "all": f.shares}).items():
+    for name, totals in ({**metrics.shares_by_ftr_count, "all": metrics.shares}).items():
         yield _plan_row(name, totals)
     yield "</table>"
 
@@ -234,18 +242,20 @@ def _plan_row(name: str, t: PlanTotals) -> str:
     return f"<tr{' class=alarm' if t.lost else ''}><td>{escape(name)}{numbers}</tr>"
 
 
-def _rules(f: Metrics) -> Iterator[str]:
+def _rules(metrics: Metrics) -> Iterator[str]:
     yield "<h2>Rules that first answers broke</h2>"
-    if f.rules:
-        yield bars([Bar(rule, each, bad=True) for rule, each in f.rules.items()], "rules broken")
+    if metrics.rules:
+        yield bars(
+            [Bar(rule, each, bad=True) for rule, each in metrics.rules.items()], "rules broken"
+        )
     else:
         yield "<p>None.</p>"
-    if f.no_answer:
+    if metrics.no_answer:
         counts = ", ".join(
-            f"<code>{escape(rule)}</code> {count:,}" for rule, count in f.no_answer.items()
+            f"<code>{escape(rule)}</code> {count:,}" for rule, count in metrics.no_answer.items()
         )
         yield f"<p>No answer, by reason: {counts}.</p>"
-    counts = ", ".join(f"{status} {count:,}" for status, count in f.statuses.items() if count)
+    counts = ", ".join(f"{status} {count:,}" for status, count in metrics.statuses.items() if count)
     yield f"<p class=soft>Answers after repair: {counts}.</p>"
 
 

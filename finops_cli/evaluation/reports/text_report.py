@@ -26,60 +26,64 @@ def evaluation_text(evaluation: Evaluation, settings: EvaluationSettings) -> str
 
 
 def _rows(evaluation: Evaluation, settings: EvaluationSettings) -> Iterator[str]:
-    made, f = evaluation.made_from, evaluation.metrics
+    made, metrics = evaluation.made_from, evaluation.metrics
     yield fill(evaluation.verdict.sentence, 79)
     yield ""
-    if f is not None:
-        yield from _answers(made, f, settings)
-        yield from _speed(f)
+    if metrics is not None:
+        yield from _answers(made, metrics, settings)
+        yield from _speed(metrics)
         yield from _engine(evaluation.engine)
     yield from _baselines(evaluation.baselines)
 
 
-def _answers(made: MadeFrom, f: Metrics, settings: EvaluationSettings) -> Iterator[str]:
-    model = made.models.get(f.stage)
-    yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {f.stage}")
-    yield _row("records", f"{f.valid_records:,} ({made.records})")
-    if f.criticals is not None:
-        c = f.criticals
+def _answers(made: MadeFrom, metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:
+    model = made.models.get(metrics.stage)
+    yield _row("evaluated", f"{made.backend}{f' {model}' if model else ''}, {metrics.stage}")
+    yield _row("records", f"{metrics.valid_records:,} ({made.records})")
+    if metrics.criticals is not None:
+        c = metrics.criticals
         yield _row("missed criticals", _proportion(c.missed))
         if c.unanswered:
             yield _row("", c.silence)
         yield _row("false alarms", _proportion(c.false_alarms))
-    if f.shares is not None:
-        s = f.shares
+    if metrics.shares is not None:
+        s = metrics.shares
         yield _row(
             "shares lost", f"{s.lost:,} of {s.coverable:,} coverable; overstated {s.overstated:,}"
         )
         yield _row("plans without loss", _proportion(s.without_loss))
-    first = f.first_answers
+    first = metrics.first_answers
     right, wrong, none = (f"{first[name]:,}" for name in ("right", "wrong", "none"))
     yield _row("first answers", f"right {right}, wrong {wrong}, no answer {none}")
     for column in COLUMNS:
-        proportion = column.proportion(f, settings)
+        proportion = column.proportion(metrics, settings)
         if proportion is not None:
             yield _row(column.label, _proportion(proportion))
-    if f.rejected:
-        yield _row("rejected", f"{f.rejected:,} records that cannot be used")
-    yield from _fields(f)
-    yield from _list("rules broken", [f"{rule} {share.count:,}" for rule, share in f.rules.items()])
-    yield from _list("no answer for", [f"{rule} {count:,}" for rule, count in f.no_answer.items()])
-    yield from _strata(f)
+    if metrics.rejected:
+        yield _row("rejected", f"{metrics.rejected:,} records that cannot be used")
+    yield from _fields(metrics)
+    yield from _list(
+        "rules broken", [f"{rule} {share.count:,}" for rule, share in metrics.rules.items()]
+    )
+    yield from _list(
+        "no answer for", [f"{rule} {count:,}" for rule, count in metrics.no_answer.items()]
+    )
+    yield from _strata(metrics)
 
 
-def _fields(f: Metrics) -> Iterator[str]:
-    flawed = {name: each for name, each in f.fields.items() if each.count < each.of}
-    if f.score_within is not None and "priority_score" in flawed:
-        yield _row("score", f"exact {_proportion(f.fields['priority_score'])}")
-        yield _row("", f"within {_proportion(f.score_within)}")
+def _fields(metrics: Metrics) -> Iterator[str]:
+    flawed = {name: each for name, each in metrics.fields.items() if each.count < each.of}
+    if metrics.score_within is not None and "priority_score" in flawed:
+        yield _row("score", f"exact {_proportion(metrics.fields['priority_score'])}")
+        yield _row("", f"within {_proportion(metrics.score_within)}")
     for place, (name, each) in enumerate(
         sorted(flawed.items(), key=lambda item: (item[1].pct or Decimal(0), item[0]))
     ):
         yield _row("fields" if not place else "", f"{name:<23} {_proportion(each)}")
 
 
-def _strata(f: Metrics) -> Iterator[str]:
-    worse = [stratum for stratum in f.strata if stratum.flagged]
+def _strata(metrics: Metrics) -> Iterator[str]:
+    worse = [stratum for stratum in metrics.strata if stratum.flagged]
     for place, stratum in enumerate(worse[:_STRATA]):
         yield _row("worse where" if not place else "", f"{stratum.dimension}: {stratum.group}")
         yield _row("", f"  right {_proportion(stratum.right)}")
@@ -98,8 +102,8 @@ def _baselines(ran: Baselines) -> Iterator[str]:
         yield _row("", f"  right {_proportion(each.classified.right)}{took}")
 
 
-def _speed(f: Metrics) -> Iterator[str]:
-    s = f.speed
+def _speed(metrics: Metrics) -> Iterator[str]:
+    s = metrics.speed
     if s.p50_ms is not None:
         rate = "" if s.tokens_per_second is None else f"; {s.tokens_per_second:,} tokens/s"
         yield _row(
