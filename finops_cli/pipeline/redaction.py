@@ -148,7 +148,7 @@ class RequireGuard(RedactionPolicy):
             else "--guard off keeps the text unchanged"
         )
         return MissingPiece(
-            f"{what} has free text, and no guard is installed to read it",
+            f"{what} has free text, and the scanner for personal data is not installed",
             f"{extras.cure('guard')}; --guard on withholds such text instead, {otherwise}",
         )
 

@@ -120,6 +120,8 @@ def request(plan: CreatePlan, digests: Mapping[Path, str]) -> dict[str, object]:
 def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
     """Raise MissingPiece for a file that does not exist, UsageError for one that is not GGUF."""
     for file in plan.files:
+        if file.path is None and options.gguf is not None and options.gguf.name == file.name:
+            raise MissingPiece(f"{options.gguf}: no such file", "give a GGUF file: --gguf FILE")
         if file.path is None:
             places = " nor ".join(str(place.parent) for place in file.sought)
             raise MissingPiece(
