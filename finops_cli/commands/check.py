@@ -56,7 +56,6 @@ def check(
     from finops_cli.checking.against_input import check_run
     from finops_cli.checking.outputs import check_lines
     from finops_cli.checking.raw_replies import check_raw, refuse_without_replies
-    from finops_cli.commands.run_summary import render_counts
     from finops_cli.errors import UsageError
     from finops_cli.files.jsonl import lines_of
     from finops_cli.files.safe_io import reading, writing
@@ -87,11 +86,17 @@ def check(
             good, wrong = good + verdict.ok, wrong + (not verdict.ok)
             violations.update(finding.rule for finding in verdict.findings)
     if not quiet:
-        typer.echo(
-            f"{'checked':<12} {good + wrong:,} lines: {good:,} good, {wrong:,} with findings",
-            err=True,
-        )
-        if violations:
-            typer.echo(render_counts("violations", violations), err=True)
+        _print_summary(good, wrong, violations)
     if wrong:
         raise typer.Exit(1)
+
+
+def _print_summary(good: int, wrong: int, violations: Counter[str]) -> None:
+    """Print on stderr how many lines are good, and how often each rule is violated."""
+    from finops_cli.commands.run_summary import render_counts
+
+    typer.echo(
+        f"{'checked':<12} {good + wrong:,} lines: {good:,} good, {wrong:,} with findings", err=True
+    )
+    if violations:
+        typer.echo(render_counts("violations", violations), err=True)
