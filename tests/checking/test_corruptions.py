@@ -26,12 +26,12 @@ from tests.support.oracle.random_fails import random_case, random_fail
 
 SEED, GOOD_ONES = 20260201, 2_000
 Line = dict[str, Any]
-Judged = tuple[Corruption, list[str]]
+CheckedCorruption = tuple[Corruption, list[str]]
 
 
 def findings_of(line: Line) -> list[dict[str, Any]]:
-    """What the checker says of one line of `finops check`: `{fail, triage}`, `{input, resolution}`,
-    or a bare answer.
+    """Return the checker's findings for one line of `finops check`: `{fail, triage}`, `{input,
+    resolution}` or an answer alone.
     """
     [verdict] = check_lines([json.dumps(line).encode()], load_kb(bundled_kb_dir()))
     assert verdict.ok is not bool(verdict.findings)
@@ -39,14 +39,16 @@ def findings_of(line: Line) -> list[dict[str, Any]]:
 
 
 def plain(line: Line) -> Line:
-    """`line` with floats instead of Decimals, to be corrupted and written again."""
+    """Return `line` with floats instead of Decimals, so that it can be corrupted and
+    written again.
+    """
     again = json.loads(json.dumps(line, default=float))
     assert isinstance(again, dict)
     return again
 
 
 def varied_lines(lines: list[Line], kind: str, most: int) -> list[Line]:
-    """The first lines that each bring a word not seen before."""
+    """Return the first lines that each have a word not seen before."""
     seen: set[str] = set()
     kept = []
     for line in lines:
@@ -66,7 +68,7 @@ def varied_lines(lines: list[Line], kind: str, most: int) -> list[Line]:
 
 
 @pytest.fixture(scope="module")
-def judged_fails() -> list[Line]:
+def correct_fails() -> list[Line]:
     rng = Random(SEED)
     fails = [random_fail(rng, f"F-{number}") for number in range(GOOD_ONES)]
     return [
@@ -76,7 +78,7 @@ def judged_fails() -> list[Line]:
 
 
 @pytest.fixture(scope="module")
-def judged_cases() -> list[Line]:
+def correct_cases() -> list[Line]:
     rng = Random(SEED + 1)
     cases = [random_case(rng, f"C-{number}") for number in range(GOOD_ONES)]
     lines = zip(cases, finops("resolve", cases), strict=True)
@@ -84,10 +86,10 @@ def judged_cases() -> list[Line]:
 
 
 @pytest.fixture(scope="module")
-def corrupted(judged_fails: list[Line], judged_cases: list[Line]) -> list[Judged]:
-    """Each corruption with the paths that are blamed when the record or input stands beside it."""
+def corrupted(correct_fails: list[Line], correct_cases: list[Line]) -> list[CheckedCorruption]:
+    """Each corruption with the paths that are reported when the input is known."""
     found = []
-    for kind, lines in (("triage", judged_fails), ("resolution", judged_cases)):
+    for kind, lines in (("triage", correct_fails), ("resolution", correct_cases)):
         for line in [*varied_lines(lines, kind, 12), *lines[::100]]:
             for corruption in corruptions(line[kind]):
                 findings = findings_of(line | {kind: corruption.answer})
@@ -106,17 +108,17 @@ def is_accepted_path(corruption: Corruption, path: str) -> bool:
 
 
 def describe_missed(missed: list[str], of: int) -> str:
-    """How many were missed, and the first of them."""
+    """Return how many were missed, and the first of them."""
     return f"{len(missed)} of {of}\n" + "\n".join(missed[:40])
 
 
-def find_misjudged(corrupted: list[Judged]) -> Iterator[str]:
+def find_misjudged(corrupted: list[CheckedCorruption]) -> Iterator[str]:
     for corruption, paths in corrupted:
         if not any(is_accepted_path(corruption, path) for path in paths):
             yield f"{corruption.path} {corruption.what}: blamed {paths or 'nothing'}"
 
 
-def test_corruptions_number_at_least_600_in_both_stages(corrupted: list[Judged]) -> None:
+def test_corruptions_number_at_least_600_in_both_stages(corrupted: list[CheckedCorruption]) -> None:
     """The tests of this module use at least 600 corrupted answers, from triage and from
     resolution.
     """
@@ -125,7 +127,7 @@ def test_corruptions_number_at_least_600_in_both_stages(corrupted: list[Judged])
     assert kinds == {True, False}
 
 
-def test_check_blames_the_corrupted_field(corrupted: list[Judged]) -> None:
+def test_check_blames_the_corrupted_field(corrupted: list[CheckedCorruption]) -> None:
     """When the input is known, a finding names the corrupted field. For a missing or unknown field
     it may name the parent.
     """
@@ -133,7 +135,7 @@ def test_check_blames_the_corrupted_field(corrupted: list[Judged]) -> None:
     assert not missed, describe_missed(missed, len(corrupted))
 
 
-def test_check_blames_no_other_field(corrupted: list[Judged]) -> None:
+def test_check_blames_no_other_field(corrupted: list[CheckedCorruption]) -> None:
     """When the input is known, the checker reports no field that was left unchanged."""
     wrong = []
     for corruption, paths in corrupted:
@@ -146,22 +148,24 @@ def test_check_blames_no_other_field(corrupted: list[Judged]) -> None:
 
 
 def test_check_of_correct_answers_with_input_finds_nothing(
-    judged_fails: list[Line], judged_cases: list[Line]
+    correct_fails: list[Line], correct_cases: list[Line]
 ) -> None:
     """A correct answer beside its input gives no finding."""
     blamed = [
         str((line, found))
-        for line in [*judged_fails, *judged_cases]
+        for line in [*correct_fails, *correct_cases]
         if (found := findings_of(line))
     ]
     assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
 
 
 def test_check_of_correct_answers_alone_finds_nothing(
-    judged_fails: list[Line], judged_cases: list[Line]
+    correct_fails: list[Line], correct_cases: list[Line]
 ) -> None:
     """A correct answer without its input gives no finding."""
-    bare = [line["triage"] for line in judged_fails] + [line["resolution"] for line in judged_cases]
+    bare = [line["triage"] for line in correct_fails] + [
+        line["resolution"] for line in correct_cases
+    ]
     blamed = [str((answer, found)) for answer in bare if (found := findings_of(answer))]
     assert not blamed, describe_missed(blamed, 2 * GOOD_ONES)
 
@@ -171,7 +175,7 @@ def is_well_formed(answer: Line) -> bool:
     return shape.read(json.loads(json.dumps(answer), parse_float=Decimal)) is not None
 
 
-def test_check_command_reports_the_same_paths(corrupted: list[Judged]) -> None:
+def test_check_command_reports_the_same_paths(corrupted: list[CheckedCorruption]) -> None:
     """`finops check` prints one verdict for each line, in order and counted from 1, with the paths
     that the library reports.
     """
@@ -185,10 +189,10 @@ def test_check_command_reports_the_same_paths(corrupted: list[Judged]) -> None:
 @pytest.mark.parametrize("field", ["inventory_modifier", "concentration_modifier"])
 @pytest.mark.parametrize("absurd", [-1e300, -(10**30), 1e300])
 def test_check_of_an_absurd_modifier_is_a_finding(
-    judged_fails: list[Line], field: str, absurd: float
+    correct_fails: list[Line], field: str, absurd: float
 ) -> None:
     """A modifier far out of range is a finding and not a crash, with and without the record."""
-    line = judged_fails[0]
+    line = correct_fails[0]
     answer = line["triage"] | {
         "score_components": line["triage"]["score_components"] | {field: absurd}
     }
@@ -197,7 +201,7 @@ def test_check_of_an_absurd_modifier_is_a_finding(
 
 
 def test_check_of_triage_alone_accepts_only_possible_answers(
-    corrupted: list[Judged],
+    corrupted: list[CheckedCorruption],
 ) -> None:
     """A triage without its record is accepted exactly when the oracle gives that answer to some
     record.
@@ -215,7 +219,7 @@ def test_check_of_triage_alone_accepts_only_possible_answers(
     assert not wrong, describe_missed(wrong, len(bare))
 
 
-def test_check_of_plan_alone_rejects_impossible_numbers(corrupted: list[Judged]) -> None:
+def test_check_of_plan_alone_rejects_impossible_numbers(corrupted: list[CheckedCorruption]) -> None:
     """A plan without its input gets a finding when its numbers are impossible for every number of
     shares owed.
     """

@@ -66,7 +66,9 @@ def test_unknown_option_is_refused_in_the_form_of_every_message(words: tuple[str
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
 def test_program_option_after_a_command_names_its_place(words: tuple[str, ...]) -> None:
-    """Rule: `finops run --kb DIR` is told that --kb goes before the command, at every depth."""
+    """`finops run --kb DIR` ends with a fix that puts --kb before the command, for every
+    command.
+    """
     if not words:
         return
     result = run_in_process(*words, "--kb", "k")
@@ -81,7 +83,9 @@ def test_program_option_after_a_command_names_its_place(words: tuple[str, ...]) 
 def test_value_out_of_range_names_both_ends(
     words: tuple[str, ...], name: str, value: str, bounds: list[float]
 ) -> None:
-    """Rule: a number that is too small or too large is told both ends of the range."""
+    """A number that is too small or too large ends with a message that names both ends of
+    the range.
+    """
     result = run_in_process(*words, name, value)
     assert result.exit_code == 2
     assert FORM.fullmatch(result.stderr)

@@ -21,8 +21,8 @@ def row(kb: KnowledgeBase) -> Row:
 
 
 def test_grade_of_own_completion_is_valid_exact_and_decided(kb: KnowledgeBase) -> None:
-    """The completion of each row is valid, exact and the same decision, and other text is none of
-    these.
+    """The completion of each row is valid, exact and the same decision. Other text has none of
+    these grades.
     """
     rows = [
         triage_row(1, 7, kb, "coverage"),

@@ -39,8 +39,8 @@ PLANTED = [(kind, number) for kind in personal_data.PLANTED for number in range(
 def plant_fails(
     draw: personal_data.Draw,
 ) -> tuple[list[dict[str, Any]], list[personal_data.Planted]]:
-    """A fail for each piece of personal data: in the notes, the reason of a DK, what an importer
-    kept, or a line that is no record.
+    """Return a fail for each piece of personal data: in the notes, the dispute reason, the origin,
+    or an invalid line.
     """
     fails, planted = [], []
     for kind, number in PLANTED:

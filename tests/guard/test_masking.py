@@ -26,8 +26,8 @@ COUNT = 500
 
 
 def has_leak(planted: personal_data.Planted, text: str) -> bool:
-    """Whether `text` still shows the number, or four characters of it in a row with a digit among
-    them.
+    """Return whether `text` still has the number, or four of its characters in a row with a digit
+    among them.
     """
     parts = re.findall(r"[A-Za-z0-9]{4,}", planted.what)
     return planted.what in text or any(part in text for part in parts if re.search("[0-9]", part))

@@ -22,12 +22,12 @@ from finops_cli.quantization.accuracy_check import check_accuracy
 from tests.support.program import ROOT, Finops
 
 RATES = {"triage": 98, "resolver": 80}
-"""Percent of unseen records that each model gets right by itself, at least."""
-ASKED = 60
+"""The least percentage of unseen records that each model answers correctly."""
+SAMPLE_SIZE = 60
 CHANCE = {"triage": 7, "resolver": 10}
-"""Percent that so few may fall short of it."""
+"""Percentage points by which so small a sample may fall short."""
 MOST_FTRS = 3
-"""What the resolver is made for: so many fails to receive."""
+"""The greatest number of fails to receive that the bundled resolver was trained on."""
 
 
 @pytest.mark.parametrize("folder", ["bundled_models", "training/continue"])
@@ -73,10 +73,10 @@ def test_bundled_model_answers_unseen_records_accurately(
     small sample.
     """
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
-    rows = list(islice(unseen_rows(stage, kb), ASKED))
+    rows = list(islice(unseen_rows(stage, kb), SAMPLE_SIZE))
     scores = check_accuracy(model_files([stage])[stage], stage, rows, kb, lambda done: None)
-    assert scores.asked == ASKED
-    assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * ASKED
+    assert scores.asked == SAMPLE_SIZE
+    assert 100 * scores.exact >= (RATES[stage] - CHANCE[stage]) * SAMPLE_SIZE
 
 
 def test_evaluation_of_bundled_model_reports_accuracy_speed(tmp_path: Path, finops: Finops) -> None:

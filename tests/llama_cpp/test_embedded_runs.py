@@ -234,7 +234,7 @@ note("WATCHED")
 def test_llama_cpp_run_opens_no_connection(tiny: Path, tmp_path: Path) -> None:
     """Neither finops nor the model's process opens a network connection."""
     (tmp_path / "sitecustomize.py").write_text(_WATCH)
-    message = tmp_path / "told.txt"
+    log = tmp_path / "connections.txt"
     command = [
         sys.executable,
         "-m",
@@ -249,12 +249,12 @@ def test_llama_cpp_run_opens_no_connection(tiny: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
-        "FINOPS_TEST_WATCHED": str(message),
+        "FINOPS_TEST_WATCHED": str(log),
     }
     done = subprocess.run(
         command, input=jsonl(a_fail()), capture_output=True, check=False, env=environment, cwd=ROOT
     )
     assert done.returncode == 1, done.stderr
-    lines = [line.split() for line in message.read_text().splitlines()]
+    lines = [line.split() for line in log.read_text().splitlines()]
     assert [words for words in lines if words[0] == "REACHED"] == []
     assert len({pid for word, pid in lines if word == "WATCHED"}) == 2

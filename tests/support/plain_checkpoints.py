@@ -69,10 +69,10 @@ def noise(config: Mapping[str, Any], seed: int = 1) -> dict[str, Any]:
     from finops_cli.weights.tensor_map import list_tensors
 
     draw = np.random.default_rng(seed)
-    wanted = list_tensors(read_architecture(dict(config), Path("config.json")))
+    tensor_specs = list_tensors(read_architecture(dict(config), Path("config.json")))
     return {
         tensor.source: draw.normal(scale=0.05, size=tensor.source_shape).astype(np.float32)
-        for tensor in wanted
+        for tensor in tensor_specs
     }
 
 
