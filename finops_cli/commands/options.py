@@ -52,6 +52,7 @@ BackendOption = Annotated[
         ),
     ),
 ]
+_WORKERS = "\n".join(f"{spec.name}: {spec.workers}" for spec in BACKENDS.values() if spec.workers)
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -59,10 +60,7 @@ Workers = Annotated[
         min=1,
         max=256,
         metavar="N",
-        help=(
-            "Number of answers in work at a time: processes of the engine, requests to each Ollama"
-            " server, or answers of llama-cpp. Default: 1; for llama-cpp, the fastest number."
-        ),
+        help=f"Number of answers in work at a time.\n\n\b\n{_WORKERS}",
     ),
 ]
 Hosts = Annotated[

@@ -54,6 +54,8 @@ class BackendSpec:
     """Options of this backend only: from the field of BackendRequest to the name on the command
     line. {stage} in a name stands for each stage that a run asks.
     """
+    workers: str = ""
+    """The meaning of `--workers` for this backend, for `--help`; empty: it takes no such number."""
     find: Callable[[BackendRequest, KnowledgeBase], SelectedBackend | NotApplicable] | None = None
     """Try to open the backend for `auto`, in the order of the table; None: `auto` never selects it.
     """
@@ -236,6 +238,7 @@ BACKENDS: dict[str, BackendSpec] = {
             name="ollama",
             summary="models on Ollama servers",
             open=_open_ollama,
+            workers="requests to each server (default: 1)",
             options={"hosts": "--host", "models": "--{stage}-model"},
             find=_find_ollama,
             diagnose=_diagnose_ollama,
@@ -244,6 +247,7 @@ BACKENDS: dict[str, BackendSpec] = {
             name="llama-cpp",
             summary="model files on this machine",
             open=_open_llama_cpp,
+            workers="answers (default: the fastest number)",
             options={"ggufs": _GGUF},
             find=_find_llama_cpp,
             diagnose=_diagnose_llama_cpp,
@@ -252,6 +256,7 @@ BACKENDS: dict[str, BackendSpec] = {
             name="engine",
             summary="the rules themselves, without a model",
             open=_open_engine,
+            workers="processes (default: 1)",
             options={},
             find=_find_engine,
         ),
