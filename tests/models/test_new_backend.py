@@ -122,7 +122,7 @@ def test_unknown_backend_lists_the_backends_of_the_table(cli: CliRunner) -> None
     assert done.exit_code == 2
     accepted = ", ".join(("auto", *BACKENDS))
     assert "toy" in accepted
-    assert f"tyo is not a backend; accepted: {accepted}" in " ".join(done.stderr.split())
+    assert f"--backend is tyo. Expected one of: {accepted}." in " ".join(done.stderr.split())
 
 
 def test_doctor_shows_the_diagnosis_of_a_new_backend(cli: CliRunner) -> None:
