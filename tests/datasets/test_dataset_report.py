@@ -148,6 +148,7 @@ def test_dataset_report_finds_a_wrong_number_in_reasoning(
     assert (done.returncode, b"resolver.jsonl:3: trace." in done.stdout) == (1, True)
 
 
+@pytest.mark.parametrize("data", [pytest.param(10_000, marks=pytest.mark.slow)], indirect=True)
 def test_dataset_report_finds_a_requirement_not_met(
     data: Path, finops: Finops, tmp_path: Path
 ) -> None:
