@@ -218,7 +218,7 @@ def test_no_name_contains_a_word_of_the_old_vocabulary() -> None:
     assert found == {}
 
 
-def tests_in(text: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+def list_tests(text: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [function for function in functions(text) if function.name.startswith("test_")]
 
 
@@ -226,7 +226,7 @@ def badly_named_tests(text: str) -> list[str]:
     """Names of tests that are too long, or that begin with an article."""
     return [
         test.name
-        for test in tests_in(text)
+        for test in list_tests(text)
         if len(test.name) > TEST_NAME_LENGTH or test.name.split("_")[1] in ARTICLES
     ]
 
@@ -234,7 +234,7 @@ def badly_named_tests(text: str) -> list[str]:
 def undocumented_tests(text: str) -> list[str]:
     """Names of tests without a docstring that ends in a full stop."""
     return [
-        test.name for test in tests_in(text) if not (ast.get_docstring(test) or "").endswith(".")
+        test.name for test in list_tests(text) if not (ast.get_docstring(test) or "").endswith(".")
     ]
 
 
