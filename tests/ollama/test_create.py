@@ -246,7 +246,7 @@ def test_create_on_a_terminal_shows_progress_on_stderr(server: FakeOllama, gguf:
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
-        (None, 3, "no such file in"),
+        (None, 3, "model.gguf: no such file"),
         (b"", 2, "not with GGUF"),
         (b"PK\x03\x04", 2, "not with GGUF"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", 2, "git lfs pull"),
