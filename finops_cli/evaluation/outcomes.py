@@ -83,7 +83,9 @@ def read_outcomes(folder: Path) -> Iterator[Outcome]:
 
 
 def _refuse_other_fields(outcome: Outcome) -> None:
-    """Raise ValueError if an answer lacks a graded field of the stage."""
+    """Raise ValueError for an unknown stage, or if an answer lacks a graded field of the stage."""
+    if outcome.stage not in GRADED_STAGES:
+        raise ValueError(f"stage is {outcome.stage}. Expected {' or '.join(GRADED_STAGES)}")
     graded = GRADED_STAGES[outcome.stage].fields
     for fields in (outcome.expected, outcome.said):
         if outcome.first is not None and fields is not None and not fields.keys() >= {*graded}:

@@ -227,7 +227,7 @@ def test_sentence_check_finds_numbers_that_contradict(old: str, new: str, tmp_pa
         ('id = "loss-narrowed"', 'id = "growth"', r"positive\.growth: the id is used twice"),
         ('id = "beat-own-plan", held_out = true', 'id = "beat-own-plan"', None),
         ("low = 400, high = 48000", "low = 48000, high = 400", r"measures\.usd_m"),
-        ('"Nevada", "Texas"', '"Nevada", "Nevada"', r"words\.state: .*each once"),
+        ('"Nevada", "Texas"', '"Nevada", "Nevada"', r"words\.state: .*all different"),
         ("[registers]", "[registers", r"line"),
     ],
 )

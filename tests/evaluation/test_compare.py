@@ -150,5 +150,5 @@ def test_compare_names_an_invalid_outcome_line(
     done = finops("compare", tmp_path / "a", tmp_path / "a")
     assert (
         done.returncode,
-        b"outcomes.jsonl line 2: is not an outcome of an evaluation" in done.stderr,
+        b"outcomes.jsonl line 2 is not an outcome of an evaluation" in done.stderr,
     ) == (2, True), done.stderr

@@ -55,7 +55,8 @@ CLOSES_STDIN_THEN_DIES = (
 ANSWERS_ALL_IN_TURN = (
     LOADED
     + "while True:\n    request = receive()\n    send(Begun(request.number))\n    time.sleep(0.1)\n"
-    "    send(GenerationResult(request.number, request.prompt, 'stop', 1))\n"
+    "    answer = {'number': request.number, 'text': request.prompt}\n"
+    "    send(GenerationResult(**answer, end='stop', prompt_tokens=1))\n"
 )
 
 
@@ -247,7 +248,7 @@ _PARENT = """
 import sys
 from finops_cli.models.llama_cpp.worker_process import WorkerProcess
 from finops_cli.models.llama_cpp.messages import Load
-one = WorkerProcess(Load(sys.argv[1], 512))
+one = WorkerProcess(Load(path=sys.argv[1], context=512))
 print(one.pid, flush=True)
 one.ready(600)
 """
