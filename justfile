@@ -3,7 +3,11 @@
 default: check test
 
 test:
-    pytest
+    pytest -n 2 --dist loadfile
+
+# without the command line, model files and training: about half a minute
+test-fast:
+    pytest -n 2 --dist loadfile -m "not slow and not cli and not train and not llama"
 
 check:
     ruff check .

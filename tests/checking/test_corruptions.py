@@ -24,6 +24,8 @@ from tests.support.oracle.corruptions import (
 )
 from tests.support.oracle.random_fails import random_case, random_fail
 
+pytestmark = pytest.mark.slow
+
 SEED, GOOD_ONES = 20260201, 2_000
 Line = dict[str, Any]
 CheckedCorruption = tuple[Corruption, list[str]]

@@ -59,6 +59,7 @@ def without_texts(plan: Resolution) -> Resolution:
     return replace(plan, resolution_steps=steps, narrative="x", escalation_reason="")
 
 
+@pytest.mark.slow
 def test_texts_of_the_engine_have_no_findings(
     triages: list[tuple[FailRecord, Triage]],
     plans: list[tuple[ResolverInput, Resolution]],
@@ -112,6 +113,7 @@ def add_number(text: str, rng: Random) -> str:
     return " ".join(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("corrupt", "least"), [(change_digit, 0.90), (add_number, 0.93)])
 def test_reason_with_a_wrong_number_is_usually_found(
     corrupt: Callable[[str, Random], str],
@@ -133,6 +135,7 @@ def test_reason_with_a_wrong_number_is_usually_found(
     assert seen >= least * len(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("corrupt", "least"), [(change_digit, 0.75), (add_number, 0.93)])
 def test_rationale_with_a_wrong_number_is_usually_found(
     corrupt: Callable[[str, Random], str],
@@ -356,6 +359,7 @@ def test_narrative_with_false_zero_shares_is_a_finding(kb: KnowledgeBase) -> Non
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["9" * limits.TEXT_CHARS, "1,111" * 13_000, "a1" * 32_000, " 9.5M" * 13_000, "\n 1. " * 10_000],

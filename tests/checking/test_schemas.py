@@ -161,6 +161,7 @@ def mutate(good: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODECS)
 @settings(max_examples=1500, deadline=None)
 @given(data=st.data())

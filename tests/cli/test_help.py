@@ -57,6 +57,7 @@ def test_every_option_is_explained_in_a_sentence(words: tuple[str, ...]) -> None
         assert text[0].isupper() or words == ("schema",), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "example"), every_example(), ids=lambda part: str(part)[:40])
 def test_command_line_of_an_example_parses(words: tuple[str, ...], example: Example) -> None:
     """Rule: the parser accepts each example, also where it needs a server or an extra."""
@@ -71,6 +72,7 @@ def test_command_line_of_an_example_parses(words: tuple[str, ...], example: Exam
         rest = [*getattr(context, "_protected_args", []), *context.args]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "example",
     [each for _, each in every_example() if not each.needs],

@@ -31,6 +31,7 @@ main()
 """Runs finops as if only the packages that it always needs were installed."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "package"),
     [

@@ -72,6 +72,7 @@ def add_column(row: dict[str, Any]) -> None:
     row["stray"] = 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

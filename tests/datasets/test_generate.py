@@ -43,6 +43,7 @@ def test_generate_meets_every_requirement_with_10_000_rows(data: Path) -> None:
     assert [each for each in requirements if each["met"] is not True] == []
 
 
+@pytest.mark.slow
 def test_dataset_report_of_the_files_equals_the_run(
     data: Path, finops: Finops, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_generated_splits_share_no_record(data: Path) -> None:
     assert not keys["train"] & keys["eval"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])
 def test_generate_with_the_same_seed_gives_the_same_bytes(
     stage: str, finops: Finops, tmp_path: Path
@@ -154,6 +156,7 @@ def test_generated_card_has_command_and_digests(finops: Finops, tmp_path: Path) 
     assert "path: triage-eval.jsonl" in card.split("---")[1]
 
 
+@pytest.mark.slow
 def test_generate_market_profile_has_small_fails(finops: Finops, tmp_path: Path) -> None:
     """With the market profile most fails are small, with a median value near 3,400 dollars (kb:
     data.market_values).
@@ -225,6 +228,7 @@ def test_generated_records_are_consistent(data: Path) -> None:
     assert 5 < sorted(prices)[len(prices) // 2] < 100
 
 
+@pytest.mark.slow
 def test_generate_keeps_other_stages_in_the_folder(finops: Finops, tmp_path: Path) -> None:
     """A new stage leaves the sets of other stages loadable. Parquet files of replaced rows are
     removed.

@@ -89,6 +89,7 @@ def jammed_ftr(place: int) -> dict[str, Any]:
     )
 
 
+@pytest.mark.slow
 def test_reasoning_of_every_case_has_no_findings(samples: list[Sample], kb: KnowledgeBase) -> None:
     """The reasoning of each random case is complete and correct."""
     found = [
@@ -228,6 +229,7 @@ def change_one_number(text: str, rng: Random) -> str | None:
     return None if other == at[0] else text[: at.start()] + other + text[at.end() :]
 
 
+@pytest.mark.slow
 def test_reasoning_check_finds_changed_numbers(samples: list[Sample], kb: KnowledgeBase) -> None:
     """The checker finds more than 99 of 100 single changes of a number."""
     rng, escaped, tried = Random(SEED), [], 0
@@ -256,6 +258,7 @@ def make_28_ftrs(rng: Random, owed: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_reasoning_of_28_receipts_fits_5_120_tokens(kb: KnowledgeBase) -> None:
     """Prompt, reasoning and plan of a case with 28 receipts fit the 5,120 tokens of card 2."""
     rng, sizes = Random(SEED), Counter[str]()

@@ -47,6 +47,7 @@ def change_grammar(folder: Path, old: str, new: str) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_sentence_depends_on_seed_split_and_index_only() -> None:
     """A sentence is the same in any process and any order, and differs for another seed."""
     program = """if True:
@@ -88,6 +89,7 @@ def test_sentence_labels_and_registers_are_even_at_any_count(split: Split) -> No
             assert len(cells) == examples.BLOCK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [7, 20260101])
 def test_sentence_texts_are_distinct_in_both_splits(seed: int) -> None:
     """No text occurs twice in 10,000 sentences of both splits, and the text decides the split."""
@@ -95,6 +97,7 @@ def test_sentence_texts_are_distinct_in_both_splits(seed: int) -> None:
     assert all(text_split(row.text) == split for split, row in rows(seed))
 
 
+@pytest.mark.slow
 def test_sentence_keys_repeat_only_after_all_were_used() -> None:
     """A template uses each of its keys once before it repeats one, so texts are distinct
     by design.
@@ -159,6 +162,7 @@ def shows_two_values(template: Template) -> bool:
     return any((figure, ".", "to") in parts for figure, _, part in parts if part == "from")
 
 
+@pytest.mark.slow
 def test_sentence_numbers_agree_with_the_words() -> None:
     """Direction, percentage and difference in a sentence agree with the two values that it
     mentions.

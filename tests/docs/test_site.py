@@ -27,6 +27,7 @@ def test_generated_page_is_current(page: str) -> None:
     assert (ROOT / page).read_text() == PAGES[page](), f"{page} is stale. Fix: just generate"
 
 
+@pytest.mark.slow
 def test_generator_names_a_stale_page(tmp_path: Path) -> None:
     """A page that differs in one letter, or that is absent, is stale; other pages are not."""
     for page in PAGES:
@@ -39,6 +40,7 @@ def test_generator_names_a_stale_page(tmp_path: Path) -> None:
     assert find_stale_pages(tmp_path) == ["docs/glossary.md", "docs/images/layers.svg"]
 
 
+@pytest.mark.slow
 def test_generator_check_of_current_pages_ends_with_0() -> None:
     """The generator with `--check` ends with exit 0 for current pages and writes nothing."""
     command = [sys.executable, "-m", "tools.generate_docs", "--check"]
@@ -71,6 +73,7 @@ def check_examples(page: Path, folder: Path) -> None:
         assert printed == output, f"{command}\n{messages}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
 def test_walk_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     """The commands of the quickstart and the tutorials, run in order, print what the page shows."""

@@ -35,6 +35,8 @@ from finops_cli.models.engine import Engine
 from tests.support.evaluations import read_lines, run_evaluation
 from tests.support.program import ROOT
 
+pytestmark = pytest.mark.slow
+
 TARGETS = {"priority_tier", "category"}
 
 

@@ -222,6 +222,7 @@ def test_evaluate_refuses_rows_of_the_train_split(
         run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=9, data=tmp_path / "lying.jsonl")
 
 
+@pytest.mark.slow
 def test_equal_evaluations_without_timing_are_identical(
     tmp_path: Path, server: FakeOllama, finops: Finops
 ) -> None:
@@ -251,6 +252,7 @@ def test_equal_evaluations_without_timing_are_identical(
         assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
+@pytest.mark.slow
 def test_evaluate_of_own_records_exits_1_for_a_bad_record(tmp_path: Path, finops: Finops) -> None:
     """An evaluation of own records with a bad one prints JSON on stdout and exits with 1.
     `--resume` refuses other records.

@@ -133,6 +133,7 @@ def test_resume_without_answers_removes_the_old_reports(finished: Path, finops: 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "stage", "more"),
     [

@@ -59,6 +59,7 @@ def plant_fails(
     return fails, planted
 
 
+@pytest.mark.slow
 def test_guarded_run_leaks_no_planted_personal_data(
     server: FakeOllama, tmp_path: Path, finops: Finops, quick_kb: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_guarded_run_leaks_no_planted_personal_data(
     assert judged.returncode == 0, judged.stdout[:500]
 
 
+@pytest.mark.slow
 def test_guarded_run_sends_look_alikes_unchanged(
     server: FakeOllama, tmp_path: Path, quick_kb: Path
 ) -> None:
@@ -222,6 +224,7 @@ def test_guard_off_sends_text_unchanged(server: FakeOllama, finops: Finops) -> N
     assert "masked" not in rows(done.stdout)[0]["provenance"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_engine_run_masks_only_with_the_guard_option(workers: int, finops: Finops) -> None:
     """The rules engine sends nothing, so it masks only with `--guard`. Then it masks names and
@@ -315,6 +318,7 @@ def test_check_matches_a_masked_fail_id_to_its_record(finops: Finops, tmp_path: 
         ), name
 
 
+@pytest.mark.slow
 def test_guarded_run_connects_only_to_the_server(server: FakeOllama, tmp_path: Path) -> None:
     """A run with a model and the guard looks up no name and opens no connection except to its
     server.

@@ -71,6 +71,7 @@ def test_guard_import_does_not_load_presidio() -> None:
     assert done.stdout.split() == ["False", "False"], done.stderr
 
 
+@pytest.mark.slow
 def test_guard_opens_no_connection_and_no_process() -> None:
     """Opening the guard and masking text looks up no name, connects to no address outside this
     machine and starts no process.

@@ -33,6 +33,7 @@ def has_leak(planted: personal_data.Planted, text: str) -> bool:
     return planted.what in text or any(part in text for part in parts if re.search("[0-9]", part))
 
 
+@pytest.mark.slow
 def test_guard_masks_500_planted_pieces_of_personal_data(guard: Guard) -> None:
     """Each of 500 planted pieces, of ten kinds, is replaced by its placeholder, and nothing else in
     the sentence changes.
@@ -202,6 +203,7 @@ _PIECES = st.one_of(
 TEXTS = st.lists(_PIECES, max_size=14).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(text=TEXTS)
 def test_guard_mask_of_a_masked_text_changes_nothing(text: str, guard: Guard) -> None:
@@ -210,6 +212,7 @@ def test_guard_mask_of_a_masked_text_changes_nothing(text: str, guard: Guard) ->
     assert guard.mask(once.text) == (once.text, ())
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(text=TEXTS)
 def test_guard_changes_nothing_outside_the_placeholders(text: str, guard: Guard) -> None:

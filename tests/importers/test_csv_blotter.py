@@ -280,6 +280,7 @@ def test_csv_delimiter_and_encoding_follow_the_mapping(tmp_path: Path) -> None:
     ) == ["D-1"]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 260), noise=st.binary(min_size=1, max_size=5))
 def test_csv_damage_never_stops_the_rows_after_it(

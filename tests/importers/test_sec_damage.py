@@ -223,6 +223,7 @@ def test_sec_undefined_byte_damages_only_a_number(tmp_path: Path) -> None:
     assert f"{path}:3: QUANTITY (FAILS) is " in result.stderr
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 700), noise=st.binary(max_size=4))
 def test_sec_overwritten_bytes_never_cause_a_crash(

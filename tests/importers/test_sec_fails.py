@@ -185,6 +185,7 @@ def test_sec_age_restarts_after_a_day_without_a_row(tmp_path: Path) -> None:
     ] == [(MSFT, 0, True), (MSFT, 1, True), (AMC, 0, False), (MSFT, 0, False), (MSFT, 1, False)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     failing=st.lists(

@@ -138,6 +138,7 @@ def test_run_without_a_bundled_model_requires_the_files(site: Path, installed: F
     assert re.search(r"ships small models: --triage-gguf /\S+/tiny-triage.gguf", messages(done))
 
 
+@pytest.mark.slow
 def test_doctor_and_models_list_the_bundled_models(installed: Finops) -> None:
     """`finops doctor` and `finops models` list the bundled models, and a missing llama.cpp is not
     reported as their fault.

@@ -24,6 +24,7 @@ from tests.support.records import a_fail
 from tests.support.text_models import ScriptedModel, correct_answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["triage", "resolve"])
 def test_mangled_answers_are_accepted_only_corrected_and_marked(
     stage: Any, kb: KnowledgeBase

@@ -91,6 +91,7 @@ FAULTS: tuple[Behaviour, ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["repair", "retry", "fallback", "reject"])
 def test_run_with_many_faults_keeps_and_marks_every_line(
     policy: str, quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
@@ -154,6 +155,7 @@ def run_uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path:
     return output.read_bytes()
 
 
+@pytest.mark.slow
 def test_resume_after_kills_of_a_model_run_is_identical(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_resume_after_kills_of_a_model_run_is_identical(
     assert (done.returncode, output.read_bytes()) == (0, whole)
 
 
+@pytest.mark.slow
 def test_interrupted_model_run_exits_130_and_can_be_resumed(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
@@ -220,6 +223,7 @@ def test_interrupted_model_run_exits_130_and_can_be_resumed(
     assert output.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_run_without_any_server_exits_3_and_can_be_resumed(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
@@ -263,6 +267,7 @@ def test_run_without_any_server_exits_3_and_can_be_resumed(
     assert [row["fail_id"] for row in rows(output.read_bytes())] == [f"F-{n}" for n in range(12)]
 
 
+@pytest.mark.slow
 def test_resumed_run_prints_the_same_summary(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:
@@ -299,6 +304,7 @@ def test_resumed_run_prints_the_same_summary(
         assert part in uninterrupted, uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

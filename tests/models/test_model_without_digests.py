@@ -73,6 +73,7 @@ def test_model_without_digests_is_counted_as_a_model(tmp_path: Path, remote: Scr
     assert "triage model 0 of 1 right as they came" in done.stderr
 
 
+@pytest.mark.slow
 def test_model_without_digests_is_graded_as_a_model(tmp_path: Path, remote: ScriptedModel) -> None:
     """The model's first answers are graded as wrong, and no report calls the model the
     reference.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from finops_cli.devtools.fake_ollama import (
     Behaviour,
     Changed,
@@ -20,6 +22,7 @@ from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl, rows
 
 
+@pytest.mark.slow
 def test_check_raw_repeats_the_findings_of_the_run(
     quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
@@ -67,6 +70,7 @@ def test_check_raw_repeats_the_findings_of_the_run(
     ]
 
 
+@pytest.mark.slow
 def test_check_raw_reports_truncated_and_missing_lines(
     quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
@@ -115,6 +119,7 @@ def test_check_raw_of_a_file_without_kept_replies_is_refused(
     assert b"fix: run it again with --keep-raw" in done.stderr
 
 
+@pytest.mark.slow
 def test_run_reports_a_model_that_was_replaced_meanwhile(
     quick_kb: Path, server: FakeOllama, tmp_path: Path
 ) -> None:

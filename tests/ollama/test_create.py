@@ -209,6 +209,7 @@ def test_create_reports_disk_space_and_steps_unless_quiet(
     assert finops(*command, "-q").stderr == b""
 
 
+@pytest.mark.slow
 def test_create_on_a_terminal_shows_progress_on_stderr(server: FakeOllama, gguf: Path) -> None:
     """On a terminal each step has a progress bar on stderr, and stdout has only data."""
     parent, child = pty.openpty()

@@ -80,6 +80,7 @@ def test_pool_waits_for_a_model_that_is_replaced(server: FakeOllama, quick: Know
     assert (answer.status, answer.attempt_errors[0].server) == ("ok", ("reply.model_missing",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [Crash(), BadRequest("no"), Busy(), Hang()])
 @pytest.mark.parametrize("poisoned", [range(3, 9), range(14, 20)])
 def test_pool_recovers_after_records_that_fail(
@@ -122,6 +123,7 @@ def run_statuses(model: Backend, kb: KnowledgeBase, count: int, stage: Any = "tr
     return [status for one in done for status in one.summary.statuses]
 
 
+@pytest.mark.slow
 def test_pool_of_two_servers_survives_the_loss_of_one(
     quick: KnowledgeBase,
 ) -> None:
@@ -135,6 +137,7 @@ def test_pool_of_two_servers_survives_the_loss_of_one(
         assert set(run_statuses(model, quick, 30)) == {"ok"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "at_once"), [("qwen35", 1), ("qwen3", 4)])
 def test_pool_sends_as_many_requests_as_the_model_has_slots(
     architecture: str, at_once: int, quick: KnowledgeBase
@@ -149,6 +152,7 @@ def test_pool_sends_as_many_requests_as_the_model_has_slots(
         assert server.most_at_once["finops-triage"] == at_once
 
 
+@pytest.mark.slow
 def test_pool_reduces_requests_to_a_full_server(quick: KnowledgeBase) -> None:
     """A 503 of a full server reduces the number of requests, and every record is answered."""
     models = (Model("finops-triage", "qwen3"), Model("finops-resolver", "qwen3"))
@@ -157,6 +161,7 @@ def test_pool_reduces_requests_to_a_full_server(quick: KnowledgeBase) -> None:
         assert set(run_statuses(model, quick, 30)) == {"ok"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fits_both", [True, False])
 def test_pool_alternates_models_where_only_one_fits(fits_both: bool, quick: KnowledgeBase) -> None:
     """If only one model fits in memory, a batch finishes stage 1 before stage 2, so models are
@@ -261,6 +266,7 @@ def test_pool_sends_records_in_their_order(server: FakeOllama, quick: KnowledgeB
     assert all(abs(int(qty) - 5000 - n) <= 2 for n, qty in enumerate(quantities))
 
 
+@pytest.mark.slow
 def test_pool_with_one_hung_server_starts_and_answers(quick: KnowledgeBase) -> None:
     """A server that does not answer its warm-up delays neither the start nor the other servers."""
     with FakeOllama() as well, FakeOllama(script=lambda _: Hang()) as hung:

@@ -45,6 +45,7 @@ ONCE_MORE, CRASHES = 2, 3
 """Requests in all for a record: an answer is asked for once more; a crash is overcome twice."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "rule", "requests"),
     [
@@ -82,6 +83,7 @@ def test_server_failure_has_its_rule_and_limited_retries(
     assert count_requests(server) == requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "behaviour", [Torn(), Crash(), ErrorLine(), Refused(), Busy(), WrongStatus(429, "")]
 )
@@ -114,6 +116,7 @@ def test_unreadable_answer_is_asked_again_with_the_schema(
     assert second["options"]["num_predict"] > first["options"]["num_predict"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [Hang(), Hang(after=2), Drip(0.05, endless=True)])
 def test_answer_after_the_timeout_is_cancelled(
     behaviour: Behaviour, server: FakeOllama, quick: KnowledgeBase

@@ -127,6 +127,7 @@ def repeat_forever(first: bytes, then: bytes) -> Iterator[bytes]:
         yield then
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then"),
     [

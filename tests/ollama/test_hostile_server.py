@@ -134,6 +134,7 @@ def test_endless_error_of_create_is_read_up_to_a_limit() -> None:
         uploads.create_model(client, b"{}", lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("show", "expected"),
     [
@@ -247,6 +248,7 @@ def test_empty_or_invalid_model_name_is_refused(name: str) -> None:
         api.card(server.url, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 500 Oh\r\n\r\n"]
 )
@@ -347,6 +349,7 @@ def test_models_of_a_failing_server_do_not_hide_the_others(finops: Finops) -> No
     assert (done.returncode, f"\n{good.url}  Ollama".encode() in done.stdout) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", [DEEP, LONG, NO_TEXT, b"[]", {"_debug_info": {"rendered_template": 5}}, 500]
 )

@@ -177,6 +177,7 @@ def test_stats_json_refuses_to_overwrite_input_or_output(tmp_path: Path, finops:
         assert [file.name for file in tmp_path.iterdir()] == ["fails.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_stats_json_refuses_the_target_of_a_stream(stream: str, tmp_path: Path) -> None:
     """`--stats-json` is refused for a file that stdout or stderr writes to."""

@@ -86,6 +86,7 @@ def kill_after(command: list[str], output: Path, lines: int) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_resume_after_ten_kills_gives_the_same_bytes(
     workers: str, blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path, finops: Finops
@@ -115,6 +116,7 @@ def test_resume_after_ten_kills_gives_the_same_bytes(
     assert json.loads(output.with_name("out.jsonl.run.json").read_bytes())["complete"]
 
 
+@pytest.mark.slow
 def test_resume_of_a_complete_run_writes_nothing(
     blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ def test_resume_removes_a_torn_last_line(torn: bytes, tmp_path: Path, finops: Fi
         assert [row["fail_id"] for row in rows(output.read_bytes())] == ["F-0", "F-1", "F-2"]
 
 
+@pytest.mark.slow
 def test_second_run_on_the_same_output_is_refused(
     blotter: Path, tmp_path: Path, finops: Finops
 ) -> None:
@@ -233,6 +236,7 @@ def test_second_run_on_the_same_output_is_refused(
     assert len(rows(output.read_bytes())) == RECORDS
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     """The worker processes of a run end within 20 seconds after the run is killed."""
     fails = tmp_path / "fails.jsonl"
@@ -285,6 +289,7 @@ def test_interrupted_run_exits_130_and_names_resume(tmp_path: Path, blotter: Pat
     assert all(row["status"] for row in rows(output.read_bytes()))
 
 
+@pytest.mark.slow
 def test_run_with_three_workers_writes_the_same_bytes(
     blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path
 ) -> None:

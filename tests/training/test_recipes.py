@@ -327,6 +327,7 @@ def test_train_with_resume_and_overwrite_is_refused(finops: Finops) -> None:
     assert (done.returncode, "give one of them" in done.stderr.decode()) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
