@@ -1,6 +1,4 @@
-"""The resolver's reasoning: it says only what follows from input and plan, and its checker finds
-false statements.
-"""
+"""The resolver's reasoning follows from input and plan, and its checker finds false statements."""
 
 from __future__ import annotations
 
@@ -244,9 +242,7 @@ def test_reasoning_check_finds_changed_numbers(samples: list[Sample], kb: Knowle
 
 
 def make_28_ftrs(rng: Random, owed: int) -> list[dict[str, Any]]:
-    """28 FTRs as domain section 8 has them: over 10 brokers and more, aged T+2 to T+5 for the most
-    part.
-    """
+    """Make 28 fails to receive of 10 to 28 brokers, mostly two to five days old."""
     brokers = [f"DTC-{number:04d}" for number in rng.sample(range(1, 2000), rng.randint(10, 28))]
     share = owed * rng.choice((1, 2, 2, 4)) // 56
     return [
