@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 
 from finops_cli.kb.entries import AnyEntry, Lookup, Terms
 
@@ -15,7 +16,7 @@ def search(entries: Mapping[str, AnyEntry], words: str) -> list[AnyEntry]:
     terms = ['"' + word.replace('"', '""') + '"' for word in words.split()]
     if not terms:
         return []
-    with sqlite3.connect(":memory:") as db:
+    with closing(sqlite3.connect(":memory:")) as db:
         db.execute(
             "CREATE VIRTUAL TABLE kb USING fts5(id, title, body, tokenize = 'porter unicode61')"
         )
