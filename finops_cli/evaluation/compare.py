@@ -32,7 +32,7 @@ class PairedMetric(Struct, frozen=True, kw_only=True):
     first_only: int
     second_only: int
     difference_pct: Decimal
-    """The percentage right of the first minus that of the second."""
+    """The percentage of right answers of the first run, minus the one of the second."""
     low_pct: Decimal
     high_pct: Decimal
     p: Decimal
@@ -67,7 +67,7 @@ class _Grades(NamedTuple):
     expected: bytes
     """A digest of the correct answer."""
     right: dict[str, bool] | None
-    """One grade per metric; None if there is no answer."""
+    """One grade for each metric; None without an answer."""
     latency_ms: Decimal | None
     lost: int | None
     """Shares of stock that the plan leaves uncovered although they are available."""

@@ -141,7 +141,7 @@ def _findings(found: Any) -> list[Finding]:
 def _prediction(findings: list[Finding], field: str, stands: Any) -> str:
     """Return the model's own value: the value that a finding rejects, else the accepted value.
 
-    Without an answer there is no value.
+    A record without an answer has no value.
     """
     if any(finding.rule.startswith(("reply.", "schema.")) for finding in findings):
         return _NO_ANSWER

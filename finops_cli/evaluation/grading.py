@@ -124,7 +124,7 @@ def _attempts(line: Line, stage: GradedStage) -> list[dict[str, Any]]:
 
 
 def _first_answer(line: Line, stage: GradedStage, is_model: bool, kb: KnowledgeBase) -> Any:
-    """Parse the first answer as the verification loop does; None if there is none.
+    """Parse the first answer as the verification loop does; None for a record without one.
 
     The engine's first answer is its final answer.
     """

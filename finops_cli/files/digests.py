@@ -18,7 +18,7 @@ class Identity(NamedTuple):
 
 
 def identity(path: Path) -> Identity:
-    """Identify the file that `path` names now. Raises OSError if there is no file."""
+    """Identify the file that `path` names now. Raises OSError if it names nothing."""
     return _identity(path.stat())
 
 

@@ -45,7 +45,7 @@ class BackendRequest:
     def given_options(self, field: str, option: str) -> list[str]:
         """List the options of `field` that the call itself sets.
 
-        In `option`, {stage} stands for the stage of a field that is by stage.
+        In `option`, {stage} is replaced by the stage of a field that is by stage.
         """
         value = getattr(self, field)
         names = (

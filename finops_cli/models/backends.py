@@ -52,7 +52,7 @@ class BackendSpec:
     """Open the backend. Raises MissingPiece or UsageError if it cannot answer."""
     options: dict[str, str]
     """Options of this backend only: from the field of BackendRequest to the name on the command
-    line. {stage} in a name stands for each stage that a run asks.
+    line. {stage} in a name is replaced by each stage that a run asks.
     """
     workers: str = ""
     """The meaning of `--workers` for this backend, for `--help`; empty: it takes no such number."""

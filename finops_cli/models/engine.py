@@ -29,7 +29,7 @@ class Engine:
         self._kb = kb
 
     def prepare(self, stage: StageName) -> None:
-        """Do nothing: there is no model to load."""
+        """Do nothing, because the engine has no model to load."""
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
         answer = triage(fail, self._kb)

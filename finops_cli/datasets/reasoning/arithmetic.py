@@ -49,7 +49,7 @@ class Statement(NamedTuple):
     result: Number | bool
     """The result that the text states."""
     gives: Number | bool | None
-    """The true result of the operands; None if there is none."""
+    """Compute the result of the operands; None if they have no result."""
 
     @property
     def end(self) -> int:
