@@ -6,7 +6,7 @@ lines with orjson, and its memory.
 All sides run as processes of their own, one after the other, in one go of this script; CPU is user
 + system, start-up included. Two yardsticks: `input`, each input line parsed and printed again;
 `lines`, each input line parsed and an output line printed for it (the first thousand answers, in
-turn). The least of the rounds counts: what a busy machine adds is no cost of the program.
+turn). The least of the rounds counts: a busy machine adds time that the program did not use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZES = (20_000, 100_000)
 
 
 def cpu_and_peak(arguments: list[str]) -> tuple[float, float]:
-    """CPU seconds and peak resident MiB of one process that runs to its end."""
+    """CPU seconds and peak resident MiB of one process from start to exit."""
     process = os.posix_spawn(arguments[0], arguments, os.environ)
     _, status, used = os.wait4(process, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 1):

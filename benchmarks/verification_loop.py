@@ -6,7 +6,7 @@ client that sends it the same requests.
 The server is the fake Ollama, as a process of its own: answering at a model's pace, as fast as it
 can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
 same records with as many requests at once, one after the other in each round; the best round of
-each counts. The bare client reads each answer to its end and does nothing with it.
+each counts. The bare client reads each whole answer and does nothing with it.
 """
 
 from __future__ import annotations

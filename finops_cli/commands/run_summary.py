@@ -51,8 +51,8 @@ def _format_first_answers(run: RunSummary, stage: str) -> str:
     asked, right, again = (run.models[f"{stage} {what}"] for what in ("asked", "right", "again"))
     if not asked:
         return ""
-    proportion = f"{right:,} of {asked:,} right as they came ({100 * right / asked:.1f} %)"
-    return f"{proportion}  {again:,} when asked again" if again else proportion
+    proportion = f"{right:,} of {asked:,} correct on the first answer ({100 * right / asked:.1f} %)"
+    return f"{proportion}  {again:,} on the second" if again else proportion
 
 
 def render_counts(label: str, counter: Counter[str]) -> str:

@@ -48,7 +48,7 @@ Synthetic. Every row was verified from its own texts by the checker that judges 
 makes the same bytes again, with rules `{rules}`. `finops dataset-report .{profile}` counts everything below again from the files.
 
 Columns: `prompt` and `completion` as messages (`chat_template_kwargs` says whether the model reasons first), `record` and `answer` as JSON texts,
-`id`, `stage`, `split`. Train and eval share no record, and none that differs only in identifiers or free text.
+`id`, `stage`, `split`. Train and eval share no record, even if identifiers and free text are ignored.
 
 {sections}"""  # noqa: E501 - a paragraph of Markdown is one line
 

@@ -79,7 +79,7 @@ def report(files: Sequence[Path], profile: Profile, kb: KnowledgeBase) -> list[R
                 count.faults.append(f"{place}: {fault}")
     if not counts:
         raise UsageError(
-            f"{', '.join(map(str, files))}: there are no rows",
+            f"{', '.join(map(str, files))}: no rows found",
             "give .jsonl files of `finops generate`, or their folder",
         )
     return [

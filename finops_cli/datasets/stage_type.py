@@ -78,7 +78,7 @@ class Stage:
     requirements_of_rows: Callable[[Iterator[Row]], list[Requirement]] | None = None
     """Test the requirements that need the rows themselves."""
     max_distinct_rows: Callable[[], int] | None = None
-    """Return the number of training rows up to which no text repeats; None if there is no such
+    """Return the number of training rows up to which no text repeats; None without a
     limit.
     """
     import_rows: Callable[[Path, Callable[[str], None]], Iterator[tuple[Row, Features]]] | None = (

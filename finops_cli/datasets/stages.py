@@ -169,7 +169,10 @@ def task_of(row: Row, kb: KnowledgeBase, modelfile: str | None = None) -> Task[A
     """
     stage = stage_named(row.stage)
     if isinstance(stage.answers, LabelAnswers):
-        raise UsageError(f"stage {stage.name} answers with one word: it has no task")
+        raise UsageError(
+            f"stage {stage.name} answers with one word: it has no task",
+            "choose a row of another stage",
+        )
     record = stage.record_codec.read(exact_json.decode(row.record))
     if record is None:
         raise UsageError(

@@ -26,13 +26,13 @@ _SECOND_MS = 1000
 
 
 def aggregate(outcomes: Iterable[Outcome], settings: EvaluationSettings) -> Metrics:
-    """Aggregate the metrics of all `outcomes`. Raises ValueError when there are none."""
+    """Aggregate the metrics of all `outcomes`. Raises ValueError without outcomes."""
     count: Aggregate | None = None
     for outcome in outcomes:
         count = count or Aggregate(outcome.stage, settings)
         count.add(outcome)
     if count is None:
-        raise ValueError("there are no outcomes to count")
+        raise ValueError("no outcomes to count")
     return count.metrics()
 
 

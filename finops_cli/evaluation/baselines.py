@@ -172,7 +172,10 @@ def labelled_texts(stage: StageName) -> Callable[[Split, int, int], Iterator[Exa
     Raises UsageError if the stage has none.
     """
     if stage not in LABELLED_STAGES:
-        raise UsageError(f"--stage {stage}: no backend serves its model, and it has no baselines")
+        raise UsageError(
+            f"--stage {stage}: no backend serves its model, and it has no baselines",
+            "give a stage that `finops evaluate --help` lists",
+        )
     return LABELLED_STAGES[stage]
 
 

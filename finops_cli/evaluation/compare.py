@@ -137,7 +137,10 @@ def _by_content(outcomes: Iterable[Outcome]) -> tuple[dict[tuple[str, int], _Gra
             _digest(outcome), _grades(outcome), outcome.latency_ms, lost
         )
     if not stage:
-        raise UsageError("an evaluation without outcomes cannot be compared")
+        raise UsageError(
+            "an evaluation without outcomes cannot be compared",
+            "run `finops evaluate` again on a set with records",
+        )
     return found, stage
 
 

@@ -20,7 +20,7 @@ _FURTHER = "further participants"
 class PlanShares(Struct, frozen=True, kw_only=True):
     """Shares of stock of one case (kb: `evaluate.coverage_lost`).
 
-    The last three are null if there is no answer.
+    The last three are null if the model gave no answer.
     """
 
     owed: int

@@ -133,7 +133,7 @@ def _refuse_header(file: str, header: CsvRow | None) -> UsageError:
 
 
 def _guess_delimiter(names: list[str], mapping: Mapping) -> str:
-    """Return another delimiter under which the header has the columns; empty if there is none."""
+    """Return another delimiter under which the header has the columns; empty if not found."""
     header = mapping.csv.delimiter.join(names)
     for delimiter in ",;\t|":
         cells = {cell.strip() for cell in header.split(delimiter)}

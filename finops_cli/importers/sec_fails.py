@@ -25,8 +25,9 @@ _ALWAYS_ASSUMED = ("counterparty", "cp_fail_rate_pct", "inventory_coverage_pct",
 
 
 class Assumptions(Struct, frozen=True):
-    """What the desk says where the data is silent: a row is the balance of all members, of no
-    firm's counterparty or box.
+    """Values that the desk gives for fields that the SEC file does not have.
+
+    A row is the balance of all members, so it has no counterparty and no free box.
     """
 
     counterparty: str = "DTC-0000"
@@ -39,8 +40,8 @@ class Assumptions(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """Which rows become records: those of one day (`as_of`; None: the latest of the files),
-    or all.
+    """Rows that become records: those of one day (`as_of`; None is the latest day of the files),
+    or those of every day.
     """
 
     as_of: str | None = None
@@ -56,7 +57,7 @@ def import_sec_fails(
     choice: Choice = LATEST_DAY,
     threshold_file: Path | None = None,
 ) -> Iterator[Item]:
-    """Records and damages of `files`, by date.
+    """Yield the records and the damaged lines of `files`, by date.
 
     Memory holds one entry per CUSIP and the rows of one day. Raises UsageError.
     """
@@ -76,7 +77,8 @@ def import_sec_fails(
     if choice.as_of is not None and choice.as_of not in calendar.days:
         offer = _offer(calendar.days, choice.as_of)
         raise UsageError(
-            f"--as-of {choice.as_of} is no settlement day of the files; accepted: {offer}"
+            f"--as-of {choice.as_of} is not a settlement day of the files; accepted: {offer}",
+            "give one of these days",
         )
 
 
@@ -86,17 +88,17 @@ def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: 
             what = (
                 "is a folder"
                 if file.is_dir()
-                else "is no regular file"
+                else "is not a regular file"
                 if file.exists()
                 else "does not exist"
             )
             raise UsageError(f"{file} {what}", "give a fails-to-deliver file of the SEC, unzipped")
     if len({file.resolve() for file in files}) < len(files):
-        raise UsageError("a file is given twice", "give each once")
+        raise UsageError("a file is given twice", "give each file once")
     if choice.as_of is not None and choice.every_day:
-        raise UsageError("--as-of picks one day and --every-day all", "give one of the two")
+        raise UsageError("--as-of and --every-day exclude each other", "give one of the two")
     if choice.as_of is not None and not is_day(choice.as_of):
-        raise UsageError(f"--as-of {choice.as_of} is no date; accepted: YYYYMMDD")
+        raise UsageError(f"--as-of {choice.as_of} is not a date; accepted: YYYYMMDD")
     sample = Row(1, (), "20000103", "594918104", qty=1)
     judged = admit(
         _record(Failing(Path("options"), sample, 0, False), assumptions, {}), "options", 1

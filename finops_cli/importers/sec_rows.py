@@ -60,7 +60,7 @@ SecItem = Row | Damage | FileRead
 
 
 class _Sums:
-    """What the trailers of a file speak of."""
+    """The totals that the trailer lines of a file state."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -77,7 +77,7 @@ class _Sums:
 
 
 def rows_of(path: Path) -> Generator[SecItem, None, None]:
-    """Every row, a Damage for each line that is none, and FileRead at the end.
+    """Yield every row, a Damage for each line that is not a row, and FileRead at the end.
 
     Raises UsageError when `path` cannot be read.
     """
@@ -200,7 +200,7 @@ def read_row(number: int, text: str) -> Row:
 
 @lru_cache(maxsize=1024)
 def is_day(text: str) -> bool:
-    """Whether `text` is a day of the calendar, YYYYMMDD."""
+    """Return True if `text` is a day of the calendar, YYYYMMDD."""
     if re.fullmatch("[0-9]{8}", text) is None:
         return False
     try:
@@ -211,7 +211,7 @@ def is_day(text: str) -> bool:
 
 
 def read_price(text: str) -> Decimal | None:
-    """An exact price, or None when `text` is none."""
+    """Return an exact price; None if `text` is not a price."""
     return Decimal(text) if _PRICE.fullmatch(text) else None
 
 

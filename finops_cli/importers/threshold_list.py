@@ -30,7 +30,7 @@ class Listed(NamedTuple):
 
 
 def listed(path: Path) -> Iterator[Listed | Damage]:
-    """What the list says of each symbol. Raises UsageError when `path` is no such list."""
+    """Yield the entry of each symbol. Raises UsageError if `path` is not a threshold list."""
     try:
         with path.open("rb") as file:
             texts = (line.decode("cp1252", "replace").rstrip("\r") for line, _ in lines_of(file))
@@ -46,8 +46,9 @@ def _width(path: Path, header: str) -> int:
     names = tuple(name.strip() for name in header.split("|"))
     if names[:4] != COLUMNS:
         raise UsageError(
-            f"{path} is no threshold list of Nasdaq's shape: its first line must begin with"
-            f" {'|'.join(COLUMNS)}"
+            f"{path} is not a threshold list in Nasdaq's format: its first line must begin with"
+            f" {'|'.join(COLUMNS)}",
+            "give a list as Nasdaq publishes it",
         )
     return len(names)
 

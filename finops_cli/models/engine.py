@@ -17,8 +17,8 @@ from finops_cli.verify.triage import check_triage
 class Engine:
     """Backend that applies the rules.
 
-    Its answers are checked for internal consistency only, because there is no second implementation
-    at run time.
+    Its answers are checked for internal consistency only, because the engine is the only
+    implementation at run time.
     """
 
     origin = Origin("engine", is_model=False)

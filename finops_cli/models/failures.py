@@ -6,7 +6,7 @@ ModelError                      from a server                       from a llama
 +-- Unreachable     server      no connection                       not started, model not loaded
 +-- Busy            server      503, 429
 +-- Crashed         crashed     5xx, an error line in the stream    it died, or sent no message
-|   +-- ConnectionLost crashed  the stream broke, or is no protocol
+|   +-- ConnectionLost crashed  the stream broke, or is not HTTP
 +-- Incomplete      once more   the stream ended without `done`
 +-- Truncated       once more   done_reason length                  the limit of tokens
 +-- EmptyGeneration once more   done_reason load, unload, none
@@ -19,8 +19,8 @@ ModelError                      from a server                       from a llama
 
 Policies: `server` and `crashed` requests are sent again to the same place (kb: `model.retries`);
 `once more` lets the verification loop ask differently; `settle` leaves the record to the violation
-policy; `give up` takes the endpoint out of use at once, for good when its next try ends the same
-way. NoEndpointLeft ends a run; it is a MissingPiece, because something has to be started.
+policy; `give up` takes the endpoint out of use at once, and for good if its next request fails in
+the same way. NoEndpointLeft ends a run; it is a MissingPiece, because something has to be started.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class ParsedResponse(NamedTuple):
 
 
 def parse_response(text: str, expects_reasoning: bool | None = None) -> ParsedResponse | Finding:
-    """Parse the JSON object in `text`. If there is none, return a finding with the reason.
+    """Parse the JSON object in `text`. Without an object, return a finding with the reason.
 
     `expects_reasoning` says if the model must reason before the object. With None, no warning is
     about reasoning.

@@ -50,7 +50,8 @@ def read_held_out(path: Path, stage: StageName, count: int) -> list[Row]:
                 row = msgspec.json.decode(line, type=Row)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise UsageError(
-                    f"{path}: line {number} is not a row of a generated set: {error}"
+                    f"{path}: line {number} is not a row of a generated set: {error}",
+                    "give a file that `finops generate` wrote",
                 ) from error
             if (row.stage, row.split) != (stage, "eval"):
                 raise UsageError(

@@ -109,7 +109,8 @@ def _read_rows(request: QuantizationRequest, kb: KnowledgeBase) -> list[Row]:
     rows = read_held_out(request.held_out, request.stage, request.rows or kb.quantization.rows)
     if request.rows is not None and len(rows) < request.rows:
         raise UsageError(
-            f"{request.held_out} has {len(rows):,} rows, but --rows asks for {request.rows:,}"
+            f"{request.held_out} has {len(rows):,} rows, but --rows asks for {request.rows:,}",
+            "ask for fewer rows, or give a larger file",
         )
     return rows
 

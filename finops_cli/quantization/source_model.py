@@ -149,8 +149,10 @@ def _read_modelfile_note(request: QuantizationRequest) -> tuple[str | None, list
 def read_gguf_head(path: Path) -> Head:
     """Read the head of a GGUF file. Raises UsageError for any other file."""
     if not path.is_file():
-        raise UsageError(f"{path}: no such GGUF file")
+        raise UsageError(f"{path}: no such GGUF file", "give a file in GGUF format")
     try:
         return read_head(path)
     except NotGguf as error:
-        raise UsageError(f"{path} is not a GGUF file: {error}") from error
+        raise UsageError(
+            f"{path} is not a GGUF file: {error}", "give a file in GGUF format"
+        ) from error

@@ -45,7 +45,10 @@ def open_base(settings: Settings, tokenizer: Any, trainer: TrainerName) -> Any:
             else _open_with_transformers(settings)
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{settings.base.folder}: cannot be opened as a base: {error}") from error
+        raise UsageError(
+            f"{settings.base.folder}: cannot be opened as a base: {error}",
+            "give a complete model folder",
+        ) from error
 
 
 def _load_initial_weights(model: Any, scratch: Scratch) -> Any:
@@ -69,7 +72,8 @@ def _load_initial_weights(model: Any, scratch: Scratch) -> Any:
             model.load_state_dict(weights)
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise UsageError(
-                f"{file}: does not hold weights of this shape and vocabulary: {error}"
+                f"{file}: does not hold weights of this shape and vocabulary: {error}",
+                "give the weights that belong to this configuration",
             ) from error
     return model
 

@@ -347,7 +347,7 @@ def _step_makes_sense(step: Step, path: str) -> Iterator[Finding]:
             f"{path}/action",
             accepted,
             action,
-            because="this one stands in the plan's own fields",
+            because="the plan has its own fields for this action",
         )
         return
     if (step.qty == 0) != (action in _NOTICES):
@@ -379,6 +379,6 @@ def _step_makes_sense(step: Step, path: str) -> Iterator[Finding]:
             yield mismatch(
                 "waterfall.settlement",
                 f"{path}/{field}",
-                "that of its receipt" if settles else None,
+                "the value of the receipt" if settles else None,
                 value,
             )

@@ -292,21 +292,24 @@ def _read_linear_attention(
     if name == "qwen3":
         if any(kind != "full_attention" for kind in text.get("layer_types") or ()):
             raise UsageError(
-                f"{place}: layer_types: a Qwen3 needs full_attention in every layer to be supported"
+                f"{place}: layer_types: a Qwen3 needs full_attention in every layer",
+                "give an unchanged Qwen3",
             )
         return None
     config: _LinearConfig = _convert(text, _LinearConfig, place)
     if config.linear_key_head_dim != config.linear_value_head_dim:
         raise UsageError(
             f"{place}: linear_key_head_dim and linear_value_head_dim differ; llama.cpp does not"
-            " support that"
+            " support that",
+            "give a Qwen model whose two dimensions are equal",
         )
     if (
         config.linear_num_key_heads < 1
         or config.linear_num_value_heads % config.linear_num_key_heads
     ):
         raise UsageError(
-            f"{place}: linear_num_value_heads is not a multiple of linear_num_key_heads"
+            f"{place}: linear_num_value_heads is not a multiple of linear_num_key_heads",
+            "give the config.json that belongs to the weights",
         )
     interval = _read_interval(config.layer_types, layers, place)
     return LinearAttention(
@@ -323,7 +326,8 @@ def _read_interval(kinds: list[str], layers: int, place: Path) -> int:
     interval = kinds.index("full_attention") + 1 if "full_attention" in kinds else 0
     if len(kinds) != layers:
         raise UsageError(
-            f"{place}: layer_types has {len(kinds):,} layers; num_hidden_layers is {layers:,}"
+            f"{place}: layer_types has {len(kinds):,} layers; num_hidden_layers is {layers:,}",
+            "give the config.json that belongs to the weights",
         )
     regular = [
         "full_attention" if interval and (i + 1) % interval == 0 else "linear_attention"

@@ -54,7 +54,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             if known in tensors:
                 raise UsageError(
                     f"{folder}: {known} is stored twice, in {tensors[known].path.name} and"
-                    f" {file.name}"
+                    f" {file.name}",
+                    "remove one of the two files",
                 )
             tensors[known] = tensor
     index = folder / _INDEX
@@ -69,11 +70,16 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises UsageError if the file is missing or is not a JSON object.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; the folder is not a complete model or adapter")
+        raise UsageError(
+            f"{path}: no such file; the folder is not a complete model or adapter",
+            "download or copy the model again",
+        )
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a JSON object: {error}") from error
+        raise UsageError(
+            f"{path} is not a JSON object: {error}", "download or copy the model again"
+        ) from error
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
@@ -156,7 +162,10 @@ def _read_weight_map(index: Path) -> dict[str, str]:
         or not given
         or not all(isinstance(name, str) for name in given.values())
     ):
-        raise UsageError(f"{index} has no weight_map")
+        raise UsageError(f"{index} has no weight_map", "download or copy the model again")
     if any(Path(name).name != name for name in given.values()):
-        raise UsageError(f"{index} names a file in another folder")
+        raise UsageError(
+            f"{index} names a file in another folder",
+            "give a folder that holds all the files of the model",
+        )
     return given

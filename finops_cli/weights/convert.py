@@ -70,7 +70,8 @@ def plan_conversion(checkpoint: Checkpoint, adapter: LoraAdapter | None) -> Conv
     if network.layers > len(checkpoint.tensors):
         raise UsageError(
             f"{place}: num_hidden_layers is {network.layers:,}; the weights are"
-            f" {len(checkpoint.tensors):,} tensors"
+            f" {len(checkpoint.tensors):,} tensors",
+            "give the config.json that belongs to the weights",
         )
     tensors = list_tensors(network)
     _refuse_tensor_mismatch(checkpoint, tensors, network)
@@ -163,7 +164,8 @@ def _encode(block: NDArray[np.float32], kind: Precision, source: Tensor) -> NDAr
     """Convert `block` to the file's type, rounded to nearest, ties to even."""
     if not np.isfinite(block).all():
         raise UsageError(
-            f"{source.path}: {source.name} contains NaN or infinity; the training diverged"
+            f"{source.path}: {source.name} contains NaN or infinity; the training diverged",
+            "train again with a lower learning rate",
         )
     if kind == "f32":
         return block.astype("<f4", copy=False)
@@ -201,7 +203,8 @@ def _refuse_tensor_mismatch(
     if strange:
         raise UsageError(
             f"{checkpoint.tensors[strange[0]].path}: {strange[0]} is not a tensor of"
-            f" {network.name}; {_count_tensors(strange)} unknown"
+            f" {network.name}; {_count_tensors(strange)} unknown",
+            "give the weights of this architecture",
         )
     missing = [tensor.source for tensor in wanted if tensor.source not in checkpoint.tensors]
     if missing:
@@ -214,7 +217,8 @@ def _refuse_tensor_mismatch(
         if source.shape != tensor.source_shape:
             raise UsageError(
                 f"{source.path}: {source.name} has the shape {source.shape}; config.json makes it"
-                f" {tensor.source_shape}"
+                f" {tensor.source_shape}",
+                "give the config.json that belongs to the weights",
             )
         source.stored()
 

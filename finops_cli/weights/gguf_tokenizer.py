@@ -80,7 +80,10 @@ def read_gguf_tokenizer(folder: Path, config: dict[str, Any], size: int) -> dict
     try:
         tokenizer = msgspec.json.decode(path.read_bytes(), type=_Tokenizer)
     except msgspec.DecodeError as error:
-        raise UsageError(f"{path} is not a byte-level BPE tokenizer ({error})") from error
+        raise UsageError(
+            f"{path} is not a byte-level BPE tokenizer ({error})",
+            "give the tokenizer of a Qwen model",
+        ) from error
     _refuse_other_model(path, tokenizer.model)
     _refuse_text_changes(path, tokenizer)
     tokens, types = _read_tokens(path, tokenizer, size)
@@ -115,7 +118,8 @@ def _refuse_other_model(path: Path, model: _Model) -> None:
         raise UsageError(
             f"{path}: model/{odd[0]} is not as in Qwen's byte-level BPE; llama.cpp would split"
             " texts"
-            " differently"
+            " differently",
+            "give the unchanged tokenizer of a Qwen model",
         )
 
 
@@ -130,14 +134,16 @@ def _refuse_text_changes(path: Path, tokenizer: _Tokenizer) -> None:
     if tokenizer.post_processor is not None and not _adds_nothing(tokenizer.post_processor):
         raise UsageError(
             f"{path}: post_processor {tokenizer.post_processor.get('type')} adds tokens, which is"
-            " not supported"
+            " not supported",
+            "give the unchanged tokenizer of a Qwen model",
         )
     for token in tokenizer.added_tokens:
         if token.lstrip or token.rstrip or token.single_word:
             raise UsageError(
                 f"{path}: the token {token.content!r} includes spaces or needs a whole word;"
                 " llama.cpp"
-                " does not support that"
+                " does not support that",
+                "remove the token from the tokenizer, or define it without these options",
             )
 
 
@@ -187,11 +193,15 @@ def _read_tokens(path: Path, tokenizer: _Tokenizer, size: int) -> tuple[list[str
         raise UsageError(
             f"{path} has token {max(by_id):,}, but the network ends at {size - 1:,} (vocab_size);"
             " they"
-            " do not belong together"
+            " do not belong together",
+            "give the tokenizer and config.json of one model",
         )
     tokens = [by_id.get(number, f"[PAD{number}]") for number in range(size)]
     if len(set(tokens)) != size:
-        raise UsageError(f"{path}: two tokens have the same text; llama.cpp cannot tell them apart")
+        raise UsageError(
+            f"{path}: two tokens have the same text; llama.cpp cannot tell them apart",
+            "give the unchanged tokenizer of a Qwen model",
+        )
     return tokens, [_token_type(added.get(number), number in by_id) for number in range(size)]
 
 
@@ -236,12 +246,14 @@ def _find_special_tokens(
     if not isinstance(end, int) or types[end] != _CONTROL:
         raise UsageError(
             f"{path}: no special token ends an answer (eos_token of {FILES[1]}); the model would"
-            " never stop"
+            " never stop",
+            "name the token that ends an answer as eos_token",
         )
     if found.get("tokenizer.ggml.padding_token_id") == end:
         raise UsageError(
             f"{path}: the same token ends answers and pads batches; a model trained with it did not"
-            " learn to stop"
+            " learn to stop",
+            "train again with a padding token of its own",
         )
     return found
 

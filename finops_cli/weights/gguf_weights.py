@@ -90,7 +90,9 @@ def open_gguf_weights(path: Path) -> GgufWeights:
             if path.is_absolute()
             else f" in {Path.cwd()}; paths of a recipe are relative to the current folder"
         )
-        raise UsageError(f"{path}: no such GGUF file{here}")
+        raise UsageError(
+            f"{path}: no such GGUF file{here}", "give a file that `finops quantize` wrote"
+        )
     try:
         return _read(path)
     except (OSError, NotGguf, msgspec.ValidationError) as error:

@@ -103,12 +103,14 @@ def refuse_unmergeable(adapter: LoraAdapter, wanted: Iterable[TensorSpec]) -> No
             raise UsageError(
                 f"{pair.a.path} changes {name}, which is not a matrix of this network; was it"
                 " trained"
-                " on another model?"
+                " on another model?",
+                "give the model that the adapter was trained on",
             )
         if shape != made:
             raise UsageError(
                 f"{pair.a.path} changes {name} with the shape {made}, but its shape is {shape}; was"
-                " it trained on another model?"
+                " it trained on another model?",
+                "give the model that the adapter was trained on",
             )
 
 
@@ -153,13 +155,20 @@ def _read_pairs(path: Path, rank: int, scale: float) -> dict[str, LoraPair]:
     for name, tensor in read_tensors(path).items():
         found = _NAME.fullmatch(name)
         if found is None:
-            raise UsageError(f"{path}: {name} is not part of a plain LoRA adapter (lora_A, lora_B)")
+            raise UsageError(
+                f"{path}: {name} is not part of a plain LoRA adapter (lora_A, lora_B)",
+                "give an adapter that `finops train` wrote",
+            )
         known = text_model_name(f"{found['module']}.weight")
         if found["side"] in sides.setdefault(known, {}):
-            raise UsageError(f"{path} changes {known} twice")
+            raise UsageError(
+                f"{path} changes {known} twice", "give an adapter that `finops train` wrote"
+            )
         sides[known][found["side"]] = tensor
     if not sides:
-        raise UsageError(f"{path} changes nothing; was the training interrupted?")
+        raise UsageError(
+            f"{path} changes nothing; was the training interrupted?", "train the adapter again"
+        )
     for name, pair in sides.items():
         if set(pair) != {"A", "B"}:
             raise UsageError(
@@ -175,6 +184,7 @@ def _read_pairs(path: Path, rank: int, scale: float) -> dict[str, LoraPair]:
             raise UsageError(
                 f"{path}: {name} has the shapes {pair['B'].shape} and {pair['A'].shape}; the rank"
                 " is"
-                f" {rank}"
+                f" {rank}",
+                "give an adapter that `finops train` wrote",
             )
     return {name: LoraPair(pair["A"], pair["B"], scale) for name, pair in sides.items()}

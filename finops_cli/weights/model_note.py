@@ -14,7 +14,7 @@ NOTE = "finops.json"
 
 
 class ModelNote(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What finops needs to know about a saved model."""
+    """Facts about a saved model that finops needs."""
 
     modelfile: str
     """The name of the Modelfile whose prompt the model was trained with (`models.bundled`)."""
@@ -46,7 +46,7 @@ def write_note(folder: Path, note: ModelNote) -> None:
 
 
 def read_note(folder: Path) -> ModelNote | None:
-    """Read the note in `folder`; None where there is none.
+    """Read the note in `folder`; None without a note.
 
     Raises UsageError for an unreadable note.
     """

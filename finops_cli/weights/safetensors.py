@@ -98,6 +98,7 @@ def _check_entry(path: Path, name: str, entry: _Entry, start: int, size: int) ->
         min(entry.shape, default=1) < 1 or math.prod(entry.shape) * width != end - begin
     ):
         raise UsageError(
-            f"{path}: {name} has {end - begin:,} bytes, which does not fit its shape {entry.shape}"
+            f"{path}: {name} has {end - begin:,} bytes, which does not fit its shape {entry.shape}",
+            "download or copy the file again",
         )
     return Tensor(path=path, name=name, dtype=entry.dtype, shape=entry.shape, offset=start + begin)

@@ -124,7 +124,7 @@ def imports_of(source: str, package: str, known: set[str]) -> Iterator[str]:
 
 
 def circle_in(graph: Mapping[str, set[str]]) -> list[str]:
-    """Modules that import each other in a circle, in order; empty if there are none."""
+    """Modules that import each other in a circle, in order; empty without a circle."""
     done: set[str] = set()
     for start in graph:
         path: list[str] = []

@@ -77,7 +77,7 @@ def test_evaluate_refuses_a_folder_that_is_locked(finished: Path, finops: Finops
     """A second evaluation in a folder that another process is writing is refused and changes
     nothing.
     """
-    fcntl = pytest.importorskip("fcntl", reason="there is no such lock here")
+    fcntl = pytest.importorskip("fcntl", reason="this system has no such lock")
     with (finished / "evaluation.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         before = contents(finished)

@@ -15,7 +15,7 @@ CARD = "4111 1111 1111 1111"
 CUT = {
     "a line that is a text": json.dumps("y" * 60 + f" {CARD}"),
     "a file of an old editor": "SSN 123\u201345\u20136789",
-    "a line that is no JSON": "y" * 63 + f" {CARD}",
+    "a line that is not JSON": "y" * 63 + f" {CARD}",
     "a key with a slash": json.dumps({**a_fail(), "rem/ark": "y" * 60 + f" {CARD}"}),
     "a key that is personal data": json.dumps({**a_fail(), "y" * 63 + f" {CARD}": 1}),
     "a name that masking makes short enough": json.dumps(

@@ -290,7 +290,7 @@ def test_threshold_list_sets_the_flag_by_symbol() -> None:
         ([REAL, "--cp-fail-rate-pct", "101"], "--cp-fail-rate-pct is 101; accepted: "),
         ([REAL, "--recall-pct", "-1"], "--recall-pct is '-1'; accepted: "),
         ([REAL, "--price-if-missing", "cheap"], "--price-if-missing is 'cheap'; accepted: "),
-        ([REAL, "--threshold-list", REAL], "is no threshold list"),
+        ([REAL, "--threshold-list", REAL], "is not a threshold list"),
         ([REAL, "-o", REAL], "is the input and also the output"),
         ([REAL, "-o", SEC_EXAMPLES], "is a folder"),
     ],

@@ -152,7 +152,10 @@ def test_doctor_and_models_list_the_bundled_models(installed: Finops) -> None:
         assert "tiny-triage.gguf" in found["triage file"]["detail"]
     listed = installed("models", "--json")
     [here] = json.loads(listed.stdout)
-    assert (here["host"], listed.returncode) == (None, 3)  # no Ollama answers, and that is said
+    assert (here["host"], listed.returncode) == (
+        None,
+        3,
+    )  # no Ollama answers, and the message says so
     assert [(model["name"], model["stage"], model["quantization"]) for model in here["models"]] == [
         ("tiny-triage.gguf", "triage", "F32"),
         ("tiny-resolver.gguf", "resolver", "F32"),

@@ -62,7 +62,7 @@ def test_run_with_correct_models_equals_the_engine(finops: Finops, server: FakeO
         assert provenance["models"] == {"triage": "finops-triage", "resolver": "finops-resolver"}
         assert {len(digest) for digest in provenance["digests"].values()} == {64}
         assert len(provenance["prompt_sha256"]) == 64
-    assert "triage model 8 of 8 right as they came (100.0 %)" in done.stderr.decode()
+    assert "triage model 8 of 8 correct on the first answer (100.0 %)" in done.stderr.decode()
 
 
 def change_one_number(answer: dict[str, Any]) -> dict[str, Any]:
@@ -296,7 +296,7 @@ def test_resumed_run_prints_the_same_summary(
     assert run_again("-o", output, "--resume") == uninterrupted
     assert output.read_bytes() == whole.read_bytes()
     for part in (
-        "triage model 6 of 12 right as they came (50.0 %)  4 when asked again",
+        "triage model 6 of 12 correct on the first answer (50.0 %)  4 on the second",
         "score.priority 2",
         "reply.busy 2",
         "repaired 2",

@@ -70,7 +70,7 @@ def test_model_without_digests_is_counted_as_a_model(tmp_path: Path, remote: Scr
     provenance = json.loads(done.stdout)["provenance"]
     assert provenance["attempt_errors"][0]["stage"] == "triage"
     assert "digests" not in provenance
-    assert "triage model 0 of 1 right as they came" in done.stderr
+    assert "triage model 0 of 1 correct on the first answer" in done.stderr
 
 
 @pytest.mark.slow

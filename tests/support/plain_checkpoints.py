@@ -38,7 +38,7 @@ QWEN35: dict[str, Any] = {
     "linear_conv_kernel_dim": 4,
 }
 _TYPES = {"float32": "F32", "float16": "F16", "uint16": "BF16", "uint8": "U8"}
-"""numpy's types as safetensors names them; bfloat16, which numpy has not, is told by its bits."""
+"""numpy's types as safetensors names them; numpy has no bfloat16, so its bits are read."""
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Any]) -> Path:

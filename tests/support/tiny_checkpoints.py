@@ -166,7 +166,7 @@ def with_vision_tower(text: Path, folder: Path) -> Path:
 def save_adapter(
     base: Path, folder: Path, targets: str | list[str] = "all-linear", seed: int = 5, **changes: Any
 ) -> Path:
-    """A LoRA adapter over the model in `base` whose both halves are random, as after a training."""
+    """A LoRA adapter over the model in `base` with two random halves, as after training."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

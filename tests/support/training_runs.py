@@ -1,4 +1,4 @@
-"""Recipes so small that a training takes seconds on one core, and functions that train in this
+"""Recipes so small that training takes seconds on one core, and functions that train in this
 process.
 """
 

@@ -1,4 +1,4 @@
-"""A GGUF file as the start of a training: its weights and tokenizer are read, and an unusable file
+"""A GGUF file as the start of training: its weights and tokenizer are read, and an unusable file
 is refused.
 """
 

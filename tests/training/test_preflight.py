@@ -1,4 +1,4 @@
-"""The checks before a training: parameters as on the cards, rows as inference sends them, and no
+"""The checks before training: parameters as on the cards, rows as inference sends them, and no
 silent loss.
 """
 

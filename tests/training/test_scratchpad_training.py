@@ -274,7 +274,7 @@ def test_resumed_muon_training_gives_identical_files(tmp_path: Path) -> None:
     run_training(
         "triage", "tiny-cpu", SCRATCHPAD, interrupted, "resume", lambda now: seen.append(now.done)
     )
-    assert min(seen) == 5  # or it had begun anew
+    assert min(seen) == 5  # otherwise it started again
     assert files(interrupted) == files(whole)
     assert json.loads((whole / "model/finops.json").read_bytes()) == {"modelfile": "tiny-triage"}
     losses = json.loads((whole / "run.json").read_bytes())["result"]["losses"]

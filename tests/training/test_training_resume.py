@@ -38,7 +38,7 @@ def test_resumed_training_gives_identical_files(
     run_training(
         "sentiment", None, flags, tmp_path / "out", "resume", lambda now: seen.append(now.done)
     )
-    assert min(seen) == step // 4 * 4 + 1  # or it had begun anew
+    assert min(seen) == step // 4 * 4 + 1  # otherwise it started again
     assert files(tmp_path / "out") == files(adapter)
 
 
@@ -120,8 +120,8 @@ def test_record_comparison_ignores_folder_paths(adapter: Path) -> None:
 def test_foreign_folder_is_neither_resumed_nor_overwritten(
     adapter: Path, base: Path, sentences: Path, tmp_path: Path
 ) -> None:
-    """A folder without a training, or with a finished one, cannot be resumed, and foreign files are
-    not overwritten.
+    """A folder without a training run, or with a finished one, cannot be resumed. Foreign files
+    are not overwritten.
     """
     flags = lora(base, sentences, "training.epochs=2")
     with pytest.raises(ResumeRefused, match="no training run to resume"):
@@ -136,7 +136,7 @@ def test_foreign_folder_is_neither_resumed_nor_overwritten(
 
 
 def test_overwrite_removes_only_files_of_the_training(tmp_path: Path) -> None:
-    """`--overwrite` removes the files of a training and keeps the user's notes and links."""
+    """`--overwrite` removes the files of a training run and keeps the user's notes and links."""
     (tmp_path / "elsewhere").mkdir()
     output = tmp_path / "out"
     for folder in ("model", "adapter", "checkpoints/checkpoint-4"):

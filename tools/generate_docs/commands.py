@@ -34,7 +34,7 @@ EXIT_1 = {
     "schema": "",
     "doctor": "",
 }
-"""What exit status 1 means, for each command; empty where the command does not end with it."""
+"""The meaning of exit status 1, for each command; empty where the command does not end with it."""
 
 _START, _END = "<!-- generated: commands -->\n", "<!-- end -->\n"
 

@@ -90,7 +90,7 @@ text {{ font-family: system-ui, sans-serif; text-anchor: middle; fill: #1f2933 }
 .name {{ font-size: 15px; font-weight: 600 }}
 .note {{ font-size: 12px; fill: #3e4c59 }}
 .head {{ font-size: 14px; text-anchor: start }}
-.room {{ fill: #ffffff; stroke: #9aa5b1 }}
+.package {{ fill: #ffffff; stroke: #9aa5b1 }}
 .path {{ fill: #cfe8fc; stroke: #2680c2 }}
 </style>
 <rect x="0.5" y="0.5" width="959" height="99.9%" rx="10" fill="#f5f7fa" stroke="#cbd2d9"/>

@@ -12,12 +12,12 @@ from typing import Any
 import typer
 
 Show = Callable[[str, int, int | None], None]
-"""Told what is being done, how much of it, and of how much; None where nobody counts."""
+"""Called with the name of the step, the part that is done and the total; None if unknown."""
 
 
 @contextmanager
 def steps(quiet: bool, in_bytes: bool) -> Iterator[Show]:
-    """What shows the steps. `in_bytes`: what is counted are bytes, else it is shown as a share."""
+    """Open the display of the steps. `in_bytes` counts bytes; without it a share is shown."""
     if quiet:
         yield lambda what, done, total: None
     elif sys.stderr.isatty():

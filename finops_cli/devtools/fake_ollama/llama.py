@@ -45,7 +45,9 @@ class LlamaModel:
                 "serving a GGUF file needs llama-cpp-python", extras.cure("llama")
             ) from error
         if not path.is_file():
-            raise UsageError(f"{path}: no such GGUF file")
+            raise UsageError(
+                f"{path}: no such GGUF file", "give a file that `finops quantize` wrote"
+            )
         self._path = path
         self._lock = threading.Lock()
         self._loaded: tuple[int, Any] | None = None

@@ -219,10 +219,14 @@ def build_profile(
 
 def _refuse_not_gguf(path: Path) -> None:
     if not path.is_file():
-        raise UsageError(f"{path}: no such GGUF file")
+        raise UsageError(
+            f"{path}: no such GGUF file", "give a model file that `finops quantize` wrote"
+        )
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise UsageError(f"{path} is not a GGUF file")
+            raise UsageError(
+                f"{path} is not a GGUF file", "give a model file that `finops quantize` wrote"
+            )
 
 
 def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:

@@ -13,7 +13,7 @@ from finops_cli.version import __version__
 
 
 def bundled_models() -> ModelSource | None:
-    """List the bundled model files; None if there are none.
+    """List the bundled model files; None if the wheel has none.
 
     Raises NotGguf for a damaged file.
     """

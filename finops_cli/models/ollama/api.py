@@ -327,7 +327,9 @@ def _request_card(url: str, name: str) -> Mapping[str, Any] | None:
             raise
         except pydantic.ValidationError as error:
             if not replies:  # no request was sent
-                raise UsageError(f"{name!a} is not a model name") from error
+                raise UsageError(
+                    f"{name!a} is not a model name", "give a name as in `ollama list`"
+                ) from error
         return replies[-1]
 
 

@@ -95,13 +95,15 @@ def build_profile(stage: StageName, declared: str | None, model: str, kb: Knowle
     if missing:
         raise UsageError(
             f"{path}: PARAMETER {missing[0]} is missing; servers of different versions use"
-            " different defaults"
+            " different defaults",
+            "add the PARAMETER line to the Modelfile",
         )
     reserve, context = kb.models.tokens[f"{stage}_reserve"], options["num_ctx"]
     if isinstance(context, int) and reserve >= context:
         raise UsageError(
             f"kb entry model.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
-            f" num_ctx {context:,} of {path}"
+            f" num_ctx {context:,} of {path}",
+            "lower the reserve in the knowledge base, or raise num_ctx in the Modelfile",
         )
     return Profile(
         model=model, options=options, probe=build_probe(stage, name, kb).text, modelfile=name
@@ -112,10 +114,12 @@ def build_probe(stage: StageName, modelfile: str, kb: KnowledgeBase) -> Conversa
     """Build the prompt of the bundled test record (`modelfiles/probe.json`)."""
     fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
     if fail is None:
-        raise UsageError("modelfiles/probe.json is not a fail record")
+        raise UsageError("modelfiles/probe.json is not a fail record", "install finops again")
     record = RUN_TASKS[stage].record_of(fail, kb)
     if isinstance(record, NotApplicable):
-        raise UsageError(f"modelfiles/probe.json has no stage 2: {record.reason}")
+        raise UsageError(
+            f"modelfiles/probe.json has no stage 2: {record.reason}", "install finops again"
+        )
     return RUN_TASKS[stage].task(record, kb, modelfile).prompt
 
 

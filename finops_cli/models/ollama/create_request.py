@@ -135,7 +135,7 @@ def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
 def _source(folder: Path, field: Field, text: str) -> ModelFile | str:
     """Read a FROM line as a file, or as the name of a model.
 
-    It is a model name if there is no such file and the text does not look like a path.
+    It is a model name if no file has this name and the text does not look like a path.
     """
     file = _find_file(folder, field, text)
     return text if file.path is None and not _looks_like_a_file(text) else file

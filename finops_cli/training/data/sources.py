@@ -186,8 +186,12 @@ def _read_row(path: Path, number: int, line: bytes, stage: StageName, split: Spl
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: line {number}: is not a row of `finops generate`:"
-            f" {describe_decode_error(error)}"
+            f" {describe_decode_error(error)}",
+            "give a file that `finops generate` wrote",
         ) from error
     if (row.stage, row.split) != (stage, split):
-        raise UsageError(f"{path}: line {number}: is a {row.stage} row of the {row.split} split")
+        raise UsageError(
+            f"{path}: line {number}: is a {row.stage} row of the {row.split} split",
+            "give the rows of this stage and split",
+        )
     return row

@@ -76,7 +76,10 @@ def _read_folder(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}: no readable tokenizer: {error}") from error
+        raise UsageError(
+            f"{folder}: no readable tokenizer: {error}",
+            "give a folder with the tokenizer of the base",
+        ) from error
 
 
 def learn_tokenizer(texts: Iterable[str], size: int) -> Any:

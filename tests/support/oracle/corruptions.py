@@ -253,7 +253,7 @@ def some_record_gives(answer: dict[str, Any]) -> bool:
 
 
 def some_input_may_give(plan: dict[str, Any]) -> bool:
-    """Whether section 6's invariants hold of a (well-formed) plan for any number of shares owed."""
+    """Return True if a well-formed plan is valid under section 6 for any number of shares owed."""
     covered, candidates = 0, set()
     for step in plan["resolution_steps"]:
         covered += step["qty"]

@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 
 
 def case_of(fail: dict[str, Any]) -> dict[str, Any] | None:
-    """What stage 2 gets of a fail record, or None where it does not run (section 6)."""
+    """Return the input of stage 2 for a fail record; None if stage 2 does not run (section 6)."""
     answer = triage(fail)
     nothing_owed = not owes_delivery(fail) or answer["lifecycle_state"] == "OFFSET"
     if nothing_owed or fail.get("inventory") is None or answer["category"] == "DK_DISPUTE":

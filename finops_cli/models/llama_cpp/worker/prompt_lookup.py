@@ -77,7 +77,7 @@ class PromptLookup:
         return self._predict(self._tokens) is not None
 
     def draft(self) -> list[int]:
-        """Predict `DRAFTED` tokens. If there is no prediction, repeat the last token."""
+        """Predict `DRAFTED` tokens. Without a prediction, repeat the last token."""
         tokens = self._tokens[-_NGRAM_LENGTHS[0] :]
         for _ in range(DRAFTED):
             token = self._predict(tokens)
