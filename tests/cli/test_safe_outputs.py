@@ -13,18 +13,21 @@ import pytest
 from tests.support.program import EXAMPLES, ROOT, Finops
 from tests.support.records import a_fail, jsonl
 
+SLOW = pytest.mark.slow
+"""Each command is a process of its own: two of them are tested everywhere, all of them by CI."""
+
 
 @pytest.mark.parametrize(
     "command",
     [
         "run - -o {file} -q < {file}",
-        "run - -q < {file} >> {file}",
+        pytest.param("run - -q < {file} >> {file}", marks=SLOW),
         "run {file} -q >> {file}",
-        "run - --stats-json {file} -q < {file}",
-        "check - -o {file} -q < {file}",
-        "check {file} --fails - -o {file} -q < {file}",
-        "import csv - --map {mapping} -o {file} -q < {file}",
-        "import csv - --map {mapping} -q < {file} >> {file}",
+        pytest.param("run - --stats-json {file} -q < {file}", marks=SLOW),
+        pytest.param("check - -o {file} -q < {file}", marks=SLOW),
+        pytest.param("check {file} --fails - -o {file} -q < {file}", marks=SLOW),
+        pytest.param("import csv - --map {mapping} -o {file} -q < {file}", marks=SLOW),
+        pytest.param("import csv - --map {mapping} -q < {file} >> {file}", marks=SLOW),
     ],
 )
 def test_stdin_is_not_overwritten(command: str, tmp_path: Path) -> None:
@@ -76,14 +79,16 @@ def test_phrasebank_without_a_row_writes_nothing(tmp_path: Path, finops: Finops)
     "command",
     [
         "run {file}",
-        "check {file}",
+        pytest.param("check {file}", marks=SLOW),
         "import csv {blotter} --map {file}",
-        "train --stage triage --config {file} --dry-run",
-        "drift {fails} --baseline {file}",
-        "evaluate --stage triage --backend engine --data {file} -o {folder}/e",
-        "dataset-report {file}",
-        "create --stage triage --gguf {file} --dry-run",
-        "--kb {locked} kb list",
+        pytest.param("train --stage triage --config {file} --dry-run", marks=SLOW),
+        pytest.param("drift {fails} --baseline {file}", marks=SLOW),
+        pytest.param(
+            "evaluate --stage triage --backend engine --data {file} -o {folder}/e", marks=SLOW
+        ),
+        pytest.param("dataset-report {file}", marks=SLOW),
+        pytest.param("create --stage triage --gguf {file} --dry-run", marks=SLOW),
+        pytest.param("--kb {locked} kb list", marks=SLOW),
     ],
 )
 def test_file_that_may_not_be_read_gets_one_message(command: str, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ _LINES = (
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(line=_LINES.filter(lambda line: b"\n" not in line))
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])
 def test_any_bytes_become_one_ok_or_rejected_line(stage: Any, line: bytes) -> None:
