@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import signal
 import subprocess
@@ -26,12 +27,15 @@ MARKER_OF_FOLDER = {"llama_cpp": "llama", "training": "train", "quantization": "
 
 
 def pytest_configure() -> None:
-    """Let the tests and the programs that they start be interrupted.
+    """Let the tests and the programs that they start be interrupted, and compile modules once.
 
     A process started by `nohup`, by cron or in the background of a script ignores SIGINT, and so do
-    its children. Tests of an interrupt need the default.
+    its children. Tests of an interrupt need the default. Where PYTHONDONTWRITEBYTECODE is set,
+    each of the hundreds of programs that the tests start would compile finops again.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_finish() -> None:
