@@ -5,7 +5,7 @@ Without the record, a factor that is not shown may have any value of its table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import combinations, product
@@ -99,7 +99,8 @@ def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[F
     yield from compare(reference, answer, _FIELD_RULES, "", tolerance)
 
 
-def _component_rules(rules: ScoringRules) -> dict[str, str]:
+@lru_cache(maxsize=4096)
+def _component_rules(rules: ScoringRules) -> Mapping[str, str]:
     """Return the rule of each field of `score_components`, in the order of the fields."""
     by_field = {field: factor.row.kb_id for field, factor in rules.factors_by_field}
     by_field |= _COMPONENT_RULES
@@ -123,29 +124,41 @@ def _explain_base(answer: Triage, rules: ScoringRules) -> str:
     return f"its own factors give {' + '.join(terms)} = {sums}"
 
 
-def _possible_bases(answer: Triage, rules: ScoringRules) -> list[Decimal]:
+def _possible_bases(answer: Triage, rules: ScoringRules) -> tuple[Decimal, ...]:
     """Return every base score that the shown factors allow, ascending.
 
     There is one if every factor is shown, else one for each combination of the hidden factors'
     values.
     """
     c = answer.score_components
+    return _bases_of(tuple(getattr(c, field) for field, _ in rules.factors_by_field), rules)
+
+
+@lru_cache(maxsize=4096)
+def _bases_of(shown: tuple[Decimal, ...], rules: ScoringRules) -> tuple[Decimal, ...]:
+    """Return the bases of the factors `shown`, cached: many records have equal factors."""
+    stated = iter(shown)
     choices = [
-        factor.table.values if factor.row.field is None else (getattr(c, factor.row.field),)
+        factor.table.values if factor.row.field is None else (next(stated),)
         for factor in rules.factors
     ]
-    return sorted({base_score(values, rules) for values in product(*choices)})
+    return tuple(sorted({base_score(values, rules) for values in product(*choices)}))
 
 
 def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c, rules = answer.score_components, _component_rules(kb.scoring)
-    known = {field: factor.table.values for field, factor in kb.scoring.factors_by_field}
-    known["inventory_modifier"] = kb.scoring.inventory_modifier.values
-    for field, values in known.items():
+    for field, values in _known_values(kb.scoring).items():
         value = getattr(c, field)
         if value not in values:
             path = f"/score_components/{field}"
             found.append(mismatch(rules[field], path, values, value, because="one of these"))
+
+
+@lru_cache(maxsize=4096)
+def _known_values(rules: ScoringRules) -> Mapping[str, tuple[Decimal, ...]]:
+    """Return the possible values of each field of `score_components` that is not computed."""
+    known = {field: factor.table.values for field, factor in rules.factors_by_field}
+    return known | {"inventory_modifier": rules.inventory_modifier.values}
 
 
 def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
@@ -171,16 +184,16 @@ def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Fi
 def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c, rules = answer.score_components, kb.scoring
     bases = _possible_bases(answer, rules)
-    stated = [base for base in bases if equal_within(base, c.base_score, kb.tolerance)]
+    stated = tuple(b for b in bases if equal_within(b, c.base_score, kb.tolerance))
     if not stated:
         path, because = "/score_components/base_score", _explain_base(answer, rules)
         found.append(
             mismatch("score.base", path, _one_or_all(bases), c.base_score, because=because)
         )
-    expected = [
+    expected = tuple(
         priority_score(base, c.inventory_modifier, c.concentration_modifier, rules)
         for base in stated or bases
-    ]
+    )
     given = answer.priority_score
     if not any(equal_within(score, given, kb.tolerance) for score in expected):
         base = " or ".join(plain(base) for base in stated or bases)
@@ -192,8 +205,8 @@ def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> N
         )
 
 
-def _one_or_all(values: list[Decimal]) -> Decimal | tuple[Decimal, ...]:
-    return values[0] if len(values) == 1 else tuple(values)
+def _one_or_all(values: tuple[Decimal, ...]) -> Decimal | tuple[Decimal, ...]:
+    return values[0] if len(values) == 1 else values
 
 
 def _tier_follows_the_score(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:

@@ -41,6 +41,10 @@ class ScoringRules:
     """The parts of a priority score (kb: `score.*`, `tier.*`)."""
 
     factors: tuple[WeightedFactor, ...]
+    factors_by_field: tuple[tuple[str, WeightedFactor], ...]
+    """The field of `score_components` and the factor, for each factor that is shown."""
+    hidden_factors: tuple[WeightedFactor, ...]
+    """The factors that enter the base score and are not shown."""
     components: type[ScoreComponents]
     """The type of `score_components`: a field for each factor that is shown."""
     age_factor: BandTable[Decimal]
@@ -59,16 +63,6 @@ class ScoringRules:
     escalation: Mapping[str, enums.EscalationLevel]
     compliance: enums.EscalationLevel
 
-    @property
-    def factors_by_field(self) -> tuple[tuple[str, WeightedFactor], ...]:
-        """The field of `score_components` and the factor, for each factor that is shown."""
-        return tuple((f.row.field, f) for f in self.factors if f.row.field is not None)
-
-    @property
-    def hidden_factors(self) -> tuple[WeightedFactor, ...]:
-        """The factors that enter the base score and are not shown."""
-        return tuple(f for f in self.factors if f.row.field is None)
-
     def weight(self, name: str) -> Decimal:
         """The weight of the factor `name`."""
         return next(factor.weight for factor in self.factors if factor.row.name == name)
@@ -86,8 +80,11 @@ def quantities(record: FailRecord, rules: ScoringRules) -> tuple[BandedNumber, .
 def compile_scoring(c: Compiler, factors: tuple[Factor, ...] = FACTORS) -> ScoringRules:
     """Read the scoring rules. Raises KnowledgeError naming the entry that does not fit."""
     weights = c.scores("score.base", tuple(factor.name for factor in factors))
+    weighted = tuple(_weigh(factor, weights[factor.name], c) for factor in factors)
     return ScoringRules(
-        factors=tuple(_weigh(factor, weights[factor.name], c) for factor in factors),
+        factors=weighted,
+        factors_by_field=tuple((f.row.field, f) for f in weighted if f.row.field is not None),
+        hidden_factors=tuple(f for f in weighted if f.row.field is None),
         components=make_components_type(
             tuple(factor.field for factor in factors if factor.field is not None)
         ),
