@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
+from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.enums import Direction, RegShoStatus, RelatedCategory, SettlementType, Side
 from finops_cli.domain.money import Percent, RatePercent, Usd
 
@@ -97,6 +98,7 @@ class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     inventory: Inventory | None = None
     ftrs: Ftrs = ()
     related_fails: RelatedFails = ()
+    clock_facts: ClockFacts | None = None
     origin: (
         Annotated[
             dict[str, Any],

@@ -33,3 +33,7 @@ REPLY_CHARS: Final = 512 * 1024
 """The longest answer of a model that is read; a plan of `STEPS` steps is shorter."""
 REPLY_OBJECTS: Final = 64
 """The most opening braces of an answer that are tried for the start of its JSON object."""
+HISTORY_ROWS: Final = 2_000
+"""Days of a fail's history, of its threshold listing, and lots of one record."""
+CLOCK_EVENTS: Final = 2_000
+"""Purchases, deliveries, notices and other events of one record."""
