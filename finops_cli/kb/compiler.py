@@ -116,6 +116,16 @@ class Compiler:
             self._check_words(id, list(found.values()), words_allowed)
         return found
 
+    def table(self, id: str) -> dict[str, str]:
+        """A table of texts whose keys a desk may choose."""
+        members = self._entry(id, entries.Lookup).members
+        wrong = [key for key, value in members.items() if not isinstance(value, str)]
+        if wrong:
+            raise KnowledgeError(
+                f"kb entry {id}: {wrong[0]} is {members[wrong[0]]}. Expected a text in quotes."
+            )
+        return dict(members)
+
     def word_bands(self, id: str, words_in_order: object) -> BandTable[str]:
         entry = self._entry(id, entries.Bands)
         values = tuple(str(row.value) for row in entry.rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from finops_cli.kb import entries
+from finops_cli.kb.chapters.calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
@@ -36,6 +37,7 @@ class KnowledgeBase:
     guard: GuardSettings
     quantization: QuantizationSettings
     evaluation: EvaluationSettings
+    calendar: CalendarRules
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -68,6 +70,7 @@ def compile_with(
         guard=compile_guard(c),
         quantization=compile_quantization(c),
         evaluation=compile_evaluation(c),
+        calendar=compile_calendar(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

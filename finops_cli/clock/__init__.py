@@ -1,0 +1,1 @@
+"""The law's close-out clock: which duty a fail has, and until when (regulatory-clock)."""
