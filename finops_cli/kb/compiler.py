@@ -126,6 +126,11 @@ class Compiler:
             )
         return dict(members)
 
+    def number_table(self, id: str) -> dict[str, Decimal]:
+        """A table of numbers whose keys a desk may choose."""
+        members = self._entry(id, entries.Lookup).members
+        return {key: self._decimal(id, value) for key, value in members.items()}
+
     def word_bands(self, id: str, words_in_order: object) -> BandTable[str]:
         entry = self._entry(id, entries.Bands)
         values = tuple(str(row.value) for row in entry.rows)

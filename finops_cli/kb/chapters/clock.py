@@ -1,0 +1,208 @@
+"""The numbers of the close-out clock, and the source of each of its rules (kb: `clock.*`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from typing import NamedTuple
+
+from finops_cli.domain.clock import Confidence
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.entries import AnyEntry
+
+
+class Source(NamedTuple):
+    """Where a rule comes from."""
+
+    kb: str
+    citation: str
+    confidence: Confidence
+
+
+class CycleStart(NamedTuple):
+    """From this trade date on, trades settle `days` settlement days later."""
+
+    first_trade_date: date
+    days: int
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Eras:
+    """The first days of rules, and the last day of the grandfather clause."""
+
+    sho203b3_from: date
+    grandfather_to: date
+    rule_144_from: date
+    finra4320_from: date
+    sho204t_from: date
+    sho204_from: date
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Times:
+    """Times of day, Eastern Time."""
+
+    open: time
+    close: time
+    early_close: time
+    snapshot: time
+    notice_by: time
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ClockRules:
+    """Every number that the clock counts with. Days are of the kind that the name says."""
+
+    short_days: int
+    long_days: int
+    deemed_to_own_calendar_days: int
+    market_maker_days: int
+    temporary_short_days: int
+    temporary_long_days: int
+    temporary_rule_144_days: int
+    temporary_market_maker_days: int
+    threshold_days: int
+    threshold_rule_144_days: int
+    grandfather_days: int
+    possession_business_days: int
+    receive_calendar_days: int
+    distribution_calendar_days: int
+    capital_business_days: int
+    buy_in_execution_days: int
+    buy_in_notice_days: int
+    cns_priority_days: int
+    cns_execution_days: int
+    list_days: int
+    list_min_shares: int
+    list_outstanding_divisor: int
+    list_min_value_usd: int
+    fails_charge_pct: BandTable[Decimal]
+    fails_charge_from: date
+    cycles: tuple[CycleStart, ...]
+    eras: Eras
+    times: Times
+    sources: Mapping[str, Source]
+    """The source of each rule, by the id of its entry."""
+
+
+_RULES = (
+    *("clock.sho204a", "clock.sho204a1", "clock.sho204a2", "clock.sho204a3", "clock.sho204t"),
+    *("clock.sho204b", "clock.sho204c", "clock.sho204d", "clock.sho204e", "clock.sho204f"),
+    *("clock.sho203b3", "clock.finra4320", "clock.grandfather", "clock.15c3_3m"),
+    *("clock.15c3_3d2", "clock.15c3_3d3", "clock.15c3_1", "clock.finra11810"),
+    *("clock.nscc_buyin", "clock.fails_charge", "clock.weekend_35", "clock.out_of_scope"),
+)
+
+
+def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRules:
+    """Read the rules of the clock. Raises KnowledgeError naming the entry that does not fit."""
+    temporary = c.wholes(
+        "clock.sho204t",
+        (
+            "short_settlement_days",
+            "long_settlement_days",
+            "rule_144_settlement_days",
+            "market_maker_settlement_days",
+        ),
+    )
+    threshold = c.wholes("clock.sho203b3", ("settlement_days", "rule_144_settlement_days"))
+    if c.wholes("clock.finra4320", tuple(threshold)) != threshold:
+        raise KnowledgeError(
+            "kb entry clock.finra4320: its days differ from clock.sho203b3. Expected equal days."
+        )
+    buy_in = c.wholes("clock.finra11810", ("execution_settlement_days", "notice_settlement_days"))
+    cns = c.wholes("clock.nscc_buyin", ("priority_settlement_days", "execution_settlement_days"))
+    test = c.wholes(
+        "clock.threshold_test", ("days", "min_shares", "outstanding_divisor", "min_value_usd")
+    )
+    return ClockRules(
+        short_days=_only(c, "clock.sho204a", "settlement_days"),
+        long_days=_only(c, "clock.sho204a1", "settlement_days"),
+        deemed_to_own_calendar_days=_only(c, "clock.sho204a2", "calendar_days"),
+        market_maker_days=_only(c, "clock.sho204a3", "settlement_days"),
+        temporary_short_days=temporary["short_settlement_days"],
+        temporary_long_days=temporary["long_settlement_days"],
+        temporary_rule_144_days=temporary["rule_144_settlement_days"],
+        temporary_market_maker_days=temporary["market_maker_settlement_days"],
+        threshold_days=threshold["settlement_days"],
+        threshold_rule_144_days=threshold["rule_144_settlement_days"],
+        grandfather_days=_only(c, "clock.grandfather", "settlement_days"),
+        possession_business_days=_only(c, "clock.15c3_3m", "business_days"),
+        receive_calendar_days=_only(c, "clock.15c3_3d2", "calendar_days"),
+        distribution_calendar_days=_only(c, "clock.15c3_3d3", "calendar_days"),
+        capital_business_days=_only(c, "clock.15c3_1", "business_days"),
+        buy_in_execution_days=buy_in["execution_settlement_days"],
+        buy_in_notice_days=buy_in["notice_settlement_days"],
+        cns_priority_days=cns["priority_settlement_days"],
+        cns_execution_days=cns["execution_settlement_days"],
+        list_days=test["days"],
+        list_min_shares=test["min_shares"],
+        list_outstanding_divisor=test["outstanding_divisor"],
+        list_min_value_usd=test["min_value_usd"],
+        fails_charge_pct=c.score_bands("clock.fails_charge"),
+        fails_charge_from=_start("clock.fails_charge", all_entries),
+        cycles=_cycles(c),
+        eras=Eras(
+            **{
+                name: _date("clock.eras", text)
+                for name, text in c.texts("clock.eras", Eras.__slots__).items()
+            }
+        ),
+        times=Times(
+            **{
+                name: _time("clock.times", text)
+                for name, text in c.texts("clock.times", Times.__slots__).items()
+            }
+        ),
+        sources={id: _source(id, c, all_entries) for id in _RULES},
+    )
+
+
+def _only(c: Compiler, id: str, key: str) -> int:
+    return c.wholes(id, (key,))[key]
+
+
+def _cycles(c: Compiler) -> tuple[CycleStart, ...]:
+    """The settlement cycles, the latest first."""
+    days = c.number_table("clock.cycles")
+    found = [CycleStart(_date("clock.cycles", day), int(value)) for day, value in days.items()]
+    return tuple(sorted(found, reverse=True))
+
+
+def _source(id: str, c: Compiler, all_entries: Mapping[str, AnyEntry]) -> Source:
+    entry = all_entries.get(id)
+    if entry is None or entry.confidence is None or entry.citation is None:
+        raise KnowledgeError(
+            f"kb entry {id} is missing or has no citation and confidence. Expected both."
+        )
+    c.used.add(id)
+    return Source(id, entry.citation, entry.confidence)
+
+
+def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
+    entry = all_entries.get(id)
+    if entry is None or entry.effective_from is None:
+        raise KnowledgeError(f"kb entry {id}: effective_from is missing. Expected a date.")
+    return _date(id, entry.effective_from)
+
+
+def _date(id: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise KnowledgeError(
+            f"kb entry {id}: {text} is given. Expected a date, YYYY-MM-DD."
+        ) from error
+
+
+def _time(id: str, text: str) -> time:
+    try:
+        return time.fromisoformat(text)
+    except ValueError as error:
+        raise KnowledgeError(
+            f"kb entry {id}: {text} is given. Expected a time of day, HH:MM."
+        ) from error
