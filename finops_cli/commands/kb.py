@@ -200,10 +200,30 @@ def _render(entry: AnyEntry, console: Console, text: Markdown) -> None:
     console.print(f"[bold]{entry.title}[/bold]")
     console.print(f"{entry.id} | source {entry.source} | as of {entry.as_of}\n", style="dim")
     console.print(text)
-    table = _table(entry)
-    if table is not None:
-        console.print()
-        console.print(table)
+    for table in (_table(entry), _law_table(entry)):
+        if table is not None:
+            console.print()
+            console.print(table)
+
+
+def _law_table(entry: AnyEntry) -> Table | None:
+    """The provision behind the entry, how well it is confirmed, and when it is in force."""
+    from rich.table import Table
+
+    fields = {
+        "citation": entry.citation,
+        "confidence": entry.confidence,
+        "evidence": entry.evidence,
+        "effective from": entry.effective_from,
+        "effective to": entry.effective_to,
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column()
+    for name, value in fields.items():
+        if value is not None:
+            table.add_row(name, value)
+    return table if table.row_count else None
 
 
 def _table(entry: AnyEntry) -> Table | None:

@@ -10,8 +10,17 @@ from typing import Any
 
 from msgspec import Struct
 
+from finops_cli.domain.clock import Confidence
 
-class Entry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
+
+class Entry(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="kind",
+    kw_only=True,
+):
     """The fields of every entry: a stable id, its origin (`SOURCES`), a date, and Markdown text."""
 
     id: str
@@ -19,6 +28,16 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", k
     source: str
     as_of: str
     text: str
+    citation: str | None = None
+    """The provision of the law that the entry states."""
+    confidence: Confidence | None = None
+    """How well the entry is confirmed; it is as weak as the weakest of its evidence."""
+    evidence: str | None = None
+    """Where the text of the law or its number was seen."""
+    effective_from: str | None = None
+    """The first day of the provision, YYYY-MM-DD."""
+    effective_to: str | None = None
+    """The last day of the provision, YYYY-MM-DD."""
 
 
 class Rule(Entry, frozen=True, tag="rule"):

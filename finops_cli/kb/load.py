@@ -114,10 +114,12 @@ def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
         fault = describe_decode_error(error, _known_keys(fields))
         raise KnowledgeError(f"{file}: {name}: {fault}") from error
     unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]
-    if not _DATE.fullmatch(entry.as_of):
-        raise KnowledgeError(
-            f"{file}: {name}: as_of is {entry.as_of}. Expected a date, YYYY-MM-DD."
-        )
+    for field in ("as_of", "effective_from", "effective_to"):
+        value = getattr(entry, field)
+        if value is not None and not _DATE.fullmatch(value):
+            raise KnowledgeError(
+                f"{file}: {name}: {field} is {value}. Expected a date, YYYY-MM-DD."
+            )
     if unknown:
         raise KnowledgeError(
             f"{file}: {name}: source is {unknown[0]}. Expected one of:"
