@@ -83,6 +83,9 @@ class ClockRules:
     fails_charge_pct: BandTable[Decimal]
     fails_charge_from: date
     cycles: tuple[CycleStart, ...]
+    treasury_issuers: frozenset[str]
+    """Issuer numbers, the first characters of a CUSIP, of the US Treasury."""
+    issuer_characters: int
     eras: Eras
     times: Times
     sources: Mapping[str, Source]
@@ -146,6 +149,8 @@ def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRule
         fails_charge_pct=c.score_bands("clock.fails_charge"),
         fails_charge_from=_start("clock.fails_charge", all_entries),
         cycles=_cycles(c),
+        treasury_issuers=c.words("clock.treasury_issuers"),
+        issuer_characters=c.whole("clock.issuer_characters"),
         eras=Eras(
             **{
                 name: _date("clock.eras", text)

@@ -1,0 +1,138 @@
+"""The `clock` block of a fail record (section 11)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from finops_cli.clock.calendar import Calendar, OutsideCalendar
+from finops_cli.clock.close_out import close_out_obligations, notice_obligations, penalty_boxes
+from finops_cli.clock.costs import cost_items
+from finops_cli.clock.customer_protection import buy_in_rights, customer_duties
+from finops_cli.clock.explain import add_days
+from finops_cli.clock.facts import AsOf, Facts, read_facts
+from finops_cli.clock.lots import by_age
+from finops_cli.clock.moments import format_moment
+from finops_cli.clock.refusal import refuse_outside
+from finops_cli.clock.replay import Replayed, replay
+from finops_cli.clock.rule_204 import treated_as
+from finops_cli.clock.threshold import threshold_duty
+from finops_cli.domain.clock import STATES, CardDeadline, Clock, Lot, Obligation
+from finops_cli.domain.fail import FailRecord
+from finops_cli.kb.chapters.clock import ClockRules
+
+_BINDING = ("breached", "due_today", "running")
+_LAST = "9999-99-99"
+"""Sorts behind every date and time."""
+
+
+def clock_block(
+    record: FailRecord,
+    as_of: AsOf,
+    card_days: int | None,
+    calendar: Calendar,
+    rules: ClockRules,
+    explain: bool = False,
+) -> Clock:
+    """The dates of the law for `record`. `card_days` is N of the card's T+N, None without one.
+
+    Raises Refused for facts that the calendar or other facts contradict.
+    """
+    try:
+        return _block(record, as_of, card_days, calendar, rules, explain)
+    except OutsideCalendar as error:
+        raise refuse_outside("settlement_date", error) from error
+
+
+def _block(
+    record: FailRecord,
+    as_of: AsOf,
+    card_days: int | None,
+    calendar: Calendar,
+    rules: ClockRules,
+    explain: bool,
+) -> Clock:
+    facts = read_facts(record, as_of, calendar, rules)
+    found = replay(facts, calendar, rules)
+    boxes = penalty_boxes(facts, found, calendar, rules)
+    threshold, threshold_duties = threshold_duty(facts, found, calendar, rules)
+    obligations = [
+        *close_out_obligations(facts, found, calendar, rules),
+        *notice_obligations(facts, boxes, found, rules),
+        *threshold_duties,
+        *(customer_duties(facts, found, calendar, rules) if facts.is_equity else ()),
+    ]
+    obligations.sort(key=_strictest_first)
+    binding = _find_binding(obligations)
+    due = None if binding is None or binding.due_date is None else binding.due_date
+    if any((each.due_date or "") > str(calendar.reviewed) for each in obligations):
+        facts.warnings.append(
+            f"calendar.provisional: closings after {calendar.reviewed} are not known"
+        )
+    return Clock(
+        as_of=format_moment(as_of.moment),
+        as_of_source=as_of.source,
+        calendar=calendar.identity,
+        trade_date=str(facts.trade_date),
+        settlement_date=str(facts.settlement_date),
+        settlement_date_basis=facts.basis,
+        cycle=f"T+{facts.cycle_days}",
+        sale_type=facts.sale_type,
+        treated_as=treated_as(facts.sale_type),
+        venue=facts.venue,
+        lots=_open_lots(found),
+        obligations=tuple(add_days(obligations, calendar) if explain else obligations),
+        binding=None if binding is None else binding.rule,
+        binding_due=due,
+        deadline_days=(
+            None
+            if due is None
+            else calendar.count(as_of.day, date.fromisoformat(due), "settlement")
+        ),
+        penalty_boxes=tuple(boxes),
+        threshold=threshold,
+        rights=tuple(buy_in_rights(facts, found, calendar, rules)),
+        costs=tuple(cost_items(facts, found, calendar, rules)),
+        card=_card(facts, card_days, due, calendar),
+        assumptions=tuple(facts.assumptions),
+        warnings=tuple(facts.warnings),
+    )
+
+
+def _open_lots(found: Replayed) -> tuple[Lot, ...]:
+    return tuple(
+        Lot(str(lot.settlement), lot.open, lot.sale_type, lot.holder)
+        for lot in by_age(found.lots)
+        if lot.open
+    )
+
+
+def _strictest_first(obligation: Obligation) -> tuple[int, str, str, str, str, str]:
+    return (
+        STATES.index(obligation.state),
+        obligation.due_date or _LAST,
+        obligation.due_time or _LAST,
+        obligation.rule,
+        obligation.lot or _LAST,
+        obligation.holder,
+    )
+
+
+def _find_binding(obligations: list[Obligation]) -> Obligation | None:
+    duties = [each for each in obligations if each.kind == "duty" and each.state in _BINDING]
+    return min(
+        duties,
+        key=lambda each: (each.due_date or _LAST, each.due_time or _LAST, each.rule),
+        default=None,
+    )
+
+
+def _card(facts: Facts, card_days: int | None, due: str | None, calendar: Calendar) -> CardDeadline:
+    """The card's T+N, counted in settlement days from the settlement date."""
+    if card_days is None:
+        return CardDeadline(None, None, None)
+    deadline = f"T+{card_days}"
+    if not facts.is_equity or facts.venue != "cns":
+        return CardDeadline(deadline, None, None)
+    day = calendar.add(facts.settlement_date, card_days, "settlement")
+    later = None if due is None else calendar.count(date.fromisoformat(due), day, "settlement")
+    return CardDeadline(deadline, str(day), later)

@@ -1,0 +1,80 @@
+"""Charges that grow with the age of a fail (section 10): never obligations."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+
+from finops_cli.clock.calendar import Calendar
+from finops_cli.clock.facts import Facts
+from finops_cli.clock.history import last_known_day
+from finops_cli.clock.lots import OpenLot, by_age
+from finops_cli.clock.replay import Replayed
+from finops_cli.domain.clock import CostItem
+from finops_cli.kb.chapters.clock import ClockRules
+
+_CENT = Decimal("0.01")
+_PERCENT = Decimal(100)
+
+
+def cost_items(
+    facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
+) -> list[CostItem]:
+    """The capital charge of 15c3-1, and the margin that NSCC adds for each lot."""
+    if not facts.owes_delivery or not facts.is_equity:
+        return []
+    items = [_capital_charge(facts, calendar, rules)]
+    if facts.venue == "cns" and facts.as_of.day >= rules.fails_charge_from:
+        known = last_known_day(facts, calendar, rules)
+        lots = [lot for lot in by_age(found.lots) if lot.open and lot.settlement <= known]
+        total = sum(lot.open for lot in found.lots)
+        items += [_fails_charge(lot, total, known, facts, calendar, rules) for lot in lots]
+    return items
+
+
+def _capital_charge(facts: Facts, calendar: Calendar, rules: ClockRules) -> CostItem:
+    source = rules.sources["clock.15c3_1"]
+    days = rules.capital_business_days
+    start = calendar.add(facts.settlement_date, days, "business")
+    return CostItem(
+        rule="15c3-1(c)(2)(ix)",
+        citation=source.citation,
+        kb=source.kb,
+        lot=None,
+        from_date=str(start),
+        in_force=facts.as_of.day >= start,
+        fail_day=None,
+        rate_pct=None,
+        amount_usd=None,
+        effective=None,
+        basis=f"{days} business days after settlement date; no amount is computed",
+        confidence=source.confidence,
+    )
+
+
+def _fails_charge(
+    lot: OpenLot,
+    total: int,
+    known: date,
+    facts: Facts,
+    calendar: Calendar,
+    rules: ClockRules,
+) -> CostItem:
+    source = rules.sources["clock.fails_charge"]
+    fail_day = calendar.count(lot.settlement, known, "settlement") + 1
+    rate = rules.fails_charge_pct.of(Decimal(fail_day))
+    amount = facts.record.market_value * lot.open * rate / (total * _PERCENT)
+    return CostItem(
+        rule="NSCC-FAILS-CHARGE",
+        citation=source.citation,
+        kb=source.kb,
+        lot=str(lot.settlement),
+        from_date=str(lot.settlement),
+        in_force=True,
+        fail_day=fail_day,
+        rate_pct=rate,
+        amount_usd=amount.quantize(_CENT, ROUND_HALF_UP),
+        effective=f"approved {rules.fails_charge_from}, start not verified",
+        basis="estimate of Clearing Fund margin: market value of the lot x rate",
+        confidence=source.confidence,
+    )

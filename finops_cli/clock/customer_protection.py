@@ -1,0 +1,185 @@
+"""Customer protection (15c3-3) and the rights to buy in (section 9)."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import NamedTuple
+
+from finops_cli.clock.calendar import Calendar, Counter
+from finops_cli.clock.events import Event
+from finops_cli.clock.facts import Facts
+from finops_cli.clock.lots import PARTICIPANT
+from finops_cli.clock.replay import Replayed
+from finops_cli.clock.rule_204 import weakest
+from finops_cli.domain.clock import Obligation, Right, State
+from finops_cli.kb.chapters.clock import ClockRules
+
+_OWNED_SALES = ("long", "deemed_to_own")
+
+
+class _Term(NamedTuple):
+    rule: str
+    kb: str
+    due: date
+    nominal: date
+    counter: Counter
+    counting: str
+    basis: str
+    cure: str
+    """The type of event that cures."""
+    notes: tuple[str, ...]
+
+
+def customer_duties(
+    facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
+) -> list[Obligation]:
+    """The duty of 15c3-3 that this fail has: to get the securities in, or to ask for time."""
+    term = _term(facts, calendar, rules)
+    return [] if term is None else [_duty(term, facts, found, calendar, rules)]
+
+
+def _term(facts: Facts, calendar: Calendar, rules: ClockRules) -> _Term | None:
+    given, start = facts.given, facts.settlement_date
+    if facts.owes_delivery:
+        if not given.customer or facts.sale_type not in _OWNED_SALES:
+            return None
+        days = rules.possession_business_days
+        due = calendar.add(start, days, "business")
+        basis = f"{days} business days after settlement date"
+        return _Term(
+            "15c3-3(m)",
+            "clock.15c3_3m",
+            due,
+            due,
+            "business",
+            "business days",
+            basis,
+            "customer_delivery",
+            (),
+        )
+    if given.customer is False:
+        return None
+    notes: tuple[str, ...] = ()
+    if given.customer is None:
+        facts.assumptions.append("customer absent: allocated to a customer's long position")
+        notes = ("customer absent: taken as allocated to a customer's long position",)
+    is_distribution = given.receivable == "distribution"
+    days = rules.distribution_calendar_days if is_distribution else rules.receive_calendar_days
+    nominal = calendar.add(start, days, "calendar")
+    due = calendar.on_or_before(nominal, "business")
+    if due != nominal:
+        notes = (*notes, f"{nominal} is not a business day: the last one before it")
+    return _Term(
+        "15c3-3(d)(3)" if is_distribution else "15c3-3(d)(2)",
+        "clock.15c3_3d3" if is_distribution else "clock.15c3_3d2",
+        due,
+        nominal,
+        "calendar",
+        "calendar days",
+        f"{days} calendar days after settlement date",
+        "receipt",
+        notes,
+    )
+
+
+def _duty(
+    term: _Term, facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
+) -> Obligation:
+    due, notes = term.due, list(term.notes)
+    for event in found.events:
+        given = event.given
+        if given.type != "extension" or given.rule != term.rule or given.until is None:
+            continue
+        if event.at.date() <= due:
+            due = max(due, date.fromisoformat(given.until))
+            notes.append(f"{event.label}: extended to {given.until}")
+        else:
+            notes.append(f"{event.label} does not count: filed after {due}")
+    came = [event for event in found.events if event.given.type == term.cure]
+    in_time = [event for event in came if event.at.date() <= due]
+    qty = facts.record.qty
+    left = max(qty - sum(event.qty for event in in_time), 0)
+    day = facts.as_of.day
+    state = _state(left, day, due, facts.settlement_date)
+    source = rules.sources[term.kb]
+    moved = term.due != term.nominal
+    return Obligation(
+        rule=term.rule,
+        kind="duty",
+        citation=source.citation,
+        kb=source.kb,
+        basis=term.basis,
+        lot=str(facts.settlement_date),
+        holder=PARTICIPANT,
+        qty=qty,
+        open_qty=left,
+        start_date=str(facts.settlement_date),
+        nominal_date=str(term.nominal),
+        due_date=str(due),
+        due_time=None,
+        counting=term.counting,
+        days_left=None if state == "cured" else calendar.count(day, due, term.counter),
+        state=state,
+        remedy=(term.cure, "extension"),
+        assumed=("settlement_date",) if facts.basis == "age_days" else (),
+        evidence=(*notes, *(event.label for event in came)),
+        alternatives=(),
+        confidence=weakest([source.confidence, *(["interpretation"] if moved else [])]),  # type: ignore[list-item]
+    )
+
+
+def _state(left: int, day: date, due: date, settlement: date) -> State:
+    if not left:
+        return "cured"
+    if day < settlement:
+        return "not_started"
+    if day > due:
+        return "breached"
+    return "due_today" if day == due else "running"
+
+
+def buy_in_rights(
+    facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
+) -> list[Right]:
+    """The rights to buy in: the counterparty's against us, or ours against it."""
+    rights = []
+    holder = "counterparty" if facts.owes_delivery else "ours"
+    if facts.venue == "ex_clearing" and facts.is_equity:
+        source = rules.sources["clock.finra11810"]
+        execution = calendar.add(facts.settlement_date, rules.buy_in_execution_days, "settlement")
+        notice = calendar.add(execution, -rules.buy_in_notice_days, "settlement")
+        rights.append(
+            Right(
+                rule="FINRA-11810",
+                citation=source.citation,
+                kb=source.kb,
+                holder=holder,  # type: ignore[arg-type]
+                earliest_notice_date=str(notice),
+                notice_by=f"{rules.times.notice_by:%H:%M}",
+                earliest_execution_date=str(execution),
+                basis=f"{rules.buy_in_execution_days} settlement days after settlement date",
+                evidence=(),
+                confidence=source.confidence,
+            )
+        )
+    notices = (event for event in found.events if event.given.type == "cns_buy_in_notice")
+    return rights + [_cns_right(event, holder, calendar, rules) for event in notices]
+
+
+def _cns_right(event: Event, holder: str, calendar: Calendar, rules: ClockRules) -> Right:
+    source = rules.sources["clock.nscc_buyin"]
+    day = event.at.date()
+    priority = calendar.add(day, rules.cns_priority_days, "settlement")
+    execution = calendar.add(day, rules.cns_execution_days, "settlement")
+    return Right(
+        rule="NSCC-BUY-IN",
+        citation=source.citation,
+        kb=source.kb,
+        holder=holder,  # type: ignore[arg-type]
+        earliest_notice_date=str(day),
+        notice_by=None,
+        earliest_execution_date=str(execution),
+        basis=f"priority on {priority}, passed to the oldest short positions on {execution}",
+        evidence=(event.label,),
+        confidence=source.confidence,
+    )

@@ -1,0 +1,99 @@
+"""The events of a fail, checked and in the order of time (section 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from typing import NamedTuple
+
+from finops_cli.clock.calendar import Calendar
+from finops_cli.clock.facts import RULE, read_day, read_moment, settling_day
+from finops_cli.clock.lots import ShareEvent
+from finops_cli.clock.moments import format_moment
+from finops_cli.clock.refusal import Refused
+from finops_cli.domain.clock_facts import ClockEvent
+
+_WITH_QTY = ("purchase", "borrow", "delivery", "allocation", "customer_delivery", "receipt")
+
+
+class Event(NamedTuple):
+    """An event with its moment in Eastern Time."""
+
+    at: datetime
+    position: int
+    """The place in the record, which orders events of one moment."""
+    given: ClockEvent
+
+    @property
+    def qty(self) -> int:
+        """Shares; 0 for events without a quantity."""
+        return self.given.qty or 0
+
+    @property
+    def label(self) -> str:
+        """The event in words, for evidence."""
+        name = f" {self.given.id}" if self.given.id else ""
+        shares = f" of {self.qty:,}" if self.qty else ""
+        return f"{self.given.type}{name}{shares} at {format_moment(self.at)}"
+
+
+def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
+    """Check the events and sort them by moment. Raises Refused naming the event."""
+    found = []
+    for number, event in enumerate(given):
+        place = f"events/{number}"
+        at = read_moment(f"{place}/at", event.at)
+        _check(event, at.date(), place, calendar)
+        found.append(Event(at, number, event))
+    return sorted(found, key=_moment_then_content)
+
+
+def _moment_then_content(event: Event) -> tuple[datetime, str, int, str, str, int]:
+    """Order by moment, then by content, so that the order in the record has no effect."""
+    given = event.given
+    return (event.at, given.type, event.qty, given.id or "", repr(given), event.position)
+
+
+def _check(event: ClockEvent, day: date, place: str, calendar: Calendar) -> None:
+    if event.type in _WITH_QTY and event.qty is None:
+        raise Refused(f"{place}/qty", "missing", f"the shares of the {event.type}", RULE)
+    if event.type == "allocation" and event.to is None:
+        raise Refused(f"{place}/to", "missing", "the broker-dealer that gets the shares", RULE)
+    if event.type in ("extension", "notice") and event.rule is None:
+        raise Refused(f"{place}/rule", "missing", "the rule, such as 15c3-3(m)", RULE)
+    if event.type == "extension":
+        if event.until is None:
+            raise Refused(f"{place}/until", "missing", "the day that it extends to", RULE)
+        read_day(f"{place}/until", event.until)
+    if event.settled_on is not None:
+        settled = read_day(f"{place}/settled_on", event.settled_on)
+        if settled < day:
+            raise Refused(f"{place}/settled_on", settled, f"a day from {day} on", RULE)
+    if event.for_settlement_date is not None:
+        name = f"{place}/for_settlement_date"
+        settling_day(name, read_day(name, event.for_settlement_date), calendar)
+
+
+def share_event(event: Event, as_of: datetime, known_from: time) -> ShareEvent:
+    """The shares that an event moves. A settlement later than the moment is not known yet."""
+    given = event.given
+    settled = None if given.settled_on is None else date.fromisoformat(given.settled_on)
+    if settled is not None and datetime.combine(settled, known_from) > as_of:
+        settled = None
+    refused = None
+    if given.type != "delivery":
+        if given.bona_fide is False:
+            refused = f"{event.label} does not count: not bona fide (204(f))"
+        elif given.net_position == "short":
+            refused = f"{event.label} does not count: the net position is short"
+    named = given.for_settlement_date
+    return ShareEvent(
+        kind=given.type,
+        at=event.at,
+        qty=event.qty,
+        label=event.label,
+        settled_on=settled,
+        shown_flat=given.net_position in ("long", "flat"),
+        lot_named=None if named is None else date.fromisoformat(named),
+        refused=refused,
+    )

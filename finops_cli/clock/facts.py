@@ -1,0 +1,234 @@
+"""The dates and facts that a clock starts from, and what it assumes (section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from finops_cli.clock.calendar import Calendar, DayFacts, OutsideCalendar
+from finops_cli.clock.moments import parse_moment
+from finops_cli.clock.refusal import Refused, refuse_outside
+from finops_cli.domain.clock import AsOfSource, SettlementBasis
+from finops_cli.domain.clock_facts import ClockFacts
+from finops_cli.domain.fail import FailRecord
+from finops_cli.kb.chapters.clock import ClockRules
+
+RULE = "clock.strictest"
+NO_FACTS = ClockFacts()
+EQUITIES = ("equity", "etf", "adr")
+_LONGEST_WAY = timedelta(14)
+"""More calendar days than any trade takes to settle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsOf:
+    """The moment of a clock, and where it comes from."""
+
+    moment: datetime
+    source: AsOfSource
+
+    @property
+    def day(self) -> date:
+        """The calendar day of the moment."""
+        return self.moment.date()
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """A fail as the clock sees it. `assumptions` and `warnings` grow while it is computed."""
+
+    record: FailRecord
+    given: ClockFacts
+    as_of: AsOf
+    trade_date: date
+    settlement_date: date
+    basis: SettlementBasis
+    cycle_days: int
+    sale_type: str
+    venue: str
+    security_type: str
+    owes_delivery: bool
+    """True for a fail to deliver, False for a fail to receive."""
+    assumptions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def is_equity(self) -> bool:
+        """True for the securities that Rule 204 is about."""
+        return self.security_type in EQUITIES
+
+
+def resolve_as_of(record: FailRecord, option: AsOf | None) -> AsOf | None:
+    """The moment of the option, else of the record. Raises Refused for an impossible moment."""
+    if option is not None:
+        return option
+    given = record.clock_facts
+    if given is None or given.as_of is None:
+        return None
+    return AsOf(moment=read_moment("as_of", given.as_of), source="record")
+
+
+def read_moment(name: str, text: str) -> datetime:
+    """Read a moment of a record. Raises Refused."""
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise Refused(name, text, "a day or moment that exists", RULE) from error
+
+
+def read_day(name: str, text: str) -> date:
+    """Read a day of a record. Raises Refused."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(name, text, "a day that exists, YYYY-MM-DD", RULE) from error
+
+
+def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: ClockRules) -> Facts:
+    """Resolve the facts of `record`. Raises Refused for facts that contradict each other."""
+    given = record.clock_facts or NO_FACTS
+    assumptions: list[str] = []
+    warnings: list[str] = []
+    _known("as_of", as_of.day, calendar)
+    trade = _trade_date(given, calendar)
+    settlement, basis = _settlement(record, given, trade, as_of, calendar, rules)
+    if trade is not None and settlement < trade:
+        raise Refused("settlement_date", settlement, f"a day from {trade} on, the trade date", RULE)
+    if trade is None:
+        trade = trade_date_of(settlement, calendar, rules)
+        assumptions.append(f"trade_date absent: {trade} is taken, the strictest for {settlement}")
+    elif basis == "given" and regular_way(trade, calendar, rules) != settlement:
+        regular = regular_way(trade, calendar, rules)
+        warnings.append(f"settlement_date {settlement} is not regular way: {trade} gives {regular}")
+    if basis == "age_days":
+        assumptions.append(f"settlement_date absent: {settlement} is taken from age_days")
+    elif (age := _age(settlement, as_of.day, calendar)) != record.age_days:
+        warnings.append(f"age_days is {record.age_days}, the dates give {age}")
+    facts = Facts(
+        record=record,
+        given=given,
+        as_of=as_of,
+        trade_date=trade,
+        settlement_date=settlement,
+        basis=basis,
+        cycle_days=cycle_days(trade, rules),
+        sale_type=given.sale_type or "unknown",
+        venue=given.venue or ("ex_clearing" if record.cns_direction == "N_A" else "cns"),
+        security_type=_security_type(record, given, rules, assumptions),
+        owes_delivery=record.cns_direction == "FTD" or record.side == "Sell",
+        assumptions=assumptions,
+        warnings=warnings,
+    )
+    if facts.sale_type == "unknown" and facts.owes_delivery:
+        assumptions.append("sale_type absent: taken as short, the strictest")
+    return facts
+
+
+def _security_type(
+    record: FailRecord, given: ClockFacts, rules: ClockRules, assumptions: list[str]
+) -> str:
+    if given.security_type is not None:
+        return given.security_type
+    if record.cusip[: rules.issuer_characters] in rules.treasury_issuers:
+        assumptions.append("security_type absent: treasury, by the issuer number of the CUSIP")
+        return "treasury"
+    assumptions.append("security_type absent: equity is taken")
+    return "equity"
+
+
+def _settlement(
+    record: FailRecord,
+    given: ClockFacts,
+    trade: date | None,
+    as_of: AsOf,
+    calendar: Calendar,
+    rules: ClockRules,
+) -> tuple[date, SettlementBasis]:
+    if given.settlement_date is not None:
+        day = read_day("settlement_date", given.settlement_date)
+        return settling_day("settlement_date", day, calendar), "given"
+    if trade is not None:
+        return regular_way(trade, calendar, rules), "trade_date"
+    try:
+        known = calendar.on_or_before(as_of.day, "settlement")
+        return calendar.add(known, -record.age_days, "settlement"), "age_days"
+    except OutsideCalendar as error:
+        raise refuse_outside("settlement_date", error) from error
+
+
+def settling_day(name: str, day: date, calendar: Calendar) -> date:
+    """Return `day` if it settles. Raises Refused."""
+    if not _known(name, day, calendar).settlement:
+        reason = calendar.facts(day).reason
+        before, after = (calendar.add(day, step, "settlement") for step in (-1, 1))
+        accepted = f"a day that settles, such as {before} or {after} ({day}: {reason})"
+        raise Refused(name, day, accepted, RULE)
+    return day
+
+
+def trading_day(name: str, day: date, calendar: Calendar) -> date:
+    """Return `day` if it trades. Raises Refused."""
+    if not _known(name, day, calendar).trading:
+        reason = calendar.facts(day).reason
+        before, after = (calendar.add(day, step, "trading") for step in (-1, 1))
+        accepted = f"a day that trades, such as {before} or {after} ({day}: {reason})"
+        raise Refused(name, day, accepted, RULE)
+    return day
+
+
+def _trade_date(given: ClockFacts, calendar: Calendar) -> date | None:
+    if given.trade_date is None:
+        return None
+    return trading_day("trade_date", read_day("trade_date", given.trade_date), calendar)
+
+
+def _known(name: str, day: date, calendar: Calendar) -> DayFacts:
+    try:
+        return calendar.facts(day)
+    except OutsideCalendar as error:
+        raise refuse_outside(name, error) from error
+
+
+def _age(settlement: date, day: date, calendar: Calendar) -> int:
+    return max(calendar.count(settlement, day, "settlement"), 0)
+
+
+def cycle_days(trade: date, rules: ClockRules) -> int:
+    """Settlement days from trade date to contractual settlement (section 4)."""
+    for start in rules.cycles:
+        if trade >= start.first_trade_date:
+            return start.days
+    first = rules.cycles[-1].first_trade_date
+    raise Refused("trade_date", trade, f"a day from {first} on", "clock.cycles")
+
+
+@lru_cache(maxsize=4096)
+def regular_way(trade: date, calendar: Calendar, rules: ClockRules) -> date:
+    """The contractual settlement date of a trade."""
+    try:
+        return calendar.add(trade, cycle_days(trade, rules), "settlement")
+    except OutsideCalendar as error:
+        raise refuse_outside("trade_date", error) from error
+
+
+@lru_cache(maxsize=4096)
+def trade_date_of(settlement: date, calendar: Calendar, rules: ClockRules) -> date:
+    """The earliest trade date that settles regular way on `settlement`.
+
+    If no trade date does, the last one that settles before it (section 2.3).
+    """
+    day = max(settlement - _LONGEST_WAY, calendar.first)
+    last = None
+    while day <= settlement:
+        if calendar.facts(day).trading:
+            found = regular_way(day, calendar, rules)
+            if found == settlement:
+                return day
+            if found < settlement:
+                last = day
+        day += timedelta(1)
+    if last is None:
+        accepted = f"a day that a trade from {calendar.first} on settles on"
+        raise Refused("settlement_date", settlement, accepted, "calendar.range")
+    return last

@@ -1,0 +1,135 @@
+"""The netted position of a security by settlement day (sections 2.2 and 6.1)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+from finops_cli.clock.calendar import Calendar
+from finops_cli.clock.facts import RULE, Facts, read_day, settling_day, trade_date_of, trading_day
+from finops_cli.clock.refusal import Refused
+from finops_cli.domain.clock_facts import HistoryRow
+from finops_cli.kb.chapters.clock import ClockRules
+
+
+class Position(NamedTuple):
+    """The open quantity at a moment: the end of a day, or the snapshot of its morning."""
+
+    at: datetime
+    day: date
+    qty: int
+    is_snapshot: bool
+    new: int | None
+    sale_type: str
+    trade_date: date
+    first_settlement: date | None
+    """The settlement date of the first quantity, where it is before the first row."""
+    field: str
+
+
+def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Position]:
+    """The known positions of `fail_history` in the order of time. Raises Refused.
+
+    Every row is checked. A row that is later than the moment is left out, with a warning.
+    """
+    rows = facts.given.fail_history
+    if rows and facts.given.lots:
+        raise Refused("lots", "given beside fail_history", "one of the two", RULE)
+    found: list[Position] = []
+    before: int | None = None
+    last: date | None = None
+    for number, row in enumerate(rows):
+        place = f"fail_history/{number}"
+        day = settling_day(f"{place}/date", read_day(f"{place}/date", row.date), calendar)
+        if last is not None and day <= last:
+            raise Refused(f"{place}/date", day, f"a day after {last}: the rows rise", RULE)
+        _check_quantities(row, before, place)
+        found += _positions(row, day, number, facts, calendar, rules)
+        before, last = row.qty, day
+    known = [each for each in found if each.at <= facts.as_of.moment]
+    if len(known) < len(found):
+        facts.warnings.append("history.after_as_of: rows later than as_of are not used")
+    return known
+
+
+def _check_quantities(row: HistoryRow, before: int | None, place: str) -> None:
+    if row.new is not None and row.new > row.qty:
+        raise Refused(f"{place}/new", row.new, f"at most qty, {row.qty:,}", RULE)
+    if before is None:
+        return
+    if row.open_qty is not None and row.open_qty > before:
+        accepted = f"at most the quantity before it, {before:,}"
+        raise Refused(f"{place}/open_qty", row.open_qty, accepted, RULE)
+    left = before if row.open_qty is None else row.open_qty
+    if row.new is not None and row.qty > left + row.new:
+        accepted = f"at most the quantity before it plus new, {left + row.new:,}"
+        raise Refused(f"{place}/qty", row.qty, accepted, RULE)
+
+
+def _positions(
+    row: HistoryRow, day: date, number: int, facts: Facts, calendar: Calendar, rules: ClockRules
+) -> list[Position]:
+    times, place = rules.times, f"fail_history/{number}"
+    first = None
+    if number == 0 and facts.basis != "age_days" and facts.settlement_date < day:
+        first = facts.settlement_date
+        facts.warnings.append(
+            f"history.begins_late: the fail dates from {first}, the rows from {day}"
+        )
+    trade = _trade_of(row, first or day, place, facts, calendar, rules)
+    sale_type = row.sale_type or facts.sale_type
+    end = Position(
+        datetime.combine(day, times.close),
+        day,
+        row.qty,
+        False,
+        row.new,
+        sale_type,
+        trade,
+        first,
+        f"{place}/qty",
+    )
+    if row.open_qty is None:
+        return [end]
+    morning = datetime.combine(day, times.snapshot)
+    return [end._replace(at=morning, qty=row.open_qty, is_snapshot=True, new=0), end]
+
+
+def _trade_of(
+    row: HistoryRow, day: date, place: str, facts: Facts, calendar: Calendar, rules: ClockRules
+) -> date:
+    if row.trade_date is not None:
+        name = f"{place}/trade_date"
+        return trading_day(name, read_day(name, row.trade_date), calendar)
+    if day == facts.settlement_date:
+        return facts.trade_date
+    return trade_date_of(day, calendar, rules)
+
+
+def series_warnings(
+    facts: Facts, positions: list[Position], calendar: Calendar, rules: ClockRules
+) -> list[str]:
+    """The warnings about gaps, a stale end, and a quantity that the record does not have."""
+    days = [each.day for each in positions if not each.is_snapshot]
+    found: list[str] = []
+    if not days:
+        return found
+    last_known = last_known_day(facts, calendar, rules)
+    for earlier, later in pairwise(days):
+        missing = calendar.count(earlier, later, "settlement") - 1
+        if missing:
+            found.append(f"history.gap: {missing} settlement days between {earlier} and {later}")
+    if days[-1] < last_known:
+        found.append(f"history.stale: the rows end on {days[-1]}, {last_known} is known")
+    last = positions[-1].qty
+    if last != facts.record.qty:
+        found.append(f"qty is {facts.record.qty:,}, the history ends with {last:,}")
+    return found
+
+
+def last_known_day(facts: Facts, calendar: Calendar, rules: ClockRules) -> date:
+    """The last settlement day whose end is known at the moment of the clock (section 2.4)."""
+    day = calendar.on_or_before(facts.as_of.day, "settlement")
+    ends = datetime.combine(day, rules.times.close)
+    return day if ends <= facts.as_of.moment else calendar.add(day, -1, "settlement")

@@ -1,0 +1,61 @@
+"""Moments in Eastern Time, without a time zone of the machine (regulatory-clock, section 2.1)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+_STANDARD, _SUMMER = timedelta(hours=5), timedelta(hours=4)
+_SUMMER_BEGINS, _SUMMER_ENDS = timedelta(hours=7), timedelta(hours=6)
+"""The time of the change in UTC: 02:00 of standard time, and 02:00 of summer time."""
+_LAW_OF_2005_FROM = 2007
+_SUNDAY = 6
+_WEEK = 7
+_MARCH, _APRIL, _NOVEMBER = 3, 4, 11
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a date or moment as Eastern Time; a date is its beginning, 00:00.
+
+    Raises ValueError for a day or a time that does not exist.
+    """
+    parsed = datetime.fromisoformat(text)
+    offset = parsed.utcoffset()
+    if offset is None:
+        return parsed
+    return to_eastern(parsed.replace(tzinfo=None) - offset)
+
+
+def to_eastern(utc: datetime) -> datetime:
+    """Convert a moment in UTC, both without a time zone."""
+    begins, ends = _summer_time(utc.year)
+    return utc - (_SUMMER if begins <= utc < ends else _STANDARD)
+
+
+def to_utc(eastern: datetime) -> datetime:
+    """Convert a moment in Eastern Time; in the hour that occurs twice, summer time is taken."""
+    begins, ends = _summer_time(eastern.year)
+    in_summer = begins - _STANDARD <= eastern < ends - _SUMMER
+    return eastern + (_SUMMER if in_summer else _STANDARD)
+
+
+def format_moment(moment: datetime) -> str:
+    """Write a moment as YYYY-MM-DDTHH:MM, with seconds only where they are not 0."""
+    return moment.isoformat(timespec="seconds" if moment.second else "minutes")
+
+
+def _summer_time(year: int) -> tuple[datetime, datetime]:
+    """The first moment of summer time and of standard time of `year`, in UTC."""
+    if year >= _LAW_OF_2005_FROM:
+        begins, ends = _sunday(year, _MARCH, 2), _sunday(year, _NOVEMBER, 1)
+    else:
+        begins, ends = _sunday(year, _APRIL, 1), _sunday(year, _NOVEMBER, 1) - timedelta(_WEEK)
+    midnight = datetime.min.time()
+    return (
+        datetime.combine(begins, midnight) + _SUMMER_BEGINS,
+        datetime.combine(ends, midnight) + _SUMMER_ENDS,
+    )
+
+
+def _sunday(year: int, month: int, number: int) -> date:
+    first = date(year, month, 1)
+    return first + timedelta((_SUNDAY - first.weekday()) % _WEEK + _WEEK * (number - 1))

@@ -1,0 +1,256 @@
+"""Threshold securities: thirteen settlement days on a list with the fail open (section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import NamedTuple
+
+from finops_cli.clock.calendar import Calendar
+from finops_cli.clock.facts import RULE, Facts, read_day
+from finops_cli.clock.history import last_known_day
+from finops_cli.clock.lots import PARTICIPANT
+from finops_cli.clock.refusal import Refused
+from finops_cli.clock.replay import Replayed
+from finops_cli.domain.clock import Obligation, State, Threshold
+from finops_cli.kb.chapters.clock import ClockRules
+
+IsListed = Callable[[date], bool]
+
+
+class Run(NamedTuple):
+    """Consecutive settlement days that count, the last known day included."""
+
+    days: list[date]
+    """In the order of time."""
+    quantities: list[int]
+    needed: int
+    rule: str
+    kb: str
+
+
+def threshold_duty(
+    facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
+) -> tuple[Threshold | None, list[Obligation]]:
+    """The counter of a threshold security, and its duty; None and nothing if it is not listed.
+
+    Raises Refused.
+    """
+    if not (facts.owes_delivery and facts.venue == "cns" and facts.is_equity):
+        return None, []
+    is_listed = _listing(facts)
+    if is_listed is None:
+        return None, []
+    run, why = _count(facts, found, is_listed, calendar, rules)
+    if not run.days:
+        return _threshold(run, calendar, False), [_not_counting(facts, run, why, rules)]
+    duty = _duty(facts, found, run, calendar, rules)
+    past = len(run.days) >= run.needed
+    return _threshold(run, calendar, past and duty.state != "cured"), [duty]
+
+
+def _listing(facts: Facts) -> IsListed | None:
+    """Whether the security is on a list on a day; None if no fact says that it ever was."""
+    given = facts.given
+    if given.threshold_days:
+        days: list[tuple[date, bool]] = []
+        for number, row in enumerate(given.threshold_days):
+            name = f"threshold_days/{number}/date"
+            day = read_day(name, row.date)
+            if days and day <= days[-1][0]:
+                raise Refused(name, day, f"a day after {days[-1][0]}: the days rise", RULE)
+            days.append((day, row.listed))
+        known = [(day, listed) for day, listed in days if day <= facts.as_of.day]
+        return lambda day: next((listed for at, listed in reversed(known) if at <= day), False)
+    if given.threshold_since is not None:
+        since = read_day("threshold_since", given.threshold_since)
+        return lambda day: day >= since
+    if facts.record.reg_sho_threshold:
+        facts.assumptions.append("listing dates absent: on a threshold list since the fail began")
+        return lambda day: True
+    return None
+
+
+def _count(
+    facts: Facts, found: Replayed, is_listed: IsListed, calendar: Calendar, rules: ClockRules
+) -> tuple[Run, str]:
+    """Count backwards from the last known settlement day while both conditions hold."""
+    eras = rules.eras
+    begins = eras.sho203b3_from
+    rule, kb, needed = "SHO-203(b)(3)", "clock.sho203b3", rules.threshold_days
+    if facts.given.issuer_reporting is False:
+        rule, kb, begins = "FINRA-4320", "clock.finra4320", eras.finra4320_from
+    if facts.given.rule_144 and facts.trade_date >= eras.rule_144_from:
+        needed = rules.threshold_rule_144_days
+    quantity_of = _quantities(facts, found)
+    days: list[date] = []
+    quantities: list[int] = []
+    day = last_known_day(facts, calendar, rules)
+    while day >= begins and is_listed(day) and (open_qty := quantity_of(day)) > 0:
+        days.append(day)
+        quantities.append(open_qty)
+        if day == calendar.first:
+            break
+        day = calendar.add(day, -1, "settlement")
+    days.reverse()
+    quantities.reverse()
+    run = Run(days, quantities, needed, rule, kb)
+    return _grandfather(run, facts, found, is_listed, calendar, rules)
+
+
+def _grandfather(
+    run: Run,
+    facts: Facts,
+    found: Replayed,
+    is_listed: IsListed,
+    calendar: Calendar,
+    rules: ClockRules,
+) -> tuple[Run, str]:
+    """Leave out a position that is older than its listing, until 2007-10-14 (section 8.4)."""
+    why = "not on a threshold list with the fail open on the last known day"
+    eras = rules.eras
+    if not run.days or run.rule != "SHO-203(b)(3)" or run.days[0] > eras.grandfather_to:
+        return run, why
+    oldest = min((lot.settlement for lot in found.lots), default=facts.settlement_date)
+    listed_from = run.days[0]
+    while is_listed(before := calendar.add(listed_from, -1, "settlement")):
+        listed_from = before
+        if listed_from <= eras.sho203b3_from:
+            break
+    if oldest >= listed_from:
+        return run, why
+    if run.days[-1] <= eras.grandfather_to:
+        return run._replace(days=[], quantities=[]), "grandfathered: older than the listing"
+    first = next(place for place, day in enumerate(run.days) if day > eras.grandfather_to)
+    counted = run._replace(days=run.days[first:], quantities=run.quantities[first:])
+    return counted._replace(needed=rules.grandfather_days), why
+
+
+def _quantities(facts: Facts, found: Replayed) -> Callable[[date], int]:
+    """The quantity that is open at the end of a settlement day."""
+    if not found.positions:
+        lots = [(lot.settlement, lot.qty) for lot in found.lots]
+        left = [
+            (event.at.date(), event.qty) for event in found.events if event.given.type == "delivery"
+        ]
+        return lambda day: max(
+            sum(qty for start, qty in lots if start <= day)
+            - sum(qty for gone, qty in left if gone <= day),
+            0,
+        )
+    first = found.positions[0]
+    began = first.first_settlement or first.day
+    ends = [each for each in found.positions if not each.is_snapshot]
+
+    def open_at_end(day: date) -> int:
+        if day < began:
+            return 0
+        return next((each.qty for each in reversed(ends) if each.day <= day), ends[0].qty)
+
+    return open_at_end
+
+
+def _last_day(run: Run, calendar: Calendar) -> date:
+    """The day that completes the count, past or projected."""
+    if len(run.days) >= run.needed:
+        return run.days[run.needed - 1]
+    return calendar.add(run.days[-1], run.needed - len(run.days), "settlement")
+
+
+def _threshold(run: Run, calendar: Calendar, preborrow: bool) -> Threshold:
+    last = _last_day(run, calendar) if run.days else None
+    return Threshold(
+        rule=run.rule,
+        days_counted=len(run.days),
+        days_needed=run.needed,
+        first_day=str(run.days[0]) if run.days else None,
+        last_day=None if last is None else str(last),
+        due_date=None if last is None else str(calendar.add(last, 1, "trading")),
+        persistent_qty=_persistent(run),
+        preborrow_required=preborrow,
+    )
+
+
+def _persistent(run: Run) -> int:
+    """Shares that failed on every day of the window, which has at most `needed` days."""
+    return min(run.quantities[: run.needed], default=0)
+
+
+def _not_counting(facts: Facts, run: Run, why: str, rules: ClockRules) -> Obligation:
+    return Obligation(
+        rule=run.rule,
+        kind="duty",
+        citation=rules.sources[run.kb].citation,
+        kb=run.kb,
+        basis=why,
+        lot=None,
+        holder=PARTICIPANT,
+        qty=facts.record.qty,
+        open_qty=None,
+        start_date=None,
+        nominal_date=None,
+        due_date=None,
+        due_time=None,
+        counting=None,
+        days_left=None,
+        state="not_applicable",
+        remedy=(),
+        assumed=(),
+        evidence=(),
+        alternatives=(),
+        confidence=rules.sources[run.kb].confidence,
+    )
+
+
+def _duty(
+    facts: Facts, found: Replayed, run: Run, calendar: Calendar, rules: ClockRules
+) -> Obligation:
+    last = _last_day(run, calendar)
+    due = calendar.add(last, 1, "trading")
+    qty = _persistent(run)
+    closes = datetime.combine(last, rules.times.close)
+    bought = [
+        event
+        for event in found.events
+        if event.given.type == "purchase"
+        and event.given.bona_fide is not False
+        and event.given.net_position != "short"
+        and event.at > closes
+        and event.at.date() <= due
+    ]
+    covered = sum(event.qty for event in bought)
+    source = rules.sources[run.kb]
+    day = facts.as_of.day
+    state: State = (
+        "cured"
+        if len(run.days) >= run.needed and covered >= qty
+        else "breached"
+        if day > due
+        else "due_today"
+        if day == due
+        else "running"
+    )
+    assumed = ("settlement_date",) if facts.basis == "age_days" else ()
+    return Obligation(
+        rule=run.rule,
+        kind="duty",
+        citation=source.citation,
+        kb=run.kb,
+        basis=f"day {len(run.days)} of {run.needed} settlement days on a threshold list",
+        lot=None,
+        holder=PARTICIPANT,
+        qty=qty,
+        open_qty=0 if state == "cured" else max(qty - covered, 0),
+        start_date=str(run.days[0]),
+        nominal_date=str(last),
+        due_date=str(due),
+        due_time=None,
+        counting="settlement days",
+        days_left=None if state == "cured" else calendar.count(day, due, "trading"),
+        state=state,
+        remedy=("purchase",),
+        assumed=assumed if not found.positions and not facts.given.lots else (),
+        evidence=tuple(event.label for event in bought),
+        alternatives=(),
+        confidence=source.confidence,
+    )
