@@ -11,7 +11,7 @@ expect() { # COMMAND EXAMPLE
     jq -c 'del(.provenance)' /tmp/finops-example.jsonl > "${2%.jsonl}.expected.jsonl"
 }
 
-for blotter in monday gridlock corporate-action back-to-back damaged cards/fails sec-fails/fails csv/fails; do
+for blotter in monday gridlock corporate-action back-to-back damaged cards/fails sec-fails/fails csv/fails csv/dated; do
     expect run "$blotter.jsonl"
 done
 expect resolve cards/cases.jsonl

@@ -18,7 +18,7 @@ from finops_cli.errors import UsageError
 from finops_cli.files.csv_rows import CsvRow, csv_rows
 from finops_cli.files.safe_io import reading
 from finops_cli.files.seen_ids import SeenIds
-from finops_cli.importers.cells import CELLS, Value
+from finops_cli.importers.cells import Cell, Value, cell_of, full_name
 from finops_cli.importers.mapping import (
     Column,
     CsvFormat,
@@ -37,8 +37,9 @@ class _Place(NamedTuple):
     """The cell of a row that gives a record field."""
 
     field: str
-    cell: int
+    position: int
     column: Column
+    cell: Cell
 
 
 def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
@@ -115,7 +116,12 @@ def _find_columns(
         )
         raise UsageError(f"{message}\n  the header has: {', '.join(names)}", cure)
     return [
-        _Place(field, names.index(column.column), column)
+        _Place(
+            full_name(field),
+            names.index(column.column),
+            column,
+            cell_of(field, None if column.values else mapping.csv.dates),
+        )
         for field, column in mapping.columns.items()
     ]
 
@@ -148,16 +154,18 @@ def _import_row(
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for place in places:
-        value = _read(place, row.cells[place.cell].strip())
+        value = _read(place, row.cells[place.position].strip())
         if isinstance(value, Problem):
             problems.append(value)
         elif value is not None:
             fields[place.field] = value
     record = nest({**fields, **constants})
+    given_origin = record.pop("origin", {})  # written last, as every importer does
     record["origin"] = {
         "source": "csv",
         "file": Path(file).name,
         "line": row.line,
+        **given_origin,
         "assumed": list(constants),
     }
     imported = admit(record, file, row.line, None if problems else seen)
@@ -198,10 +206,10 @@ def _read(place: _Place, text: str) -> Value | Problem | None:
             )
         text = place.column.values[text]
     try:
-        return CELLS[place.field].parse(text) if text else None
+        return place.cell.parse(text) if text else None
     except (ValueError, ArithmeticError):
         return replace(
-            unusable("schema.type", _name_column(place), text, CELLS[place.field].accepted),
+            unusable("schema.type", _name_column(place), text, place.cell.accepted),
             path=path,
         )
 

@@ -1,10 +1,11 @@
 """MAPPING.yaml: the column of a desk's blotter for each field of a fail record.
 
-    csv: {delimiter: ";", encoding: cp1252}          (optional)
+    csv: {delimiter: ";", encoding: cp1252, dates: "%m/%d/%Y"}          (optional)
     columns:
       qty: Shares                                    (record field: column header)
       side: {column: B/S, values: {B: Buy, S: Sell}} (with the meaning of its cells)
       inventory.box_qty: Box
+      trade_date: Trade Date                         (short for clock_facts.trade_date)
     constants: {counterparty: DTC-0005}              (equal in all records, listed as assumed)
 
 All scalars are read as text, so that a CUSIP of digits keeps its zeros and `Yes` does not become a
@@ -20,16 +21,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from finops_cli.files.user_files import Fault, Faults, UserFileModel, read_yaml, show, validate
-from finops_cli.importers.cells import CELLS, Value
+from finops_cli.importers import dates
+from finops_cli.importers.cells import MAPPABLE, Value, cell_of, full_name
 from finops_cli.importers.stream import nest
 from finops_cli.verify.codecs import FAIL
 from finops_cli.verify.schemas import schema_errors
 
 
 def _check_field(field: str) -> str:
-    if field not in CELLS:
+    if field not in MAPPABLE:
         raise Faults(
-            [Fault((), "is not a field that a cell can hold", f"one of: {', '.join(CELLS)}")]
+            [Fault((), "is not a field that a cell can hold", f"one of: {', '.join(MAPPABLE)}")]
         )
     return field
 
@@ -48,14 +50,20 @@ def _check_encoding(encoding: str) -> str:
     return encoding
 
 
+def _check_dates(date_format: str) -> str:
+    dates.compile_format(date_format)
+    return date_format
+
+
 def _column_from_header(given: object) -> object:
     return {"column": given} if isinstance(given, str) else given
 
 
 RecordField = Annotated[str, AfterValidator(_check_field)]
-_RECORD_FIELDS: dict[str, Any] = {"propertyNames": {"enum": list(CELLS)}}
+_RECORD_FIELDS: dict[str, Any] = {"propertyNames": {"enum": list(MAPPABLE)}}
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
+DateFormat = Annotated[str, AfterValidator(_check_dates)]
 
 
 class CsvFormat(UserFileModel):
@@ -66,6 +74,13 @@ class CsvFormat(UserFileModel):
         Encoding,
         Field(description="utf-8-sig reads UTF-8 with and without Excel's byte-order mark."),
     ] = "utf-8-sig"
+    dates: Annotated[
+        DateFormat | None,
+        Field(
+            description="The format of every date of the blotter, from %Y, %y (of 2000 to 2099),"
+            " %m, %b and %d, such as %m/%d/%Y. Without it, dates are YYYY-MM-DD or YYYYMMDD."
+        ),
+    ] = None
 
 
 class Column(UserFileModel):
@@ -113,9 +128,15 @@ def _faults_of_fields(given: object) -> list[Fault]:
     faults = [
         Fault(("constants", field), "is given under columns too", "one of the two")
         for field in constants
-        if field in columns
+        if full_name(field) in {*map(full_name, columns)}
     ]
-    known = {*columns, *constants}
+    faults += [
+        Fault((part, field), f"is given as {full_name(field)} too", "one of the two")
+        for part, fields in (("columns", columns), ("constants", constants))
+        for field in fields
+        if full_name(field) != field and full_name(field) in fields
+    ]
+    known = {*map(full_name, columns), *map(full_name, constants)}
     if isinstance(parts.get("columns"), dict):
         faults += [
             Fault(("columns", field), "is missing", "a column, or a value under constants")
@@ -134,15 +155,16 @@ def _faults_of_fields(given: object) -> list[Fault]:
 
 def _faults_of_value(field: str, text: object, path: tuple[str, ...]) -> list[Fault]:
     """Find what is wrong with a text of the mapping that becomes the value of a field."""
-    if field not in CELLS or not isinstance(text, str):
+    if field not in MAPPABLE or not isinstance(text, str):
         return []  # the model reports it
+    cell = cell_of(field)
     try:
-        value = CELLS[field].parse(text.strip())
+        value = cell.parse(text.strip())
     except (ValueError, ArithmeticError):
-        return [Fault(path, f"is {show(text)}", CELLS[field].accepted)]
+        return [Fault(path, f"is {show(text)}", cell.accepted)]
     return [
         Fault(path, f"is {problem.value}", problem.accepted)
-        for problem in schema_errors(nest({field: value}), FAIL.json_schema)
+        for problem in schema_errors(nest({full_name(field): value}), FAIL.json_schema)
         if problem.rule != "schema.required"
     ]
 
@@ -161,4 +183,7 @@ def _required(given: set[str]) -> list[str]:
 
 def constants_of(mapping: Mapping) -> dict[str, Value]:
     """Return the constants of a checked mapping as values of the record."""
-    return {field: CELLS[field].parse(text.strip()) for field, text in mapping.constants.items()}
+    return {
+        full_name(field): cell_of(field).parse(text.strip())
+        for field, text in mapping.constants.items()
+    }

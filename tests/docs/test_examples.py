@@ -23,6 +23,7 @@ COMMANDS = {
     "cards/published.jsonl": "check",
     "sec-fails/fails.jsonl": "run",
     "csv/fails.jsonl": "run",
+    "csv/dated.jsonl": "run",
 }
 
 
@@ -65,20 +66,22 @@ def test_every_example_file_is_run_or_expected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "arguments"),
+    ("folder", "name", "arguments"),
     [
         (
             "sec-fails",
+            "fails",
             (
                 "cnsfails_202212a_202303a_excerpt.txt --threshold-list threshold-list-synthetic.txt"
                 " --inventory-coverage-pct 30 --recall-pct 20 --borrow-pct 25"
             ),
         ),
-        ("csv", "blotter.csv --map mapping.yaml"),
+        ("csv", "fails", "blotter.csv --map mapping.yaml"),
+        ("csv", "dated", "dated-blotter.csv --map dated-mapping.yaml"),
     ],
 )
 def test_imported_example_equals_the_importer_output(
-    folder: str, arguments: str, finops: Finops
+    folder: str, name: str, arguments: str, finops: Finops
 ) -> None:
     """The fails of an import example equal the output of the import command in its README."""
     named = [
@@ -86,4 +89,4 @@ def test_imported_example_equals_the_importer_output(
         for word in arguments.split()
     ]
     done = finops("import", folder, *named)
-    assert done.stdout == (EXAMPLES / folder / "fails.jsonl").read_bytes()
+    assert done.stdout == (EXAMPLES / folder / f"{name}.jsonl").read_bytes()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord, Inventory
 from finops_cli.importers.cells import CELLS, whole
 
@@ -15,12 +16,15 @@ def test_csv_cells_cover_every_mappable_record_field() -> None:
     """Each field of a record has a cell type, except the fields that a row cannot hold. A new field
     needs one or the other.
     """
-    elsewhere = {"ftrs", "related_fails", "origin", "inventory", "corporate_action"}
+    elsewhere = {"ftrs", "related_fails", "origin", "inventory", "corporate_action", "clock_facts"}
+    lists = {"threshold_days", "fail_history", "lots", "events"}
     own = set(FailRecord.__struct_fields__) - elsewhere
     inner = {f"inventory.{field}" for field in Inventory.__struct_fields__}
-    assert set(CELLS) == own | inner | {
+    facts = {f"clock_facts.{field}" for field in {*ClockFacts.__struct_fields__} - lists}
+    assert set(CELLS) == own | inner | facts | {
         "corporate_action.pre_event_deliverable",
         "corporate_action.new_cusip",
+        "origin.symbol",
     }
 
 
