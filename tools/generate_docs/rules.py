@@ -16,6 +16,8 @@ CHAPTERS = {
     "scoring": "Score and tier",
     "classification": "Category, flags, action, deadline",
     "reg-sho": "Reg SHO",
+    "regulatory-clock": "The close-out clock",
+    "calendar": "The market calendar",
     "handoff": "From triage to resolution",
     "waterfall": "The waterfall and the plan",
     "gridlock": "Gridlock",
@@ -71,8 +73,22 @@ def _render_entry(entry: entries.AnyEntry) -> str:
         link_ids(entry.text.strip()),
         "",
         *_render_values(entry),
+        "",
+        *_render_confirmation(entry),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _render_confirmation(entry: entries.AnyEntry) -> Iterator[str]:
+    """The provision of the law, when it is in force, and how well the entry is confirmed."""
+    facts = {
+        "Citation": entry.citation,
+        "Effective from": entry.effective_from,
+        "Effective to": entry.effective_to,
+        "Confidence": entry.confidence,
+        "Evidence": entry.evidence,
+    }
+    yield from (f"* {name}: {value}" for name, value in facts.items() if value is not None)
 
 
 def _render_values(entry: entries.AnyEntry) -> Iterator[str]:
