@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
+from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.options import (
     BackendOption,
     Fails,
@@ -74,13 +75,13 @@ class ModelOptions:
     guard: Guard = None
 
 
-_SHARED = (RunOptions, ModelOptions)
+_SHARED = (RunOptions, ModelOptions, ClockOptions)
 
 
 def with_shared_options(
     *omitted: str, **retyped: object
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace each parameter of a command that is a `RunOptions` or `ModelOptions` by its fields.
+    """Replace each parameter of a command that is one of the shared classes by its fields.
 
     The command line then has an option for each field, and the command gets them as one object.
 

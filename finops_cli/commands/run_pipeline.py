@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.options import kb_dir_of, path_or_standard
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
 from finops_cli.errors import UsageError
@@ -47,7 +48,11 @@ class RunResult:
 
 
 def run_command(
-    context: typer.Context, command: Command, options: RunOptions, models: ModelOptions
+    context: typer.Context,
+    command: Command,
+    options: RunOptions,
+    models: ModelOptions,
+    clock: ClockOptions | None = None,
 ) -> None:
     """Run a command and exit with 0 when every record is verified, else with 1."""
     from finops_cli.files.safe_io import refuse_unwritable
@@ -59,13 +64,13 @@ def run_command(
             "the input is -, and nothing is piped in",
             "give a file, or pipe JSONL lines into finops",
         )
-    config = _run_config(context, command, options, models)
+    config = _run_config(context, command, options, models, clock)
     refuse_impossible(config)
     if options.stats_json is not None:
         _refuse_streams(options.stats_json)
         note = note_path(config.output) if config.output else None
         refuse_unwritable(options.stats_json, [config.source, config.output, note], "--stats-json")
-    if not run_pipeline(context, command, options, models).is_verified:
+    if not run_pipeline(context, command, options, models, clock=clock).is_verified:
         raise typer.Exit(1)
 
 
@@ -85,6 +90,7 @@ def run_pipeline(
     options: RunOptions,
     models: ModelOptions,
     staged: StagedInput | None = None,
+    clock: ClockOptions | None = None,
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr."""
     from finops_cli.commands.progress.run import RunProgress
@@ -94,8 +100,8 @@ def run_pipeline(
     from finops_cli.pipeline.run import run
 
     kb = load_kb(kb_dir_of(context))
-    pipeline = _open_pipeline(context, command, options, models, kb)
-    config = _run_config(context, command, options, models)
+    config = _run_config(context, command, options, models, clock)
+    pipeline = _open_pipeline(context, config, options, models, kb)
     monitor = Monitor(monotonic, kb.evaluation)
     with closing(pipeline.backend) as backend:
         _refuse_unguarded_text(pipeline, staged.path if staged is not None else config.source)
@@ -140,7 +146,11 @@ def _refuse_streams(stats: Path) -> None:
 
 
 def _run_config(
-    context: typer.Context, command: Command, options: RunOptions, models: ModelOptions
+    context: typer.Context,
+    command: Command,
+    options: RunOptions,
+    models: ModelOptions,
+    clock: ClockOptions | None,
 ) -> RunConfig:
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.scheduler import PipelineConfig
@@ -152,6 +162,7 @@ def _run_config(
             kb_dir=kb_dir_of(context),
             timed=options.timing,
             guard=models.guard,
+            clock=None if clock is None else clock_config(clock),
         ),
         source=path_or_standard(options.source),
         output=path_or_standard(options.output),
@@ -163,7 +174,7 @@ def _run_config(
 
 def _open_pipeline(
     context: typer.Context,
-    command: Command,
+    config: RunConfig,
     options: RunOptions,
     models: ModelOptions,
     kb: KnowledgeBase,
@@ -173,9 +184,9 @@ def _open_pipeline(
     from finops_cli.models.backends import AUTO, select_backend
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.redaction import redaction_policy
-    from finops_cli.pipeline.sequences import SEQUENCES
 
-    sequence = SEQUENCES[command]
+    sequence, clock = config.pipeline.sequence, config.pipeline.clock
+    policy = None if clock is None else clock.open(kb)
     request = backend_request(context, options, models, sequence.models)
     selected = select_backend(request, kb)
     is_auto = options.backend == AUTO
@@ -192,4 +203,5 @@ def _open_pipeline(
         timed=options.timing,
         keeps_raw=models.keep_raw,
         redaction=redaction_policy(models.guard, asks_models, kb),
+        clock=policy,
     )

@@ -78,6 +78,10 @@ class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     age_days: Days | None = None
     corporate_action: CorporateAction | None = None
     fail_id: Identifier | None = None
+    deadline_days: Annotated[int, Meta(ge=-limits.AGE_DAYS, le=limits.AGE_DAYS)] | None = None
+    """Settlement days to the law's deadline, negative when past; read with `deadline_basis`."""
+    deadline_basis: Identifier | None = None
+    """The rule of `deadline_days`, such as SHO-204(a); null: the card's T+N counts."""
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import msgspec
 
 from finops_cli.domain import limits
+from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, Masked, Reader
@@ -47,10 +48,25 @@ def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
         "notes": masking.text(fail.notes),
         "dk_reason": masking.text(fail.dk_reason),
         "origin": masking.anything(fail.origin),
+        "clock_facts": _mask_facts(masking, fail.clock_facts),
     }
     return (
         (msgspec.structs.replace(fail, **changed), masking.kinds) if masking.found else (fail, ())
     )
+
+
+def _mask_facts(masking: Mask, facts: ClockFacts | None) -> ClockFacts | None:
+    """Mask the texts of `clock_facts`: the clock repeats them as evidence."""
+    if facts is None:
+        return None
+    events = tuple(
+        msgspec.structs.replace(
+            event, id=masking.reference(event.id), to=masking.reference(event.to)
+        )
+        for event in facts.events
+    )
+    evidence = masking.text(facts.sale_type_evidence)
+    return msgspec.structs.replace(facts, sale_type_evidence=evidence, events=events)
 
 
 def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from finops_cli.kb import entries
 from finops_cli.kb.chapters.calendar import CalendarRules, compile_calendar
+from finops_cli.kb.chapters.clock import ClockRules, compile_clock
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
@@ -38,6 +39,7 @@ class KnowledgeBase:
     quantization: QuantizationSettings
     evaluation: EvaluationSettings
     calendar: CalendarRules
+    clock: ClockRules
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -71,6 +73,7 @@ def compile_with(
         quantization=compile_quantization(c),
         evaluation=compile_evaluation(c),
         calendar=compile_calendar(c),
+        clock=compile_clock(c, all_entries),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

@@ -8,15 +8,17 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.models.protocol import AttemptError, ModelNames
+from finops_cli.pipeline.clock import ClockProvenance
 
 
 class Provenance(Struct):
-    """The origin of an answer. The last four fields are absent if they do not apply."""
+    """The origin of an answer. The last five fields are absent if they do not apply."""
 
     backend: str
     """`engine` or the name of a model backend."""
@@ -33,6 +35,8 @@ class Provenance(Struct):
     """Kinds of text around a model's answer that was ignored."""
     attempt_errors: tuple[AttemptError, ...] | UnsetType = UNSET
     """Each attempt that was not accepted unchanged."""
+    clock: ClockProvenance | UnsetType = UNSET
+    """The mode, moment and calendar of the clock; absent without one."""
     masked: tuple[str, ...] | UnsetType = UNSET
     """Kinds of personal data that the guard masked in the record; absent if no guard read it."""
 
@@ -65,6 +69,9 @@ class Line(Struct, frozen=True, kw_only=True):
     verification: Verification
     provenance: Provenance
     resolution_skipped: str | UnsetType = UNSET
+    clock: Clock | UnsetType | None = UNSET
+    """The dates of the law; absent in commands that do not show them."""
+    clock_skipped: str | UnsetType = UNSET
     error: Rejection | UnsetType = UNSET
     raw: dict[str, Any] | UnsetType = UNSET
 

@@ -12,9 +12,10 @@ from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
+from finops_cli.pipeline.clock import ClockPolicy
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
 from finops_cli.pipeline.redaction import RedactionPolicy
-from finops_cli.pipeline.sequences import NextStage, StageOutcome, StageSequence
+from finops_cli.pipeline.sequences import NextStage, StageContext, StageOutcome, StageSequence
 
 
 class ProcessedLine(NamedTuple):
@@ -41,7 +42,7 @@ class Pipeline:
 
     `timed` measures the latency of each line; otherwise it is null. `keeps_raw` keeps the models'
     text even for accepted answers. `redaction` redacts each record before a model reads it; None
-    sends text unchanged.
+    sends text unchanged. `clock` computes the dates of the law; None leaves them out.
     """
 
     def __init__(
@@ -52,12 +53,15 @@ class Pipeline:
         timed: bool,
         keeps_raw: bool = False,
         redaction: RedactionPolicy | None = None,
+        clock: ClockPolicy | None = None,
     ) -> None:
         self.sequence = sequence
         self.backend = backend
         self.kb = kb
         self.keeps_raw = keeps_raw
         self.redaction = redaction
+        self.clock = clock
+        self._context = StageContext(backend, kb, redaction, clock)
         self.models = sequence.models
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers
@@ -67,22 +71,22 @@ class Pipeline:
     def process(self, number: int, line: bytes) -> ProcessedLine:
         """Return the output of input line `number` (counted from 1)."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self.sequence.first(line, self.backend, self.kb, self.redaction)
+        outcome = self.sequence.first(line, self._context)
         for stage in self.sequence.later:
-            outcome = stage.run(outcome, self.backend, self.kb)
+            outcome = stage.run(outcome, self._context)
         took_ns = perf_counter_ns() - started if self._timed else 0
         return self.finish(PartialResult(number, outcome, took_ns))
 
     def begin(self, number: int, line: bytes) -> PartialResult:
         """Run only the first stage, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self.sequence.first(line, self.backend, self.kb, self.redaction)
+        outcome = self.sequence.first(line, self._context)
         return PartialResult(number, outcome, perf_counter_ns() - started if self._timed else 0)
 
     def advance(self, partial: PartialResult, stage: NextStage) -> PartialResult:
         """Run one later stage, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = stage.run(partial.outcome, self.backend, self.kb)
+        outcome = stage.run(partial.outcome, self._context)
         took_ns = perf_counter_ns() - started if self._timed else 0
         return PartialResult(partial.number, outcome, partial.took_ns + took_ns)
 
@@ -117,6 +121,8 @@ class Pipeline:
             ),
             provenance=self._provenance(outcome, took_ns),
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
+            clock=UNSET if self.clock is None else outcome.clock,
+            clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
             error=UNSET if problems is None else rejection(number, problems),
             raw=self._raw(outcome) if keeps_raw else UNSET,
         )
@@ -139,6 +145,8 @@ class Pipeline:
         )
         if outcome.masks is not None:
             provenance.masked = outcome.masks
+        if outcome.clock is not None and self.clock is not None:
+            provenance.clock = self.clock.provenance(outcome.clock)
         if not origin.is_model:
             return provenance
         warnings = {rule for answer in answers for rule in answer.format_warnings}

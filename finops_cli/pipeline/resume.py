@@ -39,6 +39,7 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     keeps_raw: bool
     guard: str | None
     timed: bool
+    clock: str | None
 
 
 _NAMES = {
@@ -55,6 +56,7 @@ _NAMES = {
     "keeps_raw": "--keep-raw",
     "guard": "what becomes of free text (--guard)",
     "timed": "--timing",
+    "clock": "the clock (--clock, --as-of, --calendar)",
 }
 
 

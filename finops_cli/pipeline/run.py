@@ -137,6 +137,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         keeps_raw=pipeline.keeps_raw,
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         timed=config.pipeline.timed,
+        clock=None if pipeline.clock is None else pipeline.clock.fingerprint,
     )
 
 

@@ -23,6 +23,7 @@ from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.parallel import in_threads
+from finops_cli.pipeline.clock import ClockConfig
 from finops_cli.pipeline.output import Line, encode, read_line
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline, ProcessedLine
 from finops_cli.pipeline.redaction import redaction_policy
@@ -38,8 +39,10 @@ class PipelineConfig:
     kb_dir: Path
     timed: bool
     guard: GuardMode | None = None
+    clock: ClockConfig | None = None
 
     def open(self) -> Pipeline:
+        """Open a pipeline with the engine."""
         kb = load_kb(self.kb_dir)
         engine = Engine(kb)
         return Pipeline(
@@ -48,6 +51,7 @@ class PipelineConfig:
             kb,
             self.timed,
             redaction=redaction_policy(self.guard, engine.origin.is_model, kb),
+            clock=None if self.clock is None else self.clock.open(kb),
         )
 
 

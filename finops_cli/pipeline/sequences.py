@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -17,6 +18,7 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
+from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
 from finops_cli.pipeline.parse import (
     ParseResult,
     parse_case,
@@ -25,6 +27,7 @@ from finops_cli.pipeline.parse import (
     parse_fail_line,
 )
 from finops_cli.pipeline.redaction import Masks, Parse, RedactionPolicy
+from finops_cli.rules.deadlines import by_regulation
 from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 
 Command = Literal["run", "triage", "resolve"]
@@ -49,46 +52,88 @@ class StageOutcome(NamedTuple):
     """The record that the resolver stage reads."""
     masks: Masks | None = None
     """The kinds of personal data that the guard masked."""
+    clock: Clock | None = None
+    """The dates of the law; None where they are not computed."""
+    clock_skipped: str | None = None
+    """The reason why a line of `run` has no clock."""
 
 
-FirstStage = Callable[[bytes, Backend, KnowledgeBase, RedactionPolicy | None], StageOutcome]
-LaterStage = Callable[[StageOutcome, Backend, KnowledgeBase], StageOutcome]
+class StageContext(NamedTuple):
+    """What the stages of a run share."""
+
+    backend: Backend
+    kb: KnowledgeBase
+    redaction: RedactionPolicy | None = None
+    clock: ClockPolicy | None = None
+    """Computes the clock of each record; None for commands that do not show it."""
 
 
-def triage_stage(
-    line: bytes, backend: Backend, kb: KnowledgeBase, redaction: RedactionPolicy | None
-) -> StageOutcome:
+FirstStage = Callable[[bytes, StageContext], StageOutcome]
+LaterStage = Callable[[StageOutcome, StageContext], StageOutcome]
+
+
+def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     """Triage a fail record."""
+    redaction = context.redaction
     fail, given_id, problems = parse_fail_line(line)
     if fail is None:
         return _rejected(line, given_id, problems, redaction, parse_fail)
     masks = None
     if redaction is not None:
         fail, masks = redaction.fail(fail)
-    return StageOutcome(given_id, fail.qty, backend.triage(fail), fail=fail, masks=masks)
+    clock, skipped, refused = _compute_clock(fail, context.clock)
+    if refused:
+        return _rejected(None, given_id, refused, redaction, None)
+    return StageOutcome(
+        given_id,
+        fail.qty,
+        context.backend.triage(fail),
+        fail=fail,
+        masks=masks,
+        clock=clock,
+        clock_skipped=skipped,
+    )
 
 
-def resolve_stage(outcome: StageOutcome, backend: Backend, kb: KnowledgeBase) -> StageOutcome:
+def _compute_clock(
+    fail: FailRecord, policy: ClockPolicy | None
+) -> tuple[Clock | None, str | None, list[Problem]]:
+    """Return the clock, else the reason why the line has none, else why the line is rejected.
+
+    A plan by the law's days needs the clock. Otherwise a record without one is still triaged.
+    """
+    if policy is None:
+        return None, None, []
+    found = policy.compute(fail)
+    if isinstance(found, Clock):
+        return found, None, []
+    if policy.is_regulation:
+        return None, None, [found or missing_as_of()]
+    return None, NO_AS_OF if found is None else found.message, []
+
+
+def resolve_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     """Resolve a fail that was triaged.
 
     A fail without an accepted triage is not handed on.
     """
-    fail, first, masks = outcome.fail, outcome.triage, outcome.masks
+    fail, first = outcome.fail, outcome.triage
     if fail is None or first is None:
         return outcome
-    given_id, owed = outcome.given_id, outcome.owed
+    outcome = outcome._replace(fail=None)
     if first.value is None:
-        return StageOutcome(given_id, owed, first, skipped="the triage does not stand", masks=masks)
-    case = handoff(fail, first.value, kb)
+        return outcome._replace(skipped="the triage does not stand")
+    case = handoff(fail, first.value, context.kb)
     if isinstance(case, NotApplicable):
-        return StageOutcome(given_id, owed, first, skipped=case.reason, masks=masks)
-    return StageOutcome(given_id, owed, first, backend.resolve(case), masks=masks)
+        return outcome._replace(skipped=case.reason)
+    if outcome.clock is not None and context.clock is not None and context.clock.is_regulation:
+        case = by_regulation(case, outcome.clock.deadline_days, outcome.clock.binding)
+    return outcome._replace(resolution=context.backend.resolve(case))
 
 
-def case_stage(
-    line: bytes, backend: Backend, kb: KnowledgeBase, redaction: RedactionPolicy | None
-) -> StageOutcome:
+def case_stage(line: bytes, context: StageContext) -> StageOutcome:
     """Resolve a case (a resolver input)."""
+    backend, kb, redaction = context.backend, context.kb, context.redaction
     case, given_id, problems = parse_case_line(line, kb)
     if case is None:
         return _rejected(line, given_id, problems, redaction, lambda given: parse_case(given, kb))
@@ -102,11 +147,11 @@ def case_stage(
 
 
 def _rejected(
-    line: bytes,
+    line: bytes | None,
     given_id: str | None,
     problems: list[Problem],
     redaction: RedactionPolicy | None,
-    parse: Parse,
+    parse: Parse | None,
 ) -> StageOutcome:
     if redaction is None:
         return StageOutcome(given_id, problems=problems)

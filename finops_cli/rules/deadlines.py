@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from finops_cli.domain.enums import RegShoStatus
 from finops_cli.domain.fail import FailRecord, Inventory
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.kb.chapters.scoring import ScoringRules
 from finops_cli.kb.chapters.triage import TriageRules
+
+NO_DUTY = "no binding duty"
+"""`deadline_basis` of a case whose fail has no duty under the law."""
 
 
 def deadline_days(case: ResolverInput, rules: ScoringRules) -> int | None:
@@ -19,8 +24,21 @@ def deadline_days(case: ResolverInput, rules: ScoringRules) -> int | None:
     return days_left(case, age_days(case, rules))
 
 
+def by_regulation(case: ResolverInput, days: int | None, rule: str | None) -> ResolverInput:
+    """Put the law's days into a case. kb: `deadline.days`.
+
+    `days` is None and `rule` is None for a fail without a binding duty: it has no clock.
+    """
+    return replace(case, deadline_days=days, deadline_basis=rule or NO_DUTY)
+
+
 def days_left(case: ResolverInput, age: int) -> int | None:
-    """Settlement days left for a case of a known age; None when it has no deadline."""
+    """Settlement days left for a case of a known age; None when it has no deadline.
+
+    A case with a `deadline_basis` has the days of the law, else those of the card.
+    """
+    if case.deadline_basis is not None or case.deadline_days is not None:
+        return case.deadline_days
     deadline = case.triage.deadline
     return None if deadline is None else int(deadline[2:]) - age
 

@@ -1,0 +1,90 @@
+"""The options of the close-out clock, and the moment that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.clock.facts import AsOf
+    from finops_cli.pipeline.clock import ClockConfig
+
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help="Day or moment of the clock: 2026-11-27, 2026-11-27T09:15 (Eastern Time), with an"
+        " offset, or now for the time of this machine (default: as_of of each record).",
+    ),
+]
+CalendarOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calendar",
+        metavar="FILE",
+        help="TOML or JSON file of the desk with days that change the built-in calendar.",
+    ),
+]
+ClockOption = Annotated[
+    str,
+    typer.Option(
+        "--clock",
+        metavar="card|regulation",
+        help="Deadline that the plan works against: card, the T+N that the models know, or"
+        " regulation, the day of the law (default: card). The line shows both.",
+        show_default=False,
+    ),
+]
+_MODES = ("card", "regulation")
+_NOW = "now"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockOptions:
+    """Which moment, calendar and deadline a run uses."""
+
+    as_of: AsOfOption = None
+    clock: ClockOption = "card"
+    calendar: CalendarOption = None
+
+
+def clock_config(options: ClockOptions) -> ClockConfig:
+    """Read the options. Raises UsageError."""
+    from finops_cli.pipeline.clock import ClockConfig
+
+    if options.clock not in _MODES:
+        raise UsageError(
+            f"--clock is {options.clock}. Expected {' or '.join(_MODES)}.",
+            "give --clock card or --clock regulation",
+        )
+    return ClockConfig(
+        mode=options.clock,  # type: ignore[arg-type]
+        as_of=read_as_of(options.as_of),
+        calendar_file=options.calendar,
+    )
+
+
+def read_as_of(text: str | None) -> AsOf | None:
+    """Read --as-of; only the word `now` reads the clock of the machine. Raises UsageError."""
+    from finops_cli.clock.facts import AsOf
+    from finops_cli.clock.moments import parse_moment, to_eastern
+
+    if text is None:
+        return None
+    if text == _NOW:
+        now = datetime.now(UTC).replace(tzinfo=None, second=0, microsecond=0)
+        return AsOf(moment=to_eastern(now), source="local_clock")
+    try:
+        return AsOf(moment=parse_moment(text), source="option")
+    except ValueError as error:
+        raise UsageError(
+            f"--as-of is {text}. Expected a day or a moment that exists.",
+            "write it as 2026-11-27, 2026-11-27T09:15 or 2026-11-27T14:15:00Z",
+        ) from error

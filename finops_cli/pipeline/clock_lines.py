@@ -1,0 +1,76 @@
+"""The output lines of `finops clock`: one for each input line, in order (section 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from msgspec import UNSET, Struct, UnsetType
+
+from finops_cli.domain.clock import Clock
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Problem
+from finops_cli.files.seen_ids import SeenIds, duplicate
+from finops_cli.pipeline.clock import ClockPolicy, missing_as_of
+from finops_cli.pipeline.output import Rejection, rejection
+from finops_cli.pipeline.parse import parse_fail_line
+from finops_cli.pipeline.pipeline import default_fail_id
+
+Join = Callable[[FailRecord], FailRecord | Problem]
+"""Adds the history, events and lists of other files to a record."""
+
+
+class ClockLine(Struct, frozen=True, kw_only=True):
+    """An output line of `finops clock`."""
+
+    fail_id: str
+    status: Literal["ok", "rejected"]
+    clock: Clock | None
+    error: Rejection | UnsetType = UNSET
+
+
+class ClockedFail(NamedTuple):
+    """An output line, and the record that it is about."""
+
+    line: ClockLine
+    fail: FailRecord | None
+    """None for a rejected line."""
+
+
+def clock_fails(
+    lines: Iterable[bytes], policy: ClockPolicy, join: Join | None = None, explain: bool = False
+) -> Iterator[ClockedFail]:
+    """Compute the clock of each record. A bad line becomes a rejected line."""
+    with SeenIds() as seen:
+        for number, line in enumerate(lines, start=1):
+            yield _clock_line(number, line, policy, join, explain, seen)
+
+
+def _clock_line(
+    number: int,
+    line: bytes,
+    policy: ClockPolicy,
+    join: Join | None,
+    explain: bool,
+    seen: SeenIds,
+) -> ClockedFail:
+    fail, fail_id, problems = parse_fail_line(line)
+    name = fail_id or default_fail_id(number)
+    if fail_id is not None and (first := seen.register([(fail_id, number)])):
+        problems = [*problems, duplicate(fail_id, first[number])]
+    if fail is None or problems:
+        return _reject(number, name, problems)
+    if join is not None:
+        joined = join(fail)
+        if isinstance(joined, Problem):
+            return _reject(number, name, [joined])
+        fail = joined
+    found = policy.compute(fail, explain)
+    if not isinstance(found, Clock):
+        return _reject(number, name, [found or missing_as_of()])
+    return ClockedFail(ClockLine(fail_id=name, status="ok", clock=found), fail)
+
+
+def _reject(number: int, name: str, problems: list[Problem]) -> ClockedFail:
+    error = rejection(number, problems)
+    return ClockedFail(ClockLine(fail_id=name, status="rejected", clock=None, error=error), None)
