@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from finops_cli.commands import clock as clock_command
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
 from finops_cli.commands.check import check
@@ -44,6 +45,7 @@ COMMAND_ORDER = (
     "triage",
     "resolve",
     "check",
+    "clock",
     "generate",
     "dataset-report",
     "train",
@@ -133,6 +135,7 @@ for command in (
 ):
     app.command(cls=CommandWithExamples)(command)
 app.add_typer(kb_command.app, name="kb")
+app.add_typer(clock_command.app, name="clock")
 
 
 def main() -> None:

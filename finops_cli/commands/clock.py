@@ -1,0 +1,377 @@
+"""`finops clock`: the law's dates of each fail, as an agenda, as lines, or for a calendar program."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_as_of
+from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
+from finops_cli.commands.options import Fails, Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.clock.calendar import Calendar
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.pipeline.clock import ClockPolicy
+    from finops_cli.pipeline.clock_lines import ClockedFail, Join
+    from finops_cli.views.entries import AgendaEntry, RejectedEntry
+
+_FILE = "file"
+_WIDTH, _WIDEST = 80, 160
+_FORMATS = ("agenda", "jsonl", "ics")
+
+
+class ClockGroup(GroupWithExamples):
+    """Takes a first argument that is not a subcommand as the file of fails."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "--help", "-h"):
+            args = [_FILE, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=ClockGroup, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+@show_examples(
+    "finops clock examples/monday.jsonl --as-of 2026-11-30",
+    "finops clock days 2026-11-23 2026-11-30",
+)
+def clock() -> None:
+    """Show by when the law asks for a close-out: `finops clock FAILS.jsonl --as-of DATE`.
+
+    Everything that `finops clock file --help` lists can follow the name of the file.
+    """
+
+
+Within = Annotated[
+    int | None,
+    typer.Option(
+        "--within",
+        min=0,
+        max=3650,
+        metavar="DAYS",
+        help="Calendar days that the agenda looks ahead (default: all).",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="|".join(_FORMATS),
+        help="agenda: for people. jsonl: a line for each record. ics: for a calendar program"
+        " (default: agenda on a terminal, else jsonl).",
+    ),
+]
+History = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="Netted position of each security by settlement day, CSV or JSON Lines.",
+    ),
+]
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        help="Purchases, borrows, deliveries and notices, JSON Lines.",
+    ),
+]
+ThresholdLists = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--threshold-list",
+        metavar="FILE",
+        help="Threshold list of one day, with the date in its name. Repeat it for each day.",
+    ),
+]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="List the days that each obligation counts, with the reasons."),
+]
+
+
+@app.command(_FILE, cls=CommandWithExamples)
+@show_examples(
+    "finops clock examples/monday.jsonl --as-of 2026-11-30",
+    "finops clock examples/monday.jsonl --as-of 2026-11-30 --format ics -o fails.ics",
+)
+def of_file(
+    context: typer.Context,
+    source: Fails,
+    output: Output = None,
+    as_of: AsOfOption = None,
+    within: Within = None,
+    format_: Format = None,
+    calendar: CalendarOption = None,
+    history: History = None,
+    events: Events = None,
+    threshold_lists: ThresholdLists = None,
+    explain: Explain = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the obligations of each fail. The word `file` may be left out."""
+    from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.pipeline.clock_lines import clock_fails
+
+    chosen = _choose_format(format_, output)
+    policy, _ = _open_policy(context, as_of, calendar)
+    join = _open_join(history, events, threshold_lists)
+    count = _Count()
+    asked = path_or_standard(source)
+    with ExitStack() as stack:
+        lines = (line for line, _ in lines_of(stack.enter_context(reading(asked))))
+        fails = count.watch(clock_fails(lines, policy, join, explain))
+        inputs = [asked, history, events, *(threshold_lists or ())]
+        written = stack.enter_context(writing(path_or_standard(output), inputs))
+        _write(chosen, fails, policy, within, written)
+    if not quiet and chosen != "agenda":
+        typer.echo(count.render(), err=True)
+    if count.lines and count.without_as_of == count.lines:
+        raise UsageError("as_of is missing in every record", "give --as-of DATE")
+    if count.breached or count.rejected:
+        raise typer.Exit(1)
+
+
+def _choose_format(given: str | None, output: str | None) -> str:
+    if given is None:
+        on_terminal = output in (None, "-") and sys.stdout.isatty()
+        return "agenda" if on_terminal else "jsonl"
+    if given not in _FORMATS:
+        raise UsageError(
+            f"--format is {given}. Expected {', '.join(_FORMATS)}.", "give one of them"
+        )
+    return given
+
+
+def _open_policy(
+    context: typer.Context, as_of: str | None, calendar: Path | None
+) -> tuple[ClockPolicy, KnowledgeBase]:
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.clock import ClockConfig
+
+    kb = load_kb(kb_dir_of(context))
+    config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
+    return config.open(kb), kb
+
+
+def _open_join(
+    history: Path | None, events: Path | None, threshold_lists: list[Path] | None
+) -> Join | None:
+    if history is None and events is None and not threshold_lists:
+        return None
+    from finops_cli.importers.clock_files import open_join
+
+    return open_join(history, events, threshold_lists or [])
+
+
+@dataclass(slots=True)
+class _Count:
+    """Counts of the lines that pass."""
+
+    lines: int = 0
+    rejected: int = 0
+    without_as_of: int = 0
+    breached: int = 0
+    """Fails with a breach that the given facts show, or that holds if the sale was short."""
+    shown: int = 0
+    warned: dict[str, int] = field(default_factory=dict)
+
+    def watch(self, fails: Iterable[ClockedFail]) -> Iterator[ClockedFail]:
+        for each in fails:
+            self.lines += 1
+            if each.line.clock is None:
+                self.rejected += 1
+                problems = each.line.error.problems if each.line.error else []
+                self.without_as_of += any(found.rule == "clock.as_of" for found in problems)
+            else:
+                breaches = [it for it in each.line.clock.obligations if it.state == "breached"]
+                self.breached += bool(breaches)
+                self.shown += any("sale_type" not in it.assumed for it in breaches)
+            yield each
+
+    def render(self) -> str:
+        if_short = self.breached - self.shown
+        return (
+            f"records {self.lines:,}  rejected {self.rejected:,}  breached {self.breached:,}"
+            f" (shown {self.shown:,}, if short {if_short:,})"
+        )
+
+
+def _write(
+    chosen: str,
+    fails: Iterator[ClockedFail],
+    policy: ClockPolicy,
+    within: int | None,
+    output: BinaryIO,
+) -> None:
+    from finops_cli.pipeline.output import encode
+
+    if chosen == "jsonl":
+        output.writelines(encode(each.line) for each in fails)
+        return
+    entries = list(_entries(fails))
+    moment = _moment(policy, entries)
+    if moment is None:
+        return
+    if chosen == "agenda":
+        from finops_cli.views.agenda import render_agenda
+
+        width = min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
+        output.writelines(
+            line.encode() + b"\n" for line in render_agenda(entries, moment.date(), within, width)
+        )
+        return
+    from datetime import UTC
+
+    from finops_cli.clock.moments import to_utc
+    from finops_cli.views.ics import render_calendar
+
+    output.writelines(render_calendar(entries, to_utc(moment).replace(tzinfo=UTC)))
+
+
+def _entries(fails: Iterable[ClockedFail]) -> Iterator[AgendaEntry | RejectedEntry]:
+    from finops_cli.views.entries import AgendaEntry, RejectedEntry
+
+    for line, fail in fails:
+        if line.clock is None or fail is None:
+            message = line.error.message if line.error else ""
+            yield RejectedEntry(line.fail_id, message)
+        else:
+            symbol = (fail.origin or {}).get("symbol")
+            shown = symbol if isinstance(symbol, str) else None
+            yield AgendaEntry(line.fail_id, fail.cusip, shown, line.clock)
+
+
+def _moment(policy: ClockPolicy, entries: list[AgendaEntry | RejectedEntry]) -> Any:
+    """The one moment of an agenda; None if no record has one. Raises UsageError for several."""
+    from finops_cli.clock.moments import parse_moment
+    from finops_cli.views.entries import AgendaEntry
+
+    if policy.config.as_of is not None:
+        return policy.config.as_of.moment
+    found = sorted({each.clock.as_of for each in entries if isinstance(each, AgendaEntry)})
+    if len(found) > 1:
+        raise UsageError(
+            f"the records have {len(found)} different as_of, from {found[0]} to {found[-1]}",
+            "give --as-of DATE for one agenda",
+        )
+    return parse_moment(found[0]) if found else None
+
+
+From = Annotated[str, typer.Argument(metavar="FROM", help="First day, YYYY-MM-DD.")]
+To = Annotated[str, typer.Argument(metavar="TO", help="Last day, YYYY-MM-DD.")]
+
+
+@app.command(cls=CommandWithExamples)
+@show_examples(
+    "finops clock days 2026-11-23 2026-11-30",
+    "finops clock days 2025-01-06 2025-01-10",
+)
+def days(context: typer.Context, start: From, end: To, calendar: CalendarOption = None) -> None:
+    """Print each day with its kinds: does it trade, settle, count as a business day, and why."""
+    from finops_cli.clock.calendar import OutsideCalendar
+    from finops_cli.pipeline.output import encode
+
+    policy, _ = _open_policy(context, None, calendar)
+    first, last = (_read_day(name, text) for name, text in (("FROM", start), ("TO", end)))
+    if last < first:
+        raise UsageError(f"TO is {last}, before FROM, {first}", "give the earlier day first")
+    try:
+        for line in _day_lines(policy.calendar, first, last):
+            sys.stdout.buffer.write(encode(line))
+    except OutsideCalendar as error:
+        raise UsageError(str(error), "give days inside, or a file with --calendar") from error
+
+
+def _read_day(name: str, text: str) -> Any:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is {text}. Expected a day that exists.", "YYYY-MM-DD") from error
+
+
+def _day_lines(calendar: Calendar, first: Any, last: Any) -> Iterator[Any]:
+    from msgspec import defstruct
+
+    kinds = ["trading", "settlement", "business", "counts_204", "early_close", "reason"]
+    line = defstruct("DayLine", ["date", *kinds])
+    for day, facts in calendar.days(first, last):
+        yield line(str(day), *(getattr(facts, kind) for kind in kinds))
+
+
+Outstanding = Annotated[
+    int | None,
+    typer.Option(
+        "--shares-outstanding",
+        min=1,
+        max=10**12,
+        metavar="N",
+        help="Shares outstanding of the issuer.",
+    ),
+]
+NotReporting = Annotated[
+    bool,
+    typer.Option(
+        "--not-reporting",
+        help="The issuer does not report to the SEC: the value in dollars counts, by last_sale.",
+    ),
+]
+Series = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SERIES",
+        help="Fails of one security by settlement day, without a gap: CSV or JSON Lines with date,"
+        " qty and last_sale.",
+    ),
+]
+
+
+@app.command(cls=CommandWithExamples)
+@show_examples(
+    "finops clock threshold examples/clock/series.csv --shares-outstanding 2000000",
+    "finops clock threshold examples/clock/series.csv --not-reporting",
+)
+def threshold(
+    context: typer.Context,
+    series: Series,
+    shares_outstanding: Outstanding = None,
+    not_reporting: NotReporting = False,
+    calendar: CalendarOption = None,
+) -> None:
+    """Show for each day how near a security is to a threshold list, or to leaving it."""
+    from finops_cli.clock.calendar import OutsideCalendar
+    from finops_cli.clock.refusal import Refused
+    from finops_cli.clock.threshold_watch import watch_threshold
+    from finops_cli.importers.threshold_series import read_series
+    from finops_cli.pipeline.output import encode
+
+    if (shares_outstanding is None) == (not not_reporting):
+        raise UsageError(
+            "the test needs --shares-outstanding N or --not-reporting, and not both",
+            "give --shares-outstanding N; for an issuer that does not report, --not-reporting",
+        )
+    policy, kb = _open_policy(context, None, calendar)
+    try:
+        found = watch_threshold(read_series(series), shares_outstanding, policy.calendar, kb.clock)
+        for day in found:
+            sys.stdout.buffer.write(encode(day))
+    except Refused as refused:
+        message = str(refused).removeprefix("clock_facts.")
+        raise UsageError(f"{series}: {message}", "correct the line") from refused
+    except OutsideCalendar as error:
+        raise UsageError(f"{series}: {error}", "give days inside the calendar") from error
