@@ -261,11 +261,19 @@ def _notice(
         days_left=None if sent else (due - day).days,
         state=state,
         remedy=("notice",),
-        assumed=(),
+        assumed=_assumed_in(found, facts),
         evidence=() if sent is None else (sent.label,),
         alternatives=(),
         confidence=source.confidence,
     )
+
+
+def _assumed_in(found: Replayed, facts: Facts) -> tuple[str, ...]:
+    """The facts that the breaches of the participant rest on and that were not given."""
+    lots = [lot for lot in found.lots if lot.is_breached and lot.holder == PARTICIPANT]
+    shared = [set(_assumed(lot, facts)) for lot in lots]
+    names = set.intersection(*shared) if shared else set()
+    return tuple(name for name in ("settlement_date", "sale_type") if name in names)
 
 
 def _is_notice(event: Event, rule: str) -> bool:

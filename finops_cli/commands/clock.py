@@ -1,4 +1,4 @@
-"""`finops clock`: the law's dates of each fail, as an agenda, as lines, or for a calendar program."""
+"""`finops clock`: the law's dates of each fail, as an agenda, as lines, or as a calendar file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -187,9 +187,11 @@ class _Count:
     breached: int = 0
     """Fails with a breach that the given facts show, or that holds if the sale was short."""
     shown: int = 0
-    warned: dict[str, int] = field(default_factory=dict)
 
     def watch(self, fails: Iterable[ClockedFail]) -> Iterator[ClockedFail]:
+        """Count each fail and pass it on."""
+        from finops_cli.domain.clock import find_breaches
+
         for each in fails:
             self.lines += 1
             if each.line.clock is None:
@@ -197,12 +199,13 @@ class _Count:
                 problems = each.line.error.problems if each.line.error else []
                 self.without_as_of += any(found.rule == "clock.as_of" for found in problems)
             else:
-                breaches = [it for it in each.line.clock.obligations if it.state == "breached"]
+                breaches = find_breaches(each.line.clock)
                 self.breached += bool(breaches)
                 self.shown += any("sale_type" not in it.assumed for it in breaches)
             yield each
 
     def render(self) -> str:
+        """Write the counts for stderr."""
         if_short = self.breached - self.shown
         return (
             f"records {self.lines:,}  rejected {self.rejected:,}  breached {self.breached:,}"

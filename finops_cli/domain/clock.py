@@ -180,3 +180,8 @@ class Clock(Struct, frozen=True, kw_only=True):
     card: CardDeadline
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def find_breaches(clock: Clock) -> list[Obligation]:
+    """The duties of a fail that were missed; notices about them do not count again."""
+    return [each for each in clock.obligations if each.kind == "duty" and each.state == "breached"]
