@@ -10,6 +10,7 @@ PURPOSES = {
     "cli": "defines the program",
     "commands": "one verb a file",
     "devtools": "a fake Ollama server",
+    "views": "show dates to people",
     "evaluation": "measure, compare, drift",
     "quantization": "merge, convert, quantize",
     "training": "train from a recipe",

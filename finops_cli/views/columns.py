@@ -1,0 +1,69 @@
+"""Lines up rows in columns, and breaks them where the terminal is too narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from textwrap import wrap
+
+from msgspec import Struct
+
+_GAP = "  "
+_WIDEST = 32
+"""A longer cell moves only its own row."""
+_NARROWEST = 40
+
+
+class Row(Struct, frozen=True):
+    """Cells of columns, and notes that follow them."""
+
+    cells: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Columns:
+    """Columns as wide as the cells of `rows`; a long row goes on in an indented line."""
+
+    def __init__(
+        self, rows: Sequence[Row], width: int, indent: int, right: Collection[int] = ()
+    ) -> None:
+        self._width, self._indent, self._right = max(width, _NARROWEST), " " * indent, right
+        columns = list(zip(*(row.cells for row in rows), strict=True))
+        self._used = [any(cells) for cells in columns]
+        self._sizes = [
+            max((len(cell) for cell in cells if len(cell) <= _WIDEST), default=0)
+            for cells in columns
+        ]
+
+    def render(self, row: Row) -> Iterator[str]:
+        """Yield the lines of `row`."""
+        line = ""
+        for cell in (*self._pad(row), *self._join(row.notes)):
+            if len(line) + len(cell.rstrip()) > self._width and line.strip():
+                yield from self._wrap(line)
+                line = self._indent
+            line += cell + _GAP
+        if line.strip():
+            yield from self._wrap(line)
+
+    def _pad(self, row: Row) -> Iterator[str]:
+        """Yield the cells of columns that are not empty, each as wide as its column."""
+        for place, cell in enumerate(row.cells):
+            if self._used[place]:
+                sign = ">" if place in self._right else "<"
+                yield f"{cell:{sign}{self._sizes[place]}}"
+
+    def _join(self, notes: tuple[str, ...]) -> Iterator[str]:
+        if notes:
+            yield "; ".join(notes)
+
+    def _wrap(self, line: str) -> Iterator[str]:
+        text = line.rstrip()
+        if len(text) <= self._width:
+            yield text
+        else:
+            yield from fill_lines(text, self._width, self._indent)
+
+
+def fill_lines(text: str, width: int, indent: str = "") -> Iterator[str]:
+    """Yield `text` in lines of at most `width` characters; those after the first are indented."""
+    yield from wrap(text, max(width, _NARROWEST), subsequent_indent=indent, break_on_hyphens=False)

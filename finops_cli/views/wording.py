@@ -1,0 +1,64 @@
+"""Words and dates of the views, in English and independent of the locale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from finops_cli.domain.clock import Confidence, Obligation
+from finops_cli.files.terminal import printable
+
+PARTICIPANT = "participant"
+"""The holder of a fail that was not allocated."""
+
+CONFIDENCE_NOTES: Mapping[Confidence, str] = {
+    "secondary": "secondary: the rule was read in commentaries only; check its text.",
+    "interpretation": "interpretation: the text of the rule was read, but its use in this case is"
+    " our reading; ask counsel.",
+    "unverified": "unverified: the text of the rule was not confirmed; ask counsel.",
+}
+"""Each confidence that is not verified, from the strongest to the weakest."""
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_REMEDIES = {"purchase": "buy"}
+"""Remedies that a desk calls by another word; the others keep theirs."""
+
+
+def write_day(day: str | date) -> str:
+    """Write a day with its weekday: Wed 2026-11-18."""
+    known = date.fromisoformat(day) if isinstance(day, str) else day
+    return f"{_WEEKDAYS[known.weekday()]} {known.isoformat()}"
+
+
+def write_moment(day: str | None, time: str | None) -> str:
+    """Write a day and its time, each where it is known: Wed 2026-11-18 09:30."""
+    return " ".join(part for part in (write_day(day) if day else None, time) if part)
+
+
+def write_remedies(remedies: tuple[str, ...]) -> str:
+    """Write the accepted remedies: buy or borrow."""
+    return " or ".join(_REMEDIES.get(each, clean(each).replace("_", " ")) for each in remedies)
+
+
+def write_days_left(obligation: Obligation) -> str:
+    """Write the time to the due day: today, 1 day, 2 business days late."""
+    left = obligation.days_left
+    if obligation.state == "breached":
+        if left is None:
+            return "late"
+        return "missed today" if left == 0 else f"{_count(-left, obligation.counting)} late"
+    if obligation.state == "due_today":
+        return "today"
+    begun = "" if obligation.state == "running" else ", not started"
+    return (_count(left, obligation.counting) if left is not None else "") + begun
+
+
+def clean(text: str) -> str:
+    """Make text from a record safe for one line of a terminal."""
+    return printable(" ".join(text.split()))
+
+
+def _count(days: int, counting: str | None) -> str:
+    """Write a number of days. Settlement days are just days, as the head of the agenda says."""
+    kind = (counting or "settlement days").partition(" days")[0]
+    return f"{days:,} {'' if kind == 'settlement' else f'{kind} '}day{'' if days == 1 else 's'}"
