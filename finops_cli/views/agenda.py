@@ -51,8 +51,11 @@ def _render_head(found: Selection, width: int) -> Iterator[str]:
     window = found.window
     span = f"due by {write_day(window.last)}" if window.last else "all due days"
     yield from fill_lines(f"Close-out agenda as of {write_day(window.first)}, {span}", width)
-    shown, if_short = found.count("shown"), found.count("if_short")
-    yield from fill_lines(f"breached if short: {if_short:,}; shown: {shown:,}", width)
+    shown = found.count_breached_duties("shown")
+    if_short = found.count_breached_duties("if_short")
+    late = found.count("shown") + found.count("if_short") - shown - if_short
+    notices = f"; late notices: {late:,}" if late else ""
+    yield from fill_lines(f"breached if short: {if_short:,}; shown: {shown:,}{notices}", width)
     yield from fill_lines(
         f"due today: {found.count('today'):,}; in the window: {found.count('window'):,};"
         f" later: {found.count('later'):,}; rejected: {len(found.rejected):,}",
@@ -118,7 +121,8 @@ def _render_costs(found: Selection, width: int) -> Iterator[str]:
 def _write_costs(costs: Sequence[CostItem]) -> str:
     amounts = [cost.amount_usd for cost in costs if cost.amount_usd is not None]
     effective = sorted({cost.effective for cost in costs if cost.effective})
-    parts = [f"{len(costs):,} {'lot' if len(costs) == 1 else 'lots'}"]
+    counted = "fail" if costs[0].lot is None else "lot"
+    parts = [f"{len(costs):,} {counted}{'' if len(costs) == 1 else 's'}"]
     if amounts:
         parts.append(f"estimate ${sum(amounts, Decimal(0)):,.2f}")
     return "; ".join([*parts, *map(clean, effective)])

@@ -7,7 +7,7 @@ from datetime import date
 
 from finops_cli.domain.clock import Confidence
 from finops_cli.views.columns import Row
-from finops_cli.views.entries import AgendaEntry, count_open_shares
+from finops_cli.views.entries import AgendaEntry, count_open_shares, holds_only_if_short
 from finops_cli.views.selection import Box, CostStep, Due, OpeningRight, Preborrow, Selection
 from finops_cli.views.wording import (
     PARTICIPANT,
@@ -41,6 +41,12 @@ def make_due_row(due: Due, as_of: date) -> Row:
 
 def _due_notes(due: Due, as_of: date) -> Iterator[str]:
     entry, each = due.entry, due.obligation
+    if (
+        each.state != "breached"
+        and not each.alternatives
+        and holds_only_if_short(entry.clock, each)
+    ):
+        yield "if short"
     if each.holder != PARTICIPANT:
         yield f"held by {clean(each.holder)}"
     if due.has_lots and each.lot is not None:
@@ -99,9 +105,8 @@ def make_right_row(each: OpeningRight) -> Row:
     who = "we may" if right.holder == "ours" else "the counterparty may"
     notice = right.earliest_notice_date
     acts = []
-    if notice is not None and notice >= each.day:
-        by = f" by {clean(right.notice_by)}" if right.notice_by else ""
-        acts.append(f"give notice{by}")
+    if notice is not None and notice >= each.day and right.notice_by is not None:
+        acts.append(f"give notice by {clean(right.notice_by)}")
     if right.earliest_execution_date is not None:
         later = right.earliest_execution_date != each.day
         acts.append(f"buy in{f' from {write_day(right.earliest_execution_date)}' if later else ''}")
@@ -113,7 +118,7 @@ def make_right_row(each: OpeningRight) -> Row:
             _security(each.entry),
             _authority(right.citation, right.confidence),
         ),
-        (f"{who} {' and '.join(acts)}",),
+        (f"{who} {' and '.join(acts)}", clean(right.basis)),
     )
 
 

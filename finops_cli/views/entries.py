@@ -23,9 +23,24 @@ class RejectedEntry(Struct, frozen=True):
     message: str
 
 
-def holds_only_if_short(obligation: Obligation) -> bool:
-    """True if the sale type was not given, so that the strictest rule was taken."""
-    return "sale_type" in obligation.assumed
+def holds_only_if_short(clock: Clock, obligation: Obligation) -> bool:
+    """True if the obligation rests on a sale type that was not given.
+
+    A notice rests on the breaches of its holder, because a breach asks for it.
+    """
+    if obligation.kind == "duty":
+        return "sale_type" in obligation.assumed
+    return is_breached_only_if_short(clock, obligation.holder)
+
+
+def is_breached_only_if_short(clock: Clock, holder: str) -> bool:
+    """True if the holder missed duties, and each of them rests on a sale type not given."""
+    missed = [
+        each
+        for each in clock.obligations
+        if (each.kind, each.state, each.holder) == ("duty", "breached", holder)
+    ]
+    return bool(missed) and all("sale_type" in each.assumed for each in missed)
 
 
 def count_open_shares(obligation: Obligation) -> int:

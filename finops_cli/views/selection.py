@@ -16,6 +16,7 @@ from finops_cli.views.entries import (
     RejectedEntry,
     count_open_shares,
     holds_only_if_short,
+    is_breached_only_if_short,
 )
 
 Group = Literal["shown", "if_short", "today", "window", "later"]
@@ -114,8 +115,12 @@ class Selection:
     calendars: dict[str, None] = field(default_factory=dict)
 
     def count(self, group: Group) -> int:
-        """The number of obligations in a group."""
+        """The number of obligations in a group, notices included."""
         return sum(each.counts[group] for each in self.totals.values())
+
+    def count_breached_duties(self, group: Literal["shown", "if_short"]) -> int:
+        """The number of breached duties in a group, without notices."""
+        return sum(each.obligation.kind == "duty" for each in self.due[group])
 
 
 def select(
@@ -148,7 +153,7 @@ def _add(found: Selection, entry: AgendaEntry) -> None:
     for obligation in clock.obligations:
         _add_obligation(found, entry, obligation)
     found.boxes += (
-        Box(entry, box, _has_no_shown_breach(clock, box.holder))
+        Box(entry, box, is_breached_only_if_short(clock, box.holder))
         for box in clock.penalty_boxes
         if box.state in _OPEN_BOXES
     )
@@ -167,20 +172,21 @@ def _add(found: Selection, entry: AgendaEntry) -> None:
 
 
 def _add_obligation(found: Selection, entry: AgendaEntry, obligation: Obligation) -> None:
-    group = _group(obligation, found.window)
+    group = _group(entry.clock, obligation, found.window)
     if group is None:
         return
     totals = found.totals.setdefault(obligation.rule, RuleTotals(Counter()))
     totals.counts[group] += 1
     if group == "later":
         return
+    has_lots = len({each.lot for each in entry.clock.obligations} - {None}) > 1
     totals.shares += count_open_shares(obligation)
-    found.due[group].append(Due(entry, obligation, len(entry.clock.lots) > 1))
+    found.due[group].append(Due(entry, obligation, has_lots))
 
 
-def _group(obligation: Obligation, window: Window) -> Group | None:
+def _group(clock: Clock, obligation: Obligation, window: Window) -> Group | None:
     if obligation.state == "breached":
-        return "if_short" if holds_only_if_short(obligation) else "shown"
+        return "if_short" if holds_only_if_short(clock, obligation) else "shown"
     if obligation.state == "due_today":
         return "today"
     if obligation.state in ("running", "not_started"):
@@ -205,14 +211,6 @@ def _add_card(found: Selection, entry: AgendaEntry) -> None:
     known = found.latest_card
     if known is None or later > (known.clock.card.later_than_law_by or 0):
         found.latest_card = entry
-
-
-def _has_no_shown_breach(clock: Clock, holder: str) -> bool:
-    """True if each breach of the holder holds only if the sale was short."""
-    breaches = [
-        each for each in clock.obligations if each.state == "breached" and each.holder == holder
-    ]
-    return bool(breaches) and all(map(holds_only_if_short, breaches))
 
 
 def _order_due(due: Due) -> tuple[str, ...]:

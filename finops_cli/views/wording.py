@@ -20,8 +20,14 @@ CONFIDENCE_NOTES: Mapping[Confidence, str] = {
 """Each confidence that is not verified, from the strongest to the weakest."""
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_REMEDIES = {"purchase": "buy"}
-"""Remedies that a desk calls by another word; the others keep theirs."""
+_REMEDIES = {
+    "purchase": "buy",
+    "customer_delivery": "receive",
+    "receipt": "receive",
+    "extension": "extend",
+    "notice": "notify",
+}
+"""Remedies as things to do; a remedy that is not here keeps its word."""
 
 
 def write_day(day: str | date) -> str:

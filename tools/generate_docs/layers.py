@@ -26,6 +26,7 @@ PURPOSES = {
     "verify": "compare answers with rules",
     "rules": "score, category, plan",
     "guard": "mask personal data",
+    "clock": "dates of the law",
     "extras": "optional packages",
     "kb": "rules as data",
     "files": "safe files, JSON Lines",
