@@ -312,10 +312,11 @@ def test_agenda_names_the_cards_date_as_the_cards() -> None:
     """The law's date comes first, and T+N is called the card's; the widest gap is the example."""
     less = {"deadline": "T+6", "date": "2026-11-23", "later_than_law_by": 3}
     none = {"deadline": None, "date": None, "later_than_law_by": None}
-    lines = render(make_entry(card=less), make_entry(fail_id="F-2"), make_entry(card=none))
+    equal = [make_entry(fail_id=name) for name in ("F-2", "F-3")]
+    lines = render(make_entry(card=less), *equal, make_entry(card=none))
     text = " ".join(lines)
     assert (
-        "The law's date binds. The card's T+N is later than it for 2 of 3 fails, by at most 12"
+        "The law's date binds. The card's T+N is later than it for 3 of 4 fails, by at most 12"
         " settlement days: F-2, law Wed 2026-11-18, card's T+13 Mon 2026-12-07."
     ) in text
 

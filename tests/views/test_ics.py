@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 
@@ -162,6 +163,9 @@ def test_calendar_escapes_text() -> None:
     assert str(event["SUMMARY"]) == "SHO-204(a) F,1;2\\3 594918104 1,000"
     shown = HOSTILE.replace("\r\n", "\n").replace("\r", "\n")
     assert f"Evidence: {shown}\nConfidence: verified" in str(event["DESCRIPTION"])
+    text = render(make_entry(fail_id="F,1;2\\3")).decode()
+    (raw,) = re.findall(r"^SUMMARY:.*", text, re.MULTILINE)
+    assert raw.rstrip() == r"SUMMARY:SHO-204(a) F\,1\;2\\3 594918104 1\,000"
 
 
 def test_calendar_shows_control_characters() -> None:
