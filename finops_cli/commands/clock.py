@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from finops_cli.clock.calendar import Calendar
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.clock import ClockPolicy
-    from finops_cli.pipeline.clock_lines import ClockedFail, Join
+    from finops_cli.pipeline.clock_lines import ClockedFail
     from finops_cli.views.entries import AgendaEntry, RejectedEntry
 
 _FILE = "file"
@@ -72,30 +72,6 @@ Format = Annotated[
         " (default: agenda on a terminal, else jsonl).",
     ),
 ]
-History = Annotated[
-    Path | None,
-    typer.Option(
-        "--history",
-        metavar="FILE",
-        help="Netted position of each security by settlement day, CSV or JSON Lines.",
-    ),
-]
-Events = Annotated[
-    Path | None,
-    typer.Option(
-        "--events",
-        metavar="FILE",
-        help="Purchases, borrows, deliveries and notices, JSON Lines.",
-    ),
-]
-ThresholdLists = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--threshold-list",
-        metavar="FILE",
-        help="Threshold list of one day, with the date in its name. Repeat it for each day.",
-    ),
-]
 Explain = Annotated[
     bool,
     typer.Option("--explain", help="List the days that each obligation counts, with the reasons."),
@@ -115,9 +91,6 @@ def of_file(
     within: Within = None,
     format_: Format = None,
     calendar: CalendarOption = None,
-    history: History = None,
-    events: Events = None,
-    threshold_lists: ThresholdLists = None,
     explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
@@ -128,14 +101,12 @@ def of_file(
 
     chosen = _choose_format(format_, output)
     policy, _ = _open_policy(context, as_of, calendar)
-    join = _open_join(history, events, threshold_lists)
     count = _Count()
     asked = path_or_standard(source)
     with ExitStack() as stack:
         lines = (line for line, _ in lines_of(stack.enter_context(reading(asked))))
-        fails = count.watch(clock_fails(lines, policy, join, explain))
-        inputs = [asked, history, events, *(threshold_lists or ())]
-        written = stack.enter_context(writing(path_or_standard(output), inputs))
+        fails = count.watch(clock_fails(lines, policy, None, explain))
+        written = stack.enter_context(writing(path_or_standard(output), [asked]))
         _write(chosen, fails, policy, within, written)
     if not quiet and chosen != "agenda":
         typer.echo(count.render(), err=True)
@@ -165,16 +136,6 @@ def _open_policy(
     kb = load_kb(kb_dir_of(context))
     config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
     return config.open(kb), kb
-
-
-def _open_join(
-    history: Path | None, events: Path | None, threshold_lists: list[Path] | None
-) -> Join | None:
-    if history is None and events is None and not threshold_lists:
-        return None
-    from finops_cli.importers.clock_files import open_join
-
-    return open_join(history, events, threshold_lists or [])
 
 
 @dataclass(slots=True)
