@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from finops_cli.checking.clock import apply_clock, check_clock
 from finops_cli.checking.run_lines import check_run_line, is_run_line
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
@@ -90,6 +91,8 @@ def check_answers(
     reference = triage(fail, kb) if fail is not None else None
     if given.get("triage") is not None:
         findings += _check_triage(given["triage"], kb, fail, reference)
+    if fail is not None:
+        findings += check_clock(given, fail, kb)
     if given.get("resolution") is None:
         return findings
     if fail is None or reference is None:
@@ -97,7 +100,7 @@ def check_answers(
     case = handoff(fail, reference, kb)
     if isinstance(case, NotApplicable):
         return [*findings, _does_not_apply(case.reason)]
-    return findings + _check_resolution(given["resolution"], kb, case)
+    return findings + _check_resolution(given["resolution"], kb, apply_clock(case, given))
 
 
 def check_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Finding]:

@@ -29,6 +29,7 @@ def render_summary(run: RunSummary) -> str:
     ]
     if run.problems:
         rows.append(("", "every rejected line says why in .error.message"))
+    rows += _clock_rows(run)
     if run.plans:
         shares = (
             f"owed {run.owed:,}  covered {run.covered:,}  residual {run.residual:,} "
@@ -40,6 +41,38 @@ def render_summary(run: RunSummary) -> str:
             ("uncovered", _format_counts(run.uncovered, (*reversed(get_args(Tier)), "unknown")))
         )
     return "\n".join(line for label, text in rows if text for line in _wrap_items(label, text))
+
+
+_CLOCK_ORDER = (
+    "breached shown",
+    "breached if short",
+    "due today",
+    "running",
+    "nothing due",
+    "facts refused",
+    "no as_of",
+)
+
+
+def _clock_rows(run: RunSummary) -> list[tuple[str, str]]:
+    """Write what the law's clock says, and how much later the card's deadlines are.
+
+    A file without any moment has no row: nobody asked for the clock.
+    """
+    if set(run.clock) <= {"no as_of"}:
+        return []
+    rows = [("law's clock", _format_counts(run.clock, _CLOCK_ORDER))]
+    late = sorted(margin for margin, count in run.later.items() if margin > 0 < count)
+    if run.later.total():
+        count = sum(run.later[margin] for margin in late)
+        text = f"later than the law in {count:,} of {run.later.total():,} records"
+        if late:
+            text += f", by {late[0]:,} to {late[-1]:,} days"
+        rows.append(("card's T+N", text))
+    if run.no_margin:
+        counted = _format_counts(run.no_margin, _most_first(run.no_margin))
+        rows.append(("not compared", counted))
+    return rows
 
 
 _MODEL_LABELS = {"triage": "triage model"}

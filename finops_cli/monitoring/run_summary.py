@@ -18,6 +18,9 @@ _COUNTERS = (
     "latency",
     "masked",
     "uncovered",
+    "clock",
+    "later",
+    "no_margin",
 )
 
 
@@ -46,6 +49,15 @@ class RunSummary:
     residual: int = 0
     uncovered: Counter[str] = field(default_factory=Counter)
     """Residual shares by priority tier, for lines with a triage."""
+
+    clock: Counter[str] = field(default_factory=Counter)
+    """Lines by what the law's clock says: `breached shown`, `breached if short`, `due today`,
+    `running`, `nothing due`, or the reason why there is no clock.
+    """
+    later: Counter[int] = field(default_factory=Counter)
+    """Lines by the settlement days that the card's deadline is later than the law's."""
+    no_margin: Counter[str] = field(default_factory=Counter)
+    """Lines with a clock that cannot compare the two deadlines, by reason."""
 
     def add(self, other: RunSummary, sign: int = 1) -> None:
         """Add the counts of `other`, or subtract them (`sign` -1)."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from finops_cli.domain.clock import Clock, find_breaches
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.monitoring.latencies import step_of
 from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.clock import NO_AS_OF
 from finops_cli.pipeline.output import Line
 
 
@@ -34,6 +36,10 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
         summary.residual += plan.residual_short
         if plan.residual_short:
             summary.uncovered[tier or "unknown"] += plan.residual_short
+    if isinstance(line.clock, Struct):
+        _count_clock(summary, line.clock)
+    elif isinstance(line.clock_skipped, str):
+        summary.clock[_NO_CLOCK if line.clock_skipped == NO_AS_OF else _REFUSED] += 1
     if line.provenance.masked:
         summary.masked.update(line.provenance.masked)
     if is_model:
@@ -46,6 +52,30 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
         )
     if isinstance(line.error, Struct):
         summary.problems.update(problem.rule for problem in line.error.problems)
+
+
+_NO_CLOCK = "no as_of"
+_REFUSED = "facts refused"
+_STATES = {"due_today": "due today", "running": "running"}
+
+
+def _count_clock(summary: RunSummary, clock: Clock) -> None:
+    """Count what is due, and how much later the card's deadline is."""
+    breaches = find_breaches(clock)
+    if breaches:
+        shown = any("sale_type" not in each.assumed for each in breaches)
+        summary.clock["breached shown" if shown else "breached if short"] += 1
+    else:
+        states = [each.state for each in clock.obligations if each.kind == "duty"]
+        state = next((_STATES[each] for each in states if each in _STATES), "nothing due")
+        summary.clock[state] += 1
+    later = clock.card.later_than_law_by
+    if later is not None:
+        summary.later[later] += 1
+    elif clock.card.deadline is None:
+        summary.no_margin["no card deadline"] += 1
+    else:
+        summary.no_margin["no binding duty"] += 1
 
 
 def _count_models(summary: RunSummary, line: Line) -> None:
