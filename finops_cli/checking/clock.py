@@ -49,10 +49,10 @@ def check_clock(given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase) -> l
     if not isinstance(computed, Clock):
         expected = "no clock" if computed is None else computed.message
         return [_finding("", expected, "a clock")]
-    expected = exact_json.decode(exact_json.encode(computed))
+    recomputed = exact_json.decode(exact_json.encode(computed))
     if _part(given.get("provenance"), "masked"):
-        expected, stated = (_without_evidence(each) for each in (expected, stated))
-    return list(_differences(expected, stated))
+        return list(_differences(_without_evidence(recomputed), _without_evidence(stated)))
+    return list(_differences(recomputed, stated))
 
 
 def _part(value: Any, key: str) -> Any:
