@@ -17,7 +17,7 @@ from sphinx.transforms import SphinxTransform
 
 GLOSSARY = Path(__file__).resolve().parents[2] / "kb" / "glossary.toml"
 EVERYDAY = {"age", "backend", "box", "case", "checker", "fail", "finding", "guard", "inventory",
-            "partial", "chase", "drift", "tier", "coverage", "adapter"}  # fmt: skip
+            "partial", "chase", "drift", "tier", "coverage", "adapter", "lot"}  # fmt: skip
 """Words with an everyday meaning too: they are linked on the pages of `WORKED` only."""
 
 WORKED = ("quickstart", "tutorial/", "index")

@@ -10,6 +10,7 @@ import typer
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, kb_dir_of
+from finops_cli.commands.usage_errors import BadChoice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,39 @@ if TYPE_CHECKING:
     from finops_cli.kb.entries import AnyEntry
 
 app = typer.Typer(cls=GroupWithExamples, invoke_without_command=True, rich_markup_mode=None)
+
+
+def _check_confidence(word: str | None) -> str | None:
+    from finops_cli.domain.clock import CONFIDENCES
+
+    if word is not None and word not in CONFIDENCES:
+        raise BadChoice(word, CONFIDENCES)
+    return word
+
+
+def _complete_confidence(incomplete: str) -> list[str]:
+    from finops_cli.domain.clock import CONFIDENCES
+
+    return [word for word in CONFIDENCES if word.startswith(incomplete)]
+
+
+ConfidenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--confidence",
+        metavar="WORD",
+        callback=_check_confidence,
+        autocompletion=_complete_confidence,
+        help=(
+            "List only the entries on the law with this confidence, and their citations.\n\n"
+            "\b\n"
+            "verified: the text was read\n"
+            "secondary: only commentaries say so\n"
+            "interpretation: the text was read; its use is our reading\n"
+            "unverified: from memory; counsel should confirm it"
+        ),
+    ),
+]
 
 
 @app.callback()
@@ -34,10 +68,17 @@ def every(context: typer.Context) -> None:
 
 
 @app.command("list", cls=CommandWithExamples)
-@show_examples("finops kb list", "finops kb list --json")
-def show_list(context: typer.Context, as_json: AsJson = False) -> None:
-    """List all entries."""
-    _print_list(list(_entries(context).values()), as_json)
+@show_examples("finops kb list --json", "finops kb list --confidence unverified")
+def show_list(
+    context: typer.Context, confidence: ConfidenceOption = None, as_json: AsJson = False
+) -> None:
+    """List all entries, or the entries on the law with one confidence."""
+    entries = list(_entries(context).values())
+    if confidence is not None:
+        entries = [entry for entry in entries if entry.confidence == confidence]
+    _print_list(entries, as_json, with_citation=confidence is not None)
+    if not entries:
+        report(f"the knowledge base has no entry with the confidence {confidence}")
 
 
 @app.command(cls=CommandWithExamples)
@@ -153,7 +194,7 @@ def _print_terms(terms: dict[str, str]) -> None:
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def _print_list(entries: list[AnyEntry], as_json: bool) -> None:
+def _print_list(entries: list[AnyEntry], as_json: bool, with_citation: bool = False) -> None:
     if as_json:
         _print_json([_plain(entry) for entry in entries])
         return
@@ -162,7 +203,8 @@ def _print_list(entries: list[AnyEntry], as_json: bool) -> None:
     width = max((len(entry.id) for entry in entries), default=0)
     room = get_terminal_size().columns if sys.stdout.isatty() else None
     for entry in entries:
-        typer.echo(f"{entry.id:<{width}}  {entry.title} [{entry.source}]"[:room])
+        origin = (entry.citation or entry.source) if with_citation else entry.source
+        typer.echo(f"{entry.id:<{width}}  {entry.title} [{origin}]"[:room])
 
 
 def _print_json(value: Any) -> None:

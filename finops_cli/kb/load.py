@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from finops_cli.domain.clock import CONFIDENCES
 from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
@@ -106,6 +107,11 @@ def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
 
 def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
     name = f"entry {fields['id']}" if "id" in fields else "an entry without an id"
+    if fields.get("confidence", CONFIDENCES[0]) not in CONFIDENCES:
+        raise KnowledgeError(
+            f"{file}: {name}: confidence is {fields['confidence']}. Expected one of:"
+            f" {', '.join(CONFIDENCES)}."
+        )
     try:
         entry: entries.AnyEntry = msgspec.convert(
             _exact(fields), entries.AnyEntry, builtin_types=[Decimal]

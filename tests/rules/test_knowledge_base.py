@@ -135,7 +135,7 @@ def test_every_id_in_an_entry_text_exists(kb: KnowledgeBase) -> None:
     """An id in the text of an entry, such as `regsho.state`, is the id of another entry."""
     refers = re.compile(
         r"`((?:score|tier|triage|action|flag|regsho|deadline|recall|handoff|waterfall|plan"
-        r"|gridlock|enum|regulation|answer|reply|guard)\.[a-z_0-9]+)`"
+        r"|gridlock|enum|regulation|answer|reply|guard|clock)\.[a-z_0-9]+)`"
     )
     referred = {
         (id, target) for id, entry in kb.entries.items() for target in refers.findall(entry.text)

@@ -9,6 +9,13 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, inspect
 
+from finops_cli.domain.clock_facts import (
+    ClockEvent,
+    ClockFacts,
+    FactLot,
+    HistoryRow,
+    ThresholdDay,
+)
 from finops_cli.domain.fail import CorporateAction, FailRecord, Ftr, Inventory, RelatedFail
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.money import AMOUNT_ACCEPTED, PERCENT_ACCEPTED, Percent, RatePercent, Usd
@@ -32,7 +39,7 @@ OUTPUT: tuple[type[Struct], ...] = (
 )  # fmt: skip
 RECORDS: tuple[type[Struct], ...] = (
     FailRecord, Inventory, Ftr, RelatedFail, CorporateAction, ResolverInput, HandoffTriage,
-    WeightedContributions,
+    WeightedContributions, ClockFacts, HistoryRow, ThresholdDay, FactLot, ClockEvent,
 )  # fmt: skip
 MEANINGS: dict[str, dict[str, str]] = tomllib.loads(
     (Path(__file__).parent / "fields.toml").read_text()
