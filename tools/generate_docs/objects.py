@@ -9,6 +9,18 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, inspect
 
+from finops_cli.domain.clock import (
+    CalendarId,
+    CardDeadline,
+    Clock,
+    CostItem,
+    CountedDay,
+    Lot,
+    Obligation,
+    PenaltyBox,
+    Right,
+    Threshold,
+)
 from finops_cli.domain.clock_facts import (
     ClockEvent,
     ClockFacts,
@@ -30,12 +42,14 @@ from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.kb.entries import Terms
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.protocol import AttemptError
+from finops_cli.pipeline.clock import ClockProvenance
 from finops_cli.pipeline.output import Line, Provenance, Rejection, Verification
 from tools.generate_docs.rules import link_ids
 
 OUTPUT: tuple[type[Struct], ...] = (
     Line, Triage, ScoreComponents, Resolution, Step, Verification, Finding, Provenance,
-    AttemptError, Rejection, Problem,
+    ClockProvenance, AttemptError, Rejection, Problem, Clock, CalendarId, Lot, Obligation,
+    CountedDay, PenaltyBox, Threshold, Right, CostItem, CardDeadline,
 )  # fmt: skip
 RECORDS: tuple[type[Struct], ...] = (
     FailRecord, Inventory, Ftr, RelatedFail, CorporateAction, ResolverInput, HandoffTriage,
