@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from finops_cli.clock.calendar import builtin_calendar
 from finops_cli.clock.facts import AsOf
+from finops_cli.clock.market_calendar import builtin_calendar
 from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json
 from finops_cli.domain.clock import Clock

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
-from finops_cli.clock.calendar import Calendar, OutsideCalendar
 from finops_cli.clock.close_out import close_out_obligations, notice_obligations, penalty_boxes
 from finops_cli.clock.costs import cost_items
 from finops_cli.clock.customer_protection import buy_in_rights, customer_duties
 from finops_cli.clock.explain import add_days
 from finops_cli.clock.facts import AsOf, Facts, read_facts
 from finops_cli.clock.lots import by_age
+from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.moments import format_moment
 from finops_cli.clock.refusal import refuse_outside
 from finops_cli.clock.replay import Replayed, replay
@@ -55,19 +55,18 @@ def _block(
     found = replay(facts, calendar, rules)
     boxes = penalty_boxes(facts, found, calendar, rules)
     threshold, threshold_duties = threshold_duty(facts, found, calendar, rules)
-    obligations = [
-        *close_out_obligations(facts, found, calendar, rules),
-        *notice_obligations(facts, boxes, found, rules),
-        *threshold_duties,
-        *(customer_duties(facts, found, calendar, rules) if facts.is_equity else ()),
-    ]
-    obligations.sort(key=_strictest_first)
+    obligations = sorted(
+        (
+            *close_out_obligations(facts, found, calendar, rules),
+            *notice_obligations(facts, boxes, found, rules),
+            *threshold_duties,
+            *(customer_duties(facts, found, calendar, rules) if facts.is_equity else ()),
+        ),
+        key=_strictest_first,
+    )
     binding = _find_binding(obligations)
     due = None if binding is None or binding.due_date is None else binding.due_date
-    if any((each.due_date or "") > str(calendar.reviewed) for each in obligations):
-        facts.warnings.append(
-            f"calendar.provisional: closings after {calendar.reviewed} are not known"
-        )
+    _warn_of_new_closings(facts, obligations, calendar)
     return Clock(
         as_of=format_moment(as_of.moment),
         as_of_source=as_of.source,
@@ -83,11 +82,7 @@ def _block(
         obligations=tuple(add_days(obligations, calendar) if explain else obligations),
         binding=None if binding is None else binding.rule,
         binding_due=due,
-        deadline_days=(
-            None
-            if due is None
-            else calendar.count(as_of.day, date.fromisoformat(due), "settlement")
-        ),
+        deadline_days=_days_to(due, as_of, calendar),
         penalty_boxes=tuple(boxes),
         threshold=threshold,
         rights=tuple(buy_in_rights(facts, found, calendar, rules)),
@@ -96,6 +91,20 @@ def _block(
         assumptions=tuple(facts.assumptions),
         warnings=tuple(facts.warnings),
     )
+
+
+def _warn_of_new_closings(facts: Facts, obligations: list[Obligation], calendar: Calendar) -> None:
+    """Warn if a count passes the day up to which closings are known."""
+    if any((each.due_date or "") > str(calendar.reviewed) for each in obligations):
+        facts.warnings.append(
+            f"calendar.provisional: closings after {calendar.reviewed} are not known"
+        )
+
+
+def _days_to(due: str | None, as_of: AsOf, calendar: Calendar) -> int | None:
+    if due is None:
+        return None
+    return calendar.count(as_of.day, date.fromisoformat(due), "settlement")
 
 
 def _open_lots(found: Replayed) -> tuple[Lot, ...]:

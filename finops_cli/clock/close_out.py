@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import NOT_IN_FORCE, Deadline, deadline_of, is_short, weakest
 from finops_cli.domain.clock import Alternative, Confidence, Obligation, PenaltyBox, State

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.history import last_known_day
 from finops_cli.clock.lots import OpenLot, by_age
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.replay import Replayed
 from finops_cli.domain.clock import CostItem
 from finops_cli.kb.chapters.clock import ClockRules

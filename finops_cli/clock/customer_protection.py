@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from finops_cli.clock.calendar import Calendar, Counter
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT
+from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import weakest
 from finops_cli.domain.clock import Obligation, Right, State

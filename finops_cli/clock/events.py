@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import date, datetime, time
 from typing import NamedTuple
 
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.facts import RULE, read_day, read_moment, settling_day
 from finops_cli.clock.lots import ShareEvent
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.moments import format_moment
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import ClockEvent

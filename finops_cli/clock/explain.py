@@ -6,7 +6,7 @@ from datetime import date
 
 import msgspec
 
-from finops_cli.clock.calendar import Calendar, Counter
+from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.domain.clock import CountedDay, Obligation
 
 _COUNTERS: dict[str, Counter] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from finops_cli.clock.calendar import Calendar, DayFacts, OutsideCalendar
+from finops_cli.clock.market_calendar import Calendar, DayFacts, OutsideCalendar
 from finops_cli.clock.moments import parse_moment
 from finops_cli.clock.refusal import Refused, refuse_outside
 from finops_cli.domain.clock import AsOfSource, SettlementBasis

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.facts import Facts, read_day, settling_day, trade_date_of, trading_day
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.kb.chapters.clock import ClockRules
 
 

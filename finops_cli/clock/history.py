@@ -6,8 +6,8 @@ from datetime import date, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.facts import RULE, Facts, read_day, settling_day, trade_date_of, trading_day
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import HistoryRow
 from finops_cli.kb.chapters.clock import ClockRules

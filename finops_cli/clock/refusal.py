@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finops_cli.clock.calendar import OutsideCalendar
+from finops_cli.clock.market_calendar import OutsideCalendar
 from finops_cli.domain.finding import Problem
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 
-from finops_cli.clock.calendar import Calendar, OutsideCalendar
 from finops_cli.clock.events import Event, read_events, share_event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.given_lots import given_lots
 from finops_cli.clock.history import Position, read_positions, series_warnings
 from finops_cli.clock.lots import PARTICIPANT, Cover, OpenLot, ShareEvent, by_age, by_deadline
+from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.refusal import Refused, refuse_outside
 from finops_cli.clock.rule_204 import deadline_of
 from finops_cli.domain.clock_facts import ClockEvent

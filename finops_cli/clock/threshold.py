@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import NamedTuple
 
-from finops_cli.clock.calendar import Calendar
+from finops_cli.clock.events import Event
 from finops_cli.clock.facts import RULE, Facts, read_day
 from finops_cli.clock.history import last_known_day
 from finops_cli.clock.lots import PARTICIPANT
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.clock.replay import Replayed
 from finops_cli.domain.clock import Obligation, State, Threshold
@@ -77,11 +78,13 @@ def _count(
     """Count backwards from the last known settlement day while both conditions hold."""
     eras = rules.eras
     begins = eras.sho203b3_from
-    rule, kb, needed = "SHO-203(b)(3)", "clock.sho203b3", rules.threshold_days
+    rule, kb = "SHO-203(b)(3)", "clock.sho203b3"
+    days_of_rule = rules.threshold_days, rules.threshold_rule_144_days
     if facts.given.issuer_reporting is False:
         rule, kb, begins = "FINRA-4320", "clock.finra4320", eras.finra4320_from
-    if facts.given.rule_144 and facts.trade_date >= eras.rule_144_from:
-        needed = rules.threshold_rule_144_days
+        days_of_rule = rules.finra_days, rules.finra_rule_144_days
+    is_rule_144 = bool(facts.given.rule_144) and facts.trade_date >= eras.rule_144_from
+    needed = days_of_rule[is_rule_144]
     quantity_of = _quantities(facts, found)
     days: list[date] = []
     quantities: list[int] = []
@@ -208,28 +211,11 @@ def _duty(
     last = _last_day(run, calendar)
     due = calendar.add(last, 1, "trading")
     qty = _persistent(run)
-    closes = datetime.combine(last, rules.times.close)
-    bought = [
-        event
-        for event in found.events
-        if event.given.type == "purchase"
-        and event.given.bona_fide is not False
-        and event.given.net_position != "short"
-        and event.at > closes
-        and event.at.date() <= due
-    ]
+    bought = _purchases(found, datetime.combine(last, rules.times.close), due)
     covered = sum(event.qty for event in bought)
     source = rules.sources[run.kb]
     day = facts.as_of.day
-    state: State = (
-        "cured"
-        if len(run.days) >= run.needed and covered >= qty
-        else "breached"
-        if day > due
-        else "due_today"
-        if day == due
-        else "running"
-    )
+    state = _state(len(run.days) >= run.needed and covered >= qty, day, due)
     assumed = ("settlement_date",) if facts.basis == "age_days" else ()
     return Obligation(
         rule=run.rule,
@@ -254,3 +240,24 @@ def _duty(
         alternatives=(),
         confidence=source.confidence,
     )
+
+
+def _purchases(found: Replayed, after: datetime, due: date) -> list[Event]:
+    """The purchases that can close out: after the count was complete, and in time."""
+    return [
+        event
+        for event in found.events
+        if event.given.type == "purchase"
+        and event.given.bona_fide is not False
+        and event.given.net_position != "short"
+        and event.at > after
+        and event.at.date() <= due
+    ]
+
+
+def _state(is_closed_out: bool, day: date, due: date) -> State:
+    if is_closed_out:
+        return "cured"
+    if day > due:
+        return "breached"
+    return "due_today" if day == due else "running"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.facts import RULE
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.kb.chapters.clock import ClockRules
 

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_as_of
-from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
+from finops_cli.commands.help_examples import (
+    CommandWithExamples,
+    Example,
+    GroupWithExamples,
+    show_examples,
+)
 from finops_cli.commands.options import Fails, Output, Quiet, kb_dir_of, path_or_standard
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from finops_cli.clock.calendar import Calendar
+    from finops_cli.clock.market_calendar import Calendar
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.clock import ClockPolicy
     from finops_cli.pipeline.clock_lines import ClockedFail
@@ -43,7 +48,7 @@ app = typer.Typer(cls=ClockGroup, no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 @show_examples(
-    "finops clock examples/monday.jsonl --as-of 2026-11-30",
+    Example("finops clock examples/monday.jsonl --as-of 2026-11-30", status=1),
     "finops clock days 2026-11-23 2026-11-30",
 )
 def clock() -> None:
@@ -80,8 +85,8 @@ Explain = Annotated[
 
 @app.command(_FILE, cls=CommandWithExamples)
 @show_examples(
-    "finops clock examples/monday.jsonl --as-of 2026-11-30",
-    "finops clock examples/monday.jsonl --as-of 2026-11-30 --format ics -o fails.ics",
+    Example("finops clock file examples/monday.jsonl --as-of 2026-11-30", status=1),
+    Example("finops clock file examples/monday.jsonl --as-of 2026-11-30 --format ics", status=1),
 )
 def of_file(
     context: typer.Context,
@@ -246,7 +251,7 @@ To = Annotated[str, typer.Argument(metavar="TO", help="Last day, YYYY-MM-DD.")]
 )
 def days(context: typer.Context, start: From, end: To, calendar: CalendarOption = None) -> None:
     """Print each day with its kinds: does it trade, settle, count as a business day, and why."""
-    from finops_cli.clock.calendar import OutsideCalendar
+    from finops_cli.clock.market_calendar import OutsideCalendar
     from finops_cli.pipeline.output import encode
 
     policy, _ = _open_policy(context, None, calendar)
@@ -318,7 +323,7 @@ def threshold(
     calendar: CalendarOption = None,
 ) -> None:
     """Show for each day how near a security is to a threshold list, or to leaving it."""
-    from finops_cli.clock.calendar import OutsideCalendar
+    from finops_cli.clock.market_calendar import OutsideCalendar
     from finops_cli.clock.refusal import Refused
     from finops_cli.clock.threshold_watch import watch_threshold
     from finops_cli.importers.threshold_series import read_series

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from finops_cli.kb import entries
-from finops_cli.kb.chapters.calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.clock import ClockRules, compile_clock
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
+from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring

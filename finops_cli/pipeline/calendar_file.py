@@ -10,9 +10,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from finops_cli.clock.calendar import Calendar, DayOverride, builtin_calendar
+from finops_cli.clock.market_calendar import Calendar, DayOverride, builtin_calendar
 from finops_cli.errors import UsageError
-from finops_cli.kb.chapters.calendar import CalendarRules
+from finops_cli.kb.chapters.market_calendar import CalendarRules
 
 _KINDS = ("trading", "settlement", "business", "counts_204")
 _TEXTS = ("name", "basis")

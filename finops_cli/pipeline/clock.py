@@ -9,8 +9,8 @@ from typing import Literal
 from msgspec import Struct
 
 from finops_cli.clock.block import clock_block
-from finops_cli.clock.calendar import Calendar
 from finops_cli.clock.facts import AsOf, resolve_as_of
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.moments import format_moment
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock import CalendarId, Clock

@@ -17,13 +17,19 @@ from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
-from finops_cli.pipeline.sequences import SEQUENCES, NextStage, StageOutcome, StageSequence
+from finops_cli.pipeline.sequences import (
+    SEQUENCES,
+    NextStage,
+    StageContext,
+    StageOutcome,
+    StageSequence,
+)
 from tests.support.records import a_fail, jsonl, rows
 
 REASON = "only critical fails are resolved"
 
 
-def keep_critical_plans(outcome: StageOutcome, _: Backend, __: KnowledgeBase) -> StageOutcome:
+def keep_critical_plans(outcome: StageOutcome, _: StageContext) -> StageOutcome:
     """A toy stage: drop the plan of a fail that is not CRITICAL."""
     triage = outcome.triage
     if triage is None or triage.value is None or triage.value.priority_tier == "CRITICAL":

@@ -67,6 +67,8 @@ class ClockRules:
     temporary_market_maker_days: int
     threshold_days: int
     threshold_rule_144_days: int
+    finra_days: int
+    finra_rule_144_days: int
     grandfather_days: int
     possession_business_days: int
     receive_calendar_days: int
@@ -101,74 +103,68 @@ _RULES = (
 )
 
 
+_NUMBERS = {
+    "clock.sho204a": {"settlement_days": "short_days"},
+    "clock.sho204a1": {"settlement_days": "long_days"},
+    "clock.sho204a2": {"calendar_days": "deemed_to_own_calendar_days"},
+    "clock.sho204a3": {"settlement_days": "market_maker_days"},
+    "clock.sho204t": {
+        "short_settlement_days": "temporary_short_days",
+        "long_settlement_days": "temporary_long_days",
+        "rule_144_settlement_days": "temporary_rule_144_days",
+        "market_maker_settlement_days": "temporary_market_maker_days",
+    },
+    "clock.sho203b3": {
+        "settlement_days": "threshold_days",
+        "rule_144_settlement_days": "threshold_rule_144_days",
+    },
+    "clock.finra4320": {
+        "settlement_days": "finra_days",
+        "rule_144_settlement_days": "finra_rule_144_days",
+    },
+    "clock.grandfather": {"settlement_days": "grandfather_days"},
+    "clock.15c3_3m": {"business_days": "possession_business_days"},
+    "clock.15c3_3d2": {"calendar_days": "receive_calendar_days"},
+    "clock.15c3_3d3": {"calendar_days": "distribution_calendar_days"},
+    "clock.15c3_1": {"business_days": "capital_business_days"},
+    "clock.finra11810": {
+        "execution_settlement_days": "buy_in_execution_days",
+        "notice_settlement_days": "buy_in_notice_days",
+    },
+    "clock.nscc_buyin": {
+        "priority_settlement_days": "cns_priority_days",
+        "execution_settlement_days": "cns_execution_days",
+    },
+    "clock.threshold_test": {
+        "days": "list_days",
+        "min_shares": "list_min_shares",
+        "outstanding_divisor": "list_outstanding_divisor",
+        "min_value_usd": "list_min_value_usd",
+    },
+}
+"""The field of `ClockRules` for each member of an entry."""
+
+
 def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRules:
     """Read the rules of the clock. Raises KnowledgeError naming the entry that does not fit."""
-    temporary = c.wholes(
-        "clock.sho204t",
-        (
-            "short_settlement_days",
-            "long_settlement_days",
-            "rule_144_settlement_days",
-            "market_maker_settlement_days",
-        ),
-    )
-    threshold = c.wholes("clock.sho203b3", ("settlement_days", "rule_144_settlement_days"))
-    if c.wholes("clock.finra4320", tuple(threshold)) != threshold:
-        raise KnowledgeError(
-            "kb entry clock.finra4320: its days differ from clock.sho203b3. Expected equal days."
-        )
-    buy_in = c.wholes("clock.finra11810", ("execution_settlement_days", "notice_settlement_days"))
-    cns = c.wholes("clock.nscc_buyin", ("priority_settlement_days", "execution_settlement_days"))
-    test = c.wholes(
-        "clock.threshold_test", ("days", "min_shares", "outstanding_divisor", "min_value_usd")
-    )
+    numbers = {
+        fields[key]: value
+        for id, fields in _NUMBERS.items()
+        for key, value in c.wholes(id, tuple(fields)).items()
+    }
+    eras = c.texts("clock.eras", Eras.__slots__)
+    times = c.texts("clock.times", Times.__slots__)
     return ClockRules(
-        short_days=_only(c, "clock.sho204a", "settlement_days"),
-        long_days=_only(c, "clock.sho204a1", "settlement_days"),
-        deemed_to_own_calendar_days=_only(c, "clock.sho204a2", "calendar_days"),
-        market_maker_days=_only(c, "clock.sho204a3", "settlement_days"),
-        temporary_short_days=temporary["short_settlement_days"],
-        temporary_long_days=temporary["long_settlement_days"],
-        temporary_rule_144_days=temporary["rule_144_settlement_days"],
-        temporary_market_maker_days=temporary["market_maker_settlement_days"],
-        threshold_days=threshold["settlement_days"],
-        threshold_rule_144_days=threshold["rule_144_settlement_days"],
-        grandfather_days=_only(c, "clock.grandfather", "settlement_days"),
-        possession_business_days=_only(c, "clock.15c3_3m", "business_days"),
-        receive_calendar_days=_only(c, "clock.15c3_3d2", "calendar_days"),
-        distribution_calendar_days=_only(c, "clock.15c3_3d3", "calendar_days"),
-        capital_business_days=_only(c, "clock.15c3_1", "business_days"),
-        buy_in_execution_days=buy_in["execution_settlement_days"],
-        buy_in_notice_days=buy_in["notice_settlement_days"],
-        cns_priority_days=cns["priority_settlement_days"],
-        cns_execution_days=cns["execution_settlement_days"],
-        list_days=test["days"],
-        list_min_shares=test["min_shares"],
-        list_outstanding_divisor=test["outstanding_divisor"],
-        list_min_value_usd=test["min_value_usd"],
+        **numbers,
         fails_charge_pct=c.score_bands("clock.fails_charge"),
         fails_charge_from=_start("clock.fails_charge", all_entries),
         cycles=_cycles(c),
         treasury_issuers=c.words("clock.treasury_issuers"),
         issuer_characters=c.whole("clock.issuer_characters"),
-        eras=Eras(
-            **{
-                name: _date("clock.eras", text)
-                for name, text in c.texts("clock.eras", Eras.__slots__).items()
-            }
-        ),
-        times=Times(
-            **{
-                name: _time("clock.times", text)
-                for name, text in c.texts("clock.times", Times.__slots__).items()
-            }
-        ),
+        eras=Eras(**{name: _date("clock.eras", text) for name, text in eras.items()}),
+        times=Times(**{name: _time("clock.times", text) for name, text in times.items()}),
         sources={id: _source(id, c, all_entries) for id in _RULES},
     )
-
-
-def _only(c: Compiler, id: str, key: str) -> int:
-    return c.wholes(id, (key,))[key]
 
 
 def _cycles(c: Compiler) -> tuple[CycleStart, ...]:

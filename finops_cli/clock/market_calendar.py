@@ -10,7 +10,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from finops_cli.domain.clock import CalendarId
-from finops_cli.kb.chapters.calendar import CalendarRules
+from finops_cli.kb.chapters.market_calendar import CalendarRules
 
 Counter = Literal["trading", "settlement", "counts_204", "business", "calendar"]
 """The kinds of day that deadlines are counted in; `counts_204` is settlement days without
