@@ -75,7 +75,7 @@ def _render_due(found: Selection, width: int) -> Iterator[str]:
         return
     columns = Columns(list(rows.values()), width, _INDENT, right={_QUANTITY})
     for title, dues in _list_sections(found):
-        yield from _render_title(title, len(dues), width)
+        yield from _render_title(title, _write_count(dues), width)
         for due in dues:
             yield from columns.render(rows[id(due)])
 
@@ -158,7 +158,7 @@ def _render_totals(found: Selection, width: int) -> Iterator[str]:
 def _render_rejected(found: Selection, width: int) -> Iterator[str]:
     if found.rejected:
         yield from _render_title(
-            "Rejected: these records have no dates", len(found.rejected), width
+            "Rejected: these records have no dates", f"{len(found.rejected):,}", width
         )
     for each in found.rejected:
         name = "(no fail_id)" if each.fail_id is None else clean(each.fail_id)
@@ -188,15 +188,21 @@ def _render_section(
 ) -> Iterator[str]:
     if not rows:
         return
-    yield from _render_title(title, len(rows), width)
+    yield from _render_title(title, f"{len(rows):,}", width)
     columns = Columns(rows, width, _INDENT, frozenset(right))
     for row in rows:
         yield from columns.render(row)
 
 
-def _render_title(title: str, count: int, width: int) -> Iterator[str]:
+def _render_title(title: str, count: str, width: int) -> Iterator[str]:
     yield ""
-    yield from fill_lines(f"{title} ({count:,})", width)
+    yield from fill_lines(f"{title} ({count})", width)
+
+
+def _write_count(dues: Sequence[Due]) -> str:
+    """Count the duties of a section, and its notices apart."""
+    notices = sum(due.obligation.kind == "notice" for due in dues)
+    return f"{len(dues) - notices:,}" + (f"; notices: {notices:,}" if notices else "")
 
 
 def _write_optional(day: str | None) -> str:

@@ -53,6 +53,7 @@ def _due_notes(due: Due, as_of: date) -> Iterator[str]:
         yield f"lot {each.lot}"
     yield from (
         f"or {write_day(other['due_date'])} by {clean(other['rule'])}"
+        f"{', also late' if other['due_date'] < as_of.isoformat() else ''}"
         for other in each.alternatives
         if other.get("due_date") and other.get("rule")
     )

@@ -37,7 +37,7 @@ class Columns:
     def render(self, row: Row) -> Iterator[str]:
         """Yield the lines of `row`."""
         line = ""
-        for cell in (*self._pad(row), *self._join(row.notes)):
+        for cell in (*self._pad(row), *row.notes):
             if len(line) + len(cell.rstrip()) > self._width and line.strip():
                 yield from self._wrap(line)
                 line = self._indent
@@ -51,10 +51,6 @@ class Columns:
             if self._used[place]:
                 sign = ">" if place in self._right else "<"
                 yield f"{cell:{sign}{self._sizes[place]}}"
-
-    def _join(self, notes: tuple[str, ...]) -> Iterator[str]:
-        if notes:
-            yield "; ".join(notes)
 
     def _wrap(self, line: str) -> Iterator[str]:
         text = line.rstrip()

@@ -136,7 +136,7 @@ def select(
             _add(found, entry)
     for due in found.due.values():
         due.sort(key=_order_due)
-    found.boxes.sort(key=lambda each: each.if_short)
+    found.boxes.sort(key=lambda each: (each.if_short, each.box.opened or _LAST))
     found.rights.sort(key=lambda each: (each.day, each.right.rule, each.entry.fail_id))
     found.costs.sort(key=lambda e: (e.cost.from_date or _LAST, e.cost.rule, e.entry.fail_id))
     return found

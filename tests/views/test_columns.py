@@ -24,7 +24,7 @@ def test_columns_line_up_cells_and_leave_out_empty_columns() -> None:
     rows = [Row(("a", "", "1", "x")), Row(("bcd", "", "1,000", "y"), ("note", "more"))]
     columns = Columns(rows, WIDTH, INDENT, right={2})
     found = [line for row in rows for line in columns.render(row)]
-    assert found == ["a        1  x", "bcd  1,000  y  note; more"]
+    assert found == ["a        1  x", "bcd  1,000  y  note  more"]
 
 
 def test_columns_break_a_word_that_is_longer_than_the_line() -> None:
