@@ -73,8 +73,8 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="|".join(_FORMATS),
-        help="agenda: for people. jsonl: a line for each record. ics: for a calendar program"
-        " (default: agenda on a terminal, else jsonl).",
+        help="Form of the output. agenda: for people. jsonl: a line for each record. ics: for a"
+        " calendar program (default: agenda on a terminal, else jsonl).",
     ),
 ]
 Explain = Annotated[

@@ -41,6 +41,7 @@ VERBS = (
     "triage",
     "resolve",
     "check",
+    "clock",
     "generate",
     "dataset-report",
     "train",

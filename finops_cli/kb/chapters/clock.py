@@ -163,7 +163,7 @@ def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRule
         issuer_characters=c.whole("clock.issuer_characters"),
         eras=Eras(**{name: _date("clock.eras", text) for name, text in eras.items()}),
         times=Times(**{name: _time("clock.times", text) for name, text in times.items()}),
-        sources={id: _source(id, c, all_entries) for id in _RULES},
+        sources={id: _source(id, all_entries) for id in _RULES},
     )
 
 
@@ -174,19 +174,20 @@ def _cycles(c: Compiler) -> tuple[CycleStart, ...]:
     return tuple(sorted(found, reverse=True))
 
 
-def _source(id: str, c: Compiler, all_entries: Mapping[str, AnyEntry]) -> Source:
+def _source(id: str, all_entries: Mapping[str, AnyEntry]) -> Source:
     entry = all_entries.get(id)
-    if entry is None or entry.confidence is None or entry.citation is None:
-        raise KnowledgeError(
-            f"kb entry {id} is missing or has no citation and confidence. Expected both."
-        )
-    c.used.add(id)
+    if entry is None:
+        raise KnowledgeError(f"kb entry {id} is missing. Expected a rule with its citation.")
+    if entry.confidence is None or entry.citation is None:
+        raise KnowledgeError(f"kb entry {id} lacks citation or confidence. Expected both.")
     return Source(id, entry.citation, entry.confidence)
 
 
 def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
     entry = all_entries.get(id)
-    if entry is None or entry.effective_from is None:
+    if entry is None:
+        raise KnowledgeError(f"kb entry {id} is missing. Expected a table with effective_from.")
+    if entry.effective_from is None:
         raise KnowledgeError(f"kb entry {id}: effective_from is missing. Expected a date.")
     return _date(id, entry.effective_from)
 
