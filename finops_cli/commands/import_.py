@@ -37,11 +37,20 @@ Files = Annotated[
     ),
 ]
 ThresholdList = Annotated[
-    Path | None,
+    Optional[list[Path]],  # noqa: UP045 - Typer needs it
     typer.Option(
         "--threshold-list",
         metavar="FILE",
-        help="Reg SHO threshold list in the format of Nasdaq, joined by symbol.",
+        help="Reg SHO threshold list of Nasdaq, NYSE, Cboe, OCC or FINRA, joined by symbol. Give"
+        " the option once for each day; the name of a file has its date, YYYYMMDD.",
+    ),
+]
+History = Annotated[
+    bool,
+    typer.Option(
+        "--history",
+        help="Give each record the quantities of the days before. They are those of all members"
+        " of NSCC together, not of one firm.",
     ),
 ]
 AsOf = Annotated[
@@ -116,6 +125,7 @@ def sec_fails(
     output: Output = None,
     as_of: AsOf = None,
     every_day: EveryDay = False,
+    history: History = False,
     counterparty: Counterparty = "DTC-0000",
     cp_fail_rate: CpFailRate = "0",
     security_fail_rate: SecurityFailRate = None,
@@ -145,11 +155,11 @@ def sec_fails(
         _percent("--borrow-pct", borrow),
         _price(price),
     )
-    sources = [*files, threshold_list]
+    lists = threshold_list or []
     _write(
-        import_sec_fails(files, assumptions, Choice(as_of, every_day), threshold_list),
+        import_sec_fails(files, assumptions, Choice(as_of, every_day, history), lists),
         output,
-        sources,
+        [*files, *lists],
         quiet,
     )
 

@@ -6,7 +6,7 @@ What the data cannot know is assumed, and each record says what was.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,22 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.importers import threshold_list
 from finops_cli.importers.sec_rows import Row, is_day
-from finops_cli.importers.sec_runs import Calendar, Failing, failing
+from finops_cli.importers.sec_runs import Calendar, Failing, Histories, failing
 from finops_cli.importers.stream import Item, admit
+from finops_cli.importers.threshold_days import ThresholdLists
 
 ZERO = Decimal(0)
-_ALWAYS_ASSUMED = ("counterparty", "cp_fail_rate_pct", "inventory_coverage_pct", "inventory")
+_ALWAYS_ASSUMED = (
+    "counterparty",
+    "cp_fail_rate_pct",
+    "inventory_coverage_pct",
+    "inventory",
+    "clock_facts.as_of",
+    "clock_facts.settlement_date",
+)
+_KNOWN_FROM = "16:00"
+"""The time of day, Eastern Time, from which the balance at the end of a day is known."""
 
 
 class Assumptions(Struct, frozen=True):
@@ -46,6 +55,8 @@ class Choice(Struct, frozen=True):
 
     as_of: str | None = None
     every_day: bool = False
+    with_history: bool = False
+    """Give each record the quantities of its run. They are the street's, not those of a firm."""
 
 
 LATEST_DAY = Choice()
@@ -55,23 +66,25 @@ def import_sec_fails(
     files: Sequence[Path],
     assumptions: Assumptions,
     choice: Choice = LATEST_DAY,
-    threshold_file: Path | None = None,
+    threshold_files: Sequence[Path] = (),
 ) -> Iterator[Item]:
     """Yield the records and the damaged lines of `files`, by date.
 
-    Memory holds one entry per CUSIP and the rows of one day. Raises UsageError.
+    Memory holds one entry per CUSIP and the rows of one day; with `choice.with_history` also the
+    quantities of the runs that are not over. Raises UsageError.
     """
     _refuse_impossible(files, assumptions, choice)
-    thresholds: dict[str, bool] = {}
-    for entry in threshold_list.listed(threshold_file) if threshold_file is not None else ():
-        if isinstance(entry, Damage):
-            yield entry
-        else:
-            thresholds[entry.symbol] = entry.threshold
-    calendar = Calendar()
+    thresholds = ThresholdLists()
+    yield from thresholds.read(threshold_files)
+    calendar = Calendar(Histories() if choice.with_history else None)
     for item in _select_rows(failing(files, calendar), choice):
         if isinstance(item, Failing):
-            yield admit(_record(item, assumptions, thresholds), str(item.path), item.row.line)
+            record = _record(item, assumptions, thresholds)
+            if item.history is not None:
+                record["clock_facts"]["fail_history"] = [
+                    {"date": _iso(day), "qty": qty} for day, qty in item.history.rows(calendar.days)
+                ]
+            yield admit(record, str(item.path), item.row.line)
         else:
             yield item
     if choice.as_of is not None and choice.as_of not in calendar.days:
@@ -101,7 +114,11 @@ def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: 
         raise UsageError(f"--as-of {choice.as_of} is not a date; accepted: YYYYMMDD")
     sample = Row(1, (), "20000103", "594918104", qty=1)
     judged = admit(
-        _record(Failing(Path("options"), sample, 0, False), assumptions, {}), "options", 1
+        _record(
+            Failing(Path("options"), sample, 0, False, "20000103"), assumptions, ThresholdLists()
+        ),
+        "options",
+        1,
     )
     if isinstance(judged, Damage):
         wrong = (
@@ -126,13 +143,14 @@ def _select_rows(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
     yield from latest
 
 
-def _record(failing: Failing, given: Assumptions, thresholds: Mapping[str, bool]) -> dict[str, Any]:
+def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) -> dict[str, Any]:
     """The fail record of a row.
 
     Only a symbol that the list has is known to be, or not to be, a threshold security.
     """
     row = failing.row
     qty = row.qty or 0
+    is_listed = thresholds.is_listed(row.symbol, _iso(row.date))
     price = given.price_if_missing if row.price is None else row.price
     record: dict[str, Any] = {
         "fail_id": f"SEC-{row.date}-{row.cusip}",
@@ -144,7 +162,7 @@ def _record(failing: Failing, given: Assumptions, thresholds: Mapping[str, bool]
         "market_value": price * qty,
         "cns_position": -qty,
         "cns_direction": "FTD",
-        "reg_sho_threshold": thresholds.get(row.symbol, False),
+        "reg_sho_threshold": is_listed or False,
         "inventory_coverage_pct": given.inventory_coverage_pct,
         "cp_fail_rate_pct": given.cp_fail_rate_pct,
     }
@@ -156,8 +174,31 @@ def _record(failing: Failing, given: Assumptions, thresholds: Mapping[str, bool]
         "recall_outstanding": _portion(qty, given.recall_pct),
         "pending_receives": 0,
     }
-    record["origin"] = _origin(failing, given, known=row.symbol in thresholds)
+    record["clock_facts"] = _clock_facts(failing, thresholds)
+    record["origin"] = _origin(failing, given, known=is_listed is not None)
     return record
+
+
+def _clock_facts(failing: Failing, thresholds: ThresholdLists) -> dict[str, Any]:
+    """The facts that the close-out clock takes from a row.
+
+    The fail is taken to have begun with its run, and to be known at the end of its day.
+    """
+    day = _iso(failing.row.date)
+    facts: dict[str, Any] = {
+        "as_of": f"{day}T{_KNOWN_FROM}",
+        "settlement_date": _iso(failing.first_day),
+    }
+    threshold_days = thresholds.days_of(failing.row.symbol, day)
+    if threshold_days:
+        facts["threshold_days"] = threshold_days
+    return facts
+
+
+def _iso(day: str | None) -> str:
+    """2023-03-14 for 20230314."""
+    text = day or ""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
 
 
 def _origin(failing: Failing, given: Assumptions, known: bool) -> dict[str, Any]:
@@ -169,6 +210,8 @@ def _origin(failing: Failing, given: Assumptions, known: bool) -> dict[str, Any]
         assumed.append("reg_sho_threshold")
     if row.price is None:
         assumed.append("market_value")
+    if failing.history is not None:
+        assumed.append("clock_facts.fail_history")
     return {
         "source": "sec-fails",
         "file": failing.path.name,

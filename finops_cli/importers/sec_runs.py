@@ -9,6 +9,7 @@ is, and it may have begun before the files do.
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
 from finops_cli.importers.sec_rows import Row, SecItem, rows_of
 from finops_cli.importers.stream import FileRead, Gap
@@ -30,6 +32,27 @@ is granted.
 """
 
 
+_UNREADABLE = 0  # a fail has at least one share
+
+
+class RunHistory(NamedTuple):
+    """The quantities of a run up to a day, of which `first` is the index of the oldest one kept.
+
+    The run may go on behind the `kept` of them.
+    """
+
+    first: int
+    kept: int
+    quantities: array[int]
+
+    def rows(self, days: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """The days and their quantities, without those that no file has in a readable form."""
+        own = days[self.first : self.first + self.kept]
+        for day, qty in zip(own, self.quantities, strict=False):
+            if qty != _UNREADABLE:
+                yield day, qty
+
+
 class Failing(NamedTuple):
     """A good row, and the age of its run."""
 
@@ -37,6 +60,9 @@ class Failing(NamedTuple):
     row: Row
     age_days: int
     run_may_be_older: bool
+    first_day: str
+    """The first day of the run, YYYYMMDD."""
+    history: RunHistory | None = None
 
 
 class _Run(NamedTuple):
@@ -46,11 +72,39 @@ class _Run(NamedTuple):
     line: int
 
 
+class Histories:
+    """The quantities of the runs that are not over: of the CUSIPs of the latest two days.
+
+    A run keeps its last `limits.HISTORY_ROWS` days.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[str, array[int]] = {}
+        self._today: dict[str, array[int]] = {}
+
+    def turn(self) -> None:
+        """Begin a day, and forget the runs that had no row on the day before."""
+        self._before, self._today = self._today, {}
+
+    def extend(self, cusip: str, qty: int | None, age_days: int, today: int) -> RunHistory:
+        """Add the quantity of the day with the index `today` to the run of `cusip`."""
+        run = self._before.pop(cusip, None) if age_days else None
+        if run is None:
+            run = array("q")
+        elif len(run) == limits.HISTORY_ROWS:
+            run = run[1:]  # a copy: the histories of earlier days stay as they are
+        run.append(qty or _UNREADABLE)
+        self._today[cusip] = run
+        return RunHistory(today + 1 - len(run), len(run), run)
+
+
 class Calendar:
     """The settlement days so far, and each CUSIP's latest run as indices into them."""
 
-    def __init__(self) -> None:
+    def __init__(self, histories: Histories | None = None) -> None:
         self.days: list[str] = []
+        self.histories = histories
+        """None where nobody asks for the history of a run."""
         self._runs: dict[str, _Run] = {}
         self._known_since = 0
 
@@ -62,6 +116,8 @@ class Calendar:
         if self.days and self.days[-1] == day:
             return None
         self.days.append(day)
+        if self.histories is not None:
+            self.histories.turn()
         if len(self.days) == 1 or _calendar_days(self.days[-2], day) <= LONGEST_CLOSURE_DAYS:
             return None
         self._known_since = len(self.days) - 1
@@ -104,10 +160,14 @@ def failing(
             yield gap
         problems = item.problems
         age, may_be_older = 0, True
+        history = None
         if item.date is not None and item.cusip is not None:
             first = calendar.same_day(item.cusip)
             if first is None:
                 age, may_be_older = calendar.extend(item.cusip, path, item.line)
+                if calendar.histories is not None:
+                    today = len(calendar.days) - 1
+                    history = calendar.histories.extend(item.cusip, item.qty, age, today)
             else:
                 accepted = (
                     f"one row per settlement date and CUSIP; {item.date} has it in"
@@ -117,7 +177,7 @@ def failing(
         yield (
             Damage(str(path), item.line, problems)
             if problems
-            else Failing(path, item, age, may_be_older)
+            else Failing(path, item, age, may_be_older, calendar.days[-1 - age], history)
         )
 
 

@@ -104,6 +104,7 @@ def test_sec_import_gives_one_record_per_cusip_of_last_day() -> None:
             "recall_outstanding": 0,
             "pending_receives": 0,
         },
+        "clock_facts": {"as_of": "2023-03-14T16:00", "settlement_date": "2022-12-01"},
         "origin": {
             "source": "sec-fails",
             "file": REAL.name,
@@ -118,6 +119,8 @@ def test_sec_import_gives_one_record_per_cusip_of_last_day() -> None:
                 "cp_fail_rate_pct",
                 "inventory_coverage_pct",
                 "inventory",
+                "clock_facts.as_of",
+                "clock_facts.settlement_date",
                 "reg_sho_threshold",
             ],
         },
@@ -164,6 +167,7 @@ def test_sec_options_fill_missing_fields_as_assumed(tmp_path: Path) -> None:
             "inventory",
         ),
         *("reg_sho_threshold", "market_value"),
+        *("clock_facts.as_of", "clock_facts.settlement_date"),
     }
 
 

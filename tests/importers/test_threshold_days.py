@@ -1,0 +1,197 @@
+"""Threshold lists of several days: their shapes, their dates, and what a record gets from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.domain.clock_facts import ThresholdDay
+from finops_cli.importers.threshold_days import ThresholdLists, day_in_name
+from finops_cli.importers.threshold_list import Listed, listed
+from tests.importers.test_sec_fails import AMC, GME, LIST, REAL, import_sec, records, row, write
+
+NASDAQ = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Rule 3210|Filler"
+NYSE = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Filler|Filler"
+FINRA = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Rule 4320"
+OCC = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Flag2|"
+CBOE = "Symbol|CompanyName"
+QUERY = (
+    "tradeDate,issueSymbolIdentifier,issueName,marketClassCode,thresholdListFlag,"
+    "marketCategoryDescription,regShoThresholdFlag,rule4320Flag"
+)
+
+
+def write_list(folder: Path, name: str, *rows: str, header: str = NASDAQ) -> Path:
+    return write(folder, *rows, name=name, header=header, end="\r\n")
+
+
+def read(*paths: Path) -> ThresholdLists:
+    lists = ThresholdLists()
+    assert list(lists.read(paths)) == []
+    return lists
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        (NASDAQ, ["AMC|A NAME|N|Y|N|", "GME|A|B|N|N|N|", "X|C|Q|y|N||", "20230314210501"]),
+        (NYSE, ["AMC|A NAME|N|Y|", "GME|A|B|N|N||", "X|C|Q|Y|||", "20230314|"]),
+        (FINRA, ["AMC|A NAME|u|N|Y", "GME|A|B|u|N|N", "X|C|u|Y|N", "2023-03-14 23:00:17"]),
+        (OCC, ["AMC|A NAME|N|Y|N|", "GME|A|B|N|N|N|", "X|C|Q|Y|N|", "0000003"]),
+    ],
+    ids=["nasdaq", "nyse", "finra", "occ"],
+)
+def test_threshold_list_of_each_market_is_read(
+    tmp_path: Path, header: str, rows: list[str]
+) -> None:
+    """The lists of the markets differ in their last columns, in bars and in the closing line."""
+    path = write_list(tmp_path, "list.txt", *rows, header=header)
+    assert list(listed(path)) == [Listed("AMC", True), Listed("GME", False), Listed("X", True)]
+
+
+def test_threshold_list_of_cboe_lists_each_symbol(tmp_path: Path) -> None:
+    """In a list of Cboe every symbol is a threshold security."""
+    path = write_list(tmp_path, "list.txt", "AMC|A", "BRK/B|B|C", header=CBOE)
+    assert list(listed(path)) == [Listed("AMC", True), Listed("BRK/B", True)]
+
+
+def test_threshold_query_of_finra_has_dates_in_rows(tmp_path: Path) -> None:
+    """The date of a row decides, and not the date on which the file was fetched."""
+    path = write_list(
+        tmp_path,
+        "threshold_20230401.csv",
+        '2023-03-13,AMC,"A, B INC",u,Y,OTC,Y,N',
+        "2023-03-14,AMC,A,u,Y,OTC,N,Y",
+        "2023-03-14,GME,A,u,N,OTC,N,N",
+        header=QUERY,
+    )
+    lists = read(path)
+    assert lists.days == ["2023-03-13", "2023-03-14"]
+    assert lists.days_of("AMC") == (
+        ThresholdDay("2023-03-13", True),
+        ThresholdDay("2023-03-14", True),
+    )
+    assert lists.days_of("GME")[1] == ThresholdDay("2023-03-14", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("nasdaqth20230314.txt", "2023-03-14"),
+        ("NYSE_Threshold_2023-03-14.txt", "2023-03-14"),
+        ("20230314-and-again-20230314.txt", "2023-03-14"),
+        ("threshold-list.txt", None),
+        ("20230314210501.txt", None),
+        ("list-12345678.txt", None),
+    ],
+)
+def test_day_in_name_is_found(name: str, day: str | None) -> None:
+    """The date of a list is the one date in the name of its file."""
+    assert day_in_name(Path(name)) == day
+
+
+def test_threshold_days_say_listed_and_not_listed(tmp_path: Path) -> None:
+    """A record gets the days of the lists up to its own day. A symbol that one list names and
+    another does not is off the list on that day.
+    """
+    lists = [
+        write_list(tmp_path, "nasdaqth20230301.txt", "AMC|A|N|Y|N|", "X|A|N|Y|N|"),
+        write_list(tmp_path, "nasdaqth20230303.txt", "X|A|N|Y|N|", "20230303210501"),
+        write_list(tmp_path, "nasdaqth20230302.txt", "AMC|A|N|Y|N|"),
+    ]
+    fails = write(
+        tmp_path, *(row(f"2023030{day}", AMC, symbol="AMC") for day in "123"), row("20230303", GME)
+    )
+    found = records(import_lists(fails, lists, "--every-day"))
+    assert [record["clock_facts"].get("threshold_days") for record in found] == [
+        [{"date": "2023-03-01", "listed": True}],
+        [{"date": "2023-03-01", "listed": True}, {"date": "2023-03-02", "listed": True}],
+        [
+            {"date": "2023-03-01", "listed": True},
+            {"date": "2023-03-02", "listed": True},
+            {"date": "2023-03-03", "listed": False},
+        ],
+        None,
+    ]
+    assert [record["reg_sho_threshold"] for record in found] == [True, True, False, False]
+    assert ["reg_sho_threshold" in record["origin"]["assumed"] for record in found] == [
+        *(False, False, False),
+        True,
+    ]
+
+
+def import_lists(fails: Path, lists: list[Path], *more: str) -> Any:
+    return import_sec(
+        fails, *(part for path in lists for part in ("--threshold-list", path)), *more
+    )
+
+
+def test_threshold_flag_before_first_list_is_assumed(tmp_path: Path) -> None:
+    """A list says nothing about the days before it: the flag is then an assumption."""
+    path = write_list(tmp_path, "nasdaqth20230302.txt", "AMC|A|N|Y|N|")
+    [record] = records(import_lists(write(tmp_path, row("20230301", AMC, symbol="AMC")), [path]))
+    assert record["reg_sho_threshold"] is False
+    assert "reg_sho_threshold" in record["origin"]["assumed"]
+    assert "threshold_days" not in record["clock_facts"]
+
+
+def test_threshold_list_without_date_gives_no_days() -> None:
+    """One list without a date in its name gives the flag for every day, and no `threshold_days`."""
+    result = import_sec(REAL, "--threshold-list", LIST, "--every-day")
+    assert "threshold_days" not in result.stdout
+    amc = [record for record in records(result) if record["origin"]["symbol"] == "AMC"]
+    assert all(record["reg_sho_threshold"] for record in amc)
+
+
+def test_threshold_list_without_rows_is_a_day(tmp_path: Path) -> None:
+    """A list with a header and a closing line is a day on which nothing is listed."""
+    lists = read(
+        write_list(tmp_path, "nasdaqth20230301.txt", "AMC|A|N|Y|N|"),
+        write_list(tmp_path, "nasdaqth20230302.txt", "20230302210501"),
+    )
+    assert lists.is_listed("AMC", "2023-03-01") is True
+    assert lists.is_listed("AMC", "2023-03-02") is False
+    assert lists.is_listed("AMC", "2023-02-28") is None
+    assert lists.is_listed("GME", "2023-03-02") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a20230301.txt", "b20230301.txt"], "b20230301.txt is a second threshold list of 2023-"),
+        (["a20230301.txt", "a20230301.txt"], "a20230301.txt is a second threshold list of 2023-"),
+        (["a20230301.txt", "b.txt"], "b.txt has no date in its name; accepted: a name with one"),
+        (["a20230230.txt"], "20230230 in the name is not a day; accepted: a name with one date"),
+        (["a20230301-20230302.txt"], "the name has 2 dates; accepted: a name with one date"),
+    ],
+)
+def test_threshold_lists_of_unclear_days_are_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    """Each day has one list. A file of several has a date, and only one."""
+    fails = write(tmp_path, row("20230301"))
+    lists = [write_list(tmp_path, name, "AMC|A|N|Y|N|") for name in names]
+    result = import_lists(fails, lists)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert "\nfix: " in result.stderr
+
+
+def test_threshold_list_bad_rows_of_other_shapes_are_damage(tmp_path: Path) -> None:
+    """A row without a flag, a symbol or a date is reported by line, in each shape."""
+    query = write_list(tmp_path, "a.csv", "2023-3-14,AMC,A,u,Y,OTC,Y,N", "short", header=QUERY)
+    cboe = write_list(tmp_path, "b.txt", "AMC", "|A", header=CBOE)
+    messages = [
+        entry.problems[0].message
+        for path in (query, cboe)
+        for entry in listed(path)
+        if not isinstance(entry, Listed)
+    ]
+    assert [message.split(";")[0] for message in messages] == [
+        'tradeDate is "2023-3-14"',
+        'row is "short"',
+        'row is "AMC"',
+        'Symbol is ""',
+    ]
