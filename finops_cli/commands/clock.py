@@ -24,6 +24,7 @@ from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.clock.market_calendar import Calendar
+    from finops_cli.importers.clock_files import FileJoin
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.clock import ClockPolicy
     from finops_cli.pipeline.clock_lines import ClockedFail
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _FILE = "file"
 _WIDTH, _WIDEST = 80, 160
+_NAMES_SHOWN = 5
 _FORMATS = ("agenda", "jsonl", "ics")
 
 
@@ -77,6 +79,30 @@ Format = Annotated[
         " calendar program (default: agenda on a terminal, else jsonl).",
     ),
 ]
+History = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="Netted position of each security by settlement day, CSV or JSON Lines.",
+    ),
+]
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        help="Purchases, borrows, deliveries and notices, JSON Lines.",
+    ),
+]
+ThresholdLists = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--threshold-list",
+        metavar="FILE",
+        help="Threshold list of one day, with the date in its name. Repeat it for each day.",
+    ),
+]
 Explain = Annotated[
     bool,
     typer.Option("--explain", help="List the days that each obligation counts, with the reasons."),
@@ -96,6 +122,9 @@ def of_file(
     within: Within = None,
     format_: Format = None,
     calendar: CalendarOption = None,
+    history: History = None,
+    events: Events = None,
+    threshold_lists: ThresholdLists = None,
     explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
@@ -106,15 +135,19 @@ def of_file(
 
     chosen = _choose_format(format_, output)
     policy, _ = _open_policy(context, as_of, calendar)
+    join = _open_join(history, events, threshold_lists)
     count = _Count()
     asked = path_or_standard(source)
     with ExitStack() as stack:
         lines = (line for line, _ in lines_of(stack.enter_context(reading(asked))))
-        fails = count.watch(clock_fails(lines, policy, None, explain))
-        written = stack.enter_context(writing(path_or_standard(output), [asked]))
+        fails = count.watch(clock_fails(lines, policy, join, explain))
+        inputs = [asked, history, events, *(threshold_lists or ())]
+        written = stack.enter_context(writing(path_or_standard(output), inputs))
         _write(chosen, fails, policy, within, written)
     if not quiet and chosen != "agenda":
         typer.echo(count.render(), err=True)
+    if join is not None and not quiet:
+        _report_unused(join.list_unused())
     if count.lines and count.without_as_of == count.lines:
         raise UsageError("as_of is missing in every record", "give --as-of DATE")
     if count.breached or count.rejected:
@@ -141,6 +174,24 @@ def _open_policy(
     kb = load_kb(kb_dir_of(context))
     config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
     return config.open(kb), kb
+
+
+def _open_join(
+    history: Path | None, events: Path | None, threshold_lists: list[Path] | None
+) -> FileJoin | None:
+    if history is None and events is None and not threshold_lists:
+        return None
+    from finops_cli.importers.clock_files import FileJoin
+
+    return FileJoin(history, events, threshold_lists or [])
+
+
+def _report_unused(names: list[str]) -> None:
+    """Say on stderr which rows of the joined files belong to no record."""
+    if names:
+        more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        typer.echo(f"no record has the rows of {shown}{more}", err=True)
 
 
 @dataclass(slots=True)

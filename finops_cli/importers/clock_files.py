@@ -26,7 +26,6 @@ from finops_cli.importers import dates
 from finops_cli.importers.cells import whole
 from finops_cli.importers.named_rows import KEYS, Key, NamedRows, read_named_rows
 from finops_cli.importers.threshold_days import ThresholdLists
-from finops_cli.pipeline.clock_lines import Join
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
 
@@ -71,14 +70,14 @@ class Series(Generic[T]):
                 f"rows for {key.field} {key.value} or for {also.field} {also.value}, not for both"
                 f" in {self.file}",
             )
-        return self._taken(key, record) or self._rows[key]
+        return self._claim(key, record) or self._rows[key]
 
     def list_unused(self) -> list[str]:
         """List the names that no record has had, such as `cusip 594918104`."""
         used = {key for key, _ in self._joined}
         return [f"{key.field} {key.value}" for key in self._rows if key not in used]
 
-    def _taken(self, key: Key, record: FailRecord) -> Problem | None:
+    def _claim(self, key: Key, record: FailRecord) -> Problem | None:
         """Give the rows of `key` to `record`; a Problem if another of the same day has them."""
         facts = record.clock_facts
         day = "" if facts is None or facts.as_of is None else facts.as_of[:10]
@@ -105,16 +104,33 @@ def keys_of(record: FailRecord) -> Iterator[Key]:
             yield Key(field, value)
 
 
-def open_join(history: Path | None, events: Path | None, lists: Sequence[Path] = ()) -> Join:
-    """Read the files, and return what joins them to a record. Raises UsageError."""
-    rows = None if history is None else read_history(history)
-    happened = None if events is None else read_events(events)
-    days = ThresholdLists()
-    for damage in days.read(lists):
-        raise UsageError(
-            f"{damage.file}:{damage.line}: {damage.problems[0].message}", "correct the line"
-        )
-    return lambda record: join(record, rows, happened, days)
+class FileJoin:
+    """The files of one call of `finops clock`, which it joins to each record."""
+
+    def __init__(
+        self, history: Path | None, events: Path | None, lists: Sequence[Path] = ()
+    ) -> None:
+        """Read the files. Raises UsageError, also for a damaged line of a threshold list."""
+        self._history = None if history is None else read_history(history)
+        self._events = None if events is None else read_events(events)
+        self._lists = ThresholdLists()
+        for damage in self._lists.read(lists):
+            raise UsageError(
+                f"{damage.file}:{damage.line}: {damage.problems[0].message}", "correct the line"
+            )
+
+    def __call__(self, record: FailRecord) -> FailRecord | Problem:
+        """Join the files to `record`."""
+        return join(record, self._history, self._events, self._lists)
+
+    def list_unused(self) -> list[str]:
+        """List the names in the files that no record so far has."""
+        return [
+            f"{name} in {series.file}"
+            for series in (self._history, self._events)
+            if series is not None
+            for name in series.list_unused()
+        ]
 
 
 def join(

@@ -1,4 +1,4 @@
-"""Dates as desks write them. Day and month are told apart only by a format that the desk gives.
+"""Dates as desks write them. Only a format that the desk gives separates day and month.
 
 Without a format a date is `2026-11-18` or `20261118`. No locale takes part: `%b` is an English
 month of three letters.

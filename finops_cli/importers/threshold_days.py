@@ -1,6 +1,6 @@
 """Threshold lists of several days: on which days a symbol is on a list.
 
-The date of a list is in the name of its file, or in its rows. One file without a date stands for
+The date of a list is in the name of its file, or in its rows. One file without a date holds for
 every day: it gives the flag of a record, and no days.
 """
 
@@ -24,7 +24,7 @@ _CURE = "name each file by the day of its list"
 
 
 def day_in_name(path: Path) -> str | None:
-    """Return the ISO date in the name of a file; None if there is no date.
+    """Return the ISO date in the name of a file; None for a name without one.
 
     Raises UsageError for two dates, and for a date that does not exist.
     """

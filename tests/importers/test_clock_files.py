@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from finops_cli.cli import app
 from finops_cli.domain import limits
 from finops_cli.domain.clock_facts import ClockFacts, HistoryRow, ThresholdDay
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
-from finops_cli.importers.clock_files import join, open_join, read_events, read_history
+from finops_cli.importers.clock_files import FileJoin, join, read_events, read_history
 from finops_cli.pipeline.parse import parse_fail
 from tests.support.records import a_fail
 
@@ -117,7 +119,7 @@ def test_fact_in_the_record_and_in_a_file_is_refused(
 ) -> None:
     """A record that has a fact itself does not take it from a file."""
     header = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Filler"
-    joined = open_join(
+    joined = FileJoin(
         write(tmp_path, CSV) if "history" in path or "lots" in path else None,
         write_lines(tmp_path, {"cusip": MSFT, **PURCHASE}) if "events" in path else None,
         [write(tmp_path, f"{header}\nMSFT|A|Q|Y|\n", "nasdaqth20261117.txt")],
@@ -134,7 +136,7 @@ def test_threshold_lists_join_by_the_symbol_in_origin(tmp_path: Path) -> None:
         write(tmp_path, f"{header}\n{row}20261117210501\n", f"nasdaqth{day}.txt")
         for day, row in (("20261116", "MSFT|A|Q|Y|\n"), ("20261117", ""))
     ]
-    add = open_join(None, None, lists)
+    add = FileJoin(None, None, lists)
     assert facts_of(add(fail(origin={"symbol": "MSFT"}))).threshold_days == (
         ThresholdDay("2026-11-16", True),
         ThresholdDay("2026-11-17", False),
@@ -252,7 +254,29 @@ def test_every_fault_of_a_file_is_listed_up_to_a_bound(tmp_path: Path) -> None:
 def test_clock_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     """A file that cannot be read is named."""
     with pytest.raises(UsageError, match=r"none.csv: cannot be read"):
-        open_join(tmp_path / "none.csv", None)
+        FileJoin(tmp_path / "none.csv", None)
     bad = write(tmp_path, "Symbol|CompanyName\nAMC\n", "list20261117.txt")
     with pytest.raises(UsageError, match=r"list20261117.txt:2: row is "):
-        open_join(None, None, [bad])
+        FileJoin(None, None, [bad])
+
+
+def test_clock_command_joins_its_files(tmp_path: Path) -> None:
+    """`finops clock` counts from the joined history, and says which rows belong to no record."""
+    fails = write_lines(
+        tmp_path,
+        {
+            **a_fail(fail_id="F-1", cusip=MSFT, cns_direction="FTD", side="Sell"),
+            "clock_facts": {"settlement_date": "2026-11-16", "sale_type": "short"},
+        },
+        name="fails.jsonl",
+    )
+    text = f"date,cusip,qty,open_qty\n2026-11-16,{MSFT},500,\n2026-11-17,{MSFT},0,0\n"
+    history = write(tmp_path, text + "2026-11-17,00165C104,5,\n")
+    call = ["clock", str(fails), "--as-of", "2026-11-17T17:00", "--history", str(history)]
+    result = CliRunner().invoke(app, [*call, "--format", "jsonl"])
+    line = json.loads(result.stdout)
+    assert line["status"] == "ok", line
+    assert line["clock"]["obligations"][0]["state"] == "cured"
+    assert f"no record has the rows of cusip 00165C104 in {history}" in result.stderr
+    without = json.loads(CliRunner().invoke(app, [*call[:4], "--format", "jsonl"]).stdout)
+    assert without["clock"]["obligations"][0]["state"] == "breached"

@@ -123,7 +123,7 @@ def test_csv_unknown_sale_type_names_its_column(tmp_path: Path) -> None:
 
 
 def test_csv_symbol_column_fills_the_origin(tmp_path: Path) -> None:
-    """The symbol of a security stands in `origin`, where threshold lists find it."""
+    """The symbol of a security is written to `origin`, where threshold lists find it."""
     mapping = MAPPING + "  origin.symbol: Ticker\n"
     [record] = records(import_blotter(tmp_path, f"{HEADER},Ticker\n{GOOD},MSFT\n", mapping))
     assert record["origin"]["symbol"] == "MSFT"
