@@ -58,9 +58,9 @@ def _block(
     obligations = sorted(
         (
             *close_out_obligations(facts, found, calendar, rules),
-            *notice_obligations(facts, boxes, found, rules),
+            *notice_obligations(facts, boxes, found, calendar, rules),
             *threshold_duties,
-            *(customer_duties(facts, found, calendar, rules) if facts.is_equity else ()),
+            *customer_duties(facts, found, calendar, rules),
         ),
         key=_strictest_first,
     )

@@ -10,7 +10,14 @@ from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import NOT_IN_FORCE, Deadline, deadline_of, is_short, weakest
-from finops_cli.domain.clock import Alternative, Confidence, Obligation, PenaltyBox, State
+from finops_cli.domain.clock import (
+    Alternative,
+    BoxState,
+    Confidence,
+    Obligation,
+    PenaltyBox,
+    State,
+)
 from finops_cli.kb.chapters.clock import ClockRules
 
 _NO_AGENCY = "no fail position at a registered clearing agency"
@@ -30,26 +37,27 @@ def close_out_obligations(
     """The Rule 204 duty of each lot and holder, or one that says why none applies."""
     if not facts.owes_delivery:
         return []
+    return [_obligation(lot, facts, calendar, rules) for lot in by_age(found.lots) if lot.qty]
+
+
+def _why_not(facts: Facts) -> str:
+    """Say why no deadline applies."""
     if facts.venue != "cns":
-        return [_not_applicable(facts, _NO_AGENCY, rules)]
-    if not facts.is_equity:
-        return [_not_applicable(facts, _OTHER_RULES[facts.security_type], rules)]
-    return [_obligation(lot, facts, calendar, rules) for lot in by_age(found.lots)]
+        return _NO_AGENCY
+    return NOT_IN_FORCE if facts.is_equity else _OTHER_RULES[facts.security_type]
 
 
-def _not_applicable(
-    facts: Facts, why: str, rules: ClockRules, lot: OpenLot | None = None
-) -> Obligation:
-    source = rules.sources["clock.sho204a"]
+def _not_applicable(lot: OpenLot, why: str, rules: ClockRules) -> Obligation:
+    source = rules.sources[lot.kb]
     return Obligation(
-        rule="SHO-204(a)",
+        rule=lot.rule,
         kind="duty",
         citation=source.citation,
         kb=source.kb,
         basis=why,
-        lot=None if lot is None else str(lot.settlement),
-        holder=PARTICIPANT if lot is None else lot.holder,
-        qty=facts.record.qty if lot is None else lot.qty,
+        lot=str(lot.settlement),
+        holder=lot.holder,
+        qty=lot.qty,
         open_qty=None,
         start_date=None,
         nominal_date=None,
@@ -69,12 +77,9 @@ def _not_applicable(
 def _obligation(lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRules) -> Obligation:
     deadline = lot.deadline
     if deadline is None:
-        return _not_applicable(facts, NOT_IN_FORCE, rules, lot)
+        return _not_applicable(lot, _why_not(facts), rules)
     state, open_qty = judge(lot, deadline, facts.as_of.moment)
     due = deadline.due.date()
-    confidence: Confidence = deadline.confidence
-    if state == "cured" and lot.credited:
-        confidence = weakest([confidence, rules.sources["clock.sho204e"].confidence])
     return Obligation(
         rule=deadline.rule,
         kind="duty",
@@ -95,11 +100,23 @@ def _obligation(lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRule
         ),
         state=state,
         remedy=deadline.remedy,
-        assumed=_assumed(lot, facts),
+        assumed=_assumed(lot),
         evidence=(*_sale_evidence(lot, facts), *deadline.notes, *lot.evidence),
         alternatives=_alternatives(lot, deadline, calendar, rules),
-        confidence=confidence,
+        confidence=_confidence(lot, deadline, facts, rules),
     )
+
+
+def _confidence(lot: OpenLot, deadline: Deadline, facts: Facts, rules: ClockRules) -> Confidence:
+    """The weakest of what the obligation rests on."""
+    found = [deadline.confidence]
+    if facts.given.fail_history:
+        found.append(rules.sources["clock.fifo"].confidence)
+    if lot.credited:
+        found.append(rules.sources["clock.sho204e"].confidence)
+    if lot.holder != PARTICIPANT:
+        found.append(rules.sources["clock.sho204d"].confidence)
+    return weakest(found)
 
 
 def judge(lot: OpenLot, deadline: Deadline, moment: datetime) -> tuple[State, int]:
@@ -116,9 +133,8 @@ def judge(lot: OpenLot, deadline: Deadline, moment: datetime) -> tuple[State, in
     return "running", lot.uncovered
 
 
-def _assumed(lot: OpenLot, facts: Facts) -> tuple[str, ...]:
-    dated = facts.basis == "age_days" and not facts.given.lots and not facts.given.fail_history
-    names = (("settlement_date", dated), ("sale_type", lot.sale_type == "unknown"))
+def _assumed(lot: OpenLot) -> tuple[str, ...]:
+    names = (("settlement_date", lot.is_assumed), ("sale_type", lot.sale_type == "unknown"))
     return tuple(name for name, is_assumed in names if is_assumed)
 
 
@@ -151,8 +167,6 @@ def penalty_boxes(
     facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> list[PenaltyBox]:
     """The pre-borrow duty of the participant, and of each broker-dealer with an allocation."""
-    if not any(lot.deadline is not None for lot in found.lots):
-        return []
     others = sorted({lot.holder for lot in found.lots} - {PARTICIPANT})
     return [
         _box(holder, [lot for lot in found.lots if lot.holder == holder], calendar, rules)
@@ -173,20 +187,21 @@ def _box(holder: str, lots: list[OpenLot], calendar: Calendar, rules: ClockRules
             confidence="unverified",
         )
     released = [_released_on(lot) for lot in breached]
-    unreleased = [lot for lot, day in zip(breached, released, strict=True) if day is None]
-    opened = min(_due(lot) for lot in unreleased or breached)
-    is_covered = all(not lot.wanting for lot in breached)
+    waiting = [lot for lot, day in zip(breached, released, strict=True) if day is None]
+    kept = waiting or breached
     days = [day for day in released if day is not None]
-    state = "open" if not is_covered else "closing" if unreleased else "released"
+    state: BoxState = "released"
+    if waiting:
+        state = "open" if any(lot.wanting for lot in waiting) else "closing"
     return PenaltyBox(
         holder=holder,
-        state=state,  # type: ignore[arg-type]
+        state=state,
         preborrow_required=state != "released",
-        opened=f"{opened:%Y-%m-%dT%H:%M}",
-        uncured_qty=sum(lot.uncured or 0 for lot in breached),
-        purchased_qty=sum(cover.qty for lot in breached for cover in lot.bought_after),
-        released_on=None if unreleased else str(max(days)),
-        evidence=_box_evidence(breached),
+        opened=f"{min(_due(lot) for lot in kept):%Y-%m-%dT%H:%M}",
+        uncured_qty=sum(lot.uncured or 0 for lot in kept),
+        purchased_qty=sum(lot.bought for lot in kept),
+        released_on=None if waiting else str(max(days)),
+        evidence=_box_evidence(kept),
         confidence=rules.sources["clock.sho204b"].confidence,
     )
 
@@ -217,64 +232,73 @@ def _box_evidence(lots: list[OpenLot]) -> tuple[str, ...]:
 
 
 def notice_obligations(
-    facts: Facts, boxes: list[PenaltyBox], found: Replayed, rules: ClockRules
+    facts: Facts,
+    boxes: list[PenaltyBox],
+    found: Replayed,
+    calendar: Calendar,
+    rules: ClockRules,
 ) -> list[Obligation]:
     """The notices of 204(c) to the broker-dealers whose trades the participant clears."""
-    notices = []
-    for box in boxes:
-        if box.holder != PARTICIPANT or box.opened is None:
-            continue
-        opened = date.fromisoformat(box.opened[:10])
-        notices.append(
-            _notice("SHO-204(c)(1)", "a fail was not closed out", opened, facts, found, rules)
-        )
-        if box.released_on is not None:
-            day = date.fromisoformat(box.released_on)
-            notices.append(
-                _notice("SHO-204(c)(2)", "the purchase has settled", day, facts, found, rules)
-            )
-    return notices
-
-
-def _notice(
-    rule: str, about: str, due: date, facts: Facts, found: Replayed, rules: ClockRules
-) -> Obligation:
+    box = next((box for box in boxes if box.holder == PARTICIPANT), None)
+    if box is None or box.opened is None:
+        return []
+    opened = datetime.fromisoformat(box.opened)
+    dues = {"SHO-204(c)(1)": opened}
+    if box.released_on is not None:
+        dues["SHO-204(c)(2)"] = datetime.fromisoformat(box.released_on)
+    lots = [
+        lot
+        for lot in found.lots
+        if lot.is_breached and lot.holder == PARTICIPANT and lot.deadline is not None
+    ]
+    kept = [lot for lot in lots if _due(lot) >= opened] or lots
+    assumed = {name for lot in kept for name in _assumed(lot)}
     source = rules.sources["clock.sho204c"]
-    sent = next((event for event in found.events if _is_notice(event, rule)), None)
-    day = facts.as_of.day
-    state: State = "cured" if sent else "breached" if day > due else "due_today"
-    return Obligation(
-        rule=rule,
-        kind="notice",
-        citation=source.citation,
-        kb=source.kb,
-        basis=f"notice to each broker-dealer it clears for: {about}",
-        lot=None,
-        holder=PARTICIPANT,
-        qty=facts.record.qty,
-        open_qty=None,
-        start_date=str(due),
-        nominal_date=str(due),
-        due_date=str(due),
-        due_time=None,
-        counting=None,
-        days_left=None if sent else (due - day).days,
-        state=state,
-        remedy=("notice",),
-        assumed=_assumed_in(found, facts),
-        evidence=() if sent is None else (sent.label,),
-        alternatives=(),
-        confidence=source.confidence,
-    )
+    return [
+        Obligation(
+            rule=rule,
+            kind="notice",
+            citation=source.citation,
+            kb=source.kb,
+            basis=f"notice to each broker-dealer it clears for: {_NOTICES[rule]}",
+            lot=None,
+            holder=PARTICIPANT,
+            qty=box.uncured_qty,
+            open_qty=None,
+            start_date=str(start.date()),
+            nominal_date=str(start.date()),
+            due_date=str(start.date()),
+            due_time=None,
+            counting="settlement days",
+            days_left=(
+                None if sent else calendar.count(facts.as_of.day, start.date(), "settlement")
+            ),
+            state=_notice_state(sent, facts.as_of.day, start.date()),
+            remedy=("notice",),
+            assumed=tuple(name for name in ("settlement_date", "sale_type") if name in assumed),
+            evidence=(sent.label,) if sent else (),
+            alternatives=(),
+            confidence=source.confidence,
+        )
+        for rule, start in dues.items()
+        for sent in (_sent_notice(found.events, rule, start),)
+    ]
 
 
-def _assumed_in(found: Replayed, facts: Facts) -> tuple[str, ...]:
-    """The facts that the breaches of the participant rest on and that were not given."""
-    lots = [lot for lot in found.lots if lot.is_breached and lot.holder == PARTICIPANT]
-    shared = [set(_assumed(lot, facts)) for lot in lots]
-    names = set.intersection(*shared) if shared else set()
-    return tuple(name for name in ("settlement_date", "sale_type") if name in names)
+_NOTICES = {
+    "SHO-204(c)(1)": "a fail was not closed out",
+    "SHO-204(c)(2)": "the purchase has settled",
+}
 
 
-def _is_notice(event: Event, rule: str) -> bool:
-    return event.given.type == "notice" and event.given.rule == rule
+def _notice_state(sent: Event | None, day: date, due: date) -> State:
+    if sent is not None:
+        return "cured"
+    return "breached" if day > due else "due_today"
+
+
+def _sent_notice(events: list[Event], rule: str, start: datetime) -> Event | None:
+    for event in events:
+        if event.given.type == "notice" and event.given.rule == rule and event.at >= start:
+            return event
+    return None

@@ -13,6 +13,8 @@ from finops_cli.clock.replay import Replayed
 from finops_cli.domain.clock import CostItem
 from finops_cli.kb.chapters.clock import ClockRules
 
+_OTHER_CHARGE = "municipal"
+"""Municipal securities have another charge, which is not computed."""
 _CENT = Decimal("0.01")
 _PERCENT = Decimal(100)
 
@@ -21,26 +23,29 @@ def cost_items(
     facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> list[CostItem]:
     """The capital charge of 15c3-1, and the margin that NSCC adds for each lot."""
-    if not facts.owes_delivery or not facts.is_equity:
+    if not facts.owes_delivery:
         return []
-    items = [_capital_charge(facts, calendar, rules)]
-    if facts.venue == "cns" and facts.as_of.day >= rules.fails_charge_from:
-        known = last_known_day(facts, calendar, rules)
-        lots = [lot for lot in by_age(found.lots) if lot.open and lot.settlement <= known]
-        total = sum(lot.open for lot in found.lots)
-        items += [_fails_charge(lot, total, known, facts, calendar, rules) for lot in lots]
+    known = last_known_day(facts, calendar, rules)
+    total = sum(lot.open for lot in found.lots)
+    is_charged = facts.venue == "cns" and facts.as_of.day >= rules.fails_charge_from
+    items = []
+    for lot in by_age(found.lots):
+        if lot.open and facts.security_type != _OTHER_CHARGE:
+            items.append(_capital_charge(lot, facts, calendar, rules))
+        if lot.open and is_charged and lot.settlement <= known:
+            items.append(_fails_charge(lot, total, known, facts, calendar, rules))
     return items
 
 
-def _capital_charge(facts: Facts, calendar: Calendar, rules: ClockRules) -> CostItem:
+def _capital_charge(lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRules) -> CostItem:
     source = rules.sources["clock.15c3_1"]
     days = rules.capital_business_days
-    start = calendar.add(facts.settlement_date, days, "business")
+    start = calendar.add(lot.settlement, days, "business")
     return CostItem(
         rule="15c3-1(c)(2)(ix)",
         citation=source.citation,
         kb=source.kb,
-        lot=None,
+        lot=str(lot.settlement),
         from_date=str(start),
         in_force=facts.as_of.day >= start,
         fail_day=None,
@@ -65,7 +70,7 @@ def _fails_charge(
     rate = rules.fails_charge_pct.of(Decimal(fail_day))
     amount = facts.record.market_value * lot.open * rate / (total * _PERCENT)
     return CostItem(
-        rule="NSCC-FAILS-CHARGE",
+        rule="NSCC-fails-charge",
         citation=source.citation,
         kb=source.kb,
         lot=str(lot.settlement),

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
-from finops_cli.clock.lots import PARTICIPANT
+from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import weakest
 from finops_cli.domain.clock import Obligation, Right, State
 from finops_cli.kb.chapters.clock import ClockRules
 
+_OUTSIDE_FINRA_11810 = ("treasury", "municipal", "fund")
+"""Exempted, municipal and redeemable securities (section 9.4)."""
 _OWNED_SALES = ("long", "deemed_to_own")
 
 
@@ -34,15 +36,27 @@ def customer_duties(
     facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> list[Obligation]:
     """The duty of 15c3-3 that this fail has: to get the securities in, or to ask for time."""
-    term = _term(facts, calendar, rules)
-    return [] if term is None else [_duty(term, facts, found, calendar, rules)]
-
-
-def _term(facts: Facts, calendar: Calendar, rules: ClockRules) -> _Term | None:
-    given, start = facts.given, facts.settlement_date
+    given = facts.given
+    lots = [lot for lot in by_age(found.lots) if lot.holder == PARTICIPANT]
     if facts.owes_delivery:
-        if not given.customer or facts.sale_type not in _OWNED_SALES:
-            return None
+        if not given.customer:
+            return []
+        lots = [lot for lot in lots if lot.sale_type in _OWNED_SALES]
+    elif given.customer is False:
+        return []
+    elif given.customer is None:
+        facts.assumptions.append("customer absent: allocated to a customer's long position")
+    duties, earlier = [], 0
+    for lot in lots:
+        term = _term(lot.settlement, facts, calendar, rules)
+        duties.append(_duty(term, lot, earlier, facts, found, calendar, rules))
+        earlier += lot.qty
+    return duties
+
+
+def _term(start: date, facts: Facts, calendar: Calendar, rules: ClockRules) -> _Term:
+    given = facts.given
+    if facts.owes_delivery:
         days = rules.possession_business_days
         due = calendar.add(start, days, "business")
         basis = f"{days} business days after settlement date"
@@ -57,11 +71,8 @@ def _term(facts: Facts, calendar: Calendar, rules: ClockRules) -> _Term | None:
             "customer_delivery",
             (),
         )
-    if given.customer is False:
-        return None
     notes: tuple[str, ...] = ()
     if given.customer is None:
-        facts.assumptions.append("customer absent: allocated to a customer's long position")
         notes = ("customer absent: taken as allocated to a customer's long position",)
     is_distribution = given.receivable == "distribution"
     days = rules.distribution_calendar_days if is_distribution else rules.receive_calendar_days
@@ -83,24 +94,31 @@ def _term(facts: Facts, calendar: Calendar, rules: ClockRules) -> _Term | None:
 
 
 def _duty(
-    term: _Term, facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
+    term: _Term,
+    lot: OpenLot,
+    earlier: int,
+    facts: Facts,
+    found: Replayed,
+    calendar: Calendar,
+    rules: ClockRules,
 ) -> Obligation:
+    """The duty of one lot; `earlier` shares of what came are for older lots."""
     due, notes = term.due, list(term.notes)
     for event in found.events:
         given = event.given
         if given.type != "extension" or given.rule != term.rule or given.until is None:
             continue
         if event.at.date() <= due:
-            due = max(due, date.fromisoformat(given.until))
+            due = date.fromisoformat(given.until)
             notes.append(f"{event.label}: extended to {given.until}")
         else:
             notes.append(f"{event.label} does not count: filed after {due}")
     came = [event for event in found.events if event.given.type == term.cure]
     in_time = [event for event in came if event.at.date() <= due]
-    qty = facts.record.qty
-    left = max(qty - sum(event.qty for event in in_time), 0)
+    qty = lot.qty
+    left = max(qty - max(sum(event.qty for event in in_time) - earlier, 0), 0)
     day = facts.as_of.day
-    state = _state(left, day, due, facts.settlement_date)
+    state = _state(left, day, due, lot.settlement)
     source = rules.sources[term.kb]
     moved = term.due != term.nominal
     return Obligation(
@@ -109,11 +127,11 @@ def _duty(
         citation=source.citation,
         kb=source.kb,
         basis=term.basis,
-        lot=str(facts.settlement_date),
+        lot=str(lot.settlement),
         holder=PARTICIPANT,
         qty=qty,
         open_qty=left,
-        start_date=str(facts.settlement_date),
+        start_date=str(lot.settlement),
         nominal_date=str(term.nominal),
         due_date=str(due),
         due_time=None,
@@ -121,7 +139,7 @@ def _duty(
         days_left=None if state == "cured" else calendar.count(day, due, term.counter),
         state=state,
         remedy=(term.cure, "extension"),
-        assumed=("settlement_date",) if facts.basis == "age_days" else (),
+        assumed=("settlement_date",) if lot.is_assumed else (),
         evidence=(*notes, *(event.label for event in came)),
         alternatives=(),
         confidence=weakest([source.confidence, *(["interpretation"] if moved else [])]),  # type: ignore[list-item]
@@ -129,10 +147,10 @@ def _duty(
 
 
 def _state(left: int, day: date, due: date, settlement: date) -> State:
-    if not left:
-        return "cured"
     if day < settlement:
         return "not_started"
+    if not left:
+        return "cured"
     if day > due:
         return "breached"
     return "due_today" if day == due else "running"
@@ -144,7 +162,7 @@ def buy_in_rights(
     """The rights to buy in: the counterparty's against us, or ours against it."""
     rights = []
     holder = "counterparty" if facts.owes_delivery else "ours"
-    if facts.venue == "ex_clearing" and facts.is_equity:
+    if facts.venue == "ex_clearing" and facts.security_type not in _OUTSIDE_FINRA_11810:
         source = rules.sources["clock.finra11810"]
         execution = calendar.add(facts.settlement_date, rules.buy_in_execution_days, "settlement")
         notice = calendar.add(execution, -rules.buy_in_notice_days, "settlement")
@@ -172,7 +190,7 @@ def _cns_right(event: Event, holder: str, calendar: Calendar, rules: ClockRules)
     priority = calendar.add(day, rules.cns_priority_days, "settlement")
     execution = calendar.add(day, rules.cns_execution_days, "settlement")
     return Right(
-        rule="NSCC-BUY-IN",
+        rule="NSCC-buy-in",
         citation=source.citation,
         kb=source.kb,
         holder=holder,  # type: ignore[arg-type]

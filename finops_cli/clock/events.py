@@ -80,7 +80,7 @@ def share_event(event: Event, as_of: datetime, known_from: time) -> ShareEvent:
     settled = None if given.settled_on is None else date.fromisoformat(given.settled_on)
     if settled is not None and datetime.combine(settled, known_from) > as_of:
         settled = None
-    refused = None
+    refused: str | None = None
     if given.type != "delivery":
         if given.bona_fide is False:
             refused = f"{event.label} does not count: not bona fide (204(f))"

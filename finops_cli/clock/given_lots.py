@@ -38,4 +38,4 @@ def given_lots(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Give
     total = sum(lot.qty for lot in found)
     if total != facts.record.qty:
         facts.warnings.append(f"qty is {facts.record.qty:,}, the lots sum to {total:,}")
-    return sorted(found)
+    return found

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from finops_cli.clock.facts import RULE, Facts, read_day, settling_day, trade_date_of, trading_day
+from finops_cli.clock.given_lots import GivenLot
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import HistoryRow
@@ -26,6 +27,12 @@ class Position(NamedTuple):
     first_settlement: date | None
     """The settlement date of the first quantity, where it is before the first row."""
     field: str
+    is_carried: bool
+    """True for a day without a row."""
+
+    def lot_of(self, qty: int) -> GivenLot:
+        """A lot of `qty` shares that failed on this day."""
+        return GivenLot(self.day, self.trade_date, self.sale_type, qty)
 
 
 def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Position]:
@@ -45,10 +52,12 @@ def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[
         if last is not None and day <= last:
             raise Refused(f"{place}/date", day, f"a day after {last}: the rows rise", RULE)
         _check_quantities(row, before, place)
+        if last is not None and found:
+            found += _carry(found[-1], day, facts, calendar, rules)
         found += _positions(row, day, number, facts, calendar, rules)
         before, last = row.qty, day
     known = [each for each in found if each.at <= facts.as_of.moment]
-    if len(known) < len(found):
+    if any(not each.is_carried for each in found[len(known) :]):
         facts.warnings.append("history.after_as_of: rows later than as_of are not used")
     return known
 
@@ -72,7 +81,7 @@ def _positions(
 ) -> list[Position]:
     times, place = rules.times, f"fail_history/{number}"
     first = None
-    if number == 0 and facts.basis != "age_days" and facts.settlement_date < day:
+    if number == 0 and facts.settlement_date < day:
         first = facts.settlement_date
         facts.warnings.append(
             f"history.begins_late: the fail dates from {first}, the rows from {day}"
@@ -89,11 +98,35 @@ def _positions(
         trade,
         first,
         f"{place}/qty",
+        False,
     )
     if row.open_qty is None:
         return [end]
     morning = datetime.combine(day, times.snapshot)
     return [end._replace(at=morning, qty=row.open_qty, is_snapshot=True, new=0), end]
+
+
+def _carry(
+    before: Position, until: date, facts: Facts, calendar: Calendar, rules: ClockRules
+) -> list[Position]:
+    """The quantity of each settlement day between two rows: the one before it."""
+    found = []
+    day = calendar.add(before.day, 1, "settlement")
+    while day < until:
+        found.append(
+            before._replace(
+                at=datetime.combine(day, rules.times.close),
+                day=day,
+                is_snapshot=False,
+                is_carried=True,
+                new=None,
+                sale_type=facts.sale_type,
+                trade_date=trade_date_of(day, calendar, rules),
+                first_settlement=None,
+            )
+        )
+        day = calendar.add(day, 1, "settlement")
+    return found
 
 
 def _trade_of(
@@ -111,7 +144,7 @@ def series_warnings(
     facts: Facts, positions: list[Position], calendar: Calendar, rules: ClockRules
 ) -> list[str]:
     """The warnings about gaps, a stale end, and a quantity that the record does not have."""
-    days = [each.day for each in positions if not each.is_snapshot]
+    days = [each.day for each in positions if not each.is_snapshot and not each.is_carried]
     found: list[str] = []
     if not days:
         return found

@@ -12,6 +12,32 @@ PARTICIPANT = "participant"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
+class ShareEvent:
+    """A purchase, borrow or delivery, and what became of its shares."""
+
+    kind: str
+    at: datetime
+    qty: int
+    label: str
+    settled_on: date | None = None
+    """The day on which the shares are known to have settled."""
+    shown_flat: bool = False
+    """True if the net position after it is shown to be flat or long."""
+    lot_named: date | None = None
+    refused: str | None = None
+    """Why it counts for nothing; None if it counts."""
+    assigned: int = 0
+    """Shares that were assigned to lots: no share counts twice."""
+    arrived: int = 0
+    """Shares that a fall of the position has used."""
+
+    @property
+    def free(self) -> int:
+        """Shares that are not assigned to a lot."""
+        return self.qty - self.assigned
+
+
+@dataclass(slots=True, eq=False)
 class Cover:
     """Shares of a purchase or borrow that are meant for a lot."""
 
@@ -19,24 +45,12 @@ class Cover:
     qty: int
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class ShareEvent:
-    """A purchase, borrow or delivery, and the shares of it that a fall has not used yet."""
+@dataclass(slots=True, eq=False)
+class Delivered:
+    """Shares that left a lot at a moment."""
 
-    kind: str
     at: datetime
     qty: int
-    label: str
-    settled_on: date | None = None
-    shown_flat: bool = False
-    """True if the net position after it is shown to be flat or long."""
-    lot_named: date | None = None
-    arrived: int = 0
-    """Shares that a fall of the position has used."""
-    refused: str | None = None
-    """Why it counts for nothing; None if it counts."""
-    used: int = 0
-    """Shares that were assigned to lots."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -48,26 +62,28 @@ class OpenLot:
     sale_type: str
     qty: int
     open: int
+    opens: datetime
+    """The end of regular trading hours of the settlement date: the fail exists from then on."""
+    rule: str
+    kb: str
     deadline: Deadline | None
+    is_assumed: bool = False
+    """True if the settlement date was not given."""
     holder: str = PARTICIPANT
     covers: list[Cover] = field(default_factory=list)
     uncured: int | None = None
     """Shares that nothing covered at the deadline; None before it."""
     bought_after: list[Cover] = field(default_factory=list)
     """Purchases after a missed deadline, which lead out of the penalty box."""
+    delivered: list[Delivered] = field(default_factory=list)
     credited: bool = False
     """True if a pre-fail credit cured the lot (section 7.4)."""
     evidence: list[str] = field(default_factory=list)
 
     @property
-    def covered(self) -> int:
-        """Shares that a purchase or borrow covers and that have not arrived."""
-        return sum(cover.qty for cover in self.covers)
-
-    @property
     def uncovered(self) -> int:
         """Shares that are open and that nothing covers."""
-        return 0 if self.credited else max(self.open - self.covered, 0)
+        return self.open - sum(cover.qty for cover in self.covers)
 
     @property
     def is_breached(self) -> bool:
@@ -75,44 +91,77 @@ class OpenLot:
         return bool(self.uncured)
 
     @property
+    def bought(self) -> int:
+        """Shares that were bought after the missed deadline."""
+        return sum(cover.qty for cover in self.bought_after)
+
+    @property
     def wanting(self) -> int:
-        """Shares that a purchase is still needed for."""
-        if self.is_breached:
-            return max((self.uncured or 0) - sum(cover.qty for cover in self.bought_after), 0)
-        return self.uncovered
+        """Shares that must still be bought after a missed deadline."""
+        return (self.uncured or 0) - self.bought
 
-    def take_delivery(self, qty: int) -> int:
-        """Lower the lot by up to `qty` delivered shares, uncovered ones first; return the rest."""
-        taken = min(qty, self.open)
-        self.open -= taken
-        while self.covered > self.open:
-            last = self.covers[-1]
-            surplus = self.covered - self.open
-            last.qty -= min(surplus, last.qty)
-            if not last.qty:
-                self.covers.pop()
-        return qty - taken
+    def cover(self, event: ShareEvent, qty: int) -> None:
+        """Assign shares of `event` to the lot."""
+        event.assigned += qty
+        self.covers.append(Cover(event, qty))
 
-    def take_arrival(self, event: ShareEvent, qty: int) -> int:
-        """Lower the lot by up to `qty` shares of `event` that covered it; return the rest."""
-        for cover in [each for each in self.covers if each.event is event]:
-            taken = min(qty, cover.qty, self.open)
+    def lower(self, qty: int, at: datetime) -> None:
+        """Lower the open shares by shares that nothing covers."""
+        self.open -= qty
+        self.delivered.append(Delivered(at, qty))
+
+    def lower_covered(self, qty: int, at: datetime) -> None:
+        """Lower the open shares by covered ones: the latest covers lose them."""
+        self.lower(qty, at)
+        for cover in reversed(self.covers):
+            taken = min(qty, cover.qty)
             cover.qty -= taken
-            self.open -= taken
             qty -= taken
-            if not cover.qty:
-                self.covers.remove(cover)
+        self.covers = [cover for cover in self.covers if cover.qty]
+
+    def take_arrival(self, event: ShareEvent, qty: int, at: datetime) -> int:
+        """Lower the lot by up to `qty` shares of `event` that covered it; return the rest."""
+        for cover in self.covers:
+            if cover.event is event:
+                taken = min(qty, cover.qty)
+                cover.qty -= taken
+                qty -= taken
+                self.lower(taken, at)
+        self.covers = [cover for cover in self.covers if cover.qty]
         return qty
+
+    def open_at(self, moment: datetime) -> int:
+        """Shares that were open at a moment."""
+        return self.qty - sum(each.qty for each in self.delivered if each.at <= moment)
 
 
 def by_age(lots: Iterable[OpenLot]) -> list[OpenLot]:
-    """Order lots as deliveries take them: first in, first out (kb: `clock.fifo`)."""
+    """Order lots as deliveries take them: first in, first out (kb: `clock.fifo`).
+
+    Lots of one day keep the order in which they were given.
+    """
     return sorted(lots, key=lambda lot: (lot.settlement, lot.holder != PARTICIPANT, lot.holder))
 
 
 def by_deadline(lots: Iterable[OpenLot]) -> list[OpenLot]:
     """Order lots as purchases and borrows take them: the earliest deadline first, then oldest."""
     return sorted(by_age(lots), key=_due)
+
+
+def deliver(lots: Iterable[OpenLot], qty: int, at: datetime) -> int:
+    """Take `qty` delivered shares from the oldest lots, uncovered shares first; return the rest."""
+    ordered = by_age(lots)
+    for lot in ordered:
+        taken = min(qty, lot.uncovered)
+        if taken:
+            lot.lower(taken, at)
+            qty -= taken
+    for lot in ordered:
+        taken = min(qty, lot.open)
+        if taken:
+            lot.lower_covered(taken, at)
+            qty -= taken
+    return qty
 
 
 def _due(lot: OpenLot) -> tuple[bool, str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
 from finops_cli.clock.events import Event, read_events, share_event
 from finops_cli.clock.facts import Facts
-from finops_cli.clock.given_lots import given_lots
+from finops_cli.clock.given_lots import GivenLot, given_lots
 from finops_cli.clock.history import Position, read_positions, series_warnings
-from finops_cli.clock.lots import PARTICIPANT, Cover, OpenLot, ShareEvent, by_age, by_deadline
+from finops_cli.clock.lots import PARTICIPANT, Cover, OpenLot, ShareEvent, by_deadline, deliver
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.refusal import Refused, refuse_outside
-from finops_cli.clock.rule_204 import deadline_of
-from finops_cli.domain.clock_facts import ClockEvent
+from finops_cli.clock.rule_204 import deadline_of, rule_of
 from finops_cli.kb.chapters.clock import ClockRules
 
 _MEANS = ("purchase", "borrow")
@@ -37,51 +36,11 @@ class Replay:
     facts: Facts
     calendar: Calendar
     rules: ClockRules
-    events: list[Event]
-    """The events up to the moment of the clock."""
     lots: list[OpenLot] = field(default_factory=list)
     moving: list[ShareEvent] = field(default_factory=list)
-    """Purchases, borrows and deliveries, in the order of time."""
+    """Purchases, borrows and deliveries so far, in the order of time."""
     position: int | None = None
-
-    def advance(self, moment: datetime) -> None:
-        """Judge the lots whose deadline lies before `moment`."""
-        for lot in self.lots:
-            if lot.uncured is None and lot.deadline is not None and lot.deadline.due < moment:
-                lot.uncured = 0 if lot.credited else lot.uncovered
-
-    def add_lot(self, day: date, qty: int, sale_type: str, trade: date) -> None:
-        """Open a lot that failed on `day`. Raises Refused."""
-        try:
-            deadline = deadline_of(trade, day, sale_type, self.calendar, self.rules)
-        except OutsideCalendar as error:
-            raise refuse_outside("settlement_date", error) from error
-        lot = OpenLot(
-            settlement=day,
-            trade=trade,
-            sale_type=sale_type,
-            qty=qty,
-            open=qty,
-            deadline=deadline if self.has_duty else None,
-        )
-        self.lots.append(lot)
-        self._credit_before_fail(lot)
-
-    def _credit_before_fail(self, lot: OpenLot) -> None:
-        """Give the pre-fail credit of 204(e): all of its conditions, or nothing (section 7.4)."""
-        if lot.deadline is None:
-            return
-        ends = self.ends_regular_hours(lot.settlement)
-        whole = sum(each.open for each in self.lots if each.settlement <= lot.settlement)
-        for event in self.events:
-            if event.given.type != "purchase" or event.at > ends or event.at.date() <= lot.trade:
-                continue
-            missing = _missing_for_credit(event, whole)
-            if missing:
-                lot.evidence.append(f"no pre-fail credit for {event.label}: {missing}")
-            else:
-                lot.credited = True
-                lot.evidence.append(f"pre-fail credit, 204(e): {event.label}")
+    """The open shares by the history; None before its first row."""
 
     @property
     def has_duty(self) -> bool:
@@ -89,35 +48,35 @@ class Replay:
         facts = self.facts
         return facts.owes_delivery and facts.venue == "cns" and facts.is_equity
 
-    def buy(self, event: Event, shares: ShareEvent) -> None:
-        """Assign a purchase or borrow to lots: each share once."""
-        self.moving.append(shares)
-        if shares.refused is not None:
-            self._note(self._eligible(shares), shares.refused)
-            return
-        for lot in by_deadline(self._eligible(shares)):
-            if not self._is_allowed(lot, shares):
-                continue
-            wanted = lot.wanting if shares.kind == "purchase" else lot.uncovered
-            taken = min(wanted, shares.qty - shares.used)
-            if taken <= 0:
-                continue
-            shares.used += taken
-            lot.evidence.append(_describe(shares, taken))
-            if lot.is_breached and shares.kind == "purchase":
-                lot.bought_after.append(Cover(event=shares, qty=taken))
-            covered = min(taken, lot.uncovered)
-            if covered:
-                lot.covers.append(Cover(event=shares, qty=covered))
+    def advance(self, moment: datetime) -> None:
+        """Judge the lots whose deadline lies before `moment`."""
+        for lot in self.lots:
+            if lot.uncured is None and lot.deadline is not None and lot.deadline.due < moment:
+                lot.uncured = lot.uncovered
 
-    def _eligible(self, shares: ShareEvent) -> list[OpenLot]:
-        """The lots that a purchase or borrow can be for: those that had failed by then."""
-        return [
-            lot
-            for lot in self.lots
-            if (shares.lot_named is None or lot.settlement == shares.lot_named)
-            and self.ends_regular_hours(lot.settlement) <= shares.at
-        ]
+    def open_lot(self, given: GivenLot, is_assumed: bool) -> OpenLot:
+        """Open a lot. Raises Refused."""
+        try:
+            deadline = deadline_of(
+                given.trade, given.settlement, given.sale_type, self.calendar, self.rules
+            )
+        except OutsideCalendar as error:
+            raise refuse_outside("settlement_date", error) from error
+        rule, kb = rule_of(given.trade, given.sale_type, self.rules)
+        lot = OpenLot(
+            settlement=given.settlement,
+            trade=given.trade,
+            sale_type=given.sale_type,
+            qty=given.qty,
+            open=given.qty,
+            opens=self.ends_regular_hours(given.settlement),
+            rule=rule,
+            kb=kb,
+            deadline=deadline if self.has_duty else None,
+            is_assumed=is_assumed,
+        )
+        self.lots.append(lot)
+        return lot
 
     def ends_regular_hours(self, day: date) -> datetime:
         """The end of regular trading hours of `day`."""
@@ -125,185 +84,229 @@ class Replay:
         early = self.calendar.facts(day).early_close
         return datetime.combine(day, times.early_close if early else times.close)
 
-    @staticmethod
-    def _is_allowed(lot: OpenLot, shares: ShareEvent) -> bool:
-        return lot.deadline is None or shares.kind in lot.deadline.remedy
+    def take(self, event: Event) -> None:
+        """Apply an event to the lots."""
+        kind = event.given.type
+        if kind == "allocation":
+            self._allocate(event)
+        elif kind in (*_MEANS, "delivery"):
+            shares = share_event(event, self.facts.as_of.moment, self.rules.times.close)
+            self.moving.append(shares)
+            if kind == "delivery":
+                self._deliver(shares)
+            else:
+                self._buy(shares)
 
-    @staticmethod
-    def _note(lots: list[OpenLot], text: str) -> None:
+    def _existing(self, at: datetime, named: date | None) -> list[OpenLot]:
+        """The lots that have failed by `at`, in the order of their deadlines."""
+        return by_deadline(
+            lot for lot in self.lots if lot.opens <= at and named in (None, lot.settlement)
+        )
+
+    def _buy(self, shares: ShareEvent) -> None:
+        """Assign a purchase or borrow to lots: each share once."""
+        lots = self._existing(shares.at, shares.lot_named)
+        if shares.refused is not None:
+            for lot in lots:
+                lot.evidence.append(shares.refused)
+            return
+        lots = [lot for lot in lots if lot.deadline is None or shares.kind in lot.deadline.remedy]
         for lot in lots:
-            lot.evidence.append(text)
-
-    def deliver(self, shares: ShareEvent) -> None:
-        """Lower the oldest lots by shares that left at a known time."""
-        left = shares.qty
-        for lot in by_age(self.lots):
-            taken = left - lot.take_delivery(left)
-            left -= taken
+            taken = min(shares.free, lot.uncovered)
             if taken:
+                lot.cover(shares, taken)
                 lot.evidence.append(_describe(shares, taken))
-        shares.used = shares.qty - left
-        self.moving.append(shares)
+                self._lead_out(lot, shares, taken)
+        for lot in lots:  # shares that are gone already must still be bought (section 7.1)
+            taken = min(shares.free, lot.wanting) if shares.kind == "purchase" else 0
+            if taken > 0:
+                shares.assigned += taken
+                lot.evidence.append(_describe(shares, taken))
+                self._lead_out(lot, shares, taken)
 
-    def allocate(self, event: Event) -> None:
-        """Move a part of lots that are not breached to a broker-dealer (204(d))."""
-        given: ClockEvent = event.given
-        left, to = event.qty, given.to or ""
+    @staticmethod
+    def _lead_out(lot: OpenLot, shares: ShareEvent, qty: int) -> None:
+        if lot.is_breached and shares.kind == "purchase" and (led := min(qty, lot.wanting)):
+            lot.bought_after.append(Cover(shares, led))
+
+    def _deliver(self, shares: ShareEvent) -> None:
+        """Lower the oldest lots by shares that left at a known time."""
+        if self.facts.given.fail_history and self.position is None:
+            return
+        lots = self._existing(shares.at, None)
+        before = {id(lot): lot.open for lot in lots}
+        deliver(lots, shares.qty, shares.at)
+        for lot in lots:
+            if gone := before[id(lot)] - lot.open:
+                lot.evidence.append(_describe(shares, gone))
+
+    def _allocate(self, event: Event) -> None:
+        """Move a part of lots that are not judged yet to a broker-dealer (204(d))."""
+        given, left = event.given, event.qty
         named = given.for_settlement_date
-        for lot in by_deadline(self.lots):
-            if named is not None and lot.settlement != date.fromisoformat(named):
-                continue
-            if lot.holder != PARTICIPANT or lot.uncured is not None:
-                continue
-            taken = min(left, lot.uncovered)
-            if not taken:
-                continue
-            left -= taken
-            lot.qty -= taken
-            lot.open -= taken
-            lot.evidence.append(f"{taken:,} allocated to {to}")
-            self._join(lot, to, taken, event.label)
+        day = None if named is None else date.fromisoformat(named)
+        for lot in self._existing(event.at, day):
+            is_free = lot.holder == PARTICIPANT and lot.uncured is None and lot.deadline
+            taken = min(left, lot.uncovered) if is_free else 0
+            if taken:
+                left -= taken
+                lot.qty -= taken
+                lot.open -= taken
+                lot.evidence.append(f"{taken:,} allocated to {given.to}")
+                self._join(lot, given.to or "", taken, event.label)
 
     def _join(self, lot: OpenLot, holder: str, qty: int, label: str) -> None:
         for other in self.lots:
-            same = (other.settlement, other.holder, other.sale_type) == (
-                lot.settlement,
-                holder,
-                lot.sale_type,
-            )
-            if same and other.trade == lot.trade:
+            if other.holder == holder and other.deadline is lot.deadline and _same(other, lot):
                 other.qty += qty
                 other.open += qty
                 other.evidence.append(label)
                 return
-        self.lots.append(
-            OpenLot(
-                settlement=lot.settlement,
-                trade=lot.trade,
-                sale_type=lot.sale_type,
-                qty=qty,
-                open=qty,
-                deadline=lot.deadline,
-                holder=holder,
-                evidence=[label],
-            )
+        part = replace(
+            lot,
+            holder=holder,
+            qty=qty,
+            open=qty,
+            covers=[],
+            bought_after=[],
+            delivered=[],
+            evidence=[label],
         )
+        self.lots.append(part)
 
-    def fall(self, qty: int, day: date) -> None:
-        """Lower the position by `qty`: shares of known events first, then a delivery."""
-        for shares in self._arrived(day):
-            taken = min(qty, shares.used - shares.arrived)
+    def move_to(self, found: Position) -> None:
+        """Bring the lots to the quantity of a history row, or of a day without one (6.1)."""
+        before = self.position
+        self.position = found.qty
+        if before is None:
+            self._begin(found)
+            return
+        new = found.new
+        if new is None:
+            arrived = sum(shares.qty - shares.arrived for shares in self._arrived(found.at))
+            new = max(0, found.qty - max(0, before - arrived))
+        fell = before + new - found.qty
+        if fell < 0:
+            raise Refused(found.field, found.qty, f"at most {before + new:,}", "clock.strictest")
+        self._fall(fell, found.at)
+        if new:
+            self._credit(self.open_lot(found.lot_of(new), is_assumed=False))
+
+    def _begin(self, found: Position) -> None:
+        """Take the first row as the fail's first quantity."""
+        for shares in self._arrived(found.at):
+            shares.arrived = shares.qty
+        if found.first_settlement is None and found.qty:
+            self._credit(self.open_lot(found.lot_of(found.qty), is_assumed=False))
+
+    def _fall(self, qty: int, at: datetime) -> None:
+        """Lower the position: shares of known events first, then a delivery."""
+        for shares in self._arrived(at):
+            taken = min(qty, shares.qty - shares.arrived)
             shares.arrived += taken
             qty -= taken
             if shares.kind == "delivery":
                 continue
-            left = taken
             for lot in by_deadline(self.lots):
-                left = lot.take_arrival(shares, left)
-            self._deliver_unnamed(left)
-        self._deliver_unnamed(qty)
+                taken = lot.take_arrival(shares, taken, at)
+            deliver(self.lots, taken, at)
+        deliver(self.lots, qty, at)
 
-    def arrived_shares(self, day: date) -> int:
-        """Shares of known events that arrived by `day` and that no earlier fall used."""
-        return sum(shares.used - shares.arrived for shares in self._arrived(day))
-
-    def _arrived(self, day: date) -> list[ShareEvent]:
-        return [
+    def _arrived(self, moment: datetime) -> list[ShareEvent]:
+        """The events whose shares have arrived and that no fall has used up: deliveries first."""
+        found = [
             shares
             for shares in self.moving
-            if shares.used > shares.arrived
+            if shares.qty > shares.arrived
+            and shares.refused is None
             and (
-                shares.at.date() <= day
-                if shares.kind == "delivery"
-                else shares.settled_on is not None and shares.settled_on <= day
+                shares.kind == "delivery"
+                or (shares.settled_on is not None and shares.settled_on <= moment.date())
             )
         ]
+        return sorted(found, key=lambda shares: shares.kind != "delivery")
 
-    def _deliver_unnamed(self, qty: int) -> None:
-        for lot in by_age(self.lots):
-            qty = lot.take_delivery(qty)
+    def _credit(self, lot: OpenLot) -> None:
+        """Give the pre-fail credit of 204(e): all of its conditions, or nothing (section 7.4)."""
+        if lot.deadline is None:
+            return
+        whole = sum(
+            each.open
+            for each in self.lots
+            if each.holder == PARTICIPANT and each.settlement <= lot.settlement
+        )
+        for shares in self.moving:
+            is_early = lot.trade < shares.at.date() and shares.at <= lot.opens
+            if shares.kind not in lot.deadline.remedy or not is_early:
+                continue
+            missing = _missing_for_credit(shares, whole)
+            if missing:
+                lot.evidence.append(f"no pre-fail credit for {shares.label}: {missing}")
+            elif lot.uncovered:
+                lot.credited = True
+                lot.evidence.append(f"pre-fail credit, 204(e): {shares.label}")
+                lot.cover(shares, lot.uncovered)
+
+    def credit_given(self, lot: OpenLot) -> None:
+        """Give the pre-fail credit to a lot that the record gives, when it fails."""
+        self._credit(lot)
 
 
 def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
     """Replay the events and the history of a fail. Raises Refused."""
+    state = Replay(facts=facts, calendar=calendar, rules=rules)
     moment = facts.as_of.moment
-    events = read_events(facts.given.events, calendar)
-    known = [event for event in events if event.at <= moment]
-    state = Replay(facts=facts, calendar=calendar, rules=rules, events=known)
+    events = [event for event in read_events(facts.given.events, calendar) if event.at <= moment]
     positions = read_positions(facts, calendar, rules)
-    if not facts.given.fail_history:
-        _open_given_lots(state)
-    for at, item in _in_order(known, positions):
+    steps: list[tuple[datetime, int, Callable[[], None]]] = [
+        (event.at, 0, lambda event=event: state.take(event))  # type: ignore[misc]
+        for event in events
+    ]
+    if positions:
+        steps += [(each.at, 1, lambda each=each: state.move_to(each)) for each in positions]  # type: ignore[misc]
+        _open_late_history(state, positions[0])
+    else:
+        steps += _open_given(state, moment)
+    for at, _, run in sorted(steps, key=lambda step: step[:2]):
         state.advance(at)
-        if isinstance(item, Event):
-            _apply(state, item, moment)
-        else:
-            _move_position(state, item)
+        run()
     state.advance(moment)
     if facts.given.fail_history:
         facts.warnings += series_warnings(facts, positions, calendar, rules)
-    return Replayed(state.lots, known, positions)
+    return Replayed(state.lots, events, positions)
 
 
-def _in_order(
-    events: list[Event], positions: list[Position]
-) -> Iterator[tuple[datetime, Event | Position]]:
-    """Yield events and positions by moment; at one moment, events first."""
-    merged: list[tuple[datetime, int, int, Event | Position]] = [
-        *((event.at, 0, place, event) for place, event in enumerate(events)),
-        *((found.at, 1, place, found) for place, found in enumerate(positions)),
-    ]
-    for at, _, _, item in sorted(merged, key=lambda each: each[:3]):
-        yield at, item
+def _open_late_history(state: Replay, first: Position) -> None:
+    """Date the first quantity from the settlement date, if the rows begin later."""
+    if first.first_settlement is not None and first.qty:
+        given = first.lot_of(first.qty)._replace(settlement=first.first_settlement)
+        state.open_lot(given, is_assumed=state.facts.basis == "age_days")
 
 
-def _open_given_lots(state: Replay) -> None:
-    for lot in given_lots(state.facts, state.calendar, state.rules):
-        state.add_lot(lot.settlement, lot.qty, lot.sale_type, lot.trade)
+def _open_given(state: Replay, moment: datetime) -> list[tuple[datetime, int, Callable[[], None]]]:
+    facts = state.facts
+    assumed = facts.basis == "age_days" and not facts.given.lots
+    steps: list[tuple[datetime, int, Callable[[], None]]] = []
+    for given in given_lots(facts, state.calendar, state.rules):
+        lot = state.open_lot(given, assumed)
+        if facts.given.events and lot.opens <= moment:
+            steps.append((lot.opens, 1, lambda lot=lot: state.credit_given(lot)))  # type: ignore[misc]
+    return steps
 
 
-def _apply(state: Replay, event: Event, moment: datetime) -> None:
-    kind = event.given.type
-    if kind in _MEANS:
-        state.buy(event, share_event(event, moment, state.rules.times.close))
-    elif kind == "delivery":
-        state.deliver(share_event(event, moment, state.rules.times.close))
-    elif kind == "allocation":
-        state.allocate(event)
+def _same(one: OpenLot, other: OpenLot) -> bool:
+    return (one.settlement, one.trade, one.sale_type) == (
+        other.settlement,
+        other.trade,
+        other.sale_type,
+    )
 
 
-def _move_position(state: Replay, found: Position) -> None:
-    """Bring the lots to the quantity of a history row (section 6.1)."""
-    before = state.position
-    if before is None:
-        if found.is_snapshot:
-            return
-        state.position = found.qty
-        if found.qty:
-            lot_day = found.first_settlement or found.day
-            state.add_lot(lot_day, found.qty, found.sale_type, found.trade_date)
-        return
-    new = found.new
-    if new is None:
-        rest = max(0, before - state.arrived_shares(found.day))
-        new = 0 if found.is_snapshot else max(0, found.qty - rest)
-    fell = before + new - found.qty
-    if fell < 0:
-        raise Refused(found.field, found.qty, f"at most {before + new:,}", "clock.strictest")
-    state.fall(fell, found.day)
-    if new:
-        state.add_lot(found.day, new, found.sale_type, found.trade_date)
-    state.position = found.qty
-
-
-def _missing_for_credit(event: Event, whole: int) -> str:
-    given = event.given
-    faults = []
-    if given.bona_fide is False:
-        faults.append("not bona fide")
-    if event.qty < whole:
+def _missing_for_credit(shares: ShareEvent, whole: int) -> str:
+    faults = [shares.refused] if shares.refused else []
+    if shares.qty < whole or shares.free < whole:
         faults.append(f"less than the whole fail of {whole:,}")
-    if given.net_position not in ("long", "flat"):
+    if not shares.shown_flat:
         faults.append("net flat or long not shown")
     return ", ".join(faults)
 

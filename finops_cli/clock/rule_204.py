@@ -52,8 +52,7 @@ def deadline_of(
     """
     if trade < rules.eras.sho204t_from:
         return None
-    table = _temporary if trade < rules.eras.sho204_from else _permanent
-    term = table(sale_type, rules)
+    term = _term(trade, sale_type, rules)
     start = trade if term.counter == "calendar" else settlement
     nominal = calendar.add(start, term.days, term.counter)
     due, notes = _opening(nominal, term, calendar)
@@ -74,6 +73,18 @@ def deadline_of(
         confidence=weakest(confidences),
         notes=notes,
     )
+
+
+def rule_of(trade: date, sale_type: str, rules: ClockRules) -> tuple[str, str]:
+    """The rule of a sale, and its entry, whether or not it was in force."""
+    term = _term(trade, sale_type, rules)
+    return term.rule, term.kb
+
+
+def _term(trade: date, sale_type: str, rules: ClockRules) -> _Term:
+    eras = rules.eras
+    is_temporary = eras.sho204t_from <= trade < eras.sho204_from
+    return _temporary(sale_type, rules) if is_temporary else _permanent(sale_type, rules)
 
 
 def _permanent(sale_type: str, rules: ClockRules) -> _Term:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import NamedTuple
 
 from finops_cli.clock.events import Event
@@ -44,15 +44,24 @@ def threshold_duty(
         return None, []
     run, why = _count(facts, found, is_listed, calendar, rules)
     if not run.days:
-        return _threshold(run, calendar, False), [_not_counting(facts, run, why, rules)]
+        return _threshold(run, calendar, False), [_not_counting(found, run, why, rules)]
     duty = _duty(facts, found, run, calendar, rules)
-    past = len(run.days) >= run.needed
-    return _threshold(run, calendar, past and duty.state != "cured"), [duty]
+    return _threshold(run, calendar, _must_preborrow(found, run, calendar, rules)), [duty]
+
+
+def _must_preborrow(found: Replayed, run: Run, calendar: Calendar, rules: ClockRules) -> bool:
+    """True from the end of the last day of the count until a purchase covers it."""
+    if len(run.days) < run.needed:
+        return False
+    closes = datetime.combine(_last_day(run, calendar), rules.times.close)
+    bought = sum(event.qty for event in _purchases(found, closes, None))
+    return bought < _persistent(run)
 
 
 def _listing(facts: Facts) -> IsListed | None:
     """Whether the security is on a list on a day; None if no fact says that it ever was."""
     given = facts.given
+    known: list[tuple[date, bool]] = []
     if given.threshold_days:
         days: list[tuple[date, bool]] = []
         for number, row in enumerate(given.threshold_days):
@@ -62,6 +71,7 @@ def _listing(facts: Facts) -> IsListed | None:
                 raise Refused(name, day, f"a day after {days[-1][0]}: the days rise", RULE)
             days.append((day, row.listed))
         known = [(day, listed) for day, listed in days if day <= facts.as_of.day]
+    if known:
         return lambda day: next((listed for at, listed in reversed(known) if at <= day), False)
     if given.threshold_since is not None:
         since = read_day("threshold_since", given.threshold_since)
@@ -85,7 +95,7 @@ def _count(
         days_of_rule = rules.finra_days, rules.finra_rule_144_days
     is_rule_144 = bool(facts.given.rule_144) and facts.trade_date >= eras.rule_144_from
     needed = days_of_rule[is_rule_144]
-    quantity_of = _quantities(facts, found)
+    quantity_of = _quantities(found, rules.times.close)
     days: list[date] = []
     quantities: list[int] = []
     day = last_known_day(facts, calendar, rules)
@@ -129,17 +139,11 @@ def _grandfather(
     return counted._replace(needed=rules.grandfather_days), why
 
 
-def _quantities(facts: Facts, found: Replayed) -> Callable[[date], int]:
+def _quantities(found: Replayed, close: time) -> Callable[[date], int]:
     """The quantity that is open at the end of a settlement day."""
     if not found.positions:
-        lots = [(lot.settlement, lot.qty) for lot in found.lots]
-        left = [
-            (event.at.date(), event.qty) for event in found.events if event.given.type == "delivery"
-        ]
-        return lambda day: max(
-            sum(qty for start, qty in lots if start <= day)
-            - sum(qty for gone, qty in left if gone <= day),
-            0,
+        return lambda day: sum(
+            lot.open_at(datetime.combine(day, close)) for lot in found.lots if lot.settlement <= day
         )
     first = found.positions[0]
     began = first.first_settlement or first.day
@@ -179,7 +183,7 @@ def _persistent(run: Run) -> int:
     return min(run.quantities[: run.needed], default=0)
 
 
-def _not_counting(facts: Facts, run: Run, why: str, rules: ClockRules) -> Obligation:
+def _not_counting(found: Replayed, run: Run, why: str, rules: ClockRules) -> Obligation:
     return Obligation(
         rule=run.rule,
         kind="duty",
@@ -188,7 +192,7 @@ def _not_counting(facts: Facts, run: Run, why: str, rules: ClockRules) -> Obliga
         basis=why,
         lot=None,
         holder=PARTICIPANT,
-        qty=facts.record.qty,
+        qty=sum(lot.open for lot in found.lots),
         open_qty=None,
         start_date=None,
         nominal_date=None,
@@ -216,7 +220,7 @@ def _duty(
     source = rules.sources[run.kb]
     day = facts.as_of.day
     state = _state(len(run.days) >= run.needed and covered >= qty, day, due)
-    assumed = ("settlement_date",) if facts.basis == "age_days" else ()
+    assumed = ("settlement_date",) if any(lot.is_assumed for lot in found.lots) else ()
     return Obligation(
         rule=run.rule,
         kind="duty",
@@ -235,15 +239,15 @@ def _duty(
         days_left=None if state == "cured" else calendar.count(day, due, "trading"),
         state=state,
         remedy=("purchase",),
-        assumed=assumed if not found.positions and not facts.given.lots else (),
+        assumed=assumed,
         evidence=tuple(event.label for event in bought),
         alternatives=(),
         confidence=source.confidence,
     )
 
 
-def _purchases(found: Replayed, after: datetime, due: date) -> list[Event]:
-    """The purchases that can close out: after the count was complete, and in time."""
+def _purchases(found: Replayed, after: datetime, due: date | None) -> list[Event]:
+    """The purchases that can close out: after the count was complete, up to the due day."""
     return [
         event
         for event in found.events
@@ -251,7 +255,7 @@ def _purchases(found: Replayed, after: datetime, due: date) -> list[Event]:
         and event.given.bona_fide is not False
         and event.given.net_position != "short"
         and event.at > after
-        and event.at.date() <= due
+        and (due is None or event.at.date() <= due)
     ]
 
 

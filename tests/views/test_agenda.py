@@ -284,7 +284,7 @@ def test_agenda_lists_costs_apart_from_obligations() -> None:
     """Costs that begin in the window have lines; those in force are summed by rule."""
     charge = {
         **COST,
-        "rule": "NSCC-FAILS-CHARGE",
+        "rule": "NSCC-fails-charge",
         "from_date": "2026-11-16",
         "in_force": True,
         "amount_usd": Decimal("1234.50"),
@@ -301,7 +301,7 @@ def test_agenda_lists_costs_apart_from_obligations() -> None:
         )
     ]
     assert section(lines, "Costs in force") == [
-        "NSCC-FAILS-CHARGE  2 lots; estimate $2,469.00; approved 2025-11-25, start not verified"
+        "NSCC-fails-charge  2 lots; estimate $2,469.00; approved 2025-11-25, start not verified"
     ]
 
 

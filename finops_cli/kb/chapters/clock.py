@@ -99,7 +99,13 @@ _RULES = (
     *("clock.sho204b", "clock.sho204c", "clock.sho204d", "clock.sho204e", "clock.sho204f"),
     *("clock.sho203b3", "clock.finra4320", "clock.grandfather", "clock.15c3_3m"),
     *("clock.15c3_3d2", "clock.15c3_3d3", "clock.15c3_1", "clock.finra11810"),
-    *("clock.nscc_buyin", "clock.fails_charge", "clock.weekend_35", "clock.out_of_scope"),
+    *(
+        "clock.nscc_buyin",
+        "clock.fails_charge",
+        "clock.fifo",
+        "clock.weekend_35",
+        "clock.out_of_scope",
+    ),
 )
 
 
@@ -178,9 +184,9 @@ def _source(id: str, all_entries: Mapping[str, AnyEntry]) -> Source:
     entry = all_entries.get(id)
     if entry is None:
         raise KnowledgeError(f"kb entry {id} is missing. Expected a rule with its citation.")
-    if entry.confidence is None or entry.citation is None:
-        raise KnowledgeError(f"kb entry {id} lacks citation or confidence. Expected both.")
-    return Source(id, entry.citation, entry.confidence)
+    if entry.confidence is None:
+        raise KnowledgeError(f"kb entry {id} has no confidence. Expected one.")
+    return Source(id, entry.citation or "", entry.confidence)
 
 
 def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
