@@ -159,8 +159,9 @@ def regular_way(trade: date) -> date:
 
 
 def trade_date_for(settlement: date) -> date:
-    """Return the earliest trade date that settles regular way on a day; where there is none, the
-    last trade date that settles before it.
+    """Return the earliest trade date that settles regular way on a day.
+
+    If no trade date settles on it, return the last trade date that settles before it.
     """
     exact, before = [], []
     day = settlement
