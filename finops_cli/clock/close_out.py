@@ -37,7 +37,10 @@ def close_out_obligations(
     """The Rule 204 duty of each lot and holder, or one that says why none applies."""
     if not facts.owes_delivery:
         return []
-    return [_obligation(lot, facts, calendar, rules) for lot in by_age(found.lots) if lot.qty]
+    history = bool(found.positions)
+    return [
+        _obligation(lot, facts, history, calendar, rules) for lot in by_age(found.lots) if lot.qty
+    ]
 
 
 def _why_not(facts: Facts) -> str:
@@ -74,7 +77,9 @@ def _not_applicable(lot: OpenLot, why: str, rules: ClockRules) -> Obligation:
     )
 
 
-def _obligation(lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRules) -> Obligation:
+def _obligation(
+    lot: OpenLot, facts: Facts, has_history: bool, calendar: Calendar, rules: ClockRules
+) -> Obligation:
     deadline = lot.deadline
     if deadline is None:
         return _not_applicable(lot, _why_not(facts), rules)
@@ -103,14 +108,16 @@ def _obligation(lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRule
         assumed=_assumed(lot),
         evidence=(*_sale_evidence(lot, facts), *deadline.notes, *lot.evidence),
         alternatives=_alternatives(lot, deadline, calendar, rules),
-        confidence=_confidence(lot, deadline, facts, rules),
+        confidence=_confidence(lot, deadline, has_history, rules),
     )
 
 
-def _confidence(lot: OpenLot, deadline: Deadline, facts: Facts, rules: ClockRules) -> Confidence:
+def _confidence(
+    lot: OpenLot, deadline: Deadline, has_history: bool, rules: ClockRules
+) -> Confidence:
     """The weakest of what the obligation rests on."""
     found = [deadline.confidence]
-    if facts.given.fail_history:
+    if has_history:
         found.append(rules.sources["clock.fifo"].confidence)
     if lot.credited:
         found.append(rules.sources["clock.sho204e"].confidence)

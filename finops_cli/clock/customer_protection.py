@@ -11,11 +11,11 @@ from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import weakest
-from finops_cli.domain.clock import Obligation, Right, State
+from finops_cli.domain.clock import Confidence, Obligation, Right, State
 from finops_cli.kb.chapters.clock import ClockRules
 
-_OUTSIDE_FINRA_11810 = ("treasury", "municipal", "fund")
-"""Exempted, municipal and redeemable securities (section 9.4)."""
+_OUTSIDE_FINRA_11810 = ("treasury", "municipal", "fund", "other")
+"""Exempted, municipal and redeemable securities, and those of other markets (section 9.4)."""
 _OWNED_SALES = ("long", "deemed_to_own")
 
 
@@ -50,7 +50,7 @@ def customer_duties(
     for lot in lots:
         term = _term(lot.settlement, facts, calendar, rules)
         duties.append(_duty(term, lot, earlier, facts, found, calendar, rules))
-        earlier += lot.qty
+        earlier += lot.whole
     return duties
 
 
@@ -115,12 +115,14 @@ def _duty(
             notes.append(f"{event.label} does not count: filed after {due}")
     came = [event for event in found.events if event.given.type == term.cure]
     in_time = [event for event in came if event.at.date() <= due]
-    qty = lot.qty
+    qty = lot.whole
     left = max(qty - max(sum(event.qty for event in in_time) - earlier, 0), 0)
     day = facts.as_of.day
     state = _state(left, day, due, lot.settlement)
     source = rules.sources[term.kb]
-    moved = term.due != term.nominal
+    is_unsure = calendar.is_unsure(lot.settlement, term.due, term.counter)
+    reading: tuple[Confidence, ...] = ("interpretation",)
+    readings = reading if is_unsure or term.due != term.nominal else ()
     return Obligation(
         rule=term.rule,
         kind="duty",
@@ -142,7 +144,7 @@ def _duty(
         assumed=("settlement_date",) if lot.is_assumed else (),
         evidence=(*notes, *(event.label for event in came)),
         alternatives=(),
-        confidence=weakest([source.confidence, *(["interpretation"] if moved else [])]),  # type: ignore[list-item]
+        confidence=weakest([source.confidence, *readings]),
     )
 
 

@@ -30,7 +30,8 @@ def given_lots(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Give
         name = f"lots/{number}/settlement_date"
         day = settling_day(name, read_day(name, lot.settlement_date), calendar)
         if lot.trade_date is None:
-            trade = trade_date_of(day, calendar, rules)
+            is_of_record = day == facts.settlement_date
+            trade = facts.trade_date if is_of_record else trade_date_of(day, calendar, rules)
         else:
             name = f"lots/{number}/trade_date"
             trade = trading_day(name, read_day(name, lot.trade_date), calendar)

@@ -57,6 +57,8 @@ def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[
         found += _positions(row, day, number, facts, calendar, rules)
         before, last = row.qty, day
     known = [each for each in found if each.at <= facts.as_of.moment]
+    while known and known[-1].is_carried:
+        known.pop()  # a later row says that these days exist: it is not known yet
     if any(not each.is_carried for each in found[len(known) :]):
         facts.warnings.append("history.after_as_of: rows later than as_of are not used")
     return known

@@ -57,10 +57,14 @@ class Delivered:
 class OpenLot:
     """Shares that failed on one settlement date, for one holder."""
 
+    index: int
+    """The place among the lots of the record; a part that is allocated keeps it."""
     settlement: date
     trade: date
     sale_type: str
     qty: int
+    whole: int
+    """The shares of the lot before any was allocated to a broker-dealer."""
     open: int
     opens: datetime
     """The end of regular trading hours of the settlement date: the fail exists from then on."""
@@ -140,7 +144,10 @@ def by_age(lots: Iterable[OpenLot]) -> list[OpenLot]:
 
     Lots of one day keep the order in which they were given.
     """
-    return sorted(lots, key=lambda lot: (lot.settlement, lot.holder != PARTICIPANT, lot.holder))
+    return sorted(
+        lots,
+        key=lambda lot: (lot.settlement, lot.index, lot.holder != PARTICIPANT, lot.holder),
+    )
 
 
 def by_deadline(lots: Iterable[OpenLot]) -> list[OpenLot]:

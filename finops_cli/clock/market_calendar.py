@@ -60,6 +60,10 @@ class Calendar:
         exempt: frozenset[str] = frozenset(),
     ) -> None:
         self.reviewed = rules.reviewed
+        self._unsure = {
+            "counts_204": rules.closings_interpreted,
+            "business": rules.business_interpreted,
+        }
         self.exempt = exempt
         """Broker-dealers that did not cause the fail, by certificate (section 7.1)."""
         given = overrides or {}
@@ -115,6 +119,10 @@ class Calendar:
         self.facts(end)
         days = self._counted[counter]
         return bisect_right(days, end.toordinal()) - bisect_right(days, start.toordinal())
+
+    def is_unsure(self, start: date, end: date, counter: Counter) -> bool:
+        """True if a count from `start` to `end` passes a closing that is counted by our reading."""
+        return any(start < day <= end for day in self._unsure.get(counter, ()))
 
     def on_or_before(self, day: date, counter: Counter) -> date:
         """`day` if it counts, else the last counted day before it."""

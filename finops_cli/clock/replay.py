@@ -37,6 +37,7 @@ class Replay:
     calendar: Calendar
     rules: ClockRules
     lots: list[OpenLot] = field(default_factory=list)
+    has_history: bool = False
     moving: list[ShareEvent] = field(default_factory=list)
     """Purchases, borrows and deliveries so far, in the order of time."""
     position: int | None = None
@@ -64,10 +65,12 @@ class Replay:
             raise refuse_outside("settlement_date", error) from error
         rule, kb = rule_of(given.trade, given.sale_type, self.rules)
         lot = OpenLot(
+            index=len(self.lots),
             settlement=given.settlement,
             trade=given.trade,
             sale_type=given.sale_type,
             qty=given.qty,
+            whole=given.qty,
             open=given.qty,
             opens=self.ends_regular_hours(given.settlement),
             rule=rule,
@@ -131,11 +134,11 @@ class Replay:
 
     def _deliver(self, shares: ShareEvent) -> None:
         """Lower the oldest lots by shares that left at a known time."""
-        if self.facts.given.fail_history and self.position is None:
+        if self.has_history and self.position is None:
             return
         lots = self._existing(shares.at, None)
         before = {id(lot): lot.open for lot in lots}
-        deliver(lots, shares.qty, shares.at)
+        shares.arrived = deliver(lots, shares.qty, shares.at)  # no fall uses what left no lot
         for lot in lots:
             if gone := before[id(lot)] - lot.open:
                 lot.evidence.append(_describe(shares, gone))
@@ -157,7 +160,7 @@ class Replay:
 
     def _join(self, lot: OpenLot, holder: str, qty: int, label: str) -> None:
         for other in self.lots:
-            if other.holder == holder and other.deadline is lot.deadline and _same(other, lot):
+            if other.holder == holder and other.index == lot.index:
                 other.qty += qty
                 other.open += qty
                 other.evidence.append(label)
@@ -166,6 +169,7 @@ class Replay:
             lot,
             holder=holder,
             qty=qty,
+            whole=qty,
             open=qty,
             covers=[],
             bought_after=[],
@@ -239,7 +243,7 @@ class Replay:
             is_early = lot.trade < shares.at.date() and shares.at <= lot.opens
             if shares.kind not in lot.deadline.remedy or not is_early:
                 continue
-            missing = _missing_for_credit(shares, whole)
+            missing = _missing_for_credit(shares, whole, lot.uncovered)
             if missing:
                 lot.evidence.append(f"no pre-fail credit for {shares.label}: {missing}")
             elif lot.uncovered:
@@ -263,6 +267,7 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
         for event in events
     ]
     if positions:
+        state.has_history = True
         steps += [(each.at, 1, lambda each=each: state.move_to(each)) for each in positions]  # type: ignore[misc]
         _open_late_history(state, positions[0])
     else:
@@ -271,7 +276,7 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
         state.advance(at)
         run()
     state.advance(moment)
-    if facts.given.fail_history:
+    if positions:
         facts.warnings += series_warnings(facts, positions, calendar, rules)
     return Replayed(state.lots, events, positions)
 
@@ -294,17 +299,9 @@ def _open_given(state: Replay, moment: datetime) -> list[tuple[datetime, int, Ca
     return steps
 
 
-def _same(one: OpenLot, other: OpenLot) -> bool:
-    return (one.settlement, one.trade, one.sale_type) == (
-        other.settlement,
-        other.trade,
-        other.sale_type,
-    )
-
-
-def _missing_for_credit(shares: ShareEvent, whole: int) -> str:
+def _missing_for_credit(shares: ShareEvent, whole: int, uncovered: int) -> str:
     faults = [shares.refused] if shares.refused else []
-    if shares.qty < whole or shares.free < whole:
+    if shares.qty < whole or shares.free < uncovered:
         faults.append(f"less than the whole fail of {whole:,}")
     if not shares.shown_flat:
         faults.append("net flat or long not shown")

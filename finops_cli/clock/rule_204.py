@@ -59,7 +59,7 @@ def deadline_of(
     plural = "" if term.days == 1 else "s"
     after = "trade date" if start is trade else "settlement date"
     confidences = [rules.sources[term.kb].confidence]
-    if due != nominal:
+    if due != nominal or calendar.is_unsure(start, due, term.counter):
         confidences.append("interpretation")
     return Deadline(
         rule=term.rule,

@@ -39,7 +39,7 @@ def threshold_duty(
     """
     if not (facts.owes_delivery and facts.venue == "cns" and facts.is_equity):
         return None, []
-    is_listed = _listing(facts)
+    is_listed = _listing(facts, last_known_day(facts, calendar, rules))
     if is_listed is None:
         return None, []
     run, why = _count(facts, found, is_listed, calendar, rules)
@@ -58,7 +58,7 @@ def _must_preborrow(found: Replayed, run: Run, calendar: Calendar, rules: ClockR
     return bought < _persistent(run)
 
 
-def _listing(facts: Facts) -> IsListed | None:
+def _listing(facts: Facts, last: date) -> IsListed | None:
     """Whether the security is on a list on a day; None if no fact says that it ever was."""
     given = facts.given
     known: list[tuple[date, bool]] = []
@@ -70,7 +70,7 @@ def _listing(facts: Facts) -> IsListed | None:
             if days and day <= days[-1][0]:
                 raise Refused(name, day, f"a day after {days[-1][0]}: the days rise", RULE)
             days.append((day, row.listed))
-        known = [(day, listed) for day, listed in days if day <= facts.as_of.day]
+        known = [(day, listed) for day, listed in days if day <= last]
     if known:
         return lambda day: next((listed for at, listed in reversed(known) if at <= day), False)
     if given.threshold_since is not None:
@@ -108,13 +108,12 @@ def _count(
     days.reverse()
     quantities.reverse()
     run = Run(days, quantities, needed, rule, kb)
-    return _grandfather(run, facts, found, is_listed, calendar, rules)
+    return _grandfather(run, quantity_of, is_listed, calendar, rules)
 
 
 def _grandfather(
     run: Run,
-    facts: Facts,
-    found: Replayed,
+    quantity_of: Callable[[date], int],
     is_listed: IsListed,
     calendar: Calendar,
     rules: ClockRules,
@@ -124,13 +123,9 @@ def _grandfather(
     eras = rules.eras
     if not run.days or run.rule != "SHO-203(b)(3)" or run.days[0] > eras.grandfather_to:
         return run, why
-    oldest = min((lot.settlement for lot in found.lots), default=facts.settlement_date)
-    listed_from = run.days[0]
-    while is_listed(before := calendar.add(listed_from, -1, "settlement")):
-        listed_from = before
-        if listed_from <= eras.sho203b3_from:
-            break
-    if oldest >= listed_from:
+    before = calendar.add(run.days[0], -1, "settlement")
+    is_new_listing = before < eras.sho203b3_from or not is_listed(before)
+    if not is_new_listing or not quantity_of(before):
         return run, why
     if run.days[-1] <= eras.grandfather_to:
         return run._replace(days=[], quantities=[]), "grandfathered: older than the listing"
@@ -141,20 +136,9 @@ def _grandfather(
 
 def _quantities(found: Replayed, close: time) -> Callable[[date], int]:
     """The quantity that is open at the end of a settlement day."""
-    if not found.positions:
-        return lambda day: sum(
-            lot.open_at(datetime.combine(day, close)) for lot in found.lots if lot.settlement <= day
-        )
-    first = found.positions[0]
-    began = first.first_settlement or first.day
-    ends = [each for each in found.positions if not each.is_snapshot]
-
-    def open_at_end(day: date) -> int:
-        if day < began:
-            return 0
-        return next((each.qty for each in reversed(ends) if each.day <= day), ends[0].qty)
-
-    return open_at_end
+    return lambda day: sum(
+        lot.open_at(datetime.combine(day, close)) for lot in found.lots if lot.settlement <= day
+    )
 
 
 def _last_day(run: Run, calendar: Calendar) -> date:

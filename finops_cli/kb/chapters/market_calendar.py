@@ -53,6 +53,10 @@ class CalendarRules:
     bank_holidays: tuple[YearlyDay, ...]
     closings: Mapping[date, str]
     closings_counted: frozenset[date]
+    closings_interpreted: frozenset[date]
+    """Closings whose treatment by Rule 204 is our reading."""
+    business_interpreted: frozenset[date]
+    """Closings whose treatment as a business day is our reading."""
     early_closes: tuple[FixedDay, ...]
     after_holidays: Mapping[str, int]
     """Days after a holiday that close early, by the name of the holiday."""
@@ -149,9 +153,9 @@ def compile_calendar(c: Compiler) -> CalendarRules:
             _date("calendar.closings", day): name
             for day, name in c.table("calendar.closings").items()
         },
-        closings_counted=frozenset(
-            _date("calendar.closings_counted", day) for day in c.words("calendar.closings_counted")
-        ),
+        closings_counted=_days("calendar.closings_counted", c),
+        closings_interpreted=_days("calendar.closings_interpreted", c),
+        business_interpreted=_days("calendar.business_interpreted", c),
         early_closes=tuple(
             _fixed("calendar.early_closes", name, text)
             for name, text in early.items()
@@ -159,6 +163,10 @@ def compile_calendar(c: Compiler) -> CalendarRules:
         ),
         after_holidays={found[1]: int(found[2]) for found in following.values()},
     )
+
+
+def _days(id: str, c: Compiler) -> frozenset[date]:
+    return frozenset(_date(id, day) for day in c.words(id))
 
 
 def _yearly(id: str, c: Compiler) -> tuple[YearlyDay, ...]:

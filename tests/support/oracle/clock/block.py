@@ -145,6 +145,7 @@ def costs(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
             amount = Decimal(value.numerator) / Decimal(value.denominator)
             item = {
                 "rule": "NSCC-fails-charge",
+                "from_date": iso(lot.settlement),
                 "in_force": True,
                 "fail_day": fail_day,
                 "rate_pct": Decimal(rate),

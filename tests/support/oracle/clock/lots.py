@@ -182,7 +182,7 @@ class Ledger:
         elif event.type == "delivery":
             if self.has_history and event.at <= cal.at(self.first_row, 16):
                 return
-            self._lower(event.qty, event.at)
+            event.used = self._lower(event.qty, event.at)  # what left no lot is used up
         elif event.type == "allocation":
             self._allocate(event)
 
@@ -235,8 +235,8 @@ class Ledger:
                 part = replace(lot, holder=event.to, qty=shares, left=shares, covered=0)
                 self.lots.append(part)
 
-    def _lower(self, shares: int, moment: datetime) -> None:
-        """Deliver shares: those that nothing covers first, of the oldest lot first."""
+    def _lower(self, shares: int, moment: datetime) -> int:
+        """Deliver shares: those that nothing covers first, of the oldest lot first; the rest."""
         lots = sorted((lot for lot in self.lots if lot.opens <= moment), key=Lot.by_age)
         for lot in lots:
             taken = min(shares, lot.uncovered())
@@ -245,6 +245,7 @@ class Ledger:
             taken = min(shares, lot.left)
             lot.left, shares = lot.left - taken, shares - taken
             self._uncover(lot, taken)
+        return shares
 
     def _uncover(self, lot: Lot, shares: int) -> None:
         lot.covered -= shares

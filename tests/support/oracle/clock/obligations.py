@@ -19,6 +19,8 @@ SURE_BUSINESS_CLOSINGS = (date(2004, 6, 11), date(2007, 1, 2))
 BY_RULE = {
     "SHO-204(a)(2)": "secondary",
     "SHO-204(a)(3)": "secondary",
+    "SHO-204T(a)": "unverified",
+    "SHO-204T(a)(1)": "unverified",
     "SHO-204T(a)(2)": "unverified",
     "SHO-204T(a)(3)": "unverified",
     "SHO-203(b)(3)": "interpretation",
