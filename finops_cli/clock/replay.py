@@ -246,7 +246,7 @@ class Replay:
             missing = _missing_for_credit(shares, whole, lot.uncovered)
             if missing:
                 lot.evidence.append(f"no pre-fail credit for {shares.label}: {missing}")
-            elif lot.uncovered:
+            else:
                 lot.credited = True
                 lot.evidence.append(f"pre-fail credit, 204(e): {shares.label}")
                 lot.cover(shares, lot.uncovered)
