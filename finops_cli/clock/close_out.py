@@ -184,7 +184,10 @@ def penalty_boxes(
 def _box(holder: str, lots: list[OpenLot], calendar: Calendar, rules: ClockRules) -> PenaltyBox:
     breached = [lot for lot in lots if lot.is_breached]
     if not breached:
-        return PenaltyBox(holder=holder, state="none", preborrow_required=False)
+        confidence = rules.sources["clock.sho204b"].confidence
+        return PenaltyBox(
+            holder=holder, state="none", preborrow_required=False, confidence=confidence
+        )
     if holder in calendar.exempt:
         return PenaltyBox(
             holder=holder,

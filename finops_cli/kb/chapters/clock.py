@@ -12,7 +12,7 @@ from finops_cli.domain.clock import Confidence
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.compiler import Compiler
-from finops_cli.kb.entries import AnyEntry
+from finops_cli.kb.entries import AnyEntry, Bands, Lookup, Rule
 
 
 class Source(NamedTuple):
@@ -181,18 +181,24 @@ def _cycles(c: Compiler) -> tuple[CycleStart, ...]:
 
 
 def _source(id: str, all_entries: Mapping[str, AnyEntry]) -> Source:
-    entry = all_entries.get(id)
-    if entry is None:
-        raise KnowledgeError(f"kb entry {id} is missing. Expected a rule with its citation.")
+    entry = _dated_entry(id, all_entries)
     if entry.confidence is None:
         raise KnowledgeError(f"kb entry {id} has no confidence. Expected one.")
     return Source(id, entry.citation or "", entry.confidence)
 
 
-def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
+def _dated_entry(id: str, all_entries: Mapping[str, AnyEntry]) -> Rule | Lookup | Bands:
     entry = all_entries.get(id)
     if entry is None:
-        raise KnowledgeError(f"kb entry {id} is missing. Expected a table with effective_from.")
+        raise KnowledgeError(f"kb entry {id} is missing. Expected a rule or a table.")
+    if not isinstance(entry, Rule | Lookup | Bands):
+        kind = type(entry).__name__.lower()
+        raise KnowledgeError(f"kb entry {id} is of kind {kind}. Expected a rule or a table.")
+    return entry
+
+
+def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
+    entry = _dated_entry(id, all_entries)
     if entry.effective_from is None:
         raise KnowledgeError(f"kb entry {id}: effective_from is missing. Expected a date.")
     return _date(id, entry.effective_from)
