@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 
 from finops_cli.clock.close_out import close_out_obligations, notice_obligations, penalty_boxes
 from finops_cli.clock.costs import cost_items
@@ -15,12 +16,15 @@ from finops_cli.clock.moments import format_moment
 from finops_cli.clock.refusal import refuse_outside
 from finops_cli.clock.replay import Replayed, replay
 from finops_cli.clock.rule_204 import treated_as
+from finops_cli.clock.scale import scale
 from finops_cli.clock.threshold import threshold_duty
 from finops_cli.domain.clock import STATES, CardDeadline, Clock, Lot, Obligation
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import Percent, RatePercent, Usd
 from finops_cli.kb.chapters.clock import ClockRules
 
 _BINDING = ("breached", "due_today", "running")
+_ANY_CUSIP, _ANY_PARTY = "000000000", "DTC-0000"
 _LAST = "9999-99-99"
 """Sorts behind every date and time."""
 
@@ -37,10 +41,45 @@ def clock_block(
 
     Raises Refused for facts that the calendar or other facts contradict.
     """
+    given = record.clock_facts
     try:
+        if given is None or not (given.events or given.fail_history or given.lots):
+            unit = _unit_record(record, rules)
+            return scale(_unit_block(unit, as_of, card_days, calendar, rules, explain), record)
         return _block(record, as_of, card_days, calendar, rules, explain)
     except OutsideCalendar as error:
         raise refuse_outside("settlement_date", error) from error
+
+
+def _unit_record(record: FailRecord, rules: ClockRules) -> FailRecord:
+    """One share of the fail, with nothing but what the dates depend on."""
+    is_treasury = record.cusip[: rules.issuer_characters] in rules.treasury_issuers
+    return FailRecord(
+        cusip=record.cusip if is_treasury else _ANY_CUSIP,
+        side=record.side,
+        qty=1,
+        counterparty=_ANY_PARTY,
+        age_days=record.age_days,
+        market_value=Usd(0),
+        cns_direction=record.cns_direction,
+        reg_sho_threshold=record.reg_sho_threshold,
+        inventory_coverage_pct=Percent(0),
+        cp_fail_rate_pct=RatePercent(0),
+        clock_facts=record.clock_facts,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _unit_block(
+    unit: FailRecord,
+    as_of: AsOf,
+    card_days: int | None,
+    calendar: Calendar,
+    rules: ClockRules,
+    explain: bool,
+) -> Clock:
+    """The block of one share: many fails share age, direction and facts."""
+    return _block(unit, as_of, card_days, calendar, rules, explain)
 
 
 def _block(

@@ -234,11 +234,7 @@ def _released_on(lot: OpenLot) -> date | None:
 
 
 def _box_evidence(lots: list[OpenLot]) -> tuple[str, ...]:
-    return tuple(
-        text
-        for lot in lots
-        if (text := f"lot {lot.settlement}: {lot.uncured:,} not closed out in time")
-    )
+    return tuple(f"lot {lot.settlement}: not closed out in time" for lot in lots)
 
 
 def notice_obligations(

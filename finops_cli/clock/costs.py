@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.history import last_known_day
@@ -17,6 +17,8 @@ _OTHER_CHARGE = "municipal"
 """Municipal securities have another charge, which is not computed."""
 _CENT = Decimal("0.01")
 _PERCENT = Decimal(100)
+_EXACT = Context(prec=200)
+"""Digits enough for every product and for the cents of every quotient."""
 
 
 def cost_items(
@@ -68,7 +70,7 @@ def _fails_charge(
     source = rules.sources["clock.fails_charge"]
     fail_day = calendar.count(lot.settlement, known, "settlement") + 1
     rate = rules.fails_charge_pct.of(Decimal(fail_day))
-    amount = facts.record.market_value * lot.open * rate / (total * _PERCENT)
+    amount = compute_charge(facts.record.market_value, rate, lot.open, total)
     return CostItem(
         rule="NSCC-fails-charge",
         citation=source.citation,
@@ -78,8 +80,17 @@ def _fails_charge(
         in_force=True,
         fail_day=fail_day,
         rate_pct=rate,
-        amount_usd=amount.quantize(_CENT, ROUND_HALF_UP),
+        amount_usd=amount,
         effective=f"approved {rules.fails_charge_from}, start not verified",
         basis="estimate of Clearing Fund margin: market value of the lot x rate",
         confidence=source.confidence,
     )
+
+
+def compute_charge(
+    market_value: Decimal, rate_pct: Decimal, part: int = 1, total: int = 1
+) -> Decimal:
+    """The charge on `part` of `total` shares of a market value, half up to cents."""
+    product = _EXACT.multiply(_EXACT.multiply(market_value, rate_pct), Decimal(part))
+    charged = _EXACT.divide(product, _EXACT.multiply(Decimal(total), _PERCENT))
+    return charged.quantize(_CENT, ROUND_HALF_UP, _EXACT)
