@@ -22,7 +22,10 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from finops_cli.checking.outputs import check_answers, check_lines
+from finops_cli.clock.facts import AsOf
+from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json, limits
+from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -30,6 +33,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.errors import UsageError
 from finops_cli.kb import load
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.clock import ClockConfig, missing_as_of
 from finops_cli.pipeline.parse import ParseResult, decode, parse_case_line, parse_fail_line
 from finops_cli.rules import triage as triage_rules
 from finops_cli.rules import waterfall
@@ -40,6 +44,7 @@ __all__ = [
     "NotApplicable",
     "Result",
     "check",
+    "compute_clock",
     "load_kb",
     "resolve",
     "run_record",
@@ -175,6 +180,36 @@ def check(
     if not given.keys() & {"triage", "resolution"}:
         given = {"resolution" if "resolution_steps" in given else "triage": given}
     return check_answers(given, kb, fail)
+
+
+def compute_clock(
+    record: Json | FailRecord,
+    as_of: str | None = None,
+    kb: KnowledgeBase | None = None,
+    explain: bool = False,
+) -> Clock:
+    """Compute the law's close-out dates of one record, as of a day or moment in Eastern Time.
+
+    `as_of` is text such as 2026-11-27 or 2026-11-27T14:15:00Z; without it the `as_of` in
+    `clock_facts` of the record counts. The clock of the machine is never read. `explain` lists the
+    days that each obligation counts. Raises InvalidRecord for a record without a moment, or with
+    facts that contradict each other, and UsageError for an impossible `as_of`.
+    """
+    config = ClockConfig(as_of=None if as_of is None else _parse_as_of(as_of))
+    found = config.open(_open_kb(kb)).compute(_parse_record(record), explain)
+    if isinstance(found, Clock):
+        return found
+    raise InvalidRecord([found or missing_as_of()])
+
+
+def _parse_as_of(text: str) -> AsOf:
+    try:
+        return AsOf(moment=parse_moment(text), source="option")
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"as_of is {text!r}. Expected text with a day or a moment that exists.",
+            "give text such as 2026-11-27 or 2026-11-27T14:15:00Z",
+        ) from error
 
 
 def _parse_record(record: Json | FailRecord) -> FailRecord:

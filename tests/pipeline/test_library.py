@@ -244,3 +244,38 @@ def test_argument_of_another_type_is_an_error_of_finops(
     with pytest.raises(finops.FinopsError) as caught:
         call()
     assert cure in caught.value.cure
+
+
+def test_compute_clock_gives_the_dates_of_the_law() -> None:
+    """Rule: the moment is the argument, else `as_of` of the record; the days can be listed."""
+    record = a_fail(clock_facts={"trade_date": "2026-11-16", "sale_type": "short"})
+    found = finops.compute_clock(record, as_of="2026-11-17", explain=True)
+    duty = next(each for each in found.obligations if each.rule == "SHO-204(a)")
+    assert (found.binding, found.binding_due, found.deadline_days) == (
+        "SHO-204(a)",
+        "2026-11-18",
+        1,
+    )
+    assert [(day.date, day.counted) for day in duty.days or ()] == [
+        ("2026-11-17", False),
+        ("2026-11-18", True),
+    ]
+    record["clock_facts"]["as_of"] = "2026-11-18T15:00:00Z"
+    assert finops.compute_clock(record).as_of == "2026-11-18T10:00"
+
+
+@pytest.mark.parametrize(
+    ("facts", "as_of", "expected"),
+    [
+        ({}, None, "as_of is missing"),
+        ({"trade_date": "2026-11-15"}, "2026-11-17", "trade_date is 2026-11-15"),
+        ({}, "2026-02-30", "as_of is '2026-02-30'"),
+        ({}, 20261117, "as_of is 20261117"),
+    ],
+)
+def test_compute_clock_refuses_impossible_facts(
+    facts: dict[str, str], as_of: Any, expected: str
+) -> None:
+    """Rule: the error names the fact and what is accepted."""
+    with pytest.raises(finops.FinopsError, match=expected):
+        finops.compute_clock(a_fail(clock_facts=facts), as_of=as_of)
