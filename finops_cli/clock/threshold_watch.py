@@ -36,6 +36,7 @@ class ThresholdDay(Struct, frozen=True, kw_only=True):
     days_to_threshold: int | None
     """Days that are still needed; None while the security is listed."""
     listed: bool
+    """True from the end of the last day of the test: the next list has the security."""
     listed_from: str | None
     days_to_delisting: int | None
     """Days below the test that are still needed; None while the security is not listed."""
@@ -67,18 +68,13 @@ def watch_threshold(
             listed_from, delisted_from, on_list = tomorrow, None, True
         elif on_list and below == rules.list_days:
             delisted_from, on_list = tomorrow, False
-        is_listed = (
-            listed_from is not None
-            and listed_from <= each.day
-            and (delisted_from is None or each.day < delisted_from)
-        )
         yield ThresholdDay(
             date=str(each.day),
             qty=each.qty,
             over=meets,
             run=over,
             days_to_threshold=None if on_list else max(rules.list_days - over, 0),
-            listed=is_listed,
+            listed=on_list,
             listed_from=None if listed_from is None else str(listed_from),
             days_to_delisting=max(rules.list_days - below, 0) if on_list else None,
             delisted_from=None if delisted_from is None else str(delisted_from),

@@ -351,6 +351,9 @@ NotReporting = Annotated[
         help="The issuer does not report to the SEC: the value in dollars counts, by last_sale.",
     ),
 ]
+EveryDay = Annotated[
+    bool, typer.Option("--explain", help="Print a line for each day, not only the last.")
+]
 Series = Annotated[
     Path,
     typer.Argument(
@@ -371,9 +374,10 @@ def threshold(
     series: Series,
     shares_outstanding: Outstanding = None,
     not_reporting: NotReporting = False,
+    explain: EveryDay = False,
     calendar: CalendarOption = None,
 ) -> None:
-    """Show for each day how near a security is to a threshold list, or to leaving it."""
+    """Show how near a security is to a threshold list, or to leaving it, after the last day."""
     from finops_cli.clock.market_calendar import OutsideCalendar
     from finops_cli.clock.refusal import Refused
     from finops_cli.clock.threshold_watch import watch_threshold
@@ -388,8 +392,14 @@ def threshold(
     policy, kb = _open_policy(context, None, calendar)
     try:
         found = watch_threshold(read_series(series), shares_outstanding, policy.calendar, kb.clock)
-        for day in found:
-            sys.stdout.buffer.write(encode(day))
+        last = None
+        for last in found:
+            if explain:
+                sys.stdout.buffer.write(encode(last))
+        if last is None:
+            raise UsageError(f"{series} has no day", "give a line for each settlement day")
+        if not explain:
+            sys.stdout.buffer.write(encode(last))
     except Refused as refused:
         message = str(refused).removeprefix("clock_facts.")
         raise UsageError(f"{series}: {message}", "correct the line") from refused
