@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 
+from finops_cli.domain.clock_facts import DAY_PATTERN, MOMENT_PATTERN
+
+_DAY, _MOMENT = re.compile(DAY_PATTERN), re.compile(MOMENT_PATTERN)
 _STANDARD, _SUMMER = timedelta(hours=5), timedelta(hours=4)
 _SUMMER_BEGINS, _SUMMER_ENDS = timedelta(hours=7), timedelta(hours=6)
 """The time of the change in UTC: 02:00 of standard time, and 02:00 of summer time."""
@@ -13,16 +17,32 @@ _WEEK = 7
 _MARCH, _APRIL, _NOVEMBER = 3, 4, 11
 
 
+def parse_day(text: str) -> date:
+    """Read a day, YYYY-MM-DD.
+
+    Raises ValueError for another form and for a day that does not exist.
+    """
+    if not _DAY.match(text):
+        raise ValueError(f"{text} is not of the form YYYY-MM-DD")
+    return date.fromisoformat(text)
+
+
 def parse_moment(text: str) -> datetime:
     """Read a date or moment as Eastern Time; a date is its beginning, 00:00.
 
-    Raises ValueError for a day or a time that does not exist.
+    Raises ValueError for another form than that of `clock_facts`, and for a day or a time that does
+    not exist.
     """
+    if not _MOMENT.match(text):
+        raise ValueError(f"{text} is not a day, and not a moment of the form YYYY-MM-DDTHH:MM")
     parsed = datetime.fromisoformat(text)
     offset = parsed.utcoffset()
     if offset is None:
         return parsed
-    return to_eastern(parsed.replace(tzinfo=None) - offset)
+    try:
+        return to_eastern(parsed.replace(tzinfo=None) - offset)
+    except OverflowError as error:
+        raise ValueError(f"{text} is before or after every year that has days") from error
 
 
 def to_eastern(utc: datetime) -> datetime:

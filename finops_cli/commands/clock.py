@@ -317,10 +317,10 @@ def days(context: typer.Context, start: From, end: To, calendar: CalendarOption 
 
 
 def _read_day(name: str, text: str) -> Any:
-    from datetime import date
+    from finops_cli.clock.moments import parse_day
 
     try:
-        return date.fromisoformat(text)
+        return parse_day(text)
     except ValueError as error:
         raise UsageError(f"{name} is {text}. Expected a day that exists.", "YYYY-MM-DD") from error
 

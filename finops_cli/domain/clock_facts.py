@@ -31,14 +31,15 @@ EventType = Literal[
     "cns_buy_in_notice",
 ]
 
-Day = Annotated[
-    str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10, description="YYYY-MM-DD")
-]
+DAY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+MOMENT_PATTERN = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?$"
+)
+Day = Annotated[str, Meta(pattern=DAY_PATTERN, max_length=10, description="YYYY-MM-DD")]
 Moment = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-        r"(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?$",
+        pattern=MOMENT_PATTERN,
         max_length=25,
         description="YYYY-MM-DD or YYYY-MM-DDTHH:MM, Eastern Time without an offset",
     ),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from finops_cli.clock.moments import parse_day
 from finops_cli.clock.threshold_watch import SeriesDay
 from finops_cli.domain import exact_json
 from finops_cli.errors import UsageError
@@ -48,7 +48,7 @@ def _day(file: Path, number: int, row: dict[str, Any]) -> SeriesDay:
     if unknown:
         raise UsageError(f"{file} line {number}: {unknown[0]} is unknown", _FIX)
     try:
-        day = date.fromisoformat(fields.get("date", ""))
+        day = parse_day(fields.get("date", ""))
     except ValueError as error:
         shown = fields.get("date", "missing")
         raise UsageError(f"{file} line {number}: date is {shown}", _FIX) from error

@@ -38,16 +38,25 @@ def open_calendar(rules: CalendarRules, file: Path | None) -> Calendar:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read ({error})", "give a TOML or JSON file") from error
     try:
-        given = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except ValueError as error:
+        is_json = text.lstrip().startswith("{")
+        given = json.loads(text, object_pairs_hook=_unique) if is_json else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not TOML or JSON: {error}", _fix(file)) from error
-    if not isinstance(given, dict):
-        raise UsageError(f"{file} is not a table of days", _fix(file))
     return given
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object. Raises ValueError for a key that is there twice, as TOML does."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice} is there twice")
+    return found
 
 
 def _fix(file: Path) -> str:
