@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, time
 from typing import NamedTuple
 
-from finops_cli.clock.facts import RULE, read_day, read_moment, settling_day
+from finops_cli.clock.facts import RULE, check_covered, read_day, read_moment, settling_day
 from finops_cli.clock.lots import ShareEvent
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.moments import format_moment
@@ -43,6 +43,7 @@ def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
     for number, event in enumerate(given):
         place = f"events/{number}"
         at = read_moment(f"{place}/at", event.at)
+        check_covered(f"{place}/at", at.date(), calendar)
         _check(event, at.date(), place, calendar)
         found.append(Event(at, number, event))
     return sorted(found, key=_moment_then_content)
@@ -64,14 +65,14 @@ def _check(event: ClockEvent, day: date, place: str, calendar: Calendar) -> None
     if event.type == "extension":
         if event.until is None:
             raise Refused(f"{place}/until", "missing", "the day that it extends to", RULE)
-        read_day(f"{place}/until", event.until)
+        read_day(f"{place}/until", event.until, calendar)
     if event.settled_on is not None:
-        settled = read_day(f"{place}/settled_on", event.settled_on)
+        settled = read_day(f"{place}/settled_on", event.settled_on, calendar)
         if settled < day:
             raise Refused(f"{place}/settled_on", settled, f"a day from {day} on", RULE)
     if event.for_settlement_date is not None:
         name = f"{place}/for_settlement_date"
-        settling_day(name, read_day(name, event.for_settlement_date), calendar)
+        settling_day(name, read_day(name, event.for_settlement_date, calendar), calendar)
 
 
 def share_event(event: Event, as_of: datetime, known_from: time) -> ShareEvent:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from finops_cli.clock.market_calendar import Calendar, DayFacts, OutsideCalendar
+from finops_cli.clock.market_calendar import Calendar, Counter, DayFacts, OutsideCalendar
 from finops_cli.clock.moments import parse_moment
 from finops_cli.clock.refusal import Refused, refuse_outside
 from finops_cli.domain.clock import AsOfSource, SettlementBasis
@@ -77,12 +78,14 @@ def read_moment(name: str, text: str) -> datetime:
         raise Refused(name, text, "a day or moment that exists", RULE) from error
 
 
-def read_day(name: str, text: str) -> date:
-    """Read a day of a record. Raises Refused."""
+def read_day(name: str, text: str, calendar: Calendar) -> date:
+    """Read a day of a record that the calendar covers. Raises Refused."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise Refused(name, text, "a day that exists, YYYY-MM-DD", RULE) from error
+    check_covered(name, day, calendar)
+    return day
 
 
 def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: ClockRules) -> Facts:
@@ -90,7 +93,7 @@ def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: Clock
     given = record.clock_facts or NO_FACTS
     assumptions: list[str] = []
     warnings: list[str] = []
-    _known("as_of", as_of.day, calendar)
+    check_covered("as_of", as_of.day, calendar)
     trade = _trade_date(given, calendar)
     settlement, basis = _settlement(record, given, trade, as_of, calendar, rules)
     if trade is not None and settlement < trade:
@@ -146,7 +149,7 @@ def _settlement(
     rules: ClockRules,
 ) -> tuple[date, SettlementBasis]:
     if given.settlement_date is not None:
-        day = read_day("settlement_date", given.settlement_date)
+        day = read_day("settlement_date", given.settlement_date, calendar)
         return settling_day("settlement_date", day, calendar), "given"
     if trade is not None:
         return regular_way(trade, calendar, rules), "trade_date"
@@ -159,31 +162,46 @@ def _settlement(
 
 def settling_day(name: str, day: date, calendar: Calendar) -> date:
     """Return `day` if it settles. Raises Refused."""
-    if not _known(name, day, calendar).settlement:
-        reason = calendar.facts(day).reason
-        before, after = (calendar.add(day, step, "settlement") for step in (-1, 1))
-        accepted = f"a day that settles, such as {before} or {after} ({day}: {reason})"
+    if not check_covered(name, day, calendar).settlement:
+        raise Refused(name, day, _suggest(day, "settles", "settlement", calendar), RULE)
+    return day
+
+
+def read_trade_date(name: str, text: str, settlement: date, calendar: Calendar) -> date:
+    """Read the trade date of a lot that settles on `settlement`. Raises Refused."""
+    day = trading_day(name, read_day(name, text, calendar), calendar)
+    if day > settlement:
+        accepted = f"a day up to {settlement}, the settlement date"
         raise Refused(name, day, accepted, RULE)
     return day
 
 
 def trading_day(name: str, day: date, calendar: Calendar) -> date:
     """Return `day` if it trades. Raises Refused."""
-    if not _known(name, day, calendar).trading:
-        reason = calendar.facts(day).reason
-        before, after = (calendar.add(day, step, "trading") for step in (-1, 1))
-        accepted = f"a day that trades, such as {before} or {after} ({day}: {reason})"
-        raise Refused(name, day, accepted, RULE)
+    if not check_covered(name, day, calendar).trading:
+        raise Refused(name, day, _suggest(day, "trades", "trading", calendar), RULE)
     return day
+
+
+def _suggest(day: date, verb: str, counter: Counter, calendar: Calendar) -> str:
+    """Name the counted days around `day` that the calendar covers."""
+    found = []
+    for step in (-1, 1):
+        with suppress(OutsideCalendar):
+            found.append(str(calendar.add(day, step, counter)))
+    reason = calendar.facts(day).reason
+    return f"a day that {verb}, such as {' or '.join(found)} ({day}: {reason})"
 
 
 def _trade_date(given: ClockFacts, calendar: Calendar) -> date | None:
     if given.trade_date is None:
         return None
-    return trading_day("trade_date", read_day("trade_date", given.trade_date), calendar)
+    day = read_day("trade_date", given.trade_date, calendar)
+    return trading_day("trade_date", day, calendar)
 
 
-def _known(name: str, day: date, calendar: Calendar) -> DayFacts:
+def check_covered(name: str, day: date, calendar: Calendar) -> DayFacts:
+    """Return the kinds of `day`. Raises Refused for a day outside the calendar."""
     try:
         return calendar.facts(day)
     except OutsideCalendar as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from finops_cli.clock.facts import Facts, read_day, settling_day, trade_date_of, trading_day
+from finops_cli.clock.facts import Facts, read_day, read_trade_date, settling_day, trade_date_of
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.kb.chapters.clock import ClockRules
 
@@ -28,13 +28,13 @@ def given_lots(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Give
     found = []
     for number, lot in enumerate(given):
         name = f"lots/{number}/settlement_date"
-        day = settling_day(name, read_day(name, lot.settlement_date), calendar)
+        day = settling_day(name, read_day(name, lot.settlement_date, calendar), calendar)
         if lot.trade_date is None:
             is_of_record = day == facts.settlement_date
             trade = facts.trade_date if is_of_record else trade_date_of(day, calendar, rules)
         else:
             name = f"lots/{number}/trade_date"
-            trade = trading_day(name, read_day(name, lot.trade_date), calendar)
+            trade = read_trade_date(name, lot.trade_date, day, calendar)
         found.append(GivenLot(day, trade, lot.sale_type or facts.sale_type, lot.qty))
     total = sum(lot.qty for lot in found)
     if total != facts.record.qty:

@@ -6,7 +6,14 @@ from datetime import date, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from finops_cli.clock.facts import RULE, Facts, read_day, settling_day, trade_date_of, trading_day
+from finops_cli.clock.facts import (
+    RULE,
+    Facts,
+    read_day,
+    read_trade_date,
+    settling_day,
+    trade_date_of,
+)
 from finops_cli.clock.given_lots import GivenLot
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
@@ -48,7 +55,7 @@ def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[
     last: date | None = None
     for number, row in enumerate(rows):
         place = f"fail_history/{number}"
-        day = settling_day(f"{place}/date", read_day(f"{place}/date", row.date), calendar)
+        day = settling_day(f"{place}/date", read_day(f"{place}/date", row.date, calendar), calendar)
         if last is not None and day <= last:
             raise Refused(f"{place}/date", day, f"a day after {last}: the rows rise", RULE)
         _check_quantities(row, before, place)
@@ -135,8 +142,8 @@ def _trade_of(
     row: HistoryRow, day: date, place: str, facts: Facts, calendar: Calendar, rules: ClockRules
 ) -> date:
     if row.trade_date is not None:
-        name = f"{place}/trade_date"
-        return trading_day(name, read_day(name, row.trade_date), calendar)
+        latest = date.fromisoformat(row.date)
+        return read_trade_date(f"{place}/trade_date", row.trade_date, latest, calendar)
     if day == facts.settlement_date:
         return facts.trade_date
     return trade_date_of(day, calendar, rules)

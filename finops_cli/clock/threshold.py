@@ -39,7 +39,7 @@ def threshold_duty(
     """
     if not (facts.owes_delivery and facts.venue == "cns" and facts.is_equity):
         return None, []
-    is_listed = _listing(facts, last_known_day(facts, calendar, rules))
+    is_listed = _listing(facts, last_known_day(facts, calendar, rules), calendar)
     if is_listed is None:
         return None, []
     run, why = _count(facts, found, is_listed, calendar, rules)
@@ -58,7 +58,7 @@ def _must_preborrow(found: Replayed, run: Run, calendar: Calendar, rules: ClockR
     return bought < _persistent(run)
 
 
-def _listing(facts: Facts, last: date) -> IsListed | None:
+def _listing(facts: Facts, last: date, calendar: Calendar) -> IsListed | None:
     """Whether the security is on a list on a day; None if no fact says that it ever was."""
     given = facts.given
     known: list[tuple[date, bool]] = []
@@ -66,7 +66,7 @@ def _listing(facts: Facts, last: date) -> IsListed | None:
         days: list[tuple[date, bool]] = []
         for number, row in enumerate(given.threshold_days):
             name = f"threshold_days/{number}/date"
-            day = read_day(name, row.date)
+            day = read_day(name, row.date, calendar)
             if days and day <= days[-1][0]:
                 raise Refused(name, day, f"a day after {days[-1][0]}: the days rise", RULE)
             days.append((day, row.listed))
@@ -74,7 +74,7 @@ def _listing(facts: Facts, last: date) -> IsListed | None:
     if known:
         return lambda day: next((listed for at, listed in reversed(known) if at <= day), False)
     if given.threshold_since is not None:
-        since = read_day("threshold_since", given.threshold_since)
+        since = read_day("threshold_since", given.threshold_since, calendar)
         return lambda day: day >= since
     if facts.record.reg_sho_threshold:
         facts.assumptions.append("listing dates absent: on a threshold list since the fail began")
