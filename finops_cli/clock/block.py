@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from functools import lru_cache
 
-from finops_cli.clock.close_out import close_out_obligations, notice_obligations, penalty_boxes
+from finops_cli.clock.close_out import close_out_obligations
 from finops_cli.clock.costs import cost_items
 from finops_cli.clock.customer_protection import buy_in_rights, customer_duties
 from finops_cli.clock.explain import add_days
@@ -13,6 +13,7 @@ from finops_cli.clock.facts import AsOf, Facts, read_facts
 from finops_cli.clock.lots import by_age
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.moments import format_moment
+from finops_cli.clock.penalty_box import notice_obligations, penalty_boxes
 from finops_cli.clock.refusal import refuse_outside
 from finops_cli.clock.replay import Replayed, replay
 from finops_cli.clock.rule_204 import treated_as

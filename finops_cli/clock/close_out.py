@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 
-from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar
@@ -12,10 +11,8 @@ from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import NOT_IN_FORCE, Deadline, deadline_of, is_short, weakest
 from finops_cli.domain.clock import (
     Alternative,
-    BoxState,
     Confidence,
     Obligation,
-    PenaltyBox,
     State,
 )
 from finops_cli.kb.chapters.clock import ClockRules
@@ -105,7 +102,7 @@ def _obligation(
         ),
         state=state,
         remedy=deadline.remedy,
-        assumed=_assumed(lot),
+        assumed=assumed_facts(lot),
         evidence=(*_sale_evidence(lot, facts), *deadline.notes, *lot.evidence),
         alternatives=_alternatives(lot, deadline, calendar, rules),
         confidence=_confidence(lot, deadline, has_history, rules),
@@ -140,7 +137,8 @@ def judge(lot: OpenLot, deadline: Deadline, moment: datetime) -> tuple[State, in
     return "running", lot.uncovered
 
 
-def _assumed(lot: OpenLot) -> tuple[str, ...]:
+def assumed_facts(lot: OpenLot) -> tuple[str, ...]:
+    """The facts of a lot that were not given."""
     names = (("settlement_date", lot.is_assumed), ("sale_type", lot.sale_type == "unknown"))
     return tuple(name for name, is_assumed in names if is_assumed)
 
@@ -168,143 +166,3 @@ def _alternatives(
             "due_date": str(other.due.date()),
         },
     )
-
-
-def penalty_boxes(
-    facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
-) -> list[PenaltyBox]:
-    """The pre-borrow duty of the participant, and of each broker-dealer with an allocation."""
-    others = sorted({lot.holder for lot in found.lots} - {PARTICIPANT})
-    return [
-        _box(holder, [lot for lot in found.lots if lot.holder == holder], calendar, rules)
-        for holder in (PARTICIPANT, *others)
-    ]
-
-
-def _box(holder: str, lots: list[OpenLot], calendar: Calendar, rules: ClockRules) -> PenaltyBox:
-    breached = [lot for lot in lots if lot.is_breached]
-    if not breached:
-        confidence = rules.sources["clock.sho204b"].confidence
-        return PenaltyBox(
-            holder=holder, state="none", preborrow_required=False, confidence=confidence
-        )
-    if holder in calendar.exempt:
-        return PenaltyBox(
-            holder=holder,
-            state="none",
-            preborrow_required=False,
-            evidence=(f"{holder} is certified as exempt in the desk's file",),
-            confidence="unverified",
-        )
-    released = [_released_on(lot) for lot in breached]
-    waiting = [lot for lot, day in zip(breached, released, strict=True) if day is None]
-    kept = waiting or breached
-    days = [day for day in released if day is not None]
-    state: BoxState = "released"
-    if waiting:
-        state = "open" if any(lot.wanting for lot in waiting) else "closing"
-    return PenaltyBox(
-        holder=holder,
-        state=state,
-        preborrow_required=state != "released",
-        opened=f"{min(_due(lot) for lot in kept):%Y-%m-%dT%H:%M}",
-        uncured_qty=sum(lot.uncured or 0 for lot in kept),
-        purchased_qty=sum(lot.bought for lot in kept),
-        released_on=None if waiting else str(max(days)),
-        evidence=_box_evidence(kept),
-        confidence=rules.sources["clock.sho204b"].confidence,
-    )
-
-
-def _due(lot: OpenLot) -> datetime:
-    if lot.deadline is None:
-        raise AssertionError("a lot without a deadline is never breached")
-    return lot.deadline.due
-
-
-def _released_on(lot: OpenLot) -> date | None:
-    """The day on which purchases that cover the lot had settled; None before it."""
-    settled = 0
-    covers = [cover for cover in lot.bought_after if cover.event.settled_on is not None]
-    for cover in sorted(covers, key=lambda each: str(each.event.settled_on)):
-        settled += cover.qty
-        if settled >= (lot.uncured or 0):
-            return cover.event.settled_on
-    return None
-
-
-def _box_evidence(lots: list[OpenLot]) -> tuple[str, ...]:
-    return tuple(f"lot {lot.settlement}: not closed out in time" for lot in lots)
-
-
-def notice_obligations(
-    facts: Facts,
-    boxes: list[PenaltyBox],
-    found: Replayed,
-    calendar: Calendar,
-    rules: ClockRules,
-) -> list[Obligation]:
-    """The notices of 204(c) to the broker-dealers whose trades the participant clears."""
-    box = next((box for box in boxes if box.holder == PARTICIPANT), None)
-    if box is None or box.opened is None:
-        return []
-    opened = datetime.fromisoformat(box.opened)
-    dues = {"SHO-204(c)(1)": opened}
-    if box.released_on is not None:
-        dues["SHO-204(c)(2)"] = datetime.fromisoformat(box.released_on)
-    lots = [
-        lot
-        for lot in found.lots
-        if lot.is_breached and lot.holder == PARTICIPANT and lot.deadline is not None
-    ]
-    kept = [lot for lot in lots if _due(lot) >= opened] or lots
-    assumed = {name for lot in kept for name in _assumed(lot)}
-    source = rules.sources["clock.sho204c"]
-    return [
-        Obligation(
-            rule=rule,
-            kind="notice",
-            citation=source.citation,
-            kb=source.kb,
-            basis=f"notice to each broker-dealer it clears for: {_NOTICES[rule]}",
-            lot=None,
-            holder=PARTICIPANT,
-            qty=box.uncured_qty,
-            open_qty=None,
-            start_date=str(start.date()),
-            nominal_date=str(start.date()),
-            due_date=str(start.date()),
-            due_time=None,
-            counting="settlement days",
-            days_left=(
-                None if sent else calendar.count(facts.as_of.day, start.date(), "settlement")
-            ),
-            state=_notice_state(sent, facts.as_of.day, start.date()),
-            remedy=("notice",),
-            assumed=tuple(name for name in ("settlement_date", "sale_type") if name in assumed),
-            evidence=(sent.label,) if sent else (),
-            alternatives=(),
-            confidence=source.confidence,
-        )
-        for rule, start in dues.items()
-        for sent in (_sent_notice(found.events, rule, start),)
-    ]
-
-
-_NOTICES = {
-    "SHO-204(c)(1)": "a fail was not closed out",
-    "SHO-204(c)(2)": "the purchase has settled",
-}
-
-
-def _notice_state(sent: Event | None, day: date, due: date) -> State:
-    if sent is not None:
-        return "cured"
-    return "breached" if day > due else "due_today"
-
-
-def _sent_notice(events: list[Event], rule: str, start: datetime) -> Event | None:
-    for event in events:
-        if event.given.type == "notice" and event.given.rule == rule and event.at >= start:
-            return event
-    return None

@@ -103,16 +103,7 @@ def _duty(
     rules: ClockRules,
 ) -> Obligation:
     """The duty of one lot; `earlier` shares of what came are for older lots."""
-    due, notes = term.due, list(term.notes)
-    for event in found.events:
-        given = event.given
-        if given.type != "extension" or given.rule != term.rule or given.until is None:
-            continue
-        if event.at.date() <= due:
-            due = date.fromisoformat(given.until)
-            notes.append(f"{event.label}: extended to {given.until}")
-        else:
-            notes.append(f"{event.label} does not count: filed after {due}")
+    due, notes = _extend(term, found)
     came = [event for event in found.events if event.given.type == term.cure]
     in_time = [event for event in came if event.at.date() <= due]
     qty = lot.whole
@@ -146,6 +137,21 @@ def _duty(
         alternatives=(),
         confidence=weakest([source.confidence, *readings]),
     )
+
+
+def _extend(term: _Term, found: Replayed) -> tuple[date, list[str]]:
+    """The due day after the extensions that were filed in time."""
+    due, notes = term.due, list(term.notes)
+    for event in found.events:
+        given = event.given
+        if given.type != "extension" or given.rule != term.rule or given.until is None:
+            continue
+        if event.at.date() <= due:
+            due = date.fromisoformat(given.until)
+            notes.append(f"{event.label}: extended to {given.until}")
+        else:
+            notes.append(f"{event.label} does not count: filed after {due}")
+    return due, notes
 
 
 def _state(left: int, day: date, due: date, settlement: date) -> State:

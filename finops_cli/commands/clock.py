@@ -54,7 +54,7 @@ app = typer.Typer(cls=ClockGroup, no_args_is_help=True, rich_markup_mode=None)
     "finops clock days 2026-11-23 2026-11-30",
 )
 def clock() -> None:
-    """Show by when the law asks for a close-out: `finops clock FAILS.jsonl --as-of DATE`.
+    """Show the law's close-out dates: `finops clock FAILS.jsonl --as-of DATE`.
 
     Everything that `finops clock file --help` lists can follow the name of the file.
     """

@@ -61,7 +61,7 @@ def test_borrow_does_not_cover_a_deemed_to_own_sale() -> None:
     assert first(clock("2026-08-10", **facts), "SHO-204(a)(2)")["open_qty"] == 1000
 
 
-def test_arrived_purchase_that_left_the_position_means_a_new_fail() -> None:
+def test_arrived_purchase_without_a_fall_means_a_new_fail() -> None:
     """Section 6.1: 200 bought shares arrive, the position stays at 500: 200 failed that day."""
     rows = daily("2026-11-16", [500, 500])
     event = bought(200, "2026-11-17T09:00", settled_on="2026-11-17")
