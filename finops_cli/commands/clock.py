@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_as_of
+from finops_cli.commands.clock_days import days, threshold
+from finops_cli.commands.clock_options import AsOfOption, CalendarOption, open_clock
 from finops_cli.commands.help_examples import (
     CommandWithExamples,
     Example,
     GroupWithExamples,
     show_examples,
 )
-from finops_cli.commands.options import Fails, Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.options import Fails, Output, Quiet, path_or_standard
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from finops_cli.clock.market_calendar import Calendar
     from finops_cli.importers.clock_files import FileJoin
-    from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.clock import ClockPolicy
     from finops_cli.pipeline.clock_lines import ClockedFail
     from finops_cli.views.entries import AgendaEntry, RejectedEntry
@@ -54,9 +53,10 @@ app = typer.Typer(cls=ClockGroup, no_args_is_help=True, rich_markup_mode=None)
     "finops clock days 2026-11-23 2026-11-30",
 )
 def clock() -> None:
-    """Show the law's close-out dates: `finops clock FAILS.jsonl --as-of DATE`.
+    """Show by when the law asks to close out each fail.
 
-    Everything that `finops clock file --help` lists can follow the name of the file.
+    `finops clock FAILS.jsonl --as-of DATE` shows the fails of a file. Everything that
+    `finops clock file --help` lists can follow the name of the file.
     """
 
 
@@ -134,7 +134,7 @@ def of_file(
     from finops_cli.pipeline.clock_lines import clock_fails
 
     chosen = _choose_format(format_, output)
-    policy, _ = _open_policy(context, as_of, calendar)
+    policy, _ = open_clock(context, as_of, calendar)
     join = _open_join(history, events, threshold_lists)
     count = _Count()
     asked = path_or_standard(source)
@@ -163,17 +163,6 @@ def _choose_format(given: str | None, output: str | None) -> str:
             f"--format is {given}. Expected {', '.join(_FORMATS)}.", "give one of them"
         )
     return given
-
-
-def _open_policy(
-    context: typer.Context, as_of: str | None, calendar: Path | None
-) -> tuple[ClockPolicy, KnowledgeBase]:
-    from finops_cli.kb.load import load_kb
-    from finops_cli.pipeline.clock import ClockConfig
-
-    kb = load_kb(kb_dir_of(context))
-    config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
-    return config.open(kb), kb
 
 
 def _open_join(
@@ -291,117 +280,5 @@ def _moment(policy: ClockPolicy, entries: list[AgendaEntry | RejectedEntry]) -> 
     return parse_moment(found[0]) if found else None
 
 
-From = Annotated[str, typer.Argument(metavar="FROM", help="First day, YYYY-MM-DD.")]
-To = Annotated[str, typer.Argument(metavar="TO", help="Last day, YYYY-MM-DD.")]
-
-
-@app.command(cls=CommandWithExamples)
-@show_examples(
-    "finops clock days 2026-11-23 2026-11-30",
-    "finops clock days 2025-01-06 2025-01-10",
-)
-def days(context: typer.Context, start: From, end: To, calendar: CalendarOption = None) -> None:
-    """Print each day with its kinds: does it trade, settle, count as a business day, and why."""
-    from finops_cli.clock.market_calendar import OutsideCalendar
-    from finops_cli.pipeline.output import encode
-
-    policy, _ = _open_policy(context, None, calendar)
-    first, last = (_read_day(name, text) for name, text in (("FROM", start), ("TO", end)))
-    if last < first:
-        raise UsageError(f"TO is {last}, before FROM, {first}", "give the earlier day first")
-    try:
-        for line in _day_lines(policy.calendar, first, last):
-            sys.stdout.buffer.write(encode(line))
-    except OutsideCalendar as error:
-        raise UsageError(str(error), "give days inside, or a file with --calendar") from error
-
-
-def _read_day(name: str, text: str) -> Any:
-    from finops_cli.clock.moments import parse_day
-
-    try:
-        return parse_day(text)
-    except ValueError as error:
-        raise UsageError(f"{name} is {text}. Expected a day that exists.", "YYYY-MM-DD") from error
-
-
-def _day_lines(calendar: Calendar, first: Any, last: Any) -> Iterator[Any]:
-    from msgspec import defstruct
-
-    kinds = ["trading", "settlement", "business", "counts_204", "early_close", "reason"]
-    line = defstruct("DayLine", ["date", *kinds])
-    for day, facts in calendar.days(first, last):
-        yield line(str(day), *(getattr(facts, kind) for kind in kinds))
-
-
-Outstanding = Annotated[
-    int | None,
-    typer.Option(
-        "--shares-outstanding",
-        min=1,
-        max=10**12,
-        metavar="N",
-        help="Shares outstanding of the issuer.",
-    ),
-]
-NotReporting = Annotated[
-    bool,
-    typer.Option(
-        "--not-reporting",
-        help="The issuer does not report to the SEC: the value in dollars counts, by last_sale.",
-    ),
-]
-EveryDay = Annotated[
-    bool, typer.Option("--explain", help="Print a line for each day, not only the last.")
-]
-Series = Annotated[
-    Path,
-    typer.Argument(
-        metavar="SERIES",
-        help="Fails of one security by settlement day, without a gap: CSV or JSON Lines with date,"
-        " qty and last_sale.",
-    ),
-]
-
-
-@app.command(cls=CommandWithExamples)
-@show_examples(
-    "finops clock threshold examples/clock/series.csv --shares-outstanding 2000000",
-    "finops clock threshold examples/clock/series.csv --not-reporting",
-)
-def threshold(
-    context: typer.Context,
-    series: Series,
-    shares_outstanding: Outstanding = None,
-    not_reporting: NotReporting = False,
-    explain: EveryDay = False,
-    calendar: CalendarOption = None,
-) -> None:
-    """Show how near a security is to a threshold list, or to leaving it, after the last day."""
-    from finops_cli.clock.market_calendar import OutsideCalendar
-    from finops_cli.clock.refusal import Refused
-    from finops_cli.clock.threshold_watch import watch_threshold
-    from finops_cli.importers.threshold_series import read_series
-    from finops_cli.pipeline.output import encode
-
-    if (shares_outstanding is None) == (not not_reporting):
-        raise UsageError(
-            "the test needs --shares-outstanding N or --not-reporting, and not both",
-            "give --shares-outstanding N; for an issuer that does not report, --not-reporting",
-        )
-    policy, kb = _open_policy(context, None, calendar)
-    try:
-        found = watch_threshold(read_series(series), shares_outstanding, policy.calendar, kb.clock)
-        last = None
-        for last in found:
-            if explain:
-                sys.stdout.buffer.write(encode(last))
-        if last is None:
-            raise UsageError(f"{series} has no day", "give a line for each settlement day")
-        if not explain:
-            sys.stdout.buffer.write(encode(last))
-    except Refused as refused:
-        message = str(refused).removeprefix("clock_facts.")
-        raise UsageError(f"{series}: {message}", "correct the line") from refused
-    except OutsideCalendar as error:
-        raise UsageError(f"{series}: {error}", "give days inside the calendar") from error
+app.command("days", cls=CommandWithExamples)(days)
+app.command("threshold", cls=CommandWithExamples)(threshold)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.options import kb_dir_of
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.clock.facts import AsOf
-    from finops_cli.pipeline.clock import ClockConfig
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.pipeline.clock import ClockConfig, ClockPolicy
 
 AsOfOption = Annotated[
     str | None,
@@ -88,3 +90,15 @@ def read_as_of(text: str | None) -> AsOf | None:
             f"--as-of is {text}. Expected a day or a moment that exists.",
             "write it as 2026-11-27, 2026-11-27T09:15 or 2026-11-27T14:15:00Z",
         ) from error
+
+
+def open_clock(
+    context: typer.Context, as_of: str | None, calendar: Path | None
+) -> tuple[ClockPolicy, KnowledgeBase]:
+    """Open the clock of a command, and its knowledge base. Raises UsageError."""
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.clock import ClockConfig
+
+    kb = load_kb(kb_dir_of(context))
+    config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
+    return config.open(kb), kb

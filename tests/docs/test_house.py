@@ -47,7 +47,7 @@ TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 TEST_NAME_LENGTH, FOLDER_TEST_FILES = 60, 20
 ARTICLES = words("a an the what it they")
 """Words that the name of a test may not begin with: a name begins with the unit under test."""
-MARKERS = words("slow cli llama train ollama")
+MARKERS = words("slow cli llama train ollama calendars")
 MARKERS_OF_PYTEST = words("parametrize skipif filterwarnings usefixtures xfail")
 
 
