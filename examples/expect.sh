@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-expect() { # COMMAND EXAMPLE
+expect() { # COMMAND EXAMPLE [OPTION...]
     local status=0
-    finops "$1" "$2" --quiet > /tmp/finops-example.jsonl || status=$?
+    finops "$1" "$2" --quiet "${@:3}" > /tmp/finops-example.jsonl || status=$?
     if [ "$status" -gt 1 ]; then exit "$status"; fi # 1 is expected when records are rejected
     jq -c 'del(.provenance)' /tmp/finops-example.jsonl > "${2%.jsonl}.expected.jsonl"
 }
@@ -16,3 +16,5 @@ for blotter in monday gridlock corporate-action back-to-back damaged cards/fails
 done
 expect resolve cards/cases.jsonl
 expect check cards/published.jsonl
+expect clock clock/fails.jsonl --as-of 2026-11-18T08:30
+expect clock clock/worked.jsonl

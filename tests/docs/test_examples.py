@@ -24,7 +24,11 @@ COMMANDS = {
     "sec-fails/fails.jsonl": "run",
     "csv/fails.jsonl": "run",
     "csv/dated.jsonl": "run",
+    "clock/fails.jsonl": "clock --as-of 2026-11-18T08:30",
+    "clock/worked.jsonl": "clock",
 }
+JOINED = {"clock/events.jsonl"}
+"""Files that `docs/how-to/clock.md` joins to the fails of an example."""
 
 
 def find_expected(example: Path) -> Path:
@@ -44,7 +48,7 @@ def remove_provenance(output: bytes) -> list[dict[str, Any]]:
 def test_example_gives_its_expected_output(name: str, finops: Finops) -> None:
     """The command of an example prints the lines of its expected file."""
     example = EXAMPLES / name
-    done = finops(COMMANDS[name], example)
+    done = finops(*COMMANDS[name].split(), example)
     assert remove_provenance(done.stdout) == rows(find_expected(example).read_bytes())
 
 
@@ -58,11 +62,11 @@ def test_check_of_an_example_run_finds_nothing(name: str, finops: Finops) -> Non
 
 def test_every_example_file_is_run_or_expected() -> None:
     """Each JSONL file under examples/ is the input or the expected output of a test in
-    this module.
+    this module, or is joined to an input.
     """
     present = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.jsonl")}
     expected = {str(find_expected(Path(name))) for name in COMMANDS}
-    assert present == set(COMMANDS) | expected
+    assert present == set(COMMANDS) | expected | JOINED
 
 
 @pytest.mark.parametrize(
