@@ -15,7 +15,7 @@ from finops_cli.domain.clock import (
     Obligation,
     State,
 )
-from finops_cli.kb.chapters.clock import ClockRules
+from finops_cli.kb.chapters.clock import ClockRules, Source
 
 _NO_AGENCY = "no fail position at a registered clearing agency"
 _OTHER_RULES = {
@@ -47,17 +47,19 @@ def _why_not(facts: Facts) -> str:
     return NOT_IN_FORCE if facts.is_equity else _OTHER_RULES[facts.security_type]
 
 
-def _not_applicable(lot: OpenLot, why: str, rules: ClockRules) -> Obligation:
-    source = rules.sources[lot.kb]
+def not_applicable(
+    rule: str, source: Source, why: str, lot: str | None, holder: str, qty: int
+) -> Obligation:
+    """An obligation that does not apply: `basis` says why, and it has no dates."""
     return Obligation(
-        rule=lot.rule,
+        rule=rule,
         kind="duty",
         citation=source.citation,
         kb=source.kb,
         basis=why,
-        lot=str(lot.settlement),
-        holder=lot.holder,
-        qty=lot.qty,
+        lot=lot,
+        holder=holder,
+        qty=qty,
         open_qty=None,
         start_date=None,
         nominal_date=None,
@@ -79,7 +81,9 @@ def _obligation(
 ) -> Obligation:
     deadline = lot.deadline
     if deadline is None:
-        return _not_applicable(lot, _why_not(facts), rules)
+        source = rules.sources[lot.kb]
+        why, day = _why_not(facts), str(lot.settlement)
+        return not_applicable(lot.rule, source, why, day, lot.holder, lot.qty)
     state, open_qty = judge(lot, deadline, facts.as_of.moment)
     due = deadline.due.date()
     return Obligation(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import NamedTuple
 
+from finops_cli.clock.close_out import not_applicable
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import RULE, Facts, read_day
 from finops_cli.clock.history import last_known_day
@@ -168,29 +169,8 @@ def _persistent(run: Run) -> int:
 
 
 def _not_counting(found: Replayed, run: Run, why: str, rules: ClockRules) -> Obligation:
-    return Obligation(
-        rule=run.rule,
-        kind="duty",
-        citation=rules.sources[run.kb].citation,
-        kb=run.kb,
-        basis=why,
-        lot=None,
-        holder=PARTICIPANT,
-        qty=sum(lot.open for lot in found.lots),
-        open_qty=None,
-        start_date=None,
-        nominal_date=None,
-        due_date=None,
-        due_time=None,
-        counting=None,
-        days_left=None,
-        state="not_applicable",
-        remedy=(),
-        assumed=(),
-        evidence=(),
-        alternatives=(),
-        confidence=rules.sources[run.kb].confidence,
-    )
+    qty = sum(lot.open for lot in found.lots)
+    return not_applicable(run.rule, rules.sources[run.kb], why, None, PARTICIPANT, qty)
 
 
 def _duty(

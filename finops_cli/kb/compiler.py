@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
@@ -13,6 +14,16 @@ from finops_cli.kb.bands import BandTable
 E = TypeVar("E")
 _HIGHEST = 10**15
 _HIGHEST_SCORE = 100
+
+
+def parse_date(id: str, text: str) -> date:
+    """Read a date of the entry `id`. Raises KnowledgeError."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise KnowledgeError(
+            f"kb entry {id}: {text} is given. Expected a date, YYYY-MM-DD."
+        ) from error
 
 
 class Compiler:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from finops_cli.domain.clock import Confidence
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.bands import BandTable
-from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.compiler import Compiler, parse_date
 from finops_cli.kb.entries import AnyEntry, Bands, Lookup, Rule
 
 
@@ -167,7 +167,7 @@ def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRule
         cycles=_cycles(c),
         treasury_issuers=c.words("clock.treasury_issuers"),
         issuer_characters=c.whole("clock.issuer_characters"),
-        eras=Eras(**{name: _date("clock.eras", text) for name, text in eras.items()}),
+        eras=Eras(**{name: parse_date("clock.eras", text) for name, text in eras.items()}),
         times=Times(**{name: _time("clock.times", text) for name, text in times.items()}),
         sources={id: _source(id, all_entries) for id in _RULES},
     )
@@ -176,7 +176,7 @@ def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRule
 def _cycles(c: Compiler) -> tuple[CycleStart, ...]:
     """The settlement cycles, the latest first."""
     days = c.number_table("clock.cycles")
-    found = [CycleStart(_date("clock.cycles", day), int(value)) for day, value in days.items()]
+    found = [CycleStart(parse_date("clock.cycles", day), int(value)) for day, value in days.items()]
     return tuple(sorted(found, reverse=True))
 
 
@@ -201,16 +201,7 @@ def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
     entry = _dated_entry(id, all_entries)
     if entry.effective_from is None:
         raise KnowledgeError(f"kb entry {id}: effective_from is missing. Expected a date.")
-    return _date(id, entry.effective_from)
-
-
-def _date(id: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise KnowledgeError(
-            f"kb entry {id}: {text} is given. Expected a date, YYYY-MM-DD."
-        ) from error
+    return parse_date(id, entry.effective_from)
 
 
 def _time(id: str, text: str) -> time:

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from finops_cli.errors import KnowledgeError
-from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.compiler import Compiler, parse_date
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 _FIXED = re.compile(r"(0[1-9]|1[0-2])-([0-2][0-9]|3[01])")
@@ -128,7 +128,7 @@ def easter(year: int) -> date:
 def compile_calendar(c: Compiler) -> CalendarRules:
     """Read the calendar. Raises KnowledgeError naming the entry that does not fit."""
     span = c.texts("calendar.range", ("id", "first", "last", "reviewed"))
-    days = {key: _date("calendar.range", span[key]) for key in ("first", "last", "reviewed")}
+    days = {key: parse_date("calendar.range", span[key]) for key in ("first", "last", "reviewed")}
     since = c.table("calendar.holidays_since")
     early = c.table("calendar.early_closes")
     following = {
@@ -150,7 +150,7 @@ def compile_calendar(c: Compiler) -> CalendarRules:
         },
         bank_holidays=_yearly("calendar.bank_holidays", c),
         closings={
-            _date("calendar.closings", day): name
+            parse_date("calendar.closings", day): name
             for day, name in c.table("calendar.closings").items()
         },
         closings_counted=_days("calendar.closings_counted", c),
@@ -166,7 +166,7 @@ def compile_calendar(c: Compiler) -> CalendarRules:
 
 
 def _days(id: str, c: Compiler) -> frozenset[date]:
-    return frozenset(_date(id, day) for day in c.words(id))
+    return frozenset(parse_date(id, day) for day in c.words(id))
 
 
 def _yearly(id: str, c: Compiler) -> tuple[YearlyDay, ...]:
@@ -187,15 +187,6 @@ def _fixed(id: str, name: str, text: str) -> FixedDay:
             " month, a weekday and its number such as 01 Monday 3."
         )
     return FixedDay(name, int(found[1]), int(found[2]))
-
-
-def _date(id: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise KnowledgeError(
-            f"kb entry {id}: {text} is given. Expected a date, YYYY-MM-DD."
-        ) from error
 
 
 def _year(id: str, text: str) -> int:
