@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -17,7 +17,10 @@ _COUNTERS: dict[str, Counter] = {
 
 
 def add_days(obligations: list[Obligation], calendar: Calendar) -> list[Obligation]:
-    """Add to each dated obligation every day from its start to its due date."""
+    """Add to each dated obligation every day from its start to its due date.
+
+    A day behind the nominal date does not count, such as the opening after the thirteenth day.
+    """
     return [_with_days(obligation, calendar) for obligation in obligations]
 
 
@@ -29,16 +32,16 @@ def _with_days(obligation: Obligation, calendar: Calendar) -> Obligation:
         counter = "counts_204"
     last = max(obligation.due_date, obligation.nominal_date or "")
     start, end = date.fromisoformat(obligation.start_date), date.fromisoformat(last)
-    counts_start = obligation.due_time is None and counter == "settlement"
+    nominal = date.fromisoformat(obligation.nominal_date or last)
+    before_first = start
+    if obligation.due_time is None and counter == "settlement":
+        before_first -= timedelta(1)  # the threshold counter begins with its first day
     days = [
-        CountedDay(str(day), _counts(day, start, counter, calendar, counts_start), facts.reason)
+        CountedDay(
+            str(day),
+            before_first < day <= nominal and calendar.is_counted(day, counter),
+            facts.reason,
+        )
         for day, facts in calendar.days(start, end)
     ]
     return msgspec.structs.replace(obligation, days=tuple(days))
-
-
-def _counts(
-    day: date, start: date, counter: Counter, calendar: Calendar, counts_start: bool
-) -> bool:
-    """True if the day counts; the first day counts only for the threshold counter."""
-    return (day > start or counts_start) and calendar.is_counted(day, counter)

@@ -144,7 +144,7 @@ def of_file(
         inputs = [asked, history, events, *(threshold_lists or ())]
         written = stack.enter_context(writing(path_or_standard(output), inputs))
         _write(chosen, fails, policy, within, written)
-    if not quiet and chosen != "agenda":
+    if not quiet and (chosen != "agenda" or count.rejected == count.lines):
         typer.echo(count.render(), err=True)
     if join is not None and not quiet:
         _report_unused(join.list_unused())

@@ -105,7 +105,7 @@ def test_calendar_digest_names_each_change(tmp_path: Path, kb: KnowledgeBase) ->
         ("2026-12-09 = false", "desk.toml: 2026-12-09 is False. Expected a table."),
         (
             "2026-12-09 = { trade = false }",
-            "desk.toml: 2026-12-09.trade is unknown. Expected trading, settlement, business, counts",
+            "desk.toml: 2026-12-09.trade is unknown. Expected trading, settlement, business",
         ),
         (
             "2026-12-09 = { trading = 0 }",
