@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from finops_cli.domain import limits
 from finops_cli.domain.enums import (
@@ -78,10 +78,14 @@ class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     age_days: Days | None = None
     corporate_action: CorporateAction | None = None
     fail_id: Identifier | None = None
-    deadline_days: Annotated[int, Meta(ge=-limits.AGE_DAYS, le=limits.AGE_DAYS)] | None = None
-    """Settlement days to the law's deadline, negative when past; read with `deadline_basis`."""
-    deadline_basis: Identifier | None = None
-    """The rule of `deadline_days`, such as SHO-204(a); null: the card's T+N counts."""
+    deadline_days: (
+        Annotated[int, Meta(ge=-limits.AGE_DAYS, le=limits.AGE_DAYS)] | UnsetType | None
+    ) = UNSET
+    """Settlement days to the law's deadline, negative when past; null: it has none. Absent: the
+    card's T+N counts.
+    """
+    deadline_basis: Identifier | UnsetType = UNSET
+    """The rule that `deadline_days` comes from, such as SHO-204(a)."""
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

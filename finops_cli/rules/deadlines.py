@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from finops_cli.domain.enums import RegShoStatus
@@ -35,9 +36,9 @@ def by_regulation(case: ResolverInput, days: int | None, rule: str | None) -> Re
 def days_left(case: ResolverInput, age: int) -> int | None:
     """Settlement days left for a case of a known age; None when it has no deadline.
 
-    A case with a `deadline_basis` has the days of the law, else those of the card.
+    A case with `deadline_days` has the days of the law, else those of the card.
     """
-    if case.deadline_basis is not None or case.deadline_days is not None:
+    if not isinstance(case.deadline_days, UnsetType):
         return case.deadline_days
     deadline = case.triage.deadline
     return None if deadline is None else int(deadline[2:]) - age
