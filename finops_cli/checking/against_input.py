@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
 
+from finops_cli.checking.clock import is_refused
 from finops_cli.checking.outputs import (
     Verdict,
     check_answers,
@@ -14,6 +15,7 @@ from finops_cli.checking.outputs import (
     missing_answer,
 )
 from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -24,17 +26,28 @@ from finops_cli.rules.triage import triage
 
 
 def check_run(
-    lines: Iterable[bytes], inputs: Iterable[bytes], kb: KnowledgeBase
+    lines: Iterable[bytes],
+    inputs: Iterable[bytes],
+    kb: KnowledgeBase,
+    calendar: Calendar | None = None,
 ) -> Iterator[Verdict]:
-    """Check each output line, and report each input line that has no output line."""
+    """Check each output line, and report each input line that has no output line.
+
+    `calendar` is the one of the run, if a desk's file changed it.
+    """
     with SeenIds() as seen:
         for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
-            findings = _check_line(line, input_line, number, seen, kb)
+            findings = _check_line(line, input_line, number, seen, kb, calendar)
             yield Verdict(number, not findings, findings)
 
 
 def _check_line(
-    line: bytes | None, input_line: bytes | None, number: int, seen: SeenIds, kb: KnowledgeBase
+    line: bytes | None,
+    input_line: bytes | None,
+    number: int,
+    seen: SeenIds,
+    kb: KnowledgeBase,
+    calendar: Calendar | None,
 ) -> list[Finding]:
     if line is None:
         return [_line("", "an output line", None, f"line {number} of the input has no output line")]
@@ -64,13 +77,21 @@ def _check_line(
                 f"the line answers {given.get('fail_id')}, not {expected}",
             )
         ]
-    return check_run_line(given) or _answer(given, record, repeated, kb)
+    return check_run_line(given) or _answer(given, record, repeated, kb, calendar)
 
 
-def _answer(given: dict[str, Any], record: Any, repeated: bool, kb: KnowledgeBase) -> list[Finding]:
+def _answer(
+    given: dict[str, Any],
+    record: Any,
+    repeated: bool,
+    kb: KnowledgeBase,
+    calendar: Calendar | None,
+) -> list[Finding]:
     is_case = answers_of(given) == ["resolution"]
     parsed = parse_case(record, kb) if is_case else parse_fail(record)
     usable = parsed.value is not None and not repeated
+    if usable and given["status"] == "rejected" and not is_case:
+        usable = not is_refused(given, parsed.value, kb, calendar)  # type: ignore[arg-type]
     if usable == (given["status"] == "rejected"):
         expected, problem = ("an answer", "is usable") if usable else ("rejected", "is not usable")
         return [
@@ -85,7 +106,7 @@ def _answer(given: dict[str, Any], record: Any, repeated: bool, kb: KnowledgeBas
         return []
     if is_case:
         return check_plan(given.get("resolution"), kb, parsed.value)  # type: ignore[arg-type]
-    found = check_answers(given, kb, parsed.value)  # type: ignore[arg-type]
+    found = check_answers(given, kb, parsed.value, calendar)  # type: ignore[arg-type]
     return found or _missing_plan(given, parsed.value, kb)
 
 

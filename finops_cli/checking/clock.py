@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, datetime, time
 from typing import Any
 
 from finops_cli.clock.facts import AsOf
-from finops_cli.clock.market_calendar import builtin_calendar
+from finops_cli.clock.market_calendar import Calendar, builtin_calendar
 from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.finding import Finding
+from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.guard.records import could_be_masked
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.pipeline.clock import ClockConfig, ClockPolicy
+from finops_cli.pipeline.clock import ClockConfig, ClockPolicy, missing_as_of
 from finops_cli.rules.deadlines import by_regulation
 from finops_cli.verify.schemas import show_value
 
 _SOURCES = ("option", "record", "local_clock")
+_COUNTED_FROM_AS_OF = ("/clock_facts/as_of", "/clock_facts/settlement_date")
 
 
 def apply_clock(case: ResolverInput, given: dict[str, Any]) -> ResolverInput:
@@ -34,25 +37,77 @@ def apply_clock(case: ResolverInput, given: dict[str, Any]) -> ResolverInput:
     return by_regulation(case, days, rule)
 
 
-def check_clock(given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase) -> list[Finding]:
-    """Return the fields of the clock that differ from those of the record and its moment."""
+def check_clock(
+    given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase, calendar: Calendar | None = None
+) -> list[Finding]:
+    """Return the fields of the clock that differ from those of the record and its moment.
+
+    `calendar` is the one of the run; None is the built-in one.
+    """
     stated = given.get("clock")
     if stated is None:
-        return []
+        return _find_missing(given, fail, kb, calendar)
     if not isinstance(stated, dict):
         return [_finding("", "an object", stated)]
     as_of = _moment(stated)
     if as_of is None:
         return [_finding("/as_of", "a moment, and where it comes from", stated.get("as_of"))]
-    policy = ClockPolicy(ClockConfig(as_of=as_of), kb, builtin_calendar(kb.calendar))
-    computed = policy.compute(fail)
+    computed = _policy(as_of, kb, calendar).compute(fail)
     if not isinstance(computed, Clock):
         expected = "no clock" if computed is None else computed.message
         return [_finding("", expected, "a clock")]
     recomputed = exact_json.decode(exact_json.encode(computed))
-    if _part(given.get("provenance"), "masked"):
-        return list(_differences(_without_evidence(recomputed), _without_evidence(stated)))
-    return list(_differences(recomputed, stated))
+    masked = _part(given.get("provenance"), "masked")
+    kinds = [kind for kind in masked if isinstance(kind, str)] if isinstance(masked, list) else []
+    return list(_differences(recomputed, stated, kinds))
+
+
+def is_refused(
+    given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase, calendar: Calendar | None = None
+) -> bool:
+    """True if the clock refuses `fail` as the rejected line says.
+
+    The line does not have the moment of the option: where the record has none, every moment of the
+    calendar refuses the same facts, except for days that are counted from the moment itself.
+    """
+    problems = _part(given.get("error"), "problems")
+    stated = problems[0] if isinstance(problems, list) and len(problems) == 1 else None
+    path, value = _part(stated, "path"), _part(stated, "value")
+    if _part(stated, "rule") == missing_as_of().rule:
+        return fail.clock_facts is None or fail.clock_facts.as_of is None
+    policy = _policy(None, kb, calendar)
+    reviewed = datetime.combine(policy.calendar.reviewed, time.min)
+    for as_of in (None, AsOf(moment=reviewed, source="option")):
+        found = _policy(as_of, kb, policy.calendar).compute(fail)
+        if isinstance(found, Problem) and (found.path, found.value) == (path, value):
+            return True
+    return path in _COUNTED_FROM_AS_OF and _is_outside(value, policy.calendar)
+
+
+def _is_outside(value: Any, calendar: Calendar) -> bool:
+    try:
+        return not calendar.first <= date.fromisoformat(str(value)) <= calendar.last
+    except ValueError:
+        return False
+
+
+def _find_missing(
+    given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase, calendar: Calendar | None
+) -> list[Finding]:
+    """Report a clock that is null although the line or the record has its moment."""
+    if "clock" not in given:
+        return []
+    if _part(given.get("provenance"), "clock") is not None:
+        return [_finding("", "a clock", None)]
+    return [
+        _finding("", "a clock", None)
+        for found in [_policy(None, kb, calendar).compute(fail)]
+        if isinstance(found, Clock)
+    ]
+
+
+def _policy(as_of: AsOf | None, kb: KnowledgeBase, calendar: Calendar | None) -> ClockPolicy:
+    return ClockPolicy(ClockConfig(as_of=as_of), kb, calendar or builtin_calendar(kb.calendar))
 
 
 def _part(value: Any, key: str) -> Any:
@@ -69,23 +124,32 @@ def _moment(stated: dict[str, Any]) -> AsOf | None:
         return None
 
 
-def _without_evidence(clock: dict[str, Any]) -> dict[str, Any]:
-    obligations = clock.get("obligations")
-    if not isinstance(obligations, list):
-        return clock
-    kept = [
-        {key: value for key, value in each.items() if key != "evidence"}
-        if isinstance(each, dict)
-        else each
-        for each in obligations
-    ]
-    return clock | {"obligations": kept}
-
-
-def _differences(expected: dict[str, Any], stated: dict[str, Any]) -> Iterator[Finding]:
+def _differences(
+    expected: dict[str, Any], stated: dict[str, Any], kinds: list[str]
+) -> Iterator[Finding]:
     for key in (*expected, *(key for key in stated if key not in expected)):
-        if expected.get(key) != stated.get(key):
+        is_there = key in expected and key in stated
+        if not is_there or not _agree(expected[key], stated[key], kinds):
             yield _finding(f"/{key}", expected.get(key), stated.get(key))
+
+
+def _agree(expected: Any, stated: Any, kinds: list[str]) -> bool:
+    """True for equal values, and for texts in which the guard may have masked data of `kinds`."""
+    if expected == stated:
+        return True
+    if isinstance(expected, dict) and isinstance(stated, dict):
+        return expected.keys() == stated.keys() and all(
+            _agree(expected[key], stated[key], kinds) for key in expected
+        )
+    if isinstance(expected, list) and isinstance(stated, list):
+        return len(expected) == len(stated) and all(
+            _agree(*pair, kinds) for pair in zip(expected, stated, strict=True)
+        )
+    return (
+        isinstance(expected, str)
+        and isinstance(stated, str)
+        and could_be_masked(expected, stated, kinds)
+    )
 
 
 def _finding(path: str, expected: Any, actual: Any) -> Finding:

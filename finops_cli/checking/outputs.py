@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from finops_cli.checking.clock import apply_clock, check_clock
 from finops_cli.checking.run_lines import check_run_line, is_run_line
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -81,18 +82,22 @@ def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
 
 
 def check_answers(
-    given: dict[str, Any], kb: KnowledgeBase, fail: FailRecord | None
+    given: dict[str, Any],
+    kb: KnowledgeBase,
+    fail: FailRecord | None,
+    calendar: Calendar | None = None,
 ) -> list[Finding]:
     """Check the triage and the resolution of a line, against `fail` if it is known.
 
-    A null is not an answer and has no findings.
+    A null is not an answer and has no findings. `calendar` counts the days of the clock; None is
+    the built-in one.
     """
     findings: list[Finding] = []
     reference = triage(fail, kb) if fail is not None else None
     if given.get("triage") is not None:
         findings += _check_triage(given["triage"], kb, fail, reference)
     if fail is not None:
-        findings += check_clock(given, fail, kb)
+        findings += check_clock(given, fail, kb, calendar)
     if given.get("resolution") is None:
         return findings
     if fail is None or reference is None:

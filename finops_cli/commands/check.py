@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from finops_cli.commands.clock_options import CalendarOption
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 
@@ -50,6 +51,7 @@ def check(
     output: Output = None,
     fails: Fails = None,
     raw: Raw = False,
+    calendar: CalendarOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
@@ -60,6 +62,7 @@ def check(
     from finops_cli.files.jsonl import lines_of
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.calendar_file import open_calendar
     from finops_cli.pipeline.output import encode
 
     kb = load_kb(kb_dir_of(context))
@@ -77,7 +80,10 @@ def check(
             if fails is None
             else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
         )
-        verdicts = check_lines(lines, kb) if inputs is None else check_run(lines, inputs, kb)
+        if inputs is None:
+            verdicts = check_lines(lines, kb)
+        else:
+            verdicts = check_run(lines, inputs, kb, open_calendar(kb.calendar, calendar))
         if raw:
             verdicts = check_raw(lines, inputs, kb)
         written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))

@@ -1,0 +1,189 @@
+"""`finops check --fails` computes the clock of each line again (kb: `check.clock`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock_runs import (
+    AS_OF,
+    REGULATION,
+    Object,
+    long_sale,
+    many_sales,
+    personal_facts,
+    run,
+)
+from tests.support.program import Finops
+from tests.support.records import jsonl, rows
+
+
+@pytest.fixture
+def fails(tmp_path: Path) -> Path:
+    """Two hundred records; the clock refuses every twentieth."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(*many_sales()))
+    return file
+
+
+@pytest.mark.parametrize("options", [AS_OF, (*AS_OF, *REGULATION), ()])
+def test_check_accepts_the_lines_of_both_modes(
+    options: tuple[str, ...], fails: Path, finops: Finops
+) -> None:
+    """Rule: `finops check --fails` computes the clock again and finds it as it is."""
+    output = finops("run", fails, "--backend", "engine", "--no-timing", *options).stdout
+    done = finops("check", "-", "--fails", fails, stdin=output)
+    assert done.returncode == 0, done.stdout[:500]
+
+
+def test_check_accepts_the_lines_of_a_desk_calendar(fails: Path, finops: Finops) -> None:
+    """Rule: with the desk's file the lines are checked by the calendar that made them."""
+    desk = fails.with_name("desk.toml")
+    desk.write_text("2026-11-20 = { trading = false }\n", "utf-8")
+    calendar = ("--calendar", desk)
+    output = finops("run", fails, "--backend", "engine", "--no-timing", *AS_OF, *calendar).stdout
+    done = finops("check", "-", "--fails", fails, *calendar, stdin=output)
+    assert done.returncode == 0, done.stdout[:500]
+    other = finops("check", "-", "--fails", fails, stdin=output)
+    assert other.returncode == 1
+    assert b"clock.calendar" in other.stdout
+
+
+def alter_due(line: Object) -> None:
+    line["clock"]["obligations"][0]["due_date"] = "2026-11-23"
+
+
+def alter_state(line: Object) -> None:
+    line["clock"]["obligations"][0]["state"] = "running"
+
+
+def drop_obligation(line: Object) -> None:
+    del line["clock"]["obligations"][0]
+
+
+def alter_binding(line: Object) -> None:
+    line["clock"]["deadline_days"] = 5
+
+
+def alter_box(line: Object) -> None:
+    line["clock"]["penalty_boxes"][0]["preborrow_required"] = True
+
+
+def alter_digest(line: Object) -> None:
+    line["clock"]["calendar"]["sha256"] = "0" * 64
+
+
+def alter_moment(line: Object) -> None:
+    line["clock"]["as_of"] = "2026-11-19T00:00"
+
+
+def break_moment(line: Object) -> None:
+    line["clock"]["as_of"] = "0001-01-01T00:00:00+10:00"
+
+
+def drop_clock(line: Object) -> None:
+    line["clock"], line["clock_skipped"] = None, "no as_of"
+
+
+def add_field(line: Object) -> None:
+    line["clock"]["note"] = "in time"
+
+
+@pytest.mark.parametrize("mode", ["card", "regulation"])
+@pytest.mark.parametrize(
+    "alter",
+    [
+        *(alter_due, alter_state, drop_obligation, alter_binding, alter_box, alter_digest),
+        *(alter_moment, break_moment, drop_clock, add_field),
+    ],
+)
+def test_check_finds_an_altered_clock(
+    alter: Callable[[Object], None], mode: str, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: a field of the clock that the record does not give is found, in both modes."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale()))
+    output = finops("run", file, "--backend", "engine", "--no-timing", *AS_OF, "--clock", mode)
+    line = json.loads(output.stdout)
+    assert finops("check", "-", "--fails", file, stdin=output.stdout).returncode == 0
+    alter(line)
+    done = finops("check", "-", "--fails", file, stdin=jsonl(line))
+    assert done.returncode == 1
+    assert b"check.clock" in done.stdout
+
+
+def test_guard_masks_the_texts_that_the_clock_repeats(tmp_path: Path, finops: Finops) -> None:
+    """Rule: evidence, names of events and of broker-dealers are masked before the clock is made,
+    and the check accepts the line.
+    """
+    pytest.importorskip("presidio_analyzer")
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale(**personal_facts())))
+    options = ("--backend", "engine", "--no-timing", "--as-of", "2026-11-24")
+    plain = finops("run", file, *options).stdout
+    assert plain.count(b"jane.doe@bank.com") >= 4
+    masked = finops("run", file, *options, "--guard", "on").stdout
+    assert b"jane" not in masked
+    assert masked.count(b"[EMAIL]") >= 4
+    assert rows(masked)[0]["provenance"]["masked"] == ["EMAIL"]
+    done = finops("check", "-", "--fails", file, stdin=masked)
+    assert done.returncode == 0, done.stdout[:2000]
+    altered = masked.replace(b'"due_date":"2026-11-20"', b'"due_date":"2026-11-27"')
+    assert altered != masked
+    assert finops("check", "-", "--fails", file, stdin=altered).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trade_date": "2026-11-13"}, "status is rejected, but the input is usable"),
+        ({"trade_date": "2026-11-14"}, "status is rejected, but the input is usable"),
+        ({"trade_date": "2026-11-15"}, ""),
+    ],
+)
+def test_check_accepts_a_rejection_for_its_reason_only(
+    change: Object, message: str, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: a line that the clock rejected is good if the clock refuses the record so."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale(trade_date="2026-11-15")))
+    output = finops("run", file, "--backend", "engine", *AS_OF, *REGULATION).stdout
+    file.write_bytes(jsonl(long_sale(**change)))
+    done = finops("check", "-", "--fails", file, stdin=output)
+    assert done.returncode == (1 if message else 0)
+    assert message.encode() in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("facts", "as_of"),
+    [
+        ({}, ()),
+        ({"settlement_date": None}, ("--as-of", "2004-01-02")),
+        ({}, ("--as-of", "2035-01-02")),
+        ({"as_of": "2026-11-20", "settlement_date": "2026-11-11"}, ()),
+        ({"as_of": "2003-11-20"}, ()),
+    ],
+)
+def test_check_accepts_what_regulation_rejects(
+    facts: Object, as_of: tuple[str, ...], tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: a record without as_of, or with days outside the calendar, is rejected rightly."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale(**facts)))
+    output = finops("run", file, "--backend", "engine", "--no-timing", *as_of, *REGULATION).stdout
+    assert rows(output)[0]["status"] == "rejected"
+    done = finops("check", "-", "--fails", file, stdin=output)
+    assert done.returncode == 0, done.stdout
+
+
+def test_check_finds_a_clock_that_is_left_out(tmp_path: Path, finops: Finops) -> None:
+    """Rule: a record with as_of has a clock, even where the line says that it has none."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale(as_of="2026-11-20")))
+    line = run(finops, "-", stdin=jsonl(long_sale()))[0]
+    done = finops("check", "-", "--fails", file, stdin=json.dumps(line, default=float).encode())
+    assert done.returncode == 1
+    assert b"clock is null; the record gives" in done.stdout
