@@ -86,11 +86,12 @@ def check_answers(
     kb: KnowledgeBase,
     fail: FailRecord | None,
     calendar: Calendar | None = None,
+    planned_by: dict[str, Any] | None = None,
 ) -> list[Finding]:
     """Check the triage and the resolution of a line, against `fail` if it is known.
 
     A null is not an answer and has no findings. `calendar` counts the days of the clock; None is
-    the built-in one.
+    the built-in one. `planned_by` is the line whose clock the plan follows; None is `given`.
     """
     findings: list[Finding] = []
     reference = triage(fail, kb) if fail is not None else None
@@ -105,7 +106,9 @@ def check_answers(
     case = handoff(fail, reference, kb)
     if isinstance(case, NotApplicable):
         return [*findings, _does_not_apply(case.reason)]
-    return findings + _check_resolution(given["resolution"], kb, apply_clock(case, given))
+    return findings + _check_resolution(
+        given["resolution"], kb, apply_clock(case, planned_by or given)
+    )
 
 
 def check_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Finding]:

@@ -153,7 +153,7 @@ def _check_attempt(
     return (
         [finding_of(p) for p in fail.problems]
         if fail.value is None
-        else check_answers({answer_name: response.value}, kb, fail.value)
+        else check_answers({answer_name: response.value}, kb, fail.value, planned_by=given)
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.support.clock_runs import (
     AS_OF,
     REGULATION,
@@ -23,7 +24,7 @@ from tests.support.records import jsonl, rows
 
 @pytest.fixture
 def fails(tmp_path: Path) -> Path:
-    """Two hundred records; the clock refuses every twentieth."""
+    """Records of which the clock refuses every twentieth."""
     file = tmp_path / "fails.jsonl"
     file.write_bytes(jsonl(*many_sales()))
     return file
@@ -92,12 +93,20 @@ def add_field(line: Object) -> None:
     line["clock"]["note"] = "in time"
 
 
-@pytest.mark.parametrize("mode", ["card", "regulation"])
 @pytest.mark.parametrize(
-    "alter",
+    ("alter", "mode"),
     [
-        *(alter_due, alter_state, drop_obligation, alter_binding, alter_box, alter_digest),
-        *(alter_moment, break_moment, drop_clock, add_field),
+        (alter_due, "card"),
+        (alter_due, "regulation"),
+        (alter_state, "card"),
+        (drop_obligation, "card"),
+        (alter_binding, "regulation"),
+        (alter_box, "card"),
+        (alter_digest, "card"),
+        (alter_moment, "card"),
+        (break_moment, "card"),
+        (drop_clock, "regulation"),
+        (add_field, "card"),
     ],
 )
 def test_check_finds_an_altered_clock(
@@ -187,3 +196,20 @@ def test_check_finds_a_clock_that_is_left_out(tmp_path: Path, finops: Finops) ->
     done = finops("check", "-", "--fails", file, stdin=json.dumps(line, default=float).encode())
     assert done.returncode == 1
     assert b"clock is null; the record gives" in done.stdout
+
+
+def test_check_raw_plans_by_the_clock_of_the_line(
+    server: FakeOllama, quick_kb: Path, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: a reply that the run replaced, because the law's days are fewer, has findings."""
+    file, kb = tmp_path / "fails.jsonl", ("--kb", quick_kb)
+    file.write_bytes(jsonl(long_sale()))
+    output = finops(
+        *(*kb, "run", file, "--backend", "ollama", "--host", server.url, "--keep-raw"),
+        *("--guard", "off", *AS_OF, *REGULATION),
+    ).stdout
+    assert rows(output)[0]["status"] == "fallback"
+    assert finops(*kb, "check", "-", "--fails", file, stdin=output).returncode == 0
+    raw = finops(*kb, "check", "-", "--raw", "--fails", file, stdin=output)
+    assert raw.returncode == 1
+    assert b"waterfall.fallback" in raw.stdout

@@ -8,6 +8,7 @@ from tests.support.program import Finops
 from tests.support.records import a_fail, rows
 
 Object = dict[str, Any]
+RECORDS = 60
 AS_OF = ("--as-of", "2026-11-20")
 REGULATION = ("--clock", "regulation")
 INVENTORY = {
@@ -64,8 +65,8 @@ def personal_facts() -> Object:
 
 
 def many_sales() -> list[Object]:
-    """Two hundred records; the clock refuses every twentieth."""
-    records = [long_sale(f"F-{number}") for number in range(200)]
-    for number in range(0, 200, 20):
+    """Return records of which the clock refuses every twentieth."""
+    records = [long_sale(f"F-{number}") for number in range(RECORDS)]
+    for number in range(0, RECORDS, 20):
         records[number]["clock_facts"]["trade_date"] = "2026-11-15"
     return records
