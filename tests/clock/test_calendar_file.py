@@ -185,7 +185,7 @@ def test_calendar_file_may_extend_the_calendar(
 
 
 def test_calendar_file_exempts_broker_dealers(tmp_path: Path, kb: KnowledgeBase) -> None:
-    """Rule: `exempt` names broker-dealers that did not cause a fail; it is no day."""
+    """Rule: `exempt` names broker-dealers that did not cause a fail, and is not a day."""
     calendar = open_text(kb, tmp_path, f'exempt = ["BD-1", "BD-2"]\n{TOML}')
     assert calendar.exempt == {"BD-1", "BD-2"}
     assert calendar.identity.overrides == 1

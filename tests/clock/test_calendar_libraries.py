@@ -1,6 +1,6 @@
 """The calendar equals two published libraries on every day that they know (section 3.7).
 
-They are no part of finops: `.ci/run` installs them in an environment of their own.
+finops does not need them: `.ci/run` installs them in an environment of their own.
 """
 
 from __future__ import annotations

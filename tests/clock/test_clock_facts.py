@@ -362,7 +362,7 @@ def test_clock_of_contradicting_dates_warns(facts: Object, warning: str, kb: Kno
 def test_security_type_absent_is_read_from_the_cusip(
     cusip: str, is_treasury: bool, kb: KnowledgeBase
 ) -> None:
-    """Rule: the issuer numbers of the Treasury are no equities; their neighbours and agencies are
+    """Rule: the issuer numbers of the Treasury are not equities; their neighbours and agencies are
     Universal Health, United States Steel, Federal Signal and Fannie Mae.
     """
     found = compute(kb, {"settlement_date": "2026-11-17"}, cusip=cusip)

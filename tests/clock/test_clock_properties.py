@@ -44,8 +44,8 @@ def duty(kb: KnowledgeBase, as_of: str, rule: str, **facts: object) -> Obligatio
 
 @pytest.mark.parametrize("year", range(2009, 2028))
 def test_rule_204_due_dates_of_a_year_trade(year: int, kb: KnowledgeBase) -> None:
-    """Rule: every due date trades; a short sale is due no later than a long one, which is due with
-    that of a market maker; a later trade is never due earlier.
+    """Rule: every due date trades; a short sale is due no later than a long one, and a market maker
+    has the days of a long sale; a later trade is never due earlier.
     """
     calendar = builtin_calendar(kb.calendar)
     before: dict[str, date] = {}

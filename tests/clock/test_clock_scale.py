@@ -57,7 +57,7 @@ def random_fail(chance: Random) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_clock_of_one_share_scales_to_the_whole_fail(seed: int, kb: KnowledgeBase) -> None:
-    """Rule: every field, texts included, is that of the clock that is computed for the fail."""
+    """Rule: every field, texts included, equals the clock that is computed for the fail."""
     chance = Random(seed)
     calendar = builtin_calendar(kb.calendar)
     compared = 0

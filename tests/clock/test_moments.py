@@ -83,7 +83,7 @@ def test_parse_moment_gives_eastern_time(text: str, eastern: str) -> None:
     ],
 )
 def test_parse_moment_other_text_raises_value_error(text: str) -> None:
-    """Rule: one form, that of the records; a text of another form or time raises one error."""
+    """Rule: a moment has the form that records have; another text raises one kind of error."""
     with pytest.raises(ValueError):
         parse_moment(text)
 

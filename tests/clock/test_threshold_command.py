@@ -156,7 +156,7 @@ def test_threshold_not_reporting_is_the_exact_value(
 def test_threshold_refuses_a_series_with_a_fault(
     text: str, options: tuple[str, ...], message: str, tmp_path: Path, finops: Finops
 ) -> None:
-    """Rule: a gap is no quantity of 0, and N is never guessed: each fault is named."""
+    """Rule: a gap does not mean 0 shares, and N is never guessed; each fault is named."""
     file = tmp_path / "series.csv"
     file.write_text(f"date,qty,last_sale\n{text}\n", "utf-8")
     done = finops("clock", "threshold", file, *options)
