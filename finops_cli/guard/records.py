@@ -16,6 +16,7 @@ from typing import Any, get_args
 import msgspec
 
 from finops_cli.domain import limits
+from finops_cli.domain.clock import Clock
 from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
@@ -56,7 +57,7 @@ def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
 
 
 def _mask_facts(masking: Mask, facts: ClockFacts | None) -> ClockFacts | None:
-    """Mask the texts of `clock_facts`: the clock repeats them as evidence."""
+    """Mask the texts of `clock_facts`, which the clock repeats."""
     if facts is None:
         return None
     events = tuple(
@@ -67,6 +68,39 @@ def _mask_facts(masking: Mask, facts: ClockFacts | None) -> ClockFacts | None:
     )
     evidence = masking.text(facts.sale_type_evidence)
     return msgspec.structs.replace(facts, sale_type_evidence=evidence, events=events)
+
+
+def keep_events(masked: FailRecord, given: FailRecord) -> FailRecord:
+    """Return the masked record with the events as given: two names that mask to one stay two."""
+    if masked.clock_facts is None or given.clock_facts is None or masked is given:
+        return masked
+    facts = msgspec.structs.replace(masked.clock_facts, events=given.clock_facts.events)
+    return msgspec.structs.replace(masked, clock_facts=facts)
+
+
+def mask_clock(clock: Clock, given: FailRecord, masked: FailRecord) -> Clock:
+    """Put the masked names of events and holders into a clock of `keep_events`."""
+    if masked.clock_facts is None or given.clock_facts is None or masked is given:
+        return clock
+    pairs: list[tuple[str | None, str | None]] = []
+    for event, shown in zip(given.clock_facts.events, masked.clock_facts.events, strict=True):
+        pairs += [(event.id, shown.id), (event.to, shown.to)]
+    changed = {text: shown for text, shown in pairs if text and shown and text != shown}
+    if not changed:
+        return clock
+    longest_first = sorted(changed.items(), key=lambda pair: (-len(pair[0]), pair))
+    return msgspec.convert(_replace_texts(msgspec.to_builtins(clock), longest_first), Clock)
+
+
+def _replace_texts(value: Any, pairs: list[tuple[str, str]]) -> Any:
+    if isinstance(value, dict):
+        return {key: _replace_texts(each, pairs) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_texts(each, pairs) for each in value]
+    if isinstance(value, str):
+        for text, shown in pairs:
+            value = value.replace(text, shown)
+    return value
 
 
 def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:

@@ -86,10 +86,15 @@ class WithholdText(RedactionPolicy):
         super().__init__(NoDetector())
 
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks | None]:
-        if not has_free_text(fail):
+        facts = fail.clock_facts
+        has_evidence = facts is not None and bool(facts.sale_type_evidence)
+        if not has_free_text(fail) and not has_evidence:
             return fail, None
+        if facts is not None and has_evidence:
+            facts = replace(facts, sale_type_evidence=PLACEHOLDER)
         notes, dk_reason = (PLACEHOLDER if text else text for text in (fail.notes, fail.dk_reason))
-        return replace(fail, notes=notes, dk_reason=dk_reason), (WITHHELD,)
+        changed = replace(fail, notes=notes, dk_reason=dk_reason, clock_facts=facts)
+        return changed, (WITHHELD,)
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks | None]:
         if not has_free_text(case):

@@ -16,6 +16,7 @@ from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
+from finops_cli.guard.records import keep_events, mask_clock
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
@@ -78,10 +79,11 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     fail, given_id, problems = parse_fail_line(line)
     if fail is None:
         return _rejected(line, given_id, problems, redaction, parse_fail)
-    masks = None
+    given, masks = fail, None
     if redaction is not None:
         fail, masks = redaction.fail(fail)
-    clock, skipped, refused = _compute_clock(fail, context.clock)
+    clock, skipped, refused = _compute_clock(keep_events(fail, given), context.clock)
+    clock = None if clock is None else mask_clock(clock, given, fail)
     if refused:
         return _rejected(None, given_id, refused, redaction, None)
     return StageOutcome(

@@ -213,3 +213,35 @@ def test_check_raw_plans_by_the_clock_of_the_line(
     raw = finops(*kb, "check", "-", "--raw", "--fails", file, stdin=output)
     assert raw.returncode == 1
     assert b"waterfall.fallback" in raw.stdout
+
+
+def test_guard_keeps_two_masked_broker_dealers_apart(tmp_path: Path, finops: Finops) -> None:
+    """Rule: names that mask to one placeholder stay two holders, and one of them stays exempt."""
+    pytest.importorskip("presidio_analyzer")
+    file, desk = tmp_path / "fails.jsonl", tmp_path / "desk.toml"
+    events = [
+        {"type": "allocation", "at": "2026-11-18", "qty": qty, "to": name}
+        for qty, name in ((500, "a.b@bank.com"), (700, "c.d@bank.com"))
+    ]
+    file.write_bytes(jsonl(long_sale(events=events)))
+    desk.write_text('exempt = ["a.b@bank.com"]\n', "utf-8")
+    options = ("--as-of", "2026-11-24", "--calendar", desk, "--guard", "on")
+    line = run(finops, file, *options)[0]
+    boxes = [(box["holder"], box["state"]) for box in line["clock"]["penalty_boxes"]]
+    assert boxes == [("participant", "open"), ("[EMAIL]", "none"), ("[EMAIL]", "open")]
+    stdin = json.dumps(line, default=float).encode()
+    assert finops("check", "-", "--fails", file, "--calendar", desk, stdin=stdin).returncode == 0
+
+
+def test_evidence_is_withheld_without_the_guard(
+    tmp_path: Path, finops_without_guard: Finops
+) -> None:
+    """Rule: where --guard on finds no guard, the evidence of the sale type is withheld as notes."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale(sale_type_evidence="order of Jane Doe")))
+    done = finops_without_guard(
+        *("run", file, "--backend", "engine", "--no-timing", *AS_OF, "--guard", "on")
+    )
+    assert b"Jane" not in done.stdout
+    assert rows(done.stdout)[0]["clock"]["binding"] == "SHO-204(a)(1)"
+    assert finops_without_guard("check", "-", "--fails", file, stdin=done.stdout).returncode == 0
