@@ -88,6 +88,7 @@ def test_help_imports_no_heavy_module() -> None:
         ("schema", "--help"),
     ],
 )
+@pytest.mark.slow
 def test_user_file_models_load_only_when_needed(
     arguments: tuple[str, ...],
 ) -> None:
@@ -134,6 +135,7 @@ def every_choice() -> list[tuple[tuple[str, ...], str, list[str]]]:
 
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
+@pytest.mark.slow
 def test_short_help_option_equals_long_option(words: tuple[str, ...]) -> None:
     """`-h` prints the text of `--help` for every command and group."""
     short, long = (CliRunner().invoke(cli.app, [*words, flag]) for flag in ("-h", "--help"))

@@ -80,6 +80,7 @@ def test_program_option_after_a_command_names_its_place(words: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("words", "name", "value", "bounds"), every_ranged_option(), ids=lambda part: str(part)[:20]
 )
+@pytest.mark.slow
 def test_value_out_of_range_names_both_ends(
     words: tuple[str, ...], name: str, value: str, bounds: list[float]
 ) -> None:
@@ -150,6 +151,7 @@ def test_value_that_is_not_a_number_is_told_the_range(arguments: list[str], expe
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("run", "--help"), ("kb", "list"), ("run", "examples/monday.jsonl")]
 )
+@pytest.mark.slow
 def test_full_disk_behind_stdout_is_a_message(arguments: tuple[str, ...]) -> None:
     """Rule: whatever prints, a full disk ends with 2 and a message; stdout cannot be resumed."""
     import subprocess
@@ -172,6 +174,7 @@ def test_full_disk_behind_stdout_is_a_message(arguments: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("kb", "list")])
+@pytest.mark.slow
 def test_closed_pipe_ends_with_141(arguments: tuple[str, ...]) -> None:
     """Rule: whatever prints into a closed pipe ends with 141 and without a message."""
     import os

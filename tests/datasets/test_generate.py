@@ -9,7 +9,6 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
 
 from finops_cli.models.token_estimate import estimated_tokens
@@ -172,11 +171,13 @@ def test_generate_market_profile_has_small_fails(finops: Finops, tmp_path: Path)
     assert sum(value < 100_000 for value in values) > 1650
 
 
+@pytest.mark.slow
 def test_generated_parquet_has_the_same_rows(finops: Finops, tmp_path: Path) -> None:
     """The Parquet files have the rows of the JSONL files."""
+    parquet = pytest.importorskip("pyarrow.parquet")
     finops("generate", "--stage", "resolver", "-n", "60", "--parquet", "-o", tmp_path, "-q")
     for file in tmp_path.glob("*.jsonl"):
-        table = pyarrow.parquet.read_table(file.with_suffix(".parquet"))
+        table = parquet.read_table(file.with_suffix(".parquet"))
         assert table.to_pylist() == [json.loads(line) for line in file.read_bytes().splitlines()]
 
 

@@ -71,6 +71,7 @@ def test_sentence_depends_on_seed_split_and_index_only() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.slow
 def test_sentence_labels_and_registers_are_even_at_any_count(split: Split) -> None:
     """After any number of sentences the counts of labels, and of registers, differ by at
     most one.

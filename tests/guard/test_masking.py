@@ -51,6 +51,7 @@ def test_guard_masks_500_planted_pieces_of_personal_data(guard: Guard) -> None:
         assert masked.kinds == (planted.kind,)
 
 
+@pytest.mark.slow
 def test_guard_leaves_500_look_alikes_unchanged(guard: Guard) -> None:
     """CUSIPs, ISINs, DTC numbers, quantities, prices, dates, references and rates stay, also beside
     words such as account and call.

@@ -67,6 +67,7 @@ def make_case(kb: KnowledgeBase, **changes: Any) -> ResolverInput:
     return taken.value
 
 
+@pytest.mark.slow
 def test_guard_masks_every_text_of_a_fail(guard: Guard) -> None:
     """The guard masks the notes, the dispute reason, the origin with its keys, and a `fail_id` that
     is an address.

@@ -167,6 +167,7 @@ def test_ollama_model_is_created_and_run_with_its_modelfile(
     )
 
 
+@pytest.mark.slow
 def test_unknown_modelfile_name_is_refused_by_every_command(tmp_path: Path, finops: Finops) -> None:
     """A model with an unknown Modelfile name is refused by create, by runs and by the doctor, with
     the accepted names.

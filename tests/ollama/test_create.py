@@ -324,6 +324,7 @@ def test_create_refuses_an_impossible_modelfile_or_option(
         ("0.0.0", 0, "finops: warning:"),
     ],
 )
+@pytest.mark.slow
 def test_create_refuses_an_ollama_before_0_30(
     version: str, code: int, message: str, gguf: Path, finops: Finops
 ) -> None:

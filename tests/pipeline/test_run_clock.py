@@ -170,6 +170,7 @@ def test_resume_with_another_clock_is_refused(
     assert output.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_prompts_of_models_do_not_hold_clock_facts(
     server: FakeOllama, quick_kb: Path, tmp_path: Path, finops: Finops
 ) -> None:

@@ -241,6 +241,7 @@ def test_adapter_is_added_before_heads_are_reordered(tmp_path: Path) -> None:
         assert np.abs(read_rows(folder, name, adapter) - read_rows(merged, name)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_conversion_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     """A model of four times the size, with an adapter on its largest matrix, needs hardly more
     memory.

@@ -233,6 +233,7 @@ def describe(found: list[tuple[str, list[str]]]) -> str:
     )
 
 
+@pytest.mark.slow
 def test_run_of_random_fails_writes_one_ok_line_each(
     fails: list[dict[str, Any]], run_lines: list[dict[str, Any]]
 ) -> None:
