@@ -40,7 +40,7 @@ class DayFacts(NamedTuple):
 
 
 class DayOverride(NamedTuple):
-    """What a desk's file says about a day; None keeps what is built in."""
+    """The entry of a desk's file for one day; None keeps the built-in value."""
 
     trading: bool | None = None
     settlement: bool | None = None

@@ -1,4 +1,4 @@
-"""What happened to the lots of a fail up to the moment of the clock (sections 6 and 7.4)."""
+"""The lots of a fail and their events, replayed up to the moment of the clock (6 and 7.4)."""
 
 from __future__ import annotations
 

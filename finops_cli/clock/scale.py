@@ -1,7 +1,7 @@
 """The clock of a whole fail from the clock of one of its shares.
 
 Without events, history and lots, the dates of a fail do not depend on its quantity: every quantity
-is none of it or all of it. A run computes the dates once for each combination of facts.
+is zero or the whole fail. A run computes the dates once for each combination of facts.
 """
 
 from __future__ import annotations

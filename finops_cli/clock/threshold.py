@@ -60,7 +60,7 @@ def _must_preborrow(found: Replayed, run: Run, calendar: Calendar, rules: ClockR
 
 
 def _listing(facts: Facts, last: date, calendar: Calendar) -> IsListed | None:
-    """Whether the security is on a list on a day; None if no fact says that it ever was."""
+    """Return a test of days: is the security on a list? None without a fact about listing."""
     given = facts.given
     known: list[tuple[date, bool]] = []
     if given.threshold_days:

@@ -52,7 +52,7 @@ class RunSummary:
 
     clock: Counter[str] = field(default_factory=Counter)
     """Lines by what the law's clock says: `breached shown`, `breached if short`, `due today`,
-    `running`, `nothing due`, or the reason why there is no clock.
+    `running`, `nothing due`, or the reason why the line has no clock.
     """
     later: Counter[int] = field(default_factory=Counter)
     """Lines by the settlement days that the card's deadline is later than the law's."""

@@ -62,7 +62,7 @@ class ClockPolicy:
 
     @property
     def fingerprint(self) -> str:
-        """What two runs must share to be one: mode, moment and calendar."""
+        """Mode, moment and calendar as text; a resumed run must have the same."""
         as_of = self.config.as_of
         moment = "record" if as_of is None else f"{as_of.moment.isoformat()} ({as_of.source})"
         return f"{self.config.mode}, as of {moment}, calendar {self.calendar.identity.sha256}"

@@ -60,7 +60,7 @@ class StageOutcome(NamedTuple):
 
 
 class StageContext(NamedTuple):
-    """What the stages of a run share."""
+    """The objects that the stages of a run share."""
 
     backend: Backend
     kb: KnowledgeBase
