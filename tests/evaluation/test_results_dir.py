@@ -86,6 +86,7 @@ def test_evaluate_refuses_a_folder_that_is_locked(finished: Path, finops: Finops
         assert contents(finished) == before
 
 
+@pytest.mark.slow
 def test_interrupted_evaluation_can_only_be_resumed(finished: Path, finops: Finops) -> None:
     """`compare`, `drift` and a new evaluation refuse an interrupted one. `--resume` completes it to
     the files of an uninterrupted one.
