@@ -13,6 +13,10 @@ from finops_cli.clock.moments import format_moment
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import ClockEvent
 
+_MOVES_SHARES = ("purchase", "borrow", "delivery", "allocation")
+_HOUR = "T"
+"""What a moment with an hour holds, and a day does not."""
+_LAST_MINUTE = time(23, 59)
 _WITH_QTY = ("purchase", "borrow", "delivery", "allocation", "customer_delivery", "receipt")
 
 
@@ -40,13 +44,24 @@ class Event(NamedTuple):
 def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
     """Check the events and sort them by moment. Raises Refused naming the event."""
     found = []
+    named: set[ClockEvent] = set()
     for number, event in enumerate(given):
         place = f"events/{number}"
         at = read_moment(f"{place}/at", event.at)
+        if lacks_hour(event):
+            at = datetime.combine(at.date(), _LAST_MINUTE)
+        if event.id is not None and event in named:
+            raise Refused(f"{place}/id", event.id, "an event that is given once", RULE)
+        named.add(event)
         check_covered(f"{place}/at", at.date(), calendar)
         _check(event, at.date(), place, calendar)
         found.append(Event(at, number, event))
     return sorted(found, key=_moment_then_content)
+
+
+def lacks_hour(event: ClockEvent) -> bool:
+    """True for moved shares that have a day and no hour: they count from the end of the day."""
+    return event.type in _MOVES_SHARES and _HOUR not in event.at
 
 
 def _moment_then_content(event: Event) -> tuple[datetime, str, int, str, str, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from finops_cli.clock.events import Event, read_events, share_event
+from finops_cli.clock.events import Event, lacks_hour, read_events, share_event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.given_lots import GivenLot, given_lots
 from finops_cli.clock.history import Position, read_positions, series_warnings
@@ -261,6 +261,11 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
     state = Replay(facts=facts, calendar=calendar, rules=rules)
     moment = facts.as_of.moment
     events = [event for event in read_events(facts.given.events, calendar) if event.at <= moment]
+    facts.assumptions += [
+        f"{event.label}: no hour was given, the end of the day is taken"
+        for event in events
+        if lacks_hour(event.given)
+    ]
     positions = read_positions(facts, calendar, rules)
     steps: list[tuple[datetime, int, Callable[[], None]]] = [
         (event.at, 0, lambda event=event: state.take(event))  # type: ignore[misc]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ from finops_cli.commands.help_examples import (
     GroupWithExamples,
     show_examples,
 )
-from finops_cli.commands.options import Fails, Output, Quiet, path_or_standard
+from finops_cli.commands.options import Fails, Output, Quiet, kb_dir_of, path_or_standard
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,15 +141,18 @@ def of_file(
     with ExitStack() as stack:
         lines = (line for line, _ in lines_of(stack.enter_context(reading(asked))))
         fails = count.watch(clock_fails(lines, policy, join, explain))
-        inputs = [asked, history, events, *(threshold_lists or ())]
+        parts = _render(chosen, fails, policy, within)
+        if chosen != "jsonl":
+            count.refuse_without_moment()  # before an earlier output is replaced
+        inputs = [asked, history, events, calendar, *(threshold_lists or ())]
+        inputs += kb_dir_of(context).glob("*.toml")
         written = stack.enter_context(writing(path_or_standard(output), inputs))
-        _write(chosen, fails, policy, within, written)
+        written.writelines(parts)
     if not quiet and (chosen != "agenda" or count.rejected == count.lines):
         typer.echo(count.render(), err=True)
     if join is not None and not quiet:
         _report_unused(join.list_unused())
-    if count.lines and count.without_as_of == count.lines:
-        raise UsageError("as_of is missing in every record", "give --as-of DATE")
+    count.refuse_without_moment()
     if count.breached or count.rejected:
         raise typer.Exit(1)
 
@@ -210,6 +213,11 @@ class _Count:
                 self.shown += any("sale_type" not in it.assumed for it in breaches)
             yield each
 
+    def refuse_without_moment(self) -> None:
+        """Raise UsageError if no record has a moment."""
+        if self.lines and self.without_as_of == self.lines:
+            raise UsageError("as_of is missing in every record", "give --as-of DATE")
+
     def render(self) -> str:
         """Write the counts for stderr."""
         if_short = self.breached - self.shown
@@ -219,36 +227,30 @@ class _Count:
         )
 
 
-def _write(
-    chosen: str,
-    fails: Iterator[ClockedFail],
-    policy: ClockPolicy,
-    within: int | None,
-    output: BinaryIO,
-) -> None:
+def _render(
+    chosen: str, fails: Iterator[ClockedFail], policy: ClockPolicy, within: int | None
+) -> Iterable[bytes]:
+    """Render the output: line by line for `jsonl`, as a whole for the other forms."""
     from finops_cli.pipeline.output import encode
 
     if chosen == "jsonl":
-        output.writelines(encode(each.line) for each in fails)
-        return
+        return (encode(each.line) for each in fails)
     entries = list(_entries(fails))
     moment = _moment(policy, entries)
     if moment is None:
-        return
+        return []
     if chosen == "agenda":
         from finops_cli.views.agenda import render_agenda
 
         width = min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
-        output.writelines(
-            line.encode() + b"\n" for line in render_agenda(entries, moment.date(), within, width)
-        )
-        return
+        agenda = render_agenda(entries, moment.date(), within, width)
+        return [line.encode() + b"\n" for line in agenda]
     from datetime import UTC
 
     from finops_cli.clock.moments import to_utc
     from finops_cli.views.ics import render_calendar
 
-    output.writelines(render_calendar(entries, to_utc(moment).replace(tzinfo=UTC)))
+    return list(render_calendar(entries, to_utc(moment).replace(tzinfo=UTC)))
 
 
 def _entries(fails: Iterable[ClockedFail]) -> Iterator[AgendaEntry | RejectedEntry]:

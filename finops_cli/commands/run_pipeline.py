@@ -57,7 +57,7 @@ def run_command(
     """Run a command and exit with 0 when every record is verified, else with 1."""
     from finops_cli.files.safe_io import refuse_unwritable
     from finops_cli.pipeline.resume import note_path
-    from finops_cli.pipeline.run import refuse_impossible
+    from finops_cli.pipeline.run import refuse_impossible, settings_files
 
     if options.source == "-" and sys.stdin.isatty():
         raise UsageError(
@@ -69,7 +69,8 @@ def run_command(
     if options.stats_json is not None:
         _refuse_streams(options.stats_json)
         note = note_path(config.output) if config.output else None
-        refuse_unwritable(options.stats_json, [config.source, config.output, note], "--stats-json")
+        read = [config.source, config.output, note, *settings_files(config)]
+        refuse_unwritable(options.stats_json, read, "--stats-json")
     if not run_pipeline(context, command, options, models, clock=clock).is_verified:
         raise typer.Exit(1)
 

@@ -91,7 +91,7 @@ def refuse_impossible(config: RunConfig) -> None:
     if config.source is not None:
         refuse_unreadable(config.source)
     if config.output is not None:
-        refuse_unwritable(config.output, [config.source])
+        refuse_unwritable(config.output, [config.source, *settings_files(config)])
         if (
             config.source is not None
             and _is_file(config.source)
@@ -106,6 +106,13 @@ def refuse_impossible(config: RunConfig) -> None:
             "--resume needs a file as input and -o FILE as output: a pipe cannot be read again",
             "give the input as a file and the output with -o, or leave --resume out",
         )
+
+
+def settings_files(config: RunConfig) -> list[Path]:
+    """The files of rules and days that a run reads: an output must not replace them."""
+    clock = config.pipeline.clock
+    calendar = [] if clock is None or clock.calendar_file is None else [clock.calendar_file]
+    return [*config.pipeline.kb_dir.glob("*.toml"), *calendar]
 
 
 def _is_file(path: Path | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,29 @@ def test_file_that_may_not_be_read_gets_one_message(command: str, tmp_path: Path
     assert str(locked) in done.stderr
     assert "\nfix: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("clock",), ("run", "--backend", "engine")])
+def test_output_does_not_replace_rules_or_the_calendar(
+    arguments: tuple[str, ...], tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: the desk's calendar and rules are inputs, and no output."""
+    calendar = tmp_path / "cal.toml"
+    calendar.write_text("2026-12-09 = { trading = false }\n")
+    name, *more = arguments
+    call = (name, EXAMPLES / "monday.jsonl", *more, "--as-of", "2026-11-30")
+    done = finops(*call, "--calendar", calendar, "-o", calendar)
+    assert done.returncode == 2
+    assert calendar.read_text() == "2026-12-09 = { trading = false }\n"
+    rules = Path(shutil.copytree(ROOT / "kb", tmp_path / "kb")) / "scoring.toml"
+    before = rules.read_bytes()
+    assert finops("--kb", rules.parent, *call, "-o", rules).returncode == 2
+    assert rules.read_bytes() == before
+
+
+def test_refused_agenda_keeps_the_earlier_output(tmp_path: Path, finops: Finops) -> None:
+    """Rule: an agenda or calendar file that cannot be made leaves the earlier one."""
+    earlier = tmp_path / "old.ics"
+    earlier.write_text("OLD")
+    done = finops("clock", EXAMPLES / "monday.jsonl", "--format", "ics", "-o", earlier)
+    assert (done.returncode, earlier.read_text()) == (2, "OLD")
