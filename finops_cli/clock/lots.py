@@ -157,7 +157,7 @@ def by_deadline(lots: Iterable[OpenLot]) -> list[OpenLot]:
 
 def deliver(lots: Iterable[OpenLot], qty: int, at: datetime) -> int:
     """Take `qty` delivered shares from the oldest lots, uncovered shares first; return the rest."""
-    ordered = by_age(lots)
+    ordered = by_age(lot for lot in lots if lot.open)
     for lot in ordered:
         taken = min(qty, lot.uncovered)
         if taken:

@@ -101,9 +101,11 @@ class Replay:
                 self._buy(shares)
 
     def _existing(self, at: datetime, named: date | None) -> list[OpenLot]:
-        """The lots that have failed by `at`, in the order of their deadlines."""
+        """The lots that have failed by `at` and want shares, in the order of their deadlines."""
         return by_deadline(
-            lot for lot in self.lots if lot.opens <= at and named in (None, lot.settlement)
+            lot
+            for lot in self.lots
+            if (lot.open or lot.wanting > 0) and lot.opens <= at and named in (None, lot.settlement)
         )
 
     def _buy(self, shares: ShareEvent) -> None:
@@ -211,7 +213,7 @@ class Replay:
             qty -= taken
             if shares.kind == "delivery":
                 continue
-            for lot in by_deadline(self.lots):
+            for lot in by_deadline(lot for lot in self.lots if lot.covers):
                 taken = lot.take_arrival(shares, taken, at)
             deliver(self.lots, taken, at)
         deliver(self.lots, qty, at)
