@@ -119,7 +119,8 @@ def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: Clock
         sale_type=given.sale_type or "unknown",
         venue=given.venue or ("ex_clearing" if record.cns_direction == "N_A" else "cns"),
         security_type=_security_type(record, given, rules, assumptions),
-        owes_delivery=record.cns_direction == "FTD" or record.side == "Sell",
+        owes_delivery=record.cns_direction == "FTD"
+        or (record.cns_direction == "N_A" and record.side == "Sell"),
         assumptions=assumptions,
         warnings=warnings,
     )

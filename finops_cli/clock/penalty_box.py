@@ -158,6 +158,10 @@ def _notice_state(sent: Event | None, day: date, due: date) -> State:
 
 def _sent_notice(events: list[Event], rule: str, start: datetime) -> Event | None:
     for event in events:
-        if event.given.type == "notice" and event.given.rule == rule and event.at >= start:
+        if (
+            event.given.type == "notice"
+            and event.given.rule == rule
+            and event.at.date() >= start.date()
+        ):
             return event
     return None

@@ -26,3 +26,19 @@ def test_event_with_an_id_that_is_given_twice_is_refused() -> None:
     facts = {"settlement_date": "2026-11-17", "events": [bought, bought]}
     with pytest.raises(finops_cli.FinopsError, match="an event that is given once"):
         finops_cli.compute_clock(a_fail(clock_facts=facts), as_of="2026-11-19")
+
+
+def test_notice_with_a_day_alone_cures_the_notice_of_that_day() -> None:
+    """Rule: a notice is due on the day that the box opens, not at an hour."""
+    sent = {"type": "notice", "at": "2026-11-18", "rule": "SHO-204(c)(1)"}
+    facts = {"settlement_date": "2026-11-17", "sale_type": "short", "events": [sent]}
+    found = finops_cli.compute_clock(a_fail(clock_facts=facts), as_of="2026-11-20")
+    assert [each.state for each in found.obligations if each.kind == "notice"] == ["cured"]
+
+
+def test_fail_to_receive_with_side_sell_has_no_rule_204_duty() -> None:
+    """Rule: Rule 204 is about fails to deliver; the direction decides, not the side."""
+    facts = {"settlement_date": "2026-11-17"}
+    record = a_fail(cns_direction="FTR", side="Sell", clock_facts=facts)
+    found = finops_cli.compute_clock(record, as_of="2026-11-20")
+    assert {each.rule for each in found.obligations} == {"15c3-3(d)(2)"}
