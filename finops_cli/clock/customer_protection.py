@@ -11,6 +11,7 @@ from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import weakest
+from finops_cli.clock.states import state_by_day
 from finops_cli.domain.clock import Confidence, Obligation, Right, State
 from finops_cli.kb.chapters.clock import ClockRules
 
@@ -157,11 +158,7 @@ def _extend(term: _Term, found: Replayed) -> tuple[date, list[str]]:
 def _state(left: int, day: date, due: date, settlement: date) -> State:
     if day < settlement:
         return "not_started"
-    if not left:
-        return "cured"
-    if day > due:
-        return "breached"
-    return "due_today" if day == due else "running"
+    return state_by_day(not left, day, due)
 
 
 def buy_in_rights(

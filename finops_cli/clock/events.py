@@ -15,7 +15,7 @@ from finops_cli.domain.clock_facts import ClockEvent
 
 _MOVES_SHARES = ("purchase", "borrow", "delivery", "allocation")
 _HOUR = "T"
-"""What a moment with an hour holds, and a day does not."""
+"""The letter between the day and the hour of a moment."""
 _LAST_MINUTE = time(23, 59)
 _WITH_QTY = ("purchase", "borrow", "delivery", "allocation", "customer_delivery", "receipt")
 
@@ -40,19 +40,33 @@ class Event(NamedTuple):
         shares = f" of {self.qty:,}" if self.qty else ""
         return f"{self.given.type}{name}{shares} at {format_moment(self.at)}"
 
+    @property
+    def has_hour(self) -> bool:
+        """True if the moment has an hour, False for a day alone."""
+        return _HOUR in self.given.at
+
+    @property
+    def why_not_counted(self) -> str | None:
+        """The reason why a purchase, borrow or allocation counts for nothing; None if it counts."""
+        if self.given.bona_fide is False:
+            return f"{self.label} does not count: not bona fide (204(f))"
+        if self.given.net_position == "short":
+            return f"{self.label} does not count: the net position is short"
+        return None
+
 
 def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
     """Check the events and sort them by moment. Raises Refused naming the event."""
     found = []
-    named: set[ClockEvent] = set()
+    seen: set[ClockEvent] = set()
     for number, event in enumerate(given):
         place = f"events/{number}"
         at = read_moment(f"{place}/at", event.at)
         if lacks_hour(event):
             at = datetime.combine(at.date(), _LAST_MINUTE)
-        if event.id is not None and event in named:
+        if event.id is not None and event in seen:
             raise Refused(f"{place}/id", event.id, "an event that is given once", RULE)
-        named.add(event)
+        seen.add(event)
         check_covered(f"{place}/at", at.date(), calendar)
         _check(event, at.date(), place, calendar)
         found.append(Event(at, number, event))
@@ -96,12 +110,6 @@ def share_event(event: Event, as_of: datetime, known_from: time) -> ShareEvent:
     settled = None if given.settled_on is None else date.fromisoformat(given.settled_on)
     if settled is not None and datetime.combine(settled, known_from) > as_of:
         settled = None
-    refused: str | None = None
-    if given.type != "delivery":
-        if given.bona_fide is False:
-            refused = f"{event.label} does not count: not bona fide (204(f))"
-        elif given.net_position == "short":
-            refused = f"{event.label} does not count: the net position is short"
     named = given.for_settlement_date
     return ShareEvent(
         kind=given.type,
@@ -111,5 +119,5 @@ def share_event(event: Event, as_of: datetime, known_from: time) -> ShareEvent:
         settled_on=settled,
         shown_flat=given.net_position in ("long", "flat"),
         lot_named=None if named is None else date.fromisoformat(named),
-        refused=refused,
+        refused=None if given.type == "delivery" else event.why_not_counted,
     )

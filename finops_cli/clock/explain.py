@@ -34,7 +34,7 @@ def _with_days(obligation: Obligation, calendar: Calendar) -> Obligation:
     start, end = date.fromisoformat(obligation.start_date), date.fromisoformat(last)
     nominal = date.fromisoformat(obligation.nominal_date or last)
     before_first = start
-    if obligation.due_time is None and counter == "settlement":
+    if counter == "settlement":
         before_first -= timedelta(1)  # the threshold counter begins with its first day
     days = [
         CountedDay(

@@ -50,7 +50,10 @@ class Facts:
     venue: str
     security_type: str
     owes_delivery: bool
-    """True for a fail to deliver, False for a fail to receive."""
+    """True for a fail to deliver, False for a fail to receive.
+
+    The direction decides. `has_delivery_obligation` of the cards differs: side Sell is enough.
+    """
     assumptions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 from finops_cli.clock.close_out import assumed_facts
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot
 from finops_cli.clock.market_calendar import Calendar
+from finops_cli.clock.moments import format_moment
 from finops_cli.clock.replay import Replayed
-from finops_cli.domain.clock import BoxState, Obligation, PenaltyBox, State
+from finops_cli.clock.states import state_by_day
+from finops_cli.domain.clock import BoxState, Obligation, PenaltyBox
 from finops_cli.kb.chapters.clock import ClockRules
 
 
@@ -51,7 +53,7 @@ def _box(holder: str, lots: list[OpenLot], calendar: Calendar, rules: ClockRules
         holder=holder,
         state=state,
         preborrow_required=state != "released",
-        opened=f"{min(_due(lot) for lot in kept):%Y-%m-%dT%H:%M}",
+        opened=format_moment(min(_due(lot) for lot in kept)),
         uncured_qty=sum(lot.uncured or 0 for lot in kept),
         purchased_qty=sum(lot.bought for lot in kept),
         released_on=None if waiting else str(max(days)),
@@ -135,7 +137,7 @@ def _notice(
         due_time=None,
         counting="settlement days",
         days_left=None if sent else calendar.count(day, due, "settlement"),
-        state=_notice_state(sent, day, due),
+        state=state_by_day(sent is not None, day, due),
         remedy=("notice",),
         assumed=assumed,
         evidence=(sent.label,) if sent else (),
@@ -150,18 +152,11 @@ _NOTICES = {
 }
 
 
-def _notice_state(sent: Event | None, day: date, due: date) -> State:
-    if sent is not None:
-        return "cured"
-    return "breached" if day > due else "due_today"
-
-
 def _sent_notice(events: list[Event], rule: str, start: datetime) -> Event | None:
+    """The first notice of `rule` from `start` on; a day without an hour can be that day."""
     for event in events:
-        if (
-            event.given.type == "notice"
-            and event.given.rule == rule
-            and event.at.date() >= start.date()
-        ):
+        if event.given.type != "notice" or event.given.rule != rule:
+            continue
+        if event.at >= (start if event.has_hour else datetime.combine(start, time.min)):
             return event
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple
 
 from finops_cli.clock.events import Event, lacks_hour, read_events, share_event
@@ -27,6 +28,14 @@ class Replayed(NamedTuple):
     events: list[Event]
     positions: list[Position]
     """The history up to the moment; empty without one."""
+
+
+class _Step(NamedTuple):
+    """Something that happens at a moment; at one moment, events (rank 0) come first."""
+
+    at: datetime
+    rank: int
+    run: Callable[[], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,26 +205,29 @@ class Replay:
             raise Refused(found.field, found.qty, f"at most {before + new:,}", "clock.strictest")
         self._fall(fell, found.at)
         if new:
-            self._credit(self.open_lot(found.lot_of(new), is_assumed=False))
+            self.credit(self.open_lot(found.lot_of(new), is_assumed=False))
 
     def _begin(self, found: Position) -> None:
         """Take the first row as the fail's first quantity."""
         for shares in self._arrived(found.at):
             shares.arrived = shares.qty
         if found.first_settlement is None and found.qty:
-            self._credit(self.open_lot(found.lot_of(found.qty), is_assumed=False))
+            self.credit(self.open_lot(found.lot_of(found.qty), is_assumed=False))
 
     def _fall(self, qty: int, at: datetime) -> None:
         """Lower the position: shares of known events first, then a delivery."""
         for shares in self._arrived(at):
-            taken = min(qty, shares.qty - shares.arrived)
-            shares.arrived += taken
-            qty -= taken
+            if not qty:
+                return
+            used = min(qty, shares.qty - shares.arrived)
+            shares.arrived += used
+            qty -= used
             if shares.kind == "delivery":
                 continue
+            rest = used
             for lot in by_deadline(lot for lot in self.lots if lot.covers):
-                taken = lot.take_arrival(shares, taken, at)
-            deliver(self.lots, taken, at)
+                rest = lot.take_arrival(shares, rest, at)
+            deliver(self.lots, rest, at)
         deliver(self.lots, qty, at)
 
     def _arrived(self, moment: datetime) -> list[ShareEvent]:
@@ -232,7 +244,7 @@ class Replay:
         ]
         return sorted(found, key=lambda shares: shares.kind != "delivery")
 
-    def _credit(self, lot: OpenLot) -> None:
+    def credit(self, lot: OpenLot) -> None:
         """Give the pre-fail credit of 204(e): all of its conditions, or nothing (section 7.4)."""
         if lot.deadline is None:
             return
@@ -253,10 +265,6 @@ class Replay:
                 lot.evidence.append(f"pre-fail credit, 204(e): {shares.label}")
                 lot.cover(shares, lot.uncovered)
 
-    def credit_given(self, lot: OpenLot) -> None:
-        """Give the pre-fail credit to a lot that the record gives, when it fails."""
-        self._credit(lot)
-
 
 def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
     """Replay the events and the history of a fail. Raises Refused."""
@@ -269,19 +277,16 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
         if lacks_hour(event.given)
     ]
     positions = read_positions(facts, calendar, rules)
-    steps: list[tuple[datetime, int, Callable[[], None]]] = [
-        (event.at, 0, lambda event=event: state.take(event))  # type: ignore[misc]
-        for event in events
-    ]
+    steps = [_Step(event.at, 0, partial(state.take, event)) for event in events]
     if positions:
         state.has_history = True
-        steps += [(each.at, 1, lambda each=each: state.move_to(each)) for each in positions]  # type: ignore[misc]
+        steps += [_Step(each.at, 1, partial(state.move_to, each)) for each in positions]
         _open_late_history(state, positions[0])
     else:
         steps += _open_given(state, moment)
-    for at, _, run in sorted(steps, key=lambda step: step[:2]):
-        state.advance(at)
-        run()
+    for step in sorted(steps, key=lambda step: (step.at, step.rank)):
+        state.advance(step.at)
+        step.run()
     state.advance(moment)
     if positions:
         facts.warnings += series_warnings(facts, positions, calendar, rules)
@@ -295,14 +300,15 @@ def _open_late_history(state: Replay, first: Position) -> None:
         state.open_lot(given, is_assumed=state.facts.basis == "age_days")
 
 
-def _open_given(state: Replay, moment: datetime) -> list[tuple[datetime, int, Callable[[], None]]]:
+def _open_given(state: Replay, moment: datetime) -> list[_Step]:
+    """Open the lots of the record; return the steps that give their pre-fail credit."""
     facts = state.facts
     assumed = facts.basis == "age_days" and not facts.given.lots
-    steps: list[tuple[datetime, int, Callable[[], None]]] = []
+    steps = []
     for given in given_lots(facts, state.calendar, state.rules):
         lot = state.open_lot(given, assumed)
         if facts.given.events and lot.opens <= moment:
-            steps.append((lot.opens, 1, lambda lot=lot: state.credit_given(lot)))  # type: ignore[misc]
+            steps.append(_Step(lot.opens, 1, partial(state.credit, lot)))
     return steps
 
 

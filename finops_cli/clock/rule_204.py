@@ -57,7 +57,7 @@ def deadline_of(
     nominal = calendar.add(start, term.days, term.counter)
     due, notes = _opening(nominal, term, calendar)
     plural = "" if term.days == 1 else "s"
-    after = "trade date" if start is trade else "settlement date"
+    after = "trade date" if term.counter == "calendar" else "settlement date"
     confidences = [rules.sources[term.kb].confidence]
     if due != nominal or calendar.is_unsure(start, due, term.counter):
         confidences.append("interpretation")

@@ -14,7 +14,8 @@ from finops_cli.clock.lots import PARTICIPANT
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.clock.replay import Replayed
-from finops_cli.domain.clock import Obligation, State, Threshold
+from finops_cli.clock.states import state_by_day
+from finops_cli.domain.clock import Obligation, Threshold
 from finops_cli.kb.chapters.clock import ClockRules
 
 IsListed = Callable[[date], bool]
@@ -183,7 +184,7 @@ def _duty(
     covered = sum(event.qty for event in bought)
     source = rules.sources[run.kb]
     day = facts.as_of.day
-    state = _state(len(run.days) >= run.needed and covered >= qty, day, due)
+    state = state_by_day(len(run.days) >= run.needed and covered >= qty, day, due)
     assumed = ("settlement_date",) if any(lot.is_assumed for lot in found.lots) else ()
     return Obligation(
         rule=run.rule,
@@ -216,16 +217,7 @@ def _purchases(found: Replayed, after: datetime, due: date | None) -> list[Event
         event
         for event in found.events
         if event.given.type == "purchase"
-        and event.given.bona_fide is not False
-        and event.given.net_position != "short"
+        and event.why_not_counted is None
         and event.at > after
         and (due is None or event.at.date() <= due)
     ]
-
-
-def _state(is_closed_out: bool, day: date, due: date) -> State:
-    if is_closed_out:
-        return "cured"
-    if day > due:
-        return "breached"
-    return "due_today" if day == due else "running"

@@ -42,3 +42,11 @@ def test_fail_to_receive_with_side_sell_has_no_rule_204_duty() -> None:
     record = a_fail(cns_direction="FTR", side="Sell", clock_facts=facts)
     found = finops_cli.compute_clock(record, as_of="2026-11-20")
     assert {each.rule for each in found.obligations} == {"15c3-3(d)(2)"}
+
+
+def test_notice_before_the_hour_of_the_breach_is_no_notice_of_it() -> None:
+    """Rule: a notice with an hour counts from the moment that the box opens."""
+    sent = {"type": "notice", "at": "2026-11-18T09:00", "rule": "SHO-204(c)(1)"}
+    facts = {"settlement_date": "2026-11-17", "sale_type": "short", "events": [sent]}
+    found = finops_cli.compute_clock(a_fail(clock_facts=facts), as_of="2026-11-20")
+    assert [each.state for each in found.obligations if each.kind == "notice"] == ["breached"]
