@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -100,4 +101,4 @@ def _meets(each: SeriesDay, shares_outstanding: int | None, rules: ClockRules, n
     if each.last_sale is None:
         accepted = "the last sale price, where the issuer does not report"
         raise Refused(f"series/{number}/last_sale", "missing", accepted, RULE)
-    return each.last_sale * each.qty >= rules.list_min_value_usd
+    return Fraction(each.last_sale) * each.qty >= rules.list_min_value_usd

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from finops_cli.clock.moments import parse_day
 from finops_cli.clock.threshold_watch import SeriesDay
-from finops_cli.domain import exact_json
+from finops_cli.domain import exact_json, limits
 from finops_cli.errors import UsageError
 
 _FIX = "give lines with date (YYYY-MM-DD), qty, and last_sale where the issuer does not report"
 _WHOLE = re.compile(r"[0-9]{1,12}")
+_PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?")
+"""No exponent: a price is written out, and an exact product of it stays small."""
 
 
 def read_series(file: Path) -> Iterator[SeriesDay]:
@@ -61,10 +63,7 @@ def _day(file: Path, number: int, row: dict[str, Any]) -> SeriesDay:
 def _price(file: Path, number: int, text: str | None) -> Decimal | None:
     if text is None:
         return None
-    try:
-        price = Decimal(text)
-    except InvalidOperation as error:
-        raise UsageError(f"{file} line {number}: last_sale is {text}", _FIX) from error
-    if not price.is_finite() or price < 0:
-        raise UsageError(f"{file} line {number}: last_sale is {text}", _FIX)
-    return price
+    if not _PRICE.fullmatch(text):
+        shown = f"{text[: limits.SHOWN_CHARS]}. Expected dollars a share, such as 4.35."
+        raise UsageError(f"{file} line {number}: last_sale is {shown}", _FIX)
+    return Decimal(text)

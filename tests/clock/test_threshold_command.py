@@ -101,6 +101,7 @@ def test_threshold_half_a_percent_is_exact(
         (10_000, "5", True),
         (10_000, "5.00", True),
         (10_000, "4.9999", False),
+        (10_000, "4.99999999999999999999999999999", False),
         (9_999, "100", False),
         (15_000, "3.3334", True),
         (15_000, "3.3333", False),
@@ -144,6 +145,7 @@ def test_threshold_not_reporting_is_the_exact_value(
         ("2026-11-02,", SHARES, "line 2: qty is missing. Expected whole shares."),
         ("2026-11-02,1,NaN", SHARES, "line 2: last_sale is NaN"),
         ("2026-11-02,1,-2", SHARES, "line 2: last_sale is -2"),
+        ("2026-11-02,10000,9e999999", SHARES, "line 2: last_sale is 9e999999"),
         ("2026-11-02,1,2,3", SHARES, "line 2:"),
         (
             "2026-11-02,10000",
