@@ -9,9 +9,9 @@ counts. A file with a fault is refused, with all its faults. Memory holds the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from finops_cli.errors import UsageError
 from finops_cli.importers import dates
 from finops_cli.importers.cells import whole
 from finops_cli.importers.named_rows import KEYS, Key, NamedRows, read_named_rows
+from finops_cli.importers.row_files import Column, RowLayout
 from finops_cli.importers.threshold_days import ThresholdLists
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
@@ -32,16 +33,21 @@ from finops_cli.verify.schemas import unusable
 T = TypeVar("T", bound=Struct)
 _HISTORY = Codec("history-row", HistoryRow, {})
 _EVENT = Codec("clock-event", ClockEvent, {})
-_HISTORY_CELLS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(KEYS, str),
-    "date": dates.parse_date,
-    "qty": whole,
-    "new": whole,
-    "open_qty": whole,
-    "sale_type": str,
-    "trade_date": dates.parse_date,
-}
-"""How a cell of a history file is read."""
+_DATE = Column(dates.parse_date, dates.DATE_ACCEPTED)
+_SHARES = Column(whole, "a whole number of shares, such as 5000 or 5,000")
+_HISTORY_LAYOUT = RowLayout(
+    {
+        **dict.fromkeys(KEYS, Column(str)),
+        "date": _DATE,
+        "qty": _SHARES,
+        "new": _SHARES,
+        "open_qty": _SHARES,
+        "sale_type": Column(str),
+        "trade_date": _DATE,
+    },
+    required=(("date",), ("qty",), KEYS),
+)
+_EVENT_LAYOUT = RowLayout(None)
 
 
 class Series(Generic[T]):
@@ -187,13 +193,15 @@ def _refuse(path: str, value: str, accepted: str) -> Problem:
 
 def read_history(path: Path) -> Series[HistoryRow]:
     """Read the history of fails, CSV or JSON Lines. Raises UsageError that lists every fault."""
-    rows = read_named_rows(path, _HISTORY, _HISTORY_CELLS, _check_history, limits.HISTORY_ROWS)
+    rows = read_named_rows(
+        path, _HISTORY, _HISTORY_LAYOUT, _check_history, most=limits.HISTORY_ROWS
+    )
     return Series(str(path), rows)
 
 
 def read_events(path: Path) -> Series[ClockEvent]:
     """Read the events of fails, JSON Lines. Raises UsageError that lists every fault."""
-    rows = read_named_rows(path, _EVENT, None, _check_event, limits.CLOCK_EVENTS)
+    rows = read_named_rows(path, _EVENT, _EVENT_LAYOUT, _check_event, most=limits.CLOCK_EVENTS)
     return Series(str(path), rows)
 
 
