@@ -51,6 +51,10 @@ class Replay:
     """Purchases, borrows and deliveries so far, in the order of time."""
     position: int | None = None
     """The open shares by the history; None before its first row."""
+    shown_days: frozenset[date] = frozenset()
+    """The days whose closing position the history shows, gaps included."""
+    held: list[Callable[[], None]] = field(default_factory=list)
+    """Events of the day that wait for the lots which the close of the day opens."""
 
     @property
     def has_duty(self) -> bool:
@@ -100,14 +104,28 @@ class Replay:
         """Apply an event to the lots."""
         kind = event.given.type
         if kind == "allocation":
-            self._allocate(event)
+            self._hold(event.at, partial(self._allocate, event))
         elif kind in (*_MEANS, "delivery"):
             shares = share_event(event, self.facts.as_of.moment, self.rules.times.close)
             self.moving.append(shares)
             if kind == "delivery":
                 self._deliver(shares)
+            elif shares.settled_on == event.at.date():
+                self._buy(shares)  # the position at the close has these shares already
             else:
-                self._buy(shares)
+                self._hold(event.at, partial(self._buy, shares))
+
+    def _hold(self, at: datetime, step: Callable[[], None]) -> None:
+        """Run `step`, at the close of the day if the history shows only then what has failed.
+
+        A fail exists from the end of regular hours; the history knows it from the close on.
+        """
+        day = at.date()
+        is_known_later = day in self.shown_days and self.ends_regular_hours(day) <= at
+        if is_known_later and at <= datetime.combine(day, self.rules.times.close):
+            self.held.append(step)
+        else:
+            step()
 
     def _existing(self, at: datetime, named: date | None) -> list[OpenLot]:
         """The lots that have failed by `at` and want shares, in the order of their deadlines."""
@@ -193,9 +211,15 @@ class Replay:
         """Bring the lots to the quantity of a history row, or of a day without one (6.1)."""
         before = self.position
         self.position = found.qty
-        if before is None:
-            self._begin(found)
-            return
+        lot = self._begin(found) if before is None else self._change(found, before)
+        held, self.held = self.held, []
+        for step in held:
+            step()
+        if lot is not None:
+            self.credit(lot)
+
+    def _change(self, found: Position, before: int) -> OpenLot | None:
+        """Lower the lots from the position `before`; return the lot that failed new, if any."""
         new = found.new
         if new is None:
             arrived = sum(shares.qty - shares.arrived for shares in self._arrived(found.at))
@@ -204,15 +228,15 @@ class Replay:
         if fell < 0:
             raise Refused(found.field, found.qty, f"at most {before + new:,}", "clock.strictest")
         self._fall(fell, found.at)
-        if new:
-            self.credit(self.open_lot(found.lot_of(new), is_assumed=False))
+        return self.open_lot(found.lot_of(new), is_assumed=False) if new else None
 
-    def _begin(self, found: Position) -> None:
-        """Take the first row as the fail's first quantity."""
+    def _begin(self, found: Position) -> OpenLot | None:
+        """Take the first row as the fail's first quantity; return its lot if it is a new one."""
         for shares in self._arrived(found.at):
             shares.arrived = shares.qty
         if found.first_settlement is None and found.qty:
-            self.credit(self.open_lot(found.lot_of(found.qty), is_assumed=False))
+            return self.open_lot(found.lot_of(found.qty), is_assumed=False)
+        return None
 
     def _fall(self, qty: int, at: datetime) -> None:
         """Lower the position: shares of known events first, then a delivery."""
@@ -254,6 +278,8 @@ class Replay:
             if each.holder == PARTICIPANT and each.settlement <= lot.settlement
         )
         for shares in self.moving:
+            if not lot.uncovered:
+                return
             is_early = lot.trade < shares.at.date() and shares.at <= lot.opens
             if shares.kind not in lot.deadline.remedy or not is_early:
                 continue
@@ -280,6 +306,7 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
     steps = [_Step(event.at, 0, partial(state.take, event)) for event in events]
     if positions:
         state.has_history = True
+        state.shown_days = frozenset(each.day for each in positions if not each.is_snapshot)
         steps += [_Step(each.at, 1, partial(state.move_to, each)) for each in positions]
         _open_late_history(state, positions[0])
     else:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import finops_cli
+from finops_cli.domain.clock import Clock
 from tests.support.records import a_fail
+
+Object = dict[str, Any]
 
 
 def test_purchase_without_an_hour_counts_from_the_end_of_the_day() -> None:
@@ -50,3 +55,72 @@ def test_notice_before_the_hour_of_the_breach_is_no_notice_of_it() -> None:
     facts = {"settlement_date": "2026-11-17", "sale_type": "short", "events": [sent]}
     found = finops_cli.compute_clock(a_fail(clock_facts=facts), as_of="2026-11-20")
     assert [each.state for each in found.obligations if each.kind == "notice"] == ["breached"]
+
+
+def compute(events: list[Object], as_of: str, **facts: object) -> Clock:
+    """Compute the clock of 1,000 shares with these events."""
+    record = a_fail(qty=1000, reg_sho_threshold=False, clock_facts={"events": events, **facts})
+    return finops_cli.compute_clock(record, as_of=as_of)
+
+
+def duties(found: Clock) -> list[tuple[str | None, str, int | None]]:
+    """Return lot, state and open shares of each duty of Rule 204."""
+    return [
+        (each.lot, each.state, each.open_qty)
+        for each in found.obligations
+        if each.kind == "duty" and each.rule.startswith("SHO-204")
+    ]
+
+
+@pytest.mark.parametrize("has_history", [False, True])
+@pytest.mark.parametrize(
+    ("settlement", "at", "state", "open_qty"),
+    [
+        ("2026-11-27", "2026-11-27T12:59", "breached", 1000),
+        ("2026-11-27", "2026-11-27T13:00", "breached", 400),
+        ("2026-11-27", "2026-11-27T14:30", "breached", 400),
+        ("2026-11-27", "2026-11-27T16:00", "breached", 400),
+        ("2026-11-17", "2026-11-17T15:59", "breached", 1000),
+        ("2026-11-17", "2026-11-17T16:00", "breached", 400),
+    ],
+)
+def test_purchase_from_the_close_of_regular_hours_covers(
+    settlement: str, at: str, state: str, open_qty: int, has_history: bool
+) -> None:
+    """Rule: a fail exists from the end of regular hours, 13:00 on an early close, so a purchase
+    covers a lot from then on; a history, which is known at 16:00, gives the same.
+    """
+    bought = {"type": "purchase", "at": at, "qty": 600}
+    rows = {"fail_history": [{"date": settlement, "qty": 1000}]} if has_history else {}
+    found = compute([bought], "2026-12-02", settlement_date=settlement, sale_type="short", **rows)
+    assert duties(found) == [(settlement, state, open_qty)]
+
+
+def test_purchase_held_to_the_close_covers_earliest_due() -> None:
+    """Rule: a purchase of an early close goes to the lot that is due first, here the new one."""
+    rows = [
+        {"date": "2026-11-25", "qty": 1000, "sale_type": "long"},
+        {"date": "2026-11-27", "qty": 1500, "new": 500, "sale_type": "short"},
+    ]
+    bought = {"type": "purchase", "at": "2026-11-27T14:00", "qty": 500}
+    found = compute([bought], "2026-11-30", settlement_date="2026-11-25", fail_history=rows)
+    assert duties(found) == [("2026-11-25", "running", 1000), ("2026-11-27", "cured", 0)]
+
+
+def test_allocation_after_an_early_close_reaches_the_lot() -> None:
+    """Rule: an allocation is held to the close like a purchase."""
+    moved = {"type": "allocation", "at": "2026-11-27T14:00", "qty": 400, "to": "BD-1"}
+    rows = [{"date": "2026-11-27", "qty": 1000}]
+    found = compute([moved], "2026-11-28", settlement_date="2026-11-27", fail_history=rows)
+    assert [(lot.holder, lot.qty) for lot in found.lots] == [("participant", 600), ("BD-1", 400)]
+
+
+def test_early_purchase_after_a_full_credit_is_not_credited() -> None:
+    """Rule: the first purchase that covers the whole fail is the credit of 204(e); no second one
+    is named with no shares.
+    """
+    early = {"type": "purchase", "at": "2026-11-17T10:00", "qty": 1000, "net_position": "flat"}
+    events = [early | {"id": "A"}, early | {"id": "B", "at": "2026-11-17T11:00"}]
+    found = compute(events, "2026-11-19", settlement_date="2026-11-17", sale_type="short")
+    credits = [text for text in found.obligations[0].evidence if "pre-fail credit" in text]
+    assert credits == ["pre-fail credit, 204(e): purchase A of 1,000 at 2026-11-17T10:00"]

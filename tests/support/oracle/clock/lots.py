@@ -111,6 +111,7 @@ class Ledger:
         self.open_at_end: dict[date, int] = {}
         self.position = 0
         self.first_row = cal.FIRST
+        self.waiting: list[Event] = []
         self.has_history = any(is_known(row.date, facts.as_of) for row in facts.history)
         steps = self._steps()
         for moment, _, run in sorted(steps, key=lambda step: step[:2]):
@@ -176,7 +177,22 @@ class Ledger:
             if not lot.is_judged and lot.deadline < moment:
                 lot.is_judged, lot.uncured = True, lot.uncovered()
 
+    def _waits(self, event: Event) -> bool:
+        """True for an event between the end of regular hours and the end-of-day data."""
+        day = event.at.date()
+        if not self.has_history or not cal.settles(day) or not is_known(day, self.facts.as_of):
+            return False
+        is_shown = self.first_row <= day <= max(row.date for row in self.facts.history)
+        return is_shown and cal.close(day) <= event.at <= cal.at(day, 16)
+
     def _event(self, event: Event) -> None:
+        moves = event.type in ("purchase", "borrow", "allocation")
+        if moves and event.settled_on != event.at.date() and self._waits(event):
+            self.waiting.append(event)
+        else:
+            self._apply(event)
+
+    def _apply(self, event: Event) -> None:
         if event.type in ("purchase", "borrow") and event.counts():
             self._cover(event)
         elif event.type == "delivery":
@@ -303,14 +319,18 @@ class Ledger:
             if row and row.new is not None:
                 new = row.new
             self._fall(before + new - quantity, moment)
-        if new:
-            self._credit(self._open(row, day, new, is_assumed=False))
+        lot = self._open(row, day, new, is_assumed=False) if new else None
+        for event in self.waiting:
+            self._apply(event)
+        self.waiting = []
+        if lot:
+            self._credit(lot)
 
     def _credit(self, lot: Lot) -> None:
         """Cure a lot by a purchase or borrow before the fail (204(e), section 7.4)."""
         own = [other for other in self.lots if other.holder == "participant"]
         whole = sum(other.left for other in own if other.settlement <= lot.settlement)
-        if not lot.applies:
+        if not lot.applies or lot.uncovered() == 0:
             return
         for event in self.facts.events:
             is_early = lot.trade < event.at.date() and event.at <= lot.opens
