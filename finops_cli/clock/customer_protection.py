@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import NamedTuple
+from datetime import date, datetime, time
+from typing import Literal, NamedTuple
 
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
@@ -17,6 +17,7 @@ from finops_cli.kb.chapters.clock import ClockRules
 
 _OUTSIDE_FINRA_11810 = ("treasury", "municipal", "fund", "other")
 """Exempted, municipal and redeemable securities, and those of other markets (section 9.4)."""
+_Holder = Literal["counterparty", "ours"]
 _OWNED_SALES = ("long", "deemed_to_own")
 
 
@@ -50,7 +51,9 @@ def customer_duties(
     duties, earlier = [], 0
     for lot in lots:
         term = _term(lot.settlement, facts, calendar, rules)
-        duties.append(_duty(term, lot, earlier, facts, found, calendar, rules))
+        duties.append(
+            _duty(term, lot, earlier, facts=facts, found=found, calendar=calendar, rules=rules)
+        )
         earlier += lot.whole
     return duties
 
@@ -60,17 +63,16 @@ def _term(start: date, facts: Facts, calendar: Calendar, rules: ClockRules) -> _
     if facts.owes_delivery:
         days = rules.possession_business_days
         due = calendar.add(start, days, "business")
-        basis = f"{days} business days after settlement date"
         return _Term(
-            "15c3-3(m)",
-            "clock.15c3_3m",
-            due,
-            due,
-            "business",
-            "business days",
-            basis,
-            "customer_delivery",
-            (),
+            rule="15c3-3(m)",
+            kb="clock.15c3_3m",
+            due=due,
+            nominal=due,
+            counter="business",
+            counting="business days",
+            basis=f"{days} business days after settlement date",
+            cure="customer_delivery",
+            notes=(),
         )
     notes: tuple[str, ...] = ()
     if given.customer is None:
@@ -82,15 +84,15 @@ def _term(start: date, facts: Facts, calendar: Calendar, rules: ClockRules) -> _
     if due != nominal:
         notes = (*notes, f"{nominal} is not a business day: the last one before it")
     return _Term(
-        "15c3-3(d)(3)" if is_distribution else "15c3-3(d)(2)",
-        "clock.15c3_3d3" if is_distribution else "clock.15c3_3d2",
-        due,
-        nominal,
-        "calendar",
-        "calendar days",
-        f"{days} calendar days after settlement date",
-        "receipt",
-        notes,
+        rule="15c3-3(d)(3)" if is_distribution else "15c3-3(d)(2)",
+        kb="clock.15c3_3d3" if is_distribution else "clock.15c3_3d2",
+        due=due,
+        nominal=nominal,
+        counter="calendar",
+        counting="calendar days",
+        basis=f"{days} calendar days after settlement date",
+        cure="receipt",
+        notes=notes,
     )
 
 
@@ -98,6 +100,7 @@ def _duty(
     term: _Term,
     lot: OpenLot,
     earlier: int,
+    *,
     facts: Facts,
     found: Replayed,
     calendar: Calendar,
@@ -109,6 +112,10 @@ def _duty(
     in_time = [event for event in came if event.at.date() <= due]
     qty = lot.whole
     left = max(qty - max(sum(event.qty for event in in_time) - earlier, 0), 0)
+    if not facts.owes_delivery and (received := lot.gone_by(datetime.combine(due, time.max))):
+        # Events and the position tell of the same shares: the fewer that are left count.
+        left = min(left, qty - received)
+        notes.append(f"{received:,} received up to {due}, by the position")
     day = facts.as_of.day
     state = _state(left, day, due, lot.settlement)
     source = rules.sources[term.kb]
@@ -147,11 +154,14 @@ def _extend(term: _Term, found: Replayed) -> tuple[date, list[str]]:
         given = event.given
         if given.type != "extension" or given.rule != term.rule or given.until is None:
             continue
-        if event.at.date() <= due:
-            due = date.fromisoformat(given.until)
-            notes.append(f"{event.label}: extended to {given.until}")
-        else:
+        until = date.fromisoformat(given.until)
+        if event.at.date() > due:
             notes.append(f"{event.label} does not count: filed after {due}")
+        elif until <= due:
+            notes.append(f"{event.label} does not count: {until} is not after {due}")
+        else:
+            due = until
+            notes.append(f"{event.label}: extended to {until}")
     return due, notes
 
 
@@ -164,32 +174,41 @@ def _state(left: int, day: date, due: date, settlement: date) -> State:
 def buy_in_rights(
     facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> list[Right]:
-    """The rights to buy in: the counterparty's against us, or ours against it."""
+    """The rights to buy in: the counterparty's against us, or ours against it.
+
+    FINRA 11810 gives one for each settlement date whose shares are still open.
+    """
+    holder: _Holder = "counterparty" if facts.owes_delivery else "ours"
     rights = []
-    holder = "counterparty" if facts.owes_delivery else "ours"
     if facts.venue == "ex_clearing" and facts.security_type not in _OUTSIDE_FINRA_11810:
-        source = rules.sources["clock.finra11810"]
-        execution = calendar.add(facts.settlement_date, rules.buy_in_execution_days, "settlement")
-        notice = calendar.add(execution, -rules.buy_in_notice_days, "settlement")
-        rights.append(
-            Right(
-                rule="FINRA-11810",
-                citation=source.citation,
-                kb=source.kb,
-                holder=holder,  # type: ignore[arg-type]
-                earliest_notice_date=str(notice),
-                notice_by=f"{rules.times.notice_by:%H:%M}",
-                earliest_execution_date=str(execution),
-                basis=f"{rules.buy_in_execution_days} settlement days after settlement date",
-                evidence=(),
-                confidence=source.confidence,
-            )
-        )
+        days = sorted({lot.settlement for lot in found.lots if lot.open})
+        rights = [_bilateral_right(day, holder, calendar, rules) for day in days]
     notices = (event for event in found.events if event.given.type == "cns_buy_in_notice")
     return rights + [_cns_right(event, holder, calendar, rules) for event in notices]
 
 
-def _cns_right(event: Event, holder: str, calendar: Calendar, rules: ClockRules) -> Right:
+def _bilateral_right(
+    settlement: date, holder: _Holder, calendar: Calendar, rules: ClockRules
+) -> Right:
+    """The right of FINRA 11810 for the open shares of one settlement date."""
+    source = rules.sources["clock.finra11810"]
+    execution = calendar.add(settlement, rules.buy_in_execution_days, "settlement")
+    notice = calendar.add(execution, -rules.buy_in_notice_days, "settlement")
+    return Right(
+        rule="FINRA-11810",
+        citation=source.citation,
+        kb=source.kb,
+        holder=holder,
+        earliest_notice_date=str(notice),
+        notice_by=f"{rules.times.notice_by:%H:%M}",
+        earliest_execution_date=str(execution),
+        basis=f"{rules.buy_in_execution_days} settlement days after settlement date",
+        evidence=(f"the lot of {settlement} is open",),
+        confidence=source.confidence,
+    )
+
+
+def _cns_right(event: Event, holder: _Holder, calendar: Calendar, rules: ClockRules) -> Right:
     source = rules.sources["clock.nscc_buyin"]
     day = event.at.date()
     priority = calendar.add(day, rules.cns_priority_days, "settlement")
@@ -198,7 +217,7 @@ def _cns_right(event: Event, holder: str, calendar: Calendar, rules: ClockRules)
         rule="NSCC-buy-in",
         citation=source.citation,
         kb=source.kb,
-        holder=holder,  # type: ignore[arg-type]
+        holder=holder,
         earliest_notice_date=str(day),
         notice_by=None,
         earliest_execution_date=str(execution),

@@ -14,6 +14,11 @@ from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import ClockEvent
 
 _MOVES_SHARES = ("purchase", "borrow", "delivery", "allocation")
+_RULES = {
+    "extension": ("15c3-3(m)", "15c3-3(d)(2)", "15c3-3(d)(3)"),
+    "notice": ("SHO-204(c)(1)", "SHO-204(c)(2)"),
+}
+"""The rules that an event of a type can name."""
 _HOUR = "T"
 """The letter between the day and the hour of a moment."""
 _LAST_MINUTE = time(23, 59)
@@ -58,15 +63,18 @@ class Event(NamedTuple):
 def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
     """Check the events and sort them by moment. Raises Refused naming the event."""
     found = []
-    seen: set[ClockEvent] = set()
+    seen: dict[str, ClockEvent] = {}
     for number, event in enumerate(given):
         place = f"events/{number}"
         at = read_moment(f"{place}/at", event.at)
         if lacks_hour(event):
             at = datetime.combine(at.date(), _LAST_MINUTE)
-        if event.id is not None and event in seen:
-            raise Refused(f"{place}/id", event.id, "an event that is given once", RULE)
-        seen.add(event)
+        if event.id is not None and event.id in seen:
+            same = seen[event.id] == event
+            accepted = "an event that is given once" if same else "an id that no other event has"
+            raise Refused(f"{place}/id", event.id, accepted, RULE)
+        if event.id is not None:
+            seen[event.id] = event
         check_covered(f"{place}/at", at.date(), calendar)
         _check(event, at.date(), place, calendar)
         found.append(Event(at, number, event))
@@ -89,8 +97,9 @@ def _check(event: ClockEvent, day: date, place: str, calendar: Calendar) -> None
         raise Refused(f"{place}/qty", "missing", f"the shares of the {event.type}", RULE)
     if event.type == "allocation" and event.to is None:
         raise Refused(f"{place}/to", "missing", "the broker-dealer that gets the shares", RULE)
-    if event.type in ("extension", "notice") and event.rule is None:
-        raise Refused(f"{place}/rule", "missing", "the rule, such as 15c3-3(m)", RULE)
+    accepted = _RULES.get(event.type)
+    if accepted is not None and event.rule not in accepted:
+        raise Refused(f"{place}/rule", event.rule or "missing", ", ".join(accepted), RULE)
     if event.type == "extension":
         if event.until is None:
             raise Refused(f"{place}/until", "missing", "the day that it extends to", RULE)

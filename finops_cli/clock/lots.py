@@ -136,7 +136,11 @@ class OpenLot:
 
     def open_at(self, moment: datetime) -> int:
         """Shares that were open at a moment."""
-        return self.qty - sum(each.qty for each in self.delivered if each.at <= moment)
+        return self.qty - self.gone_by(moment)
+
+    def gone_by(self, moment: datetime) -> int:
+        """Shares that had left the lot at a moment."""
+        return sum(each.qty for each in self.delivered if each.at <= moment)
 
 
 def by_age(lots: Iterable[OpenLot]) -> list[OpenLot]:

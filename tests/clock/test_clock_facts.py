@@ -18,6 +18,8 @@ from tests.support.records import a_fail
 
 AS_OF = "2026-11-20"
 RANGE = "a date whose count stays between 2004-01-01 and 2028-12-31"
+NOTICES = "SHO-204(c)(1), SHO-204(c)(2)"
+EXTENDED = "15c3-3(m), 15c3-3(d)(2), 15c3-3(d)(3)"
 Object = dict[str, Any]
 
 
@@ -191,12 +193,25 @@ def compute(kb: KnowledgeBase, facts: Object, as_of: str = AS_OF, **changes: obj
             "missing",
             "the broker-dealer that gets the shares",
         ),
-        ({"events": [event("notice")]}, "events/0/rule", "missing", "the rule, such as 15c3-3(m)"),
+        ({"events": [event("notice")]}, "events/0/rule", "missing", NOTICES),
+        ({"events": [event("notice", rule="204(c)")]}, "events/0/rule", "204(c)", NOTICES),
         (
             {"events": [event("extension", until="2026-12-09")]},
             "events/0/rule",
             "missing",
-            "the rule, such as 15c3-3(m)",
+            EXTENDED,
+        ),
+        (
+            {"events": [event("extension", rule="SHO-204(c)(1)", until="2026-12-09")]},
+            "events/0/rule",
+            "SHO-204(c)(1)",
+            EXTENDED,
+        ),
+        (
+            {"events": [event("receipt", qty=5, id="A"), event("purchase", qty=5, id="A")]},
+            "events/1/id",
+            "A",
+            "an id that no other event has",
         ),
         (
             {"events": [event("extension", rule="15c3-3(m)")]},

@@ -60,7 +60,7 @@ def clock_block(
         "deadline_days": None if due is None else cal.count(facts.today, due, cal.settles),
         "penalty_boxes": [box_block(box) for box in boxes(facts, ledger)],
         "threshold": threshold_block(count),
-        "rights": rights(facts),
+        "rights": rights(facts, ledger),
         "costs": costs(facts, ledger),
         "card": card(facts, due),
     }
@@ -92,20 +92,21 @@ def card(facts: Facts, due: date | None) -> dict[str, Any]:
     }
 
 
-def rights(facts: Facts) -> list[dict[str, Any]]:
+def rights(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
     """Return who may buy in (9.4)."""
     found = []
     if facts.venue == "ex_clearing" and facts.security_type not in NO_FINRA_11810:
-        execution = cal.add(facts.settlement, 3, cal.settles)
-        found.append(
-            {
-                "rule": "FINRA-11810",
-                "holder": "counterparty" if facts.is_deliver else "ours",
-                "earliest_notice_date": iso(cal.add(execution, -2, cal.settles)),
-                "notice_by": "12:00",
-                "earliest_execution_date": iso(execution),
-            }
-        )
+        for day in dict.fromkeys(lot.settlement for lot in ledger.lots if lot.left > 0):
+            execution = cal.add(day, 3, cal.settles)
+            found.append(
+                {
+                    "rule": "FINRA-11810",
+                    "holder": "counterparty" if facts.is_deliver else "ours",
+                    "earliest_notice_date": iso(cal.add(execution, -2, cal.settles)),
+                    "notice_by": "12:00",
+                    "earliest_execution_date": iso(execution),
+                }
+            )
     for event in facts.events:
         if event.type == "cns_buy_in_notice":
             day = event.at.date()

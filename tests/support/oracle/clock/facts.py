@@ -23,6 +23,11 @@ NEEDED = {
     "cns_buy_in_notice": (),
 }
 
+RULES = {
+    "extension": ("15c3-3(m)", "15c3-3(d)(2)", "15c3-3(d)(3)"),
+    "notice": ("SHO-204(c)(1)", "SHO-204(c)(2)"),
+}
+
 __all__ = ["Event", "Facts", "Refused", "Row", "read_facts"]
 
 
@@ -135,6 +140,8 @@ def read_event(index: int, raw: dict[str, Any]) -> Event:
     for key in NEEDED[raw["type"]]:
         if raw.get(key) is None:
             raise Refused(f"{where}{key}", None)
+    if raw.get("rule") not in RULES.get(raw["type"], (raw.get("rule"),)):
+        raise Refused(f"{where}rule", raw.get("rule"))
     return Event(
         type=raw["type"],
         at=parse_moment(f"{where}at", raw["at"]),
@@ -233,6 +240,9 @@ def read_facts(record: dict[str, Any], option: str | None, source: str) -> Facts
     direction = record["cns_direction"]
     by_direction = "cns" if direction in ("FTD", "FTR") else "ex_clearing"
     events = [read_event(i, raw) for i, raw in enumerate(given.get("events") or [])]
+    ids = [raw["id"] for raw in given.get("events") or [] if raw.get("id") is not None]
+    if len(set(ids)) < len(ids):
+        raise Refused("events.id", ids)
     return Facts(
         record=record,
         given=given,

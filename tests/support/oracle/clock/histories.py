@@ -140,7 +140,7 @@ def random_event(rng: Random, settlement: date, *, is_deliver: bool, qty: int) -
         kinds = ("purchase",) * 8 + ("borrow",) * 3 + ("delivery",) * 3
         kinds += ("allocation", "customer_delivery", "extension", "notice", "cns_buy_in_notice")
     else:
-        kinds = ("receipt", "receipt", "receipt", "extension", "cns_buy_in_notice")
+        kinds = ("receipt",) * 4 + ("delivery", "delivery", "extension", "cns_buy_in_notice")
     kind = rng.choice(kinds)
     days = rng.choice((0, 0, 1, 1, 1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 36))
     at = _moment(rng, settlement, days)
@@ -178,7 +178,7 @@ def random_listing(rng: Random, settlement: date) -> Row:
 def _optional_facts(rng: Random) -> Row:
     fields: dict[str, tuple[float, Any]] = {
         "sale_type": (0.75, rng.choice(SALE_TYPES)),
-        "venue": (0.1, rng.choice(("cns", "ex_clearing"))),
+        "venue": (0.15, rng.choice(("cns", "ex_clearing"))),
         "security_type": (0.15, rng.choice(SECURITIES)),
         "customer": (0.5, chance(rng, 0.7)),
         "receivable": (0.2, rng.choice(("purchase", "distribution"))),
@@ -202,9 +202,11 @@ def random_record(seed: int) -> tuple[Row, str]:
     elif source < 0.5:
         facts["lots"] = random_lots(rng, settlement)
         qty = sum(row["qty"] for row in facts["lots"])
-    direction = rng.choice(("FTD",) * 14 + ("FTR", "FTR", "FTR", "N_A", "N_A"))
+    direction = rng.choice(("FTD",) * 14 + ("FTR",) * 4 + ("N_A",) * 3)
     side = {"FTD": "Sell", "FTR": "Buy"}.get(direction) or rng.choice(("Sell", "Buy"))
-    is_deliver = side == "Sell"
+    if chance(rng, 0.1):
+        side = "Buy" if side == "Sell" else "Sell"
+    is_deliver = direction == "FTD" or (direction == "N_A" and side == "Sell")
     count = rng.choice((0, 0, 1, 1, 2, 3, 4, 6, 10))
     events = [random_event(rng, settlement, is_deliver=is_deliver, qty=qty) for _ in range(count)]
     if events:

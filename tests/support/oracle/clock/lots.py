@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from tests.support.oracle.clock import calendar as cal
@@ -38,6 +38,8 @@ class Lot:
     is_credited: bool = False
     uncured: int = 0
     bought: int = 0
+    falls: list[tuple[date, int]] = field(default_factory=list)
+    """The days on which shares left the lot."""
 
     @property
     def opens(self) -> datetime:
@@ -52,6 +54,15 @@ class Lot:
     def uncovered(self) -> int:
         """Return the open shares that nothing covers."""
         return self.left - self.covered
+
+    def leave(self, shares: int, day: date) -> None:
+        """Take shares out of the lot."""
+        self.left -= shares
+        self.falls.append((day, shares))
+
+    def left_by(self, day: date) -> int:
+        """Return the shares that were gone at the end of a day."""
+        return sum(shares for when, shares in self.falls if when <= day)
 
     def by_deadline(self) -> tuple[object, ...]:
         """Return the order of purchases: the earliest deadline, then the oldest."""
@@ -248,7 +259,7 @@ class Ledger:
                     part.qty, part.left = part.qty + shares, part.left + shares
                     break
             else:
-                part = replace(lot, holder=event.to, qty=shares, left=shares, covered=0)
+                part = replace(lot, holder=event.to, qty=shares, left=shares, covered=0, falls=[])
                 self.lots.append(part)
 
     def _lower(self, shares: int, moment: datetime) -> int:
@@ -256,10 +267,12 @@ class Ledger:
         lots = sorted((lot for lot in self.lots if lot.opens <= moment), key=Lot.by_age)
         for lot in lots:
             taken = min(shares, lot.uncovered())
-            lot.left, shares = lot.left - taken, shares - taken
+            lot.leave(taken, moment.date())
+            shares -= taken
         for lot in lots:
             taken = min(shares, lot.left)
-            lot.left, shares = lot.left - taken, shares - taken
+            lot.leave(taken, moment.date())
+            shares -= taken
             self._uncover(lot, taken)
         return shares
 
@@ -296,7 +309,8 @@ class Ledger:
             for pair in event.covers:
                 part = min(taken, pair[1])
                 pair[1], taken = pair[1] - part, taken - part
-                pair[0].left, pair[0].covered = pair[0].left - part, pair[0].covered - part
+                pair[0].leave(part, moment.date())
+                pair[0].covered -= part
             self._lower(taken, moment)
         self._lower(shares, moment)
 

@@ -170,7 +170,7 @@ def _extended(facts: Facts, rule: str, due: date) -> date:
     """Return the due day after the extensions that were filed in time."""
     for event in facts.events:
         if event.type == "extension" and event.rule == rule and event.at.date() <= due:
-            due = event.until or due
+            due = max(due, event.until or due)
     return due
 
 
@@ -188,6 +188,8 @@ def _customer_duties(
         received = max(0, _received(facts, event_type, due) - earlier)
         earlier += lot.whole
         open_qty = max(0, lot.whole - received)
+        if event_type == "receipt":
+            open_qty = min(open_qty, lot.whole - lot.left_by(due))
         state = state_by_day(facts.today, lot.settlement, due, is_cured=open_qty == 0)
         closings = [day for day in cal.CLOSINGS if lot.settlement < day <= first_due]
         unsure = kind is cal.business and any(day not in SURE_BUSINESS_CLOSINGS for day in closings)
