@@ -11,6 +11,7 @@ from finops_cli.kb.chapters.clock import ClockRules, compile_clock
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
+from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
@@ -40,6 +41,7 @@ class KnowledgeBase:
     evaluation: EvaluationSettings
     calendar: CalendarRules
     clock: ClockRules
+    imports: ImportSettings
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -74,6 +76,7 @@ def compile_with(
         evaluation=compile_evaluation(c),
         calendar=compile_calendar(c),
         clock=compile_clock(c, all_entries),
+        imports=compile_imports(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

@@ -27,6 +27,7 @@ CHAPTERS = {
     "replies": "Replies of models",
     "models": "Calling models",
     "guard": "Personal data",
+    "import": "Reading files of a desk",
     "reasoning": "Reasoning of training examples",
     "training-data": "Training data",
     "quantization": "Quantization",
