@@ -180,7 +180,7 @@ def _card(facts: Facts, card_days: int | None, due: str | None, calendar: Calend
     if card_days is None:
         return CardDeadline(None, None, None)
     deadline = f"T+{card_days}"
-    if not facts.is_equity or facts.venue != "cns":
+    if not facts.is_under("SHO") or facts.venue != "cns":
         return CardDeadline(deadline, None, None)
     day = calendar.add(facts.settlement_date, card_days, "settlement")
     later = None if due is None else calendar.count(date.fromisoformat(due), day, "settlement")

@@ -44,7 +44,7 @@ def _why_not(facts: Facts) -> str:
     """Say why no deadline applies."""
     if facts.venue != "cns":
         return _NO_AGENCY
-    return NOT_IN_FORCE if facts.is_equity else _OTHER_RULES[facts.security_type]
+    return NOT_IN_FORCE if facts.is_under("SHO") else _OTHER_RULES[facts.security_type]
 
 
 def not_applicable(

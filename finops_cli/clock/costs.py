@@ -13,8 +13,6 @@ from finops_cli.clock.replay import Replayed
 from finops_cli.domain.clock import CostItem
 from finops_cli.kb.chapters.clock import ClockRules
 
-_OTHER_CHARGE = "municipal"
-"""Municipal securities have another charge, which is not computed."""
 _CENT = Decimal("0.01")
 _PERCENT = Decimal(100)
 _EXACT = Context(prec=200)
@@ -29,10 +27,11 @@ def cost_items(
         return []
     known = last_known_day(facts, calendar, rules)
     total = sum(lot.open for lot in found.lots)
-    is_charged = facts.venue == "cns" and facts.as_of.day >= rules.fails_charge_from
+    is_charged = facts.venue == "cns" and facts.is_under("NSCC-fails-charge")
+    is_charged = is_charged and facts.as_of.day >= rules.fails_charge_from
     items = []
     for lot in by_age(found.lots):
-        if lot.open and facts.security_type != _OTHER_CHARGE:
+        if lot.open and facts.is_under("15c3-1"):
             items.append(_capital_charge(lot, facts, calendar, rules))
         if lot.open and is_charged and lot.settlement <= known:
             items.append(_fails_charge(lot, total, known, facts, calendar, rules))

@@ -15,8 +15,6 @@ from finops_cli.clock.states import state_by_day
 from finops_cli.domain.clock import Confidence, Obligation, Right, State
 from finops_cli.kb.chapters.clock import ClockRules
 
-_OUTSIDE_FINRA_11810 = ("treasury", "municipal", "fund", "other")
-"""Exempted, municipal and redeemable securities, and those of other markets (section 9.4)."""
 _Holder = Literal["counterparty", "ours"]
 _OWNED_SALES = ("long", "deemed_to_own")
 
@@ -39,6 +37,8 @@ def customer_duties(
 ) -> list[Obligation]:
     """The duty of 15c3-3 that this fail has: to get the securities in, or to ask for time."""
     given = facts.given
+    if not facts.is_under("15c3-3"):
+        return []
     lots = [lot for lot in by_age(found.lots) if lot.holder == PARTICIPANT]
     if facts.owes_delivery:
         if not given.customer:
@@ -180,9 +180,11 @@ def buy_in_rights(
     """
     holder: _Holder = "counterparty" if facts.owes_delivery else "ours"
     rights = []
-    if facts.venue == "ex_clearing" and facts.security_type not in _OUTSIDE_FINRA_11810:
+    if facts.venue == "ex_clearing" and facts.is_under("FINRA-11810"):
         days = sorted({lot.settlement for lot in found.lots if lot.open})
         rights = [_bilateral_right(day, holder, calendar, rules) for day in days]
+    if not facts.is_under("NSCC-buy-in"):
+        return rights
     notices = (event for event in found.events if event.given.type == "cns_buy_in_notice")
     return rights + [_cns_right(event, holder, calendar, rules) for event in notices]
 

@@ -13,11 +13,10 @@ from finops_cli.clock.refusal import Refused, refuse_outside
 from finops_cli.domain.clock import AsOfSource, SettlementBasis
 from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord
-from finops_cli.kb.chapters.clock import ClockRules
+from finops_cli.kb.chapters.clock import ClockRules, RuleFamily
 
 RULE = "clock.strictest"
 NO_FACTS = ClockFacts()
-EQUITIES = ("equity", "etf", "adr")
 _LONGEST_WAY = timedelta(14)
 """More calendar days than any trade takes to settle."""
 
@@ -49,6 +48,8 @@ class Facts:
     sale_type: str
     venue: str
     security_type: str
+    rules_of_type: frozenset[str]
+    """The `RuleFamily`s that reach this type of security."""
     owes_delivery: bool
     """True for a fail to deliver, False for a fail to receive.
 
@@ -57,10 +58,14 @@ class Facts:
     assumptions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def is_under(self, rule: RuleFamily) -> bool:
+        """True if `rule` reaches this type of security (kb: `clock.security_types`)."""
+        return rule in self.rules_of_type
+
     @property
-    def is_equity(self) -> bool:
-        """True for the securities that Rule 204 is about."""
-        return self.security_type in EQUITIES
+    def has_close_out_duty(self) -> bool:
+        """True for a fail to deliver, at a clearing agency, of a security under Regulation SHO."""
+        return self.owes_delivery and self.venue == "cns" and self.is_under("SHO")
 
 
 def resolve_as_of(record: FailRecord, option: AsOf | None) -> AsOf | None:
@@ -111,6 +116,9 @@ def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: Clock
         assumptions.append(f"settlement_date absent: {settlement} is taken from age_days")
     elif (age := _age(settlement, as_of.day, calendar)) != record.age_days:
         warnings.append(f"age_days is {record.age_days}, the dates give {age}")
+    security_type = _security_type(record, given, rules, assumptions)
+    if not rules.rules_by_type[security_type]:
+        warnings.append(f"security_type {security_type}: out of scope, no date is computed")
     facts = Facts(
         record=record,
         given=given,
@@ -121,7 +129,8 @@ def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: Clock
         cycle_days=cycle_days(trade, rules),
         sale_type=given.sale_type or "unknown",
         venue=given.venue or ("ex_clearing" if record.cns_direction == "N_A" else "cns"),
-        security_type=_security_type(record, given, rules, assumptions),
+        security_type=security_type,
+        rules_of_type=rules.rules_by_type[security_type],
         owes_delivery=record.cns_direction == "FTD"
         or (record.cns_direction == "N_A" and record.side == "Sell"),
         assumptions=assumptions,

@@ -56,12 +56,6 @@ class Replay:
     held: list[Callable[[], None]] = field(default_factory=list)
     """Events of the day that wait for the lots which the close of the day opens."""
 
-    @property
-    def has_duty(self) -> bool:
-        """True if Rule 204 is about this fail (section 5.1)."""
-        facts = self.facts
-        return facts.owes_delivery and facts.venue == "cns" and facts.is_equity
-
     def advance(self, moment: datetime) -> None:
         """Judge the lots whose deadline lies before `moment`."""
         for lot in self.lots:
@@ -88,7 +82,7 @@ class Replay:
             opens=self.ends_regular_hours(given.settlement),
             rule=rule,
             kb=kb,
-            deadline=deadline if self.has_duty else None,
+            deadline=deadline if self.facts.has_close_out_duty else None,
             is_assumed=is_assumed,
         )
         self.lots.append(lot)

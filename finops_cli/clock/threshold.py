@@ -39,7 +39,7 @@ def threshold_duty(
 
     Raises Refused.
     """
-    if not (facts.owes_delivery and facts.venue == "cns" and facts.is_equity):
+    if not facts.has_close_out_duty:
         return None, []
     is_listed = _listing(facts, last_known_day(facts, calendar, rules), calendar)
     if is_listed is None:

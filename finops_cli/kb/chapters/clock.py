@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from finops_cli.domain.clock import Confidence
+from finops_cli.domain.clock_facts import SecurityType
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.compiler import Compiler, parse_date
 from finops_cli.kb.entries import AnyEntry, Bands, Lookup, Rule
+
+RuleFamily = Literal["SHO", "15c3-1", "15c3-3", "FINRA-11810", "NSCC-buy-in", "NSCC-fails-charge"]
+"""A rule, or rules that reach the same types of security (kb: `clock.security_types`)."""
 
 
 class Source(NamedTuple):
@@ -88,6 +92,8 @@ class ClockRules:
     treasury_issuers: frozenset[str]
     """Issuer numbers, the first characters of a CUSIP, of the US Treasury."""
     issuer_characters: int
+    rules_by_type: Mapping[str, frozenset[str]]
+    """For each type of security, the `RuleFamily`s that the clock computes."""
     eras: Eras
     times: Times
     sources: Mapping[str, Source]
@@ -167,10 +173,27 @@ def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRule
         cycles=_cycles(c),
         treasury_issuers=c.words("clock.treasury_issuers"),
         issuer_characters=c.whole("clock.issuer_characters"),
+        rules_by_type=_rules_by_type(c),
         eras=Eras(**{name: parse_date("clock.eras", text) for name, text in eras.items()}),
         times=Times(**{name: _time("clock.times", text) for name, text in times.items()}),
         sources={id: _source(id, all_entries) for id in _RULES},
     )
+
+
+def _rules_by_type(c: Compiler) -> dict[str, frozenset[str]]:
+    """The rules that the clock computes for each type of security."""
+    id = "clock.security_types"
+    found = {}
+    for security_type, text in c.texts(id, get_args(SecurityType)).items():
+        names = frozenset(name.strip() for name in text.split(",") if name.strip())
+        unknown = sorted(names - set(get_args(RuleFamily)))
+        if unknown:
+            raise KnowledgeError(
+                f"kb entry {id}: {security_type} has {unknown[0]}. Expected some of:"
+                f" {', '.join(get_args(RuleFamily))}."
+            )
+        found[security_type] = names
+    return found
 
 
 def _cycles(c: Compiler) -> tuple[CycleStart, ...]:

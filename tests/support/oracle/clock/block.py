@@ -108,7 +108,7 @@ def rights(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
                 }
             )
     for event in facts.events:
-        if event.type == "cns_buy_in_notice":
+        if event.type == "cns_buy_in_notice" and facts.security_type != "other":
             day = event.at.date()
             found.append(
                 {
@@ -127,7 +127,7 @@ def costs(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     lots = [lot for lot in ledger.lots if lot.left > 0]
     total = sum(lot.left for lot in lots)
-    if not facts.is_deliver:
+    if not facts.is_deliver or facts.security_type == "other":
         return found
     for lot in lots:
         if facts.security_type != "municipal":

@@ -28,7 +28,7 @@ TIMES = ("", "T00:00", "T08:30", "T09:00", "T09:15", "T09:30", "T09:31", "T12:00
          "T16:00", "T17:30", "T14:30Z", "T13:30:00Z", "T16:10-05:00")  # fmt: skip
 EVENT_TIMES = ("08:15", "09:00", "09:10", "09:29", "09:30", "09:30:01", "10:05", "12:45", "13:00",
                "13:20", "15:10", "16:00", "17:05", "18:40")  # fmt: skip
-SECURITIES = ("etf", "adr", "municipal", "corporate_bond", "treasury", "fund", "other")
+SECURITIES = ("etf", "adr", "municipal", "corporate_bond", "treasury", "fund", "other", "other")
 RULES = ("15c3-3(m)", "15c3-3(d)(2)", "15c3-3(d)(3)")
 NOTICES = ("SHO-204(c)(1)", "SHO-204(c)(2)")
 SIZES = (1, 100, 300, 500, 1000, 5000)
@@ -179,7 +179,7 @@ def _optional_facts(rng: Random) -> Row:
     fields: dict[str, tuple[float, Any]] = {
         "sale_type": (0.75, rng.choice(SALE_TYPES)),
         "venue": (0.15, rng.choice(("cns", "ex_clearing"))),
-        "security_type": (0.15, rng.choice(SECURITIES)),
+        "security_type": (0.2, rng.choice(SECURITIES)),
         "customer": (0.5, chance(rng, 0.7)),
         "receivable": (0.2, rng.choice(("purchase", "distribution"))),
         "issuer_reporting": (0.15, chance(rng, 0.4)),

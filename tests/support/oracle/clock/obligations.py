@@ -218,6 +218,8 @@ def _customer_duties(
 def customer_duties(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
     """Return the duties of 15c3-3 (9.1, 9.2)."""
     lots = [lot for lot in ledger.lots if lot.holder == "participant"]
+    if facts.security_type == "other":
+        return []
     if facts.is_deliver:
         if not facts.given.get("customer"):
             return []
