@@ -1,0 +1,47 @@
+"""The rows of a file with columns: a CSV file or the sheet of a workbook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+
+class CellFault(Struct, frozen=True):
+    """A cell whose value cannot be known, such as a formula without a stored value."""
+
+    text: str
+    """The cell as the file shows it: `=B2*C2`, `#REF!`; shortened."""
+    why: str
+    """What is wrong, as the rest of a sentence about the cell: `holds the error #REF!`."""
+    cure: str
+    """How to get a value into the cell."""
+
+
+CellValue = str | Decimal | date | datetime | bool | CellFault | None
+"""A CSV file gives text. A workbook gives typed values, with each number as an exact Decimal."""
+
+
+class TableRow(NamedTuple):
+    """The cells of a row, or the fault of the whole row. `line` counts from 1."""
+
+    line: int
+    cells: list[CellValue]
+    fault: str | None = None
+
+
+class Table(Protocol):
+    """A file with columns."""
+
+    @property
+    def name(self) -> str:
+        """The name in messages: `blotter.csv`, or `fails.xlsx, sheet Fails`."""
+
+    def rows(self) -> Iterator[TableRow]:
+        """Yield every row that is not blank, in order, the header included.
+
+        It can be called again, where the file is not a pipe.
+        """
