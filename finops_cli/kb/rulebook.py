@@ -12,6 +12,7 @@ from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evalua
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
 from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
+from finops_cli.kb.chapters.joins import JoinRules, compile_joins
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
@@ -42,6 +43,7 @@ class KnowledgeBase:
     calendar: CalendarRules
     clock: ClockRules
     imports: ImportSettings
+    joins: JoinRules
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -77,6 +79,7 @@ def compile_with(
         calendar=compile_calendar(c),
         clock=compile_clock(c, all_entries),
         imports=compile_imports(c),
+        joins=compile_joins(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

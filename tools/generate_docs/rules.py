@@ -21,6 +21,8 @@ CHAPTERS = {
     "handoff": "From triage to resolution",
     "waterfall": "The waterfall and the plan",
     "gridlock": "Gridlock",
+    "joins": "Facts from other files",
+    "book": "The inventory file",
     "vocabulary": "Words of records and answers",
     "glossary": "Glossary",
     "checks": "Rules that only the checker has",

@@ -1,0 +1,259 @@
+"""`--inventory FILE`: the desk's stock, one line for each source (specification of the book, 2).
+
+    {"snapshot": {"as_of": "2026-11-27T18:00:00-05:00", "source": "stock record"}}
+    {"cusip": "594918104", "kind": "BOX", "qty": 8000}
+    {"cusip": "594918104", "kind": "BORROW", "id": "L1", "qty": 3000, "rate_bps": 40}
+
+CSV has the same names as columns. A line without a kind is the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
+from finops_cli.clock.moments import parse_moment
+from finops_cli.domain import cusip as cusips
+from finops_cli.domain import exact_json, money
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.inventory_lines import (
+    OPTIONAL_FIELDS,
+    REQUIRED_FIELDS,
+    InventoryLine,
+    Snapshot,
+)
+from finops_cli.errors import UsageError
+from finops_cli.importers.cells import truth, whole
+from finops_cli.importers.joins.counterparty_history import read_participant
+from finops_cli.importers.joins.temporary_table import TemporaryTable
+from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
+from finops_cli.kb.chapters.joins import JoinRules
+from finops_cli.verify.codecs import Codec
+from finops_cli.verify.schemas import schema_errors, unusable
+
+_CODEC = Codec("inventory-line", InventoryLine, {})
+_SNAPSHOT = Codec("inventory-snapshot", Snapshot, {})
+_WHOLE = Column(whole, "a whole number, such as 5000 or 5,000")
+_TEXT = Column(str)
+_LAYOUT = RowLayout(
+    {
+        "cusip": _TEXT,
+        "kind": Column(str.upper),
+        "id": _TEXT,
+        "qty": _WHOLE,
+        "dtc": Column(read_participant),
+        **dict.fromkeys(
+            ("transit_days", "notice_days", "rate_bps", "age_days", "chase_attempts"), _WHOLE
+        ),
+        "settlement_type": _TEXT,
+        "settlement_date": _TEXT,
+        "cp_fail_rate_pct": Column(money.parse_percent, money.PERCENT_ACCEPTED),
+        "partial_delivery_history": Column(truth, "Yes, No, Y, N, true, false, 1 or 0"),
+        "usd": _TEXT,
+    },
+    required=(("cusip",), ("qty", "usd")),
+)
+_ALWAYS = ("cusip", "kind", "id")
+_CURE = "correct the line of the inventory file"
+
+
+class Pool(NamedTuple):
+    """The sources of one CUSIP, as a record carries them."""
+
+    inventory: dict[str, Any]
+    ftrs: list[dict[str, Any]]
+
+
+class InventoryFile:
+    """The sources of each CUSIP, on disk, and the CUSIPs whose lines cannot be used."""
+
+    def __init__(self, path: Path, as_of: str | None = None) -> None:
+        """Read the file. `as_of` is the moment of a file that has none.
+
+        Raises UsageError for a file whose faults have no CUSIP: nobody knows whom they concern.
+        """
+        self.path = path
+        self.lines = 0
+        self.kinds: set[str] = set()
+        self.snapshot: Snapshot | None = None
+        self._table = TemporaryTable(
+            "CREATE TABLE sources (cusip TEXT, kind TEXT, id TEXT, line INTEGER, body BLOB,"
+            " PRIMARY KEY (cusip, kind, id)) WITHOUT ROWID",
+            "CREATE TABLE doubts (cusip TEXT PRIMARY KEY, problem BLOB) WITHOUT ROWID",
+        )
+        faults = RowFaults(path)
+        for given in read_rows(path, _LAYOUT):
+            faults.add(given.line, self._take(given))
+        faults.refuse()
+        self._date(as_of)
+
+    def close(self) -> None:
+        """Delete the index."""
+        self._table.close()
+
+    def refuse_stale(self, day: date, calendar: Calendar, rules: JoinRules) -> None:
+        """Raise UsageError for a snapshot that is too old, or later than `day`."""
+        if self.snapshot is None:
+            return
+        taken = parse_moment(self.snapshot.as_of).date()
+        if taken > day:
+            raise UsageError(
+                f"{self.path}: the inventory is of {taken}, after --as-of {day}",
+                "give the inventory of that day or of the day before",
+            )
+        try:
+            oldest = calendar.add(day, -rules.inventory_max_age_days, "settlement")
+        except OutsideCalendar as error:
+            raise UsageError(f"--as-of: {error}", "give a day that the calendar covers") from error
+        if taken < oldest:
+            raise UsageError(
+                f"{self.path}: the inventory is of {taken}, before {oldest}; --as-of is {day}",
+                "give a newer inventory, or --allow-stale (kb: book.max_age_days)",
+            )
+
+    def find(self, cusip: str) -> Pool | Problem | None:
+        """Return the pool of a CUSIP, the problem that puts it in doubt, or None for no line."""
+        doubt = self._table.select("SELECT problem FROM doubts WHERE cusip = ?", (cusip,))
+        if doubt:
+            return msgspec.json.decode(doubt[0][0], type=Problem)
+        rows = self._table.select(
+            "SELECT body FROM sources WHERE cusip = ? ORDER BY kind, id", (cusip,)
+        )
+        lines = [_CODEC.read_line(body) for (body,) in rows]
+        return _pool([line for line in lines if line is not None]) if lines else None
+
+    def cusips(self) -> Iterator[str]:
+        """Yield each CUSIP of the file once, in order."""
+        for (cusip,) in self._table.select("SELECT DISTINCT cusip FROM sources ORDER BY cusip"):
+            yield cusip
+
+    def _take(self, given: GivenRow) -> list[Problem]:
+        """Add a line, put its CUSIP in doubt, or return the problems of a line without one."""
+        fields = dict(given.fields)
+        if set(fields) == {"snapshot"} and given.line == 1:
+            return self._take_snapshot(fields["snapshot"])
+        self.lines += 1
+        cusip = fields.get("cusip")
+        if not isinstance(cusip, str) or not cusips.is_valid(cusip):
+            accepted = "a CUSIP: nine characters, the last one the right check digit"
+            shown = "" if cusip is None else str(cusip)
+            return given.problems or [unusable("schema.format", "cusip", shown, accepted)]
+        line = _CODEC.read(fields) if not given.problems else None
+        problems = given.problems
+        if line is None:
+            problems = problems or schema_errors(fields, _CODEC.json_schema)
+        else:
+            problems = _faults_of_kind(line) or self._store(line, given.line)
+        if problems:
+            self._doubt(cusip, given.line, problems)
+        return []
+
+    def _store(self, line: InventoryLine, number: int) -> list[Problem]:
+        self.kinds.add(line.kind)
+        id = line.id if line.id is not None else (line.dtc or "")
+        key = (line.cusip, line.kind, id)
+        statement = "INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?)"
+        if self._table.insert(statement, (*key, number, exact_json.encode(line))):
+            return []
+        [(first,)] = self._table.select(
+            "SELECT line FROM sources WHERE cusip = ? AND kind = ? AND id = ?", key
+        )
+        accepted = f"one line for {line.kind} {id!r}; line {first} has it: give the second an id"
+        return [unusable("book.duplicate_source", "id", id, accepted)]
+
+    def _doubt(self, cusip: str, number: int, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        message = (
+            f"the inventory of {cusip} is in doubt: {self.path}:{number}: {first.message}; {_CURE}"
+        )
+        problem = Problem(
+            rule="book.inventory_in_doubt",
+            path="/inventory",
+            value=first.value,
+            accepted=first.accepted,
+            message=message,
+        )
+        self._table.insert(
+            "INSERT OR IGNORE INTO doubts VALUES (?, ?)", (cusip, msgspec.json.encode(problem))
+        )
+
+    def _take_snapshot(self, given: Any) -> list[Problem]:
+        snapshot = _SNAPSHOT.read(given)
+        if snapshot is None:
+            return schema_errors(given, _SNAPSHOT.json_schema)
+        self.snapshot = snapshot
+        return []
+
+    def _date(self, as_of: str | None) -> None:
+        """Take the moment of the option, and check the moment of the file."""
+        if as_of is not None and self.snapshot is not None:
+            raise UsageError(
+                f"{self.path} has a snapshot of {self.snapshot.as_of}, and --inventory-as-of is"
+                f" {as_of}",
+                "leave --inventory-as-of out",
+            )
+        if as_of is not None:
+            self.snapshot = Snapshot(as_of)
+        if self.snapshot is None:
+            return
+        try:
+            parse_moment(self.snapshot.as_of)
+        except ValueError as error:
+            raise UsageError(
+                f"{self.path}: as_of is {self.snapshot.as_of!r}. Expected a day or a moment that"
+                " exists.",
+                "write it as 2026-11-27 or 2026-11-27T18:00:00-05:00",
+            ) from error
+
+
+def _faults_of_kind(line: InventoryLine) -> list[Problem]:
+    """Find the fields that a line of this kind lacks, or may not have."""
+    required, optional = REQUIRED_FIELDS[line.kind], OPTIONAL_FIELDS[line.kind]
+    problems = [
+        unusable("schema.required", name, "", f"a value: a {line.kind} line needs {name}")
+        for name in required
+        if getattr(line, name) is None
+    ]
+    allowed = {*_ALWAYS, *required, *optional}
+    return problems + [
+        unusable(
+            "schema.unknown",
+            name,
+            str(getattr(line, name)),
+            f"a {line.kind} line without it; its fields are {', '.join((*required, *optional))}",
+        )
+        for name in line.__struct_fields__
+        if name not in allowed and getattr(line, name) is not None
+    ]
+
+
+def _pool(lines: Sequence[InventoryLine]) -> Pool:
+    """Sum the lines of one CUSIP by kind.
+
+    Shares of several depots take the longest transit of them.
+    """
+    shares = dict.fromkeys(("BOX", "BORROW", "RECALL", "PENDING", "DEPOT"), 0)
+    for line in lines:
+        if line.kind in shares:
+            shares[line.kind] += line.qty or 0
+    inventory: dict[str, Any] = {
+        "box_qty": shares["BOX"],
+        "stock_loan_available": shares["BORROW"],
+        "recall_outstanding": shares["RECALL"],
+        "pending_receives": shares["PENDING"],
+    }
+    depots = [line.transit_days or 0 for line in lines if line.kind == "DEPOT" and line.qty]
+    if depots:
+        inventory |= {"depot_qty": shares["DEPOT"], "depot_transit_days": max(depots)}
+    return Pool(inventory, [_ftr(line) for line in lines if line.kind == "FTR" and line.qty])
+
+
+def _ftr(line: InventoryLine) -> dict[str, Any]:
+    """Return a receive as a record has it; what the line lacks is left out."""
+    names = ("dtc", "qty", "age_days", *OPTIONAL_FIELDS["FTR"])
+    return {name: value for name in names if (value := getattr(line, name)) is not None}

@@ -1,0 +1,51 @@
+"""A table on disk that a join looks up, so that memory does not grow with its file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from finops_cli.errors import Unfinished
+
+
+class TemporaryTable:
+    """A private SQLite database that is deleted when it is closed."""
+
+    def __init__(self, *statements: str) -> None:
+        """Make the tables of `statements`."""
+        self._db = sqlite3.connect("", isolation_level=None)
+        for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-4096"):
+            self._db.execute(f"PRAGMA {setting}")
+        for statement in statements:
+            self._db.execute(statement)
+        self._db.execute("BEGIN")
+
+    def insert(self, statement: str, row: Sequence[Any]) -> bool:
+        """Insert a row; False where its key is there already (`INSERT OR IGNORE`).
+
+        Raises Unfinished when the temporary folder is full.
+        """
+        with _name_full_folder():
+            return self._db.execute(statement, row).rowcount > 0
+
+    def select(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with _name_full_folder():
+            return self._db.execute(statement, values).fetchall()
+
+    def close(self) -> None:
+        """Delete the database."""
+        self._db.close()
+
+
+@contextmanager
+def _name_full_folder() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unfinished(
+            f"the temporary folder cannot hold the index of a joined file: {error}",
+            "free some space, or set TMPDIR to a folder with more",
+        ) from error
