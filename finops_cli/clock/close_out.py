@@ -34,10 +34,28 @@ def close_out_obligations(
     """The Rule 204 duty of each lot and holder, or one that says why none applies."""
     if not facts.owes_delivery:
         return []
+    _name_assumptions(facts, found)
     history = bool(found.positions)
     return [
         _obligation(lot, facts, history, calendar, rules) for lot in by_age(found.lots) if lot.qty
     ]
+
+
+def _name_assumptions(facts: Facts, found: Replayed) -> None:
+    """Name what is assumed about the sales of lots that have a deadline."""
+    given = facts.given
+    sale_types = {lot.sale_type for lot in found.lots if lot.deadline is not None and lot.qty}
+    if "unknown" in sale_types:
+        rows = (*given.lots, *given.fail_history)
+        is_absent = given.sale_type is None and not (
+            rows and all(row.sale_type is not None for row in rows)
+        )
+        name = "absent" if is_absent else "unknown"
+        facts.assumptions.append(f"sale_type {name}: taken as short, the strictest")
+    if "long" in sale_types and not (facts.sale_type == "long" and given.sale_type_evidence):
+        facts.assumptions.append(
+            "sale_type_evidence absent: a long sale is taken as shown on books and records"
+        )
 
 
 def _why_not(facts: Facts) -> str:
@@ -150,7 +168,7 @@ def assumed_facts(lot: OpenLot) -> tuple[str, ...]:
 def _sale_evidence(lot: OpenLot, facts: Facts) -> tuple[str, ...]:
     if lot.sale_type == "unknown":
         return ("sale type unknown: taken as short, the strictest",)
-    if facts.given.sale_type_evidence is not None:
+    if facts.given.sale_type_evidence is not None and lot.sale_type == facts.sale_type:
         return (facts.given.sale_type_evidence,)
     return ("long sale: not shown on books and records",) if lot.sale_type == "long" else ()
 

@@ -119,7 +119,7 @@ def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: Clock
     security_type = _security_type(record, given, rules, assumptions)
     if not rules.rules_by_type[security_type]:
         warnings.append(f"security_type {security_type}: out of scope, no date is computed")
-    facts = Facts(
+    return Facts(
         record=record,
         given=given,
         as_of=as_of,
@@ -136,9 +136,6 @@ def read_facts(record: FailRecord, as_of: AsOf, calendar: Calendar, rules: Clock
         assumptions=assumptions,
         warnings=warnings,
     )
-    if facts.sale_type == "unknown" and facts.owes_delivery:
-        assumptions.append("sale_type absent: taken as short, the strictest")
-    return facts
 
 
 def _security_type(
