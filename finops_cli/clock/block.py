@@ -25,6 +25,8 @@ from finops_cli.domain.money import Percent, RatePercent, Usd
 from finops_cli.kb.chapters.clock import ClockRules
 
 _BINDING = ("breached", "due_today", "running")
+_RECEIPTS = ("customer_delivery", "receipt")
+"""The types of event that cure a duty of 15c3-3."""
 _ANY_CUSIP, _ANY_PARTY = "000000000", "DTC-0000"
 _LAST = "9999-99-99"
 """Sorts behind every date and time."""
@@ -106,6 +108,7 @@ def _block(
     )
     binding = _find_binding(obligations)
     due = None if binding is None or binding.due_date is None else binding.due_date
+    _warn_of_unused_filings(facts, found, obligations)
     _warn_of_new_closings(facts, obligations, calendar)
     return Clock(
         as_of=format_moment(as_of.moment),
@@ -131,6 +134,23 @@ def _block(
         assumptions=tuple(facts.assumptions),
         warnings=tuple(facts.warnings),
     )
+
+
+def _warn_of_unused_filings(facts: Facts, found: Replayed, obligations: list[Obligation]) -> None:
+    """Name the notices, extensions and receipts that no obligation takes."""
+    taken = {name for each in obligations for name in each.remedy if name in _RECEIPTS}
+    taken |= {each.rule for each in obligations if each.kind == "duty"}
+    taken |= {each.rule for each in obligations if each.kind == "notice" and each.evidence}
+    for event in found.events:
+        given = event.given
+        is_filing = given.type in ("extension", "notice")
+        if not is_filing and given.type not in _RECEIPTS:
+            continue
+        if (given.rule if is_filing else given.type) not in taken:
+            rule = f" under {given.rule}" if is_filing else ""
+            facts.warnings.append(
+                f"event.not_counted: {event.label} does not count: no duty{rule} takes it then"
+            )
 
 
 def _warn_of_new_closings(facts: Facts, obligations: list[Obligation], calendar: Calendar) -> None:

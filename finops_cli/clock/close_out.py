@@ -15,6 +15,7 @@ from finops_cli.domain.clock import (
     Obligation,
     State,
 )
+from finops_cli.domain.clock_facts import FactLot, HistoryRow
 from finops_cli.kb.chapters.clock import ClockRules, Source
 
 _NO_AGENCY = "no fail position at a registered clearing agency"
@@ -46,7 +47,7 @@ def _name_assumptions(facts: Facts, found: Replayed) -> None:
     given = facts.given
     sale_types = {lot.sale_type for lot in found.lots if lot.deadline is not None and lot.qty}
     if "unknown" in sale_types:
-        rows = (*given.lots, *given.fail_history)
+        rows: tuple[FactLot | HistoryRow, ...] = (*given.lots, *given.fail_history)
         is_absent = given.sale_type is None and not (
             rows and all(row.sale_type is not None for row in rows)
         )

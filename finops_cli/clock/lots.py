@@ -30,6 +30,8 @@ class ShareEvent:
     """Shares that were assigned to lots: no share counts twice."""
     arrived: int = 0
     """Shares that a fall of the position has used."""
+    unused: str | None = None
+    """Why it changed nothing; None if it did, or if the evidence of a lot names it."""
 
     @property
     def free(self) -> int:

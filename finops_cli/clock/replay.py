@@ -8,6 +8,16 @@ from datetime import date, datetime
 from functools import partial
 from typing import NamedTuple
 
+from finops_cli.clock.event_notes import (
+    MEANS,
+    add_note,
+    describe,
+    explain_allocation,
+    explain_bar,
+    explain_no_need,
+    find_missing,
+    is_met_by,
+)
 from finops_cli.clock.events import Event, lacks_hour, read_events, share_event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.given_lots import GivenLot, given_lots
@@ -17,8 +27,6 @@ from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.refusal import Refused, refuse_outside
 from finops_cli.clock.rule_204 import deadline_of, rule_of
 from finops_cli.kb.chapters.clock import ClockRules
-
-_MEANS = ("purchase", "borrow")
 
 
 class Replayed(NamedTuple):
@@ -53,6 +61,8 @@ class Replay:
     """The open shares by the history; None before its first row."""
     shown_days: frozenset[date] = frozenset()
     """The days whose closing position the history shows, gaps included."""
+    unused: list[str] = field(default_factory=list)
+    """Allocations that moved less than they say, with the reason."""
     held: list[Callable[[], None]] = field(default_factory=list)
     """Events of the day that wait for the lots which the close of the day opens."""
 
@@ -99,7 +109,7 @@ class Replay:
         kind = event.given.type
         if kind == "allocation":
             self._hold(event.at, partial(self._allocate, event))
-        elif kind in (*_MEANS, "delivery"):
+        elif kind in (*MEANS, "delivery"):
             shares = share_event(event, self.facts.as_of.moment, self.rules.times.close)
             self.moving.append(shares)
             if kind == "delivery":
@@ -129,25 +139,36 @@ class Replay:
             if (lot.open or lot.wanting > 0) and lot.opens <= at and named in (None, lot.settlement)
         )
 
+    def _why_none(self, at: datetime, named: date | None) -> str:
+        """Say why no lot is there for an event."""
+        failed = [lot for lot in self.lots if lot.opens <= at]
+        if named is not None and all(lot.settlement != named for lot in failed):
+            return f"no lot of {named} had failed at that time"
+        return "no share is left to close out" if failed else "nothing had failed at that time"
+
     def _buy(self, shares: ShareEvent) -> None:
         """Assign a purchase or borrow to lots: each share once."""
         lots = self._existing(shares.at, shares.lot_named)
+        shares.unused = self._why_none(shares.at, shares.lot_named)
         if shares.refused is not None:
             for lot in lots:
-                lot.evidence.append(shares.refused)
+                add_note(lot, shares, shares.refused)
             return
-        lots = [lot for lot in lots if lot.deadline is None or shares.kind in lot.deadline.remedy]
+        if lots:
+            shares.unused = explain_no_need(lots, shares)
         for lot in lots:
-            taken = min(shares.free, lot.uncovered)
-            if taken:
+            if taken := min(shares.free, lot.uncovered):
+                if not is_met_by(lot, shares):
+                    add_note(lot, shares, explain_bar(lot, shares))
+                    continue
                 lot.cover(shares, taken)
-                lot.evidence.append(_describe(shares, taken))
+                add_note(lot, shares, describe(shares, taken))
                 self._lead_out(lot, shares, taken)
         for lot in lots:  # shares that are gone already must still be bought (section 7.1)
             taken = min(shares.free, lot.wanting) if shares.kind == "purchase" else 0
             if taken > 0:
                 shares.assigned += taken
-                lot.evidence.append(_describe(shares, taken))
+                add_note(lot, shares, describe(shares, taken))
                 self._lead_out(lot, shares, taken)
 
     @staticmethod
@@ -158,21 +179,24 @@ class Replay:
     def _deliver(self, shares: ShareEvent) -> None:
         """Lower the oldest lots by shares that left at a known time."""
         if self.has_history and self.position is None:
+            shares.unused = "the history begins later"
             return
         lots = self._existing(shares.at, None)
+        shares.unused = self._why_none(shares.at, None)
         before = {id(lot): lot.open for lot in lots}
         shares.arrived = deliver(lots, shares.qty, shares.at)  # no fall uses what left no lot
         for lot in lots:
             if gone := before[id(lot)] - lot.open:
-                lot.evidence.append(_describe(shares, gone))
+                add_note(lot, shares, describe(shares, gone))
 
     def _allocate(self, event: Event) -> None:
         """Move a part of lots that are not judged yet to a broker-dealer (204(d))."""
         given, left = event.given, event.qty
         named = given.for_settlement_date
         day = None if named is None else date.fromisoformat(named)
-        for lot in self._existing(event.at, day):
-            is_free = lot.holder == PARTICIPANT and lot.uncured is None and lot.deadline
+        lots = [lot for lot in self._existing(event.at, day) if lot.holder == PARTICIPANT]
+        for lot in lots:
+            is_free = lot.uncured is None and lot.deadline is not None
             taken = min(left, lot.uncovered) if is_free else 0
             if taken:
                 left -= taken
@@ -180,6 +204,9 @@ class Replay:
                 lot.open -= taken
                 lot.evidence.append(f"{taken:,} allocated to {given.to}")
                 self._join(lot, given.to or "", taken, event.label)
+        if left:
+            why = explain_allocation(lots) or self._why_none(event.at, day)
+            self.unused.append(f"{event.label}: {left:,} shares are not allocated: {why}")
 
     def _join(self, lot: OpenLot, holder: str, qty: int, label: str) -> None:
         for other in self.lots:
@@ -239,6 +266,7 @@ class Replay:
                 return
             used = min(qty, shares.qty - shares.arrived)
             shares.arrived += used
+            shares.unused = None
             qty -= used
             if shares.kind == "delivery":
                 continue
@@ -275,14 +303,17 @@ class Replay:
             if not lot.uncovered:
                 return
             is_early = lot.trade < shares.at.date() and shares.at <= lot.opens
-            if shares.kind not in lot.deadline.remedy or not is_early:
+            if shares.kind not in MEANS or not is_early:
                 continue
-            missing = _missing_for_credit(shares, whole, lot.uncovered)
+            if not is_met_by(lot, shares):
+                add_note(lot, shares, explain_bar(lot, shares))
+                continue
+            missing = find_missing(shares, whole, lot.uncovered)
             if missing:
-                lot.evidence.append(f"no pre-fail credit for {shares.label}: {missing}")
+                add_note(lot, shares, f"no pre-fail credit for {shares.label}: {missing}")
             else:
                 lot.credited = True
-                lot.evidence.append(f"pre-fail credit, 204(e): {shares.label}")
+                add_note(lot, shares, f"pre-fail credit, 204(e): {shares.label}")
                 lot.cover(shares, lot.uncovered)
 
 
@@ -309,6 +340,7 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
         state.advance(step.at)
         step.run()
     state.advance(moment)
+    facts.warnings += [f"event.not_counted: {text}" for text in _unused_events(state)]
     if positions:
         facts.warnings += series_warnings(facts, positions, calendar, rules)
     return Replayed(state.lots, events, positions)
@@ -333,17 +365,10 @@ def _open_given(state: Replay, moment: datetime) -> list[_Step]:
     return steps
 
 
-def _missing_for_credit(shares: ShareEvent, whole: int, uncovered: int) -> str:
-    faults = [shares.refused] if shares.refused else []
-    if shares.qty < whole or shares.free < uncovered:
-        faults.append(f"less than the whole fail of {whole:,}")
-    if not shares.shown_flat:
-        faults.append("net flat or long not shown")
-    return ", ".join(faults)
-
-
-def _describe(shares: ShareEvent, taken: int) -> str:
-    text = f"{taken:,} by {shares.label}"
-    if shares.kind in _MEANS and not shares.shown_flat:
-        text += "; net flat or long not shown"
-    return text
+def _unused_events(state: Replay) -> list[str]:
+    """The events that changed nothing and that no evidence names, each with the reason."""
+    idle = [shares for shares in state.moving if shares.unused is not None]
+    return [
+        *state.unused,
+        *(shares.refused or f"{shares.label} does not count: {shares.unused}" for shares in idle),
+    ]

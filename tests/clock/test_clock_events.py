@@ -124,3 +124,108 @@ def test_early_purchase_after_a_full_credit_is_not_credited() -> None:
     found = compute(events, "2026-11-19", settlement_date="2026-11-17", sale_type="short")
     credits = [text for text in found.obligations[0].evidence if "pre-fail credit" in text]
     assert credits == ["pre-fail credit, 204(e): purchase A of 1,000 at 2026-11-17T10:00"]
+
+
+LOTS = [
+    {"settlement_date": "2026-11-17", "qty": 600, "sale_type": "deemed_to_own"},
+    {"settlement_date": "2026-11-17", "qty": 400, "sale_type": "short"},
+]
+
+
+@pytest.mark.parametrize(
+    ("facts", "event", "said"),
+    [
+        (
+            {},
+            {"type": "allocation", "at": "2026-11-17T10:00", "qty": 400, "to": "BD-1"},
+            ("allocation A of 400 at 2026-11-17T10:00: 400 shares are not allocated: "
+            "nothing had failed at that time"),
+        ),
+        (
+            {},
+            {"type": "allocation", "at": "2026-11-18T10:00", "qty": 400, "to": "BD-1"},
+            ("allocation A of 400 at 2026-11-18T10:00: 400 shares are not allocated: "
+            "their deadline has passed"),
+        ),
+        (
+            {},
+            {"type": "allocation", "at": "2026-11-17T17:00", "qty": 1500, "to": "BD-1"},
+            ("allocation A of 1,500 at 2026-11-17T17:00: 500 shares are not allocated: "
+            "no more shares are uncovered before their deadline"),
+        ),
+        (
+            {"venue": "ex_clearing"},
+            {"type": "allocation", "at": "2026-11-17T17:00", "qty": 400, "to": "BD-1"},
+            ("allocation A of 400 at 2026-11-17T17:00: 400 shares are not allocated: "
+            "Rule 204 sets no deadline for them"),
+        ),
+        (
+            {},
+            {"type": "purchase", "at": "2026-11-17T17:00", "qty": 400,
+             "for_settlement_date": "2026-11-16"},
+            ("purchase A of 400 at 2026-11-17T17:00 does not count: "
+            "no lot of 2026-11-16 had failed at that time"),
+        ),
+        (
+            {},
+            {"type": "purchase", "at": "2026-11-13T10:00", "qty": 1000, "net_position": "flat"},
+            ("purchase A of 1,000 at 2026-11-13T10:00 does not count: "
+            "nothing had failed at that time"),
+        ),
+        (
+            {},
+            {"type": "purchase", "at": "2026-11-13T10:00", "qty": 1000, "bona_fide": False},
+            "purchase A of 1,000 at 2026-11-13T10:00 does not count: not bona fide (204(f))",
+        ),
+        (
+            {},
+            {"type": "delivery", "at": "2026-11-17T10:00", "qty": 400},
+            ("delivery A of 400 at 2026-11-17T10:00 does not count: "
+            "nothing had failed at that time"),
+        ),
+        (
+            {},
+            {"type": "receipt", "at": "2026-11-18T10:00", "qty": 400},
+            "receipt A of 400 at 2026-11-18T10:00 does not count: no duty takes it then",
+        ),
+        (
+            {},
+            {"type": "notice", "at": "2026-11-18T09:00", "rule": "SHO-204(c)(1)"},
+            ("notice A at 2026-11-18T09:00 does not count: "
+            "no duty under SHO-204(c)(1) takes it then"),
+        ),
+    ],
+)  # fmt: skip
+def test_event_that_counts_for_nothing_is_named_with_reason(
+    facts: Object, event: Object, said: str
+) -> None:
+    """Rule: an event that changes nothing, and that no evidence names, leaves a warning."""
+    given = {"settlement_date": "2026-11-17", "sale_type": "short", **facts}
+    found = compute([event | {"id": "A"}], "2026-11-18T12:00", **given)
+    assert [text for text in found.warnings if text.startswith("event.")] == [
+        f"event.not_counted: {said}"
+    ]
+
+
+@pytest.mark.parametrize("at", ["2026-11-17T10:00", "2026-11-17T17:00"])
+def test_borrow_for_a_rule_of_purchases_is_named(at: str) -> None:
+    """Rule: a lot whose rule takes purchases alone says that the borrow does not count."""
+    borrow = {"type": "borrow", "at": at, "qty": 1000, "id": "B", "net_position": "flat"}
+    found = compute([borrow], "2026-11-18T12:00", settlement_date="2026-11-17", lots=LOTS)
+    evidence = {each.rule: each.evidence for each in found.obligations if each.lot}
+    said = f"borrow B of 1,000 at {at} does not count: SHO-204(a)(2) takes a purchase only"
+    assert said in evidence["SHO-204(a)(2)"]
+    assert not any("takes a purchase only" in text for text in evidence["SHO-204(a)"])
+
+
+def test_event_that_counts_leaves_no_warning() -> None:
+    """Rule: what covers, leads out, delivers or notifies is named in evidence alone."""
+    events: list[Object] = [
+        {"type": "delivery", "at": "2026-11-17T17:00", "qty": 100},
+        {"type": "purchase", "at": "2026-11-18T09:00", "qty": 400},
+        {"type": "purchase", "at": "2026-11-18T11:00", "qty": 500, "settled_on": "2026-11-19"},
+        {"type": "notice", "at": "2026-11-18T12:00", "rule": "SHO-204(c)(1)"},
+        {"type": "notice", "at": "2026-11-18T12:05", "rule": "SHO-204(c)(1)"},
+    ]
+    found = compute(events, "2026-11-20", settlement_date="2026-11-17", sale_type="short")
+    assert not any(text.startswith("event.") for text in found.warnings)

@@ -1,0 +1,60 @@
+"""The words that the evidence and the warnings have for an event (section 6.2)."""
+
+from __future__ import annotations
+
+from finops_cli.clock.lots import OpenLot, ShareEvent
+
+MEANS = ("purchase", "borrow")
+"""The types of event that close out."""
+
+
+def is_met_by(lot: OpenLot, shares: ShareEvent) -> bool:
+    """True if the rule of the lot is met by a purchase or borrow like this one."""
+    return lot.deadline is None or shares.kind in lot.deadline.remedy
+
+
+def explain_bar(lot: OpenLot, shares: ShareEvent) -> str:
+    """Say why a borrow counts for nothing where the rule of the lot asks for a purchase."""
+    return f"{shares.label} does not count: {lot.rule} takes a purchase only"
+
+
+def explain_no_need(lots: list[OpenLot], shares: ShareEvent) -> str:
+    """Say why lots that are there take nothing of a purchase or borrow."""
+    if shares.kind == "borrow" and any(lot.wanting > 0 for lot in lots):
+        return "a borrow does not lead out of the penalty box"
+    return "other purchases or borrows cover every open share"
+
+
+def explain_allocation(lots: list[OpenLot]) -> str | None:
+    """Say why lots that have failed give no more shares to an allocation; None without lots."""
+    if not lots:
+        return None
+    if all(lot.deadline is None for lot in lots):
+        return "Rule 204 sets no deadline for them"
+    if all(lot.uncured is not None for lot in lots):
+        return "their deadline has passed"
+    return "no more shares are uncovered before their deadline"
+
+
+def add_note(lot: OpenLot, shares: ShareEvent, text: str) -> None:
+    """Name an event in the evidence of a lot."""
+    lot.evidence.append(text)
+    shares.unused = None
+
+
+def find_missing(shares: ShareEvent, whole: int, uncovered: int) -> str:
+    """List what an early purchase lacks for the credit of 204(e); empty if it lacks nothing."""
+    faults = [shares.refused] if shares.refused else []
+    if shares.qty < whole or shares.free < uncovered:
+        faults.append(f"less than the whole fail of {whole:,}")
+    if not shares.shown_flat:
+        faults.append("net flat or long not shown")
+    return ", ".join(faults)
+
+
+def describe(shares: ShareEvent, taken: int) -> str:
+    """Say how many shares an event gave to a lot."""
+    text = f"{taken:,} by {shares.label}"
+    if shares.kind in MEANS and not shares.shown_flat:
+        text += "; net flat or long not shown"
+    return text
