@@ -14,7 +14,7 @@ from finops_cli.clock.facts import (
     settling_day,
     trade_date_of,
 )
-from finops_cli.clock.given_lots import GivenLot
+from finops_cli.clock.lots import GivenLot
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import HistoryRow

@@ -20,9 +20,17 @@ from finops_cli.clock.event_notes import (
 )
 from finops_cli.clock.events import Event, lacks_hour, read_events, share_event
 from finops_cli.clock.facts import Facts
-from finops_cli.clock.given_lots import GivenLot, given_lots
 from finops_cli.clock.history import Position, read_positions, series_warnings
-from finops_cli.clock.lots import PARTICIPANT, Cover, OpenLot, ShareEvent, by_deadline, deliver
+from finops_cli.clock.lots import (
+    PARTICIPANT,
+    Cover,
+    GivenLot,
+    OpenLot,
+    ShareEvent,
+    by_deadline,
+    deliver,
+    given_lots,
+)
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.refusal import Refused, refuse_outside
 from finops_cli.clock.rule_204 import deadline_of, rule_of
