@@ -37,3 +37,11 @@ HISTORY_ROWS: Final = 2_000
 """Days of a fail's history, of its threshold listing, and lots of one record."""
 CLOCK_EVENTS: Final = 2_000
 """Purchases, deliveries, notices and other events of one record."""
+UNPACKED_TIMES: Final = 250
+"""The most that a packed file may grow: fails as JSON or CSV grow 10 to 50 times, a bomb 1,000."""
+UNPACKED_FREE_BYTES: Final = 64 * 1024 * 1024
+"""What a packed file may unpack to in any case: harmless, whatever its own size."""
+UNPACKING_BYTES: Final = 128 * 1024
+"""The piece of unpacked data that is in memory at a time."""
+HEAD_BYTES: Final = 256 * 1024
+"""The beginning of a file by which its kind is recognised."""
