@@ -189,7 +189,7 @@ def blotter(
 ) -> None:
     """Convert your own blotter (CSV) to fail records."""
     from finops_cli.errors import UsageError
-    from finops_cli.importers.blotter_csv import import_csv
+    from finops_cli.importers.table_records import import_csv
 
     source = path_or_standard(file)
     if source is None and sys.stdin.isatty():

@@ -6,11 +6,14 @@ A row that cannot be read does not affect the other rows.
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
 from finops_cli.domain import limits
+from finops_cli.errors import UsageError
 
 csv.field_size_limit(
     limits.TEXT_CHARS
@@ -25,6 +28,10 @@ class CsvRow(NamedTuple):
     fault: str | None = None
 
 
+DEFAULT_DELIMITER = ","
+_SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
+
+
 class _Lines:
     """Feeds csv.reader, and remembers the lines of the current row.
 
@@ -36,18 +43,38 @@ class _Lines:
         self._again: deque[str] = deque()
         self._row: list[str] = []
         self._chars = 0
-        self._number = 0
+        self.number = 0
+        """How many lines were read."""
 
     def begin(self) -> int:
         """Start a row and return the number of its first line."""
         self._row, self._chars = [], 0
-        return self._number + 1
+        return self.number + 1
 
-    def take_back(self) -> None:
-        """Read the lines of this row again, without the first."""
+    def take_back(self) -> bool:
+        """Read the lines of this row again, without the first; false where it has only one."""
+        again = len(self._row) - 1
         self._again.extendleft(reversed(self._row[1:]))
-        self._number -= len(self._row) - 1
+        self.number -= again
         self._row = self._row[:1]
+        return again > 0
+
+    def peek(self) -> str:
+        """Return the next line and leave it in its place; empty at the end."""
+        line = self._text.readline(limits.LINE_BYTES)
+        self._again.append(line)
+        return line
+
+    def skip(self) -> bool:
+        """Leave the next line out; false at the end."""
+        try:
+            next(self)
+        except StopIteration:
+            return False
+        except csv.Error:
+            pass  # a line that is too long, or that has a NUL byte
+        self._row, self._chars = [], 0
+        return True
 
     def __iter__(self) -> _Lines:
         return self
@@ -59,7 +86,7 @@ class _Lines:
         piece = line
         while len(piece) == limits.LINE_BYTES and not piece.endswith("\n"):
             piece = self._text.readline(limits.LINE_BYTES)
-        self._number += 1
+        self.number += 1
         self._row.append(line)
         self._chars += len(line)
         if self._chars >= limits.LINE_BYTES:
@@ -82,14 +109,24 @@ def _describe(error: str) -> str:
     return next((words for part, words in _FAULTS.items() if part in error), error)
 
 
-def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
+def csv_rows(
+    text: TextIO, delimiter: str | None, *, name: str = "the file", header: int | None = None
+) -> Iterator[CsvRow]:
     """Yield the header and the rows of `text`, which is opened with newline="".
 
-    Blank rows are left out; rows with another number of cells have a fault.
+    Blank rows are left out, and so are empty cells beyond the header. A row with another number of
+    cells has a fault, and its cells where it is one line. `delimiter` None is the one of a first
+    line `sep=;`, as Excel writes it, else a comma. `header` is the line of the header, and the
+    lines above it are left out; None is the first line that is not blank.
+
+    Raises UsageError, with `name`, if a line `sep=` contradicts `delimiter`.
     """
     lines = _Lines(text)
+    delimiter = _read_separator(lines, delimiter, name)
+    while header is not None and lines.number < header - 1 and lines.skip():
+        pass
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    width = 0
+    width = named = 0
     while True:
         start = lines.begin()
         try:
@@ -100,11 +137,38 @@ def csv_rows(text: TextIO, delimiter: str) -> Iterator[CsvRow]:
             lines.take_back()
             yield CsvRow(start, [], _describe(str(error)))
             continue
-        if not any(cell.strip() for cell in cells):
+        last = _count_filled(cells)
+        if not last:
             continue
-        width = width or len(cells)
+        if not width:
+            width, named = len(cells), last
         if len(cells) != width:
-            lines.take_back()
-            yield CsvRow(start, [], f"has {len(cells)} cells, and the header {width}")
-            continue
+            if last > width or len(cells) < named:
+                fault = f"has {len(cells)} cells, and the header {width}"
+                yield CsvRow(start, [] if lines.take_back() else cells, fault)
+                continue
+            cells = [*cells[:width], *[""] * (width - len(cells))]
         yield CsvRow(start, cells)
+
+
+def _count_filled(cells: list[str]) -> int:
+    """Count the cells up to the last one that is not blank."""
+    for number in range(len(cells), 0, -1):
+        if cells[number - 1] and not cells[number - 1].isspace():
+            return number
+    return 0
+
+
+def _read_separator(lines: _Lines, delimiter: str | None, name: str) -> str:
+    """Read a first line `sep=;`, where there is one, and return the delimiter."""
+    found = _SEPARATOR.fullmatch(lines.peek())
+    if found is None:
+        return delimiter or DEFAULT_DELIMITER
+    lines.skip()
+    if delimiter is not None and delimiter != found[1]:
+        raise UsageError(
+            f"{name}:1: the line {found[0].strip()} names another delimiter than the mapping,"
+            f" {delimiter!r}",
+            f"write csv: {{delimiter: {json.dumps(found[1])}}} in the mapping, or leave it out",
+        )
+    return found[1]

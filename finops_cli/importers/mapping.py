@@ -69,7 +69,13 @@ DateFormat = Annotated[str, AfterValidator(_check_dates)]
 class CsvFormat(UserFileModel):
     """The format of the blotter."""
 
-    delimiter: Annotated[Delimiter, Field(description="One character between two cells.")] = ","
+    delimiter: Annotated[
+        Delimiter | None,
+        Field(
+            description="One character between two cells. Without it: the one that a first line"
+            " sep=; names, else a comma."
+        ),
+    ] = None
     encoding: Annotated[
         Encoding,
         Field(description="utf-8-sig reads UTF-8 with and without Excel's byte-order mark."),

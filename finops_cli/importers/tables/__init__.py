@@ -1,0 +1,1 @@
+"""Files of rows and cells, in each of their formats."""

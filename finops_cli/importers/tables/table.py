@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -29,8 +29,20 @@ class TableRow(NamedTuple):
     """The cells of a row, or the fault of the whole row. `line` counts from 1."""
 
     line: int
-    cells: list[CellValue]
+    cells: Sequence[CellValue]
+    """May be fewer than the header has. With a fault: those that could be read."""
     fault: str | None = None
+    """Why the row cannot be used; it completes "the row ..."."""
+
+
+class Source(NamedTuple):
+    """Where the rows come from, as the `origin` of each record says it."""
+
+    kind: str
+    """csv or xlsx."""
+    file: str
+    """The name of the file without its folder; or stdin."""
+    sheet: str | None = None
 
 
 class Table(Protocol):
@@ -39,6 +51,10 @@ class Table(Protocol):
     @property
     def name(self) -> str:
         """The name in messages: `blotter.csv`, or `fails.xlsx, sheet Fails`."""
+
+    @property
+    def source(self) -> Source:
+        """The file in the `origin` of its records."""
 
     def rows(self) -> Iterator[TableRow]:
         """Yield every row that is not blank, in order, the header included.

@@ -1,32 +1,29 @@
-"""Imports a desk's own blotter, a CSV file: a mapping names the column of each record field."""
+"""Reads the rows of a table as fail records: a mapping names the column of each record field."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage, Problem
 from finops_cli.errors import UsageError
-from finops_cli.files.csv_rows import CsvRow, csv_rows
-from finops_cli.files.safe_io import reading
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.importers.cells import Cell, Value, cell_of, full_name
 from finops_cli.importers.mapping import (
     Column,
-    CsvFormat,
     Mapping,
     constants_of,
     read_mapping,
 )
 from finops_cli.importers.stream import FileRead, Item, admit, nest
+from finops_cli.importers.tables.csv_table import CsvTable
+from finops_cli.importers.tables.table import Table, TableRow
 from finops_cli.verify.schemas import unusable
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
@@ -43,38 +40,35 @@ class _Place(NamedTuple):
 
 
 def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
-    """Yield the records and damages of a blotter, in its order.
+    """Yield the records and damages of a CSV file, in its order.
 
     `source` None means stdin. Raises UsageError.
     """
     mapping = read_mapping(mapping_file)
+    table = CsvTable.of(source, delimiter=mapping.csv.delimiter, encoding=mapping.csv.encoding)
+    yield from records_of(table, mapping, str(mapping_file))
+
+
+def records_of(table: Table, mapping: Mapping, map_name: str) -> Iterator[Item]:
+    """Yield the records and damages of a table, in its order.
+
+    `map_name` names the mapping in a cure: `mapping.yaml`. Raises UsageError.
+    """
     constants = constants_of(mapping)
-    file = "stdin" if source is None else str(source)
-    rows = 0
-    with _open_text(source, mapping.csv) as text, SeenIds() as seen:
-        lines = csv_rows(text, mapping.csv.delimiter)
-        places = _find_columns(file, next(lines, None), mapping, mapping_file)
-        for row in lines:
-            rows += 1
+    count = 0
+    with SeenIds() as seen:
+        rows = table.rows()
+        places = _find_columns(table.name, next(rows, None), mapping, map_name)
+        for row in rows:
+            count += 1
             if row.fault is not None:
-                yield Damage(file, row.line, (_describe_fault(row),))
+                yield Damage(table.name, row.line, (_describe_fault(row),))
             else:
-                yield _import_row(file, row, places, constants, seen)
-    yield FileRead(file, rows)
+                yield _import_row(table, row, places, constants, seen)
+    yield FileRead(table.name, count)
 
 
-@contextmanager
-def _open_text(source: Path | None, layout: CsvFormat) -> Iterator[TextIO]:
-    """Open the source as text; bytes that its encoding lacks become U+FFFD, which is reported."""
-    with reading(source) as file:
-        text = TextIOWrapper(file, layout.encoding, "replace", newline="")
-        try:
-            yield text
-        finally:
-            text.detach()  # stdin stays open
-
-
-def _describe_fault(row: CsvRow) -> Problem:
+def _describe_fault(row: TableRow) -> Problem:
     return Problem(
         rule="schema.format",
         path="",
@@ -85,12 +79,12 @@ def _describe_fault(row: CsvRow) -> Problem:
 
 
 def _find_columns(
-    file: str, header: CsvRow | None, mapping: Mapping, mapping_file: Path
+    file: str, header: TableRow | None, mapping: Mapping, map_name: str
 ) -> list[_Place]:
     """Find the cell of each field. Raises UsageError that lists every column without one."""
     if header is None or header.fault is not None:
         raise _refuse_header(file, header)
-    names = [name.strip().removeprefix("\ufeff") for name in header.cells]
+    names = [str(name).strip().removeprefix("\ufeff") for name in header.cells]
     faults = []
     for field, column in mapping.columns.items():
         count = names.count(column.column)
@@ -105,9 +99,9 @@ def _find_columns(
             faults.append(f"column {column.column!r}, mapped to {field}, {what}")
     if faults:
         delimiter = _guess_delimiter(names, mapping)
-        cure = f"correct the names in {mapping_file}, or the header of {file}"
+        cure = f"correct the names in {map_name}, or the header of {file}"
         if delimiter:
-            cure = f"write csv: {{delimiter: {json.dumps(delimiter)}}} in {mapping_file}"
+            cure = f"write csv: {{delimiter: {json.dumps(delimiter)}}} in {map_name}"
         lines = "\n".join(f"  {fault}" for fault in faults[: limits.PROBLEMS])
         message = (
             f"{file}: {faults[0]}"
@@ -126,7 +120,7 @@ def _find_columns(
     ]
 
 
-def _refuse_header(file: str, header: CsvRow | None) -> UsageError:
+def _refuse_header(file: str, header: TableRow | None) -> UsageError:
     if header is None:
         return UsageError(f"{file} has no header: it is empty", "give a CSV file with a header")
     cure = "give a CSV file with a header"
@@ -140,7 +134,7 @@ def _refuse_header(file: str, header: CsvRow | None) -> UsageError:
 
 def _guess_delimiter(names: list[str], mapping: Mapping) -> str:
     """Return another delimiter under which the header has the columns; empty if not found."""
-    header = mapping.csv.delimiter.join(names)
+    header = (mapping.csv.delimiter or ",").join(names)
     for delimiter in ",;\t|":
         cells = {cell.strip() for cell in header.split(delimiter)}
         if all(column.column in cells for column in mapping.columns.values()):
@@ -149,12 +143,12 @@ def _guess_delimiter(names: list[str], mapping: Mapping) -> str:
 
 
 def _import_row(
-    file: str, row: CsvRow, places: list[_Place], constants: dict[str, Value], seen: SeenIds
+    table: Table, row: TableRow, places: list[_Place], constants: dict[str, Value], seen: SeenIds
 ) -> bytes | Damage:
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for place in places:
-        value = _read(place, row.cells[place.position].strip())
+        value = _read(place, str(row.cells[place.position]).strip())
         if isinstance(value, Problem):
             problems.append(value)
         elif value is not None:
@@ -162,13 +156,13 @@ def _import_row(
     record = nest({**fields, **constants})
     given_origin = record.pop("origin", {})  # written last, as every importer does
     record["origin"] = {
-        "source": "csv",
-        "file": Path(file).name,
+        "source": table.source.kind,
+        "file": table.source.file,
         "line": row.line,
         **given_origin,
         "assumed": list(constants),
     }
-    imported = admit(record, file, row.line, None if problems else seen)
+    imported = admit(record, table.name, row.line, None if problems else seen)
     if isinstance(imported, Damage):
         reported = {problem.path for problem in problems}
         problems += [
@@ -177,7 +171,7 @@ def _import_row(
             if problem.path not in reported
         ]
     return (
-        Damage(file, row.line, tuple(problems))
+        Damage(table.name, row.line, tuple(problems))
         if problems or isinstance(imported, Damage)
         else imported
     )
