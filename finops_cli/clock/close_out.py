@@ -22,6 +22,7 @@ _NO_AGENCY = "no fail position at a registered clearing agency"
 _OTHER_RULES = {
     "municipal": "MSRB G-12(h) close-outs, not computed",
     "treasury": "TMPG fails charge, not computed",
+    "agency": "no close-out rule of Regulation SHO for agency securities",
     "corporate_bond": "no close-out rule of Regulation SHO for debt",
     "fund": "fund shares have no close-out rule",
     "other": "no equity security of a US clearing agency",

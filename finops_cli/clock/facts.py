@@ -218,6 +218,27 @@ def check_covered(name: str, day: date, calendar: Calendar) -> DayFacts:
         raise refuse_outside(name, error) from error
 
 
+def count_age(given: ClockFacts, as_of: AsOf, calendar: Calendar, rules: ClockRules) -> int | None:
+    """Settlement days from the settlement date, given or of the trade date, to the moment.
+
+    None without a date; negative for a date after the moment. Raises Refused.
+    """
+    trade = _trade_date(given, calendar)
+    if given.settlement_date is not None:
+        day = read_day("settlement_date", given.settlement_date, calendar)
+        settlement = settling_day("settlement_date", day, calendar)
+        if trade is not None and settlement < trade:
+            accepted = f"a day from {trade} on, the trade date"
+            raise Refused("settlement_date", settlement, accepted, RULE)
+    elif trade is not None:
+        settlement = regular_way(trade, calendar, rules)
+    else:
+        return None
+    check_covered("as_of", as_of.day, calendar)
+    days = calendar.count(settlement, as_of.day, "settlement")
+    return days if settlement <= as_of.day else min(days, -1)
+
+
 def _age(settlement: date, day: date, calendar: Calendar) -> int:
     return max(calendar.count(settlement, day, "settlement"), 0)
 

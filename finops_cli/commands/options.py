@@ -157,6 +157,14 @@ Resume = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output of an interrupted run.")
 ]
+StrictInput = Annotated[
+    bool,
+    typer.Option(
+        "--strict-input",
+        help="Reject a record whose facts contradict each other. Without it, the line has warnings"
+        " (see finops kb list input).",
+    ),
+]
 Timing = Annotated[
     bool,
     typer.Option(

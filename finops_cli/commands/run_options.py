@@ -29,6 +29,7 @@ from finops_cli.commands.options import (
     ResolverModel,
     Resume,
     StatsJson,
+    StrictInput,
     Timeout,
     Timing,
     TriageGguf,
@@ -55,6 +56,7 @@ class RunOptions:
     workers: Workers = None
     resume: Resume = False
     overwrite: Overwrite = False
+    strict_input: StrictInput = False
     timing: Timing = True
     stats_json: StatsJson = None
     quiet: Quiet = False

@@ -130,7 +130,7 @@ def _refuse_unguarded_text(pipeline: Pipeline, source: Path | None) -> None:
     from finops_cli.pipeline.redaction import RequireGuard
 
     if isinstance(pipeline.redaction, RequireGuard):
-        pipeline.redaction.look_ahead(source, pipeline.sequence.parse_line, pipeline.kb)
+        pipeline.redaction.look_ahead(source, pipeline.parse)
 
 
 def _refuse_streams(stats: Path) -> None:
@@ -164,6 +164,7 @@ def _run_config(
             timed=options.timing,
             guard=models.guard,
             clock=None if clock is None else clock_config(clock),
+            strict_input=options.strict_input,
         ),
         source=path_or_standard(options.source),
         output=path_or_standard(options.output),
@@ -205,4 +206,5 @@ def _open_pipeline(
         keeps_raw=models.keep_raw,
         redaction=redaction_policy(models.guard, asks_models, kb),
         clock=policy,
+        strict_input=options.strict_input,
     )

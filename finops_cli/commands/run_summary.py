@@ -25,6 +25,9 @@ def render_summary(run: RunSummary) -> str:
         ("violations", _format_counts(run.violations, _most_first(run.violations))),
         ("server", _format_counts(run.server, _most_first(run.server))),
         ("masked", _format_counts(run.masked, _most_first(run.masked))),
+        ("warnings", _format_counts(run.warnings, _most_first(run.warnings))),
+        ("derived", _format_counts(run.derived, _most_first(run.derived))),
+        ("assumed", _format_counts(run.assumed, _most_first(run.assumed))),
         ("rejected for", _format_counts(run.problems, _most_first(run.problems))),
     ]
     if run.problems:

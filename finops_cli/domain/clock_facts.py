@@ -15,7 +15,7 @@ from finops_cli.domain import limits
 SaleType = Literal["short", "short_exempt", "long", "market_maker", "deemed_to_own", "unknown"]
 Venue = Literal["cns", "ex_clearing"]
 SecurityType = Literal[
-    "equity", "etf", "adr", "municipal", "corporate_bond", "treasury", "fund", "other"
+    "equity", "etf", "adr", "municipal", "corporate_bond", "treasury", "agency", "fund", "other"
 ]
 Receivable = Literal["purchase", "distribution"]
 NetPosition = Literal["long", "flat", "short"]

@@ -25,6 +25,8 @@ OwedShares = Annotated[int, Meta(gt=0, le=limits.SHARES)]
 SignedShares = Annotated[int, Meta(ge=-limits.SHARES, le=limits.SHARES)]
 Days = Annotated[int, Meta(ge=0, le=limits.AGE_DAYS, description="settlement days")]
 TPlus = Annotated[str, Meta(pattern=r"^T\+[0-9]{1,3}$", max_length=5, description="T+N")]
+Symbol = Annotated[str, Meta(min_length=1, max_length=limits.SYMBOL_CHARS)]
+PartyName = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS)]
 FreeText = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
 
 
@@ -99,6 +101,10 @@ class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     ftrs: Ftrs = ()
     related_fails: RelatedFails = ()
     clock_facts: ClockFacts | None = None
+    symbol: Symbol | None = None
+    """The ticker. No rule and no model reads it."""
+    counterparty_name: PartyName | None = None
+    """The name of the counterparty. No rule and no model reads it."""
     origin: (
         Annotated[
             dict[str, Any],

@@ -27,6 +27,10 @@ Guarded = tuple[FailRecord, tuple[str, ...]]
 GuardedCase = tuple[ResolverInput, tuple[str, ...]]
 
 
+TEXT_FIELDS = ("notes", "dk_reason", "symbol", "counterparty_name")
+"""The fields of a fail record that are text. No prompt holds the last two."""
+
+
 def has_free_text(record: FailRecord | ResolverInput) -> bool:
     """Return true if the prompt of `record` would hold text that a person may have written.
 
@@ -46,8 +50,7 @@ def guarded_fail(reader: Reader, fail: FailRecord) -> Guarded:
     masking = Mask(reader)
     changed = {
         "fail_id": masking.reference(fail.fail_id),
-        "notes": masking.text(fail.notes),
-        "dk_reason": masking.text(fail.dk_reason),
+        **{name: masking.text(getattr(fail, name)) for name in TEXT_FIELDS},
         "origin": masking.anything(fail.origin),
         "clock_facts": _mask_facts(masking, fail.clock_facts),
     }

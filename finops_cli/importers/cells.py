@@ -109,6 +109,8 @@ CELLS: dict[str, Cell] = {
     "clock_facts.issuer_reporting": _TRUTH,
     "clock_facts.rule_144": _TRUTH,
     "clock_facts.threshold_since": _DATE,
+    "symbol": _TEXT,
+    "counterparty_name": _TEXT,
     "origin.symbol": _TEXT,
 }
 """The fields of a record that a cell can hold.

@@ -12,6 +12,7 @@ from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evalua
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
 from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
+from finops_cli.kb.chapters.input import InputRules, compile_input
 from finops_cli.kb.chapters.joins import JoinRules, compile_joins
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
@@ -33,6 +34,7 @@ class KnowledgeBase:
     entries: Mapping[str, entries.AnyEntry]
     scoring: ScoringRules
     triage: TriageRules
+    input: InputRules
     handoff: HandoffRules
     waterfall: WaterfallRules
     datasets: DatasetSettings
@@ -69,6 +71,7 @@ def compile_with(
         entries=all_entries,
         scoring=compile_scoring(c, factors),
         triage=compile_triage(c),
+        input=compile_input(c),
         handoff=compile_handoff(c),
         waterfall=compile_waterfall(c),
         datasets=compile_datasets(c),

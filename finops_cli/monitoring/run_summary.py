@@ -21,6 +21,9 @@ _COUNTERS = (
     "clock",
     "later",
     "no_margin",
+    "warnings",
+    "derived",
+    "assumed",
 )
 
 
@@ -58,6 +61,13 @@ class RunSummary:
     """Lines by the settlement days that the card's deadline is later than the law's."""
     no_margin: Counter[str] = field(default_factory=Counter)
     """Lines with a clock that cannot compare the two deadlines, by reason."""
+
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Contradictions in the records, by rule."""
+    derived: Counter[str] = field(default_factory=Counter)
+    """Lines by the facts that were derived from others."""
+    assumed: Counter[str] = field(default_factory=Counter)
+    """Lines by the facts that were assumed."""
 
     def add(self, other: RunSummary, sign: int = 1) -> None:
         """Add the counts of `other`, or subtract them (`sign` -1)."""

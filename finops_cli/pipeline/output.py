@@ -7,14 +7,18 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from finops_cli.clock.facts import AsOf
+from finops_cli.clock.moments import format_moment
 from finops_cli.domain import exact_json
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import Status
+from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.models.protocol import AttemptError, ModelNames
 from finops_cli.pipeline.clock import ClockProvenance
+from finops_cli.pipeline.inputs import names_in
 
 
 class Provenance(Struct):
@@ -48,6 +52,17 @@ class Verification(Struct, frozen=True):
     resolution: list[Finding] | UnsetType = UNSET
 
 
+class LineOrigin(Struct, frozen=True, omit_defaults=True):
+    """The facts of the record that it did not give."""
+
+    derived: tuple[str, ...] = ()
+    """Fields that follow from other facts (`input.derived`)."""
+    assumed: tuple[str, ...] = ()
+    """Fields that are assumed. The score and the plan rest on them."""
+    as_of: str | None = None
+    """The moment that the age was counted to; absent if the age is given."""
+
+
 class Rejection(Struct, frozen=True):
     """The reasons why an input line could not be used."""
 
@@ -72,8 +87,29 @@ class Line(Struct, frozen=True, kw_only=True):
     clock: Clock | UnsetType | None = UNSET
     """The dates of the law; absent in commands that do not show them."""
     clock_skipped: str | UnsetType = UNSET
+    warnings: list[Finding] | UnsetType = UNSET
+    """Contradictions in the record (`input.*`). They change neither the answer nor the status."""
+    origin: LineOrigin | UnsetType = UNSET
+    """Absent if the record gives every fact."""
     error: Rejection | UnsetType = UNSET
     raw: dict[str, Any] | UnsetType = UNSET
+
+
+def line_origin(fail: FailRecord, as_of: AsOf | None) -> LineOrigin | None:
+    """Name the facts that `fail` did not give; None if it gave them all.
+
+    `as_of` is the moment of `--as-of`.
+    """
+    if fail.origin is None:
+        return None
+    derived, assumed = names_in(fail.origin, "derived"), names_in(fail.origin, "assumed")
+    if not derived and not assumed:
+        return None
+    moment = None
+    if "age_days" in derived:
+        given = None if fail.clock_facts is None else fail.clock_facts.as_of
+        moment = given if as_of is None else format_moment(as_of.moment)
+    return LineOrigin(derived, assumed, moment)
 
 
 def rejection(number: int, problems: list[Problem]) -> Rejection:

@@ -16,6 +16,8 @@ from finops_cli.domain.fail import CorporateAction, FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.inputs import InputPolicy, bundled_inputs, lacks_fields, names_in
+from finops_cli.rules.contradictions import side_agrees, side_problem
 from finops_cli.rules.deadlines import age_days
 from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT, Codec
 from finops_cli.verify.schemas import schema_errors, show_value
@@ -92,15 +94,23 @@ def _refuse_list(given: list[Any]) -> Problem:
     return Problem(rule="schema.type", path="", value=size, accepted=_ONE_OBJECT, message=message)
 
 
-def parse_fail_line(line: bytes) -> ParseResult[FailRecord]:
-    """Parse a fail record, given as an object or as {"fail_id", "text"}."""
+def parse_fail_line(line: bytes, inputs: InputPolicy | None = None) -> ParseResult[FailRecord]:
+    """Parse a fail record, given as an object or as {"fail_id", "text"}.
+
+    `inputs` fills in what the record leaves out; None is the policy of the bundled rules.
+    """
     fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
-    if fail is not None and fail.corporate_action is None and cusip.ends_right(fail.cusip):
+    if (
+        fail is not None
+        and fail.corporate_action is None
+        and cusip.ends_right(fail.cusip)
+        and side_agrees(fail.side, fail.cns_direction)
+    ):
         return ParseResult(fail, fail.fail_id, [])
-    return parse_fail(decode(line))
+    return parse_fail(decode(line), inputs)
 
 
-def parse_fail(given: Any) -> ParseResult[FailRecord]:
+def parse_fail(given: Any, inputs: InputPolicy | None = None) -> ParseResult[FailRecord]:
     """Parse a fail record from a decoded line."""
     fail_id = fail_id_of(given)
     if type(given) is dict and "ftd_qty" in given:
@@ -117,7 +127,12 @@ def parse_fail(given: Any) -> ParseResult[FailRecord]:
         given = _from_text(given)
         if isinstance(given, list):
             return ParseResult(None, fail_id, given)
-    return _take(given, fail_id, FAIL, lambda fail: _problems(fail, given))
+    missing: list[Problem] = []
+    if type(given) is dict and lacks_fields(given):
+        given, missing = (inputs or bundled_inputs()).complete(given)
+    if missing:
+        return ParseResult(None, fail_id, [*schema_errors(given, FAIL.json_schema), *missing])
+    return _take(given, fail_id, FAIL, lambda fail: _fail_problems(fail, given))
 
 
 def parse_case_line(line: bytes, kb: KnowledgeBase) -> ParseResult[ResolverInput]:
@@ -186,6 +201,15 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
             )
         ]
     return {**{name: value for name, value in given.items() if name != "text"}, **fields}
+
+
+def _fail_problems(fail: FailRecord, given: dict[str, Any]) -> list[Problem]:
+    problems = _problems(fail, given)
+    if not side_agrees(fail.side, fail.cns_direction):
+        is_derived = "cns_direction" in names_in(fail.origin, "derived")
+        position = fail.cns_position if is_derived else None
+        problems.append(side_problem(fail.side, fail.cns_direction, position))
+    return problems
 
 
 def _problems(value: FailRecord | ResolverInput, given: dict[str, Any]) -> list[Problem]:

@@ -13,7 +13,9 @@ from finops_cli.domain.finding import Finding, Problem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.clock import ClockPolicy
+from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
+from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.pipeline.sequences import NextStage, StageContext, StageOutcome, StageSequence
 
@@ -43,6 +45,7 @@ class Pipeline:
     `timed` measures the latency of each line; otherwise it is null. `keeps_raw` keeps the models'
     text even for accepted answers. `redaction` redacts each record before a model reads it; None
     sends text unchanged. `clock` computes the dates of the law; None leaves them out.
+    `strict_input` rejects a record that has a warning.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Pipeline:
         keeps_raw: bool = False,
         redaction: RedactionPolicy | None = None,
         clock: ClockPolicy | None = None,
+        strict_input: bool = False,
     ) -> None:
         self.sequence = sequence
         self.backend = backend
@@ -61,12 +65,22 @@ class Pipeline:
         self.keeps_raw = keeps_raw
         self.redaction = redaction
         self.clock = clock
-        self._context = StageContext(backend, kb, redaction, clock)
+        self.inputs = InputPolicy(
+            kb,
+            as_of=None if clock is None else clock.config.as_of,
+            calendar=None if clock is None else clock.calendar,
+            is_strict=strict_input,
+        )
+        self._context = StageContext(backend, kb, self.inputs, redaction, clock)
         self.models = sequence.models
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers
         self._timed = timed
         self._no_findings = self._verification(StageOutcome(None))
+
+    def parse(self, line: bytes) -> ParseResult[Any]:
+        """Parse an input line as the first stage does."""
+        return self.sequence.parse_line(line, self.inputs)
 
     def process(self, number: int, line: bytes) -> ProcessedLine:
         """Return the output of input line `number` (counted from 1)."""
@@ -123,6 +137,8 @@ class Pipeline:
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
             clock=UNSET if self.clock is None else outcome.clock,
             clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
+            warnings=outcome.warnings or [],
+            origin=UNSET if outcome.origin is None else outcome.origin,
             error=UNSET if problems is None else rejection(number, problems),
             raw=self._raw(outcome) if keeps_raw else UNSET,
         )

@@ -21,7 +21,7 @@ from finops_cli.errors import MissingPiece
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading
 from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, NoDetector, Reader
-from finops_cli.guard.records import Mask, guarded_case, guarded_fail, has_free_text
+from finops_cli.guard.records import TEXT_FIELDS, Mask, guarded_case, guarded_fail, has_free_text
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import ParseResult, decode
 
@@ -29,7 +29,7 @@ Parse = Callable[[Any], ParseResult[Any]]
 """A function from a decoded line to an input, or to its problems."""
 _HEAD_BYTES = 4096
 """The length of a non-JSON line that is scanned. Messages show much less of it."""
-_ANYWHERE = ("text", "notes", "dk_reason", "origin")
+_ANYWHERE = ("text", "notes", "dk_reason", "symbol", "counterparty_name", "origin")
 """Fields with free text, valid or not."""
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 _QUOTING = ("path", "value", "accepted", "message")
@@ -86,15 +86,11 @@ class WithholdText(RedactionPolicy):
         super().__init__(NoDetector())
 
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks | None]:
+        changed: dict[str, Any] = {name: PLACEHOLDER for name in TEXT_FIELDS if getattr(fail, name)}
         facts = fail.clock_facts
-        has_evidence = facts is not None and bool(facts.sale_type_evidence)
-        if not has_free_text(fail) and not has_evidence:
-            return fail, None
-        if facts is not None and has_evidence:
-            facts = replace(facts, sale_type_evidence=PLACEHOLDER)
-        notes, dk_reason = (PLACEHOLDER if text else text for text in (fail.notes, fail.dk_reason))
-        changed = replace(fail, notes=notes, dk_reason=dk_reason, clock_facts=facts)
-        return changed, (WITHHELD,)
+        if facts is not None and facts.sale_type_evidence:
+            changed["clock_facts"] = replace(facts, sale_type_evidence=PLACEHOLDER)
+        return (replace(fail, **changed), (WITHHELD,)) if changed else (fail, None)
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks | None]:
         if not has_free_text(case):
@@ -129,8 +125,7 @@ class RequireGuard(RedactionPolicy):
     def look_ahead(
         self,
         source: Path | None,
-        parse_line: Callable[[bytes, KnowledgeBase], ParseResult[Any]],
-        kb: KnowledgeBase,
+        parse_line: Callable[[bytes], ParseResult[Any]],
     ) -> None:
         """Refuse a file that has a record with free text, before anything of it is sent.
 
@@ -142,7 +137,7 @@ class RequireGuard(RedactionPolicy):
             return
         with reading(source) as file:
             for number, (line, _) in enumerate(lines_of(file), start=1):
-                record = parse_line(line, kb).value
+                record = parse_line(line).value
                 if record is not None and has_free_text(record):
                     raise self._refusal(f"line {number}: {record.fail_id or 'the record'}")
 

@@ -39,6 +39,7 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     keeps_raw: bool
     guard: str | None
     timed: bool
+    strict_input: bool
     clock: str | None
 
 
@@ -56,6 +57,7 @@ _NAMES = {
     "keeps_raw": "--keep-raw",
     "guard": "what becomes of free text (--guard)",
     "timed": "--timing",
+    "strict_input": "--strict-input",
     "clock": "the clock (--clock, --as-of, --calendar)",
 }
 

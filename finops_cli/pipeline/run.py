@@ -144,6 +144,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         keeps_raw=pipeline.keeps_raw,
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         timed=config.pipeline.timed,
+        strict_input=pipeline.inputs.is_strict,
         clock=None if pipeline.clock is None else pipeline.clock.fingerprint,
     )
 
@@ -230,5 +231,5 @@ def _count(
 
 
 def _owed(given: bytes, pipeline: Pipeline) -> int:
-    value = pipeline.sequence.parse_line(given, pipeline.kb).value
+    value = pipeline.parse(given).value
     return pipeline.sequence.shares_owed(value) if value is not None else 0

@@ -40,6 +40,7 @@ class PipelineConfig:
     timed: bool
     guard: GuardMode | None = None
     clock: ClockConfig | None = None
+    strict_input: bool = False
 
     def open(self) -> Pipeline:
         """Open a pipeline with the engine."""
@@ -52,6 +53,7 @@ class PipelineConfig:
             self.timed,
             redaction=redaction_policy(self.guard, engine.origin.is_model, kb),
             clock=None if self.clock is None else self.clock.open(kb),
+            strict_input=self.strict_input,
         )
 
 

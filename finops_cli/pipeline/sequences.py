@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.finding import Problem
+from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
@@ -20,6 +20,8 @@ from finops_cli.guard.records import keep_events, mask_clock
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
+from finops_cli.pipeline.inputs import InputPolicy, as_problem
+from finops_cli.pipeline.output import LineOrigin, line_origin
 from finops_cli.pipeline.parse import (
     ParseResult,
     parse_case,
@@ -28,6 +30,7 @@ from finops_cli.pipeline.parse import (
     parse_fail_line,
 )
 from finops_cli.pipeline.redaction import Masks, Parse, RedactionPolicy
+from finops_cli.rules.contradictions import find_case_contradictions
 from finops_cli.rules.deadlines import by_regulation
 from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 
@@ -57,6 +60,10 @@ class StageOutcome(NamedTuple):
     """The dates of the law; None where they are not computed."""
     clock_skipped: str | None = None
     """The reason why a line of `run` has no clock."""
+    warnings: list[Finding] | None = None
+    """The contradictions of the record; None if it could not be read."""
+    origin: LineOrigin | None = None
+    """What the record did not give; None if it gives every fact."""
 
 
 class StageContext(NamedTuple):
@@ -64,6 +71,8 @@ class StageContext(NamedTuple):
 
     backend: Backend
     kb: KnowledgeBase
+    inputs: InputPolicy
+    """Completes the records and finds their contradictions."""
     redaction: RedactionPolicy | None = None
     clock: ClockPolicy | None = None
     """Computes the clock of each record; None for commands that do not show it."""
@@ -75,10 +84,15 @@ LaterStage = Callable[[StageOutcome, StageContext], StageOutcome]
 
 def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     """Triage a fail record."""
-    redaction = context.redaction
-    fail, given_id, problems = parse_fail_line(line)
+    redaction, inputs = context.redaction, context.inputs
+    fail, given_id, problems = parse_fail_line(line, inputs)
     if fail is None:
-        return _rejected(line, given_id, problems, redaction, parse_fail)
+        return _rejected(
+            line, given_id, problems, redaction, lambda given: parse_fail(given, inputs)
+        )
+    warnings = inputs.find_warnings(fail)
+    if warnings and inputs.is_strict:
+        return _rejected(None, given_id, [as_problem(each) for each in warnings], redaction, None)
     given, masks = fail, None
     if redaction is not None:
         fail, masks = redaction.fail(fail)
@@ -94,6 +108,8 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
         masks=masks,
         clock=clock,
         clock_skipped=skipped,
+        warnings=warnings,
+        origin=line_origin(fail, inputs.as_of),
     )
 
 
@@ -139,13 +155,21 @@ def case_stage(line: bytes, context: StageContext) -> StageOutcome:
     case, given_id, problems = parse_case_line(line, kb)
     if case is None:
         return _rejected(line, given_id, problems, redaction, lambda given: parse_case(given, kb))
+    warnings = find_case_contradictions(case, kb)
+    if warnings and context.inputs.is_strict:
+        return _rejected(None, given_id, [as_problem(each) for each in warnings], redaction, None)
     masks = None
     if redaction is not None:
         case, masks = redaction.case(case)
     obstacle = find_obstacle(case)
-    if obstacle is not None:
-        return StageOutcome(given_id, case.ftd_qty, skipped=obstacle.reason, masks=masks)
-    return StageOutcome(given_id, case.ftd_qty, resolution=backend.resolve(case), masks=masks)
+    return StageOutcome(
+        given_id,
+        case.ftd_qty,
+        resolution=backend.resolve(case) if obstacle is None else None,
+        skipped=None if obstacle is None else obstacle.reason,
+        masks=masks,
+        warnings=warnings,
+    )
 
 
 def _rejected(
@@ -174,7 +198,7 @@ class StageSequence:
 
     command: str
     """The name of the command in the resume note."""
-    parse_line: Callable[[bytes, KnowledgeBase], ParseResult[Any]]
+    parse_line: Callable[[bytes, InputPolicy], ParseResult[Any]]
     """Parse an input line as the first stage does."""
     shares_owed: Callable[[Any], int]
     """Return the shares that a parsed input owes."""
@@ -191,8 +215,8 @@ class StageSequence:
         return tuple(model for model in asked if model is not None)
 
 
-def _parse_fail_line(line: bytes, _: KnowledgeBase) -> ParseResult[FailRecord]:
-    return parse_fail_line(line)
+def _parse_case_line(line: bytes, inputs: InputPolicy) -> ParseResult[ResolverInput]:
+    return parse_case_line(line, inputs.kb)
 
 
 def _shares_of_fail(fail: FailRecord) -> int:
@@ -206,7 +230,7 @@ def _shares_of_case(case: ResolverInput) -> int:
 SEQUENCES: dict[Command, StageSequence] = {
     "run": StageSequence(
         command="run",
-        parse_line=_parse_fail_line,
+        parse_line=parse_fail_line,
         shares_owed=_shares_of_fail,
         first=triage_stage,
         first_model="triage",
@@ -215,7 +239,7 @@ SEQUENCES: dict[Command, StageSequence] = {
     ),
     "triage": StageSequence(
         command="triage",
-        parse_line=_parse_fail_line,
+        parse_line=parse_fail_line,
         shares_owed=_shares_of_fail,
         first=triage_stage,
         first_model="triage",
@@ -223,7 +247,7 @@ SEQUENCES: dict[Command, StageSequence] = {
     ),
     "resolve": StageSequence(
         command="resolve",
-        parse_line=parse_case_line,
+        parse_line=_parse_case_line,
         shares_owed=_shares_of_case,
         first=case_stage,
         first_model="resolver",

@@ -40,6 +40,11 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
         _count_clock(summary, line.clock)
     elif isinstance(line.clock_skipped, str):
         summary.clock[_NO_CLOCK if line.clock_skipped == NO_AS_OF else _REFUSED] += 1
+    if line.warnings:
+        summary.warnings.update(finding.rule for finding in line.warnings)
+    if isinstance(line.origin, Struct):
+        summary.derived.update(line.origin.derived)
+        summary.assumed.update(line.origin.assumed)
     if line.provenance.masked:
         summary.masked.update(line.provenance.masked)
     if is_model:

@@ -28,21 +28,38 @@ A field name maps to None, or to the Numbers of the object or list of objects un
 """
 
 
+Lackable = Mapping[str, Mapping[str, str]]
+"""For each definition of a schema, the fields that an input may leave out, and why."""
+
+
 class Codec(Generic[T]):
     """One of the four objects that finops reads from outside."""
 
     def __init__(
-        self, name: str, kind: type[T], numbers: Numbers, null_is_default: tuple[str, ...] = ()
+        self,
+        name: str,
+        kind: type[T],
+        numbers: Numbers,
+        null_is_default: tuple[str, ...] = (),
+        may_lack: Lackable | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
         self._numbers = numbers
         self._null_is_default = null_is_default
+        self.may_lack: Lackable = may_lack or {}
+        """Fields that an input may leave out, because finops fills them in."""
         self._decoder = msgspec.json.Decoder(kind, dec_hook=exact, float_hook=Decimal)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a codec by its constructor arguments, for worker processes."""
-        return Codec, (self.name, self.kind, self._numbers, self._null_is_default)
+        return Codec, (
+            self.name,
+            self.kind,
+            self._numbers,
+            self._null_is_default,
+            self.may_lack,
+        )
 
     def read_line(self, line: bytes) -> T | None:
         """Decode a line of JSON with the fast decoder; None if `read` must explain an error.
@@ -78,10 +95,13 @@ class Codec(Generic[T]):
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema, Draft 2020-12."""
+        """Return the JSON Schema, Draft 2020-12.
+
+        It accepts an object without the fields that `finops_cli.pipeline.inputs` fills in.
+        """
         from finops_cli.verify.schemas import schema_of
 
-        return schema_of(self.name, self.kind, self._null_is_default)
+        return schema_of(self.name, self.kind, self._null_is_default, self.may_lack)
 
 
 def _make_exact(given: Any, numbers: Numbers) -> None:
@@ -128,6 +148,21 @@ FAIL = Codec(
     FailRecord,
     {},
     ("cns_eligible", "awaiting_street_receipt", "ftrs", "related_fails", "depot_qty"),
+    {
+        "FailRecord": {
+            "side": "absent: from cns_direction FTD or FTR",
+            "cns_direction": "absent: from cns_position, else N_A",
+            "inventory_coverage_pct": "absent: from inventory.box_qty and qty",
+            "age_days": "absent: from the dates in clock_facts and the moment",
+            "cp_fail_rate_pct": "absent: assumed, input.assumed.cp_fail_rate_pct",
+        },
+        "Ftr": {
+            "partial_delivery_history": "absent: assumed, input.assumed.ftr",
+            "settlement_date": "absent: assumed, input.assumed.ftr",
+            "settlement_type": "absent: assumed, input.assumed.ftr",
+            "cp_fail_rate_pct": "absent: assumed, input.assumed.cp_fail_rate_pct",
+        },
+    },
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -26,20 +26,31 @@ _RULES = {
 
 
 def schema_of(
-    name: str, kind: type[msgspec.Struct], null_is_default: tuple[str, ...]
+    name: str,
+    kind: type[msgspec.Struct],
+    null_is_default: tuple[str, ...],
+    may_lack: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Return the schema of `kind`.
 
-    Fields in `null_is_default` may be null, which means the same as absent.
+    Fields in `null_is_default` may be null, which means the same as absent. Fields in `may_lack`,
+    by definition, may be absent although the type requires them; their `$comment` says why.
     """
     _, definitions = msgspec.json.schema_components(
         [kind], schema_hook=_exact_schema, ref_template="#/$defs/{name}"
     )
-    for definition in definitions.values():
+    for title, definition in definitions.items():
+        lackable = may_lack.get(title, {})
         if "description" in definition:
             definition["description"] = " ".join(definition["description"].split())
         for field, schema in definition["properties"].items():
             definition["properties"][field] = _tidy(schema, nullable=field in null_is_default)
+            if field in lackable:
+                definition["properties"][field]["$comment"] = lackable[field]
+        if lackable:
+            definition["required"] = [
+                each for each in definition["required"] if each not in lackable
+            ]
     top = definitions.pop(kind.__name__)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -229,8 +229,8 @@ def test_csv_values_of_the_mapping_translate_cells(tmp_path: Path) -> None:
     """
     mapping = MAPPING.replace("side: Side", "side: {column: Side, values: {Yes: Buy, 1: Sell}}")
     rows = [
-        good_row(name).replace("Sell", word)
-        for name, word in (("A", "1"), ("B", "Yes"), ("C", "Sell"))
+        good_row(name).replace("Sell", word).replace("FTD", direction)
+        for name, word, direction in (("A", "1", "FTD"), ("B", "Yes", "FTR"), ("C", "Sell", "FTD"))
     ]
     result = import_blotter(tmp_path, "\n".join([HEADER, *rows]), mapping)
     assert [record["side"] for record in records(result)] == ["Sell", "Buy"]

@@ -16,6 +16,7 @@ from finops_cli.domain.cusip import ALPHABET, check_digit, is_valid
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import parse_percent, parse_usd, render_usd
 from finops_cli.pipeline.parse import parse_fail_line
+from finops_cli.rules.contradictions import side_agrees
 from finops_cli.verify.codecs import FAIL
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows
@@ -80,7 +81,7 @@ RECORDS = st.fixed_dictionaries(
         "awaiting_street_receipt": st.booleans(),
         "notes": st.none() | _TEXT,
     }
-)
+).filter(lambda fields: side_agrees(fields["side"], fields["cns_direction"]))
 
 
 @given(RECORDS)

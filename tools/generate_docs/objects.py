@@ -43,11 +43,12 @@ from finops_cli.kb.entries import Terms
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.protocol import AttemptError
 from finops_cli.pipeline.clock import ClockProvenance
-from finops_cli.pipeline.output import Line, Provenance, Rejection, Verification
+from finops_cli.pipeline.output import Line, LineOrigin, Provenance, Rejection, Verification
+from finops_cli.verify.codecs import FAIL
 from tools.generate_docs.rules import link_ids
 
 OUTPUT: tuple[type[Struct], ...] = (
-    Line, Triage, ScoreComponents, Resolution, Step, Verification, Finding, Provenance,
+    Line, LineOrigin, Triage, ScoreComponents, Resolution, Step, Verification, Finding, Provenance,
     ClockProvenance, AttemptError, Rejection, Problem, Clock, CalendarId, Lot, Obligation,
     CountedDay, PenaltyBox, Threshold, Right, CostItem, CardDeadline,
 )  # fmt: skip
@@ -93,8 +94,9 @@ def _render_type(kind: type[Struct]) -> str:
     if set(meanings) != expected:
         wrong = ", ".join(sorted(set(meanings) ^ expected))
         raise SystemExit(f"fields.toml, [{kind.__name__}]: missing or superfluous: {wrong}")
+    owner = kind.__name__
     rows = [
-        f"| `{field.encode_name}` | {_describe(field.type)}{_describe_default(field)} |"
+        f"| `{field.encode_name}` | {_describe(field.type)}{_describe_default(field, owner)} |"
         f" {link_ids(meanings[field.encode_name], page='rules.md')} |"
         for field in fields
     ]
@@ -103,7 +105,9 @@ def _render_type(kind: type[Struct]) -> str:
     return "\n".join([*head, "| field | value | meaning |", "|---|---|---|", *rows, ""])
 
 
-def _describe_default(field: inspect.Field) -> str:
+def _describe_default(field: inspect.Field, owner: str) -> str:
+    if field.encode_name in FAIL.may_lack.get(owner, {}):
+        return "; may be absent" if owner == "FailRecord" else "; may be absent in a fail record"
     if field.required:
         return ""
     if field.default is NODEFAULT:
@@ -166,6 +170,7 @@ _OUTPUT_INTRODUCTION = """\
 
 This page is for those who read the output of `finops run`, `triage` or `resolve` with a program.
 Each output line is one JSON object, and there is one output line for each input line, in order.
+A field that the record did not give, and that finops derived or assumed, is named in `origin`.
 `finops triage` writes lines without `resolution`, and `finops resolve` lines without `triage`.
 `finops schema triage` and `finops schema resolution` print the JSON Schemas of the two answers.
 
@@ -180,7 +185,9 @@ _RECORDS_INTRODUCTION = """\
 This page is for those who write input for finops. A file has one JSON object a line: a fail record
 for `finops run` and `finops triage`, or a case for `finops resolve`. `finops schema fail` and
 `finops schema resolver-input` print the JSON Schemas. A field that is not in the table is refused,
-so that a misspelt name is found.
+so that a misspelt name is found. A field that may be absent is derived from others
+(`input.derived`) or assumed on the unfavourable side (`input.assumed.*`); the output line names it
+in `origin`.
 
 A fail record may also be written as text, the form that the triage model was trained on:
 `{"fail_id": "F-1", "text": "Triage this fail record: CUSIP: 594918104 | Side: Sell | ..."}`.

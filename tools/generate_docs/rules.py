@@ -13,6 +13,7 @@ from finops_cli.kb.load import bundled_kb_dir, load_kb
 
 CHAPTERS = {
     "sources": "Sources",
+    "input": "The facts of a record",
     "scoring": "Score and tier",
     "classification": "Category, flags, action, deadline",
     "reg-sho": "Reg SHO",
@@ -37,7 +38,7 @@ CHAPTERS = {
 }
 """The files of `kb/` in the order of the page, with the heading of each."""
 
-_ID = re.compile(r"`([a-z][a-z0-9_-]*(?:\.[a-z0-9_]+)?)`")
+_ID = re.compile(r"`([a-z][a-z0-9_-]*(?:\.[a-z0-9_]+)*)`")
 
 
 def render_page() -> str:

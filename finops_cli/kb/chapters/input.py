@@ -1,0 +1,65 @@
+"""The rules about the facts of a record: contradictions and assumptions (kb: `input.*`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import get_args
+
+from finops_cli.domain.clock_facts import SecurityType
+from finops_cli.domain.enums import SettlementType
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.compiler import Compiler
+
+_HIGHEST_PCT = 100
+_FTR = ("partial_delivery_history", "settlement_date", "settlement_type")
+_T_PLUS = re.compile(r"T\+[0-9]{1,3}")
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class InputRules:
+    """What finops knows and assumes about a record that does not say it."""
+
+    treasury_issuers: frozenset[str]
+    """Issuer numbers, the first characters of a CUSIP, of the US Treasury."""
+    issuer_characters: int
+    exempt_types: frozenset[str]
+    """Values of `security_type` that have neither CNS equity settlement nor Reg SHO."""
+    assumed_rate_pct: Decimal
+    """The fail rate of a counterparty that the record gives none for, in percent."""
+    assumed_ftr: Mapping[str, str | bool]
+    """Field of a fail to receive to the value that is assumed."""
+
+
+def compile_input(c: Compiler) -> InputRules:
+    """Read the rules of the input. Raises KnowledgeError naming the entry that does not fit."""
+    exempt = c.words("input.exempt_types")
+    unknown = sorted(exempt - set(get_args(SecurityType)))
+    if unknown:
+        accepted = ", ".join(get_args(SecurityType))
+        raise KnowledgeError(
+            f"kb entry input.exempt_types: {unknown[0]} is given. Expected one of: {accepted}."
+        )
+    return InputRules(
+        treasury_issuers=c.words("input.treasury_issuers"),
+        issuer_characters=c.whole("input.issuer_characters"),
+        exempt_types=exempt,
+        assumed_rate_pct=c.number("input.assumed.cp_fail_rate_pct", _HIGHEST_PCT),
+        assumed_ftr=_assumed_ftr(c),
+    )
+
+
+def _assumed_ftr(c: Compiler) -> dict[str, str | bool]:
+    id = "input.assumed.ftr"
+    texts = c.texts(id, _FTR)
+    partial, date, kind = (texts[name] for name in _FTR)
+    for value, is_known, accepted in (
+        (partial, partial in ("true", "false"), "true or false"),
+        (date, _T_PLUS.fullmatch(date) is not None, "T+N"),
+        (kind, kind in get_args(SettlementType), ", ".join(get_args(SettlementType))),
+    ):
+        if not is_known:
+            raise KnowledgeError(f"kb entry {id}: {value} is given. Expected {accepted}.")
+    return {**texts, "partial_delivery_history": partial == "true"}
