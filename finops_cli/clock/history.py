@@ -59,9 +59,14 @@ def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[
         if last is not None and day <= last:
             raise Refused(f"{place}/date", day, f"a day after {last}: the rows rise", RULE)
         _check_quantities(row, before, place)
-        if last is not None and found:
-            found += _carry(found[-1], day, facts, calendar, rules)
-        found += _positions(row, day, number, facts, calendar, rules)
+        if number == 0:
+            _check_first(row, day, facts)
+        if last is not None:
+            found += _carry(found[-1], day, facts=facts, calendar=calendar, rules=rules)
+        is_first = number == 0
+        found += _positions(
+            row, day, place, is_first=is_first, facts=facts, calendar=calendar, rules=rules
+        )
         before, last = row.qty, day
     known = [each for each in found if each.at <= facts.as_of.moment]
     while known and known[-1].is_carried:
@@ -74,49 +79,70 @@ def read_positions(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[
 def _check_quantities(row: HistoryRow, before: int | None, place: str) -> None:
     if row.new is not None and row.new > row.qty:
         raise Refused(f"{place}/new", row.new, f"at most qty, {row.qty:,}", RULE)
-    if before is None:
-        return
-    if row.open_qty is not None and row.open_qty > before:
+    if before is not None and row.open_qty is not None and row.open_qty > before:
         accepted = f"at most the quantity before it, {before:,}"
         raise Refused(f"{place}/open_qty", row.open_qty, accepted, RULE)
     left = before if row.open_qty is None else row.open_qty
-    if row.new is not None and row.qty > left + row.new:
+    if left is not None and row.new is not None and row.qty > left + row.new:
         accepted = f"at most the quantity before it plus new, {left + row.new:,}"
         raise Refused(f"{place}/qty", row.qty, accepted, RULE)
 
 
+def _check_first(row: HistoryRow, day: date, facts: Facts) -> None:
+    """Refuse a first row that is open in the morning of a day on which nothing was failing yet."""
+    if row.open_qty and facts.settlement_date >= day:
+        accepted = f"0, or a settlement_date before {day}"
+        raise Refused("fail_history/0/open_qty", row.open_qty, accepted, RULE)
+
+
 def _positions(
-    row: HistoryRow, day: date, number: int, facts: Facts, calendar: Calendar, rules: ClockRules
+    row: HistoryRow,
+    day: date,
+    place: str,
+    *,
+    is_first: bool,
+    facts: Facts,
+    calendar: Calendar,
+    rules: ClockRules,
 ) -> list[Position]:
-    times, place = rules.times, f"fail_history/{number}"
+    """The positions of a row: the snapshot of its morning, if it has one, and the end of its day.
+
+    What the first row shows first dates from the settlement date of the record.
+    """
     first = None
-    if number == 0 and facts.settlement_date < day:
+    if is_first and facts.settlement_date < day and row.open_qty != 0:
         first = facts.settlement_date
         facts.warnings.append(
             f"history.begins_late: the fail dates from {first}, the rows from {day}"
         )
-    trade = _trade_of(row, first or day, place, facts, calendar, rules)
-    sale_type = row.sale_type or facts.sale_type
+    since = first if row.open_qty is None else None
     end = Position(
-        datetime.combine(day, times.close),
-        day,
-        row.qty,
-        False,
-        row.new,
-        sale_type,
-        trade,
-        first,
-        f"{place}/qty",
-        False,
+        at=datetime.combine(day, rules.times.close),
+        day=day,
+        qty=row.qty,
+        is_snapshot=False,
+        new=row.new,
+        sale_type=row.sale_type or facts.sale_type,
+        trade_date=_trade_of(row, since or day, place, facts=facts, calendar=calendar, rules=rules),
+        first_settlement=since,
+        field=f"{place}/qty",
+        is_carried=False,
     )
     if row.open_qty is None:
         return [end]
-    morning = datetime.combine(day, times.snapshot)
-    return [end._replace(at=morning, qty=row.open_qty, is_snapshot=True, new=0), end]
+    morning = end._replace(
+        at=datetime.combine(day, rules.times.snapshot),
+        qty=row.open_qty,
+        is_snapshot=True,
+        new=0,
+        trade_date=_trade_of(row, first or day, place, facts=facts, calendar=calendar, rules=rules),
+        first_settlement=first,
+    )
+    return [morning, end]
 
 
 def _carry(
-    before: Position, until: date, facts: Facts, calendar: Calendar, rules: ClockRules
+    before: Position, until: date, *, facts: Facts, calendar: Calendar, rules: ClockRules
 ) -> list[Position]:
     """The quantity of each settlement day between two rows: the one before it."""
     found = []
@@ -139,7 +165,13 @@ def _carry(
 
 
 def _trade_of(
-    row: HistoryRow, day: date, place: str, facts: Facts, calendar: Calendar, rules: ClockRules
+    row: HistoryRow,
+    day: date,
+    place: str,
+    *,
+    facts: Facts,
+    calendar: Calendar,
+    rules: ClockRules,
 ) -> date:
     if row.trade_date is not None:
         latest = date.fromisoformat(row.date)

@@ -136,6 +136,21 @@ def compute(kb: KnowledgeBase, facts: Object, as_of: str = AS_OF, **changes: obj
             "501",
             "at most the quantity before it, 500",
         ),
+        (
+            {"settlement_date": "2026-11-17", **history(row("2026-11-17", open_qty=500))},
+            "fail_history/0/open_qty",
+            "500",
+            "0, or a settlement_date before 2026-11-17",
+        ),
+        (
+            {
+                "settlement_date": "2026-11-16",
+                **history(row("2026-11-17", 701, open_qty=500, new=200)),
+            },
+            "fail_history/0/qty",
+            "701",
+            "at most the quantity before it plus new, 700",
+        ),
         (history(row("2026-11-17", 500, new=501)), "fail_history/0/new", "501", "at most qty, 500"),
         (
             history(row("2026-11-17", 500), row("2026-11-18", 701, new=200)),

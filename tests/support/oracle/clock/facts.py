@@ -114,6 +114,12 @@ def is_known(day: date, as_of: datetime) -> bool:
     return cal.at(day, 16) <= as_of
 
 
+def is_row_known(row: Row, as_of: datetime) -> bool:
+    """True when the end of the day of a row is known, or its snapshot of 09:00."""
+    has_snapshot = row.open_qty is not None and cal.at(row.date, 9) <= as_of
+    return has_snapshot or is_known(row.date, as_of)
+
+
 def _optional_day(where: str, holder: dict[str, Any], key: str) -> date | None:
     text = holder.get(key)
     return None if text is None else parse_day(f"{where}{key}", text)
@@ -175,20 +181,24 @@ def read_rows(name: str, key: str, raws: list[dict[str, Any]]) -> list[Row]:
     return rows
 
 
-def check_history(rows: list[Row]) -> None:
-    """Raise Refused where the rows contradict each other (section 2.3)."""
-    before, last = 0, None
+def check_history(rows: list[Row], settlement: date) -> None:
+    """Raise Refused where the rows contradict each other or S (section 2.3).
+
+    Nothing is known before the first row but S: what it shows as open in the morning failed before.
+    """
+    before, last = None, None
     for index, row in enumerate(rows):
         where = f"fail_history[{index}]."
         if last is not None and row.date <= last:
             raise Refused(f"{where}date", row.date.isoformat())
-        if row.open_qty is not None and row.open_qty > before:
-            raise Refused(f"{where}open_qty", row.open_qty)
+        if row.open_qty is not None:
+            is_older = last is not None or settlement < row.date
+            if (row.open_qty > 0 and not is_older) or ((before or 0) < row.open_qty and last):
+                raise Refused(f"{where}open_qty", row.open_qty)
+            before = row.open_qty
         if row.new is not None and row.new > row.qty:
             raise Refused(f"{where}new", row.new)
-        if row.open_qty is not None:
-            before = row.open_qty
-        if row.new is not None and row.qty > before + row.new:
+        if row.new is not None and before is not None and row.qty > before + row.new:
             raise Refused(f"{where}qty", row.qty)
         before, last = row.qty, row.date
 
@@ -228,7 +238,6 @@ def read_facts(record: dict[str, Any], option: str | None, source: str) -> Facts
     if given.get("lots") and given.get("fail_history"):
         raise Refused("lots", "fail_history")
     history = read_rows("fail_history", "date", given.get("fail_history") or [])
-    check_history(history)
     _check_sale("sale_type", given.get("sale_type"))
     if given.get("threshold_since") is not None:
         parse_day("threshold_since", given["threshold_since"])
@@ -237,6 +246,7 @@ def read_facts(record: dict[str, Any], option: str | None, source: str) -> Facts
         for i, row in enumerate(given.get("threshold_days") or [])
     }
     trade, settlement, basis = settlement_of(record, given, as_of)
+    check_history(history, settlement)
     direction = record["cns_direction"]
     by_direction = "cns" if direction in ("FTD", "FTR") else "ex_clearing"
     events = [read_event(i, raw) for i, raw in enumerate(given.get("events") or [])]
@@ -255,8 +265,8 @@ def read_facts(record: dict[str, Any], option: str | None, source: str) -> Facts
         venue=given.get("venue") or by_direction,
         is_deliver=direction == "FTD" or (direction == "N_A" and record["side"] == "Sell"),
         security_type=given.get("security_type") or "equity",
-        history=[row for row in history if cal.at(row.date, 9) <= as_of],
+        history=[row for row in history if is_row_known(row, as_of)],
         lots=read_rows("lots", "settlement_date", given.get("lots") or []),
-        events=sorted((e for e in events if e.at <= as_of), key=lambda e: e.at),
+        events=sorted((e for e in events if e.at <= as_of), key=lambda e: (e.at, e.type, e.qty)),
         listed={day: value for day, value in sorted(listed.items()) if is_known(day, as_of)},
     )

@@ -94,8 +94,11 @@ def random_history(rng: Random, settlement: date) -> list[Row]:
         row: Row = {"date": day.isoformat()}
         if number and before and chance(rng, 0.2):
             before = row["open_qty"] = rng.choice((0, before, before // 2))
+        elif not number and chance(rng, 0.3):
+            before = rng.choice((0, 0, *SIZES)) if day > settlement or chance(rng, 0.05) else 0
+            row["open_qty"] = before
         moves = (before, before, before + rng.choice(SIZES), before // 2, 0)
-        row["qty"] = rng.choice(moves if number else SIZES)
+        row["qty"] = rng.choice(moves if number or before else SIZES)
         if number and chance(rng, 0.15):
             row["new"] = rng.randint(max(0, row["qty"] - before), row["qty"])
         row |= _row_extras(rng, day) if number else {}

@@ -123,7 +123,10 @@ class Ledger:
         self.position = 0
         self.first_row = cal.FIRST
         self.waiting: list[Event] = []
-        self.has_history = any(is_known(row.date, facts.as_of) for row in facts.history)
+        self.morning: int | None = None
+        """What the first row shows as open at 09:00; None where it does not say."""
+        self.begins = NEVER
+        self.has_history = bool(facts.history)
         steps = self._steps()
         for moment, _, run in sorted(steps, key=lambda step: step[:2]):
             self._judge(moment)
@@ -156,8 +159,11 @@ class Ledger:
         rows = {row.date: row for row in facts.history}
         self.first_row, last = min(rows), max(rows)
         first = rows[self.first_row]
-        if first.qty and facts.settlement < self.first_row:
-            self._open(first, facts.settlement, first.qty, is_assumed=True)
+        self.morning = first.open_qty
+        self.begins = cal.at(self.first_row, 16 if self.morning is None else 9)
+        older = first.qty if self.morning is None else self.morning
+        if older and facts.settlement < self.first_row:
+            self._open(first, facts.settlement, older, is_assumed=True)
         for day in cal.days(self.first_row, last, cal.settles):
             row = rows.get(day)
             if row and row.open_qty is not None:
@@ -207,7 +213,7 @@ class Ledger:
         if event.type in ("purchase", "borrow") and event.counts():
             self._cover(event)
         elif event.type == "delivery":
-            if self.has_history and event.at <= cal.at(self.first_row, 16):
+            if self.has_history and event.at <= self.begins:
                 return
             event.used = self._lower(event.qty, event.at)  # what left no lot is used up
         elif event.type == "allocation":
@@ -316,16 +322,24 @@ class Ledger:
 
     def _snapshot(self, row: Row) -> None:
         moment = cal.at(row.date, 9)
+        if row.date == self.first_row:
+            self._use_up(moment)
+            self.position = row.open_qty or 0
+            return
         self._fall(self.position - (row.open_qty or 0), moment)
         self.position = row.open_qty or 0
+
+    def _use_up(self, moment: datetime) -> None:
+        """Take what arrived before the first quantity as a part of it."""
+        for event, unused in self._arrivals(moment):
+            event.used += unused
 
     def _end(self, day: date, row: Row | None) -> None:
         moment, before = cal.at(day, 16), self.position
         quantity = row.qty if row else before
         self.position = quantity
-        if day == self.first_row:
-            for event, unused in self._arrivals(moment):
-                event.used += unused
+        if day == self.first_row and self.morning is None:
+            self._use_up(moment)
             new = 0 if any(lot.settlement < day for lot in self.lots) else quantity
         else:
             arrived = sum(unused for _, unused in self._arrivals(moment))

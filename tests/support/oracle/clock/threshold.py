@@ -105,10 +105,10 @@ def _quantities(facts: Facts, ledger: Ledger) -> dict[date, int]:
     """Return the quantity at the end of each settlement day; the first row reaches back to S."""
     quantities = dict(ledger.open_at_end)
     if ledger.has_history:
-        first = ledger.first_row
+        first, morning = ledger.first_row, ledger.morning
         for day in list(quantities):
             if day < first:
-                quantities[day] = quantities.get(first, 0)
+                quantities[day] = quantities.get(first, 0) if morning is None else morning
     return quantities
 
 
