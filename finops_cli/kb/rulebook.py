@@ -11,6 +11,7 @@ from finops_cli.kb.chapters.clock import ClockRules, compile_clock
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
+from finops_cli.kb.chapters.headline import HeadlineRules, compile_headline
 from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
 from finops_cli.kb.chapters.input import InputRules, compile_input
 from finops_cli.kb.chapters.joins import JoinRules, compile_joins
@@ -44,6 +45,7 @@ class KnowledgeBase:
     evaluation: EvaluationSettings
     calendar: CalendarRules
     clock: ClockRules
+    headline: HeadlineRules
     imports: ImportSettings
     joins: JoinRules
     tolerance: Decimal
@@ -81,6 +83,7 @@ def compile_with(
         evaluation=compile_evaluation(c),
         calendar=compile_calendar(c),
         clock=compile_clock(c, all_entries),
+        headline=compile_headline(c),
         imports=compile_imports(c),
         joins=compile_joins(c),
         tolerance=c.number("check.tolerance"),

@@ -22,6 +22,7 @@ CHAPTERS = {
     "handoff": "From triage to resolution",
     "waterfall": "The waterfall and the plan",
     "gridlock": "Gridlock",
+    "headline": "The headline",
     "joins": "Facts from other files",
     "book": "The inventory file",
     "vocabulary": "Words of records and answers",

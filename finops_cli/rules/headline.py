@@ -1,0 +1,249 @@
+"""The headline: one thing to do, from the triage, the plan and the clock (kb: `headline.*`).
+
+Domain specification, section 10. The first row that fits decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from finops_cli.domain.clock import Clock
+from finops_cli.domain.headline import By, FailSummary, Headline
+from finops_cli.domain.resolution import Resolution, Step
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.chapters.headline import HeadlineRow, HeadlineRules
+
+_RECEIPTS = ("CHASE_FTR", "NET_GRIDLOCK")
+_DUE = ("due_today", "breached")
+_REG_SHO = "SHO-"
+
+
+class _Cover(NamedTuple):
+    """The shares of a plan by the way that they come."""
+
+    box: int
+    netted: int
+    chased: tuple[Step, ...]
+    depot: int
+    cash: int
+    left: int
+    """The shares that the steps leave; recall and borrow in parallel exceed them together."""
+
+    @property
+    def in_hand(self) -> int:
+        return self.box + self.netted
+
+    @property
+    def is_gridlock(self) -> bool:
+        return any(step.action == "NET_GRIDLOCK" for step in self.chased)
+
+    @property
+    def receipts(self) -> int:
+        return sum(step.qty for step in self.chased)
+
+
+def make_headline(
+    fail: FailSummary,
+    triage: Triage,
+    plan: Resolution | None,
+    clock: Clock | None,
+    rules: HeadlineRules,
+) -> Headline:
+    """Return the headline of a fail whose triage stands. `plan` None: stage 2 does not apply."""
+    by = _due(triage, clock)
+    if triage.lifecycle_state == "OFFSET":
+        return _Sentence(fail, triage, None, clock, rules).say(rules.rows["offset"], fail.qty)
+    if triage.category == "DK_DISPUTE":
+        return _Sentence(fail, triage, None, clock, rules).say(rules.rows["dispute"], fail.qty)
+    sentence = _Sentence(fail, triage, by, clock, rules)
+    if plan is not None:
+        return _of_plan(sentence, plan)
+    if triage.cns_direction == "FTR":
+        begun = _may_buy_in(triage, clock)
+        return sentence.say(rules.rows["buy_in_notice" if begun else "chase_receive"], fail.qty)
+    return sentence.say(rules.triage[triage.action], fail.qty)
+
+
+def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
+    """Return the headline of a fail with a plan; the first row that fits."""
+    rules, owed = sentence.rules, sentence.fail.qty
+    cover = _cover(plan, owed)
+    if cover.cash:
+        return sentence.say(rules.rows["cash"], owed)
+    if cover.in_hand >= owed:
+        return sentence.say(rules.rows["deliver"], owed, hand=_hand(cover, rules))
+    sources = _sources(cover, plan, rules)
+    if cover.in_hand:
+        return sentence.say(
+            rules.rows["deliver_part"],
+            cover.in_hand,
+            part=cover.in_hand,
+            rest=owed - cover.in_hand,
+            hand=_hand(cover, rules),
+            next=sources[0],
+        )
+    if _must_close_out(sentence.triage, sentence.clock):
+        return sentence.say(rules.rows["close_out"], owed)
+    if cover.is_gridlock:
+        parties = _parties(plan.gridlock_parties, rules)
+        part = cover.receipts
+        return sentence.say(rules.rows["net"], part, part=part, parties=parties)
+    if cover.receipts >= owed:
+        parties = _chased_parties(cover.chased, plan, rules)
+        return sentence.say(rules.rows["chase"], owed, parties=parties)
+    if plan.residual_short == 0:
+        kind, qty = _first_own_source(cover, plan)
+        row = HeadlineRow(action=rules.source_actions[kind], text=rules.sources_text)
+        return sentence.say(row, qty, sources=", then ".join(sources))
+    known = sources[:-1]
+    meanwhile = rules.phrases["meanwhile"].format(sources=", then ".join(known)) if known else ""
+    rest = plan.residual_short
+    return sentence.say(rules.rows["escalate"], rest, rest=rest, meanwhile=meanwhile)
+
+
+class _Sentence:
+    """Fills the places of a row's sentence."""
+
+    def __init__(
+        self,
+        fail: FailSummary,
+        triage: Triage,
+        by: By | None,
+        clock: Clock | None,
+        rules: HeadlineRules,
+    ) -> None:
+        self.fail, self.triage, self.by, self.clock, self.rules = fail, triage, by, clock, rules
+
+    def say(self, row: HeadlineRow, qty: int, **places: int | str) -> Headline:
+        """Return the headline of `row`; numbers of `places` are shares."""
+        fail, phrases = self.fail, self.rules.phrases
+        security = fail.cusip if fail.symbol is None else f"{fail.symbol} ({fail.cusip})"
+        if self.triage.category == "CA_EVENT":
+            security = phrases["security_event"].format(security=security)
+        texts = {
+            name: _shares(value) if isinstance(value, int) else value
+            for name, value in places.items()
+        }
+        closes = _must_close_out(self.triage, self.clock)
+        text = row.text.format(
+            security=security,
+            qty=_shares(fail.qty),
+            counterparty=fail.counterparty_name or fail.counterparty,
+            tail=phrases["tail"] if closes else "",
+            by=self._by(),
+            **texts,
+        )
+        return Headline(row.action, qty, self.by, text)
+
+    def _by(self) -> str:
+        by, phrases = self.by, self.rules.phrases
+        if by is None:
+            return ""
+        if by.basis == "card":
+            name = "by_card" if by.date is None else "by_card_date"
+        else:
+            late = self.clock is not None and str(by.date) < self.clock.as_of[:10]
+            name = "overdue" if late else "by_clock"
+        return phrases[name].format(date=by.date, rule=by.rule)
+
+
+def _shares(qty: int) -> str:
+    return "1 share" if qty == 1 else f"{qty:,} shares"
+
+
+def _due(triage: Triage, clock: Clock | None) -> By | None:
+    """Return the binding date of the clock, else the card's deadline."""
+    if clock is not None and clock.binding is not None and clock.binding_due is not None:
+        return By(clock.binding_due, "clock", clock.binding)
+    if triage.deadline is None:
+        return None
+    return By(None if clock is None else clock.card.date, "card", triage.deadline)
+
+
+def _must_close_out(triage: Triage, clock: Clock | None) -> bool:
+    if "REG_SHO_CLOSEOUT" in triage.flags:
+        return True
+    return clock is not None and any(
+        each.kind == "duty" and each.state in _DUE and each.rule.startswith(_REG_SHO)
+        for each in clock.obligations
+    )
+
+
+def _may_buy_in(triage: Triage, clock: Clock | None) -> bool:
+    """Return true where our right to buy in has begun."""
+    if clock is None:
+        return triage.action == "INITIATE_BUYIN"
+    return any(
+        right.holder == "ours"
+        and right.earliest_notice_date is not None
+        and right.earliest_notice_date <= clock.as_of[:10]
+        for right in clock.rights
+    )
+
+
+def _cover(plan: Resolution, owed: int) -> _Cover:
+    shares = dict.fromkeys(("APPLY_BOX", "OFFSET_FTR", "DEPOT_MOVEMENT", "SPO_SETTLEMENT"), 0)
+    chased = []
+    for step in plan.resolution_steps:
+        if step.action in shares:
+            shares[step.action] += step.qty
+        elif step.action in _RECEIPTS:
+            chased.append(step)
+    return _Cover(
+        box=shares["APPLY_BOX"],
+        netted=shares["OFFSET_FTR"],
+        chased=tuple(chased),
+        depot=shares["DEPOT_MOVEMENT"],
+        cash=shares["SPO_SETTLEMENT"],
+        left=owed - sum(step.qty for step in plan.resolution_steps),
+    )
+
+
+def _hand(cover: _Cover, rules: HeadlineRules) -> str:
+    name = "both" if cover.box and cover.netted else "box" if cover.box else "netted"
+    return rules.phrases[name]
+
+
+def _sources(cover: _Cover, plan: Resolution, rules: HeadlineRules) -> list[str]:
+    """Name the sources behind what is in hand, in the order of the plan; last what has none."""
+    phrases = rules.phrases
+    named = []
+    if cover.is_gridlock:
+        named.append(phrases["net"].format(qty=_shares(cover.receipts)))
+    elif cover.chased:
+        party = _chased_parties(cover.chased, plan, rules)
+        named.append(phrases["chase"].format(party=party, qty=_shares(cover.receipts)))
+    if cover.depot:
+        named.append(phrases["depot"].format(qty=_shares(cover.depot)))
+    words = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
+    if plan.fallback_strategy != "NONE":
+        phrase = phrases[words[plan.fallback_strategy]]
+        named.append(phrase.format(qty=_shares(plan.fallback_qty)))
+    if plan.secondary_fallback != "NONE":
+        together = plan.fallback_qty + plan.secondary_fallback_qty
+        phrase = phrases["beside" if together > cover.left else "borrow"]
+        named.append(phrase.format(qty=_shares(plan.secondary_fallback_qty)))
+    if plan.residual_short:
+        named.append(phrases["escalate"].format(qty=_shares(plan.residual_short)))
+    return named
+
+
+def _first_own_source(cover: _Cover, plan: Resolution) -> tuple[str, int]:
+    if cover.depot:
+        return "depot", cover.depot
+    if plan.fallback_strategy == "INITIATE_RECALL":
+        return "recall", plan.fallback_qty
+    return "borrow", plan.fallback_qty
+
+
+def _chased_parties(chased: Sequence[Step], plan: Resolution, rules: HeadlineRules) -> str:
+    """Name the counterparties of the chase steps; an aggregated step stands for several."""
+    named = list(dict.fromkeys(step.dtc for step in chased if step.dtc is not None))
+    return _parties(named, rules, plan.additional_ftrs_chased)
+
+
+def _parties(named: Sequence[str], rules: HeadlineRules, more: int = 0) -> str:
+    """Write up to three names, and how many there are beside."""
+    shown, rest = ", ".join(named[:3]), len(named[3:]) + more
+    return rules.phrases["others"].format(party=shown, count=rest) if rest else shown

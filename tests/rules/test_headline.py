@@ -1,0 +1,121 @@
+"""The headline of a line: one thing to do, by the rows of kb `headline.*`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from random import Random
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from finops_cli.domain import exact_json
+from finops_cli.domain.headline import FailSummary, Headline, HeadlineAction
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.chapters.headline import compile_headline
+from finops_cli.kb.compiler import Compiler
+from finops_cli.kb.entries import Lookup
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.pipeline.parse import parse_fail
+from finops_cli.rules.handoff import NotApplicable, handoff
+from finops_cli.rules.headline import make_headline
+from finops_cli.rules.triage import triage
+from finops_cli.rules.waterfall import resolve
+from tests.support.oracle import headline_oracle
+from tests.support.oracle.random_fails import random_fail
+from tests.support.records import a_fail, jsonl
+
+KB = load_kb(bundled_kb_dir())
+FAILS = 5_000
+STOCK = {"box_qty": 0, "stock_loan_available": 0, "recall_outstanding": 0, "pending_receives": 0}
+
+
+def headline_of(given: dict[str, Any]) -> tuple[Headline, dict[str, Any], Any]:
+    """The headline of a record, with its triage and its plan as plain objects."""
+    fail = parse_fail(given).value
+    assert fail is not None, parse_fail(given).problems
+    answer = triage(fail, KB)
+    case = handoff(fail, answer, KB)
+    plan = None if isinstance(case, NotApplicable) else resolve(case, KB)
+    summary = FailSummary(
+        cusip=fail.cusip,
+        symbol=None,
+        side=fail.side,
+        qty=fail.qty,
+        counterparty=fail.counterparty,
+        counterparty_name=None,
+        market_value=Decimal(fail.market_value),
+        age_days=fail.age_days,
+    )
+    made = make_headline(summary, answer, plan, None, KB.headline)
+    return made, msgspec.to_builtins(answer), None if plan is None else msgspec.to_builtins(plan)
+
+
+def test_headlines_equal_an_independent_truth_table() -> None:
+    """5,000 random fails: action and quantity by the table, numbers and names by the plan."""
+    rng = Random(20261129)
+    seen: Counter[str] = Counter()
+    for number in range(FAILS):
+        given = exact_json.decode(jsonl(random_fail(rng, f"F-{number}")))
+        made, answer, plan = headline_of(given)
+        assert (made.action, made.qty) == headline_oracle.expected(given, answer, plan), given
+        assert headline_oracle.contradictions(made.text, given, plan) == [], made.text
+        assert made.text.endswith(".")
+        seen[made.action] += 1
+    assert {*get_args(HeadlineAction)} - {*seen} <= {"NO_ACTION", "INITIATE_BUYIN"}, seen
+
+
+def ftr(qty: int, dtc: str = "DTC-0161") -> dict[str, Any]:
+    return {
+        "dtc": dtc, "qty": qty, "age_days": 2, "settlement_type": "DVP", "settlement_date": "T+1",
+        "cp_fail_rate_pct": 1, "partial_delivery_history": True,
+    }  # fmt: skip
+
+
+ROWS: list[tuple[str, dict[str, Any], str]] = [
+    ("in hand", {"inventory": {**STOCK, "box_qty": 9}, "qty": 9, "age_days": 14},
+     ("Deliver 9 shares of 594918104 today from the box, by T+13 of the card; no buy-in is needed"
+     " once they are delivered.")),
+    ("part in hand", {"inventory": {**STOCK, "box_qty": 3, "recall_outstanding": 1}, "qty": 9},
+     ("Deliver 3 shares of 594918104 today from the box, then recall 1 share; 6 shares left to"
+     " deliver, by T+13 of the card.")),
+    ("close-out", {"inventory": {**STOCK, "recall_outstanding": 9}, "qty": 9, "age_days": 14},
+     "Close out: borrow or buy 9 shares of 594918104, by T+13 of the card."),
+    ("receives", {"inventory": STOCK, "qty": 9, "ftrs": [ftr(5), ftr(20, "DTC-0352")]},
+     "Chase DTC-0352 for 9 shares of 594918104, the oldest receive first, by T+13 of the card."),
+    ("mixed", {"inventory": {**STOCK, "recall_outstanding": 4}, "qty": 9, "ftrs": [ftr(5)]},
+     ("Source 9 shares of 594918104: chase DTC-0161 for 5 shares, then recall 4 shares, by T+13 of"
+     " the card.")),
+    ("residual", {"inventory": {**STOCK, "stock_loan_available": 4}, "qty": 9},
+     ("Escalate: no source for 5 shares of the 9 shares of 594918104; meanwhile borrow 4 shares, by"
+     " T+13 of the card.")),
+    ("dispute", {"dk_reason": "unknown trade", "qty": 9},
+     ("Send the DK notice to DTC-0005 for 9 shares of 594918104. Nothing moves until the trade is"
+     " known.")),
+    ("no inventory", {"qty": 1},
+     "Locate 1 share of 594918104 and deliver them to DTC-0005, by T+13 of the card."),
+    ("parallel", {"inventory": {**STOCK, "recall_outstanding": 9, "stock_loan_available": 9},
+                  "qty": 9, "age_days": 11},
+     ("Source 9 shares of 594918104: recall 9 shares, then borrow 9 shares at once beside the"
+     " recall, by T+13 of the card.")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "text"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS])
+def test_headline_sentence_is_the_row_in_words(changes: dict[str, Any], text: str) -> None:
+    """Each row has one sentence with the quantities and names of the plan."""
+    given = a_fail(**{"age_days": 2, "reg_sho_threshold": False, **changes})
+    given["cns_position"] = -given["qty"]
+    assert headline_of(given)[0].text == text
+
+
+def test_sentence_with_an_unknown_place_is_refused() -> None:
+    """A desk may change the sentences; a place that nothing fills is an error of the kb."""
+    entry = KB.entries["headline.deliver"]
+    assert isinstance(entry, Lookup)
+    wrong = msgspec.structs.replace(
+        entry, members={"action": "DELIVER", "text": "Deliver {quantity}."}
+    )
+    with pytest.raises(KnowledgeError, match=r"headline\.deliver: \{quantity\}"):
+        compile_headline(Compiler({**KB.entries, "headline.deliver": wrong}))
