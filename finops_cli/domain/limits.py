@@ -47,3 +47,5 @@ UNPACKING_BYTES: Final = 128 * 1024
 """The piece of unpacked data that is in memory at a time."""
 HEAD_BYTES: Final = 256 * 1024
 """The beginning of a file by which its kind is recognised."""
+MERGED_CELLS: Final = 10_000
+"""The most merged cells of a sheet: far more than a person merges."""
