@@ -244,6 +244,6 @@ def _chased_parties(chased: Sequence[Step], plan: Resolution, rules: HeadlineRul
 
 
 def _parties(named: Sequence[str], rules: HeadlineRules, more: int = 0) -> str:
-    """Write up to three names, and how many there are beside."""
-    shown, rest = ", ".join(named[:3]), len(named[3:]) + more
+    """Write the first names, and how many there are beside."""
+    shown, rest = ", ".join(named[: rules.names]), len(named[rules.names :]) + more
     return rules.phrases["others"].format(party=shown, count=rest) if rest else shown

@@ -81,6 +81,8 @@ class HeadlineRules:
     triage: Mapping[str, HeadlineRow]
     """The row of each action of a triage."""
     phrases: Mapping[str, str]
+    names: int
+    """The most counterparties that a sentence names."""
 
 
 def compile_headline(c: Compiler) -> HeadlineRules:
@@ -102,6 +104,7 @@ def compile_headline(c: Compiler) -> HeadlineRules:
             for action, text in triage.items()
         },
         phrases=phrases,
+        names=c.whole("headline.names"),
     )
 
 
