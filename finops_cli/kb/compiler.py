@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -14,16 +15,27 @@ from finops_cli.kb.bands import BandTable
 E = TypeVar("E")
 _HIGHEST = 10**15
 _HIGHEST_SCORE = 100
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def parse_date(id: str, text: str) -> date:
-    """Read a date of the entry `id`. Raises KnowledgeError."""
+def entry_fault(id: str, field: str, value: object, expected: str) -> KnowledgeError:
+    """The error of a field of the entry `id` that has an unusable value."""
+    return KnowledgeError(f"kb entry {id}: {field} is {value}. Expected {expected}.")
+
+
+def parse_date(id: str, text: str, field: str = "a date") -> date:
+    """Read a date in a field of the entry `id`. Raises KnowledgeError."""
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(text if _DATE.fullmatch(text) else "")
     except ValueError as error:
-        raise KnowledgeError(
-            f"kb entry {id}: {text} is given. Expected a date, YYYY-MM-DD."
-        ) from error
+        raise entry_fault(id, field, text, "a day that exists, YYYY-MM-DD") from error
+
+
+def parse_whole(id: str, field: str, value: Decimal, lowest: int, highest: int) -> int:
+    """Read a whole number in a field of the entry `id`. Raises KnowledgeError."""
+    if value != int(value) or not lowest <= value <= highest:
+        raise entry_fault(id, field, value, f"a whole number from {lowest:,} to {highest:,}")
+    return int(value)
 
 
 class Compiler:
@@ -102,7 +114,8 @@ class Compiler:
         return value
 
     def wholes(self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST) -> dict[str, int]:
-        return {key: int(value) for key, value in self.numbers(id, keys, highest).items()}
+        numbers = self.numbers(id, keys, highest).items()
+        return {key: parse_whole(id, key, value, 0, highest) for key, value in numbers}
 
     def floats(self, id: str, keys: tuple[str, ...]) -> dict[str, float]:
         """Seconds and the like, which no score is made of."""

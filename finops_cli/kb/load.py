@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ from finops_cli.kb.rulebook import KnowledgeBase, compile_kb
 from finops_cli.version import __version__
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ENTRY = re.compile(r"kb entry ([^\s:]+)")
+"""The beginning of the message about an entry."""
 _CURE = "correct it in {}; without --kb, `finops kb show ID` shows the bundled entry"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -52,6 +55,7 @@ def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBas
 def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
     files = _list_files(folder)
     found: dict[str, entries.AnyEntry] = {}
+    file_of: dict[str, Path] = {}
     digest = hashlib.sha256()
     for file in files:
         text = file.read_bytes()
@@ -61,14 +65,21 @@ def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
                 raise KnowledgeError(
                     f"{file}: the id {entry.id} is used twice", "remove or rename one of the two"
                 )
-            found[entry.id] = entry
+            found[entry.id], file_of[entry.id] = entry, file
     for entry in found.values():
         absent = [target for target in getattr(entry, "differs", []) if target not in found]
         if absent:
             raise KnowledgeError(
                 f"kb entry {entry.id}: it differs from {absent[0]}, which is not an entry"
             )
-    return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found, factors)
+    try:
+        return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found, factors)
+    except KnowledgeError as error:
+        named = _ENTRY.match(str(error))
+        file_named = file_of.get(named[1]) if named else None
+        if file_named is None:  # an entry that is missing is in no file
+            raise
+        raise KnowledgeError(f"{file_named}: {error}", error.cure) from error
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -122,9 +133,9 @@ def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
     unknown = [part for part in entry.source.split(", ") if part not in entries.SOURCES]
     for field in ("as_of", "effective_from", "effective_to"):
         value = getattr(entry, field)
-        if value is not None and not _DATE.fullmatch(value):
+        if value is not None and not _is_day(value):
             raise KnowledgeError(
-                f"{file}: {name}: {field} is {value}. Expected a date, YYYY-MM-DD."
+                f"{file}: {name}: {field} is {value}. Expected a day that exists, YYYY-MM-DD."
             )
     if unknown:
         raise KnowledgeError(
@@ -132,6 +143,13 @@ def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:
             f" {', '.join(entries.SOURCES)}."
         )
     return entry
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _known_keys(fields: dict[str, Any]) -> list[str]:

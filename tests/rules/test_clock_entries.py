@@ -79,9 +79,9 @@ def test_regulation_entry_points_to_the_clock(id: str, kb: KnowledgeBase) -> Non
     ("old", "new", "message"),
     [
         ('effective_from = "2008-09-18"', 'effective_from = "soon"',
-         "effective_from is soon. Expected a date, YYYY-MM-DD."),
+         "effective_from is soon. Expected a day that exists, YYYY-MM-DD."),
         ('effective_to = "2009-07-30"', 'effective_to = "30.7.2009"',
-         "effective_to is 30.7.2009. Expected a date, YYYY-MM-DD."),
+         "effective_to is 30.7.2009. Expected a day that exists, YYYY-MM-DD."),
         ('unverified"\nevidence = "73 FR', 'certain"\nevidence = "73 FR',
          "confidence is certain. Expected one of: verified, secondary"),
     ],

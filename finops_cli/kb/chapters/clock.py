@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -12,8 +13,17 @@ from finops_cli.domain.clock import Confidence
 from finops_cli.domain.clock_facts import SecurityType
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.bands import BandTable
-from finops_cli.kb.compiler import Compiler, parse_date
+from finops_cli.kb.compiler import Compiler, entry_fault, parse_date, parse_whole
 from finops_cli.kb.entries import AnyEntry, Bands, Lookup, Rule
+
+_TIME = re.compile("(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+_DAYS = "days"
+_LONGEST_CYCLE = 5
+"""Settlement days. The trade date of a settlement date is looked for in the fourteen days before
+it."""
+_LONGEST_COUNT = 366
+"""Days of a rule."""
+_CUSIP_CHARACTERS = 9
 
 RuleFamily = Literal["SHO", "15c3-1", "15c3-3", "FINRA-11810", "NSCC-buy-in", "NSCC-fails-charge"]
 """A rule, or rules that reach the same types of security (kb: `clock.security_types`)."""
@@ -160,22 +170,22 @@ _NUMBERS = {
 def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRules:
     """Read the rules of the clock. Raises KnowledgeError naming the entry that does not fit."""
     numbers = {
-        fields[key]: value
+        fields[key]: _check_days(id, key, value)
         for id, fields in _NUMBERS.items()
         for key, value in c.wholes(id, tuple(fields)).items()
     }
     eras = c.texts("clock.eras", Eras.__slots__)
-    times = c.texts("clock.times", Times.__slots__)
+    issuers, characters = _treasury_issuers(c)
     return ClockRules(
         **numbers,
         fails_charge_pct=c.score_bands("clock.fails_charge"),
         fails_charge_from=_start("clock.fails_charge", all_entries),
         cycles=_cycles(c),
-        treasury_issuers=c.words("input.treasury_issuers"),
-        issuer_characters=c.whole("input.issuer_characters"),
+        treasury_issuers=issuers,
+        issuer_characters=characters,
         rules_by_type=_rules_by_type(c),
-        eras=Eras(**{name: parse_date("clock.eras", text) for name, text in eras.items()}),
-        times=Times(**{name: _time("clock.times", text) for name, text in times.items()}),
+        eras=Eras(**{name: parse_date("clock.eras", text, name) for name, text in eras.items()}),
+        times=_times(c),
         sources={id: _source(id, all_entries) for id in _RULES},
     )
 
@@ -198,9 +208,33 @@ def _rules_by_type(c: Compiler) -> dict[str, frozenset[str]]:
 
 def _cycles(c: Compiler) -> tuple[CycleStart, ...]:
     """The settlement cycles, the latest first."""
-    days = c.number_table("clock.cycles")
-    found = [CycleStart(parse_date("clock.cycles", day), int(value)) for day, value in days.items()]
+    id = "clock.cycles"
+    found = [
+        CycleStart(parse_date(id, day), parse_whole(id, day, value, 1, _LONGEST_CYCLE))
+        for day, value in c.number_table(id).items()
+    ]
+    if not found:
+        raise entry_fault(id, "members", "empty", "the first trade date of one cycle or more")
     return tuple(sorted(found, reverse=True))
+
+
+def _check_days(id: str, key: str, value: int) -> int:
+    """Return `value`. Raises KnowledgeError for days that no rule counts."""
+    if key.endswith(_DAYS):
+        return parse_whole(id, key, Decimal(value), 1, _LONGEST_COUNT)
+    return value
+
+
+def _treasury_issuers(c: Compiler) -> tuple[frozenset[str], int]:
+    """The issuer numbers of the US Treasury, and how many characters each has."""
+    id = "input.issuer_characters"
+    characters = parse_whole(id, "value", c.number(id), 1, _CUSIP_CHARACTERS)
+    issuers = c.words("input.treasury_issuers")
+    for issuer in sorted(issuers):
+        if len(issuer) != characters:
+            expected = f"{characters} characters, as {id} says"
+            raise entry_fault("input.treasury_issuers", "a number", issuer, expected)
+    return issuers, characters
 
 
 def _source(id: str, all_entries: Mapping[str, AnyEntry]) -> Source:
@@ -224,13 +258,18 @@ def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
     entry = _dated_entry(id, all_entries)
     if entry.effective_from is None:
         raise KnowledgeError(f"kb entry {id}: effective_from is missing. Expected a date.")
-    return parse_date(id, entry.effective_from)
+    return parse_date(id, entry.effective_from, "effective_from")
 
 
-def _time(id: str, text: str) -> time:
-    try:
-        return time.fromisoformat(text)
-    except ValueError as error:
-        raise KnowledgeError(
-            f"kb entry {id}: {text} is given. Expected a time of day, HH:MM."
-        ) from error
+def _times(c: Compiler) -> Times:
+    id = "clock.times"
+    found = {}
+    for name, text in c.texts(id, Times.__slots__).items():
+        if not _TIME.fullmatch(text):
+            raise entry_fault(id, name, text, "a time of day, HH:MM, from 00:00 to 23:59")
+        found[name] = time.fromisoformat(text)
+    times = Times(**found)
+    if not times.open < times.early_close <= times.close:
+        expected = f"a time after open, {times.open:%H:%M}, and up to close, {times.close:%H:%M}"
+        raise entry_fault(id, "early_close", f"{times.early_close:%H:%M}", expected)
+    return times
