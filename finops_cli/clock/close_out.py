@@ -8,7 +8,7 @@ from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.replay import Replayed
-from finops_cli.clock.rule_204 import NOT_IN_FORCE, Deadline, deadline_of, is_short, weakest
+from finops_cli.clock.rule_204 import Deadline, deadline_of, is_short, not_in_force, weakest
 from finops_cli.domain.clock import (
     Alternative,
     Confidence,
@@ -60,11 +60,11 @@ def _name_assumptions(facts: Facts, found: Replayed) -> None:
         )
 
 
-def _why_not(facts: Facts) -> str:
+def _why_not(facts: Facts, rules: ClockRules) -> str:
     """Say why no deadline applies."""
     if facts.venue != "cns":
         return _NO_AGENCY
-    return NOT_IN_FORCE if facts.is_under("SHO") else _OTHER_RULES[facts.security_type]
+    return not_in_force(rules) if facts.is_under("SHO") else _OTHER_RULES[facts.security_type]
 
 
 def not_applicable(
@@ -102,7 +102,7 @@ def _obligation(
     deadline = lot.deadline
     if deadline is None:
         source = rules.sources[lot.kb]
-        why, day = _why_not(facts), str(lot.settlement)
+        why, day = _why_not(facts, rules), str(lot.settlement)
         return not_applicable(lot.rule, source, why, day, lot.holder, lot.qty)
     state, open_qty = judge(lot, deadline, facts.as_of.moment)
     due = deadline.due.date()

@@ -12,6 +12,7 @@ from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.moments import format_moment
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import ClockEvent
+from finops_cli.kb.chapters.clock import Times
 
 _MOVES_SHARES = ("purchase", "borrow", "delivery", "allocation")
 _RULES = {
@@ -21,7 +22,6 @@ _RULES = {
 """The rules that an event of a type can name."""
 _HOUR = "T"
 """The letter between the day and the hour of a moment."""
-_LAST_MINUTE = time(23, 59)
 _WITH_QTY = ("purchase", "borrow", "delivery", "allocation", "customer_delivery", "receipt")
 
 
@@ -60,7 +60,7 @@ class Event(NamedTuple):
         return None
 
 
-def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
+def read_events(given: Iterable[ClockEvent], calendar: Calendar, times: Times) -> list[Event]:
     """Check the events and sort them by moment. Raises Refused naming the event."""
     found = []
     seen: dict[str, ClockEvent] = {}
@@ -68,7 +68,7 @@ def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
         place = f"events/{number}"
         at = read_moment(f"{place}/at", event.at)
         if lacks_hour(event):
-            at = datetime.combine(at.date(), _LAST_MINUTE)
+            at = datetime.combine(at.date(), times.day_only)
         if event.id is not None and event.id in seen:
             same = seen[event.id] == event
             accepted = "an event that is given once" if same else "an id that no other event has"
@@ -82,7 +82,9 @@ def read_events(given: Iterable[ClockEvent], calendar: Calendar) -> list[Event]:
 
 
 def lacks_hour(event: ClockEvent) -> bool:
-    """True for moved shares that have a day and no hour: they count from the end of the day."""
+    """True for moved shares that have a day and no hour: they count from `day_only` of the kb
+    entry `clock.times`, the end of the day.
+    """
     return event.type in _MOVES_SHARES and _HOUR not in event.at
 
 

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from finops_cli.domain.clock_facts import DAY_PATTERN, MOMENT_PATTERN
 
 _DAY, _MOMENT = re.compile(DAY_PATTERN), re.compile(MOMENT_PATTERN)
+_MIDNIGHT_AT_THE_END = "T24"
+"""ISO 8601 has it, Python reads it from 3.14 on, and a record has 00:00 of the next day."""
 _STANDARD, _SUMMER = timedelta(hours=5), timedelta(hours=4)
 _SUMMER_BEGINS, _SUMMER_ENDS = timedelta(hours=7), timedelta(hours=6)
 """The time of the change in UTC: 02:00 of standard time, and 02:00 of summer time."""
@@ -31,13 +33,17 @@ def parse_moment(text: str) -> datetime:
     """Read a date or moment as Eastern Time; a date is its beginning, 00:00.
 
     Raises ValueError for another form than that of `clock_facts`, and for a day or a time that does
-    not exist.
+    not exist, such as 24:00, or the hour that the clocks skip in March.
     """
     if not _MOMENT.match(text):
         raise ValueError(f"{text} is not a day, and not a moment of the form YYYY-MM-DDTHH:MM")
+    if _MIDNIGHT_AT_THE_END in text:
+        raise ValueError(f"{text} has the hour 24; the day ends with 23:59")
     parsed = datetime.fromisoformat(text)
     offset = parsed.utcoffset()
     if offset is None:
+        if _is_skipped(parsed):
+            raise ValueError(f"{text} does not exist: the clocks go from 02:00 to 03:00")
         return parsed
     try:
         return to_eastern(parsed.replace(tzinfo=None) - offset)
@@ -56,6 +62,12 @@ def to_utc(eastern: datetime) -> datetime:
     begins, ends = _summer_time(eastern.year)
     in_summer = begins - _STANDARD <= eastern < ends - _SUMMER
     return eastern + (_SUMMER if in_summer else _STANDARD)
+
+
+def _is_skipped(eastern: datetime) -> bool:
+    """True in the hour that does not exist on the day when summer time begins."""
+    begins, _ = _summer_time(eastern.year)
+    return begins - _STANDARD <= eastern < begins - _SUMMER
 
 
 def format_moment(moment: datetime) -> str:

@@ -329,7 +329,8 @@ def replay(facts: Facts, calendar: Calendar, rules: ClockRules) -> Replayed:
     """Replay the events and the history of a fail. Raises Refused."""
     state = Replay(facts=facts, calendar=calendar, rules=rules)
     moment = facts.as_of.moment
-    events = [event for event in read_events(facts.given.events, calendar) if event.at <= moment]
+    given = read_events(facts.given.events, calendar, rules.times)
+    events = [event for event in given if event.at <= moment]
     facts.assumptions += [
         f"{event.label}: no hour was given, the end of the day is taken"
         for event in events

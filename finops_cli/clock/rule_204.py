@@ -39,7 +39,10 @@ class _Term(NamedTuple):
     remedy: tuple[str, ...]
 
 
-NOT_IN_FORCE = "before 2008-09-18 no close-out rule bound every equity; SHO-203(b)(3) alone"
+def not_in_force(rules: ClockRules) -> str:
+    """Say why a trade before Rule 204T has no deadline."""
+    first = rules.eras.sho204t_from
+    return f"before {first} no close-out rule bound every equity; SHO-203(b)(3) alone"
 
 
 @lru_cache(maxsize=4096)

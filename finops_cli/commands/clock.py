@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FILE = "file"
 _WIDTH, _WIDEST = 80, 160
+"""Columns of an agenda: outside a terminal, and at most in one."""
 _NAMES_SHOWN = 5
 _FORMATS = ("agenda", "jsonl", "ics")
 
@@ -141,7 +142,8 @@ def of_file(
     with ExitStack() as stack:
         lines = (line for line, _ in lines_of(stack.enter_context(reading(asked))))
         fails = count.watch(clock_fails(lines, policy, join, explain))
-        parts = _render(chosen, fails, policy, within)
+        on_terminal = _is_terminal(output)
+        parts = _render(chosen, fails, policy, within, on_terminal)
         if chosen != "jsonl":
             count.refuse_without_moment()  # before an earlier output is replaced
         inputs = [asked, history, events, calendar, *(threshold_lists or ())]
@@ -159,13 +161,16 @@ def of_file(
 
 def _choose_format(given: str | None, output: str | None) -> str:
     if given is None:
-        on_terminal = output in (None, "-") and sys.stdout.isatty()
-        return "agenda" if on_terminal else "jsonl"
+        return "agenda" if _is_terminal(output) else "jsonl"
     if given not in _FORMATS:
         raise UsageError(
             f"--format is {given}. Expected {', '.join(_FORMATS)}.", "give one of them"
         )
     return given
+
+
+def _is_terminal(output: str | None) -> bool:
+    return output in (None, "-") and sys.stdout.isatty()
 
 
 def _open_join(
@@ -228,9 +233,16 @@ class _Count:
 
 
 def _render(
-    chosen: str, fails: Iterator[ClockedFail], policy: ClockPolicy, within: int | None
+    chosen: str,
+    fails: Iterator[ClockedFail],
+    policy: ClockPolicy,
+    within: int | None,
+    on_terminal: bool,
 ) -> Iterable[bytes]:
-    """Render the output: line by line for `jsonl`, as a whole for the other forms."""
+    """Render the output: line by line for `jsonl`, as a whole for the other forms.
+
+    An agenda is as wide as the terminal that shows it; elsewhere the same input gives equal bytes.
+    """
     from finops_cli.pipeline.output import encode
 
     if chosen == "jsonl":
@@ -242,7 +254,8 @@ def _render(
     if chosen == "agenda":
         from finops_cli.views.agenda import render_agenda
 
-        width = min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
+        columns = shutil.get_terminal_size((_WIDTH, 0)).columns if on_terminal else _WIDTH
+        width = min(columns, _WIDEST)
         agenda = render_agenda(entries, moment.date(), within, width)
         return [line.encode() + b"\n" for line in agenda]
     from datetime import UTC

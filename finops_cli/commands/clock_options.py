@@ -46,6 +46,7 @@ ClockOption = Annotated[
 ]
 _MODES = ("card", "regulation")
 _NOW = "now"
+_DAYS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,12 @@ class ClockOptions:
     calendar: CalendarOption = None
 
 
-def clock_config(options: ClockOptions) -> ClockConfig:
-    """Read the options. Raises UsageError."""
+def clock_config(options: ClockOptions, resumed: Path | None = None) -> ClockConfig:
+    """Read the options. Raises UsageError.
+
+    `resumed` is the output that a run continues. `--as-of now` is then the moment of its first
+    part, so that all its lines have one moment.
+    """
     from finops_cli.pipeline.clock import ClockConfig
 
     if options.clock not in _MODES:
@@ -68,9 +73,23 @@ def clock_config(options: ClockOptions) -> ClockConfig:
         )
     return ClockConfig(
         mode=options.clock,  # type: ignore[arg-type]
-        as_of=read_as_of(options.as_of),
+        as_of=_first_moment(options.as_of, resumed) or read_as_of(options.as_of),
         calendar_file=options.calendar,
     )
+
+
+def _first_moment(text: str | None, resumed: Path | None) -> AsOf | None:
+    """The moment that an interrupted run took from the local clock; None for another run."""
+    from finops_cli.errors import ResumeRefused
+    from finops_cli.pipeline.clock import read_local_moment
+    from finops_cli.pipeline.resume import made_from
+
+    if text != _NOW or resumed is None:
+        return None
+    try:
+        return read_local_moment(made_from(resumed).clock)
+    except ResumeRefused:  # nothing to continue: the run says so, or starts
+        return None
 
 
 def read_as_of(text: str | None) -> AsOf | None:
@@ -101,4 +120,22 @@ def open_clock(
 
     kb = load_kb(kb_dir_of(context))
     config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
-    return config.open(kb), kb
+    policy = config.open(kb)
+    if calendar is not None:
+        _name_unchanged(kb, calendar)
+    return policy, kb
+
+
+def _name_unchanged(kb: KnowledgeBase, calendar: Path) -> None:
+    """Say on stderr which days of the desk's file change nothing."""
+    from finops_cli.pipeline.calendar_file import list_unchanged
+
+    days = list_unchanged(kb.calendar, calendar)
+    if days:
+        more = f" and {len(days) - _DAYS_SHOWN:,} more" if len(days) > _DAYS_SHOWN else ""
+        shown = ", ".join(str(day) for day in days[:_DAYS_SHOWN])
+        plural = "day is" if len(days) == 1 else "days are"
+        typer.echo(
+            f"{calendar}: {len(days):,} {plural} the same in the built-in calendar: {shown}{more}",
+            err=True,
+        )

@@ -157,13 +157,14 @@ def _run_config(
     from finops_cli.pipeline.scheduler import PipelineConfig
     from finops_cli.pipeline.sequences import SEQUENCES
 
+    resumed = path_or_standard(options.output) if options.resume else None
     return RunConfig(
         pipeline=PipelineConfig(
             sequence=SEQUENCES[command],
             kb_dir=kb_dir_of(context),
             timed=options.timing,
             guard=models.guard,
-            clock=None if clock is None else clock_config(clock),
+            clock=None if clock is None else clock_config(clock, resumed),
             strict_input=options.strict_input,
         ),
         source=path_or_standard(options.source),
@@ -189,6 +190,8 @@ def _open_pipeline(
 
     sequence, clock = config.pipeline.sequence, config.pipeline.clock
     policy = None if clock is None else clock.open(kb)
+    if policy is not None:
+        policy.refuse_outside()
     request = backend_request(context, options, models, sequence.models)
     selected = select_backend(request, kb)
     is_auto = options.backend == AUTO

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from datetime import date
 from functools import lru_cache
-from typing import get_args
 
-from finops_cli.domain.clock_facts import Moment
+from finops_cli.clock import moments
 
 DATE_ACCEPTED = "a date, YYYY-MM-DD or YYYYMMDD"
 MOMENT_ACCEPTED = "YYYY-MM-DD, YYYYMMDD or YYYY-MM-DDTHH:MM (Eastern Time without an offset)"
@@ -19,7 +18,6 @@ FORMAT_ACCEPTED = (
     "a year (%Y or %y), a month (%m or %b) and a day (%d), each once, such as %m/%d/%Y or %d.%m.%Y"
 )
 _ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})|([0-9]{4})([0-9]{2})([0-9]{2})")
-_MOMENT = re.compile(get_args(Moment)[1].pattern)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DIRECTIVES = {
     "Y": ("year", "[0-9]{4}"),
@@ -45,18 +43,8 @@ def parse_moment(text: str) -> str:
     if _ISO.fullmatch(text):
         return parse_date(text)
     moment = text.replace(" ", "T", 1)
-    if _MOMENT.fullmatch(moment) is None:
-        raise ValueError(MOMENT_ACCEPTED)
-    date.fromisoformat(moment[:10])
-    _check_time(moment[11:])
+    moments.parse_moment(moment)
     return moment
-
-
-def _check_time(text: str) -> None:
-    """Raise ValueError for an hour above 23 or a minute or second above 59."""
-    hour, *others = (int(number) for number in re.findall("[0-9]{2}", text))
-    if hour > 23 or any(other > 59 for other in others):
-        raise ValueError(MOMENT_ACCEPTED)
 
 
 @lru_cache(maxsize=16)

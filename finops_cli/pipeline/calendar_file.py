@@ -14,8 +14,12 @@ from finops_cli.clock.market_calendar import Calendar, DayOverride, builtin_cale
 from finops_cli.errors import UsageError
 from finops_cli.kb.chapters.market_calendar import CalendarRules
 
+_NO_NAME = "desk's calendar"
+"""The reason of a day whose entry has no name."""
 _KINDS = ("trading", "settlement", "business", "counts_204")
 _TEXTS = ("name", "basis")
+_EXEMPT = "exempt"
+_GIVE_FILE = "give a TOML or JSON file with days"
 _EXAMPLE = '2026-12-09 = { trading = false, name = "day of mourning" }'
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -25,7 +29,7 @@ def open_calendar(rules: CalendarRules, file: Path | None) -> Calendar:
     if file is None:
         return builtin_calendar(rules)
     given = _read(file)
-    exempt = given.pop("exempt", [])
+    exempt = given.pop(_EXEMPT, [])
     if not isinstance(exempt, list) or not all(isinstance(name, str) for name in exempt):
         raise UsageError(f"{file}: exempt is {exempt!r:.60}. Expected a list of names.", _fix(file))
     overrides = {_day(file, key): _override(file, key, value) for key, value in given.items()}
@@ -36,11 +40,29 @@ def open_calendar(rules: CalendarRules, file: Path | None) -> Calendar:
     return Calendar(rules, overrides, frozenset(exempt))
 
 
+def list_unchanged(rules: CalendarRules, file: Path) -> list[date]:
+    """The days of the desk's file that have the same kinds without it. Raises UsageError."""
+    desk, built_in = open_calendar(rules, file), builtin_calendar(rules)
+    days = sorted(_day(file, key) for key in _read(file) if key != _EXEMPT)
+    return [
+        day
+        for day in days
+        if rules.first <= day <= rules.last and _kinds(desk, day) == _kinds(built_in, day)
+    ]
+
+
+def _kinds(calendar: Calendar, day: date) -> list[bool]:
+    facts = calendar.facts(day)
+    return [getattr(facts, kind) for kind in _KINDS]
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read ({error})", "give a TOML or JSON file") from error
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror})", _GIVE_FILE) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: cannot be read (it is not UTF-8)", _GIVE_FILE) from error
     try:
         is_json = text.lstrip().startswith("{")
         given = json.loads(text, object_pairs_hook=_unique) if is_json else tomllib.loads(text)
@@ -82,7 +104,8 @@ def _override(file: Path, key: str, value: Any) -> DayOverride:
             raise UsageError(
                 f"{file}: {key}.{name} is {each!r:.60}. Expected {accepted}.", _fix(file)
             )
-    return DayOverride(**value)
+    named = any(value.get(name) for name in _TEXTS)
+    return DayOverride(**value if named else {**value, "name": _NO_NAME})
 
 
 def _check_gapless(file: Path, overrides: Mapping[date, DayOverride], rules: CalendarRules) -> None:

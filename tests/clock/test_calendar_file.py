@@ -11,7 +11,8 @@ import pytest
 from finops_cli.clock.market_calendar import Calendar, builtin_calendar
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.pipeline.calendar_file import open_calendar
+from finops_cli.pipeline.calendar_file import list_unchanged, open_calendar
+from tests.support.program import Finops
 
 MOURNING = date(2026, 12, 9)
 TOML = '2026-12-09 = { trading = false, name = "day of mourning", basis = "NYSE notice" }\n'
@@ -50,6 +51,42 @@ def test_calendar_file_changes_only_what_it_gives(
     assert changed == [MOURNING]
     assert (calendar.first, calendar.last) == (built_in.first, built_in.last)
     assert (calendar.identity.id, calendar.identity.overrides) == ("builtin-2026.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("2026-12-09 = { trading = false }", "desk's calendar"),
+        ("2026-10-12 = { settlement = true }", "desk's calendar"),
+        ('2026-12-09 = { trading = false, basis = "NYSE" }', "NYSE"),
+    ],
+)
+def test_calendar_entry_without_a_name_has_a_reason(
+    text: str, reason: str, tmp_path: Path, kb: KnowledgeBase
+) -> None:
+    """Rule: a day that the desk's file changes says so: no day changes without a reason."""
+    day = date.fromisoformat(text[:10])
+    assert open_text(kb, tmp_path, text).facts(day).reason == reason
+
+
+def test_calendar_entries_that_change_nothing_are_listed(tmp_path: Path, kb: KnowledgeBase) -> None:
+    """Rule: an entry is listed where the built-in calendar has the same kinds for its day."""
+    text = (
+        f"{TOML}2026-11-26 = {{ trading = false }}\n2026-12-10 = {{}}\n"
+        '2026-11-27 = { name = "short day" }\nexempt = []\n'
+    )
+    open_text(kb, tmp_path, text)
+    found = list_unchanged(kb.calendar, tmp_path / "desk.toml")
+    assert [day.isoformat() for day in found] == ["2026-11-26", "2026-11-27", "2026-12-10"]
+
+
+def test_clock_days_names_entries_that_change_nothing(tmp_path: Path, finops: Finops) -> None:
+    """Rule: stderr names the days of the desk's file that are built in, and the days follow."""
+    file = tmp_path / "desk.toml"
+    file.write_text(f"{TOML}2026-11-26 = {{ trading = false }}\n", "utf-8")
+    done = finops("clock", "days", "2026-12-09", "2026-12-09", "--calendar", file)
+    assert b"1 day is the same in the built-in calendar: 2026-11-26" in done.stderr
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
 
 
 def test_calendar_without_a_file_is_the_built_in_one(kb: KnowledgeBase) -> None:
@@ -154,8 +191,10 @@ def test_calendar_file_that_cannot_be_read_is_refused(
     file = tmp_path / "desk.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read") as refused:
         open_calendar(kb.calendar, file)
+    assert "Errno" not in str(refused.value)
+    assert "codec" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("first", "last"), [("2029-01-01", "2029-03-31"), ("2003-12-01", "")])

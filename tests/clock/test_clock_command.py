@@ -192,6 +192,22 @@ def test_clock_format_decides_the_form(fails: Path, finops: Finops) -> None:
     assert b"--format is csv. Expected agenda, jsonl, ics." in refused.stderr
 
 
+@pytest.mark.parametrize("to_file", [True, False])
+def test_clock_agenda_outside_a_terminal_has_80_columns(
+    to_file: bool, fails: Path, tmp_path: Path, finops: Finops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: an agenda in a file or a pipe does not depend on the width of the terminal."""
+    written = []
+    for columns in ("40", "80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        file = tmp_path / f"agenda-{columns}.txt"
+        options = ("--format", "agenda", *(("-o", file) if to_file else ()))
+        done = finops("clock", fails, *AS_OF, *options)
+        written.append(file.read_bytes() if to_file else done.stdout)
+    assert len(set(written)) == 1
+    assert 40 < max(len(line) for line in written[0].decode().splitlines()) <= 80
+
+
 def test_clock_agenda_of_different_moments_is_refused(finops: Finops) -> None:
     """Rule: an agenda has one moment; records with several need --as-of."""
     records = jsonl(short("F-1", as_of="2026-11-20"), short("F-2", as_of="2026-11-23"))

@@ -60,6 +60,35 @@ def test_run_without_as_of_says_why_there_is_no_clock(finops: Finops) -> None:
     assert of_record["provenance"]["clock"]["as_of_source"] == "record"
 
 
+def test_run_outside_the_calendar_is_a_usage_error(finops: Finops) -> None:
+    """Rule: a moment for which no record can have a clock ends the run, with -q too."""
+    done = finops("run", "-", "-q", "--as-of", "2035-01-02", stdin=jsonl(long_sale()))
+    assert done.returncode == 2
+    message = b"--as-of is 2035-01-02; accepted: a day from 2004-01-01 to 2028-12-31"
+    assert message in done.stderr
+    assert done.stdout == b""
+
+
+def test_resumed_run_keeps_the_moment_of_its_first_part(tmp_path: Path, finops: Finops) -> None:
+    """Rule: `--as-of now` is read once: the lines that a resumed run adds have the same moment."""
+    source, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(jsonl(long_sale("F-1"), long_sale("F-2")))
+    options = ("run", source, "--backend", "engine", "--as-of", "now", "-o", output)
+    finops(*options)
+    note = output.with_name("out.jsonl.run.json")
+    first = rows(output.read_bytes())[0]["clock"]["as_of"]
+    assert f"as of {first}:00 (local_clock)" in note.read_text("utf-8")
+    earlier = note.read_text("utf-8").replace(first, "2026-11-20T08:15")
+    note.write_text(earlier.replace('"complete": true', '"complete": false'), "utf-8")
+    output.write_bytes(output.read_bytes().splitlines(keepends=True)[0])
+    done = finops(*options, "--resume")
+    added = rows(output.read_bytes())[1]
+    assert (added["clock"]["as_of"], added["clock"]["as_of_source"]) == (
+        "2026-11-20T08:15",
+        "local_clock",
+    ), done.stderr
+
+
 def test_run_by_regulation_without_as_of_rejects(finops: Finops) -> None:
     """Rule: a plan by the law's days needs the moment: such a record is rejected."""
     stdin = jsonl(long_sale("F-1"), long_sale("F-2", as_of="2026-11-20"))

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from finops_cli.clock.market_calendar import builtin_calendar
 from finops_cli.errors import KnowledgeError
-from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.kb.load import load_kb
+from tests.support.own_kb import change_kb
 from tests.support.program import Finops
 
 CALENDAR, CLOCK, INPUT = "calendar.toml", "regulatory-clock.toml", "input.toml"
-
-
-def change(folder: Path, file: str, old: str, new: str) -> Path:
-    """Copy the bundled knowledge base to `folder` with one text replaced."""
-    copy = Path(shutil.copytree(bundled_kb_dir(), folder / "kb"))
-    text = (copy / file).read_text("utf-8")
-    assert text.count(old) == 1, old
-    (copy / file).write_text(text.replace(old, new), "utf-8")
-    return copy
 
 
 DAY = "a day that exists, YYYY-MM-DD"
@@ -102,7 +93,7 @@ def test_kb_fault_names_file_entry_field_and_value(
 ) -> None:
     """Rule: a value that is no day, name or count is refused when the knowledge base is loaded."""
     old, new, entry, field_and_value, expected = fault
-    folder = change(tmp_path, file, old, new)
+    folder = change_kb(tmp_path, file, old, new)
     with pytest.raises(KnowledgeError) as caught:
         load_kb(folder)
     message = str(caught.value)
@@ -112,7 +103,7 @@ def test_kb_fault_names_file_entry_field_and_value(
 
 def test_command_with_kb_fault_exits_2(tmp_path: Path, finops: Finops) -> None:
     """Rule: a command shows the fault as an error of the knowledge base, without a traceback."""
-    folder = change(tmp_path, CLOCK, '"2017-09-05" = 2', '"2017-09-05" = 1.5')
+    folder = change_kb(tmp_path, CLOCK, '"2017-09-05" = 2', '"2017-09-05" = 1.5')
     done = finops("--kb", folder, "clock", "days", "2026-11-23", "2026-11-24")
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
@@ -121,7 +112,7 @@ def test_command_with_kb_fault_exits_2(tmp_path: Path, finops: Finops) -> None:
 
 def test_holiday_of_easter_begins_with_its_first_year(tmp_path: Path) -> None:
     """Rule: the first year of a holiday holds for a holiday that follows Easter too."""
-    folder = change(
+    folder = change_kb(
         tmp_path, CALENDAR, '{ "Juneteenth" = "2022" }',
         '{ "Juneteenth" = "2022", "Good Friday" = "2020" }',
     )  # fmt: skip

@@ -65,6 +65,8 @@ class Times:
     early_close: time
     snapshot: time
     notice_by: time
+    day_only: time
+    """The time of moved shares whose event has a day and no hour."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
