@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -140,7 +141,10 @@ def of_file(
     count = _Count()
     asked = path_or_standard(source)
     with ExitStack() as stack:
-        lines = (line for line, _ in lines_of(stack.enter_context(reading(asked))))
+        file = stack.enter_context(reading(asked))
+        if join is not None and join.needs_survey:
+            file = _survey(join, file, stack)
+        lines = (line for line, _ in lines_of(file))
         fails = count.watch(clock_fails(lines, policy, join, explain))
         on_terminal = _is_terminal(output)
         parts = _render(chosen, fails, policy, within, on_terminal)
@@ -181,6 +185,24 @@ def _open_join(
     from finops_cli.importers.clock_files import FileJoin
 
     return FileJoin(history, events, threshold_lists or [])
+
+
+def _survey(join: FileJoin, file: BinaryIO, stack: ExitStack) -> BinaryIO:
+    """Show all records to `join`, and return a file that has them from the first one on.
+
+    A pipe cannot be read twice, so a temporary file on disk takes its lines.
+    """
+    from finops_cli.files.jsonl import lines_of
+
+    if not file.seekable():
+        copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        file = copy
+    start = file.tell()
+    join.survey(line for line, _ in lines_of(file))
+    file.seek(start)
+    return file
 
 
 def _report_unused(names: list[str]) -> None:
@@ -274,7 +296,7 @@ def _entries(fails: Iterable[ClockedFail]) -> Iterator[AgendaEntry | RejectedEnt
             message = line.error.message if line.error else ""
             yield RejectedEntry(line.fail_id, message)
         else:
-            symbol = (fail.origin or {}).get("symbol")
+            symbol = fail.symbol or (fail.origin or {}).get("symbol")
             shown = symbol if isinstance(symbol, str) else None
             yield AgendaEntry(line.fail_id, fail.cusip, shown, line.clock)
 

@@ -4,16 +4,16 @@
     --events FILE    JSON Lines: type, at, and the other fields of an event (regulatory-clock, 6.2)
 
 Each row names its fail by `fail_id`, `cusip` or `symbol`; where it has several, the first of these
-counts. A file with a fault is refused, with all its faults. Memory holds the rows of the files.
+counts, and the others must agree with the record. Rows of a CUSIP or symbol that several records
+have belong to none of them: those records are refused. A file with a fault is refused, with all its
+faults. Memory holds the rows of the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from finops_cli.domain import limits
@@ -25,12 +25,12 @@ from finops_cli.errors import UsageError
 from finops_cli.importers import dates
 from finops_cli.importers.cells import whole
 from finops_cli.importers.named_rows import KEYS, Key, NamedRows, read_named_rows
+from finops_cli.importers.named_series import Series, refuse, survey, symbol_of
 from finops_cli.importers.row_files import Column, RowLayout
 from finops_cli.importers.threshold_days import ThresholdLists
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
 
-T = TypeVar("T", bound=Struct)
 _HISTORY = Codec("history-row", HistoryRow, {})
 _EVENT = Codec("clock-event", ClockEvent, {})
 _DATE = Column(dates.parse_date, dates.DATE_ACCEPTED)
@@ -50,66 +50,6 @@ _HISTORY_LAYOUT = RowLayout(
 _EVENT_LAYOUT = RowLayout(None)
 
 
-class Series(Generic[T]):
-    """The rows of a file, by the fail, CUSIP or symbol that they belong to."""
-
-    def __init__(self, file: str, rows: dict[Key, tuple[T, ...]]) -> None:
-        self.file = file
-        self._rows = rows
-        self._joined: dict[tuple[Key, str], str] = {}
-
-    def find(self, record: FailRecord) -> tuple[T, ...] | Problem:
-        """Return the rows of `record`; empty if the file has none.
-
-        A Problem where the record has rows under two names, and where another record of the same
-        day has them already: no share counts twice.
-        """
-        found = [key for key in keys_of(record) if key in self._rows]
-        if not found:
-            return ()
-        key = found[0]
-        if len(found) > 1:
-            also = found[1]
-            return _refuse(
-                f"/{also.field}",
-                also.value,
-                f"rows for {key.field} {key.value} or for {also.field} {also.value}, not for both"
-                f" in {self.file}",
-            )
-        return self._claim(key, record) or self._rows[key]
-
-    def list_unused(self) -> list[str]:
-        """List the names that no record has had, such as `cusip 594918104`."""
-        used = {key for key, _ in self._joined}
-        return [f"{key.field} {key.value}" for key in self._rows if key not in used]
-
-    def _claim(self, key: Key, record: FailRecord) -> Problem | None:
-        """Give the rows of `key` to `record`; a Problem if another of the same day has them."""
-        facts = record.clock_facts
-        day = "" if facts is None or facts.as_of is None else facts.as_of[:10]
-        first = self._joined.get((key, day))
-        if first is None or first == record.fail_id:
-            self._joined[key, day] = record.fail_id or "a record without fail_id"
-            return None
-        return _refuse(
-            f"/{key.field}",
-            key.value,
-            f"one record for the rows of {key.field} {key.value} in {self.file}, which {first} has;"
-            " name the rows of each record by fail_id",
-        )
-
-
-def keys_of(record: FailRecord) -> Iterator[Key]:
-    """Yield the names under which a file may have rows of `record`, the narrowest first.
-
-    The symbol is the one in `origin`.
-    """
-    symbol = (record.origin or {}).get("symbol")
-    for field, value in zip(KEYS, (record.fail_id, record.cusip, symbol), strict=True):
-        if isinstance(value, str) and value:
-            yield Key(field, value)
-
-
 class FileJoin:
     """The files of one call of `finops clock`, which it joins to each record."""
 
@@ -125,6 +65,15 @@ class FileJoin:
                 f"{damage.file}:{damage.line}: {damage.problems[0].message}", "correct the line"
             )
 
+    @property
+    def needs_survey(self) -> bool:
+        """True if rows name a CUSIP or a symbol, so that the records must be read twice."""
+        return any(series.is_by_security for series in self._series())
+
+    def survey(self, lines: Iterable[bytes]) -> None:
+        """Read the lines of all records, before the first of them is joined."""
+        survey(lines, self._series())
+
     def __call__(self, record: FailRecord) -> FailRecord | Problem:
         """Join the files to `record`."""
         return join(record, self._history, self._events, self._lists)
@@ -132,11 +81,11 @@ class FileJoin:
     def list_unused(self) -> list[str]:
         """List the names in the files that no record so far has."""
         return [
-            f"{name} in {series.file}"
-            for series in (self._history, self._events)
-            if series is not None
-            for name in series.list_unused()
+            f"{name} in {series.file}" for series in self._series() for name in series.list_unused()
         ]
+
+    def _series(self) -> list[Series[HistoryRow] | Series[ClockEvent]]:
+        return [series for series in (self._history, self._events) if series is not None]
 
 
 def join(
@@ -150,7 +99,7 @@ def join(
     A Problem where the record has such a fact itself, or where its rows are not its own alone.
     """
     facts = record.clock_facts or ClockFacts()
-    symbol = dict(keys_of(record)).get("symbol")
+    symbol = symbol_of(record)
     rows = history.find(record) if history is not None else ()
     happened = events.find(record) if events is not None else ()
     if isinstance(rows, Problem):
@@ -169,7 +118,7 @@ def join(
             if fact:
                 value = fact if isinstance(fact, str) else describe_size(list(fact))
                 accepted = f"facts in the record or in a file with {field}, not in both"
-                return _refuse(f"/clock_facts/{rival}", value, accepted)
+                return refuse(f"clock_facts/{rival}", value, accepted)
     return replace(record, clock_facts=replace(facts, **given)) if given else record
 
 
@@ -179,16 +128,6 @@ _RIVALS = {
     "threshold_days": ("threshold_days", "threshold_since"),
 }
 """The facts of a record that say what a file says too."""
-
-
-def _refuse(path: str, value: str, accepted: str) -> Problem:
-    return Problem(
-        rule="input.duplicate",
-        path=path,
-        value=value,
-        accepted=accepted,
-        message=f"{path[1:].replace('/', '.')} is {value}; accepted: {accepted}",
-    )
 
 
 def read_history(path: Path) -> Series[HistoryRow]:

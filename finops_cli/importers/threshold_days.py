@@ -1,7 +1,8 @@
 """Threshold lists of several days: on which days a symbol is on a list.
 
 The date of a list is in the name of its file, or in its rows. One file without a date holds for
-every day: it gives the flag of a record, and no days.
+every day: it gives the flag of a record, and no days. Symbols are compared without separators, and
+their case counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from finops_cli.domain import limits
 from finops_cli.domain.clock_facts import ThresholdDay
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
+from finops_cli.importers.symbols import compare_form
 from finops_cli.importers.threshold_list import listed
 
 _DAY_IN_NAME = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})(-?)([0-9]{2})\2([0-9]{2})(?![0-9])")
@@ -69,10 +71,10 @@ class ThresholdLists:
                 day = entry.date or name_day
                 if day is None:
                     _refuse_undated(path, paths)
-                    self._undated[entry.symbol] = entry.threshold
+                    self._undated[compare_form(entry.symbol)] = entry.threshold
                     continue
                 self._claim(day, path, claimed)
-                days = self._listed.setdefault(entry.symbol, [])
+                days = self._listed.setdefault(compare_form(entry.symbol), [])
                 if entry.threshold:
                     days.append(day)
             if name_day is None and not is_dated_by_row:
@@ -86,6 +88,7 @@ class ThresholdLists:
         None if no list up to the day is known, or no list names the symbol: it may belong to
         another market.
         """
+        symbol = compare_form(symbol)
         if symbol in self._undated:
             return self._undated[symbol]
         latest = bisect_right(self.days, day) - 1
@@ -98,6 +101,7 @@ class ThresholdLists:
 
         Empty if no list names the symbol.
         """
+        symbol = compare_form(symbol)
         if symbol not in self._listed:
             return ()
         end = len(self.days) if until is None else bisect_right(self.days, until)

@@ -146,8 +146,8 @@ def test_threshold_lists_join_by_the_symbol_in_origin(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_cusip_join_one_record_of_a_day(tmp_path: Path) -> None:
-    """No share counts twice: a second record of the CUSIP is refused, unless it is of another
-    day.
+    """No share counts twice: without a survey a second record of the CUSIP is refused, unless it
+    is of another day.
     """
     path = write_lines(tmp_path, {"cusip": MSFT, **PURCHASE})
     events = read_events(path)
@@ -156,8 +156,83 @@ def test_rows_of_a_cusip_join_one_record_of_a_day(tmp_path: Path) -> None:
     assert facts_of(join(first, events=events)).events
     second = join(fail("F-2", clock_facts={"as_of": "2026-11-18T09:00"}), events=events)
     assert isinstance(second, Problem)
-    assert "which F-1 has; name the rows of each record by fail_id" in second.message
+    assert "accepted: rows with a fail_id in " in second.message
+    assert "several records have this cusip: F-1, F-2" in second.message
     assert facts_of(join(fail("F-3", clock_facts={"as_of": "2026-11-19"}), events=events)).events
+
+
+def test_rows_of_a_cusip_of_several_records_join_none(tmp_path: Path) -> None:
+    """Rule: the rows of a CUSIP are not given to the first of its fails: each one is refused."""
+    fails = write_lines(
+        tmp_path, *(a_fail(fail_id=f"F-{n}", cusip=MSFT) for n in range(1, 6)), name="fails.jsonl"
+    )
+    events = write_lines(tmp_path, {"cusip": MSFT, **PURCHASE})
+    call = ["clock", str(fails), "--as-of", "2026-11-18", "--events", str(events)]
+    for source, piped in ((str(fails), None), ("-", fails.read_bytes())):
+        result = CliRunner().invoke(app, [call[0], source, *call[2:]], input=piped)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [line["status"] for line in lines] == ["rejected"] * 5
+        message = "several records have this cusip: F-1, F-2, F-3 and more"
+        assert all(message in line["error"]["message"] for line in lines)
+
+
+def test_rows_of_a_cusip_join_each_record_without_fail_id(tmp_path: Path) -> None:
+    """Rule: a record without fail_id counts as one record, by its line."""
+    record = a_fail(cusip=MSFT)
+    record.pop("fail_id", None)
+    events = write_lines(tmp_path, {"cusip": MSFT, **PURCHASE})
+    call = ["clock", "-", "--as-of", "2026-11-18", "--events", str(events)]
+    for count, status in ((1, "ok"), (2, "rejected")):
+        result = CliRunner().invoke(app, call, input=(json.dumps(record) + "\n") * count)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [line["status"] for line in lines] == [status] * count, lines
+
+
+@pytest.mark.parametrize(
+    ("other", "path"),
+    [({"cusip": "00165C104"}, "/cusip"), ({"symbol": "AMC"}, "/symbol")],
+)
+def test_rows_of_a_fail_with_another_security_are_refused(
+    tmp_path: Path, other: dict[str, str], path: str
+) -> None:
+    """Rule: a row with the right fail_id and another CUSIP or symbol is a wrong row."""
+    events = read_events(write_lines(tmp_path, {"fail_id": "F-1", **other, **PURCHASE}))
+    joined = join(fail(symbol="MSFT"), events=events)
+    assert isinstance(joined, Problem)
+    assert joined.path == path
+    [(field, value)] = other.items()
+    assert f"{field} {value}, which line 1 of" in joined.message
+    same = {"fail_id": "F-1", "cusip": MSFT, "symbol": "MSFT", **PURCHASE}
+    agreeing = read_events(write_lines(tmp_path, same))
+    assert facts_of(join(fail(symbol="MSFT"), events=agreeing)).events
+
+
+def test_rows_of_a_fail_with_two_cusips_are_refused(tmp_path: Path) -> None:
+    """Rule: the rows of one fail_id name one security."""
+    rows = [{"fail_id": "F-1", "cusip": cusip, **PURCHASE} for cusip in (MSFT, "00165C104")]
+    with pytest.raises(UsageError, match=r'2: cusip is "00165C104"; accepted: 594918104, which'):
+        read_events(write_lines(tmp_path, rows[0], {**rows[1], "id": "P-2"}))
+
+
+@pytest.mark.parametrize(
+    ("listed", "own", "is_joined"),
+    [("BRK/B", "BRK.B", True), ("BRKB", "BRK B", True), ("ABCpA", "ABCPA", False)],
+)
+def test_symbols_join_without_separators_in_their_case(
+    tmp_path: Path, listed: str, own: str, is_joined: bool
+) -> None:
+    """Rule: houses write separators in several ways; a small letter marks another security."""
+    header = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Filler"
+    text = f"{header}\n{listed}|A|Q|Y|\n20261117210501\n"
+    lists = [write(tmp_path, text, "nasdaqth20261117.txt")]
+    events = write_lines(tmp_path, {"symbol": listed, **PURCHASE})
+    facts = FileJoin(None, events, lists)(fail(symbol=own))
+    assert isinstance(facts, FailRecord)
+    found = facts.clock_facts
+    assert (found is not None and bool(found.events), bool(found and found.threshold_days)) == (
+        is_joined,
+        is_joined,
+    )
 
 
 def test_rows_under_two_names_of_a_record_are_refused(tmp_path: Path) -> None:
