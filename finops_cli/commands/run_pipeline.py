@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.models.protocol import Origin
     from finops_cli.monitoring.run_summary import RunSummary
+    from finops_cli.pipeline.input_source import InputSource
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.sequences import Command
@@ -56,22 +57,24 @@ def run_command(
 ) -> None:
     """Run a command and exit with 0 when every record is verified, else with 1."""
     from finops_cli.files.safe_io import refuse_unwritable
+    from finops_cli.pipeline.input_source import JsonLines
     from finops_cli.pipeline.resume import note_path
-    from finops_cli.pipeline.run import refuse_impossible, settings_files
+    from finops_cli.pipeline.run import read_files, refuse_impossible, settings_files
 
     if options.source == "-" and sys.stdin.isatty():
         raise UsageError(
             "the input is -, and nothing is piped in",
             "give a file, or pipe JSONL lines into finops",
         )
-    config = _run_config(context, command, options, models, clock)
+    given = JsonLines(path_or_standard(options.source))
+    config = _run_config(context, command, options, models, clock=clock, given=given)
     refuse_impossible(config)
     if options.stats_json is not None:
         _refuse_streams(options.stats_json)
         note = note_path(config.output) if config.output else None
-        read = [config.source, config.output, note, *settings_files(config)]
+        read = [*read_files(config), config.output, note, *settings_files(config)]
         refuse_unwritable(options.stats_json, read, "--stats-json")
-    if not run_pipeline(context, command, options, models, clock=clock).is_verified:
+    if not run_pipeline(context, command, options, models, clock=clock, given=given).is_verified:
         raise typer.Exit(1)
 
 
@@ -92,20 +95,26 @@ def run_pipeline(
     models: ModelOptions,
     staged: StagedInput | None = None,
     clock: ClockOptions | None = None,
+    given: InputSource | None = None,
 ) -> RunResult:
-    """Run the pipeline, with progress and a closing summary on stderr."""
+    """Run the pipeline, with progress and a closing summary on stderr.
+
+    `given` None is the file of JSON lines that the options name.
+    """
     from finops_cli.commands.progress.run import RunProgress
     from finops_cli.commands.run_summary import render_summary, wrap_label
     from finops_cli.kb.load import load_kb
     from finops_cli.monitoring.monitor import Monitor
+    from finops_cli.pipeline.input_source import JsonLines
     from finops_cli.pipeline.run import run
 
     kb = load_kb(kb_dir_of(context))
-    config = _run_config(context, command, options, models, clock)
+    given = given or JsonLines(path_or_standard(options.source))
+    config = _run_config(context, command, options, models, clock=clock, given=given)
     pipeline = _open_pipeline(context, config, options, models, kb)
     monitor = Monitor(monotonic, kb.evaluation)
     with closing(pipeline.backend) as backend:
-        _refuse_unguarded_text(pipeline, staged.path if staged is not None else config.source)
+        _refuse_unguarded_text(pipeline, given if staged is None else JsonLines(staged.path))
         if staged is not None:
             backend.prepare(pipeline.models[0])
             staged.move_into_place()
@@ -125,7 +134,7 @@ def run_pipeline(
     )
 
 
-def _refuse_unguarded_text(pipeline: Pipeline, source: Path | None) -> None:
+def _refuse_unguarded_text(pipeline: Pipeline, source: InputSource) -> None:
     """Raises MissingPiece when `--guard require` finds text that no installed guard can read."""
     from finops_cli.pipeline.redaction import RequireGuard
 
@@ -151,7 +160,9 @@ def _run_config(
     command: Command,
     options: RunOptions,
     models: ModelOptions,
+    *,
     clock: ClockOptions | None,
+    given: InputSource,
 ) -> RunConfig:
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.scheduler import PipelineConfig
@@ -167,7 +178,7 @@ def _run_config(
             clock=None if clock is None else clock_config(clock, resumed),
             strict_input=options.strict_input,
         ),
-        source=path_or_standard(options.source),
+        input=given,
         output=path_or_standard(options.output),
         workers=options.workers or 1,
         resume=options.resume,

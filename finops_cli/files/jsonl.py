@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from finops_cli.domain import limits
+from finops_cli.domain.finding import Damage
 
 BATCH_LINES = 256
 BATCH_BYTES = 1024 * 1024
+
+
+InputLine = bytes | Damage
+"""A line of JSON without its newline, or the reasons why a row gives none."""
 
 
 class Batch(NamedTuple):
@@ -19,7 +24,7 @@ class Batch(NamedTuple):
     """
 
     first: int
-    lines: list[bytes]
+    lines: list[InputLine]
     end: int
 
 
@@ -28,14 +33,21 @@ def batches(source: BinaryIO, skip: int = 0, at_most: int = BATCH_LINES) -> Iter
 
     A line over the limit is cut just after it.
     """
-    lines: list[bytes] = []
+    return group(lines_of(source), skip, at_most)
+
+
+def group(
+    given: Iterable[tuple[InputLine, int]], skip: int = 0, at_most: int = BATCH_LINES
+) -> Iterator[Batch]:
+    """Put lines, each with its length in the input in bytes, into batches."""
+    lines: list[InputLine] = []
     first, size, end = skip + 1, 0, 0
-    for number, (line, consumed) in enumerate(lines_of(source), start=1):
+    for number, (line, consumed) in enumerate(given, start=1):
         end += consumed
         if number <= skip:
             continue
         lines.append(line)
-        size += len(line)
+        size += len(line) if isinstance(line, bytes) else 0
         if len(lines) >= at_most or size >= BATCH_BYTES:
             yield Batch(first, lines, end)
             lines, first, size = [], number + 1, 0

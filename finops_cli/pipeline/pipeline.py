@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from finops_cli.domain.enums import Status
-from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.finding import Damage, Finding, Problem
+from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.clock import ClockPolicy
@@ -17,7 +18,13 @@ from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
 from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy
-from finops_cli.pipeline.sequences import NextStage, StageContext, StageOutcome, StageSequence
+from finops_cli.pipeline.sequences import (
+    NextStage,
+    StageContext,
+    StageOutcome,
+    StageSequence,
+    damage_stage,
+)
 
 
 class ProcessedLine(NamedTuple):
@@ -82,19 +89,24 @@ class Pipeline:
         """Parse an input line as the first stage does."""
         return self.sequence.parse_line(line, self.inputs)
 
-    def process(self, number: int, line: bytes) -> ProcessedLine:
+    def _first_stage(self, line: InputLine) -> StageOutcome:
+        if isinstance(line, Damage):
+            return damage_stage(line, self._context)
+        return self.sequence.first(line, self._context)
+
+    def process(self, number: int, line: InputLine) -> ProcessedLine:
         """Return the output of input line `number` (counted from 1)."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self.sequence.first(line, self._context)
+        outcome = self._first_stage(line)
         for stage in self.sequence.later:
             outcome = stage.run(outcome, self._context)
         took_ns = perf_counter_ns() - started if self._timed else 0
         return self.finish(PartialResult(number, outcome, took_ns))
 
-    def begin(self, number: int, line: bytes) -> PartialResult:
+    def begin(self, number: int, line: InputLine) -> PartialResult:
         """Run only the first stage, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self.sequence.first(line, self._context)
+        outcome = self._first_stage(line)
         return PartialResult(number, outcome, perf_counter_ns() - started if self._timed else 0)
 
     def advance(self, partial: PartialResult, stage: NextStage) -> PartialResult:
@@ -123,10 +135,11 @@ class Pipeline:
 
     def _line(self, number: int, outcome: StageOutcome, took_ns: int) -> Line:
         given_id, problems = outcome.given_id, outcome.problems
+        place = number if outcome.row is None else outcome.row
         status = "rejected" if problems is not None else _worst_status(outcome)
         keeps_raw = self.keeps_raw or status == "failed"
         return Line(
-            fail_id=default_fail_id(number) if not given_id else self.name(given_id),
+            fail_id=default_fail_id(place) if not given_id else self.name(given_id),
             status=status,
             triage=_accepted(outcome.triage) if self._has_triage else UNSET,
             resolution=_accepted(outcome.resolution) if self._has_resolution else UNSET,
@@ -139,7 +152,7 @@ class Pipeline:
             clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
             warnings=outcome.warnings or [],
             origin=UNSET if outcome.origin is None else outcome.origin,
-            error=UNSET if problems is None else rejection(number, problems),
+            error=UNSET if problems is None else rejection(place, problems),
             raw=self._raw(outcome) if keeps_raw else UNSET,
         )
 

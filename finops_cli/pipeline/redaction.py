@@ -6,7 +6,7 @@ import codecs
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import closing
 from typing import Any, ClassVar, NamedTuple
 
 from msgspec.structs import replace
@@ -15,14 +15,13 @@ from finops_cli import extras
 from finops_cli.domain import limits
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.finding import Problem
+from finops_cli.domain.finding import Damage, Problem
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.errors import MissingPiece
-from finops_cli.files.jsonl import lines_of
-from finops_cli.files.safe_io import reading
 from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, NoDetector, Reader
 from finops_cli.guard.records import TEXT_FIELDS, Mask, guarded_case, guarded_fail, has_free_text
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.parse import ParseResult, decode
 
 Parse = Callable[[Any], ParseResult[Any]]
@@ -124,7 +123,7 @@ class RequireGuard(RedactionPolicy):
 
     def look_ahead(
         self,
-        source: Path | None,
+        source: InputSource,
         parse_line: Callable[[bytes], ParseResult[Any]],
     ) -> None:
         """Refuse a file that has a record with free text, before anything of it is sent.
@@ -133,11 +132,11 @@ class RequireGuard(RedactionPolicy):
 
         Raises MissingPiece that names the first such record.
         """
-        if source is None or not source.is_file():
+        if source.path is None or not source.path.is_file():
             return
-        with reading(source) as file:
-            for number, (line, _) in enumerate(lines_of(file), start=1):
-                record = parse_line(line).value
+        with closing(source.lines()) as lines:
+            for number, line in enumerate(lines, start=1):
+                record = None if isinstance(line, Damage) else parse_line(line).value
                 if record is not None and has_free_text(record):
                     raise self._refusal(f"line {number}: {record.fail_id or 'the record'}")
 

@@ -30,6 +30,9 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     finops: str
     input_bytes: int
     input_sha256: str
+    input_kind: str
+    mapping: str | None
+    joined: str | None
     kb: str
     backend: str
     models: ModelNames
@@ -48,6 +51,9 @@ _NAMES = {
     "finops": "the version of finops",
     "input_bytes": "the length of the input",
     "input_sha256": "the content of the input",
+    "input_kind": "the kind of the input",
+    "mapping": "the mapping of its columns (--map)",
+    "joined": "the content of the joined files",
     "kb": "the rules (kb)",
     "backend": "the backend",
     "models": "the models",

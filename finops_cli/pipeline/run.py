@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from finops_cli.domain.finding import Damage
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.files.jsonl import BATCH_LINES, batches, lines_of
+from finops_cli.files.jsonl import BATCH_LINES, InputLine
 from finops_cli.files.safe_io import (
     lock,
     name_full_disk,
-    reading,
     refuse_unreadable,
     refuse_unwritable,
     writing,
@@ -24,6 +24,7 @@ from finops_cli.files.safe_io import (
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
+from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.output import read_line
 from finops_cli.pipeline.parse import decode, fail_id_of
 from finops_cli.pipeline.pipeline import Pipeline, default_fail_id
@@ -38,14 +39,18 @@ class RunConfig:
 
     pipeline: PipelineConfig
     """Sets up the pipelines of further processes."""
-    source: Path | None
-    """None: stdin."""
+    input: InputSource
     output: Path | None
     """None: stdout."""
     workers: int = 1
     resume: bool = False
     overwrite: bool = False
     """An interrupted output may be lost."""
+
+    @property
+    def source(self) -> Path | None:
+        """The file or pipe that the run reads; None: stdin."""
+        return self.input.path
 
 
 OnBatch = Callable[[RunSummary, int], None]
@@ -61,17 +66,16 @@ def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
     summary = RunSummary()
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
-        source = stack.enter_context(reading(config.source))
         skip = 0
         note = _fingerprint(config, pipeline)
         if config.output is None or note is None:
-            output = stack.enter_context(writing(config.output, [config.source]))
+            output = stack.enter_context(writing(config.output, read_files(config)))
         else:
             output = stack.enter_context(_locked(config.output))
             skip = _resume_or_start(config, output, note, pipeline, seen, summary)
             on_batch(summary, 0)
         for result in process_lines(
-            batches(source, skip, 1 if pipeline.backend.concurrency else BATCH_LINES),
+            config.input.batches(skip, 1 if pipeline.backend.concurrency else BATCH_LINES),
             pipeline,
             config.pipeline,
             config.workers,
@@ -91,7 +95,7 @@ def refuse_impossible(config: RunConfig) -> None:
     if config.source is not None:
         refuse_unreadable(config.source)
     if config.output is not None:
-        refuse_unwritable(config.output, [config.source, *settings_files(config)])
+        refuse_unwritable(config.output, [*read_files(config), *settings_files(config)])
         if (
             config.source is not None
             and _is_file(config.source)
@@ -106,6 +110,11 @@ def refuse_impossible(config: RunConfig) -> None:
             "--resume needs a file as input and -o FILE as output: a pipe cannot be read again",
             "give the input as a file and the output with -o, or leave --resume out",
         )
+
+
+def read_files(config: RunConfig) -> list[Path | None]:
+    """The files that the lines of a run come from: an output must not replace them."""
+    return [config.source, *config.input.other_files]
 
 
 def settings_files(config: RunConfig) -> list[Path]:
@@ -128,13 +137,16 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         or (config.output.exists() and not _is_file(config.output))
     ):
         return None
-    length, sha256 = resume.digest(config.source)
+    given = config.input.digest()
     origin = pipeline.backend.origin
     return resume.Fingerprint(
         command=pipeline.sequence.command,
         finops=__version__,
-        input_bytes=length,
-        input_sha256=sha256,
+        input_bytes=given.length,
+        input_sha256=given.sha256,
+        input_kind=given.kind,
+        mapping=given.mapping,
+        joined=given.joined,
         kb=pipeline.kb.version,
         backend=origin.name,
         models=origin.models,
@@ -189,15 +201,14 @@ def _recount(
 ) -> int:
     """Count the lines of `output` and compare each with the input line that it answers."""
     done = 0
-    with output.open("rb") as written, reading(config.source) as source:
-        given = lines_of(source)
+    with output.open("rb") as written, closing(config.input.lines()) as given:
         for number, line in enumerate(written, start=1):
             asked = next(given, None)
             if asked is None:
                 raise ResumeRefused(
                     f"{output} has more lines than {config.source}", "delete it to start over"
                 )
-            _count(output, number, line, asked[0], pipeline, seen, summary)
+            _count(output, number, line, asked, pipeline, seen, summary)
             done = number
     return done
 
@@ -206,7 +217,7 @@ def _count(
     output: Path,
     number: int,
     written: bytes,
-    given: bytes,
+    given: InputLine,
     pipeline: Pipeline,
     seen: SeenIds,
     summary: RunSummary,
@@ -217,8 +228,9 @@ def _count(
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
-    name = fail_id_of(decode(given))
-    expected = default_fail_id(number) if name is None else pipeline.name(name)
+    name = None if isinstance(given, Damage) else fail_id_of(decode(given))
+    place = given.line if isinstance(given, Damage) else number
+    expected = default_fail_id(place) if name is None else pipeline.name(name)
     if line.fail_id != expected:
         raise ResumeRefused(
             f"{output} line {number} answers {line.fail_id}, the input has {expected}",
@@ -230,6 +242,6 @@ def _count(
     count_line(summary, line, owed, pipeline.backend.origin.is_model)
 
 
-def _owed(given: bytes, pipeline: Pipeline) -> int:
-    value = pipeline.parse(given).value
+def _owed(given: InputLine, pipeline: Pipeline) -> int:
+    value = None if isinstance(given, Damage) else pipeline.parse(given).value
     return pipeline.sequence.shares_owed(value) if value is not None else 0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
-from finops_cli.files.jsonl import Batch
+from finops_cli.files.jsonl import Batch, InputLine
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
@@ -221,7 +221,7 @@ def _finish(batch: Batch, partial: list[PartialResult], pipeline: Pipeline) -> B
     return _collect(batch, outputs, pipeline)
 
 
-def _numbered(batch: Batch) -> Iterator[tuple[int, bytes]]:
+def _numbered(batch: Batch) -> Iterator[tuple[int, InputLine]]:
     return enumerate(batch.lines, start=batch.first)
 
 

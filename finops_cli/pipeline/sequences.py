@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
@@ -45,6 +45,7 @@ class StageOutcome(NamedTuple):
     """The result of one input line so far."""
 
     given_id: str | None
+    """The `fail_id` of the input, if it has one."""
     owed: int = 0
     """Shares of stock."""
     triage: Answer[Triage] | None = None
@@ -52,6 +53,8 @@ class StageOutcome(NamedTuple):
     skipped: str | None = None
     problems: list[Problem] | None = None
     """The reasons why the line could not be used."""
+    row: int | None = None
+    """The line of the file of a row that gave no record; the other inputs are counted."""
     fail: FailRecord | None = None
     """The record that the resolver stage reads."""
     masks: Masks | None = None
@@ -170,6 +173,13 @@ def case_stage(line: bytes, context: StageContext) -> StageOutcome:
         masks=masks,
         warnings=warnings,
     )
+
+
+def damage_stage(damage: Damage, context: StageContext) -> StageOutcome:
+    """Reject a row that gave no record."""
+    problems = list(damage.problems)
+    outcome = _rejected(None, None, problems, context.redaction, None)
+    return outcome._replace(row=damage.line)
 
 
 def _rejected(

@@ -254,7 +254,6 @@ def test_command_exit_codes_and_messages(
     ("line", "message"),
     [
         (b"fail_id,cusip,qty", "finops import csv"),
-        ('{"a": 1}'.encode("utf-16"), "save it as UTF-8"),
         (b'{"fail_id": "F-1",', "jq -c ."),
         (b'[{"fail_id": "F-1"}]', "jq -c '.[]'"),
         (b'{"fail_id": "caf\xe9"}', "byte 0xE9 at 16 is not UTF-8; save the file as UTF-8"),

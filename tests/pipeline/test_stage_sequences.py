@@ -13,6 +13,7 @@ from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
+from finops_cli.pipeline.input_source import JsonLines
 from finops_cli.pipeline.output import encode
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
@@ -82,7 +83,7 @@ def run_toy(folder: Path, backend: Backend, kb: KnowledgeBase, workers: int = 1)
     source.write_bytes(FAILS)
     config = RunConfig(
         pipeline=PipelineConfig(sequence=TOY, kb_dir=bundled_kb_dir(), timed=False),
-        source=source,
+        input=JsonLines(source),
         output=output,
         workers=workers,
     )

@@ -26,6 +26,7 @@ from finops_cli.evaluation.strata import Strata
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Backend
+from finops_cli.pipeline.input_source import JsonLines
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
@@ -57,7 +58,7 @@ def run_evaluation(
     pipeline = Pipeline(SEQUENCES[command], backend, kb, timed=True, keeps_raw=True)
     job = RunConfig(
         PipelineConfig(sequence=SEQUENCES[command], kb_dir=bundled_kb_dir(), timed=True),
-        folder / RECORDS,
+        JsonLines(folder / RECORDS),
         folder / ANSWERS,
     )
     run(job, pipeline, lambda tally, end: None)

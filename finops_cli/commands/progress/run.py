@@ -99,8 +99,7 @@ def _bar(config: RunConfig, monitor: Monitor) -> Iterator[OnBatch]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    source = config.source
-    total = source.stat().st_size if source is not None and source.is_file() else None
+    total = config.input.length
     columns = (
         TextColumn("{task.fields[records]:>10,} records"),
         BarColumn(bar_width=None),

@@ -1,0 +1,150 @@
+"""The input of a run: lines of JSON from a file or a pipe, or records made of another file's rows.
+
+A row that gives no record is a Damage in its place: each item has one output line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import Batch, InputLine, batches, lines_of
+from finops_cli.files.recognise import FileKind, Recognised, open_content, recognise_head
+from finops_cli.files.safe_io import reading
+from finops_cli.files.unpacking import packing_of
+from finops_cli.pipeline import resume
+
+JSON_LINES = "jsonl"
+
+
+class InputDigest(NamedTuple):
+    """The content that the lines of an input depend on."""
+
+    length: int
+    """Bytes of the file."""
+    sha256: str
+    """SHA-256 of the file."""
+    kind: str = JSON_LINES
+    mapping: str | None = None
+    """SHA-256 of the mapping that makes records of rows."""
+    joined: str | None = None
+    """SHA-256 of the files whose facts are joined to the records."""
+
+
+class InputSource(Protocol):
+    """The lines of a run, in order."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file or pipe; None: stdin."""
+
+    @property
+    def length(self) -> int | None:
+        """The bytes that the ends of the batches count up to; None where this is not known."""
+
+    @property
+    def other_files(self) -> tuple[Path, ...]:
+        """Further files that the lines are made of, such as a mapping."""
+
+    def batches(self, skip: int, at_most: int) -> Iterator[Batch]:
+        """Yield the lines after the first `skip`, at most `at_most` in a batch."""
+
+    def lines(self) -> Generator[InputLine, None, None]:
+        """Yield every line. Only a regular file can be read more than once."""
+
+    def digest(self) -> InputDigest:
+        """Describe the content, for `--resume`. The input must be a regular file."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLines:
+    """Lines of JSON as a file has them, unpacked where it is packed."""
+
+    path: Path | None
+    """None: stdin."""
+    recognised: Recognised | None = None
+    """The kind of a regular file, where it is packed."""
+
+    @property
+    def length(self) -> int | None:
+        """The length of a regular file in bytes; None for a pipe and a packed file."""
+        is_plain = self.recognised is None or self.recognised.packing is None
+        return self.path.stat().st_size if self.path and self.path.is_file() and is_plain else None
+
+    @property
+    def other_files(self) -> tuple[Path, ...]:
+        """No further files."""
+        return ()
+
+    def batches(self, skip: int, at_most: int) -> Iterator[Batch]:
+        """Yield the lines after the first `skip`.
+
+        Raises UsageError where a pipe brings another kind of file.
+        """
+        with self._open() as file:
+            yield from batches(file, skip, at_most)
+
+    def lines(self) -> Generator[InputLine, None, None]:
+        """Yield every line, without its newline."""
+        with self._open() as file:
+            yield from (line for line, _ in lines_of(file))
+
+    def digest(self) -> InputDigest:
+        """Return the length and the SHA-256 of the file, as it is stored."""
+        return InputDigest(*resume.digest(require_path(self)))
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        if self.recognised is not None and self.recognised.packing is not None:
+            with open_content(self.recognised) as file:
+                yield file
+            return
+        with reading(self.path) as file:
+            if self.path is None or not self.path.is_file():
+                _refuse_other_kinds(file, "stdin" if self.path is None else str(self.path))
+            yield file
+
+
+def require_path(source: InputSource) -> Path:
+    """Return the path of a source that is a file."""
+    if source.path is None:
+        raise UsageError("stdin cannot be read again", "give the input as a file")
+    return source.path
+
+
+def refuse_kind(kind: FileKind, shown: str) -> None:
+    """Raise UsageError for a kind of file that is no input of a run, whatever the options."""
+    if kind is FileKind.SEC_FAILS:
+        raise UsageError(
+            f"{shown}: is {kind}, not a file of your fails",
+            f"finops import sec-fails {shown} -o fails.jsonl makes records of it",
+        )
+    if kind is FileKind.THRESHOLD_LIST:
+        raise UsageError(
+            f"{shown}: is {kind}, not a file of fails",
+            f"join it to files of the SEC: finops import sec-fails ... --threshold-list {shown}",
+        )
+
+
+def _refuse_other_kinds(file: BinaryIO, shown: str) -> None:
+    """Raise UsageError where a pipe brings another kind of file, by its first bytes."""
+    peek = getattr(file, "peek", None)
+    head: bytes = b"" if peek is None else peek()
+    if packing_of(head) is not None:
+        raise UsageError(
+            f"{shown}: is a packed file or a workbook, which a pipe cannot bring",
+            "give the file by its name, or unpack it: gzip -dc FILE | finops run -",
+        )
+    kind, layout = recognise_head(head, shown)
+    refuse_kind(kind, shown)
+    # a single line may be the noise of a live feed: it is one rejected line
+    if kind is FileKind.TABLE and layout is not None and len(head.splitlines()) > 1:
+        raise UsageError(
+            f"{shown}: is {layout.describe()}, not JSON Lines",
+            "give --map MAPPING.yaml, which says what its columns are (finops import csv FILE"
+            " proposes one)",
+        )
