@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from math import isfinite
 from numbers import Integral
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from finops_cli.checking.inputs import inputs_of
 from finops_cli.checking.outputs import check_answers, check_lines
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
@@ -34,6 +36,7 @@ from finops_cli.errors import UsageError
 from finops_cli.kb import load
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.clock import ClockConfig, missing_as_of
+from finops_cli.pipeline.inputs import InputPolicy, as_problem
 from finops_cli.pipeline.parse import ParseResult, decode, parse_case_line, parse_fail_line
 from finops_cli.rules import triage as triage_rules
 from finops_cli.rules import waterfall
@@ -81,6 +84,8 @@ class Result:
     """The score, the tier, the action and the reason."""
     resolution: Resolution | NotApplicable
     """The plan, or the reason why the record has none."""
+    warnings: list[Finding]
+    """Contradictions in the record (`input.*`). They do not change the answers."""
 
 
 def load_kb(path: str | Path | None = None) -> KnowledgeBase:
@@ -96,25 +101,42 @@ def load_kb(path: str | Path | None = None) -> KnowledgeBase:
     return load.load_kb(load.bundled_kb_dir() if path is None else Path(path))
 
 
-def run_record(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Result:
+def run_record(
+    record: Json | FailRecord,
+    kb: KnowledgeBase | None = None,
+    as_of: str | None = None,
+    strict_input: bool = False,
+) -> Result:
     """Triage one record and plan its resolution.
 
-    Without `kb` the bundled rules apply. Raises InvalidRecord for a record that cannot be used.
+    Without `kb` the bundled rules apply. A record may leave out what finops derives or assumes: the
+    lists `derived` and `assumed` in its `origin` then name it. `as_of` is the day or moment that a
+    missing age is counted to, such as 2026-11-27; without it the `as_of` in `clock_facts` counts.
+    Raises InvalidRecord for a record that cannot be used, and with `strict_input` for one whose
+    facts contradict each other.
     """
     kb = _open_kb(kb)
-    fail = _parse_record(record)
+    inputs = InputPolicy(kb, None if as_of is None else _parse_as_of(as_of))
+    fail = _parse_record(record, inputs)
+    warnings = inputs.find_warnings(fail)
+    if warnings and strict_input:
+        raise InvalidRecord([as_problem(each) for each in warnings])
     answer = triage_rules.triage(fail, kb)
     case = handoff(fail, answer, kb)
     plan = case if isinstance(case, NotApplicable) else waterfall.resolve(case, kb)
-    return Result(record=fail, triage=answer, resolution=plan)
+    return Result(record=fail, triage=answer, resolution=plan, warnings=warnings)
 
 
 def run_records(
     records: Iterable[Json | FailRecord],
     kb: KnowledgeBase | None = None,
     on_invalid: Callable[[int, InvalidRecord], None] | None = None,
+    as_of: str | None = None,
+    strict_input: bool = False,
 ) -> Iterator[Result]:
     """Triage and plan each record as it comes; `records` can be an open file of JSON lines.
+
+    `kb`, `as_of` and `strict_input` are those of `run_record`.
 
     Raises InvalidRecord for the first record that cannot be used. With `on_invalid`, that function
     is called instead, with the number of the record (from 1) and the error, and the next record
@@ -126,17 +148,18 @@ def run_records(
             " file or another iterable of records.",
             "for a file: with open(PATH) as records: run_records(records)",
         )
-    return _run_each(records, _open_kb(kb), on_invalid)
+    run = partial(run_record, kb=_open_kb(kb), as_of=as_of, strict_input=strict_input)
+    return _run_each(records, run, on_invalid)
 
 
 def _run_each(
     records: Iterable[Json | FailRecord],
-    kb: KnowledgeBase,
+    run: Callable[[Json | FailRecord], Result],
     on_invalid: Callable[[int, InvalidRecord], None] | None,
 ) -> Iterator[Result]:
     for number, record in enumerate(records, start=1):
         try:
-            result = run_record(record, kb)
+            result = run(record)
         except InvalidRecord as error:
             if on_invalid is None:
                 raise
@@ -147,7 +170,8 @@ def _run_each(
 
 def triage(record: Json | FailRecord, kb: KnowledgeBase | None = None) -> Triage:
     """Give one record its score, tier and action. Raises InvalidRecord."""
-    return triage_rules.triage(_parse_record(record), _open_kb(kb))
+    kb = _open_kb(kb)
+    return triage_rules.triage(_parse_record(record, InputPolicy(kb)), kb)
 
 
 def resolve(
@@ -172,8 +196,8 @@ def check(
     """
     kb = _open_kb(kb)
     line = _to_json(output)
-    fail = None if record is None else _parse_record(record)
     given = decode(line)
+    fail = None if record is None else _parse_record(record, inputs_of(given, kb))
     if fail is None or not isinstance(given, dict):
         [verdict] = check_lines([line], kb)
         return verdict.findings
@@ -196,7 +220,9 @@ def compute_clock(
     facts that contradict each other, and UsageError for an impossible `as_of`.
     """
     config = ClockConfig(as_of=None if as_of is None else _parse_as_of(as_of))
-    found = config.open(_open_kb(kb)).compute(_parse_record(record), explain)
+    kb = _open_kb(kb)
+    fail = _parse_record(record, InputPolicy(kb, config.as_of))
+    found = config.open(kb).compute(fail, explain)
     if isinstance(found, Clock):
         return found
     raise InvalidRecord([found or missing_as_of()])
@@ -212,8 +238,8 @@ def _parse_as_of(text: str) -> AsOf:
         ) from error
 
 
-def _parse_record(record: Json | FailRecord) -> FailRecord:
-    return _value_of(parse_fail_line(_to_json(record)))
+def _parse_record(record: Json | FailRecord, inputs: InputPolicy) -> FailRecord:
+    return _value_of(parse_fail_line(_to_json(record), inputs))
 
 
 def _value_of(parsed: ParseResult[T]) -> T:

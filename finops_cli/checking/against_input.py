@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from finops_cli.checking.clock import is_refused
+from finops_cli.checking.inputs import check_input, inputs_of, is_strictly_rejected
 from finops_cli.checking.outputs import (
     Verdict,
     check_answers,
@@ -16,7 +17,9 @@ from finops_cli.checking.outputs import (
 )
 from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
 from finops_cli.clock.market_calendar import Calendar
+from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.resolution import ResolverInput
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
@@ -88,10 +91,13 @@ def _answer(
     calendar: Calendar | None,
 ) -> list[Finding]:
     is_case = answers_of(given) == ["resolution"]
-    parsed = parse_case(record, kb) if is_case else parse_fail(record)
-    usable = parsed.value is not None and not repeated
-    if usable and given["status"] == "rejected" and not is_case:
-        usable = not is_refused(given, parsed.value, kb, calendar)  # type: ignore[arg-type]
+    inputs = inputs_of(given, kb, calendar)
+    value = parse_case(record, kb).value if is_case else parse_fail(record, inputs).value
+    usable = value is not None and not repeated
+    if value is not None and usable and given["status"] == "rejected":
+        usable = not is_strictly_rejected(given, value, inputs)
+        if usable and isinstance(value, FailRecord):
+            usable = not is_refused(given, value, kb, calendar)
     if usable == (given["status"] == "rejected"):
         expected, problem = ("an answer", "is usable") if usable else ("rejected", "is not usable")
         return [
@@ -102,12 +108,13 @@ def _answer(
                 f"status is {given['status']}, but the input {problem}",
             )
         ]
-    if not usable or given["status"] == "failed":
+    if value is None or not usable or given["status"] == "failed":
         return []
-    if is_case:
-        return check_plan(given.get("resolution"), kb, parsed.value)  # type: ignore[arg-type]
-    found = check_answers(given, kb, parsed.value, calendar)  # type: ignore[arg-type]
-    return found or _missing_plan(given, parsed.value, kb)
+    found = check_input(given, value, inputs)
+    if isinstance(value, ResolverInput):
+        return [*found, *check_plan(given.get("resolution"), kb, value)]
+    found += check_answers(given, kb, value, calendar)
+    return found or _missing_plan(given, value, kb)
 
 
 def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[Finding]:

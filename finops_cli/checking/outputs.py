@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from finops_cli.checking.clock import apply_clock, check_clock
+from finops_cli.checking.inputs import check_warnings, inputs_of
 from finops_cli.checking.run_lines import check_run_line, is_run_line
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
@@ -58,9 +59,12 @@ def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
     if not isinstance(given, dict):
         return [_wrong_shape(f"the line is {show_value(given)}")]
     if is_run_line(given):
-        return check_run_line(given) or check_answers(given, kb, None)
+        return check_run_line(given) or [
+            *check_warnings(given),
+            *check_answers(given, kb, None),
+        ]
     if "fail" in given and ("triage" in given or "resolution" in given):
-        parsed = parse_fail(given["fail"])
+        parsed = parse_fail(given["fail"], inputs_of(given, kb))
         if parsed.value is None:
             return [finding_of(problem, "/fail") for problem in parsed.problems]
         return check_answers(given, kb, parsed.value) or _refuse_unanswered(given)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from finops_cli.checking.inputs import inputs_of
 from finops_cli.checking.outputs import Verdict, check_answers, check_plan, finding_of
 from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
 from finops_cli.domain.finding import Finding, Problem
@@ -149,7 +150,7 @@ def _check_attempt(
             if case.value is None
             else check_plan(response.value, kb, case.value)
         )
-    fail = parse_fail(decode(input_line))
+    fail = parse_fail(decode(input_line), inputs_of(given, kb))
     return (
         [finding_of(p) for p in fail.problems]
         if fail.value is None

@@ -30,6 +30,7 @@ from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading, whole
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.parse import parse_fail_line
 from finops_cli.rules.triage import triage
 
@@ -145,9 +146,10 @@ def eval_examples(
     records: Path, outcomes: Iterable[Outcome], kb: KnowledgeBase
 ) -> Iterator[Example]:
     """Read the records of an evaluation that a backend was asked about."""
+    inputs = InputPolicy(kb)
     with reading(records) as file:
         for (line, _), outcome in zip(lines_of(file), outcomes, strict=True):
-            fail = parse_fail_line(line).value
+            fail = parse_fail_line(line, inputs).value
             if fail is not None and outcome.first is not None:
                 yield _example(fail, kb)
 

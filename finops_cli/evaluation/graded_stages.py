@@ -18,6 +18,7 @@ from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.evaluation.plan_coverage import PlanShares, plan_shares
 from finops_cli.evaluation.strata import Strata, strata_of_case, strata_of_fail
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.parse import parse_case, parse_case_line, parse_fail, parse_fail_line
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
@@ -96,8 +97,8 @@ GRADED_STAGES: dict[str, GradedStage] = {
         GradedStage(
             name="triage",
             command="triage",
-            parse_line=lambda line, kb: parse_fail_line(line).value,
-            parse=lambda record, kb: parse_fail(record).value,
+            parse_line=lambda line, kb: parse_fail_line(line, InputPolicy(kb)).value,
+            parse=lambda record, kb: parse_fail(record, InputPolicy(kb)).value,
             answer=triage,
             codec=lambda kb: triage_codec(kb.scoring.components),
             fields=TRIAGE_FIELDS,

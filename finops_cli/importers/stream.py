@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Damage
 from finops_cli.files.seen_ids import SeenIds, duplicate
+from finops_cli.pipeline.inputs import NO_MOMENT, InputPolicy, bundled_inputs, lacks_fields
 from finops_cli.pipeline.parse import parse_fail_line
 
 
@@ -33,15 +34,30 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def admit(
-    record: dict[str, Any], file: str, line: int, seen: SeenIds | None = None
+    record: dict[str, Any],
+    file: str,
+    line: int,
+    seen: SeenIds | None = None,
+    inputs: InputPolicy | None = None,
 ) -> bytes | Damage:
-    """Encode `record` as a line of JSON, after checking it as `finops run` does.
+    """Encode `record` as a line of JSON, after completing and checking it as `finops run` does.
+
+    An absent fact is derived or assumed, and named in `origin`. `inputs` None is the policy of the
+    bundled rules without a moment. An age that only the moment is missing for stays absent: the run
+    has the moment (`--as-of`).
 
     `seen` are the names of the records before it, all of one file; a record that repeats one is
     refused. None is for a source whose names cannot repeat.
     """
+    lacks_age = False
+    if lacks_fields(record):
+        completed = (inputs or bundled_inputs()).complete(record)
+        lacks_age = [each.path for each in completed.problems] == [NO_MOMENT]
+        if lacks_age or not completed.problems:
+            record = completed.record
     encoded = _ENCODER.encode(record)
-    parsed = parse_fail_line(encoded)
+    checked = _ENCODER.encode({**record, "age_days": 0}) if lacks_age else encoded
+    parsed = parse_fail_line(checked, inputs)
     problems = parsed.problems
     if seen is not None and not problems and parsed.fail_id is not None:
         repeated = seen.register([(parsed.fail_id, line)])

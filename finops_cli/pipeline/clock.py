@@ -65,7 +65,7 @@ class ClockPolicy:
     def __init__(self, config: ClockConfig, kb: KnowledgeBase, calendar: Calendar) -> None:
         self.config = config
         self.calendar = calendar
-        self._kb = kb
+        self.kb = kb
 
     @property
     def is_regulation(self) -> bool:
@@ -101,8 +101,8 @@ class ClockPolicy:
             as_of = resolve_as_of(fail, self.config.as_of)
             if as_of is None:
                 return None
-            days = deadline_day(fail, self._kb.triage)
-            return clock_block(fail, as_of, days, self.calendar, self._kb.clock, explain)
+            days = deadline_day(fail, self.kb.triage)
+            return clock_block(fail, as_of, days, self.calendar, self.kb.clock, explain)
         except Refused as refused:
             return refused.problem
 

@@ -12,8 +12,9 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.pipeline.clock import ClockPolicy, missing_as_of
+from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Rejection, rejection
-from finops_cli.pipeline.parse import parse_fail_line
+from finops_cli.pipeline.parse import ParseResult, parse_fail_line
 from finops_cli.pipeline.pipeline import default_fail_id
 
 Join = Callable[[FailRecord], FailRecord | Problem]
@@ -41,20 +42,21 @@ def clock_fails(
     lines: Iterable[bytes], policy: ClockPolicy, join: Join | None = None, explain: bool = False
 ) -> Iterator[ClockedFail]:
     """Compute the clock of each record. A bad line becomes a rejected line."""
+    inputs = InputPolicy(policy.kb, policy.config.as_of, policy.calendar)
     with SeenIds() as seen:
         for number, line in enumerate(lines, start=1):
-            yield _clock_line(number, line, policy, join, explain, seen)
+            yield _clock_line(number, parse_fail_line(line, inputs), policy, join, explain, seen)
 
 
 def _clock_line(
     number: int,
-    line: bytes,
+    parsed: ParseResult[FailRecord],
     policy: ClockPolicy,
     join: Join | None,
     explain: bool,
     seen: SeenIds,
 ) -> ClockedFail:
-    fail, fail_id, problems = parse_fail_line(line)
+    fail, fail_id, problems = parsed
     name = fail_id or default_fail_id(number)
     if fail_id is not None and (first := seen.register([(fail_id, number)])):
         problems = [*problems, duplicate(fail_id, first[number])]

@@ -24,7 +24,8 @@ from finops_cli.verify.schemas import show_value
 DERIVABLE = ("cns_direction", "side", "inventory_coverage_pct", "age_days")
 """The fields that can follow from others, in the order in which they are derived."""
 _RATE = "cp_fail_rate_pct"
-_DATES = "input.dates"
+DATES = "input.dates"
+"""The rule of an age that the dates do not give."""
 _DAYS = ("settlement_date", "trade_date")
 NO_MOMENT = "/clock_facts/as_of"
 """The path of the problem of a record whose age can be counted once the moment is known."""
@@ -140,7 +141,7 @@ class InputPolicy:
         )
         return [
             Finding(
-                rule=_DATES,
+                rule=DATES,
                 path="/age_days",
                 expected=days if days >= 0 else None,
                 actual=fail.age_days,
@@ -190,7 +191,7 @@ def as_problem(finding: Finding) -> Problem:
 
 def _warn_of_refusal(problem: Problem) -> Finding:
     return Finding(
-        rule=_DATES,
+        rule=DATES,
         path=problem.path,
         expected=problem.accepted,
         actual=problem.value,
@@ -274,7 +275,7 @@ def _derive_age(record: dict[str, Any], policy: InputPolicy) -> Any:
         return refused.problem
     if days is not None and days < 0:
         name, day = ("trade_date", trade) if settlement is None else (_DAYS[0], settlement)
-        return Refused(name, day, f"a fail that was due by {as_of.day}, the moment", _DATES).problem
+        return Refused(name, day, f"a fail that was due by {as_of.day}, the moment", DATES).problem
     return days
 
 
@@ -291,7 +292,7 @@ def _missing(field: str, accepted: str) -> Problem:
 def _no_moment() -> Problem:
     accepted = "age_days, or the moment: as_of in clock_facts, or finops run --as-of DATE"
     return Problem(
-        rule=_DATES,
+        rule=DATES,
         path=NO_MOMENT,
         value="nothing",
         accepted=accepted,

@@ -18,7 +18,7 @@ from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.models.protocol import AttemptError, ModelNames
 from finops_cli.pipeline.clock import ClockProvenance
-from finops_cli.pipeline.inputs import names_in
+from finops_cli.pipeline.inputs import DATES, names_in
 
 
 class Provenance(Struct):
@@ -60,7 +60,7 @@ class LineOrigin(Struct, frozen=True, omit_defaults=True):
     assumed: tuple[str, ...] = ()
     """Fields that are assumed. The score and the plan rest on them."""
     as_of: str | None = None
-    """The moment that the age was counted to; absent if the age is given."""
+    """The moment that the age was counted to, where it was derived or its dates give another."""
 
 
 class Rejection(Struct, frozen=True):
@@ -95,18 +95,19 @@ class Line(Struct, frozen=True, kw_only=True):
     raw: dict[str, Any] | UnsetType = UNSET
 
 
-def line_origin(fail: FailRecord, as_of: AsOf | None) -> LineOrigin | None:
+def line_origin(fail: FailRecord, as_of: AsOf | None, warnings: list[Finding]) -> LineOrigin | None:
     """Name the facts that `fail` did not give; None if it gave them all.
 
     `as_of` is the moment of `--as-of`.
     """
-    if fail.origin is None:
+    if fail.origin is None and not warnings:
         return None
     derived, assumed = names_in(fail.origin, "derived"), names_in(fail.origin, "assumed")
-    if not derived and not assumed:
+    has_counted = "age_days" in derived or any(each.rule == DATES for each in warnings)
+    if not derived and not assumed and not has_counted:
         return None
     moment = None
-    if "age_days" in derived:
+    if has_counted:
         given = None if fail.clock_facts is None else fail.clock_facts.as_of
         moment = given if as_of is None else format_moment(as_of.moment)
     return LineOrigin(derived, assumed, moment)

@@ -112,7 +112,7 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
         clock=clock,
         clock_skipped=skipped,
         warnings=warnings,
-        origin=line_origin(fail, inputs.as_of),
+        origin=line_origin(fail, inputs.as_of, warnings),
     )
 
 
