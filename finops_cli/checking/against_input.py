@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from finops_cli.checking.clock import is_refused
+from finops_cli.checking.headline import check_fail_block, check_headline
 from finops_cli.checking.inputs import check_input, inputs_of, is_strictly_rejected
 from finops_cli.checking.outputs import (
     Verdict,
@@ -114,7 +115,9 @@ def _answer(
     if isinstance(value, ResolverInput):
         return [*found, *check_plan(given.get("resolution"), kb, value)]
     found += check_answers(given, kb, value, calendar)
-    return found or _missing_plan(given, value, kb)
+    found = found or _missing_plan(given, value, kb)
+    found += check_fail_block(given, value)
+    return found or check_headline(given, kb)
 
 
 def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[Finding]:

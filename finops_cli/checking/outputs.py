@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from finops_cli.checking.clock import apply_clock, check_clock
+from finops_cli.checking.headline import check_headline
 from finops_cli.checking.inputs import check_warnings, inputs_of
 from finops_cli.checking.run_lines import check_run_line, is_run_line
 from finops_cli.clock.market_calendar import Calendar
@@ -61,7 +62,7 @@ def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
     if is_run_line(given):
         return check_run_line(given) or [
             *check_warnings(given),
-            *check_answers(given, kb, None),
+            *(check_answers(given, kb, None) or check_headline(given, kb)),
         ]
     if "fail" in given and ("triage" in given or "resolution" in given):
         parsed = parse_fail(given["fail"], inputs_of(given, kb))

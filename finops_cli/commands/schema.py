@@ -11,7 +11,7 @@ from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import kb_dir_of
 
 Name = Annotated[
-    Literal["fail", "triage", "resolver-input", "resolution", "mapping", "recipe"],
+    Literal["fail", "triage", "resolver-input", "resolution", "run", "mapping", "recipe"],
     typer.Argument(
         metavar="NAME",
         help=(
@@ -20,6 +20,7 @@ Name = Annotated[
             "triage:         answer of stage 1\n"
             "resolver-input: input of resolve (a case)\n"
             "resolution:     answer of stage 2\n"
+            "run:            output line of run\n"
             "mapping:        file of import csv --map\n"
             "recipe:         file of train --config\n\n"
             "Object or file to describe."
@@ -50,6 +51,11 @@ def _schema_of(name: str, kb_dir: Path) -> dict[str, Any]:
 
     if name in CODECS:
         return CODECS[name].json_schema
+    if name == "run":
+        from finops_cli.pipeline.output import Line
+        from finops_cli.verify.schemas import schema_of
+
+        return schema_of("run", Line, (), {})
     if name == "recipe":
         from finops_cli.training.recipe import config_schema
 

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from finops_cli.domain.enums import Side
+from finops_cli.domain.fail import FailRecord
 
 HeadlineAction = Literal[
     "NO_ACTION",
@@ -44,6 +45,20 @@ class FailSummary(Struct, frozen=True, kw_only=True):
     """US dollars."""
     age_days: int
     """Settlement days."""
+
+
+def summarize(record: FailRecord) -> FailSummary:
+    """Return the block of a record."""
+    return FailSummary(
+        cusip=record.cusip,
+        symbol=record.symbol,
+        side=record.side,
+        qty=record.qty,
+        counterparty=record.counterparty,
+        counterparty_name=record.counterparty_name,
+        market_value=Decimal(record.market_value),
+        age_days=record.age_days,
+    )
 
 
 class By(Struct, frozen=True):

@@ -14,11 +14,15 @@ from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import Status
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.models.protocol import AttemptError, ModelNames
 from finops_cli.pipeline.clock import ClockProvenance
 from finops_cli.pipeline.inputs import DATES, names_in
+
+FORMAT = 1
+"""The version of the shape of an output line; the changelog of the format lists them."""
 
 
 class Provenance(Struct):
@@ -79,6 +83,12 @@ class Line(Struct, frozen=True, kw_only=True):
 
     fail_id: str
     status: Status
+    format: int = FORMAT
+    """The version of the shape of a line (docs: the format of output lines)."""
+    fail: FailSummary | UnsetType | None = UNSET
+    """The facts of the record; null for a line that is rejected. Absent in `resolve`."""
+    headline: Headline | UnsetType | None = UNSET
+    """The one thing to do; null for a line that is rejected or failed. Only in `run`."""
     triage: Triage | UnsetType | None = UNSET
     resolution: Resolution | UnsetType | None = UNSET
     verification: Verification

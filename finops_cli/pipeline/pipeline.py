@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Damage, Finding, Problem
+from finops_cli.domain.headline import Headline
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
@@ -25,6 +26,7 @@ from finops_cli.pipeline.sequences import (
     StageSequence,
     damage_stage,
 )
+from finops_cli.rules.headline import make_headline
 
 
 class ProcessedLine(NamedTuple):
@@ -82,6 +84,7 @@ class Pipeline:
         self.models = sequence.models
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers
+        self._has_headline = self._has_triage and self._has_resolution
         self._timed = timed
         self._no_findings = self._verification(StageOutcome(None))
 
@@ -141,6 +144,8 @@ class Pipeline:
         return Line(
             fail_id=default_fail_id(place) if not given_id else self.name(given_id),
             status=status,
+            fail=outcome.summary if self._has_triage else UNSET,
+            headline=self._headline(outcome, status) if self._has_headline else UNSET,
             triage=_accepted(outcome.triage) if self._has_triage else UNSET,
             resolution=_accepted(outcome.resolution) if self._has_resolution else UNSET,
             verification=(
@@ -155,6 +160,14 @@ class Pipeline:
             error=UNSET if problems is None else rejection(place, problems),
             raw=self._raw(outcome) if keeps_raw else UNSET,
         )
+
+    def _headline(self, outcome: StageOutcome, status: Status) -> Headline | None:
+        """Return the one thing to do; None for a line without an answer that stands."""
+        fail, triage, plan = outcome.summary, outcome.triage, outcome.resolution
+        if status in _WITHOUT_HEADLINE or fail is None or triage is None or triage.value is None:
+            return None
+        accepted = None if plan is None else plan.value
+        return make_headline(fail, triage.value, accepted, outcome.clock, self.kb.headline)
 
     def _verification(self, outcome: StageOutcome) -> Verification:
         return Verification(
@@ -207,6 +220,7 @@ def default_fail_id(number: int) -> str:
 
 
 _WITHOUT_FINDINGS = ("ok", "rejected")
+_WITHOUT_HEADLINE = ("rejected", "failed")
 _WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage, Finding, Problem
+from finops_cli.domain.headline import FailSummary, summarize
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
@@ -67,6 +68,8 @@ class StageOutcome(NamedTuple):
     """The contradictions of the record; None if it could not be read."""
     origin: LineOrigin | None = None
     """What the record did not give; None if it gives every fact."""
+    summary: FailSummary | None = None
+    """The facts of the record that its line shows; None for a case or an unusable line."""
 
 
 class StageContext(NamedTuple):
@@ -113,6 +116,7 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
         clock_skipped=skipped,
         warnings=warnings,
         origin=line_origin(fail, inputs.as_of, warnings),
+        summary=summarize(fail),
     )
 
 

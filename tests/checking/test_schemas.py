@@ -104,6 +104,28 @@ def test_exported_schema_equals_the_type_and_accepts_an_answer(name: str) -> Non
     jsonschema.Draft202012Validator(EXPORTED[name]).validate(GOOD[name])
 
 
+def test_exported_run_schema_accepts_the_lines_of_the_examples() -> None:
+    """Each line that the examples expect of `finops run` is valid by the schema of its format."""
+    schema = json.loads((ROOT / "kb/schemas/run.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    provenance = {
+        "backend": "engine",
+        "models": {"triage": None, "resolver": None},
+        "kb": "1",
+        "prompt_sha256": None,
+        "attempts": 1,
+        "latency_ms": None,
+    }
+    files = sorted(ROOT.glob("examples/**/*.expected.jsonl"))
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    lines = [{**row, "provenance": provenance} for row in rows if "verification" in row]
+    assert len(lines) > len(files) > 5
+    for line in lines:
+        validator.validate(line)
+        assert not validator.is_valid({**line, "status": "fine"})
+
+
 def test_exported_mapping_schema_equals_the_type() -> None:
     """The file `kb/schemas/mapping.schema.json` equals the schema of the type. It accepts the
     example and rejects an unknown column.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from decimal import Decimal
 from random import Random
 from typing import Any, get_args
 
@@ -11,7 +10,7 @@ import msgspec
 import pytest
 
 from finops_cli.domain import exact_json
-from finops_cli.domain.headline import FailSummary, Headline, HeadlineAction
+from finops_cli.domain.headline import Headline, HeadlineAction, summarize
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.chapters.headline import compile_headline
 from finops_cli.kb.compiler import Compiler
@@ -38,17 +37,7 @@ def headline_of(given: dict[str, Any]) -> tuple[Headline, dict[str, Any], Any]:
     answer = triage(fail, KB)
     case = handoff(fail, answer, KB)
     plan = None if isinstance(case, NotApplicable) else resolve(case, KB)
-    summary = FailSummary(
-        cusip=fail.cusip,
-        symbol=None,
-        side=fail.side,
-        qty=fail.qty,
-        counterparty=fail.counterparty,
-        counterparty_name=None,
-        market_value=Decimal(fail.market_value),
-        age_days=fail.age_days,
-    )
-    made = make_headline(summary, answer, plan, None, KB.headline)
+    made = make_headline(summarize(fail), answer, plan, None, KB.headline)
     return made, msgspec.to_builtins(answer), None if plan is None else msgspec.to_builtins(plan)
 
 
@@ -56,8 +45,10 @@ def test_headlines_equal_an_independent_truth_table() -> None:
     """5,000 random fails: action and quantity by the table, numbers and names by the plan."""
     rng = Random(20261129)
     seen: Counter[str] = Counter()
-    for number in range(FAILS):
-        given = exact_json.decode(jsonl(random_fail(rng, f"F-{number}")))
+    while seen.total() < FAILS:
+        given = exact_json.decode(jsonl(random_fail(rng, "F-1")))
+        if any(problem.rule == "input.side_direction" for problem in parse_fail(given).problems):
+            continue
         made, answer, plan = headline_of(given)
         assert (made.action, made.qty) == headline_oracle.expected(given, answer, plan), given
         assert headline_oracle.contradictions(made.text, given, plan) == [], made.text

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.generate_docs import commands, glossary, layers, objects, rules
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("fail", "triage", "resolver-input", "resolution", "mapping", "recipe")
+SCHEMAS = ("fail", "triage", "resolver-input", "resolution", "run", "mapping", "recipe")
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands.render_page,
     "docs/reference/rules.md": rules.render_page,

@@ -30,6 +30,7 @@ from finops_cli.domain.clock_facts import (
 )
 from finops_cli.domain.fail import CorporateAction, FailRecord, Ftr, Inventory, RelatedFail
 from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.headline import By, FailSummary, Headline
 from finops_cli.domain.money import AMOUNT_ACCEPTED, PERCENT_ACCEPTED, Percent, RatePercent, Usd
 from finops_cli.domain.resolution import (
     HandoffTriage,
@@ -48,7 +49,8 @@ from finops_cli.verify.codecs import FAIL
 from tools.generate_docs.rules import link_ids
 
 OUTPUT: tuple[type[Struct], ...] = (
-    Line, LineOrigin, Triage, ScoreComponents, Resolution, Step, Verification, Finding, Provenance,
+    Line, FailSummary, Headline, By, LineOrigin, Triage, ScoreComponents, Resolution, Step,
+    Verification, Finding, Provenance,
     ClockProvenance, AttemptError, Rejection, Problem, Clock, CalendarId, Lot, Obligation,
     CountedDay, PenaltyBox, Threshold, Right, CostItem, CardDeadline,
 )  # fmt: skip
@@ -172,7 +174,17 @@ This page is for those who read the output of `finops run`, `triage` or `resolve
 Each output line is one JSON object, and there is one output line for each input line, in order.
 A field that the record did not give, and that finops derived or assumed, is named in `origin`.
 `finops triage` writes lines without `resolution`, and `finops resolve` lines without `triage`.
-`finops schema triage` and `finops schema resolution` print the JSON Schemas of the two answers.
+`finops schema run` prints the JSON Schema of a line, `finops schema triage` and
+`finops schema resolution` those of the two answers.
+
+## The format and its changes
+
+The field `format` is the version of the shape of a line. It rises when a field changes its
+meaning or goes away; a new field does not raise it, so ignore fields that you do not know.
+
+| `format` | date | change |
+|---|---|---|
+| 1 | 2026-11-29 | The first number: `fail`, `headline`, `warnings`, `origin` are new. |
 
 The exit status says how the whole run ended: 0 when each line is `ok`, 1 when some line is not, and
 2 or more when the run did not finish. See [the exit statuses](commands.md).
