@@ -3,12 +3,14 @@
 # latency), which differs between checkouts.
 set -euo pipefail
 cd "$(dirname "$0")"
+printed=$(mktemp)
+trap 'rm -f "$printed"' EXIT
 
 expect() { # COMMAND EXAMPLE [OPTION...]
     local status=0
-    finops "$1" "$2" --quiet "${@:3}" > /tmp/finops-example.jsonl || status=$?
+    finops "$1" "$2" --quiet "${@:3}" > "$printed" || status=$?
     if [ "$status" -gt 1 ]; then exit "$status"; fi # 1 is expected when records are rejected
-    jq -c 'del(.provenance)' /tmp/finops-example.jsonl > "${2%.jsonl}.expected.jsonl"
+    jq -c 'del(.provenance)' "$printed" > "${2%.jsonl}.expected.jsonl"
 }
 
 for blotter in monday gridlock corporate-action back-to-back damaged cards/fails sec-fails/fails csv/fails csv/dated; do

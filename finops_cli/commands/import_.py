@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
-from finops_cli.commands.options import Output, Quiet, path_or_standard
+from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -170,6 +170,7 @@ def sec_fails(
     "finops import csv - --map examples/csv/mapping.yaml < examples/csv/blotter.csv",
 )
 def blotter(
+    context: typer.Context,
     file: Annotated[
         str,
         typer.Argument(
@@ -190,6 +191,7 @@ def blotter(
     """Convert your own blotter (CSV) to fail records."""
     from finops_cli.errors import UsageError
     from finops_cli.importers.table_records import import_csv
+    from finops_cli.kb.load import load_kb
 
     source = path_or_standard(file)
     if source is None and sys.stdin.isatty():
@@ -197,7 +199,7 @@ def blotter(
             "the input is -, and nothing is piped in", "give a file, or pipe CSV into finops"
         )
     _write(
-        import_csv(source, mapping),
+        import_csv(source, mapping, load_kb(kb_dir_of(context)).imports.blanks),
         output,
         [source, mapping],
         quiet,
@@ -230,7 +232,7 @@ def _write(
     """Write records to the output and damage to stderr; exit with 1 if there was damage."""
     from finops_cli.domain.finding import Damage
     from finops_cli.files.safe_io import writing_whole
-    from finops_cli.importers.stream import FileRead, Gap
+    from finops_cli.importers.stream import FileRead, Gap, TableNotes
 
     records = rows = files = damaged = 0
     with writing_whole(path_or_standard(output), sources) as out:
@@ -248,6 +250,9 @@ def _write(
                     " the days between",
                     err=True,
                 )
+            elif isinstance(item, TableNotes) and not quiet:
+                for note in item.notes:
+                    typer.echo(f"{item.file}: {note}", err=True)
             elif isinstance(item, FileRead):
                 rows, files = rows + item.rows, files + 1
     if not quiet:

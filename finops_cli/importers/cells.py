@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 from typing import NamedTuple
 
 from finops_cli.domain import money
 from finops_cli.importers import dates
+from finops_cli.importers.number_text import Marks, NumberFault, parse_number
 
 Value = str | int | bool | Decimal
 
 
-class Cell(NamedTuple):
-    """How the text of a cell becomes the value of a record field.
+class Kind(Enum):
+    """What a cell holds. Files write each kind in ways of their own."""
 
-    `parse` raises ValueError for other text.
+    TEXT = "text"
+    SHARES = "shares"
+    USD = "usd"
+    PERCENT = "percent"
+    TRUTH = "truth"
+    DATE = "date"
+    MOMENT = "moment"
+
+
+NUMBERS = frozenset({Kind.SHARES, Kind.USD, Kind.PERCENT})
+UNITS = {
+    Kind.SHARES: frozenset({""}),
+    Kind.USD: frozenset({"", "$", "K", "M", "B", "$K", "$M", "$B"}),
+    Kind.PERCENT: frozenset({"", "%"}),
+}
+"""The units that may stand beside a number of each kind."""
+
+
+class Cell(NamedTuple):
+    """How a text becomes the value of a record field.
+
+    `parse` reads the form that finops itself writes, and raises ValueError for other text.
     """
 
+    kind: Kind
     parse: Callable[[str], Value]
     accepted: str
 
 
-_DATE_CHARS = len("2026-11-18")
-"""A longer text of a moment has a time of day."""
-_WHOLE = re.compile(r"([+-]?)([0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.0{1,9})?")
 _WORDS = {
     "yes": True,
     "y": True,
@@ -38,17 +58,22 @@ _WORDS = {
 }
 
 
-def whole(text: str) -> int:
+def whole(text: str, marks: Marks | None = None) -> int:
     """Parse a whole number; the accountant's brackets make it negative.
 
-    Raises ValueError for other text.
+    Raises ValueError for other text, and for a number such as 12.000 that may be 12,000.
     """
-    bracketed = text.startswith("(") and text.endswith(")")
-    found = _WHOLE.fullmatch(text[1:-1].strip() if bracketed else text)
-    if found is None or (bracketed and found.group(1)):
-        raise ValueError(text)
-    number = int(found.group(2).replace(",", ""))
-    return -number if bracketed or found.group(1) == "-" else number
+    number = parse_number(text, marks)
+    if number.unit:
+        raise NumberFault()
+    return to_whole(number.value)
+
+
+def to_whole(number: Decimal) -> int:
+    """Return a number without decimals as int. Raises NumberFault for another one."""
+    if number != number.to_integral_value():
+        raise NumberFault("not a whole number")
+    return int(number)
 
 
 def truth(text: str) -> bool:
@@ -58,17 +83,21 @@ def truth(text: str) -> bool:
     return _WORDS[text.lower()]
 
 
-_TEXT = Cell(str, "text")
-_SHARES = Cell(whole, "a whole number, such as 5000, 5,000 or, where it may be negative, (5,000)")
-_USD = Cell(money.parse_usd, money.AMOUNT_ACCEPTED)
-_PERCENT = Cell(money.parse_percent, money.PERCENT_ACCEPTED)
-_TRUTH = Cell(truth, "Yes, No, Y, N, true, false, 1 or 0")
+_TEXT = Cell(Kind.TEXT, str, "text")
+_SHARES = Cell(
+    Kind.SHARES,
+    whole,
+    "a whole number, such as 5000, 5,000 or, where it may be negative, (5,000)",
+)
+_USD = Cell(Kind.USD, money.parse_usd, money.AMOUNT_ACCEPTED)
+_PERCENT = Cell(Kind.PERCENT, money.parse_percent, money.PERCENT_ACCEPTED)
+_TRUTH = Cell(Kind.TRUTH, truth, "Yes, No, Y, N, true, false, 1 or 0")
 _FORMAT_CURE = (
     "another form needs its format in the mapping, such as"
     ' csv: {dates: "%m/%d/%Y"} for month/day/year'
 )
-_DATE = Cell(dates.parse_date, f"{dates.DATE_ACCEPTED}; {_FORMAT_CURE}")
-_MOMENT = Cell(dates.parse_moment, f"{dates.MOMENT_ACCEPTED}; {_FORMAT_CURE}")
+_DATE = Cell(Kind.DATE, dates.parse_date, f"{dates.DATE_ACCEPTED}; {_FORMAT_CURE}")
+_MOMENT = Cell(Kind.MOMENT, dates.parse_moment, f"{dates.MOMENT_ACCEPTED}; {_FORMAT_CURE}")
 
 CELLS: dict[str, Cell] = {
     "fail_id": _TEXT,
@@ -133,16 +162,14 @@ def full_name(field: str) -> str:
     return SHORT_NAMES.get(field, field)
 
 
-def cell_of(field: str, date_format: str | None = None) -> Cell:
-    """Return how a cell of `field` is read, where the blotter writes dates in `date_format`."""
-    cell = CELLS[full_name(field)]
-    if date_format is None or cell not in (_DATE, _MOMENT):
-        return cell
-    accepted = f"a date in the format {date_format}, which the mapping gives"
+def cell_of(field: str) -> Cell:
+    """Return how a text becomes the value of `field`."""
+    return CELLS[full_name(field)]
 
-    def parse(text: str) -> Value:
-        if cell is _MOMENT and len(text) > _DATE_CHARS:
-            return dates.parse_moment(text)
-        return dates.parse_with_format(text, date_format)
 
-    return Cell(parse, f"{accepted}, or YYYY-MM-DDTHH:MM" if cell is _MOMENT else accepted)
+def accepted_dates(cell: Cell, formats: tuple[str, ...]) -> str:
+    """Describe the dates that a cell may hold, where the mapping gives `formats`."""
+    if not formats:
+        return cell.accepted
+    accepted = f"a date in the format {' or '.join(formats)}, which the mapping gives"
+    return f"{accepted}, or YYYY-MM-DDTHH:MM" if cell.kind is Kind.MOMENT else accepted

@@ -7,6 +7,7 @@ month of three letters.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 
@@ -27,6 +28,32 @@ _DIRECTIVES = {
     "d": ("day", "[0-9]{1,2}"),
 }
 _PIECE = re.compile(r"%(.?)|([^%]+)", re.DOTALL)
+_TIME = re.compile(
+    r"""
+    [ T]+ (?P<hour>[0-9]{1,2}) : (?P<minute>[0-9]{2})
+    (?: : (?P<second>[0-9]{2}) (?: [.,][0-9]{1,9} )? )?
+    (?: [ ]? (?P<half>[AP]) [.]?M[.]? )?
+    (?: [ ]? (?P<zone>Z | UTC | GMT | E[SD]?T | [+-][0-9]{2}:?[0-9]{2}) )? $
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""A time of day behind a date."""
+_EASTERN = frozenset({"ET", "EST", "EDT"})
+_SERIAL = re.compile(r"[0-9]{5}(?:[.,][0-9]{1,12})?")
+_SERIALS = range(29_221, 73_051)
+"""The day numbers of Excel for 1980 to 2099."""
+SERIAL_FIX = "format the column as a date (YYYY-MM-DD) in the spreadsheet, and save the file again"
+
+
+class DateFault(ValueError):
+    """Why a text is not a date, or not one date only."""
+
+    def __init__(self, why: str = "", fix: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        """It completes "CELL is TEXT, "; or is empty."""
+        self.fix = fix
+        """How to read the text; or empty."""
 
 
 def parse_date(text: str) -> str:
@@ -78,3 +105,115 @@ def parse_with_format(text: str, date_format: str) -> str:
     year, month, day = found["year"], found["month"].lower(), found["day"]
     number = _MONTHS.index(month) + 1 if month.isalpha() else int(month)
     return date(int(year) + (2000 if len(year) == 2 else 0), number, int(day)).isoformat()
+
+
+def read_day(text: str, formats: Sequence[str]) -> str:
+    """Return an ISO date from a text in one of `formats`, or in ISO form where there are none.
+
+    A time of day is left out. Raises DateFault.
+    """
+    found = _TIME.search(text)
+    if found is None:
+        return _read_date(text, formats)
+    day = _read_date(text[: found.start()], formats)
+    _read_time(found)
+    if found["zone"] and found["zone"].upper() not in _EASTERN:
+        raise DateFault(
+            "a moment with a time zone, which may be another day in New York",
+            "write the date in Eastern Time without a zone, such as 2026-11-18",
+        )
+    return day
+
+
+def read_moment(text: str, formats: Sequence[str]) -> str:
+    """Return a date or a moment in ISO form, as `read_day` does. Raises DateFault."""
+    found = _TIME.search(text)
+    if found is None:
+        return _read_date(text, formats)
+    try:
+        day = _read_date(text[: found.start()], formats)
+    except DateFault:
+        return _read_iso_moment(text)
+    time = _read_time(found)
+    if found["zone"] and found["zone"].upper() not in _EASTERN:
+        if not formats:
+            return _read_iso_moment(text)
+        raise DateFault(
+            "a moment with a time zone",
+            "write it as 2026-11-18T08:30-05:00, or in Eastern Time without a zone",
+        )
+    return f"{day}T{time}"
+
+
+def _read_iso_moment(text: str) -> str:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise DateFault() from error
+
+
+def _read_time(found: re.Match[str]) -> str:
+    """Return HH:MM or HH:MM:SS. Raises DateFault for a time that no clock shows."""
+    hour, minute, second = int(found["hour"]), int(found["minute"]), int(found["second"] or 0)
+    half = (found["half"] or "").upper()
+    if minute > 59 or second > 59 or hour > 23 or (half and not 1 <= hour <= 12):
+        raise DateFault("with a time of day that does not exist")
+    if half:
+        hour = hour % 12 + (12 if half == "P" else 0)
+    return f"{hour:02}:{minute:02}" + (f":{second:02}" if found["second"] else "")
+
+
+def _read_date(text: str, formats: Sequence[str]) -> str:
+    read = set()
+    for each in formats or (None,):
+        try:
+            read.add(parse_date(text) if each is None else parse_with_format(text, each))
+        except ValueError:
+            continue
+    if len(read) == 1:
+        return read.pop()
+    if read:
+        raise DateFault(
+            f"which the formats of the mapping read as {' and as '.join(sorted(read))}",
+            "leave one of the formats out of csv: {dates: [...]} in the mapping",
+        )
+    if _SERIAL.fullmatch(text) and int(text[:5]) in _SERIALS:
+        raise DateFault("a day number of a spreadsheet", SERIAL_FIX)
+    raise DateFault()
+
+
+def find_overlap(formats: Sequence[str]) -> tuple[str, str, str] | None:
+    """Find two formats that can both read one text, and that text."""
+    for number, first in enumerate(formats):
+        for second in formats[number + 1 :]:
+            for text in _samples(first):
+                if _reads(text, second):
+                    return first, second, text
+    return None
+
+
+def _samples(date_format: str) -> Iterator[str]:
+    """Yield texts in `date_format` whose parts could be other parts as well."""
+    for year, month, day in ((2010, 11, 12), (2011, 1, 2), (2012, 10, 9), (2020, 11, 12)):
+        for width in (2, 1):
+            parts = {
+                "Y": str(year),
+                "y": f"{year % 100:02}",
+                "m": f"{month:0{width}}",
+                "b": _MONTHS[month - 1],
+                "d": f"{day:0{width}}",
+                "%": "%",
+            }
+            text = "".join(
+                literal or parts[directive] for directive, literal in _PIECE.findall(date_format)
+            )
+            if _reads(text, date_format):
+                yield text
+
+
+def _reads(text: str, date_format: str) -> bool:
+    try:
+        parse_with_format(text, date_format)
+    except ValueError:
+        return False
+    return True

@@ -1,12 +1,21 @@
-"""MAPPING.yaml: the column of a desk's blotter for each field of a fail record.
+"""MAPPING.yaml: the column of a desk's file for each field of a fail record.
 
-    csv: {delimiter: ";", encoding: cp1252, dates: "%m/%d/%Y"}          (optional)
+    csv: {delimiter: ";", encoding: cp1252, dates: "%m/%d/%Y"}          (each part is optional)
+    sheet: Fails                                   (of a workbook with several sheets)
+    rows:
+      header: 4                                    (the line of the header)
+      skip: [{column: Ref, is: [Total, "Page*"]}]  (rows that are not fails)
+    numbers: {decimal: ",", grouping: "."}
+    blanks: ["-", "n/a"]                           (texts that mean an empty cell)
     columns:
-      qty: Shares                                    (record field: column header)
-      side: {column: B/S, values: {B: Buy, S: Sell}} (with the meaning of its cells)
-      inventory.box_qty: Box
-      trade_date: Trade Date                         (short for clock_facts.trade_date)
-    constants: {counterparty: DTC-0005}              (equal in all records, listed as assumed)
+      qty: Shares                                  (record field: column header)
+      side: {column: B/S, values: {B: Buy, S: Sell}}  (with the meaning of its cells)
+      counterparty: {column: Broker, repairs: [pad_dtc]}
+      cp_fail_rate_pct: {column: Rate, scale: "100", default: "0"}
+      inventory.box_qty: {column: "#7", sign: drop}   (the seventh column)
+      cns_direction: {when: [{if: {CNS: [Y], Side: [S]}, then: FTD}, {then: N_A}]}
+      trade_date: Trade Date                       (short for clock_facts.trade_date)
+    constants: {counterparty: DTC-0005}            (equal in all records, listed as assumed)
 
 All scalars are read as text, so that a CUSIP of digits keeps its zeros and `Yes` does not become a
 boolean on the way.
@@ -14,18 +23,18 @@ boolean on the way.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from finops_cli.files.user_files import Fault, Faults, UserFileModel, read_yaml, show, validate
-from finops_cli.importers import dates
+from finops_cli.files.user_files import Fault, Faults, UserFileModel, read_yaml, validate
+from finops_cli.importers import dates, repairs
 from finops_cli.importers.cells import MAPPABLE, Value, cell_of, full_name
-from finops_cli.importers.stream import nest
-from finops_cli.verify.codecs import FAIL
-from finops_cli.verify.schemas import schema_errors
+from finops_cli.importers.mapping_faults import find_faults
+from finops_cli.importers.number_text import Marks
 
 
 def _check_field(field: str) -> str:
@@ -50,24 +59,74 @@ def _check_encoding(encoding: str) -> str:
     return encoding
 
 
-def _check_dates(date_format: str) -> str:
+def _check_format(date_format: str) -> str:
     dates.compile_format(date_format)
     return date_format
+
+
+def _check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    if overlap := dates.find_overlap(formats):
+        first, second, text = overlap
+        raise ValueError(
+            f"formats of which one at most can read a cell; {first} and {second} both read {text}"
+        )
+    return formats
+
+
+def _check_repair(name: str) -> str:
+    if name not in repairs.DESCRIPTIONS:
+        raise ValueError(f"one of: {', '.join(repairs.DESCRIPTIONS)}")
+    return name
+
+
+def _check_scale(scale: Decimal) -> Decimal:
+    if not scale.is_finite() or scale <= 0:
+        raise ValueError('a number above 0, such as "100" or "1000"')
+    return scale
+
+
+def _check_marks(numbers: NumberFormat) -> NumberFormat:
+    if numbers.grouping == numbers.decimal:
+        raise ValueError("two marks that differ")
+    return numbers
 
 
 def _column_from_header(given: object) -> object:
     return {"column": given} if isinstance(given, str) else given
 
 
+def _list_of_one(given: object) -> object:
+    return [given] if isinstance(given, str) else given
+
+
+def _kind_of_column(given: object) -> str:
+    has_rules = "when" in given if isinstance(given, dict) else isinstance(given, Decision)
+    return _DECISION if has_rules else _COLUMN
+
+
+_COLUMN, _DECISION = "Column", "Decision"
+"""Marks of the union that no key of a mapping has: messages leave them out."""
 RecordField = Annotated[str, AfterValidator(_check_field)]
 _RECORD_FIELDS: dict[str, Any] = {"propertyNames": {"enum": list(MAPPABLE)}}
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
-DateFormat = Annotated[str, AfterValidator(_check_dates)]
+DateFormat = Annotated[str, AfterValidator(_check_format)]
+DateFormats = Annotated[
+    tuple[DateFormat, ...],
+    BeforeValidator(_list_of_one, json_schema_input_type=str | tuple[str, ...]),
+    AfterValidator(_check_formats),
+]
+RepairName = Annotated[
+    str,
+    AfterValidator(_check_repair),
+    Field(json_schema_extra={"enum": list(repairs.DESCRIPTIONS)}),
+]
+Texts = tuple[str, ...]
+_TEXTS = "A `*` at the end matches a beginning. Capitals do not count."
 
 
 class CsvFormat(UserFileModel):
-    """The format of the blotter."""
+    """The format of a CSV file."""
 
     delimiter: Annotated[
         Delimiter | None,
@@ -81,36 +140,125 @@ class CsvFormat(UserFileModel):
         Field(description="utf-8-sig reads UTF-8 with and without Excel's byte-order mark."),
     ] = "utf-8-sig"
     dates: Annotated[
-        DateFormat | None,
+        DateFormats,
         Field(
-            description="The format of every date of the blotter, from %Y, %y (of 2000 to 2099),"
-            " %m, %b and %d, such as %m/%d/%Y. Without it, dates are YYYY-MM-DD or YYYYMMDD."
+            description="The format of every date, from %Y, %y (of 2000 to 2099), %m, %b and %d,"
+            " such as %m/%d/%Y; or a list of formats. Without it, dates are YYYY-MM-DD or YYYYMMDD."
         ),
-    ] = None
+    ] = ()
 
 
-class Column(UserFileModel):
-    """A column of the blotter."""
+class SkipRule(UserFileModel):
+    """Rows that are not fails, such as totals and footers."""
 
-    column: str = Field(description="The header of the column.")
-    values: dict[str, str] = Field(
-        default={}, description="The value of the record for each text of a cell."
+    column: str = Field(description="The header of the column that shows it.")
+    is_: Texts = Field(
+        alias="is", min_length=1, description=f"The texts of a row to skip. {_TEXTS}"
     )
 
 
+class RowFormat(UserFileModel):
+    """Which rows of the file are fails."""
+
+    header: int | None = Field(
+        default=None,
+        ge=1,
+        description="The line of the header; the lines above it are skipped. Without it: the first"
+        " line that is not blank.",
+    )
+    skip: tuple[SkipRule, ...] = Field(default=(), description="Rows to skip.")
+
+
+class NumberFormat(UserFileModel):
+    """The marks in the numbers of the file."""
+
+    decimal: Literal[".", ","] = Field(default=".", description="The mark before the decimals.")
+    grouping: Literal[".", ",", " ", "'", ""] | None = Field(
+        default=None,
+        description="The mark between groups of three digits. Without it: the other one of full"
+        " stop and comma.",
+    )
+
+    @property
+    def marks(self) -> Marks:
+        """The marks, each of them decided."""
+        other = "," if self.decimal == "." else "."
+        return Marks(self.decimal, other if self.grouping is None else self.grouping)
+
+
+class Column(UserFileModel):
+    """A column of the file."""
+
+    column: str = Field(
+        description='The header of the column, or "#3" for the third column of the file.'
+    )
+    values: dict[str, str] = Field(
+        default={}, description="The value of the record for each text of a cell."
+    )
+    blanks: Texts = Field(
+        default=(), description="More texts that mean an empty cell in this column."
+    )
+    default: str | None = Field(
+        default=None, description="The value of the record for an empty cell."
+    )
+    sign: Literal["keep", "drop", "negate"] = Field(
+        default="keep", description="What becomes of the sign of a number."
+    )
+    scale: Annotated[Decimal, AfterValidator(_check_scale)] | None = Field(
+        default=None,
+        description='The number by which the cells are multiplied: "100" where 0.04 is 4 percent.',
+    )
+    repairs: tuple[RepairName, ...] = Field(
+        default=(),
+        description="Repairs of cells: "
+        + "; ".join(f"{name} ({text})" for name, text in repairs.DESCRIPTIONS.items()),
+    )
+
+
+class DecisionRule(UserFileModel):
+    """One rule of a decision."""
+
+    if_: dict[str, Texts] = Field(
+        alias="if",
+        default={},
+        description=f"The texts of each column; all columns must fit. {_TEXTS}",
+    )
+    then: str = Field(description="The value of the record, or an empty text for none.")
+
+
+class Decision(UserFileModel):
+    """Several columns that decide one field: the first rule that fits holds."""
+
+    when: tuple[DecisionRule, ...] = Field(min_length=1, description="The rules, in order.")
+
+
 HeaderOrColumn = Annotated[
-    Column, BeforeValidator(_column_from_header, json_schema_input_type=str | Column)
+    Annotated[Column, Tag(_COLUMN)] | Annotated[Decision, Tag(_DECISION)],
+    Discriminator(_kind_of_column),
+    BeforeValidator(_column_from_header, json_schema_input_type=str | Column | Decision),
 ]
 
 
 class Mapping(UserFileModel):
-    """The mapping of a blotter's columns to the fields of a fail record."""
+    """The mapping of a file's columns to the fields of a fail record."""
 
     columns: dict[RecordField, HeaderOrColumn] = Field(
         description="The column of each record field: its header, or an object.",
         json_schema_extra=_RECORD_FIELDS,
     )
     csv: CsvFormat = CsvFormat()
+    sheet: str | None = Field(default=None, description="The sheet of a workbook that has several.")
+    rows: RowFormat = RowFormat()
+    numbers: Annotated[NumberFormat, AfterValidator(_check_marks)] | None = Field(
+        default=None,
+        description="The marks in numbers. Without it, numbers are as in the United States, and one"
+        " that could be a thousand times larger, such as 12.000, is refused.",
+    )
+    blanks: Texts | None = Field(
+        default=None,
+        description="Texts that mean an empty cell. Without it: those of `finops kb show"
+        " import.blanks`.",
+    )
     constants: dict[RecordField, str] = Field(
         default={},
         description="Fields that are equal in every record.",
@@ -121,70 +269,7 @@ class Mapping(UserFileModel):
 def read_mapping(path: Path) -> Mapping:
     """Read a mapping. Raises UsageError that lists every fault of the file."""
     given = read_yaml(path, all_text=True)
-    return validate(Mapping, given, str(path), _faults_of_fields(given))
-
-
-def _faults_of_fields(given: object) -> list[Fault]:
-    """Find the faults that concern record fields, whatever else is wrong in the file."""
-    parts = given if isinstance(given, dict) else {}
-    columns, constants = (
-        part if isinstance(part := parts.get(name), dict) else {}
-        for name in ("columns", "constants")
-    )
-    faults = [
-        Fault(("constants", field), "is given under columns too", "one of the two")
-        for field in constants
-        if full_name(field) in {*map(full_name, columns)}
-    ]
-    faults += [
-        Fault((part, field), f"is given as {full_name(field)} too", "one of the two")
-        for part, fields in (("columns", columns), ("constants", constants))
-        for field in fields
-        if full_name(field) != field and full_name(field) in fields
-    ]
-    known = {*map(full_name, columns), *map(full_name, constants)}
-    if isinstance(parts.get("columns"), dict):
-        faults += [
-            Fault(("columns", field), "is missing", "a column, or a value under constants")
-            for field in _required(known)
-            if field not in known
-        ]
-    for field, text in constants.items():
-        faults += _faults_of_value(field, text, ("constants", field))
-    for field, column in columns.items():
-        values = column.get("values") if isinstance(column, dict) else None
-        for cell, text in values.items() if isinstance(values, dict) else ():
-            if text != "":
-                faults += _faults_of_value(field, text, ("columns", field, "values", cell))
-    return faults
-
-
-def _faults_of_value(field: str, text: object, path: tuple[str, ...]) -> list[Fault]:
-    """Find what is wrong with a text of the mapping that becomes the value of a field."""
-    if field not in MAPPABLE or not isinstance(text, str):
-        return []  # the model reports it
-    cell = cell_of(field)
-    try:
-        value = cell.parse(text.strip())
-    except (ValueError, ArithmeticError):
-        return [Fault(path, f"is {show(text)}", cell.accepted)]
-    return [
-        Fault(path, f"is {problem.value}", problem.accepted)
-        for problem in schema_errors(nest({full_name(field): value}), FAIL.json_schema)
-        if problem.rule != "schema.required"
-    ]
-
-
-def _required(given: set[str]) -> list[str]:
-    """List the fields that a record must have.
-
-    The fields of an inventory are required only when the mapping gives any of them.
-    """
-    schema = FAIL.json_schema
-    required = list(schema["required"])
-    if any(field.startswith("inventory.") for field in given):
-        required += [f"inventory.{field}" for field in schema["$defs"]["Inventory"]["required"]]
-    return required
+    return validate(Mapping, given, str(path), find_faults(given))
 
 
 def constants_of(mapping: Mapping) -> dict[str, Value]:

@@ -27,7 +27,14 @@ class Gap(Struct, frozen=True):
     before: str
 
 
-Item = bytes | Damage | FileRead | Gap
+class TableNotes(Struct, frozen=True):
+    """What was left out, repaired and assumed in a file, one sentence each."""
+
+    file: str
+    notes: tuple[str, ...]
+
+
+Item = bytes | Damage | FileRead | Gap | TableNotes
 """bytes: a fail record as one line of JSON, without its newline."""
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")

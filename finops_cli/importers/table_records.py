@@ -1,71 +1,207 @@
-"""Reads the rows of a table as fail records: a mapping names the column of each record field."""
+"""Reads the rows of a table as fail records: a mapping says which column gives which field."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
-from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage, Problem
-from finops_cli.errors import UsageError
 from finops_cli.files.seen_ids import SeenIds
-from finops_cli.importers.cells import Cell, Value, cell_of, full_name
-from finops_cli.importers.mapping import (
-    Column,
-    Mapping,
-    constants_of,
-    read_mapping,
-)
-from finops_cli.importers.stream import FileRead, Item, admit, nest
+from finops_cli.importers.column_readers import FieldReader, Notation, TextMatch
+from finops_cli.importers.mapping import Mapping, constants_of, read_mapping
+from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
+from finops_cli.importers.table_header import Header, find_header
 from finops_cli.importers.tables.csv_table import CsvTable
 from finops_cli.importers.tables.table import Table, TableRow
-from finops_cli.verify.schemas import unusable
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
-_UNDECODABLE = "\ufffd"
+Completion = Callable[[dict[str, Any]], list[Problem]]
+"""Adds facts of other files to a record, in place, or returns why it cannot be used."""
 
 
-class _Place(NamedTuple):
-    """The cell of a row that gives a record field."""
-
-    field: str
-    position: int
-    column: Column
-    cell: Cell
-
-
-def import_csv(source: Path | None, mapping_file: Path) -> Iterator[Item]:
+def import_csv(
+    source: Path | None, mapping_file: Path, blanks: Collection[str] = ()
+) -> Iterator[Item]:
     """Yield the records and damages of a CSV file, in its order.
 
-    `source` None means stdin. Raises UsageError.
+    `source` None means stdin. `blanks` is as in `TableReader`. Raises UsageError.
     """
     mapping = read_mapping(mapping_file)
-    table = CsvTable.of(source, delimiter=mapping.csv.delimiter, encoding=mapping.csv.encoding)
-    yield from records_of(table, mapping, str(mapping_file))
+    table = CsvTable.of(
+        source,
+        delimiter=mapping.csv.delimiter,
+        encoding=mapping.csv.encoding,
+        header=mapping.rows.header,
+    )
+    yield from records_of(table, mapping, str(mapping_file), blanks=blanks)
 
 
-def records_of(table: Table, mapping: Mapping, map_name: str) -> Iterator[Item]:
-    """Yield the records and damages of a table, in its order.
+def records_of(
+    table: Table,
+    mapping: Mapping,
+    map_name: str,
+    *,
+    blanks: Collection[str] = (),
+    complete: Completion | None = None,
+) -> Iterator[Item]:
+    """Yield the records and damages of a table, in its order, then what was changed on the way.
 
-    `map_name` names the mapping in a cure: `mapping.yaml`. Raises UsageError.
+    The arguments are those of `TableReader`. Raises UsageError.
     """
-    constants = constants_of(mapping)
-    count = 0
+    reader = TableReader(table, mapping, map_name, blanks=blanks)
     with SeenIds() as seen:
-        rows = table.rows()
-        places = _find_columns(table.name, next(rows, None), mapping, map_name)
+        for each in reader.read():
+            problems = each.problems
+            if complete is not None and not problems:
+                problems = complete(each.record)
+            yield reader.admit(each._replace(problems=problems), seen)
+    if notes := reader.notes():
+        yield TableNotes(table.name, tuple(notes))
+    yield FileRead(table.name, reader.rows)
+
+
+class RowRead(NamedTuple):
+    """A row and the record that the mapping makes of it, as far as its cells could be read."""
+
+    row: TableRow
+    record: dict[str, Any]
+    problems: list[Problem]
+
+
+class TableReader:
+    """Reads the records of a table, once, and counts what it changes."""
+
+    def __init__(
+        self, table: Table, mapping: Mapping, map_name: str, *, blanks: Collection[str] = ()
+    ) -> None:
+        """Keep the mapping; the table is read by `read`.
+
+        `map_name` names the mapping in a cure: `mapping.yaml`. `blanks` are the texts of an empty
+        cell where the mapping has none of its own (kb: `import.blanks`).
+        """
+        self._table = table
+        self._mapping = mapping
+        self._map_name = map_name
+        self._notation = Notation(
+            None if mapping.numbers is None else mapping.numbers.marks,
+            mapping.csv.dates,
+            frozenset(blanks if mapping.blanks is None else mapping.blanks),
+        )
+        self._constants = constants_of(mapping)
+        self._readers: list[FieldReader] = []
+        self._by_field: dict[str, FieldReader] = {}
+        self.rows = 0
+        """The rows below the header, those that were skipped among them."""
+        self.skipped: Counter[int] = Counter()
+        """How many rows each rule under `rows: skip` left out, by its place."""
+        self.repaired: Counter[tuple[str, str]] = Counter()
+        """How many cells each repair changed, by field and repair."""
+        self.defaults: Counter[str] = Counter()
+        """How many empty cells of each field took the default."""
+
+    def read(self) -> Iterator[RowRead]:
+        """Yield the rows below the header. Raises UsageError if the header lacks a column."""
+        rows = self._table.rows()
+        header = find_header(rows, self._table, self._mapping, self._map_name)
+        self._readers = header.make_readers(self._notation)
+        self._by_field = {reader.field: reader for reader in self._readers}
+        rules = _skip_rules(header, self._mapping)
         for row in rows:
-            count += 1
-            if row.fault is not None:
-                yield Damage(table.name, row.line, (_describe_fault(row),))
+            if not any(row.cells) and row.fault is None:
+                continue
+            self.rows += 1
+            place = next((at for at, rule in enumerate(rules) if rule(row)), None)
+            if place is not None:
+                self.skipped[place] += 1
+            elif row.fault is not None:
+                yield RowRead(row, {}, [_describe_fault(row)])
             else:
-                yield _import_row(table, row, places, constants, seen)
-    yield FileRead(table.name, count)
+                yield self._read_row(row)
+
+    def admit(self, each: RowRead, seen: SeenIds) -> bytes | Damage:
+        """Check a record as `finops run` does. `seen` are the names of the records before it."""
+        row, record, problems = each
+        name = self._table.name
+        if row.fault is not None:
+            return Damage(name, row.line, tuple(problems))
+        imported = admit(record, name, row.line, None if problems else seen)
+        if not isinstance(imported, Damage) and not problems:
+            return imported
+        reported = {problem.path for problem in problems}
+        found = imported.problems if isinstance(imported, Damage) else ()
+        more = [self._explain(each, row) for each in found if each.path not in reported]
+        return Damage(name, row.line, (*problems, *more))
+
+    def notes(self) -> list[str]:
+        """Describe what was left out, repaired and assumed, one sentence each."""
+        header = self._mapping.rows.header or 1
+        notes = [f"{header - 1} lines above the header were left out"] if header > 1 else []
+        for place, count in sorted(self.skipped.items()):
+            rule = self._mapping.rows.skip[place]
+            texts = " or ".join(map(repr, rule.is_))
+            notes.append(f"{_count(count, 'row')} skipped: column {rule.column!r} is {texts}")
+        for (field, repair), count in sorted(self.repaired.items()):
+            notes.append(f"{field}: {_count(count, 'cell')} repaired by {repair}")
+        for field, count in sorted(self.defaults.items()):
+            notes.append(f"{field}: {_count(count, 'empty cell')} took the default")
+        return notes
+
+    def _read_row(self, row: TableRow) -> RowRead:
+        fields: dict[str, Any] = {}
+        problems: list[Problem] = []
+        repaired: dict[str, list[str]] = {}
+        assumed = list(self._constants)
+        for reader in self._readers:
+            value, problem, names, is_default = reader.read(row.cells)
+            if problem is not None:
+                problems.append(problem)
+            elif value is not None:
+                fields[reader.field] = value
+                if names:
+                    repaired[reader.field] = list(names)
+                if is_default:
+                    assumed.append(reader.field)
+                    self.defaults[reader.field] += 1
+        for field, each in repaired.items():
+            self.repaired.update((field, name) for name in each)
+        record = nest({**fields, **self._constants})
+        given_origin = record.pop("origin", {})  # written last, as every importer does
+        record["origin"] = {**self._origin(row.line), **given_origin}
+        if assumed:
+            record["origin"]["assumed"] = assumed
+        if repaired:
+            record["origin"]["repaired"] = repaired
+        return RowRead(row, record, problems)
+
+    def _origin(self, line: int) -> dict[str, Any]:
+        source = self._table.source
+        sheet = {} if source.sheet is None else {"sheet": source.sheet}
+        return {"source": source.kind, "file": source.file, **sheet, "line": line}
+
+    def _explain(self, problem: Problem, row: TableRow) -> Problem:
+        """Name the column in a problem of a record field."""
+        reader = self._by_field.get(problem.path[1:].replace("/", "."))
+        return problem if reader is None else reader.explain(problem, row.cells)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _skip_rules(header: Header, mapping: Mapping) -> list[Callable[[TableRow], bool]]:
+    def make_rule(position: int, match: TextMatch) -> Callable[[TableRow], bool]:
+        def fits(row: TableRow) -> bool:
+            if not row.cells:
+                return False  # what the row holds is not known
+            return match.fits(row.cells[position] if position < len(row.cells) else None)
+
+        return fits
+
+    return [
+        make_rule(header.position(rule.column), TextMatch(rule.is_)) for rule in mapping.rows.skip
+    ]
 
 
 def _describe_fault(row: TableRow) -> Problem:
@@ -76,146 +212,3 @@ def _describe_fault(row: TableRow) -> Problem:
         accepted=_A_ROW,
         message=f"the row {row.fault}; accepted: {_A_ROW}",
     )
-
-
-def _find_columns(
-    file: str, header: TableRow | None, mapping: Mapping, map_name: str
-) -> list[_Place]:
-    """Find the cell of each field. Raises UsageError that lists every column without one."""
-    if header is None or header.fault is not None:
-        raise _refuse_header(file, header)
-    names = [str(name).strip().removeprefix("\ufeff") for name in header.cells]
-    faults = []
-    for field, column in mapping.columns.items():
-        count = names.count(column.column)
-        if count != 1:
-            near = get_close_matches(column.column, names, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            what = (
-                f"is not in the header{hint}"
-                if count == 0
-                else f"stands {count} times in the header"
-            )
-            faults.append(f"column {column.column!r}, mapped to {field}, {what}")
-    if faults:
-        delimiter = _guess_delimiter(names, mapping)
-        cure = f"correct the names in {map_name}, or the header of {file}"
-        if delimiter:
-            cure = f"write csv: {{delimiter: {json.dumps(delimiter)}}} in {map_name}"
-        lines = "\n".join(f"  {fault}" for fault in faults[: limits.PROBLEMS])
-        message = (
-            f"{file}: {faults[0]}"
-            if len(faults) == 1
-            else (f"{file} lacks {len(faults)} columns of the mapping:\n{lines}")
-        )
-        raise UsageError(f"{message}\n  the header has: {', '.join(names)}", cure)
-    return [
-        _Place(
-            full_name(field),
-            names.index(column.column),
-            column,
-            cell_of(field, None if column.values else mapping.csv.dates),
-        )
-        for field, column in mapping.columns.items()
-    ]
-
-
-def _refuse_header(file: str, header: TableRow | None) -> UsageError:
-    if header is None:
-        return UsageError(f"{file} has no header: it is empty", "give a CSV file with a header")
-    cure = "give a CSV file with a header"
-    if "NUL" in str(header.fault):
-        cure = (
-            "the file looks like UTF-16: save it as UTF-8, or write csv: {encoding: utf-16} in the"
-            " mapping"
-        )
-    return UsageError(f"{file} has no header: line {header.line} {header.fault}", cure)
-
-
-def _guess_delimiter(names: list[str], mapping: Mapping) -> str:
-    """Return another delimiter under which the header has the columns; empty if not found."""
-    header = (mapping.csv.delimiter or ",").join(names)
-    for delimiter in ",;\t|":
-        cells = {cell.strip() for cell in header.split(delimiter)}
-        if all(column.column in cells for column in mapping.columns.values()):
-            return delimiter
-    return ""
-
-
-def _import_row(
-    table: Table, row: TableRow, places: list[_Place], constants: dict[str, Value], seen: SeenIds
-) -> bytes | Damage:
-    fields: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for place in places:
-        value = _read(place, str(row.cells[place.position]).strip())
-        if isinstance(value, Problem):
-            problems.append(value)
-        elif value is not None:
-            fields[place.field] = value
-    record = nest({**fields, **constants})
-    given_origin = record.pop("origin", {})  # written last, as every importer does
-    record["origin"] = {
-        "source": table.source.kind,
-        "file": table.source.file,
-        "line": row.line,
-        **given_origin,
-        "assumed": list(constants),
-    }
-    imported = admit(record, table.name, row.line, None if problems else seen)
-    if isinstance(imported, Damage):
-        reported = {problem.path for problem in problems}
-        problems += [
-            _in_column(problem, places)
-            for problem in imported.problems
-            if problem.path not in reported
-        ]
-    return (
-        Damage(table.name, row.line, tuple(problems))
-        if problems or isinstance(imported, Damage)
-        else imported
-    )
-
-
-def _read(place: _Place, text: str) -> Value | Problem | None:
-    """Read a cell; None when it is empty."""
-    path = f"/{place.field.replace('.', '/')}"
-    if _UNDECODABLE in text:
-        return replace(
-            unusable(
-                "schema.format", _name_column(place), text, "text in the encoding of the mapping"
-            ),
-            path=path,
-        )
-    if place.column.values and (text or "" in place.column.values):
-        if text not in place.column.values:
-            return replace(
-                unusable(
-                    "schema.enum",
-                    _name_column(place),
-                    text,
-                    ", ".join(cell or "(empty)" for cell in place.column.values),
-                ),
-                path=path,
-            )
-        text = place.column.values[text]
-    try:
-        return place.cell.parse(text) if text else None
-    except (ValueError, ArithmeticError):
-        return replace(
-            unusable("schema.type", _name_column(place), text, place.cell.accepted),
-            path=path,
-        )
-
-
-def _name_column(place: _Place) -> str:
-    return f"column {place.column.column!r} ({place.field})"
-
-
-def _in_column(problem: Problem, places: list[_Place]) -> Problem:
-    """Add the column to the message of a problem that names a record field."""
-    field = problem.path[1:].replace("/", ".")
-    for place in places:
-        if place.field == field:
-            return replace(problem, message=f"column {place.column.column!r}: {problem.message}")
-    return problem

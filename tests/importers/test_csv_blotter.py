@@ -80,7 +80,7 @@ def test_csv_row_is_mapped_to_an_exact_record(tmp_path: Path) -> None:
         "reg_sho_threshold": True,
         "inventory_coverage_pct": 10,
         "cp_fail_rate_pct": 4,
-        "origin": {"source": "csv", "file": "blotter.csv", "line": 2, "assumed": []},
+        "origin": {"source": "csv", "file": "blotter.csv", "line": 2},
     }
     assert "cns_position" not in second
 
@@ -135,13 +135,18 @@ def test_csv_from_stdin_equals_csv_from_file() -> None:
         ),
         ("594918104", "5.94918E+08", "column 'Security': cusip is \"5.94918E+08\"; accepted: "),
         ("Sell", "SELL", "column 'Side': side is \"SELL\"; accepted: Buy, Sell"),
-        ('"5,000",', '"5,00",', "column 'Shares' (qty) is \"5,00\"; accepted: a whole number"),
+        ('"5,000",', '"5 k",', "column 'Shares' (qty) is \"5 k\", a number with the unit 'K'; acc"),
+        (
+            '"5,000",',
+            '"5,00",',
+            "column 'Shares' (qty) is \"5,00\", a number where ',' is decimal and '.' groups",
+        ),
         ('"5,000",', '"(5,000)",', "column 'Shares': qty is -5000; accepted: "),
         ('"5,000",', ",", "column 'Shares': qty is missing; accepted: "),
         (
             "$2.1M",
             "-3",
-            "column 'Value' (market_value) is \"-3\"; accepted: a number of US dollars",
+            "column 'Value': market_value is -3; accepted: a number of US dollars",
         ),
         ("$2.1M", "$9999999B", "column 'Value': market_value is "),
         (

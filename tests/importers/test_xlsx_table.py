@@ -18,7 +18,7 @@ import pytest
 
 from finops_cli.errors import UsageError
 from finops_cli.files.recognise import FileKind, recognise
-from finops_cli.importers.tables.table import CellFault, TableRow
+from finops_cli.importers.tables.table import CellFault, Percentage, TableRow
 from finops_cli.importers.tables.xlsx_table import open_workbook
 
 openpyxl = pytest.importorskip("openpyxl")
@@ -81,9 +81,9 @@ def cells(path: Path) -> list[Any]:
         (1000 * 1.1, "General", Decimal(1100)),
         (-6720.5, "#,##0.00_);(#,##0.00)", Decimal("-6720.5")),
         (2100000, '#,##0,"K"', Decimal(2100000)),
-        (0.04, "0%", "4%"),
-        (1, "0.00%", "100%"),
-        (0.0375, "0.0%", "3.75%"),
+        (0.04, "0%", Percentage(4)),
+        (1, "0.00%", Percentage(100)),
+        (0.0375, "0.0%", Percentage("3.75")),
         (8.8888e112, "General", Decimal("8.8888E+112")),
         (True, "General", True),
         (False, "General", False),
@@ -100,7 +100,7 @@ def cells(path: Path) -> list[Any]:
 def test_xlsx_cell_of_each_type_gives_its_value(
     given: Any, number_format: str, expected: Any, tmp_path: Path
 ) -> None:
-    """A number is exact and as the formula bar shows it; a date is a date; a percentage a text."""
+    """A number is exact and as the formula bar shows it; a date is a date."""
 
     def set_format(book: Any) -> None:
         book.active["B2"].number_format = number_format

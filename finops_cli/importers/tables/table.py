@@ -21,6 +21,10 @@ class CellFault(Struct, frozen=True):
     """How to get a value into the cell."""
 
 
+class Percentage(Decimal):
+    """The number of a cell in a percent format, in percent: 4 where the sheet shows 4%."""
+
+
 CellValue = str | Decimal | date | datetime | bool | CellFault | None
 """A CSV file gives text. A workbook gives typed values, with each number as an exact Decimal."""
 

@@ -1,7 +1,7 @@
 """The sheet of an .xlsx workbook as a table, by openpyxl in its streaming mode.
 
 A number is the number that Excel shows in its formula bar, as an exact decimal. A cell in a
-percent format is a text such as `4%`, because its stored value is a hundred times smaller.
+percent format is a Percentage: its stored value is a hundred times smaller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from finops_cli import extras
 from finops_cli.domain import limits
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.recognise import Recognised, open_content
-from finops_cli.importers.tables.table import CellFault, CellValue, Source, TableRow
+from finops_cli.importers.tables.table import CellFault, CellValue, Percentage, Source, TableRow
 from finops_cli.importers.tables.workbook_parts import (
     Area,
     SheetFacts,
@@ -216,12 +216,12 @@ def _cell_value(given: Any, cell: Any) -> CellValue:
 
 
 def _number(given: float, number_format: str) -> CellValue:
-    """Return the number that Excel shows in the formula bar; `4%` in a percent format."""
+    """Return the number that Excel shows in the formula bar; 4 in percent for 4%."""
     number = Decimal(given) if isinstance(given, int) else Decimal(format(given, _DIGITS))
     if not number.is_finite():
         return CellFault(str(given), "holds a number that is out of range", "correct the cell")
     if "%" in (number_format or ""):
-        return f"{_plain(number * 100)}%"
+        return Percentage(_plain(number * 100))
     return _plain(number)
 
 

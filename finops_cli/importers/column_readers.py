@@ -1,0 +1,340 @@
+"""Reads the cells of a row for one field of a record, by its column or by rules over several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.money import plain
+from finops_cli.importers import dates, repairs
+from finops_cli.importers.cells import (
+    NUMBERS,
+    UNITS,
+    Kind,
+    Value,
+    accepted_dates,
+    cell_of,
+    full_name,
+    to_whole,
+    truth,
+)
+from finops_cli.importers.mapping import Column, DecisionRule
+from finops_cli.importers.number_text import Marks, Number, NumberFault, multiply, parse_number
+from finops_cli.importers.tables.table import CellFault, CellValue, Percentage
+from finops_cli.verify.schemas import show_value
+
+_UNDECODABLE = "\ufffd"
+_READINGS = 1024
+"""The texts of a column whose readings are kept: most columns repeat a few."""
+_CASED = frozenset({"symbol", "origin.symbol"})
+"""Fields in which NAN is a name and nan is a blank."""
+_ONE = Decimal(1)
+
+
+class Notation(NamedTuple):
+    """How a file writes its values."""
+
+    marks: Marks | None
+    formats: tuple[str, ...]
+    blanks: frozenset[str]
+
+
+class Reading(NamedTuple):
+    """The value of a cell, or why it has none. None for both: the cell is empty."""
+
+    value: Value | None = None
+    problem: Problem | None = None
+    repairs: tuple[str, ...] = ()
+    is_default: bool = False
+
+
+class TextMatch:
+    """Texts that a cell may have; `*` at the end matches a beginning, and capitals do not count."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        folded = [tidy(text).casefold() for text in texts]
+        self._exact = frozenset(text for text in folded if not text.endswith("*"))
+        self._beginnings = tuple(text[:-1] for text in folded if text.endswith("*"))
+
+    def fits(self, value: CellValue) -> bool:
+        """Return true when the cell has one of the texts."""
+        text = tidy(text_of(value)).casefold()
+        return text in self._exact or text.startswith(self._beginnings)
+
+
+def tidy(text: str) -> str:
+    """Return a text with each white space, line breaks too, as one blank."""
+    return " ".join(text.split())
+
+
+def text_of(value: CellValue) -> str:
+    """Return the text of a cell, as a CSV file would have it."""
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, Decimal):
+        return plain(value) + "%" * isinstance(value, Percentage)
+    if isinstance(value, CellFault):
+        return value.text
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    return value.isoformat()
+
+
+class ColumnReader:
+    """Reads the cells of one column."""
+
+    def __init__(self, field: str, column: Column, position: int, notation: Notation) -> None:
+        self.field = full_name(field)
+        self.column = column
+        self._position = position
+        self._cell = cell_of(field)
+        self._marks = notation.marks
+        self._formats = notation.formats
+        self._folds = self.field not in _CASED
+        self._blanks = frozenset(map(self._fold, (*notation.blanks, *column.blanks, "")))
+        self._repairs = frozenset(column.repairs)
+        self._scale = column.scale or _ONE
+        default = (column.default or "").strip()
+        self._default = self._cell.parse(default) if default else None
+        self._accepted = self._describe_accepted()
+        self._read_text = lru_cache(_READINGS)(self._read_new_text)
+
+    def read(self, cells: Sequence[CellValue]) -> Reading:
+        """Read the cell of a row."""
+        value = self._cell_in(cells)
+        if isinstance(value, str):
+            return self._read_text(value)
+        return self._read_typed(value)
+
+    def explain(self, problem: Problem, cells: Sequence[CellValue]) -> Problem:
+        """Add the column, and the mapping key that would help, to a problem of the record."""
+        fix = self._find_fix(problem, text_of(self._cell_in(cells)))
+        message = f"column {self.column.column!r}: {problem.message}"
+        return replace(problem, message=f"{message}; fix: {fix}" if fix else message)
+
+    def _cell_in(self, cells: Sequence[CellValue]) -> CellValue:
+        return cells[self._position] if self._position < len(cells) else None
+
+    def _fold(self, text: str) -> str:
+        return text.casefold() if self._folds else text
+
+    def _describe_accepted(self) -> str:
+        if self.column.values:
+            return ", ".join(text or "(empty)" for text in self.column.values)
+        if self._cell.kind in (Kind.DATE, Kind.MOMENT):
+            return accepted_dates(self._cell, self._formats)
+        return self._cell.accepted
+
+    def _read_new_text(self, given: str) -> Reading:
+        text = given.strip()
+        if _UNDECODABLE in text:
+            return self._refuse("schema.format", text, accepted="text in the encoding of the file")
+        repaired = repairs.repair_text(text, self._repairs)
+        text, names = repaired
+        values = self.column.values
+        if values and text in values:
+            meant = values[text].strip()
+            return Reading(self._cell.parse(meant) if meant else None, repairs=names)
+        if self._fold(text) in self._blanks:
+            return self._read_blank()
+        if values:
+            return self._refuse("schema.enum", text, fix=self._offer_values(text))
+        try:
+            return self._parse(text, names)
+        except (NumberFault, dates.DateFault) as fault:
+            fix = fault.fix or self._offer_repairs(text)
+            return self._refuse("schema.type", text, why=fault.why, fix=fix)
+        except (ValueError, ArithmeticError):
+            fix = self._offer_repairs(text) or self._offer_values(text)
+            return self._refuse("schema.type", text, fix=fix)
+
+    def _read_blank(self) -> Reading:
+        if "" in self.column.values:
+            meant = self.column.values[""].strip()
+            return Reading(self._cell.parse(meant) if meant else None)
+        return Reading(self._default, is_default=self._default is not None)
+
+    def _parse(self, text: str, names: tuple[str, ...]) -> Reading:
+        """Read a text that is not blank. Raises ValueError."""
+        kind = self._cell.kind
+        if kind in NUMBERS:
+            return Reading(self._to_value(parse_number(text, self._marks)), repairs=names)
+        if kind is Kind.DATE:
+            return Reading(dates.read_day(text, self._formats), repairs=names)
+        if kind is Kind.MOMENT:
+            return Reading(dates.read_moment(text, self._formats), repairs=names)
+        if kind is Kind.TRUTH:
+            return Reading(truth(text), repairs=names)
+        found = repairs.repair_value(text, self._repairs, self.field)
+        if len(found) > 1:
+            meanings = " or ".join(f"{each.text} ({each.names[-1]})" for each in found)
+            fix = "keep one of the two repairs in the mapping"
+            return self._refuse("schema.format", text, why=f"which may be {meanings}", fix=fix)
+        return Reading(found[0].text, repairs=(*names, *found[0].names))
+
+    def _to_value(self, number: Number) -> Value:
+        """Apply unit, sign and scale. Raises NumberFault."""
+        kind, sign = self._cell.kind, self.column.sign
+        if number.unit not in UNITS[kind]:
+            raise NumberFault(f"a number with the unit {number.unit!r}")
+        if number.unit.strip("$") and self._scale != _ONE:
+            raise NumberFault(
+                f"a number with the unit {number.unit!r}, which the mapping multiplies by"
+                f" {plain(self._scale)}",
+                "leave scale out of the mapping of this column, or map cells without a unit",
+            )
+        value = multiply(number.value, self._scale)
+        if sign == "drop":
+            value = value.copy_abs()
+        elif sign == "negate" and value:
+            value = value.copy_negate()
+        return to_whole(value) if kind is Kind.SHARES else value
+
+    def _read_typed(self, value: CellValue) -> Reading:
+        """Read a cell of a workbook, which is not text."""
+        kind = self._cell.kind
+        if value is None:
+            return self._read_blank()
+        if isinstance(value, CellFault):
+            return self._refuse("schema.type", value.text, why=value.why, fix=value.cure)
+        if self.column.values or kind is Kind.TEXT:
+            return self._read_text(text_of(value))
+        if isinstance(value, bool):
+            if kind is Kind.TRUTH:
+                return Reading(value)
+        elif isinstance(value, Decimal):
+            if kind in NUMBERS:
+                try:
+                    unit = "%" if isinstance(value, Percentage) else ""
+                    return Reading(self._to_value(Number(Decimal(value), unit)))
+                except NumberFault as fault:
+                    return self._refuse("schema.type", plain(value), why=fault.why, fix=fault.fix)
+        elif kind is Kind.DATE and isinstance(value, date):
+            return Reading(value.isoformat()[:10])
+        elif kind is Kind.MOMENT and isinstance(value, date):
+            return Reading(_format_moment(value))
+        return self._read_text(text_of(value))
+
+    def _refuse(
+        self, rule: str, text: str, *, accepted: str = "", why: str = "", fix: str = ""
+    ) -> Reading:
+        shown, accepted = show_value(text), accepted or self._accepted
+        message = f"{self._name()} is {shown}{', ' if why else ''}{why}; accepted: {accepted}"
+        problem = Problem(
+            rule=rule,
+            path=f"/{self.field.replace('.', '/')}",
+            value=shown,
+            accepted=accepted,
+            message=f"{message}; fix: {fix}" if fix else message,
+        )
+        return Reading(problem=problem)
+
+    def _name(self) -> str:
+        return f"column {self.column.column!r} ({self.field})"
+
+    def _find_fix(self, problem: Problem, text: str) -> str:
+        """Return the key of the mapping that would help with a value that the record refuses."""
+        kind = self._cell.kind
+        if self._fold(text) in self._blanks:
+            is_missing = problem.rule == "schema.required"
+            return "write default: VALUE for this column in the mapping" if is_missing else ""
+        if fix := self._offer_repairs(text):
+            return fix
+        if kind in NUMBERS and problem.value.startswith("-") and self.column.sign == "keep":
+            return "write sign: drop, or sign: negate, for this column in the mapping"
+        if problem.rule in ("schema.enum", "schema.format") and self.field not in _OWN_NUMBERS:
+            return self._offer_values(text)
+        return ""
+
+    def _offer_repairs(self, text: str) -> str:
+        """Name the repairs that would read `text`."""
+        if self.field in _OWN_NUMBERS and repairs.is_scientific(text):
+            return (
+                "the number has lost digits: format the column as text in the spreadsheet, and save"
+                " the file again"
+            )
+        offers = [
+            f"repairs: [{', '.join(dict.fromkeys([*self.column.repairs, *names]))}]"
+            for names in repairs.list_fitting(text, self._repairs, self.field)
+        ]
+        return f"write {' or '.join(offers)} for this column in the mapping" if offers else ""
+
+    def _offer_values(self, text: str) -> str:
+        return f"write values: {{{show_value(text)}: VALUE}} for this column in the mapping"
+
+
+_OWN_NUMBERS = frozenset({"cusip", "corporate_action.new_cusip"})
+
+
+def _format_moment(value: date | datetime) -> str:
+    text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else value.isoformat()
+    return text.removesuffix("T00:00:00").removesuffix(":00")
+
+
+class DecisionReader:
+    """Reads a field by rules over several columns; the first rule that fits holds."""
+
+    def __init__(self, field: str, rules: Sequence[tuple[DecisionRule, Sequence[int]]]) -> None:
+        """Keep the rules, each with the positions of its columns."""
+        self.field = full_name(field)
+        self._columns = list(dict.fromkeys(name for rule, _ in rules for name in rule.if_))
+        self._positions = {
+            name: position
+            for rule, positions in rules
+            for name, position in zip(rule.if_, positions, strict=True)
+        }
+        parse = cell_of(field).parse
+        self._rules = [
+            (
+                [(self._positions[name], TextMatch(texts)) for name, texts in rule.if_.items()],
+                Reading(parse(rule.then.strip()) if rule.then.strip() else None),
+            )
+            for rule, _ in rules
+        ]
+
+    def read(self, cells: Sequence[CellValue]) -> Reading:
+        """Return the value of the first rule that fits the row."""
+        for conditions, reading in self._rules:
+            if all(match.fits(_at(cells, position)) for position, match in conditions):
+                return reading
+        seen = self._describe(cells)
+        accepted = "cells that a rule under `when` fits"
+        message = (
+            f"{self.field}: no rule fits {seen}; accepted: {accepted}; fix: write a rule for these"
+            " cells, or a last rule {then: VALUE}, in the mapping"
+        )
+        problem = Problem(
+            rule="schema.enum",
+            path=f"/{self.field.replace('.', '/')}",
+            value=seen,
+            accepted=accepted,
+            message=message,
+        )
+        return Reading(problem=problem)
+
+    def explain(self, problem: Problem, cells: Sequence[CellValue]) -> Problem:
+        """Add the cells that decided to a problem of the record."""
+        return replace(problem, message=f"{self._describe(cells)}: {problem.message}")
+
+    def _describe(self, cells: Sequence[CellValue]) -> str:
+        return ", ".join(
+            f"column {name!r} {show_value(text_of(_at(cells, self._positions[name])))}"
+            for name in self._columns
+        )
+
+
+def _at(cells: Sequence[CellValue], position: int) -> CellValue:
+    return cells[position] if position < len(cells) else None
+
+
+FieldReader = ColumnReader | DecisionReader
