@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ from finops_cli.clock.replay import Replayed, replay
 from finops_cli.clock.rule_204 import treated_as
 from finops_cli.clock.scale import scale
 from finops_cli.clock.threshold import threshold_duty
-from finops_cli.domain.clock import STATES, CardDeadline, Clock, Lot, Obligation
+from finops_cli.domain.clock import STATES, CardDeadline, Clock, CostItem, Lot, Obligation, Right
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.money import Percent, RatePercent, Usd
 from finops_cli.kb.chapters.clock import ClockRules
@@ -28,6 +29,7 @@ _BINDING = ("breached", "due_today", "running")
 _RECEIPTS = ("customer_delivery", "receipt")
 """The types of event that cure a duty of 15c3-3."""
 _ANY_CUSIP, _ANY_PARTY = "000000000", "DTC-0000"
+_Dated = Obligation | Lot | Right | CostItem | CardDeadline
 _LAST = "9999-99-99"
 """Sorts behind every date and time."""
 
@@ -96,20 +98,21 @@ def _block(
     facts = read_facts(record, as_of, calendar, rules)
     found = replay(facts, calendar, rules)
     boxes = penalty_boxes(facts, found, calendar, rules)
-    threshold, threshold_duties = threshold_duty(facts, found, calendar, rules)
-    obligations = sorted(
-        (
-            *close_out_obligations(facts, found, calendar, rules),
-            *notice_obligations(facts, boxes, found, calendar, rules),
-            *threshold_duties,
-            *customer_duties(facts, found, calendar, rules),
-        ),
-        key=_strictest_first,
-    )
+    threshold, duties = threshold_duty(facts, found, calendar, rules)
+    duties += [
+        *close_out_obligations(facts, found, calendar, rules),
+        *notice_obligations(facts, boxes, found, calendar, rules),
+        *customer_duties(facts, found, calendar, rules),
+    ]
+    obligations = sorted(duties, key=_strictest_first)
     binding = _find_binding(obligations)
-    due = None if binding is None or binding.due_date is None else binding.due_date
+    due = None if binding is None else binding.due_date
     _warn_of_unused_filings(facts, found, obligations)
-    _warn_of_new_closings(facts, obligations, calendar)
+    lots = _open_lots(found)
+    rights = tuple(buy_in_rights(facts, found, calendar, rules))
+    costs = tuple(cost_items(facts, found, calendar, rules))
+    card = _card(facts, card_days, due, calendar)
+    _warn_of_new_closings(facts, [card, *obligations, *lots, *rights, *costs], calendar)
     return Clock(
         as_of=format_moment(as_of.moment),
         as_of_source=as_of.source,
@@ -121,16 +124,16 @@ def _block(
         sale_type=facts.sale_type,
         treated_as=treated_as(facts.sale_type),
         venue=facts.venue,
-        lots=_open_lots(found),
+        lots=lots,
         obligations=tuple(add_days(obligations, calendar) if explain else obligations),
         binding=None if binding is None else binding.rule,
         binding_due=due,
         deadline_days=_days_to(due, as_of, calendar),
         penalty_boxes=tuple(boxes),
         threshold=threshold,
-        rights=tuple(buy_in_rights(facts, found, calendar, rules)),
-        costs=tuple(cost_items(facts, found, calendar, rules)),
-        card=_card(facts, card_days, due, calendar),
+        rights=rights,
+        costs=costs,
+        card=card,
         assumptions=tuple(facts.assumptions),
         warnings=tuple(facts.warnings),
     )
@@ -153,9 +156,27 @@ def _warn_of_unused_filings(facts: Facts, found: Replayed, obligations: list[Obl
             )
 
 
-def _warn_of_new_closings(facts: Facts, obligations: list[Obligation], calendar: Calendar) -> None:
-    """Warn if a count passes the day up to which closings are known."""
-    if any((each.due_date or "") > str(calendar.reviewed) for each in obligations):
+def _dates(shown: Iterable[_Dated]) -> Iterator[str | None]:
+    """Yield each date that is counted on the calendar."""
+    for each in shown:
+        match each:
+            case Obligation():
+                yield each.due_date
+                yield from (other["due_date"] for other in each.alternatives)
+            case Lot():
+                yield each.settlement_date
+            case Right():
+                yield each.earliest_execution_date
+            case CostItem():
+                yield each.from_date
+            case CardDeadline():
+                yield each.date
+
+
+def _warn_of_new_closings(facts: Facts, shown: Iterable[_Dated], calendar: Calendar) -> None:
+    """Warn if a date that is shown passes the day up to which closings are known."""
+    dates = (str(facts.settlement_date), *_dates(shown))
+    if any((day or "") > str(calendar.reviewed) for day in dates):
         facts.warnings.append(
             f"calendar.provisional: closings after {calendar.reviewed} are not known"
         )
@@ -202,6 +223,14 @@ def _card(facts: Facts, card_days: int | None, due: str | None, calendar: Calend
     deadline = f"T+{card_days}"
     if not facts.is_under("SHO") or facts.venue != "cns":
         return CardDeadline(deadline, None, None)
-    day = calendar.add(facts.settlement_date, card_days, "settlement")
+    day = facts.add_days(
+        facts.settlement_date,
+        card_days,
+        "settlement",
+        name=f"the card's {deadline}",
+        calendar=calendar,
+    )
+    if day is None:
+        return CardDeadline(deadline, None, None)
     later = None if due is None else calendar.count(date.fromisoformat(due), day, "settlement")
     return CardDeadline(deadline, str(day), later)

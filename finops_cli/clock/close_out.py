@@ -6,9 +6,9 @@ from datetime import datetime
 
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
-from finops_cli.clock.market_calendar import Calendar
+from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.replay import Replayed
-from finops_cli.clock.rule_204 import Deadline, deadline_of, is_short, not_in_force, weakest
+from finops_cli.clock.rule_204 import Deadline, deadline_of, not_in_force, weakest
 from finops_cli.domain.clock import (
     Alternative,
     Confidence,
@@ -128,7 +128,7 @@ def _obligation(
         remedy=deadline.remedy,
         assumed=assumed_facts(lot),
         evidence=(*_sale_evidence(lot, facts), *deadline.notes, *lot.evidence),
-        alternatives=_alternatives(lot, deadline, calendar, rules),
+        alternatives=_alternatives(lot, facts, calendar, rules),
         confidence=_confidence(lot, deadline, has_history, rules),
     )
 
@@ -176,12 +176,20 @@ def _sale_evidence(lot: OpenLot, facts: Facts) -> tuple[str, ...]:
 
 
 def _alternatives(
-    lot: OpenLot, deadline: Deadline, calendar: Calendar, rules: ClockRules
+    lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRules
 ) -> tuple[Alternative, ...]:
+    """The due day of a long sale, for a sale whose type is not known."""
     if lot.sale_type != "unknown":
         return ()
-    other = deadline_of(lot.trade, lot.settlement, "long", calendar, rules)
-    if other is None or not is_short(lot.sale_type):
+    try:
+        other = deadline_of(
+            lot.trade, lot.settlement, sale_type="long", calendar=calendar, rules=rules
+        )
+    except OutsideCalendar as error:
+        name = f"the due day of a long sale of the lot of {lot.settlement}"
+        facts.warnings.append(f"calendar.range: {name} is after {error.last}: not computed")
+        return ()
+    if other is None:
         return ()
     return (
         {

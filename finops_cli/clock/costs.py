@@ -34,21 +34,24 @@ def cost_items(
         if lot.open and facts.is_under("15c3-1"):
             items.append(_capital_charge(lot, facts, calendar, rules))
         if lot.open and is_charged and lot.settlement <= known:
-            items.append(_fails_charge(lot, total, known, facts, calendar, rules))
+            items.append(
+                _fails_charge(lot, total, known, facts=facts, calendar=calendar, rules=rules)
+            )
     return items
 
 
 def _capital_charge(lot: OpenLot, facts: Facts, calendar: Calendar, rules: ClockRules) -> CostItem:
     source = rules.sources["clock.15c3_1"]
     days = rules.capital_business_days
-    start = calendar.add(lot.settlement, days, "business")
+    name = f"the charge of 15c3-1 on the lot of {lot.settlement}"
+    start = facts.add_days(lot.settlement, days, "business", name=name, calendar=calendar)
     return CostItem(
         rule="15c3-1(c)(2)(ix)",
         citation=source.citation,
         kb=source.kb,
         lot=str(lot.settlement),
-        from_date=str(start),
-        in_force=facts.as_of.day >= start,
+        from_date=None if start is None else str(start),
+        in_force=start is not None and facts.as_of.day >= start,
         fail_day=None,
         rate_pct=None,
         amount_usd=None,
@@ -62,6 +65,7 @@ def _fails_charge(
     lot: OpenLot,
     total: int,
     known: date,
+    *,
     facts: Facts,
     calendar: Calendar,
     rules: ClockRules,

@@ -15,7 +15,6 @@ from finops_cli.clock.states import state_by_day
 from finops_cli.domain.clock import Confidence, Obligation, Right, State
 from finops_cli.kb.chapters.clock import ClockRules
 
-_Holder = Literal["counterparty", "ours"]
 _OWNED_SALES = ("long", "deemed_to_own")
 
 
@@ -178,52 +177,64 @@ def buy_in_rights(
 
     FINRA 11810 gives one for each settlement date whose shares are still open.
     """
-    holder: _Holder = "counterparty" if facts.owes_delivery else "ours"
     rights = []
     if facts.venue == "ex_clearing" and facts.is_under("FINRA-11810"):
         days = sorted({lot.settlement for lot in found.lots if lot.open})
-        rights = [_bilateral_right(day, holder, calendar, rules) for day in days]
+        rights = [_bilateral_right(day, facts, calendar, rules) for day in days]
     if not facts.is_under("NSCC-buy-in"):
         return rights
     notices = (event for event in found.events if event.given.type == "cns_buy_in_notice")
-    return rights + [_cns_right(event, holder, calendar, rules) for event in notices]
+    return rights + [_cns_right(event, facts, calendar, rules) for event in notices]
+
+
+def _holder(facts: Facts) -> Literal["counterparty", "ours"]:
+    return "counterparty" if facts.owes_delivery else "ours"
 
 
 def _bilateral_right(
-    settlement: date, holder: _Holder, calendar: Calendar, rules: ClockRules
+    settlement: date, facts: Facts, calendar: Calendar, rules: ClockRules
 ) -> Right:
     """The right of FINRA 11810 for the open shares of one settlement date."""
     source = rules.sources["clock.finra11810"]
-    execution = calendar.add(settlement, rules.buy_in_execution_days, "settlement")
-    notice = calendar.add(execution, -rules.buy_in_notice_days, "settlement")
+    days = rules.buy_in_execution_days
+    name = f"the buy-in of the lot of {settlement}"
+    execution = facts.add_days(settlement, days, "settlement", name=name, calendar=calendar)
+    name = f"the notice of the buy-in of the lot of {settlement}"
+    days_to_notice = days - rules.buy_in_notice_days
+    notice = facts.add_days(settlement, days_to_notice, "settlement", name=name, calendar=calendar)
     return Right(
         rule="FINRA-11810",
         citation=source.citation,
         kb=source.kb,
-        holder=holder,
-        earliest_notice_date=str(notice),
+        holder=_holder(facts),
+        earliest_notice_date=None if notice is None else str(notice),
         notice_by=f"{rules.times.notice_by:%H:%M}",
-        earliest_execution_date=str(execution),
-        basis=f"{rules.buy_in_execution_days} settlement days after settlement date",
+        earliest_execution_date=None if execution is None else str(execution),
+        basis=f"{days} settlement days after settlement date",
         evidence=(f"the lot of {settlement} is open",),
         confidence=source.confidence,
     )
 
 
-def _cns_right(event: Event, holder: _Holder, calendar: Calendar, rules: ClockRules) -> Right:
+def _cns_right(event: Event, facts: Facts, calendar: Calendar, rules: ClockRules) -> Right:
     source = rules.sources["clock.nscc_buyin"]
     day = event.at.date()
-    priority = calendar.add(day, rules.cns_priority_days, "settlement")
-    execution = calendar.add(day, rules.cns_execution_days, "settlement")
+    name = f"the buy-in after {event.label}"
+    days = rules.cns_execution_days
+    execution = facts.add_days(day, days, "settlement", name=name, calendar=calendar)
+    basis = f"passed to the oldest short positions {days} settlement days after the notice"
+    if execution is not None:
+        priority = calendar.add(day, rules.cns_priority_days, "settlement")
+        basis = f"priority on {priority}, passed to the oldest short positions on {execution}"
     return Right(
         rule="NSCC-buy-in",
         citation=source.citation,
         kb=source.kb,
-        holder=holder,
+        holder=_holder(facts),
         earliest_notice_date=str(day),
         notice_by=None,
-        earliest_execution_date=str(execution),
-        basis=f"priority on {priority}, passed to the oldest short positions on {execution}",
+        earliest_execution_date=None if execution is None else str(execution),
+        basis=basis,
         evidence=(event.label,),
         confidence=source.confidence,
     )

@@ -58,6 +58,18 @@ class Facts:
     assumptions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def add_days(
+        self, start: date, days: int, counter: Counter, *, name: str, calendar: Calendar
+    ) -> date | None:
+        """The day of a date that is shown and binds nobody; None, with a warning that gives `name`,
+        where the calendar ends before it.
+        """
+        try:
+            return calendar.add(start, days, counter)
+        except OutsideCalendar:
+            self.warnings.append(f"calendar.range: {name} is after {calendar.last}: not computed")
+            return None
+
     def is_under(self, rule: RuleFamily) -> bool:
         """True if `rule` reaches this type of security (kb: `clock.security_types`)."""
         return rule in self.rules_of_type

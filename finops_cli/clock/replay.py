@@ -33,7 +33,7 @@ from finops_cli.clock.lots import (
 )
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.refusal import Refused, refuse_outside
-from finops_cli.clock.rule_204 import deadline_of, rule_of
+from finops_cli.clock.rule_204 import Deadline, deadline_of, rule_of
 from finops_cli.kb.chapters.clock import ClockRules
 
 
@@ -82,12 +82,7 @@ class Replay:
 
     def open_lot(self, given: GivenLot, is_assumed: bool) -> OpenLot:
         """Open a lot. Raises Refused."""
-        try:
-            deadline = deadline_of(
-                given.trade, given.settlement, given.sale_type, self.calendar, self.rules
-            )
-        except OutsideCalendar as error:
-            raise refuse_outside("settlement_date", error) from error
+        deadline = self._deadline_of(given) if self.facts.has_close_out_duty else None
         rule, kb = rule_of(given.trade, given.sale_type, self.rules)
         lot = OpenLot(
             index=len(self.lots),
@@ -100,11 +95,23 @@ class Replay:
             opens=self.ends_regular_hours(given.settlement),
             rule=rule,
             kb=kb,
-            deadline=deadline if self.facts.has_close_out_duty else None,
+            deadline=deadline,
             is_assumed=is_assumed,
         )
         self.lots.append(lot)
         return lot
+
+    def _deadline_of(self, given: GivenLot) -> Deadline | None:
+        try:
+            return deadline_of(
+                given.trade,
+                given.settlement,
+                given.sale_type,
+                calendar=self.calendar,
+                rules=self.rules,
+            )
+        except OutsideCalendar as error:
+            raise refuse_outside("settlement_date", error) from error
 
     def ends_regular_hours(self, day: date) -> datetime:
         """The end of regular trading hours of `day`."""

@@ -10,7 +10,6 @@ from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.domain.clock import CONFIDENCES, Confidence
 from finops_cli.kb.chapters.clock import ClockRules
 
-_SHORT = ("short", "short_exempt", "unknown")
 _EITHER = ("purchase", "borrow")
 _PURCHASE = ("purchase",)
 _NOUN: dict[Counter, str] = {"counts_204": "settlement day", "calendar": "calendar day"}
@@ -125,11 +124,6 @@ def _opening(nominal: date, term: _Term, calendar: Calendar) -> tuple[date, tupl
         return due, (f"{nominal} does not trade ({facts.reason}): the last opening before it",)
     due = calendar.add(nominal, 1, "trading")
     return due, (f"{nominal} does not trade ({facts.reason}): the next opening",)
-
-
-def is_short(sale_type: str) -> bool:
-    """True for sales that have the deadline of a short sale."""
-    return sale_type in _SHORT
 
 
 def treated_as(sale_type: str) -> str:

@@ -41,12 +41,11 @@ def test_notice_with_a_day_alone_cures_the_notice_of_that_day() -> None:
     assert [each.state for each in found.obligations if each.kind == "notice"] == ["cured"]
 
 
-def test_fail_to_receive_with_side_sell_has_no_rule_204_duty() -> None:
-    """Rule: Rule 204 is about fails to deliver; the direction decides, not the side."""
-    facts = {"settlement_date": "2026-11-17"}
-    record = a_fail(cns_direction="FTR", side="Sell", clock_facts=facts)
-    found = finops_cli.compute_clock(record, as_of="2026-11-20")
-    assert {each.rule for each in found.obligations} == {"15c3-3(d)(2)"}
+def test_fail_to_receive_with_side_sell_is_refused() -> None:
+    """Rule: the direction says who owes the shares; a side that contradicts it is refused."""
+    record = a_fail(cns_direction="FTR", side="Sell", clock_facts={"settlement_date": "2026-11-17"})
+    with pytest.raises(finops_cli.FinopsError, match="side is Sell"):
+        finops_cli.compute_clock(record, as_of="2026-11-20")
 
 
 def test_notice_before_the_hour_of_the_breach_is_no_notice_of_it() -> None:

@@ -373,38 +373,3 @@ def test_clock_of_contradicting_dates_warns(facts: Object, warning: str, kb: Kno
     found = compute(kb, facts)
     assert warning in found.warnings
     assert found.settlement_date == facts["settlement_date"]
-
-
-@pytest.mark.parametrize(
-    ("cusip", "is_treasury"),
-    [
-        ("912828YK0", True),
-        ("91282CJZ5", True),
-        ("912810TV0", True),
-        ("912796YT0", True),
-        ("913903100", False),
-        ("912909108", False),
-        ("313855108", False),
-        ("313586885", False),
-        ("594918104", False),
-    ],
-)
-def test_security_type_absent_is_read_from_the_cusip(
-    cusip: str, is_treasury: bool, kb: KnowledgeBase
-) -> None:
-    """Rule: the issuer numbers of the Treasury are not equities; their neighbours and agencies are
-    Universal Health, United States Steel, Federal Signal and Fannie Mae.
-    """
-    found = compute(kb, {"settlement_date": "2026-11-17"}, cusip=cusip)
-    states = {each.state for each in found.obligations if each.rule.startswith("SHO-204")}
-    assert (states == {"not_applicable"}) == is_treasury
-    said = "treasury, by the issuer number" if is_treasury else "equity is taken"
-    assert any(said in each for each in found.assumptions)
-
-
-def test_security_type_given_wins_over_the_cusip(kb: KnowledgeBase) -> None:
-    """Rule: a given fact is used as it is given, and nothing is assumed about it."""
-    facts = {"settlement_date": "2026-11-17", "security_type": "equity"}
-    found = compute(kb, facts, cusip="912828YK0")
-    assert found.binding == "SHO-204(a)"
-    assert not any("security_type" in each for each in found.assumptions)

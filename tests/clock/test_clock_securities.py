@@ -67,3 +67,38 @@ def test_security_of_another_market_is_named_in_a_warning(direction: str) -> Non
 def test_every_security_type_has_a_row(kb: KnowledgeBase) -> None:
     """Rule: the table has each type that a record can have."""
     assert kb.clock.rules_by_type.keys() == set(get_args(SecurityType))
+
+
+@pytest.mark.parametrize(
+    ("cusip", "is_treasury"),
+    [
+        ("912828YK0", True),
+        ("91282CJZ5", True),
+        ("912810TV0", True),
+        ("912796YT0", True),
+        ("913903100", False),
+        ("912909108", False),
+        ("313855108", False),
+        ("313586885", False),
+        ("594918104", False),
+    ],
+)
+def test_security_type_absent_is_read_from_the_cusip(cusip: str, is_treasury: bool) -> None:
+    """Rule: the issuer numbers of the Treasury are not equities; their neighbours and agencies are
+    Universal Health, United States Steel, Federal Signal and Fannie Mae.
+    """
+    record = a_fail(cusip=cusip, clock_facts={"settlement_date": "2026-11-17"})
+    found = finops_cli.compute_clock(record, as_of="2026-11-20")
+    states = {each.state for each in found.obligations if each.rule.startswith("SHO-204")}
+    assert (states == {"not_applicable"}) == is_treasury
+    said = "treasury, by the issuer number" if is_treasury else "equity is taken"
+    assert any(said in each for each in found.assumptions)
+
+
+def test_security_type_given_wins_over_the_cusip() -> None:
+    """Rule: a given fact is used as it is given, and nothing is assumed about it."""
+    facts = {"settlement_date": "2026-11-17", "security_type": "equity"}
+    record = a_fail(cusip="912828YK0", clock_facts=facts)
+    found = finops_cli.compute_clock(record, as_of="2026-11-20")
+    assert found.binding == "SHO-204(a)"
+    assert not any("security_type" in each for each in found.assumptions)

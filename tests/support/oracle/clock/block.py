@@ -84,12 +84,9 @@ def card(facts: Facts, due: date | None) -> dict[str, Any]:
     number = deadline_of(facts.record)
     if number is None:
         return {"deadline": None, "date": None, "later_than_law_by": None}
-    day = cal.add(facts.settlement, number, cal.settles)
-    return {
-        "deadline": f"T+{number}",
-        "date": day.isoformat(),
-        "later_than_law_by": None if due is None else cal.count(due, day, cal.settles),
-    }
+    day = cal.shown(facts.settlement, number, cal.settles)
+    later = None if due is None or day is None else cal.count(due, day, cal.settles)
+    return {"deadline": f"T+{number}", "date": iso(day), "later_than_law_by": later}
 
 
 def rights(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
@@ -97,12 +94,12 @@ def rights(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
     found = []
     if facts.venue == "ex_clearing" and facts.security_type not in NO_FINRA_11810:
         for day in dict.fromkeys(lot.settlement for lot in ledger.lots if lot.left > 0):
-            execution = cal.add(day, 3, cal.settles)
+            execution = cal.shown(day, 3, cal.settles)
             found.append(
                 {
                     "rule": "FINRA-11810",
                     "holder": "counterparty" if facts.is_deliver else "ours",
-                    "earliest_notice_date": iso(cal.add(execution, -2, cal.settles)),
+                    "earliest_notice_date": iso(cal.shown(day, 1, cal.settles)),
                     "notice_by": "12:00",
                     "earliest_execution_date": iso(execution),
                 }
@@ -116,7 +113,7 @@ def rights(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
                     "holder": "counterparty" if facts.is_deliver else "ours",
                     "earliest_notice_date": iso(day),
                     "notice_by": None,
-                    "earliest_execution_date": iso(cal.add(day, 2, cal.settles)),
+                    "earliest_execution_date": iso(cal.shown(day, 2, cal.settles)),
                 }
             )
     return found
@@ -131,11 +128,11 @@ def costs(facts: Facts, ledger: Ledger) -> list[dict[str, Any]]:
         return found
     for lot in lots:
         if facts.security_type != "municipal":
-            start = cal.add(lot.settlement, 5, cal.business)
+            start = cal.shown(lot.settlement, 5, cal.business)
             item = {
                 "rule": "15c3-1(c)(2)(ix)",
                 "from_date": iso(start),
-                "in_force": facts.today >= start,
+                "in_force": start is not None and facts.today >= start,
             }
             found.append(_cost(iso(lot.settlement), item))
         day_before = lot.settlement - timedelta(days=1)

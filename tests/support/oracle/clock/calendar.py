@@ -122,7 +122,25 @@ def add(day: date, n: int, kind: Kind) -> date:
         day += step
         while not kind(day):
             day += step
+    return covered(day)
+
+
+def covered(day: date) -> date:
+    """Return a day that the calendar has.
+
+    Raises Refused.
+    """
+    if not FIRST <= day <= LAST:
+        raise Refused("calendar", day.isoformat())
     return day
+
+
+def shown(day: date, n: int, kind: Kind) -> date | None:
+    """Return what `add` does, for a date that binds nobody; None outside the calendar."""
+    try:
+        return add(day, n, kind)
+    except Refused:
+        return None
 
 
 def on_or_before(day: date, kind: Kind) -> date:

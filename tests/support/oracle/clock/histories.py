@@ -207,8 +207,6 @@ def random_record(seed: int) -> tuple[Row, str]:
         qty = sum(row["qty"] for row in facts["lots"])
     direction = rng.choice(("FTD",) * 14 + ("FTR",) * 4 + ("N_A",) * 3)
     side = {"FTD": "Sell", "FTR": "Buy"}.get(direction) or rng.choice(("Sell", "Buy"))
-    if chance(rng, 0.1):
-        side = "Buy" if side == "Sell" else "Sell"
     is_deliver = direction == "FTD" or (direction == "N_A" and side == "Sell")
     count = rng.choice((0, 0, 1, 1, 2, 3, 4, 6, 10))
     events = [random_event(rng, settlement, is_deliver=is_deliver, qty=qty) for _ in range(count)]

@@ -96,7 +96,7 @@ def due_days(lot_settlement: date, trade: date, rule: str, days: int) -> tuple[d
     if rule != "SHO-204(a)(2)":
         nominal = cal.add(lot_settlement, days, cal.counts_204)
         return lot_settlement, nominal, _opening(nominal)
-    nominal = trade + timedelta(days=days)
+    nominal = cal.covered(trade + timedelta(days=days))
     if nominal in cal.CLOSINGS:
         return trade, nominal, _opening(nominal)
     return trade, nominal, cal.on_or_before(nominal, cal.trades)

@@ -117,7 +117,9 @@ def _alternatives(lot: Lot) -> list[dict[str, str]]:
     if lot.sale != "unknown":
         return []
     rule, _, days = rule_of("long", lot.trade)
-    due = cal.add(lot.settlement, days, cal.counts_204)
+    due = cal.shown(lot.settlement, days, cal.counts_204)
+    if due is None:
+        return []
     while not cal.trades(due):
         due += cal.DAY
     return [{"if": LONG_SALE, "rule": rule, "due_date": due.isoformat()}]
@@ -182,7 +184,7 @@ def _customer_duties(
         if kind is cal.business:
             nominal = first_due = cal.add(lot.settlement, days, cal.business)
         else:
-            nominal = lot.settlement + timedelta(days=days)
+            nominal = cal.covered(lot.settlement + timedelta(days=days))
             first_due = cal.on_or_before(nominal, cal.business)
         due = _extended(facts, rule, first_due)
         received = max(0, _received(facts, event_type, due) - earlier)
