@@ -14,7 +14,7 @@ from finops_cli.clock.facts import (
     settling_day,
     trade_date_of,
 )
-from finops_cli.clock.lots import GivenLot
+from finops_cli.clock.lots import GivenLot, compare_qty
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.domain.clock_facts import HistoryRow
@@ -198,7 +198,8 @@ def series_warnings(
         found.append(f"history.stale: the rows end on {days[-1]}, {last_known} is known")
     last = positions[-1].qty
     if last != facts.record.qty:
-        found.append(f"qty is {facts.record.qty:,}, the history ends with {last:,}")
+        what = compare_qty("the history ends with", last, facts.record.qty)
+        found.append(f"history.qty: {what}")
     return found
 
 

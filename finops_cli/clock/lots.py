@@ -158,6 +158,13 @@ class OpenLot:
         return sum(each.qty for each in self.delivered if each.at <= moment)
 
 
+def compare_qty(what: str, total: int, qty: int) -> str:
+    """Say by how many shares a total misses the quantity of the record."""
+    if total < qty:
+        return f"{what} {total:,} of {qty:,} shares (qty): {qty - total:,} have no due day"
+    return f"{what} {total:,} shares, {total - qty:,} more than the {qty:,} of qty"
+
+
 def given_lots(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[GivenLot]:
     """The lots of `clock_facts.lots`, else the whole fail as one lot. Raises Refused."""
     given = facts.given.lots
@@ -177,7 +184,9 @@ def given_lots(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Give
         found.append(GivenLot(day, trade, lot.sale_type or facts.sale_type, lot.qty))
     total = sum(lot.qty for lot in found)
     if total != facts.record.qty:
-        facts.warnings.append(f"qty is {facts.record.qty:,}, the lots sum to {total:,}")
+        facts.warnings.append(
+            f"lots.qty: {compare_qty('the lots sum to', total, facts.record.qty)}"
+        )
     return found
 
 

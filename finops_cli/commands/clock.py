@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -223,10 +224,12 @@ class _Count:
     breached: int = 0
     """Fails with a breach that the given facts show, or that holds if the sale was short."""
     shown: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Warnings by kind."""
 
     def watch(self, fails: Iterable[ClockedFail]) -> Iterator[ClockedFail]:
         """Count each fail and pass it on."""
-        from finops_cli.domain.clock import find_breaches
+        from finops_cli.domain.clock import count_warnings, find_breaches
 
         for each in fails:
             self.lines += 1
@@ -235,6 +238,7 @@ class _Count:
                 problems = each.line.error.problems if each.line.error else []
                 self.without_as_of += any(found.rule == "clock.as_of" for found in problems)
             else:
+                self.warnings += count_warnings(each.line.clock)
                 breaches = find_breaches(each.line.clock)
                 self.breached += bool(breaches)
                 self.shown += any("sale_type" not in it.assumed for it in breaches)
@@ -247,10 +251,13 @@ class _Count:
 
     def render(self) -> str:
         """Write the counts for stderr."""
+        from finops_cli.views.wording import write_counts
+
         if_short = self.breached - self.shown
+        warnings = f"  warnings {write_counts(self.warnings)}" if self.warnings else ""
         return (
             f"records {self.lines:,}  rejected {self.rejected:,}  breached {self.breached:,}"
-            f" (shown {self.shown:,}, if short {if_short:,})"
+            f" (shown {self.shown:,}, if short {if_short:,}){warnings}"
         )
 
 

@@ -201,7 +201,7 @@ def _open_pipeline(
 
     sequence, clock = config.pipeline.sequence, config.pipeline.clock
     policy = None if clock is None else clock.open(kb)
-    if policy is not None:
+    if policy is not None and not policy.is_regulation:  # else each record is rejected
         policy.refuse_outside()
     request = backend_request(context, options, models, sequence.models)
     selected = select_backend(request, kb)

@@ -6,6 +6,8 @@ it is null where it does not apply.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from decimal import Decimal
 from typing import Literal
 
@@ -180,6 +182,15 @@ class Clock(Struct, frozen=True, kw_only=True):
     card: CardDeadline
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+_WARNING_KIND = re.compile(r"[a-z0-9_.]+")
+
+
+def count_warnings(clock: Clock) -> Counter[str]:
+    """Count the warnings of a clock by kind: the word that each begins with, such as `lots.qty`."""
+    found = (_WARNING_KIND.match(text) for text in clock.warnings)
+    return Counter(each[0] for each in found if each)
 
 
 def find_breaches(clock: Clock) -> list[Obligation]:

@@ -21,6 +21,7 @@ from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.calendar_file import open_calendar
+from finops_cli.pipeline.clock_warnings import add_record_warnings
 from finops_cli.rules.deadlines import deadline_day
 
 ClockMode = Literal["card", "regulation"]
@@ -102,7 +103,8 @@ class ClockPolicy:
             if as_of is None:
                 return None
             days = deadline_day(fail, self.kb.triage)
-            return clock_block(fail, as_of, days, self.calendar, self.kb.clock, explain)
+            found = clock_block(fail, as_of, days, self.calendar, self.kb.clock, explain)
+            return add_record_warnings(found, fail)
         except Refused as refused:
             return refused.problem
 

@@ -19,7 +19,7 @@ from finops_cli.views.agenda_rows import (
 from finops_cli.views.columns import Columns, Row, fill_lines
 from finops_cli.views.entries import AgendaEntry, RejectedEntry
 from finops_cli.views.selection import Due, Selection, list_confidences, select
-from finops_cli.views.wording import CONFIDENCE_NOTES, clean, write_day
+from finops_cli.views.wording import CONFIDENCE_NOTES, clean, write_counts, write_day
 
 _INDENT = len("Wed 2026-11-18 09:30  ")
 """Where the lines of a row go on: below its rule."""
@@ -148,9 +148,10 @@ def _render_totals(found: Selection, width: int) -> Iterator[str]:
             width,
         )
     if found.with_warnings:
+        kinds = write_counts(found.warnings)
         yield from fill_lines(
-            f"{found.with_warnings:,} of {found.fails:,} fails have warnings; the format jsonl"
-            " lists them.",
+            f"{found.with_warnings:,} of {found.fails:,} fails have warnings ({kinds}); the format"
+            " jsonl lists them.",
             width,
         )
 

@@ -10,7 +10,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from finops_cli.domain.clock import Clock, CostItem, Obligation, PenaltyBox, Right, Threshold
+from finops_cli.domain.clock import (
+    Clock,
+    CostItem,
+    Obligation,
+    PenaltyBox,
+    Right,
+    Threshold,
+    count_warnings,
+)
 from finops_cli.views.entries import (
     AgendaEntry,
     RejectedEntry,
@@ -109,6 +117,8 @@ class Selection:
     rejected: list[RejectedEntry] = field(default_factory=list)
     fails: int = 0
     with_warnings: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Warnings by kind."""
     later_cards: int = 0
     latest_card: AgendaEntry | None = None
     """The fail whose card is later than the law by the most days; the first of equals."""
@@ -146,6 +156,7 @@ def _add(found: Selection, entry: AgendaEntry) -> None:
     clock = entry.clock
     found.fails += 1
     found.with_warnings += bool(clock.warnings)
+    found.warnings += count_warnings(clock)
     calendar = clock.calendar
     found.calendars[f"{calendar.id}, sha256 {calendar.sha256}, overrides {calendar.overrides}"] = (
         None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
@@ -57,6 +58,12 @@ def write_days_left(obligation: Obligation) -> str:
         return "today"
     begun = "" if obligation.state == "running" else ", not started"
     return (_count(left, obligation.counting) if left is not None else "") + begun
+
+
+def write_counts(counts: Counter[str]) -> str:
+    """Write counted words, the most frequent first: history.stale 3, lots.qty 1."""
+    by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{word} {count:,}" for word, count in by_count)
 
 
 def clean(text: str) -> str:

@@ -59,7 +59,7 @@ def personal_facts() -> Object:
                 "settled_on": "2026-11-23",
             },
             {"type": "allocation", "at": "2026-11-18", "qty": 500, "to": "bd/jane.doe@bank.com"},
-            {"type": "notice", "at": "2026-11-20T11:00", "rule": "jane.doe@bank.com"},
+            {"type": "notice", "at": "2026-11-20T11:00", "rule": "SHO-204(c)(1)"},
         ],
     }
 
