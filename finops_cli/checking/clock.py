@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from itertools import islice, zip_longest
 from typing import Any
 
 from finops_cli.clock.facts import AsOf
@@ -21,6 +22,9 @@ from finops_cli.rules.deadlines import by_regulation
 from finops_cli.verify.schemas import show_value
 
 _SOURCES = ("option", "record", "local_clock")
+_MISSING = object()
+"""A value that one of the two clocks does not have."""
+Difference = tuple[str, Any, Any]
 _COUNTED_FROM_AS_OF = ("/clock_facts/as_of", "/clock_facts/settlement_date")
 
 
@@ -32,7 +36,9 @@ def apply_clock(case: ResolverInput, given: dict[str, Any]) -> ResolverInput:
     days, rule = clock.get("deadline_days"), clock.get("binding")
     if note.get("mode") != "regulation":
         return case
-    if not isinstance(days, int | None) or not isinstance(rule, str | None):
+    if isinstance(days, bool) or not isinstance(days, int | None):
+        return case
+    if not isinstance(rule, str | None):
         return case
     return by_regulation(case, days, rule)
 
@@ -127,37 +133,41 @@ def _moment(stated: dict[str, Any]) -> AsOf | None:
 def _differences(
     expected: dict[str, Any], stated: dict[str, Any], kinds: list[str]
 ) -> Iterator[Finding]:
+    """Yield the first difference in each field of the clock."""
     for key in (*expected, *(key for key in stated if key not in expected)):
-        is_there = key in expected and key in stated
-        if not is_there or not _agree(expected[key], stated[key], kinds):
-            yield _finding(f"/{key}", expected.get(key), stated.get(key))
+        values = expected.get(key, _MISSING), stated.get(key, _MISSING)
+        for difference in islice(_walk(f"/{key}", *values, kinds), 1):
+            yield _finding(*difference)
 
 
-def _agree(expected: Any, stated: Any, kinds: list[str]) -> bool:
-    """True for equal values, and for texts in which the guard may have masked data of `kinds`."""
-    if expected == stated:
-        return True
+def _walk(path: str, expected: Any, stated: Any, kinds: list[str]) -> Iterator[Difference]:
+    """Yield the path and the two values of each difference.
+
+    Texts in which the guard may have masked data of `kinds` do not differ. `true` is not 1.
+    """
     if isinstance(expected, dict) and isinstance(stated, dict):
-        return expected.keys() == stated.keys() and all(
-            _agree(expected[key], stated[key], kinds) for key in expected
-        )
-    if isinstance(expected, list) and isinstance(stated, list):
-        return len(expected) == len(stated) and all(
-            _agree(*pair, kinds) for pair in zip(expected, stated, strict=True)
-        )
-    return (
-        isinstance(expected, str)
-        and isinstance(stated, str)
-        and could_be_masked(expected, stated, kinds)
-    )
+        for key in (*expected, *(key for key in stated if key not in expected)):
+            values = expected.get(key, _MISSING), stated.get(key, _MISSING)
+            yield from _walk(f"{path}/{key}", *values, kinds)
+    elif isinstance(expected, list) and isinstance(stated, list):
+        for place, values in enumerate(zip_longest(expected, stated, fillvalue=_MISSING)):
+            yield from _walk(f"{path}/{place}", *values, kinds)
+    elif isinstance(expected, bool) is not isinstance(stated, bool) or expected != stated:
+        both_texts = isinstance(expected, str) and isinstance(stated, str)
+        if not both_texts or not could_be_masked(expected, stated, kinds):
+            yield path, expected, stated
 
 
 def _finding(path: str, expected: Any, actual: Any) -> Finding:
+    wanted, given = (
+        "missing" if value is _MISSING else show_value(value) for value in (expected, actual)
+    )
+    name = f"clock{path.replace('/', '.')}"
     return Finding(
         rule="check.clock",
         path=f"/clock{path}",
-        expected=show_value(expected),
-        actual=show_value(actual),
-        message=f"clock{path.replace('/', '.')} is {show_value(actual)};"
-        f" the record gives {show_value(expected)}",
+        expected=wanted,
+        actual=given,
+        message=f"{name} is {given}; the record gives "
+        + ("none" if expected is _MISSING else wanted),
     )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from finops_cli.commands.clock_options import CalendarOption, open_clock
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from finops_cli.clock.market_calendar import Calendar
 
 From = Annotated[str, typer.Argument(metavar="FROM", help="First day, YYYY-MM-DD.")]
 To = Annotated[str, typer.Argument(metavar="TO", help="Last day, YYYY-MM-DD.")]
@@ -30,6 +27,7 @@ def days(context: typer.Context, start: From, end: To, calendar: CalendarOption 
     A business day counts for customer protection; counts_204 counts for Rule 204.
     """
     from finops_cli.clock.market_calendar import OutsideCalendar
+    from finops_cli.pipeline.clock_lines import list_days
     from finops_cli.pipeline.output import encode
 
     policy, _ = open_clock(context, None, calendar)
@@ -37,28 +35,19 @@ def days(context: typer.Context, start: From, end: To, calendar: CalendarOption 
     if last < first:
         raise UsageError(f"TO is {last}, before FROM, {first}", "give the earlier day first")
     try:
-        for line in _day_lines(policy.calendar, first, last):
+        for line in list_days(policy.calendar, first, last):
             sys.stdout.buffer.write(encode(line))
     except OutsideCalendar as error:
         raise UsageError(str(error), "give days inside, or a file with --calendar") from error
 
 
-def _read_day(name: str, text: str) -> Any:
+def _read_day(name: str, text: str) -> date:
     from finops_cli.clock.moments import parse_day
 
     try:
         return parse_day(text)
     except ValueError as error:
         raise UsageError(f"{name} is {text}. Expected a day that exists.", "YYYY-MM-DD") from error
-
-
-def _day_lines(calendar: Calendar, first: Any, last: Any) -> Iterator[Any]:
-    from msgspec import defstruct
-
-    kinds = ["trading", "settlement", "business", "counts_204", "early_close", "reason"]
-    line = defstruct("DayLine", ["date", *kinds])
-    for day, facts in calendar.days(first, last):
-        yield line(str(day), *(getattr(facts, kind) for kind in kinds))
 
 
 Outstanding = Annotated[

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from typing import Literal, NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 
+from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
@@ -30,12 +32,38 @@ class ClockLine(Struct, frozen=True, kw_only=True):
     error: Rejection | UnsetType = UNSET
 
 
+class DayLine(Struct, frozen=True):
+    """An output line of `finops clock days`: the kinds of a day, and its reason."""
+
+    date: str
+    trading: bool
+    settlement: bool
+    business: bool
+    counts_204: bool
+    early_close: bool
+    reason: str
+
+
 class ClockedFail(NamedTuple):
     """An output line, and the record that it is about."""
 
     line: ClockLine
     fail: FailRecord | None
     """None for a rejected line."""
+
+
+def list_days(calendar: Calendar, first: date, last: date) -> Iterator[DayLine]:
+    """Yield a line for each day. Raises OutsideCalendar at the first day that is not covered."""
+    for day, facts in calendar.days(first, last):
+        yield DayLine(
+            date=day.isoformat(),
+            trading=facts.trading,
+            settlement=facts.settlement,
+            business=facts.business,
+            counts_204=facts.counts_204,
+            early_close=facts.early_close,
+            reason=facts.reason,
+        )
 
 
 def clock_fails(

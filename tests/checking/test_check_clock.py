@@ -14,9 +14,9 @@ from tests.support.clock_runs import (
     REGULATION,
     Object,
     long_sale,
-    many_sales,
     personal_facts,
     run,
+    write_many_sales,
 )
 from tests.support.program import Finops
 from tests.support.records import jsonl, rows
@@ -25,9 +25,7 @@ from tests.support.records import jsonl, rows
 @pytest.fixture
 def fails(tmp_path: Path) -> Path:
     """Records of which the clock refuses every twentieth."""
-    file = tmp_path / "fails.jsonl"
-    file.write_bytes(jsonl(*many_sales()))
-    return file
+    return write_many_sales(tmp_path)
 
 
 @pytest.mark.parametrize("options", [AS_OF, (*AS_OF, *REGULATION), ()])
@@ -122,6 +120,38 @@ def test_check_finds_an_altered_clock(
     done = finops("check", "-", "--fails", file, stdin=jsonl(line))
     assert done.returncode == 1
     assert b"check.clock" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (alter_due, 'clock.obligations.0.due_date is \\"2026-11-23\\"; the record gives'),
+        (alter_box, "clock.penalty_boxes.0.preborrow_required is true; the record gives false"),
+        (
+            lambda line: line["clock"]["obligations"].append({}),
+            "is an empty object; the record gives none",
+        ),
+        (
+            lambda line: line["clock"]["obligations"].pop(),
+            " is missing; the record gives an object with ",
+        ),
+        (
+            lambda line: line["clock"].update(deadline_days=False),
+            "clock.deadline_days is false; the record gives 0",
+        ),
+    ],
+)
+def test_check_names_the_first_difference_with_its_path(
+    change: Callable[[Object], Object | None], message: str, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: the message names the value that differs, not the list that holds it."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale()))
+    line = json.loads(finops("run", file, "--backend", "engine", "--no-timing", *AS_OF).stdout)
+    change(line)
+    done = finops("check", "-", "--fails", file, stdin=jsonl(line))
+    assert done.returncode == 1
+    assert message.encode() in done.stdout, done.stdout
 
 
 def test_guard_masks_the_texts_that_the_clock_repeats(tmp_path: Path, finops: Finops) -> None:

@@ -12,9 +12,9 @@ from tests.support.clock_runs import (
     RECORDS,
     REGULATION,
     long_sale,
-    many_sales,
     personal_facts,
     run,
+    write_many_sales,
 )
 from tests.support.ollama_models import is_warm_up
 from tests.support.program import Finops
@@ -24,9 +24,7 @@ from tests.support.records import jsonl, rows
 @pytest.fixture
 def fails(tmp_path: Path) -> Path:
     """Records of which the clock refuses every twentieth."""
-    file = tmp_path / "fails.jsonl"
-    file.write_bytes(jsonl(*many_sales()))
-    return file
+    return write_many_sales(tmp_path)
 
 
 @pytest.mark.parametrize("options", [(), REGULATION])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tests.support.program import Finops
-from tests.support.records import a_fail, rows
+from tests.support.records import a_fail, jsonl, rows
 
 Object = dict[str, Any]
 RECORDS = 60
@@ -70,3 +71,10 @@ def many_sales() -> list[Object]:
     for number in range(0, RECORDS, 20):
         records[number]["clock_facts"]["trade_date"] = "2026-11-15"
     return records
+
+
+def write_many_sales(folder: Path) -> Path:
+    """Write records of which the clock refuses every twentieth."""
+    file = folder / "fails.jsonl"
+    file.write_bytes(jsonl(*many_sales()))
+    return file
