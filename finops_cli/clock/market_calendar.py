@@ -164,30 +164,44 @@ def _build(rules: CalendarRules) -> dict[date, DayFacts]:
         early |= rules.early_closes_of(year)
     day = rules.first
     while day <= rules.last:
-        days[day] = _judge(day, shut, banks, early, rules)
+        days[day] = _judge(day, shut=shut, banks=banks, early=early, rules=rules)
         day += timedelta(1)
     return days
 
 
 def _judge(
     day: date,
+    *,
     shut: Mapping[date, str],
     banks: Mapping[date, str],
     early: Mapping[date, str],
     rules: CalendarRules,
 ) -> DayFacts:
     if day.weekday() >= _FIRST_OF_WEEKEND:
-        return DayFacts(False, False, False, False, _WEEKEND)
+        return _shut_day(_WEEKEND)
     if day in shut:
-        return DayFacts(False, False, False, False, f"{shut[day]}, exchange holiday")
+        return _shut_day(f"{shut[day]}, exchange holiday")
     if day in rules.closings:
-        counted = day in rules.closings_counted
-        return DayFacts(False, True, True, counted, f"{rules.closings[day]}, exchanges closed")
+        return DayFacts(
+            trading=False,
+            settlement=True,
+            business=True,
+            counts_204=day in rules.closings_counted,
+            reason=f"{rules.closings[day]}, exchanges closed",
+        )
+    plain = DayFacts(trading=True, settlement=True, business=True, counts_204=True, reason="")
     if day in banks:
-        return DayFacts(True, False, True, False, f"{banks[day]}, bank holiday")
+        reason = f"{banks[day]}, bank holiday"
+        return plain._replace(settlement=False, counts_204=False, reason=reason)
     if day in early:
-        return DayFacts(True, True, True, True, f"{early[day]}, early close", True)
-    return DayFacts(True, True, True, True, "")
+        return plain._replace(reason=f"{early[day]}, early close", early_close=True)
+    return plain
+
+
+def _shut_day(reason: str) -> DayFacts:
+    return DayFacts(
+        trading=False, settlement=False, business=False, counts_204=False, reason=reason
+    )
 
 
 def _lay_over(
@@ -205,15 +219,15 @@ def _pick(given: bool | None, built_in: bool) -> bool:
 
 
 def _override(found: DayFacts | None, given: DayOverride) -> DayFacts:
-    base = found or DayFacts(False, False, False, False, "")
+    base = found or _shut_day("")
     trading = _pick(given.trading, base.trading)
     settlement = _pick(given.settlement, base.settlement)
     moved = given.trading is not None or given.settlement is not None
     return DayFacts(
-        trading,
-        settlement,
-        _pick(given.business, base.business),
-        _pick(given.counts_204, trading and settlement if moved else base.counts_204),
-        ", ".join(text for text in (given.name, given.basis) if text) or base.reason,
-        base.early_close and trading,
+        trading=trading,
+        settlement=settlement,
+        business=_pick(given.business, base.business),
+        counts_204=_pick(given.counts_204, trading and settlement if moved else base.counts_204),
+        reason=", ".join(text for text in (given.name, given.basis) if text) or base.reason,
+        early_close=base.early_close and trading,
     )

@@ -32,6 +32,16 @@ class Run(NamedTuple):
     kb: str
 
 
+class _End(NamedTuple):
+    """The end of a count, past or projected."""
+
+    last: date
+    """The day that completes the count."""
+    closes: datetime
+    """The end of that day: purchases count from then on."""
+    due: date
+
+
 def threshold_duty(
     facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> tuple[Threshold | None, list[Obligation]]:
@@ -46,16 +56,17 @@ def threshold_duty(
         return None, []
     run, why = _count(facts, found, is_listed, calendar, rules)
     if not run.days:
-        return _threshold(run, calendar, False), [_not_counting(found, run, why, rules)]
-    duty = _duty(facts, found, run, calendar, rules)
-    return _threshold(run, calendar, _must_preborrow(found, run, calendar, rules)), [duty]
+        return _threshold(run, None, False), [_not_counting(found, run, why, rules)]
+    last = _last_day(run, calendar)
+    ends = _End(last, datetime.combine(last, rules.times.close), calendar.add(last, 1, "trading"))
+    duty = _duty(run, ends, facts=facts, found=found, calendar=calendar, rules=rules)
+    return _threshold(run, ends, _must_preborrow(found, run, ends.closes)), [duty]
 
 
-def _must_preborrow(found: Replayed, run: Run, calendar: Calendar, rules: ClockRules) -> bool:
+def _must_preborrow(found: Replayed, run: Run, closes: datetime) -> bool:
     """True from the end of the last day of the count until a purchase covers it."""
     if len(run.days) < run.needed:
         return False
-    closes = datetime.combine(_last_day(run, calendar), rules.times.close)
     bought = sum(event.qty for event in _purchases(found, closes, None))
     return bought < _persistent(run)
 
@@ -150,15 +161,14 @@ def _last_day(run: Run, calendar: Calendar) -> date:
     return calendar.add(run.days[-1], run.needed - len(run.days), "settlement")
 
 
-def _threshold(run: Run, calendar: Calendar, preborrow: bool) -> Threshold:
-    last = _last_day(run, calendar) if run.days else None
+def _threshold(run: Run, ends: _End | None, preborrow: bool) -> Threshold:
     return Threshold(
         rule=run.rule,
         days_counted=len(run.days),
         days_needed=run.needed,
         first_day=str(run.days[0]) if run.days else None,
-        last_day=None if last is None else str(last),
-        due_date=None if last is None else str(calendar.add(last, 1, "trading")),
+        last_day=None if ends is None else str(ends.last),
+        due_date=None if ends is None else str(ends.due),
         persistent_qty=_persistent(run),
         preborrow_required=preborrow,
     )
@@ -175,12 +185,11 @@ def _not_counting(found: Replayed, run: Run, why: str, rules: ClockRules) -> Obl
 
 
 def _duty(
-    facts: Facts, found: Replayed, run: Run, calendar: Calendar, rules: ClockRules
+    run: Run, ends: _End, *, facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> Obligation:
-    last = _last_day(run, calendar)
-    due = calendar.add(last, 1, "trading")
+    due = ends.due
     qty = _persistent(run)
-    bought = _purchases(found, datetime.combine(last, rules.times.close), due)
+    bought = _purchases(found, ends.closes, due)
     covered = sum(event.qty for event in bought)
     source = rules.sources[run.kb]
     day = facts.as_of.day
@@ -197,7 +206,7 @@ def _duty(
         qty=qty,
         open_qty=0 if state == "cured" else max(qty - covered, 0),
         start_date=str(run.days[0]),
-        nominal_date=str(last),
+        nominal_date=str(ends.last),
         due_date=str(due),
         due_time=None,
         counting="settlement days",
