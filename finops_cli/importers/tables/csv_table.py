@@ -37,8 +37,8 @@ class CsvTable:
         self.name = name
         self.source = Source("csv", Path(name).name)
         self._open_file = open_file
-        self._delimiter = delimiter
-        self._encoding = encoding
+        self.delimiter = delimiter
+        self.encoding = encoding
         self._header = header
 
     @classmethod
@@ -59,15 +59,25 @@ class CsvTable:
             header=header,
         )
 
+    def below(self, header: int) -> CsvTable:
+        """Return the same file with its header on the line `header`."""
+        return CsvTable(
+            self.name,
+            self._open_file,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            header=header,
+        )
+
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows; a row with another number of cells than the header has a fault.
 
         Raises UsageError if the file cannot be read, or has another delimiter than was given.
         """
         with self._open_file() as file:
-            text = TextIOWrapper(file, self._encoding, "replace", newline="")
+            text = TextIOWrapper(file, self.encoding, "replace", newline="")
             try:
-                rows = csv_rows(text, self._delimiter, name=self.name, header=self._header)
+                rows = csv_rows(text, self.delimiter, name=self.name, header=self._header)
                 for line, cells, fault in rows:
                     yield TableRow(line, cells, fault)
             finally:

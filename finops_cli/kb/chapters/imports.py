@@ -32,6 +32,7 @@ class ImportSettings:
     units: Mapping[str, Decimal]
     """The number by which cells are multiplied, by a word of the header."""
     currencies: frozenset[str]
+    date_formats: tuple[str, ...]
     side_cells: Mapping[str, str]
     cns_cells: Mapping[str, str]
     venue_cells: Mapping[str, str]
@@ -55,6 +56,7 @@ def compile_imports(c: Compiler) -> ImportSettings:
         other_headers=_headers(c, "import.other_headers"),
         units={word: _scale(text) for word, text in c.table("import.units").items()},
         currencies=c.words("import.currencies"),
+        date_formats=tuple(sorted(c.words("import.date_formats"))),
         side_cells=c.table("import.side_cells"),
         cns_cells=c.table("import.cns_cells"),
         venue_cells=c.table("import.venue_cells"),

@@ -1,0 +1,1 @@
+"""Proposes the mapping of a file: `propose(table, kb)`."""

@@ -1,0 +1,1 @@
+"""Decides for each field of a record which column gives it."""

@@ -1,0 +1,1 @@
+"""Reads values whose form is not known yet: numbers, dates, identifiers, words."""

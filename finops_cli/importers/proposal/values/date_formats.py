@@ -1,0 +1,76 @@
+"""Find the format of a column of dates, where its values prove it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from finops_cli.importers.dates import read_day
+
+_SERIAL = re.compile(r"[0-9]{5}(\.[0-9]+)?")
+_FIRST_SERIAL, _LAST_SERIAL = 36_526, 55_153
+"""The day numbers of Excel for 2000-01-01 and 2050-12-31."""
+_MOST_SHOWN = 3
+
+
+class DateColumn(NamedTuple):
+    """What the values of a column of dates prove."""
+
+    formats: tuple[str, ...]
+    """The formats that read every value; empty where the column is ISO, or no format does."""
+    is_iso: bool
+    proof: str
+    """A value that only the first format reads, where another format reads some."""
+    fault: str
+    """Why no format reads the column; or empty."""
+
+    @property
+    def is_date(self) -> bool:
+        """Return true when the values are dates, whether or not day and month are known."""
+        return self.is_iso or bool(self.formats)
+
+
+def find_formats(texts: Sequence[str], known: Sequence[str]) -> DateColumn:
+    """Find which formats read all of `texts`, which are not empty."""
+    if not texts:
+        return DateColumn((), is_iso=False, proof="", fault="all cells are empty")
+    if all(_reads(text, None) for text in texts):
+        return DateColumn((), is_iso=True, proof="", fault="")
+    counts = {each: sum(_reads(text, each) for text in texts) for each in known}
+    formats = tuple(each for each, count in counts.items() if count == len(texts))
+    if not formats:
+        return DateColumn((), is_iso=False, proof="", fault=_find_fault(texts, known))
+    partial = [each for each, count in counts.items() if 0 < count < len(texts)]
+    proof = next((text for text in texts for each in partial if not _reads(text, each)), "")
+    return DateColumn(formats, is_iso=False, proof=proof, fault="")
+
+
+def read_date(text: str, date_format: str | None) -> str | None:
+    """Return the ISO form of a date, without its time; None where the format does not read it."""
+    try:
+        return read_day(text, () if date_format is None else (date_format,))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _reads(text: str, date_format: str | None) -> bool:
+    read = read_date(text, date_format)
+    return read is not None and "1990" <= read < "2100"
+
+
+def _find_fault(texts: Sequence[str], known: Sequence[str]) -> str:
+    """Say what the values are that no format reads."""
+    serials = [text for text in texts if _is_serial(text)]
+    if len(serials) == len(texts):
+        return (
+            f"the cells are numbers such as {texts[0]}, days as Excel counts them: format the"
+            " column as a date and save the file again"
+        )
+    others = [text for text in dict.fromkeys(texts) if not any(_reads(text, f) for f in known)]
+    shown = others or list(dict.fromkeys(texts))
+    return f"no one format reads all cells; see {', '.join(map(repr, shown[:_MOST_SHOWN]))}"
+
+
+def _is_serial(text: str) -> bool:
+    return bool(_SERIAL.fullmatch(text)) and _FIRST_SERIAL <= int(text[:5]) <= _LAST_SERIAL

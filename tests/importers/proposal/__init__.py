@@ -1,0 +1,1 @@
+"""The proposal of a mapping: values, layout, fields, YAML."""
