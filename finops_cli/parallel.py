@@ -1,6 +1,7 @@
 """Spreads work over processes or threads and returns the results in input order.
 
-Only a few pieces are in flight at a time, so memory stays flat.
+Only a few pieces are in flight at a time, so memory stays flat. Pieces that come from a stream may
+be waited for: until the next one is there, results are yielded as they get ready.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from queue import SimpleQueue
-from threading import Event, Thread
-from typing import Any, Generic, TypeVar
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from finops_cli.errors import Unfinished
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 AHEAD_PER_THREAD = 8
 """Pieces in flight per thread: a slow piece can hold back this many before threads run idle."""
@@ -24,6 +29,8 @@ P = TypeVar("P")
 R = TypeVar("R")
 AHEAD = 3
 """Pieces in flight per worker: enough to keep it busy, few enough to keep memory flat."""
+Wait = Callable[[int], bool]
+"""Waits for the next piece (true), or until the descriptor can be read (false)."""
 
 
 def in_processes(
@@ -32,12 +39,15 @@ def in_processes(
     workers: int,
     start: Callable[..., None],
     arguments: tuple[Any, ...],
+    *,
+    wait: Wait | None = None,
 ) -> Iterator[R]:
     """Yield `work(piece)` for each piece, in order, computed in worker processes.
 
-    Each process calls `start(*arguments)` first. Raises Unfinished when one dies.
+    Each process calls `start(*arguments)` first. `wait` waits for the next piece; None: pieces are
+    never waited for. Raises Unfinished when a process dies.
     """
-    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
@@ -45,14 +55,10 @@ def in_processes(
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_begin, initargs=(start, arguments)
     )
-    in_flight: deque[Future[R]] = deque()
     try:
-        for piece in pieces:
-            in_flight.append(_submit(pool, work, piece))
-            if len(in_flight) >= workers * AHEAD:
-                yield in_flight.popleft().result()
-        while in_flight:
-            yield in_flight.popleft().result()
+        yield from _in_order(
+            pieces, lambda piece: _submit(pool, work, piece), workers * AHEAD, wait
+        )
     except BrokenProcessPool as error:
         raise Unfinished(
             "a worker process died (out of memory, or killed); what was written so far is whole",
@@ -87,55 +93,110 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-class _Job(Generic[P, R]):
-    """A piece of work in a thread, and its result."""
-
-    def __init__(self, piece: P) -> None:
-        self.piece = piece
-        self.done = Event()
-        self.result: R | None = None
-        self.error: BaseException | None = None
-
-
-def in_threads(work: Callable[[P], R], pieces: Iterable[P], thread_count: int) -> Iterator[R]:
+def in_threads(
+    work: Callable[[P], R],
+    pieces: Iterable[P],
+    thread_count: int,
+    *,
+    wait: Wait | None = None,
+) -> Iterator[R]:
     """Yield `work(piece)` for each piece, in order, computed in threads.
 
-    An error is raised when the turn of its piece comes: earlier results are yielded first.
+    An error is raised when the turn of its piece comes: earlier results are yielded first. `wait`
+    waits for the next piece; None: pieces are never waited for.
     """
-    waiting: SimpleQueue[_Job[P, R] | None] = SimpleQueue()
-    in_flight: deque[_Job[P, R]] = deque()
+    from concurrent.futures import Future
+
+    waiting: SimpleQueue[tuple[P, Future[R]] | None] = SimpleQueue()
     threads = [
         Thread(target=_run_jobs, args=(work, waiting), daemon=True) for _ in range(thread_count)
     ]
     for thread in threads:
         thread.start()
+
+    def start(piece: P) -> Future[R]:
+        job: Future[R] = Future()
+        waiting.put((piece, job))
+        return job
+
     try:
-        for piece in pieces:
-            job: _Job[P, R] = _Job(piece)
-            in_flight.append(job)
-            waiting.put(job)
-            while in_flight and (
-                len(in_flight) >= thread_count * AHEAD_PER_THREAD or in_flight[0].done.is_set()
-            ):
-                yield _result(in_flight.popleft())
-        while in_flight:
-            yield _result(in_flight.popleft())
+        yield from _in_order(pieces, start, thread_count * AHEAD_PER_THREAD, wait)
     finally:
         for _ in threads:
             waiting.put(None)
 
 
-def _run_jobs(work: Callable[[P], R], waiting: SimpleQueue[_Job[P, R] | None]) -> None:
+def _run_jobs(work: Callable[[P], R], waiting: SimpleQueue[tuple[P, Future[R]] | None]) -> None:
     while (job := waiting.get()) is not None:
+        piece, future = job
         try:
-            job.result = work(job.piece)
+            result = work(piece)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that waits for it, never lost
-            job.error = error
-        job.done.set()
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
 
-def _result(job: _Job[P, R]) -> R:
-    job.done.wait()
-    if job.error is not None:
-        raise job.error
-    return job.result  # type: ignore[return-value]  # set unless there is an error
+def _in_order(
+    pieces: Iterable[P], start: Callable[[P], Future[R]], most: int, wait: Wait | None
+) -> Iterator[R]:
+    """Start each piece, and yield the results in order, with up to `most` pieces in flight."""
+    in_flight: deque[Future[R]] = deque()
+    bell = None if wait is None else _Bell()
+    try:
+        source = iter(pieces)
+        while True:
+            while in_flight and (
+                len(in_flight) >= most or _ends_before_next_piece(in_flight[0], wait, bell)
+            ):
+                yield in_flight.popleft().result()
+            try:
+                piece = next(source)
+            except StopIteration:
+                break
+            in_flight.append(start(piece))
+            if bell is not None:
+                in_flight[-1].add_done_callback(bell.ring)
+        while in_flight:
+            yield in_flight.popleft().result()
+    finally:
+        if bell is not None:
+            bell.close()
+
+
+def _ends_before_next_piece(job: Future[Any], wait: Wait | None, bell: _Bell | None) -> bool:
+    """Wait until `job` is done (true) or the next piece is there (false)."""
+    while not job.done():
+        if wait is None or bell is None or wait(bell.descriptor):
+            return False
+        bell.clear()
+    return True
+
+
+class _Bell:
+    """Wakes the thread that waits for a descriptor: each job rings it when it is done."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._other_end = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        os.set_blocking(self._other_end, False)
+        self._lock = Lock()
+        self._is_closed = False
+
+    def ring(self, _: object) -> None:
+        """Make the descriptor readable, from any thread."""
+        with self._lock, suppress(BlockingIOError):
+            if not self._is_closed:  # a closed descriptor may be that of another file by now
+                os.write(self._other_end, b"\0")
+
+    def clear(self) -> None:
+        """Make the descriptor wait again."""
+        with suppress(BlockingIOError):
+            os.read(self.descriptor, 4096)
+
+    def close(self) -> None:
+        """Close the descriptor; later rings do nothing."""
+        with self._lock:
+            self._is_closed = True
+            os.close(self.descriptor)
+            os.close(self._other_end)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finops_cli.commands.clock_options import CalendarOption
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+
+if TYPE_CHECKING:
+    from finops_cli.checking.outputs import Verdict
+    from finops_cli.files.jsonl import Lines
 
 Outputs = Annotated[
     str,
@@ -59,7 +65,7 @@ def check(
     from finops_cli.checking.outputs import check_lines
     from finops_cli.checking.raw_replies import check_raw, refuse_without_replies
     from finops_cli.errors import UsageError
-    from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.calendar_file import open_calendar
@@ -71,15 +77,14 @@ def check(
         raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
     if raw:
         refuse_without_replies(judged)
-    violations: Counter[str] = Counter()
-    good = wrong = 0
+    count = _Count()
     with ExitStack() as stack:
-        lines = (line for line, _ in lines_of(stack.enter_context(reading(judged))))
-        inputs = (
-            None
-            if fails is None
-            else (line for line, _ in lines_of(stack.enter_context(reading(asked))))
-        )
+        sources = [lines_of(stack.enter_context(reading(judged)))]
+        if fails is not None:
+            sources.append(lines_of(stack.enter_context(reading(asked))))
+        lines, inputs = (line for line, _ in sources[0]), None
+        if fails is not None:
+            inputs = (line for line, _ in sources[1])
         if inputs is None:
             verdicts = check_lines(lines, kb)
         else:
@@ -87,22 +92,41 @@ def check(
         if raw:
             verdicts = check_raw(lines, inputs, kb)
         written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))
-        for verdict in verdicts:
-            written.write(encode(verdict))
-            good, wrong = good + verdict.ok, wrong + (not verdict.ok)
-            violations.update(finding.rule for finding in verdict.findings)
+        counted = count.watch(verdicts)
+        write_promptly(written, (encode(each) for each in counted), *sources)
     if not quiet:
-        _print_summary(good, wrong, violations)
-    if wrong:
+        count.print(sources)
+    if count.wrong:
         raise typer.Exit(1)
 
 
-def _print_summary(good: int, wrong: int, violations: Counter[str]) -> None:
-    """Print on stderr how many lines are good, and how often each rule is violated."""
-    from finops_cli.commands.run_summary import render_counts
+@dataclass(slots=True)
+class _Count:
+    """Counts of the verdicts that pass."""
 
-    typer.echo(
-        f"{'checked':<12} {good + wrong:,} lines: {good:,} good, {wrong:,} with findings", err=True
-    )
-    if violations:
-        typer.echo(render_counts("violations", violations), err=True)
+    good: int = 0
+    wrong: int = 0
+    violations: Counter[str] = field(default_factory=Counter)
+
+    def watch(self, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+        """Count each verdict and pass it on."""
+        for verdict in verdicts:
+            self.good += verdict.ok
+            self.wrong += not verdict.ok
+            self.violations.update(finding.rule for finding in verdict.findings)
+            yield verdict
+
+    def print(self, sources: list[Lines]) -> None:
+        """Print on stderr how many lines are good, and how often each rule is violated."""
+        from finops_cli.commands.run_summary import render_counts
+
+        total = self.good + self.wrong
+        typer.echo(
+            f"{'checked':<12} {total:,} lines: {self.good:,} good, {self.wrong:,} with findings",
+            err=True,
+        )
+        if self.violations:
+            typer.echo(render_counts("violations", self.violations), err=True)
+        for source in sources:
+            if source.dropped:
+                typer.echo(render_counts("dropped", source.dropped), err=True)

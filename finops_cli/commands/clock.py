@@ -132,7 +132,8 @@ def of_file(
     quiet: Quiet = False,
 ) -> None:
     """Show the obligations of each fail. The word `file` may be left out."""
-    from finops_cli.files.jsonl import lines_of
+    from finops_cli.commands.run_summary import render_counts
+    from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.pipeline.clock_lines import clock_fails
 
@@ -145,7 +146,8 @@ def of_file(
         file = stack.enter_context(reading(asked))
         if join is not None and join.needs_survey:
             file = _survey(join, file, stack)
-        lines = (line for line, _ in lines_of(file))
+        source_lines = lines_of(file)
+        lines = (line for line, _ in source_lines)
         fails = count.watch(clock_fails(lines, policy, join, explain))
         on_terminal = _is_terminal(output)
         parts = _render(chosen, fails, policy, within, on_terminal)
@@ -154,9 +156,11 @@ def of_file(
         inputs = [asked, history, events, calendar, *(threshold_lists or ())]
         inputs += kb_dir_of(context).glob("*.toml")
         written = stack.enter_context(writing(path_or_standard(output), inputs))
-        written.writelines(parts)
+        write_promptly(written, parts, source_lines)
     if not quiet and (chosen != "agenda" or count.rejected == count.lines):
         typer.echo(count.render(), err=True)
+    if source_lines.dropped and not quiet:
+        typer.echo(render_counts("dropped", source_lines.dropped), err=True)
     if join is not None and not quiet:
         _report_unused(join.list_unused())
     count.refuse_without_moment()

@@ -28,6 +28,7 @@ def render_summary(run: RunSummary) -> str:
         ("warnings", _format_counts(run.warnings, _most_first(run.warnings))),
         ("derived", _format_counts(run.derived, _most_first(run.derived))),
         ("assumed", _format_counts(run.assumed, _most_first(run.assumed))),
+        ("dropped", _format_counts(run.dropped, _most_first(run.dropped))),
         ("rejected for", _format_counts(run.problems, _most_first(run.problems))),
     ]
     if run.problems:

@@ -1,16 +1,166 @@
-"""Reads a blotter in batches of lines; no line takes more memory than the limit of a line."""
+"""Reads lines from a file or a stream; no line takes more memory than the limit of a line.
+
+A stream, such as a pipe, may keep its reader waiting. `Lines` and `Batches` know whether the next
+line is there, so that everything that has come can be answered before they wait.
+"""
 
 from __future__ import annotations
 
 import codecs
+import os
+import select
+import stat
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from contextlib import ExitStack
+from time import sleep
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
 
+if TYPE_CHECKING:
+    from io import BufferedReader
+
 BATCH_LINES = 256
 BATCH_BYTES = 1024 * 1024
+_READ_BYTES = 64 * 1024
+_KEPT_BYTES = limits.LINE_BYTES + 8
+"""The part of a line that is kept: over the limit, also after its marks are dropped."""
+_PAUSE_SECONDS = 0.02
+RECORD_SEPARATOR = b"\x1e"
+"""The mark that RFC 7464 puts before each object of a JSON text sequence."""
+_MARKS = {"record separators": RECORD_SEPARATOR, "byte-order marks": codecs.BOM_UTF8}
+_UNUSUAL = frozenset(mark[0] for mark in _MARKS.values()) | frozenset(b" \t\r\x0b\x0c")
+"""The first bytes of lines that may be blank or begin with a mark."""
+
+
+class Lines(Iterator[tuple[bytes, int]]):
+    """The lines of a source without their newlines, each with its length in the input in bytes.
+
+    A line over the limit is cut just after it. Marks before an object are dropped and counted.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self.dropped: Counter[str] = Counter()
+        """The marks before objects that were dropped, by kind."""
+        self.blank = 0
+        """The lines so far that hold nothing."""
+        self._source = cast("BufferedReader", source)
+        self._stream = _stream_of(source)
+        self._can_poll = self._stream is not None
+        self._complete: deque[tuple[bytes, int]] = deque()
+        self._rest = bytearray()
+        self._rest_bytes = 0
+        self._is_first = True
+        self._ended = False
+
+    def __next__(self) -> tuple[bytes, int]:
+        while not self._complete:
+            if self._ended:
+                raise StopIteration
+            self._read()
+        line, consumed = self._complete.popleft()
+        if not line or line[0] in _UNUSUAL or self._is_first:
+            line = self._drop_marks(line)
+        return line, consumed
+
+    @property
+    def may_wait(self) -> bool:
+        """Return true for a pipe or a terminal; a file is never waited for."""
+        return self._stream is not None
+
+    def has_next_now(self) -> bool:
+        """Return true if the next line, or the end, is there without waiting."""
+        while not self._complete and not self._ended:
+            if self._stream is not None and not self._is_readable(self._stream):
+                return False
+            self._read()
+        return True
+
+    def wait(self, bell: int) -> bool:
+        """Wait for the next line or the end (true), or until `bell` can be read (false)."""
+        while not self.has_next_now():
+            if self._stream is None or not self._can_poll:
+                sleep(_PAUSE_SECONDS)
+                return False
+            if self._stream not in select.select([self._stream, bell], [], [])[0]:
+                return False
+        return True
+
+    def _is_readable(self, stream: int) -> bool:
+        """Return true if a read does not wait; false also where the system cannot tell."""
+        if self._can_poll:
+            try:
+                return bool(select.select([stream], [], [], 0)[0])
+            except (OSError, ValueError):  # Windows polls sockets only
+                self._can_poll = False
+        return False
+
+    def _read(self) -> None:
+        """Read what is there, and wait where nothing is."""
+        chunk = self._source.read1(_READ_BYTES)
+        *pieces, last = chunk.split(b"\n")
+        for piece in pieces:
+            if self._rest_bytes:
+                self._keep(piece)
+                self._complete.append((bytes(self._rest), self._rest_bytes + 1))
+                self._rest.clear()
+                self._rest_bytes = 0
+            else:
+                self._complete.append((piece, len(piece) + 1))
+        self._keep(last)
+        if not chunk:
+            self._ended = True
+            if self._rest_bytes:
+                self._complete.append((bytes(self._rest), self._rest_bytes))
+
+    def _keep(self, piece: bytes) -> None:
+        self._rest += piece[: _KEPT_BYTES - len(self._rest)]
+        self._rest_bytes += len(piece)
+
+    def _drop_marks(self, line: bytes) -> bytes:
+        """Drop the marks before an object, and the byte-order mark of a whole text."""
+        found: Counter[str] = Counter()
+        rest, before = line, b""
+        while rest != before:
+            before = rest
+            for name, mark in _MARKS.items():
+                if rest.startswith(mark):
+                    rest = rest[len(mark) :]
+                    found[name] += 1
+        is_blank = not rest or rest.isspace()
+        self.blank += is_blank
+        if found and rest.lstrip().startswith(b"{"):
+            self.dropped += found
+        elif self._is_first and line.startswith(codecs.BOM_UTF8):
+            rest = line.removeprefix(codecs.BOM_UTF8)
+        elif not is_blank:
+            rest = line
+        self._is_first = False
+        return rest
+
+
+def lines_of(source: BinaryIO) -> Lines:
+    """Read the lines of `source`."""
+    return Lines(source)
+
+
+def write_promptly(output: BinaryIO, parts: Iterable[bytes], *sources: Lines) -> None:
+    """Write the answers to the lines of `sources`, and flush them before a source is waited for."""
+    for part in parts:
+        output.write(part)
+        if not all(source.has_next_now() for source in sources):
+            output.flush()
+
+
+def _stream_of(source: BinaryIO) -> int | None:
+    """Return the descriptor of a stream that may keep its reader waiting; None for a file."""
+    try:
+        descriptor = source.fileno()
+        return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
+    except (OSError, AttributeError):  # data in memory, or unpacked from a file
+        return None
 
 
 InputLine = bytes | Damage
@@ -28,44 +178,69 @@ class Batch(NamedTuple):
     end: int
 
 
-def batches(source: BinaryIO, skip: int = 0, at_most: int = BATCH_LINES) -> Iterator[Batch]:
-    """Yield the lines of `source` after the first `skip`, without their newlines.
+class Batches(Iterator[Batch]):
+    """Lines after the first `skip`, each with its length in the input in bytes, in batches.
 
-    A line over the limit is cut just after it.
+    A batch has up to `at_most` lines. It ends early where the next line would have to be waited
+    for. `opened` is closed after the last batch.
     """
-    return group(lines_of(source), skip, at_most)
+
+    def __init__(
+        self,
+        given: Iterable[tuple[InputLine, int]],
+        skip: int = 0,
+        at_most: int = BATCH_LINES,
+        opened: ExitStack | None = None,
+    ) -> None:
+        self.lines = given if isinstance(given, Lines) else None
+        """The lines of a file or a stream; None for lines that are made of rows."""
+        self._given = iter(given)
+        self._skip = skip
+        self._at_most = at_most
+        self._opened = opened or ExitStack()
+        self._number = 0
+        self._end = 0
+
+    def __next__(self) -> Batch:
+        self._pass_over()
+        lines: list[InputLine] = []
+        size = 0
+        for line, consumed in self._given:
+            lines.append(line)
+            size += len(line) if isinstance(line, bytes) else 0
+            self._end += consumed
+            if len(lines) >= self._at_most or size >= BATCH_BYTES or not self.has_next_now():
+                break
+        if not lines:
+            self._opened.close()
+            raise StopIteration
+        self._number += len(lines)
+        return Batch(self._number - len(lines) + 1, lines, self._end)
+
+    @property
+    def may_wait(self) -> bool:
+        """Return true for a pipe or a terminal; a file is never waited for."""
+        return self.lines is not None and self.lines.may_wait
+
+    def has_next_now(self) -> bool:
+        """Return true if the next batch, or the end, is there without waiting."""
+        return self.lines is None or self.lines.has_next_now()
+
+    def wait(self, bell: int) -> bool:
+        """Wait for the next batch or the end (true), or until `bell` can be read (false)."""
+        return self.lines is None or self.lines.wait(bell)
+
+    def _pass_over(self) -> None:
+        while self._number < self._skip:
+            found = next(self._given, None)
+            if found is None:
+                return
+            self._number += 1
+            self._end += found[1]
 
 
 def group(
     given: Iterable[tuple[InputLine, int]], skip: int = 0, at_most: int = BATCH_LINES
-) -> Iterator[Batch]:
+) -> Batches:
     """Put lines, each with its length in the input in bytes, into batches."""
-    lines: list[InputLine] = []
-    first, size, end = skip + 1, 0, 0
-    for number, (line, consumed) in enumerate(given, start=1):
-        end += consumed
-        if number <= skip:
-            continue
-        lines.append(line)
-        size += len(line) if isinstance(line, bytes) else 0
-        if len(lines) >= at_most or size >= BATCH_BYTES:
-            yield Batch(first, lines, end)
-            lines, first, size = [], number + 1, 0
-    if lines:
-        yield Batch(first, lines, end)
-
-
-def lines_of(source: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield each line without its newline, and its length in the input in bytes."""
-    bound = limits.LINE_BYTES + 2
-    line = source.readline(bound)
-    bom = len(codecs.BOM_UTF8) if line.startswith(codecs.BOM_UTF8) else 0
-    while line:
-        consumed = len(line)
-        piece = line
-        while len(piece) == bound and not piece.endswith(b"\n"):
-            piece = source.readline(bound)
-            consumed += len(piece)
-        yield (line[bom:-1] if line.endswith(b"\n") else line[bom:]), consumed
-        bom = 0
-        line = source.readline(bound)
+    return Batches(given, skip, at_most)

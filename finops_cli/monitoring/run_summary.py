@@ -69,6 +69,11 @@ class RunSummary:
     assumed: Counter[str] = field(default_factory=Counter)
     """Lines by the facts that were assumed."""
 
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Marks before the objects of the input that were dropped, by kind; only of a whole run."""
+    blank: int = 0
+    """Input lines that hold nothing; only of a whole run."""
+
     def add(self, other: RunSummary, sign: int = 1) -> None:
         """Add the counts of `other`, or subtract them (`sign` -1)."""
         for name in _COUNTERS:
@@ -82,6 +87,11 @@ class RunSummary:
     def lines(self) -> int:
         """Return the number of lines."""
         return self.statuses.total()
+
+    @property
+    def records(self) -> int:
+        """Return the number of lines that hold something."""
+        return self.lines - self.blank
 
     @property
     def all_verified(self) -> bool:

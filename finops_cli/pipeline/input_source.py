@@ -6,13 +6,13 @@ A row that gives no record is a Damage in its place: each item has one output li
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from finops_cli.errors import UsageError
-from finops_cli.files.jsonl import Batch, InputLine, batches, lines_of
+from finops_cli.files.jsonl import Batch, Batches, InputLine, lines_of
 from finops_cli.files.recognise import FileKind, Recognised, open_content, recognise_head
 from finops_cli.files.safe_io import reading
 from finops_cli.files.unpacking import packing_of
@@ -80,13 +80,13 @@ class JsonLines:
         """No further files."""
         return ()
 
-    def batches(self, skip: int, at_most: int) -> Iterator[Batch]:
-        """Yield the lines after the first `skip`.
+    def batches(self, skip: int, at_most: int) -> Batches:
+        """Yield the lines after the first `skip`; those of a stream as they come.
 
         Raises UsageError where a pipe brings another kind of file.
         """
-        with self._open() as file:
-            yield from batches(file, skip, at_most)
+        opened = ExitStack()
+        return Batches(lines_of(opened.enter_context(self._open())), skip, at_most, opened)
 
     def lines(self) -> Generator[InputLine, None, None]:
         """Yield every line, without its newline."""

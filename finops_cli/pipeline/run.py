@@ -13,7 +13,7 @@ import msgspec
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.files.jsonl import BATCH_LINES, InputLine
+from finops_cli.files.jsonl import BATCH_LINES, Batches, InputLine
 from finops_cli.files.safe_io import (
     lock,
     name_full_disk,
@@ -66,24 +66,23 @@ def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
     summary = RunSummary()
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
-        skip = 0
         note = _fingerprint(config, pipeline)
+        at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
         if config.output is None or note is None:
+            # a pipe that brings another kind of file is refused before an output is emptied
+            batches = config.input.batches(0, at_most)
             output = stack.enter_context(writing(config.output, read_files(config)))
         else:
             output = stack.enter_context(_locked(config.output))
             skip = _resume_or_start(config, output, note, pipeline, seen, summary)
             on_batch(summary, 0)
-        for result in process_lines(
-            config.input.batches(skip, 1 if pipeline.backend.concurrency else BATCH_LINES),
-            pipeline,
-            config.pipeline,
-            config.workers,
-            seen,
-        ):
+            batches = config.input.batches(skip, at_most)
+        for result in process_lines(batches, pipeline, config.pipeline, config.workers, seen):
             output.write(b"".join(result.lines))  # one system call a batch
             output.flush()
             summary.add(result.summary)
+            if isinstance(batches, Batches) and batches.lines is not None:
+                summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
             on_batch(summary, result.end)
         if config.output is not None and note is not None:
             resume.write_note(config.output, note, complete=True)

@@ -11,18 +11,17 @@ import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial as partial_call
-from itertools import islice
 from pathlib import Path
 
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
-from finops_cli.files.jsonl import Batch, InputLine
+from finops_cli.files.jsonl import Batch, Batches, InputLine
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
 from finops_cli.monitoring.run_summary import RunSummary
-from finops_cli.parallel import in_threads
+from finops_cli.parallel import Wait, in_threads
 from finops_cli.pipeline.clock import ClockConfig
 from finops_cli.pipeline.output import Line, encode, read_line
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline, ProcessedLine
@@ -142,7 +141,14 @@ def _process_in_workers(
 ) -> Iterator[BatchResult]:
     from finops_cli.parallel import in_processes
 
-    return in_processes(_process_here, batches, workers, _open_pipeline, (config,))
+    return in_processes(
+        _process_here, batches, workers, _open_pipeline, (config,), wait=_wait_of(batches)
+    )
+
+
+def _wait_of(batches: Iterable[Batch]) -> Wait | None:
+    """Return what waits for the next batch; None where batches are never waited for."""
+    return batches.wait if isinstance(batches, Batches) and batches.may_wait else None
 
 
 _pipeline_of_this_process: Pipeline
@@ -166,7 +172,7 @@ def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterato
     for model in pipeline.models:
         backend.prepare(model)
     if backend.must_alternate and len(pipeline.models) > 1:
-        yield from _alternate(iter(batches), pipeline)
+        yield from _alternate(batches, pipeline)
     else:
         yield from in_threads(
             lambda batch: _collect(
@@ -176,13 +182,14 @@ def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterato
             ),
             batches,
             backend.concurrency,
+            wait=_wait_of(batches),
         )
 
 
-def _alternate(batches: Iterator[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
+def _alternate(batches: Iterable[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
     """Process a group of batches in one stage before the next: each change loads a model."""
     backend, sequence = pipeline.backend, pipeline.sequence
-    while group := list(islice(batches, pipeline.kb.models.alternation_batch)):
+    for group in _groups(batches, pipeline.kb.models.alternation_batch):
         _prepare(backend, sequence.first_model)
         partial = list(
             in_threads(lambda batch: _begin(batch, pipeline), group, backend.concurrency)
@@ -198,6 +205,19 @@ def _alternate(batches: Iterator[Batch], pipeline: Pipeline) -> Iterator[BatchRe
             zip(group, partial, strict=True),
             backend.concurrency,
         )
+
+
+def _groups(batches: Iterable[Batch], most: int) -> Iterator[list[Batch]]:
+    """Yield up to `most` batches at a time, fewer where the next would have to be waited for."""
+    group: list[Batch] = []
+    for batch in batches:
+        group.append(batch)
+        must_wait = isinstance(batches, Batches) and not batches.has_next_now()
+        if len(group) >= most or must_wait:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _prepare(backend: Backend, model: StageName | None) -> None:
