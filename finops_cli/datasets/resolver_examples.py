@@ -19,7 +19,9 @@ from finops_cli.domain.fail import CorporateAction, FailRecord, Ftr, Inventory, 
 from finops_cli.domain.money import Percent, RatePercent, Usd
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.contradictions import find_contradictions
 from finops_cli.rules.deadlines import deadline_days
+from finops_cli.rules.derivation import coverage_pct
 from finops_cli.rules.handoff import handoff
 from finops_cli.rules.triage import triage
 
@@ -61,7 +63,7 @@ def cases(
     counts: tuple[int, int] | None = None,
     changed: Callable[[FailRecord], FailRecord] = lambda fail: fail,
 ) -> Iterator[ResolverInput]:
-    """Yield cases for example `index` without end.
+    """Yield cases for example `index` without end. No fail contradicts itself (kb: `input.*`).
 
     `datasets.splits.first_in_split` takes the first that belongs to the right split.
 
@@ -73,9 +75,10 @@ def cases(
     draw, rules = rng(seed, "resolver", index), kb.datasets.ftr_tiers
     least, most = counts or (rules[f"{tier}_min_ftrs"], rules[f"{tier}_max_ftrs"])
     while True:
-        fail = changed(
-            _fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", kb, draw)
-        )
+        drawn = _fail(scenario, draw.randint(least, most), f"R-{seed}-{index:08d}", kb, draw)
+        if find_contradictions(drawn, kb):
+            continue
+        fail = changed(drawn)
         case = handoff(fail, triage(fail, kb), kb)
         if isinstance(case, ResolverInput):
             has_age = draw.random() < 0.7 or scenario in ("parallel", "cross_date", "depot")
@@ -102,7 +105,7 @@ def _fail(
         cns_position=-shares.owed if in_cns else None,
         cns_direction="FTD" if in_cns else "N_A",
         reg_sho_threshold=threshold,
-        inventory_coverage_pct=coverage(shares.box, shares.owed),
+        inventory_coverage_pct=Percent(coverage_pct(shares.box, shares.owed)),
         cp_fail_rate_pct=RatePercent(tidy(draw.randint(1, 80) * _TENTH)),
         awaiting_street_receipt=scenario == "b2b_notice",
         corporate_action=_event(draw) if scenario == "ca_spo" else None,
@@ -175,11 +178,6 @@ def _inventory(
         depot_qty=shares.depot,
         depot_transit_days=transit,
     )
-
-
-def coverage(box: int, owed: int) -> Percent:
-    """Compute the percentage of the shares owed that the free box covers, to a tenth."""
-    return Percent(tidy((Decimal(box * 100) / owed).quantize(_TENTH)))
 
 
 def _event(draw: random.Random) -> CorporateAction:

@@ -20,6 +20,7 @@ from finops_cli.domain.enums import Category, Direction, RegShoStatus, Side
 from finops_cli.domain.fail import CorporateAction, FailRecord
 from finops_cli.domain.money import Percent, RatePercent, Usd
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.contradictions import find_contradictions
 from finops_cli.rules.deadlines import regulatory_state
 
 Profile = Literal["coverage", "market"]
@@ -31,9 +32,9 @@ Profile = Literal["coverage", "market"]
 _CENT, _WHOLE = Decimal("0.01"), Decimal(1)
 _OLDEST_DAYS, _HIGHEST_USD, _HIGHEST_RATE, _HIGHEST_COVERAGE = 40, 60_000_000, 30, 250
 """The ends of the open bands in generated data. No rule depends on them."""
-_DELIVERS, _IN_CNS = 0.35, 0.4
+_DELIVERS, _IN_CNS = 0.35, 0.8
 """Proportions of records: obligations to deliver where no Reg SHO state asks for one, and
-corporate actions and disputes that are in CNS.
+corporate actions and disputes in CNS, of those in an eligible security, which are half of them.
 """
 _LOG_PRICE = 3.5
 """The natural logarithm of the median share price, about 33 dollars."""
@@ -91,14 +92,16 @@ def deal(index: int, seed: int, kb: KnowledgeBase) -> Dealt:
 
 
 def fails(index: int, seed: int, kb: KnowledgeBase, profile: Profile) -> Iterator[FailRecord]:
-    """Yield records for example `index` without end.
+    """Yield records for example `index` without end. None contradicts itself (kb: `input.*`).
 
     `datasets.splits.first_in_split` takes the first that belongs to the right split.
     """
     asked = deal(index, seed, kb)
     draw = rng(seed, f"triage {profile}", index)
     while True:
-        yield _record(asked, index, seed, kb, profile, draw)
+        record = _record(asked, index, seed, kb, profile, draw)
+        if not find_contradictions(record, kb):
+            yield record
 
 
 def _record(
@@ -141,7 +144,9 @@ def _direction(dealt: Dealt, profile: Profile, draw: random.Random) -> tuple[Dir
     """Draw direction and side. Only an obligation to deliver has a Reg SHO state."""
     owes = draw.random() < (_DELIVERS if dealt.state == "NONE" or profile == "market" else 1)
     if dealt.category == "CNS_FAIL" or (
-        dealt.category in ("CA_EVENT", "DK_DISPUTE") and draw.random() < _IN_CNS
+        dealt.category in ("CA_EVENT", "DK_DISPUTE")
+        and draw.random() < _IN_CNS
+        and not dealt.not_cns_eligible
     ):
         return ("FTD", "Sell") if owes else ("FTR", "Buy")
     return "N_A", "Sell" if owes else "Buy"

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from finops_cli.datasets.resolver_examples import coverage
 from finops_cli.datasets.triage_examples import tidy
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory, RelatedFail
-from finops_cli.domain.money import Usd
+from finops_cli.domain.money import Percent, Usd
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.derivation import coverage_pct
 
 LOTS = (10, 100, 100, 100, 500, 1_000, 1_000, 5_000)
 """Sizes of a lot, in shares. 100 is the round lot of most US equities (Reg NMS, Rule 600)."""
@@ -56,7 +56,7 @@ def round_fail_to_lots(fail: FailRecord, kb: KnowledgeBase, draw: random.Random)
         fail,
         qty=qty,
         cns_position=None if fail.cns_position is None else -qty,
-        inventory_coverage_pct=coverage(held.box_qty, qty),
+        inventory_coverage_pct=Percent(coverage_pct(held.box_qty, qty)),
         inventory=held,
         ftrs=() if draw.random() < _WITHOUT_RECEIPTS else _round_all(fail.ftrs, lot),
         related_fails=_round_all(fail.related_fails, lot),
