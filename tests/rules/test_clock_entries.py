@@ -26,7 +26,7 @@ SPECIFIED = {
 }
 NOT_CONFIRMED = {
     *("sho204c", "sho204d", "sho204e", "sho204f", "sho204t", "nscc_buyin", "fails_charge"),
-    *("15c3_3d2", "15c3_3d3", "eras", "cycles", "treasury_issuers"),
+    *("15c3_3d2", "15c3_3d3", "eras", "cycles"),
 }
 """Entries with a part that is from memory: the list for counsel."""
 

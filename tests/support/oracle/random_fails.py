@@ -202,18 +202,23 @@ def _optional_fields(rng: Random, qty: int) -> dict[str, Any]:
     return {name: value for name, (chance, value) in fields.items() if rng.random() < chance}
 
 
+SIDES = {"FTD": ("Sell",), "FTR": ("Buy",), "N_A": ("Buy", "Sell")}
+"""The sides that a record of each direction can have (domain, 9)."""
+
+
 def random_fail(rng: Random, fail_id: str) -> dict[str, Any]:
     """One fail record; every optional field is sometimes absent, sometimes null."""
     qty = shares(rng)
+    direction = rng.choice(tuple(SIDES))
     fail: dict[str, Any] = {
         "fail_id": fail_id,
         "cusip": cusip(rng),
-        "side": rng.choice(("Buy", "Sell")),
+        "side": rng.choice(SIDES[direction]),
         "qty": qty,
         "counterparty": dtc(rng),
         "age_days": rng.choice((*range(21), 0, 3, 4, 5, 6, 7, 9, 10, 12, 13, 14)),
         "market_value": rng.choice(AMOUNTS_IN_WORDS) if rng.random() < 0.2 else rng.choice(AMOUNTS),
-        "cns_direction": rng.choice(("FTD", "FTR", "N_A")),
+        "cns_direction": direction,
         "reg_sho_threshold": rng.random() < 0.35,
         "inventory_coverage_pct": rng.choice(COVERAGES),
         "cp_fail_rate_pct": rng.choice(CP_RATES),
