@@ -1,4 +1,4 @@
-"""Seeded histories keep the properties of section 18, as the oracle computes them."""
+"""Seeded histories keep the properties of section 18; the first row dates from S."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+import finops_cli
 from tests.support.oracle.clock import calendar as cal
 from tests.support.oracle.clock import clock_block
 from tests.support.oracle.clock.histories import random_record
+from tests.support.records import a_fail
 
 SEEDS = range(400)
 Block = dict[str, Any]
@@ -133,3 +135,39 @@ def test_later_as_of_never_mends_a_breach(blocks: list[tuple[Block, str, Block]]
         for item in of_204(block):
             if item["state"] == "breached":
                 assert (item["lot"], item["holder"]) in states, record["fail_id"]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "settlement", "row", "lots"),
+    [
+        ("2026-11-18", "2026-11-16", {"qty": 800}, [("2026-11-16", 800)]),
+        (
+            "2026-11-18",
+            "2026-11-16",
+            {"qty": 800, "open_qty": 500},
+            [("2026-11-16", 500), ("2026-11-17", 300)],
+        ),
+        ("2026-11-18", "2026-11-16", {"qty": 300, "open_qty": 500}, [("2026-11-16", 300)]),
+        (
+            "2026-11-18",
+            "2026-11-16",
+            {"qty": 500, "open_qty": 500, "new": 200},
+            [("2026-11-16", 300), ("2026-11-17", 200)],
+        ),
+        ("2026-11-18", "2026-11-16", {"qty": 800, "open_qty": 0}, [("2026-11-17", 800)]),
+        ("2026-11-18", "2026-11-17", {"qty": 800, "open_qty": 0}, [("2026-11-17", 800)]),
+        ("2026-11-17T12:00", "2026-11-16", {"qty": 0, "open_qty": 500}, [("2026-11-16", 500)]),
+    ],
+)
+def test_first_row_with_a_snapshot_dates_its_lots(
+    as_of: str, settlement: str, row: Block, lots: list[tuple[str, int]]
+) -> None:
+    """Rule: what the snapshot of the first row shows dates from the settlement date, and the rest
+    from the day; the second implementation agrees.
+    """
+    facts = {"settlement_date": settlement, "fail_history": [{"date": "2026-11-17", **row}]}
+    record = a_fail(qty=1000, clock_facts=facts)
+    found = finops_cli.compute_clock(record, as_of=as_of)
+    assert [(lot.settlement_date, lot.qty) for lot in found.lots] == lots
+    expected = clock_block(record, as_of)
+    assert [(lot["settlement_date"], lot["qty"]) for lot in expected["lots"]] == lots
