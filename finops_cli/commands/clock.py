@@ -103,7 +103,17 @@ ThresholdLists = Annotated[
     typer.Option(
         "--threshold-list",
         metavar="FILE",
-        help="Threshold list of one day, with the date in its name. Repeat it for each day.",
+        help="Reg SHO threshold list of Nasdaq, NYSE, Cboe, OCC or FINRA, joined by symbol. Give"
+        " the option once for each list; those of one day are united.",
+    ),
+]
+ListDate = Annotated[
+    str | None,
+    typer.Option(
+        "--list-date",
+        metavar="DATE",
+        help="Day of the threshold lists that have a date neither in their last line nor in their"
+        " name.",
     ),
 ]
 Explain = Annotated[
@@ -128,6 +138,7 @@ def of_file(
     history: History = None,
     events: Events = None,
     threshold_lists: ThresholdLists = None,
+    list_date: ListDate = None,
     explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
@@ -139,7 +150,7 @@ def of_file(
 
     chosen = _choose_format(format_, output)
     policy, _ = open_clock(context, as_of, calendar)
-    join = _open_join(history, events, threshold_lists)
+    join = _open_join(history, events, threshold_lists, list_date)
     count = _Count()
     asked = path_or_standard(source)
     with ExitStack() as stack:
@@ -163,6 +174,9 @@ def of_file(
         typer.echo(render_counts("dropped", source_lines.dropped), err=True)
     if join is not None and not quiet:
         _report_unused(join.list_unused())
+        lists = join.describe_lists()
+        if lists is not None:
+            typer.echo(f"{lists.file}: {lists.text}", err=True)
     count.refuse_without_moment()
     if count.breached or count.rejected:
         raise typer.Exit(1)
@@ -183,13 +197,19 @@ def _is_terminal(output: str | None) -> bool:
 
 
 def _open_join(
-    history: Path | None, events: Path | None, threshold_lists: list[Path] | None
+    history: Path | None,
+    events: Path | None,
+    threshold_lists: list[Path] | None,
+    list_date: str | None,
 ) -> FileJoin | None:
-    if history is None and events is None and not threshold_lists:
+    if history is None and events is None and not threshold_lists and list_date is None:
         return None
     from finops_cli.importers.clock_files import FileJoin
 
-    return FileJoin(history, events, threshold_lists or [])
+    join = FileJoin(history, events, threshold_lists or [], list_date)
+    for note in join.notes:
+        typer.echo(f"{note.file}: {note.text}", err=True)
+    return join
 
 
 def _survey(join: FileJoin, file: BinaryIO, stack: ExitStack) -> BinaryIO:

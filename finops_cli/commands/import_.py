@@ -33,7 +33,9 @@ _PCT = "PCT"
 Files = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE", help="Fails-to-deliver files of the SEC, unzipped, in any order."
+        metavar="FILE",
+        help="Fails-to-deliver files of the SEC, in any order: text, .zip or .gz, one or several in"
+        " a file.",
     ),
 ]
 ThresholdList = Annotated[
@@ -42,7 +44,17 @@ ThresholdList = Annotated[
         "--threshold-list",
         metavar="FILE",
         help="Reg SHO threshold list of Nasdaq, NYSE, Cboe, OCC or FINRA, joined by symbol. Give"
-        " the option once for each day; the name of a file has its date, YYYYMMDD.",
+        " the option once for each list: those of one day are united, and a day without one takes"
+        " the latest earlier list.",
+    ),
+]
+ListDate = Annotated[
+    Optional[str],  # noqa: UP045 - the same
+    typer.Option(
+        "--list-date",
+        metavar="DATE",
+        help="Day of the threshold lists that have a date neither in their last line nor in their"
+        " name.",
     ),
 ]
 History = Annotated[
@@ -122,6 +134,7 @@ PriceIfMissing = Annotated[
 def sec_fails(
     files: Files,
     threshold_list: ThresholdList = None,
+    list_date: ListDate = None,
     output: Output = None,
     as_of: AsOf = None,
     every_day: EveryDay = False,
@@ -157,7 +170,7 @@ def sec_fails(
     )
     lists = threshold_list or []
     _write(
-        import_sec_fails(files, assumptions, Choice(as_of, every_day, history), lists),
+        import_sec_fails(files, assumptions, Choice(as_of, every_day, history), lists, list_date),
         output,
         [*files, *lists],
         quiet,
@@ -232,7 +245,7 @@ def _write(
     """Write records to the output and damage to stderr; exit with 1 if there was damage."""
     from finops_cli.domain.finding import Damage
     from finops_cli.files.safe_io import writing_whole
-    from finops_cli.importers.stream import FileRead, Gap, TableNotes
+    from finops_cli.importers.stream import FileRead, Gap, Note, TableNotes
 
     records = rows = files = damaged = 0
     with writing_whole(path_or_standard(output), sources) as out:
@@ -253,6 +266,9 @@ def _write(
             elif isinstance(item, TableNotes) and not quiet:
                 for note in item.notes:
                     typer.echo(f"{item.file}: {note}", err=True)
+            elif isinstance(item, Note):
+                if not (quiet and item.is_summary):
+                    typer.echo(f"{item.file}: {item.text}", err=True)
             elif isinstance(item, FileRead):
                 rows, files = rows + item.rows, files + 1
     if not quiet:

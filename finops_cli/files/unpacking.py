@@ -55,11 +55,7 @@ def only_member(path: Path) -> zipfile.ZipInfo:
 
     Raises UsageError for an archive without files, with several or with an encrypted one.
     """
-    members = [
-        each
-        for each in zip_members(path)
-        if not each.filename.startswith(_UNWANTED) and not each.filename.endswith(_UNWANTED)
-    ]
+    members = wanted_members(path)
     if len(members) != 1:
         names = [printable(each.filename) for each in members[: limits.PROBLEMS]]
         more = len(members) - len(names)
@@ -71,17 +67,33 @@ def only_member(path: Path) -> zipfile.ZipInfo:
             f"unpack it (unzip {path}) and give one of its files" if members else "give a file",
         )
     [member] = members
+    refuse_encrypted(path, member)
+    return member
+
+
+def wanted_members(path: Path) -> list[zipfile.ZipInfo]:
+    """List the members of an archive without those that archive programs add by themselves."""
+    return [
+        each
+        for each in zip_members(path)
+        if not each.filename.startswith(_UNWANTED) and not each.filename.endswith(_UNWANTED)
+    ]
+
+
+def refuse_encrypted(path: Path, member: zipfile.ZipInfo) -> None:
+    """Raise UsageError for a member that needs a password."""
     if member.flag_bits & _ENCRYPTED:
         raise UsageError(
             f"{path}: {printable(member.filename)} is encrypted with a password",
             f"unpack it with the password (unzip {path}), and give the file",
         )
-    return member
 
 
 @contextmanager
-def unpacked(path: Path, packing: Packing | None) -> Iterator[BinaryIO]:
-    """Open the content of `path` as a stream.
+def unpacked(
+    path: Path, packing: Packing | None, member: zipfile.ZipInfo | None = None
+) -> Iterator[BinaryIO]:
+    """Open the content of `path` as a stream; of an archive the `member`, or its only file.
 
     Reading raises Unfinished where the packed data is damaged, cut off or a decompression bomb.
     """
@@ -94,7 +106,7 @@ def unpacked(path: Path, packing: Packing | None) -> Iterator[BinaryIO]:
             packed_bytes = path.stat().st_size
             raw = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(path)))
         else:
-            member = only_member(path)
+            member = member or only_member(path)
             packed_bytes = member.compress_size
             archive = stack.enter_context(zipfile.ZipFile(path))
             try:

@@ -27,6 +27,7 @@ from finops_cli.importers.cells import whole
 from finops_cli.importers.named_rows import KEYS, Key, NamedRows, read_named_rows
 from finops_cli.importers.named_series import Series, refuse, survey, symbol_of
 from finops_cli.importers.row_files import Column, RowLayout
+from finops_cli.importers.stream import Note
 from finops_cli.importers.threshold_days import ThresholdLists
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
@@ -54,15 +55,24 @@ class FileJoin:
     """The files of one call of `finops clock`, which it joins to each record."""
 
     def __init__(
-        self, history: Path | None, events: Path | None, lists: Sequence[Path] = ()
+        self,
+        history: Path | None,
+        events: Path | None,
+        lists: Sequence[Path] = (),
+        list_date: str | None = None,
     ) -> None:
         """Read the files. Raises UsageError, also for a damaged line of a threshold list."""
         self._history = None if history is None else read_history(history)
         self._events = None if events is None else read_events(events)
-        self._lists = ThresholdLists()
-        for damage in self._lists.read(lists):
+        self._lists = ThresholdLists(list_date)
+        self.notes: list[Note] = []
+        """What was tolerated or assumed in the threshold lists."""
+        for item in self._lists.read(lists):
+            if isinstance(item, Note):
+                self.notes.append(item)
+                continue
             raise UsageError(
-                f"{damage.file}:{damage.line}: {damage.problems[0].message}", "correct the line"
+                f"{item.file}:{item.line}: {item.problems[0].message}", "correct the line"
             )
 
     @property
@@ -77,6 +87,10 @@ class FileJoin:
     def __call__(self, record: FailRecord) -> FailRecord | Problem:
         """Join the files to `record`."""
         return join(record, self._history, self._events, self._lists)
+
+    def describe_lists(self) -> Note | None:
+        """Say how many securities of the threshold lists no record has; None without a list."""
+        return self._lists.describe()
 
     def list_unused(self) -> list[str]:
         """List the names in the files that no record so far has."""

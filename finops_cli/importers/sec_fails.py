@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
+from finops_cli.importers.market_text import TextFile
+from finops_cli.importers.sec_parts import SecPart, list_parts
 from finops_cli.importers.sec_rows import Row, is_day
 from finops_cli.importers.sec_runs import Calendar, Failing, Histories, failing
 from finops_cli.importers.stream import Item, admit
-from finops_cli.importers.threshold_days import ThresholdLists
+from finops_cli.importers.threshold_days import ListState, ThresholdLists
 
 ZERO = Decimal(0)
 _ALWAYS_ASSUMED = (
@@ -67,24 +69,27 @@ def import_sec_fails(
     assumptions: Assumptions,
     choice: Choice = LATEST_DAY,
     threshold_files: Sequence[Path] = (),
+    list_date: str | None = None,
 ) -> Iterator[Item]:
     """Yield the records and the damaged lines of `files`, by date.
 
     Memory holds one entry per CUSIP and the rows of one day; with `choice.with_history` also the
-    quantities of the runs that are not over. Raises UsageError.
+    quantities of the runs that are not over. `list_date` is the day of threshold lists without a
+    date. Raises UsageError.
     """
     _refuse_impossible(files, assumptions, choice)
-    thresholds = ThresholdLists()
+    parts = list_parts(files)
+    thresholds = ThresholdLists(list_date)
     yield from thresholds.read(threshold_files)
     calendar = Calendar(Histories() if choice.with_history else None)
-    for item in _select_rows(failing(files, calendar), choice):
+    for item in _select_rows(failing(parts, calendar), choice):
         if isinstance(item, Failing):
             record = _record(item, assumptions, thresholds)
             if item.history is not None:
                 record["clock_facts"]["fail_history"] = [
                     {"date": _iso(day), "qty": qty} for day, qty in item.history.rows(calendar.days)
                 ]
-            yield admit(record, str(item.path), item.row.line)
+            yield admit(record, item.part.shown, item.row.line)
         else:
             yield item
     if choice.as_of is not None and choice.as_of not in calendar.days:
@@ -93,19 +98,12 @@ def import_sec_fails(
             f"--as-of {choice.as_of} is not a settlement day of the files; accepted: {offer}",
             "give one of these days",
         )
+    summary = thresholds.describe()
+    if summary is not None:
+        yield summary
 
 
 def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: Choice) -> None:
-    for file in files:
-        if not file.is_file():
-            what = (
-                "is a folder"
-                if file.is_dir()
-                else "is not a regular file"
-                if file.exists()
-                else "does not exist"
-            )
-            raise UsageError(f"{file} {what}", "give a fails-to-deliver file of the SEC, unzipped")
     if len({file.resolve() for file in files}) < len(files):
         raise UsageError("a file is given twice", "give each file once")
     if choice.as_of is not None and choice.every_day:
@@ -115,7 +113,9 @@ def _refuse_impossible(files: Sequence[Path], assumptions: Assumptions, choice: 
     sample = Row(1, (), "20000103", "594918104", qty=1)
     judged = admit(
         _record(
-            Failing(Path("options"), sample, 0, False, "20000103"), assumptions, ThresholdLists()
+            Failing(SecPart(TextFile(Path("options"))), sample, 0, False, "20000103"),
+            assumptions,
+            ThresholdLists(),
         ),
         "options",
         1,
@@ -146,11 +146,11 @@ def _select_rows(items: Iterator[Any], choice: Choice) -> Iterator[Any]:
 def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) -> dict[str, Any]:
     """The fail record of a row.
 
-    Only a symbol that the list has is known to be, or not to be, a threshold security.
+    Only a symbol that a list of its day has is known to be, or not to be, a threshold security.
     """
     row = failing.row
     qty = row.qty or 0
-    is_listed = thresholds.is_listed(row.symbol, _iso(row.date))
+    state = thresholds.state_of(row.symbol, _iso(row.date))
     price = given.price_if_missing if row.price is None else row.price
     record: dict[str, Any] = {
         "fail_id": f"SEC-{row.date}-{row.cusip}",
@@ -162,7 +162,7 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
         "market_value": price * qty,
         "cns_position": -qty,
         "cns_direction": "FTD",
-        "reg_sho_threshold": is_listed or False,
+        "reg_sho_threshold": state.listed or False,
         "inventory_coverage_pct": given.inventory_coverage_pct,
         "cp_fail_rate_pct": given.cp_fail_rate_pct,
     }
@@ -175,7 +175,7 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
         "pending_receives": 0,
     }
     record["clock_facts"] = _clock_facts(failing, thresholds)
-    record["origin"] = _origin(failing, given, known=is_listed is not None)
+    record["origin"] = _origin(failing, given, state)
     return record
 
 
@@ -201,20 +201,20 @@ def _iso(day: str | None) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:]}"
 
 
-def _origin(failing: Failing, given: Assumptions, known: bool) -> dict[str, Any]:
+def _origin(failing: Failing, given: Assumptions, state: ListState) -> dict[str, Any]:
     row = failing.row
     assumed = [*_ALWAYS_ASSUMED]
     if given.security_fail_rate_pct_adv is not None:
         assumed.append("security_fail_rate_pct_adv")
-    if not known:
+    if state.listed is None or state.is_earlier:
         assumed.append("reg_sho_threshold")
     if row.price is None:
         assumed.append("market_value")
     if failing.history is not None:
         assumed.append("clock_facts.fail_history")
-    return {
+    origin: dict[str, Any] = {
         "source": "sec-fails",
-        "file": failing.path.name,
+        "file": failing.part.name,
         "line": row.line,
         "symbol": row.symbol,
         "description": row.description,
@@ -223,6 +223,11 @@ def _origin(failing: Failing, given: Assumptions, known: bool) -> dict[str, Any]
         "run_may_be_older": failing.run_may_be_older,
         "assumed": assumed,
     }
+    if state.date is not None:
+        origin["threshold_list"] = state.date
+        if state.symbol != row.symbol:
+            origin["threshold_symbol"] = state.symbol
+    return origin
 
 
 def _portion(qty: int, pct: Decimal) -> int:

@@ -15,15 +15,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from operator import itemgetter
-from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
+from finops_cli.importers.sec_parts import SecPart
 from finops_cli.importers.sec_rows import Row, SecItem, rows_of
-from finops_cli.importers.stream import FileRead, Gap
+from finops_cli.importers.stream import FileRead, Gap, Note
 from finops_cli.verify.schemas import unusable
 
 LONGEST_CLOSURE_DAYS = 5
@@ -56,7 +56,7 @@ class RunHistory(NamedTuple):
 class Failing(NamedTuple):
     """A good row, and the age of its run."""
 
-    path: Path
+    part: SecPart
     row: Row
     age_days: int
     run_may_be_older: bool
@@ -68,7 +68,7 @@ class Failing(NamedTuple):
 class _Run(NamedTuple):
     first: int
     last: int
-    path: Path
+    part: SecPart
     line: int
 
 
@@ -128,7 +128,7 @@ class Calendar:
         run = self._runs.get(cusip)
         return run if run is not None and run.last == len(self.days) - 1 else None
 
-    def extend(self, cusip: str, path: Path, line: int) -> tuple[int, bool]:
+    def extend(self, cusip: str, part: SecPart, line: int) -> tuple[int, bool]:
         """Add the current day to the run of `cusip`.
 
         Returns its age, and whether it may have begun where no file looks.
@@ -136,7 +136,7 @@ class Calendar:
         today = len(self.days) - 1
         run = self._runs.get(cusip)
         first = run.first if run is not None and run.last == today - 1 else today
-        self._runs[cusip] = _Run(first, today, path, line)
+        self._runs[cusip] = _Run(first, today, part, line)
         return today - first, first <= self._known_since
 
 
@@ -145,13 +145,13 @@ def _calendar_days(earlier: str, later: str) -> int:
 
 
 def failing(
-    paths: Sequence[Path], calendar: Calendar
-) -> Iterator[Failing | Damage | FileRead | Gap]:
+    parts: Sequence[SecPart], calendar: Calendar
+) -> Iterator[Failing | Damage | FileRead | Gap | Note]:
     """The rows of all files by date, with their ages.
 
     A damaged row that still names its day and CUSIP keeps the run unbroken.
     """
-    for path, item in _by_date(paths):
+    for part, item in _by_date(parts):
         if not isinstance(item, Row):
             yield item
             continue
@@ -164,47 +164,51 @@ def failing(
         if item.date is not None and item.cusip is not None:
             first = calendar.same_day(item.cusip)
             if first is None:
-                age, may_be_older = calendar.extend(item.cusip, path, item.line)
+                age, may_be_older = calendar.extend(item.cusip, part, item.line)
                 if calendar.histories is not None:
                     today = len(calendar.days) - 1
                     history = calendar.histories.extend(item.cusip, item.qty, age, today)
             else:
                 accepted = (
                     f"one row per settlement date and CUSIP; {item.date} has it in"
-                    f" {first.path.name}:{first.line} already"
+                    f" {first.part.name}:{first.line} already"
                 )
                 problems += (unusable("input.duplicate", "CUSIP", item.cusip, accepted),)
         yield (
-            Damage(str(path), item.line, problems)
+            Damage(part.shown, item.line, problems)
             if problems
-            else Failing(path, item, age, may_be_older, calendar.days[-1 - age], history)
+            else Failing(part, item, age, may_be_older, calendar.days[-1 - age], history)
         )
 
 
-def _by_date(paths: Sequence[Path]) -> Iterator[tuple[Path, SecItem]]:
-    """The items of all files by date, those of a file that begins earlier first.
+def _by_date(parts: Sequence[SecPart]) -> Iterator[tuple[SecPart, SecItem]]:
+    """The items of all parts by date, those of a part that begins earlier first.
 
-    A file is open while its days last.
+    A file is open while its days last. Parts that begin on one day come in the order of their
+    names, so that the order of the files on the command line does not matter.
     """
-    firsts = sorted(((_first_day(path), path) for path in paths), key=itemgetter(0))
-    for _, path, item in heapq.merge(
-        *(_dated(path, day) for day, path in firsts), key=itemgetter(0)
+    firsts = sorted(
+        ((_first_day(part), part.shown, part.first_line, part) for part in parts),
+        key=itemgetter(0, 1, 2),
+    )
+    for _, part, item in heapq.merge(
+        *(_dated(part, day) for day, _, _, part in firsts), key=itemgetter(0)
     ):
         if item is not None:
-            yield path, item
+            yield part, item
 
 
-def _dated(path: Path, first_day: str) -> Iterator[tuple[str, Path, SecItem | None]]:
-    yield first_day, path, None  # so that the merge does not open the file before its turn
+def _dated(part: SecPart, first_day: str) -> Iterator[tuple[str, SecPart, SecItem | None]]:
+    yield first_day, part, None  # so that the merge does not open the file before its turn
     day = first_day
-    for item in in_order(rows_of(path)):
+    for item in in_order(rows_of(part)):
         if isinstance(item, Row) and item.date is not None:
             day = item.date
-        yield day, path, item
+        yield day, part, item
 
 
-def _first_day(path: Path) -> str:
-    with closing(rows_of(path)) as rows:
+def _first_day(part: SecPart) -> str:
+    with closing(rows_of(part)) as rows:
         return next(
             (row.date for row in in_order(rows) if isinstance(row, Row) and row.date is not None),
             "",

@@ -34,7 +34,16 @@ class TableNotes(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-Item = bytes | Damage | FileRead | Gap | TableNotes
+class Note(Struct, frozen=True):
+    """What was tolerated, assumed or left out in a file, for stderr."""
+
+    file: str
+    text: str
+    is_summary: bool = False
+    """It ends an import, and --quiet leaves it out."""
+
+
+Item = bytes | Damage | FileRead | Gap | Note | TableNotes
 """bytes: a fail record as one line of JSON, without its newline."""
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")

@@ -1,132 +1,231 @@
-"""Threshold lists of several days: on which days a symbol is on a list.
+"""Threshold lists of several days and markets: is a symbol on a list of a day?
 
-The date of a list is in the name of its file, or in its rows. One file without a date holds for
-every day: it gives the flag of a record, and no days. Symbols are compared without separators, and
-their case counts.
+The lists of one day are united. The date of a list is the one in its rows, else in its last line,
+else in the name of its file, else the date that the caller gives. A day without a list of a market
+takes the latest earlier one of that market, never a later one.
 """
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
-from datetime import date
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from finops_cli.domain import limits
 from finops_cli.domain.clock_facts import ThresholdDay
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
+from finops_cli.importers.list_dates import ListDates
+from finops_cli.importers.stream import Note
 from finops_cli.importers.symbols import compare_form
-from finops_cli.importers.threshold_list import listed
+from finops_cli.importers.threshold_list import ThresholdList, read_lists
+from finops_cli.importers.threshold_shapes import CBOE, NYSE, OCC, Listed
 
-_DAY_IN_NAME = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})(-?)([0-9]{2})\2([0-9]{2})(?![0-9])")
-_ACCEPTED = "a name with one date, YYYYMMDD or YYYY-MM-DD, such as nasdaqth20261118.txt"
-_CURE = "name each file by the day of its list"
+_SEVERAL_MARKETS = (NYSE, CBOE)
+"""Houses that publish a list for each of their markets. An empty one does not say of which."""
+_SHOWN = 5
+"""The symbols that a message names."""
 
 
-def day_in_name(path: Path) -> str | None:
-    """Return the ISO date in the name of a file; None for a name without one.
+class Market(NamedTuple):
+    """The publisher of a list, and the market that it is about."""
 
-    Raises UsageError for two dates, and for a date that does not exist.
-    """
-    found = {match.group(1, 3, 4) for match in _DAY_IN_NAME.finditer(path.name)}
-    if not found:
-        return None
-    if len(found) > 1:
-        raise UsageError(f"{path}: the name has {len(found)} dates; accepted: {_ACCEPTED}", _CURE)
-    year, month, day = found.pop()
-    try:
-        return date(int(year), int(month), int(day)).isoformat()
-    except ValueError as error:
-        raise UsageError(
-            f"{path}: {year}{month}{day} in the name is not a day; accepted: {_ACCEPTED}", _CURE
-        ) from error
+    house: str
+    category: str = ""
+    """The market category in the rows of NYSE, which publishes a list for each."""
+
+
+class ListState(NamedTuple):
+    """Whether a symbol is on a list of a day, and how that is known."""
+
+    listed: bool | None
+    """None: no list up to the day, or none names the symbol. It may belong to another market."""
+    date: str | None = None
+    """The day of the list that says so."""
+    is_earlier: bool = False
+    """The list that decides is of an earlier day."""
+    symbol: str = ""
+    """The symbol as the lists write it."""
+
+
+class _DayList(NamedTuple):
+    """The symbols of a market on a day, and the list that has them."""
+
+    source: ThresholdList
+    flags: dict[str, bool]
 
 
 class ThresholdLists:
-    """The lists of some days. Memory holds, for each symbol, the days on which it is listed."""
+    """The lists of some days. Memory holds the symbols of each list."""
 
-    def __init__(self) -> None:
+    def __init__(self, list_date: str | None = None) -> None:
+        """`list_date`: the date of lists that have none themselves. Raises UsageError."""
         self.days: list[str] = []
         """The days that have a list, in order, in ISO form."""
-        self._files: dict[str, Path] = {}
-        self._listed: dict[str, list[str]] = {}
-        self._undated: dict[str, bool] = {}
+        self._list_dates = ListDates(list_date)
+        self._lists: dict[Market, dict[str, _DayList]] = {}
+        self._dates: dict[Market, list[str]] = {}
+        self._written: dict[str, str] = {}
+        """How the lists write a symbol, by the form in which symbols are compared."""
+        self._markets: dict[str, set[Market]] = {}
+        self._threshold: set[str] = set()
+        self._met: set[str] = set()
+        self._current: dict[str, dict[Market, str]] = {}
+        self._count = 0
 
-    def read(self, paths: Sequence[Path]) -> Iterator[Damage]:
-        """Read the lists and yield their damaged lines.
+    def read(self, paths: Iterable[Path]) -> Iterator[Damage | Note]:
+        """Read the lists, and yield their damaged lines and what was noted.
 
-        Raises UsageError for a second list of a day, and for a file of several without a date.
+        The order of `paths` does not matter. Raises UsageError for two lists of a market and a day
+        that differ, and for a list without a date.
         """
-        for path in paths:
-            name_day = day_in_name(path)
-            claimed: set[str] = set()
-            is_dated_by_row = False
-            for entry in listed(path):
-                if isinstance(entry, Damage):
-                    yield entry
+        for path in sorted(set(paths), key=str):
+            for part in read_lists(path):
+                if not isinstance(part, ThresholdList):
+                    yield part
                     continue
-                is_dated_by_row |= entry.date is not None
-                day = entry.date or name_day
-                if day is None:
-                    _refuse_undated(path, paths)
-                    self._undated[compare_form(entry.symbol)] = entry.threshold
-                    continue
-                self._claim(day, path, claimed)
-                days = self._listed.setdefault(compare_form(entry.symbol), [])
-                if entry.threshold:
-                    days.append(day)
-            if name_day is None and not is_dated_by_row:
-                _refuse_undated(path, paths)
-            elif name_day is not None and not is_dated_by_row:
-                self._claim(name_day, path, claimed)  # a list without a row counts too
+                self._count += 1
+                found = self._list_dates.find(part)
+                if found.note is not None:
+                    yield found.note
+                yield from self._add(part, found.date)
+        if self._list_dates.is_needless:
+            yield Note("--list-date", "was not used: no list lacks a date")
+        self._dates = {market: sorted(days) for market, days in self._lists.items()}
+        self.days = sorted({day for days in self._lists.values() for day in days})
 
-    def is_listed(self, symbol: str, day: str) -> bool | None:
-        """True if `symbol` is listed on `day`, by the latest list up to it.
-
-        None if no list up to the day is known, or no list names the symbol: it may belong to
-        another market.
-        """
-        symbol = compare_form(symbol)
-        if symbol in self._undated:
-            return self._undated[symbol]
-        latest = bisect_right(self.days, day) - 1
-        if symbol not in self._listed or latest < 0:
-            return None
-        return self.days[latest] in self._listed[symbol]
+    def state_of(self, symbol: str, day: str) -> ListState:
+        """Return whether `symbol` is on a list of the ISO date `day`, or on the latest before."""
+        form = compare_form(symbol)
+        if form not in self._markets:
+            return ListState(None)
+        self._met.add(form)
+        return self._state(form, day)
 
     def days_of(self, symbol: str, until: str | None = None) -> tuple[ThresholdDay, ...]:
-        """The days of the lists up to `until`, with the state of `symbol`.
+        """Return the days of the lists up to `until`, with the state of `symbol`.
 
         Empty if no list names the symbol.
         """
-        symbol = compare_form(symbol)
-        if symbol not in self._listed:
+        form = compare_form(symbol)
+        if form not in self._markets:
             return ()
+        self._met.add(form)
         end = len(self.days) if until is None else bisect_right(self.days, until)
-        on_list = {*self._listed[symbol]}
-        return tuple(
-            ThresholdDay(day, day in on_list)
-            for day in self.days[max(0, end - limits.HISTORY_ROWS) : end]
+        days = self.days[max(0, end - limits.HISTORY_ROWS) : end]
+        return tuple(ThresholdDay(day, self._state(form, day).listed or False) for day in days)
+
+    def describe(self) -> Note | None:
+        """Say how many listed symbols were not asked for; None without a list."""
+        if not self._count:
+            return None
+        unmet = sorted(self._written[form] for form in self._threshold - self._met)
+        names = ", ".join(unmet[:_SHOWN]) + (", ..." if len(unmet) > _SHOWN else "")
+        span = f" ({self.days[0]} to {self.days[-1]})" if len(self.days) > 1 else ""
+        return Note(
+            "--threshold-list",
+            f"lists {self._count:,}  days {len(self.days):,}{span}  threshold securities"
+            f" {len(self._threshold):,}  without a row {len(unmet):,}"
+            + (f": {names}" if unmet else ""),
+            is_summary=True,
         )
 
-    def _claim(self, day: str, path: Path, claimed: set[str]) -> None:
-        """Make `path` the list of `day`. Raises UsageError if another file is."""
-        if day in claimed:
+    def _state(self, form: str, day: str) -> ListState:
+        current = self._current_dates(day)
+        on_list = [
+            listed_on
+            for market, listed_on in current.items()
+            if self._lists[market][listed_on].flags.get(form)
+        ]
+        if on_list:
+            decides = max(on_list)
+        else:
+            own = [self._decides(market, current) for market in self._markets[form]]
+            decides = min((listed_on for listed_on in own if listed_on), default="")
+        if not decides:
+            return ListState(None)
+        return ListState(bool(on_list), decides, decides < day, self._written[form])
+
+    def _decides(self, market: Market, current: dict[Market, str]) -> str:
+        """Return the date of the list that is now about `market`; empty without one."""
+        return max(current.get(each, "") for each in (market, Market(market.house), Market(OCC)))
+
+    def _current_dates(self, day: str) -> dict[Market, str]:
+        """Return the date of each market's latest list up to `day`.
+
+        A later list of OCC, which is of all markets, and a later empty one of the same house
+        replace a list.
+        """
+        known = self._current.get(day)
+        if known is not None:
+            return known
+        latest = {
+            market: days[place - 1]
+            for market, days in self._dates.items()
+            if (place := bisect_right(days, day))
+        }
+        current = {
+            market: listed_on
+            for market, listed_on in latest.items()
+            if listed_on >= max(latest.get(Market(OCC), ""), latest.get(Market(market.house), ""))
+        }
+        self._current[day] = current
+        return current
+
+    def _add(self, part: ThresholdList, day: str) -> Iterator[Note]:
+        """Add the rows of a list of `day`, or of the days that its rows have."""
+        found: dict[tuple[Market, str], list[Listed]] = {}
+        if not part.rows:
+            found[Market(part.house), day] = []
+        for row in part.rows:
+            market = Market(part.house, row.category if part.house == NYSE else "")
+            found.setdefault((market, row.date or day), []).append(row)
+        for (market, own_day), rows in found.items():
+            flags: dict[str, bool] = {}
+            for row in rows:
+                form = compare_form(row.symbol)
+                flags[form] = flags.get(form, False) or row.threshold
+                self._written[form] = min(self._written.get(form, row.symbol), row.symbol)
+                self._markets.setdefault(form, set()).add(market)
+                if row.threshold:
+                    self._threshold.add(form)
+            yield from self._unite(market, own_day, _DayList(part, flags))
+
+    def _unite(self, market: Market, day: str, added: _DayList) -> Iterator[Note]:
+        days = self._lists.setdefault(market, {})
+        first = days.setdefault(day, added)
+        if first is added:
             return
-        claimed.add(day)
-        first = self._files.setdefault(day, path)
-        if day in self.days:
-            raise UsageError(
-                f"{path} is a second threshold list of {day}, after {first}; accepted: one list"
-                " a day",
-                "give one list of each day; OCC publishes the lists of all markets as one",
+        mine, other = _on(added.flags), _on(first.flags)
+        is_page = first.source.file == added.source.file and added.source.has_dated_rows
+        if is_page:  # of one query: the pages have different symbols
+            shared = first.flags.keys() & added.flags.keys()
+            mine, other = mine & shared, other & shared
+        if mine != other and not (market.house in _SEVERAL_MARKETS and not (mine and other)):
+            raise _refuse_difference(market, day, first, added)
+        if mine and not is_page:
+            yield Note(
+                added.source.shown, f"is the list of {day} that {first.source.shown} has too"
             )
-        insort(self.days, day)
+        flags = {
+            form: first.flags.get(form, False) or added.flags.get(form, False)
+            for form in first.flags | added.flags
+        }
+        days[day] = _DayList(first.source, flags)
 
 
-def _refuse_undated(path: Path, paths: Sequence[Path]) -> None:
-    """Raise UsageError for a list without a date that is not the only one."""
-    if len(paths) > 1:
-        raise UsageError(f"{path} has no date in its name; accepted: {_ACCEPTED}", _CURE)
+def _on(flags: dict[str, bool]) -> set[str]:
+    return {form for form, threshold in flags.items() if threshold}
+
+
+def _refuse_difference(market: Market, day: str, first: _DayList, added: _DayList) -> UsageError:
+    differing = sorted(_on(first.flags) ^ _on(added.flags))
+    names = ", ".join(differing[:_SHOWN]) + (", ..." if len(differing) > _SHOWN else "")
+    category = f", market {market.category}" if market.category else ""
+    return UsageError(
+        f"{first.source.shown} and {added.source.shown} are lists of {market.house}{category} of"
+        f" {day} that differ: only one of them has {names}",
+        "give the right one of the two; if they are of two days, correct the date of one, and if"
+        " they are pages of one query, join them to one file",
+    )

@@ -1,180 +1,183 @@
-"""One Reg SHO threshold list: which symbols are on it (source: the lists that the markets publish).
+"""Reg SHO threshold lists: which symbols a list has (source: the lists that the markets publish).
 
-    Symbol|Security Name|Market Category|Reg SHO Threshold Flag|...   Nasdaq, NYSE, OCC, FINRA
-    Symbol|CompanyName                                                Cboe: each symbol is listed
-    tradeDate,issueSymbolIdentifier,...                               FINRA's query: a date per row
-
-A row may have more or fewer bars at its end than the header, and a name may hold bars. The last
-lines may be a bare timestamp, a count or `File Creation Time: ...`.
+A file may hold several lists, each below its own header: files that were joined, or an archive.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.files.jsonl import lines_of
-from finops_cli.importers.dates import DATE_ACCEPTED, parse_date
+from finops_cli.files.recognise import FileKind
+from finops_cli.importers.closing_lines import CLOSING_ACCEPTED, Closing, read_closing
+from finops_cli.importers.market_text import TextFile, list_files, number_lines, open_text
+from finops_cli.importers.stream import Note
+from finops_cli.importers.symbols import compare_form
+from finops_cli.importers.threshold_shapes import (
+    CBOE_COLUMNS,
+    COLUMNS,
+    QUERY_COLUMNS,
+    Listed,
+    Shape,
+    choose_shape,
+    find_header,
+)
 from finops_cli.verify.schemas import unusable
 
-COLUMNS = ("Symbol", "Security Name", "Market Category", "Reg SHO Threshold Flag")
-CBOE_COLUMNS = ("Symbol", "CompanyName")
-QUERY_COLUMNS = (
-    "tradeDate",
-    "issueSymbolIdentifier",
-    "regShoThresholdFlag",
-    "rule4320Flag",
-)
-_CLOSING = re.compile(
-    r"[0-9]{7,14}\|*|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\|*|File Creation (Time|Date):.*"
-)
-_FLAGS = {"Y": True, "N": False}
-_FLAG_PLACE = COLUMNS.index("Reg SHO Threshold Flag")
-_FILLERS = ("", "Filler")
-_RULE_4320 = "Rule 4320"
+_CURE = "give a list as Nasdaq, NYSE, Cboe, OCC or FINRA publishes it: text, .zip or .gz"
 
 
-class Listed(NamedTuple):
-    """A symbol, and whether it is a threshold security.
+class ThresholdList(Struct, kw_only=True):
+    """The rows below one header."""
 
-    `date` is known where the rows have dates.
+    file: TextFile
+    header_line: int
+    house: str
+    rows: list[Listed] = []
+    closing_date: str | None = None
+    """The ISO date in its last line."""
+
+    @property
+    def has_dated_rows(self) -> bool:
+        """True if the rows have the dates, as those of FINRA's query."""
+        return bool(self.rows) and self.rows[0].date is not None
+
+    @property
+    def shown(self) -> str:
+        """The list in a message: its file, with the line of a header that is not the first."""
+        at = f":{self.header_line}" if self.header_line > 1 else ""
+        return f"{self.file.shown}{at}"
+
+
+Part = ThresholdList | Damage | Note
+
+
+def read_lists(path: Path) -> Iterator[Part]:
+    """Yield the lists of a file, and before each its damaged lines and notes.
+
+    Raises UsageError if `path` is not a threshold list.
     """
-
-    symbol: str
-    threshold: bool
-    date: str | None = None
-
-
-Entry = Listed | Damage
-_ReadRow = Callable[[str, int, str], Entry]
+    for file in list_files(path, _CURE):
+        with open_text(file) as text:
+            lines = _split_headers(number_lines(text, file.shown))
+            yield from _lists_of(file, text.kind, lines)
+            yield from text.notes()
 
 
-def listed(path: Path) -> Iterator[Entry]:
-    """Yield the entry of each symbol. Raises UsageError if `path` is not a threshold list."""
-    try:
-        with path.open("rb") as file:
-            texts = (line.decode("cp1252", "replace").rstrip("\r") for line, _ in lines_of(file))
-            read_row = _choose_shape(path, next(texts, ""))
-            yield from _entries(str(path), enumerate(texts, start=2), read_row)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror})", "give a threshold list"
-        ) from error
+def _split_headers(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Begin a line at each header: a file that is joined to another may lack its last line end."""
+    for number, text in lines:
+        at = find_header(text)
+        if at > 0 and text[:at].strip():
+            yield number, text[:at]
+        yield number, text[max(at, 0) :]
 
 
-def _choose_shape(path: Path, header: str) -> _ReadRow:
-    """Return the reader of a row that the header asks for."""
-    names = [name.strip() for name in header.split("|")]
-    if tuple(names[:4]) == COLUMNS:
-        while names[-1] in _FILLERS:
-            names.pop()
-        return partial(_read_flagged, len(names), _RULE_4320 in names)
-    if tuple(names[:2]) == CBOE_COLUMNS:
-        return _read_cboe
-    cells = _split_csv(header)
-    if all(name in cells for name in QUERY_COLUMNS):
-        return partial(_read_query, cells)
-    raise UsageError(
-        f"{path} is not a threshold list: its first line must begin with {'|'.join(COLUMNS)}, or"
-        f" with {'|'.join(CBOE_COLUMNS)}, or have the columns {', '.join(QUERY_COLUMNS)}",
-        "give a list as Nasdaq, NYSE, Cboe, OCC or FINRA publishes it",
-    )
-
-
-def _entries(file: str, lines: Iterator[tuple[int, str]], read_row: _ReadRow) -> Iterator[Entry]:
-    first_lines: dict[tuple[str, str | None], int] = {}
-    closed = False
+def _lists_of(file: TextFile, kind: FileKind, lines: Iterator[tuple[int, str]]) -> Iterator[Part]:
+    reader: _Reader | None = None
     for number, text in lines:
         if not text.strip():
             continue
-        if _CLOSING.fullmatch(text.strip()):
-            closed = True
-        elif closed:
-            yield Damage(
-                file,
-                number,
-                (unusable("import.trailer", "row", text, "no row after the closing line"),),
-            )
+        shape = choose_shape(text) if reader is None or find_header(text) == 0 else None
+        if shape is not None:
+            if reader is not None:
+                yield from reader.finish()
+            reader = _Reader(file, number, shape)
+        elif reader is None:
+            raise _not_a_list(file, kind)
         else:
-            entry = read_row(file, number, text)
+            yield from reader.take(number, text)
+    if reader is None:
+        raise _not_a_list(file, kind)
+    yield from reader.finish()
+
+
+def _not_a_list(file: TextFile, kind: FileKind) -> UsageError:
+    if kind is FileKind.SEC_FAILS:
+        return UsageError(
+            f"{file.shown} is not a threshold list, but a fails-to-deliver file of the SEC",
+            f"give it to finops import sec-fails {file.path}",
+        )
+    if kind is FileKind.EMPTY:
+        return UsageError(f"{file.shown} is not a threshold list: it is empty", "fetch it again")
+    return UsageError(
+        f"{file.shown} is not a threshold list: its first line must begin with {'|'.join(COLUMNS)},"
+        f" or with {'|'.join(CBOE_COLUMNS)}, or have the columns {', '.join(QUERY_COLUMNS)}",
+        _CURE,
+    )
+
+
+class _Reader:
+    """Reads the rows and the last lines of one list."""
+
+    def __init__(self, file: TextFile, header_line: int, shape: Shape) -> None:
+        self._shape = shape
+        self._list = ThresholdList(file=file, header_line=header_line, house=shape.house)
+        self._first: dict[tuple[str, str | None], tuple[int, Listed]] = {}
+        self._given_rows = 0
+        self._is_closed = False
+        self._closing_line = ""
+        self._counts: list[int] = []
+
+    def take(self, number: int, text: str) -> Iterator[Damage]:
+        """Take a line below the header."""
+        closing = read_closing(text)
+        if closing is not None:
+            yield from self._close(number, text, closing)
+        elif self._is_closed:
+            yield self._damage(number, "import.trailer", "row", text, "no row after the last line")
+        else:
+            self._given_rows += 1
+            entry = self._shape.read_row(text)
             if isinstance(entry, Listed):
-                first = first_lines.setdefault((entry.symbol, entry.date), number)
-                if first != number:
-                    entry = _repeated(file, number, entry.symbol, first)
-            yield entry
+                yield from self._add(number, entry)
+            else:
+                yield Damage(self._list.file.shown, number, tuple(entry))
 
+    def finish(self) -> Iterator[Part]:
+        """End the list."""
+        for count in self._counts:
+            if count != self._given_rows:
+                yield Note(
+                    self._list.shown,
+                    f"the last line says {count:,} rows, and the list has {self._given_rows:,}:"
+                    " fetch the list again if it was cut",
+                )
+        yield self._list
 
-def _repeated(file: str, number: int, symbol: str, first: int) -> Damage:
-    accepted = f"each symbol once; line {first} has it"
-    return Damage(file, number, (unusable("input.duplicate", "Symbol", symbol, accepted),))
+    def _close(self, number: int, text: str, closing: Closing) -> Iterator[Damage]:
+        self._is_closed = True
+        known = self._list.closing_date
+        if closing.rows is not None:
+            self._counts.append(closing.rows)
+        elif closing.date is None:
+            yield self._damage(number, "import.trailer", "last line", text, CLOSING_ACCEPTED)
+        elif known not in (None, closing.date):
+            accepted = f"one date for a list; the line before says {known}"
+            yield self._damage(number, "import.trailer", "last line", text, accepted)
+        else:
+            self._list.closing_date = closing.date
 
+    def _add(self, number: int, entry: Listed) -> Iterator[Damage]:
+        key = compare_form(entry.symbol), entry.date
+        line, first = self._first.setdefault(key, (number, entry))
+        if line == number:
+            self._list.rows.append(entry)
+        elif first.symbol == entry.symbol:
+            accepted = f"each symbol once; line {line} has it"
+            yield self._damage(number, "input.duplicate", "Symbol", entry.symbol, accepted)
+        elif first.threshold != entry.threshold:
+            accepted = (
+                f"one flag for a symbol; line {line} has {first.symbol} with the other flag, and"
+                " symbols are compared without separators"
+            )
+            yield self._damage(number, "input.duplicate", "Symbol", entry.symbol, accepted)
+        if line != number and entry.threshold and not first.threshold:
+            self._list.rows.append(entry)  # of two flags the one that costs the desk more
 
-def _read_flagged(width: int, has_rule_4320: bool, file: str, number: int, text: str) -> Entry:
-    """Read a row with a flag. What exceeds `width` is part of the name.
-
-    A security of FINRA's Rule 4320 is on the list too.
-    """
-    fields = [field.strip() for field in text.split("|")]
-    while fields and not fields[-1]:
-        fields.pop()
-    if len(fields) <= _FLAG_PLACE:
-        accepted = f"at least {len(COLUMNS)} fields, {'|'.join(COLUMNS)}"
-        return Damage(file, number, (unusable("schema.format", "row", text, accepted),))
-    place = _FLAG_PLACE + max(0, len(fields) - width)
-    flags = [(COLUMNS[_FLAG_PLACE], fields[place])]
-    if has_rule_4320 and len(fields) > place + 1:
-        flags.append((_RULE_4320, fields[place + 1]))
-    return _judge(file, number, fields[0], flags, None)
-
-
-def _read_cboe(file: str, number: int, text: str) -> Entry:
-    symbol, bar, _ = text.partition("|")
-    if not bar:
-        accepted = f"two fields, {'|'.join(CBOE_COLUMNS)}"
-        return Damage(file, number, (unusable("schema.format", "row", text, accepted),))
-    return _judge(file, number, symbol.strip(), [], None)
-
-
-def _read_query(names: list[str], file: str, number: int, text: str) -> Entry:
-    cells = _split_csv(text)
-    if len(cells) != len(names):
-        accepted = f"{len(names)} cells, as the header has"
-        return Damage(file, number, (unusable("schema.format", "row", text, accepted),))
-    row = dict(zip(names, cells, strict=True))
-    day, symbol, *flags = QUERY_COLUMNS
-    try:
-        date = parse_date(row[day])
-    except ValueError:
-        return Damage(file, number, (unusable("schema.format", day, row[day], DATE_ACCEPTED),))
-    return _judge(file, number, row[symbol], [(flag, row[flag]) for flag in flags], date)
-
-
-def _judge(
-    file: str, number: int, symbol: str, flags: list[tuple[str, str]], date: str | None
-) -> Entry:
-    """Return the entry of a row: a threshold security has one of its flags, or needs none."""
-    problems = []
-    if not symbol:
-        problems.append(unusable("schema.format", "Symbol", symbol, "the symbol of a security"))
-    problems += [
-        unusable("schema.enum", name, flag, "Y or N")
-        for name, flag in flags
-        if flag.upper() not in _FLAGS
-    ]
-    if problems:
-        return Damage(file, number, tuple(problems))
-    return Listed(symbol, not flags or any(_FLAGS[flag.upper()] for _, flag in flags), date)
-
-
-def _split_csv(text: str) -> list[str]:
-    """Split a line of CSV; a line that is not CSV gives no cells."""
-    try:
-        return [cell.strip() for cell in next(csv.reader([text]), [])]
-    except csv.Error:
-        return []
+    def _damage(self, line: int, rule: str, field: str, value: str, accepted: str) -> Damage:
+        return Damage(self._list.file.shown, line, (unusable(rule, field, value, accepted),))

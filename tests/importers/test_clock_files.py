@@ -133,7 +133,7 @@ def test_threshold_lists_join_by_the_symbol_in_origin(tmp_path: Path) -> None:
     """The days of the lists join a record whose `origin` has the symbol."""
     header = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Filler"
     lists = [
-        write(tmp_path, f"{header}\n{row}20261117210501\n", f"nasdaqth{day}.txt")
+        write(tmp_path, f"{header}\n{row}{day}210501\n", f"nasdaqth{day}.txt")
         for day, row in (("20261116", "MSFT|A|Q|Y|\n"), ("20261117", ""))
     ]
     add = FileJoin(None, None, lists)

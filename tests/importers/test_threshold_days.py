@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from finops_cli.domain.clock_facts import ThresholdDay
-from finops_cli.importers.threshold_days import ThresholdLists, day_in_name
-from finops_cli.importers.threshold_list import Listed, listed
-from tests.importers.test_sec_fails import AMC, GME, LIST, REAL, import_sec, records, row, write
+from finops_cli.domain.finding import Damage
+from finops_cli.importers.list_dates import day_in_name
+from finops_cli.importers.threshold_days import ThresholdLists
+from finops_cli.importers.threshold_list import ThresholdList, read_lists
+from tests.importers.test_sec_fails import AMC, GME, import_sec, records, row, write
 
 NASDAQ = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Rule 3210|Filler"
 NYSE = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Filler|Filler"
@@ -27,10 +29,17 @@ def write_list(folder: Path, name: str, *rows: str, header: str = NASDAQ) -> Pat
     return write(folder, *rows, name=name, header=header, end="\r\n")
 
 
-def read(*paths: Path) -> ThresholdLists:
-    lists = ThresholdLists()
+def read(*paths: Path, list_date: str | None = None) -> ThresholdLists:
+    lists = ThresholdLists(list_date)
     assert list(lists.read(paths)) == []
     return lists
+
+
+def flags_in(path: Path) -> list[tuple[str, bool]]:
+    """The symbols and flags of the one list of a file without damage."""
+    [found] = read_lists(path)
+    assert isinstance(found, ThresholdList)
+    return [(row.symbol, row.threshold) for row in found.rows]
 
 
 @pytest.mark.parametrize(
@@ -48,13 +57,13 @@ def test_threshold_list_of_each_market_is_read(
 ) -> None:
     """The lists of the markets differ in their last columns, in bars and in the closing line."""
     path = write_list(tmp_path, "list.txt", *rows, header=header)
-    assert list(listed(path)) == [Listed("AMC", True), Listed("GME", False), Listed("X", True)]
+    assert flags_in(path) == [("AMC", True), ("GME", False), ("X", True)]
 
 
 def test_threshold_list_of_cboe_lists_each_symbol(tmp_path: Path) -> None:
     """In a list of Cboe every symbol is a threshold security."""
     path = write_list(tmp_path, "list.txt", "AMC|A", "BRK/B|B|C", header=CBOE)
-    assert list(listed(path)) == [Listed("AMC", True), Listed("BRK/B", True)]
+    assert flags_in(path) == [("AMC", True), ("BRK/B", True)]
 
 
 def test_threshold_query_of_finra_has_dates_in_rows(tmp_path: Path) -> None:
@@ -89,7 +98,7 @@ def test_threshold_query_of_finra_has_dates_in_rows(tmp_path: Path) -> None:
 )
 def test_day_in_name_is_found(name: str, day: str | None) -> None:
     """The date of a list is the one date in the name of its file."""
-    assert day_in_name(Path(name)) == day
+    assert day_in_name(name) == day
 
 
 def test_threshold_days_say_listed_and_not_listed(tmp_path: Path) -> None:
@@ -137,32 +146,26 @@ def test_threshold_flag_before_first_list_is_assumed(tmp_path: Path) -> None:
     assert "threshold_days" not in record["clock_facts"]
 
 
-def test_threshold_list_without_date_gives_no_days() -> None:
-    """One list without a date in its name gives the flag for every day, and no `threshold_days`."""
-    result = import_sec(REAL, "--threshold-list", LIST, "--every-day")
-    assert "threshold_days" not in result.stdout
-    amc = [record for record in records(result) if record["origin"]["symbol"] == "AMC"]
-    assert all(record["reg_sho_threshold"] for record in amc)
-
-
 def test_threshold_list_without_rows_is_a_day(tmp_path: Path) -> None:
     """A list with a header and a closing line is a day on which nothing is listed."""
     lists = read(
         write_list(tmp_path, "nasdaqth20230301.txt", "AMC|A|N|Y|N|"),
         write_list(tmp_path, "nasdaqth20230302.txt", "20230302210501"),
     )
-    assert lists.is_listed("AMC", "2023-03-01") is True
-    assert lists.is_listed("AMC", "2023-03-02") is False
-    assert lists.is_listed("AMC", "2023-02-28") is None
-    assert lists.is_listed("GME", "2023-03-02") is None
+    assert lists.state_of("AMC", "2023-03-01").listed is True
+    assert lists.state_of("AMC", "2023-03-02").listed is False
+    assert lists.state_of("AMC", "2023-02-28").listed is None
+    assert lists.state_of("GME", "2023-03-02").listed is None
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a20230301.txt", "b20230301.txt"], "b20230301.txt is a second threshold list of 2023-"),
-        (["a20230301.txt", "a20230301.txt"], "a20230301.txt is a second threshold list of 2023-"),
-        (["a20230301.txt", "b.txt"], "b.txt has no date in its name; accepted: a name with one"),
+        (["a20230301.txt", "b.txt"], "b.txt has no date, neither in its last line nor in its name"),
+        (
+            ["b.txt"],
+            "b.txt has no date, neither in its last line nor in its name; accepted: a name",
+        ),
         (["a20230230.txt"], "20230230 in the name is not a day; accepted: a name with one date"),
         (["a20230301-20230302.txt"], "the name has 2 dates; accepted: a name with one date"),
     ],
@@ -170,7 +173,7 @@ def test_threshold_list_without_rows_is_a_day(tmp_path: Path) -> None:
 def test_threshold_lists_of_unclear_days_are_refused(
     tmp_path: Path, names: list[str], message: str
 ) -> None:
-    """Each day has one list. A file of several has a date, and only one."""
+    """Each list has one date."""
     fails = write(tmp_path, row("20230301"))
     lists = [write_list(tmp_path, name, "AMC|A|N|Y|N|") for name in names]
     result = import_lists(fails, lists)
@@ -182,16 +185,17 @@ def test_threshold_lists_of_unclear_days_are_refused(
 def test_threshold_list_bad_rows_of_other_shapes_are_damage(tmp_path: Path) -> None:
     """A row without a flag, a symbol or a date is reported by line, in each shape."""
     query = write_list(tmp_path, "a.csv", "2023-3-14,AMC,A,u,Y,OTC,Y,N", "short", header=QUERY)
-    cboe = write_list(tmp_path, "b.txt", "AMC", "|A", header=CBOE)
+    cboe = write_list(tmp_path, "b.txt", "AMC", "|A", " . |A", header=CBOE)
     messages = [
         entry.problems[0].message
         for path in (query, cboe)
-        for entry in listed(path)
-        if not isinstance(entry, Listed)
+        for entry in read_lists(path)
+        if isinstance(entry, Damage)
     ]
     assert [message.split(";")[0] for message in messages] == [
         'tradeDate is "2023-3-14"',
         'row is "short"',
         'row is "AMC"',
         'Symbol is ""',
+        'Symbol is "."',
     ]
