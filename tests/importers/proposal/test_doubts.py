@@ -50,6 +50,7 @@ def test_base_table_is_complete_without_a_doubt(kb: KnowledgeBase) -> None:
 
 
 CHECKED = {
+    "side": ("Side", {"Code": ("SL", "BUY", "SL", "BUY")}),
     "market_value": ("Market Value", {"Net_Amount": BASE["Market Value"]}),
     "counterparty": ("Contra", {"Broker_No": ("5", "50", "226", "352")}),
     "qty": ("Fail Qty", {"Nominal": BASE["Fail Qty"]}),

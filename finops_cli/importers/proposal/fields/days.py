@@ -6,7 +6,7 @@ from datetime import date
 
 from finops_cli.importers.dates import parse_date
 from finops_cli.importers.proposal.columns import Column
-from finops_cli.importers.proposal.draft import Draft, short_name, show_values
+from finops_cli.importers.proposal.draft import Draft, count, short_name, show_values
 from finops_cli.importers.proposal.fields.names import AS_OF, SETTLEMENT, TRADE
 from finops_cli.importers.proposal.values.date_formats import DateColumn, find_formats, read_date
 
@@ -91,7 +91,7 @@ def _ask(draft: Draft, asked: list[tuple[str, Column, DateColumn]]) -> None:
             for text in column.filled
             if (read := read_date(text, form))
         )
-        hint = f"; {off} of the dates are then a Saturday or Sunday" if off else ""
+        hint = f"; {count(off, 'date')} would be a Saturday or Sunday" if off else ""
         choices.append(f'csv: {{dates: "{form}"}}  # {example} is {read_date(example, form)}{hint}')
     lines = [f"{short_name(field)}: {column.name}" for field, column, _ in asked]
     for _, column, _ in asked:

@@ -29,6 +29,7 @@ class _Sides(NamedTuple):
 
     column: Column
     values: dict[str, str]
+    check: str = ""
 
 
 class _Flag(NamedTuple):
@@ -105,7 +106,18 @@ def _find_sides(draft: Draft, direction: _Sides | None) -> _Sides | None:
         values = read_words(column, words)
         if values and read_truth(column, {}) is None:
             return _Sides(column, add_opposite(values, words))
-    return None
+    return _find_unnamed_sides(draft) if direction is None else None
+
+
+def _find_unnamed_sides(draft: Draft) -> _Sides | None:
+    """Find the one column under an unknown header whose texts are words of both sides."""
+    found = []
+    for column in draft.columns:
+        is_known = column.meaning.matches or column.meaning.reason or column.index in draft.taken
+        values = None if is_known else read_words(column, draft.kb.imports.side_cells)
+        if values and set(values.values()) == set(_DIRECTIONS):
+            found.append(_Sides(column, values, "only the words in the cells say so"))
+    return found[0] if len(found) == 1 else None
 
 
 def _propose_direction(draft: Draft, found: _Sides) -> None:
@@ -169,7 +181,7 @@ def _propose_side(draft: Draft, found: _Sides) -> None:
     is_same = all(text == meaning for text, meaning in values.items())
     why = ", ".join(f"{text} is {meaning}" for text, meaning in values.items())
     more: dict[str, Any] = {} if is_same else {"values": dict(values)}
-    draft.propose(SIDE, column, why, **more)
+    draft.propose(SIDE, column, why, check=found.check, **more)
 
 
 def _propose_side_of_direction(draft: Draft, found: _Sides) -> None:
