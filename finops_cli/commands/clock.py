@@ -23,6 +23,7 @@ from finops_cli.commands.help_examples import (
     show_examples,
 )
 from finops_cli.commands.options import Fails, Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.domain.enums import GuardMode
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,6 +117,21 @@ ListDate = Annotated[
         " name.",
     ),
 ]
+ClockGuard = Annotated[
+    GuardMode | None,
+    typer.Option(
+        "--guard",
+        metavar="POLICY",
+        help=(
+            "Treatment of personal data in texts that the output repeats.\n\n\b\n"
+            "require: mask it; stop if the scanner is\n"
+            "         not installed\n"
+            "on:      mask it; withhold such texts if the\n"
+            "         scanner is not installed\n"
+            "off:     keep the texts (default)\n"
+        ),
+    ),
+]
 Explain = Annotated[
     bool,
     typer.Option("--explain", help="List the days that each obligation counts, with the reasons."),
@@ -140,16 +156,19 @@ def of_file(
     threshold_lists: ThresholdLists = None,
     list_date: ListDate = None,
     explain: Explain = False,
+    guard: ClockGuard = None,
     quiet: Quiet = False,
 ) -> None:
     """Show the obligations of each fail. The word `file` may be left out."""
     from finops_cli.commands.run_summary import render_counts
     from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
-    from finops_cli.pipeline.clock_lines import clock_fails
+    from finops_cli.pipeline.clock_lines import ClockLines
+    from finops_cli.pipeline.redaction import redaction_policy
 
     chosen = _choose_format(format_, output)
-    policy, _ = open_clock(context, as_of, calendar)
+    policy, kb = open_clock(context, as_of, calendar)
+    redaction = redaction_policy(guard, asks_models=False, kb=kb)
     join = _open_join(history, events, threshold_lists, list_date)
     count = _Count()
     asked = path_or_standard(source)
@@ -159,7 +178,8 @@ def of_file(
             file = _survey(join, file, stack)
         source_lines = lines_of(file)
         lines = (line for line, _ in source_lines)
-        fails = count.watch(clock_fails(lines, policy, join, explain))
+        clock_lines = ClockLines(policy=policy, join=join, explain=explain, redaction=redaction)
+        fails = count.watch(clock_lines.compute(lines))
         on_terminal = _is_terminal(output)
         parts = _render(chosen, fails, policy, within, on_terminal)
         if chosen != "jsonl":

@@ -91,19 +91,39 @@ def mask_clock(clock: Clock, given: FailRecord, masked: FailRecord) -> Clock:
     changed = {text: shown for text, shown in pairs if text and shown and text != shown}
     if not changed:
         return clock
-    longest_first = sorted(changed.items(), key=lambda pair: (-len(pair[0]), pair))
-    return msgspec.convert(_replace_texts(msgspec.to_builtins(clock), longest_first), Clock)
+    longest_first = sorted(changed, key=lambda text: (-len(text), text))
+    words = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+    return msgspec.convert(_put_names(msgspec.to_builtins(clock), "", words, changed), Clock)
 
 
-def _replace_texts(value: Any, pairs: list[tuple[str, str]]) -> Any:
+_WITH_NAMES = ("evidence", "warnings")
+"""The texts of a clock in which names of events and broker-dealers stand."""
+
+
+def _put_names(value: Any, field: str, words: re.Pattern[str], shown: dict[str, str]) -> Any:
+    """Replace names where they can stand, so that a short one such as `1` changes no date."""
     if isinstance(value, dict):
-        return {key: _replace_texts(each, pairs) for key, each in value.items()}
+        return {key: _put_names(each, key, words, shown) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_replace_texts(each, pairs) for each in value]
-    if isinstance(value, str):
-        for text, shown in pairs:
-            value = value.replace(text, shown)
+        return [_put_names(each, field, words, shown) for each in value]
+    if field == "holder":
+        return shown.get(value, value)
+    if field in _WITH_NAMES and isinstance(value, str):
+        return words.sub(lambda found: shown[found[0]], value)
     return value
+
+
+def withhold_facts(facts: ClockFacts) -> ClockFacts:
+    """Replace the texts of `clock_facts` by a placeholder; facts without one stay the same."""
+    changed: dict[str, Any] = {}
+    if facts.sale_type_evidence:
+        changed["sale_type_evidence"] = PLACEHOLDER
+    if any(event.id or event.to for event in facts.events):
+        changed["events"] = tuple(
+            msgspec.structs.replace(event, id=event.id and PLACEHOLDER, to=event.to and PLACEHOLDER)
+            for event in facts.events
+        )
+    return msgspec.structs.replace(facts, **changed) if changed else facts
 
 
 def guarded_case(reader: Reader, case: ResolverInput) -> GuardedCase:

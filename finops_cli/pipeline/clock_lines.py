@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Literal, NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
@@ -13,11 +15,13 @@ from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.files.seen_ids import SeenIds, duplicate
+from finops_cli.guard.records import keep_events, mask_clock
 from finops_cli.pipeline.clock import ClockPolicy, missing_as_of
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Rejection, rejection
-from finops_cli.pipeline.parse import ParseResult, parse_fail_line
+from finops_cli.pipeline.parse import parse_fail, parse_fail_line
 from finops_cli.pipeline.pipeline import default_fail_id
+from finops_cli.pipeline.redaction import RedactionPolicy, RequireGuard
 
 Join = Callable[[FailRecord], FailRecord | Problem]
 """Adds the history, events and lists of other files to a record."""
@@ -66,41 +70,67 @@ def list_days(calendar: Calendar, first: date, last: date) -> Iterator[DayLine]:
         )
 
 
-def clock_fails(
-    lines: Iterable[bytes], policy: ClockPolicy, join: Join | None = None, explain: bool = False
-) -> Iterator[ClockedFail]:
-    """Compute the clock of each record. A bad line becomes a rejected line."""
-    inputs = InputPolicy(policy.kb, policy.config.as_of, policy.calendar)
-    with SeenIds() as seen:
-        for number, line in enumerate(lines, start=1):
-            yield _clock_line(number, parse_fail_line(line, inputs), policy, join, explain, seen)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockLines:
+    """Computes the clock of each record. A bad line becomes a rejected line.
 
+    `join` adds the facts of other files, `explain` lists the days, and `redaction` masks texts.
+    """
 
-def _clock_line(
-    number: int,
-    parsed: ParseResult[FailRecord],
-    policy: ClockPolicy,
-    join: Join | None,
-    explain: bool,
-    seen: SeenIds,
-) -> ClockedFail:
-    fail, fail_id, problems = parsed
-    name = fail_id or default_fail_id(number)
-    if fail_id is not None and (first := seen.register([(fail_id, number)])):
-        problems = [*problems, duplicate(fail_id, first[number])]
-    if fail is None or problems:
-        return _reject(number, name, problems)
-    if join is not None:
-        joined = join(fail)
+    policy: ClockPolicy
+    join: Join | None = None
+    explain: bool = False
+    redaction: RedactionPolicy | None = None
+
+    def compute(self, lines: Iterable[bytes]) -> Iterator[ClockedFail]:
+        """Yield the line of each record, in order. Raises MissingPiece where a guard must read."""
+        inputs = InputPolicy(self.policy.kb, self.policy.config.as_of, self.policy.calendar)
+        with SeenIds() as seen:
+            for number, line in enumerate(lines, start=1):
+                fail, fail_id, problems = parse_fail_line(line, inputs)
+                name = fail_id or default_fail_id(number)
+                first = {} if fail_id is None else seen.register([(fail_id, number)])
+                repeated = [duplicate(name, first[number])] if first else []
+                if fail is None or problems:
+                    yield self._reject(number, name, [*problems, *repeated], line, inputs)
+                elif repeated:
+                    yield self._reject(number, name, repeated)
+                else:
+                    yield self._line(number, name, fail)
+
+    def _line(self, number: int, name: str, given: FailRecord) -> ClockedFail:
+        joined = given if self.join is None else self.join(given)
         if isinstance(joined, Problem):
-            return _reject(number, name, [joined])
+            return self._reject(number, name, [joined])
         fail = joined
-    found = policy.compute(fail, explain)
-    if not isinstance(found, Clock):
-        return _reject(number, name, [found or missing_as_of()])
-    return ClockedFail(ClockLine(fail_id=name, status="ok", clock=found), fail)
+        if self.redaction is not None:
+            if isinstance(self.redaction, RequireGuard):
+                self.redaction.refuse_clock_text(joined)
+            else:
+                fail, _ = self.redaction.fail(joined)
+        found = self.policy.compute(keep_events(fail, joined), self.explain)
+        if not isinstance(found, Clock):
+            problem = found or missing_as_of()
+            if self.redaction is not None:
+                problem = self.redaction.clock_problem(problem)
+            return self._reject(number, name, [problem])
+        shown = name if self.redaction is None else self.redaction.name(name)
+        clock = mask_clock(found, joined, fail)
+        return ClockedFail(ClockLine(fail_id=shown, status="ok", clock=clock), fail)
 
-
-def _reject(number: int, name: str, problems: list[Problem]) -> ClockedFail:
-    error = rejection(number, problems)
-    return ClockedFail(ClockLine(fail_id=name, status="rejected", clock=None, error=error), None)
+    def _reject(
+        self,
+        number: int,
+        name: str,
+        problems: list[Problem],
+        line: bytes | None = None,
+        inputs: InputPolicy | None = None,
+    ) -> ClockedFail:
+        """Reject a record; `line` is that of one that could not be read."""
+        if self.redaction is not None:
+            parse = None if inputs is None else partial(parse_fail, inputs=inputs)
+            problems = self.redaction.redact_problems(line, name, problems, parse).problems
+            name = self.redaction.name(name)
+        error = rejection(number, problems)
+        rejected = ClockLine(fail_id=name, status="rejected", clock=None, error=error)
+        return ClockedFail(rejected, None)

@@ -19,7 +19,14 @@ from finops_cli.domain.finding import Damage, Problem
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.errors import MissingPiece
 from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, NoDetector, Reader
-from finops_cli.guard.records import TEXT_FIELDS, Mask, guarded_case, guarded_fail, has_free_text
+from finops_cli.guard.records import (
+    TEXT_FIELDS,
+    Mask,
+    guarded_case,
+    guarded_fail,
+    has_free_text,
+    withhold_facts,
+)
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.parse import ParseResult, decode
@@ -30,6 +37,8 @@ _HEAD_BYTES = 4096
 """The length of a non-JSON line that is scanned. Messages show much less of it."""
 _ANYWHERE = ("text", "notes", "dk_reason", "symbol", "counterparty_name", "origin")
 """Fields with free text, valid or not."""
+_EVENT_TEXTS = ("id", "to", "rule")
+"""The fields of an event that are text. The clock refuses an unknown rule and quotes it."""
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 _QUOTING = ("path", "value", "accepted", "message")
 
@@ -56,6 +65,10 @@ class RedactionPolicy(ABC):
     def name(self, given_id: str) -> str:
         """Return the redacted name of a record."""
         return self._reader.mask_reference(given_id).text
+
+    def clock_problem(self, problem: Problem) -> Problem:
+        """Redact the problem of facts that the clock refuses, because it quotes them."""
+        return redact_problems(Mask(self._reader), None, None, [problem], None).problems[0]
 
     def redact_problems(
         self, line: bytes | None, given_id: str | None, problems: list[Problem], parse: Parse | None
@@ -87,9 +100,15 @@ class WithholdText(RedactionPolicy):
     def fail(self, fail: FailRecord) -> tuple[FailRecord, Masks | None]:
         changed: dict[str, Any] = {name: PLACEHOLDER for name in TEXT_FIELDS if getattr(fail, name)}
         facts = fail.clock_facts
-        if facts is not None and facts.sale_type_evidence:
-            changed["clock_facts"] = replace(facts, sale_type_evidence=PLACEHOLDER)
+        if facts is not None and (withheld := withhold_facts(facts)) is not facts:
+            changed["clock_facts"] = withheld
         return (replace(fail, **changed), (WITHHELD,)) if changed else (fail, None)
+
+    def clock_problem(self, problem: Problem) -> Problem:
+        if problem.path.rpartition("/")[2] not in _EVENT_TEXTS or not problem.value:
+            return problem
+        message = problem.message.replace(problem.value, PLACEHOLDER)
+        return replace(problem, value=PLACEHOLDER, message=message)
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks | None]:
         if not has_free_text(case):
@@ -120,6 +139,12 @@ class RequireGuard(RedactionPolicy):
                 f"resolver input {case.fail_id}" if case.fail_id else "a resolver input"
             )
         return case, None
+
+    def refuse_clock_text(self, fail: FailRecord) -> None:
+        """Raise MissingPiece if the clock of `fail` would repeat text that nobody has scanned."""
+        facts = fail.clock_facts
+        if facts is not None and withhold_facts(facts) is not facts:
+            raise self._refusal(f"record {fail.fail_id}" if fail.fail_id else "a record")
 
     def look_ahead(
         self,

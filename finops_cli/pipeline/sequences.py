@@ -102,7 +102,7 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     given, masks = fail, None
     if redaction is not None:
         fail, masks = redaction.fail(fail)
-    clock, skipped, refused = _compute_clock(keep_events(fail, given), context.clock)
+    clock, skipped, refused = _compute_clock(keep_events(fail, given), context.clock, redaction)
     clock = None if clock is None else mask_clock(clock, given, fail)
     if refused:
         return _rejected(None, given_id, refused, redaction, None)
@@ -121,7 +121,7 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
 
 
 def _compute_clock(
-    fail: FailRecord, policy: ClockPolicy | None
+    fail: FailRecord, policy: ClockPolicy | None, redaction: RedactionPolicy | None
 ) -> tuple[Clock | None, str | None, list[Problem]]:
     """Return the clock, else the reason why the line has none, else why the line is rejected.
 
@@ -132,6 +132,8 @@ def _compute_clock(
     found = policy.compute(fail)
     if isinstance(found, Clock):
         return found, None, []
+    if found is not None and redaction is not None:
+        found = redaction.clock_problem(found)
     if policy.is_regulation:
         return None, None, [found or missing_as_of()]
     return None, NO_AS_OF if found is None else found.message, []

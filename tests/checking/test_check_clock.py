@@ -275,3 +275,56 @@ def test_evidence_is_withheld_without_the_guard(
     assert b"Jane" not in done.stdout
     assert rows(done.stdout)[0]["clock"]["binding"] == "SHO-204(a)(1)"
     assert finops_without_guard("check", "-", "--fails", file, stdin=done.stdout).returncode == 0
+
+
+def test_names_of_events_are_withheld_without_the_guard(
+    tmp_path: Path, finops_without_guard: Finops
+) -> None:
+    """Rule: ids of events and names of broker-dealers are text too, and a short one changes no
+    date or number.
+    """
+    facts = personal_facts()
+    facts["events"][0]["id"] = "1"
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(long_sale(**facts)))
+    run_it = ("run", file, "--backend", "engine", "--no-timing", "--as-of", "2026-11-24")
+    plain = rows(finops_without_guard(*run_it).stdout)[0]["clock"]
+    done = finops_without_guard(*run_it, "--guard", "on")
+    assert b"jane" not in done.stdout
+    clock = rows(done.stdout)[0]["clock"]
+    for each, shown in zip(plain["obligations"], clock["obligations"], strict=True):
+        for field in ("rule", "due_date", "basis", "qty", "open_qty", "state"):
+            assert each[field] == shown[field]
+    assert finops_without_guard("check", "-", "--fails", file, stdin=done.stdout).returncode == 0
+
+
+PERSONAL = jsonl(
+    long_sale("mail-jane.doe@bank.com", **personal_facts()),
+    long_sale("F-2", events=[{"type": "notice", "at": "2026-11-20", "rule": "jane.doe@x.com"}]),
+    long_sale("F-3", venue="jane.doe@bank.com"),
+)
+"""Personal data in each text that the lines, the agenda or the calendar file repeat."""
+FORMS = pytest.mark.parametrize("output", ["jsonl", "ics", "agenda"])
+
+
+@FORMS
+def test_clock_command_masks_personal_data(output: str, finops: Finops) -> None:
+    """Rule: each form of `finops clock` takes the guard; without it texts stay as given."""
+    pytest.importorskip("presidio_analyzer")
+    call = ("clock", "-", "--as-of", "2026-11-24", "--format", output)
+    assert b"jane" in finops(*call, stdin=PERSONAL).stdout
+    masked = finops(*call, "--guard", "on", stdin=PERSONAL).stdout
+    assert b"[EMAIL]" in masked
+    assert b"jane" not in masked
+
+
+@FORMS
+def test_clock_command_without_the_scanner_withholds(
+    output: str, finops_without_guard: Finops
+) -> None:
+    """Rule: without the scanner `--guard on` withholds texts, and `require` ends with 3."""
+    call = ("clock", "-", "--as-of", "2026-11-24", "--format", output)
+    withheld = finops_without_guard(*call, "--guard", "on", stdin=PERSONAL).stdout
+    assert b"[WITHHELD]" in withheld
+    assert b"jane" not in withheld.replace(b"mail-jane", b"")  # a fail_id is a reference
+    assert finops_without_guard(*call, "--guard", "require", stdin=PERSONAL).returncode == 3
