@@ -71,9 +71,10 @@ def whole(text: str, marks: Marks | None = None) -> int:
 
 def to_whole(number: Decimal) -> int:
     """Return a number without decimals as int. Raises NumberFault for another one."""
-    if number != number.to_integral_value():
+    found = int(number)
+    if found != number:
         raise NumberFault("not a whole number")
-    return int(number)
+    return found
 
 
 def truth(text: str) -> bool:

@@ -102,8 +102,10 @@ class ColumnReader:
         self._formats = notation.formats
         self._folds = self.field not in _CASED
         self._blanks = frozenset(map(self._fold, (*notation.blanks, *column.blanks, "")))
+        self._longest_blank = max(map(len, self._blanks))
         self._repairs = frozenset(column.repairs)
         self._scale = column.scale or _ONE
+        self._sign = column.sign
         default = (column.default or "").strip()
         self._default = self._cell.parse(default) if default else None
         self._accepted = self._describe_accepted()
@@ -111,19 +113,16 @@ class ColumnReader:
 
     def read(self, cells: Sequence[CellValue]) -> Reading:
         """Read the cell of a row."""
-        value = self._cell_in(cells)
+        value = cells[self._position] if self._position < len(cells) else None
         if isinstance(value, str):
             return self._read_text(value)
         return self._read_typed(value)
 
     def explain(self, problem: Problem, cells: Sequence[CellValue]) -> Problem:
         """Add the column, and the mapping key that would help, to a problem of the record."""
-        fix = self._find_fix(problem, text_of(self._cell_in(cells)))
+        fix = self._find_fix(problem, text_of(_at(cells, self._position)))
         message = f"column {self.column.column!r}: {problem.message}"
         return replace(problem, message=f"{message}; fix: {fix}" if fix else message)
-
-    def _cell_in(self, cells: Sequence[CellValue]) -> CellValue:
-        return cells[self._position] if self._position < len(cells) else None
 
     def _fold(self, text: str) -> str:
         return text.casefold() if self._folds else text
@@ -139,13 +138,14 @@ class ColumnReader:
         text = given.strip()
         if _UNDECODABLE in text:
             return self._refuse("schema.format", text, accepted="text in the encoding of the file")
-        repaired = repairs.repair_text(text, self._repairs)
-        text, names = repaired
+        names: tuple[str, ...] = ()
+        if self._repairs:
+            text, names = repairs.repair_text(text, self._repairs)
         values = self.column.values
         if values and text in values:
             meant = values[text].strip()
             return Reading(self._cell.parse(meant) if meant else None, repairs=names)
-        if self._fold(text) in self._blanks:
+        if len(text) <= self._longest_blank and self._fold(text) in self._blanks:
             return self._read_blank()
         if values:
             return self._refuse("schema.enum", text, fix=self._offer_values(text))
@@ -167,38 +167,44 @@ class ColumnReader:
     def _parse(self, text: str, names: tuple[str, ...]) -> Reading:
         """Read a text that is not blank. Raises ValueError."""
         kind = self._cell.kind
+        if kind is Kind.TEXT:
+            return self._parse_text(text, names)
         if kind in NUMBERS:
-            return Reading(self._to_value(parse_number(text, self._marks)), repairs=names)
+            return Reading(self._to_value(parse_number(text, self._marks)), None, names)
         if kind is Kind.DATE:
-            return Reading(dates.read_day(text, self._formats), repairs=names)
+            return Reading(dates.read_day(text, self._formats), None, names)
         if kind is Kind.MOMENT:
-            return Reading(dates.read_moment(text, self._formats), repairs=names)
-        if kind is Kind.TRUTH:
-            return Reading(truth(text), repairs=names)
+            return Reading(dates.read_moment(text, self._formats), None, names)
+        return Reading(truth(text), None, names)
+
+    def _parse_text(self, text: str, names: tuple[str, ...]) -> Reading:
+        if not self._repairs:
+            return Reading(text)
         found = repairs.repair_value(text, self._repairs, self.field)
         if len(found) > 1:
             meanings = " or ".join(f"{each.text} ({each.names[-1]})" for each in found)
             fix = "keep one of the two repairs in the mapping"
             return self._refuse("schema.format", text, why=f"which may be {meanings}", fix=fix)
-        return Reading(found[0].text, repairs=(*names, *found[0].names))
+        return Reading(found[0].text, None, (*names, *found[0].names))
 
     def _to_value(self, number: Number) -> Value:
         """Apply unit, sign and scale. Raises NumberFault."""
-        kind, sign = self._cell.kind, self.column.sign
-        if number.unit not in UNITS[kind]:
-            raise NumberFault(f"a number with the unit {number.unit!r}")
-        if number.unit.strip("$") and self._scale != _ONE:
-            raise NumberFault(
-                f"a number with the unit {number.unit!r}, which the mapping multiplies by"
-                f" {plain(self._scale)}",
-                "leave scale out of the mapping of this column, or map cells without a unit",
-            )
-        value = multiply(number.value, self._scale)
-        if sign == "drop":
+        value, unit = number
+        if unit and unit not in UNITS[self._cell.kind]:
+            raise NumberFault(f"a number with the unit {unit!r}")
+        if self._scale is not _ONE:
+            if unit.strip("$"):
+                raise NumberFault(
+                    f"a number with the unit {unit!r}, which the mapping multiplies by"
+                    f" {plain(self._scale)}",
+                    "leave scale out of the mapping of this column, or map cells without a unit",
+                )
+            value = multiply(value, self._scale)
+        if self._sign == "drop":
             value = value.copy_abs()
-        elif sign == "negate" and value:
+        elif self._sign == "negate" and value:
             value = value.copy_negate()
-        return to_whole(value) if kind is Kind.SHARES else value
+        return to_whole(value) if self._cell.kind is Kind.SHARES else value
 
     def _read_typed(self, value: CellValue) -> Reading:
         """Read a cell of a workbook, which is not text."""

@@ -33,7 +33,7 @@ OF_TEXT = (FORMULA_TEXT, APOSTROPHE)
 OF_CUSIP = (HYPHENS, LEADING_ZERO, CHECK_DIGIT, US_ISIN)
 
 _FORMULA = re.compile(r'="([^"]*)"')
-_DTC = re.compile(r"(?:DTC)?[-_ #]*0{0,4}([0-9]{1,4})(?:\.0)?", re.IGNORECASE)
+_DTC = re.compile(r"(?:DTC[-_ #]*|#)?0{0,4}([0-9]{1,4})(?:\.0)?", re.IGNORECASE)
 _DTC_CHARS = 4
 _HYPHENS = re.compile("[-\N{NON-BREAKING HYPHEN}\N{EN DASH}\\s]")
 _EIGHT = re.compile(r"[0-9A-Z*@#]{8}")
