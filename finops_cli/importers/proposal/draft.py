@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -175,6 +175,12 @@ def show_values(texts: Iterable[str]) -> str:
     values = list(dict.fromkeys(texts))
     more = ", ..." if len(values) > _MOST_SHOWN else ""
     return ", ".join(repr(value) for value in values[:_MOST_SHOWN]) + more
+
+
+def explain_words(values: Mapping[str, str]) -> str:
+    """Say what the words of a column mean, but for those that a record has itself."""
+    told = [f"{text} is {meaning}" for text, meaning in values.items() if text != meaning]
+    return ", ".join(told) or f"words such as {show_values(values)}"
 
 
 def count(number: int, noun: str) -> str:

@@ -123,6 +123,15 @@ def test_percent_header_with_small_numbers_is_asked(kb: KnowledgeBase) -> None:
     assert len(rate.choices) == 2
 
 
+def test_percent_signs_beside_bare_fractions_are_asked(kb: KnowledgeBase) -> None:
+    """Where one cell is 4% and another 0.04, the second is 4 percent or 0.04; finops asks."""
+    proposal = _propose(kb, CP_Fail_Rate=("4%", "0.04", "10%", "2%"))
+    assert "cp_fail_rate_pct" not in proposal.mapping.columns
+    rate = next(each for each in proposal.missing if each.name == "cp_fail_rate_pct")
+    assert "0.04 is 0.04 percent" in rate.choices[0]
+    assert "cp_fail_rate_pct" in _propose(kb, CP_Fail_Rate=("4%", "4", "10%", "2%")).mapping.columns
+
+
 def test_box_and_quantity_prove_the_scale_of_coverage(kb: KnowledgeBase) -> None:
     """Coverage of 0.5 with half the shares in the box is a fraction, without a doubt."""
     proposal = _propose(

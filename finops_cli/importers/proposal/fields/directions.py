@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from finops_cli.importers.proposal.columns import Column
-from finops_cli.importers.proposal.draft import Draft, count, show_values
+from finops_cli.importers.proposal.draft import Draft, count, explain_words, show_values
 from finops_cli.importers.proposal.fields.names import DIRECTION, POSITION, SIDE, VENUE
 from finops_cli.importers.proposal.fields.number_columns import numbers_of
 from finops_cli.importers.proposal.fields.signs import check_signs
@@ -123,7 +123,7 @@ def _find_unnamed_sides(draft: Draft) -> _Sides | None:
 def _propose_direction(draft: Draft, found: _Sides) -> None:
     column = found.column
     values = dict(found.values)
-    why = ", ".join(f"{text} is {meaning}" for text, meaning in values.items())
+    why = explain_words(values)
     doubts = []
     blanks = len(column.texts) - len(column.filled)
     if blanks:
@@ -179,7 +179,7 @@ def _propose_side(draft: Draft, found: _Sides) -> None:
     column = found.column
     values = found.values
     is_same = all(text == meaning for text, meaning in values.items())
-    why = ", ".join(f"{text} is {meaning}" for text, meaning in values.items())
+    why = explain_words(values)
     more: dict[str, Any] = {} if is_same else {"values": dict(values)}
     draft.propose(SIDE, column, why, check=found.check, **more)
 

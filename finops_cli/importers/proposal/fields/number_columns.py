@@ -14,6 +14,7 @@ from finops_cli.importers.proposal.values.decimal_marks import (
     read_number,
     strip_number,
 )
+from finops_cli.importers.tables.table import CellFault
 
 _MOST = 5
 """Five of six cells have to be numbers."""
@@ -22,12 +23,12 @@ _EUROPE = Marks(",", ".")
 
 def is_number(column: Column) -> bool:
     """Return true when most cells of a column are numbers, under any decimal mark."""
-    good = sum(
+    found = [
         isinstance(cell, Decimal) or (isinstance(cell, str) and bool(strip_number(text)[0]))
         for text, cell in zip(column.texts, column.cells, strict=True)
-        if text
-    )
-    return bool(column.filled) and good * (_MOST + 1) >= len(column.filled) * _MOST
+        if text and not isinstance(cell, CellFault)
+    ]
+    return bool(found) and sum(found) * (_MOST + 1) >= len(found) * _MOST
 
 
 def numbers_of(draft: Draft, column: Column) -> list[Decimal | None]:
@@ -42,7 +43,11 @@ def numbers_of(draft: Draft, column: Column) -> list[Decimal | None]:
 
 def prove_file(draft: Draft) -> None:
     """Find the decimal mark of the file from all its numbers, or ask for it."""
-    columns = [each for each in draft.columns if each.index not in draft.taken and is_number(each)]
+    columns = [
+        each
+        for each in draft.columns
+        if each.index not in draft.taken and not _is_name(each) and is_number(each)
+    ]
     proof = prove(text for column in columns for text in column.untyped)
     marks = choose_marks(proof)
     if marks is not None:
@@ -56,6 +61,11 @@ def prove_file(draft: Draft) -> None:
             f"{proof.either_comma[0]!r} is read as thousands, but the file has semicolons, as"
             " where the comma is decimal"
         )
+
+
+def _is_name(column: Column) -> bool:
+    """Return true for a column of references, whose marks are not those of numbers."""
+    return "fail_id" in {match.field for match in column.meaning.matches}
 
 
 def _explain(proof: Proof, marks: Marks) -> str:

@@ -39,10 +39,16 @@ def decide_rates(draft: Draft) -> None:
 
 def _decide_rate(draft: Draft, field: str, found: Candidate) -> None:
     column = found.column
-    numbers = [each for each in numbers_of(draft, column) if each is not None]
+    values = numbers_of(draft, column)
+    numbers = [each for each in values if each is not None]
     why = f"{len(numbers)} of {count(len(column.filled), 'cell')} are numbers"
     doubt = _WEAK_RATE if found.is_weak else ""
-    if any("%" in text for text in column.filled):
+    signed = sum("%" in text for text in column.filled)
+    bare = [n for n, text in zip(values, column.texts, strict=True) if n and "%" not in text]
+    if signed and any(abs(number) <= 1 for number in bare):
+        _ask_scale(draft, field, column)
+        return
+    if signed:
         draft.propose(field, column, f"{why}, with a sign of percent", check=doubt)
         return
     is_fraction = _compare_box(draft, column) if field == COVERAGE else None
@@ -96,6 +102,8 @@ def _compare_box(draft: Draft, column: Column) -> bool | None:
 
 def _ask_scale(draft: Draft, field: str, column: Column) -> None:
     shown = column.filled[0]
+    if shown.endswith("%"):
+        shown = next(text for text in column.filled if "%" not in text)
     draft.notes[column.index] = "the scale is not decided; see what is missing"
     draft.ask(
         field,

@@ -8,7 +8,7 @@ from typing import get_args
 from finops_cli.domain import limits
 from finops_cli.domain.enums import RegShoStatus
 from finops_cli.importers.proposal.columns import Column
-from finops_cli.importers.proposal.draft import Candidate, Draft, count, show_values
+from finops_cli.importers.proposal.draft import Candidate, Draft, count, explain_words, show_values
 from finops_cli.importers.proposal.fields.number_columns import is_number
 from finops_cli.importers.proposal.values.cell_words import read_truth, read_words
 
@@ -54,7 +54,7 @@ def _decide_flag(draft: Draft, field: str) -> None:
         truth = read_truth(column, draft.kb.imports.truth_cells)
         if truth is None:
             continue
-        why = ", ".join(f"{text} is {meaning}" for text, meaning in truth.values.items())
+        why = explain_words(truth.values)
         doubts = ["is this the flag of the threshold list?"] if is_weak else []
         more: dict[str, object] = {} if truth.is_plain else {"values": dict(truth.values)}
         blanks = len(column.texts) - len(column.filled)
@@ -74,7 +74,7 @@ def _decide_list(draft: Draft, field: str, words: Mapping[str, str]) -> None:
     for column, _, _ in draft.candidates(field, lambda _: True):
         found = read_words(column, words)
         if found:
-            why = ", ".join(f"{text} is {meaning}" for text, meaning in found.items())
+            why = explain_words(found)
             draft.propose(field, column, why, values=found)
             return
 

@@ -11,7 +11,15 @@ from finops_cli.importers.number_text import Marks, NumberFault, parse_number
 
 _NOISE = re.compile(r"^(?:US\$|USD|\$)\s*|\s*(?:USD|%|[KMBkmb])$")
 _NO_BREAK = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
-_NUMBER = re.compile(rf"[0-9][0-9.,' {_NO_BREAK}]*[0-9]|[0-9]|[.,][0-9]+")
+_NUMBER = re.compile(
+    r"""
+    [0-9]+ | [0-9]* [.,] [0-9]+             # 5000; 12.5; 12,5; .5
+    | [0-9]{1,3} (?: ([.,' ]) [0-9]{3} )    # 12.000; 1 234
+      (?: \1 [0-9]{3} )* (?: (?!\1) [.,] [0-9]+ )?  # 1.234.567; 1.234,56
+    """,
+    re.VERBOSE,
+)
+"""A date such as 13.11.2026 and a number of a version are not numbers."""
 _BLANKS = re.compile(rf"[{_NO_BREAK}]")
 _OTHER = {".": ",", ",": "."}
 
