@@ -26,6 +26,7 @@ from finops_cli.commands.help_examples import (
     GroupWithExamples,
     show_examples,
 )
+from finops_cli.commands.list_ import list_
 from finops_cli.commands.messages import report
 from finops_cli.commands.models import models
 from finops_cli.commands.quantize import quantize
@@ -44,6 +45,7 @@ COMMAND_ORDER = (
     "run",
     "triage",
     "resolve",
+    "list",
     "check",
     "clock",
     "generate",
@@ -134,6 +136,7 @@ for command in (
     doctor,
 ):
     app.command(cls=CommandWithExamples)(command)
+app.command("list", cls=CommandWithExamples)(list_)
 app.add_typer(kb_command.app, name="kb")
 app.add_typer(clock_command.app, name="clock")
 

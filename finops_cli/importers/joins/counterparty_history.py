@@ -21,9 +21,9 @@ from msgspec import Meta, Struct
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.domain.fail import Dtc
 from finops_cli.domain.finding import Problem
+from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers import dates
 from finops_cli.importers.cells import whole
-from finops_cli.importers.joins.temporary_table import TemporaryTable
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.verify.codecs import Codec

@@ -28,9 +28,9 @@ from finops_cli.domain.inventory_lines import (
     Snapshot,
 )
 from finops_cli.errors import UsageError
+from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers.cells import truth, whole
 from finops_cli.importers.joins.counterparty_history import read_participant
-from finops_cli.importers.joins.temporary_table import TemporaryTable
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.kb.chapters.joins import JoinRules
 from finops_cli.verify.codecs import Codec

@@ -12,8 +12,8 @@ import msgspec
 
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord, RelatedFail
+from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers.joins.origin import explain
-from finops_cli.importers.joins.temporary_table import TemporaryTable
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.classification import category, is_offset
 from finops_cli.rules.deadlines import has_delivery_obligation

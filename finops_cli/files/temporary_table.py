@@ -1,4 +1,4 @@
-"""A table on disk that a join looks up, so that memory does not grow with its file."""
+"""A table on disk, so that memory does not grow with the file that it indexes."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ class TemporaryTable:
         with _name_full_folder():
             return self._db.execute(statement, values).fetchall()
 
+    def stream(self, statement: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query one by one."""
+        with _name_full_folder():
+            yield from self._db.execute(statement, values)
+
     def close(self) -> None:
         """Delete the database."""
         self._db.close()
@@ -46,6 +51,6 @@ def _name_full_folder() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise Unfinished(
-            f"the temporary folder cannot hold the index of a joined file: {error}",
+            f"the temporary folder cannot hold the index of a file: {error}",
             "free some space, or set TMPDIR to a folder with more",
         ) from error

@@ -1,0 +1,288 @@
+"""`finops list`: the ranked list of an output, and what changed since an earlier one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from finops_cli.commands.help_examples import show_examples
+from finops_cli.commands.options import Output, Quiet, path_or_standard
+from finops_cli.domain.enums import Tier
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.views.answer_index import AnswerIndex, Filter
+
+_TIERS = tuple(reversed(get_args(Tier)))
+_FORMATS = ("auto", "table", "jsonl")
+_WIDTH, _WIDEST = 80, 160
+"""Columns of a table: outside a terminal, and at most in one."""
+
+Source = Annotated[
+    str,
+    typer.Argument(metavar="OUT.jsonl", help="Output of finops run or triage; - for stdin."),
+]
+Since = Annotated[
+    Path | None,
+    typer.Option(
+        "--since",
+        metavar="EARLIER.jsonl",
+        help="Show only what changed since this earlier output: new, cleared, aged into another"
+        " band, part delivered, escalated.",
+    ),
+]
+Tiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tier", metavar="|".join(_TIERS), help="Show this tier. Repeat the option for more."
+    ),
+]
+Securities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--security", metavar="CUSIP|SYMBOL", help="Show this security. Repeat it for more."
+    ),
+]
+Counterparties = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--counterparty",
+        metavar="DTC-NNNN|NAME",
+        help="Show this counterparty. Repeat the option for more.",
+    ),
+]
+DueToday = Annotated[
+    bool, typer.Option("--due-today", help="Show what is due today or overdue by its deadline.")
+]
+DueWithin = Annotated[
+    int | None,
+    typer.Option(
+        "--due-within",
+        min=0,
+        max=3650,
+        metavar="DAYS",
+        help="Show what is due within this number of settlement days, or overdue.",
+    ),
+]
+ColumnNames = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,NAME",
+        help="Columns to show (default: those that fit).",
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N rows.")
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="|".join(_FORMATS),
+        help="Form of the list. table: for people. jsonl: a line for each row (default: table on a"
+        " terminal, else jsonl).",
+        show_default=False,
+    ),
+]
+
+
+@show_examples(
+    "finops list out.jsonl --due-today",
+    "finops list today.jsonl --since yesterday.jsonl",
+)
+def list_(
+    source: Source,
+    output: Output = None,
+    since: Since = None,
+    tiers: Tiers = None,
+    securities: Securities = None,
+    counterparties: Counterparties = None,
+    due_today: DueToday = False,
+    due_within: DueWithin = None,
+    columns: ColumnNames = None,
+    limit: Limit = None,
+    format_: Format = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """List the fails of an output, the most urgent first, with what to do about each.
+
+    The order is the tier, then fewer days to the deadline, then the higher score.
+    """
+    from finops_cli.commands.run_summary import wrap_label
+    from finops_cli.files.safe_io import writing
+
+    asked = ListRequest(
+        wanted=_filter(tiers, securities, counterparties, due_today, due_within),
+        columns=_choose_columns(columns, output),
+        format=_choose_format(format_, output),
+        width=_width(output),
+        limit=limit,
+    )
+    with ExitStack() as stack:
+        index = stack.enter_context(closing(_read(source)))
+        if since is None:
+            lines, summary = _list_lines(index, asked)
+        else:
+            earlier = stack.enter_context(closing(_read(str(since))))
+            lines, summary = _change_lines(index, earlier, asked)
+        inputs = [path_or_standard(source), since]
+        with writing(path_or_standard(output), inputs) as written:
+            written.writelines(f"{line}\n".encode() for line in lines)
+        for label, text in () if quiet else summary():
+            typer.echo(wrap_label(label, text), err=True)
+    _report_bad_lines(source, index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRequest:
+    """What a list shows, and how."""
+
+    wanted: Filter
+    columns: tuple[str, ...]
+    format: str
+    width: int
+    limit: int | None
+
+
+Summary = Callable[[], list[tuple[str, str]]]
+"""Labels and texts for stderr, once every line was written."""
+
+
+def _list_lines(index: AnswerIndex, asked: ListRequest) -> tuple[Iterator[str], Summary]:
+    from finops_cli.domain.exact_json import encode
+    from finops_cli.views.ranked_list import render_list
+
+    found = index.count(asked.wanted)
+    shown = found if asked.limit is None else min(found, asked.limit)
+
+    def summarize() -> list[tuple[str, str]]:
+        return [("shown", f"{shown:,} of {index.count():,} lines")]
+
+    answers = index.ranked(asked.wanted, asked.limit)
+    if asked.format == "table":
+        return render_list(answers, asked.columns, asked.width), summarize
+    return (encode(answer).decode() for answer in answers), summarize
+
+
+def _change_lines(
+    index: AnswerIndex, earlier: AnswerIndex, asked: ListRequest
+) -> tuple[Iterator[str], Summary]:
+    from finops_cli.domain.exact_json import encode
+    from finops_cli.views.change_report import render_changes
+    from finops_cli.views.changes import KINDS, Changes
+
+    changes = Changes(index, earlier)
+    found = islice(changes.list(asked.wanted), asked.limit)
+
+    def summarize() -> list[tuple[str, str]]:
+        counts = [f"{kind.replace('_', ' ')} {changes.counts[kind]:,}" for kind in KINDS]
+        rows = [("changes", ", ".join([*counts, f"unchanged {changes.unchanged:,}"]))]
+        if changes.unmatched:
+            text = (
+                f"{changes.unmatched:,} lines without a fail_id count as new: their CUSIP,"
+                " counterparty and settlement date name several lines"
+            )
+            rows.append(("not matched", text))
+        return rows
+
+    if asked.format == "table":
+        return render_changes(found, asked.columns, asked.width), summarize
+    return (encode(change).decode() for change in found), summarize
+
+
+def _read(source: str) -> AnswerIndex:
+    """Index an output. Raises UsageError for a file without a single line of a run."""
+    from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.safe_io import reading
+    from finops_cli.views.answer_index import AnswerIndex
+
+    with reading(path_or_standard(source)) as file:
+        index = AnswerIndex(line for line, _ in lines_of(file))
+    if index.bad and not index.statuses:
+        first = index.bad[0]
+        raise UsageError(
+            f"{source}:{first.number}: is not an output line of finops ({first.reason})",
+            "give the output of finops run or finops triage, such as out.jsonl",
+        )
+    return index
+
+
+def _report_bad_lines(source: str, index: AnswerIndex) -> None:
+    """Say which lines no run wrote, and exit with 1 if there are any."""
+    for line in index.bad:
+        typer.echo(f"{source}:{line.number}: not an output line ({line.reason})", err=True)
+    more = index.bad_lines - len(index.bad)
+    if more:
+        typer.echo(f"and {more:,} more lines that are no output lines", err=True)
+    if index.bad_lines:
+        raise typer.Exit(1)
+
+
+def _choose_format(given: str, output: str | None) -> str:
+    if given not in _FORMATS:
+        raise UsageError(
+            f"--format is {given}. Expected one of: {', '.join(_FORMATS)}.", "give one of them"
+        )
+    if given == "auto":
+        return "table" if is_terminal(output) else "jsonl"
+    return given
+
+
+def _choose_columns(given: str | None, output: str | None) -> tuple[str, ...]:
+    from finops_cli.views.ranked_list import COLUMNS, choose_columns
+
+    if given is None:
+        return choose_columns(_width(output))
+    names = tuple(name.strip() for name in given.split(","))
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise UsageError(
+            f"--columns: {unknown[0]!r} is not a column. Expected names of: {', '.join(COLUMNS)}.",
+            "give names of this list, separated by commas",
+        )
+    return names
+
+
+def _filter(
+    tiers: list[str] | None,
+    securities: list[str] | None,
+    counterparties: list[str] | None,
+    due_today: bool,
+    due_within: int | None,
+) -> Filter:
+    from finops_cli.views.answer_index import Filter
+
+    for tier in tiers or ():
+        if tier not in _TIERS:
+            raise UsageError(
+                f"--tier is {tier}. Expected one of: {', '.join(_TIERS)}.", "give one of them"
+            )
+    if due_today and due_within is not None:
+        raise UsageError("--due-today and --due-within exclude each other", "give one of them")
+    return Filter(
+        tiers=tuple(tiers or ()),
+        securities=tuple(securities or ()),
+        counterparties=tuple(counterparties or ()),
+        within_days=0 if due_today else due_within,
+    )
+
+
+def is_terminal(output: str | None) -> bool:
+    """Return true when the output goes to a terminal."""
+    return output in (None, "-") and sys.stdout.isatty()
+
+
+def _width(output: str | None) -> int:
+    """Return the columns of a table: those of the terminal that shows it, else 80."""
+    if not is_terminal(output):
+        return _WIDTH
+    return min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)

@@ -1,0 +1,156 @@
+"""The lines of an output, ranked, in an index on disk: memory does not grow with the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import get_args
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.domain.enums import Tier
+from finops_cli.files.temporary_table import TemporaryTable
+from finops_cli.views.answers import Answer, NotALine, read_answer
+
+_TABLE = (
+    "CREATE TABLE answers (line INTEGER PRIMARY KEY, kind INTEGER, tier INTEGER, days_left INTEGER,"
+    " score INTEGER, fail_id TEXT, cusip TEXT, symbol TEXT, counterparty TEXT, name TEXT,"
+    " settlement_date TEXT, body BLOB)"
+)
+_LOOKUPS = (
+    "CREATE INDEX by_name ON answers (fail_id)",
+    "CREATE INDEX by_facts ON answers (cusip, counterparty, settlement_date)",
+)
+_INSERT = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_RANKED = " ORDER BY kind, tier, days_left IS NULL, days_left, score DESC, fail_id, line"
+_SCALE = Decimal(10) ** 6
+"""A score has at most six decimals (kb: `score.decimals`)."""
+_KINDS = {"failed": 1, "rejected": 2}
+"""Lines without an answer come after the others."""
+_SEVEREST_FIRST = tuple(reversed(get_args(Tier)))
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """What a list shows. An empty tuple and None take every line."""
+
+    tiers: tuple[str, ...] = ()
+    securities: tuple[str, ...] = ()
+    """CUSIPs and symbols."""
+    counterparties: tuple[str, ...] = ()
+    """DTC participants and names."""
+    within_days: int | None = None
+    """At most this number of settlement days to the deadline; 0: due today or overdue."""
+
+    def conditions(self) -> tuple[str, list[object]]:
+        """Return the condition of a query and its values."""
+        parts: list[str] = []
+        values: list[object] = []
+        if self.tiers:
+            parts.append(f"tier IN ({_places(self.tiers)})")
+            values += [_SEVEREST_FIRST.index(tier) for tier in self.tiers]
+        for columns, wanted in (
+            (("cusip", "symbol"), self.securities),
+            (("counterparty", "name"), self.counterparties),
+        ):
+            if wanted:
+                either = " OR ".join(f"{column} IN ({_places(wanted)})" for column in columns)
+                parts.append(f"({either})")
+                values += [*wanted, *wanted]
+        if self.within_days is not None:
+            parts.append("days_left <= ?")
+            values.append(self.within_days)
+        return (" WHERE " + " AND ".join(parts) if parts else ""), values
+
+
+EVERYTHING = Filter()
+
+
+class AnswerIndex:
+    """The answers of one output file, in rank order: tier, days left, score, name.
+
+    The order is that of the book: tier, fewer days left (none last), higher score, `fail_id`.
+    """
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        """Read the lines of an output."""
+        self._table = TemporaryTable(_TABLE, *_LOOKUPS)
+        self.bad: list[NotALine] = []
+        """The first lines that no run wrote."""
+        self.bad_lines = 0
+        self.statuses: Counter[str] = Counter()
+        for number, line in enumerate(lines, start=1):
+            answer = read_answer(line, number)
+            if isinstance(answer, NotALine):
+                self._refuse(answer)
+            else:
+                self._add(answer, number)
+
+    def close(self) -> None:
+        """Delete the index."""
+        self._table.close()
+
+    def count(self, wanted: Filter = EVERYTHING) -> int:
+        """Count the lines that `wanted` takes."""
+        where, values = wanted.conditions()
+        query = f"SELECT count(*) FROM answers{where}"  # noqa: S608 - no value is in the text
+        [(count,)] = self._table.select(query, values)
+        return int(count)
+
+    def ranked(self, wanted: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Answer]:
+        """Yield the answers that `wanted` takes, the most urgent first."""
+        where, values = wanted.conditions()
+        query = f"SELECT body FROM answers{where}{_RANKED} LIMIT ?"  # noqa: S608 - the same
+        for (body,) in self._table.stream(query, [*values, -1 if limit is None else limit]):
+            yield _DECODER.decode(body)
+
+    def named(self, name: str) -> list[tuple[int, Answer]]:
+        """Return line number and answer of each line that is called `name`."""
+        rows = self._table.select("SELECT line, body FROM answers WHERE fail_id = ?", (name,))
+        return [(line, _DECODER.decode(body)) for line, body in rows]
+
+    def alike(self, answer: Answer) -> list[Answer]:
+        """Return the lines with the CUSIP, the counterparty and the settlement date of `answer`."""
+        rows = self._table.select(
+            "SELECT body FROM answers WHERE cusip IS ? AND counterparty IS ?"
+            " AND settlement_date IS ? LIMIT 2",
+            (answer.cusip, answer.counterparty, answer.settlement_date),
+        )
+        return [_DECODER.decode(body) for (body,) in rows]
+
+    def _refuse(self, line: NotALine) -> None:
+        self.bad_lines += 1
+        if len(self.bad) < _SHOWN_FAULTS:
+            self.bad.append(line)
+
+    def _add(self, answer: Answer, number: int) -> None:
+        self.statuses[answer.status] += 1
+        score = None if answer.score is None else int(answer.score * _SCALE)
+        tier = len(_SEVEREST_FIRST) if answer.tier is None else _SEVEREST_FIRST.index(answer.tier)
+        self._table.insert(
+            _INSERT,
+            (
+                number,
+                _KINDS.get(answer.status, 0),
+                tier,
+                answer.days_left,
+                score,
+                answer.fail_id,
+                answer.cusip,
+                answer.symbol,
+                answer.counterparty,
+                answer.counterparty_name,
+                answer.settlement_date,
+                _ENCODER.encode(answer),
+            ),
+        )
+
+
+_SHOWN_FAULTS = 5
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_DECODER = msgspec.json.Decoder(Answer)
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,116 @@
+"""The ranked list for a person: a row of facts for each fail, and below it what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import NamedTuple
+
+from finops_cli.views.answers import Answer
+from finops_cli.views.columns import Columns, Row, fill_lines
+from finops_cli.views.wording import clean, write_day
+
+_WIDE = 100
+"""Columns of a terminal from which a row has counterparty, value and age too."""
+_BLOCK = 500
+"""Rows that are lined up together, so that a list of any length needs little memory."""
+_DATE = len("2026-11-18")
+
+
+class Column(NamedTuple):
+    """A column of a list."""
+
+    title: str
+    is_number: bool = False
+
+
+COLUMNS: dict[str, Column] = {
+    "tier": Column("tier"),
+    "score": Column("score", is_number=True),
+    "fail_id": Column("fail"),
+    "security": Column("security"),
+    "side": Column("side"),
+    "qty": Column("shares", is_number=True),
+    "counterparty": Column("counterparty"),
+    "market_value": Column("value $", is_number=True),
+    "age_days": Column("age", is_number=True),
+    "due": Column("due"),
+    "due_by": Column("by rule"),
+    "days_left": Column("days left", is_number=True),
+    "status": Column("status"),
+    "category": Column("category"),
+    "escalation": Column("escalate to"),
+    "action": Column("action"),
+    "cusip": Column("cusip"),
+    "symbol": Column("symbol"),
+    "counterparty_name": Column("name"),
+    "settlement_date": Column("settlement"),
+    "warnings": Column("warnings", is_number=True),
+    "assumed": Column("assumed"),
+    "what_to_do": Column("what to do"),
+    "error": Column("error"),
+}
+"""The columns that a list can show, and their titles."""
+NARROW = ("tier", "score", "fail_id", "security", "side", "qty", "due", "days_left")
+WIDE = (
+    *NARROW[:6],
+    "counterparty",
+    "market_value",
+    "age_days",
+    "due",
+    "days_left",
+    "escalation",
+)
+
+
+def choose_columns(width: int) -> tuple[str, ...]:
+    """Return the columns that fit a terminal of `width` characters."""
+    return WIDE if width >= _WIDE else NARROW
+
+
+def render_list(answers: Iterable[Answer], columns: Sequence[str], width: int) -> Iterator[str]:
+    """Yield the lines of a list: the titles, then two lines or more for each answer."""
+    numbers = {place + 1 for place, name in enumerate(columns) if COLUMNS[name].is_number} | {0}
+    head = Row(("#", *(COLUMNS[name].title for name in columns)))
+    remaining = iter(answers)
+    rank = 0
+    while block := list(islice(remaining, _BLOCK)):
+        rows = [
+            Row((str(rank + place), *(write_cell(answer, name) for name in columns)))
+            for place, answer in enumerate(block, start=1)
+        ]
+        table = Columns([head, *rows], width, indent=4, right=numbers)
+        if rank == 0:
+            yield from table.render(head)
+        for answer, row in zip(block, rows, strict=True):
+            yield from table.render(row)
+            yield from _render_notes(answer, width)
+        rank += len(block)
+
+
+def _render_notes(answer: Answer, width: int) -> Iterator[str]:
+    """Yield what to do, or why nothing could be said, in indented lines."""
+    text = answer.what_to_do if answer.error is None else f"{answer.status}: {answer.error}"
+    notes = [] if text is None else [text]
+    if answer.assumed is not None:
+        notes.append(f"Assumed: {answer.assumed}.")
+    if answer.warnings:
+        noun = "contradiction" if answer.warnings == 1 else "contradictions"
+        notes.append(f"The record has {answer.warnings} {noun}; finops show names them.")
+    for note in notes:
+        yield from (f"    {line}" for line in fill_lines(clean(note), width - 4, "  "))
+
+
+def write_cell(answer: Answer, name: str) -> str:
+    """Write a value for a person: 32,000, Wed 2026-11-18, and nothing for null."""
+    value = getattr(answer, name)
+    if value is None:
+        return ""
+    if name == "due" and len(value) == _DATE:
+        return write_day(value)
+    if name == "market_value":
+        return f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:f}" if isinstance(value, Decimal) else clean(str(value))
