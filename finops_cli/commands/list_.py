@@ -96,8 +96,8 @@ Format = Annotated[
 
 
 @show_examples(
-    "finops list out.jsonl --due-today",
-    "finops list today.jsonl --since yesterday.jsonl",
+    "finops list examples/monday.expected.jsonl --due-today --format table",
+    "finops list examples/monday.expected.jsonl --tier CRITICAL --limit 2",
 )
 def list_(
     source: Source,

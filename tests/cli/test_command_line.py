@@ -40,6 +40,7 @@ VERBS = (
     "run",
     "triage",
     "resolve",
+    "list",
     "check",
     "clock",
     "generate",
