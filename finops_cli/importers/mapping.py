@@ -23,6 +23,7 @@ boolean on the way.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -266,10 +267,13 @@ class Mapping(UserFileModel):
     )
 
 
-def read_mapping(path: Path) -> Mapping:
-    """Read a mapping. Raises UsageError that lists every fault of the file."""
+def read_mapping(path: Path, supplied: Collection[str] = ()) -> Mapping:
+    """Read a mapping; `supplied` are fields that the mapping may lack, because options give them.
+
+    Raises UsageError that lists every fault of the file.
+    """
     given = read_yaml(path, all_text=True)
-    return validate(Mapping, given, str(path), find_faults(given))
+    return validate(Mapping, given, str(path), find_faults(given, supplied))
 
 
 def constants_of(mapping: Mapping) -> dict[str, Value]:

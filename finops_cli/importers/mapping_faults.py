@@ -37,6 +37,8 @@ _SAMPLE = {
 }
 """A record without a fault. Other fields are never required, and nothing follows from them."""
 
+_MOMENT = "clock_facts.as_of"
+
 
 def list_missing(fields: Collection[str]) -> list[str]:
     """List the fields that a record with `fields` lacks: neither given nor derived nor assumed.
@@ -50,8 +52,12 @@ def list_missing(fields: Collection[str]) -> list[str]:
     return [path for path in paths if path not in known]
 
 
-def find_faults(given: object) -> list[Fault]:
-    """Find the faults that concern record fields, whatever else is wrong in the file `given`."""
+def find_faults(given: object, supplied: Collection[str] = ()) -> list[Fault]:
+    """Find the faults that concern record fields, whatever else is wrong in the file `given`.
+
+    `supplied` are fields that options of the command give. The moment of the data is never
+    required: `finops run --as-of` gives it.
+    """
     parts = given if isinstance(given, dict) else {}
     columns, constants = (
         part if isinstance(part := parts.get(name), dict) else {}
@@ -61,7 +67,8 @@ def find_faults(given: object) -> list[Fault]:
     if isinstance(parts.get("columns"), dict):
         faults += [
             Fault(("columns", field), "is missing", "a column, or a value under constants")
-            for field in list_missing([*columns, *constants])
+            for field in list_missing([*columns, *constants, *supplied])
+            if field != _MOMENT
         ]
     for field, text in constants.items():
         faults += _find_value_faults(field, text, ("constants", field))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from finops_cli.errors import UsageError
+from finops_cli.importers.mapping import read_mapping
 from tests.importers.test_csv_blotter import GOOD, HEADER, MAPPING, import_blotter
 
 
@@ -183,3 +185,16 @@ def test_csv_empty_file_or_ambiguous_header_is_refused(tmp_path: Path) -> None:
     )
     assert twice.exit_code == 2
     assert "column 'Shares', mapped to qty, stands 2 times in the header" in twice.stderr
+
+
+def test_mapping_may_lack_what_an_option_supplies(tmp_path: Path) -> None:
+    """`--as-of` gives the moment of the data and `--inventory` the coverage, so that a mapping
+    without them can be read.
+    """
+    file = tmp_path / "map.yaml"
+    required = ("cusip", "side", "qty", "counterparty", "market_value", "reg_sho_threshold")
+    text = "columns:\n" + "".join(f"  {field}: {field}\n" for field in required)
+    file.write_text(text + "  settlement_date: Due\n")
+    with pytest.raises(UsageError, match="inventory_coverage_pct is missing"):
+        read_mapping(file)
+    assert "settlement_date" in read_mapping(file, ["inventory_coverage_pct"]).columns

@@ -54,6 +54,9 @@ def _introduce(draft: Draft, layout: Layout) -> list[str]:
     rows = count(len(layout.sample), "row")
     text = f"Proposed by finops for {draft.file}: {columns}, {rows} read."
     lines = comment(text)
+    if any(each.is_required for each in draft.missing):
+        lines += comment("Before you use it, give what is MISSING below.")
+    lines += comment(f"Use: save this as MAPPING.yaml; finops run {draft.file} --map MAPPING.yaml")
     if draft.checks():
         lines += comment("Lines with CHECK rest on weak evidence: look at them before you use it.")
     if draft.date_why:
