@@ -39,6 +39,8 @@ _TIME = re.compile(
 )
 """A time of day behind a date."""
 _EASTERN = frozenset({"ET", "EST", "EDT"})
+_FIRST_DAY = "1900-01-01"
+"""An earlier day is a year of two digits that something filled with zeros."""
 _SERIAL = re.compile(r"[0-9]{5}(?:[.,][0-9]{1,12})?")
 _SERIALS = range(29_221, 73_051)
 """The day numbers of Excel for 1980 to 2099."""
@@ -170,8 +172,10 @@ def _read_date(text: str, formats: Sequence[str]) -> str:
             read.add(parse_date(text) if each is None else parse_with_format(text, each))
         except ValueError:
             continue
+    if len(read) == 1 and (day := min(read)) >= _FIRST_DAY:
+        return day
     if len(read) == 1:
-        return read.pop()
+        raise DateFault(f"a date before {_FIRST_DAY}", "write the year with four digits")
     if read:
         raise DateFault(
             f"which the formats of the mapping read as {' and as '.join(sorted(read))}",
@@ -186,8 +190,8 @@ def find_overlap(formats: Sequence[str]) -> tuple[str, str, str] | None:
     """Find two formats that can both read one text, and that text."""
     for number, first in enumerate(formats):
         for second in formats[number + 1 :]:
-            for text in _samples(first):
-                if _reads(text, second):
+            for text in (*_samples(first), *_samples(second)):
+                if _reads(text, first) and _reads(text, second):
                     return first, second, text
     return None
 
