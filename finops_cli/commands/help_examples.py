@@ -13,7 +13,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from typer.core import TyperCommand, TyperGroup
 
-from finops_cli.commands.usage_errors import PARSER_ERROR, describe_unknown_command
+from finops_cli.commands.usage_errors import (
+    PARSER_ERROR,
+    describe_unknown_command,
+    refuse_repeated_options,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 _TYPE = re.compile(r" <(?:str|path|Path|list\[\w+\]|[^>]*\|[^>]*)>$")
@@ -99,7 +103,7 @@ def _usage_pieces(pieces: list[str]) -> list[str]:
 
 
 class CommandWithExamples(TyperCommand):
-    """A command whose help ends with its examples."""
+    """A command whose help ends with its examples, and that takes each option once."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return _usage_pieces(super().collect_usage_pieces(ctx))
@@ -109,6 +113,7 @@ class CommandWithExamples(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _parsing(ctx):
+            refuse_repeated_options(self, ctx, args)
             return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -116,7 +121,7 @@ class CommandWithExamples(TyperCommand):
 
 
 class GroupWithExamples(TyperGroup):
-    """A group of commands whose help ends with its examples."""
+    """A group of commands whose help ends with its examples, and that takes each option once."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self, ctx, formatter)
@@ -124,6 +129,7 @@ class GroupWithExamples(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _parsing(ctx):
+            refuse_repeated_options(self, ctx, args)
             return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,47 @@ def describe_usage_error(error: Any) -> UsageError:
         f"`{words}` does not take the argument {extra[1]}",
         f"remove it; {help_command} lists the arguments",
     )
+
+
+def refuse_repeated_options(command: Any, context: Any, arguments: Sequence[str]) -> None:
+    """Raise UsageError for an option that is given several times and keeps only one value.
+
+    The parser would take the last one silently. A flag may be repeated, but not contradicted. An
+    option that collects its values, such as --host, is left alone.
+    """
+    if context.resilient_parsing or not arguments:  # completion, or a call that prints the help
+        return
+    collecting = copy(command)
+    collecting.params = [_collect_all(each) for each in command.params]
+    given, _, _ = collecting.make_parser(context).parse_args([*arguments])
+    parameters = command.get_params(context)
+    if any(each.is_eager and each.name in given for each in parameters):  # --help, --version
+        return
+    for each in parameters:
+        if each.param_type_name == "option" and not each.multiple:
+            values = given.get(each.name, ())
+            if each.is_flag and len(set(values)) > 1:
+                both = [each.opts[0], each.secondary_opts[0]]
+                raise UsageError(
+                    f"{' and '.join(both)} contradict each other", f"give {' or '.join(both)}"
+                )
+            if not each.is_flag and len(values) > 1:
+                listed = f"{', '.join(map(_show, values[:-1]))} and {_show(values[-1])}"
+                times = "twice" if len(values) == 2 else f"{len(values)} times"
+                names = [_name(each), *(f"({name})" for name in each.opts if name[1] != "-")]
+                raise UsageError(
+                    f"{' '.join(names)} is given {times}: {listed}. Expected one value.",
+                    "keep the one that you mean",
+                )
+
+
+def _collect_all(parameter: Any) -> Any:
+    """Return a copy of an option that collects each of its values."""
+    if parameter.param_type_name == "argument" or parameter.is_eager:
+        return parameter
+    collecting = copy(parameter)
+    collecting.multiple = True
+    return collecting
 
 
 def describe_unknown_command(context: Any, name: str) -> UsageError:

@@ -115,7 +115,22 @@ def _layers(request: RecipeRequest) -> list[_Layer]:
         layers.append(_layer(f"preset {request.preset}", presets[request.preset]))
     if request.config is not None:
         layers.append(_layer(str(request.config), _read_mapping(request.config)))
+    _refuse_repeated_keys(request.options)
     return [*layers, *(_option_layer(option, text) for option, text in request.options)]
+
+
+def _refuse_repeated_keys(options: Sequence[tuple[str, str]]) -> None:
+    """Raise UsageError where two options set one key: the last would win silently."""
+    seen: dict[str, str] = {}
+    for option, text in options:
+        key = text.partition("=")[0].strip()
+        given = f"{option} {text}"
+        if key in seen:
+            raise UsageError(
+                f"{key} is set twice: {seen[key]} and {given}. Expected one value.",
+                "keep the one that you mean",
+            )
+        seen[key] = given
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
