@@ -108,6 +108,21 @@ def test_position_without_a_sign_is_left_out(kb: KnowledgeBase) -> None:
     assert signed.mapping.columns["cns_position"].sign == "keep"
 
 
+def test_long_and_short_at_cns_give_the_direction(kb: KnowledgeBase) -> None:
+    """Beside a position at CNS, `S` owes shares and `L` is owed them; a CHECK asks about sales."""
+    proposal = _propose(kb, "Side", L_S=("S", "L", "S", "L"), CNS_Qty=BASE["Fail Qty"])
+    assert proposal.mapping.columns["cns_direction"].values == {"S": "FTD", "L": "FTR"}
+    assert "sale_type" not in proposal.mapping.columns
+    assert any("how the sale was marked" in check for check in proposal.checks)
+
+
+def test_position_without_sign_or_side_asks_who_delivers(kb: KnowledgeBase) -> None:
+    """Positions that are all above 0 do not say that all fails are to receive."""
+    proposal = _propose(kb, "Side", CNS_Qty=BASE["Fail Qty"])
+    assert "cns_position" not in proposal.mapping.columns
+    assert "side" in {each.name for each in proposal.lacks()}
+
+
 def test_sign_alone_gives_no_side(kb: KnowledgeBase) -> None:
     """Where only the sign of the quantity tells who delivers, both readings are offered."""
     proposal = _propose(kb, "Side", Fail_Qty=("-100", "200", "-300", "400"))

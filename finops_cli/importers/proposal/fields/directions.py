@@ -14,7 +14,7 @@ from finops_cli.importers.proposal.columns import Column
 from finops_cli.importers.proposal.draft import Draft, count, explain_words, show_values
 from finops_cli.importers.proposal.fields.names import DIRECTION, POSITION, SIDE, VENUE
 from finops_cli.importers.proposal.fields.number_columns import numbers_of
-from finops_cli.importers.proposal.fields.signs import check_signs
+from finops_cli.importers.proposal.fields.signs import check_signs, drop_unsigned_position
 from finops_cli.importers.proposal.values.cell_words import add_opposite, read_truth, read_words
 from finops_cli.importers.proposal.yaml_text import flow
 
@@ -47,6 +47,10 @@ def decide_directions(draft: Draft) -> None:
     direction = _find_direction(draft)
     flag = None if direction else _find_flag(draft)
     sides = _find_sides(draft, direction)
+    if direction is None and sides is None:
+        direction = _find_long_short(draft)
+    if direction is None and sides is None:
+        drop_unsigned_position(draft)
     if direction:
         _propose_direction(draft, direction)
     elif flag and sides:
@@ -68,6 +72,18 @@ def _find_direction(draft: Draft) -> _Sides | None:
         values = read_words(column, draft.kb.imports.cns_cells)
         if values and read_truth(column, {}) is None and set(values.values()) != {"N_A"}:
             return _Sides(column, add_opposite(values, draft.kb.imports.cns_cells))
+    return None
+
+
+def _find_long_short(draft: Draft) -> _Sides | None:
+    """Find a column of long and short beside a position at CNS; it may mark sales instead."""
+    if POSITION not in draft.fields:
+        return None
+    for column, _, _ in draft.candidates("clock_facts.sale_type", lambda _: True):
+        values = read_words(column, draft.kb.imports.cns_cells)
+        if values and set(values.values()) <= {"FTD", "FTR"}:
+            doubt = "is this long or short at CNS, and not how the sale was marked?"
+            return _Sides(column, add_opposite(values, draft.kb.imports.cns_cells), doubt)
     return None
 
 
@@ -131,7 +147,9 @@ def _propose_direction(draft: Draft, found: _Sides) -> None:
         why += f"; {count(blanks, 'empty cell')}: N_A, not in CNS"
         if not _is_without_position(draft, column):
             doubts.append("is a fail with an empty cell outside CNS?")
-    if _CNS not in column.header.casefold():
+    if found.check:
+        doubts.append(found.check)
+    elif _CNS not in column.header.casefold():
         doubts.append("are these obligations in CNS? A bilateral fail has N_A")
     is_same = all(text == meaning for text, meaning in values.items())
     more: dict[str, Any] = {} if is_same else {"values": values}

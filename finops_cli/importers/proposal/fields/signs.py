@@ -19,6 +19,26 @@ def check_signs(draft: Draft) -> None:
     _check_sides(draft)
 
 
+def drop_unsigned_position(draft: Draft) -> None:
+    """Leave out a position without a sign, where no other column says who delivers.
+
+    Each fail would be one to receive.
+    """
+    if POSITION not in draft.fields:
+        return
+    column = draft.column_of(POSITION)
+    if any(number < 0 for number in numbers_of(draft, column) if number):
+        return
+    draft.fields.pop(POSITION)
+    if draft.taken.get(column.index) == POSITION:
+        draft.taken[column.index] = "qty" if _reads(draft, "qty", column.name) else ""
+        draft.notes[column.index] = "it has no sign, which would say who delivers"
+
+
+def _reads(draft: Draft, field: str, name: str) -> bool:
+    return field in draft.fields and draft.fields[field].given["column"] == name
+
+
 def _check_quantity(draft: Draft) -> None:
     """Drop the sign of quantities where it repeats what side or direction says."""
     if "qty" not in draft.fields or "sign" in draft.fields["qty"].given:
@@ -72,6 +92,7 @@ def _check_position(draft: Draft) -> None:
     if against and not negative:
         draft.fields.pop(POSITION)
         if draft.taken.get(column.index) == POSITION:
+            draft.taken[column.index] = "qty" if _reads(draft, "qty", column.name) else ""
             draft.notes[column.index] = (
                 "it has no sign: with FTD, a position above 0 would mean that nothing is owed"
             )
