@@ -113,7 +113,7 @@ def list_(
     format_: Format = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """List the fails of an output by rank, with what to do about each.
+    """List the fails of an output by rank, with what to do.
 
     The order is the tier, then fewer days to the deadline, then the higher score.
     """
