@@ -17,7 +17,8 @@ CLOSING_ACCEPTED = (
 _TITLE = re.compile(r"File Creation (Time|Date)\b *:? *", re.IGNORECASE)
 _YEAR_FIRST = re.compile(r"((?:19|20)[0-9]{2})(-?)([0-9]{2})\2([0-9]{2})(?:[T ]?[0-9:.]{2,12})?")
 _MONTH_FIRST = re.compile(r"([0-9]{2})([-/]?)([0-9]{2})\2((?:19|20)[0-9]{2})(?: ?[0-9:]{4,8})?")
-_COUNT = re.compile(r"0[0-9]{0,9}|[0-9]{1,7}")
+# a longer number that begins with another digit is a time that was cut
+_COUNT = re.compile(r"0[0-9]{0,9}|[0-9]{1,6}")
 _DIGITS = re.compile(r"[0-9][0-9 :./T-]*")
 
 

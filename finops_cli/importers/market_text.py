@@ -129,8 +129,11 @@ def list_files(path: Path, cure: str) -> list[TextFile]:
     or unpacks to far more than its size.
     """
     if not path.is_file():
-        what = "is not a regular file" if path.exists() else "does not exist"
-        raise UsageError(f"{path} {'is a folder' if path.is_dir() else what}", cure)
+        if path.exists() and not path.is_dir():
+            raise UsageError(
+                f"{path} is not a regular file", "save the data to a file, and give its name"
+            )
+        raise UsageError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}", cure)
     try:
         with path.open("rb") as file:
             packing = packing_of(file.read(_HEAD_BYTES))

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.importers.market_text import TextFile
@@ -168,6 +169,8 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
     }
     if given.security_fail_rate_pct_adv is not None:
         record["security_fail_rate_pct_adv"] = given.security_fail_rate_pct_adv
+    if 0 < len(row.symbol) <= limits.SYMBOL_CHARS:
+        record["symbol"] = row.symbol
     record["inventory"] = {
         "box_qty": _portion(qty, given.inventory_coverage_pct),
         "stock_loan_available": _portion(qty, given.borrow_pct),
@@ -176,6 +179,8 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
     }
     record["clock_facts"] = _clock_facts(failing, thresholds)
     record["origin"] = _origin(failing, given, state)
+    if thresholds.has_assumed_days(row.symbol, _iso(row.date)):
+        record["origin"]["assumed"].append("clock_facts.threshold_days")
     return record
 
 
@@ -206,7 +211,7 @@ def _origin(failing: Failing, given: Assumptions, state: ListState) -> dict[str,
     assumed = [*_ALWAYS_ASSUMED]
     if given.security_fail_rate_pct_adv is not None:
         assumed.append("security_fail_rate_pct_adv")
-    if state.listed is None or state.is_earlier:
+    if state.listed is None or state.is_assumed:
         assumed.append("reg_sho_threshold")
     if row.price is None:
         assumed.append("market_value")

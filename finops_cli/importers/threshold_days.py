@@ -43,8 +43,8 @@ class ListState(NamedTuple):
     """None: no list up to the day, or none names the symbol. It may belong to another market."""
     date: str | None = None
     """The day of the list that says so."""
-    is_earlier: bool = False
-    """The list that decides is of an earlier day."""
+    is_assumed: bool = False
+    """The list that decides is of an earlier day, or damaged."""
     symbol: str = ""
     """The symbol as the lists write it."""
 
@@ -54,6 +54,7 @@ class _DayList(NamedTuple):
 
     source: ThresholdList
     flags: dict[str, bool]
+    is_damaged: bool
 
 
 class ThresholdLists:
@@ -112,9 +113,21 @@ class ThresholdLists:
         if form not in self._markets:
             return ()
         self._met.add(form)
+        return tuple(
+            ThresholdDay(day, self._state(form, day).listed or False)
+            for day in self._days_up_to(until)
+        )
+
+    def has_assumed_days(self, symbol: str, until: str) -> bool:
+        """True if a day of `days_of` takes the state of `symbol` from a list of another day."""
+        form = compare_form(symbol)
+        return form in self._markets and any(
+            self._state(form, day).is_assumed for day in self._days_up_to(until)
+        )
+
+    def _days_up_to(self, until: str | None) -> list[str]:
         end = len(self.days) if until is None else bisect_right(self.days, until)
-        days = self.days[max(0, end - limits.HISTORY_ROWS) : end]
-        return tuple(ThresholdDay(day, self._state(form, day).listed or False) for day in days)
+        return self.days[max(0, end - limits.HISTORY_ROWS) : end]
 
     def describe(self) -> Note | None:
         """Say how many listed symbols were not asked for; None without a list."""
@@ -122,7 +135,7 @@ class ThresholdLists:
             return None
         unmet = sorted(self._written[form] for form in self._threshold - self._met)
         names = ", ".join(unmet[:_SHOWN]) + (", ..." if len(unmet) > _SHOWN else "")
-        span = f" ({self.days[0]} to {self.days[-1]})" if len(self.days) > 1 else ""
+        span = f" ({' to '.join(sorted({*self.days[:1], *self.days[-1:]}))})" if self.days else ""
         return Note(
             "--threshold-list",
             f"lists {self._count:,}  days {len(self.days):,}{span}  threshold securities"
@@ -145,7 +158,16 @@ class ThresholdLists:
             decides = min((listed_on for listed_on in own if listed_on), default="")
         if not decides:
             return ListState(None)
-        return ListState(bool(on_list), decides, decides < day, self._written[form])
+        is_assumed = decides < day or (not on_list and self._is_damaged(decides, current))
+        return ListState(bool(on_list), decides, is_assumed, self._written[form])
+
+    def _is_damaged(self, day: str, current: dict[Market, str]) -> bool:
+        """True if a list of `day` may lack a row: that a symbol is not in it proves nothing."""
+        return any(
+            self._lists[market][listed_on].is_damaged
+            for market, listed_on in current.items()
+            if listed_on == day
+        )
 
     def _decides(self, market: Market, current: dict[Market, str]) -> str:
         """Return the date of the list that is now about `market`; empty without one."""
@@ -190,7 +212,7 @@ class ThresholdLists:
                 self._markets.setdefault(form, set()).add(market)
                 if row.threshold:
                     self._threshold.add(form)
-            yield from self._unite(market, own_day, _DayList(part, flags))
+            yield from self._unite(market, own_day, _DayList(part, flags, part.is_damaged))
 
     def _unite(self, market: Market, day: str, added: _DayList) -> Iterator[Note]:
         days = self._lists.setdefault(market, {})
@@ -212,7 +234,7 @@ class ThresholdLists:
             form: first.flags.get(form, False) or added.flags.get(form, False)
             for form in first.flags | added.flags
         }
-        days[day] = _DayList(first.source, flags)
+        days[day] = _DayList(first.source, flags, first.is_damaged or added.is_damaged)
 
 
 def _on(flags: dict[str, bool]) -> set[str]:

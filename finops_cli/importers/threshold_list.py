@@ -40,6 +40,8 @@ class ThresholdList(Struct, kw_only=True):
     rows: list[Listed] = []
     closing_date: str | None = None
     """The ISO date in its last line."""
+    is_damaged: bool = False
+    """Rows may be missing: that a symbol is not in it proves nothing."""
 
     @property
     def has_dated_rows(self) -> bool:
@@ -107,7 +109,9 @@ def _not_a_list(file: TextFile, kind: FileKind) -> UsageError:
     return UsageError(
         f"{file.shown} is not a threshold list: its first line must begin with {'|'.join(COLUMNS)},"
         f" or with {'|'.join(CBOE_COLUMNS)}, or have the columns {', '.join(QUERY_COLUMNS)}",
-        _CURE,
+        _CURE
+        if file.member is None
+        else f"unpack it (unzip {file.path}) and give its threshold lists alone",
     )
 
 
@@ -129,6 +133,7 @@ class _Reader:
         if closing is not None:
             yield from self._close(number, text, closing)
         elif self._is_closed:
+            self._list.is_damaged = True
             yield self._damage(number, "import.trailer", "row", text, "no row after the last line")
         else:
             self._given_rows += 1
@@ -136,18 +141,22 @@ class _Reader:
             if isinstance(entry, Listed):
                 yield from self._add(number, entry)
             else:
+                self._list.is_damaged = True
                 yield Damage(self._list.file.shown, number, tuple(entry))
 
     def finish(self) -> Iterator[Part]:
         """End the list."""
         for count in self._counts:
             if count != self._given_rows:
+                self._list.is_damaged = True
                 yield Note(
                     self._list.shown,
                     f"the last line says {count:,} rows, and the list has {self._given_rows:,}:"
                     " fetch the list again if it was cut",
                 )
-        yield self._list
+        is_undated = self._shape.has_dates and not self._list.rows and self._given_rows
+        if not is_undated:  # each row was damaged, and the date with it
+            yield self._list
 
     def _close(self, number: int, text: str, closing: Closing) -> Iterator[Damage]:
         self._is_closed = True

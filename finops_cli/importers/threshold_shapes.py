@@ -61,6 +61,8 @@ class Shape(NamedTuple):
 
     house: str
     read_row: Callable[[str], Entry]
+    has_dates: bool = False
+    """Each row has the date of its list."""
 
 
 def choose_shape(header: str) -> Shape | None:
@@ -76,7 +78,7 @@ def choose_shape(header: str) -> Shape | None:
         return Shape(CBOE, _read_cboe)
     cells = [cell.lower() for cell in _split_csv(header)]
     if set(_lower(QUERY_COLUMNS)) <= set(cells):
-        return Shape(FINRA, partial(_read_query, cells))
+        return Shape(FINRA, partial(_read_query, cells), has_dates=True)
     return None
 
 
@@ -144,6 +146,9 @@ def _read_cboe(text: str) -> Entry:
     symbol, bar, _ = text.partition("|")
     if not bar:
         accepted = f"two fields, {'|'.join(CBOE_COLUMNS)}"
+        return [unusable("schema.format", "row", text, accepted)]
+    if any(field.strip().upper() in _FLAGS for field in text.split("|")[len(CBOE_COLUMNS) :]):
+        accepted = f"{'|'.join(CBOE_COLUMNS)}, without flags, as the header of this list says"
         return [unusable("schema.format", "row", text, accepted)]
     return _judge(symbol.strip(), [], "", None)
 

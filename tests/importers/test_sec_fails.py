@@ -88,6 +88,7 @@ def test_sec_import_gives_one_record_per_cusip_of_last_day() -> None:
     assert beyond_meat == {
         "fail_id": "SEC-20230314-08862E109",
         "cusip": "08862E109",
+        "symbol": "BYND",
         "side": "Sell",
         "qty": 71756,
         "counterparty": "DTC-0000",

@@ -71,6 +71,21 @@ def test_earlier_list_of_one_market_is_assumed(tmp_path: Path) -> None:
     assert lists.state_of("GME", D1) == ListState(None)
 
 
+def test_record_names_assumed_days_of_another_market(tmp_path: Path) -> None:
+    """A day of `threshold_days` that has only lists of other markets is named as assumed."""
+    lists = [
+        write_list(tmp_path, "a20230301.txt", "AMC|A|N|Y||", header=NYSE),
+        write_list(tmp_path, "b20230302.txt", "GME|A|Q|Y|N|"),
+        write_list(tmp_path, "a20230303.txt", "AMC|A|N|Y||", header=NYSE),
+    ]
+    fails = write(tmp_path, *(row(f"2023030{day}", AMC, symbol="AMC") for day in "123"))
+    found = records(import_lists(fails, lists, "--every-day"))
+    assert [len(record["clock_facts"]["threshold_days"]) for record in found] == [1, 2, 3]
+    assumed = [set(record["origin"]["assumed"]) for record in found]
+    assert ["reg_sho_threshold" in each for each in assumed] == [False, True, False]
+    assert ["clock_facts.threshold_days" in each for each in assumed] == [False, True, True]
+
+
 def test_list_of_all_markets_replaces_earlier_lists(tmp_path: Path) -> None:
     """The list of OCC is of all markets: a security that it lacks is off the list."""
     lists = read(
@@ -200,9 +215,9 @@ def test_symbols_that_meet_no_row_are_counted(tmp_path: Path) -> None:
     )
     fails = write(tmp_path, row("20230301"), row("20230301", GME, symbol="GME"))
     assert (
-        "--threshold-list: lists 1  days 1  threshold securities 3  without a row 2: AMC, Y\n"
-        in import_lists(fails, [path]).stderr
-    )
+        "--threshold-list: lists 1  days 1 (2023-03-01)  threshold securities 3  without a row 2:"
+        " AMC, Y\n"
+    ) in import_lists(fails, [path]).stderr
     assert import_lists(fails, [path], "--quiet").stderr == ""
 
 
